@@ -1,0 +1,233 @@
+// A bump allocator over a chain of malloc'ed blocks. The owner's thread only.
+//
+// The block that allocations come from is the head of the chain; an allocation too big for it gets a block of its own,
+// put behind the head so that what the head has left is not lost. Under AddressSanitizer unused memory is poisoned, so
+// that a use after arena_reset or a write past an allocation is found although nothing is freed one by one.
+#include "common/base/arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#endif
+
+#ifdef ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+#define RED_ZONE_BYTES 16
+// Not inlined: gcc takes the call, which is handed fresh memory as const, for a read of it.
+static __attribute__((noinline)) void poison(void *start, size_t size)
+{
+  __asan_poison_memory_region(start, size);
+}
+
+static void unpoison(void *start, size_t size)
+{
+  __asan_unpoison_memory_region(start, size);
+}
+#else
+#define RED_ZONE_BYTES 0
+static void poison(void *start, size_t size)
+{
+  (void)start;
+  (void)size;
+}
+
+static void unpoison(void *start, size_t size)
+{
+  (void)start;
+  (void)size;
+}
+#endif
+
+#define ALIGNMENT _Alignof(max_align_t)
+// Two pages less what malloc adds, header included.
+#define BLOCK_BYTES (8192 - 32)
+
+struct arena_block {
+  _Alignas(max_align_t) struct arena_block *next;
+  size_t size;  // with this header
+};
+
+struct arena_cleanup {
+  struct arena_cleanup *next;
+  void (*run)(void *arg);
+  void *arg;
+};
+
+void arena_init(struct arena *arena)
+{
+  *arena = (struct arena){0};
+}
+
+static struct arena_block *block_new(struct arena *arena, size_t size)
+{
+  struct arena_block *block = malloc(size);
+  CHECK(block != NULL);
+  block->size = size;
+  arena->allocated_bytes += size;
+  poison(block + 1, size - sizeof(*block));
+  return block;
+}
+
+static void run_cleanups(struct arena *arena)
+{
+  // A cleanup may allocate and register another: each is taken off before it runs.
+  while (arena->cleanups != NULL) {
+    struct arena_cleanup *cleanup = arena->cleanups;
+    arena->cleanups = cleanup->next;
+    cleanup->run(cleanup->arg);
+  }
+}
+
+// Frees all blocks but `keep`.
+static void free_blocks(struct arena *arena, const struct arena_block *keep)
+{
+  struct arena_block *block = arena->blocks;
+  while (block != NULL) {
+    struct arena_block *next = block->next;
+    if (block != keep)
+      free(block);
+    block = next;
+  }
+}
+
+void arena_free(struct arena *arena)
+{
+  run_cleanups(arena);
+  free_blocks(arena, NULL);
+  arena_init(arena);
+}
+
+static void use_block(struct arena *arena, struct arena_block *block)
+{
+  arena->next = (char *)(block + 1);
+  arena->end = (char *)block + block->size;
+}
+
+void arena_reset(struct arena *arena)
+{
+  run_cleanups(arena);
+  struct arena_block *keep = arena->blocks;
+  while (keep != NULL && keep->size != BLOCK_BYTES)
+    keep = keep->next;
+  free_blocks(arena, keep);
+  arena_init(arena);
+  if (keep == NULL)
+    return;
+  keep->next = NULL;
+  arena->blocks = keep;
+  arena->allocated_bytes = keep->size;
+  poison(keep + 1, keep->size - sizeof(*keep));
+  use_block(arena, keep);
+}
+
+// `size` is rounded up already, and does not fit in what the head has left.
+static __attribute__((noinline)) void *alloc_slow(struct arena *arena, size_t size)
+{
+  if (size > (BLOCK_BYTES - sizeof(struct arena_block)) / 4) {
+    struct arena_block *block = block_new(arena, sizeof(*block) + size);
+    if (arena->blocks == NULL) {
+      // A head that is full; the next small allocation puts a standard block before it.
+      block->next = NULL;
+      arena->blocks = block;
+    } else {
+      block->next = arena->blocks->next;
+      arena->blocks->next = block;
+    }
+    return block + 1;
+  }
+  struct arena_block *block = block_new(arena, BLOCK_BYTES);
+  block->next = arena->blocks;
+  arena->blocks = block;
+  use_block(arena, block);
+  void *result = arena->next;
+  arena->next += size;
+  return result;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+  CHECK(size <= PTRDIFF_MAX - 4 * ALIGNMENT);
+  // Size 0 takes a unit too, so that every pointer is its own.
+  size_t rounded = ((size == 0 ? 1 : size) + RED_ZONE_BYTES + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+  void *result;
+  if (rounded <= (size_t)((uintptr_t)arena->end - (uintptr_t)arena->next)) {
+    result = arena->next;
+    arena->next += rounded;
+  } else {
+    result = alloc_slow(arena, rounded);
+  }
+  unpoison(result, size);
+  return result;
+}
+
+void *arena_zalloc(struct arena *arena, size_t size)
+{
+  return memset(arena_alloc(arena, size), 0, size);
+}
+
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
+  size_t total = 0;
+  CHECK(!__builtin_mul_overflow(count, size, &total));
+  return arena_alloc(arena, total);
+}
+
+char *arena_string(struct arena *arena, struct slice text)
+{
+  char *copy = arena_alloc(arena, text.size + 1);
+  if (text.size > 0)
+    memcpy(copy, text.data, text.size);
+  copy[text.size] = '\0';
+  return copy;
+}
+
+struct slice arena_copy(struct arena *arena, struct slice bytes)
+{
+  char *copy = arena_alloc(arena, bytes.size);
+  if (bytes.size > 0)
+    memcpy(copy, bytes.data, bytes.size);
+  return slice_make(copy, bytes.size);
+}
+
+char *arena_vprintf(struct arena *arena, const char *format, va_list args)
+{
+  // Most texts fit here and are formatted once.
+  char text[256];
+  va_list again;
+  va_copy(again, args);
+  int length = vsnprintf(text, sizeof(text), format, args);
+  CHECK(length >= 0);
+  char *result = arena_alloc(arena, (size_t)length + 1);
+  if ((size_t)length < sizeof(text))
+    memcpy(result, text, (size_t)length + 1);
+  else
+    vsnprintf(result, (size_t)length + 1, format, again);
+  va_end(again);
+  return result;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  char *result = arena_vprintf(arena, format, args);
+  va_end(args);
+  return result;
+}
+
+void arena_on_free(struct arena *arena, void (*run)(void *arg), void *arg)
+{
+  struct arena_cleanup *cleanup = arena_alloc(arena, sizeof(*cleanup));
+  *cleanup = (struct arena_cleanup){.next = arena->cleanups, .run = run, .arg = arg};
+  arena->cleanups = cleanup;
+}

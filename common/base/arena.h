@@ -1,0 +1,48 @@
+// Memory that is freed all at once: everything that one request allocates, in a few blocks.
+#ifndef BULKHEAD_BASE_ARENA_H
+#define BULKHEAD_BASE_ARENA_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "common/base/compiler.h"
+#include "common/base/slice.h"
+
+struct arena_block;
+struct arena_cleanup;
+
+// Lives where its owner puts it; not shared between threads.
+struct arena {
+  struct arena_block *blocks;
+  struct arena_cleanup *cleanups;
+  char *next;
+  char *end;
+  size_t allocated_bytes;  // what blocks take now
+};
+
+// A zeroed arena is a ready, empty one; this spells it out. Allocates nothing.
+void arena_init(struct arena *arena);
+
+// Runs the cleanups, last registered first, and frees all. The arena is empty and usable afterwards.
+void arena_free(struct arena *arena);
+
+// Like arena_free, but keeps one standard block for the next user.
+void arena_reset(struct arena *arena);
+
+// Aligned for any type, not zeroed; size 0 gives a valid pointer. Never NULL: out of memory aborts, as everywhere in
+// the suite; the caps on input bound what one request can ask for.
+void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
+void *arena_zalloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
+// count * size with an overflow check (CHECK).
+void *arena_array(struct arena *arena, size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+
+// A terminated copy.
+char *arena_string(struct arena *arena, struct slice text);
+struct slice arena_copy(struct arena *arena, struct slice bytes);
+char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
+char *arena_vprintf(struct arena *arena, const char *format, va_list args) PRINTF_LIKE(2, 0);
+
+// `run(arg)` when the arena is freed or reset.
+void arena_on_free(struct arena *arena, void (*run)(void *arg), void *arg);
+
+#endif

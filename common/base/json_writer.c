@@ -1,0 +1,179 @@
+// JSON text into a strbuf, whose sticky failure is the writer's as well.
+#include "common/base/json_writer.h"
+
+#include "common/base/check.h"
+#include "common/base/scan.h"
+
+#define MAX_DEPTH 63
+
+void json_writer_init(struct json_writer *writer, struct strbuf *out)
+{
+  *writer = (struct json_writer){.out = out};
+}
+
+static uint64_t level_bit(const struct json_writer *writer)
+{
+  return UINT64_C(1) << writer->depth;
+}
+
+static void before_value(struct json_writer *writer)
+{
+  uint64_t bit = level_bit(writer);
+  if ((writer->need_comma & bit) != 0)
+    strbuf_add_byte(writer->out, ',');
+  writer->need_comma |= bit;
+}
+
+static void open_level(struct json_writer *writer, char bracket)
+{
+  before_value(writer);
+  CHECK(writer->depth < MAX_DEPTH);
+  writer->depth++;
+  writer->need_comma &= ~level_bit(writer);
+  strbuf_add_byte(writer->out, bracket);
+}
+
+static void close_level(struct json_writer *writer, char bracket)
+{
+  CHECK(writer->depth > 0);
+  writer->depth--;
+  strbuf_add_byte(writer->out, bracket);
+}
+
+void json_begin_object(struct json_writer *writer)
+{
+  open_level(writer, '{');
+}
+
+void json_end_object(struct json_writer *writer)
+{
+  close_level(writer, '}');
+}
+
+void json_begin_array(struct json_writer *writer)
+{
+  open_level(writer, '[');
+}
+
+void json_end_array(struct json_writer *writer)
+{
+  close_level(writer, ']');
+}
+
+static void escape_byte(struct strbuf *out, unsigned char byte)
+{
+  static const char SHORT[128] = {
+      ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+  };
+  static const char DIGITS[] = "0123456789abcdef";
+  char text[6] = {'\\', 'u', '0', '0', DIGITS[byte >> 4], DIGITS[byte & 15]};
+  size_t size = sizeof(text);
+  if (SHORT[byte] != 0) {
+    text[1] = SHORT[byte];
+    size = 2;
+  }
+  strbuf_add(out, slice_make(text, size));
+}
+
+void json_escape(struct strbuf *out, struct slice text)
+{
+  if (text.size == 0)
+    return;
+  const unsigned char *at = (const unsigned char *)text.data;
+  const unsigned char *end = at + text.size;
+  for (;;) {
+    const unsigned char *stop = scan_json_unescaped(at, end);
+    strbuf_add(out, slice_make(at, (size_t)(stop - at)));
+    if (stop == end)
+      return;
+    escape_byte(out, *stop);
+    at = stop + 1;
+  }
+}
+
+// With what follows the closing quote (':' or nothing), in one reservation where nothing needs an escape.
+static void write_quoted(struct strbuf *out, struct slice text, struct slice after)
+{
+  const unsigned char *start = (const unsigned char *)text.data;
+  size_t size = text.size + 2 + after.size;
+  bool plain = text.size == 0 || scan_json_unescaped(start, start + text.size) == start + text.size;
+  char *to = plain ? strbuf_reserve(out, size) : NULL;
+  if (to == NULL) {
+    strbuf_add_byte(out, '"');
+    json_escape(out, text);
+    strbuf_add_byte(out, '"');
+    strbuf_add(out, after);
+    return;
+  }
+  *to++ = '"';
+  if (text.size > 0)
+    memcpy(to, text.data, text.size);
+  to += text.size;
+  *to++ = '"';
+  if (after.size > 0)
+    memcpy(to, after.data, after.size);
+  out->size += size;
+}
+
+void json_key(struct json_writer *writer, struct slice key)
+{
+  CHECK(writer->depth > 0);
+  before_value(writer);
+  write_quoted(writer->out, key, SLICE(":"));
+  // The value comes without a comma.
+  writer->need_comma &= ~level_bit(writer);
+}
+
+void json_string(struct json_writer *writer, struct slice value)
+{
+  before_value(writer);
+  write_quoted(writer->out, value, SLICE(""));
+}
+
+void json_int(struct json_writer *writer, int64_t value)
+{
+  before_value(writer);
+  strbuf_add_int(writer->out, value);
+}
+
+void json_uint(struct json_writer *writer, uint64_t value)
+{
+  before_value(writer);
+  strbuf_add_uint(writer->out, value);
+}
+
+void json_bool(struct json_writer *writer, bool value)
+{
+  before_value(writer);
+  strbuf_add(writer->out, value ? SLICE("true") : SLICE("false"));
+}
+
+void json_null(struct json_writer *writer)
+{
+  before_value(writer);
+  strbuf_add(writer->out, SLICE("null"));
+}
+
+void json_raw(struct json_writer *writer, struct slice json)
+{
+  before_value(writer);
+  strbuf_add(writer->out, json);
+}
+
+void json_key_string(struct json_writer *writer, const char *key, struct slice value)
+{
+  json_key(writer, slice_from_string(key));
+  json_string(writer, value);
+}
+
+void json_key_int(struct json_writer *writer, const char *key, int64_t value)
+{
+  json_key(writer, slice_from_string(key));
+  json_int(writer, value);
+}
+
+void json_key_bool(struct json_writer *writer, const char *key, bool value)
+{
+  json_key(writer, slice_from_string(key));
+  json_bool(writer, value);
+}

@@ -1,0 +1,40 @@
+// A circular doubly linked intrusive list.
+#ifndef BULKHEAD_BASE_LIST_H
+#define BULKHEAD_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct list {
+  struct list *next;
+  struct list *previous;
+};
+
+static inline void list_init(struct list *list)
+{
+  list->next = list;
+  list->previous = list;
+}
+
+static inline bool list_empty(const struct list *list)
+{
+  return list->next == list;
+}
+
+static inline void list_append(struct list *list, struct list *node)
+{
+  node->previous = list->previous;
+  node->next = list;
+  list->previous->next = node;
+  list->previous = node;
+}
+
+// The node is an empty list of its own afterwards; removing it again does nothing.
+static inline void list_remove(struct list *node)
+{
+  node->previous->next = node->next;
+  node->next->previous = node->previous;
+  list_init(node);
+}
+
+#endif

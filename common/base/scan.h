@@ -1,0 +1,136 @@
+// Private to base: fast passes over text, 16 bytes at a time with SSE2, 8 elsewhere.
+//
+// Each returns where it stopped: at the first byte of its kind, or at `end`. Nothing outside [at, end) is read.
+#ifndef BULKHEAD_BASE_SCAN_H
+#define BULKHEAD_BASE_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__) && !defined(BULKHEAD_NO_SIMD)
+#define SCAN_SSE2 1
+#include <emmintrin.h>
+#endif
+
+#define SCAN_EACH UINT64_C(0x0101010101010101)
+#define SCAN_HIGH UINT64_C(0x8080808080808080)
+
+static inline uint64_t scan_load8(const unsigned char *at)
+{
+  uint64_t word;
+  memcpy(&word, at, sizeof(word));
+  return word;
+}
+
+// Nonzero where one of the eight bytes is below 0x20, '"' or '\\'. The borrow of a subtraction can only mark a byte
+// too many beside one that is marked rightly, so "none" is exact; which one it is, the caller looks up byte by byte.
+static inline uint64_t scan_escapes8(uint64_t word)
+{
+  uint64_t quote = word ^ (SCAN_EACH * '"');
+  uint64_t backslash = word ^ (SCAN_EACH * '\\');
+  return (((word - SCAN_EACH * 0x20) & ~word) | ((quote - SCAN_EACH) & ~quote) |
+          ((backslash - SCAN_EACH) & ~backslash)) &
+         SCAN_HIGH;
+}
+
+static inline bool scan_is_escape(unsigned char byte)
+{
+  return byte < 0x20 || byte == '"' || byte == '\\';
+}
+
+// The first byte from 0x80 on.
+static inline const unsigned char *scan_ascii(const unsigned char *at, const unsigned char *end)
+{
+#ifdef SCAN_SSE2
+  for (; end - at >= 16; at += 16) {
+    unsigned mask = (unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)at));
+    if (mask != 0)
+      return at + __builtin_ctz(mask);
+  }
+#endif
+  while (end - at >= 8 && (scan_load8(at) & SCAN_HIGH) == 0)
+    at += 8;
+  while (at < end && *at < 0x80)
+    at++;
+  return at;
+}
+
+#ifdef SCAN_SSE2
+// A bit for each of 16 bytes that is below 0x20, '"' or '\\'.
+static inline __m128i scan_escapes16(__m128i bytes)
+{
+  const __m128i control = _mm_set1_epi8(0x1F);
+  return _mm_or_si128(
+      _mm_cmpeq_epi8(_mm_min_epu8(bytes, control), bytes),
+      _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'))));
+}
+#endif
+
+// The first byte that JSON wants escaped: below 0x20, '"' or '\\'.
+static inline const unsigned char *scan_json_unescaped(const unsigned char *at, const unsigned char *end)
+{
+#ifdef SCAN_SSE2
+  for (; end - at >= 16; at += 16) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    unsigned mask = (unsigned)_mm_movemask_epi8(scan_escapes16(bytes));
+    if (mask != 0)
+      return at + __builtin_ctz(mask);
+  }
+#endif
+  while (end - at >= 8 && scan_escapes8(scan_load8(at)) == 0)
+    at += 8;
+  while (at < end && !scan_is_escape(*at))
+    at++;
+  return at;
+}
+
+// As above, and it stops at the first byte from 0x80 on as well.
+static inline const unsigned char *scan_json_plain(const unsigned char *at, const unsigned char *end)
+{
+#ifdef SCAN_SSE2
+  for (; end - at >= 16; at += 16) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(scan_escapes16(bytes), bytes));
+    if (mask != 0)
+      return at + __builtin_ctz(mask);
+  }
+#endif
+  while (end - at >= 8) {
+    uint64_t word = scan_load8(at);
+    if ((scan_escapes8(word) | (word & SCAN_HIGH)) != 0)
+      break;
+    at += 8;
+  }
+  while (at < end && *at < 0x80 && !scan_is_escape(*at))
+    at++;
+  return at;
+}
+
+static inline bool scan_is_continuation(unsigned char byte)
+{
+  return (byte & 0xC0) == 0x80;
+}
+
+// The length, 2 to 4, of the UTF-8 sequence at `at`, whose first byte is 0x80 or more; 0 when it breaks RFC 3629.
+// The bounds on the second byte are the table of its section 4: no overlong form, no surrogate, nothing too big.
+static inline size_t scan_utf8_sequence(const unsigned char *at, const unsigned char *end)
+{
+  size_t left = (size_t)(end - at);
+  unsigned char lead = at[0];
+  if (lead < 0xC2 || lead > 0xF4 || left < 2)
+    return 0;
+  unsigned char second = at[1];
+  if (lead < 0xE0)
+    return scan_is_continuation(second) ? 2 : 0;
+  unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (second < low || second > high || left < 3 || !scan_is_continuation(at[2]))
+    return 0;
+  if (lead < 0xF0)
+    return 3;
+  return left >= 4 && scan_is_continuation(at[3]) ? 4 : 0;
+}
+
+#endif

@@ -1,0 +1,92 @@
+// The parts of slice.h that are too long to be inlined.
+#include "common/base/slice.h"
+
+static unsigned char lower(char byte)
+{
+  unsigned char c = (unsigned char)byte;
+  return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
+}
+
+bool slice_equal_ignore_case(struct slice a, struct slice b)
+{
+  if (a.size != b.size)
+    return false;
+  for (size_t i = 0; i < a.size; i++)
+    if (lower(a.data[i]) != lower(b.data[i]))
+      return false;
+  return true;
+}
+
+size_t slice_find(struct slice a, char byte, size_t from)
+{
+  if (from >= a.size)
+    return a.size;
+  const char *found = memchr(a.data + from, byte, a.size - from);
+  return found == NULL ? a.size : (size_t)(found - a.data);
+}
+
+static bool is_blank(char byte)
+{
+  return byte == ' ' || byte == '\t';
+}
+
+struct slice slice_trim(struct slice a)
+{
+  while (a.size > 0 && is_blank(a.data[0])) {
+    a.data++;
+    a.size--;
+  }
+  while (a.size > 0 && is_blank(a.data[a.size - 1]))
+    a.size--;
+  return a;
+}
+
+bool slice_to_uint64(struct slice a, uint64_t min, uint64_t max, uint64_t *out)
+{
+  // 20 digits are UINT64_MAX; a longer number without leading zeros cannot fit.
+  if (a.size == 0 || a.size > 20 || (a.data[0] == '0' && a.size > 1))
+    return false;
+  uint64_t value = 0;
+  for (size_t i = 0; i < a.size; i++) {
+    unsigned digit = (unsigned)(unsigned char)a.data[i] - '0';
+    if (digit > 9 || __builtin_mul_overflow(value, 10U, &value) || __builtin_add_overflow(value, digit, &value))
+      return false;
+  }
+  if (value < min || value > max)
+    return false;
+  *out = value;
+  return true;
+}
+
+bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out)
+{
+  bool negative = a.size > 0 && a.data[0] == '-';
+  uint64_t magnitude;
+  if (!slice_to_uint64(negative ? slice_skip(a, 1) : a, 0, (uint64_t)INT64_MAX + (negative ? 1 : 0), &magnitude))
+    return false;
+  // Through unsigned arithmetic, for INT64_MIN has no positive counterpart.
+  int64_t value = (int64_t)(negative ? 0 - magnitude : magnitude);
+  if (value < min || value > max)
+    return false;
+  *out = value;
+  return true;
+}
+
+uint64_t slice_hash(struct slice a)
+{
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (size_t i = 0; i < a.size; i++)
+    hash = (hash ^ (unsigned char)a.data[i]) * 0x100000001b3ULL;
+  return hash;
+}
+
+bool slice_equal_constant_time(struct slice a, struct slice b)
+{
+  if (a.size != b.size)
+    return false;
+  // volatile: the compiler must not leave the loop at the first difference.
+  volatile unsigned char difference = 0;
+  for (size_t i = 0; i < a.size; i++)
+    difference = (unsigned char)(difference | ((unsigned char)a.data[i] ^ (unsigned char)b.data[i]));
+  return difference == 0;
+}

@@ -1,0 +1,172 @@
+// A growing byte buffer: doubled by realloc, so that adding costs constant time on average.
+#include "common/base/strbuf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+
+#define FIRST_CAPACITY 128
+
+void strbuf_init(struct strbuf *buf, size_t max_size)
+{
+  *buf = (struct strbuf){.max_size = max_size};
+}
+
+void strbuf_free(struct strbuf *buf)
+{
+  free(buf->data);
+  strbuf_init(buf, buf->max_size);
+}
+
+void strbuf_clear(struct strbuf *buf)
+{
+  buf->size = 0;
+  buf->failed = false;
+}
+
+void strbuf_truncate(struct strbuf *buf, size_t size)
+{
+  CHECK(size <= buf->size);
+  buf->size = size;
+}
+
+static void set_capacity(struct strbuf *buf, size_t needed)
+{
+  size_t capacity = buf->capacity < FIRST_CAPACITY / 2 ? FIRST_CAPACITY : buf->capacity * 2;
+  // A doubling that overflows is smaller than what is needed.
+  if (capacity < needed)
+    capacity = needed;
+  char *data = realloc(buf->data, capacity);
+  CHECK(data != NULL);
+  buf->data = data;
+  buf->capacity = capacity;
+}
+
+static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t size)
+{
+  size_t limit = buf->max_size == 0 ? SIZE_MAX : buf->max_size;
+  if (buf->failed || buf->size > limit || size > limit - buf->size) {
+    buf->failed = true;
+    return NULL;
+  }
+  if (size > buf->capacity - buf->size)
+    set_capacity(buf, buf->size + size);
+  return buf->data == NULL ? NULL : buf->data + buf->size;
+}
+
+char *strbuf_reserve(struct strbuf *buf, size_t size)
+{
+  // The capacity may lie above the limit, so that the common case looks at both.
+  if (!buf->failed && buf->max_size == 0 && buf->data != NULL && size <= buf->capacity - buf->size)
+    return buf->data + buf->size;
+  return reserve_slow(buf, size);
+}
+
+void strbuf_add(struct strbuf *buf, struct slice bytes)
+{
+  if (bytes.size == 0)
+    return;
+  char *to = strbuf_reserve(buf, bytes.size);
+  if (to == NULL)
+    return;
+  memcpy(to, bytes.data, bytes.size);
+  buf->size += bytes.size;
+}
+
+void strbuf_add_string(struct strbuf *buf, const char *string)
+{
+  strbuf_add(buf, slice_from_string(string));
+}
+
+void strbuf_add_byte(struct strbuf *buf, char byte)
+{
+  char *to = strbuf_reserve(buf, 1);
+  if (to == NULL)
+    return;
+  *to = byte;
+  buf->size++;
+}
+
+// Two digits a step, from the end; returns where the number begins.
+static char *format_uint(char *end, uint64_t value)
+{
+  static const char PAIRS[] = "00010203040506070809"
+                              "10111213141516171819"
+                              "20212223242526272829"
+                              "30313233343536373839"
+                              "40414243444546474849"
+                              "50515253545556575859"
+                              "60616263646566676869"
+                              "70717273747576777879"
+                              "80818283848586878889"
+                              "90919293949596979899";
+  while (value >= 100) {
+    end -= 2;
+    memcpy(end, PAIRS + 2 * (value % 100), 2);
+    value /= 100;
+  }
+  if (value >= 10) {
+    end -= 2;
+    memcpy(end, PAIRS + 2 * value, 2);
+  } else {
+    *--end = (char)('0' + value);
+  }
+  return end;
+}
+
+void strbuf_add_uint(struct strbuf *buf, uint64_t value)
+{
+  char digits[20];
+  char *end = digits + sizeof(digits);
+  const char *start = format_uint(end, value);
+  strbuf_add(buf, slice_make(start, (size_t)(end - start)));
+}
+
+void strbuf_add_int(struct strbuf *buf, int64_t value)
+{
+  char digits[21];
+  char *end = digits + sizeof(digits);
+  // Unsigned negation, for INT64_MIN has no positive counterpart.
+  char *start = format_uint(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+  if (value < 0)
+    *--start = '-';
+  strbuf_add(buf, slice_make(start, (size_t)(end - start)));
+}
+
+void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args)
+{
+  char text[512];
+  va_list again;
+  va_copy(again, args);
+  int length = vsnprintf(text, sizeof(text), format, args);
+  CHECK(length >= 0);
+  if ((size_t)length < sizeof(text)) {
+    strbuf_add(buf, slice_make(text, (size_t)length));
+  } else if (strbuf_reserve(buf, (size_t)length) != NULL) {
+    // vsnprintf writes a zero too, which is not counted against the limit.
+    if (buf->capacity - buf->size <= (size_t)length)
+      set_capacity(buf, buf->size + (size_t)length + 1);
+    vsnprintf(buf->data + buf->size, (size_t)length + 1, format, again);
+    buf->size += (size_t)length;
+  }
+  va_end(again);
+}
+
+void strbuf_printf(struct strbuf *buf, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  strbuf_vprintf(buf, format, args);
+  va_end(args);
+}
+
+const char *strbuf_cstring(struct strbuf *buf)
+{
+  if (buf->size == 0)
+    return "";
+  if (buf->size == buf->capacity)
+    set_capacity(buf, buf->size + 1);
+  buf->data[buf->size] = '\0';
+  return buf->data;
+}

@@ -1,0 +1,49 @@
+// A growing byte buffer. Over its limit it stops growing and stays failed, so a builder checks once, at the end.
+#ifndef BULKHEAD_BASE_STRBUF_H
+#define BULKHEAD_BASE_STRBUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/slice.h"
+
+struct strbuf {
+  char *data;  // NULL until something is added; not terminated
+  size_t size;
+  size_t capacity;
+  size_t max_size;  // 0 means SIZE_MAX
+  bool failed;      // something did not fit below max_size
+};
+
+// Allocates nothing. `max_size` 0 means no limit but memory (running out of it aborts).
+void strbuf_init(struct strbuf *buf, size_t max_size);
+void strbuf_free(struct strbuf *buf);
+// Empty again, not failed, memory kept.
+void strbuf_clear(struct strbuf *buf);
+// What is there is cut to `size`, which must not be larger.
+void strbuf_truncate(struct strbuf *buf, size_t size);
+
+// Room for `size` more bytes at data + size (which may be NULL for 0); NULL when failed.
+char *strbuf_reserve(struct strbuf *buf, size_t size);
+
+void strbuf_add(struct strbuf *buf, struct slice bytes);
+void strbuf_add_string(struct strbuf *buf, const char *string);
+void strbuf_add_byte(struct strbuf *buf, char byte);
+void strbuf_add_uint(struct strbuf *buf, uint64_t value);
+void strbuf_add_int(struct strbuf *buf, int64_t value);
+void strbuf_printf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
+void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
+
+// What it holds; valid until the next change.
+static inline struct slice strbuf_slice(const struct strbuf *buf)
+{
+  return slice_make(buf->data, buf->size);
+}
+
+// Terminates (the zero is not counted) and returns it; "" when empty. Valid until the next change.
+const char *strbuf_cstring(struct strbuf *buf);
+
+#endif

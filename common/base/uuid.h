@@ -1,0 +1,16 @@
+// UUIDs, RFC 9562. Version 7: 48 bits of Unix milliseconds, then randomness; they sort by time of creation.
+#ifndef BULKHEAD_BASE_UUID_H
+#define BULKHEAD_BASE_UUID_H
+
+#include <stdbool.h>
+
+#include "common/base/slice.h"
+
+#define UUID_TEXT_SIZE 37  // 36 characters and a zero
+
+// A new version 7 UUID in lower case. Within one process they ascend.
+void uuid_v7(char out[UUID_TEXT_SIZE]);
+// 8-4-4-4-12 hexadecimal digits of either case, any version.
+bool uuid_valid(struct slice text);
+
+#endif

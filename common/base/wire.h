@@ -1,0 +1,71 @@
+// Protobuf's wire format, read and written directly, where building message structs would be waste: the gateway's
+// translation and RPC frames. https://protobuf.dev/programming-guides/encoding/
+#ifndef BULKHEAD_BASE_WIRE_H
+#define BULKHEAD_BASE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+
+enum wire_type {
+  WIRE_VARINT = 0,
+  WIRE_FIXED64 = 1,
+  WIRE_BYTES = 2,
+  WIRE_GROUP_START = 3,  // groups are refused by the reader
+  WIRE_GROUP_END = 4,
+  WIRE_FIXED32 = 5,
+};
+
+struct wire_reader {
+  const uint8_t *next;
+  const uint8_t *end;
+};
+
+// One field: `number` (1 to 2^29 - 1) with its value in `varint` (WIRE_VARINT, and the bits of the fixed types) or
+// `bytes` (WIRE_BYTES, pointing into the input).
+struct wire_field {
+  uint32_t number;
+  enum wire_type type;
+  uint64_t varint;
+  struct slice bytes;
+};
+
+enum wire_result { WIRE_FIELD, WIRE_END, WIRE_MALFORMED };
+
+static inline struct wire_reader wire_reader_make(struct slice bytes)
+{
+  // An empty slice may hold NULL, to which not even 0 may be added.
+  const uint8_t *data = (const uint8_t *)(bytes.size == 0 ? "" : bytes.data);
+  return (struct wire_reader){.next = data, .end = data + bytes.size};
+}
+
+enum wire_result wire_read(struct wire_reader *reader, struct wire_field *field) MUST_CHECK;
+
+void wire_write_tag(struct strbuf *out, uint32_t number, enum wire_type type);
+void wire_write_raw_varint(struct strbuf *out, uint64_t value);
+void wire_write_varint(struct strbuf *out, uint32_t number, uint64_t value);
+void wire_write_bytes(struct strbuf *out, uint32_t number, struct slice bytes);
+void wire_write_fixed32(struct strbuf *out, uint32_t number, uint32_t value);
+void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value);
+// Bytes that a varint takes: 1 to 10.
+size_t wire_varint_size(uint64_t value);
+
+// A nested message whose size is known only when it is written: begin, write the fields, end. Returns the mark for
+// _end.
+size_t wire_begin_nested(struct strbuf *out, uint32_t number);
+void wire_end_nested(struct strbuf *out, size_t mark);
+
+static inline uint64_t wire_zigzag(int64_t value)
+{
+  return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+}
+static inline int64_t wire_unzigzag(uint64_t value)
+{
+  return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+#endif
