@@ -1,0 +1,240 @@
+# Bulkhead: the one build file. `make help` lists the targets.
+#
+# Nothing is written outside $(OUT), so variants live side by side: make VARIANT=asan, make VARIANT=release CC=clang OUT=build/clang.
+# Folders are found by wildcard: a new .c file, test, migration or service needs no line here.
+
+VARIANT ?= release
+OUT     ?= build/$(VARIANT)
+PORT    ?= 8080
+VERSION ?= 0.1.0
+PREFIX  ?= /usr/local
+CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+comma   := ,
+
+# ---- flags -----------------------------------------------------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Werror
+COMMON_FLAGS := -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION='"$(VERSION)"' -g -fPIC -fno-omit-frame-pointer -fno-common -pthread
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+
+FLAGS_debug   := -O0
+FLAGS_release := -O2 $(HARDEN)
+FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=alignment
+FLAGS_ubsan   := -O1 -fsanitize=undefined -fno-sanitize-recover=all -fno-sanitize=alignment
+FLAGS_tsan    := -O1 -fsanitize=thread
+FLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-sanitize=alignment
+ifeq ($(FLAGS_$(VARIANT)),)
+$(error VARIANT is "$(VARIANT)"; known are: debug release asan ubsan tsan fuzz)
+endif
+# A fuzzer's own main comes with -fsanitize=fuzzer at the link only.
+LINK_FLAGS := $(subst fuzzer-no-link$(comma),,$(FLAGS_$(VARIANT))) -pthread -rdynamic
+
+# $(call pkg,names): compiler flags of a Debian -dev package, asked for once. No output before the packages are there.
+pkg = $(shell pkg-config --cflags $(1) 2>/dev/null)
+GEN      := $(OUT)/gen
+INCLUDES := -I. -I$(GEN) $(call pkg,libpq)
+CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAGS)
+# What protoc-c writes is not ours to keep free of conversions.
+CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -I$(GEN) -I. $(CFLAGS)
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+COMMON_PARTS := base observe config runtime schema rpc discovery security storage service
+SERVICES     := $(sort $(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
+
+# Which parts may use which; tests/lint/layers.sh proves the same for the includes.
+USES_base      :=
+USES_observe   := base
+USES_config    := base
+USES_runtime   := observe base
+USES_schema    := base
+USES_rpc       := config observe base
+USES_discovery := config observe base
+USES_security  := config observe base
+USES_storage   := runtime config observe base
+USES_service   := schema rpc discovery security storage runtime config observe base
+USES_gateway   := schema rpc discovery security config observe base
+
+# The libraries behind a part. Each vendor's header is included in that one folder only.
+LIBS_runtime   := -luv
+LIBS_schema    := -lprotobuf-c
+LIBS_rpc       := -lnng
+LIBS_discovery := -lcurl
+LIBS_security  := -ljwt -lcrypto -lsodium
+LIBS_storage   := -lpq -lhiredis
+LIBS_service   := -lmicrohttpd
+libs_of = $(sort $(foreach part,$(1),$(LIBS_$(part)))) -lprotobuf-c -lm
+
+objects_in  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
+archive_of  = $(OUT)/lib/lib$(1).a
+archives_of = $(foreach part,$(1),$(call archive_of,$(part)))
+
+.PHONY: all
+all: services gateway protoset tools
+
+# ---- contracts -------------------------------------------------------------------------------------------------------
+PROTO_INCLUDE  ?= /usr/include
+API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto)))
+OWN_PROTOS     := $(patsubst proto/%,%,$(wildcard proto/google/*/*.proto proto/bulkhead/*/*.proto proto/bulkhead/*/*/*.proto))
+# The well-known types; protobuf-c ships none compiled.
+GOOGLE_PROTOS  := $(addprefix google/protobuf/,descriptor.proto timestamp.proto duration.proto field_mask.proto \
+                    empty.proto wrappers.proto any.proto struct.proto compiler/plugin.proto)
+PB_STEMS  := $(basename $(API_PROTOS) $(OWN_PROTOS) $(GOOGLE_PROTOS))
+PB_HEADERS := $(PB_STEMS:%=$(GEN)/%.pb-c.h)
+PB_OBJECTS := $(PB_STEMS:%=$(OUT)/obj/gen/%.pb-c.o)
+BH_STEMS  := $(basename $(API_PROTOS))
+BH_HEADERS := $(BH_STEMS:%=$(GEN)/%.bh.h)
+BH_OBJECTS := $(BH_STEMS:%=$(OUT)/obj/gen/%.bh.o)
+PLUGIN     := $(OUT)/bin/protoc-gen-bulkhead
+PROTOSET   := $(OUT)/bulkhead.protoset
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
+	@mkdir -p $(GEN)
+	@protoc-c -Iproto -I$(PROTO_INCLUDE) --c_out=$(GEN) $<
+$(GEN)/google/protobuf/%.pb-c.c $(GEN)/google/protobuf/%.pb-c.h: $(PROTO_INCLUDE)/google/protobuf/%.proto
+	@mkdir -p $(GEN)
+	@protoc-c -I$(PROTO_INCLUDE) --c_out=$(GEN) $<
+$(GEN)/%.bh.c $(GEN)/%.bh.h: proto/%.proto $(PLUGIN)
+	@mkdir -p $(GEN)
+	@protoc -Iproto -I$(PROTO_INCLUDE) --plugin=protoc-gen-bulkhead=$(PLUGIN) --bulkhead_out=$(GEN) $<
+$(PROTOSET): $(addprefix proto/,$(API_PROTOS) $(OWN_PROTOS))
+	@mkdir -p $(@D)
+	@protoc -Iproto -I$(PROTO_INCLUDE) --include_imports --include_source_info --descriptor_set_out=$@ \
+	  $(API_PROTOS)
+.PHONY: protoset generated
+protoset: $(PROTOSET)
+generated: $(PB_HEADERS) $(BH_HEADERS)
+.SECONDARY:
+
+$(OUT)/lib/libgen-pb.a: $(PB_OBJECTS)
+$(OUT)/lib/libgen-bh.a: $(BH_OBJECTS)
+
+# ---- compiling -------------------------------------------------------------------------------------------------------
+$(OUT)/obj/gen/%.o: $(GEN)/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_GENERATED) -MMD -MP -c $< -o $@
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+# Generated headers come first; who includes which is then known from the .d files.
+NEED_PB := common/schema common/rpc proto/plugin tests/unit/schema tests/unit/rpc tests/fuzz tests/bench
+NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
+           $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/fault
+$(call objects_in,$(NEED_PB)): | $(PB_HEADERS)
+$(call objects_in,$(NEED_BH)): | $(PB_HEADERS) $(BH_HEADERS)
+$(PB_OBJECTS) $(BH_OBJECTS): | $(PB_HEADERS)
+$(BH_OBJECTS): | $(BH_HEADERS)
+
+define PART_template
+$(OUT)/lib/lib$(1).a: $(call objects_in,common/$(1))
+endef
+$(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
+
+link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+
+# The code generator runs on the build machine and needs only base and the descriptors.
+$(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libgen-pb.a
+	@mkdir -p $(@D)
+	@$(link) -lprotobuf-c
+
+# ---- services --------------------------------------------------------------------------------------------------------
+# A service is its folder: objects, embedded migrations, binary.
+SERVICE_LIBS := $(call libs_of,service $(USES_service))
+define SERVICE_template
+$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh
+	@mkdir -p $$(@D)
+	@sh proto/plugin/embed_migrations.sh $(1) services/$(1)/migrations > $$@.new && mv $$@.new $$@
+$(OUT)/obj/services/$(1)/migrations.o: $(GEN)/services/$(1)/migrations.c
+	@mkdir -p $$(@D)
+	@$$(CC) $$(CFLAGS_ALL) -MMD -MP -c $$< -o $$@
+$(OUT)/lib/libsvc-$(1).a: $(filter-out $(OUT)/obj/services/$(1)/main.o,$(call objects_in,services/$(1))) \
+                          $(OUT)/obj/services/$(1)/migrations.o
+$(OUT)/bin/$(1): $(OUT)/obj/services/$(1)/main.o $(OUT)/lib/libsvc-$(1).a \
+                 $(call archives_of,service $(USES_service) gen-bh gen-pb)
+	@mkdir -p $$(@D)
+	@echo "  LD  $$@"
+	@$$(link) $(SERVICE_LIBS)
+endef
+$(foreach service,$(SERVICES),$(eval $(call SERVICE_template,$(service))))
+.PHONY: services
+services: $(SERVICES:%=$(OUT)/bin/%)
+
+# ---- gateway ---------------------------------------------------------------------------------------------------------
+$(OUT)/lib/libgateway.a: $(call objects_in,gateway)
+GATEWAY_ARCHIVES := $(call archives_of,gateway $(USES_gateway) gen-bh gen-pb)
+GATEWAY_LIBS     := $(call libs_of,$(USES_gateway))
+MODULE := $(OUT)/lib/ngx_http_bulkhead_module.so
+.PHONY: gateway
+gateway: $(MODULE) protoset
+include gateway/nginx/module.mk
+
+# ---- tools: the demo's import and whatever else deploy/ holds in C -----------------------------------------------------
+TOOL_SOURCES := $(wildcard deploy/*/*.c)
+TOOLS := $(patsubst %.c,$(OUT)/bin/%,$(notdir $(TOOL_SOURCES)))
+define TOOL_template
+$(OUT)/bin/$(basename $(notdir $(1))): $(patsubst %.c,$(OUT)/obj/%.o,$(1)) $(OUT)/lib/libbase.a
+	@mkdir -p $$(@D)
+	@$$(link) -lcurl
+endef
+$(foreach source,$(TOOL_SOURCES),$(eval $(call TOOL_template,$(source))))
+.PHONY: tools
+tools: $(TOOLS)
+
+# ---- unit tests: one criterion program a folder ------------------------------------------------------------------------
+UNITS := $(notdir $(wildcard tests/unit/*))
+# A part of common, the gateway, a service: the archives that a folder's tests link.
+unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)),$(if $(filter $(1),gateway),gateway $(USES_gateway),service $(USES_service)))
+unit_extra = $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
+define UNIT_template
+$(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
+                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter schema gateway,$(1)),$(PROTOSET))
+	@mkdir -p $$(@D)
+	@$$(link) -lcriterion $(call libs_of,$(call unit_parts,$(1)))
+.PHONY: unit-$(1)
+unit-$(1): $(OUT)/bin/unit-$(1)
+	@BULKHEAD_PROTOSET=$(PROTOSET) $$< --short-filename $(CRITERION_FLAGS)
+endef
+$(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
+.PHONY: unit
+unit: $(UNITS:%=unit-%)
+
+# ---- component tests: one part or service with the real servers beside it ----------------------------------------------
+COMPONENTS := $(notdir $(wildcard tests/component/*))
+define COMPONENT_template
+$(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a) \
+                           $(call archives_of,service $(USES_service) gen-bh gen-pb)
+	@mkdir -p $$(@D)
+	@$$(link) -lcriterion $(SERVICE_LIBS)
+.PHONY: component-$(1)
+component-$(1): $(OUT)/bin/component-$(1) $(if $(filter $(1),$(SERVICES)),services)
+	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(CRITERION_FLAGS)
+endef
+$(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))))
+.PHONY: component
+component: $(COMPONENTS:%=component-%)
+
+# ---- benches -----------------------------------------------------------------------------------------------------------
+BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
+$(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,service $(USES_service) gen-pb)
+	@mkdir -p $(@D)
+	@$(link) $(SERVICE_LIBS)
+.PHONY: benches
+benches: $(BENCHES:%=$(OUT)/bin/%)
+
+# ---- fuzzers: make VARIANT=fuzz CC=clang fuzzers -------------------------------------------------------------------------
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+$(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archives_of,service $(USES_service) gen-pb)
+	@mkdir -p $(@D)
+	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS)
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,67 @@
+// Structured logs: one JSON object a line on standard error. A line has a time, a level, a subject (which part speaks),
+// a message, the ids of the request at hand, and fields.
+//
+//   log_warn("consul", "registration failed, will try again", LOG_STRING("reason", text), LOG_INT("retry_ms", 500));
+//
+// {"time":"2026-01-02T03:04:05.678901Z","level":"warn","service":"item","pid":42,"subject":"consul",
+//  "message":"registration failed, will try again","requestId":"…","traceId":"…","reason":"…","retryMs":500}
+//
+// Secrets never go in. One line is one write(2), at most 16 KiB; a longer one is cut field by field, still valid JSON.
+// Any thread may log.
+#ifndef BULKHEAD_OBSERVE_LOG_H
+#define BULKHEAD_OBSERVE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+enum log_field_type { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_BOOL };
+
+struct log_field {
+  const char *key;  // lowerCamel
+  enum log_field_type type;
+  struct slice string;
+  int64_t integer;
+};
+
+#define LOG_SLICE(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_STRING, .string = (v)})
+#define LOG_STRING(k, v) LOG_SLICE(k, slice_from_string(v))
+#define LOG_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .integer = (int64_t)(v)})
+#define LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_BOOL, .integer = (v)})
+#define LOG_STATUS(v) LOG_STRING("status", status_name(v))
+
+// The request that the current thread works on, for requestId and traceId. Tasks set and restore it at each switch.
+struct log_context {
+  struct slice request_id;
+  struct slice trace_id;
+};
+
+// Once, before the first line; both are kept by pointer. Until then the service is "bulkhead" and the level LOG_INFO.
+void log_init(const char *service, enum log_level level);
+// "debug", "info", "warn", "error"
+bool log_level_parse(struct slice text, enum log_level *out);
+bool log_enabled(enum log_level level);
+// NULL for none. Thread-local.
+void log_set_context(const struct log_context *context);
+const struct log_context *log_get_context(void);
+
+void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
+               size_t field_count);
+
+// The fields are a compound literal; the first, empty one allows for none.
+#define LOG_AT(level, subject, message, ...)                                                                           \
+  (log_enabled(level)                                                                                                  \
+       ? log_write(level, subject, message, (const struct log_field[]){{.key = NULL}, ##__VA_ARGS__} + 1,              \
+                   sizeof((const struct log_field[]){{.key = NULL}, ##__VA_ARGS__}) / sizeof(struct log_field) - 1)    \
+       : (void)0)
+#define log_debug(subject, message, ...) LOG_AT(LOG_DEBUG, subject, message, ##__VA_ARGS__)
+#define log_info(subject, message, ...) LOG_AT(LOG_INFO, subject, message, ##__VA_ARGS__)
+#define log_warn(subject, message, ...) LOG_AT(LOG_WARN, subject, message, ##__VA_ARGS__)
+#define log_error(subject, message, ...) LOG_AT(LOG_ERROR, subject, message, ##__VA_ARGS__)
+
+#endif

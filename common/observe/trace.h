@@ -1,0 +1,27 @@
+// W3C Trace Context (https://www.w3.org/TR/trace-context/), version 00: "00-" trace id "-" parent id "-" flags.
+#ifndef BULKHEAD_OBSERVE_TRACE_H
+#define BULKHEAD_OBSERVE_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+
+#define TRACEPARENT_SIZE 56  // 55 characters and a zero
+
+struct trace_context {
+  uint8_t trace_id[16];
+  uint8_t span_id[8];
+  uint8_t flags;
+};
+
+// False when malformed or all zero, where the standard says to start a new trace.
+bool trace_parse(struct slice traceparent, struct trace_context *out);
+// A new trace (sampled) or, from `parent`, a new span of its trace.
+void trace_start(struct trace_context *out);
+void trace_child(const struct trace_context *parent, struct trace_context *out);
+void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE]);
+// The 32 hexadecimal digits of the trace id inside a formatted traceparent.
+struct slice trace_id_of(struct slice traceparent);
+
+#endif

@@ -1,0 +1,60 @@
+// What RPC clients and servers share: the context of a call and its outcome. gRPC's semantics on nng; the wire format
+// is proto/bulkhead/rpc/v1/packet.proto.
+#ifndef BULKHEAD_RPC_RPC_H
+#define BULKHEAD_RPC_RPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+
+// Cap of one nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise.
+#define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
+
+struct rpc_metadata {
+  struct slice name;
+  struct slice value;
+};
+
+// Travels from hop to hop beside the payload (CallContext in packet.proto). Slices are views; empty means absent.
+struct rpc_context {
+  struct slice request_id;
+  struct slice traceparent;
+  struct slice caller_id;
+  const struct slice *caller_roles;
+  size_t caller_role_count;
+  struct slice peer_service;
+  struct slice idempotency_key;
+  const struct rpc_metadata *metadata;
+  size_t metadata_count;
+};
+
+struct rpc_violation {
+  struct slice field;
+  struct slice description;
+};
+
+// How a call ended when it did not end well: Status in packet.proto.
+struct rpc_status {
+  enum status code;
+  struct slice message;
+  struct slice reason;
+  const struct rpc_violation *violations;
+  size_t violation_count;
+  uint32_t retry_after_ms;
+};
+
+// Where an instance of a service listens.
+struct rpc_endpoint {
+  struct slice id;   // of the instance, such as the Consul service id
+  struct slice url;  // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
+};
+
+// Files for mutual TLS (tls+tcp:// only): NULL members mean none.
+struct rpc_tls {
+  const char *ca_file;
+  const char *cert_key_file;
+};
+
+#endif

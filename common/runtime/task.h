@@ -1,0 +1,86 @@
+// Tasks: stackful coroutines on the loop's thread. A task is straight-line code that waits without blocking the others.
+//
+// Every task has a deadline and a cancel flag, inherited by what it waits for and by tasks that it starts. Every wait
+// ends with STATUS_DEADLINE_EXCEEDED or STATUS_CANCELLED when they strike; a task is never killed from outside, it
+// returns. Stacks come from a pool, 64 KiB with a guard page below; an overflow is a crash at once, not silent damage.
+#ifndef BULKHEAD_RUNTIME_TASK_H
+#define BULKHEAD_RUNTIME_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/base/status.h"
+#include "common/observe/log.h"
+#include "common/runtime/loop.h"
+
+struct task;
+
+// Runs `body(arg)` as a task in this turn of the loop (not before task_start returns). `deadline_us` is on the
+// monotonic clock or DEADLINE_NONE; where a task starts a task the earlier of the two holds. The log context, if any,
+// must live as long as the task.
+struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, uint64_t deadline_us,
+                        const struct log_context *log_context);
+
+// NULL outside tasks.
+struct task *task_current(void);
+struct loop *task_loop(void);
+
+// Its current and later waits end with STATUS_CANCELLED. Only while the task has not returned (the caller knows: a task
+// that others may cancel tells them when it ends).
+void task_cancel(struct task *task);
+
+// Of the current task.
+uint64_t task_deadline_us(void);
+// A tighter deadline for a part of the work: returns the one before, to be set again afterwards. Never widens.
+uint64_t task_tighten_deadline(uint64_t deadline_us);
+void task_restore_deadline(uint64_t deadline_us);
+// OK, or why the task should give up.
+enum status task_check(void);
+// While set, cancellation does not end waits (the deadline still does): for roll-backs and compensation.
+void task_shield(bool shielded);
+
+// Waiting for one event.
+// ------------------------------------------------------------------------------------------------- A completion lives
+// with whoever waits (on the task's stack). It is completed once, from the loop's thread, by a callback or another
+// task; only one task waits for it.
+struct completion {
+  struct task *waiter;
+  bool done;
+  enum status status;
+};
+#define COMPLETION_INIT                                                                                                \
+  {                                                                                                                    \
+    0                                                                                                                  \
+  }
+
+void completion_finish(struct completion *completion, enum status status);
+// Waits until it is finished and returns its status, or DEADLINE_EXCEEDED / CANCELLED before: then the caller must see
+// to it that nobody finishes it later, before it goes out of scope.
+enum status completion_wait(struct completion *completion) MUST_CHECK;
+
+enum status task_sleep_ms(uint64_t ms) MUST_CHECK;
+// Lets other tasks run; for long loops.
+void task_yield(void);
+
+// A counting semaphore, first come first served.
+// --------------------------------------------------------------------------
+struct semaphore {
+  size_t available;
+  struct list waiters;
+};
+void semaphore_init(struct semaphore *semaphore, size_t available);
+enum status semaphore_acquire(struct semaphore *semaphore) MUST_CHECK;
+void semaphore_release(struct semaphore *semaphore);
+
+// CPU-bound work in the thread pool.
+// -------------------------------------------------------------------------------------- Runs `work(arg)` on another
+// thread and waits until it is done. Always waits for the end of work that has begun, also past the deadline, for `arg`
+// is usually on the stack; work that has not begun by then is dropped and the reason returned. At most
+// `loop_offload_limit` jobs at a time (4 unless set); the others wait in line.
+enum status task_offload(void (*work)(void *arg), void *arg) MUST_CHECK;
+void loop_set_offload_limit(struct loop *loop, size_t jobs);
+
+#endif

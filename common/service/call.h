@@ -1,0 +1,88 @@
+// One RPC call as its handler sees it. A handler runs as a task: straight-line code over pg.h, cache.h and generated
+// clients.
+//
+//   enum status item_get(struct call *call, const Item__V1__GetItemRequest *request, Item__V1__Item *response);
+//
+// The request has been validated against its contract and the caller against the method's policy. Everything that the
+// response points to lives in call_arena(). An error leaves with the status returned and what call_fail said.
+#ifndef BULKHEAD_SERVICE_CALL_H
+#define BULKHEAD_SERVICE_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/schema/validate.h"
+
+struct call;
+struct service;
+
+// The state that the service's start function made.
+void *call_state(const struct call *call);
+struct arena *call_arena(struct call *call);
+
+// The verified user behind the call; empty for an anonymous one.
+struct slice call_caller_id(const struct call *call);
+bool call_caller_has_role(const struct call *call, const char *role);
+struct slice call_request_id(const struct call *call);
+
+// `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);` Sets what the caller is told
+// and returns `status`. `reason` is static, UPPER_SNAKE_CASE. The message goes to the outside.
+enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+// Names a field at fault, as its JSON path; goes with INVALID_ARGUMENT, ALREADY_EXISTS, FAILED_PRECONDITION.
+void call_violation(struct call *call, const char *field, const char *description);
+void call_retry_after_ms(struct call *call, uint32_t ms);
+
+// The response is these bytes already (a cached reply), copied at the end of the call; the response struct is ignored.
+void call_reply_bytes(struct call *call, struct slice wire);
+
+// Tables that protoc-gen-bulkhead writes.
+// ---------------------------------------------------------------------------------
+
+enum call_access { CALL_PUBLIC = 1, CALL_AUTHENTICATED, CALL_ROLE, CALL_INTERNAL };
+
+struct rpc_method {
+  const char *full_name;  // "item.v1.ItemService/GetItem"
+  const ProtobufCMessageDescriptor *input;
+  const ProtobufCMessageDescriptor *output;
+  const struct message_rules *input_rules;
+  enum call_access access;
+  const char *const *roles;
+  size_t role_count;
+  uint32_t timeout_ms;
+  uint32_t cache_ttl_ms;
+  bool no_side_effects;
+  // Calls the handler at `offset` of the handler struct with the types it expects.
+  enum status (*invoke)(const void *handlers, struct call *call, const ProtobufCMessage *request,
+                        ProtobufCMessage *response);
+};
+
+// One proto service: its methods and, where it is served, the handlers (struct item_v1_item_service_handlers).
+struct rpc_service {
+  const char *full_name;  // "item.v1.ItemService"
+  const char *service;    // "item"
+  const struct rpc_method *methods;
+  size_t method_count;
+};
+
+struct rpc_binding {
+  const struct rpc_service *service;
+  const void *handlers;
+};
+
+// Calls out, from a handler or any other task of the service: what the generated clients are made of. The context of
+// `call` (request id, trace, caller) goes along; `call` NULL for background work. On success *response is in `arena`.
+// On failure the peer's status is returned; its message is kept for call_peer_message.
+enum status call_peer(struct service *service, struct call *call, const char *peer, const struct rpc_method *method,
+                      const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response) MUST_CHECK;
+struct service *call_service(const struct call *call);
+// The same failure towards our own caller: status, reason, message and violations of the last call_peer of this call.
+enum status call_fail_as_peer(struct call *call, enum status status);
+
+#endif

@@ -1,0 +1,59 @@
+// The life of a service process: settings → log → (command) → loop → PostgreSQL and Redis → start → listen → register →
+// serve → SIGTERM: deregister → drain → stop. A service's main is a table.
+#ifndef BULKHEAD_SERVICE_SERVICE_H
+#define BULKHEAD_SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/config/settings.h"
+#include "common/runtime/loop.h"
+#include "common/service/call.h"
+#include "common/storage/migrate.h"
+#include "common/storage/pg.h"
+#include "common/storage/redis.h"
+
+struct service;
+
+// A sub-command of the binary beside serve and migrate: `auth grant-role admin <user id>`. Runs as a task with
+// PostgreSQL connected.
+struct service_command {
+  const char *name;
+  const char *arguments;  // for the help: "<role> <user-id>"
+  const char *help;
+  int min_arguments;
+  int max_arguments;
+  enum status (*run)(struct service *service, int argc, char **argv, struct error *error);
+};
+
+struct service_definition {
+  const char *name;                // "item": in Consul, in logs, in metrics
+  const struct setting *settings;  // of its own, beside the common ones
+  size_t setting_count;
+  size_t settings_size;  // of the struct that they fill
+  const struct rpc_binding *bindings;
+  size_t binding_count;
+  const struct migration_set *migrations;
+  const struct service_command *commands;
+  size_t command_count;
+  // Before the first call is taken, as a task, PostgreSQL connected and migrated: builds the state. Background tasks
+  // start here.
+  enum status (*start)(struct service *service, void **state, struct error *error);
+  // After the last call has ended and background tasks have been told to end.
+  void (*stop)(struct service *service, void *state);
+};
+
+// main() of every service. Sub-commands: serve (the default), migrate up|down [n]|status|create <name>, check-config,
+// help, version and the service's own. Returns the exit code: 0, 1 for a failure, 2 for wrong usage or settings.
+int service_main(const struct service_definition *definition, int argc, char **argv);
+
+const void *service_settings(const struct service *service);
+struct loop *service_loop(struct service *service);
+struct pg *service_pg(struct service *service);
+struct redis *service_redis(struct service *service);
+void *service_state(const struct service *service);
+
+// A task of the service's own that lives as long as it serves: cancelled at the drain, waited for before stop.
+void service_background(struct service *service, void (*body)(void *arg), void *arg);
+
+#endif

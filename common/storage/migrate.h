@@ -1,0 +1,40 @@
+// Schema migrations of a service: numbered pairs of SQL files, embedded in the binary by the build
+// (services/<name>/migrations/0001_what.up.sql, .down.sql). Each runs in a transaction of its own together with its row
+// in <schema>.schema_migrations (version, name, sha256, applied_at). An advisory lock makes instances that start
+// together wait for one another. A file that changed after it was applied is refused by name.
+#ifndef BULKHEAD_STORAGE_MIGRATE_H
+#define BULKHEAD_STORAGE_MIGRATE_H
+
+#include <stddef.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+
+struct migration {
+  unsigned version;  // 1, 2, ... without gaps
+  const char *name;  // "items"
+  struct slice up;
+  struct slice down;
+};
+
+struct migration_set {
+  const char *schema;  // of the service; search_path while they run
+  const struct migration *migrations;
+  size_t count;
+};
+
+// These block (they run before the loop does, or as commands) on a connection of their own.
+// Applies what is missing; `applied` counts.
+enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied,
+                       struct error *error) MUST_CHECK;
+// Takes back the last `steps`.
+enum status migrate_down(const char *conninfo, const struct migration_set *set, size_t steps, size_t *reverted,
+                         struct error *error) MUST_CHECK;
+// A line each: version, name, applied at or "pending", "CHANGED" where the checksum differs.
+enum status migrate_status(const char *conninfo, const struct migration_set *set, struct strbuf *out,
+                           struct error *error) MUST_CHECK;
+// Writes empty <next>_<name>.up.sql and .down.sql into `folder`; says their paths in `out`.
+enum status migrate_create(const char *folder, const char *name, struct strbuf *out, struct error *error) MUST_CHECK;
+
+#endif
