@@ -1,0 +1,83 @@
+// A CodeGeneratorRequest made easy to ask: messages by name with their fields in the order of protobuf-c's descriptor,
+// services, and the options of bulkhead/v1/options.proto. Everything lives in the arena.
+#ifndef BULKHEAD_PLUGIN_CONTRACT_H
+#define BULKHEAD_PLUGIN_CONTRACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "bulkhead/v1/options.pb-c.h"
+#include "common/base/arena.h"
+#include "common/base/strmap.h"
+#include "google/protobuf/compiler/plugin.pb-c.h"
+#include "google/protobuf/descriptor.pb-c.h"
+
+#define FIELD_TYPE(name) GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_##name
+
+// protoc-c's names, cut short.
+typedef Google__Protobuf__FileDescriptorProto FileProto;
+typedef Google__Protobuf__DescriptorProto MessageProto;
+typedef Google__Protobuf__FieldDescriptorProto FieldProto;
+typedef Google__Protobuf__ServiceDescriptorProto ServiceProto;
+typedef Google__Protobuf__MethodDescriptorProto MethodProto;
+
+struct contract_message;
+
+struct contract_field {
+  const FieldProto *proto;
+  const Bulkhead__V1__FieldRules *rules;  // NULL for none
+  struct contract_message *message;       // of a message field, else NULL
+  bool repeated;
+};
+
+struct contract_message {
+  const char *full_name;  // "item.v1.Item"
+  const FileProto *file;
+  const MessageProto *proto;
+  struct contract_field *fields;  // by number
+  size_t field_count;
+  bool has_table;  // something inside is to be checked, and the plugin writes a table for it
+  bool finite;     // no field leads back to the message itself or into another circle
+};
+
+struct contract_method {
+  const MethodProto *proto;
+  const char *path;                          // "item.v1.ItemService.GetItem"
+  const Bulkhead__V1__MethodPolicy *policy;  // NULL for none
+  bool has_http;                             // a google.api.http mapping
+  const struct contract_message *input;
+  const struct contract_message *output;
+};
+
+struct contract_service {
+  const FileProto *file;
+  const ServiceProto *proto;
+  const char *full_name;  // "item.v1.ItemService"
+  struct contract_method *methods;
+  size_t method_count;
+};
+
+struct contract {
+  struct arena *arena;
+  struct contract_message *messages;
+  size_t message_count;
+  struct contract_service *services;
+  size_t service_count;
+  struct strmap by_name;  // ".item.v1.Item" -> struct contract_message
+};
+
+// False when an option cannot be read or a type is missing; `error` says which. strmap_free(&by_name) is the caller's.
+bool contract_build(struct contract *contract, const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+                    struct arena *arena, const char **error);
+
+// Files of Google and of Bulkhead's options have no validation tables.
+bool contract_file_is_ours(const char *proto_file);
+
+// The occurrences of extension `number` among the unknown fields of `options`, joined: protobuf merges them. False when
+// there is none. `options` may be NULL.
+bool contract_extension(const ProtobufCMessage *options, unsigned number, struct arena *arena, struct slice *out);
+
+// Memory of protobuf-c in an arena; free does nothing.
+ProtobufCAllocator contract_allocator(struct arena *arena);
+
+#endif

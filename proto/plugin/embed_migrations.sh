@@ -1,0 +1,102 @@
+#!/bin/sh
+# Prints a C file that defines `const struct migration_set <service>_migrations` (common/storage/migrate.h) with the
+# texts of <folder>/NNNN_name.up.sql and .down.sql in it. Refuses gaps, missing halves, doubled numbers, foreign names
+# and empty files, for each of them would surface only when an operator migrates.
+#
+#   sh proto/plugin/embed_migrations.sh item services/item/migrations
+set -eu
+LC_ALL=C
+export LC_ALL
+
+if [ $# -ne 2 ]; then
+  echo "usage: embed_migrations.sh <service> <folder>" >&2
+  exit 2
+fi
+service=$1
+folder=$2
+
+refuse() {
+  echo "embed_migrations.sh: $1" >&2
+  exit 1
+}
+
+[ -d "$folder" ] || refuse "$folder is no folder"
+
+# One literal a line of SQL. od gives every byte as three octal digits, which C reads back without any ambiguity; what is
+# plain is written as itself, so that the file can be read.
+literal() {
+  od -An -v -to1 "$1" | awk '
+    BEGIN {
+      # All printable characters but the quote, the backslash and the question mark (trigraphs).
+      for (code = 32; code < 127; code++)
+        if (code != 34 && code != 92 && code != 63) text[sprintf("%03o", code)] = sprintf("%c", code)
+    }
+    {
+      for (i = 1; i <= NF; i++) {
+        if (!open) { printf "    \""; open = 1 }
+        if ($i == "012") { print "\\n\""; open = 0 }
+        else if ($i in text) printf "%s", text[$i]
+        else printf "\\%s", $i
+      }
+    }
+    END { if (open) print "\"" }'
+}
+
+count=0
+names=
+for file in "$folder"/*.sql; do
+  [ -e "$file" ] || continue
+  base=${file##*/}
+  case $base in
+  *.up.sql) stem=${base%.up.sql} ;;
+  *.down.sql)
+    [ -e "$folder/${base%.down.sql}.up.sql" ] || refuse "$file has no ${base%.down.sql}.up.sql beside it"
+    continue
+    ;;
+  *) refuse "$file: the name must end in .up.sql or .down.sql" ;;
+  esac
+  number=${stem%%_*}
+  name=${stem#*_}
+  case $number in
+  [0-9][0-9][0-9][0-9]) ;;
+  *) refuse "$file: the name must begin with four digits and a _, such as 0001_items.up.sql" ;;
+  esac
+  case $name in
+  '' | "$stem" | *[!a-z0-9_]*) refuse "$file: the name behind the number must be of a-z, 0-9 and _" ;;
+  esac
+  count=$((count + 1))
+  expected=$(printf '%04d' "$count")
+  [ "$number" = "$expected" ] || refuse "$file: number $expected was expected here; numbers go up by one, each once"
+  down=$folder/$stem.down.sql
+  [ -e "$down" ] || refuse "$file has no $stem.down.sql beside it"
+  [ -s "$file" ] || refuse "$file is empty"
+  [ -s "$down" ] || refuse "$down is empty"
+  names="$names $stem"
+done
+
+echo "// Made by embed_migrations.sh from the migrations of the $service service. Do not edit."
+echo '#include "common/storage/migrate.h"'
+echo
+echo "extern const struct migration_set ${service}_migrations;"
+if [ "$count" -gt 0 ]; then
+  echo
+  echo "static const struct migration migrations[] = {"
+  version=0
+  for stem in $names; do
+    version=$((version + 1))
+    echo "  {.version = $version, .name = \"${stem#*_}\", .up = SLICE_INIT("
+    literal "$folder/$stem.up.sql"
+    echo "  ), .down = SLICE_INIT("
+    literal "$folder/$stem.down.sql"
+    echo "  )},"
+  done
+  echo "};"
+fi
+echo
+echo "const struct migration_set ${service}_migrations = {"
+echo "  .schema = \"$service\","
+if [ "$count" -gt 0 ]; then
+  echo "  .migrations = migrations,"
+  echo "  .count = sizeof(migrations) / sizeof(migrations[0]),"
+fi
+echo "};"
