@@ -4,16 +4,17 @@
 #include "common/base/check.h"
 #include "common/base/scan.h"
 
-#define MAX_DEPTH 63
+#define MAX_DEPTH 64
 
 void json_writer_init(struct json_writer *writer, struct strbuf *out)
 {
   *writer = (struct json_writer){.out = out};
 }
 
+// No bit for level 0, which has one value, nor for those that are too deep.
 static uint64_t level_bit(const struct json_writer *writer)
 {
-  return UINT64_C(1) << writer->depth;
+  return writer->depth == 0 || writer->depth > MAX_DEPTH ? 0 : UINT64_C(1) << (writer->depth - 1);
 }
 
 static void before_value(struct json_writer *writer)
@@ -27,8 +28,10 @@ static void before_value(struct json_writer *writer)
 static void open_level(struct json_writer *writer, char bracket)
 {
   before_value(writer);
-  CHECK(writer->depth < MAX_DEPTH);
   writer->depth++;
+  // What a peer sent can be that deep, so this is no bug of ours to abort on.
+  if (writer->depth > MAX_DEPTH)
+    writer->out->failed = true;
   writer->need_comma &= ~level_bit(writer);
   strbuf_add_byte(writer->out, bracket);
 }

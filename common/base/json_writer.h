@@ -1,5 +1,6 @@
-// JSON text into a strbuf. The caller sees to the commas of its own structure through json_begin/json_key, which keep
-// one bit of state a level; strings are escaped as RFC 8259 asks and otherwise left as they are (UTF-8 in, UTF-8 out).
+// JSON text into a strbuf. json_begin_*, json_key and the values put the commas, with one bit of state a level, for 64
+// levels; one more fails the buffer. Strings are escaped as RFC 8259 asks and otherwise left as they are: UTF-8 in,
+// UTF-8 out.
 #ifndef BULKHEAD_BASE_JSON_WRITER_H
 #define BULKHEAD_BASE_JSON_WRITER_H
 
@@ -11,7 +12,7 @@
 
 struct json_writer {
   struct strbuf *out;
-  uint64_t need_comma;  // private: bit d is set where level d has a value already
+  uint64_t need_comma;  // private: bit d is set where level d + 1 has a value already
   unsigned depth;
 };
 

@@ -58,6 +58,8 @@ static void refill(void)
 
 void random_bytes(void *out, size_t size)
 {
+  if (size == 0)
+    return;
   if (size > BUFFER_BYTES / 2) {
     fill(out, size);
     return;

@@ -31,9 +31,17 @@ void strbuf_truncate(struct strbuf *buf, size_t size)
   buf->size = size;
 }
 
+static size_t limit_of(const struct strbuf *buf)
+{
+  return buf->max_size == 0 ? SIZE_MAX : buf->max_size;
+}
+
 static void set_capacity(struct strbuf *buf, size_t needed)
 {
   size_t capacity = buf->capacity < FIRST_CAPACITY / 2 ? FIRST_CAPACITY : buf->capacity * 2;
+  // No more than can be used, and the zero of strbuf_cstring.
+  if (capacity > limit_of(buf))
+    capacity = limit_of(buf) + 1;
   // A doubling that overflows is smaller than what is needed.
   if (capacity < needed)
     capacity = needed;
@@ -45,7 +53,7 @@ static void set_capacity(struct strbuf *buf, size_t needed)
 
 static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t size)
 {
-  size_t limit = buf->max_size == 0 ? SIZE_MAX : buf->max_size;
+  size_t limit = limit_of(buf);
   if (buf->failed || buf->size > limit || size > limit - buf->size) {
     buf->failed = true;
     return NULL;
@@ -57,8 +65,9 @@ static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t s
 
 char *strbuf_reserve(struct strbuf *buf, size_t size)
 {
-  // The capacity may lie above the limit, so that the common case looks at both.
-  if (!buf->failed && buf->max_size == 0 && buf->data != NULL && size <= buf->capacity - buf->size)
+  size_t limit = limit_of(buf);
+  size_t usable = buf->capacity < limit ? buf->capacity : limit;
+  if (!buf->failed && buf->data != NULL && size <= usable - buf->size)
     return buf->data + buf->size;
   return reserve_slow(buf, size);
 }

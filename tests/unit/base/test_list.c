@@ -1,0 +1,42 @@
+#include "common/base/list.h"
+
+#include <criterion/criterion.h>
+
+#include "common/base/compiler.h"
+
+struct thing {
+  int number;
+  struct list node;
+};
+
+Test(list, things_stay_in_the_order_of_their_coming)
+{
+  struct list list;
+  struct thing things[3] = {{.number = 1}, {.number = 2}, {.number = 3}};
+  list_init(&list);
+  cr_assert(list_empty(&list));
+  for (int i = 0; i < 3; i++)
+    list_append(&list, &things[i].node);
+  int expected = 1;
+  for (struct list *at = list.next; at != &list; at = at->next)
+    cr_assert_eq(CONTAINER_OF(at, struct thing, node)->number, expected++);
+  cr_assert_eq(expected, 4);
+  cr_assert_eq(list.previous, &things[2].node);
+}
+
+Test(list, a_thing_is_taken_out_from_anywhere_and_twice_without_harm)
+{
+  struct list list;
+  struct thing things[3] = {{.number = 1}, {.number = 2}, {.number = 3}};
+  list_init(&list);
+  for (int i = 0; i < 3; i++)
+    list_append(&list, &things[i].node);
+  list_remove(&things[1].node);
+  list_remove(&things[1].node);
+  cr_assert(list_empty(&things[1].node));
+  cr_assert_eq(list.next->next, &things[2].node);
+  cr_assert_eq(things[2].node.previous, &things[0].node);
+  list_remove(&things[0].node);
+  list_remove(&things[2].node);
+  cr_assert(list_empty(&list));
+}

@@ -1,0 +1,2 @@
+#define SCAN_SUITE scan
+#include "tests/unit/base/scan_cases.h"
