@@ -3,7 +3,9 @@
 // `--help` prints the tables, `check-config` what holds now (secrets as "***"); an unknown value, a number out of range
 // or a missing required setting ends the start with a message that names the setting and what it accepts.
 //
-// NAME_FILE names a file that holds the value, as container secrets have it; both NAME and NAME_FILE is an error.
+// NAME_FILE names a file that holds the value, as container secrets have it; both NAME and NAME_FILE is an error. Line
+// ends at the end of the file are not part of the value. An empty value is as good as none. Error messages never hold
+// the value of a secret.
 #ifndef BULKHEAD_CONFIG_SETTINGS_H
 #define BULKHEAD_CONFIG_SETTINGS_H
 
@@ -45,7 +47,8 @@ enum status settings_load(const struct setting *table, size_t count, void *targe
                           struct error *error) MUST_CHECK;
 // The table for people: name, type and range, default, help.
 void settings_describe(const struct setting *table, size_t count, struct strbuf *out);
-// NAME=value lines of what was loaded, secrets masked.
+// NAME=value lines of what was loaded, secrets masked; durations and sizes in their largest whole unit, so that the
+// lines can be read back.
 void settings_print(const struct setting *table, size_t count, const void *target, struct strbuf *out);
 
 #endif

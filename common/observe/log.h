@@ -1,13 +1,14 @@
 // Structured logs: one JSON object a line on standard error. A line has a time, a level, a subject (which part speaks),
 // a message, the ids of the request at hand, and fields.
 //
-//   log_warn("consul", "registration failed, will try again", LOG_STRING("reason", text), LOG_INT("retry_ms", 500));
+//   log_warn("consul", "registration failed, will try again", LOG_STRING("reason", text), LOG_INT("retryMs", 500));
 //
 // {"time":"2026-01-02T03:04:05.678901Z","level":"warn","service":"item","pid":42,"subject":"consul",
 //  "message":"registration failed, will try again","requestId":"…","traceId":"…","reason":"…","retryMs":500}
 //
-// Secrets never go in. One line is one write(2), at most 16 KiB; a longer one is cut field by field, still valid JSON.
-// Any thread may log.
+// Secrets never go in. One line is one write(2), at most 16 KiB; what does not fit is cut value by value, still valid
+// JSON, and the line ends with "truncated":true. Bytes that are no UTF-8 become U+FFFD. Any thread may log; lines are
+// counted by level in the metric LOG_LINES.
 #ifndef BULKHEAD_OBSERVE_LOG_H
 #define BULKHEAD_OBSERVE_LOG_H
 
@@ -41,7 +42,8 @@ struct log_context {
   struct slice trace_id;
 };
 
-// Once, before the first line; both are kept by pointer. Until then the service is "bulkhead" and the level LOG_INFO.
+// Once, before other threads start; `service` is kept by pointer. Until then the service is "bulkhead" and the level
+// LOG_INFO. Also makes the series of LOG_LINES, so that they can be shared between processes (metrics_attach).
 void log_init(const char *service, enum log_level level);
 // "debug", "info", "warn", "error"
 bool log_level_parse(struct slice text, enum log_level *out);

@@ -15,13 +15,14 @@ struct trace_context {
   uint8_t flags;
 };
 
-// False when malformed or all zero, where the standard says to start a new trace.
+// False when malformed or all zero, where the standard says to start a new trace. Of a later version the part that
+// version 00 knows is read; of the flags only "sampled" is kept.
 bool trace_parse(struct slice traceparent, struct trace_context *out);
 // A new trace (sampled) or, from `parent`, a new span of its trace.
 void trace_start(struct trace_context *out);
 void trace_child(const struct trace_context *parent, struct trace_context *out);
 void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE]);
-// The 32 hexadecimal digits of the trace id inside a formatted traceparent.
+// The 32 hexadecimal digits of the trace id inside a formatted traceparent; empty when it is too short for one.
 struct slice trace_id_of(struct slice traceparent);
 
 #endif

@@ -14,13 +14,14 @@
 struct loop;
 
 struct loop *loop_create(void);
-// Runs until loop_stop. Tasks that are left are an error of the caller (CHECK in loop_free).
+// Runs until loop_stop, then to the end of the turn: runnable tasks and hooks still have theirs. May be run again.
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+// Tasks, watches and timers that are left are an error of the caller (CHECK). Posts that did not run are dropped.
 void loop_free(struct loop **loop);
 
 // Time at the start of this turn of the loop, microseconds on the monotonic clock: cheap, and the same for all in a
-// turn.
+// turn (outside loop_run it is the time now).
 uint64_t loop_now_us(const struct loop *loop);
 
 // File descriptors.
@@ -28,9 +29,11 @@ uint64_t loop_now_us(const struct loop *loop);
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };
 struct loop_watch;
 // `ready(arg, events)` while fd is ready (level-triggered). `events` 0 watches nothing for now. The fd stays the
-// caller's.
+// caller's; it becomes non-blocking, and one watch at a time may have it. A broken connection is reported as all the
+// events that are watched: read or write then tells the error. Never NULL.
 struct loop_watch *loop_watch_fd(struct loop *loop, int fd, int events, void (*ready)(void *arg, int events),
                                  void *arg);
+// Takes effect at the end of the turn, in one go; no callback for an event that is not wanted any more.
 void loop_watch_change(struct loop_watch *watch, int events);
 // Must come before close(fd). Nulls the pointer; no callback follows.
 void loop_watch_end(struct loop_watch **watch);
@@ -45,8 +48,8 @@ void loop_timer_start(struct loop_timer *timer, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
-// End of a turn: runs before the loop waits for events, after all callbacks and runnable tasks of the turn; what is
-// collected in a turn (RPC frames, SQL) is sent from here.
+// End of a turn: runs (at least once a turn) before the loop waits for events, after all callbacks and runnable tasks
+// of the turn; what is collected in a turn (RPC frames, SQL) is sent from here.
 // -------------------------------------------------------------------------
 struct loop_hook {
   struct list node;  // private

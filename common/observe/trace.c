@@ -1,0 +1,113 @@
+// W3C Trace Context: reading, making and writing `traceparent`. No memory of its own; any thread.
+#include "common/observe/trace.h"
+
+#include <string.h>
+
+#include "common/base/codec.h"
+#include "common/base/random.h"
+
+enum {
+  TRACE_ID_AT = 3,
+  SPAN_ID_AT = 36,
+  FLAGS_AT = 53,
+  FORMAT_SIZE = TRACEPARENT_SIZE - 1,
+  FLAG_SAMPLED = 1,
+};
+
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+  for (size_t i = 0; i < size; i++)
+    if (bytes[i] != 0)
+      return false;
+  return true;
+}
+
+// The standard allows lower case only, hex_decode both.
+static bool decode(struct slice text, size_t at, uint8_t *out, size_t size)
+{
+  struct slice digits = slice_make(text.data + at, 2 * size);
+  for (size_t i = 0; i < digits.size; i++)
+    if (digits.data[i] >= 'A' && digits.data[i] <= 'F')
+      return false;
+  return hex_decode(digits, out, size);
+}
+
+static bool layout_ok(struct slice text)
+{
+  return text.size >= FORMAT_SIZE && text.data[TRACE_ID_AT - 1] == '-' && text.data[SPAN_ID_AT - 1] == '-' &&
+         text.data[FLAGS_AT - 1] == '-';
+}
+
+// Version 00 ends after the flags; a later one may go on after another '-'. Version ff is forbidden.
+static bool version_ok(struct slice text)
+{
+  uint8_t version;
+  if (!decode(text, 0, &version, 1) || version == 0xff)
+    return false;
+  return text.size == FORMAT_SIZE || (version != 0 && text.data[FORMAT_SIZE] == '-');
+}
+
+bool trace_parse(struct slice traceparent, struct trace_context *out)
+{
+  struct trace_context trace;
+  if (!layout_ok(traceparent) || !version_ok(traceparent) ||
+      !decode(traceparent, TRACE_ID_AT, trace.trace_id, sizeof trace.trace_id) ||
+      !decode(traceparent, SPAN_ID_AT, trace.span_id, sizeof trace.span_id) ||
+      !decode(traceparent, FLAGS_AT, &trace.flags, 1))
+    return false;
+  if (is_zero(trace.trace_id, sizeof trace.trace_id) || is_zero(trace.span_id, sizeof trace.span_id))
+    return false;
+  trace.flags &= FLAG_SAMPLED;
+  *out = trace;
+  return true;
+}
+
+// All zero means "no id" in the standard.
+static void random_id(uint8_t *out, size_t size)
+{
+  do
+    random_bytes(out, size);
+  while (is_zero(out, size));
+}
+
+void trace_start(struct trace_context *out)
+{
+  random_id(out->trace_id, sizeof out->trace_id);
+  random_id(out->span_id, sizeof out->span_id);
+  out->flags = FLAG_SAMPLED;
+}
+
+void trace_child(const struct trace_context *parent, struct trace_context *out)
+{
+  *out = *parent;
+  random_id(out->span_id, sizeof out->span_id);
+}
+
+static void encode(const uint8_t *bytes, size_t size, char *out)
+{
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < size; i++) {
+    out[2 * i] = digits[bytes[i] >> 4];
+    out[2 * i + 1] = digits[bytes[i] & 15];
+  }
+}
+
+void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE])
+{
+  static const uint8_t version = 0;
+  encode(&version, 1, out);
+  out[TRACE_ID_AT - 1] = '-';
+  encode(trace->trace_id, sizeof trace->trace_id, out + TRACE_ID_AT);
+  out[SPAN_ID_AT - 1] = '-';
+  encode(trace->span_id, sizeof trace->span_id, out + SPAN_ID_AT);
+  out[FLAGS_AT - 1] = '-';
+  encode(&trace->flags, 1, out + FLAGS_AT);
+  out[FORMAT_SIZE] = '\0';
+}
+
+struct slice trace_id_of(struct slice traceparent)
+{
+  if (traceparent.size < FORMAT_SIZE)
+    return (struct slice){0};
+  return slice_make(traceparent.data + TRACE_ID_AT, SPAN_ID_AT - 1 - TRACE_ID_AT);
+}

@@ -1,0 +1,345 @@
+// The event loop: libuv's, with an end of turn of our own right before it polls, where runnable tasks run, hooks send
+// what the turn has collected, and timers and watches are told to libuv. Everything here belongs to the loop's thread;
+// only loop_post may be called from others.
+#include "common/runtime/loop.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/runtime/loop_internal.h"
+
+enum {
+  // So that tasks that keep waking each other do not keep the loop from its descriptors.
+  TURN_BUDGET = 256,
+  // Hooks may make tasks runnable, which give the hooks something to send.
+  TURN_ROUNDS = 8,
+};
+
+struct loop_signal {
+  uv_signal_t signal;
+  struct loop_signal *next;
+  void (*caught)(void *arg, int number);
+  void *arg;
+};
+
+struct loop_post {
+  struct list node;
+  void (*run)(void *arg);
+  void *arg;
+};
+
+struct loop_timer {
+  struct loop_alarm alarm;
+  struct loop *loop;
+  void (*fired)(void *arg);
+  void *arg;
+};
+
+static void *allocate(size_t size)
+{
+  void *memory = calloc(1, size);
+  CHECK(memory != NULL);
+  return memory;
+}
+
+// What is in `from` goes to `to`, which is not initialised before, so that a round over it has an end.
+static void take_all(struct list *from, struct list *to)
+{
+  list_append(from, to);
+  list_remove(from);
+}
+
+// Time and alarms.
+// -----------------------------------------------------------------------------------------------------
+uint64_t loop_now_us(const struct loop *loop)
+{
+  if (loop->now_us != 0)
+    return loop->now_us;
+  uint64_t now_us = clock_now_us();
+  // A cache: the loop is none the different for it.
+  if (loop->running)
+    ((struct loop *)loop)->now_us = now_us;
+  return now_us;
+}
+
+void alarm_set(struct loop *loop, struct loop_alarm *alarm, uint64_t due_us)
+{
+  heap_remove(&loop->alarms, &alarm->node);
+  heap_insert(&loop->alarms, &alarm->node, due_us);
+}
+
+void alarm_clear(struct loop *loop, struct loop_alarm *alarm)
+{
+  heap_remove(&loop->alarms, &alarm->node);
+}
+
+static void strike_alarms(uv_timer_t *timer)
+{
+  struct loop *loop = CONTAINER_OF(timer, struct loop, timer);
+  loop->armed_us = DEADLINE_NONE;
+  uint64_t now_us = loop->now_us = clock_now_us();
+  struct heap_node *first;
+  while ((first = heap_first(&loop->alarms)) != NULL && first->key <= now_us) {
+    struct loop_alarm *alarm = CONTAINER_OF(first, struct loop_alarm, node);
+    heap_remove(&loop->alarms, first);
+    alarm->strike(alarm);
+  }
+}
+
+// A timer that is armed too early (its alarm was cleared) strikes nothing and is armed anew then; that is cheaper than
+// moving it at each change, for most deadlines are never reached.
+static void arm_timer(struct loop *loop)
+{
+  struct heap_node *first = heap_first(&loop->alarms);
+  if (first == NULL || first->key >= loop->armed_us)
+    return;
+  uint64_t now_us = clock_now_us();
+  uint64_t wait_ms = first->key <= now_us ? 0 : (first->key - now_us) / 1000 + 1;
+  // libuv counts from its own time, which is as old as the turn.
+  uv_update_time(&loop->uv);
+  CHECK(uv_timer_start(&loop->timer, strike_alarms, wait_ms, 0) == 0);
+  loop->armed_us = first->key;
+}
+
+// The end of a turn.
+// -----------------------------------------------------------------------------------------------------
+// Each hook is put behind the others before it runs, so that hooks may add and remove hooks, themselves included.
+static void run_hooks(struct loop *loop)
+{
+  struct list todo;
+  loop->hook_added = false;
+  take_all(&loop->hooks, &todo);
+  while (!list_empty(&todo)) {
+    struct loop_hook *hook = CONTAINER_OF(todo.next, struct loop_hook, node);
+    list_remove(&hook->node);
+    list_append(&loop->hooks, &hook->node);
+    hook->run(hook->arg);
+  }
+}
+
+static void update_metrics(const struct loop *loop)
+{
+  metric_set(loop->tasks, (int64_t)loop->scheduler.task_count);
+  metric_set(loop->stacks, (int64_t)(loop->scheduler.task_count + loop->scheduler.idle_count));
+}
+
+// Being active is all that it does.
+static void turn_again(uv_idle_t *idle)
+{
+  (void)idle;
+}
+
+static void end_turn(uv_prepare_t *prepare)
+{
+  struct loop *loop = CONTAINER_OF(prepare, struct loop, turn_end);
+  struct list *runnable = &loop->scheduler.runnable;
+  size_t budget = TURN_BUDGET;
+  for (int round = 0; round < TURN_ROUNDS; round++) {
+    budget = scheduler_run(loop, budget);
+    run_hooks(loop);
+    if (!loop->hook_added && (budget == 0 || list_empty(runnable)))
+      break;
+  }
+  bool more = loop->hook_added || !list_empty(runnable);
+  CHECK((more ? uv_idle_start(&loop->keep_turning, turn_again) : uv_idle_stop(&loop->keep_turning)) == 0);
+  watches_apply(loop);
+  arm_timer(loop);
+  update_metrics(loop);
+  loop->now_us = 0;
+}
+
+void loop_hook_add(struct loop *loop, struct loop_hook *hook)
+{
+  list_append(&loop->hooks, &hook->node);
+  loop->hook_added = true;
+}
+
+void loop_hook_remove(struct loop_hook *hook)
+{
+  list_remove(&hook->node);
+}
+
+// Timers.
+// -----------------------------------------------------------------------------------------------------
+static void fire_timer(struct loop_alarm *alarm)
+{
+  struct loop_timer *timer = CONTAINER_OF(alarm, struct loop_timer, alarm);
+  timer->fired(timer->arg);
+}
+
+struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg), void *arg)
+{
+  struct loop_timer *timer = allocate(sizeof *timer);
+  timer->alarm.strike = fire_timer;
+  timer->loop = loop;
+  timer->fired = fired;
+  timer->arg = arg;
+  loop->timer_count++;
+  return timer;
+}
+
+void loop_timer_start(struct loop_timer *timer, uint64_t after_ms)
+{
+  uint64_t due_us = deadline_after_ms(clock_now_us(), after_ms);
+  if (due_us >= DEADLINE_NONE - 1) {
+    loop_timer_stop(timer);
+    return;
+  }
+  // One more, so that a timer that starts itself again with 0 ms does not strike in the same round for ever.
+  alarm_set(timer->loop, &timer->alarm, due_us + 1);
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+  alarm_clear(timer->loop, &timer->alarm);
+}
+
+void loop_timer_free(struct loop_timer **timer)
+{
+  if (*timer == NULL)
+    return;
+  loop_timer_stop(*timer);
+  (*timer)->loop->timer_count--;
+  free(*timer);
+  *timer = NULL;
+}
+
+// Signals.
+// -----------------------------------------------------------------------------------------------------
+static void signal_caught(uv_signal_t *signal, int number)
+{
+  struct loop_signal *watch = CONTAINER_OF(signal, struct loop_signal, signal);
+  watch->caught(watch->arg, number);
+}
+
+void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int number), void *arg)
+{
+  struct loop_signal *watch = allocate(sizeof *watch);
+  watch->caught = caught;
+  watch->arg = arg;
+  watch->next = loop->signals;
+  loop->signals = watch;
+  CHECK(uv_signal_init(&loop->uv, &watch->signal) == 0);
+  CHECK(uv_signal_start(&watch->signal, signal_caught, number) == 0);
+}
+
+// Posts from other threads.
+// -----------------------------------------------------------------------------------------------------
+static void take_posts(struct loop *loop, struct list *out)
+{
+  pthread_mutex_lock(&loop->post_lock);
+  take_all(&loop->posts, out);
+  pthread_mutex_unlock(&loop->post_lock);
+}
+
+static struct loop_post *pop_post(struct list *posts)
+{
+  struct loop_post *post = CONTAINER_OF(posts->next, struct loop_post, node);
+  list_remove(&post->node);
+  return post;
+}
+
+static void run_posts(uv_async_t *wake_up)
+{
+  struct list posts;
+  take_posts(CONTAINER_OF(wake_up, struct loop, wake_up), &posts);
+  while (!list_empty(&posts)) {
+    struct loop_post *post = pop_post(&posts);
+    post->run(post->arg);
+    free(post);
+  }
+}
+
+void loop_post(struct loop *loop, void (*run)(void *arg), void *arg)
+{
+  struct loop_post *post = allocate(sizeof *post);
+  post->run = run;
+  post->arg = arg;
+  pthread_mutex_lock(&loop->post_lock);
+  list_append(&loop->posts, &post->node);
+  pthread_mutex_unlock(&loop->post_lock);
+  CHECK(uv_async_send(&loop->wake_up) == 0);
+}
+
+// The loop.
+// -----------------------------------------------------------------------------------------------------
+struct loop *loop_create(void)
+{
+  struct loop *loop = allocate(sizeof *loop);
+  loop->armed_us = DEADLINE_NONE;
+  list_init(&loop->hooks);
+  list_init(&loop->changed_watches);
+  list_init(&loop->posts);
+  CHECK(pthread_mutex_init(&loop->post_lock, NULL) == 0);
+  CHECK(uv_loop_init(&loop->uv) == 0);
+  CHECK(uv_prepare_init(&loop->uv, &loop->turn_end) == 0);
+  CHECK(uv_prepare_start(&loop->turn_end, end_turn) == 0);
+  CHECK(uv_idle_init(&loop->uv, &loop->keep_turning) == 0);
+  CHECK(uv_timer_init(&loop->uv, &loop->timer) == 0);
+  CHECK(uv_async_init(&loop->uv, &loop->wake_up, run_posts) == 0);
+  loop->tasks = metrics_single(METRIC_TASKS);
+  loop->stacks = metrics_single(METRIC_STACKS);
+  scheduler_init(loop);
+  return loop;
+}
+
+void loop_run(struct loop *loop)
+{
+  CHECK(!loop->running && task_current() == NULL);
+  loop->running = true;
+  context_init_thread(&loop->scheduler.home);
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+  // libuv stops right after its callbacks; what they woke and collected is not left behind.
+  end_turn(&loop->turn_end);
+  loop->running = false;
+  loop->now_us = 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+  uv_stop(&loop->uv);
+}
+
+static void close_handles(struct loop *loop)
+{
+  uv_close((uv_handle_t *)&loop->turn_end, NULL);
+  uv_close((uv_handle_t *)&loop->keep_turning, NULL);
+  uv_close((uv_handle_t *)&loop->timer, NULL);
+  uv_close((uv_handle_t *)&loop->wake_up, NULL);
+  for (struct loop_signal *signal = loop->signals; signal != NULL; signal = signal->next)
+    uv_close((uv_handle_t *)&signal->signal, NULL);
+  // Once more where a loop_stop was left over.
+  while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
+    ;
+  CHECK(uv_loop_close(&loop->uv) == 0);
+}
+
+static void free_lists(struct loop *loop)
+{
+  while (loop->signals != NULL) {
+    struct loop_signal *signal = loop->signals;
+    loop->signals = signal->next;
+    free(signal);
+  }
+  struct list posts;
+  take_posts(loop, &posts);
+  while (!list_empty(&posts))
+    free(pop_post(&posts));
+}
+
+void loop_free(struct loop **loop)
+{
+  struct loop *ended = *loop;
+  if (ended == NULL)
+    return;
+  *loop = NULL;
+  CHECK(!ended->running && ended->watch_count == 0 && ended->timer_count == 0);
+  scheduler_free(ended);
+  update_metrics(ended);
+  close_handles(ended);
+  free_lists(ended);
+  pthread_mutex_destroy(&ended->post_lock);
+  heap_free(&ended->alarms);
+  free(ended);
+}

@@ -1,0 +1,77 @@
+// CPU-bound work in libuv's thread pool. A job lies on the stack of its task, which therefore waits until libuv has
+// given it back, whatever happens.
+#include "common/base/check.h"
+#include "common/runtime/task_internal.h"
+
+struct job {
+  uv_work_t request;
+  void (*work)(void *arg);
+  void *arg;
+  const struct log_context *log_context;
+  struct completion returned;
+};
+
+static void run_on_pool_thread(uv_work_t *request)
+{
+  struct job *job = CONTAINER_OF(request, struct job, request);
+  log_set_context(job->log_context);
+  job->work(job->arg);
+  log_set_context(NULL);
+}
+
+static void job_returned(uv_work_t *request, int result)
+{
+  struct job *job = CONTAINER_OF(request, struct job, request);
+  completion_finish(&job->returned, result == UV_ECANCELED ? STATUS_CANCELLED : STATUS_OK);
+}
+
+// OK when the work was done; else why it was dropped.
+static enum status run_job(struct loop *loop, struct job *job)
+{
+  CHECK(uv_queue_work(&loop->uv, &job->request, run_on_pool_thread, job_returned) == 0);
+  enum status reason = completion_wait(&job->returned);
+  if (job->returned.done)
+    return STATUS_OK;
+  // Works only while no thread has taken it; it comes back through job_returned in either case.
+  (void)uv_cancel((uv_req_t *)&job->request);
+  completion_wait_uninterrupted(&job->returned);
+  return job->returned.status == STATUS_OK ? STATUS_OK : reason;
+}
+
+static void release_slot(struct scheduler *scheduler)
+{
+  if (scheduler->offload_debt > 0)
+    scheduler->offload_debt--;
+  else
+    semaphore_release(&scheduler->offload_slots);
+}
+
+enum status task_offload(void (*work)(void *arg), void *arg)
+{
+  struct loop *loop = task_loop();
+  CHECK(loop != NULL);
+  enum status status = task_check();
+  if (status == STATUS_OK)
+    status = semaphore_acquire(&loop->scheduler.offload_slots);
+  if (status != STATUS_OK)
+    return status;
+  struct job job = {.work = work, .arg = arg, .log_context = log_get_context(), .returned = COMPLETION_INIT};
+  status = run_job(loop, &job);
+  release_slot(&loop->scheduler);
+  if (status == STATUS_OK)
+    metric_add(loop->scheduler.offloaded, 1);
+  return status;
+}
+
+void loop_set_offload_limit(struct loop *loop, size_t jobs)
+{
+  struct scheduler *scheduler = &loop->scheduler;
+  CHECK(jobs > 0);
+  for (; scheduler->offload_limit < jobs; scheduler->offload_limit++)
+    release_slot(scheduler);
+  for (; scheduler->offload_limit > jobs; scheduler->offload_limit--)
+    if (scheduler->offload_slots.available > 0)
+      scheduler->offload_slots.available--;
+    else
+      scheduler->offload_debt++;
+}

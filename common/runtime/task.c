@@ -1,0 +1,292 @@
+// Tasks and their scheduling. The loop's own stack resumes one runnable task after the other at the end of each turn; a
+// task that waits goes back to the loop's stack. All on the loop's thread, so nothing here is locked. A task's memory
+// is its stack's (task_pool.c); what it waits for lies on its stack, too.
+#include "common/runtime/task.h"
+
+#include "common/base/check.h"
+#include "common/runtime/task_internal.h"
+
+static _Thread_local struct task *current;
+
+struct task *task_current(void)
+{
+  return current;
+}
+
+struct loop *task_loop(void)
+{
+  return current == NULL ? NULL : current->loop;
+}
+
+static struct task *checked_current(void)
+{
+  CHECK(current != NULL);
+  return current;
+}
+
+// From start to end.
+// -----------------------------------------------------------------------------------------------------
+static void make_runnable(struct task *task)
+{
+  task->state = TASK_RUNNABLE;
+  list_append(&task->loop->scheduler.runnable, &task->queue);
+}
+
+static void wake(struct task *task, enum status reason)
+{
+  task->reason = reason;
+  make_runnable(task);
+}
+
+static void strike_deadline(struct loop_alarm *alarm)
+{
+  struct task *task = CONTAINER_OF(alarm, struct task, deadline);
+  if (task->state == TASK_WAITING && task->interruptible)
+    wake(task, STATUS_DEADLINE_EXCEEDED);
+}
+
+static void run_body(void *arg)
+{
+  struct task *task = arg;
+  task->body(task->arg);
+  task->state = TASK_FINISHED;
+}
+
+// A task that starts under a shield works for what must be finished: it is not cancelled with its parent.
+static void inherit(struct task *task, struct task *parent)
+{
+  task->parent = NULL;
+  list_init(&task->siblings);
+  list_init(&task->children);
+  if (parent == NULL)
+    return;
+  task->deadline_us = deadline_min(task->deadline_us, parent->deadline_us);
+  if (parent->shielded)
+    return;
+  task->parent = parent;
+  task->cancelled = parent->cancelled;
+  list_append(&parent->children, &task->siblings);
+}
+
+struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, uint64_t deadline_us,
+                        const struct log_context *log_context)
+{
+  CHECK(current == NULL || current->loop == loop);
+  struct task *task = task_pool_get(loop, run_body);
+  task->body = body;
+  task->arg = arg;
+  task->log_context = log_context;
+  task->cancelled = false;
+  task->shielded = false;
+  task->interruptible = false;
+  task->deadline_us = deadline_us;
+  task->deadline = (struct loop_alarm){.strike = strike_deadline};
+  inherit(task, current);
+  loop->scheduler.task_count++;
+  make_runnable(task);
+  return task;
+}
+
+static void retire(struct task *task)
+{
+  alarm_clear(task->loop, &task->deadline);
+  list_remove(&task->siblings);
+  while (!list_empty(&task->children)) {
+    struct task *child = CONTAINER_OF(task->children.next, struct task, siblings);
+    list_remove(&child->siblings);
+    child->parent = NULL;
+  }
+  task->loop->scheduler.task_count--;
+  task_pool_put(task);
+}
+
+// The scheduler.
+// -----------------------------------------------------------------------------------------------------
+static void resume(struct task *task)
+{
+  const struct log_context *outside = log_get_context();
+  log_set_context(task->log_context);
+  task->state = TASK_RUNNING;
+  current = task;
+  context_switch(&task->loop->scheduler.home, &task->context);
+  current = NULL;
+  task->log_context = log_get_context();
+  log_set_context(outside);
+  if (task->state == TASK_FINISHED)
+    retire(task);
+}
+
+// Back to the loop, until something resumes this task.
+static void suspend(struct task *task)
+{
+  context_switch(&task->context, &task->loop->scheduler.home);
+}
+
+void scheduler_init(struct loop *loop)
+{
+  list_init(&loop->scheduler.runnable);
+  loop->scheduler.offload_limit = 4;
+  semaphore_init(&loop->scheduler.offload_slots, loop->scheduler.offload_limit);
+  loop->scheduler.offloaded = metrics_single(METRIC_OFFLOADED);
+}
+
+size_t scheduler_run(struct loop *loop, size_t budget)
+{
+  struct list *runnable = &loop->scheduler.runnable;
+  for (; budget > 0 && !list_empty(runnable); budget--) {
+    struct task *task = CONTAINER_OF(runnable->next, struct task, queue);
+    list_remove(&task->queue);
+    resume(task);
+  }
+  return budget;
+}
+
+void scheduler_free(struct loop *loop)
+{
+  CHECK(loop->scheduler.task_count == 0);
+  task_pool_free(loop);
+}
+
+// Deadline and cancellation.
+// -----------------------------------------------------------------------------------------------------
+static enum status check_at(const struct task *task, uint64_t now_us)
+{
+  if (task->cancelled && !task->shielded)
+    return STATUS_CANCELLED;
+  return now_us >= task->deadline_us && task->deadline_us != DEADLINE_NONE ? STATUS_DEADLINE_EXCEEDED : STATUS_OK;
+}
+
+enum status task_check(void)
+{
+  // The time of the turn stands still while a task computes; here it must not.
+  return check_at(checked_current(), clock_now_us());
+}
+
+uint64_t task_deadline_us(void)
+{
+  return checked_current()->deadline_us;
+}
+
+uint64_t task_tighten_deadline(uint64_t deadline_us)
+{
+  struct task *task = checked_current();
+  uint64_t before = task->deadline_us;
+  task->deadline_us = deadline_min(before, deadline_us);
+  return before;
+}
+
+void task_restore_deadline(uint64_t deadline_us)
+{
+  checked_current()->deadline_us = deadline_us;
+}
+
+void task_shield(bool shielded)
+{
+  checked_current()->shielded = shielded;
+}
+
+static void cancel_one(struct task *task)
+{
+  task->cancelled = true;
+  if (task->state == TASK_WAITING && task->interruptible && !task->shielded)
+    wake(task, STATUS_CANCELLED);
+}
+
+// The next one of the family below `root`, parents before their children; NULL after the last.
+static struct task *next_in_family(struct task *root, struct task *task)
+{
+  if (!list_empty(&task->children))
+    return CONTAINER_OF(task->children.next, struct task, siblings);
+  for (; task != root; task = task->parent)
+    if (task->siblings.next != &task->parent->children)
+      return CONTAINER_OF(task->siblings.next, struct task, siblings);
+  return NULL;
+}
+
+void task_cancel(struct task *task)
+{
+  for (struct task *member = task; member != NULL; member = next_in_family(task, member))
+    cancel_one(member);
+}
+
+// Waiting.
+// -----------------------------------------------------------------------------------------------------
+static void wait_here(struct task *task, struct completion *completion, bool interruptible)
+{
+  CHECK(completion->waiter == NULL);
+  completion->waiter = task;
+  task->interruptible = interruptible;
+  task->state = TASK_WAITING;
+  suspend(task);
+  completion->waiter = NULL;
+}
+
+void completion_finish(struct completion *completion, enum status status)
+{
+  CHECK(!completion->done);
+  completion->done = true;
+  completion->status = status;
+  // One that was woken by its deadline in this turn finds the result all the same.
+  if (completion->waiter != NULL && completion->waiter->state == TASK_WAITING)
+    wake(completion->waiter, STATUS_OK);
+}
+
+// Most tasks wait several times under one deadline: the alarm stays where it is.
+static void set_deadline_alarm(struct task *task)
+{
+  if (alarm_is_set(&task->deadline) && task->deadline.node.key == task->deadline_us)
+    return;
+  if (task->deadline_us == DEADLINE_NONE)
+    alarm_clear(task->loop, &task->deadline);
+  else
+    alarm_set(task->loop, &task->deadline, task->deadline_us);
+}
+
+enum status completion_wait(struct completion *completion)
+{
+  struct task *task = checked_current();
+  if (completion->done)
+    return completion->status;
+  enum status status = check_at(task, loop_now_us(task->loop));
+  if (status != STATUS_OK)
+    return status;
+  set_deadline_alarm(task);
+  wait_here(task, completion, true);
+  return completion->done ? completion->status : task->reason;
+}
+
+void completion_wait_uninterrupted(struct completion *completion)
+{
+  struct task *task = checked_current();
+  if (!completion->done)
+    wait_here(task, completion, false);
+}
+
+struct sleeper {
+  struct loop_alarm alarm;
+  struct completion woken;
+};
+
+static void end_sleep(struct loop_alarm *alarm)
+{
+  completion_finish(&CONTAINER_OF(alarm, struct sleeper, alarm)->woken, STATUS_OK);
+}
+
+enum status task_sleep_ms(uint64_t ms)
+{
+  struct task *task = checked_current();
+  struct sleeper sleeper = {.alarm = {.strike = end_sleep}, .woken = COMPLETION_INIT};
+  uint64_t until_us = deadline_after_ms(clock_now_us(), ms);
+  if (until_us != DEADLINE_NONE)
+    alarm_set(task->loop, &sleeper.alarm, until_us);
+  enum status status = completion_wait(&sleeper.woken);
+  alarm_clear(task->loop, &sleeper.alarm);
+  return status;
+}
+
+void task_yield(void)
+{
+  struct task *task = checked_current();
+  make_runnable(task);
+  suspend(task);
+}

@@ -1,0 +1,43 @@
+// Private to common/runtime: a task and its stack.
+#ifndef BULKHEAD_RUNTIME_TASK_INTERNAL_H
+#define BULKHEAD_RUNTIME_TASK_INTERNAL_H
+
+#include "common/runtime/loop_internal.h"
+#include "common/runtime/stack.h"
+
+enum task_state { TASK_RUNNABLE, TASK_RUNNING, TASK_WAITING, TASK_FINISHED };
+
+// Lies at the top of its own stack; both are kept for the next task when it ends.
+struct task {
+  struct stack stack;
+  struct context context;
+  struct task *next_idle;
+
+  struct loop *loop;
+  void (*body)(void *arg);
+  void *arg;
+  const struct log_context *log_context;
+  struct list queue;  // in scheduler.runnable
+
+  struct task *parent;  // NULL when it has ended
+  struct list siblings;
+  struct list children;
+
+  enum task_state state;
+  bool cancelled;
+  bool shielded;
+  bool interruptible;  // the wait at hand ends by cancellation and deadline
+  enum status reason;  // why the wait ended, where its completion is not done
+  uint64_t deadline_us;
+  struct loop_alarm deadline;  // set at the first wait, kept over the following ones
+};
+
+// A task with an empty stack whose context will call `run(task)`; only stack, context and loop are set.
+struct task *task_pool_get(struct loop *loop, void (*run)(void *task));
+void task_pool_put(struct task *task);
+void task_pool_free(struct loop *loop);
+
+// Like completion_wait, but neither cancellation nor the deadline ends it: for what must not be left behind.
+void completion_wait_uninterrupted(struct completion *completion);
+
+#endif
