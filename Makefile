@@ -134,7 +134,10 @@ $(OUT)/lib/lib$(1).a: $(call objects_in,common/$(1))
 endef
 $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
 
-link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+# What our archives define stays inside the program: our json_string would otherwise take the place of jansson's inside
+# libjwt. Only ours: the sanitizers' archives must be seen by the shared libraries.
+own_symbols = $(foreach archive,$(filter %.a,$^),-Wl$(comma)--exclude-libs$(comma)$(notdir $(archive)))
+link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(own_symbols)
 
 # The code generator runs on the build machine and needs only base and the descriptors.
 $(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libgen-pb.a
@@ -187,16 +190,16 @@ tools: $(TOOLS)
 # ---- unit tests: one criterion program a folder ------------------------------------------------------------------------
 UNITS := $(notdir $(wildcard tests/unit/*))
 # A part of common, the gateway, a service: the archives that a folder's tests link.
-unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)),$(if $(filter $(1),gateway),gateway $(USES_gateway),service $(USES_service)))
+unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),base,service $(USES_service))))
 unit_extra = $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
 $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
-                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter schema gateway,$(1)),$(PROTOSET))
+                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter schema gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
 	@mkdir -p $$(@D)
 	@$$(link) -lcriterion $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
 unit-$(1): $(OUT)/bin/unit-$(1)
-	@BULKHEAD_PROTOSET=$(PROTOSET) $$< --short-filename $(CRITERION_FLAGS)
+	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(CRITERION_FLAGS)
 endef
 $(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
 .PHONY: unit

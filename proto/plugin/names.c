@@ -79,18 +79,22 @@ const char *name_own(struct arena *arena, const char *full_name)
 
 const char *name_member(struct arena *arena, const char *method)
 {
+  return lower_joined(arena, method, "_");
+}
+
+bool name_is_keyword(const char *name)
+{
   static const char *const keywords[] = {
-      "auto",     "break",  "case",     "char",   "const",  "continue", "default", "do",     "double",  "else",
-      "enum",     "extern", "float",    "for",    "goto",   "if",       "inline",  "int",    "long",    "register",
-      "restrict", "return", "short",    "signed", "sizeof", "static",   "struct",  "switch", "typedef", "union",
-      "unsigned", "void",   "volatile", "while",  "asm",    "typeof",   "true",    "false",  "bool",
+      "auto",   "break",    "case",     "char",   "const",  "continue", "default", "do",     "double",  "else",
+      "enum",   "extern",   "float",    "for",    "goto",   "if",       "inline",  "int",    "long",    "register",
+      "return", "restrict", "short",    "signed", "sizeof", "static",   "struct",  "switch", "typedef", "union",
+      "void",   "unsigned", "volatile", "while",  "asm",    "typeof",   "true",    "false",  "bool",
   };
-  const char *name = lower_joined(arena, method, "_");
   for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
     if (strcmp(name, keywords[i]) == 0)
-      return arena_printf(arena, "%s_", name);
+      return true;
   }
-  return name;
+  return false;
 }
 
 const char *name_stem(struct arena *arena, const char *proto_file)

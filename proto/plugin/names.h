@@ -4,6 +4,8 @@
 #ifndef BULKHEAD_PLUGIN_NAMES_H
 #define BULKHEAD_PLUGIN_NAMES_H
 
+#include <stdbool.h>
+
 #include "common/base/arena.h"
 
 // protoc-c's struct: "Item__V1__GetItemRequest".
@@ -12,8 +14,10 @@ const char *name_struct(struct arena *arena, const char *full_name);
 const char *name_lower(struct arena *arena, const char *full_name);
 // Ours: "item_v1_get_item_request".
 const char *name_own(struct arena *arena, const char *full_name);
-// The member of a handler struct and the end of a client function: "get_item"; a keyword of C gets a "_" behind it.
+// The member of a handler struct and the end of a client function: "get_item".
 const char *name_member(struct arena *arena, const char *method);
+// Such a member does not compile; protoc-c uses it for its own service structs too.
+bool name_is_keyword(const char *name);
 // "item/v1/item" of "item/v1/item.proto".
 const char *name_stem(struct arena *arena, const char *proto_file);
 // The guard of a header: "BULKHEAD_GEN_ITEM_V1_ITEM_BH_H".

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/schema/rules.h"
+#include "proto/plugin/names.h"
 
 struct review {
   const struct contract *contract;
@@ -172,6 +173,9 @@ static void review_method(const struct review *review, const struct contract_met
 {
   if (method->proto->client_streaming || method->proto->server_streaming)
     find(review, method->path, "streaming methods are not served yet");
+  const char *member = name_member(review->contract->arena, method->proto->name);
+  if (name_is_keyword(member))
+    find(review, method->path, "the name becomes \"%s\" in C, which is a keyword; choose another", member);
   const struct contract_message *types[] = {method->input, method->output};
   for (size_t i = 0; i < ARRAY_LEN(types); i++) {
     // A message of our own is reported where it is declared.

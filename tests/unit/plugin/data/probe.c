@@ -1,0 +1,123 @@
+// Compiled by test_generated.c together with what protoc-c and the plugin made of data/good: the names fit when this
+// links, and main says what else does not hold.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "odd/v1/names.bh.h"
+#include "odd/v1/shared.bh.h"
+
+static int failures;
+
+static void expect(bool condition, const char *what, int line)
+{
+  if (condition)
+    return;
+  printf("line %d: %s\n", line, what);
+  failures++;
+}
+#define EXPECT(condition) expect(condition, #condition, __LINE__)
+
+static const char *peer_called;
+static const struct rpc_method *method_called;
+static Odd__V1__Unchecked reply;
+
+enum status call_peer(struct service *service, struct call *call, const char *peer, const struct rpc_method *method,
+                      const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response)
+{
+  (void)service, (void)call, (void)arena, (void)request;
+  peer_called = peer;
+  method_called = method;
+  *response = &reply.base;
+  return STATUS_OK;
+}
+
+enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
+{
+  (void)call, (void)reason, (void)format;
+  return status;
+}
+
+static enum status handle_deliver(struct call *call, const Odd__V1__SnakeCaseMessage *request,
+                                 Odd__V1__Unchecked *response)
+{
+  (void)call;
+  response->number = (int32_t)request->smallest;
+  return STATUS_OK;
+}
+
+static const struct message_field_rules *rules_of(const struct message_rules *rules, const char *name)
+{
+  for (unsigned i = 0; i < rules->descriptor->n_fields; i++) {
+    if (strcmp(rules->descriptor->fields[i].name, name) == 0)
+      return &rules->fields[i];
+  }
+  return NULL;
+}
+
+static void check_rules(void)
+{
+  const struct message_rules *rules = &odd_v1_snake_case_message_rules;
+  EXPECT(rules->descriptor == &odd__v1__snake_case_message__descriptor);
+  EXPECT(rules_of(rules, "label")->message == &odd_v1_label_rules);
+  EXPECT(rules_of(rules, "labels")->message == &odd_v1_label_rules);
+  EXPECT(rules_of(rules, "plain")->message == NULL);
+  const struct field_rules *text = &rules_of(rules, "text")->rules;
+  EXPECT(text->required && text->max_length == 12 && text->one_of_count == 2);
+  EXPECT(strcmp(text->one_of[0], "a\"b\\c\?\?/") == 0);
+  EXPECT(strcmp(text->one_of[1], "\303\251" "1") == 0);
+  const struct field_rules *smallest = &rules_of(rules, "smallest")->rules;
+  EXPECT(smallest->has_minimum && smallest->minimum == INT64_MIN);
+  EXPECT(smallest->has_maximum && smallest->maximum == INT64_MAX);
+  const struct message_rules *request = &odd_v1_httprequest2_go_rules;
+  EXPECT(rules_of(request, "cert")->message == &odd_v1_httprequest2_go_x509_cert_rules);
+  EXPECT(rules_of(request, "mask")->message == NULL);
+  EXPECT(strcmp(odd_v1_httprequest2_go_x509_cert_rules.json_names[0], "pem") == 0);
+  EXPECT(odd_v1_label_rules.fields[0].rules.max_length == 7);
+}
+
+static void check_methods(void)
+{
+  const struct rpc_service *service = &odd_v1_httpservice2;
+  EXPECT(strcmp(service->full_name, "odd.v1.HTTPService2") == 0);
+  EXPECT(strcmp(service->service, "odd") == 0);
+  EXPECT(service->method_count == 4 && odd_v1_idle.method_count == 0);
+  const struct rpc_method *delete_method = &service->methods[0];
+  EXPECT(strcmp(delete_method->full_name, "odd.v1.HTTPService2/Delete") == 0);
+  EXPECT(delete_method->access == CALL_ROLE && delete_method->role_count == 2);
+  EXPECT(strcmp(delete_method->roles[0], "admin") == 0 && strcmp(delete_method->roles[1], "owner") == 0);
+  EXPECT(delete_method->timeout_ms == 250 && !delete_method->no_side_effects);
+  EXPECT(delete_method->output == &google__protobuf__empty__descriptor);
+  EXPECT(delete_method->input_rules == &odd_v1_httprequest2_go_rules);
+  const struct rpc_method *deliver_method = &service->methods[1];
+  EXPECT(deliver_method->access == CALL_INTERNAL && deliver_method->no_side_effects);
+  EXPECT(deliver_method->cache_ttl_ms == 60 && deliver_method->timeout_ms == 5000);
+  EXPECT(service->methods[2].access == CALL_PUBLIC && service->methods[2].input_rules == NULL);
+  EXPECT(service->methods[3].access == CALL_AUTHENTICATED && service->methods[3].input_rules == &odd_v1_label_rules);
+}
+
+static void check_calls(void)
+{
+  const struct odd_v1_httpservice2_handlers handlers = {.deliver_as_is = handle_deliver};
+  const struct rpc_service *service = &odd_v1_httpservice2;
+  Odd__V1__SnakeCaseMessage request = ODD__V1__SNAKE_CASE_MESSAGE__INIT;
+  request.smallest = 42;
+  Odd__V1__Unchecked response = ODD__V1__UNCHECKED__INIT;
+  EXPECT(service->methods[1].invoke(&handlers, NULL, &request.base, &response.base) == STATUS_OK);
+  EXPECT(response.number == 42);
+  Odd__V1__Empty empty = ODD__V1__EMPTY__INIT;
+  EXPECT(service->methods[2].invoke(&handlers, NULL, &response.base, &empty.base) == STATUS_UNIMPLEMENTED);
+
+  odd__v1__unchecked__init(&reply);
+  Odd__V1__Unchecked *answer = NULL;
+  EXPECT(odd_v1_httpservice2_deliver_as_is(NULL, NULL, &request, NULL, &answer) == STATUS_OK);
+  EXPECT(answer == &reply && strcmp(peer_called, "odd") == 0 && method_called == &service->methods[1]);
+}
+
+int main(void)
+{
+  check_rules();
+  check_methods();
+  check_calls();
+  return failures == 0 ? 0 : 1;
+}
