@@ -17,7 +17,8 @@ enum status key_public_parts(const char *private_pem, struct arena *arena, struc
 // `context` is bound into it. Sealed bytes differ each time. INVALID_ARGUMENT where the secret is shorter.
 enum status key_seal(struct slice secret, const char *context, struct slice plain, struct arena *arena,
                      struct slice *sealed) MUST_CHECK;
-// FAILED_PRECONDITION when the secret or context is another or the bytes were changed. `plain` is erased with the arena.
+// FAILED_PRECONDITION when the secret or context is another or the bytes were changed. `plain` is erased with the
+// arena.
 enum status key_open(struct slice secret, const char *context, struct slice sealed, struct arena *arena,
                      struct slice *plain) MUST_CHECK;
 

@@ -9,7 +9,8 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 
-// Longer ones are refused, so that no request makes the hash read megabytes (NIST SP 800-63B asks to accept at least 64).
+// Longer ones are refused, so that no request makes the hash read megabytes (NIST SP 800-63B asks to accept at least
+// 64).
 #define PASSWORD_MAX_BYTES 1024
 #define PASSWORD_HASH_SIZE 128  // with its zero; the PHC string "$argon2id$v=19$m=…"
 
@@ -18,8 +19,8 @@ struct password_cost {
   size_t memory_bytes;
 };
 
-// INVALID_ARGUMENT for an empty or too long password or a cost outside what libsodium takes; RESOURCE_EXHAUSTED when the
-// memory for it cannot be had.
+// INVALID_ARGUMENT for an empty or too long password or a cost outside what libsodium takes; RESOURCE_EXHAUSTED when
+// the memory for it cannot be had.
 enum status password_hash(struct slice password, const struct password_cost *cost,
                           char out[PASSWORD_HASH_SIZE]) MUST_CHECK;
 // Whether it fits; false for a malformed hash, and for one that is not argon2id.

@@ -1,0 +1,55 @@
+// base64url for tokens and keys: the decoder of common/base takes every spelling that proto3 JSON allows, which is too
+// much for bytes under a signature.
+#include "common/security/base64url.h"
+#include "common/base/check.h"
+#include "common/base/codec.h"
+#include "common/base/strbuf.h"
+
+// The value of one character; 64 for one outside the alphabet.
+static unsigned digit_value(char c)
+{
+  if (c >= 'A' && c <= 'Z')
+    return (unsigned)(c - 'A');
+  if (c >= 'a' && c <= 'z')
+    return (unsigned)(c - 'a') + 26;
+  if (c >= '0' && c <= '9')
+    return (unsigned)(c - '0') + 52;
+  if (c == '-')
+    return 62;
+  return c == '_' ? 63 : 64;
+}
+
+bool base64url_decode_strict(struct slice text, struct arena *arena, struct slice *bytes)
+{
+  if (text.size % 4 == 1)
+    return false;
+  unsigned char *out = arena_alloc(arena, text.size / 4 * 3 + 3);
+  size_t size = 0;
+  uint32_t bits = 0;
+  unsigned bit_count = 0;
+  for (size_t i = 0; i < text.size; i++) {
+    unsigned value = digit_value(text.data[i]);
+    if (value > 63)
+      return false;
+    bits = (bits << 6 | value) & 0xffff;
+    bit_count += 6;
+    if (bit_count >= 8) {
+      bit_count -= 8;
+      out[size++] = (unsigned char)(bits >> bit_count);
+    }
+  }
+  if ((bits & ((1U << bit_count) - 1)) != 0)
+    return false;
+  *bytes = slice_make(out, size);
+  return true;
+}
+
+struct slice base64url_text(struct slice bytes, struct arena *arena)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  base64url_encode(bytes, &text);
+  struct slice copy = arena_copy(arena, strbuf_slice(&text));
+  strbuf_free(&text);
+  return copy;
+}

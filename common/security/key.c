@@ -1,0 +1,263 @@
+// P-256 key pairs on OpenSSL's EVP layer, sealing and hashing on libsodium. Private keys and opened secrets live in the
+// caller's arena and are erased when it is freed. Any thread; nothing is shared but the hash key, which is set once.
+#include "common/security/key.h"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <sodium.h>
+
+#include "common/base/check.h"
+#include "common/base/random.h"
+#include "common/security/base64url.h"
+#include "common/security/ec_key.h"
+#include "common/security/sodium_ready.h"
+
+#define MIN_SECRET_BYTES 32
+#define SEAL_VERSION 1
+#define SEAL_OVERHEAD (1 + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES + crypto_aead_xchacha20poly1305_ietf_ABYTES)
+
+struct secret_bytes {
+  void *data;
+  size_t size;
+};
+
+static void erase_secret(void *arg)
+{
+  struct secret_bytes *secret = arg;
+  key_erase(secret->data, secret->size);
+}
+
+// Room for a secret that is overwritten before the arena gives its memory back.
+static void *secret_alloc(struct arena *arena, size_t size)
+{
+  struct secret_bytes *secret = arena_alloc(arena, sizeof *secret);
+  *secret = (struct secret_bytes){.data = arena_alloc(arena, size), .size = size};
+  arena_on_free(arena, erase_secret, secret);
+  return secret->data;
+}
+
+// OpenSSL would ask at the terminal for the pass phrase of an encrypted PEM; a service must fail instead.
+static int no_pass_phrase(char *buffer, int size, int writing, void *arg)
+{
+  (void)buffer;
+  (void)size;
+  (void)writing;
+  (void)arg;
+  return -1;
+}
+
+// Stale entries in OpenSSL's per-thread error queue would be taken for errors of the next TLS operation of the process
+// that we live in (nginx).
+static enum status openssl_failed(enum status status)
+{
+  ERR_clear_error();
+  return status;
+}
+
+enum status key_generate(struct arena *arena, const char **private_pem)
+{
+  EVP_PKEY *key = EVP_EC_gen("P-256");
+  BIO *bio = BIO_new(BIO_s_secmem());
+  CHECK(bio != NULL);
+  enum status status = STATUS_INTERNAL;
+  if (key != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
+    char *text = NULL;
+    long size = BIO_get_mem_data(bio, &text);
+    CHECK(size > 0);
+    char *copy = secret_alloc(arena, (size_t)size + 1);
+    memcpy(copy, text, (size_t)size);
+    copy[size] = '\0';
+    *private_pem = copy;
+    status = STATUS_OK;
+  }
+  BIO_free(bio);
+  EVP_PKEY_free(key);
+  return status == STATUS_OK ? status : openssl_failed(status);
+}
+
+static bool is_p256(const EVP_PKEY *key)
+{
+  char group[32];
+  size_t size;
+  return EVP_PKEY_get_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof group, &size) == 1 &&
+         strcmp(group, SN_X9_62_prime256v1) == 0;
+}
+
+static bool coordinate_text(const EVP_PKEY *key, const char *parameter, struct arena *arena, struct slice *text)
+{
+  BIGNUM *number = NULL;
+  unsigned char bytes[EC_COORDINATE_SIZE];
+  bool ok = EVP_PKEY_get_bn_param(key, parameter, &number) == 1 &&
+            BN_bn2binpad(number, bytes, EC_COORDINATE_SIZE) == EC_COORDINATE_SIZE;
+  BN_free(number);
+  if (ok)
+    *text = base64url_text(slice_make(bytes, sizeof bytes), arena);
+  return ok;
+}
+
+// RFC 7638 section 3: SHA-256 of the required members in lexicographic order, without white space.
+static struct slice thumbprint(struct slice x, struct slice y, struct arena *arena)
+{
+  const char *canonical =
+      arena_printf(arena, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"" SLICE_FMT "\",\"y\":\"" SLICE_FMT "\"}",
+                   SLICE_ARG(x), SLICE_ARG(y));
+  unsigned char digest[32];
+  key_sha256(slice_from_string(canonical), digest);
+  return base64url_text(slice_make(digest, sizeof digest), arena);
+}
+
+enum status key_public_parts(const char *private_pem, struct arena *arena, struct slice *x, struct slice *y,
+                             struct slice *kid)
+{
+  BIO *bio = BIO_new_mem_buf(private_pem, -1);
+  CHECK(bio != NULL);
+  EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+  BIO_free(bio);
+  bool ok = key != NULL && is_p256(key) && coordinate_text(key, OSSL_PKEY_PARAM_EC_PUB_X, arena, x) &&
+            coordinate_text(key, OSSL_PKEY_PARAM_EC_PUB_Y, arena, y);
+  EVP_PKEY_free(key);
+  if (!ok)
+    return openssl_failed(STATUS_INVALID_ARGUMENT);
+  *kid = thumbprint(*x, *y, arena);
+  return STATUS_OK;
+}
+
+static bool coordinate_bytes(struct slice text, unsigned char out[EC_COORDINATE_SIZE], struct arena *arena)
+{
+  struct slice bytes;
+  if (text.size != EC_COORDINATE_TEXT_SIZE || !base64url_decode_strict(text, arena, &bytes))
+    return false;
+  CHECK(bytes.size == EC_COORDINATE_SIZE);
+  memcpy(out, bytes.data, EC_COORDINATE_SIZE);
+  return true;
+}
+
+// NULL where the point is not on the curve: the import checks it.
+static EVP_PKEY *key_from_point(unsigned char *point, size_t size)
+{
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char[]){SN_X9_62_prime256v1}, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, size),
+      OSSL_PARAM_construct_end(),
+  };
+  EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+  EVP_PKEY *key = NULL;
+  if (context != NULL && EVP_PKEY_fromdata_init(context) == 1)
+    if (EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+      key = NULL;
+  EVP_PKEY_CTX_free(context);
+  return key;
+}
+
+enum status ec_public_pem(struct slice x, struct slice y, struct arena *arena, const char **public_pem)
+{
+  unsigned char point[1 + 2 * EC_COORDINATE_SIZE];
+  point[0] = 4;  // SEC 1 section 2.3.3: both coordinates follow
+  if (!coordinate_bytes(x, point + 1, arena) || !coordinate_bytes(y, point + 1 + EC_COORDINATE_SIZE, arena))
+    return STATUS_INVALID_ARGUMENT;
+  EVP_PKEY *key = key_from_point(point, sizeof point);
+  if (key == NULL)
+    return openssl_failed(STATUS_INVALID_ARGUMENT);
+  BIO *bio = BIO_new(BIO_s_mem());
+  CHECK(bio != NULL && PEM_write_bio_PUBKEY(bio, key) == 1);
+  char *text = NULL;
+  long size = BIO_get_mem_data(bio, &text);
+  CHECK(size > 0);
+  *public_pem = arena_string(arena, slice_make(text, (size_t)size));
+  BIO_free(bio);
+  EVP_PKEY_free(key);
+  return STATUS_OK;
+}
+
+// BLAKE2b of a label and the secret: the same secret used for another purpose elsewhere gives another key.
+static void derive_seal_key(struct slice secret, unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES])
+{
+  static const char label[] = "bulkhead seal v1";
+  crypto_generichash_state state;
+  CHECK(crypto_generichash_init(&state, NULL, 0, crypto_aead_xchacha20poly1305_ietf_KEYBYTES) == 0);
+  CHECK(crypto_generichash_update(&state, (const unsigned char *)label, sizeof label) == 0);
+  CHECK(crypto_generichash_update(&state, (const unsigned char *)secret.data, secret.size) == 0);
+  CHECK(crypto_generichash_final(&state, key, crypto_aead_xchacha20poly1305_ietf_KEYBYTES) == 0);
+  sodium_memzero(&state, sizeof state);
+}
+
+// Sealed: version byte, nonce, ciphertext with its tag.
+enum status key_seal(struct slice secret, const char *context, struct slice plain, struct arena *arena,
+                     struct slice *sealed)
+{
+  sodium_ready();
+  if (secret.size < MIN_SECRET_BYTES)
+    return STATUS_INVALID_ARGUMENT;
+  unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+  derive_seal_key(secret, key);
+  unsigned char *out = arena_alloc(arena, plain.size + SEAL_OVERHEAD);
+  out[0] = SEAL_VERSION;
+  unsigned char *nonce = out + 1;
+  random_bytes(nonce, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+  unsigned char *cipher = nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+  CHECK(crypto_aead_xchacha20poly1305_ietf_encrypt(cipher, NULL, (const unsigned char *)plain.data, plain.size,
+                                                   (const unsigned char *)context, strlen(context), NULL, nonce,
+                                                   key) == 0);
+  key_erase(key, sizeof key);
+  *sealed = slice_make(out, plain.size + SEAL_OVERHEAD);
+  return STATUS_OK;
+}
+
+enum status key_open(struct slice secret, const char *context, struct slice sealed, struct arena *arena,
+                     struct slice *plain)
+{
+  sodium_ready();
+  if (secret.size < MIN_SECRET_BYTES || sealed.size < SEAL_OVERHEAD || sealed.data[0] != SEAL_VERSION)
+    return STATUS_FAILED_PRECONDITION;
+  unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+  derive_seal_key(secret, key);
+  const unsigned char *nonce = (const unsigned char *)sealed.data + 1;
+  const unsigned char *cipher = nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+  size_t size = sealed.size - SEAL_OVERHEAD;
+  unsigned char *out = secret_alloc(arena, size);
+  int opened = crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, cipher,
+                                                          size + crypto_aead_xchacha20poly1305_ietf_ABYTES,
+                                                          (const unsigned char *)context, strlen(context), nonce, key);
+  key_erase(key, sizeof key);
+  if (opened != 0)
+    return STATUS_FAILED_PRECONDITION;
+  *plain = slice_make(out, size);
+  return STATUS_OK;
+}
+
+void key_sha256(struct slice bytes, unsigned char out[32])
+{
+  sodium_ready();
+  CHECK(crypto_hash_sha256(out, (const unsigned char *)bytes.data, bytes.size) == 0);
+}
+
+static unsigned char hash_key[crypto_shorthash_KEYBYTES];
+
+static void choose_hash_key(void)
+{
+  sodium_ready();
+  random_bytes(hash_key, sizeof hash_key);
+}
+
+unsigned long long key_hash(struct slice bytes)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  CHECK(pthread_once(&once, choose_hash_key) == 0);
+  unsigned char digest[crypto_shorthash_BYTES];
+  CHECK(crypto_shorthash(digest, (const unsigned char *)bytes.data, bytes.size, hash_key) == 0);
+  unsigned long long hash;
+  memcpy(&hash, digest, sizeof hash);
+  return hash;
+}
+
+void key_erase(void *bytes, size_t size)
+{
+  if (size > 0)
+    sodium_memzero(bytes, size);
+}

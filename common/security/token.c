@@ -1,0 +1,227 @@
+// Signing and verifying of access tokens; the steps of a verification are in token_verify, at the end.
+//
+// A verifier belongs to one thread. It owns its keys, its cache, and a scratch arena that each full verification begins
+// anew.
+#include "common/security/token.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/json_writer.h"
+#include "common/base/strbuf.h"
+#include "common/security/base64url.h"
+#include "common/security/token_cache.h"
+#include "common/security/token_claims.h"
+#include "common/security/token_json.h"
+#include "common/security/token_keys.h"
+#include "common/security/token_signature.h"
+
+#define DEFAULT_MAX_CACHED 65536
+
+static bool claims_fit(const struct token_claims *claims)
+{
+  if (!token_text_fits(claims->subject, TOKEN_MAX_SUBJECT_BYTES) || !token_text_fits(claims->id, TOKEN_MAX_ID_BYTES) ||
+      claims->role_count > TOKEN_MAX_ROLES)
+    return false;
+  for (size_t i = 0; i < claims->role_count; i++)
+    if (!token_text_fits(claims->roles[i], TOKEN_MAX_ROLE_BYTES))
+      return false;
+  return claims->issued_at >= 0 && claims->issued_at < claims->expires_at && claims->expires_at <= TOKEN_MAX_TIME;
+}
+
+static void write_claims(const char *issuer, const char *audience, const struct token_claims *claims,
+                         struct strbuf *out)
+{
+  struct json_writer writer;
+  json_writer_init(&writer, out);
+  json_begin_object(&writer);
+  json_key_string(&writer, "iss", slice_from_string(issuer));
+  json_key_string(&writer, "sub", claims->subject);
+  json_key_string(&writer, "aud", slice_from_string(audience));
+  json_key_int(&writer, "iat", claims->issued_at);
+  json_key_int(&writer, "nbf", claims->issued_at);
+  json_key_int(&writer, "exp", claims->expires_at);
+  json_key_string(&writer, "jti", claims->id);
+  json_key(&writer, SLICE("roles"));
+  json_begin_array(&writer);
+  for (size_t i = 0; i < claims->role_count; i++)
+    json_string(&writer, claims->roles[i]);
+  json_end_array(&writer);
+  json_end_object(&writer);
+}
+
+enum status token_sign(const struct token_signing_key *key, const char *issuer, const char *audience,
+                       const struct token_claims *claims, struct arena *arena, struct slice *token)
+{
+  if (!claims_fit(claims) || !token_text_fits(slice_from_string(key->kid), TOKEN_MAX_KID_BYTES))
+    return STATUS_INVALID_ARGUMENT;
+  struct strbuf json;
+  strbuf_init(&json, 0);
+  write_claims(issuer, audience, claims, &json);
+  enum status status = token_signature_make(key->kid, key->private_pem, strbuf_cstring(&json), arena, token);
+  strbuf_free(&json);
+  if (status == STATUS_OK && token->size > TOKEN_MAX_BYTES)
+    return STATUS_INVALID_ARGUMENT;
+  return status;
+}
+
+struct token_verifier {
+  struct arena memory;  // of issuer and audience
+  const char *issuer;
+  const char *audience;
+  struct token_key_set keys;
+  struct token_cache *cache;
+  struct arena scratch;
+};
+
+struct token_verifier *token_verifier_create(const struct token_verifier_options *options)
+{
+  struct token_verifier *verifier = calloc(1, sizeof *verifier);
+  CHECK(verifier != NULL);
+  arena_init(&verifier->memory);
+  arena_init(&verifier->scratch);
+  verifier->issuer = arena_string(&verifier->memory, slice_from_string(options->issuer));
+  verifier->audience = arena_string(&verifier->memory, slice_from_string(options->audience));
+  verifier->cache = token_cache_create(options->max_cached == 0 ? DEFAULT_MAX_CACHED : options->max_cached);
+  return verifier;
+}
+
+void token_verifier_free(struct token_verifier **verifier)
+{
+  struct token_verifier *old = *verifier;
+  if (old == NULL)
+    return;
+  token_cache_free(&old->cache);
+  token_key_set_free(&old->keys);
+  arena_free(&old->scratch);
+  arena_free(&old->memory);
+  free(old);
+  *verifier = NULL;
+}
+
+static void forget_tokens_of(const struct token_key *key, void *arg)
+{
+  token_cache_forget_key(arg, key);
+}
+
+enum status token_verifier_set_public_keys(struct token_verifier *verifier, const struct token_public_key *keys,
+                                           size_t count, struct error *error)
+{
+  struct token_key_set next;
+  enum status status = token_key_set_build(keys, count, &next, error);
+  if (status == STATUS_OK)
+    token_key_set_replace(&verifier->keys, &next, forget_tokens_of, verifier->cache);
+  return status;
+}
+
+enum status token_verifier_set_keys(struct token_verifier *verifier, struct slice jwks, struct error *error)
+{
+  struct arena arena;
+  arena_init(&arena);
+  struct token_public_key keys[TOKEN_MAX_KEYS];
+  size_t count = 0;
+  enum status status = token_jwks_parse(jwks, &arena, keys, &count, error);
+  if (status == STATUS_OK)
+    status = token_verifier_set_public_keys(verifier, keys, count, error);
+  arena_free(&arena);
+  return status;
+}
+
+size_t token_verifier_key_count(const struct token_verifier *verifier)
+{
+  return verifier->keys.count;
+}
+
+const char *token_result_text(enum token_result result)
+{
+  static const char *const texts[] = {
+      [TOKEN_VALID] = "the access token is valid",
+      [TOKEN_MALFORMED] = "the access token is malformed",
+      [TOKEN_UNKNOWN_KEY] = "the access token is signed with an unknown key",
+      [TOKEN_FORGED] = "the signature of the access token does not fit",
+      [TOKEN_EXPIRED] = "the access token has expired",
+      [TOKEN_NOT_YET_VALID] = "the access token is not valid yet",
+      [TOKEN_WRONG_AUDIENCE] = "the access token is from another issuer or for another audience",
+  };
+  CHECK((size_t)result < ARRAY_LEN(texts));
+  return texts[result];
+}
+
+struct token_parts {
+  struct slice header, payload;  // decoded
+};
+
+// Exactly three parts of canonical base64url, the last one as long as an ES256 signature (RFC 7515 section 3.1).
+static bool split(struct slice token, struct arena *arena, struct token_parts *parts)
+{
+  size_t header_end = slice_find(token, '.', 0);
+  size_t payload_end = slice_find(token, '.', header_end + 1);
+  struct slice signature = slice_skip(token, payload_end + 1);
+  struct slice bytes;
+  if (header_end == 0 || payload_end <= header_end + 1 || signature.size != TOKEN_SIGNATURE_TEXT_SIZE)
+    return false;
+  return base64url_decode_strict(slice_make(token.data, header_end), arena, &parts->header) &&
+         base64url_decode_strict(slice_make(token.data + header_end + 1, payload_end - header_end - 1), arena,
+                                 &parts->payload) &&
+         base64url_decode_strict(signature, arena, &bytes);
+}
+
+static enum token_result check_payload(const struct token_verifier *verifier, const struct token_payload *payload,
+                                       int64_t now)
+{
+  if (!payload->audience_fits || !slice_equal_string(payload->issuer, verifier->issuer))
+    return TOKEN_WRONG_AUDIENCE;
+  return token_time_check(&payload->claims, payload->not_before, now);
+}
+
+// The whole verification of a token that is not in the cache; a valid one is there afterwards. What is cheap comes
+// first, and libjwt's JSON parser sees only what ours has let pass; nothing that the claims say counts before the
+// signature does.
+static enum token_result verify_new(struct token_verifier *verifier, struct slice token, int64_t now,
+                                    const struct token_claims **claims)
+{
+  struct arena *arena = &verifier->scratch;
+  arena_reset(arena);
+  struct token_parts parts;
+  struct slice kid;
+  struct token_payload payload;
+  if (!split(token, arena, &parts) || !token_header_parse(parts.header, arena, &kid) ||
+      !token_payload_parse(parts.payload, verifier->audience, arena, &payload))
+    return TOKEN_MALFORMED;
+  const struct token_key *key = token_key_set_find(&verifier->keys, kid);
+  if (key == NULL)
+    return TOKEN_UNKNOWN_KEY;
+  if (!token_signature_fits(token, key->public_pem))
+    return TOKEN_FORGED;
+  enum token_result result = check_payload(verifier, &payload, now);
+  if (result == TOKEN_VALID)
+    *claims = &token_cache_add(verifier->cache, token, key, &payload.claims, payload.not_before, now)->claims;
+  return result;
+}
+
+// Time passes for a token in the cache too.
+static enum token_result verify_cached(struct token_verifier *verifier, struct token_cache_entry *entry, int64_t now,
+                                       const struct token_claims **claims)
+{
+  enum token_result result = token_time_check(&entry->claims, entry->not_before, now);
+  if (result == TOKEN_VALID)
+    *claims = &entry->claims;
+  else if (result == TOKEN_EXPIRED)
+    token_cache_remove(verifier->cache, entry);
+  return result;
+}
+
+enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,
+                               const struct token_claims **claims, bool *cached)
+{
+  if (cached != NULL)
+    *cached = false;
+  if (token.size == 0 || token.size > TOKEN_MAX_BYTES)
+    return TOKEN_MALFORMED;
+  struct token_cache_entry *entry = token_cache_find(verifier->cache, token);
+  if (entry == NULL)
+    return verify_new(verifier, token, now, claims);
+  if (cached != NULL)
+    *cached = true;
+  return verify_cached(verifier, entry, now, claims);
+}

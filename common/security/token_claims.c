@@ -1,0 +1,159 @@
+// What a token says, still unproven: the caller checks the signature before it uses any of it. Keeps no state.
+#include "common/security/token_claims.h"
+
+#include "common/security/token_json.h"
+
+#define HEADER_MAX_DEPTH 4
+#define PAYLOAD_MAX_DEPTH 8
+
+struct header {
+  struct slice alg, typ, kid;
+  bool critical;
+};
+
+static bool read_alg(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct header *)target)->alg);
+}
+
+static bool read_typ(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct header *)target)->typ);
+}
+
+static bool read_kid(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct header *)target)->kid);
+}
+
+// RFC 7515 section 4.1.11: extensions listed here must be understood, and we know none.
+static bool read_crit(struct json_reader *reader, void *target)
+{
+  ((struct header *)target)->critical = true;
+  return json_skip_value(reader, NULL);
+}
+
+static const struct token_member header_members[] = {
+    {"alg", read_alg},
+    {"typ", read_typ},
+    {"kid", read_kid},
+    {"crit", read_crit},
+};
+
+bool token_header_parse(struct slice json, struct arena *arena, struct slice *kid)
+{
+  struct header header = {.typ = SLICE("JWT")};
+  if (!token_read_document(json, HEADER_MAX_DEPTH, arena, header_members, ARRAY_LEN(header_members), &header))
+    return false;
+  *kid = header.kid;
+  // libjwt 1.10 writes and takes no other type than JWT, so "at+jwt" (RFC 9068) cannot be used with it.
+  return slice_equal_string(header.alg, "ES256") && slice_equal_ignore_case(header.typ, SLICE("JWT")) &&
+         !header.critical && token_text_fits(header.kid, TOKEN_MAX_KID_BYTES);
+}
+
+struct payload_target {
+  struct token_payload *payload;
+  struct arena *arena;
+  struct slice audience;
+};
+
+// RFC 7519 allows fractions of a second; our issuer writes whole ones.
+static bool read_time(struct json_reader *reader, int64_t *out)
+{
+  return json_read(reader) == JSON_NUMBER && slice_to_int64(reader->text, 0, TOKEN_MAX_TIME, out);
+}
+
+static bool read_exp(struct json_reader *reader, void *target)
+{
+  return read_time(reader, &((struct payload_target *)target)->payload->claims.expires_at);
+}
+
+static bool read_iat(struct json_reader *reader, void *target)
+{
+  return read_time(reader, &((struct payload_target *)target)->payload->claims.issued_at);
+}
+
+static bool read_nbf(struct json_reader *reader, void *target)
+{
+  return read_time(reader, &((struct payload_target *)target)->payload->not_before);
+}
+
+static bool read_iss(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct payload_target *)target)->payload->issuer);
+}
+
+static bool read_sub(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct payload_target *)target)->payload->claims.subject);
+}
+
+static bool read_jti(struct json_reader *reader, void *target)
+{
+  return token_read_string(reader, &((struct payload_target *)target)->payload->claims.id);
+}
+
+// One audience or an array of them (RFC 7519 section 4.1.3).
+static bool read_aud(struct json_reader *reader, void *target)
+{
+  struct payload_target *payload = target;
+  enum json_token token = json_read(reader);
+  if (token == JSON_STRING) {
+    payload->payload->audience_fits = slice_equal(reader->text, payload->audience);
+    return true;
+  }
+  if (token != JSON_ARRAY_BEGIN)
+    return false;
+  while ((token = json_read(reader)) == JSON_STRING)
+    payload->payload->audience_fits |= slice_equal(reader->text, payload->audience);
+  return token == JSON_ARRAY_END;
+}
+
+static bool read_roles(struct json_reader *reader, void *target)
+{
+  struct payload_target *payload = target;
+  if (json_read(reader) != JSON_ARRAY_BEGIN)
+    return false;
+  struct slice *roles = arena_array(payload->arena, TOKEN_MAX_ROLES, sizeof *roles);
+  size_t count = 0;
+  enum json_token token;
+  while ((token = json_read(reader)) == JSON_STRING) {
+    if (count == TOKEN_MAX_ROLES || !token_text_fits(reader->text, TOKEN_MAX_ROLE_BYTES))
+      return false;
+    roles[count++] = reader->text;
+  }
+  payload->payload->claims.roles = roles;
+  payload->payload->claims.role_count = count;
+  return token == JSON_ARRAY_END;
+}
+
+static const struct token_member payload_members[] = {
+    {"iss", read_iss}, {"sub", read_sub}, {"aud", read_aud}, {"exp", read_exp},
+    {"nbf", read_nbf}, {"iat", read_iat}, {"jti", read_jti}, {"roles", read_roles},
+};
+
+bool token_payload_parse(struct slice json, const char *audience, struct arena *arena, struct token_payload *payload)
+{
+  *payload = (struct token_payload){.claims = {.issued_at = -1, .expires_at = -1}, .not_before = -1};
+  struct payload_target target = {.payload = payload, .arena = arena, .audience = slice_from_string(audience)};
+  if (!token_read_document(json, PAYLOAD_MAX_DEPTH, arena, payload_members, ARRAY_LEN(payload_members), &target))
+    return false;
+  const struct token_claims *claims = &payload->claims;
+  // iss and aud that are missing fit nothing; the caller tells that apart from a malformed token on purpose.
+  return claims->expires_at >= 0 && claims->issued_at >= 0 && payload->not_before >= 0 &&
+         token_text_fits(claims->subject, TOKEN_MAX_SUBJECT_BYTES) && token_text_fits(claims->id, TOKEN_MAX_ID_BYTES);
+}
+
+bool token_has_expired(const struct token_claims *claims, int64_t now)
+{
+  return now - TOKEN_LEEWAY_S >= claims->expires_at;
+}
+
+enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now)
+{
+  if (token_has_expired(claims, now))
+    return TOKEN_EXPIRED;
+  if (now + TOKEN_LEEWAY_S < not_before || now + TOKEN_LEEWAY_S < claims->issued_at)
+    return TOKEN_NOT_YET_VALID;
+  return TOKEN_VALID;
+}

@@ -1,0 +1,64 @@
+// Reading of JSON objects for token headers, claims and key sets. Keeps no state; texts are where json_reader puts
+// them.
+#include "common/security/token_json.h"
+
+static bool is_repeated(const struct slice *seen, size_t count, struct slice name)
+{
+  for (size_t i = 0; i < count; i++)
+    if (slice_equal(seen[i], name))
+      return true;
+  return false;
+}
+
+static bool read_member(struct json_reader *reader, struct slice name, const struct token_member *members, size_t count,
+                        void *target)
+{
+  for (size_t i = 0; i < count; i++)
+    if (slice_equal_string(name, members[i].name))
+      return members[i].read(reader, target);
+  return json_skip_value(reader, NULL);
+}
+
+bool token_read_object(struct json_reader *reader, const struct token_member *members, size_t count, void *target)
+{
+  if (json_read(reader) != JSON_OBJECT_BEGIN)
+    return false;
+  struct slice seen[TOKEN_MAX_MEMBERS];
+  size_t seen_count = 0;
+  enum json_token token;
+  while ((token = json_read(reader)) == JSON_KEY) {
+    struct slice name = reader->text;
+    if (seen_count == TOKEN_MAX_MEMBERS || is_repeated(seen, seen_count, name))
+      return false;
+    seen[seen_count++] = name;
+    if (!read_member(reader, name, members, count, target))
+      return false;
+  }
+  return token == JSON_OBJECT_END;
+}
+
+bool token_read_document(struct slice json, unsigned max_depth, struct arena *arena, const struct token_member *members,
+                         size_t count, void *target)
+{
+  struct json_reader reader;
+  json_reader_init(&reader, json, max_depth, arena);
+  return token_read_object(&reader, members, count, target) && json_read(&reader) == JSON_END;
+}
+
+bool token_read_string(struct json_reader *reader, struct slice *out)
+{
+  if (json_read(reader) != JSON_STRING)
+    return false;
+  *out = reader->text;
+  return true;
+}
+
+bool token_text_fits(struct slice text, size_t max_bytes)
+{
+  if (text.size == 0 || text.size > max_bytes)
+    return false;
+  for (size_t i = 0; i < text.size; i++)
+    if (text.data[i] <= ' ' || text.data[i] > '~')
+      return false;
+  return true;
+}
