@@ -25,21 +25,8 @@ Test(codec, hex_goes_both_ways)
 
 Test(codec, hex_of_another_length_or_alphabet_is_refused)
 {
-  static const char *const BAD[] = {"",
-                                    "0",
-                                    "0011",
-                                    "0g",
-                                    "g0",
-                                    " 1",
-                                    "1 ",
-                                    "0x",
-                                    "/0",
-                                    ":0",
-                                    "@0",
-                                    "G0",
-                                    "`0",
-                                    "\xB1"
-                                    "0"};
+  static const char *const BAD[] = {"",   "0",  "0011", "0g", "g0", " 1",    "1 ",   "0x",
+                                    "/0", ":0", "@0",   "G0", "`0", "\xB1z", "0\xB1"};
   unsigned char byte;
   for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
     cr_assert_not(hex_decode(slice_from_string(BAD[i]), &byte, 1), "%s", BAD[i]);
