@@ -1,0 +1,77 @@
+#include "services/auth/auth_commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/uuid.h"
+#include "services/auth/auth_peers.h"
+#include "services/auth/auth_repo.h"
+
+// An e-mail address or a user id, as a user id.
+static enum status resolve_user(struct service *service, const char *who, struct arena *arena, const char **user_id,
+                                struct error *error)
+{
+  if (uuid_valid(slice_from_string(who))) {
+    *user_id = who;
+    return STATUS_OK;
+  }
+  enum status status = auth_peers_find_user(service, NULL, who, arena, user_id);
+  if (status == STATUS_NOT_FOUND || status == STATUS_INVALID_ARGUMENT)
+    return error_set(error, status, "no user has the address %s; sign up first", who);
+  if (status != STATUS_OK)
+    return error_set(error, status, "the user service could not be asked (%s); give the user's id instead",
+                     status_name(status));
+  return STATUS_OK;
+}
+
+typedef enum status change_role(struct pg *pg, const char *user_id, const char *role, struct arena *arena);
+
+static enum status change(struct service *service, char **argv, change_role *apply, const char *done,
+                          struct error *error)
+{
+  const char *role = argv[0];
+  if (strcmp(role, "admin") != 0)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "the role is %s; known is: admin", role);
+  struct arena arena;
+  arena_init(&arena);
+  const char *user_id = NULL;
+  enum status status = resolve_user(service, argv[1], &arena, &user_id, error);
+  if (status == STATUS_OK) {
+    status = apply(service_pg(service), user_id, role, &arena);
+    if (status == STATUS_NOT_FOUND)
+      (void)error_set(error, status, "there is no user %s", user_id);
+    else if (status != STATUS_OK)
+      (void)error_set(error, status, "the database refused: %s", status_name(status));
+    else
+      printf("%s %s %s; it holds from the user's next login or refresh on\n", user_id, done, role);
+  }
+  arena_free(&arena);
+  return status;
+}
+
+static enum status grant_role(struct service *service, int argc, char **argv, struct error *error)
+{
+  (void)argc;
+  return change(service, argv, auth_repo_grant_role, "now has the role", error);
+}
+
+static enum status revoke_role(struct service *service, int argc, char **argv, struct error *error)
+{
+  (void)argc;
+  return change(service, argv, auth_repo_revoke_role, "no longer has the role", error);
+}
+
+const struct service_command auth_commands[AUTH_COMMAND_COUNT] = {
+    {.name = "grant-role",
+     .arguments = "<role> <e-mail or user id>",
+     .help = "Gives an account a role; the first admin is made with it.",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .run = grant_role},
+    {.name = "revoke-role",
+     .arguments = "<role> <e-mail or user id>",
+     .help = "Takes a role away.",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .run = revoke_role},
+};

@@ -1,0 +1,187 @@
+#include "services/auth/auth_handlers.h"
+
+#include <string.h>
+
+#include "common/base/uuid.h"
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/security/password.h"
+#include "common/service/call.h"
+#include "services/auth/auth_peers.h"
+#include "services/auth/auth_repo.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/auth_tokens.h"
+#include "services/auth/settings.h"
+
+// Passwords. A hash takes tens of milliseconds of CPU and megabytes, so they run in the thread pool, a few at a time.
+// ---------
+
+struct password_job {
+  struct slice password;
+  const char *hash;  // to verify; NULL: an unknown account, for which the same work is done
+  const struct password_cost *cost;
+  bool matches;
+  enum status status;
+  char new_hash[PASSWORD_HASH_SIZE];
+};
+
+static void hash_password(void *arg)
+{
+  struct password_job *job = arg;
+  job->status = password_hash(job->password, job->cost, job->new_hash);
+}
+
+static void verify_password(void *arg)
+{
+  struct password_job *job = arg;
+  if (job->hash == NULL)
+    password_verify_dummy(job->password, job->cost);
+  else
+    job->matches = password_verify(job->password, job->hash);
+}
+
+static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
+                                     Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct auth_state *state = call_state(call);
+  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
+  enum status status = task_offload(hash_password, &job);
+  if (status == STATUS_OK)
+    status = job.status;
+  if (status != STATUS_OK)
+    return status;
+  return auth_repo_put_credential(state->pg, request->user_id, job.new_hash, call_arena(call));
+}
+
+static enum status delete_credential(struct call *call, const Auth__V1__DeleteCredentialRequest *request,
+                                     Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct auth_state *state = call_state(call);
+  return auth_repo_delete_credential(state->pg, request->user_id, call_arena(call));
+}
+
+// Login.
+// --------------------------------------------------------------------------------------------------------------------
+
+// One answer for an unknown address and a wrong password.
+static enum status fail_login(struct call *call)
+{
+  return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS", "the e-mail address or the password is wrong");
+}
+
+// *user_id and *hash are NULL where there is no such account.
+static enum status find_credential(struct call *call, const char *email, const char **user_id, const char **hash)
+{
+  struct auth_state *state = call_state(call);
+  *user_id = NULL;
+  *hash = NULL;
+  enum status status = auth_peers_find_user(call_service(call), call, email, call_arena(call), user_id);
+  if (status == STATUS_OK)
+    status = auth_repo_get_password_hash(state->pg, *user_id, call_arena(call), hash);
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+// The cost has been raised since the password was set: now that it is at hand, hash it anew. Its failure is no harm.
+static void rehash(struct call *call, const char *user_id, const struct password_job *verified)
+{
+  struct auth_state *state = call_state(call);
+  struct password_job job = {.password = verified->password, .cost = &state->cost};
+  enum status status = task_offload(hash_password, &job);
+  if (status == STATUS_OK)
+    status = job.status;
+  if (status == STATUS_OK)
+    status = auth_repo_replace_password_hash(state->pg, user_id, verified->hash, job.new_hash, call_arena(call));
+  if (status != STATUS_OK)
+    log_info("login", "a password stays at its old cost until the next login", LOG_STATUS(status));
+}
+
+static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const char *user_id;
+  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
+  enum status status = find_credential(call, request->email, &user_id, &job.hash);
+  if (status == STATUS_OK)
+    status = task_offload(verify_password, &job);
+  if (status != STATUS_OK)
+    return status;
+  if (!job.matches)
+    return fail_login(call);
+  if (password_needs_rehash(job.hash, &state->cost))
+    rehash(call, user_id, &job);
+
+  char session_id[UUID_TEXT_SIZE];
+  uuid_v7(session_id);
+  struct refresh_token refresh = auth_tokens_new_refresh(arena);
+  struct auth_session session;
+  status = auth_repo_add_session(state->pg, session_id, user_id, refresh.hash, state->settings->refresh_ttl_ms, arena,
+                                 &session);
+  if (status == STATUS_NOT_FOUND)
+    return fail_login(call);
+  return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
+}
+
+// Sessions.
+// -----------------------------------------------------------------------------------------------------------------
+
+static enum status refresh_session(struct call *call, const Auth__V1__RefreshRequest *request,
+                                   Auth__V1__TokenResponse *response)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct refresh_token refresh = auth_tokens_new_refresh(arena);
+  struct auth_session session;
+  enum status status = auth_repo_rotate_session(state->pg, auth_tokens_hash(request->refresh_token, arena),
+                                                refresh.hash, state->settings->refresh_ttl_ms, arena, &session);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
+                     "the refresh token is unknown, spent or expired; log in again");
+  return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
+}
+
+static enum status logout(struct call *call, const Auth__V1__LogoutRequest *request, Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct auth_state *state = call_state(call);
+  return auth_repo_delete_session(state->pg, auth_tokens_hash(request->refresh_token, call_arena(call)),
+                                  call_arena(call));
+}
+
+// Keys.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static enum status get_jwks(struct call *call, const Auth__V1__GetJwksRequest *request,
+                            Auth__V1__JsonWebKeySet *response)
+{
+  (void)request;
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  response->n_keys = state->keys.count;
+  response->keys = arena_array(arena, state->keys.count, sizeof(*response->keys));
+  for (size_t i = 0; i < state->keys.count; i++) {
+    const struct auth_key *key = &state->keys.keys[i];
+    Auth__V1__JsonWebKey *web_key = arena_alloc(arena, sizeof(*web_key));
+    auth__v1__json_web_key__init(web_key);
+    web_key->kty = arena_string(arena, SLICE("EC"));
+    web_key->crv = arena_string(arena, SLICE("P-256"));
+    web_key->use = arena_string(arena, SLICE("sig"));
+    web_key->alg = arena_string(arena, SLICE("ES256"));
+    web_key->kid = arena_string(arena, slice_from_string(key->signing.kid));
+    web_key->x = arena_string(arena, key->x);
+    web_key->y = arena_string(arena, key->y);
+    response->keys[i] = web_key;
+  }
+  return STATUS_OK;
+}
+
+const struct auth_v1_auth_service_handlers auth_handlers = {
+    .login = login,
+    .refresh = refresh_session,
+    .logout = logout,
+    .get_jwks = get_jwks,
+    .create_credential = create_credential,
+    .delete_credential = delete_credential,
+};

@@ -1,0 +1,9 @@
+// What the auth service does, one function a method. No SQL, no nng.
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_HANDLERS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_HANDLERS_H
+
+#include "auth/v1/auth.bh.h"
+
+extern const struct auth_v1_auth_service_handlers auth_handlers;
+
+#endif

@@ -1,0 +1,16 @@
+#include "services/auth/auth_peers.h"
+
+#include "common/service/call.h"
+#include "user/v1/user.bh.h"
+
+enum status auth_peers_find_user(struct service *service, struct call *call, const char *email, struct arena *arena,
+                                 const char **user_id)
+{
+  User__V1__FindUserByEmailRequest request = USER__V1__FIND_USER_BY_EMAIL_REQUEST__INIT;
+  request.email = (char *)(uintptr_t)email;
+  User__V1__User *user;
+  enum status status = user_v1_user_service_find_user_by_email(service, call, &request, arena, &user);
+  if (status == STATUS_OK)
+    *user_id = user->id;
+  return status;
+}

@@ -1,0 +1,15 @@
+// What the auth service asks of the user service.
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_PEERS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_PEERS_H
+
+#include "common/base/arena.h"
+#include "common/base/status.h"
+
+struct call;
+struct service;
+
+// Whose account an address is. NOT_FOUND when it is nobody's. `call` NULL for a command. Waits.
+enum status auth_peers_find_user(struct service *service, struct call *call, const char *email, struct arena *arena,
+                                 const char **user_id) MUST_CHECK;
+
+#endif

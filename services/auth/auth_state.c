@@ -1,0 +1,74 @@
+#include "services/auth/auth_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/service/service.h"
+#include "services/auth/auth_repo.h"
+#include "services/auth/settings.h"
+
+#define MIN_KEY_SECRET_BYTES 32
+#define HOUSEKEEPING_MS 60000
+#define HOUSEKEEPING_LIMIT_MS 30000
+
+// Keys that other instances made become ours; sessions that have expired go.
+static void keep_house(struct auth_state *state)
+{
+  struct error error;
+  enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, &error);
+  if (status != STATUS_OK)
+    log_warn("keys", "could not read the signing keys again; going on with those at hand",
+             LOG_STRING("reason", error.message));
+  struct arena arena;
+  arena_init(&arena);
+  int64_t removed = 0;
+  status = auth_repo_remove_expired_sessions(state->pg, &arena, &removed);
+  arena_free(&arena);
+  if (status == STATUS_OK && removed > 0)
+    log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
+}
+
+static void housekeeping(void *arg)
+{
+  struct auth_state *state = arg;
+  while (task_sleep_ms(HOUSEKEEPING_MS) == STATUS_OK) {
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), HOUSEKEEPING_LIMIT_MS));
+    keep_house(state);
+    task_restore_deadline(before);
+  }
+}
+
+enum status auth_start(struct service *service, void **out, struct error *error)
+{
+  const struct auth_settings *settings = service_settings(service);
+  if (strlen(settings->key_secret) < MIN_KEY_SECRET_BYTES)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "AUTH_KEY_SECRET must have at least %d characters",
+                     MIN_KEY_SECRET_BYTES);
+  struct auth_state *state = calloc(1, sizeof(*state));
+  CHECK(state != NULL);
+  state->pg = service_pg(service);
+  state->settings = settings;
+  state->cost = (struct password_cost){.operations = (uint64_t)settings->argon2_passes,
+                                       .memory_bytes = (size_t)settings->argon2_memory_bytes};
+  enum status status = auth_keys_load(&state->keys, state->pg, settings->key_secret, error);
+  if (status != STATUS_OK) {
+    free(state);
+    return status;
+  }
+  *out = state;
+  service_background(service, housekeeping, state);
+  return STATUS_OK;
+}
+
+void auth_stop(struct service *service, void *opaque)
+{
+  (void)service;
+  struct auth_state *state = opaque;
+  if (state == NULL)
+    return;
+  auth_keys_free(&state->keys);
+  free(state);
+}

@@ -1,0 +1,26 @@
+// Refresh tokens and the answer that carries both tokens.
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
+
+#include "auth/v1/auth.pb-c.h"
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "services/auth/auth_repo.h"
+
+struct auth_state;
+
+// 256 random bits as text, and what the database keeps of them.
+struct refresh_token {
+  const char *text;
+  struct slice hash;
+};
+struct refresh_token auth_tokens_new_refresh(struct arena *arena);
+struct slice auth_tokens_hash(const char *text, struct arena *arena);
+
+// Signs an access token for the session's user and fills the answer.
+enum status auth_tokens_answer(const struct auth_state *state, const struct auth_session *session,
+                               const struct refresh_token *refresh, struct arena *arena,
+                               Auth__V1__TokenResponse *response) MUST_CHECK;
+
+#endif

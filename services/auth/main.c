@@ -1,0 +1,78 @@
+// The auth service: what it serves, keeps and can be told. Its life cycle is common/service's.
+#include "auth/v1/auth.bh.h"
+#include "common/service/service.h"
+#include "services/auth/auth_commands.h"
+#include "services/auth/auth_handlers.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/settings.h"
+
+extern const struct migration_set auth_migrations;
+
+static const struct setting auth_setting_table[] = {
+    {.name = "AUTH_KEY_SECRET",
+     .type = SETTING_STRING,
+     .secret = true,
+     .help = "At least 32 random characters; the private keys of access tokens are stored sealed under it.",
+     SETTING_TARGET(struct auth_settings, key_secret)},
+    {.name = "AUTH_ISSUER",
+     .type = SETTING_STRING,
+     .default_value = "bulkhead",
+     .help = "The iss claim of access tokens; the gateway accepts no other.",
+     SETTING_TARGET(struct auth_settings, issuer)},
+    {.name = "AUTH_AUDIENCE",
+     .type = SETTING_STRING,
+     .default_value = "bulkhead",
+     .help = "The aud claim of access tokens; the gateway accepts no other.",
+     SETTING_TARGET(struct auth_settings, audience)},
+    {.name = "AUTH_ACCESS_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "15m",
+     .min = 1000,
+     .max = 86400000,
+     .help = "How long an access token is valid.",
+     SETTING_TARGET(struct auth_settings, access_ttl_ms)},
+    {.name = "AUTH_REFRESH_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "720h",
+     .min = 1000,
+     .max = INT64_C(31622400000),
+     .help = "How long a session lives without being used.",
+     SETTING_TARGET(struct auth_settings, refresh_ttl_ms)},
+    {.name = "AUTH_ARGON2_PASSES",
+     .type = SETTING_INT,
+     .default_value = "2",
+     .min = 1,
+     .max = 20,
+     .help = "Passes of argon2id over its memory.",
+     SETTING_TARGET(struct auth_settings, argon2_passes)},
+    {.name = "AUTH_ARGON2_MEMORY",
+     .type = SETTING_BYTES,
+     .default_value = "19m",
+     .min = 8192,
+     .max = INT64_C(1) << 30,
+     .help = "Memory of one password hash.",
+     SETTING_TARGET(struct auth_settings, argon2_memory_bytes)},
+};
+
+static const struct rpc_binding auth_bindings[] = {
+    {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
+};
+
+static const struct service_definition auth_service = {
+    .name = "auth",
+    .settings = auth_setting_table,
+    .setting_count = ARRAY_LEN(auth_setting_table),
+    .settings_size = sizeof(struct auth_settings),
+    .bindings = auth_bindings,
+    .binding_count = ARRAY_LEN(auth_bindings),
+    .migrations = &auth_migrations,
+    .commands = auth_commands,
+    .command_count = AUTH_COMMAND_COUNT,
+    .start = auth_start,
+    .stop = auth_stop,
+};
+
+int main(int argc, char **argv)
+{
+  return service_main(&auth_service, argc, argv);
+}

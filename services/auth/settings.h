@@ -1,0 +1,17 @@
+// Settings of the auth service beside those that every service has (common/service).
+#ifndef BULKHEAD_SERVICES_AUTH_SETTINGS_H
+#define BULKHEAD_SERVICES_AUTH_SETTINGS_H
+
+#include <stdint.h>
+
+struct auth_settings {
+  const char *key_secret;
+  const char *issuer;
+  const char *audience;
+  int64_t access_ttl_ms;
+  int64_t refresh_ttl_ms;
+  int64_t argon2_passes;
+  int64_t argon2_memory_bytes;
+};
+
+#endif

@@ -1,0 +1,56 @@
+#include "services/item/item_cache.h"
+
+#include <string.h>
+
+#include "item/v1/item.bh.h"
+#include "services/item/item_repo.h"
+#include "services/item/item_state.h"
+
+// The number is the version of the cached form: raise it when item.v1.Item changes in a way that old readers misread.
+#define ITEM_CACHE_NAME "item.v1.1"
+
+static uint32_t contract_ttl_ms(void)
+{
+  for (size_t i = 0; i < item_v1_item_service.method_count; i++) {
+    const struct rpc_method *method = &item_v1_item_service.methods[i];
+    if (strcmp(method->full_name, "item.v1.ItemService/GetItem") == 0)
+      return method->cache_ttl_ms;
+  }
+  return 0;
+}
+
+struct cache *item_cache_create(struct loop *loop, struct redis *redis, size_t max_bytes)
+{
+  uint32_t ttl_ms = contract_ttl_ms();
+  if (max_bytes == 0 || ttl_ms == 0)
+    return NULL;
+  return cache_create(
+      loop, &(struct cache_options){.name = ITEM_CACHE_NAME, .max_bytes = max_bytes, .ttl_ms = ttl_ms, .redis = redis});
+}
+
+static enum status load(void *arg, struct slice key, struct arena *arena, struct slice *wire)
+{
+  struct item_state *state = arg;
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
+  enum status status = item_repo_get(state->pg, arena_string(arena, key), arena, &item);
+  if (status != STATUS_OK)
+    return status;
+  uint8_t *bytes = arena_alloc(arena, item__v1__item__get_packed_size(&item));
+  *wire = slice_make(bytes, item__v1__item__pack(&item, bytes));
+  return STATUS_OK;
+}
+
+enum status item_cache_read(struct item_state *state, const char *id, struct arena *arena, struct slice *wire)
+{
+  struct slice key = slice_from_string(id);
+  if (state->cache == NULL)
+    return load(state, key, arena, wire);
+  return cache_get(state->cache, key, load, state, arena, wire);
+}
+
+void item_cache_forget(struct item_state *state, const char *id)
+{
+  struct slice key = slice_from_string(id);
+  if (state->cache != NULL)
+    cache_invalidate(state->cache, &key, 1);
+}

@@ -1,0 +1,30 @@
+#include "services/item/item_state.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/service/service.h"
+#include "services/item/item_cache.h"
+#include "services/item/settings.h"
+
+enum status item_start(struct service *service, void **out, struct error *error)
+{
+  (void)error;
+  const struct item_settings *settings = service_settings(service);
+  struct item_state *state = calloc(1, sizeof(*state));
+  CHECK(state != NULL);
+  state->pg = service_pg(service);
+  state->cache = item_cache_create(service_loop(service), service_redis(service), (size_t)settings->cache_bytes);
+  *out = state;
+  return STATUS_OK;
+}
+
+void item_stop(struct service *service, void *opaque)
+{
+  (void)service;
+  struct item_state *state = opaque;
+  if (state == NULL)
+    return;
+  cache_free(&state->cache);
+  free(state);
+}

@@ -1,0 +1,19 @@
+// What the item service holds while it runs.
+#ifndef BULKHEAD_SERVICES_ITEM_ITEM_STATE_H
+#define BULKHEAD_SERVICES_ITEM_ITEM_STATE_H
+
+#include "common/base/status.h"
+
+struct service;
+struct pg;
+struct cache;
+
+struct item_state {
+  struct pg *pg;        // the service's
+  struct cache *cache;  // ours; NULL when turned off
+};
+
+enum status item_start(struct service *service, void **state, struct error *error) MUST_CHECK;
+void item_stop(struct service *service, void *state);
+
+#endif

@@ -1,0 +1,39 @@
+// The item service: what it serves, keeps and can be told. Its life cycle is common/service's.
+#include "common/service/service.h"
+#include "item/v1/item.bh.h"
+#include "services/item/item_handlers.h"
+#include "services/item/item_state.h"
+#include "services/item/settings.h"
+
+extern const struct migration_set item_migrations;
+
+static const struct setting item_setting_table[] = {
+    {.name = "ITEM_CACHE_BYTES",
+     .type = SETTING_BYTES,
+     .default_value = "64m",
+     .min = 0,
+     .max = INT64_C(64) << 30,
+     .help = "Memory for items that were read; 0 turns the cache off, in Redis too.",
+     SETTING_TARGET(struct item_settings, cache_bytes)},
+};
+
+static const struct rpc_binding item_bindings[] = {
+    {.service = &item_v1_item_service, .handlers = &item_handlers},
+};
+
+static const struct service_definition item_service = {
+    .name = "item",
+    .settings = item_setting_table,
+    .setting_count = ARRAY_LEN(item_setting_table),
+    .settings_size = sizeof(struct item_settings),
+    .bindings = item_bindings,
+    .binding_count = ARRAY_LEN(item_bindings),
+    .migrations = &item_migrations,
+    .start = item_start,
+    .stop = item_stop,
+};
+
+int main(int argc, char **argv)
+{
+  return service_main(&item_service, argc, argv);
+}

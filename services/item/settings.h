@@ -1,0 +1,11 @@
+// Settings of the item service beside those that every service has (common/service).
+#ifndef BULKHEAD_SERVICES_ITEM_SETTINGS_H
+#define BULKHEAD_SERVICES_ITEM_SETTINGS_H
+
+#include <stdint.h>
+
+struct item_settings {
+  int64_t cache_bytes;
+};
+
+#endif

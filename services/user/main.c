@@ -1,0 +1,53 @@
+// The user service: what it serves, keeps and can be told. Its life cycle is common/service's.
+#include "common/service/service.h"
+#include "services/user/settings.h"
+#include "services/user/user_handlers.h"
+#include "services/user/user_sweep.h"
+#include "user/v1/user.bh.h"
+
+extern const struct migration_set user_migrations;
+
+static const struct setting user_setting_table[] = {
+    {.name = "USER_SWEEP_INTERVAL",
+     .type = SETTING_DURATION,
+     .default_value = "5s",
+     .min = 10,
+     .max = 3600000,
+     .help = "How often credentials without an account are looked for and removed.",
+     SETTING_TARGET(struct user_settings, sweep_interval_ms)},
+    {.name = "USER_SIGN_UP_LIMIT",
+     .type = SETTING_DURATION,
+     .default_value = "1m",
+     .min = 10,
+     .max = 3600000,
+     .help = "A sign-up that has not ended by then counts as failed and its credential is removed.",
+     SETTING_TARGET(struct user_settings, sign_up_limit_ms)},
+};
+
+static const struct rpc_binding user_bindings[] = {
+    {.service = &user_v1_user_service, .handlers = &user_handlers},
+};
+
+static enum status start(struct service *service, void **state, struct error *error)
+{
+  (void)state;
+  (void)error;
+  user_sweep_start(service);
+  return STATUS_OK;
+}
+
+static const struct service_definition user_service = {
+    .name = "user",
+    .settings = user_setting_table,
+    .setting_count = ARRAY_LEN(user_setting_table),
+    .settings_size = sizeof(struct user_settings),
+    .bindings = user_bindings,
+    .binding_count = ARRAY_LEN(user_bindings),
+    .migrations = &user_migrations,
+    .start = start,
+};
+
+int main(int argc, char **argv)
+{
+  return service_main(&user_service, argc, argv);
+}

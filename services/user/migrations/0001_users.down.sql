@@ -1,0 +1,2 @@
+DROP TABLE orphan_credentials;
+DROP TABLE users;

@@ -1,0 +1,12 @@
+// Settings of the user service beside those that every service has (common/service).
+#ifndef BULKHEAD_SERVICES_USER_SETTINGS_H
+#define BULKHEAD_SERVICES_USER_SETTINGS_H
+
+#include <stdint.h>
+
+struct user_settings {
+  int64_t sweep_interval_ms;
+  int64_t sign_up_limit_ms;
+};
+
+#endif

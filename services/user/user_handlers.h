@@ -1,0 +1,9 @@
+// What the user service does, one function a method. No SQL, no Redis, no nng.
+#ifndef BULKHEAD_SERVICES_USER_USER_HANDLERS_H
+#define BULKHEAD_SERVICES_USER_USER_HANDLERS_H
+
+#include "user/v1/user.bh.h"
+
+extern const struct user_v1_user_service_handlers user_handlers;
+
+#endif

@@ -1,0 +1,44 @@
+// All SQL of the user service. Ids are UUID text in lower case; everything returned lives in the caller's arena. All
+// may wait.
+#ifndef BULKHEAD_SERVICES_USER_USER_REPO_H
+#define BULKHEAD_SERVICES_USER_USER_REPO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/status.h"
+#include "common/storage/pg.h"
+#include "user/v1/user.pb-c.h"
+
+// NOT_FOUND when there is none.
+enum status user_repo_get(struct pg *pg, const char *id, struct arena *arena, User__V1__User *out) MUST_CHECK;
+enum status user_repo_find_by_email(struct pg *pg, const char *email, struct arena *arena,
+                                    User__V1__User *out) MUST_CHECK;
+
+// Sign-up, in two steps with the making of the credential between them.
+// 1. Notes that a credential for `id` may exist without an account, until `limit_ms` from now.
+enum status user_repo_begin_sign_up(struct pg *pg, const char *id, int64_t limit_ms, struct arena *arena) MUST_CHECK;
+// 2. Makes the account and takes the note away, in one statement: the one moment at which the sign-up becomes true.
+// ALREADY_EXISTS when the address is taken, ABORTED when the note is gone (the sign-up took too long and was swept).
+enum status user_repo_finish_sign_up(struct pg *pg, const char *id, const char *email, const char *display_name,
+                                     struct arena *arena, User__V1__User *out) MUST_CHECK;
+
+// If the account is still at `etag`: ABORTED when not, or gone; ALREADY_EXISTS when the address is taken.
+enum status user_repo_update(struct pg *pg, const User__V1__User *user, const char *etag, struct arena *arena,
+                             User__V1__User *out) MUST_CHECK;
+// Likewise; notes in the same statement that its credential has to go.
+enum status user_repo_delete(struct pg *pg, const char *id, const char *etag, struct arena *arena) MUST_CHECK;
+
+// The credential of `id` is gone: takes the note away.
+enum status user_repo_forget_orphan(struct pg *pg, const char *id, struct arena *arena) MUST_CHECK;
+// Locks one overdue note within `tx`, so that no sign-up can finish on it meanwhile. *id is NULL when there is none.
+enum status user_repo_take_due_orphan(struct pg_tx *tx, struct arena *arena, const char **id) MUST_CHECK;
+enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct arena *arena) MUST_CHECK;
+
+// Newest first, from the place after (after_micros, after_id); after_id NULL for the first page.
+enum status user_repo_list(struct pg *pg, int64_t after_micros, const char *after_id, size_t limit, struct arena *arena,
+                           User__V1__User **out, size_t *count) MUST_CHECK;
+
+#endif
