@@ -52,8 +52,7 @@ static int no_pass_phrase(char *buffer, int size, int writing, void *arg)
   return -1;
 }
 
-// Stale entries in OpenSSL's per-thread error queue would be taken for errors of the next TLS operation of the process
-// that we live in (nginx).
+// As in ec_key.c: no stale entry may stay in the error queue of the thread.
 static enum status openssl_failed(enum status status)
 {
   ERR_clear_error();
@@ -125,53 +124,6 @@ enum status key_public_parts(const char *private_pem, struct arena *arena, struc
   if (!ok)
     return openssl_failed(STATUS_INVALID_ARGUMENT);
   *kid = thumbprint(*x, *y, arena);
-  return STATUS_OK;
-}
-
-static bool coordinate_bytes(struct slice text, unsigned char out[EC_COORDINATE_SIZE], struct arena *arena)
-{
-  struct slice bytes;
-  if (text.size != EC_COORDINATE_TEXT_SIZE || !base64url_decode_strict(text, arena, &bytes))
-    return false;
-  CHECK(bytes.size == EC_COORDINATE_SIZE);
-  memcpy(out, bytes.data, EC_COORDINATE_SIZE);
-  return true;
-}
-
-// NULL where the point is not on the curve: the import checks it.
-static EVP_PKEY *key_from_point(unsigned char *point, size_t size)
-{
-  OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char[]){SN_X9_62_prime256v1}, 0),
-      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, size),
-      OSSL_PARAM_construct_end(),
-  };
-  EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-  EVP_PKEY *key = NULL;
-  if (context != NULL && EVP_PKEY_fromdata_init(context) == 1)
-    if (EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
-      key = NULL;
-  EVP_PKEY_CTX_free(context);
-  return key;
-}
-
-enum status ec_public_pem(struct slice x, struct slice y, struct arena *arena, const char **public_pem)
-{
-  unsigned char point[1 + 2 * EC_COORDINATE_SIZE];
-  point[0] = 4;  // SEC 1 section 2.3.3: both coordinates follow
-  if (!coordinate_bytes(x, point + 1, arena) || !coordinate_bytes(y, point + 1 + EC_COORDINATE_SIZE, arena))
-    return STATUS_INVALID_ARGUMENT;
-  EVP_PKEY *key = key_from_point(point, sizeof point);
-  if (key == NULL)
-    return openssl_failed(STATUS_INVALID_ARGUMENT);
-  BIO *bio = BIO_new(BIO_s_mem());
-  CHECK(bio != NULL && PEM_write_bio_PUBKEY(bio, key) == 1);
-  char *text = NULL;
-  long size = BIO_get_mem_data(bio, &text);
-  CHECK(size > 0);
-  *public_pem = arena_string(arena, slice_make(text, (size_t)size));
-  BIO_free(bio);
-  EVP_PKEY_free(key);
   return STATUS_OK;
 }
 

@@ -12,9 +12,9 @@
 #include "common/security/base64url.h"
 #include "common/security/token_cache.h"
 #include "common/security/token_claims.h"
+#include "common/security/token_issue.h"
 #include "common/security/token_json.h"
 #include "common/security/token_keys.h"
-#include "common/security/token_signature.h"
 
 #define DEFAULT_MAX_CACHED 65536
 
@@ -58,7 +58,7 @@ enum status token_sign(const struct token_signing_key *key, const char *issuer, 
   struct strbuf json;
   strbuf_init(&json, 0);
   write_claims(issuer, audience, claims, &json);
-  enum status status = token_signature_make(key->kid, key->private_pem, strbuf_cstring(&json), arena, token);
+  enum status status = token_issue(key->kid, key->private_pem, strbuf_cstring(&json), arena, token);
   strbuf_free(&json);
   if (status == STATUS_OK && token->size > TOKEN_MAX_BYTES)
     return STATUS_INVALID_ARGUMENT;
@@ -148,7 +148,8 @@ const char *token_result_text(enum token_result result)
 }
 
 struct token_parts {
-  struct slice header, payload;  // decoded
+  struct slice signed_text;                 // header and payload as they stand in the token
+  struct slice header, payload, signature;  // decoded
 };
 
 // Exactly three parts of canonical base64url, the last one as long as an ES256 signature (RFC 7515 section 3.1).
@@ -157,13 +158,14 @@ static bool split(struct slice token, struct arena *arena, struct token_parts *p
   size_t header_end = slice_find(token, '.', 0);
   size_t payload_end = slice_find(token, '.', header_end + 1);
   struct slice signature = slice_skip(token, payload_end + 1);
-  struct slice bytes;
-  if (header_end == 0 || payload_end <= header_end + 1 || signature.size != TOKEN_SIGNATURE_TEXT_SIZE)
+  if (header_end == 0 || payload_end <= header_end + 1 || signature.size != EC_SIGNATURE_TEXT_SIZE)
     return false;
-  return base64url_decode_strict(slice_make(token.data, header_end), arena, &parts->header) &&
-         base64url_decode_strict(slice_make(token.data + header_end + 1, payload_end - header_end - 1), arena,
-                                 &parts->payload) &&
-         base64url_decode_strict(signature, arena, &bytes);
+  struct slice header = slice_make(token.data, header_end);
+  struct slice payload = slice_make(token.data + header_end + 1, payload_end - header_end - 1);
+  parts->signed_text = slice_make(token.data, payload_end);
+  return base64url_decode_strict(header, arena, &parts->header) &&
+         base64url_decode_strict(payload, arena, &parts->payload) &&
+         base64url_decode_strict(signature, arena, &parts->signature);
 }
 
 static enum token_result check_payload(const struct token_verifier *verifier, const struct token_payload *payload,
@@ -175,8 +177,7 @@ static enum token_result check_payload(const struct token_verifier *verifier, co
 }
 
 // The whole verification of a token that is not in the cache; a valid one is there afterwards. What is cheap comes
-// first, and libjwt's JSON parser sees only what ours has let pass; nothing that the claims say counts before the
-// signature does.
+// first, so that malformed tokens cost little; nothing that the claims say counts before the signature fits.
 static enum token_result verify_new(struct token_verifier *verifier, struct slice token, int64_t now,
                                     const struct token_claims **claims)
 {
@@ -191,7 +192,7 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
   const struct token_key *key = token_key_set_find(&verifier->keys, kid);
   if (key == NULL)
     return TOKEN_UNKNOWN_KEY;
-  if (!token_signature_fits(token, key->public_pem))
+  if (!ec_signature_fits(key->ec, parts.signed_text, (const unsigned char *)parts.signature.data))
     return TOKEN_FORGED;
   enum token_result result = check_payload(verifier, &payload, now);
   if (result == TOKEN_VALID)

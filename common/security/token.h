@@ -1,8 +1,10 @@
-// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518), on libjwt, the algorithm pinned.
+// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518), the algorithm pinned. libjwt signs; OpenSSL verifies with
+// keys that stay parsed, for libjwt 1.10 would verify nothing for "alg":"none", check no claims, and read the key's PEM
+// anew for each token.
 //
-// libjwt 1.10 verifies nothing for "alg":"none" or a NULL key and checks no claims; this wrapper does: alg must be
-// ES256, kid must name a known key, exp, nbf, iat, iss, aud, sub are required and checked, with 30 s of leeway for
-// clocks.
+// alg must be ES256, typ absent or JWT, kid the id of a known key, crit absent; exp, nbf, iat, iss, aud, sub and jti
+// are required and checked, with 30 s of leeway for clocks; roles may be absent. Texts are visible ASCII: sub and jti
+// up to 128 bytes, a role up to 64. A member that comes twice, base64url with padding or unused bits set: malformed.
 #ifndef BULKHEAD_SECURITY_TOKEN_H
 #define BULKHEAD_SECURITY_TOKEN_H
 
@@ -31,7 +33,8 @@ struct token_signing_key {
   const char *private_pem;  // EC P-256
 };
 
-// The signed token, in `arena`.
+// The signed token, in `arena`; nbf is iat. INVALID_ARGUMENT for claims that a verifier would not take, or a key that
+// is no P-256 private key in unencrypted PEM.
 enum status token_sign(const struct token_signing_key *key, const char *issuer, const char *audience,
                        const struct token_claims *claims, struct arena *arena, struct slice *token) MUST_CHECK;
 
@@ -48,7 +51,9 @@ struct token_verifier *token_verifier_create(const struct token_verifier_options
 void token_verifier_free(struct token_verifier **verifier);
 
 // The keys are now exactly these: a JSON Web Key Set (RFC 7517); keys that are not EC P-256 signature keys are passed
-// over. Tokens of keys that are gone are forgotten. On an error the old keys stay.
+// over. Tokens of keys that are gone are forgotten. On an error the old keys stay: INVALID_ARGUMENT for a set that
+// cannot be read, holds a key id twice, a point that is not on the curve or more than 32 keys; FAILED_PRECONDITION for
+// a set without any usable key.
 enum status token_verifier_set_keys(struct token_verifier *verifier, struct slice jwks, struct error *error) MUST_CHECK;
 // One key by its coordinates, as auth.v1.JsonWebKey holds them; for callers that have the set as messages.
 struct token_public_key {

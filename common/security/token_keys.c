@@ -1,11 +1,10 @@
-// The public keys of a verifier: read from a JSON Web Key Set or from coordinates, checked, and kept as the PEM that
-// libjwt takes. Each key owns an arena; the set owns the keys. One thread.
+// The public keys of a verifier: read from a JSON Web Key Set or from coordinates, checked, and kept ready
+// for use. Each key owns an arena; the set owns the keys. One thread.
 #include "common/security/token_keys.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/security/ec_key.h"
 #include "common/security/token_json.h"
 
 #define JWKS_MAX_DEPTH 8
@@ -20,6 +19,7 @@ const struct token_key *token_key_set_find(const struct token_key_set *set, stru
 
 static void key_free(struct token_key *key)
 {
+  ec_public_key_free(&key->ec);
   arena_free(&key->memory);
   free(key);
 }
@@ -41,7 +41,7 @@ static enum status add_key(struct token_key_set *set, const struct token_public_
   struct token_key *key = calloc(1, sizeof *key);
   CHECK(key != NULL);
   arena_init(&key->memory);
-  if (ec_public_pem(from->x, from->y, &key->memory, &key->public_pem) != STATUS_OK) {
+  if (ec_public_key_create(from->x, from->y, &key->ec) != STATUS_OK) {
     key_free(key);
     return error_set(error, STATUS_INVALID_ARGUMENT, "the coordinates of key " SLICE_FMT " are no point of P-256",
                      SLICE_ARG(from->kid));

@@ -7,6 +7,7 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/security/ec_key.h"
 #include "common/security/token.h"
 
 #define TOKEN_MAX_KEYS 32
@@ -14,9 +15,9 @@
 
 // Its address stays the same as long as the key is in the set, so cached tokens can point to it.
 struct token_key {
-  struct arena memory;  // of all that follows
+  struct arena memory;  // of the texts
   struct slice kid, x, y;
-  const char *public_pem;
+  struct ec_public_key *ec;
 };
 
 // Owns its keys. A zeroed set is a ready, empty one.

@@ -42,8 +42,10 @@ Test(key, generated_keys_differ_and_are_whole)
   cr_assert_eq(y.size, EC_COORDINATE_TEXT_SIZE);
   cr_assert_not(slice_equal(x, other_x));
   cr_assert_not(slice_equal(kid, other_kid));
-  const char *public_pem;
-  cr_assert_eq(ec_public_pem(x, y, &arena, &public_pem), STATUS_OK);
+  struct ec_public_key *public_key;
+  cr_assert_eq(ec_public_key_create(x, y, &public_key), STATUS_OK);
+  ec_public_key_free(&public_key);
+  cr_assert_null(public_key);
   arena_free(&arena);
 }
 
@@ -83,12 +85,36 @@ Test(key, coordinates_must_be_a_point_of_the_curve_in_canonical_text)
        SLICE_INIT("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")},  // zero
       {SLICE_INIT("_____________________________________v__________"), SLICE_INIT(FORGE_Y)},
   };
-  struct arena arena = {0};
   for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-    const char *pem;
-    cr_assert_eq(ec_public_pem(bad[i].x, bad[i].y, &arena, &pem), STATUS_INVALID_ARGUMENT, "case %zu", i);
+    struct ec_public_key *key;
+    cr_assert_eq(ec_public_key_create(bad[i].x, bad[i].y, &key), STATUS_INVALID_ARGUMENT, "case %zu", i);
     cr_assert_eq(ERR_peek_error(), 0, "case %zu", i);
   }
+}
+
+// RFC 7515 appendix A.3.
+Test(key, signature_of_the_example_of_rfc_7515)
+{
+  struct slice input = SLICE("eyJhbGciOiJFUzI1NiJ9."
+                             "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"
+                             "cGxlLmNvbS9pc19yb290Ijp0cnVlfQ");
+  struct slice text = SLICE("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
+  struct arena arena = {0};
+  struct slice signature;
+  struct ec_public_key *key;
+  cr_assert_eq(ec_public_key_create(SLICE(FORGE_X), SLICE(FORGE_Y), &key), STATUS_OK);
+  cr_assert(base64url_decode_strict(text, &arena, &signature));
+  cr_assert_eq(signature.size, EC_SIGNATURE_SIZE);
+  unsigned char *bytes = (unsigned char *)arena_string(&arena, signature);
+  cr_assert(ec_signature_fits(key, input, bytes));
+  cr_assert_not(ec_signature_fits(key, slice_skip(input, 1), bytes));
+  for (size_t bit = 0; bit < 8 * EC_SIGNATURE_SIZE; bit++) {
+    bytes[bit / 8] = (unsigned char)(bytes[bit / 8] ^ 1 << bit % 8);
+    cr_assert_not(ec_signature_fits(key, input, bytes), "bit %zu", bit);
+    bytes[bit / 8] = (unsigned char)(bytes[bit / 8] ^ 1 << bit % 8);
+  }
+  cr_assert_eq(ERR_peek_error(), 0);
+  ec_public_key_free(&key);
   arena_free(&arena);
 }
 

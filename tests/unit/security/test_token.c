@@ -5,7 +5,6 @@
 #include "common/security/key.h"
 #include "common/security/token.h"
 #include "common/security/token_claims.h"
-#include "common/security/token_signature.h"
 #include "tests/unit/security/forge.h"
 
 static struct arena arena;
@@ -88,24 +87,15 @@ Test(token, without_roles_is_valid)
   cr_assert_eq(verify_with("roles", NULL), TOKEN_VALID);
 }
 
-// RFC 7515 appendix A.3, the signature only: that token has no key id and claims of its own.
-Test(token, signature_of_the_example_of_rfc_7515)
+// RFC 7515 appendix A.3: rightly signed, but it has no key id and claims of its own.
+Test(token, the_example_of_rfc_7515_is_no_access_token)
 {
-#define RFC_INPUT                                                                                                      \
-  "eyJhbGciOiJFUzI1NiJ9."                                                                                              \
-  "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-  static const char pem[] = "-----BEGIN PUBLIC KEY-----\n"
-                            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n"
-                            "6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n"
-                            "-----END PUBLIC KEY-----\n";
-  cr_assert(token_signature_fits(
-      SLICE(RFC_INPUT "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"), pem));
-  cr_assert_not(token_signature_fits(
-      SLICE(RFC_INPUT "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1g"), pem));
   cr_assert_eq(
-      verify_at(
-          SLICE(RFC_INPUT "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"),
-          FORGE_NOW),
+      verify_at(SLICE("eyJhbGciOiJFUzI1NiJ9."
+                      "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"
+                      "cGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+                      "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"),
+                FORGE_NOW),
       TOKEN_MALFORMED);
 }
 
@@ -159,7 +149,7 @@ static const struct claim_case claim_cases[] = {
     {"aud", "[\"" FORGE_AUDIENCE "\",1]", TOKEN_MALFORMED},
     {"aud", NULL, TOKEN_WRONG_AUDIENCE},
     {"aud", "null", TOKEN_MALFORMED},
-    {"aud", "\"bulkhead\\u0000\"", TOKEN_FORGED},  // libjwt's parser takes no zero
+    {"aud", "\"bulkhead\\u0000\"", TOKEN_WRONG_AUDIENCE},
     {"exp", NULL, TOKEN_MALFORMED},
     {"exp", "null", TOKEN_MALFORMED},
     {"exp", "\"1700000900\"", TOKEN_MALFORMED},
