@@ -45,6 +45,8 @@ bool redis_send(struct redis *redis, const struct slice *words, size_t count);
 // `state(arg, subscribed)` tells when the subscription is lost (messages may have been missed from then) and is back.
 void redis_subscribe(struct redis *redis, const char *channel, void (*message)(void *arg, struct slice payload),
                      void (*state)(void *arg, bool subscribed), void *arg);
+// Ends the subscription with this `arg`; neither function is called any more.
+void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg);
 // Takes in, without waiting, messages of subscriptions that have arrived already.
 void redis_poll_subscriptions(struct redis *redis);
 

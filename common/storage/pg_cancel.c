@@ -1,0 +1,87 @@
+// Cancelling in the server. PQcancel opens a connection of its own and blocks until the server has closed it, that is
+// until the signal was sent; so a thread does it, and an eventfd tells the loop. Until then the connection is not given
+// to anyone else, for a late cancel would hit a stranger's statement.
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/observe/log.h"
+#include "common/storage/pg_private.h"
+
+struct pg_cancel {
+  PGcancel *request;
+  pthread_t thread;
+  int done_fd;
+  struct loop_watch *watch;
+};
+
+static void *deliver(void *arg)
+{
+  struct pg_cancel *cancel = arg;
+  char reason[256];
+  // A failure needs no care: statement_timeout ends the statement.
+  (void)PQcancel(cancel->request, reason, sizeof(reason));
+  uint64_t one = 1;
+  ssize_t written = write(cancel->done_fd, &one, sizeof(one));
+  CHECK(written == sizeof(one));
+  return NULL;
+}
+
+void pg_cancel_join(struct pg_connection *c)
+{
+  struct pg_cancel *cancel = c->cancel;
+  if (cancel == NULL)
+    return;
+  c->cancel = NULL;
+  pthread_join(cancel->thread, NULL);
+  loop_watch_end(&cancel->watch);
+  close(cancel->done_fd);
+  PQfreeCancel(cancel->request);
+  free(cancel);
+}
+
+static void delivered(void *arg, int events)
+{
+  struct pg_connection *c = arg;
+  (void)events;
+  pg_cancel_join(c);
+  pg_exclusive_progress(c);
+}
+
+// Signals are the loop thread's.
+static int start_thread(struct pg_cancel *cancel)
+{
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failed = pthread_create(&cancel->thread, NULL, deliver, cancel);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed;
+}
+
+void pg_cancel_start(struct pg_connection *c)
+{
+  if (c->cancel != NULL || c->state != PG_OPEN)
+    return;
+  struct pg_cancel *cancel = calloc(1, sizeof(*cancel));
+  CHECK(cancel != NULL);
+  cancel->request = PQgetCancel(c->conn);
+  cancel->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (cancel->request == NULL || cancel->done_fd < 0 || start_thread(cancel) != 0) {
+    log_error("postgres", "cannot cancel an overdue statement, its statement_timeout will",
+              LOG_STRING("reason", strerror(errno)));
+    if (cancel->done_fd >= 0)
+      close(cancel->done_fd);
+    PQfreeCancel(cancel->request);
+    free(cancel);
+    return;
+  }
+  c->cancel = cancel;
+  cancel->watch = loop_watch_fd(c->pg->loop, cancel->done_fd, LOOP_READABLE, delivered, c);
+  metric_add(c->pg->cancels, 1);
+}

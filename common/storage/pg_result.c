@@ -1,0 +1,148 @@
+// Rows in the caller's arena: one block holds the cells and the bytes behind them.
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/storage/pg_private.h"
+
+static size_t bytes_of(const PGresult *from, size_t rows, size_t columns)
+{
+  size_t bytes = 0;
+  for (size_t row = 0; row < rows; row++)
+    for (size_t column = 0; column < columns; column++)
+      bytes += (size_t)PQgetlength(from, (int)row, (int)column) + 1;
+  return bytes;
+}
+
+void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresult *from)
+{
+  *result = (struct pg_result){.rows = (size_t)PQntuples(from), .columns = (size_t)PQnfields(from)};
+  // PQcmdTuples asks for a non-const pointer, but only reads.
+  const char *affected = PQcmdTuples((PGresult *)(uintptr_t)from);
+  (void)slice_to_int64(slice_from_string(affected), 0, INT64_MAX, &result->affected);
+  size_t count = result->rows * result->columns;
+  if (count == 0)
+    return;
+
+  size_t cells_size = count * sizeof(struct slice);
+  struct slice *cell = arena_alloc(arena, cells_size + bytes_of(from, result->rows, result->columns));
+  char *bytes = (char *)cell + cells_size;
+  result->cells = cell;
+  for (size_t row = 0; row < result->rows; row++)
+    for (size_t column = 0; column < result->columns; column++, cell++) {
+      if (PQgetisnull(from, (int)row, (int)column)) {
+        *cell = (struct slice){0};
+        continue;
+      }
+      size_t size = (size_t)PQgetlength(from, (int)row, (int)column);
+      memcpy(bytes, PQgetvalue(from, (int)row, (int)column), size);
+      bytes[size] = '\0';
+      *cell = slice_make(bytes, size);
+      bytes += size + 1;
+    }
+}
+
+void pg_result_fill_error(struct pg_result *result, struct arena *arena, const PGresult *from)
+{
+  const char *sqlstate = PQresultErrorField(from, PG_DIAG_SQLSTATE);
+  const char *constraint = PQresultErrorField(from, PG_DIAG_CONSTRAINT_NAME);
+  *result = (struct pg_result){0};
+  if (sqlstate != NULL)
+    result->sqlstate = arena_copy(arena, slice_from_string(sqlstate));
+  if (constraint != NULL)
+    result->constraint = arena_copy(arena, slice_from_string(constraint));
+}
+
+struct slice pg_slice(const struct pg_result *result, size_t row, size_t column)
+{
+  CHECK(row < result->rows && column < result->columns);
+  return result->cells[row * result->columns + column];
+}
+
+const char *pg_text(const struct pg_result *result, size_t row, size_t column)
+{
+  return pg_slice(result, row, column).data;
+}
+
+bool pg_is_null(const struct pg_result *result, size_t row, size_t column)
+{
+  return pg_slice(result, row, column).data == NULL;
+}
+
+int64_t pg_int(const struct pg_result *result, size_t row, size_t column)
+{
+  int64_t value = 0;
+  CHECK(slice_to_int64(pg_slice(result, row, column), INT64_MIN, INT64_MAX, &value));
+  return value;
+}
+
+bool pg_bool(const struct pg_result *result, size_t row, size_t column)
+{
+  struct slice cell = pg_slice(result, row, column);
+  CHECK(cell.size == 1 && (cell.data[0] == 't' || cell.data[0] == 'f'));
+  return cell.data[0] == 't';
+}
+
+// One item of an array literal from `*at` on: unquoted into `out` (terminated). Leaves `*at` behind it. False when the
+// text ends inside it.
+static bool read_item(struct slice text, size_t *at, char **out, bool *is_null)
+{
+  char *write = *out;
+  bool quoted = *at < text.size && text.data[*at] == '"';
+  size_t i = *at + (quoted ? 1 : 0);
+  for (; i < text.size; i++) {
+    char byte = text.data[i];
+    if (quoted ? byte == '"' : byte == ',' || byte == '}')
+      break;
+    if (!quoted && (byte == '{' || byte == '"'))
+      return false;
+    if (byte == '\\' && ++i >= text.size)
+      return false;
+    *write++ = text.data[i];
+  }
+  if (i >= text.size)
+    return false;
+  size_t size = (size_t)(write - *out);
+  *is_null = !quoted && slice_equal(slice_make(*out, size), SLICE("NULL"));
+  if (!quoted && size == 0)
+    return false;
+  *write++ = '\0';
+  *out = write;
+  *at = i + (quoted ? 1 : 0);
+  return true;
+}
+
+// PostgreSQL's array_out writes one dimension as {a,"b c",NULL}; more dimensions and bounds are refused.
+enum status pg_text_array(const struct pg_result *result, size_t row, size_t column, struct arena *arena, char ***items,
+                          size_t *count)
+{
+  struct slice text = pg_slice(result, row, column);
+  *items = NULL;
+  *count = 0;
+  if (text.data == NULL || slice_equal(text, SLICE("{}")))
+    return STATUS_OK;
+  if (text.size < 3 || text.data[0] != '{')
+    return STATUS_INTERNAL;
+
+  // An item takes at least one byte and a comma or brace; unquoted text is never longer than its literal.
+  char **found = arena_array(arena, text.size / 2 + 1, sizeof(*found));
+  char *bytes = arena_alloc(arena, text.size);
+  size_t n = 0;
+  size_t at = 1;
+  for (;;) {
+    char *item = bytes;
+    bool is_null = false;
+    if (!read_item(text, &at, &bytes, &is_null) || at >= text.size)
+      return STATUS_INTERNAL;
+    found[n++] = is_null ? NULL : item;
+    char next = text.data[at++];
+    if (next == '}')
+      break;
+    if (next != ',')
+      return STATUS_INTERNAL;
+  }
+  if (at != text.size)
+    return STATUS_INTERNAL;
+  *items = found;
+  *count = n;
+  return STATUS_OK;
+}

@@ -1,0 +1,183 @@
+// Life, commands of tasks, replies.
+#include "common/storage/redis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/storage/redis_private.h"
+
+enum { DEFAULT_COMMAND_TIMEOUT_MS = 250 };
+
+static void end_of_turn(void *arg)
+{
+  struct redis *redis = arg;
+  redis_link_flush(&redis->commands);
+  redis_link_flush(&redis->subscriptions_link);
+}
+
+static void commands_changed(struct redis_link *link, bool up)
+{
+  struct redis *redis = link->redis;
+  metric_set(redis->up, up);
+  for (struct list *node = redis->listeners.next, *next = node->next; node != &redis->listeners;
+       node = next, next = node->next) {
+    struct redis_listener *listener = CONTAINER_OF(node, struct redis_listener, node);
+    listener->changed(listener->arg, up);
+  }
+}
+
+enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
+                         struct error *error)
+{
+  *out = NULL;
+  bool configured = options->url != NULL && options->url[0] != '\0';
+  struct redis_address address = {0};
+  enum status status = configured ? redis_url_parse(options->url, &address, error) : STATUS_OK;
+  if (status != STATUS_OK)
+    return status;
+  struct redis *redis = calloc(1, sizeof(*redis));
+  CHECK(redis != NULL);
+  redis->loop = loop;
+  redis->configured = configured;
+  redis->address = address;
+  if (options->password != NULL && options->password[0] != '\0') {
+    free(redis->address.password);
+    redis->address.password = strdup(options->password);
+    CHECK(redis->address.password != NULL);
+  }
+  redis->command_timeout_ms =
+      options->command_timeout_ms == 0 ? DEFAULT_COMMAND_TIMEOUT_MS : options->command_timeout_ms;
+  list_init(&redis->subscriptions);
+  list_init(&redis->listeners);
+  redis->up = metrics_single(METRIC_REDIS_UP);
+  redis->beat_timer = loop_timer_create(loop, redis_beat, redis);
+  redis_link_init(&redis->commands, redis, "commands", commands_changed);
+  redis_link_init(&redis->subscriptions_link, redis, "subscriptions", redis_subscriptions_changed);
+  redis->hook = (struct loop_hook){.run = end_of_turn, .arg = redis};
+  loop_hook_add(loop, &redis->hook);
+  if (configured)
+    redis_link_open(&redis->commands);
+  *out = redis;
+  return STATUS_OK;
+}
+
+void redis_free(struct redis **pointer)
+{
+  struct redis *redis = *pointer;
+  if (redis == NULL)
+    return;
+  *pointer = NULL;
+  redis_link_destroy(&redis->commands);
+  redis_link_destroy(&redis->subscriptions_link);
+  loop_hook_remove(&redis->hook);
+  loop_timer_free(&redis->beat_timer);
+  redis_subscriptions_free(redis);
+  redis_address_free(&redis->address);
+  free(redis);
+}
+
+bool redis_up(const struct redis *redis)
+{
+  return redis->commands.state == REDIS_LINK_UP;
+}
+
+void redis_listen(struct redis *redis, struct redis_listener *listener)
+{
+  list_append(&redis->listeners, &listener->node);
+}
+
+void redis_unlisten(struct redis_listener *listener)
+{
+  list_remove(&listener->node);
+}
+
+// Commands.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static void count_ended(struct redis *redis, enum status status)
+{
+  if (redis->ended[status] == NULL) {
+    struct slice label = slice_from_string(status_name(status));
+    redis->ended[status] = metrics_series(METRIC_REDIS_COMMANDS, &label, 1);
+  }
+  metric_add(redis->ended[status], 1);
+}
+
+struct redis_call *redis_call_start(struct redis *redis, const struct slice *words, size_t count, redis_done_fn *done,
+                                    void *arg)
+{
+  return redis_link_call(&redis->commands, words, count, done, arg);
+}
+
+void redis_call_forget(struct redis_call *call)
+{
+  call->done = NULL;
+}
+
+static void copy_reply(const redisReply *from, struct arena *arena, struct redis_reply *to)
+{
+  *to = (struct redis_reply){.type = REDIS_NIL};
+  switch (from->type) {
+  case REDIS_REPLY_STRING:
+  case REDIS_REPLY_STATUS:
+  case REDIS_REPLY_ERROR:  // inside an array
+    to->type = REDIS_STRING;
+    to->string = arena_copy(arena, slice_make(from->str, (size_t)from->len));
+    break;
+  case REDIS_REPLY_INTEGER:
+    to->type = REDIS_INTEGER;
+    to->integer = from->integer;
+    break;
+  case REDIS_REPLY_ARRAY: {
+    // hiredis bounds the depth.
+    struct redis_reply *items = arena_array(arena, from->elements, sizeof(*items));
+    for (size_t i = 0; i < from->elements; i++)
+      copy_reply(from->element[i], arena, &items[i]);
+    to->type = REDIS_ARRAY;
+    to->items = items;
+    to->item_count = from->elements;
+    break;
+  }
+  default:
+    break;
+  }
+}
+
+// On the stack of the task that waits.
+struct command {
+  struct completion completion;
+  struct arena *arena;
+  struct redis_reply *reply;
+};
+
+static void command_ended(void *arg, enum status status, const redisReply *reply)
+{
+  struct command *command = arg;
+  if (status == STATUS_OK)
+    copy_reply(reply, command->arena, command->reply);
+  completion_finish(&command->completion, status);
+}
+
+enum status redis_command(struct redis *redis, const struct slice *words, size_t count, struct arena *arena,
+                          struct redis_reply *reply)
+{
+  *reply = (struct redis_reply){.type = REDIS_NIL};
+  struct command command = {.completion = COMPLETION_INIT, .arena = arena, .reply = reply};
+  struct redis_call *call = redis_call_start(redis, words, count, command_ended, &command);
+  enum status status = STATUS_UNAVAILABLE;
+  if (call != NULL) {
+    status = completion_wait(&command.completion);
+    if (command.completion.done)
+      status = command.completion.status;
+    else
+      redis_call_forget(call);
+  }
+  count_ended(redis, status);
+  return status;
+}
+
+bool redis_send(struct redis *redis, const struct slice *words, size_t count)
+{
+  return redis_call_start(redis, words, count, NULL, NULL) != NULL;
+}
