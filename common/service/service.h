@@ -16,7 +16,8 @@
 struct service;
 
 // A sub-command of the binary beside serve and migrate: `auth grant-role admin <user id>`. Runs as a task with
-// PostgreSQL connected.
+// PostgreSQL connected and peers callable; service_state is NULL, for nothing has been started. `argv` holds the
+// arguments behind the command's name.
 struct service_command {
   const char *name;
   const char *arguments;  // for the help: "<role> <user-id>"
@@ -33,13 +34,17 @@ struct service_definition {
   size_t settings_size;  // of the struct that they fill
   const struct rpc_binding *bindings;
   size_t binding_count;
+  // Services that are called from here ("auth"): their endpoints are followed from the start. Others are from the first
+  // call on, which then waits for the answer of discovery.
+  const char *const *peers;
+  size_t peer_count;
   const struct migration_set *migrations;
   const struct service_command *commands;
   size_t command_count;
   // Before the first call is taken, as a task, PostgreSQL connected and migrated: builds the state. Background tasks
-  // start here.
+  // start here. NULL for none, as with stop.
   enum status (*start)(struct service *service, void **state, struct error *error);
-  // After the last call has ended and background tasks have been told to end.
+  // After the last call and the last background task have ended, as a task. Only after a start that succeeded.
   void (*stop)(struct service *service, void *state);
 };
 
@@ -53,7 +58,8 @@ struct pg *service_pg(struct service *service);
 struct redis *service_redis(struct service *service);
 void *service_state(const struct service *service);
 
-// A task of the service's own that lives as long as it serves: cancelled at the drain, waited for before stop.
+// A task of the service's own that lives as long as it serves, without a deadline: cancelled at the drain, after the
+// last call has ended, and waited for before stop. It begins in the next turn of the loop.
 void service_background(struct service *service, void (*body)(void *arg), void *arg);
 
 #endif

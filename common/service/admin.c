@@ -1,0 +1,245 @@
+// libmicrohttpd in its external mode: it keeps an epoll of its own, whose fd the loop watches, and MHD_run does what is
+// there to do. The pages are made in memory at each request; slow or idle readers are bounded by number and by time.
+#include "common/service/admin.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/observe/metrics.h"
+#include "common/service/host_port.h"
+
+enum {
+  MAX_CONNECTIONS = 64,
+  CONNECTION_TIMEOUT_S = 10,
+  CONNECTION_MEMORY_BYTES = 8192,
+  LISTEN_BACKLOG = 64,
+};
+
+struct admin {
+  struct loop *loop;
+  struct admin_options options;
+  struct MHD_Daemon *daemon;
+  struct loop_watch *watch;
+  struct loop_timer *timer;
+  int port;
+};
+
+// The listening socket.
+// -----------------------------------------------------------------------------------------------------
+static int port_of(int fd)
+{
+  struct sockaddr_storage address;
+  socklen_t size = sizeof(address);
+  CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+  if (address.ss_family == AF_INET6)
+    return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
+  return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+}
+
+static int open_at(const struct addrinfo *address)
+{
+  int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -1;
+  int on = 1;
+  // A restarted service must get its port back at once.
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+    return fd;
+  int failure = errno;
+  close(fd);
+  errno = failure;
+  return -1;
+}
+
+static enum status open_socket(const char *listen_address, int *fd, struct error *error)
+{
+  struct host_port where;
+  if (!host_port_parse(slice_from_string(listen_address), &where) || !where.has_port)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\" is no host:port such as 127.0.0.1:0",
+                     listen_address);
+  char host[256];
+  char port[8];
+  snprintf(host, sizeof(host), SLICE_FMT, SLICE_ARG(where.host));
+  snprintf(port, sizeof(port), "%d", where.port);
+  const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+  struct addrinfo *found = NULL;
+  int code = getaddrinfo(host_is_wildcard(where.host) && where.host.size < 2 ? NULL : host, port, &hints, &found);
+  if (code != 0)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\": %s", listen_address, gai_strerror(code));
+  *fd = open_at(found);
+  freeaddrinfo(found);
+  if (*fd < 0)
+    return error_set(error, STATUS_UNAVAILABLE, "ADMIN_LISTEN: cannot listen at %s: %s", listen_address,
+                     strerror(errno));
+  return STATUS_OK;
+}
+
+// The pages.
+// -----------------------------------------------------------------------------------------------------
+struct page {
+  unsigned code;
+  const char *content_type;
+  struct strbuf body;
+};
+
+static void render_health(struct admin *admin, struct page *page)
+{
+  (void)admin;
+  page->content_type = "application/json";
+  strbuf_add_string(&page->body, "{\"status\":\"ok\"}");
+}
+
+static void render_ready(struct admin *admin, struct page *page)
+{
+  page->content_type = "application/json";
+  if (!admin->options.render_ready(admin->options.arg, &page->body))
+    page->code = MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static void render_metrics(struct admin *admin, struct page *page)
+{
+  (void)admin;
+  page->content_type = "text/plain; version=0.0.4; charset=utf-8";
+  metrics_render(&page->body);
+}
+
+static const struct {
+  const char *path;
+  void (*render)(struct admin *admin, struct page *page);
+} pages[] = {
+    {"/healthz", render_health},
+    {"/readyz", render_ready},
+    {"/metrics", render_metrics},
+};
+
+static void render(struct admin *admin, const char *path, const char *method, struct page *page)
+{
+  page->content_type = "text/plain";
+  if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+    page->code = MHD_HTTP_METHOD_NOT_ALLOWED;
+    strbuf_add_string(&page->body, "only GET and HEAD are served here\n");
+    return;
+  }
+  for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+    if (strcmp(path, pages[i].path) == 0) {
+      page->code = MHD_HTTP_OK;
+      pages[i].render(admin, page);
+      return;
+    }
+  }
+  page->code = MHD_HTTP_NOT_FOUND;
+  strbuf_add_string(&page->body, "here are /healthz, /readyz and /metrics\n");
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **state)
+{
+  (void)version, (void)upload, (void)upload_size, (void)state;
+  struct page page = {0};
+  strbuf_init(&page.body, 0);
+  render(arg, path, method, &page);
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer(page.body.size, page.body.data, MHD_RESPMEM_MUST_COPY);
+  strbuf_free(&page.body);
+  if (response == NULL)
+    return MHD_NO;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page.content_type);
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+  if (page.code == MHD_HTTP_METHOD_NOT_ALLOWED)
+    MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+  enum MHD_Result result = MHD_queue_response(connection, page.code, response);
+  MHD_destroy_response(response);
+  return result;
+}
+
+// The loop.
+// -----------------------------------------------------------------------------------------------------
+static void run(struct admin *admin)
+{
+  MHD_run(admin->daemon);
+  MHD_UNSIGNED_LONG_LONG wait_ms;
+  if (MHD_get_timeout(admin->daemon, &wait_ms) == MHD_YES)
+    loop_timer_start(admin->timer, wait_ms);
+  else
+    loop_timer_stop(admin->timer);
+}
+
+static void on_ready(void *arg, int events)
+{
+  (void)events;
+  run(arg);
+}
+
+static void on_timeout(void *arg)
+{
+  run(arg);
+}
+
+static void discard_log(void *arg, const char *format, va_list args)
+{
+  (void)arg, (void)format, (void)args;
+}
+
+static struct MHD_Daemon *start_daemon(struct admin *admin, int fd)
+{
+  // The logger says what peers do wrong; that is not worth a line of ours.
+  return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, admin,
+                          MHD_OPTION_EXTERNAL_LOGGER, discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+                          (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                          (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+}
+
+enum status admin_create(struct loop *loop, const struct admin_options *options, struct admin **out,
+                         struct error *error)
+{
+  int fd = -1;
+  enum status status = open_socket(options->listen, &fd, error);
+  if (status != STATUS_OK)
+    return status;
+  struct admin *admin = calloc(1, sizeof(*admin));
+  CHECK(admin != NULL);
+  admin->loop = loop;
+  admin->options = *options;
+  admin->options.listen = NULL;
+  admin->port = port_of(fd);
+  admin->daemon = start_daemon(admin, fd);
+  if (admin->daemon == NULL) {
+    close(fd);
+    free(admin);
+    return error_set(error, STATUS_INTERNAL, "ADMIN_LISTEN: libmicrohttpd did not start");
+  }
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  CHECK(info != NULL);
+  admin->timer = loop_timer_create(loop, on_timeout, admin);
+  admin->watch = loop_watch_fd(loop, info->epoll_fd, LOOP_READABLE, on_ready, admin);
+  *out = admin;
+  return STATUS_OK;
+}
+
+void admin_free(struct admin **admin_pointer)
+{
+  struct admin *admin = *admin_pointer;
+  if (admin == NULL)
+    return;
+  *admin_pointer = NULL;
+  loop_watch_end(&admin->watch);
+  loop_timer_free(&admin->timer);
+  // Closes the listening socket too.
+  MHD_stop_daemon(admin->daemon);
+  free(admin);
+}
+
+int admin_port(const struct admin *admin)
+{
+  return admin->port;
+}

@@ -1,0 +1,74 @@
+// Tasks of the service's own. They are started from the loop, not from whoever asks: a task that is started by another
+// inherits its deadline and its cancellation, and these must outlive the call or the start that wanted them.
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/runtime/task.h"
+#include "common/service/service_internal.h"
+
+struct background {
+  struct list node;  // service.backgrounds
+  struct service *service;
+  struct task *task;  // NULL before it has begun
+  void (*body)(void *arg);
+  void *arg;
+  bool cancelled;
+};
+
+static void run(void *arg)
+{
+  struct background *background = arg;
+  background->body(background->arg);
+  list_remove(&background->node);
+  free(background);
+}
+
+static void begin(void *arg)
+{
+  struct background *background = arg;
+  background->task = task_start(background->service->loop, run, background, DEADLINE_NONE, NULL);
+  if (background->cancelled)
+    task_cancel(background->task);
+}
+
+void service_background(struct service *service, void (*body)(void *arg), void *arg)
+{
+  struct background *background = calloc(1, sizeof(*background));
+  CHECK(background != NULL);
+  *background = (struct background){.service = service, .body = body, .arg = arg};
+  list_append(&service->backgrounds, &background->node);
+  loop_post(service->loop, begin, background);
+}
+
+static void cancel_all(struct service *service)
+{
+  for (struct list *node = service->backgrounds.next; node != &service->backgrounds; node = node->next) {
+    struct background *background = CONTAINER_OF(node, struct background, node);
+    background->cancelled = true;
+    if (background->task != NULL)
+      task_cancel(background->task);
+  }
+}
+
+static bool all_have_ended(const struct service *service)
+{
+  return list_empty(&service->backgrounds);
+}
+
+bool background_end_all(struct service *service, uint64_t grace_ms)
+{
+  cancel_all(service);
+  return service_wait_until(service, all_have_ended, grace_ms);
+}
+
+// Only the end of the process waits like this, where nobody counts the turns of the loop.
+bool service_wait_until(const struct service *service, bool (*reached)(const struct service *service), uint64_t ms)
+{
+  enum { POLL_MS = 5 };
+  uint64_t deadline_us = deadline_after_ms(clock_now_us(), ms);
+  while (!reached(service)) {
+    if (clock_now_us() >= deadline_us || task_sleep_ms(POLL_MS) != STATUS_OK)
+      return false;
+  }
+  return true;
+}

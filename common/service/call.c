@@ -1,0 +1,174 @@
+// A call as its handler sees it: accessors, and what it collects on its way to a failure.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/service/call_internal.h"
+#include "common/service/service_internal.h"
+
+// Of a failure that is nobody's fault for long; the gateway makes Retry-After of it.
+#define UNAVAILABLE_RETRY_MS 1000
+
+void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context)
+{
+  *call = (struct call){.service = service, .arena = arena, .context = context};
+  list_init(&call->node);
+  violations_init(&call->violations, arena);
+  call->log_context = (struct log_context){
+      .request_id = context->request_id,
+      .trace_id = trace_id_of(context->traceparent),
+  };
+}
+
+void *call_state(const struct call *call)
+{
+  return service_state(call->service);
+}
+
+struct arena *call_arena(struct call *call)
+{
+  return call->arena;
+}
+
+struct service *call_service(const struct call *call)
+{
+  return call->service;
+}
+
+struct slice call_caller_id(const struct call *call)
+{
+  return call->context->caller_id;
+}
+
+bool call_caller_has_role(const struct call *call, const char *role)
+{
+  for (size_t i = 0; i < call->context->caller_role_count; i++) {
+    if (slice_equal_string(call->context->caller_roles[i], role))
+      return true;
+  }
+  return false;
+}
+
+struct slice call_request_id(const struct call *call)
+{
+  return call->context->request_id;
+}
+
+enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  call->message = slice_from_string(arena_vprintf(call->arena, format, args));
+  va_end(args);
+  call->reason = slice_from_string(reason);
+  return status;
+}
+
+void call_violation(struct call *call, const char *field, const char *description)
+{
+  violations_add(&call->violations, slice_from_string(field), slice_from_string(description));
+}
+
+void call_retry_after_ms(struct call *call, uint32_t ms)
+{
+  call->retry_after_ms = ms;
+}
+
+void call_reply_bytes(struct call *call, struct slice wire)
+{
+  call->has_reply_bytes = true;
+  call->reply_bytes = wire;
+}
+
+// What is said where the handler said nothing. Nothing of the inside goes out.
+static const char *default_message(enum status status)
+{
+  switch (status) {
+  case STATUS_CANCELLED:
+    return "the call was cancelled";
+  case STATUS_INVALID_ARGUMENT:
+    return "the request is not valid";
+  case STATUS_DEADLINE_EXCEEDED:
+    return "the call took longer than it may";
+  case STATUS_NOT_FOUND:
+    return "there is no such thing";
+  case STATUS_ALREADY_EXISTS:
+    return "it exists already";
+  case STATUS_PERMISSION_DENIED:
+    return "the caller may not do this";
+  case STATUS_UNAUTHENTICATED:
+    return "a valid access token is needed";
+  case STATUS_RESOURCE_EXHAUSTED:
+    return "too much is going on; try again later";
+  case STATUS_FAILED_PRECONDITION:
+    return "the state of things does not allow this";
+  case STATUS_ABORTED:
+    return "another change came in between; try again";
+  case STATUS_UNAVAILABLE:
+    return "the service cannot answer now; try again later";
+  case STATUS_UNIMPLEMENTED:
+    return "this is not implemented";
+  default:
+    return "an internal error; the service has logged it under the request id";
+  }
+}
+
+static void add_violations(struct call *call, struct rpc_status *out)
+{
+  size_t count = call->violations.count;
+  struct rpc_violation *violations = arena_array(call->arena, count, sizeof(*violations));
+  for (size_t i = 0; i < count; i++) {
+    violations[i].field = call->violations.items[i].field;
+    violations[i].description = call->violations.items[i].description;
+  }
+  out->violations = violations;
+  out->violation_count = count;
+}
+
+struct rpc_status call_outcome(struct call *call, enum status status)
+{
+  struct rpc_status outcome = {
+      .code = status,
+      .message = call->message,
+      .reason = call->reason,
+      .retry_after_ms = call->retry_after_ms,
+  };
+  if (outcome.message.size == 0)
+    outcome.message = slice_from_string(default_message(status));
+  if (outcome.reason.size == 0)
+    outcome.reason = slice_from_string(status_name(status));
+  if (status == STATUS_UNAVAILABLE && outcome.retry_after_ms == 0)
+    outcome.retry_after_ms = UNAVAILABLE_RETRY_MS;
+  if (call->violations.count > 0)
+    add_violations(call, &outcome);
+  return outcome;
+}
+
+void call_keep_peer_status(struct call *call, const struct rpc_status *status)
+{
+  call->peer_status = (struct rpc_status){
+      .code = status->code,
+      .message = arena_copy(call->arena, status->message),
+      .reason = arena_copy(call->arena, status->reason),
+      .violation_count = status->violation_count,
+      .retry_after_ms = status->retry_after_ms,
+  };
+  struct rpc_violation *violations = arena_array(call->arena, status->violation_count, sizeof(*violations));
+  for (size_t i = 0; i < status->violation_count; i++) {
+    violations[i].field = arena_copy(call->arena, status->violations[i].field);
+    violations[i].description = arena_copy(call->arena, status->violations[i].description);
+  }
+  call->peer_status.violations = violations;
+}
+
+enum status call_fail_as_peer(struct call *call, enum status status)
+{
+  const struct rpc_status *peer = &call->peer_status;
+  if (peer->code == STATUS_OK)
+    return status;
+  call->message = peer->message;
+  call->reason = peer->reason;
+  call->retry_after_ms = peer->retry_after_ms;
+  for (size_t i = 0; i < peer->violation_count; i++)
+    violations_add(&call->violations, peer->violations[i].field, peer->violations[i].description);
+  return status;
+}

@@ -1,0 +1,44 @@
+// Private to common/service: what a struct call holds. It lies in its request's arena and ends with the reply.
+#ifndef BULKHEAD_SERVICE_CALL_INTERNAL_H
+#define BULKHEAD_SERVICE_CALL_INTERNAL_H
+
+#include "common/base/list.h"
+#include "common/observe/log.h"
+#include "common/rpc/rpc_server.h"
+#include "common/runtime/task.h"
+#include "common/service/call.h"
+
+struct call {
+  struct list node;  // in dispatch.calls while its task runs
+  struct service *service;
+  struct dispatch *dispatch;
+  const struct rpc_method *method;
+  const void *handlers;
+  struct rpc_request *request;
+  struct arena *arena;
+  const struct rpc_context *context;
+  struct log_context log_context;
+  struct task *task;  // NULL before it has started
+  ProtobufCMessage *input;
+  ProtobufCMessage *output;
+  uint64_t began_us;
+
+  // How it ends, as the handler said.
+  struct slice message;
+  struct slice reason;
+  struct violations violations;
+  uint32_t retry_after_ms;
+  bool has_reply_bytes;
+  struct slice reply_bytes;
+  // How the last call_peer failed; code OK when it did not.
+  struct rpc_status peer_status;
+};
+
+void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context);
+// The status to send for what the handler returned, with texts of our own where it gave none. Lives in the call's
+// arena. `status` must not be OK.
+struct rpc_status call_outcome(struct call *call, enum status status);
+// Keeps a copy for call_fail_as_peer.
+void call_keep_peer_status(struct call *call, const struct rpc_status *status);
+
+#endif

@@ -1,0 +1,293 @@
+// The command line of a service binary: one table of commands, the service's own behind it.
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/service/service_internal.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG_USE = 2 };
+
+// What a command of the service waits for PostgreSQL at most.
+#define COMMAND_CONNECT_MS 10000
+#define COMMAND_GRACE_MS 5000
+
+struct builtin {
+  const char *name;
+  const char *arguments;
+  const char *help;
+  bool needs_settings;
+  int (*run)(struct service *service, int argc, char **argv);
+};
+
+static int fail(const struct service *service, int code, const char *message)
+{
+  fprintf(stderr, "%s: %s\n", service->definition->name, message);
+  return code;
+}
+
+static int print(struct strbuf *text)
+{
+  fwrite(text->data, 1, text->size, stdout);
+  strbuf_free(text);
+  return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+// serve
+static int run_serve(struct service *service, int argc, char **argv)
+{
+  (void)argv;
+  if (argc > 0)
+    return fail(service, EXIT_WRONG_USE, "serve takes no arguments");
+  return service_serve(service);
+}
+
+// migrate
+static int run_migrate_up(struct service *service, char **argv)
+{
+  (void)argv;
+  struct error error;
+  size_t applied = 0;
+  if (migrate_up(service->common.pg_conninfo, service->definition->migrations, &applied, &error) != STATUS_OK)
+    return fail(service, EXIT_FAILED, error.message);
+  printf("%zu migrations applied\n", applied);
+  return EXIT_OK;
+}
+
+static int run_migrate_down(struct service *service, char **argv)
+{
+  uint64_t steps = 1;
+  if (argv[0] != NULL && !slice_to_uint64(slice_from_string(argv[0]), 1, 9999, &steps))
+    return fail(service, EXIT_WRONG_USE, "migrate down: the number of steps must be from 1 to 9999");
+  struct error error;
+  size_t reverted = 0;
+  if (migrate_down(service->common.pg_conninfo, service->definition->migrations, (size_t)steps, &reverted, &error) !=
+      STATUS_OK)
+    return fail(service, EXIT_FAILED, error.message);
+  printf("%zu migrations taken back\n", reverted);
+  return EXIT_OK;
+}
+
+static int run_migrate_status(struct service *service, char **argv)
+{
+  (void)argv;
+  struct error error;
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  if (migrate_status(service->common.pg_conninfo, service->definition->migrations, &out, &error) != STATUS_OK) {
+    strbuf_free(&out);
+    return fail(service, EXIT_FAILED, error.message);
+  }
+  return print(&out);
+}
+
+static int run_migrate_create(struct service *service, char **argv)
+{
+  struct error error;
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  char folder[256];
+  snprintf(folder, sizeof(folder), "services/%s/migrations", service->definition->name);
+  if (migrate_create(folder, argv[0], &out, &error) != STATUS_OK) {
+    strbuf_free(&out);
+    return fail(service, EXIT_FAILED, error.message);
+  }
+  return print(&out);
+}
+
+static const struct {
+  const char *name;
+  int min_arguments;
+  int max_arguments;
+  bool needs_settings;
+  int (*run)(struct service *service, char **argv);
+} migrate_commands[] = {
+    {"up", 0, 0, true, run_migrate_up},
+    {"down", 0, 1, true, run_migrate_down},
+    {"status", 0, 0, true, run_migrate_status},
+    {"create", 1, 1, false, run_migrate_create},
+};
+
+// Settings that cannot be loaded are the operator's to correct: the same exit code as a wrong command line.
+static int load_settings(struct service *service)
+{
+  struct error error;
+  if (service_load_settings(service, service->definition, &error) != STATUS_OK)
+    return fail(service, EXIT_WRONG_USE, error.message);
+  enum log_level level = LOG_INFO;
+  // The table's choices are the levels' names.
+  if (log_level_parse(slice_from_string(service->common.log_level), &level))
+    log_init(service->definition->name, level);
+  return EXIT_OK;
+}
+
+static int run_migrate(struct service *service, int argc, char **argv)
+{
+  if (service->definition->migrations == NULL)
+    return fail(service, EXIT_WRONG_USE, "this service has no migrations");
+  for (size_t i = 0; argc > 0 && i < ARRAY_LEN(migrate_commands); i++) {
+    if (strcmp(argv[0], migrate_commands[i].name) != 0)
+      continue;
+    if (argc - 1 < migrate_commands[i].min_arguments || argc - 1 > migrate_commands[i].max_arguments)
+      break;
+    int code = migrate_commands[i].needs_settings ? load_settings(service) : EXIT_OK;
+    return code == EXIT_OK ? migrate_commands[i].run(service, argv + 1) : code;
+  }
+  return fail(service, EXIT_WRONG_USE, "usage: migrate up | down [n] | status | create <name>");
+}
+
+// check-config, version, help
+static int run_check_config(struct service *service, int argc, char **argv)
+{
+  (void)argv;
+  if (argc > 0)
+    return fail(service, EXIT_WRONG_USE, "check-config takes no arguments");
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  settings_print(common_settings_table, common_settings_count, &service->common, &out);
+  settings_print(service->definition->settings, service->definition->setting_count, service->settings, &out);
+  return print(&out);
+}
+
+static int run_version(struct service *service, int argc, char **argv)
+{
+  (void)argc, (void)argv;
+  printf("%s %s\n", service->definition->name, BULKHEAD_VERSION);
+  return EXIT_OK;
+}
+
+static int run_help(struct service *service, int argc, char **argv);
+
+static const struct builtin builtins[] = {
+    {"serve", "", "Serve until SIGTERM or SIGINT; what happens without a command.", true, run_serve},
+    {"migrate", "up | down [n] | status | create <name>", "Change or show the database schema.", false, run_migrate},
+    {"check-config", "", "Show the settings that hold now, secrets hidden.", true, run_check_config},
+    {"help", "", "Show this.", false, run_help},
+    {"version", "", "Show the version.", false, run_version},
+};
+
+static void describe_command(struct strbuf *out, const char *name, const char *arguments, const char *help)
+{
+  strbuf_printf(out, "  %s%s%s\n      %s\n", name, arguments[0] == '\0' ? "" : " ", arguments, help);
+}
+
+static int run_help(struct service *service, int argc, char **argv)
+{
+  (void)argc, (void)argv;
+  const struct service_definition *definition = service->definition;
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  strbuf_printf(&out, "usage: %s [command]\n\nCommands:\n", definition->name);
+  for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
+    describe_command(&out, builtins[i].name, builtins[i].arguments, builtins[i].help);
+  for (size_t i = 0; i < definition->command_count; i++)
+    describe_command(&out, definition->commands[i].name, definition->commands[i].arguments,
+                     definition->commands[i].help);
+  strbuf_add_string(&out, "\nSettings, from the environment (or NAME_FILE, a file that holds the value):\n");
+  settings_describe(common_settings_table, common_settings_count, &out);
+  settings_describe(definition->settings, definition->setting_count, &out);
+  return print(&out);
+}
+
+// Commands of the service's own.
+// -----------------------------------------------------------------------------------------------------
+struct command_run {
+  struct service *service;
+  const struct service_command *command;
+  int argc;
+  char **argv;
+  enum status status;
+  struct error error;
+};
+
+static enum status connect_and_run(struct command_run *run)
+{
+  uint64_t deadline_us = task_tighten_deadline(deadline_after_ms(clock_now_us(), COMMAND_CONNECT_MS));
+  enum status status = pg_wait_ready(run->service->pg);
+  task_restore_deadline(deadline_us);
+  if (status != STATUS_OK)
+    return error_set(&run->error, status, "PostgreSQL cannot be reached; look at PG_CONNINFO");
+  return run->command->run(run->service, run->argc, run->argv, &run->error);
+}
+
+static void run_command(void *arg)
+{
+  struct command_run *run = arg;
+  run->status = connect_and_run(run);
+  run->service->main_task = NULL;
+  // Also after a signal: what the command has begun must end before the loop does.
+  task_shield(true);
+  if (!background_end_all(run->service, COMMAND_GRACE_MS))
+    _exit(EXIT_FAILED);
+  loop_stop(run->service->loop);
+}
+
+static void on_signal(void *arg, int number)
+{
+  (void)number;
+  struct service *service = arg;
+  if (service->main_task != NULL)
+    task_cancel(service->main_task);
+}
+
+int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv)
+{
+  struct command_run run = {.service = service, .command = command, .argc = argc, .argv = argv};
+  if (service_open(service, &run.error) != STATUS_OK)
+    return fail(service, EXIT_WRONG_USE, run.error.message);
+  loop_on_signal(service->loop, SIGTERM, on_signal, service);
+  loop_on_signal(service->loop, SIGINT, on_signal, service);
+  service->main_task = task_start(service->loop, run_command, &run, DEADLINE_NONE, NULL);
+  loop_run(service->loop);
+  if (run.status == STATUS_OK)
+    return EXIT_OK;
+  return fail(service, EXIT_FAILED, run.error.message[0] != '\0' ? run.error.message : status_name(run.status));
+}
+
+static int run_own(struct service *service, const struct service_command *command, int argc, char **argv)
+{
+  if (argc < command->min_arguments || argc > command->max_arguments) {
+    fprintf(stderr, "usage: %s %s %s\n", service->definition->name, command->name, command->arguments);
+    return EXIT_WRONG_USE;
+  }
+  int code = load_settings(service);
+  return code == EXIT_OK ? service_run_command(service, command, argc, argv) : code;
+}
+
+static int run_builtin(struct service *service, const struct builtin *builtin, int argc, char **argv)
+{
+  int code = builtin->needs_settings ? load_settings(service) : EXIT_OK;
+  return code == EXIT_OK ? builtin->run(service, argc, argv) : code;
+}
+
+static int run_named(struct service *service, const char *name, int argc, char **argv)
+{
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+    name = "help";
+  if (strcmp(name, "--version") == 0)
+    name = "version";
+  for (size_t i = 0; i < ARRAY_LEN(builtins); i++) {
+    if (strcmp(name, builtins[i].name) == 0)
+      return run_builtin(service, &builtins[i], argc, argv);
+  }
+  for (size_t i = 0; i < service->definition->command_count; i++) {
+    if (strcmp(name, service->definition->commands[i].name) == 0)
+      return run_own(service, &service->definition->commands[i], argc, argv);
+  }
+  fprintf(stderr, "%s: there is no command \"%s\"; `%s help` lists them\n", service->definition->name, name,
+          service->definition->name);
+  return EXIT_WRONG_USE;
+}
+
+int service_main(const struct service_definition *definition, int argc, char **argv)
+{
+  // A peer that hangs up is an error of one write, not the end of the process.
+  signal(SIGPIPE, SIG_IGN);
+  struct service service = {.definition = definition};
+  log_init(definition->name, LOG_INFO);
+  int code = argc < 2 ? run_named(&service, "serve", 0, NULL) : run_named(&service, argv[1], argc - 2, argv + 2);
+  service_close(&service);
+  return code;
+}

@@ -1,0 +1,181 @@
+// One request's way through a service, top to bottom: dispatch_request finds the method and runs the gates, then a task
+// runs the handler, and finish replies. The call lies in the request's arena: after the reply it is gone.
+#include "common/service/dispatch.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/service/call_internal.h"
+#include "common/service/policy.h"
+#include "common/service/proto_memory.h"
+#include "common/service/service_internal.h"
+
+static void add_method(struct dispatch *dispatch, struct served_method *served, const struct rpc_method *method,
+                       const void *handlers)
+{
+  CHECK(method->access >= CALL_PUBLIC && method->access <= CALL_INTERNAL);
+  CHECK(method->access != CALL_ROLE || method->role_count > 0);
+  CHECK(method->timeout_ms > 0 && method->invoke != NULL);
+  *served = (struct served_method){.method = method, .handlers = handlers};
+  CHECK(strmap_add(&dispatch->methods, slice_from_string(method->full_name), served));
+}
+
+void dispatch_init(struct dispatch *dispatch, struct service *service, const struct rpc_binding *bindings,
+                   size_t binding_count)
+{
+  *dispatch = (struct dispatch){.service = service, .loop = service_loop(service)};
+  list_init(&dispatch->calls);
+  size_t count = 0;
+  for (size_t i = 0; i < binding_count; i++)
+    count += bindings[i].service->method_count;
+  dispatch->served = calloc(count + 1, sizeof(*dispatch->served));
+  CHECK(dispatch->served != NULL);
+  struct served_method *next = dispatch->served;
+  for (size_t i = 0; i < binding_count; i++) {
+    for (size_t m = 0; m < bindings[i].service->method_count; m++)
+      add_method(dispatch, next++, &bindings[i].service->methods[m], bindings[i].handlers);
+  }
+}
+
+void dispatch_free(struct dispatch *dispatch)
+{
+  strmap_free(&dispatch->methods);
+  free(dispatch->served);
+  dispatch->served = NULL;
+}
+
+// The end of a call.
+// -----------------------------------------------------------------------------------------------------
+static bool is_our_fault(enum status status)
+{
+  return status == STATUS_INTERNAL || status == STATUS_UNKNOWN || status == STATUS_DATA_LOSS;
+}
+
+static void log_end(const struct call *call, enum status status, struct slice message)
+{
+  struct slice method = rpc_request_method(call->request);
+  if (is_our_fault(status))
+    log_error("rpc", "a call failed", LOG_SLICE("method", method), LOG_STATUS(status), LOG_SLICE("reason", message));
+  else
+    log_debug("rpc", "a call ended", LOG_SLICE("method", method), LOG_STATUS(status), LOG_SLICE("reason", message),
+              LOG_INT("durationUs", clock_now_us() - call->began_us));
+}
+
+// Frees the call.
+static void finish(struct call *call, enum status status)
+{
+  // Codes come from handlers as plain numbers.
+  status = status_from_code((int)status);
+  list_remove(&call->node);
+  struct rpc_status outcome = {.code = STATUS_OK};
+  struct slice payload = {0};
+  if (status != STATUS_OK)
+    outcome = call_outcome(call, status);
+  else if (call->has_reply_bytes)
+    payload = call->reply_bytes;
+  else
+    payload = proto_pack_arena(call->output, call->arena);
+  log_set_context(&call->log_context);
+  log_end(call, status, outcome.message);
+  // The context's texts go with the request.
+  log_set_context(NULL);
+  rpc_request_reply(call->request, status == STATUS_OK ? NULL : &outcome, payload);
+}
+
+static void run_call(void *arg)
+{
+  struct call *call = arg;
+  // It may have waited for its turn, or been cancelled, too long to begin at all.
+  enum status status = task_check();
+  if (status == STATUS_OK)
+    status = call->method->invoke(call->handlers, call, call->input, call->output);
+  finish(call, status);
+}
+
+// The gates before the handler.
+// -----------------------------------------------------------------------------------------------------
+static enum status find_method(struct call *call)
+{
+  struct slice name = rpc_request_method(call->request);
+  const struct served_method *served = strmap_get(&call->dispatch->methods, name);
+  if (served == NULL)
+    return call_fail(call, STATUS_UNIMPLEMENTED, "UNKNOWN_METHOD", "there is no such method here");
+  call->method = served->method;
+  call->handlers = served->handlers;
+  return STATUS_OK;
+}
+
+static enum status check_policy(struct call *call)
+{
+  const char *message = NULL;
+  enum status status = policy_check(call->method, call->context, &message);
+  if (status == STATUS_OK)
+    return STATUS_OK;
+  return call_fail(call, status, status_name(status), "%s", message);
+}
+
+static enum status read_request(struct call *call)
+{
+  call->input = proto_unpack(call->method->input, rpc_request_payload(call->request), call->arena);
+  if (call->input == NULL)
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "MALFORMED_REQUEST", "the request is no %s",
+                     call->method->input->name);
+  call->output = proto_new(call->method->output, call->arena);
+  return STATUS_OK;
+}
+
+static enum status check_request(struct call *call)
+{
+  if (call->method->input_rules == NULL)
+    return STATUS_OK;
+  validate_message(call->method->input_rules, call->input, &call->violations);
+  if (call->violations.count == 0)
+    return STATUS_OK;
+  const struct violation *first = &call->violations.items[0];
+  size_t others = call->violations.count + call->violations.more - 1;
+  if (others == 0)
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT, SLICE_ARG(first->field),
+                     SLICE_ARG(first->description));
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT ", and %zu more",
+                   SLICE_ARG(first->field), SLICE_ARG(first->description), others);
+}
+
+// In this order; the first that refuses ends the call.
+static enum status (*const gates[])(struct call *call) = {find_method, check_policy, read_request, check_request};
+
+void dispatch_request(void *arg, struct rpc_request *request)
+{
+  struct dispatch *dispatch = arg;
+  struct arena *arena = rpc_request_arena(request);
+  struct call *call = arena_alloc(arena, sizeof(*call));
+  call_init(call, dispatch->service, arena, rpc_request_context(request));
+  call->dispatch = dispatch;
+  call->request = request;
+  call->began_us = loop_now_us(dispatch->loop);
+  rpc_request_set_data(request, call);
+  for (size_t i = 0; i < ARRAY_LEN(gates); i++) {
+    enum status status = gates[i](call);
+    if (status != STATUS_OK) {
+      finish(call, status);
+      return;
+    }
+  }
+  uint64_t deadline_us =
+      deadline_min(rpc_request_deadline_us(request), deadline_after_ms(call->began_us, call->method->timeout_ms));
+  list_append(&dispatch->calls, &call->node);
+  call->task = task_start(dispatch->loop, run_call, call, deadline_us, &call->log_context);
+}
+
+void dispatch_cancel(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  struct call *call = rpc_request_data(request);
+  if (call != NULL && call->task != NULL)
+    task_cancel(call->task);
+}
+
+void dispatch_cancel_all(struct dispatch *dispatch)
+{
+  for (struct list *node = dispatch->calls.next; node != &dispatch->calls; node = node->next)
+    task_cancel(CONTAINER_OF(node, struct call, node)->task);
+}

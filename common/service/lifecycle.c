@@ -1,0 +1,270 @@
+// Serving, from the first line of the log to the last: connect → migrate? → start → listen → register → serve →
+// (signal) deregister → drain → background → stop. The start is a task of its own, so that a signal can end its waits;
+// the drain is another one, started from the loop, so that it inherits nothing from whoever began it.
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/observe/log.h"
+#include "common/observe/metrics.h"
+#include "common/runtime/task.h"
+#include "common/service/host_port.h"
+#include "common/service/service_internal.h"
+
+enum {
+  DEREGISTER_TIMEOUT_MS = 2000,
+  // What calls and background tasks get to return once they are cancelled. Whoever ignores that is a bug of ours, and
+  // the process must end all the same.
+  GRACE_MS = 5000,
+};
+
+static void drain(void *arg);
+
+static void begin_drain(void *arg)
+{
+  struct service *service = arg;
+  task_start(service->loop, drain, service, DEADLINE_NONE, NULL);
+}
+
+static void stop_serving(struct service *service, const char *reason, int exit_code)
+{
+  if (service->stop_reason != NULL)
+    return;
+  service->stop_reason = reason;
+  service->exit_code = exit_code;
+  service->phase = PHASE_DRAINING;
+  // A start that is under way ends first; it sees the reason and begins the drain itself.
+  if (service->main_task != NULL)
+    task_cancel(service->main_task);
+  else
+    loop_post(service->loop, begin_drain, service);
+}
+
+// Start.
+// -----------------------------------------------------------------------------------------------------
+struct migration_job {
+  struct service *service;
+  size_t applied;
+  enum status status;
+  struct error error;
+};
+
+static void run_migrations(void *arg)
+{
+  struct migration_job *job = arg;
+  job->status =
+      migrate_up(job->service->common.pg_conninfo, job->service->definition->migrations, &job->applied, &job->error);
+}
+
+static enum status migrate(struct service *service, struct error *error)
+{
+  if (!service->common.migrate_on_start || service->definition->migrations == NULL)
+    return STATUS_OK;
+  struct migration_job job = {.service = service};
+  enum status status = task_offload(run_migrations, &job);
+  if (status != STATUS_OK)
+    return error_set(error, status, "the migrations were not begun");
+  if (job.status != STATUS_OK) {
+    *error = job.error;
+    error_prefix(error, "migrations");
+    return job.status;
+  }
+  if (job.applied > 0)
+    log_info("service", "migrations applied", LOG_INT("count", job.applied));
+  return STATUS_OK;
+}
+
+static enum status listen_rpc(struct service *service, struct error *error)
+{
+  const struct common_settings *common = &service->common;
+  dispatch_init(&service->dispatch, service, service->definition->bindings, service->definition->binding_count);
+  const struct rpc_server_options options = {
+      .listen_url = common->rpc_listen,
+      .max_calls_in_flight = (size_t)common->rpc_max_calls,
+      .tls = {.ca_file = common->rpc_tls_ca, .cert_key_file = common->rpc_tls_cert_key},
+      .on_request = dispatch_request,
+      .on_cancel = dispatch_cancel,
+      .arg = &service->dispatch,
+  };
+  enum status status = rpc_server_create(&options, &service->server, error);
+  if (status != STATUS_OK)
+    return status;
+  rpc_pump_server(&service->server_pump, service->loop, service->server);
+  return STATUS_OK;
+}
+
+static enum status register_instance(struct service *service, struct error *error)
+{
+  struct arena *arena = &service->arena;
+  const struct common_settings *common = &service->common;
+  const char *primary = host_primary_address(arena);
+  const char *url = NULL;
+  enum status status = advertise_url(common->rpc_listen, rpc_server_port(service->server), common->rpc_advertise,
+                                     primary, arena, &url, error);
+  if (status != STATUS_OK)
+    return status;
+  struct host_port admin;
+  CHECK(host_port_parse(slice_from_string(common->admin_listen), &admin));
+  struct slice host = advertise_host(admin.host, common->rpc_advertise, primary);
+  const char *admin_address = host_port_format(host, admin_port(service->admin), arena);
+  if (common->consul_url != NULL) {
+    const struct discovery_registration registration = {
+        .service = service->definition->name,
+        .id = common->instance_id,
+        .url = url,
+        .health_url = arena_printf(arena, "http://%s/readyz", admin_address),
+        .version = BULKHEAD_VERSION,
+    };
+    discovery_register(service->discovery, &registration);
+  }
+  log_info("service", "ready", LOG_STRING("instance", common->instance_id), LOG_STRING("rpcUrl", url),
+           LOG_STRING("admin", admin_address), LOG_INT("startMs", (clock_now_us() - service->began_us) / 1000));
+  return STATUS_OK;
+}
+
+static enum status start_service(struct service *service, struct error *error)
+{
+  enum status status = pg_wait_ready(service->pg);
+  if (status != STATUS_OK)
+    return error_set(error, status, "PostgreSQL did not become ready");
+  status = migrate(service, error);
+  if (status != STATUS_OK)
+    return status;
+  if (service->definition->start != NULL)
+    status = service->definition->start(service, &service->state, error);
+  if (status != STATUS_OK)
+    return status;
+  service->has_started = true;
+  // A signal may have come while the start did not wait for anything.
+  status = task_check();
+  if (status != STATUS_OK)
+    return error_set(error, status, "stopped during the start");
+  status = listen_rpc(service, error);
+  return status == STATUS_OK ? register_instance(service, error) : status;
+}
+
+static void start(void *arg)
+{
+  struct service *service = arg;
+  struct error error = {.status = STATUS_OK};
+  enum status status = start_service(service, &error);
+  service->main_task = NULL;
+  if (service->stop_reason != NULL) {
+    loop_post(service->loop, begin_drain, service);
+  } else if (status != STATUS_OK) {
+    log_error("service", "the start failed", LOG_STATUS(status), LOG_STRING("reason", error.message));
+    stop_serving(service, "the start failed", 1);
+  } else {
+    service->phase = PHASE_SERVING;
+    metric_set(metrics_single(METRIC_START_TIME), clock_wall_us() / 1000000);
+  }
+}
+
+// Drain.
+// -----------------------------------------------------------------------------------------------------
+static bool calls_are_done(const struct service *service)
+{
+  return service->server == NULL ||
+         (rpc_server_calls_in_flight(service->server) == 0 && rpc_server_idle(service->server));
+}
+
+static void give_up(const char *what)
+{
+  log_error("service", "did not end in time, the process ends without it", LOG_STRING("what", what));
+  _exit(1);
+}
+
+static void drain_calls(struct service *service)
+{
+  if (service->server == NULL)
+    return;
+  rpc_server_drain(service->server);
+  if (service_wait_until(service, calls_are_done, (uint64_t)service->common.drain_timeout_ms))
+    return;
+  log_warn("service", "calls are still at work after the drain timeout, they are cancelled",
+           LOG_INT("calls", rpc_server_calls_in_flight(service->server)));
+  dispatch_cancel_all(&service->dispatch);
+  if (!service_wait_until(service, calls_are_done, GRACE_MS) && rpc_server_calls_in_flight(service->server) > 0)
+    give_up("calls");
+}
+
+static void drain(void *arg)
+{
+  struct service *service = arg;
+  log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
+           LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)));
+  discovery_deregister(service->discovery, DEREGISTER_TIMEOUT_MS);
+  drain_calls(service);
+  if (!background_end_all(service, GRACE_MS))
+    give_up("background tasks");
+  if (service->has_started && service->definition->stop != NULL)
+    service->definition->stop(service, service->state);
+  log_info("service", "stopped", LOG_STRING("reason", service->stop_reason));
+  loop_stop(service->loop);
+}
+
+// The process.
+// -----------------------------------------------------------------------------------------------------
+static void on_signal(void *arg, int number)
+{
+  struct service *service = arg;
+  if (service->stop_reason == NULL) {
+    stop_serving(service, number == SIGTERM ? "SIGTERM" : "SIGINT", 0);
+    return;
+  }
+  log_warn("service", "a second signal: the process ends at once");
+  _exit(1);
+}
+
+static enum check_result check_of(bool configured, bool up)
+{
+  if (!configured)
+    return CHECK_OFF;
+  return up ? CHECK_UP : CHECK_DOWN;
+}
+
+static bool render_ready(void *arg, struct strbuf *out)
+{
+  const struct service *service = arg;
+  const char *redis_url = service->common.redis_url;
+  const struct readiness readiness = {
+      .phase = service->phase,
+      .postgres = check_of(true, pg_ready(service->pg)),
+      .redis = check_of(redis_url != NULL && redis_url[0] != '\0', redis_up(service->redis)),
+      .consul = check_of(service->common.consul_url != NULL, discovery_consul_up(service->discovery)),
+  };
+  return readiness_render(&readiness, out);
+}
+
+static enum status open_admin(struct service *service, struct error *error)
+{
+  const struct admin_options options = {
+      .listen = service->common.admin_listen,
+      .render_ready = render_ready,
+      .arg = service,
+  };
+  return admin_create(service->loop, &options, &service->admin, error);
+}
+
+int service_serve(struct service *service)
+{
+  struct error error;
+  service->began_us = clock_now_us();
+  service->phase = PHASE_STARTING;
+  enum status status = service_open(service, &error);
+  if (status == STATUS_OK)
+    status = open_admin(service, &error);
+  if (status != STATUS_OK) {
+    fprintf(stderr, "%s: %s\n", service->definition->name, error.message);
+    return status == STATUS_INVALID_ARGUMENT ? 2 : 1;
+  }
+  const struct slice labels[] = {slice_from_string(service->definition->name), SLICE(BULKHEAD_VERSION)};
+  metric_set(metrics_series(METRIC_BUILD_INFO, labels, ARRAY_LEN(labels)), 1);
+  loop_on_signal(service->loop, SIGTERM, on_signal, service);
+  loop_on_signal(service->loop, SIGINT, on_signal, service);
+  service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, NULL);
+  loop_run(service->loop);
+  return service->exit_code;
+}

@@ -1,0 +1,108 @@
+// Calls out. The task waits on its stack; whoever leaves early (deadline, cancellation) takes the call back, so that
+// nobody finishes a completion that is gone.
+#include "common/base/check.h"
+#include "common/base/uuid.h"
+#include "common/runtime/task.h"
+#include "common/service/call_internal.h"
+#include "common/service/proto_memory.h"
+#include "common/service/service_internal.h"
+
+struct waiting {
+  struct completion done;
+  struct call *call;  // NULL for background work
+  struct arena *arena;
+  enum status status;
+  struct slice payload;
+};
+
+static void on_done(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct waiting *waiting = arg;
+  waiting->status = status->code;
+  if (status->code == STATUS_OK)
+    waiting->payload = arena_copy(waiting->arena, payload);
+  else if (waiting->call != NULL)
+    call_keep_peer_status(waiting->call, status);
+  completion_finish(&waiting->done, STATUS_OK);
+}
+
+struct outgoing {
+  struct rpc_context context;
+  char traceparent[TRACEPARENT_SIZE];
+  char request_id[UUID_TEXT_SIZE];
+};
+
+// The caller's context with a new span; background work starts a trace and a request id of its own.
+static void make_context(struct outgoing *outgoing, const struct call *call)
+{
+  struct trace_context parent;
+  struct trace_context span;
+  outgoing->context = call == NULL ? (struct rpc_context){0} : *call->context;
+  if (trace_parse(outgoing->context.traceparent, &parent))
+    trace_child(&parent, &span);
+  else
+    trace_start(&span);
+  trace_format(&span, outgoing->traceparent);
+  outgoing->context.traceparent = slice_from_string(outgoing->traceparent);
+  // The client says who we are.
+  outgoing->context.peer_service = (struct slice){0};
+  if (outgoing->context.request_id.size > 0)
+    return;
+  uuid_v7(outgoing->request_id);
+  outgoing->context.request_id = slice_from_string(outgoing->request_id);
+}
+
+static struct rpc_call *send_call(struct service *service, const char *peer, const struct rpc_method *method,
+                                  const ProtobufCMessage *request, struct waiting *waiting)
+{
+  struct outgoing outgoing;
+  make_context(&outgoing, waiting->call);
+  struct strbuf payload;
+  strbuf_init(&payload, 0);
+  proto_pack(request, &payload);
+  const struct rpc_call_options options = {
+      .service = peer,
+      .method = slice_from_string(method->full_name),
+      .payload = strbuf_slice(&payload),
+      .deadline_us =
+          deadline_min(task_deadline_us(), deadline_after_ms(loop_now_us(service->loop), method->timeout_ms)),
+      .context = &outgoing.context,
+  };
+  struct rpc_call *handle = rpc_client_call(service->client, &options, on_done, waiting);
+  strbuf_free(&payload);
+  return handle;
+}
+
+static enum status fail(struct call *call, enum status status, const char *reason, const char *message)
+{
+  const struct rpc_status peer = {
+      .code = status, .message = slice_from_string(message), .reason = slice_from_string(reason)};
+  if (call != NULL)
+    call_keep_peer_status(call, &peer);
+  return status;
+}
+
+enum status call_peer(struct service *service, struct call *call, const char *peer, const struct rpc_method *method,
+                      const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response)
+{
+  *response = NULL;
+  if (call != NULL)
+    call->peer_status = (struct rpc_status){.code = STATUS_OK};
+  enum status status = task_check();
+  if (status != STATUS_OK)
+    return fail(call, status, status_name(status), "");
+  service_follow_peer(service, peer);
+  struct waiting waiting = {.done = COMPLETION_INIT, .call = call, .arena = arena};
+  struct rpc_call *handle = send_call(service, peer, method, request, &waiting);
+  status = completion_wait(&waiting.done);
+  if (!waiting.done.done) {
+    rpc_call_cancel(handle);
+    return fail(call, status, status_name(status), "");
+  }
+  if (waiting.status != STATUS_OK)
+    return waiting.status;
+  *response = proto_unpack(method->output, waiting.payload, arena);
+  if (*response == NULL)
+    return fail(call, STATUS_INTERNAL, "MALFORMED_REPLY", "another service answered what it must not");
+  return STATUS_OK;
+}

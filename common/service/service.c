@@ -1,0 +1,167 @@
+// What a service process is made of, put together and taken apart in the reverse order, and its accessors.
+#include "common/service/service_internal.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/uuid.h"
+#include "common/observe/log.h"
+
+const void *service_settings(const struct service *service)
+{
+  return service->settings;
+}
+
+struct loop *service_loop(struct service *service)
+{
+  return service->loop;
+}
+
+struct pg *service_pg(struct service *service)
+{
+  return service->pg;
+}
+
+struct redis *service_redis(struct service *service)
+{
+  return service->redis;
+}
+
+void *service_state(const struct service *service)
+{
+  return service->state;
+}
+
+static void check_names(const struct service_definition *definition)
+{
+  for (size_t i = 0; i < definition->setting_count; i++) {
+    for (size_t k = 0; k < common_settings_count; k++)
+      CHECK(!slice_equal_string(slice_from_string(definition->settings[i].name), common_settings_table[k].name));
+  }
+}
+
+enum status service_load_settings(struct service *service, const struct service_definition *definition,
+                                  struct error *error)
+{
+  check_names(definition);
+  service->definition = definition;
+  enum status status =
+      settings_load(common_settings_table, common_settings_count, &service->common, &service->arena, error);
+  if (status != STATUS_OK)
+    return status;
+  service->settings = arena_zalloc(&service->arena, definition->settings_size);
+  if (definition->setting_count > 0)
+    status = settings_load(definition->settings, definition->setting_count, service->settings, &service->arena, error);
+  if (status != STATUS_OK)
+    return status;
+  if (service->common.instance_id == NULL) {
+    char uuid[UUID_TEXT_SIZE];
+    uuid_v7(uuid);
+    service->common.instance_id = arena_printf(&service->arena, "%s-%s", definition->name, uuid);
+  }
+  return STATUS_OK;
+}
+
+// Discovery.
+// -----------------------------------------------------------------------------------------------------
+static void on_endpoints(void *arg, const char *name, const struct discovery_endpoint *endpoints, size_t count)
+{
+  struct service *service = arg;
+  struct rpc_endpoint *list = calloc(count + 1, sizeof(*list));
+  CHECK(list != NULL);
+  for (size_t i = 0; i < count; i++) {
+    list[i].id = slice_from_string(endpoints[i].id);
+    list[i].url = slice_from_string(endpoints[i].url);
+  }
+  rpc_client_set_endpoints(service->client, name, list, count);
+  free(list);
+}
+
+static void on_discovery(void *arg, int events)
+{
+  (void)events;
+  struct service *service = arg;
+  discovery_process(service->discovery, on_endpoints, service);
+}
+
+void service_follow_peer(struct service *service, const char *peer)
+{
+  if (strmap_add(&service->watched, slice_from_string(peer), service))
+    discovery_watch(service->discovery, peer);
+}
+
+static enum status open_discovery(struct service *service, struct error *error)
+{
+  const struct discovery_options options = {
+      .consul_url = service->common.consul_url,
+      .consul_token = service->common.consul_token,
+      .static_list = service->common.rpc_static,
+  };
+  enum status status = discovery_create(&options, &service->discovery, error);
+  if (status != STATUS_OK)
+    return status;
+  service->discovery_watch =
+      loop_watch_fd(service->loop, discovery_fd(service->discovery), LOOP_READABLE, on_discovery, service);
+  for (size_t i = 0; i < service->definition->peer_count; i++)
+    service_follow_peer(service, service->definition->peers[i]);
+  return STATUS_OK;
+}
+
+// Open and close.
+// -----------------------------------------------------------------------------------------------------
+static void open_client(struct service *service)
+{
+  const struct rpc_client_options options = {
+      .peer_service = service->definition->name,
+      .tls = {.ca_file = service->common.rpc_tls_ca, .cert_key_file = service->common.rpc_tls_cert_key},
+  };
+  service->client = rpc_client_create(&options);
+  rpc_pump_client(&service->client_pump, service->loop, service->client);
+}
+
+static void open_postgres(struct service *service)
+{
+  const struct common_settings *common = &service->common;
+  const struct pg_options options = {
+      .conninfo = common->pg_conninfo,
+      .shared_connections = (size_t)common->pg_shared_connections,
+      .max_exclusive = (size_t)common->pg_pool_size,
+      .statement_timeout_ms = (uint32_t)common->pg_statement_timeout_ms,
+      .application_name = service->definition->name,
+  };
+  service->pg = pg_create(service->loop, &options);
+}
+
+enum status service_open(struct service *service, struct error *error)
+{
+  list_init(&service->backgrounds);
+  service->loop = loop_create();
+  open_postgres(service);
+  const struct redis_options redis = {.url = service->common.redis_url, .password = service->common.redis_password};
+  enum status status = redis_create(service->loop, &redis, &service->redis, error);
+  if (status != STATUS_OK)
+    return status;
+  open_client(service);
+  return open_discovery(service, error);
+}
+
+void service_close(struct service *service)
+{
+  admin_free(&service->admin);
+  rpc_pump_end(&service->server_pump);
+  rpc_server_free(&service->server);
+  if (service->dispatch.service != NULL)
+    dispatch_free(&service->dispatch);
+  loop_watch_end(&service->discovery_watch);
+  discovery_free(&service->discovery);
+  strmap_free(&service->watched);
+  rpc_pump_end(&service->client_pump);
+  if (service->client != NULL)
+    rpc_client_free(&service->client);
+  redis_free(&service->redis);
+  if (service->pg != NULL)
+    pg_free(&service->pg);
+  if (service->loop != NULL)
+    loop_free(&service->loop);
+  arena_free(&service->arena);
+}

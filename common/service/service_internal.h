@@ -1,0 +1,67 @@
+// Private to common/service: the process as a whole. One struct service exists in a process; its loop's thread owns it.
+#ifndef BULKHEAD_SERVICE_SERVICE_INTERNAL_H
+#define BULKHEAD_SERVICE_SERVICE_INTERNAL_H
+
+#include "common/base/strmap.h"
+#include "common/discovery/discovery.h"
+#include "common/observe/trace.h"
+#include "common/service/admin.h"
+#include "common/service/common_settings.h"
+#include "common/service/dispatch.h"
+#include "common/service/readiness.h"
+#include "common/service/rpc_pump.h"
+#include "common/service/service.h"
+
+struct service {
+  const struct service_definition *definition;
+  struct arena arena;  // settings, names
+  struct common_settings common;
+  void *settings;  // of the service's own table
+
+  struct loop *loop;
+  struct pg *pg;
+  struct redis *redis;
+  struct discovery *discovery;
+  struct loop_watch *discovery_watch;
+  struct strmap watched;  // peers whose endpoints are followed
+  struct rpc_client *client;
+  struct rpc_pump client_pump;
+  struct rpc_server *server;
+  struct rpc_pump server_pump;
+  struct dispatch dispatch;
+  struct admin *admin;
+  struct list backgrounds;
+
+  void *state;
+  bool has_started;  // definition.start succeeded
+  enum service_phase phase;
+  struct task *main_task;   // the start or the command at work; cancelled by a signal
+  const char *stop_reason;  // NULL until a signal or a failure
+  uint64_t began_us;
+  int exit_code;
+};
+
+// Settings into service->common and ->settings. The error names the setting.
+enum status service_load_settings(struct service *service, const struct service_definition *definition,
+                                  struct error *error) MUST_CHECK;
+
+// Loop, PostgreSQL, Redis, discovery and the RPC client: what both serving and commands need.
+enum status service_open(struct service *service, struct error *error) MUST_CHECK;
+// Accepts a service that service_open left half-built.
+void service_close(struct service *service);
+
+// Follow the endpoints of `peer`, which is static or lives as long as the service.
+void service_follow_peer(struct service *service, const char *peer);
+
+// From a task: tells the background tasks to end and waits for them, at most `grace_ms`. False when some have not.
+bool background_end_all(struct service *service, uint64_t grace_ms) MUST_CHECK;
+// From a task that is neither cancelled nor overdue: until `reached`, at most `ms`. False when it was not reached.
+bool service_wait_until(const struct service *service, bool (*reached)(const struct service *service),
+                        uint64_t ms) MUST_CHECK;
+
+// Runs until SIGTERM or SIGINT; the exit code.
+int service_serve(struct service *service);
+// Runs one command as a task; the exit code.
+int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv);
+
+#endif
