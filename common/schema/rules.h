@@ -55,6 +55,7 @@ const char *rules_check_text(const struct field_rules *rules, struct slice value
 const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch);
 const char *rules_check_uint(const struct field_rules *rules, uint64_t value, struct strbuf *scratch);
+const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch);
 const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch);
 
 #endif

@@ -114,6 +114,7 @@ struct schema_method {
   const char *service_full_name;  // "item.v1.ItemService"
   const char *name;               // "GetItem"
   const char *comment;
+  const char *service_comment;
   const struct schema_message *input;
   const struct schema_message *output;
   enum schema_access access;

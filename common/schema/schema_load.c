@@ -1,0 +1,276 @@
+// A FileDescriptorSet to a schema: register every type by name, then build the methods and, from them, only the types
+// that they reach. Descriptors, comments and type entries live in a scratch arena that ends with the load.
+#include "common/base/check.h"
+#include "common/base/strbuf.h"
+#include "common/base/wire.h"
+#include "common/schema/routes.h"
+#include "common/schema/schema_builder.h"
+
+#include <stdlib.h>
+
+// Messages in messages; protobuf-c unpacks them by recursion without a limit.
+#define MAX_NESTED_TYPES 8
+
+// Numbers of descriptor.proto, as source paths use them.
+enum {
+  FILE_MESSAGE_TYPE = 4,
+  FILE_ENUM_TYPE = 5,
+  FILE_SERVICE = 6,
+  MESSAGE_NESTED_TYPE = 3,
+  MESSAGE_ENUM_TYPE = 4,
+  SET_FILE = 1,
+};
+
+static void *scratch_alloc(void *arena, size_t size)
+{
+  return arena_alloc(arena, size);
+}
+
+static void scratch_free(void *arena, void *memory)
+{
+  (void)arena;
+  (void)memory;
+}
+
+static bool nested_too_deep(struct slice bytes, uint32_t number, unsigned depth)
+{
+  struct wire_reader reader = wire_reader_make(bytes);
+  struct wire_field field;
+  if (depth > MAX_NESTED_TYPES)
+    return true;
+  while (wire_read(&reader, &field) == WIRE_FIELD)
+    if (field.number == number && field.type == WIRE_BYTES &&
+        nested_too_deep(field.bytes,
+                        number == SET_FILE            ? FILE_MESSAGE_TYPE
+                        : number == FILE_MESSAGE_TYPE ? MESSAGE_NESTED_TYPE
+                                                      : number,
+                        depth + 1))
+      return true;
+  return false;
+}
+
+// Comments
+// ---------------------------------------------------------
+
+static struct slice path_key(const int32_t *path, size_t depth)
+{
+  return slice_make(path, depth * sizeof(*path));
+}
+
+// protoc leaves the space that follows the slashes in front of each line.
+static char *clean_comment(struct arena *arena, struct slice text)
+{
+  char *cleaned = arena_alloc(arena, text.size + 1);
+  char *to = cleaned;
+  bool line_start = true;
+  for (size_t i = 0; i < text.size; i++) {
+    if (!(line_start && text.data[i] == ' '))
+      *to++ = text.data[i];
+    line_start = text.data[i] == '\n';
+  }
+  while (to > cleaned && (to[-1] == '\n' || to[-1] == ' '))
+    to--;
+  *to = '\0';
+  return cleaned;
+}
+
+static void remove_map(void *map)
+{
+  strmap_free(map);
+}
+
+static struct strmap *index_comments(struct schema_builder *builder, const Google__Protobuf__SourceCodeInfo *info)
+{
+  struct strmap *comments = arena_zalloc(&builder->scratch, sizeof(*comments));
+  arena_on_free(&builder->scratch, remove_map, comments);
+  for (size_t i = 0; info != NULL && i < info->n_location; i++) {
+    const Google__Protobuf__SourceCodeInfo__Location *location = info->location[i];
+    if (location->leading_comments == NULL || location->n_path == 0)
+      continue;
+    char *text = clean_comment(&builder->scratch, slice_from_string(location->leading_comments));
+    // Two locations of one path are not what protoc writes; the first is as good as any.
+    if (!strmap_add(comments, path_key(location->path, location->n_path), text))
+      continue;
+  }
+  return comments;
+}
+
+struct declaration declaration_child(const struct declaration *parent, int32_t field_number, size_t index)
+{
+  struct declaration child = *parent;
+  CHECK(child.depth + 2 <= DECLARATION_MAX_DEPTH);
+  child.path[child.depth++] = field_number;
+  child.path[child.depth++] = (int32_t)index;
+  return child;
+}
+
+const char *declaration_comment(const struct declaration *declaration)
+{
+  const char *comment = strmap_get(declaration->comments, path_key(declaration->path, declaration->depth));
+  return comment == NULL ? "" : comment;
+}
+
+// Types
+// ---------------------------------------------------------
+
+static enum status add_type(struct schema_builder *builder, const char *scope, const char *name,
+                            struct type_entry entry, struct type_entry **out)
+{
+  if (name == NULL || *name == '\0' || strchr(name, '.') != NULL)
+    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a type of %s has no valid name", scope);
+  struct type_entry *added = arena_alloc(&builder->scratch, sizeof(*added));
+  *added = entry;
+  char *dotted = arena_printf(&builder->scratch, "%s.%s", scope, name);
+  added->full_name = dotted + 1;
+  if (!strmap_add(&builder->types, slice_from_string(dotted), added))
+    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is declared twice", added->full_name);
+  *out = added;
+  return STATUS_OK;
+}
+
+static enum status add_enums(struct schema_builder *builder, const char *scope, const struct declaration *outer,
+                             int32_t field_number, bool proto3, Google__Protobuf__EnumDescriptorProto **enums,
+                             size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    struct type_entry entry = {
+        .enumeration = enums[i], .declaration = declaration_child(outer, field_number, i), .proto3 = proto3};
+    struct type_entry *added;
+    enum status status = add_type(builder, scope, enums[i]->name, entry, &added);
+    if (status != STATUS_OK)
+      return status;
+  }
+  return STATUS_OK;
+}
+
+// Recursion is bounded by MAX_NESTED_TYPES.
+static enum status add_message(struct schema_builder *builder, const char *scope, struct type_entry entry)
+{
+  struct type_entry *added;
+  const Google__Protobuf__DescriptorProto *message = entry.message;
+  enum status status = add_type(builder, scope, message->name, entry, &added);
+  if (status != STATUS_OK)
+    return status;
+  const char *inner = arena_printf(&builder->scratch, ".%s", added->full_name);
+  status = add_enums(builder, inner, &entry.declaration, MESSAGE_ENUM_TYPE, entry.proto3, message->enum_type,
+                     message->n_enum_type);
+  for (size_t i = 0; i < message->n_nested_type && status == STATUS_OK; i++) {
+    struct type_entry nested = {.message = message->nested_type[i],
+                                .declaration = declaration_child(&entry.declaration, MESSAGE_NESTED_TYPE, i),
+                                .proto3 = entry.proto3};
+    status = add_message(builder, inner, nested);
+  }
+  return status;
+}
+
+static enum status add_file(struct schema_builder *builder, const Google__Protobuf__FileDescriptorProto *file,
+                            struct declaration *root)
+{
+  const char *package = file->package == NULL ? "" : file->package;
+  const char *scope = *package == '\0' ? "" : arena_printf(&builder->scratch, ".%s", package);
+  bool proto3 = file->syntax != NULL && strcmp(file->syntax, "proto3") == 0;
+  *root = (struct declaration){.comments = index_comments(builder, file->source_code_info)};
+  enum status status = add_enums(builder, scope, root, FILE_ENUM_TYPE, proto3, file->enum_type, file->n_enum_type);
+  for (size_t i = 0; i < file->n_message_type && status == STATUS_OK; i++) {
+    struct type_entry entry = {.message = file->message_type[i],
+                               .declaration = declaration_child(root, FILE_MESSAGE_TYPE, i),
+                               .proto3 = proto3};
+    status = add_message(builder, scope, entry);
+  }
+  return status;
+}
+
+// ---------------------------------------------------------
+
+static enum status build(struct schema_builder *builder, const Google__Protobuf__FileDescriptorSet *set)
+{
+  size_t service_count = 0;
+  for (size_t i = 0; i < set->n_file; i++)
+    service_count += set->file[i]->n_service;
+  struct service_entry *services = arena_array(&builder->scratch, service_count, sizeof(*services));
+  size_t next = 0;
+  for (size_t i = 0; i < set->n_file; i++) {
+    const Google__Protobuf__FileDescriptorProto *file = set->file[i];
+    struct declaration root;
+    enum status status = add_file(builder, file, &root);
+    if (status != STATUS_OK)
+      return status;
+    for (size_t j = 0; j < file->n_service; j++)
+      services[next++] = (struct service_entry){.service = file->service[j],
+                                                .package = file->package == NULL ? "" : file->package,
+                                                .declaration = declaration_child(&root, FILE_SERVICE, j)};
+  }
+  enum status status = build_methods(builder, services, service_count);
+  if (status != STATUS_OK)
+    return status;
+  return routes_build(builder->schema, builder->error);
+}
+
+enum status schema_load(struct slice protoset, struct schema **out, struct error *error)
+{
+  *out = NULL;
+  if (nested_too_deep(protoset, SET_FILE, 0))
+    return error_set(error, STATUS_INVALID_ARGUMENT, "the descriptor set nests types more than %d deep",
+                     MAX_NESTED_TYPES);
+  struct schema_builder builder = {.error = error};
+  arena_init(&builder.scratch);
+  builder.allocator =
+      (ProtobufCAllocator){.alloc = scratch_alloc, .free = scratch_free, .allocator_data = &builder.scratch};
+  builder.schema = calloc(1, sizeof(*builder.schema));
+  CHECK(builder.schema != NULL);
+  Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(
+      &builder.allocator, protoset.size, (const uint8_t *)(protoset.size == 0 ? "" : protoset.data));
+  enum status status = set == NULL ? error_set(error, STATUS_INVALID_ARGUMENT,
+                                               "the file is no FileDescriptorSet as protoc --descriptor_set_out writes")
+                                   : build(&builder, set);
+  strmap_free(&builder.types);
+  arena_free(&builder.scratch);
+  if (status == STATUS_OK)
+    *out = builder.schema;
+  else
+    schema_free(&builder.schema);
+  return status;
+}
+
+void schema_free(struct schema **schema)
+{
+  if (*schema == NULL)
+    return;
+  strmap_free(&(*schema)->methods_by_name);
+  strmap_free(&(*schema)->messages_by_name);
+  arena_free(&(*schema)->arena);
+  free(*schema);
+  *schema = NULL;
+}
+
+size_t schema_method_count(const struct schema *schema)
+{
+  return schema->method_count;
+}
+
+const struct schema_method *schema_method(const struct schema *schema, size_t index)
+{
+  CHECK(index < schema->method_count);
+  return &schema->methods[index];
+}
+
+size_t schema_binding_count(const struct schema *schema)
+{
+  return schema->binding_count;
+}
+
+const struct schema_binding *schema_binding(const struct schema *schema, size_t index)
+{
+  CHECK(index < schema->binding_count);
+  return &schema->bindings[index];
+}
+
+const struct schema_method *schema_method_by_name(const struct schema *schema, struct slice full_name)
+{
+  return strmap_get(&schema->methods_by_name, full_name);
+}
+
+const struct schema_message *schema_message_by_name(const struct schema *schema, struct slice full_name)
+{
+  return strmap_get(&schema->messages_by_name, full_name);
+}

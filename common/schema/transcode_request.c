@@ -1,0 +1,78 @@
+// One HTTP request as one message: path variables, headers and query parameters become presets of the decoder, then
+// the body is read over them.
+#include "common/schema/transcode.h"
+
+#include "common/schema/decoder.h"
+#include "common/schema/request_presets.h"
+
+#define UPDATE_MASK "update_mask"
+
+// The field that gets the body's fields as its mask: of a PATCH whose client gave none.
+static const struct schema_field *find_mask_field(const struct schema_binding *binding, const struct decoder *decoder)
+{
+  if (binding->body != SCHEMA_BODY_FIELD || strcmp(binding->http_method, "PATCH") != 0 ||
+      !field_is_message(binding->body_field, SCHEMA_PLAIN) || binding->body_field->repeated)
+    return NULL;
+  const struct schema_field *field = schema_field_by_name(binding->method->input, SLICE(UPDATE_MASK));
+  if (field == NULL || field->repeated || !field_is_message(field, SCHEMA_FIELD_MASK))
+    return NULL;
+  for (size_t i = 0; i < decoder->preset_count; i++)
+    if (decoder->presets[i].path[0] == field)
+      return NULL;
+  return field;
+}
+
+static bool decode_body(struct decoder *decoder, struct message_target *target)
+{
+  if (target->source == FROM_PRESETS)
+    return decode_message(decoder, target);
+  if (target->source == FROM_OBJECT) {
+    enum json_token token = json_read(&decoder->reader);
+    if (token == JSON_ERROR)
+      return false;
+    if (token != JSON_OBJECT_BEGIN) {
+      decoder_report(decoder, NULL, "must be an object");
+      return decode_skip(decoder, token);
+    }
+  }
+  return decode_message(decoder, target) && json_read(&decoder->reader) == JSON_END;
+}
+
+static void decode_request(const struct transcode_request *request, struct decoder *decoder)
+{
+  static const enum message_source SOURCES[] = {
+      [SCHEMA_BODY_NONE] = FROM_PRESETS,
+      [SCHEMA_BODY_ALL] = FROM_OBJECT,
+      [SCHEMA_BODY_FIELD] = FROM_BODY,
+  };
+  const struct schema_binding *binding = request->route->binding;
+  struct message_target target = {.message = binding->method->input,
+                                  .source = SOURCES[binding->body],
+                                  .body_field = binding->body_field,
+                                  .mask_field = find_mask_field(binding, decoder)};
+  if (binding->body == SCHEMA_BODY_NONE && request->body.size > 0)
+    decoder_report(decoder, NULL, "must be empty: this method takes no body");
+  if (binding->body != SCHEMA_BODY_NONE && request->body.size == 0) {
+    decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body");
+    return;
+  }
+  struct strbuf mask;
+  strbuf_init(&mask, 0);
+  decoder->mask = target.mask_field == NULL ? NULL : &mask;
+  if (!decode_body(decoder, &target))
+    decoder_report_syntax(decoder);
+  strbuf_free(&mask);
+}
+
+enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
+                                      struct violations *violations)
+{
+  struct decoder decoder;
+  decoder_init(&decoder, request->body, arena, out, violations);
+  request_presets(request, &decoder);
+  decode_request(request, &decoder);
+  if (out->failed)
+    decoder_report(&decoder, NULL, "is too large");
+  decoder_free(&decoder);
+  return violations->count == 0 ? STATUS_OK : STATUS_INVALID_ARGUMENT;
+}

@@ -1,0 +1,170 @@
+#include "tests/unit/schema/contract.h"
+
+#include <criterion/criterion.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct arena memory;
+
+// A buffer that the arena keeps within reach, so that a leak checker sees its owner.
+static struct strbuf *new_buffer(void)
+{
+  return arena_zalloc(&memory, sizeof(struct strbuf));
+}
+
+static const char HEAD[] = "syntax = \"proto3\";\n"
+                           "package t.v1;\n"
+                           "import \"bulkhead/v1/options.proto\";\n"
+                           "import \"google/api/annotations.proto\";\n"
+                           "import \"google/protobuf/any.proto\";\n"
+                           "import \"google/protobuf/empty.proto\";\n"
+                           "import \"google/protobuf/field_mask.proto\";\n"
+                           "import \"google/protobuf/timestamp.proto\";\n";
+
+struct slice contract_read_file(const char *path)
+{
+  struct strbuf *content = new_buffer();
+  FILE *file = fopen(path, "rb");
+  cr_assert(file != NULL, "%s cannot be opened", path);
+  char part[65536];
+  size_t size;
+  while ((size = fread(part, 1, sizeof(part), file)) > 0)
+    strbuf_add(content, slice_make(part, size));
+  fclose(file);
+  return strbuf_slice(content);
+}
+
+struct slice contract_compile_file(const char *folder, const char *name)
+{
+  char out[] = "/tmp/bulkhead-contract-XXXXXX";
+  int descriptor = mkstemp(out);
+  cr_assert(descriptor >= 0);
+  close(descriptor);
+  char *include = arena_printf(&memory, "-I%s", folder);
+  char *result = arena_printf(&memory, "--descriptor_set_out=%s", out);
+  char *source = arena_printf(&memory, "%s/%s", folder, name);
+  char *arguments[] = {"protoc", include, "-Iproto", "-I/usr/include", "--include_imports", "--include_source_info",
+                       result,   source,  NULL};
+  pid_t child;
+  int status = -1;
+  cr_assert(posix_spawnp(&child, "protoc", NULL, NULL, arguments, environ) == 0);
+  cr_assert(waitpid(child, &status, 0) == child);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "protoc refuses %s", source);
+  struct slice set = contract_read_file(out);
+  unlink(out);
+  return set;
+}
+
+struct slice contract_compile(const char *text)
+{
+  char folder[] = "/tmp/bulkhead-contract-XXXXXX";
+  cr_assert(mkdtemp(folder) != NULL);
+  char *path = arena_printf(&memory, "%s/t.proto", folder);
+  FILE *file = fopen(path, "w");
+  cr_assert(file != NULL);
+  fputs(HEAD, file);
+  fputs(text, file);
+  fclose(file);
+  struct slice set = contract_compile_file(folder, "t.proto");
+  unlink(path);
+  rmdir(folder);
+  return set;
+}
+
+static const struct schema *load(struct slice set)
+{
+  struct schema *schema;
+  struct error error;
+  cr_assert(schema_load(set, &schema, &error) == STATUS_OK, "%s", error.message);
+  return schema;
+}
+
+const struct schema *contract_bulkhead(void)
+{
+  static const struct schema *schema;
+  if (schema == NULL) {
+    const char *path = getenv("BULKHEAD_PROTOSET");
+    cr_assert(path != NULL, "BULKHEAD_PROTOSET must name bulkhead.protoset");
+    schema = load(contract_read_file(path));
+  }
+  return schema;
+}
+
+const struct schema *contract_test(void)
+{
+  static const struct schema *schema;
+  if (schema == NULL)
+    schema = load(contract_compile_file("tests/unit/schema", "test.proto"));
+  return schema;
+}
+
+const struct schema_message *contract_message(const char *full_name)
+{
+  const struct schema *schema = strncmp(full_name, "t.v1.", 5) == 0 || strncmp(full_name, "google.", 7) == 0
+                                    ? contract_test()
+                                    : contract_bulkhead();
+  const struct schema_message *message = schema_message_by_name(schema, slice_from_string(full_name));
+  cr_assert(message != NULL, "%s is not in the contract", full_name);
+  return message;
+}
+
+static const char *list_violations(const struct violations *violations)
+{
+  const char *text = "";
+  for (size_t i = 0; i < violations->count; i++)
+    text = arena_printf(&memory, "%s%s" SLICE_FMT ": " SLICE_FMT, text, i == 0 ? "" : "\n",
+                        SLICE_ARG(violations->items[i].field), SLICE_ARG(violations->items[i].description));
+  return text;
+}
+
+static struct outcome finish(const struct schema_message *message, enum status status, struct strbuf *wire,
+                             const struct violations *violations)
+{
+  struct outcome outcome = {.status = status, .violations = list_violations(violations)};
+  cr_assert((status == STATUS_OK) == (violations->count == 0));
+  if (status != STATUS_OK)
+    return outcome;
+  struct strbuf *json = new_buffer();
+  outcome.wire = strbuf_slice(wire);
+  cr_assert(transcode_wire_to_json(message, outcome.wire, json) == STATUS_OK);
+  outcome.json = strbuf_cstring(json);
+  return outcome;
+}
+
+static struct slice find_header(void *arg, const char *name)
+{
+  const struct exchange *exchange = arg;
+  return strcmp(name, "If-Match") == 0 ? slice_from_string(exchange->if_match) : (struct slice){0};
+}
+
+struct outcome contract_request(const struct schema *schema, struct exchange exchange)
+{
+  struct schema_route route;
+  cr_assert(schema_route(schema, slice_from_string(exchange.http_method), slice_from_string(exchange.path), &route,
+                         NULL) == STATUS_OK,
+            "%s %s has no route", exchange.http_method, exchange.path);
+  struct transcode_request request = {.route = &route,
+                                      .query = slice_from_string(exchange.query),
+                                      .body = slice_from_string(exchange.body),
+                                      .header = find_header,
+                                      .header_arg = &exchange};
+  struct strbuf *wire = new_buffer();
+  struct violations violations;
+  violations_init(&violations, &memory);
+  enum status status = transcode_request_to_wire(&request, &memory, wire, &violations);
+  return finish(route.binding->method->input, status, wire, &violations);
+}
+
+struct outcome contract_round_trip(const struct schema_message *message, const char *json)
+{
+  struct strbuf *wire = new_buffer();
+  struct violations violations;
+  violations_init(&violations, &memory);
+  enum status status = transcode_json_to_wire(message, slice_from_string(json), &memory, wire, &violations);
+  return finish(message, status, wire, &violations);
+}
