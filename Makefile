@@ -171,9 +171,29 @@ $(OUT)/lib/libgateway.a: $(call objects_in,gateway)
 GATEWAY_ARCHIVES := $(call archives_of,gateway $(USES_gateway) gen-bh gen-pb)
 GATEWAY_LIBS     := $(call libs_of,$(USES_gateway))
 MODULE := $(OUT)/lib/ngx_http_bulkhead_module.so
+# nginx-dev ships headers and configure, not the sources of nginx. Configured once with the flags that the packaged
+# nginx was built with, so that it takes our module; configure writes where it stands, hence the links.
+NGINX_SRC      ?= /usr/share/nginx/src
+NGINX_CONFIG   := $(OUT)/nginx/objs/ngx_auto_config.h
+NGINX_INCLUDES := $(addprefix -isystem $(NGINX_SRC)/src/,core event os/unix http http/v2 http/modules) -isystem $(OUT)/nginx/objs
+$(NGINX_CONFIG): $(wildcard $(NGINX_SRC)/conf_flags)
+	@echo "  CONFIGURE  nginx"
+	@rm -rf $(OUT)/nginx && mkdir -p $(OUT)/nginx
+	@ln -s $(addprefix $(NGINX_SRC)/,auto src configure debian) $(OUT)/nginx/
+	@cd $(OUT)/nginx && bash -c '. $(NGINX_SRC)/conf_flags && ./configure "$${NGX_CONF_FLAGS[@]}"' > configure.log 2>&1 \
+	  || { cat configure.log; exit 1; }
+	@touch $@
+$(call objects_in,gateway/nginx): INCLUDES += $(NGINX_INCLUDES)
+$(call objects_in,gateway/nginx): | $(NGINX_CONFIG)
+# Our names stay inside: the module is loaded next to everything else that nginx has. With VARIANT=asan it is loaded into
+# an nginx that was built without: LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)"
+# ASAN_OPTIONS=detect_leaks=0 (nginx frees its configuration by exiting) in front of `nginx -c ...`.
+$(MODULE): $(call objects_in,gateway/nginx) $(GATEWAY_ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(link) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL $(GATEWAY_LIBS)
 .PHONY: gateway
 gateway: $(MODULE) protoset
-include gateway/nginx/module.mk
 
 # ---- tools: the demo's import and whatever else deploy/ holds in C -----------------------------------------------------
 TOOL_SOURCES := $(wildcard deploy/*/*.c)

@@ -1,0 +1,117 @@
+#include "gateway/api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/schema/openapi.h"
+
+#define PROTOSET_MAX_BYTES (16u * 1024 * 1024)
+
+static const struct openapi_info openapi_info = {
+    .title = "Bulkhead",
+    .version = BULKHEAD_VERSION,
+    .description = "Accounts, tokens and items over REST. Errors are problem documents (RFC 9457); every reply carries "
+                   "`X-Request-Id`. Sign up with `POST /v1/users`, log in with `POST /v1/auth/login`, then send "
+                   "`Authorization: Bearer <accessToken>`.",
+};
+
+static bool has_service(const struct api *api, const char *service)
+{
+  for (size_t i = 0; i < api->service_count; i++)
+    if (strcmp(api->services[i], service) == 0)
+      return true;
+  return false;
+}
+
+static void collect_services(struct api *api)
+{
+  size_t bindings = schema_binding_count(api->schema);
+  api->services = calloc(bindings + 1, sizeof(*api->services));
+  CHECK(api->services != NULL);
+  api->services[api->service_count++] = KEYS_SERVICE;
+  for (size_t i = 0; i < bindings; i++) {
+    const char *service = schema_binding(api->schema, i)->method->service;
+    if (!has_service(api, service))
+      api->services[api->service_count++] = service;
+  }
+}
+
+// What the reply step can do: a whole message, or one message inside it.
+static enum status check_bindings(const struct api *api, struct error *error)
+{
+  for (size_t i = 0; i < schema_binding_count(api->schema); i++) {
+    const struct schema_binding *binding = schema_binding(api->schema, i);
+    const struct schema_field *field = binding->response_body_field;
+    if (field != NULL && (field->type != SCHEMA_MESSAGE || field->repeated))
+      return error_set(error, STATUS_INVALID_ARGUMENT,
+                       "%s %s: response_body must name a field that holds one message; \"" SLICE_FMT "\" does not",
+                       binding->http_method, binding->path, SLICE_ARG(field->name));
+  }
+  if (schema_method_by_name(api->schema, SLICE(KEYS_METHOD)) == NULL)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "the contracts have no " KEYS_METHOD ", where the gateway gets its keys from; build the protoset "
+                     "with proto/auth");
+  return STATUS_OK;
+}
+
+enum status api_load(struct slice protoset, struct api **out, struct error *error)
+{
+  struct api *api = calloc(1, sizeof(*api));
+  CHECK(api != NULL);
+  enum status status = schema_load(protoset, &api->schema, error);
+  if (status == STATUS_OK)
+    status = check_bindings(api, error);
+  if (status != STATUS_OK) {
+    api_free(&api);
+    return status;
+  }
+  collect_services(api);
+  strbuf_init(&api->openapi, 0);
+  openapi_write(api->schema, &openapi_info, &api->openapi);
+  snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"", slice_hash(strbuf_slice(&api->openapi)));
+  gateway_metrics_create(&api->metrics, api->schema, api->services, api->service_count);
+  *out = api;
+  return STATUS_OK;
+}
+
+enum status api_load_file(const char *path, struct api **out, struct error *error)
+{
+  FILE *file = fopen(path, "rbe");
+  if (file == NULL)
+    return error_set(error, STATUS_NOT_FOUND, "cannot open the protoset %s: %s", path, strerror(errno));
+  struct strbuf bytes;
+  strbuf_init(&bytes, PROTOSET_MAX_BYTES);
+  char *room;
+  size_t got = 0;
+  do {
+    bytes.size += got;
+    room = strbuf_reserve(&bytes, 65536);
+    got = room == NULL ? 0 : fread(room, 1, 65536, file);
+  } while (got > 0);
+  bool failed = bytes.failed || ferror(file) != 0;
+  fclose(file);
+  enum status status =
+      failed ? error_set(error, STATUS_INVALID_ARGUMENT, "cannot be read, or is over %u MiB", PROTOSET_MAX_BYTES >> 20)
+             : api_load(strbuf_slice(&bytes), out, error);
+  strbuf_free(&bytes);
+  if (status != STATUS_OK)
+    error_prefix(error, "protoset %s", path);
+  return status;
+}
+
+void api_free(struct api **api)
+{
+  struct api *gone = *api;
+  *api = NULL;
+  if (gone == NULL)
+    return;
+  gateway_metrics_free(&gone->metrics);
+  strbuf_free(&gone->openapi);
+  free(gone->services);
+  schema_free(&gone->schema);
+  free(gone);
+}

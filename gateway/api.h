@@ -1,0 +1,32 @@
+// What the contracts say, in the shapes that the gateway serves: loaded once before nginx forks, immutable afterwards,
+// so that all workers share its pages.
+#ifndef BULKHEAD_GATEWAY_API_H
+#define BULKHEAD_GATEWAY_API_H
+
+#include <stddef.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+#include "common/schema/schema.h"
+#include "gateway/gateway_metrics.h"
+
+// Where the gateway has its keys from.
+#define KEYS_SERVICE "auth"
+#define KEYS_METHOD "auth.v1.AuthService/GetJwks"
+
+struct api {
+  struct schema *schema;
+  struct strbuf openapi;  // the document, JSON
+  char openapi_etag[20];  // quoted
+  const char **services;  // every service that a route leads to, and that of the keys; views into `schema`
+  size_t service_count;
+  struct gateway_metrics metrics;
+};
+
+// `protoset` may be freed afterwards. INVALID_ARGUMENT for contracts that cannot be served, the place named.
+enum status api_load(struct slice protoset, struct api **out, struct error *error) MUST_CHECK;
+enum status api_load_file(const char *path, struct api **out, struct error *error) MUST_CHECK;
+void api_free(struct api **api);
+
+#endif

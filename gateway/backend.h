@@ -1,0 +1,15 @@
+// How the gateway reaches the services: in production the RPC client (peers.h), in tests a script.
+#ifndef BULKHEAD_GATEWAY_BACKEND_H
+#define BULKHEAD_GATEWAY_BACKEND_H
+
+#include "common/rpc/rpc_client.h"
+
+struct backend {
+  void *arg;
+  // As rpc_client_call and rpc_call_cancel have it: `done` comes exactly once and never from inside `call`; after
+  // `cancel` it does not come.
+  struct rpc_call *(*call)(void *arg, const struct rpc_call_options *options, rpc_done_fn *done, void *done_arg);
+  void (*cancel)(void *arg, struct rpc_call *call);
+};
+
+#endif

@@ -1,0 +1,91 @@
+// One HTTP exchange from request to reply, as a table of named steps:
+//
+//   identify → route → authenticate → authorise → body → translate → call → reply
+//
+// A step may hand on, fail (a problem document becomes the reply) or wait. The host (gateway/nginx, tests) feeds the
+// request in and sends the reply out; nothing here knows a socket.
+//
+// Life: exchange_open → exchange_start → (exchange_body) → reply → exchange_close. All views in the input must stay
+// valid until the close; those in the reply are valid until the close.
+#ifndef BULKHEAD_GATEWAY_EXCHANGE_H
+#define BULKHEAD_GATEWAY_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/schema/transcode.h"
+#include "gateway/gateway.h"
+
+struct exchange;
+
+struct exchange_input {
+  struct slice method;  // "GET"
+  struct slice path;    // as sent: percent-encoded, without query
+  struct slice query;   // without '?'
+  // Headers that the steps ask for on every request; empty means absent.
+  struct slice authorization;
+  struct slice content_type;
+  struct slice if_none_match;
+  struct slice request_id;
+  struct slice traceparent;
+  struct slice idempotency_key;
+  bool has_body;
+  // Any other header, by name without regard to case.
+  transcode_header_fn *header;
+  void *header_arg;
+};
+
+enum exchange_next {
+  EXCHANGE_DONE,       // exchange_reply has the reply
+  EXCHANGE_WANT_BODY,  // read the body whole, then exchange_body; on a failure to read, exchange_fail or exchange_close
+  EXCHANGE_WAITING,    // `progress` will be called
+};
+
+// Comes after EXCHANGE_WAITING, once, from gateway_process or a call's end, with DONE or WANT_BODY.
+typedef void exchange_progress_fn(void *arg, enum exchange_next next);
+
+struct exchange_header {
+  struct slice name;
+  struct slice value;
+};
+
+#define EXCHANGE_MAX_HEADERS 16
+
+struct exchange_reply {
+  int http_status;
+  struct slice content_type;  // empty where there is no body
+  struct slice body;
+  struct exchange_header headers[EXCHANGE_MAX_HEADERS];
+  size_t header_count;
+  bool has_etag;  // the body's bytes are named by a strong ETag: they must not be re-encoded
+};
+
+// For logs.
+struct exchange_facts {
+  struct slice request_id;
+  struct slice trace_id;
+  struct slice caller_id;  // verified, or empty
+  struct slice method;     // full RPC name, or empty where no route matched
+};
+
+// Never NULL.
+struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *progress, void *arg);
+enum exchange_next exchange_start(struct exchange *exchange, const struct exchange_input *input);
+// After EXCHANGE_WANT_BODY.
+enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
+// The HTTP layer itself refused the request (too large, malformed, too slow): the reply becomes the problem for
+// `http_status`. At any time; an exchange that was never started takes what identifies the request from `input`.
+void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status);
+const struct exchange_reply *exchange_reply(const struct exchange *exchange);
+struct exchange_facts exchange_facts(const struct exchange *exchange);
+// A call in flight is cancelled; an exchange without a reply counts as 499. Takes the pointer away.
+void exchange_close(struct exchange **exchange);
+// The client has gone: a call in flight is cancelled and there will be no progress. Close is still due.
+void exchange_abandon(struct exchange *exchange);
+
+// For gateway_free.
+void exchange_free_spares(struct gateway *gateway);
+
+#endif

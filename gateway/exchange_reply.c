@@ -1,0 +1,211 @@
+// The last step, and every other way to a reply: the service's answer as JSON, or a problem document.
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+#include "common/base/wire.h"
+#include "common/observe/log.h"
+#include "gateway/exchange_state.h"
+
+#define NO_STORE "no-store"
+// A precondition that a client stated by If-Match did not hold: what services answer, and RFC 9110's status for it.
+#define REASON_ETAG_MISMATCH SLICE("ETAG_MISMATCH")
+
+void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
+{
+  struct exchange_reply *reply = &exchange->reply;
+  CHECK(reply->header_count < EXCHANGE_MAX_HEADERS);
+  reply->headers[reply->header_count++] = (struct exchange_header){name, value};
+}
+
+void reply_finish(struct exchange *exchange, int http_status, const char *content_type, const char *cache_control)
+{
+  struct exchange_reply *reply = &exchange->reply;
+  reply->http_status = http_status;
+  reply->content_type = slice_from_string(content_type);
+  reply->body = content_type == NULL ? (struct slice){0} : strbuf_slice(&exchange->out);
+  reply_add_header(exchange, SLICE("X-Request-Id"), exchange_request_id(exchange));
+  reply_add_header(exchange, SLICE("X-Content-Type-Options"), SLICE("nosniff"));
+  reply_add_header(exchange, SLICE("Content-Security-Policy"), SLICE("default-src 'none'; frame-ancestors 'none'"));
+  reply_add_header(exchange, SLICE("Referrer-Policy"), SLICE("no-referrer"));
+  reply_add_header(exchange, SLICE("Cache-Control"), slice_from_string(cache_control));
+  exchange->replied = true;
+}
+
+// ---- problems
+// --------------------------------------------------------------------------------------------------------
+enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure)
+{
+  int http_status = failure->http_status != 0 ? failure->http_status : status_http(failure->code);
+  if (http_status == 503 || http_status == 429) {
+    uint32_t seconds = failure->retry_after_ms == 0 ? 1 : (failure->retry_after_ms - 1) / 1000 + 1;
+    reply_add_header(exchange, SLICE("Retry-After"), slice_from_string(arena_printf(&exchange->arena, "%u", seconds)));
+  }
+  struct problem problem = {
+      .http_status = http_status,
+      .code = failure->code,
+      .reason = slice_from_string(failure->reason),
+      .detail = failure->detail,
+      .path = exchange->input.path,
+      .request_id = exchange_request_id(exchange),
+      .violations = failure->violations,
+      .violation_count = failure->violation_count,
+  };
+  strbuf_clear(&exchange->out);
+  problem_write(&problem, &exchange->out);
+  reply_finish(exchange, http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
+  return STEP_REPLIED;
+}
+
+static void log_failure(const struct exchange *exchange, const char *message, struct slice detail)
+{
+  struct log_context context = {
+      .request_id = exchange_request_id(exchange),
+      .trace_id = trace_id_of(slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1)),
+  };
+  log_set_context(&context);
+  log_error("exchange", message, LOG_SLICE("method", exchange_method(exchange)->full_name),
+            LOG_SLICE("detail", detail));
+  log_set_context(NULL);
+}
+
+static enum step_result fail_internal(struct exchange *exchange, const char *message)
+{
+  log_failure(exchange, message, (struct slice){0});
+  exchange->reply.header_count = 0;
+  exchange->reply.has_etag = false;
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INTERNAL});
+}
+
+static bool is_our_fault(enum status code)
+{
+  return code == STATUS_INTERNAL || code == STATUS_UNKNOWN || code == STATUS_DATA_LOSS;
+}
+
+// The call ended with an error of the service, or never reached it.
+static enum step_result reply_failure(struct exchange *exchange, const struct rpc_status *status)
+{
+  if (is_our_fault(status->code)) {
+    // What broke inside is for the log, not for the caller.
+    log_failure(exchange, "the service failed", status->message);
+    return exchange_fail(exchange, &(struct failure){.code = status->code});
+  }
+  struct problem_violation *violations = arena_array(&exchange->arena, status->violation_count, sizeof(*violations));
+  for (size_t i = 0; i < status->violation_count; i++)
+    violations[i] = (struct problem_violation){status->violations[i].field, status->violations[i].description};
+  int http_status = 0;
+  if (slice_equal(status->reason, REASON_ETAG_MISMATCH))
+    http_status = 412;
+  else if (status->code == STATUS_CANCELLED)
+    http_status = 503;  // not by this client, who would have no reply any more: the service gave the call up
+  struct failure failure = {
+      .code = status->code,
+      .http_status = http_status,
+      .reason = status->reason.size == 0 ? NULL : arena_string(&exchange->arena, status->reason),
+      .detail = status->message,
+      .violations = violations,
+      .violation_count = status->violation_count,
+      .retry_after_ms = status->retry_after_ms,
+  };
+  if (status->code == STATUS_UNAUTHENTICATED)
+    reply_add_header(exchange, SLICE("WWW-Authenticate"), SLICE("Bearer realm=\"bulkhead\""));
+  return exchange_fail(exchange, &failure);
+}
+
+// ---- success
+// ---------------------------------------------------------------------------------------------------------
+struct emitted {
+  struct exchange *exchange;
+  struct slice etag;
+};
+
+// Both may live shorter than the reply, so copies are kept. A value with a control character would end the header
+// early on the wire; it is left out.
+static void add_emitted(void *arg, const char *name, struct slice value)
+{
+  struct emitted *emitted = arg;
+  struct exchange *exchange = emitted->exchange;
+  for (size_t i = 0; i < value.size; i++)
+    if ((unsigned char)value.data[i] < ' ' || value.data[i] == 0x7f)
+      return;
+  struct slice kept = arena_copy(&exchange->arena, value);
+  if (slice_equal_ignore_case(slice_from_string(name), SLICE("ETag"))) {
+    emitted->etag = kept;
+    exchange->reply.has_etag = true;
+  }
+  reply_add_header(exchange, slice_from_string(arena_string(&exchange->arena, slice_from_string(name))), kept);
+}
+
+static enum status add_location(struct exchange *exchange, const struct schema_method *method, struct slice wire)
+{
+  if (method->location == NULL)
+    return STATUS_OK;
+  strbuf_clear(&exchange->out);
+  enum status status = transcode_location(method, wire, &exchange->out);
+  if (status == STATUS_OK && exchange->out.size > 0)
+    reply_add_header(exchange, SLICE("Location"), arena_copy(&exchange->arena, strbuf_slice(&exchange->out)));
+  return status;
+}
+
+// What no cache may keep, and what one may: only what everybody may see.
+static const char *cache_control(struct exchange *exchange, const struct schema_method *method)
+{
+  if (method->access != SCHEMA_ACCESS_PUBLIC || !method->no_side_effects)
+    return NO_STORE;
+  if (method->cache_ttl_ms < 1000)
+    return "no-cache";
+  return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);
+}
+
+// The message that is the reply's body: the response, or the field of it that response_body names.
+static bool reply_message(const struct schema_binding *binding, struct slice wire,
+                          const struct schema_message **message, struct slice *bytes)
+{
+  *message = binding->method->output;
+  *bytes = wire;
+  if (binding->response_body_field == NULL)
+    return true;
+  *message = binding->response_body_field->message;
+  *bytes = (struct slice){0};
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
+    if (field.number == binding->response_body_field->number && field.type == WIRE_BYTES)
+      *bytes = field.bytes;
+  return result == WIRE_END;
+}
+
+static enum step_result reply_success(struct exchange *exchange, struct slice payload)
+{
+  const struct schema_method *method = exchange_method(exchange);
+  const struct schema_message *message;
+  struct slice bytes;
+  struct emitted emitted = {.exchange = exchange};
+  if (!reply_message(exchange->route.binding, payload, &message, &bytes) ||
+      transcode_response_headers(message, bytes, &exchange->arena, add_emitted, &emitted) != STATUS_OK ||
+      add_location(exchange, method, payload) != STATUS_OK)
+    return fail_internal(exchange, "the service's answer cannot be read");
+  bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
+  if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
+    reply_finish(exchange, 304, NULL, cache_control(exchange, method));
+    return STEP_REPLIED;
+  }
+  if (method->success_status == 204) {
+    reply_finish(exchange, 204, NULL, cache_control(exchange, method));
+    return STEP_REPLIED;
+  }
+  strbuf_clear(&exchange->out);
+  if (transcode_wire_to_json(message, bytes, &exchange->out) != STATUS_OK)
+    return fail_internal(exchange, "the service's answer cannot be read");
+  reply_finish(exchange, method->success_status, "application/json", cache_control(exchange, method));
+  return STEP_REPLIED;
+}
+
+enum step_result step_reply(struct exchange *exchange)
+{
+  const struct rpc_status *status = exchange->outcome;
+  exchange->outcome = NULL;
+  if (status->code == STATUS_OK)
+    return reply_success(exchange, exchange->outcome_payload);
+  return reply_failure(exchange, status);
+}

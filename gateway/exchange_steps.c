@@ -1,0 +1,254 @@
+// The steps from the request's head to the call: who asks, for what, may they, with which message.
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+#include "common/observe/log.h"
+#include "gateway/exchange_state.h"
+
+#define AUTHENTICATE SLICE("WWW-Authenticate")
+#define CHALLENGE "Bearer realm=\"bulkhead\""
+
+// ---- identify
+// --------------------------------------------------------------------------------------------------------
+enum step_result step_identify(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (request_id_valid(input->request_id)) {
+    memcpy(exchange->request_id_text, input->request_id.data, input->request_id.size);
+    exchange->request_id_size = input->request_id.size;
+  } else {
+    uuid_v7(exchange->request_id_text);
+    exchange->request_id_size = UUID_TEXT_SIZE - 1;
+  }
+  struct trace_context parent, trace;
+  if (input->traceparent.size > 0 && trace_parse(input->traceparent, &parent))
+    trace_child(&parent, &trace);
+  else
+    trace_start(&trace);
+  trace_format(&trace, exchange->traceparent);
+  exchange->identified = true;
+  return STEP_NEXT;
+}
+
+// ---- route
+// -----------------------------------------------------------------------------------------------------------
+enum step_result step_route(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  const char *allow = NULL;
+  struct schema_route route = {0};
+  enum status status = schema_route(exchange->gateway->api->schema, input->method, input->path, &route, &allow);
+  if (status == STATUS_UNIMPLEMENTED) {
+    if (allow != NULL)
+      reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
+    return exchange_fail(
+        exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
+  }
+  if (status != STATUS_OK || route.binding->method->access == SCHEMA_ACCESS_INTERNAL)
+    return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
+  exchange->route = route;
+  return STEP_NEXT;
+}
+
+// ---- authenticate
+// ---------------------------------------------------------------------------------------------------- RFC 6750 section
+// 3: no error code where no token was sent.
+static enum step_result refuse_token(struct exchange *exchange, const char *reason, const char *text)
+{
+  struct slice challenge = SLICE(CHALLENGE);
+  if (text != NULL)
+    challenge = slice_from_string(
+        arena_printf(&exchange->arena, CHALLENGE ", error=\"invalid_token\", error_description=\"%s\"", text));
+  reply_add_header(exchange, AUTHENTICATE, challenge);
+  return exchange_fail(
+      exchange, &(struct failure){.code = STATUS_UNAUTHENTICATED, .reason = reason, .detail = slice_from_string(text)});
+}
+
+static void take_claims(struct exchange *exchange, const struct token_claims *claims)
+{
+  // The claims are the verifier's and go with its next call.
+  struct slice *roles = arena_array(&exchange->arena, claims->role_count, sizeof(*roles));
+  for (size_t i = 0; i < claims->role_count; i++)
+    roles[i] = arena_copy(&exchange->arena, claims->roles[i]);
+  exchange->caller_roles = roles;
+  exchange->caller_role_count = claims->role_count;
+  exchange->caller_id = arena_copy(&exchange->arena, claims->subject);
+}
+
+static void on_keys(void *arg)
+{
+  exchange_resume(arg);
+}
+
+static bool wait_for_keys(struct exchange *exchange)
+{
+  if (exchange->waited_for_keys)
+    return false;
+  exchange->waited_for_keys = true;
+  exchange->key_wait.wake = on_keys;
+  exchange->key_wait.arg = exchange;
+  return keys_wait(&exchange->gateway->keys, &exchange->key_wait);
+}
+
+static const char *token_reason(enum token_result result)
+{
+  return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "INVALID_TOKEN";
+}
+
+enum step_result step_authenticate(struct exchange *exchange)
+{
+  if (exchange_method(exchange)->access == SCHEMA_ACCESS_PUBLIC)
+    return STEP_NEXT;
+  struct slice token;
+  switch (bearer_token(exchange->input.authorization, &token)) {
+  case BEARER_ABSENT:
+    return refuse_token(exchange, "TOKEN_MISSING", NULL);
+  case BEARER_MALFORMED:
+    return refuse_token(exchange, "INVALID_TOKEN", "the access token is malformed");
+  case BEARER_TOKEN:
+    break;
+  }
+  struct gateway *gateway = exchange->gateway;
+  if (!keys_known(&gateway->keys)) {
+    if (wait_for_keys(exchange))
+      return STEP_WAIT;
+    return exchange_fail(exchange,
+                         &(struct failure){.code = STATUS_UNAVAILABLE,
+                                           .reason = "KEYS_UNAVAILABLE",
+                                           .detail = SLICE("tokens cannot be verified right now; try again later")});
+  }
+  const struct token_claims *claims = NULL;
+  bool cached = false;
+  enum token_result result =
+      token_verify(gateway->verifier, token, gateway->clock.wall_us() / 1000000, &claims, &cached);
+  metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
+  if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
+    return STEP_WAIT;
+  if (result != TOKEN_VALID)
+    return refuse_token(exchange, token_reason(result), token_result_text(result));
+  take_claims(exchange, claims);
+  return STEP_NEXT;
+}
+
+// ---- authorise
+// -------------------------------------------------------------------------------------------------------
+static bool has_role_of(const struct exchange *exchange, const struct schema_method *method)
+{
+  for (size_t i = 0; i < method->role_count; i++)
+    for (size_t j = 0; j < exchange->caller_role_count; j++)
+      if (slice_equal(method->roles[i], exchange->caller_roles[j]))
+        return true;
+  return false;
+}
+
+enum step_result step_authorise(struct exchange *exchange)
+{
+  const struct schema_method *method = exchange_method(exchange);
+  if (method->access != SCHEMA_ACCESS_ROLE || has_role_of(exchange, method))
+    return STEP_NEXT;
+  reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,
+                                                   .reason = "ROLE_REQUIRED",
+                                                   .detail = SLICE("the caller lacks the role that this needs")});
+}
+
+// ---- body
+// ------------------------------------------------------------------------------------------------------------
+static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
+{
+  reply_add_header(exchange, SLICE("Accept"), SLICE("application/json"));
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .http_status = 415,
+                                                   .reason = "UNSUPPORTED_MEDIA_TYPE",
+                                                   .detail = detail});
+}
+
+enum step_result step_body(struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (!input->has_body || exchange->body_read)
+    return STEP_NEXT;
+  if (exchange->route.binding->body == SCHEMA_BODY_NONE)
+    return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                     .reason = "UNEXPECTED_BODY",
+                                                     .detail = SLICE("this request takes no body")});
+  if (!media_type_is_json(input->content_type))
+    return refuse_media(exchange, SLICE("the body must be application/json in UTF-8"));
+  struct slice coding = input->header(input->header_arg, "Content-Encoding");
+  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity")))
+    return refuse_media(exchange, SLICE("the body must come without a content coding"));
+  return STEP_WANT_BODY;
+}
+
+// ---- translate
+// -------------------------------------------------------------------------------------------------------
+enum step_result step_translate(struct exchange *exchange)
+{
+  struct transcode_request request = {
+      .route = &exchange->route,
+      .query = exchange->input.query,
+      .body = exchange->body,
+      .header = exchange->input.header,
+      .header_arg = exchange->input.header_arg,
+  };
+  struct violations violations;
+  violations_init(&violations, &exchange->arena);
+  strbuf_clear(&exchange->wire);
+  if (transcode_request_to_wire(&request, &exchange->arena, &exchange->wire, &violations) == STATUS_OK)
+    return STEP_NEXT;
+  struct problem_violation list[VIOLATIONS_MAX];
+  for (size_t i = 0; i < violations.count; i++)
+    list[i] = (struct problem_violation){violations.items[i].field, violations.items[i].description};
+  const char *detail = "the request is not valid";
+  if (violations.more > 0)
+    detail =
+        arena_printf(&exchange->arena, "the request is not valid; %zu more violations are not listed", violations.more);
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .reason = "INVALID_REQUEST",
+                                                   .detail = slice_from_string(detail),
+                                                   .violations = list,
+                                                   .violation_count = violations.count});
+}
+
+// ---- call
+// ------------------------------------------------------------------------------------------------------------
+static void on_called(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct exchange *exchange = arg;
+  exchange->call = NULL;
+  exchange->outcome = status;
+  exchange->outcome_payload = payload;
+  exchange->step++;
+  exchange_resume(exchange);
+}
+
+enum step_result step_call(struct exchange *exchange)
+{
+  const struct schema_method *method = exchange_method(exchange);
+  struct slice key = exchange->input.idempotency_key;
+  if (key.size > 0 && !idempotency_key_valid(key))
+    return exchange_fail(exchange,
+                         &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                           .reason = "INVALID_REQUEST",
+                                           .detail = SLICE("Idempotency-Key must be 1 to 128 visible characters")});
+  struct rpc_context context = {
+      .request_id = exchange_request_id(exchange),
+      .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),
+      .caller_id = exchange->caller_id,
+      .caller_roles = exchange->caller_roles,
+      .caller_role_count = exchange->caller_role_count,
+      .peer_service = SLICE("gateway"),
+      .idempotency_key = key,
+  };
+  struct rpc_call_options options = {
+      .service = method->service,
+      .method = method->full_name,
+      .payload = strbuf_slice(&exchange->wire),
+      // Counted from here: how slowly a client sends its body is nginx's to bound.
+      .deadline_us = deadline_after_ms(exchange->gateway->clock.now_us(), method->timeout_ms),
+      .context = &context,
+  };
+  const struct backend *backend = &exchange->gateway->backend;
+  exchange->call = backend->call(backend->arg, &options, on_called, exchange);
+  return STEP_WAIT;
+}

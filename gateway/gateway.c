@@ -1,0 +1,56 @@
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "gateway/exchange.h"
+
+struct gateway *gateway_create(const struct gateway_options *options)
+{
+  struct gateway *gateway = calloc(1, sizeof(*gateway));
+  CHECK(gateway != NULL);
+  gateway->api = options->api;
+  gateway->backend = options->backend;
+  gateway->clock = options->clock != NULL ? *options->clock
+                                          : (struct gateway_clock){.now_us = clock_now_us, .wall_us = clock_wall_us};
+  gateway->verifier =
+      token_verifier_create(&(struct token_verifier_options){.issuer = options->issuer, .audience = options->audience});
+  keys_init(&gateway->keys, gateway->verifier, &gateway->backend, &options->api->metrics, gateway->clock.now_us);
+  return gateway;
+}
+
+void gateway_stop(struct gateway *gateway)
+{
+  gateway->stopped = true;
+  keys_stop(&gateway->keys);
+}
+
+void gateway_free(struct gateway **gateway)
+{
+  struct gateway *gone = *gateway;
+  *gateway = NULL;
+  if (gone == NULL)
+    return;
+  CHECK(gone->in_flight == 0);
+  gateway_stop(gone);
+  exchange_free_spares(gone);
+  token_verifier_free(&gone->verifier);
+  free(gone);
+}
+
+void gateway_process(struct gateway *gateway, uint64_t now_us)
+{
+  keys_process(&gateway->keys, now_us);
+}
+
+uint64_t gateway_next_timeout_us(const struct gateway *gateway)
+{
+  return keys_next_timeout_us(&gateway->keys);
+}
+
+void gateway_waiting(struct gateway *gateway, bool waits)
+{
+  gateway->in_flight += waits ? 1 : (size_t)-1;
+  metric_set(gateway->api->metrics.in_flight, (int64_t)gateway->in_flight);
+}

@@ -1,0 +1,102 @@
+#include "gateway/gateway_metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/compiler.h"
+
+// What the gateway answers with; anything else is counted as "other".
+static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411,
+                                 412, 413, 414, 415, 429, 431, 499, 500, 501, 503, 504, 505};
+#define CODE_COUNT (ARRAY_LEN(http_codes) + 1)
+
+static size_t code_place(int http_status)
+{
+  size_t place = 0;
+  while (place < ARRAY_LEN(http_codes) && http_codes[place] != http_status)
+    place++;
+  return place;
+}
+
+static void create_http(struct gateway_metrics *metrics, struct slice method, size_t row)
+{
+  for (size_t place = 0; place < CODE_COUNT; place++) {
+    char text[16] = "other";
+    if (place < ARRAY_LEN(http_codes))
+      snprintf(text, sizeof(text), "%d", http_codes[place]);
+    struct slice values[] = {method, slice_from_string(text)};
+    metrics->requests[row * CODE_COUNT + place] = metrics_series(METRIC_HTTP_REQUESTS, values, ARRAY_LEN(values));
+  }
+  metrics->durations[row] = metrics_series(METRIC_HTTP_DURATION, &method, 1);
+}
+
+// The gateway calls what has a route, and GetJwks; a method without a route is never called from here.
+static void create_rpc(struct slice method)
+{
+#define STATUS_SERIES(name, code, http)                                                                                \
+  metrics_series(METRIC_RPC_CLIENT_CALLS, (struct slice[]){method, SLICE(#name)}, 2);
+  STATUS_LIST(STATUS_SERIES)
+#undef STATUS_SERIES
+  metrics_series(METRIC_RPC_CLIENT_DURATION, &method, 1);
+}
+
+static void create_common(const char *const *services, size_t service_count)
+{
+  static const enum metric by_service[] = {METRIC_RPC_CLIENT_IN_FLIGHT, METRIC_RPC_CLIENT_PACKETS,
+                                           METRIC_RPC_CLIENT_FRAMES,    METRIC_RPC_ENDPOINTS,
+                                           METRIC_RPC_ENDPOINT_LOST,    METRIC_DISCOVERY_UPDATES};
+  for (size_t i = 0; i < service_count; i++) {
+    struct slice service = slice_from_string(services[i]);
+    for (size_t m = 0; m < ARRAY_LEN(by_service); m++)
+      metrics_series(by_service[m], &service, 1);
+  }
+  static const char *const levels[] = {"debug", "info", "warn", "error"};
+  for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+    struct slice level = slice_from_string(levels[i]);
+    metrics_series(METRIC_LOG_LINES, &level, 1);
+  }
+  metrics_single(METRIC_RPC_MALFORMED);
+  metrics_single(METRIC_DISCOVERY_ERRORS);
+  metrics_single(METRIC_CONSUL_UP);
+}
+
+void gateway_metrics_create(struct gateway_metrics *metrics, const struct schema *schema, const char *const *services,
+                            size_t service_count)
+{
+  size_t methods = schema_method_count(schema);
+  metrics->method_count = methods;
+  metrics->requests = calloc((methods + 1) * CODE_COUNT, sizeof(struct metric_series *));
+  metrics->durations = calloc(methods + 1, sizeof(struct metric_series *));
+  CHECK(metrics->requests != NULL && metrics->durations != NULL);
+  for (size_t i = 0; i < methods; i++) {
+    const struct schema_method *method = schema_method(schema, i);
+    // Rows of methods without a route are never counted in; they stay NULL.
+    if (method->access == SCHEMA_ACCESS_INTERNAL)
+      continue;
+    create_http(metrics, method->full_name, method->index);
+    create_rpc(method->full_name);
+  }
+  create_http(metrics, SLICE("none"), methods);
+  create_common(services, service_count);
+  metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
+  metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
+  metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
+  metrics->keys_ok = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("ok"), 1);
+  metrics->keys_failed = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("failed"), 1);
+}
+
+void gateway_metrics_free(struct gateway_metrics *metrics)
+{
+  free(metrics->requests);
+  free(metrics->durations);
+  *metrics = (struct gateway_metrics){0};
+}
+
+void gateway_metrics_count(const struct gateway_metrics *metrics, const struct schema_method *method, int http_status,
+                           uint64_t duration_us)
+{
+  size_t row = method == NULL || method->access == SCHEMA_ACCESS_INTERNAL ? metrics->method_count : method->index;
+  metric_add(metrics->requests[row * CODE_COUNT + code_place(http_status)], 1);
+  metric_observe_us(metrics->durations[row], duration_us);
+}

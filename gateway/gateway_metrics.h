@@ -1,0 +1,32 @@
+// The gateway's own metric series, all made before nginx forks its workers so that every worker counts in shared
+// memory.
+#ifndef BULKHEAD_GATEWAY_METRICS_H
+#define BULKHEAD_GATEWAY_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/observe/metrics.h"
+#include "common/schema/schema.h"
+
+struct gateway_metrics {
+  struct metric_series **requests;  // [method index or method_count for "none"][place of the HTTP status]
+  struct metric_series **durations;
+  size_t method_count;
+  struct metric_series *in_flight;
+  struct metric_series *token_hits;
+  struct metric_series *token_misses;
+  struct metric_series *keys_ok;
+  struct metric_series *keys_failed;
+};
+
+// Makes these series, and those that the RPC client and discovery count in for the given services.
+void gateway_metrics_create(struct gateway_metrics *metrics, const struct schema *schema, const char *const *services,
+                            size_t service_count);
+void gateway_metrics_free(struct gateway_metrics *metrics);
+
+// One answered request; `method` NULL where no route matched.
+void gateway_metrics_count(const struct gateway_metrics *metrics, const struct schema_method *method, int http_status,
+                           uint64_t duration_us);
+
+#endif

@@ -1,0 +1,87 @@
+#include "gateway/http_fields.h"
+
+static bool is_alphanumeric(char c)
+{
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool request_id_valid(struct slice value)
+{
+  if (value.size == 0 || value.size > REQUEST_ID_MAX_BYTES)
+    return false;
+  for (size_t i = 0; i < value.size; i++) {
+    char c = value.data[i];
+    if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-')
+      return false;
+  }
+  return true;
+}
+
+bool idempotency_key_valid(struct slice value)
+{
+  if (value.size == 0 || value.size > IDEMPOTENCY_KEY_MAX_BYTES)
+    return false;
+  for (size_t i = 0; i < value.size; i++)
+    if (value.data[i] <= ' ' || value.data[i] >= 0x7f)
+      return false;
+  return true;
+}
+
+// b64token of RFC 6750: letters, digits and "-._~+/", then any number of '='.
+static bool is_b64token(struct slice text)
+{
+  size_t i = 0;
+  while (i < text.size && (is_alphanumeric(text.data[i]) || memchr("-._~+/", text.data[i], 6) != NULL))
+    i++;
+  if (i == 0)
+    return false;
+  while (i < text.size && text.data[i] == '=')
+    i++;
+  return i == text.size;
+}
+
+enum bearer_result bearer_token(struct slice authorization, struct slice *token)
+{
+  struct slice value = slice_trim(authorization);
+  size_t space = slice_find(value, ' ', 0);
+  if (!slice_equal_ignore_case(slice_make(value.data, space), SLICE("bearer")))
+    return BEARER_ABSENT;
+  struct slice rest = slice_trim(slice_skip(value, space));
+  if (!is_b64token(rest))
+    return BEARER_MALFORMED;
+  *token = rest;
+  return BEARER_TOKEN;
+}
+
+bool media_type_is_json(struct slice content_type)
+{
+  size_t end = slice_find(content_type, ';', 0);
+  if (!slice_equal_ignore_case(slice_trim(slice_make(content_type.data, end)), SLICE("application/json")))
+    return false;
+  struct slice parameters = slice_trim(slice_skip(content_type, end + 1));
+  return parameters.size == 0 || slice_equal_ignore_case(parameters, SLICE("charset=utf-8")) ||
+         slice_equal_ignore_case(parameters, SLICE("charset=\"utf-8\""));
+}
+
+bool if_none_match_holds(struct slice if_none_match, struct slice etag)
+{
+  struct slice rest = slice_trim(if_none_match);
+  if (slice_equal(rest, SLICE("*")))
+    return true;
+  while (rest.size > 0) {
+    if (slice_starts_with(rest, SLICE("W/")))
+      rest = slice_skip(rest, 2);
+    if (rest.size == 0 || rest.data[0] != '"')
+      return false;
+    size_t close = slice_find(rest, '"', 1);
+    if (close == rest.size)
+      return false;
+    if (slice_equal(slice_make(rest.data, close + 1), etag))
+      return true;
+    rest = slice_trim(slice_skip(rest, close + 1));
+    if (rest.size > 0 && rest.data[0] != ',')
+      return false;
+    rest = slice_trim(slice_skip(rest, 1));
+  }
+  return false;
+}

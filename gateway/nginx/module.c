@@ -1,0 +1,227 @@
+// The module's face towards nginx: directives, and what is loaded before the workers are forked (contracts, metric
+// series, shared memory), so that all of them share it.
+#include "gateway/nginx/module.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/observe/log.h"
+
+// The name of the shared memory in which the workers count.
+#define METRICS_ZONE "bulkhead_metrics"
+#define CONSUL_TOKEN_MAX_BYTES 512
+
+static void *create_main_conf(ngx_conf_t *cf)
+{
+  return ngx_pcalloc(cf->pool, sizeof(struct module_conf));
+}
+
+// The first line of a file, so that the token itself stands in no configuration.
+static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf)
+{
+  (void)command;
+  struct module_conf *module = conf;
+  ngx_str_t *path = &((ngx_str_t *)cf->args->elts)[1];
+  if (path->len == 0)
+    return NGX_CONF_OK;
+  char text[CONSUL_TOKEN_MAX_BYTES + 1];
+  int fd = open((const char *)path->data, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text));
+  int saved = errno;
+  if (fd >= 0)
+    close(fd);
+  if (got < 0) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, saved, "cannot read the Consul token from \"%V\"", path);
+    return NGX_CONF_ERROR;
+  }
+  size_t size = slice_find(slice_make(text, (size_t)got), '\n', 0);
+  if (size == 0 || size > CONSUL_TOKEN_MAX_BYTES) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the first line of \"%V\" must hold a Consul token of 1 to %d bytes", path,
+                       CONSUL_TOKEN_MAX_BYTES);
+    return NGX_CONF_ERROR;
+  }
+  module->consul_token.data = ngx_pnalloc(cf->pool, size + 1);
+  if (module->consul_token.data == NULL)
+    return NGX_CONF_ERROR;
+  memcpy(module->consul_token.data, text, size);
+  module->consul_token.data[size] = '\0';
+  module->consul_token.len = size;
+  return NGX_CONF_OK;
+}
+
+// Two texts: the one at the command's offset and the one after it.
+static char *set_pair(ngx_conf_t *cf, ngx_command_t *command, void *conf)
+{
+  ngx_str_t *target = (ngx_str_t *)(void *)((char *)conf + command->offset);
+  const ngx_str_t *args = cf->args->elts;
+  target[0] = args[1];
+  target[1] = args[2];
+  return NGX_CONF_OK;
+}
+
+static char *set_handler(ngx_conf_t *cf, ngx_command_t *command, void *conf)
+{
+  (void)conf;
+  static const struct {
+    const char *directive;
+    ngx_http_handler_pt handler;
+  } handlers[] = {
+      {"bulkhead", request_handle},       {"bulkhead_problem", page_problem}, {"bulkhead_openapi", page_openapi},
+      {"bulkhead_metrics", page_metrics}, {"bulkhead_ready", page_ready},
+  };
+  struct module_conf *module = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
+  ngx_http_core_loc_conf_t *location = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+  for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
+    if (slice_equal_string(to_slice(command->name), handlers[i].directive))
+      location->handler = handlers[i].handler;
+  module->has_handlers = true;
+  return NGX_CONF_OK;
+}
+
+#define TEXT_DIRECTIVE(directive, member)                                                                              \
+  {                                                                                                                    \
+    .name = ngx_string(directive), .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, .set = ngx_conf_set_str_slot,          \
+    .conf = NGX_HTTP_MAIN_CONF_OFFSET, .offset = offsetof(struct module_conf, member)                                  \
+  }
+#define PAIR_DIRECTIVE(directive, member)                                                                              \
+  {                                                                                                                    \
+    .name = ngx_string(directive), .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, .set = set_pair,                       \
+    .conf = NGX_HTTP_MAIN_CONF_OFFSET, .offset = offsetof(struct module_conf, member)                                  \
+  }
+#define HANDLER_DIRECTIVE(directive)                                                                                   \
+  {                                                                                                                    \
+    .name = ngx_string(directive), .type = NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, .set = set_handler,                    \
+    .conf = NGX_HTTP_LOC_CONF_OFFSET                                                                                   \
+  }
+
+static ngx_command_t directives[] = {
+    // What is served: a descriptor set with imports and source info.
+    TEXT_DIRECTIVE("bulkhead_protoset", protoset),
+    // Where the services are: Consul's URL, or "item=tcp://…;user=tcp://…". At least one of both.
+    TEXT_DIRECTIVE("bulkhead_consul", consul_url),
+    TEXT_DIRECTIVE("bulkhead_static", static_list),
+    {.name = ngx_string("bulkhead_consul_token_file"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     .set = set_consul_token,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET},
+    // What a token must say in iss and aud.
+    TEXT_DIRECTIVE("bulkhead_issuer", issuer),
+    TEXT_DIRECTIVE("bulkhead_audience", audience),
+    // This gateway in Consul: host:port, and the URL of its readiness check.
+    PAIR_DIRECTIVE("bulkhead_advertise", advertise_address),
+    // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
+    PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
+    TEXT_DIRECTIVE("bulkhead_log_level", log_level),
+    // Locations.
+    HANDLER_DIRECTIVE("bulkhead"),
+    HANDLER_DIRECTIVE("bulkhead_problem"),
+    HANDLER_DIRECTIVE("bulkhead_openapi"),
+    HANDLER_DIRECTIVE("bulkhead_metrics"),
+    HANDLER_DIRECTIVE("bulkhead_ready"),
+    ngx_null_command,
+};
+
+static bool check_texts(ngx_conf_t *cf, const struct module_conf *module)
+{
+  const struct {
+    const char *directive;
+    const ngx_str_t *text;
+  } required[] = {
+      {"bulkhead_protoset", &module->protoset},
+      {"bulkhead_issuer", &module->issuer},
+      {"bulkhead_audience", &module->audience},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(required); i++)
+    if (required[i].text->len == 0) {
+      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s is required in http {}", required[i].directive);
+      return false;
+    }
+  if (module->consul_url.len == 0 && module->static_list.len == 0) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "bulkhead_consul or bulkhead_static must say where the services are");
+    return false;
+  }
+  enum log_level level;
+  if (module->log_level.len > 0 && !log_level_parse(to_slice(module->log_level), &level)) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "bulkhead_log_level must be debug, info, warn or error");
+    return false;
+  }
+  return true;
+}
+
+static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
+{
+  (void)old;
+  const struct module_conf *module = zone->data;
+  ngx_slab_pool_t *pool = (ngx_slab_pool_t *)(void *)zone->shm.addr;
+  // The pool's own field leads every process to the slots.
+  pool->data = ngx_slab_calloc(pool, module->metrics_slots * metrics_slot_size());
+  return pool->data == NULL ? NGX_ERROR : NGX_OK;
+}
+
+// A slot for each worker. A reload counts from zero in memory of its own, for the old workers still count in theirs.
+static bool add_metrics_zone(ngx_conf_t *cf, struct module_conf *module)
+{
+  // The directive stands at the head of the file; where it does not, nginx's default of one worker is what we know.
+  const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
+  module->metrics_slots = core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
+  size_t bytes = module->metrics_slots * metrics_slot_size();
+  // The slab allocator's own tables take less than a 64th, and some pages.
+  size_t size = ngx_align(bytes + bytes / 64 + 16 * ngx_pagesize, ngx_pagesize);
+  ngx_str_t name = ngx_string(METRICS_ZONE);
+  module->metrics_zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_bulkhead_module);
+  if (module->metrics_zone == NULL)
+    return false;
+  module->metrics_zone->init = init_metrics_zone;
+  module->metrics_zone->data = module;
+  module->metrics_zone->noreuse = 1;
+  return true;
+}
+
+static void free_api(void *arg)
+{
+  struct module_conf *module = arg;
+  api_free(&module->api);
+}
+
+static ngx_int_t load(ngx_conf_t *cf)
+{
+  struct module_conf *module = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
+  if (!module->has_handlers)
+    return NGX_OK;
+  if (!check_texts(cf, module))
+    return NGX_ERROR;
+  struct error error;
+  if (api_load_file((const char *)module->protoset.data, &module->api, &error) != STATUS_OK) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.message);
+    return NGX_ERROR;
+  }
+  ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(cf->pool, 0);
+  if (cleanup == NULL)
+    return NGX_ERROR;
+  cleanup->handler = free_api;
+  cleanup->data = module;
+  metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
+  metrics_single(METRIC_START_TIME);
+  return add_metrics_zone(cf, module) ? NGX_OK : NGX_ERROR;
+}
+
+static ngx_http_module_t http_module = {
+    .preconfiguration = variables_add,
+    .postconfiguration = load,
+    .create_main_conf = create_main_conf,
+};
+
+ngx_module_t ngx_http_bulkhead_module = {
+    NGX_MODULE_V1,           .ctx = &http_module,          .commands = directives,
+    .type = NGX_HTTP_MODULE, .init_process = worker_start, .exit_process = worker_stop,
+};
+
+// What load_module looks for.
+extern ngx_module_t *ngx_modules[];
+extern char *ngx_module_names[];
+extern char *ngx_module_order[];
+ngx_module_t *ngx_modules[] = {&ngx_http_bulkhead_module, NULL};
+char *ngx_module_names[] = {"ngx_http_bulkhead_module", NULL};
+char *ngx_module_order[] = {NULL};

@@ -1,0 +1,77 @@
+// Private to gateway/nginx: what its files share. The folder binds the gateway (gateway/*.h) to nginx and holds no
+// logic of its own. All of it runs in nginx's one thread per worker.
+//
+//   module.c     directives, loading before the fork
+//   worker.c     start and stop of a worker, the event loop's glue
+//   request.c    requests in, bodies in, replies out
+//   pages.c      problem pages, OpenAPI, metrics, readiness
+//   variables.c  $bulkhead_… for the access log
+#ifndef BULKHEAD_GATEWAY_NGINX_MODULE_H
+#define BULKHEAD_GATEWAY_NGINX_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "gateway/exchange.h"
+#include "gateway/peers.h"
+
+extern ngx_module_t ngx_http_bulkhead_module;
+
+// http {} level. Texts are empty where the directive is absent or "".
+struct module_conf {
+  ngx_str_t protoset;
+  ngx_str_t consul_url;
+  ngx_str_t consul_token;
+  ngx_str_t static_list;
+  ngx_str_t issuer;
+  ngx_str_t audience;
+  ngx_str_t advertise_address;
+  ngx_str_t advertise_health_url;
+  ngx_str_t tls_ca_file;
+  ngx_str_t tls_cert_key_file;
+  ngx_str_t log_level;
+  bool has_handlers;  // a location uses the module
+  struct api *api;    // NULL until loaded; freed with the configuration's pool
+  ngx_shm_zone_t *metrics_zone;
+  ngx_uint_t metrics_slots;
+};
+
+static inline struct slice to_slice(ngx_str_t text)
+{
+  return slice_make(text.data, text.len);
+}
+
+// worker.c ------------------------------------------------------------------------------------------------------------
+ngx_int_t worker_start(ngx_cycle_t *cycle);
+void worker_stop(ngx_cycle_t *cycle);
+// NULL before the start and in processes that serve no requests.
+struct gateway *worker_gateway(void);
+const struct peers *worker_peers(void);
+// Something was queued or a deadline has changed: flush and look at the timers at the end of this turn of the loop.
+void worker_touch(void);
+
+// request.c -----------------------------------------------------------------------------------------------------------
+ngx_int_t request_handle(ngx_http_request_t *r);
+// The exchange of a request, also after an internal redirect; NULL when it has none.
+struct exchange *request_exchange(ngx_http_request_t *r);
+// Opens one where there is none yet. NULL without memory.
+struct exchange *request_open_exchange(ngx_http_request_t *r);
+void request_fill_input(ngx_http_request_t *r, struct exchange_input *input);
+// Path as sent, without query.
+struct slice request_path(const ngx_http_request_t *r);
+ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
+// Bytes that outlive the request, or are in its pool.
+ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
+ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);
+
+// pages.c -------------------------------------------------------------------------------------------------------------
+ngx_int_t page_problem(ngx_http_request_t *r);
+ngx_int_t page_openapi(ngx_http_request_t *r);
+ngx_int_t page_metrics(ngx_http_request_t *r);
+ngx_int_t page_ready(ngx_http_request_t *r);
+
+// variables.c ---------------------------------------------------------------------------------------------------------
+ngx_int_t variables_add(ngx_conf_t *cf);
+
+#endif

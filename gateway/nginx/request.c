@@ -1,0 +1,298 @@
+// One HTTP request of nginx around one exchange: headers and body in, waiting, reply out, and the client that goes
+// away.
+//
+// The exchange is opened with the request and closed with its pool, so that the access log may still ask it; a call in
+// flight is cancelled when nginx cleans the request up, which is earlier. The reply's bytes stay where the exchange
+// wrote them until nginx has sent them.
+#include "gateway/nginx/module.h"
+
+// What the module keeps for a request; in its pool.
+struct request {
+  ngx_http_request_t *r;
+  struct exchange *exchange;
+};
+
+static void on_progress(void *arg, enum exchange_next next);
+
+// ---- the exchange of a request
+// ---------------------------------------------------------------------------------------
+static void on_request_end(void *data)
+{
+  struct request *request = data;
+  exchange_abandon(request->exchange);
+  worker_touch();
+}
+
+static void on_pool_end(void *data)
+{
+  struct request *request = data;
+  exchange_close(&request->exchange);
+}
+
+// An internal redirect clears the contexts of all modules, but not the pool's cleanups.
+static struct request *find(ngx_http_request_t *r)
+{
+  struct request *request = ngx_http_get_module_ctx(r, ngx_http_bulkhead_module);
+  if (request != NULL || !(r->internal || r->filter_finalize))
+    return request;
+  for (ngx_pool_cleanup_t *cleanup = r->pool->cleanup; cleanup != NULL; cleanup = cleanup->next)
+    if (cleanup->handler == on_pool_end)
+      return cleanup->data;
+  return NULL;
+}
+
+struct exchange *request_exchange(ngx_http_request_t *r)
+{
+  struct request *request = find(r);
+  return request == NULL ? NULL : request->exchange;
+}
+
+struct exchange *request_open_exchange(ngx_http_request_t *r)
+{
+  struct request *request = find(r);
+  if (request != NULL)
+    return request->exchange;
+  ngx_pool_cleanup_t *pool_cleanup = ngx_pool_cleanup_add(r->pool, sizeof(*request));
+  ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, 0);
+  if (pool_cleanup == NULL || cleanup == NULL || worker_gateway() == NULL)
+    return NULL;
+  request = pool_cleanup->data;
+  request->r = r;
+  request->exchange = exchange_open(worker_gateway(), on_progress, request);
+  pool_cleanup->handler = on_pool_end;
+  cleanup->handler = on_request_end;
+  cleanup->data = request;
+  ngx_http_set_ctx(r, request, ngx_http_bulkhead_module);
+  return request->exchange;
+}
+
+// ---- in
+// --------------------------------------------------------------------------------------------------------------
+static struct slice value_of(const ngx_table_elt_t *header)
+{
+  return header == NULL ? (struct slice){0} : to_slice(header->value);
+}
+
+static struct slice find_header(void *arg, const char *name)
+{
+  ngx_http_request_t *r = arg;
+  struct slice wanted = slice_from_string(name);
+  for (const ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
+    const ngx_table_elt_t *headers = part->elts;
+    for (ngx_uint_t i = 0; i < part->nelts; i++)
+      if (slice_equal_ignore_case(to_slice(headers[i].key), wanted))
+        return to_slice(headers[i].value);
+  }
+  return (struct slice){0};
+}
+
+// The three that nginx does not look for itself, in one pass.
+static void fill_own_headers(const ngx_http_request_t *r, struct exchange_input *input)
+{
+  const struct {
+    struct slice name;
+    struct slice *value;
+  } wanted[] = {
+      {SLICE("x-request-id"), &input->request_id},
+      {SLICE("traceparent"), &input->traceparent},
+      {SLICE("idempotency-key"), &input->idempotency_key},
+  };
+  for (const ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
+    const ngx_table_elt_t *headers = part->elts;
+    for (ngx_uint_t i = 0; i < part->nelts; i++) {
+      if (headers[i].lowcase_key == NULL)
+        continue;
+      struct slice name = slice_make(headers[i].lowcase_key, headers[i].key.len);
+      for (size_t w = 0; w < ARRAY_LEN(wanted); w++)
+        if (slice_equal(name, wanted[w].name))
+          *wanted[w].value = to_slice(headers[i].value);
+    }
+  }
+}
+
+struct slice request_path(const ngx_http_request_t *r)
+{
+  struct slice whole = to_slice(r->unparsed_uri);
+  whole.size = slice_find(whole, '?', 0);
+  return whole;
+}
+
+void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
+{
+  struct slice path = request_path(r);
+  *input = (struct exchange_input){
+      .method = to_slice(r->method_name),
+      .path = path,
+      .query = slice_skip(to_slice(r->unparsed_uri), path.size + 1),
+      .authorization = value_of(r->headers_in.authorization),
+      .content_type = value_of(r->headers_in.content_type),
+      .if_none_match = value_of(r->headers_in.if_none_match),
+      .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
+      .header = find_header,
+      .header_arg = r,
+  };
+  fill_own_headers(r, input);
+}
+
+// ---- the body
+// -------------------------------------------------------------------------------------------------------- Appends one
+// buffer of the body, from memory or from nginx's temporary file.
+static bool read_buffer(ngx_buf_t *buf, u_char **to)
+{
+  if (!buf->in_file) {
+    *to = ngx_cpymem(*to, buf->pos, (size_t)(buf->last - buf->pos));
+    return true;
+  }
+  size_t size = (size_t)(buf->file_last - buf->file_pos);
+  ssize_t got = ngx_read_file(buf->file, *to, size, buf->file_pos);
+  *to += size;
+  return got >= 0 && (size_t)got == size;
+}
+
+// One piece of memory, without a copy where nginx has it in one already.
+static bool whole_body(ngx_http_request_t *r, struct slice *body)
+{
+  *body = (struct slice){0};
+  const ngx_chain_t *bufs = r->request_body == NULL ? NULL : r->request_body->bufs;
+  if (bufs == NULL)
+    return true;
+  if (bufs->next == NULL && !bufs->buf->in_file) {
+    *body = slice_make(bufs->buf->pos, (size_t)(bufs->buf->last - bufs->buf->pos));
+    return true;
+  }
+  size_t size = 0;
+  for (const ngx_chain_t *link = bufs; link != NULL; link = link->next)
+    size += (size_t)ngx_buf_size(link->buf);
+  u_char *copy = ngx_pnalloc(r->pool, size == 0 ? 1 : size);
+  if (copy == NULL)
+    return false;
+  *body = slice_make(copy, size);
+  for (const ngx_chain_t *link = bufs; link != NULL; link = link->next)
+    if (!read_buffer(link->buf, &copy))
+      return false;
+  return true;
+}
+
+static void wait_for_progress(ngx_http_request_t *r)
+{
+  // Notices a client that goes away meanwhile.
+  r->read_event_handler = ngx_http_test_reading;
+  worker_touch();
+}
+
+static ngx_int_t send_exchange(struct request *request)
+{
+  return request_send_reply(request->r, exchange_reply(request->exchange));
+}
+
+// nginx calls this once the body is there, perhaps from within the request to read it; it holds a count of its own.
+static void on_body(ngx_http_request_t *r)
+{
+  struct request *request = find(r);
+  struct slice body;
+  if (!whole_body(r, &body)) {
+    ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    return;
+  }
+  if (exchange_body(request->exchange, body) == EXCHANGE_WAITING)
+    wait_for_progress(r);
+  else
+    ngx_http_finalize_request(r, send_exchange(request));
+}
+
+static ngx_int_t read_body(ngx_http_request_t *r)
+{
+  r->request_body_in_single_buf = 1;
+  ngx_int_t rc = ngx_http_read_client_request_body(r, on_body);
+  return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+// ---- the way through
+// -------------------------------------------------------------------------------------------------
+ngx_int_t request_handle(ngx_http_request_t *r)
+{
+  struct exchange *exchange = request_open_exchange(r);
+  if (exchange == NULL)
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+  struct exchange_input input;
+  request_fill_input(r, &input);
+  switch (exchange_start(exchange, &input)) {
+  case EXCHANGE_WANT_BODY:
+    return read_body(r);
+  case EXCHANGE_WAITING:
+    r->main->count++;
+    wait_for_progress(r);
+    return NGX_DONE;
+  case EXCHANGE_DONE:
+    break;
+  }
+  return request_send_reply(r, exchange_reply(exchange));
+}
+
+// From outside of nginx's events for this request: what nginx puts off to the end of an event must be run here.
+static void on_progress(void *arg, enum exchange_next next)
+{
+  struct request *request = arg;
+  ngx_http_request_t *r = request->r;
+  ngx_connection_t *connection = r->connection;
+  ngx_http_set_log_request(connection->log, r);
+  ngx_http_finalize_request(r, next == EXCHANGE_WANT_BODY ? read_body(r) : send_exchange(request));
+  ngx_http_run_posted_requests(connection);
+  worker_touch();
+}
+
+// ---- out
+// -------------------------------------------------------------------------------------------------------------
+ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value)
+{
+  ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);
+  if (header == NULL)
+    return NGX_ERROR;
+  header->hash = 1;
+  header->key = (ngx_str_t){.len = name.size, .data = (u_char *)(uintptr_t)name.data};
+  header->value = (ngx_str_t){.len = value.size, .data = (u_char *)(uintptr_t)value.data};
+  return NGX_OK;
+}
+
+ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
+{
+  r->headers_out.content_length_n = (off_t)bytes.size;
+  ngx_int_t rc = ngx_http_send_header(r);
+  if (rc == NGX_ERROR || rc > NGX_OK || r->header_only)
+    return rc;
+  if (bytes.size == 0)
+    return ngx_http_send_special(r, NGX_HTTP_LAST);
+  ngx_buf_t *buf = ngx_calloc_buf(r->pool);
+  if (buf == NULL)
+    return NGX_ERROR;
+  buf->pos = buf->start = (u_char *)(uintptr_t)bytes.data;
+  buf->last = buf->end = buf->pos + bytes.size;
+  buf->memory = 1;
+  buf->last_buf = 1;
+  buf->last_in_chain = 1;
+  ngx_chain_t out = {.buf = buf};
+  return ngx_http_output_filter(r, &out);
+}
+
+ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply)
+{
+  ngx_int_t rc = ngx_http_discard_request_body(r);
+  if (rc != NGX_OK)
+    return rc;
+  r->headers_out.status = (ngx_uint_t)reply->http_status;
+  r->headers_out.content_type =
+      (ngx_str_t){.len = reply->content_type.size, .data = (u_char *)(uintptr_t)reply->content_type.data};
+  r->headers_out.content_type_len = reply->content_type.size;
+  r->headers_out.content_type_lowcase = NULL;
+  for (size_t i = 0; i < reply->header_count; i++)
+    if (request_add_header(r, reply->headers[i].name, reply->headers[i].value) != NGX_OK)
+      return NGX_ERROR;
+  // Preconditions have been dealt with; nginx would hold If-Match against the new state of what was just changed.
+  r->disable_not_modified = 1;
+  if (reply->has_etag) {
+    // A strong ETag names these very bytes, and clients send it back as If-Match: no re-encoding.
+    r->gzip_tested = 1;
+    r->gzip_ok = 0;
+  }
+  return request_send_bytes(r, reply->body);
+}

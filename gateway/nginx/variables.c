@@ -1,0 +1,64 @@
+// What the access log knows of a request beyond nginx's own variables. No token, no query.
+#include "gateway/nginx/module.h"
+
+enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_PATH };
+
+static const struct {
+  ngx_str_t name;
+  enum fact fact;
+} variables[] = {
+    {ngx_string("bulkhead_request_id"), FACT_REQUEST_ID},
+    {ngx_string("bulkhead_trace_id"), FACT_TRACE_ID},
+    {ngx_string("bulkhead_caller"), FACT_CALLER},
+    {ngx_string("bulkhead_method"), FACT_METHOD},
+    {ngx_string("bulkhead_path"), FACT_PATH},
+};
+
+static struct slice fact_of(ngx_http_request_t *r, enum fact fact)
+{
+  if (fact == FACT_PATH)
+    return request_path(r);
+  const struct exchange *exchange = request_exchange(r);
+  if (exchange == NULL)
+    return (struct slice){0};
+  struct exchange_facts facts = exchange_facts(exchange);
+  switch (fact) {
+  case FACT_REQUEST_ID:
+    return facts.request_id;
+  case FACT_TRACE_ID:
+    return facts.trace_id;
+  case FACT_CALLER:
+    return facts.caller_id;
+  case FACT_METHOD:
+    return facts.method;
+  case FACT_PATH:
+    break;
+  }
+  return (struct slice){0};
+}
+
+// Views into the exchange, which lives as long as the request's pool.
+static ngx_int_t get(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
+{
+  struct slice text = fact_of(r, (enum fact)data);
+  value->valid = 1;
+  // An exchange learns its facts step by step.
+  value->no_cacheable = 1;
+  value->not_found = 0;
+  value->len = (unsigned)(text.size & 0xfffffff);
+  value->data = (u_char *)(uintptr_t)text.data;
+  return NGX_OK;
+}
+
+ngx_int_t variables_add(ngx_conf_t *cf)
+{
+  for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+    ngx_str_t name = variables[i].name;
+    ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+    if (variable == NULL)
+      return NGX_ERROR;
+    variable->get_handler = get;
+    variable->data = variables[i].fact;
+  }
+  return NGX_OK;
+}

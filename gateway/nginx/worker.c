@@ -1,0 +1,198 @@
+// One worker's gateway in nginx's event loop: two foreign fds as connections with level-triggered read events, one
+// timer for the next deadline, and one posted event that sends the frames of a whole turn of the loop together.
+#include "gateway/nginx/module.h"
+
+#include <ngx_event.h>
+
+#include "common/base/clock.h"
+#include "common/observe/log.h"
+
+static struct worker {
+  struct peers *peers;
+  struct gateway *gateway;
+  ngx_connection_t *rpc;
+  ngx_connection_t *discovery;
+  ngx_event_t timer;
+  uint64_t timer_us;  // when it fires; DEADLINE_NONE while it is not set
+  ngx_event_t turn_end;
+  ngx_connection_t no_connection;  // nginx's debug log reads an fd behind every event
+} worker = {.timer_us = DEADLINE_NONE};
+
+struct gateway *worker_gateway(void)
+{
+  return worker.gateway;
+}
+
+const struct peers *worker_peers(void)
+{
+  return worker.peers;
+}
+
+void worker_touch(void)
+{
+  ngx_post_event(&worker.turn_end, &ngx_posted_events);
+}
+
+static void set_timer(void)
+{
+  // A worker that shuts down waits for timers that are not cancelable: for ours while requests wait for a service.
+  worker.timer.cancelable = worker.gateway->in_flight == 0;
+  uint64_t next_us = deadline_min(peers_next_timeout_us(worker.peers), gateway_next_timeout_us(worker.gateway));
+  // Firing early is harmless and cheaper than moving the timer with every call.
+  if (next_us >= worker.timer_us)
+    return;
+  if (worker.timer.timer_set)
+    ngx_del_timer(&worker.timer);
+  worker.timer_us = next_us;
+  // nginx's clock stands still within a turn and is cut to milliseconds: one more, so as not to fire too early.
+  ngx_add_timer(&worker.timer, (ngx_msec_t)deadline_left_ms(next_us, clock_now_us()) + 1);
+}
+
+static void on_turn_end(ngx_event_t *event)
+{
+  (void)event;
+  if (worker.peers == NULL)
+    return;
+  peers_flush(worker.peers);
+  set_timer();
+}
+
+static void on_timer(ngx_event_t *event)
+{
+  (void)event;
+  worker.timer_us = DEADLINE_NONE;
+  uint64_t now_us = clock_now_us();
+  gateway_process(worker.gateway, now_us);
+  peers_process_calls(worker.peers, now_us);
+  worker_touch();
+}
+
+static void on_rpc(ngx_event_t *event)
+{
+  ngx_connection_t *connection = event->data;
+  if (connection->close) {
+    // nginx closes idle connections as a graceful shutdown begins; ours is marked idle to hear of it.
+    connection->close = 0;
+    peers_deregister(worker.peers);
+    return;
+  }
+  peers_process_calls(worker.peers, clock_now_us());
+  worker_touch();
+}
+
+static void on_discovery(ngx_event_t *event)
+{
+  (void)event;
+  peers_process_lists(worker.peers);
+  worker_touch();
+}
+
+static ngx_connection_t *watch(int fd, ngx_event_handler_pt handler, ngx_log_t *log)
+{
+  ngx_connection_t *connection = ngx_get_connection(fd, log);
+  if (connection == NULL)
+    return NULL;
+  connection->read->handler = handler;
+  connection->read->log = log;
+  connection->write->log = log;
+  if (ngx_add_event(connection->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) == NGX_OK)
+    return connection;
+  ngx_free_connection(connection);
+  return NULL;
+}
+
+// The fd itself belongs to the peers.
+static void stop_watching(ngx_connection_t **connection)
+{
+  if (*connection == NULL)
+    return;
+  ngx_del_event((*connection)->read, NGX_READ_EVENT, 0);
+  ngx_free_connection(*connection);
+  (*connection)->fd = (ngx_socket_t)-1;
+  *connection = NULL;
+}
+
+static const char *text_or_null(ngx_str_t text)
+{
+  return text.len == 0 ? NULL : (const char *)text.data;
+}
+
+static void start_counting(const struct module_conf *module)
+{
+  ngx_slab_pool_t *pool = (ngx_slab_pool_t *)(void *)module->metrics_zone->shm.addr;
+  if (ngx_worker < module->metrics_slots)
+    metrics_attach(pool->data, module->metrics_slots, ngx_worker);
+  else
+    log_warn("metrics", "worker_processes must stand before http {} for all workers to be counted",
+             LOG_INT("worker", ngx_worker));
+  // The page sums the workers; these are not sums.
+  if (ngx_worker != 0)
+    return;
+  metric_set(metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2), 1);
+  metric_set(metrics_single(METRIC_START_TIME), clock_wall_us() / 1000000);
+}
+
+static enum status start_peers(const struct module_conf *module, struct error *error)
+{
+  struct peers_options options = {
+      .api = module->api,
+      .consul_url = text_or_null(module->consul_url),
+      .consul_token = text_or_null(module->consul_token),
+      .static_list = text_or_null(module->static_list),
+      .tls = {.ca_file = text_or_null(module->tls_ca_file), .cert_key_file = text_or_null(module->tls_cert_key_file)},
+  };
+  enum status status = peers_create(&options, &worker.peers, error);
+  // One of the workers speaks for all.
+  if (status == STATUS_OK && ngx_worker == 0 && module->advertise_address.len > 0 && module->consul_url.len > 0)
+    status = peers_register(worker.peers, (const char *)module->advertise_address.data,
+                            (const char *)module->advertise_health_url.data, error);
+  return status;
+}
+
+ngx_int_t worker_start(ngx_cycle_t *cycle)
+{
+  const struct module_conf *module = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_bulkhead_module);
+  bool serves = ngx_process == NGX_PROCESS_WORKER || ngx_process == NGX_PROCESS_SINGLE;
+  if (module == NULL || module->api == NULL || !serves)
+    return NGX_OK;
+  enum log_level level = LOG_INFO;
+  if (module->log_level.len > 0 && !log_level_parse(to_slice(module->log_level), &level))
+    level = LOG_INFO;
+  log_init("gateway", level);
+  start_counting(module);
+  struct error error;
+  if (start_peers(module, &error) != STATUS_OK) {
+    log_error("gateway", "the worker cannot start", LOG_STRING("reason", error.message));
+    return NGX_ERROR;
+  }
+  worker.gateway = gateway_create(&(struct gateway_options){.api = module->api,
+                                                            .issuer = (const char *)module->issuer.data,
+                                                            .audience = (const char *)module->audience.data,
+                                                            .backend = peers_backend(worker.peers)});
+  worker.no_connection.fd = (ngx_socket_t)-1;
+  worker.timer = (ngx_event_t){.handler = on_timer, .data = &worker.no_connection, .log = cycle->log};
+  worker.turn_end = (ngx_event_t){.handler = on_turn_end, .data = &worker.no_connection, .log = cycle->log};
+  worker.rpc = watch(peers_rpc_fd(worker.peers), on_rpc, cycle->log);
+  worker.discovery = watch(peers_discovery_fd(worker.peers), on_discovery, cycle->log);
+  if (worker.rpc == NULL || worker.discovery == NULL)
+    return NGX_ERROR;
+  worker.rpc->idle = 1;
+  gateway_process(worker.gateway, clock_now_us());
+  worker_touch();
+  return NGX_OK;
+}
+
+void worker_stop(ngx_cycle_t *cycle)
+{
+  (void)cycle;
+  if (worker.peers == NULL)
+    return;
+  stop_watching(&worker.rpc);
+  stop_watching(&worker.discovery);
+  if (worker.timer.timer_set)
+    ngx_del_timer(&worker.timer);
+  if (worker.gateway != NULL)
+    gateway_stop(worker.gateway);
+  peers_free(&worker.peers);
+  // Requests that a fast shutdown cut off still point to the gateway; the process ends right after this.
+}

@@ -1,0 +1,143 @@
+// Problem documents. Whatever comes from outside (path, details of a peer) is made safe for JSON here.
+#include "gateway/problem.h"
+
+#include "common/base/compiler.h"
+#include "common/base/json_writer.h"
+#include "common/base/utf8.h"
+
+#define INSTANCE_MAX_BYTES 1024
+
+struct http_error {
+  int status;
+  enum status code;
+  const char *title;
+  const char *detail;
+};
+
+static const struct http_error http_errors[] = {
+    {400, STATUS_INVALID_ARGUMENT, "Bad Request", "the request is not well-formed HTTP"},
+    {401, STATUS_UNAUTHENTICATED, "Unauthorized", "an access token is required"},
+    {403, STATUS_PERMISSION_DENIED, "Forbidden", "the caller may not do this"},
+    {404, STATUS_NOT_FOUND, "Not Found", "there is nothing at this path"},
+    {405, STATUS_UNIMPLEMENTED, "Method Not Allowed", "the HTTP method is not allowed here"},
+    {408, STATUS_DEADLINE_EXCEEDED, "Request Timeout", "the request did not arrive in time"},
+    {409, STATUS_ABORTED, "Conflict", "the request conflicts with the present state"},
+    {411, STATUS_INVALID_ARGUMENT, "Length Required", "the request needs a Content-Length"},
+    {412, STATUS_FAILED_PRECONDITION, "Precondition Failed", "a precondition of the request does not hold"},
+    {413, STATUS_INVALID_ARGUMENT, "Content Too Large", "the body of the request is larger than the server accepts"},
+    {414, STATUS_INVALID_ARGUMENT, "URI Too Long", "the request line is longer than the server accepts"},
+    {415, STATUS_INVALID_ARGUMENT, "Unsupported Media Type", "the body must be application/json"},
+    {429, STATUS_RESOURCE_EXHAUSTED, "Too Many Requests", "too many requests; try again later"},
+    {431, STATUS_INVALID_ARGUMENT, "Request Header Fields Too Large", "the headers are larger than the server accepts"},
+    {499, STATUS_CANCELLED, "Client Closed Request", "the client went away"},
+    {500, STATUS_INTERNAL, "Internal Server Error", "an internal error occurred"},
+    {501, STATUS_UNIMPLEMENTED, "Not Implemented", "this is not implemented"},
+    {503, STATUS_UNAVAILABLE, "Service Unavailable", "the service cannot be reached right now; try again later"},
+    {504, STATUS_DEADLINE_EXCEEDED, "Gateway Timeout", "the service did not answer in time"},
+    {505, STATUS_UNIMPLEMENTED, "HTTP Version Not Supported", "the HTTP version is not supported"},
+};
+
+static const struct http_error *find(int http_status)
+{
+  for (size_t i = 0; i < ARRAY_LEN(http_errors); i++)
+    if (http_errors[i].status == http_status)
+      return &http_errors[i];
+  return NULL;
+}
+
+const char *problem_title(int http_status)
+{
+  const struct http_error *error = find(http_status);
+  return error == NULL ? "Error" : error->title;
+}
+
+enum status problem_code(int http_status)
+{
+  const struct http_error *error = find(http_status);
+  if (error != NULL)
+    return error->code;
+  return http_status >= 500 ? STATUS_INTERNAL : STATUS_INVALID_ARGUMENT;
+}
+
+const char *problem_detail(int http_status)
+{
+  const struct http_error *error = find(http_status);
+  return error == NULL ? "the request could not be answered" : error->detail;
+}
+
+// "ITEM_NOT_FOUND" becomes urn:bulkhead:problem:item-not-found; a stable name, nothing to be fetched.
+static void write_type(struct json_writer *json, struct slice reason)
+{
+  json_key(json, SLICE("type"));
+  if (reason.size == 0 || reason.size > 64) {
+    json_string(json, SLICE("about:blank"));
+    return;
+  }
+  char type[sizeof("urn:bulkhead:problem:") + 64];
+  size_t length = sizeof("urn:bulkhead:problem:") - 1;
+  memcpy(type, "urn:bulkhead:problem:", length);
+  for (size_t i = 0; i < reason.size; i++) {
+    char c = reason.data[i];
+    if (c >= 'A' && c <= 'Z')
+      c = (char)(c - 'A' + 'a');
+    bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    type[length++] = plain ? c : '-';
+  }
+  json_string(json, slice_make(type, length));
+}
+
+// A URI reference in ASCII: bytes that may not stand in one are escaped.
+static void write_instance(struct json_writer *json, struct slice path)
+{
+  static const char digits[] = "0123456789ABCDEF";
+  char text[INSTANCE_MAX_BYTES + 3];
+  size_t length = 0;
+  for (size_t i = 0; i < path.size && length < INSTANCE_MAX_BYTES; i++) {
+    unsigned char c = (unsigned char)path.data[i];
+    if (c > ' ' && c < 0x7f && memchr("\"<>\\^`{|}", c, 9) == NULL) {
+      text[length++] = (char)c;
+      continue;
+    }
+    text[length++] = '%';
+    text[length++] = digits[c >> 4];
+    text[length++] = digits[c & 15];
+  }
+  json_key_string(json, "instance", slice_make(text, length));
+}
+
+static void write_violations(struct json_writer *json, const struct problem *problem)
+{
+  json_key(json, SLICE("violations"));
+  json_begin_array(json);
+  for (size_t i = 0; i < problem->violation_count; i++) {
+    const struct problem_violation *violation = &problem->violations[i];
+    json_begin_object(json);
+    json_key_string(json, "field", utf8_valid(violation->field) ? violation->field : SLICE(""));
+    json_key_string(json, "description",
+                    utf8_valid(violation->description) ? violation->description : SLICE("is not valid"));
+    json_end_object(json);
+  }
+  json_end_array(json);
+}
+
+void problem_write(const struct problem *problem, struct strbuf *out)
+{
+  struct json_writer json;
+  json_writer_init(&json, out);
+  json_begin_object(&json);
+  write_type(&json, problem->reason);
+  json_key_string(&json, "title", slice_from_string(problem_title(problem->http_status)));
+  json_key_int(&json, "status", problem->http_status);
+  bool readable = problem->detail.size > 0 && utf8_valid(problem->detail);
+  json_key_string(&json, "detail",
+                  readable ? problem->detail : slice_from_string(problem_detail(problem->http_status)));
+  if (problem->path.size > 0)
+    write_instance(&json, problem->path);
+  json_key_string(&json, "code", slice_from_string(status_name(problem->code)));
+  if (problem->reason.size > 0 && utf8_valid(problem->reason))
+    json_key_string(&json, "reason", problem->reason);
+  json_key_string(&json, "requestId", problem->request_id);
+  if (problem->violation_count > 0)
+    write_violations(&json, problem);
+  json_end_object(&json);
+}

@@ -1,0 +1,41 @@
+// Error replies as RFC 9457 problem documents (application/problem+json):
+//
+// {"type":"urn:bulkhead:problem:item-not-found","title":"Not Found","status":404,"detail":"there is no item …",
+//  "instance":"/v1/items/…","code":"NOT_FOUND","reason":"ITEM_NOT_FOUND","requestId":"…",
+//  "violations":[{"field":"items[3].sku","description":"must be at most 128 characters"}]}
+#ifndef BULKHEAD_GATEWAY_PROBLEM_H
+#define BULKHEAD_GATEWAY_PROBLEM_H
+
+#include <stddef.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+
+struct problem_violation {
+  struct slice field;
+  struct slice description;
+};
+
+struct problem {
+  int http_status;
+  enum status code;
+  struct slice reason;  // UPPER_SNAKE_CASE; empty makes the type "about:blank"
+  struct slice detail;  // for the caller; replaced where it is not UTF-8
+  struct slice path;    // raw, as requested; cut when long
+  struct slice request_id;
+  const struct problem_violation *violations;
+  size_t violation_count;
+};
+
+void problem_write(const struct problem *problem, struct strbuf *out);
+
+// The phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never gives.
+const char *problem_title(int http_status);
+// What an error of the HTTP layer means in the canonical codes, and a sentence about it for the caller.
+enum status problem_code(int http_status);
+const char *problem_detail(int http_status);
+
+#endif

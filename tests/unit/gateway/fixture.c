@@ -1,0 +1,218 @@
+#define _GNU_SOURCE 1
+#include "tests/unit/gateway/fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/wire.h"
+#include "common/security/key.h"
+#include "common/security/token.h"
+
+uint64_t fixture_now_us = 1000000000;
+int64_t fixture_wall_us = INT64_C(1760000000000000);
+
+static uint64_t now_us(void)
+{
+  return fixture_now_us;
+}
+
+static int64_t wall_us(void)
+{
+  return fixture_wall_us;
+}
+
+static const struct gateway_clock clock = {.now_us = now_us, .wall_us = wall_us};
+
+static void copy_context(struct fixture *fixture, struct fixture_call *call, const struct rpc_context *context)
+{
+  if (context == NULL)
+    return;
+  call->request_id = arena_copy(&fixture->arena, context->request_id);
+  call->traceparent = arena_copy(&fixture->arena, context->traceparent);
+  call->caller_id = arena_copy(&fixture->arena, context->caller_id);
+  call->idempotency_key = arena_copy(&fixture->arena, context->idempotency_key);
+  call->role_count = context->caller_role_count;
+  for (size_t i = 0; i < context->caller_role_count && i < ARRAY_LEN(call->roles); i++)
+    call->roles[i] = arena_copy(&fixture->arena, context->caller_roles[i]);
+}
+
+static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
+                                     void *done_arg)
+{
+  struct fixture *fixture = arg;
+  CHECK(fixture->call_count < FIXTURE_MAX_CALLS);
+  struct fixture_call *call = &fixture->calls[fixture->call_count++];
+  snprintf(call->service, sizeof(call->service), "%s", options->service);
+  snprintf(call->method, sizeof(call->method), SLICE_FMT, SLICE_ARG(options->method));
+  call->payload = arena_copy(&fixture->arena, options->payload);
+  call->deadline_us = options->deadline_us;
+  call->done = done;
+  call->arg = done_arg;
+  copy_context(fixture, call, options->context);
+  return (struct rpc_call *)(void *)call;
+}
+
+static void backend_cancel(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  struct fixture_call *cancelled = (struct fixture_call *)(void *)call;
+  CHECK(!cancelled->ended && !cancelled->cancelled);
+  cancelled->cancelled = true;
+}
+
+struct fixture *fixture_open(void)
+{
+  const char *path = getenv("BULKHEAD_PROTOSET");
+  CHECK(path != NULL);
+  struct fixture *fixture = calloc(1, sizeof(*fixture));
+  CHECK(fixture != NULL);
+  struct error error;
+  if (api_load_file(path, &fixture->api, &error) != STATUS_OK) {
+    fprintf(stderr, "%s\n", error.message);
+    abort();
+  }
+  CHECK(key_generate(&fixture->arena, &fixture->private_pem) == STATUS_OK);
+  CHECK(key_public_parts(fixture->private_pem, &fixture->arena, &fixture->x, &fixture->y, &fixture->kid) == STATUS_OK);
+  fixture->gateway = gateway_create(&(struct gateway_options){.api = fixture->api,
+                                                              .issuer = FIXTURE_ISSUER,
+                                                              .audience = FIXTURE_AUDIENCE,
+                                                              .backend = {fixture, backend_call, backend_cancel},
+                                                              .clock = &clock});
+  return fixture;
+}
+
+struct slice fixture_key_set(struct fixture *fixture)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  size_t mark = wire_begin_nested(&wire, 1);
+  wire_write_bytes(&wire, 1, SLICE("EC"));
+  wire_write_bytes(&wire, 2, SLICE("P-256"));
+  wire_write_bytes(&wire, 3, fixture->kid);
+  wire_write_bytes(&wire, 4, SLICE("sig"));
+  wire_write_bytes(&wire, 5, SLICE("ES256"));
+  wire_write_bytes(&wire, 6, fixture->x);
+  wire_write_bytes(&wire, 7, fixture->y);
+  wire_end_nested(&wire, mark);
+  struct slice copy = arena_copy(&fixture->arena, strbuf_slice(&wire));
+  strbuf_free(&wire);
+  return copy;
+}
+
+void fixture_give_keys(struct fixture *fixture)
+{
+  size_t index = fixture->call_count;
+  gateway_process(fixture->gateway, fixture_now_us);
+  fixture_answer(fixture_call(fixture, index), fixture_key_set(fixture));
+  CHECK(keys_known(&fixture->gateway->keys));
+}
+
+void fixture_close(struct fixture *fixture)
+{
+  gateway_free(&fixture->gateway);
+  api_free(&fixture->api);
+  arena_free(&fixture->arena);
+  free(fixture);
+}
+
+static struct slice bearer(struct fixture *fixture, const char *kid, const char *pem, const char *role,
+                           int64_t lifetime_s)
+{
+  struct slice roles[] = {slice_from_string(role)};
+  struct token_claims claims = {
+      .subject = SLICE(FIXTURE_USER_ID),
+      .roles = roles,
+      .role_count = role == NULL ? 0 : 1,
+      .id = SLICE("01936b5e-7c1a-7d3e-9f00-0000000000aa"),
+      .issued_at = fixture_wall_us / 1000000,
+      .expires_at = fixture_wall_us / 1000000 + lifetime_s,
+  };
+  struct slice token;
+  CHECK(token_sign(&(struct token_signing_key){kid, pem}, FIXTURE_ISSUER, FIXTURE_AUDIENCE, &claims, &fixture->arena,
+                   &token) == STATUS_OK);
+  return slice_from_string(arena_printf(&fixture->arena, "Bearer " SLICE_FMT, SLICE_ARG(token)));
+}
+
+struct slice fixture_bearer(struct fixture *fixture, const char *role, int64_t lifetime_s)
+{
+  return bearer(fixture, arena_string(&fixture->arena, fixture->kid), fixture->private_pem, role, lifetime_s);
+}
+
+struct slice fixture_foreign_bearer(struct fixture *fixture)
+{
+  const char *pem = NULL;
+  CHECK(key_generate(&fixture->arena, &pem) == STATUS_OK);
+  return bearer(fixture, "another-key", pem, NULL, 900);
+}
+
+static void on_progress(void *arg, enum exchange_next next)
+{
+  struct fixture *fixture = arg;
+  fixture->progress_count++;
+  fixture->progress = next;
+}
+
+struct exchange *fixture_exchange(struct fixture *fixture)
+{
+  return exchange_open(fixture->gateway, on_progress, fixture);
+}
+
+struct fixture_call *fixture_call(struct fixture *fixture, size_t index)
+{
+  CHECK(index < fixture->call_count);
+  return &fixture->calls[index];
+}
+
+void fixture_answer_status(struct fixture_call *call, const struct rpc_status *status)
+{
+  CHECK(!call->ended && !call->cancelled);
+  call->ended = true;
+  call->done(call->arg, status, (struct slice){0});
+}
+
+void fixture_answer(struct fixture_call *call, struct slice payload)
+{
+  CHECK(!call->ended && !call->cancelled);
+  call->ended = true;
+  call->done(call->arg, &(struct rpc_status){.code = STATUS_OK}, payload);
+}
+
+static struct slice no_header(void *arg, const char *name)
+{
+  (void)arg;
+  (void)name;
+  return (struct slice){0};
+}
+
+struct exchange_input fixture_input(const char *method, const char *path)
+{
+  return (struct exchange_input){
+      .method = slice_from_string(method), .path = slice_from_string(path), .header = no_header};
+}
+
+struct slice fixture_header(const struct exchange_reply *reply, const char *name)
+{
+  for (size_t i = 0; i < reply->header_count; i++)
+    if (slice_equal_string(reply->headers[i].name, name))
+      return reply->headers[i].value;
+  return (struct slice){0};
+}
+
+bool fixture_contains(struct slice text, const char *part)
+{
+  return text.size > 0 && memmem(text.data, text.size, part, strlen(part)) != NULL;
+}
+
+struct slice fixture_item(struct fixture *fixture, const char *name, const char *etag)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  wire_write_bytes(&wire, 1, SLICE(FIXTURE_ITEM_ID));
+  wire_write_bytes(&wire, 4, slice_from_string(name));
+  wire_write_bytes(&wire, 12, slice_from_string(etag));
+  struct slice copy = arena_copy(&fixture->arena, strbuf_slice(&wire));
+  strbuf_free(&wire);
+  return copy;
+}

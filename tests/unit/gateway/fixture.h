@@ -1,0 +1,72 @@
+// A gateway with the real contracts, a clock that stands until it is turned, and services played by the test.
+#ifndef BULKHEAD_TESTS_GATEWAY_FIXTURE_H
+#define BULKHEAD_TESTS_GATEWAY_FIXTURE_H
+
+#include "common/base/arena.h"
+#include "common/base/strbuf.h"
+#include "gateway/exchange.h"
+
+#define FIXTURE_ISSUER "https://issuer.test"
+#define FIXTURE_AUDIENCE "audience.test"
+#define FIXTURE_MAX_CALLS 16
+#define FIXTURE_ITEM_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
+#define FIXTURE_USER_ID "01936b5e-7c1a-7d3e-9f00-000000000001"
+
+// A call that the gateway made, in order. Copies.
+struct fixture_call {
+  char service[32];
+  char method[128];
+  struct slice payload;
+  uint64_t deadline_us;
+  struct slice request_id, traceparent, caller_id, idempotency_key;
+  size_t role_count;
+  struct slice roles[16];
+  bool cancelled;
+  bool ended;
+  rpc_done_fn *done;
+  void *arg;
+};
+
+struct fixture {
+  struct arena arena;
+  struct api *api;
+  struct gateway *gateway;
+  const char *private_pem;
+  struct slice x, y, kid;
+  struct fixture_call calls[FIXTURE_MAX_CALLS];
+  size_t call_count;
+  // What the exchange under test reported.
+  size_t progress_count;
+  enum exchange_next progress;
+};
+
+extern uint64_t fixture_now_us;
+extern int64_t fixture_wall_us;
+
+// Without keys; fixture_give_keys answers the first fetch.
+struct fixture *fixture_open(void);
+void fixture_give_keys(struct fixture *fixture);
+void fixture_close(struct fixture *fixture);
+
+// The wire bytes of a key set that holds the fixture's key.
+struct slice fixture_key_set(struct fixture *fixture);
+// "Bearer <token>" of FIXTURE_USER_ID; `role` NULL for none.
+struct slice fixture_bearer(struct fixture *fixture, const char *role, int64_t lifetime_s);
+// Likewise, signed by a key that the gateway does not know.
+struct slice fixture_foreign_bearer(struct fixture *fixture);
+
+struct exchange *fixture_exchange(struct fixture *fixture);
+// The call in the order of their making; CHECKs that it is there.
+struct fixture_call *fixture_call(struct fixture *fixture, size_t index);
+void fixture_answer(struct fixture_call *call, struct slice payload);
+void fixture_answer_status(struct fixture_call *call, const struct rpc_status *status);
+
+// A minimal request; headers are set by the test.
+struct exchange_input fixture_input(const char *method, const char *path);
+// The value of a reply header; NULL data where it is absent.
+struct slice fixture_header(const struct exchange_reply *reply, const char *name);
+bool fixture_contains(struct slice text, const char *part);
+// item.v1.Item with these fields.
+struct slice fixture_item(struct fixture *fixture, const char *name, const char *etag);
+
+#endif

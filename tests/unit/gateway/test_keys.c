@@ -1,0 +1,117 @@
+// When keys are fetched, and who waits for them, on a clock that the test turns.
+#include <criterion/criterion.h>
+
+#include "common/base/clock.h"
+#include "tests/unit/gateway/fixture.h"
+
+static const struct rpc_status unavailable = {.code = STATUS_UNAVAILABLE, .message = SLICE_INIT("no endpoint")};
+
+static void count_wake(void *arg)
+{
+  ++*(int *)arg;
+}
+
+static struct key_wait waiter(int *woken)
+{
+  struct key_wait wait = {.wake = count_wake, .arg = woken};
+  return wait;
+}
+
+static void process_at(struct fixture *fixture, uint64_t later_us)
+{
+  fixture_now_us += later_us;
+  gateway_process(fixture->gateway, fixture_now_us);
+}
+
+Test(keys, are_fetched_at_once_and_every_five_minutes)
+{
+  struct fixture *fixture = fixture_open();
+  fixture_give_keys(fixture);
+  cr_assert_str_eq(fixture_call(fixture, 0)->method, "auth.v1.AuthService/GetJwks");
+  cr_assert_eq(gateway_next_timeout_us(fixture->gateway), fixture_now_us + KEYS_REFRESH_EVERY_US);
+  process_at(fixture, KEYS_REFRESH_EVERY_US - 1);
+  cr_assert_eq(fixture->call_count, 1);
+  process_at(fixture, 1);
+  cr_assert_eq(fixture->call_count, 2);
+  fixture_close(fixture);
+}
+
+Test(keys, a_failed_refresh_keeps_the_keys_and_tries_again)
+{
+  struct fixture *fixture = fixture_open();
+  fixture_give_keys(fixture);
+  process_at(fixture, KEYS_REFRESH_EVERY_US);
+  fixture_answer_status(fixture_call(fixture, 1), &unavailable);
+  cr_assert(keys_known(&fixture->gateway->keys));
+  process_at(fixture, KEYS_RETRY_US);
+  cr_assert_eq(fixture->call_count, 3);
+  // An answer that is no key set is a failure as well.
+  fixture_answer(fixture_call(fixture, 2), SLICE("\x0a\xff"));
+  cr_assert(keys_known(&fixture->gateway->keys));
+  cr_assert_eq(metric_value(fixture->api->metrics.keys_failed), 2);
+  cr_assert_eq(metric_value(fixture->api->metrics.keys_ok), 1);
+  fixture_close(fixture);
+}
+
+Test(keys, without_any_key_waiting_outlives_a_failed_fetch_but_not_a_second)
+{
+  struct fixture *fixture = fixture_open();
+  gateway_process(fixture->gateway, fixture_now_us);
+  int woken = 0;
+  struct key_wait wait = waiter(&woken);
+  cr_assert(keys_wait(&fixture->gateway->keys, &wait));
+  fixture_answer_status(fixture_call(fixture, 0), &unavailable);
+  cr_assert_eq(woken, 0);
+  process_at(fixture, KEYS_FIRST_RETRY_US);
+  cr_assert_eq(fixture->call_count, 2, "the next try comes within the wait");
+  fixture_answer(fixture_call(fixture, 1), fixture_key_set(fixture));
+  cr_assert_eq(woken, 1);
+  fixture_close(fixture);
+}
+
+Test(keys, a_wait_ends_after_a_second)
+{
+  struct fixture *fixture = fixture_open();
+  gateway_process(fixture->gateway, fixture_now_us);
+  int woken = 0;
+  struct key_wait wait = waiter(&woken);
+  cr_assert(keys_wait(&fixture->gateway->keys, &wait));
+  cr_assert_eq(gateway_next_timeout_us(fixture->gateway), fixture_now_us + KEYS_MAX_WAIT_US);
+  process_at(fixture, KEYS_MAX_WAIT_US - 1);
+  cr_assert_eq(woken, 0);
+  process_at(fixture, 1);
+  cr_assert_eq(woken, 1);
+  fixture_close(fixture);
+}
+
+Test(keys, unknown_keys_start_at_most_one_fetch_in_five_seconds)
+{
+  struct fixture *fixture = fixture_open();
+  fixture_give_keys(fixture);
+  struct keys *keys = &fixture->gateway->keys;
+  int woken = 0;
+  struct key_wait first = waiter(&woken), second = waiter(&woken), third = waiter(&woken);
+  cr_assert_not(keys_wait(keys, &first), "the start's fetch was a moment ago");
+  fixture_now_us += KEYS_UNKNOWN_EVERY_US;
+  cr_assert(keys_wait(keys, &first));
+  cr_assert(keys_wait(keys, &second), "a running fetch is joined");
+  cr_assert_eq(fixture->call_count, 2);
+  fixture_answer(fixture_call(fixture, 1), fixture_key_set(fixture));
+  cr_assert_eq(woken, 2);
+  cr_assert_not(keys_wait(keys, &third));
+  cr_assert_eq(fixture->call_count, 2);
+  fixture_close(fixture);
+}
+
+Test(keys, who_went_away_is_not_woken)
+{
+  struct fixture *fixture = fixture_open();
+  gateway_process(fixture->gateway, fixture_now_us);
+  int woken = 0;
+  struct key_wait wait = waiter(&woken);
+  cr_assert(keys_wait(&fixture->gateway->keys, &wait));
+  keys_stop_waiting(&wait);
+  fixture_answer(fixture_call(fixture, 0), fixture_key_set(fixture));
+  cr_assert_eq(woken, 0);
+  fixture_close(fixture);
+}
