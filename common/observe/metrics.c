@@ -68,8 +68,9 @@ static const struct declaration declarations[METRIC_COUNT] = {
 };
 
 struct metric_series {
-  _Atomic(atomic_llong *) cells;  // where this process counts
-  size_t offset;                  // of the first cell within a slot
+  _Atomic(atomic_llong *) cells;  // where this process counts: its own or the slot's
+  atomic_llong *own;
+  size_t offset;  // of the first cell within a slot
   enum metric metric;
   size_t value_count;
   struct slice values[MAX_LABELS];
@@ -149,7 +150,8 @@ static struct metric_series *make_series(enum metric metric, const struct slice 
   series->value_count = count;
   for (size_t i = 0; i < count; i++)
     series->values[i] = copy_value(values[i]);
-  atomic_init(&series->cells, allocate(cells_of(metric), sizeof(atomic_llong)));
+  series->own = allocate(cells_of(metric), sizeof(atomic_llong));
+  atomic_init(&series->cells, series->own);
   series->offset = cell_count;
   cell_count += cells_of(metric);
   if (last_of[metric] == NULL)

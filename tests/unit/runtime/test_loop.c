@@ -1,0 +1,541 @@
+#include "common/runtime/loop.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/runtime/in_task.h"
+
+static void stop(void *arg)
+{
+  loop_stop(arg);
+}
+
+// What happened, in order.
+static char events[64];
+
+static void add_event(char event)
+{
+  size_t size = strlen(events);
+  cr_assert_lt(size, sizeof events - 1);
+  events[size] = event;
+}
+
+static void post_event(void *arg)
+{
+  add_event(*(const char *)arg);
+}
+
+// Posts.
+// -----------------------------------------------------------------------------------------------------
+Test(loop, posts_run_in_their_order)
+{
+  struct loop *loop = loop_create();
+  static char letters[] = "abc";
+  for (int i = 0; i < 3; i++)
+    loop_post(loop, post_event, &letters[i]);
+  loop_post(loop, stop, loop);
+  loop_run(loop);
+  cr_assert_str_eq(events, "abc");
+  loop_free(&loop);
+}
+
+enum { POSTERS = 4, POSTS = 500 };
+
+struct poster {
+  struct loop *loop;
+  int *sum;
+};
+
+static void add_one(void *arg)
+{
+  struct poster *poster = arg;
+  if (++*poster->sum == POSTERS * POSTS)
+    loop_stop(poster->loop);
+}
+
+static void *post_many(void *arg)
+{
+  for (int i = 0; i < POSTS; i++)
+    loop_post(((struct poster *)arg)->loop, add_one, arg);
+  return NULL;
+}
+
+Test(loop, posts_of_many_threads_all_arrive)
+{
+  int sum = 0;
+  struct loop *loop = loop_create();
+  struct poster poster = {.loop = loop, .sum = &sum};
+  pthread_t threads[POSTERS];
+  for (int i = 0; i < POSTERS; i++)
+    cr_assert_eq(pthread_create(&threads[i], NULL, post_many, &poster), 0);
+  loop_run(loop);
+  for (int i = 0; i < POSTERS; i++)
+    pthread_join(threads[i], NULL);
+  cr_assert_eq(sum, POSTERS * POSTS);
+  loop_free(&loop);
+}
+
+struct reposter {
+  struct loop *loop;
+  int left;
+};
+
+static void post_again(void *arg)
+{
+  struct reposter *reposter = arg;
+  if (reposter->left-- > 0)
+    loop_post(reposter->loop, post_again, reposter);
+}
+
+// A post that posts itself again and again must not keep the loop from its timers.
+Test(loop, a_post_that_posts_again_lets_timers_fire)
+{
+  struct loop *loop = loop_create();
+  struct reposter reposter = {.loop = loop, .left = INT32_MAX};
+  struct loop_timer *timer = loop_timer_create(loop, stop, loop);
+  loop_timer_start(timer, 1);
+  loop_post(loop, post_again, &reposter);
+  loop_run(loop);
+  cr_assert_gt(reposter.left, 0);
+  loop_timer_free(&timer);
+  loop_free(&loop);
+}
+
+Test(loop, posts_that_never_ran_are_dropped)
+{
+  struct loop *loop = loop_create();
+  loop_post(loop, stop, loop);
+  loop_free(&loop);
+  cr_assert_null(loop);
+}
+
+// Timers.
+// -----------------------------------------------------------------------------------------------------
+static struct loop_timer *event_timer(struct loop *loop, const char *event)
+{
+  return loop_timer_create(loop, post_event, (void *)(uintptr_t)event);
+}
+
+Test(loop, timers_fire_once_in_the_order_of_their_time)
+{
+  struct loop *loop = loop_create();
+  struct loop_timer *timers[] = {event_timer(loop, "c"), event_timer(loop, "a"), event_timer(loop, "b"),
+                                 event_timer(loop, "x"), loop_timer_create(loop, stop, loop)};
+  static const uint64_t after_ms[] = {9, 1, 5, 3, 12};
+  for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+    loop_timer_start(timers[i], after_ms[i]);
+  loop_timer_stop(timers[3]);
+  loop_timer_start(timers[1], 7);  // moved behind b
+  loop_run(loop);
+  cr_assert_str_eq(events, "bac");
+  for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+    loop_timer_free(&timers[i]);
+  loop_free(&loop);
+}
+
+struct repeater {
+  struct loop *loop;
+  struct loop_timer *timer;
+  int left;
+  uint64_t due_us;
+};
+
+static void repeat(void *arg)
+{
+  struct repeater *repeater = arg;
+  cr_assert_geq(clock_now_us(), repeater->due_us, "never early");
+  if (repeater->left-- == 0) {
+    loop_timer_free(&repeater->timer);
+    loop_stop(repeater->loop);
+    return;
+  }
+  uint64_t after_ms = (uint64_t)repeater->left % 3;
+  repeater->due_us = clock_now_us() + after_ms * 1000;
+  loop_timer_start(repeater->timer, after_ms);
+}
+
+Test(loop, a_timer_may_start_itself_again_and_free_itself)
+{
+  struct loop *loop = loop_create();
+  struct repeater repeater = {.loop = loop, .left = 10};
+  repeater.timer = loop_timer_create(loop, repeat, &repeater);
+  loop_timer_start(repeater.timer, 0);
+  loop_run(loop);
+  cr_assert_null(repeater.timer);
+  loop_free(&loop);
+}
+
+Test(loop, a_timer_that_is_due_never_does_not_fire)
+{
+  struct loop *loop = loop_create();
+  struct loop_timer *never = event_timer(loop, "x"), *end = loop_timer_create(loop, stop, loop);
+  loop_timer_start(never, UINT64_MAX);
+  loop_timer_start(end, 1);
+  loop_run(loop);
+  cr_assert_str_empty(events);
+  loop_timer_free(&never);
+  loop_timer_free(&end);
+  loop_free(&loop);
+}
+
+TASK_TEST(loop, the_time_is_the_same_within_a_turn_and_moves_with_the_next)
+{
+  uint64_t now_us = loop_now_us(task_loop());
+  spin_until(now_us + 2000);
+  cr_assert_eq(loop_now_us(task_loop()), now_us);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_geq(loop_now_us(task_loop()), now_us + 1000);
+}
+
+// The end of a turn.
+// -----------------------------------------------------------------------------------------------------
+struct event_hook {
+  struct loop_hook hook;
+  struct loop *loop;
+  struct event_hook *other;
+  struct completion *to_finish;
+  char event;
+};
+
+static void run_event_hook(void *arg)
+{
+  struct event_hook *hook = arg;
+  add_event(hook->event);
+  if (hook->to_finish != NULL && !hook->to_finish->done)
+    completion_finish(hook->to_finish, STATUS_OK);
+}
+
+static void event_hook_add(struct event_hook *hook, struct loop *loop, char event)
+{
+  *hook = (struct event_hook){.hook = {.run = run_event_hook, .arg = hook}, .loop = loop, .event = event};
+  loop_hook_add(loop, &hook->hook);
+}
+
+static void event_task(void *arg)
+{
+  add_event(*(const char *)arg);
+}
+
+static void stop_task(void *arg)
+{
+  add_event('s');
+  loop_stop(arg);
+}
+
+Test(loop, hooks_run_after_the_tasks_of_the_turn)
+{
+  struct loop *loop = loop_create();
+  struct event_hook hook;
+  event_hook_add(&hook, loop, 'h');
+  task_start(loop, event_task, (void *)(uintptr_t) "a", DEADLINE_NONE, NULL);
+  task_start(loop, stop_task, loop, DEADLINE_NONE, NULL);
+  loop_run(loop);
+  cr_assert(slice_starts_with(slice_from_string(events), SLICE("ash")), "%s", events);
+  loop_hook_remove(&hook.hook);
+  loop_free(&loop);
+}
+
+// What a hook wakes runs in the same turn, and the hooks see what it leaves for them: the loop would wait otherwise.
+TASK_TEST(loop, hooks_run_again_when_they_have_woken_a_task)
+{
+  struct completion woken = COMPLETION_INIT;
+  struct event_hook hook;
+  event_hook_add(&hook, task_loop(), 'h');
+  hook.to_finish = &woken;
+  cr_assert_eq(completion_wait(&woken), STATUS_OK);
+  add_event('t');
+  task_yield();
+  loop_hook_remove(&hook.hook);
+  cr_assert_str_eq(events, "ht");
+}
+
+static void remove_other(void *arg)
+{
+  struct event_hook *hook = arg;
+  add_event(hook->event);
+  loop_hook_remove(&hook->other->hook);
+  loop_hook_remove(&hook->hook);
+  loop_stop(hook->loop);
+}
+
+Test(loop, a_hook_may_remove_itself_and_the_next)
+{
+  struct loop *loop = loop_create();
+  struct event_hook first, second, third;
+  event_hook_add(&first, loop, '1');
+  event_hook_add(&second, loop, '2');
+  event_hook_add(&third, loop, '3');
+  first.hook.run = remove_other;
+  first.other = &second;
+  loop_run(loop);
+  cr_assert_eq(strchr(events, '2'), NULL, "%s", events);
+  cr_assert(slice_starts_with(slice_from_string(events), SLICE("13")), "%s", events);
+  loop_hook_remove(&third.hook);
+  loop_free(&loop);
+}
+
+static void add_other(void *arg)
+{
+  struct event_hook *hook = arg;
+  add_event(hook->event);
+  loop_hook_remove(&hook->hook);
+  event_hook_add(hook->other, hook->loop, 'o');
+  hook->other->hook.run = remove_other;
+  hook->other->other = hook;
+}
+
+// Nothing else is going on in this loop: it would sleep for ever if the new hook had to wait for the next turn.
+Test(loop, a_hook_that_a_hook_adds_runs_before_the_loop_waits)
+{
+  struct loop *loop = loop_create();
+  struct event_hook first, second;
+  event_hook_add(&first, loop, '1');
+  first.hook.run = add_other;
+  first.other = &second;
+  loop_run(loop);
+  cr_assert_str_eq(events, "1o");
+  loop_free(&loop);
+}
+
+static void start_and_stop(void *arg)
+{
+  task_start(arg, event_task, (void *)(uintptr_t) "t", DEADLINE_NONE, NULL);
+  loop_stop(arg);
+}
+
+Test(loop, what_the_last_callback_woke_still_runs)
+{
+  struct loop *loop = loop_create();
+  loop_post(loop, start_and_stop, loop);
+  loop_run(loop);
+  cr_assert_str_eq(events, "t");
+  loop_free(&loop);
+}
+
+static void wait_for_ever(void *arg)
+{
+  (void)!task_sleep_ms((uint64_t)(uintptr_t)arg);
+}
+
+Test(loop, freeing_it_with_a_task_left_is_our_bug, .signal = SIGABRT)
+{
+  struct loop *loop = loop_create();
+  task_start(loop, wait_for_ever, (void *)(uintptr_t)3600000, DEADLINE_NONE, NULL);
+  task_start(loop, stop_task, loop, DEADLINE_NONE, NULL);
+  loop_run(loop);
+  loop_free(&loop);
+}
+
+// Descriptors.
+// -----------------------------------------------------------------------------------------------------
+struct seen {
+  struct loop_watch *watch;
+  int events;
+  int count;
+  struct completion completion;
+};
+
+static void see(void *arg, int ready)
+{
+  struct seen *seen = arg;
+  seen->events |= ready;
+  seen->count++;
+  if (!seen->completion.done)
+    completion_finish(&seen->completion, STATUS_OK);
+}
+
+static struct seen see_fd(int fd, int wanted, struct seen *seen)
+{
+  *seen = (struct seen){0};
+  seen->watch = loop_watch_fd(task_loop(), fd, wanted, see, seen);
+  return *seen;
+}
+
+static void open_pair(int pair[2])
+{
+  cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+}
+
+static void close_pair(const int pair[2])
+{
+  close(pair[0]);
+  close(pair[1]);
+}
+
+TASK_TEST(loop, a_watch_reports_what_is_wanted_and_ready)
+{
+  int pair[2];
+  struct seen seen;
+  open_pair(pair);
+  see_fd(pair[0], LOOP_READABLE, &seen);
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  cr_assert_eq(seen.count, 0);
+  cr_assert_eq(write(pair[1], "x", 1), 1);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  cr_assert_eq(seen.events, LOOP_READABLE);
+  seen = (struct seen){.watch = seen.watch};
+  loop_watch_change(seen.watch, LOOP_READABLE | LOOP_WRITABLE);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  cr_assert_eq(seen.events, LOOP_READABLE | LOOP_WRITABLE);
+  loop_watch_end(&seen.watch);
+  cr_assert_null(seen.watch);
+  close_pair(pair);
+}
+
+TASK_TEST(loop, a_watch_for_nothing_is_silent_until_it_is_changed)
+{
+  int pair[2];
+  struct seen seen;
+  open_pair(pair);
+  cr_assert_eq(write(pair[1], "x", 1), 1);
+  see_fd(pair[0], 0, &seen);
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  cr_assert_eq(seen.count, 0);
+  // On and off within a turn: nothing has happened.
+  loop_watch_change(seen.watch, LOOP_WRITABLE);
+  loop_watch_change(seen.watch, 0);
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  cr_assert_eq(seen.count, 0);
+  loop_watch_change(seen.watch, LOOP_READABLE);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  // Level-triggered: not read, so it comes again, until it is not wanted any more.
+  int count = seen.count;
+  while (seen.count == count)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  loop_watch_change(seen.watch, 0);
+  count = seen.count;
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  cr_assert_eq(seen.count, count);
+  loop_watch_end(&seen.watch);
+  close_pair(pair);
+}
+
+TASK_TEST(loop, a_broken_connection_is_reported_as_what_is_wanted)
+{
+  int ends[2];
+  struct seen seen;
+  cr_assert_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  char full[4096] = {0};
+  while (write(ends[1], full, sizeof full) > 0)
+    ;
+  see_fd(ends[1], LOOP_WRITABLE, &seen);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(seen.count, 0);
+  close(ends[0]);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  cr_assert_eq(seen.events, LOOP_WRITABLE);
+  // libuv lets go of a broken descriptor; for us it stays level-triggered.
+  int count = seen.count;
+  while (seen.count == count)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  loop_watch_end(&seen.watch);
+  close(ends[1]);
+}
+
+struct ender {
+  struct seen *seen;
+  struct loop_watch **other;
+  int count;
+};
+
+static void end_both(void *arg, int ready)
+{
+  struct ender *ender = arg;
+  (void)ready;
+  ender->count++;
+  loop_watch_end(&ender->seen->watch);
+  loop_watch_end(ender->other);
+  completion_finish(&ender->seen->completion, STATUS_OK);
+}
+
+// Both are ready in the same round of events; whichever comes first ends the other.
+TASK_TEST(loop, no_callback_follows_the_end_of_a_watch)
+{
+  int pairs[2][2];
+  struct seen seen = {0};
+  struct loop_watch *other;
+  open_pair(pairs[0]);
+  open_pair(pairs[1]);
+  struct ender ender = {.seen = &seen, .other = &other};
+  seen.watch = loop_watch_fd(task_loop(), pairs[0][0], LOOP_WRITABLE, end_both, &ender);
+  other = loop_watch_fd(task_loop(), pairs[1][0], LOOP_WRITABLE, end_both, &ender);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  cr_assert_eq(ender.count, 1);
+  close_pair(pairs[0]);
+  close_pair(pairs[1]);
+}
+
+TASK_TEST(loop, a_descriptor_number_can_be_used_again_in_the_same_turn)
+{
+  int first[2], second[2];
+  struct seen seen;
+  open_pair(first);
+  see_fd(first[0], LOOP_WRITABLE, &seen);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  loop_watch_end(&seen.watch);
+  close_pair(first);
+  open_pair(second);
+  cr_assert_eq(second[0], first[0]);
+  see_fd(second[0], LOOP_READABLE, &seen);
+  cr_assert_eq(write(second[1], "x", 1), 1);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  cr_assert_eq(seen.events, LOOP_READABLE);
+  loop_watch_end(&seen.watch);
+  close_pair(second);
+}
+
+// The RPC client shows an epoll descriptor to its loop.
+TASK_TEST(loop, a_nested_epoll_descriptor_can_be_watched)
+{
+  int pair[2], inner = epoll_create1(EPOLL_CLOEXEC);
+  struct seen seen;
+  open_pair(pair);
+  struct epoll_event event = {.events = EPOLLIN};
+  cr_assert_eq(epoll_ctl(inner, EPOLL_CTL_ADD, pair[0], &event), 0);
+  see_fd(inner, LOOP_READABLE, &seen);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(seen.count, 0);
+  cr_assert_eq(write(pair[1], "x", 1), 1);
+  cr_assert_eq(completion_wait(&seen.completion), STATUS_OK);
+  loop_watch_end(&seen.watch);
+  close(inner);
+  close_pair(pair);
+}
+
+// Signals.
+// -----------------------------------------------------------------------------------------------------
+static void caught(void *arg, int number)
+{
+  add_event(number == SIGUSR1 ? '1' : number == SIGTERM ? 'T' : '?');
+  if (number == SIGTERM)
+    loop_stop(arg);
+}
+
+Test(loop, signals_arrive_on_the_loop)
+{
+  struct loop *loop = loop_create();
+  loop_on_signal(loop, SIGUSR1, caught, loop);
+  loop_on_signal(loop, SIGTERM, caught, loop);
+  raise(SIGUSR1);
+  raise(SIGTERM);
+  loop_run(loop);
+  cr_assert_str_eq(events, "1T");
+  loop_free(&loop);
+}
+
+Test(loop, it_can_be_run_again_after_a_stop)
+{
+  struct loop *loop = loop_create();
+  for (int i = 0; i < 3; i++) {
+    task_start(loop, stop_task, loop, DEADLINE_NONE, NULL);
+    loop_run(loop);
+  }
+  cr_assert_str_eq(events, "sss");
+  loop_free(&loop);
+}

@@ -1,0 +1,431 @@
+#include "common/runtime/task.h"
+
+#include <signal.h>
+
+#include "common/observe/metrics.h"
+#include "tests/unit/runtime/in_task.h"
+
+static void note(void *arg)
+{
+  ++*(int *)arg;
+}
+
+static void never_finished(struct completion *completion)
+{
+  // Nobody holds it any more: the wait is over.
+  cr_assert_not(completion->done);
+}
+
+TASK_TEST(task, starts_after_the_starter_goes_on)
+{
+  int ran = 0;
+  task_start(task_loop(), note, &ran, DEADLINE_NONE, NULL);
+  cr_assert_eq(ran, 0);
+  task_yield();
+  cr_assert_eq(ran, 1);
+}
+
+static char order[16];
+
+static void add_letter(void *arg)
+{
+  strncat(order, arg, 1);
+}
+
+TASK_TEST(task, run_in_the_order_of_their_start)
+{
+  static char letters[] = "abcd";
+  for (int i = 0; i < 4; i++)
+    task_start(task_loop(), add_letter, &letters[i], DEADLINE_NONE, NULL);
+  task_yield();
+  cr_assert_str_eq(order, "abcd");
+}
+
+Test(task, outside_there_is_none)
+{
+  cr_assert_null(task_current());
+  cr_assert_null(task_loop());
+}
+
+// Completions.
+// -----------------------------------------------------------------------------------------------------
+TASK_TEST(task, a_wait_gets_the_status_that_it_is_finished_with)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
+  task_yield();
+  cr_assert_not(waiter.ended.done);
+  completion_finish(&waiter.event, STATUS_NOT_FOUND);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_NOT_FOUND);
+}
+
+TASK_TEST(task, what_is_finished_before_the_wait_is_not_waited_for)
+{
+  struct completion completion = COMPLETION_INIT;
+  completion_finish(&completion, STATUS_ABORTED);
+  cr_assert_eq(completion_wait(&completion), STATUS_ABORTED);
+}
+
+static void finish_twice(void)
+{
+  struct completion completion = COMPLETION_INIT;
+  completion_finish(&completion, STATUS_OK);
+  completion_finish(&completion, STATUS_OK);
+}
+
+Test(task, finishing_twice_is_our_bug, .signal = SIGABRT)
+{
+  run_in_task(finish_twice);
+}
+
+// Deadlines.
+// -----------------------------------------------------------------------------------------------------
+TASK_TEST(task, a_wait_ends_at_the_deadline_and_not_before)
+{
+  struct completion never = COMPLETION_INIT;
+  uint64_t deadline_us = clock_now_us() + 20000;
+  task_tighten_deadline(deadline_us);
+  cr_assert_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
+  cr_assert_geq(clock_now_us(), deadline_us);
+  cr_assert_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED, "and so does every later one");
+  cr_assert_eq(task_check(), STATUS_DEADLINE_EXCEEDED);
+  never_finished(&never);
+}
+
+TASK_TEST(task, a_deadline_never_widens_but_can_be_restored)
+{
+  uint64_t soon_us = clock_now_us() + 5000, later_us = soon_us + 3600000000;
+  cr_assert_eq(task_tighten_deadline(later_us), DEADLINE_NONE);
+  cr_assert_eq(task_tighten_deadline(soon_us), later_us);
+  cr_assert_eq(task_tighten_deadline(later_us), soon_us);
+  cr_assert_eq(task_deadline_us(), soon_us);
+  struct completion never = COMPLETION_INIT;
+  cr_assert_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
+  task_restore_deadline(later_us);
+  cr_assert_eq(task_check(), STATUS_OK);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  task_restore_deadline(DEADLINE_NONE);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+}
+
+static uint64_t deadline_seen_us;
+
+static void see_deadline(void *arg)
+{
+  (void)arg;
+  deadline_seen_us = task_deadline_us();
+}
+
+TASK_TEST(task, of_two_deadlines_the_earlier_holds)
+{
+  uint64_t now_us = clock_now_us(), mine_us = now_us + 50000000;
+  task_tighten_deadline(mine_us);
+  static const struct {
+    int64_t offset, expected;
+  } cases[] = {{-1000, -1000}, {1000, 0}};
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    task_start(task_loop(), see_deadline, NULL, mine_us + (uint64_t)cases[i].offset, NULL);
+    task_yield();
+    cr_assert_eq(deadline_seen_us, mine_us + (uint64_t)cases[i].expected);
+  }
+  task_start(task_loop(), see_deadline, NULL, DEADLINE_NONE, NULL);
+  task_yield();
+  cr_assert_eq(deadline_seen_us, mine_us);
+}
+
+static void finish_waiter(void *arg)
+{
+  completion_finish(&((struct waiter *)arg)->event, STATUS_OK);
+}
+
+TASK_TEST(task, a_result_that_comes_in_the_turn_of_the_deadline_is_not_lost)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  uint64_t deadline_us = clock_now_us() + 2000;
+  // Strikes after the deadline of the waiter but in the same turn, for both are overdue then.
+  struct loop_timer *timer = loop_timer_create(task_loop(), finish_waiter, &waiter);
+  loop_timer_start(timer, 4);
+  task_start(task_loop(), waiter_main, &waiter, deadline_us, NULL);
+  task_yield();
+  spin_until(deadline_us + 4000);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_OK);
+  loop_timer_free(&timer);
+}
+
+TASK_TEST(task, a_sleep_lasts_until_the_deadline_at_most)
+{
+  uint64_t start_us = clock_now_us();
+  cr_assert_eq(task_sleep_ms(3), STATUS_OK);
+  cr_assert_geq(clock_now_us(), start_us + 3000);
+  task_tighten_deadline(clock_now_us() + 3000);
+  cr_assert_eq(task_sleep_ms(3600000), STATUS_DEADLINE_EXCEEDED);
+}
+
+TASK_TEST(task, a_check_sees_the_deadline_without_a_wait)
+{
+  task_tighten_deadline(clock_now_us() + 1000);
+  while (task_check() == STATUS_OK)
+    ;
+  cr_assert_eq(task_check(), STATUS_DEADLINE_EXCEEDED);
+}
+
+// Cancellation.
+// -----------------------------------------------------------------------------------------------------
+TASK_TEST(task, cancelling_ends_a_wait)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  struct task *task = task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
+  task_yield();
+  task_cancel(task);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_CANCELLED);
+}
+
+TASK_TEST(task, one_that_is_cancelled_before_it_starts_still_runs_and_is_told)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  task_cancel(task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL));
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_CANCELLED);
+}
+
+TASK_TEST(task, a_result_that_is_there_is_not_lost_to_a_cancellation)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  struct task *task = task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
+  task_yield();
+  task_cancel(task);
+  completion_finish(&waiter.event, STATUS_OK);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_OK);
+}
+
+// A task that starts `child`, and waits for its own event.
+struct parent {
+  struct waiter self;
+  struct waiter child;
+  struct waiter shielded_child;
+};
+
+static void parent_main(void *arg)
+{
+  struct parent *parent = arg;
+  task_start(task_loop(), waiter_main, &parent->child, DEADLINE_NONE, NULL);
+  task_shield(true);
+  task_start(task_loop(), waiter_main, &parent->shielded_child, DEADLINE_NONE, NULL);
+  task_shield(false);
+  waiter_main(&parent->self);
+}
+
+static void grandparent_main(void *arg)
+{
+  struct parent *family = arg;
+  task_start(task_loop(), parent_main, &family[0], DEADLINE_NONE, NULL);
+  task_start(task_loop(), parent_main, &family[1], DEADLINE_NONE, NULL);
+  waiter_main(&family[2].self);
+}
+
+TASK_TEST(task, cancelling_reaches_all_below_but_what_was_started_under_a_shield)
+{
+  struct parent family[3] = {0};
+  struct task *top = task_start(task_loop(), grandparent_main, family, DEADLINE_NONE, NULL);
+  for (int i = 0; i < 3; i++)
+    task_yield();
+  task_cancel(top);
+  for (int i = 0; i < 2; i++) {
+    cr_assert_eq(completion_wait(&family[i].self.ended), STATUS_OK);
+    cr_assert_eq(completion_wait(&family[i].child.ended), STATUS_OK);
+    cr_assert_eq(family[i].self.status, STATUS_CANCELLED);
+    cr_assert_eq(family[i].child.status, STATUS_CANCELLED);
+    cr_assert_not(family[i].shielded_child.ended.done);
+    completion_finish(&family[i].shielded_child.event, STATUS_OK);
+    cr_assert_eq(completion_wait(&family[i].shielded_child.ended), STATUS_OK);
+    cr_assert_eq(family[i].shielded_child.status, STATUS_OK);
+  }
+  cr_assert_eq(completion_wait(&family[2].self.ended), STATUS_OK);
+}
+
+TASK_TEST(task, one_whose_parent_has_ended_goes_on)
+{
+  struct parent parent = {0};
+  task_start(task_loop(), parent_main, &parent, DEADLINE_NONE, NULL);
+  task_yield();
+  completion_finish(&parent.self.event, STATUS_OK);
+  cr_assert_eq(completion_wait(&parent.self.ended), STATUS_OK);
+  // The stack and the struct of the parent serve another task now, which nobody of the old family must hear of.
+  struct waiter other = {0};
+  task_cancel(task_start(task_loop(), waiter_main, &other, DEADLINE_NONE, NULL));
+  cr_assert_eq(completion_wait(&other.ended), STATUS_OK);
+  cr_assert_not(parent.child.ended.done);
+  completion_finish(&parent.child.event, STATUS_OK);
+  completion_finish(&parent.shielded_child.event, STATUS_OK);
+  cr_assert_eq(completion_wait(&parent.child.ended), STATUS_OK);
+  cr_assert_eq(completion_wait(&parent.shielded_child.ended), STATUS_OK);
+  cr_assert_eq(parent.child.status, STATUS_OK);
+}
+
+static void shielded_main(void *arg)
+{
+  struct waiter *waiter = arg;
+  task_shield(true);
+  waiter->status = completion_wait(&waiter->event);
+  cr_assert_eq(task_check(), STATUS_OK);
+  task_shield(false);
+  cr_assert_eq(task_check(), STATUS_CANCELLED);
+  cr_assert_eq(task_sleep_ms(3600000), STATUS_CANCELLED);
+  completion_finish(&waiter->ended, STATUS_OK);
+}
+
+TASK_TEST(task, a_shield_holds_cancellation_off_until_it_is_lowered)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  struct task *task = task_start(task_loop(), shielded_main, &waiter, DEADLINE_NONE, NULL);
+  task_yield();
+  task_cancel(task);
+  task_yield();
+  cr_assert_eq(waiter.status, STATUS_UNKNOWN);
+  completion_finish(&waiter.event, STATUS_OK);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_OK);
+}
+
+TASK_TEST(task, the_deadline_strikes_through_a_shield)
+{
+  struct completion never = COMPLETION_INIT;
+  task_shield(true);
+  task_tighten_deadline(clock_now_us() + 1000);
+  cr_assert_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
+}
+
+// Scheduling.
+// -----------------------------------------------------------------------------------------------------
+struct endless {
+  bool stop;
+  int running;
+};
+
+static void yield_until_stopped(void *arg)
+{
+  struct endless *endless = arg;
+  while (!endless->stop)
+    task_yield();
+  endless->running--;
+}
+
+TASK_TEST(task, tasks_that_keep_each_other_busy_do_not_keep_time_from_passing)
+{
+  struct endless endless = {.running = 2};
+  task_start(task_loop(), yield_until_stopped, &endless, DEADLINE_NONE, NULL);
+  task_start(task_loop(), yield_until_stopped, &endless, DEADLINE_NONE, NULL);
+  cr_assert_eq(task_sleep_ms(2), STATUS_OK);
+  endless.stop = true;
+  while (endless.running > 0)
+    task_yield();
+}
+
+static void set_context(void *arg)
+{
+  const struct log_context *mine = log_get_context();
+  cr_assert(slice_equal(mine->request_id, SLICE("child")));
+  static const struct log_context changed = {.request_id = SLICE_INIT("changed")};
+  log_set_context(&changed);
+  task_yield();
+  cr_assert_eq(log_get_context(), &changed, "what a task sets is kept for it");
+  note(arg);
+}
+
+TASK_TEST(task, each_has_its_own_log_context)
+{
+  static const struct log_context mine = {.request_id = SLICE_INIT("mine")},
+                                  other = {.request_id = SLICE_INIT("child")};
+  int ended = 0;
+  log_set_context(&mine);
+  task_start(task_loop(), set_context, &ended, DEADLINE_NONE, &other);
+  for (int i = 0; i < 3; i++) {
+    task_yield();
+    cr_assert_eq(log_get_context(), &mine);
+  }
+  cr_assert_eq(ended, 1);
+}
+
+struct number {
+  int start;
+  double result;
+};
+
+// Keeps values in registers of both kinds over many switches.
+static void compute(void *arg)
+{
+  struct number *number = arg;
+  double sum = 0;
+  uint64_t mixed = (uint64_t)number->start;
+  for (int i = 0; i < 200; i++) {
+    mixed = mixed * 31 + (uint64_t)i;
+    sum += (double)(mixed % 1000) / 3.0;
+    if (i % (number->start % 3 + 1) == 0)
+      task_yield();
+  }
+  number->result = sum;
+}
+
+static double compute_alone(int start)
+{
+  double sum = 0;
+  uint64_t mixed = (uint64_t)start;
+  for (int i = 0; i < 200; i++) {
+    mixed = mixed * 31 + (uint64_t)i;
+    sum += (double)(mixed % 1000) / 3.0;
+  }
+  return sum;
+}
+
+TASK_TEST(task, variables_survive_the_switches)
+{
+  struct number numbers[20] = {0};
+  for (int i = 0; i < 20; i++) {
+    numbers[i].start = i;
+    task_start(task_loop(), compute, &numbers[i], DEADLINE_NONE, NULL);
+  }
+  for (int i = 0; i < 300; i++)
+    task_yield();
+  for (int i = 0; i < 20; i++)
+    cr_assert_eq(numbers[i].result, compute_alone(i));
+}
+
+static int sleepers_ended;
+
+static void sleep_a_little(void *arg)
+{
+  cr_assert_eq(task_sleep_ms((uint64_t)((uintptr_t)arg % 7)), STATUS_OK);
+  sleepers_ended++;
+}
+
+TASK_TEST(task, thousands_live_at_a_time_and_again)
+{
+  enum { MANY = 3000 };
+  for (int round = 0; round < 2; round++) {
+    sleepers_ended = 0;
+    for (uintptr_t i = 0; i < MANY; i++)
+      task_start(task_loop(), sleep_a_little, (void *)i, clock_now_us() + 60000000, NULL);
+    while (sleepers_ended < MANY)
+      cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  }
+}
+
+TASK_TEST(task, stacks_of_a_burst_are_given_back)
+{
+  struct metric_series *stacks = metrics_single(METRIC_STACKS), *tasks = metrics_single(METRIC_TASKS);
+  sleepers_ended = 0;
+  for (uintptr_t i = 0; i < 100; i++)
+    task_start(task_loop(), sleep_a_little, (void *)i, DEADLINE_NONE, NULL);
+  while (sleepers_ended < 100)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(metric_value(tasks), 1);
+  cr_assert_eq(metric_value(stacks), 101);
+  while (metric_value(stacks) == 101)
+    cr_assert_eq(task_sleep_ms(50), STATUS_OK);
+  cr_assert_geq(metric_value(stacks), 64, "but some are kept");
+}
