@@ -1,0 +1,229 @@
+# shellcheck shell=bash
+# Starting and stopping private servers: shared by deploy/local/stack and tests/with-servers. Sourced, not run.
+#
+# A process is known by a file in $RUN_DIR/pids that holds its pid and its start time, so that a pid that the kernel has
+# given to somebody else meanwhile is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
+# script alone, which then stops things in the right order.
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "bulkhead: $*"
+  exit 1
+}
+
+# Field 22 of /proc/PID/stat, past the name, which may hold spaces.
+start_time_of() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  stat=${stat##*) }
+  # shellcheck disable=SC2086  # the fields are words
+  set -- $stat
+  # A zombie is gone for us.
+  [ "$1" != Z ] || return 1
+  echo "${20}"
+}
+
+# pid_of NAME: its pid while it runs.
+pid_of() {
+  local pid started
+  [ -f "$RUN_DIR/pids/$1" ] || return 1
+  read -r pid started <"$RUN_DIR/pids/$1" || return 1
+  [ "$(start_time_of "$pid")" = "$started" ] || return 1
+  echo "$pid"
+}
+
+is_running() { pid_of "$1" >/dev/null; }
+
+# launch NAME COMMAND...: in the background, output to $RUN_DIR/log/NAME.log.
+launch() {
+  local name=$1 pid
+  shift
+  mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
+  setsid "$@" >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
+  pid=$!
+  disown "$pid"
+  echo "$pid $(start_time_of "$pid")" >"$RUN_DIR/pids/$name"
+}
+
+# halt NAME SIGNAL SECONDS: asks it to end, and makes it after that time.
+halt() {
+  local name=$1 signal=$2 tenths=$((${3:-15} * 10)) pid
+  if pid=$(pid_of "$name"); then
+    kill "-$signal" "$pid" 2>/dev/null
+    while is_running "$name"; do
+      if [ "$tenths" -le 0 ]; then
+        say "$name did not end in time and is killed"
+        kill -KILL "$pid" 2>/dev/null
+        tenths=50
+      fi
+      sleep 0.1
+      tenths=$((tenths - 1))
+    done
+  fi
+  rm -f "$RUN_DIR/pids/$name"
+}
+
+# A process that has ended although it should run: what it said last.
+report_end_of() {
+  say "$1 has ended unexpectedly; the end of its log ($RUN_DIR/log/$1.log):"
+  tail -n 20 "$RUN_DIR/log/$1.log" >&2 || true
+}
+
+# wait_for NAME SECONDS WHAT COMMAND...: until the command succeeds, or NAME ends, or the time is over.
+wait_for() {
+  local name=$1 end=$(($(date +%s) + $2)) what=$3
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    if ! is_running "$name"; then
+      report_end_of "$name"
+      return 1
+    fi
+    if [ "$(date +%s)" -ge "$end" ]; then
+      say "$what did not come in time; the end of $RUN_DIR/log/$name.log:"
+      tail -n 20 "$RUN_DIR/log/$name.log" >&2
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+# A loopback port that nobody listens on now, different at each call in one run.
+free_port() {
+  local port tries
+  for tries in $(seq 200); do
+    port=$((20000 + (RANDOM * 32768 + RANDOM + tries) % 12000))
+    grep -qx "$port" "$RUN_DIR/ports" 2>/dev/null && continue
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      echo "$port" >>"$RUN_DIR/ports"
+      echo "$port"
+      return
+    fi
+  done
+  die "found no free port"
+}
+
+random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# secret NAME: the same at every start, readable to its owner only.
+secret() {
+  local file=$RUN_DIR/secrets/$1
+  if [ ! -s "$file" ]; then
+    mkdir -p -m 700 "$RUN_DIR/secrets"
+    (umask 077 && random_secret >"$file.new" && mv "$file.new" "$file")
+  fi
+  cat "$file"
+}
+
+# The folders of a run. Unix socket paths end at 107 bytes, so the sockets have a short folder of their own.
+prepare_run_dir() {
+  mkdir -p "$RUN_DIR" && RUN_DIR=$(cd "$RUN_DIR" && pwd)
+  mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
+  if [ -s "$RUN_DIR/sockets" ] && [ -d "$(cat "$RUN_DIR/sockets")" ]; then
+    SOCKETS=$(cat "$RUN_DIR/sockets")
+  else
+    SOCKETS=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead.XXXXXX")
+    chmod 711 "$SOCKETS"
+    echo "$SOCKETS" >"$RUN_DIR/sockets"
+  fi
+}
+
+remove_sockets() {
+  [ -s "$RUN_DIR/sockets" ] && rm -rf "$(cat "$RUN_DIR/sockets")"
+  rm -f "$RUN_DIR/sockets" "$RUN_DIR/ports"
+}
+
+# PostgreSQL ---------------------------------------------------------------------------------------------------------
+
+find_pg_bin() {
+  local folder
+  PG_BIN=
+  for folder in ${BULKHEAD_PG_BIN:-} /usr/lib/postgresql/*/bin; do
+    [ -x "$folder/postgres" ] && PG_BIN=$folder
+  done
+  [ -n "$PG_BIN" ] || die "no PostgreSQL server is installed; run: make deps"
+}
+
+# PostgreSQL refuses root: then it runs as the package's own user. That user must reach its files, which it cannot below a
+# closed home folder such as /root; then they live in /var/tmp, under a name made from the run folder's path.
+prepare_pg_user() {
+  PG_AS=()
+  PG_HOME=$RUN_DIR/postgres
+  [ "$(id -u)" -eq 0 ] || return 0
+  PG_AS=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+  if ! "${PG_AS[@]}" test -x "$RUN_DIR"; then
+    PG_HOME=/var/tmp/bulkhead-$(printf %s "$RUN_DIR" | sha256sum | cut -c1-16)
+  fi
+}
+
+# start_postgres: a private server on a socket below $SOCKETS; sets PG_SOCKET and PG_SUPER, a superuser's connection string.
+start_postgres() {
+  find_pg_bin
+  prepare_pg_user
+  PG_SOCKET=$SOCKETS/pg
+  PG_SUPER="host=$PG_SOCKET user=postgres dbname=bulkhead"
+  is_running postgres && return
+  mkdir -p "$PG_HOME" "$PG_SOCKET"
+  chmod 700 "$PG_HOME"
+  chmod 755 "$PG_SOCKET"
+  [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
+  if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
+    rm -rf "$PG_HOME/data"
+    (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data" -U postgres --auth-local=trust --auth-host=reject \
+      --encoding=UTF8 --locale=C.UTF-8 --no-instructions ${INITDB_OPTIONS:-}) >"$RUN_DIR/log/initdb.log" 2>&1 || {
+      cat "$RUN_DIR/log/initdb.log" >&2
+      return 1
+    }
+    # The superuser by the socket's peer only; the services by password.
+    printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data/pg_hba.conf"
+  fi
+  rm -f "$PG_HOME/data/postmaster.pid"
+  cd / || return 1
+  launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
+    -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c max_connections=200 -c max_wal_size=2GB \
+    -c wal_compression=on -c log_line_prefix='%m [%p] %u ' ${PG_OPTIONS:-}
+  cd "$OLDPWD" || return 1
+  wait_for postgres 60 PostgreSQL "$PG_BIN/pg_isready" -q -h "$PG_SOCKET" -U postgres || return 1
+  "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT FROM pg_database WHERE datname = 'bulkhead'" postgres |
+    grep -q . || "$PG_BIN/createdb" -h "$PG_SOCKET" -U postgres bulkhead 2>>"$RUN_DIR/log/postgres.log" ||
+    "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT 1" bulkhead >/dev/null
+}
+
+# Redis --------------------------------------------------------------------------------------------------------------
+
+# A cache only: nothing is written to disk. Sets REDIS_SOCKET.
+start_redis() {
+  REDIS_SOCKET=$SOCKETS/redis
+  is_running redis && return
+  command -v redis-server >/dev/null || die "no Redis server is installed; run: make deps"
+  launch redis redis-server --port 0 --unixsocket "$REDIS_SOCKET" --unixsocketperm 777 --save '' --appendonly no \
+    --dir "$SOCKETS" --maxmemory 256mb --maxmemory-policy allkeys-lru --daemonize no
+  wait_for redis 20 Redis redis-cli -s "$REDIS_SOCKET" ping
+}
+
+# Consul -------------------------------------------------------------------------------------------------------------
+
+find_consul() {
+  CONSUL=${BULKHEAD_CONSUL:-$(command -v consul || true)}
+  [ -n "$CONSUL" ] || CONSUL=$ROOT/build/tools/consul/usr/bin/consul
+  [ -x "$CONSUL" ] || die "no Consul is installed; run: make deps"
+}
+
+# One server on loopback, ports of its own; sets CONSUL_URL. The ports stay the same for the life of a run.
+start_consul() {
+  find_consul
+  if [ ! -s "$RUN_DIR/consul.ports" ]; then
+    echo "$(free_port) $(free_port) $(free_port)" >"$RUN_DIR/consul.ports"
+  fi
+  local http rpc serf
+  read -r http rpc serf <"$RUN_DIR/consul.ports"
+  CONSUL_URL=http://127.0.0.1:$http
+  is_running consul && return
+  mkdir -p "$RUN_DIR/consul"
+  launch consul "$CONSUL" agent -server -bootstrap-expect=1 -node=local -data-dir="$RUN_DIR/consul" \
+    -bind=127.0.0.1 -client=127.0.0.1 -log-level=warn -hcl \
+    "ports { http = $http server = $rpc serf_lan = $serf serf_wan = -1 dns = -1 grpc = -1 } disable_update_check = true
+     performance { raft_multiplier = 1 }"
+  wait_for consul 30 Consul consul_has_leader
+}
+
+consul_has_leader() { [ "$(curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader")" != '""' ] && curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader"; }

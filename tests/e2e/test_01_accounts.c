@@ -1,0 +1,95 @@
+// Accounts as a REST client sees them.
+#include <criterion/criterion.h>
+
+#include "tests/support/http.h"
+
+Test(e2e_01_accounts, sign_up_answers_201_with_the_account_and_where_it_is)
+{
+  const char *email = fresh_email();
+  struct http_reply reply = account_sign_up(email, "correct horse battery");
+  ASSERT_STATUS(reply, 201);
+  const char *id = http_json(&reply, "id");
+  cr_assert_str_eq(http_json(&reply, "email"), email);
+  cr_assert_str_eq(http_json(&reply, "displayName"), "Ada Lovelace");
+  cr_assert_not_null(http_json(&reply, "createTime"));
+  cr_assert_not_null(http_json(&reply, "updateTime"));
+  cr_assert_null(http_json(&reply, "password"));
+  cr_assert_str_eq(http_header(&reply, "Location"), text("/v1/users/%s", id));
+  cr_assert_str_eq(http_header(&reply, "ETag"), text("\"%s\"", http_json(&reply, "etag")));
+}
+
+Test(e2e_01_accounts, an_address_has_one_account_in_whatever_case)
+{
+  const char *word = fresh_word();
+  ASSERT_STATUS(account_sign_up(text("%s@example.com", word), "correct horse battery"), 201);
+  struct http_reply again = account_sign_up(text("%s@EXAMPLE.com", word), "another password");
+  ASSERT_PROBLEM(again, 409, "ALREADY_EXISTS");
+  assert_violation(&again, "email");
+}
+
+Test(e2e_01_accounts, sign_up_names_every_field_at_fault)
+{
+  struct http_reply reply = HTTP(.path = "/v1/users", .body = "{\"email\":\"nobody\",\"password\":\"short\"}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "email");
+  assert_violation(&reply, "password");
+  assert_violation(&reply, "displayName");
+}
+
+Test(e2e_01_accounts, an_account_is_read_by_its_owner_only)
+{
+  struct account ada = account_create();
+  struct account bob = account_create();
+  struct http_reply me = HTTP(.path = "/v1/users/me", .token = ada.token);
+  ASSERT_STATUS(me, 200);
+  cr_assert_str_eq(http_json(&me, "id"), ada.id);
+  ASSERT_STATUS(HTTP(.path = text("/v1/users/%s", ada.id), .token = ada.token), 200);
+  struct http_reply other = HTTP(.path = text("/v1/users/%s", ada.id), .token = bob.token);
+  ASSERT_PROBLEM(other, 403, "PERMISSION_DENIED");
+  struct http_reply nobody = HTTP(.path = "/v1/users/01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", .token = bob.token);
+  ASSERT_PROBLEM(nobody, 403, "PERMISSION_DENIED");
+}
+
+Test(e2e_01_accounts, a_change_touches_what_the_body_holds_and_makes_a_new_etag)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/users/%s", ada.id);
+  struct http_reply before = HTTP(.path = path, .token = ada.token);
+  struct http_reply after =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"displayName\":\"Countess\"}");
+  ASSERT_STATUS(after, 200);
+  cr_assert_str_eq(http_json(&after, "displayName"), "Countess");
+  cr_assert_str_eq(http_json(&after, "email"), ada.email);
+  cr_assert_str_neq(http_json(&after, "etag"), http_json(&before, "etag"));
+
+  struct http_reply stale = HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"displayName\":\"X\"}",
+                                 .headers = {text("If-Match: %s", http_header(&before, "ETag"))});
+  ASSERT_PROBLEM(stale, 412, "ABORTED");
+  struct http_reply fresh = HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"displayName\":\"Y\"}",
+                                 .headers = {text("If-Match: %s", http_header(&after, "ETag"))});
+  ASSERT_STATUS(fresh, 200);
+}
+
+Test(e2e_01_accounts, a_deleted_account_is_gone_with_its_password_and_its_address_is_free)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/users/%s", ada.id);
+  struct http_reply gone = HTTP(.method = "DELETE", .path = path, .token = ada.token);
+  ASSERT_STATUS(gone, 204);
+  cr_assert_eq(gone.body_size, 0);
+  struct http_reply read = HTTP(.path = path, .token = ada.token);
+  ASSERT_PROBLEM(read, 404, "NOT_FOUND");
+  struct http_reply login = account_login(ada.email, ada.password);
+  ASSERT_PROBLEM(login, 401, "UNAUTHENTICATED");
+  struct http_reply refresh =
+      HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token));
+  ASSERT_PROBLEM(refresh, 401, "UNAUTHENTICATED");
+  ASSERT_STATUS(account_sign_up(ada.email, "a new password"), 201);
+}
+
+Test(e2e_01_accounts, only_an_admin_lists_accounts)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = "/v1/users", .token = ada.token);
+  ASSERT_PROBLEM(reply, 403, "PERMISSION_DENIED");
+}

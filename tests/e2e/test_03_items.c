@@ -1,0 +1,173 @@
+// One item: created, read, changed, deleted.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/http.h"
+
+static const char *full_item(const char *sku)
+{
+  return text("{\"sku\":\"%s\",\"name\":\"Desk lamp\",\"description\":\"Brass, \\u00fcber-bright \\ud83d\\udca1\","
+              "\"category\":\"lighting\",\"tags\":[\"brass\",\"say \\\"hi\\\"\",\"back\\\\slash\",\"comma,brace}\"],"
+              "\"price\":\"49.90\",\"currency\":\"EUR\",\"quantity\":12,"
+              "\"attributes\":{\"colour\":\"brass\",\"depth\":{\"cm\":12.5}}}",
+              sku);
+}
+
+Test(e2e_03_items, an_item_comes_back_as_it_went_in)
+{
+  struct account ada = account_create();
+  const char *sku = fresh_word();
+  struct http_reply created = HTTP(.path = "/v1/items", .token = ada.token, .body = full_item(sku));
+  ASSERT_STATUS(created, 201);
+  const char *id = http_json(&created, "id");
+  cr_assert_str_eq(http_header(&created, "Location"), text("/v1/items/%s", id));
+
+  struct http_reply read = HTTP(.path = text("/v1/items/%s", id), .token = ada.token);
+  ASSERT_STATUS(read, 200);
+  cr_assert_str_eq(read.body, created.body);
+  cr_assert_str_eq(http_json(&read, "ownerId"), ada.id);
+  cr_assert_str_eq(http_json(&read, "sku"), sku);
+  cr_assert_str_eq(http_json(&read, "description"), "Brass, über-bright 💡");
+  cr_assert_eq(http_json_count(&read, "tags"), 4);
+  cr_assert_str_eq(http_json(&read, "tags[1]"), "say \"hi\"");
+  cr_assert_str_eq(http_json(&read, "tags[2]"), "back\\slash");
+  cr_assert_str_eq(http_json(&read, "tags[3]"), "comma,brace}");
+  cr_assert_str_eq(http_json(&read, "price"), "49.90");
+  cr_assert_str_eq(http_json(&read, "currency"), "EUR");
+  cr_assert_str_eq(http_json(&read, "quantity"), "12");
+  cr_assert_str_eq(http_json(&read, "attributes.depth.cm"), "12.5");
+}
+
+Test(e2e_03_items, sku_and_name_are_enough)
+{
+  struct account ada = account_create();
+  struct http_reply reply =
+      HTTP(.path = "/v1/items", .token = ada.token, .body = text("{\"sku\":\"%s\",\"name\":\"Plain\"}", fresh_word()));
+  ASSERT_STATUS(reply, 201);
+  cr_assert_str_eq(http_json(&reply, "quantity"), "0");
+  cr_assert_eq(http_json_count(&reply, "tags"), 0);
+  cr_assert_null(http_json(&reply, "price"));
+  cr_assert_null(http_json(&reply, "currency"));
+  cr_assert_str_eq(http_json(&reply, "attributes"), "{}");
+}
+
+Test(e2e_03_items, a_sku_is_unique_among_the_owners_items)
+{
+  struct account ada = account_create();
+  struct account bob = account_create();
+  const char *body = text("{\"sku\":\"%s\",\"name\":\"One\"}", fresh_word());
+  item_create(&ada, body);
+  struct http_reply again = HTTP(.path = "/v1/items", .token = ada.token, .body = body);
+  ASSERT_PROBLEM(again, 409, "ALREADY_EXISTS");
+  assert_violation(&again, "sku");
+  item_create(&bob, body);
+}
+
+Test(e2e_03_items, everybody_reads_and_only_the_owner_changes)
+{
+  struct account ada = account_create();
+  struct account bob = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  ASSERT_STATUS(HTTP(.path = path, .token = bob.token), 200);
+  struct http_reply patch = HTTP(.method = "PATCH", .path = path, .token = bob.token, .body = "{\"quantity\":1}");
+  ASSERT_PROBLEM(patch, 403, "PERMISSION_DENIED");
+  struct http_reply gone = HTTP(.method = "DELETE", .path = path, .token = bob.token);
+  ASSERT_PROBLEM(gone, 403, "PERMISSION_DENIED");
+  struct http_reply anonymous = HTTP(.path = path);
+  ASSERT_PROBLEM(anonymous, 401, "UNAUTHENTICATED");
+}
+
+Test(e2e_03_items, a_change_is_seen_by_the_next_read_from_every_instance)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  for (int quantity = 100; quantity < 130; quantity++) {
+    struct http_reply patch =
+        HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity));
+    ASSERT_STATUS(patch, 200);
+    // Reads go to whichever instance is next: several hit all of them.
+    for (int i = 0; i < 4; i++) {
+      struct http_reply read = HTTP(.path = path, .token = ada.token);
+      ASSERT_STATUS(read, 200);
+      cr_assert_str_eq(http_json(&read, "quantity"), text("%d", quantity));
+    }
+  }
+}
+
+Test(e2e_03_items, a_change_touches_only_what_the_body_holds)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply patch =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"tags\":[],\"quantity\":0}");
+  ASSERT_STATUS(patch, 200);
+  cr_assert_eq(http_json_count(&patch, "tags"), 0);
+  cr_assert_str_eq(http_json(&patch, "quantity"), "0");
+  cr_assert_str_eq(http_json(&patch, "name"), "Desk lamp");
+  cr_assert_str_eq(http_json(&patch, "price"), "49.90");
+  cr_assert_str_eq(http_json(&patch, "attributes.colour"), "brass");
+}
+
+Test(e2e_03_items, a_stale_etag_changes_nothing)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply first = HTTP(.path = path, .token = ada.token);
+  const char *if_match = text("If-Match: %s", http_header(&first, "ETag"));
+  ASSERT_STATUS(
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"quantity\":1}", .headers = {if_match}),
+      200);
+  struct http_reply stale =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"quantity\":2}", .headers = {if_match});
+  ASSERT_PROBLEM(stale, 412, "ABORTED");
+  struct http_reply gone = HTTP(.method = "DELETE", .path = path, .token = ada.token, .headers = {if_match});
+  ASSERT_PROBLEM(gone, 412, "ABORTED");
+  struct http_reply in_body = HTTP(.method = "PATCH", .path = path, .token = ada.token,
+                                   .body = text("{\"quantity\":3,\"etag\":\"%s\"}", http_json(&first, "etag")));
+  ASSERT_PROBLEM(in_body, 412, "ABORTED");
+  struct http_reply read = HTTP(.path = path, .token = ada.token);
+  cr_assert_str_eq(http_json(&read, "quantity"), "1");
+}
+
+Test(e2e_03_items, an_unchanged_item_is_not_sent_again)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply first = HTTP(.path = path, .token = ada.token);
+  struct http_reply again =
+      HTTP(.path = path, .token = ada.token, .headers = {text("If-None-Match: %s", http_header(&first, "ETag"))});
+  ASSERT_STATUS(again, 304);
+  cr_assert_eq(again.body_size, 0);
+}
+
+Test(e2e_03_items, a_deleted_item_is_gone)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = ada.token), 204);
+  for (int i = 0; i < 4; i++) {
+    struct http_reply read = HTTP(.path = path, .token = ada.token);
+    ASSERT_PROBLEM(read, 404, "NOT_FOUND");
+  }
+  struct http_reply again = HTTP(.method = "DELETE", .path = path, .token = ada.token);
+  ASSERT_PROBLEM(again, 404, "NOT_FOUND");
+}
+
+Test(e2e_03_items, price_and_currency_go_together)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token,
+                                 .body = text("{\"sku\":\"%s\",\"name\":\"x\",\"price\":\"1.00\"}", fresh_word()));
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "currency");
+}
+
+Test(e2e_03_items, attributes_that_postgresql_cannot_store_are_the_clients_fault)
+{
+  struct account ada = account_create();
+  struct http_reply reply =
+      HTTP(.path = "/v1/items", .token = ada.token,
+           .body = text("{\"sku\":\"%s\",\"name\":\"x\",\"attributes\":{\"a\":\"\\u0000\"}}", fresh_word()));
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+}

@@ -1,0 +1,79 @@
+// Batches: all or nothing.
+#include <criterion/criterion.h>
+
+#include "common/base/strbuf.h"
+#include "tests/support/http.h"
+
+static const char *batch(const char *prefix, int count, int broken)
+{
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  strbuf_add_string(&body, "{\"items\":[");
+  for (int i = 0; i < count; i++)
+    strbuf_printf(&body, "%s{\"sku\":\"%s-%d\",\"name\":\"%s\",\"category\":\"%s\",\"tags\":[\"a\",\"b\"]}",
+                  i == 0 ? "" : ",", prefix, i, i == broken ? "" : "Thing", prefix);
+  strbuf_add_string(&body, "]}");
+  return strbuf_cstring(&body);
+}
+
+static int count_of(const struct account *account, const char *category)
+{
+  struct http_reply reply = HTTP(.path = text("/v1/items?pageSize=200&category=%s", category), .token = account->token);
+  ASSERT_STATUS(reply, 200);
+  return http_json_count(&reply, "items");
+}
+
+Test(e2e_05_batches, a_thousand_items_come_back_in_the_order_they_went)
+{
+  struct account ada = account_create();
+  const char *word = fresh_word();
+  struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = batch(word, 1000, -1));
+  ASSERT_STATUS(reply, 200);
+  cr_assert_eq(http_json_count(&reply, "items"), 1000);
+  for (int i = 0; i < 1000; i += 111)
+    cr_assert_str_eq(http_json(&reply, text("items[%d].sku", i)), text("%s-%d", word, i));
+  cr_assert_eq(count_of(&ada, word), 200);
+}
+
+Test(e2e_05_batches, one_bad_item_stops_all_and_is_named)
+{
+  struct account ada = account_create();
+  const char *word = fresh_word();
+  struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = batch(word, 10, 7));
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "items[7].name");
+  cr_assert_eq(count_of(&ada, word), 0);
+}
+
+Test(e2e_05_batches, a_taken_sku_stops_all_and_is_named)
+{
+  struct account ada = account_create();
+  const char *word = fresh_word();
+  item_create(&ada, text("{\"sku\":\"%s-4\",\"name\":\"first\"}", word));
+  struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = batch(word, 10, -1));
+  ASSERT_PROBLEM(reply, 409, "ALREADY_EXISTS");
+  assert_violation(&reply, "items[4].sku");
+  cr_assert_eq(count_of(&ada, word), 0);
+}
+
+Test(e2e_05_batches, a_sku_twice_in_a_batch_is_named)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = ada.token,
+                                 .body = "{\"items\":[{\"sku\":\"a\",\"name\":\"x\"},{\"sku\":\"b\",\"name\":\"x\"},{"
+                                         "\"sku\":\"a\",\"name\":\"x\"}]}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "items[2].sku");
+}
+
+Test(e2e_05_batches, no_items_and_too_many_are_refused)
+{
+  struct account ada = account_create();
+  struct http_reply none = HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = "{\"items\":[]}");
+  ASSERT_PROBLEM(none, 400, "INVALID_ARGUMENT");
+  assert_violation(&none, "items");
+  struct http_reply many =
+      HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = batch(fresh_word(), 1001, -1));
+  ASSERT_PROBLEM(many, 400, "INVALID_ARGUMENT");
+  assert_violation(&many, "items");
+}

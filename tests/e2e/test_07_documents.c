@@ -1,0 +1,77 @@
+// What the gateway says of itself and of every request.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/http.h"
+
+Test(e2e_07_documents, the_api_is_described_by_openapi_3_1)
+{
+  struct http_reply reply = HTTP(.path = "/openapi.json");
+  ASSERT_STATUS(reply, 200);
+  cr_assert(strncmp(http_json(&reply, "openapi"), "3.1", 3) == 0);
+  const char *paths = http_json(&reply, "paths");
+  cr_assert_not_null(json_at(paths, "/v1/items:batchCreate"), "%s", paths);
+  cr_assert(strstr(paths, "\"/v1/users/{id}\"") != NULL || strstr(paths, "\"/v1/users/{user.id}\"") != NULL);
+  // Comments of the contract, constraints of its rules.
+  cr_assert(strstr(reply.body, "Creates up to 1,000 items, all or none.") != NULL);
+  cr_assert_str_eq(http_json(&reply, "components.schemas.Item.properties.name.maxLength"), "256");
+  cr_assert(strstr(reply.body, "CreateCredential") == NULL, "an internal method is described");
+}
+
+Test(e2e_07_documents, the_page_of_the_api_works_offline)
+{
+  struct http_reply page = HTTP(.path = "/docs/");
+  ASSERT_STATUS(page, 200);
+  cr_assert(strstr(http_header(&page, "Content-Type"), "text/html") != NULL);
+  cr_assert(strstr(page.body, "http://") == NULL && strstr(page.body, "https://") == NULL, "%s", page.body);
+}
+
+Test(e2e_07_documents, health_is_public)
+{
+  struct http_reply reply = HTTP(.path = "/healthz");
+  ASSERT_STATUS(reply, 200);
+}
+
+Test(e2e_07_documents, a_request_id_is_kept_or_made)
+{
+  struct http_reply kept = HTTP(.path = "/v1/users/me", .headers = {"X-Request-Id: order-4711"});
+  cr_assert_str_eq(http_header(&kept, "X-Request-Id"), "order-4711");
+  cr_assert_str_eq(http_json(&kept, "requestId"), "order-4711");
+  struct http_reply made = HTTP(.path = "/v1/users/me", .headers = {"X-Request-Id: bad id \" here"});
+  cr_assert_str_neq(http_header(&made, "X-Request-Id"), "bad id \" here");
+  cr_assert_str_eq(http_header(&made, "X-Request-Id"), http_json(&made, "requestId"));
+}
+
+Test(e2e_07_documents, security_headers_are_on_every_answer)
+{
+  static const char *const PATHS[] = {"/v1/users/me", "/nowhere", "/openapi.json", "/healthz"};
+  for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {
+    struct http_reply reply = HTTP(.path = PATHS[i]);
+    cr_assert_str_eq(http_header(&reply, "X-Content-Type-Options"), "nosniff", "%s", PATHS[i]);
+    const char *server = http_header(&reply, "Server");
+    cr_assert(server == NULL || strpbrk(server, "0123456789") == NULL, "the server names its version: %s", server);
+  }
+}
+
+Test(e2e_07_documents, head_answers_as_get_without_a_body)
+{
+  struct http_reply reply = HTTP(.method = "HEAD", .path = "/.well-known/jwks.json");
+  ASSERT_STATUS(reply, 200);
+  cr_assert_eq(reply.body_size, 0);
+}
+
+Test(e2e_07_documents, the_gateways_metrics_count_requests)
+{
+  const char *admin = getenv("BULKHEAD_ADMIN_URL");
+  cr_assert_not_null(admin);
+  ASSERT_STATUS(HTTP(.path = "/.well-known/jwks.json"), 200);
+  struct http_reply metrics = HTTP(.path = "/metrics", .base_url = admin);
+  ASSERT_STATUS(metrics, 200);
+  const char *line =
+      strstr(metrics.body, "bulkhead_http_requests_total{method=\"auth.v1.AuthService/GetJwks\",code=\"200\"}");
+  cr_assert_not_null(line, "%s", metrics.body);
+  cr_assert_gt(strtod(strchr(line, '}') + 1, NULL), 0);
+  // Not for the world.
+  ASSERT_STATUS(HTTP(.path = "/metrics"), 404);
+}

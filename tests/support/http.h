@@ -1,0 +1,83 @@
+// A small HTTP client for the tests that speak to a running stack: libcurl, one exchange a call, JSON answers read by
+// path.
+//
+// Everything returned lives until the test process ends; criterion gives each test a process of its own.
+#ifndef BULKHEAD_TESTS_SUPPORT_HTTP_H
+#define BULKHEAD_TESTS_SUPPORT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/compiler.h"
+
+struct http_reply {
+  int status;           // 0 when there was no HTTP answer at all
+  const char *headers;  // as received
+  const char *body;     // terminated
+  size_t body_size;
+  double seconds;
+};
+
+struct http_request {
+  const char *method;  // NULL: GET, or POST with a body
+  const char *path;    // "/v1/items"
+  const char *token;   // sent as Bearer; NULL for none
+  const char *body;    // sent as application/json unless content_type says otherwise; NULL for none
+  size_t body_size;    // 0: strlen(body)
+  const char *content_type;
+  const char *headers[6];  // further ones, "Name: value", up to the first NULL
+  const char *base_url;    // NULL: BULKHEAD_URL
+  long timeout_ms;         // 0: 30,000
+};
+
+// Sends it and waits for the answer; asserts that there is one unless timeout_ms is set.
+struct http_reply http_send(const struct http_request *request);
+#define HTTP(...) http_send(&(struct http_request){__VA_ARGS__})
+
+// The value of a header, NULL where there is none.
+const char *http_header(const struct http_reply *reply, const char *name);
+
+// The value at a path such as "items[0].attributes.colour" as text (a string without its quotes, anything else as
+// written); NULL where there is none. Fails the test when the body is no JSON.
+const char *http_json(const struct http_reply *reply, const char *path);
+const char *json_at(const char *json, const char *path);
+// The number of items of the array at `path`; -1 where there is none.
+int http_json_count(const struct http_reply *reply, const char *path);
+
+// printf into memory of the process.
+char *text(const char *format, ...) PRINTF_LIKE(1, 2);
+
+// Asserts a status, showing the body when it is another.
+#define ASSERT_STATUS(reply, expected)                                                                                 \
+  cr_assert_eq((reply).status, (expected), "status %d instead of %d: %s", (reply).status, (expected), (reply).body)
+// Asserts a problem document (RFC 9457) with this status and canonical code.
+#define ASSERT_PROBLEM(reply, expected_status, expected_code)                                                          \
+  do {                                                                                                                 \
+    ASSERT_STATUS(reply, expected_status);                                                                             \
+    assert_problem(&(reply), expected_code);                                                                           \
+  } while (0)
+void assert_problem(const struct http_reply *reply, const char *code);
+// One of the problem's violations names `field`.
+void assert_violation(const struct http_reply *reply, const char *field);
+
+// An account of the test's own.
+// -----------------------------------------------------------------------------------------
+struct account {
+  const char *id;
+  const char *email;
+  const char *password;
+  const char *token;
+  const char *refresh_token;
+};
+// Signs up under a fresh address and logs in.
+struct account account_create(void);
+// A fresh address, password "correct horse battery".
+const char *fresh_email(void);
+struct http_reply account_sign_up(const char *email, const char *password);
+struct http_reply account_login(const char *email, const char *password);
+// Something that occurs in no other test, for skus, tags and words.
+const char *fresh_word(void);
+// POST /v1/items; asserts 201 and returns the id.
+const char *item_create(const struct account *owner, const char *json);
+
+#endif
