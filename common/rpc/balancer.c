@@ -1,0 +1,20 @@
+// Least calls in flight, ties broken round robin by starting each search behind the last pick.
+#include "common/rpc/balancer.h"
+
+struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                         size_t count)
+{
+  struct balancer_candidate *best = NULL;
+  size_t best_index = 0;
+  for (size_t i = 0; i < count; i++) {
+    size_t index = (balancer->next + i) % count;
+    struct balancer_candidate *candidate = candidates[index];
+    if (!candidate->ready || (best != NULL && candidate->calls_in_flight >= best->calls_in_flight))
+      continue;
+    best = candidate;
+    best_index = index;
+  }
+  if (best != NULL)
+    balancer->next = best_index + 1;
+  return best;
+}

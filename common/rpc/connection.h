@@ -1,0 +1,53 @@
+// One client as the server sees it: a pipe of the raw REP socket, its replies that wait to leave, and the window of
+// packets that it has not acknowledged.
+#ifndef BULKHEAD_RPC_CONNECTION_H
+#define BULKHEAD_RPC_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/rpc/outbox.h"
+
+// nng's raw REP keeps 64 packets a pipe and drops what comes on top (xrep.c); half of that is safe.
+#define RPC_WINDOW_PACKETS 32
+
+struct connection {
+  uint32_t pipe;            // nng's id
+  struct connection *next;  // in its bucket
+  struct list requests;     // rpc_request.node
+  struct list dirty;        // has something to send and a window to send it in
+  struct list node;         // all connections
+  struct outbox outbox;
+  uint64_t sent_packets;
+  uint64_t acknowledged_packets;  // of those that we have sent
+  uint64_t received_packets;
+};
+
+#define CONNECTION_BUCKETS 256
+
+struct connection_table {
+  struct connection *buckets[CONNECTION_BUCKETS];
+  struct list all;
+};
+
+void connection_table_init(struct connection_table *table);
+struct connection *connection_find(const struct connection_table *table, uint32_t pipe);
+struct connection *connection_add(struct connection_table *table, uint32_t pipe);
+// Its requests must have been taken from it.
+void connection_remove(struct connection_table *table, struct connection *connection);
+
+static inline bool connection_may_send(const struct connection *connection)
+{
+  return connection->sent_packets - connection->acknowledged_packets < RPC_WINDOW_PACKETS;
+}
+
+// Everything has left and, if `acknowledged`, has arrived.
+static inline bool connection_idle(const struct connection *connection, bool acknowledged)
+{
+  return outbox_bytes(&connection->outbox) == 0 &&
+         (!acknowledged || connection->sent_packets == connection->acknowledged_packets);
+}
+
+#endif

@@ -1,0 +1,72 @@
+// One entry a method, found by name; the series inside are made when a status first occurs.
+#include "common/rpc/method_metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define MAX_METHODS 1024
+#define STATUS_COUNT (STATUS_UNAUTHENTICATED + 1)
+
+struct method_entry {
+  struct method_entry *next;
+  struct slice name;  // behind the entry
+  struct metric_series *duration;
+  struct metric_series *calls[STATUS_COUNT];
+};
+
+static struct method_entry *add_entry(struct method_metrics *table, struct slice name)
+{
+  struct method_entry *entry = calloc(1, sizeof(*entry) + name.size);
+  CHECK(entry != NULL);
+  memcpy(entry + 1, name.data, name.size);
+  entry->name = slice_make(entry + 1, name.size);
+  entry->duration = metrics_series(table->duration, &entry->name, 1);
+  entry->next = table->entries;
+  table->entries = entry;
+  return entry;
+}
+
+void method_metrics_init(struct method_metrics *table, enum metric calls, enum metric duration)
+{
+  *table = (struct method_metrics){.calls = calls, .duration = duration};
+}
+
+void method_metrics_free(struct method_metrics *table)
+{
+  strmap_free(&table->methods);
+  while (table->entries != NULL) {
+    struct method_entry *entry = table->entries;
+    table->entries = entry->next;
+    free(entry);
+  }
+}
+
+static struct method_entry *find_entry(struct method_metrics *table, struct slice method, bool add)
+{
+  struct method_entry *entry = strmap_get(&table->methods, method);
+  if (entry != NULL)
+    return entry;
+  if (add && method.size != 0 && table->methods.count < MAX_METHODS) {
+    entry = add_entry(table, method);
+    CHECK(strmap_add(&table->methods, entry->name, entry));
+    return entry;
+  }
+  if (table->other == NULL)
+    table->other = add_entry(table, SLICE("other"));
+  return table->other;
+}
+
+void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
+                          uint64_t duration_us)
+{
+  struct method_entry *entry = find_entry(table, method, add);
+  struct metric_series **calls = &entry->calls[status];
+  if (*calls == NULL) {
+    struct slice labels[] = {entry->name, slice_from_string(status_name(status))};
+    *calls = metrics_series(table->calls, labels, ARRAY_LEN(labels));
+  }
+  metric_add(*calls, 1);
+  metric_observe_us(entry->duration, duration_us);
+}

@@ -1,0 +1,368 @@
+// Frames to bytes and back. Sizes are worked out before anything is written, so that a frame is written once, front to
+// back, with minimal varints: byte for byte what protobuf-c writes (a unit test compares them).
+#include "common/rpc/packet.h"
+
+#include "common/base/utf8.h"
+
+enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2 };
+
+enum {
+  FRAME_CALL_ID = 1,
+  FRAME_KIND = 2,
+  FRAME_METHOD = 3,
+  FRAME_TIMEOUT_MS = 4,
+  FRAME_CONTEXT = 5,
+  FRAME_PAYLOAD = 6,
+  FRAME_STATUS = 7,
+};
+
+enum {
+  CONTEXT_REQUEST_ID = 1,
+  CONTEXT_TRACEPARENT = 2,
+  CONTEXT_CALLER_ID = 3,
+  CONTEXT_CALLER_ROLES = 4,
+  CONTEXT_PEER_SERVICE = 5,
+  CONTEXT_IDEMPOTENCY_KEY = 6,
+  CONTEXT_METADATA = 7,
+};
+
+enum { METADATA_NAME = 1, METADATA_VALUE = 2 };
+
+enum { STATUS_CODE = 1, STATUS_MESSAGE = 2, STATUS_REASON = 3, STATUS_VIOLATIONS = 4, STATUS_RETRY_AFTER_MS = 5 };
+
+enum { VIOLATION_FIELD = 1, VIOLATION_DESCRIPTION = 2 };
+
+// Every field number here is below 16, so a tag is one byte.
+static size_t size_of_nested(size_t size)
+{
+  return 1 + wire_varint_size(size) + size;
+}
+
+static size_t size_of_bytes(struct slice bytes)
+{
+  return bytes.size == 0 ? 0 : size_of_nested(bytes.size);
+}
+
+static size_t size_of_number(uint64_t value)
+{
+  return value == 0 ? 0 : 1 + wire_varint_size(value);
+}
+
+static size_t size_of_metadata(const struct rpc_metadata *metadata)
+{
+  return size_of_bytes(metadata->name) + size_of_bytes(metadata->value);
+}
+
+static size_t size_of_context(const struct rpc_context *context)
+{
+  size_t size = size_of_bytes(context->request_id) + size_of_bytes(context->traceparent) +
+                size_of_bytes(context->caller_id) + size_of_bytes(context->peer_service) +
+                size_of_bytes(context->idempotency_key);
+  for (size_t i = 0; i < context->caller_role_count; i++)
+    size += size_of_nested(context->caller_roles[i].size);
+  for (size_t i = 0; i < context->metadata_count; i++)
+    size += size_of_nested(size_of_metadata(&context->metadata[i]));
+  return size;
+}
+
+static size_t size_of_violation(const struct rpc_violation *violation)
+{
+  return size_of_bytes(violation->field) + size_of_bytes(violation->description);
+}
+
+static size_t size_of_status(const struct rpc_status *status)
+{
+  size_t size = size_of_number((uint64_t)status->code) + size_of_bytes(status->message) +
+                size_of_bytes(status->reason) + size_of_number(status->retry_after_ms);
+  for (size_t i = 0; i < status->violation_count; i++)
+    size += size_of_nested(size_of_violation(&status->violations[i]));
+  return size;
+}
+
+static size_t size_of_frame(const struct rpc_frame *frame)
+{
+  size_t size = size_of_number(frame->call_id) + size_of_number(frame->kind) + size_of_bytes(frame->method) +
+                size_of_number(frame->timeout_ms) + size_of_bytes(frame->payload);
+  if (frame->has_context)
+    size += size_of_nested(size_of_context(&frame->context));
+  if (frame->has_status)
+    size += size_of_nested(size_of_status(&frame->status));
+  return size;
+}
+
+size_t rpc_frame_packed_size(const struct rpc_frame *frame)
+{
+  return size_of_nested(size_of_frame(frame));
+}
+
+static void write_bytes(struct strbuf *out, uint32_t number, struct slice bytes)
+{
+  if (bytes.size != 0)
+    wire_write_bytes(out, number, bytes);
+}
+
+static void write_number(struct strbuf *out, uint32_t number, uint64_t value)
+{
+  if (value != 0)
+    wire_write_varint(out, number, value);
+}
+
+static void write_nested_head(struct strbuf *out, uint32_t number, size_t size)
+{
+  wire_write_tag(out, number, WIRE_BYTES);
+  wire_write_raw_varint(out, size);
+}
+
+static void write_context(struct strbuf *out, const struct rpc_context *context)
+{
+  write_nested_head(out, FRAME_CONTEXT, size_of_context(context));
+  write_bytes(out, CONTEXT_REQUEST_ID, context->request_id);
+  write_bytes(out, CONTEXT_TRACEPARENT, context->traceparent);
+  write_bytes(out, CONTEXT_CALLER_ID, context->caller_id);
+  for (size_t i = 0; i < context->caller_role_count; i++)
+    wire_write_bytes(out, CONTEXT_CALLER_ROLES, context->caller_roles[i]);
+  write_bytes(out, CONTEXT_PEER_SERVICE, context->peer_service);
+  write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
+  for (size_t i = 0; i < context->metadata_count; i++) {
+    const struct rpc_metadata *metadata = &context->metadata[i];
+    write_nested_head(out, CONTEXT_METADATA, size_of_metadata(metadata));
+    write_bytes(out, METADATA_NAME, metadata->name);
+    write_bytes(out, METADATA_VALUE, metadata->value);
+  }
+}
+
+static void write_status(struct strbuf *out, const struct rpc_status *status)
+{
+  write_nested_head(out, FRAME_STATUS, size_of_status(status));
+  write_number(out, STATUS_CODE, (uint64_t)status->code);
+  write_bytes(out, STATUS_MESSAGE, status->message);
+  write_bytes(out, STATUS_REASON, status->reason);
+  for (size_t i = 0; i < status->violation_count; i++) {
+    const struct rpc_violation *violation = &status->violations[i];
+    write_nested_head(out, STATUS_VIOLATIONS, size_of_violation(violation));
+    write_bytes(out, VIOLATION_FIELD, violation->field);
+    write_bytes(out, VIOLATION_DESCRIPTION, violation->description);
+  }
+  write_number(out, STATUS_RETRY_AFTER_MS, status->retry_after_ms);
+}
+
+void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
+{
+  write_number(out, FRAME_CALL_ID, frame->call_id);
+  write_number(out, FRAME_KIND, frame->kind);
+  write_bytes(out, FRAME_METHOD, frame->method);
+  write_number(out, FRAME_TIMEOUT_MS, frame->timeout_ms);
+  if (frame->has_context)
+    write_context(out, &frame->context);
+  write_bytes(out, FRAME_PAYLOAD, frame->payload);
+  if (frame->has_status)
+    write_status(out, &frame->status);
+}
+
+void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
+{
+  write_nested_head(packet, PACKET_FRAMES, size_of_frame(frame));
+  rpc_frame_append_body(packet, frame);
+}
+
+void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms)
+{
+  write_nested_head(packet, PACKET_FRAMES, body.size + size_of_number(timeout_ms));
+  strbuf_add(packet, body);
+  write_number(packet, FRAME_TIMEOUT_MS, timeout_ms);
+}
+
+size_t rpc_received_write(uint64_t received, uint8_t out[RPC_RECEIVED_MAX_BYTES])
+{
+  size_t size = 0;
+  out[size++] = PACKET_RECEIVED << 3 | WIRE_VARINT;
+  while (received >= 0x80) {
+    out[size++] = (uint8_t)(received | 0x80);
+    received >>= 7;
+  }
+  out[size++] = (uint8_t)received;
+  return size;
+}
+
+// Takes over a text field; false when it is not UTF-8, as proto3 demands of every string.
+static bool take_text(struct slice bytes, struct slice *out)
+{
+  *out = bytes;
+  return utf8_valid(bytes);
+}
+
+// Room for one more element of an array in the arena. The capacity follows from the count: 4, 8, 16, ...
+static void *grow(struct arena *arena, const void *elements, size_t count, size_t element_size)
+{
+  if (count != 0 && (count < 4 || (count & (count - 1)) != 0))
+    return (void *)(uintptr_t)elements;
+  void *larger = arena_array(arena, count == 0 ? 4 : count * 2, element_size);
+  if (count != 0)
+    memcpy(larger, elements, count * element_size);
+  return larger;
+}
+
+static bool decode_pair(struct slice bytes, struct slice *first, struct slice *second)
+{
+  struct wire_reader reader = wire_reader_make(bytes);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
+    if (field.type != WIRE_BYTES || field.number > 2)
+      continue;
+    if (!take_text(field.bytes, field.number == 1 ? first : second))
+      return false;
+  }
+  return result == WIRE_END;
+}
+
+static bool add_role(struct rpc_context *context, struct slice role, struct arena *arena)
+{
+  if (context->caller_role_count == RPC_MAX_ROLES)
+    return false;
+  struct slice *roles = grow(arena, context->caller_roles, context->caller_role_count, sizeof(*roles));
+  context->caller_roles = roles;
+  return take_text(role, &roles[context->caller_role_count++]);
+}
+
+static bool add_metadata(struct rpc_context *context, struct slice bytes, struct arena *arena)
+{
+  if (context->metadata_count == RPC_MAX_METADATA)
+    return false;
+  struct rpc_metadata *metadata = grow(arena, context->metadata, context->metadata_count, sizeof(*metadata));
+  context->metadata = metadata;
+  struct rpc_metadata *added = &metadata[context->metadata_count++];
+  *added = (struct rpc_metadata){0};
+  return decode_pair(bytes, &added->name, &added->value);
+}
+
+static bool add_violation(struct rpc_status *status, struct slice bytes, struct arena *arena)
+{
+  if (status->violation_count == RPC_MAX_VIOLATIONS)
+    return false;
+  struct rpc_violation *violations = grow(arena, status->violations, status->violation_count, sizeof(*violations));
+  status->violations = violations;
+  struct rpc_violation *added = &violations[status->violation_count++];
+  *added = (struct rpc_violation){0};
+  return decode_pair(bytes, &added->field, &added->description);
+}
+
+static bool decode_context_field(const struct wire_field *field, struct arena *arena, struct rpc_context *out)
+{
+  switch (field->number) {
+  case CONTEXT_REQUEST_ID:
+    return take_text(field->bytes, &out->request_id);
+  case CONTEXT_TRACEPARENT:
+    return take_text(field->bytes, &out->traceparent);
+  case CONTEXT_CALLER_ID:
+    return take_text(field->bytes, &out->caller_id);
+  case CONTEXT_CALLER_ROLES:
+    return add_role(out, field->bytes, arena);
+  case CONTEXT_PEER_SERVICE:
+    return take_text(field->bytes, &out->peer_service);
+  case CONTEXT_IDEMPOTENCY_KEY:
+    return take_text(field->bytes, &out->idempotency_key);
+  case CONTEXT_METADATA:
+    return add_metadata(out, field->bytes, arena);
+  default:
+    return true;
+  }
+}
+
+static bool decode_context(struct slice bytes, struct arena *arena, struct rpc_context *out)
+{
+  struct wire_reader reader = wire_reader_make(bytes);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
+    if (field.type == WIRE_BYTES && !decode_context_field(&field, arena, out))
+      return false;
+  return result == WIRE_END;
+}
+
+static bool decode_status(struct slice bytes, struct arena *arena, struct rpc_status *out)
+{
+  struct wire_reader reader = wire_reader_make(bytes);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
+    bool valid = true;
+    if (field.type == WIRE_VARINT && field.number == STATUS_CODE)
+      out->code = status_from_code((int)(uint32_t)field.varint);
+    else if (field.type == WIRE_VARINT && field.number == STATUS_RETRY_AFTER_MS)
+      out->retry_after_ms = (uint32_t)field.varint;
+    else if (field.type == WIRE_BYTES && field.number == STATUS_MESSAGE)
+      valid = take_text(field.bytes, &out->message);
+    else if (field.type == WIRE_BYTES && field.number == STATUS_REASON)
+      valid = take_text(field.bytes, &out->reason);
+    else if (field.type == WIRE_BYTES && field.number == STATUS_VIOLATIONS)
+      valid = add_violation(out, field.bytes, arena);
+    if (!valid)
+      return false;
+  }
+  return result == WIRE_END;
+}
+
+static bool decode_frame_bytes(const struct wire_field *field, struct arena *arena, struct rpc_frame *out)
+{
+  switch (field->number) {
+  case FRAME_METHOD:
+    return take_text(field->bytes, &out->method);
+  case FRAME_PAYLOAD:
+    out->payload = field->bytes;
+    return true;
+  case FRAME_CONTEXT:
+    out->has_context = true;
+    return decode_context(field->bytes, arena, &out->context);
+  case FRAME_STATUS:
+    out->has_status = true;
+    return decode_status(field->bytes, arena, &out->status);
+  default:
+    return true;
+  }
+}
+
+static void decode_frame_number(const struct wire_field *field, struct rpc_frame *out)
+{
+  if (field->number == FRAME_CALL_ID)
+    out->call_id = field->varint;
+  else if (field->number == FRAME_KIND)
+    out->kind = (uint32_t)field->varint;
+  else if (field->number == FRAME_TIMEOUT_MS)
+    out->timeout_ms = (uint32_t)field->varint;
+}
+
+bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out)
+{
+  *out = (struct rpc_frame){0};
+  struct wire_reader reader = wire_reader_make(bytes);
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
+    if (field.type == WIRE_VARINT)
+      decode_frame_number(&field, out);
+    else if (field.type == WIRE_BYTES && !decode_frame_bytes(&field, arena, out))
+      return false;
+  }
+  return result == WIRE_END;
+}
+
+struct rpc_packet_reader rpc_packet_reader_make(struct slice packet)
+{
+  return (struct rpc_packet_reader){.wire = wire_reader_make(packet)};
+}
+
+enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice *frame)
+{
+  struct wire_field field;
+  enum wire_result result;
+  while ((result = wire_read(&reader->wire, &field)) == WIRE_FIELD) {
+    if (field.type == WIRE_VARINT && field.number == PACKET_RECEIVED)
+      reader->received = field.varint;
+    if (field.type == WIRE_BYTES && field.number == PACKET_FRAMES) {
+      *frame = field.bytes;
+      return WIRE_FIELD;
+    }
+  }
+  return result;
+}

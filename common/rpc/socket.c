@@ -1,0 +1,194 @@
+// nng 1.5.2, read in its source: NNG_OPT_SENDBUF and RECVBUF size the socket's upper queues (default 0 and 1); a raw
+// send without blocking fails with NNG_EAGAIN exactly when the upper queue is full and nobody waits for it; options on
+// the socket apply to dialers and listeners made later.
+#include "common/rpc/socket.h"
+
+#include <nng/supplemental/tls/tls.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/rpc/packet.h"
+
+// Pauses of nng's dialer between attempts of the first connection; it picks at random below the bound.
+#define RECONNECT_MIN_MS 50
+#define RECONNECT_MAX_MS 2000
+
+enum status rpc_status_from_nng(int code)
+{
+  switch (code) {
+  case 0:
+    return STATUS_OK;
+  case NNG_EINVAL:
+  case NNG_EADDRINVAL:
+  case NNG_ENOTSUP:
+    return STATUS_INVALID_ARGUMENT;
+  case NNG_EADDRINUSE:
+    return STATUS_ALREADY_EXISTS;
+  case NNG_EPERM:
+    return STATUS_PERMISSION_DENIED;
+  case NNG_ENOENT:
+  case NNG_ENOFILES:
+    return STATUS_NOT_FOUND;
+  case NNG_ECRYPTO:
+  case NNG_EPEERAUTH:
+    return STATUS_UNAUTHENTICATED;
+  case NNG_ETIMEDOUT:
+    return STATUS_DEADLINE_EXCEEDED;
+  case NNG_EMSGSIZE:
+  case NNG_ENOMEM:
+    return STATUS_RESOURCE_EXHAUSTED;
+  default:
+    return STATUS_UNAVAILABLE;
+  }
+}
+
+void rpc_io_init(struct rpc_io *io)
+{
+  CHECK(nng_aio_alloc(&io->aio, NULL, NULL) == 0);
+  nng_aio_set_timeout(io->aio, NNG_DURATION_ZERO);
+}
+
+void rpc_io_free(struct rpc_io *io)
+{
+  if (io->aio != NULL)
+    nng_aio_free(io->aio);
+  io->aio = NULL;
+}
+
+nng_msg *rpc_io_receive(struct rpc_io *io, nng_socket socket)
+{
+  nng_recv_aio(socket, io->aio);
+  nng_aio_wait(io->aio);
+  return nng_aio_result(io->aio) == 0 ? nng_aio_get_msg(io->aio) : NULL;
+}
+
+bool rpc_io_send(struct rpc_io *io, nng_socket socket, nng_msg *message)
+{
+  nng_aio_set_msg(io->aio, message);
+  nng_send_aio(socket, io->aio);
+  nng_aio_wait(io->aio);
+  int result = nng_aio_result(io->aio);
+  if (result == 0)
+    return true;
+  nng_aio_set_msg(io->aio, NULL);
+  // With a timeout of zero "no room now" is told as a timeout.
+  if (result == NNG_ETIMEDOUT || result == NNG_EAGAIN)
+    return false;
+  nng_msg_free(message);
+  return true;
+}
+
+nng_msg *rpc_message_make(struct slice frames, uint64_t received)
+{
+  uint8_t tail[RPC_RECEIVED_MAX_BYTES];
+  size_t tail_size = rpc_received_write(received, tail);
+  nng_msg *message;
+  CHECK(nng_msg_alloc(&message, frames.size + tail_size) == 0);
+  char *body = nng_msg_body(message);
+  if (frames.size != 0)
+    memcpy(body, frames.data, frames.size);
+  memcpy(body + frames.size, tail, tail_size);
+  return message;
+}
+
+void rpc_socket_prepare(nng_socket socket, size_t max_message_bytes)
+{
+  CHECK(nng_socket_set_int(socket, NNG_OPT_SENDBUF, RPC_SOCKET_QUEUE) == 0);
+  CHECK(nng_socket_set_int(socket, NNG_OPT_RECVBUF, RPC_SOCKET_QUEUE) == 0);
+  // The transport counts the header word too.
+  CHECK(nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, max_message_bytes + sizeof(uint32_t)) == 0);
+}
+
+int rpc_socket_fd(nng_socket socket, const char *option)
+{
+  int fd = -1;
+  CHECK(nng_socket_get_int(socket, option, &fd) == 0);
+  return fd;
+}
+
+static bool is_tls(const char *url)
+{
+  return strncmp(url, "tls+", 4) == 0;
+}
+
+// The host of "tls+tcp://host:port", which the certificate must name; false when it does not fit.
+static bool host_of(const char *url, char *out, size_t size)
+{
+  const char *host = strstr(url, "://");
+  if (host == NULL)
+    return false;
+  host += 3;
+  size_t length = strcspn(host, ":/");
+  if (*host == '[') {
+    host++;
+    length = strcspn(host, "]");
+  }
+  if (length == 0 || length >= size)
+    return false;
+  memcpy(out, host, length);
+  out[length] = '\0';
+  return true;
+}
+
+static int fill_tls(nng_tls_config *config, nng_tls_mode mode, const char *url, const struct rpc_tls *tls)
+{
+  int result = 0;
+  char host[256];
+  // A client always checks the server; a server asks for certificates when it knows whose to trust.
+  bool verify = mode == NNG_TLS_MODE_CLIENT || tls->ca_file != NULL;
+  result = nng_tls_config_auth_mode(config, verify ? NNG_TLS_AUTH_MODE_REQUIRED : NNG_TLS_AUTH_MODE_NONE);
+  if (result == 0 && tls->ca_file != NULL)
+    result = nng_tls_config_ca_file(config, tls->ca_file);
+  if (result == 0 && tls->cert_key_file != NULL)
+    result = nng_tls_config_cert_key_file(config, tls->cert_key_file, NULL);
+  if (result == 0 && mode == NNG_TLS_MODE_CLIENT)
+    result = host_of(url, host, sizeof(host)) ? nng_tls_config_server_name(config, host) : NNG_EADDRINVAL;
+  return result;
+}
+
+// Must come before the dialer or listener is made: it takes its options from the socket.
+static int apply_tls(nng_socket socket, nng_tls_mode mode, const char *url, const struct rpc_tls *tls)
+{
+  if (!is_tls(url))
+    return 0;
+  nng_tls_config *config;
+  int result = nng_tls_config_alloc(&config, mode);
+  if (result != 0)
+    return result;
+  result = fill_tls(config, mode, url, tls);
+  if (result == 0)
+    result = nng_socket_set_ptr(socket, NNG_OPT_TLS_CONFIG, config);
+  nng_tls_config_free(config);
+  return result;
+}
+
+enum status rpc_socket_dial(nng_socket socket, const char *url, const struct rpc_tls *tls, struct error *error)
+{
+  int result = apply_tls(socket, NNG_TLS_MODE_CLIENT, url, tls);
+  if (result != 0)
+    return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
+                     nng_strerror(result));
+  CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS) == 0);
+  CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
+  result = nng_dial(socket, url, NULL, NNG_FLAG_NONBLOCK);
+  if (result != 0)
+    return error_set(error, rpc_status_from_nng(result), "cannot dial %s: %s", url, nng_strerror(result));
+  return STATUS_OK;
+}
+
+enum status rpc_socket_listen(nng_socket socket, const char *url, const struct rpc_tls *tls, int *port,
+                              struct error *error)
+{
+  int result = apply_tls(socket, NNG_TLS_MODE_SERVER, url, tls);
+  if (result != 0)
+    return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
+                     nng_strerror(result));
+  nng_listener listener;
+  result = nng_listen(socket, url, &listener, 0);
+  if (result != 0)
+    return error_set(error, rpc_status_from_nng(result), "cannot listen on %s: %s", url, nng_strerror(result));
+  *port = 0;
+  if (strstr(url, "tcp") != NULL && nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, port) != 0)
+    *port = 0;
+  return STATUS_OK;
+}

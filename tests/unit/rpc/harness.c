@@ -1,0 +1,209 @@
+#include "tests/unit/rpc/harness.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_request(void *arg, struct rpc_request *request)
+{
+  struct rig *rig = arg;
+  rig->requests++;
+  if (rig->answering == ANSWER_AT_ONCE) {
+    rpc_request_reply(request, NULL, rpc_request_payload(request));
+    return;
+  }
+  if (rig->kept_count == rig->kept_capacity) {
+    rig->kept_capacity = rig->kept_capacity == 0 ? 64 : rig->kept_capacity * 2;
+    rig->kept = realloc(rig->kept, rig->kept_capacity * sizeof(struct rpc_request *));
+  }
+  rig->kept[rig->kept_count++] = request;
+}
+
+static void on_cancel(void *arg, struct rpc_request *request)
+{
+  struct rig *rig = arg;
+  (void)request;
+  rig->cancels++;
+}
+
+struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options)
+{
+  struct rpc_server_options server_options = {
+      .listen_url = url,
+      .max_message_bytes = options->max_message_bytes,
+      .max_calls_in_flight = options->max_calls_in_flight,
+      .on_request = on_request,
+      .on_cancel = on_cancel,
+      .arg = rig,
+  };
+  struct rpc_server *server = NULL;
+  struct error error;
+  cr_assert_eq(rpc_server_create(&server_options, &server, &error), STATUS_OK, "%s", error.message);
+  return server;
+}
+
+void rig_set_endpoint(struct rig *rig, int port)
+{
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  struct rpc_endpoint endpoint = {.id = slice_from_string(url), .url = slice_from_string(url)};
+  rpc_client_set_endpoints(rig->client, "test", &endpoint, 1);
+}
+
+void rig_start(struct rig *rig, const struct rig_options *options)
+{
+  *rig = (struct rig){.answering = options->answering};
+  rig->server = rig_listen(rig, "tcp://127.0.0.1:0", options);
+  if (options->without_client)
+    return;
+  struct rpc_client_options client_options = {
+      .peer_service = "tester",
+      .max_message_bytes = options->max_message_bytes,
+      .max_calls_in_flight = options->max_calls_in_flight,
+  };
+  rig->client = rpc_client_create(&client_options);
+  rig_set_endpoint(rig, rpc_server_port(rig->server));
+  rig_until_ready(rig, 1);
+}
+
+void rig_stop(struct rig *rig)
+{
+  rpc_client_free(&rig->client);
+  while (rig->kept_count != 0)
+    rig_reply(rig, 0);
+  free(rig->kept);
+  rpc_server_free(&rig->server);
+}
+
+void rig_turn(struct rig *rig)
+{
+  struct pollfd fds[2];
+  nfds_t count = 0;
+  bool with_server = rig->server != NULL && !rig->server_stopped;
+  bool with_client = rig->client != NULL && !rig->client_stopped;
+  if (with_server)
+    fds[count++] = (struct pollfd){.fd = rpc_server_fd(rig->server), .events = POLLIN};
+  if (with_client)
+    fds[count++] = (struct pollfd){.fd = rpc_client_fd(rig->client), .events = POLLIN};
+  poll(fds, count, 5);
+  if (with_server) {
+    rpc_server_process(rig->server, clock_now_us());
+    rpc_server_flush(rig->server);
+  }
+  if (with_client) {
+    rpc_client_process(rig->client, clock_now_us());
+    rpc_client_flush(rig->client);
+  }
+}
+
+void rig_until(struct rig *rig, bool (*done)(struct rig *rig, void *arg), void *arg)
+{
+  uint64_t end_us = clock_now_us() + 60 * UINT64_C(1000000);
+  while (!done(rig, arg)) {
+    rig_turn(rig);
+    cr_assert_lt(clock_now_us(), end_us, "waited for a minute in vain");
+  }
+}
+
+static bool has_endpoints(struct rig *rig, void *arg)
+{
+  return rpc_client_ready_endpoints(rig->client, "test") == *(size_t *)arg;
+}
+
+void rig_until_ready(struct rig *rig, size_t endpoints)
+{
+  rig_until(rig, has_endpoints, &endpoints);
+}
+
+struct outcome_row {
+  struct outcome *outcomes;
+  size_t count;
+};
+
+static bool all_done(struct rig *rig, void *arg)
+{
+  struct outcome_row *row = arg;
+  (void)rig;
+  while (row->count != 0 && row->outcomes[row->count - 1].done)
+    row->count--;
+  return row->count == 0;
+}
+
+void rig_until_done(struct rig *rig, struct outcome *outcomes, size_t count)
+{
+  struct outcome_row row = {.outcomes = outcomes, .count = count};
+  rig_until(rig, all_done, &row);
+}
+
+static bool has_kept(struct rig *rig, void *arg)
+{
+  return rig->kept_count >= *(size_t *)arg;
+}
+
+void rig_until_kept(struct rig *rig, size_t count)
+{
+  rig_until(rig, has_kept, &count);
+}
+
+static void copy_text(char *out, size_t size, struct slice text)
+{
+  snprintf(out, size, SLICE_FMT, SLICE_ARG(text));
+}
+
+struct pending {
+  struct rig *rig;
+  struct outcome *outcome;
+};
+
+static void on_done(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct pending *pending = arg;
+  struct outcome *outcome = pending->outcome;
+  cr_assert(!outcome->done, "done came twice");
+  outcome->done = true;
+  outcome->order = ++pending->rig->outcomes;
+  outcome->code = status->code;
+  copy_text(outcome->message, sizeof(outcome->message), status->message);
+  copy_text(outcome->reason, sizeof(outcome->reason), status->reason);
+  if (status->violation_count != 0)
+    copy_text(outcome->field, sizeof(outcome->field), status->violations[0].field);
+  outcome->retry_after_ms = status->retry_after_ms;
+  outcome->payload_size = payload.size;
+  memcpy(outcome->payload, payload.data == NULL ? "" : payload.data,
+         payload.size < sizeof(outcome->payload) ? payload.size : sizeof(outcome->payload));
+  free(pending);
+}
+
+struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome)
+{
+  struct pending *pending = malloc(sizeof(*pending));
+  *pending = (struct pending){.rig = rig, .outcome = outcome};
+  *outcome = (struct outcome){0};
+  struct rpc_call_options options = {
+      .service = "test",
+      .method = SLICE("test.v1.Test/Echo"),
+      .payload = payload,
+      .deadline_us = deadline_us,
+  };
+  return rpc_client_call(rig->client, &options, on_done, pending);
+}
+
+struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome)
+{
+  return rig_call_until(rig, payload, TEST_DEADLINE_US, outcome);
+}
+
+void rig_reply(struct rig *rig, size_t index)
+{
+  struct rpc_request *request = rig->kept[index];
+  rig->kept[index] = rig->kept[--rig->kept_count];
+  rpc_request_reply(request, NULL, rpc_request_payload(request));
+}
+
+void rig_reply_all(struct rig *rig)
+{
+  while (rig->kept_count != 0)
+    rig_reply(rig, 0);
+}

@@ -1,0 +1,77 @@
+// A client and a server in one thread, turned by hand until something that the test waits for has happened.
+#ifndef BULKHEAD_TESTS_RPC_HARNESS_H
+#define BULKHEAD_TESTS_RPC_HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/clock.h"
+#include "common/rpc/rpc_client.h"
+#include "common/rpc/rpc_server.h"
+
+// Far beyond anything a test waits for, so that no deadline fires by chance on a slow machine.
+#define TEST_DEADLINE_US (clock_now_us() + 120 * UINT64_C(1000000))
+
+// How one call ended.
+struct outcome {
+  bool done;
+  size_t order;  // the n-th to end, from 1
+  enum status code;
+  char message[128];
+  char reason[64];
+  char field[64];
+  uint32_t retry_after_ms;
+  size_t payload_size;
+  char payload[64];  // its beginning
+};
+
+enum answering {
+  ANSWER_AT_ONCE,  // echoes the payload
+  ANSWER_LATER,    // keeps the requests
+};
+
+struct rig {
+  struct rpc_server *server;
+  struct rpc_client *client;
+  bool server_stopped;  // the server is not turned
+  bool client_stopped;  // the client is not turned
+  enum answering answering;
+  struct rpc_request **kept;
+  size_t kept_count;
+  size_t kept_capacity;
+  size_t requests;
+  size_t cancels;
+  size_t outcomes;
+};
+
+// With defaults where a field is 0. The server listens on a free port of the loopback.
+struct rig_options {
+  size_t max_message_bytes;
+  size_t max_calls_in_flight;
+  enum answering answering;
+  bool without_client;
+};
+
+void rig_start(struct rig *rig, const struct rig_options *options);
+void rig_stop(struct rig *rig);
+// A server on `url` beside or instead of the rig's own.
+struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options);
+// One endpoint of the service "test" on this port of the loopback.
+void rig_set_endpoint(struct rig *rig, int port);
+
+// One turn of both; waits a little for something to happen.
+void rig_turn(struct rig *rig);
+// Turns until `done(rig, arg)`; fails the test after 60 s.
+void rig_until(struct rig *rig, bool (*done)(struct rig *rig, void *arg), void *arg);
+void rig_until_ready(struct rig *rig, size_t endpoints);
+void rig_until_done(struct rig *rig, struct outcome *outcomes, size_t count);
+void rig_until_kept(struct rig *rig, size_t count);
+
+struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
+struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
+// Replies to the kept request `index` with its own payload and forgets it.
+void rig_reply(struct rig *rig, size_t index);
+void rig_reply_all(struct rig *rig);
+
+#endif

@@ -1,0 +1,150 @@
+// The small parts by themselves: balancer, table of calls, outbox.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "common/rpc/balancer.h"
+#include "common/rpc/call_table.h"
+#include "common/rpc/outbox.h"
+
+Test(balancer, picks_the_least_busy_of_the_ready)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate a = {.ready = true, .calls_in_flight = 3};
+  struct balancer_candidate b = {.ready = true, .calls_in_flight = 1};
+  struct balancer_candidate c = {.ready = false, .calls_in_flight = 0};
+  struct balancer_candidate *all[] = {&a, &b, &c};
+  cr_assert_eq(balancer_pick(&balancer, all, 3), &b);
+  b.calls_in_flight = 4;
+  cr_assert_eq(balancer_pick(&balancer, all, 3), &a);
+  a.ready = b.ready = false;
+  cr_assert_null(balancer_pick(&balancer, all, 3));
+  cr_assert_null(balancer_pick(&balancer, NULL, 0));
+}
+
+Test(balancer, equals_take_turns)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[3] = {{.ready = true}, {.ready = true}, {.ready = true}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1], &candidates[2]};
+  size_t picks[3] = {0};
+  for (size_t i = 0; i < 30; i++)
+    picks[balancer_pick(&balancer, all, 3) - candidates]++;
+  for (size_t i = 0; i < 3; i++)
+    cr_assert_eq(picks[i], 10);
+  // A list that has become shorter meanwhile is no problem.
+  cr_assert_eq(balancer_pick(&balancer, all, 1), &candidates[0]);
+}
+
+Test(call_table, an_old_id_finds_nothing_though_its_place_is_used_again)
+{
+  struct call_table table = {0};
+  struct rpc_call *first = call_table_take(&table);
+  first->state = CALL_IN_FLIGHT;
+  uint64_t id = first->id;
+  cr_assert_neq(id, 0);
+  cr_assert_eq(call_table_find(&table, id), first);
+  call_table_release(&table, first);
+  cr_assert_null(call_table_find(&table, id));
+  struct rpc_call *second = call_table_take(&table);
+  second->state = CALL_WAITING;
+  cr_assert_eq(second, first, "the place is used again");
+  cr_assert_null(call_table_find(&table, id));
+  cr_assert_eq(call_table_find(&table, second->id), second);
+  cr_assert_null(call_table_find(&table, 0));
+  cr_assert_null(call_table_find(&table, UINT64_MAX));
+  call_table_release(&table, second);
+  call_table_free(&table);
+}
+
+Test(call_table, holds_many_and_gives_each_its_own_id)
+{
+  enum { CALLS = 5000 };
+  struct call_table table = {0};
+  static struct rpc_call *calls[CALLS];
+  for (size_t i = 0; i < CALLS; i++) {
+    calls[i] = call_table_take(&table);
+    calls[i]->state = CALL_IN_FLIGHT;
+  }
+  cr_assert_eq(table.count, CALLS);
+  for (size_t i = 0; i < CALLS; i++)
+    cr_assert_eq(call_table_find(&table, calls[i]->id), calls[i]);
+  size_t found = 0;
+  struct rpc_call *call;
+  while ((call = call_table_any(&table)) != NULL) {
+    call_table_release(&table, call);
+    found++;
+  }
+  cr_assert_eq(found, CALLS);
+  call_table_free(&table);
+}
+
+static void add_payload(struct outbox *outbox, uint64_t id, size_t size)
+{
+  char *bytes = calloc(1, size + 1);
+  struct rpc_frame frame = {.call_id = id, .kind = RPC_FRAME_RESPONSE, .payload = slice_make(bytes, size)};
+  outbox_add(outbox, &frame);
+  free(bytes);
+}
+
+// Reads the call ids of a packet, in order.
+static size_t ids_of(struct outbox_packet packet, uint64_t *ids, size_t max)
+{
+  struct rpc_packet_reader reader = rpc_packet_reader_make(packet.bytes);
+  struct arena arena = {0};
+  struct slice bytes;
+  size_t count = 0;
+  while (rpc_packet_next(&reader, &bytes) == WIRE_FIELD && count < max) {
+    struct rpc_frame frame;
+    cr_assert(rpc_frame_decode(bytes, &arena, &frame));
+    ids[count++] = frame.call_id;
+  }
+  arena_free(&arena);
+  return count;
+}
+
+Test(outbox, small_frames_leave_together_and_large_ones_alone)
+{
+  struct outbox outbox = {0};
+  add_payload(&outbox, 1, 10);
+  add_payload(&outbox, 2, 10);
+  add_payload(&outbox, 3, 100 * 1024);
+  add_payload(&outbox, 4, 10);
+  uint64_t ids[8];
+  struct outbox_packet packet = outbox_peek(&outbox);
+  cr_assert_eq(packet.frame_count, 2);
+  cr_assert_eq(ids_of(packet, ids, 8), 2);
+  cr_assert_eq(ids[1], 2);
+  outbox_remove(&outbox, packet);
+  packet = outbox_peek(&outbox);
+  cr_assert_eq(packet.frame_count, 1);
+  cr_assert_eq(ids_of(packet, ids, 8), 1);
+  cr_assert_eq(ids[0], 3);
+  outbox_remove(&outbox, packet);
+  packet = outbox_peek(&outbox);
+  cr_assert_eq(ids_of(packet, ids, 8), 1);
+  cr_assert_eq(ids[0], 4);
+  outbox_remove(&outbox, packet);
+  cr_assert_eq(outbox_bytes(&outbox), 0);
+  outbox_free(&outbox);
+}
+
+Test(outbox, many_frames_are_cut_into_packets_in_order)
+{
+  struct outbox outbox = {0};
+  enum { FRAMES = 1000 };
+  uint64_t next = 1;
+  for (uint64_t i = 1; i <= FRAMES; i++)
+    add_payload(&outbox, i, 2000);
+  static uint64_t ids[FRAMES];
+  while (outbox_bytes(&outbox) != 0) {
+    struct outbox_packet packet = outbox_peek(&outbox);
+    cr_assert_leq(packet.bytes.size, RPC_PACKET_BYTES);
+    size_t count = ids_of(packet, ids, FRAMES);
+    cr_assert_eq(count, packet.frame_count);
+    for (size_t i = 0; i < count; i++)
+      cr_assert_eq(ids[i], next++);
+    outbox_remove(&outbox, packet);
+  }
+  cr_assert_eq(next, FRAMES + 1);
+  outbox_free(&outbox);
+}
