@@ -195,28 +195,35 @@ $(MODULE): $(call objects_in,gateway/nginx) $(GATEWAY_ARCHIVES)
 .PHONY: gateway
 gateway: $(MODULE) protoset
 
-# ---- tools: the demo's import and whatever else deploy/ holds in C -----------------------------------------------------
-TOOL_SOURCES := $(wildcard deploy/*/*.c)
-TOOLS := $(patsubst %.c,$(OUT)/bin/%,$(notdir $(TOOL_SOURCES)))
+# ---- tools: every folder below deploy/ that holds C is a program ---------------------------------------------------------
+TOOLS := $(notdir $(patsubst %/,%,$(sort $(dir $(wildcard deploy/*/*.c)))))
 define TOOL_template
-$(OUT)/bin/$(basename $(notdir $(1))): $(patsubst %.c,$(OUT)/obj/%.o,$(1)) $(OUT)/lib/libbase.a
+$(OUT)/bin/$(1): $(call objects_in,deploy/$(1)) $(OUT)/lib/libbase.a
 	@mkdir -p $$(@D)
-	@$$(link) -lcurl
+	@echo "  LD  $$@"
+	@$$(link) -lcurl -lm
 endef
-$(foreach source,$(TOOL_SOURCES),$(eval $(call TOOL_template,$(source))))
+$(foreach tool,$(TOOLS),$(eval $(call TOOL_template,$(tool))))
 .PHONY: tools
-tools: $(TOOLS)
+tools: $(TOOLS:%=$(OUT)/bin/%)
 
 # ---- unit tests: one criterion program a folder ------------------------------------------------------------------------
 UNITS := $(notdir $(wildcard tests/unit/*))
+# Criterion cannot start under ThreadSanitizer; a stand-in with the same macros runs the tests there.
+ifeq ($(VARIANT),tsan)
+$(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))): INCLUDES := -Itests/tsan $(INCLUDES)
+UNIT_RUNNER := $(OUT)/obj/tests/tsan/runner.o
+else
+UNIT_RUNNER := -lcriterion
+endif
 # A part of common, the gateway, a service: the archives that a folder's tests link.
 unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),base,service $(USES_service))))
 unit_extra = $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
-$(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
+$(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
                       $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter schema gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
 	@mkdir -p $$(@D)
-	@$$(link) -lcriterion $(call libs_of,$(call unit_parts,$(1)))
+	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
 unit-$(1): $(OUT)/bin/unit-$(1)
 	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(CRITERION_FLAGS)
@@ -240,6 +247,15 @@ $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))
 .PHONY: component
 component: $(COMPONENTS:%=component-%)
 
+# ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) -----------------------------------
+$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	@$(link) -lcriterion -lcurl -lm
+$(OUT)/bin/e2e: $(call objects_in,tests/e2e)
+$(OUT)/bin/fault: $(call objects_in,tests/fault)
+.PHONY: stack-tests
+stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault
+
 # ---- benches -----------------------------------------------------------------------------------------------------------
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
 $(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,service $(USES_service) gen-pb)
@@ -256,8 +272,63 @@ $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archiv
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
-.PHONY: clean
+# ---- what people call --------------------------------------------------------------------------------------------------------
+# Packages first, then everything else in a make of its own: what pkg-config says is known only then.
+.PHONY: deps deps-dev run demo test lint bench asan ubsan tsan fuzz install clean help
+deps:
+	@deploy/local/packages deploy/local/packages.list
+deps-dev:
+	@deploy/local/packages deploy/local/packages.list deploy/local/packages-dev.list
+
+run: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
+	@OUT=$(OUT) PORT=$(PORT) deploy/local/stack up
+
+demo: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) tools
+	@OUT=$(OUT) deploy/demo/run
+
+# ONLY="unit lint" runs some of its steps; see tests/run.
+test: deps-dev
+	@tests/run $(ONLY)
+
+lint: deps-dev
+	@OUT=$(OUT) tests/lint/run
+
+bench: deps-dev
+	@$(MAKE) --no-print-directory -j$(shell nproc) all benches
+	@OUT=$(OUT) tests/bench/run
+
+asan ubsan tsan:
+	@$(MAKE) --no-print-directory VARIANT=$@ OUT=build/$@ all unit
+fuzz: deps-dev
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang OUT=build/fuzz -j$(shell nproc) fuzzers
+	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/bulkhead $(DESTDIR)$(PREFIX)/share/bulkhead/docs
+	for service in $(SERVICES); do \
+	  install -m 755 $(OUT)/bin/$$service $(DESTDIR)$(PREFIX)/bin/bulkhead-$$service || exit 1; done
+	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/bulkhead/
+	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in $(DESTDIR)$(PREFIX)/share/bulkhead/
+	install -m 644 gateway/docs/* $(DESTDIR)$(PREFIX)/share/bulkhead/docs/
+
+# What was downloaded (build/tools) stays.
 clean:
-	rm -rf build
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
+
+help:
+	@echo "make run              the whole suite on http://127.0.0.1:$(PORT) (PORT=...), Ctrl-C stops it"
+	@echo "make demo             Debian's package index into it, through its API"
+	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some)"
+	@echo "make bench            how fast it is beside what the machine can do"
+	@echo "make                  builds all into $(OUT) (VARIANT=release debug asan ubsan tsan fuzz, CC=gcc clang)"
+	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
+	@echo "make component-NAME   tests with real servers: $(COMPONENTS)"
+	@echo "make asan ubsan tsan  builds and unit tests under a sanitizer"
+	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
+	@echo "make lint             form, analysers, layers, banned calls"
+	@echo "make install          to $(PREFIX) (PREFIX=..., DESTDIR=...)"
+	@echo "make deps clean help"
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
