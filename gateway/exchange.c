@@ -133,6 +133,9 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
     step_identify(exchange);
   }
   exchange->reply = (struct exchange_reply){0};
+  // The pages that nginx and the gateway serve by themselves are only read.
+  if (http_status == 405)
+    reply_add_header(exchange, SLICE("Allow"), SLICE("GET, HEAD"));
   exchange_fail(exchange, &(struct failure){.code = problem_code(http_status), .http_status = http_status});
   count(exchange, http_status);
 }

@@ -107,6 +107,19 @@ static void wake_all(struct keys *keys)
   }
 }
 
+// Tries follow each other quickly while the auth service is away: the log gets the first failure and the end.
+static void set_failing(struct keys *keys, bool failing, const struct error *error)
+{
+  if (keys->failing == failing)
+    return;
+  keys->failing = failing;
+  if (failing)
+    log_warn("keys", "the public keys could not be fetched from the auth service, trying on",
+             LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
+  else
+    log_info("keys", "the public keys are fetched again", LOG_INT("keys", token_verifier_key_count(keys->verifier)));
+}
+
 static void on_fetched(void *arg, const struct rpc_status *status, struct slice payload)
 {
   struct keys *keys = arg;
@@ -122,9 +135,7 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
   }
   bool ok = error.status == STATUS_OK;
   metric_add(ok ? keys->metrics->keys_ok : keys->metrics->keys_failed, 1);
-  if (!ok)
-    log_warn("keys", "the public keys could not be fetched from the auth service", LOG_STRING("reason", error.message),
-             LOG_BOOL("haveKeys", keys_known(keys)));
+  set_failing(keys, !ok, &error);
   uint64_t pause = ok ? KEYS_REFRESH_EVERY_US : keys_known(keys) ? KEYS_RETRY_US : KEYS_FIRST_RETRY_US;
   keys->next_fetch_us = keys->now_us() + pause;
   // Without any key a failure tells the waiting nothing: the next try may come within their wait.

@@ -31,6 +31,7 @@ struct keys {
   struct rpc_call *fetch;    // NULL when none runs
   uint64_t next_fetch_us;    // the regular one
   uint64_t unknown_from_us;  // when an unknown key may start a fetch again
+  bool failing;              // the last fetch failed; logged when it changes
   struct list waiting;       // of struct key_wait, in the order of their deadlines
 };
 

@@ -256,7 +256,8 @@ ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct sl
 
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
 {
-  r->headers_out.content_length_n = (off_t)bytes.size;
+  // A 304 without a body says nothing about the length that a 200 would have.
+  r->headers_out.content_length_n = r->headers_out.status == NGX_HTTP_NOT_MODIFIED ? -1 : (off_t)bytes.size;
   ngx_int_t rc = ngx_http_send_header(r);
   if (rc == NGX_ERROR || rc > NGX_OK || r->header_only)
     return rc;

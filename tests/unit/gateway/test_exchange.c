@@ -418,6 +418,13 @@ Test(exchange, a_refusal_before_the_start_still_is_a_problem)
   assert_problem(exchange_reply(exchange), 431, "about:blank");
 }
 
+Test(exchange, a_405_of_the_http_layer_says_what_is_allowed)
+{
+  struct exchange_input input = fixture_input("POST", "/docs");
+  exchange_fail_http(exchange, &input, 405);
+  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD");
+}
+
 Test(exchange, memory_of_one_exchange_serves_the_next)
 {
   answer_item(fixture_input("GET", ITEM_PATH));
