@@ -1,7 +1,7 @@
 // A bump allocator over a chain of malloc'ed blocks. The owner's thread only.
 //
-// The block that allocations come from is the head of the chain; an allocation too big for it gets a block of its own,
-// put behind the head so that what the head has left is not lost. Under AddressSanitizer unused memory is poisoned, so
+// Allocations come from one standard block until it is full. A big one that does not fit gets a block of its own, and
+// what the standard block has left is still used. Under AddressSanitizer unused memory is poisoned, so
 // that a use after arena_reset or a write past an allocation is found although nothing is freed one by one.
 #include "common/base/arena.h"
 
@@ -73,6 +73,8 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
   struct arena_block *block = malloc(size);
   CHECK(block != NULL);
   block->size = size;
+  block->next = arena->blocks;
+  arena->blocks = block;
   arena->allocated_bytes += size;
   poison(block + 1, size - sizeof(*block));
   return block;
@@ -130,25 +132,12 @@ void arena_reset(struct arena *arena)
   use_block(arena, keep);
 }
 
-// `size` is rounded up already, and does not fit in what the head has left.
+// `size` is rounded up already, and does not fit in what the standard block has left.
 static __attribute__((noinline)) void *alloc_slow(struct arena *arena, size_t size)
 {
-  if (size > (BLOCK_BYTES - sizeof(struct arena_block)) / 4) {
-    struct arena_block *block = block_new(arena, sizeof(*block) + size);
-    if (arena->blocks == NULL) {
-      // A head that is full; the next small allocation puts a standard block before it.
-      block->next = NULL;
-      arena->blocks = block;
-    } else {
-      block->next = arena->blocks->next;
-      arena->blocks->next = block;
-    }
-    return block + 1;
-  }
-  struct arena_block *block = block_new(arena, BLOCK_BYTES);
-  block->next = arena->blocks;
-  arena->blocks = block;
-  use_block(arena, block);
+  if (size > (BLOCK_BYTES - sizeof(struct arena_block)) / 4)
+    return block_new(arena, sizeof(struct arena_block) + size) + 1;
+  use_block(arena, block_new(arena, BLOCK_BYTES));
   void *result = arena->next;
   arena->next += size;
   return result;

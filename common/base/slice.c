@@ -43,8 +43,7 @@ struct slice slice_trim(struct slice a)
 
 bool slice_to_uint64(struct slice a, uint64_t min, uint64_t max, uint64_t *out)
 {
-  // 20 digits are UINT64_MAX; a longer number without leading zeros cannot fit.
-  if (a.size == 0 || a.size > 20 || (a.data[0] == '0' && a.size > 1))
+  if (a.size == 0 || (a.data[0] == '0' && a.size > 1))
     return false;
   uint64_t value = 0;
   for (size_t i = 0; i < a.size; i++) {

@@ -57,6 +57,27 @@ Test(heap, the_first_is_right_after_any_insertion_and_removal)
   heap_free(&heap);
 }
 
+// Whichever node goes, the one that fills its place may have to move up or down.
+Test(heap, the_order_holds_whichever_node_is_removed)
+{
+  enum { NODES = 40 };
+  uint64_t state = 11;
+  for (int round = 0; round < 50 * NODES; round++) {
+    struct heap heap = {0};
+    struct heap_node nodes[NODES] = {0};
+    for (int i = 0; i < NODES; i++)
+      heap_insert(&heap, &nodes[i], next_number(&state) % 1000);
+    heap_remove(&heap, &nodes[round % NODES]);
+    uint64_t before = 0;
+    while (heap_first(&heap) != NULL) {
+      cr_assert_geq(heap_first(&heap)->key, before, "round %d", round);
+      before = heap_first(&heap)->key;
+      heap_remove(&heap, heap_first(&heap));
+    }
+    heap_free(&heap);
+  }
+}
+
 Test(heap, removing_what_is_in_no_heap_does_nothing)
 {
   struct heap heap = {0};
