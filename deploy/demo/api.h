@@ -1,0 +1,51 @@
+// The demo's side of the public API: one connection's requests, and the session that they are made in.
+#ifndef BULKHEAD_DEPLOY_DEMO_API_H
+#define BULKHEAD_DEPLOY_DEMO_API_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+
+// One request and its answer; the handle keeps its connection for the next.
+struct exchange {
+  CURL *curl;
+  struct curl_slist *headers;
+  struct strbuf request;  // the body to send
+  struct strbuf reply;    // the body that came
+  long status;            // 0: no answer
+  double seconds;
+  long retry_after;  // seconds, 0 where nothing was said
+};
+
+struct session {
+  const char *url;  // of the gateway
+  const char *email;
+  const char *password;
+  struct strbuf access_token;
+  struct strbuf refresh_token;
+  struct strbuf user_id;
+  double renew_at;  // curl's clock is not asked: seconds of CLOCK_MONOTONIC
+};
+
+void exchange_init(struct exchange *exchange);
+void exchange_free(struct exchange *exchange);
+// Sets everything for `path`; a body is sent where exchange->request holds one. The session's token goes along.
+void exchange_prepare(struct exchange *exchange, const struct session *session, const char *path);
+// After curl has ended it.
+void exchange_finish(struct exchange *exchange, CURLcode code);
+// Prepare, perform, finish; tries again for as long as the answer is 429 or 503, after the time that it asks for.
+void exchange_run(struct exchange *exchange, const struct session *session, const char *path);
+
+// Signs up if need be, logs in. False, having said why, when that fails.
+bool session_open(struct session *session);
+// New tokens where the old ones end soon.
+bool session_keep_fresh(struct session *session);
+
+// The text of a member of the reply's JSON object; the empty slice where there is none. `out` is cleared first.
+void json_member(struct slice json, const char *key, struct strbuf *out);
+
+double now_seconds(void);
+
+#endif
