@@ -49,7 +49,6 @@ void pg_request_finish(struct pg *pg, struct pg_request *request, enum status st
 void pg_request_reset(struct pg_request *request)
 {
   request->again = false;
-  request->resent = true;
   request->status = STATUS_OK;
   request->completion = (struct completion)COMPLETION_INIT;
 }
@@ -57,7 +56,6 @@ void pg_request_reset(struct pg_request *request)
 void pg_request_again(struct pg *pg, struct pg_request *request)
 {
   request->again = false;
-  request->resent = true;
   request->alone = true;
   request->status = STATUS_OK;
   list_append(&pg->others, &request->node);

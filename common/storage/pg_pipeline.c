@@ -95,6 +95,9 @@ static void send_query(struct pg_connection *c, struct pg_request *request)
 {
   const struct pg_statement *statement = request->known->statement;
   struct pg_prepared *prepared = prepared_of(c, request->known);
+  // The name may be on its way down again by somebody else's failing Parse; this one's outcome is to be its own.
+  if (request->fresh)
+    *prepared = (struct pg_prepared){.generation = prepared->generation + 1};
   char renamed[80];
   const char *name = statement->name;
   if (prepared->generation > 0) {
@@ -174,7 +177,8 @@ static void take_error(struct pg_connection *c, struct pg_request *request, cons
   request->status = pg_sqlstate_status(sqlstate);
   if (prepared_is_gone(sqlstate)) {
     give_up_prepared(c, request);
-    request->again = !request->in_transaction && !request->resent && !request->abandoned;
+    request->again = !request->in_transaction && !request->fresh && !request->abandoned;
+    request->fresh = request->again;
     if (request->in_transaction)
       request->status = STATUS_ABORTED;
   }

@@ -50,7 +50,7 @@ struct pg_request {
   bool in_transaction;  // of an open transaction: never sent again
   bool commit;          // done only when the server says COMMIT, for it may say ROLLBACK
   bool answered;        // a result has come
-  bool resent;          // once is enough
+  bool fresh;           // sent a second time, with a Parse of its own; there is no third
   bool again;           // aborted by a neighbour, or its prepared statement was gone: nothing of it was done
   bool abandoned;
 };
@@ -144,7 +144,7 @@ struct pg_request *pg_request_new(struct pg *pg, const struct pg_statement *stat
 void pg_request_release(struct pg *pg, struct pg_request *request);
 // Gives the outcome to whoever waits, or frees an abandoned one.
 void pg_request_finish(struct pg *pg, struct pg_request *request, enum status status);
-// As if it had not been sent yet, but it will not be sent a third time.
+// As if it had not been sent yet.
 void pg_request_reset(struct pg_request *request);
 // A request that did nothing goes to the head of the line again.
 void pg_request_again(struct pg *pg, struct pg_request *request);

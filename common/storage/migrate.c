@@ -1,0 +1,416 @@
+// Applies, takes back and lists migrations, with blocking calls on a connection of its own.
+#include "common/storage/migrate.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/strbuf.h"
+
+// What was applied, from the table.
+struct applied {
+  unsigned version;
+  bool same;  // the checksum is that of our file
+  const char *at;
+};
+
+struct session {
+  PGconn *conn;
+  const struct migration_set *set;
+  char *table;  // quoted, with its schema
+  struct error *error;
+  PGresult *rows;  // keeps the strings of `applied`
+  struct applied *applied;
+  size_t applied_count;
+};
+
+// libpq's text in one line, without the password (libpq never prints it, but a connection string that it cannot read).
+static enum status fail(struct session *s, const char *doing, const PGresult *result)
+{
+  const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  struct slice line = slice_from_string(text != NULL ? text : PQerrorMessage(s->conn));
+  line.size = slice_find(line, '\n', 0);
+  if (sqlstate == NULL)
+    return error_set(s->error, STATUS_UNAVAILABLE, "%s: " SLICE_FMT, doing, SLICE_ARG(line));
+  return error_set(s->error, STATUS_INTERNAL, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
+}
+
+static enum status run(struct session *s, const char *doing, const char *sql)
+{
+  PGresult *result = PQexec(s->conn, sql);
+  ExecStatusType got = PQresultStatus(result);
+  enum status status = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK ? STATUS_OK : fail(s, doing, result);
+  PQclear(result);
+  return status;
+}
+
+// `format` with the quoted name of the table for its one %s.
+static enum status run_on_table(struct session *s, const char *doing, const char *before, const char *after)
+{
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(&sql, "%s%s%s", before, s->table, after);
+  enum status status = run(s, doing, strbuf_cstring(&sql));
+  strbuf_free(&sql);
+  return status;
+}
+
+static void ignore_notice(void *arg, const char *message)
+{
+  (void)arg;
+  (void)message;
+}
+
+// Opening: the lock, the schema, the table.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static enum status connect_to(struct session *s, const char *conninfo)
+{
+  char *problem = NULL;
+  PQconninfoOption *parsed = PQconninfoParse(conninfo, &problem);
+  PQfreemem(problem);  // quotes the string
+  if (parsed == NULL)
+    return error_set(s->error, STATUS_INVALID_ARGUMENT,
+                     "PostgreSQL: the connection string must be keyword=value pairs or a postgresql:// URI");
+  PQconninfoFree(parsed);
+  s->conn = PQconnectdb(conninfo);
+  CHECK(s->conn != NULL);
+  if (PQstatus(s->conn) != CONNECTION_OK)
+    return fail(s, "PostgreSQL: cannot connect", NULL);
+  PQsetNoticeProcessor(s->conn, ignore_notice, NULL);
+  return STATUS_OK;
+}
+
+// Session-wide, so that it spans the transactions of all migrations. It ends with the connection.
+static enum status lock_schema(struct session *s)
+{
+  const char *values[] = {s->set->schema};
+  PGresult *result = PQexecParams(s->conn, "SELECT pg_advisory_lock(hashtextextended('bulkhead migrate ' || $1, 0))", 1,
+                                  NULL, values, NULL, NULL, 0);
+  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : fail(s, "advisory lock", result);
+  PQclear(result);
+  return status;
+}
+
+// A role that owns its schema need not be allowed to create others.
+static enum status make_schema(struct session *s, const char *quoted)
+{
+  const char *values[] = {s->set->schema};
+  PGresult *result =
+      PQexecParams(s->conn, "SELECT 1 FROM pg_namespace WHERE nspname = $1", 1, NULL, values, NULL, NULL, 0);
+  bool there = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+  PQclear(result);
+  if (there)
+    return STATUS_OK;
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s", quoted);
+  enum status status = run(s, "schema", strbuf_cstring(&sql));
+  strbuf_free(&sql);
+  return status;
+}
+
+static enum status prepare_session(struct session *s)
+{
+  char *quoted = PQescapeIdentifier(s->conn, s->set->schema, strlen(s->set->schema));
+  if (quoted == NULL)
+    return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is no valid text");
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_printf(&text, "%s.schema_migrations", quoted);
+  s->table = strdup(strbuf_cstring(&text));
+  CHECK(s->table != NULL);
+  strbuf_clear(&text);
+  strbuf_printf(&text,
+                "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "
+                "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
+                quoted);
+  enum status status = run(s, "session", strbuf_cstring(&text));
+  strbuf_free(&text);
+  if (status == STATUS_OK)
+    status = lock_schema(s);
+  if (status == STATUS_OK)
+    status = make_schema(s, quoted);
+  PQfreemem(quoted);
+  if (status != STATUS_OK)
+    return status;
+  return run_on_table(s, "schema_migrations", "CREATE TABLE IF NOT EXISTS ",
+                      " (version integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
+                      " applied_at timestamptz NOT NULL DEFAULT now())");
+}
+
+// What is there.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static const struct migration *find_migration(const struct migration_set *set, unsigned version)
+{
+  return version >= 1 && version <= set->count ? &set->migrations[version - 1] : NULL;
+}
+
+// The server computes both checksums, so no cryptography is needed here.
+static enum status has_checksum(struct session *s, struct slice text, const char *expected, bool *same)
+{
+  const char *values[] = {text.data == NULL ? "" : text.data, expected};
+  const int lengths[] = {(int)text.size, (int)strlen(expected)};
+  const int formats[] = {1, 1};
+  PGresult *result = PQexecParams(s->conn, "SELECT encode(sha256(convert_to($1::text, 'UTF8')), 'hex') = $2::text", 2,
+                                  NULL, values, lengths, formats, 0);
+  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : fail(s, "checksum", result);
+  *same = status == STATUS_OK && PQgetvalue(result, 0, 0)[0] == 't';
+  PQclear(result);
+  return status;
+}
+
+static enum status read_row(struct session *s, int row)
+{
+  struct applied *applied = &s->applied[s->applied_count];
+  uint64_t version = 0;
+  if (!slice_to_uint64(slice_from_string(PQgetvalue(s->rows, row, 0)), 1, UINT32_MAX, &version))
+    return error_set(s->error, STATUS_INTERNAL, "schema_migrations: version \"%s\" is no positive number",
+                     PQgetvalue(s->rows, row, 0));
+  applied->version = (unsigned)version;
+  applied->at = PQgetvalue(s->rows, row, 2);
+  const struct migration *migration = find_migration(s->set, applied->version);
+  enum status status = STATUS_OK;
+  if (migration != NULL)
+    status = has_checksum(s, migration->up, PQgetvalue(s->rows, row, 1), &applied->same);
+  s->applied_count++;
+  return status;
+}
+
+static enum status read_applied(struct session *s)
+{
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(
+      &sql, "SELECT version, sha256, to_char(applied_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM %s ORDER BY version",
+      s->table);
+  s->rows = PQexec(s->conn, strbuf_cstring(&sql));
+  strbuf_free(&sql);
+  if (PQresultStatus(s->rows) != PGRES_TUPLES_OK)
+    return fail(s, "schema_migrations", s->rows);
+  int count = PQntuples(s->rows);
+  s->applied = calloc((size_t)count + 1, sizeof(*s->applied));
+  CHECK(s->applied != NULL);
+  enum status status = STATUS_OK;
+  for (int row = 0; row < count && status == STATUS_OK; row++)
+    status = read_row(s, row);
+  return status;
+}
+
+static enum status refuse_changed(struct session *s)
+{
+  for (size_t i = 0; i < s->applied_count; i++) {
+    const struct applied *applied = &s->applied[i];
+    const struct migration *migration = find_migration(s->set, applied->version);
+    if (migration == NULL)
+      return error_set(s->error, STATUS_FAILED_PRECONDITION,
+                       "migration %04u is applied in the database but unknown here: this program is older than it",
+                       applied->version);
+    if (!applied->same)
+      return error_set(s->error, STATUS_FAILED_PRECONDITION,
+                       "%04u_%s.up.sql was changed after it was applied: undo the change and write a new migration",
+                       applied->version, migration->name);
+    if (applied->version != i + 1)
+      return error_set(s->error, STATUS_FAILED_PRECONDITION,
+                       "migration %04zu is missing below %04u: schema_migrations"
+                       " was edited by hand",
+                       i + 1, applied->version);
+  }
+  return STATUS_OK;
+}
+
+static enum status check_set(const struct migration_set *set, struct error *error)
+{
+  for (size_t i = 0; i < set->count; i++)
+    if (set->migrations[i].version != i + 1)
+      return error_set(error, STATUS_FAILED_PRECONDITION,
+                       "migration %04u_%s: the numbers must go 1, 2, ... without gaps", set->migrations[i].version,
+                       set->migrations[i].name);
+  return STATUS_OK;
+}
+
+static void session_close(struct session *s)
+{
+  PQclear(s->rows);
+  PQfinish(s->conn);
+  free(s->applied);
+  free(s->table);
+}
+
+static enum status session_open(struct session *s, const char *conninfo, const struct migration_set *set,
+                                struct error *error)
+{
+  *s = (struct session){.set = set, .error = error};
+  enum status status = check_set(set, error);
+  if (status == STATUS_OK)
+    status = connect_to(s, conninfo);
+  if (status == STATUS_OK)
+    status = prepare_session(s);
+  if (status == STATUS_OK)
+    status = read_applied(s);
+  return status;
+}
+
+// Running one.
+// ---------------------------------------------------------------------------------------------------------------------
+
+// The server counts characters from 1, we count lines.
+static size_t line_of(struct slice sql, const char *position)
+{
+  uint64_t character = 0;
+  if (position == NULL || !slice_to_uint64(slice_from_string(position), 1, UINT32_MAX, &character))
+    return 0;
+  size_t line = 1;
+  for (size_t i = 0; i < sql.size && character > 1; i++) {
+    line += sql.data[i] == '\n';
+    // Bytes that continue a UTF-8 character do not count.
+    size_t next = i + 1;
+    character -= next >= sql.size || ((unsigned char)sql.data[next] & 0xC0) != 0x80;
+  }
+  return line;
+}
+
+static enum status fail_file(struct session *s, const struct migration *migration, bool up, const PGresult *result)
+{
+  size_t line = line_of(up ? migration->up : migration->down, PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION));
+  struct strbuf place;
+  strbuf_init(&place, 0);
+  strbuf_printf(&place, "%04u_%s.%s.sql", migration->version, migration->name, up ? "up" : "down");
+  if (line > 0)
+    strbuf_printf(&place, " line %zu", line);
+  enum status status = fail(s, strbuf_cstring(&place), result);
+  strbuf_free(&place);
+  return status;
+}
+
+static enum status run_file(struct session *s, const struct migration *migration, bool up)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_add(&text, up ? migration->up : migration->down);
+  PGresult *result = PQexec(s->conn, strbuf_cstring(&text));
+  strbuf_free(&text);
+  ExecStatusType got = PQresultStatus(result);
+  bool good = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK || got == PGRES_EMPTY_QUERY;
+  enum status status = good ? STATUS_OK : fail_file(s, migration, up, result);
+  PQclear(result);
+  return status;
+}
+
+static enum status write_row(struct session *s, const struct migration *migration)
+{
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(&sql,
+                "INSERT INTO %s (version, name, sha256) VALUES (%u, $1,"
+                " encode(sha256(convert_to($2::text, 'UTF8')), 'hex'))",
+                s->table, migration->version);
+  const char *values[] = {migration->name, migration->up.data == NULL ? "" : migration->up.data};
+  const int lengths[] = {0, (int)migration->up.size};
+  const int formats[] = {0, 1};
+  PGresult *result = PQexecParams(s->conn, strbuf_cstring(&sql), 2, NULL, values, lengths, formats, 0);
+  enum status status = PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : fail(s, "schema_migrations", result);
+  PQclear(result);
+  strbuf_free(&sql);
+  return status;
+}
+
+static enum status delete_row(struct session *s, const struct migration *migration)
+{
+  char after[40];
+  struct strbuf text;
+  strbuf_init(&text, sizeof(after));
+  strbuf_printf(&text, " WHERE version = %u", migration->version);
+  enum status status = run_on_table(s, "schema_migrations", "DELETE FROM ", strbuf_cstring(&text));
+  strbuf_free(&text);
+  return status;
+}
+
+// A file that ends our transaction would leave a half behind.
+static enum status still_open(struct session *s, const struct migration *migration)
+{
+  if (PQtransactionStatus(s->conn) == PQTRANS_INTRANS)
+    return STATUS_OK;
+  return error_set(s->error, STATUS_FAILED_PRECONDITION,
+                   "%04u_%s: BEGIN, COMMIT and ROLLBACK are not for migrations, each runs in one transaction",
+                   migration->version, migration->name);
+}
+
+static enum status run_migration(struct session *s, const struct migration *migration, bool up)
+{
+  enum status status = run(s, "BEGIN", "BEGIN");
+  if (status == STATUS_OK)
+    status = run_file(s, migration, up);
+  if (status == STATUS_OK)
+    status = still_open(s, migration);
+  if (status == STATUS_OK)
+    status = up ? write_row(s, migration) : delete_row(s, migration);
+  if (status == STATUS_OK)
+    return run(s, "COMMIT", "COMMIT");
+  PQclear(PQexec(s->conn, "ROLLBACK"));
+  return status;
+}
+
+// The commands.
+// ---------------------------------------------------------------------------------------------------------------------
+
+enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied, struct error *error)
+{
+  struct session session;
+  *applied = 0;
+  enum status status = session_open(&session, conninfo, set, error);
+  if (status == STATUS_OK)
+    status = refuse_changed(&session);
+  for (size_t i = session.applied_count; i < set->count && status == STATUS_OK; i++) {
+    status = run_migration(&session, &set->migrations[i], true);
+    *applied += status == STATUS_OK;
+  }
+  session_close(&session);
+  return status;
+}
+
+enum status migrate_down(const char *conninfo, const struct migration_set *set, size_t steps, size_t *reverted,
+                         struct error *error)
+{
+  struct session session;
+  *reverted = 0;
+  enum status status = session_open(&session, conninfo, set, error);
+  if (status == STATUS_OK)
+    status = refuse_changed(&session);
+  for (size_t i = session.applied_count; i > 0 && *reverted < steps && status == STATUS_OK; i--) {
+    status = run_migration(&session, &set->migrations[i - 1], false);
+    *reverted += status == STATUS_OK;
+  }
+  session_close(&session);
+  return status;
+}
+
+static void add_line(struct strbuf *out, unsigned version, const char *name, const char *state, bool is_changed)
+{
+  strbuf_printf(out, "%04u  %-32s  %s%s\n", version, name, state, is_changed ? "  CHANGED" : "");
+}
+
+enum status migrate_status(const char *conninfo, const struct migration_set *set, struct strbuf *out,
+                           struct error *error)
+{
+  struct session session;
+  enum status status = session_open(&session, conninfo, set, error);
+  for (size_t i = 0; i < session.applied_count && status == STATUS_OK; i++) {
+    const struct applied *applied = &session.applied[i];
+    const struct migration *migration = find_migration(set, applied->version);
+    add_line(out, applied->version, migration == NULL ? "(unknown to this program)" : migration->name, applied->at,
+             migration != NULL && !applied->same);
+  }
+  for (size_t i = 0; i < set->count && status == STATUS_OK; i++) {
+    bool there = false;
+    for (size_t k = 0; k < session.applied_count; k++)
+      there = there || session.applied[k].version == set->migrations[i].version;
+    if (!there)
+      add_line(out, set->migrations[i].version, set->migrations[i].name, "pending", false);
+  }
+  session_close(&session);
+  return status;
+}

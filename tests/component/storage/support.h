@@ -1,0 +1,68 @@
+// What these tests share: a loop with a task in it, a schema and a key prefix of the test's own, private servers.
+#ifndef BULKHEAD_TESTS_COMPONENT_STORAGE_SUPPORT_H
+#define BULKHEAD_TESTS_COMPONENT_STORAGE_SUPPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/runtime/loop.h"
+#include "common/runtime/task.h"
+#include "common/storage/pg.h"
+#include "common/storage/redis.h"
+
+#define TEST_DEADLINE_MS 30000
+
+struct world {
+  struct loop *loop;
+  struct arena arena;  // freed at the end
+  char schema[32];     // also the prefix of keys and names
+  char *conninfo;      // of BULKHEAD_TEST_PG, with the schema as search_path
+  struct pg *pg;       // NULL unless the test asked for it
+  void (*body)(struct world *world);
+  void *extra;
+};
+
+// Runs `body` as a task, with a deadline; the test ends with it. The schema is made before and dropped after.
+void with_pg(void (*body)(struct world *world));
+void with_pg_options(struct pg_options options, void (*body)(struct world *world));
+// Without PostgreSQL.
+void with_loop(void (*body)(struct world *world));
+const char *redis_url(void);
+
+// A statement of the test's own, with a name of its own, for the life of the process.
+const struct pg_statement *statement(const char *sql, bool read_only);
+const struct pg_statement *exclusive_statement(const char *sql);
+// Runs it without parameters and expects OK; the first cell, or NULL.
+const char *run_sql(struct world *world, const char *sql);
+// Only how it ended.
+enum status run_status(struct world *world, const char *sql);
+
+// Starts `run(arg)` as a task; join waits until all those started have returned.
+struct crew {
+  struct world *world;
+  size_t running;
+  struct completion *idle;
+};
+void crew_start(struct crew *crew, void (*run)(void *arg), void *arg);
+void crew_finished(struct crew *crew);  // the last thing that `run` does
+void crew_join(struct crew *crew);
+
+// Lets tasks and sockets run until it holds, within the test's deadline.
+void wait_until(bool (*holds)(void *arg), void *arg);
+
+// Servers of the test's own, in a temporary folder, on a unix socket.
+struct server {
+  char folder[64];
+  int pid;
+};
+void redis_start(struct server *server);
+void redis_stop(struct server *server);
+const char *redis_server_url(struct world *world, const struct server *server);
+void postgres_start(struct server *server);
+void postgres_restart(struct server *server, bool immediate);
+void postgres_stop(struct server *server);
+
+#endif
