@@ -152,18 +152,12 @@ static void copy_text(char *out, size_t size, struct slice text)
   snprintf(out, size, SLICE_FMT, SLICE_ARG(text));
 }
 
-struct pending {
-  struct rig *rig;
-  struct outcome *outcome;
-};
-
 static void on_done(void *arg, const struct rpc_status *status, struct slice payload)
 {
-  struct pending *pending = arg;
-  struct outcome *outcome = pending->outcome;
+  struct outcome *outcome = arg;
   cr_assert(!outcome->done, "done came twice");
   outcome->done = true;
-  outcome->order = ++pending->rig->outcomes;
+  outcome->order = ++outcome->rig->outcomes;
   outcome->code = status->code;
   copy_text(outcome->message, sizeof(outcome->message), status->message);
   copy_text(outcome->reason, sizeof(outcome->reason), status->reason);
@@ -173,21 +167,18 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   outcome->payload_size = payload.size;
   memcpy(outcome->payload, payload.data == NULL ? "" : payload.data,
          payload.size < sizeof(outcome->payload) ? payload.size : sizeof(outcome->payload));
-  free(pending);
 }
 
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome)
 {
-  struct pending *pending = malloc(sizeof(*pending));
-  *pending = (struct pending){.rig = rig, .outcome = outcome};
-  *outcome = (struct outcome){0};
+  *outcome = (struct outcome){.rig = rig};
   struct rpc_call_options options = {
       .service = "test",
       .method = SLICE("test.v1.Test/Echo"),
       .payload = payload,
       .deadline_us = deadline_us,
   };
-  return rpc_client_call(rig->client, &options, on_done, pending);
+  return rpc_client_call(rig->client, &options, on_done, outcome);
 }
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome)

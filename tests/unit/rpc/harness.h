@@ -13,8 +13,11 @@
 // Far beyond anything a test waits for, so that no deadline fires by chance on a slow machine.
 #define TEST_DEADLINE_US (clock_now_us() + 120 * UINT64_C(1000000))
 
+struct rig;
+
 // How one call ended.
 struct outcome {
+  struct rig *rig;
   bool done;
   size_t order;  // the n-th to end, from 1
   enum status code;

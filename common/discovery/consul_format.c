@@ -1,0 +1,209 @@
+// Consul's JSON is read strictly in its shape and loosely in its keys: unknown ones are passed over.
+#include "common/discovery/consul_format.h"
+
+#include <string.h>
+
+#include "common/base/arena.h"
+#include "common/base/codec.h"
+#include "common/base/json_reader.h"
+#include "common/base/json_writer.h"
+
+#define MAX_DEPTH 16
+
+// One instance as it is read; the texts live in the arena of the reader.
+struct instance {
+  struct slice id;
+  struct slice address;
+  struct slice node_address;
+  struct slice url;
+  uint64_t port;
+};
+
+// Reads an object, giving each key to `take`, which reads its value.
+typedef bool take_fn(struct json_reader *reader, struct slice key, struct instance *out);
+
+static bool read_members(struct json_reader *reader, take_fn *take, struct instance *out)
+{
+  for (;;) {
+    enum json_token token = json_read(reader);
+    if (token == JSON_OBJECT_END)
+      return true;
+    if (token != JSON_KEY || !take(reader, reader->text, out))
+      return false;
+  }
+}
+
+static bool read_object(struct json_reader *reader, take_fn *take, struct instance *out)
+{
+  enum json_token token = json_read(reader);
+  // Go writes an empty map as null.
+  if (token == JSON_NULL)
+    return true;
+  return token == JSON_OBJECT_BEGIN && read_members(reader, take, out);
+}
+
+static bool read_string(struct json_reader *reader, struct slice *out)
+{
+  if (json_read(reader) != JSON_STRING)
+    return false;
+  *out = reader->text;
+  return true;
+}
+
+static bool take_meta(struct json_reader *reader, struct slice key, struct instance *out)
+{
+  return slice_equal_string(key, "url") ? read_string(reader, &out->url) : json_skip_value(reader, NULL);
+}
+
+static bool take_node(struct json_reader *reader, struct slice key, struct instance *out)
+{
+  return slice_equal_string(key, "Address") ? read_string(reader, &out->node_address) : json_skip_value(reader, NULL);
+}
+
+static bool take_service(struct json_reader *reader, struct slice key, struct instance *out)
+{
+  if (slice_equal_string(key, "ID"))
+    return read_string(reader, &out->id);
+  if (slice_equal_string(key, "Address"))
+    return read_string(reader, &out->address);
+  if (slice_equal_string(key, "Meta"))
+    return read_object(reader, take_meta, out);
+  if (slice_equal_string(key, "Port"))
+    return json_read(reader) == JSON_NUMBER && slice_to_uint64(reader->text, 0, 65535, &out->port);
+  return json_skip_value(reader, NULL);
+}
+
+static bool take_entry(struct json_reader *reader, struct slice key, struct instance *out)
+{
+  if (slice_equal_string(key, "Service"))
+    return read_object(reader, take_service, out);
+  if (slice_equal_string(key, "Node"))
+    return read_object(reader, take_node, out);
+  return json_skip_value(reader, NULL);
+}
+
+static bool add_instance(struct endpoint_list *list, const struct instance *instance, struct arena *arena)
+{
+  struct slice url = instance->url;
+  if (url.size == 0) {
+    struct slice host = instance->address.size == 0 ? instance->node_address : instance->address;
+    // Over-long ones would be refused anyway, and "%.*s" takes an int.
+    if (host.size == 0 || host.size > 255 || instance->port == 0)
+      return false;
+    bool v6 = slice_find(host, ':', 0) != host.size;
+    url = slice_from_string(
+        arena_printf(arena, v6 ? "tcp://[%.*s]:%u" : "tcp://%.*s:%u", SLICE_ARG(host), (unsigned)instance->port));
+  }
+  return endpoint_list_add(list, instance->id, url);
+}
+
+static bool read_entries(struct json_reader *reader, struct arena *arena, struct endpoint_list *list, size_t *skipped)
+{
+  if (json_read(reader) != JSON_ARRAY_BEGIN)
+    return false;
+  for (;;) {
+    enum json_token token = json_read(reader);
+    if (token == JSON_ARRAY_END)
+      return json_read(reader) == JSON_END;
+    struct instance instance = {0};
+    if (token != JSON_OBJECT_BEGIN || !read_members(reader, take_entry, &instance))
+      return false;
+    if (!add_instance(list, &instance, arena))
+      (*skipped)++;
+  }
+}
+
+bool consul_read_health(struct slice json, struct endpoint_list *out, size_t *skipped)
+{
+  struct arena arena = {0};
+  struct json_reader reader;
+  struct endpoint_list list = {0};
+  *skipped = 0;
+  json_reader_init(&reader, json, MAX_DEPTH, &arena);
+  bool valid = read_entries(&reader, &arena, &list, skipped);
+  arena_free(&arena);
+  if (!valid) {
+    endpoint_list_free(&list);
+    return false;
+  }
+  endpoint_list_sort(&list);
+  *out = list;
+  return true;
+}
+
+void consul_health_url(struct strbuf *out, const char *base, const char *service, uint64_t index, uint32_t wait_ms)
+{
+  strbuf_add_string(out, base);
+  strbuf_add_string(out, "/v1/health/service/");
+  percent_encode(slice_from_string(service), out);
+  strbuf_add_string(out, "?passing");
+  if (index != 0)
+    strbuf_printf(out, "&index=%llu&wait=%lums", (unsigned long long)index, (unsigned long)wait_ms);
+}
+
+void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister)
+{
+  strbuf_add_string(out, base);
+  strbuf_add_string(out, "/v1/agent/service/");
+  if (deregister)
+    strbuf_add_string(out, "deregister/");
+  percent_encode(slice_from_string(id), out);
+}
+
+void consul_register_url(struct strbuf *out, const char *base)
+{
+  strbuf_add_string(out, base);
+  strbuf_add_string(out, "/v1/agent/service/register?replace-existing-checks=true");
+}
+
+static void write_optional(struct json_writer *writer, const char *key, const char *value)
+{
+  if (value != NULL)
+    json_key_string(writer, key, slice_from_string(value));
+}
+
+static void write_check(struct json_writer *writer, const char *health_url)
+{
+  json_key(writer, SLICE("Check"));
+  json_begin_object(writer);
+  json_key_string(writer, "HTTP", slice_from_string(health_url));
+  json_key_string(writer, "Interval", SLICE("2s"));
+  json_key_string(writer, "Timeout", SLICE("1s"));
+  json_key_string(writer, "DeregisterCriticalServiceAfter", SLICE("1m"));
+  // A process registers when it is ready: it may be called at once, not only after the first check.
+  json_key_string(writer, "Status", SLICE("passing"));
+  json_end_object(writer);
+}
+
+void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration)
+{
+  struct slice host = {0};
+  int port = 0;
+  if (registration->url != NULL && !endpoint_url_split(slice_from_string(registration->url), &host, &port))
+    host = (struct slice){0};
+  if (registration->address != NULL)
+    host = slice_from_string(registration->address);
+  if (registration->port != 0)
+    port = registration->port;
+  struct json_writer writer;
+  json_writer_init(&writer, out);
+  json_begin_object(&writer);
+  json_key_string(&writer, "ID", slice_from_string(registration->id));
+  json_key_string(&writer, "Name", slice_from_string(registration->service));
+  if (host.size != 0)
+    json_key_string(&writer, "Address", host);
+  json_key_int(&writer, "Port", port);
+  json_key(&writer, SLICE("Meta"));
+  json_begin_object(&writer);
+  write_optional(&writer, "url", registration->url);
+  write_optional(&writer, "version", registration->version);
+  json_end_object(&writer);
+  if (registration->health_url != NULL)
+    write_check(&writer, registration->health_url);
+  json_end_object(&writer);
+}
+
+uint64_t consul_next_index(uint64_t current, uint64_t received)
+{
+  return received < current ? 0 : received;
+}

@@ -1,0 +1,123 @@
+// Arrays of copied strings. Lists are short and change rarely, so each addition reallocates.
+#include "common/discovery/endpoint_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define MAX_TEXT 255
+
+static char *copy_of(struct slice text)
+{
+  char *copy = malloc(text.size + 1);
+  CHECK(copy != NULL);
+  memcpy(copy, text.data, text.size);
+  copy[text.size] = '\0';
+  return copy;
+}
+
+void endpoint_list_free(struct endpoint_list *list)
+{
+  for (size_t i = 0; i < list->count; i++) {
+    free((void *)(uintptr_t)list->endpoints[i].id);
+    free((void *)(uintptr_t)list->endpoints[i].url);
+  }
+  free(list->endpoints);
+  *list = (struct endpoint_list){0};
+}
+
+// Ids and URLs end up in logs and in the dialer: printable ASCII without spaces.
+static bool is_plain(struct slice text)
+{
+  if (text.size == 0 || text.size > MAX_TEXT)
+    return false;
+  for (size_t i = 0; i < text.size; i++)
+    if (text.data[i] <= ' ' || text.data[i] > '~')
+      return false;
+  return true;
+}
+
+static bool skip_prefix(struct slice *text, struct slice prefix)
+{
+  if (!slice_starts_with(*text, prefix))
+    return false;
+  *text = slice_skip(*text, prefix.size);
+  return true;
+}
+
+bool endpoint_url_split(struct slice url, struct slice *host, int *port)
+{
+  if (!skip_prefix(&url, SLICE("tcp://")) && !skip_prefix(&url, SLICE("tls+tcp://")))
+    return false;
+  size_t end = slice_find(url, ':', 0);
+  size_t after = end;
+  *host = slice_make(url.data, end);
+  if (url.size != 0 && url.data[0] == '[') {
+    end = slice_find(url, ']', 0);
+    after = end + 1;
+    if (end == url.size)
+      return false;
+    *host = slice_make(url.data + 1, end - 1);
+  }
+  uint64_t number;
+  if (host->size == 0 || after >= url.size || url.data[after] != ':' ||
+      !slice_to_uint64(slice_skip(url, after + 1), 1, 65535, &number))
+    return false;
+  *port = (int)number;
+  return true;
+}
+
+bool endpoint_url_valid(struct slice url)
+{
+  struct slice host;
+  int port;
+  if (!is_plain(url))
+    return false;
+  if (slice_starts_with(url, SLICE("ipc:///")))
+    return url.size > sizeof("ipc:///") - 1;
+  return endpoint_url_split(url, &host, &port);
+}
+
+bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice url)
+{
+  if (list->count == DISCOVERY_MAX_ENDPOINTS || !is_plain(id) || !endpoint_url_valid(url))
+    return false;
+  list->endpoints = realloc(list->endpoints, (list->count + 1) * sizeof(*list->endpoints));
+  CHECK(list->endpoints != NULL);
+  list->endpoints[list->count++] = (struct discovery_endpoint){.id = copy_of(id), .url = copy_of(url)};
+  return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+  const struct discovery_endpoint *left = a;
+  const struct discovery_endpoint *right = b;
+  int by_id = strcmp(left->id, right->id);
+  return by_id != 0 ? by_id : strcmp(left->url, right->url);
+}
+
+void endpoint_list_sort(struct endpoint_list *list)
+{
+  if (list->count > 1)
+    qsort(list->endpoints, list->count, sizeof(*list->endpoints), compare);
+}
+
+bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b)
+{
+  if (a->count != b->count)
+    return false;
+  for (size_t i = 0; i < a->count; i++)
+    if (compare(&a->endpoints[i], &b->endpoints[i]) != 0)
+      return false;
+  return true;
+}
+
+struct endpoint_list endpoint_list_copy(const struct endpoint_list *list)
+{
+  struct endpoint_list copy = {0};
+  for (size_t i = 0; i < list->count; i++)
+    CHECK(
+        endpoint_list_add(&copy, slice_from_string(list->endpoints[i].id), slice_from_string(list->endpoints[i].url)));
+  return copy;
+}

@@ -1,0 +1,177 @@
+// Lists and texts, without a network.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/discovery/consul_format.h"
+#include "common/discovery/static_list.h"
+
+Test(static_list, services_and_endpoints_are_found)
+{
+  struct static_service *services;
+  struct error error;
+  cr_assert_eq(static_list_parse(SLICE(" item = tcp://b:2 , tcp://a:1 ; user=ipc:///run/u.sock;"), &services, &error),
+               STATUS_OK);
+  const struct endpoint_list *items = static_list_find(services, "item");
+  cr_assert_eq(items->count, 2);
+  cr_assert_str_eq(items->endpoints[0].url, "tcp://a:1", "sorted");
+  cr_assert_str_eq(items->endpoints[1].id, "tcp://b:2");
+  cr_assert_eq(static_list_find(services, "user")->count, 1);
+  cr_assert_null(static_list_find(services, "auth"));
+  static_list_free(&services);
+  cr_assert_eq(static_list_parse((struct slice){0}, &services, &error), STATUS_OK);
+  cr_assert_null(services);
+}
+
+Test(static_list, errors_quote_the_part_that_is_wrong)
+{
+  static const struct {
+    const char *text;
+    const char *quoted;
+  } cases[] = {
+      {"item", "\"item\""},
+      {"=tcp://a:1", "\"=tcp://a:1\""},
+      {"item=tcp://a:1;user=http://b:2", "\"http://b:2\""},
+      {"item=tcp://a:99999", "\"tcp://a:99999\""},
+      {"item=tcp://a", "\"tcp://a\""},
+      {"item=tcp://a:1;item=tcp://b:1", "\"item\""},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    struct static_service *services = NULL;
+    struct error error;
+    cr_assert_eq(static_list_parse(slice_from_string(cases[i].text), &services, &error), STATUS_INVALID_ARGUMENT, "%s",
+                 cases[i].text);
+    cr_assert_not_null(strstr(error.message, cases[i].quoted), "%s", error.message);
+    cr_assert_null(services);
+  }
+}
+
+Test(urls, only_what_can_be_dialled_is_valid)
+{
+  cr_assert(endpoint_url_valid(SLICE("tcp://127.0.0.1:4711")));
+  cr_assert(endpoint_url_valid(SLICE("tcp://[::1]:4711")));
+  cr_assert(endpoint_url_valid(SLICE("tls+tcp://host:1")));
+  cr_assert(endpoint_url_valid(SLICE("ipc:///run/item.sock")));
+  cr_assert(!endpoint_url_valid(SLICE("ipc:///")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://:1")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://a:0")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://a:")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://[::1]")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://[::1")));
+  cr_assert(!endpoint_url_valid(SLICE("tcp://a b:1")));
+  cr_assert(!endpoint_url_valid(SLICE("inproc://x")));
+  cr_assert(!endpoint_url_valid(SLICE("")));
+}
+
+static struct endpoint_list read_health(const char *json, size_t *skipped)
+{
+  struct endpoint_list list;
+  cr_assert(consul_read_health(slice_from_string(json), &list, skipped), "%s", json);
+  return list;
+}
+
+Test(health, the_url_comes_from_the_meta_or_from_address_and_port)
+{
+  size_t skipped;
+  struct endpoint_list list = read_health(
+      "[{\"Node\":{\"Address\":\"10.0.0.1\"},\"Service\":{\"ID\":\"c\",\"Address\":\"\",\"Port\":3,\"Meta\":null},"
+      "\"Checks\":[{\"Status\":\"passing\"}]},"
+      "{\"Service\":{\"ID\":\"a\",\"Address\":\"10.0.0.2\",\"Port\":1,\"Meta\":{\"url\":\"ipc:///run/"
+      "a\",\"x\":\"y\"}}},"
+      "{\"Service\":{\"ID\":\"b\",\"Address\":\"fd00::1\",\"Port\":2}}]",
+      &skipped);
+  cr_assert_eq(skipped, 0);
+  cr_assert_eq(list.count, 3);
+  cr_assert_str_eq(list.endpoints[0].id, "a");
+  cr_assert_str_eq(list.endpoints[0].url, "ipc:///run/a");
+  cr_assert_str_eq(list.endpoints[1].url, "tcp://[fd00::1]:2");
+  cr_assert_str_eq(list.endpoints[2].url, "tcp://10.0.0.1:3");
+  endpoint_list_free(&list);
+}
+
+Test(health, instances_that_cannot_be_dialled_are_left_out)
+{
+  size_t skipped;
+  struct endpoint_list list = read_health("[{\"Service\":{\"ID\":\"good\",\"Address\":\"h\",\"Port\":1}},"
+                                          "{\"Service\":{\"ID\":\"no port\",\"Address\":\"h\",\"Port\":0}},"
+                                          "{\"Service\":{\"ID\":\"\",\"Address\":\"h\",\"Port\":1}},"
+                                          "{\"Service\":{\"ID\":\"x\",\"Meta\":{\"url\":\"http://h:1\"}}},{}]",
+                                          &skipped);
+  cr_assert_eq(list.count, 1);
+  cr_assert_eq(skipped, 4);
+  endpoint_list_free(&list);
+}
+
+Test(health, no_instances_are_an_empty_list)
+{
+  size_t skipped;
+  struct endpoint_list list = read_health("[]", &skipped);
+  cr_assert_eq(list.count, 0);
+}
+
+Test(health, what_is_not_consuls_shape_is_refused)
+{
+  static const char *const cases[] = {
+      "",
+      "null",
+      "{}",
+      "[1]",
+      "[",
+      "[{\"Service\":1}]",
+      "[{\"Service\":{\"ID\":1}}]",
+      "[{},]",
+      "[] x",
+      "[[]",
+      "\"a\"",
+      "[{\"Service\":{\"Port\":-1}}]",
+      "[{\"Service\":{\"Port\":65536}}]",
+      "<html></html>",
+  };
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    struct endpoint_list list;
+    size_t skipped;
+    cr_assert(!consul_read_health(slice_from_string(cases[i]), &list, &skipped), "%s", cases[i]);
+  }
+}
+
+Test(requests, names_in_urls_are_escaped)
+{
+  struct strbuf url;
+  strbuf_init(&url, 0);
+  consul_health_url(&url, "http://c:8500", "a/b c", 0, 60000);
+  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/a%2Fb%20c?passing");
+  strbuf_clear(&url);
+  consul_health_url(&url, "http://c:8500", "item", 42, 60000);
+  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/item?passing&index=42&wait=60000ms");
+  strbuf_clear(&url);
+  consul_service_url(&url, "http://c:8500", "item-1", true);
+  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/agent/service/deregister/item-1");
+  strbuf_free(&url);
+}
+
+Test(requests, a_registration_says_where_and_how_to_look)
+{
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  struct discovery_registration registration = {.service = "item",
+                                                .id = "item-1",
+                                                .url = "tcp://10.0.0.7:4711",
+                                                .health_url = "http://10.0.0.7:4712/readyz",
+                                                .version = "1.2.3"};
+  consul_write_registration(&body, &registration);
+  cr_assert_str_eq(strbuf_cstring(&body),
+                   "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
+                   "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\"},"
+                   "\"Check\":{\"HTTP\":\"http://10.0.0.7:4712/readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
+                   "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
+  strbuf_free(&body);
+}
+
+Test(index, one_that_goes_backwards_starts_over)
+{
+  cr_assert_eq(consul_next_index(0, 7), 7);
+  cr_assert_eq(consul_next_index(7, 7), 7);
+  cr_assert_eq(consul_next_index(7, 9), 9);
+  cr_assert_eq(consul_next_index(9, 3), 0);
+  cr_assert_eq(consul_next_index(9, 0), 0);
+}
