@@ -1,0 +1,239 @@
+// Calls per second of common/rpc beside nng's own REQ/REP, in one run: each a client and a server process over TCP on
+// the loopback, 64 calls outstanding, 128 bytes each way.
+//
+//   bench_rpc [seconds for each, default 3]
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/observe/log.h"
+#include "common/rpc/rpc_client.h"
+#include "common/rpc/rpc_server.h"
+
+#define OUTSTANDING 64
+#define PAYLOAD_BYTES 128
+#define WARM_UP_US 300000
+
+// --- server processes; forked before nng starts its threads
+
+struct child {
+  pid_t pid;
+  int port;
+};
+
+static void tell_port(int fd, int port)
+{
+  CHECK(write(fd, &port, sizeof(port)) == sizeof(port));
+  close(fd);
+}
+
+static struct child start_child(void (*serve)(int fd))
+{
+  int fds[2];
+  struct child child;
+  CHECK(pipe(fds) == 0);
+  child.pid = fork();
+  CHECK(child.pid >= 0);
+  if (child.pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(fds[0]);
+    serve(fds[1]);
+    _exit(0);
+  }
+  close(fds[1]);
+  CHECK(read(fds[0], &child.port, sizeof(child.port)) == sizeof(child.port));
+  close(fds[0]);
+  return child;
+}
+
+static void echo(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  rpc_request_reply(request, NULL, rpc_request_payload(request));
+}
+
+static void serve_rpc(int fd)
+{
+  struct rpc_server *server;
+  struct error error;
+  struct rpc_server_options options = {.listen_url = "tcp://127.0.0.1:0", .on_request = echo};
+  CHECK(rpc_server_create(&options, &server, &error) == STATUS_OK);
+  tell_port(fd, rpc_server_port(server));
+  struct pollfd poll_fd = {.fd = rpc_server_fd(server), .events = POLLIN};
+  for (;;) {
+    poll(&poll_fd, 1, -1);
+    rpc_server_process(server, clock_now_us());
+    rpc_server_flush(server);
+  }
+}
+
+struct context {
+  nng_ctx ctx;
+  nng_aio *aio;
+  bool sending;
+};
+
+static void serve_context(void *arg)
+{
+  struct context *context = arg;
+  if (nng_aio_result(context->aio) != 0)
+    return;
+  context->sending = !context->sending;
+  // What came in goes out: the message stays in the aio.
+  if (context->sending)
+    nng_ctx_send(context->ctx, context->aio);
+  else
+    nng_ctx_recv(context->ctx, context->aio);
+}
+
+static void serve_nng(int fd)
+{
+  static struct context contexts[OUTSTANDING];
+  nng_socket socket;
+  nng_listener listener;
+  int port;
+  CHECK(nng_rep0_open(&socket) == 0);
+  CHECK(nng_listen(socket, "tcp://127.0.0.1:0", &listener, 0) == 0);
+  CHECK(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0);
+  for (size_t i = 0; i < OUTSTANDING; i++) {
+    CHECK(nng_ctx_open(&contexts[i].ctx, socket) == 0);
+    CHECK(nng_aio_alloc(&contexts[i].aio, serve_context, &contexts[i]) == 0);
+    nng_ctx_recv(contexts[i].ctx, contexts[i].aio);
+  }
+  tell_port(fd, port);
+  for (;;)
+    pause();
+}
+
+// --- clients
+
+struct rpc_bench {
+  struct rpc_client *client;
+  uint64_t calls;
+  uint64_t end_us;
+};
+
+static const char payload[PAYLOAD_BYTES];
+
+static void next_call(void *arg, const struct rpc_status *status, struct slice answer)
+{
+  struct rpc_bench *bench = arg;
+  if (status != NULL) {
+    if (status->code == STATUS_CANCELLED)
+      return;
+    CHECK(status->code == STATUS_OK && answer.size == PAYLOAD_BYTES);
+    bench->calls++;
+  }
+  struct rpc_call_options options = {.service = "bench",
+                                     .method = SLICE("bench.v1.Bench/Echo"),
+                                     .payload = {.data = payload, .size = sizeof(payload)},
+                                     .deadline_us = bench->end_us + 60 * UINT64_C(1000000)};
+  rpc_client_call(bench->client, &options, next_call, bench);
+}
+
+static void turn_until(struct rpc_client *client, uint64_t end_us)
+{
+  struct pollfd poll_fd = {.fd = rpc_client_fd(client), .events = POLLIN};
+  uint64_t now_us;
+  while ((now_us = clock_now_us()) < end_us) {
+    poll(&poll_fd, 1, 10);
+    rpc_client_process(client, clock_now_us());
+    rpc_client_flush(client);
+  }
+}
+
+static double measure_rpc(int port, double seconds)
+{
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  struct rpc_endpoint endpoint = {.id = SLICE("x"), .url = slice_from_string(url)};
+  struct rpc_bench bench = {.client = rpc_client_create(&(struct rpc_client_options){.peer_service = "bench"})};
+  rpc_client_set_endpoints(bench.client, "bench", &endpoint, 1);
+  bench.end_us = clock_now_us() + (uint64_t)(seconds * 1e6) + WARM_UP_US;
+  for (size_t i = 0; i < OUTSTANDING; i++)
+    next_call(&bench, NULL, (struct slice){0});
+  turn_until(bench.client, clock_now_us() + WARM_UP_US);
+  uint64_t calls = bench.calls, begin_us = clock_now_us();
+  turn_until(bench.client, bench.end_us);
+  double rate = (double)(bench.calls - calls) * 1e6 / (double)(clock_now_us() - begin_us);
+  rpc_client_free(&bench.client);
+  return rate;
+}
+
+static atomic_ulong nng_calls;
+
+static void begin_request(struct context *context)
+{
+  nng_msg *message;
+  CHECK(nng_msg_alloc(&message, PAYLOAD_BYTES) == 0);
+  memcpy(nng_msg_body(message), payload, PAYLOAD_BYTES);
+  nng_aio_set_msg(context->aio, message);
+  context->sending = true;
+  nng_ctx_send(context->ctx, context->aio);
+}
+
+static void ask_context(void *arg)
+{
+  struct context *context = arg;
+  if (nng_aio_result(context->aio) != 0)
+    return;
+  if (context->sending) {
+    context->sending = false;
+    nng_ctx_recv(context->ctx, context->aio);
+    return;
+  }
+  atomic_fetch_add_explicit(&nng_calls, 1, memory_order_relaxed);
+  nng_msg_free(nng_aio_get_msg(context->aio));
+  begin_request(context);
+}
+
+static double measure_nng(int port, double seconds)
+{
+  static struct context contexts[OUTSTANDING];
+  nng_socket socket;
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  CHECK(nng_req0_open(&socket) == 0);
+  CHECK(nng_dial(socket, url, NULL, 0) == 0);
+  for (size_t i = 0; i < OUTSTANDING; i++) {
+    CHECK(nng_ctx_open(&contexts[i].ctx, socket) == 0);
+    CHECK(nng_aio_alloc(&contexts[i].aio, ask_context, &contexts[i]) == 0);
+    begin_request(&contexts[i]);
+  }
+  usleep(WARM_UP_US);
+  unsigned long calls = atomic_load(&nng_calls);
+  uint64_t begin_us = clock_now_us();
+  usleep((useconds_t)(seconds * 1e6));
+  double rate = (double)(atomic_load(&nng_calls) - calls) * 1e6 / (double)(clock_now_us() - begin_us);
+  nng_close(socket);
+  return rate;
+}
+
+int main(int argc, char **argv)
+{
+  double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
+  log_init("bench", LOG_WARN);
+  struct child nng_child = start_child(serve_nng);
+  struct child rpc_child = start_child(serve_rpc);
+  double nng_rate = measure_nng(nng_child.port, seconds);
+  double rpc_rate = measure_rpc(rpc_child.port, seconds);
+  kill(nng_child.pid, SIGKILL);
+  kill(rpc_child.pid, SIGKILL);
+  waitpid(nng_child.pid, NULL, 0);
+  waitpid(rpc_child.pid, NULL, 0);
+  printf("nng REQ/REP, %d contexts  %9.0f calls/s\n", OUTSTANDING, nng_rate);
+  printf("common/rpc, %d in flight  %9.0f calls/s\n", OUTSTANDING, rpc_rate);
+  printf("ratio                     %9.2f\n", rpc_rate / nng_rate);
+  return 0;
+}
