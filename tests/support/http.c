@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <curl/curl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -13,14 +14,32 @@
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 
-// Never freed: what a test got stays valid until its process ends.
-static struct arena memory;
+// Never freed: what a test got stays valid until its process ends. A thread has an arena of its own, kept in a list, so
+// that what it holds counts as reachable when the thread has ended.
+struct thread_memory {
+  struct arena arena;
+  struct thread_memory *next;
+};
+static _Atomic(struct thread_memory *) all_memory;
+
+static struct arena *memory(void)
+{
+  static _Thread_local struct thread_memory *own;
+  if (own == NULL) {
+    own = calloc(1, sizeof(*own));
+    cr_assert_not_null(own);
+    own->next = atomic_load(&all_memory);
+    while (!atomic_compare_exchange_weak(&all_memory, &own->next, own))
+      continue;
+  }
+  return &own->arena;
+}
 
 char *text(const char *format, ...)
 {
   va_list args;
   va_start(args, format);
-  char *result = arena_vprintf(&memory, format, args);
+  char *result = arena_vprintf(memory(), format, args);
   va_end(args);
   return result;
 }
@@ -88,8 +107,8 @@ struct http_reply http_send(const struct http_request *request)
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME, &reply.seconds);
   reply.status = code == CURLE_OK ? (int)status : 0;
-  reply.headers = arena_string(&memory, strbuf_slice(&headers));
-  reply.body = arena_string(&memory, strbuf_slice(&body));
+  reply.headers = arena_string(memory(), strbuf_slice(&headers));
+  reply.body = arena_string(memory(), strbuf_slice(&body));
   curl_slist_free_all(list);
   curl_easy_cleanup(curl);
   strbuf_free(&headers);
@@ -108,7 +127,7 @@ const char *http_header(const struct http_reply *reply, const char *name)
       struct slice value = slice_skip(line, name_size + 1);
       if (value.size > 0 && value.data[value.size - 1] == '\r')
         value.size--;
-      return arena_string(&memory, slice_trim(value));
+      return arena_string(memory(), slice_trim(value));
     }
     start = end + 1;
   }
@@ -142,7 +161,7 @@ static const char *next_step(const char *path, struct step *step)
 static bool step_into(struct slice json, const struct step *step, struct slice *value)
 {
   struct json_reader reader;
-  json_reader_init(&reader, json, JSON_MAX_DEPTH, &memory);
+  json_reader_init(&reader, json, JSON_MAX_DEPTH, memory());
   enum json_token token = json_read(&reader);
   if (token == JSON_OBJECT_BEGIN && step->key.data != NULL) {
     while ((token = json_read(&reader)) == JSON_KEY) {
@@ -182,10 +201,10 @@ const char *json_at(const char *json, const char *path)
   if (!find_json(json, path, &value))
     return NULL;
   struct json_reader reader;
-  json_reader_init(&reader, value, JSON_MAX_DEPTH, &memory);
+  json_reader_init(&reader, value, JSON_MAX_DEPTH, memory());
   enum json_token token = json_read(&reader);
   cr_assert_neq(token, JSON_ERROR, "not JSON at %s: %s", path, json);
-  return arena_string(&memory, token == JSON_STRING ? reader.text : slice_trim(value));
+  return arena_string(memory(), token == JSON_STRING ? reader.text : slice_trim(value));
 }
 
 const char *http_json(const struct http_reply *reply, const char *path)

@@ -1,0 +1,175 @@
+// What was acknowledged is there, whatever happens to the processes; what was not is wholly there or wholly not.
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+
+#include "common/base/strbuf.h"
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+#define MAX_WRITES 4000
+
+struct writer {
+  struct account owner;
+  const char *word;
+  atomic_bool stop;
+  const char *acknowledged[MAX_WRITES];  // ids
+  atomic_size_t count;
+  size_t refused;
+};
+
+static void write_items(void *arg)
+{
+  struct writer *writer = arg;
+  for (int i = 0; !atomic_load(&writer->stop) && i < MAX_WRITES; i++) {
+    struct http_reply reply = HTTP(.path = "/v1/items", .token = writer->owner.token, .timeout_ms = 15000,
+                                   .body = text("{\"sku\":\"%s-%d\",\"name\":\"Written\",\"category\":\"%s\"}",
+                                                writer->word, i, writer->word));
+    if (reply.status == 201)
+      writer->acknowledged[atomic_fetch_add(&writer->count, 1)] = http_json(&reply, "id");
+    else
+      writer->refused++;
+  }
+}
+
+struct threshold {
+  struct writer *writer;
+  size_t count;
+};
+
+static bool has_written(const void *arg)
+{
+  const struct threshold *threshold = arg;
+  return atomic_load(&threshold->writer->count) >= threshold->count;
+}
+
+// Writes while `break_something` happens, then goes on for a while, and looks for every acknowledged item in the
+// database.
+static void write_through(void (*break_something)(void))
+{
+  struct writer *writer = calloc(1, sizeof(*writer));
+  cr_assert_not_null(writer);
+  writer->owner = account_create();
+  writer->word = fresh_word();
+  struct background *background = background_start(write_items, writer);
+  wait_until(has_written, &(struct threshold){writer, 50}, "the first writes");
+  break_something();
+  wait_until_healthy();
+  size_t before = atomic_load(&writer->count);
+  wait_until(has_written, &(struct threshold){writer, before + 50}, "writes after the fault");
+  atomic_store(&writer->stop, true);
+  background_join(background);
+
+  size_t count = atomic_load(&writer->count);
+  for (size_t i = 0; i < count; i++)
+    cr_assert_str_eq(sql("SELECT count(*) FROM item.items WHERE id = '%s'", writer->acknowledged[i]), "1",
+                     "item %zu of %zu was acknowledged and is not there", i, count);
+}
+
+static void kill_an_item_service(void)
+{
+  stack("kill", "item-1");
+  stack("start", "item-1");
+}
+
+Test(fault_01_writes, survive_the_kill_of_an_item_service)
+{
+  write_through(kill_an_item_service);
+}
+
+static void kill_postgres(void)
+{
+  stack("kill", "postgres");
+  stack("start", "postgres");
+}
+
+Test(fault_01_writes, survive_the_kill_of_postgresql)
+{
+  write_through(kill_postgres);
+}
+
+static void kill_redis(void)
+{
+  stack("kill", "redis");
+  stack("start", "redis");
+}
+
+Test(fault_01_writes, survive_the_kill_of_redis)
+{
+  write_through(kill_redis);
+}
+
+// Batches.
+// ----------------------------------------------------------------------------------------------------------------
+
+#define BATCH 400
+#define MAX_BATCHES 400
+
+struct batches {
+  struct account owner;
+  const char *words[MAX_BATCHES];
+  bool acknowledged[MAX_BATCHES];
+  atomic_size_t count;
+  atomic_bool stop;
+};
+
+static void write_batches(void *arg)
+{
+  struct batches *batches = arg;
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  while (!atomic_load(&batches->stop) && atomic_load(&batches->count) < MAX_BATCHES) {
+    const char *word = fresh_word();
+    strbuf_clear(&body);
+    strbuf_add_string(&body, "{\"items\":[");
+    for (int i = 0; i < BATCH; i++)
+      strbuf_printf(&body, "%s{\"sku\":\"%s-%d\",\"name\":\"Batched\",\"category\":\"%s\"}", i == 0 ? "" : ",", word, i,
+                    word);
+    strbuf_add_string(&body, "]}");
+    struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = batches->owner.token, .timeout_ms = 40000,
+                                   .body = strbuf_cstring(&body));
+    size_t n = atomic_load(&batches->count);
+    batches->words[n] = word;
+    batches->acknowledged[n] = reply.status == 200;
+    atomic_fetch_add(&batches->count, 1);
+  }
+  strbuf_free(&body);
+}
+
+struct batch_threshold {
+  struct batches *batches;
+  size_t count;
+};
+
+static bool has_batched(const void *arg)
+{
+  const struct batch_threshold *threshold = arg;
+  return atomic_load(&threshold->batches->count) >= threshold->count;
+}
+
+Test(fault_01_writes, a_batch_is_all_or_nothing_when_its_service_is_killed)
+{
+  struct batches *batches = calloc(1, sizeof(*batches));
+  cr_assert_not_null(batches);
+  batches->owner = account_create();
+  struct background *background = background_start(write_batches, batches);
+  for (size_t round = 0; round < 4; round++) {
+    size_t before = atomic_load(&batches->count);
+    wait_until(has_batched, &(struct batch_threshold){batches, before + 2}, "batches");
+    const char *victim = round % 2 == 0 ? "item-1" : "item-2";
+    stack("kill", victim);
+    stack("start", victim);
+  }
+  atomic_store(&batches->stop, true);
+  background_join(background);
+  wait_until_healthy();
+
+  size_t count = atomic_load(&batches->count), created = 0;
+  for (size_t i = 0; i < count; i++) {
+    const char *found = sql("SELECT count(*) FROM item.items WHERE category = '%s'", batches->words[i]);
+    bool all = strcmp(found, text("%d", BATCH)) == 0;
+    cr_assert(all || strcmp(found, "0") == 0, "%s of %d items of a batch", found, BATCH);
+    cr_assert(all || !batches->acknowledged[i], "an acknowledged batch is not there");
+    created += all;
+  }
+  cr_assert_gt(created, 0);
+}

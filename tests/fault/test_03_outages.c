@@ -1,0 +1,163 @@
+// Parts that are away: what still works, what is refused how, and that all comes back by itself.
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+static const char *make_item(const struct account *owner)
+{
+  return item_create(owner, text("{\"sku\":\"%s\",\"name\":\"Thing\"}", fresh_word()));
+}
+
+static void assert_unavailable(const struct http_reply *reply, double within_seconds)
+{
+  ASSERT_PROBLEM(*reply, 503, "UNAVAILABLE");
+  cr_assert_not_null(http_header(reply, "Retry-After"));
+  cr_assert_lt(reply->seconds, within_seconds, "answered after %.1f s", reply->seconds);
+}
+
+Test(fault_03_outages, without_item_services_items_are_503_and_the_rest_works)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", make_item(&ada));
+  stack("stop", "item-1");
+  stack("stop", "item-2");
+  struct http_reply reply = HTTP(.path = path, .token = ada.token);
+  assert_unavailable(&reply, 5);
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  stack("start", "item-1");
+  stack("start", "item-2");
+  wait_until_healthy();
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+}
+
+Test(fault_03_outages, without_postgresql_writes_are_503_within_the_deadline)
+{
+  struct account ada = account_create();
+  stack("stop", "postgres");
+  struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .body = "{\"sku\":\"a\",\"name\":\"b\"}");
+  assert_unavailable(&reply, 5.5);
+  struct http_reply login = account_login(ada.email, ada.password);
+  assert_unavailable(&login, 10.5);
+  stack("start", "postgres");
+  wait_until_healthy();
+  make_item(&ada);
+}
+
+Test(fault_03_outages, without_redis_everything_is_slower_and_right)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", make_item(&ada));
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+  stack("kill", "redis");
+  for (int quantity = 1; quantity < 10; quantity++) {
+    ASSERT_STATUS(
+        HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity)), 200);
+    for (int i = 0; i < 4; i++) {
+      struct http_reply read = HTTP(.path = path, .token = ada.token);
+      ASSERT_STATUS(read, 200);
+      cr_assert_str_eq(http_json(&read, "quantity"), text("%d", quantity));
+    }
+  }
+  stack("start", "redis");
+  for (int quantity = 10; quantity < 40; quantity++) {
+    ASSERT_STATUS(
+        HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity)), 200);
+    for (int i = 0; i < 4; i++) {
+      struct http_reply read = HTTP(.path = path, .token = ada.token);
+      cr_assert_str_eq(http_json(&read, "quantity"), text("%d", quantity));
+    }
+  }
+}
+
+static bool all_registered(const void *arg)
+{
+  (void)arg;
+  struct http_reply reply =
+      HTTP(.path = "/v1/catalog/service/item", .base_url = getenv("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
+  return reply.status == 200 && http_json_count(&reply, "") == 2;
+}
+
+Test(fault_03_outages, without_consul_everything_goes_on_and_a_consul_without_memory_learns_all_again)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", make_item(&ada));
+  stack("kill", "consul");
+  for (int i = 0; i < 50; i++)
+    ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+  (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", getenv("BULKHEAD_RUN_DIR")), NULL});
+  stack("start", "consul");
+  wait_until(all_registered, NULL, "the registration of both item services");
+  wait_until_healthy();
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+}
+
+// Requests without a pause while something happens.
+// --------------------------------------------------------------------------
+
+struct readers {
+  const char *path;
+  const char *token;
+  atomic_bool stop;
+  atomic_size_t answered;
+  atomic_size_t failed;
+  _Atomic int last_failure;
+};
+
+static void read_on(void *arg)
+{
+  struct readers *readers = arg;
+  while (!atomic_load(&readers->stop)) {
+    struct http_reply reply = HTTP(.path = readers->path, .token = readers->token, .timeout_ms = 15000);
+    atomic_fetch_add(&readers->answered, 1);
+    if (reply.status == 200)
+      continue;
+    atomic_store(&readers->last_failure, reply.status);
+    atomic_fetch_add(&readers->failed, 1);
+  }
+}
+
+static bool is_answering(const void *arg)
+{
+  const struct readers *readers = arg;
+  return atomic_load(&readers->answered) > 200;
+}
+
+Test(fault_03_outages, a_restart_in_good_order_loses_no_request)
+{
+  struct account ada = account_create();
+  struct readers readers = {.path = text("/v1/items/%s", make_item(&ada)), .token = ada.token};
+  struct background *background = background_start(read_on, &readers);
+  for (int round = 0; round < 2; round++) {
+    stack("restart", "item-1");
+    wait_until_healthy();
+    stack("restart", "item-2");
+    wait_until_healthy();
+  }
+  wait_until(is_answering, &readers, "answers");
+  atomic_store(&readers.stop, true);
+  background_join(background);
+  cr_assert_eq(atomic_load(&readers.failed), 0, "%zu of %zu requests failed, the last with %d",
+               atomic_load(&readers.failed), atomic_load(&readers.answered), atomic_load(&readers.last_failure));
+}
+
+Test(fault_03_outages, a_killed_instance_fails_its_calls_at_once_and_the_other_goes_on)
+{
+  struct account ada = account_create();
+  struct readers readers = {.path = text("/v1/items/%s", make_item(&ada)), .token = ada.token};
+  struct background *background = background_start(read_on, &readers);
+  wait_until(is_answering, &readers, "answers");
+  stack("kill", "item-1");
+  // From now on the other one answers alone.
+  for (int i = 0; i < 100; i++) {
+    struct http_reply reply = HTTP(.path = readers.path, .token = ada.token);
+    cr_assert_lt(reply.seconds, 4.0);
+  }
+  atomic_store(&readers.stop, true);
+  background_join(background);
+  // Only what was in flight at that moment: one request of this reader.
+  cr_assert_leq(atomic_load(&readers.failed), 2, "%zu requests failed", atomic_load(&readers.failed));
+  stack("start", "item-1");
+  wait_until_healthy();
+}

@@ -1,0 +1,158 @@
+#include "tests/support/stack.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/strbuf.h"
+#include "tests/support/http.h"
+
+#define WAIT_SECONDS 60
+
+extern char **environ;
+
+static const char *need(const char *name)
+{
+  const char *value = getenv(name);
+  cr_assert_not_null(value, "%s must be set; run these tests by tests/run", name);
+  return value;
+}
+
+static void read_all(int fd, struct strbuf *out)
+{
+  ssize_t size;
+  do {
+    char *place = strbuf_reserve(out, 4096);
+    size = read(fd, place, 4096);
+    out->size += size > 0 ? (size_t)size : 0;
+  } while (size > 0);
+}
+
+const char *output_of(const char *const *arguments)
+{
+  int ends[2];
+  cr_assert_eq(pipe(ends), 0);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, ends[0]);
+  posix_spawn_file_actions_addclose(&actions, ends[1]);
+  pid_t pid;
+  int failed = posix_spawnp(&pid, arguments[0], &actions, NULL, (char *const *)(uintptr_t)arguments, environ);
+  cr_assert_eq(failed, 0, "%s: %s", arguments[0], strerror(failed));
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  read_all(ends[0], &out);
+  close(ends[0]);
+  int status;
+  cr_assert_eq(waitpid(pid, &status, 0), pid);
+  const char *result = text("%s", strbuf_cstring(&out));
+  strbuf_free(&out);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %s failed: %s", arguments[0], arguments[1], result);
+  return result;
+}
+
+void stack(const char *action, const char *name)
+{
+  (void)output_of((const char *const[]){"deploy/local/stack", action, name, NULL});
+}
+
+const char *sql(const char *format, ...)
+{
+  char query[4096];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(query, sizeof(query), format, args);
+  va_end(args);
+  char *result = (char *)(uintptr_t)output_of((const char *const[]){text("%s/psql", need("BULKHEAD_PG_BIN")), "-XqAt",
+                                                                    "-c", query, "-d", need("BULKHEAD_PG"), NULL});
+  result[strcspn(result, "\n")] = '\0';
+  return result;
+}
+
+static void pause_ms(long ms)
+{
+  nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+void wait_until(bool (*holds)(const void *arg), const void *arg, const char *what)
+{
+  uint64_t end = clock_now_us() + WAIT_SECONDS * UINT64_C(1000000);
+  while (!holds(arg)) {
+    cr_assert_lt(clock_now_us(), end, "%s did not come about within %d s", what, WAIT_SECONDS);
+    pause_ms(50);
+  }
+}
+
+static int passing(const char *service)
+{
+  struct http_reply reply = HTTP(.path = text("/v1/health/service/%s?passing", service),
+                                 .base_url = need("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
+  return reply.status == 200 && reply.body[0] == '[' ? http_json_count(&reply, "") : 0;
+}
+
+// The gateway's own view: how many endpoints it is connected to, over all workers.
+static double gateway_metric(const char *series)
+{
+  struct http_reply reply = HTTP(.path = "/metrics", .base_url = need("BULKHEAD_ADMIN_URL"), .timeout_ms = 5000);
+  const char *line = reply.status == 200 ? strstr(reply.body, series) : NULL;
+  return line == NULL ? -1 : strtod(line + strlen(series), NULL);
+}
+
+static bool healthy(const void *arg)
+{
+  (void)arg;
+  if (passing("auth") < 1 || passing("user") < 1 || passing("item") < 2 || passing("gateway") < 1)
+    return false;
+  // Every worker of the gateway counts its own connections.
+  double auth = gateway_metric("bulkhead_rpc_endpoints{service=\"auth\"}");
+  double item = gateway_metric("bulkhead_rpc_endpoints{service=\"item\"}");
+  if (auth < 1 || item < 2 * auth)
+    return false;
+  // A login crosses the gateway, auth, user and PostgreSQL; an unknown account is answer enough.
+  struct http_reply reply = HTTP(.path = "/v1/auth/login", .timeout_ms = 10000,
+                                 .body = "{\"email\":\"nobody@example.com\",\"password\":\"nothing at all\"}");
+  return reply.status == 401;
+}
+
+void wait_until_healthy(void)
+{
+  wait_until(healthy, NULL, "a healthy stack");
+}
+
+struct background {
+  pthread_t thread;
+  void (*body)(void *arg);
+  void *arg;
+};
+
+static void *run_background(void *opaque)
+{
+  struct background *background = opaque;
+  background->body(background->arg);
+  return NULL;
+}
+
+struct background *background_start(void (*body)(void *arg), void *arg)
+{
+  struct background *background = malloc(sizeof(*background));
+  cr_assert_not_null(background);
+  *background = (struct background){.body = body, .arg = arg};
+  cr_assert_eq(pthread_create(&background->thread, NULL, run_background, background), 0);
+  return background;
+}
+
+void background_join(struct background *background)
+{
+  pthread_join(background->thread, NULL);
+  free(background);
+}
