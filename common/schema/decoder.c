@@ -119,7 +119,7 @@ static void close_level(struct decoder *decoder, struct raw_object *raw)
     return;
   size_t start = raw->level_starts[raw->depth];
   size_t count = raw->open.count - start;
-  if (find_duplicate(raw->open.keys + start, count, decoder->arena) < count)
+  if (count > 1 && find_duplicate(raw->open.keys + start, count, decoder->arena) < count)
     raw->problem = "must not have the same key twice in one object";
   raw->open.count = start;
 }

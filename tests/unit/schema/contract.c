@@ -17,14 +17,14 @@ static struct strbuf *new_buffer(void)
   return arena_zalloc(&memory, sizeof(struct strbuf));
 }
 
-static const char HEAD[] = "syntax = \"proto3\";\n"
-                           "package t.v1;\n"
-                           "import \"bulkhead/v1/options.proto\";\n"
-                           "import \"google/api/annotations.proto\";\n"
-                           "import \"google/protobuf/any.proto\";\n"
-                           "import \"google/protobuf/empty.proto\";\n"
-                           "import \"google/protobuf/field_mask.proto\";\n"
-                           "import \"google/protobuf/timestamp.proto\";\n";
+static const char HEAD[] = "syntax = \"proto3\";\npackage t.v1;\n";
+// What a text may name, and the file that declares it.
+static const char *const IMPORTS[][2] = {
+    {"bulkhead.v1", "bulkhead/v1/options.proto"},
+    {"google.api", "google/api/annotations.proto"},
+    {"google.protobuf.Any", "google/protobuf/any.proto"},
+    {"google.protobuf.Empty", "google/protobuf/empty.proto"},
+};
 
 struct slice contract_read_file(const char *path)
 {
@@ -68,6 +68,9 @@ struct slice contract_compile(const char *text)
   FILE *file = fopen(path, "w");
   cr_assert(file != NULL);
   fputs(HEAD, file);
+  for (size_t i = 0; i < ARRAY_LEN(IMPORTS); i++)
+    if (strstr(text, IMPORTS[i][0]) != NULL)
+      fprintf(file, "import \"%s\";\n", IMPORTS[i][1]);
   fputs(text, file);
   fclose(file);
   struct slice set = contract_compile_file(folder, "t.proto");

@@ -1,0 +1,189 @@
+// How much CPU time the gateway's translation takes, on its own: routing and transcoding of one read, one reply, one batch.
+//   BULKHEAD_PROTOSET=build/release/bulkhead.protoset build/release/bin/bench_transcode
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/check.h"
+#include "common/base/strbuf.h"
+#include "common/base/wire.h"
+#include "common/schema/transcode.h"
+
+#define ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
+#define BATCH_ITEMS 1000
+#define MIN_RUN_US 300000
+
+static const struct schema *load_schema(void)
+{
+  const char *path = getenv("BULKHEAD_PROTOSET");
+  FILE *file = path == NULL ? NULL : fopen(path, "rb");
+  if (file == NULL) {
+    fputs("BULKHEAD_PROTOSET must name bulkhead.protoset\n", stderr);
+    exit(1);
+  }
+  struct strbuf content;
+  struct schema *schema;
+  struct error error;
+  char part[65536];
+  size_t size;
+  strbuf_init(&content, 0);
+  while ((size = fread(part, 1, sizeof(part), file)) > 0)
+    strbuf_add(&content, slice_make(part, size));
+  fclose(file);
+  CHECK(schema_load(strbuf_slice(&content), &schema, &error) == STATUS_OK);
+  strbuf_free(&content);
+  return schema;
+}
+
+// One thing to be measured; all of it is set up before the clock starts.
+struct subject {
+  const char *name;
+  const struct schema *schema;
+  struct slice http_method;
+  struct slice path;
+  struct slice query;
+  struct slice input;  // a body, or a reply's wire bytes
+  struct arena arena;
+  struct strbuf out;
+};
+
+static void run_route(struct subject *subject)
+{
+  struct schema_route route;
+  CHECK(schema_route(subject->schema, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
+}
+
+static void run_request(struct subject *subject)
+{
+  struct schema_route route;
+  struct violations violations;
+  CHECK(schema_route(subject->schema, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
+  struct transcode_request request = {.route = &route, .query = subject->query, .body = subject->input};
+  violations_init(&violations, &subject->arena);
+  strbuf_clear(&subject->out);
+  CHECK(transcode_request_to_wire(&request, &subject->arena, &subject->out, &violations) == STATUS_OK);
+  arena_reset(&subject->arena);
+}
+
+static void run_reply(struct subject *subject)
+{
+  const struct schema_message *item = schema_message_by_name(subject->schema, SLICE("item.v1.Item"));
+  strbuf_clear(&subject->out);
+  CHECK(transcode_wire_to_json(item, subject->input, &subject->out) == STATUS_OK);
+}
+
+static void run_list_reply(struct subject *subject)
+{
+  const struct schema_message *list =
+      schema_message_by_name(subject->schema, SLICE("item.v1.BatchCreateItemsResponse"));
+  strbuf_clear(&subject->out);
+  CHECK(transcode_wire_to_json(list, subject->input, &subject->out) == STATUS_OK);
+}
+
+// Of this process, so that whatever else runs on the machine counts less.
+static uint64_t cpu_us(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void measure(struct subject *subject, void (*run)(struct subject *subject))
+{
+  uint64_t rounds = 1;
+  uint64_t spent;
+  for (;; rounds *= 2) {
+    uint64_t start = cpu_us();
+    for (uint64_t i = 0; i < rounds; i++)
+      run(subject);
+    spent = cpu_us() - start;
+    if (spent >= MIN_RUN_US)
+      break;
+  }
+  double each_ns = (double)spent * 1000.0 / (double)rounds;
+  size_t bytes = subject->input.size;
+  printf("%-28s %12.0f ns %8zu bytes in %8zu out", subject->name, each_ns, bytes, subject->out.size);
+  if (bytes > 0)
+    printf(" %8.0f MB/s", (double)bytes * 1000.0 / each_ns);
+  printf("\n");
+  strbuf_free(&subject->out);
+  arena_free(&subject->arena);
+}
+
+static struct slice make_item(void)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  wire_write_bytes(&wire, 1, SLICE(ID));
+  wire_write_bytes(&wire, 2, SLICE(ID));
+  wire_write_bytes(&wire, 3, SLICE("LAMP-042"));
+  wire_write_bytes(&wire, 4, SLICE("Desk lamp"));
+  wire_write_bytes(&wire, 5, SLICE("A lamp of brass with a green shade, for desks and reading corners."));
+  wire_write_bytes(&wire, 6, SLICE("lighting"));
+  wire_write_bytes(&wire, 7, SLICE("brass"));
+  wire_write_bytes(&wire, 7, SLICE("green"));
+  wire_write_bytes(&wire, 8, SLICE("49.90"));
+  wire_write_bytes(&wire, 9, SLICE("EUR"));
+  wire_write_varint(&wire, 10, 12);
+  wire_write_bytes(&wire, 11, SLICE("{\"colour\": \"brass\", \"watts\": 40}"));
+  wire_write_bytes(&wire, 12, SLICE("0000000000000001"));
+  wire_write_bytes(&wire, 13, SLICE("\x08\x80\xe2\xcf\xaa\x06\x10\xc0\x96\xb1\x02"));
+  wire_write_bytes(&wire, 14, SLICE("\x08\x80\xe2\xcf\xaa\x06\x10\xc0\x96\xb1\x02"));
+  return strbuf_slice(&wire);
+}
+
+static struct slice make_list(struct slice item)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  for (unsigned i = 0; i < 100; i++)
+    wire_write_bytes(&wire, 1, item);
+  return strbuf_slice(&wire);
+}
+
+static struct slice make_batch(void)
+{
+  struct strbuf json;
+  strbuf_init(&json, 0);
+  strbuf_add_string(&json, "{\"items\":[");
+  for (unsigned i = 0; i < BATCH_ITEMS; i++)
+    strbuf_printf(&json,
+                  "%s{\"sku\":\"PKG-%u\",\"name\":\"libexample%u\",\"description\":\"An example library, with a text "
+                  "of the usual length that packages have.\\n It has a second line.\",\"category\":\"libs\",\"tags\":"
+                  "[\"role::shared-lib\",\"implemented-in::c\"],\"price\":\"12.50\",\"currency\":\"EUR\",\"quantity\":"
+                  "%u,\"attributes\":{\"version\":\"1.2.3-4\",\"depends\":[\"libc6\",\"zlib1g\"]}}",
+                  i == 0 ? "" : ",", i, i, i);
+  strbuf_add_string(&json, "]}");
+  return strbuf_slice(&json);
+}
+
+int main(void)
+{
+  const struct schema *schema = load_schema();
+  struct slice item = make_item();
+  struct slice list = make_list(item);
+  struct slice batch = make_batch();
+  struct subject route = {
+      .name = "route GET item", .schema = schema, .http_method = SLICE("GET"), .path = SLICE("/v1/items/" ID)};
+  struct subject get = route;
+  get.name = "request GET item";
+  struct subject page = {.name = "request GET items",
+                         .schema = schema,
+                         .http_method = SLICE("GET"),
+                         .path = SLICE("/v1/items"),
+                         .query = SLICE("pageSize=20&category=lighting&orderBy=name%20desc&q=green+lamp")};
+  struct subject import = {.name = "request POST 1,000 items",
+                           .schema = schema,
+                           .http_method = SLICE("POST"),
+                           .path = SLICE("/v1/items:batchCreate"),
+                           .input = batch};
+  struct subject reply = {.name = "reply item", .schema = schema, .input = item};
+  struct subject replies = {.name = "reply 100 items", .schema = schema, .input = list};
+  measure(&route, run_route);
+  measure(&get, run_request);
+  measure(&page, run_request);
+  measure(&import, run_request);
+  measure(&reply, run_reply);
+  measure(&replies, run_list_reply);
+  return 0;
+}

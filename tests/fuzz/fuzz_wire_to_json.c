@@ -1,0 +1,50 @@
+// Any bytes as the reply of a service: JSON that reads back, or INTERNAL with nothing written.
+#include "common/base/json_reader.h"
+#include "common/schema/transcode.h"
+#include "tests/fuzz/fuzz_schema.h"
+
+static const char *const MESSAGES[] = {
+    "item.v1.ListItemsResponse", "item.v1.Item", "item.v1.UpdateItemRequest", "google.protobuf.Timestamp",
+    "google.protobuf.FieldMask",
+};
+
+static void ignore_header(void *arg, const char *name, struct slice value)
+{
+  (void)arg;
+  (void)name;
+  for (size_t i = 0; i < value.size; i++)
+    CHECK(value.data[i] >= ' ' && value.data[i] <= '~');
+}
+
+static void check_message(const struct schema_message *message, struct slice wire)
+{
+  struct strbuf json;
+  struct arena arena;
+  strbuf_init(&json, 0);
+  arena_init(&arena);
+  enum status status = transcode_wire_to_json(message, wire, &json);
+  if (status == STATUS_OK) {
+    struct json_reader reader;
+    json_reader_init(&reader, strbuf_slice(&json), JSON_MAX_DEPTH, &arena);
+    CHECK(json_skip_value(&reader, NULL) && json_read(&reader) == JSON_END);
+  } else {
+    CHECK(status == STATUS_INTERNAL && json.size == 0);
+  }
+  status = transcode_response_headers(message, wire, &arena, ignore_header, NULL);
+  CHECK(status == STATUS_OK || status == STATUS_INTERNAL);
+  strbuf_free(&json);
+  arena_free(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+  struct slice wire = slice_make(data, size);
+  for (size_t i = 0; i < sizeof(MESSAGES) / sizeof(MESSAGES[0]); i++)
+    check_message(fuzz_message(MESSAGES[i]), wire);
+  struct strbuf location;
+  strbuf_init(&location, 0);
+  const struct schema_method *create = schema_method_by_name(fuzz_schema(), SLICE("item.v1.ItemService/CreateItem"));
+  CHECK(transcode_location(create, wire, &location) == STATUS_OK || location.size == 0);
+  strbuf_free(&location);
+  return 0;
+}
