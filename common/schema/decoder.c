@@ -105,7 +105,7 @@ struct raw_object {
 
 static void open_level(struct raw_object *raw)
 {
-  if (raw->depth == RULES_JSON_MAX_DEPTH)
+  if (raw->depth >= RULES_JSON_MAX_DEPTH)
     raw->problem = "must be nested at most 32 levels deep";
   else
     raw->level_starts[raw->depth] = raw->open.count;
