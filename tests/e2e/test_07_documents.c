@@ -21,7 +21,7 @@ Test(e2e_07_documents, the_api_is_described_by_openapi_3_1)
 
 Test(e2e_07_documents, the_page_of_the_api_works_offline)
 {
-  struct http_reply page = HTTP(.path = "/docs/");
+  struct http_reply page = HTTP(.path = "/docs");
   ASSERT_STATUS(page, 200);
   cr_assert(strstr(http_header(&page, "Content-Type"), "text/html") != NULL);
   cr_assert(strstr(page.body, "http://") == NULL && strstr(page.body, "https://") == NULL, "%s", page.body);
