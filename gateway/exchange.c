@@ -195,8 +195,8 @@ void exchange_close(struct exchange **exchange)
   arena_reset(&gone->arena);
   keep_little(&gone->wire);
   keep_little(&gone->out);
-  struct exchange clean = {.arena = gone->arena, .wire = gone->wire, .out = gone->out, .next_spare = gateway->spare};
-  *gone = clean;
+  memset(gone, 0, offsetof(struct exchange, arena));
+  gone->next_spare = gateway->spare;
   gateway->spare = gone;
   gateway->spare_count++;
 }

@@ -41,7 +41,7 @@ struct exchange {
   struct exchange_reply reply;
   bool replied;
 
-  // Memory, kept from one request to the next.
+  // Kept from one request to the next; all above is zeroed at the close.
   struct arena arena;
   struct strbuf wire;  // the request message
   struct strbuf out;   // the reply's body

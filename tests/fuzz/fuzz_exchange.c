@@ -1,0 +1,228 @@
+// Any bytes as a whole HTTP exchange against the real contracts, without a network:
+//
+//   METHOD path?query \n (Header: value \n)* \n body
+//
+// "Authorization: valid" stands for a good token. The service's answer is taken from the request as well: the header
+// "Answer" is the status code's number, and the body what the service sent. Every exchange must end in a reply that can
+// be sent: a known status, JSON that can be read, headers without control characters; and a 5xx only for what the
+// service answered.
+#include <string.h>
+
+#include "common/base/json_reader.h"
+#include "common/base/wire.h"
+#include "common/security/key.h"
+#include "common/security/token.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+#include "tests/fuzz/fuzz_schema.h"
+
+#define MAX_HEADERS 16
+
+struct header {
+  struct slice name;
+  struct slice value;
+};
+
+struct request {
+  struct slice method, path, query, body;
+  struct header headers[MAX_HEADERS];
+  size_t header_count;
+};
+
+static struct gateway *gateway;
+static struct arena forever;
+static struct slice good_token;
+// The one call that may be in flight.
+static rpc_done_fn *call_done;
+static void *call_arg;
+
+static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
+                                     void *done_arg)
+{
+  (void)arg;
+  CHECK(options->deadline_us != DEADLINE_NONE && call_done == NULL);
+  call_done = done;
+  call_arg = done_arg;
+  return (struct rpc_call *)(void *)&call_done;
+}
+
+static void backend_cancel(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  (void)call;
+  call_done = NULL;
+}
+
+static void answer(enum status code, struct slice payload)
+{
+  rpc_done_fn *done = call_done;
+  call_done = NULL;
+  struct rpc_violation violation = {payload, payload};
+  struct rpc_status status = {
+      .code = code, .message = payload, .reason = payload, .violations = &violation, .violation_count = 1};
+  done(call_arg, code == STATUS_OK ? &(struct rpc_status){.code = STATUS_OK} : &status, payload);
+}
+
+static void give_keys(struct slice x, struct slice y, struct slice kid)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  size_t mark = wire_begin_nested(&wire, 1);
+  wire_write_bytes(&wire, 1, SLICE("EC"));
+  wire_write_bytes(&wire, 2, SLICE("P-256"));
+  wire_write_bytes(&wire, 3, kid);
+  wire_write_bytes(&wire, 6, x);
+  wire_write_bytes(&wire, 7, y);
+  wire_end_nested(&wire, mark);
+  gateway_process(gateway, gateway->clock.now_us());
+  answer(STATUS_OK, strbuf_slice(&wire));
+  CHECK(keys_known(&gateway->keys));
+  strbuf_free(&wire);
+}
+
+// The clock stands still, so nothing expires.
+static uint64_t now_us(void)
+{
+  return 1000000;
+}
+
+static int64_t wall_us(void)
+{
+  return INT64_C(1760000000000000);
+}
+
+static void set_up(void)
+{
+  static const struct gateway_clock clock = {now_us, wall_us};
+  struct strbuf content;
+  strbuf_init(&content, 0);
+  struct api *api;
+  struct error error;
+  CHECK(api_load(fuzz_read_protoset(&content), &api, &error) == STATUS_OK);
+  strbuf_free(&content);
+  gateway = gateway_create(&(struct gateway_options){.api = api,
+                                                     .issuer = "issuer",
+                                                     .audience = "audience",
+                                                     .backend = {NULL, backend_call, backend_cancel},
+                                                     .clock = &clock});
+  const char *pem;
+  struct slice x, y, kid;
+  CHECK(key_generate(&forever, &pem) == STATUS_OK);
+  CHECK(key_public_parts(pem, &forever, &x, &y, &kid) == STATUS_OK);
+  struct slice role = SLICE("admin");
+  struct token_claims claims = {.subject = SLICE("01936b5e-7c1a-7d3e-9f00-000000000001"),
+                                .roles = &role,
+                                .role_count = 1,
+                                .id = SLICE("01936b5e-7c1a-7d3e-9f00-000000000002"),
+                                .issued_at = wall_us() / 1000000,
+                                .expires_at = wall_us() / 1000000 + 900};
+  struct slice token;
+  CHECK(token_sign(&(struct token_signing_key){arena_string(&forever, kid), pem}, "issuer", "audience", &claims,
+                   &forever, &token) == STATUS_OK);
+  good_token = slice_from_string(arena_printf(&forever, "Bearer " SLICE_FMT, SLICE_ARG(token)));
+  give_keys(x, y, kid);
+}
+
+static struct slice cut(struct slice *rest, char at)
+{
+  size_t end = slice_find(*rest, at, 0);
+  struct slice part = slice_make(rest->data, end);
+  *rest = slice_skip(*rest, end + 1);
+  return part;
+}
+
+static void parse(struct request *request, struct slice rest)
+{
+  struct slice line = cut(&rest, '\n');
+  request->method = cut(&line, ' ');
+  request->path = cut(&line, '?');
+  request->query = line;
+  while (rest.size > 0) {
+    line = cut(&rest, '\n');
+    if (line.size == 0)
+      break;
+    struct slice name = cut(&line, ':');
+    if (request->header_count < MAX_HEADERS)
+      request->headers[request->header_count++] = (struct header){slice_trim(name), slice_trim(line)};
+  }
+  request->body = rest;
+}
+
+static struct slice find_header(void *arg, const char *name)
+{
+  const struct request *request = arg;
+  for (size_t i = 0; i < request->header_count; i++)
+    if (slice_equal_ignore_case(request->headers[i].name, slice_from_string(name)))
+      return request->headers[i].value;
+  return (struct slice){0};
+}
+
+static void check_json(struct slice text)
+{
+  struct arena arena;
+  arena_init(&arena);
+  struct json_reader reader;
+  json_reader_init(&reader, text, JSON_MAX_DEPTH, &arena);
+  CHECK(json_skip_value(&reader, NULL));
+  CHECK(json_read(&reader) == JSON_END);
+  arena_free(&arena);
+}
+
+static void check_reply(const struct exchange_reply *reply, bool service_failed)
+{
+  CHECK(reply->http_status >= 200 && reply->http_status < 600);
+  CHECK(reply->http_status < 500 || service_failed);
+  CHECK((reply->body.size == 0) == (reply->http_status == 204 || reply->http_status == 304));
+  if (reply->body.size > 0)
+    check_json(reply->body);
+  for (size_t i = 0; i < reply->header_count; i++)
+    for (size_t at = 0; at < reply->headers[i].value.size; at++)
+      CHECK((unsigned char)reply->headers[i].value.data[at] >= ' ');
+}
+
+static void on_progress(void *arg, enum exchange_next next)
+{
+  *(enum exchange_next *)arg = next;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+  if (gateway == NULL)
+    set_up();
+  struct request request = {0};
+  parse(&request, size == 0 ? SLICE("") : slice_make(data, size));
+  struct exchange_input input = {
+      .method = request.method,
+      .path = request.path,
+      .query = request.query,
+      .authorization = find_header(&request, "Authorization"),
+      .content_type = find_header(&request, "Content-Type"),
+      .if_none_match = find_header(&request, "If-None-Match"),
+      .request_id = find_header(&request, "X-Request-Id"),
+      .traceparent = find_header(&request, "traceparent"),
+      .idempotency_key = find_header(&request, "Idempotency-Key"),
+      .has_body = find_header(&request, "Content-Type").size > 0,
+      .header = find_header,
+      .header_arg = &request,
+  };
+  if (slice_equal(input.authorization, SLICE("valid")))
+    input.authorization = good_token;
+  uint64_t code = STATUS_OK;
+  if (!slice_to_uint64(find_header(&request, "Answer"), 0, STATUS_UNAUTHENTICATED, &code))
+    code = STATUS_OK;
+
+  enum exchange_next next;
+  struct exchange *exchange = exchange_open(gateway, on_progress, &next);
+  next = exchange_start(exchange, &input);
+  if (next == EXCHANGE_WANT_BODY)
+    next = exchange_body(exchange, request.body);
+  bool called = next == EXCHANGE_WAITING && call_done != NULL;
+  if (called)
+    answer((enum status)code, request.body);
+  // An unknown key may wait for fresh ones; the client gives up then.
+  if (next == EXCHANGE_DONE)
+    check_reply(exchange_reply(exchange), called);
+  exchange_close(&exchange);
+  CHECK(gateway->in_flight == 0 && call_done == NULL);
+  return 0;
+}
