@@ -78,9 +78,10 @@ static int32_t read_hex4(const unsigned char *at, const unsigned char *end)
   for (unsigned i = 0; i < 4; i++) {
     unsigned digit = at[i] - (unsigned)'0';
     if (digit > 9) {
-      digit = (at[i] | 0x20U) - 'a' + 10;
-      if (digit < 10 || digit > 15)
+      unsigned letter = at[i] | 0x20U;
+      if (letter < 'a' || letter > 'f')
         return -1;
+      digit = letter - 'a' + 10;
     }
     value = value << 4 | (int32_t)digit;
   }

@@ -61,7 +61,7 @@ void wire_end_nested(struct strbuf *out, size_t mark);
 
 static inline uint64_t wire_zigzag(int64_t value)
 {
-  return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+  return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);
 }
 static inline int64_t wire_unzigzag(uint64_t value)
 {
