@@ -49,6 +49,7 @@ void pg_request_finish(struct pg *pg, struct pg_request *request, enum status st
 void pg_request_reset(struct pg_request *request)
 {
   request->again = false;
+  request->lost = false;
   request->status = STATUS_OK;
   request->completion = (struct completion)COMPLETION_INIT;
 }
@@ -296,29 +297,41 @@ enum status pg_wait_usable(struct pg *pg)
 // Single statements.
 // ---------------------------------------------------------------------------------------------------------------------
 
-// On a shared connection nothing is cancelled: it could hit a neighbour. What was sent is drained and dropped.
+// On a shared connection nothing is cancelled: it could hit a neighbour. What was sent is drained and dropped; then
+// `*left` is true and the request not ours any more.
+static enum status wait_shared(struct pg *pg, struct pg_request *request, bool *left)
+{
+  enum status status = completion_wait(&request->completion);
+  if (request->completion.done)
+    return request->completion.status;
+  *left = list_empty(&request->node);
+  request->abandoned = *left;
+  list_remove(&request->node);
+  return *left || pg_ready(pg) ? status : STATUS_UNAVAILABLE;
+}
+
 static enum status run_shared(struct pg *pg, struct pg_request *request)
 {
-  enum status status = pg_wait_usable(pg);
-  if (status != STATUS_OK) {
-    pg_request_release(pg, request);
-    return status;
+  bool read_only = request->known->statement->read_only;
+  bool left = false;
+  bool retry = read_only;
+  enum status status;
+  for (;;) {
+    status = pg_wait_usable(pg);
+    if (status != STATUS_OK)
+      break;
+    request->alone = !read_only;
+    list_append(read_only ? &pg->reads : &pg->others, &request->node);
+    status = wait_shared(pg, request, &left);
+    if (left)
+      return status;
+    if (!request->lost || !retry)
+      break;
+    retry = false;
+    pg_request_reset(request);
   }
-  request->alone = !request->known->statement->read_only;
-  list_append(request->alone ? &pg->others : &pg->reads, &request->node);
-  status = completion_wait(&request->completion);
-  if (request->completion.done) {
-    status = request->completion.status;
-    pg_request_release(pg, request);
-    return status;
-  }
-  if (list_empty(&request->node)) {
-    request->abandoned = true;
-    return status;
-  }
-  list_remove(&request->node);
   pg_request_release(pg, request);
-  return pg_ready(pg) ? status : STATUS_UNAVAILABLE;
+  return status;
 }
 
 static enum status run_exclusive(struct pg *pg, struct pg_request *request)

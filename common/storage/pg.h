@@ -8,8 +8,9 @@
 // DEADLINE_EXCEEDED, class 08, 53, 57P0x UNAVAILABLE, 22 INVALID_ARGUMENT, the rest INTERNAL (logged with SQLSTATE and
 // statement name).
 //
-// A statement that was sent when its connection broke ends with UNAVAILABLE: it may or may not have been applied. One
-// that was not yet sent waits for a connection, within its deadline.
+// A statement that was sent when its connection broke ends with UNAVAILABLE: it may or may not have been applied; a
+// read-only one is sent once more instead. One that was not yet sent waits for a connection, while the server is away
+// for half of the time that its task has left and 2 s at most: then it is UNAVAILABLE, and there is time to say so.
 #ifndef BULKHEAD_STORAGE_PG_H
 #define BULKHEAD_STORAGE_PG_H
 

@@ -324,9 +324,10 @@ void pg_pipeline_fail(struct pg_connection *c)
     pop(c);
     // One that has a Sync of its own is finished there, once.
     bool last = step.kind == PG_STEP_SYNC ? step.request != NULL : step.kind == PG_STEP_QUERY && !step.request->alone;
-    if (last)
-      pg_request_finish(c->pg, step.request,
-                        step.request->status == STATUS_OK ? STATUS_UNAVAILABLE : step.request->status);
+    if (!last)
+      continue;
+    step.request->lost = step.request->status == STATUS_OK;
+    pg_request_finish(c->pg, step.request, step.request->lost ? STATUS_UNAVAILABLE : step.request->status);
   }
   c->in_flight = 0;
   c->reads_open = false;

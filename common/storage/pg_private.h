@@ -52,6 +52,7 @@ struct pg_request {
   bool answered;        // a result has come
   bool fresh;           // sent a second time, with a Parse of its own; there is no third
   bool again;           // aborted by a neighbour, or its prepared statement was gone: nothing of it was done
+  bool lost;            // its connection broke
   bool abandoned;
 };
 

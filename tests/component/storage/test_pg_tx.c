@@ -181,7 +181,7 @@ static void check_cancel(struct world *world)
   int64_t cancels = metric_value(metrics_single(METRIC_PG_CANCELS));
   run_sql(world, "CREATE TABLE t (id int)");
   for (int i = 0; i < 20; i++) {
-    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 10));
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 15));
     const struct pg_statement *sleep = exclusive_statement("SELECT pg_sleep(60)");
     cr_assert_eq(pg_query(world->pg, sleep, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
     task_restore_deadline(before);
@@ -190,11 +190,12 @@ static void check_cancel(struct world *world)
     cr_assert_eq(pg_query(world->pg, next, NULL, &world->arena, &result), STATUS_OK);
     cr_assert_str_eq(pg_text(&result, 0, 0), "next");
   }
-  cr_assert_eq(metric_value(metrics_single(METRIC_PG_CANCELS)), cancels + 20);
+  // On a slow day a deadline strikes before the statement is sent.
+  cr_assert_gt(metric_value(metrics_single(METRIC_PG_CANCELS)), cancels);
 
-  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 50));
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (1)"), STATUS_OK);
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 15));
   cr_assert_eq(tx_run(world, tx, "SELECT pg_sleep(60)"), STATUS_DEADLINE_EXCEEDED);
   cr_assert_eq(pg_commit(&tx), STATUS_ABORTED);
   task_restore_deadline(before);
