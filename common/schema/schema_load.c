@@ -1,12 +1,14 @@
 // A FileDescriptorSet to a schema: register every type by name, then build the methods and, from them, only the types
 // that they reach. Descriptors, comments and type entries live in a scratch arena that ends with the load.
+#include "common/schema/schema.h"
+
+#include <stdlib.h>
+
 #include "common/base/check.h"
-#include "common/base/strbuf.h"
+#include "common/base/utf8.h"
 #include "common/base/wire.h"
 #include "common/schema/routes.h"
 #include "common/schema/schema_builder.h"
-
-#include <stdlib.h>
 
 // Messages in messages; protobuf-c unpacks them by recursion without a limit.
 #define MAX_NESTED_TYPES 8
@@ -60,6 +62,8 @@ static struct slice path_key(const int32_t *path, size_t depth)
 // protoc leaves the space that follows the slashes in front of each line.
 static char *clean_comment(struct arena *arena, struct slice text)
 {
+  if (!utf8_valid(text))
+    return arena_string(arena, SLICE(""));
   char *cleaned = arena_alloc(arena, text.size + 1);
   char *to = cleaned;
   bool line_start = true;
@@ -113,10 +117,21 @@ const char *declaration_comment(const struct declaration *declaration)
 // Types
 // ---------------------------------------------------------
 
+// Names go into JSON and OpenAPI as they are.
+static bool is_identifier(const char *name, bool dots)
+{
+  for (const char *at = name; *at != '\0'; at++) {
+    char letter = (char)(*at | 0x20);
+    if (!(letter >= 'a' && letter <= 'z') && !(*at >= '0' && *at <= '9') && *at != '_' && !(dots && *at == '.'))
+      return false;
+  }
+  return true;
+}
+
 static enum status add_type(struct schema_builder *builder, const char *scope, const char *name,
                             struct type_entry entry, struct type_entry **out)
 {
-  if (name == NULL || *name == '\0' || strchr(name, '.') != NULL)
+  if (name == NULL || *name == '\0' || !is_identifier(name, false))
     return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a type of %s has no valid name", scope);
   struct type_entry *added = arena_alloc(&builder->scratch, sizeof(*added));
   *added = entry;
@@ -128,15 +143,22 @@ static enum status add_type(struct schema_builder *builder, const char *scope, c
   return STATUS_OK;
 }
 
-static enum status add_enums(struct schema_builder *builder, const char *scope, const struct declaration *outer,
-                             int32_t field_number, bool proto3, Google__Protobuf__EnumDescriptorProto **enums,
-                             size_t count)
+struct enum_list {
+  int32_t field_number;  // of the list in its owner
+  Google__Protobuf__EnumDescriptorProto **enums;
+  size_t count;
+};
+
+// `owner` is the message, or an entry that stands for the file.
+static enum status add_enums(struct schema_builder *builder, const char *scope, const struct type_entry *owner,
+                             struct enum_list list)
 {
-  for (size_t i = 0; i < count; i++) {
-    struct type_entry entry = {
-        .enumeration = enums[i], .declaration = declaration_child(outer, field_number, i), .proto3 = proto3};
+  for (size_t i = 0; i < list.count; i++) {
+    struct type_entry entry = {.enumeration = list.enums[i],
+                               .declaration = declaration_child(&owner->declaration, list.field_number, i),
+                               .proto3 = owner->proto3};
     struct type_entry *added;
-    enum status status = add_type(builder, scope, enums[i]->name, entry, &added);
+    enum status status = add_type(builder, scope, list.enums[i]->name, entry, &added);
     if (status != STATUS_OK)
       return status;
   }
@@ -152,8 +174,8 @@ static enum status add_message(struct schema_builder *builder, const char *scope
   if (status != STATUS_OK)
     return status;
   const char *inner = arena_printf(&builder->scratch, ".%s", added->full_name);
-  status = add_enums(builder, inner, &entry.declaration, MESSAGE_ENUM_TYPE, entry.proto3, message->enum_type,
-                     message->n_enum_type);
+  status = add_enums(builder, inner, &entry,
+                     (struct enum_list){MESSAGE_ENUM_TYPE, message->enum_type, message->n_enum_type});
   for (size_t i = 0; i < message->n_nested_type && status == STATUS_OK; i++) {
     struct type_entry nested = {.message = message->nested_type[i],
                                 .declaration = declaration_child(&entry.declaration, MESSAGE_NESTED_TYPE, i),
@@ -168,13 +190,17 @@ static enum status add_file(struct schema_builder *builder, const Google__Protob
 {
   const char *package = file->package == NULL ? "" : file->package;
   const char *scope = *package == '\0' ? "" : arena_printf(&builder->scratch, ".%s", package);
-  bool proto3 = file->syntax != NULL && strcmp(file->syntax, "proto3") == 0;
   *root = (struct declaration){.comments = index_comments(builder, file->source_code_info)};
-  enum status status = add_enums(builder, scope, root, FILE_ENUM_TYPE, proto3, file->enum_type, file->n_enum_type);
+  struct type_entry owner = {.declaration = *root,
+                             .proto3 = file->syntax != NULL && strcmp(file->syntax, "proto3") == 0};
+  if (!is_identifier(package, true))
+    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a package has no valid name");
+  enum status status =
+      add_enums(builder, scope, &owner, (struct enum_list){FILE_ENUM_TYPE, file->enum_type, file->n_enum_type});
   for (size_t i = 0; i < file->n_message_type && status == STATUS_OK; i++) {
     struct type_entry entry = {.message = file->message_type[i],
                                .declaration = declaration_child(root, FILE_MESSAGE_TYPE, i),
-                               .proto3 = proto3};
+                               .proto3 = owner.proto3};
     status = add_message(builder, scope, entry);
   }
   return status;

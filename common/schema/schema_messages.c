@@ -37,6 +37,16 @@ static struct type_entry *find_type(struct schema_builder *builder, const char *
   return type_name == NULL ? NULL : strmap_get(&builder->types, slice_from_string(type_name));
 }
 
+static bool is_plain_name(const char *name)
+{
+  if (name == NULL || *name == '\0')
+    return false;
+  for (const char *at = name; *at != '\0'; at++)
+    if (*at <= ' ' || *at > '~' || *at == '"' || *at == '\\' || *at == '.')
+      return false;
+  return true;
+}
+
 // Enums
 // ---------------------------------------------------------
 
@@ -47,8 +57,9 @@ static enum status check_enum(struct schema_builder *builder, const struct type_
     return error_set(builder->error, STATUS_INVALID_ARGUMENT, "enum %s must have 1 to %d values, the first of them 0",
                      entry->full_name, MAX_ENUM_VALUES);
   for (size_t i = 0; i < enumeration->n_value; i++)
-    if (enumeration->value[i]->name == NULL)
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a value of enum %s has no name", entry->full_name);
+    if (!is_plain_name(enumeration->value[i]->name))
+      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a value of enum %s has no valid name",
+                       entry->full_name);
   return STATUS_OK;
 }
 
@@ -97,16 +108,6 @@ static char *derive_json_name(struct schema_builder *builder, const char *name)
   }
   *to = '\0';
   return json_name;
-}
-
-static bool is_plain_name(const char *name)
-{
-  if (name == NULL || *name == '\0')
-    return false;
-  for (const char *at = name; *at != '\0'; at++)
-    if (*at <= ' ' || *at > '~' || *at == '"' || *at == '\\' || *at == '.')
-      return false;
-  return true;
 }
 
 static enum status resolve_type(struct schema_builder *builder, const Google__Protobuf__FieldDescriptorProto *source,

@@ -99,13 +99,24 @@ static void set_idempotency(const Google__Protobuf__MethodOptions *options, stru
                        options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENT;
 }
 
+static bool is_name(const char *name)
+{
+  size_t size = name == NULL ? 0 : strlen(name);
+  for (size_t i = 0; i < size; i++) {
+    char letter = (char)(name[i] | 0x20);
+    if (!(letter >= 'a' && letter <= 'z') && !(name[i] >= '0' && name[i] <= '9') && name[i] != '_')
+      return false;
+  }
+  return size > 0;
+}
+
 static enum status name_method(struct schema_builder *builder, const struct service_entry *entry,
                                const Google__Protobuf__MethodDescriptorProto *source, struct schema_method *method)
 {
   struct arena *arena = &builder->schema->arena;
   const char *service = entry->service->name;
-  if (service == NULL || *service == '\0' || source->name == NULL || *source->name == '\0' || *entry->package == '\0')
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a service or method has no package or no name");
+  if (!is_name(service) || !is_name(source->name) || *entry->package == '\0')
+    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a service or method has no package or no valid name");
   struct slice package = slice_from_string(entry->package);
   method->service = arena_string(arena, slice_make(package.data, slice_find(package, '.', 0)));
   method->service_full_name = arena_printf(arena, "%s.%s", entry->package, service);
