@@ -185,13 +185,14 @@ $(NGINX_CONFIG): $(wildcard $(NGINX_SRC)/conf_flags)
 	@touch $@
 $(call objects_in,gateway/nginx): INCLUDES += $(NGINX_INCLUDES)
 $(call objects_in,gateway/nginx): | $(NGINX_CONFIG)
-# Our names stay inside: the module is loaded next to everything else that nginx has. With VARIANT=asan it is loaded into
+# Our names stay inside: the module is loaded next to everything else that nginx has. It is never unloaded: nginx would do
+# so while a worker ends, under the feet of nng's threads. With VARIANT=asan it is loaded into
 # an nginx that was built without: LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)"
 # ASAN_OPTIONS=detect_leaks=0 (nginx frees its configuration by exiting) in front of `nginx -c ...`.
 $(MODULE): $(call objects_in,gateway/nginx) $(GATEWAY_ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL $(GATEWAY_LIBS)
+	@$(link) -shared -Wl,-Bsymbolic -Wl,-z,nodelete $(GATEWAY_LIBS)
 .PHONY: gateway
 gateway: $(MODULE) protoset
 
@@ -293,7 +294,7 @@ test: deps-dev
 	@tests/run $(ONLY)
 
 lint: deps-dev
-	@OUT=$(OUT) tests/lint/run
+	@OUT=$(OUT) tests/lint/run.sh
 
 bench: deps-dev
 	@$(MAKE) --no-print-directory -j$(shell nproc) all benches
