@@ -9,7 +9,6 @@
 #include "common/base/json_writer.h"
 #include "common/base/uuid.h"
 #include "common/discovery/discovery.h"
-#include "common/observe/log.h"
 #include "common/rpc/rpc_client.h"
 
 #define DEREGISTER_WAIT_MS 500
@@ -128,7 +127,6 @@ static void on_endpoints(void *arg, const char *service, const struct discovery_
     list[i] = (struct rpc_endpoint){slice_from_string(endpoints[i].id), slice_from_string(endpoints[i].url)};
   rpc_client_set_endpoints(peers->client, service, list, count);
   free(list);
-  log_info("discovery", "endpoints changed", LOG_STRING("peer", service), LOG_INT("endpoints", count));
 }
 
 void peers_process_calls(struct peers *peers, uint64_t now_us)
