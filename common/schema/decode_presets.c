@@ -5,7 +5,7 @@
 // Whether the preset lies in the message whose path is the decoder's prefix.
 static bool in_scope(const struct decoder *decoder, const struct preset *preset, size_t scope)
 {
-  return preset->depth > scope && memcmp(preset->path, decoder->prefix, scope * sizeof(preset->path[0])) == 0;
+  return preset->depth > scope && field_paths_equal(preset->path, decoder->prefix, scope);
 }
 
 static bool is_leaf(const struct decoder *decoder, const struct preset *preset, size_t scope)

@@ -60,9 +60,9 @@ static enum status refuse_same_names(const struct schema_message *message, struc
   enum status status = STATUS_OK;
   for (size_t i = 0; i < message->field_count && status == STATUS_OK; i++) {
     const struct schema_field *field = &message->fields[i];
-    bool fresh = strmap_add(&names, field->name, (void *)(uintptr_t)field);
+    bool fresh = strmap_add(&names, field->name, (void *)field);
     if (!slice_equal(field->name, field->json_name))
-      fresh = strmap_add(&names, field->json_name, (void *)(uintptr_t)field) && fresh;
+      fresh = strmap_add(&names, field->json_name, (void *)field) && fresh;
     if (!fresh)
       status = error_set(error, STATUS_INVALID_ARGUMENT, "%s: two fields share the name or JSON name of " SLICE_FMT,
                          message->full_name, SLICE_ARG(field->name));

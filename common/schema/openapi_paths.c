@@ -121,7 +121,7 @@ static void write_path_parameters(struct openapi *api, const struct operation *f
 static bool is_path_bound(const struct schema_binding *binding, const struct schema_field *const *path, size_t depth)
 {
   for (size_t i = 0; i < binding->variable_count; i++)
-    if (binding->variables[i].depth == depth && memcmp(binding->variables[i].path, path, depth * sizeof(*path)) == 0)
+    if (binding->variables[i].depth == depth && field_paths_equal(binding->variables[i].path, path, depth))
       return true;
   return false;
 }

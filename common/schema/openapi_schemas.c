@@ -226,7 +226,7 @@ void openapi_write_message_schema(struct openapi *api, const struct schema_messa
 
 static bool write_once(struct openapi *api, const char *full_name)
 {
-  return strmap_add(&api->written, slice_from_string(full_name), (void *)(uintptr_t)full_name);
+  return strmap_add(&api->written, slice_from_string(full_name), (void *)full_name);
 }
 
 static void write_enum_component(struct openapi *api, const struct schema_enum *enumeration)

@@ -36,8 +36,7 @@ static struct preset *add_preset(struct decoder *decoder, enum preset_origin ori
 static const struct preset *find_same(const struct decoder *decoder, const struct preset *preset)
 {
   for (const struct preset *other = decoder->presets; other < preset; other++)
-    if (other->depth == preset->depth &&
-        memcmp(other->path, preset->path, preset->depth * sizeof(preset->path[0])) == 0)
+    if (other->depth == preset->depth && field_paths_equal(other->path, preset->path, preset->depth))
       return other;
   return NULL;
 }

@@ -113,7 +113,7 @@ static const struct span *make_spans(struct arena *arena, const struct path_temp
 
 static bool same_verb(struct slice a, struct slice b)
 {
-  return (a.data == NULL) == (b.data == NULL) && slice_equal(a, b);
+  return a.data == NULL || b.data == NULL ? a.data == b.data : slice_equal(a, b);
 }
 
 static enum status add_binding(struct schema *schema, const struct schema_binding *binding, struct error *error)

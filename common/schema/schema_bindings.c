@@ -56,8 +56,7 @@ static enum status build_variable(struct schema_builder *builder, const struct s
   if (field->repeated || field->type == SCHEMA_MESSAGE)
     return refuse(builder, binding, "", "a path variable must be a single scalar field");
   for (const struct schema_path_variable *other = binding->variables; other < variable; other++)
-    if (other->path[other->depth - 1] == field && other->depth == variable->depth &&
-        memcmp(other->path, variable->path, variable->depth * sizeof(variable->path[0])) == 0)
+    if (other->depth == variable->depth && field_paths_equal(other->path, variable->path, variable->depth))
       return refuse(builder, binding, "", "two path variables name the same field");
   return STATUS_OK;
 }

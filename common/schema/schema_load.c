@@ -157,7 +157,7 @@ static enum status add_enums(struct schema_builder *builder, const char *scope, 
     struct type_entry entry = {.enumeration = list.enums[i],
                                .declaration = declaration_child(&owner->declaration, list.field_number, i),
                                .proto3 = owner->proto3};
-    struct type_entry *added;
+    struct type_entry *added = NULL;
     enum status status = add_type(builder, scope, list.enums[i]->name, entry, &added);
     if (status != STATUS_OK)
       return status;
@@ -168,7 +168,7 @@ static enum status add_enums(struct schema_builder *builder, const char *scope, 
 // Recursion is bounded by MAX_NESTED_TYPES.
 static enum status add_message(struct schema_builder *builder, const char *scope, struct type_entry entry)
 {
-  struct type_entry *added;
+  struct type_entry *added = NULL;
   const Google__Protobuf__DescriptorProto *message = entry.message;
   enum status status = add_type(builder, scope, message->name, entry, &added);
   if (status != STATUS_OK)

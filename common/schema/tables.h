@@ -81,6 +81,15 @@ struct schema {
 size_t schema_field_path(const struct schema_message *message, struct slice dotted,
                          const struct schema_field *path[SCHEMA_MAX_FIELD_PATH]);
 
+static inline bool field_paths_equal(const struct schema_field *const *a, const struct schema_field *const *b,
+                                     size_t depth)
+{
+  for (size_t i = 0; i < depth; i++)
+    if (a[i] != b[i])
+      return false;
+  return true;
+}
+
 static inline bool field_is_message(const struct schema_field *field, enum schema_well_known kind)
 {
   return field->type == SCHEMA_MESSAGE && !field->is_map && field->message->well_known == kind;

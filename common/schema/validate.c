@@ -146,8 +146,7 @@ static void walk_value(struct walk *walk, const ProtobufCFieldDescriptor *field,
                        const struct message_field_rules *field_rules, const void *value, const struct spot *spot)
 {
   if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-    const ProtobufCMessage *message;
-    memcpy(&message, value, sizeof(message));
+    const ProtobufCMessage *message = *(const ProtobufCMessage *const *)value;
     if (message == NULL && field_rules->rules.required)
       report(walk, spot, "is required");
     else if (message != NULL)

@@ -1,4 +1,5 @@
-// How much CPU time the gateway's translation takes, on its own: routing and transcoding of one read, one reply, one batch.
+// How much CPU time the gateway's translation takes, on its own: routing and transcoding of one read, one reply, one
+// batch.
 //   BULKHEAD_PROTOSET=build/release/bulkhead.protoset build/release/bin/bench_transcode
 #include <stdio.h>
 #include <stdlib.h>
