@@ -13,7 +13,9 @@ static const char *batch(const char *prefix, int count, int broken)
     strbuf_printf(&body, "%s{\"sku\":\"%s-%d\",\"name\":\"%s\",\"category\":\"%s\",\"tags\":[\"a\",\"b\"]}",
                   i == 0 ? "" : ",", prefix, i, i == broken ? "" : "Thing", prefix);
   strbuf_add_string(&body, "]}");
-  return strbuf_cstring(&body);
+  const char *json = text("%s", strbuf_cstring(&body));
+  strbuf_free(&body);
+  return json;
 }
 
 static int count_of(const struct account *account, const char *category)

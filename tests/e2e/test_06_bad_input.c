@@ -67,6 +67,7 @@ Test(e2e_06_bad_input, deep_nesting_is_refused_not_followed)
   for (int i = 0; i < 20001; i++)
     strbuf_add_string(&body, "}");
   struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .body = strbuf_cstring(&body));
+  strbuf_free(&body);
   ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
 }
 
@@ -89,6 +90,7 @@ Test(e2e_06_bad_input, oversized_bodies_are_refused)
     strbuf_add_string(&body, "0123456789abcdef");
   strbuf_add_string(&body, "\"}");
   struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .body = strbuf_cstring(&body));
+  strbuf_free(&body);
   ASSERT_STATUS(reply, 413);
   cr_assert(strstr(http_header(&reply, "Content-Type"), "application/problem+json") != NULL);
 }
