@@ -129,7 +129,7 @@ static bool is_identifier(const char *name, bool dots)
 }
 
 static enum status add_type(struct schema_builder *builder, const char *scope, const char *name,
-                            struct type_entry entry, struct type_entry **out)
+                            struct type_entry entry)
 {
   if (name == NULL || *name == '\0' || !is_identifier(name, false))
     return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a type of %s has no valid name", scope);
@@ -139,7 +139,6 @@ static enum status add_type(struct schema_builder *builder, const char *scope, c
   added->full_name = dotted + 1;
   if (!strmap_add(&builder->types, slice_from_string(dotted), added))
     return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is declared twice", added->full_name);
-  *out = added;
   return STATUS_OK;
 }
 
@@ -157,8 +156,7 @@ static enum status add_enums(struct schema_builder *builder, const char *scope, 
     struct type_entry entry = {.enumeration = list.enums[i],
                                .declaration = declaration_child(&owner->declaration, list.field_number, i),
                                .proto3 = owner->proto3};
-    struct type_entry *added = NULL;
-    enum status status = add_type(builder, scope, list.enums[i]->name, entry, &added);
+    enum status status = add_type(builder, scope, list.enums[i]->name, entry);
     if (status != STATUS_OK)
       return status;
   }
@@ -168,12 +166,11 @@ static enum status add_enums(struct schema_builder *builder, const char *scope, 
 // Recursion is bounded by MAX_NESTED_TYPES.
 static enum status add_message(struct schema_builder *builder, const char *scope, struct type_entry entry)
 {
-  struct type_entry *added = NULL;
   const Google__Protobuf__DescriptorProto *message = entry.message;
-  enum status status = add_type(builder, scope, message->name, entry, &added);
+  enum status status = add_type(builder, scope, message->name, entry);
   if (status != STATUS_OK)
     return status;
-  const char *inner = arena_printf(&builder->scratch, ".%s", added->full_name);
+  const char *inner = arena_printf(&builder->scratch, "%s.%s", scope, message->name);
   status = add_enums(builder, inner, &entry,
                      (struct enum_list){MESSAGE_ENUM_TYPE, message->enum_type, message->n_enum_type});
   for (size_t i = 0; i < message->n_nested_type && status == STATUS_OK; i++) {
