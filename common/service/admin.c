@@ -121,10 +121,15 @@ static const struct {
     {"/metrics", render_metrics},
 };
 
+static bool is_served(const char *method)
+{
+  return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
 static void render(struct admin *admin, const char *path, const char *method, struct page *page)
 {
   page->content_type = "text/plain";
-  if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+  if (!is_served(method)) {
     page->code = MHD_HTTP_METHOD_NOT_ALLOWED;
     strbuf_add_string(&page->body, "only GET and HEAD are served here\n");
     return;
@@ -143,7 +148,16 @@ static void render(struct admin *admin, const char *path, const char *method, st
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *upload, size_t *upload_size, void **state)
 {
-  (void)version, (void)upload, (void)upload_size, (void)state;
+  (void)version, (void)upload;
+  static int seen;
+  // The first call comes before a body. An answer given there ends the connection, as a refusal should; others wait for
+  // the next call, and a body that nobody asked for ends it too.
+  if (*state == NULL && is_served(method)) {
+    *state = &seen;
+    return MHD_YES;
+  }
+  if (*upload_size > 0)
+    return MHD_NO;
   struct page page = {0};
   strbuf_init(&page.body, 0);
   render(arg, path, method, &page);

@@ -235,10 +235,8 @@ static void on_signal(void *arg, int number)
 int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv)
 {
   struct command_run run = {.service = service, .command = command, .argc = argc, .argv = argv};
-  if (service_open(service, &run.error) != STATUS_OK)
+  if (service_open(service, on_signal, &run.error) != STATUS_OK)
     return fail(service, EXIT_WRONG_USE, run.error.message);
-  loop_on_signal(service->loop, SIGTERM, on_signal, service);
-  loop_on_signal(service->loop, SIGINT, on_signal, service);
   service->main_task = task_start(service->loop, run_command, &run, DEADLINE_NONE, NULL);
   loop_run(service->loop);
   if (run.status == STATUS_OK)

@@ -95,32 +95,38 @@ static enum status listen_rpc(struct service *service, struct error *error)
   return STATUS_OK;
 }
 
+// As it is reached from outside, once it listens.
+static const char *admin_address(struct service *service)
+{
+  const struct common_settings *common = &service->common;
+  struct host_port admin;
+  CHECK(host_port_parse(slice_from_string(common->admin_listen), &admin));
+  struct slice host = advertise_host(admin.host, common->rpc_advertise, host_primary_address(&service->arena));
+  return host_port_format(host, admin_port(service->admin), &service->arena);
+}
+
 static enum status register_instance(struct service *service, struct error *error)
 {
   struct arena *arena = &service->arena;
   const struct common_settings *common = &service->common;
-  const char *primary = host_primary_address(arena);
   const char *url = NULL;
   enum status status = advertise_url(common->rpc_listen, rpc_server_port(service->server), common->rpc_advertise,
-                                     primary, arena, &url, error);
+                                     host_primary_address(arena), arena, &url, error);
   if (status != STATUS_OK)
     return status;
-  struct host_port admin;
-  CHECK(host_port_parse(slice_from_string(common->admin_listen), &admin));
-  struct slice host = advertise_host(admin.host, common->rpc_advertise, primary);
-  const char *admin_address = host_port_format(host, admin_port(service->admin), arena);
+  const char *admin = admin_address(service);
   if (common->consul_url != NULL) {
     const struct discovery_registration registration = {
         .service = service->definition->name,
         .id = common->instance_id,
         .url = url,
-        .health_url = arena_printf(arena, "http://%s/readyz", admin_address),
+        .health_url = arena_printf(arena, "http://%s/readyz", admin),
         .version = BULKHEAD_VERSION,
     };
     discovery_register(service->discovery, &registration);
   }
   log_info("service", "ready", LOG_STRING("instance", common->instance_id), LOG_STRING("rpcUrl", url),
-           LOG_STRING("admin", admin_address), LOG_INT("startMs", (clock_now_us() - service->began_us) / 1000));
+           LOG_STRING("admin", admin), LOG_INT("startMs", (clock_now_us() - service->began_us) / 1000));
   return STATUS_OK;
 }
 
@@ -245,7 +251,11 @@ static enum status open_admin(struct service *service, struct error *error)
       .render_ready = render_ready,
       .arg = service,
   };
-  return admin_create(service->loop, &options, &service->admin, error);
+  enum status status = admin_create(service->loop, &options, &service->admin, error);
+  if (status == STATUS_OK)
+    log_info("service", "starting", LOG_STRING("instance", service->common.instance_id),
+             LOG_STRING("version", BULKHEAD_VERSION), LOG_STRING("admin", admin_address(service)));
+  return status;
 }
 
 int service_serve(struct service *service)
@@ -253,7 +263,7 @@ int service_serve(struct service *service)
   struct error error;
   service->began_us = clock_now_us();
   service->phase = PHASE_STARTING;
-  enum status status = service_open(service, &error);
+  enum status status = service_open(service, on_signal, &error);
   if (status == STATUS_OK)
     status = open_admin(service, &error);
   if (status != STATUS_OK) {
@@ -262,8 +272,6 @@ int service_serve(struct service *service)
   }
   const struct slice labels[] = {slice_from_string(service->definition->name), SLICE(BULKHEAD_VERSION)};
   metric_set(metrics_series(METRIC_BUILD_INFO, labels, ARRAY_LEN(labels)), 1);
-  loop_on_signal(service->loop, SIGTERM, on_signal, service);
-  loop_on_signal(service->loop, SIGINT, on_signal, service);
   service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, NULL);
   loop_run(service->loop);
   return service->exit_code;

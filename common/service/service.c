@@ -1,6 +1,7 @@
 // What a service process is made of, put together and taken apart in the reverse order, and its accessors.
 #include "common/service/service_internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -132,10 +133,12 @@ static void open_postgres(struct service *service)
   service->pg = pg_create(service->loop, &options);
 }
 
-enum status service_open(struct service *service, struct error *error)
+enum status service_open(struct service *service, void (*on_signal)(void *service, int number), struct error *error)
 {
   list_init(&service->backgrounds);
   service->loop = loop_create();
+  loop_on_signal(service->loop, SIGTERM, on_signal, service);
+  loop_on_signal(service->loop, SIGINT, on_signal, service);
   open_postgres(service);
   const struct redis_options redis = {.url = service->common.redis_url, .password = service->common.redis_password};
   enum status status = redis_create(service->loop, &redis, &service->redis, error);

@@ -45,8 +45,10 @@ struct service {
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
                                   struct error *error) MUST_CHECK;
 
-// Loop, PostgreSQL, Redis, discovery and the RPC client: what both serving and commands need.
-enum status service_open(struct service *service, struct error *error) MUST_CHECK;
+// Loop, PostgreSQL, Redis, discovery and the RPC client: what both serving and commands need. SIGTERM and SIGINT go to
+// `on_signal(service, number)` from here on.
+enum status service_open(struct service *service, void (*on_signal)(void *service, int number),
+                         struct error *error) MUST_CHECK;
 // Accepts a service that service_open left half-built.
 void service_close(struct service *service);
 

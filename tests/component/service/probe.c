@@ -1,0 +1,255 @@
+#include "tests/component/service/probe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/service/call_internal.h"
+#include "common/service/proto_memory.h"
+#include "common/service/service.h"
+#include "item/v1/item.bh.h"
+#include "user/v1/user.bh.h"
+
+struct probe_settings {
+  const char *greeting;
+  const char *secret;
+};
+
+static struct {
+  int started;
+  int cancelled;
+  int overdue;
+  int ticking;
+} counters;
+
+// Handlers of item.v1.
+static char *counter(struct call *call, const char *name, int value)
+{
+  return arena_printf(call_arena(call), "%s=%d", name, value);
+}
+
+static enum status get_item(struct call *call, const Item__V1__GetItemRequest *request, Item__V1__Item *response)
+{
+  struct arena *arena = call_arena(call);
+  if (strcmp(request->id, PROBE_ABSENT_ID) == 0) {
+    call_violation(call, "id", "names nothing");
+    return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", request->id);
+  }
+  response->id = request->id;
+  response->owner_id = arena_string(arena, call_caller_id(call));
+  response->sku = arena_string(arena, call_request_id(call));
+  response->name = arena_string(arena, call->context->peer_service);
+  response->description = arena_string(arena, call->context->traceparent);
+  response->category = call_caller_has_role(call, "admin") ? "admin" : "";
+  response->n_tags = 4;
+  response->tags = arena_array(arena, response->n_tags, sizeof(char *));
+  response->tags[0] = counter(call, PROBE_STARTED, counters.started);
+  response->tags[1] = counter(call, PROBE_CANCELLED, counters.cancelled);
+  response->tags[2] = counter(call, PROBE_OVERDUE, counters.overdue);
+  response->tags[3] = counter(call, PROBE_TICKING, counters.ticking);
+  return STATUS_OK;
+}
+
+static enum status wait_for_the_end(void)
+{
+  counters.started++;
+  enum status status = task_sleep_ms(600000);
+  counters.cancelled += status == STATUS_CANCELLED;
+  counters.overdue += status == STATUS_DEADLINE_EXCEEDED;
+  return status;
+}
+
+static enum status hold(struct call *call)
+{
+  const char *path = arena_printf(call_arena(call), "%s/%s", getenv(PROBE_FOLDER), PROBE_RELEASE_FILE);
+  counters.started++;
+  while (access(path, F_OK) != 0) {
+    enum status status = task_sleep_ms(5);
+    if (status != STATUS_OK)
+      return status;
+  }
+  return STATUS_OK;
+}
+
+static enum status reply_with_bytes(struct call *call)
+{
+  Item__V1__ListItemsResponse response = ITEM__V1__LIST_ITEMS_RESPONSE__INIT;
+  response.next_page_token = "ready-made";
+  call_reply_bytes(call, proto_pack_arena(&response.base, call_arena(call)));
+  return STATUS_OK;
+}
+
+static enum status list_items(struct call *call, const Item__V1__ListItemsRequest *request,
+                              Item__V1__ListItemsResponse *response)
+{
+  response->next_page_token = "built";
+  if (strcmp(request->q, PROBE_WAIT) == 0)
+    return wait_for_the_end();
+  if (strcmp(request->q, PROBE_HOLD) == 0)
+    return hold(call);
+  if (strcmp(request->q, PROBE_BYTES) == 0)
+    return reply_with_bytes(call);
+  if (strcmp(request->q, PROBE_INTERNAL) == 0)
+    return STATUS_INTERNAL;
+  if (strcmp(request->q, PROBE_FAIL) != 0)
+    return STATUS_OK;
+  call_violation(call, "item.sku", "is taken");
+  call_retry_after_ms(call, 42);
+  return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN", "the sku %d is taken", 7);
+}
+
+static const struct item_v1_item_service_handlers item_handlers = {.get_item = get_item, .list_items = list_items};
+
+// Handlers of user.v1.
+static enum status create_user(struct call *call, const User__V1__CreateUserRequest *request, User__V1__User *response)
+{
+  (void)call;
+  response->email = request->email;
+  return STATUS_OK;
+}
+
+static enum status get_user(struct call *call, const User__V1__GetUserRequest *request, User__V1__User *response)
+{
+  Item__V1__GetItemRequest question = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  question.id = request->id;
+  Item__V1__Item *item;
+  enum status status = item_v1_item_service_get_item(call_service(call), call, &question, call_arena(call), &item);
+  if (status != STATUS_OK)
+    return call_fail_as_peer(call, status);
+  response->id = item->owner_id;
+  response->display_name = item->name;
+  response->email = item->sku;
+  response->etag = item->description;
+  return STATUS_OK;
+}
+
+static enum status list_users(struct call *call, const User__V1__ListUsersRequest *request,
+                              User__V1__ListUsersResponse *response)
+{
+  (void)call, (void)request, (void)response;
+  return STATUS_OK;
+}
+
+static enum status find_user(struct call *call, const User__V1__FindUserByEmailRequest *request,
+                             User__V1__User *response)
+{
+  (void)call;
+  response->email = request->email;
+  return STATUS_OK;
+}
+
+static const struct user_v1_user_service_handlers user_handlers = {
+    .create_user = create_user, .get_user = get_user, .list_users = list_users, .find_user_by_email = find_user};
+
+// Life.
+static void tick(void *arg)
+{
+  (void)arg;
+  counters.ticking = 1;
+  while (task_sleep_ms(20) == STATUS_OK)
+    continue;
+  counters.ticking = 0;
+  log_info("probe", "the background task has ended");
+}
+
+static enum status start(struct service *service, void **state, struct error *error)
+{
+  const struct probe_settings *settings = service_settings(service);
+  if (strcmp(settings->greeting, "fail") == 0)
+    return error_set(error, STATUS_FAILED_PRECONDITION, "the greeting is not liked");
+  *state = &counters;
+  service_background(service, tick, NULL);
+  return STATUS_OK;
+}
+
+static void stop(struct service *service, void *state)
+{
+  (void)service;
+  log_info("probe", "stop was called", LOG_BOOL("withState", state == &counters), LOG_INT("ticking", counters.ticking));
+}
+
+// A command: asks PostgreSQL and the peer.
+static const struct pg_statement add = {.name = "probe_add", .sql = "SELECT $1::bigint + 1"};
+
+static enum status run_add(struct service *service, int argc, char **argv, struct error *error)
+{
+  (void)argc;
+  int64_t number;
+  if (!slice_to_int64(slice_from_string(argv[0]), 0, 1000, &number))
+    return error_set(error, STATUS_INVALID_ARGUMENT, "\"%s\" is no number", argv[0]);
+  struct arena arena;
+  arena_init(&arena);
+  struct pg_params params;
+  pg_params_init(&params, &arena);
+  pg_add_int(&params, number);
+  struct pg_result result;
+  enum status status = pg_query(service_pg(service), &add, &params, &arena, &result);
+  if (status == STATUS_OK)
+    printf("%lld\n", (long long)pg_int(&result, 0, 0));
+  arena_free(&arena);
+  return status;
+}
+
+static const struct setting settings[] = {
+    {.name = "PROBE_GREETING",
+     .type = SETTING_STRING,
+     .default_value = "hello",
+     .help = "What to say.",
+     SETTING_TARGET(struct probe_settings, greeting)},
+    {.name = "PROBE_SECRET",
+     .type = SETTING_STRING,
+     .optional = true,
+     .secret = true,
+     .help = "What not to say.",
+     SETTING_TARGET(struct probe_settings, secret)},
+};
+
+static const struct rpc_binding bindings[] = {
+    {.service = &user_v1_user_service, .handlers = &user_handlers},
+    {.service = &item_v1_item_service, .handlers = &item_handlers},
+};
+
+static const char *const peers[] = {"item"};
+
+static const struct migration migrations[] = {
+    {.version = 1,
+     .name = "words",
+     .up = SLICE_INIT("CREATE TABLE words (word text)"),
+     .down = SLICE_INIT("DROP TABLE words")},
+};
+static const struct migration_set migration_set = {.schema = "probe", .migrations = migrations, .count = 1};
+
+static const struct service_command commands[] = {
+    {.name = "add",
+     .arguments = "<number>",
+     .help = "Adds one.",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .run = run_add},
+};
+
+static const struct service_definition definition = {
+    .name = "probe",
+    .settings = settings,
+    .setting_count = ARRAY_LEN(settings),
+    .settings_size = sizeof(struct probe_settings),
+    .bindings = bindings,
+    .binding_count = ARRAY_LEN(bindings),
+    .peers = peers,
+    .peer_count = ARRAY_LEN(peers),
+    .migrations = &migration_set,
+    .commands = commands,
+    .command_count = ARRAY_LEN(commands),
+    .start = start,
+    .stop = stop,
+};
+
+// Before criterion's main gets the arguments, so that the probe is a process of its own with a clean start and end.
+__attribute__((constructor)) static void become_the_probe(int argc, char **argv)
+{
+  if (getenv("BULKHEAD_PROBE") != NULL)
+    exit(service_main(&definition, argc, argv));
+}

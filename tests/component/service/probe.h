@@ -1,0 +1,27 @@
+// The service under test: this same program, started again with BULKHEAD_PROBE set, becomes a service "probe" with
+// handlers that do what a test needs. It serves user.v1 and item.v1, which between them have every kind of policy, and
+// calls itself as its peer "item".
+#ifndef BULKHEAD_TESTS_SERVICE_PROBE_H
+#define BULKHEAD_TESTS_SERVICE_PROBE_H
+
+// ListItems does what `q` says.
+#define PROBE_WAIT "wait"          // waits until cancelled or overdue
+#define PROBE_HOLD "hold"          // waits until the file PROBE_RELEASE_FILE exists, whatever happens
+#define PROBE_FAIL "fail"          // ALREADY_EXISTS with all details
+#define PROBE_INTERNAL "internal"  // INTERNAL without words
+#define PROBE_BYTES "bytes"        // a reply of ready bytes
+// GetItem: an item that tells how things stand: owner_id the caller, sku the request id, name the peer service,
+// description the traceparent, tags the counters below as "name=number".
+#define PROBE_STARTED "started"      // waiting calls that began
+#define PROBE_CANCELLED "cancelled"  // ... and ended with CANCELLED
+#define PROBE_OVERDUE "overdue"      // ... and ended with DEADLINE_EXCEEDED
+#define PROBE_TICKING "ticking"      // 1 while the background task runs
+// GetUser calls GetItem of the peer and gives its answer: display_name, email (the peer's sku) and so on; with the id
+// PROBE_ABSENT_ID it passes on the peer's failure.
+#define PROBE_ABSENT_ID "00000000-0000-7000-8000-000000000404"
+
+// In the environment: the folder of the release file.
+#define PROBE_FOLDER "PROBE_FOLDER"
+#define PROBE_RELEASE_FILE "release"
+
+#endif

@@ -1,0 +1,273 @@
+// Calls into a running service: who is let in, what is checked before a handler, how a call ends.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "item/v1/item.pb-c.h"
+#include "tests/component/service/driver.h"
+#include "tests/component/service/probe.h"
+#include "user/v1/user.pb-c.h"
+
+#define ANY_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
+#define GET_ITEM "item.v1.ItemService/GetItem"
+#define LIST_ITEMS "item.v1.ItemService/ListItems"
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
+
+static struct probe probe;
+static struct driver gateway;
+
+static const struct slice admin_role = SLICE_INIT("admin");
+static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+static const struct rpc_context someone = {
+    .request_id = SLICE_INIT("r-1"),
+    .traceparent = SLICE_INIT("00-" TRACE "-b7ad6b7169203331-01"),
+    .caller_id = SLICE_INIT("caller-1"),
+};
+static const struct rpc_context admin = {.request_id = SLICE_INIT("r-2"),
+                                         .caller_id = SLICE_INIT("caller-2"),
+                                         .caller_roles = &admin_role,
+                                         .caller_role_count = 1};
+
+static void setup(void)
+{
+  probe_serve(&probe, NULL);
+  driver_open(&gateway, &probe, "gateway");
+}
+
+static void teardown(void)
+{
+  driver_close(&gateway);
+  int code = probe_stop(&probe);
+  cr_expect_eq(code, 0, "exit code %d: %s", code, strbuf_cstring(&probe.output));
+  probe_free(&probe);
+}
+
+TestSuite(calls, .init = setup, .fini = teardown);
+
+#define EXPECT_SLICE(slice, text)                                                                                      \
+  cr_expect(slice_equal_string((slice), (text)), "got \"" SLICE_FMT "\"", SLICE_ARG(slice))
+
+static Item__V1__Item *get_item(const struct rpc_context *context)
+{
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = ANY_ID;
+  struct outcome outcome = driver_call(&gateway, GET_ITEM, &request.base, context);
+  return (Item__V1__Item *)(void *)driver_reply(&outcome, &item__v1__item__descriptor);
+}
+
+static struct outcome list_items(char *what)
+{
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.q = what;
+  return driver_call(&gateway, LIST_ITEMS, &request.base, &someone);
+}
+
+static void begin_list_items(char *what, uint64_t timeout_ms, struct outcome *outcome)
+{
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.q = what;
+  driver_begin(&gateway, LIST_ITEMS, driver_pack(&gateway, &request.base), &someone, timeout_ms, outcome);
+}
+
+// Asks the probe until the counter has this value.
+static void wait_counter(const char *name, int value)
+{
+  char wanted[64];
+  snprintf(wanted, sizeof(wanted), "%s=%d", name, value);
+  for (;;) {
+    const Item__V1__Item *item = get_item(&someone);
+    for (size_t i = 0; i < item->n_tags; i++) {
+      if (strcmp(item->tags[i], wanted) == 0)
+        return;
+    }
+  }
+}
+
+Test(calls, handler_sees_the_verified_context)
+{
+  const Item__V1__Item *item = get_item(&someone);
+  cr_expect_str_eq(item->owner_id, "caller-1");
+  cr_expect_str_eq(item->sku, "r-1");
+  cr_expect_str_eq(item->name, "gateway");
+  cr_expect_str_eq(item->category, "");
+  cr_expect_str_eq(get_item(&admin)->category, "admin");
+}
+
+Test(calls, policy_is_enforced_in_the_service_too)
+{
+  Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  get.id = ANY_ID;
+  cr_expect_eq(driver_call(&gateway, GET_ITEM, &get.base, &anonymous).status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(driver_call(&gateway, GET_ITEM, &get.base, NULL).status, STATUS_UNAUTHENTICATED);
+
+  User__V1__ListUsersRequest list = USER__V1__LIST_USERS_REQUEST__INIT;
+  static const char method[] = "user.v1.UserService/ListUsers";
+  cr_expect_eq(driver_call(&gateway, method, &list.base, &someone).status, STATUS_PERMISSION_DENIED);
+  cr_expect_eq(driver_call(&gateway, method, &list.base, &admin).status, STATUS_OK);
+}
+
+Test(calls, internal_methods_are_closed_to_the_gateway)
+{
+  static const char method[] = "user.v1.UserService/FindUserByEmail";
+  User__V1__FindUserByEmailRequest find = USER__V1__FIND_USER_BY_EMAIL_REQUEST__INIT;
+  find.email = "ada@example.com";
+  cr_expect_eq(driver_call(&gateway, method, &find.base, &admin).status, STATUS_PERMISSION_DENIED);
+  struct driver service;
+  driver_open(&service, &probe, "auth");
+  cr_expect_eq(driver_call(&service, method, &find.base, &anonymous).status, STATUS_OK);
+  driver_close(&service);
+}
+
+Test(calls, public_methods_need_nobody)
+{
+  User__V1__CreateUserRequest create = USER__V1__CREATE_USER_REQUEST__INIT;
+  create.email = "ada@example.com";
+  create.password = "correct horse";
+  create.display_name = "Ada";
+  cr_expect_eq(driver_call(&gateway, "user.v1.UserService/CreateUser", &create.base, &anonymous).status, STATUS_OK);
+}
+
+Test(calls, requests_are_validated_before_the_handler)
+{
+  Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  get.id = "no-uuid";
+  struct outcome outcome = driver_call(&gateway, GET_ITEM, &get.base, &someone);
+  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT);
+  cr_assert_eq(outcome.violation_count, 1);
+  EXPECT_SLICE(outcome.violation_field, "id");
+  cr_expect_gt(outcome.violation_description.size, 0);
+}
+
+Test(calls, policy_is_asked_before_the_request_is_looked_at)
+{
+  Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  get.id = "no-uuid";
+  struct outcome outcome = driver_call(&gateway, GET_ITEM, &get.base, &anonymous);
+  cr_expect_eq(outcome.status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(outcome.violation_count, 0);
+}
+
+Test(calls, bytes_that_are_no_request_are_refused)
+{
+  struct outcome outcome;
+  driver_begin(&gateway, GET_ITEM, SLICE("\x0a\xff\xff"), &someone, 10000, &outcome);
+  driver_finish(&gateway, &outcome);
+  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT);
+  EXPECT_SLICE(outcome.reason, "MALFORMED_REQUEST");
+}
+
+Test(calls, unknown_and_missing_methods_are_unimplemented)
+{
+  Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  cr_expect_eq(driver_call(&gateway, "item.v1.ItemService/Nothing", &get.base, &admin).status, STATUS_UNIMPLEMENTED);
+  Item__V1__DeleteItemRequest remove = ITEM__V1__DELETE_ITEM_REQUEST__INIT;
+  remove.id = ANY_ID;
+  cr_expect_eq(driver_call(&gateway, "item.v1.ItemService/DeleteItem", &remove.base, &admin).status,
+               STATUS_UNIMPLEMENTED);
+}
+
+Test(calls, failures_carry_their_details)
+{
+  struct outcome outcome = list_items(PROBE_FAIL);
+  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
+  EXPECT_SLICE(outcome.message, "the sku 7 is taken");
+  EXPECT_SLICE(outcome.reason, "SKU_TAKEN");
+  cr_expect_eq(outcome.retry_after_ms, 42);
+  cr_assert_eq(outcome.violation_count, 1);
+  EXPECT_SLICE(outcome.violation_field, "item.sku");
+}
+
+Test(calls, internal_errors_are_logged_with_the_request_id)
+{
+  cr_expect_eq(list_items(PROBE_INTERNAL).status, STATUS_INTERNAL);
+  probe_wait_output(&probe, "\"a call failed\"");
+  const char *line = strstr(strbuf_cstring(&probe.output), "\"a call failed\"");
+  cr_expect_not_null(strstr(line, "\"requestId\":\"r-1\""));
+  cr_expect_not_null(strstr(line, "\"traceId\":\"" TRACE "\""));
+  cr_expect_not_null(strstr(line, LIST_ITEMS));
+}
+
+Test(calls, replies_may_be_ready_made_bytes)
+{
+  struct outcome ready = list_items(PROBE_BYTES);
+  struct outcome built = list_items("");
+  const Item__V1__ListItemsResponse *response =
+      (void *)driver_reply(&ready, &item__v1__list_items_response__descriptor);
+  cr_expect_str_eq(response->next_page_token, "ready-made");
+  response = (void *)driver_reply(&built, &item__v1__list_items_response__descriptor);
+  cr_expect_str_eq(response->next_page_token, "built");
+}
+
+Test(calls, the_callers_deadline_ends_the_handler)
+{
+  struct outcome outcome;
+  begin_list_items(PROBE_WAIT, 50, &outcome);
+  driver_finish(&gateway, &outcome);
+  cr_expect_eq(outcome.status, STATUS_DEADLINE_EXCEEDED);
+  wait_counter(PROBE_OVERDUE, 1);
+}
+
+Test(calls, cancelling_ends_the_handler)
+{
+  struct outcome outcome;
+  begin_list_items(PROBE_WAIT, 60000, &outcome);
+  wait_counter(PROBE_STARTED, 1);
+  rpc_call_cancel(outcome.call);
+  wait_counter(PROBE_CANCELLED, 1);
+  cr_expect_not(outcome.done);
+}
+
+Test(calls, a_client_that_goes_away_cancels_its_calls)
+{
+  struct driver other;
+  driver_open(&other, &probe, "gateway");
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.q = PROBE_WAIT;
+  struct outcome waiting;
+  driver_begin(&other, LIST_ITEMS, driver_pack(&other, &request.base), &someone, 60000, &waiting);
+  // Behind it on the same connection: when this is answered, that one has arrived.
+  Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  get.id = ANY_ID;
+  cr_assert_eq(driver_call(&other, GET_ITEM, &get.base, &someone).status, STATUS_OK);
+  driver_close(&other);
+  wait_counter(PROBE_CANCELLED, 1);
+}
+
+// The context goes along to the peer: the same request, caller and trace, a new span, and our own name.
+Test(calls, peers_see_the_request_behind_the_call)
+{
+  User__V1__GetUserRequest request = USER__V1__GET_USER_REQUEST__INIT;
+  request.id = ANY_ID;
+  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone);
+  const User__V1__User *user = (void *)driver_reply(&outcome, &user__v1__user__descriptor);
+  cr_expect_str_eq(user->id, "caller-1");
+  cr_expect_str_eq(user->email, "r-1");
+  cr_expect_str_eq(user->display_name, "probe");
+  cr_expect_eq(strncmp(user->etag, "00-" TRACE "-", 36), 0, "%s", user->etag);
+  cr_expect_null(strstr(user->etag, "b7ad6b7169203331"));
+}
+
+Test(calls, a_peers_failure_reaches_the_caller_whole)
+{
+  User__V1__GetUserRequest request = USER__V1__GET_USER_REQUEST__INIT;
+  request.id = PROBE_ABSENT_ID;
+  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone);
+  cr_expect_eq(outcome.status, STATUS_NOT_FOUND);
+  EXPECT_SLICE(outcome.reason, "ITEM_NOT_FOUND");
+  EXPECT_SLICE(outcome.message, "there is no item " PROBE_ABSENT_ID);
+  EXPECT_SLICE(outcome.violation_field, "id");
+}
+
+Test(calls, many_calls_run_side_by_side)
+{
+  enum { CALLS = 200 };
+  static struct outcome waiting[CALLS];
+  for (size_t i = 0; i < CALLS; i++)
+    begin_list_items(PROBE_HOLD, 60000, &waiting[i]);
+  wait_counter(PROBE_STARTED, CALLS);
+  probe_release(&probe);
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(&gateway, &waiting[i]);
+    cr_expect_eq(waiting[i].status, STATUS_OK);
+  }
+}
