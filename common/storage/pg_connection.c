@@ -87,8 +87,9 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
     log_warn("postgres", "connection lost", LOG_SLICE("reason", line), LOG_INT("underWay", c->in_flight));
     metric_add(pg->connections, -1);
   } else {
-    c->failures++;
-    log_warn("postgres", "cannot connect, will try again", LOG_SLICE("reason", line), LOG_INT("failures", c->failures));
+    // Once for an outage, not for each attempt.
+    enum log_level level = c->failures++ == 0 ? LOG_WARN : LOG_DEBUG;
+    LOG_AT(level, "postgres", "cannot connect, will try again", LOG_SLICE("reason", line));
     metric_add(pg->connects_failed, 1);
   }
   bool was_open = c->state == PG_OPEN;
@@ -108,6 +109,8 @@ static void opened(struct pg_connection *c)
   }
   loop_timer_stop(c->timer);
   c->state = PG_OPEN;
+  if (c->failures > 0)
+    log_info("postgres", "connected again", LOG_INT("failures", c->failures));
   c->failures = 0;
   socket_watch(c, LOOP_READABLE);
   metric_add(c->pg->connects_ok, 1);

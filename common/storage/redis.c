@@ -1,6 +1,7 @@
 // Life, commands of tasks, replies.
 #include "common/storage/redis.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,15 @@ static void commands_changed(struct redis_link *link, bool up)
     struct redis_listener *listener = CONTAINER_OF(node, struct redis_listener, node);
     listener->changed(listener->arg, up);
   }
+}
+
+// hiredis writes with write(2), and a broken connection must not end the process. A handler that somebody has set
+// stays.
+static void ignore_sigpipe(void)
+{
+  struct sigaction now;
+  if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+    signal(SIGPIPE, SIG_IGN);
 }
 
 enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
@@ -56,6 +66,7 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   redis_link_init(&redis->subscriptions_link, redis, "subscriptions", redis_subscriptions_changed);
   redis->hook = (struct loop_hook){.run = end_of_turn, .arg = redis};
   loop_hook_add(loop, &redis->hook);
+  ignore_sigpipe();
   if (configured)
     redis_link_open(&redis->commands);
   *out = redis;

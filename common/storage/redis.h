@@ -21,6 +21,7 @@ struct redis_options {
   uint32_t command_timeout_ms;  // 0: 250; a command over it drops the connection
 };
 
+// The process ignores SIGPIPE from here on, unless it handles it.
 enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
                          struct error *error) MUST_CHECK;
 void redis_free(struct redis **redis);

@@ -115,8 +115,10 @@ static void went_down(struct redis_link *link, const char *reason)
   if (link->state == REDIS_LINK_DOWN)
     return;
   bool was_up = link->state == REDIS_LINK_UP;
-  log_warn("redis", was_up ? "connection lost" : "cannot connect, will try again", LOG_STRING("link", link->name),
-           LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
+  // Once for an outage, not for each attempt.
+  LOG_AT(link->failures == 0 ? LOG_WARN : LOG_DEBUG, "redis",
+         was_up ? "connection lost" : "cannot connect, will try again", LOG_STRING("link", link->name),
+         LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
   link->failures = was_up ? 0 : link->failures + 1;
   link->state = REDIS_LINK_DOWN;
   link->context = NULL;
@@ -207,7 +209,8 @@ void redis_link_open(struct redis_link *link)
     redisAsyncFree(context);
     return;
   }
-  redisEnableKeepAlive(&context->c);
+  if (link->redis->address.unix_path == NULL)
+    redisEnableKeepAlive(&context->c);
   link->context = context;
   context->data = link;
   context->ev.data = link;

@@ -1,0 +1,172 @@
+// Migrations on a real PostgreSQL, each test in a schema of its own.
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/storage/migrate.h"
+#include "tests/component/storage/support.h"
+
+static const struct migration MIGRATIONS[] = {
+    {1, "first", SLICE_INIT("CREATE TABLE a (id int);\nCREATE TABLE b (id int); -- größe\n"),
+     SLICE_INIT("DROP TABLE b; DROP TABLE a;")},
+    {2, "second", SLICE_INIT("INSERT INTO a VALUES (1)"), SLICE_INIT("DELETE FROM a")},
+    {3, "third", SLICE_INIT("ALTER TABLE a ADD name text"), SLICE_INIT("ALTER TABLE a DROP name")},
+};
+
+static struct migration_set set_of(struct world *world, size_t count)
+{
+  return (struct migration_set){.schema = world->schema, .migrations = MIGRATIONS, .count = count};
+}
+
+static const char *conninfo(void)
+{
+  return getenv("BULKHEAD_TEST_PG");
+}
+
+// The task blocks meanwhile; nothing else is to run here.
+static void check_up_and_down(struct world *world)
+{
+  struct error error = {0};
+  size_t n = 99;
+  struct migration_set two = set_of(world, 2);
+  struct migration_set three = set_of(world, 3);
+  cr_assert_eq(migrate_up(conninfo(), &two, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(n, 2);
+  cr_assert_eq(migrate_up(conninfo(), &two, &n, &error), STATUS_OK);
+  cr_assert_eq(n, 0);
+  cr_assert_eq(migrate_up(conninfo(), &three, &n, &error), STATUS_OK);
+  cr_assert_eq(n, 1);
+  cr_assert_null(run_sql(world, "SELECT name FROM a"));
+
+  cr_assert_eq(migrate_up(conninfo(), &two, &n, &error), STATUS_FAILED_PRECONDITION, "an older program");
+  cr_assert_not_null(strstr(error.message, "0003"), "%s", error.message);
+
+  cr_assert_eq(migrate_down(conninfo(), &three, 2, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(n, 2);
+  cr_assert_str_eq(run_sql(world, "SELECT (SELECT count(*) FROM a) || '-' || count(*) FROM schema_migrations"), "0-1");
+  cr_assert_eq(migrate_down(conninfo(), &three, 9, &n, &error), STATUS_OK);
+  cr_assert_eq(n, 1);
+  cr_assert_str_eq(run_sql(world, "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema"), "1");
+  cr_assert_eq(migrate_up(conninfo(), &three, &n, &error), STATUS_OK);
+  cr_assert_eq(n, 3);
+}
+
+Test(migrate, up_and_down)
+{
+  with_pg(check_up_and_down);
+}
+
+static void check_failure(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  const struct migration bad[] = {
+      MIGRATIONS[0],
+      {2, "bad", SLICE_INIT("-- ü\nINSERT INTO a VALUES (5);\nSELECT *\nFROM no_such;"), SLICE_INIT("")}};
+  struct migration_set set = {.schema = world->schema, .migrations = bad, .count = 2};
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_INTERNAL);
+  cr_assert_eq(n, 1);
+  cr_assert_not_null(strstr(error.message, "0002_bad.up.sql line 4: SQLSTATE 42P01: relation \"no_such\""), "%s",
+                     error.message);
+  cr_assert_str_eq(run_sql(world, "SELECT (SELECT count(*) FROM a) || '-' || max(version) FROM schema_migrations"),
+                   "0-1");
+
+  const struct migration sly[] = {MIGRATIONS[0], {2, "sly", SLICE_INIT("COMMIT"), SLICE_INIT("")}};
+  set.migrations = sly;
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_str_eq(run_sql(world, "SELECT max(version) FROM schema_migrations"), "1");
+
+  const struct migration gap[] = {MIGRATIONS[0], MIGRATIONS[2]};
+  set.migrations = gap;
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_FAILED_PRECONDITION);
+}
+
+Test(migrate, a_failing_one_names_file_line_and_reason_and_leaves_nothing)
+{
+  with_pg(check_failure);
+}
+
+static void check_changed(struct world *world)
+{
+  struct error error = {0};
+  struct strbuf out;
+  size_t n;
+  struct migration_set set = set_of(world, 2);
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_OK);
+  struct migration edited[3];
+  memcpy(edited, MIGRATIONS, sizeof(edited));
+  edited[0].up = SLICE("CREATE TABLE a (id bigint);");
+  set.migrations = edited;
+  set.count = 3;
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_not_null(strstr(error.message, "0001_first.up.sql"), "%s", error.message);
+  cr_assert_eq(migrate_down(conninfo(), &set, 1, &n, &error), STATUS_FAILED_PRECONDITION);
+  strbuf_init(&out, 0);
+  cr_assert_eq(migrate_status(conninfo(), &set, &out, &error), STATUS_OK, "%s", error.message);
+  const char *text = strbuf_cstring(&out);
+  const char *second = strstr(text, "0002  second");
+  cr_assert_not_null(second);
+  const char *changed = strstr(text, "CHANGED");
+  cr_assert(changed != NULL && changed < second, "%s", text);
+  cr_assert_null(strstr(second, "CHANGED"), "%s", text);
+  const char *third = strstr(text, "0003  third");
+  cr_assert(third != NULL && strstr(third, "pending") != NULL, "%s", text);
+  strbuf_free(&out);
+}
+
+Test(migrate, a_changed_file_is_refused_by_name)
+{
+  with_pg(check_changed);
+}
+
+struct racer {
+  const struct migration_set *set;
+  enum status status;
+  size_t applied;
+  struct error error;
+};
+
+static void *race(void *arg)
+{
+  struct racer *racer = arg;
+  racer->status = migrate_up(conninfo(), racer->set, &racer->applied, &racer->error);
+  return NULL;
+}
+
+static void check_race(struct world *world)
+{
+  enum { RACERS = 6 };
+  struct racer racers[RACERS];
+  pthread_t threads[RACERS];
+  struct migration_set set = set_of(world, 3);
+  size_t applied = 0;
+  for (size_t i = 0; i < RACERS; i++) {
+    racers[i] = (struct racer){.set = &set};
+    cr_assert_eq(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+  }
+  for (size_t i = 0; i < RACERS; i++) {
+    pthread_join(threads[i], NULL);
+    cr_assert_eq(racers[i].status, STATUS_OK, "%s", racers[i].error.message);
+    applied += racers[i].applied;
+  }
+  cr_assert_eq(applied, 3, "each once");
+}
+
+Test(migrate, instances_that_start_together_wait_for_one_another)
+{
+  with_pg(check_race);
+}
+
+Test(migrate, no_server_and_no_sense_are_told_without_the_password)
+{
+  struct error error = {0};
+  size_t n;
+  struct migration_set set = {.schema = "s", .migrations = MIGRATIONS, .count = 1};
+  cr_assert_eq(migrate_up("host=/nonexistent user=u password=s3cret", &set, &n, &error), STATUS_UNAVAILABLE);
+  cr_assert_null(strstr(error.message, "s3cret"), "%s", error.message);
+  cr_assert_eq(migrate_up("host=/nonexistent s3cret", &set, &n, &error), STATUS_INVALID_ARGUMENT);
+  cr_assert_null(strstr(error.message, "s3cret"), "%s", error.message);
+}

@@ -1,0 +1,279 @@
+// Redis: commands, subscriptions, and a server that goes away.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#include "tests/component/storage/support.h"
+
+static struct redis *connect_to(struct world *world, const char *url)
+{
+  struct redis *redis;
+  struct error error;
+  const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
+  cr_assert_eq(redis_create(world->loop, &options, &redis, &error), STATUS_OK, "%s", error.message);
+  return redis;
+}
+
+static bool is_up(void *redis)
+{
+  return redis_up(redis);
+}
+
+static bool is_down(void *redis)
+{
+  return !redis_up(redis);
+}
+
+static enum status command(struct world *world, struct redis *redis, struct redis_reply *reply, const char *words)
+{
+  struct slice split[8];
+  size_t count = 0;
+  struct slice rest = slice_from_string(words);
+  while (rest.size > 0) {
+    size_t end = slice_find(rest, ' ', 0);
+    split[count++] = slice_make(rest.data, end);
+    rest = slice_skip(rest, end + 1);
+  }
+  return redis_command(redis, split, count, &world->arena, reply);
+}
+
+static void check_commands(struct world *world)
+{
+  struct redis *redis = connect_to(world, redis_url());
+  struct redis_reply reply;
+  cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE, "not connected yet");
+  wait_until(is_up, redis);
+  const char *key = world->schema;
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "GET %s", key)), STATUS_OK);
+  cr_assert_eq(reply.type, REDIS_NIL);
+  const char binary[] = "a\0b\r\n";
+  const struct slice set[] = {SLICE("SET"), slice_from_string(key), slice_make(binary, sizeof(binary)), SLICE("PX"),
+                              SLICE("60000")};
+  cr_assert_eq(redis_command(redis, set, 5, &world->arena, &reply), STATUS_OK);
+  cr_assert(slice_equal_string(reply.string, "OK"));
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "GET %s", key)), STATUS_OK);
+  cr_assert(slice_equal(reply.string, slice_make(binary, sizeof(binary))));
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "MGET %s no-such-key", key)), STATUS_OK);
+  cr_assert_eq(reply.type, REDIS_ARRAY);
+  cr_assert_eq(reply.item_count, 2);
+  cr_assert_eq(reply.items[1].type, REDIS_NIL);
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "STRLEN %s", key)), STATUS_OK);
+  cr_assert_eq(reply.integer, sizeof(binary));
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "INCR %s", key)), STATUS_INTERNAL);
+  cr_assert_eq(command(world, redis, &reply, "NO-SUCH-COMMAND"), STATUS_INTERNAL);
+  const struct slice del[] = {SLICE("DEL"), slice_from_string(key)};
+  cr_assert(redis_send(redis, del, 2));
+  cr_assert_eq(command(world, redis, &reply, arena_printf(&world->arena, "EXISTS %s", key)), STATUS_OK);
+  cr_assert_eq(reply.integer, 0);
+  redis_free(&redis);
+}
+
+Test(redis, commands_and_replies)
+{
+  with_loop(check_commands);
+}
+
+static void check_none(struct world *world)
+{
+  struct redis *redis = connect_to(world, "");
+  struct redis_reply reply;
+  const struct slice ping = SLICE("PING");
+  cr_assert_not(redis_up(redis));
+  cr_assert_not(redis_send(redis, &ping, 1));
+  cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
+  redis_poll_subscriptions(redis);
+  redis_free(&redis);
+}
+
+Test(redis, without_a_url_everything_is_unavailable)
+{
+  with_loop(check_none);
+}
+
+struct heard {
+  unsigned messages;
+  unsigned lost;
+  bool subscribed;
+  char last[64];
+};
+
+static void on_message(void *arg, struct slice payload)
+{
+  struct heard *heard = arg;
+  heard->messages++;
+  cr_assert_lt(payload.size, sizeof(heard->last));
+  memcpy(heard->last, payload.data, payload.size);
+  heard->last[payload.size] = '\0';
+}
+
+static void on_state(void *arg, bool subscribed)
+{
+  struct heard *heard = arg;
+  heard->subscribed = subscribed;
+  heard->lost += !subscribed;
+}
+
+static bool has_subscribed(void *arg)
+{
+  return ((struct heard *)arg)->subscribed;
+}
+
+static bool has_heard(void *arg)
+{
+  return ((struct heard *)arg)->messages > 0;
+}
+
+static void publish(struct world *world, struct redis *redis, const char *text)
+{
+  struct redis_reply reply;
+  const struct slice words[] = {SLICE("PUBLISH"), slice_from_string(world->schema), slice_from_string(text)};
+  cr_assert_eq(redis_command(redis, words, 3, &world->arena, &reply), STATUS_OK);
+}
+
+static void check_subscription(struct world *world)
+{
+  struct redis *redis = connect_to(world, redis_url());
+  struct heard first = {0};
+  struct heard second = {0};
+  redis_subscribe(redis, world->schema, on_message, on_state, &first);
+  wait_until(has_subscribed, &first);
+  wait_until(is_up, redis);
+  publish(world, redis, "one");
+  wait_until(has_heard, &first);
+  cr_assert_str_eq(first.last, "one");
+
+  redis_subscribe(redis, world->schema, on_message, on_state, &second);
+  wait_until(has_subscribed, &second);
+  first.messages = 0;
+  publish(world, redis, "two");
+  wait_until(has_heard, &second);
+  cr_assert_eq(first.messages, 1, "both hear it");
+  redis_unsubscribe(redis, world->schema, &second);
+  first.messages = second.messages = 0;
+  publish(world, redis, "three");
+  wait_until(has_heard, &first);
+  cr_assert_eq(second.messages, 0);
+  redis_unsubscribe(redis, world->schema, &first);
+  redis_free(&redis);
+}
+
+Test(redis, messages_reach_their_subscribers)
+{
+  with_loop(check_subscription);
+}
+
+// A publish that was answered, and one command after it: then the message is there for a poll, without the loop.
+static void check_poll(struct world *world)
+{
+  struct redis *redis = connect_to(world, redis_url());
+  struct redis *other = connect_to(world, redis_url());
+  struct redis_reply reply;
+  struct heard heard = {0};
+  redis_subscribe(redis, world->schema, on_message, on_state, &heard);
+  wait_until(has_subscribed, &heard);
+  wait_until(is_up, other);
+  for (unsigned i = 1; i <= 200; i++) {
+    publish(world, other, "now");
+    cr_assert_eq(command(world, other, &reply, "PING"), STATUS_OK);
+    redis_poll_subscriptions(redis);
+    cr_assert_eq(heard.messages, i);
+  }
+  redis_free(&redis);
+  redis_free(&other);
+}
+
+Test(redis, a_poll_takes_in_what_was_published_before)
+{
+  with_loop(check_poll);
+}
+
+static struct server server;
+
+static void check_restart(struct world *world)
+{
+  struct redis *redis = connect_to(world, redis_server_url(world, &server));
+  struct redis_reply reply;
+  struct heard heard = {0};
+  redis_subscribe(redis, "channel", on_message, on_state, &heard);
+  wait_until(has_subscribed, &heard);
+  wait_until(is_up, redis);
+  redis_stop(&server);
+  // The end of the connection is seen by a poll before the loop sees it.
+  redis_poll_subscriptions(redis);
+  cr_assert_not(heard.subscribed);
+  cr_assert_eq(heard.lost, 1);
+  cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
+  wait_until(is_down, redis);
+  redis_start(&server);
+  wait_until(is_up, redis);
+  wait_until(has_subscribed, &heard);
+  cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_OK);
+  redis_free(&redis);
+}
+
+Test(redis, comes_back_after_a_restart)
+{
+  redis_start(&server);
+  with_loop(check_restart);
+  redis_stop(&server);
+}
+
+// Stopped, not dead: the sockets stay open and silent.
+static void check_silent(struct world *world)
+{
+  struct redis *redis;
+  struct error error;
+  const struct redis_options options = {.url = redis_server_url(world, &server), .command_timeout_ms = 50};
+  cr_assert_eq(redis_create(world->loop, &options, &redis, &error), STATUS_OK);
+  struct redis_reply reply;
+  struct heard heard = {0};
+  redis_subscribe(redis, "channel", on_message, on_state, &heard);
+  wait_until(has_subscribed, &heard);
+  wait_until(is_up, redis);
+  kill(server.pid, SIGSTOP);
+  cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
+  cr_assert_not(redis_up(redis));
+  while (heard.subscribed)
+    cr_assert_eq(task_sleep_ms(5), STATUS_OK, "a silent subscription is noticed");
+  kill(server.pid, SIGCONT);
+  wait_until(is_up, redis);
+  wait_until(has_subscribed, &heard);
+  redis_free(&redis);
+}
+
+Test(redis, a_silent_server_is_away)
+{
+  redis_start(&server);
+  with_loop(check_silent);
+  redis_stop(&server);
+}
+
+static void check_password(struct world *world)
+{
+  struct redis *plain = connect_to(world, redis_server_url(world, &server));
+  struct redis_reply reply;
+  wait_until(is_up, plain);
+  cr_assert_eq(command(world, plain, &reply, "CONFIG SET requirepass s3cret"), STATUS_OK);
+  redis_free(&plain);
+
+  struct redis *wrong = connect_to(world, redis_server_url(world, &server));
+  struct redis *right;
+  struct error error;
+  const struct redis_options options = {.url = arena_printf(&world->arena, "unix://%s/s?db=3", server.folder),
+                                        .password = "s3cret",
+                                        .command_timeout_ms = 2000};
+  cr_assert_eq(redis_create(world->loop, &options, &right, &error), STATUS_OK);
+  wait_until(is_up, right);
+  cr_assert_not(redis_up(wrong));
+  cr_assert_eq(command(world, right, &reply, "CLIENT INFO"), STATUS_OK);
+  cr_assert_not_null(memmem(reply.string.data, reply.string.size, " db=3 ", 6));
+  redis_free(&right);
+  redis_free(&wrong);
+}
+
+Test(redis, password_and_database)
+{
+  redis_start(&server);
+  with_loop(check_password);
+  redis_stop(&server);
+}

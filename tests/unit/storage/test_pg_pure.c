@@ -1,0 +1,202 @@
+// What needs no server: parameters, arrays, error codes, the URL of Redis.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#include "common/storage/pg_private.h"
+#include "common/storage/redis_private.h"
+
+Test(pg_params, literals)
+{
+  struct arena arena = {0};
+  struct pg_params params;
+  const char *texts[] = {"a", "", NULL, "NULL", "q\"b\\s", "{,}"};
+  const int64_t numbers[] = {-1, 0, 12};
+  pg_params_init(&params, &arena);
+  pg_add_text_array(&params, texts, ARRAY_LEN(texts));
+  pg_add_text_array(&params, NULL, 0);
+  pg_add_int_array(&params, numbers, ARRAY_LEN(numbers));
+  pg_add_int(&params, INT64_MIN);
+  pg_add_int(&params, INT64_MAX);
+  pg_add_int(&params, 0);
+  pg_add_bool(&params, false);
+  pg_add_slice(&params, (struct slice){0});
+  pg_add_slice(&params, slice_make("abc", 0));
+  pg_add_bytes(&params, slice_make("\0x", 2));
+  const char *expected[] = {"{\"a\",\"\",NULL,\"NULL\",\"q\\\"b\\\\s\",\"{,}\"}",
+                            "{}",
+                            "{-1,0,12}",
+                            "-9223372036854775808",
+                            "9223372036854775807",
+                            "0",
+                            "f",
+                            NULL,
+                            ""};
+  for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+    if (expected[i] == NULL) {
+      cr_assert_null(params.values[i]);
+      continue;
+    }
+    cr_assert_str_eq(params.values[i], expected[i]);
+    cr_assert_eq((size_t)params.lengths[i], strlen(expected[i]));
+    cr_assert_eq(params.formats[i], 0);
+  }
+  cr_assert_eq(params.formats[9], 1);
+  cr_assert_eq(params.lengths[9], 2);
+  arena_free(&arena);
+}
+
+Test(pg_params, a_zero_byte_is_our_bug, .signal = SIGABRT)
+{
+  struct arena arena = {0};
+  struct pg_params params;
+  pg_params_init(&params, &arena);
+  pg_add_slice(&params, slice_make("a\0b", 3));
+}
+
+Test(pg_params, too_many_are_our_bug, .signal = SIGABRT)
+{
+  struct arena arena = {0};
+  struct pg_params params;
+  pg_params_init(&params, &arena);
+  for (int i = 0; i <= PG_MAX_PARAMS; i++)
+    pg_add_bool(&params, true);
+}
+
+static enum status parse(struct arena *arena, const char *literal, char ***items, size_t *count)
+{
+  struct slice cell = slice_from_string(literal);
+  struct pg_result result = {.rows = 1, .columns = 1, .cells = &cell};
+  return pg_text_array(&result, 0, 0, arena, items, count);
+}
+
+Test(pg_result, arrays)
+{
+  struct arena arena = {0};
+  char **items;
+  size_t count;
+  cr_assert_eq(parse(&arena, "{a,\"b c\",NULL,\"NULL\",\"\",\"q\\\"\\\\\",null}", &items, &count), STATUS_OK);
+  const char *expected[] = {"a", "b c", NULL, "NULL", "", "q\"\\", "null"};
+  cr_assert_eq(count, ARRAY_LEN(expected));
+  for (size_t i = 0; i < count; i++)
+    cr_assert(expected[i] == NULL ? items[i] == NULL : strcmp(items[i], expected[i]) == 0, "%zu", i);
+  cr_assert_eq(parse(&arena, "{}", &items, &count), STATUS_OK);
+  cr_assert_eq(count, 0);
+  cr_assert_eq(parse(&arena, NULL, &items, &count), STATUS_OK);
+  cr_assert_eq(count, 0);
+  const char *broken[] = {"",     "{",   "{a",   "{\"a}",    "{a,}", "{,a}",      "{{a},{b}}",
+                          "{a}b", "a,b", "{a\\", "{\"a\"b}", "{\"a", "[0:1]={1}", "{\"a\\\""};
+  for (size_t i = 0; i < ARRAY_LEN(broken); i++)
+    cr_assert_eq(parse(&arena, broken[i], &items, &count), STATUS_INTERNAL, "%s", broken[i]);
+  arena_free(&arena);
+}
+
+Test(pg_sqlstate, becomes_a_status)
+{
+  const struct {
+    const char *sqlstate;
+    enum status status;
+  } cases[] = {
+      {"23505", STATUS_ALREADY_EXISTS},
+      {"23503", STATUS_FAILED_PRECONDITION},
+      {"23514", STATUS_FAILED_PRECONDITION},
+      {"23502", STATUS_INTERNAL},
+      {"40001", STATUS_ABORTED},
+      {"40P01", STATUS_ABORTED},
+      {"55P03", STATUS_ABORTED},
+      {"57014", STATUS_DEADLINE_EXCEEDED},
+      {"57P01", STATUS_UNAVAILABLE},
+      {"57P03", STATUS_UNAVAILABLE},
+      {"08006", STATUS_UNAVAILABLE},
+      {"53300", STATUS_UNAVAILABLE},
+      {"22P02", STATUS_INVALID_ARGUMENT},
+      {"42P01", STATUS_INTERNAL},
+      {"", STATUS_INTERNAL},
+      {"23505x", STATUS_INTERNAL},
+      {NULL, STATUS_INTERNAL},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+    cr_assert_eq(pg_sqlstate_status(cases[i].sqlstate), cases[i].status, "%s", cases[i].sqlstate);
+}
+
+static const char *value_of(const struct pg *pg, const char *keyword)
+{
+  for (size_t i = 0; pg->keywords[i] != NULL; i++)
+    if (strcmp(pg->keywords[i], keyword) == 0)
+      return pg->values[i];
+  return NULL;
+}
+
+Test(pg_conninfo, ours_is_added_and_the_operators_holds)
+{
+  struct pg pg = {0};
+  const struct pg_options options = {.conninfo =
+                                         "postgresql://u:p%20w@h:1/d?options=-csearch_path%3Ds&tcp_user_timeout=7",
+                                     .statement_timeout_ms = 123,
+                                     .application_name = "item"};
+  pg_conninfo_make(&pg, &options);
+  cr_assert_null(pg.malformed);
+  cr_assert_str_eq(value_of(&pg, "password"), "p w");
+  cr_assert_str_eq(value_of(&pg, "tcp_user_timeout"), "7");
+  cr_assert_str_eq(value_of(&pg, "application_name"), "item");
+  cr_assert_str_eq(value_of(&pg, "keepalives_count"), "3");
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "statement_timeout=123"));
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-csearch_path=s"));
+  pg_conninfo_free(&pg);
+}
+
+Test(redis_url, forms)
+{
+  struct redis_address address;
+  struct error error;
+  cr_assert_eq(redis_url_parse("redis://u:p%40ss@cache.local:7000/2", &address, &error), STATUS_OK);
+  cr_assert_str_eq(address.host, "cache.local");
+  cr_assert_str_eq(address.user, "u");
+  cr_assert_str_eq(address.password, "p@ss");
+  cr_assert_eq(address.port, 7000);
+  cr_assert_eq(address.database, 2);
+  redis_address_free(&address);
+  cr_assert_eq(redis_url_parse("redis://[::1]", &address, &error), STATUS_OK);
+  cr_assert_str_eq(address.host, "::1");
+  cr_assert_eq(address.port, 6379);
+  cr_assert_null(address.password);
+  redis_address_free(&address);
+  cr_assert_eq(redis_url_parse("redis://:only@h/", &address, &error), STATUS_OK);
+  cr_assert_null(address.user);
+  cr_assert_str_eq(address.password, "only");
+  redis_address_free(&address);
+  cr_assert_eq(redis_url_parse("unix:///run/r.sock?db=5", &address, &error), STATUS_OK);
+  cr_assert_str_eq(address.unix_path, "/run/r.sock");
+  cr_assert_eq(address.database, 5);
+  redis_address_free(&address);
+}
+
+Test(redis_url, malformed_ones_are_refused_without_their_secrets)
+{
+  static const char *const BAD[] = {"",
+                                    "s3cret",
+                                    "rediss://:s3cret@h",
+                                    "redis://",
+                                    "redis:///0",
+                                    "redis://:s3cret@",
+                                    "redis://:s3cret@h:0",
+                                    "redis://:s3cret@h:65536",
+                                    "redis://:s3cret@h:x",
+                                    "redis://:s3cret@h/x",
+                                    "redis://:s3cret@h/-1",
+                                    "redis://:s3cret%zz@h",
+                                    "redis://:s3cret%00@h",
+                                    "redis://[::1",
+                                    "redis://[::1]x",
+                                    "unix://",
+                                    "unix://relative",
+                                    "unix:///a?db=x",
+                                    "unix:///a?s3cret"};
+  for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
+    struct redis_address address;
+    struct error error = {0};
+    cr_assert_eq(redis_url_parse(BAD[i], &address, &error), STATUS_INVALID_ARGUMENT, "%s", BAD[i]);
+    cr_assert_null(strstr(error.message, "s3cret"), "%s", error.message);
+    cr_assert_gt(strlen(error.message), 0);
+  }
+}
