@@ -19,12 +19,17 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-// The fake stack of AddressSanitizer is given up when a `run` has ended, while these functions are still active, and
-// they are left without a return: they must have neither variables there nor red zones on the real stack.
-#ifdef CONTEXT_ASAN
-#define NO_RED_ZONES __attribute__((no_sanitize_address))
+// The functions that switch are entered on one stack and left on another, or never, and the fake stack of
+// AddressSanitizer is given up while they are still active: they must have no variables there, no red zones, and no
+// entry in ThreadSanitizer's record of calls.
+#if defined(CONTEXT_ASAN)
+#define NOT_INSTRUMENTED __attribute__((no_sanitize_address))
+#elif defined(CONTEXT_TSAN) && defined(__clang__)
+#define NOT_INSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#elif defined(CONTEXT_TSAN)
+#define NOT_INSTRUMENTED __attribute__((no_sanitize_thread))
 #else
-#define NO_RED_ZONES
+#define NOT_INSTRUMENTED
 #endif
 
 // AddressSanitizer's own longjmp forgets all red zones of the stack that it leaves, so tasks would go unwatched after
@@ -40,7 +45,7 @@
 // The context that is being entered, for context_main, whose arguments can only be ints.
 static _Thread_local struct context *arriving;
 
-static void announce_leave(struct context *from, struct context *to, bool for_good)
+NOT_INSTRUMENTED static void announce_leave(struct context *from, struct context *to, bool for_good)
 {
   to->caller = from;
   arriving = to;
@@ -55,7 +60,7 @@ static void announce_leave(struct context *from, struct context *to, bool for_go
   (void)for_good;
 }
 
-static void announce_arrival(struct context *here)
+NOT_INSTRUMENTED static void announce_arrival(struct context *here)
 {
 #ifdef CONTEXT_ASAN
   // This is also how the bounds of the thread's own stack become known.
@@ -64,9 +69,9 @@ static void announce_arrival(struct context *here)
   (void)here;
 }
 
-NO_RED_ZONES static void context_jump(struct context *from, struct context *to, bool for_good);
+NOT_INSTRUMENTED static void context_jump(struct context *from, struct context *to, bool for_good);
 
-NO_RED_ZONES static void context_main(void)
+NOT_INSTRUMENTED static void context_main(void)
 {
   struct context *self = arriving;
   announce_arrival(self);
@@ -76,7 +81,7 @@ NO_RED_ZONES static void context_main(void)
   }
 }
 
-NO_RETURN NO_RED_ZONES static void enter(struct context *to)
+NO_RETURN NOT_INSTRUMENTED static void enter(struct context *to)
 {
   ucontext_t entry;
   to->entered = true;
@@ -90,14 +95,14 @@ NO_RETURN NO_RED_ZONES static void enter(struct context *to)
 }
 
 // A function of its own, for the built-in may not leap where it marks.
-NO_RETURN NO_RED_ZONES static __attribute__((noinline)) void leap(struct context *to)
+NO_RETURN NOT_INSTRUMENTED static __attribute__((noinline)) void leap(struct context *to)
 {
   if (!to->entered)
     enter(to);
   PLACE_LEAP(to->place);
 }
 
-NO_RED_ZONES static void context_jump(struct context *from, struct context *to, bool for_good)
+NOT_INSTRUMENTED static void context_jump(struct context *from, struct context *to, bool for_good)
 {
   if (PLACE_MARK(from->place) == 0) {
     announce_leave(from, to, for_good);
@@ -106,7 +111,7 @@ NO_RED_ZONES static void context_jump(struct context *from, struct context *to, 
   announce_arrival(from);
 }
 
-void context_switch(struct context *from, struct context *to)
+NOT_INSTRUMENTED void context_switch(struct context *from, struct context *to)
 {
   context_jump(from, to, false);
 }
