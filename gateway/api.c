@@ -9,7 +9,7 @@
 #include "common/base/check.h"
 #include "common/schema/openapi.h"
 
-#define PROTOSET_MAX_BYTES (16u * 1024 * 1024)
+#define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 static const struct openapi_info openapi_info = {
     .title = "Bulkhead",
@@ -95,7 +95,7 @@ enum status api_load_file(const char *path, struct api **out, struct error *erro
   bool failed = bytes.failed || ferror(file) != 0;
   fclose(file);
   enum status status =
-      failed ? error_set(error, STATUS_INVALID_ARGUMENT, "cannot be read, or is over %u MiB", PROTOSET_MAX_BYTES >> 20)
+      failed ? error_set(error, STATUS_INVALID_ARGUMENT, "cannot be read, or is over %zu MiB", PROTOSET_MAX_BYTES >> 20)
              : api_load(strbuf_slice(&bytes), out, error);
   strbuf_free(&bytes);
   if (status != STATUS_OK)

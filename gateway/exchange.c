@@ -9,7 +9,7 @@
 
 // Closed exchanges kept for reuse, and how much of a buffer each may keep.
 #define MAX_SPARES 256
-#define KEEP_BYTES (64u * 1024)
+#define KEEP_BYTES ((size_t)64 * 1024)
 
 static const struct step {
   const char *name;

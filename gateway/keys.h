@@ -14,14 +14,14 @@
 #include "gateway/backend.h"
 #include "gateway/gateway_metrics.h"
 
-#define KEYS_REFRESH_EVERY_US (300u * 1000000u)
+#define KEYS_REFRESH_EVERY_US (UINT64_C(300) * 1000000)
 // Between fetches for unknown keys: forged key ids must not become a load on the auth service.
-#define KEYS_UNKNOWN_EVERY_US (5u * 1000000u)
+#define KEYS_UNKNOWN_EVERY_US (UINT64_C(5) * 1000000)
 // After a failure: with keys there is no hurry, without them nothing works.
-#define KEYS_RETRY_US (5u * 1000000u)
-#define KEYS_FIRST_RETRY_US (300u * 1000u)
-#define KEYS_FETCH_TIMEOUT_US (2u * 1000000u)
-#define KEYS_MAX_WAIT_US (1000u * 1000u)
+#define KEYS_RETRY_US (UINT64_C(5) * 1000000)
+#define KEYS_FIRST_RETRY_US (UINT64_C(300) * 1000)
+#define KEYS_FETCH_TIMEOUT_US (UINT64_C(2) * 1000000)
+#define KEYS_MAX_WAIT_US (UINT64_C(1000) * 1000)
 
 struct keys {
   struct token_verifier *verifier;

@@ -90,11 +90,12 @@ static void write_type(struct json_writer *json, struct slice reason)
 static void write_instance(struct json_writer *json, struct slice path)
 {
   static const char digits[] = "0123456789ABCDEF";
+  const struct slice not_in_uri = SLICE("\"<>\\^`{|}");
   char text[INSTANCE_MAX_BYTES + 3];
   size_t length = 0;
   for (size_t i = 0; i < path.size && length < INSTANCE_MAX_BYTES; i++) {
     unsigned char c = (unsigned char)path.data[i];
-    if (c > ' ' && c < 0x7f && memchr("\"<>\\^`{|}", c, 9) == NULL) {
+    if (c > ' ' && c < 0x7f && slice_find(not_in_uri, (char)c, 0) == not_in_uri.size) {
       text[length++] = (char)c;
       continue;
     }

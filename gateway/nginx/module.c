@@ -219,9 +219,6 @@ ngx_module_t ngx_http_bulkhead_module = {
 };
 
 // What load_module looks for.
-extern ngx_module_t *ngx_modules[];
-extern char *ngx_module_names[];
-extern char *ngx_module_order[];
 ngx_module_t *ngx_modules[] = {&ngx_http_bulkhead_module, NULL};
 char *ngx_module_names[] = {"ngx_http_bulkhead_module", NULL};
 char *ngx_module_order[] = {NULL};

@@ -42,6 +42,14 @@ static inline struct slice to_slice(ngx_str_t text)
   return slice_make(text.data, text.len);
 }
 
+// nginx's own texts are not const, though it only reads those that we hand over.
+static inline ngx_str_t to_text(struct slice slice)
+{
+  ngx_str_t text = {.len = slice.size};
+  memcpy(&text.data, &slice.data, sizeof(text.data));
+  return text;
+}
+
 // worker.c ------------------------------------------------------------------------------------------------------------
 ngx_int_t worker_start(ngx_cycle_t *cycle);
 void worker_stop(ngx_cycle_t *cycle);

@@ -25,7 +25,7 @@ static ngx_int_t begin_page(ngx_http_request_t *r, const char *content_type)
     return rc;
   struct slice type = slice_from_string(content_type);
   r->headers_out.status = NGX_HTTP_OK;
-  r->headers_out.content_type = (ngx_str_t){.len = type.size, .data = (u_char *)(uintptr_t)type.data};
+  r->headers_out.content_type = to_text(type);
   // Without the parameters, for gzip_types.
   r->headers_out.content_type_len = slice_find(type, ';', 0);
   r->headers_out.content_type_lowcase = NULL;

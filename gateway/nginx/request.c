@@ -249,8 +249,8 @@ ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct sl
   if (header == NULL)
     return NGX_ERROR;
   header->hash = 1;
-  header->key = (ngx_str_t){.len = name.size, .data = (u_char *)(uintptr_t)name.data};
-  header->value = (ngx_str_t){.len = value.size, .data = (u_char *)(uintptr_t)value.data};
+  header->key = to_text(name);
+  header->value = to_text(value);
   return NGX_OK;
 }
 
@@ -266,8 +266,10 @@ ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
   ngx_buf_t *buf = ngx_calloc_buf(r->pool);
   if (buf == NULL)
     return NGX_ERROR;
-  buf->pos = buf->start = (u_char *)(uintptr_t)bytes.data;
-  buf->last = buf->end = buf->pos + bytes.size;
+  buf->pos = to_text(bytes).data;
+  buf->last = buf->pos + bytes.size;
+  buf->start = buf->pos;
+  buf->end = buf->last;
   buf->memory = 1;
   buf->last_buf = 1;
   buf->last_in_chain = 1;
@@ -281,8 +283,7 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   if (rc != NGX_OK)
     return rc;
   r->headers_out.status = (ngx_uint_t)reply->http_status;
-  r->headers_out.content_type =
-      (ngx_str_t){.len = reply->content_type.size, .data = (u_char *)(uintptr_t)reply->content_type.data};
+  r->headers_out.content_type = to_text(reply->content_type);
   r->headers_out.content_type_len = reply->content_type.size;
   r->headers_out.content_type_lowcase = NULL;
   for (size_t i = 0; i < reply->header_count; i++)

@@ -46,7 +46,7 @@ static ngx_int_t get(ngx_http_request_t *r, ngx_http_variable_value_t *value, ui
   value->no_cacheable = 1;
   value->not_found = 0;
   value->len = (unsigned)(text.size & 0xfffffff);
-  value->data = (u_char *)(uintptr_t)text.data;
+  value->data = to_text(text).data;
   return NGX_OK;
 }
 

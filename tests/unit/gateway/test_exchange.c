@@ -43,9 +43,10 @@ static struct fixture_call *start_call(struct exchange_input input)
 
 static void assert_problem(const struct exchange_reply *reply, int http_status, const char *part)
 {
-  cr_assert_eq(reply->http_status, http_status, "%d " SLICE_FMT, reply->http_status, SLICE_ARG(reply->body));
-  cr_assert(slice_equal(reply->content_type, SLICE("application/problem+json")));
-  cr_assert(fixture_contains(reply->body, part), "%s is not in " SLICE_FMT, part, SLICE_ARG(reply->body));
+  bool is_problem = slice_equal(reply->content_type, SLICE("application/problem+json"));
+  cr_assert(reply->http_status == http_status && is_problem && fixture_contains(reply->body, part),
+            "wanted a problem %d with %s; it is %d: " SLICE_FMT, http_status, part, reply->http_status,
+            SLICE_ARG(reply->body));
 }
 
 static void assert_header(const struct exchange_reply *reply, const char *name, const char *value)
@@ -296,8 +297,7 @@ static const struct exchange_reply *answer_item(struct exchange_input input)
 {
   struct fixture_call *call = start_call(input);
   fixture_answer(call, fixture_item(fixture, "Lamp", "v2"));
-  cr_assert_eq(fixture->progress_count, 1);
-  cr_assert_eq(fixture->progress, EXCHANGE_DONE);
+  cr_assert(fixture->progress_count == 1 && fixture->progress == EXCHANGE_DONE);
   return exchange_reply(exchange);
 }
 

@@ -11,10 +11,9 @@ static void count_wake(void *arg)
   ++*(int *)arg;
 }
 
-static struct key_wait waiter(int *woken)
+static struct key_wait waiter(void *woken)
 {
-  struct key_wait wait = {.wake = count_wake, .arg = woken};
-  return wait;
+  return (struct key_wait){.wake = count_wake, .arg = woken};
 }
 
 static void process_at(struct fixture *fixture, uint64_t later_us)
