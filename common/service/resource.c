@@ -37,7 +37,7 @@ static bool merge_path(void *to, const void *from, const char *path, const struc
 const char *resource_merge(void *to, const void *from, const Google__Protobuf__FieldMask *mask,
                            const struct resource_field *fields, size_t count)
 {
-  if (mask == NULL || mask->n_paths == 0) {
+  if (mask == NULL) {
     (void)merge_path(to, from, "*", fields, count);
     return NULL;
   }

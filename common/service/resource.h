@@ -23,8 +23,8 @@ struct resource_field {
   const char *path;
   void (*copy)(void *to, const void *from);
 };
-// Copies the fields that the mask names, all of them for an absent or empty mask or "*". Returns the path that is in no
-// field of the table, or NULL.
+// Copies the fields that the mask names, all of them for an absent mask or "*", none for an empty one. Returns the path
+// that is in no field of the table, or NULL.
 const char *resource_merge(void *to, const void *from, const Google__Protobuf__FieldMask *mask,
                            const struct resource_field *fields, size_t count);
 

@@ -176,7 +176,8 @@ start_postgres() {
     # The superuser by the socket's peer only; the services by password.
     printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data/pg_hba.conf"
   fi
-  rm -f "$PG_HOME/data/postmaster.pid"
+  # It does not run (is_running), whatever its lock files say after a kill.
+  rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
   launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
     -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c max_connections=200 -c max_wal_size=2GB \

@@ -63,6 +63,7 @@ static void write_through(void (*break_something)(void))
   for (size_t i = 0; i < count; i++)
     cr_assert_str_eq(sql("SELECT count(*) FROM item.items WHERE id = '%s'", writer->acknowledged[i]), "1",
                      "item %zu of %zu was acknowledged and is not there", i, count);
+  free(writer);
 }
 
 static void kill_an_item_service(void)
@@ -172,4 +173,5 @@ Test(fault_01_writes, a_batch_is_all_or_nothing_when_its_service_is_killed)
     created += all;
   }
   cr_assert_gt(created, 0);
+  free(batches);
 }

@@ -91,6 +91,7 @@ static void kill_during_sign_ups(const char *victim)
   cr_assert_str_eq(sql("SELECT count(*) FROM auth.credentials c WHERE NOT EXISTS"
                        " (SELECT FROM \"user\".users u WHERE u.id = c.user_id)"),
                    "0");
+  free(attempts);
 }
 
 Test(fault_02_sign_up, survives_the_kill_of_the_user_service)
