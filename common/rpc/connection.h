@@ -15,6 +15,7 @@
 
 struct connection {
   uint32_t pipe;            // nng's id
+  bool dead;                // does not take its replies: nothing is read from it or sent to it any more
   struct connection *next;  // in its bucket
   struct list requests;     // rpc_request.node
   struct list dirty;        // has something to send and a window to send it in
@@ -43,11 +44,11 @@ static inline bool connection_may_send(const struct connection *connection)
   return connection->sent_packets - connection->acknowledged_packets < RPC_WINDOW_PACKETS;
 }
 
-// Everything has left and, if `acknowledged`, has arrived.
+// Everything has left and, if `acknowledged`, has arrived. A dead one has nothing to wait for.
 static inline bool connection_idle(const struct connection *connection, bool acknowledged)
 {
-  return outbox_bytes(&connection->outbox) == 0 &&
-         (!acknowledged || connection->sent_packets == connection->acknowledged_packets);
+  return connection->dead || (outbox_bytes(&connection->outbox) == 0 &&
+                              (!acknowledged || connection->sent_packets == connection->acknowledged_packets));
 }
 
 #endif

@@ -17,6 +17,8 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 5000
+// How long a connection that is no longer wanted stays, for the server to close it first: see reaper.h.
+#define LINGER_MS 30000
 // Half the window of 32 that the server keeps (packet.proto, Packet.received).
 #define ACKNOWLEDGE_AFTER 16
 
@@ -39,19 +41,17 @@ void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const
   hub->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   CHECK(hub->epoll_fd >= 0);
   rpc_io_init(&hub->io);
-  reaper_start(&hub->reaper);
-  pipe_events_init(&hub->events);
+  hub->reaper = reaper_start();
   list_init(&hub->dirty);
-  watch(hub, hub->events.fd, NULL);
+  watch(hub, hub->reaper->events.fd, NULL);
 }
 
 void endpoint_hub_free(struct endpoint_hub *hub)
 {
   CHECK(list_empty(&hub->dirty));
   reaper_stop(&hub->reaper);
-  pipe_events_free(&hub->events);
   rpc_io_free(&hub->io);
-  heap_free(&hub->retries);
+  heap_free(&hub->timers);
   close(hub->epoll_fd);
 }
 
@@ -72,7 +72,7 @@ static struct rpc_link *make_link(struct endpoint_hub *hub)
 {
   struct rpc_link *link = calloc(1, sizeof(*link));
   CHECK(link != NULL);
-  link->events = &hub->events;
+  link->events = &hub->reaper->events;
   link->id = ++hub->last_link_id;
   CHECK(nng_req0_open_raw(&link->socket) == 0);
   rpc_socket_prepare(link->socket, hub->max_message_bytes);
@@ -88,7 +88,7 @@ static void drop_link(struct endpoint_hub *hub, struct endpoint *endpoint)
     return;
   unwatch(hub, &endpoint->receive_watch);
   unwatch(hub, &endpoint->send_watch);
-  reaper_close(&hub->reaper, endpoint->link);
+  reaper_close(hub->reaper, endpoint->link);
   endpoint->link = NULL;
 }
 
@@ -112,15 +112,15 @@ static uint64_t retry_time(struct endpoint *endpoint, uint64_t now_us)
 
 static void schedule_retry(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
 {
-  heap_remove(&hub->retries, &endpoint->retry);
+  heap_remove(&hub->timers, &endpoint->timer);
   if (!endpoint->removed)
-    heap_insert(&hub->retries, &endpoint->retry, retry_time(endpoint, now_us));
+    heap_insert(&hub->timers, &endpoint->timer, retry_time(endpoint, now_us));
 }
 
 void endpoint_dial(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
 {
   CHECK(endpoint->link == NULL);
-  heap_remove(&hub->retries, &endpoint->retry);
+  heap_remove(&hub->timers, &endpoint->timer);
   endpoint->received_packets = 0;
   endpoint->acknowledged_packets = 0;
   endpoint->draining = false;
@@ -171,7 +171,7 @@ void endpoint_free(struct endpoint_hub *hub, struct endpoint *endpoint)
   CHECK(list_empty(&endpoint->calls));
   set_state(endpoint, ENDPOINT_BROKEN);
   drop_link(hub, endpoint);
-  heap_remove(&hub->retries, &endpoint->retry);
+  heap_remove(&hub->timers, &endpoint->timer);
   list_remove(&endpoint->node);
   list_remove(&endpoint->dirty);
   outbox_free(&endpoint->outbox);
@@ -212,10 +212,36 @@ void endpoint_set_draining(struct endpoint *endpoint)
   log_info("rpc", "an endpoint takes no new calls", LOG_STRING("endpoint", endpoint->id));
 }
 
-void endpoint_set_removed(struct endpoint *endpoint)
+static void linger(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
+{
+  endpoint->quiet_since_packets = endpoint->received_packets;
+  heap_remove(&hub->timers, &endpoint->timer);
+  heap_insert(&hub->timers, &endpoint->timer, deadline_after_ms(now_us, LINGER_MS));
+}
+
+void endpoint_set_removed(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
 {
   endpoint->removed = true;
   set_state(endpoint, endpoint->state);
+  linger(hub, endpoint, now_us);
+}
+
+bool endpoint_is_finished(const struct endpoint *endpoint)
+{
+  return endpoint->removed && list_empty(&endpoint->calls) && endpoint->state != ENDPOINT_CONNECTED;
+}
+
+bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
+{
+  if (!endpoint->removed) {
+    endpoint_dial(hub, endpoint, now_us);
+    return true;
+  }
+  bool quiet = list_empty(&endpoint->calls) && outbox_bytes(&endpoint->outbox) == 0 &&
+               endpoint->received_packets == endpoint->quiet_since_packets;
+  if (!quiet)
+    linger(hub, endpoint, now_us);
+  return !quiet;
 }
 
 static void mark_dirty(struct endpoint_hub *hub, struct endpoint *endpoint)

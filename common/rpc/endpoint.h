@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/compiler.h"
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer.h"
@@ -21,17 +22,16 @@ struct metric_series;
 enum endpoint_state {
   ENDPOINT_CONNECTING,  // nng dials, again and again
   ENDPOINT_CONNECTED,
-  ENDPOINT_BROKEN,  // no socket; dialled anew when `retry` is due
+  ENDPOINT_BROKEN,  // no socket; dialled anew when `timer` is due
 };
 
 // What the endpoints of one client share.
 struct endpoint_hub {
-  int epoll_fd;  // nests the fds of all sockets and of `events`
+  int epoll_fd;  // nests the fds of all sockets and of the event queue
   struct rpc_io io;
-  struct reaper reaper;
-  struct pipe_events events;
-  struct heap retries;  // endpoint.retry
-  struct list dirty;    // endpoint.dirty: has something to send
+  struct reaper *reaper;  // and the event queue
+  struct heap timers;     // endpoint.timer
+  struct list dirty;      // endpoint.dirty: has something to send
   size_t max_message_bytes;
   struct rpc_tls tls;
   uint64_t last_link_id;
@@ -69,14 +69,15 @@ struct endpoint {
   struct list calls;  // rpc_call.node
   struct list node;   // the client's list of all endpoints
   struct list dirty;
-  struct heap_node retry;
+  struct heap_node timer;  // the next dial, or the end of one that is removed
   uint32_t backoff_ms;
   uint64_t received_packets;
   uint64_t acknowledged_packets;
+  uint64_t quiet_since_packets;  // received_packets when it began to linger
 };
 
 void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const struct rpc_tls *tls);
-// All endpoints must be gone. Waits for nng to close their sockets.
+// All endpoints must be gone. Waits for nng to close their sockets, a second at most.
 void endpoint_hub_free(struct endpoint_hub *hub);
 
 // Dials at once.
@@ -92,7 +93,11 @@ void endpoint_connected(struct endpoint *endpoint);
 void endpoint_lost(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
 // The server wants no new calls, or discovery has dropped it.
 void endpoint_set_draining(struct endpoint *endpoint);
-void endpoint_set_removed(struct endpoint *endpoint);
+void endpoint_set_removed(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
+// Removed, without calls and without a connection.
+bool endpoint_is_finished(const struct endpoint *endpoint);
+// Its timer is due: dials again. False when instead it is removed and has been quiet for so long that it may be freed.
+bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
 
 // The next packet that has come; NULL when there is none. The caller frees it.
 nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/observe/log.h"
+
+#define STOP_TIMEOUT_MS 1000
 
 static void close_all(struct rpc_link *links)
 {
@@ -35,10 +39,11 @@ static void *run(void *arg)
   return NULL;
 }
 
-void reaper_start(struct reaper *reaper)
+struct reaper *reaper_start(void)
 {
-  reaper->links = NULL;
-  reaper->stop = false;
+  struct reaper *reaper = calloc(1, sizeof(*reaper));
+  CHECK(reaper != NULL);
+  pipe_events_init(&reaper->events);
   CHECK(pthread_mutex_init(&reaper->mutex, NULL) == 0);
   CHECK(pthread_cond_init(&reaper->wake, NULL) == 0);
   sigset_t all, before;
@@ -46,6 +51,7 @@ void reaper_start(struct reaper *reaper)
   pthread_sigmask(SIG_SETMASK, &all, &before);
   CHECK(pthread_create(&reaper->thread, NULL, run, reaper) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return reaper;
 }
 
 void reaper_close(struct reaper *reaper, struct rpc_link *link)
@@ -57,13 +63,29 @@ void reaper_close(struct reaper *reaper, struct rpc_link *link)
   pthread_mutex_unlock(&reaper->mutex);
 }
 
-void reaper_stop(struct reaper *reaper)
+// False when the thread still runs, which it may do for ever.
+static bool join(struct reaper *reaper)
 {
+  uint64_t end_us = deadline_after_ms(clock_now_us(), STOP_TIMEOUT_MS);
+  struct timespec end = {.tv_sec = (time_t)(end_us / 1000000), .tv_nsec = (long)(end_us % 1000000) * 1000};
+  return pthread_clockjoin_np(reaper->thread, NULL, CLOCK_MONOTONIC, &end) == 0;
+}
+
+void reaper_stop(struct reaper **reaper_pointer)
+{
+  struct reaper *reaper = *reaper_pointer;
+  *reaper_pointer = NULL;
   pthread_mutex_lock(&reaper->mutex);
   reaper->stop = true;
   pthread_cond_signal(&reaper->wake);
   pthread_mutex_unlock(&reaper->mutex);
-  pthread_join(reaper->thread, NULL);
+  if (!join(reaper)) {
+    log_warn("rpc", "nng does not finish closing its sockets; they are left to the end of the process");
+    pthread_detach(reaper->thread);
+    return;
+  }
+  pipe_events_free(&reaper->events);
   pthread_cond_destroy(&reaper->wake);
   pthread_mutex_destroy(&reaper->mutex);
+  free(reaper);
 }

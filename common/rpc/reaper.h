@@ -1,4 +1,9 @@
 // Closes nng sockets on a thread of its own: nng_close waits for nng's other threads, and the loop must not wait.
+//
+// nng 1.5.2 can hang there for good: a pipe that is closed from our side between the header and the body of a message
+// that is coming in leaves its receive unfinished, and nng's one reap thread waits for it (fixed in nng 1.8 by
+// https://github.com/nanomsg/nng/pull/1824). Hence two rules: connections with traffic are never closed from our side
+// while the process lives (see endpoint.c, rpc_server.c), and the end of the process waits a bounded time only.
 #ifndef BULKHEAD_RPC_REAPER_H
 #define BULKHEAD_RPC_REAPER_H
 
@@ -8,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct pipe_events;
+#include "common/rpc/pipe_events.h"
 
 // One socket and what nng's callbacks about it need. Made for one connection; freed once nng_close has returned.
 struct rpc_link {
@@ -19,7 +24,9 @@ struct rpc_link {
   struct rpc_link *next;
 };
 
+// Holds all that nng's callbacks and the thread may still touch when a close hangs.
 struct reaper {
+  struct pipe_events events;
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
@@ -27,10 +34,10 @@ struct reaper {
   bool stop;
 };
 
-void reaper_start(struct reaper *reaper);
+struct reaper *reaper_start(void);
 // Takes over the link.
 void reaper_close(struct reaper *reaper, struct rpc_link *link);
-// Waits until everything is closed.
-void reaper_stop(struct reaper *reaper);
+// Waits until everything is closed, a second at most. What hangs longer is left to the end of the process.
+void reaper_stop(struct reaper **reaper);
 
 #endif

@@ -148,7 +148,7 @@ static void call_refuse(struct rpc_client *client, struct rpc_call *call, enum s
   call->refusal = code;
   call->refusal_message = message;
   list_append(&client->refused, &call->node);
-  pipe_events_wake(&client->hub.events);
+  pipe_events_wake(&client->hub.reaper->events);
 }
 
 static void send_cancel(struct rpc_client *client, const struct rpc_call *call)
@@ -345,7 +345,7 @@ static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint)
 static void handle_events(struct rpc_client *client)
 {
   size_t count;
-  struct pipe_event *events = pipe_events_take(&client->hub.events, &count);
+  struct pipe_event *events = pipe_events_take(&client->hub.reaper->events, &count);
   for (size_t i = 0; i < count; i++) {
     struct endpoint *endpoint = endpoint_with_link(client, events[i].link_id);
     if (endpoint == NULL)
@@ -395,14 +395,23 @@ static void end_refused(struct rpc_client *client)
   }
 }
 
-static void redial(struct rpc_client *client)
+static void free_endpoint(struct rpc_client *client, struct endpoint *endpoint)
 {
-  struct heap_node *first;
-  while ((first = heap_first(&client->hub.retries)) != NULL && first->key <= client->now_us)
-    endpoint_dial(&client->hub, CONTAINER_OF(first, struct endpoint, retry), client->now_us);
+  client->removed_endpoints--;
+  endpoint_free(&client->hub, endpoint);
 }
 
-// Endpoints that discovery has dropped go when their calls have ended and nothing is left to tell them.
+static void run_endpoint_timers(struct rpc_client *client)
+{
+  struct heap_node *first;
+  while ((first = heap_first(&client->hub.timers)) != NULL && first->key <= client->now_us) {
+    struct endpoint *endpoint = CONTAINER_OF(first, struct endpoint, timer);
+    if (!endpoint_timer_due(&client->hub, endpoint, client->now_us))
+      free_endpoint(client, endpoint);
+  }
+}
+
+// Endpoints that discovery has dropped go when their calls have ended and the server has closed the connection.
 static void sweep_removed(struct rpc_client *client)
 {
   struct list *next;
@@ -410,12 +419,8 @@ static void sweep_removed(struct rpc_client *client)
        node = next) {
     next = node->next;
     struct endpoint *endpoint = CONTAINER_OF(node, struct endpoint, node);
-    bool busy = !list_empty(&endpoint->calls) ||
-                (endpoint->state == ENDPOINT_CONNECTED && outbox_bytes(&endpoint->outbox) != 0);
-    if (!endpoint->removed || busy)
-      continue;
-    client->removed_endpoints--;
-    endpoint_free(&client->hub, endpoint);
+    if (endpoint_is_finished(endpoint))
+      free_endpoint(client, endpoint);
   }
 }
 
@@ -429,7 +434,7 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
       handle_watch(client, events[i].data.ptr);
   end_refused(client);
   expire_calls(client);
-  redial(client);
+  run_endpoint_timers(client);
   // Calls that found every endpoint full may find room now.
   for (struct rpc_service *service = client->services; service != NULL; service = service->next)
     dispatch_waiting(client, service);
@@ -453,8 +458,8 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
   if (!list_empty(&client->refused))
     return 0;
   const struct heap_node *call = heap_first(&client->timers);
-  const struct heap_node *retry = heap_first(&client->hub.retries);
-  return deadline_min(call == NULL ? DEADLINE_NONE : call->key, retry == NULL ? DEADLINE_NONE : retry->key);
+  const struct heap_node *endpoint = heap_first(&client->hub.timers);
+  return deadline_min(call == NULL ? DEADLINE_NONE : call->key, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
 }
 
 // --- endpoints
@@ -485,7 +490,7 @@ static void remove_unlisted(struct rpc_client *client, struct rpc_service *servi
       service->candidates[kept++] = service->candidates[i];
       continue;
     }
-    endpoint_set_removed(endpoint);
+    endpoint_set_removed(&client->hub, endpoint, clock_now_us());
     client->removed_endpoints++;
   }
   service->candidate_count = kept;
@@ -507,7 +512,7 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service_nam
     service->candidates[service->candidate_count++] = &endpoint->load;
   }
   // Those that went are freed by the next process, not here: this may run inside a callback.
-  pipe_events_wake(&client->hub.events);
+  pipe_events_wake(&client->hub.reaper->events);
 }
 
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service_name)

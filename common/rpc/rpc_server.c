@@ -19,6 +19,7 @@
 #include "common/rpc/method_metrics.h"
 #include "common/rpc/packet.h"
 #include "common/rpc/pipe_events.h"
+#include "common/rpc/reaper.h"
 #include "common/rpc/request.h"
 #include "common/rpc/socket.h"
 
@@ -32,13 +33,12 @@
 
 struct rpc_server {
   struct rpc_server_options options;  // the strings are not kept
-  nng_socket socket;
-  bool socket_open;
+  struct rpc_link *link;
   int port;
   int epoll_fd;  // nests the socket's fd and the event queue's
   int send_fd;   // -1 while nng has room
   struct rpc_io io;
-  struct pipe_events events;
+  struct reaper *reaper;  // closes the socket at the end; has the event queue
   struct connection_table connections;
   struct list dirty;  // connection.dirty
   struct request_table requests;
@@ -80,7 +80,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   CHECK(server->epoll_fd >= 0);
   server->send_fd = -1;
   rpc_io_init(&server->io);
-  pipe_events_init(&server->events);
+  server->reaper = reaper_start();
   connection_table_init(&server->connections);
   list_init(&server->dirty);
   request_table_init(&server->requests, server->options.max_calls_in_flight);
@@ -93,20 +93,22 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
 
 static void open_socket(struct rpc_server *server)
 {
-  CHECK(nng_rep0_open_raw(&server->socket) == 0);
-  server->socket_open = true;
-  rpc_socket_prepare(server->socket, server->options.max_message_bytes);
-  CHECK(nng_pipe_notify(server->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, &server->events) == 0);
-  CHECK(nng_pipe_notify(server->socket, NNG_PIPE_EV_REM_POST, on_pipe, &server->events) == 0);
-  watch(server, server->events.fd);
-  watch(server, rpc_socket_fd(server->socket, NNG_OPT_RECVFD));
+  server->link = calloc(1, sizeof(*server->link));
+  CHECK(server->link != NULL);
+  CHECK(nng_rep0_open_raw(&server->link->socket) == 0);
+  rpc_socket_prepare(server->link->socket, server->options.max_message_bytes);
+  CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, &server->reaper->events) == 0);
+  CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_REM_POST, on_pipe, &server->reaper->events) == 0);
+  watch(server, server->reaper->events.fd);
+  watch(server, rpc_socket_fd(server->link->socket, NNG_OPT_RECVFD));
 }
 
 enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out, struct error *error)
 {
   struct rpc_server *server = make_server(options);
   open_socket(server);
-  enum status status = rpc_socket_listen(server->socket, options->listen_url, &options->tls, &server->port, error);
+  enum status status =
+      rpc_socket_listen(server->link->socket, options->listen_url, &options->tls, &server->port, error);
   if (status != STATUS_OK) {
     rpc_server_free(&server);
     return status;
@@ -122,14 +124,12 @@ void rpc_server_free(struct rpc_server **server_pointer)
     return;
   *server_pointer = NULL;
   CHECK(server->requests.count == 0);
-  // Waits for nng's callbacks, which push to the event queue.
-  if (server->socket_open)
-    nng_close(server->socket);
+  reaper_close(server->reaper, server->link);
+  reaper_stop(&server->reaper);
   while (!list_empty(&server->connections.all))
     connection_remove(&server->connections, CONTAINER_OF(server->connections.all.next, struct connection, node));
   request_table_free(&server->requests);
   method_metrics_free(&server->methods);
-  pipe_events_free(&server->events);
   rpc_io_free(&server->io);
   close(server->epoll_fd);
   if (server->spare != NULL)
@@ -168,10 +168,11 @@ static void check_unsent(struct rpc_server *server, struct connection *connectio
 {
   if (outbox_bytes(&connection->outbox) <= MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
     return;
-  log_warn("rpc", "closed a connection whose client does not take its replies",
+  log_warn("rpc", "gave up a connection whose client does not take its replies",
            LOG_INT("unsentBytes", outbox_bytes(&connection->outbox)));
   outbox_clear(&connection->outbox);
-  nng_pipe_close((nng_pipe){.id = connection->pipe});
+  // Not closed from here, for the client may be sending: see reaper.h.
+  connection->dead = true;
 }
 
 static void queue_reply(struct rpc_server *server, struct connection *connection, uint64_t call_id,
@@ -182,6 +183,8 @@ static void queue_reply(struct rpc_server *server, struct connection *connection
     frame.has_status = true;
     frame.status = *status;
   }
+  if (connection->dead)
+    return;
   outbox_add(&connection->outbox, &frame);
   mark_dirty(server, connection);
   check_unsent(server, connection);
@@ -356,7 +359,7 @@ static void drop_connection(struct rpc_server *server, struct connection *connec
 static void handle_events(struct rpc_server *server)
 {
   size_t count;
-  struct pipe_event *events = pipe_events_take(&server->events, &count);
+  struct pipe_event *events = pipe_events_take(&server->reaper->events, &count);
   for (size_t i = 0; i < count; i++) {
     struct connection *connection = connection_find(&server->connections, events[i].pipe);
     if (events[i].kind == PIPE_CLOSED && connection != NULL) {
@@ -398,10 +401,11 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
 static void receive(struct rpc_server *server)
 {
   nng_msg *message;
-  for (size_t i = 0; i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->io, server->socket)) != NULL; i++) {
+  for (size_t i = 0; i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->io, server->link->socket)) != NULL;
+       i++) {
     struct connection *connection = connection_of(server, message);
     struct shared_message *shared = shared_message_make(message);
-    if (connection != NULL)
+    if (connection != NULL && !connection->dead)
       handle_packet(server, connection, shared);
     shared_message_release(shared);
   }
@@ -434,9 +438,9 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
   nng_msg *message = rpc_message_make(frames, connection->received_packets);
   CHECK(nng_msg_header_append_u32(message, connection->pipe) == 0);
   CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
-  if (!rpc_io_send(&server->io, server->socket, message)) {
+  if (!rpc_io_send(&server->io, server->link->socket, message)) {
     nng_msg_free(message);
-    server->send_fd = rpc_socket_fd(server->socket, NNG_OPT_SENDFD);
+    server->send_fd = rpc_socket_fd(server->link->socket, NNG_OPT_SENDFD);
     watch(server, server->send_fd);
     return false;
   }
