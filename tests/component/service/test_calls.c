@@ -47,11 +47,11 @@ TestSuite(calls, .init = setup, .fini = teardown);
 #define EXPECT_SLICE(slice, text)                                                                                      \
   cr_expect(slice_equal_string((slice), (text)), "got \"" SLICE_FMT "\"", SLICE_ARG(slice))
 
-static Item__V1__Item *get_item(const struct rpc_context *context)
+static Item__V1__Item *get_item(struct driver *driver, const struct rpc_context *context)
 {
   Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
   request.id = ANY_ID;
-  struct outcome outcome = driver_call(&gateway, GET_ITEM, &request.base, context);
+  struct outcome outcome = driver_call(driver, GET_ITEM, &request.base, context);
   return (Item__V1__Item *)(void *)driver_reply(&outcome, &item__v1__item__descriptor);
 }
 
@@ -70,12 +70,12 @@ static void begin_list_items(char *what, uint64_t timeout_ms, struct outcome *ou
 }
 
 // Asks the probe until the counter has this value.
-static void wait_counter(const char *name, int value)
+static void wait_counter(struct driver *driver, const char *name, int value)
 {
   char wanted[64];
   snprintf(wanted, sizeof(wanted), "%s=%d", name, value);
   for (;;) {
-    const Item__V1__Item *item = get_item(&someone);
+    const Item__V1__Item *item = get_item(driver, &someone);
     for (size_t i = 0; i < item->n_tags; i++) {
       if (strcmp(item->tags[i], wanted) == 0)
         return;
@@ -85,12 +85,12 @@ static void wait_counter(const char *name, int value)
 
 Test(calls, handler_sees_the_verified_context)
 {
-  const Item__V1__Item *item = get_item(&someone);
+  const Item__V1__Item *item = get_item(&gateway, &someone);
   cr_expect_str_eq(item->owner_id, "caller-1");
   cr_expect_str_eq(item->sku, "r-1");
   cr_expect_str_eq(item->name, "gateway");
   cr_expect_str_eq(item->category, "");
-  cr_expect_str_eq(get_item(&admin)->category, "admin");
+  cr_expect_str_eq(get_item(&gateway, &admin)->category, "admin");
 }
 
 Test(calls, policy_is_enforced_in_the_service_too)
@@ -198,22 +198,27 @@ Test(calls, replies_may_be_ready_made_bytes)
   cr_expect_str_eq(response->next_page_token, "built");
 }
 
+// The client that asked is not run meanwhile, so it is the service itself that ends the handler.
 Test(calls, the_callers_deadline_ends_the_handler)
 {
+  struct driver other;
   struct outcome outcome;
+  driver_open(&other, &probe, "gateway");
+  get_item(&gateway, &someone);
   begin_list_items(PROBE_WAIT, 50, &outcome);
+  wait_counter(&other, PROBE_OVERDUE, 1);
   driver_finish(&gateway, &outcome);
   cr_expect_eq(outcome.status, STATUS_DEADLINE_EXCEEDED);
-  wait_counter(PROBE_OVERDUE, 1);
+  driver_close(&other);
 }
 
 Test(calls, cancelling_ends_the_handler)
 {
   struct outcome outcome;
   begin_list_items(PROBE_WAIT, 60000, &outcome);
-  wait_counter(PROBE_STARTED, 1);
+  wait_counter(&gateway, PROBE_STARTED, 1);
   rpc_call_cancel(outcome.call);
-  wait_counter(PROBE_CANCELLED, 1);
+  wait_counter(&gateway, PROBE_CANCELLED, 1);
   cr_expect_not(outcome.done);
 }
 
@@ -230,7 +235,7 @@ Test(calls, a_client_that_goes_away_cancels_its_calls)
   get.id = ANY_ID;
   cr_assert_eq(driver_call(&other, GET_ITEM, &get.base, &someone).status, STATUS_OK);
   driver_close(&other);
-  wait_counter(PROBE_CANCELLED, 1);
+  wait_counter(&gateway, PROBE_CANCELLED, 1);
 }
 
 // The context goes along to the peer: the same request, caller and trace, a new span, and our own name.
@@ -264,7 +269,7 @@ Test(calls, many_calls_run_side_by_side)
   static struct outcome waiting[CALLS];
   for (size_t i = 0; i < CALLS; i++)
     begin_list_items(PROBE_HOLD, 60000, &waiting[i]);
-  wait_counter(PROBE_STARTED, CALLS);
+  wait_counter(&gateway, PROBE_STARTED, CALLS);
   probe_release(&probe);
   for (size_t i = 0; i < CALLS; i++) {
     driver_finish(&gateway, &waiting[i]);
