@@ -14,6 +14,7 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/call_table.h"
+#include "common/rpc/client_state.h"
 #include "common/rpc/endpoint.h"
 #include "common/rpc/method_metrics.h"
 #include "common/rpc/packet.h"
@@ -21,39 +22,6 @@
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 // How long a call waits for a connected endpoint.
 #define CONNECT_WAIT_MS 1000
-
-struct rpc_service {
-  struct rpc_service *next;
-  char *name;
-  struct balancer_candidate **candidates;  // endpoint.load of the listed ones
-  size_t candidate_count;
-  struct balancer balancer;
-  struct list waiting;  // rpc_call.node
-  size_t waiting_count;
-  struct metric_series *in_flight;
-  struct endpoint_metrics endpoint_metrics;
-};
-
-struct rpc_client {
-  char *peer_service;
-  size_t max_calls_in_flight;
-  struct endpoint_hub hub;
-  struct call_table calls;
-  struct heap timers;     // rpc_call.timer
-  struct list refused;    // rpc_call.node
-  struct list endpoints;  // all, also those that are no longer listed
-  size_t removed_endpoints;
-  struct rpc_service *services;
-  struct method_metrics methods;
-  struct arena scratch;  // arrays of the packet at hand
-  uint64_t now_us;
-  bool closing;
-};
-
-static struct endpoint *endpoint_of(struct balancer_candidate *candidate)
-{
-  return CONTAINER_OF(candidate, struct endpoint, load);
-}
 
 struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
 {
@@ -72,39 +40,6 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   method_metrics_init(&client->methods, METRIC_RPC_CLIENT_CALLS, METRIC_RPC_CLIENT_DURATION);
   client->now_us = clock_now_us();
   return client;
-}
-
-// --- services
-
-static struct rpc_service *service_find(const struct rpc_client *client, const char *name)
-{
-  for (struct rpc_service *service = client->services; service != NULL; service = service->next)
-    if (strcmp(service->name, name) == 0)
-      return service;
-  return NULL;
-}
-
-static struct rpc_service *service_get(struct rpc_client *client, const char *name)
-{
-  struct rpc_service *service = service_find(client, name);
-  if (service != NULL)
-    return service;
-  service = calloc(1, sizeof(*service));
-  CHECK(service != NULL);
-  service->name = strdup(name);
-  CHECK(service->name != NULL);
-  list_init(&service->waiting);
-  struct slice label = slice_from_string(service->name);
-  service->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
-  service->endpoint_metrics = (struct endpoint_metrics){
-      .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
-      .lost = metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1),
-      .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
-      .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),
-  };
-  service->next = client->services;
-  client->services = service;
-  return service;
 }
 
 // --- the end of a call
@@ -230,7 +165,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
   call->client = client;
   call->started_us = clock_now_us();
   call->deadline_us = options->deadline_us;
-  call->service = service_get(client, options->service);
+  call->service = client_service(client, options->service);
   call->method = options->method;
   call->done = done;
   call->arg = arg;
@@ -462,80 +397,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
   return deadline_min(call == NULL ? DEADLINE_NONE : call->key, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
 }
 
-// --- endpoints
-
-static bool is_listed(const struct endpoint *endpoint, const struct rpc_endpoint *listed, size_t count)
-{
-  for (size_t i = 0; i < count; i++)
-    if (slice_equal_string(listed[i].id, endpoint->id) && slice_equal_string(listed[i].url, endpoint->url))
-      return true;
-  return false;
-}
-
-static bool is_known(const struct rpc_service *service, const struct rpc_endpoint *place)
-{
-  for (size_t i = 0; i < service->candidate_count; i++)
-    if (is_listed(endpoint_of(service->candidates[i]), place, 1))
-      return true;
-  return false;
-}
-
-static void remove_unlisted(struct rpc_client *client, struct rpc_service *service, const struct rpc_endpoint *listed,
-                            size_t count)
-{
-  size_t kept = 0;
-  for (size_t i = 0; i < service->candidate_count; i++) {
-    struct endpoint *endpoint = endpoint_of(service->candidates[i]);
-    if (is_listed(endpoint, listed, count)) {
-      service->candidates[kept++] = service->candidates[i];
-      continue;
-    }
-    endpoint_set_removed(&client->hub, endpoint, clock_now_us());
-    client->removed_endpoints++;
-  }
-  service->candidate_count = kept;
-}
-
-void rpc_client_set_endpoints(struct rpc_client *client, const char *service_name, const struct rpc_endpoint *endpoints,
-                              size_t count)
-{
-  struct rpc_service *service = service_get(client, service_name);
-  remove_unlisted(client, service, endpoints, count);
-  service->candidates = realloc(service->candidates, (service->candidate_count + count + 1) * sizeof(void *));
-  CHECK(service->candidates != NULL);
-  for (size_t i = 0; i < count; i++) {
-    if (is_known(service, &endpoints[i]))
-      continue;
-    struct endpoint *endpoint =
-        endpoint_create(&client->hub, &endpoints[i], service, &service->endpoint_metrics, clock_now_us());
-    list_append(&client->endpoints, &endpoint->node);
-    service->candidates[service->candidate_count++] = &endpoint->load;
-  }
-  // Those that went are freed by the next process, not here: this may run inside a callback.
-  pipe_events_wake(&client->hub.reaper->events);
-}
-
-size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service_name)
-{
-  const struct rpc_service *service = service_find(client, service_name);
-  size_t ready = 0;
-  for (size_t i = 0; service != NULL && i < service->candidate_count; i++)
-    ready += service->candidates[i]->ready ? 1 : 0;
-  return ready;
-}
-
 // --- the end
-
-static void free_services(struct rpc_client *client)
-{
-  while (client->services != NULL) {
-    struct rpc_service *service = client->services;
-    client->services = service->next;
-    free(service->candidates);
-    free(service->name);
-    free(service);
-  }
-}
 
 void rpc_client_free(struct rpc_client **client_pointer)
 {
@@ -552,7 +414,7 @@ void rpc_client_free(struct rpc_client **client_pointer)
   while (!list_empty(&client->endpoints))
     endpoint_free(&client->hub, CONTAINER_OF(client->endpoints.next, struct endpoint, node));
   endpoint_hub_free(&client->hub);
-  free_services(client);
+  client_free_services(client);
   call_table_free(&client->calls);
   heap_free(&client->timers);
   method_metrics_free(&client->methods);

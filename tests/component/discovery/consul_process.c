@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/slice.h"
 
 static int loopback_socket(int port, struct sockaddr_in *address)
 {
@@ -104,16 +105,16 @@ long consul_process_request(const struct consul_process *consul, const char *met
   struct sockaddr_in address;
   int fd = loopback_socket(consul->ports[0], &address);
   char text[2048];
-  long status = 0;
+  uint64_t status = 0;
   int size = snprintf(text, sizeof(text),
                       "%s %s HTTP/1.1\r\nHost: consul\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method,
                       path, strlen(body), body);
   if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && write(fd, text, (size_t)size) == size) {
-    ssize_t got = read(fd, text, sizeof(text) - 1);
-    text[got > 0 ? got : 0] = '\0';
-    if (sscanf(text, "HTTP/1.%*c %ld", &status) != 1)
+    ssize_t got = read(fd, text, sizeof(text));
+    // "HTTP/1.1 200 OK"
+    if (got < 12 || !slice_to_uint64(slice_make(text + 9, 3), 100, 599, &status))
       status = 0;
   }
   close(fd);
-  return status;
+  return (long)status;
 }

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -97,7 +98,7 @@ Test(discovery, without_consul_at_its_place_nothing_blocks_and_errors_are_counte
   discovery_watch(discovery, "user");
   discovery_register(discovery, &(struct discovery_registration){.service = "x", .id = "x-1", .url = "tcp://h:1"});
   while (metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)) < 2)
-    usleep(1000);
+    sched_yield();
   cr_assert(!discovery_consul_up(discovery));
   struct seen seen = {0};
   discovery_process(discovery, on_changed, &seen);
