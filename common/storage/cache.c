@@ -136,18 +136,18 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   return cache;
 }
 
-void cache_free(struct cache **pointer)
+void cache_free(struct cache **cache)
 {
-  struct cache *cache = *pointer;
-  if (cache == NULL)
+  struct cache *ended = *cache;
+  if (ended == NULL)
     return;
-  *pointer = NULL;
+  *cache = NULL;
   for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-    CHECK(list_empty(&cache->flights[i]));
-  if (is_on(cache))
-    cache_shared_free(&cache->shared);
-  cache_memory_free(&cache->memory);
-  free(cache);
+    CHECK(list_empty(&ended->flights[i]));
+  if (is_on(ended))
+    cache_shared_free(&ended->shared);
+  cache_memory_free(&ended->memory);
+  free(ended);
 }
 
 // Gets.

@@ -3,8 +3,9 @@
 // Coherence. A write invalidates here, in Redis and, by a published message, in all other instances, before its caller
 // is answered; each instance takes in pending messages before it reads its memory. Memory is only served while the
 // subscription is alive; it is emptied when the subscription was lost, for messages may have been missed. A load that
-// began before an invalidation of its key does not enter either tier. Entries also expire (ttl). Keys name their
-// version of the data format.
+// began before an invalidation of its key does not enter either tier. Entries also expire (ttl, however they came).
+// Keys name their version of the data format. What is left: an instance that alone is cut off from Redis cannot tell
+// the others of its writes until it is back (then they drop all); a subscription that died silently is noticed in 3 s.
 //
 // Concurrent misses of one key load once.
 #ifndef BULKHEAD_STORAGE_CACHE_H
@@ -35,7 +36,8 @@ void cache_free(struct cache **cache);
 // Fills `value` from the source, in `arena`. NOT_FOUND and every other failure is passed on and not cached.
 typedef enum status cache_load_fn(void *arg, struct slice key, struct arena *arena, struct slice *value);
 
-// In memory only and without waiting, also outside tasks: true and a view valid until the next cache call of any task.
+// In memory only (so false without Redis) and without waiting, also outside tasks: true and a view valid until the next
+// cache call of any task.
 bool cache_peek(struct cache *cache, struct slice key, struct slice *value);
 
 // From memory, from Redis, or by `load`. Called from a task; `value` is in `arena`.

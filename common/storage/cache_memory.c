@@ -58,6 +58,7 @@ static struct cache_entry **find(const struct cache_memory *memory, struct slice
 static void drop(struct cache_memory *memory, struct cache_entry **link)
 {
   struct cache_entry *entry = *link;
+  CHECK(entry != NULL);
   *link = entry->next;
   list_remove(&entry->used);
   memory->count--;

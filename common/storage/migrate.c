@@ -393,6 +393,14 @@ static void add_line(struct strbuf *out, unsigned version, const char *name, con
   strbuf_printf(out, "%04u  %-32s  %s%s\n", version, name, state, is_changed ? "  CHANGED" : "");
 }
 
+static bool is_applied(const struct session *s, unsigned version)
+{
+  for (size_t i = 0; s->applied != NULL && i < s->applied_count; i++)
+    if (s->applied[i].version == version)
+      return true;
+  return false;
+}
+
 enum status migrate_status(const char *conninfo, const struct migration_set *set, struct strbuf *out,
                            struct error *error)
 {
@@ -405,10 +413,7 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
              migration != NULL && !applied->same);
   }
   for (size_t i = 0; i < set->count && status == STATUS_OK; i++) {
-    bool there = false;
-    for (size_t k = 0; k < session.applied_count; k++)
-      there = there || session.applied[k].version == set->migrations[i].version;
-    if (!there)
+    if (!is_applied(&session, set->migrations[i].version))
       add_line(out, set->migrations[i].version, set->migrations[i].name, "pending", false);
   }
   session_close(&session);

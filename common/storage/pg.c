@@ -224,28 +224,28 @@ static void check_abandoned(const struct pg *pg)
   }
 }
 
-void pg_free(struct pg **pointer)
+void pg_free(struct pg **pg)
 {
-  struct pg *pg = *pointer;
-  if (pg == NULL)
+  struct pg *ended = *pg;
+  if (ended == NULL)
     return;
-  *pointer = NULL;
-  CHECK(list_empty(&pg->reads) && list_empty(&pg->others) && pg->borrowed == 0);
-  CHECK(list_empty(&pg->ready_waiters) && list_empty(&pg->exclusive_waiters));
-  check_abandoned(pg);
-  loop_hook_remove(&pg->hook);
-  free_connections(pg->shared, pg->shared_count);
-  free_connections(pg->exclusive, pg->exclusive_count);
-  while (!list_empty(&pg->free_requests)) {
-    struct pg_request *request = CONTAINER_OF(pg->free_requests.next, struct pg_request, node);
+  *pg = NULL;
+  CHECK(list_empty(&ended->reads) && list_empty(&ended->others) && ended->borrowed == 0);
+  CHECK(list_empty(&ended->ready_waiters) && list_empty(&ended->exclusive_waiters));
+  check_abandoned(ended);
+  loop_hook_remove(&ended->hook);
+  free_connections(ended->shared, ended->shared_count);
+  free_connections(ended->exclusive, ended->exclusive_count);
+  while (!list_empty(&ended->free_requests)) {
+    struct pg_request *request = CONTAINER_OF(ended->free_requests.next, struct pg_request, node);
     list_remove(&request->node);
     free(request);
   }
-  for (size_t i = 0; i < pg->known_capacity; i++)
-    free(pg->known[i]);
-  free(pg->known);
-  pg_conninfo_free(pg);
-  free(pg);
+  for (size_t i = 0; i < ended->known_capacity; i++)
+    free(ended->known[i]);
+  free(ended->known);
+  pg_conninfo_free(ended);
+  free(ended);
 }
 
 // Readiness.

@@ -73,19 +73,19 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   return STATUS_OK;
 }
 
-void redis_free(struct redis **pointer)
+void redis_free(struct redis **redis)
 {
-  struct redis *redis = *pointer;
-  if (redis == NULL)
+  struct redis *ended = *redis;
+  if (ended == NULL)
     return;
-  *pointer = NULL;
-  redis_link_destroy(&redis->commands);
-  redis_link_destroy(&redis->subscriptions_link);
-  loop_hook_remove(&redis->hook);
-  loop_timer_free(&redis->beat_timer);
-  redis_subscriptions_free(redis);
-  redis_address_free(&redis->address);
-  free(redis);
+  *redis = NULL;
+  redis_link_destroy(&ended->commands);
+  redis_link_destroy(&ended->subscriptions_link);
+  loop_hook_remove(&ended->hook);
+  loop_timer_free(&ended->beat_timer);
+  redis_subscriptions_free(ended);
+  redis_address_free(&ended->address);
+  free(ended);
 }
 
 bool redis_up(const struct redis *redis)

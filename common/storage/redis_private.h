@@ -122,6 +122,6 @@ struct redis_call *redis_link_call(struct redis_link *link, const struct slice *
 // redis_subscribe.c
 void redis_subscriptions_changed(struct redis_link *link, bool up);
 void redis_subscriptions_free(struct redis *redis);
-void redis_beat(void *redis);
+void redis_beat(void *arg);  // struct redis
 
 #endif

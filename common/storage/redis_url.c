@@ -59,7 +59,7 @@ static bool parse_host(struct slice text, struct redis_address *address)
   if (rest.size > 0 && (rest.data[0] != ':' || !slice_to_uint64(slice_skip(rest, 1), 1, UINT16_MAX, &port)))
     return false;
   address->port = (uint16_t)port;
-  return host.size > 0 && memchr(host.data, '%', host.size) == NULL && decode(host, &address->host);
+  return host.size > 0 && slice_find(host, '%', 0) == host.size && decode(host, &address->host);
 }
 
 static enum status parse_network(struct slice rest, struct redis_address *address, struct error *error)
