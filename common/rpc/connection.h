@@ -16,6 +16,7 @@
 struct connection {
   uint32_t pipe;            // nng's id
   bool dead;                // does not take its replies: nothing is read from it or sent to it any more
+  bool knows_goaway;        // has acknowledged that we drain: what it sends now, it should have sent elsewhere
   struct connection *next;  // in its bucket
   struct list requests;     // rpc_request.node
   struct list dirty;        // has something to send and a window to send it in

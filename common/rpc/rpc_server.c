@@ -274,7 +274,8 @@ static bool admit(struct rpc_server *server, struct connection *connection, cons
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};
   const struct rpc_status *refusal = NULL;
-  if (server->draining)
+  // What was on its way when the drain began is still served.
+  if (connection->knows_goaway)
     refusal = &draining;
   else if (server->requests.count >= server->options.max_calls_in_flight)
     refusal = &full;
@@ -331,6 +332,8 @@ static void acknowledge(struct rpc_server *server, struct connection *connection
   if (received <= connection->acknowledged_packets || received > connection->sent_packets)
     return;
   connection->acknowledged_packets = received;
+  if (server->draining && connection_idle(connection, true))
+    connection->knows_goaway = true;
   if (outbox_bytes(&connection->outbox) != 0)
     mark_dirty(server, connection);
 }

@@ -43,8 +43,8 @@ void rpc_server_flush(struct rpc_server *server);
 // When process or flush must run again though the fd is quiet (back-pressure retry); DEADLINE_NONE for never.
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
-// Draining: tells every client by a GOAWAY frame to send no new calls here; those that come all the same are answered
-// UNAVAILABLE. Calls in flight go on.
+// Draining: tells every client by a GOAWAY frame to send no new calls here. Calls in flight go on, and so do those that
+// were on their way: a client's calls are answered UNAVAILABLE only after it has acknowledged the GOAWAY.
 void rpc_server_drain(struct rpc_server *server);
 size_t rpc_server_calls_in_flight(const struct rpc_server *server);
 // Everything that was replied has been handed to the clients' connections.
