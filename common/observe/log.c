@@ -103,7 +103,8 @@ static size_t escape_byte(unsigned char byte, char out[6])
     out[1] = shorthands[byte];
   if (out[1] != 'u')
     return 2;
-  memcpy(out + 2, "00", 2);
+  out[2] = '0';
+  out[3] = '0';
   out[4] = digits[byte >> 4];
   out[5] = digits[byte & 15];
   return 6;
@@ -126,7 +127,8 @@ static bool line_add_text(struct line *line, struct slice text)
       added = line_add(line, "\xef\xbf\xbd", 3);
       valid_end = at + 1 + utf8_check(slice_skip(text, at + 1));
     } else if ((unsigned char)text.data[at] < 0x80) {
-      added = line_add(line, escaped, escape_byte((unsigned char)text.data[at], escaped));
+      size_t size = escape_byte((unsigned char)text.data[at], escaped);
+      added = line_add(line, escaped, size);
     } else {
       taken = sequence_size((unsigned char)text.data[at]);
       added = line_add(line, text.data + at, taken);

@@ -118,11 +118,11 @@ static struct metric_series **table_place(enum metric metric, const struct slice
   return &table[(hash ^ hash >> 32) % TABLE_SIZE];
 }
 
-static bool series_is(const struct metric_series *series, enum metric metric, const struct slice *values)
+static bool series_is(const struct metric_series *series, enum metric metric, const struct slice *values, size_t count)
 {
-  if (series->metric != metric)
+  if (series->metric != metric || series->value_count != count)
     return false;
-  for (size_t i = 0; i < series->value_count; i++)
+  for (size_t i = 0; i < count; i++)
     if (!slice_equal(series->values[i], values[i]))
       return false;
   return true;
@@ -167,7 +167,7 @@ struct metric_series *metrics_series(enum metric metric, const struct slice *val
   pthread_mutex_lock(&lock);
   struct metric_series **place = table_place(metric, values, count);
   struct metric_series *series = *place;
-  while (series != NULL && !series_is(series, metric, values))
+  while (series != NULL && !series_is(series, metric, values, count))
     series = series->next_in_table;
   if (series == NULL) {
     series = make_series(metric, values, count);

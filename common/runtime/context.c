@@ -7,7 +7,6 @@
 
 #include "common/runtime/context.h"
 
-#include <stdint.h>
 #include <ucontext.h>
 
 #include "common/base/check.h"
@@ -85,10 +84,12 @@ NO_RETURN NOT_INSTRUMENTED static void enter(struct context *to)
 {
   ucontext_t entry;
   to->entered = true;
+  // cppcheck-suppress getcontextCalled
   CHECK(getcontext(&entry) == 0);
-  entry.uc_stack.ss_sp = (void *)(uintptr_t)to->stack_bottom;
+  entry.uc_stack.ss_sp = (void *)to->stack_bottom;
   entry.uc_stack.ss_size = to->stack_size;
   entry.uc_link = NULL;
+  // cppcheck-suppress makecontextCalled
   makecontext(&entry, context_main, 0);
   setcontext(&entry);
   check_failed("setcontext", __FILE__, __LINE__);

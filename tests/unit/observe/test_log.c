@@ -33,7 +33,7 @@ static struct slice captured(void)
 
 static void forget(struct slice text)
 {
-  free((char *)(uintptr_t)text.data);
+  free((char *)text.data);
 }
 
 // Cuts the first line off; false at the end.

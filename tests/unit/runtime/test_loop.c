@@ -118,7 +118,7 @@ Test(loop, posts_that_never_ran_are_dropped)
 // -----------------------------------------------------------------------------------------------------
 static struct loop_timer *event_timer(struct loop *loop, const char *event)
 {
-  return loop_timer_create(loop, post_event, (void *)(uintptr_t)event);
+  return loop_timer_create(loop, post_event, (void *)event);
 }
 
 Test(loop, timers_fire_once_in_the_order_of_their_time)
@@ -237,7 +237,7 @@ Test(loop, hooks_run_after_the_tasks_of_the_turn)
   struct loop *loop = loop_create();
   struct event_hook hook;
   event_hook_add(&hook, loop, 'h');
-  task_start(loop, event_task, (void *)(uintptr_t) "a", DEADLINE_NONE, NULL);
+  task_start(loop, event_task, (void *)"a", DEADLINE_NONE, NULL);
   task_start(loop, stop_task, loop, DEADLINE_NONE, NULL);
   loop_run(loop);
   cr_assert(slice_starts_with(slice_from_string(events), SLICE("ash")), "%s", events);
@@ -309,7 +309,7 @@ Test(loop, a_hook_that_a_hook_adds_runs_before_the_loop_waits)
 
 static void start_and_stop(void *arg)
 {
-  task_start(arg, event_task, (void *)(uintptr_t) "t", DEADLINE_NONE, NULL);
+  task_start(arg, event_task, (void *)"t", DEADLINE_NONE, NULL);
   loop_stop(arg);
 }
 
@@ -324,13 +324,14 @@ Test(loop, what_the_last_callback_woke_still_runs)
 
 static void wait_for_ever(void *arg)
 {
-  (void)!task_sleep_ms((uint64_t)(uintptr_t)arg);
+  (void)arg;
+  (void)!task_sleep_ms(UINT64_MAX);
 }
 
 Test(loop, freeing_it_with_a_task_left_is_our_bug, .signal = SIGABRT)
 {
   struct loop *loop = loop_create();
-  task_start(loop, wait_for_ever, (void *)(uintptr_t)3600000, DEADLINE_NONE, NULL);
+  task_start(loop, wait_for_ever, NULL, DEADLINE_NONE, NULL);
   task_start(loop, stop_task, loop, DEADLINE_NONE, NULL);
   loop_run(loop);
   loop_free(&loop);

@@ -29,7 +29,7 @@ static char order[16];
 
 static void add_letter(void *arg)
 {
-  strncat(order, arg, 1);
+  order[strlen(order)] = *(const char *)arg;
 }
 
 TASK_TEST(task, run_in_the_order_of_their_start)
@@ -420,22 +420,26 @@ TASK_TEST(task, variables_survive_the_switches)
     cr_assert_eq(numbers[i].result, compute_alone(i));
 }
 
-static int sleepers_ended;
+struct sleepers {
+  int started;
+  int ended;
+};
 
 static void sleep_a_little(void *arg)
 {
-  cr_assert_eq(task_sleep_ms((uint64_t)((uintptr_t)arg % 7)), STATUS_OK);
-  sleepers_ended++;
+  struct sleepers *sleepers = arg;
+  cr_assert_eq(task_sleep_ms((uint64_t)(sleepers->started++ % 7)), STATUS_OK);
+  sleepers->ended++;
 }
 
 TASK_TEST(task, thousands_live_at_a_time_and_again)
 {
   enum { MANY = 3000 };
   for (int round = 0; round < 2; round++) {
-    sleepers_ended = 0;
-    for (uintptr_t i = 0; i < MANY; i++)
-      task_start(task_loop(), sleep_a_little, (void *)i, clock_now_us() + 60000000, NULL);
-    while (sleepers_ended < MANY)
+    struct sleepers sleepers = {0};
+    for (int i = 0; i < MANY; i++)
+      task_start(task_loop(), sleep_a_little, &sleepers, clock_now_us() + 60000000, NULL);
+    while (sleepers.ended < MANY)
       cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   }
 }
