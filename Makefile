@@ -294,7 +294,13 @@ test: deps-dev
 	@tests/run $(ONLY)
 
 lint: deps-dev
-	@OUT=$(OUT) tests/lint/run.sh
+	@tests/lint/run.sh
+# What tests/lint gives to the analysers, and the headers that they need.
+LINT_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION="$(VERSION)" $(INCLUDES)
+.PHONY: lint-flags
+lint-flags: generated $(NGINX_CONFIG)
+	@printf "LINT_CFLAGS='%s'\nLINT_CFLAGS_NGINX='%s'\nLINT_GEN='%s'\n" \
+	  '$(LINT_CFLAGS)' '$(NGINX_INCLUDES)' '$(GEN)' > $(OUT)/flags
 
 bench: deps-dev
 	@$(MAKE) --no-print-directory -j$(shell nproc) all benches

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# What the repository says of itself: its top level, paths of the machine it was written on, help for every setting and
+# metric, links in Markdown, migrations in pairs.
+# shellcheck source=tests/lint/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+TOP_LEVEL='^(services|proto|common|gateway|deploy|tests|Makefile|docker-compose\.yml|README\.md|LICENSE|\..*)$'
+SERVICE_FILES='main.c NAME_handlers.c NAME_repo.c README.md migrations'
+
+top_level() {
+  cut -d/ -f1 "$list" | sort -u | without "$TOP_LEVEL" | sed 's/$/:1: does not belong on the top level/'
+}
+
+# Folders that exist on one machine only, and addresses that only one network knows; /tmp/bulkhead-* is for temporary
+# files that a program names itself. The folder of these scripts names such paths on purpose.
+machine_paths() {
+  local pattern='(^|[^A-Za-z0-9_.}$*@-])(/work/|/home/[a-z]|/root/|/Users/[A-Za-z]|/tmp/[A-Za-z0-9])|"resolved": *"http'
+  without '^tests/lint/' <"$list" | tr '\n' '\0' | { xargs -0 -r grep -InHE "$pattern" || true; } |
+    sed 's|/tmp/bulkhead-||g' | { grep -E "$pattern" || true; } |
+    sed -E 's/^([^:]*:[0-9]+):.*/\1: a path or an address of one machine/'
+}
+
+# Each entry of a table of `struct setting` has a name in capitals and a sentence of help.
+settings_help() {
+  only '\.[ch]$' <"$list" | without '^tests/' | blank_comments | awk -F'\t' '
+    function check() {
+      if (entry == "")
+        return
+      if (entry !~ /\.name = "[A-Z][A-Z0-9_]*"/)
+        printf "%s:%d: the name of a setting is in capitals\n", file, line
+      if (entry !~ /\.help =[ ]*"[^"]/)
+        printf "%s:%d: a setting without help\n", file, line
+      entry = ""
+    }
+    $1 != file { check(); inside = 0 }
+    $3 ~ /struct setting [a-z_]+\[[^]]*\] = \{/ { inside = 1 }
+    inside && $3 ~ /^[ ]*\};/ { check(); inside = 0 }
+    inside && $3 ~ /\.name =/ { check(); line = $2 }
+    inside && ($3 ~ /\.name =/ || entry != "") { entry = entry " " $3 }
+    { file = $1 }
+    END { check() }'
+}
+
+# Names after https://prometheus.io/docs/practices/naming/
+metrics_help() {
+  only '\.def$' <"$list" | xargs -r grep -nH '^METRIC(' | awk '
+    {
+      at = $0
+      sub(/:METRIC.*/, "", at)
+      text = $0
+      sub(/^[^(]*\(/, "", text)
+      split(text, part, /, */)
+      type = part[2]
+      name = part[3]
+      gsub(/"/, "", name)
+      if (text !~ /, "[^"]+.*\."\)$/)
+        printf "%s: a metric without a sentence of help\n", at
+      if (type == "COUNTER" && name !~ /_total$/)
+        printf "%s: the name of a counter ends in _total\n", at
+      if (type == "HISTOGRAM" && name !~ /_seconds$/)
+        printf "%s: the name of a histogram of durations ends in _seconds\n", at
+      if (type == "GAUGE" && name ~ /_total$/)
+        printf "%s: the name of a gauge does not end in _total\n", at
+      if (name in seen)
+        printf "%s: %s comes twice\n", at, name
+      seen[name] = 1
+    }' || true
+}
+
+links() {
+  # shellcheck disable=SC2016 # the backquotes are awk's
+  only '\.md$' <"$list" | xargs -r awk -v list="$list" '
+    BEGIN { while ((getline path < list) > 0) { exists[path] = 1; while (sub(/\/[^\/]*$/, "", path)) exists[path] = 1 } }
+    FNR == 1 { fenced = 0; folder = FILENAME; if (!sub(/\/[^\/]*$/, "", folder)) folder = "" }
+    /^[ ]*(```|~~~)/ { fenced = !fenced; next }
+    fenced { next }
+    {
+      text = $0
+      gsub(/`[^`]*`/, "", text)
+      while (match(text, /\]\([^() ]+\)/)) {
+        check(substr(text, RSTART + 2, RLENGTH - 3))
+        text = substr(text, RSTART + RLENGTH)
+      }
+    }
+    function check(target,    path, anchor) {
+      if (target ~ /^[a-z]+:/)
+        return
+      path = target
+      sub(/#.*/, "", path)
+      anchor = index(target, "#") ? substr(target, index(target, "#") + 1) : ""
+      path = path == "" ? FILENAME : normal(folder == "" ? path : folder "/" path)
+      if (!(path in exists))
+        printf "%s:%d: the link to %s leads nowhere\n", FILENAME, FNR, target
+      else if (anchor != "" && path ~ /\.md$/ && !has_heading(path, anchor))
+        printf "%s:%d: %s has no heading #%s\n", FILENAME, FNR, path, anchor
+    }
+    # Without ./ and ../ and a slash at the end.
+    function normal(path) {
+      gsub(/\/\.\//, "/", path)
+      sub(/^\.\//, "", path)
+      while (sub(/(^|\/)[^\/.][^\/]*\/\.\.(\/|$)/, "/", path)) sub(/^\//, "", path)
+      sub(/\/$/, "", path)
+      return path
+    }
+    function has_heading(path, anchor,    heading, found) {
+      found = 0
+      while ((getline heading < path) > 0)
+        if (heading ~ /^#+ /) {
+          sub(/^#+ +/, "", heading)
+          heading = tolower(heading)
+          gsub(/[^a-z0-9 _-]/, "", heading)
+          gsub(/ /, "-", heading)
+          if (heading == anchor)
+            found = 1
+        }
+      close(path)
+      return found
+    }'
+}
+
+# A migration that cannot be taken back, and a service that is built unlike the others.
+services() {
+  while IFS= read -r up; do
+    [ -f "${up%.up.sql}.down.sql" ] || printf '%s:1: there is no .down.sql beside it\n' "$up"
+  done < <(only '\.up\.sql$' <"$list")
+  for main in services/*/main.c; do
+    [ -f "$main" ] || continue
+    local name=${main#services/}
+    name=${name%/main.c}
+    for part in $SERVICE_FILES; do
+      [ -e "services/$name/${part/NAME/$name}" ] || printf '%s:1: services/%s has no %s\n' "$main" "$name" "${part/NAME/$name}"
+    done
+  done
+}
+
+list=$(mktemp)
+trap 'rm -f "$list" "$LINT_FINDINGS"' EXIT
+all_files >"$list"
+looked_at "$(wc -l <"$list")"
+top_level | collect
+machine_paths | collect
+settings_help | collect
+metrics_help | collect
+links | collect
+services | collect
+finish docs

@@ -1,0 +1,221 @@
+# The include rules as tables. First input: all headers of the tree, one a line; second: file, line, kind, path.
+# Every rule prints "file:line: message".
+
+BEGIN {
+  # Which parts of common a part may include beside itself.
+  uses["base"] = ""
+  uses["observe"] = "base"
+  uses["config"] = "base"
+  uses["runtime"] = "base observe"
+  uses["schema"] = "base observe config"
+  uses["rpc"] = "base observe config"
+  uses["discovery"] = "base observe config"
+  uses["security"] = "base observe config"
+  uses["storage"] = "base observe config runtime"
+  uses["service"] = "base observe config runtime schema rpc discovery security storage"
+  uses["gateway"] = "base observe config schema rpc discovery security"
+  uses["plugin"] = "base schema"  # the shape of the tables that it writes; headers only
+  uses["deploy"] = "base"
+
+  # A vendor's header, as a pattern of its path, and the one folder that may include it.
+  vendor["^nng/"] = "common/rpc"
+  vendor["^(uv\\.h$|uv/)"] = "common/runtime"
+  vendor["^curl/"] = "common/discovery"
+  vendor["^(libpq-fe\\.h$|postgresql/|libpq/|pg_config)"] = "common/storage"
+  vendor["^hiredis/"] = "common/storage"
+  vendor["^(jwt\\.h$|openssl/|sodium)"] = "common/security"
+  vendor["^microhttpd\\.h$"] = "common/service"
+  vendor["^(ngx_|nginx)"] = "gateway/nginx"
+  vendor["^criterion/"] = "tests"
+  # protobuf-c reaches further, see may_see_protobuf().
+  protobuf = "^protobuf-c/"
+
+  # What comes with the compiler and the C library: no vendor's.
+  libc = "^((assert|ctype|endian|errno|fcntl|float|grp|ifaddrs|inttypes|limits|locale|malloc|math|netdb|poll|pthread|" \
+         "pwd|sched|semaphore|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|" \
+         "strings|syslog|termios|time|ucontext|unistd|dirent|getopt|glob|ftw|libgen|regex|execinfo|dlfcn|emmintrin|" \
+         "immintrin|nmmintrin|arm_neon)\\.h$|(sys|net|netinet|arpa|linux|sanitizer|valgrind)/)"
+}
+
+function fail(message) {
+  printf "%s:%d: %s\n", file, line, message
+}
+
+# "common/rpc", "gateway", "gateway/nginx", "services/item", "tests/unit/rpc", ...: the folder that rules speak of.
+function folder_of(path,    part, n) {
+  n = split(path, part, "/")
+  if (part[1] == "common" || part[1] == "services" || part[1] == "proto" || part[1] == "deploy")
+    return part[1] "/" part[2]
+  if (part[1] == "gateway")
+    return n > 2 ? "gateway/" part[2] : "gateway"
+  if (part[1] == "tests" && (part[2] == "unit" || part[2] == "component"))
+    return "tests/" part[2] "/" part[3]
+  return part[1] "/" part[2]
+}
+
+# The name under which `uses` knows a folder; "" where it is free to include any part of common.
+function ring_of(folder,    part) {
+  split(folder, part, "/")
+  if (part[1] == "common")
+    return part[2]
+  if (part[1] == "gateway")
+    return "gateway"
+  if (folder == "proto/plugin")
+    return "plugin"
+  if (part[1] == "deploy")
+    return "deploy"
+  # A part's unit tests are linked with what the part may use, so they may include no more.
+  if (part[1] == "tests" && part[2] == "unit" && (part[3] in uses))
+    return part[3]
+  return ""
+}
+
+function may_see_protobuf(folder) {
+  return folder == "common/schema" || folder == "common/service" || folder ~ /^(services|tests)\// ||
+         folder ~ /^gateway/ || folder == "proto/plugin"
+}
+
+function is_generated(path) {
+  return path ~ /\.(pb-c|bh)\.h$/
+}
+
+# A test sees the vendors of what it tests; benches, fuzzers and shared helpers see all, for they are about them.
+function may_see_vendor(folder, home) {
+  if (folder == home)
+    return 1
+  if (home == "tests")
+    return folder ~ /^tests\//
+  if (folder ~ /^tests\/(unit|component)\//)
+    return under_test(folder) == home
+  # The tools of deploy/ are clients of the suite, not parts of it.
+  if (folder ~ /^deploy\//)
+    return home == "common/discovery"
+  return folder ~ /^tests\//
+}
+
+function under_test(folder,    part) {
+  split(folder, part, "/")
+  return part[3] == "gateway" ? "gateway" : "common/" part[3]
+}
+
+# The pattern of `vendor` that fits; "" for none.
+function vendor_of(path,    pattern) {
+  for (pattern in vendor)
+    if (path ~ pattern)
+      return pattern
+  return ""
+}
+
+function check_angle(folder,    pattern) {
+  if (path ~ libc)
+    return
+  if (path ~ protobuf) {
+    if (!may_see_protobuf(folder))
+      fail("<" path "> is not for " folder)
+    return
+  }
+  pattern = vendor_of(path)
+  if (pattern == "") {
+    fail("<" path "> is of no vendor that tests/lint/layers.awk knows")
+    return
+  }
+  vendor_include[file] = path
+  if (!may_see_vendor(folder, vendor[pattern]))
+    fail("<" path "> is for " vendor[pattern] " only")
+}
+
+function check_generated(folder,    part, service) {
+  if (!may_see_protobuf(folder))
+    fail("generated code is not for " folder)
+  split(path, part, "/")
+  # user/v1, auth/v1, item/v1, ...: contracts of services; google and bulkhead are everybody's.
+  if (part[1] == "google" || part[1] == "bulkhead" || folder !~ /^(services|gateway)/)
+    return
+  service = folder
+  sub(/^[^\/]*\//, "", service)
+  if (part[1] != service && file !~ /_peers\.[ch]$/ && file !~ /^gateway\/(peers|keys)\.[ch]$/)
+    fail("the contract of " part[1] " may be included from " service "_peers.c only")
+}
+
+function check_ring(folder,    target, ring, to) {
+  target = folder_of(path)
+  if (target == folder)
+    return
+  ring = ring_of(folder)
+  split(target, to, "/")
+  if (to[1] == "common") {
+    if (ring != "" && to[2] != ring && index(" " uses[ring] " ", " " to[2] " ") == 0)
+      fail(folder " may not include common/" to[2])
+    return
+  }
+  if (folder ~ /^tests\//)
+    return
+  if (target == "gateway" && folder == "gateway/nginx")
+    return
+  fail(folder " may not include " target)
+}
+
+function check_handlers() {
+  if (file ~ /^services\/[^\/]*\/[^\/]*_handlers\.[ch]$/ && path ~ /^common\/(storage|rpc)\//)
+    fail("handlers know no storage and no transport: not " path)
+  if (file ~ /^services\/[^\/]*\/[^\/]*_rules\.[ch]$/ && path ~ /^common\/(storage|rpc|runtime|discovery)\//)
+    fail("rules are pure: not " path)
+}
+
+FILENAME == "-" {
+  exists[$1] = 1
+  next
+}
+
+{
+  file = $1
+  line = $2
+  path = $4
+  folder = folder_of(file)
+  if (path ~ /(^|\/)\.\.?\//) {
+    fail("includes are paths from the root, without ./ and ../")
+    next
+  }
+  if ($3 == "<") {
+    check_angle(folder)
+    next
+  }
+  if (is_generated(path)) {
+    check_generated(folder)
+    next
+  }
+  if (!(path in exists)) {
+    fail("\"" path "\" is no header of the tree (paths are from the root)")
+    next
+  }
+  check_ring(folder)
+  check_handlers()
+  if (file ~ /\.h$/)
+    inner[file] = inner[file] " " path
+  if (folder_of(path) != folder && folder !~ /^tests\//) {
+    public[path] = 1
+  }
+}
+
+# A header that other folders include must not bring a vendor's header along, itself or through another one.
+function reach(header, from,    i, n, next_header) {
+  if ((header, from) in seen)
+    return
+  seen[header, from] = 1
+  if (header in vendor_include)
+    printf "%s:1: other folders include this header, and it brings <%s> along%s\n", from, vendor_include[header],
+           header == from ? "" : " (by " header ")"
+  n = split(inner[header], next_header, " ")
+  for (i = 1; i <= n; i++)
+    if (next_header[i] != "")
+      queue[++queued] = next_header[i] SUBSEP from
+}
+
+END {
+  for (header in public)
+    queue[++queued] = header SUBSEP header
+  for (at = 1; at <= queued; at++) {
+    split(queue[at], pair, SUBSEP)
+    reach(pair[1], pair[2])
+  }
+}
