@@ -36,7 +36,7 @@ struct admin {
 // -----------------------------------------------------------------------------------------------------
 static int port_of(int fd)
 {
-  struct sockaddr_storage address;
+  struct sockaddr_storage address = {0};
   socklen_t size = sizeof(address);
   CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
   if (address.ss_family == AF_INET6)
@@ -145,6 +145,7 @@ static void render(struct admin *admin, const char *path, const char *method, st
   strbuf_add_string(&page->body, "here are /healthz, /readyz and /metrics\n");
 }
 
+// NOLINTNEXTLINE(readability-function-size): the parameters are libmicrohttpd's
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *upload, size_t *upload_size, void **state)
 {

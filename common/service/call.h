@@ -49,6 +49,7 @@ enum call_access { CALL_PUBLIC = 1, CALL_AUTHENTICATED, CALL_ROLE, CALL_INTERNAL
 
 struct rpc_method {
   const char *full_name;  // "item.v1.ItemService/GetItem"
+  const char *service;    // "item": who serves it
   const ProtobufCMessageDescriptor *input;
   const ProtobufCMessageDescriptor *output;
   const struct message_rules *input_rules;
@@ -78,8 +79,8 @@ struct rpc_binding {
 
 // Calls out, from a handler or any other task of the service: what the generated clients are made of. The context of
 // `call` (request id, trace, caller) goes along; `call` NULL for background work. On success *response is in `arena`.
-// On failure the peer's status is returned; its message is kept for call_peer_message.
-enum status call_peer(struct service *service, struct call *call, const char *peer, const struct rpc_method *method,
+// On failure the peer's status is returned; what it said is kept for call_fail_as_peer.
+enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response) MUST_CHECK;
 struct service *call_service(const struct call *call);
 // The same failure towards our own caller: status, reason, message and violations of the last call_peer of this call.

@@ -99,9 +99,24 @@ struct slice advertise_host(struct slice listen_host, const char *advertise, con
   return slice_from_string(primary);
 }
 
-enum status advertise_url(const char *listen_url, int port, const char *advertise, const char *primary,
-                          struct arena *arena, const char **out, struct error *error)
+static enum status choose_address(const struct advertised *what, struct slice listen_address, struct host_port *chosen,
+                                  struct error *error)
 {
+  if (what->advertise != NULL) {
+    if (host_port_parse(slice_from_string(what->advertise), chosen) && !host_is_wildcard(chosen->host))
+      return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_ADVERTISE: \"%s\" is no host or host:port", what->advertise);
+  }
+  struct host_port listen;
+  if (!host_port_parse(listen_address, &listen))
+    return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" holds no host:port", what->listen_url);
+  *chosen = (struct host_port){.host = advertise_host(listen.host, NULL, what->primary)};
+  return STATUS_OK;
+}
+
+enum status advertise_url(const struct advertised *what, struct arena *arena, const char **out, struct error *error)
+{
+  const char *listen_url = what->listen_url;
   const char *mark = strstr(listen_url, "://");
   if (mark == NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" is no URL such as tcp://127.0.0.1:0",
@@ -112,16 +127,10 @@ enum status advertise_url(const char *listen_url, int port, const char *advertis
     return STATUS_OK;
   }
   struct host_port chosen;
-  if (advertise != NULL) {
-    if (!host_port_parse(slice_from_string(advertise), &chosen) || host_is_wildcard(chosen.host))
-      return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_ADVERTISE: \"%s\" is no host or host:port", advertise);
-  } else {
-    struct host_port listen;
-    if (!host_port_parse(slice_from_string(mark + 3), &listen))
-      return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" holds no host:port", listen_url);
-    chosen = (struct host_port){.host = advertise_host(listen.host, NULL, primary)};
-  }
-  *out = arena_printf(arena, SLICE_FMT "://%s", SLICE_ARG(scheme),
-                      host_port_format(chosen.host, chosen.has_port && chosen.port != 0 ? chosen.port : port, arena));
+  enum status status = choose_address(what, slice_from_string(mark + 3), &chosen, error);
+  if (status != STATUS_OK)
+    return status;
+  int port = chosen.has_port && chosen.port != 0 ? chosen.port : what->port;
+  *out = arena_printf(arena, SLICE_FMT "://%s", SLICE_ARG(scheme), host_port_format(chosen.host, port, arena));
   return STATUS_OK;
 }

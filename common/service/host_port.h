@@ -25,10 +25,16 @@ bool host_is_wildcard(struct slice host);
 // when there is none.
 const char *host_primary_address(struct arena *arena);
 
-// What is told to Consul for a server that listens at `listen_url` and got `port`: `advertise` (host or host:port; NULL
-// for none), else the host listened on, else `primary` where that is a wildcard. ipc:// stays as it is.
-enum status advertise_url(const char *listen_url, int port, const char *advertise, const char *primary,
-                          struct arena *arena, const char **out, struct error *error) MUST_CHECK;
+// What is told to Consul: `advertise`, else the host listened on, else `primary` where that is a wildcard. ipc:// stays
+// as it is.
+struct advertised {
+  const char *listen_url;
+  int port;               // that the listener got
+  const char *advertise;  // host or host:port; NULL for none
+  const char *primary;    // host_primary_address
+};
+enum status advertise_url(const struct advertised *what, struct arena *arena, const char **out,
+                          struct error *error) MUST_CHECK;
 // The host of another listener (the admin port) of the same process, seen from outside.
 struct slice advertise_host(struct slice listen_host, const char *advertise, const char *primary);
 

@@ -18,6 +18,7 @@ enum {
   // What calls and background tasks get to return once they are cancelled. Whoever ignores that is a bug of ours, and
   // the process must end all the same.
   GRACE_MS = 5000,
+  FLUSH_MS = 500,
 };
 
 static void drain(void *arg);
@@ -110,8 +111,13 @@ static enum status register_instance(struct service *service, struct error *erro
   struct arena *arena = &service->arena;
   const struct common_settings *common = &service->common;
   const char *url = NULL;
-  enum status status = advertise_url(common->rpc_listen, rpc_server_port(service->server), common->rpc_advertise,
-                                     host_primary_address(arena), arena, &url, error);
+  const struct advertised advertised = {
+      .listen_url = common->rpc_listen,
+      .port = rpc_server_port(service->server),
+      .advertise = common->rpc_advertise,
+      .primary = host_primary_address(arena),
+  };
+  enum status status = advertise_url(&advertised, arena, &url, error);
   if (status != STATUS_OK)
     return status;
   const char *admin = admin_address(service);
@@ -170,10 +176,14 @@ static void start(void *arg)
 
 // Drain.
 // -----------------------------------------------------------------------------------------------------
+static bool no_call_is_left(const struct service *service)
+{
+  return rpc_server_calls_in_flight(service->server) == 0;
+}
+
 static bool calls_are_done(const struct service *service)
 {
-  return service->server == NULL ||
-         (rpc_server_calls_in_flight(service->server) == 0 && rpc_server_idle(service->server));
+  return no_call_is_left(service) && rpc_server_idle(service->server);
 }
 
 static void give_up(const char *what)
@@ -189,11 +199,25 @@ static void drain_calls(struct service *service)
   rpc_server_drain(service->server);
   if (service_wait_until(service, calls_are_done, (uint64_t)service->common.drain_timeout_ms))
     return;
+  if (no_call_is_left(service)) {
+    log_warn("service", "a client did not take its last replies within the drain timeout");
+    return;
+  }
   log_warn("service", "calls are still at work after the drain timeout, they are cancelled",
            LOG_INT("calls", rpc_server_calls_in_flight(service->server)));
   dispatch_cancel_all(&service->dispatch);
-  if (!service_wait_until(service, calls_are_done, GRACE_MS) && rpc_server_calls_in_flight(service->server) > 0)
+  if (!service_wait_until(service, no_call_is_left, GRACE_MS))
     give_up("calls");
+  // What they answered should still reach those who asked; a client that is gone must not cost more time.
+  if (!service_wait_until(service, calls_are_done, FLUSH_MS))
+    log_warn("service", "a client did not take its last replies");
+}
+
+// It waits for Consul's answer on another thread, for the calls at work go on meanwhile.
+static void deregister(void *arg)
+{
+  struct service *service = arg;
+  discovery_deregister(service->discovery, DEREGISTER_TIMEOUT_MS);
 }
 
 static void drain(void *arg)
@@ -201,7 +225,8 @@ static void drain(void *arg)
   struct service *service = arg;
   log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
            LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)));
-  discovery_deregister(service->discovery, DEREGISTER_TIMEOUT_MS);
+  if (task_offload(deregister, service) != STATUS_OK)
+    log_warn("service", "not taken back from Consul; its check will find out");
   drain_calls(service);
   if (!background_end_all(service, GRACE_MS))
     give_up("background tasks");

@@ -52,7 +52,7 @@ static void make_context(struct outgoing *outgoing, const struct call *call)
   outgoing->context.request_id = slice_from_string(outgoing->request_id);
 }
 
-static struct rpc_call *send_call(struct service *service, const char *peer, const struct rpc_method *method,
+static struct rpc_call *send_call(struct service *service, const struct rpc_method *method,
                                   const ProtobufCMessage *request, struct waiting *waiting)
 {
   struct outgoing outgoing;
@@ -61,7 +61,7 @@ static struct rpc_call *send_call(struct service *service, const char *peer, con
   strbuf_init(&payload, 0);
   proto_pack(request, &payload);
   const struct rpc_call_options options = {
-      .service = peer,
+      .service = method->service,
       .method = slice_from_string(method->full_name),
       .payload = strbuf_slice(&payload),
       .deadline_us =
@@ -82,7 +82,7 @@ static enum status fail(struct call *call, enum status status, const char *reaso
   return status;
 }
 
-enum status call_peer(struct service *service, struct call *call, const char *peer, const struct rpc_method *method,
+enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response)
 {
   *response = NULL;
@@ -91,9 +91,9 @@ enum status call_peer(struct service *service, struct call *call, const char *pe
   enum status status = task_check();
   if (status != STATUS_OK)
     return fail(call, status, status_name(status), "");
-  service_follow_peer(service, peer);
+  service_follow_peer(service, method->service);
   struct waiting waiting = {.done = COMPLETION_INIT, .call = call, .arena = arena};
-  struct rpc_call *handle = send_call(service, peer, method, request, &waiting);
+  struct rpc_call *handle = send_call(service, method, request, &waiting);
   status = completion_wait(&waiting.done);
   if (!waiting.done.done) {
     rpc_call_cancel(handle);

@@ -173,12 +173,21 @@ static void emit_thunk(struct arena *arena, struct strbuf *out, const char *own,
                 name_struct(arena, method->output->full_name));
 }
 
+// The first part of the package.
+static const char *serving_name(struct arena *arena, const struct contract_service *service)
+{
+  struct slice package = slice_from_string(service->file->package);
+  package.size = slice_find(package, '.', 0);
+  return arena_string(arena, package);
+}
+
 static void emit_method(struct arena *arena, struct strbuf *out, const struct contract_service *service, size_t index)
 {
   const struct contract_method *method = &service->methods[index];
   const Bulkhead__V1__MethodPolicy *policy = method->policy;
   const char *own = name_own(arena, service->full_name);
-  strbuf_printf(out, "    {.full_name = \"%s/%s\",\n", service->full_name, method->proto->name);
+  strbuf_printf(out, "    {.full_name = \"%s/%s\", .service = \"%s\",\n", service->full_name, method->proto->name,
+                serving_name(arena, service));
   strbuf_printf(out, "     .input = &%s__descriptor,\n", name_lower(arena, method->input->full_name));
   strbuf_printf(out, "     .output = &%s__descriptor,\n", name_lower(arena, method->output->full_name));
   if (method->input->has_table)
@@ -207,13 +216,12 @@ static void emit_client(struct arena *arena, struct strbuf *out, const struct co
                 "    struct arena *arena, %s **response)\n"
                 "{\n"
                 "  ProtobufCMessage *message = NULL;\n"
-                "  enum status status = call_peer(service, call, %s.service, &%s_methods[%zu],\n"
-                "                                 &request->base, arena, &message);\n"
+                "  enum status status = call_peer(service, call, &%s_methods[%zu], &request->base, arena, &message);\n"
                 "  *response = (%s *)(void *)message;\n"
                 "  return status;\n"
                 "}\n",
                 own, name_member(arena, method->proto->name), name_struct(arena, method->input->full_name), output, own,
-                own, index, output);
+                index, output);
 }
 
 static void emit_service(struct arena *arena, struct strbuf *out, const struct contract_service *service)
@@ -233,10 +241,8 @@ static void emit_service(struct arena *arena, struct strbuf *out, const struct c
       emit_method(arena, out, service, i);
     strbuf_add_string(out, "};\n");
   }
-  struct slice package = slice_from_string(service->file->package);
-  package.size = slice_find(package, '.', 0);
-  strbuf_printf(out, "const struct rpc_service %s = {.full_name = \"%s\", .service = \"" SLICE_FMT "\"", own,
-                service->full_name, SLICE_ARG(package));
+  strbuf_printf(out, "const struct rpc_service %s = {.full_name = \"%s\", .service = \"%s\"", own, service->full_name,
+                serving_name(arena, service));
   if (service->method_count > 0)
     strbuf_printf(out, ",\n    .methods = %s_methods, .method_count = %zu", own, service->method_count);
   strbuf_add_string(out, "};\n");

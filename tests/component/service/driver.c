@@ -153,9 +153,9 @@ void probe_release(const struct probe *probe)
 
 // HTTP.
 // -----------------------------------------------------------------------------------------------------
-static int connect_admin(const struct probe *probe)
+static int connect_to(const char *where)
 {
-  const char *colon = strchr(probe->admin, ':');
+  const char *colon = strchr(where, ':');
   cr_assert_not_null(colon);
   uint64_t port = 0;
   cr_assert(slice_to_uint64(slice_from_string(colon + 1), 1, 65535, &port));
@@ -168,8 +168,13 @@ static int connect_admin(const struct probe *probe)
 
 const char *probe_http(const struct probe *probe, const char *request, struct strbuf *answer)
 {
+  return http_at(probe->admin, request, answer);
+}
+
+const char *http_at(const char *address, const char *request, struct strbuf *answer)
+{
   strbuf_clear(answer);
-  int fd = connect_admin(probe);
+  int fd = connect_to(address);
   cr_assert_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
   char buffer[4096];
   ssize_t count;

@@ -34,7 +34,9 @@ void probe_free(struct probe *probe);
 int probe_stop(struct probe *probe);
 void probe_release(const struct probe *probe);
 
-// One HTTP exchange with the admin port; the whole answer as text.
+// One HTTP exchange with 127.0.0.1 ("127.0.0.1:4711"); the whole answer as text.
+const char *http_at(const char *address, const char *request, struct strbuf *answer);
+// ... with the admin port.
 const char *probe_http(const struct probe *probe, const char *request, struct strbuf *answer);
 // GET again and again until the answer holds `text`.
 void probe_wait_http(const struct probe *probe, const char *path, const char *text);

@@ -1,7 +1,11 @@
 // The life of a service process: commands, start, readiness, drain, end.
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/driver.h"
@@ -48,21 +52,23 @@ Test(life, sigterm_lets_calls_end_before_the_process_does)
   probe_wait_http(&probe, "/readyz", "\"draining\"");
   probe_wait_http(&probe, "/readyz", "503 Service Unavailable");
 
-  // New calls are refused, by the client that knows of the drain or by the server.
+  // New calls are refused before long, by the client that knows of the drain or by the server; none is lost till then.
   struct outcome late;
-  begin(&driver, "", &late);
-  driver_finish(&driver, &late);
+  do {
+    begin(&driver, "", &late);
+    driver_finish(&driver, &late);
+  } while (late.status == STATUS_OK);
   cr_expect_eq(late.status, STATUS_UNAVAILABLE);
   cr_expect_not(held.done);
 
   probe_release(&probe);
   driver_finish(&driver, &held);
   cr_expect_eq(held.status, STATUS_OK);
+  driver_close(&driver);
   cr_expect_eq(probe_end(&probe), 0);
   EXPECT_OUTPUT(probe, "the background task has ended");
   EXPECT_OUTPUT(probe, "\"message\":\"stop was called\"");
   EXPECT_OUTPUT(probe, "\"withState\":true,\"ticking\":0");
-  driver_close(&driver);
   probe_free(&probe);
 }
 
@@ -78,9 +84,9 @@ Test(life, calls_that_outlast_the_drain_are_cancelled)
   kill(probe.pid, SIGTERM);
   driver_finish(&driver, &waiting);
   cr_expect_eq(waiting.status, STATUS_CANCELLED);
+  driver_close(&driver);
   cr_expect_eq(probe_end(&probe), 0);
   EXPECT_OUTPUT(probe, "calls are still at work after the drain timeout");
-  driver_close(&driver);
   probe_free(&probe);
 }
 
@@ -159,6 +165,38 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
   EXPECT_ANSWER("GET /healthz HTTP/1.0\r\n\r\n", "{\"status\":\"ok\"}");
   cr_expect_eq(probe_stop(&probe), 0);
   strbuf_free(&answer);
+  probe_free(&probe);
+}
+
+// Whether Consul holds the instance; `query` is the path of a list of services.
+static bool consul_has(const char *query, const char *id)
+{
+  const char *url = getenv("BULKHEAD_TEST_CONSUL");
+  cr_assert_not_null(url);
+  char request[256];
+  snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", query);
+  struct strbuf answer;
+  strbuf_init(&answer, 0);
+  bool found = strstr(http_at(strstr(url, "://") + 3, request, &answer), id) != NULL;
+  strbuf_free(&answer);
+  return found;
+}
+
+Test(life, consul_knows_it_while_it_serves)
+{
+  struct probe probe;
+  char consul[128];
+  char instance[64];
+  snprintf(consul, sizeof(consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
+  snprintf(instance, sizeof(instance), "INSTANCE_ID=probe-%d", (int)getpid());
+  const char *id = strchr(instance, '=') + 1;
+  probe_serve(&probe, (const char *const[]){consul, instance, "RPC_LISTEN=tcp://0.0.0.0:0", NULL});
+  // Its health check has passed: Consul has asked /readyz.
+  while (!consul_has("/v1/health/service/probe?passing=1", id))
+    poll(NULL, 0, 20);
+  probe_wait_http(&probe, "/readyz", "\"consul\":\"up\"");
+  cr_expect_eq(probe_stop(&probe), 0);
+  cr_expect_not(consul_has("/v1/agent/services", id));
   probe_free(&probe);
 }
 

@@ -33,15 +33,22 @@ Test(host_port, refuses_what_is_none)
     cr_expect_not(host_port_parse(slice_from_string(wrong[i]), &parsed), "%s", wrong[i]);
 }
 
-struct advertised {
+struct example {
   const char *listen;
   const char *advertise;
-  const char *url;
+  const char *expected;
 };
+
+static enum status advertise(const struct example *example, struct arena *arena, const char **url, struct error *error)
+{
+  const struct advertised what = {
+      .listen_url = example->listen, .port = 4711, .advertise = example->advertise, .primary = "192.0.2.7"};
+  return advertise_url(&what, arena, url, error);
+}
 
 Test(host_port, advertises_what_others_can_reach)
 {
-  static const struct advertised cases[] = {
+  static const struct example cases[] = {
       {"tcp://127.0.0.1:0", NULL, "tcp://127.0.0.1:4711"},
       {"tcp://10.1.2.3:9000", NULL, "tcp://10.1.2.3:4711"},
       {"tcp://0.0.0.0:0", NULL, "tcp://192.0.2.7:4711"},
@@ -57,16 +64,15 @@ Test(host_port, advertises_what_others_can_reach)
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     const char *url = NULL;
     struct error error;
-    cr_assert_eq(advertise_url(cases[i].listen, 4711, cases[i].advertise, "192.0.2.7", &arena, &url, &error),
-                 STATUS_OK);
-    cr_expect_str_eq(url, cases[i].url);
+    cr_assert_eq(advertise(&cases[i], &arena, &url, &error), STATUS_OK);
+    cr_expect_str_eq(url, cases[i].expected);
   }
   arena_free(&arena);
 }
 
 Test(host_port, names_the_setting_that_is_wrong)
 {
-  static const struct advertised cases[] = {
+  static const struct example cases[] = {
       {"localhost:1", NULL, "RPC_LISTEN"},
       {"tcp://[::1", NULL, "RPC_LISTEN"},
       {"tcp://0.0.0.0:0", "host:port", "RPC_ADVERTISE"},
@@ -78,9 +84,8 @@ Test(host_port, names_the_setting_that_is_wrong)
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     const char *url = NULL;
     struct error error;
-    cr_expect_eq(advertise_url(cases[i].listen, 1, cases[i].advertise, "192.0.2.7", &arena, &url, &error),
-                 STATUS_INVALID_ARGUMENT);
-    cr_expect_not_null(strstr(error.message, cases[i].url), "%s", error.message);
+    cr_expect_eq(advertise(&cases[i], &arena, &url, &error), STATUS_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(error.message, cases[i].expected), "%s", error.message);
   }
   arena_free(&arena);
 }
