@@ -244,10 +244,16 @@ void redis_start(struct server *server)
   await_socket(path);
 }
 
-void redis_stop(struct server *server)
+void redis_kill(struct server *server)
 {
   kill(server->pid, SIGKILL);
   waitpid(server->pid, NULL, 0);
+}
+
+void redis_stop(struct server *server)
+{
+  redis_kill(server);
+  remove_folder(server);
 }
 
 const char *redis_server_url(struct world *world, const struct server *server)

@@ -59,6 +59,7 @@ struct server {
   int pid;
 };
 void redis_start(struct server *server);
+void redis_kill(struct server *server);  // to be started again
 void redis_stop(struct server *server);
 const char *redis_server_url(struct world *world, const struct server *server);
 void postgres_start(struct server *server);

@@ -377,7 +377,7 @@ static void check_redis_down(struct world *world)
     settle(world, &instances[i]);
   for (int i = 0; i < 2; i++)
     cr_assert_eq(get(&instances[i], &source), 1);
-  redis_stop(&server);
+  redis_kill(&server);
   // From here on nobody can tell anybody; so nobody serves from memory.
   source.value = 2;
   invalidate(&instances[0]);

@@ -197,7 +197,7 @@ static void check_restart(struct world *world)
   redis_subscribe(redis, "channel", on_message, on_state, &heard);
   wait_until(has_subscribed, &heard);
   wait_until(is_up, redis);
-  redis_stop(&server);
+  redis_kill(&server);
   // The end of the connection is seen by a poll before the loop sees it.
   redis_poll_subscriptions(redis);
   cr_assert_not(heard.subscribed);
