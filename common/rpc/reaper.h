@@ -29,9 +29,10 @@ struct reaper {
   struct pipe_events events;
   pthread_t thread;
   pthread_mutex_t mutex;
-  pthread_cond_t wake;
+  pthread_cond_t changed;
   struct rpc_link *links;
   bool stop;
+  bool stopped;
 };
 
 struct reaper *reaper_start(void);
