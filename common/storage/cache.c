@@ -132,7 +132,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   // Half of its life in each tier, so that an entry that goes from Redis to memory is not older than ttl at its end.
   const struct cache_shared_events events = {.changed = changed, .all_changed = all_changed, .arg = cache};
   if (is_on(cache))
-    cache_shared_init(&cache->shared, options->name, (options->ttl_ms + 1) / 2, options->redis, &events);
+    cache_shared_init(&cache->shared, options, (options->ttl_ms + 1) / 2, &events);
   return cache;
 }
 
@@ -156,7 +156,8 @@ void cache_free(struct cache **cache)
 static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice *value)
 {
   redis_poll_subscriptions(cache->shared.redis);
-  if (!cache->shared.subscribed || !cache_memory_get(&cache->memory, key, hash, loop_now_us(cache->loop), value))
+  if (!cache_shared_hears_all(&cache->shared) ||
+      !cache_memory_get(&cache->memory, key, hash, loop_now_us(cache->loop), value))
     return false;
   metric_add(cache->hits_memory, 1);
   return true;
@@ -220,7 +221,7 @@ static enum status fly(struct cache *cache, struct flight *flight, const struct 
 {
   list_init(&flight->node);
   list_init(&flight->waiters);
-  flight->stale = !cache->shared.subscribed;
+  flight->stale = !cache_shared_hears_all(&cache->shared);
   if (!flight->stale)
     list_append(&cache->flights[flight->hash % FLIGHT_BUCKETS], &flight->node);
   enum status status = fetch(cache, flight, loader, arena, value);

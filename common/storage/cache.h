@@ -2,7 +2,9 @@
 //
 // Coherence. A write invalidates here, in Redis and, by a published message, in all other instances, before its caller
 // is answered; each instance takes in pending messages before it reads its memory. Memory is only served while the
-// subscription is alive; it is emptied when the subscription was lost, for messages may have been missed. A load that
+// subscription is alive; it is emptied when the subscription was lost, for messages may have been missed. After a
+// subscription has begun, nothing cached is served for settle_ms: when Redis was away, other instances may still be on
+// their way back and could not tell of a write meanwhile. A load that
 // began before an invalidation of its key does not enter either tier. Entries also expire (ttl, however they came).
 // Keys name their version of the data format. What is left: an instance that alone is cut off from Redis cannot tell
 // the others of its writes until it is back (then they drop all); a subscription that died silently is noticed in 3 s.
@@ -23,10 +25,14 @@
 
 struct cache;
 
+// Longer than an instance takes to reconnect to a Redis that is back (redis.h: at most 2 s between attempts).
+#define CACHE_SETTLE_MS 3000u
+
 struct cache_options {
-  const char *name;  // of the metrics and of the keys in Redis: "item.v1"
-  size_t max_bytes;  // of memory, keys and values and overhead; least recently used go first
-  uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
+  const char *name;    // of the metrics and of the keys in Redis: "item.v1"
+  size_t max_bytes;    // of memory, keys and values and overhead; least recently used go first
+  uint32_t ttl_ms;     // 0 turns both tiers off: every get loads
+  uint32_t settle_ms;  // CACHE_SETTLE_MS where other instances share Redis
   struct redis *redis;
 };
 

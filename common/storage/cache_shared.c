@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/wire.h"
 
@@ -139,6 +140,16 @@ static void begin(struct cache_shared *shared)
     call_free(call);
 }
 
+bool cache_shared_hears_all(const struct cache_shared *shared)
+{
+  return shared->subscribed && clock_now_us() >= shared->settled_us;
+}
+
+static bool is_ready(const struct cache_shared *shared)
+{
+  return shared->ready && cache_shared_hears_all(shared);
+}
+
 static void lose(struct cache_shared *shared)
 {
   shared->ready = false;
@@ -159,6 +170,7 @@ static void subscription_changed(void *arg, bool subscribed)
   struct cache_shared *shared = arg;
   shared->subscribed = subscribed;
   if (subscribed) {
+    shared->settled_us = deadline_after_ms(clock_now_us(), shared->settle_ms);
     begin(shared);
     return;
   }
@@ -199,10 +211,12 @@ static void message(void *arg, struct slice payload)
 // Life.
 // ---------------------------------------------------------------------------------------------------------------------
 
-void cache_shared_init(struct cache_shared *shared, const char *name, uint32_t ttl_ms, struct redis *redis,
+void cache_shared_init(struct cache_shared *shared, const struct cache_options *options, uint32_t ttl_ms,
                        const struct cache_shared_events *events)
 {
-  *shared = (struct cache_shared){.redis = redis, .events = *events, .ttl_ms = ttl_ms};
+  const char *name = options->name;
+  struct redis *redis = options->redis;
+  *shared = (struct cache_shared){.redis = redis, .events = *events, .ttl_ms = ttl_ms, .settle_ms = options->settle_ms};
   list_init(&shared->pending);
   memset(shared->accepted, '0', CACHE_EPOCH_SIZE);
   memset(shared->known, '0', CACHE_EPOCH_SIZE);
@@ -264,14 +278,14 @@ static enum status take_lease(struct cache_shared *shared, struct slice key, str
   if (status != STATUS_OK)
     return status;
   lease->taken = reply.type == REDIS_INTEGER && reply.integer == 1;
-  return shared->ready && accept(shared, &reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
+  return is_ready(shared) && accept(shared, &reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
 enum status cache_shared_get(struct cache_shared *shared, struct slice key, struct arena *arena, struct slice *value,
                              struct cache_lease *lease)
 {
   *lease = (struct cache_lease){0};
-  if (!shared->ready)
+  if (!is_ready(shared))
     return STATUS_UNAVAILABLE;
   struct slice stored_key = redis_key(shared, key, arena);
   const struct slice words[] = {SLICE("GET"), stored_key};
@@ -279,7 +293,7 @@ enum status cache_shared_get(struct cache_shared *shared, struct slice key, stru
   enum status status = redis_command(shared->redis, words, ARRAY_LEN(words), arena, &reply);
   if (status != STATUS_OK)
     return status;
-  if (!shared->ready)
+  if (!is_ready(shared))
     return STATUS_UNAVAILABLE;
   if (accept(shared, &reply, value))
     return STATUS_OK;
@@ -291,7 +305,7 @@ enum status cache_shared_get(struct cache_shared *shared, struct slice key, stru
 void cache_shared_put(struct cache_shared *shared, struct slice key, struct slice value,
                       const struct cache_lease *lease)
 {
-  if (!lease->taken || lease->generation != shared->generation || !shared->ready || value.size > MAX_VALUE_BYTES)
+  if (!lease->taken || lease->generation != shared->generation || !is_ready(shared) || value.size > MAX_VALUE_BYTES)
     return;
   struct arena arena = {0};
   char *stored = arena_alloc(&arena, VALUE_HEADER + value.size);

@@ -19,6 +19,7 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
+#include "common/storage/cache.h"
 #include "common/storage/redis_private.h"
 
 #define CACHE_EPOCH_SIZE 16  // decimal digits, with leading zeros
@@ -37,7 +38,9 @@ struct cache_shared {
   char *epoch_key;
   char *channel;
   uint32_t ttl_ms;
+  uint32_t settle_ms;
   bool subscribed;
+  uint64_t settled_us;                  // when the others have had time to come back too
   bool ready;                           // connected, subscribed, and in an epoch
   bool failed;                          // an invalidation of ours did not get through; the others are to be told
   uint64_t generation;                  // grows at each loss
@@ -54,9 +57,12 @@ struct cache_lease {
   char epoch[CACHE_EPOCH_SIZE + 1];
 };
 
-void cache_shared_init(struct cache_shared *shared, const char *name, uint32_t ttl_ms, struct redis *redis,
+// `ttl_ms` of values in Redis.
+void cache_shared_init(struct cache_shared *shared, const struct cache_options *options, uint32_t ttl_ms,
                        const struct cache_shared_events *events);
 void cache_shared_free(struct cache_shared *shared);
+// Whether every change that another instance makes now reaches us: what is in memory may be served and kept.
+bool cache_shared_hears_all(const struct cache_shared *shared);
 
 // OK with the value in `arena`, or NOT_FOUND, then perhaps with a lease. Waits for Redis.
 enum status cache_shared_get(struct cache_shared *shared, struct slice key, struct arena *arena, struct slice *value,

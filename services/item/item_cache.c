@@ -24,8 +24,11 @@ struct cache *item_cache_create(struct loop *loop, struct redis *redis, size_t m
   uint32_t ttl_ms = contract_ttl_ms();
   if (max_bytes == 0 || ttl_ms == 0)
     return NULL;
-  return cache_create(
-      loop, &(struct cache_options){.name = ITEM_CACHE_NAME, .max_bytes = max_bytes, .ttl_ms = ttl_ms, .redis = redis});
+  return cache_create(loop, &(struct cache_options){.name = ITEM_CACHE_NAME,
+                                                    .max_bytes = max_bytes,
+                                                    .ttl_ms = ttl_ms,
+                                                    .settle_ms = CACHE_SETTLE_MS,
+                                                    .redis = redis});
 }
 
 static enum status load(void *arg, struct slice key, struct arena *arena, struct slice *wire)

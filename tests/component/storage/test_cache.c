@@ -38,14 +38,20 @@ static enum status load(void *arg, struct slice key, struct arena *arena, struct
   return STATUS_OK;
 }
 
-static void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms)
+static void instance_start_settling(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
+                                    uint32_t settle_ms)
 {
   struct error error;
   const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
   cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
   const struct cache_options cache_options = {
-      .name = world->schema, .max_bytes = 1 << 20, .ttl_ms = ttl_ms, .redis = instance->redis};
+      .name = world->schema, .max_bytes = 1 << 20, .ttl_ms = ttl_ms, .settle_ms = settle_ms, .redis = instance->redis};
   instance->cache = cache_create(world->loop, &cache_options);
+}
+
+static void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms)
+{
+  instance_start_settling(world, instance, url, ttl_ms, 0);
 }
 
 static void instance_stop(struct instance *instance)
@@ -485,6 +491,33 @@ Test(cache, a_lost_subscription_empties_the_memory)
   redis_start(&server);
   with_loop(check_subscription_lost);
   redis_stop(&server);
+}
+
+// One that has just subscribed does not trust that the others can tell it of their writes yet.
+static void check_settling(struct world *world)
+{
+  struct source source = {.world = world, .value = 1};
+  struct instance early;
+  struct instance settled;
+  instance_start_settling(world, &early, redis_url(), 60000, 3600000);
+  instance_start(world, &settled, redis_url(), 60000);
+  settle(world, &settled);
+  while (!redis_up(early.redis))
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(get(&settled, &source), 1);
+  cr_assert_eq(get(&early, &source), 1);
+  // Changed without a word to anybody, as by an instance that is cut off.
+  source.value = 2;
+  cr_assert_eq(get(&settled, &source), 1);
+  cr_assert_eq(get(&early, &source), 2);
+  cr_assert_not(peek(&early));
+  instance_stop(&early);
+  instance_stop(&settled);
+}
+
+Test(cache, nothing_cached_is_served_before_the_others_are_back)
+{
+  with_loop(check_settling);
 }
 
 // Whatever somebody publishes or puts there.
