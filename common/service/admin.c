@@ -36,12 +36,14 @@ struct admin {
 // -----------------------------------------------------------------------------------------------------
 static int port_of(int fd)
 {
-  struct sockaddr_storage address = {0};
+  union {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+  } address = {0};
   socklen_t size = sizeof(address);
-  CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
-  if (address.ss_family == AF_INET6)
-    return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
-  return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+  CHECK(getsockname(fd, &address.any, &size) == 0);
+  return ntohs(address.any.sa_family == AF_INET6 ? address.six.sin6_port : address.four.sin_port);
 }
 
 static int open_at(const struct addrinfo *address)

@@ -15,8 +15,6 @@
 #include "common/service/proto_memory.h"
 #include "tests/component/service/probe.h"
 
-extern char **environ;
-
 // Far above what anything here takes; it only bounds a test that fails.
 #define PATIENCE_MS 60000
 
@@ -215,12 +213,6 @@ void driver_close(struct driver *driver)
   arena_free(&driver->arena);
 }
 
-void driver_flush(struct driver *driver)
-{
-  rpc_client_process(driver->client, clock_now_us());
-  rpc_client_flush(driver->client);
-}
-
 static void turn(struct driver *driver)
 {
   uint64_t next_us = rpc_client_next_timeout_us(driver->client);
@@ -228,7 +220,8 @@ static void turn(struct driver *driver)
   struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
   poll(&ready, 1, (int)(wait_ms > PATIENCE_MS ? PATIENCE_MS : wait_ms));
   // Last, so that the caller sees what has ended before it waits again.
-  driver_flush(driver);
+  rpc_client_process(driver->client, clock_now_us());
+  rpc_client_flush(driver->client);
 }
 
 static void on_done(void *arg, const struct rpc_status *status, struct slice payload)
@@ -266,6 +259,12 @@ void driver_begin(struct driver *driver, const char *method, struct slice payloa
 void driver_finish(struct driver *driver, const struct outcome *outcome)
 {
   while (!outcome->done)
+    turn(driver);
+}
+
+void driver_wait_lost(struct driver *driver)
+{
+  while (rpc_client_ready_endpoints(driver->client, "probe") > 0)
     turn(driver);
 }
 

@@ -69,8 +69,8 @@ void driver_close(struct driver *driver);
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
-// Sends what is queued without waiting for anything.
-void driver_flush(struct driver *driver);
+// Goes on as a client does until the probe has closed the connection.
+void driver_wait_lost(struct driver *driver);
 // Begin and finish with a message and 10 s.
 struct outcome driver_call(struct driver *driver, const char *method, const ProtobufCMessage *request,
                            const struct rpc_context *context);

@@ -64,8 +64,9 @@ Test(life, sigterm_lets_calls_end_before_the_process_does)
   probe_release(&probe);
   driver_finish(&driver, &held);
   cr_expect_eq(held.status, STATUS_OK);
-  driver_close(&driver);
+  driver_wait_lost(&driver);
   cr_expect_eq(probe_end(&probe), 0);
+  driver_close(&driver);
   EXPECT_OUTPUT(probe, "the background task has ended");
   EXPECT_OUTPUT(probe, "\"message\":\"stop was called\"");
   EXPECT_OUTPUT(probe, "\"withState\":true,\"ticking\":0");
@@ -84,8 +85,9 @@ Test(life, calls_that_outlast_the_drain_are_cancelled)
   kill(probe.pid, SIGTERM);
   driver_finish(&driver, &waiting);
   cr_expect_eq(waiting.status, STATUS_CANCELLED);
-  driver_close(&driver);
+  driver_wait_lost(&driver);
   cr_expect_eq(probe_end(&probe), 0);
+  driver_close(&driver);
   EXPECT_OUTPUT(probe, "calls are still at work after the drain timeout");
   probe_free(&probe);
 }
