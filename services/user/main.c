@@ -44,6 +44,8 @@ static const struct service_definition user_service = {
     .bindings = user_bindings,
     .binding_count = ARRAY_LEN(user_bindings),
     .migrations = &user_migrations,
+    .peers = (const char *const[]){"auth"},
+    .peer_count = 1,
     .start = start,
 };
 
