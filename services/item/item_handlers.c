@@ -14,8 +14,6 @@
 #define DEFAULT_PAGE_SIZE 50
 // A page of large items ends before pageSize, well below what one RPC message may hold (RPC_MAX_MESSAGE_BYTES).
 #define MAX_PAGE_BYTES ((size_t)4 * 1024 * 1024)
-// An update that carries no etag is tried again when somebody else's came between.
-#define UPDATE_ATTEMPTS 5
 
 static const char *caller_of(struct call *call)
 {
@@ -25,6 +23,12 @@ static const char *caller_of(struct call *call)
 static enum status fail_not_found(struct call *call, const char *id)
 {
   return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);
+}
+
+// A caller who has named no state has missed none.
+static enum status fail_contended(struct call *call)
+{
+  return call_fail(call, STATUS_ABORTED, "TOO_MANY_CHANGES", "others change this item all the time; try again");
 }
 
 static enum status fail_stale(struct call *call)
@@ -173,16 +177,14 @@ static enum status update_item(struct call *call, const Item__V1__UpdateItemRequ
     call_violation(call, "item.id", "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "which item to change is not said");
   }
-  bool conditional =
-      (request->if_match[0] != '\0' && strcmp(request->if_match, "*") != 0) || request->item->etag[0] != '\0';
-  enum status status = STATUS_ABORTED;
-  for (int attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
+  bool conditional = resource_is_conditional(request->if_match, request->item->etag);
+  unsigned attempt = 0;
+  enum status status;
+  do
     status = update_once(call, request, response);
-    if (status != STATUS_ABORTED || conditional)
-      break;
-  }
+  while (resource_should_retry(status, conditional, &attempt));
   if (status == STATUS_ABORTED)
-    return fail_stale(call);
+    return conditional ? fail_stale(call) : fail_contended(call);
   if (status != STATUS_OK)
     return fail_write(call, status, "");
   item_cache_forget(call_state(call), request->item->id);
@@ -195,17 +197,16 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
   (void)response;
   struct item_state *state = call_state(call);
   bool conditional = resource_is_conditional(request->if_match, "");
-  enum status status = STATUS_ABORTED;
-  for (int attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
+  unsigned attempt = 0;
+  enum status status;
+  do {
     Item__V1__Item item;
     status = read_for_change(call, request->id, request->if_match, "", &item);
     if (status == STATUS_OK)
       status = item_repo_delete(state->pg, request->id, item.etag, call_arena(call));
-    if (status != STATUS_ABORTED || conditional)
-      break;
-  }
+  } while (resource_should_retry(status, conditional, &attempt));
   if (status == STATUS_ABORTED)
-    return fail_stale(call);
+    return conditional ? fail_stale(call) : fail_contended(call);
   if (status == STATUS_OK)
     item_cache_forget(state, request->id);
   return status;

@@ -14,7 +14,6 @@
 #include "services/user/user_rules.h"
 
 #define DEFAULT_PAGE_SIZE 20
-#define UPDATE_ATTEMPTS 5
 #define COMPENSATE_MS 3000
 
 static struct pg *pg_of(struct call *call)
@@ -172,6 +171,12 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 // Changing.
 // --------------------------------------------------------------------------------------------------------------
 
+// A caller who has named no state has missed none.
+static enum status fail_contended(struct call *call)
+{
+  return call_fail(call, STATUS_ABORTED, "TOO_MANY_CHANGES", "others change this account all the time; try again");
+}
+
 static enum status fail_stale(struct call *call)
 {
   return call_fail(call, STATUS_ABORTED, "ETAG_MISMATCH",
@@ -215,14 +220,13 @@ static enum status update_user(struct call *call, const User__V1__UpdateUserRequ
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_USER", "which account to change is not said");
   }
   bool conditional = resource_is_conditional(request->if_match, request->user->etag);
-  enum status status = STATUS_ABORTED;
-  for (int attempt = 0; attempt < UPDATE_ATTEMPTS && status == STATUS_ABORTED; attempt++) {
+  unsigned attempt = 0;
+  enum status status;
+  do
     status = update_once(call, request, response);
-    if (conditional)
-      break;
-  }
+  while (resource_should_retry(status, conditional, &attempt));
   if (status == STATUS_ABORTED)
-    return fail_stale(call);
+    return conditional ? fail_stale(call) : fail_contended(call);
   return status == STATUS_ALREADY_EXISTS ? fail_email_taken(call) : status;
 }
 
@@ -230,17 +234,17 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  enum status status = STATUS_ABORTED;
-  for (int attempt = 0; attempt < UPDATE_ATTEMPTS && status == STATUS_ABORTED; attempt++) {
+  bool conditional = resource_is_conditional(request->if_match, "");
+  unsigned attempt = 0;
+  enum status status;
+  do {
     User__V1__User user;
     status = read_for_change(call, request->id, request->if_match, "", &user);
     if (status == STATUS_OK)
       status = user_repo_delete(pg_of(call), request->id, user.etag, call_arena(call));
-    if (resource_is_conditional(request->if_match, ""))
-      break;
-  }
+  } while (resource_should_retry(status, conditional, &attempt));
   if (status == STATUS_ABORTED)
-    return fail_stale(call);
+    return conditional ? fail_stale(call) : fail_contended(call);
   // The account is gone; its credential goes now or, where the auth service is away, with the next sweep.
   if (status == STATUS_OK)
     take_back(call, request->id);
