@@ -162,8 +162,7 @@ static enum status update_item(struct call *call, const Item__V1__UpdateItemRequ
     call_violation(call, "item.id", "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "which item to change is not said");
   }
-  bool conditional =
-      (request->if_match[0] != '\0' && strcmp(request->if_match, "*") != 0) || request->item->etag[0] != '\0';
+  bool conditional = resource_is_conditional(request->if_match, request->item->etag);
   enum status status = STATUS_ABORTED;
   for (int attempt = 0; attempt < UPDATE_ATTEMPTS; attempt++) {
     status = update_once(call, request, response);
