@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,14 @@ void process_prepare(struct process *process)
   snprintf(process->folder, sizeof(process->folder), "/tmp/bulkhead-test-XXXXXX");
   cr_assert_not_null(mkdtemp(process->folder));
   snprintf(process->url, sizeof(process->url), "ipc://%s/rpc.sock", process->folder);
+}
+
+void process_prepare_again(struct process *process)
+{
+  process->pid = -1;
+  process->admin[0] = '\0';
+  strbuf_init(&process->output, 0);
+  cr_assert_eq(mkdir(process->folder, 0700), 0);
 }
 
 void process_launch(struct process *process, const char *program, char *const *arguments,

@@ -18,6 +18,8 @@ struct process {
 
 // Makes the folder, so that others can be told of it before it runs.
 void process_prepare(struct process *process);
+// ... with the folder and the url of a process that has ended and been freed.
+void process_prepare_again(struct process *process);
 // Starts `program` (from the PATH without a slash) with NAME=value strings in its environment; both lists end with
 // NULL, a later name replaces an earlier one. It is killed when the test ends without waiting for it.
 void process_launch(struct process *process, const char *program, char *const *arguments,
