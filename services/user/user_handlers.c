@@ -147,15 +147,14 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 {
   struct arena *arena = call_arena(call);
   size_t page_size = request->page_size == 0 ? DEFAULT_PAGE_SIZE : (size_t)request->page_size;
-  int64_t after_micros = 0;
-  const char *after_id = NULL;
-  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after_micros, &after_id)) {
+  struct user_place after = {0};
+  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after)) {
     call_violation(call, "pageToken", "must be the nextPageToken of the page before");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid");
   }
   User__V1__User *users;
   size_t count;
-  enum status status = user_repo_list(pg_of(call), after_micros, after_id, page_size + 1, arena, &users, &count);
+  enum status status = user_repo_list(pg_of(call), &after, page_size + 1, arena, &users, &count);
   if (status != STATUS_OK)
     return status;
   if (count > page_size) {
@@ -232,7 +231,7 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   (void)response;
   enum status status = STATUS_ABORTED;
   for (int attempt = 0; attempt < UPDATE_ATTEMPTS && status == STATUS_ABORTED; attempt++) {
-    User__V1__User user;
+    User__V1__User user = USER__V1__USER__INIT;
     status = read_for_change(call, request->id, request->if_match, "", &user);
     if (status == STATUS_OK)
       status = user_repo_delete(pg_of(call), request->id, user.etag, call_arena(call));
