@@ -163,7 +163,7 @@ static enum status update_optimistically(struct update *update, Item__V1__Item *
 {
   struct item_state *state = call_state(update->call);
   struct arena *arena = call_arena(update->call);
-  Item__V1__Item item;
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
   enum status status = item_repo_get(state->pg, update->request->item->id, arena, &item);
   if (status == STATUS_OK)
     status = apply_update(update, &item);
@@ -198,7 +198,7 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
   (void)response;
   struct item_state *state = call_state(call);
   bool conditional = resource_is_conditional(request->if_match, "");
-  Item__V1__Item item;
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
   enum status status = item_repo_get(state->pg, request->id, call_arena(call), &item);
   if (status == STATUS_OK)
     status = check_change(call, &item, request->if_match, "");

@@ -251,7 +251,7 @@ enum status item_repo_change(struct pg *pg, const char *id, item_change_fn *chan
                              Item__V1__Item *out)
 {
   struct pg_tx *tx = NULL;
-  Item__V1__Item item;
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
   enum status status = pg_begin(pg, &tx);
   if (status == STATUS_OK)
     status = lock(tx, id, arena, &item);

@@ -146,15 +146,14 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 {
   struct arena *arena = call_arena(call);
   size_t page_size = request->page_size == 0 ? DEFAULT_PAGE_SIZE : (size_t)request->page_size;
-  int64_t after_micros = 0;
-  const char *after_id = NULL;
-  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after_micros, &after_id)) {
+  struct user_place after = {0};
+  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after)) {
     call_violation(call, "pageToken", "must be the nextPageToken of the page before");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid");
   }
   User__V1__User *users;
   size_t count;
-  enum status status = user_repo_list(pg_of(call), after_micros, after_id, page_size + 1, arena, &users, &count);
+  enum status status = user_repo_list(pg_of(call), &after, page_size + 1, arena, &users, &count);
   if (status != STATUS_OK)
     return status;
   if (count > page_size) {
@@ -207,7 +206,7 @@ static enum status apply_update(void *arg, User__V1__User *user)
 static enum status update_optimistically(struct update *update, User__V1__User *response)
 {
   struct call *call = update->call;
-  User__V1__User user;
+  User__V1__User user = USER__V1__USER__INIT;
   enum status status = user_repo_get(pg_of(call), update->request->user->id, call_arena(call), &user);
   if (status == STATUS_OK)
     status = apply_update(update, &user);
@@ -241,7 +240,7 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   if (!may_access(call, request->id))
     return fail_not_yours(call);
   bool conditional = resource_is_conditional(request->if_match, "");
-  User__V1__User user;
+  User__V1__User user = USER__V1__USER__INIT;
   enum status status = read_user(call, request->id, &user);
   if (status != STATUS_OK)
     return status;

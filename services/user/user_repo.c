@@ -161,7 +161,7 @@ enum status user_repo_change(struct pg *pg, const char *id, user_change_fn *chan
                              User__V1__User *out)
 {
   struct pg_tx *tx = NULL;
-  User__V1__User user;
+  User__V1__User user = USER__V1__USER__INIT;
   struct pg_params params;
   pg_params_init(&params, arena);
   pg_add_text(&params, id);
@@ -223,18 +223,18 @@ enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct are
   return pg_tx_query(tx, &FORGET_ORPHAN, &params, arena, &result);
 }
 
-enum status user_repo_list(struct pg *pg, int64_t after_micros, const char *after_id, size_t limit, struct arena *arena,
+enum status user_repo_list(struct pg *pg, const struct user_place *after, size_t limit, struct arena *arena,
                            User__V1__User **out, size_t *count)
 {
   struct pg_params params;
   pg_params_init(&params, arena);
   pg_add_int(&params, (int64_t)limit);
-  if (after_id != NULL) {
-    pg_add_int(&params, after_micros);
-    pg_add_text(&params, after_id);
+  if (after->id != NULL) {
+    pg_add_int(&params, after->micros);
+    pg_add_text(&params, after->id);
   }
   struct pg_result result;
-  enum status status = pg_query(pg, after_id == NULL ? &LIST_FIRST : &LIST_AFTER, &params, arena, &result);
+  enum status status = pg_query(pg, after->id == NULL ? &LIST_FIRST : &LIST_AFTER, &params, arena, &result);
   if (status != STATUS_OK)
     return status;
   *count = result.rows;

@@ -44,8 +44,14 @@ enum status user_repo_forget_orphan(struct pg *pg, const char *id, struct arena 
 enum status user_repo_take_due_orphan(struct pg_tx *tx, struct arena *arena, const char **id) MUST_CHECK;
 enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct arena *arena) MUST_CHECK;
 
-// Newest first, from the place after (after_micros, after_id); after_id NULL for the first page.
-enum status user_repo_list(struct pg *pg, int64_t after_micros, const char *after_id, size_t limit, struct arena *arena,
+// Where a page of the list ended: the last account's create_time in microseconds since 1970, and its id; id NULL before
+// the first.
+struct user_place {
+  int64_t micros;
+  const char *id;
+};
+// Newest first, up to `limit` after the place.
+enum status user_repo_list(struct pg *pg, const struct user_place *after, size_t limit, struct arena *arena,
                            User__V1__User **out, size_t *count) MUST_CHECK;
 
 #endif
