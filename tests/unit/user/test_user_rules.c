@@ -85,25 +85,23 @@ Test(user_rules, a_page_token_names_the_place)
 {
   static const int64_t times[] = {0, -1, INT64_C(1700000000123456), INT64_C(253402300799999999)};
   for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-    int64_t micros = 1;
-    const char *id = NULL;
-    cr_assert(user_rules_read_token(token_at(times[i]), &arena, &micros, &id));
-    cr_expect_eq(micros, times[i]);
-    cr_expect_str_eq(id, ID);
+    struct user_place place = {.micros = INT64_MAX};
+    cr_assert(user_rules_read_token(token_at(times[i]), &arena, &place));
+    cr_expect_eq(place.micros, times[i]);
+    cr_expect_str_eq(place.id, ID);
   }
 }
 
 Test(user_rules, a_foreign_or_cut_page_token_is_refused)
 {
-  int64_t micros = 0;
-  const char *id = NULL;
+  struct user_place place = {.micros = INT64_MAX};
   const char *token = token_at(1);
   for (size_t size = 0; size < strlen(token); size++)
-    cr_expect_not(user_rules_read_token(arena_string(&arena, slice_make(token, size)), &arena, &micros, &id));
+    cr_expect_not(user_rules_read_token(arena_string(&arena, slice_make(token, size)), &arena, &place));
   static const uint64_t lists[] = {0, 2, UINT64_MAX};
   for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
     const char *foreign = resource_write_page_token(lists[i], SLICE("1"), SLICE(ID), &arena);
-    cr_expect_not(user_rules_read_token(foreign, &arena, &micros, &id));
+    cr_expect_not(user_rules_read_token(foreign, &arena, &place));
   }
 }
 
@@ -118,12 +116,11 @@ Test(user_rules, a_page_token_with_any_bit_flipped_is_refused_or_names_a_place)
     strbuf_clear(&text);
     base64url_encode(strbuf_slice(&wire), &text);
     wire.data[bit / 8] = (char)(wire.data[bit / 8] ^ (1 << bit % 8));
-    int64_t micros = INT64_MAX;
-    const char *id = NULL;
-    if (!user_rules_read_token(strbuf_cstring(&text), &arena, &micros, &id))
+    struct user_place place = {.micros = INT64_MAX};
+    if (!user_rules_read_token(strbuf_cstring(&text), &arena, &place))
       continue;
-    cr_expect_leq(micros, INT64_C(253402300799999999));
-    cr_expect_eq(strspn(id, "0123456789abcdefABCDEF-"), strlen(ID), "%s", id);
+    cr_expect_leq(place.micros, INT64_C(253402300799999999));
+    cr_expect_eq(strspn(place.id, "0123456789abcdefABCDEF-"), strlen(ID), "%s", place.id);
   }
   strbuf_free(&wire);
   strbuf_free(&text);
