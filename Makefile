@@ -123,7 +123,7 @@ $(OUT)/obj/%.o: %.c
 # Generated headers come first; who includes which is then known from the .d files.
 NEED_PB := common/schema common/rpc proto/plugin tests/unit/schema tests/unit/rpc tests/fuzz tests/bench
 NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
-           $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/fault
+           $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault
 $(call objects_in,$(NEED_PB)): | $(PB_HEADERS)
 $(call objects_in,$(NEED_BH)): | $(PB_HEADERS) $(BH_HEADERS)
 $(PB_OBJECTS) $(BH_OBJECTS): | $(PB_HEADERS)
@@ -237,6 +237,7 @@ unit: $(UNITS:%=unit-%)
 COMPONENTS := $(notdir $(wildcard tests/component/*))
 define COMPONENT_template
 $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a) \
+                           $(if $(filter $(1),service $(SERVICES)),$(call objects_in,tests/support/service)) \
                            $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $$(@D)
 	@$$(link) -lcriterion $(SERVICE_LIBS)

@@ -45,7 +45,7 @@ static bool is_local_part(struct slice text)
 
 static bool is_domain_label(struct slice label)
 {
-  if (label.size == 0 || label.size > DOMAIN_LABEL_MAX_BYTES)
+  if (label.data == NULL || label.size == 0 || label.size > DOMAIN_LABEL_MAX_BYTES)
     return false;
   for (size_t i = 0; i < label.size; i++)
     if (!is_alphanumeric(label.data[i]) && label.data[i] != '-')

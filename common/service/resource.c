@@ -3,15 +3,10 @@
 #include <string.h>
 
 #include "common/base/codec.h"
-#include "common/base/random.h"
 #include "common/base/uuid.h"
 #include "common/base/wire.h"
-#include "common/runtime/task.h"
 
 #define MAX_TOKEN_BYTES 1536
-// All together take less than the 5 s of a call.
-#define MAX_ATTEMPTS 40
-#define RETRY_STEP_MS 4u
 
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
 {
@@ -23,13 +18,6 @@ bool resource_etag_fits(const char *etag, const char *if_match, const char *body
 bool resource_is_conditional(const char *if_match, const char *body_etag)
 {
   return (if_match[0] != '\0' && strcmp(if_match, "*") != 0) || body_etag[0] != '\0';
-}
-
-bool resource_should_retry(enum status status, bool conditional, unsigned *attempt)
-{
-  if (status != STATUS_ABORTED || conditional || ++*attempt == MAX_ATTEMPTS)
-    return false;
-  return task_sleep_ms(random_below(RETRY_STEP_MS * *attempt + 1)) == STATUS_OK;
 }
 
 static bool merge_path(void *to, const void *from, const char *path, const struct resource_field *fields, size_t count)

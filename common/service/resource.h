@@ -16,10 +16,6 @@
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag);
 // The caller has named the state that it wants to change.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
-// After ABORTED, because somebody else's change came between reading and writing: whether a caller who has named no
-// state should try again. Waits a random while, longer with each attempt, so that many callers get through one after
-// the other. `attempt` begins at 0 and counts.
-bool resource_should_retry(enum status status, bool conditional, unsigned *attempt);
 
 // A change by field mask (AIP-134). A field without a copy function may be named and is passed over: the service sets
 // it.

@@ -406,7 +406,7 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
 {
   struct session session;
   enum status status = session_open(&session, conninfo, set, error);
-  for (size_t i = 0; i < session.applied_count && status == STATUS_OK; i++) {
+  for (size_t i = 0; session.applied != NULL && i < session.applied_count && status == STATUS_OK; i++) {
     const struct applied *applied = &session.applied[i];
     const struct migration *migration = find_migration(set, applied->version);
     add_line(out, applied->version, migration == NULL ? "(unknown to this program)" : migration->name, applied->at,

@@ -5,6 +5,10 @@
 # given to somebody else meanwhile is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
 # script alone, which then stops things in the right order.
 
+# Further options of initdb and postgres.
+INITDB_OPTIONS=()
+PG_OPTIONS=()
+
 say() { printf '%s\n' "$*" >&2; }
 die() {
   say "bulkhead: $*"
@@ -108,7 +112,7 @@ random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 secret() {
   local file=$RUN_DIR/secrets/$1
   if [ ! -s "$file" ]; then
-    mkdir -p -m 700 "$RUN_DIR/secrets"
+    mkdir -p "$RUN_DIR/secrets" && chmod 700 "$RUN_DIR/secrets"
     (umask 077 && random_secret >"$file.new" && mv "$file.new" "$file")
   fi
   cat "$file"
@@ -160,6 +164,7 @@ start_postgres() {
   find_pg_bin
   prepare_pg_user
   PG_SOCKET=$SOCKETS/pg
+  # shellcheck disable=SC2034  # for those who source this
   PG_SUPER="host=$PG_SOCKET user=postgres dbname=bulkhead"
   is_running postgres && return
   mkdir -p "$PG_HOME" "$PG_SOCKET"
@@ -169,7 +174,7 @@ start_postgres() {
   if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
     rm -rf "$PG_HOME/data"
     (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data" -U postgres --auth-local=trust --auth-host=reject \
-      --encoding=UTF8 --locale=C.UTF-8 --no-instructions ${INITDB_OPTIONS:-}) >"$RUN_DIR/log/initdb.log" 2>&1 || {
+      --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") >"$RUN_DIR/log/initdb.log" 2>&1 || {
       cat "$RUN_DIR/log/initdb.log" >&2
       return 1
     }
@@ -181,7 +186,7 @@ start_postgres() {
   cd / || return 1
   launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
     -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c max_connections=200 -c max_wal_size=2GB \
-    -c wal_compression=on -c log_line_prefix='%m [%p] %u ' ${PG_OPTIONS:-}
+    -c wal_compression=on -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
   cd "$OLDPWD" || return 1
   wait_for postgres 60 PostgreSQL "$PG_BIN/pg_isready" -q -h "$PG_SOCKET" -U postgres || return 1
   "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT FROM pg_database WHERE datname = 'bulkhead'" postgres |

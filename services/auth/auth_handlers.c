@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/security/password.h"
@@ -113,12 +112,9 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   if (password_needs_rehash(job.hash, &state->cost))
     rehash(call, user_id, &job);
 
-  char session_id[UUID_TEXT_SIZE];
-  uuid_v7(session_id);
   struct refresh_token refresh = auth_tokens_new_refresh(arena);
   struct auth_session session;
-  status = auth_repo_add_session(state->pg, session_id, user_id, refresh.hash, state->settings->refresh_ttl_ms, arena,
-                                 &session);
+  status = auth_repo_add_session(state->pg, user_id, refresh.hash, state->settings->refresh_ttl_ms, arena, &session);
   if (status == STATUS_NOT_FOUND)
     return fail_login(call);
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);

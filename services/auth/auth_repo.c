@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/codec.h"
+#include "common/base/uuid.h"
 
 static const struct pg_statement PUT_CREDENTIAL = {
     .name = "auth_put_credential",
@@ -144,12 +145,14 @@ static enum status read_session(const struct pg_result *result, struct arena *ar
   return pg_text_array(result, 0, 1, arena, &out->roles, &out->role_count);
 }
 
-enum status auth_repo_add_session(struct pg *pg, const char *session_id, const char *user_id, struct slice token_hash,
-                                  int64_t ttl_ms, struct arena *arena, struct auth_session *out)
+enum status auth_repo_add_session(struct pg *pg, const char *user_id, struct slice token_hash, int64_t ttl_ms,
+                                  struct arena *arena, struct auth_session *out)
 {
+  char session_id[UUID_TEXT_SIZE];
+  uuid_v7(session_id);
   struct pg_params params;
   pg_params_init(&params, arena);
-  pg_add_text(&params, session_id);
+  pg_add_slice(&params, slice_from_string(session_id));
   pg_add_text(&params, user_id);
   pg_add_bytes(&params, token_hash);
   pg_add_int(&params, ttl_ms);

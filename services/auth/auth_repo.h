@@ -35,8 +35,8 @@ struct auth_session {
   size_t role_count;
 };
 // A new one. NOT_FOUND when the account has no credential any more.
-enum status auth_repo_add_session(struct pg *pg, const char *session_id, const char *user_id, struct slice token_hash,
-                                  int64_t ttl_ms, struct arena *arena, struct auth_session *out) MUST_CHECK;
+enum status auth_repo_add_session(struct pg *pg, const char *user_id, struct slice token_hash, int64_t ttl_ms,
+                                  struct arena *arena, struct auth_session *out) MUST_CHECK;
 // The session of the token `old_hash` now has the token `new_hash`, in one statement: of two that come with the same
 // token, one wins. NOT_FOUND when no live session has it.
 enum status auth_repo_rotate_session(struct pg *pg, struct slice old_hash, struct slice new_hash, int64_t ttl_ms,

@@ -41,7 +41,7 @@ static void housekeeping(void *arg)
   }
 }
 
-enum status auth_start(struct service *service, void **out, struct error *error)
+enum status auth_start(struct service *service, void **state_out, struct error *error)
 {
   const struct auth_settings *settings = service_settings(service);
   if (strlen(settings->key_secret) < MIN_KEY_SECRET_BYTES)
@@ -58,15 +58,15 @@ enum status auth_start(struct service *service, void **out, struct error *error)
     free(state);
     return status;
   }
-  *out = state;
+  *state_out = state;
   service_background(service, housekeeping, state);
   return STATUS_OK;
 }
 
-void auth_stop(struct service *service, void *opaque)
+void auth_stop(struct service *service, void *state_opaque)
 {
   (void)service;
-  struct auth_state *state = opaque;
+  struct auth_state *state = state_opaque;
   if (state == NULL)
     return;
   auth_keys_free(&state->keys);

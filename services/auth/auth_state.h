@@ -17,7 +17,7 @@ struct auth_state {
   struct auth_keys keys;
 };
 
-enum status auth_start(struct service *service, void **state, struct error *error) MUST_CHECK;
-void auth_stop(struct service *service, void *state);
+enum status auth_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;
+void auth_stop(struct service *service, void *state_opaque);
 
 #endif

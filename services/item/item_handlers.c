@@ -25,12 +25,6 @@ static enum status fail_not_found(struct call *call, const char *id)
   return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);
 }
 
-// A caller who has named no state has missed none.
-static enum status fail_contended(struct call *call)
-{
-  return call_fail(call, STATUS_ABORTED, "TOO_MANY_CHANGES", "others change this item all the time; try again");
-}
-
 static enum status fail_stale(struct call *call)
 {
   return call_fail(call, STATUS_ABORTED, "ETAG_MISMATCH",
@@ -136,58 +130,76 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   return STATUS_OK;
 }
 
-// The item as it is now, if the caller may change it and knows it in this state.
-static enum status read_for_change(struct call *call, const char *id, const char *if_match, const char *body_etag,
-                                   Item__V1__Item *item)
+// Changing.
+// ----------------------------------------------------------------------------------------------------------------
+
+// The caller may change the item and knows it in this state.
+static enum status check_change(struct call *call, const Item__V1__Item *item, const char *if_match,
+                                const char *body_etag)
 {
-  struct item_state *state = call_state(call);
-  enum status status = item_repo_get(state->pg, id, call_arena(call), item);
-  if (status == STATUS_NOT_FOUND)
-    return fail_not_found(call, id);
-  if (status != STATUS_OK)
-    return status;
   if (!slice_equal_string(call_caller_id(call), item->owner_id) && !call_caller_has_role(call, "admin"))
     return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_THE_OWNER", "only its owner or an admin may change an item");
   return resource_etag_fits(item->etag, if_match, body_etag) ? STATUS_OK : fail_stale(call);
 }
 
-static enum status update_once(struct call *call, const Item__V1__UpdateItemRequest *request, Item__V1__Item *response)
+struct update {
+  struct call *call;
+  const Item__V1__UpdateItemRequest *request;
+};
+
+// From the item as it is to the item as it shall be.
+static enum status apply_update(void *arg, Item__V1__Item *item)
 {
-  struct item_state *state = call_state(call);
-  Item__V1__Item item;
-  enum status status = read_for_change(call, request->item->id, request->if_match, request->item->etag, &item);
+  const struct update *update = arg;
+  const Item__V1__UpdateItemRequest *request = update->request;
+  struct call *call = update->call;
+  enum status status = check_change(call, item, request->if_match, request->item->etag);
   if (status != STATUS_OK)
     return status;
-  const char *unknown = item_rules_merge(&item, request->item, request->update_mask);
+  const char *unknown = item_rules_merge(item, request->item, request->update_mask);
   if (unknown != NULL) {
     call_violation(call, "updateMask", arena_printf(call_arena(call), "names no field of an item: %s", unknown));
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
   }
-  struct item_problem problem = item_rules_check(&item);
+  struct item_problem problem = item_rules_check(item);
   if (problem.text != NULL) {
     call_violation(call, problem.field, problem.text);
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "the item would not be valid after the change");
   }
-  return item_repo_update(state->pg, &item, item.etag, call_arena(call), response);
+  return STATUS_OK;
+}
+
+// ABORTED when somebody else's change came between.
+static enum status update_optimistically(struct update *update, Item__V1__Item *response)
+{
+  struct item_state *state = call_state(update->call);
+  struct arena *arena = call_arena(update->call);
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
+  enum status status = item_repo_get(state->pg, update->request->item->id, arena, &item);
+  if (status == STATUS_OK)
+    status = apply_update(update, &item);
+  return status != STATUS_OK ? status : item_repo_update(state->pg, &item, item.etag, arena, response);
 }
 
 static enum status update_item(struct call *call, const Item__V1__UpdateItemRequest *request, Item__V1__Item *response)
 {
-  if (request->item->id[0] == '\0') {
+  struct item_state *state = call_state(call);
+  const char *id = request->item->id;
+  if (id[0] == '\0') {
     call_violation(call, "item.id", "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "which item to change is not said");
   }
-  bool conditional = resource_is_conditional(request->if_match, request->item->etag);
-  unsigned attempt = 0;
-  enum status status;
-  do
-    status = update_once(call, request, response);
-  while (resource_should_retry(status, conditional, &attempt));
+  struct update update = {call, request};
+  enum status status = update_optimistically(&update, response);
+  if (status == STATUS_ABORTED && !resource_is_conditional(request->if_match, request->item->etag))
+    status = item_repo_change(state->pg, id, apply_update, &update, call_arena(call), response);
   if (status == STATUS_ABORTED)
-    return conditional ? fail_stale(call) : fail_contended(call);
+    return fail_stale(call);
+  if (status == STATUS_NOT_FOUND)
+    return fail_not_found(call, id);
   if (status != STATUS_OK)
     return fail_write(call, status, "");
-  item_cache_forget(call_state(call), request->item->id);
+  item_cache_forget(state, id);
   return STATUS_OK;
 }
 
@@ -197,16 +209,16 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
   (void)response;
   struct item_state *state = call_state(call);
   bool conditional = resource_is_conditional(request->if_match, "");
-  unsigned attempt = 0;
-  enum status status;
-  do {
-    Item__V1__Item item;
-    status = read_for_change(call, request->id, request->if_match, "", &item);
-    if (status == STATUS_OK)
-      status = item_repo_delete(state->pg, request->id, item.etag, call_arena(call));
-  } while (resource_should_retry(status, conditional, &attempt));
-  if (status == STATUS_ABORTED)
-    return conditional ? fail_stale(call) : fail_contended(call);
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
+  enum status status = item_repo_get(state->pg, request->id, call_arena(call), &item);
+  if (status == STATUS_OK)
+    status = check_change(call, &item, request->if_match, "");
+  if (status == STATUS_OK)
+    status = item_repo_delete(state->pg, request->id, conditional ? item.etag : NULL, call_arena(call));
+  if (status == STATUS_ABORTED && conditional)
+    return fail_stale(call);
+  if (status == STATUS_ABORTED || status == STATUS_NOT_FOUND)
+    return fail_not_found(call, request->id);
   if (status == STATUS_OK)
     item_cache_forget(state, request->id);
   return status;

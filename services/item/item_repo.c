@@ -13,6 +13,11 @@ static const struct pg_statement GET = {
     .read_only = true,
 };
 
+static const struct pg_statement LOCK = {
+    .name = "item_lock",
+    .sql = "SELECT " ITEM_COLUMNS " FROM items WHERE id = $1::uuid FOR UPDATE",
+};
+
 // The items travel as arrays, a column each; their tags, arrays themselves, as the text form that PostgreSQL reads.
 #define INSERT_SQL                                                                                                     \
   "INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)"    \
@@ -44,8 +49,14 @@ static const struct pg_statement UPDATE = {
 
 static const struct pg_statement DELETE_ONE = {
     .name = "item_delete",
-    .sql = "DELETE FROM items WHERE id = $1::uuid AND revision = $2::bigint",
+    .sql = "DELETE FROM items WHERE id = $1::uuid AND revision = coalesce($2::bigint, revision)",
 };
+
+static enum status read_one(const struct pg_result *result, enum status missing, struct arena *arena,
+                            Item__V1__Item *out)
+{
+  return result->rows == 0 ? missing : item_row_read(result, 0, arena, out);
+}
 
 enum status item_repo_get(struct pg *pg, const char *id, struct arena *arena, Item__V1__Item *out)
 {
@@ -54,9 +65,7 @@ enum status item_repo_get(struct pg *pg, const char *id, struct arena *arena, It
   pg_add_text(&params, id);
   struct pg_result result;
   enum status status = pg_query(pg, &GET, &params, arena, &result);
-  if (status != STATUS_OK)
-    return status;
-  return result.rows == 0 ? STATUS_NOT_FOUND : item_row_read(&result, 0, arena, out);
+  return status != STATUS_OK ? status : read_one(&result, STATUS_NOT_FOUND, arena, out);
 }
 
 // Protobuf's empty text is SQL NULL where a column has no empty value.
@@ -192,27 +201,68 @@ enum status item_repo_find_skus(struct pg *pg, const char *owner_id, const char 
   return STATUS_OK;
 }
 
+static void add_update_params(struct pg_params *params, const Item__V1__Item *item, const char *etag)
+{
+  pg_add_text(params, item->id);
+  pg_add_text(params, etag);
+  pg_add_text(params, item->sku);
+  pg_add_text(params, item->name);
+  pg_add_text(params, item->description);
+  pg_add_text(params, item->category);
+  pg_add_text(params, tags_text(item, params->arena));
+  pg_add_text(params, null_if_empty(item->price));
+  pg_add_text(params, null_if_empty(item->currency));
+  pg_add_int(params, item->quantity);
+  pg_add_text(params, attributes_of(item));
+}
+
 enum status item_repo_update(struct pg *pg, const Item__V1__Item *item, const char *etag, struct arena *arena,
                              Item__V1__Item *out)
 {
   struct pg_params params;
   pg_params_init(&params, arena);
-  pg_add_text(&params, item->id);
-  pg_add_text(&params, etag);
-  pg_add_text(&params, item->sku);
-  pg_add_text(&params, item->name);
-  pg_add_text(&params, item->description);
-  pg_add_text(&params, item->category);
-  pg_add_text(&params, tags_text(item, arena));
-  pg_add_text(&params, null_if_empty(item->price));
-  pg_add_text(&params, null_if_empty(item->currency));
-  pg_add_int(&params, item->quantity);
-  pg_add_text(&params, attributes_of(item));
+  add_update_params(&params, item, etag);
   struct pg_result result;
   enum status status = pg_query(pg, &UPDATE, &params, arena, &result);
-  if (status != STATUS_OK)
-    return status;
-  return result.rows == 0 ? STATUS_ABORTED : item_row_read(&result, 0, arena, out);
+  return status != STATUS_OK ? status : read_one(&result, STATUS_ABORTED, arena, out);
+}
+
+static enum status lock(struct pg_tx *tx, const char *id, struct arena *arena, Item__V1__Item *item)
+{
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, id);
+  struct pg_result result;
+  enum status status = pg_tx_query(tx, &LOCK, &params, arena, &result);
+  return status != STATUS_OK ? status : read_one(&result, STATUS_NOT_FOUND, arena, item);
+}
+
+static enum status update_locked(struct pg_tx *tx, const Item__V1__Item *item, struct arena *arena, Item__V1__Item *out)
+{
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  add_update_params(&params, item, item->etag);
+  struct pg_result result;
+  enum status status = pg_tx_query(tx, &UPDATE, &params, arena, &result);
+  return status != STATUS_OK ? status : read_one(&result, STATUS_ABORTED, arena, out);
+}
+
+enum status item_repo_change(struct pg *pg, const char *id, item_change_fn *change, void *arg, struct arena *arena,
+                             Item__V1__Item *out)
+{
+  struct pg_tx *tx = NULL;
+  Item__V1__Item item = ITEM__V1__ITEM__INIT;
+  enum status status = pg_begin(pg, &tx);
+  if (status == STATUS_OK)
+    status = lock(tx, id, arena, &item);
+  if (status == STATUS_OK)
+    status = change(arg, &item);
+  if (status == STATUS_OK)
+    status = update_locked(tx, &item, arena, out);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 enum status item_repo_delete(struct pg *pg, const char *id, const char *etag, struct arena *arena)

@@ -29,7 +29,14 @@ enum status item_repo_find_skus(struct pg *pg, const char *owner_id, const char 
 enum status item_repo_update(struct pg *pg, const Item__V1__Item *item, const char *etag, struct arena *arena,
                              Item__V1__Item *out) MUST_CHECK;
 
-// ABORTED when the item is no more at `etag` or gone.
+// Reads the item, lets `change` alter it and stores it, with the row locked: nobody else's change comes between. Four
+// round trips and a connection of its own, for where item_repo_update met others. NOT_FOUND; what `change` returns;
+// failures as for insert.
+typedef enum status item_change_fn(void *arg, Item__V1__Item *item);
+enum status item_repo_change(struct pg *pg, const char *id, item_change_fn *change, void *arg, struct arena *arena,
+                             Item__V1__Item *out) MUST_CHECK;
+
+// ABORTED when the item is no more at `etag` (NULL: at any) or gone.
 enum status item_repo_delete(struct pg *pg, const char *id, const char *etag, struct arena *arena) MUST_CHECK;
 
 enum item_order { ITEM_ORDER_CREATE_TIME, ITEM_ORDER_UPDATE_TIME, ITEM_ORDER_NAME, ITEM_ORDER_QUANTITY, ITEM_ORDERS };

@@ -17,8 +17,8 @@ struct item_problem {
 // A whole item, as it would be stored: sku and name are there, price and currency go together, no negative price.
 struct item_problem item_rules_check(const Item__V1__Item *item);
 
-// Copies from `change` to `item` the fields that `mask` names (all that may change, for an absent or empty mask or
-// "*"). Fields that the service sets are passed over. Returns the path that names no field of an item, or NULL.
+// Copies from `change` to `item` the fields that `mask` names: all that may change for an absent mask or "*", none for
+// an empty one. Fields that the service sets are passed over. Returns the path that names no field of an item, or NULL.
 const char *item_rules_merge(Item__V1__Item *item, const Item__V1__Item *change,
                              const Google__Protobuf__FieldMask *mask);
 

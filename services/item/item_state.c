@@ -7,7 +7,7 @@
 #include "services/item/item_cache.h"
 #include "services/item/settings.h"
 
-enum status item_start(struct service *service, void **out, struct error *error)
+enum status item_start(struct service *service, void **state_out, struct error *error)
 {
   (void)error;
   const struct item_settings *settings = service_settings(service);
@@ -15,14 +15,14 @@ enum status item_start(struct service *service, void **out, struct error *error)
   CHECK(state != NULL);
   state->pg = service_pg(service);
   state->cache = item_cache_create(service_loop(service), service_redis(service), (size_t)settings->cache_bytes);
-  *out = state;
+  *state_out = state;
   return STATUS_OK;
 }
 
-void item_stop(struct service *service, void *opaque)
+void item_stop(struct service *service, void *state_opaque)
 {
   (void)service;
-  struct item_state *state = opaque;
+  struct item_state *state = state_opaque;
   if (state == NULL)
     return;
   cache_free(&state->cache);

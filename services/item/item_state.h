@@ -13,7 +13,7 @@ struct item_state {
   struct cache *cache;  // ours; NULL when turned off
 };
 
-enum status item_start(struct service *service, void **state, struct error *error) MUST_CHECK;
-void item_stop(struct service *service, void *state);
+enum status item_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;
+void item_stop(struct service *service, void *state_opaque);
 
 #endif

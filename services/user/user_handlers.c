@@ -146,15 +146,14 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 {
   struct arena *arena = call_arena(call);
   size_t page_size = request->page_size == 0 ? DEFAULT_PAGE_SIZE : (size_t)request->page_size;
-  int64_t after_micros = 0;
-  const char *after_id = NULL;
-  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after_micros, &after_id)) {
+  struct user_place after = {0};
+  if (request->page_token[0] != '\0' && !user_rules_read_token(request->page_token, arena, &after)) {
     call_violation(call, "pageToken", "must be the nextPageToken of the page before");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid");
   }
   User__V1__User *users;
   size_t count;
-  enum status status = user_repo_list(pg_of(call), after_micros, after_id, page_size + 1, arena, &users, &count);
+  enum status status = user_repo_list(pg_of(call), &after, page_size + 1, arena, &users, &count);
   if (status != STATUS_OK)
     return status;
   if (count > page_size) {
@@ -171,62 +170,66 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 // Changing.
 // --------------------------------------------------------------------------------------------------------------
 
-// A caller who has named no state has missed none.
-static enum status fail_contended(struct call *call)
-{
-  return call_fail(call, STATUS_ABORTED, "TOO_MANY_CHANGES", "others change this account all the time; try again");
-}
-
 static enum status fail_stale(struct call *call)
 {
   return call_fail(call, STATUS_ABORTED, "ETAG_MISMATCH",
                    "the account has changed since you read it; read it again and repeat the change");
 }
 
-static enum status read_for_change(struct call *call, const char *id, const char *if_match, const char *body_etag,
-                                   User__V1__User *user)
-{
-  if (!may_access(call, id))
-    return fail_not_yours(call);
-  enum status status = read_user(call, id, user);
-  if (status != STATUS_OK)
-    return status;
-  return resource_etag_fits(user->etag, if_match, body_etag) ? STATUS_OK : fail_stale(call);
-}
+struct update {
+  struct call *call;
+  const User__V1__UpdateUserRequest *request;
+};
 
-static enum status update_once(struct call *call, const User__V1__UpdateUserRequest *request, User__V1__User *response)
+// From the account as it is to the account as it shall be.
+static enum status apply_update(void *arg, User__V1__User *user)
 {
-  User__V1__User user;
-  enum status status = read_for_change(call, request->user->id, request->if_match, request->user->etag, &user);
-  if (status != STATUS_OK)
-    return status;
-  const char *unknown = user_rules_merge(&user, request->user, request->update_mask);
+  const struct update *update = arg;
+  const User__V1__UpdateUserRequest *request = update->request;
+  struct call *call = update->call;
+  if (!resource_etag_fits(user->etag, request->if_match, request->user->etag))
+    return fail_stale(call);
+  const char *unknown = user_rules_merge(user, request->user, request->update_mask);
   if (unknown != NULL) {
     call_violation(call, "updateMask", arena_printf(call_arena(call), "names no field of a user: %s", unknown));
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
   }
-  const char *empty = user.email[0] == '\0' ? "email" : user.display_name[0] == '\0' ? "displayName" : NULL;
+  const char *empty = user->email[0] == '\0' ? "email" : user->display_name[0] == '\0' ? "displayName" : NULL;
   if (empty != NULL) {
     call_violation(call, empty, "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_USER", "the account would not be valid after the change");
   }
-  return user_repo_update(pg_of(call), &user, user.etag, call_arena(call), response);
+  return STATUS_OK;
+}
+
+// ABORTED when somebody else's change came between.
+static enum status update_optimistically(struct update *update, User__V1__User *response)
+{
+  struct call *call = update->call;
+  User__V1__User user = USER__V1__USER__INIT;
+  enum status status = user_repo_get(pg_of(call), update->request->user->id, call_arena(call), &user);
+  if (status == STATUS_OK)
+    status = apply_update(update, &user);
+  return status != STATUS_OK ? status : user_repo_update(pg_of(call), &user, user.etag, call_arena(call), response);
 }
 
 static enum status update_user(struct call *call, const User__V1__UpdateUserRequest *request, User__V1__User *response)
 {
-  if (request->user->id[0] == '\0') {
+  const char *id = request->user->id;
+  if (id[0] == '\0') {
     call_violation(call, "user.id", "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_USER", "which account to change is not said");
   }
-  bool conditional = resource_is_conditional(request->if_match, request->user->etag);
-  unsigned attempt = 0;
-  enum status status;
-  do
-    status = update_once(call, request, response);
-  while (resource_should_retry(status, conditional, &attempt));
+  if (!may_access(call, id))
+    return fail_not_yours(call);
+  struct update update = {call, request};
+  enum status status = update_optimistically(&update, response);
+  if (status == STATUS_ABORTED && !resource_is_conditional(request->if_match, request->user->etag))
+    status = user_repo_change(pg_of(call), id, apply_update, &update, call_arena(call), response);
   if (status == STATUS_ABORTED)
-    return conditional ? fail_stale(call) : fail_contended(call);
+    return fail_stale(call);
+  if (status == STATUS_NOT_FOUND)
+    return fail_not_found(call, id);
   return status == STATUS_ALREADY_EXISTS ? fail_email_taken(call) : status;
 }
 
@@ -234,17 +237,18 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
+  if (!may_access(call, request->id))
+    return fail_not_yours(call);
   bool conditional = resource_is_conditional(request->if_match, "");
-  unsigned attempt = 0;
-  enum status status;
-  do {
-    User__V1__User user;
-    status = read_for_change(call, request->id, request->if_match, "", &user);
-    if (status == STATUS_OK)
-      status = user_repo_delete(pg_of(call), request->id, user.etag, call_arena(call));
-  } while (resource_should_retry(status, conditional, &attempt));
+  User__V1__User user = USER__V1__USER__INIT;
+  enum status status = read_user(call, request->id, &user);
+  if (status != STATUS_OK)
+    return status;
+  if (!resource_etag_fits(user.etag, request->if_match, ""))
+    return fail_stale(call);
+  status = user_repo_delete(pg_of(call), request->id, conditional ? user.etag : NULL, call_arena(call));
   if (status == STATUS_ABORTED)
-    return conditional ? fail_stale(call) : fail_contended(call);
+    return conditional ? fail_stale(call) : fail_not_found(call, request->id);
   // The account is gone; its credential goes now or, where the auth service is away, with the next sweep.
   if (status == STATUS_OK)
     take_back(call, request->id);

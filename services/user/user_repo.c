@@ -33,9 +33,14 @@ static const struct pg_statement UPDATE = {
            " update_time = greatest(clock_timestamp(), update_time)"
            " WHERE id = $1::uuid AND revision = $2::bigint RETURNING " COLUMNS,
 };
+static const struct pg_statement LOCK = {
+    .name = "user_lock",
+    .sql = "SELECT " COLUMNS " FROM users WHERE id = $1::uuid FOR UPDATE",
+};
 static const struct pg_statement DELETE_ONE = {
     .name = "user_delete",
-    .sql = "WITH gone AS (DELETE FROM users WHERE id = $1::uuid AND revision = $2::bigint RETURNING id)"
+    .sql = "WITH gone AS (DELETE FROM users WHERE id = $1::uuid AND revision = coalesce($2::bigint, revision)"
+           " RETURNING id)"
            " INSERT INTO orphan_credentials (user_id, due_time) SELECT id, now() FROM gone",
 };
 static const struct pg_statement FORGET_ORPHAN = {
@@ -71,18 +76,30 @@ static void read_row(const struct pg_result *result, size_t row, struct arena *a
   user->update_time = resource_time(pg_int(result, row, COLUMN_UPDATE_TIME), arena);
 }
 
+static enum status read_one(const struct pg_result *result, enum status missing, struct arena *arena,
+                            User__V1__User *out)
+{
+  if (result->rows == 0)
+    return missing;
+  read_row(result, 0, arena, out);
+  return STATUS_OK;
+}
+
 // A statement that returns the one row of an account; `missing` where it returns none.
 static enum status query_one(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
                              enum status missing, User__V1__User *out)
 {
   struct pg_result result;
   enum status status = pg_query(pg, statement, params, params->arena, &result);
-  if (status != STATUS_OK)
-    return status;
-  if (result.rows == 0)
-    return missing;
-  read_row(&result, 0, params->arena, out);
-  return STATUS_OK;
+  return status != STATUS_OK ? status : read_one(&result, missing, params->arena, out);
+}
+
+static enum status query_one_in(struct pg_tx *tx, const struct pg_statement *statement, const struct pg_params *params,
+                                enum status missing, User__V1__User *out)
+{
+  struct pg_result result;
+  enum status status = pg_tx_query(tx, statement, params, params->arena, &result);
+  return status != STATUS_OK ? status : read_one(&result, missing, params->arena, out);
 }
 
 enum status user_repo_get(struct pg *pg, const char *id, struct arena *arena, User__V1__User *out)
@@ -122,16 +139,45 @@ enum status user_repo_finish_sign_up(struct pg *pg, const char *id, const char *
   return query_one(pg, &FINISH_SIGN_UP, &params, STATUS_ABORTED, out);
 }
 
+static void make_update_params(struct pg_params *params, const User__V1__User *user, const char *etag,
+                               struct arena *arena)
+{
+  pg_params_init(params, arena);
+  pg_add_text(params, user->id);
+  pg_add_text(params, etag);
+  pg_add_text(params, user->email);
+  pg_add_text(params, user->display_name);
+}
+
 enum status user_repo_update(struct pg *pg, const User__V1__User *user, const char *etag, struct arena *arena,
                              User__V1__User *out)
 {
   struct pg_params params;
-  pg_params_init(&params, arena);
-  pg_add_text(&params, user->id);
-  pg_add_text(&params, etag);
-  pg_add_text(&params, user->email);
-  pg_add_text(&params, user->display_name);
+  make_update_params(&params, user, etag, arena);
   return query_one(pg, &UPDATE, &params, STATUS_ABORTED, out);
+}
+
+enum status user_repo_change(struct pg *pg, const char *id, user_change_fn *change, void *arg, struct arena *arena,
+                             User__V1__User *out)
+{
+  struct pg_tx *tx = NULL;
+  User__V1__User user = USER__V1__USER__INIT;
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, id);
+  enum status status = pg_begin(pg, &tx);
+  if (status == STATUS_OK)
+    status = query_one_in(tx, &LOCK, &params, STATUS_NOT_FOUND, &user);
+  if (status == STATUS_OK)
+    status = change(arg, &user);
+  if (status == STATUS_OK) {
+    make_update_params(&params, &user, user.etag, arena);
+    status = query_one_in(tx, &UPDATE, &params, STATUS_ABORTED, out);
+  }
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 enum status user_repo_delete(struct pg *pg, const char *id, const char *etag, struct arena *arena)
@@ -177,18 +223,18 @@ enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct are
   return pg_tx_query(tx, &FORGET_ORPHAN, &params, arena, &result);
 }
 
-enum status user_repo_list(struct pg *pg, int64_t after_micros, const char *after_id, size_t limit, struct arena *arena,
+enum status user_repo_list(struct pg *pg, const struct user_place *after, size_t limit, struct arena *arena,
                            User__V1__User **out, size_t *count)
 {
   struct pg_params params;
   pg_params_init(&params, arena);
   pg_add_int(&params, (int64_t)limit);
-  if (after_id != NULL) {
-    pg_add_int(&params, after_micros);
-    pg_add_text(&params, after_id);
+  if (after->id != NULL) {
+    pg_add_int(&params, after->micros);
+    pg_add_text(&params, after->id);
   }
   struct pg_result result;
-  enum status status = pg_query(pg, after_id == NULL ? &LIST_FIRST : &LIST_AFTER, &params, arena, &result);
+  enum status status = pg_query(pg, after->id == NULL ? &LIST_FIRST : &LIST_AFTER, &params, arena, &result);
   if (status != STATUS_OK)
     return status;
   *count = result.rows;

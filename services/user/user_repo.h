@@ -28,7 +28,14 @@ enum status user_repo_finish_sign_up(struct pg *pg, const char *id, const char *
 // If the account is still at `etag`: ABORTED when not, or gone; ALREADY_EXISTS when the address is taken.
 enum status user_repo_update(struct pg *pg, const User__V1__User *user, const char *etag, struct arena *arena,
                              User__V1__User *out) MUST_CHECK;
-// Likewise; notes in the same statement that its credential has to go.
+// Reads the account, lets `change` alter it and stores it, with the row locked: nobody else's change comes between.
+// Four round trips and a connection of its own, for where user_repo_update met others. NOT_FOUND; what `change`
+// returns; ALREADY_EXISTS when the address is taken.
+typedef enum status user_change_fn(void *arg, User__V1__User *user);
+enum status user_repo_change(struct pg *pg, const char *id, user_change_fn *change, void *arg, struct arena *arena,
+                             User__V1__User *out) MUST_CHECK;
+// ABORTED when the account is no more at `etag` (NULL: at any) or gone; notes in the same statement that its credential
+// has to go.
 enum status user_repo_delete(struct pg *pg, const char *id, const char *etag, struct arena *arena) MUST_CHECK;
 
 // The credential of `id` is gone: takes the note away.
@@ -37,8 +44,14 @@ enum status user_repo_forget_orphan(struct pg *pg, const char *id, struct arena 
 enum status user_repo_take_due_orphan(struct pg_tx *tx, struct arena *arena, const char **id) MUST_CHECK;
 enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct arena *arena) MUST_CHECK;
 
-// Newest first, from the place after (after_micros, after_id); after_id NULL for the first page.
-enum status user_repo_list(struct pg *pg, int64_t after_micros, const char *after_id, size_t limit, struct arena *arena,
+// Where a page of the list ended: the last account's create_time in microseconds since 1970, and its id; id NULL before
+// the first.
+struct user_place {
+  int64_t micros;
+  const char *id;
+};
+// Newest first, up to `limit` after the place.
+enum status user_repo_list(struct pg *pg, const struct user_place *after, size_t limit, struct arena *arena,
                            User__V1__User **out, size_t *count) MUST_CHECK;
 
 #endif

@@ -33,12 +33,12 @@ const char *user_rules_write_token(const User__V1__User *last, struct arena *are
   return resource_write_page_token(LIST_FINGERPRINT, slice_from_string(micros), slice_from_string(last->id), arena);
 }
 
-bool user_rules_read_token(const char *token, struct arena *arena, int64_t *micros, const char **id)
+bool user_rules_read_token(const char *token, struct arena *arena, struct user_place *place)
 {
   struct slice value, id_text;
   if (!resource_read_page_token(token, LIST_FINGERPRINT, arena, &value, &id_text) ||
-      !resource_parse_micros(value, micros))
+      !resource_parse_micros(value, &place->micros))
     return false;
-  *id = id_text.data;
+  place->id = id_text.data;
   return true;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/base/arena.h"
+#include "services/user/user_repo.h"
 #include "user/v1/user.pb-c.h"
 
 // As item_rules_merge: the path that names no field of a user, or NULL.
@@ -14,6 +15,6 @@ const char *user_rules_merge(User__V1__User *user, const User__V1__User *change,
 
 // Page tokens of ListUsers: the place of the last account of a page.
 const char *user_rules_write_token(const User__V1__User *last, struct arena *arena);
-bool user_rules_read_token(const char *token, struct arena *arena, int64_t *micros, const char **id);
+bool user_rules_read_token(const char *token, struct arena *arena, struct user_place *place);
 
 #endif

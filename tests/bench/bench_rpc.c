@@ -145,8 +145,7 @@ static void next_call(void *arg, const struct rpc_status *status, struct slice a
 static void turn_until(struct rpc_client *client, uint64_t end_us)
 {
   struct pollfd poll_fd = {.fd = rpc_client_fd(client), .events = POLLIN};
-  uint64_t now_us;
-  while ((now_us = clock_now_us()) < end_us) {
+  while (clock_now_us() < end_us) {
     poll(&poll_fd, 1, 10);
     rpc_client_process(client, clock_now_us());
     rpc_client_flush(client);

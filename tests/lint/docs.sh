@@ -12,11 +12,11 @@ top_level() {
 }
 
 # Folders that exist on one machine only, and addresses that only one network knows; /tmp/bulkhead-* is for temporary
-# files that a program names itself. The folder of these scripts names such paths on purpose.
+# files that a program names itself, and in a container /tmp is nobody's machine. The folder of these scripts names such paths on purpose.
 machine_paths() {
   local pattern='(^|[^A-Za-z0-9_.}$*@-])(/work/|/home/[a-z]|/root/|/Users/[A-Za-z]|/tmp/[A-Za-z0-9])|"resolved": *"http'
   without '^tests/lint/' <"$list" | tr '\n' '\0' | { xargs -0 -r grep -InHE "$pattern" || true; } |
-    sed 's|/tmp/bulkhead-||g' | { grep -E "$pattern" || true; } |
+    sed -E 's|/tmp/bulkhead-||g; /^(deploy\/(docker|k8s)\/|docker-compose\.yml:)/s|/tmp/||g' | { grep -E "$pattern" || true; } |
     sed -E 's/^([^:]*:[0-9]+):.*/\1: a path or an address of one machine/'
 }
 

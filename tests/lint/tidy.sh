@@ -7,16 +7,21 @@ if [ "${1:-}" = --one ]; then
   file=$2
   flags=$LINT_CFLAGS
   case $file in gateway/nginx/*) flags="$flags $LINT_CFLAGS_NGINX" ;; esac
+  # The analyser takes longest where criterion's macros unfold, and tests run under ASan and UBSan anyway.
+  checks=
+  case $file in tests/unit/* | tests/component/* | tests/e2e/* | tests/fault/*) checks='-clang-analyzer-*' ;; esac
+  # A quarter of the analyser's usual bound on what it follows in one function finds the same here in a quarter of the time.
+  bound='--extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=max-nodes=50000'
   # shellcheck disable=SC2086 # the flags are many words
   if ! text=$(clang -E -C $flags "$file" 2>&1); then
     printf '%s\n' "$text" | sed -n 's/^\([^ :]*:[0-9]*\):[0-9]*: \(fatal \)*error: /\1: does not compile: /p'
     exit 0
   fi
-  hash=$(printf '%s\n' "$LINT_TIDY_BASE" "$flags" "$text" | sha256sum | cut -d' ' -f1)
+  hash=$(printf '%s\n' "$LINT_TIDY_BASE" "$flags" "$checks" "$bound" "$text" | sha256sum | cut -d' ' -f1)
   result=$LINT_OUT/tidy/$hash
   if [ ! -f "$result" ]; then
     # shellcheck disable=SC2086
-    clang-tidy --quiet "$file" -- $flags >"$result.$$" 2>/dev/null || true
+    clang-tidy --quiet --checks="$checks" $bound "$file" -- $flags >"$result.$$" 2>/dev/null || true
     mv "$result.$$" "$result"
   fi
   touch "$result"

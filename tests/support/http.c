@@ -164,7 +164,7 @@ static bool step_into(struct slice json, const struct step *step, struct slice *
   json_reader_init(&reader, json, JSON_MAX_DEPTH, memory());
   enum json_token token = json_read(&reader);
   if (token == JSON_OBJECT_BEGIN && step->key.data != NULL) {
-    while ((token = json_read(&reader)) == JSON_KEY) {
+    while (json_read(&reader) == JSON_KEY) {
       bool found = slice_equal(reader.text, step->key);
       cr_assert(json_skip_value(&reader, value), "not JSON: %.*s", SLICE_ARG(json));
       if (found)

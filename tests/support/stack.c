@@ -16,8 +16,6 @@
 
 #define WAIT_SECONDS 60
 
-extern char **environ;
-
 static const char *need(const char *name)
 {
   const char *value = getenv(name);

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "item/v1/item.pb-c.h"
-#include "tests/component/service/driver.h"
 #include "tests/component/service/probe.h"
+#include "tests/component/service/probe_process.h"
 #include "user/v1/user.pb-c.h"
 
 #define ANY_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
@@ -13,7 +13,7 @@
 #define LIST_ITEMS "item.v1.ItemService/ListItems"
 #define TRACE "0af7651916cd43dd8448eb211c80319c"
 
-static struct probe probe;
+static struct process probe;
 static struct driver gateway;
 
 static const struct slice admin_role = SLICE_INIT("admin");
@@ -31,15 +31,15 @@ static const struct rpc_context admin = {.request_id = SLICE_INIT("r-2"),
 static void setup(void)
 {
   probe_serve(&probe, NULL);
-  driver_open(&gateway, &probe, "gateway");
+  driver_open(&gateway, probe.url, "gateway");
 }
 
 static void teardown(void)
 {
   driver_close(&gateway);
-  int code = probe_stop(&probe);
+  int code = process_stop(&probe);
   cr_expect_eq(code, 0, "exit code %d: %s", code, strbuf_cstring(&probe.output));
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 TestSuite(calls, .init = setup, .fini = teardown);
@@ -113,7 +113,7 @@ Test(calls, internal_methods_are_closed_to_the_gateway)
   find.email = "ada@example.com";
   cr_expect_eq(driver_call(&gateway, method, &find.base, &admin).status, STATUS_PERMISSION_DENIED);
   struct driver service;
-  driver_open(&service, &probe, "auth");
+  driver_open(&service, probe.url, "auth");
   cr_expect_eq(driver_call(&service, method, &find.base, &anonymous).status, STATUS_OK);
   driver_close(&service);
 }
@@ -180,7 +180,7 @@ Test(calls, failures_carry_their_details)
 Test(calls, internal_errors_are_logged_with_the_request_id)
 {
   cr_expect_eq(list_items(PROBE_INTERNAL).status, STATUS_INTERNAL);
-  probe_wait_output(&probe, "\"a call failed\"");
+  process_wait_output(&probe, "\"a call failed\"");
   const char *line = strstr(strbuf_cstring(&probe.output), "\"a call failed\"");
   cr_expect_not_null(strstr(line, "\"requestId\":\"r-1\""));
   cr_expect_not_null(strstr(line, "\"traceId\":\"" TRACE "\""));
@@ -203,7 +203,7 @@ Test(calls, the_callers_deadline_ends_the_handler)
 {
   struct driver other;
   struct outcome outcome;
-  driver_open(&other, &probe, "gateway");
+  driver_open(&other, probe.url, "gateway");
   get_item(&gateway, &someone);
   begin_list_items(PROBE_WAIT, 50, &outcome);
   wait_counter(&other, PROBE_OVERDUE, 1);
@@ -225,7 +225,7 @@ Test(calls, cancelling_ends_the_handler)
 Test(calls, a_client_that_goes_away_cancels_its_calls)
 {
   struct driver other;
-  driver_open(&other, &probe, "gateway");
+  driver_open(&other, probe.url, "gateway");
   Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
   request.q = PROBE_WAIT;
   struct outcome waiting;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "item/v1/item.pb-c.h"
-#include "tests/component/service/driver.h"
 #include "tests/component/service/probe.h"
+#include "tests/component/service/probe_process.h"
 
 #define LIST_ITEMS "item.v1.ItemService/ListItems"
 
@@ -17,11 +17,6 @@ static const struct rpc_context someone = {.request_id = SLICE_INIT("r-1"), .cal
 
 // An address where nobody listens.
 #define NO_POSTGRES "PG_CONNINFO=host=/nonexistent"
-
-#define EXPECT_OUTPUT(probe, text)                                                                                     \
-  cr_expect_not_null(strstr(strbuf_cstring(&(probe).output), (text)), "%s", strbuf_cstring(&(probe).output))
-#define EXPECT_NO_OUTPUT(probe, text)                                                                                  \
-  cr_expect_null(strstr(strbuf_cstring(&(probe).output), (text)), "%s", strbuf_cstring(&(probe).output))
 
 static void begin(struct driver *driver, char *what, struct outcome *outcome)
 {
@@ -41,16 +36,16 @@ static void wait_at_work(struct driver *driver)
 
 Test(life, sigterm_lets_calls_end_before_the_process_does)
 {
-  struct probe probe;
+  struct process probe;
   struct driver driver;
   struct outcome held;
   probe_serve(&probe, NULL);
-  driver_open(&driver, &probe, "gateway");
+  driver_open(&driver, probe.url, "gateway");
   begin(&driver, PROBE_HOLD, &held);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);
-  probe_wait_http(&probe, "/readyz", "\"draining\"");
-  probe_wait_http(&probe, "/readyz", "503 Service Unavailable");
+  process_wait_http(&probe, "/readyz", "\"draining\"");
+  process_wait_http(&probe, "/readyz", "503 Service Unavailable");
 
   // New calls are refused before long, by the client that knows of the drain or by the server; none is lost till then.
   struct outcome late;
@@ -65,84 +60,85 @@ Test(life, sigterm_lets_calls_end_before_the_process_does)
   driver_finish(&driver, &held);
   cr_expect_eq(held.status, STATUS_OK);
   driver_wait_lost(&driver);
-  cr_expect_eq(probe_end(&probe), 0);
+  cr_expect_eq(process_end(&probe), 0);
   driver_close(&driver);
   EXPECT_OUTPUT(probe, "the background task has ended");
   EXPECT_OUTPUT(probe, "\"message\":\"stop was called\"");
   EXPECT_OUTPUT(probe, "\"withState\":true,\"ticking\":0");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, calls_that_outlast_the_drain_are_cancelled)
 {
-  struct probe probe;
+  struct process probe;
   struct driver driver;
   struct outcome waiting;
   probe_serve(&probe, (const char *const[]){"DRAIN_TIMEOUT=50ms", NULL});
-  driver_open(&driver, &probe, "gateway");
+  driver_open(&driver, probe.url, "gateway");
   begin(&driver, PROBE_WAIT, &waiting);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);
   driver_finish(&driver, &waiting);
   cr_expect_eq(waiting.status, STATUS_CANCELLED);
   driver_wait_lost(&driver);
-  cr_expect_eq(probe_end(&probe), 0);
+  cr_expect_eq(process_end(&probe), 0);
   driver_close(&driver);
   EXPECT_OUTPUT(probe, "calls are still at work after the drain timeout");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, a_second_signal_ends_the_process_at_once)
 {
-  struct probe probe;
+  struct process probe;
   struct driver driver;
   struct outcome held;
   probe_serve(&probe, (const char *const[]){"DRAIN_TIMEOUT=10m", NULL});
-  driver_open(&driver, &probe, "gateway");
+  driver_open(&driver, probe.url, "gateway");
   begin(&driver, PROBE_HOLD, &held);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);
-  probe_wait_http(&probe, "/readyz", "\"draining\"");
+  process_wait_http(&probe, "/readyz", "\"draining\"");
   kill(probe.pid, SIGINT);
-  cr_expect_eq(probe_end(&probe), 1);
+  cr_expect_eq(process_end(&probe), 1);
   driver_finish(&driver, &held);
   cr_expect_eq(held.status, STATUS_UNAVAILABLE);
   driver_close(&driver);
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, without_postgres_it_is_alive_but_not_ready)
 {
-  struct probe probe;
+  struct process probe;
   probe_start(&probe, NULL, (const char *const[]){NO_POSTGRES, NULL});
-  probe_wait_admin(&probe);
-  probe_wait_http(&probe, "/healthz", "200 OK");
-  probe_wait_http(&probe, "/readyz",
-                  "{\"status\":\"starting\",\"checks\":{\"postgres\":\"down\",\"redis\":\"off\",\"consul\":\"off\"}}");
-  probe_wait_http(&probe, "/readyz", "503 Service Unavailable");
-  cr_expect_eq(probe_stop(&probe), 0);
+  process_wait_admin(&probe);
+  process_wait_http(&probe, "/healthz", "200 OK");
+  process_wait_http(
+      &probe, "/readyz",
+      "{\"status\":\"starting\",\"checks\":{\"postgres\":\"down\",\"redis\":\"off\",\"consul\":\"off\"}}");
+  process_wait_http(&probe, "/readyz", "503 Service Unavailable");
+  cr_expect_eq(process_stop(&probe), 0);
   EXPECT_NO_OUTPUT(probe, "stop was called");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, a_start_that_fails_ends_the_process)
 {
-  struct probe probe;
+  struct process probe;
   probe_start(&probe, NULL, (const char *const[]){"PROBE_GREETING=fail", NULL});
-  cr_expect_eq(probe_end(&probe), 1);
+  cr_expect_eq(process_end(&probe), 1);
   EXPECT_OUTPUT(probe, "the greeting is not liked");
   EXPECT_NO_OUTPUT(probe, "stop was called");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, the_admin_port_serves_its_pages_and_nothing_else)
 {
-  struct probe probe;
+  struct process probe;
   struct strbuf answer;
   strbuf_init(&answer, 0);
   probe_serve(&probe, NULL);
 #define EXPECT_ANSWER(request, text)                                                                                   \
-  cr_expect_not_null(strstr(probe_http(&probe, request, &answer), text), "%s", strbuf_cstring(&answer))
+  cr_expect_not_null(strstr(process_http(&probe, request, &answer), text), "%s", strbuf_cstring(&answer))
   EXPECT_ANSWER("GET /healthz HTTP/1.0\r\n\r\n", "{\"status\":\"ok\"}");
   EXPECT_ANSWER("GET /readyz HTTP/1.0\r\n\r\n",
                 "{\"status\":\"ready\",\"checks\":{\"postgres\":\"up\",\"redis\":\"off\",\"consul\":\"off\"}}");
@@ -151,23 +147,23 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
   EXPECT_ANSWER("GET / HTTP/1.0\r\n\r\n", " 404 ");
   EXPECT_ANSWER("POST /readyz HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", " 405 ");
   EXPECT_ANSWER("POST /readyz HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", "Allow: GET, HEAD");
-  probe_http(&probe, "HEAD /readyz HTTP/1.0\r\n\r\n", &answer);
+  process_http(&probe, "HEAD /readyz HTTP/1.0\r\n\r\n", &answer);
   cr_expect_not_null(strstr(strbuf_cstring(&answer), " 200 "));
   cr_expect_null(strstr(strbuf_cstring(&answer), "ready\""));
   // Two requests on one connection.
-  probe_http(&probe,
-             "GET /healthz HTTP/1.1\r\nHost: p\r\n\r\nGET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n",
-             &answer);
+  process_http(&probe,
+               "GET /healthz HTTP/1.1\r\nHost: p\r\n\r\nGET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n",
+               &answer);
   const char *first = strstr(strbuf_cstring(&answer), "{\"status\":\"ok\"}");
   cr_assert_not_null(first);
   cr_expect_not_null(strstr(first + 1, "{\"status\":\"ok\"}"));
   // A body where none belongs and garbage cost that connection only.
-  probe_http(&probe, "GET /healthz HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\nabc", &answer);
-  probe_http(&probe, "\001\002\003\r\n\r\n", &answer);
+  process_http(&probe, "GET /healthz HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\nabc", &answer);
+  process_http(&probe, "\001\002\003\r\n\r\n", &answer);
   EXPECT_ANSWER("GET /healthz HTTP/1.0\r\n\r\n", "{\"status\":\"ok\"}");
-  cr_expect_eq(probe_stop(&probe), 0);
+  cr_expect_eq(process_stop(&probe), 0);
   strbuf_free(&answer);
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 // Whether Consul holds the instance; `query` is the path of a list of services.
@@ -186,7 +182,7 @@ static bool consul_has(const char *query, const char *id)
 
 Test(life, consul_knows_it_while_it_serves)
 {
-  struct probe probe;
+  struct process probe;
   char consul[128];
   char instance[64];
   snprintf(consul, sizeof(consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
@@ -196,58 +192,58 @@ Test(life, consul_knows_it_while_it_serves)
   // Its health check has passed: Consul has asked /readyz.
   while (!consul_has("/v1/health/service/probe?passing=1", id))
     poll(NULL, 0, 20);
-  probe_wait_http(&probe, "/readyz", "\"consul\":\"up\"");
-  cr_expect_eq(probe_stop(&probe), 0);
+  process_wait_http(&probe, "/readyz", "\"consul\":\"up\"");
+  cr_expect_eq(process_stop(&probe), 0);
   cr_expect_not(consul_has("/v1/agent/services", id));
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 // Commands.
 // -----------------------------------------------------------------------------------------------------
-static int run(struct probe *probe, const char *const *environment, char *first, char *second)
+static int run(struct process *probe, const char *const *environment, char *first, char *second)
 {
   char *arguments[] = {"probe", first, second, NULL};
   probe_start(probe, arguments, environment);
-  return probe_end(probe);
+  return process_end(probe);
 }
 
 Test(life, wrong_settings_and_wrong_use_exit_with_2)
 {
-  struct probe probe;
+  struct process probe;
   cr_expect_eq(run(&probe, (const char *const[]){"PG_POOL_SIZE=0", NULL}, NULL, NULL), 2);
   EXPECT_OUTPUT(probe, "PG_POOL_SIZE");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, (const char *const[]){"ADMIN_LISTEN=nowhere", NULL}, NULL, NULL), 2);
   EXPECT_OUTPUT(probe, "ADMIN_LISTEN");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, NULL, "dance", NULL), 2);
   EXPECT_OUTPUT(probe, "dance");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, NULL, "migrate", "sideways"), 2);
   EXPECT_OUTPUT(probe, "usage: migrate");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, NULL, "add", NULL), 2);
   EXPECT_OUTPUT(probe, "usage: probe add <number>");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, help_needs_no_settings_and_names_them_all)
 {
-  struct probe probe;
+  struct process probe;
   cr_expect_eq(run(&probe, (const char *const[]){"PG_CONNINFO=", NULL}, "--help", NULL), 0);
   EXPECT_OUTPUT(probe, "PG_CONNINFO");
   EXPECT_OUTPUT(probe, "PROBE_GREETING");
   EXPECT_OUTPUT(probe, "add <number>");
   EXPECT_OUTPUT(probe, "migrate up");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, NULL, "version", NULL), 0);
   EXPECT_OUTPUT(probe, "probe " BULKHEAD_VERSION);
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, check_config_shows_what_holds_but_no_secret)
 {
-  struct probe probe;
+  struct process probe;
   static const char *const environment[] = {"PROBE_SECRET=hush-hush", "PG_CONNINFO=password=hush-hush",
                                             "PROBE_GREETING=good day", NULL};
   cr_expect_eq(run(&probe, environment, "check-config", NULL), 0);
@@ -255,50 +251,50 @@ Test(life, check_config_shows_what_holds_but_no_secret)
   EXPECT_OUTPUT(probe, "PG_POOL_SIZE=8");
   EXPECT_OUTPUT(probe, "PROBE_SECRET=");
   EXPECT_NO_OUTPUT(probe, "hush-hush");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 Test(life, own_commands_run_with_postgres)
 {
-  struct probe probe;
+  struct process probe;
   cr_expect_eq(run(&probe, NULL, "add", "41"), 0);
   EXPECT_OUTPUT(probe, "42\n");
-  probe_free(&probe);
+  process_free(&probe);
   cr_expect_eq(run(&probe, NULL, "add", "x"), 1);
   EXPECT_OUTPUT(probe, "probe: \"x\" is no number");
-  probe_free(&probe);
+  process_free(&probe);
 }
 
 // A command that waits for a database that is not there ends when it is told to.
 Test(life, own_commands_can_be_interrupted)
 {
-  struct probe probe;
+  struct process probe;
   probe_start(&probe, (char *[]){"probe", "add", "1", NULL}, (const char *const[]){NO_POSTGRES, NULL});
-  probe_wait_output(&probe, "postgres");
-  cr_expect_eq(probe_stop(&probe), 1);
-  probe_free(&probe);
+  process_wait_output(&probe, "postgres");
+  cr_expect_eq(process_stop(&probe), 1);
+  process_free(&probe);
 }
 
 Test(life, instances_that_start_together_migrate_once)
 {
   enum { INSTANCES = 3 };
-  struct probe probes[INSTANCES];
-  struct probe command;
+  struct process probes[INSTANCES];
+  struct process command;
   for (size_t i = 0; i < INSTANCES; i++)
     probe_start(&probes[i], NULL, (const char *const[]){"MIGRATE_ON_START=true", NULL});
   for (size_t i = 0; i < INSTANCES; i++) {
-    probe_wait_admin(&probes[i]);
-    probe_wait_http(&probes[i], "/readyz", "200 OK");
+    process_wait_admin(&probes[i]);
+    process_wait_http(&probes[i], "/readyz", "200 OK");
   }
   cr_expect_eq(run(&command, NULL, "migrate", "status"), 0);
   EXPECT_OUTPUT(command, "words");
   EXPECT_NO_OUTPUT(command, "pending");
-  probe_free(&command);
+  process_free(&command);
   for (size_t i = 0; i < INSTANCES; i++) {
-    cr_expect_eq(probe_stop(&probes[i]), 0);
-    probe_free(&probes[i]);
+    cr_expect_eq(process_stop(&probes[i]), 0);
+    process_free(&probes[i]);
   }
   cr_expect_eq(run(&command, NULL, "migrate", "down"), 0);
   EXPECT_OUTPUT(command, "1 migrations taken back");
-  probe_free(&command);
+  process_free(&command);
 }

@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static struct arena memory;
 
 // A buffer that the arena keeps within reach, so that a leak checker sees its owner.

@@ -1,0 +1,120 @@
+// Passwords and sessions, with the user service beside.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/service/accounts.h"
+
+#define ADA "ada@example.com"
+
+#define LOGOUT "auth.v1.AuthService/Logout"
+#define REFRESH "auth.v1.AuthService/Refresh"
+
+static struct accounts accounts;
+static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+
+static void setup(void)
+{
+  accounts_open(&accounts, (const char *const[]){"LOG_LEVEL=debug", NULL});
+}
+
+static void teardown(void)
+{
+  accounts_close(&accounts);
+}
+
+TestSuite(auth_sessions, .init = setup, .fini = teardown);
+
+static const char *stored_hash(void)
+{
+  return database_sql(&accounts.database, "SELECT password_hash FROM auth.credentials");
+}
+
+Test(auth_sessions, a_password_is_hashed_anew_once_the_cost_was_raised)
+{
+  accounts_new_user(&accounts, ADA);
+  accounts_tokens(&accounts, ADA);
+  const char *cheap = stored_hash();
+  cr_expect_not_null(strstr(cheap, "$argon2id$v=19$m=8,t=1,p=1$"), "%s", cheap);
+
+  accounts_stop_auth(&accounts);
+  accounts_start_auth(&accounts, (const char *const[]){"AUTH_ARGON2_PASSES=2", "AUTH_ARGON2_MEMORY=64k", NULL});
+  cr_expect_eq(accounts_login(&accounts, ADA, "a wrong password").status, STATUS_UNAUTHENTICATED);
+  cr_expect_str_eq(stored_hash(), cheap);
+  accounts_tokens(&accounts, ADA);
+  const char *dear = stored_hash();
+  cr_expect_not_null(strstr(dear, "$argon2id$v=19$m=64,t=2,p=1$"), "%s", dear);
+  // The new hash is of the same password, and stays.
+  accounts_tokens(&accounts, ADA);
+  cr_expect_str_eq(stored_hash(), dear);
+  cr_expect_eq(accounts_login(&accounts, ADA, "a wrong password").status, STATUS_UNAUTHENTICATED);
+}
+
+// Of those that come with one refresh token at once, one gets new tokens.
+Test(auth_sessions, one_of_many_concurrent_refreshes_wins)
+{
+  enum { CALLS = 24 };
+  accounts_new_user(&accounts, ADA);
+  Auth__V1__RefreshRequest request = AUTH__V1__REFRESH_REQUEST__INIT;
+  request.refresh_token = accounts_tokens(&accounts, ADA)->refresh_token;
+  struct outcome outcomes[CALLS];
+  struct driver *driver = &accounts.to_auth;
+  for (size_t i = 0; i < CALLS; i++)
+    driver_begin(driver, REFRESH, driver_pack(driver, &request.base), &anonymous, 10000, &outcomes[i]);
+  const struct outcome *winner = NULL;
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(driver, &outcomes[i]);
+    if (outcomes[i].status == STATUS_OK) {
+      cr_expect_null(winner, "two have won");
+      winner = &outcomes[i];
+    } else {
+      cr_expect_eq(outcomes[i].status, STATUS_UNAUTHENTICATED, "%s", status_name(outcomes[i].status));
+    }
+  }
+  cr_assert_not_null(winner, "nobody has won");
+  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(winner)->refresh_token).status, STATUS_OK);
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
+}
+
+Test(auth_sessions, an_expired_session_is_not_refreshed)
+{
+  accounts_new_user(&accounts, ADA);
+  const Auth__V1__TokenResponse *tokens = accounts_tokens(&accounts, ADA);
+  database_sql(&accounts.database, "UPDATE auth.sessions SET expire_time = now() - interval '1 microsecond'");
+  cr_expect_eq(accounts_refresh(&accounts, tokens->refresh_token).status, STATUS_UNAUTHENTICATED);
+}
+
+Test(auth_sessions, logout_ends_one_session_and_no_other)
+{
+  accounts_new_user(&accounts, ADA);
+  const Auth__V1__TokenResponse *here = accounts_tokens(&accounts, ADA);
+  const Auth__V1__TokenResponse *there = accounts_tokens(&accounts, ADA);
+  Auth__V1__LogoutRequest request = AUTH__V1__LOGOUT_REQUEST__INIT;
+  request.refresh_token = here->refresh_token;
+  cr_expect_eq(driver_call(&accounts.to_auth, LOGOUT, &request.base, &anonymous).status, STATUS_OK);
+  cr_expect_eq(driver_call(&accounts.to_auth, LOGOUT, &request.base, &anonymous).status, STATUS_OK);
+  cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(accounts_refresh(&accounts, there->refresh_token).status, STATUS_OK);
+}
+
+Test(auth_sessions, only_the_hash_of_a_refresh_token_is_stored)
+{
+  accounts_new_user(&accounts, ADA);
+  const Auth__V1__TokenResponse *tokens = accounts_tokens(&accounts, ADA);
+  cr_expect_str_eq(database_sql(&accounts.database,
+                                "SELECT count(*) FROM auth.sessions WHERE token_hash = sha256('%s'::bytea)",
+                                tokens->refresh_token),
+                   "1");
+}
+
+// One answer, so that nobody learns which addresses have accounts.
+Test(auth_sessions, an_unknown_address_and_a_wrong_password_look_alike)
+{
+  accounts_new_user(&accounts, ADA);
+  struct outcome wrong = accounts_login(&accounts, ADA, "a wrong password");
+  struct outcome unknown = accounts_login(&accounts, "eve@example.com", "a wrong password");
+  cr_expect_eq(wrong.status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(unknown.status, wrong.status);
+  cr_expect(slice_equal(unknown.message, wrong.message));
+  cr_expect(slice_equal(unknown.reason, wrong.reason));
+}

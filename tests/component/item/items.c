@@ -1,0 +1,83 @@
+#include "tests/component/item/items.h"
+
+#include <criterion/criterion.h>
+#include <stdarg.h>
+
+const struct rpc_context owner = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT(OWNER)};
+const struct rpc_context other_owner = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT(OTHER_OWNER)};
+
+void items_open(struct items *items)
+{
+  database_create(&items->database, (const char *const[]){"item", NULL});
+  process_prepare(&items->process);
+  service_launch(&items->process, &items->database, "item", NULL, NULL,
+                 (const char *const[]){"MIGRATE_ON_START=true", NULL});
+  process_wait_ready(&items->process);
+  driver_open(&items->driver, items->process.url, "gateway");
+}
+
+void items_close(struct items *items)
+{
+  driver_close(&items->driver);
+  int code = process_stop(&items->process);
+  cr_expect_eq(code, 0, "it ended with %d: %s", code, strbuf_cstring(&items->process.output));
+  process_free(&items->process);
+  database_drop(&items->database);
+}
+
+char *items_text(struct items *items, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  char *text = arena_vprintf(&items->driver.arena, format, args);
+  va_end(args);
+  return text;
+}
+
+Item__V1__Item *items_make(struct items *items, const char *sku, const char *name)
+{
+  Item__V1__Item *item = arena_alloc(&items->driver.arena, sizeof(*item));
+  item__v1__item__init(item);
+  item->sku = items_text(items, "%s", sku);
+  item->name = items_text(items, "%s", name);
+  return item;
+}
+
+struct outcome items_create(struct items *items, Item__V1__Item *item, const struct rpc_context *as)
+{
+  Item__V1__CreateItemRequest request = ITEM__V1__CREATE_ITEM_REQUEST__INIT;
+  request.item = item;
+  return driver_call(&items->driver, CREATE_ITEM, &request.base, as);
+}
+
+static const Item__V1__Item *item_in(const struct outcome *outcome)
+{
+  return (const Item__V1__Item *)(const void *)driver_reply(outcome, &item__v1__item__descriptor);
+}
+
+const Item__V1__Item *items_created(struct items *items, Item__V1__Item *item, const struct rpc_context *as)
+{
+  struct outcome outcome = items_create(items, item, as);
+  return item_in(&outcome);
+}
+
+const Item__V1__Item *items_get(struct items *items, const char *id)
+{
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = items_text(items, "%s", id);
+  struct outcome outcome = driver_call(&items->driver, GET_ITEM, &request.base, &owner);
+  return item_in(&outcome);
+}
+
+struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count)
+{
+  Item__V1__BatchCreateItemsRequest request = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;
+  request.items = batch;
+  request.n_items = count;
+  return driver_call(&items->driver, BATCH_CREATE, &request.base, &owner);
+}
+
+const char *items_count(struct items *items)
+{
+  return database_sql(&items->database, "SELECT count(*) FROM item.items");
+}

@@ -1,0 +1,43 @@
+// One item service on a database of the test's own, and items in it.
+#ifndef BULKHEAD_TESTS_COMPONENT_ITEM_ITEMS_H
+#define BULKHEAD_TESTS_COMPONENT_ITEM_ITEMS_H
+
+#include "item/v1/item.pb-c.h"
+#include "tests/support/service/database.h"
+#include "tests/support/service/driver.h"
+
+#define OWNER "01936b5e-0000-7d3e-9f00-1c2d3e4f5a6b"
+#define OTHER_OWNER "01936b5e-0001-7d3e-9f00-1c2d3e4f5a6b"
+
+#define BATCH_CREATE "item.v1.ItemService/BatchCreateItems"
+#define CREATE_ITEM "item.v1.ItemService/CreateItem"
+#define DELETE_ITEM "item.v1.ItemService/DeleteItem"
+#define GET_ITEM "item.v1.ItemService/GetItem"
+#define LIST_ITEMS "item.v1.ItemService/ListItems"
+#define UPDATE_ITEM "item.v1.ItemService/UpdateItem"
+
+// Verified callers.
+extern const struct rpc_context owner;
+extern const struct rpc_context other_owner;
+
+struct items {
+  struct database database;
+  struct process process;
+  struct driver driver;
+};
+
+void items_open(struct items *items);
+void items_close(struct items *items);
+
+// printf into the driver's arena.
+char *items_text(struct items *items, const char *format, ...) PRINTF_LIKE(2, 3);
+// A sound item with this sku and name; the rest is empty.
+Item__V1__Item *items_make(struct items *items, const char *sku, const char *name);
+struct outcome items_create(struct items *items, Item__V1__Item *item, const struct rpc_context *as);
+// ... asserts that it works.
+const Item__V1__Item *items_created(struct items *items, Item__V1__Item *item, const struct rpc_context *as);
+const Item__V1__Item *items_get(struct items *items, const char *id);
+struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);
+const char *items_count(struct items *items);
+
+#endif

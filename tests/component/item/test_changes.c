@@ -1,0 +1,178 @@
+// Changes that come at the same time, and batches.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/component/item/items.h"
+
+static struct items items;
+
+static void setup(void)
+{
+  items_open(&items);
+}
+
+static void teardown(void)
+{
+  items_close(&items);
+}
+
+TestSuite(item_changes, .init = setup, .fini = teardown);
+
+// Concurrent changes.
+// ---------------------------------------------------------------------------------------------------------
+
+enum { CALLS = 64 };
+
+// Each call sets a tag of its own and names the etag in If-Match and in the body.
+static void begin_updates(const char *id, const char *if_match, const char *body_etag, struct outcome *outcomes)
+{
+  for (size_t i = 0; i < CALLS; i++) {
+    Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *path = "description";
+    mask.paths = &path;
+    mask.n_paths = 1;
+    request.update_mask = &mask;
+    request.item = items_make(&items, "", "");
+    request.item->id = items_text(&items, "%s", id);
+    request.item->etag = items_text(&items, "%s", body_etag);
+    request.item->description = items_text(&items, "change %zu", i);
+    request.if_match = items_text(&items, "%s", if_match);
+    driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
+  }
+}
+
+static size_t finish_all(struct outcome *outcomes, enum status other)
+{
+  size_t good = 0;
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(&items.driver, &outcomes[i]);
+    good += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      cr_expect_eq(outcomes[i].status, other, "%s: " SLICE_FMT, status_name(outcomes[i].status),
+                   SLICE_ARG(outcomes[i].message));
+  }
+  return good;
+}
+
+Test(item_changes, without_an_etag_all_concurrent_updates_are_made)
+{
+  struct outcome outcomes[CALLS];
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
+  cr_expect_str_eq(item->etag, "1");
+  begin_updates(item->id, "", "", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_OK), CALLS);
+  item = items_get(&items, item->id);
+  cr_expect_str_eq(item->etag, items_text(&items, "%d", CALLS + 1));
+  cr_expect_str_eq(item->name, "Lamp");
+}
+
+Test(item_changes, with_an_etag_one_of_the_concurrent_updates_is_made)
+{
+  struct outcome outcomes[CALLS];
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
+  begin_updates(item->id, "1", "", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_ABORTED), 1);
+  begin_updates(item->id, "", "2", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_ABORTED), 1);
+  begin_updates(item->id, "2", "3", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_ABORTED), 0);
+  cr_expect_str_eq(items_get(&items, item->id)->etag, "3");
+}
+
+Test(item_changes, one_of_the_concurrent_deletions_finds_the_item)
+{
+  struct outcome outcomes[CALLS];
+  Item__V1__DeleteItemRequest request = ITEM__V1__DELETE_ITEM_REQUEST__INIT;
+  request.id = items_created(&items, items_make(&items, "S", "Lamp"), &owner)->id;
+  for (size_t i = 0; i < CALLS; i++)
+    driver_begin(&items.driver, DELETE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
+  cr_expect_eq(finish_all(outcomes, STATUS_NOT_FOUND), 1);
+  cr_expect_str_eq(items_count(&items), "0");
+}
+
+Test(item_changes, one_of_the_concurrent_items_gets_the_sku)
+{
+  struct outcome outcomes[CALLS];
+  Item__V1__CreateItemRequest request = ITEM__V1__CREATE_ITEM_REQUEST__INIT;
+  request.item = items_make(&items, "S", "Lamp");
+  for (size_t i = 0; i < CALLS; i++)
+    driver_begin(&items.driver, CREATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
+  cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
+  // A sku is one owner's.
+  cr_expect_eq(items_create(&items, request.item, &other_owner).status, STATUS_OK);
+}
+
+// Batches.
+// ---------------------------------------------------------------------------------------------------------
+
+enum { BATCH = 1000 };
+
+static Item__V1__Item **make_batch(void)
+{
+  Item__V1__Item **batch = arena_array(&items.driver.arena, BATCH, sizeof(*batch));
+  for (int i = 0; i < BATCH; i++)
+    batch[i] = items_make(&items, items_text(&items, "S-%04d", i), items_text(&items, "Lamp %d", i));
+  return batch;
+}
+
+Test(item_changes, a_whole_batch_is_made_in_its_order)
+{
+  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
+  const Item__V1__BatchCreateItemsResponse *response =
+      (const Item__V1__BatchCreateItemsResponse *)(const void *)driver_reply(
+          &outcome, &item__v1__batch_create_items_response__descriptor);
+  cr_assert_eq(response->n_items, BATCH);
+  for (int i = 0; i < BATCH; i++) {
+    cr_assert_str_eq(response->items[i]->sku, items_text(&items, "S-%04d", i));
+    cr_assert_str_eq(response->items[i]->owner_id, OWNER);
+  }
+  cr_expect_str_eq(items_count(&items), "1000");
+  cr_expect_str_eq(items_get(&items, response->items[617]->id)->name, "Lamp 617");
+}
+
+Test(item_changes, a_batch_with_one_taken_sku_makes_nothing_and_names_it)
+{
+  items_created(&items, items_make(&items, "S-0617", "Here before"), &owner);
+  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
+  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
+  cr_assert_eq(outcome.violation_count, 1);
+  cr_expect(slice_equal_string(outcome.violation_field, "items[617].sku"), SLICE_FMT,
+            SLICE_ARG(outcome.violation_field));
+  cr_expect_str_eq(items_count(&items), "1");
+}
+
+Test(item_changes, a_batch_with_a_sku_twice_makes_nothing_and_names_the_second)
+{
+  Item__V1__Item **batch = make_batch();
+  batch[999]->sku = "S-0000";
+  struct outcome outcome = items_create_batch(&items, batch, BATCH);
+  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT);
+  cr_assert_eq(outcome.violation_count, 1);
+  cr_expect(slice_equal_string(outcome.violation_field, "items[999].sku"), SLICE_FMT,
+            SLICE_ARG(outcome.violation_field));
+  cr_expect_str_eq(items_count(&items), "0");
+}
+
+// All of them are at fault: the reply is bounded, and the service goes on.
+Test(item_changes, a_batch_that_is_taken_as_a_whole_is_refused)
+{
+  cr_expect_eq(items_create_batch(&items, make_batch(), BATCH).status, STATUS_OK);
+  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
+  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
+  cr_expect_gt(outcome.violation_count, 0);
+  cr_expect_str_eq(items_count(&items), "1000");
+}
+
+Test(item_changes, values_that_json_has_and_postgres_has_not_are_the_clients_fault)
+{
+  static char *attributes[] = {"{\"a\":\"\\u0000\"}", "{\"a\":1e200000}"};
+  for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
+    Item__V1__Item *item = items_make(&items, "S", "Lamp");
+    item->attributes = attributes[i];
+    struct outcome outcome = items_create(&items, item, &owner);
+    cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT, "%s: %s", attributes[i], status_name(outcome.status));
+    cr_assert_eq(outcome.violation_count, 1);
+    cr_expect(slice_equal_string(outcome.violation_field, "attributes"));
+  }
+}

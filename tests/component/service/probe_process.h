@@ -1,0 +1,16 @@
+// Starts probes: this program again, as the service under test (probe.h).
+#ifndef BULKHEAD_TESTS_SERVICE_PROBE_PROCESS_H
+#define BULKHEAD_TESTS_SERVICE_PROBE_PROCESS_H
+
+#include "tests/support/service/driver.h"
+#include "tests/support/service/process.h"
+
+// Environment of the probe beside what every probe gets (PG_CONNINFO, an ipc:// address that it is its own peer at);
+// NAME=value strings up to NULL, which replace those.
+void probe_start(struct process *probe, char *const *arguments, const char *const *environment);
+// ... as a server, until it is ready.
+void probe_serve(struct process *probe, const char *const *environment);
+// Lets calls with PROBE_HOLD go on.
+void probe_release(const struct process *probe);
+
+#endif

@@ -1,0 +1,229 @@
+// Accounts and their credentials, with the auth service beside.
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <string.h>
+
+#include "tests/support/service/accounts.h"
+
+#define ADA "ada@example.com"
+#define CREATE_USER "user.v1.UserService/CreateUser"
+#define DELETE_USER "user.v1.UserService/DeleteUser"
+#define LIST_USERS "user.v1.UserService/ListUsers"
+#define UPDATE_USER "user.v1.UserService/UpdateUser"
+
+enum { CALLS = 32 };
+
+static struct accounts accounts;
+static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+static const struct slice admin_role = SLICE_INIT("admin");
+static const struct rpc_context admin = {.request_id = SLICE_INIT("r-1"),
+                                         .caller_id = SLICE_INIT("00000000-0000-7000-8000-000000000001"),
+                                         .caller_roles = &admin_role,
+                                         .caller_role_count = 1};
+
+static void setup(void)
+{
+  accounts_open(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=20ms", NULL});
+}
+
+static void teardown(void)
+{
+  accounts_close(&accounts);
+}
+
+TestSuite(user_accounts, .init = setup, .fini = teardown);
+
+static char *text(const char *format, size_t number)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  return arena_printf(&accounts.to_user.arena, format, number);
+#pragma GCC diagnostic pop
+}
+
+static void begin(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
+{
+  driver_begin(&accounts.to_user, method, driver_pack(&accounts.to_user, request), &admin, 30000, outcome);
+}
+
+// How many went well; all others must have ended with `other`.
+static size_t finish_all(struct outcome *outcomes, enum status other)
+{
+  size_t good = 0;
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_user, &outcomes[i]);
+    good += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      cr_expect_eq(outcomes[i].status, other, "%s: " SLICE_FMT, status_name(outcomes[i].status),
+                   SLICE_ARG(outcomes[i].message));
+  }
+  return good;
+}
+
+static void expect_sql(const char *query, const char *expected)
+{
+  const char *result = database_sql(&accounts.database, "%s", query);
+  cr_expect_str_eq(result, expected, "%s: %s", query, result);
+}
+
+static void wait_sql(const char *query, const char *expected)
+{
+  while (strcmp(database_sql(&accounts.database, "%s", query), expected) != 0)
+    poll(NULL, 0, 20);
+}
+
+// Sign-up.
+// ---------------------------------------------------------------------------------------------------------
+
+Test(user_accounts, one_of_many_concurrent_sign_ups_gets_the_address)
+{
+  struct outcome outcomes[CALLS];
+  User__V1__CreateUserRequest request = USER__V1__CREATE_USER_REQUEST__INIT;
+  request.display_name = "Ada";
+  request.password = ACCOUNTS_PASSWORD;
+  for (size_t i = 0; i < CALLS; i++) {
+    request.email = i % 2 == 0 ? "ada@example.com" : "ADA@Example.com";
+    begin(CREATE_USER, &request.base, &outcomes[i]);
+  }
+  cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
+  // What the others had made is taken back.
+  expect_sql("SELECT count(*) FROM \"user\".users", "1");
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "1");
+  expect_sql("SELECT count(*) FROM auth.credentials JOIN \"user\".users ON id = user_id", "1");
+  accounts_tokens(&accounts, ADA);
+}
+
+Test(user_accounts, a_sign_up_that_the_database_refuses_leaves_no_credential)
+{
+  database_sql(&accounts.database,
+               "ALTER TABLE \"user\".users ADD CONSTRAINT never CHECK (display_name <> 'Ada Lovelace')");
+  cr_expect_neq(accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_OK);
+  database_sql(&accounts.database, "ALTER TABLE \"user\".users DROP CONSTRAINT never");
+  // Its time comes: a minute, unless the clock is turned.
+  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  accounts_new_user(&accounts, ADA);
+}
+
+Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
+{
+  accounts_stop_auth(&accounts);
+  struct outcome outcome = accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD);
+  cr_expect_eq(outcome.status, STATUS_UNAVAILABLE, "%s", status_name(outcome.status));
+  expect_sql("SELECT count(*) FROM \"user\".users", "0");
+  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
+  accounts_start_auth(&accounts, NULL);
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  accounts_new_user(&accounts, ADA);
+  accounts_tokens(&accounts, ADA);
+}
+
+// The account goes at once; the credential when the auth service is there to hear of it.
+Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
+{
+  User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
+  request.id = accounts_new_user(&accounts, ADA)->id;
+  accounts_stop_auth(&accounts);
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &admin).status, STATUS_OK);
+  expect_sql("SELECT count(*) FROM \"user\".users", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "1");
+  accounts_start_auth(&accounts, NULL);
+  wait_sql("SELECT count(*) FROM auth.credentials", "0");
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+}
+
+// Concurrent changes.
+// ---------------------------------------------------------------------------------------------------------
+
+static void begin_updates(char *id, char *if_match, struct outcome *outcomes)
+{
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  char *path = "display_name";
+  mask.paths = &path;
+  mask.n_paths = 1;
+  for (size_t i = 0; i < CALLS; i++) {
+    User__V1__User user = USER__V1__USER__INIT;
+    User__V1__UpdateUserRequest request = USER__V1__UPDATE_USER_REQUEST__INIT;
+    user.id = id;
+    user.display_name = text("Ada %zu", i);
+    request.user = &user;
+    request.update_mask = &mask;
+    request.if_match = if_match;
+    begin(UPDATE_USER, &request.base, &outcomes[i]);
+  }
+}
+
+Test(user_accounts, concurrent_updates_are_all_made_without_an_etag_and_one_with_it)
+{
+  struct outcome outcomes[CALLS];
+  const User__V1__User *user = accounts_new_user(&accounts, ADA);
+  cr_expect_str_eq(user->etag, "1");
+  begin_updates(user->id, "1", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_ABORTED), 1);
+  expect_sql("SELECT revision FROM \"user\".users", "2");
+  begin_updates(user->id, "", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_OK), CALLS);
+  begin_updates(user->id, "*", outcomes);
+  cr_expect_eq(finish_all(outcomes, STATUS_OK), CALLS);
+  expect_sql("SELECT revision FROM \"user\".users", text("%zu", 2 + 2 * CALLS));
+  expect_sql("SELECT email FROM \"user\".users", ADA);
+}
+
+Test(user_accounts, one_of_the_concurrent_deletions_finds_the_account)
+{
+  struct outcome outcomes[CALLS];
+  User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
+  request.id = accounts_new_user(&accounts, ADA)->id;
+  for (size_t i = 0; i < CALLS; i++)
+    begin(DELETE_USER, &request.base, &outcomes[i]);
+  cr_expect_eq(finish_all(outcomes, STATUS_NOT_FOUND), 1);
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+}
+
+// Lists.
+// ---------------------------------------------------------------------------------------------------------
+
+Test(user_accounts, pages_hold_every_account_once_newest_first)
+{
+  enum { USERS = 7, PAGE = 3 };
+  for (size_t i = 0; i < USERS; i++)
+    accounts_new_user(&accounts, text("user-%zu@example.com", i));
+  // Two of one moment: the id decides.
+  database_sql(&accounts.database,
+               "UPDATE \"user\".users SET create_time = (SELECT min(create_time) FROM \"user\".users)"
+               " WHERE email LIKE 'user-1@%%' OR email LIKE 'user-2@%%'");
+  User__V1__ListUsersRequest request = USER__V1__LIST_USERS_REQUEST__INIT;
+  request.page_size = PAGE;
+  size_t count = 0;
+  do {
+    struct outcome outcome = driver_call(&accounts.to_user, LIST_USERS, &request.base, &admin);
+    const User__V1__ListUsersResponse *page = (const User__V1__ListUsersResponse *)(const void *)driver_reply(
+        &outcome, &user__v1__list_users_response__descriptor);
+    for (size_t i = 0; i < page->n_users; i++) {
+      const char *expected = database_sql(&accounts.database,
+                                          "SELECT id FROM \"user\".users ORDER BY create_time DESC, id DESC"
+                                          " LIMIT 1 OFFSET %zu",
+                                          count++);
+      cr_expect_str_eq(page->users[i]->id, expected);
+    }
+    request.page_token = page->next_page_token;
+  } while (request.page_token[0] != '\0');
+  cr_expect_eq(count, USERS);
+}
+
+Test(user_accounts, who_is_no_admin_reaches_no_other_account)
+{
+  const User__V1__User *ada = accounts_new_user(&accounts, ADA);
+  const User__V1__User *bob = accounts_new_user(&accounts, "bob@example.com");
+  const struct rpc_context as_bob = {.request_id = SLICE("r-2"), .caller_id = slice_from_string(bob->id)};
+  User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
+  request.id = ada->id;
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_bob).status, STATUS_PERMISSION_DENIED);
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &anonymous).status, STATUS_UNAUTHENTICATED);
+  request.id = bob->id;
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_bob).status, STATUS_OK);
+}

@@ -1,0 +1,168 @@
+#include "tests/support/service/accounts.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define MAX_ENVIRONMENT 12
+
+static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+
+// A list with `environment` behind what both services get.
+struct environment {
+  const char *values[MAX_ENVIRONMENT + 1];
+};
+
+static struct environment with_defaults(const char *const *environment)
+{
+  struct environment all = {{
+      "AUTH_KEY_SECRET=" ACCOUNTS_KEY_SECRET,
+      "AUTH_ARGON2_PASSES=1",
+      "AUTH_ARGON2_MEMORY=8k",
+      "MIGRATE_ON_START=true",
+  }};
+  size_t count = 4;
+  for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+    cr_assert_lt(count, MAX_ENVIRONMENT);
+    all.values[count++] = environment[i];
+  }
+  return all;
+}
+
+static const char *peer_at(struct accounts *accounts, const char *name, const struct process *process)
+{
+  return arena_printf(&accounts->database.arena, "%s=%s", name, process->url);
+}
+
+static void launch_auth(struct accounts *accounts, const char *const *environment)
+{
+  struct environment all = with_defaults(environment);
+  service_launch(&accounts->auth, &accounts->database, "auth", peer_at(accounts, "user", &accounts->user), NULL,
+                 all.values);
+}
+
+static void launch_user(struct accounts *accounts, const char *const *environment)
+{
+  struct environment all = with_defaults(environment);
+  service_launch(&accounts->user, &accounts->database, "user", peer_at(accounts, "auth", &accounts->auth), NULL,
+                 all.values);
+}
+
+// Ready, and connected to its peer.
+static void wait_connected(struct process *process)
+{
+  process_wait_ready(process);
+  process_wait_output(process, "connected to an endpoint");
+}
+
+void accounts_open(struct accounts *accounts, const char *const *environment)
+{
+  database_create(&accounts->database, (const char *const[]){"auth", "user", NULL});
+  process_prepare(&accounts->auth);
+  process_prepare(&accounts->user);
+  launch_auth(accounts, environment);
+  launch_user(accounts, environment);
+  wait_connected(&accounts->auth);
+  wait_connected(&accounts->user);
+  driver_open(&accounts->to_auth, accounts->auth.url, "gateway");
+  driver_open(&accounts->to_user, accounts->user.url, "gateway");
+}
+
+static void expect_good_end(struct process *process)
+{
+  int code = process_stop(process);
+  cr_expect_eq(code, 0, "it ended with %d: %s", code, strbuf_cstring(&process->output));
+}
+
+void accounts_stop(struct accounts *accounts)
+{
+  driver_close(&accounts->to_user);
+  driver_close(&accounts->to_auth);
+  expect_good_end(&accounts->user);
+  expect_good_end(&accounts->auth);
+}
+
+void accounts_free(struct accounts *accounts)
+{
+  process_free(&accounts->user);
+  process_free(&accounts->auth);
+  database_drop(&accounts->database);
+}
+
+void accounts_close(struct accounts *accounts)
+{
+  accounts_stop(accounts);
+  accounts_free(accounts);
+}
+
+void accounts_stop_auth(struct accounts *accounts)
+{
+  driver_close(&accounts->to_auth);
+  expect_good_end(&accounts->auth);
+  process_free(&accounts->auth);
+}
+
+void accounts_start_auth(struct accounts *accounts, const char *const *environment)
+{
+  // Where the user service looks for it.
+  process_prepare_again(&accounts->auth);
+  launch_auth(accounts, environment);
+  wait_connected(&accounts->auth);
+  driver_open(&accounts->to_auth, accounts->auth.url, "gateway");
+}
+
+// Calls.
+// ---------------------------------------------------------------------------------------------------------
+
+static char *changeable(const char *text)
+{
+  return (char *)(uintptr_t)text;
+}
+
+struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password)
+{
+  User__V1__CreateUserRequest request = USER__V1__CREATE_USER_REQUEST__INIT;
+  request.email = changeable(email);
+  request.password = changeable(password);
+  request.display_name = "Ada Lovelace";
+  return driver_call(&accounts->to_user, "user.v1.UserService/CreateUser", &request.base, &anonymous);
+}
+
+struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password)
+{
+  Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
+  request.email = changeable(email);
+  request.password = changeable(password);
+  return driver_call(&accounts->to_auth, "auth.v1.AuthService/Login", &request.base, &anonymous);
+}
+
+struct outcome accounts_refresh(struct accounts *accounts, const char *refresh_token)
+{
+  Auth__V1__RefreshRequest request = AUTH__V1__REFRESH_REQUEST__INIT;
+  request.refresh_token = changeable(refresh_token);
+  return driver_call(&accounts->to_auth, "auth.v1.AuthService/Refresh", &request.base, &anonymous);
+}
+
+const User__V1__User *accounts_new_user(struct accounts *accounts, const char *email)
+{
+  struct outcome outcome = accounts_sign_up(accounts, email, ACCOUNTS_PASSWORD);
+  return (const User__V1__User *)(const void *)driver_reply(&outcome, &user__v1__user__descriptor);
+}
+
+const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome)
+{
+  return (const Auth__V1__TokenResponse *)(const void *)driver_reply(outcome, &auth__v1__token_response__descriptor);
+}
+
+const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const char *email)
+{
+  struct outcome outcome = accounts_login(accounts, email, ACCOUNTS_PASSWORD);
+  return accounts_tokens_of(&outcome);
+}
+
+int accounts_command(struct accounts *accounts, struct process *process, char *first, char *second, char *third)
+{
+  struct environment all = with_defaults(NULL);
+  char *arguments[] = {"auth", first, second, third, NULL};
+  return service_run(process, &accounts->database, "auth", peer_at(accounts, "user", &accounts->user), arguments,
+                     all.values);
+}

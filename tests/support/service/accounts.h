@@ -1,0 +1,43 @@
+// The auth and user services as two processes that know each other, on a database of the test's own, and RPC clients
+// that speak to them as the gateway does.
+#ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_ACCOUNTS_H
+#define BULKHEAD_TESTS_SUPPORT_SERVICE_ACCOUNTS_H
+
+#include "auth/v1/auth.pb-c.h"
+#include "tests/support/service/database.h"
+#include "tests/support/service/driver.h"
+#include "user/v1/user.pb-c.h"
+
+#define ACCOUNTS_KEY_SECRET "0123456789abcdef0123456789abcdef"
+#define ACCOUNTS_PASSWORD "correct horse battery"
+
+struct accounts {
+  struct database database;
+  struct process auth;
+  struct process user;
+  struct driver to_auth;
+  struct driver to_user;
+};
+
+// `environment` is for both. Passwords cost the least that argon2id allows.
+void accounts_open(struct accounts *accounts, const char *const *environment);
+// Stops both and expects that they end in good order; their outputs stay until accounts_free.
+void accounts_stop(struct accounts *accounts);
+void accounts_free(struct accounts *accounts);
+void accounts_close(struct accounts *accounts);  // both
+// The auth service alone; it can be started again where it was.
+void accounts_stop_auth(struct accounts *accounts);
+void accounts_start_auth(struct accounts *accounts, const char *const *environment);
+
+struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password);
+struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password);
+struct outcome accounts_refresh(struct accounts *accounts, const char *refresh_token);
+// With ACCOUNTS_PASSWORD; both assert that it works.
+const User__V1__User *accounts_new_user(struct accounts *accounts, const char *email);
+const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const char *email);
+const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome);
+
+// Runs `auth <first> <second> <third>` to its end; its exit code. Free the process after.
+int accounts_command(struct accounts *accounts, struct process *process, char *first, char *second, char *third);
+
+#endif

@@ -1,0 +1,176 @@
+#include "tests/support/service/database.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/base/codec.h"
+#include "common/base/random.h"
+
+#define PASSWORD "of-tests"
+#define MAX_ENVIRONMENT 16
+
+static const char *need(const char *name)
+{
+  const char *value = getenv(name);
+  cr_assert_not_null(value, "%s must be set; run these tests by tests/with-servers", name);
+  return value;
+}
+
+// A program of PostgreSQL's; *code is how it ended.
+static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
+{
+  struct process process;
+  process_prepare(&process);
+  const char *path = arena_printf(&database->arena, "%s/%s", need("BULKHEAD_PG_BIN"), program);
+  process_launch(&process, path, arguments, NULL);
+  *code = process_end(&process);
+  const char *output = arena_string(&database->arena, strbuf_slice(&process.output));
+  process_free(&process);
+  return output;
+}
+
+static const char *output_of(struct database *database, const char *program, char *const *arguments)
+{
+  int code = -1;
+  const char *output = run_program(database, program, arguments, &code);
+  cr_assert_eq(code, 0, "%s ended with %d: %s", program, code, output);
+  return output;
+}
+
+static char *conninfo(struct database *database, const char *name, const char *user)
+{
+  // libpq takes the last of several values.
+  return arena_printf(&database->arena, "%s dbname=%s user=%s password=" PASSWORD, need("BULKHEAD_TEST_PG"), name,
+                      user);
+}
+
+const char *database_of_superuser(struct database *database)
+{
+  return conninfo(database, database->name, "postgres");
+}
+
+const char *database_of_service(struct database *database, const char *service)
+{
+  return conninfo(database, database->name, arena_printf(&database->arena, "bulkhead_%s", service));
+}
+
+static void run_elsewhere(struct database *database, char *sql)
+{
+  output_of(database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, "postgres", "postgres"), NULL});
+}
+
+// Roles are the whole server's: tests that run side by side set them up one after the other.
+static void bootstrap(struct database *database, const char *service)
+{
+  int lock = open(need("BULKHEAD_PG_BIN"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  cr_assert_eq(flock(lock, LOCK_EX), 0);
+  output_of(database, "psql",
+            (char *[]){"psql", "-Xq", "-v", arena_printf(&database->arena, "service=%s", service), "-v",
+                       "password=" PASSWORD, "-f", "deploy/postgres/bootstrap.sql",
+                       conninfo(database, database->name, "postgres"), NULL});
+  close(lock);
+}
+
+void database_create(struct database *database, const char *const *services)
+{
+  unsigned char bytes[6];
+  arena_init(&database->arena);
+  random_bytes(bytes, sizeof(bytes));
+  struct strbuf hex;
+  strbuf_init(&hex, 0);
+  hex_encode(slice_make(bytes, sizeof(bytes)), &hex);
+  snprintf(database->name, sizeof(database->name), "test_%s", strbuf_cstring(&hex));
+  strbuf_free(&hex);
+  run_elsewhere(database, arena_printf(&database->arena, "CREATE DATABASE %s", database->name));
+  for (size_t i = 0; services[i] != NULL; i++)
+    bootstrap(database, services[i]);
+}
+
+void database_drop(struct database *database)
+{
+  run_elsewhere(database, arena_printf(&database->arena, "DROP DATABASE %s WITH (FORCE)", database->name));
+  arena_free(&database->arena);
+}
+
+const char *database_sql(struct database *database, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  char *sql = arena_vprintf(&database->arena, format, args);
+  va_end(args);
+  char *output = (char *)(uintptr_t)output_of(
+      database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, database->name, "postgres"), NULL});
+  size_t size = strlen(output);
+  if (size > 0 && output[size - 1] == '\n')
+    output[size - 1] = '\0';
+  return output;
+}
+
+const char *database_refusal(struct database *database, const char *service, const char *sql)
+{
+  int code = -1;
+  const char *output = run_program(database, "psql",
+                                   (char *[]){"psql", "-XqAt", "-c", (char *)(uintptr_t)sql,
+                                              (char *)(uintptr_t)database_of_service(database, service), NULL},
+                                   &code);
+  cr_assert_neq(code, 0, "%s may do this: %s", service, sql);
+  return output;
+}
+
+// Newer versions of pg_dump write a word of chance into two lines.
+static const char *without_restrict(struct database *database, const char *dump)
+{
+  struct strbuf kept;
+  strbuf_init(&kept, 0);
+  while (*dump != '\0') {
+    size_t size = strcspn(dump, "\n");
+    size += dump[size] == '\n';
+    if (strncmp(dump, "\\restrict", 9) != 0 && strncmp(dump, "\\unrestrict", 11) != 0)
+      strbuf_add(&kept, slice_make(dump, size));
+    dump += size;
+  }
+  const char *result = arena_string(&database->arena, strbuf_slice(&kept));
+  strbuf_free(&kept);
+  return result;
+}
+
+const char *database_schema(struct database *database, const char *service)
+{
+  const char *dump = output_of(database, "pg_dump",
+                               (char *[]){"pg_dump", "-s", "-n", (char *)(uintptr_t)service, "-d",
+                                          conninfo(database, database->name, "postgres"), NULL});
+  return without_restrict(database, dump);
+}
+
+void service_launch(struct process *process, struct database *database, const char *service, const char *peers,
+                    char *const *arguments, const char *const *environment)
+{
+  struct arena *arena = &database->arena;
+  const char *all[MAX_ENVIRONMENT + 1] = {
+      arena_printf(arena, "PG_CONNINFO=%s", database_of_service(database, service)),
+      arena_printf(arena, "RPC_LISTEN=%s", process->url),
+      arena_printf(arena, "RPC_STATIC=%s", peers == NULL ? "" : peers),
+  };
+  size_t count = 3;
+  for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+    cr_assert_lt(count, MAX_ENVIRONMENT);
+    all[count++] = environment[i];
+  }
+  char *serve[] = {(char *)(uintptr_t)service, NULL};
+  process_launch(process, arena_printf(arena, "%s/%s", need("BULKHEAD_BIN"), service),
+                 arguments == NULL ? serve : arguments, all);
+}
+
+int service_run(struct process *process, struct database *database, const char *service, const char *peers,
+                char *const *arguments, const char *const *environment)
+{
+  process_prepare(process);
+  service_launch(process, database, service, peers, arguments, environment);
+  return process_end(process);
+}

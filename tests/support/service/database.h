@@ -1,0 +1,37 @@
+// A database of the test's own on the server of tests/with-servers, set up as deploy/postgres/bootstrap.sql does it,
+// and services that work on it. Everything returned lives in the database's arena.
+#ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_DATABASE_H
+#define BULKHEAD_TESTS_SUPPORT_SERVICE_DATABASE_H
+
+#include "common/base/arena.h"
+#include "tests/support/service/process.h"
+
+struct database {
+  struct arena arena;
+  char name[32];
+};
+
+// With role and schema of each of the services; `services` ends with NULL.
+void database_create(struct database *database, const char *const *services);
+void database_drop(struct database *database);
+
+// Connection strings: of a service's role, of the superuser.
+const char *database_of_service(struct database *database, const char *service);
+const char *database_of_superuser(struct database *database);
+
+// What psql -At prints for one query; asserts that it works.
+const char *database_sql(struct database *database, const char *format, ...) PRINTF_LIKE(2, 3);
+// What psql says to a query that the service's role may not make; asserts that it fails.
+const char *database_refusal(struct database *database, const char *service, const char *sql);
+// The definition of a service's schema, as pg_dump writes it.
+const char *database_schema(struct database *database, const char *service);
+
+// Starts a service's binary ($BULKHEAD_BIN/<service>) as the process that was prepared, with its role, taking calls at
+// the process's url. `peers` as for RPC_STATIC; NULL for none. `environment` replaces what is set here.
+void service_launch(struct process *process, struct database *database, const char *service, const char *peers,
+                    char *const *arguments, const char *const *environment);
+// Runs one of its commands to its end; the exit code. Free the process after.
+int service_run(struct process *process, struct database *database, const char *service, const char *peers,
+                char *const *arguments, const char *const *environment);
+
+#endif

@@ -1,0 +1,107 @@
+#include "tests/support/service/driver.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+
+#include "common/service/proto_memory.h"
+
+// Far above what anything here takes; it only bounds a test that fails.
+#define PATIENCE_MS 60000
+
+// The one service that it knows.
+#define SERVICE "service"
+
+void driver_open(struct driver *driver, const char *url, const char *as)
+{
+  arena_init(&driver->arena);
+  const struct rpc_client_options options = {.peer_service = as};
+  driver->client = rpc_client_create(&options);
+  const struct rpc_endpoint endpoint = {
+      .id = SLICE("only"),
+      .url = slice_from_string(url),
+  };
+  rpc_client_set_endpoints(driver->client, SERVICE, &endpoint, 1);
+}
+
+void driver_close(struct driver *driver)
+{
+  rpc_client_free(&driver->client);
+  arena_free(&driver->arena);
+}
+
+static void turn(struct driver *driver)
+{
+  uint64_t next_us = rpc_client_next_timeout_us(driver->client);
+  uint32_t wait_ms = next_us == DEADLINE_NONE ? PATIENCE_MS : deadline_left_ms(next_us, clock_now_us());
+  struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
+  poll(&ready, 1, (int)(wait_ms > PATIENCE_MS ? PATIENCE_MS : wait_ms));
+  // Last, so that the caller sees what has ended before it waits again.
+  rpc_client_process(driver->client, clock_now_us());
+  rpc_client_flush(driver->client);
+}
+
+static void on_done(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct outcome *outcome = arg;
+  struct arena *arena = &outcome->driver->arena;
+  outcome->done = true;
+  outcome->status = status->code;
+  outcome->message = arena_copy(arena, status->message);
+  outcome->reason = arena_copy(arena, status->reason);
+  outcome->retry_after_ms = status->retry_after_ms;
+  outcome->violation_count = status->violation_count;
+  if (status->violation_count > 0) {
+    outcome->violation_field = arena_copy(arena, status->violations[0].field);
+    outcome->violation_description = arena_copy(arena, status->violations[0].description);
+  }
+  outcome->payload = arena_copy(arena, payload);
+}
+
+void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
+                  uint64_t timeout_ms, struct outcome *outcome)
+{
+  *outcome = (struct outcome){.driver = driver};
+  const struct rpc_call_options options = {
+      .service = SERVICE,
+      .method = slice_from_string(method),
+      .payload = payload,
+      .deadline_us = deadline_after_ms(clock_now_us(), timeout_ms),
+      .context = context,
+  };
+  outcome->call = rpc_client_call(driver->client, &options, on_done, outcome);
+  rpc_client_flush(driver->client);
+}
+
+void driver_finish(struct driver *driver, const struct outcome *outcome)
+{
+  while (!outcome->done)
+    turn(driver);
+}
+
+void driver_wait_lost(struct driver *driver)
+{
+  while (rpc_client_ready_endpoints(driver->client, SERVICE) > 0)
+    turn(driver);
+}
+
+struct slice driver_pack(struct driver *driver, const ProtobufCMessage *message)
+{
+  return proto_pack_arena(message, &driver->arena);
+}
+
+struct outcome driver_call(struct driver *driver, const char *method, const ProtobufCMessage *request,
+                           const struct rpc_context *context)
+{
+  struct outcome outcome;
+  driver_begin(driver, method, driver_pack(driver, request), context, 10000, &outcome);
+  driver_finish(driver, &outcome);
+  return outcome;
+}
+
+ProtobufCMessage *driver_reply(const struct outcome *outcome, const ProtobufCMessageDescriptor *descriptor)
+{
+  cr_assert_eq(outcome->status, STATUS_OK, "%s: " SLICE_FMT, status_name(outcome->status), SLICE_ARG(outcome->message));
+  ProtobufCMessage *message = proto_unpack(descriptor, outcome->payload, &outcome->driver->arena);
+  cr_assert_not_null(message);
+  return message;
+}

@@ -1,0 +1,46 @@
+// An RPC client of the test: talks to one service as the gateway or another service would.
+#ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_DRIVER_H
+#define BULKHEAD_TESTS_SUPPORT_SERVICE_DRIVER_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "common/base/arena.h"
+#include "common/rpc/rpc_client.h"
+
+// Everything in results lives in its arena.
+struct driver {
+  struct arena arena;
+  struct rpc_client *client;
+};
+
+struct outcome {
+  struct driver *driver;
+  struct rpc_call *call;
+  bool done;
+  enum status status;
+  struct slice message;
+  struct slice reason;
+  uint32_t retry_after_ms;
+  size_t violation_count;
+  struct slice violation_field;  // of the first
+  struct slice violation_description;
+  struct slice payload;
+};
+
+// `url` is the service's, `as` the peer_service that the client claims to be.
+void driver_open(struct driver *driver, const char *url, const char *as);
+void driver_close(struct driver *driver);
+
+// Begins a call with a payload; `outcome` is filled when it ends.
+void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
+                  uint64_t timeout_ms, struct outcome *outcome);
+void driver_finish(struct driver *driver, const struct outcome *outcome);
+// Goes on as a client does until the service has closed the connection.
+void driver_wait_lost(struct driver *driver);
+// Begin and finish with a message and 10 s.
+struct outcome driver_call(struct driver *driver, const char *method, const ProtobufCMessage *request,
+                           const struct rpc_context *context);
+ProtobufCMessage *driver_reply(const struct outcome *outcome, const ProtobufCMessageDescriptor *descriptor);
+struct slice driver_pack(struct driver *driver, const ProtobufCMessage *message);
+
+#endif

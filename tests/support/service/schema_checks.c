@@ -1,0 +1,101 @@
+#include "tests/support/service/schema_checks.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/service/database.h"
+
+static void migrate(struct database *database, const char *service, const char *const *environment, char *direction,
+                    char *steps)
+{
+  struct process process;
+  char *arguments[] = {"service", "migrate", direction, steps, NULL};
+  int code = service_run(&process, database, service, NULL, arguments, environment);
+  cr_assert_eq(code, 0, "migrate %s ended with %d: %s", direction, code, strbuf_cstring(&process.output));
+  process_free(&process);
+}
+
+static const char *count_tables(struct database *database, const char *service)
+{
+  return database_sql(database,
+                      "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+                      " WHERE nspname = '%s' AND relkind = 'r'",
+                      service);
+}
+
+static const char *count_functions(struct database *database, const char *service)
+{
+  return database_sql(database,
+                      "SELECT count(*) FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace"
+                      " WHERE nspname = '%s'",
+                      service);
+}
+
+void check_migrations_go_both_ways(const char *service, const char *const *environment)
+{
+  struct database database;
+  database_create(&database, (const char *const[]){service, NULL});
+  migrate(&database, service, environment, "up", NULL);
+  const char *first = database_schema(&database, service);
+  cr_expect_not_null(strstr(first, "CREATE TABLE"));
+  migrate(&database, service, environment, "down", "9999");
+  // The list of migrations itself stays.
+  cr_expect_str_eq(count_tables(&database, service), "1");
+  cr_expect_str_eq(count_functions(&database, service), "0");
+  migrate(&database, service, environment, "up", NULL);
+  cr_expect_str_eq(database_schema(&database, service), first);
+  database_drop(&database);
+}
+
+void check_instances_migrate_together(const char *service, const char *const *environment)
+{
+  enum { INSTANCES = 3 };
+  const char *with_migrations[8] = {"MIGRATE_ON_START=true"};
+  for (size_t i = 0; environment != NULL && environment[i] != NULL; i++)
+    with_migrations[i + 1] = environment[i];
+  struct database database;
+  struct process processes[INSTANCES];
+  database_create(&database, (const char *const[]){service, NULL});
+  for (size_t i = 0; i < INSTANCES; i++) {
+    process_prepare(&processes[i]);
+    service_launch(&processes[i], &database, service, NULL, NULL, with_migrations);
+  }
+  for (size_t i = 0; i < INSTANCES; i++)
+    process_wait_ready(&processes[i]);
+  cr_expect_str_eq(database_sql(&database,
+                                "SELECT count(*) = count(DISTINCT version) AND count(*) > 0"
+                                " FROM \"%s\".schema_migrations",
+                                service),
+                   "t");
+  for (size_t i = 0; i < INSTANCES; i++) {
+    cr_expect_eq(process_stop(&processes[i]), 0, "%s", strbuf_cstring(&processes[i].output));
+    process_free(&processes[i]);
+  }
+  database_drop(&database);
+}
+
+static void expect_denied(struct database *database, const char *role, const char *sql)
+{
+  const char *refusal = database_refusal(database, role, sql);
+  cr_expect_not_null(strstr(refusal, "permission denied "), "%s: %s", sql, refusal);
+}
+
+void check_schema_is_private(const char *service, const char *table, const char *const *environment)
+{
+  static const char *const services[] = {"auth", "item", "user", NULL};
+  struct database database;
+  database_create(&database, services);
+  migrate(&database, service, environment, "up", NULL);
+  const char *select = arena_printf(&database.arena, "SELECT * FROM \"%s\".%s", service, table);
+  database_sql(&database, "%s", select);
+  for (size_t i = 0; services[i] != NULL; i++) {
+    if (strcmp(services[i], service) == 0)
+      continue;
+    expect_denied(&database, services[i], select);
+    expect_denied(&database, services[i], arena_printf(&database.arena, "DROP TABLE \"%s\".%s", service, table));
+  }
+  expect_denied(&database, service, "CREATE TABLE public.anything ()");
+  expect_denied(&database, service, "CREATE SCHEMA anything");
+  expect_denied(&database, service, "CREATE ROLE anything");
+  database_drop(&database);
+}
