@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/uuid.h"
 #include "item/v1/item.bh.h"
 #include "services/item/item_repo.h"
 #include "services/item/item_state.h"
@@ -43,9 +44,21 @@ static enum status load(void *arg, struct slice key, struct arena *arena, struct
   return STATUS_OK;
 }
 
+// A UUID is the same in either case (RFC 9562, section 4), and PostgreSQL takes both: one entry for an item, or a
+// change would be seen under one way to write its id and not under the other.
+static struct slice key_of(const char *id, char key[UUID_TEXT_SIZE])
+{
+  size_t size = 0;
+  for (; size < UUID_TEXT_SIZE - 1 && id[size] != '\0'; size++)
+    key[size] = (char)(id[size] >= 'A' && id[size] <= 'F' ? id[size] | 0x20 : id[size]);
+  key[size] = '\0';
+  return slice_make(key, size);
+}
+
 enum status item_cache_read(struct item_state *state, const char *id, struct arena *arena, struct slice *wire)
 {
-  struct slice key = slice_from_string(id);
+  char text[UUID_TEXT_SIZE];
+  struct slice key = key_of(id, text);
   if (state->cache == NULL)
     return load(state, key, arena, wire);
   return cache_get(state->cache, key, load, state, arena, wire);
@@ -53,7 +66,8 @@ enum status item_cache_read(struct item_state *state, const char *id, struct are
 
 void item_cache_forget(struct item_state *state, const char *id)
 {
-  struct slice key = slice_from_string(id);
+  char text[UUID_TEXT_SIZE];
+  struct slice key = key_of(id, text);
   if (state->cache != NULL)
     cache_invalidate(state->cache, &key, 1);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/runtime/task.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/item/item_cache.h"
@@ -133,6 +134,21 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
 // Changing.
 // ----------------------------------------------------------------------------------------------------------------
 
+// What came of a write: told to the cache unless it is certain that nothing has changed.
+static void written(struct call *call, const char *id, enum status status)
+{
+  switch (status) {
+  case STATUS_INVALID_ARGUMENT:
+  case STATUS_NOT_FOUND:
+  case STATUS_ALREADY_EXISTS:
+  case STATUS_PERMISSION_DENIED:
+  case STATUS_ABORTED:
+    return;
+  default:
+    item_cache_forget(call_state(call), id);
+  }
+}
+
 // The caller may change the item and knows it in this state.
 static enum status check_change(struct call *call, const Item__V1__Item *item, const char *if_match,
                                 const char *body_etag)
@@ -190,17 +206,18 @@ static enum status update_item(struct call *call, const Item__V1__UpdateItemRequ
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "which item to change is not said");
   }
   struct update update = {call, request};
+  // A write that its caller no longer waits for may still be made, and then the cache has to hear of it.
+  task_shield(true);
   enum status status = update_optimistically(&update, response);
   if (status == STATUS_ABORTED && !resource_is_conditional(request->if_match, request->item->etag))
     status = item_repo_change(state->pg, id, apply_update, &update, call_arena(call), response);
+  written(call, id, status);
+  task_shield(false);
   if (status == STATUS_ABORTED)
     return fail_stale(call);
   if (status == STATUS_NOT_FOUND)
     return fail_not_found(call, id);
-  if (status != STATUS_OK)
-    return fail_write(call, status, "");
-  item_cache_forget(state, id);
-  return STATUS_OK;
+  return status != STATUS_OK ? fail_write(call, status, "") : STATUS_OK;
 }
 
 static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequest *request,
@@ -213,14 +230,16 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
   enum status status = item_repo_get(state->pg, request->id, call_arena(call), &item);
   if (status == STATUS_OK)
     status = check_change(call, &item, request->if_match, "");
-  if (status == STATUS_OK)
+  if (status == STATUS_OK) {
+    task_shield(true);
     status = item_repo_delete(state->pg, request->id, conditional ? item.etag : NULL, call_arena(call));
+    written(call, request->id, status);
+    task_shield(false);
+  }
   if (status == STATUS_ABORTED && conditional)
     return fail_stale(call);
   if (status == STATUS_ABORTED || status == STATUS_NOT_FOUND)
     return fail_not_found(call, request->id);
-  if (status == STATUS_OK)
-    item_cache_forget(state, request->id);
   return status;
 }
 

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 const struct rpc_context owner = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT(OWNER)};
 const struct rpc_context other_owner = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT(OTHER_OWNER)};
@@ -10,8 +11,11 @@ void items_open(struct items *items)
 {
   database_create(&items->database, (const char *const[]){"item", NULL});
   process_prepare(&items->process);
+  const char *redis = getenv("BULKHEAD_TEST_REDIS");
+  cr_assert_not_null(redis);
   service_launch(&items->process, &items->database, "item", NULL, NULL,
-                 (const char *const[]){"MIGRATE_ON_START=true", NULL});
+                 (const char *const[]){"MIGRATE_ON_START=true",
+                                       arena_printf(&items->database.arena, "REDIS_URL=%s", redis), NULL});
   process_wait_ready(&items->process);
   driver_open(&items->driver, items->process.url, "gateway");
 }

@@ -1,5 +1,7 @@
 // Changes that come at the same time, and batches.
 #include <criterion/criterion.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/component/item/items.h"
@@ -101,6 +103,127 @@ Test(item_changes, one_of_the_concurrent_items_gets_the_sku)
   cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
   // A sku is one owner's.
   cr_expect_eq(items_create(&items, request.item, &other_owner).status, STATUS_OK);
+}
+
+// The cache.
+// ---------------------------------------------------------------------------------------------------------
+
+static void begin_rename(const char *id, char *name, struct outcome *outcome)
+{
+  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  char *path = "name";
+  mask.paths = &path;
+  mask.n_paths = 1;
+  request.update_mask = &mask;
+  request.item = items_make(&items, "", name);
+  request.item->id = items_text(&items, "%s", id);
+  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, outcome);
+}
+
+static struct outcome rename_item(const char *id, char *name)
+{
+  struct outcome outcome;
+  begin_rename(id, name, &outcome);
+  driver_finish(&items.driver, &outcome);
+  return outcome;
+}
+
+// A fresh process trusts its cache only after some seconds.
+static void wait_cached(const char *id)
+{
+  static const char series[] = "bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ";
+  struct strbuf metrics;
+  strbuf_init(&metrics, 0);
+  const char *found = NULL;
+  do {
+    poll(NULL, 0, 20);
+    items_get(&items, id);
+    found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
+  } while (found == NULL || found[strlen(series)] == '0');
+  strbuf_free(&metrics);
+}
+
+// A UUID is the same in either case (RFC 9562, section 4): both ways to write it must see the change.
+Test(item_changes, are_seen_at_once_however_the_id_is_written)
+{
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "One"), &owner);
+  char *upper = items_text(&items, "%s", item->id);
+  for (char *c = upper; *c != '\0'; c++)
+    *c = (char)(*c >= 'a' && *c <= 'f' ? *c - 0x20 : *c);
+  const char *const ids[] = {item->id, upper};
+  wait_cached(item->id);
+  static char *names[] = {"Two", "Three", "Four", "Five"};
+  for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    // Twice: from PostgreSQL and from the cache.
+    for (size_t k = 0; k < 4; k++)
+      items_get(&items, ids[k % 2]);
+    cr_expect_eq(rename_item(ids[i % 2], names[i]).status, STATUS_OK);
+    cr_expect_str_eq(items_get(&items, item->id)->name, names[i]);
+    cr_expect_str_eq(items_get(&items, upper)->name, names[i]);
+  }
+}
+
+// How many entries of the cache were dropped for a change.
+static const char *invalidations(struct strbuf *metrics)
+{
+  static const char series[] = "bulkhead_cache_invalidations_total{cache=\"item.v1.1\"} ";
+  const char *found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", metrics), series);
+  cr_assert_not_null(found);
+  return items_text(&items, "%.*s", (int)strcspn(found + strlen(series), "\n"), found + strlen(series));
+}
+
+static void wait_sql(const char *query, const char *expected)
+{
+  while (strcmp(database_sql(&items.database, "%s", query), expected) != 0)
+    poll(NULL, 0, 20);
+}
+
+// Somebody else's transaction that has locked the item; ended by its name.
+static void lock_item(struct process *holder, const char *id)
+{
+  process_prepare(holder);
+  process_launch(holder, items_text(&items, "%s/psql", getenv("BULKHEAD_PG_BIN")),
+                 (char *[]){"psql", "-Xq", "-c", "SET application_name = 'holder'", "-c", "BEGIN", "-c",
+                            items_text(&items, "SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id), "-c",
+                            "SELECT pg_sleep(600)", (char *)(uintptr_t)database_of_superuser(&items.database), NULL},
+                 NULL);
+  wait_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND wait_event = 'PgSleep'", "1");
+}
+
+static void unlock_item(struct process *holder)
+{
+  database_sql(&items.database,
+               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+  process_end(holder);
+  process_free(holder);
+}
+
+// The caller goes away while PostgreSQL is at it: the change is made, so nothing older may be served after.
+Test(item_changes, are_not_hidden_by_the_cache_when_the_caller_has_gone, .timeout = 60)
+{
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "One"), &owner);
+  struct process holder;
+  struct strbuf metrics;
+  strbuf_init(&metrics, 0);
+  wait_cached(item->id);
+  lock_item(&holder, item->id);
+  const char *before = invalidations(&metrics);
+
+  struct outcome outcome;
+  begin_rename(item->id, "Two", &outcome);
+  wait_sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_item' AND datname = current_database()"
+           " AND wait_event_type = 'Lock'",
+           "1");
+  rpc_call_cancel(outcome.call);
+  // When a later call is answered the service has heard of it.
+  cr_expect_str_eq(items_get(&items, item->id)->name, "One");
+  unlock_item(&holder);
+  wait_sql("SELECT name FROM item.items", "Two");
+  while (strcmp(invalidations(&metrics), before) == 0)
+    poll(NULL, 0, 5);
+  cr_expect_str_eq(items_get(&items, item->id)->name, "Two");
+  strbuf_free(&metrics);
 }
 
 // Batches.
