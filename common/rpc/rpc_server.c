@@ -458,7 +458,8 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
 // False when nng has no room for anybody.
 static bool flush_connection(struct rpc_server *server, struct connection *connection)
 {
-  while (outbox_bytes(&connection->outbox) != 0 && connection_may_send(connection)) {
+  while (outbox_bytes(&connection->outbox) != 0 && connection_may_send(connection) &&
+         !connection_holds_back(connection)) {
     struct outbox_packet packet = outbox_peek(&connection->outbox);
     if (!send_packet(server, connection, packet.bytes))
       return false;
