@@ -148,13 +148,6 @@ int rpc_server_fd(const struct rpc_server *server)
   return server->epoll_fd;
 }
 
-uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
-{
-  // Nothing here runs by the clock: the acknowledgement or the room that we wait for makes the fd readable.
-  (void)server;
-  return DEADLINE_NONE;
-}
-
 // --- replies
 
 static void mark_dirty(struct rpc_server *server, struct connection *connection)
