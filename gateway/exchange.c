@@ -125,6 +125,17 @@ static void stop_waiting(struct exchange *exchange)
   set_waiting(exchange, false);
 }
 
+// nginx refuses TRACE and CONNECT everywhere. What is no route is one of the pages that nginx and the gateway serve by
+// themselves, which are only read.
+static struct slice allowed_methods(const struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  struct schema_route route;
+  const char *allow = NULL;
+  enum status status = schema_route(exchange->gateway->api->schema, input->method, input->path, &route, &allow);
+  return status != STATUS_UNIMPLEMENTED || allow == NULL ? SLICE("GET, HEAD") : slice_from_string(allow);
+}
+
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status)
 {
   stop_waiting(exchange);
@@ -133,9 +144,8 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
     step_identify(exchange);
   }
   exchange->reply = (struct exchange_reply){0};
-  // The pages that nginx and the gateway serve by themselves are only read.
   if (http_status == 405)
-    reply_add_header(exchange, SLICE("Allow"), SLICE("GET, HEAD"));
+    reply_add_header(exchange, SLICE("Allow"), allowed_methods(exchange));
   exchange_fail(exchange, &(struct failure){.code = problem_code(http_status), .http_status = http_status});
   count(exchange, http_status);
 }

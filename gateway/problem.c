@@ -15,7 +15,9 @@ struct http_error {
 };
 
 static const struct http_error http_errors[] = {
-    {400, STATUS_INVALID_ARGUMENT, "Bad Request", "the request is not well-formed HTTP"},
+    {400, STATUS_INVALID_ARGUMENT, "Bad Request",
+     "the request is not well-formed HTTP; look for a malformed request line, header or chunk, and for headers that "
+     "come twice"},
     {401, STATUS_UNAUTHENTICATED, "Unauthorized", "an access token is required"},
     {403, STATUS_PERMISSION_DENIED, "Forbidden", "the caller may not do this"},
     {404, STATUS_NOT_FOUND, "Not Found", "there is nothing at this path"},
@@ -31,7 +33,8 @@ static const struct http_error http_errors[] = {
     {431, STATUS_INVALID_ARGUMENT, "Request Header Fields Too Large", "the headers are larger than the server accepts"},
     {499, STATUS_CANCELLED, "Client Closed Request", "the client went away"},
     {500, STATUS_INTERNAL, "Internal Server Error", "an internal error occurred"},
-    {501, STATUS_UNIMPLEMENTED, "Not Implemented", "this is not implemented"},
+    {501, STATUS_UNIMPLEMENTED, "Not Implemented",
+     "this is not implemented; of transfer codings there is chunked alone"},
     {503, STATUS_UNAVAILABLE, "Service Unavailable", "the service cannot be reached right now; try again later"},
     {504, STATUS_DEADLINE_EXCEEDED, "Gateway Timeout", "the service did not answer in time"},
     {505, STATUS_UNIMPLEMENTED, "HTTP Version Not Supported", "the HTTP version is not supported"},

@@ -9,6 +9,7 @@
 
 #include "common/base/list.h"
 #include "common/rpc/outbox.h"
+#include "common/rpc/packet.h"
 
 // nng's raw REP keeps 64 packets a pipe and drops what comes on top (xrep.c); half of that is safe.
 #define RPC_WINDOW_PACKETS 32
@@ -25,6 +26,7 @@ struct connection {
   uint64_t sent_packets;
   uint64_t acknowledged_packets;  // of those that we have sent
   uint64_t received_packets;
+  uint64_t told_packets;  // of those that we have received
 };
 
 #define CONNECTION_BUCKETS 256
@@ -43,6 +45,12 @@ void connection_remove(struct connection_table *table, struct connection *connec
 static inline bool connection_may_send(const struct connection *connection)
 {
   return connection->sent_packets - connection->acknowledged_packets < RPC_WINDOW_PACKETS;
+}
+
+// The client may be holding frames back until it hears that its packets have come.
+static inline bool connection_owes_news(const struct connection *connection)
+{
+  return connection->received_packets - connection->told_packets >= RPC_HOLD_PACKETS;
 }
 
 // Everything has left and, if `acknowledged`, has arrived. A dead one has nothing to wait for.

@@ -14,6 +14,7 @@
 #include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
+#include "common/rpc/packet.h"
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 5000
@@ -121,6 +122,8 @@ void endpoint_dial(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t
 {
   CHECK(endpoint->link == NULL);
   heap_remove(&hub->timers, &endpoint->timer);
+  endpoint->sent_packets = 0;
+  endpoint->arrived_packets = 0;
   endpoint->received_packets = 0;
   endpoint->acknowledged_packets = 0;
   endpoint->draining = false;
@@ -270,6 +273,16 @@ nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint)
   return message;
 }
 
+void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets)
+{
+  // An old or an impossible count changes nothing.
+  if (arrived_packets <= endpoint->arrived_packets || arrived_packets > endpoint->sent_packets)
+    return;
+  endpoint->arrived_packets = arrived_packets;
+  if (outbox_bytes(&endpoint->outbox) != 0)
+    mark_dirty(hub, endpoint);
+}
+
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame)
 {
   outbox_add(&endpoint->outbox, frame);
@@ -294,9 +307,17 @@ static bool send_packet(struct endpoint_hub *hub, struct endpoint *endpoint, str
     watch(hub, endpoint->send_watch.fd, &endpoint->send_watch);
     return false;
   }
+  endpoint->sent_packets++;
   endpoint->acknowledged_packets = endpoint->received_packets;
   metric_add(endpoint->metrics->packets, 1);
   return true;
+}
+
+// Enough is on its way: what is left gathers until the server has told of it, unless it fills a packet.
+static bool holds_back(const struct endpoint *endpoint)
+{
+  return endpoint->sent_packets - endpoint->arrived_packets >= RPC_HOLD_PACKETS &&
+         outbox_bytes(&endpoint->outbox) < RPC_LARGE_FRAME_BYTES;
 }
 
 void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
@@ -304,7 +325,7 @@ void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
   list_remove(&endpoint->dirty);
   if (endpoint->state != ENDPOINT_CONNECTED || endpoint->send_watch.fd >= 0)
     return;
-  while (outbox_bytes(&endpoint->outbox) != 0) {
+  while (outbox_bytes(&endpoint->outbox) != 0 && !holds_back(endpoint)) {
     struct outbox_packet packet = outbox_peek(&endpoint->outbox);
     if (!send_packet(hub, endpoint, packet.bytes))
       return;

@@ -71,9 +71,11 @@ struct endpoint {
   struct list dirty;
   struct heap_node timer;  // the next dial, or the end of one that is removed
   uint32_t backoff_ms;
+  uint64_t sent_packets;
+  uint64_t arrived_packets;  // of those that we have sent, as far as the server has told
   uint64_t received_packets;
-  uint64_t acknowledged_packets;
-  uint64_t quiet_since_packets;  // received_packets when it began to linger
+  uint64_t acknowledged_packets;  // of those that we have received
+  uint64_t quiet_since_packets;   // received_packets when it began to linger
 };
 
 void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const struct rpc_tls *tls);
@@ -102,6 +104,8 @@ bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uin
 // The next packet that has come; NULL when there is none. The caller frees it.
 nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
 // Queues a frame; it leaves with the next flush.
+// The server tells how many of our packets have come.
+void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets);
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
                                  uint32_t timeout_ms);

@@ -244,6 +244,7 @@ static void handle_packet(struct rpc_client *client, struct endpoint *endpoint, 
   }
   if (result == WIRE_MALFORMED)
     count_malformed(endpoint);
+  endpoint_take_news(&client->hub, endpoint, reader.received);
   arena_reset(&client->scratch);
 }
 

@@ -334,7 +334,7 @@ static void acknowledge(struct rpc_server *server, struct connection *connection
   connection->acknowledged_packets = received;
   if (server->draining && connection_idle(connection, true))
     connection->knows_goaway = true;
-  if (outbox_bytes(&connection->outbox) != 0)
+  if (outbox_bytes(&connection->outbox) != 0 || connection_owes_news(connection))
     mark_dirty(server, connection);
 }
 
@@ -399,6 +399,8 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   if (result == WIRE_MALFORMED)
     count_malformed(connection->pipe);
   acknowledge(server, connection, reader.received);
+  if (connection_owes_news(connection))
+    mark_dirty(server, connection);
 }
 
 static void receive(struct rpc_server *server)
@@ -448,6 +450,7 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
     return false;
   }
   connection->sent_packets++;
+  connection->told_packets = connection->received_packets;
   metric_add(server->packets, 1);
   return true;
 }
@@ -461,6 +464,8 @@ static bool flush_connection(struct rpc_server *server, struct connection *conne
       return false;
     outbox_remove(&connection->outbox, packet);
   }
+  if (connection_owes_news(connection) && connection_may_send(connection))
+    return send_packet(server, connection, (struct slice){0});
   return true;
 }
 

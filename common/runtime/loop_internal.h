@@ -37,6 +37,7 @@ struct scheduler {
 
   struct semaphore offload_slots;
   size_t offload_limit;
+  size_t offload_waiting;
   size_t offload_debt;  // slots to be withdrawn when they come back
   struct metric_series *offloaded;
 };

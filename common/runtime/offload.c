@@ -3,6 +3,9 @@
 #include "common/base/check.h"
 #include "common/runtime/task_internal.h"
 
+// Beyond these a job would wait longer than its caller.
+#define MAX_WAITING_PER_SLOT 32
+
 struct job {
   uv_work_t request;
   void (*work)(void *arg);
@@ -46,13 +49,23 @@ static void release_slot(struct scheduler *scheduler)
     semaphore_release(&scheduler->offload_slots);
 }
 
+static enum status take_slot(struct scheduler *scheduler)
+{
+  if (scheduler->offload_waiting >= scheduler->offload_limit * MAX_WAITING_PER_SLOT)
+    return STATUS_RESOURCE_EXHAUSTED;
+  scheduler->offload_waiting++;
+  enum status status = semaphore_acquire(&scheduler->offload_slots);
+  scheduler->offload_waiting--;
+  return status;
+}
+
 enum status task_offload(void (*work)(void *arg), void *arg)
 {
   struct loop *loop = task_loop();
   CHECK(loop != NULL);
   enum status status = task_check();
   if (status == STATUS_OK)
-    status = semaphore_acquire(&loop->scheduler.offload_slots);
+    status = take_slot(&loop->scheduler);
   if (status != STATUS_OK)
     return status;
   struct job job = {.work = work, .arg = arg, .log_context = log_get_context(), .returned = COMPLETION_INIT};

@@ -83,7 +83,8 @@ void semaphore_release(struct semaphore *semaphore);
 // Runs `work(arg)` on another thread and waits until it is done, with the task's log context there. Always waits for
 // the end of work that has begun, also past the deadline, and returns OK then, for `arg` is usually on the stack; work
 // that has not begun by then is dropped and the reason returned. At most `loop_set_offload_limit` jobs at a time (4
-// unless set); the others wait in line. Beyond 4 the environment's UV_THREADPOOL_SIZE must follow.
+// unless set); the others wait in line, 32 for each of these, and RESOURCE_EXHAUSTED for more: under a flood some are
+// served in time rather than all too late. Beyond 4 the environment's UV_THREADPOOL_SIZE must follow.
 enum status task_offload(void (*work)(void *arg), void *arg) MUST_CHECK;
 void loop_set_offload_limit(struct loop *loop, size_t jobs);
 

@@ -124,6 +124,13 @@ static void close_level(struct decoder *decoder, struct raw_object *raw)
   raw->open.count = start;
 }
 
+// PostgreSQL's texts cannot hold it, and the same holds for every other text of an API.
+static void refuse_zero(struct raw_object *raw, struct slice text)
+{
+  if (text.size > 0 && memchr(text.data, 0, text.size) != NULL)
+    raw->problem = "must not contain the character U+0000";
+}
+
 // One token into the writer; the text of values is taken as it was written.
 static void copy_token(struct decoder *decoder, struct raw_object *raw, enum json_token token)
 {
@@ -140,13 +147,12 @@ static void copy_token(struct decoder *decoder, struct raw_object *raw, enum jso
     (token == JSON_OBJECT_END ? json_end_object : json_end_array)(&raw->writer);
     break;
   case JSON_KEY:
+    refuse_zero(raw, reader->text);
     push_key(decoder->arena, &raw->open, reader->text);
     json_key(&raw->writer, reader->text);
     break;
   case JSON_STRING:
-    // PostgreSQL's jsonb cannot hold it, and the same holds for every other text of an API.
-    if (reader->text.size > 0 && memchr(reader->text.data, 0, reader->text.size) != NULL)
-      raw->problem = "must not contain the character U+0000";
+    refuse_zero(raw, reader->text);
     json_string(&raw->writer, reader->text);
     break;
   default:

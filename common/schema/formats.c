@@ -105,12 +105,22 @@ static bool is_currency(struct slice text)
   return true;
 }
 
+// In valid JSON a backslash begins an escape of a string, and nothing else.
+static bool has_escaped_zero(struct slice text)
+{
+  for (size_t at = slice_find(text, '\\', 0); at < text.size; at = slice_find(text, '\\', at + 2))
+    if (slice_starts_with(slice_skip(text, at), SLICE("\\u0000")))
+      return true;
+  return false;
+}
+
 static bool is_json_object(struct slice text)
 {
   struct json_reader reader;
   struct slice raw;
   json_reader_init(&reader, text, RULES_JSON_MAX_DEPTH, NULL);
-  return json_skip_value(&reader, &raw) && raw.data[0] == '{' && json_read(&reader) == JSON_END;
+  return json_skip_value(&reader, &raw) && raw.data[0] == '{' && json_read(&reader) == JSON_END &&
+         !has_escaped_zero(text);
 }
 
 static bool is_url_token(struct slice text)
@@ -177,7 +187,9 @@ static const struct {
     [FORMAT_DECIMAL] = {is_decimal, "must be a decimal number with up to 15 digits before and up to 4 after the point",
                         "^-?[0-9]{1,15}(\\.[0-9]{1,4})?$"},
     [FORMAT_CURRENCY] = {is_currency, "must be an ISO 4217 currency code of three capital letters", "^[A-Z]{3}$"},
-    [FORMAT_JSON_OBJECT] = {is_json_object, "must be a JSON object, nested at most 32 levels deep", NULL},
+    [FORMAT_JSON_OBJECT] = {is_json_object,
+                            "must be a JSON object, nested at most 32 levels deep and without the character U+0000",
+                            NULL},
     [FORMAT_URL_TOKEN] = {is_url_token, "must consist of letters, digits and the characters . _ ~ -",
                           "^[A-Za-z0-9._~-]*$"},
     [FORMAT_LINE] = {is_line, "must have no control characters, and no white space at either end",

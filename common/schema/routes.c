@@ -146,9 +146,11 @@ static void prepare_allow(struct arena *arena, struct routes *routes)
   for (unsigned set = 0; set < combinations; set++) {
     const char *text = "";
     for (unsigned i = 0; i < routes->http_method_count; i++)
-      if ((set >> i & 1) != 0)
-        text =
-            arena_printf(arena, "%s%s" SLICE_FMT, text, *text == '\0' ? "" : ", ", SLICE_ARG(routes->http_methods[i]));
+      if ((set >> i & 1) != 0) {
+        struct slice name = routes->http_methods[i];
+        const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
+        text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
+      }
     routes->allow[set] = text;
   }
 }

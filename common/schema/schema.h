@@ -171,8 +171,8 @@ struct schema_route {
   struct slice values[SCHEMA_MAX_VARIABLES];  // of the path variables, still percent-encoded, views into `path`
 };
 // `path` is the raw path of the request, without query. NOT_FOUND; or UNIMPLEMENTED where the path is known but not
-// with this HTTP method: then `allow`, if not NULL, is the list for the Allow header ("GET, PATCH, DELETE"). HEAD is
-// routed as GET.
+// with this HTTP method: then `allow`, if not NULL, is the list for the Allow header ("GET, HEAD, PATCH, DELETE"). HEAD
+// is routed as GET.
 enum status schema_route(const struct schema *schema, struct slice http_method, struct slice path,
                          struct schema_route *route, const char **allow) MUST_CHECK;
 

@@ -6,7 +6,7 @@
 #include "common/base/uuid.h"
 #include "common/base/wire.h"
 
-#define MAX_TOKEN_BYTES 1024
+#define MAX_TOKEN_BYTES 1536
 
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
 {

@@ -97,12 +97,16 @@ static void fill_own_headers(const ngx_http_request_t *r, struct exchange_input 
       {SLICE("traceparent"), &input->traceparent},
       {SLICE("idempotency-key"), &input->idempotency_key},
   };
+  const struct slice content_type = SLICE("content-type");
   for (const ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
     const ngx_table_elt_t *headers = part->elts;
     for (ngx_uint_t i = 0; i < part->nelts; i++) {
       if (headers[i].lowcase_key == NULL)
         continue;
       struct slice name = slice_make(headers[i].lowcase_key, headers[i].key.len);
+      // nginx takes the first and passes over others; a body of two types is of neither.
+      if (&headers[i] != r->headers_in.content_type && slice_equal(name, content_type))
+        input->content_type = SLICE("two");
       for (size_t w = 0; w < ARRAY_LEN(wanted); w++)
         if (slice_equal(name, wanted[w].name))
           *wanted[w].value = to_slice(headers[i].value);
@@ -139,6 +143,9 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
 // buffer of the body, from memory or from nginx's temporary file.
 static bool read_buffer(ngx_buf_t *buf, u_char **to)
 {
+  // The one that ends a chunked body points nowhere.
+  if (ngx_buf_size(buf) == 0)
+    return true;
   if (!buf->in_file) {
     *to = ngx_cpymem(*to, buf->pos, (size_t)(buf->last - buf->pos));
     return true;

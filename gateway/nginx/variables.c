@@ -14,10 +14,38 @@ static const struct {
     {ngx_string("bulkhead_path"), FACT_PATH},
 };
 
+// A path may hold any byte that is no control character, and a log is UTF-8: others than ASCII become escapes. nginx
+// itself does the rest (escape=json). NULL data where there is no memory.
+static struct slice ascii_path(ngx_http_request_t *r)
+{
+  static const char digits[] = "0123456789ABCDEF";
+  struct slice path = request_path(r);
+  size_t high = 0;
+  for (size_t i = 0; i < path.size; i++)
+    high += (unsigned char)path.data[i] >= 0x80;
+  if (high == 0)
+    return path;
+  char *text = ngx_pnalloc(r->pool, path.size + 2 * high);
+  if (text == NULL)
+    return (struct slice){0};
+  size_t length = 0;
+  for (size_t i = 0; i < path.size; i++) {
+    unsigned char byte = (unsigned char)path.data[i];
+    if (byte < 0x80) {
+      text[length++] = (char)byte;
+      continue;
+    }
+    text[length++] = '%';
+    text[length++] = digits[byte >> 4];
+    text[length++] = digits[byte & 15];
+  }
+  return slice_make(text, length);
+}
+
 static struct slice fact_of(ngx_http_request_t *r, enum fact fact)
 {
   if (fact == FACT_PATH)
-    return request_path(r);
+    return ascii_path(r);
   const struct exchange *exchange = request_exchange(r);
   if (exchange == NULL)
     return (struct slice){0};

@@ -13,6 +13,8 @@
 #include "services/item/item_state.h"
 
 #define DEFAULT_PAGE_SIZE 50
+// A page of large items ends before pageSize, well below what one RPC message may hold (RPC_MAX_MESSAGE_BYTES).
+#define MAX_PAGE_BYTES ((size_t)4 * 1024 * 1024)
 
 static const char *caller_of(struct call *call)
 {
@@ -42,10 +44,6 @@ static enum status fail_write(struct call *call, enum status status, const char 
   if (status == STATUS_ALREADY_EXISTS) {
     violation_at(call, place, "sku", "another item of yours has this sku");
     return call_fail(call, status, "SKU_TAKEN", "another item of yours has this sku");
-  }
-  if (status == STATUS_INVALID_ARGUMENT) {
-    violation_at(call, place, "attributes", "must not hold \\u0000 or numbers out of the range of numeric");
-    return call_fail(call, status, "ATTRIBUTES_NOT_STORABLE", "the attributes hold a value that cannot be stored");
   }
   return status;
 }
@@ -85,6 +83,18 @@ static const char *filter_of(const char *text)
   return text[0] == '\0' ? NULL : text;
 }
 
+// How many of the items make up the page: at least one of them.
+static size_t count_in_page(const Item__V1__Item *items, size_t count)
+{
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; i++) {
+    bytes += item__v1__item__get_packed_size(&items[i]);
+    if (i > 0 && bytes > MAX_PAGE_BYTES)
+      return i;
+  }
+  return count;
+}
+
 static enum status list_items(struct call *call, const Item__V1__ListItemsRequest *request,
                               Item__V1__ListItemsResponse *response)
 {
@@ -109,8 +119,9 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   enum status status = item_repo_list(state->pg, &query, arena, &items, &count);
   if (status != STATUS_OK)
     return status;
-  if (count > page_size) {
-    count = page_size;
+  size_t fitting = count_in_page(items, count > page_size ? page_size : count);
+  if (count > fitting) {
+    count = fitting;
     response->next_page_token = (char *)(uintptr_t)item_rules_write_token(&query, &items[count - 1], arena);
   }
   response->n_items = count;

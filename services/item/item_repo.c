@@ -22,7 +22,7 @@ static const struct pg_statement LOCK = {
 #define INSERT_SQL                                                                                                     \
   "INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)"    \
   " SELECT v.id, $1::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,"    \
-  " v.quantity::int, v.attributes::jsonb"                                                                              \
+  " v.quantity::int, v.attributes::json"                                                                               \
   " FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],"       \
   " $10::bigint[], $11::text[])"                                                                                       \
   " AS v(id, sku, name, description, category, tags, price, currency, quantity, attributes)"                           \
@@ -42,7 +42,7 @@ static const struct pg_statement FIND_SKUS = {
 static const struct pg_statement UPDATE = {
     .name = "item_update",
     .sql = "UPDATE items SET sku = $3, name = $4, description = $5, category = $6, tags = $7::text[],"
-           " price = $8::numeric, currency = $9, quantity = $10::int, attributes = $11::jsonb,"
+           " price = $8::numeric, currency = $9, quantity = $10::int, attributes = $11::json,"
            " revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)"
            " WHERE id = $1::uuid AND revision = $2::bigint RETURNING " ITEM_COLUMNS,
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tests/support/http.h"
+#include "tests/support/stack.h"
 
 static const char *full_item(const char *sku)
 {
@@ -163,6 +164,31 @@ Test(e2e_03_items, price_and_currency_go_together)
   assert_violation(&reply, "currency");
 }
 
+Test(e2e_03_items, attributes_come_back_as_they_were_sent)
+{
+  struct account ada = account_create();
+  // A database that wrote numbers out would make megabytes of these few bytes.
+  const char *attributes = "{\"b\":[1e16000,-0.10,1E+5,1e999999],\"a\":{\"\":null}}";
+  struct http_reply made =
+      HTTP(.path = "/v1/items", .token = ada.token,
+           .body = text("{\"sku\":\"%s\",\"name\":\"x\",\"attributes\":%s}", fresh_word(), attributes));
+  ASSERT_STATUS(made, 201);
+  cr_assert_str_eq(http_json(&made, "attributes"), attributes);
+  struct http_reply read = HTTP(.path = text("/v1/items/%s", http_json(&made, "id")), .token = ada.token);
+  cr_assert_str_eq(http_json(&read, "attributes"), attributes);
+}
+
+Test(e2e_03_items, a_change_that_is_refused_names_what_is_wrong_and_nothing_else)
+{
+  struct account ada = account_create();
+  const char *id = item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"x\"}", fresh_word()));
+  struct http_reply reply =
+      HTTP(.method = "PATCH", .path = text("/v1/items/%s", id), .token = ada.token, .body = "{\"name\":null}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "name");
+  cr_assert_eq(http_json_count(&reply, "violations"), 1, "%s", reply.body);
+}
+
 Test(e2e_03_items, attributes_that_postgresql_cannot_store_are_the_clients_fault)
 {
   struct account ada = account_create();
@@ -170,4 +196,35 @@ Test(e2e_03_items, attributes_that_postgresql_cannot_store_are_the_clients_fault
       HTTP(.path = "/v1/items", .token = ada.token,
            .body = text("{\"sku\":\"%s\",\"name\":\"x\",\"attributes\":{\"a\":\"\\u0000\"}}", fresh_word()));
   ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+}
+
+struct changer {
+  const struct account *account;
+  const char *id;
+  struct background *thread;
+};
+
+static void change_often(void *arg)
+{
+  const struct changer *changer = arg;
+  for (int i = 0; i < 10; i++)
+    ASSERT_STATUS(HTTP(.method = "PATCH", .path = text("/v1/items/%s", changer->id), .token = changer->account->token,
+                       .body = text("{\"quantity\":%d}", i)),
+                  200);
+}
+
+Test(e2e_03_items, changes_without_a_precondition_at_the_same_time_all_succeed)
+{
+  enum { CHANGERS = 8 };
+  struct account ada = account_create();
+  const char *id = item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"x\"}", fresh_word()));
+  struct changer changers[CHANGERS];
+  for (int i = 0; i < CHANGERS; i++) {
+    changers[i] = (struct changer){.account = &ada, .id = id};
+    changers[i].thread = background_start(change_often, &changers[i]);
+  }
+  for (int i = 0; i < CHANGERS; i++)
+    background_join(changers[i].thread);
+  struct http_reply reply = HTTP(.path = text("/v1/items/%s", id), .token = ada.token);
+  cr_assert_str_eq(http_json(&reply, "etag"), text("%d", 1 + CHANGERS * 10), "a change was lost");
 }

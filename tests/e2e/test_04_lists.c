@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/strbuf.h"
 #include "tests/support/http.h"
 
 // `count` items of one owner, category and tag of their own; quantity i, name "<word> nnn".
@@ -134,4 +135,58 @@ Test(e2e_04_lists, a_query_is_strict)
     ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
     assert_violation(&reply, CASES[i].field);
   }
+}
+
+// The ids of all pages, and how many pages there were; asserts that no item comes twice.
+static int walk(const struct account *account, const char *query, int *pages)
+{
+  int total = 0;
+  *pages = 0;
+  const char *token = "";
+  do {
+    struct http_reply page = list(account, text("%s&pageToken=%s", query, token));
+    total += http_json_count(&page, "items");
+    token = next_page(&page);
+    (*pages)++;
+  } while (token != NULL);
+  return total;
+}
+
+Test(e2e_04_lists, the_longest_names_make_page_tokens_that_are_taken_back)
+{
+  struct account ada = account_create();
+  char name[256 * 4 + 1] = "";
+  for (int i = 0; i < 255; i++)
+    memcpy(name + 4 * i, "\xf0\x9f\x98\x80", 4);
+  for (int i = 0; i < 3; i++)
+    item_create(&ada, text("{\"sku\":\"%d\",\"name\":\"%s%d\"}", i, name, i));
+  int pages;
+  cr_assert_eq(walk(&ada, text("ownerId=%s&orderBy=name&pageSize=1", ada.id), &pages), 3);
+  cr_assert_eq(pages, 3);
+}
+
+Test(e2e_04_lists, a_page_of_large_items_ends_early)
+{
+  enum { BATCHES = 3, PER_BATCH = 30, CHARACTERS = 16384 };
+  struct account ada = account_create();
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  for (int batch = 0; batch < BATCHES; batch++) {
+    strbuf_clear(&body);
+    strbuf_add_string(&body, "{\"items\":[");
+    for (int i = 0; i < PER_BATCH; i++) {
+      strbuf_printf(&body, "%s{\"sku\":\"%d-%d\",\"name\":\"x\",\"description\":\"", i == 0 ? "" : ",", batch, i);
+      // The most bytes that a description can have; no words for the search.
+      for (int c = 0; c < CHARACTERS; c++)
+        strbuf_add_string(&body, "\xf0\x9f\x98\x80");
+      strbuf_add_string(&body, "\"}");
+    }
+    strbuf_add_string(&body, "]}");
+    struct http_reply reply = HTTP(.path = "/v1/items:batchCreate", .token = ada.token, .body = strbuf_cstring(&body));
+    ASSERT_STATUS(reply, 200);
+  }
+  strbuf_free(&body);
+  int pages;
+  cr_assert_eq(walk(&ada, text("ownerId=%s&pageSize=200", ada.id), &pages), BATCHES * PER_BATCH);
+  cr_assert_gt(pages, 1);
 }

@@ -169,3 +169,33 @@ Test(e2e_06_bad_input, what_the_service_sets_cannot_be_set)
   cr_assert_str_eq(http_json(&reply, "ownerId"), ada.id);
   cr_assert_str_neq(http_json(&reply, "id"), "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
 }
+
+Test(e2e_06_bad_input, chunked_bodies_are_read_and_bad_chunks_are_not)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .headers = {"Transfer-Encoding: chunked"},
+                                 .body = text("{\"sku\":\"%s\",\"name\":\"b\"}", fresh_word()));
+  ASSERT_STATUS(reply, 201);
+  struct http_reply unknown = HTTP(.path = "/v1/items", .token = ada.token, .headers = {"Transfer-Encoding: chunked"},
+                                   .body = "{\"colour\":1}");
+  ASSERT_PROBLEM(unknown, 400, "INVALID_ARGUMENT");
+  assert_violation(&unknown, "colour");
+}
+
+Test(e2e_06_bad_input, a_body_of_two_types_is_refused)
+{
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .headers = {"Content-Type: text/plain"},
+                                 .body = text("{\"sku\":\"%s\",\"name\":\"b\"}", fresh_word()));
+  ASSERT_STATUS(reply, 415);
+}
+
+Test(e2e_06_bad_input, pages_of_the_gateway_are_only_read)
+{
+  static const char *const PATHS[] = {"/healthz", "/openapi.json", "/docs", "/docs/docs.css"};
+  for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {
+    struct http_reply reply = HTTP(.method = "DELETE", .path = PATHS[i]);
+    ASSERT_STATUS(reply, 405);
+    cr_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD", "%s", PATHS[i]);
+  }
+}

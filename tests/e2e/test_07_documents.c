@@ -1,9 +1,11 @@
 // What the gateway says of itself and of every request.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/http.h"
+#include "tests/support/stack.h"
 
 Test(e2e_07_documents, the_api_is_described_by_openapi_3_1)
 {
@@ -74,4 +76,41 @@ Test(e2e_07_documents, the_gateways_metrics_count_requests)
   cr_assert_gt(strtod(strchr(line, '}') + 1, NULL), 0);
   // Not for the world.
   ASSERT_STATUS(HTTP(.path = "/metrics"), 404);
+}
+
+// The line of a request in the gateway's access log; NULL as long as it is not there.
+static const char *access_line(const char *request_id)
+{
+  FILE *log = fopen(text("%s/log/access.log", getenv("BULKHEAD_RUN_DIR")), "r");
+  cr_assert_not_null(log);
+  static char line[65536];
+  const char *found = NULL;
+  while (found == NULL && fgets(line, sizeof(line), log) != NULL)
+    if (strstr(line, request_id) != NULL)
+      found = line;
+  fclose(log);
+  return found;
+}
+
+static bool is_logged(const void *request_id)
+{
+  return access_line(request_id) != NULL;
+}
+
+Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
+{
+  char *id = text("bytes-%s", fresh_word());
+  // By hand, for curl escapes such bytes.
+  const char *host = strstr(getenv("BULKHEAD_URL"), "//") + 2;
+  const char *port = strrchr(host, ':') + 1;
+  const char *script =
+      text("exec 3<>/dev/tcp/127.0.0.1/%s; printf 'GET /v1/\\377\"\\\\%%%%22?q=not-for-the-log HTTP/1.1\\r\\n"
+           "Host: x\\r\\nX-Request-Id: %s\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3",
+           port, id);
+  cr_assert(strstr(output_of((const char *const[]){"bash", "-c", script, NULL}), " 404 ") != NULL);
+  // Written when its buffer's second is over.
+  wait_until(is_logged, id, "a line in the access log");
+  const char *line = access_line(id);
+  cr_assert_str_eq(json_at(line, "path"), "/v1/%FF\"\\%22", "%s", line);
+  cr_assert_null(strstr(line, "not-for-the-log"));
 }

@@ -425,6 +425,13 @@ Test(exchange, a_405_of_the_http_layer_says_what_is_allowed)
   assert_header(exchange_reply(exchange), "Allow", "GET, HEAD");
 }
 
+Test(exchange, a_405_of_the_http_layer_on_a_route_says_what_the_route_allows)
+{
+  struct exchange_input input = fixture_input("TRACE", ITEM_PATH);
+  exchange_fail_http(exchange, &input, 405);
+  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD, PATCH, DELETE");
+}
+
 Test(exchange, memory_of_one_exchange_serves_the_next)
 {
   answer_item(fixture_input("GET", ITEM_PATH));

@@ -45,7 +45,8 @@ Test(problem, hostile_bytes_of_path_and_detail_stay_valid_json)
                                                     .path = SLICE("/a\"<\xff\x01 %41"),
                                                     .request_id = SLICE("r-3")});
   cr_assert_str_eq(text, "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,"
-                         "\"detail\":\"the request is not well-formed HTTP\",\"instance\":\"/a%22%3C%FF%01%20%41\","
+                         "\"detail\":\"the request is not well-formed HTTP; look for a malformed request line, header "
+                         "or chunk, and for headers that come twice\",\"instance\":\"/a%22%3C%FF%01%20%41\","
                          "\"code\":\"INVALID_ARGUMENT\",\"requestId\":\"r-3\"}");
 }
 

@@ -44,6 +44,47 @@ Test(pressure, a_client_that_does_not_read_for_a_while_loses_nothing)
   rig_stop(&rig);
 }
 
+static int64_t packets_sent(void)
+{
+  return metric_value(metrics_series(METRIC_RPC_CLIENT_PACKETS, &SLICE("test"), 1));
+}
+
+// A call a turn: each would make a packet of its own.
+static void call_in_turns_of_their_own(struct rig *rig, struct outcome *outcomes, size_t count)
+{
+  for (size_t i = 0; i < count; i++) {
+    rig_call(rig, SLICE("x"), &outcomes[i]);
+    rpc_client_flush(rig->client);
+  }
+}
+
+Test(pressure, frames_gather_while_two_packets_are_on_their_way)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){0});
+  static struct outcome outcomes[100];
+  rig.server_stopped = true;
+  int64_t before = packets_sent();
+  call_in_turns_of_their_own(&rig, outcomes, 100);
+  cr_assert_eq(packets_sent() - before, 2);
+  rig.server_stopped = false;
+  rig_until_done(&rig, outcomes, 100);
+  cr_assert_leq(packets_sent() - before, 4, "%d packets", (int)(packets_sent() - before));
+  rig_stop(&rig);
+}
+
+Test(pressure, frames_do_not_wait_for_replies_only_for_word_of_their_arrival)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  static struct outcome outcomes[100];
+  call_in_turns_of_their_own(&rig, outcomes, 100);
+  rig_until_kept(&rig, 100);
+  rig_reply_all(&rig);
+  rig_until_done(&rig, outcomes, 100);
+  rig_stop(&rig);
+}
+
 Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
 {
   enum { TURNS = 2000 };

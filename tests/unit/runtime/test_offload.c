@@ -214,3 +214,34 @@ TASK_TEST(offload, a_limit_lowered_under_load_holds_as_jobs_end)
   run_counted(20);
   cr_assert_eq(atomic_load(&most_working), 1);
 }
+
+static int jobs_refused;
+
+static void offload_or_be_refused(void *arg)
+{
+  struct work *work = arg;
+  enum status status = task_offload(double_value, work);
+  cr_assert(status == STATUS_OK || status == STATUS_RESOURCE_EXHAUSTED);
+  jobs_refused += status == STATUS_RESOURCE_EXHAUSTED;
+  jobs_ended += status == STATUS_OK;
+}
+
+TASK_TEST(offload, under_a_flood_the_line_has_an_end)
+{
+  enum { LINE = 32, JOBS = 100 };
+  struct work work = {.value = 0};
+  struct held busy = {0};
+  loop_set_offload_limit(task_loop(), 1);
+  start_held(&busy, DEADLINE_NONE);
+  wait_for_begin(&busy);
+  jobs_ended = 0;
+  for (int i = 0; i < JOBS; i++)
+    task_start(task_loop(), offload_or_be_refused, &work, DEADLINE_NONE, NULL);
+  while (jobs_refused < JOBS - LINE)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(jobs_ended, 0);
+  finish_held(&busy);
+  while (jobs_ended < LINE)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_assert_eq(jobs_refused, JOBS - LINE);
+}

@@ -218,6 +218,7 @@ Test(json, free_form_objects)
   expect_violation("{\"object\":[]}", "object: must be an object");
   expect_violation("{\"object\":{\"a\":{\"b\":1,\"b\":2}}}", "object: must not have the same key twice in one object");
   expect_violation("{\"object\":{\"a\":\"\\u0000\"}}", "object: must not contain the character U+0000");
+  expect_violation("{\"object\":{\"a\\u0000\":1}}", "object: must not contain the character U+0000");
 }
 
 Test(json, depth_of_free_form_objects)

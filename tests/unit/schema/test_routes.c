@@ -66,11 +66,11 @@ Test(routes, nothing_there)
 
 Test(routes, known_paths_say_what_they_allow)
 {
-  expect_allow(contract_bulkhead(), "PUT", "/v1/items/abc", "GET, PATCH, DELETE");
-  expect_allow(contract_bulkhead(), "DELETE", "/v1/items", "GET, POST");
-  expect_allow(contract_bulkhead(), "PUT", "/v1/users/me", "GET, PATCH, DELETE");
+  expect_allow(contract_bulkhead(), "PUT", "/v1/items/abc", "GET, HEAD, PATCH, DELETE");
+  expect_allow(contract_bulkhead(), "DELETE", "/v1/items", "GET, HEAD, POST");
+  expect_allow(contract_bulkhead(), "PUT", "/v1/users/me", "GET, HEAD, PATCH, DELETE");
   expect_allow(contract_bulkhead(), "GET", "/v1/items:batchCreate", "POST");
-  expect_allow(contract_test(), "BREW", "/v1/query", "GET, REPORT");
+  expect_allow(contract_test(), "BREW", "/v1/query", "GET, HEAD, REPORT");
 }
 
 Test(routes, verbs_and_colons)

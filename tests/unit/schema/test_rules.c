@@ -33,8 +33,9 @@ Test(rules, formats)
   EXPECT_INVALID(FORMAT_DECIMAL, "-", ".5", "1.", "1.00000", "1000000000000000", "1e3", "+1", "1,5", " 1", "1 ");
   EXPECT_VALID(FORMAT_CURRENCY, "EUR");
   EXPECT_INVALID(FORMAT_CURRENCY, "eur", "EU", "EURO");
-  EXPECT_VALID(FORMAT_JSON_OBJECT, "{}", " {\"a\":[1]} ");
-  EXPECT_INVALID(FORMAT_JSON_OBJECT, "[]", "{", "{} {}", "1", "{\"a\":01}");
+  EXPECT_VALID(FORMAT_JSON_OBJECT, "{}", " {\"a\":[1]} ", "{\"a\":\"\\\\u0000\"}");
+  EXPECT_INVALID(FORMAT_JSON_OBJECT, "[]", "{", "{} {}", "1", "{\"a\":01}", "{\"a\":\"\\u0000\"}",
+                 "{\"\\\\\\u0000\":1}");
   EXPECT_VALID(FORMAT_URL_TOKEN, "aZ09._~-");
   EXPECT_INVALID(FORMAT_URL_TOKEN, "a/b", "a b", "a%20");
   EXPECT_VALID(FORMAT_LINE, "a", "a b", "\xe5\xa4\xaa\xe9\x83\x8e", "\xf0\x9f\x99\x82");
