@@ -46,10 +46,6 @@ enum status transcode_json_to_wire(const struct schema_message *message, struct 
 enum status transcode_wire_to_json(const struct schema_message *message, struct slice wire,
                                    struct strbuf *json) MUST_CHECK;
 
-// The same for the reply to one HTTP binding, whose body may be a single field of the message (response_body).
-enum status transcode_response_to_json(const struct schema_binding *binding, struct slice wire,
-                                       struct strbuf *json) MUST_CHECK;
-
 // The response fields that go out as headers (to_header), found in the top level of `wire`: `emit(arg, name, value)`
 // for each that is set; an ETag is quoted.
 typedef void transcode_emit_fn(void *arg, const char *name, struct slice value);

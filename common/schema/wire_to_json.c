@@ -359,23 +359,3 @@ enum status transcode_wire_to_json(const struct schema_message *message, struct 
   size_t before = json->size;
   return finish(write_any_message(message, wire, json), before, json);
 }
-
-enum status transcode_response_to_json(const struct schema_binding *binding, struct slice wire, struct strbuf *json)
-{
-  const struct schema_message *message = binding->method->output;
-  const struct schema_field *field = binding->response_body_field;
-  size_t before = json->size;
-  if (field == NULL)
-    return transcode_wire_to_json(message, wire, json);
-  struct slot slots[SCHEMA_MAX_FIELDS];
-  memset(slots, 0, message->field_count * sizeof(slots[0]));
-  if (!collect(message, wire, slots))
-    return STATUS_INTERNAL;
-  const struct slot *slot = &slots[field_place(message, field)];
-  bool written = true;
-  if (is_left_out(field, slot))
-    strbuf_add_string(json, "null");
-  else
-    written = write_field(field, slot, json);
-  return finish(written, before, json);
-}
