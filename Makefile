@@ -69,6 +69,7 @@ archives_of = $(foreach part,$(1),$(call archive_of,$(part)))
 
 .PHONY: all
 all: services gateway protoset tools
+	@:
 
 # ---- contracts -------------------------------------------------------------------------------------------------------
 PROTO_INCLUDE  ?= /usr/include
