@@ -315,12 +315,12 @@ fuzz: deps-dev
 	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/bulkhead $(DESTDIR)$(PREFIX)/share/bulkhead/docs
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/bulkhead" "$(DESTDIR)$(PREFIX)/share/bulkhead/docs"
 	for service in $(SERVICES); do \
-	  install -m 755 $(OUT)/bin/$$service $(DESTDIR)$(PREFIX)/bin/bulkhead-$$service || exit 1; done
-	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/bulkhead/
-	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in $(DESTDIR)$(PREFIX)/share/bulkhead/
-	install -m 644 gateway/docs/* $(DESTDIR)$(PREFIX)/share/bulkhead/docs/
+	  install -m 755 $(OUT)/bin/$$service "$(DESTDIR)$(PREFIX)/bin/bulkhead-$$service" || exit 1; done
+	install -m 644 $(MODULE) "$(DESTDIR)$(PREFIX)/lib/bulkhead/"
+	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in "$(DESTDIR)$(PREFIX)/share/bulkhead/"
+	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
 
 # What was downloaded (build/tools) stays.
 clean:

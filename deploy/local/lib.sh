@@ -137,6 +137,8 @@ prepare_run_dir() {
 remove_sockets() {
   [ -s "$RUN_DIR/sockets" ] && rm -rf "$(cat "$RUN_DIR/sockets")"
   rm -f "$RUN_DIR/sockets" "$RUN_DIR/ports"
+  # Debian 11's Consul leaves this empty folder behind, wherever TMPDIR points.
+  rmdir /tmp/consul-test 2>/dev/null || true
 }
 
 # PostgreSQL ---------------------------------------------------------------------------------------------------------
