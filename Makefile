@@ -13,7 +13,8 @@ comma   := ,
 
 # ---- flags -----------------------------------------------------------------------------------------------------------
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Werror
-COMMON_FLAGS := -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION='"$(VERSION)"' -g -fPIC -fno-omit-frame-pointer -fno-common -pthread
+COMMON_FLAGS := -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION='"$(VERSION)"' -g -fPIC -fno-semantic-interposition \
+                -fno-omit-frame-pointer -fno-common -pthread
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 
 FLAGS_debug   := -O0

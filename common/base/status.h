@@ -33,6 +33,13 @@ enum status {
 #undef STATUS_ENUM
 };
 
+// For tables by status.
+enum {
+#define STATUS_ONE(name, code, http) +1
+  STATUS_COUNT = 0 STATUS_LIST(STATUS_ONE)
+#undef STATUS_ONE
+};
+
 // "NOT_FOUND"; never NULL, "UNKNOWN" for a number outside the list.
 const char *status_name(enum status status);
 

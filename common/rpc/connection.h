@@ -53,6 +53,14 @@ static inline bool connection_owes_news(const struct connection *connection)
   return connection->received_packets - connection->told_packets >= RPC_HOLD_PACKETS;
 }
 
+// Enough is on its way: what is left gathers until the client has told of it, unless it fills a packet or the client
+// has to be told something anyway.
+static inline bool connection_holds_back(const struct connection *connection)
+{
+  return connection->sent_packets - connection->acknowledged_packets >= RPC_HOLD_PACKETS &&
+         outbox_bytes(&connection->outbox) < RPC_LARGE_FRAME_BYTES && !connection_owes_news(connection);
+}
+
 // Everything has left and, if `acknowledged`, has arrived. A dead one has nothing to wait for.
 static inline bool connection_idle(const struct connection *connection, bool acknowledged)
 {

@@ -20,8 +20,6 @@
 #define BACKOFF_MAX_MS 5000
 // How long a connection that is no longer wanted stays, for the server to close it first: see reaper.h.
 #define LINGER_MS 30000
-// Half the window of 32 that the server keeps (packet.proto, Packet.received).
-#define ACKNOWLEDGE_AFTER 16
 
 static void watch(struct endpoint_hub *hub, int fd, void *data)
 {
@@ -257,7 +255,7 @@ static bool acknowledgement_due(const struct endpoint *endpoint)
 {
   uint64_t behind = endpoint->received_packets - endpoint->acknowledged_packets;
   // A draining server waits for the acknowledgement of its last packet before it goes.
-  return behind >= ACKNOWLEDGE_AFTER || (endpoint->draining && behind != 0);
+  return behind >= RPC_HOLD_PACKETS || (endpoint->draining && behind != 0);
 }
 
 nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint)
@@ -313,11 +311,12 @@ static bool send_packet(struct endpoint_hub *hub, struct endpoint *endpoint, str
   return true;
 }
 
-// Enough is on its way: what is left gathers until the server has told of it, unless it fills a packet.
+// Enough is on its way: what is left gathers until the server has told of it, unless it fills a packet or the server
+// has to be told something anyway.
 static bool holds_back(const struct endpoint *endpoint)
 {
   return endpoint->sent_packets - endpoint->arrived_packets >= RPC_HOLD_PACKETS &&
-         outbox_bytes(&endpoint->outbox) < RPC_LARGE_FRAME_BYTES;
+         outbox_bytes(&endpoint->outbox) < RPC_LARGE_FRAME_BYTES && !acknowledgement_due(endpoint);
 }
 
 void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)

@@ -103,9 +103,9 @@ bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uin
 
 // The next packet that has come; NULL when there is none. The caller frees it.
 nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
-// Queues a frame; it leaves with the next flush.
 // The server tells how many of our packets have come.
 void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets);
+// Queues a frame; it leaves with the next flush, or with one after it while RPC_HOLD_PACKETS are on their way.
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
                                  uint32_t timeout_ms);

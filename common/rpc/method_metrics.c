@@ -7,7 +7,6 @@
 #include "common/base/check.h"
 
 #define MAX_METHODS 1024
-#define STATUS_COUNT (STATUS_UNAUTHENTICATED + 1)
 
 struct method_entry {
   struct method_entry *next;

@@ -1,7 +1,7 @@
 // Frames that wait to leave for one peer, encoded and back to back, cut into packets when they leave.
 //
-// Frames are encoded here and copied once more into the nng message: the copy costs about a hundredth of what nng takes
-// for the message, and it keeps the queue free of half-built messages when the peer is not ready.
+// Frames are encoded here and copied once more into the nng message: the copy is small beside what nng takes for a
+// message (thread hops), and it keeps the queue free of half-built messages when the peer is not ready.
 #ifndef BULKHEAD_RPC_OUTBOX_H
 #define BULKHEAD_RPC_OUTBOX_H
 

@@ -1,9 +1,10 @@
 // Closes nng sockets on a thread of its own: nng_close waits for nng's other threads, and the loop must not wait.
 //
 // nng 1.5.2 can hang there for good: a pipe that is closed from our side between the header and the body of a message
-// that is coming in leaves its receive unfinished, and nng's one reap thread waits for it (fixed in nng 1.8 by
-// https://github.com/nanomsg/nng/pull/1824). Hence two rules: connections with traffic are never closed from our side
-// while the process lives (see endpoint.c, rpc_server.c), and the end of the process waits a bounded time only.
+// that is coming in leaves its receive unfinished, and nng's one reap thread waits for it (nng 1.9 aborts such
+// operations: its commit aac4dc36, "fix deadlock on socket close"). Hence two rules: connections with traffic are never
+// closed from our side while the process lives (see endpoint.c, rpc_server.c), and the end of the process waits a
+// bounded time only.
 #ifndef BULKHEAD_RPC_REAPER_H
 #define BULKHEAD_RPC_REAPER_H
 

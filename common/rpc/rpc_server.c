@@ -148,13 +148,6 @@ int rpc_server_fd(const struct rpc_server *server)
   return server->epoll_fd;
 }
 
-uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
-{
-  // Nothing here runs by the clock: the acknowledgement or the room that we wait for makes the fd readable.
-  (void)server;
-  return DEADLINE_NONE;
-}
-
 // --- replies
 
 static void mark_dirty(struct rpc_server *server, struct connection *connection)
@@ -458,7 +451,8 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
 // False when nng has no room for anybody.
 static bool flush_connection(struct rpc_server *server, struct connection *connection)
 {
-  while (outbox_bytes(&connection->outbox) != 0 && connection_may_send(connection)) {
+  while (outbox_bytes(&connection->outbox) != 0 && connection_may_send(connection) &&
+         !connection_holds_back(connection)) {
     struct outbox_packet packet = outbox_peek(&connection->outbox);
     if (!send_packet(server, connection, packet.bytes))
       return false;

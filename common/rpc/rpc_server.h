@@ -1,4 +1,5 @@
-// The server side: one raw REP socket. Like the client it belongs to no loop: fd, process, flush. One thread.
+// The server side: one raw REP socket. Like the client it belongs to no loop: fd, process, flush; nothing here runs by
+// the clock. One thread.
 //
 // Replies leave in any order, batched per turn and connection. nng's raw REP drops a reply when its queue for a
 // connection is full, so at most 32 packets per connection are unacknowledged (Packet.received); frames beyond wait
@@ -40,8 +41,6 @@ int rpc_server_port(const struct rpc_server *server);
 int rpc_server_fd(const struct rpc_server *server);
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 void rpc_server_flush(struct rpc_server *server);
-// When process or flush must run again though the fd is quiet (back-pressure retry); DEADLINE_NONE for never.
-uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Draining: tells every client by a GOAWAY frame to send no new calls here. Calls in flight go on, and so do those that
 // were on their way: a client's calls are answered UNAVAILABLE only after it has acknowledged the GOAWAY.

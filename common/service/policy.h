@@ -1,5 +1,8 @@
 // Who may call a method. The gateway has verified the token and says who the caller is; this is the second, independent
 // look at the contract's policy, for calls that did not come through the gateway's routes too.
+//
+// Who the caller and the peer are is what the connection's other end says: whoever can open RPC_LISTEN is believed. So
+// it listens on loopback, a Unix socket, a closed network, or with mutual TLS (RPC_TLS_CA).
 #ifndef BULKHEAD_SERVICE_POLICY_H
 #define BULKHEAD_SERVICE_POLICY_H
 

@@ -25,14 +25,12 @@ static void on_timeout(void *arg)
 static void on_turn_end(void *arg)
 {
   struct rpc_pump *pump = arg;
-  uint64_t next_us;
-  if (pump->client != NULL) {
-    rpc_client_flush(pump->client);
-    next_us = rpc_client_next_timeout_us(pump->client);
-  } else {
+  if (pump->client == NULL) {
     rpc_server_flush(pump->server);
-    next_us = rpc_server_next_timeout_us(pump->server);
+    return;
   }
+  rpc_client_flush(pump->client);
+  uint64_t next_us = rpc_client_next_timeout_us(pump->client);
   // A timer that strikes too early does no harm: it is set anew then. That spares moving it at each call's end.
   if (next_us >= pump->armed_us)
     return;

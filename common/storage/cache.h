@@ -4,12 +4,13 @@
 // is answered; each instance takes in pending messages before it reads its memory. Memory is only served while the
 // subscription is alive; it is emptied when the subscription was lost, for messages may have been missed. After a
 // subscription has begun, nothing cached is served for settle_ms: when Redis was away, other instances may still be on
-// their way back and could not tell of a write meanwhile. A load that
-// began before an invalidation of its key does not enter either tier. Entries also expire (ttl, however they came).
-// Keys name their version of the data format. What is left: an instance that alone is cut off from Redis cannot tell
-// the others of its writes until it is back (then they drop all); a subscription that died silently is noticed in 3 s.
+// their way back and could not tell of a write meanwhile. A load that began before an invalidation of its key does not
+// enter either tier. Entries also expire (ttl, however they came). Keys name their version of the data format. What is
+// left: an instance that alone is cut off from Redis cannot tell the others of its writes until it is back (then they
+// drop all); a subscription that died silently is noticed in 3 s.
 //
-// Concurrent misses of one key load once.
+// Concurrent misses of one key load once; while the subscription is away each loads for itself, for nobody could tell
+// whether its value is newer than the question.
 #ifndef BULKHEAD_STORAGE_CACHE_H
 #define BULKHEAD_STORAGE_CACHE_H
 

@@ -396,9 +396,11 @@ void cache_shared_invalidate(struct cache_shared *shared, const struct slice *ke
 {
   int64_t told = 0;
   enum status status = STATUS_OK;
-  for (size_t i = 0; i < count && status == STATUS_OK; i += KEYS_A_CALL) {
+  // All are sent, also when the caller cannot wait any longer: what is sent is done without it.
+  for (size_t i = 0; i < count; i += KEYS_A_CALL) {
     size_t some = count - i < KEYS_A_CALL ? count - i : KEYS_A_CALL;
-    status = invalidate_some(shared, keys + i, some, &told);
+    enum status sent = invalidate_some(shared, keys + i, some, &told);
+    status = status == STATUS_OK ? sent : status;
   }
   if (status != STATUS_OK || told <= 1)
     return;

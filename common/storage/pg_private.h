@@ -25,14 +25,13 @@
 #define PG_CONNECT_TIMEOUT_MS 5000
 // A transaction whose task forgot it must not hold its locks for ever.
 #define PG_IDLE_IN_TRANSACTION_MS 30000
-#define PG_STATUS_COUNT 17
 
 // One for each statement that was ever used, found by the statement's address.
 struct pg_known {
   const struct pg_statement *statement;
   size_t index;  // into each connection's table of prepared statements
   struct metric_series *duration;
-  struct metric_series *ended[PG_STATUS_COUNT];  // made when first needed
+  struct metric_series *ended[STATUS_COUNT];  // made when first needed
 };
 
 // A statement on its way. It outlives its caller when that leaves early: then it is `abandoned`, and freed when its

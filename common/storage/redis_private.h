@@ -92,7 +92,7 @@ struct redis {
   char beat_channel[40];
   unsigned beats_missed;
   struct metric_series *up;
-  struct metric_series *ended[17];
+  struct metric_series *ended[STATUS_COUNT];
 };
 
 // redis.c

@@ -161,12 +161,11 @@ static enum status check_change(struct call *call, const Item__V1__Item *item, c
 struct update {
   struct call *call;
   const Item__V1__UpdateItemRequest *request;
+  bool refused;  // by us, who have said why, and not by PostgreSQL
 };
 
-// From the item as it is to the item as it shall be.
-static enum status apply_update(void *arg, Item__V1__Item *item)
+static enum status merge_update(const struct update *update, Item__V1__Item *item)
 {
-  const struct update *update = arg;
   const Item__V1__UpdateItemRequest *request = update->request;
   struct call *call = update->call;
   enum status status = check_change(call, item, request->if_match, request->item->etag);
@@ -183,6 +182,15 @@ static enum status apply_update(void *arg, Item__V1__Item *item)
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "the item would not be valid after the change");
   }
   return STATUS_OK;
+}
+
+// From the item as it is to the item as it shall be.
+static enum status apply_update(void *arg, Item__V1__Item *item)
+{
+  struct update *update = arg;
+  enum status status = merge_update(update, item);
+  update->refused = status != STATUS_OK;
+  return status;
 }
 
 // ABORTED when somebody else's change came between.
@@ -205,7 +213,7 @@ static enum status update_item(struct call *call, const Item__V1__UpdateItemRequ
     call_violation(call, "item.id", "is required");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "which item to change is not said");
   }
-  struct update update = {call, request};
+  struct update update = {.call = call, .request = request};
   // A write that its caller no longer waits for may still be made, and then the cache has to hear of it.
   task_shield(true);
   enum status status = update_optimistically(&update, response);
@@ -217,7 +225,7 @@ static enum status update_item(struct call *call, const Item__V1__UpdateItemRequ
     return fail_stale(call);
   if (status == STATUS_NOT_FOUND)
     return fail_not_found(call, id);
-  return status != STATUS_OK ? fail_write(call, status, "") : STATUS_OK;
+  return status == STATUS_OK || update.refused ? status : fail_write(call, status, "");
 }
 
 static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequest *request,

@@ -43,7 +43,7 @@ static enum status fail_not_found(struct call *call, const char *id)
 // the account) and that blocks nothing, for the next sign-up has an id of its own. The note makes sure that it is
 // removed.
 
-// The sign-up has failed for certain: what it made is taken back at once, or by the sweep where that fails too.
+// The credential is there and has no account: it goes at once, or with the sweep where that fails.
 static void take_back(struct call *call, const char *id)
 {
   task_shield(true);
@@ -66,10 +66,10 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   if (status != STATUS_OK)
     return status;
   status = user_peers_create_credential(call_service(call), call, id, request->password, arena);
-  if (status != STATUS_OK) {
-    take_back(call, id);
+  // It may still be on its way to the auth service's database, where a removal could overtake it: the note stays, and
+  // the sweep comes when that can no longer be.
+  if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
-  }
   status = user_repo_finish_sign_up(pg_of(call), id, request->email, request->display_name, arena, response);
   // Only these say that nothing was made. After a broken connection or a deadline the account may exist; then so must
   // its credential, and the note, if it is still there, tells the sweep.

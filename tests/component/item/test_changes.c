@@ -226,6 +226,39 @@ Test(item_changes, are_not_hidden_by_the_cache_when_the_caller_has_gone, .timeou
   strbuf_free(&metrics);
 }
 
+// What the rules refuse is not laid to the attributes, which only PostgreSQL can refuse.
+Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
+{
+  static const struct {
+    char *path;
+    const char *reason;
+    const char *field;
+  } refused[] = {
+      {"name", "INVALID_ITEM", "name"},
+      {"currency", "INVALID_ITEM", "price"},
+      {"no_such_field", "INVALID_UPDATE_MASK", "updateMask"},
+  };
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
+  for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+    Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *path = refused[i].path;
+    mask.paths = &path;
+    mask.n_paths = 1;
+    request.update_mask = &mask;
+    request.item = items_make(&items, "", "");
+    request.item->id = item->id;
+    request.item->currency = "EUR";
+    struct outcome outcome = driver_call(&items.driver, UPDATE_ITEM, &request.base, &owner);
+    cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT, "%s: %s", path, status_name(outcome.status));
+    cr_expect(slice_equal_string(outcome.reason, refused[i].reason), "%s: " SLICE_FMT, path, SLICE_ARG(outcome.reason));
+    cr_expect_eq(outcome.violation_count, 1, "%s: %zu", path, outcome.violation_count);
+    cr_expect(slice_equal_string(outcome.violation_field, refused[i].field), "%s: " SLICE_FMT, path,
+              SLICE_ARG(outcome.violation_field));
+  }
+  cr_expect_str_eq(items_get(&items, item->id)->etag, "1");
+}
+
 // Batches.
 // ---------------------------------------------------------------------------------------------------------
 

@@ -172,6 +172,37 @@ Test(cache, a_read_after_a_write_on_another_instance_sees_it)
   with_loop(check_coherence);
 }
 
+// More keys than travel in one command, by a caller that is overdue: all of them are told all the same.
+static void check_many_keys(struct world *world)
+{
+  enum { KEYS = 1201 };
+  static struct slice keys[KEYS];
+  struct source source = {.world = world};
+  struct instance instances[2];
+  for (int i = 0; i < 2; i++)
+    instance_start(world, &instances[i], redis_url(), 60000);
+  for (int i = 0; i < 2; i++)
+    settle(world, &instances[i]);
+  cr_assert_eq(get(&instances[1], &source), 0);
+  source.value = 1;
+  for (size_t i = 0; i < KEYS; i++)
+    keys[i] = SLICE("another");
+  keys[KEYS - 1] = SLICE("key");
+  uint64_t before = task_tighten_deadline(clock_now_us());
+  cache_invalidate(instances[0].cache, keys, KEYS);
+  task_restore_deadline(before);
+  // Once this has been told, so has what was sent before it.
+  cache_invalidate(instances[0].cache, keys, 1);
+  cr_assert_eq(get(&instances[1], &source), 1);
+  for (int i = 0; i < 2; i++)
+    instance_stop(&instances[i]);
+}
+
+Test(cache, of_many_changed_keys_none_is_left_out)
+{
+  with_loop(check_many_keys);
+}
+
 // A load that is overtaken by a change.
 // ---------------------------------------------------------------------------------------------------------------------
 

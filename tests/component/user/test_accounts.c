@@ -121,6 +121,36 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   accounts_tokens(&accounts, ADA);
 }
 
+// The credential is stored after its sign-up has been given up: it must not be forgotten.
+Test(user_accounts, a_credential_that_comes_late_is_swept_away, .timeout = 60)
+{
+  accounts_new_user(&accounts, "first@example.com");
+  database_sql(
+      &accounts.database,
+      "CREATE TABLE public.gate ();"
+      "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+      " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END';"
+      "CREATE TRIGGER gate BEFORE INSERT ON auth.credentials FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
+  User__V1__CreateUserRequest request = USER__V1__CREATE_USER_REQUEST__INIT;
+  struct outcome outcome;
+  request.email = ADA;
+  request.display_name = "Ada";
+  request.password = ACCOUNTS_PASSWORD;
+  begin(CREATE_USER, &request.base, &outcome);
+  wait_sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth' AND datname = current_database()"
+           " AND wait_event = 'PgSleep'",
+           "1");
+  rpc_call_cancel(outcome.call);
+  rpc_client_flush(accounts.to_user.client);
+  process_wait_http(&accounts.user, "/metrics", "CreateUser\",status=\"CANCELLED\"} 1");
+  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+  wait_sql("SELECT count(*) FROM auth.credentials", "2");
+
+  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
+  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
+  wait_sql("SELECT count(*) FROM auth.credentials", "1");
+}
+
 // The account goes at once; the credential when the auth service is there to hear of it.
 Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
 {
