@@ -70,6 +70,7 @@ archives_of = $(foreach part,$(1),$(call archive_of,$(part)))
 
 .PHONY: all
 all: services gateway protoset tools
+	@:
 
 # ---- contracts -------------------------------------------------------------------------------------------------------
 PROTO_INCLUDE  ?= /usr/include
@@ -315,12 +316,12 @@ fuzz: deps-dev
 	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/bulkhead $(DESTDIR)$(PREFIX)/share/bulkhead/docs
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/bulkhead" "$(DESTDIR)$(PREFIX)/share/bulkhead/docs"
 	for service in $(SERVICES); do \
-	  install -m 755 $(OUT)/bin/$$service $(DESTDIR)$(PREFIX)/bin/bulkhead-$$service || exit 1; done
-	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/bulkhead/
-	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in $(DESTDIR)$(PREFIX)/share/bulkhead/
-	install -m 644 gateway/docs/* $(DESTDIR)$(PREFIX)/share/bulkhead/docs/
+	  install -m 755 $(OUT)/bin/$$service "$(DESTDIR)$(PREFIX)/bin/bulkhead-$$service" || exit 1; done
+	install -m 644 $(MODULE) "$(DESTDIR)$(PREFIX)/lib/bulkhead/"
+	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in "$(DESTDIR)$(PREFIX)/share/bulkhead/"
+	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
 
 # What was downloaded (build/tools) stays.
 clean:

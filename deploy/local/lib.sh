@@ -5,6 +5,9 @@
 # given to somebody else meanwhile is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
 # script alone, which then stops things in the right order.
 
+# Where Debian keeps nginx; an ordinary user's PATH lacks it.
+PATH=$PATH:/usr/sbin:/sbin
+
 # Further options of initdb and postgres.
 INITDB_OPTIONS=()
 PG_OPTIONS=()
@@ -38,12 +41,12 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# launch NAME COMMAND...: in the background, output to $RUN_DIR/log/NAME.log.
+# launch NAME COMMAND...: in the background, output to $RUN_DIR/log/NAME.log. 9 is the stack's lock, not to be inherited.
 launch() {
   local name=$1 pid
   shift
   mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
-  setsid "$@" >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
+  setsid "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
   pid=$!
   disown "$pid"
   echo "$pid $(start_time_of "$pid")" >"$RUN_DIR/pids/$name"
@@ -134,6 +137,8 @@ prepare_run_dir() {
 remove_sockets() {
   [ -s "$RUN_DIR/sockets" ] && rm -rf "$(cat "$RUN_DIR/sockets")"
   rm -f "$RUN_DIR/sockets" "$RUN_DIR/ports"
+  # Debian 11's Consul leaves this empty folder behind, wherever TMPDIR points.
+  rmdir /tmp/consul-test 2>/dev/null || true
 }
 
 # PostgreSQL ---------------------------------------------------------------------------------------------------------
@@ -172,14 +177,16 @@ start_postgres() {
   chmod 755 "$PG_SOCKET"
   [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
   if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
-    rm -rf "$PG_HOME/data"
-    (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data" -U postgres --auth-local=trust --auth-host=reject \
+    # Under another name until it is whole.
+    rm -rf "$PG_HOME/data" "$PG_HOME/data.new"
+    (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data.new" -U postgres --auth-local=trust --auth-host=reject \
       --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") >"$RUN_DIR/log/initdb.log" 2>&1 || {
       cat "$RUN_DIR/log/initdb.log" >&2
       return 1
     }
     # The superuser by the socket's peer only; the services by password.
-    printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data/pg_hba.conf"
+    printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data.new/pg_hba.conf"
+    mv "$PG_HOME/data.new" "$PG_HOME/data"
   fi
   # It does not run (is_running), whatever its lock files say after a kill.
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
