@@ -135,10 +135,12 @@ prepare_run_dir() {
 }
 
 remove_sockets() {
-  [ -s "$RUN_DIR/sockets" ] && rm -rf "$(cat "$RUN_DIR/sockets")"
-  rm -f "$RUN_DIR/sockets" "$RUN_DIR/ports"
-  # Debian 11's Consul leaves this empty folder behind, wherever TMPDIR points.
-  rmdir /tmp/consul-test 2>/dev/null || true
+  rm -f "$RUN_DIR/ports"
+  [ -s "$RUN_DIR/sockets" ] || return 0
+  rm -rf "$(cat "$RUN_DIR/sockets")"
+  # Debian 11's Consul leaves this empty folder behind.
+  rmdir "$(dirname "$(cat "$RUN_DIR/sockets")")/consul-test" 2>/dev/null
+  rm -f "$RUN_DIR/sockets"
 }
 
 # PostgreSQL ---------------------------------------------------------------------------------------------------------
