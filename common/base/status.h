@@ -35,9 +35,10 @@ enum status {
 
 // For tables by status.
 enum {
-#define STATUS_ONE(name, code, http) +1
-  STATUS_COUNT = 0 STATUS_LIST(STATUS_ONE)
-#undef STATUS_ONE
+#define STATUS_PLACE(name, code, http) STATUS_PLACE_##name,
+  STATUS_LIST(STATUS_PLACE)
+#undef STATUS_PLACE
+      STATUS_COUNT,
 };
 
 // "NOT_FOUND"; never NULL, "UNKNOWN" for a number outside the list.

@@ -1,6 +1,7 @@
 #include "common/observe/log.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +18,8 @@ static void capture_begin(void)
 {
   captured_fd = memfd_create("log", MFD_CLOEXEC);
   cr_assert_geq(captured_fd, 0);
+  // As a log file is opened: a memfd has no lock on its position, so that threads would write over one another.
+  cr_assert_eq(fcntl(captured_fd, F_SETFL, O_APPEND), 0);
   cr_assert_geq(dup2(captured_fd, STDERR_FILENO), 0);
 }
 
