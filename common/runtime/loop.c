@@ -334,7 +334,7 @@ void loop_free(struct loop **loop)
   if (ended == NULL)
     return;
   *loop = NULL;
-  CHECK(!ended->running && ended->watch_count == 0 && ended->timer_count == 0);
+  CHECK(!ended->running && ended->watch_count == 0 && ended->timer_count == 0 && ended->resolve_count == 0);
   scheduler_free(ended);
   update_metrics(ended);
   close_handles(ended);

@@ -17,7 +17,8 @@ struct loop *loop_create(void);
 // Runs until loop_stop, then to the end of the turn: runnable tasks and hooks still have theirs. May be run again.
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-// Tasks, watches and timers that are left are an error of the caller (CHECK). Posts that did not run are dropped.
+// Tasks, watches, timers and look-ups that are left are an error of the caller (CHECK). Posts that did not run are
+// dropped.
 void loop_free(struct loop **loop);
 
 // Time at the start of this turn of the loop, microseconds on the monotonic clock: cheap, and the same for all in a

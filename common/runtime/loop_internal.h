@@ -64,6 +64,7 @@ struct loop {
   struct list changed_watches;
   size_t watch_count;
   size_t timer_count;
+  size_t resolve_count;
   struct loop_signal *signals;
 
   pthread_mutex_t post_lock;

@@ -34,7 +34,8 @@ struct pg_options {
   const char *application_name;
 };
 
-// Connects in the background and keeps reconnecting with back-off and jitter.
+// Connects in the background and keeps reconnecting with back-off and jitter. A host name is looked up anew each time,
+// without holding up the loop; but of several hosts libpq takes care itself, and looks their names up in place.
 struct pg *pg_create(struct loop *loop, const struct pg_options *options);
 // No statement may be under way (CHECK).
 void pg_free(struct pg **pg);

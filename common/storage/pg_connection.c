@@ -1,5 +1,5 @@
-// One connection: connecting without blocking (but for the look-up of a host name, which libpq does in place),
-// breaking, and trying again with back-off and jitter.
+// One connection: looking up the host's name and connecting without blocking, breaking, and trying again with back-off
+// and jitter.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +57,7 @@ static struct slice first_line(const char *reason)
 
 static void close_connection(struct pg_connection *c)
 {
+  loop_resolve_cancel(&c->resolve);
   socket_unwatch(c);
   loop_timer_stop(c->timer);
   if (c->conn != NULL)
@@ -157,14 +158,9 @@ static void ignore_notice(void *arg, const char *message)
   (void)message;
 }
 
-void pg_connection_open(struct pg_connection *c)
+// libpq looks up nothing here, but for what pg_conninfo.c leaves to it.
+static void start_connecting(struct pg_connection *c)
 {
-  CHECK(c->state == PG_CLOSED);
-  c->state = PG_CONNECTING;
-  if (c->pg->malformed != NULL) {
-    pg_connection_break(c, c->pg->malformed);
-    return;
-  }
   c->conn = PQconnectStartParams((const char *const *)c->pg->keywords, (const char *const *)c->pg->values, 0);
   CHECK(c->conn != NULL);  // out of memory
   if (PQstatus(c->conn) == CONNECTION_BAD) {
@@ -172,8 +168,39 @@ void pg_connection_open(struct pg_connection *c)
     return;
   }
   PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
-  loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
   socket_watch(c, LOOP_WRITABLE);
+}
+
+static void resolved(void *arg, const struct address_list *found, const char *reason)
+{
+  struct pg_connection *c = arg;
+  c->resolve = NULL;
+  if (found->count == 0) {
+    pg_connection_break(c, reason);
+    return;
+  }
+  // The time may end at an address that swallows what is sent to it: the next attempt begins with the one behind.
+  pg_conninfo_resolved(c->pg, found, c->failures);
+  start_connecting(c);
+}
+
+void pg_connection_open(struct pg_connection *c)
+{
+  struct pg *pg = c->pg;
+  CHECK(c->state == PG_CLOSED);
+  c->state = PG_CONNECTING;
+  if (pg->malformed != NULL) {
+    pg_connection_break(c, pg->malformed);
+    return;
+  }
+  loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
+  if (pg->host_name == NULL) {
+    start_connecting(c);
+    return;
+  }
+  c->resolve = loop_resolve_start(pg->loop, pg->host_name, resolved, c);
+  if (c->resolve == NULL)
+    pg_connection_break(c, "the host of the connection string cannot be a host name");
 }
 
 static void timer_fired(void *arg)
@@ -181,7 +208,7 @@ static void timer_fired(void *arg)
   struct pg_connection *c = arg;
   c->resting = false;
   if (c->state == PG_CONNECTING)
-    pg_connection_break(c, "no answer in time");
+    pg_connection_break(c, c->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
   else if (c->use == PG_SHARED)
     pg_connection_open(c);
   else

@@ -27,20 +27,25 @@ static char *copy(const char *text)
   return copied;
 }
 
-static void set(struct pg *pg, size_t *count, const char *keyword, const char *value)
+// Where the keyword is, or the first free place.
+static size_t place_of(const struct pg *pg, const char *keyword)
 {
-  for (size_t i = 0; i < *count; i++)
-    if (strcmp(pg->keywords[i], keyword) == 0) {
-      free(pg->values[i]);
-      pg->values[i] = copy(value);
-      return;
-    }
-  pg->keywords[*count] = copy(keyword);
-  pg->values[*count] = copy(value);
-  (*count)++;
+  size_t place = 0;
+  while (pg->keywords[place] != NULL && strcmp(pg->keywords[place], keyword) != 0)
+    place++;
+  return place;
 }
 
-static void set_session(struct pg *pg, size_t *count, const char *given, const struct pg_options *options)
+static void set(struct pg *pg, const char *keyword, const char *value)
+{
+  size_t place = place_of(pg, keyword);
+  if (pg->keywords[place] == NULL)
+    pg->keywords[place] = copy(keyword);
+  free(pg->values[place]);
+  pg->values[place] = copy(value);
+}
+
+static void set_session(struct pg *pg, const char *given, const struct pg_options *options)
 {
   uint32_t timeout_ms =
       options->statement_timeout_ms == 0 ? DEFAULT_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
@@ -51,8 +56,47 @@ static void set_session(struct pg *pg, size_t *count, const char *given, const s
   // The operator's come last: the last one holds.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);
-  set(pg, count, "options", strbuf_cstring(&text));
+  set(pg, "options", strbuf_cstring(&text));
   strbuf_free(&text);
+}
+
+// What libpq will use: the environment's where the operator's string has none.
+static const char *effective(const struct pg *pg, const char *keyword, const char *variable)
+{
+  const char *value = pg->values[place_of(pg, keyword)];
+  if (value == NULL)
+    value = getenv(variable);
+  return value == NULL ? "" : value;
+}
+
+// Left to libpq, and so looked up in place: several hosts, each of which has a port and a turn of its own, and a host
+// that only a service file names.
+static void find_host_name(struct pg *pg)
+{
+  const char *host = effective(pg, "host", "PGHOST");
+  if (!host_is_name(host) || strchr(host, ',') != NULL || strchr(effective(pg, "port", "PGPORT"), ',') != NULL ||
+      effective(pg, "hostaddr", "PGHOSTADDR")[0] != '\0' || effective(pg, "service", "PGSERVICE")[0] != '\0')
+    return;
+  pg->host_name = copy(host);
+}
+
+// libpq takes the addresses from `hostaddr`, and the name, against which TLS verifies the server's certificate, from
+// `host`. Lists must be of one length (libpq 15, "Specifying Multiple Hosts"), but for a single port, which is for all.
+void pg_conninfo_resolved(struct pg *pg, const struct address_list *found, size_t first)
+{
+  struct strbuf hosts;
+  struct strbuf addresses;
+  strbuf_init(&hosts, 0);
+  strbuf_init(&addresses, 0);
+  for (size_t i = 0; i < found->count; i++) {
+    const char *comma = i == 0 ? "" : ",";
+    strbuf_printf(&hosts, "%s%s", comma, pg->host_name);
+    strbuf_printf(&addresses, "%s%s", comma, found->texts[(first + i) % found->count]);
+  }
+  set(pg, "host", strbuf_cstring(&hosts));
+  set(pg, "hostaddr", strbuf_cstring(&addresses));
+  strbuf_free(&hosts);
+  strbuf_free(&addresses);
 }
 
 void pg_conninfo_make(struct pg *pg, const struct pg_options *options)
@@ -67,27 +111,28 @@ void pg_conninfo_make(struct pg *pg, const struct pg_options *options)
   size_t given = 0;
   while (parsed[given].keyword != NULL)
     given++;
-  size_t slots = given + ARRAY_LEN(DEFAULTS) + 4;
+  // What is set below, and NULL at the end.
+  size_t slots = given + ARRAY_LEN(DEFAULTS) + 6;
   pg->keywords = calloc(slots, sizeof(*pg->keywords));
   pg->values = calloc(slots, sizeof(*pg->values));
   CHECK(pg->keywords != NULL && pg->values != NULL);
 
-  size_t count = 0;
   const char *given_options = NULL;
   for (size_t i = 0; i < ARRAY_LEN(DEFAULTS); i++)
-    set(pg, &count, DEFAULTS[i].keyword, DEFAULTS[i].value);
+    set(pg, DEFAULTS[i].keyword, DEFAULTS[i].value);
   for (size_t i = 0; i < given; i++) {
     if (parsed[i].val == NULL)
       continue;
     if (strcmp(parsed[i].keyword, "options") == 0)
       given_options = parsed[i].val;
     else
-      set(pg, &count, parsed[i].keyword, parsed[i].val);
+      set(pg, parsed[i].keyword, parsed[i].val);
   }
   if (options->application_name != NULL)
-    set(pg, &count, "application_name", options->application_name);
-  set(pg, &count, "client_encoding", "UTF8");
-  set_session(pg, &count, given_options, options);
+    set(pg, "application_name", options->application_name);
+  set(pg, "client_encoding", "UTF8");
+  set_session(pg, given_options, options);
+  find_host_name(pg);
   PQconninfoFree(parsed);
 }
 
@@ -102,6 +147,8 @@ void pg_conninfo_free(struct pg *pg)
   }
   free(pg->keywords);
   free(pg->values);
+  free(pg->host_name);
+  pg->host_name = NULL;
   pg->keywords = NULL;
   pg->values = NULL;
 }

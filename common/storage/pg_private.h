@@ -17,6 +17,7 @@
 #include "common/base/list.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/loop.h"
+#include "common/runtime/resolve.h"
 #include "common/runtime/task.h"
 #include "common/storage/pg.h"
 
@@ -86,6 +87,7 @@ struct pg_connection {
   struct pg *pg;
   enum pg_connection_state state;
   enum pg_use use;
+  struct loop_resolve *resolve;  // while the host's addresses are looked up, before there is a conn
   PGconn *conn;
   int fd;  // a duplicate of libpq's socket: libpq closes its own before we can end the watch
   struct loop_watch *watch;
@@ -111,8 +113,9 @@ struct pg_connection {
 struct pg {
   struct loop *loop;
   struct loop_hook hook;
-  char **keywords;  // libpq parameters, NULL-terminated; the last value slot is `options`
+  char **keywords;  // libpq parameters, NULL-terminated
   char **values;
+  char *host_name;        // to be looked up before each attempt to connect, or NULL
   const char *malformed;  // why the connection string cannot be used, or NULL
 
   struct pg_connection *shared;
@@ -190,8 +193,10 @@ void pg_cancel_start(struct pg_connection *connection);
 void pg_cancel_join(struct pg_connection *connection);
 
 // pg_conninfo.c
-// Fills pg->keywords and pg->values, or pg->malformed.
+// Fills pg->keywords, pg->values and pg->host_name, or pg->malformed.
 void pg_conninfo_make(struct pg *pg, const struct pg_options *options);
+// libpq is to try these addresses of pg->host_name, beginning at the one in place `first` (modulo their count).
+void pg_conninfo_resolved(struct pg *pg, const struct address_list *found, size_t first);
 void pg_conninfo_free(struct pg *pg);
 
 // pg_sqlstate.c: "23505" -> ALREADY_EXISTS; NULL or malformed -> INTERNAL.

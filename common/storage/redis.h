@@ -1,7 +1,7 @@
 // Redis for tasks, on hiredis' asynchronous API; pipelined by nature. Redis is never needed for a right answer: callers
 // take every failure as a miss. One connection for commands, one for subscriptions, both reconnected with back-off and
-// jitter; while Redis is away commands end with UNAVAILABLE at once. Nothing here blocks but the look-up of a host
-// name, which hiredis does in place at each attempt to connect.
+// jitter; while Redis is away commands end with UNAVAILABLE at once. Nothing here blocks; a host name is looked up anew
+// at each attempt to connect, and its addresses are tried one after the other.
 #ifndef BULKHEAD_STORAGE_REDIS_H
 #define BULKHEAD_STORAGE_REDIS_H
 

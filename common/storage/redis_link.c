@@ -115,15 +115,22 @@ static void went_down(struct redis_link *link, const char *reason)
   if (link->state == REDIS_LINK_DOWN)
     return;
   bool was_up = link->state == REDIS_LINK_UP;
+  // Only when the last address of a name has had its turn has the attempt failed.
+  bool more = !was_up && link->next_address < link->addresses.count;
   // Once for an outage, not for each attempt.
-  LOG_AT(link->failures == 0 ? LOG_WARN : LOG_DEBUG, "redis",
+  LOG_AT(link->failures == 0 && !more ? LOG_WARN : LOG_DEBUG, "redis",
          was_up ? "connection lost" : "cannot connect, will try again", LOG_STRING("link", link->name),
          LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
-  link->failures = was_up ? 0 : link->failures + 1;
   link->state = REDIS_LINK_DOWN;
   link->context = NULL;
   link->timing_calls = false;
+  loop_resolve_cancel(&link->resolve);
   unwatch(link);
+  if (more) {
+    loop_timer_start(link->timer, 0);
+    return;
+  }
+  link->failures = was_up ? 0 : link->failures + 1;
   try_later(link);
   if (was_up)
     link->changed(link, false);
@@ -147,6 +154,7 @@ static void rose(struct redis_link *link)
 {
   link->state = REDIS_LINK_UP;
   link->failures = 0;
+  link->addresses.count = 0;
   loop_timer_stop(link->timer);
   log_info("redis", "connected", LOG_STRING("link", link->name));
   link->changed(link, true);
@@ -192,17 +200,8 @@ static void connected(const redisAsyncContext *context, int status)
   greet(link);
 }
 
-static redisAsyncContext *start_connecting(const struct redis_address *address)
+static void take_context(struct redis_link *link, redisAsyncContext *context)
 {
-  return address->unix_path != NULL ? redisAsyncConnectUnix(address->unix_path)
-                                    : redisAsyncConnect(address->host, address->port);
-}
-
-void redis_link_open(struct redis_link *link)
-{
-  link->state = REDIS_LINK_CONNECTING;
-  loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
-  redisAsyncContext *context = start_connecting(&link->redis->address);
   CHECK(context != NULL);  // out of memory
   if (context->err != 0) {
     went_down(link, context->errstr);
@@ -223,6 +222,48 @@ void redis_link_open(struct redis_link *link)
   link->watch = loop_watch_fd(link->redis->loop, context->c.fd, 0, socket_ready, link);
   redisAsyncSetConnectCallback(context, connected);  // asks for the first write event
   redisAsyncSetDisconnectCallback(context, disconnected);
+}
+
+static void connect_next_address(struct redis_link *link)
+{
+  const char *address = link->addresses.texts[link->next_address++];
+  take_context(link, redisAsyncConnect(address, link->redis->address.port));
+}
+
+static void resolved(void *arg, const struct address_list *found, const char *reason)
+{
+  struct redis_link *link = arg;
+  link->resolve = NULL;
+  link->addresses = *found;
+  link->next_address = 0;
+  if (found->count == 0)
+    went_down(link, reason);
+  else
+    connect_next_address(link);
+}
+
+// hiredis would look a name up in place, and hold up the loop.
+static void resolve(struct redis_link *link)
+{
+  link->resolve = loop_resolve_start(link->redis->loop, link->redis->address.host, resolved, link);
+  if (link->resolve == NULL)
+    went_down(link, "the host of the URL cannot be a host name");
+}
+
+// The time is for a look-up and the first address; each further address has as much again.
+void redis_link_open(struct redis_link *link)
+{
+  const struct redis_address *address = &link->redis->address;
+  link->state = REDIS_LINK_CONNECTING;
+  loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
+  if (address->unix_path != NULL)
+    take_context(link, redisAsyncConnectUnix(address->unix_path));
+  else if (!host_is_name(address->host))
+    take_context(link, redisAsyncConnect(address->host, address->port));
+  else if (link->next_address < link->addresses.count)
+    connect_next_address(link);
+  else
+    resolve(link);
 }
 
 // Calls.
@@ -256,7 +297,7 @@ static void timer_fired(void *arg)
     return;
   case REDIS_LINK_CONNECTING:
   case REDIS_LINK_GREETING:
-    redis_link_drop(link, "no answer in time");
+    redis_link_drop(link, link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
     return;
   case REDIS_LINK_UP:
     break;
@@ -347,6 +388,7 @@ void redis_link_destroy(struct redis_link *link)
   bool was_up = link->state == REDIS_LINK_UP;
   link->state = REDIS_LINK_DOWN;  // nothing is tried again
   link->context = NULL;
+  loop_resolve_cancel(&link->resolve);
   unwatch(link);
   if (context != NULL)
     redisAsyncFree(context);

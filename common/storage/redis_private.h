@@ -13,6 +13,7 @@
 #include "common/base/list.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/loop.h"
+#include "common/runtime/resolve.h"
 #include "common/runtime/task.h"
 #include "common/storage/redis.h"
 
@@ -51,7 +52,10 @@ struct redis_link {
   struct redis *redis;
   const char *name;  // in logs
   enum redis_link_state state;
-  redisAsyncContext *context;
+  struct loop_resolve *resolve;   // while the host's addresses are looked up
+  struct address_list addresses;  // of the host's name, found for this attempt to connect
+  size_t next_address;            // among them
+  redisAsyncContext *context;     // NULL when down, or resolving
   struct loop_watch *watch;
   int watched_events;
   bool write_wanted;  // at the end of the turn

@@ -145,6 +145,67 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   pg_conninfo_free(&pg);
 }
 
+static void make_conninfo(struct pg *pg, const char *conninfo)
+{
+  *pg = (struct pg){0};
+  pg_conninfo_make(pg, &(const struct pg_options){.conninfo = conninfo});
+  cr_assert_null(pg->malformed);
+}
+
+// With the lists that libpq wants, and the name for TLS to verify.
+Test(pg_conninfo, a_host_name_gets_its_addresses)
+{
+  struct pg pg;
+  const struct address_list found = {.count = 3, .texts = {"10.0.0.1", "10.0.0.2", "fe80::1%eth0"}};
+  make_conninfo(&pg, "postgresql://u@db.example/d?sslmode=verify-full");
+  cr_assert_str_eq(pg.host_name, "db.example");
+  pg_conninfo_resolved(&pg, &found, 0);
+  cr_expect_str_eq(value_of(&pg, "host"), "db.example,db.example,db.example");
+  cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.1,10.0.0.2,fe80::1%eth0");
+  pg_conninfo_resolved(&pg, &found, 4);
+  cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.2,fe80::1%eth0,10.0.0.1");
+  cr_expect_str_eq(value_of(&pg, "sslmode"), "verify-full");
+  pg_conninfo_free(&pg);
+}
+
+Test(pg_conninfo, the_host_name_may_come_from_the_environment)
+{
+  struct pg pg;
+  const struct address_list found = {.count = 1, .texts = {"10.0.0.1"}};
+  setenv("PGHOST", "db.example", 1);
+  make_conninfo(&pg, "dbname=d");
+  cr_assert_str_eq(pg.host_name, "db.example");
+  pg_conninfo_resolved(&pg, &found, 0);
+  cr_expect_str_eq(value_of(&pg, "host"), "db.example");
+  pg_conninfo_free(&pg);
+  make_conninfo(&pg, "host=10.0.0.1 dbname=d");
+  cr_expect_null(pg.host_name);
+  pg_conninfo_free(&pg);
+}
+
+Test(pg_conninfo, what_is_no_single_name_is_left_to_libpq)
+{
+  static const char *const others[] = {
+      "dbname=d",
+      "host=/run/postgresql",
+      "host=@abstract",
+      "host=10.0.0.1",
+      "host=::1",
+      "host=''",
+      "host=a,b",
+      "host=a port=1,2",
+      "host=a hostaddr=10.0.0.1",
+      "postgresql://a:1,b:2/d",
+      "service=s host=a",
+  };
+  for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+    struct pg pg;
+    make_conninfo(&pg, others[i]);
+    cr_expect_null(pg.host_name, "%s", others[i]);
+    pg_conninfo_free(&pg);
+  }
+}
+
 Test(redis_url, forms)
 {
   struct redis_address address;

@@ -1,0 +1,159 @@
+#include "tests/component/storage/names.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/compiler.h"
+
+// Names.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static atomic_bool present;
+static atomic_bool released;
+static atomic_size_t looked_up;
+static atomic_size_t looked_up_in_place;
+
+void names_appear(void)
+{
+  present = true;
+}
+
+void names_release(void)
+{
+  released = true;
+}
+
+size_t names_looked_up(void)
+{
+  return looked_up;
+}
+
+size_t names_looked_up_in_place(void)
+{
+  return looked_up_in_place;
+}
+
+static int libc(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  void *address = dlsym(RTLD_NEXT, "getaddrinfo");
+  memcpy(&real, &address, sizeof(real));
+  return real(node, service, hints, found);
+}
+
+static int two(const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+  int failed = libc("127.0.0.2", service, hints, found);
+  return failed != 0 ? failed : libc("127.0.0.1", service, hints, &(*found)->ai_next);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+  size_t size = node == NULL ? 0 : strlen(node);
+  if (size < 5 || strcmp(node + size - 5, ".test") != 0)
+    return libc(node, service, hints, found);
+  looked_up++;
+  looked_up_in_place += getpid() == gettid();
+  if (strcmp(node, "two.test") == 0)
+    return two(service, hints, found);
+  while (strcmp(node, "silent.test") == 0 && !released)
+    poll(NULL, 0, 1);
+  if (strcmp(node, "absent.test") == 0 && !present)
+    return EAI_NONAME;
+  return libc("127.0.0.1", service, hints, found);
+}
+
+// Fronts.
+// ---------------------------------------------------------------------------------------------------------------------
+
+enum { MAX_PAIRS = 16 };
+
+// The listener and a place that poll passes over, then the two ends of each pair: i's other end is i ^ 1.
+struct ends {
+  struct pollfd fds[2 + 2 * MAX_PAIRS];
+  size_t count;
+};
+
+static void add_pair(struct ends *ends, const char *socket_path)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
+  int outer = accept(ends->fds[0].fd, NULL, NULL);
+  int inner = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (ends->count == ARRAY_LEN(ends->fds) || connect(inner, (struct sockaddr *)&address, sizeof(address)) != 0)
+    _exit(1);
+  ends->fds[ends->count++] = (struct pollfd){.fd = outer, .events = POLLIN};
+  ends->fds[ends->count++] = (struct pollfd){.fd = inner, .events = POLLIN};
+}
+
+// False at the end of the connection.
+static bool forward(int from, int to)
+{
+  char bytes[16384];
+  ssize_t size = read(from, bytes, sizeof(bytes));
+  for (ssize_t done = 0, written; done < size; done += written)
+    if ((written = write(to, bytes + done, (size_t)(size - done))) <= 0)
+      return false;
+  return size > 0;
+}
+
+static void remove_pair(struct ends *ends, size_t place)
+{
+  close(ends->fds[place].fd);
+  close(ends->fds[place + 1].fd);
+  ends->count -= 2;
+  memmove(&ends->fds[place], &ends->fds[ends->count], 2 * sizeof(ends->fds[0]));
+}
+
+_Noreturn static void serve(int listener, const char *socket_path)
+{
+  struct ends ends = {.fds = {{.fd = listener, .events = POLLIN}, {.fd = -1}}, .count = 2};
+  signal(SIGPIPE, SIG_IGN);
+  while (poll(ends.fds, ends.count, -1) > 0) {
+    for (size_t i = 2; i < ends.count; i++) {
+      if (ends.fds[i].revents == 0 || forward(ends.fds[i].fd, ends.fds[i ^ 1].fd))
+        continue;
+      remove_pair(&ends, i & ~(size_t)1);
+      break;  // the places have changed: poll again
+    }
+    if (ends.fds[0].revents != 0)
+      add_pair(&ends, socket_path);
+  }
+  _exit(1);
+}
+
+void front_open(struct front *front, const char *socket_path)
+{
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof(address);
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, MAX_PAIRS) == 0);
+  cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+  front->port = ntohs(address.sin_port);
+  front->pid = fork();
+  cr_assert_geq(front->pid, 0);
+  if (front->pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    serve(listener, socket_path);
+  }
+  close(listener);
+}
+
+void front_close(struct front *front)
+{
+  kill(front->pid, SIGKILL);
+  waitpid(front->pid, NULL, 0);
+}

@@ -1,0 +1,309 @@
+// Servers that are known by a host name: it is looked up without holding up the loop.
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/observe/metrics.h"
+#include "tests/component/storage/names.h"
+#include "tests/component/storage/support.h"
+
+static struct front front;
+
+static const char *redis_socket(void)
+{
+  const char *url = redis_url();
+  cr_assert_eq(strncmp(url, "unix://", 7), 0, "%s", url);
+  return url + 7;
+}
+
+// The folder in which PostgreSQL of tests/with-servers has its socket, and the rest of its connection string.
+static const char *pg_folder(struct world *world, const char **rest)
+{
+  const char *conninfo = getenv("BULKHEAD_TEST_PG");
+  cr_assert(conninfo != NULL && strncmp(conninfo, "host=/", 6) == 0, "BULKHEAD_TEST_PG has no unix socket");
+  struct slice text = slice_skip(slice_from_string(conninfo), 5);
+  size_t end = slice_find(text, ' ', 0);
+  *rest = text.data + end;
+  return arena_string(&world->arena, slice_make(text.data, end));
+}
+
+static struct redis *redis_at(struct world *world, const char *host)
+{
+  struct redis *redis;
+  struct error error;
+  const struct redis_options options = {.url = arena_printf(&world->arena, "redis://%s:%u/0", host, front.port),
+                                        .password = NULL,
+                                        .command_timeout_ms = 2000};
+  cr_assert_eq(redis_create(world->loop, &options, &redis, &error), STATUS_OK, "%s", error.message);
+  return redis;
+}
+
+static struct pg *pg_at(struct world *world, const char *host)
+{
+  const char *rest;
+  pg_folder(world, &rest);
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=%s port=%u password=s3cret%s", host, front.port, rest),
+      .shared_connections = 1};
+  return pg_create(world->loop, &options);
+}
+
+static bool is_up(void *redis)
+{
+  return redis_up(redis);
+}
+
+static void with_front_of_redis(void (*body)(struct world *world))
+{
+  front_open(&front, redis_socket());
+  with_loop(body);
+  front_close(&front);
+}
+
+static void open_front_of_pg(struct world *world)
+{
+  const char *rest;
+  front_open(&front, arena_printf(&world->arena, "%s/.s.PGSQL.5432", pg_folder(world, &rest)));
+}
+
+static void with_front_of_pg(void (*body)(struct world *world))
+{
+  struct world world = {0};
+  open_front_of_pg(&world);
+  arena_free(&world.arena);
+  with_loop(body);
+  front_close(&front);
+}
+
+// A name that leads there.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static void expect_redis_at(struct world *world, const char *host, size_t look_ups)
+{
+  size_t before = names_looked_up();
+  struct redis *redis = redis_at(world, host);
+  wait_until(is_up, redis);
+  redis_free(&redis);
+  cr_expect_eq(names_looked_up(), before + look_ups, "%s", host);
+  cr_expect_eq(names_looked_up_in_place(), 0, "%s", host);
+}
+
+static void check_redis_names(struct world *world)
+{
+  expect_redis_at(world, "localhost", 0);
+  expect_redis_at(world, "one.test", 1);
+  // All addresses of one look-up have their turn.
+  expect_redis_at(world, "two.test", 1);
+}
+
+Test(names, redis_is_found_by_name, .timeout = 60)
+{
+  with_front_of_redis(check_redis_names);
+}
+
+static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
+{
+  size_t before = names_looked_up();
+  world->pg = pg_at(world, host);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK, "%s", host);
+  cr_expect_str_eq(run_sql(world, "SELECT 'here'"), "here");
+  // One that is borrowed whole is opened out of a task.
+  struct pg_tx *tx;
+  cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK, "%s", host);
+  pg_rollback(&tx);
+  pg_free(&world->pg);
+  cr_expect_eq(names_looked_up(), before + look_ups, "%s", host);
+  cr_expect_eq(names_looked_up_in_place(), 0, "%s", host);
+}
+
+static void check_pg_names(struct world *world)
+{
+  expect_pg_at(world, "localhost", 0);
+  expect_pg_at(world, "one.test", 2);
+  expect_pg_at(world, "two.test", 2);
+}
+
+Test(names, postgres_is_found_by_name, .timeout = 60)
+{
+  with_front_of_pg(check_pg_names);
+}
+
+// Several hosts are libpq's own matter, and reach the server all the same.
+static void check_pg_hosts(struct world *world)
+{
+  world->pg = pg_at(world, "127.0.0.2,one.test");
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  pg_free(&world->pg);
+  cr_expect_eq(names_looked_up_in_place(), 1);
+}
+
+Test(names, several_hosts_are_left_to_libpq, .timeout = 60)
+{
+  with_front_of_pg(check_pg_hosts);
+}
+
+// A name that nobody has, until somebody has it.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static int captured_fd;
+
+static void capture_log(void)
+{
+  captured_fd = memfd_create("log", MFD_CLOEXEC);
+  cr_assert(captured_fd >= 0 && fcntl(captured_fd, F_SETFL, O_APPEND) == 0 && dup2(captured_fd, STDERR_FILENO) >= 0);
+}
+
+static void expect_logged_once(const char *text)
+{
+  char log[65536];
+  ssize_t size = pread(captured_fd, log, sizeof(log) - 1, 0);
+  cr_assert_geq(size, 0);
+  log[size] = '\0';
+  const char *first = strstr(log, text);
+  cr_expect_not_null(first, "%s", log);
+  cr_expect(first == NULL || strstr(first + 1, text) == NULL, "%s", log);
+  cr_expect_null(strstr(log, "s3cret"));
+}
+
+static bool has_failed_twice(void *arg)
+{
+  (void)arg;
+  const struct slice failed = SLICE("failed");
+  return metric_value(metrics_series(METRIC_PG_CONNECTS, &failed, 1)) >= 2;
+}
+
+static void check_pg_absent(struct world *world)
+{
+  world->pg = pg_at(world, "absent.test");
+  wait_until(has_failed_twice, NULL);
+  names_appear();
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  pg_free(&world->pg);
+  cr_expect_eq(names_looked_up_in_place(), 0);
+  expect_logged_once("cannot resolve the host name \\\"absent.test\\\"");
+}
+
+Test(names, postgres_is_there_when_its_name_is, .timeout = 60)
+{
+  capture_log();
+  with_front_of_pg(check_pg_absent);
+}
+
+static bool has_looked_twice(void *arg)
+{
+  (void)arg;
+  return names_looked_up() >= 2;
+}
+
+static void check_redis_absent(struct world *world)
+{
+  struct redis *redis = redis_at(world, "absent.test");
+  wait_until(has_looked_twice, NULL);
+  names_appear();
+  wait_until(is_up, redis);
+  redis_free(&redis);
+  cr_expect_eq(names_looked_up_in_place(), 0);
+  expect_logged_once("cannot resolve the host name \\\"absent.test\\\"");
+}
+
+Test(names, redis_is_there_when_its_name_is, .timeout = 60)
+{
+  capture_log();
+  with_front_of_redis(check_redis_absent);
+}
+
+// A resolver that does not answer.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static bool has_looked(void *arg)
+{
+  (void)arg;
+  return names_looked_up() > 0;
+}
+
+// Another server is there for its callers meanwhile, and both can be given up.
+static void check_silent(struct world *world)
+{
+  const char *rest;
+  const char *folder = pg_folder(world, &rest);
+  const struct pg_options options = {.conninfo = arena_printf(&world->arena, "host=%s%s", folder, rest),
+                                     .shared_connections = 1};
+  front.port = 1;  // nobody gets as far as that
+  struct pg *silent_pg = pg_at(world, "silent.test");
+  struct redis *silent_redis = redis_at(world, "silent.test");
+  wait_until(has_looked, NULL);
+  world->pg = pg_create(world->loop, &options);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  cr_expect_str_eq(run_sql(world, "SELECT 'here'"), "here");
+  cr_expect_not(pg_ready(silent_pg));
+  cr_expect_not(redis_up(silent_redis));
+  pg_free(&silent_pg);
+  redis_free(&silent_redis);
+  pg_free(&world->pg);
+  names_release();
+}
+
+Test(names, a_silent_resolver_holds_up_nobody_else, .timeout = 60)
+{
+  with_loop(check_silent);
+}
+
+static bool has_looked_again(void *arg)
+{
+  return names_looked_up() > *(size_t *)arg;
+}
+
+static void check_overdue(struct world *world)
+{
+  struct redis *redis = redis_at(world, "silent.test");
+  size_t first = 1;
+  wait_until(has_looked_again, &first);
+  expect_logged_once("the look-up of the host name takes too long");
+  names_release();
+  wait_until(is_up, redis);
+  redis_free(&redis);
+}
+
+Test(names, the_time_to_connect_bounds_the_look_up, .timeout = 60)
+{
+  capture_log();
+  with_front_of_redis(check_overdue);
+}
+
+// Hosts that need no look-up.
+// ---------------------------------------------------------------------------------------------------------------------
+
+static size_t threads_of_this_process(void)
+{
+  size_t threads = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  cr_assert_not_null(tasks);
+  for (const struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+    threads += entry->d_name[0] != '.';
+  closedir(tasks);
+  return threads;
+}
+
+static void check_numbers(struct world *world)
+{
+  size_t before = threads_of_this_process();
+  expect_redis_at(world, "127.0.0.1", 0);
+  front_close(&front);
+  open_front_of_pg(world);
+  expect_pg_at(world, "127.0.0.1", 0);
+  const char *rest;
+  const char *folder = pg_folder(world, &rest);
+  const struct pg_options options = {.conninfo = arena_printf(&world->arena, "host=%s%s", folder, rest)};
+  world->pg = pg_create(world->loop, &options);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  pg_free(&world->pg);
+  cr_expect_eq(threads_of_this_process(), before);
+}
+
+Test(names, numbers_and_paths_start_no_thread, .timeout = 60)
+{
+  with_front_of_redis(check_numbers);
+}
