@@ -52,6 +52,11 @@ static const struct pg_statement TAKE_DUE_ORPHAN = {
     .sql = "SELECT user_id FROM orphan_credentials WHERE due_time <= now() ORDER BY due_time LIMIT 1"
            " FOR UPDATE SKIP LOCKED",
 };
+static const struct pg_statement PUT_OFF_ORPHAN = {
+    .name = "user_put_off_orphan",
+    .sql = "UPDATE orphan_credentials SET due_time = clock_timestamp() + $2::bigint * interval '1 millisecond'"
+           " WHERE user_id = $1::uuid",
+};
 static const struct pg_statement LIST_FIRST = {
     .name = "user_list_first",
     .sql = "SELECT " COLUMNS " FROM users ORDER BY create_time DESC, id DESC LIMIT $1::bigint",
@@ -221,6 +226,16 @@ enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct are
   pg_add_text(&params, id);
   struct pg_result result;
   return pg_tx_query(tx, &FORGET_ORPHAN, &params, arena, &result);
+}
+
+enum status user_repo_put_off_orphan(struct pg_tx *tx, const char *id, int64_t pause_ms, struct arena *arena)
+{
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, id);
+  pg_add_int(&params, pause_ms);
+  struct pg_result result;
+  return pg_tx_query(tx, &PUT_OFF_ORPHAN, &params, arena, &result);
 }
 
 enum status user_repo_list(struct pg *pg, const struct user_place *after, size_t limit, struct arena *arena,

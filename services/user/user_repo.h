@@ -43,6 +43,9 @@ enum status user_repo_forget_orphan(struct pg *pg, const char *id, struct arena 
 // Locks one overdue note within `tx`, so that no sign-up can finish on it meanwhile. *id is NULL when there is none.
 enum status user_repo_take_due_orphan(struct pg_tx *tx, struct arena *arena, const char **id) MUST_CHECK;
 enum status user_repo_remove_orphan(struct pg_tx *tx, const char *id, struct arena *arena) MUST_CHECK;
+// The note is due in `pause_ms`, counted from now.
+enum status user_repo_put_off_orphan(struct pg_tx *tx, const char *id, int64_t pause_ms,
+                                     struct arena *arena) MUST_CHECK;
 
 // Where a page of the list ended: the last account's create_time in microseconds since 1970, and its id; id NULL before
 // the first.

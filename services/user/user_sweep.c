@@ -7,31 +7,68 @@
 #include "services/user/user_peers.h"
 #include "services/user/user_repo.h"
 
-#define SWEEP_ONE_MS 10000
+enum {
+  SWEEP_ONE_MS = 10000,
+  // Leaves time to say in the database how it ended.
+  DELETE_CREDENTIAL_MS = 5000,
+  // A note whose credential could not be removed lets others pass for so many sweeps.
+  PAUSE_IN_SWEEPS = 12,
+};
 
-// One note: locked, its credential removed, the note removed. A failure in between leaves the note for the next sweep.
-static enum status sweep_one(struct service *service, struct pg_tx *tx, struct arena *arena, bool *found)
+static enum status delete_credential(struct service *service, const char *id, struct arena *arena)
+{
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), DELETE_CREDENTIAL_MS));
+  enum status status = user_peers_delete_credential(service, NULL, id, arena);
+  task_restore_deadline(before);
+  return status;
+}
+
+// Says more about the auth service than about the one credential.
+static bool is_of_the_service(enum status status)
+{
+  return status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED || status == STATUS_RESOURCE_EXHAUSTED;
+}
+
+static enum status put_off(struct service *service, struct pg_tx *tx, const char *id, enum status reason,
+                           struct arena *arena)
+{
+  const struct user_settings *settings = service_settings(service);
+  int64_t pause_ms = settings->sweep_interval_ms * PAUSE_IN_SWEEPS;
+  enum status status = user_repo_put_off_orphan(tx, id, pause_ms, arena);
+  if (status == STATUS_OK)
+    log_warn("sweep", "could not remove a credential without account, will try again", LOG_STRING("userId", id),
+             LOG_STATUS(reason), LOG_INT("retryMs", pause_ms));
+  return status;
+}
+
+// One note: locked, its credential removed, the note removed. Where the credential stays, the note goes behind the
+// others, so that it does not hold them up; a failure in between leaves it as it was. `*more`: the next note may have
+// its turn now.
+static enum status sweep_one(struct service *service, struct pg_tx *tx, struct arena *arena, bool *more)
 {
   const char *id;
   enum status status = user_repo_take_due_orphan(tx, arena, &id);
-  *found = status == STATUS_OK && id != NULL;
-  if (!*found)
+  *more = status == STATUS_OK && id != NULL;
+  if (!*more)
     return status;
-  status = user_peers_delete_credential(service, NULL, id, arena);
-  if (status == STATUS_OK)
-    status = user_repo_remove_orphan(tx, id, arena);
+  enum status removed = delete_credential(service, id, arena);
+  if (removed != STATUS_OK) {
+    *more = !is_of_the_service(removed);
+    return put_off(service, tx, id, removed, arena);
+  }
+  status = user_repo_remove_orphan(tx, id, arena);
   if (status == STATUS_OK)
     log_info("sweep", "removed a credential that had no account", LOG_STRING("userId", id));
   return status;
 }
 
-static enum status sweep_in_transaction(struct service *service, struct arena *arena, bool *found)
+static enum status sweep_in_transaction(struct service *service, struct arena *arena, bool *more)
 {
   struct pg_tx *tx = NULL;
-  *found = false;
+  *more = false;
   enum status status = pg_begin(service_pg(service), &tx);
   if (status == STATUS_OK)
-    status = sweep_one(service, tx, arena, found);
+    status = sweep_one(service, tx, arena, more);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);
@@ -40,18 +77,17 @@ static enum status sweep_in_transaction(struct service *service, struct arena *a
 
 static void sweep_all(struct service *service)
 {
-  bool found = true;
-  while (found && task_check() == STATUS_OK) {
+  bool more = true;
+  while (more && task_check() == STATUS_OK) {
     struct arena arena;
     arena_init(&arena);
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), SWEEP_ONE_MS));
-    enum status status = sweep_in_transaction(service, &arena, &found);
+    enum status status = sweep_in_transaction(service, &arena, &more);
     task_restore_deadline(before);
     arena_free(&arena);
     if (status != STATUS_OK) {
       if (task_check() == STATUS_OK)
-        log_warn("sweep", "could not remove a credential without account; the next sweep tries again",
-                 LOG_STATUS(status));
+        log_warn("sweep", "stopped early, the next sweep goes on", LOG_STATUS(status));
       return;
     }
   }

@@ -165,6 +165,51 @@ Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
 }
 
+// A note of each account that is there, in the place of the account; `first` is the first in line.
+static void orphan_all(const char *first)
+{
+  database_sql(&accounts.database,
+               "WITH gone AS (DELETE FROM \"user\".users RETURNING id) INSERT INTO \"user\".orphan_credentials"
+               " SELECT id, now() - CASE WHEN id::text = '%s' THEN interval '1 hour' ELSE interval '0' END FROM gone",
+               first);
+}
+
+Test(user_accounts, a_credential_that_cannot_be_removed_holds_up_no_other, .timeout = 60)
+{
+  const char *stuck = accounts_new_user(&accounts, ADA)->id;
+  accounts_new_user(&accounts, "bob@example.com");
+  database_sql(&accounts.database,
+               "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+               " 'BEGIN RAISE EXCEPTION ''this one stays''; END';"
+               "CREATE TRIGGER refuse BEFORE DELETE ON auth.credentials FOR EACH ROW WHEN (OLD.user_id = '%s')"
+               " EXECUTE FUNCTION public.refuse()",
+               stuck);
+  orphan_all(stuck);
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
+  expect_sql("SELECT user_id FROM \"user\".orphan_credentials", stuck);
+  expect_sql("SELECT user_id FROM auth.credentials", stuck);
+  // Nor is it forgotten.
+  database_sql(&accounts.database, "DROP TRIGGER refuse ON auth.credentials");
+  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+}
+
+// A sign-up that begins after the first attempt, and fails as that did, has a second one before it if there is any.
+Test(user_accounts, while_the_auth_service_is_away_a_sweep_tries_one_note, .timeout = 60)
+{
+  for (size_t i = 0; i < 3; i++)
+    accounts_new_user(&accounts, text("user-%zu@example.com", i));
+  accounts_stop_auth(&accounts);
+  accounts_stop_user(&accounts);
+  orphan_all("");
+  accounts_start_user(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=1h", NULL});
+  process_wait_output(&accounts.user, "could not remove a credential");
+  for (size_t i = 0; i < 2; i++)
+    cr_expect_eq(accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_UNAVAILABLE);
+  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials WHERE due_time <= now()", "2");
+  accounts_start_auth(&accounts, NULL);
+}
+
 // Concurrent changes.
 // ---------------------------------------------------------------------------------------------------------
 

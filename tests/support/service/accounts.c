@@ -110,6 +110,21 @@ void accounts_start_auth(struct accounts *accounts, const char *const *environme
   driver_open(&accounts->to_auth, accounts->auth.url, "gateway");
 }
 
+void accounts_stop_user(struct accounts *accounts)
+{
+  driver_close(&accounts->to_user);
+  expect_good_end(&accounts->user);
+  process_free(&accounts->user);
+}
+
+void accounts_start_user(struct accounts *accounts, const char *const *environment)
+{
+  process_prepare_again(&accounts->user);
+  launch_user(accounts, environment);
+  process_wait_admin(&accounts->user);
+  driver_open(&accounts->to_user, accounts->user.url, "gateway");
+}
+
 // Calls.
 // ---------------------------------------------------------------------------------------------------------
 

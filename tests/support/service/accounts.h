@@ -28,6 +28,9 @@ void accounts_close(struct accounts *accounts);  // both
 // The auth service alone; it can be started again where it was.
 void accounts_stop_auth(struct accounts *accounts);
 void accounts_start_auth(struct accounts *accounts, const char *const *environment);
+// The user service alone, which need not find the auth service when it starts.
+void accounts_stop_user(struct accounts *accounts);
+void accounts_start_user(struct accounts *accounts, const char *const *environment);
 
 struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password);
