@@ -139,12 +139,6 @@ void json_int(struct json_writer *writer, int64_t value)
   strbuf_add_int(writer->out, value);
 }
 
-void json_uint(struct json_writer *writer, uint64_t value)
-{
-  before_value(writer);
-  strbuf_add_uint(writer->out, value);
-}
-
 void json_bool(struct json_writer *writer, bool value)
 {
   before_value(writer);

@@ -27,7 +27,6 @@ void json_key(struct json_writer *writer, struct slice key);
 
 void json_string(struct json_writer *writer, struct slice value);
 void json_int(struct json_writer *writer, int64_t value);
-void json_uint(struct json_writer *writer, uint64_t value);
 void json_bool(struct json_writer *writer, bool value);
 void json_null(struct json_writer *writer);
 // A value that is JSON text already.

@@ -78,14 +78,3 @@ uint64_t slice_hash(struct slice a)
     hash = (hash ^ (unsigned char)a.data[i]) * 0x100000001b3ULL;
   return hash;
 }
-
-bool slice_equal_constant_time(struct slice a, struct slice b)
-{
-  if (a.size != b.size)
-    return false;
-  // volatile: the compiler must not leave the loop at the first difference.
-  volatile unsigned char difference = 0;
-  for (size_t i = 0; i < a.size; i++)
-    difference = (unsigned char)(difference | ((unsigned char)a.data[i] ^ (unsigned char)b.data[i]));
-  return difference == 0;
-}

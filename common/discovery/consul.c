@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
@@ -16,7 +17,7 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 
-#define BACKOFF_MIN_MS 250
+#define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 15000
 // Between two queries of one service, so that a service that flaps does not make us spin.
 #define QUERY_PAUSE_MS 50
@@ -143,10 +144,7 @@ static void job_failed(struct consul *consul, struct job *job, const char *reaso
                                      [JOB_DEREGISTER] = "deregistration failed"};
   metric_add(consul->errors_metric, 1);
   set_up(consul, false);
-  job->backoff_ms = job->backoff_ms == 0 ? BACKOFF_MIN_MS : job->backoff_ms * 2;
-  if (job->backoff_ms > BACKOFF_MAX_MS)
-    job->backoff_ms = BACKOFF_MAX_MS;
-  uint32_t pause_ms = job->backoff_ms / 2 + (uint32_t)random_below(job->backoff_ms / 2 + 1);
+  uint32_t pause_ms = backoff_next_ms(&job->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
   schedule(job, pause_ms);
   // A Consul that came back may count from the beginning; an index from before would wait for nothing.
   job->index = 0;

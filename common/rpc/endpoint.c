@@ -9,14 +9,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/packet.h"
 
-#define BACKOFF_MIN_MS 20
+#define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 5000
 // How long a connection that is no longer wanted stays, for the server to close it first: see reaper.h.
 #define LINGER_MS 30000
@@ -104,9 +104,7 @@ static void set_state(struct endpoint *endpoint, enum endpoint_state state)
 
 static uint64_t retry_time(struct endpoint *endpoint, uint64_t now_us)
 {
-  uint32_t backoff_ms = endpoint->backoff_ms == 0 ? BACKOFF_MIN_MS : endpoint->backoff_ms * 2;
-  endpoint->backoff_ms = backoff_ms < BACKOFF_MAX_MS ? backoff_ms : BACKOFF_MAX_MS;
-  return deadline_after_ms(now_us, endpoint->backoff_ms / 2 + random_below(endpoint->backoff_ms));
+  return deadline_after_ms(now_us, backoff_next_ms(&endpoint->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
 }
 
 static void schedule_retry(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)

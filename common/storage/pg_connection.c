@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
-#include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/storage/pg_private.h"
 
@@ -71,13 +71,8 @@ static void close_connection(struct pg_connection *c)
 
 static void try_later(struct pg_connection *c)
 {
-  uint64_t limit_ms = BACKOFF_FIRST_MS;
-  for (unsigned i = 0; i < c->failures && limit_ms < BACKOFF_MAX_MS; i++)
-    limit_ms *= 2;
-  if (limit_ms > BACKOFF_MAX_MS)
-    limit_ms = BACKOFF_MAX_MS;
   c->resting = true;
-  loop_timer_start(c->timer, limit_ms / 2 + random_below(limit_ms / 2));
+  loop_timer_start(c->timer, backoff_next_ms(&c->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
 }
 
 void pg_connection_break(struct pg_connection *c, const char *reason)
@@ -113,6 +108,7 @@ static void opened(struct pg_connection *c)
   if (c->failures > 0)
     log_info("postgres", "connected again", LOG_INT("failures", c->failures));
   c->failures = 0;
+  c->backoff_ms = 0;
   socket_watch(c, LOOP_READABLE);
   metric_add(c->pg->connects_ok, 1);
   metric_add(c->pg->connections, 1);

@@ -94,7 +94,8 @@ struct pg_connection {
   int watched_events;
   struct loop_timer *timer;
   unsigned failures;  // in a row
-  bool resting;       // until the timer fires, after a failure
+  uint32_t backoff_ms;
+  bool resting;  // until the timer fires, after a failure
 
   struct pg_step *steps;  // a ring
   size_t first_step;

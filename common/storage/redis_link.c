@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
-#include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/storage/redis_private.h"
 
@@ -99,16 +99,6 @@ void redis_link_poll(struct redis_link *link)
 // Life.
 // ---------------------------------------------------------------------------------------------------------------------
 
-static void try_later(struct redis_link *link)
-{
-  uint64_t limit_ms = BACKOFF_FIRST_MS;
-  for (unsigned i = 0; i < link->failures && limit_ms < BACKOFF_MAX_MS; i++)
-    limit_ms *= 2;
-  if (limit_ms > BACKOFF_MAX_MS)
-    limit_ms = BACKOFF_MAX_MS;
-  loop_timer_start(link->timer, limit_ms / 2 + random_below(limit_ms / 2));
-}
-
 // The one way down, whoever noticed: forgets the context, which hiredis is freeing or the caller frees.
 static void went_down(struct redis_link *link, const char *reason)
 {
@@ -131,7 +121,7 @@ static void went_down(struct redis_link *link, const char *reason)
     return;
   }
   link->failures = was_up ? 0 : link->failures + 1;
-  try_later(link);
+  loop_timer_start(link->timer, backoff_next_ms(&link->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
   if (was_up)
     link->changed(link, false);
 }
@@ -154,6 +144,7 @@ static void rose(struct redis_link *link)
 {
   link->state = REDIS_LINK_UP;
   link->failures = 0;
+  link->backoff_ms = 0;
   link->addresses.count = 0;
   loop_timer_stop(link->timer);
   log_info("redis", "connected", LOG_STRING("link", link->name));

@@ -63,7 +63,8 @@ struct redis_link {
   struct loop_timer *timer;
   bool timing_calls;  // the timer runs for the oldest call
   struct list calls;  // oldest first
-  unsigned failures;
+  unsigned failures;  // in a row
+  uint32_t backoff_ms;
   void (*changed)(struct redis_link *link, bool up);
 };
 

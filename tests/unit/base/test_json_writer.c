@@ -34,7 +34,6 @@ Test(json_writer, commas_are_where_they_belong)
   json_key(&writer, SLICE("a"));
   json_begin_array(&writer);
   json_int(&writer, INT64_MIN);
-  json_uint(&writer, UINT64_MAX);
   json_begin_array(&writer);
   json_end_array(&writer);
   json_begin_object(&writer);
@@ -52,7 +51,7 @@ Test(json_writer, commas_are_where_they_belong)
   json_key_int(&writer, "g", 1);
   json_end_object(&writer);
   json_end_object(&writer);
-  assert_written("{\"a\":[-9223372036854775808,18446744073709551615,[],{},true,null],\"b\":\"x\",\"c\":-1,\"d\":false,"
+  assert_written("{\"a\":[-9223372036854775808,[],{},true,null],\"b\":\"x\",\"c\":-1,\"d\":false,"
                  "\"e\":{\"raw\":1},\"f\":{\"g\":1}}");
 }
 

@@ -127,14 +127,3 @@ Test(slice, hash_is_fnv1a)
   cr_assert_eq(slice_hash(SLICE("a")), 0xaf63dc4c8601ec8cULL);
   cr_assert_eq(slice_hash(SLICE("foobar")), 0x85944171f73967e8ULL);
 }
-
-Test(slice, constant_time_equality_is_equality)
-{
-  cr_assert(slice_equal_constant_time(SLICE("secret"), SLICE("secret")));
-  cr_assert(slice_equal_constant_time(SLICE(""), slice_make(NULL, 0)));
-  cr_assert_not(slice_equal_constant_time(SLICE("secret"), SLICE("secreT")));
-  cr_assert_not(slice_equal_constant_time(SLICE("secret"), SLICE("Secret")));
-  cr_assert_not(slice_equal_constant_time(SLICE("secret"), SLICE("secre")));
-  // Differences that cancel out under exclusive or must still count.
-  cr_assert_not(slice_equal_constant_time(SLICE("ab"), SLICE("ba")));
-}
