@@ -12,6 +12,8 @@
 enum {
   // So that tasks that keep waking each other do not keep the loop from its descriptors.
   TURN_BUDGET = 256,
+  // Above what a loop with nothing to do is late by.
+  LATE_MS = 10,
   // Hooks may make tasks runnable, which give the hooks something to send.
   TURN_ROUNDS = 8,
 };
@@ -193,6 +195,11 @@ void loop_timer_start(struct loop_timer *timer, uint64_t after_ms)
 void loop_timer_stop(struct loop_timer *timer)
 {
   alarm_clear(timer->loop, &timer->alarm);
+}
+
+bool loop_timer_is_late(const struct loop_timer *timer)
+{
+  return loop_now_us(timer->loop) > deadline_after_ms(timer->alarm.node.key, LATE_MS);
 }
 
 void loop_timer_free(struct loop_timer **timer)

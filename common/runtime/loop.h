@@ -47,6 +47,9 @@ struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg)
 // Fires once, `after_ms` from now; starting again moves it.
 void loop_timer_start(struct loop_timer *timer, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *timer);
+// For `fired`: something held up the loop, so that the timer fires late, and what has come in meanwhile may not have
+// been looked at.
+bool loop_timer_is_late(const struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
 // End of a turn: runs (at least once a turn) before the loop waits for events, after all callbacks and runnable tasks

@@ -203,7 +203,10 @@ static void timer_fired(void *arg)
 {
   struct pg_connection *c = arg;
   c->resting = false;
-  if (c->state == PG_CONNECTING)
+  if (c->state == PG_CONNECTING && loop_timer_is_late(c->timer))
+    // Perhaps the server did answer, and it was we who did not listen.
+    loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
+  else if (c->state == PG_CONNECTING)
     pg_connection_break(c, c->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
   else if (c->use == PG_SHARED)
     pg_connection_open(c);

@@ -288,7 +288,12 @@ static void timer_fired(void *arg)
     return;
   case REDIS_LINK_CONNECTING:
   case REDIS_LINK_GREETING:
-    redis_link_drop(link, link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
+    // Perhaps the server did answer, and it was we who did not listen.
+    if (loop_timer_is_late(link->timer))
+      loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
+    else
+      redis_link_drop(link,
+                      link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
     return;
   case REDIS_LINK_UP:
     break;
