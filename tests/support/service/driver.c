@@ -11,6 +11,17 @@
 // The one service that it knows.
 #define SERVICE "service"
 
+static void turn(struct driver *driver)
+{
+  uint64_t next_us = rpc_client_next_timeout_us(driver->client);
+  uint32_t wait_ms = next_us == DEADLINE_NONE ? PATIENCE_MS : deadline_left_ms(next_us, clock_now_us());
+  struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
+  poll(&ready, 1, (int)(wait_ms > PATIENCE_MS ? PATIENCE_MS : wait_ms));
+  // Last, so that the caller sees what has ended before it waits again.
+  rpc_client_process(driver->client, clock_now_us());
+  rpc_client_flush(driver->client);
+}
+
 void driver_open(struct driver *driver, const char *url, const char *as)
 {
   arena_init(&driver->arena);
@@ -21,23 +32,17 @@ void driver_open(struct driver *driver, const char *url, const char *as)
       .url = slice_from_string(url),
   };
   rpc_client_set_endpoints(driver->client, SERVICE, &endpoint, 1);
+  uint64_t end_us = deadline_after_ms(clock_now_us(), PATIENCE_MS);
+  while (rpc_client_ready_endpoints(driver->client, SERVICE) == 0) {
+    cr_assert_lt(clock_now_us(), end_us, "nobody can be connected to at %s", url);
+    turn(driver);
+  }
 }
 
 void driver_close(struct driver *driver)
 {
   rpc_client_free(&driver->client);
   arena_free(&driver->arena);
-}
-
-static void turn(struct driver *driver)
-{
-  uint64_t next_us = rpc_client_next_timeout_us(driver->client);
-  uint32_t wait_ms = next_us == DEADLINE_NONE ? PATIENCE_MS : deadline_left_ms(next_us, clock_now_us());
-  struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
-  poll(&ready, 1, (int)(wait_ms > PATIENCE_MS ? PATIENCE_MS : wait_ms));
-  // Last, so that the caller sees what has ended before it waits again.
-  rpc_client_process(driver->client, clock_now_us());
-  rpc_client_flush(driver->client);
 }
 
 static void on_done(void *arg, const struct rpc_status *status, struct slice payload)

@@ -27,7 +27,8 @@ struct outcome {
   struct slice payload;
 };
 
-// `url` is the service's, `as` the peer_service that the client claims to be.
+// `url` is the service's, `as` the peer_service that the client claims to be. Connected when it returns: a call waits
+// for that a second only, which a busy machine may take.
 void driver_open(struct driver *driver, const char *url, const char *as);
 void driver_close(struct driver *driver);
 
