@@ -60,20 +60,20 @@ static int two(const char *service, const struct addrinfo *hints, struct addrinf
   return failed != 0 ? failed : libc("127.0.0.1", service, hints, &(*found)->ai_next);
 }
 
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai)
 {
-  size_t size = node == NULL ? 0 : strlen(node);
-  if (size < 5 || strcmp(node + size - 5, ".test") != 0)
-    return libc(node, service, hints, found);
+  size_t size = name == NULL ? 0 : strlen(name);
+  if (size < 5 || strcmp(name + size - 5, ".test") != 0)
+    return libc(name, service, req, pai);
   looked_up++;
   looked_up_in_place += getpid() == gettid();
-  if (strcmp(node, "two.test") == 0)
-    return two(service, hints, found);
-  while (strcmp(node, "silent.test") == 0 && !released)
+  if (strcmp(name, "two.test") == 0)
+    return two(service, req, pai);
+  while (strcmp(name, "silent.test") == 0 && !released)
     poll(NULL, 0, 1);
-  if (strcmp(node, "absent.test") == 0 && !present)
+  if (strcmp(name, "absent.test") == 0 && !present)
     return EAI_NONAME;
-  return libc("127.0.0.1", service, hints, found);
+  return libc("127.0.0.1", service, req, pai);
 }
 
 // Fronts.

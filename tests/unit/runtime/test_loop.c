@@ -1,7 +1,6 @@
 #include "common/runtime/loop.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -187,34 +186,6 @@ Test(loop, a_timer_that_is_due_never_does_not_fire)
   loop_timer_free(&never);
   loop_timer_free(&end);
   loop_free(&loop);
-}
-
-struct punctual {
-  struct loop *loop;
-  struct loop_timer *timer;
-  bool late;
-};
-
-static void look_how_late(void *arg)
-{
-  struct punctual *punctual = arg;
-  punctual->late = loop_timer_is_late(punctual->timer);
-  loop_stop(punctual->loop);
-}
-
-Test(loop, a_timer_tells_when_the_loop_was_held_up, .timeout = 60)
-{
-  struct punctual punctual = {.loop = loop_create()};
-  punctual.timer = loop_timer_create(punctual.loop, look_how_late, &punctual);
-  loop_timer_start(punctual.timer, 1);
-  poll(NULL, 0, 20);
-  loop_run(punctual.loop);
-  cr_assert(punctual.late);
-  // Again if the machine held us up.
-  for (punctual.late = true; punctual.late; loop_run(punctual.loop))
-    loop_timer_start(punctual.timer, 1);
-  loop_timer_free(&punctual.timer);
-  loop_free(&punctual.loop);
 }
 
 TASK_TEST(loop, the_time_is_the_same_within_a_turn_and_moves_with_the_next)

@@ -14,17 +14,17 @@
 static sem_t begun;
 static sem_t go;
 
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai)
 {
   int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
   void *address = dlsym(RTLD_NEXT, "getaddrinfo");
   memcpy(&real, &address, sizeof(real));
-  if (node == NULL || strcmp(node, "held.test") != 0)
-    return real(node, service, hints, found);
+  if (name == NULL || strcmp(name, "held.test") != 0)
+    return real(name, service, req, pai);
   sem_post(&begun);
   while (sem_wait(&go) != 0)
     ;
-  return real("127.0.0.1", service, hints, found);
+  return real("127.0.0.1", service, req, pai);
 }
 
 static void setup(void)
