@@ -1,7 +1,7 @@
-// Least calls in flight, ties broken round robin by starting each search behind the last pick.
+// Least calls in flight, ties broken round robin by starting each search behind the last choice.
 #include "common/rpc/balancer.h"
 
-struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
+static struct balancer_candidate *choose(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count)
 {
   struct balancer_candidate *best = NULL;
@@ -17,4 +17,22 @@ struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balan
   if (best != NULL)
     balancer->next = best_index + 1;
   return best;
+}
+
+struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                         size_t count)
+{
+  if (balancer->together == 0 || !balancer->chosen->ready) {
+    balancer->chosen = choose(balancer, candidates, count);
+    balancer->together = balancer->chosen == NULL ? 0 : BALANCER_TOGETHER;
+  }
+  if (balancer->together != 0)
+    balancer->together--;
+  return balancer->chosen;
+}
+
+void balancer_choose_anew(struct balancer *balancer)
+{
+  balancer->chosen = NULL;
+  balancer->together = 0;
 }

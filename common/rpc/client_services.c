@@ -68,6 +68,7 @@ static void remove_unlisted(struct rpc_client *client, struct rpc_service *servi
     client->removed_endpoints++;
   }
   service->candidate_count = kept;
+  balancer_choose_anew(&service->balancer);
 }
 
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service_name, const struct rpc_endpoint *endpoints,

@@ -26,6 +26,7 @@ struct connection *connection_add(struct connection_table *table, uint32_t pipe)
   connection->pipe = pipe;
   list_init(&connection->requests);
   list_init(&connection->dirty);
+  flow_init(&connection->flow);
   list_init(&connection->node);
   list_append(&table->all, &connection->node);
   struct connection **bucket = &table->buckets[pipe % CONNECTION_BUCKETS];
@@ -43,6 +44,7 @@ void connection_remove(struct connection_table *table, struct connection *connec
   *place = connection->next;
   list_remove(&connection->node);
   list_remove(&connection->dirty);
+  flow_reset(&connection->flow);
   outbox_free(&connection->outbox);
   free(connection);
 }

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "common/base/list.h"
+#include "common/rpc/flow.h"
 #include "common/rpc/outbox.h"
-#include "common/rpc/packet.h"
 
 // nng's raw REP keeps 64 packets a pipe and drops what comes on top (xrep.c); half of that is safe.
 #define RPC_WINDOW_PACKETS 32
@@ -23,10 +23,7 @@ struct connection {
   struct list dirty;        // has something to send and a window to send it in
   struct list node;         // all connections
   struct outbox outbox;
-  uint64_t sent_packets;
-  uint64_t acknowledged_packets;  // of those that we have sent
-  uint64_t received_packets;
-  uint64_t told_packets;  // of those that we have received
+  struct packet_flow flow;
 };
 
 #define CONNECTION_BUCKETS 256
@@ -44,28 +41,14 @@ void connection_remove(struct connection_table *table, struct connection *connec
 
 static inline bool connection_may_send(const struct connection *connection)
 {
-  return connection->sent_packets - connection->acknowledged_packets < RPC_WINDOW_PACKETS;
-}
-
-// The client may be holding frames back until it hears that its packets have come.
-static inline bool connection_owes_news(const struct connection *connection)
-{
-  return connection->received_packets - connection->told_packets >= RPC_HOLD_PACKETS;
-}
-
-// Enough is on its way: what is left gathers until the client has told of it, unless it fills a packet or the client
-// has to be told something anyway.
-static inline bool connection_holds_back(const struct connection *connection)
-{
-  return connection->sent_packets - connection->acknowledged_packets >= RPC_HOLD_PACKETS &&
-         outbox_bytes(&connection->outbox) < RPC_LARGE_FRAME_BYTES && !connection_owes_news(connection);
+  return flow_on_their_way(&connection->flow) < RPC_WINDOW_PACKETS;
 }
 
 // Everything has left and, if `acknowledged`, has arrived. A dead one has nothing to wait for.
 static inline bool connection_idle(const struct connection *connection, bool acknowledged)
 {
-  return connection->dead || (outbox_bytes(&connection->outbox) == 0 &&
-                              (!acknowledged || connection->sent_packets == connection->acknowledged_packets));
+  return connection->dead ||
+         (outbox_bytes(&connection->outbox) == 0 && (!acknowledged || flow_on_their_way(&connection->flow) == 0));
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
+#include "common/rpc/nng_threads.h"
 #include "common/rpc/packet.h"
 
 #define BACKOFF_FIRST_MS 20
@@ -42,6 +43,7 @@ void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const
   rpc_io_init(&hub->io);
   hub->reaper = reaper_start();
   list_init(&hub->dirty);
+  list_init(&hub->owing);
   watch(hub, hub->reaper->events.fd, NULL);
 }
 
@@ -74,6 +76,7 @@ static struct rpc_link *make_link(struct endpoint_hub *hub)
   link->events = &hub->reaper->events;
   link->id = ++hub->last_link_id;
   CHECK(nng_req0_open_raw(&link->socket) == 0);
+  nng_threads_park();
   rpc_socket_prepare(link->socket, hub->max_message_bytes);
   CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, link) == 0);
   CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_pipe, link) == 0);
@@ -118,10 +121,7 @@ void endpoint_dial(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t
 {
   CHECK(endpoint->link == NULL);
   heap_remove(&hub->timers, &endpoint->timer);
-  endpoint->sent_packets = 0;
-  endpoint->arrived_packets = 0;
-  endpoint->received_packets = 0;
-  endpoint->acknowledged_packets = 0;
+  flow_reset(&endpoint->flow);
   endpoint->draining = false;
   endpoint->link = make_link(hub);
   endpoint->receive_watch.fd = rpc_socket_fd(endpoint->link->socket, NNG_OPT_RECVFD);
@@ -161,6 +161,7 @@ struct endpoint *endpoint_create(struct endpoint_hub *hub, const struct rpc_endp
   list_init(&endpoint->calls);
   list_init(&endpoint->node);
   list_init(&endpoint->dirty);
+  flow_init(&endpoint->flow);
   endpoint_dial(hub, endpoint, now_us);
   return endpoint;
 }
@@ -173,6 +174,7 @@ void endpoint_free(struct endpoint_hub *hub, struct endpoint *endpoint)
   heap_remove(&hub->timers, &endpoint->timer);
   list_remove(&endpoint->node);
   list_remove(&endpoint->dirty);
+  flow_reset(&endpoint->flow);
   outbox_free(&endpoint->outbox);
   free(endpoint->id);
   free(endpoint->url);
@@ -192,8 +194,9 @@ void endpoint_lost(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t
   outbox_clear(&endpoint->outbox);
   list_remove(&endpoint->dirty);
   // A connection that has carried answers was a good one: the first attempt after it comes soon.
-  if (endpoint->received_packets != 0)
+  if (endpoint->flow.received != 0)
     endpoint->backoff_ms = 0;
+  flow_reset(&endpoint->flow);
   endpoint->draining = false;
   set_state(endpoint, ENDPOINT_BROKEN);
   schedule_retry(hub, endpoint, now_us);
@@ -213,7 +216,7 @@ void endpoint_set_draining(struct endpoint *endpoint)
 
 static void linger(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
 {
-  endpoint->quiet_since_packets = endpoint->received_packets;
+  endpoint->quiet_since_packets = endpoint->flow.received;
   heap_remove(&hub->timers, &endpoint->timer);
   heap_insert(&hub->timers, &endpoint->timer, deadline_after_ms(now_us, LINGER_MS));
 }
@@ -237,7 +240,7 @@ bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uin
     return true;
   }
   bool quiet = list_empty(&endpoint->calls) && outbox_bytes(&endpoint->outbox) == 0 &&
-               endpoint->received_packets == endpoint->quiet_since_packets;
+               endpoint->flow.received == endpoint->quiet_since_packets;
   if (!quiet)
     linger(hub, endpoint, now_us);
   return !quiet;
@@ -249,34 +252,36 @@ static void mark_dirty(struct endpoint_hub *hub, struct endpoint *endpoint)
     list_append(&hub->dirty, &endpoint->dirty);
 }
 
-static bool acknowledgement_due(const struct endpoint *endpoint)
-{
-  uint64_t behind = endpoint->received_packets - endpoint->acknowledged_packets;
-  // A draining server waits for the acknowledgement of its last packet before it goes.
-  return behind >= RPC_HOLD_PACKETS || (endpoint->draining && behind != 0);
-}
-
-nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint)
+nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
 {
   if (endpoint->link == NULL)
     return NULL;
+  struct packet_flow *flow = &endpoint->flow;
   nng_msg *message = rpc_io_receive(&hub->io, endpoint->link->socket);
-  // Every way out of the drain comes through here, also the one after a GOAWAY in the last packet.
-  if (message != NULL)
-    endpoint->received_packets++;
-  else if (acknowledgement_due(endpoint))
+  if (message != NULL) {
+    flow_received(flow, &hub->owing, now_us);
+    return message;
+  }
+  // Every way out of the drain comes through here, also the one after a GOAWAY in the last packet: a draining server
+  // waits to hear of its last packet before it goes.
+  if (endpoint->draining && flow_has_untold(flow))
+    flow->tell_now = true;
+  if (flow->tell_now)
     mark_dirty(hub, endpoint);
-  return message;
+  return NULL;
 }
 
 void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets)
 {
-  // An old or an impossible count changes nothing.
-  if (arrived_packets <= endpoint->arrived_packets || arrived_packets > endpoint->sent_packets)
-    return;
-  endpoint->arrived_packets = arrived_packets;
-  if (outbox_bytes(&endpoint->outbox) != 0)
+  if (flow_learn(&endpoint->flow, arrived_packets) && outbox_bytes(&endpoint->outbox) != 0)
     mark_dirty(hub, endpoint);
+}
+
+void endpoint_tell_due_news(struct endpoint_hub *hub, uint64_t now_us)
+{
+  struct packet_flow *flow;
+  while ((flow = flow_take_due(&hub->owing, now_us)) != NULL)
+    mark_dirty(hub, CONTAINER_OF(flow, struct endpoint, flow));
 }
 
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame)
@@ -295,7 +300,7 @@ void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endp
 // False when nng has no room; then the fd that tells of room is watched and the frames stay where they are.
 static bool send_packet(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice frames)
 {
-  nng_msg *message = rpc_message_make(frames, endpoint->received_packets);
+  nng_msg *message = rpc_message_make(frames, endpoint->flow.received);
   CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
   if (!rpc_io_send(&hub->io, endpoint->link->socket, message)) {
     nng_msg_free(message);
@@ -303,18 +308,9 @@ static bool send_packet(struct endpoint_hub *hub, struct endpoint *endpoint, str
     watch(hub, endpoint->send_watch.fd, &endpoint->send_watch);
     return false;
   }
-  endpoint->sent_packets++;
-  endpoint->acknowledged_packets = endpoint->received_packets;
+  flow_sent(&endpoint->flow);
   metric_add(endpoint->metrics->packets, 1);
   return true;
-}
-
-// Enough is on its way: what is left gathers until the server has told of it, unless it fills a packet or the server
-// has to be told something anyway.
-static bool holds_back(const struct endpoint *endpoint)
-{
-  return endpoint->sent_packets - endpoint->arrived_packets >= RPC_HOLD_PACKETS &&
-         outbox_bytes(&endpoint->outbox) < RPC_LARGE_FRAME_BYTES && !acknowledgement_due(endpoint);
 }
 
 void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
@@ -322,14 +318,15 @@ void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
   list_remove(&endpoint->dirty);
   if (endpoint->state != ENDPOINT_CONNECTED || endpoint->send_watch.fd >= 0)
     return;
-  while (outbox_bytes(&endpoint->outbox) != 0 && !holds_back(endpoint)) {
+  size_t bytes;
+  while ((bytes = outbox_bytes(&endpoint->outbox)) != 0 && !flow_holds_back(&endpoint->flow, bytes)) {
     struct outbox_packet packet = outbox_peek(&endpoint->outbox);
     if (!send_packet(hub, endpoint, packet.bytes))
       return;
     outbox_remove(&endpoint->outbox, packet);
     metric_add(endpoint->metrics->frames, (int64_t)packet.frame_count);
   }
-  if (acknowledgement_due(endpoint))
+  if (endpoint->flow.tell_now)
     (void)send_packet(hub, endpoint, (struct slice){0});
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer.h"
+#include "common/rpc/flow.h"
 #include "common/rpc/outbox.h"
 #include "common/rpc/pipe_events.h"
 #include "common/rpc/reaper.h"
@@ -32,6 +33,7 @@ struct endpoint_hub {
   struct reaper *reaper;  // and the event queue
   struct heap timers;     // endpoint.timer
   struct list dirty;      // endpoint.dirty: has something to send
+  struct list owing;      // endpoint.flow: has to tell its server of packets, in time
   size_t max_message_bytes;
   struct rpc_tls tls;
   uint64_t last_link_id;
@@ -71,11 +73,8 @@ struct endpoint {
   struct list dirty;
   struct heap_node timer;  // the next dial, or the end of one that is removed
   uint32_t backoff_ms;
-  uint64_t sent_packets;
-  uint64_t arrived_packets;  // of those that we have sent, as far as the server has told
-  uint64_t received_packets;
-  uint64_t acknowledged_packets;  // of those that we have received
-  uint64_t quiet_since_packets;   // received_packets when it began to linger
+  struct packet_flow flow;
+  uint64_t quiet_since_packets;  // flow.received when it began to linger
 };
 
 void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const struct rpc_tls *tls);
@@ -102,9 +101,11 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
 
 // The next packet that has come; NULL when there is none. The caller frees it.
-nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
+nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
 // The server tells how many of our packets have come.
 void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets);
+// Marks those for the next flush that have to tell their servers of packets by now.
+void endpoint_tell_due_news(struct endpoint_hub *hub, uint64_t now_us);
 // Queues a frame; it leaves with the next flush, or with one after it while RPC_HOLD_PACKETS are on their way.
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,

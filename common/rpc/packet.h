@@ -15,11 +15,6 @@
 #include "common/base/wire.h"
 #include "common/rpc/rpc.h"
 
-// Each side holds its frames back while this many of its packets are on their way, so that under load they gather into
-// fewer, larger ones (as Nagle's algorithm does, RFC 896; an idle connection sends at once). Each therefore tells of as
-// many at the end of the turn in which they came.
-#define RPC_HOLD_PACKETS 2
-
 // A frame with more of any of these is malformed.
 #define RPC_MAX_ROLES 64
 #define RPC_MAX_METADATA 64

@@ -129,6 +129,16 @@ static void call_wait(struct rpc_client *client, struct rpc_call *call, const st
   heap_insert(&client->timers, &call->timer, deadline_min(call->deadline_us, patience_us));
 }
 
+// NULL when no endpoint is ready. One that has all the calls it may have comes back only when all have.
+static struct balancer_candidate *pick_endpoint(const struct rpc_client *client, struct rpc_service *service)
+{
+  struct balancer_candidate *pick = balancer_pick(&service->balancer, service->candidates, service->candidate_count);
+  if (pick == NULL || pick->calls_in_flight < client->max_calls_in_flight)
+    return pick;
+  balancer_choose_anew(&service->balancer);
+  return balancer_pick(&service->balancer, service->candidates, service->candidate_count);
+}
+
 static void call_start(struct rpc_client *client, struct rpc_call *call, struct rpc_frame *frame)
 {
   uint32_t timeout_ms = deadline_left_ms(call->deadline_us, call->started_us);
@@ -143,7 +153,7 @@ static void call_start(struct rpc_client *client, struct rpc_call *call, struct 
     return;
   }
   struct rpc_service *service = call->service;
-  struct balancer_candidate *pick = balancer_pick(&service->balancer, service->candidates, service->candidate_count);
+  struct balancer_candidate *pick = pick_endpoint(client, service);
   if (pick == NULL) {
     call_wait(client, call, frame);
     return;
@@ -189,7 +199,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 static void dispatch_waiting(struct rpc_client *client, struct rpc_service *service)
 {
   while (!list_empty(&service->waiting)) {
-    struct balancer_candidate *pick = balancer_pick(&service->balancer, service->candidates, service->candidate_count);
+    struct balancer_candidate *pick = pick_endpoint(client, service);
     if (pick == NULL || pick->calls_in_flight >= client->max_calls_in_flight)
       return;
     struct rpc_call *call = CONTAINER_OF(service->waiting.next, struct rpc_call, node);
@@ -251,7 +261,7 @@ static void handle_packet(struct rpc_client *client, struct endpoint *endpoint, 
 static void receive_all(struct rpc_client *client, struct endpoint *endpoint)
 {
   nng_msg *message;
-  while ((message = endpoint_receive(&client->hub, endpoint)) != NULL) {
+  while ((message = endpoint_receive(&client->hub, endpoint, client->now_us)) != NULL) {
     handle_packet(client, endpoint, rpc_message_body(message));
     nng_msg_free(message);
   }
@@ -368,6 +378,7 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
   while ((count = epoll_wait(client->hub.epoll_fd, events, ARRAY_LEN(events), 0)) > 0)
     for (int i = 0; i < count; i++)
       handle_watch(client, events[i].data.ptr);
+  endpoint_tell_due_news(&client->hub, now_us);
   end_refused(client);
   expire_calls(client);
   run_endpoint_timers(client);
@@ -379,6 +390,8 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 
 void rpc_client_flush(struct rpc_client *client)
 {
+  for (struct rpc_service *service = client->services; service != NULL; service = service->next)
+    balancer_choose_anew(&service->balancer);
   while (!list_empty(&client->hub.dirty))
     endpoint_flush(&client->hub, CONTAINER_OF(client->hub.dirty.next, struct endpoint, dirty));
   sweep_removed(client);
@@ -395,7 +408,9 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
     return 0;
   const struct heap_node *call = heap_first(&client->timers);
   const struct heap_node *endpoint = heap_first(&client->hub.timers);
-  return deadline_min(call == NULL ? DEADLINE_NONE : call->key, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
+  uint64_t next_us = flow_next_due_us(&client->hub.owing);
+  next_us = deadline_min(next_us, call == NULL ? DEADLINE_NONE : call->key);
+  return deadline_min(next_us, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
 }
 
 // --- the end

@@ -17,6 +17,7 @@
 #include "common/observe/metrics.h"
 #include "common/rpc/connection.h"
 #include "common/rpc/method_metrics.h"
+#include "common/rpc/nng_threads.h"
 #include "common/rpc/packet.h"
 #include "common/rpc/pipe_events.h"
 #include "common/rpc/reaper.h"
@@ -41,6 +42,7 @@ struct rpc_server {
   struct reaper *reaper;  // closes the socket at the end; has the event queue
   struct connection_table connections;
   struct list dirty;  // connection.dirty
+  struct list owing;  // connection.flow: has to tell its client of packets, in time
   struct request_table requests;
   struct method_metrics methods;
   struct rpc_request *spare;  // a frame is decoded into it before we know whether it is a request
@@ -83,6 +85,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   server->reaper = reaper_start();
   connection_table_init(&server->connections);
   list_init(&server->dirty);
+  list_init(&server->owing);
   request_table_init(&server->requests, server->options.max_calls_in_flight);
   method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
   server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
@@ -96,6 +99,7 @@ static void open_socket(struct rpc_server *server)
   server->link = calloc(1, sizeof(*server->link));
   CHECK(server->link != NULL);
   CHECK(nng_rep0_open_raw(&server->link->socket) == 0);
+  nng_threads_park();
   rpc_socket_prepare(server->link->socket, server->options.max_message_bytes);
   CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, &server->reaper->events) == 0);
   CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_REM_POST, on_pipe, &server->reaper->events) == 0);
@@ -319,15 +323,13 @@ static void handle_frame(struct rpc_server *server, struct connection *connectio
   }
 }
 
-static void acknowledge(struct rpc_server *server, struct connection *connection, uint64_t received)
+static void take_news(struct rpc_server *server, struct connection *connection, uint64_t arrived_packets)
 {
-  // An old or an impossible count changes nothing.
-  if (received <= connection->acknowledged_packets || received > connection->sent_packets)
+  if (!flow_learn(&connection->flow, arrived_packets))
     return;
-  connection->acknowledged_packets = received;
   if (server->draining && connection_idle(connection, true))
     connection->knows_goaway = true;
-  if (outbox_bytes(&connection->outbox) != 0 || connection_owes_news(connection))
+  if (outbox_bytes(&connection->outbox) != 0)
     mark_dirty(server, connection);
 }
 
@@ -386,13 +388,13 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   struct rpc_packet_reader reader = rpc_packet_reader_make(rpc_message_body(message->message));
   struct slice frame;
   enum wire_result result;
-  connection->received_packets++;
+  flow_received(&connection->flow, &server->owing, server->now_us);
   while ((result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD)
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
     count_malformed(connection->pipe);
-  acknowledge(server, connection, reader.received);
-  if (connection_owes_news(connection))
+  take_news(server, connection, reader.received);
+  if (connection->flow.tell_now)
     mark_dirty(server, connection);
 }
 
@@ -424,6 +426,9 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
   for (int i = 0; i < count; i++)
     if (events[i].data.fd == server->send_fd)
       stop_waiting_for_room(server);
+  struct packet_flow *flow;
+  while ((flow = flow_take_due(&server->owing, now_us)) != NULL)
+    mark_dirty(server, CONTAINER_OF(flow, struct connection, flow));
   // Packets before events: what a client had sent before it went is still seen (and cancelled).
   receive(server);
   handle_events(server);
@@ -433,7 +438,7 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
 
 static bool send_packet(struct rpc_server *server, struct connection *connection, struct slice frames)
 {
-  nng_msg *message = rpc_message_make(frames, connection->received_packets);
+  nng_msg *message = rpc_message_make(frames, connection->flow.received);
   CHECK(nng_msg_header_append_u32(message, connection->pipe) == 0);
   CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
   if (!rpc_io_send(&server->io, server->link->socket, message)) {
@@ -442,8 +447,7 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
     watch(server, server->send_fd);
     return false;
   }
-  connection->sent_packets++;
-  connection->told_packets = connection->received_packets;
+  flow_sent(&connection->flow);
   metric_add(server->packets, 1);
   return true;
 }
@@ -451,14 +455,15 @@ static bool send_packet(struct rpc_server *server, struct connection *connection
 // False when nng has no room for anybody.
 static bool flush_connection(struct rpc_server *server, struct connection *connection)
 {
-  while (outbox_bytes(&connection->outbox) != 0 && connection_may_send(connection) &&
-         !connection_holds_back(connection)) {
+  size_t bytes;
+  while ((bytes = outbox_bytes(&connection->outbox)) != 0 && connection_may_send(connection) &&
+         !flow_holds_back(&connection->flow, bytes)) {
     struct outbox_packet packet = outbox_peek(&connection->outbox);
     if (!send_packet(server, connection, packet.bytes))
       return false;
     outbox_remove(&connection->outbox, packet);
   }
-  if (connection_owes_news(connection) && connection_may_send(connection))
+  if (connection->flow.tell_now && connection_may_send(connection))
     return send_packet(server, connection, (struct slice){0});
   return true;
 }
@@ -469,9 +474,14 @@ void rpc_server_flush(struct rpc_server *server)
     struct connection *connection = CONTAINER_OF(server->dirty.next, struct connection, dirty);
     if (!flush_connection(server, connection))
       return;
-    // What is left waits for an acknowledgement, which marks the connection again.
+    // What is left waits for news of packets that have arrived, which marks the connection again.
     list_remove(&connection->dirty);
   }
+}
+
+uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
+{
+  return flow_next_due_us(&server->owing);
 }
 
 // --- draining

@@ -41,6 +41,7 @@ int rpc_server_port(const struct rpc_server *server);
 int rpc_server_fd(const struct rpc_server *server);
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 void rpc_server_flush(struct rpc_server *server);
+uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Draining: tells every client by a GOAWAY frame to send no new calls here. Calls in flight go on, and so do those that
 // were on their way: a client's calls are answered UNAVAILABLE only after it has acknowledged the GOAWAY.

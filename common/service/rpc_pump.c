@@ -22,15 +22,20 @@ static void on_timeout(void *arg)
   process(pump);
 }
 
+static uint64_t flush(struct rpc_pump *pump)
+{
+  if (pump->client != NULL) {
+    rpc_client_flush(pump->client);
+    return rpc_client_next_timeout_us(pump->client);
+  }
+  rpc_server_flush(pump->server);
+  return rpc_server_next_timeout_us(pump->server);
+}
+
 static void on_turn_end(void *arg)
 {
   struct rpc_pump *pump = arg;
-  if (pump->client == NULL) {
-    rpc_server_flush(pump->server);
-    return;
-  }
-  rpc_client_flush(pump->client);
-  uint64_t next_us = rpc_client_next_timeout_us(pump->client);
+  uint64_t next_us = flush(pump);
   // A timer that strikes too early does no harm: it is set anew then. That spares moving it at each call's end.
   if (next_us >= pump->armed_us)
     return;

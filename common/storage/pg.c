@@ -98,6 +98,8 @@ static struct pg_known *learn(struct pg *pg, const struct pg_statement *statemen
   struct slice name = slice_from_string(statement->name);
   known->statement = statement;
   known->index = pg->known_count++;
+  list_init(&known->gathered);
+  list_init(&known->gathering);
   known->duration = metrics_series(METRIC_PG_DURATION, &name, 1);
   pg->known[place_of(pg, statement)] = known;
   return known;
@@ -151,6 +153,7 @@ static void hand_out(struct pg *pg, struct list *line)
 static void end_of_turn(void *arg)
 {
   struct pg *pg = arg;
+  pg_gather_send(pg);
   if (list_empty(&pg->reads) && list_empty(&pg->others))
     return;
   hand_out(pg, &pg->others);
@@ -185,6 +188,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg->loop = loop;
   list_init(&pg->reads);
   list_init(&pg->others);
+  list_init(&pg->gathering);
   list_init(&pg->free_requests);
   list_init(&pg->ready_waiters);
   list_init(&pg->exclusive_waiters);
@@ -230,7 +234,8 @@ void pg_free(struct pg **pg)
   if (ended == NULL)
     return;
   *pg = NULL;
-  CHECK(list_empty(&ended->reads) && list_empty(&ended->others) && ended->borrowed == 0);
+  CHECK(list_empty(&ended->reads) && list_empty(&ended->others) && list_empty(&ended->gathering));
+  CHECK(ended->borrowed == 0);
   CHECK(list_empty(&ended->ready_waiters) && list_empty(&ended->exclusive_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);

@@ -98,6 +98,14 @@ enum status pg_text_array(const struct pg_result *result, size_t row, size_t col
 enum status pg_query(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
                      struct arena *arena, struct pg_result *result) MUST_CHECK;
 
+// One row, or none, by its key. What all tasks ask for by the same statement in one turn of the loop is sent as one:
+// use it for the reads that many callers make at a time. `statement` is read-only; its one parameter is an array of
+// keys, and its last column says in which place of it (from 1) the row's key stands, which `result` leaves out:
+//   SELECT t.name, t.size, k.place FROM unnest($1::uuid[]) WITH ORDINALITY AS k(key, place) JOIN t ON t.id = k.key
+// An error that one of the keys may have caused is told to its own caller only. `result` says nothing of errors.
+enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
+                         struct pg_result *result) MUST_CHECK;
+
 // A transaction (READ COMMITTED). After an error only pg_rollback is left. A commit whose connection breaks returns
 // UNAVAILABLE with its outcome unknown. pg_rollback accepts NULL and finished transactions, so it serves as the one
 // clean-up.

@@ -2,6 +2,7 @@
 // delivers a cancel (pg_cancel.c), and it touches its own struct alone.
 //
 //   pg.c             life, the table of statements, pg_query, the end-of-turn hook that hands statements out
+//   pg_gather.c      pg_query_row: the reads of a turn as one statement
 //   pg_connection.c  connecting, breaking, back-off, the socket
 //   pg_pipeline.c    what is under way on one connection: sending, results, who gets which
 //   pg_exclusive.c   the pool of connections that are borrowed whole
@@ -33,6 +34,8 @@ struct pg_known {
   size_t index;  // into each connection's table of prepared statements
   struct metric_series *duration;
   struct metric_series *ended[STATUS_COUNT];  // made when first needed
+  struct list gathered;                       // pg_read.node: rows that were asked for in this turn
+  struct list gathering;                      // in struct pg, while there are any
 };
 
 // A statement on its way. It outlives its caller when that leaves early: then it is `abandoned`, and freed when its
@@ -124,8 +127,9 @@ struct pg {
   struct pg_connection *exclusive;
   size_t exclusive_count;
 
-  struct list reads;   // not sent yet
-  struct list others;  // not sent yet
+  struct list reads;      // not sent yet
+  struct list others;     // not sent yet
+  struct list gathering;  // struct pg_known
   struct list free_requests;
   struct list ready_waiters;      // struct pg_ready_waiter
   struct list exclusive_waiters;  // struct pg_exclusive_waiter
@@ -157,6 +161,10 @@ void pg_request_again(struct pg *pg, struct pg_request *request);
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
 // A shared connection is up.
 void pg_became_ready(struct pg *pg);
+
+// pg_gather.c
+// Starts what pg_query_row has gathered in this turn.
+void pg_gather_send(struct pg *pg);
 
 // pg_connection.c
 void pg_connection_init(struct pg_connection *connection, struct pg *pg, enum pg_use use);
@@ -205,6 +213,9 @@ enum status pg_sqlstate_status(const char *sqlstate);
 
 // pg_result.c
 void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresult *from);
+// The row's first `columns` cells.
+void pg_result_copy_row(struct pg_result *result, struct arena *arena, const struct pg_result *from, size_t row,
+                        size_t columns);
 void pg_result_fill_error(struct pg_result *result, struct arena *arena, const PGresult *from);
 
 #endif

@@ -41,6 +41,27 @@ void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresul
     }
 }
 
+void pg_result_copy_row(struct pg_result *result, struct arena *arena, const struct pg_result *from, size_t row,
+                        size_t columns)
+{
+  CHECK(row < from->rows && columns <= from->columns);
+  const struct slice *source = &from->cells[row * from->columns];
+  size_t bytes_size = 0;
+  for (size_t i = 0; i < columns; i++)
+    bytes_size += source[i].size + 1;
+  struct slice *cells = arena_alloc(arena, columns * sizeof(*cells) + bytes_size);
+  char *bytes = (char *)(cells + columns);
+  for (size_t i = 0; i < columns; i++) {
+    cells[i] = (struct slice){0};
+    if (source[i].data == NULL)
+      continue;
+    memcpy(bytes, source[i].data, source[i].size + 1);
+    cells[i] = slice_make(bytes, source[i].size);
+    bytes += source[i].size + 1;
+  }
+  *result = (struct pg_result){.rows = 1, .columns = columns, .cells = cells};
+}
+
 void pg_result_fill_error(struct pg_result *result, struct arena *arena, const PGresult *from)
 {
   const char *sqlstate = PQresultErrorField(from, PG_DIAG_SQLSTATE);

@@ -9,7 +9,8 @@
 
 static const struct pg_statement GET = {
     .name = "item_get",
-    .sql = "SELECT " ITEM_COLUMNS " FROM items WHERE id = $1::uuid",
+    .sql = "SELECT " ITEM_COLUMNS ", k.place FROM unnest($1::uuid[]) WITH ORDINALITY AS k(key, place)"
+           " JOIN items ON id = k.key",
     .read_only = true,
 };
 
@@ -60,11 +61,8 @@ static enum status read_one(const struct pg_result *result, enum status missing,
 
 enum status item_repo_get(struct pg *pg, const char *id, struct arena *arena, Item__V1__Item *out)
 {
-  struct pg_params params;
-  pg_params_init(&params, arena);
-  pg_add_text(&params, id);
   struct pg_result result;
-  enum status status = pg_query(pg, &GET, &params, arena, &result);
+  enum status status = pg_query_row(pg, &GET, id, arena, &result);
   return status != STATUS_OK ? status : read_one(&result, STATUS_NOT_FOUND, arena, out);
 }
 

@@ -2,9 +2,18 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/rpc/balancer.h"
 #include "common/rpc/call_table.h"
+#include "common/rpc/flow.h"
 #include "common/rpc/outbox.h"
+
+static struct balancer_candidate *pick_anew(struct balancer *balancer, struct balancer_candidate *const *all,
+                                            size_t count)
+{
+  balancer_choose_anew(balancer);
+  return balancer_pick(balancer, all, count);
+}
 
 Test(balancer, picks_the_least_busy_of_the_ready)
 {
@@ -15,10 +24,10 @@ Test(balancer, picks_the_least_busy_of_the_ready)
   struct balancer_candidate *all[] = {&a, &b, &c};
   cr_assert_eq(balancer_pick(&balancer, all, 3), &b);
   b.calls_in_flight = 4;
-  cr_assert_eq(balancer_pick(&balancer, all, 3), &a);
+  cr_assert_eq(pick_anew(&balancer, all, 3), &a);
   a.ready = b.ready = false;
-  cr_assert_null(balancer_pick(&balancer, all, 3));
-  cr_assert_null(balancer_pick(&balancer, NULL, 0));
+  cr_assert_null(pick_anew(&balancer, all, 3));
+  cr_assert_null(pick_anew(&balancer, NULL, 0));
 }
 
 Test(balancer, equals_take_turns)
@@ -28,11 +37,37 @@ Test(balancer, equals_take_turns)
   struct balancer_candidate *all[] = {&candidates[0], &candidates[1], &candidates[2]};
   size_t picks[3] = {0};
   for (size_t i = 0; i < 30; i++)
-    picks[balancer_pick(&balancer, all, 3) - candidates]++;
+    picks[pick_anew(&balancer, all, 3) - candidates]++;
   for (size_t i = 0; i < 3; i++)
     cr_assert_eq(picks[i], 10);
   // A list that has become shorter meanwhile is no problem.
-  cr_assert_eq(balancer_pick(&balancer, all, 1), &candidates[0]);
+  cr_assert_eq(pick_anew(&balancer, all, 1), &candidates[0]);
+}
+
+Test(balancer, the_calls_of_a_turn_stay_together_up_to_a_bound)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
+  size_t picks[2] = {0};
+  for (size_t i = 0; i < 2 * BALANCER_TOGETHER; i++) {
+    struct balancer_candidate *pick = balancer_pick(&balancer, all, 2);
+    pick->calls_in_flight++;
+    picks[pick - candidates]++;
+    if (i + 1 == BALANCER_TOGETHER)
+      cr_assert_eq(picks[0] * picks[1], 0, "a part of the turn has gone elsewhere");
+  }
+  cr_assert_eq(picks[0], picks[1], "a long turn is shared");
+}
+
+Test(balancer, one_that_is_not_ready_any_more_keeps_no_turn)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
+  struct balancer_candidate *first = balancer_pick(&balancer, all, 2);
+  first->ready = false;
+  cr_assert_neq(balancer_pick(&balancer, all, 2), first);
 }
 
 Test(call_table, an_old_id_finds_nothing_though_its_place_is_used_again)
@@ -147,4 +182,54 @@ Test(outbox, many_frames_are_cut_into_packets_in_order)
   }
   cr_assert_eq(next, FRAMES + 1);
   outbox_free(&outbox);
+}
+
+Test(flow, news_wait_a_moment_for_company_but_not_longer)
+{
+  struct packet_flow flow;
+  struct list owing;
+  list_init(&owing);
+  flow_init(&flow);
+  flow_received(&flow, &owing, 100);
+  cr_assert_eq(flow_next_due_us(&owing), DEADLINE_NONE, "the other side does not hold back yet");
+  flow_received(&flow, &owing, 200);
+  flow_received(&flow, &owing, 300);
+  cr_assert_eq(flow_next_due_us(&owing), 200 + RPC_NEWS_DELAY_US);
+  cr_assert_null(flow_take_due(&owing, 200 + RPC_NEWS_DELAY_US - 1));
+  cr_assert_not(flow.tell_now);
+  cr_assert_eq(flow_take_due(&owing, 200 + RPC_NEWS_DELAY_US), &flow);
+  cr_assert(flow.tell_now);
+  flow_sent(&flow);
+  cr_assert_not(flow.tell_now);
+  cr_assert_not(flow_has_untold(&flow));
+}
+
+Test(flow, a_packet_that_leaves_anyway_carries_the_news)
+{
+  struct packet_flow flow;
+  struct list owing;
+  list_init(&owing);
+  flow_init(&flow);
+  flow_received(&flow, &owing, 100);
+  flow_received(&flow, &owing, 100);
+  flow_sent(&flow);
+  cr_assert_eq(flow_next_due_us(&owing), DEADLINE_NONE);
+  for (size_t i = 0; i < RPC_NEWS_PACKETS; i++)
+    flow_received(&flow, &owing, 100);
+  cr_assert(flow.tell_now, "many are told of at once");
+}
+
+Test(flow, counts_that_cannot_be_are_no_news)
+{
+  struct packet_flow flow;
+  flow_init(&flow);
+  flow_sent(&flow);
+  flow_sent(&flow);
+  cr_assert_not(flow_learn(&flow, 0));
+  cr_assert_not(flow_learn(&flow, 3));
+  cr_assert(flow_holds_back(&flow, 100));
+  cr_assert_not(flow_holds_back(&flow, RPC_LARGE_FRAME_BYTES), "enough for a packet");
+  cr_assert(flow_learn(&flow, 1));
+  cr_assert_not(flow_learn(&flow, 1));
+  cr_assert_not(flow_holds_back(&flow, 100));
 }

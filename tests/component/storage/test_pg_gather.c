@@ -1,0 +1,176 @@
+// pg_query_row: the rows that tasks ask for in one turn come by one statement, and each gets its own.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/observe/metrics.h"
+#include "tests/component/storage/support.h"
+
+struct look_up {
+  struct crew *crew;
+  const struct pg_statement *statement;
+  const char *key;
+  uint64_t patience_ms;  // 0: the test's
+  struct pg_result result;
+  enum status status;
+};
+
+static void look_up(void *arg)
+{
+  struct look_up *look = arg;
+  struct world *world = look->crew->world;
+  if (look->patience_ms != 0)
+    (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), look->patience_ms));
+  look->status = pg_query_row(world->pg, look->statement, look->key, &world->arena, &look->result);
+  crew_finished(look->crew);
+}
+
+static void look_up_all(struct world *world, struct look_up *looks, size_t count)
+{
+  struct crew crew = {.world = world};
+  for (size_t i = 0; i < count; i++) {
+    looks[i].crew = &crew;
+    crew_start(&crew, look_up, &looks[i]);
+  }
+  crew_join(&crew);
+}
+
+static int64_t times_sent(const struct pg_statement *statement, enum status status)
+{
+  struct slice labels[] = {slice_from_string(statement->name), slice_from_string(status_name(status))};
+  return metric_value(metrics_series(METRIC_PG_QUERIES, labels, ARRAY_LEN(labels)));
+}
+
+static const struct pg_statement *fill_table(struct world *world)
+{
+  run_sql(world, "CREATE TABLE t (id int PRIMARY KEY, name text, note text)");
+  run_sql(world, "INSERT INTO t SELECT n, 'name ' || n, CASE WHEN n % 2 = 0 THEN 'even' END"
+                 " FROM generate_series(1, 2000) n");
+  return statement("SELECT id, name, note, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)"
+                   " JOIN t ON id = k.key",
+                   true);
+}
+
+static void expect_row(const struct look_up *look)
+{
+  cr_assert_eq(look->status, STATUS_OK, "%s: %s", look->key, status_name(look->status));
+  cr_assert_eq(look->result.rows, 1, "%s", look->key);
+  cr_assert_eq(look->result.columns, 3, "the place is left out");
+  cr_assert_str_eq(pg_text(&look->result, 0, 0), look->key);
+  cr_assert_eq(strncmp(pg_text(&look->result, 0, 1), "name ", 5), 0);
+  cr_assert_str_eq(pg_text(&look->result, 0, 1) + 5, look->key);
+  cr_assert_eq(pg_is_null(&look->result, 0, 2), atol(look->key) % 2 == 1);
+}
+
+static void check_own_rows(struct world *world)
+{
+  const struct pg_statement *by_id = fill_table(world);
+  static struct look_up looks[100];
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+    // Among them the same row twice, in another order than the table's, and two that are not there.
+    const char *key = i == 7 ? "-1" : i == 99 ? "5000" : arena_printf(&world->arena, "%zu", 1 + (i * 37) % 90);
+    looks[i] = (struct look_up){.statement = by_id, .key = key};
+  }
+  look_up_all(world, looks, ARRAY_LEN(looks));
+  cr_assert_eq(times_sent(by_id, STATUS_OK), 1, "one statement for all");
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+    if (i != 7 && i != 99) {
+      expect_row(&looks[i]);
+      continue;
+    }
+    cr_assert_eq(looks[i].status, STATUS_OK);
+    cr_assert_eq(looks[i].result.rows, 0);
+  }
+}
+
+Test(pg_gather, each_gets_its_own_row_from_one_statement)
+{
+  with_pg(check_own_rows);
+}
+
+static void check_many(struct world *world)
+{
+  const struct pg_statement *by_id = fill_table(world);
+  enum { MANY = 2000 };
+  struct look_up *looks = arena_array(&world->arena, MANY, sizeof(*looks));
+  for (size_t i = 0; i < MANY; i++)
+    looks[i] = (struct look_up){.statement = by_id, .key = arena_printf(&world->arena, "%zu", i + 1)};
+  look_up_all(world, looks, MANY);
+  for (size_t i = 0; i < MANY; i++)
+    expect_row(&looks[i]);
+  cr_assert_leq(times_sent(by_id, STATUS_OK), 20);
+}
+
+Test(pg_gather, more_than_one_statement_holds)
+{
+  with_pg(check_many);
+}
+
+static void check_bad_key(struct world *world)
+{
+  const struct pg_statement *by_id = fill_table(world);
+  struct look_up looks[] = {{.statement = by_id, .key = "1"},
+                            {.statement = by_id, .key = "not a number"},
+                            {.statement = by_id, .key = "2"},
+                            {.statement = by_id, .key = "{3,4}"},
+                            {.statement = by_id, .key = "5"}};
+  look_up_all(world, looks, ARRAY_LEN(looks));
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+    if (i % 2 == 0)
+      expect_row(&looks[i]);
+    else
+      cr_assert_eq(looks[i].status, STATUS_INVALID_ARGUMENT, "%s", looks[i].key);
+  }
+}
+
+Test(pg_gather, a_key_that_cannot_be_fails_alone)
+{
+  with_pg(check_bad_key);
+}
+
+static void check_early_leaver(struct world *world)
+{
+  fill_table(world);
+  const struct pg_statement *slow =
+      statement("SELECT id, name, note, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)"
+                " JOIN t ON id = k.key, pg_sleep(0.3)",
+                true);
+  struct look_up looks[] = {{.statement = slow, .key = "1"},
+                            {.statement = slow, .key = "2", .patience_ms = 20},
+                            {.statement = slow, .key = "3"}};
+  look_up_all(world, looks, ARRAY_LEN(looks));
+  expect_row(&looks[0]);
+  cr_assert_eq(looks[1].status, STATUS_DEADLINE_EXCEEDED);
+  cr_assert_eq(looks[1].result.rows, 0);
+  expect_row(&looks[2]);
+}
+
+Test(pg_gather, one_that_waits_no_longer_does_not_end_it_for_the_others)
+{
+  with_pg(check_early_leaver);
+}
+
+static void check_away(struct world *world)
+{
+  struct server server;
+  postgres_start(&server);
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", server.folder)};
+  world->pg = pg_create(world->loop, &options);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  const struct pg_statement *by_id = fill_table(world);
+  postgres_stop(&server);
+  // At the latest when the first statement meets the closed connection.
+  (void)run_status(world, "SELECT 1");
+  struct look_up looks[] = {{.statement = by_id, .key = "1", .patience_ms = 300},
+                            {.statement = by_id, .key = "2", .patience_ms = 300}};
+  look_up_all(world, looks, ARRAY_LEN(looks));
+  cr_assert_eq(looks[0].status, STATUS_UNAVAILABLE, "%s", status_name(looks[0].status));
+  cr_assert_eq(looks[1].status, STATUS_UNAVAILABLE, "%s", status_name(looks[1].status));
+  pg_free(&world->pg);
+}
+
+Test(pg_gather, a_server_that_is_away_is_told_in_time)
+{
+  with_loop(check_away);
+}
