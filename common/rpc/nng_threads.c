@@ -65,7 +65,7 @@ static size_t wait_for_task_threads(void)
     expected = MAX_THREADS;
   size_t count = count_task_threads();
   for (int tries = 0; tries < 100 && (long)count < expected; tries++) {
-    nng_msleep(1);
+    usleep(1000);
     count = count_task_threads();
   }
   return count;
