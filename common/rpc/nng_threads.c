@@ -17,11 +17,11 @@
 #include "common/base/check.h"
 
 #define TASK_THREAD_NAME "nng:task\n"
-// nng starts 16 at most.
-#define MAX_PARKED 15
+// nng starts two a core, but no more than these.
+#define MAX_THREADS 16
 
 // Kept where a leak checker finds them.
-static nng_aio *parked[MAX_PARKED];
+static nng_aio *parked[MAX_THREADS];
 
 static void sleep_for_ever(void *arg)
 {
@@ -56,10 +56,25 @@ static size_t count_task_threads(void)
   return count;
 }
 
+// They name themselves as they begin to run, a moment after nng has started them. Some that are late only go on
+// working.
+static size_t wait_for_task_threads(void)
+{
+  long expected = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+  if (expected > MAX_THREADS)
+    expected = MAX_THREADS;
+  size_t count = count_task_threads();
+  for (int tries = 0; tries < 100 && (long)count < expected; tries++) {
+    usleep(1000);
+    count = count_task_threads();
+  }
+  return count;
+}
+
 static void park(void)
 {
-  size_t threads = count_task_threads();
-  for (size_t i = 0; i + 1 < threads && i < MAX_PARKED; i++) {
+  size_t threads = wait_for_task_threads();
+  for (size_t i = 0; i + 1 < threads && i < MAX_THREADS; i++) {
     CHECK(nng_aio_alloc(&parked[i], sleep_for_ever, NULL) == 0);
     nng_sleep_aio(0, parked[i]);
   }

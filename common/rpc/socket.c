@@ -146,45 +146,77 @@ static int fill_tls(nng_tls_config *config, nng_tls_mode mode, const char *url, 
   return result;
 }
 
-// Must come before the dialer or listener is made: it takes its options from the socket.
-static int apply_tls(nng_socket socket, nng_tls_mode mode, const char *url, const struct rpc_tls *tls)
+// NULL in `out` where the URL asks for no TLS. Not set on the socket, which would keep no reference to it.
+static int make_tls(nng_tls_config **out, nng_tls_mode mode, const char *url, const struct rpc_tls *tls)
 {
+  *out = NULL;
   if (!is_tls(url))
     return 0;
-  nng_tls_config *config;
-  int result = nng_tls_config_alloc(&config, mode);
+  int result = nng_tls_config_alloc(out, mode);
   if (result != 0)
     return result;
-  result = fill_tls(config, mode, url, tls);
+  result = fill_tls(*out, mode, url, tls);
+  if (result != 0) {
+    nng_tls_config_free(*out);
+    *out = NULL;
+  }
+  return result;
+}
+
+static enum status tls_failed(int result, const char *url, struct error *error)
+{
+  return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
+                   nng_strerror(result));
+}
+
+static int start_dialer(nng_socket socket, const char *url, nng_tls_config *config)
+{
+  nng_dialer dialer;
+  int result = nng_dialer_create(&dialer, socket, url);
+  if (result == 0 && config != NULL)
+    result = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
   if (result == 0)
-    result = nng_socket_set_ptr(socket, NNG_OPT_TLS_CONFIG, config);
-  nng_tls_config_free(config);
+    result = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
   return result;
 }
 
 enum status rpc_socket_dial(nng_socket socket, const char *url, const struct rpc_tls *tls, struct error *error)
 {
-  int result = apply_tls(socket, NNG_TLS_MODE_CLIENT, url, tls);
+  nng_tls_config *config;
+  int result = make_tls(&config, NNG_TLS_MODE_CLIENT, url, tls);
   if (result != 0)
-    return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
-                     nng_strerror(result));
+    return tls_failed(result, url, error);
   CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS) == 0);
   CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
-  result = nng_dial(socket, url, NULL, NNG_FLAG_NONBLOCK);
+  result = start_dialer(socket, url, config);
+  if (config != NULL)
+    nng_tls_config_free(config);
   if (result != 0)
     return error_set(error, rpc_status_from_nng(result), "cannot dial %s: %s", url, nng_strerror(result));
   return STATUS_OK;
 }
 
+static int start_listener(nng_listener *listener, nng_socket socket, const char *url, nng_tls_config *config)
+{
+  int result = nng_listener_create(listener, socket, url);
+  if (result == 0 && config != NULL)
+    result = nng_listener_set_ptr(*listener, NNG_OPT_TLS_CONFIG, config);
+  if (result == 0)
+    result = nng_listener_start(*listener, 0);
+  return result;
+}
+
 enum status rpc_socket_listen(nng_socket socket, const char *url, const struct rpc_tls *tls, int *port,
                               struct error *error)
 {
-  int result = apply_tls(socket, NNG_TLS_MODE_SERVER, url, tls);
+  nng_tls_config *config;
+  int result = make_tls(&config, NNG_TLS_MODE_SERVER, url, tls);
   if (result != 0)
-    return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
-                     nng_strerror(result));
+    return tls_failed(result, url, error);
   nng_listener listener;
-  result = nng_listen(socket, url, &listener, 0);
+  result = start_listener(&listener, socket, url, config);
+  if (config != NULL)
+    nng_tls_config_free(config);
   if (result != 0)
     return error_set(error, rpc_status_from_nng(result), "cannot listen on %s: %s", url, nng_strerror(result));
   *port = 0;

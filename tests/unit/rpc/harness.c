@@ -32,6 +32,7 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
 {
   struct rpc_server_options server_options = {
       .listen_url = url,
+      .tls = options->tls,
       .max_message_bytes = options->max_message_bytes,
       .max_calls_in_flight = options->max_calls_in_flight,
       .on_request = on_request,

@@ -54,6 +54,7 @@ struct rig_options {
   size_t max_calls_in_flight;
   enum answering answering;
   bool without_client;
+  struct rpc_tls tls;  // the server's
 };
 
 void rig_start(struct rig *rig, const struct rig_options *options);
