@@ -288,6 +288,8 @@ void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const s
 {
   outbox_add(&endpoint->outbox, frame);
   mark_dirty(hub, endpoint);
+  if (outbox_is_full(&endpoint->outbox))
+    endpoint_flush(hub, endpoint);
 }
 
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
@@ -318,12 +320,12 @@ void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
   list_remove(&endpoint->dirty);
   if (endpoint->state != ENDPOINT_CONNECTED || endpoint->send_watch.fd >= 0)
     return;
-  size_t bytes;
-  while ((bytes = outbox_bytes(&endpoint->outbox)) != 0 && !flow_holds_back(&endpoint->flow, bytes)) {
-    struct outbox_packet packet = outbox_peek(&endpoint->outbox);
+  struct outbox *outbox = &endpoint->outbox;
+  while (outbox_bytes(outbox) != 0 && !flow_holds_back(&endpoint->flow, outbox_is_full(outbox))) {
+    struct outbox_packet packet = outbox_peek(outbox);
     if (!send_packet(hub, endpoint, packet.bytes))
       return;
-    outbox_remove(&endpoint->outbox, packet);
+    outbox_remove(outbox, packet);
     metric_add(endpoint->metrics->frames, (int64_t)packet.frame_count);
   }
   if (endpoint->flow.tell_now)

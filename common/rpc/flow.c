@@ -3,7 +3,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
-#include "common/rpc/outbox.h"
 
 void flow_init(struct packet_flow *flow)
 {
@@ -57,9 +56,4 @@ struct packet_flow *flow_take_due(struct list *owing, uint64_t now_us)
   list_remove(&flow->owing);
   flow->tell_now = true;
   return flow;
-}
-
-bool flow_holds_back(const struct packet_flow *flow, size_t bytes)
-{
-  return flow_on_their_way(flow) >= RPC_HOLD_PACKETS && bytes < RPC_LARGE_FRAME_BYTES && !flow->tell_now;
 }

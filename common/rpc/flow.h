@@ -56,7 +56,10 @@ static inline bool flow_has_untold(const struct packet_flow *flow)
   return flow->received != flow->told;
 }
 
-// Whether frames of so many bytes gather on, rather than leave.
-bool flow_holds_back(const struct packet_flow *flow, size_t bytes);
+// Whether the frames that wait gather on, rather than leave; `full`: they have gathered enough.
+static inline bool flow_holds_back(const struct packet_flow *flow, bool full)
+{
+  return flow_on_their_way(flow) >= RPC_HOLD_PACKETS && !full && !flow->tell_now;
+}
 
 #endif

@@ -12,11 +12,13 @@ void outbox_free(struct outbox *outbox)
 {
   strbuf_free(&outbox->frames);
   outbox->head = 0;
+  outbox->count = 0;
 }
 
 void outbox_clear(struct outbox *outbox)
 {
   outbox->head = 0;
+  outbox->count = 0;
   strbuf_clear(&outbox->frames);
   if (outbox->frames.capacity > KEEP_BYTES)
     strbuf_free(&outbox->frames);
@@ -24,11 +26,13 @@ void outbox_clear(struct outbox *outbox)
 
 void outbox_add(struct outbox *outbox, const struct rpc_frame *frame)
 {
+  outbox->count++;
   rpc_frame_append(&outbox->frames, frame);
 }
 
 void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms)
 {
+  outbox->count++;
   rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms);
 }
 
@@ -61,6 +65,7 @@ struct outbox_packet outbox_peek(const struct outbox *outbox)
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet)
 {
   outbox->head += packet.bytes.size;
+  outbox->count -= packet.frame_count;
   CHECK(outbox->head <= outbox->frames.size);
   size_t left = outbox_bytes(outbox);
   if (left == 0) {

@@ -5,6 +5,7 @@
 #ifndef BULKHEAD_RPC_OUTBOX_H
 #define BULKHEAD_RPC_OUTBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/slice.h"
@@ -15,11 +16,15 @@
 #define RPC_PACKET_BYTES ((size_t)256 * 1024)
 // A larger frame leaves alone.
 #define RPC_LARGE_FRAME_BYTES ((size_t)64 * 1024)
+// So many frames, or bytes for a large one, leave at once: more in one packet would save little, and the other side can
+// begin with them meanwhile.
+#define RPC_FULL_FRAMES 32
 
 // A zeroed outbox is a ready, empty one.
 struct outbox {
   struct strbuf frames;
-  size_t head;  // what lies before has left
+  size_t head;   // what lies before has left
+  size_t count;  // of the frames that wait
 };
 
 struct outbox_packet {
@@ -36,6 +41,11 @@ void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t 
 static inline size_t outbox_bytes(const struct outbox *outbox)
 {
   return outbox->frames.size - outbox->head;
+}
+
+static inline bool outbox_is_full(const struct outbox *outbox)
+{
+  return outbox->count >= RPC_FULL_FRAMES || outbox_bytes(outbox) >= RPC_LARGE_FRAME_BYTES;
 }
 
 // The frames of the next packet, at least one; valid until the next change. The outbox must not be empty.

@@ -152,6 +152,40 @@ int rpc_server_fd(const struct rpc_server *server)
   return server->epoll_fd;
 }
 
+// --- sending
+
+static bool send_packet(struct rpc_server *server, struct connection *connection, struct slice frames)
+{
+  nng_msg *message = rpc_message_make(frames, connection->flow.received);
+  CHECK(nng_msg_header_append_u32(message, connection->pipe) == 0);
+  CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
+  if (!rpc_io_send(&server->io, server->link->socket, message)) {
+    nng_msg_free(message);
+    server->send_fd = rpc_socket_fd(server->link->socket, NNG_OPT_SENDFD);
+    watch(server, server->send_fd);
+    return false;
+  }
+  flow_sent(&connection->flow);
+  metric_add(server->packets, 1);
+  return true;
+}
+
+// False when nng has no room for anybody.
+static bool flush_connection(struct rpc_server *server, struct connection *connection)
+{
+  struct outbox *outbox = &connection->outbox;
+  while (outbox_bytes(outbox) != 0 && connection_may_send(connection) &&
+         !flow_holds_back(&connection->flow, outbox_is_full(outbox))) {
+    struct outbox_packet packet = outbox_peek(outbox);
+    if (!send_packet(server, connection, packet.bytes))
+      return false;
+    outbox_remove(outbox, packet);
+  }
+  if (connection->flow.tell_now && connection_may_send(connection))
+    return send_packet(server, connection, (struct slice){0});
+  return true;
+}
+
 // --- replies
 
 static void mark_dirty(struct rpc_server *server, struct connection *connection)
@@ -184,6 +218,8 @@ static void queue_reply(struct rpc_server *server, struct connection *connection
     return;
   outbox_add(&connection->outbox, &frame);
   mark_dirty(server, connection);
+  if (outbox_is_full(&connection->outbox) && server->send_fd < 0)
+    (void)flush_connection(server, connection);
   check_unsent(server, connection);
 }
 
@@ -432,40 +468,6 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
   // Packets before events: what a client had sent before it went is still seen (and cancelled).
   receive(server);
   handle_events(server);
-}
-
-// --- sending
-
-static bool send_packet(struct rpc_server *server, struct connection *connection, struct slice frames)
-{
-  nng_msg *message = rpc_message_make(frames, connection->flow.received);
-  CHECK(nng_msg_header_append_u32(message, connection->pipe) == 0);
-  CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
-  if (!rpc_io_send(&server->io, server->link->socket, message)) {
-    nng_msg_free(message);
-    server->send_fd = rpc_socket_fd(server->link->socket, NNG_OPT_SENDFD);
-    watch(server, server->send_fd);
-    return false;
-  }
-  flow_sent(&connection->flow);
-  metric_add(server->packets, 1);
-  return true;
-}
-
-// False when nng has no room for anybody.
-static bool flush_connection(struct rpc_server *server, struct connection *connection)
-{
-  size_t bytes;
-  while ((bytes = outbox_bytes(&connection->outbox)) != 0 && connection_may_send(connection) &&
-         !flow_holds_back(&connection->flow, bytes)) {
-    struct outbox_packet packet = outbox_peek(&connection->outbox);
-    if (!send_packet(server, connection, packet.bytes))
-      return false;
-    outbox_remove(&connection->outbox, packet);
-  }
-  if (connection->flow.tell_now && connection_may_send(connection))
-    return send_packet(server, connection, (struct slice){0});
-  return true;
 }
 
 void rpc_server_flush(struct rpc_server *server)

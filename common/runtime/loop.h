@@ -25,6 +25,9 @@ void loop_free(struct loop **loop);
 // turn (outside loop_run it is the time now).
 uint64_t loop_now_us(const struct loop *loop);
 
+// Counts the turns. Whatever has come in before a task runs, has come in before this turn's tasks began.
+uint64_t loop_turn(const struct loop *loop);
+
 // File descriptors.
 // -----------------------------------------------------------------------------------------------------
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };

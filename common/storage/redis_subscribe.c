@@ -152,6 +152,10 @@ void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg
 
 void redis_poll_subscriptions(struct redis *redis)
 {
+  // Who asks later in the turn asks for no later time: the turn's input was complete before its tasks began.
+  if (redis->polled_turn == loop_turn(redis->loop))
+    return;
+  redis->polled_turn = loop_turn(redis->loop);
   redis_link_poll(&redis->subscriptions_link);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/observe/metrics.h"
+#include "common/rpc/outbox.h"
 #include "tests/unit/rpc/harness.h"
 
 Test(calls, an_answer_carries_the_payload)
@@ -69,6 +70,7 @@ Test(calls, thousands_in_flight_each_get_their_own_answer)
 
 Test(calls, calls_of_one_turn_leave_as_one_packet)
 {
+  enum { FEW = RPC_FULL_FRAMES - 1 };
   struct rig rig;
   rig_start(&rig, &(struct rig_options){0});
   struct slice label = SLICE("test");
@@ -76,12 +78,12 @@ Test(calls, calls_of_one_turn_leave_as_one_packet)
   struct metric_series *frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1);
   int64_t packets_before = metric_value(packets);
   int64_t frames_before = metric_value(frames);
-  static struct outcome outcomes[100];
-  for (size_t i = 0; i < 100; i++)
+  static struct outcome outcomes[FEW];
+  for (size_t i = 0; i < FEW; i++)
     rig_call(&rig, SLICE("x"), &outcomes[i]);
-  rig_until_done(&rig, outcomes, 100);
+  rig_until_done(&rig, outcomes, FEW);
   cr_assert_eq(metric_value(packets) - packets_before, 1);
-  cr_assert_eq(metric_value(frames) - frames_before, 100);
+  cr_assert_eq(metric_value(frames) - frames_before, FEW);
   rig_stop(&rig);
 }
 

@@ -51,22 +51,23 @@ static bool sent_frames(struct rig *rig, void *arg)
 
 Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
 {
+  enum { CALLS = 50 };  // two packets: the silent server acknowledges none
   int port;
   pid_t child = fork_silent_server(&port);
   struct rig rig = {0};
   rig.client = rpc_client_create(&(struct rpc_client_options){.peer_service = "tester"});
   rig_set_endpoint(&rig, port);
   rig_until_ready(&rig, 1);
-  static struct outcome outcomes[100];
-  for (size_t i = 0; i < 100; i++)
+  static struct outcome outcomes[CALLS];
+  for (size_t i = 0; i < CALLS; i++)
     rig_call(&rig, SLICE("x"), &outcomes[i]);
-  int64_t hundred = 100;
-  rig_until(&rig, sent_frames, &hundred);
+  int64_t all = CALLS;
+  rig_until(&rig, sent_frames, &all);
   kill(child, SIGKILL);
   cr_assert_eq(waitpid(child, NULL, 0), child);
   // The deadlines are two minutes away; rig_until_done gives up after one.
-  rig_until_done(&rig, outcomes, 100);
-  for (size_t i = 0; i < 100; i++)
+  rig_until_done(&rig, outcomes, CALLS);
+  for (size_t i = 0; i < CALLS; i++)
     cr_assert_eq(outcomes[i].code, STATUS_UNAVAILABLE);
   cr_assert_eq(rpc_client_ready_endpoints(rig.client, "test"), 0);
   struct slice label = SLICE("test");

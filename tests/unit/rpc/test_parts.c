@@ -227,9 +227,9 @@ Test(flow, counts_that_cannot_be_are_no_news)
   flow_sent(&flow);
   cr_assert_not(flow_learn(&flow, 0));
   cr_assert_not(flow_learn(&flow, 3));
-  cr_assert(flow_holds_back(&flow, 100));
-  cr_assert_not(flow_holds_back(&flow, RPC_LARGE_FRAME_BYTES), "enough for a packet");
+  cr_assert(flow_holds_back(&flow, false));
+  cr_assert_not(flow_holds_back(&flow, true), "enough for a packet");
   cr_assert(flow_learn(&flow, 1));
   cr_assert_not(flow_learn(&flow, 1));
-  cr_assert_not(flow_holds_back(&flow, 100));
+  cr_assert_not(flow_holds_back(&flow, false));
 }

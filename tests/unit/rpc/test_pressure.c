@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/observe/metrics.h"
+#include "common/rpc/outbox.h"
 #include "common/rpc/packet.h"
 #include "tests/unit/rpc/harness.h"
 
@@ -60,16 +61,33 @@ static void call_in_turns_of_their_own(struct rig *rig, struct outcome *outcomes
 
 Test(pressure, frames_gather_while_two_packets_are_on_their_way)
 {
+  enum { CALLS = 2 + RPC_FULL_FRAMES - 1 };
   struct rig rig;
   rig_start(&rig, &(struct rig_options){0});
-  static struct outcome outcomes[100];
+  static struct outcome outcomes[CALLS];
   rig.server_stopped = true;
   int64_t before = packets_sent();
-  call_in_turns_of_their_own(&rig, outcomes, 100);
+  call_in_turns_of_their_own(&rig, outcomes, CALLS);
   cr_assert_eq(packets_sent() - before, 2);
   rig.server_stopped = false;
-  rig_until_done(&rig, outcomes, 100);
+  rig_until_done(&rig, outcomes, CALLS);
   cr_assert_leq(packets_sent() - before, 4, "%d packets", (int)(packets_sent() - before));
+  rig_stop(&rig);
+}
+
+Test(pressure, a_full_packet_waits_for_nothing)
+{
+  enum { CALLS = 10 * RPC_FULL_FRAMES };
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){0});
+  static struct outcome outcomes[CALLS];
+  rig.server_stopped = true;
+  int64_t before = packets_sent();
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(&rig, SLICE("x"), &outcomes[i]);
+  cr_assert_eq(packets_sent() - before, 10, "not even for the end of the turn");
+  rig.server_stopped = false;
+  rig_until_done(&rig, outcomes, CALLS);
   rig_stop(&rig);
 }
 
