@@ -43,7 +43,7 @@ void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const
   rpc_io_init(&hub->io);
   hub->reaper = reaper_start();
   list_init(&hub->dirty);
-  list_init(&hub->owing);
+  list_init(&hub->holding);
   watch(hub, hub->reaper->events.fd, NULL);
 }
 
@@ -252,14 +252,14 @@ static void mark_dirty(struct endpoint_hub *hub, struct endpoint *endpoint)
     list_append(&hub->dirty, &endpoint->dirty);
 }
 
-nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us)
+nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint)
 {
   if (endpoint->link == NULL)
     return NULL;
   struct packet_flow *flow = &endpoint->flow;
   nng_msg *message = rpc_io_receive(&hub->io, endpoint->link->socket);
   if (message != NULL) {
-    flow_received(flow, &hub->owing, now_us);
+    flow_received(flow);
     return message;
   }
   // Every way out of the drain comes through here, also the one after a GOAWAY in the last packet: a draining server
@@ -271,16 +271,17 @@ nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint, u
   return NULL;
 }
 
-void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets)
+void endpoint_took_packet(struct endpoint_hub *hub, struct endpoint *endpoint, size_t frames, uint64_t arrived_packets)
 {
+  flow_took_frames(&endpoint->flow, frames);
   if (flow_learn(&endpoint->flow, arrived_packets) && outbox_bytes(&endpoint->outbox) != 0)
     mark_dirty(hub, endpoint);
 }
 
-void endpoint_tell_due_news(struct endpoint_hub *hub, uint64_t now_us)
+void endpoint_release_held(struct endpoint_hub *hub, uint64_t now_us)
 {
   struct packet_flow *flow;
-  while ((flow = flow_take_due(&hub->owing, now_us)) != NULL)
+  while ((flow = flow_take_due(&hub->holding, now_us)) != NULL)
     mark_dirty(hub, CONTAINER_OF(flow, struct endpoint, flow));
 }
 
@@ -328,7 +329,9 @@ void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint)
     outbox_remove(outbox, packet);
     metric_add(endpoint->metrics->frames, (int64_t)packet.frame_count);
   }
-  if (endpoint->flow.tell_now)
+  if (outbox_bytes(outbox) != 0)
+    flow_hold(&endpoint->flow, &hub->holding);
+  else if (endpoint->flow.tell_now)
     (void)send_packet(hub, endpoint, (struct slice){0});
 }
 

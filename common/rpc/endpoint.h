@@ -33,7 +33,7 @@ struct endpoint_hub {
   struct reaper *reaper;  // and the event queue
   struct heap timers;     // endpoint.timer
   struct list dirty;      // endpoint.dirty: has something to send
-  struct list owing;      // endpoint.flow: has to tell its server of packets, in time
+  struct list holding;    // endpoint.flow: holds frames back
   size_t max_message_bytes;
   struct rpc_tls tls;
   uint64_t last_link_id;
@@ -101,12 +101,12 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
 
 // The next packet that has come; NULL when there is none. The caller frees it.
-nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
-// The server tells how many of our packets have come.
-void endpoint_take_news(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t arrived_packets);
-// Marks those for the next flush that have to tell their servers of packets by now.
-void endpoint_tell_due_news(struct endpoint_hub *hub, uint64_t now_us);
-// Queues a frame; it leaves with the next flush, or with one after it while RPC_HOLD_PACKETS are on their way.
+nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
+// It held so many frames; the server tells by it how many of our packets have come.
+void endpoint_took_packet(struct endpoint_hub *hub, struct endpoint *endpoint, size_t frames, uint64_t arrived_packets);
+// Marks those for the next flush that have held their frames for long enough.
+void endpoint_release_held(struct endpoint_hub *hub, uint64_t now_us);
+// Queues a frame; it leaves with the next flush, or a little later (see flow.h).
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
                                  uint32_t timeout_ms);

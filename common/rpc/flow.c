@@ -1,4 +1,4 @@
-// The delay is the same for all, so a list in the order of arrival is in the order of time.
+// All hold for the same time, so a list in the order in which they began is in the order of time.
 #include "common/rpc/flow.h"
 
 #include "common/base/clock.h"
@@ -7,12 +7,12 @@
 void flow_init(struct packet_flow *flow)
 {
   *flow = (struct packet_flow){0};
-  list_init(&flow->owing);
+  list_init(&flow->holding);
 }
 
 void flow_reset(struct packet_flow *flow)
 {
-  list_remove(&flow->owing);
+  list_remove(&flow->holding);
   flow_init(flow);
 }
 
@@ -21,18 +21,20 @@ void flow_sent(struct packet_flow *flow)
   flow->sent++;
   flow->told = flow->received;
   flow->tell_now = false;
-  list_remove(&flow->owing);
+  flow->released = false;
+  list_remove(&flow->holding);
 }
 
-void flow_received(struct packet_flow *flow, struct list *owing, uint64_t now_us)
+void flow_received(struct packet_flow *flow)
 {
-  uint64_t untold = ++flow->received - flow->told;
-  if (untold >= RPC_NEWS_PACKETS)
+  if (++flow->received - flow->told >= RPC_NEWS_PACKETS)
     flow->tell_now = true;
-  if (untold < RPC_HOLD_PACKETS || flow->tell_now || !list_empty(&flow->owing))
-    return;
-  flow->news_due_us = now_us + RPC_NEWS_DELAY_US;
-  list_append(owing, &flow->owing);
+}
+
+void flow_took_frames(struct packet_flow *flow, size_t count)
+{
+  if (count != 0)
+    flow->last_frames = count;
 }
 
 bool flow_learn(struct packet_flow *flow, uint64_t arrived)
@@ -43,17 +45,31 @@ bool flow_learn(struct packet_flow *flow, uint64_t arrived)
   return true;
 }
 
-uint64_t flow_next_due_us(const struct list *owing)
+bool flow_holds_back(const struct packet_flow *flow, bool full)
 {
-  return list_empty(owing) ? DEADLINE_NONE : CONTAINER_OF(owing->next, struct packet_flow, owing)->news_due_us;
+  uint64_t limit = flow->last_frames >= RPC_BUSY_FRAMES ? RPC_HOLD_PACKETS_BUSY : RPC_HOLD_PACKETS;
+  return flow_on_their_way(flow) >= limit && !full && !flow->tell_now && !flow->released;
 }
 
-struct packet_flow *flow_take_due(struct list *owing, uint64_t now_us)
+void flow_hold(struct packet_flow *flow, struct list *holding)
 {
-  if (flow_next_due_us(owing) > now_us)
+  if (!list_empty(&flow->holding))
+    return;
+  flow->held_until_us = clock_now_us() + RPC_HOLD_US;
+  list_append(holding, &flow->holding);
+}
+
+uint64_t flow_next_due_us(const struct list *holding)
+{
+  return list_empty(holding) ? DEADLINE_NONE : CONTAINER_OF(holding->next, struct packet_flow, holding)->held_until_us;
+}
+
+struct packet_flow *flow_take_due(struct list *holding, uint64_t now_us)
+{
+  if (flow_next_due_us(holding) > now_us)
     return NULL;
-  struct packet_flow *flow = CONTAINER_OF(owing->next, struct packet_flow, owing);
-  list_remove(&flow->owing);
-  flow->tell_now = true;
+  struct packet_flow *flow = CONTAINER_OF(holding->next, struct packet_flow, holding);
+  list_remove(&flow->holding);
+  flow->released = true;
   return flow;
 }

@@ -245,7 +245,8 @@ static void handle_packet(struct rpc_client *client, struct endpoint *endpoint, 
   struct rpc_packet_reader reader = rpc_packet_reader_make(body);
   struct slice bytes;
   enum wire_result result;
-  while ((result = rpc_packet_next(&reader, &bytes)) == WIRE_FIELD) {
+  size_t frames = 0;
+  for (; (result = rpc_packet_next(&reader, &bytes)) == WIRE_FIELD; frames++) {
     struct rpc_frame frame;
     if (rpc_frame_decode(bytes, &client->scratch, &frame))
       handle_frame(client, endpoint, &frame);
@@ -254,14 +255,14 @@ static void handle_packet(struct rpc_client *client, struct endpoint *endpoint, 
   }
   if (result == WIRE_MALFORMED)
     count_malformed(endpoint);
-  endpoint_take_news(&client->hub, endpoint, reader.received);
+  endpoint_took_packet(&client->hub, endpoint, frames, reader.received);
   arena_reset(&client->scratch);
 }
 
 static void receive_all(struct rpc_client *client, struct endpoint *endpoint)
 {
   nng_msg *message;
-  while ((message = endpoint_receive(&client->hub, endpoint, client->now_us)) != NULL) {
+  while ((message = endpoint_receive(&client->hub, endpoint)) != NULL) {
     handle_packet(client, endpoint, rpc_message_body(message));
     nng_msg_free(message);
   }
@@ -378,7 +379,7 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
   while ((count = epoll_wait(client->hub.epoll_fd, events, ARRAY_LEN(events), 0)) > 0)
     for (int i = 0; i < count; i++)
       handle_watch(client, events[i].data.ptr);
-  endpoint_tell_due_news(&client->hub, now_us);
+  endpoint_release_held(&client->hub, now_us);
   end_refused(client);
   expire_calls(client);
   run_endpoint_timers(client);
@@ -408,7 +409,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
     return 0;
   const struct heap_node *call = heap_first(&client->timers);
   const struct heap_node *endpoint = heap_first(&client->hub.timers);
-  uint64_t next_us = flow_next_due_us(&client->hub.owing);
+  uint64_t next_us = flow_next_due_us(&client->hub.holding);
   next_us = deadline_min(next_us, call == NULL ? DEADLINE_NONE : call->key);
   return deadline_min(next_us, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
 }

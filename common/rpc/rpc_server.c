@@ -41,8 +41,8 @@ struct rpc_server {
   struct rpc_io io;
   struct reaper *reaper;  // closes the socket at the end; has the event queue
   struct connection_table connections;
-  struct list dirty;  // connection.dirty
-  struct list owing;  // connection.flow: has to tell its client of packets, in time
+  struct list dirty;    // connection.dirty
+  struct list holding;  // connection.flow: holds frames back
   struct request_table requests;
   struct method_metrics methods;
   struct rpc_request *spare;  // a frame is decoded into it before we know whether it is a request
@@ -85,7 +85,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   server->reaper = reaper_start();
   connection_table_init(&server->connections);
   list_init(&server->dirty);
-  list_init(&server->owing);
+  list_init(&server->holding);
   request_table_init(&server->requests, server->options.max_calls_in_flight);
   method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
   server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
@@ -181,7 +181,12 @@ static bool flush_connection(struct rpc_server *server, struct connection *conne
       return false;
     outbox_remove(outbox, packet);
   }
-  if (connection->flow.tell_now && connection_may_send(connection))
+  // Where the window is closed, it is the client's news that opens it.
+  if (!connection_may_send(connection))
+    return true;
+  if (outbox_bytes(outbox) != 0)
+    flow_hold(&connection->flow, &server->holding);
+  else if (connection->flow.tell_now)
     return send_packet(server, connection, (struct slice){0});
   return true;
 }
@@ -424,9 +429,11 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   struct rpc_packet_reader reader = rpc_packet_reader_make(rpc_message_body(message->message));
   struct slice frame;
   enum wire_result result;
-  flow_received(&connection->flow, &server->owing, server->now_us);
-  while ((result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD)
+  flow_received(&connection->flow);
+  size_t frames = 0;
+  for (; (result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD; frames++)
     handle_frame(server, connection, frame, message);
+  flow_took_frames(&connection->flow, frames);
   if (result == WIRE_MALFORMED)
     count_malformed(connection->pipe);
   take_news(server, connection, reader.received);
@@ -463,7 +470,7 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
     if (events[i].data.fd == server->send_fd)
       stop_waiting_for_room(server);
   struct packet_flow *flow;
-  while ((flow = flow_take_due(&server->owing, now_us)) != NULL)
+  while ((flow = flow_take_due(&server->holding, now_us)) != NULL)
     mark_dirty(server, CONTAINER_OF(flow, struct connection, flow));
   // Packets before events: what a client had sent before it went is still seen (and cancelled).
   receive(server);
@@ -476,14 +483,14 @@ void rpc_server_flush(struct rpc_server *server)
     struct connection *connection = CONTAINER_OF(server->dirty.next, struct connection, dirty);
     if (!flush_connection(server, connection))
       return;
-    // What is left waits for news of packets that have arrived, which marks the connection again.
+    // What is left waits for news of packets that have arrived, or for a moment: both mark the connection again.
     list_remove(&connection->dirty);
   }
 }
 
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 {
-  return flow_next_due_us(&server->owing);
+  return flow_next_due_us(&server->holding);
 }
 
 // --- draining

@@ -184,51 +184,73 @@ Test(outbox, many_frames_are_cut_into_packets_in_order)
   outbox_free(&outbox);
 }
 
-Test(flow, news_wait_a_moment_for_company_but_not_longer)
+// Two packets on their way, neither has arrived.
+static void send_two(struct packet_flow *flow)
+{
+  flow_init(flow);
+  flow_sent(flow);
+  flow_sent(flow);
+}
+
+Test(flow, frames_are_held_while_packets_are_on_their_way)
 {
   struct packet_flow flow;
-  struct list owing;
-  list_init(&owing);
   flow_init(&flow);
-  flow_received(&flow, &owing, 100);
-  cr_assert_eq(flow_next_due_us(&owing), DEADLINE_NONE, "the other side does not hold back yet");
-  flow_received(&flow, &owing, 200);
-  flow_received(&flow, &owing, 300);
-  cr_assert_eq(flow_next_due_us(&owing), 200 + RPC_NEWS_DELAY_US);
-  cr_assert_null(flow_take_due(&owing, 200 + RPC_NEWS_DELAY_US - 1));
+  flow_sent(&flow);
+  cr_assert_not(flow_holds_back(&flow, false), "one is not enough");
+  flow_took_frames(&flow, RPC_BUSY_FRAMES);
+  cr_assert(flow_holds_back(&flow, false), "unless the other side sends batches");
+  flow_took_frames(&flow, 0);
+  cr_assert(flow_holds_back(&flow, false), "news alone say nothing of that");
+  flow_took_frames(&flow, 1);
+  cr_assert_not(flow_holds_back(&flow, false));
+  flow_sent(&flow);
+  cr_assert(flow_holds_back(&flow, false));
+  cr_assert_not(flow_holds_back(&flow, true), "enough for a packet");
+}
+
+Test(flow, frames_are_held_for_a_moment_only)
+{
+  struct packet_flow flow;
+  struct list holding;
+  list_init(&holding);
+  send_two(&flow);
+  cr_assert_eq(flow_next_due_us(&holding), DEADLINE_NONE);
+  flow_hold(&flow, &holding);
+  uint64_t due_us = flow_next_due_us(&holding);
+  cr_assert_leq(due_us, clock_now_us() + RPC_HOLD_US);
+  flow_hold(&flow, &holding);
+  cr_assert_eq(flow_next_due_us(&holding), due_us, "counted from the first");
+  cr_assert_null(flow_take_due(&holding, due_us - 1));
+  cr_assert_eq(flow_take_due(&holding, due_us), &flow);
+  cr_assert_not(flow_holds_back(&flow, false));
+  flow_sent(&flow);
+  cr_assert(flow_holds_back(&flow, false), "the next ones are held anew");
+  cr_assert_eq(flow_next_due_us(&holding), DEADLINE_NONE);
+}
+
+Test(flow, packets_that_came_are_told_of_with_others_or_when_they_are_many)
+{
+  struct packet_flow flow;
+  flow_init(&flow);
+  for (size_t i = 1; i < RPC_NEWS_PACKETS; i++)
+    flow_received(&flow);
+  cr_assert(flow_has_untold(&flow));
   cr_assert_not(flow.tell_now);
-  cr_assert_eq(flow_take_due(&owing, 200 + RPC_NEWS_DELAY_US), &flow);
+  flow_received(&flow);
   cr_assert(flow.tell_now);
   flow_sent(&flow);
   cr_assert_not(flow.tell_now);
   cr_assert_not(flow_has_untold(&flow));
 }
 
-Test(flow, a_packet_that_leaves_anyway_carries_the_news)
-{
-  struct packet_flow flow;
-  struct list owing;
-  list_init(&owing);
-  flow_init(&flow);
-  flow_received(&flow, &owing, 100);
-  flow_received(&flow, &owing, 100);
-  flow_sent(&flow);
-  cr_assert_eq(flow_next_due_us(&owing), DEADLINE_NONE);
-  for (size_t i = 0; i < RPC_NEWS_PACKETS; i++)
-    flow_received(&flow, &owing, 100);
-  cr_assert(flow.tell_now, "many are told of at once");
-}
-
 Test(flow, counts_that_cannot_be_are_no_news)
 {
   struct packet_flow flow;
-  flow_init(&flow);
-  flow_sent(&flow);
-  flow_sent(&flow);
+  send_two(&flow);
   cr_assert_not(flow_learn(&flow, 0));
   cr_assert_not(flow_learn(&flow, 3));
   cr_assert(flow_holds_back(&flow, false));
-  cr_assert_not(flow_holds_back(&flow, true), "enough for a packet");
   cr_assert(flow_learn(&flow, 1));
   cr_assert_not(flow_learn(&flow, 1));
   cr_assert_not(flow_holds_back(&flow, false));
