@@ -63,8 +63,8 @@ static void call_end(struct rpc_client *client, struct rpc_call *call, const str
   call_detach(client, call);
   rpc_done_fn *done = call->done;
   void *arg = call->arg;
-  uint64_t now_us = clock_now_us();
-  uint64_t duration_us = now_us > call->started_us ? now_us - call->started_us : 0;
+  // The time of the turn: a look at the clock for each call would cost more than it tells.
+  uint64_t duration_us = client->now_us > call->started_us ? client->now_us - call->started_us : 0;
   method_metrics_count(&client->methods, call->method, true, status->code, duration_us);
   call_table_release(&client->calls, call);
   done(arg, status, payload);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/service/service_internal.h"
@@ -283,6 +284,7 @@ int service_main(const struct service_definition *definition, int argc, char **a
 {
   // A peer that hangs up is an error of one write, not the end of the process.
   signal(SIGPIPE, SIG_IGN);
+  memory_keep_freed();
   struct service service = {.definition = definition};
   log_init(definition->name, LOG_INFO);
   int code = argc < 2 ? run_named(&service, "serve", 0, NULL) : run_named(&service, argv[1], argc - 2, argv + 2);

@@ -5,6 +5,7 @@
 #include <ngx_event.h>
 
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/observe/log.h"
 
 static struct worker {
@@ -159,6 +160,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   if (module->log_level.len > 0 && !log_level_parse(to_slice(module->log_level), &level))
     level = LOG_INFO;
   log_init("gateway", level);
+  memory_keep_freed();
   start_counting(module);
   struct error error;
   if (start_peers(module, &error) != STATUS_OK) {
