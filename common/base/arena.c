@@ -93,7 +93,7 @@ static struct arena_block *block_take(size_t size)
 
 static void block_give_back(struct arena_block *block)
 {
-  if (block->size != BLOCK_BYTES || spare_count >= MAX_SPARE_BLOCKS) {
+  if (block->size != BLOCK_BYTES || spare_count + 1 > MAX_SPARE_BLOCKS) {
     free(block);
     return;
   }
