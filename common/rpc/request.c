@@ -71,3 +71,40 @@ struct rpc_request *request_table_find(const struct request_table *table, const 
     request = request->next;
   return request;
 }
+
+// --- what handlers see
+
+struct slice rpc_request_method(const struct rpc_request *request)
+{
+  return request->frame.method;
+}
+
+struct slice rpc_request_payload(const struct rpc_request *request)
+{
+  return request->frame.payload;
+}
+
+const struct rpc_context *rpc_request_context(const struct rpc_request *request)
+{
+  return &request->frame.context;
+}
+
+uint64_t rpc_request_deadline_us(const struct rpc_request *request)
+{
+  return request->deadline_us;
+}
+
+struct arena *rpc_request_arena(struct rpc_request *request)
+{
+  return &request->arena;
+}
+
+void rpc_request_set_data(struct rpc_request *request, void *data)
+{
+  request->data = data;
+}
+
+void *rpc_request_data(const struct rpc_request *request)
+{
+  return request->data;
+}
