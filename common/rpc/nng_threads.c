@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -65,7 +66,7 @@ static size_t wait_for_task_threads(void)
     expected = MAX_THREADS;
   size_t count = count_task_threads();
   for (int tries = 0; tries < 100 && (long)count < expected; tries++) {
-    usleep(1000);
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     count = count_task_threads();
   }
   return count;

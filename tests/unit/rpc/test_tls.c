@@ -11,8 +11,6 @@
 #include "common/base/check.h"
 #include "tests/unit/rpc/harness.h"
 
-extern char **environ;
-
 // Files of the test's own; a certificate that signs itself is its own CA.
 struct identity {
   char folder[32];
