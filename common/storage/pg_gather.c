@@ -3,7 +3,8 @@
 //
 // A read lies on the stack of the task that waits for it. A batch is a task of its own, so that it waits, is sent again
 // and fails like any other statement; it knows its reads by their places in the array, and one that leaves early
-// empties its place. An error that one key may have caused must not be the others': then each is asked for alone.
+// empties its place. The last one to leave ends the batch, or it would outlive whoever may free the pg. An error that
+// one key may have caused must not be the others': then each is asked for alone.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -12,9 +13,12 @@
 // Of one statement. More reads make more statements, which run side by side.
 #define MAX_KEYS 256
 
+struct batch;
+
 struct pg_read {
-  struct list node;        // pg_known.gathered, until it is in a batch
-  struct pg_read **place;  // in a batch; NULL before
+  struct list node;     // pg_known.gathered, until it is in a batch
+  struct batch *batch;  // NULL before, and when it has ended
+  size_t place;         // in the batch
   const char *key;
   struct arena *arena;
   struct pg_result *result;
@@ -25,18 +29,40 @@ struct pg_read {
 struct batch {
   struct pg *pg;
   const struct pg_statement *statement;
+  struct task *task;
   size_t count;
+  size_t waiting;                   // of them: have neither ended nor left
   struct pg_read *reads[MAX_KEYS];  // NULL: has left
 };
+
+static void take_out(struct pg_read *read)
+{
+  read->batch->reads[read->place] = NULL;
+  read->batch->waiting--;
+  read->batch = NULL;
+}
 
 static void end_read(struct batch *batch, size_t i, enum status status)
 {
   struct pg_read *read = batch->reads[i];
   if (read == NULL)
     return;
-  batch->reads[i] = NULL;
-  read->place = NULL;
+  take_out(read);
   completion_finish(&read->completion, status);
+}
+
+// Before its end. It is still gathered, or in a batch that is at work.
+static void leave(struct pg_known *known, struct pg_read *read)
+{
+  list_remove(&read->node);
+  if (list_empty(&known->gathered))
+    list_remove(&known->gathering);
+  struct batch *batch = read->batch;
+  if (batch == NULL)
+    return;
+  take_out(read);
+  if (batch->waiting == 0)
+    task_cancel(batch->task);
 }
 
 // Asks for the reads from `first` on; their rows stay in `result`, told apart by the last column.
@@ -108,13 +134,15 @@ static void start_batch(struct pg *pg, struct pg_known *known)
   while (!list_empty(&known->gathered) && batch->count < MAX_KEYS) {
     struct pg_read *read = CONTAINER_OF(known->gathered.next, struct pg_read, node);
     list_remove(&read->node);
-    read->place = &batch->reads[batch->count++];
-    *read->place = read;
+    read->batch = batch;
+    read->place = batch->count++;
+    batch->reads[read->place] = read;
     // The others wait no longer than they may, and the batch until the last has gone.
     if (read->deadline_us > deadline_us)
       deadline_us = read->deadline_us;
   }
-  task_start(pg->loop, run_batch, batch, deadline_us, NULL);
+  batch->waiting = batch->count;
+  batch->task = task_start(pg->loop, run_batch, batch, deadline_us, NULL);
 }
 
 void pg_gather_send(struct pg *pg)
@@ -143,8 +171,6 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
   status = completion_wait(&read.completion);
   if (read.completion.done)
     return read.completion.status;
-  list_remove(&read.node);
-  if (read.place != NULL)
-    *read.place = NULL;
+  leave(known, &read);
   return pg_ready(pg) ? status : STATUS_UNAVAILABLE;
 }

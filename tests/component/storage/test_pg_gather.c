@@ -1,5 +1,6 @@
 // pg_query_row: the rows that tasks ask for in one turn come by one statement, and each gets its own.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/observe/metrics.h"
@@ -147,6 +148,65 @@ static void check_early_leaver(struct world *world)
 Test(pg_gather, one_that_waits_no_longer_does_not_end_it_for_the_others)
 {
   with_pg(check_early_leaver);
+}
+
+static bool are_at_work(void *arg)
+{
+  return metric_value(metrics_single(METRIC_TASKS)) == *(const int64_t *)arg;
+}
+
+static void await_tasks(int64_t count)
+{
+  wait_until(are_at_work, &count);
+}
+
+static void check_all_leave(struct world *world)
+{
+  const struct pg_statement *slow =
+      statement("SELECT k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place), pg_sleep(2)", true);
+  struct crew crew = {.world = world};
+  struct look_up looks[] = {{.crew = &crew, .statement = slow, .key = "1"},
+                            {.crew = &crew, .statement = slow, .key = "2"}};
+  struct task *tasks[ARRAY_LEN(looks)];
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+    crew.running++;
+    tasks[i] = task_start(world->loop, look_up, &looks[i], DEADLINE_NONE, NULL);
+  }
+  // This one, the two, and the batch.
+  await_tasks(4);
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++)
+    task_cancel(tasks[i]);
+  crew_join(&crew);
+  for (size_t i = 0; i < ARRAY_LEN(looks); i++)
+    cr_assert_eq(looks[i].status, STATUS_CANCELLED);
+  await_tasks(1);
+  cr_assert_eq(times_sent(slow, STATUS_CANCELLED), 1,
+               "nothing is left that the end of the pool would have to wait for");
+}
+
+Test(pg_gather, when_all_have_left_the_statement_ends)
+{
+  with_pg(check_all_leave);
+}
+
+static void check_leaver_of_the_turn(struct world *world)
+{
+  const struct pg_options options = {.conninfo = getenv("BULKHEAD_TEST_PG")};
+  world->pg = pg_create(world->loop, &options);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  struct crew crew = {.world = world, .running = 1};
+  struct look_up look = {.crew = &crew, .statement = statement("SELECT 1", true), .key = "1"};
+  struct task *task = task_start(world->loop, look_up, &look, DEADLINE_NONE, NULL);
+  task_yield();
+  task_cancel(task);
+  crew_join(&crew);
+  cr_assert_eq(look.status, STATUS_CANCELLED);
+  pg_free(&world->pg);
+}
+
+Test(pg_gather, who_leaves_before_the_turn_ends_leaves_nothing)
+{
+  with_loop(check_leaver_of_the_turn);
 }
 
 static void check_away(struct world *world)
