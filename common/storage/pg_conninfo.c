@@ -60,11 +60,11 @@ static void set_session(struct pg *pg, const char *given, const struct pg_option
   strbuf_free(&text);
 }
 
-// What libpq will use: the environment's where the operator's string has none.
+// What libpq will use: the environment's where the operator's string has none, or an empty one.
 static const char *effective(const struct pg *pg, const char *keyword, const char *variable)
 {
   const char *value = pg->values[place_of(pg, keyword)];
-  if (value == NULL)
+  if (value == NULL || *value == '\0')
     value = getenv(variable);
   return value == NULL ? "" : value;
 }

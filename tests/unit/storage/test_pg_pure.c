@@ -178,6 +178,10 @@ Test(pg_conninfo, the_host_name_may_come_from_the_environment)
   pg_conninfo_resolved(&pg, &found, 0);
   cr_expect_str_eq(value_of(&pg, "host"), "db.example");
   pg_conninfo_free(&pg);
+  make_conninfo(&pg, "host='' dbname=d");
+  cr_assert_not_null(pg.host_name, "libpq takes an empty one for none");
+  cr_expect_str_eq(pg.host_name, "db.example");
+  pg_conninfo_free(&pg);
   make_conninfo(&pg, "host=10.0.0.1 dbname=d");
   cr_expect_null(pg.host_name);
   pg_conninfo_free(&pg);
