@@ -49,7 +49,8 @@ void redis_subscribe(struct redis *redis, const char *channel, void (*message)(v
                      void (*state)(void *arg, bool subscribed), void *arg);
 // Ends the subscription with this `arg`; neither function is called any more.
 void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg);
-// Takes in, without waiting, messages of subscriptions that have arrived already.
+// Takes in, without waiting, messages of subscriptions that have arrived already; for tasks, those that had when the
+// first of them asked in this turn of the loop.
 void redis_poll_subscriptions(struct redis *redis);
 
 #endif

@@ -96,7 +96,7 @@ struct redis {
   struct loop_timer *beat_timer;
   char beat_channel[40];
   unsigned beats_missed;
-  uint64_t polled_turn;  // of the loop
+  uint64_t polled_turn;  // of the loop, by a task
   struct metric_series *up;
   struct metric_series *ended[STATUS_COUNT];
 };

@@ -152,10 +152,13 @@ void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg
 
 void redis_poll_subscriptions(struct redis *redis)
 {
-  // Who asks later in the turn asks for no later time: the turn's input was complete before its tasks began.
-  if (redis->polled_turn == loop_turn(redis->loop))
-    return;
-  redis->polled_turn = loop_turn(redis->loop);
+  // A task that asks later in the turn asks for no later time: the turn's input was complete before its tasks began.
+  // Outside tasks there is no telling what has come in since.
+  if (task_current() != NULL) {
+    if (redis->polled_turn == loop_turn(redis->loop))
+      return;
+    redis->polled_turn = loop_turn(redis->loop);
+  }
   redis_link_poll(&redis->subscriptions_link);
 }
 
