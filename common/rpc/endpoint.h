@@ -106,7 +106,7 @@ nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
 void endpoint_took_packet(struct endpoint_hub *hub, struct endpoint *endpoint, size_t frames, uint64_t arrived_packets);
 // Marks those for the next flush that have held their frames for long enough.
 void endpoint_release_held(struct endpoint_hub *hub, uint64_t now_us);
-// Queues a frame; it leaves with the next flush, or a little later (see flow.h).
+// Queues a frame; it leaves at once where that fills a packet, else with the next flush or a little later (see flow.h).
 void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
 void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
                                  uint32_t timeout_ms);

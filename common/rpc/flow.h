@@ -3,8 +3,9 @@
 // Each side numbers the packets that it sends, and each packet says how many of the other side's have come. While some
 // of a side's packets are on their way it holds its frames back, so that under load they gather into fewer, larger ones
 // (Nagle's algorithm, RFC 896): two, or one while the other side sends in batches itself. An idle connection sends at
-// once, a full packet too, and no frame is held for longer than RPC_HOLD_US. That packets have come is told with those
-// that leave anyway; alone only after RPC_NEWS_PACKETS.
+// once, a full packet too, and no frame is held for longer than RPC_HOLD_US and what the loop's timer, which counts in
+// milliseconds, adds to it. That packets have come is told with those that leave anyway; alone only after
+// RPC_NEWS_PACKETS, or when a draining server waits to hear of it.
 #ifndef BULKHEAD_RPC_FLOW_H
 #define BULKHEAD_RPC_FLOW_H
 

@@ -1,7 +1,7 @@
 // Requests in, replies out, all on the host's thread; nng's threads only push connection events.
 //
 // A packet that came in lives until the last request of it has been replied to. Replies are encoded straight into the
-// outbox of their connection and leave with the flush, as many to a packet as there are.
+// outbox of their connection and leave with the flush, or as soon as they fill a packet.
 #include "common/rpc/rpc_server.h"
 
 #include <nng/nng.h>
@@ -378,6 +378,8 @@ static void take_news(struct rpc_server *server, struct connection *connection, 
 
 static void say_goaway(struct rpc_server *server, struct connection *connection)
 {
+  if (connection->dead)
+    return;
   struct rpc_frame frame = {.kind = RPC_FRAME_GOAWAY};
   outbox_add(&connection->outbox, &frame);
   mark_dirty(server, connection);

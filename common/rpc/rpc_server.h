@@ -1,5 +1,5 @@
-// The server side: one raw REP socket. Like the client it belongs to no loop: fd, process, flush; nothing here runs by
-// the clock. One thread.
+// The server side: one raw REP socket. Like the client it belongs to no loop: fd, process, flush, next timeout. One
+// thread.
 //
 // Replies leave in any order, batched per turn and connection. nng's raw REP drops a reply when its queue for a
 // connection is full, so at most 32 packets per connection are unacknowledged (Packet.received); frames beyond wait
@@ -41,13 +41,15 @@ int rpc_server_port(const struct rpc_server *server);
 int rpc_server_fd(const struct rpc_server *server);
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 void rpc_server_flush(struct rpc_server *server);
+// When rpc_server_process must run next even if the fd stays quiet (frames that are held back); DEADLINE_NONE for
+// never.
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Draining: tells every client by a GOAWAY frame to send no new calls here. Calls in flight go on, and so do those that
 // were on their way: a client's calls are answered UNAVAILABLE only after it has acknowledged the GOAWAY.
 void rpc_server_drain(struct rpc_server *server);
 size_t rpc_server_calls_in_flight(const struct rpc_server *server);
-// Everything that was replied has been handed to the clients' connections.
+// Everything that was replied has been handed to the clients' connections; while draining, has also arrived there.
 bool rpc_server_idle(const struct rpc_server *server);
 
 // Views into the request, valid until its reply. The arena is the request's own, freed after the reply.
