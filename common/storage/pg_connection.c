@@ -185,6 +185,7 @@ void pg_connection_open(struct pg_connection *c)
   struct pg *pg = c->pg;
   CHECK(c->state == PG_CLOSED);
   c->state = PG_CONNECTING;
+  c->excused = false;
   if (pg->malformed != NULL) {
     pg_connection_break(c, pg->malformed);
     return;
@@ -203,15 +204,17 @@ static void timer_fired(void *arg)
 {
   struct pg_connection *c = arg;
   c->resting = false;
-  if (c->state == PG_CONNECTING && loop_timer_is_late(c->timer))
+  if (c->state == PG_CONNECTING && !c->excused && loop_timer_is_late(c->timer)) {
     // Perhaps the server did answer, and it was we who did not listen.
+    c->excused = true;
     loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
-  else if (c->state == PG_CONNECTING)
+  } else if (c->state == PG_CONNECTING) {
     pg_connection_break(c, c->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
-  else if (c->use == PG_SHARED)
+  } else if (c->use == PG_SHARED) {
     pg_connection_open(c);
-  else
+  } else {
     pg_exclusive_progress(c);
+  }
 }
 
 void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_use use)

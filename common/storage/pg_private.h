@@ -97,6 +97,7 @@ struct pg_connection {
   int watched_events;
   struct loop_timer *timer;
   unsigned failures;  // in a row
+  bool excused;       // this attempt has had its time again, for it was the loop that was late
   uint32_t backoff_ms;
   bool resting;  // until the timer fires, after a failure
 

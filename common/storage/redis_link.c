@@ -246,6 +246,7 @@ void redis_link_open(struct redis_link *link)
 {
   const struct redis_address *address = &link->redis->address;
   link->state = REDIS_LINK_CONNECTING;
+  link->excused = false;
   loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
   if (address->unix_path != NULL)
     take_context(link, redisAsyncConnectUnix(address->unix_path));
@@ -289,11 +290,12 @@ static void timer_fired(void *arg)
   case REDIS_LINK_CONNECTING:
   case REDIS_LINK_GREETING:
     // Perhaps the server did answer, and it was we who did not listen.
-    if (loop_timer_is_late(link->timer))
+    if (!link->excused && loop_timer_is_late(link->timer)) {
+      link->excused = true;
       loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
-    else
-      redis_link_drop(link,
-                      link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
+      return;
+    }
+    redis_link_drop(link, link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
     return;
   case REDIS_LINK_UP:
     break;

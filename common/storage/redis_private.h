@@ -64,6 +64,7 @@ struct redis_link {
   bool timing_calls;  // the timer runs for the oldest call
   struct list calls;  // oldest first
   unsigned failures;  // in a row
+  bool excused;       // this attempt has had its time again, for it was the loop that was late
   uint32_t backoff_ms;
   void (*changed)(struct redis_link *link, bool up);
 };

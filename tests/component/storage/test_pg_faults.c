@@ -119,6 +119,7 @@ static void check_acknowledged(struct world *world)
     task_yield();
   postgres_restart(&server, true);
   crew_join(&crew);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   for (size_t i = 0; i < WRITERS; i++) {
     const char *sql = arena_printf(&world->arena, "SELECT count(*) FROM t WHERE id = %zu", i);
     struct pg_result result;
