@@ -209,6 +209,7 @@ endef
 $(foreach tool,$(TOOLS),$(eval $(call TOOL_template,$(tool))))
 .PHONY: tools
 tools: $(TOOLS:%=$(OUT)/bin/%)
+	@:
 
 # Criterion speaks with the processes of its tests through nanomsg. nng defines the same functions, and those of 1.5.2 may
 # hang at the end of a test; so nanomsg comes in front of it.
@@ -343,6 +344,7 @@ help:
 	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
 	@echo "make lint             form, analysers, layers, banned calls"
 	@echo "make install          to $(PREFIX) (PREFIX=..., DESTDIR=...)"
-	@echo "make deps clean help"
+	@echo "make deps             the Debian packages that are missing, Consul and the page; run, demo and test do so by themselves"
+	@echo "make clean            takes away what was built; downloads (build/tools) and data (.run) stay"
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
