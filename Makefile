@@ -11,7 +11,7 @@ PREFIX  ?= /usr/local
 CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 comma   := ,
 
-# ---- flags -----------------------------------------------------------------------------------------------------------
+# ---- flags ----
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Werror
 COMMON_FLAGS := -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION='"$(VERSION)"' -g -fPIC -fno-semantic-interposition \
                 -fno-omit-frame-pointer -fno-common -pthread
@@ -37,8 +37,8 @@ CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAG
 # What protoc-c writes is not ours to keep free of conversions.
 CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -I$(GEN) -I. $(CFLAGS)
 
-# ---- parts -----------------------------------------------------------------------------------------------------------
-COMMON_PARTS := base observe config runtime schema rpc discovery security storage service
+# ---- parts ----
+COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security storage service
 SERVICES     := $(sort $(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
 
 # Which parts may use which; tests/lint/layers.sh proves the same for the includes.
@@ -46,17 +46,19 @@ USES_base      :=
 USES_observe   := base
 USES_config    := base
 USES_runtime   := observe base
-USES_schema    := base
+USES_contract  := base
+USES_transcode := contract base
+USES_openapi   := contract base
 USES_rpc       := config observe base
 USES_discovery := config observe base
 USES_security  := config observe base
 USES_storage   := runtime config observe base
-USES_service   := schema rpc discovery security storage runtime config observe base
-USES_gateway   := schema rpc discovery security config observe base
+USES_service   := contract rpc discovery security storage runtime config observe base
+USES_gateway   := openapi transcode contract rpc discovery security config observe base
 
 # The libraries behind a part. Each vendor's header is included in that one folder only.
 LIBS_runtime   := -luv
-LIBS_schema    := -lprotobuf-c
+LIBS_contract  := -lprotobuf-c
 LIBS_rpc       := -lnng
 LIBS_discovery := -lcurl
 LIBS_security  := -ljwt -lcrypto -lsodium
@@ -72,7 +74,7 @@ archives_of = $(foreach part,$(1),$(call archive_of,$(part)))
 all: services gateway protoset tools
 	@:
 
-# ---- contracts -------------------------------------------------------------------------------------------------------
+# ---- contracts ----
 PROTO_INCLUDE  ?= /usr/include
 API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto)))
 OWN_PROTOS     := $(patsubst proto/%,%,$(wildcard proto/google/*/*.proto proto/bulkhead/*/*.proto proto/bulkhead/*/*/*.proto))
@@ -109,7 +111,7 @@ generated: $(PB_HEADERS) $(BH_HEADERS)
 $(OUT)/lib/libgen-pb.a: $(PB_OBJECTS)
 $(OUT)/lib/libgen-bh.a: $(BH_OBJECTS)
 
-# ---- compiling -------------------------------------------------------------------------------------------------------
+# ---- compiling ----
 $(OUT)/obj/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_GENERATED) -MMD -MP -c $< -o $@
@@ -123,7 +125,8 @@ $(OUT)/obj/%.o: %.c
 	@$(AR) rcs $@ $^
 
 # Generated headers come first; who includes which is then known from the .d files.
-NEED_PB := common/schema common/rpc proto/plugin tests/unit/schema tests/unit/rpc tests/fuzz tests/bench
+NEED_PB := common/contract common/transcode common/openapi common/rpc proto/plugin tests/unit/contract tests/unit/transcode tests/unit/openapi \
+           tests/support/contract tests/unit/rpc tests/fuzz tests/bench
 NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
            $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault
 $(call objects_in,$(NEED_PB)): | $(PB_HEADERS)
@@ -136,17 +139,14 @@ $(OUT)/lib/lib$(1).a: $(call objects_in,common/$(1))
 endef
 $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
 
-# What our archives define stays inside the program: our json_string would otherwise take the place of jansson's inside
-# libjwt. Only ours: the sanitizers' archives must be seen by the shared libraries.
-own_symbols = $(foreach archive,$(filter %.a,$^),-Wl$(comma)--exclude-libs$(comma)$(notdir $(archive)))
-link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(own_symbols)
+link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 
 # The code generator runs on the build machine and needs only base and the descriptors.
 $(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libgen-pb.a
 	@mkdir -p $(@D)
 	@$(link) -lprotobuf-c
 
-# ---- services --------------------------------------------------------------------------------------------------------
+# ---- services ----
 # A service is its folder: objects, embedded migrations, binary.
 SERVICE_LIBS := $(call libs_of,service $(USES_service))
 define SERVICE_template
@@ -168,7 +168,7 @@ $(foreach service,$(SERVICES),$(eval $(call SERVICE_template,$(service))))
 .PHONY: services
 services: $(SERVICES:%=$(OUT)/bin/%)
 
-# ---- gateway ---------------------------------------------------------------------------------------------------------
+# ---- gateway ----
 $(OUT)/lib/libgateway.a: $(call objects_in,gateway)
 GATEWAY_ARCHIVES := $(call archives_of,gateway $(USES_gateway) gen-bh gen-pb)
 GATEWAY_LIBS     := $(call libs_of,$(USES_gateway))
@@ -198,7 +198,7 @@ $(MODULE): $(call objects_in,gateway/nginx) $(GATEWAY_ARCHIVES)
 .PHONY: gateway
 gateway: $(MODULE) protoset
 
-# ---- tools: every folder below deploy/ that holds C is a program ---------------------------------------------------------
+# ---- tools: every folder below deploy/ that holds C is a program ----
 TOOLS := $(notdir $(patsubst %/,%,$(sort $(dir $(wildcard deploy/*/*.c)))))
 define TOOL_template
 $(OUT)/bin/$(1): $(call objects_in,deploy/$(1)) $(OUT)/lib/libbase.a
@@ -215,21 +215,23 @@ tools: $(TOOLS:%=$(OUT)/bin/%)
 # hang at the end of a test; so nanomsg comes in front of it.
 CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lcriterion
 
-# ---- unit tests: one criterion program a folder ------------------------------------------------------------------------
+# ---- unit tests: one criterion program a folder ----
 UNITS := $(notdir $(wildcard tests/unit/*))
 # Criterion cannot start under ThreadSanitizer; a stand-in with the same macros runs the tests there.
 ifeq ($(VARIANT),tsan)
-$(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))): INCLUDES := -Itests/tsan $(INCLUDES)
+$(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))) $(call objects_in,tests/support/contract): INCLUDES := -Itests/tsan $(INCLUDES)
 UNIT_RUNNER := $(OUT)/obj/tests/tsan/runner.o
 else
 UNIT_RUNNER := $(CRITERION)
 endif
-# A part of common, the gateway, a service: the archives that a folder's tests link.
-unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),base,service $(USES_service))))
-unit_extra = $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
+# A part of common, the gateway, a service: the archives that a folder's tests link. The tests of contracts share a fixture that
+# translates requests.
+CONTRACT_UNITS := contract transcode openapi
+unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),base,service $(USES_service))))
+unit_extra = $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
 $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
-                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter schema gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
+                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter $(CONTRACT_UNITS) gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
 	@mkdir -p $$(@D)
 	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
@@ -240,7 +242,7 @@ $(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
 .PHONY: unit
 unit: $(UNITS:%=unit-%)
 
-# ---- component tests: one part or service with the real servers beside it ----------------------------------------------
+# ---- component tests: one part or service with the real servers beside it ----
 COMPONENTS := $(notdir $(wildcard tests/component/*))
 define COMPONENT_template
 $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a) \
@@ -256,7 +258,7 @@ $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))
 .PHONY: component
 component: $(COMPONENTS:%=component-%)
 
-# ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) -----------------------------------
+# ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
 $(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)
 	@$(link) -lcriterion -lcurl -lm
@@ -265,15 +267,15 @@ $(OUT)/bin/fault: $(call objects_in,tests/fault)
 .PHONY: stack-tests
 stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault
 
-# ---- benches -----------------------------------------------------------------------------------------------------------
+# ---- benches ----
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
-$(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,service $(USES_service) gen-pb)
+$(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,transcode service $(USES_service) gen-pb)
 	@mkdir -p $(@D)
 	@$(link) $(SERVICE_LIBS)
 .PHONY: benches
 benches: $(BENCHES:%=$(OUT)/bin/%)
 
-# ---- fuzzers: make VARIANT=fuzz CC=clang fuzzers -------------------------------------------------------------------------
+# ---- fuzzers: make VARIANT=fuzz CC=clang fuzzers ----
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archives_of,gateway service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $(@D)
@@ -281,7 +283,7 @@ $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archiv
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
-# ---- what people call --------------------------------------------------------------------------------------------------------
+# ---- what people call ----
 # Packages first, then everything else in a make of its own: what pkg-config says is known only then.
 .PHONY: deps deps-dev run demo test lint bench asan ubsan tsan fuzz install clean help
 deps:

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/schema/openapi.h"
+#include "common/openapi/openapi.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
@@ -29,12 +29,12 @@ static bool has_service(const struct api *api, const char *service)
 
 static void collect_services(struct api *api)
 {
-  size_t bindings = schema_binding_count(api->schema);
+  size_t bindings = contract_binding_count(api->contract);
   api->services = calloc(bindings + 1, sizeof(*api->services));
   CHECK(api->services != NULL);
   api->services[api->service_count++] = KEYS_SERVICE;
   for (size_t i = 0; i < bindings; i++) {
-    const char *service = schema_binding(api->schema, i)->method->service;
+    const char *service = contract_binding(api->contract, i)->method->service;
     if (!has_service(api, service))
       api->services[api->service_count++] = service;
   }
@@ -43,15 +43,15 @@ static void collect_services(struct api *api)
 // What the reply step can do: a whole message, or one message inside it.
 static enum status check_bindings(const struct api *api, struct error *error)
 {
-  for (size_t i = 0; i < schema_binding_count(api->schema); i++) {
-    const struct schema_binding *binding = schema_binding(api->schema, i);
-    const struct schema_field *field = binding->response_body_field;
-    if (field != NULL && (field->type != SCHEMA_MESSAGE || field->repeated))
+  for (size_t i = 0; i < contract_binding_count(api->contract); i++) {
+    const struct contract_binding *binding = contract_binding(api->contract, i);
+    const struct contract_field *field = binding->response_body_field;
+    if (field != NULL && (field->type != CONTRACT_MESSAGE || field->repeated))
       return error_set(error, STATUS_INVALID_ARGUMENT,
                        "%s %s: response_body must name a field that holds one message; \"" SLICE_FMT "\" does not",
                        binding->http_method, binding->path, SLICE_ARG(field->name));
   }
-  if (schema_method_by_name(api->schema, SLICE(KEYS_METHOD)) == NULL)
+  if (contract_method_by_name(api->contract, SLICE(KEYS_METHOD)) == NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT,
                      "the contracts have no " KEYS_METHOD ", where the gateway gets its keys from; build the protoset "
                      "with proto/auth");
@@ -62,7 +62,7 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
 {
   struct api *api = calloc(1, sizeof(*api));
   CHECK(api != NULL);
-  enum status status = schema_load(protoset, &api->schema, error);
+  enum status status = contract_load(protoset, &api->contract, error);
   if (status == STATUS_OK)
     status = check_bindings(api, error);
   if (status != STATUS_OK) {
@@ -71,9 +71,9 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
   }
   collect_services(api);
   strbuf_init(&api->openapi, 0);
-  openapi_write(api->schema, &openapi_info, &api->openapi);
+  openapi_write(api->contract, &openapi_info, &api->openapi);
   snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"", slice_hash(strbuf_slice(&api->openapi)));
-  gateway_metrics_create(&api->metrics, api->schema, api->services, api->service_count);
+  gateway_metrics_create(&api->metrics, api->contract, api->services, api->service_count);
   *out = api;
   return STATUS_OK;
 }
@@ -112,6 +112,6 @@ void api_free(struct api **api)
   gateway_metrics_free(&gone->metrics);
   strbuf_free(&gone->openapi);
   free(gone->services);
-  schema_free(&gone->schema);
+  contract_free(&gone->contract);
   free(gone);
 }

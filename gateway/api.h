@@ -8,7 +8,7 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
-#include "common/schema/schema.h"
+#include "common/contract/contract.h"
 #include "gateway/gateway_metrics.h"
 
 // Where the gateway has its keys from.
@@ -16,10 +16,10 @@
 #define KEYS_METHOD "auth.v1.AuthService/GetJwks"
 
 struct api {
-  struct schema *schema;
+  struct contract *contract;
   struct strbuf openapi;  // the document, JSON
   char openapi_etag[20];  // quoted
-  const char **services;  // every service that a route leads to, and that of the keys; views into `schema`
+  const char **services;  // every service that a route leads to, and that of the keys; views into `contract`
   size_t service_count;
   struct gateway_metrics metrics;
 };

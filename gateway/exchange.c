@@ -5,7 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
-#include "gateway/exchange_state.h"
+#include "gateway/exchange_internal.h"
 
 // Closed exchanges kept for reuse, and how much of a buffer each may keep.
 #define MAX_SPARES 256
@@ -130,9 +130,9 @@ static void stop_waiting(struct exchange *exchange)
 static struct slice allowed_methods(const struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  struct schema_route route;
+  struct contract_route route;
   const char *allow = NULL;
-  enum status status = schema_route(exchange->gateway->api->schema, input->method, input->path, &route, &allow);
+  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
   return status != STATUS_UNIMPLEMENTED || allow == NULL ? SLICE("GET, HEAD") : slice_from_string(allow);
 }
 

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "common/base/slice.h"
-#include "common/schema/transcode.h"
+#include "common/transcode/transcode.h"
 #include "gateway/gateway.h"
 
 struct exchange;

@@ -4,7 +4,7 @@
 #include "common/base/compiler.h"
 #include "common/base/wire.h"
 #include "common/observe/log.h"
-#include "gateway/exchange_state.h"
+#include "gateway/exchange_internal.h"
 
 #define NO_STORE "no-store"
 // A precondition that a client stated by If-Match did not hold: what services answer, and RFC 9110's status for it.
@@ -31,8 +31,8 @@ void reply_finish(struct exchange *exchange, int http_status, const char *conten
   exchange->replied = true;
 }
 
-// ---- problems
-// --------------------------------------------------------------------------------------------------------
+// ---- problems ----
+
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure)
 {
   int http_status = failure->http_status != 0 ? failure->http_status : status_http(failure->code);
@@ -111,8 +111,8 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
   return exchange_fail(exchange, &failure);
 }
 
-// ---- success
-// ---------------------------------------------------------------------------------------------------------
+// ---- success ----
+
 struct emitted {
   struct exchange *exchange;
   struct slice etag;
@@ -135,7 +135,7 @@ static void add_emitted(void *arg, const char *name, struct slice value)
   reply_add_header(exchange, slice_from_string(arena_string(&exchange->arena, slice_from_string(name))), kept);
 }
 
-static enum status add_location(struct exchange *exchange, const struct schema_method *method, struct slice wire)
+static enum status add_location(struct exchange *exchange, const struct contract_method *method, struct slice wire)
 {
   if (method->location == NULL)
     return STATUS_OK;
@@ -147,9 +147,9 @@ static enum status add_location(struct exchange *exchange, const struct schema_m
 }
 
 // What no cache may keep, and what one may: only what everybody may see.
-static const char *cache_control(struct exchange *exchange, const struct schema_method *method)
+static const char *cache_control(struct exchange *exchange, const struct contract_method *method)
 {
-  if (method->access != SCHEMA_ACCESS_PUBLIC || !method->no_side_effects)
+  if (method->access != CONTRACT_ACCESS_PUBLIC || !method->no_side_effects)
     return NO_STORE;
   if (method->cache_ttl_ms < 1000)
     return "no-cache";
@@ -157,8 +157,8 @@ static const char *cache_control(struct exchange *exchange, const struct schema_
 }
 
 // The message that is the reply's body: the response, or the field of it that response_body names.
-static bool reply_message(const struct schema_binding *binding, struct slice wire,
-                          const struct schema_message **message, struct slice *bytes)
+static bool reply_message(const struct contract_binding *binding, struct slice wire,
+                          const struct contract_message **message, struct slice *bytes)
 {
   *message = binding->method->output;
   *bytes = wire;
@@ -177,8 +177,8 @@ static bool reply_message(const struct schema_binding *binding, struct slice wir
 
 static enum step_result reply_success(struct exchange *exchange, struct slice payload)
 {
-  const struct schema_method *method = exchange_method(exchange);
-  const struct schema_message *message;
+  const struct contract_method *method = exchange_method(exchange);
+  const struct contract_message *message;
   struct slice bytes;
   struct emitted emitted = {.exchange = exchange};
   if (!reply_message(exchange->route.binding, payload, &message, &bytes) ||

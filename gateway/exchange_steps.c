@@ -3,13 +3,13 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/observe/log.h"
-#include "gateway/exchange_state.h"
+#include "gateway/exchange_internal.h"
 
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
 
-// ---- identify
-// --------------------------------------------------------------------------------------------------------
+// ---- identify ----
+
 enum step_result step_identify(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
@@ -30,29 +30,29 @@ enum step_result step_identify(struct exchange *exchange)
   return STEP_NEXT;
 }
 
-// ---- route
-// -----------------------------------------------------------------------------------------------------------
+// ---- route ----
+
 enum step_result step_route(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
   const char *allow = NULL;
-  struct schema_route route = {0};
-  enum status status = schema_route(exchange->gateway->api->schema, input->method, input->path, &route, &allow);
+  struct contract_route route = {0};
+  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
   if (status == STATUS_UNIMPLEMENTED) {
     if (allow != NULL)
       reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
     return exchange_fail(
         exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
   }
-  if (status != STATUS_OK || route.binding->method->access == SCHEMA_ACCESS_INTERNAL)
+  if (status != STATUS_OK || route.binding->method->access == CONTRACT_ACCESS_INTERNAL)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
   exchange->route = route;
   return STEP_NEXT;
 }
 
-// ---- authenticate
-// ---------------------------------------------------------------------------------------------------- RFC 6750 section
-// 3: no error code where no token was sent.
+// ---- authenticate ----
+
+// Answers 401 with a challenge. It has no error code where no token was sent (RFC 6750, section 3).
 static enum step_result refuse_token(struct exchange *exchange, const char *reason, const char *text)
 {
   struct slice challenge = SLICE(CHALLENGE);
@@ -97,7 +97,7 @@ static const char *token_reason(enum token_result result)
 
 enum step_result step_authenticate(struct exchange *exchange)
 {
-  if (exchange_method(exchange)->access == SCHEMA_ACCESS_PUBLIC)
+  if (exchange_method(exchange)->access == CONTRACT_ACCESS_PUBLIC)
     return STEP_NEXT;
   struct slice token;
   switch (bearer_token(exchange->input.authorization, &token)) {
@@ -130,9 +130,9 @@ enum step_result step_authenticate(struct exchange *exchange)
   return STEP_NEXT;
 }
 
-// ---- authorise
-// -------------------------------------------------------------------------------------------------------
-static bool has_role_of(const struct exchange *exchange, const struct schema_method *method)
+// ---- authorise ----
+
+static bool has_role_of(const struct exchange *exchange, const struct contract_method *method)
 {
   for (size_t i = 0; i < method->role_count; i++)
     for (size_t j = 0; j < exchange->caller_role_count; j++)
@@ -143,8 +143,8 @@ static bool has_role_of(const struct exchange *exchange, const struct schema_met
 
 enum step_result step_authorise(struct exchange *exchange)
 {
-  const struct schema_method *method = exchange_method(exchange);
-  if (method->access != SCHEMA_ACCESS_ROLE || has_role_of(exchange, method))
+  const struct contract_method *method = exchange_method(exchange);
+  if (method->access != CONTRACT_ACCESS_ROLE || has_role_of(exchange, method))
     return STEP_NEXT;
   reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
   return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,
@@ -152,8 +152,8 @@ enum step_result step_authorise(struct exchange *exchange)
                                                    .detail = SLICE("the caller lacks the role that this needs")});
 }
 
-// ---- body
-// ------------------------------------------------------------------------------------------------------------
+// ---- body ----
+
 static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
 {
   reply_add_header(exchange, SLICE("Accept"), SLICE("application/json"));
@@ -168,7 +168,7 @@ enum step_result step_body(struct exchange *exchange)
   const struct exchange_input *input = &exchange->input;
   if (!input->has_body || exchange->body_read)
     return STEP_NEXT;
-  if (exchange->route.binding->body == SCHEMA_BODY_NONE)
+  if (exchange->route.binding->body == CONTRACT_BODY_NONE)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                      .reason = "UNEXPECTED_BODY",
                                                      .detail = SLICE("this request takes no body")});
@@ -180,8 +180,8 @@ enum step_result step_body(struct exchange *exchange)
   return STEP_WANT_BODY;
 }
 
-// ---- translate
-// -------------------------------------------------------------------------------------------------------
+// ---- translate ----
+
 enum step_result step_translate(struct exchange *exchange)
 {
   struct transcode_request request = {
@@ -210,8 +210,8 @@ enum step_result step_translate(struct exchange *exchange)
                                                    .violation_count = violations.count});
 }
 
-// ---- call
-// ------------------------------------------------------------------------------------------------------------
+// ---- call ----
+
 static void on_called(void *arg, const struct rpc_status *status, struct slice payload)
 {
   struct exchange *exchange = arg;
@@ -224,7 +224,7 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
 
 enum step_result step_call(struct exchange *exchange)
 {
-  const struct schema_method *method = exchange_method(exchange);
+  const struct contract_method *method = exchange_method(exchange);
   struct slice key = exchange->input.idempotency_key;
   if (key.size > 0 && !idempotency_key_valid(key))
     return exchange_fail(exchange,

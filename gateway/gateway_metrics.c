@@ -61,18 +61,18 @@ static void create_common(const char *const *services, size_t service_count)
   metrics_single(METRIC_CONSUL_UP);
 }
 
-void gateway_metrics_create(struct gateway_metrics *metrics, const struct schema *schema, const char *const *services,
-                            size_t service_count)
+void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
+                            const char *const *services, size_t service_count)
 {
-  size_t methods = schema_method_count(schema);
+  size_t methods = contract_method_count(contract);
   metrics->method_count = methods;
   metrics->requests = calloc((methods + 1) * CODE_COUNT, sizeof(struct metric_series *));
   metrics->durations = calloc(methods + 1, sizeof(struct metric_series *));
   CHECK(metrics->requests != NULL && metrics->durations != NULL);
   for (size_t i = 0; i < methods; i++) {
-    const struct schema_method *method = schema_method(schema, i);
+    const struct contract_method *method = contract_method(contract, i);
     // Rows of methods without a route are never counted in; they stay NULL.
-    if (method->access == SCHEMA_ACCESS_INTERNAL)
+    if (method->access == CONTRACT_ACCESS_INTERNAL)
       continue;
     create_http(metrics, method->full_name, method->index);
     create_rpc(method->full_name);
@@ -93,10 +93,10 @@ void gateway_metrics_free(struct gateway_metrics *metrics)
   *metrics = (struct gateway_metrics){0};
 }
 
-void gateway_metrics_count(const struct gateway_metrics *metrics, const struct schema_method *method, int http_status,
+void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
                            uint64_t duration_us)
 {
-  size_t row = method == NULL || method->access == SCHEMA_ACCESS_INTERNAL ? metrics->method_count : method->index;
+  size_t row = method == NULL || method->access == CONTRACT_ACCESS_INTERNAL ? metrics->method_count : method->index;
   metric_add(metrics->requests[row * CODE_COUNT + code_place(http_status)], 1);
   metric_observe_us(metrics->durations[row], duration_us);
 }

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/contract/contract.h"
 #include "common/observe/metrics.h"
-#include "common/schema/schema.h"
 
 struct gateway_metrics {
   struct metric_series **requests;  // [method index or method_count for "none"][place of the HTTP status]
@@ -21,12 +21,12 @@ struct gateway_metrics {
 };
 
 // Makes these series, and those that the RPC client and discovery count in for the given services.
-void gateway_metrics_create(struct gateway_metrics *metrics, const struct schema *schema, const char *const *services,
-                            size_t service_count);
+void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
+                            const char *const *services, size_t service_count);
 void gateway_metrics_free(struct gateway_metrics *metrics);
 
 // One answered request; `method` NULL where no route matched.
-void gateway_metrics_count(const struct gateway_metrics *metrics, const struct schema_method *method, int http_status,
+void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
                            uint64_t duration_us);
 
 #endif

@@ -6,7 +6,7 @@
 #include "common/base/arena.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_writer.h"
 #include "common/base/uuid.h"
 #include "common/discovery/discovery.h"
 #include "common/rpc/rpc_client.h"
@@ -151,16 +151,16 @@ uint64_t peers_next_timeout_us(const struct peers *peers)
 
 void peers_write_health(const struct peers *peers, bool ready, struct strbuf *out)
 {
-  struct json_writer json;
-  json_writer_init(&json, out);
-  json_begin_object(&json);
-  json_key_bool(&json, "ready", ready);
-  json_key_bool(&json, "consul", discovery_consul_up(peers->discovery));
-  json_key(&json, SLICE("services"));
-  json_begin_object(&json);
+  struct jsontext_writer json;
+  jsontext_writer_init(&json, out);
+  jsontext_begin_object(&json);
+  jsontext_key_bool(&json, "ready", ready);
+  jsontext_key_bool(&json, "consul", discovery_consul_up(peers->discovery));
+  jsontext_key(&json, SLICE("services"));
+  jsontext_begin_object(&json);
   for (size_t i = 0; i < peers->api->service_count; i++)
-    json_key_int(&json, peers->api->services[i],
-                 (int64_t)rpc_client_ready_endpoints(peers->client, peers->api->services[i]));
-  json_end_object(&json);
-  json_end_object(&json);
+    jsontext_key_int(&json, peers->api->services[i],
+                     (int64_t)rpc_client_ready_endpoints(peers->client, peers->api->services[i]));
+  jsontext_end_object(&json);
+  jsontext_end_object(&json);
 }

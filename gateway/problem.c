@@ -2,7 +2,7 @@
 #include "gateway/problem.h"
 
 #include "common/base/compiler.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_writer.h"
 #include "common/base/utf8.h"
 
 #define INSTANCE_MAX_BYTES 1024
@@ -69,11 +69,11 @@ const char *problem_detail(int http_status)
 }
 
 // "ITEM_NOT_FOUND" becomes urn:bulkhead:problem:item-not-found; a stable name, nothing to be fetched.
-static void write_type(struct json_writer *json, struct slice reason)
+static void write_type(struct jsontext_writer *json, struct slice reason)
 {
-  json_key(json, SLICE("type"));
+  jsontext_key(json, SLICE("type"));
   if (reason.size == 0 || reason.size > 64) {
-    json_string(json, SLICE("about:blank"));
+    jsontext_string(json, SLICE("about:blank"));
     return;
   }
   char type[sizeof("urn:bulkhead:problem:") + 64];
@@ -86,11 +86,11 @@ static void write_type(struct json_writer *json, struct slice reason)
     bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
     type[length++] = plain ? c : '-';
   }
-  json_string(json, slice_make(type, length));
+  jsontext_string(json, slice_make(type, length));
 }
 
 // A URI reference in ASCII: bytes that may not stand in one are escaped.
-static void write_instance(struct json_writer *json, struct slice path)
+static void write_instance(struct jsontext_writer *json, struct slice path)
 {
   static const char digits[] = "0123456789ABCDEF";
   const struct slice not_in_uri = SLICE("\"<>\\^`{|}");
@@ -106,42 +106,42 @@ static void write_instance(struct json_writer *json, struct slice path)
     text[length++] = digits[c >> 4];
     text[length++] = digits[c & 15];
   }
-  json_key_string(json, "instance", slice_make(text, length));
+  jsontext_key_string(json, "instance", slice_make(text, length));
 }
 
-static void write_violations(struct json_writer *json, const struct problem *problem)
+static void write_violations(struct jsontext_writer *json, const struct problem *problem)
 {
-  json_key(json, SLICE("violations"));
-  json_begin_array(json);
+  jsontext_key(json, SLICE("violations"));
+  jsontext_begin_array(json);
   for (size_t i = 0; i < problem->violation_count; i++) {
     const struct problem_violation *violation = &problem->violations[i];
-    json_begin_object(json);
-    json_key_string(json, "field", utf8_valid(violation->field) ? violation->field : SLICE(""));
-    json_key_string(json, "description",
-                    utf8_valid(violation->description) ? violation->description : SLICE("is not valid"));
-    json_end_object(json);
+    jsontext_begin_object(json);
+    jsontext_key_string(json, "field", utf8_valid(violation->field) ? violation->field : SLICE(""));
+    jsontext_key_string(json, "description",
+                        utf8_valid(violation->description) ? violation->description : SLICE("is not valid"));
+    jsontext_end_object(json);
   }
-  json_end_array(json);
+  jsontext_end_array(json);
 }
 
 void problem_write(const struct problem *problem, struct strbuf *out)
 {
-  struct json_writer json;
-  json_writer_init(&json, out);
-  json_begin_object(&json);
+  struct jsontext_writer json;
+  jsontext_writer_init(&json, out);
+  jsontext_begin_object(&json);
   write_type(&json, problem->reason);
-  json_key_string(&json, "title", slice_from_string(problem_title(problem->http_status)));
-  json_key_int(&json, "status", problem->http_status);
+  jsontext_key_string(&json, "title", slice_from_string(problem_title(problem->http_status)));
+  jsontext_key_int(&json, "status", problem->http_status);
   bool readable = problem->detail.size > 0 && utf8_valid(problem->detail);
-  json_key_string(&json, "detail",
-                  readable ? problem->detail : slice_from_string(problem_detail(problem->http_status)));
+  jsontext_key_string(&json, "detail",
+                      readable ? problem->detail : slice_from_string(problem_detail(problem->http_status)));
   if (problem->path.size > 0)
     write_instance(&json, problem->path);
-  json_key_string(&json, "code", slice_from_string(status_name(problem->code)));
+  jsontext_key_string(&json, "code", slice_from_string(status_name(problem->code)));
   if (problem->reason.size > 0 && utf8_valid(problem->reason))
-    json_key_string(&json, "reason", problem->reason);
-  json_key_string(&json, "requestId", problem->request_id);
+    jsontext_key_string(&json, "reason", problem->reason);
+  jsontext_key_string(&json, "requestId", problem->request_id);
   if (problem->violation_count > 0)
     write_violations(&json, problem);
-  json_end_object(&json);
+  jsontext_end_object(&json);
 }

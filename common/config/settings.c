@@ -41,8 +41,8 @@ static struct units units_of(enum setting_type type)
   return (struct units){plain_unit, ARRAY_LEN(plain_unit)};
 }
 
-// Numbers with their units.
-// -----------------------------------------------------------------------------------------------------
+// ---- numbers with their units ----
+
 static void add_number(struct strbuf *out, enum setting_type type, int64_t value)
 {
   struct units units = units_of(type);
@@ -74,8 +74,8 @@ static bool parse_number(enum setting_type type, struct slice text, int64_t *out
   return false;
 }
 
-// What a setting accepts, in words; used by the help and by errors.
-// -----------------------------------------------------------------------------------------------------
+// ---- what a setting accepts, in words; used by the help and by errors ----
+
 static void add_range(struct strbuf *out, const struct setting *setting)
 {
   strbuf_add_string(out, setting->max == 0 ? " of at least " : " from ");
@@ -145,8 +145,8 @@ static enum status reject(const struct setting *setting, struct slice value, str
   return status;
 }
 
-// Into the target.
-// -----------------------------------------------------------------------------------------------------
+// ---- into the target ----
+
 static void *member(const struct setting *setting, void *target)
 {
   return (char *)target + setting->offset;
@@ -223,8 +223,8 @@ static void store_nothing(const struct setting *setting, void *target)
   }
 }
 
-// Where a value comes from.
-// -----------------------------------------------------------------------------------------------------
+// ---- where a value comes from ----
+
 static enum status file_error(const char *name, const char *path, const char *reason, struct error *error)
 {
   return error_set(error, STATUS_INVALID_ARGUMENT, "%s_FILE names %s, which cannot be used: %s", name, path, reason);
@@ -330,8 +330,8 @@ enum status settings_load(const struct setting *table, size_t count, void *targe
   return STATUS_OK;
 }
 
-// For people.
-// -----------------------------------------------------------------------------------------------------
+// ---- for people ----
+
 void settings_describe(const struct setting *table, size_t count, struct strbuf *out)
 {
   for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
 // Jobs and a thread. A job is one request to Consul that is sent again and again: after an answer soon, after an error
 // with back-off. The host's thread only leaves wishes under the mutex and wakes the thread.
-#include "common/discovery/consul.h"
+#include "common/discovery/consul_internal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -12,8 +12,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
-#include "common/discovery/consul_format.h"
-#include "common/discovery/http.h"
+#include "common/discovery/consul_format_internal.h"
+#include "common/discovery/http_internal.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 
@@ -70,7 +70,7 @@ struct consul {
   bool stop;
 };
 
-// --- the jobs' requests
+// ---- the jobs' requests ----
 
 static void begin_watch(struct consul *consul, struct job *job)
 {
@@ -120,7 +120,7 @@ static void begin_if_due(struct consul *consul, struct job *job, uint64_t now_us
     begin_registration(consul, job);
 }
 
-// --- their answers
+// ---- their answers ----
 
 static void set_up(struct consul *consul, bool up)
 {
@@ -224,7 +224,7 @@ static void job_answered(struct consul *consul, struct job *job, CURLcode result
   http_end(&job->exchange);
 }
 
-// --- the thread
+// ---- the thread ----
 
 static void take_new_watches(struct consul *consul)
 {
@@ -317,7 +317,7 @@ static void start_thread(struct consul *consul)
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-// --- the host's side
+// ---- the host's side ----
 
 static enum status check_url(const char *url, struct error *error)
 {

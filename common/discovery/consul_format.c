@@ -1,12 +1,12 @@
 // Consul's JSON is read strictly in its shape and loosely in its keys: unknown ones are passed over.
-#include "common/discovery/consul_format.h"
+#include "common/discovery/consul_format_internal.h"
 
 #include <string.h>
 
 #include "common/base/arena.h"
 #include "common/base/codec.h"
-#include "common/base/json_reader.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_reader.h"
+#include "common/base/jsontext_writer.h"
 
 #define MAX_DEPTH 16
 
@@ -20,47 +20,48 @@ struct instance {
 };
 
 // Reads an object, giving each key to `take`, which reads its value.
-typedef bool take_fn(struct json_reader *reader, struct slice key, struct instance *out);
+typedef bool take_fn(struct jsontext_reader *reader, struct slice key, struct instance *out);
 
-static bool read_members(struct json_reader *reader, take_fn *take, struct instance *out)
+static bool read_members(struct jsontext_reader *reader, take_fn *take, struct instance *out)
 {
   for (;;) {
-    enum json_token token = json_read(reader);
-    if (token == JSON_OBJECT_END)
+    enum jsontext_token token = jsontext_read(reader);
+    if (token == JSONTEXT_OBJECT_END)
       return true;
-    if (token != JSON_KEY || !take(reader, reader->text, out))
+    if (token != JSONTEXT_KEY || !take(reader, reader->text, out))
       return false;
   }
 }
 
-static bool read_object(struct json_reader *reader, take_fn *take, struct instance *out)
+static bool read_object(struct jsontext_reader *reader, take_fn *take, struct instance *out)
 {
-  enum json_token token = json_read(reader);
+  enum jsontext_token token = jsontext_read(reader);
   // Go writes an empty map as null.
-  if (token == JSON_NULL)
+  if (token == JSONTEXT_NULL)
     return true;
-  return token == JSON_OBJECT_BEGIN && read_members(reader, take, out);
+  return token == JSONTEXT_OBJECT_BEGIN && read_members(reader, take, out);
 }
 
-static bool read_string(struct json_reader *reader, struct slice *out)
+static bool read_string(struct jsontext_reader *reader, struct slice *out)
 {
-  if (json_read(reader) != JSON_STRING)
+  if (jsontext_read(reader) != JSONTEXT_STRING)
     return false;
   *out = reader->text;
   return true;
 }
 
-static bool take_meta(struct json_reader *reader, struct slice key, struct instance *out)
+static bool take_meta(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
-  return slice_equal_string(key, "url") ? read_string(reader, &out->url) : json_skip_value(reader, NULL);
+  return slice_equal_string(key, "url") ? read_string(reader, &out->url) : jsontext_skip_value(reader, NULL);
 }
 
-static bool take_node(struct json_reader *reader, struct slice key, struct instance *out)
+static bool take_node(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
-  return slice_equal_string(key, "Address") ? read_string(reader, &out->node_address) : json_skip_value(reader, NULL);
+  return slice_equal_string(key, "Address") ? read_string(reader, &out->node_address)
+                                            : jsontext_skip_value(reader, NULL);
 }
 
-static bool take_service(struct json_reader *reader, struct slice key, struct instance *out)
+static bool take_service(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
   if (slice_equal_string(key, "ID"))
     return read_string(reader, &out->id);
@@ -69,17 +70,17 @@ static bool take_service(struct json_reader *reader, struct slice key, struct in
   if (slice_equal_string(key, "Meta"))
     return read_object(reader, take_meta, out);
   if (slice_equal_string(key, "Port"))
-    return json_read(reader) == JSON_NUMBER && slice_to_uint64(reader->text, 0, 65535, &out->port);
-  return json_skip_value(reader, NULL);
+    return jsontext_read(reader) == JSONTEXT_NUMBER && slice_to_uint64(reader->text, 0, 65535, &out->port);
+  return jsontext_skip_value(reader, NULL);
 }
 
-static bool take_entry(struct json_reader *reader, struct slice key, struct instance *out)
+static bool take_entry(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
   if (slice_equal_string(key, "Service"))
     return read_object(reader, take_service, out);
   if (slice_equal_string(key, "Node"))
     return read_object(reader, take_node, out);
-  return json_skip_value(reader, NULL);
+  return jsontext_skip_value(reader, NULL);
 }
 
 static bool add_instance(struct endpoint_list *list, const struct instance *instance, struct arena *arena)
@@ -97,16 +98,17 @@ static bool add_instance(struct endpoint_list *list, const struct instance *inst
   return endpoint_list_add(list, instance->id, url);
 }
 
-static bool read_entries(struct json_reader *reader, struct arena *arena, struct endpoint_list *list, size_t *skipped)
+static bool read_entries(struct jsontext_reader *reader, struct arena *arena, struct endpoint_list *list,
+                         size_t *skipped)
 {
-  if (json_read(reader) != JSON_ARRAY_BEGIN)
+  if (jsontext_read(reader) != JSONTEXT_ARRAY_BEGIN)
     return false;
   for (;;) {
-    enum json_token token = json_read(reader);
-    if (token == JSON_ARRAY_END)
-      return json_read(reader) == JSON_END;
+    enum jsontext_token token = jsontext_read(reader);
+    if (token == JSONTEXT_ARRAY_END)
+      return jsontext_read(reader) == JSONTEXT_END;
     struct instance instance = {0};
-    if (token != JSON_OBJECT_BEGIN || !read_members(reader, take_entry, &instance))
+    if (token != JSONTEXT_OBJECT_BEGIN || !read_members(reader, take_entry, &instance))
       return false;
     if (!add_instance(list, &instance, arena))
       (*skipped)++;
@@ -116,10 +118,10 @@ static bool read_entries(struct json_reader *reader, struct arena *arena, struct
 bool consul_read_health(struct slice json, struct endpoint_list *out, size_t *skipped)
 {
   struct arena arena = {0};
-  struct json_reader reader;
+  struct jsontext_reader reader;
   struct endpoint_list list = {0};
   *skipped = 0;
-  json_reader_init(&reader, json, MAX_DEPTH, &arena);
+  jsontext_reader_init(&reader, json, MAX_DEPTH, &arena);
   bool valid = read_entries(&reader, &arena, &list, skipped);
   arena_free(&arena);
   if (!valid) {
@@ -156,23 +158,23 @@ void consul_register_url(struct strbuf *out, const char *base)
   strbuf_add_string(out, "/v1/agent/service/register?replace-existing-checks=true");
 }
 
-static void write_optional(struct json_writer *writer, const char *key, const char *value)
+static void write_optional(struct jsontext_writer *writer, const char *key, const char *value)
 {
   if (value != NULL)
-    json_key_string(writer, key, slice_from_string(value));
+    jsontext_key_string(writer, key, slice_from_string(value));
 }
 
-static void write_check(struct json_writer *writer, const char *health_url)
+static void write_check(struct jsontext_writer *writer, const char *health_url)
 {
-  json_key(writer, SLICE("Check"));
-  json_begin_object(writer);
-  json_key_string(writer, "HTTP", slice_from_string(health_url));
-  json_key_string(writer, "Interval", SLICE("2s"));
-  json_key_string(writer, "Timeout", SLICE("1s"));
-  json_key_string(writer, "DeregisterCriticalServiceAfter", SLICE("1m"));
+  jsontext_key(writer, SLICE("Check"));
+  jsontext_begin_object(writer);
+  jsontext_key_string(writer, "HTTP", slice_from_string(health_url));
+  jsontext_key_string(writer, "Interval", SLICE("2s"));
+  jsontext_key_string(writer, "Timeout", SLICE("1s"));
+  jsontext_key_string(writer, "DeregisterCriticalServiceAfter", SLICE("1m"));
   // A process registers when it is ready: it may be called at once, not only after the first check.
-  json_key_string(writer, "Status", SLICE("passing"));
-  json_end_object(writer);
+  jsontext_key_string(writer, "Status", SLICE("passing"));
+  jsontext_end_object(writer);
 }
 
 void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration)
@@ -185,22 +187,22 @@ void consul_write_registration(struct strbuf *out, const struct discovery_regist
     host = slice_from_string(registration->address);
   if (registration->port != 0)
     port = registration->port;
-  struct json_writer writer;
-  json_writer_init(&writer, out);
-  json_begin_object(&writer);
-  json_key_string(&writer, "ID", slice_from_string(registration->id));
-  json_key_string(&writer, "Name", slice_from_string(registration->service));
+  struct jsontext_writer writer;
+  jsontext_writer_init(&writer, out);
+  jsontext_begin_object(&writer);
+  jsontext_key_string(&writer, "ID", slice_from_string(registration->id));
+  jsontext_key_string(&writer, "Name", slice_from_string(registration->service));
   if (host.size != 0)
-    json_key_string(&writer, "Address", host);
-  json_key_int(&writer, "Port", port);
-  json_key(&writer, SLICE("Meta"));
-  json_begin_object(&writer);
+    jsontext_key_string(&writer, "Address", host);
+  jsontext_key_int(&writer, "Port", port);
+  jsontext_key(&writer, SLICE("Meta"));
+  jsontext_begin_object(&writer);
   write_optional(&writer, "url", registration->url);
   write_optional(&writer, "version", registration->version);
-  json_end_object(&writer);
+  jsontext_end_object(&writer);
   if (registration->health_url != NULL)
     write_check(&writer, registration->health_url);
-  json_end_object(&writer);
+  jsontext_end_object(&writer);
 }
 
 uint64_t consul_next_index(uint64_t current, uint64_t received)

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "common/discovery/consul.h"
-#include "common/discovery/endpoint_list.h"
-#include "common/discovery/static_list.h"
+#include "common/discovery/consul_internal.h"
+#include "common/discovery/endpoint_list_internal.h"
+#include "common/discovery/static_list_internal.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 

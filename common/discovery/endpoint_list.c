@@ -1,5 +1,5 @@
 // Arrays of copied strings. Lists are short and change rarely, so each addition reallocates.
-#include "common/discovery/endpoint_list.h"
+#include "common/discovery/endpoint_list_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

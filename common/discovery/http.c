@@ -1,5 +1,5 @@
 // No proxies (Consul is near, and its token goes nowhere else), no redirects, no other protocols, bounded answers.
-#include "common/discovery/http.h"
+#include "common/discovery/http_internal.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // Written by a person, so errors quote the part that is wrong and say what a right one looks like.
-#include "common/discovery/static_list.h"
+#include "common/discovery/static_list_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -71,8 +71,9 @@ const struct log_context *log_get_context(void)
   return thread_context;
 }
 
-// The line under construction. Every writer below adds its piece whole or not at all.
-// -----------------------------------------------------------------------------------------------------
+// ---- the line under construction ----
+
+// Every writer below adds its piece whole or not at all.
 struct line {
   char data[LINE_SIZE];
   size_t size;

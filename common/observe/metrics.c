@@ -95,8 +95,8 @@ static size_t slot_bytes(size_t cells)
   return (cells * sizeof(atomic_llong) + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN;
 }
 
-// Making series.
-// -----------------------------------------------------------------------------------------------------
+// ---- making series ----
+
 static size_t cells_of(enum metric metric)
 {
   return declarations[metric].type == TYPE_HISTOGRAM ? HISTOGRAM_CELLS : 1;
@@ -183,8 +183,9 @@ struct metric_series *metrics_single(enum metric metric)
   return metrics_series(metric, NULL, 0);
 }
 
-// Counting. One writer, so a load and a store are enough where an atomic add would lock the bus.
-// -----------------------------------------------------------------------------------------------------
+// ---- counting ----
+
+// One writer, so a load and a store are enough where an atomic add would lock the bus.
 static atomic_llong *cells_now(const struct metric_series *series)
 {
   return atomic_load_explicit(&series->cells, memory_order_acquire);
@@ -231,8 +232,8 @@ void metric_observe_us(struct metric_series *histogram, uint64_t duration_us)
   cell_add(&cells[SUM_CELL], duration_us);
 }
 
-// Reading.
-// -----------------------------------------------------------------------------------------------------
+// ---- reading ----
+
 static bool is_shared(const struct metric_series *series)
 {
   return shared.slots > 0 && series->offset < shared.cells;
@@ -268,8 +269,8 @@ int64_t metric_value(const struct metric_series *series)
   return total;
 }
 
-// The page: https://prometheus.io/docs/instrumenting/exposition_formats/
-// -----------------------------------------------------------------------------------------------------
+// ---- the page: https://prometheus.io/docs/instrumenting/exposition_formats/ ----
+
 static void add_escaped(struct strbuf *out, struct slice text, bool in_quotes)
 {
   for (size_t i = 0; i < text.size; i++) {
@@ -364,8 +365,8 @@ void metrics_render(struct strbuf *out)
   pthread_mutex_unlock(&lock);
 }
 
-// Several processes.
-// -----------------------------------------------------------------------------------------------------
+// ---- several processes ----
+
 size_t metrics_slot_size(void)
 {
   pthread_mutex_lock(&lock);

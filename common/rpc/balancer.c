@@ -1,5 +1,5 @@
 // Least calls in flight, ties broken round robin by starting each search behind the last choice.
-#include "common/rpc/balancer.h"
+#include "common/rpc/balancer_internal.h"
 
 static struct balancer_candidate *choose(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count)

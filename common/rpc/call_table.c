@@ -1,5 +1,5 @@
 // Chunks never move, so pointers to calls stay good. An id is the place in its low bits and the use above them.
-#include "common/rpc/call_table.h"
+#include "common/rpc/call_table_internal.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/client_state.h"
+#include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
 
 static struct rpc_service *service_find(const struct rpc_client *client, const char *name)

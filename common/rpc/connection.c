@@ -1,5 +1,5 @@
 // A fixed hash table: nng gives pipe ids in ascending order, so their low bits spread them evenly.
-#include "common/rpc/connection.h"
+#include "common/rpc/connection_internal.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // A socket serves exactly one connection. nng would dial again by itself after a loss and deliver what was still queued
 // to whoever answers then; so a second connection is refused in nng's own callback, and the loop replaces the socket.
-#include "common/rpc/endpoint.h"
+#include "common/rpc/endpoint_internal.h"
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -14,8 +14,8 @@
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/nng_threads.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/nng_threads_internal.h"
+#include "common/rpc/packet_internal.h"
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 5000

@@ -1,5 +1,5 @@
 // All hold for the same time, so a list in the order in which they began is in the order of time.
-#include "common/rpc/flow.h"
+#include "common/rpc/flow_internal.h"
 
 #include "common/base/clock.h"
 #include "common/base/compiler.h"

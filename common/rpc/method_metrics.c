@@ -1,5 +1,5 @@
 // One entry a method, found by name; the series inside are made when a status first occurs.
-#include "common/rpc/method_metrics.h"
+#include "common/rpc/method_metrics_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 //
 // nng takes the number of threads from sysconf() when it starts and has no setting for it. So each surplus thread is
 // given a task that never ends. How many there are is read from their names, for a parked last one would stop nng.
-#include "common/rpc/nng_threads.h"
+#include "common/rpc/nng_threads_internal.h"
 
 #include <dirent.h>
 #include <nng/nng.h>

@@ -1,6 +1,6 @@
 // One growing buffer a peer. What has left is cut off its front when that is cheap: when all has left, or when the dead
 // part is the larger one.
-#include "common/rpc/outbox.h"
+#include "common/rpc/outbox_internal.h"
 
 #include "common/base/check.h"
 #include "common/base/wire.h"

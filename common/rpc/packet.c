@@ -1,6 +1,6 @@
 // Frames to bytes and back. Sizes are worked out before anything is written, so that a frame is written once, front to
 // back, with minimal varints: byte for byte what protobuf-c writes (a unit test compares them).
-#include "common/rpc/packet.h"
+#include "common/rpc/packet_internal.h"
 
 #include "common/base/utf8.h"
 

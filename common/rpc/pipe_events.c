@@ -1,5 +1,5 @@
 // A locked array and an eventfd. Events are rare (connections come and go), so the array is handed over whole.
-#include "common/rpc/pipe_events.h"
+#include "common/rpc/pipe_events_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

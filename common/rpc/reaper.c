@@ -1,5 +1,5 @@
 // A list under a mutex. The thread takes it whole and closes one socket after the other; signals stay with the loop.
-#include "common/rpc/reaper.h"
+#include "common/rpc/reaper_internal.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // Chained buckets, as many as requests may be in flight. A request whose connection has gone stays in the bucket of its
 // call id until its reply; nobody can find it then, for a find asks for the connection too.
-#include "common/rpc/request.h"
+#include "common/rpc/request_internal.h"
 
 #include <stdlib.h>
 
@@ -72,7 +72,7 @@ struct rpc_request *request_table_find(const struct request_table *table, const 
   return request;
 }
 
-// --- what handlers see
+// ---- what handlers see ----
 
 struct slice rpc_request_method(const struct rpc_request *request)
 {

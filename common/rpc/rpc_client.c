@@ -13,11 +13,11 @@
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/call_table.h"
-#include "common/rpc/client_state.h"
-#include "common/rpc/endpoint.h"
-#include "common/rpc/method_metrics.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/call_table_internal.h"
+#include "common/rpc/client_internal.h"
+#include "common/rpc/endpoint_internal.h"
+#include "common/rpc/method_metrics_internal.h"
+#include "common/rpc/packet_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 // How long a call waits for a connected endpoint.
@@ -42,7 +42,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   return client;
 }
 
-// --- the end of a call
+// ---- the end of a call ----
 
 // Takes the call out of wherever it is; what it was to tell is the caller's matter.
 static void call_detach(struct rpc_client *client, struct rpc_call *call)
@@ -103,7 +103,7 @@ void rpc_call_cancel(struct rpc_call *call)
   call_table_release(&client->calls, call);
 }
 
-// --- the beginning of a call
+// ---- the beginning of a call ----
 
 static void call_attach(struct rpc_client *client, struct rpc_call *call, struct endpoint *endpoint)
 {
@@ -215,7 +215,7 @@ static void dispatch_waiting(struct rpc_client *client, struct rpc_service *serv
   }
 }
 
-// --- what comes in
+// ---- what comes in ----
 
 static void count_malformed(const struct endpoint *endpoint)
 {
@@ -318,7 +318,7 @@ static void handle_watch(struct rpc_client *client, struct endpoint_watch *watch
     endpoint_sendable(&client->hub, watched->endpoint);
 }
 
-// --- time
+// ---- time ----
 
 static void expire_calls(struct rpc_client *client)
 {
@@ -414,7 +414,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
   return deadline_min(next_us, endpoint == NULL ? DEADLINE_NONE : endpoint->key);
 }
 
-// --- the end
+// ---- the end ----
 
 void rpc_client_free(struct rpc_client **client_pointer)
 {

@@ -15,14 +15,14 @@
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/connection.h"
-#include "common/rpc/method_metrics.h"
-#include "common/rpc/nng_threads.h"
-#include "common/rpc/packet.h"
-#include "common/rpc/pipe_events.h"
-#include "common/rpc/reaper.h"
-#include "common/rpc/request.h"
-#include "common/rpc/socket.h"
+#include "common/rpc/connection_internal.h"
+#include "common/rpc/method_metrics_internal.h"
+#include "common/rpc/nng_threads_internal.h"
+#include "common/rpc/packet_internal.h"
+#include "common/rpc/pipe_events_internal.h"
+#include "common/rpc/reaper_internal.h"
+#include "common/rpc/request_internal.h"
+#include "common/rpc/socket_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 // Packets taken in one turn; then the replies get their chance.
@@ -52,7 +52,7 @@ struct rpc_server {
   bool draining;
 };
 
-// --- life
+// ---- life ----
 
 // On a thread of nng's. ADD_PRE comes before the first packet can, so a packet never finds its connection missing.
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
@@ -152,7 +152,7 @@ int rpc_server_fd(const struct rpc_server *server)
   return server->epoll_fd;
 }
 
-// --- sending
+// ---- sending ----
 
 static bool send_packet(struct rpc_server *server, struct connection *connection, struct slice frames)
 {
@@ -191,7 +191,7 @@ static bool flush_connection(struct rpc_server *server, struct connection *conne
   return true;
 }
 
-// --- replies
+// ---- replies ----
 
 static void mark_dirty(struct rpc_server *server, struct connection *connection)
 {
@@ -274,7 +274,7 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   free(request);
 }
 
-// --- requests
+// ---- requests ----
 
 static void count_malformed(uint32_t pipe)
 {
@@ -374,7 +374,7 @@ static void take_news(struct rpc_server *server, struct connection *connection, 
     mark_dirty(server, connection);
 }
 
-// --- connections
+// ---- connections ----
 
 static void say_goaway(struct rpc_server *server, struct connection *connection)
 {
@@ -495,7 +495,7 @@ uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
   return flow_next_due_us(&server->holding);
 }
 
-// --- draining
+// ---- draining ----
 
 void rpc_server_drain(struct rpc_server *server)
 {

@@ -1,13 +1,13 @@
 // nng 1.5.2, read in its source: NNG_OPT_SENDBUF and RECVBUF size the socket's upper queues (default 0 and 1); a raw
 // send without blocking fails with NNG_EAGAIN exactly when the upper queue is full and nobody waits for it; options on
 // the socket apply to dialers and listeners made later.
-#include "common/rpc/socket.h"
+#include "common/rpc/socket_internal.h"
 
 #include <nng/supplemental/tls/tls.h>
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/packet_internal.h"
 
 // Pauses of nng's dialer between attempts of the first connection; it picks at random below the bound.
 #define RECONNECT_MIN_MS 50

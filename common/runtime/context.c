@@ -5,7 +5,7 @@
 // The fortified longjmp takes a jump to another stack for an attack.
 #undef _FORTIFY_SOURCE
 
-#include "common/runtime/context.h"
+#include "common/runtime/context_internal.h"
 
 #include <ucontext.h>
 

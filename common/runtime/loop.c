@@ -52,8 +52,8 @@ static void take_all(struct list *from, struct list *to)
   list_remove(from);
 }
 
-// Time and alarms.
-// -----------------------------------------------------------------------------------------------------
+// ---- time and alarms ----
+
 uint64_t loop_now_us(const struct loop *loop)
 {
   if (loop->now_us != 0)
@@ -109,8 +109,8 @@ static void arm_timer(struct loop *loop)
   loop->armed_us = first->key;
 }
 
-// The end of a turn.
-// -----------------------------------------------------------------------------------------------------
+// ---- the end of a turn ----
+
 // Each hook is put behind the others before it runs, so that hooks may add and remove hooks, themselves included.
 static void run_hooks(struct loop *loop)
 {
@@ -168,8 +168,8 @@ void loop_hook_remove(struct loop_hook *hook)
   list_remove(&hook->node);
 }
 
-// Timers.
-// -----------------------------------------------------------------------------------------------------
+// ---- timers ----
+
 static void fire_timer(struct loop_alarm *alarm)
 {
   struct loop_timer *timer = CONTAINER_OF(alarm, struct loop_timer, alarm);
@@ -218,8 +218,8 @@ void loop_timer_free(struct loop_timer **timer)
   *timer = NULL;
 }
 
-// Signals.
-// -----------------------------------------------------------------------------------------------------
+// ---- signals ----
+
 static void signal_caught(uv_signal_t *signal, int number)
 {
   struct loop_signal *watch = CONTAINER_OF(signal, struct loop_signal, signal);
@@ -237,8 +237,8 @@ void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int
   CHECK(uv_signal_start(&watch->signal, signal_caught, number) == 0);
 }
 
-// Posts from other threads.
-// -----------------------------------------------------------------------------------------------------
+// ---- posts from other threads ----
+
 static void take_posts(struct loop *loop, struct list *out)
 {
   pthread_mutex_lock(&loop->post_lock);
@@ -275,8 +275,8 @@ void loop_post(struct loop *loop, void (*run)(void *arg), void *arg)
   CHECK(uv_async_send(&loop->wake_up) == 0);
 }
 
-// The loop.
-// -----------------------------------------------------------------------------------------------------
+// ---- the loop ----
+
 struct loop *loop_create(void)
 {
   struct loop *loop = allocate(sizeof *loop);

@@ -28,8 +28,8 @@ uint64_t loop_now_us(const struct loop *loop);
 // Counts the turns. Whatever has come in before a task runs, has come in before this turn's tasks began.
 uint64_t loop_turn(const struct loop *loop);
 
-// File descriptors.
-// -----------------------------------------------------------------------------------------------------
+// ---- file descriptors ----
+
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };
 struct loop_watch;
 // `ready(arg, events)` while fd is ready (level-triggered). `events` 0 watches nothing for now. The fd stays the
@@ -42,8 +42,8 @@ void loop_watch_change(struct loop_watch *watch, int events);
 // Must come before close(fd). Nulls the pointer; no callback follows.
 void loop_watch_end(struct loop_watch **watch);
 
-// Timers.
-// ---------------------------------------------------------------------------------------------------------------
+// ---- timers ----
+
 struct loop_timer;
 // Not running yet.
 struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg), void *arg);
@@ -55,9 +55,10 @@ void loop_timer_stop(struct loop_timer *timer);
 bool loop_timer_is_late(const struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
-// End of a turn: runs (at least once a turn) before the loop waits for events, after all callbacks and runnable tasks
+// ---- the end of a turn ----
+
+// A hook runs at least once a turn, before the loop waits for events, after all callbacks and runnable tasks
 // of the turn; what is collected in a turn (RPC frames, SQL) is sent from here.
-// -------------------------------------------------------------------------
 struct loop_hook {
   struct list node;  // private
   void (*run)(void *arg);
@@ -66,12 +67,13 @@ struct loop_hook {
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
 
-// Signals: `caught(arg, number)` on the loop's thread. Kept until the loop is freed.
-// --------------------------------------
+// ---- signals ----
+
+// Calls `caught(arg, number)` on the loop's thread. Kept until the loop is freed.
 void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int number), void *arg);
 
-// From any thread: `run(arg)` soon on the loop's thread.
-// ------------------------------------------------------------------
+// ---- from any thread: `run(arg)` soon on the loop's thread ----
+
 void loop_post(struct loop *loop, void (*run)(void *arg), void *arg);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "common/base/heap.h"
 #include "common/observe/metrics.h"
-#include "common/runtime/context.h"
+#include "common/runtime/context_internal.h"
 #include "common/runtime/loop.h"
 #include "common/runtime/task.h"
 

@@ -1,12 +1,12 @@
 // Stacks come from mmap. The guard is as large as the stack: a function with a big array must not be able to step over
 // it, and memory that nobody can touch costs address space only. (Each stack takes two of the kernel's
 // vm.max_map_count areas, 65,530 by default: some 32,000 tasks at a time.)
-#include "common/runtime/stack.h"
+#include "common/runtime/stack_internal.h"
 
 #include <sys/mman.h>
 
 #include "common/base/check.h"
-#include "common/runtime/context.h"
+#include "common/runtime/context_internal.h"
 
 #ifdef CONTEXT_ASAN
 #include <sanitizer/asan_interface.h>

@@ -24,8 +24,8 @@ static struct task *checked_current(void)
   return current;
 }
 
-// From start to end.
-// -----------------------------------------------------------------------------------------------------
+// ---- from start to end ----
+
 static void make_runnable(struct task *task)
 {
   task->state = TASK_RUNNABLE;
@@ -100,8 +100,8 @@ static void retire(struct task *task)
   task_pool_put(task);
 }
 
-// The scheduler.
-// -----------------------------------------------------------------------------------------------------
+// ---- the scheduler ----
+
 static void resume(struct task *task)
 {
   const struct log_context *outside = log_get_context();
@@ -147,8 +147,8 @@ void scheduler_free(struct loop *loop)
   task_pool_free(loop);
 }
 
-// Deadline and cancellation.
-// -----------------------------------------------------------------------------------------------------
+// ---- deadline and cancellation ----
+
 static enum status check_at(const struct task *task, uint64_t now_us)
 {
   if (task->cancelled && !task->shielded)
@@ -209,8 +209,8 @@ void task_cancel(struct task *task)
     cancel_one(member);
 }
 
-// Waiting.
-// -----------------------------------------------------------------------------------------------------
+// ---- waiting ----
+
 static void wait_here(struct task *task, struct completion *completion, bool interruptible)
 {
   CHECK(completion->waiter == NULL);

@@ -44,8 +44,8 @@ enum status task_check(void);
 // While set, cancellation does not end waits (the deadline still does): for roll-backs and compensation.
 void task_shield(bool shielded);
 
-// Waiting for one event.
-// -----------------------------------------------------------------------------------------------------
+// ---- waiting for one event ----
+
 // A completion lives with whoever waits (on the task's stack). It is completed once, from the loop's thread, by a
 // callback or another task; only one task waits for it.
 struct completion {
@@ -68,8 +68,8 @@ enum status task_sleep_ms(uint64_t ms) MUST_CHECK;
 // Lets other tasks run; for long loops.
 void task_yield(void);
 
-// A counting semaphore, first come first served.
-// --------------------------------------------------------------------------
+// ---- a counting semaphore, first come first served ----
+
 struct semaphore {
   size_t available;
   struct list waiters;
@@ -78,8 +78,8 @@ void semaphore_init(struct semaphore *semaphore, size_t available);
 enum status semaphore_acquire(struct semaphore *semaphore) MUST_CHECK;
 void semaphore_release(struct semaphore *semaphore);
 
-// CPU-bound work in the thread pool.
-// -----------------------------------------------------------------------------------------------------
+// ---- CPU-bound work in the thread pool ----
+
 // Runs `work(arg)` on another thread and waits until it is done, with the task's log context there. Always waits for
 // the end of work that has begun, also past the deadline, and returns OK then, for `arg` is usually on the stack; work
 // that has not begun by then is dropped and the reason returned. At most `loop_set_offload_limit` jobs at a time (4

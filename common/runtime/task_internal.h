@@ -3,7 +3,7 @@
 #define BULKHEAD_RUNTIME_TASK_INTERNAL_H
 
 #include "common/runtime/loop_internal.h"
-#include "common/runtime/stack.h"
+#include "common/runtime/stack_internal.h"
 
 enum task_state { TASK_RUNNABLE, TASK_RUNNING, TASK_WAITING, TASK_FINISHED };
 

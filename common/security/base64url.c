@@ -1,9 +1,9 @@
 // base64url for tokens and keys: the decoder of common/base takes every spelling that proto3 JSON allows, which is too
 // much for bytes under a signature.
-#include "common/security/base64url.h"
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/strbuf.h"
+#include "common/security/base64url_internal.h"
 
 // The value of one character; 64 for one outside the alphabet.
 static unsigned digit_value(char c)

@@ -3,7 +3,7 @@
 //
 // OpenSSL's errors are cleared here: stale entries in the queue of the thread would be taken for errors of the next TLS
 // operation of the process that we live in (nginx). Any thread; keys do not change.
-#include "common/security/ec_key.h"
+#include "common/security/ec_key_internal.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/security/base64url.h"
+#include "common/security/base64url_internal.h"
 
 // Stands for OpenSSL's object, so that its type stays out of our headers.
 struct ec_public_key {

@@ -14,9 +14,9 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
-#include "common/security/base64url.h"
-#include "common/security/ec_key.h"
-#include "common/security/sodium_ready.h"
+#include "common/security/base64url_internal.h"
+#include "common/security/ec_key_internal.h"
+#include "common/security/libsodium_internal.h"
 
 #define MIN_SECRET_BYTES 32
 #define SEAL_VERSION 1
@@ -143,7 +143,7 @@ static void derive_seal_key(struct slice secret, unsigned char key[crypto_aead_x
 enum status key_seal(struct slice secret, const char *context, struct slice plain, struct arena *arena,
                      struct slice *sealed)
 {
-  sodium_ready();
+  initialise_libsodium();
   if (secret.size < MIN_SECRET_BYTES)
     return STATUS_INVALID_ARGUMENT;
   unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
@@ -164,7 +164,7 @@ enum status key_seal(struct slice secret, const char *context, struct slice plai
 enum status key_open(struct slice secret, const char *context, struct slice sealed, struct arena *arena,
                      struct slice *plain)
 {
-  sodium_ready();
+  initialise_libsodium();
   if (secret.size < MIN_SECRET_BYTES || sealed.size < SEAL_OVERHEAD || sealed.data[0] != SEAL_VERSION)
     return STATUS_FAILED_PRECONDITION;
   unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
@@ -185,7 +185,7 @@ enum status key_open(struct slice secret, const char *context, struct slice seal
 
 void key_sha256(struct slice bytes, unsigned char out[32])
 {
-  sodium_ready();
+  initialise_libsodium();
   CHECK(crypto_hash_sha256(out, (const unsigned char *)bytes.data, bytes.size) == 0);
 }
 
@@ -193,7 +193,7 @@ static unsigned char hash_key[crypto_shorthash_KEYBYTES];
 
 static void choose_hash_key(void)
 {
-  sodium_ready();
+  initialise_libsodium();
   random_bytes(hash_key, sizeof hash_key);
 }
 

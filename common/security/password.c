@@ -8,7 +8,7 @@
 
 #include "common/base/compiler.h"
 #include "common/security/key.h"
-#include "common/security/sodium_ready.h"
+#include "common/security/libsodium_internal.h"
 
 _Static_assert(PASSWORD_HASH_SIZE >= crypto_pwhash_STRBYTES, "libsodium writes crypto_pwhash_STRBYTES");
 
@@ -25,7 +25,7 @@ static bool is_argon2id(const char *hash)
 
 enum status password_hash(struct slice password, const struct password_cost *cost, char out[PASSWORD_HASH_SIZE])
 {
-  sodium_ready();
+  initialise_libsodium();
   if (!size_fits(password))
     return STATUS_INVALID_ARGUMENT;
   if (cost->operations < crypto_pwhash_OPSLIMIT_MIN || cost->operations > crypto_pwhash_OPSLIMIT_MAX ||
@@ -41,13 +41,13 @@ enum status password_hash(struct slice password, const struct password_cost *cos
 
 bool password_verify(struct slice password, const char *hash)
 {
-  sodium_ready();
+  initialise_libsodium();
   return size_fits(password) && is_argon2id(hash) && crypto_pwhash_str_verify(hash, password.data, password.size) == 0;
 }
 
 void password_verify_dummy(struct slice password, const struct password_cost *cost)
 {
-  sodium_ready();
+  initialise_libsodium();
   if (!size_fits(password))
     return;
   static const unsigned char salt[crypto_pwhash_SALTBYTES];
@@ -61,6 +61,6 @@ void password_verify_dummy(struct slice password, const struct password_cost *co
 
 bool password_needs_rehash(const char *hash, const struct password_cost *cost)
 {
-  sodium_ready();
+  initialise_libsodium();
   return !is_argon2id(hash) || crypto_pwhash_str_needs_rehash(hash, cost->operations, cost->memory_bytes) != 0;
 }

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_writer.h"
 #include "common/base/strbuf.h"
-#include "common/security/base64url.h"
-#include "common/security/token_cache.h"
-#include "common/security/token_claims.h"
-#include "common/security/token_issue.h"
-#include "common/security/token_json.h"
-#include "common/security/token_keys.h"
+#include "common/security/base64url_internal.h"
+#include "common/security/token_cache_internal.h"
+#include "common/security/token_claims_internal.h"
+#include "common/security/token_issue_internal.h"
+#include "common/security/token_json_internal.h"
+#include "common/security/token_keys_internal.h"
 
 #define DEFAULT_MAX_CACHED 65536
 
@@ -32,22 +32,22 @@ static bool claims_fit(const struct token_claims *claims)
 static void write_claims(const char *issuer, const char *audience, const struct token_claims *claims,
                          struct strbuf *out)
 {
-  struct json_writer writer;
-  json_writer_init(&writer, out);
-  json_begin_object(&writer);
-  json_key_string(&writer, "iss", slice_from_string(issuer));
-  json_key_string(&writer, "sub", claims->subject);
-  json_key_string(&writer, "aud", slice_from_string(audience));
-  json_key_int(&writer, "iat", claims->issued_at);
-  json_key_int(&writer, "nbf", claims->issued_at);
-  json_key_int(&writer, "exp", claims->expires_at);
-  json_key_string(&writer, "jti", claims->id);
-  json_key(&writer, SLICE("roles"));
-  json_begin_array(&writer);
+  struct jsontext_writer writer;
+  jsontext_writer_init(&writer, out);
+  jsontext_begin_object(&writer);
+  jsontext_key_string(&writer, "iss", slice_from_string(issuer));
+  jsontext_key_string(&writer, "sub", claims->subject);
+  jsontext_key_string(&writer, "aud", slice_from_string(audience));
+  jsontext_key_int(&writer, "iat", claims->issued_at);
+  jsontext_key_int(&writer, "nbf", claims->issued_at);
+  jsontext_key_int(&writer, "exp", claims->expires_at);
+  jsontext_key_string(&writer, "jti", claims->id);
+  jsontext_key(&writer, SLICE("roles"));
+  jsontext_begin_array(&writer);
   for (size_t i = 0; i < claims->role_count; i++)
-    json_string(&writer, claims->roles[i]);
-  json_end_array(&writer);
-  json_end_object(&writer);
+    jsontext_string(&writer, claims->roles[i]);
+  jsontext_end_array(&writer);
+  jsontext_end_object(&writer);
 }
 
 enum status token_sign(const struct token_signing_key *key, const char *issuer, const char *audience,

@@ -4,7 +4,7 @@
 // The hash is SipHash under a key of this process, so nobody can choose tokens that fall into one bucket. The full
 // comparison need not take constant time: it is reached only by a token whose 64-bit keyed hash is the same, and its
 // timing tells nothing about tokens with another hash.
-#include "common/security/token_cache.h"
+#include "common/security/token_cache_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/compiler.h"
 #include "common/security/key.h"
-#include "common/security/token_claims.h"
+#include "common/security/token_claims_internal.h"
 
 #define MAX_ENTRIES ((size_t)1 << 24)
 

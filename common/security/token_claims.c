@@ -1,7 +1,7 @@
 // What a token says, still unproven: the caller checks the signature before it uses any of it. Keeps no state.
-#include "common/security/token_claims.h"
+#include "common/security/token_claims_internal.h"
 
-#include "common/security/token_json.h"
+#include "common/security/token_json_internal.h"
 
 #define HEADER_MAX_DEPTH 4
 #define PAYLOAD_MAX_DEPTH 8
@@ -11,26 +11,26 @@ struct header {
   bool critical;
 };
 
-static bool read_alg(struct json_reader *reader, void *target)
+static bool read_alg(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct header *)target)->alg);
 }
 
-static bool read_typ(struct json_reader *reader, void *target)
+static bool read_typ(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct header *)target)->typ);
 }
 
-static bool read_kid(struct json_reader *reader, void *target)
+static bool read_kid(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct header *)target)->kid);
 }
 
 // RFC 7515 section 4.1.11: extensions listed here must be understood, and we know none.
-static bool read_crit(struct json_reader *reader, void *target)
+static bool read_crit(struct jsontext_reader *reader, void *target)
 {
   ((struct header *)target)->critical = true;
-  return json_skip_value(reader, NULL);
+  return jsontext_skip_value(reader, NULL);
 }
 
 static const struct token_member header_members[] = {
@@ -58,73 +58,73 @@ struct payload_target {
 };
 
 // RFC 7519 allows fractions of a second; our issuer writes whole ones.
-static bool read_time(struct json_reader *reader, int64_t *out)
+static bool read_time(struct jsontext_reader *reader, int64_t *out)
 {
-  return json_read(reader) == JSON_NUMBER && slice_to_int64(reader->text, 0, TOKEN_MAX_TIME, out);
+  return jsontext_read(reader) == JSONTEXT_NUMBER && slice_to_int64(reader->text, 0, TOKEN_MAX_TIME, out);
 }
 
-static bool read_exp(struct json_reader *reader, void *target)
+static bool read_exp(struct jsontext_reader *reader, void *target)
 {
   return read_time(reader, &((struct payload_target *)target)->payload->claims.expires_at);
 }
 
-static bool read_iat(struct json_reader *reader, void *target)
+static bool read_iat(struct jsontext_reader *reader, void *target)
 {
   return read_time(reader, &((struct payload_target *)target)->payload->claims.issued_at);
 }
 
-static bool read_nbf(struct json_reader *reader, void *target)
+static bool read_nbf(struct jsontext_reader *reader, void *target)
 {
   return read_time(reader, &((struct payload_target *)target)->payload->not_before);
 }
 
-static bool read_iss(struct json_reader *reader, void *target)
+static bool read_iss(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct payload_target *)target)->payload->issuer);
 }
 
-static bool read_sub(struct json_reader *reader, void *target)
+static bool read_sub(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct payload_target *)target)->payload->claims.subject);
 }
 
-static bool read_jti(struct json_reader *reader, void *target)
+static bool read_jti(struct jsontext_reader *reader, void *target)
 {
   return token_read_string(reader, &((struct payload_target *)target)->payload->claims.id);
 }
 
 // One audience or an array of them (RFC 7519 section 4.1.3).
-static bool read_aud(struct json_reader *reader, void *target)
+static bool read_aud(struct jsontext_reader *reader, void *target)
 {
   struct payload_target *payload = target;
-  enum json_token token = json_read(reader);
-  if (token == JSON_STRING) {
+  enum jsontext_token token = jsontext_read(reader);
+  if (token == JSONTEXT_STRING) {
     payload->payload->audience_fits = slice_equal(reader->text, payload->audience);
     return true;
   }
-  if (token != JSON_ARRAY_BEGIN)
+  if (token != JSONTEXT_ARRAY_BEGIN)
     return false;
-  while ((token = json_read(reader)) == JSON_STRING)
+  while ((token = jsontext_read(reader)) == JSONTEXT_STRING)
     payload->payload->audience_fits |= slice_equal(reader->text, payload->audience);
-  return token == JSON_ARRAY_END;
+  return token == JSONTEXT_ARRAY_END;
 }
 
-static bool read_roles(struct json_reader *reader, void *target)
+static bool read_roles(struct jsontext_reader *reader, void *target)
 {
   struct payload_target *payload = target;
-  if (json_read(reader) != JSON_ARRAY_BEGIN)
+  if (jsontext_read(reader) != JSONTEXT_ARRAY_BEGIN)
     return false;
   struct slice *roles = arena_array(payload->arena, TOKEN_MAX_ROLES, sizeof *roles);
   size_t count = 0;
-  enum json_token token;
-  while ((token = json_read(reader)) == JSON_STRING) {
+  enum jsontext_token token;
+  while ((token = jsontext_read(reader)) == JSONTEXT_STRING) {
     if (count == TOKEN_MAX_ROLES || !token_text_fits(reader->text, TOKEN_MAX_ROLE_BYTES))
       return false;
     roles[count++] = reader->text;
   }
   payload->payload->claims.roles = roles;
   payload->payload->claims.role_count = count;
-  return token == JSON_ARRAY_END;
+  return token == JSONTEXT_ARRAY_END;
 }
 
 static const struct token_member payload_members[] = {

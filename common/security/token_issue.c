@@ -1,6 +1,6 @@
 // Signing on libjwt. Verification is not here: libjwt takes any algorithm that a token names, the last of two equal
 // claims and every spelling of base64, and reads the key anew for each token.
-#include "common/security/token_issue.h"
+#include "common/security/token_issue_internal.h"
 
 #include <jwt.h>
 #include <openssl/err.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/security/ec_key.h"
+#include "common/security/ec_key_internal.h"
 
 static bool sign(jwt_t *jwt, const char *kid, const char *private_pem, const char *claims_json, char **text)
 {

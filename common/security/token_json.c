@@ -1,6 +1,6 @@
-// Reading of JSON objects for token headers, claims and key sets. Keeps no state; texts are where json_reader puts
+// Reading of JSON objects for token headers, claims and key sets. Keeps no state; texts are where jsontext_reader puts
 // them.
-#include "common/security/token_json.h"
+#include "common/security/token_json_internal.h"
 
 static bool is_repeated(const struct slice *seen, size_t count, struct slice name)
 {
@@ -10,23 +10,23 @@ static bool is_repeated(const struct slice *seen, size_t count, struct slice nam
   return false;
 }
 
-static bool read_member(struct json_reader *reader, struct slice name, const struct token_member *members, size_t count,
-                        void *target)
+static bool read_member(struct jsontext_reader *reader, struct slice name, const struct token_member *members,
+                        size_t count, void *target)
 {
   for (size_t i = 0; i < count; i++)
     if (slice_equal_string(name, members[i].name))
       return members[i].read(reader, target);
-  return json_skip_value(reader, NULL);
+  return jsontext_skip_value(reader, NULL);
 }
 
-bool token_read_object(struct json_reader *reader, const struct token_member *members, size_t count, void *target)
+bool token_read_object(struct jsontext_reader *reader, const struct token_member *members, size_t count, void *target)
 {
-  if (json_read(reader) != JSON_OBJECT_BEGIN)
+  if (jsontext_read(reader) != JSONTEXT_OBJECT_BEGIN)
     return false;
   struct slice seen[TOKEN_MAX_MEMBERS];
   size_t seen_count = 0;
-  enum json_token token;
-  while ((token = json_read(reader)) == JSON_KEY) {
+  enum jsontext_token token;
+  while ((token = jsontext_read(reader)) == JSONTEXT_KEY) {
     struct slice name = reader->text;
     if (seen_count == TOKEN_MAX_MEMBERS || is_repeated(seen, seen_count, name))
       return false;
@@ -34,20 +34,20 @@ bool token_read_object(struct json_reader *reader, const struct token_member *me
     if (!read_member(reader, name, members, count, target))
       return false;
   }
-  return token == JSON_OBJECT_END;
+  return token == JSONTEXT_OBJECT_END;
 }
 
 bool token_read_document(struct slice json, unsigned max_depth, struct arena *arena, const struct token_member *members,
                          size_t count, void *target)
 {
-  struct json_reader reader;
-  json_reader_init(&reader, json, max_depth, arena);
-  return token_read_object(&reader, members, count, target) && json_read(&reader) == JSON_END;
+  struct jsontext_reader reader;
+  jsontext_reader_init(&reader, json, max_depth, arena);
+  return token_read_object(&reader, members, count, target) && jsontext_read(&reader) == JSONTEXT_END;
 }
 
-bool token_read_string(struct json_reader *reader, struct slice *out)
+bool token_read_string(struct jsontext_reader *reader, struct slice *out)
 {
-  if (json_read(reader) != JSON_STRING)
+  if (jsontext_read(reader) != JSONTEXT_STRING)
     return false;
   *out = reader->text;
   return true;

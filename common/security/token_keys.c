@@ -1,11 +1,11 @@
 // The public keys of a verifier: read from a JSON Web Key Set or from coordinates, checked, and kept ready
 // for use. Each key owns an arena; the set owns the keys. One thread.
-#include "common/security/token_keys.h"
+#include "common/security/token_keys_internal.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/security/token_json.h"
+#include "common/security/token_json_internal.h"
 
 #define JWKS_MAX_DEPTH 8
 
@@ -106,7 +106,7 @@ struct jwk {
 };
 
 #define JWK_READER(member)                                                                                             \
-  static bool read_##member(struct json_reader *reader, void *target)                                                  \
+  static bool read_##member(struct jsontext_reader *reader, void *target)                                              \
   {                                                                                                                    \
     return token_read_string(reader, &((struct jwk *)target)->member);                                                 \
   }
@@ -137,16 +137,16 @@ struct jwks_target {
   bool too_many;
 };
 
-static bool read_keys(struct json_reader *reader, void *target)
+static bool read_keys(struct jsontext_reader *reader, void *target)
 {
   struct jwks_target *jwks = target;
   jwks->present = true;
-  if (json_read(reader) != JSON_ARRAY_BEGIN)
+  if (jsontext_read(reader) != JSONTEXT_ARRAY_BEGIN)
     return false;
   // The reader cannot look ahead, so a copy of it, which is a plain value, reads the token that may end the array.
   for (;;) {
-    struct json_reader ahead = *reader;
-    if (json_read(&ahead) == JSON_ARRAY_END) {
+    struct jsontext_reader ahead = *reader;
+    if (jsontext_read(&ahead) == JSONTEXT_ARRAY_END) {
       *reader = ahead;
       return true;
     }

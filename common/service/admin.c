@@ -1,6 +1,6 @@
 // libmicrohttpd in its external mode: it keeps an epoll of its own, whose fd the loop watches, and MHD_run does what is
 // there to do. The pages are made in memory at each request; slow or idle readers are bounded by number and by time.
-#include "common/service/admin.h"
+#include "common/service/admin_internal.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -14,7 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/metrics.h"
-#include "common/service/host_port.h"
+#include "common/service/host_port_internal.h"
 
 enum {
   MAX_CONNECTIONS = 64,
@@ -32,8 +32,8 @@ struct admin {
   int port;
 };
 
-// The listening socket.
-// -----------------------------------------------------------------------------------------------------
+// ---- the listening socket ----
+
 static int port_of(int fd)
 {
   union {
@@ -85,8 +85,8 @@ static enum status open_socket(const char *listen_address, int *fd, struct error
   return STATUS_OK;
 }
 
-// The pages.
-// -----------------------------------------------------------------------------------------------------
+// ---- the pages ----
+
 struct page {
   unsigned code;
   const char *content_type;
@@ -178,8 +178,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
   return result;
 }
 
-// The loop.
-// -----------------------------------------------------------------------------------------------------
+// ---- the loop ----
+
 static void run(struct admin *admin)
 {
   MHD_run(admin->daemon);

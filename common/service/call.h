@@ -17,7 +17,7 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
-#include "common/schema/validate.h"
+#include "common/contract/validate.h"
 
 struct call;
 struct service;
@@ -42,8 +42,7 @@ void call_retry_after_ms(struct call *call, uint32_t ms);
 // The response is these bytes already (a cached reply), copied at the end of the call; the response struct is ignored.
 void call_reply_bytes(struct call *call, struct slice wire);
 
-// Tables that protoc-gen-bulkhead writes.
-// ---------------------------------------------------------------------------------
+// ---- tables that protoc-gen-bulkhead writes ----
 
 enum call_access { CALL_PUBLIC = 1, CALL_AUTHENTICATED, CALL_ROLE, CALL_INTERNAL };
 

@@ -192,8 +192,8 @@ static int run_help(struct service *service, int argc, char **argv)
   return print(&out);
 }
 
-// Commands of the service's own.
-// -----------------------------------------------------------------------------------------------------
+// ---- commands of the service's own ----
+
 struct command_run {
   struct service *service;
   const struct service_command *command;

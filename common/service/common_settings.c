@@ -1,4 +1,4 @@
-#include "common/service/common_settings.h"
+#include "common/service/common_settings_internal.h"
 
 #include "common/base/compiler.h"
 

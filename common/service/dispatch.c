@@ -1,13 +1,13 @@
 // One request's way through a service, top to bottom: dispatch_request finds the method and runs the gates, then a task
 // runs the handler, and finish replies. The call lies in the request's arena: after the reply it is gone.
-#include "common/service/dispatch.h"
+#include "common/service/dispatch_internal.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
 #include "common/service/call_internal.h"
-#include "common/service/policy.h"
-#include "common/service/proto_memory.h"
+#include "common/service/policy_internal.h"
+#include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
 static void add_method(struct dispatch *dispatch, struct served_method *served, const struct rpc_method *method,
@@ -44,8 +44,8 @@ void dispatch_free(struct dispatch *dispatch)
   dispatch->served = NULL;
 }
 
-// The end of a call.
-// -----------------------------------------------------------------------------------------------------
+// ---- the end of a call ----
+
 static bool is_our_fault(enum status status)
 {
   return status == STATUS_INTERNAL || status == STATUS_UNKNOWN || status == STATUS_DATA_LOSS;
@@ -92,8 +92,8 @@ static void run_call(void *arg)
   finish(call, status);
 }
 
-// The gates before the handler.
-// -----------------------------------------------------------------------------------------------------
+// ---- the gates before the handler ----
+
 static enum status find_method(struct call *call)
 {
   struct slice name = rpc_request_method(call->request);

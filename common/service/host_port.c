@@ -1,4 +1,4 @@
-#include "common/service/host_port.h"
+#include "common/service/host_port_internal.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>

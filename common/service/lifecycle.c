@@ -10,7 +10,7 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
-#include "common/service/host_port.h"
+#include "common/service/host_port_internal.h"
 #include "common/service/service_internal.h"
 
 enum {
@@ -43,8 +43,8 @@ static void stop_serving(struct service *service, const char *reason, int exit_c
     loop_post(service->loop, begin_drain, service);
 }
 
-// Start.
-// -----------------------------------------------------------------------------------------------------
+// ---- start ----
+
 struct migration_job {
   struct service *service;
   size_t applied;
@@ -174,8 +174,8 @@ static void start(void *arg)
   }
 }
 
-// Drain.
-// -----------------------------------------------------------------------------------------------------
+// ---- drain ----
+
 static bool no_call_is_left(const struct service *service)
 {
   return rpc_server_calls_in_flight(service->server) == 0;
@@ -236,8 +236,8 @@ static void drain(void *arg)
   loop_stop(service->loop);
 }
 
-// The process.
-// -----------------------------------------------------------------------------------------------------
+// ---- the process ----
+
 static void on_signal(void *arg, int number)
 {
   struct service *service = arg;

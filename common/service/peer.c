@@ -4,7 +4,7 @@
 #include "common/base/uuid.h"
 #include "common/runtime/task.h"
 #include "common/service/call_internal.h"
-#include "common/service/proto_memory.h"
+#include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
 struct waiting {

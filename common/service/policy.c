@@ -1,4 +1,4 @@
-#include "common/service/policy.h"
+#include "common/service/policy_internal.h"
 
 static bool has_one_role(const struct rpc_method *method, const struct rpc_context *context)
 {

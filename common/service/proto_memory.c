@@ -1,4 +1,4 @@
-#include "common/service/proto_memory.h"
+#include "common/service/proto_memory_internal.h"
 
 static void *allocate(void *arena, size_t size)
 {

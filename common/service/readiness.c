@@ -1,6 +1,6 @@
-#include "common/service/readiness.h"
+#include "common/service/readiness_internal.h"
 
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_writer.h"
 
 static struct slice status_of(const struct readiness *readiness)
 {
@@ -15,25 +15,25 @@ static struct slice status_of(const struct readiness *readiness)
   return readiness->postgres == CHECK_UP ? SLICE("ready") : SLICE("unavailable");
 }
 
-static void write_check(struct json_writer *json, const char *name, enum check_result result)
+static void write_check(struct jsontext_writer *json, const char *name, enum check_result result)
 {
   static const char *const names[] = {[CHECK_OFF] = "off", [CHECK_DOWN] = "down", [CHECK_UP] = "up"};
-  json_key_string(json, name, slice_from_string(names[result]));
+  jsontext_key_string(json, name, slice_from_string(names[result]));
 }
 
 bool readiness_render(const struct readiness *readiness, struct strbuf *out)
 {
   struct slice status = status_of(readiness);
-  struct json_writer json;
-  json_writer_init(&json, out);
-  json_begin_object(&json);
-  json_key_string(&json, "status", status);
-  json_key(&json, SLICE("checks"));
-  json_begin_object(&json);
+  struct jsontext_writer json;
+  jsontext_writer_init(&json, out);
+  jsontext_begin_object(&json);
+  jsontext_key_string(&json, "status", status);
+  jsontext_key(&json, SLICE("checks"));
+  jsontext_begin_object(&json);
   write_check(&json, "postgres", readiness->postgres);
   write_check(&json, "redis", readiness->redis);
   write_check(&json, "consul", readiness->consul);
-  json_end_object(&json);
-  json_end_object(&json);
+  jsontext_end_object(&json);
+  jsontext_end_object(&json);
   return slice_equal(status, SLICE("ready"));
 }

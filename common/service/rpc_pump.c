@@ -1,4 +1,4 @@
-#include "common/service/rpc_pump.h"
+#include "common/service/rpc_pump_internal.h"
 
 static void process(struct rpc_pump *pump)
 {

@@ -63,8 +63,8 @@ enum status service_load_settings(struct service *service, const struct service_
   return STATUS_OK;
 }
 
-// Discovery.
-// -----------------------------------------------------------------------------------------------------
+// ---- discovery ----
+
 static void on_endpoints(void *arg, const char *name, const struct discovery_endpoint *endpoints, size_t count)
 {
   struct service *service = arg;
@@ -108,8 +108,8 @@ static enum status open_discovery(struct service *service, struct error *error)
   return STATUS_OK;
 }
 
-// Open and close.
-// -----------------------------------------------------------------------------------------------------
+// ---- open and close ----
+
 static void open_client(struct service *service)
 {
   const struct rpc_client_options options = {

@@ -5,11 +5,11 @@
 #include "common/base/strmap.h"
 #include "common/discovery/discovery.h"
 #include "common/observe/trace.h"
-#include "common/service/admin.h"
-#include "common/service/common_settings.h"
-#include "common/service/dispatch.h"
-#include "common/service/readiness.h"
-#include "common/service/rpc_pump.h"
+#include "common/service/admin_internal.h"
+#include "common/service/common_settings_internal.h"
+#include "common/service/dispatch_internal.h"
+#include "common/service/readiness_internal.h"
+#include "common/service/rpc_pump_internal.h"
 #include "common/service/service.h"
 
 struct service {

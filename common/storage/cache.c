@@ -9,8 +9,8 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/cache_memory.h"
-#include "common/storage/cache_shared.h"
+#include "common/storage/cache_memory_internal.h"
+#include "common/storage/cache_shared_internal.h"
 
 enum { FLIGHT_BUCKETS = 64, MAX_KEY_BYTES = 1024 };
 
@@ -60,8 +60,7 @@ static struct flight *find_flight(struct cache *cache, struct slice key, uint64_
   return NULL;
 }
 
-// Changes.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- changes ----
 
 static void make_stale(struct flight *flight)
 {
@@ -105,8 +104,7 @@ void cache_invalidate(struct cache *cache, const struct slice *keys, size_t coun
     changed(cache, keys[i]);
 }
 
-// Life.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 static struct metric_series *hits_series(struct slice name, struct slice tier)
 {
@@ -150,8 +148,7 @@ void cache_free(struct cache **cache)
   free(ended);
 }
 
-// Gets.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- gets ----
 
 static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice *value)
 {

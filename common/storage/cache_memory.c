@@ -1,4 +1,4 @@
-#include "common/storage/cache_memory.h"
+#include "common/storage/cache_memory_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "common/storage/cache_shared.h"
+#include "common/storage/cache_shared_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +69,7 @@ static struct slice redis_key(const struct cache_shared *shared, struct slice ke
   return slice_make(bytes, prefix + key.size);
 }
 
-// Epochs.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- epochs ----
 
 static bool is_epoch(struct slice text)
 {
@@ -208,8 +207,7 @@ static void message(void *arg, struct slice payload)
   shared->events.all_changed(shared->events.arg);
 }
 
-// Life.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 void cache_shared_init(struct cache_shared *shared, const struct cache_options *options, uint32_t ttl_ms,
                        const struct cache_shared_events *events)
@@ -242,8 +240,7 @@ void cache_shared_free(struct cache_shared *shared)
   free(shared->channel);
 }
 
-// Values.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- values ----
 
 static bool accept(const struct cache_shared *shared, const struct redis_reply *reply, struct slice *value)
 {
@@ -324,8 +321,7 @@ void cache_shared_put(struct cache_shared *shared, struct slice key, struct slic
   arena_free(&arena);
 }
 
-// Invalidation.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- invalidation ----
 
 // Also after the caller has left: that it failed must not get lost.
 static void invalidated(void *arg, enum status status, const redisReply *reply)

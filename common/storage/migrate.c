@@ -63,8 +63,7 @@ static void ignore_notice(void *arg, const char *message)
   (void)message;
 }
 
-// Opening: the lock, the schema, the table.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- opening: the lock, the schema, the table ----
 
 static enum status connect_to(struct session *s, const char *conninfo)
 {
@@ -141,8 +140,7 @@ static enum status prepare_session(struct session *s)
                       " applied_at timestamptz NOT NULL DEFAULT now())");
 }
 
-// What is there.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- what is there ----
 
 static const struct migration *find_migration(const struct migration_set *set, unsigned version)
 {
@@ -254,8 +252,7 @@ static enum status session_open(struct session *s, const char *conninfo, const s
   return status;
 }
 
-// Running one.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- running one ----
 
 // The server counts characters from 1, we count lines.
 static size_t line_of(struct slice sql, const char *position)
@@ -354,8 +351,7 @@ static enum status run_migration(struct session *s, const struct migration *migr
   return status;
 }
 
-// The commands.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- the commands ----
 
 enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied, struct error *error)
 {

@@ -6,7 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 enum { DEFAULT_SHARED = 2, DEFAULT_EXCLUSIVE = 8, USABLE_WAIT_MS = 2000 };
 
@@ -15,8 +15,7 @@ struct pg_ready_waiter {
   struct completion completion;
 };
 
-// Requests.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- requests ----
 
 struct pg_request *pg_request_new(struct pg *pg, const struct pg_statement *statement)
 {
@@ -62,8 +61,7 @@ void pg_request_again(struct pg *pg, struct pg_request *request)
   list_append(&pg->others, &request->node);
 }
 
-// Statements.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- statements ----
 
 static size_t place_of(const struct pg *pg, const struct pg_statement *statement)
 {
@@ -122,8 +120,7 @@ void pg_known_ended(struct pg *pg, struct pg_known *known, enum status status, u
   metric_observe_us(known->duration, now_us > started_us ? now_us - started_us : 0);
 }
 
-// Handing out.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- handing out ----
 
 // The least loaded one that is open and has room; NULL when there is none.
 static struct pg_connection *pick(struct pg *pg)
@@ -163,8 +160,7 @@ static void end_of_turn(void *arg)
       pg_pipeline_flush(&pg->shared[i]);
 }
 
-// Life.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 static struct pg_connection *make_connections(struct pg *pg, size_t count, enum pg_use use)
 {
@@ -253,8 +249,7 @@ void pg_free(struct pg **pg)
   free(ended);
 }
 
-// Readiness.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- readiness ----
 
 bool pg_ready(const struct pg *pg)
 {
@@ -299,8 +294,7 @@ enum status pg_wait_usable(struct pg *pg)
   return status == STATUS_DEADLINE_EXCEEDED ? STATUS_UNAVAILABLE : status;
 }
 
-// Single statements.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- single statements ----
 
 // On a shared connection nothing is cancelled: it could hit a neighbour. What was sent is drained and dropped; then
 // `*left` is true and the request not ours any more.

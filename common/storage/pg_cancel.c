@@ -10,7 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 struct pg_cancel {
   PGcancel *request;

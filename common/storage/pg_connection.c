@@ -8,12 +8,11 @@
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000 };
 
-// The socket.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- the socket ----
 
 static void socket_unwatch(struct pg_connection *c)
 {
@@ -44,8 +43,7 @@ void pg_connection_watch(struct pg_connection *c, bool writable)
   socket_watch(c, writable ? LOOP_READABLE | LOOP_WRITABLE : LOOP_READABLE);
 }
 
-// Life.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 // "connection to server ... failed: ...\n\tIs the server running ...\n" -> its first line.
 static struct slice first_line(const char *reason)

@@ -5,7 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/strbuf.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 enum { DEFAULT_STATEMENT_TIMEOUT_MS = 5000 };
 

@@ -2,7 +2,7 @@
 // to the cap, kept afterwards; those who wait are served first come, first served.
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 // On the stack of the task that waits.
 struct pg_exclusive_waiter {

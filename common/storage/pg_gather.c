@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 // Of one statement. More reads make more statements, which run side by side.
 #define MAX_KEYS 256

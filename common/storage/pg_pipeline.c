@@ -18,10 +18,9 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
-// Steps.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- steps ----
 
 static void push(struct pg_connection *c, enum pg_step_kind kind, struct pg_request *request)
 {
@@ -67,8 +66,7 @@ static void give_up_prepared(struct pg_connection *c, const struct pg_request *r
     *prepared = (struct pg_prepared){.sent = false, .generation = prepared->generation + 1};
 }
 
-// Sending.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- sending ----
 
 static void send_failed(struct pg_connection *c)
 {
@@ -153,8 +151,7 @@ void pg_pipeline_flush(struct pg_connection *c)
     pg_connection_watch(c, left > 0);
 }
 
-// Results.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- results ----
 
 static void log_failure(const struct pg_request *request, const PGresult *result, const char *sqlstate)
 {

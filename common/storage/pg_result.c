@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 static size_t bytes_of(const PGresult *from, size_t rows, size_t columns)
 {

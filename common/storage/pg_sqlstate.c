@@ -1,7 +1,7 @@
 // SQLSTATE to canonical status. Codes: PostgreSQL documentation, appendix A.
 #include <string.h>
 
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 // A prefix of a code; the longest that matches counts, so exact codes stand before their class.
 struct sqlstate_rule {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/storage/pg_private.h"
+#include "common/storage/pg_internal.h"
 
 struct pg_tx {
   struct pg_connection *connection;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/storage/redis_private.h"
+#include "common/storage/redis_internal.h"
 
 enum { DEFAULT_COMMAND_TIMEOUT_MS = 250 };
 
@@ -103,8 +103,7 @@ void redis_unlisten(struct redis_listener *listener)
   list_remove(&listener->node);
 }
 
-// Commands.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- commands ----
 
 static void count_ended(struct redis *redis, enum status status)
 {

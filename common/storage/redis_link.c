@@ -10,12 +10,11 @@
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "common/storage/redis_private.h"
+#include "common/storage/redis_internal.h"
 
 enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000, CONNECT_TIMEOUT_MS = 2000 };
 
-// hiredis' events.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- hiredis' events ----
 
 static void watch_events(struct redis_link *link, int events)
 {
@@ -96,8 +95,7 @@ void redis_link_poll(struct redis_link *link)
     redisAsyncHandleRead(link->context);
 }
 
-// Life.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 // The one way down, whoever noticed: forgets the context, which hiredis is freeing or the caller frees.
 static void went_down(struct redis_link *link, const char *reason)
@@ -258,8 +256,7 @@ void redis_link_open(struct redis_link *link)
     resolve(link);
 }
 
-// Calls.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- calls ----
 
 static void time_oldest(struct redis_link *link)
 {

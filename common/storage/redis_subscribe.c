@@ -6,7 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
-#include "common/storage/redis_private.h"
+#include "common/storage/redis_internal.h"
 
 enum { BEAT_MS = 1000, MAX_BEATS_MISSED = 2 };
 

@@ -5,7 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/strbuf.h"
-#include "common/storage/redis_private.h"
+#include "common/storage/redis_internal.h"
 
 enum { DEFAULT_PORT = 6379, MAX_DATABASE = 1000000 };
 

@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "common/base/arena.h"
-#include "common/base/json_reader.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_reader.h"
+#include "common/base/jsontext_writer.h"
 
 #define REQUEST_TIMEOUT_SECONDS 60L
 #define MAX_TRIES 60
@@ -114,26 +114,25 @@ void exchange_run(struct exchange *exchange, const struct session *session, cons
 void json_member(struct slice json, const char *key, struct strbuf *out)
 {
   struct arena arena;
-  struct json_reader reader;
+  struct jsontext_reader reader;
   arena_init(&arena);
   strbuf_clear(out);
-  json_reader_init(&reader, json, JSON_MAX_DEPTH, &arena);
-  bool going = json_read(&reader) == JSON_OBJECT_BEGIN;
-  while (going && json_read(&reader) == JSON_KEY) {
+  jsontext_reader_init(&reader, json, JSONTEXT_MAX_DEPTH, &arena);
+  bool going = jsontext_read(&reader) == JSONTEXT_OBJECT_BEGIN;
+  while (going && jsontext_read(&reader) == JSONTEXT_KEY) {
     if (!slice_equal_string(reader.text, key)) {
-      going = json_skip_value(&reader, NULL);
+      going = jsontext_skip_value(&reader, NULL);
       continue;
     }
-    enum json_token token = json_read(&reader);
-    if (token == JSON_STRING || token == JSON_NUMBER)
+    enum jsontext_token token = jsontext_read(&reader);
+    if (token == JSONTEXT_STRING || token == JSONTEXT_NUMBER)
       strbuf_add(out, reader.text);
     break;
   }
   arena_free(&arena);
 }
 
-// Sessions.
-// -----------------------------------------------------------------------------------------------------------------
+// ---- sessions ----
 
 static void complain(const char *what, const struct exchange *exchange)
 {
@@ -157,15 +156,15 @@ static bool take_tokens(struct session *session, const struct exchange *exchange
 
 static void write_credentials(struct exchange *exchange, const struct session *session, bool sign_up)
 {
-  struct json_writer writer;
+  struct jsontext_writer writer;
   strbuf_clear(&exchange->request);
-  json_writer_init(&writer, &exchange->request);
-  json_begin_object(&writer);
-  json_key_string(&writer, "email", slice_from_string(session->email));
-  json_key_string(&writer, "password", slice_from_string(session->password));
+  jsontext_writer_init(&writer, &exchange->request);
+  jsontext_begin_object(&writer);
+  jsontext_key_string(&writer, "email", slice_from_string(session->email));
+  jsontext_key_string(&writer, "password", slice_from_string(session->password));
   if (sign_up)
-    json_key_string(&writer, "displayName", SLICE("Debian package index"));
-  json_end_object(&writer);
+    jsontext_key_string(&writer, "displayName", SLICE("Debian package index"));
+  jsontext_end_object(&writer);
 }
 
 static bool log_in(struct session *session, struct exchange *exchange)
@@ -203,11 +202,11 @@ bool session_keep_fresh(struct session *session)
     return true;
   struct exchange exchange;
   exchange_init(&exchange);
-  struct json_writer writer;
-  json_writer_init(&writer, &exchange.request);
-  json_begin_object(&writer);
-  json_key_string(&writer, "refreshToken", strbuf_slice(&session->refresh_token));
-  json_end_object(&writer);
+  struct jsontext_writer writer;
+  jsontext_writer_init(&writer, &exchange.request);
+  jsontext_begin_object(&writer);
+  jsontext_key_string(&writer, "refreshToken", strbuf_slice(&session->refresh_token));
+  jsontext_end_object(&writer);
   exchange_run(&exchange, session, "/v1/auth/refresh");
   bool good = exchange.status == 200 && take_tokens(session, &exchange);
   if (!good)

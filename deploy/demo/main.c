@@ -11,7 +11,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/check.h"
-#include "common/base/json_reader.h"
+#include "common/base/jsontext_reader.h"
 #include "common/base/strmap.h"
 #include "deploy/demo/api.h"
 #include "deploy/demo/package_index.h"
@@ -42,8 +42,7 @@ struct import {
   bool failed;
 };
 
-// Progress.
-// -------------------------------------------------------------------------------------------------------------------
+// ---- progress ----
 
 static void show_progress(const struct import *import, bool last)
 {
@@ -66,20 +65,20 @@ static void show_progress(const struct import *import, bool last)
   fprintf(stderr, "\r  [%s] %zu of %zu items, %.0f/s %s", bar, import->done, import->to_send, rate, last ? "\n" : "");
 }
 
-// What is there already.
-// ------------------------------------------------------------------------------------------------------
+// ---- what is there already ----
 
 static void note_skus(struct import *import, struct slice reply, struct strbuf *token)
 {
   struct arena scratch;
-  struct json_reader reader;
+  struct jsontext_reader reader;
   arena_init(&scratch);
-  json_reader_init(&reader, reply, JSON_MAX_DEPTH, &scratch);
+  jsontext_reader_init(&reader, reply, JSONTEXT_MAX_DEPTH, &scratch);
   unsigned item_depth = 3;  // object, items, item
-  for (enum json_token last = json_read(&reader); last != JSON_END && last != JSON_ERROR; last = json_read(&reader)) {
-    if (last != JSON_KEY || reader.depth != item_depth || !slice_equal_string(reader.text, "sku"))
+  for (enum jsontext_token last = jsontext_read(&reader); last != JSONTEXT_END && last != JSONTEXT_ERROR;
+       last = jsontext_read(&reader)) {
+    if (last != JSONTEXT_KEY || reader.depth != item_depth || !slice_equal_string(reader.text, "sku"))
       continue;
-    if (json_read(&reader) == JSON_STRING)
+    if (jsontext_read(&reader) == JSONTEXT_STRING)
       (void)strmap_add(&import->there, arena_copy(&import->skus, reader.text), import);
   }
   json_member(reply, "nextPageToken", token);
@@ -113,8 +112,7 @@ static bool read_what_is_there(struct import *import)
   return good;
 }
 
-// Sending.
-// --------------------------------------------------------------------------------------------------------------------
+// ---- sending ----
 
 static void fill(struct import *import, struct batch *batch)
 {
@@ -217,18 +215,18 @@ static bool send_all(struct import *import)
   return !import->failed;
 }
 
-// Searches.
-// -------------------------------------------------------------------------------------------------------------------
+// ---- searches ----
 
 static void print_names(struct slice reply)
 {
   struct arena scratch;
-  struct json_reader reader;
+  struct jsontext_reader reader;
   arena_init(&scratch);
-  json_reader_init(&reader, reply, JSON_MAX_DEPTH, &scratch);
-  for (enum json_token last = json_read(&reader); last != JSON_END && last != JSON_ERROR; last = json_read(&reader))
-    if (last == JSON_KEY && reader.depth == 3 && slice_equal_string(reader.text, "name") &&
-        json_read(&reader) == JSON_STRING)
+  jsontext_reader_init(&reader, reply, JSONTEXT_MAX_DEPTH, &scratch);
+  for (enum jsontext_token last = jsontext_read(&reader); last != JSONTEXT_END && last != JSONTEXT_ERROR;
+       last = jsontext_read(&reader))
+    if (last == JSONTEXT_KEY && reader.depth == 3 && slice_equal_string(reader.text, "name") &&
+        jsontext_read(&reader) == JSONTEXT_STRING)
       printf(" " SLICE_FMT, SLICE_ARG(reader.text));
   arena_free(&scratch);
 }
@@ -257,8 +255,7 @@ static void show_searches(const struct session *session)
   strbuf_free(&path);
 }
 
-// All of it.
-// ------------------------------------------------------------------------------------------------------------------
+// ---- all of it ----
 
 static bool read_file(const char *path, struct strbuf *out)
 {

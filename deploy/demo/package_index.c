@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/base/json_writer.h"
+#include "common/base/jsontext_writer.h"
 #include "common/base/strmap.h"
 #include "common/base/utf8.h"
 
@@ -121,7 +121,7 @@ static struct slice cut(struct slice text, size_t characters)
   return slice_make(text.data, end);
 }
 
-static void write_tags(struct json_writer *writer, struct slice tags)
+static void write_tags(struct jsontext_writer *writer, struct slice tags)
 {
   struct slice written[MAX_TAGS];
   size_t count = 0;
@@ -136,13 +136,13 @@ static void write_tags(struct json_writer *writer, struct slice tags)
       repeated = slice_equal(written[i], tag);
     if (!repeated) {
       written[count++] = tag;
-      json_string(writer, tag);
+      jsontext_string(writer, tag);
     }
     start = end + 1;
   }
 }
 
-static void write_attributes(struct json_writer *writer, const struct package *package)
+static void write_attributes(struct jsontext_writer *writer, const struct package *package)
 {
   const struct {
     const char *key;
@@ -153,28 +153,28 @@ static void write_attributes(struct json_writer *writer, const struct package *p
   };
   for (size_t i = 0; i < ARRAY_LEN(attributes); i++)
     if (attributes[i].value.size > 0)
-      json_key_string(writer, attributes[i].key, cut(attributes[i].value, MAX_ATTRIBUTE));
+      jsontext_key_string(writer, attributes[i].key, cut(attributes[i].value, MAX_ATTRIBUTE));
 }
 
 void package_write_item(const struct package *package, struct strbuf *json)
 {
-  struct json_writer writer;
-  json_writer_init(&writer, json);
-  json_begin_object(&writer);
-  json_key_string(&writer, "sku", cut(package->name, MAX_SKU));
-  json_key_string(&writer, "name", cut(package->name, MAX_NAME));
-  json_key_string(&writer, "description", cut(package->description, MAX_DESCRIPTION));
-  json_key_string(&writer, "category", cut(package->section, MAX_CATEGORY));
-  json_key(&writer, SLICE("tags"));
-  json_begin_array(&writer);
+  struct jsontext_writer writer;
+  jsontext_writer_init(&writer, json);
+  jsontext_begin_object(&writer);
+  jsontext_key_string(&writer, "sku", cut(package->name, MAX_SKU));
+  jsontext_key_string(&writer, "name", cut(package->name, MAX_NAME));
+  jsontext_key_string(&writer, "description", cut(package->description, MAX_DESCRIPTION));
+  jsontext_key_string(&writer, "category", cut(package->section, MAX_CATEGORY));
+  jsontext_key(&writer, SLICE("tags"));
+  jsontext_begin_array(&writer);
   write_tags(&writer, package->tags);
-  json_end_array(&writer);
+  jsontext_end_array(&writer);
   uint64_t kilobytes;
   if (slice_to_uint64(package->installed_size, 0, MAX_QUANTITY, &kilobytes))
-    json_key_int(&writer, "quantity", (int64_t)kilobytes);
-  json_key(&writer, SLICE("attributes"));
-  json_begin_object(&writer);
+    jsontext_key_int(&writer, "quantity", (int64_t)kilobytes);
+  jsontext_key(&writer, SLICE("attributes"));
+  jsontext_begin_object(&writer);
   write_attributes(&writer, package);
-  json_end_object(&writer);
-  json_end_object(&writer);
+  jsontext_end_object(&writer);
+  jsontext_end_object(&writer);
 }

@@ -50,7 +50,8 @@ static inline ngx_str_t to_text(struct slice slice)
   return text;
 }
 
-// worker.c ------------------------------------------------------------------------------------------------------------
+// ---- worker.c ----
+
 ngx_int_t worker_start(ngx_cycle_t *cycle);
 void worker_stop(ngx_cycle_t *cycle);
 // NULL before the start and in processes that serve no requests.
@@ -59,7 +60,8 @@ const struct peers *worker_peers(void);
 // Something was queued or a deadline has changed: flush and look at the timers at the end of this turn of the loop.
 void worker_touch(void);
 
-// request.c -----------------------------------------------------------------------------------------------------------
+// ---- request.c ----
+
 ngx_int_t request_handle(ngx_http_request_t *r);
 // The exchange of a request, also after an internal redirect; NULL when it has none.
 struct exchange *request_exchange(ngx_http_request_t *r);
@@ -73,13 +75,15 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);
 
-// pages.c -------------------------------------------------------------------------------------------------------------
+// ---- pages.c ----
+
 ngx_int_t page_problem(ngx_http_request_t *r);
 ngx_int_t page_openapi(ngx_http_request_t *r);
 ngx_int_t page_metrics(ngx_http_request_t *r);
 ngx_int_t page_ready(ngx_http_request_t *r);
 
-// variables.c ---------------------------------------------------------------------------------------------------------
+// ---- variables.c ----
+
 ngx_int_t variables_add(ngx_conf_t *cf);
 
 #endif

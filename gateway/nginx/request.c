@@ -14,8 +14,8 @@ struct request {
 
 static void on_progress(void *arg, enum exchange_next next);
 
-// ---- the exchange of a request
-// ---------------------------------------------------------------------------------------
+// ---- the exchange of a request ----
+
 static void on_request_end(void *data)
 {
   struct request *request = data;
@@ -66,8 +66,8 @@ struct exchange *request_open_exchange(ngx_http_request_t *r)
   return request->exchange;
 }
 
-// ---- in
-// --------------------------------------------------------------------------------------------------------------
+// ---- in ----
+
 static struct slice value_of(const ngx_table_elt_t *header)
 {
   return header == NULL ? (struct slice){0} : to_slice(header->value);
@@ -138,9 +138,9 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
   fill_own_headers(r, input);
 }
 
-// ---- the body
-// -------------------------------------------------------------------------------------------------------- Appends one
-// buffer of the body, from memory or from nginx's temporary file.
+// ---- the body ----
+
+// Appends one buffer of the body, from memory or from nginx's temporary file.
 static bool read_buffer(ngx_buf_t *buf, u_char **to)
 {
   // The one that ends a chunked body points nowhere.
@@ -214,8 +214,8 @@ static ngx_int_t read_body(ngx_http_request_t *r)
   return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
 }
 
-// ---- the way through
-// -------------------------------------------------------------------------------------------------
+// ---- the way through ----
+
 ngx_int_t request_handle(ngx_http_request_t *r)
 {
   struct exchange *exchange = request_open_exchange(r);
@@ -248,8 +248,8 @@ static void on_progress(void *arg, enum exchange_next next)
   worker_touch();
 }
 
-// ---- out
-// -------------------------------------------------------------------------------------------------------------
+// ---- out ----
+
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value)
 {
   ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);

@@ -24,17 +24,17 @@ static void release(void *data, void *pointer)
   (void)pointer;
 }
 
-ProtobufCAllocator contract_allocator(struct arena *arena)
+ProtobufCAllocator plugin_allocator(struct arena *arena)
 {
   return (ProtobufCAllocator){.alloc = allocate, .free = release, .allocator_data = arena};
 }
 
-bool contract_file_is_ours(const char *proto_file)
+bool plugin_file_is_ours(const char *proto_file)
 {
   return strncmp(proto_file, "google/", 7) != 0 && strncmp(proto_file, "bulkhead/", 9) != 0;
 }
 
-bool contract_extension(const ProtobufCMessage *options, unsigned number, struct arena *arena, struct slice *out)
+bool plugin_extension(const ProtobufCMessage *options, unsigned number, struct arena *arena, struct slice *out)
 {
   if (options == NULL)
     return false;
@@ -67,13 +67,13 @@ static size_t count_messages(MessageProto *const *messages, size_t count)
   return sum;
 }
 
-static void add_messages(struct contract *contract, const FileProto *file, const char *scope,
+static void add_messages(struct plugin_contract *contract, const FileProto *file, const char *scope,
                          MessageProto *const *messages, size_t count)
 {
   for (size_t i = 0; i < count; i++) {
     const char *dotted = arena_printf(contract->arena, "%s.%s", scope, messages[i]->name);
-    struct contract_message *message = &contract->messages[contract->message_count++];
-    *message = (struct contract_message){.full_name = dotted + 1, .file = file, .proto = messages[i]};
+    struct plugin_message *message = &contract->messages[contract->message_count++];
+    *message = (struct plugin_message){.full_name = dotted + 1, .file = file, .proto = messages[i]};
     strmap_add(&contract->by_name, slice_from_string(dotted), message);
     add_messages(contract, file, dotted, messages[i]->nested_type, messages[i]->n_nested_type);
   }
@@ -86,15 +86,15 @@ static const char *file_scope(struct arena *arena, const FileProto *file)
 
 static int by_number(const void *a, const void *b)
 {
-  const struct contract_field *left = a;
-  const struct contract_field *right = b;
+  const struct plugin_field *left = a;
+  const struct plugin_field *right = b;
   return (left->proto->number > right->proto->number) - (left->proto->number < right->proto->number);
 }
 
-static bool fill_field(struct contract *contract, const struct contract_message *owner, const FieldProto *proto,
-                       struct contract_field *field, const char **error)
+static bool fill_field(struct plugin_contract *contract, const struct plugin_message *owner, const FieldProto *proto,
+                       struct plugin_field *field, const char **error)
 {
-  *field = (struct contract_field){.proto = proto};
+  *field = (struct plugin_field){.proto = proto};
   field->repeated = proto->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED;
   if (proto->type == FIELD_TYPE(MESSAGE)) {
     field->message = strmap_get(&contract->by_name, slice_from_string(proto->type_name));
@@ -106,9 +106,9 @@ static bool fill_field(struct contract *contract, const struct contract_message 
   }
   struct slice bytes;
   if (proto->options == NULL ||
-      !contract_extension(&proto->options->base, EXTENSION_FIELD_RULES, contract->arena, &bytes))
+      !plugin_extension(&proto->options->base, EXTENSION_FIELD_RULES, contract->arena, &bytes))
     return true;
-  ProtobufCAllocator allocator = contract_allocator(contract->arena);
+  ProtobufCAllocator allocator = plugin_allocator(contract->arena);
   field->rules = bulkhead__v1__field_rules__unpack(&allocator, bytes.size, (const uint8_t *)bytes.data);
   if (field->rules == NULL) {
     *error = arena_printf(contract->arena, "%s: %s.%s: the option bulkhead.v1.field cannot be read", owner->file->name,
@@ -118,22 +118,22 @@ static bool fill_field(struct contract *contract, const struct contract_message 
   return true;
 }
 
-static bool fill_message(struct contract *contract, struct contract_message *message, const char **error)
+static bool fill_message(struct plugin_contract *contract, struct plugin_message *message, const char **error)
 {
   message->field_count = message->proto->n_field;
-  message->fields = arena_array(contract->arena, message->field_count, sizeof(struct contract_field));
+  message->fields = arena_array(contract->arena, message->field_count, sizeof(struct plugin_field));
   for (size_t i = 0; i < message->field_count; i++) {
     if (!fill_field(contract, message, message->proto->field[i], &message->fields[i], error))
       return false;
   }
-  qsort(message->fields, message->field_count, sizeof(struct contract_field), by_number);
+  qsort(message->fields, message->field_count, sizeof(struct plugin_field), by_number);
   return true;
 }
 
-static bool fill_method(struct contract *contract, const struct contract_service *service, const MethodProto *proto,
-                        struct contract_method *method, const char **error)
+static bool fill_method(struct plugin_contract *contract, const struct plugin_service *service,
+                        const MethodProto *proto, struct plugin_method *method, const char **error)
 {
-  *method = (struct contract_method){.proto = proto};
+  *method = (struct plugin_method){.proto = proto};
   method->path = arena_printf(contract->arena, "%s.%s", service->full_name, proto->name);
   method->input = strmap_get(&contract->by_name, slice_from_string(proto->input_type));
   method->output = strmap_get(&contract->by_name, slice_from_string(proto->output_type));
@@ -144,10 +144,10 @@ static bool fill_method(struct contract *contract, const struct contract_service
   }
   struct slice bytes;
   const ProtobufCMessage *options = proto->options == NULL ? NULL : &proto->options->base;
-  method->has_http = contract_extension(options, EXTENSION_HTTP, contract->arena, &bytes);
-  if (!contract_extension(options, EXTENSION_METHOD_POLICY, contract->arena, &bytes))
+  method->has_http = plugin_extension(options, EXTENSION_HTTP, contract->arena, &bytes);
+  if (!plugin_extension(options, EXTENSION_METHOD_POLICY, contract->arena, &bytes))
     return true;
-  ProtobufCAllocator allocator = contract_allocator(contract->arena);
+  ProtobufCAllocator allocator = plugin_allocator(contract->arena);
   method->policy = bulkhead__v1__method_policy__unpack(&allocator, bytes.size, (const uint8_t *)bytes.data);
   if (method->policy == NULL) {
     *error = arena_printf(contract->arena, "%s: %s: the option bulkhead.v1.method cannot be read", service->file->name,
@@ -157,15 +157,15 @@ static bool fill_method(struct contract *contract, const struct contract_service
   return true;
 }
 
-static bool add_services(struct contract *contract, const FileProto *file, const char **error)
+static bool add_services(struct plugin_contract *contract, const FileProto *file, const char **error)
 {
   for (size_t i = 0; i < file->n_service; i++) {
-    struct contract_service *service = &contract->services[contract->service_count++];
-    *service = (struct contract_service){.file = file, .proto = file->service[i]};
+    struct plugin_service *service = &contract->services[contract->service_count++];
+    *service = (struct plugin_service){.file = file, .proto = file->service[i]};
     service->full_name =
         arena_printf(contract->arena, "%s.%s", file_scope(contract->arena, file), service->proto->name) + 1;
     service->method_count = service->proto->n_method;
-    service->methods = arena_array(contract->arena, service->method_count, sizeof(struct contract_method));
+    service->methods = arena_array(contract->arena, service->method_count, sizeof(struct plugin_method));
     for (size_t m = 0; m < service->method_count; m++) {
       if (!fill_method(contract, service, service->proto->method[m], &service->methods[m], error))
         return false;
@@ -175,7 +175,7 @@ static bool add_services(struct contract *contract, const FileProto *file, const
 }
 
 // Texts are checked as UTF-8 and for their cap, enums for known values, lists for their cap, also without an option.
-static bool field_is_checked(const struct contract_field *field)
+static bool field_is_checked(const struct plugin_field *field)
 {
   switch (field->proto->type) {
   case FIELD_TYPE(STRING):
@@ -187,29 +187,29 @@ static bool field_is_checked(const struct contract_field *field)
   }
 }
 
-static bool update_has_table(struct contract_message *message)
+static bool update_has_table(struct plugin_message *message)
 {
-  if (message->has_table || !contract_file_is_ours(message->file->name))
+  if (message->has_table || !plugin_file_is_ours(message->file->name))
     return false;
   for (size_t i = 0; i < message->field_count; i++)
     message->has_table |= field_is_checked(&message->fields[i]);
   return message->has_table;
 }
 
-static bool update_finite(struct contract_message *message)
+static bool update_finite(struct plugin_message *message)
 {
   if (message->finite)
     return false;
   message->finite = true;
   for (size_t i = 0; i < message->field_count; i++) {
-    const struct contract_message *inner = message->fields[i].message;
+    const struct plugin_message *inner = message->fields[i].message;
     if (inner != NULL && (inner == message || !inner->finite))
       message->finite = false;
   }
   return message->finite;
 }
 
-static void settle(struct contract *contract)
+static void settle(struct plugin_contract *contract)
 {
   bool changed = true;
   while (changed) {
@@ -221,18 +221,18 @@ static void settle(struct contract *contract)
   }
 }
 
-bool contract_build(struct contract *contract, const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
-                    struct arena *arena, const char **error)
+bool plugin_build(struct plugin_contract *contract, const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+                  struct arena *arena, const char **error)
 {
-  *contract = (struct contract){.arena = arena};
+  *contract = (struct plugin_contract){.arena = arena};
   size_t messages = 0;
   size_t services = 0;
   for (size_t i = 0; i < request->n_proto_file; i++) {
     messages += count_messages(request->proto_file[i]->message_type, request->proto_file[i]->n_message_type);
     services += request->proto_file[i]->n_service;
   }
-  contract->messages = arena_array(arena, messages, sizeof(struct contract_message));
-  contract->services = arena_array(arena, services, sizeof(struct contract_service));
+  contract->messages = arena_array(arena, messages, sizeof(struct plugin_message));
+  contract->services = arena_array(arena, services, sizeof(struct plugin_service));
   for (size_t i = 0; i < request->n_proto_file; i++) {
     const FileProto *file = request->proto_file[i];
     add_messages(contract, file, file_scope(arena, file), file->message_type, file->n_message_type);

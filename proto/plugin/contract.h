@@ -21,63 +21,63 @@ typedef Google__Protobuf__FieldDescriptorProto FieldProto;
 typedef Google__Protobuf__ServiceDescriptorProto ServiceProto;
 typedef Google__Protobuf__MethodDescriptorProto MethodProto;
 
-struct contract_message;
+struct plugin_message;
 
-struct contract_field {
+struct plugin_field {
   const FieldProto *proto;
   const Bulkhead__V1__FieldRules *rules;  // NULL for none
-  struct contract_message *message;       // of a message field, else NULL
+  struct plugin_message *message;         // of a message field, else NULL
   bool repeated;
 };
 
-struct contract_message {
+struct plugin_message {
   const char *full_name;  // "item.v1.Item"
   const FileProto *file;
   const MessageProto *proto;
-  struct contract_field *fields;  // by number
+  struct plugin_field *fields;  // by number
   size_t field_count;
   bool has_table;  // something inside is to be checked, and the plugin writes a table for it
   bool finite;     // no field leads back to the message itself or into another circle
 };
 
-struct contract_method {
+struct plugin_method {
   const MethodProto *proto;
   const char *path;                          // "item.v1.ItemService.GetItem"
   const Bulkhead__V1__MethodPolicy *policy;  // NULL for none
   bool has_http;                             // a google.api.http mapping
-  const struct contract_message *input;
-  const struct contract_message *output;
+  const struct plugin_message *input;
+  const struct plugin_message *output;
 };
 
-struct contract_service {
+struct plugin_service {
   const FileProto *file;
   const ServiceProto *proto;
   const char *full_name;  // "item.v1.ItemService"
-  struct contract_method *methods;
+  struct plugin_method *methods;
   size_t method_count;
 };
 
-struct contract {
+struct plugin_contract {
   struct arena *arena;
-  struct contract_message *messages;
+  struct plugin_message *messages;
   size_t message_count;
-  struct contract_service *services;
+  struct plugin_service *services;
   size_t service_count;
-  struct strmap by_name;  // ".item.v1.Item" -> struct contract_message
+  struct strmap by_name;  // ".item.v1.Item" -> struct plugin_message
 };
 
 // False when an option cannot be read or a type is missing; `error` says which. strmap_free(&by_name) is the caller's.
-bool contract_build(struct contract *contract, const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
-                    struct arena *arena, const char **error);
+bool plugin_build(struct plugin_contract *contract, const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+                  struct arena *arena, const char **error);
 
 // Files of Google and of Bulkhead's options have no validation tables.
-bool contract_file_is_ours(const char *proto_file);
+bool plugin_file_is_ours(const char *proto_file);
 
 // The occurrences of extension `number` among the unknown fields of `options`, joined: protobuf merges them. False when
 // there is none. `options` may be NULL.
-bool contract_extension(const ProtobufCMessage *options, unsigned number, struct arena *arena, struct slice *out);
+bool plugin_extension(const ProtobufCMessage *options, unsigned number, struct arena *arena, struct slice *out);
 
 // Memory of protobuf-c in an arena; free does nothing.
-ProtobufCAllocator contract_allocator(struct arena *arena);
+ProtobufCAllocator plugin_allocator(struct arena *arena);
 
 #endif

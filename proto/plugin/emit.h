@@ -6,8 +6,8 @@
 #include "proto/plugin/contract.h"
 
 // <stem>.bh.h: declarations of rules, handler tables, typed client calls.
-void emit_header(const struct contract *contract, const FileProto *file, struct strbuf *out);
+void emit_header(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out);
 // <stem>.bh.c: their definitions.
-void emit_source(const struct contract *contract, const FileProto *file, struct strbuf *out);
+void emit_source(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out);
 
 #endif

@@ -1,6 +1,6 @@
 #include "proto/plugin/emit.h"
 
-#include "common/schema/rules.h"
+#include "common/contract/rules.h"
 #include "proto/plugin/names.h"
 
 // Of a method whose policy says none, as options.proto promises.
@@ -101,12 +101,12 @@ static void emit_field_rules(struct strbuf *out, const Bulkhead__V1__FieldRules 
   strbuf_add_string(out, "}, ");
 }
 
-static const char *one_of_name(struct arena *arena, const char *own, const struct contract_field *field)
+static const char *one_of_name(struct arena *arena, const char *own, const struct plugin_field *field)
 {
   return arena_printf(arena, "%s_field_%d_one_of", own, field->proto->number);
 }
 
-static void emit_field(struct arena *arena, struct strbuf *out, const char *own, const struct contract_field *field)
+static void emit_field(struct arena *arena, struct strbuf *out, const char *own, const struct plugin_field *field)
 {
   strbuf_printf(out, "    {");
   if (field->rules != NULL)
@@ -118,12 +118,12 @@ static void emit_field(struct arena *arena, struct strbuf *out, const char *own,
   strbuf_printf(out, "},  // %s\n", field->proto->name);
 }
 
-static void emit_message(struct arena *arena, struct strbuf *out, const struct contract_message *message)
+static void emit_message(struct arena *arena, struct strbuf *out, const struct plugin_message *message)
 {
   const char *own = name_own(arena, message->full_name);
   strbuf_printf(out, "\n// %s\n", message->full_name);
   for (size_t i = 0; i < message->field_count; i++) {
-    const struct contract_field *field = &message->fields[i];
+    const struct plugin_field *field = &message->fields[i];
     if (field->rules != NULL && field->rules->n_one_of > 0)
       emit_string_array(out, one_of_name(arena, own, field), field->rules->one_of, field->rules->n_one_of);
   }
@@ -156,7 +156,7 @@ static const char *access_name(Bulkhead__V1__Access access)
   }
 }
 
-static void emit_thunk(struct arena *arena, struct strbuf *out, const char *own, const struct contract_method *method)
+static void emit_thunk(struct arena *arena, struct strbuf *out, const char *own, const struct plugin_method *method)
 {
   const char *member = name_member(arena, method->proto->name);
   strbuf_printf(out,
@@ -174,16 +174,16 @@ static void emit_thunk(struct arena *arena, struct strbuf *out, const char *own,
 }
 
 // The first part of the package.
-static const char *serving_name(struct arena *arena, const struct contract_service *service)
+static const char *serving_name(struct arena *arena, const struct plugin_service *service)
 {
   struct slice package = slice_from_string(service->file->package);
   package.size = slice_find(package, '.', 0);
   return arena_string(arena, package);
 }
 
-static void emit_method(struct arena *arena, struct strbuf *out, const struct contract_service *service, size_t index)
+static void emit_method(struct arena *arena, struct strbuf *out, const struct plugin_service *service, size_t index)
 {
-  const struct contract_method *method = &service->methods[index];
+  const struct plugin_method *method = &service->methods[index];
   const Bulkhead__V1__MethodPolicy *policy = method->policy;
   const char *own = name_own(arena, service->full_name);
   strbuf_printf(out, "    {.full_name = \"%s/%s\", .service = \"%s\",\n", service->full_name, method->proto->name,
@@ -206,9 +206,9 @@ static void emit_method(struct arena *arena, struct strbuf *out, const struct co
   strbuf_printf(out, "     .invoke = invoke_%s_%s},\n", own, name_member(arena, method->proto->name));
 }
 
-static void emit_client(struct arena *arena, struct strbuf *out, const struct contract_service *service, size_t index)
+static void emit_client(struct arena *arena, struct strbuf *out, const struct plugin_service *service, size_t index)
 {
-  const struct contract_method *method = &service->methods[index];
+  const struct plugin_method *method = &service->methods[index];
   const char *own = name_own(arena, service->full_name);
   const char *output = name_struct(arena, method->output->full_name);
   strbuf_printf(out,
@@ -224,12 +224,12 @@ static void emit_client(struct arena *arena, struct strbuf *out, const struct co
                 index, output);
 }
 
-static void emit_service(struct arena *arena, struct strbuf *out, const struct contract_service *service)
+static void emit_service(struct arena *arena, struct strbuf *out, const struct plugin_service *service)
 {
   const char *own = name_own(arena, service->full_name);
   strbuf_printf(out, "\n// %s\n", service->full_name);
   for (size_t i = 0; i < service->method_count; i++) {
-    const struct contract_method *method = &service->methods[i];
+    const struct plugin_method *method = &service->methods[i];
     if (method->policy->n_roles > 0)
       emit_string_array(out, arena_printf(arena, "%s_%s_roles", own, name_member(arena, method->proto->name)),
                         method->policy->roles, method->policy->n_roles);
@@ -252,7 +252,7 @@ static void emit_service(struct arena *arena, struct strbuf *out, const struct c
 
 // Rules of messages from other files, once each.
 static void include_once(struct arena *arena, struct strbuf *out, struct strmap *included,
-                         const struct contract_message *message)
+                         const struct plugin_message *message)
 {
   if (message == NULL || !message->has_table)
     return;
@@ -261,7 +261,7 @@ static void include_once(struct arena *arena, struct strbuf *out, struct strmap 
     strbuf_printf(out, "#include \"%s.bh.h\"\n", stem);
 }
 
-static void emit_includes(const struct contract *contract, const FileProto *file, struct strbuf *out)
+static void emit_includes(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out)
 {
   struct arena *arena = contract->arena;
   struct strmap included = {0};
@@ -269,19 +269,19 @@ static void emit_includes(const struct contract *contract, const FileProto *file
   strmap_add(&included, slice_from_string(stem), &included);
   strbuf_printf(out, "#include \"%s.bh.h\"\n\n#include <stdint.h>\n\n", stem);
   for (size_t i = 0; i < contract->message_count; i++) {
-    const struct contract_message *message = &contract->messages[i];
+    const struct plugin_message *message = &contract->messages[i];
     for (size_t f = 0; message->file == file && f < message->field_count; f++)
       include_once(arena, out, &included, message->fields[f].message);
   }
   for (size_t i = 0; i < contract->service_count; i++) {
-    const struct contract_service *service = &contract->services[i];
+    const struct plugin_service *service = &contract->services[i];
     for (size_t m = 0; service->file == file && m < service->method_count; m++)
       include_once(arena, out, &included, service->methods[m].input);
   }
   strmap_free(&included);
 }
 
-void emit_source(const struct contract *contract, const FileProto *file, struct strbuf *out)
+void emit_source(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out)
 {
   strbuf_printf(out, "// Made by protoc-gen-bulkhead from %s. Do not edit.\n", file->name);
   emit_includes(contract, file, out);

@@ -51,7 +51,7 @@ static void add_file(struct arena *arena, Response *response, const char *name, 
   strbuf_clear(text);
 }
 
-static void generate(const struct contract *contract, const Request *request, Response *response)
+static void generate(const struct plugin_contract *contract, const Request *request, Response *response)
 {
   struct arena *arena = contract->arena;
   struct strbuf text;
@@ -82,9 +82,9 @@ static bool run(struct arena *arena, const Request *request)
   // Without it protoc itself refuses optional fields, with a message that helps nobody.
   response.has_supported_features = true;
   response.supported_features = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_PROTO3_OPTIONAL;
-  struct contract contract;
+  struct plugin_contract contract;
   const char *error = NULL;
-  if (contract_build(&contract, request, arena, &error))
+  if (plugin_build(&contract, request, arena, &error))
     generate(&contract, request, &response);
   else
     response.error = arena_string(arena, slice_from_string(error));
@@ -106,7 +106,7 @@ int main(void)
   if (!read_all(&input)) {
     fputs("protoc-gen-bulkhead: the request on standard input could not be read\n", stderr);
   } else {
-    ProtobufCAllocator allocator = contract_allocator(&arena);
+    ProtobufCAllocator allocator = plugin_allocator(&arena);
     const Request *request =
         google__protobuf__compiler__code_generator_request__unpack(&allocator, input.size, (const uint8_t *)input.data);
     if (request == NULL)

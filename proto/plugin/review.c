@@ -4,11 +4,11 @@
 
 #include <string.h>
 
-#include "common/schema/rules.h"
+#include "common/contract/rules.h"
 #include "proto/plugin/names.h"
 
 struct review {
-  const struct contract *contract;
+  const struct plugin_contract *contract;
   const FileProto *file;
   struct strbuf *findings;
 };
@@ -53,7 +53,7 @@ static bool is_unsigned(Google__Protobuf__FieldDescriptorProto__Type type)
 }
 
 // Rules that hold only for some types.
-static void review_fit(const struct review *review, const char *element, const struct contract_field *field)
+static void review_fit(const struct review *review, const char *element, const struct plugin_field *field)
 {
   const Bulkhead__V1__FieldRules *rules = field->rules;
   Google__Protobuf__FieldDescriptorProto__Type type = field->proto->type;
@@ -86,7 +86,7 @@ static void review_fit(const struct review *review, const char *element, const s
 }
 
 // Rules that contradict one another.
-static void review_sense(const struct review *review, const char *element, const struct contract_field *field)
+static void review_sense(const struct review *review, const char *element, const struct plugin_field *field)
 {
   const Bulkhead__V1__FieldRules *rules = field->rules;
   uint32_t max_length = rules->max_length == 0 ? RULES_DEFAULT_MAX_LENGTH : rules->max_length;
@@ -108,8 +108,8 @@ static void review_sense(const struct review *review, const char *element, const
     find(review, element, "format %d is unknown", (int)rules->format);
 }
 
-static void review_field(const struct review *review, const struct contract_message *message,
-                         const struct contract_field *field)
+static void review_field(const struct review *review, const struct plugin_message *message,
+                         const struct plugin_field *field)
 {
   const char *element = arena_printf(review->contract->arena, "%s.%s", message->full_name, field->proto->name);
   if (field->proto->proto3_optional)
@@ -124,13 +124,13 @@ static void review_field(const struct review *review, const struct contract_mess
 
 enum { EXTENSION_ONEOF_RULES = 50003 };
 
-static void review_message(const struct review *review, const struct contract_message *message)
+static void review_message(const struct review *review, const struct plugin_message *message)
 {
   for (size_t i = 0; i < message->proto->n_oneof_decl; i++) {
     const Google__Protobuf__OneofDescriptorProto *oneof = message->proto->oneof_decl[i];
     struct slice unused;
     if (oneof->options != NULL &&
-        contract_extension(&oneof->options->base, EXTENSION_ONEOF_RULES, review->contract->arena, &unused))
+        plugin_extension(&oneof->options->base, EXTENSION_ONEOF_RULES, review->contract->arena, &unused))
       find(review, arena_printf(review->contract->arena, "%s.%s", message->full_name, oneof->name),
            "rules on a oneof are not served yet");
   }
@@ -138,13 +138,13 @@ static void review_message(const struct review *review, const struct contract_me
     review_field(review, message, &message->fields[i]);
 }
 
-static bool has_no_side_effects(const struct contract_method *method)
+static bool has_no_side_effects(const struct plugin_method *method)
 {
   return method->proto->options != NULL && method->proto->options->idempotency_level ==
                                                GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
 }
 
-static void review_policy(const struct review *review, const struct contract_method *method)
+static void review_policy(const struct review *review, const struct plugin_method *method)
 {
   const Bulkhead__V1__MethodPolicy *policy = method->policy;
   if (policy == NULL || policy->access == BULKHEAD__V1__ACCESS__ACCESS_UNSPECIFIED) {
@@ -169,23 +169,23 @@ static void review_policy(const struct review *review, const struct contract_met
     find(review, method->path, "cache_ttl_ms is for methods with idempotency_level = NO_SIDE_EFFECTS");
 }
 
-static void review_method(const struct review *review, const struct contract_method *method)
+static void review_method(const struct review *review, const struct plugin_method *method)
 {
   if (method->proto->client_streaming || method->proto->server_streaming)
     find(review, method->path, "streaming methods are not served yet");
   const char *member = name_member(review->contract->arena, method->proto->name);
   if (name_is_keyword(member))
     find(review, method->path, "the name becomes \"%s\" in C, which is a keyword; choose another", member);
-  const struct contract_message *types[] = {method->input, method->output};
+  const struct plugin_message *types[] = {method->input, method->output};
   for (size_t i = 0; i < ARRAY_LEN(types); i++) {
     // A message of our own is reported where it is declared.
-    if (!types[i]->finite && !contract_file_is_ours(types[i]->file->name))
+    if (!types[i]->finite && !plugin_file_is_ours(types[i]->file->name))
       find(review, method->path, "%s is recursive; protobuf-c has no limit on recursion", types[i]->full_name);
   }
   review_policy(review, method);
 }
 
-void review_file(const struct contract *contract, const FileProto *file, struct strbuf *findings)
+void review_file(const struct plugin_contract *contract, const FileProto *file, struct strbuf *findings)
 {
   const struct review review = {.contract = contract, .file = file, .findings = findings};
   if (file->syntax == NULL || strcmp(file->syntax, "proto3") != 0)

@@ -7,6 +7,6 @@
 
 // Adds a line to `findings` for everything wrong in `file`: "item/v1/item.proto: item.v1.ItemService.GetItem: has no
 // access policy; ..."
-void review_file(const struct contract *contract, const FileProto *file, struct strbuf *findings);
+void review_file(const struct plugin_contract *contract, const FileProto *file, struct strbuf *findings);
 
 #endif

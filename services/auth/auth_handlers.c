@@ -12,8 +12,9 @@
 #include "services/auth/auth_tokens.h"
 #include "services/auth/settings.h"
 
-// Passwords. A hash takes tens of milliseconds of CPU and megabytes, so they run in the thread pool, a few at a time.
-// ---------
+// ---- passwords ----
+
+// A hash takes tens of milliseconds of CPU and megabytes, so they run in the thread pool, a few at a time.
 
 struct password_job {
   struct slice password;
@@ -61,8 +62,7 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
   return auth_repo_delete_credential(state->pg, request->user_id, call_arena(call));
 }
 
-// Login.
-// --------------------------------------------------------------------------------------------------------------------
+// ---- login ----
 
 // One answer for an unknown address and a wrong password.
 static enum status fail_login(struct call *call)
@@ -120,8 +120,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
 }
 
-// Sessions.
-// -----------------------------------------------------------------------------------------------------------------
+// ---- sessions ----
 
 static enum status refresh_session(struct call *call, const Auth__V1__RefreshRequest *request,
                                    Auth__V1__TokenResponse *response)
@@ -146,8 +145,7 @@ static enum status logout(struct call *call, const Auth__V1__LogoutRequest *requ
                                   call_arena(call));
 }
 
-// Keys.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- keys ----
 
 static enum status get_jwks(struct call *call, const Auth__V1__GetJwksRequest *request,
                             Auth__V1__JsonWebKeySet *response)

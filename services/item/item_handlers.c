@@ -131,8 +131,7 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   return STATUS_OK;
 }
 
-// Changing.
-// ----------------------------------------------------------------------------------------------------------------
+// ---- changing ----
 
 // What came of a write: told to the cache unless it is certain that nothing has changed.
 static void written(struct call *call, const char *id, enum status status)
@@ -251,8 +250,7 @@ static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequ
   return status;
 }
 
-// Batches.
-// -----------------------------------------------------------------------------------------------------------------
+// ---- batches ----
 
 struct sku_place {
   const char *sku;

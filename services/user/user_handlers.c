@@ -32,8 +32,8 @@ static enum status fail_not_found(struct call *call, const char *id)
   return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", id);
 }
 
-// Sign-up.
-// --------------------------------------------------------------------------------------------------------------
+// ---- sign-up ----
+
 //
 // The account here and the credential in the auth service are made by a saga with one moment of truth, finish_sign_up:
 //   begin_sign_up      a note: "a credential for this id may have no account"
@@ -98,8 +98,7 @@ static enum status create_user(struct call *call, const User__V1__CreateUserRequ
   return status;
 }
 
-// Reading.
-// --------------------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 static bool may_access(struct call *call, const char *id)
 {
@@ -167,8 +166,7 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
   return STATUS_OK;
 }
 
-// Changing.
-// --------------------------------------------------------------------------------------------------------------
+// ---- changing ----
 
 static enum status fail_stale(struct call *call)
 {

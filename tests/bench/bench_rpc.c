@@ -25,7 +25,7 @@
 #define PAYLOAD_BYTES 128
 #define WARM_UP_US 300000
 
-// --- server processes; forked before nng starts its threads
+// ---- server processes; forked before nng starts its threads ----
 
 struct child {
   pid_t pid;
@@ -117,7 +117,7 @@ static void serve_nng(int fd)
     pause();
 }
 
-// --- clients
+// ---- clients ----
 
 struct rpc_bench {
   struct rpc_client *client;
@@ -218,7 +218,7 @@ static double measure_nng(int port, double seconds)
   uint64_t begin_us = clock_now_us();
   usleep((useconds_t)(seconds * 1e6));
   double rate = (double)(atomic_load(&nng_calls) - calls) * 1e6 / (double)(clock_now_us() - begin_us);
-  // Quiet, but not closed: nng_close may hang while messages come in (common/rpc/reaper.h).
+  // Quiet, but not closed: nng_close may hang while messages come in (common/rpc/reaper_internal.h).
   atomic_store(&nng_stopping, true);
   return rate;
 }

@@ -8,13 +8,13 @@
 #include "common/base/check.h"
 #include "common/base/strbuf.h"
 #include "common/base/wire.h"
-#include "common/schema/transcode.h"
+#include "common/transcode/transcode.h"
 
 #define ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
 #define BATCH_ITEMS 1000
 #define MIN_RUN_US 300000
 
-static const struct schema *load_schema(void)
+static const struct contract *load_contract(void)
 {
   const char *path = getenv("BULKHEAD_PROTOSET");
   FILE *file = path == NULL ? NULL : fopen(path, "rb");
@@ -23,7 +23,7 @@ static const struct schema *load_schema(void)
     exit(1);
   }
   struct strbuf content;
-  struct schema *schema;
+  struct contract *contract;
   struct error error;
   char part[65536];
   size_t size;
@@ -31,15 +31,15 @@ static const struct schema *load_schema(void)
   while ((size = fread(part, 1, sizeof(part), file)) > 0)
     strbuf_add(&content, slice_make(part, size));
   fclose(file);
-  CHECK(schema_load(strbuf_slice(&content), &schema, &error) == STATUS_OK);
+  CHECK(contract_load(strbuf_slice(&content), &contract, &error) == STATUS_OK);
   strbuf_free(&content);
-  return schema;
+  return contract;
 }
 
 // One thing to be measured; all of it is set up before the clock starts.
 struct subject {
   const char *name;
-  const struct schema *schema;
+  const struct contract *contract;
   struct slice http_method;
   struct slice path;
   struct slice query;
@@ -50,15 +50,15 @@ struct subject {
 
 static void run_route(struct subject *subject)
 {
-  struct schema_route route;
-  CHECK(schema_route(subject->schema, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
+  struct contract_route route;
+  CHECK(contract_route(subject->contract, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
 }
 
 static void run_request(struct subject *subject)
 {
-  struct schema_route route;
+  struct contract_route route;
   struct violations violations;
-  CHECK(schema_route(subject->schema, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
+  CHECK(contract_route(subject->contract, subject->http_method, subject->path, &route, NULL) == STATUS_OK);
   struct transcode_request request = {.route = &route, .query = subject->query, .body = subject->input};
   violations_init(&violations, &subject->arena);
   strbuf_clear(&subject->out);
@@ -68,15 +68,15 @@ static void run_request(struct subject *subject)
 
 static void run_reply(struct subject *subject)
 {
-  const struct schema_message *item = schema_message_by_name(subject->schema, SLICE("item.v1.Item"));
+  const struct contract_message *item = contract_message_by_name(subject->contract, SLICE("item.v1.Item"));
   strbuf_clear(&subject->out);
   CHECK(transcode_wire_to_json(item, subject->input, &subject->out) == STATUS_OK);
 }
 
 static void run_list_reply(struct subject *subject)
 {
-  const struct schema_message *list =
-      schema_message_by_name(subject->schema, SLICE("item.v1.BatchCreateItemsResponse"));
+  const struct contract_message *list =
+      contract_message_by_name(subject->contract, SLICE("item.v1.BatchCreateItemsResponse"));
   strbuf_clear(&subject->out);
   CHECK(transcode_wire_to_json(list, subject->input, &subject->out) == STATUS_OK);
 }
@@ -160,26 +160,26 @@ static struct slice make_batch(void)
 
 int main(void)
 {
-  const struct schema *schema = load_schema();
+  const struct contract *contract = load_contract();
   struct slice item = make_item();
   struct slice list = make_list(item);
   struct slice batch = make_batch();
   struct subject route = {
-      .name = "route GET item", .schema = schema, .http_method = SLICE("GET"), .path = SLICE("/v1/items/" ID)};
+      .name = "route GET item", .contract = contract, .http_method = SLICE("GET"), .path = SLICE("/v1/items/" ID)};
   struct subject get = route;
   get.name = "request GET item";
   struct subject page = {.name = "request GET items",
-                         .schema = schema,
+                         .contract = contract,
                          .http_method = SLICE("GET"),
                          .path = SLICE("/v1/items"),
                          .query = SLICE("pageSize=20&category=lighting&orderBy=name%20desc&q=green+lamp")};
   struct subject import = {.name = "request POST 1,000 items",
-                           .schema = schema,
+                           .contract = contract,
                            .http_method = SLICE("POST"),
                            .path = SLICE("/v1/items:batchCreate"),
                            .input = batch};
-  struct subject reply = {.name = "reply item", .schema = schema, .input = item};
-  struct subject replies = {.name = "reply 100 items", .schema = schema, .input = list};
+  struct subject reply = {.name = "reply item", .contract = contract, .input = item};
+  struct subject replies = {.name = "reply 100 items", .contract = contract, .input = list};
   measure(&route, run_route);
   measure(&get, run_request);
   measure(&page, run_request);

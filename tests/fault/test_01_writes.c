@@ -122,8 +122,7 @@ Test(fault_01_writes, survive_the_kill_of_redis)
   write_through(kill_redis);
 }
 
-// Batches.
-// ----------------------------------------------------------------------------------------------------------------
+// ---- batches ----
 
 #define BATCH 400
 #define MAX_BATCHES 400

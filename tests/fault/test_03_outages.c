@@ -93,8 +93,7 @@ Test(fault_03_outages, without_consul_everything_goes_on_and_a_consul_without_me
   ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
 }
 
-// Requests without a pause while something happens.
-// --------------------------------------------------------------------------
+// ---- requests without a pause while something happens ----
 
 struct readers {
   const char *path;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/discovery/consul_format.h"
+#include "common/discovery/consul_format_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,13 +8,13 @@
 // service answered.
 #include <string.h>
 
-#include "common/base/json_reader.h"
+#include "common/base/jsontext_reader.h"
 #include "common/base/wire.h"
 #include "common/security/key.h"
 #include "common/security/token.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
-#include "tests/fuzz/fuzz_schema.h"
+#include "tests/fuzz/fuzz_contract.h"
 
 #define MAX_HEADERS 16
 
@@ -161,10 +161,10 @@ static void check_json(struct slice text)
 {
   struct arena arena;
   arena_init(&arena);
-  struct json_reader reader;
-  json_reader_init(&reader, text, JSON_MAX_DEPTH, &arena);
-  CHECK(json_skip_value(&reader, NULL));
-  CHECK(json_read(&reader) == JSON_END);
+  struct jsontext_reader reader;
+  jsontext_reader_init(&reader, text, JSONTEXT_MAX_DEPTH, &arena);
+  CHECK(jsontext_skip_value(&reader, NULL));
+  CHECK(jsontext_read(&reader) == JSONTEXT_END);
   arena_free(&arena);
 }
 

@@ -1,7 +1,7 @@
 // Any bytes as a request line "METHOD path?query", a line for If-Match and a body: routed, and transcoded where there
 // is a route.
-#include "common/schema/transcode.h"
-#include "tests/fuzz/fuzz_schema.h"
+#include "common/transcode/transcode.h"
+#include "tests/fuzz/fuzz_contract.h"
 
 static struct slice cut(struct slice *rest, char at)
 {
@@ -24,9 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   struct slice if_match = cut(&rest, '\n');
   struct slice http_method = cut(&line, ' ');
   struct slice path = cut(&line, '?');
-  struct schema_route route;
+  struct contract_route route;
   const char *allow = NULL;
-  enum status status = schema_route(fuzz_schema(), http_method, path, &route, &allow);
+  enum status status = contract_route(fuzz_contract(), http_method, path, &route, &allow);
   CHECK(status != STATUS_UNIMPLEMENTED || allow != NULL);
   if (status != STATUS_OK)
     return 0;

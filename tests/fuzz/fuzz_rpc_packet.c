@@ -2,7 +2,7 @@
 #include <stdint.h>
 
 #include "common/base/check.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/packet_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

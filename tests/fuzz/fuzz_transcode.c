@@ -1,7 +1,7 @@
 // Any bytes as JSON for a request message. What is accepted must come back as the same wire bytes once it has been
 // written out as JSON and read again, but for fields that are never written out.
-#include "common/schema/transcode.h"
-#include "tests/fuzz/fuzz_schema.h"
+#include "common/transcode/transcode.h"
+#include "tests/fuzz/fuzz_contract.h"
 
 static const char *const MESSAGES[] = {
     "item.v1.BatchCreateItemsRequest",
@@ -10,7 +10,7 @@ static const char *const MESSAGES[] = {
     "auth.v1.LoginRequest",
 };
 
-static enum status read_json(const struct schema_message *message, struct slice json, struct strbuf *wire)
+static enum status read_json(const struct contract_message *message, struct slice json, struct strbuf *wire)
 {
   struct arena arena;
   struct violations violations;
@@ -22,7 +22,7 @@ static enum status read_json(const struct schema_message *message, struct slice 
   return status;
 }
 
-static void check_message(const struct schema_message *message, struct slice input)
+static void check_message(const struct contract_message *message, struct slice input)
 {
   struct strbuf wire;
   struct strbuf json;

@@ -1,7 +1,7 @@
 // Any bytes as the reply of a service: JSON that reads back, or INTERNAL with nothing written.
-#include "common/base/json_reader.h"
-#include "common/schema/transcode.h"
-#include "tests/fuzz/fuzz_schema.h"
+#include "common/base/jsontext_reader.h"
+#include "common/transcode/transcode.h"
+#include "tests/fuzz/fuzz_contract.h"
 
 static const char *const MESSAGES[] = {
     "item.v1.ListItemsResponse", "item.v1.Item", "item.v1.UpdateItemRequest", "google.protobuf.Timestamp",
@@ -16,7 +16,7 @@ static void ignore_header(void *arg, const char *name, struct slice value)
     CHECK(value.data[i] >= ' ' && value.data[i] <= '~');
 }
 
-static void check_message(const struct schema_message *message, struct slice wire)
+static void check_message(const struct contract_message *message, struct slice wire)
 {
   struct strbuf json;
   struct arena arena;
@@ -24,9 +24,9 @@ static void check_message(const struct schema_message *message, struct slice wir
   arena_init(&arena);
   enum status status = transcode_wire_to_json(message, wire, &json);
   if (status == STATUS_OK) {
-    struct json_reader reader;
-    json_reader_init(&reader, strbuf_slice(&json), JSON_MAX_DEPTH, &arena);
-    CHECK(json_skip_value(&reader, NULL) && json_read(&reader) == JSON_END);
+    struct jsontext_reader reader;
+    jsontext_reader_init(&reader, strbuf_slice(&json), JSONTEXT_MAX_DEPTH, &arena);
+    CHECK(jsontext_skip_value(&reader, NULL) && jsontext_read(&reader) == JSONTEXT_END);
   } else {
     CHECK(status == STATUS_INTERNAL && json.size == 0);
   }
@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_message(fuzz_message(MESSAGES[i]), wire);
   struct strbuf location;
   strbuf_init(&location, 0);
-  const struct schema_method *create = schema_method_by_name(fuzz_schema(), SLICE("item.v1.ItemService/CreateItem"));
+  const struct contract_method *create =
+      contract_method_by_name(fuzz_contract(), SLICE("item.v1.ItemService/CreateItem"));
   CHECK(transcode_location(create, wire, &location) == STATUS_OK || location.size == 0);
   strbuf_free(&location);
   return 0;

@@ -22,9 +22,9 @@ atoi	slice_to_int64; it cannot tell an error
 atol	slice_to_int64; it cannot tell an error
 atoll	slice_to_int64; it cannot tell an error
 atof	strtod with its end checked
-scanf	json_reader or slice_to_int64
-sscanf	json_reader or slice_to_int64
-fscanf	json_reader or slice_to_int64
+scanf	jsontext_reader or slice_to_int64
+sscanf	jsontext_reader or slice_to_int64
+fscanf	jsontext_reader or slice_to_int64
 alloca	the arena
 strdupa	arena_string
 system	posix_spawn

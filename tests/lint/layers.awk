@@ -7,14 +7,16 @@ BEGIN {
   uses["observe"] = "base"
   uses["config"] = "base"
   uses["runtime"] = "base observe"
-  uses["schema"] = "base observe config"
+  uses["contract"] = "base"
+  uses["transcode"] = "base contract"
+  uses["openapi"] = "base contract"
   uses["rpc"] = "base observe config"
   uses["discovery"] = "base observe config"
   uses["security"] = "base observe config"
   uses["storage"] = "base observe config runtime"
-  uses["service"] = "base observe config runtime schema rpc discovery security storage"
-  uses["gateway"] = "base observe config schema rpc discovery security"
-  uses["plugin"] = "base schema"  # the shape of the tables that it writes; headers only
+  uses["service"] = "base observe config runtime contract rpc discovery security storage"
+  uses["gateway"] = "base observe config contract transcode openapi rpc discovery security"
+  uses["plugin"] = "base contract"  # the shape of the tables that it writes; headers only
   uses["deploy"] = "base"
 
   # A vendor's header, as a pattern of its path, and the one folder that may include it.
@@ -71,7 +73,7 @@ function ring_of(folder,    part) {
 }
 
 function may_see_protobuf(folder) {
-  return folder == "common/schema" || folder == "common/service" || folder ~ /^(services|tests)\// ||
+  return folder == "common/contract" || folder == "common/service" || folder ~ /^(services|tests)\// ||
          folder ~ /^gateway/ || folder == "proto/plugin"
 }
 

@@ -10,7 +10,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/codec.h"
-#include "common/base/json_reader.h"
+#include "common/base/jsontext_reader.h"
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 
@@ -134,8 +134,7 @@ const char *http_header(const struct http_reply *reply, const char *name)
   return NULL;
 }
 
-// JSON by path.
-// -----------------------------------------------------------------------------------------------------------
+// ---- JSON by path ----
 
 // One step of a path: a key, or an index where key.data is NULL.
 struct step {
@@ -160,22 +159,22 @@ static const char *next_step(const char *path, struct step *step)
 // The text of the member or item of `json` that `step` names; false where there is none.
 static bool step_into(struct slice json, const struct step *step, struct slice *value)
 {
-  struct json_reader reader;
-  json_reader_init(&reader, json, JSON_MAX_DEPTH, memory());
-  enum json_token token = json_read(&reader);
-  if (token == JSON_OBJECT_BEGIN && step->key.data != NULL) {
-    while (json_read(&reader) == JSON_KEY) {
+  struct jsontext_reader reader;
+  jsontext_reader_init(&reader, json, JSONTEXT_MAX_DEPTH, memory());
+  enum jsontext_token token = jsontext_read(&reader);
+  if (token == JSONTEXT_OBJECT_BEGIN && step->key.data != NULL) {
+    while (jsontext_read(&reader) == JSONTEXT_KEY) {
       bool found = slice_equal(reader.text, step->key);
-      cr_assert(json_skip_value(&reader, value), "not JSON: %.*s", SLICE_ARG(json));
+      cr_assert(jsontext_skip_value(&reader, value), "not JSON: %.*s", SLICE_ARG(json));
       if (found)
         return true;
     }
     return false;
   }
-  if (token != JSON_ARRAY_BEGIN || step->key.data != NULL)
+  if (token != JSONTEXT_ARRAY_BEGIN || step->key.data != NULL)
     return false;
   for (size_t i = 0; reader.offset < json.size && json.data[reader.offset] != ']'; i++) {
-    if (!json_skip_value(&reader, value))
+    if (!jsontext_skip_value(&reader, value))
       return false;
     if (i == step->index)
       return true;
@@ -200,11 +199,11 @@ const char *json_at(const char *json, const char *path)
   struct slice value;
   if (!find_json(json, path, &value))
     return NULL;
-  struct json_reader reader;
-  json_reader_init(&reader, value, JSON_MAX_DEPTH, memory());
-  enum json_token token = json_read(&reader);
-  cr_assert_neq(token, JSON_ERROR, "not JSON at %s: %s", path, json);
-  return arena_string(memory(), token == JSON_STRING ? reader.text : slice_trim(value));
+  struct jsontext_reader reader;
+  jsontext_reader_init(&reader, value, JSONTEXT_MAX_DEPTH, memory());
+  enum jsontext_token token = jsontext_read(&reader);
+  cr_assert_neq(token, JSONTEXT_ERROR, "not JSON at %s: %s", path, json);
+  return arena_string(memory(), token == JSONTEXT_STRING ? reader.text : slice_trim(value));
 }
 
 const char *http_json(const struct http_reply *reply, const char *path)
@@ -223,8 +222,7 @@ int http_json_count(const struct http_reply *reply, const char *path)
   return (int)step.index;
 }
 
-// Problems.
-// ---------------------------------------------------------------------------------------------------------------
+// ---- problems ----
 
 void assert_problem(const struct http_reply *reply, const char *code)
 {
@@ -252,8 +250,7 @@ void assert_violation(const struct http_reply *reply, const char *field)
   cr_assert_fail("no violation names %s: %s", field, reply->body);
 }
 
-// Accounts and items.
-// -------------------------------------------------------------------------------------------------------
+// ---- accounts and items ----
 
 const char *fresh_word(void)
 {

@@ -60,8 +60,8 @@ void assert_problem(const struct http_reply *reply, const char *code);
 // One of the problem's violations names `field`.
 void assert_violation(const struct http_reply *reply, const char *field);
 
-// An account of the test's own.
-// -----------------------------------------------------------------------------------------
+// ---- an account of the test's own ----
+
 struct account {
   const char *id;
   const char *email;

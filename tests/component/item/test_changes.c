@@ -20,8 +20,7 @@ static void teardown(void)
 
 TestSuite(item_changes, .init = setup, .fini = teardown);
 
-// Concurrent changes.
-// ---------------------------------------------------------------------------------------------------------
+// ---- concurrent changes ----
 
 enum { CALLS = 64 };
 
@@ -105,8 +104,7 @@ Test(item_changes, one_of_the_concurrent_items_gets_the_sku)
   cr_expect_eq(items_create(&items, request.item, &other_owner).status, STATUS_OK);
 }
 
-// The cache.
-// ---------------------------------------------------------------------------------------------------------
+// ---- the cache ----
 
 static void begin_rename(const char *id, char *name, struct outcome *outcome)
 {
@@ -259,8 +257,7 @@ Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
   cr_expect_str_eq(items_get(&items, item->id)->etag, "1");
 }
 
-// Batches.
-// ---------------------------------------------------------------------------------------------------------
+// ---- batches ----
 
 enum { BATCH = 1000 };
 

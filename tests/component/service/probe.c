@@ -8,7 +8,7 @@
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/service/call_internal.h"
-#include "common/service/proto_memory.h"
+#include "common/service/proto_memory_internal.h"
 #include "common/service/service.h"
 #include "item/v1/item.bh.h"
 #include "user/v1/user.bh.h"

@@ -198,8 +198,8 @@ Test(life, consul_knows_it_while_it_serves)
   process_free(&probe);
 }
 
-// Commands.
-// -----------------------------------------------------------------------------------------------------
+// ---- commands ----
+
 static int run(struct process *probe, const char *const *environment, char *first, char *second)
 {
   char *arguments[] = {"probe", first, second, NULL};

@@ -18,8 +18,7 @@
 
 #include "common/base/compiler.h"
 
-// Names.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- names ----
 
 static atomic_bool present;
 static atomic_bool released;
@@ -76,8 +75,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *re
   return libc("127.0.0.1", service, req, pai);
 }
 
-// Fronts.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- fronts ----
 
 enum { MAX_PAIRS = 16 };
 

@@ -30,8 +30,7 @@ const char *redis_url(void)
   return environment("BULKHEAD_TEST_REDIS");
 }
 
-// Worlds.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- worlds ----
 
 static char *conninfo_with_schema(struct arena *arena, const char *conninfo, const char *schema)
 {
@@ -159,8 +158,7 @@ void wait_until(bool (*holds)(void *arg), void *arg)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK, "what the test waits for did not come");
 }
 
-// Servers.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- servers ----
 
 // PostgreSQL refuses to run as root.
 static void become_postgres(void)

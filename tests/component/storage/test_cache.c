@@ -94,8 +94,7 @@ Test(cache, of_many_changed_keys_none_is_left_out)
   with_loop(check_many_keys);
 }
 
-// A load that is overtaken by a change.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- a load that is overtaken by a change ----
 
 struct reader {
   struct crew *crew;

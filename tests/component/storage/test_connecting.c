@@ -83,8 +83,7 @@ static void with_front_of_pg(void (*body)(struct world *world))
   front_close(&front);
 }
 
-// A name that leads there.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- a name that leads there ----
 
 static void expect_redis_at(struct world *world, const char *host, size_t look_ups)
 {
@@ -150,8 +149,7 @@ Test(connecting, several_hosts_are_left_to_libpq, .timeout = 60)
   with_front_of_pg(check_pg_hosts);
 }
 
-// A name that nobody has, until somebody has it.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- a name that nobody has, until somebody has it ----
 
 static int captured_fd;
 
@@ -221,8 +219,7 @@ Test(connecting, redis_is_there_when_its_name_is, .timeout = 60)
   with_front_of_redis(check_redis_absent);
 }
 
-// A resolver that does not answer.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- a resolver that does not answer ----
 
 static bool has_looked(void *arg)
 {
@@ -279,8 +276,7 @@ Test(connecting, the_time_to_connect_bounds_the_look_up, .timeout = 60)
   with_front_of_redis(check_overdue);
 }
 
-// Hosts that need no look-up.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- hosts that need no look-up ----
 
 static size_t threads_of_this_process(void)
 {
@@ -314,8 +310,7 @@ Test(connecting, numbers_and_paths_start_no_thread, .timeout = 60)
   with_front_of_redis(check_numbers);
 }
 
-// A loop that is late itself.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- a loop that is late itself ----
 
 static void check_late(struct world *world)
 {

@@ -145,8 +145,7 @@ Test(pg, the_session_has_its_settings)
   with_pg_options((struct pg_options){.statement_timeout_ms = 50, .application_name = "named"}, check_timeout);
 }
 
-// Neighbours: many statements in one turn of the loop, on one connection.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- neighbours: many statements in one turn of the loop, on one connection ----
 
 struct ask {
   struct crew *crew;
@@ -338,8 +337,7 @@ Test(pg, thousands_at_once_each_get_their_own_answer)
   with_pg(check_many);
 }
 
-// Leaving early.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- leaving early ----
 
 static void check_leaving(struct world *world)
 {

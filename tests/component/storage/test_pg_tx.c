@@ -107,8 +107,7 @@ Test(pg_tx, a_changed_table_aborts_a_transaction_once)
   with_pg_options((struct pg_options){.max_exclusive = 1}, check_changed_table);
 }
 
-// Waiting for a connection.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- waiting for a connection ----
 
 struct worker {
   struct crew *crew;
@@ -171,8 +170,7 @@ Test(pg_tx, who_waits_too_long_leaves_the_line)
   with_pg_options((struct pg_options){.max_exclusive = 1}, check_waiting_deadline);
 }
 
-// Overdue.
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- overdue ----
 
 static void check_cancel(struct world *world)
 {

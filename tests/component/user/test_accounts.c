@@ -72,8 +72,7 @@ static void wait_sql(const char *query, const char *expected)
     poll(NULL, 0, 20);
 }
 
-// Sign-up.
-// ---------------------------------------------------------------------------------------------------------
+// ---- sign-up ----
 
 Test(user_accounts, one_of_many_concurrent_sign_ups_gets_the_address)
 {
@@ -210,8 +209,7 @@ Test(user_accounts, while_the_auth_service_is_away_a_sweep_tries_one_note, .time
   accounts_start_auth(&accounts, NULL);
 }
 
-// Concurrent changes.
-// ---------------------------------------------------------------------------------------------------------
+// ---- concurrent changes ----
 
 static void begin_updates(char *id, char *if_match, struct outcome *outcomes)
 {
@@ -259,8 +257,7 @@ Test(user_accounts, one_of_the_concurrent_deletions_finds_the_account)
   expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
 }
 
-// Lists.
-// ---------------------------------------------------------------------------------------------------------
+// ---- lists ----
 
 Test(user_accounts, pages_hold_every_account_once_newest_first)
 {

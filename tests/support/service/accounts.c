@@ -125,8 +125,7 @@ void accounts_start_user(struct accounts *accounts, const char *const *environme
   driver_open(&accounts->to_user, accounts->user.url, "gateway");
 }
 
-// Calls.
-// ---------------------------------------------------------------------------------------------------------
+// ---- calls ----
 
 static char *changeable(const char *text)
 {

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
-#include "common/service/proto_memory.h"
+#include "common/service/proto_memory_internal.h"
 
 // Far above what anything here takes; it only bounds a test that fails.
 #define PATIENCE_MS 60000

@@ -124,8 +124,8 @@ int process_stop(struct process *process)
   return process_end(process);
 }
 
-// HTTP.
-// -----------------------------------------------------------------------------------------------------
+// ---- HTTP ----
+
 static int connect_to(const char *where)
 {
   const char *colon = strchr(where, ':');

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/discovery/consul_format.h"
-#include "common/discovery/static_list.h"
+#include "common/discovery/consul_format_internal.h"
+#include "common/discovery/static_list_internal.h"
 
 Test(static_list, services_and_endpoints_are_found)
 {

@@ -55,8 +55,8 @@ static void assert_header(const struct exchange_reply *reply, const char *name, 
   cr_assert(slice_equal_string(found, value), "%s: " SLICE_FMT " instead of %s", name, SLICE_ARG(found), value);
 }
 
-// ---- route
-// -----------------------------------------------------------------------------------------------------------
+// ---- route ----
+
 Test(exchange, unknown_paths_are_404)
 {
   assert_problem(start(fixture_input("GET", "/v1/nothing")), 404, "\"instance\":\"/v1/nothing\"");
@@ -71,8 +71,8 @@ Test(exchange, wrong_methods_are_405_and_say_what_is_allowed)
   cr_assert(fixture_contains(allow, "GET") && fixture_contains(allow, "PATCH") && fixture_contains(allow, "DELETE"));
 }
 
-// ---- every reply
-// -----------------------------------------------------------------------------------------------------
+// ---- every reply ----
+
 Test(exchange, replies_carry_the_request_id_and_security_headers)
 {
   struct exchange_input input = fixture_input("GET", "/nope");
@@ -94,8 +94,8 @@ Test(exchange, a_bad_request_id_is_replaced)
   cr_assert(request_id_valid(id));
 }
 
-// ---- authenticate
-// ----------------------------------------------------------------------------------------------------
+// ---- authenticate ----
+
 Test(exchange, without_a_token_the_challenge_has_no_error)
 {
   const struct exchange_reply *reply = start(fixture_input("GET", ITEM_PATH));
@@ -182,8 +182,8 @@ Test(exchange_without_keys, goes_on_when_they_come)
   close_all();
 }
 
-// ---- authorise
-// -------------------------------------------------------------------------------------------------------
+// ---- authorise ----
+
 Test(exchange, a_missing_role_is_403)
 {
   struct exchange_input input = fixture_input("GET", "/v1/users");
@@ -202,8 +202,8 @@ Test(exchange, the_role_opens)
   cr_assert(slice_equal_string(call->roles[0], "admin"));
 }
 
-// ---- body
-// ------------------------------------------------------------------------------------------------------------
+// ---- body ----
+
 Test(exchange, a_body_must_be_json)
 {
   struct exchange_input input = fixture_input("POST", "/v1/auth/login");
@@ -221,8 +221,8 @@ Test(exchange, a_body_where_none_belongs_is_400)
   assert_problem(start(input), 400, "UNEXPECTED_BODY");
 }
 
-// ---- translate
-// -------------------------------------------------------------------------------------------------------
+// ---- translate ----
+
 Test(exchange, violations_name_their_fields)
 {
   struct exchange_input input = fixture_input("POST", "/v1/auth/login");
@@ -246,8 +246,8 @@ Test(exchange, a_missing_body_is_400)
   assert_problem(start(fixture_input("POST", "/v1/auth/login")), 400, "violations");
 }
 
-// ---- call
-// ------------------------------------------------------------------------------------------------------------
+// ---- call ----
+
 Test(exchange, the_call_carries_caller_ids_and_deadline)
 {
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
@@ -291,8 +291,8 @@ Test(exchange, a_bad_idempotency_key_is_400)
   assert_problem(start(input), 400, "Idempotency-Key");
 }
 
-// ---- reply
-// -----------------------------------------------------------------------------------------------------------
+// ---- reply ----
+
 static const struct exchange_reply *answer_item(struct exchange_input input)
 {
   struct fixture_call *call = start_call(input);
@@ -398,8 +398,8 @@ Test(exchange, an_answer_that_is_no_message_is_500)
   assert_problem(exchange_reply(exchange), 500, "INTERNAL");
 }
 
-// ---- the HTTP layer's own refusals
-// -----------------------------------------------------------------------------------
+// ---- the HTTP layer's own refusals ----
+
 Test(exchange, a_refusal_of_the_http_layer_keeps_the_request_id)
 {
   struct exchange_input input = fixture_input("POST", "/v1/auth/login");

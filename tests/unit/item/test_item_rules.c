@@ -34,8 +34,7 @@ static Item__V1__Item item_of(char *sku, char *name, char *price, char *currency
   return item;
 }
 
-// Soundness.
-// ---------------------------------------------------------------------------------------------------------
+// ---- soundness ----
 
 Test(item_rules, an_item_needs_a_sku_and_a_name_and_price_and_currency_go_together)
 {
@@ -67,8 +66,7 @@ Test(item_rules, an_item_needs_a_sku_and_a_name_and_price_and_currency_go_togeth
   }
 }
 
-// Changes.
-// ---------------------------------------------------------------------------------------------------------
+// ---- changes ----
 
 static char *old_tags[] = {"old"};
 static char *new_tags[] = {"new", "newer"};
@@ -203,8 +201,7 @@ Test(item_rules, a_path_that_names_no_field_is_given_back)
   }
 }
 
-// Orders.
-// ---------------------------------------------------------------------------------------------------------
+// ---- orders ----
 
 Test(item_rules, orders_as_the_contract_lists_them)
 {
@@ -236,8 +233,7 @@ Test(item_rules, orders_as_the_contract_lists_them)
   }
 }
 
-// Page tokens.
-// ---------------------------------------------------------------------------------------------------------
+// ---- page tokens ----
 
 static const struct {
   const char *value;  // of the item below in this order

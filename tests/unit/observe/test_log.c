@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/base/json_reader.h"
+#include "common/base/jsontext_reader.h"
 #include "common/observe/metrics.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 };
@@ -54,9 +54,10 @@ static bool next_line(struct slice *rest, struct slice *line)
 static bool is_json_object(struct slice line)
 {
   struct arena arena = {0};
-  struct json_reader reader;
-  json_reader_init(&reader, line, 4, &arena);
-  bool ok = line.size > 0 && line.data[0] == '{' && json_skip_value(&reader, NULL) && json_read(&reader) == JSON_END;
+  struct jsontext_reader reader;
+  jsontext_reader_init(&reader, line, 4, &arena);
+  bool ok = line.size > 0 && line.data[0] == '{' && jsontext_skip_value(&reader, NULL) &&
+            jsontext_read(&reader) == JSONTEXT_END;
   arena_free(&arena);
   return ok;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/observe/metrics.h"
-#include "common/rpc/outbox.h"
+#include "common/rpc/outbox_internal.h"
 #include "tests/unit/rpc/harness.h"
 
 Test(calls, an_answer_carries_the_payload)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "bulkhead/rpc/v1/packet.pb-c.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/packet_internal.h"
 
 static struct slice roles[] = {SLICE_INIT("user"), SLICE_INIT(""), SLICE_INIT("admin")};
 static struct rpc_metadata metadata[] = {{SLICE_INIT("a"), SLICE_INIT("1")}, {SLICE_INIT("b"), SLICE_INIT("")}};

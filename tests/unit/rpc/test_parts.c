@@ -3,10 +3,10 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/rpc/balancer.h"
-#include "common/rpc/call_table.h"
-#include "common/rpc/flow.h"
-#include "common/rpc/outbox.h"
+#include "common/rpc/balancer_internal.h"
+#include "common/rpc/call_table_internal.h"
+#include "common/rpc/flow_internal.h"
+#include "common/rpc/outbox_internal.h"
 
 static struct balancer_candidate *pick_anew(struct balancer *balancer, struct balancer_candidate *const *all,
                                             size_t count)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/observe/metrics.h"
-#include "common/rpc/outbox.h"
-#include "common/rpc/packet.h"
+#include "common/rpc/outbox_internal.h"
+#include "common/rpc/packet_internal.h"
 #include "tests/unit/rpc/harness.h"
 
 // Far more packets than nng's queue for a connection holds (64), so that without the window replies would be dropped.

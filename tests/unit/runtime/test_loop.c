@@ -30,8 +30,8 @@ static void post_event(void *arg)
   add_event(*(const char *)arg);
 }
 
-// Posts.
-// -----------------------------------------------------------------------------------------------------
+// ---- posts ----
+
 Test(loop, posts_run_in_their_order)
 {
   struct loop *loop = loop_create();
@@ -114,8 +114,8 @@ Test(loop, posts_that_never_ran_are_dropped)
   cr_assert_null(loop);
 }
 
-// Timers.
-// -----------------------------------------------------------------------------------------------------
+// ---- timers ----
+
 static struct loop_timer *event_timer(struct loop *loop, const char *event)
 {
   return loop_timer_create(loop, post_event, (void *)event);
@@ -197,8 +197,8 @@ TASK_TEST(loop, the_time_is_the_same_within_a_turn_and_moves_with_the_next)
   cr_assert_geq(loop_now_us(task_loop()), now_us + 1000);
 }
 
-// The end of a turn.
-// -----------------------------------------------------------------------------------------------------
+// ---- the end of a turn ----
+
 struct event_hook {
   struct loop_hook hook;
   struct loop *loop;
@@ -337,8 +337,8 @@ Test(loop, freeing_it_with_a_task_left_is_our_bug, .signal = SIGABRT)
   loop_free(&loop);
 }
 
-// Descriptors.
-// -----------------------------------------------------------------------------------------------------
+// ---- descriptors ----
+
 struct seen {
   struct loop_watch *watch;
   int events;
@@ -514,8 +514,8 @@ TASK_TEST(loop, a_nested_epoll_descriptor_can_be_watched)
   close_pair(pair);
 }
 
-// Signals.
-// -----------------------------------------------------------------------------------------------------
+// ---- signals ----
+
 static void caught(void *arg, int number)
 {
   add_event(number == SIGUSR1 ? '1' : number == SIGTERM ? 'T' : '?');

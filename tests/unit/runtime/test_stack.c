@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "common/runtime/context.h"
+#include "common/runtime/context_internal.h"
 #include "tests/unit/runtime/in_task.h"
 
 // Fills `size` bytes of the stack, lets others run, and looks whether they are still there.

@@ -47,8 +47,8 @@ Test(task, outside_there_is_none)
   cr_assert_null(task_loop());
 }
 
-// Completions.
-// -----------------------------------------------------------------------------------------------------
+// ---- completions ----
+
 TASK_TEST(task, a_wait_gets_the_status_that_it_is_finished_with)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
@@ -79,8 +79,8 @@ Test(task, finishing_twice_is_our_bug, .signal = SIGABRT)
   run_in_task(finish_twice);
 }
 
-// Deadlines.
-// -----------------------------------------------------------------------------------------------------
+// ---- deadlines ----
+
 TASK_TEST(task, a_wait_ends_at_the_deadline_and_not_before)
 {
   struct completion never = COMPLETION_INIT;
@@ -183,8 +183,8 @@ TASK_TEST(task, a_check_sees_the_deadline_without_a_wait)
   cr_assert_eq(task_check(), STATUS_DEADLINE_EXCEEDED);
 }
 
-// Cancellation.
-// -----------------------------------------------------------------------------------------------------
+// ---- cancellation ----
+
 TASK_TEST(task, cancelling_ends_a_wait)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
@@ -311,8 +311,8 @@ TASK_TEST(task, the_deadline_strikes_through_a_shield)
   cr_assert_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
 }
 
-// Scheduling.
-// -----------------------------------------------------------------------------------------------------
+// ---- scheduling ----
+
 struct endless {
   bool stop;
   int running;

@@ -13,7 +13,7 @@
 #include "common/base/arena.h"
 #include "common/base/check.h"
 #include "common/base/slice.h"
-#include "common/security/base64url.h"
+#include "common/security/base64url_internal.h"
 
 #define FORGE_NOW INT64_C(1700000000)
 #define FORGE_ISSUER "https://auth.example"

@@ -3,7 +3,7 @@
 #include <openssl/err.h>
 
 #include "common/base/codec.h"
-#include "common/security/ec_key.h"
+#include "common/security/ec_key_internal.h"
 #include "common/security/key.h"
 #include "tests/unit/security/forge.h"
 

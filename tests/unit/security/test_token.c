@@ -4,7 +4,7 @@
 
 #include "common/security/key.h"
 #include "common/security/token.h"
-#include "common/security/token_claims.h"
+#include "common/security/token_claims_internal.h"
 #include "tests/unit/security/forge.h"
 
 static struct arena arena;

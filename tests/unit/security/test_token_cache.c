@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/arena.h"
-#include "common/security/token_cache.h"
+#include "common/security/token_cache_internal.h"
 
 static struct arena arena;
 static struct token_cache *cache;

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "common/security/token.h"
-#include "common/security/token_keys.h"
+#include "common/security/token_keys_internal.h"
 #include "tests/unit/security/forge.h"
 
 // The key of RFC 7517 appendix A.1.

@@ -1,7 +1,7 @@
 // Addresses as operators write them, and what Consul is told.
 #include <criterion/criterion.h>
 
-#include "common/service/host_port.h"
+#include "common/service/host_port_internal.h"
 
 static void expect_parsed(const char *text, const char *host, int port)
 {

@@ -1,7 +1,7 @@
 // Who may call what, whatever the gateway has let through.
 #include <criterion/criterion.h>
 
-#include "common/service/policy.h"
+#include "common/service/policy_internal.h"
 
 static const char *const staff_roles[] = {"admin", "support"};
 

@@ -1,7 +1,7 @@
 // Which instances get calls: the answer of /readyz.
 #include <criterion/criterion.h>
 
-#include "common/service/readiness.h"
+#include "common/service/readiness_internal.h"
 
 static void expect_answer(struct readiness readiness, bool ready, const char *json)
 {

@@ -22,8 +22,7 @@ static void teardown(void)
 
 TestSuite(resource, .init = setup, .fini = teardown);
 
-// Preconditions.
-// ---------------------------------------------------------------------------------------------------------
+// ---- preconditions ----
 
 Test(resource, an_etag_fits_where_the_caller_names_it_or_nothing)
 {
@@ -45,8 +44,7 @@ Test(resource, an_etag_fits_where_the_caller_names_it_or_nothing)
   }
 }
 
-// Field masks.
-// ---------------------------------------------------------------------------------------------------------
+// ---- field masks ----
 
 struct thing {
   int first;
@@ -122,8 +120,7 @@ Test(resource, an_unknown_path_is_named)
   merged_paths((char *[]){"firs"}, 1, "firs");
 }
 
-// Page tokens.
-// ---------------------------------------------------------------------------------------------------------
+// ---- page tokens ----
 
 static bool reads(const char *token, uint64_t query, const char *value, const char *id)
 {
@@ -217,8 +214,7 @@ Test(resource, the_id_of_a_page_token_is_a_uuid)
   cr_expect_not(reads_id("01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6'"));
 }
 
-// Times.
-// ---------------------------------------------------------------------------------------------------------
+// ---- times ----
 
 Test(resource, micros_within_the_years_1_to_9999)
 {

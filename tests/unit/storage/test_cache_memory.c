@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/storage/cache_memory.h"
+#include "common/storage/cache_memory_internal.h"
 
 static void put(struct cache_memory *memory, const char *key, const char *value)
 {

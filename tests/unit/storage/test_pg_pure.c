@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <string.h>
 
-#include "common/storage/pg_private.h"
-#include "common/storage/redis_private.h"
+#include "common/storage/pg_internal.h"
+#include "common/storage/redis_internal.h"
 
 Test(pg_params, literals)
 {

@@ -1,0 +1,176 @@
+// JSON text into a strbuf, whose sticky failure is the writer's as well.
+#include "common/base/jsontext_writer.h"
+
+#include "common/base/check.h"
+#include "common/base/scan.h"
+
+#define MAX_DEPTH 64
+
+void jsontext_writer_init(struct jsontext_writer *writer, struct strbuf *out)
+{
+  *writer = (struct jsontext_writer){.out = out};
+}
+
+// No bit for level 0, which has one value, nor for those that are too deep.
+static uint64_t level_bit(const struct jsontext_writer *writer)
+{
+  return writer->depth == 0 || writer->depth > MAX_DEPTH ? 0 : UINT64_C(1) << (writer->depth - 1);
+}
+
+static void before_value(struct jsontext_writer *writer)
+{
+  uint64_t bit = level_bit(writer);
+  if ((writer->need_comma & bit) != 0)
+    strbuf_add_byte(writer->out, ',');
+  writer->need_comma |= bit;
+}
+
+static void open_level(struct jsontext_writer *writer, char bracket)
+{
+  before_value(writer);
+  writer->depth++;
+  // What a peer sent can be that deep, so this is no bug of ours to abort on.
+  if (writer->depth > MAX_DEPTH)
+    writer->out->failed = true;
+  writer->need_comma &= ~level_bit(writer);
+  strbuf_add_byte(writer->out, bracket);
+}
+
+static void close_level(struct jsontext_writer *writer, char bracket)
+{
+  CHECK(writer->depth > 0);
+  writer->depth--;
+  strbuf_add_byte(writer->out, bracket);
+}
+
+void jsontext_begin_object(struct jsontext_writer *writer)
+{
+  open_level(writer, '{');
+}
+
+void jsontext_end_object(struct jsontext_writer *writer)
+{
+  close_level(writer, '}');
+}
+
+void jsontext_begin_array(struct jsontext_writer *writer)
+{
+  open_level(writer, '[');
+}
+
+void jsontext_end_array(struct jsontext_writer *writer)
+{
+  close_level(writer, ']');
+}
+
+static void escape_byte(struct strbuf *out, unsigned char byte)
+{
+  static const char SHORT[128] = {
+      ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
+  };
+  static const char DIGITS[] = "0123456789abcdef";
+  char text[6] = {'\\', 'u', '0', '0', DIGITS[byte >> 4], DIGITS[byte & 15]};
+  size_t size = sizeof(text);
+  if (SHORT[byte] != 0) {
+    text[1] = SHORT[byte];
+    size = 2;
+  }
+  strbuf_add(out, slice_make(text, size));
+}
+
+void jsontext_escape(struct strbuf *out, struct slice text)
+{
+  if (text.size == 0)
+    return;
+  const unsigned char *at = (const unsigned char *)text.data;
+  const unsigned char *end = at + text.size;
+  for (;;) {
+    const unsigned char *stop = scan_json_unescaped(at, end);
+    strbuf_add(out, slice_make(at, (size_t)(stop - at)));
+    if (stop == end)
+      return;
+    escape_byte(out, *stop);
+    at = stop + 1;
+  }
+}
+
+// With what follows the closing quote (':' or nothing), in one reservation where nothing needs an escape.
+static void write_quoted(struct strbuf *out, struct slice text, struct slice after)
+{
+  const unsigned char *start = (const unsigned char *)text.data;
+  size_t size = text.size + 2 + after.size;
+  bool plain = text.size == 0 || scan_json_unescaped(start, start + text.size) == start + text.size;
+  char *to = plain ? strbuf_reserve(out, size) : NULL;
+  if (to == NULL) {
+    strbuf_add_byte(out, '"');
+    jsontext_escape(out, text);
+    strbuf_add_byte(out, '"');
+    strbuf_add(out, after);
+    return;
+  }
+  *to++ = '"';
+  if (text.size > 0)
+    memcpy(to, text.data, text.size);
+  to += text.size;
+  *to++ = '"';
+  if (after.size > 0)
+    memcpy(to, after.data, after.size);
+  out->size += size;
+}
+
+void jsontext_key(struct jsontext_writer *writer, struct slice key)
+{
+  CHECK(writer->depth > 0);
+  before_value(writer);
+  write_quoted(writer->out, key, SLICE(":"));
+  // The value comes without a comma.
+  writer->need_comma &= ~level_bit(writer);
+}
+
+void jsontext_string(struct jsontext_writer *writer, struct slice value)
+{
+  before_value(writer);
+  write_quoted(writer->out, value, SLICE(""));
+}
+
+void jsontext_int(struct jsontext_writer *writer, int64_t value)
+{
+  before_value(writer);
+  strbuf_add_int(writer->out, value);
+}
+
+void jsontext_bool(struct jsontext_writer *writer, bool value)
+{
+  before_value(writer);
+  strbuf_add(writer->out, value ? SLICE("true") : SLICE("false"));
+}
+
+void jsontext_null(struct jsontext_writer *writer)
+{
+  before_value(writer);
+  strbuf_add(writer->out, SLICE("null"));
+}
+
+void jsontext_raw(struct jsontext_writer *writer, struct slice json)
+{
+  before_value(writer);
+  strbuf_add(writer->out, json);
+}
+
+void jsontext_key_string(struct jsontext_writer *writer, const char *key, struct slice value)
+{
+  jsontext_key(writer, slice_from_string(key));
+  jsontext_string(writer, value);
+}
+
+void jsontext_key_int(struct jsontext_writer *writer, const char *key, int64_t value)
+{
+  jsontext_key(writer, slice_from_string(key));
+  jsontext_int(writer, value);
+}
+
+void jsontext_key_bool(struct jsontext_writer *writer, const char *key, bool value)
+{
+  jsontext_key(writer, slice_from_string(key));
+  jsontext_bool(writer, value);
+}

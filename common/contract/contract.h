@@ -1,0 +1,179 @@
+// The API as the contracts say it: a FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info)
+// compiled to tables at start. Immutable afterwards, so worker processes share its pages after a fork.
+//
+// Whatever a contract may not say is refused here with the name of the place: a method without an access policy, an
+// unknown role syntax, a path variable that names no field, two methods with the same route, a recursive message, a
+// streaming method with an HTTP binding, a rule that does not fit its field's type.
+#ifndef BULKHEAD_CONTRACT_CONTRACT_H
+#define BULKHEAD_CONTRACT_CONTRACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/contract/rules.h"
+
+// Numbers as in descriptor.proto's FieldDescriptorProto.Type.
+enum contract_type {
+  CONTRACT_DOUBLE = 1,
+  CONTRACT_FLOAT = 2,
+  CONTRACT_INT64 = 3,
+  CONTRACT_UINT64 = 4,
+  CONTRACT_INT32 = 5,
+  CONTRACT_FIXED64 = 6,
+  CONTRACT_FIXED32 = 7,
+  CONTRACT_BOOL = 8,
+  CONTRACT_STRING = 9,
+  CONTRACT_MESSAGE = 11,
+  CONTRACT_BYTES = 12,
+  CONTRACT_UINT32 = 13,
+  CONTRACT_ENUM = 14,
+  CONTRACT_SFIXED32 = 15,
+  CONTRACT_SFIXED64 = 16,
+  CONTRACT_SINT32 = 17,
+  CONTRACT_SINT64 = 18,
+};
+
+// Messages that proto3 JSON writes in a form of their own.
+enum contract_well_known {
+  CONTRACT_PLAIN,
+  CONTRACT_TIMESTAMP,
+  CONTRACT_DURATION,
+  CONTRACT_FIELD_MASK,
+  CONTRACT_EMPTY,
+  CONTRACT_WRAPPER,  // google.protobuf.StringValue and its kin
+};
+
+struct contract_enum_value {
+  struct slice name;
+  int32_t number;
+  const char *comment;
+};
+
+struct contract_enum {
+  const char *full_name;
+  const char *comment;  // leading comment of the contract, "" where there is none; so everywhere below
+  const struct contract_enum_value *values;
+  size_t value_count;
+};
+
+struct contract_field {
+  uint32_t number;
+  enum contract_type type;
+  bool repeated;
+  bool is_map;
+  bool has_presence;       // message, proto3 optional, oneof member
+  int oneof_index;         // of the message's oneofs; -1 for none
+  struct slice name;       // "page_size"
+  struct slice json_name;  // "pageSize"
+  const char *comment;
+  const struct contract_message *message;   // of CONTRACT_MESSAGE
+  const struct contract_enum *enumeration;  // of CONTRACT_ENUM
+  struct field_rules rules;
+};
+
+struct contract_oneof {
+  const char *name;
+  bool required;
+};
+
+struct contract_message {
+  const char *full_name;  // "item.v1.Item"
+  const char *comment;
+  enum contract_well_known well_known;
+  const struct contract_field *fields;  // by number
+  size_t field_count;
+  const struct contract_oneof *oneofs;
+  size_t oneof_count;
+  const void *index;  // private: fields by number and by name
+};
+
+// NULL when there is none. By JSON name or original name, as proto3 JSON accepts both.
+const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name);
+const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number);
+
+enum contract_access {
+  CONTRACT_ACCESS_PUBLIC = 1,
+  CONTRACT_ACCESS_AUTHENTICATED,
+  CONTRACT_ACCESS_ROLE,
+  CONTRACT_ACCESS_INTERNAL
+};
+enum contract_rate_class {
+  CONTRACT_RATE_NONE,
+  CONTRACT_RATE_READ,
+  CONTRACT_RATE_WRITE,
+  CONTRACT_RATE_EXPENSIVE,
+  CONTRACT_RATE_CREDENTIAL
+};
+
+struct contract_method {
+  struct slice full_name;         // "item.v1.ItemService/GetItem": as RPC names it
+  const char *service;            // whom to call, as discovery names it: the first part of the package, "item"
+  const char *service_full_name;  // "item.v1.ItemService"
+  const char *name;               // "GetItem"
+  const char *comment;
+  const char *service_comment;
+  const struct contract_message *input;
+  const struct contract_message *output;
+  enum contract_access access;
+  const struct slice *roles;
+  size_t role_count;
+  enum contract_rate_class rate_class;
+  uint32_t timeout_ms;  // 5,000 where the contract says nothing
+  uint32_t cache_ttl_ms;
+  int success_status;    // 200, 201, 204, ...
+  const char *location;  // template over the response, or NULL
+  bool no_side_effects;  // idempotency_level NO_SIDE_EFFECTS
+  bool idempotent;       // that or IDEMPOTENT
+  size_t index;          // 0 .. method_count - 1, for tables beside this one
+};
+
+// One HTTP route to a method.
+struct contract_binding {
+  const struct contract_method *method;
+  const char *http_method;  // "GET"
+  const char *path;         // the template as written: "/v1/items/{id}"
+  // Where the body goes: none, the whole message, or one field.
+  enum { CONTRACT_BODY_NONE, CONTRACT_BODY_ALL, CONTRACT_BODY_FIELD } body;
+  const struct contract_field *body_field;
+  const struct contract_field *response_body_field;  // NULL: the whole response
+  const struct contract_path_variable *variables;
+  size_t variable_count;
+};
+
+// A path variable or, with depth 1 or 2, a nested one: {item.id}.
+#define CONTRACT_MAX_FIELD_PATH 4
+struct contract_path_variable {
+  const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
+  size_t depth;
+  bool multi_segment;  // "**": slashes stay
+};
+
+struct contract;
+
+enum status contract_load(struct slice protoset, struct contract **out, struct error *error) MUST_CHECK;
+void contract_free(struct contract **contract);
+
+size_t contract_method_count(const struct contract *contract);
+const struct contract_method *contract_method(const struct contract *contract, size_t index);
+size_t contract_binding_count(const struct contract *contract);
+const struct contract_binding *contract_binding(const struct contract *contract, size_t index);
+const struct contract_method *contract_method_by_name(const struct contract *contract, struct slice full_name);
+const struct contract_message *contract_message_by_name(const struct contract *contract, struct slice full_name);
+
+// ---- routing (google.api.http templates; a literal beats a variable) ----
+
+#define CONTRACT_MAX_VARIABLES 8
+struct contract_route {
+  const struct contract_binding *binding;
+  struct slice values[CONTRACT_MAX_VARIABLES];  // of the path variables, still percent-encoded, views into `path`
+};
+// `path` is the raw path of the request, without query. NOT_FOUND; or UNIMPLEMENTED where the path is known but not
+// with this HTTP method: then `allow`, if not NULL, is the list for the Allow header ("GET, HEAD, PATCH, DELETE"). HEAD
+// is routed as GET.
+enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
+                           struct contract_route *route, const char **allow) MUST_CHECK;
+
+#endif

@@ -1,0 +1,324 @@
+// A tree over the segments of all templates. Matching walks it depth first and at each node tries the literal before
+// `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match costs at most the
+// size of the tree.
+#include "common/contract/routes_internal.h"
+
+#include "common/contract/path_template.h"
+
+#define MAX_PATH_SEGMENTS 64u
+// Each distinct HTTP method is a bit; every combination has its Allow header ready.
+#define MAX_HTTP_METHODS 8u
+
+struct span {
+  uint16_t first;
+  uint16_t end;
+  bool rest;  // goes on to the end of the path
+};
+
+struct route_entry {
+  const struct contract_binding *binding;
+  unsigned http_method;  // its bit's number
+  struct slice verb;
+  const struct span *spans;
+  struct route_entry *next;
+};
+
+struct route_node {
+  struct slice literal;
+  struct route_node *literals;  // first child of its kind
+  struct route_node *next;      // sibling
+  struct route_node *any;
+  struct route_node *rest;
+  struct route_entry *entries;
+};
+
+struct routes {
+  struct route_node *root;
+  struct slice http_methods[MAX_HTTP_METHODS];
+  unsigned http_method_count;
+  const char **allow;  // by set of bits
+};
+
+// ---- building ----
+
+static struct route_node *literal_child(struct arena *arena, struct route_node *node, struct slice literal)
+{
+  for (struct route_node *child = node->literals; child != NULL; child = child->next)
+    if (slice_equal(child->literal, literal))
+      return child;
+  struct route_node *child = arena_zalloc(arena, sizeof(*child));
+  child->literal = literal;
+  child->next = node->literals;
+  node->literals = child;
+  return child;
+}
+
+static struct route_node *wild_child(struct arena *arena, struct route_node **place)
+{
+  if (*place == NULL)
+    *place = arena_zalloc(arena, sizeof(**place));
+  return *place;
+}
+
+static struct route_node *add_path(struct arena *arena, struct route_node *node, const struct path_template *path)
+{
+  for (size_t i = 0; i < path->segment_count; i++)
+    switch (path->segments[i].kind) {
+    case SEGMENT_LITERAL:
+      node = literal_child(arena, node, path->segments[i].literal);
+      break;
+    case SEGMENT_ANY:
+      node = wild_child(arena, &node->any);
+      break;
+    case SEGMENT_REST:
+      node = wild_child(arena, &node->rest);
+      break;
+    }
+  return node;
+}
+
+// MAX_HTTP_METHODS where there is no such one.
+static unsigned find_http_method(const struct routes *routes, struct slice http_method)
+{
+  for (unsigned i = 0; i < routes->http_method_count; i++)
+    if (slice_equal(routes->http_methods[i], http_method))
+      return i;
+  return MAX_HTTP_METHODS;
+}
+
+static enum status add_http_method(struct routes *routes, struct slice http_method, unsigned *out, struct error *error)
+{
+  *out = find_http_method(routes, http_method);
+  if (*out < MAX_HTTP_METHODS)
+    return STATUS_OK;
+  if (routes->http_method_count == MAX_HTTP_METHODS)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "more than %u different HTTP methods", MAX_HTTP_METHODS);
+  *out = routes->http_method_count++;
+  routes->http_methods[*out] = http_method;
+  return STATUS_OK;
+}
+
+static const struct span *make_spans(struct arena *arena, const struct path_template *path)
+{
+  struct span *spans = arena_array(arena, path->variable_count, sizeof(*spans));
+  for (size_t i = 0; i < path->variable_count; i++) {
+    const struct template_variable *variable = &path->variables[i];
+    spans[i] = (struct span){.first = (uint16_t)variable->first_segment,
+                             .end = (uint16_t)variable->end_segment,
+                             .rest = path->segments[variable->end_segment - 1].kind == SEGMENT_REST};
+  }
+  return spans;
+}
+
+static bool same_verb(struct slice a, struct slice b)
+{
+  return a.data == NULL || b.data == NULL ? a.data == b.data : slice_equal(a, b);
+}
+
+static enum status add_binding(struct contract *contract, const struct contract_binding *binding, struct error *error)
+{
+  struct routes *routes = contract->routes;
+  struct path_template path;
+  if (path_template_parse(slice_from_string(binding->path), &path) != NULL)
+    return error_set(error, STATUS_INTERNAL, "%s: not a path template", binding->path);
+  struct route_entry *entry = arena_alloc(&contract->arena, sizeof(*entry));
+  *entry = (struct route_entry){.binding = binding, .verb = path.verb, .spans = make_spans(&contract->arena, &path)};
+  enum status status = add_http_method(routes, slice_from_string(binding->http_method), &entry->http_method, error);
+  if (status != STATUS_OK)
+    return status;
+  struct route_node *node = add_path(&contract->arena, routes->root, &path);
+  for (const struct route_entry *other = node->entries; other != NULL; other = other->next)
+    if (other->http_method == entry->http_method && same_verb(other->verb, entry->verb))
+      return error_set(error, STATUS_INVALID_ARGUMENT,
+                       "%s %s: methods " SLICE_FMT " and " SLICE_FMT " share this route", binding->http_method,
+                       binding->path, SLICE_ARG(other->binding->method->full_name),
+                       SLICE_ARG(binding->method->full_name));
+  entry->next = node->entries;
+  node->entries = entry;
+  return STATUS_OK;
+}
+
+static void prepare_allow(struct arena *arena, struct routes *routes)
+{
+  unsigned combinations = 1u << routes->http_method_count;
+  routes->allow = arena_array(arena, combinations, sizeof(*routes->allow));
+  for (unsigned set = 0; set < combinations; set++) {
+    const char *text = "";
+    for (unsigned i = 0; i < routes->http_method_count; i++)
+      if ((set >> i & 1) != 0) {
+        struct slice name = routes->http_methods[i];
+        const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
+        text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
+      }
+    routes->allow[set] = text;
+  }
+}
+
+enum status routes_build(struct contract *contract, struct error *error)
+{
+  // The usual ones first, so that an Allow header has them in the usual order.
+  static const char *const USUAL[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+  contract->routes = arena_zalloc(&contract->arena, sizeof(*contract->routes));
+  contract->routes->root = arena_zalloc(&contract->arena, sizeof(*contract->routes->root));
+  for (size_t i = 0; i < ARRAY_LEN(USUAL); i++)
+    contract->routes->http_methods[contract->routes->http_method_count++] = slice_from_string(USUAL[i]);
+  for (size_t i = 0; i < contract->binding_count; i++) {
+    enum status status = add_binding(contract, &contract->bindings[i], error);
+    if (status != STATUS_OK)
+      return status;
+  }
+  prepare_allow(&contract->arena, contract->routes);
+  return STATUS_OK;
+}
+
+// ---- matching ----
+
+struct match {
+  struct slice segments[MAX_PATH_SEGMENTS];
+  size_t count;
+  struct slice verb;  // of the last segment, as long as it is tried; NULL data for none
+  unsigned http_method;
+  unsigned seen;  // bits of the HTTP methods that the path has
+  const struct route_entry *found;
+};
+
+static int hex_digit(char byte)
+{
+  if (byte >= '0' && byte <= '9')
+    return byte - '0';
+  char letter = (char)(byte | 0x20);
+  return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
+
+// A literal against a segment in which any character may be written as an escape.
+static bool matches_escaped(struct slice literal, struct slice segment)
+{
+  size_t at = 0;
+  for (size_t i = 0; i < literal.size; i++) {
+    if (at >= segment.size)
+      return false;
+    char byte = segment.data[at++];
+    if (byte == '%') {
+      int high = segment.size - at < 2 ? -1 : hex_digit(segment.data[at]);
+      int low = high < 0 ? -1 : hex_digit(segment.data[at + 1]);
+      if (low < 0)
+        return false;
+      byte = (char)(high << 4 | low);
+      at += 2;
+    }
+    if (byte != literal.data[i])
+      return false;
+  }
+  return at == segment.size;
+}
+
+static bool matches_literal(struct slice literal, struct slice segment)
+{
+  return slice_equal(literal, segment) ||
+         (segment.size > literal.size && memchr(segment.data, '%', segment.size) != NULL &&
+          matches_escaped(literal, segment));
+}
+
+static bool match_entries(const struct route_node *node, struct match *match)
+{
+  for (const struct route_entry *entry = node->entries; entry != NULL; entry = entry->next) {
+    if (!same_verb(entry->verb, match->verb))
+      continue;
+    match->seen |= 1u << entry->http_method;
+    if (entry->http_method == match->http_method) {
+      match->found = entry;
+      return true;
+    }
+  }
+  return false;
+}
+
+// Recursion is as deep as the tree, TEMPLATE_MAX_SEGMENTS at most.
+static bool match_node(const struct route_node *node, size_t depth, struct match *match)
+{
+  if (depth == match->count)
+    return match_entries(node, match) || (node->rest != NULL && match_entries(node->rest, match));
+  struct slice segment = match->segments[depth];
+  for (const struct route_node *child = node->literals; child != NULL; child = child->next)
+    if (matches_literal(child->literal, segment) && match_node(child, depth + 1, match))
+      return true;
+  if (node->any != NULL && segment.size > 0 && match_node(node->any, depth + 1, match))
+    return true;
+  return node->rest != NULL && match_entries(node->rest, match);
+}
+
+// False for a path with too many segments for any template but one with **, which a path of that size is not meant for.
+static bool split_path(struct slice path, struct match *match)
+{
+  if (path.size == 0 || path.data[0] != '/')
+    return false;
+  for (size_t start = 1; start <= path.size;) {
+    size_t end = slice_find(path, '/', start);
+    if (match->count == MAX_PATH_SEGMENTS)
+      return false;
+    match->segments[match->count++] = slice_make(path.data + start, end - start);
+    start = end + 1;
+  }
+  return true;
+}
+
+// The last colon of the last segment may begin a verb, or belong to a value: the verb is tried first.
+static bool match_with_verb(const struct route_node *root, struct match *match)
+{
+  struct slice *last = &match->segments[match->count - 1];
+  const char *colon = last->size == 0 ? NULL : memrchr(last->data, ':', last->size);
+  if (colon == NULL)
+    return false;
+  struct slice whole = *last;
+  size_t at = (size_t)(colon - last->data);
+  match->verb = slice_skip(whole, at + 1);
+  if (match->verb.size == 0) {
+    match->verb = (struct slice){0};
+    return false;
+  }
+  *last = slice_make(whole.data, at);
+  if (match_node(root, 0, match))
+    return true;
+  *last = whole;
+  match->verb = (struct slice){0};
+  return false;
+}
+
+static void fill_values(const struct match *match, struct contract_route *route)
+{
+  const struct route_entry *entry = match->found;
+  route->binding = entry->binding;
+  for (size_t i = 0; i < entry->binding->variable_count; i++) {
+    size_t first = entry->spans[i].first;
+    size_t end = entry->spans[i].rest ? match->count : entry->spans[i].end;
+    if (first >= end) {
+      route->values[i] = SLICE("");
+      continue;
+    }
+    const struct slice *last = &match->segments[end - 1];
+    const char *start = match->segments[first].data;
+    route->values[i] = slice_make(start, (size_t)(last->data + last->size - start));
+  }
+}
+
+enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
+                           struct contract_route *route, const char **allow)
+{
+  const struct routes *routes = contract->routes;
+  struct match match;
+  match.count = 0;
+  match.verb = (struct slice){0};
+  match.seen = 0;
+  match.http_method = find_http_method(routes, slice_equal(http_method, SLICE("HEAD")) ? SLICE("GET") : http_method);
+  if (!split_path(path, &match))
+    return STATUS_NOT_FOUND;
+  if (match_with_verb(routes->root, &match) || match_node(routes->root, 0, &match)) {
+    fill_values(&match, route);
+    return STATUS_OK;
+  }
+  if (match.seen == 0)
+    return STATUS_NOT_FOUND;
+  if (allow != NULL)
+    *allow = routes->allow[match.seen];
+  return STATUS_UNIMPLEMENTED;
+}

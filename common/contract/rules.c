@@ -1,0 +1,111 @@
+// Values against FieldRules. The order of the checks is that of what a caller can act on: is it there, is it text, is
+// it short enough, is it of the right form.
+#include "common/contract/rules.h"
+
+#include "common/base/utf8.h"
+#include "common/contract/formats.h"
+
+static const char REQUIRED[] = "is required";
+
+static uint32_t max_length(const struct field_rules *rules)
+{
+  return rules->max_length == 0 ? RULES_DEFAULT_MAX_LENGTH : rules->max_length;
+}
+
+static const char *say(struct strbuf *scratch, const char *before, int64_t number, const char *after)
+{
+  strbuf_clear(scratch);
+  strbuf_add_string(scratch, before);
+  strbuf_add_int(scratch, number);
+  strbuf_add_string(scratch, after);
+  return strbuf_cstring(scratch);
+}
+
+// `characters` counts what the rule counts, but only when the bytes alone do not settle it: most texts are short.
+static const char *check_length(const struct field_rules *rules, size_t size, size_t (*characters)(struct slice),
+                                struct slice value, struct strbuf *scratch)
+{
+  uint32_t max = max_length(rules);
+  if (size <= max && rules->min_length <= 1)
+    return NULL;
+  size_t length = characters == NULL ? size : characters(value);
+  const char *unit = characters == NULL ? " bytes" : " characters";
+  if (length > max)
+    return say(scratch, "must be at most ", max, unit);
+  return length < rules->min_length ? say(scratch, "must be at least ", rules->min_length, unit) : NULL;
+}
+
+static const char *check_one_of(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
+{
+  for (size_t i = 0; i < rules->one_of_count; i++)
+    if (slice_equal_string(value, rules->one_of[i]))
+      return NULL;
+  strbuf_clear(scratch);
+  strbuf_add_string(scratch, "must be one of: ");
+  for (size_t i = 0; i < rules->one_of_count; i++) {
+    strbuf_add_string(scratch, i == 0 ? "" : ", ");
+    strbuf_add_string(scratch, rules->one_of[i]);
+  }
+  return strbuf_cstring(scratch);
+}
+
+const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
+{
+  if (value.size == 0)
+    return rules->required ? REQUIRED : NULL;
+  if (!utf8_valid(value))
+    return "must be valid UTF-8";
+  if (memchr(value.data, 0, value.size) != NULL)
+    return "must not contain the character U+0000";
+  const char *problem = check_length(rules, value.size, utf8_length, value, scratch);
+  if (problem == NULL && rules->one_of_count > 0)
+    problem = check_one_of(rules, value, scratch);
+  return problem != NULL ? problem : format_check(rules->format, value);
+}
+
+const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
+{
+  if (value.size == 0)
+    return rules->required ? REQUIRED : NULL;
+  return check_length(rules, value.size, NULL, value, scratch);
+}
+
+const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch)
+{
+  if (value == 0)
+    return rules->required ? REQUIRED : NULL;
+  if (rules->has_minimum && value < rules->minimum)
+    return say(scratch, "must be at least ", rules->minimum, "");
+  if (rules->has_maximum && value > rules->maximum)
+    return say(scratch, "must be at most ", rules->maximum, "");
+  return NULL;
+}
+
+const char *rules_check_uint(const struct field_rules *rules, uint64_t value, struct strbuf *scratch)
+{
+  if (value <= INT64_MAX)
+    return rules_check_int(rules, (int64_t)value, scratch);
+  return rules->has_maximum ? say(scratch, "must be at most ", rules->maximum, "") : NULL;
+}
+
+const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch)
+{
+  if (value == 0)
+    return rules->required ? REQUIRED : NULL;
+  // Written so that a NaN keeps no bound.
+  if (rules->has_minimum && !(value >= (double)rules->minimum))
+    return say(scratch, "must be at least ", rules->minimum, "");
+  if (rules->has_maximum && !(value <= (double)rules->maximum))
+    return say(scratch, "must be at most ", rules->maximum, "");
+  return NULL;
+}
+
+const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch)
+{
+  if (items == 0)
+    return rules->required ? REQUIRED : NULL;
+  uint32_t max = rules->max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : rules->max_items;
+  if (items > max)
+    return say(scratch, "must have at most ", max, " items");
+  return items < rules->min_items ? say(scratch, "must have at least ", rules->min_items, " items") : NULL;
+}

@@ -1,0 +1,61 @@
+// What a field may hold: FieldRules of proto/bulkhead/v1/options.proto, and the one place where they are checked. The
+// gateway has them from the descriptors, the services from tables that protoc-gen-bulkhead wrote.
+#ifndef BULKHEAD_CONTRACT_RULES_H
+#define BULKHEAD_CONTRACT_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+
+// Numbers as in options.proto.
+enum field_format {
+  FORMAT_NONE = 0,
+  FORMAT_EMAIL = 1,
+  FORMAT_UUID = 2,
+  FORMAT_DECIMAL = 3,
+  FORMAT_CURRENCY = 4,
+  FORMAT_JSON_OBJECT = 5,
+  FORMAT_URL_TOKEN = 6,
+  FORMAT_LINE = 7,
+};
+
+#define RULES_DEFAULT_MAX_LENGTH 65536u
+#define RULES_DEFAULT_MAX_ITEMS 1000u
+// Nesting of a FORMAT_JSON_OBJECT.
+#define RULES_JSON_MAX_DEPTH 32u
+
+struct field_rules {
+  bool required;
+  bool unique_items;
+  bool output_only;
+  bool secret;
+  bool has_minimum;
+  bool has_maximum;
+  enum field_format format;
+  uint32_t min_length;
+  uint32_t max_length;  // 0: RULES_DEFAULT_MAX_LENGTH
+  uint32_t min_items;
+  uint32_t max_items;  // 0: RULES_DEFAULT_MAX_ITEMS
+  int64_t minimum;
+  int64_t maximum;
+  const char *from_header;  // NULL for none
+  const char *to_header;
+  const char *example;
+  const char *const *one_of;  // NULL for all
+  size_t one_of_count;
+};
+
+// Each returns NULL when the value keeps the rules, else a sentence for the caller that says what is accepted, in
+// `scratch` (cleared first) or static: "must be at most 128 characters". Texts are checked as UTF-8 without U+0000 too.
+// An empty text or a zero counts as not set.
+const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
+const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
+const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch);
+const char *rules_check_uint(const struct field_rules *rules, uint64_t value, struct strbuf *scratch);
+const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch);
+const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch);
+
+#endif

@@ -1,0 +1,98 @@
+// Private to this folder: what stands behind the opaque parts of contract.h.
+#ifndef BULKHEAD_CONTRACT_TABLES_H
+#define BULKHEAD_CONTRACT_TABLES_H
+
+#include "common/base/arena.h"
+#include "common/base/strmap.h"
+#include "common/contract/contract.h"
+
+// Caps of a contract, so that the tables of a message have fixed sizes on the stack.
+#define CONTRACT_MAX_FIELDS 256u
+#define CONTRACT_MAX_ONEOFS 64u
+// Levels of JSON that a message may open by its own shape.
+#define CONTRACT_MAX_DEPTH 32u
+
+// A field's place is its index in message->fields.
+struct field_set {
+  uint64_t bits[CONTRACT_MAX_FIELDS / 64];
+};
+
+static inline bool field_set_has(const struct field_set *set, size_t place)
+{
+  return (set->bits[place / 64] >> (place % 64) & 1) != 0;
+}
+
+static inline void field_set_add(struct field_set *set, size_t place)
+{
+  set->bits[place / 64] |= UINT64_C(1) << (place % 64);
+}
+
+struct name_slot {
+  struct slice name;  // NULL data marks a free slot
+  const struct contract_field *field;
+};
+
+struct message_index {
+  uint16_t *by_number;  // place + 1; 0 for none
+  uint32_t by_number_size;
+  // A perfect hash over both names of each field: see name_index.c.
+  struct name_slot *slots;
+  uint64_t seed;
+  unsigned shift;            // 64 - log2 of the slots
+  const struct slice *keys;  // by place: ,"pageSize":
+  struct field_set required;
+  bool has_required;
+  bool has_required_oneof;
+  const struct contract_field **from_header;
+  size_t from_header_count;
+  const struct contract_field **to_header;
+  size_t to_header_count;
+};
+
+static inline const struct message_index *message_index(const struct contract_message *message)
+{
+  return message->index;
+}
+
+static inline size_t field_place(const struct contract_message *message, const struct contract_field *field)
+{
+  return (size_t)(field - message->fields);
+}
+
+// Fills slots, seed and shift from the message's fields; two fields of one name are INVALID_ARGUMENT.
+enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
+                             struct error *error) MUST_CHECK;
+
+struct routes;
+
+struct contract {
+  struct arena arena;  // everything below lives in it, but for the maps' own memory
+  struct contract_method *methods;
+  size_t method_count;
+  struct contract_binding *bindings;
+  size_t binding_count;
+  struct strmap methods_by_name;
+  struct strmap messages_by_name;
+  struct routes *routes;
+};
+
+// The field that a dotted path of original names (or JSON names) leads to through singular plain
+// messages: its depth in `path`, 0 where there is none.
+size_t contract_field_path(const struct contract_message *message, struct slice dotted,
+                           const struct contract_field *path[CONTRACT_MAX_FIELD_PATH]);
+
+static inline bool field_paths_equal(const struct contract_field *const *a, const struct contract_field *const *b,
+                                     size_t depth)
+{
+  for (size_t i = 0; i < depth; i++)
+    if (a[i] != b[i])
+      return false;
+  return true;
+}
+
+static inline bool field_is_message(const struct contract_field *field, enum contract_well_known kind)
+{
+  return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == kind;
+}
+
+#endif

@@ -1,0 +1,28 @@
+// A received message against the rules of its contract, on protobuf-c structs: the services check again what the
+// gateway has checked, for a peer may be wrong too. The tables come from protoc-gen-bulkhead.
+#ifndef BULKHEAD_CONTRACT_VALIDATE_H
+#define BULKHEAD_CONTRACT_VALIDATE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "common/contract/rules.h"
+#include "common/contract/violation.h"
+
+struct message_rules;
+
+struct message_field_rules {
+  struct field_rules rules;
+  const struct message_rules *message;  // of a message field with rules inside; NULL for none
+};
+
+struct message_rules {
+  const ProtobufCMessageDescriptor *descriptor;
+  const struct message_field_rules *fields;  // in the order of descriptor->fields
+  const char *const *json_names;             // likewise
+};
+
+// Checks all fields, nested messages and lists too; enum values must be known. NULL rules allow everything.
+void validate_message(const struct message_rules *rules, const ProtobufCMessage *message,
+                      struct violations *violations);
+
+#endif

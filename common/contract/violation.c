@@ -1,0 +1,34 @@
+// The bounded list of what is wrong with a request. Texts come partly from the client, so each is cut at a length that
+// an answer can carry.
+#include "common/contract/violation.h"
+
+#define MAX_FIELD_BYTES 256
+#define MAX_DESCRIPTION_BYTES 512
+
+void violations_init(struct violations *violations, struct arena *arena)
+{
+  *violations = (struct violations){.arena = arena};
+}
+
+// At most `max_bytes`, never in the middle of a UTF-8 sequence.
+static struct slice cut(struct slice text, size_t max_bytes)
+{
+  if (text.size <= max_bytes)
+    return text;
+  size_t size = max_bytes;
+  while (size > 0 && ((unsigned char)text.data[size] & 0xC0) == 0x80)
+    size--;
+  return slice_make(text.data, size);
+}
+
+void violations_add(struct violations *violations, struct slice field, struct slice description)
+{
+  if (violations->count == VIOLATIONS_MAX) {
+    violations->more++;
+    return;
+  }
+  violations->items[violations->count++] = (struct violation){
+      .field = arena_copy(violations->arena, cut(field, MAX_FIELD_BYTES)),
+      .description = arena_copy(violations->arena, cut(description, MAX_DESCRIPTION_BYTES)),
+  };
+}

@@ -1,0 +1,21 @@
+// Endpoints from a setting, where there is no Consul: "item=tcp://a:1,tcp://b:1;user=tcp://c:1".
+#ifndef BULKHEAD_DISCOVERY_STATIC_LIST_INTERNAL_H
+#define BULKHEAD_DISCOVERY_STATIC_LIST_INTERNAL_H
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/discovery/endpoint_list_internal.h"
+
+struct static_service {
+  struct static_service *next;
+  char *name;
+  struct endpoint_list list;  // the id of each is its URL
+};
+
+// INVALID_ARGUMENT names the part that is wrong. Empty parts and spaces round names and URLs are passed over.
+enum status static_list_parse(struct slice text, struct static_service **out, struct error *error) MUST_CHECK;
+void static_list_free(struct static_service **services);
+// NULL when it is not there.
+const struct endpoint_list *static_list_find(const struct static_service *services, const char *name);
+
+#endif

@@ -1,0 +1,169 @@
+// The frame of the document: info, tags, security, the problem document of RFC 9457; paths and schemas are elsewhere.
+#include "common/openapi/openapi.h"
+
+#include "common/openapi/openapi_internal.h"
+
+static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE"};
+
+// A problem document as the gateway writes it.
+static const char PROBLEM_SCHEMA[] =
+    "{\"type\":\"object\",\"description\":\"An error (RFC "
+    "9457).\",\"required\":[\"type\",\"title\",\"status\",\"code\"],"
+    "\"properties\":{"
+    "\"type\":{\"type\":\"string\",\"format\":\"uri-reference\",\"description\":\"Which kind of problem this is.\"},"
+    "\"title\":{\"type\":\"string\",\"description\":\"The phrase of the HTTP status.\"},"
+    "\"status\":{\"type\":\"integer\",\"format\":\"int32\",\"description\":\"The HTTP status.\"},"
+    "\"detail\":{\"type\":\"string\",\"description\":\"What happened, for people.\"},"
+    "\"instance\":{\"type\":\"string\",\"description\":\"The path of the request.\"},"
+    "\"code\":{\"type\":\"string\",\"description\":\"A code of google.rpc.Code, such as NOT_FOUND.\"},"
+    "\"reason\":{\"type\":\"string\",\"description\":\"A stable reason for programs, such as ETAG_MISMATCH.\"},"
+    "\"requestId\":{\"type\":\"string\",\"description\":\"Names the request in the logs.\"},"
+    "\"violations\":{\"type\":\"array\",\"description\":\"What is wrong with the request, place by place.\",\"items\":"
+    "{\"type\":\"object\",\"required\":[\"field\",\"description\"],\"properties\":{\"field\":{\"type\":\"string\","
+    "\"description\":\"A parameter, a header or a JSON path, such as items[3].sku.\"},"
+    "\"description\":{\"type\":\"string\"}}}}}}";
+
+void openapi_write_description(struct openapi *api, const char *text)
+{
+  if (*text != '\0')
+    jsontext_key_string(&api->json, "description", slice_from_string(text));
+}
+
+static bool is_expressible(const struct contract_binding *binding)
+{
+  for (size_t i = 0; i < ARRAY_LEN(METHODS); i++)
+    if (strcmp(binding->http_method, METHODS[i]) == 0)
+      return true;
+  return false;
+}
+
+static const struct template_variable *variable_at(const struct path_template *path, size_t segment)
+{
+  for (size_t i = 0; i < path->variable_count; i++)
+    if (path->variables[i].first_segment == segment)
+      return &path->variables[i];
+  return NULL;
+}
+
+static struct slice path_shape(struct arena *arena, const struct path_template *path)
+{
+  const char *shape = "";
+  for (size_t i = 0; i < path->segment_count; i++) {
+    const struct template_variable *variable = variable_at(path, i);
+    bool literal = variable == NULL && path->segments[i].kind == SEGMENT_LITERAL;
+    shape = literal ? arena_printf(arena, "%s/" SLICE_FMT, shape, SLICE_ARG(path->segments[i].literal))
+                    : arena_printf(arena, "%s/{}", shape);
+    if (variable != NULL)
+      i = variable->end_segment - 1;
+  }
+  if (path->verb.data != NULL)
+    shape = arena_printf(arena, "%s:" SLICE_FMT, shape, SLICE_ARG(path->verb));
+  return slice_from_string(shape);
+}
+
+static unsigned ordinal_of(const struct contract *contract, size_t index)
+{
+  unsigned ordinal = 1;
+  for (size_t i = 0; i < index; i++)
+    ordinal += contract_binding(contract, i)->method == contract_binding(contract, index)->method;
+  return ordinal;
+}
+
+// Each HTTP method of one shape once: of two that OpenAPI cannot tell apart the first is described.
+static bool is_taken(const struct operation *operations, size_t count, const struct operation *operation)
+{
+  for (size_t i = 0; i < count; i++)
+    if (slice_equal(operations[i].shape, operation->shape) &&
+        strcmp(operations[i].binding->http_method, operation->binding->http_method) == 0)
+      return true;
+  return false;
+}
+
+static struct operation *collect(struct openapi *api, size_t *count)
+{
+  size_t bindings = contract_binding_count(api->contract);
+  struct operation *operations = arena_array(&api->arena, bindings, sizeof(*operations));
+  *count = 0;
+  for (size_t i = 0; i < bindings; i++) {
+    struct operation *operation = &operations[*count];
+    operation->binding = contract_binding(api->contract, i);
+    if (!is_expressible(operation->binding) ||
+        path_template_parse(slice_from_string(operation->binding->path), &operation->path) != NULL)
+      continue;
+    operation->shape = path_shape(&api->arena, &operation->path);
+    operation->ordinal = ordinal_of(api->contract, i);
+    *count += !is_taken(operations, *count, operation);
+  }
+  return operations;
+}
+
+static void write_info(struct openapi *api, const struct openapi_info *info)
+{
+  jsontext_key(&api->json, SLICE("info"));
+  jsontext_begin_object(&api->json);
+  jsontext_key_string(&api->json, "title", slice_from_string(info->title));
+  jsontext_key_string(&api->json, "version", slice_from_string(info->version));
+  if (info->description != NULL)
+    openapi_write_description(api, info->description);
+  jsontext_end_object(&api->json);
+}
+
+// A service is a tag.
+static void write_tags(struct openapi *api, const struct operation *operations, size_t count)
+{
+  const char *last = "";
+  jsontext_key(&api->json, SLICE("tags"));
+  jsontext_begin_array(&api->json);
+  for (size_t i = 0; i < count; i++) {
+    const struct contract_method *method = operations[i].binding->method;
+    if (strcmp(last, method->service_full_name) == 0)
+      continue;
+    last = method->service_full_name;
+    jsontext_begin_object(&api->json);
+    jsontext_key_string(&api->json, "name", slice_from_string(last));
+    openapi_write_description(api, method->service_comment);
+    jsontext_end_object(&api->json);
+  }
+  jsontext_end_array(&api->json);
+}
+
+static void write_components(struct openapi *api, const struct operation *operations, size_t count)
+{
+  struct jsontext_writer *json = &api->json;
+  jsontext_key(json, SLICE("components"));
+  jsontext_begin_object(json);
+  jsontext_key(json, SLICE("schemas"));
+  jsontext_begin_object(json);
+  jsontext_key(json, SLICE("Problem"));
+  jsontext_raw(json, slice_from_string(PROBLEM_SCHEMA));
+  openapi_write_schemas(api, operations, count);
+  jsontext_end_object(json);
+  jsontext_key(json, SLICE("responses"));
+  jsontext_raw(json,
+               SLICE("{\"Problem\":{\"description\":\"The call failed.\",\"content\":{\"application/problem+json\":"
+                     "{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}}}"));
+  jsontext_key(json, SLICE("securitySchemes"));
+  jsontext_raw(json, SLICE("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\","
+                           "\"description\":\"An access token.\"}}"));
+  jsontext_end_object(json);
+}
+
+void openapi_write(const struct contract *contract, const struct openapi_info *info, struct strbuf *out)
+{
+  struct openapi api = {.contract = contract};
+  size_t count;
+  arena_init(&api.arena);
+  jsontext_writer_init(&api.json, out);
+  const struct operation *operations = collect(&api, &count);
+  jsontext_begin_object(&api.json);
+  jsontext_key_string(&api.json, "openapi", SLICE("3.1.0"));
+  write_info(&api, info);
+  jsontext_key(&api.json, SLICE("servers"));
+  jsontext_raw(&api.json, SLICE("[{\"url\":\"/\"}]"));
+  write_tags(&api, operations, count);
+  openapi_write_paths(&api, operations, count);
+  write_components(&api, operations, count);
+  jsontext_end_object(&api.json);
+  strmap_free(&api.written);
+  arena_free(&api.arena);
+}

@@ -1,0 +1,31 @@
+// The series of a method: calls by status, durations. Made when a method is first seen, at most 1,024 methods; those
+// beyond share the label "other", so that nobody's bytes can grow the page without end.
+#ifndef BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
+#define BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/base/strmap.h"
+#include "common/observe/metrics.h"
+
+struct method_entry;
+
+struct method_metrics {
+  enum metric calls;
+  enum metric duration;
+  struct strmap methods;
+  struct method_entry *other;
+  struct method_entry *entries;  // all, for the end
+};
+
+void method_metrics_init(struct method_metrics *table, enum metric calls, enum metric duration);
+void method_metrics_free(struct method_metrics *table);
+
+// `add` false: a method that is not in the table yet counts under "other".
+void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
+                          uint64_t duration_us);
+
+#endif

@@ -1,0 +1,69 @@
+// Packets and frames as bytes: proto/bulkhead/rpc/v1/packet.proto, read and written without message structs.
+//
+// A Packet is a row of frames with a count at its end, and protobuf merges concatenated messages, so a batch is built
+// by appending frames one by one. Decoded slices point into the packet; only the arrays of a frame are in the arena.
+#ifndef BULKHEAD_RPC_PACKET_INTERNAL_H
+#define BULKHEAD_RPC_PACKET_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+#include "common/base/wire.h"
+#include "common/rpc/rpc.h"
+
+// A frame with more of any of these is malformed.
+#define RPC_MAX_ROLES 64
+#define RPC_MAX_METADATA 64
+#define RPC_MAX_VIOLATIONS 64
+
+// What the field `received` takes at most: a tag and a varint.
+#define RPC_RECEIVED_MAX_BYTES 11
+
+// FrameKind; the kinds of streams are not spoken yet.
+enum rpc_frame_kind {
+  RPC_FRAME_REQUEST = 1,
+  RPC_FRAME_RESPONSE = 2,
+  RPC_FRAME_CANCEL = 5,
+  RPC_FRAME_GOAWAY = 7,
+};
+
+struct rpc_frame {
+  uint64_t call_id;
+  uint32_t kind;  // any number may come in
+  uint32_t timeout_ms;
+  struct slice method;
+  struct slice payload;
+  bool has_context;
+  bool has_status;
+  struct rpc_context context;
+  struct rpc_status status;
+};
+
+// Appends the frame as a field of a Packet: tag, length, frame.
+void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame);
+// The frame alone, without tag and length.
+void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
+// Appends a frame whose body is there already and which lacks only its timeout.
+void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms);
+// Bytes that rpc_frame_append takes.
+size_t rpc_frame_packed_size(const struct rpc_frame *frame);
+// Writes the field `received` to `out`, returns its size.
+size_t rpc_received_write(uint64_t received, uint8_t out[RPC_RECEIVED_MAX_BYTES]);
+
+// False when it is no protobuf, holds text that is not UTF-8, or too many roles, metadata or violations.
+bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out) MUST_CHECK;
+
+struct rpc_packet_reader {
+  struct wire_reader wire;
+  uint64_t received;  // complete once the end is reached; 0 when the packet has none
+};
+
+struct rpc_packet_reader rpc_packet_reader_make(struct slice packet);
+// WIRE_FIELD: `frame` holds the bytes of the next one.
+enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice *frame) MUST_CHECK;
+
+#endif

@@ -1,0 +1,27 @@
+// The admin port: GET and HEAD of /healthz, /readyz and /metrics for Consul, Kubernetes and Prometheus. libmicrohttpd
+// on the service's loop, without a thread. It is for the inside: no TLS, no login.
+#ifndef BULKHEAD_SERVICE_ADMIN_INTERNAL_H
+#define BULKHEAD_SERVICE_ADMIN_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+#include "common/runtime/loop.h"
+
+struct admin;
+
+struct admin_options {
+  const char *listen;  // "127.0.0.1:0"
+  // Appends the JSON of /readyz, returns whether it is 200 or 503.
+  bool (*render_ready)(void *arg, struct strbuf *out);
+  void *arg;
+};
+
+enum status admin_create(struct loop *loop, const struct admin_options *options, struct admin **out,
+                         struct error *error) MUST_CHECK;
+// Open connections are closed.
+void admin_free(struct admin **admin);
+int admin_port(const struct admin *admin);
+
+#endif

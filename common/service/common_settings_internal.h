@@ -1,0 +1,41 @@
+// The settings that every service has, beside its own table.
+#ifndef BULKHEAD_SERVICE_COMMON_SETTINGS_INTERNAL_H
+#define BULKHEAD_SERVICE_COMMON_SETTINGS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config/settings.h"
+
+struct common_settings {
+  const char *log_level;
+  const char *instance_id;
+
+  const char *rpc_listen;
+  const char *rpc_advertise;
+  int64_t rpc_max_calls;
+  const char *rpc_tls_ca;
+  const char *rpc_tls_cert_key;
+  const char *rpc_static;
+
+  const char *admin_listen;
+  const char *consul_url;
+  const char *consul_token;
+
+  const char *pg_conninfo;
+  int64_t pg_shared_connections;
+  int64_t pg_pool_size;
+  int64_t pg_statement_timeout_ms;
+  bool migrate_on_start;
+
+  const char *redis_url;
+  const char *redis_password;
+
+  int64_t drain_timeout_ms;
+};
+
+extern const struct setting common_settings_table[];
+extern const size_t common_settings_count;
+
+#endif

@@ -1,0 +1,37 @@
+// From a request of the RPC server to its handler and back: method, policy, unpacking, validation, a task, the reply.
+#ifndef BULKHEAD_SERVICE_DISPATCH_INTERNAL_H
+#define BULKHEAD_SERVICE_DISPATCH_INTERNAL_H
+
+#include <stddef.h>
+
+#include "common/base/list.h"
+#include "common/base/strmap.h"
+#include "common/rpc/rpc_server.h"
+#include "common/service/service.h"
+
+struct served_method {
+  const struct rpc_method *method;
+  const void *handlers;
+};
+
+struct dispatch {
+  struct service *service;
+  struct loop *loop;
+  struct strmap methods;  // full name -> struct served_method
+  struct served_method *served;
+  struct list calls;  // with a task
+};
+
+// CHECKs the tables: each method once, with a policy.
+void dispatch_init(struct dispatch *dispatch, struct service *service, const struct rpc_binding *bindings,
+                   size_t binding_count);
+void dispatch_free(struct dispatch *dispatch);
+
+// on_request and on_cancel of the server's options; `arg` is the dispatch.
+void dispatch_request(void *arg, struct rpc_request *request);
+void dispatch_cancel(void *arg, struct rpc_request *request);
+
+// Tells all calls at work to give up.
+void dispatch_cancel_all(struct dispatch *dispatch);
+
+#endif

@@ -1,0 +1,23 @@
+// Whether an instance may get calls, as the answer of /readyz: PostgreSQL is required, Redis and Consul are reported.
+#ifndef BULKHEAD_SERVICE_READINESS_INTERNAL_H
+#define BULKHEAD_SERVICE_READINESS_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "common/base/strbuf.h"
+
+enum service_phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING };
+enum check_result { CHECK_OFF, CHECK_DOWN, CHECK_UP };
+
+struct readiness {
+  enum service_phase phase;
+  enum check_result postgres;
+  enum check_result redis;
+  enum check_result consul;
+};
+
+// Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down"}}; status is "starting", "ready",
+// "unavailable" or "draining". True only for "ready".
+bool readiness_render(const struct readiness *readiness, struct strbuf *out);
+
+#endif

@@ -1,0 +1,347 @@
+// The value of one field: scalar, message, list or map.
+#include "common/transcode/decoder_internal.h"
+#include "common/transcode/well_known_internal.h"
+
+// ---- scalars ----
+
+static void check_scalar(struct decoder *decoder, const struct contract_field *field, const struct scalar *value,
+                         const struct place *place)
+{
+  const char *problem = scalar_check_rules(field, value, &decoder->scratch);
+  if (problem != NULL)
+    decoder_report(decoder, place, problem);
+}
+
+// False when the JSON is broken; `valid` when `value` holds the value.
+static bool read_scalar(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                        const struct place *place, struct scalar *value, bool *valid)
+{
+  const char *problem = scalar_from_json(field, token, decoder->reader.text, decoder_memory(decoder), value);
+  *valid = problem == NULL;
+  if (problem == NULL)
+    return true;
+  decoder_report(decoder, place, problem);
+  return decode_skip(decoder, token);
+}
+
+static bool is_raw_object(const struct contract_field *field)
+{
+  return field->type == CONTRACT_STRING && field->rules.format == FORMAT_JSON_OBJECT;
+}
+
+static bool read_raw_object(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                            const struct place *place)
+{
+  if (token != JSONTEXT_OBJECT_BEGIN) {
+    decoder_report(decoder, place, "must be an object");
+    return decode_skip(decoder, token);
+  }
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  if (!decode_raw_object(decoder, place))
+    return false;
+  // Its form is known to be right; what is left are length and presence.
+  struct field_rules rules = field->rules;
+  rules.format = FORMAT_NONE;
+  struct slice text = slice_make(decoder->out->data + mark, decoder->out->failed ? 0 : decoder->out->size - mark);
+  const char *problem = rules_check_text(&rules, text, &decoder->scratch);
+  if (problem != NULL)
+    decoder_report(decoder, place, problem);
+  wire_end_nested(decoder->out, mark);
+  return true;
+}
+
+// ---- messages ----
+
+static bool read_text_message(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                              const struct place *place)
+{
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  const char *problem = token == JSONTEXT_STRING
+                            ? well_known_from_text(field->message->well_known, decoder->reader.text, decoder->out)
+                            : "must be a string";
+  if (problem != NULL)
+    decoder_report(decoder, place, problem);
+  wire_end_nested(decoder->out, mark);
+  return decode_skip(decoder, token);
+}
+
+static bool read_wrapper(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                         const struct place *place)
+{
+  const struct contract_field *inner = &field->message->fields[0];
+  struct scalar value = {0};
+  bool valid;
+  if (!read_scalar(decoder, inner, token, place, &value, &valid))
+    return false;
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  if (valid && inner->type == CONTRACT_STRING)
+    check_scalar(decoder, inner, &value, place);
+  if (valid && !scalar_is_default(inner, &value))
+    scalar_write(decoder->out, inner, &value);
+  wire_end_nested(decoder->out, mark);
+  return true;
+}
+
+static bool read_message(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                         const struct message_target *inside)
+{
+  if (well_known_is_text(field->message->well_known))
+    return read_text_message(decoder, field, token, inside->place);
+  if (field->message->well_known == CONTRACT_WRAPPER)
+    return read_wrapper(decoder, field, token, inside->place);
+  if (token != JSONTEXT_OBJECT_BEGIN) {
+    decoder_report(decoder, inside->place, "must be an object");
+    return decode_skip(decoder, token);
+  }
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  struct message_target target = *inside;
+  target.message = field->message;
+  target.source = FROM_OBJECT;
+  target.mask_field = NULL;
+  if (!decode_message(decoder, &target))
+    return false;
+  wire_end_nested(decoder->out, mark);
+  return true;
+}
+
+// One value, which is not null, with its tag. A scalar's default is left out unless `keep_default`.
+static bool read_single(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                        const struct message_target *inside, bool keep_default)
+{
+  if (field->type == CONTRACT_MESSAGE)
+    return read_message(decoder, field, token, inside);
+  if (is_raw_object(field))
+    return read_raw_object(decoder, field, token, inside->place);
+  struct scalar value = {0};
+  bool valid;
+  if (!read_scalar(decoder, field, token, inside->place, &value, &valid))
+    return false;
+  if (!valid)
+    return true;
+  check_scalar(decoder, field, &value, inside->place);
+  if (keep_default || !scalar_is_default(field, &value))
+    scalar_write(decoder->out, field, &value);
+  return true;
+}
+
+// ---- lists ----
+
+struct list {
+  const struct contract_field *field;
+  struct message_target inside;  // its place is the list
+  size_t count;
+  bool packed;
+};
+
+// Offsets, for the buffer moves while it grows.
+static void note_span(struct decoder *decoder, size_t offset)
+{
+  size_t span[2] = {offset, decoder->out->size - offset};
+  strbuf_add(&decoder->spans, slice_make(span, sizeof(span)));
+}
+
+static bool read_packed_item(struct decoder *decoder, const struct list *list, enum jsontext_token token,
+                             const struct place *place)
+{
+  struct scalar value = {0};
+  bool valid;
+  if (!read_scalar(decoder, list->field, token, place, &value, &valid))
+    return false;
+  if (!valid)
+    return true;
+  check_scalar(decoder, list->field, &value, place);
+  scalar_write_packed(decoder->out, list->field->type, value.bits);
+  return true;
+}
+
+static bool read_item(struct decoder *decoder, const struct list *list, enum jsontext_token token)
+{
+  struct place place = {.parent = list->inside.place, .index = list->count};
+  if (token == JSONTEXT_NULL) {
+    decoder_report(decoder, &place, "must not be null");
+    return true;
+  }
+  size_t before = decoder->out->size;
+  if (list->packed) {
+    if (!read_packed_item(decoder, list, token, &place))
+      return false;
+  } else {
+    struct message_target inside = list->inside;
+    inside.place = &place;
+    if (!read_single(decoder, list->field, token, &inside, true))
+      return false;
+  }
+  if (list->field->rules.unique_items)
+    note_span(decoder, before);
+  return true;
+}
+
+static void check_unique(struct decoder *decoder, const struct list *list)
+{
+  size_t count = decoder->spans.size / (2 * sizeof(size_t));
+  if (count < 2 || decoder->out->failed)
+    return;
+  struct slice *items = arena_array(decoder->arena, count, sizeof(*items));
+  for (size_t i = 0; i < count; i++) {
+    size_t span[2];
+    memcpy(span, decoder->spans.data + i * sizeof(span), sizeof(span));
+    items[i] = slice_make(decoder->out->data + span[0], span[1]);
+  }
+  size_t found = find_duplicate(items, count, decoder->arena);
+  if (found == count)
+    return;
+  struct place place = {.parent = list->inside.place, .index = found};
+  decoder_report(decoder, &place, "must not be the same as an item before it");
+}
+
+// Items beyond the cap are read and thrown away, so that the count in the violation is all that they cost.
+static bool read_items(struct decoder *decoder, struct list *list)
+{
+  size_t max = list->field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : list->field->rules.max_items;
+  for (;; list->count++) {
+    enum jsontext_token token = jsontext_read(&decoder->reader);
+    if (token == JSONTEXT_ARRAY_END)
+      return true;
+    if (token == JSONTEXT_ERROR)
+      return false;
+    if (list->count >= max ? !decode_skip(decoder, token) : !read_item(decoder, list, token))
+      return false;
+  }
+}
+
+static bool read_list(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                      const struct message_target *inside)
+{
+  if (token != JSONTEXT_ARRAY_BEGIN) {
+    decoder_report(decoder, inside->place, "must be a list");
+    return decode_skip(decoder, token);
+  }
+  struct list list = {
+      .field = field, .inside = *inside, .packed = field->type != CONTRACT_MESSAGE && !scalar_has_bytes(field->type)};
+  list.inside.scope = NO_SCOPE;
+  list.inside.masked = false;
+  if (field->rules.unique_items)
+    strbuf_clear(&decoder->spans);
+  size_t before = decoder->out->size;
+  size_t mark = list.packed ? wire_begin_nested(decoder->out, field->number) : 0;
+  if (!read_items(decoder, &list))
+    return false;
+  if (field->rules.unique_items)
+    check_unique(decoder, &list);
+  if (list.packed && decoder->out->size > mark)
+    wire_end_nested(decoder->out, mark);
+  else if (list.packed)
+    strbuf_truncate(decoder->out, before);
+  const char *problem = rules_check_count(&field->rules, list.count, &decoder->scratch);
+  if (problem != NULL)
+    decoder_report(decoder, inside->place, problem);
+  return true;
+}
+
+// ---- maps ----
+
+static void read_map_key(struct decoder *decoder, const struct contract_field *key, const struct place *place)
+{
+  struct scalar value = {0};
+  const char *problem = scalar_from_text(key, place->name, decoder_memory(decoder), &value);
+  if (problem == NULL)
+    problem = scalar_check_rules(key, &value, &decoder->scratch);
+  if (problem != NULL) {
+    strbuf_clear(&decoder->spans);
+    strbuf_printf(&decoder->spans, "its key %s", problem);
+    decoder_report(decoder, place, strbuf_cstring(&decoder->spans));
+  } else if (!scalar_is_default(key, &value)) {
+    scalar_write(decoder->out, key, &value);
+  }
+}
+
+// One entry as an embedded message; `key` gets its key's wire bytes as offset and size.
+static bool read_entry(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
+                       size_t key[2])
+{
+  struct place place = {.parent = inside->place, .name = decoder->reader.text};
+  if (place.name.data == NULL)
+    place.name = SLICE("");
+  struct message_target target = *inside;
+  target.place = &place;
+  size_t before = decoder->out->size;
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  key[0] = decoder->out->size;
+  read_map_key(decoder, &field->message->fields[0], &place);
+  key[1] = decoder->out->size - key[0];
+  enum jsontext_token token = jsontext_read(&decoder->reader);
+  if (token == JSONTEXT_ERROR)
+    return false;
+  if (token == JSONTEXT_NULL)
+    decoder_report(decoder, &place, "must not be null");
+  else if (!read_single(decoder, &field->message->fields[1], token, &target, false))
+    return false;
+  wire_end_nested(decoder->out, mark);
+  // The length may have moved what it stands before.
+  key[0] += decoder->out->size - before > 0 ? wire_varint_size(decoder->out->size - mark) - 1 : 0;
+  return true;
+}
+
+static bool read_map(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
+                     const struct message_target *inside)
+{
+  if (token != JSONTEXT_OBJECT_BEGIN) {
+    decoder_report(decoder, inside->place, "must be an object");
+    return decode_skip(decoder, token);
+  }
+  struct message_target entries = *inside;
+  entries.scope = NO_SCOPE;
+  entries.masked = false;
+  size_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
+  // Keys are compared as they are after decoding: "1" and "1.0" are one key of an integer map.
+  struct slice *keys = NULL;
+  size_t capacity = 0;
+  size_t count = 0;
+  for (;; count++) {
+    token = jsontext_read(&decoder->reader);
+    if (token != JSONTEXT_KEY)
+      break;
+    if (count >= max) {
+      if (!jsontext_skip_value(&decoder->reader, NULL))
+        return false;
+      continue;
+    }
+    if (count == capacity) {
+      capacity = capacity == 0 ? 16 : capacity * 2;
+      struct slice *more = arena_array(decoder->arena, capacity, sizeof(*more));
+      if (count > 0)
+        memcpy(more, keys, count * sizeof(*more));
+      keys = more;
+    }
+    size_t key[2];
+    if (!read_entry(decoder, field, &entries, key))
+      return false;
+    keys[count] =
+        arena_copy(decoder->arena, slice_make(decoder->out->data + key[0], decoder->out->failed ? 0 : key[1]));
+  }
+  if (token == JSONTEXT_ERROR)
+    return false;
+  size_t kept = count < max ? count : max;
+  if (find_duplicate(keys, kept, decoder->arena) < kept)
+    decoder_report(decoder, inside->place, "must not have the same key twice");
+  const char *problem = rules_check_count(&field->rules, count, &decoder->scratch);
+  if (problem != NULL)
+    decoder_report(decoder, inside->place, problem);
+  return true;
+}
+
+bool decode_field(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
+                  bool *set)
+{
+  enum jsontext_token token = jsontext_read(&decoder->reader);
+  *set = token != JSONTEXT_NULL;
+  if (token == JSONTEXT_ERROR)
+    return false;
+  if (token == JSONTEXT_NULL)
+    return true;
+  if (field->is_map)
+    return read_map(decoder, field, token, inside);
+  if (field->repeated)
+    return read_list(decoder, field, token, inside);
+  return read_single(decoder, field, token, inside, field->has_presence);
+}

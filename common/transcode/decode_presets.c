@@ -1,0 +1,139 @@
+// Values from path, headers and query as fields of the message that is being written.
+#include "common/transcode/decoder_internal.h"
+#include "common/transcode/well_known_internal.h"
+
+// Whether the preset lies in the message whose path is the decoder's prefix.
+static bool in_scope(const struct decoder *decoder, const struct preset *preset, size_t scope)
+{
+  return preset->depth > scope && field_paths_equal(preset->path, decoder->prefix, scope);
+}
+
+static bool is_leaf(const struct decoder *decoder, const struct preset *preset, size_t scope)
+{
+  return preset->depth == scope + 1 && in_scope(decoder, preset, scope);
+}
+
+static void report(struct decoder *decoder, const struct preset *preset, const char *sentence)
+{
+  struct place place = {.name = preset->label};
+  decoder_report(decoder, &place, sentence);
+}
+
+static void write_message_leaf(struct decoder *decoder, const struct preset *preset, const struct contract_field *field)
+{
+  const struct contract_message *message = field->message;
+  size_t mark = wire_begin_nested(decoder->out, field->number);
+  const char *problem = NULL;
+  if (message->well_known == CONTRACT_WRAPPER) {
+    struct scalar value = {0};
+    problem = scalar_from_text(&message->fields[0], preset->text, decoder_memory(decoder), &value);
+    if (problem == NULL)
+      problem = scalar_check_rules(&message->fields[0], &value, &decoder->scratch);
+    if (problem == NULL && !scalar_is_default(&message->fields[0], &value))
+      scalar_write(decoder->out, &message->fields[0], &value);
+  } else {
+    problem = well_known_from_text(message->well_known, preset->text, decoder->out);
+  }
+  wire_end_nested(decoder->out, mark);
+  if (problem != NULL)
+    report(decoder, preset, problem);
+}
+
+// A repeated field's values are not packed here; every reader of protobuf takes both forms.
+static void write_leaf(struct decoder *decoder, struct preset *preset)
+{
+  const struct contract_field *field = preset->path[preset->depth - 1];
+  preset->wire_offset = decoder->out->size;
+  if (field->type == CONTRACT_MESSAGE) {
+    write_message_leaf(decoder, preset, field);
+  } else {
+    struct scalar value = {0};
+    const char *problem = scalar_from_text(field, preset->text, decoder_memory(decoder), &value);
+    if (problem == NULL)
+      problem = scalar_check_rules(field, &value, &decoder->scratch);
+    if (problem != NULL)
+      report(decoder, preset, problem);
+    else if (field->repeated || field->has_presence || !scalar_is_default(field, &value))
+      scalar_write(decoder->out, field, &value);
+  }
+  preset->wire_size = decoder->out->size - preset->wire_offset;
+  preset->written = true;
+}
+
+// All values of one repeated field, with the rules of the list.
+static void write_list(struct decoder *decoder, const struct message_target *target, const struct contract_field *field)
+{
+  struct slice *items = arena_array(decoder->arena, decoder->preset_count, sizeof(*items));
+  const struct preset *last = NULL;
+  size_t count = 0;
+  for (size_t i = 0; i < decoder->preset_count; i++) {
+    struct preset *preset = &decoder->presets[i];
+    if (!is_leaf(decoder, preset, target->scope) || preset->path[target->scope] != field)
+      continue;
+    write_leaf(decoder, preset);
+    items[count++] =
+        arena_copy(decoder->arena, slice_make(decoder->out->data + preset->wire_offset, preset->wire_size));
+    last = preset;
+  }
+  const char *problem = rules_check_count(&field->rules, count, &decoder->scratch);
+  if (problem == NULL && field->rules.unique_items && find_duplicate(items, count, decoder->arena) < count)
+    problem = "must not be given twice with the same value";
+  if (problem != NULL && last != NULL)
+    report(decoder, last, problem);
+}
+
+void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound)
+{
+  for (size_t i = 0; i < decoder->preset_count; i++) {
+    struct preset *preset = &decoder->presets[i];
+    if (preset->written || !is_leaf(decoder, preset, target->scope))
+      continue;
+    const struct contract_field *field = preset->path[target->scope];
+    field_set_add(bound, field_place(target->message, field));
+    if (field->repeated)
+      write_list(decoder, target, field);
+    else
+      write_leaf(decoder, preset);
+  }
+}
+
+const struct preset *presets_find(const struct decoder *decoder, const struct message_target *target,
+                                  const struct contract_field *field)
+{
+  for (size_t i = 0; i < decoder->preset_count; i++)
+    if (is_leaf(decoder, &decoder->presets[i], target->scope) && decoder->presets[i].path[target->scope] == field)
+      return &decoder->presets[i];
+  return NULL;
+}
+
+bool presets_agree(const struct decoder *decoder, const struct message_target *target,
+                   const struct contract_field *field, size_t start)
+{
+  const struct preset *preset = presets_find(decoder, target, field);
+  size_t size = decoder->out->size - start;
+  return size == preset->wire_size &&
+         (size == 0 || memcmp(decoder->out->data + start, decoder->out->data + preset->wire_offset, size) == 0);
+}
+
+bool presets_write_nested(struct decoder *decoder, const struct message_target *target, struct field_set *set)
+{
+  for (size_t i = 0; i < decoder->preset_count; i++) {
+    const struct preset *preset = &decoder->presets[i];
+    if (preset->written || !in_scope(decoder, preset, target->scope))
+      continue;
+    const struct contract_field *field = preset->path[target->scope];
+    size_t place = field_place(target->message, field);
+    if (field_set_has(set, place))
+      continue;
+    field_set_add(set, place);
+    struct place inner_place = {.parent = target->place, .name = field->json_name, .field = field};
+    struct message_target inner = {
+        .message = field->message, .place = &inner_place, .source = FROM_PRESETS, .scope = target->scope + 1};
+    decoder->prefix[target->scope] = field;
+    size_t mark = wire_begin_nested(decoder->out, field->number);
+    if (!decode_message(decoder, &inner))
+      return false;
+    wire_end_nested(decoder->out, mark);
+  }
+  return true;
+}

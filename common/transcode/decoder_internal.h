@@ -1,0 +1,107 @@
+// Private to this folder: one request on its way from JSON, path, query and headers to wire bytes. Messages are written
+// as they are read; nothing is built in between.
+#ifndef BULKHEAD_TRANSCODE_DECODER_INTERNAL_H
+#define BULKHEAD_TRANSCODE_DECODER_INTERNAL_H
+
+#include "common/base/arena.h"
+#include "common/base/jsontext_reader.h"
+#include "common/base/strbuf.h"
+#include "common/contract/duplicates.h"
+#include "common/contract/tables.h"
+#include "common/contract/violation.h"
+#include "common/transcode/scalar_internal.h"
+
+// Where in the document the decoder is, innermost first; a chain on the stack. NULL is the whole document.
+struct place {
+  const struct place *parent;
+  struct slice name;  // of a member; of a list's item, NULL data
+  size_t index;
+  const struct contract_field *field;  // NULL for items and map entries
+};
+
+enum preset_origin { PRESET_PATH, PRESET_HEADER, PRESET_QUERY };
+
+// A value that comes from outside the body. The body may repeat it, not change it.
+struct preset {
+  enum preset_origin origin;
+  const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
+  size_t depth;
+  struct slice text;   // decoded
+  struct slice label;  // for violations: "item.id", "If-Match", "pageSize"
+  bool written;
+  size_t wire_offset;  // of its encoded field in `out`
+  size_t wire_size;
+};
+
+struct decoder {
+  struct jsontext_reader reader;
+  struct arena *arena;
+  struct strbuf *out;
+  struct violations *violations;
+  struct strbuf scratch;  // of sentences
+  struct strbuf spans;    // struct slice-like offsets of a list whose items must differ
+  struct preset *presets;
+  size_t preset_count;
+  const struct contract_field
+      *prefix[CONTRACT_MAX_FIELD_PATH];  // of the message being written, while presets can match
+  struct strbuf *mask;                   // gathers the body's fields as a FieldMask; NULL when nobody asked
+};
+
+// What a message is written from, besides the presets.
+enum message_source {
+  FROM_OBJECT,   // JSON whose { has been read
+  FROM_BODY,     // one field of it is the whole document
+  FROM_PRESETS,  // nothing else
+};
+
+#define NO_SCOPE SIZE_MAX
+
+struct message_target {
+  const struct contract_message *message;
+  const struct place *place;
+  enum message_source source;
+  const struct contract_field *body_field;  // of FROM_BODY
+  const struct contract_field *mask_field;  // the field that gets decoder->mask, NULL for none
+  size_t scope;                             // how much of `prefix` leads here; NO_SCOPE where presets cannot match
+  bool masked;                              // its members belong to decoder->mask
+};
+
+void decoder_init(struct decoder *decoder, struct slice json, struct arena *arena, struct strbuf *out,
+                  struct violations *violations);
+void decoder_free(struct decoder *decoder);
+
+void decoder_report(struct decoder *decoder, const struct place *place, const char *sentence);
+// The reader's error, with line and column.
+void decoder_report_syntax(struct decoder *decoder);
+static inline struct scalar_memory decoder_memory(struct decoder *decoder)
+{
+  return (struct scalar_memory){.arena = decoder->arena, .scratch = &decoder->scratch};
+}
+
+// All of these return false only when the JSON text is broken, which ends everything; other trouble is reported and
+// passed over.
+
+// The message's fields without tag and length.
+bool decode_message(struct decoder *decoder, const struct message_target *target) MUST_CHECK;
+// The value of one field, with tag; `set` when it was anything but null.
+bool decode_field(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
+                  bool *set) MUST_CHECK;
+// Passes over the value whose first token was `token`.
+bool decode_skip(struct decoder *decoder, enum jsontext_token token) MUST_CHECK;
+// The object of a FORMAT_JSON_OBJECT field, whose { has been read, without white space into `out`.
+bool decode_raw_object(struct decoder *decoder, const struct place *place) MUST_CHECK;
+
+// ---- presets: decode_presets.c ----
+
+// Writes those of the message at `scope` that are its own fields; `bound` gets their places, `set` those with a value.
+void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound);
+// Whether the field that was just written at `start` agrees with the preset of the same field.
+bool presets_agree(const struct decoder *decoder, const struct message_target *target,
+                   const struct contract_field *field, size_t start);
+const struct preset *presets_find(const struct decoder *decoder, const struct message_target *target,
+                                  const struct contract_field *field);
+// The messages below this one that have presets and that nothing else has written; `set` has those written.
+bool presets_write_nested(struct decoder *decoder, const struct message_target *target,
+                          struct field_set *set) MUST_CHECK;
+
+#endif

@@ -1,0 +1,238 @@
+// What a request says outside its body. Path variables come first, then headers, then the query: an earlier one wins,
+// and a later one that says something else is a violation.
+#include "common/transcode/request_presets_internal.h"
+
+#include "common/base/codec.h"
+#include "common/base/utf8.h"
+
+// Each is looked for among those before it.
+#define MAX_QUERY_PARAMETERS 256u
+
+static struct slice join_names(struct arena *arena, const struct contract_field *const *path, size_t depth)
+{
+  if (depth == 1)
+    return path[0]->json_name;
+  char *joined = arena_printf(arena, SLICE_FMT, SLICE_ARG(path[0]->json_name));
+  for (size_t i = 1; i < depth; i++)
+    joined = arena_printf(arena, "%s." SLICE_FMT, joined, SLICE_ARG(path[i]->json_name));
+  return slice_from_string(joined);
+}
+
+static void report(struct decoder *decoder, struct slice name, const char *sentence)
+{
+  struct place place = {.name = name};
+  decoder_report(decoder, &place, sentence);
+}
+
+static struct preset *add_preset(struct decoder *decoder, enum preset_origin origin, struct slice label,
+                                 struct slice text)
+{
+  struct preset *preset = &decoder->presets[decoder->preset_count++];
+  *preset = (struct preset){.origin = origin, .label = label, .text = text};
+  return preset;
+}
+
+// The preset of the same field that is there already, NULL where there is none.
+static const struct preset *find_same(const struct decoder *decoder, const struct preset *preset)
+{
+  for (const struct preset *other = decoder->presets; other < preset; other++)
+    if (other->depth == preset->depth && field_paths_equal(other->path, preset->path, preset->depth))
+      return other;
+  return NULL;
+}
+
+// ---- path ----
+
+// %2F, which must stay as it is in a variable of several segments: decoding it would change where segments end.
+static bool is_escaped_slash(struct slice text, size_t at)
+{
+  return text.size - at >= 3 && text.data[at] == '%' && text.data[at + 1] == '2' && (text.data[at + 2] | 0x20) == 'f';
+}
+
+static bool decode_keeping_slashes(struct slice text, struct strbuf *out)
+{
+  size_t start = 0;
+  for (size_t at = slice_find(text, '%', 0); at < text.size; at = slice_find(text, '%', at + 1)) {
+    if (!is_escaped_slash(text, at))
+      continue;
+    if (!percent_decode(slice_make(text.data + start, at - start), false, out))
+      return false;
+    strbuf_add(out, slice_make(text.data + at, 3));
+    start = at + 3;
+  }
+  return percent_decode(slice_skip(text, start), false, out);
+}
+
+static bool decode_variable(struct decoder *decoder, bool multi_segment, struct slice *text)
+{
+  if (text->size == 0 || memchr(text->data, '%', text->size) == NULL)
+    return true;
+  strbuf_clear(&decoder->scratch);
+  bool valid = multi_segment ? decode_keeping_slashes(*text, &decoder->scratch)
+                             : percent_decode(*text, false, &decoder->scratch);
+  if (valid)
+    *text = arena_copy(decoder->arena, strbuf_slice(&decoder->scratch));
+  return valid;
+}
+
+static void add_path_variables(const struct transcode_request *request, struct decoder *decoder)
+{
+  const struct contract_binding *binding = request->route->binding;
+  for (size_t i = 0; i < binding->variable_count; i++) {
+    const struct contract_path_variable *variable = &binding->variables[i];
+    struct slice text = request->route->values[i];
+    struct slice label = join_names(decoder->arena, variable->path, variable->depth);
+    if (!decode_variable(decoder, variable->multi_segment, &text)) {
+      report(decoder, label, "has a broken percent escape");
+      continue;
+    }
+    struct preset *preset = add_preset(decoder, PRESET_PATH, label, text);
+    memcpy(preset->path, variable->path, sizeof(preset->path));
+    preset->depth = variable->depth;
+  }
+}
+
+// ---- headers ----
+
+// RFC 9110, section 13.1.1: "*" or one strong entity tag in quotes. Lists would have to mean "any of these".
+static const char *unquote_etag(struct slice *value)
+{
+  if (slice_equal(*value, SLICE("*")))
+    return NULL;
+  if (slice_starts_with(*value, SLICE("W/")))
+    return "must be a strong entity tag, not a weak one";
+  size_t size = value->size;
+  if (size < 2 || value->data[0] != '"' || value->data[size - 1] != '"')
+    return "must be one entity tag in quotes, or *";
+  *value = slice_make(value->data + 1, size - 2);
+  if (slice_find(*value, '"', 0) < value->size)
+    return "must be one entity tag in quotes, or *; a list is not supported";
+  return value->size == 0 ? "must not be an empty entity tag" : NULL;
+}
+
+static void add_headers(const struct transcode_request *request, struct decoder *decoder)
+{
+  const struct message_index *index = message_index(request->route->binding->method->input);
+  for (size_t i = 0; i < index->from_header_count && request->header != NULL; i++) {
+    const struct contract_field *field = index->from_header[i];
+    struct slice name = slice_from_string(field->rules.from_header);
+    struct slice value = request->header(request->header_arg, field->rules.from_header);
+    if (value.data == NULL)
+      continue;
+    value = slice_trim(value);
+    const char *problem = slice_equal_ignore_case(name, SLICE("If-Match")) ? unquote_etag(&value) : NULL;
+    if (problem != NULL) {
+      report(decoder, name, problem);
+      continue;
+    }
+    struct preset *preset = add_preset(decoder, PRESET_HEADER, name, value);
+    preset->path[0] = field;
+    preset->depth = 1;
+  }
+}
+
+// ---- query ----
+
+// Decoded into the arena where there is something to decode; false for a broken escape.
+static bool decode_parameter(struct decoder *decoder, struct slice *text)
+{
+  if (text->size == 0 || (memchr(text->data, '%', text->size) == NULL && memchr(text->data, '+', text->size) == NULL))
+    return true;
+  strbuf_clear(&decoder->scratch);
+  if (!percent_decode(*text, true, &decoder->scratch))
+    return false;
+  *text = arena_copy(decoder->arena, strbuf_slice(&decoder->scratch));
+  return true;
+}
+
+// Whether the query may name this field: one value, or a list of values, that nothing else in the request fills.
+static bool is_parameter(const struct contract_binding *binding, const struct preset *preset)
+{
+  const struct contract_field *leaf = preset->path[preset->depth - 1];
+  if (leaf->is_map)
+    return false;
+  if (binding->body == CONTRACT_BODY_ALL ||
+      (binding->body == CONTRACT_BODY_FIELD && preset->path[0] == binding->body_field))
+    return false;
+  if (leaf->type != CONTRACT_MESSAGE)
+    return true;
+  enum contract_well_known kind = leaf->message->well_known;
+  return !leaf->repeated && kind != CONTRACT_PLAIN && kind != CONTRACT_EMPTY;
+}
+
+static void add_parameter(const struct contract_binding *binding, struct decoder *decoder, struct slice name,
+                          struct slice value)
+{
+  struct preset *preset = add_preset(decoder, PRESET_QUERY, name, value);
+  preset->depth = contract_field_path(binding->method->input, name, preset->path);
+  const char *problem = NULL;
+  bool known = preset->depth > 0 && is_parameter(binding, preset);
+  const struct preset *same = known ? find_same(decoder, preset) : NULL;
+  const struct contract_field *leaf = known ? preset->path[preset->depth - 1] : NULL;
+  if (!known)
+    problem = "is not a parameter that is known here";
+  else if (same != NULL && same->origin == PRESET_QUERY && !leaf->repeated)
+    problem = "must not be given twice";
+  else if (same != NULL && same->origin == PRESET_PATH && !slice_equal(same->text, value))
+    problem = "must be the same as in the path, or absent";
+  else if (same != NULL && same->origin == PRESET_HEADER && !slice_equal(same->text, value))
+    problem = "must be the same as in the header, or absent";
+  if (problem != NULL)
+    report(decoder, name, problem);
+  // What only repeats a value that is there, and what only the service may set, is passed over.
+  bool repeats = same != NULL && same->origin != PRESET_QUERY;
+  if (problem != NULL || repeats || leaf->rules.output_only)
+    decoder->preset_count--;
+  else
+    preset->label = join_names(decoder->arena, preset->path, preset->depth);
+}
+
+static void add_pair(const struct contract_binding *binding, struct decoder *decoder, struct slice pair)
+{
+  size_t equals = slice_find(pair, '=', 0);
+  struct slice name = slice_make(pair.data, equals);
+  struct slice value = equals < pair.size ? slice_make(pair.data + equals + 1, pair.size - equals - 1) : SLICE("");
+  if (!decode_parameter(decoder, &name) || !utf8_valid(name)) {
+    report(decoder, SLICE("?"), "a parameter's name has a broken percent escape or is no valid UTF-8");
+    return;
+  }
+  if (!decode_parameter(decoder, &value)) {
+    report(decoder, name, "has a broken percent escape");
+    return;
+  }
+  add_parameter(binding, decoder, name, value);
+}
+
+static void add_query(const struct transcode_request *request, struct decoder *decoder)
+{
+  size_t count = 0;
+  for (size_t start = 0; start < request->query.size;) {
+    size_t end = slice_find(request->query, '&', start);
+    if (end > start && count++ == MAX_QUERY_PARAMETERS) {
+      report(decoder, SLICE("?"), "must have at most 256 parameters");
+      return;
+    }
+    if (end > start)
+      add_pair(request->route->binding, decoder, slice_make(request->query.data + start, end - start));
+    start = end + 1;
+  }
+}
+
+// At most so many presets.
+static size_t count_presets(const struct transcode_request *request)
+{
+  const struct contract_binding *binding = request->route->binding;
+  size_t parameters = request->query.size > 0 ? 1 : 0;
+  for (size_t i = 0; i < request->query.size && parameters < MAX_QUERY_PARAMETERS; i++)
+    parameters += request->query.data[i] == '&';
+  return binding->variable_count + message_index(binding->method->input)->from_header_count + parameters;
+}
+
+void request_presets(const struct transcode_request *request, struct decoder *decoder)
+{
+  decoder->presets = arena_array(decoder->arena, count_presets(request), sizeof(*decoder->presets));
+  add_path_variables(request, decoder);
+  add_headers(request, decoder);
+  if (request->query.size > 0)
+    add_query(request, decoder);
+}

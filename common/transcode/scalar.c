@@ -1,0 +1,223 @@
+// Scalars to wire bytes and to JSON, and against their rules.
+#include "common/transcode/scalar_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/codec.h"
+#include "common/base/jsontext_writer.h"
+#include "common/base/utf8.h"
+
+static double bits_to_double(enum contract_type type, uint64_t bits)
+{
+  if (type == CONTRACT_FLOAT) {
+    uint32_t word = (uint32_t)bits;
+    float single;
+    memcpy(&single, &word, sizeof(single));
+    return (double)single;
+  }
+  double value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch)
+{
+  // A field with presence that holds its type's zero is set, and an item of a list is there.
+  if ((field->has_presence || field->repeated) && scalar_is_default(field, value))
+    return NULL;
+  switch (field->type) {
+  case CONTRACT_STRING:
+    return rules_check_text(&field->rules, value->bytes, scratch);
+  case CONTRACT_BYTES:
+    return rules_check_bytes(&field->rules, value->bytes, scratch);
+  case CONTRACT_UINT64:
+  case CONTRACT_FIXED64:
+  case CONTRACT_UINT32:
+  case CONTRACT_FIXED32:
+    return rules_check_uint(&field->rules, value->bits, scratch);
+  case CONTRACT_DOUBLE:
+  case CONTRACT_FLOAT:
+    return rules_check_double(&field->rules, bits_to_double(field->type, value->bits), scratch);
+  default:
+    return rules_check_int(&field->rules, (int64_t)value->bits, scratch);
+  }
+}
+
+enum wire_type scalar_wire_type(enum contract_type type)
+{
+  switch (type) {
+  case CONTRACT_DOUBLE:
+  case CONTRACT_FIXED64:
+  case CONTRACT_SFIXED64:
+    return WIRE_FIXED64;
+  case CONTRACT_FLOAT:
+  case CONTRACT_FIXED32:
+  case CONTRACT_SFIXED32:
+    return WIRE_FIXED32;
+  case CONTRACT_STRING:
+  case CONTRACT_BYTES:
+  case CONTRACT_MESSAGE:
+    return WIRE_BYTES;
+  default:
+    return WIRE_VARINT;
+  }
+}
+
+static uint64_t bits_to_varint(enum contract_type type, uint64_t bits)
+{
+  return type == CONTRACT_SINT32 || type == CONTRACT_SINT64 ? wire_zigzag((int64_t)bits) : bits;
+}
+
+void scalar_write(struct strbuf *out, const struct contract_field *field, const struct scalar *value)
+{
+  switch (scalar_wire_type(field->type)) {
+  case WIRE_BYTES:
+    wire_write_bytes(out, field->number, value->bytes);
+    break;
+  case WIRE_FIXED64:
+    wire_write_fixed64(out, field->number, value->bits);
+    break;
+  case WIRE_FIXED32:
+    wire_write_fixed32(out, field->number, (uint32_t)value->bits);
+    break;
+  default:
+    wire_write_varint(out, field->number, bits_to_varint(field->type, value->bits));
+    break;
+  }
+}
+
+void scalar_write_packed(struct strbuf *out, enum contract_type type, uint64_t bits)
+{
+  enum wire_type wire_type = scalar_wire_type(type);
+  if (wire_type == WIRE_VARINT) {
+    wire_write_raw_varint(out, bits_to_varint(type, bits));
+    return;
+  }
+  for (unsigned i = 0; i < (wire_type == WIRE_FIXED64 ? 8u : 4u); i++)
+    strbuf_add_byte(out, (char)(bits >> (8 * i)));
+}
+
+uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint)
+{
+  switch (type) {
+  case CONTRACT_SINT32:
+    return (uint64_t)(int64_t)(int32_t)wire_unzigzag((uint32_t)varint);
+  case CONTRACT_SINT64:
+    return (uint64_t)wire_unzigzag(varint);
+  case CONTRACT_INT32:
+  case CONTRACT_ENUM:
+  case CONTRACT_SFIXED32:
+    // Only the low 32 bits count, as in every other reader of protobuf.
+    return (uint64_t)(int64_t)(int32_t)(uint32_t)varint;
+  case CONTRACT_UINT32:
+    return (uint32_t)varint;
+  case CONTRACT_BOOL:
+    return varint != 0;
+  default:
+    return varint;
+  }
+}
+
+// The fewest digits that give the same number back.
+static void write_double(struct strbuf *json, double value)
+{
+  char text[40];
+  int length = 0;
+  for (int precision = 15; precision <= 17; precision++) {
+    length = snprintf(text, sizeof(text), "%.*g", precision, value);
+    if (strtod(text, NULL) == value)
+      break;
+  }
+  strbuf_add(json, slice_make(text, (size_t)length));
+}
+
+static void write_float(struct strbuf *json, float value)
+{
+  char text[40];
+  int length = 0;
+  for (int precision = 6; precision <= 9; precision++) {
+    length = snprintf(text, sizeof(text), "%.*g", precision, (double)value);
+    if (strtof(text, NULL) == value)
+      break;
+  }
+  strbuf_add(json, slice_make(text, (size_t)length));
+}
+
+static void floating_to_json(struct strbuf *json, enum contract_type type, uint64_t bits)
+{
+  double value = bits_to_double(type, bits);
+  if (isnan(value))
+    strbuf_add_string(json, "\"NaN\"");
+  else if (isinf(value))
+    strbuf_add_string(json, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+  else if (type == CONTRACT_FLOAT)
+    write_float(json, (float)value);
+  else
+    write_double(json, value);
+}
+
+static void enum_to_json(struct strbuf *json, const struct contract_enum *enumeration, int64_t number)
+{
+  for (size_t i = 0; i < enumeration->value_count; i++)
+    if (enumeration->values[i].number == number) {
+      strbuf_add_byte(json, '"');
+      strbuf_add(json, enumeration->values[i].name);
+      strbuf_add_byte(json, '"');
+      return;
+    }
+  // A newer service may know values that this contract does not.
+  strbuf_add_int(json, number);
+}
+
+static bool string_to_json(struct strbuf *json, struct slice text)
+{
+  if (!utf8_valid(text))
+    return false;
+  struct jsontext_writer writer;
+  jsontext_writer_init(&writer, json);
+  jsontext_string(&writer, text);
+  return true;
+}
+
+bool scalar_to_json(struct strbuf *json, const struct contract_field *field, const struct scalar *value)
+{
+  switch (field->type) {
+  case CONTRACT_STRING:
+    return string_to_json(json, value->bytes);
+  case CONTRACT_BYTES:
+    strbuf_add_byte(json, '"');
+    base64_encode(value->bytes, json);
+    strbuf_add_byte(json, '"');
+    break;
+  case CONTRACT_BOOL:
+    strbuf_add(json, value->bits != 0 ? SLICE("true") : SLICE("false"));
+    break;
+  case CONTRACT_ENUM:
+    enum_to_json(json, field->enumeration, (int64_t)value->bits);
+    break;
+  case CONTRACT_DOUBLE:
+  case CONTRACT_FLOAT:
+    floating_to_json(json, field->type, value->bits);
+    break;
+  // 64 bits are more than a JavaScript number can hold.
+  case CONTRACT_INT64:
+  case CONTRACT_SINT64:
+  case CONTRACT_SFIXED64:
+    strbuf_add_byte(json, '"');
+    strbuf_add_int(json, (int64_t)value->bits);
+    strbuf_add_byte(json, '"');
+    break;
+  case CONTRACT_UINT64:
+  case CONTRACT_FIXED64:
+    strbuf_add_byte(json, '"');
+    strbuf_add_uint(json, value->bits);
+    strbuf_add_byte(json, '"');
+    break;
+  default:
+    strbuf_add_int(json, (int64_t)value->bits);
+    break;
+  }
+  return true;
+}

@@ -1,0 +1,270 @@
+// JSON's and parameters' values to scalars, as strict as proto3 JSON allows: a number may come in quotes and with an
+// exponent, as long as its value is exactly one of the type's.
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/codec.h"
+#include "common/transcode/scalar_internal.h"
+
+#define MAX_FLOAT_TEXT 512
+
+static const struct {
+  int64_t min;
+  uint64_t max;
+  const char *sentence;
+} INTEGERS[] = {
+    [CONTRACT_INT32] = {INT32_MIN, INT32_MAX, "must be a whole number of 32 bits"},
+    [CONTRACT_INT64] = {INT64_MIN, INT64_MAX, "must be a whole number of 64 bits"},
+    [CONTRACT_UINT32] = {0, UINT32_MAX, "must be a whole number of 32 bits without a sign"},
+    [CONTRACT_UINT64] = {0, UINT64_MAX, "must be a whole number of 64 bits without a sign"},
+    [CONTRACT_FIXED32] = {0, UINT32_MAX, "must be a whole number of 32 bits without a sign"},
+    [CONTRACT_FIXED64] = {0, UINT64_MAX, "must be a whole number of 64 bits without a sign"},
+    [CONTRACT_SFIXED32] = {INT32_MIN, INT32_MAX, "must be a whole number of 32 bits"},
+    [CONTRACT_SFIXED64] = {INT64_MIN, INT64_MAX, "must be a whole number of 64 bits"},
+    [CONTRACT_SINT32] = {INT32_MIN, INT32_MAX, "must be a whole number of 32 bits"},
+    [CONTRACT_SINT64] = {INT64_MIN, INT64_MAX, "must be a whole number of 64 bits"},
+    [CONTRACT_ENUM] = {INT32_MIN, INT32_MAX, "must be a whole number of 32 bits"},
+};
+
+// ---- whole numbers ----
+
+static bool is_digit(char byte)
+{
+  return byte >= '0' && byte <= '9';
+}
+
+// A JSON number taken apart; `digits` and `fraction` are views of it.
+struct decimal {
+  bool negative;
+  struct slice digits;
+  struct slice fraction;
+  int64_t exponent;
+};
+
+static struct slice take_digits(struct slice *text)
+{
+  size_t count = 0;
+  while (count < text->size && is_digit(text->data[count]))
+    count++;
+  struct slice digits = slice_make(text->data, count);
+  *text = slice_make(text->data + count, text->size - count);
+  return digits;
+}
+
+static bool take(struct slice *text, char byte)
+{
+  if (text->size == 0 || text->data[0] != byte)
+    return false;
+  *text = slice_make(text->data + 1, text->size - 1);
+  return true;
+}
+
+// JSON's grammar of a number; false for anything else.
+static bool parse_decimal(struct slice text, struct decimal *out)
+{
+  *out = (struct decimal){.negative = take(&text, '-')};
+  out->digits = take_digits(&text);
+  if (out->digits.size == 0 || (out->digits.size > 1 && out->digits.data[0] == '0'))
+    return false;
+  if (take(&text, '.')) {
+    out->fraction = take_digits(&text);
+    if (out->fraction.size == 0)
+      return false;
+  }
+  if (take(&text, 'e') || take(&text, 'E')) {
+    bool negative = take(&text, '-');
+    if (!negative)
+      (void)take(&text, '+');
+    struct slice digits = take_digits(&text);
+    if (digits.size == 0)
+      return false;
+    // Beyond this every number is zero or out of any range, for a text is far shorter.
+    for (size_t i = 0; i < digits.size && out->exponent < INT32_MAX; i++)
+      out->exponent = out->exponent * 10 + (digits.data[i] - '0');
+    out->exponent = negative ? -out->exponent : out->exponent;
+  }
+  return text.size == 0;
+}
+
+// The digit at `place` of digits and fraction together.
+static unsigned digit_at(const struct decimal *decimal, size_t place)
+{
+  char digit =
+      place < decimal->digits.size ? decimal->digits.data[place] : decimal->fraction.data[place - decimal->digits.size];
+  return (unsigned)(digit - '0');
+}
+
+// Its exact value where that is whole: every digit beyond the decimal point must be zero.
+static bool decimal_to_whole(const struct decimal *decimal, uint64_t *out)
+{
+  int64_t point = (int64_t)decimal->digits.size + decimal->exponent;
+  size_t count = decimal->digits.size + decimal->fraction.size;
+  uint64_t value = 0;
+  for (size_t i = 0; i < count; i++) {
+    unsigned digit = digit_at(decimal, i);
+    if ((int64_t)i >= point) {
+      if (digit != 0)
+        return false;
+      continue;
+    }
+    if (__builtin_mul_overflow(value, 10U, &value) || __builtin_add_overflow(value, digit, &value))
+      return false;
+  }
+  for (int64_t i = (int64_t)count; i < point && value != 0; i++)
+    if (__builtin_mul_overflow(value, 10U, &value))
+      return false;
+  *out = value;
+  return true;
+}
+
+// Nearly every number: up to 18 digits and nothing else.
+static bool parse_short(struct slice text, bool *negative, uint64_t *magnitude)
+{
+  *negative = text.size > 0 && text.data[0] == '-';
+  size_t at = *negative ? 1 : 0;
+  size_t digits = text.size - at;
+  if (digits == 0 || digits > 18 || (digits > 1 && text.data[at] == '0'))
+    return false;
+  uint64_t value = 0;
+  for (; at < text.size; at++) {
+    unsigned digit = (unsigned)(unsigned char)text.data[at] - '0';
+    if (digit > 9)
+      return false;
+    value = value * 10 + digit;
+  }
+  *magnitude = value;
+  return true;
+}
+
+static const char *parse_integer(enum contract_type type, struct slice text, uint64_t *bits)
+{
+  bool negative;
+  uint64_t magnitude;
+  if (!parse_short(text, &negative, &magnitude)) {
+    struct decimal decimal;
+    if (!parse_decimal(text, &decimal) || !decimal_to_whole(&decimal, &magnitude))
+      return INTEGERS[type].sentence;
+    negative = decimal.negative;
+  }
+  // Unsigned negation, for the least number has no positive counterpart.
+  if (negative ? magnitude > 0 - (uint64_t)INTEGERS[type].min : magnitude > INTEGERS[type].max)
+    return INTEGERS[type].sentence;
+  *bits = negative ? 0 - magnitude : magnitude;
+  return NULL;
+}
+
+// ---- others ----
+
+static const char *parse_float(enum contract_type type, struct slice text, bool quoted, uint64_t *bits)
+{
+  static const char SENTENCE[] = "must be a number, or \"NaN\", \"Infinity\" or \"-Infinity\"";
+  struct decimal decimal;
+  char number[MAX_FLOAT_TEXT];
+  double value;
+  if (quoted && slice_equal(text, SLICE("NaN"))) {
+    value = (double)NAN;
+  } else if (quoted && slice_equal(text, SLICE("Infinity"))) {
+    value = (double)INFINITY;
+  } else if (quoted && slice_equal(text, SLICE("-Infinity"))) {
+    value = -(double)INFINITY;
+  } else {
+    if (text.size >= sizeof(number) || !parse_decimal(text, &decimal))
+      return SENTENCE;
+    memcpy(number, text.data, text.size);
+    number[text.size] = '\0';
+    value = type == CONTRACT_FLOAT ? (double)strtof(number, NULL) : strtod(number, NULL);
+    if (isinf(value))
+      return type == CONTRACT_FLOAT ? "is out of the range of a 32-bit float" : "is out of the range of a 64-bit float";
+  }
+  float single = (float)value;
+  uint32_t word;
+  memcpy(&word, &single, sizeof(word));
+  memcpy(bits, &value, sizeof(value));
+  if (type == CONTRACT_FLOAT)
+    *bits = word;
+  return NULL;
+}
+
+static const char *name_values(const struct contract_enum *enumeration, struct strbuf *scratch)
+{
+  enum { MAX_NAMED = 20 };
+  strbuf_clear(scratch);
+  strbuf_add_string(scratch, "must be one of: ");
+  for (size_t i = 0; i < enumeration->value_count && i < MAX_NAMED; i++) {
+    strbuf_add_string(scratch, i == 0 ? "" : ", ");
+    strbuf_add(scratch, enumeration->values[i].name);
+  }
+  if (enumeration->value_count > MAX_NAMED)
+    strbuf_add_string(scratch, ", ...");
+  return strbuf_cstring(scratch);
+}
+
+static const char *parse_enum(const struct contract_field *field, struct slice text, bool number,
+                              struct strbuf *scratch, uint64_t *bits)
+{
+  const struct contract_enum *enumeration = field->enumeration;
+  uint64_t wanted = 0;
+  if (number && parse_integer(CONTRACT_ENUM, text, &wanted) != NULL)
+    return name_values(enumeration, scratch);
+  for (size_t i = 0; i < enumeration->value_count; i++) {
+    const struct contract_enum_value *value = &enumeration->values[i];
+    if (number ? (uint64_t)value->number == wanted : slice_equal(value->name, text)) {
+      *bits = (uint64_t)value->number;
+      return NULL;
+    }
+  }
+  return name_values(enumeration, scratch);
+}
+
+static const char *parse_bytes(struct slice text, struct arena *arena, struct slice *out)
+{
+  struct strbuf decoded;
+  strbuf_init(&decoded, 0);
+  bool valid = base64_decode(text, &decoded);
+  if (valid)
+    *out = arena_copy(arena, strbuf_slice(&decoded));
+  strbuf_free(&decoded);
+  return valid ? NULL : "must be base64";
+}
+
+const char *scalar_from_json(const struct contract_field *field, enum jsontext_token token, struct slice text,
+                             struct scalar_memory memory, struct scalar *out)
+{
+  bool quoted = token == JSONTEXT_STRING;
+  switch (field->type) {
+  case CONTRACT_STRING:
+    out->bytes = text;
+    return quoted ? NULL : "must be a string";
+  case CONTRACT_BYTES:
+    return quoted ? parse_bytes(text, memory.arena, &out->bytes) : "must be a string of base64";
+  case CONTRACT_BOOL:
+    out->bits = token == JSONTEXT_TRUE;
+    return token == JSONTEXT_TRUE || token == JSONTEXT_FALSE ? NULL : "must be true or false";
+  case CONTRACT_ENUM:
+    if (!quoted && token != JSONTEXT_NUMBER)
+      return name_values(field->enumeration, memory.scratch);
+    return parse_enum(field, text, !quoted, memory.scratch, &out->bits);
+  case CONTRACT_FLOAT:
+  case CONTRACT_DOUBLE:
+    return quoted || token == JSONTEXT_NUMBER ? parse_float(field->type, text, quoted, &out->bits) : "must be a number";
+  case CONTRACT_MESSAGE:
+    return "must be an object";
+  default:
+    return quoted || token == JSONTEXT_NUMBER ? parse_integer(field->type, text, &out->bits)
+                                              : INTEGERS[field->type].sentence;
+  }
+}
+
+const char *scalar_from_text(const struct contract_field *field, struct slice text, struct scalar_memory memory,
+                             struct scalar *out)
+{
+  enum jsontext_token token = JSONTEXT_STRING;
+  if (field->type == CONTRACT_BOOL)
+    token = slice_equal(text, SLICE("true"))    ? JSONTEXT_TRUE
+            : slice_equal(text, SLICE("false")) ? JSONTEXT_FALSE
+                                                : JSONTEXT_STRING;
+  bool number = text.size > 0 && (is_digit(text.data[0]) || text.data[0] == '-');
+  if (field->type == CONTRACT_ENUM && number)
+    token = JSONTEXT_NUMBER;
+  return scalar_from_json(field, token, text, memory, out);
+}

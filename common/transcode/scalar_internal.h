@@ -1,0 +1,53 @@
+// Private to this folder: one number, bool, enum, string or bytes value, between JSON or parameter text and wire bytes.
+#ifndef BULKHEAD_TRANSCODE_SCALAR_INTERNAL_H
+#define BULKHEAD_TRANSCODE_SCALAR_INTERNAL_H
+
+#include "common/base/arena.h"
+#include "common/base/jsontext_reader.h"
+#include "common/base/strbuf.h"
+#include "common/base/wire.h"
+#include "common/contract/contract.h"
+
+// `bits`: integers sign-extended, bool 0 or 1, floats as IEEE 754 bits of their own width. `bytes`: strings and bytes.
+struct scalar {
+  uint64_t bits;
+  struct slice bytes;
+};
+
+// Where converted values and sentences live.
+struct scalar_memory {
+  struct arena *arena;
+  struct strbuf *scratch;
+};
+
+// Both return NULL, or a sentence that says what is accepted. `token` is what the reader saw, `text` its text.
+const char *scalar_from_json(const struct contract_field *field, enum jsontext_token token, struct slice text,
+                             struct scalar_memory memory, struct scalar *out);
+// A path variable, a query parameter, a map key: the text of a JSON string, or of a number or bool without quotes.
+const char *scalar_from_text(const struct contract_field *field, struct slice text, struct scalar_memory memory,
+                             struct scalar *out);
+
+static inline bool scalar_has_bytes(enum contract_type type)
+{
+  return type == CONTRACT_STRING || type == CONTRACT_BYTES;
+}
+static inline bool scalar_is_default(const struct contract_field *field, const struct scalar *value)
+{
+  return scalar_has_bytes(field->type) ? value->bytes.size == 0 : value->bits == 0;
+}
+
+// NULL when the field's rules are kept.
+const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch);
+
+enum wire_type scalar_wire_type(enum contract_type type);
+// With its tag, also when it is the default.
+void scalar_write(struct strbuf *out, const struct contract_field *field, const struct scalar *value);
+// Without a tag, inside a packed list; not for strings and bytes.
+void scalar_write_packed(struct strbuf *out, enum contract_type type, uint64_t bits);
+// The bits of a varint or fixed value off the wire.
+uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint);
+
+// JSON of a value, strings in quotes; false for a string that is no valid UTF-8.
+bool scalar_to_json(struct strbuf *json, const struct contract_field *field, const struct scalar *value) MUST_CHECK;
+
+#endif

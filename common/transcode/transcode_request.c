@@ -1,0 +1,79 @@
+// One HTTP request as one message: path variables, headers and query parameters become presets of the decoder, then
+// the body is read over them.
+#include "common/transcode/transcode.h"
+
+#include "common/transcode/decoder_internal.h"
+#include "common/transcode/request_presets_internal.h"
+
+#define UPDATE_MASK "update_mask"
+
+// The field that gets the body's fields as its mask: of a PATCH whose client gave none.
+static const struct contract_field *find_mask_field(const struct contract_binding *binding,
+                                                    const struct decoder *decoder)
+{
+  if (binding->body != CONTRACT_BODY_FIELD || strcmp(binding->http_method, "PATCH") != 0 ||
+      !field_is_message(binding->body_field, CONTRACT_PLAIN) || binding->body_field->repeated)
+    return NULL;
+  const struct contract_field *field = contract_field_by_name(binding->method->input, SLICE(UPDATE_MASK));
+  if (field == NULL || field->repeated || !field_is_message(field, CONTRACT_FIELD_MASK))
+    return NULL;
+  for (size_t i = 0; i < decoder->preset_count; i++)
+    if (decoder->presets[i].path[0] == field)
+      return NULL;
+  return field;
+}
+
+static bool decode_body(struct decoder *decoder, struct message_target *target)
+{
+  if (target->source == FROM_PRESETS)
+    return decode_message(decoder, target);
+  if (target->source == FROM_OBJECT) {
+    enum jsontext_token token = jsontext_read(&decoder->reader);
+    if (token == JSONTEXT_ERROR)
+      return false;
+    if (token != JSONTEXT_OBJECT_BEGIN) {
+      decoder_report(decoder, NULL, "must be an object");
+      return decode_skip(decoder, token);
+    }
+  }
+  return decode_message(decoder, target) && jsontext_read(&decoder->reader) == JSONTEXT_END;
+}
+
+static void decode_request(const struct transcode_request *request, struct decoder *decoder)
+{
+  static const enum message_source SOURCES[] = {
+      [CONTRACT_BODY_NONE] = FROM_PRESETS,
+      [CONTRACT_BODY_ALL] = FROM_OBJECT,
+      [CONTRACT_BODY_FIELD] = FROM_BODY,
+  };
+  const struct contract_binding *binding = request->route->binding;
+  struct message_target target = {.message = binding->method->input,
+                                  .source = SOURCES[binding->body],
+                                  .body_field = binding->body_field,
+                                  .mask_field = find_mask_field(binding, decoder)};
+  if (binding->body == CONTRACT_BODY_NONE && request->body.size > 0)
+    decoder_report(decoder, NULL, "must be empty: this method takes no body");
+  if (binding->body != CONTRACT_BODY_NONE && request->body.size == 0) {
+    decoder_report(decoder, NULL, "must not be empty: this method takes a JSON body");
+    return;
+  }
+  struct strbuf mask;
+  strbuf_init(&mask, 0);
+  decoder->mask = target.mask_field == NULL ? NULL : &mask;
+  if (!decode_body(decoder, &target))
+    decoder_report_syntax(decoder);
+  strbuf_free(&mask);
+}
+
+enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
+                                      struct violations *violations)
+{
+  struct decoder decoder;
+  decoder_init(&decoder, request->body, arena, out, violations);
+  request_presets(request, &decoder);
+  decode_request(request, &decoder);
+  if (out->failed)
+    decoder_report(&decoder, NULL, "is too large");
+  decoder_free(&decoder);
+  return violations->count == 0 ? STATUS_OK : STATUS_INVALID_ARGUMENT;
+}

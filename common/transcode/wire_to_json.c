@@ -1,0 +1,357 @@
+// A reply's wire bytes to JSON text. Each message is passed over once, noting where each field's value is, and then
+// written in the order of its fields, so that JSON has the same order whatever the service sent.
+#include "common/base/jsontext_reader.h"
+#include "common/contract/tables.h"
+#include "common/transcode/scalar_internal.h"
+#include "common/transcode/transcode.h"
+#include "common/transcode/well_known_internal.h"
+
+// What is known of one field after the pass. `first` and `last` bound the part of the message that holds its values.
+struct slot {
+  uint32_t count;
+  uint64_t varint;     // of the last value
+  struct slice bytes;  // likewise
+  const uint8_t *first;
+  const uint8_t *last;
+};
+
+static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json);
+
+// ---- collecting ----
+
+static bool is_packable(const struct contract_field *field)
+{
+  return field->repeated && field->type != CONTRACT_MESSAGE && !scalar_has_bytes(field->type);
+}
+
+static bool type_fits(const struct contract_field *field, enum wire_type type)
+{
+  return type == scalar_wire_type(field->type) || (type == WIRE_BYTES && is_packable(field));
+}
+
+// Of a oneof's fields the last on the wire is set, the others are not.
+static void clear_others(const struct contract_message *message, const struct contract_field *field, struct slot *slots)
+{
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].oneof_index == field->oneof_index && &message->fields[i] != field)
+      slots[i].count = 0;
+}
+
+static bool collect(const struct contract_message *message, struct slice wire, struct slot *slots)
+{
+  struct wire_reader reader = wire_reader_make(wire);
+  struct wire_field field;
+  for (;;) {
+    const uint8_t *start = reader.next;
+    enum wire_result result = wire_read(&reader, &field);
+    if (result != WIRE_FIELD)
+      return result == WIRE_END;
+    const struct contract_field *known = contract_field_by_number(message, field.number);
+    if (known == NULL)
+      continue;
+    if (!type_fits(known, field.type))
+      return false;
+    struct slot *slot = &slots[field_place(message, known)];
+    if (slot->count++ == 0)
+      slot->first = start;
+    slot->last = reader.next;
+    slot->varint = field.varint;
+    slot->bytes = field.bytes;
+    if (known->oneof_index >= 0)
+      clear_others(message, known, slots);
+  }
+}
+
+// The fields `number` of a part of a message, one after the other.
+struct values {
+  struct wire_reader reader;
+  uint32_t number;
+};
+
+static bool next_value(struct values *values, struct wire_field *field)
+{
+  while (wire_read(&values->reader, field) == WIRE_FIELD)
+    if (field->number == values->number)
+      return true;
+  return false;
+}
+
+static struct values slot_values(const struct slot *slot, const struct contract_field *field)
+{
+  return (struct values){.reader = {.next = slot->first, .end = slot->last}, .number = field->number};
+}
+
+// ---- values ----
+
+// A service hands out what it was given long ago, or by another road: it must be one JSON object.
+static bool write_raw_object(struct slice text, struct strbuf *json)
+{
+  struct jsontext_reader reader;
+  struct slice raw;
+  jsontext_reader_init(&reader, text, RULES_JSON_MAX_DEPTH, NULL);
+  if (!jsontext_skip_value(&reader, &raw) || raw.data[0] != '{' || jsontext_read(&reader) != JSONTEXT_END)
+    return false;
+  strbuf_add(json, raw);
+  return true;
+}
+
+static bool write_wrapper(const struct contract_message *message, struct slice wire, struct strbuf *json)
+{
+  struct slot slot = {0};
+  if (!collect(message, wire, &slot))
+    return false;
+  const struct contract_field *inner = &message->fields[0];
+  struct scalar value = {.bits = scalar_bits_from_wire(inner->type, slot.varint), .bytes = slot.bytes};
+  return scalar_to_json(json, inner, &value);
+}
+
+static bool write_any_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
+{
+  switch (message->well_known) {
+  case CONTRACT_TIMESTAMP:
+  case CONTRACT_DURATION:
+  case CONTRACT_FIELD_MASK:
+    return well_known_to_json(message->well_known, wire, json);
+  case CONTRACT_WRAPPER:
+    return write_wrapper(message, wire, json);
+  case CONTRACT_PLAIN:
+  case CONTRACT_EMPTY:
+    break;
+  }
+  return write_message(message, wire, json);
+}
+
+static bool write_value(const struct contract_field *field, uint64_t varint, struct slice bytes, struct strbuf *json)
+{
+  if (field->type == CONTRACT_MESSAGE)
+    return write_any_message(field->message, bytes, json);
+  if (field->rules.format == FORMAT_JSON_OBJECT)
+    return write_raw_object(bytes, json);
+  struct scalar value = {.bits = scalar_bits_from_wire(field->type, varint), .bytes = bytes};
+  return scalar_to_json(json, field, &value);
+}
+
+// Parts of one embedded message mean their concatenation.
+static bool write_merged(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+{
+  struct strbuf merged;
+  struct values values = slot_values(slot, field);
+  struct wire_field part;
+  strbuf_init(&merged, 0);
+  while (next_value(&values, &part))
+    strbuf_add(&merged, part.bytes);
+  bool written = write_any_message(field->message, strbuf_slice(&merged), json);
+  strbuf_free(&merged);
+  return written;
+}
+
+static void add_comma(struct strbuf *json, bool *first)
+{
+  if (!*first)
+    strbuf_add_byte(json, ',');
+  *first = false;
+}
+
+static bool read_packed(struct wire_reader *reader, enum wire_type type, uint64_t *out)
+{
+  if (type != WIRE_VARINT) {
+    size_t size = type == WIRE_FIXED64 ? 8 : 4;
+    if ((size_t)(reader->end - reader->next) < size)
+      return false;
+    *out = 0;
+    for (size_t i = 0; i < size; i++)
+      *out |= (uint64_t)reader->next[i] << (8 * i);
+    reader->next += size;
+    return true;
+  }
+  *out = 0;
+  for (unsigned shift = 0; shift < 70 && reader->next < reader->end; shift += 7) {
+    uint8_t byte = *reader->next++;
+    if (shift == 63 && byte > 1)
+      return false;
+    *out |= (uint64_t)(byte & 0x7F) << shift;
+    if (byte < 0x80)
+      return true;
+  }
+  return false;
+}
+
+static bool write_packed(const struct contract_field *field, struct slice packed, struct strbuf *json, bool *first)
+{
+  struct wire_reader reader = wire_reader_make(packed);
+  enum wire_type type = scalar_wire_type(field->type);
+  while (reader.next < reader.end) {
+    uint64_t varint;
+    if (!read_packed(&reader, type, &varint))
+      return false;
+    add_comma(json, first);
+    if (!write_value(field, varint, (struct slice){0}, json))
+      return false;
+  }
+  return true;
+}
+
+static bool write_list(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+{
+  struct values values = slot_values(slot, field);
+  struct wire_field item;
+  bool first = true;
+  strbuf_add_byte(json, '[');
+  while (slot->count > 0 && next_value(&values, &item)) {
+    if (item.type == WIRE_BYTES && is_packable(field)) {
+      if (!write_packed(field, item.bytes, json, &first))
+        return false;
+      continue;
+    }
+    add_comma(json, &first);
+    if (!write_value(field, item.varint, item.bytes, json))
+      return false;
+  }
+  strbuf_add_byte(json, ']');
+  return true;
+}
+
+// ---- maps ----
+
+static bool write_map_key(const struct contract_field *key, const struct slot *slot, struct strbuf *json)
+{
+  struct scalar value = {.bits = scalar_bits_from_wire(key->type, slot->varint), .bytes = slot->bytes};
+  size_t start = json->size;
+  if (slot->count == 0)
+    value = (struct scalar){0};
+  if (!scalar_to_json(json, key, &value))
+    return false;
+  // Keys are strings, so numbers and bools get the quotes that they lack.
+  if (json->size > start && json->data[start] != '"') {
+    char bare[24];
+    size_t size = json->size - start;
+    if (size > sizeof(bare))
+      return false;
+    memcpy(bare, json->data + start, size);
+    strbuf_truncate(json, start);
+    strbuf_add_byte(json, '"');
+    strbuf_add(json, slice_make(bare, size));
+    strbuf_add_byte(json, '"');
+  }
+  strbuf_add_byte(json, ':');
+  return true;
+}
+
+static bool write_entry(const struct contract_message *entry, struct slice wire, struct strbuf *json)
+{
+  struct slot slots[2] = {0};
+  if (!collect(entry, wire, slots) || !write_map_key(&entry->fields[0], &slots[0], json))
+    return false;
+  const struct contract_field *value = &entry->fields[1];
+  if (slots[1].count > 1 && value->type == CONTRACT_MESSAGE)
+    return write_merged(value, &slots[1], json);
+  if (slots[1].count == 0 && value->rules.format == FORMAT_JSON_OBJECT)
+    return write_raw_object(SLICE("{}"), json);
+  return write_value(value, slots[1].varint, slots[1].bytes, json);
+}
+
+static struct slice entry_key(const struct contract_message *entry, struct slice wire, uint64_t *bits)
+{
+  struct slot slots[2] = {0};
+  if (!collect(entry, wire, slots))
+    return (struct slice){0};
+  *bits = scalar_bits_from_wire(entry->fields[0].type, slots[0].varint);
+  return slots[0].bytes;
+}
+
+// Whether a later entry of the map has the same key and so replaces this one. Quadratic, but maps are small, and only a
+// service of ours can send one; the cap of items on the way in keeps them so.
+static bool is_replaced(const struct contract_field *field, struct values rest, struct slice wire)
+{
+  uint64_t bits = 0;
+  struct slice key = entry_key(field->message, wire, &bits);
+  struct wire_field later;
+  while (next_value(&rest, &later)) {
+    uint64_t later_bits = 0;
+    struct slice later_key = entry_key(field->message, later.bytes, &later_bits);
+    if (later_bits == bits && slice_equal(later_key, key))
+      return true;
+  }
+  return false;
+}
+
+static bool write_map(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+{
+  struct values values = slot_values(slot, field);
+  struct wire_field entry;
+  bool first = true;
+  strbuf_add_byte(json, '{');
+  while (slot->count > 0 && next_value(&values, &entry)) {
+    if (is_replaced(field, values, entry.bytes))
+      continue;
+    add_comma(json, &first);
+    if (!write_entry(field->message, entry.bytes, json))
+      return false;
+  }
+  strbuf_add_byte(json, '}');
+  return true;
+}
+
+// ---- messages ----
+
+// Left out: secrets, what has presence and is not set, and "" where the field's format has no empty text.
+static bool is_left_out(const struct contract_field *field, const struct slot *slot)
+{
+  if (field->rules.secret)
+    return true;
+  if (field->repeated)
+    return false;
+  if (field->has_presence && slot->count == 0)
+    return true;
+  return field->type == CONTRACT_STRING && field->rules.format != FORMAT_NONE && slot->bytes.size == 0;
+}
+
+static bool write_field(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
+{
+  if (field->is_map)
+    return write_map(field, slot, json);
+  if (field->repeated)
+    return write_list(field, slot, json);
+  if (field->type == CONTRACT_MESSAGE && slot->count > 1)
+    return write_merged(field, slot, json);
+  return write_value(field, slot->varint, slot->bytes, json);
+}
+
+// Recursion is as deep as the contract, CONTRACT_MAX_DEPTH at most.
+static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
+{
+  const struct slice *keys = message_index(message)->keys;
+  struct slot slots[CONTRACT_MAX_FIELDS];
+  memset(slots, 0, message->field_count * sizeof(slots[0]));
+  if (!collect(message, wire, slots))
+    return false;
+  strbuf_add_byte(json, '{');
+  bool first = true;
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    if (is_left_out(field, &slots[i]))
+      continue;
+    // Every key is kept with its comma in front.
+    strbuf_add(json, first ? slice_make(keys[i].data + 1, keys[i].size - 1) : keys[i]);
+    first = false;
+    if (!write_field(field, &slots[i], json))
+      return false;
+  }
+  strbuf_add_byte(json, '}');
+  return true;
+}
+
+// A reply that cannot be written leaves nothing behind.
+static enum status finish(bool written, size_t before, struct strbuf *json)
+{
+  if (written && !json->failed)
+    return STATUS_OK;
+  strbuf_truncate(json, before);
+  return STATUS_INTERNAL;
+}
+
+enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire, struct strbuf *json)
+{
+  size_t before = json->size;
+  return finish(write_any_message(message, wire, json), before, json);
+}

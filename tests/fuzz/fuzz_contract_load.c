@@ -1,0 +1,34 @@
+// Any bytes as a descriptor set: a contract whose tables can be walked, or INVALID_ARGUMENT.
+#include "tests/fuzz/fuzz_contract.h"
+
+static void walk(const struct contract *contract)
+{
+  for (size_t i = 0; i < contract_method_count(contract); i++) {
+    const struct contract_method *method = contract_method(contract, i);
+    CHECK(contract_method_by_name(contract, method->full_name) == method);
+    CHECK(method->access != 0);
+    for (size_t j = 0; j < method->input->field_count; j++)
+      CHECK(contract_field_by_name(method->input, method->input->fields[j].json_name) == &method->input->fields[j]);
+  }
+  for (size_t i = 0; i < contract_binding_count(contract); i++) {
+    const struct contract_binding *binding = contract_binding(contract, i);
+    struct contract_route route;
+    // A template is no path, but it has the same segments.
+    enum status status = contract_route(contract, slice_from_string(binding->http_method),
+                                        slice_from_string(binding->path), &route, NULL);
+    CHECK(status == STATUS_OK || status == STATUS_NOT_FOUND || status == STATUS_UNIMPLEMENTED);
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+  struct contract *contract;
+  struct error error;
+  enum status status = contract_load(slice_make(data, size), &contract, &error);
+  CHECK(status == STATUS_OK || status == STATUS_INVALID_ARGUMENT);
+  CHECK((status == STATUS_OK) == (contract != NULL));
+  if (status == STATUS_OK)
+    walk(contract);
+  contract_free(&contract);
+  return 0;
+}

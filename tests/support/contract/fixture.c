@@ -1,0 +1,171 @@
+#include "tests/support/contract/fixture.h"
+
+#include <criterion/criterion.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct arena memory;
+
+// A buffer that the arena keeps within reach, so that a leak checker sees its owner.
+static struct strbuf *new_buffer(void)
+{
+  return arena_zalloc(&memory, sizeof(struct strbuf));
+}
+
+static const char HEAD[] = "syntax = \"proto3\";\npackage t.v1;\n";
+// What a text may name, and the file that declares it.
+static const char *const IMPORTS[][2] = {
+    {"bulkhead.v1", "bulkhead/v1/options.proto"},
+    {"google.api", "google/api/annotations.proto"},
+    {"google.protobuf.Any", "google/protobuf/any.proto"},
+    {"google.protobuf.Empty", "google/protobuf/empty.proto"},
+};
+
+struct slice fixture_read_file(const char *path)
+{
+  struct strbuf *content = new_buffer();
+  FILE *file = fopen(path, "rb");
+  cr_assert(file != NULL, "%s cannot be opened", path);
+  char part[65536];
+  size_t size;
+  while ((size = fread(part, 1, sizeof(part), file)) > 0)
+    strbuf_add(content, slice_make(part, size));
+  fclose(file);
+  return strbuf_slice(content);
+}
+
+static struct slice fixture_compile_file(const char *folder, const char *name)
+{
+  char out[] = "/tmp/bulkhead-contract-XXXXXX";
+  int descriptor = mkstemp(out);
+  cr_assert(descriptor >= 0);
+  close(descriptor);
+  char *include = arena_printf(&memory, "-I%s", folder);
+  char *result = arena_printf(&memory, "--descriptor_set_out=%s", out);
+  char *source = arena_printf(&memory, "%s/%s", folder, name);
+  char *arguments[] = {"protoc", include, "-Iproto", "-I/usr/include", "--include_imports", "--include_source_info",
+                       result,   source,  NULL};
+  pid_t child;
+  int status = -1;
+  cr_assert(posix_spawnp(&child, "protoc", NULL, NULL, arguments, environ) == 0);
+  cr_assert(waitpid(child, &status, 0) == child);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "protoc refuses %s", source);
+  struct slice set = fixture_read_file(out);
+  unlink(out);
+  return set;
+}
+
+struct slice fixture_compile(const char *text)
+{
+  char folder[] = "/tmp/bulkhead-contract-XXXXXX";
+  cr_assert(mkdtemp(folder) != NULL);
+  char *path = arena_printf(&memory, "%s/t.proto", folder);
+  FILE *file = fopen(path, "w");
+  cr_assert(file != NULL);
+  fputs(HEAD, file);
+  for (size_t i = 0; i < ARRAY_LEN(IMPORTS); i++)
+    if (strstr(text, IMPORTS[i][0]) != NULL)
+      fprintf(file, "import \"%s\";\n", IMPORTS[i][1]);
+  fputs(text, file);
+  fclose(file);
+  struct slice set = fixture_compile_file(folder, "t.proto");
+  unlink(path);
+  rmdir(folder);
+  return set;
+}
+
+static const struct contract *load(struct slice set)
+{
+  struct contract *contract;
+  struct error error;
+  cr_assert(contract_load(set, &contract, &error) == STATUS_OK, "%s", error.message);
+  return contract;
+}
+
+const struct contract *fixture_bulkhead(void)
+{
+  static const struct contract *contract;
+  if (contract == NULL) {
+    const char *path = getenv("BULKHEAD_PROTOSET");
+    cr_assert(path != NULL, "BULKHEAD_PROTOSET must name bulkhead.protoset");
+    contract = load(fixture_read_file(path));
+  }
+  return contract;
+}
+
+const struct contract *fixture_test(void)
+{
+  static const struct contract *contract;
+  if (contract == NULL)
+    contract = load(fixture_compile_file("tests/support/contract", "test.proto"));
+  return contract;
+}
+
+const struct contract_message *fixture_message(const char *full_name)
+{
+  const struct contract *contract = strncmp(full_name, "t.v1.", 5) == 0 || strncmp(full_name, "google.", 7) == 0
+                                        ? fixture_test()
+                                        : fixture_bulkhead();
+  const struct contract_message *message = contract_message_by_name(contract, slice_from_string(full_name));
+  cr_assert(message != NULL, "%s is not in the contract", full_name);
+  return message;
+}
+
+static const char *list_violations(const struct violations *violations)
+{
+  const char *text = "";
+  for (size_t i = 0; i < violations->count; i++)
+    text = arena_printf(&memory, "%s%s" SLICE_FMT ": " SLICE_FMT, text, i == 0 ? "" : "\n",
+                        SLICE_ARG(violations->items[i].field), SLICE_ARG(violations->items[i].description));
+  return text;
+}
+
+static struct outcome finish(const struct contract_message *message, enum status status, struct strbuf *wire,
+                             const struct violations *violations)
+{
+  struct outcome outcome = {.status = status, .violations = list_violations(violations)};
+  cr_assert((status == STATUS_OK) == (violations->count == 0));
+  if (status != STATUS_OK)
+    return outcome;
+  struct strbuf *json = new_buffer();
+  outcome.wire = strbuf_slice(wire);
+  cr_assert(transcode_wire_to_json(message, outcome.wire, json) == STATUS_OK);
+  outcome.json = strbuf_cstring(json);
+  return outcome;
+}
+
+static struct slice find_header(void *arg, const char *name)
+{
+  const struct exchange *exchange = arg;
+  return strcmp(name, "If-Match") == 0 ? slice_from_string(exchange->if_match) : (struct slice){0};
+}
+
+struct outcome fixture_request(const struct contract *contract, struct exchange exchange)
+{
+  struct contract_route route;
+  cr_assert(contract_route(contract, slice_from_string(exchange.http_method), slice_from_string(exchange.path), &route,
+                           NULL) == STATUS_OK,
+            "%s %s has no route", exchange.http_method, exchange.path);
+  struct transcode_request request = {.route = &route,
+                                      .query = slice_from_string(exchange.query),
+                                      .body = slice_from_string(exchange.body),
+                                      .header = find_header,
+                                      .header_arg = &exchange};
+  struct strbuf *wire = new_buffer();
+  struct violations violations;
+  violations_init(&violations, &memory);
+  enum status status = transcode_request_to_wire(&request, &memory, wire, &violations);
+  return finish(route.binding->method->input, status, wire, &violations);
+}
+
+struct outcome fixture_round_trip(const struct contract_message *message, const char *json)
+{
+  struct strbuf *wire = new_buffer();
+  struct violations violations;
+  violations_init(&violations, &memory);
+  enum status status = transcode_json_to_wire(message, slice_from_string(json), &memory, wire, &violations);
+  return finish(message, status, wire, &violations);
+}

@@ -1,0 +1,102 @@
+// Which paths lead where.
+#include <criterion/criterion.h>
+
+#include "tests/support/contract/fixture.h"
+
+static void expect_route(const struct contract *contract, const char *http_method, const char *path, const char *method,
+                         const char *value)
+{
+  struct contract_route route;
+  enum status status = contract_route(contract, slice_from_string(http_method), slice_from_string(path), &route, NULL);
+  cr_assert(status == STATUS_OK, "%s %s: %s", http_method, path, status_name(status));
+  cr_assert_str_eq(route.binding->method->name, method);
+  if (value != NULL)
+    cr_assert(slice_equal_string(route.values[0], value), "%s %s: " SLICE_FMT, http_method, path,
+              SLICE_ARG(route.values[0]));
+}
+
+static void expect_nothing(const struct contract *contract, const char *http_method, const char *path)
+{
+  struct contract_route route;
+  cr_assert(contract_route(contract, slice_from_string(http_method), slice_from_string(path), &route, NULL) ==
+                STATUS_NOT_FOUND,
+            "%s %s", http_method, path);
+}
+
+static void expect_allow(const struct contract *contract, const char *http_method, const char *path,
+                         const char *expected)
+{
+  struct contract_route route;
+  const char *allow = NULL;
+  cr_assert(contract_route(contract, slice_from_string(http_method), slice_from_string(path), &route, &allow) ==
+            STATUS_UNIMPLEMENTED);
+  cr_assert_str_eq(allow, expected);
+}
+
+Test(routes, of_the_real_contracts)
+{
+  const struct contract *contract = fixture_bulkhead();
+  expect_route(contract, "GET", "/v1/items/abc", "GetItem", "abc");
+  expect_route(contract, "HEAD", "/v1/items/abc", "GetItem", "abc");
+  expect_route(contract, "POST", "/v1/items", "CreateItem", NULL);
+  expect_route(contract, "POST", "/v1/items:batchCreate", "BatchCreateItems", NULL);
+  expect_route(contract, "PATCH", "/v1/items/a%2Fb", "UpdateItem", "a%2Fb");
+  expect_route(contract, "GET", "/.well-known/jwks.json", "GetJwks", NULL);
+}
+
+Test(routes, literals_beat_variables)
+{
+  const struct contract *contract = fixture_bulkhead();
+  expect_route(contract, "GET", "/v1/users/me", "GetCurrentUser", NULL);
+  expect_route(contract, "GET", "/v1/users/m%65", "GetCurrentUser", NULL);
+  expect_route(contract, "GET", "/v1/users/mee", "GetUser", "mee");
+  // The variable has what the literal lacks.
+  expect_route(contract, "DELETE", "/v1/users/me", "DeleteUser", "me");
+  expect_route(fixture_test(), "GET", "/v1/shelves/files/x", "QueryAll", "x");
+}
+
+Test(routes, nothing_there)
+{
+  const struct contract *contract = fixture_bulkhead();
+  static const char *const PATHS[] = {"",           "/",        "/v1",           "/v1/items/",        "//v1/items",
+                                      "/v1//items", "v1/items", "/v1/items/a/b", "/v1/items:nothing", "/V1/items",
+                                      "/v1/items%"};
+  for (size_t i = 0; i < ARRAY_LEN(PATHS); i++)
+    expect_nothing(contract, "GET", PATHS[i]);
+}
+
+Test(routes, known_paths_say_what_they_allow)
+{
+  expect_allow(fixture_bulkhead(), "PUT", "/v1/items/abc", "GET, HEAD, PATCH, DELETE");
+  expect_allow(fixture_bulkhead(), "DELETE", "/v1/items", "GET, HEAD, POST");
+  expect_allow(fixture_bulkhead(), "PUT", "/v1/users/me", "GET, HEAD, PATCH, DELETE");
+  expect_allow(fixture_bulkhead(), "GET", "/v1/items:batchCreate", "POST");
+  expect_allow(fixture_test(), "BREW", "/v1/query", "GET, HEAD, REPORT");
+}
+
+Test(routes, verbs_and_colons)
+{
+  expect_route(fixture_bulkhead(), "GET", "/v1/items/a:b", "GetItem", "a:b");
+  expect_route(fixture_bulkhead(), "GET", "/v1/items/a:", "GetItem", "a:");
+  expect_route(fixture_test(), "GET", "/v1/shelves/s/books/b:read", "QueryAll", "shelves/s/books/b");
+  expect_route(fixture_test(), "POST", "/v1/wait:long", "Wait", NULL);
+  expect_nothing(fixture_test(), "GET", "/v1/shelves/s/books/b");
+}
+
+Test(routes, wildcards)
+{
+  expect_route(fixture_test(), "GET", "/v1/files", "QueryAll", "");
+  expect_route(fixture_test(), "GET", "/v1/files/a/b/c", "QueryAll", "a/b/c");
+  expect_route(fixture_test(), "GET", "/v1/shelves/x/y", "QueryAll", "y");
+  expect_nothing(fixture_test(), "GET", "/v1/shelves//y");
+  expect_route(fixture_test(), "REPORT", "/v1/query", "QueryAll", NULL);
+}
+
+Test(routes, a_path_of_very_many_segments_ends)
+{
+  struct strbuf path = {0};
+  for (unsigned i = 0; i < 10000; i++)
+    strbuf_add_string(&path, "/v1");
+  expect_nothing(fixture_test(), "GET", strbuf_cstring(&path));
+  strbuf_free(&path);
+}

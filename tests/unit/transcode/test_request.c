@@ -1,0 +1,246 @@
+// HTTP requests to messages, on the real contracts and on test.proto.
+#include <criterion/criterion.h>
+
+#include "common/base/compiler.h"
+#include "tests/support/contract/fixture.h"
+
+#define ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
+#define OTHER_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6c"
+
+static void expect_json(const struct contract *contract, struct exchange exchange, const char *json)
+{
+  struct outcome outcome = fixture_request(contract, exchange);
+  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+  cr_assert_str_eq(outcome.json, json);
+}
+
+static void expect_violations(const struct contract *contract, struct exchange exchange, const char *violations)
+{
+  struct outcome outcome = fixture_request(contract, exchange);
+  cr_assert(outcome.status == STATUS_INVALID_ARGUMENT, "accepted as %s", outcome.json);
+  cr_assert_str_eq(outcome.violations, violations);
+}
+
+static struct exchange get(const char *path, const char *query)
+{
+  return (struct exchange){.http_method = "GET", .path = path, .query = query};
+}
+
+static struct exchange patch(const char *path, const char *body)
+{
+  return (struct exchange){.http_method = "PATCH", .path = path, .body = body};
+}
+
+Test(request, path_variable_fills_its_field)
+{
+  expect_json(fixture_bulkhead(), get("/v1/items/" ID, NULL), "{\"id\":\"" ID "\"}");
+}
+
+Test(request, path_variable_is_percent_decoded)
+{
+  expect_json(fixture_bulkhead(), get("/v1/items/%301936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", NULL), "{\"id\":\"" ID "\"}");
+}
+
+Test(request, path_variable_keeps_its_rules)
+{
+  expect_violations(fixture_bulkhead(), get("/v1/items/7", NULL),
+                    "id: must be a UUID, such as 01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
+  expect_violations(fixture_bulkhead(), get("/v1/items/%zz", NULL), "id: has a broken percent escape\nid: is required");
+}
+
+Test(request, query_parameters)
+{
+  expect_json(fixture_bulkhead(), get("/v1/items", "pageSize=20&page_token=a.b&q=red+%2Blamp&orderBy=name%20desc"),
+              "{\"pageSize\":20,\"pageToken\":\"a.b\",\"category\":\"\",\"tag\":\"\",\"q\":\"red +lamp\","
+              "\"orderBy\":\"name desc\"}");
+  expect_violations(fixture_bulkhead(), get("/v1/items", "pageSize=201&pagesize=1&orderBy=price&&q=a&q=b"),
+                    "pagesize: is not a parameter that is known here\n"
+                    "q: must not be given twice\n"
+                    "pageSize: must be at most 200\n"
+                    "orderBy: must be one of: createTime, createTime asc, createTime desc, updateTime, updateTime asc, "
+                    "updateTime desc, name, name asc, name desc, quantity, quantity asc, quantity desc");
+  expect_violations(fixture_bulkhead(), get("/v1/items", "q=%ff"), "q: must be valid UTF-8");
+  expect_violations(fixture_bulkhead(), get("/v1/items", "%ff=1&q=%4"),
+                    "?: a parameter's name has a broken percent escape or is no valid UTF-8\n"
+                    "q: has a broken percent escape");
+}
+
+Test(request, query_parameters_of_every_shape)
+{
+  struct outcome outcome = fixture_request(
+      fixture_test(), get("/v1/query", "numbers=3&numbers=1&colour=COLOUR_BLUE&flag=true&since=2026-01-02T03:04:05Z"
+                                       "&nested.textValue=abc&nested.deep.number=-7&limit=5&one=x&ratio=1.5&token=YQ"));
+  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+  cr_assert_str_eq(outcome.json,
+                   "{\"name\":\"\",\"path\":\"\",\"numbers\":[3,1],\"colour\":\"COLOUR_BLUE\",\"flag\":true,"
+                   "\"since\":\"2026-01-02T03:04:05Z\","
+                   "\"nested\":{\"textValue\":\"abc\",\"deep\":{\"number\":\"-7\"}},\"limit\":5,\"one\":\"x\","
+                   "\"ratio\":1.5,\"token\":\"YQ==\",\"labels\":{},\"list\":[],\"hidden\":\"\"}");
+  expect_violations(fixture_test(),
+                    get("/v1/query", "nested=1&labels=a&labels.a=1&nested.textValue=abcde&one=1&two=2"
+                                     "&numbers=1&numbers=2&numbers=3&numbers=4&hidden=x&flag=1"),
+                    "nested: is not a parameter that is known here\n"
+                    "labels: is not a parameter that is known here\n"
+                    "labels.a: is not a parameter that is known here\n"
+                    "numbers: must have at most 3 items\n"
+                    "flag: must be true or false\n"
+                    "two: must not be set together with another field of its group\n"
+                    "nested.textValue: must be at most 4 characters");
+}
+
+Test(request, too_many_parameters)
+{
+  struct strbuf query = {0};
+  for (unsigned i = 0; i < 300; i++)
+    strbuf_add_string(&query, "numbers=1&");
+  expect_violations(fixture_test(), get("/v1/query", strbuf_cstring(&query)),
+                    "?: must have at most 256 parameters\nnumbers: must have at most 3 items");
+  strbuf_free(&query);
+}
+
+Test(request, the_path_wins_over_query_and_body)
+{
+  expect_json(fixture_bulkhead(), get("/v1/items/" ID, "id=" ID), "{\"id\":\"" ID "\"}");
+  expect_violations(fixture_bulkhead(), get("/v1/items/" ID, "id=" OTHER_ID),
+                    "id: must be the same as in the path, or absent");
+  struct outcome outcome =
+      fixture_request(fixture_bulkhead(), patch("/v1/items/" ID, "{\"id\":\"" ID "\",\"name\":\"Lamp\"}"));
+  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+  cr_assert(strstr(outcome.json, "\"updateMask\":\"name\"") != NULL, "%s", outcome.json);
+  cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"id\":\"" OTHER_ID "\"}"),
+                    "id: must be the same as in the path, or absent");
+  outcome = fixture_request(fixture_bulkhead(), patch("/v1/items/" ID, "{\"id\":null}"));
+  cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
+}
+
+Test(request, update_mask_of_a_patch)
+{
+  static const struct {
+    const char *query;
+    const char *body;
+    const char *mask;
+  } CASES[] = {
+      {NULL, "{\"longName\":\"a\",\"tags\":[]}", "\"updateMask\":\"longName,tags\""},
+      {NULL, "{\"longName\":null}", "\"updateMask\":\"longName\""},
+      {NULL, "{\"nested\":{\"textValue\":\"a\",\"deep\":{\"number\":1}}}",
+       "\"updateMask\":\"nested.textValue,nested.deep.number\""},
+      {NULL, "{\"nested\":{\"deep\":{}}}", "\"updateMask\":\"nested.deep\""},
+      {NULL, "{\"nested\":null}", "\"updateMask\":\"nested\""},
+      {NULL, "{}", "\"updateMask\":\"\""},
+      {NULL, "{\"id\":\"x\"}", "\"updateMask\":\"\""},
+      {"updateMask=longName", "{\"tags\":[]}", "\"updateMask\":\"longName\""},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+    struct exchange exchange = patch("/v1/things/x", CASES[i].body);
+    exchange.query = CASES[i].query;
+    struct outcome outcome = fixture_request(fixture_test(), exchange);
+    cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+    cr_assert(strstr(outcome.json, CASES[i].mask) != NULL, "%s: %s", CASES[i].body, outcome.json);
+  }
+}
+
+Test(request, violations_in_a_body_field_are_named_as_in_the_body)
+{
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\" a\",\"tags\":[\"b\",\"b\"]}"),
+                    "name: must have no control characters, and no white space at either end\n"
+                    "tags[1]: must not be the same as an item before it");
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "null"), ": must not be null");
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "[]"), ": must be an object");
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, ""),
+                    ": must not be empty: this method takes a JSON body");
+}
+
+Test(request, if_match)
+{
+  static const struct {
+    const char *header;
+    const char *result;  // what the request message has, or the violation
+  } CASES[] = {
+      {"\"v7\"", "\"ifMatch\":\"v7\""},
+      {"*", "\"ifMatch\":\"*\""},
+      {" \"v7\" ", "\"ifMatch\":\"v7\""},
+      {"W/\"v7\"", "If-Match: must be a strong entity tag, not a weak one"},
+      {"\"a\", \"b\"", "If-Match: must be one entity tag in quotes, or *; a list is not supported"},
+      {"v7", "If-Match: must be one entity tag in quotes, or *"},
+      {"\"\"", "If-Match: must not be an empty entity tag"},
+      {"", "If-Match: must be one entity tag in quotes, or *"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+    struct exchange exchange = {.http_method = "DELETE", .path = "/v1/items/" ID, .if_match = CASES[i].header};
+    struct outcome outcome = fixture_request(fixture_bulkhead(), exchange);
+    const char *got = outcome.status == STATUS_OK ? outcome.json : outcome.violations;
+    cr_assert(strstr(got, CASES[i].result) != NULL, "%s: %s", CASES[i].header, got);
+  }
+  struct exchange both = {
+      .http_method = "DELETE", .path = "/v1/items/" ID, .query = "ifMatch=v8", .if_match = "\"v7\""};
+  expect_violations(fixture_bulkhead(), both, "ifMatch: must be the same as in the header, or absent");
+}
+
+Test(request, whole_bodies)
+{
+  expect_json(fixture_bulkhead(),
+              (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = "{\"refreshToken\":\"abc\"}"},
+              "{}");
+  expect_violations(fixture_bulkhead(),
+                    (struct exchange){.http_method = "POST",
+                                      .path = "/v1/auth/login",
+                                      .query = "email=a",
+                                      .body = "{\"email\":\"nobody\",\"pasword\":\"x\"}"},
+                    "email: is not a parameter that is known here\n"
+                    "email: must be an e-mail address, such as ada@example.com\n"
+                    "pasword: is not a field that is known here\n"
+                    "password: is required");
+  expect_violations(fixture_bulkhead(), (struct exchange){.http_method = "GET", .path = "/v1/items/" ID, .body = "{}"},
+                    ": must be empty: this method takes no body");
+}
+
+Test(request, batches_name_the_item)
+{
+  expect_violations(fixture_bulkhead(),
+                    (struct exchange){.http_method = "POST",
+                                      .path = "/v1/items:batchCreate",
+                                      .body = "{\"items\":[{\"sku\":\"a\"},{\"quantity\":-1,\"attributes\":{}},"
+                                              "{\"price\":\"1,5\"}]}"},
+                    "items[1].quantity: must be at least 0\n"
+                    "items[2].price: must be a decimal number with up to 15 digits before and up to 4 after the point");
+}
+
+Test(request, only_the_first_twenty_violations_are_kept)
+{
+  struct strbuf body = {0};
+  strbuf_add_string(&body, "{\"items\":[{}");
+  for (unsigned i = 0; i < 30; i++)
+    strbuf_add_string(&body, ",{\"x\":1}");
+  strbuf_add_string(&body, "]}");
+  struct outcome outcome = fixture_request(
+      fixture_bulkhead(),
+      (struct exchange){.http_method = "POST", .path = "/v1/items:batchCreate", .body = strbuf_cstring(&body)});
+  size_t lines = 1;
+  for (const char *at = outcome.violations; *at != '\0'; at++)
+    lines += *at == '\n';
+  cr_assert(lines == VIOLATIONS_MAX);
+  cr_assert(strstr(outcome.violations, "items[20].x: is not a field that is known here") != NULL);
+  strbuf_free(&body);
+}
+
+Test(request, variables_of_several_segments_keep_their_slashes)
+{
+  struct outcome outcome = fixture_request(fixture_test(), get("/v1/shelves/a%20b/books/c%2Fd:read", NULL));
+  cr_assert(strstr(outcome.json, "\"name\":\"shelves/a b/books/c%2Fd\"") != NULL, "%s", outcome.json);
+  outcome = fixture_request(fixture_test(), get("/v1/files/a/b%2f%41", NULL));
+  cr_assert(strstr(outcome.json, "\"path\":\"a/b%2fA\"") != NULL, "%s", outcome.json);
+  outcome = fixture_request(fixture_test(), get("/v1/files/", NULL));
+  cr_assert(strstr(outcome.json, "\"path\":\"\"") != NULL, "%s", outcome.json);
+}
+
+Test(request, a_body_may_be_a_list)
+{
+  struct outcome outcome = fixture_request(
+      fixture_test(), (struct exchange){.http_method = "PUT", .path = "/v1/lists/n", .body = "[\"a\",\"b\"]"});
+  cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
+  cr_assert(strstr(outcome.json, "\"list\":[\"a\",\"b\"]") != NULL, "%s", outcome.json);
+  expect_violations(fixture_test(),
+                    (struct exchange){.http_method = "PUT", .path = "/v1/lists/n", .query = "list=c", .body = "[1]"},
+                    "list: is not a parameter that is known here\n[0]: must be a string");
+}
