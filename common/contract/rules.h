@@ -31,6 +31,7 @@ struct field_rules {
   bool required;
   bool unique_items;
   bool output_only;
+  bool immutable;
   bool secret;
   bool has_minimum;
   bool has_maximum;

@@ -15,10 +15,18 @@ struct message_field_rules {
   const struct message_rules *message;  // of a message field with rules inside; NULL for none
 };
 
+// A oneof of which one field must be set.
+struct required_oneof {
+  const char *json_name;  // as a violation names it
+  size_t field;           // any of its fields: the place in message_rules.fields
+};
+
 struct message_rules {
   const ProtobufCMessageDescriptor *descriptor;
   const struct message_field_rules *fields;  // in the order of descriptor->fields
   const char *const *json_names;             // likewise
+  const struct required_oneof *required_oneofs;
+  size_t required_oneof_count;
 };
 
 // Checks all fields, nested messages and lists too; enum values must be known. NULL rules allow everything.

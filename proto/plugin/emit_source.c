@@ -85,6 +85,7 @@ static void emit_field_rules(struct strbuf *out, const Bulkhead__V1__FieldRules 
   emit_flag(out, "required", rules->required);
   emit_flag(out, "unique_items", rules->unique_items);
   emit_flag(out, "output_only", rules->output_only);
+  emit_flag(out, "immutable", rules->immutable);
   emit_flag(out, "secret", rules->secret);
   emit_format(out, (int)rules->format);
   emit_count(out, "min_length", rules->min_length);

@@ -1,0 +1,48 @@
+// Which fields of a message an update writes (AIP-134), as far as rules depend on it: a field that the mask leaves out
+// keeps its stored value, so nothing is asked of it.
+//
+// An update is a request message with a singular google.protobuf.FieldMask named update_mask and, beside it, a singular
+// message field of a type of its own; the mask's paths start in the first such field (by number).
+#ifndef BULKHEAD_CONTRACT_UPDATE_MASK_H
+#define BULKHEAD_CONTRACT_UPDATE_MASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+
+#define UPDATE_MASK_FIELD "update_mask"
+
+enum mask_kind {
+  MASK_NONE,      // not a part of an update: every field is held against its rules
+  MASK_ALL,       // an update of every field that is not immutable
+  MASK_GIVEN,     // an update of the fields that the JSON gives, whichever those are
+  MASK_PATHS,     // an update of the fields that `paths` lead to
+  MASK_LEFT_OUT,  // a field that the update does not write
+};
+
+struct update_mask {
+  enum mask_kind kind;
+  const struct slice *paths;  // MASK_PATHS: original names below the message at hand, such as "owner.display_name"
+  size_t count;
+};
+
+// The mask of an update whose request has these paths, which must outlive it. "*" means MASK_ALL.
+struct update_mask update_mask_make(const struct slice *paths, size_t count);
+
+// What `mask` means for the field `name` (its original name) and the message below it. `arena` keeps the paths that go
+// deeper.
+struct update_mask update_mask_enter(const struct update_mask *mask, struct slice name, bool immutable,
+                                     struct arena *arena);
+
+// Whether the mask names single fields, so that naming an immutable one is the client's mistake.
+static inline bool update_mask_names_fields(const struct update_mask *mask)
+{
+  return mask->kind == MASK_GIVEN || mask->kind == MASK_PATHS;
+}
+
+// The sentence about an immutable field that an update names.
+#define UPDATE_MASK_IMMUTABLE "cannot be changed once it is created; leave it out of the update"
+
+#endif
