@@ -215,6 +215,9 @@ tools: $(TOOLS:%=$(OUT)/bin/%)
 # hang at the end of a test; so nanomsg comes in front of it.
 CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lcriterion
 
+# TEST=word runs the tests with that word in their names, TEST=suite/name (with * for anything) exactly those.
+TEST_FILTER = $(if $(TEST),--filter '$(if $(findstring /,$(TEST)),$(TEST),*/*$(TEST)*)')
+
 # ---- unit tests: one criterion program a folder ----
 UNITS := $(notdir $(wildcard tests/unit/*))
 # Criterion cannot start under ThreadSanitizer; a stand-in with the same macros runs the tests there.
@@ -236,7 +239,7 @@ $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUN
 	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
 unit-$(1): $(OUT)/bin/unit-$(1)
-	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(CRITERION_FLAGS)
+	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
 .PHONY: unit
@@ -252,7 +255,7 @@ $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter
 	@$$(link) $(CRITERION) $(SERVICE_LIBS)
 .PHONY: component-$(1)
 component-$(1): $(OUT)/bin/component-$(1) $(if $(filter $(1),$(SERVICES)),services)
-	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(CRITERION_FLAGS)
+	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))))
 .PHONY: component
@@ -285,7 +288,7 @@ fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
 # ---- what people call ----
 # Packages first, then everything else in a make of its own: what pkg-config says is known only then.
-.PHONY: deps deps-dev run demo test lint bench asan ubsan tsan fuzz install clean help
+.PHONY: deps deps-dev run demo test mutate lint bench asan ubsan tsan fuzz install clean help
 deps:
 	@deploy/local/packages deploy/local/packages.list
 deps-dev:
@@ -302,6 +305,10 @@ demo: deps
 # ONLY="unit lint" runs some of its steps; see tests/run.
 test: deps-dev
 	@tests/run $(ONLY)
+
+# What no test notices of small changes to one file; tests/mutate/run says what else can be set.
+mutate: deps-dev
+	@FILE="$(FILE)" TESTS="$(TESTS)" tests/mutate/run
 
 lint: deps-dev
 	@tests/lint/run.sh
@@ -342,6 +349,8 @@ help:
 	@echo "make                  builds all into $(OUT) (VARIANT=release debug asan ubsan tsan fuzz, CC=gcc clang)"
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
 	@echo "make component-NAME   tests with real servers: $(COMPONENTS)"
+	@echo "make unit-rpc TEST=deadline    only the tests with that word in their names; TEST=suite/name for one; component-NAME, too"
+	@echo "make mutate FILE=common/rpc/outbox.c    changes it line by line and tells what no test notices (TESTS=\"unit-rpc\", SINCE=origin/main)"
 	@echo "make asan ubsan tsan  builds and unit tests under a sanitizer"
 	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
 	@echo "make lint             form, analysers, layers, banned calls"
