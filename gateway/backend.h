@@ -1,4 +1,4 @@
-// How the gateway reaches the services: in production the RPC client (peers.h), in tests a script.
+// How the gateway reaches the services: in production the RPC client (upstreams.h), in tests a script.
 #ifndef BULKHEAD_GATEWAY_BACKEND_H
 #define BULKHEAD_GATEWAY_BACKEND_H
 

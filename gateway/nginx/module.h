@@ -14,7 +14,7 @@
 #include <ngx_http.h>
 
 #include "gateway/exchange.h"
-#include "gateway/peers.h"
+#include "gateway/upstreams.h"
 
 extern ngx_module_t ngx_http_bulkhead_module;
 
@@ -56,7 +56,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle);
 void worker_stop(ngx_cycle_t *cycle);
 // NULL before the start and in processes that serve no requests.
 struct gateway *worker_gateway(void);
-const struct peers *worker_peers(void);
+const struct upstreams *worker_upstreams(void);
 // Something was queued or a deadline has changed: flush and look at the timers at the end of this turn of the loop.
 void worker_touch(void);
 

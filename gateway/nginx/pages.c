@@ -88,7 +88,7 @@ ngx_int_t page_ready(ngx_http_request_t *r)
   if (text == NULL || worker_gateway() == NULL)
     return NGX_ERROR;
   bool ready = keys_known(&worker_gateway()->keys);
-  peers_write_health(worker_peers(), ready, text);
+  upstreams_write_health(worker_upstreams(), ready, text);
   if (!ready)
     r->headers_out.status = NGX_HTTP_SERVICE_UNAVAILABLE;
   return request_send_bytes(r, strbuf_slice(text));

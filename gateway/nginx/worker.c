@@ -9,7 +9,7 @@
 #include "common/observe/log.h"
 
 static struct worker {
-  struct peers *peers;
+  struct upstreams *upstreams;
   struct gateway *gateway;
   ngx_connection_t *rpc;
   ngx_connection_t *discovery;
@@ -24,9 +24,9 @@ struct gateway *worker_gateway(void)
   return worker.gateway;
 }
 
-const struct peers *worker_peers(void)
+const struct upstreams *worker_upstreams(void)
 {
-  return worker.peers;
+  return worker.upstreams;
 }
 
 void worker_touch(void)
@@ -38,7 +38,7 @@ static void set_timer(void)
 {
   // A worker that shuts down waits for timers that are not cancelable: for ours while requests wait for a service.
   worker.timer.cancelable = worker.gateway->in_flight == 0;
-  uint64_t next_us = deadline_min(peers_next_timeout_us(worker.peers), gateway_next_timeout_us(worker.gateway));
+  uint64_t next_us = deadline_min(upstreams_next_timeout_us(worker.upstreams), gateway_next_timeout_us(worker.gateway));
   // Firing early is harmless and cheaper than moving the timer with every call.
   if (next_us >= worker.timer_us)
     return;
@@ -52,9 +52,9 @@ static void set_timer(void)
 static void on_turn_end(ngx_event_t *event)
 {
   (void)event;
-  if (worker.peers == NULL)
+  if (worker.upstreams == NULL)
     return;
-  peers_flush(worker.peers);
+  upstreams_flush(worker.upstreams);
   set_timer();
 }
 
@@ -64,7 +64,7 @@ static void on_timer(ngx_event_t *event)
   worker.timer_us = DEADLINE_NONE;
   uint64_t now_us = clock_now_us();
   gateway_process(worker.gateway, now_us);
-  peers_process_calls(worker.peers, now_us);
+  upstreams_process_calls(worker.upstreams, now_us);
   worker_touch();
 }
 
@@ -74,17 +74,17 @@ static void on_rpc(ngx_event_t *event)
   if (connection->close) {
     // nginx closes idle connections as a graceful shutdown begins; ours is marked idle to hear of it.
     connection->close = 0;
-    peers_deregister(worker.peers);
+    upstreams_deregister(worker.upstreams);
     return;
   }
-  peers_process_calls(worker.peers, clock_now_us());
+  upstreams_process_calls(worker.upstreams, clock_now_us());
   worker_touch();
 }
 
 static void on_discovery(ngx_event_t *event)
 {
   (void)event;
-  peers_process_lists(worker.peers);
+  upstreams_process_lists(worker.upstreams);
   worker_touch();
 }
 
@@ -102,7 +102,7 @@ static ngx_connection_t *watch(int fd, ngx_event_handler_pt handler, ngx_log_t *
   return NULL;
 }
 
-// The fd itself belongs to the peers.
+// The fd itself belongs to `upstreams`.
 static void stop_watching(ngx_connection_t **connection)
 {
   if (*connection == NULL)
@@ -133,20 +133,20 @@ static void start_counting(const struct module_conf *module)
   metric_set(metrics_single(METRIC_START_TIME), clock_wall_us() / 1000000);
 }
 
-static enum status start_peers(const struct module_conf *module, struct error *error)
+static enum status start_upstreams(const struct module_conf *module, struct error *error)
 {
-  struct peers_options options = {
+  struct upstreams_options options = {
       .api = module->api,
       .consul_url = text_or_null(module->consul_url),
       .consul_token = text_or_null(module->consul_token),
       .static_list = text_or_null(module->static_list),
       .tls = {.ca_file = text_or_null(module->tls_ca_file), .cert_key_file = text_or_null(module->tls_cert_key_file)},
   };
-  enum status status = peers_create(&options, &worker.peers, error);
+  enum status status = upstreams_create(&options, &worker.upstreams, error);
   // One of the workers speaks for all.
   if (status == STATUS_OK && ngx_worker == 0 && module->advertise_address.len > 0 && module->consul_url.len > 0)
-    status = peers_register(worker.peers, (const char *)module->advertise_address.data,
-                            (const char *)module->advertise_health_url.data, error);
+    status = upstreams_register(worker.upstreams, (const char *)module->advertise_address.data,
+                                (const char *)module->advertise_health_url.data, error);
   return status;
 }
 
@@ -163,19 +163,19 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   memory_keep_freed();
   start_counting(module);
   struct error error;
-  if (start_peers(module, &error) != STATUS_OK) {
+  if (start_upstreams(module, &error) != STATUS_OK) {
     log_error("gateway", "the worker cannot start", LOG_STRING("reason", error.message));
     return NGX_ERROR;
   }
   worker.gateway = gateway_create(&(struct gateway_options){.api = module->api,
                                                             .issuer = (const char *)module->issuer.data,
                                                             .audience = (const char *)module->audience.data,
-                                                            .backend = peers_backend(worker.peers)});
+                                                            .backend = upstreams_backend(worker.upstreams)});
   worker.no_connection.fd = (ngx_socket_t)-1;
   worker.timer = (ngx_event_t){.handler = on_timer, .data = &worker.no_connection, .log = cycle->log};
   worker.turn_end = (ngx_event_t){.handler = on_turn_end, .data = &worker.no_connection, .log = cycle->log};
-  worker.rpc = watch(peers_rpc_fd(worker.peers), on_rpc, cycle->log);
-  worker.discovery = watch(peers_discovery_fd(worker.peers), on_discovery, cycle->log);
+  worker.rpc = watch(upstreams_rpc_fd(worker.upstreams), on_rpc, cycle->log);
+  worker.discovery = watch(upstreams_discovery_fd(worker.upstreams), on_discovery, cycle->log);
   if (worker.rpc == NULL || worker.discovery == NULL)
     return NGX_ERROR;
   worker.rpc->idle = 1;
@@ -187,7 +187,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
 void worker_stop(ngx_cycle_t *cycle)
 {
   (void)cycle;
-  if (worker.peers == NULL)
+  if (worker.upstreams == NULL)
     return;
   stop_watching(&worker.rpc);
   stop_watching(&worker.discovery);
@@ -195,6 +195,6 @@ void worker_stop(ngx_cycle_t *cycle)
     ngx_del_timer(&worker.timer);
   if (worker.gateway != NULL)
     gateway_stop(worker.gateway);
-  peers_free(&worker.peers);
+  upstreams_free(&worker.upstreams);
   // Requests that a fast shutdown cut off still point to the gateway; the process ends right after this.
 }

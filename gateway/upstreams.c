@@ -1,0 +1,168 @@
+#include "gateway/upstreams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/arena.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/jsontext_writer.h"
+#include "common/base/uuid.h"
+#include "common/discovery/discovery.h"
+#include "common/rpc/rpc_client.h"
+
+#define DEREGISTER_WAIT_MS 500
+
+struct upstreams {
+  const struct api *api;
+  struct rpc_client *client;
+  struct discovery *discovery;
+  bool registered;
+};
+
+enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out, struct error *error)
+{
+  struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
+  CHECK(upstreams != NULL);
+  upstreams->api = options->api;
+  struct discovery_options discovery = {
+      .consul_url = options->consul_url,
+      .consul_token = options->consul_token,
+      .static_list = options->static_list,
+  };
+  enum status status = discovery_create(&discovery, &upstreams->discovery, error);
+  if (status != STATUS_OK) {
+    upstreams_free(&upstreams);
+    return status;
+  }
+  upstreams->client = rpc_client_create(&(struct rpc_client_options){.peer_service = "gateway", .tls = options->tls});
+  for (size_t i = 0; i < options->api->service_count; i++)
+    discovery_watch(upstreams->discovery, options->api->services[i]);
+  *out = upstreams;
+  return STATUS_OK;
+}
+
+void upstreams_free(struct upstreams **upstreams)
+{
+  struct upstreams *gone = *upstreams;
+  *upstreams = NULL;
+  if (gone == NULL)
+    return;
+  if (gone->client != NULL)
+    rpc_client_free(&gone->client);
+  if (gone->discovery != NULL)
+    discovery_free(&gone->discovery);
+  free(gone);
+}
+
+static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
+                                     void *done_arg)
+{
+  struct upstreams *upstreams = arg;
+  return rpc_client_call(upstreams->client, options, done, done_arg);
+}
+
+static void backend_cancel(void *arg, struct rpc_call *call)
+{
+  (void)arg;
+  rpc_call_cancel(call);
+}
+
+struct backend upstreams_backend(struct upstreams *upstreams)
+{
+  return (struct backend){.arg = upstreams, .call = backend_call, .cancel = backend_cancel};
+}
+
+enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,
+                               struct error *error)
+{
+  struct slice whole = slice_from_string(address);
+  // The last colon separates the port, because an IPv6 address has colons too.
+  size_t colon = whole.size;
+  while (colon > 0 && whole.data[colon - 1] != ':')
+    colon--;
+  uint64_t port;
+  if (colon < 2 || colon - 1 > 255 || !slice_to_uint64(slice_skip(whole, colon), 1, 65535, &port))
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "\"%s\" is not host:port, such as 10.0.0.5:8080: look at bulkhead_advertise", address);
+  char host[256];
+  snprintf(host, sizeof(host), "%.*s", (int)(colon - 1), address);
+  // Each process has an id of its own, so that after a reload the old process deregisters only itself.
+  char uuid[UUID_TEXT_SIZE];
+  uuid_v7(uuid);
+  char id[sizeof("gateway-") + UUID_TEXT_SIZE];
+  snprintf(id, sizeof(id), "gateway-%s", uuid);
+  discovery_register(upstreams->discovery, &(struct discovery_registration){.service = "gateway",
+                                                                            .id = id,
+                                                                            .address = host,
+                                                                            .port = (int)port,
+                                                                            .health_url = health_url,
+                                                                            .version = BULKHEAD_VERSION});
+  upstreams->registered = true;
+  return STATUS_OK;
+}
+
+void upstreams_deregister(struct upstreams *upstreams)
+{
+  if (!upstreams->registered)
+    return;
+  upstreams->registered = false;
+  discovery_deregister(upstreams->discovery, DEREGISTER_WAIT_MS);
+}
+
+int upstreams_rpc_fd(const struct upstreams *upstreams)
+{
+  return rpc_client_fd(upstreams->client);
+}
+
+int upstreams_discovery_fd(const struct upstreams *upstreams)
+{
+  return discovery_fd(upstreams->discovery);
+}
+
+static void on_endpoints(void *arg, const char *service, const struct discovery_endpoint *endpoints, size_t count)
+{
+  struct upstreams *upstreams = arg;
+  struct rpc_endpoint *list = calloc(count == 0 ? 1 : count, sizeof(*list));
+  CHECK(list != NULL);
+  for (size_t i = 0; i < count; i++)
+    list[i] = (struct rpc_endpoint){slice_from_string(endpoints[i].id), slice_from_string(endpoints[i].url)};
+  rpc_client_set_endpoints(upstreams->client, service, list, count);
+  free(list);
+}
+
+void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us)
+{
+  rpc_client_process(upstreams->client, now_us);
+}
+
+void upstreams_process_lists(struct upstreams *upstreams)
+{
+  discovery_process(upstreams->discovery, on_endpoints, upstreams);
+}
+
+void upstreams_flush(struct upstreams *upstreams)
+{
+  rpc_client_flush(upstreams->client);
+}
+
+uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams)
+{
+  return rpc_client_next_timeout_us(upstreams->client);
+}
+
+void upstreams_write_health(const struct upstreams *upstreams, bool ready, struct strbuf *out)
+{
+  struct jsontext_writer json;
+  jsontext_writer_init(&json, out);
+  jsontext_begin_object(&json);
+  jsontext_key_bool(&json, "ready", ready);
+  jsontext_key_bool(&json, "consul", discovery_consul_up(upstreams->discovery));
+  jsontext_key(&json, SLICE("services"));
+  jsontext_begin_object(&json);
+  for (size_t i = 0; i < upstreams->api->service_count; i++)
+    jsontext_key_int(&json, upstreams->api->services[i],
+                     (int64_t)rpc_client_ready_endpoints(upstreams->client, upstreams->api->services[i]));
+  jsontext_end_object(&json);
+  jsontext_end_object(&json);
+}

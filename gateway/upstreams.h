@@ -1,0 +1,59 @@
+// How one worker reaches the services: an RPC client whose endpoints come from discovery. It belongs to no event loop:
+// the host watches both fds, calls the matching upstreams_process_... function when one is readable or the timeout has
+// come, and upstreams_flush at the end of each turn. It starts threads (nng, discovery), so it must be created after any
+// fork. All functions must be called on one thread.
+#ifndef BULKHEAD_GATEWAY_UPSTREAMS_H
+#define BULKHEAD_GATEWAY_UPSTREAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+#include "gateway/api.h"
+#include "gateway/backend.h"
+
+struct upstreams;
+
+struct upstreams_options {
+  const struct api *api;     // names the services to follow; must outlive the upstreams
+  const char *consul_url;    // NULL: static_list only
+  const char *consul_token;  // NULL: none
+  const char *static_list;   // as discovery_options has it; NULL: Consul only
+  struct rpc_tls tls;
+};
+
+enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out,
+                             struct error *error) MUST_CHECK;
+// Ends calls in flight with CANCELLED, deregisters, and sets the pointer to NULL. A NULL pointer is accepted.
+void upstreams_free(struct upstreams **upstreams);
+
+// The gateway's interface to the services. It must not be used after upstreams_free.
+struct backend upstreams_backend(struct upstreams *upstreams);
+
+// Registers this gateway in Consul, so that operators see it. `address` is "10.0.0.5:8080"; `health_url` is the full
+// URL of the health check.
+enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,
+                               struct error *error) MUST_CHECK;
+// Deregisters, waiting half a second at most for Consul's answer. To be called before a drain; does nothing when not
+// registered.
+void upstreams_deregister(struct upstreams *upstreams);
+
+int upstreams_rpc_fd(const struct upstreams *upstreams);
+// Takes in replies and expires calls. The callbacks of calls run inside.
+void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us);
+// Readable when the endpoints of a service have changed.
+int upstreams_discovery_fd(const struct upstreams *upstreams);
+// Gives changed endpoints to the RPC client.
+void upstreams_process_lists(struct upstreams *upstreams);
+// Sends what was queued in this turn.
+void upstreams_flush(struct upstreams *upstreams);
+// When upstreams_process_calls must run next even if its fd stays quiet; DEADLINE_NONE for never.
+uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams);
+
+// Writes {"ready":true,"consul":true,"services":{"auth":1,"item":2}}: for each service the number of its connected
+// endpoints. `ready` is the caller's verdict and is written as it is.
+void upstreams_write_health(const struct upstreams *upstreams, bool ready, struct strbuf *out);
+
+#endif
