@@ -125,8 +125,8 @@ static void open_postgres(struct service *service)
   const struct common_settings *common = &service->common;
   const struct pg_options options = {
       .conninfo = common->pg_conninfo,
-      .shared_connections = (size_t)common->pg_shared_connections,
-      .max_exclusive = (size_t)common->pg_pool_size,
+      .pipelined_connections = (size_t)common->pg_shared_connections,
+      .max_dedicated = (size_t)common->pg_pool_size,
       .statement_timeout_ms = (uint32_t)common->pg_statement_timeout_ms,
       .application_name = service->definition->name,
   };

@@ -196,9 +196,9 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   grow_known(pg);
   pg->hook = (struct loop_hook){.run = end_of_turn, .arg = pg};
   loop_hook_add(loop, &pg->hook);
-  pg->shared_count = options->shared_connections == 0 ? DEFAULT_SHARED : options->shared_connections;
+  pg->shared_count = options->pipelined_connections == 0 ? DEFAULT_SHARED : options->pipelined_connections;
   pg->shared = make_connections(pg, pg->shared_count, PG_SHARED);
-  pg->exclusive_count = options->max_exclusive == 0 ? DEFAULT_EXCLUSIVE : options->max_exclusive;
+  pg->exclusive_count = options->max_dedicated == 0 ? DEFAULT_EXCLUSIVE : options->max_dedicated;
   pg->exclusive = make_connections(pg, pg->exclusive_count, PG_UNUSED);
   for (size_t i = 0; i < pg->shared_count; i++)
     pg_connection_open(&pg->shared[i]);
@@ -357,7 +357,7 @@ enum status pg_query(struct pg *pg, const struct pg_statement *statement, const 
   request->params = params;
   request->arena = arena;
   request->result = result;
-  enum status status = statement->exclusive ? run_exclusive(pg, request) : run_shared(pg, request);
+  enum status status = statement->dedicated ? run_exclusive(pg, request) : run_shared(pg, request);
   pg_known_ended(pg, known, status, started_us);
   return status;
 }

@@ -1,16 +1,20 @@
-// PostgreSQL for tasks: libpq in pipeline mode. All functions are called from tasks and wait without blocking the loop.
+// PostgreSQL for tasks, on libpq's pipeline mode. Every function is called from a task and waits without blocking the
+// loop.
 //
-// Single statements of all tasks share a few pipelined connections; each is its own implicit transaction, so an error
-// or roll-back never touches another caller's work. A transaction, and a statement declared `exclusive`, borrows a
-// connection of its own; when its task's deadline passes, it is cancelled in the server (on a shared connection a
-// cancel could hit somebody else's statement; those are bounded by the session's statement_timeout). SQLSTATE becomes a
-// status here: 23505 ALREADY_EXISTS, 23503 and 23514 FAILED_PRECONDITION, 40001/40P01/55P03 ABORTED, 57014
-// DEADLINE_EXCEEDED, class 08, 53, 57P0x UNAVAILABLE, 22 INVALID_ARGUMENT, the rest INTERNAL (logged with SQLSTATE and
-// statement name).
+// A single statement runs on one of a few pipelined connections, which all tasks share. It is an implicit transaction
+// of its own, so one caller's error or rollback never touches another caller's work. A transaction, and a statement
+// declared `dedicated`, borrows a dedicated connection: it has the connection to itself until it ends. When the task's
+// deadline passes, a statement on a dedicated connection is cancelled in the server. A statement on a pipelined
+// connection is not, because the cancel could hit another task's statement; the session's statement_timeout bounds it.
 //
-// A statement that was sent when its connection broke ends with UNAVAILABLE: it may or may not have been applied; a
-// read-only one is sent once more instead. One that was not yet sent waits for a connection, while the server is away
-// for half of the time that its task has left and 2 s at most: then it is UNAVAILABLE, and there is time to say so.
+// SQLSTATE becomes a status: 23505 ALREADY_EXISTS; 23503 and 23514 FAILED_PRECONDITION; 40001, 40P01 and 55P03 ABORTED;
+// 57014 DEADLINE_EXCEEDED; class 08, class 53 and 57P0x UNAVAILABLE; class 22 INVALID_ARGUMENT; every other INTERNAL.
+// An INTERNAL error is logged in the context of the task that asked, with SQLSTATE and statement name.
+//
+// A connection that breaks ends the statements in flight on it with UNAVAILABLE: each may or may not have been applied.
+// A read-only statement is retried once instead. A statement that was not sent yet waits for a connection. While the
+// server is away that wait takes at most 2 s and at most half of the time that the task has left, so that the caller
+// can still be answered; then the statement is UNAVAILABLE.
 #ifndef BULKHEAD_STORAGE_PG_H
 #define BULKHEAD_STORAGE_PG_H
 
@@ -27,92 +31,104 @@ struct pg;
 struct pg_tx;
 
 struct pg_options {
-  const char *conninfo;           // libpq connection string or URI; holds the password: never logged
-  size_t shared_connections;      // pipelined, for single statements; 0: 2
-  size_t max_exclusive;           // for transactions and exclusive statements; 0: 8
-  uint32_t statement_timeout_ms;  // of the session; 0: 5,000
+  const char *conninfo;           // libpq connection string or URI; it holds the password and is never logged
+  size_t pipelined_connections;   // for single statements; 0 means 2
+  size_t max_dedicated;           // cap of dedicated connections, for transactions and long statements; 0 means 8
+  uint32_t statement_timeout_ms;  // statement_timeout of each session; 0 means 5,000
   const char *application_name;
 };
 
-// Connects in the background and keeps reconnecting with back-off and jitter. A host name is looked up anew each time,
-// without holding up the loop; but of several hosts libpq takes care itself, and looks their names up in place.
+// Connects in the background, and reconnects with back-off and jitter whenever a connection breaks. A host name is
+// resolved again for each attempt, without blocking the loop. A list of several hosts is left to libpq, which resolves
+// their names on the loop's thread.
 struct pg *pg_create(struct loop *loop, const struct pg_options *options);
-// No statement may be under way (CHECK).
+// Closes all connections and nulls the pointer; accepts NULL. No statement may be in flight (CHECK).
 void pg_free(struct pg **pg);
-// A shared connection is up.
+// Tells whether a pipelined connection is open.
 bool pg_ready(const struct pg *pg);
-// Waits until then or the deadline.
+// Waits until pg_ready, or until the task's deadline.
 enum status pg_wait_ready(struct pg *pg) MUST_CHECK;
 
-// Declared once, static; prepared on a connection at first use there.
+// One SQL statement. Declare it static: each connection prepares it at its first use there, and the address is its
+// identity.
 struct pg_statement {
-  const char *name;  // of the metric and of the prepared statement: "item_get"
-  const char *sql;   // parameters $1 ...
-  bool exclusive;    // may take long: on a connection of its own, cancelled when overdue
-  bool read_only;  // a SELECT without side effects: may share an implicit transaction with its neighbours, and is sent
-                   // again when a neighbour's error aborted it
+  const char *name;  // of the metric and of the prepared statement, unique in the process: "item_get"
+  const char *sql;   // with parameters $1, $2, ...
+  bool dedicated;    // may take long: runs on a dedicated connection, and is cancelled when overdue
+  bool read_only;    // a SELECT without side effects: may share an implicit transaction with other reads of the same
+                     // turn, and is retried when another read's error aborted it
 };
 
 #define PG_MAX_PARAMS 24
+// The parameters of one execution, in the order $1, $2, ...
 struct pg_params {
   size_t count;
   const char *values[PG_MAX_PARAMS];
   int lengths[PG_MAX_PARAMS];
   int formats[PG_MAX_PARAMS];     // 0 text, 1 binary
-  unsigned types[PG_MAX_PARAMS];  // 0: PostgreSQL infers
+  unsigned types[PG_MAX_PARAMS];  // type OIDs; 0 lets PostgreSQL infer
   struct arena *arena;
 };
-// In the order $1, $2, ... Texts must be UTF-8 without zero bytes (CHECK on zero bytes: validation comes before); the
-// values are copied into the arena where they are not terminated.
 void pg_params_init(struct pg_params *params, struct arena *arena);
-void pg_add_text(struct pg_params *params, const char *text);    // NULL is SQL NULL
-void pg_add_slice(struct pg_params *params, struct slice text);  // .data NULL is SQL NULL
+// Adds a text; NULL is SQL NULL. `text` is UTF-8, is not copied, and must stay valid until the query has returned.
+void pg_add_text(struct pg_params *params, const char *text);
+// Adds a text, copied into the arena; a NULL `text.data` is SQL NULL. A zero byte inside is a CHECK failure: validation
+// refuses it earlier.
+void pg_add_slice(struct pg_params *params, struct slice text);
 void pg_add_int(struct pg_params *params, int64_t value);
 void pg_add_bool(struct pg_params *params, bool value);
-void pg_add_bytes(struct pg_params *params, struct slice bytes);  // bytea
-// text[]: a NULL item becomes an SQL NULL in the array.
+// Adds a bytea, which is not copied.
+void pg_add_bytes(struct pg_params *params, struct slice bytes);
+// Adds a text[]; a NULL item becomes an SQL NULL in the array.
 void pg_add_text_array(struct pg_params *params, const char *const *items, size_t count);
-void pg_add_int_array(struct pg_params *params, const int64_t *items, size_t count);  // bigint[]
+// Adds a bigint[].
+void pg_add_int_array(struct pg_params *params, const int64_t *items, size_t count);
 
-// Rows live in the arena given to the call.
+// What a statement gave. Everything in it lives in the arena given to the call.
 struct pg_result {
   size_t rows;
   size_t columns;
-  int64_t affected;           // of INSERT, UPDATE, DELETE
-  const struct slice *cells;  // rows * columns, text format, terminated; data NULL is SQL NULL
-  // When the status was not OK: for mapping to the caller's fields. Empty where the server said none.
+  int64_t affected;           // rows that INSERT, UPDATE or DELETE changed
+  const struct slice *cells;  // rows * columns values in text format, zero-terminated; .data NULL is SQL NULL
+  // Set when the statement failed in the server, so that callers can map the error to their fields; else empty.
   struct slice constraint;  // "items_owner_sku_key"
   struct slice sqlstate;
 };
-// CHECK on the position; NULL for SQL NULL.
+// Reading a cell outside of the result is a CHECK failure. pg_text returns NULL for SQL NULL.
 const char *pg_text(const struct pg_result *result, size_t row, size_t column);
 struct slice pg_slice(const struct pg_result *result, size_t row, size_t column);
 bool pg_is_null(const struct pg_result *result, size_t row, size_t column);
-int64_t pg_int(const struct pg_result *result, size_t row, size_t column);  // CHECK that it is a number
+// The cell must be an integer (CHECK).
+int64_t pg_int(const struct pg_result *result, size_t row, size_t column);
+// The cell must be a boolean (CHECK).
 bool pg_bool(const struct pg_result *result, size_t row, size_t column);
-// text[] in text format into terminated strings in the arena.
+// Parses a text[] of one dimension into zero-terminated strings in the arena; an SQL NULL in it becomes NULL. SQL NULL
+// and '{}' give no items. INTERNAL where the cell is no such array.
 enum status pg_text_array(const struct pg_result *result, size_t row, size_t column, struct arena *arena, char ***items,
                           size_t *count) MUST_CHECK;
 
-// One statement. `result` is filled in both cases (constraint and sqlstate when it failed); must not be NULL.
+// Runs one statement. `params` may be NULL. `result` must not be NULL; it is filled on success (rows) and on failure
+// (constraint and sqlstate).
 enum status pg_query(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
                      struct arena *arena, struct pg_result *result) MUST_CHECK;
 
-// One row, or none, by its key. What all tasks ask for by the same statement in one turn of the loop is sent as one:
-// use it for the reads that many callers make at a time. `statement` is read-only; its one parameter is an array of
-// keys, and its last column says in which place of it (from 1) the row's key stands, which `result` leaves out:
+// Fetches one row, or none, by its key. The keys that all tasks ask for by the same statement in one turn of the loop
+// travel as one query, so use it for reads that many callers make at the same time. `statement` is read-only; its only
+// parameter is an array of keys, and its last column is the key's place in that array (from 1), which `result` leaves
+// out:
 //   SELECT t.name, t.size, k.place FROM unnest($1::uuid[]) WITH ORDINALITY AS k(key, place) JOIN t ON t.id = k.key
-// An error that one of the keys may have caused is told to its own caller only. `result` says nothing of errors.
+// An error that a single key may have caused reaches only the callers whose key causes it. `result` has neither
+// constraint nor sqlstate.
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result) MUST_CHECK;
 
-// A transaction (READ COMMITTED). After an error only pg_rollback is left. A commit whose connection breaks returns
-// UNAVAILABLE with its outcome unknown. pg_rollback accepts NULL and finished transactions, so it serves as the one
-// clean-up.
+// Begins a transaction (READ COMMITTED) on a dedicated connection. After an error in it only pg_rollback is left.
 enum status pg_begin(struct pg *pg, struct pg_tx **tx) MUST_CHECK;
 enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, const struct pg_params *params,
                         struct arena *arena, struct pg_result *result) MUST_CHECK;
+// Commits and nulls the pointer. UNAVAILABLE when the connection broke meanwhile: the outcome is unknown.
 enum status pg_commit(struct pg_tx **tx) MUST_CHECK;
+// Rolls back and nulls the pointer. Accepts NULL and a finished transaction, so it serves as the one clean-up.
 void pg_rollback(struct pg_tx **tx);
 
 #endif

@@ -158,7 +158,7 @@ void pg_gather_send(struct pg *pg)
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result)
 {
-  CHECK(statement->read_only && !statement->exclusive);
+  CHECK(statement->read_only && !statement->dedicated);
   *result = (struct pg_result){0};
   enum status status = pg_wait_usable(pg);
   if (status != STATUS_OK)

@@ -53,7 +53,7 @@ static const struct pg_statement DELETE_SESSION = {
 static const struct pg_statement REMOVE_EXPIRED_SESSIONS = {
     .name = "auth_remove_expired_sessions",
     .sql = "DELETE FROM sessions WHERE expire_time <= now()",
-    .exclusive = true,
+    .dedicated = true,
 };
 static const struct pg_statement LIST_KEYS = {
     .name = "auth_list_keys",

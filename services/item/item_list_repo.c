@@ -90,7 +90,7 @@ static const struct pg_statement *statement_for(const struct item_query *query)
   CHECK(statement != NULL);
   // The buffers become the statement's, for the life of the process.
   *statement = (struct pg_statement){
-      .name = strbuf_cstring(&name), .sql = strbuf_cstring(&sql), .exclusive = true, .read_only = true};
+      .name = strbuf_cstring(&name), .sql = strbuf_cstring(&sql), .dedicated = true, .read_only = true};
   return *place = statement;
 }
 

@@ -30,13 +30,13 @@ static const struct pg_statement LOCK = {
   " RETURNING " ITEM_COLUMNS
 
 static const struct pg_statement INSERT_ONE = {.name = "item_insert", .sql = INSERT_SQL};
-static const struct pg_statement INSERT_MANY = {.name = "item_insert_many", .sql = INSERT_SQL, .exclusive = true};
+static const struct pg_statement INSERT_MANY = {.name = "item_insert_many", .sql = INSERT_SQL, .dedicated = true};
 
 static const struct pg_statement FIND_SKUS = {
     .name = "item_find_skus",
     .sql = "SELECT EXISTS (SELECT FROM items WHERE owner_id = $1::uuid AND sku = v.sku)"
            " FROM unnest($2::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place",
-    .exclusive = true,
+    .dedicated = true,
     .read_only = true,
 };
 

@@ -110,10 +110,10 @@ const struct pg_statement *statement(const char *sql, bool read_only)
   return made;
 }
 
-const struct pg_statement *exclusive_statement(const char *sql)
+const struct pg_statement *dedicated_statement(const char *sql)
 {
   struct pg_statement *made = new_statement(sql);
-  made->exclusive = true;
+  made->dedicated = true;
   return made;
 }
 

@@ -34,7 +34,7 @@ const char *redis_url(void);
 
 // A statement of the test's own, with a name of its own, for the life of the process.
 const struct pg_statement *statement(const char *sql, bool read_only);
-const struct pg_statement *exclusive_statement(const char *sql);
+const struct pg_statement *dedicated_statement(const char *sql);
 // Runs it without parameters and expects OK; the first cell, or NULL.
 const char *run_sql(struct world *world, const char *sql);
 // Only how it ended.

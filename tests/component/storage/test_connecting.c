@@ -52,7 +52,7 @@ static struct pg *pg_at(struct world *world, const char *host)
   pg_folder(world, &rest);
   const struct pg_options options = {
       .conninfo = arena_printf(&world->arena, "host=%s port=%u password=s3cret%s", host, front.port, rest),
-      .shared_connections = 1};
+      .pipelined_connections = 1};
   return pg_create(world->loop, &options);
 }
 
@@ -233,7 +233,7 @@ static void check_silent(struct world *world)
   const char *rest;
   const char *folder = pg_folder(world, &rest);
   const struct pg_options options = {.conninfo = arena_printf(&world->arena, "host=%s%s", folder, rest),
-                                     .shared_connections = 1};
+                                     .pipelined_connections = 1};
   front.port = 1;  // nobody gets as far as that
   struct pg *silent_pg = pg_at(world, "silent.test");
   struct redis *silent_redis = redis_at(world, "silent.test");
@@ -317,7 +317,7 @@ static void check_late(struct world *world)
   const char *rest;
   const char *folder = pg_folder(world, &rest);
   const struct pg_options options = {.conninfo = arena_printf(&world->arena, "host=%s%s", folder, rest),
-                                     .shared_connections = 1};
+                                     .pipelined_connections = 1};
   world->pg = pg_create(world->loop, &options);
   struct redis *redis = redis_at(world, "127.0.0.1");
   poll(NULL, 0, CONNECT_TIMEOUT_MS + 500);

@@ -177,7 +177,7 @@ static void ask_all(struct world *world, struct ask *asks, size_t count)
   crew_join(&crew);
 }
 
-static const struct pg_options ONE_CONNECTION = {.shared_connections = 1};
+static const struct pg_options ONE_CONNECTION = {.pipelined_connections = 1};
 
 static void check_read_neighbours(struct world *world)
 {

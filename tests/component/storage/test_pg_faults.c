@@ -11,7 +11,7 @@ static struct pg *connect_to(struct world *world, const struct server *to)
 {
   const struct pg_options options = {
       .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", to->folder),
-      .shared_connections = 3,  // two sleep, one is left to look
+      .pipelined_connections = 3,  // two sleep, one is left to look
       .statement_timeout_ms = 60000,
   };
   world->pg = pg_create(world->loop, &options);
@@ -52,7 +52,7 @@ static void check_restart(struct world *world)
   struct crew crew = {.world = world};
   struct call slow[] = {{.crew = &crew, .statement = statement("SELECT pg_sleep(60)", false)},
                         {.crew = &crew, .statement = statement("SELECT pg_sleep(61)", false)},
-                        {.crew = &crew, .statement = exclusive_statement("SELECT pg_sleep(62)")}};
+                        {.crew = &crew, .statement = dedicated_statement("SELECT pg_sleep(62)")}};
   for (size_t i = 0; i < ARRAY_LEN(slow); i++)
     crew_start(&crew, run_call, &slow[i]);
   while (run_sql(world, "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(62)%' AND state = 'active'"

@@ -66,7 +66,7 @@ static void check_failed(struct world *world)
 
 Test(pg_tx, after_an_error_only_the_roll_back_is_left)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 1}, check_failed);
+  with_pg_options((struct pg_options){.max_dedicated = 1}, check_failed);
 }
 
 static void check_commit_fails(struct world *world)
@@ -104,7 +104,7 @@ static void check_changed_table(struct world *world)
 // It cannot be sent again inside, but the whole transaction may be tried again.
 Test(pg_tx, a_changed_table_aborts_a_transaction_once)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 1}, check_changed_table);
+  with_pg_options((struct pg_options){.max_dedicated = 1}, check_changed_table);
 }
 
 // ---- waiting for a connection ----
@@ -148,7 +148,7 @@ static void check_waiting(struct world *world)
 
 Test(pg_tx, at_most_so_many_at_a_time_first_come_first_served)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 3}, check_waiting);
+  with_pg_options((struct pg_options){.max_dedicated = 3}, check_waiting);
 }
 
 static void check_waiting_deadline(struct world *world)
@@ -167,7 +167,7 @@ static void check_waiting_deadline(struct world *world)
 
 Test(pg_tx, who_waits_too_long_leaves_the_line)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 1}, check_waiting_deadline);
+  with_pg_options((struct pg_options){.max_dedicated = 1}, check_waiting_deadline);
 }
 
 // ---- overdue ----
@@ -180,11 +180,11 @@ static void check_cancel(struct world *world)
   run_sql(world, "CREATE TABLE t (id int)");
   for (int i = 0; i < 20; i++) {
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 15));
-    const struct pg_statement *sleep = exclusive_statement("SELECT pg_sleep(60)");
+    const struct pg_statement *sleep = dedicated_statement("SELECT pg_sleep(60)");
     cr_assert_eq(pg_query(world->pg, sleep, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
     task_restore_deadline(before);
     // The one connection comes back, and the late cancel hits nobody.
-    const struct pg_statement *next = exclusive_statement("SELECT 'next', pg_sleep(0.002)");
+    const struct pg_statement *next = dedicated_statement("SELECT 'next', pg_sleep(0.002)");
     cr_assert_eq(pg_query(world->pg, next, NULL, &world->arena, &result), STATUS_OK);
     cr_assert_str_eq(pg_text(&result, 0, 0), "next");
   }
@@ -205,7 +205,7 @@ static void check_cancel(struct world *world)
 
 Test(pg_tx, an_overdue_statement_is_cancelled_in_the_server)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 1, .statement_timeout_ms = 60000}, check_cancel);
+  with_pg_options((struct pg_options){.max_dedicated = 1, .statement_timeout_ms = 60000}, check_cancel);
 }
 
 static void check_terminated(struct world *world)
@@ -228,5 +228,5 @@ static void check_terminated(struct world *world)
 
 Test(pg_tx, a_terminated_connection_ends_its_transaction_and_is_replaced)
 {
-  with_pg_options((struct pg_options){.max_exclusive = 1}, check_terminated);
+  with_pg_options((struct pg_options){.max_dedicated = 1}, check_terminated);
 }
