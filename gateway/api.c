@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/openapi/openapi.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
@@ -72,7 +73,8 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
   collect_services(api);
   strbuf_init(&api->openapi, 0);
   openapi_write(api->contract, &openapi_info, &api->openapi);
-  snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"", slice_hash(strbuf_slice(&api->openapi)));
+  snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"",
+           hash_fingerprint(strbuf_slice(&api->openapi)));
   gateway_metrics_create(&api->metrics, api->contract, api->services, api->service_count);
   *out = api;
   return STATUS_OK;

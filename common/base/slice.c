@@ -70,11 +70,3 @@ bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out)
   *out = value;
   return true;
 }
-
-uint64_t slice_hash(struct slice a)
-{
-  uint64_t hash = 0xcbf29ce484222325ULL;
-  for (size_t i = 0; i < a.size; i++)
-    hash = (hash ^ (unsigned char)a.data[i]) * 0x100000001b3ULL;
-  return hash;
-}

@@ -71,7 +71,5 @@ bool slice_to_uint64(struct slice a, uint64_t min, uint64_t max, uint64_t *out);
 // Likewise with an optional '-'.
 bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out);
 
-// A 64-bit FNV-1a hash for tables that hold only our own names. Not for keys that a peer chooses (storage/siphash).
-uint64_t slice_hash(struct slice a);
 
 #endif

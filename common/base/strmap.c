@@ -1,55 +1,50 @@
-// Open addressing with linear probing, at most three quarters full.
 #include "common/base/strmap.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
 
-#define FIRST_CAPACITY 16
+struct entry {
+  struct hashtable_node node;
+  struct slice key;
+  void *value;
+};
 
 void strmap_free(struct strmap *map)
 {
-  free(map->entries);
-  *map = (struct strmap){0};
+  for (struct hashtable_node *node = hashtable_any(&map->table, NULL); node != NULL;) {
+    struct entry *entry = CONTAINER_OF(node, struct entry, node);
+    node = hashtable_any(&map->table, node);
+    free(entry);
+  }
+  hashtable_free(&map->table);
 }
 
-// The entry of the key, or the free one where it belongs. There is always a free one.
-static struct strmap_entry *find(const struct strmap *map, struct slice key)
+static struct entry *find_entry(const struct strmap *map, struct slice key, uint64_t hash)
 {
-  size_t mask = map->capacity - 1;
-  uint64_t hash = slice_hash(key);
-  // FNV's high bits are the better mixed ones.
-  size_t place = (size_t)(hash ^ hash >> 32) & mask;
-  while (map->entries[place].value != NULL && !slice_equal(map->entries[place].key, key))
-    place = (place + 1) & mask;
-  return &map->entries[place];
-}
-
-static void grow(struct strmap *map)
-{
-  struct strmap bigger = {.capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2, .count = map->count};
-  bigger.entries = calloc(bigger.capacity, sizeof(*bigger.entries));
-  CHECK(bigger.entries != NULL);
-  for (size_t i = 0; i < map->capacity; i++)
-    if (map->entries[i].value != NULL)
-      *find(&bigger, map->entries[i].key) = map->entries[i];
-  free(map->entries);
-  *map = bigger;
+  struct hashtable_node *node = hashtable_first(&map->table, hash);
+  while (node != NULL && !slice_equal(CONTAINER_OF(node, struct entry, node)->key, key))
+    node = hashtable_next(node);
+  return node == NULL ? NULL : CONTAINER_OF(node, struct entry, node);
 }
 
 bool strmap_add(struct strmap *map, struct slice key, void *value)
 {
   CHECK(value != NULL);
-  if (strmap_get(map, key) != NULL)
+  uint64_t hash = hash_bytes(key);
+  if (find_entry(map, key, hash) != NULL)
     return false;
-  if (map->count >= map->capacity / 4 * 3)
-    grow(map);
-  *find(map, key) = (struct strmap_entry){.key = key, .value = value};
-  map->count++;
+  struct entry *entry = malloc(sizeof(*entry));
+  CHECK(entry != NULL);
+  *entry = (struct entry){.key = key, .value = value};
+  hashtable_insert(&map->table, &entry->node, hash);
   return true;
 }
 
 void *strmap_get(const struct strmap *map, struct slice key)
 {
-  return map->count == 0 ? NULL : find(map, key)->value;
+  struct entry *entry = find_entry(map, key, hash_bytes(key));
+  return entry == NULL ? NULL : entry->value;
 }

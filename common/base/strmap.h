@@ -1,29 +1,24 @@
-// A hash map from byte strings to pointers, for tables of our own names that are built once and read often: methods,
-// routes, JSON names. Keys and values belong to the caller and must outlive it.
+// A map from byte strings to pointers: methods, routes, JSON names. Keys and values belong to the caller and must
+// outlive the map.
 #ifndef BULKHEAD_BASE_STRMAP_H
 #define BULKHEAD_BASE_STRMAP_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/base/hashtable.h"
 #include "common/base/slice.h"
 
-struct strmap_entry {
-  struct slice key;
-  void *value;  // NULL marks a free place
-};
-
+// A zeroed map is ready and empty; `table.count` is the number of keys.
 struct strmap {
-  struct strmap_entry *entries;
-  size_t capacity;  // a power of two, or 0
-  size_t count;
+  struct hashtable table;
 };
 
-// A zeroed map is a ready, empty one.
+// Frees what the map allocated and empties it.
 void strmap_free(struct strmap *map);
-// False when the key is there already (the map is unchanged). `value` must not be NULL.
+// Adds a key. False when the map has it already; the map is unchanged. `value` must not be NULL (CHECK).
 bool strmap_add(struct strmap *map, struct slice key, void *value);
-// NULL when it is not there.
+// Returns the value of the key, NULL where the map does not have it.
 void *strmap_get(const struct strmap *map, struct slice key);
 
 #endif

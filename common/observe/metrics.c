@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
+#include "common/base/hashtable.h"
 
 enum metric_type { TYPE_COUNTER, TYPE_GAUGE, TYPE_GAUGE_MAX, TYPE_HISTOGRAM };
 
@@ -50,7 +53,6 @@ enum {
   INF_BUCKET = ARRAY_LEN(bucket_bounds_us),
   SUM_CELL,
   HISTOGRAM_CELLS,
-  TABLE_SIZE = 512,
   SLOT_ALIGN = 64,  // slots of two processes do not share a cache line
 };
 
@@ -74,12 +76,12 @@ struct metric_series {
   enum metric metric;
   size_t value_count;
   struct slice values[MAX_LABELS];
-  struct metric_series *next_in_table;
+  struct hashtable_node node;
   struct metric_series *next_of_metric;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct metric_series *table[TABLE_SIZE];  // by hash of metric and values
+static struct hashtable table;  // by metric and values
 static struct metric_series *first_of[METRIC_COUNT];
 static struct metric_series **last_of[METRIC_COUNT];  // where the next one is linked in; NULL means first_of
 static size_t cell_count;
@@ -110,12 +112,12 @@ static size_t label_count(const char *labels)
   return count;
 }
 
-static struct metric_series **table_place(enum metric metric, const struct slice *values, size_t count)
+static uint64_t hash_series(enum metric metric, const struct slice *values, size_t count)
 {
   uint64_t hash = (uint64_t)metric;
   for (size_t i = 0; i < count; i++)
-    hash = hash * 0x9e3779b97f4a7c15 + slice_hash(values[i]);
-  return &table[(hash ^ hash >> 32) % TABLE_SIZE];
+    hash = hash_integers(hash, hash_bytes(values[i]));
+  return hash;
 }
 
 static bool series_is(const struct metric_series *series, enum metric metric, const struct slice *values, size_t count)
@@ -126,6 +128,14 @@ static bool series_is(const struct metric_series *series, enum metric metric, co
     if (!slice_equal(series->values[i], values[i]))
       return false;
   return true;
+}
+
+static struct metric_series *find_series(uint64_t hash, enum metric metric, const struct slice *values, size_t count)
+{
+  struct hashtable_node *node = hashtable_first(&table, hash);
+  while (node != NULL && !series_is(CONTAINER_OF(node, struct metric_series, node), metric, values, count))
+    node = hashtable_next(node);
+  return node == NULL ? NULL : CONTAINER_OF(node, struct metric_series, node);
 }
 
 static void *allocate(size_t count, size_t size)
@@ -165,14 +175,11 @@ struct metric_series *metrics_series(enum metric metric, const struct slice *val
 {
   CHECK(metric < METRIC_COUNT && count <= MAX_LABELS && count == label_count(declarations[metric].labels));
   pthread_mutex_lock(&lock);
-  struct metric_series **place = table_place(metric, values, count);
-  struct metric_series *series = *place;
-  while (series != NULL && !series_is(series, metric, values, count))
-    series = series->next_in_table;
+  uint64_t hash = hash_series(metric, values, count);
+  struct metric_series *series = find_series(hash, metric, values, count);
   if (series == NULL) {
     series = make_series(metric, values, count);
-    series->next_in_table = *place;
-    *place = series;
+    hashtable_insert(&table, &series->node, hash);
   }
   pthread_mutex_unlock(&lock);
   return series;

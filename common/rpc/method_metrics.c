@@ -47,7 +47,7 @@ static struct method_entry *find_entry(struct method_metrics *table, struct slic
   struct method_entry *entry = strmap_get(&table->methods, method);
   if (entry != NULL)
     return entry;
-  if (add && method.size != 0 && table->methods.count < MAX_METHODS) {
+  if (add && method.size != 0 && table->methods.table.count < MAX_METHODS) {
     entry = add_entry(table, method);
     CHECK(strmap_add(&table->methods, entry->name, entry));
     return entry;

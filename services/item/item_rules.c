@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/base/strbuf.h"
 #include "common/base/utf8.h"
 #include "common/service/resource.h"
@@ -103,7 +104,7 @@ static uint64_t query_fingerprint(const struct item_query *query)
     strbuf_add_string(&text, parts[i] == NULL ? "" : parts[i]);
     strbuf_add_byte(&text, '\0');
   }
-  uint64_t hash = slice_hash(strbuf_slice(&text));
+  uint64_t hash = hash_fingerprint(strbuf_slice(&text));
   strbuf_free(&text);
   return hash;
 }

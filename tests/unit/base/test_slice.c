@@ -119,11 +119,3 @@ Test(slice, int64_reads_both_ends)
   for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
     cr_assert_not(slice_to_int64(slice_from_string(BAD[i]), INT64_MIN, INT64_MAX, &value), "%s", BAD[i]);
 }
-
-Test(slice, hash_is_fnv1a)
-{
-  // The published vectors of 64-bit FNV-1a.
-  cr_assert_eq(slice_hash(SLICE("")), 0xcbf29ce484222325ULL);
-  cr_assert_eq(slice_hash(SLICE("a")), 0xaf63dc4c8601ec8cULL);
-  cr_assert_eq(slice_hash(SLICE("foobar")), 0x85944171f73967e8ULL);
-}

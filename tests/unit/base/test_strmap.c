@@ -22,7 +22,6 @@ Test(strmap, many_keys_are_all_found_and_others_are_not)
     snprintf(keys[i], sizeof(keys[i]), "key-%d", i);
   for (int i = 0; i < COUNT; i++) {
     cr_assert(strmap_add(&map, slice_from_string(keys[i]), &values[i]));
-    cr_assert_eq(map.count, (size_t)i + 1);
   }
   for (int i = 0; i < 2 * COUNT; i++)
     cr_assert_eq(strmap_get(&map, slice_from_string(keys[i])), i < COUNT ? &values[i] : NULL, "%s", keys[i]);
@@ -37,7 +36,6 @@ Test(strmap, a_key_that_is_there_keeps_its_value)
   cr_assert(strmap_add(&map, SLICE("a"), &first));
   cr_assert_not(strmap_add(&map, SLICE("a"), &second));
   cr_assert_eq(strmap_get(&map, SLICE("a")), &first);
-  cr_assert_eq(map.count, 1);
   strmap_free(&map);
 }
 
