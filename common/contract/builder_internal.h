@@ -47,6 +47,10 @@ struct contract_builder {
 // one message. `out` NULL when the option is not there.
 enum status options_method_policy(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
                                   Bulkhead__V1__MethodPolicy **out) MUST_CHECK;
+enum status options_api_info(struct contract_builder *builder, const Google__Protobuf__FileOptions *options,
+                             Bulkhead__V1__ApiInfo **out) MUST_CHECK;
+enum status options_service_info(struct contract_builder *builder, const Google__Protobuf__ServiceOptions *options,
+                                 Bulkhead__V1__ServiceInfo **out) MUST_CHECK;
 enum status options_http_rule(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
                               Google__Api__HttpRule **out) MUST_CHECK;
 enum status options_field_rules(struct contract_builder *builder, const Google__Protobuf__FieldOptions *options,
@@ -66,11 +70,23 @@ enum status build_field_rules(struct contract_builder *builder, const Google__Pr
 struct service_entry {
   const Google__Protobuf__ServiceDescriptorProto *service;
   const char *package;
+  const char *file_comment;
   struct declaration declaration;
 };
 enum status build_methods(struct contract_builder *builder, const struct service_entry *services,
                           size_t count) MUST_CHECK;
 enum status build_bindings(struct contract_builder *builder, const struct contract_method *method,
                            const Google__Api__HttpRule *rule) MUST_CHECK;
+
+// contract_info.c: what only the OpenAPI document needs. `root` stands for the file.
+const char *file_comment(const struct declaration *root);
+enum status build_info(struct contract_builder *builder, const Google__Protobuf__FileDescriptorProto *file,
+                       const struct declaration *root) MUST_CHECK;
+// Fills in defaults where no file set (bulkhead.v1.api).
+void finish_info(struct contract_builder *builder);
+enum status build_service_info(struct contract_builder *builder, const struct service_entry *entry,
+                               struct contract_method *method) MUST_CHECK;
+enum status build_errors(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
+                         struct contract_method *method) MUST_CHECK;
 
 #endif

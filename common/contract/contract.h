@@ -108,13 +108,30 @@ enum contract_rate_class {
   CONTRACT_RATE_CREDENTIAL
 };
 
+// An error that a service declares, for the OpenAPI document.
+struct contract_error {
+  enum status code;
+  const char *reason;  // "ITEM_NOT_FOUND"
+  const char *detail;  // "" where the contract gives no sentence
+};
+
+// What the contracts say about the API as a whole. All texts are "" where the contract has none.
+struct contract_info {
+  const char *title;
+  const char *description;  // Markdown
+  const char *license;      // SPDX identifier
+  const char *contact_name;
+  const char *contact_url;
+};
+
 struct contract_method {
   struct slice full_name;         // "item.v1.ItemService/GetItem": as RPC names it
   const char *service;            // whom to call, as discovery names it: the first part of the package, "item"
   const char *service_full_name;  // "item.v1.ItemService"
   const char *name;               // "GetItem"
   const char *comment;
-  const char *service_comment;
+  const char *service_comment;  // the service's own, else the one at the head of its file
+  const char *service_title;    // "Items"
   const struct contract_message *input;
   const struct contract_message *output;
   enum contract_access access;
@@ -125,6 +142,8 @@ struct contract_method {
   uint32_t cache_ttl_ms;
   int success_status;    // 200, 201, 204, ...
   const char *location;  // template over the response, or NULL
+  const struct contract_error *errors;
+  size_t error_count;
   bool no_side_effects;  // idempotency_level NO_SIDE_EFFECTS
   bool idempotent;       // that or IDEMPOTENT
   size_t index;          // 0 .. method_count - 1, for tables beside this one
@@ -156,6 +175,7 @@ struct contract;
 enum status contract_load(struct slice protoset, struct contract **out, struct error *error) MUST_CHECK;
 void contract_free(struct contract **contract);
 
+const struct contract_info *contract_info(const struct contract *contract);
 size_t contract_method_count(const struct contract *contract);
 const struct contract_method *contract_method(const struct contract *contract, size_t index);
 size_t contract_binding_count(const struct contract *contract);

@@ -214,13 +214,17 @@ static enum status build(struct contract_builder *builder, const Google__Protobu
     const Google__Protobuf__FileDescriptorProto *file = set->file[i];
     struct declaration root;
     enum status status = add_file(builder, file, &root);
+    if (status == STATUS_OK)
+      status = build_info(builder, file, &root);
     if (status != STATUS_OK)
       return status;
     for (size_t j = 0; j < file->n_service; j++)
       services[next++] = (struct service_entry){.service = file->service[j],
                                                 .package = file->package == NULL ? "" : file->package,
+                                                .file_comment = file_comment(&root),
                                                 .declaration = declaration_child(&root, FILE_SERVICE, j)};
   }
+  finish_info(builder);
   enum status status = build_methods(builder, services, service_count);
   if (status != STATUS_OK)
     return status;

@@ -86,6 +86,8 @@ static enum status build_policy(struct contract_builder *builder, const Bulkhead
   method->timeout_ms = policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms;
   method->cache_ttl_ms = policy->cache_ttl_ms;
   enum status status = build_roles(builder, policy, method);
+  if (status == STATUS_OK)
+    status = build_errors(builder, policy, method);
   return status != STATUS_OK ? status : build_success(builder, policy, method);
 }
 
@@ -149,10 +151,10 @@ static enum status build_method(struct contract_builder *builder, const struct s
   Bulkhead__V1__MethodPolicy *policy = NULL;
   Google__Api__HttpRule *rule = NULL;
   method->comment = arena_string(&builder->contract->arena, slice_from_string(declaration_comment(&declaration)));
-  method->service_comment =
-      arena_string(&builder->contract->arena, slice_from_string(declaration_comment(&entry->declaration)));
   set_idempotency(source->options, method);
   enum status status = name_method(builder, entry, source, method);
+  if (status == STATUS_OK)
+    status = build_service_info(builder, entry, method);
   if (status == STATUS_OK)
     status = build_message(builder, source->input_type, &method->input);
   if (status == STATUS_OK)

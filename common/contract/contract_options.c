@@ -7,6 +7,8 @@
 #define EXTENSION_METHOD_POLICY 50001
 #define EXTENSION_FIELD_RULES 50002
 #define EXTENSION_ONEOF_RULES 50003
+#define EXTENSION_API_INFO 50004
+#define EXTENSION_SERVICE_INFO 50005
 #define EXTENSION_HTTP_RULE 72295728
 
 // The bytes behind the length that protobuf-c leaves in front of them.
@@ -97,4 +99,18 @@ enum status options_oneof_rules(struct contract_builder *builder, const Google__
 {
   return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_ONEOF_RULES,
                           &bulkhead__v1__oneof_rules__descriptor, (ProtobufCMessage **)(void *)out);
+}
+
+enum status options_api_info(struct contract_builder *builder, const Google__Protobuf__FileOptions *options,
+                             Bulkhead__V1__ApiInfo **out)
+{
+  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_API_INFO,
+                          &bulkhead__v1__api_info__descriptor, (ProtobufCMessage **)(void *)out);
+}
+
+enum status options_service_info(struct contract_builder *builder, const Google__Protobuf__ServiceOptions *options,
+                                 Bulkhead__V1__ServiceInfo **out)
+{
+  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_SERVICE_INFO,
+                          &bulkhead__v1__service_info__descriptor, (ProtobufCMessage **)(void *)out);
 }

@@ -67,6 +67,7 @@ struct routes;
 
 struct contract {
   struct arena arena;  // everything below lives in it, but for the maps' own memory
+  struct contract_info info;
   struct contract_method *methods;
   size_t method_count;
   struct contract_binding *bindings;
