@@ -61,7 +61,7 @@ struct failure {
   int http_status;
   const char *reason;
   struct slice detail;
-  const struct problem_violation *violations;
+  const struct violation *violations;
   size_t violation_count;
   uint32_t retry_after_ms;
 };

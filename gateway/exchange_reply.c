@@ -89,9 +89,6 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
     log_failure(exchange, "the service failed", status->message);
     return exchange_fail(exchange, &(struct failure){.code = status->code});
   }
-  struct problem_violation *violations = arena_array(&exchange->arena, status->violation_count, sizeof(*violations));
-  for (size_t i = 0; i < status->violation_count; i++)
-    violations[i] = (struct problem_violation){status->violations[i].field, status->violations[i].description};
   int http_status = 0;
   if (slice_equal(status->reason, REASON_ETAG_MISMATCH))
     http_status = 412;
@@ -102,7 +99,7 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
       .http_status = http_status,
       .reason = status->reason.size == 0 ? NULL : arena_string(&exchange->arena, status->reason),
       .detail = status->message,
-      .violations = violations,
+      .violations = status->violations,
       .violation_count = status->violation_count,
       .retry_after_ms = status->retry_after_ms,
   };
@@ -149,7 +146,7 @@ static enum status add_location(struct exchange *exchange, const struct contract
 // What no cache may keep, and what one may: only what everybody may see.
 static const char *cache_control(struct exchange *exchange, const struct contract_method *method)
 {
-  if (method->access != CONTRACT_ACCESS_PUBLIC || !method->no_side_effects)
+  if (policy_needs_token(&method->policy) || !method->no_side_effects)
     return NO_STORE;
   if (method->cache_ttl_ms < 1000)
     return "no-cache";

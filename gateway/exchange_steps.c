@@ -44,7 +44,7 @@ enum step_result step_route(struct exchange *exchange)
     return exchange_fail(
         exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
   }
-  if (status != STATUS_OK || route.binding->method->access == CONTRACT_ACCESS_INTERNAL)
+  if (status != STATUS_OK || route.binding->method->policy.access == ACCESS_INTERNAL)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
   exchange->route = route;
   return STEP_NEXT;
@@ -97,7 +97,7 @@ static const char *token_reason(enum token_result result)
 
 enum step_result step_authenticate(struct exchange *exchange)
 {
-  if (exchange_method(exchange)->access == CONTRACT_ACCESS_PUBLIC)
+  if (!policy_needs_token(&exchange_method(exchange)->policy))
     return STEP_NEXT;
   struct slice token;
   switch (bearer_token(exchange->input.authorization, &token)) {
@@ -132,24 +132,22 @@ enum step_result step_authenticate(struct exchange *exchange)
 
 // ---- authorise ----
 
-static bool has_role_of(const struct exchange *exchange, const struct contract_method *method)
-{
-  for (size_t i = 0; i < method->role_count; i++)
-    for (size_t j = 0; j < exchange->caller_role_count; j++)
-      if (slice_equal(method->roles[i], exchange->caller_roles[j]))
-        return true;
-  return false;
-}
-
 enum step_result step_authorise(struct exchange *exchange)
 {
-  const struct contract_method *method = exchange_method(exchange);
-  if (method->access != CONTRACT_ACCESS_ROLE || has_role_of(exchange, method))
+  const struct policy_caller caller = {
+      .id = exchange->caller_id,
+      .roles = exchange->caller_roles,
+      .role_count = exchange->caller_role_count,
+      .peer_service = SLICE(POLICY_GATEWAY),
+  };
+  const char *message = NULL;
+  enum status status = policy_check(&exchange_method(exchange)->policy, &caller, &message);
+  if (status == STATUS_OK)
     return STEP_NEXT;
+  // step_authenticate lets only public methods pass without a caller, so what is missing is the role.
   reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,
-                                                   .reason = "ROLE_REQUIRED",
-                                                   .detail = SLICE("the caller lacks the role that this needs")});
+  return exchange_fail(
+      exchange, &(struct failure){.code = status, .reason = "ROLE_REQUIRED", .detail = slice_from_string(message)});
 }
 
 // ---- body ----
@@ -196,9 +194,6 @@ enum step_result step_translate(struct exchange *exchange)
   strbuf_clear(&exchange->wire);
   if (transcode_request_to_wire(&request, &exchange->arena, &exchange->wire, &violations) == STATUS_OK)
     return STEP_NEXT;
-  struct problem_violation list[VIOLATIONS_MAX];
-  for (size_t i = 0; i < violations.count; i++)
-    list[i] = (struct problem_violation){violations.items[i].field, violations.items[i].description};
   const char *detail = "the request is not valid";
   if (violations.more > 0)
     detail =
@@ -206,7 +201,7 @@ enum step_result step_translate(struct exchange *exchange)
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                    .reason = "INVALID_REQUEST",
                                                    .detail = slice_from_string(detail),
-                                                   .violations = list,
+                                                   .violations = violations.items,
                                                    .violation_count = violations.count});
 }
 
@@ -237,7 +232,7 @@ enum step_result step_call(struct exchange *exchange)
       .caller_id = exchange->caller_id,
       .caller_roles = exchange->caller_roles,
       .caller_role_count = exchange->caller_role_count,
-      .peer_service = SLICE("gateway"),
+      .peer_service = SLICE(POLICY_GATEWAY),
       .idempotency_key = key,
   };
   struct rpc_call_options options = {

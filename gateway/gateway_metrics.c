@@ -72,7 +72,7 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   for (size_t i = 0; i < methods; i++) {
     const struct contract_method *method = contract_method(contract, i);
     // Rows of methods without a route are never counted in; they stay NULL.
-    if (method->access == CONTRACT_ACCESS_INTERNAL)
+    if (method->policy.access == ACCESS_INTERNAL)
       continue;
     create_http(metrics, method->full_name, method->index);
     create_rpc(method->full_name);
@@ -96,7 +96,7 @@ void gateway_metrics_free(struct gateway_metrics *metrics)
 void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
                            uint64_t duration_us)
 {
-  size_t row = method == NULL || method->access == CONTRACT_ACCESS_INTERNAL ? metrics->method_count : method->index;
+  size_t row = method == NULL || method->policy.access == ACCESS_INTERNAL ? metrics->method_count : method->index;
   metric_add(metrics->requests[row * CODE_COUNT + code_place(http_status)], 1);
   metric_observe_us(metrics->durations[row], duration_us);
 }

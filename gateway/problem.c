@@ -114,7 +114,7 @@ static void write_violations(struct jsontext_writer *json, const struct problem 
   jsontext_key(json, SLICE("violations"));
   jsontext_begin_array(json);
   for (size_t i = 0; i < problem->violation_count; i++) {
-    const struct problem_violation *violation = &problem->violations[i];
+    const struct violation *violation = &problem->violations[i];
     jsontext_begin_object(json);
     jsontext_key_string(json, "field", utf8_valid(violation->field) ? violation->field : SLICE(""));
     jsontext_key_string(json, "description",

@@ -11,13 +11,9 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
+#include "common/base/violation.h"
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
-
-struct problem_violation {
-  struct slice field;
-  struct slice description;
-};
 
 struct problem {
   int http_status;
@@ -26,7 +22,7 @@ struct problem {
   struct slice detail;  // for the caller; replaced where it is not UTF-8
   struct slice path;    // raw, as requested; cut when long
   struct slice request_id;
-  const struct problem_violation *violations;
+  const struct violation *violations;
   size_t violation_count;
 };
 

@@ -13,6 +13,7 @@
 
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/contract/policy.h"
 #include "common/contract/rules.h"
 
 // Numbers as in descriptor.proto's FieldDescriptorProto.Type.
@@ -94,12 +95,6 @@ struct contract_message {
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name);
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number);
 
-enum contract_access {
-  CONTRACT_ACCESS_PUBLIC = 1,
-  CONTRACT_ACCESS_AUTHENTICATED,
-  CONTRACT_ACCESS_ROLE,
-  CONTRACT_ACCESS_INTERNAL
-};
 enum contract_rate_class {
   CONTRACT_RATE_NONE,
   CONTRACT_RATE_READ,
@@ -134,9 +129,7 @@ struct contract_method {
   const char *service_title;    // "Items"
   const struct contract_message *input;
   const struct contract_message *output;
-  enum contract_access access;
-  const struct slice *roles;
-  size_t role_count;
+  struct policy policy;
   enum contract_rate_class rate_class;
   uint32_t timeout_ms;  // 5,000 where the contract says nothing
   uint32_t cache_ttl_ms;

@@ -27,16 +27,16 @@ static bool is_role(const char *role)
 static enum status build_roles(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
                                struct contract_method *method)
 {
-  if ((method->access == CONTRACT_ACCESS_ROLE) != (policy->n_roles > 0))
+  if ((method->policy.access == ACCESS_ROLE) != (policy->n_roles > 0))
     return refuse(builder, method, "ACCESS_ROLE needs at least one role, and no other access may name any");
-  struct slice *roles = arena_array(&builder->contract->arena, policy->n_roles, sizeof(*roles));
+  const char **roles = arena_array(&builder->contract->arena, policy->n_roles, sizeof(*roles));
   for (size_t i = 0; i < policy->n_roles; i++) {
     if (!is_role(policy->roles[i]))
       return refuse(builder, method, "a role is a lower-case letter and up to 31 of a-z, 0-9, _ and -");
-    roles[i] = arena_copy(&builder->contract->arena, slice_from_string(policy->roles[i]));
+    roles[i] = arena_string(&builder->contract->arena, slice_from_string(policy->roles[i]));
   }
-  method->roles = roles;
-  method->role_count = policy->n_roles;
+  method->policy.roles = roles;
+  method->policy.role_count = policy->n_roles;
   return STATUS_OK;
 }
 
@@ -75,13 +75,13 @@ static enum status build_policy(struct contract_builder *builder, const Bulkhead
 {
   if (policy == NULL || policy->access == BULKHEAD__V1__ACCESS__ACCESS_UNSPECIFIED)
     return refuse(builder, method, "it has no access policy; add option (bulkhead.v1.method) = {access: ...}");
-  if ((unsigned)policy->access > CONTRACT_ACCESS_INTERNAL)
+  if ((unsigned)policy->access > ACCESS_INTERNAL)
     return refuse(builder, method, "unknown access");
   if ((unsigned)policy->rate_class > CONTRACT_RATE_CREDENTIAL)
     return refuse(builder, method, "unknown rate class");
   if (policy->timeout_ms > MAX_TIMEOUT_MS)
     return refuse(builder, method, "timeout_ms must be at most 600000");
-  method->access = (enum contract_access)policy->access;
+  method->policy.access = (enum access)policy->access;
   method->rate_class = (enum contract_rate_class)policy->rate_class;
   method->timeout_ms = policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms;
   method->cache_ttl_ms = policy->cache_ttl_ms;
@@ -138,7 +138,7 @@ static enum status build_http(struct contract_builder *builder, const Google__Pr
                  (source->has_server_streaming && source->server_streaming);
   if (streams)
     return refuse(builder, method, "a streaming method cannot have an HTTP binding");
-  if (method->access == CONTRACT_ACCESS_INTERNAL)
+  if (method->policy.access == ACCESS_INTERNAL)
     return refuse(builder, method, "an internal method cannot have an HTTP binding");
   return build_bindings(builder, method, rule);
 }

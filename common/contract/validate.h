@@ -5,8 +5,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "common/base/violation.h"
 #include "common/contract/rules.h"
-#include "common/contract/violation.h"
 
 struct message_rules;
 

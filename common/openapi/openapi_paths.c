@@ -250,15 +250,15 @@ static void write_security(struct openapi *api, const struct contract_method *me
 {
   jsontext_key(&api->json, SLICE("security"));
   jsontext_begin_array(&api->json);
-  for (size_t i = 0; i < (method->access == CONTRACT_ACCESS_PUBLIC ? 0
-                          : method->role_count == 0                ? 1
-                                                                   : method->role_count);
+  for (size_t i = 0; i < (!policy_needs_token(&method->policy) ? 0
+                          : method->policy.role_count == 0     ? 1
+                                                               : method->policy.role_count);
        i++) {
     jsontext_begin_object(&api->json);
     jsontext_key(&api->json, SLICE("bearer"));
     jsontext_begin_array(&api->json);
-    if (i < method->role_count)
-      jsontext_string(&api->json, method->roles[i]);
+    if (i < method->policy.role_count)
+      jsontext_string(&api->json, slice_from_string(method->policy.roles[i]));
     jsontext_end_array(&api->json);
     jsontext_end_object(&api->json);
   }

@@ -65,7 +65,7 @@ static size_t size_of_context(const struct rpc_context *context)
   return size;
 }
 
-static size_t size_of_violation(const struct rpc_violation *violation)
+static size_t size_of_violation(const struct violation *violation)
 {
   return size_of_bytes(violation->field) + size_of_bytes(violation->description);
 }
@@ -138,7 +138,7 @@ static void write_status(struct strbuf *out, const struct rpc_status *status)
   write_bytes(out, STATUS_MESSAGE, status->message);
   write_bytes(out, STATUS_REASON, status->reason);
   for (size_t i = 0; i < status->violation_count; i++) {
-    const struct rpc_violation *violation = &status->violations[i];
+    const struct violation *violation = &status->violations[i];
     write_nested_head(out, STATUS_VIOLATIONS, size_of_violation(violation));
     write_bytes(out, VIOLATION_FIELD, violation->field);
     write_bytes(out, VIOLATION_DESCRIPTION, violation->description);
@@ -240,10 +240,10 @@ static bool add_violation(struct rpc_status *status, struct slice bytes, struct 
 {
   if (status->violation_count == RPC_MAX_VIOLATIONS)
     return false;
-  struct rpc_violation *violations = grow(arena, status->violations, status->violation_count, sizeof(*violations));
+  struct violation *violations = grow(arena, status->violations, status->violation_count, sizeof(*violations));
   status->violations = violations;
-  struct rpc_violation *added = &violations[status->violation_count++];
-  *added = (struct rpc_violation){0};
+  struct violation *added = &violations[status->violation_count++];
+  *added = (struct violation){0};
   return decode_pair(bytes, &added->field, &added->description);
 }
 

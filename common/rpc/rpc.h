@@ -8,6 +8,7 @@
 
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/base/violation.h"
 
 // Cap of one nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise.
 #define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
@@ -30,17 +31,12 @@ struct rpc_context {
   size_t metadata_count;
 };
 
-struct rpc_violation {
-  struct slice field;
-  struct slice description;
-};
-
 // How a call ended when it did not end well: Status in packet.proto.
 struct rpc_status {
   enum status code;
   struct slice message;
   struct slice reason;
-  const struct rpc_violation *violations;
+  const struct violation *violations;
   size_t violation_count;
   uint32_t retry_after_ms;
 };

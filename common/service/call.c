@@ -39,13 +39,20 @@ struct slice call_caller_id(const struct call *call)
   return call->context->caller_id;
 }
 
+struct policy_caller call_policy_caller(const struct call *call)
+{
+  return (struct policy_caller){
+      .id = call->context->caller_id,
+      .roles = call->context->caller_roles,
+      .role_count = call->context->caller_role_count,
+      .peer_service = call->context->peer_service,
+  };
+}
+
 bool call_caller_has_role(const struct call *call, const char *role)
 {
-  for (size_t i = 0; i < call->context->caller_role_count; i++) {
-    if (slice_equal_string(call->context->caller_roles[i], role))
-      return true;
-  }
-  return false;
+  const struct policy_caller caller = call_policy_caller(call);
+  return policy_caller_has_role(&caller, role);
 }
 
 struct slice call_request_id(const struct call *call)
@@ -112,24 +119,14 @@ static const char *default_message(enum status status)
   }
 }
 
-static void add_violations(struct call *call, struct rpc_status *out)
-{
-  size_t count = call->violations.count;
-  struct rpc_violation *violations = arena_array(call->arena, count, sizeof(*violations));
-  for (size_t i = 0; i < count; i++) {
-    violations[i].field = call->violations.items[i].field;
-    violations[i].description = call->violations.items[i].description;
-  }
-  out->violations = violations;
-  out->violation_count = count;
-}
-
 struct rpc_status call_outcome(struct call *call, enum status status)
 {
   struct rpc_status outcome = {
       .code = status,
       .message = call->message,
       .reason = call->reason,
+      .violations = call->violations.items,
+      .violation_count = call->violations.count,
       .retry_after_ms = call->retry_after_ms,
   };
   if (outcome.message.size == 0)
@@ -138,8 +135,6 @@ struct rpc_status call_outcome(struct call *call, enum status status)
     outcome.reason = slice_from_string(status_name(status));
   if (status == STATUS_UNAVAILABLE && outcome.retry_after_ms == 0)
     outcome.retry_after_ms = UNAVAILABLE_RETRY_MS;
-  if (call->violations.count > 0)
-    add_violations(call, &outcome);
   return outcome;
 }
 
@@ -152,7 +147,7 @@ void call_keep_peer_status(struct call *call, const struct rpc_status *status)
       .violation_count = status->violation_count,
       .retry_after_ms = status->retry_after_ms,
   };
-  struct rpc_violation *violations = arena_array(call->arena, status->violation_count, sizeof(*violations));
+  struct violation *violations = arena_array(call->arena, status->violation_count, sizeof(*violations));
   for (size_t i = 0; i < status->violation_count; i++) {
     violations[i].field = arena_copy(call->arena, status->violations[i].field);
     violations[i].description = arena_copy(call->arena, status->violations[i].description);

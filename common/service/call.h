@@ -17,6 +17,7 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/contract/policy.h"
 #include "common/contract/validate.h"
 
 struct call;
@@ -44,17 +45,13 @@ void call_reply_bytes(struct call *call, struct slice wire);
 
 // ---- tables that protoc-gen-bulkhead writes ----
 
-enum call_access { CALL_PUBLIC = 1, CALL_AUTHENTICATED, CALL_ROLE, CALL_INTERNAL };
-
 struct rpc_method {
   const char *full_name;  // "item.v1.ItemService/GetItem"
   const char *service;    // "item": who serves it
   const ProtobufCMessageDescriptor *input;
   const ProtobufCMessageDescriptor *output;
   const struct message_rules *input_rules;
-  enum call_access access;
-  const char *const *roles;
-  size_t role_count;
+  struct policy policy;
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
   bool no_side_effects;

@@ -35,6 +35,8 @@ struct call {
 };
 
 void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context);
+// Who makes the call, as the policy sees it.
+struct policy_caller call_policy_caller(const struct call *call);
 // The status to send for what the handler returned, with texts of our own where it gave none. Lives in the call's
 // arena. `status` must not be OK.
 struct rpc_status call_outcome(struct call *call, enum status status);

@@ -6,15 +6,14 @@
 
 #include "common/base/check.h"
 #include "common/service/call_internal.h"
-#include "common/service/policy_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
 static void add_method(struct dispatch *dispatch, struct served_method *served, const struct rpc_method *method,
                        const void *handlers)
 {
-  CHECK(method->access >= CALL_PUBLIC && method->access <= CALL_INTERNAL);
-  CHECK(method->access != CALL_ROLE || method->role_count > 0);
+  CHECK(method->policy.access >= ACCESS_PUBLIC && method->policy.access <= ACCESS_INTERNAL);
+  CHECK(method->policy.access != ACCESS_ROLE || method->policy.role_count > 0);
   CHECK(method->timeout_ms > 0 && method->invoke != NULL);
   *served = (struct served_method){.method = method, .handlers = handlers};
   CHECK(strmap_add(&dispatch->methods, slice_from_string(method->full_name), served));
@@ -108,7 +107,8 @@ static enum status find_method(struct call *call)
 static enum status check_policy(struct call *call)
 {
   const char *message = NULL;
-  enum status status = policy_check(call->method, call->context, &message);
+  const struct policy_caller caller = call_policy_caller(call);
+  enum status status = policy_check(&call->method->policy, &caller, &message);
   if (status == STATUS_OK)
     return STATUS_OK;
   return call_fail(call, status, status_name(status), "%s", message);

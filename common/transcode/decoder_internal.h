@@ -6,9 +6,9 @@
 #include "common/base/arena.h"
 #include "common/base/jsontext_reader.h"
 #include "common/base/strbuf.h"
+#include "common/base/violation.h"
 #include "common/contract/duplicates.h"
 #include "common/contract/tables.h"
-#include "common/contract/violation.h"
 #include "common/transcode/scalar_internal.h"
 
 // Where in the document the decoder is, innermost first; a chain on the stack. NULL is the whole document.

@@ -14,8 +14,8 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
+#include "common/base/violation.h"
 #include "common/contract/contract.h"
-#include "common/contract/violation.h"
 
 #define TRANSCODE_MAX_DEPTH 32
 

@@ -147,13 +147,13 @@ static const char *access_name(Bulkhead__V1__Access access)
 {
   switch (access) {
   case BULKHEAD__V1__ACCESS__ACCESS_PUBLIC:
-    return "CALL_PUBLIC";
+    return "ACCESS_PUBLIC";
   case BULKHEAD__V1__ACCESS__ACCESS_AUTHENTICATED:
-    return "CALL_AUTHENTICATED";
+    return "ACCESS_AUTHENTICATED";
   case BULKHEAD__V1__ACCESS__ACCESS_ROLE:
-    return "CALL_ROLE";
+    return "ACCESS_ROLE";
   default:
-    return "CALL_INTERNAL";
+    return "ACCESS_INTERNAL";
   }
 }
 
@@ -193,10 +193,11 @@ static void emit_method(struct arena *arena, struct strbuf *out, const struct pl
   strbuf_printf(out, "     .output = &%s__descriptor,\n", name_lower(arena, method->output->full_name));
   if (method->input->has_table)
     strbuf_printf(out, "     .input_rules = &%s_rules,\n", name_own(arena, method->input->full_name));
-  strbuf_printf(out, "     .access = %s,\n", access_name(policy->access));
+  strbuf_printf(out, "     .policy = {.access = %s", access_name(policy->access));
   if (policy->n_roles > 0)
-    strbuf_printf(out, "     .roles = %s_%s_roles, .role_count = %zu,\n", own, name_member(arena, method->proto->name),
+    strbuf_printf(out, ", .roles = %s_%s_roles, .role_count = %zu", own, name_member(arena, method->proto->name),
                   policy->n_roles);
+  strbuf_add_string(out, "},\n");
   strbuf_printf(out, "     .timeout_ms = %u,\n", policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms);
   if (policy->cache_ttl_ms > 0)
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", policy->cache_ttl_ms);

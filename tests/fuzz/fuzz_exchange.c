@@ -57,7 +57,7 @@ static void answer(enum status code, struct slice payload)
 {
   rpc_done_fn *done = call_done;
   call_done = NULL;
-  struct rpc_violation violation = {payload, payload};
+  struct violation violation = {payload, payload};
   struct rpc_status status = {
       .code = code, .message = payload, .reason = payload, .violations = &violation, .violation_count = 1};
   done(call_arg, code == STATUS_OK ? &(struct rpc_status){.code = STATUS_OK} : &status, payload);

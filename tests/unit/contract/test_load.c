@@ -11,14 +11,14 @@ Test(load, methods_have_their_policy)
   cr_assert_str_eq(create->service, "item");
   cr_assert_str_eq(create->service_full_name, "item.v1.ItemService");
   cr_assert_str_eq(create->comment, "Creates an item that belongs to the caller.");
-  cr_assert(create->access == CONTRACT_ACCESS_AUTHENTICATED && create->rate_class == CONTRACT_RATE_WRITE);
+  cr_assert(create->policy.access == ACCESS_AUTHENTICATED && create->rate_class == CONTRACT_RATE_WRITE);
   cr_assert(create->success_status == 201 && create->timeout_ms == 5000 && !create->idempotent);
   cr_assert_str_eq(create->location, "/v1/items/{id}");
   const struct contract_method *get = contract_method_by_name(contract, SLICE("item.v1.ItemService/GetItem"));
   cr_assert(get->no_side_effects && get->idempotent && get->cache_ttl_ms == 60000 && get->success_status == 200);
   const struct contract_method *list = contract_method_by_name(contract, SLICE("user.v1.UserService/ListUsers"));
-  cr_assert(list->access == CONTRACT_ACCESS_ROLE && list->role_count == 1);
-  cr_assert(slice_equal(list->roles[0], SLICE("admin")));
+  cr_assert(list->policy.access == ACCESS_ROLE && list->policy.role_count == 1);
+  cr_assert_str_eq(list->policy.roles[0], "admin");
   const struct contract_method *remove = contract_method_by_name(contract, SLICE("item.v1.ItemService/DeleteItem"));
   cr_assert(remove->success_status == 204 && remove->idempotent && !remove->no_side_effects);
   for (size_t i = 0; i < contract_method_count(contract); i++)
@@ -28,8 +28,8 @@ Test(load, methods_have_their_policy)
 Test(load, options_in_several_statements_are_one)
 {
   const struct contract_method *method = contract_method_by_name(fixture_test(), SLICE("t.v1.TestService/QueryAll"));
-  cr_assert(method->access == CONTRACT_ACCESS_ROLE && method->role_count == 2);
-  cr_assert(slice_equal(method->roles[1], SLICE("auditor-2")));
+  cr_assert(method->policy.access == ACCESS_ROLE && method->policy.role_count == 2);
+  cr_assert_str_eq(method->policy.roles[1], "auditor-2");
 }
 
 Test(load, fields_by_name_and_number)

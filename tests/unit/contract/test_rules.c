@@ -163,19 +163,3 @@ Test(validate, nested_messages_and_lists)
   batch.n_items = 3;
   expect_struct(&BATCH, &batch.base, "items: must have at most 2 items");
 }
-
-Test(violations, are_bounded)
-{
-  struct arena arena = {0};
-  struct violations violations;
-  char text[2000];
-  memset(text, 'a', sizeof(text));
-  // Cut before the sequence that would be split.
-  memcpy(text + 254, "\xe2\x82\xac", 3);
-  violations_init(&violations, &arena);
-  for (size_t i = 0; i < VIOLATIONS_MAX + 3; i++)
-    violations_add(&violations, slice_make(text, sizeof(text)), slice_make(text, sizeof(text)));
-  cr_assert(violations.count == VIOLATIONS_MAX && violations.more == 3);
-  cr_assert(violations.items[0].field.size == 254);
-  arena_free(&arena);
-}

@@ -353,7 +353,7 @@ static const struct exchange_reply *answer_status(const struct rpc_status *statu
 
 Test(exchange, a_services_error_keeps_reason_message_and_violations)
 {
-  struct rpc_violation violation = {SLICE("id"), SLICE("is unknown")};
+  struct violation violation = {SLICE("id"), SLICE("is unknown")};
   const struct exchange_reply *reply = answer_status(&(struct rpc_status){.code = STATUS_NOT_FOUND,
                                                                           .message = SLICE("there is no such item"),
                                                                           .reason = SLICE("ITEM_NOT_FOUND"),

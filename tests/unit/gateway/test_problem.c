@@ -12,7 +12,7 @@ static const char *problem_text(const struct problem *problem)
 
 Test(problem, names_the_kind_the_place_and_the_request)
 {
-  struct problem_violation violations[] = {{SLICE("items[3].sku"), SLICE("must be at most 128 characters")}};
+  struct violation violations[] = {{SLICE("items[3].sku"), SLICE("must be at most 128 characters")}};
   const char *text = problem_text(&(struct problem){.http_status = 404,
                                                     .code = STATUS_NOT_FOUND,
                                                     .reason = SLICE("ITEM_NOT_FOUND"),

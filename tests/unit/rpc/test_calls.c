@@ -134,7 +134,7 @@ Test(calls, a_status_arrives_whole)
   struct outcome outcome;
   rig_call(&rig, SLICE("x"), &outcome);
   rig_until_kept(&rig, 1);
-  struct rpc_violation violation = {.field = SLICE("items[3].sku"), .description = SLICE("must not be empty")};
+  struct violation violation = {.field = SLICE("items[3].sku"), .description = SLICE("must not be empty")};
   struct rpc_status status = {.code = STATUS_INVALID_ARGUMENT,
                               .message = SLICE("the request is invalid"),
                               .reason = SLICE("VALIDATION"),

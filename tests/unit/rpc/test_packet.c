@@ -8,8 +8,8 @@
 
 static struct slice roles[] = {SLICE_INIT("user"), SLICE_INIT(""), SLICE_INIT("admin")};
 static struct rpc_metadata metadata[] = {{SLICE_INIT("a"), SLICE_INIT("1")}, {SLICE_INIT("b"), SLICE_INIT("")}};
-static struct rpc_violation violations[] = {{SLICE_INIT("items[3].sku"), SLICE_INIT("must not be empty")},
-                                            {SLICE_INIT(""), SLICE_INIT("")}};
+static struct violation violations[] = {{SLICE_INIT("items[3].sku"), SLICE_INIT("must not be empty")},
+                                        {SLICE_INIT(""), SLICE_INIT("")}};
 
 static struct rpc_frame full_request(struct slice payload)
 {
@@ -238,7 +238,7 @@ Test(packet, numbers_of_roles_metadata_and_violations_are_bounded)
 {
   struct slice many_roles[65] = {0};
   struct rpc_metadata many_pairs[65] = {0};
-  struct rpc_violation many_violations[65] = {0};
+  struct violation many_violations[65] = {0};
   struct rpc_frame frame = {.has_context = true, .context = {.caller_roles = many_roles, .caller_role_count = 64}};
   cr_assert(decodes(&frame));
   frame.context.caller_role_count = 65;

@@ -79,7 +79,7 @@ Test(call, a_peers_failure_can_become_ours)
   EXPECT_SLICE(call_outcome(&call, STATUS_NOT_FOUND).reason, "NOT_FOUND");
 
   char text[] = "taken";
-  const struct rpc_violation violation = {.field = SLICE("email"), .description = slice_from_string(text)};
+  const struct violation violation = {.field = SLICE("email"), .description = slice_from_string(text)};
   const struct rpc_status peer = {.code = STATUS_ALREADY_EXISTS,
                                   .message = slice_from_string(text),
                                   .reason = SLICE("EMAIL_TAKEN"),

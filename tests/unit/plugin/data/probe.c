@@ -83,16 +83,17 @@ static void check_methods(void)
   EXPECT(service->method_count == 4 && odd_v1_idle.method_count == 0);
   const struct rpc_method *delete_method = &service->methods[0];
   EXPECT(strcmp(delete_method->full_name, "odd.v1.HTTPService2/Delete") == 0);
-  EXPECT(delete_method->access == CALL_ROLE && delete_method->role_count == 2);
-  EXPECT(strcmp(delete_method->roles[0], "admin") == 0 && strcmp(delete_method->roles[1], "owner") == 0);
+  EXPECT(delete_method->policy.access == ACCESS_ROLE && delete_method->policy.role_count == 2);
+  EXPECT(strcmp(delete_method->policy.roles[0], "admin") == 0 && strcmp(delete_method->policy.roles[1], "owner") == 0);
   EXPECT(delete_method->timeout_ms == 250 && !delete_method->no_side_effects);
   EXPECT(delete_method->output == &google__protobuf__empty__descriptor);
   EXPECT(delete_method->input_rules == &odd_v1_httprequest2_go_rules);
   const struct rpc_method *deliver_method = &service->methods[1];
-  EXPECT(deliver_method->access == CALL_INTERNAL && deliver_method->no_side_effects);
+  EXPECT(deliver_method->policy.access == ACCESS_INTERNAL && deliver_method->no_side_effects);
   EXPECT(deliver_method->cache_ttl_ms == 60 && deliver_method->timeout_ms == 5000);
-  EXPECT(service->methods[2].access == CALL_PUBLIC && service->methods[2].input_rules == NULL);
-  EXPECT(service->methods[3].access == CALL_AUTHENTICATED && service->methods[3].input_rules == &odd_v1_label_rules);
+  EXPECT(service->methods[2].policy.access == ACCESS_PUBLIC && service->methods[2].input_rules == NULL);
+  EXPECT(service->methods[3].policy.access == ACCESS_AUTHENTICATED &&
+         service->methods[3].input_rules == &odd_v1_label_rules);
 }
 
 static void check_calls(void)

@@ -1,6 +1,5 @@
-// The bounded list of what is wrong with a request. Texts come partly from the client, so each is cut at a length that
-// an answer can carry.
-#include "common/contract/violation.h"
+// A violation's texts come partly from the client, so each is cut at a length that an answer can carry.
+#include "common/base/violation.h"
 
 #define MAX_FIELD_BYTES 256
 #define MAX_DESCRIPTION_BYTES 512

@@ -1,7 +1,7 @@
-// The list of what is wrong with a request, collected while it is read. Bounded: after the 20th the rest is counted
-// only.
-#ifndef BULKHEAD_CONTRACT_VIOLATION_H
-#define BULKHEAD_CONTRACT_VIOLATION_H
+// What is wrong with a request: the field and a sentence about it. The same in the gateway, on the wire between services
+// and in a service. `struct violations` collects them while a request is read; after the 20th the rest is only counted.
+#ifndef BULKHEAD_BASE_VIOLATION_H
+#define BULKHEAD_BASE_VIOLATION_H
 
 #include <stddef.h>
 
@@ -22,8 +22,9 @@ struct violations {
   size_t more;  // beyond the cap
 };
 
+// `arena` keeps the texts; it must outlive the list.
 void violations_init(struct violations *violations, struct arena *arena);
-// Both are copied.
+// Copies both texts, the field's first 256 bytes and the description's first 512, never splitting a character.
 void violations_add(struct violations *violations, struct slice field, struct slice description);
 
 #endif

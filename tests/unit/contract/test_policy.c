@@ -1,0 +1,93 @@
+// Who may call what: the decision that the gateway and every service make.
+#include <criterion/criterion.h>
+
+#include "common/contract/policy.h"
+
+static const char *const staff_roles[] = {"admin", "support"};
+
+static enum status check(enum access access, const struct policy_caller *caller)
+{
+  const struct policy policy = {.access = access, .roles = staff_roles, .role_count = ARRAY_LEN(staff_roles)};
+  const char *message = NULL;
+  enum status status = policy_check(&policy, caller, &message);
+  cr_expect_eq(message != NULL, status != STATUS_OK, "a refusal, and only a refusal, says why");
+  return status;
+}
+
+static enum status check_role(const char *role)
+{
+  const struct slice roles[] = {slice_from_string(role)};
+  const struct policy_caller caller = {
+      .peer_service = SLICE(POLICY_GATEWAY), .id = SLICE("u1"), .roles = roles, .role_count = 1};
+  return check(ACCESS_ROLE, &caller);
+}
+
+static const struct slice staff[] = {SLICE_INIT("user"), SLICE_INIT("support")};
+
+static const struct policy_caller anonymous = {.peer_service = SLICE_INIT(POLICY_GATEWAY)};
+static const struct policy_caller supporter = {
+    .peer_service = SLICE_INIT(POLICY_GATEWAY), .id = SLICE_INIT("u2"), .roles = staff, .role_count = 2};
+static const struct policy_caller roles_without_subject = {
+    .peer_service = SLICE_INIT(POLICY_GATEWAY), .roles = staff, .role_count = 2};
+static const struct policy_caller service = {.peer_service = SLICE_INIT("user")};
+static const struct policy_caller unknown_peer = {.id = SLICE_INIT("u1")};
+
+Test(policy, public_methods_are_open)
+{
+  cr_expect_eq(check(ACCESS_PUBLIC, &anonymous), STATUS_OK);
+  cr_expect_eq(check(ACCESS_PUBLIC, &unknown_peer), STATUS_OK);
+}
+
+Test(policy, authenticated_methods_need_a_caller_and_no_role)
+{
+  const struct policy_caller someone = {.peer_service = SLICE(POLICY_GATEWAY), .id = SLICE("u1")};
+  cr_expect_eq(check(ACCESS_AUTHENTICATED, &anonymous), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(check(ACCESS_AUTHENTICATED, &roles_without_subject), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(check(ACCESS_AUTHENTICATED, &someone), STATUS_OK);
+}
+
+Test(policy, role_methods_need_a_caller_with_any_one_of_the_roles)
+{
+  cr_expect_eq(check(ACCESS_ROLE, &anonymous), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(check(ACCESS_ROLE, &roles_without_subject), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(check(ACCESS_ROLE, &supporter), STATUS_OK);
+  cr_expect_eq(check_role("admin"), STATUS_OK);
+  cr_expect_eq(check_role("support"), STATUS_OK);
+}
+
+Test(policy, a_role_is_its_whole_name)
+{
+  static const char *const OTHERS[] = {"",        "a",       "admi",          "dmin",  "administrator", "admin ",
+                                       " admin",  "Admin",   "ADMIN",         "admix", "nimda",         "bdmin",
+                                       "suppord", "xupport", "admin,support", "user"};
+  for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++)
+    cr_expect_eq(check_role(OTHERS[i]), STATUS_PERMISSION_DENIED, "\"%s\"", OTHERS[i]);
+}
+
+Test(policy, a_role_method_without_roles_lets_nobody_in)
+{
+  const struct policy policy = {.access = ACCESS_ROLE};
+  const char *message = NULL;
+  cr_expect_eq(policy_check(&policy, &supporter, &message), STATUS_PERMISSION_DENIED);
+}
+
+Test(policy, internal_methods_are_for_named_services_but_the_gateway)
+{
+  cr_expect_eq(check(ACCESS_INTERNAL, &service), STATUS_OK);
+  cr_expect_eq(check(ACCESS_INTERNAL, &supporter), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check(ACCESS_INTERNAL, &unknown_peer), STATUS_PERMISSION_DENIED);
+}
+
+Test(policy, an_unknown_access_lets_nobody_in)
+{
+  cr_expect_eq(check((enum access)0, &supporter), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check((enum access)9, &service), STATUS_PERMISSION_DENIED);
+}
+
+Test(policy, only_public_methods_need_no_token)
+{
+  for (int access = 0; access <= ACCESS_INTERNAL + 1; access++) {
+    const struct policy policy = {.access = (enum access)access};
+    cr_expect_eq(policy_needs_token(&policy), access != ACCESS_PUBLIC);
+  }
+}
