@@ -4,7 +4,7 @@
 // Only a string with an escape in it is copied, and its copy is never longer than what is written.
 #include "common/base/jsontext_reader.h"
 
-#include "common/base/scan.h"
+#include "common/base/scan_internal.h"
 #include "common/base/utf8.h"
 
 enum state {

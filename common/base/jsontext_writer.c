@@ -2,7 +2,7 @@
 #include "common/base/jsontext_writer.h"
 
 #include "common/base/check.h"
-#include "common/base/scan.h"
+#include "common/base/scan_internal.h"
 
 #define MAX_DEPTH 64
 

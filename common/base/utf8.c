@@ -1,7 +1,7 @@
 // UTF-8 checked and written; runs of ASCII are passed over 16 bytes at a time.
 #include "common/base/utf8.h"
 
-#include "common/base/scan.h"
+#include "common/base/scan_internal.h"
 
 size_t utf8_check(struct slice text)
 {

@@ -135,7 +135,7 @@ function check_generated(folder,    part, service) {
     return
   service = folder
   sub(/^[^\/]*\//, "", service)
-  if (part[1] != service && file !~ /_peers\.[ch]$/ && file !~ /^gateway\/(peers|keys)\.[ch]$/)
+  if (part[1] != service && file !~ /_peers\.[ch]$/ && file !~ /^gateway\/(upstreams|keys)\.[ch]$/)
     fail("the contract of " part[1] " may be included from " service "_peers.c only")
 }
 
@@ -143,6 +143,10 @@ function check_ring(folder,    target, ring, to) {
   target = folder_of(path)
   if (target == folder)
     return
+  if (path ~ /_internal\.h$/ && folder !~ /^tests\//) {
+    fail("\"" path "\" is for " target " only")
+    return
+  }
   ring = ring_of(folder)
   split(target, to, "/")
   if (to[1] == "common") {
@@ -160,8 +164,8 @@ function check_ring(folder,    target, ring, to) {
 function check_handlers() {
   if (file ~ /^services\/[^\/]*\/[^\/]*_handlers\.[ch]$/ && path ~ /^common\/(storage|rpc)\//)
     fail("handlers know no storage and no transport: not " path)
-  if (file ~ /^services\/[^\/]*\/[^\/]*_rules\.[ch]$/ && path ~ /^common\/(storage|rpc|runtime|discovery)\//)
-    fail("rules are pure: not " path)
+  if (file ~ /^services\/[^\/]*\/[^\/]*_rules\.[ch]$/)
+    rules_include[file, line] = path
 }
 
 FILENAME == "-" {
@@ -194,6 +198,8 @@ FILENAME == "-" {
   check_handlers()
   if (file ~ /\.h$/)
     inner[file] = inner[file] " " path
+  if (folder_of(path) == folder)
+    at_home[path] = 1
   if (folder_of(path) != folder && folder !~ /^tests\//) {
     public[path] = 1
   }
@@ -213,7 +219,31 @@ function reach(header, from,    i, n, next_header) {
       queue[++queued] = next_header[i] SUBSEP from
 }
 
+# Business rules are pure: nothing that they include, or that those headers include, may wait or speak to anybody.
+function check_purity(where, header,    queue, visited, first, last, i, n, part, from) {
+  split(where, from, SUBSEP)
+  queue[1] = header
+  last = 1
+  for (first = 1; first <= last; first++) {
+    if (queue[first] in visited)
+      continue
+    visited[queue[first]] = 1
+    if (queue[first] ~ /^common\/(storage|rpc|runtime|discovery)\//) {
+      printf "%s:%d: rules are pure: \"%s\" leads to \"%s\"\n", from[1], from[2], header, queue[first]
+      return
+    }
+    n = split(inner[queue[first]], part, " ")
+    for (i = 1; i <= n; i++)
+      queue[++last] = part[i]
+  }
+}
+
 END {
+  for (where in rules_include)
+    check_purity(where, rules_include[where])
+  for (header in at_home)
+    if (header ~ /^common\/.*\.h$/ && !(header in public) && header !~ /_internal\.h$/)
+      printf "%s:1: no other folder includes this header: its name ends in _internal.h\n", header
   for (header in public)
     queue[++queued] = header SUBSEP header
   for (at = 1; at <= queued; at++) {

@@ -4,7 +4,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 lints=("$@")
-[ ${#lints[@]} -gt 0 ] || lints=(selftest layers banned format docs shell cppcheck tidy)
+[ ${#lints[@]} -gt 0 ] || lints=(selftest layers banned comments format docs shell cppcheck tidy)
 failed=()
 for lint in "${lints[@]}"; do
   "$here/$lint.sh" || failed+=("$lint")

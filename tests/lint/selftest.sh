@@ -49,6 +49,15 @@ C
   write services/item/item_cache.h <<'C'
 #include "common/base/slice.h"
 C
+  write common/base/slots_internal.h <<'C'
+#include <stddef.h>
+C
+  write common/base/alone.h <<'C'
+#include <stddef.h>
+C
+  write services/item/item_repo.h <<'C'
+#include "common/storage/pg.h"
+C
   write services/item/main.c <<'C'
 #include "common/rpc/rpc.h"
 struct setting {
@@ -116,7 +125,7 @@ must_find() {
 }
 
 good_tree
-for lint in layers banned format docs shell cppcheck tidy; do must_pass "$lint"; done
+for lint in layers banned comments format docs shell cppcheck tidy; do must_pass "$lint"; done
 
 must_find layers common/base/x.c 'common/base/x.c:1: common/base may not include common/rpc' <<<'#include "common/rpc/rpc.h"'
 must_find layers common/rpc/x.c 'common/rpc/x.c:2: common/rpc may not include common/storage' <<'C'
@@ -134,6 +143,13 @@ must_find layers common/base/x.c 'x.c:1: includes are paths from the root' <<<'#
 must_find layers common/base/x.c 'x.c:1: "slice.h" is no header of the tree' <<<'#include "slice.h"'
 must_find layers services/item/x.c 'x.c:1: the contract of user may be included from item_peers.c only' <<<'#include "user/v1/user.bh.h"'
 must_find layers services/item/item_handlers.c 'item_handlers.c:1: handlers know no storage' <<<'#include "common/storage/pg.h"'
+must_find layers common/rpc/x.c 'x.c:1: "common/base/slots_internal.h" is for common/base only' <<'C'
+#include "common/base/slots_internal.h"
+C
+must_find layers services/item/item_rules.h 'item_rules.h:1: rules are pure: "services/item/item_repo.h" leads to "common/storage/pg.h"' <<'C'
+#include "services/item/item_repo.h"
+C
+must_find layers common/base/x.c 'common/base/alone.h:1: no other folder includes this header' <<<'#include "common/base/alone.h"'
 must_find layers services/item/x.c 'x.c:1: SQL belongs into the *_repo.c' <<<'const char *q = "SELECT 1";'
 must_find layers Makefile 'Makefile:1: base is linked with rpc' <<<'USES_base := rpc'
 
@@ -142,7 +158,15 @@ must_find banned common/base/x.c 'x.c:1: system is banned' <<<'int f(void) { ret
 must_find banned common/base/x.c 'x.c:1: no typedef' <<<'typedef struct a a_t;'
 must_find banned common/base/x.c 'x.c:1: unfinished work' <<<'// TODO: later'
 must_find banned tests/unit/base/x.c 'x.c:1: wait for an event' <<<'void f(void) { usleep(5); }'
-must_find banned common/base/x.c 'x.c:551: the file has more than 550 lines' < <(yes '//' | head -n 600)
+must_find banned common/base/x.c 'x.c:501: the file has more than 500 lines' < <(yes '//' | head -n 600)
+
+must_find comments common/base/x.c 'x.c:1: a section marker is' <<<'// ---- torn'
+must_find comments common/base/x.c 'x.c:1: a section marker is' <<<'// --------------------'
+must_find comments common/base/x.c 'x.c:2: a blank line follows' <<<$'\n// ---- title ----\nint x;'
+must_find comments common/base/x.c 'x.c:2: a blank line stands before' <<<$'int x;\n// ---- title ----\n'
+must_find comments common/base/x.c 'x.c:1: begin a comment with its subject' <<<'// They leave at once.'
+must_find comments common/base/x.c 'x.c:1: "anew" is not plain' <<<'// Connects anew.'
+must_find comments README.md 'README.md:1: write "because"' <<<'// Waits, for it may come.'
 
 must_find format common/base/x.c 'x.c:1: is not as clang-format' <<<'int   x ;'
 

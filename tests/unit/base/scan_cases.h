@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "common/base/scan.h"
+#include "common/base/scan_internal.h"
 
 typedef const unsigned char *scan_function(const unsigned char *at, const unsigned char *end);
 

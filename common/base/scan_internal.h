@@ -1,8 +1,8 @@
 // Private to base: fast passes over text, 16 bytes at a time with SSE2, 8 elsewhere.
 //
 // Each returns where it stopped: at the first byte of its kind, or at `end`. Nothing outside [at, end) is read.
-#ifndef BULKHEAD_BASE_SCAN_H
-#define BULKHEAD_BASE_SCAN_H
+#ifndef BULKHEAD_BASE_SCAN_INTERNAL_H
+#define BULKHEAD_BASE_SCAN_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
