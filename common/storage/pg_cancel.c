@@ -1,6 +1,6 @@
-// Cancelling in the server. PQcancel opens a connection of its own and blocks until the server has closed it, that is
-// until the signal was sent; so a thread does it, and an eventfd tells the loop. Until then the connection is not given
-// to anyone else, for a late cancel would hit a stranger's statement.
+// Cancelling a statement in the server. PQcancel opens a connection of its own and blocks until the server has closed
+// it, which is after the signal was sent. A thread runs it, and an eventfd tells the loop. Until then the pool lends the
+// connection to nobody, because a late cancel would hit another task's statement.
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,11 +19,11 @@ struct pg_cancel {
   struct loop_watch *watch;
 };
 
-static void *deliver(void *arg)
+static void *deliver_cancel(void *arg)
 {
   struct pg_cancel *cancel = arg;
   char reason[256];
-  // A failure needs no care: statement_timeout ends the statement.
+  // A failure needs no handling, because statement_timeout ends the statement.
   (void)PQcancel(cancel->request, reason, sizeof(reason));
   uint64_t one = 1;
   ssize_t written = write(cancel->done_fd, &one, sizeof(one));
@@ -44,24 +44,34 @@ void pg_cancel_join(struct pg_connection *c)
   free(cancel);
 }
 
-static void delivered(void *arg, int events)
+static void handle_delivered(void *arg, int events)
 {
   struct pg_connection *c = arg;
   (void)events;
   pg_cancel_join(c);
-  pg_exclusive_progress(c);
+  pg_dedicated_progress(c);
 }
 
-// Signals are the loop thread's.
+// Starts the thread with all signals blocked, so that the loop's thread handles them.
 static int start_thread(struct pg_cancel *cancel)
 {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int failed = pthread_create(&cancel->thread, NULL, deliver, cancel);
+  int failed = pthread_create(&cancel->thread, NULL, deliver_cancel, cancel);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return failed;
+}
+
+static void discard_cancel(struct pg_cancel *cancel)
+{
+  log_error("postgres", "cannot cancel an overdue statement; statement_timeout will end it",
+            LOG_STRING("reason", strerror(errno)));
+  if (cancel->done_fd >= 0)
+    close(cancel->done_fd);
+  PQfreeCancel(cancel->request);
+  free(cancel);
 }
 
 void pg_cancel_start(struct pg_connection *c)
@@ -73,15 +83,10 @@ void pg_cancel_start(struct pg_connection *c)
   cancel->request = PQgetCancel(c->conn);
   cancel->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (cancel->request == NULL || cancel->done_fd < 0 || start_thread(cancel) != 0) {
-    log_error("postgres", "cannot cancel an overdue statement, its statement_timeout will",
-              LOG_STRING("reason", strerror(errno)));
-    if (cancel->done_fd >= 0)
-      close(cancel->done_fd);
-    PQfreeCancel(cancel->request);
-    free(cancel);
+    discard_cancel(cancel);
     return;
   }
   c->cancel = cancel;
-  cancel->watch = loop_watch_fd(c->pg->loop, cancel->done_fd, LOOP_READABLE, delivered, c);
+  cancel->watch = loop_watch_fd(c->pg->loop, cancel->done_fd, LOOP_READABLE, handle_delivered, c);
   metric_add(c->pg->cancels, 1);
 }

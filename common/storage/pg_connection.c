@@ -1,20 +1,16 @@
-// One connection: looking up the host's name and connecting without blocking, breaking, and trying again with back-off
-// and jitter.
+// One connection: resolving the host's name and connecting without blocking, breaking, and connecting again.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
-enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000 };
-
 // ---- the socket ----
 
-static void socket_unwatch(struct pg_connection *c)
+static void unwatch_socket(struct pg_connection *c)
 {
   if (c->watch == NULL)
     return;
@@ -23,9 +19,9 @@ static void socket_unwatch(struct pg_connection *c)
   c->fd = -1;
 }
 
-static void socket_ready(void *arg, int events);
+static void handle_socket(void *arg, int events);
 
-static void socket_watch(struct pg_connection *c, int events)
+static void watch_socket(struct pg_connection *c, int events)
 {
   if (c->watch != NULL) {
     if (c->watched_events != events)
@@ -33,22 +29,45 @@ static void socket_watch(struct pg_connection *c, int events)
   } else {
     c->fd = fcntl(PQsocket(c->conn), F_DUPFD_CLOEXEC, 0);
     CHECK(c->fd >= 0);
-    c->watch = loop_watch_fd(c->pg->loop, c->fd, events, socket_ready, c);
+    c->watch = loop_watch_fd(c->pg->loop, c->fd, events, handle_socket, c);
   }
   c->watched_events = events;
 }
 
 void pg_connection_watch(struct pg_connection *c, bool writable)
 {
-  socket_watch(c, writable ? LOOP_READABLE | LOOP_WRITABLE : LOOP_READABLE);
+  watch_socket(c, writable ? LOOP_READABLE | LOOP_WRITABLE : LOOP_READABLE);
 }
 
-// ---- life ----
+// ---- states ----
 
-// "connection to server ... failed: ...\n\tIs the server running ...\n" -> its first line.
+bool pg_connection_established(const struct pg_connection *c)
+{
+  return c->state == PG_OPEN || c->state == PG_FAILING;
+}
+
+// The one place that changes a connection's state.
+static void enter_state(struct pg_connection *c, enum pg_connection_state state)
+{
+  bool was_established = pg_connection_established(c);
+  c->state = state;
+  bool is_established = pg_connection_established(c);
+  if (is_established != was_established)
+    metric_add(c->pg->connections, is_established ? 1 : -1);
+}
+
+void pg_connection_fail(struct pg_connection *c)
+{
+  if (c->state == PG_OPEN)
+    enter_state(c, PG_FAILING);
+}
+
+// ---- breaking ----
+
+// Cuts libpq's text ("connection to server ... failed: ...\n\tIs the server running ...\n") after its first line.
 static struct slice first_line(const char *reason)
 {
-  struct slice text = slice_from_string(reason);
+  struct slice text = slice_from_string(*reason == '\0' ? "libpq gives none" : reason);
   text.size = slice_find(text, '\n', 0);
   return text;
 }
@@ -56,79 +75,79 @@ static struct slice first_line(const char *reason)
 static void close_connection(struct pg_connection *c)
 {
   loop_resolve_cancel(&c->resolve);
-  socket_unwatch(c);
-  loop_timer_stop(c->timer);
+  unwatch_socket(c);
+  if (c->reconnect.timer != NULL)
+    loop_timer_stop(c->reconnect.timer);
   if (c->conn != NULL)
     PQfinish(c->conn);
   c->conn = NULL;
   free(c->prepared);
   c->prepared = NULL;
   c->prepared_count = 0;
-  c->state = PG_CLOSED;
+  enter_state(c, PG_CLOSED);
 }
 
-static void try_later(struct pg_connection *c)
+static void log_break(struct pg_connection *c, const char *reason)
 {
-  c->resting = true;
-  loop_timer_start(c->timer, backoff_next_ms(&c->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+  struct slice line = first_line(reason);
+  if (pg_connection_established(c)) {
+    log_warn("postgres", "connection lost; statements in flight on it fail or are retried", LOG_SLICE("reason", line),
+             LOG_INT("inFlight", c->in_flight));
+    return;
+  }
+  LOG_AT(reconnect_count_failure(&c->reconnect), "postgres", "cannot connect, will try again",
+         LOG_SLICE("reason", line));
+  metric_add(c->pg->connects_failed, 1);
 }
 
 void pg_connection_break(struct pg_connection *c, const char *reason)
 {
-  struct pg *pg = c->pg;
-  struct slice line = first_line(reason);
-  if (c->state == PG_OPEN) {
-    log_warn("postgres", "connection lost", LOG_SLICE("reason", line), LOG_INT("underWay", c->in_flight));
-    metric_add(pg->connections, -1);
-  } else {
-    // Once for an outage, not for each attempt.
-    enum log_level level = c->failures++ == 0 ? LOG_WARN : LOG_DEBUG;
-    LOG_AT(level, "postgres", "cannot connect, will try again", LOG_SLICE("reason", line));
-    metric_add(pg->connects_failed, 1);
-  }
-  bool was_open = c->state == PG_OPEN;
+  bool was_established = pg_connection_established(c);
+  log_break(c, reason);
   close_connection(c);
   pg_pipeline_fail(c);
-  if (c->use == PG_SHARED || !was_open)
-    try_later(c);
-  if (c->use != PG_SHARED)
-    pg_exclusive_progress(c);
+  // A dedicated connection that was lost is opened again when a task needs it.
+  if (c->use == PG_PIPELINED || !was_established) {
+    enter_state(c, PG_BACKING_OFF);
+    reconnect_back_off(&c->reconnect);
+  }
+  if (c->use != PG_PIPELINED)
+    pg_dedicated_progress(c);
 }
 
-static void opened(struct pg_connection *c)
+// ---- connecting ----
+
+static void finish_connecting(struct pg_connection *c)
 {
   if (PQsetnonblocking(c->conn, 1) != 0 || PQenterPipelineMode(c->conn) != 1) {
     pg_connection_break(c, PQerrorMessage(c->conn));
     return;
   }
-  loop_timer_stop(c->timer);
-  c->state = PG_OPEN;
-  if (c->failures > 0)
-    log_info("postgres", "connected again", LOG_INT("failures", c->failures));
-  c->failures = 0;
-  c->backoff_ms = 0;
-  socket_watch(c, LOOP_READABLE);
+  if (c->reconnect.failures > 0)
+    log_info("postgres", "connected again", LOG_INT("failures", c->reconnect.failures));
+  reconnect_succeed(&c->reconnect);
+  enter_state(c, PG_OPEN);
+  watch_socket(c, LOOP_READABLE);
   metric_add(c->pg->connects_ok, 1);
-  metric_add(c->pg->connections, 1);
-  if (c->use == PG_SHARED)
+  if (c->use == PG_PIPELINED)
     pg_became_ready(c->pg);
   else
-    pg_exclusive_progress(c);
+    pg_dedicated_progress(c);
 }
 
-static void connect_step(struct pg_connection *c)
+static void continue_connecting(struct pg_connection *c)
 {
   // libpq may go on to another address with another socket.
-  socket_unwatch(c);
+  unwatch_socket(c);
   switch (PQconnectPoll(c->conn)) {
   case PGRES_POLLING_OK:
-    opened(c);
+    finish_connecting(c);
     break;
   case PGRES_POLLING_READING:
-    socket_watch(c, LOOP_READABLE);
+    watch_socket(c, LOOP_READABLE);
     break;
   case PGRES_POLLING_WRITING:
-    socket_watch(c, LOOP_WRITABLE);
+    watch_socket(c, LOOP_WRITABLE);
     break;
   default:
     pg_connection_break(c, PQerrorMessage(c->conn));
@@ -136,12 +155,12 @@ static void connect_step(struct pg_connection *c)
   }
 }
 
-static void socket_ready(void *arg, int events)
+static void handle_socket(void *arg, int events)
 {
   struct pg_connection *c = arg;
-  (void)events;  // libpq writes what is left when it reads, so both are the same to us
+  (void)events;  // libpq writes what is left when it reads, so both events are handled alike
   if (c->state == PG_CONNECTING)
-    connect_step(c);
+    continue_connecting(c);
   else
     pg_pipeline_receive(c);
 }
@@ -152,9 +171,10 @@ static void ignore_notice(void *arg, const char *message)
   (void)message;
 }
 
-// libpq looks up nothing here, but for what pg_conninfo.c leaves to it.
+// Starts libpq on its own. It resolves no name here, except those that pg_conninfo.c leaves to it.
 static void start_connecting(struct pg_connection *c)
 {
+  enter_state(c, PG_CONNECTING);
   c->conn = PQconnectStartParams((const char *const *)c->pg->keywords, (const char *const *)c->pg->values, 0);
   CHECK(c->conn != NULL);  // out of memory
   if (PQstatus(c->conn) == CONNECTION_BAD) {
@@ -162,10 +182,10 @@ static void start_connecting(struct pg_connection *c)
     return;
   }
   PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
-  socket_watch(c, LOOP_WRITABLE);
+  watch_socket(c, LOOP_WRITABLE);
 }
 
-static void resolved(void *arg, const struct address_list *found, const char *reason)
+static void handle_resolved(void *arg, const struct address_list *found, const char *reason)
 {
   struct pg_connection *c = arg;
   c->resolve = NULL;
@@ -173,61 +193,62 @@ static void resolved(void *arg, const struct address_list *found, const char *re
     pg_connection_break(c, reason);
     return;
   }
-  // The time may end at an address that swallows what is sent to it: the next attempt begins with the one behind.
-  pg_conninfo_resolved(c->pg, found, c->failures);
+  // An address that swallows what is sent to it may use up the attempt's time, so the next attempt starts behind it.
+  pg_conninfo_set_addresses(c->pg, found, c->reconnect.failures);
   start_connecting(c);
 }
 
-void pg_connection_open(struct pg_connection *c)
+static void start_resolving(struct pg_connection *c)
 {
-  struct pg *pg = c->pg;
-  CHECK(c->state == PG_CLOSED);
-  c->state = PG_CONNECTING;
-  c->excused = false;
-  if (pg->malformed != NULL) {
-    pg_connection_break(c, pg->malformed);
-    return;
-  }
-  loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
-  if (pg->host_name == NULL) {
-    start_connecting(c);
-    return;
-  }
-  c->resolve = loop_resolve_start(pg->loop, pg->host_name, resolved, c);
+  enter_state(c, PG_RESOLVING);
+  c->resolve = loop_resolve_start(c->pg->loop, c->pg->host_name, handle_resolved, c);
   if (c->resolve == NULL)
     pg_connection_break(c, "the host of the connection string cannot be a host name");
 }
 
-static void timer_fired(void *arg)
+void pg_connection_open(struct pg_connection *c)
 {
-  struct pg_connection *c = arg;
-  c->resting = false;
-  if (c->state == PG_CONNECTING && !c->excused && loop_timer_is_late(c->timer)) {
-    // Perhaps the server did answer, and it was we who did not listen.
-    c->excused = true;
-    loop_timer_start(c->timer, PG_CONNECT_TIMEOUT_MS);
-  } else if (c->state == PG_CONNECTING) {
-    pg_connection_break(c, c->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
-  } else if (c->use == PG_SHARED) {
-    pg_connection_open(c);
-  } else {
-    pg_exclusive_progress(c);
+  CHECK(c->state == PG_CLOSED || c->state == PG_BACKING_OFF);
+  if (c->pg->malformed != NULL) {
+    pg_connection_break(c, c->pg->malformed);
+    return;
   }
+  reconnect_begin_attempt(&c->reconnect);
+  if (c->pg->host_name == NULL)
+    start_connecting(c);
+  else
+    start_resolving(c);
 }
 
-void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_use use)
+static void handle_timer(void *arg)
+{
+  struct pg_connection *c = arg;
+  if (c->state == PG_RESOLVING || c->state == PG_CONNECTING) {
+    if (!reconnect_extend_attempt(&c->reconnect))
+      pg_connection_break(c, c->state == PG_RESOLVING ? "resolving the host name took too long"
+                                                      : "the server did not answer in time");
+    return;
+  }
+  if (c->use == PG_PIPELINED) {
+    pg_connection_open(c);
+    return;
+  }
+  enter_state(c, PG_CLOSED);
+  pg_dedicated_progress(c);
+}
+
+void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_connection_use use)
 {
   *c = (struct pg_connection){.pg = pg, .use = use, .fd = -1};
-  c->timer = loop_timer_create(pg->loop, timer_fired, c);
+  reconnect_init(&c->reconnect, pg->loop, PG_CONNECT_TIMEOUT_MS, handle_timer, c);
 }
 
 void pg_connection_destroy(struct pg_connection *c)
 {
   pg_cancel_join(c);
-  if (c->state == PG_OPEN)
-    metric_add(c->pg->connections, -1);
   close_connection(c);
   pg_pipeline_fail(c);
-  loop_timer_free(&c->timer);
-  free(c->steps);
+  reconnect_clear(&c->reconnect);
+  free(c->commands);
+  c->commands = NULL;
 }

@@ -1,5 +1,5 @@
-// Connection parameters: what the operator gave, and what this suite adds. They hold the password, so no text of
-// libpq's parser (which quotes its input) reaches a log.
+// Connection parameters: what the operator gave, and what this suite adds. They hold the password. libpq's parser quotes
+// its input in its messages, so none of them reaches a log.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 enum { DEFAULT_STATEMENT_TIMEOUT_MS = 5000 };
 
-// Where the operator said nothing. A peer that vanished without a word is noticed within half a minute.
+// Used where the operator gives no value. They notice within half a minute a peer that vanished silently.
 static const struct {
   const char *keyword;
   const char *value;
@@ -20,15 +20,15 @@ static const struct {
     {"tcp_user_timeout", "20000"},
 };
 
-static char *copy(const char *text)
+static char *copy_text(const char *text)
 {
   char *copied = strdup(text);
   CHECK(copied != NULL);
   return copied;
 }
 
-// Where the keyword is, or the first free place.
-static size_t place_of(const struct pg *pg, const char *keyword)
+// Returns the place of the keyword, or the first free place.
+static size_t find_place(const struct pg *pg, const char *keyword)
 {
   size_t place = 0;
   while (pg->keywords[place] != NULL && strcmp(pg->keywords[place], keyword) != 0)
@@ -36,16 +36,16 @@ static size_t place_of(const struct pg *pg, const char *keyword)
   return place;
 }
 
-static void set(struct pg *pg, const char *keyword, const char *value)
+static void set_keyword(struct pg *pg, const char *keyword, const char *value)
 {
-  size_t place = place_of(pg, keyword);
+  size_t place = find_place(pg, keyword);
   if (pg->keywords[place] == NULL)
-    pg->keywords[place] = copy(keyword);
+    pg->keywords[place] = copy_text(keyword);
   free(pg->values[place]);
-  pg->values[place] = copy(value);
+  pg->values[place] = copy_text(value);
 }
 
-static void set_session(struct pg *pg, const char *given, const struct pg_options *options)
+static void set_session_options(struct pg *pg, const char *given, const struct pg_options *options)
 {
   uint32_t timeout_ms =
       options->statement_timeout_ms == 0 ? DEFAULT_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
@@ -53,36 +53,37 @@ static void set_session(struct pg *pg, const char *given, const struct pg_option
   strbuf_init(&text, 0);
   strbuf_printf(&text, "-c TimeZone=UTC -c statement_timeout=%u -c idle_in_transaction_session_timeout=%d", timeout_ms,
                 PG_IDLE_IN_TRANSACTION_MS);
-  // The operator's come last: the last one holds.
+  // PostgreSQL uses the last value of an option, so the operator's options come last.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);
-  set(pg, "options", strbuf_cstring(&text));
+  set_keyword(pg, "options", strbuf_cstring(&text));
   strbuf_free(&text);
 }
 
-// What libpq will use: the environment's where the operator's string has none, or an empty one.
-static const char *effective(const struct pg *pg, const char *keyword, const char *variable)
+// Returns the value that libpq will use: the environment's where the connection string has none or an empty one.
+static const char *effective_value(const struct pg *pg, const char *keyword, const char *variable)
 {
-  const char *value = pg->values[place_of(pg, keyword)];
+  const char *value = pg->values[find_place(pg, keyword)];
   if (value == NULL || *value == '\0')
     value = getenv(variable);
   return value == NULL ? "" : value;
 }
 
-// Left to libpq, and so looked up in place: several hosts, each of which has a port and a turn of its own, and a host
-// that only a service file names.
+// Finds the one host name that is resolved before each attempt to connect. Two cases are left to libpq, which resolves
+// names on the loop's thread: several hosts, each with a port of its own, and a host that a service file names.
 static void find_host_name(struct pg *pg)
 {
-  const char *host = effective(pg, "host", "PGHOST");
-  if (!host_is_name(host) || strchr(host, ',') != NULL || strchr(effective(pg, "port", "PGPORT"), ',') != NULL ||
-      effective(pg, "hostaddr", "PGHOSTADDR")[0] != '\0' || effective(pg, "service", "PGSERVICE")[0] != '\0')
+  const char *host = effective_value(pg, "host", "PGHOST");
+  if (!host_is_name(host) || strchr(host, ',') != NULL || strchr(effective_value(pg, "port", "PGPORT"), ',') != NULL ||
+      effective_value(pg, "hostaddr", "PGHOSTADDR")[0] != '\0' ||
+      effective_value(pg, "service", "PGSERVICE")[0] != '\0')
     return;
-  pg->host_name = copy(host);
+  pg->host_name = copy_text(host);
 }
 
-// libpq takes the addresses from `hostaddr`, and the name, against which TLS verifies the server's certificate, from
-// `host`. Lists must be of one length (libpq 15, "Specifying Multiple Hosts"), but for a single port, which is for all.
-void pg_conninfo_resolved(struct pg *pg, const struct address_list *found, size_t first)
+// libpq connects to the addresses in `hostaddr`, and verifies the server's certificate against the names in `host`. Both
+// lists must have the same length (libpq 15, "Specifying Multiple Hosts"); a single port holds for all.
+void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first)
 {
   struct strbuf hosts;
   struct strbuf addresses;
@@ -93,13 +94,13 @@ void pg_conninfo_resolved(struct pg *pg, const struct address_list *found, size_
     strbuf_printf(&hosts, "%s%s", comma, pg->host_name);
     strbuf_printf(&addresses, "%s%s", comma, found->texts[(first + i) % found->count]);
   }
-  set(pg, "host", strbuf_cstring(&hosts));
-  set(pg, "hostaddr", strbuf_cstring(&addresses));
+  set_keyword(pg, "host", strbuf_cstring(&hosts));
+  set_keyword(pg, "hostaddr", strbuf_cstring(&addresses));
   strbuf_free(&hosts);
   strbuf_free(&addresses);
 }
 
-void pg_conninfo_make(struct pg *pg, const struct pg_options *options)
+void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
 {
   char *problem = NULL;
   PQconninfoOption *parsed = PQconninfoParse(options->conninfo == NULL ? "" : options->conninfo, &problem);
@@ -111,7 +112,7 @@ void pg_conninfo_make(struct pg *pg, const struct pg_options *options)
   size_t given = 0;
   while (parsed[given].keyword != NULL)
     given++;
-  // What is set below, and NULL at the end.
+  // Room for the keywords that are set below, and for the NULL at the end.
   size_t slots = given + ARRAY_LEN(DEFAULTS) + 6;
   pg->keywords = calloc(slots, sizeof(*pg->keywords));
   pg->values = calloc(slots, sizeof(*pg->values));
@@ -119,19 +120,19 @@ void pg_conninfo_make(struct pg *pg, const struct pg_options *options)
 
   const char *given_options = NULL;
   for (size_t i = 0; i < ARRAY_LEN(DEFAULTS); i++)
-    set(pg, DEFAULTS[i].keyword, DEFAULTS[i].value);
+    set_keyword(pg, DEFAULTS[i].keyword, DEFAULTS[i].value);
   for (size_t i = 0; i < given; i++) {
     if (parsed[i].val == NULL)
       continue;
     if (strcmp(parsed[i].keyword, "options") == 0)
       given_options = parsed[i].val;
     else
-      set(pg, parsed[i].keyword, parsed[i].val);
+      set_keyword(pg, parsed[i].keyword, parsed[i].val);
   }
   if (options->application_name != NULL)
-    set(pg, "application_name", options->application_name);
-  set(pg, "client_encoding", "UTF8");
-  set_session(pg, given_options, options);
+    set_keyword(pg, "application_name", options->application_name);
+  set_keyword(pg, "client_encoding", "UTF8");
+  set_session_options(pg, given_options, options);
   find_host_name(pg);
   PQconninfoFree(parsed);
 }

@@ -1,14 +1,16 @@
-// What the pg_*.c files share. One loop's thread owns everything here; the only other thread is the one that
-// delivers a cancel (pg_cancel.c), and it touches its own struct alone.
+// Shared by the pg_*.c files. One loop's thread owns everything here. The only other thread delivers a cancel request
+// (pg_cancel.c), and it touches its own struct alone.
 //
-//   pg.c             life, the table of statements, pg_query, the end-of-turn hook that hands statements out
-//   pg_gather.c      pg_query_row: the reads of a turn as one statement
+//   pg.c             creating and freeing, readiness, pg_query, dispatching queued requests at the end of a turn
+//   pg_request.c     the life of a request, and its states
+//   pg_statement.c   the statements that were used, with their metrics
+//   pg_gather.c      pg_query_row: the keys of a turn as one query
 //   pg_connection.c  connecting, breaking, back-off, the socket
-//   pg_pipeline.c    what is under way on one connection: sending, results, who gets which
-//   pg_exclusive.c   the pool of connections that are borrowed whole
+//   pg_pipeline.c    what is in flight on one connection: sending, and which result belongs to which request
+//   pg_dedicated.c   the pool of dedicated connections
 //   pg_cancel.c      cancelling an overdue statement in the server
 //   pg_tx.c          transactions
-//   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   values in, rows out, error codes, connection parameters
+//   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
 #define BULKHEAD_STORAGE_PG_INTERNAL_H
 
@@ -21,67 +23,105 @@
 #include "common/runtime/resolve.h"
 #include "common/runtime/task.h"
 #include "common/storage/pg.h"
+#include "common/storage/reconnect_internal.h"
 
-// Statements under way on one shared connection; the others wait in line.
+// Requests in flight on one pipelined connection at most; the others stay queued.
 #define PG_MAX_IN_FLIGHT 1024
 #define PG_CONNECT_TIMEOUT_MS 5000
-// A transaction whose task forgot it must not hold its locks for ever.
+// The server ends a transaction that was left open for so long, because it may hold locks.
 #define PG_IDLE_IN_TRANSACTION_MS 30000
 
-// One for each statement that was ever used, found by the statement's address.
-struct pg_known {
+// What all uses of one statement share. Made at the first use, and kept until the pg is freed.
+struct pg_statement_entry {
   const struct pg_statement *statement;
   size_t index;  // into each connection's table of prepared statements
   struct metric_series *duration;
-  struct metric_series *ended[STATUS_COUNT];  // made when first needed
-  struct list gathered;                       // pg_read.node: rows that were asked for in this turn
-  struct list gathering;                      // in struct pg, while there are any
+  struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
+  struct list reads;                             // pg_read.node: the keys that were asked for in this turn
+  struct list gathering;                         // in pg.gathering while `reads` has some
 };
 
-// A statement on its way. It outlives its caller when that leaves early: then it is `abandoned`, and freed when its
-// result has been drained.
-struct pg_request {
-  struct list node;  // in a line of struct pg, or free
-  struct pg_known *known;
-  const struct pg_params *params;  // the caller's; read only while it waits; NULL for none
+// An error of the server that the caller is not to blame for, to be logged. Empty where there was none. The texts are
+// in the arena of the execution.
+struct pg_failure {
+  struct slice sqlstate;
+  struct slice message;  // the primary message only, because details quote values
+};
+
+// What a caller wants executed, and where the outcome goes. It lies on the stack of the task that waits.
+struct pg_execution {
+  const struct pg_statement *statement;
+  const struct pg_params *params;  // NULL for none
   struct arena *arena;
   struct pg_result *result;
+  struct pg_failure failure;
+};
+
+// How a request is sent.
+enum pg_request_kind {
+  PG_READ,    // shares a Sync, and so an implicit transaction, with the other reads of the turn
+  PG_SINGLE,  // has a Sync, and so an implicit transaction, of its own
+  PG_BEGIN,   // travels in front of a transaction's first statement, without a Sync
+  PG_IN_TRANSACTION,
+  PG_COMMIT,  // in a transaction; it has succeeded only when the server answers COMMIT, because it may say ROLLBACK
+};
+
+// Where a request stands. pg_request_enter makes every change.
+enum pg_request_state {
+  PG_REQUEST_FREE,       // in pg.free_requests
+  PG_REQUEST_OWNED,      // its caller's alone
+  PG_REQUEST_QUEUED,     // waits in pg.reads or pg.singles to be dispatched
+  PG_REQUEST_IN_FLIGHT,  // sent; its outcome is not known yet
+  PG_REQUEST_RETRY,      // the server did nothing of it; it is sent again once its results have been drained
+  PG_REQUEST_LOST,       // its connection broke before the outcome was known
+  PG_REQUEST_DONE,       // its outcome is in the completion
+  PG_REQUEST_ABANDONED,  // its caller has left; freed once its results have been drained
+};
+
+// One statement on its way to the server and back. It outlives its caller when that leaves early
+// (PG_REQUEST_ABANDONED).
+struct pg_request {
+  struct list node;  // in a queue of struct pg, or in free_requests
+  enum pg_request_kind kind;
+  enum pg_request_state state;
+  struct pg_statement_entry *entry;
+  struct pg_execution *execution;  // the caller's; NULL when nobody waits for the outcome
   struct completion completion;
-  enum status status;   // so far; the final one goes into the completion
-  unsigned generation;  // of the prepared statement that it used
-  bool alone;           // has a Sync, and so an implicit transaction, of its own
-  bool in_transaction;  // of an open transaction: never sent again
-  bool commit;          // done only when the server says COMMIT, for it may say ROLLBACK
-  bool answered;        // a result has come
-  bool fresh;           // sent a second time, with a Parse of its own; there is no third
-  bool again;           // aborted by a neighbour, or its prepared statement was gone: nothing of it was done
-  bool lost;            // its connection broke
-  bool abandoned;
+  enum status status;            // as far as it is known; the final one goes into the completion
+  unsigned prepared_generation;  // of the prepared statement that it used
+  bool prepares_again;           // retried with a Parse of its own; it is not retried a second time
 };
 
-// What the server's next answers belong to, in order.
-enum pg_step_kind { PG_STEP_PREPARE, PG_STEP_QUERY, PG_STEP_SYNC };
-struct pg_step {
-  enum pg_step_kind kind;
-  struct pg_request *request;  // of a Sync: the one that is finished by it (its commit), or NULL
+// What the server's next results belong to, in order: libpq's command queue, with our request for each entry.
+enum pg_command_kind { PG_COMMAND_PREPARE, PG_COMMAND_QUERY, PG_COMMAND_SYNC };
+struct pg_command {
+  enum pg_command_kind kind;
+  bool answered;               // a result has come, and its end has not
+  struct pg_request *request;  // of a Sync: the request that ends with it, or NULL
 };
 
+// A statement as one connection has prepared it. A failure starts the next generation, under another name, because a
+// name is not used twice.
 struct pg_prepared {
   bool sent;
-  unsigned generation;  // a part of the name after the first; a name is never used again after a failure
+  unsigned generation;
 };
 
+// pg_connection.c makes every change.
 enum pg_connection_state {
-  PG_CLOSED,      // nothing there; a shared one tries again when its timer fires
-  PG_CONNECTING,  // the timer bounds it
+  PG_CLOSED,       // nothing is there, and nothing is scheduled
+  PG_BACKING_OFF,  // waits for the timer after a failure
+  PG_RESOLVING,    // the host's name is being resolved; the timer bounds it
+  PG_CONNECTING,   // libpq is connecting; the timer bounds it
   PG_OPEN,
+  PG_FAILING,  // a send failed; the connection is broken at the next safe place
 };
 
-enum pg_use {
-  PG_SHARED,    // the pipelined ones, for ever
-  PG_UNUSED,    // exclusive: in the pool (when open) or empty
-  PG_BORROWED,  // exclusive: a task has it
-  PG_DRAINING,  // exclusive: given back while something was under way
+enum pg_connection_use {
+  PG_PIPELINED,  // shared by all tasks, for ever
+  PG_POOLED,     // dedicated: in the pool, open or not
+  PG_BORROWED,   // dedicated: a task has it
+  PG_DRAINING,   // dedicated: given back while something was in flight
 };
 
 struct pg_cancel;
@@ -89,30 +129,25 @@ struct pg_cancel;
 struct pg_connection {
   struct pg *pg;
   enum pg_connection_state state;
-  enum pg_use use;
-  struct loop_resolve *resolve;  // while the host's addresses are looked up, before there is a conn
-  PGconn *conn;
-  int fd;  // a duplicate of libpq's socket: libpq closes its own before we can end the watch
+  enum pg_connection_use use;
+  struct loop_resolve *resolve;  // while PG_RESOLVING
+  PGconn *conn;                  // NULL without one
+  int fd;                        // a duplicate of libpq's socket, because libpq closes its own before the watch can end
   struct loop_watch *watch;
   int watched_events;
-  struct loop_timer *timer;
-  unsigned failures;  // in a row
-  bool excused;       // this attempt has had its time again, for it was the loop that was late
-  uint32_t backoff_ms;
-  bool resting;  // until the timer fires, after a failure
+  struct reconnect reconnect;
 
-  struct pg_step *steps;  // a ring
-  size_t first_step;
-  size_t step_count;
-  size_t step_capacity;
-  size_t in_flight;         // requests among the steps
-  bool reads_open;          // read-only statements were sent since the last Sync
-  bool failing;             // a send failed; broken at the next safe place
+  struct pg_command *commands;  // a ring
+  size_t first_command;
+  size_t command_count;
+  size_t command_capacity;
+  size_t in_flight;         // requests among the commands
+  bool group_open;          // reads were sent since the last Sync
   enum status group_error;  // the first error since the last Sync
 
-  struct pg_prepared *prepared;
+  struct pg_prepared *prepared;  // by pg_statement_entry.index
   size_t prepared_count;
-  struct pg_cancel *cancel;  // under way, or NULL
+  struct pg_cancel *cancel;  // a cancel request on its way, or NULL
 };
 
 struct pg {
@@ -120,25 +155,25 @@ struct pg {
   struct loop_hook hook;
   char **keywords;  // libpq parameters, NULL-terminated
   char **values;
-  char *host_name;        // to be looked up before each attempt to connect, or NULL
+  char *host_name;        // to be resolved before each attempt to connect, or NULL
   const char *malformed;  // why the connection string cannot be used, or NULL
 
-  struct pg_connection *shared;
-  size_t shared_count;
-  struct pg_connection *exclusive;
-  size_t exclusive_count;
+  struct pg_connection *pipelined;
+  size_t pipelined_count;
+  struct pg_connection *dedicated;
+  size_t dedicated_count;
+  size_t borrowed_count;
 
-  struct list reads;      // not sent yet
-  struct list others;     // not sent yet
-  struct list gathering;  // struct pg_known
+  struct list reads;      // queued requests of kind PG_READ
+  struct list singles;    // queued requests of kind PG_SINGLE
+  struct list gathering;  // struct pg_statement_entry with keys of this turn
   struct list free_requests;
   struct list ready_waiters;      // struct pg_ready_waiter
-  struct list exclusive_waiters;  // struct pg_exclusive_waiter
-  size_t borrowed;
+  struct list dedicated_waiters;  // struct pg_dedicated_waiter
 
-  struct pg_known **known;  // open addressing, a power of two
-  size_t known_capacity;
-  size_t known_count;
+  struct pg_statement_entry **entries;  // open addressing, a power of two
+  size_t entry_capacity;
+  size_t entry_count;
 
   struct metric_series *connections;
   struct metric_series *connects_ok;
@@ -146,75 +181,108 @@ struct pg {
   struct metric_series *cancels;
 };
 
-// pg.c
-struct pg_known *pg_known_find(struct pg *pg, const struct pg_statement *statement);
-void pg_known_ended(struct pg *pg, struct pg_known *known, enum status status, uint64_t started_us);
-struct pg_request *pg_request_new(struct pg *pg, const struct pg_statement *statement);
-void pg_request_release(struct pg *pg, struct pg_request *request);
-// Gives the outcome to whoever waits, or frees an abandoned one.
-void pg_request_finish(struct pg *pg, struct pg_request *request, enum status status);
-// As if it had not been sent yet.
-void pg_request_reset(struct pg_request *request);
-// A request that did nothing goes to the head of the line again.
-void pg_request_again(struct pg *pg, struct pg_request *request);
-// OK when a shared connection is up. Else waits for one, half of the time that the task has left at most, so that the
-// caller can still be told: UNAVAILABLE.
+// ---- pg.c ----
+
+// Runs one statement like pg_query, but leaves it to the caller to log the failure, in the context that it belongs to.
+enum status pg_execute(struct pg *pg, struct pg_execution *execution) MUST_CHECK;
+// Returns OK when a pipelined connection is open. Otherwise waits for one, for half of the time that the task has left
+// at most, so that the caller can still be answered; then UNAVAILABLE.
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
-// A shared connection is up.
+// Wakes the tasks that wait for pg_ready.
 void pg_became_ready(struct pg *pg);
 
-// pg_gather.c
-// Starts what pg_query_row has gathered in this turn.
-void pg_gather_send(struct pg *pg);
+// ---- pg_request.c ----
 
-// pg_connection.c
-void pg_connection_init(struct pg_connection *connection, struct pg *pg, enum pg_use use);
+// Makes a request of its caller's own (PG_REQUEST_OWNED). `execution` is NULL when nobody waits for the outcome.
+struct pg_request *pg_request_create(struct pg *pg, struct pg_statement_entry *entry, enum pg_request_kind kind,
+                                     struct pg_execution *execution);
+// Gives the request back, to be used again; nulls the pointer.
+void pg_request_free(struct pg *pg, struct pg_request **request);
+// The one place that changes a request's state. A change that is not in its table is a CHECK failure.
+void pg_request_enter(struct pg_request *request, enum pg_request_state state);
+// Ends a request whose results have been drained: wakes its caller, or frees an abandoned one.
+void pg_request_finish(struct pg *pg, struct pg_request *request, enum status status);
+// Forgets the outcome of the attempt before, so that the request can be sent again.
+void pg_request_reset(struct pg_request *request);
+// Logs what the server said, if it said something, in the log context of the current task.
+void pg_log_failure(const struct pg_statement *statement, const struct pg_failure *failure);
+
+// ---- pg_statement.c ----
+
+void pg_statements_init(struct pg *pg);
+void pg_statements_free(struct pg *pg);
+// Returns the statement's entry; makes it at the first use.
+struct pg_statement_entry *pg_find_statement(struct pg *pg, const struct pg_statement *statement);
+// Counts one execution in the metrics.
+void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum status status, uint64_t started_us);
+
+// ---- pg_gather.c ----
+
+// Sends the keys that pg_query_row has gathered in this turn.
+void pg_gather_dispatch(struct pg *pg);
+
+// ---- pg_connection.c ----
+
+void pg_connection_init(struct pg_connection *connection, struct pg *pg, enum pg_connection_use use);
 void pg_connection_destroy(struct pg_connection *connection);
 void pg_connection_open(struct pg_connection *connection);
-// Ends what is under way with UNAVAILABLE; a shared one connects again later.
+// Notes that a send failed. The connection cannot be broken in the middle of sending, because that would finish
+// requests under their senders' feet.
+void pg_connection_fail(struct pg_connection *connection);
+// Closes the connection and ends what is in flight with UNAVAILABLE. A pipelined connection reconnects later.
 void pg_connection_break(struct pg_connection *connection, const char *reason);
-// Watches for what libpq waits for now.
+// Tells whether the server has accepted the connection, and it has not been closed yet.
+bool pg_connection_established(const struct pg_connection *connection);
+// Watches the socket for input, and for room to write when `writable`.
 void pg_connection_watch(struct pg_connection *connection, bool writable);
 
-// pg_pipeline.c
-// Prepares where needed, and queues. A request that is not alone joins the open group of reads.
+// ---- pg_pipeline.c ----
+
+// Sends a request: Parse where the connection has not prepared the statement, then Bind and Execute. A PG_READ joins
+// the open group; every other kind but PG_BEGIN gets a Sync of its own. What was sent is written at the next flush.
 void pg_pipeline_send(struct pg_connection *connection, struct pg_request *request);
-// BEGIN in front of the first statement of a transaction: no Sync of its own, nobody waits.
-void pg_pipeline_send_ahead(struct pg_connection *connection, struct pg_request *request);
-// Closes the group of reads and writes what is queued.
+// Ends the group of reads with its Sync, and writes what was sent.
 void pg_pipeline_flush(struct pg_connection *connection);
-// Takes in what has arrived.
+// Reads what has arrived and hands each result to its request.
 void pg_pipeline_receive(struct pg_connection *connection);
-// Everything under way ends with UNAVAILABLE.
+// Ends everything in flight with UNAVAILABLE.
 void pg_pipeline_fail(struct pg_connection *connection);
 
-// pg_exclusive.c
-enum status pg_exclusive_borrow(struct pg *pg, struct pg_connection **connection) MUST_CHECK;
-// With whatever is under way or open on it: that is drained and rolled back first.
-void pg_exclusive_return(struct pg_connection *connection);
-// Something changed: opened, broke, drained, cancel delivered.
-void pg_exclusive_progress(struct pg_connection *connection);
-// Runs the statement of a request on a borrowed connection; an overdue one is cancelled in the server.
-enum status pg_exclusive_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
+// ---- pg_dedicated.c ----
 
-// pg_cancel.c
+// Waits for a dedicated connection: first come, first served.
+enum status pg_dedicated_borrow(struct pg *pg, struct pg_connection **connection) MUST_CHECK;
+// Gives it back. The pool waits for what is in flight on it, and rolls back what was left open.
+void pg_dedicated_return(struct pg_connection *connection);
+// Sends the request and waits for its outcome. Frees the request, unless it was abandoned.
+enum status pg_dedicated_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
+// Moves the pool on, after a connection has changed its state or has been drained.
+void pg_dedicated_progress(struct pg_connection *connection);
+
+// ---- pg_cancel.c ----
+
+// Asks the server, from another thread, to cancel what runs on the connection.
 void pg_cancel_start(struct pg_connection *connection);
-// Waits (blocking) for the end of one that is under way.
+// Waits, and blocks the loop, until a cancel request that is on its way has been delivered.
 void pg_cancel_join(struct pg_connection *connection);
 
-// pg_conninfo.c
+// ---- pg_conninfo.c ----
+
 // Fills pg->keywords, pg->values and pg->host_name, or pg->malformed.
-void pg_conninfo_make(struct pg *pg, const struct pg_options *options);
-// libpq is to try these addresses of pg->host_name, beginning at the one in place `first` (modulo their count).
-void pg_conninfo_resolved(struct pg *pg, const struct address_list *found, size_t first);
+void pg_conninfo_init(struct pg *pg, const struct pg_options *options);
+// Makes libpq try these addresses of pg->host_name, beginning with the one in place `first` (modulo their count).
+void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first);
 void pg_conninfo_free(struct pg *pg);
 
-// pg_sqlstate.c: "23505" -> ALREADY_EXISTS; NULL or malformed -> INTERNAL.
+// ---- pg_sqlstate.c ----
+
+// Translates an SQLSTATE: "23505" gives ALREADY_EXISTS; NULL and malformed ones give INTERNAL.
 enum status pg_sqlstate_status(const char *sqlstate);
 
-// pg_result.c
+// ---- pg_result.c ----
+
 void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresult *from);
-// The row's first `columns` cells.
+// Copies the first `columns` cells of one row, as a result of its own.
 void pg_result_copy_row(struct pg_result *result, struct arena *arena, const struct pg_result *from, size_t row,
                         size_t columns);
 void pg_result_fill_error(struct pg_result *result, struct arena *arena, const PGresult *from);

@@ -1,4 +1,4 @@
-// Values of a statement's parameters, in PostgreSQL's text format (bytea in binary). Everything lives in the arena of
+// The values of a statement's parameters, in PostgreSQL's text format (bytea in binary). Everything lives in the arena of
 // the call; nothing waits.
 #include <string.h>
 

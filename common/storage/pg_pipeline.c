@@ -1,17 +1,18 @@
-// What is under way on one connection. libpq's pipeline mode gives answers in the order of the questions; `steps` says
-// whose each one is.
+// What is in flight on one connection. In libpq's pipeline mode results arrive in the order of the commands; `commands`
+// tells which request each result belongs to.
 //
-// Groups. A Sync ends an implicit transaction, and libpq 15 writes to the socket at each. Read-only statements that
-// were queued in one turn of the loop share one Sync: one write for all. An error aborts those behind it in the same
-// group (PGRES_PIPELINE_ABORTED: the server skipped them), so they are sent again, each with a Sync of its own. All
-// other statements have their own Sync from the start, and their outcome is known only with it, for that is where the
-// server commits.
+// Groups. A Sync ends an implicit transaction, and libpq 15 writes to the socket at each Sync. The reads that one turn
+// of the loop sends on a connection share one Sync, and so one write. An error aborts the commands behind it in its
+// group: the server skips them (PGRES_PIPELINE_ABORTED). The skipped reads are retried, each with a Sync of its own.
+// Every other statement has its own Sync from the start. Its outcome is known only with that Sync, because the server
+// commits there.
 //
-// Prepared statements. Parse goes ahead of the first use on a connection, in the same group. When it fails, the failure
-// is that of the statement which asked; the name is given up. A statement that used the name meanwhile gets 26000
-// (no such prepared statement), and a changed table gives 0A000 (cached plan must not change result type): in both
-// cases nothing of it was done or all was rolled back, so it is sent once more, prepared anew, whether it writes or
-// not. Inside a transaction that is not possible; there it is ABORTED, and the whole transaction may be tried again.
+// Prepared statements. Parse travels in front of the first use on a connection, in the same group. When Parse fails,
+// the request that sent it fails, and the name is given up. A request that used the name meanwhile gets 26000 (prepared
+// statement does not exist). A table that was altered gives 0A000 (cached plan must not change result type). In both
+// cases the server has done nothing of the statement or rolled all of it back, so the request is retried once with a
+// new Parse, whether it writes or not. Inside a transaction a retry is impossible: the request is ABORTED there, and
+// the whole transaction may be retried.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,34 +21,47 @@
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
-// ---- steps ----
+// ---- the command queue ----
 
-static void push(struct pg_connection *c, enum pg_step_kind kind, struct pg_request *request)
+static void grow_commands(struct pg_connection *c)
 {
-  if (c->step_count == c->step_capacity) {
-    size_t capacity = c->step_capacity == 0 ? 64 : c->step_capacity * 2;
-    struct pg_step *steps = malloc(capacity * sizeof(*steps));
-    CHECK(steps != NULL);
-    for (size_t i = 0; i < c->step_count; i++)
-      steps[i] = c->steps[(c->first_step + i) & (c->step_capacity - 1)];
-    free(c->steps);
-    c->steps = steps;
-    c->first_step = 0;
-    c->step_capacity = capacity;
-  }
-  c->steps[(c->first_step + c->step_count++) & (c->step_capacity - 1)] = (struct pg_step){kind, request};
+  enum { FIRST_CAPACITY = 64 };
+  size_t capacity = c->command_capacity == 0 ? FIRST_CAPACITY : c->command_capacity * 2;
+  struct pg_command *commands = malloc(capacity * sizeof(*commands));
+  CHECK(commands != NULL);
+  for (size_t i = 0; i < c->command_count; i++)
+    commands[i] = c->commands[(c->first_command + i) & (c->command_capacity - 1)];
+  free(c->commands);
+  c->commands = commands;
+  c->first_command = 0;
+  c->command_capacity = capacity;
 }
 
-static void pop(struct pg_connection *c)
+static void push_command(struct pg_connection *c, enum pg_command_kind kind, struct pg_request *request)
 {
-  c->first_step = (c->first_step + 1) & (c->step_capacity - 1);
-  c->step_count--;
+  if (c->command_count == c->command_capacity)
+    grow_commands(c);
+  c->commands[(c->first_command + c->command_count++) & (c->command_capacity - 1)] =
+      (struct pg_command){.kind = kind, .request = request};
 }
 
-static struct pg_prepared *prepared_of(struct pg_connection *c, const struct pg_known *known)
+static struct pg_command *first_command(const struct pg_connection *c)
 {
-  if (known->index >= c->prepared_count) {
-    size_t count = known->index + 16;
+  return &c->commands[c->first_command];
+}
+
+static void pop_command(struct pg_connection *c)
+{
+  c->first_command = (c->first_command + 1) & (c->command_capacity - 1);
+  c->command_count--;
+}
+
+// ---- prepared statements ----
+
+static struct pg_prepared *find_prepared(struct pg_connection *c, const struct pg_statement_entry *entry)
+{
+  if (entry->index >= c->prepared_count) {
+    size_t count = entry->index + 16;
     struct pg_prepared *prepared = realloc(c->prepared, count * sizeof(*prepared));
     CHECK(prepared != NULL);
     for (size_t i = c->prepared_count; i < count; i++)
@@ -55,96 +69,108 @@ static struct pg_prepared *prepared_of(struct pg_connection *c, const struct pg_
     c->prepared = prepared;
     c->prepared_count = count;
   }
-  return &c->prepared[known->index];
+  return &c->prepared[entry->index];
 }
 
-// Unless somebody has done so already since this generation was sent.
+static void start_generation(struct pg_prepared *prepared)
+{
+  *prepared = (struct pg_prepared){.generation = prepared->generation + 1};
+}
+
+// Gives the name up that the request used, unless another request has done so meanwhile.
 static void give_up_prepared(struct pg_connection *c, const struct pg_request *request)
 {
-  struct pg_prepared *prepared = prepared_of(c, request->known);
-  if (prepared->generation == request->generation)
-    *prepared = (struct pg_prepared){.sent = false, .generation = prepared->generation + 1};
+  struct pg_prepared *prepared = find_prepared(c, request->entry);
+  if (prepared->generation == request->prepared_generation)
+    start_generation(prepared);
+}
+
+// The name in the server: the statement's own, with the generation behind it after the first.
+static const char *name_prepared(const struct pg_statement *statement, unsigned generation, char *buffer, size_t size)
+{
+  if (generation == 0)
+    return statement->name;
+  snprintf(buffer, size, "%.60s~%u", statement->name, generation);
+  return buffer;
 }
 
 // ---- sending ----
 
-static void send_failed(struct pg_connection *c)
+static bool has_own_sync(const struct pg_request *request)
 {
-  c->failing = true;
+  return request->kind != PG_READ && request->kind != PG_BEGIN;
+}
+
+static bool is_in_transaction(const struct pg_request *request)
+{
+  return request->kind == PG_BEGIN || request->kind == PG_IN_TRANSACTION || request->kind == PG_COMMIT;
 }
 
 static void send_sync(struct pg_connection *c, struct pg_request *request)
 {
-  push(c, PG_STEP_SYNC, request);
-  c->reads_open = false;
-  if (!c->failing && PQpipelineSync(c->conn) != 1)
-    send_failed(c);
+  push_command(c, PG_COMMAND_SYNC, request);
+  c->group_open = false;
+  if (c->state == PG_OPEN && PQpipelineSync(c->conn) != 1)
+    pg_connection_fail(c);
 }
 
-static void send_prepared(struct pg_connection *c, const struct pg_request *request, const char *name)
+static void send_parse(struct pg_connection *c, struct pg_request *request, const struct pg_params *params,
+                       const char *name)
 {
-  static const struct pg_params NONE;
-  const struct pg_params *params = request->params == NULL ? &NONE : request->params;
-  if (!PQsendQueryPrepared(c->conn, name, (int)params->count, params->values, params->lengths, params->formats, 0))
-    send_failed(c);
+  push_command(c, PG_COMMAND_PREPARE, request);
+  const char *sql = request->entry->statement->sql;
+  if (c->state == PG_OPEN && !PQsendPrepare(c->conn, name, sql, (int)params->count, params->types))
+    pg_connection_fail(c);
+}
+
+static void send_bind(struct pg_connection *c, struct pg_request *request, const struct pg_params *params,
+                      const char *name)
+{
+  push_command(c, PG_COMMAND_QUERY, request);
+  c->in_flight++;
+  if (c->state == PG_OPEN &&
+      !PQsendQueryPrepared(c->conn, name, (int)params->count, params->values, params->lengths, params->formats, 0))
+    pg_connection_fail(c);
 }
 
 static void send_query(struct pg_connection *c, struct pg_request *request)
 {
-  const struct pg_statement *statement = request->known->statement;
-  struct pg_prepared *prepared = prepared_of(c, request->known);
-  // The name may be on its way down again by somebody else's failing Parse; this one's outcome is to be its own.
-  if (request->fresh)
-    *prepared = (struct pg_prepared){.generation = prepared->generation + 1};
-  char renamed[80];
-  const char *name = statement->name;
-  if (prepared->generation > 0) {
-    snprintf(renamed, sizeof(renamed), "%.60s~%u", name, prepared->generation);
-    name = renamed;
-  }
-  request->generation = prepared->generation;
-  request->answered = false;
+  static const struct pg_params NONE;
+  bool has_params = request->execution != NULL && request->execution->params != NULL;
+  const struct pg_params *params = has_params ? request->execution->params : &NONE;
+  struct pg_prepared *prepared = find_prepared(c, request->entry);
+  // Another request's Parse of the current name may be failing now; this request's outcome must not depend on it.
+  if (request->prepares_again)
+    start_generation(prepared);
+  char buffer[80];
+  const char *name = name_prepared(request->entry->statement, prepared->generation, buffer, sizeof(buffer));
+  request->prepared_generation = prepared->generation;
   if (!prepared->sent) {
     prepared->sent = true;
-    push(c, PG_STEP_PREPARE, request);
-    size_t count = request->params == NULL ? 0 : request->params->count;
-    const unsigned *types = request->params == NULL ? NULL : request->params->types;
-    if (!c->failing && !PQsendPrepare(c->conn, name, statement->sql, (int)count, types))
-      send_failed(c);
+    send_parse(c, request, params, name);
   }
-  push(c, PG_STEP_QUERY, request);
-  c->in_flight++;
-  if (!c->failing)
-    send_prepared(c, request, name);
+  send_bind(c, request, params, name);
 }
 
 void pg_pipeline_send(struct pg_connection *c, struct pg_request *request)
 {
-  if (!request->alone) {
-    send_query(c, request);
-    c->reads_open = true;
-    return;
-  }
-  if (c->reads_open)
+  pg_request_enter(request, PG_REQUEST_IN_FLIGHT);
+  if (has_own_sync(request) && c->group_open)
     send_sync(c, NULL);
   send_query(c, request);
-  send_sync(c, request);
-}
-
-void pg_pipeline_send_ahead(struct pg_connection *c, struct pg_request *request)
-{
-  request->abandoned = true;
-  request->alone = false;
-  send_query(c, request);
+  if (has_own_sync(request))
+    send_sync(c, request);
+  else if (request->kind == PG_READ)
+    c->group_open = true;
 }
 
 void pg_pipeline_flush(struct pg_connection *c)
 {
-  if (c->state != PG_OPEN)
+  if (!pg_connection_established(c))
     return;
-  if (c->reads_open)
+  if (c->group_open)
     send_sync(c, NULL);
-  int left = c->failing ? -1 : PQflush(c->conn);
+  int left = c->state == PG_FAILING ? -1 : PQflush(c->conn);
   if (left < 0)
     pg_connection_break(c, PQerrorMessage(c->conn));
   else
@@ -153,49 +179,70 @@ void pg_pipeline_flush(struct pg_connection *c)
 
 // ---- results ----
 
-static void log_failure(const struct pg_request *request, const PGresult *result, const char *sqlstate)
+// Notes the failure for whoever waits, to be logged in that task's context. An abandoned request's is logged at once.
+static void note_failure(const struct pg_request *request, const char *sqlstate, const char *message)
 {
-  // The primary message only: details quote values.
-  const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-  log_error("postgres", "statement failed", LOG_STRING("statement", request->known->statement->name),
-            LOG_STRING("sqlstate", sqlstate == NULL ? "" : sqlstate),
-            LOG_STRING("reason", message == NULL ? "" : message));
+  struct pg_failure failure = {.sqlstate = slice_from_string(sqlstate == NULL ? "" : sqlstate),
+                               .message = slice_from_string(message == NULL ? "(no message)" : message)};
+  struct pg_execution *execution = request->execution;
+  if (execution == NULL) {
+    pg_log_failure(request->entry->statement, &failure);
+    return;
+  }
+  execution->failure = (struct pg_failure){.sqlstate = arena_copy(execution->arena, failure.sqlstate),
+                                           .message = arena_copy(execution->arena, failure.message)};
 }
 
-static bool prepared_is_gone(const char *sqlstate)
+static bool is_prepared_lost(const char *sqlstate)
 {
   return sqlstate != NULL && (strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "0A000") == 0);
 }
 
-// The request's own error, from whichever of its steps.
+static void take_lost_prepared(struct pg_connection *c, struct pg_request *request)
+{
+  give_up_prepared(c, request);
+  if (is_in_transaction(request)) {
+    request->status = STATUS_ABORTED;
+  } else if (!request->prepares_again && request->state == PG_REQUEST_IN_FLIGHT) {
+    request->prepares_again = true;
+    pg_request_enter(request, PG_REQUEST_RETRY);
+  }
+}
+
+// Takes the request's own error, from its Parse, its Execute or its Sync.
 static void take_error(struct pg_connection *c, struct pg_request *request, const PGresult *result)
 {
   const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   request->status = pg_sqlstate_status(sqlstate);
-  if (prepared_is_gone(sqlstate)) {
-    give_up_prepared(c, request);
-    request->again = !request->in_transaction && !request->fresh && !request->abandoned;
-    request->fresh = request->again;
-    if (request->in_transaction)
-      request->status = STATUS_ABORTED;
-  }
+  if (is_prepared_lost(sqlstate))
+    take_lost_prepared(c, request);
   if (c->group_error == STATUS_OK)
     c->group_error = request->status;
-  if (request->status == STATUS_INTERNAL && !request->again)
-    log_failure(request, result, sqlstate);
-  if (!request->abandoned)
-    pg_result_fill_error(request->result, request->arena, result);
+  if (request->status == STATUS_INTERNAL && request->state != PG_REQUEST_RETRY)
+    note_failure(request, sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+  if (request->execution != NULL)
+    pg_result_fill_error(request->execution->result, request->execution->arena, result);
 }
 
-// Skipped by the server because of an error before it in its group.
+// Takes the notice that the server skipped the request, because of an error in front of it in its group.
 static void take_abort(struct pg_connection *c, struct pg_request *request)
 {
-  if (request->status != STATUS_OK)  // its own Parse failed
+  if (request->status != STATUS_OK)  // the error was that of its own Parse
     return;
-  if (c->use == PG_SHARED && !request->alone)
-    request->again = !request->abandoned;
-  else
+  if (request->kind != PG_READ)
     request->status = c->group_error == STATUS_OK ? STATUS_ABORTED : c->group_error;
+  else if (request->state == PG_REQUEST_IN_FLIGHT)
+    pg_request_enter(request, PG_REQUEST_RETRY);
+}
+
+static void take_rows(struct pg_request *request, const PGresult *result)
+{
+  if (request->execution != NULL)
+    pg_result_fill(request->execution->result, request->execution->arena, result);
+  // The server answers the COMMIT of a failed transaction with ROLLBACK, and with no error. PQcmdStatus asks for a
+  // pointer that is not const, but only reads.
+  if (request->kind == PG_COMMIT && strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") != 0)
+    request->status = STATUS_ABORTED;
 }
 
 static void take_query_result(struct pg_connection *c, struct pg_request *request, const PGresult *result)
@@ -203,11 +250,7 @@ static void take_query_result(struct pg_connection *c, struct pg_request *reques
   switch (PQresultStatus(result)) {
   case PGRES_COMMAND_OK:
   case PGRES_TUPLES_OK:
-    if (!request->abandoned)
-      pg_result_fill(request->result, request->arena, result);
-    // COMMIT of a failed transaction is no error to the server: it answers with what it did instead.
-    if (request->commit && strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") != 0)
-      request->status = STATUS_ABORTED;
+    take_rows(request, result);
     break;
   case PGRES_PIPELINE_ABORTED:
     take_abort(c, request);
@@ -216,35 +259,39 @@ static void take_query_result(struct pg_connection *c, struct pg_request *reques
   case PGRES_BAD_RESPONSE:
     take_error(c, request, result);
     break;
-  default:  // COPY and the like: the connection is not in a state that we know
-    log_error("postgres", "statement kind not supported", LOG_STRING("statement", request->known->statement->name));
+  default:  // COPY and the like leave the connection in a state that this file does not know
+    note_failure(request, NULL, "statements of this kind are not supported; the connection is closed");
     request->status = STATUS_INTERNAL;
-    c->failing = true;
+    pg_connection_fail(c);
     break;
   }
 }
 
-static void finish(struct pg_connection *c, struct pg_request *request)
+// Ends a request whose results have been drained. A skipped read goes back to the head of the queues, on its own.
+static void finish_request(struct pg_connection *c, struct pg_request *request)
 {
-  // On a borrowed connection it is the borrower who sends it again.
-  if (request->again && !request->abandoned && c->use == PG_SHARED)
-    pg_request_again(c->pg, request);
-  else
+  if (request->state != PG_REQUEST_RETRY || c->use != PG_PIPELINED) {
     pg_request_finish(c->pg, request, request->status);
+    return;
+  }
+  request->kind = PG_SINGLE;
+  request->status = STATUS_OK;
+  pg_request_enter(request, PG_REQUEST_QUEUED);
+  list_append(&c->pg->singles, &request->node);
 }
 
 static void take_sync_result(struct pg_connection *c, struct pg_request *request, const PGresult *result)
 {
   if (PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
-    // The commit itself failed, a deferred constraint for one.
+    // The commit itself failed, for example at a deferred constraint.
     if (request != NULL)
       take_error(c, request, result);
     return;
   }
-  pop(c);
+  pop_command(c);
   c->group_error = STATUS_OK;
   if (request != NULL)
-    finish(c, request);
+    finish_request(c, request);
 }
 
 static void take_prepare_result(struct pg_connection *c, struct pg_request *request, const PGresult *result)
@@ -256,78 +303,89 @@ static void take_prepare_result(struct pg_connection *c, struct pg_request *requ
   give_up_prepared(c, request);
 }
 
-// NULL: the end of this step. A Sync has none.
-static void take_end(struct pg_connection *c, struct pg_step step)
+// Takes the end of a command's results, which libpq gives as NULL. A Sync has none.
+static void take_end(struct pg_connection *c, const struct pg_command *command)
 {
-  pop(c);
-  if (step.kind != PG_STEP_QUERY)
+  struct pg_request *request = command->request;
+  enum pg_command_kind kind = command->kind;
+  if (kind == PG_COMMAND_SYNC)
+    return;
+  pop_command(c);
+  if (kind == PG_COMMAND_PREPARE)
     return;
   c->in_flight--;
-  if (!step.request->alone)
-    finish(c, step.request);
+  if (!has_own_sync(request))
+    finish_request(c, request);
 }
 
 static void take_result(struct pg_connection *c, const PGresult *result)
 {
-  struct pg_step step = c->steps[c->first_step];
+  struct pg_command *command = first_command(c);
   if (result == NULL) {
-    if (step.kind != PG_STEP_SYNC)
-      take_end(c, step);
-  } else if (step.kind == PG_STEP_SYNC) {
-    take_sync_result(c, step.request, result);
-  } else if (step.kind == PG_STEP_QUERY) {
-    step.request->answered = true;
-    take_query_result(c, step.request, result);
-  } else {
-    take_prepare_result(c, step.request, result);
+    take_end(c, command);
+    return;
   }
+  command->answered = true;
+  if (command->kind == PG_COMMAND_SYNC)
+    take_sync_result(c, command->request, result);
+  else if (command->kind == PG_COMMAND_QUERY)
+    take_query_result(c, command->request, result);
+  else
+    take_prepare_result(c, command->request, result);
 }
 
-// True when the connection is gone and this is no answer of the server: libpq makes up an error without SQLSTATE.
-static bool connection_lost(const struct pg_connection *c, const PGresult *result)
+// Tells whether the connection is gone and `result` is not an answer of the server, because libpq makes up an error
+// without SQLSTATE then.
+static bool is_connection_lost(const struct pg_connection *c, const PGresult *result)
 {
   if (PQstatus(c->conn) != CONNECTION_BAD)
     return false;
   if (result != NULL)
     return PQresultStatus(result) == PGRES_FATAL_ERROR && PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL;
-  struct pg_step step = c->steps[c->first_step];
-  return step.kind == PG_STEP_SYNC || (step.kind == PG_STEP_QUERY && !step.request->answered);
+  const struct pg_command *command = first_command(c);
+  return command->kind == PG_COMMAND_SYNC || (command->kind == PG_COMMAND_QUERY && !command->answered);
 }
 
 void pg_pipeline_receive(struct pg_connection *c)
 {
   bool readable = PQconsumeInput(c->conn) == 1;
-  // What has arrived counts, also when the connection broke behind it: an answered commit is a commit.
+  // What has arrived counts even when the connection broke behind it: an answered commit is a commit.
   bool lost = false;
-  while (!lost && !c->failing && !PQisBusy(c->conn) && c->step_count > 0) {
+  while (!lost && c->state == PG_OPEN && !PQisBusy(c->conn) && c->command_count > 0) {
     PGresult *result = PQgetResult(c->conn);
-    lost = connection_lost(c, result);
+    lost = is_connection_lost(c, result);
     if (!lost)
       take_result(c, result);
     PQclear(result);
   }
-  if (lost || !readable || c->failing || PQstatus(c->conn) == CONNECTION_BAD)
+  if (lost || !readable || c->state == PG_FAILING || PQstatus(c->conn) == CONNECTION_BAD)
     pg_connection_break(c, PQerrorMessage(c->conn));
   else
     pg_connection_watch(c, PQflush(c->conn) > 0);
   if (c->use == PG_DRAINING)
-    pg_exclusive_progress(c);
+    pg_dedicated_progress(c);
+}
+
+static void fail_request(struct pg_connection *c, struct pg_request *request)
+{
+  bool outcome_known = request->status != STATUS_OK && request->state != PG_REQUEST_RETRY;
+  if (!outcome_known && request->state != PG_REQUEST_ABANDONED)
+    pg_request_enter(request, PG_REQUEST_LOST);
+  pg_request_finish(c->pg, request, outcome_known ? request->status : STATUS_UNAVAILABLE);
 }
 
 void pg_pipeline_fail(struct pg_connection *c)
 {
-  while (c->step_count > 0) {
-    struct pg_step step = c->steps[c->first_step];
-    pop(c);
-    // One that has a Sync of its own is finished there, once.
-    bool last = step.kind == PG_STEP_SYNC ? step.request != NULL : step.kind == PG_STEP_QUERY && !step.request->alone;
-    if (!last)
-      continue;
-    step.request->lost = step.request->status == STATUS_OK;
-    pg_request_finish(c->pg, step.request, step.request->lost ? STATUS_UNAVAILABLE : step.request->status);
+  while (c->command_count > 0) {
+    struct pg_command command = *first_command(c);
+    pop_command(c);
+    // A request is finished at its last command: its Sync where it has one, else its Execute.
+    bool last = command.kind == PG_COMMAND_SYNC ? command.request != NULL
+                                                : command.kind == PG_COMMAND_QUERY && !has_own_sync(command.request);
+    if (last)
+      fail_request(c, command.request);
   }
   c->in_flight = 0;
-  c->reads_open = false;
-  c->failing = false;
+  c->group_open = false;
   c->group_error = STATUS_OK;
 }

@@ -1,12 +1,14 @@
 #include "tests/component/storage/support.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -156,6 +158,38 @@ void wait_until(bool (*holds)(void *arg), void *arg)
 {
   while (!holds(arg))
     cr_assert_eq(task_sleep_ms(1), STATUS_OK, "what the test waits for did not come");
+}
+
+// ---- the log ----
+
+static int captured_fd;
+
+void capture_log(void)
+{
+  captured_fd = memfd_create("log", MFD_CLOEXEC);
+  cr_assert(captured_fd >= 0 && fcntl(captured_fd, F_SETFL, O_APPEND) == 0 && dup2(captured_fd, STDERR_FILENO) >= 0);
+}
+
+static bool line_has(struct slice line, const char *text)
+{
+  return text == NULL || memmem(line.data, line.size, text, strlen(text)) != NULL;
+}
+
+size_t count_logged(const char *text, const char *other)
+{
+  static char log[65536];
+  ssize_t size = pread(captured_fd, log, sizeof(log) - 1, 0);
+  cr_assert_geq(size, 0);
+  struct slice rest = slice_make(log, (size_t)size);
+  cr_expect(!line_has(rest, "s3cret"), "a password was logged");
+  size_t count = 0;
+  while (rest.size > 0) {
+    size_t end = slice_find(rest, '\n', 0);
+    struct slice line = slice_make(rest.data, end);
+    count += line_has(line, text) && line_has(line, other);
+    rest = slice_skip(rest, end + 1);
+  }
+  return count;
 }
 
 // ---- servers ----

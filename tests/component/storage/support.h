@@ -53,6 +53,11 @@ void crew_join(struct crew *crew);
 // Lets tasks and sockets run until it holds, within the test's deadline.
 void wait_until(bool (*holds)(void *arg), void *arg);
 
+// Captures what the process logs from here on; count_logged then counts the lines that contain each of two texts (NULL
+// for any), and fails the test when the password "s3cret" was logged.
+void capture_log(void);
+size_t count_logged(const char *text, const char *other);
+
 // Servers of the test's own, in a temporary folder, on a unix socket.
 struct server {
   char folder[64];

@@ -134,7 +134,7 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
                                          "postgresql://u:p%20w@h:1/d?options=-csearch_path%3Ds&tcp_user_timeout=7",
                                      .statement_timeout_ms = 123,
                                      .application_name = "item"};
-  pg_conninfo_make(&pg, &options);
+  pg_conninfo_init(&pg, &options);
   cr_assert_null(pg.malformed);
   cr_assert_str_eq(value_of(&pg, "password"), "p w");
   cr_assert_str_eq(value_of(&pg, "tcp_user_timeout"), "7");
@@ -148,7 +148,7 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
 static void make_conninfo(struct pg *pg, const char *conninfo)
 {
   *pg = (struct pg){0};
-  pg_conninfo_make(pg, &(const struct pg_options){.conninfo = conninfo});
+  pg_conninfo_init(pg, &(const struct pg_options){.conninfo = conninfo});
   cr_assert_null(pg->malformed);
 }
 
@@ -159,10 +159,10 @@ Test(pg_conninfo, a_host_name_gets_its_addresses)
   const struct address_list found = {.count = 3, .texts = {"10.0.0.1", "10.0.0.2", "fe80::1%eth0"}};
   make_conninfo(&pg, "postgresql://u@db.example/d?sslmode=verify-full");
   cr_assert_str_eq(pg.host_name, "db.example");
-  pg_conninfo_resolved(&pg, &found, 0);
+  pg_conninfo_set_addresses(&pg, &found, 0);
   cr_expect_str_eq(value_of(&pg, "host"), "db.example,db.example,db.example");
   cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.1,10.0.0.2,fe80::1%eth0");
-  pg_conninfo_resolved(&pg, &found, 4);
+  pg_conninfo_set_addresses(&pg, &found, 4);
   cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.2,fe80::1%eth0,10.0.0.1");
   cr_expect_str_eq(value_of(&pg, "sslmode"), "verify-full");
   pg_conninfo_free(&pg);
@@ -175,7 +175,7 @@ Test(pg_conninfo, the_host_name_may_come_from_the_environment)
   setenv("PGHOST", "db.example", 1);
   make_conninfo(&pg, "dbname=d");
   cr_assert_str_eq(pg.host_name, "db.example");
-  pg_conninfo_resolved(&pg, &found, 0);
+  pg_conninfo_set_addresses(&pg, &found, 0);
   cr_expect_str_eq(value_of(&pg, "host"), "db.example");
   pg_conninfo_free(&pg);
   make_conninfo(&pg, "host='' dbname=d");
