@@ -292,7 +292,8 @@ static void timer_fired(void *arg)
       loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
       return;
     }
-    redis_link_drop(link, link->resolve != NULL ? "the look-up of the host name takes too long" : "no answer in time");
+    redis_link_drop(link, link->resolve != NULL ? "resolving the host name took too long"
+                                                : "the server did not answer in time");
     return;
   case REDIS_LINK_UP:
     break;
