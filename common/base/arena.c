@@ -23,7 +23,7 @@
 #ifdef ARENA_ASAN
 #include <sanitizer/asan_interface.h>
 #define RED_ZONE_BYTES 16
-// Not inlined: gcc takes the call, which is handed fresh memory as const, for a read of it.
+// This stays out of line because gcc takes the call, which gets fresh memory as const, as a read of that memory.
 static __attribute__((noinline)) void poison(void *start, size_t size)
 {
   __asan_poison_memory_region(start, size);
@@ -49,12 +49,12 @@ static void unpoison(void *start, size_t size)
 #endif
 
 #define ALIGNMENT _Alignof(max_align_t)
-// Two pages less what malloc adds, header included.
+// A standard block takes two pages, less what malloc adds.
 #define BLOCK_BYTES (8192 - 32)
 
 struct arena_block {
   _Alignas(max_align_t) struct arena_block *next;
-  size_t size;  // with this header
+  size_t size;  // bytes, this header included
 };
 
 struct arena_cleanup {
@@ -68,8 +68,8 @@ void arena_init(struct arena *arena)
   *arena = (struct arena){0};
 }
 
-// Standard blocks that are free, the thread's own: malloc takes a slow way for their size. AddressSanitizer is to see
-// every use after free, and what a thread that ends leaves behind.
+// Free standard blocks that this thread keeps, because malloc is slow for their size. Builds with AddressSanitizer keep
+// none, so that it sees every use after free.
 #ifdef ARENA_ASAN
 #define MAX_SPARE_BLOCKS 0
 #else
@@ -123,7 +123,7 @@ static void run_cleanups(struct arena *arena)
   }
 }
 
-// Frees all blocks but `keep`.
+// Frees all blocks except `keep`.
 static void free_blocks(struct arena *arena, const struct arena_block *keep)
 {
   struct arena_block *block = arena->blocks;
@@ -165,7 +165,7 @@ void arena_reset(struct arena *arena)
   use_block(arena, keep);
 }
 
-// `size` is rounded up already, and does not fit in what the standard block has left.
+// Serves an allocation that does not fit into what the standard block has left. `size` is rounded up already.
 static __attribute__((noinline)) void *alloc_slow(struct arena *arena, size_t size)
 {
   if (size > (BLOCK_BYTES - sizeof(struct arena_block)) / 4)

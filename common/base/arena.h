@@ -11,38 +11,38 @@
 struct arena_block;
 struct arena_cleanup;
 
-// Lives where its owner puts it; not shared between threads.
+// An arena lives where its owner puts it and belongs to one thread.
 struct arena {
   struct arena_block *blocks;
   struct arena_cleanup *cleanups;
   char *next;
   char *end;
-  size_t allocated_bytes;  // what blocks take now
+  size_t allocated_bytes;  // in all blocks
 };
 
-// A zeroed arena is a ready, empty one; this spells it out. Allocates nothing.
+// Makes an empty arena; a zeroed one is ready, too. Allocates nothing.
 void arena_init(struct arena *arena);
 
-// Runs the cleanups, last registered first, and frees all. The arena is empty and usable afterwards.
+// Runs the cleanups, the last registered first, and frees all memory. The arena is empty and usable afterwards.
 void arena_free(struct arena *arena);
 
-// Like arena_free, but keeps one standard block for the next user.
+// Empties the arena as arena_free does, but keeps one standard block for the next user.
 void arena_reset(struct arena *arena);
 
-// Aligned for any type, not zeroed; size 0 gives a valid pointer. Never NULL: out of memory aborts, as everywhere in
-// the suite; the caps on input bound what one request can ask for.
+// Returns memory that is aligned for any type and not zeroed; size 0 gives a valid pointer. Never NULL: running out of
+// memory aborts, as everywhere in the suite, because caps on input bound what one request can ask for.
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
 void *arena_zalloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
-// count * size with an overflow check (CHECK).
+// Allocates count * size bytes; an overflow aborts (CHECK).
 void *arena_array(struct arena *arena, size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
-// A terminated copy.
+// Copies the text and terminates it.
 char *arena_string(struct arena *arena, struct slice text);
 struct slice arena_copy(struct arena *arena, struct slice bytes);
 char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
-// `run(arg)` when the arena is freed or reset.
+// Registers a cleanup: `run(arg)` is called when the arena is freed or reset.
 void arena_on_free(struct arena *arena, void (*run)(void *arg), void *arg);
 
 #endif

@@ -1,4 +1,4 @@
-// The last words of a process that found its own invariant broken.
+// Reports a broken invariant and ends the process.
 #include "common/base/check.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 void check_failed(const char *condition, const char *file, int line)
 {
-  // Standard error is unbuffered, and no logger is asked: it may be what is broken.
+  // Written straight to standard error, because the logger may be what is broken.
   fprintf(stderr, "%s:%d: check failed: %s\n", file, line, condition);
   abort();
 }

@@ -128,7 +128,7 @@ size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC33
   return (size_t)(to - out);
 }
 
-// Reads exactly `digits` digits and, unless it is 0, the byte `after`; on any other byte, false.
+// Reads exactly `digits` digits and then the byte `after`, unless that is 0. False on any other byte.
 static bool take_number(struct slice *text, size_t digits, char after, int64_t *out)
 {
   size_t size = digits + (after != 0);
@@ -196,7 +196,7 @@ static bool take_fraction(struct slice *text, int32_t *nanos)
   return true;
 }
 
-// "Z", "+hh:mm" or "-hh:mm", and nothing after it.
+// Reads a zone: "Z", "+hh:mm" or "-hh:mm", and nothing after it.
 static bool take_offset(struct slice text, int64_t *seconds)
 {
   *seconds = 0;

@@ -10,26 +10,26 @@
 
 #define DEADLINE_NONE UINT64_MAX
 
-// Microseconds of CLOCK_MONOTONIC.
+// Returns the microseconds of CLOCK_MONOTONIC.
 uint64_t clock_now_us(void);
-// Microseconds since 1970-01-01T00:00:00Z.
+// Returns the microseconds since 1970-01-01T00:00:00Z.
 int64_t clock_wall_us(void);
 
-// now + ms; DEADLINE_NONE stays DEADLINE_NONE, an overflow becomes it.
+// Returns now + ms; DEADLINE_NONE for DEADLINE_NONE and on overflow.
 uint64_t deadline_after_ms(uint64_t now_us, uint64_t ms);
-// Whole ms until then, rounded up; 0 when it has passed, UINT32_MAX at most.
+// Returns the whole milliseconds until the deadline, rounded up; 0 when it has passed, UINT32_MAX at most.
 uint32_t deadline_left_ms(uint64_t deadline_us, uint64_t now_us);
 static inline uint64_t deadline_min(uint64_t a, uint64_t b)
 {
   return a < b ? a : b;
 }
 
-// RFC 3339 in UTC as proto3 JSON writes it: "2026-01-02T03:04:05Z" with 0, 3, 6 or 9 fraction digits.
+// Writes RFC 3339 in UTC as proto3 JSON has it: "2026-01-02T03:04:05Z" with 0, 3, 6 or 9 fraction digits.
 #define CLOCK_RFC3339_SIZE 36
 // Returns the length, without the terminating zero; 0 when outside the years 1 to 9999.
 size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC3339_SIZE]);
-// Accepts any offset and 0 to 9 fraction digits, upper-case T and Z; false when it is no valid time of the years 1 to
-// 9999.
+// Parses RFC 3339 with any offset, 0 to 9 fraction digits, upper-case T and Z. False for anything but a valid time of
+// the years 1 to 9999.
 bool clock_parse_rfc3339(struct slice text, int64_t *seconds, int32_t *nanos);
 
 #endif

@@ -8,7 +8,7 @@ static const char HEX_UPPER[] = "0123456789ABCDEF";
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char BASE64_URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-// -1 for what is no digit.
+// Returns the value of a hexadecimal digit, -1 for any other byte.
 static int hex_digit(char digit)
 {
   if (digit >= '0' && digit <= '9')
@@ -45,7 +45,7 @@ bool hex_decode(struct slice text, void *out, size_t size)
   return true;
 }
 
-// One to three bytes as four characters; the caller keeps those that carry something.
+// Encodes one to three bytes as four characters; the caller keeps those that carry bits.
 static void encode_group(const unsigned char *from, size_t count, const char *alphabet, char to[4])
 {
   uint32_t bits = (uint32_t)from[0] << 16;
@@ -64,7 +64,7 @@ static void encode_base64(struct slice bytes, const char *alphabet, bool padded,
   size_t whole = bytes.size / 3;
   size_t rest = bytes.size % 3;
   size_t tail = rest == 0 ? 0 : padded ? 4 : rest + 1;
-  // 4/3 of what is in memory fits a size_t, but for sizes that no buffer has.
+  // 4/3 of any size that a buffer can have fits a size_t.
   char *to = whole > SIZE_MAX / 4 - 1 ? NULL : strbuf_reserve(out, whole * 4 + tail);
   if (to == NULL)
     return;
@@ -90,7 +90,7 @@ void base64url_encode(struct slice bytes, struct strbuf *out)
   encode_base64(bytes, BASE64_URL, false, out);
 }
 
-// -1 for what is in neither alphabet.
+// Returns the value of a base64 character of either alphabet, -1 for any other byte.
 static int base64_digit(char digit)
 {
   if (digit >= 'A' && digit <= 'Z')

@@ -11,22 +11,23 @@
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
-// Lower case.
+// Adds the bytes as lower-case hexadecimal digits.
 void hex_encode(struct slice bytes, struct strbuf *out);
-// Exactly 2 * size characters of either case; false otherwise.
+// Reads exactly 2 * size hexadecimal digits of either case; false for anything else.
 bool hex_decode(struct slice text, void *out, size_t size);
 
-// Standard alphabet with padding.
+// Adds base64 of the standard alphabet with padding.
 void base64_encode(struct slice bytes, struct strbuf *out);
-// URL-safe alphabet without padding.
+// Adds base64 of the URL-safe alphabet without padding.
 void base64url_encode(struct slice bytes, struct strbuf *out);
-// Both alphabets, padding optional, as proto3 JSON asks; no white space. False on anything else. The unused bits of the
-// last character may be anything, so several texts mean the same bytes: never compare the texts.
+// Reads base64 of either alphabet, padding optional, as proto3 JSON asks; false for anything else, white space
+// included. The unused bits of the last character may be anything, so several texts mean the same bytes: never compare
+// the texts.
 bool base64_decode(struct slice text, struct strbuf *out);
 
-// Everything but unreserved characters becomes %XX.
+// Adds the text with every byte as %XX that is not an unreserved character.
 void percent_encode(struct slice bytes, struct strbuf *out);
-// False on a broken escape. '+' stays '+', unless plus_is_space (query strings).
+// Decodes %XX; false on a broken escape. '+' stays '+', unless `plus_is_space` (query strings).
 bool percent_decode(struct slice text, bool plus_is_space, struct strbuf *out);
 
 #endif

@@ -9,7 +9,7 @@
 
 void heap_free(struct heap *heap)
 {
-  // The nodes are the callers'; they are in no heap now.
+  // The nodes belong to the callers; mark them as in no heap.
   for (size_t i = 0; i < heap->count; i++)
     heap->nodes[i]->index = 0;
   free(heap->nodes);

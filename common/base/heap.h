@@ -17,13 +17,13 @@ struct heap {
   size_t capacity;
 };
 
-// A zeroed heap is a ready, empty one.
+// A zeroed heap is ready and empty.
 void heap_free(struct heap *heap);
-// The node must be in no heap.
+// Inserts a node that is in no heap.
 void heap_insert(struct heap *heap, struct heap_node *node, uint64_t key);
-// No-op for a node that is in no heap.
+// Removes the node; does nothing for one that is in no heap.
 void heap_remove(struct heap *heap, struct heap_node *node);
-// NULL when empty.
+// Returns the smallest node, NULL for an empty heap.
 static inline struct heap_node *heap_first(const struct heap *heap)
 {
   return heap->count == 0 ? NULL : heap->nodes[0];

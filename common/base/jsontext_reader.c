@@ -1,4 +1,5 @@
-// JSON text to tokens, one at a time. `state` says what may come next; a bit a level says whether it is an object.
+// Turns JSON text into tokens, one at a time. `state` says what may come next; one bit per level says whether the level
+// is an object.
 //
 // Strings are checked in one pass that stops only at quotes, backslashes, control characters and bytes beyond ASCII.
 // Only a string with an escape in it is copied, and its copy is never longer than what is written.
@@ -41,7 +42,7 @@ static bool at_end(const struct jsontext_reader *reader)
   return reader->offset == reader->input.size;
 }
 
-// The byte at the offset, or 0 at the end, which no rule below accepts either.
+// Returns the byte at the offset, or 0 at the end; no rule below accepts a 0.
 static char peek(const struct jsontext_reader *reader)
 {
   return at_end(reader) ? '\0' : reader->input.data[reader->offset];
@@ -67,9 +68,9 @@ static bool is_digit(char byte)
   return byte >= '0' && byte <= '9';
 }
 
-// Strings
+// ---- strings ----
 
-// Four hexadecimal digits; -1 where there are not.
+// Reads four hexadecimal digits; -1 where there are fewer.
 static int32_t read_hex4(const unsigned char *at, const unsigned char *end)
 {
   if (end - at < 4)
@@ -88,8 +89,8 @@ static int32_t read_hex4(const unsigned char *at, const unsigned char *end)
   return value;
 }
 
-// The escape at `at`, which is a backslash: its length, with its code point in `out`. 0 when it is not valid, with the
-// reason in `error`. A pair of surrogates is one escape; `end` is the end of the input.
+// Reads the escape whose backslash is at `at`. Returns its length, with the code point in `out`; 0 when it is not
+// valid, with the reason in `error`. A pair of surrogates is one escape; `end` is the end of the input.
 static size_t read_unicode_escape(const unsigned char *at, const unsigned char *end, uint32_t *out, const char **error)
 {
   int32_t unit = read_hex4(at + 2, end);
@@ -127,7 +128,7 @@ static size_t read_escape(const unsigned char *at, const unsigned char *end, uin
   return 2;
 }
 
-// From behind the opening quote to the closing one, checking everything; NULL when it failed.
+// Checks a string from behind its opening quote and returns where its closing quote stands; NULL when it is broken.
 static const unsigned char *check_string(struct jsontext_reader *reader, const unsigned char *at, bool *escaped)
 {
   const unsigned char *start = (const unsigned char *)reader->input.data;
@@ -159,7 +160,7 @@ static const unsigned char *check_string(struct jsontext_reader *reader, const u
   return NULL;
 }
 
-// Checked text between quotes without its escapes, in the arena.
+// Copies checked text between quotes into the arena, escapes decoded.
 static struct slice unescape(struct arena *arena, const unsigned char *at, const unsigned char *end)
 {
   char *text = arena_alloc(arena, (size_t)(end - at));
@@ -180,7 +181,7 @@ static struct slice unescape(struct arena *arena, const unsigned char *at, const
   return slice_make(text, (size_t)(to - text));
 }
 
-// At the opening quote. Without `want_text` nothing is allocated.
+// Reads a string from its opening quote on. Without `want_text` nothing is allocated.
 static bool read_string(struct jsontext_reader *reader, bool want_text)
 {
   const unsigned char *start = (const unsigned char *)reader->input.data + reader->offset + 1;
@@ -196,7 +197,7 @@ static bool read_string(struct jsontext_reader *reader, bool want_text)
   return true;
 }
 
-// Other values
+// ---- other values ----
 
 static size_t skip_digits(struct slice input, size_t at)
 {
@@ -311,7 +312,7 @@ static enum jsontext_token read_key(struct jsontext_reader *reader, bool want_te
   return JSONTEXT_KEY;
 }
 
-// Whether the document ended; otherwise passes over a comma, so that a key or a value must come.
+// Returns whether the document has ended; otherwise passes over a comma, so that a key or a value must come.
 static enum jsontext_token read_after_value(struct jsontext_reader *reader)
 {
   if (reader->depth == 0) {

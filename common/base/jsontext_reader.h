@@ -1,7 +1,7 @@
 // A strict pull reader for JSON text (RFC 8259) that is whole in memory. It allocates only to unescape strings.
 //
 // Strict: UTF-8 is checked, a lone surrogate escape, a duplicate comma, a leading zero, NaN, comments or anything after
-// the document are errors. Nesting is bounded. Duplicate keys are the caller's to notice, for it knows the keys.
+// the document are errors. Nesting is bounded. Duplicate keys are the caller's to notice, because it knows the keys.
 #ifndef BULKHEAD_BASE_JSONTEXT_READER_H
 #define BULKHEAD_BASE_JSONTEXT_READER_H
 
@@ -32,7 +32,7 @@ enum jsontext_token {
 
 struct jsontext_reader {
   struct slice input;
-  size_t offset;        // of the next unread byte
+  size_t offset;        // where the next unread byte is
   size_t token_offset;  // where the last token begins
   unsigned depth;
   unsigned max_depth;    // set by init to the caller's, at most JSONTEXT_MAX_DEPTH
@@ -44,16 +44,16 @@ struct jsontext_reader {
   size_t error_offset;
 };
 
-// `input` and `arena` must outlive the texts. max_depth 1 to JSONTEXT_MAX_DEPTH.
+// Starts reading. `input` and `arena` must outlive the texts; `max_depth` is 1 to JSONTEXT_MAX_DEPTH.
 void jsontext_reader_init(struct jsontext_reader *reader, struct slice input, unsigned max_depth, struct arena *arena);
 
 enum jsontext_token jsontext_read(struct jsontext_reader *reader) MUST_CHECK;
 
-// Right after JSONTEXT_KEY, or where a value may come: passes over the whole next value. `raw`, if not NULL, is its text as
-// written (valid JSON, UTF-8 checked). False on an error.
+// Passes over the whole next value, after JSONTEXT_KEY or wherever a value may come. `raw`, if not NULL, becomes its
+// text as written (valid JSON, UTF-8 checked). False on an error.
 bool jsontext_skip_value(struct jsontext_reader *reader, struct slice *raw) MUST_CHECK;
 
-// Line and column of an offset, both from 1; columns count bytes.
+// Finds line and column of an offset, both from 1; columns count bytes.
 void jsontext_position(struct slice input, size_t offset, size_t *line, size_t *column);
 
 #endif

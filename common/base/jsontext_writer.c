@@ -1,4 +1,4 @@
-// JSON text into a strbuf, whose sticky failure is the writer's as well.
+// Writes JSON text into a strbuf, whose sticky failure is also the writer's.
 #include "common/base/jsontext_writer.h"
 
 #include "common/base/check.h"
@@ -11,7 +11,7 @@ void jsontext_writer_init(struct jsontext_writer *writer, struct strbuf *out)
   *writer = (struct jsontext_writer){.out = out};
 }
 
-// No bit for level 0, which has one value, nor for those that are too deep.
+// Returns the bit of the current level: 0 for level 0, which has one value, and for levels that are too deep.
 static uint64_t level_bit(const struct jsontext_writer *writer)
 {
   return writer->depth == 0 || writer->depth > MAX_DEPTH ? 0 : UINT64_C(1) << (writer->depth - 1);
@@ -29,7 +29,7 @@ static void open_level(struct jsontext_writer *writer, char bracket)
 {
   before_value(writer);
   writer->depth++;
-  // What a peer sent can be that deep, so this is no bug of ours to abort on.
+  // A peer can send that depth, so it fails the buffer instead of aborting.
   if (writer->depth > MAX_DEPTH)
     writer->out->failed = true;
   writer->need_comma &= ~level_bit(writer);
@@ -94,7 +94,8 @@ void jsontext_escape(struct strbuf *out, struct slice text)
   }
 }
 
-// With what follows the closing quote (':' or nothing), in one reservation where nothing needs an escape.
+// Writes a string and what follows its closing quote (':' or nothing), in one reservation where nothing needs an
+// escape.
 static void write_quoted(struct strbuf *out, struct slice text, struct slice after)
 {
   const unsigned char *start = (const unsigned char *)text.data;
@@ -123,7 +124,7 @@ void jsontext_key(struct jsontext_writer *writer, struct slice key)
   CHECK(writer->depth > 0);
   before_value(writer);
   write_quoted(writer->out, key, SLICE(":"));
-  // The value comes without a comma.
+  // The value that follows a key has no comma before it.
   writer->need_comma &= ~level_bit(writer);
 }
 

@@ -1,6 +1,6 @@
-// JSON text into a strbuf. jsontext_begin_*, jsontext_key and the values put the commas, with one bit of state a level, for 64
-// levels; one more fails the buffer. Strings are escaped as RFC 8259 asks and otherwise left as they are: UTF-8 in,
-// UTF-8 out.
+// Writes JSON text into a strbuf. Commas are put by jsontext_begin_*, jsontext_key and the values, with one bit of
+// state per level, for 64 levels; one more fails the buffer. Strings are escaped as RFC 8259 asks and otherwise left as
+// they are: UTF-8 in, UTF-8 out.
 #ifndef BULKHEAD_BASE_JSONTEXT_WRITER_H
 #define BULKHEAD_BASE_JSONTEXT_WRITER_H
 
@@ -22,22 +22,22 @@ void jsontext_begin_object(struct jsontext_writer *writer);
 void jsontext_end_object(struct jsontext_writer *writer);
 void jsontext_begin_array(struct jsontext_writer *writer);
 void jsontext_end_array(struct jsontext_writer *writer);
-// Inside an object; exactly one value must follow.
+// Writes a key inside an object; exactly one value must follow.
 void jsontext_key(struct jsontext_writer *writer, struct slice key);
 
 void jsontext_string(struct jsontext_writer *writer, struct slice value);
 void jsontext_int(struct jsontext_writer *writer, int64_t value);
 void jsontext_bool(struct jsontext_writer *writer, bool value);
 void jsontext_null(struct jsontext_writer *writer);
-// A value that is JSON text already.
+// Writes a value that is JSON text already.
 void jsontext_raw(struct jsontext_writer *writer, struct slice json);
 
-// Key and value in one; keys here are our own literals.
+// Writes a key and its value; the keys are literals that need no escape.
 void jsontext_key_string(struct jsontext_writer *writer, const char *key, struct slice value);
 void jsontext_key_int(struct jsontext_writer *writer, const char *key, int64_t value);
 void jsontext_key_bool(struct jsontext_writer *writer, const char *key, bool value);
 
-// `text` escaped, without quotes.
+// Adds `text` escaped, without quotes.
 void jsontext_escape(struct strbuf *out, struct slice text);
 
 #endif

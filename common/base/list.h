@@ -29,7 +29,7 @@ static inline void list_append(struct list *list, struct list *node)
   list->previous = node;
 }
 
-// The node is an empty list of its own afterwards; removing it again does nothing.
+// Removes the node, which is an empty list of its own afterwards; removing it again does nothing.
 static inline void list_remove(struct list *node)
 {
   node->previous->next = node->next;

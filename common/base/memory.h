@@ -2,8 +2,8 @@
 #ifndef BULKHEAD_BASE_MEMORY_H
 #define BULKHEAD_BASE_MEMORY_H
 
-// Up to 64 MB of freed memory stay with the process. glibc gives back what is free at the top of the heap beyond
-// 128 KB, and under load takes it again at once, page by page. At the start of the process.
+// Lets up to 64 MB of freed memory stay with the process; call it once, at the start. By default glibc gives back what
+// is free at the top of the heap beyond 128 KB, and under load takes it again at once, page by page.
 void memory_keep_freed(void);
 
 #endif

@@ -1,4 +1,4 @@
-// Random bytes from getrandom(2), fetched in lots and handed out in pieces.
+// Random bytes from getrandom(2), fetched in blocks and handed out in pieces.
 //
 // Each thread has a buffer. After a fork the child would hand out what the parent holds too, so a fork moves a counter
 // on and every buffer of an older count is thrown away.

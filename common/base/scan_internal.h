@@ -1,6 +1,7 @@
-// Private to base: fast passes over text, 16 bytes at a time with SSE2, 8 elsewhere.
+// Fast passes over text, 16 bytes at a time with SSE2, 8 elsewhere.
 //
-// Each returns where it stopped: at the first byte of its kind, or at `end`. Nothing outside [at, end) is read.
+// Each function returns where it stopped: at the first byte that it looks for, or at `end`. Nothing outside [at, end)
+// is read.
 #ifndef BULKHEAD_BASE_SCAN_INTERNAL_H
 #define BULKHEAD_BASE_SCAN_INTERNAL_H
 
@@ -40,7 +41,7 @@ static inline bool scan_is_escape(unsigned char byte)
   return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
-// The first byte from 0x80 on.
+// Finds the first byte that is 0x80 or more.
 static inline const unsigned char *scan_ascii(const unsigned char *at, const unsigned char *end)
 {
 #ifdef SCAN_SSE2
@@ -58,7 +59,7 @@ static inline const unsigned char *scan_ascii(const unsigned char *at, const uns
 }
 
 #ifdef SCAN_SSE2
-// A bit for each of 16 bytes that is below 0x20, '"' or '\\'.
+// Returns 16 bits, each set where its byte is below 0x20, '"' or '\\'.
 static inline __m128i scan_escapes16(__m128i bytes)
 {
   const __m128i control = _mm_set1_epi8(0x1F);
@@ -68,7 +69,7 @@ static inline __m128i scan_escapes16(__m128i bytes)
 }
 #endif
 
-// The first byte that JSON wants escaped: below 0x20, '"' or '\\'.
+// Finds the first byte that JSON wants escaped: below 0x20, '"' or '\\'.
 static inline const unsigned char *scan_json_unescaped(const unsigned char *at, const unsigned char *end)
 {
 #ifdef SCAN_SSE2
@@ -86,7 +87,7 @@ static inline const unsigned char *scan_json_unescaped(const unsigned char *at, 
   return at;
 }
 
-// As above, and it stops at the first byte from 0x80 on as well.
+// Finds the first byte that JSON wants escaped or that is 0x80 or more.
 static inline const unsigned char *scan_json_plain(const unsigned char *at, const unsigned char *end)
 {
 #ifdef SCAN_SSE2
@@ -113,8 +114,8 @@ static inline bool scan_is_continuation(unsigned char byte)
   return (byte & 0xC0) == 0x80;
 }
 
-// The length, 2 to 4, of the UTF-8 sequence at `at`, whose first byte is 0x80 or more; 0 when it breaks RFC 3629.
-// The bounds on the second byte are the table of its section 4: no overlong form, no surrogate, nothing too big.
+// Returns the length, 2 to 4, of the UTF-8 sequence at `at`, whose first byte is 0x80 or more; 0 when it breaks RFC
+// 3629. The bounds on the second byte are the table of its section 4: no overlong form, no surrogate, nothing too big.
 static inline size_t scan_utf8_sequence(const unsigned char *at, const unsigned char *end)
 {
   size_t left = (size_t)(end - at);

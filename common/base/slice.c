@@ -1,4 +1,4 @@
-// The parts of slice.h that are too long to be inlined.
+// The functions of slice.h that are too long to be inlined.
 #include "common/base/slice.h"
 
 static unsigned char lower(char byte)
@@ -63,7 +63,7 @@ bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out)
   uint64_t magnitude;
   if (!slice_to_uint64(negative ? slice_skip(a, 1) : a, 0, (uint64_t)INT64_MAX + (negative ? 1 : 0), &magnitude))
     return false;
-  // Through unsigned arithmetic, for INT64_MIN has no positive counterpart.
+  // Negated as unsigned, because INT64_MIN has no positive counterpart.
   int64_t value = (int64_t)(negative ? 0 - magnitude : magnitude);
   if (value < min || value > max)
     return false;

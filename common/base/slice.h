@@ -12,7 +12,7 @@ struct slice {
   size_t size;
 };
 
-// For "%.*s".
+// The two arguments of "%.*s".
 #define SLICE_FMT "%.*s"
 #define SLICE_ARG(slice) (int)(slice).size, (slice).data
 
@@ -28,7 +28,7 @@ static inline struct slice slice_make(const void *data, size_t size)
   return (struct slice){.data = data, .size = size};
 }
 
-// NULL gives the empty slice.
+// Views a terminated string, without its zero; NULL gives the empty slice.
 static inline struct slice slice_from_string(const char *string)
 {
   return (struct slice){.data = string, .size = string == NULL ? 0 : strlen(string)};
@@ -44,7 +44,7 @@ static inline bool slice_equal_string(struct slice a, const char *b)
   return slice_equal(a, slice_from_string(b));
 }
 
-// ASCII letters without regard to case.
+// Compares, ignoring the case of ASCII letters.
 bool slice_equal_ignore_case(struct slice a, struct slice b);
 
 static inline bool slice_starts_with(struct slice a, struct slice prefix)
@@ -52,7 +52,7 @@ static inline bool slice_starts_with(struct slice a, struct slice prefix)
   return a.size >= prefix.size && (prefix.size == 0 || memcmp(a.data, prefix.data, prefix.size) == 0);
 }
 
-// From `offset` on; past the end, the empty slice.
+// Views the bytes from `offset` on; past the end, the empty slice.
 static inline struct slice slice_skip(struct slice a, size_t offset)
 {
   if (offset >= a.size)
@@ -60,15 +60,15 @@ static inline struct slice slice_skip(struct slice a, size_t offset)
   return (struct slice){.data = a.data + offset, .size = a.size - offset};
 }
 
-// The first `byte` at or after `from`; a.size where there is none.
+// Returns the offset of the first `byte` at or after `from`; a.size where there is none.
 size_t slice_find(struct slice a, char byte, size_t from);
 
-// Without spaces and tabs at both ends.
+// Views the text without spaces and tabs at both ends.
 struct slice slice_trim(struct slice a);
 
-// A whole decimal number from min to max without sign or leading zeros ("0" itself is one); false otherwise.
+// Parses a decimal number from min to max without sign or leading zeros; false for anything else.
 bool slice_to_uint64(struct slice a, uint64_t min, uint64_t max, uint64_t *out);
-// Likewise with an optional '-'.
+// Parses a decimal number from min to max, with an optional '-' and without leading zeros; false for anything else.
 bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out);
 
 

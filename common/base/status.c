@@ -1,4 +1,4 @@
-// Names and HTTP numbers of the canonical codes, and errors in words.
+// Names and HTTP statuses of the canonical codes, and errors in words.
 #include "common/base/status.h"
 
 #include <stdarg.h>
@@ -29,7 +29,7 @@ enum status status_from_code(int code)
   return code >= 0 && (size_t)code < ARRAY_LEN(STATUSES) ? (enum status)code : STATUS_UNKNOWN;
 }
 
-// vsnprintf may cut within a UTF-8 character; a log or a JSON text would choke on the half of it.
+// Removes a character that vsnprintf cut in half, because half a UTF-8 sequence is not valid in a log line or in JSON.
 static void drop_half_character(char *message, size_t size)
 {
   size_t at = size;

@@ -33,7 +33,7 @@ enum status {
 #undef STATUS_ENUM
 };
 
-// For tables by status.
+// The number of statuses, for tables by status.
 enum {
 #define STATUS_PLACE(name, code, http) STATUS_PLACE_##name,
   STATUS_LIST(STATUS_PLACE)
@@ -41,13 +41,13 @@ enum {
       STATUS_COUNT,
 };
 
-// "NOT_FOUND"; never NULL, "UNKNOWN" for a number outside the list.
+// Returns the name, such as "NOT_FOUND"; "UNKNOWN" for a number outside the list, never NULL.
 const char *status_name(enum status status);
 
-// The HTTP status for it.
+// Returns the HTTP status that stands for the code.
 int status_http(enum status status);
 
-// A code that came over the wire: numbers outside the list become STATUS_UNKNOWN.
+// Converts a code that came over the wire: a number outside the list becomes STATUS_UNKNOWN.
 enum status status_from_code(int code);
 
 // A status with its reason in words, for start-up and configuration, where a person reads it.
@@ -57,11 +57,11 @@ struct error {
   char message[512];
 };
 
-// Sets both and returns `status`, so that a caller can `return error_set(error, STATUS_X, "...")`. The message
-// is cut at the size of the buffer. It must not hold a secret.
+// Sets status and message and returns `status`, so that a caller can `return error_set(error, STATUS_X, "...")`. The
+// message is cut at the size of the buffer. It must not hold a secret.
 enum status error_set(struct error *error, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
-// Puts "context: " before the message that is there already.
+// Puts "context: " in front of the message.
 void error_prefix(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

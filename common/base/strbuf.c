@@ -39,7 +39,7 @@ static size_t limit_of(const struct strbuf *buf)
 static void set_capacity(struct strbuf *buf, size_t needed)
 {
   size_t capacity = buf->capacity < FIRST_CAPACITY / 2 ? FIRST_CAPACITY : buf->capacity * 2;
-  // No more than can be used, and the zero of strbuf_cstring.
+  // At most what can be used, and the zero of strbuf_cstring.
   if (capacity > limit_of(buf))
     capacity = limit_of(buf) + 1;
   // A doubling that overflows is smaller than what is needed.
@@ -97,7 +97,7 @@ void strbuf_add_byte(struct strbuf *buf, char byte)
   buf->size++;
 }
 
-// Two digits a step, from the end; returns where the number begins.
+// Writes the digits from the end, two at a step; returns where the number begins.
 static char *format_uint(char *end, uint64_t value)
 {
   static const char PAIRS[] = "00010203040506070809"
@@ -136,7 +136,7 @@ void strbuf_add_int(struct strbuf *buf, int64_t value)
 {
   char digits[21];
   char *end = digits + sizeof(digits);
-  // Unsigned negation, for INT64_MIN has no positive counterpart.
+  // Negated as unsigned, because INT64_MIN has no positive counterpart.
   char *start = format_uint(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
   if (value < 0)
     *--start = '-';

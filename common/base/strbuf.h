@@ -15,18 +15,19 @@ struct strbuf {
   size_t size;
   size_t capacity;
   size_t max_size;  // 0 means SIZE_MAX
-  bool failed;      // something did not fit below max_size
+  bool failed;      // something did not fit within max_size
 };
 
-// Allocates nothing. `max_size` 0 means no limit but memory (running out of it aborts).
+// Makes an empty buffer; allocates nothing. `max_size` 0 means no limit but memory (running out of it aborts).
 void strbuf_init(struct strbuf *buf, size_t max_size);
 void strbuf_free(struct strbuf *buf);
-// Empty again, not failed, memory kept.
+// Empties the buffer and clears its failure; keeps its memory.
 void strbuf_clear(struct strbuf *buf);
-// What is there is cut to `size`, which must not be larger.
+// Cuts the content to `size` bytes, which must not be more than there are.
 void strbuf_truncate(struct strbuf *buf, size_t size);
 
-// Room for `size` more bytes at data + size (which may be NULL for 0); NULL when failed.
+// Makes room for `size` more bytes and returns where they go (which may be NULL for 0); NULL when the buffer has
+// failed.
 char *strbuf_reserve(struct strbuf *buf, size_t size);
 
 void strbuf_add(struct strbuf *buf, struct slice bytes);
@@ -37,13 +38,14 @@ void strbuf_add_int(struct strbuf *buf, int64_t value);
 void strbuf_printf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
-// What it holds; valid until the next change.
+// Views the content; valid until the next change.
 static inline struct slice strbuf_slice(const struct strbuf *buf)
 {
   return slice_make(buf->data, buf->size);
 }
 
-// Terminates (the zero is not counted) and returns it; "" when empty. Valid until the next change.
+// Returns the content as a terminated string, "" when it is empty; the zero is not counted. Valid until the next
+// change.
 const char *strbuf_cstring(struct strbuf *buf);
 
 #endif

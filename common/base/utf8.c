@@ -1,4 +1,4 @@
-// UTF-8 checked and written; runs of ASCII are passed over 16 bytes at a time.
+// Checks and writes UTF-8; runs of ASCII are passed over 16 bytes at a time.
 #include "common/base/utf8.h"
 
 #include "common/base/scan_internal.h"

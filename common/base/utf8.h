@@ -8,15 +8,15 @@
 
 #include "common/base/slice.h"
 
-// The offset where the first sequence that breaks the rules begins; text.size when all is well.
+// Returns the offset of the first sequence that breaks the rules; text.size for valid text.
 size_t utf8_check(struct slice text);
 static inline bool utf8_valid(struct slice text)
 {
   return utf8_check(text) == text.size;
 }
-// The number of code points of valid text.
+// Counts the code points of valid text.
 size_t utf8_length(struct slice text);
-// Writes 1 to 4 bytes, returns how many; 0 for a surrogate or a number above U+10FFFF.
+// Writes 1 to 4 bytes and returns how many; 0 for a surrogate or a number above U+10FFFF.
 size_t utf8_encode(uint32_t code_point, char out[4]);
 
 #endif

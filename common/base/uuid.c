@@ -7,8 +7,8 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 
-// 48 bits of milliseconds and 12 of their fraction, as one number that only grows. Two ids of the same moment, or
-// after the wall clock was put back, take the next number.
+// Returns 48 bits of milliseconds and 12 of their fraction as one number that only grows. Two ids of the same moment,
+// or an id after the wall clock was set back, take the next number.
 static uint64_t next_stamp(void)
 {
   static _Atomic uint64_t last;

@@ -8,9 +8,9 @@
 
 #define UUID_TEXT_SIZE 37  // 36 characters and a zero
 
-// A new version 7 UUID in lower case. Within one process they ascend.
+// Makes a new version 7 UUID in lower case. Those of one process ascend.
 void uuid_v7(char out[UUID_TEXT_SIZE]);
-// 8-4-4-4-12 hexadecimal digits of either case, any version.
+// Returns whether the text is 8-4-4-4-12 hexadecimal digits of either case, of any version.
 bool uuid_valid(struct slice text);
 
 #endif

@@ -1,5 +1,6 @@
-// What is wrong with a request: the field and a sentence about it. The same in the gateway, on the wire between services
-// and in a service. `struct violations` collects them while a request is read; after the 20th the rest is only counted.
+// What is wrong with a request: the field and a sentence about it. The same in the gateway, on the wire between
+// services and in a service. `struct violations` collects them while a request is read; after the 20th the rest is only
+// counted.
 #ifndef BULKHEAD_BASE_VIOLATION_H
 #define BULKHEAD_BASE_VIOLATION_H
 

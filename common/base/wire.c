@@ -1,4 +1,4 @@
-// Protobuf's wire format. The reader is given a peer's bytes: every length is held against what is left before use.
+// Protobuf's wire format. The reader gets a peer's bytes: every length is compared with what is left before it is used.
 #include "common/base/wire.h"
 
 #include "common/base/check.h"
@@ -174,7 +174,7 @@ void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value)
   write_fixed(out, make_tag(number, WIRE_FIXED64), value, 8);
 }
 
-// One byte is left for the length; a longer length moves the message up when it is known.
+// Leaves one byte for the length; a longer length moves the message up when it is known.
 size_t wire_begin_nested(struct strbuf *out, uint32_t number)
 {
   wire_write_tag(out, number, WIRE_BYTES);

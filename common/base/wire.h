@@ -38,7 +38,7 @@ enum wire_result { WIRE_FIELD, WIRE_END, WIRE_MALFORMED };
 
 static inline struct wire_reader wire_reader_make(struct slice bytes)
 {
-  // An empty slice may hold NULL, to which not even 0 may be added.
+  // An empty slice may hold NULL, to which C does not allow even 0 to be added.
   const uint8_t *data = (const uint8_t *)(bytes.size == 0 ? "" : bytes.data);
   return (struct wire_reader){.next = data, .end = data + bytes.size};
 }
@@ -51,11 +51,11 @@ void wire_write_varint(struct strbuf *out, uint32_t number, uint64_t value);
 void wire_write_bytes(struct strbuf *out, uint32_t number, struct slice bytes);
 void wire_write_fixed32(struct strbuf *out, uint32_t number, uint32_t value);
 void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value);
-// Bytes that a varint takes: 1 to 10.
+// Returns how many bytes a varint takes: 1 to 10.
 size_t wire_varint_size(uint64_t value);
 
-// A nested message whose size is known only when it is written: begin, write the fields, end. Returns the mark for
-// _end.
+// Writes a nested message whose size is known only afterwards: begin, write the fields, end. Returns the mark for
+// wire_end_nested.
 size_t wire_begin_nested(struct strbuf *out, uint32_t number);
 void wire_end_nested(struct strbuf *out, size_t mark);
 

@@ -85,6 +85,7 @@ scan_text() {
   xargs -r awk -v max="$MAX_LINES" '
     /(^|[^A-Za-z_])(TODO|FIXME|XXX|HACK)([^A-Za-z_]|$)/ { printf "%s:%d: unfinished work\n", FILENAME, FNR }
     /[ \t]$/ { printf "%s:%d: white space at the end of the line\n", FILENAME, FNR }
+    length($0) > 120 { printf "%s:%d: the line has more than 120 columns\n", FILENAME, FNR }
     FNR == max + 1 { printf "%s:%d: the file has more than %d lines\n", FILENAME, FNR, max }'
 }
 

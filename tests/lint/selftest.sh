@@ -158,6 +158,7 @@ must_find banned common/base/x.c 'x.c:1: system is banned' <<<'int f(void) { ret
 must_find banned common/base/x.c 'x.c:1: no typedef' <<<'typedef struct a a_t;'
 must_find banned common/base/x.c 'x.c:1: unfinished work' <<<'// TODO: later'
 must_find banned tests/unit/base/x.c 'x.c:1: wait for an event' <<<'void f(void) { usleep(5); }'
+must_find banned common/base/x.c 'x.c:1: the line has more than 120 columns' < <(printf '// %0130d\n' 0)
 must_find banned common/base/x.c 'x.c:501: the file has more than 500 lines' < <(yes '//' | head -n 600)
 
 must_find comments common/base/x.c 'x.c:1: a section marker is' <<<'// ---- torn'
