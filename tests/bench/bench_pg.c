@@ -1,4 +1,4 @@
-// Point selects: pg_query from many tasks on the shared connections, beside pgbench's prepared selects on the same
+// Point selects: pg_query from many tasks on the pipelined connections, beside pgbench's prepared selects on the same
 // server and table. BULKHEAD_TEST_PG names a database where the role may create tables (pgbench -i makes its own).
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static double run_ours(const char *conninfo)
   return (double)bench.selects / SECONDS;
 }
 
-// Runs it and keeps its output, which must fit.
+// Runs the program and keeps its output, which must fit.
 static void run_pgbench(char *const *argv, char *output, size_t size)
 {
   int ends[2];

@@ -36,7 +36,7 @@ static const struct contract *load_contract(void)
   return contract;
 }
 
-// One thing to be measured; all of it is set up before the clock starts.
+// One measurement; everything in it is set up before the clock starts.
 struct subject {
   const char *name;
   const struct contract *contract;
@@ -81,7 +81,7 @@ static void run_list_reply(struct subject *subject)
   CHECK(transcode_wire_to_json(list, subject->input, &subject->out) == STATUS_OK);
 }
 
-// Of this process, so that whatever else runs on the machine counts less.
+// Reads the CPU time of this process, so that whatever else runs on the machine counts less.
 static uint64_t cpu_us(void)
 {
   struct timespec now;

@@ -1,4 +1,4 @@
-// Any bytes as Consul's answer about a service: what is taken over could be dialled.
+// Any bytes as Consul's answer about a service: every endpoint that is accepted has an address that can be dialled.
 #include <stdint.h>
 #include <string.h>
 

@@ -13,7 +13,7 @@ static void walk(const struct contract *contract)
   for (size_t i = 0; i < contract_binding_count(contract); i++) {
     const struct contract_binding *binding = contract_binding(contract, i);
     struct contract_route route;
-    // A template is no path, but it has the same segments.
+    // A template routes like a path, because it has the same segments.
     enum status status = contract_route(contract, slice_from_string(binding->http_method),
                                         slice_from_string(binding->path), &route, NULL);
     CHECK(status == STATUS_OK || status == STATUS_NOT_FOUND || status == STATUS_UNIMPLEMENTED);

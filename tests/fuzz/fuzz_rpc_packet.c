@@ -14,7 +14,7 @@ static struct strbuf encode(const struct rpc_frame *frame)
   return body;
 }
 
-// Equal bytes are equal frames, as there is one way only to write a frame.
+// Compares frames by their bytes, because there is only one way to write a frame.
 static void check_round_trip(const struct rpc_frame *frame, struct arena *arena)
 {
   struct strbuf first = encode(frame);

@@ -1,5 +1,5 @@
 // Any bytes as JSON for a request message. What is accepted must come back as the same wire bytes once it has been
-// written out as JSON and read again, but for fields that are never written out.
+// written out as JSON and read again, except for fields that are never written out.
 #include "common/transcode/transcode.h"
 #include "tests/fuzz/fuzz_contract.h"
 

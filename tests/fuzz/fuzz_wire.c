@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// Bytes are looked at as a message too, as deep as this.
+// The depth to which bytes are read as a message, too.
 #define MAX_DEPTH 4
 
 static void write_field(struct strbuf *out, const struct wire_field *field)

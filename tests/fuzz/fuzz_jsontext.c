@@ -54,7 +54,7 @@ static void copy_token(struct jsontext_writer *writer, enum jsontext_token token
   }
 }
 
-// Reads all of it; what it says goes to `out` as compact JSON. True when it is a document.
+// Reads the whole text and writes it to `out` as compact JSON. True when it is a document.
 static bool read_all(struct jsontext_reader *reader, struct strbuf *out)
 {
   struct jsontext_writer writer;
