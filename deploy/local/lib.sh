@@ -11,6 +11,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # Further options of initdb and postgres.
 INITDB_OPTIONS=()
 PG_OPTIONS=()
+# KILL: a server dies with the script that has launched it, however that ends.
+DIE_WITH_US=
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -34,7 +36,8 @@ start_time_of() {
 pid_of() {
   local pid started
   [ -f "$RUN_DIR/pids/$1" ] || return 1
-  read -r pid started <"$RUN_DIR/pids/$1" || return 1
+  # Another script may take the file away at this moment.
+  read -r pid started 2>/dev/null <"$RUN_DIR/pids/$1" || return 1
   [ "$(start_time_of "$pid")" = "$started" ] || return 1
   echo "$pid"
 }
@@ -42,19 +45,51 @@ pid_of() {
 is_running() { pid_of "$1" >/dev/null; }
 
 # launch NAME COMMAND...: in the background, output to $RUN_DIR/log/NAME.log. 9 is the stack's lock, not to be inherited.
+# The pid file appears whole: others may read it at any moment.
 launch() {
   local name=$1 pid
   shift
+  [ -z "$DIE_WITH_US" ] || set -- setpriv --pdeathsig "$DIE_WITH_US" -- "$@"
   mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
   setsid "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
   pid=$!
   disown "$pid"
-  echo "$pid $(start_time_of "$pid")" >"$RUN_DIR/pids/$name"
+  echo "$pid $(start_time_of "$pid")" >"$RUN_DIR/pids/.$name"
+  mv "$RUN_DIR/pids/.$name" "$RUN_DIR/pids/$name"
+}
+
+# announce_stop NAME: from here until stop_is_over, the end of this process is no accident. The announcement counts
+# while the script that made it lives.
+announce_stop() {
+  # Not $$: the services are stopped by subshells.
+  local self=$BASHPID
+  mkdir -p "$RUN_DIR/stopping"
+  echo "$self $(start_time_of "$self")" >"$RUN_DIR/stopping/.$1.$self"
+  mv "$RUN_DIR/stopping/.$1.$self" "$RUN_DIR/stopping/$1"
+}
+stop_is_over() { rm -f "$RUN_DIR/pids/$1" "$RUN_DIR/stopping/$1"; }
+
+is_being_stopped() {
+  local pid started
+  [ -f "$RUN_DIR/stopping/$1" ] || return 1
+  read -r pid started 2>/dev/null <"$RUN_DIR/stopping/$1" || return 1
+  [ "$(start_time_of "$pid")" = "$started" ]
+}
+
+# has_died NAME: it has ended although nobody asked it to. A stop takes the pid file away before its announcement; so
+# a process without an announcement whose pid file is still the same was not stopped in between.
+has_died() {
+  local before
+  before=$(cat "$RUN_DIR/pids/$1" 2>/dev/null) || return 1
+  is_running "$1" && return 1
+  is_being_stopped "$1" && return 1
+  [ "$(cat "$RUN_DIR/pids/$1" 2>/dev/null)" = "$before" ] && ! is_running "$1"
 }
 
 # halt NAME SIGNAL SECONDS: asks it to end, and makes it after that time.
 halt() {
   local name=$1 signal=$2 tenths=$((${3:-15} * 10)) pid
+  announce_stop "$name"
   if pid=$(pid_of "$name"); then
     kill "-$signal" "$pid" 2>/dev/null
     while is_running "$name"; do
@@ -67,7 +102,22 @@ halt() {
       tenths=$((tenths - 1))
     done
   fi
-  rm -f "$RUN_DIR/pids/$name"
+  stop_is_over "$name"
+}
+
+# end_session PID SECONDS: asks the processes of the session that PID leads to end, and makes them after that time.
+# Test programs have workers, which need not end with them.
+end_session() {
+  local tenths=$((${2:-5} * 10))
+  pkill -TERM -s "$1" 2>/dev/null
+  while pgrep -s "$1" >/dev/null; do
+    if [ "$tenths" -le 0 ]; then
+      pkill -KILL -s "$1" 2>/dev/null
+      return
+    fi
+    sleep 0.1
+    tenths=$((tenths - 1))
+  done
 }
 
 # A process that has ended although it should run: what it said last.
@@ -160,7 +210,8 @@ prepare_pg_user() {
   PG_AS=()
   PG_HOME=$RUN_DIR/postgres
   [ "$(id -u)" -eq 0 ] || return 0
-  PG_AS=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+  # The kernel forgets at a change of the user which signal the death of the parent brings: it is asked for again.
+  PG_AS=(setpriv --reuid=postgres --regid=postgres --init-groups ${DIE_WITH_US:+--pdeathsig "$DIE_WITH_US"} --)
   if ! "${PG_AS[@]}" test -x "$RUN_DIR"; then
     PG_HOME=/var/tmp/bulkhead-$(printf %s "$RUN_DIR" | sha256sum | cut -c1-16)
   fi
