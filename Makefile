@@ -147,10 +147,11 @@ $(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libge
 	@$(link) -lprotobuf-c
 
 # ---- services ----
-# A service is its folder: objects, embedded migrations, binary.
+# A service is its folder: objects, embedded migrations, binary. The folder of the migrations is a prerequisite itself:
+# its time changes when a file is deleted or renamed.
 SERVICE_LIBS := $(call libs_of,service $(USES_service))
 define SERVICE_template
-$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh
+$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh
 	@mkdir -p $$(@D)
 	@sh proto/plugin/embed_migrations.sh $(1) services/$(1)/migrations > $$@.new && mv $$@.new $$@
 $(OUT)/obj/services/$(1)/migrations.o: $(GEN)/services/$(1)/migrations.c
@@ -218,6 +219,15 @@ CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lc
 # TEST=word runs the tests with that word in their names, TEST=suite/name (with * for anything) exactly those.
 TEST_FILTER = $(if $(TEST),--filter '$(if $(findstring /,$(TEST)),$(TEST),*/*$(TEST)*)')
 
+# Without the test packages a target of tests first installs them, then runs in a make of its own.
+CRITERION_HEADER ?= /usr/include/criterion/criterion.h
+ifeq ($(or $(TEST_PACKAGES_TRIED),$(wildcard $(CRITERION_HEADER))),)
+unit units component components: deps-dev
+	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
+unit-% component-%: deps-dev
+	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
+else
+
 # ---- unit tests: one criterion program a folder ----
 UNITS := $(notdir $(wildcard tests/unit/*))
 # Criterion cannot start under ThreadSanitizer; a stand-in with the same macros runs the tests there.
@@ -239,11 +249,13 @@ $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUN
 	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
 unit-$(1): $(OUT)/bin/unit-$(1)
+	@echo "  TEST  unit-$(1)"
 	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
-.PHONY: unit
+.PHONY: unit units
 unit: $(UNITS:%=unit-%)
+units: $(UNITS:%=$(OUT)/bin/unit-%)
 
 # ---- component tests: one part or service with the real servers beside it ----
 COMPONENTS := $(notdir $(wildcard tests/component/*))
@@ -258,8 +270,10 @@ component-$(1): $(OUT)/bin/component-$(1) $(if $(filter $(1),$(SERVICES)),servic
 	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))))
-.PHONY: component
+.PHONY: component components
 component: $(COMPONENTS:%=component-%)
+components: $(COMPONENTS:%=$(OUT)/bin/component-%)
+endif
 
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
 $(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(OUT)/lib/libbase.a
@@ -288,7 +302,7 @@ fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
 # ---- what people call ----
 # Packages first, then everything else in a make of its own: what pkg-config says is known only then.
-.PHONY: deps deps-dev run demo test mutate lint bench asan ubsan tsan fuzz install clean help
+.PHONY: deps deps-dev run watch demo check test mutate format compile_commands.json lint bench asan ubsan tsan fuzz install clean help
 deps:
 	@deploy/local/packages deploy/local/packages.list
 deps-dev:
@@ -305,6 +319,23 @@ demo: deps
 # ONLY="unit lint" runs some of its steps; see tests/run.
 test: deps-dev
 	@tests/run $(ONLY)
+
+# The daily loop: what shows most mistakes in least time, without servers. make test is the whole.
+QUICK_LINTS := banned docs layers format shell
+check: deps-dev
+	@$(MAKE) --no-print-directory -j$(shell nproc) all units
+	@$(MAKE) --no-print-directory -k -j$(shell nproc) --output-sync=target unit
+	@LINT_OUT=$(OUT)/lint tests/lint/run.sh $(QUICK_LINTS)
+watch: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
+	@OUT=$(OUT) PORT=$(PORT) deploy/local/watch
+format: deps-dev
+	@git ls-files --cached --others --exclude-standard '*.[ch]' | xargs -r -n 16 -P $(shell nproc) clang-format -i
+
+# For clangd and other tools: how each file is compiled, taken from what make would do.
+compile_commands.json: deps-dev
+	@$(MAKE) --no-print-directory -j$(shell nproc) generated $(NGINX_CONFIG)
+	@$(MAKE) --no-print-directory -Bn all units components stack-tests benches fuzzers | deploy/debug/compile-commands > $@.new && mv $@.new $@
 
 # What no test notices of small changes to one file; tests/mutate/run says what else can be set.
 mutate: deps-dev
@@ -342,20 +373,29 @@ clean:
 	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
 
 help:
-	@echo "make run              the whole suite on http://127.0.0.1:$(PORT) (PORT=...), Ctrl-C stops it"
-	@echo "make demo             Debian's package index into it, through its API"
-	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some)"
-	@echo "make bench            how fast it is beside what the machine can do"
-	@echo "make                  builds all into $(OUT) (VARIANT=release debug asan ubsan tsan fuzz, CC=gcc clang)"
+	@echo "make run              the whole suite on http://127.0.0.1:$(PORT) (PORT=...); Ctrl-C stops it"
+	@echo "make watch            the same with its logs here; what you save is built, and what changed is restarted"
+	@echo "make demo             Debian's package index into the running suite, through its API"
+	@echo
+	@echo "make check            the daily loop: build, all unit tests, the quick lints; no servers"
+	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some steps)"
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
-	@echo "make component-NAME   tests with real servers: $(COMPONENTS)"
-	@echo "make unit-rpc TEST=deadline    only the tests with that word in their names; TEST=suite/name for one; component-NAME, too"
-	@echo "make mutate FILE=common/rpc/outbox.c    changes it line by line and tells what no test notices (TESTS=\"unit-rpc\", SINCE=origin/main)"
-	@echo "make asan ubsan tsan  builds and unit tests under a sanitizer"
+	@echo "make component-NAME   tests of one part with real servers: $(COMPONENTS)"
+	@echo "        TEST=word     only the tests with that word in their names; TEST=suite/name for one:"
+	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=lists/*"
+	@echo "make mutate FILE=common/rpc/outbox.c   small mistakes in that file that no test notices"
+	@echo "                      (TESTS=\"component-item\", SINCE=origin/main, RANGE=40-90, LIMIT=60, VARIANT=asan)"
+	@echo "make asan ubsan tsan  build and unit tests under one sanitizer"
 	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
 	@echo "make lint             form, analysers, layers, banned calls"
+	@echo "make bench            how fast the suite is beside what the machine can do"
+	@echo
+	@echo "make                  builds all into $(OUT) (VARIANT=release debug asan ubsan tsan fuzz, CC=gcc clang)"
+	@echo "make format           lays out all C files as .clang-format says"
+	@echo "make compile_commands.json   for clangd and other tools"
 	@echo "make install          to $(PREFIX) (PREFIX=..., DESTDIR=...)"
-	@echo "make deps             the Debian packages that are missing, Consul and the page; run, demo and test do so by themselves"
-	@echo "make clean            takes away what was built; downloads (build/tools) and data (.run) stay"
+	@echo "make deps deps-dev    installs the Debian packages that are missing, Consul and the API page; deps-dev also what tests"
+	@echo "                      need. The targets above do so by themselves, but for make and make install"
+	@echo "make clean            removes what was built; downloads (build/tools) and data (.run) stay"
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
