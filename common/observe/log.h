@@ -36,10 +36,12 @@ struct log_field {
 #define LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_BOOL, .integer = (v)})
 #define LOG_STATUS(v) LOG_STRING("status", status_name(v))
 
-// The request that the current thread works on, for requestId and traceId. Tasks set and restore it at each switch.
+// What the current thread works on. Lines carry requestId and traceId; the method is for lists of tasks and for the
+// report of a crash. Tasks set and restore it at each switch.
 struct log_context {
   struct slice request_id;
   struct slice trace_id;
+  struct slice method;  // "item.v1.ItemService/GetItem", or what a task without a request does: "background"
 };
 
 // Once, before other threads start; `service` is kept by pointer. Until then the service is "bulkhead" and the level

@@ -29,6 +29,7 @@ static inline bool alarm_is_set(const struct loop_alarm *alarm)
 struct scheduler {
   struct context home;  // the loop's own stack
   struct list runnable;
+  struct list tasks;  // all that have not ended
   size_t task_count;
 
   struct task *idle;  // ended, their stacks ready for the next

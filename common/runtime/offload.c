@@ -68,7 +68,8 @@ enum status task_offload(void (*work)(void *arg), void *arg)
     status = take_slot(&loop->scheduler);
   if (status != STATUS_OK)
     return status;
-  struct job job = {.work = work, .arg = arg, .log_context = log_get_context(), .returned = COMPLETION_INIT};
+  struct job job = {
+      .work = work, .arg = arg, .log_context = log_get_context(), .returned = {.what = "work in the thread pool"}};
   status = run_job(loop, &job);
   release_slot(&loop->scheduler);
   if (status == STATUS_OK)

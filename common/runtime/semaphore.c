@@ -19,7 +19,7 @@ enum status semaphore_acquire(struct semaphore *semaphore)
     semaphore->available--;
     return STATUS_OK;
   }
-  struct semaphore_waiter waiter = {.granted = COMPLETION_INIT};
+  struct semaphore_waiter waiter = {.granted = {.what = "a semaphore"}};
   list_append(&semaphore->waiters, &waiter.node);
   enum status status = completion_wait(&waiter.granted);
   list_remove(&waiter.node);

@@ -82,6 +82,9 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->deadline_us = deadline_us;
   task->deadline = (struct loop_alarm){.strike = strike_deadline};
   inherit(task, current);
+  task->started_us = loop_now_us(loop);
+  list_init(&task->all);
+  list_append(&loop->scheduler.tasks, &task->all);
   loop->scheduler.task_count++;
   make_runnable(task);
   return task;
@@ -96,6 +99,7 @@ static void retire(struct task *task)
     list_remove(&child->siblings);
     child->parent = NULL;
   }
+  list_remove(&task->all);
   task->loop->scheduler.task_count--;
   task_pool_put(task);
 }
@@ -125,6 +129,7 @@ static void suspend(struct task *task)
 void scheduler_init(struct loop *loop)
 {
   list_init(&loop->scheduler.runnable);
+  list_init(&loop->scheduler.tasks);
   loop->scheduler.offload_limit = 4;
   semaphore_init(&loop->scheduler.offload_slots, loop->scheduler.offload_limit);
   loop->scheduler.offloaded = metrics_single(METRIC_OFFLOADED);
@@ -215,6 +220,7 @@ static void wait_here(struct task *task, struct completion *completion, bool int
 {
   CHECK(completion->waiter == NULL);
   completion->waiter = task;
+  task->waiting_for = completion->what;
   task->interruptible = interruptible;
   task->state = TASK_WAITING;
   suspend(task);
@@ -275,7 +281,7 @@ static void end_sleep(struct loop_alarm *alarm)
 enum status task_sleep_ms(uint64_t ms)
 {
   struct task *task = checked_current();
-  struct sleeper sleeper = {.alarm = {.strike = end_sleep}, .woken = COMPLETION_INIT};
+  struct sleeper sleeper = {.alarm = {.strike = end_sleep}, .woken = {.what = "the end of a pause"}};
   uint64_t until_us = deadline_after_ms(clock_now_us(), ms);
   if (until_us != DEADLINE_NONE)
     alarm_set(task->loop, &sleeper.alarm, until_us);
@@ -289,4 +295,44 @@ void task_yield(void)
   struct task *task = checked_current();
   make_runnable(task);
   suspend(task);
+}
+
+// ---- looking at tasks ----
+
+const struct log_context *completion_log_context(const struct completion *completion)
+{
+  return completion->waiter == NULL ? NULL : completion->waiter->log_context;
+}
+
+static struct task_info describe_task(const struct task *task, uint64_t now_us)
+{
+  static const char *const states[] = {
+      [TASK_RUNNABLE] = "runnable", [TASK_RUNNING] = "running", [TASK_WAITING] = "waiting", [TASK_FINISHED] = "ended"};
+  struct task_info info = {
+      .state = states[task->state],
+      .age_us = now_us > task->started_us ? now_us - task->started_us : 0,
+      .deadline_us = task->deadline_us,
+      .cancelled = task->cancelled,
+  };
+  if (task->state == TASK_WAITING)
+    info.waiting_for = task->waiting_for == NULL ? "an event" : task->waiting_for;
+  if (task->log_context != NULL)
+    info.context = *task->log_context;
+  return info;
+}
+
+void loop_visit_tasks(const struct loop *loop, bool (*visit)(void *arg, const struct task_info *info), void *arg)
+{
+  uint64_t now_us = clock_now_us();
+  const struct list *tasks = &loop->scheduler.tasks;
+  for (const struct list *node = tasks->next; node != tasks; node = node->next) {
+    struct task_info info = describe_task(CONTAINER_OF(node, struct task, all), now_us);
+    if (!visit(arg, &info))
+      return;
+  }
+}
+
+size_t loop_task_count(const struct loop *loop)
+{
+  return loop->scheduler.task_count;
 }

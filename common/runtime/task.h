@@ -50,6 +50,7 @@ void task_shield(bool shielded);
 // callback or another task; only one task waits for it.
 struct completion {
   struct task *waiter;
+  const char *what;  // for lists of tasks: what is waited for, static text; NULL is allowed
   bool done;
   enum status status;
 };
@@ -87,5 +88,24 @@ void semaphore_release(struct semaphore *semaphore);
 // served in time rather than all too late. Beyond 4 the environment's UV_THREADPOOL_SIZE must follow.
 enum status task_offload(void (*work)(void *arg), void *arg) MUST_CHECK;
 void loop_set_offload_limit(struct loop *loop, size_t jobs);
+
+// ---- looking at tasks ----
+
+struct task_info {
+  struct log_context context;  // valid during the visit
+  const char *state;           // "runnable", "running", "waiting"
+  const char *waiting_for;     // static text; NULL unless it waits
+  uint64_t age_us;             // since task_start
+  uint64_t deadline_us;        // on the monotonic clock, or DEADLINE_NONE
+  bool cancelled;
+};
+
+// Calls `visit` for every task of the loop, the oldest first, until it returns false. `visit` must not start, cancel or
+// end tasks.
+void loop_visit_tasks(const struct loop *loop, bool (*visit)(void *arg, const struct task_info *info), void *arg);
+size_t loop_task_count(const struct loop *loop);
+
+// The log context of the task that waits for `completion`, NULL where none waits: for callbacks that log on its behalf.
+const struct log_context *completion_log_context(const struct completion *completion);
 
 #endif

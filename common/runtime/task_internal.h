@@ -18,6 +18,9 @@ struct task {
   void *arg;
   const struct log_context *log_context;
   struct list queue;  // in scheduler.runnable
+  struct list all;    // in scheduler.tasks
+  uint64_t started_us;
+  const char *waiting_for;  // static text; valid while it waits
 
   struct task *parent;  // NULL when it has ended
   struct list siblings;

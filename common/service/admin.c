@@ -15,6 +15,7 @@
 #include "common/base/check.h"
 #include "common/observe/metrics.h"
 #include "common/service/host_port_internal.h"
+#include "common/service/task_list_internal.h"
 
 enum {
   MAX_CONNECTIONS = 64,
@@ -114,6 +115,12 @@ static void render_metrics(struct admin *admin, struct page *page)
   metrics_render(&page->body);
 }
 
+static void render_tasks(struct admin *admin, struct page *page)
+{
+  page->content_type = "application/json";
+  task_list_render(admin->loop, &page->body);
+}
+
 static const struct {
   const char *path;
   void (*render)(struct admin *admin, struct page *page);
@@ -121,6 +128,7 @@ static const struct {
     {"/healthz", render_health},
     {"/readyz", render_ready},
     {"/metrics", render_metrics},
+    {"/debug/tasks", render_tasks},
 };
 
 static bool is_served(const char *method)
@@ -144,7 +152,7 @@ static void render(struct admin *admin, const char *path, const char *method, st
     }
   }
   page->code = MHD_HTTP_NOT_FOUND;
-  strbuf_add_string(&page->body, "here are /healthz, /readyz and /metrics\n");
+  strbuf_add_string(&page->body, "here are /healthz, /readyz, /metrics and /debug/tasks\n");
 }
 
 // NOLINTNEXTLINE(readability-function-size): the parameters are libmicrohttpd's

@@ -1,5 +1,6 @@
-// The admin port: GET and HEAD of /healthz, /readyz and /metrics for Consul, Kubernetes and Prometheus. libmicrohttpd
-// on the service's loop, without a thread. It is for the inside: no TLS, no login.
+// The admin port: GET and HEAD of /healthz, /readyz and /metrics for Consul, Kubernetes and Prometheus, and of
+// /debug/tasks for people. libmicrohttpd on the service's loop, without a thread. It has neither TLS nor login, so it
+// must be reachable from inside only.
 #ifndef BULKHEAD_SERVICE_ADMIN_INTERNAL_H
 #define BULKHEAD_SERVICE_ADMIN_INTERNAL_H
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/uuid.h"
+#include "common/observe/trace.h"
 #include "common/runtime/task.h"
 #include "common/service/service_internal.h"
 
@@ -10,6 +12,9 @@ struct background {
   struct list node;  // service.backgrounds
   struct service *service;
   struct task *task;  // NULL before it has begun
+  struct log_context log_context;
+  char request_id[UUID_TEXT_SIZE];
+  char traceparent[TRACEPARENT_SIZE];
   void (*body)(void *arg);
   void *arg;
   bool cancelled;
@@ -26,9 +31,23 @@ static void run(void *arg)
 static void begin(void *arg)
 {
   struct background *background = arg;
-  background->task = task_start(background->service->loop, run, background, DEADLINE_NONE, NULL);
+  background->task = task_start(background->service->loop, run, background, DEADLINE_NONE, &background->log_context);
   if (background->cancelled)
     task_cancel(background->task);
+}
+
+// Ids of its own, so that the lines of one background task can be found among those of the requests.
+static void make_log_context(struct background *background)
+{
+  struct trace_context trace;
+  trace_start(&trace);
+  trace_format(&trace, background->traceparent);
+  uuid_v7(background->request_id);
+  background->log_context = (struct log_context){
+      .request_id = slice_from_string(background->request_id),
+      .trace_id = trace_id_of(slice_from_string(background->traceparent)),
+      .method = SLICE("background"),
+  };
 }
 
 void service_background(struct service *service, void (*body)(void *arg), void *arg)
@@ -36,6 +55,7 @@ void service_background(struct service *service, void (*body)(void *arg), void *
   struct background *background = calloc(1, sizeof(*background));
   CHECK(background != NULL);
   *background = (struct background){.service = service, .body = body, .arg = arg};
+  make_log_context(background);
   list_append(&service->backgrounds, &background->node);
   loop_post(service->loop, begin, background);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/memory.h"
+#include "common/observe/crash.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/service/service_internal.h"
@@ -238,7 +239,8 @@ int service_run_command(struct service *service, const struct service_command *c
   struct command_run run = {.service = service, .command = command, .argc = argc, .argv = argv};
   if (service_open(service, on_signal, &run.error) != STATUS_OK)
     return fail(service, EXIT_WRONG_USE, run.error.message);
-  service->main_task = task_start(service->loop, run_command, &run, DEADLINE_NONE, NULL);
+  static const struct log_context command_context = {.method = SLICE_INIT("command")};
+  service->main_task = task_start(service->loop, run_command, &run, DEADLINE_NONE, &command_context);
   loop_run(service->loop);
   if (run.status == STATUS_OK)
     return EXIT_OK;
@@ -285,6 +287,7 @@ int service_main(const struct service_definition *definition, int argc, char **a
   // A peer that hangs up is an error of one write, not the end of the process.
   signal(SIGPIPE, SIG_IGN);
   memory_keep_freed();
+  crash_report_install();
   struct service service = {.definition = definition};
   log_init(definition->name, LOG_INFO);
   int code = argc < 2 ? run_named(&service, "serve", 0, NULL) : run_named(&service, argv[1], argc - 2, argv + 2);

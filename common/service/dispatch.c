@@ -101,6 +101,7 @@ static enum status find_method(struct call *call)
     return call_fail(call, STATUS_UNIMPLEMENTED, "UNKNOWN_METHOD", "there is no such method here");
   call->method = served->method;
   call->handlers = served->handlers;
+  call->log_context.method = slice_from_string(served->method->full_name);
   return STATUS_OK;
 }
 
@@ -153,6 +154,7 @@ void dispatch_request(void *arg, struct rpc_request *request)
   call->request = request;
   call->began_us = loop_now_us(dispatch->loop);
   rpc_request_set_data(request, call);
+  log_set_context(&call->log_context);
   for (size_t i = 0; i < ARRAY_LEN(gates); i++) {
     enum status status = gates[i](call);
     if (status != STATUS_OK) {
@@ -160,6 +162,7 @@ void dispatch_request(void *arg, struct rpc_request *request)
       return;
     }
   }
+  log_set_context(NULL);
   uint64_t deadline_us =
       deadline_min(rpc_request_deadline_us(request), deadline_after_ms(call->began_us, call->method->timeout_ms));
   list_append(&dispatch->calls, &call->node);

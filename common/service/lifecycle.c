@@ -26,7 +26,8 @@ static void drain(void *arg);
 static void begin_drain(void *arg)
 {
   struct service *service = arg;
-  task_start(service->loop, drain, service, DEADLINE_NONE, NULL);
+  static const struct log_context drain_context = {.method = SLICE_INIT("drain")};
+  task_start(service->loop, drain, service, DEADLINE_NONE, &drain_context);
 }
 
 static void stop_serving(struct service *service, const char *reason, int exit_code)
@@ -297,7 +298,8 @@ int service_serve(struct service *service)
   }
   const struct slice labels[] = {slice_from_string(service->definition->name), SLICE(BULKHEAD_VERSION)};
   metric_set(metrics_series(METRIC_BUILD_INFO, labels, ARRAY_LEN(labels)), 1);
-  service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, NULL);
+  static const struct log_context start_context = {.method = SLICE_INIT("start")};
+  service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, &start_context);
   loop_run(service->loop);
   return service->exit_code;
 }
