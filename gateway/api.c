@@ -8,17 +8,9 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
-#include "common/openapi/openapi.h"
+#include "gateway/document.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
-
-static const struct openapi_info openapi_info = {
-    .title = "Bulkhead",
-    .version = BULKHEAD_VERSION,
-    .description = "Accounts, tokens and items over REST. Errors are problem documents (RFC 9457); every reply carries "
-                   "`X-Request-Id`. Sign up with `POST /v1/users`, log in with `POST /v1/auth/login`, then send "
-                   "`Authorization: Bearer <accessToken>`.",
-};
 
 static bool has_service(const struct api *api, const char *service)
 {
@@ -72,7 +64,7 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
   }
   collect_services(api);
   strbuf_init(&api->openapi, 0);
-  openapi_write(api->contract, &openapi_info, &api->openapi);
+  document_write(api->contract, &api->openapi);
   snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"",
            hash_fingerprint(strbuf_slice(&api->openapi)));
   gateway_metrics_create(&api->metrics, api->contract, api->services, api->service_count);

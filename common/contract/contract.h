@@ -65,6 +65,7 @@ struct contract_field {
   enum contract_type type;
   bool repeated;
   bool is_map;
+  bool optional;           // declared so
   bool has_presence;       // message, proto3 optional, oneof member
   int oneof_index;         // of the message's oneofs; -1 for none
   struct slice name;       // "page_size"

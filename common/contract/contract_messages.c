@@ -189,6 +189,7 @@ static enum status build_field(struct contract_builder *builder, const struct ty
   if (field->is_map && (!field->repeated || !map_entry_is_valid(field->message)))
     return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s.%s: not a valid map", message->full_name,
                      source->name);
+  field->optional = optional;
   field->has_presence = !field->repeated && (optional || field->oneof_index >= 0 || field->type == CONTRACT_MESSAGE);
   return build_field_rules(builder, source->options, message, field);
 }

@@ -7,8 +7,8 @@ static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "OPTIONS",
 
 // A problem document as the gateway writes it.
 static const char PROBLEM_SCHEMA[] =
-    "{\"type\":\"object\",\"description\":\"An error (RFC "
-    "9457).\",\"required\":[\"type\",\"title\",\"status\",\"code\"],"
+    "{\"type\":\"object\",\"description\":\"An error (RFC 9457).\","
+    "\"required\":[\"type\",\"title\",\"status\",\"detail\",\"instance\",\"code\",\"requestId\"],"
     "\"properties\":{"
     "\"type\":{\"type\":\"string\",\"format\":\"uri-reference\",\"description\":\"Which kind of problem this is.\"},"
     "\"title\":{\"type\":\"string\",\"description\":\"The phrase of the HTTP status.\"},"
@@ -22,6 +22,12 @@ static const char PROBLEM_SCHEMA[] =
     "{\"type\":\"object\",\"required\":[\"field\",\"description\"],\"properties\":{\"field\":{\"type\":\"string\","
     "\"description\":\"A parameter, a header or a JSON path, such as items[3].sku.\"},"
     "\"description\":{\"type\":\"string\"}}}}}}";
+
+void openapi_write_text(struct openapi *api, const char *key, const char *text)
+{
+  if (text != NULL)
+    jsontext_key_string(&api->json, key, slice_from_string(text));
+}
 
 void openapi_write_description(struct openapi *api, const char *text)
 {
@@ -79,7 +85,7 @@ static bool is_taken(const struct operation *operations, size_t count, const str
   return false;
 }
 
-static struct operation *collect(struct openapi *api, size_t *count)
+static struct operation *collect_operations(struct openapi *api, size_t *count)
 {
   size_t bindings = contract_binding_count(api->contract);
   struct operation *operations = arena_array(&api->arena, bindings, sizeof(*operations));
@@ -97,30 +103,60 @@ static struct operation *collect(struct openapi *api, size_t *count)
   return operations;
 }
 
-static void write_info(struct openapi *api, const struct openapi_info *info)
+static void write_license(struct openapi *api, const char *identifier)
 {
-  jsontext_key(&api->json, SLICE("info"));
+  if (*identifier == '\0')
+    return;
+  jsontext_key(&api->json, SLICE("license"));
   jsontext_begin_object(&api->json);
-  jsontext_key_string(&api->json, "title", slice_from_string(info->title));
-  jsontext_key_string(&api->json, "version", slice_from_string(info->version));
-  if (info->description != NULL)
-    openapi_write_description(api, info->description);
+  openapi_write_text(api, "name", identifier);
+  openapi_write_text(api, "identifier", identifier);
   jsontext_end_object(&api->json);
 }
 
-// A service is a tag.
+static void write_contact(struct openapi *api, const struct contract_info *info)
+{
+  if (*info->contact_name == '\0' && *info->contact_url == '\0')
+    return;
+  jsontext_key(&api->json, SLICE("contact"));
+  jsontext_begin_object(&api->json);
+  openapi_write_text(api, "name", *info->contact_name == '\0' ? NULL : info->contact_name);
+  openapi_write_text(api, "url", *info->contact_url == '\0' ? NULL : info->contact_url);
+  jsontext_end_object(&api->json);
+}
+
+static void write_info(struct openapi *api)
+{
+  const struct contract_info *info = contract_info(api->contract);
+  jsontext_key(&api->json, SLICE("info"));
+  jsontext_begin_object(&api->json);
+  openapi_write_text(api, "title", info->title);
+  openapi_write_text(api, "version", api->options->version);
+  openapi_write_description(api, info->description);
+  write_contact(api, info);
+  write_license(api, info->license);
+  jsontext_end_object(&api->json);
+}
+
+static bool is_titled_before(const struct operation *operations, size_t place)
+{
+  for (size_t i = 0; i < place; i++)
+    if (strcmp(operations[i].binding->method->service_title, operations[place].binding->method->service_title) == 0)
+      return true;
+  return false;
+}
+
+// Services of one title share a tag.
 static void write_tags(struct openapi *api, const struct operation *operations, size_t count)
 {
-  const char *last = "";
   jsontext_key(&api->json, SLICE("tags"));
   jsontext_begin_array(&api->json);
   for (size_t i = 0; i < count; i++) {
     const struct contract_method *method = operations[i].binding->method;
-    if (strcmp(last, method->service_full_name) == 0)
+    if (is_titled_before(operations, i))
       continue;
-    last = method->service_full_name;
     jsontext_begin_object(&api->json);
-    jsontext_key_string(&api->json, "name", slice_from_string(last));
+    openapi_write_text(api, "name", method->service_title);
     openapi_write_description(api, method->service_comment);
     jsontext_end_object(&api->json);
   }
@@ -139,31 +175,32 @@ static void write_components(struct openapi *api, const struct operation *operat
   openapi_write_schemas(api, operations, count);
   jsontext_end_object(json);
   jsontext_key(json, SLICE("responses"));
-  jsontext_raw(json,
-               SLICE("{\"Problem\":{\"description\":\"The call failed.\",\"content\":{\"application/problem+json\":"
-                     "{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}}}"));
+  openapi_write_shared_responses(api, operations, count);
   jsontext_key(json, SLICE("securitySchemes"));
   jsontext_raw(json, SLICE("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\","
                            "\"description\":\"An access token.\"}}"));
   jsontext_end_object(json);
 }
 
-void openapi_write(const struct contract *contract, const struct openapi_info *info, struct strbuf *out)
+void openapi_write(const struct contract *contract, const struct openapi_options *options, struct strbuf *out)
 {
-  struct openapi api = {.contract = contract};
+  struct openapi api = {.contract = contract, .options = options};
   size_t count;
   arena_init(&api.arena);
   jsontext_writer_init(&api.json, out);
-  const struct operation *operations = collect(&api, &count);
+  struct operation *operations = collect_operations(&api, &count);
+  openapi_name_paths(&api, operations, count);
+  openapi_collect_replied(&api, operations, count);
   jsontext_begin_object(&api.json);
-  jsontext_key_string(&api.json, "openapi", SLICE("3.1.0"));
-  write_info(&api, info);
+  openapi_write_text(&api, "openapi", "3.1.0");
+  write_info(&api);
   jsontext_key(&api.json, SLICE("servers"));
   jsontext_raw(&api.json, SLICE("[{\"url\":\"/\"}]"));
   write_tags(&api, operations, count);
   openapi_write_paths(&api, operations, count);
   write_components(&api, operations, count);
   jsontext_end_object(&api.json);
+  strmap_free(&api.replied);
   strmap_free(&api.written);
   arena_free(&api.arena);
 }

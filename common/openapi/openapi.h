@@ -1,16 +1,46 @@
-// The OpenAPI 3.1 document of everything that has an HTTP route, derived from the descriptors, comments included.
+// The OpenAPI 3.1 document of everything that has an HTTP route, derived from the contracts: routes, comments, rules,
+// examples that keep the rules, and for each method the errors that it can answer with.
 #ifndef BULKHEAD_OPENAPI_OPENAPI_H
 #define BULKHEAD_OPENAPI_OPENAPI_H
 
+#include "common/base/status.h"
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
 
-struct openapi_info {
-  const char *title;
-  const char *version;
-  const char *description;  // Markdown
+// Which methods can answer with a problem.
+enum openapi_when {
+  OPENAPI_ALWAYS,
+  OPENAPI_NEEDS_TOKEN,     // unless the method is public
+  OPENAPI_NEEDS_ROLE,      // methods that only a role may call
+  OPENAPI_TAKES_BODY,      // methods with a request body
+  OPENAPI_NAMES_RESOURCE,  // methods with a path variable that declare no NOT_FOUND of their own
+  OPENAPI_TAKES_IF_MATCH,  // methods that read If-Match
+  OPENAPI_NOT_DOCUMENTED,  // every status that is not listed: OpenAPI's "default"
 };
 
-void openapi_write(const struct contract *contract, const struct openapi_info *info, struct strbuf *out);
+// A problem that the gateway answers with by itself.
+struct openapi_problem {
+  enum openapi_when when;
+  const char *response;     // the name of its components.responses, such as "Unauthenticated"; several may share one
+  const char *description;  // of that response; the first one of a name counts
+  int http_status;
+  enum status code;
+  const char *reason;  // NULL for none
+  const char *detail;
+  const char *violation_field;  // NULL for no violation
+  const char *violation;
+};
+
+struct openapi_options {
+  const char *version;
+  const struct openapi_problem *problems;
+  size_t problem_count;
+  // Appends the problem document that a client receives for a request of `path`, so that every example is a real one.
+  void (*write_problem)(const struct openapi_problem *problem, struct slice path, struct strbuf *out);
+  // The phrase of an HTTP status, "Not Found".
+  const char *(*status_title)(int http_status);
+};
+
+void openapi_write(const struct contract *contract, const struct openapi_options *options, struct strbuf *out);
 
 #endif

@@ -22,6 +22,10 @@ static const char *const IMPORTS[][2] = {
     {"google.api", "google/api/annotations.proto"},
     {"google.protobuf.Any", "google/protobuf/any.proto"},
     {"google.protobuf.Empty", "google/protobuf/empty.proto"},
+    {"google.protobuf.Timestamp", "google/protobuf/timestamp.proto"},
+    {"google.protobuf.Duration", "google/protobuf/duration.proto"},
+    {"google.protobuf.FieldMask", "google/protobuf/field_mask.proto"},
+    {"google.protobuf.Int64Value", "google/protobuf/wrappers.proto"},
 };
 
 struct slice fixture_read_file(const char *path)

@@ -1,44 +1,8 @@
-// The OpenAPI document: well formed, every reference leads somewhere, and what the contract says is in it.
+// The OpenAPI document as a whole: well formed, every reference leads somewhere, and what the contract says is in it.
 #include <criterion/criterion.h>
 
 #include "common/base/jsontext_reader.h"
-#include "common/openapi/openapi.h"
-#include "tests/support/contract/fixture.h"
-
-static struct arena arena;
-static struct strbuf document;
-
-static struct slice write_document(const struct contract *contract)
-{
-  static const struct openapi_info INFO = {.title = "Test", .version = "1", .description = "A *test*."};
-  strbuf_clear(&document);
-  openapi_write(contract, &INFO, &document);
-  return strbuf_slice(&document);
-}
-
-// The text of the value at a path of keys, ended by NULL; asserts that it is there.
-static struct slice find_value(struct slice json, const char *const *keys)
-{
-  for (; *keys != NULL; keys++) {
-    struct jsontext_reader reader;
-    jsontext_reader_init(&reader, json, JSONTEXT_MAX_DEPTH, &arena);
-    cr_assert(jsontext_read(&reader) == JSONTEXT_OBJECT_BEGIN, "no object to look for %s in", *keys);
-    bool found = false;
-    while (!found) {
-      cr_assert(jsontext_read(&reader) == JSONTEXT_KEY, "%s is not there", *keys);
-      found = slice_equal_string(reader.text, *keys);
-      cr_assert(jsontext_skip_value(&reader, &json));
-    }
-  }
-  return json;
-}
-
-#define VALUE(document, ...) find_value(document, (const char *const[]){__VA_ARGS__, NULL})
-#define EXPECT_VALUE(expected, document, ...)                                                                          \
-  do {                                                                                                                 \
-    struct slice value_ = VALUE(document, __VA_ARGS__);                                                                \
-    cr_assert(slice_equal(value_, SLICE(expected)), SLICE_FMT, SLICE_ARG(value_));                                     \
-  } while (0)
+#include "tests/unit/openapi/document.h"
 
 // Walks everything: no key twice in an object, every $ref resolves, every operationId is new.
 static void check_document(struct slice json)
@@ -48,7 +12,7 @@ static void check_document(struct slice json)
   size_t counts[JSONTEXT_MAX_DEPTH + 1] = {0};
   struct slice ids[256];
   size_t id_count = 0;
-  jsontext_reader_init(&reader, json, JSONTEXT_MAX_DEPTH, &arena);
+  jsontext_reader_init(&reader, json, JSONTEXT_MAX_DEPTH, &document_arena);
   for (enum jsontext_token token = jsontext_read(&reader); token != JSONTEXT_END; token = jsontext_read(&reader)) {
     cr_assert(token != JSONTEXT_ERROR, "%s at %zu", reader.error, reader.error_offset);
     if (token == JSONTEXT_OBJECT_BEGIN)
@@ -67,8 +31,8 @@ static void check_document(struct slice json)
       cr_assert(slice_starts_with(reader.text, START));
       struct slice rest = slice_skip(reader.text, START.size);
       size_t slash = slice_find(rest, '/', 0);
-      VALUE(json, "components", arena_string(&arena, slice_make(rest.data, slash)),
-            arena_string(&arena, slice_skip(rest, slash + 1)));
+      VALUE(json, "components", arena_string(&document_arena, slice_make(rest.data, slash)),
+            arena_string(&document_arena, slice_skip(rest, slash + 1)));
     } else if (slice_equal(key, SLICE("operationId"))) {
       cr_assert(jsontext_read(&reader) == JSONTEXT_STRING);
       for (size_t i = 0; i < id_count; i++)
@@ -98,15 +62,33 @@ Test(openapi, operations_of_the_real_contracts)
   EXPECT_VALUE("\"ItemService_UpdateItem\"", json, "paths", "/v1/items/{id}", "patch", "operationId");
   struct slice parameters = VALUE(json, "paths", "/v1/items/{id}", "patch", "parameters");
   cr_assert(slice_starts_with(parameters, SLICE("[{\"name\":\"id\",\"in\":\"path\",\"required\":true,")));
-  cr_assert(memmem(parameters.data, parameters.size, "\"If-Match\"", 10) != NULL);
-  EXPECT_VALUE("\"#/components/schemas/item.v1.Item\"", json, "paths", "/v1/items", "post", "requestBody", "content",
-               "application/json", "schema", "$ref");
+  cr_assert(holds(parameters, "\"If-Match\""));
+  EXPECT_VALUE("\"#/components/schemas/item.v1.ItemCreate\"", json, "paths", "/v1/items", "post", "requestBody",
+               "content", "application/json", "schema", "$ref");
   VALUE(json, "paths", "/v1/items", "post", "responses", "201", "headers", "Location");
   VALUE(json, "paths", "/v1/items", "post", "responses", "201", "headers", "ETag");
   EXPECT_VALUE("\"#/components/responses/Problem\"", json, "paths", "/v1/items", "post", "responses", "default",
                "$ref");
-  VALUE(json, "paths", "/v1/items/{id}", "delete", "responses", "204", "description");
+  EXPECT_VALUE("\"Deletes an item.\"", json, "paths", "/v1/items/{id}", "delete", "responses", "204", "description");
   VALUE(json, "paths", "/v1/items:batchCreate", "post");
+}
+
+Test(openapi, title_license_and_tags_are_the_contracts)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  EXPECT_VALUE("\"Bulkhead\"", json, "info", "title");
+  EXPECT_VALUE("{\"name\":\"Apache-2.0\",\"identifier\":\"Apache-2.0\"}", json, "info", "license");
+  VALUE(json, "info", "contact", "name");
+  cr_assert(holds(VALUE(json, "info", "description"), "Accounts, tokens and items over REST."));
+  cr_assert(holds(VALUE(json, "tags"), "{\"name\":\"Items\",\"description\":\"A catalogue of items."));
+  EXPECT_VALUE("[\"Items\"]", json, "paths", "/v1/items", "get", "tags");
+}
+
+Test(openapi, a_contract_without_a_title_has_a_plain_one)
+{
+  struct slice json = write_document(fixture_test());
+  EXPECT_VALUE("{\"title\":\"API\",\"version\":\"1\"}", json, "info");
+  EXPECT_VALUE("[\"Test\"]", json, "paths", "/v1/all", "post", "tags");
 }
 
 Test(openapi, schemas_hold_the_rules)
@@ -123,6 +105,7 @@ Test(openapi, schemas_hold_the_rules)
   EXPECT_VALUE("64", json, "components", "schemas", item, "properties", "tags", "items", "maxLength");
   EXPECT_VALUE("\"email\"", json, "components", "schemas", "auth.v1.LoginRequest", "properties", "email", "format");
   EXPECT_VALUE("true", json, "components", "schemas", "auth.v1.LoginRequest", "properties", "password", "writeOnly");
+  EXPECT_VALUE("true", json, "components", "schemas", item, "properties", "attributes", "additionalProperties");
   EXPECT_VALUE("[\"email\",\"password\"]", json, "components", "schemas", "auth.v1.LoginRequest", "required");
 }
 
@@ -132,8 +115,8 @@ Test(openapi, unusual_contracts)
   EXPECT_VALUE("\"TestService_QueryAll_2\"", json, "paths", "/v1/{name}:read", "get", "operationId");
   EXPECT_VALUE("\"TestService_QueryAll_4\"", json, "paths", "/v1/shelves/{segment3}/{name}", "get", "operationId");
   struct slice parameters = VALUE(json, "paths", "/v1/query", "get", "parameters");
-  cr_assert(memmem(parameters.data, parameters.size, "\"nested.deep.number\"", 20) != NULL);
-  cr_assert(memmem(parameters.data, parameters.size, "hidden", 6) == NULL);
+  cr_assert(holds(parameters, "\"nested.deep.number\""));
+  cr_assert_not(holds(parameters, "hidden"));
   EXPECT_VALUE("\"Everything at once. And a second sentence.\"",
                slice_skip(slice_make(VALUE(json, "tags").data, VALUE(json, "tags").size - 1), 1), "description");
   EXPECT_VALUE("{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\",\"format\":\"int32\"}}", json,

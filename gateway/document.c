@@ -1,0 +1,118 @@
+#include "gateway/document.h"
+
+#include "common/base/compiler.h"
+#include "common/openapi/openapi.h"
+#include "gateway/problem.h"
+
+#define EXAMPLE_REQUEST_ID "01936b5e-7c1a-7d3e-9f00-4a7c9e21d0b8"
+
+// What the steps of an exchange (exchange_steps.c, exchange_reply.c) and nginx answer. A unit test provokes each of them
+// and compares the reply with this table.
+static const struct openapi_problem PROBLEMS[] = {
+    {.when = OPENAPI_ALWAYS,
+     .response = "InvalidRequest",
+     .description = "The request breaks a rule of the contract; `violations` names each place.",
+     .http_status = 400,
+     .code = STATUS_INVALID_ARGUMENT,
+     .reason = "INVALID_REQUEST",
+     .detail = "the request is not valid",
+     .violation_field = "colour",
+     .violation = "is not a parameter that is known here"},
+    {.when = OPENAPI_NEEDS_TOKEN,
+     .response = "Unauthenticated",
+     .description = "There is no access token, or it is not valid any more.",
+     .http_status = 401,
+     .code = STATUS_UNAUTHENTICATED,
+     .reason = "TOKEN_MISSING"},
+    {.when = OPENAPI_NEEDS_TOKEN,
+     .response = "Unauthenticated",
+     .http_status = 401,
+     .code = STATUS_UNAUTHENTICATED,
+     .reason = "TOKEN_EXPIRED",
+     .detail = "the access token has expired"},
+    {.when = OPENAPI_NEEDS_TOKEN,
+     .response = "Unauthenticated",
+     .http_status = 401,
+     .code = STATUS_UNAUTHENTICATED,
+     .reason = "INVALID_TOKEN",
+     .detail = "the access token is malformed"},
+    {.when = OPENAPI_NEEDS_ROLE,
+     .response = "RoleRequired",
+     .description = "The caller lacks the role that this needs.",
+     .http_status = 403,
+     .code = STATUS_PERMISSION_DENIED,
+     .reason = "ROLE_REQUIRED",
+     .detail = "the caller lacks the role that this needs"},
+    {.when = OPENAPI_NAMES_RESOURCE,
+     .response = "NotFound",
+     .description = "There is no such resource.",
+     .http_status = 404,
+     .code = STATUS_NOT_FOUND},
+    {.when = OPENAPI_TAKES_IF_MATCH,
+     .response = "PreconditionFailed",
+     .description =
+         "The resource has changed since the version that `If-Match` names. Read it again and repeat the change.",
+     .http_status = 412,
+     .code = STATUS_ABORTED,
+     .reason = "ETAG_MISMATCH",
+     .detail = "it has changed since you read it; read it again and repeat the change"},
+    {.when = OPENAPI_TAKES_BODY,
+     .response = "ContentTooLarge",
+     .description = "The body is larger than 4 MiB.",
+     .http_status = 413,
+     .code = STATUS_INVALID_ARGUMENT},
+    {.when = OPENAPI_TAKES_BODY,
+     .response = "UnsupportedMediaType",
+     .description = "The body is not `application/json` in UTF-8, or has a content coding.",
+     .http_status = 415,
+     .code = STATUS_INVALID_ARGUMENT,
+     .reason = "UNSUPPORTED_MEDIA_TYPE",
+     .detail = "the body must be application/json in UTF-8"},
+    {.when = OPENAPI_ALWAYS,
+     .response = "TooManyRequests",
+     .description = "The client has too many requests at once.",
+     .http_status = 429,
+     .code = STATUS_RESOURCE_EXHAUSTED},
+    {.when = OPENAPI_ALWAYS,
+     .response = "ServiceUnavailable",
+     .description = "A part of the system is away; try again after `Retry-After` seconds.",
+     .http_status = 503,
+     .code = STATUS_UNAVAILABLE},
+    {.when = OPENAPI_ALWAYS,
+     .response = "GatewayTimeout",
+     .description = "Time ran out; a change may have been made or not.",
+     .http_status = 504,
+     .code = STATUS_DEADLINE_EXCEEDED},
+    {.when = OPENAPI_NOT_DOCUMENTED,
+     .response = "Problem",
+     .description = "Any other error.",
+     .http_status = 500,
+     .code = STATUS_INTERNAL},
+};
+
+static void write_problem(const struct openapi_problem *problem, struct slice path, struct strbuf *out)
+{
+  const struct violation violation = {slice_from_string(problem->violation_field),
+                                      slice_from_string(problem->violation)};
+  problem_write(&(struct problem){.http_status = problem->http_status,
+                                  .code = problem->code,
+                                  .reason = slice_from_string(problem->reason),
+                                  .detail = slice_from_string(problem->detail),
+                                  .path = path,
+                                  .request_id = SLICE(EXAMPLE_REQUEST_ID),
+                                  .violations = &violation,
+                                  .violation_count = problem->violation_field == NULL ? 0 : 1},
+                out);
+}
+
+void document_write(const struct contract *contract, struct strbuf *out)
+{
+  static const struct openapi_options OPTIONS = {
+      .version = BULKHEAD_VERSION,
+      .problems = PROBLEMS,
+      .problem_count = ARRAY_LEN(PROBLEMS),
+      .write_problem = write_problem,
+      .status_title = problem_title,
+  };
+  openapi_write(contract, &OPTIONS, out);
+}

@@ -1,0 +1,96 @@
+// Which statuses an operation documents, and with which examples.
+#include <criterion/criterion.h>
+
+#include "tests/unit/openapi/document.h"
+
+static const char CONTRACT[] =
+    "service S {\n"
+    "  // Reads a thing. And more.\n"
+    "  rpc Get(Id) returns (Thing) {\n"
+    "    option (google.api.http) = {get: \"/things/{id}\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_AUTHENTICATED};\n"
+    "  }\n"
+    "  // Removes a thing; its parts go, too.\n"
+    "  rpc Remove(Id) returns (google.protobuf.Empty) {\n"
+    "    option (google.api.http) = {delete: \"/things/{id}\"};\n"
+    "    option (bulkhead.v1.method) = {\n"
+    "      access: ACCESS_ROLE roles: \"admin\"\n"
+    "      errors: {code: CODE_NOT_FOUND reason: \"THING_NOT_FOUND\" detail: \"there is no thing\"}\n"
+    "      errors: {code: CODE_NOT_FOUND reason: \"PART_NOT_FOUND\"}\n"
+    "      errors: {code: CODE_UNAUTHENTICATED reason: \"TOO_OLD\"}\n"
+    "    };\n"
+    "  }\n"
+    "  rpc Ping(Nothing) returns (Nothing) {\n"
+    "    option (google.api.http) = {post: \"/ping\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
+    "}\n"
+    "message Id {\n"
+    "  string id = 1;\n"
+    "  string if_match = 2 [(bulkhead.v1.field) = {from_header: \"If-Match\"}];\n"
+    "}\n"
+    "message Thing { string etag = 1 [(bulkhead.v1.field) = {to_header: \"ETag\"}]; }\n"
+    "message Nothing {}\n";
+
+static void expect_statuses(struct slice json, const char *path, const char *method, const char *const *wanted,
+                            const char *const *unwanted)
+{
+  struct slice responses = VALUE(json, "paths", path, method, "responses");
+  for (; *wanted != NULL; wanted++)
+    cr_assert(holds(responses, arena_printf(&document_arena, "\"%s\":{", *wanted)), "%s %s lacks %s", method, path,
+              *wanted);
+  for (; *unwanted != NULL; unwanted++)
+    cr_assert_not(holds(responses, arena_printf(&document_arena, "\"%s\":{", *unwanted)), "%s %s has %s", method, path,
+                  *unwanted);
+}
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+Test(responses, are_those_that_the_method_can_answer_with)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  expect_statuses(json, "/things/{id}", "get", LIST("200", "304", "400", "401", "404", "412", "default"),
+                  LIST("403", "413", "500"));
+  expect_statuses(json, "/things/{id}", "delete", LIST("204", "400", "401", "403", "404", "412"),
+                  LIST("200", "304", "413"));
+  expect_statuses(json, "/ping", "post", LIST("200", "400", "413"), LIST("401", "403", "404", "412"));
+}
+
+Test(responses, what_many_operations_share_is_a_reference)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  EXPECT_VALUE("\"#/components/responses/Token\"", json, "paths", "/things/{id}", "get", "responses", "401", "$ref");
+  EXPECT_VALUE("\"#/components/responses/Missing\"", json, "paths", "/things/{id}", "get", "responses", "404", "$ref");
+  EXPECT_VALUE("{\"status\":401,\"instance\":\"/things/id\",\"reason\":\"NO_TOKEN\"}", json, "components", "responses",
+               "Token", "content", "application/problem+json", "examples", "NO_TOKEN", "value");
+  cr_assert_not(holds(VALUE(json, "components", "responses"), "\"Unused\""));
+}
+
+Test(responses, declared_errors_are_shown_with_their_reason)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  struct slice missing = VALUE(json, "paths", "/things/{id}", "delete", "responses", "404");
+  EXPECT_VALUE("\"Not Found: `THING_NOT_FOUND`, `PART_NOT_FOUND`.\"", missing, "description");
+  EXPECT_VALUE("\"THING_NOT_FOUND\"", missing, "content", "application/problem+json", "examples", "THING_NOT_FOUND",
+               "value", "reason");
+  // Beside the gateway's own of the same status.
+  struct slice token = VALUE(json, "paths", "/things/{id}", "delete", "responses", "401", "content",
+                             "application/problem+json", "examples");
+  VALUE(token, "TOO_OLD");
+  VALUE(token, "NO_TOKEN");
+}
+
+Test(responses, success_says_what_happened)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  EXPECT_VALUE("\"Removes a thing; its parts go, too.\"", json, "paths", "/things/{id}", "delete", "responses", "204",
+               "description");
+  EXPECT_VALUE("\"Reads a thing.\"", json, "paths", "/things/{id}", "get", "responses", "200", "description");
+  EXPECT_VALUE("\"Success.\"", json, "paths", "/ping", "post", "responses", "200", "description");
+}
+
+Test(responses, a_get_with_an_etag_heeds_if_none_match)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  cr_assert(holds(VALUE(json, "paths", "/things/{id}", "get", "parameters"), "\"If-None-Match\""));
+  cr_assert_not(holds(VALUE(json, "paths", "/things/{id}", "delete", "parameters"), "\"If-None-Match\""));
+}

@@ -1,0 +1,135 @@
+// What a message looks like in a reply, in a request that creates and in a PATCH.
+#include <criterion/criterion.h>
+
+#include "tests/unit/openapi/document.h"
+
+// ---- the real contracts ----
+
+Test(shapes, a_reply_requires_what_is_always_sent)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  struct slice required = VALUE(json, "components", "schemas", "item.v1.Item", "required");
+  static const char *const ALWAYS[] = {"id", "ownerId", "description", "tags", "quantity", "etag", "createTime"};
+  for (size_t i = 0; i < ARRAY_LEN(ALWAYS); i++)
+    cr_assert(holds(required, arena_printf(&document_arena, "\"%s\"", ALWAYS[i])), "%s: " SLICE_FMT, ALWAYS[i],
+              SLICE_ARG(required));
+  // An empty price is left out: "" is no number.
+  cr_assert_not(holds(required, "\"price\""));
+  EXPECT_VALUE("[\"items\",\"nextPageToken\"]", json, "components", "schemas", "item.v1.ListItemsResponse", "required");
+  EXPECT_VALUE("[\"accessToken\",\"tokenType\",\"expiresIn\",\"refreshToken\"]", json, "components", "schemas",
+               "auth.v1.TokenResponse", "required");
+}
+
+Test(shapes, a_request_has_no_fields_of_the_service)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  struct slice create = VALUE(json, "components", "schemas", "item.v1.ItemCreate", "properties");
+  struct slice update = VALUE(json, "components", "schemas", "item.v1.ItemUpdate", "properties");
+  static const char *const OWN[] = {"\"id\"", "\"ownerId\"", "\"createTime\"", "\"updateTime\""};
+  for (size_t i = 0; i < ARRAY_LEN(OWN); i++)
+    cr_assert(!holds(create, OWN[i]) && !holds(update, OWN[i]), "%s", OWN[i]);
+  cr_assert(holds(create, "\"sku\"") && holds(update, "\"sku\""));
+  // In a PATCH an entity tag is a precondition; what is created has none yet.
+  cr_assert(holds(update, "\"etag\"") && !holds(create, "\"etag\""));
+}
+
+Test(shapes, a_patch_requires_nothing)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  EXPECT_VALUE("\"#/components/schemas/item.v1.ItemUpdate\"", json, "paths", "/v1/items/{id}", "patch", "requestBody",
+               "content", "application/json", "schema", "$ref");
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "item.v1.ItemUpdate"), "\"required\""));
+}
+
+Test(shapes, requests_admit_no_unknown_field)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  EXPECT_VALUE("false", json, "components", "schemas", "item.v1.ItemCreate", "additionalProperties");
+  EXPECT_VALUE("false", json, "components", "schemas", "auth.v1.LoginRequest", "additionalProperties");
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "user.v1.User"), "additionalProperties"));
+}
+
+Test(shapes, an_optional_text_may_be_cleared)
+{
+  struct slice json = write_document(fixture_bulkhead());
+  EXPECT_VALUE("\"^$|^[A-Z]{3}$\"", json, "components", "schemas", "item.v1.ItemUpdate", "properties", "currency",
+               "pattern");
+  EXPECT_VALUE("\"^[A-Z]{3}$\"", json, "components", "schemas", "item.v1.Item", "properties", "currency", "pattern");
+}
+
+// ---- what the real contracts do not have ----
+
+static const char CONTRACT[] = "service S {\n"
+                               "  rpc Create(Thing) returns (Thing) {\n"
+                               "    option (google.api.http) = {post: \"/things/{shelf}\" body: \"*\"};\n"
+                               "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                               "  }\n"
+                               "  rpc Update(UpdateThing) returns (Thing) {\n"
+                               "    option (google.api.http) = {patch: \"/things/{thing.id}\" body: \"thing\"};\n"
+                               "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                               "  }\n"
+                               "  rpc Take(Only) returns (google.protobuf.Empty) {\n"
+                               "    option (google.api.http) = {post: \"/only\" body: \"*\"};\n"
+                               "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                               "  }\n"
+                               "}\n"
+                               "message Thing {\n"
+                               "  string id = 1 [(bulkhead.v1.field) = {output_only: true}];\n"
+                               "  string shelf = 2;\n"
+                               "  string password = 3 [(bulkhead.v1.field) = {secret: true required: true}];\n"
+                               "  string maybe = 4 [(bulkhead.v1.field) = {format: FORMAT_LINE}];\n"
+                               "  string surely = 5 [(bulkhead.v1.field) = {format: FORMAT_LINE required: true}];\n"
+                               "  Part part = 6;\n"
+                               "  repeated Part parts = 7;\n"
+                               "  map<string, Part> by_name = 8;\n"
+                               "  oneof choice { string left = 9; string right = 10; }\n"
+                               "}\n"
+                               "message Part { string name = 1 [(bulkhead.v1.field) = {required: true}]; }\n"
+                               "message ThingUpdate { string name = 1; }\n"
+                               "message UpdateThing {\n"
+                               "  Thing thing = 1;\n"
+                               "  google.protobuf.FieldMask update_mask = 2;\n"
+                               "}\n"
+                               "message Only { Deep deep = 1; ThingUpdate other = 2; }\n"
+                               "message Deep { int32 number = 1; }\n";
+
+Test(shapes, a_secret_is_in_requests_only)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "t.v1.Thing"), "password"));
+  EXPECT_VALUE("[\"password\",\"surely\"]", json, "components", "schemas", "t.v1.ThingCreate", "required");
+}
+
+Test(shapes, presence_makes_a_field_of_a_reply_optional)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  EXPECT_VALUE("[\"id\",\"shelf\",\"surely\",\"parts\",\"byName\"]", json, "components", "schemas", "t.v1.Thing",
+               "required");
+}
+
+Test(shapes, what_the_path_fills_is_not_in_the_body)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "t.v1.ThingCreate", "properties"), "\"shelf\""));
+}
+
+Test(shapes, a_patch_goes_into_messages_and_replaces_lists)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  // A message of the contract has the name already.
+  const char *update = "t.v1.ThingUpdate_";
+  EXPECT_VALUE("\"#/components/schemas/t.v1.PartUpdate\"", json, "components", "schemas", update, "properties", "part",
+               "$ref");
+  EXPECT_VALUE("\"#/components/schemas/t.v1.PartCreate\"", json, "components", "schemas", update, "properties", "parts",
+               "items", "$ref");
+  EXPECT_VALUE("\"#/components/schemas/t.v1.PartCreate\"", json, "components", "schemas", update, "properties",
+               "byName", "additionalProperties", "$ref");
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "t.v1.PartUpdate"), "\"required\""));
+}
+
+Test(shapes, a_message_of_requests_alone_keeps_its_name)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  EXPECT_VALUE("\"#/components/schemas/t.v1.Deep\"", json, "components", "schemas", "t.v1.Only", "properties", "deep",
+               "$ref");
+}
