@@ -1,8 +1,7 @@
-// Least calls in flight, ties broken round robin by starting each search behind the last choice.
 #include "common/rpc/balancer_internal.h"
 
-static struct balancer_candidate *choose(struct balancer *balancer, struct balancer_candidate *const *candidates,
-                                         size_t count)
+static struct balancer_candidate *choose_candidate(struct balancer *balancer,
+                                                   struct balancer_candidate *const *candidates, size_t count)
 {
   struct balancer_candidate *best = NULL;
   size_t best_index = 0;
@@ -22,17 +21,17 @@ static struct balancer_candidate *choose(struct balancer *balancer, struct balan
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count)
 {
-  if (balancer->together == 0 || !balancer->chosen->ready) {
-    balancer->chosen = choose(balancer, candidates, count);
-    balancer->together = balancer->chosen == NULL ? 0 : BALANCER_TOGETHER;
+  if (balancer->batch_left == 0 || !balancer->chosen->ready) {
+    balancer->chosen = choose_candidate(balancer, candidates, count);
+    balancer->batch_left = balancer->chosen == NULL ? 0 : BALANCER_BATCH;
   }
-  if (balancer->together != 0)
-    balancer->together--;
+  if (balancer->batch_left != 0)
+    balancer->batch_left--;
   return balancer->chosen;
 }
 
-void balancer_choose_anew(struct balancer *balancer)
+void balancer_end_batch(struct balancer *balancer)
 {
   balancer->chosen = NULL;
-  balancer->together = 0;
+  balancer->batch_left = 0;
 }

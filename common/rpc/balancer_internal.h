@@ -1,32 +1,32 @@
-// Which endpoint takes the next call. The one place to change when latencies are to be weighed too.
+// Chooses the endpoint of the next call: the ready one with the fewest calls in flight, ties in turns. The calls of one
+// turn go to the same endpoint in batches, because they then leave as one packet.
 #ifndef BULKHEAD_RPC_BALANCER_INTERNAL_H
 #define BULKHEAD_RPC_BALANCER_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// So many calls of one turn go to the same endpoint: they leave as one packet, and a packet costs both sides far more
-// than a call in it does.
-#define BALANCER_TOGETHER 32
+// Calls of one turn that go to the same endpoint: a packet costs both sides far more than one more call in it.
+#define BALANCER_BATCH 32
 
-// What the choice looks at; embedded in the endpoint.
+// What the choice depends on; embedded in the endpoint.
 struct balancer_candidate {
-  bool ready;  // connected, not draining, still listed
+  bool ready;  // connected and taking calls
   size_t calls_in_flight;
 };
 
-// A zeroed balancer is a ready one.
+// A zeroed balancer is ready to use.
 struct balancer {
-  size_t next;  // where the search begins: ties go round
+  size_t next;  // index at which the next search begins, so that ties take turns
   struct balancer_candidate *chosen;
-  size_t together;  // calls that may still follow to the one that was chosen
+  size_t batch_left;  // calls that may still go to `chosen`
 };
 
-// The one chosen for the calls before it in the same turn, or else the ready candidate with the fewest calls in flight;
-// NULL when none is ready.
+// Picks the endpoint of the next call: the current batch's if it is still ready, else the ready candidate with the
+// fewest calls in flight. NULL when none is ready.
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count);
-// The next pick chooses anew: a turn has ended, the candidates are others, or the chosen one is full.
-void balancer_choose_anew(struct balancer *balancer);
+// Ends the current batch: the turn is over, the candidates have changed, or the chosen one is full.
+void balancer_end_batch(struct balancer *balancer);
 
 #endif

@@ -1,5 +1,5 @@
-// The client's calls between rpc_client_call and their end, in a slab. A call's id holds its place and how often the
-// place has been used, so that a late reply to an earlier user of the place is recognised and dropped.
+// The client's calls between rpc_client_call and their end, in a slab. A call's id is its place in the slab and how
+// often the place has been used, so that a late reply to an earlier user of the place is recognised and dropped.
 #ifndef BULKHEAD_RPC_CALL_TABLE_INTERNAL_H
 #define BULKHEAD_RPC_CALL_TABLE_INTERNAL_H
 
@@ -13,52 +13,55 @@
 #include "common/base/strbuf.h"
 #include "common/rpc/rpc_client.h"
 
-struct rpc_service;
+struct rpc_channel;
 struct endpoint;
 
 enum call_state {
-  CALL_FREE,
-  CALL_WAITING,    // for a connected endpoint
-  CALL_IN_FLIGHT,  // given to an endpoint
-  CALL_REFUSED,    // its end is told by the next rpc_client_process
+  CALL_FREE,       // a free place in the slab
+  CALL_DETACHED,   // in no list: just taken, or about to end
+  CALL_WAITING,    // for a connected endpoint; in the channel's list
+  CALL_IN_FLIGHT,  // queued or sent; in the endpoint's list
+  CALL_REFUSED,    // ends with the next rpc_client_process; in the client's list
 };
 
 struct rpc_call {
   uint64_t id;
   enum call_state state;
-  struct list node;        // of the service's waiting, the endpoint's calls, the client's refused
+  struct list node;        // in the list of its state
   struct heap_node timer;  // its deadline, or earlier the end of its waiting
   uint64_t started_us;
   uint64_t deadline_us;
   struct rpc_client *client;
-  struct rpc_service *service;
+  struct rpc_channel *channel;
   struct endpoint *endpoint;  // CALL_IN_FLIGHT
   struct slice method;
-  struct strbuf request;  // CALL_WAITING: the frame without its timeout
-  enum status refusal;    // CALL_REFUSED
-  const char *refusal_message;
+  struct strbuf request;        // CALL_WAITING: the frame without its timeout
+  enum status refusal;          // CALL_REFUSED: how it ends
+  const char *refusal_message;  // CALL_REFUSED
   rpc_done_fn *done;
   void *arg;
-  size_t next_free;
+  size_t next_free;  // private: CALL_FREE
 };
 
 #define CALLS_PER_CHUNK 128
 
-// A zeroed table is a ready, empty one.
+// A zeroed table is ready and empty.
 struct call_table {
   struct rpc_call **chunks;
   size_t chunk_count;
-  size_t first_free;  // index + 1; 0 for none
-  size_t count;       // in use
+  size_t first_free;  // index + 1; 0 when all places are taken
+  size_t count;       // calls in the table
 };
 
+// Frees the slab, whatever is in it.
 void call_table_free(struct call_table *table);
-// Zeroed but for its id; the state is the caller's to set.
+// Takes a place: the call is zeroed but for its id and CALL_DETACHED.
 struct rpc_call *call_table_take(struct call_table *table);
+// Gives the place back. The call must be in no list.
 void call_table_release(struct call_table *table, struct rpc_call *call);
-// NULL for an id that names no call of now.
+// Finds a call by its id; NULL when it has ended or never was.
 struct rpc_call *call_table_find(const struct call_table *table, uint64_t id);
-// Any call in use; NULL when there is none.
+// Any call in the table; NULL when it is empty.
 struct rpc_call *call_table_any(const struct call_table *table);
 
 #endif

@@ -1,4 +1,4 @@
-// What the files of the client share: its state and that of a service.
+// The state of an RPC client and of its channels, shared by the client's files.
 #ifndef BULKHEAD_RPC_CLIENT_INTERNAL_H
 #define BULKHEAD_RPC_CLIENT_INTERNAL_H
 
@@ -7,17 +7,21 @@
 #include <stdint.h>
 
 #include "common/base/arena.h"
+#include "common/base/compiler.h"
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/endpoint_internal.h"
 #include "common/rpc/method_metrics_internal.h"
+#include "common/rpc/transport_internal.h"
 
-struct rpc_service {
-  struct rpc_service *next;
-  char *name;
-  struct balancer_candidate **candidates;  // endpoint.load of the listed ones
+// The way to one service: its listed endpoints, and the calls that wait for one of them.
+struct rpc_channel {
+  struct rpc_channel *next;
+  struct rpc_client *client;
+  char *service;
+  struct balancer_candidate **candidates;  // endpoint.load of the listed endpoints
   size_t candidate_count;
   struct balancer balancer;
   struct list waiting;  // rpc_call.node
@@ -29,16 +33,16 @@ struct rpc_service {
 struct rpc_client {
   char *peer_service;
   size_t max_calls_in_flight;
-  struct endpoint_hub hub;
+  struct transport transport;
+  struct endpoint_group endpoints;
+  size_t unlisted_count;  // endpoints that are in `endpoints`, but in no channel
   struct call_table calls;
-  struct heap timers;     // rpc_call.timer
-  struct list refused;    // rpc_call.node
-  struct list endpoints;  // all, also those that are no longer listed
-  size_t removed_endpoints;
-  struct rpc_service *services;
+  struct heap timers;   // rpc_call.timer
+  struct list refused;  // rpc_call.node
+  struct rpc_channel *channels;
   struct method_metrics methods;
-  struct arena scratch;  // arrays of the packet at hand
-  uint64_t now_us;
+  struct arena scratch;  // arrays of the packet that is being read
+  uint64_t now_us;       // of the current turn
   bool closing;
 };
 
@@ -47,8 +51,11 @@ static inline struct endpoint *endpoint_of(struct balancer_candidate *candidate)
   return CONTAINER_OF(candidate, struct endpoint, load);
 }
 
-// Made when it is first named.
-struct rpc_service *client_service(struct rpc_client *client, const char *name);
-void client_free_services(struct rpc_client *client);
+// Finds the channel to a service, and makes it on first use.
+struct rpc_channel *client_channel(struct rpc_client *client, const char *service);
+// Chooses the endpoint for the next call; NULL when none is ready. One with as many calls in flight as are allowed is
+// chosen only when all ready endpoints have that many.
+struct balancer_candidate *channel_pick(struct rpc_channel *channel);
+void client_free_channels(struct rpc_client *client);
 
 #endif

@@ -1,5 +1,5 @@
-// One remote instance as the client sees it: a raw REQ socket with one connection, the frames that wait to leave, and
-// the way back after the connection broke. It knows frames only as bytes; whose calls they are is the client's matter.
+// One remote instance as the client sees it: a socket with one connection, the sender of its frames, and the way back
+// after the connection broke. An endpoint knows frames only as bytes; their calls belong to the client.
 #ifndef BULKHEAD_RPC_ENDPOINT_INTERNAL_H
 #define BULKHEAD_RPC_ENDPOINT_INTERNAL_H
 
@@ -7,36 +7,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/base/compiler.h"
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
-#include "common/rpc/flow_internal.h"
-#include "common/rpc/outbox_internal.h"
-#include "common/rpc/pipe_events_internal.h"
-#include "common/rpc/reaper_internal.h"
 #include "common/rpc/rpc.h"
-#include "common/rpc/socket_internal.h"
+#include "common/rpc/sender_internal.h"
+#include "common/rpc/transport_internal.h"
 
 struct metric_series;
+struct rpc_channel;
+struct endpoint;
 
 enum endpoint_state {
-  ENDPOINT_CONNECTING,  // nng dials, again and again
-  ENDPOINT_CONNECTED,
-  ENDPOINT_BROKEN,  // no socket; dialled anew when `timer` is due
+  ENDPOINT_BACKING_OFF,  // has no socket; `timer` says when to dial
+  ENDPOINT_CONNECTING,   // nng dials, again and again
+  ENDPOINT_READY,        // connected, takes calls
+  ENDPOINT_DRAINING,     // connected; the server has said GOAWAY: no new calls
+  ENDPOINT_LINGERING,    // connected but no longer listed: no new calls, freed once it is quiet
+  ENDPOINT_GONE,         // no longer listed and not connected: freed once it has no calls
 };
 
 // What the endpoints of one client share.
-struct endpoint_hub {
-  int epoll_fd;  // nests the fds of all sockets and of the event queue
-  struct rpc_io io;
-  struct reaper *reaper;  // and the event queue
-  struct heap timers;     // endpoint.timer
-  struct list dirty;      // endpoint.dirty: has something to send
-  struct list holding;    // endpoint.flow: holds frames back
+struct endpoint_group {
+  struct transport *transport;
+  struct heap timers;   // endpoint.timer
+  struct list members;  // endpoint.node; all of them, also those that are no longer listed
   size_t max_message_bytes;
   struct rpc_tls tls;
   uint64_t last_link_id;
+  void (*on_readable)(void *endpoint);  // packets may have come
 };
 
 // The series of the endpoint's service.
@@ -47,71 +46,50 @@ struct endpoint_metrics {
   struct metric_series *frames;
 };
 
-struct endpoint;
-
-// What an epoll event points to; NULL stands for the event queue.
-struct endpoint_watch {
-  struct endpoint *endpoint;
-  int fd;  // -1 while not watched
-};
-
 struct endpoint {
   struct balancer_candidate load;
-  struct rpc_service *service;
+  struct endpoint_group *group;
+  struct rpc_channel *channel;
   const struct endpoint_metrics *metrics;
   char *id;
   char *url;
   enum endpoint_state state;
-  bool removed;   // no longer listed; goes when its calls have ended
-  bool draining;  // the server has said GOAWAY
-  struct rpc_link *link;
-  struct endpoint_watch receive_watch;
-  struct endpoint_watch send_watch;  // watched while nng's queue is full
-  struct outbox outbox;
-  struct list calls;  // rpc_call.node
-  struct list node;   // the client's list of all endpoints
-  struct list dirty;
-  struct heap_node timer;  // the next dial, or the end of one that is removed
+  struct rpc_link *link;  // NULL while backing off
+  struct transport_watch receive_watch;
+  struct socket_port port;
+  struct sender sender;
+  struct list calls;       // rpc_call.node
+  struct list node;        // group.members
+  struct heap_node timer;  // the next dial, or the next look whether a lingering one is quiet
   uint32_t backoff_ms;
-  struct packet_flow flow;
-  uint64_t quiet_since_packets;  // flow.received when it began to linger
+  uint64_t received_before_linger;  // packets received when `timer` was set for lingering
 };
 
-void endpoint_hub_init(struct endpoint_hub *hub, size_t max_message_bytes, const struct rpc_tls *tls);
-// All endpoints must be gone. Waits for nng to close their sockets, a second at most.
-void endpoint_hub_free(struct endpoint_hub *hub);
+// Creates an endpoint of the group and dials at once. `metrics` must outlive it.
+struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_endpoint *address,
+                                 struct rpc_channel *channel, const struct endpoint_metrics *metrics, uint64_t now_us);
+// The endpoint must have no calls.
+void endpoint_free(struct endpoint **endpoint);
 
-// Dials at once.
-struct endpoint *endpoint_create(struct endpoint_hub *hub, const struct rpc_endpoint *place,
-                                 struct rpc_service *service, const struct endpoint_metrics *metrics, uint64_t now_us);
-// It must have no calls.
-void endpoint_free(struct endpoint_hub *hub, struct endpoint *endpoint);
+// Whether calls in flight at the endpoint can still be answered.
+bool endpoint_is_connected(const struct endpoint *endpoint);
+// Finds the endpoint whose socket has this id; NULL when that socket has been replaced.
+struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
-void endpoint_dial(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
-// nng has connected it.
-void endpoint_connected(struct endpoint *endpoint);
-// Its connection broke: throws the socket away and sets the time of the next attempt.
-void endpoint_lost(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
-// The server wants no new calls, or discovery has dropped it.
+// nng has connected the socket. Ignored unless the endpoint is connecting.
+void endpoint_set_connected(struct endpoint *endpoint);
+// The connection broke: drops the socket with all that is queued in it, and schedules the next dial.
+void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us);
+// The server has said GOAWAY. Ignored unless the endpoint is ready.
 void endpoint_set_draining(struct endpoint *endpoint);
-void endpoint_set_removed(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us);
-// Removed, without calls and without a connection.
+// Discovery no longer lists the endpoint.
+void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us);
+// Whether the endpoint may be freed.
 bool endpoint_is_finished(const struct endpoint *endpoint);
-// Its timer is due: dials again. False when instead it is removed and has been quiet for so long that it may be freed.
-bool endpoint_timer_due(struct endpoint_hub *hub, struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
+// Does what the endpoint's timer was set for: dials, or lets go of a lingering connection that has become quiet.
+void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
-// The next packet that has come; NULL when there is none. The caller frees it.
-nng_msg *endpoint_receive(struct endpoint_hub *hub, struct endpoint *endpoint);
-// It held so many frames; the server tells by it how many of our packets have come.
-void endpoint_took_packet(struct endpoint_hub *hub, struct endpoint *endpoint, size_t frames, uint64_t arrived_packets);
-// Marks those for the next flush that have held their frames for long enough.
-void endpoint_release_held(struct endpoint_hub *hub, uint64_t now_us);
-// Queues a frame; it leaves at once where that fills a packet, else with the next flush or a little later (see flow.h).
-void endpoint_queue(struct endpoint_hub *hub, struct endpoint *endpoint, const struct rpc_frame *frame);
-void endpoint_queue_with_timeout(struct endpoint_hub *hub, struct endpoint *endpoint, struct slice body,
-                                 uint32_t timeout_ms);
-void endpoint_flush(struct endpoint_hub *hub, struct endpoint *endpoint);
-// nng has room again.
-void endpoint_sendable(struct endpoint_hub *hub, struct endpoint *endpoint);
+// The next packet that has arrived; NULL when there is none. The caller frees it.
+nng_msg *endpoint_receive(struct endpoint *endpoint);
 
 #endif

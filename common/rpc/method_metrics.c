@@ -1,4 +1,4 @@
-// One entry a method, found by name; the series inside are made when a status first occurs.
+// One entry for each method, found by name; a series of calls is made when its status first occurs.
 #include "common/rpc/method_metrics_internal.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 struct method_entry {
   struct method_entry *next;
-  struct slice name;  // behind the entry
+  struct slice name;  // its bytes are behind the entry
   struct metric_series *duration;
   struct metric_series *calls[STATUS_COUNT];
 };

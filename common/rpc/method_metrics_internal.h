@@ -1,5 +1,5 @@
-// The series of a method: calls by status, durations. Made when a method is first seen, at most 1,024 methods; those
-// beyond share the label "other", so that nobody's bytes can grow the page without end.
+// The metric series of each method: calls by status, and durations. They are made when a method is first seen, for 1,024
+// methods at most; further ones share the label "other", so that bytes from the network cannot grow the page without end.
 #ifndef BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
 #define BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
 
@@ -18,13 +18,13 @@ struct method_metrics {
   enum metric duration;
   struct strmap methods;
   struct method_entry *other;
-  struct method_entry *entries;  // all, for the end
+  struct method_entry *entries;  // all of them, to be freed
 };
 
 void method_metrics_init(struct method_metrics *table, enum metric calls, enum metric duration);
 void method_metrics_free(struct method_metrics *table);
 
-// `add` false: a method that is not in the table yet counts under "other".
+// Counts a call that has ended. With `add` false, a method that is not in the table yet counts as "other".
 void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
                           uint64_t duration_us);
 

@@ -1,11 +1,11 @@
-// One growing buffer a peer. What has left is cut off its front when that is cheap: when all has left, or when the dead
+// One growing buffer. Sent bytes are cut off its front when that is cheap: when everything was sent, or when the sent
 // part is the larger one.
 #include "common/rpc/outbox_internal.h"
 
 #include "common/base/check.h"
 #include "common/base/wire.h"
 
-// An emptied buffer that has grown beyond this is given back.
+// An empty buffer that has grown beyond this is freed.
 #define KEEP_BYTES (4 * RPC_PACKET_BYTES)
 
 void outbox_free(struct outbox *outbox)
@@ -36,8 +36,8 @@ void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t 
   rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms);
 }
 
-// Bytes of the frame at the front of `frames`, its tag and length included.
-static size_t frame_size(struct slice frames)
+// Returns the size of the frame at the front of `frames`, tag and length included.
+static size_t measure_frame(struct slice frames)
 {
   struct wire_reader reader = wire_reader_make(frames);
   struct wire_field field;
@@ -49,11 +49,11 @@ struct outbox_packet outbox_peek(const struct outbox *outbox)
 {
   struct slice left = slice_skip(strbuf_slice(&outbox->frames), outbox->head);
   CHECK(left.size > 0);
-  size_t size = frame_size(left);
+  size_t size = measure_frame(left);
   size_t count = 1;
   bool alone = size > RPC_LARGE_FRAME_BYTES;
   while (!alone && size < left.size) {
-    size_t next = frame_size(slice_skip(left, size));
+    size_t next = measure_frame(slice_skip(left, size));
     if (next > RPC_LARGE_FRAME_BYTES || size + next > RPC_PACKET_BYTES)
       break;
     size += next;

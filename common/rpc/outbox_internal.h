@@ -1,7 +1,7 @@
-// Frames that wait to leave for one peer, encoded and back to back, cut into packets when they leave.
+// The frames that wait to be sent over one connection: encoded back to back, and cut into packets when they leave.
 //
-// Frames are encoded here and copied once more into the nng message: the copy is small beside what nng takes for a
-// message (thread hops), and it keeps the queue free of half-built messages when the peer is not ready.
+// Frames are encoded into the outbox and copied once more into the nng message. The copy costs little beside the thread
+// switches that nng needs for a message, and no half-built message exists while the other side is not ready.
 #ifndef BULKHEAD_RPC_OUTBOX_INTERNAL_H
 #define BULKHEAD_RPC_OUTBOX_INTERNAL_H
 
@@ -12,19 +12,19 @@
 #include "common/base/strbuf.h"
 #include "common/rpc/packet_internal.h"
 
-// A packet is cut here, so that one large batch does not hold up the replies behind it.
+// The most bytes of a packet with several frames, so that one large batch does not hold up the replies behind it.
 #define RPC_PACKET_BYTES ((size_t)256 * 1024)
-// A larger frame leaves alone.
+// A frame of more bytes leaves in a packet of its own.
 #define RPC_LARGE_FRAME_BYTES ((size_t)64 * 1024)
-// So many frames, or bytes for a large one, leave at once: more in one packet would save little, and the other side can
-// begin with them meanwhile.
+// So many frames fill a packet (as do RPC_LARGE_FRAME_BYTES), which then leaves at once: more of them would save little,
+// and the other side can begin with these meanwhile.
 #define RPC_FULL_FRAMES 32
 
-// A zeroed outbox is a ready, empty one.
+// A zeroed outbox is ready and empty.
 struct outbox {
   struct strbuf frames;
-  size_t head;   // what lies before has left
-  size_t count;  // of the frames that wait
+  size_t head;   // bytes at the front that were sent
+  size_t count;  // frames that wait
 };
 
 struct outbox_packet {
@@ -35,7 +35,7 @@ struct outbox_packet {
 void outbox_free(struct outbox *outbox);
 
 void outbox_add(struct outbox *outbox, const struct rpc_frame *frame);
-// See rpc_frame_append_with_timeout.
+// Adds a frame that lacks only its timeout; see rpc_frame_append_with_timeout.
 void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms);
 
 static inline size_t outbox_bytes(const struct outbox *outbox)
@@ -48,11 +48,11 @@ static inline bool outbox_is_full(const struct outbox *outbox)
   return outbox->count >= RPC_FULL_FRAMES || outbox_bytes(outbox) >= RPC_LARGE_FRAME_BYTES;
 }
 
-// The frames of the next packet, at least one; valid until the next change. The outbox must not be empty.
+// Returns the frames of the next packet, at least one; valid until the outbox changes. It must not be empty.
 struct outbox_packet outbox_peek(const struct outbox *outbox);
-// They have left.
+// Removes a packet from the front, after it was sent.
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet);
-// Everything is dropped.
+// Drops all frames.
 void outbox_clear(struct outbox *outbox);
 
 #endif

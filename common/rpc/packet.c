@@ -1,5 +1,5 @@
-// Frames to bytes and back. Sizes are worked out before anything is written, so that a frame is written once, front to
-// back, with minimal varints: byte for byte what protobuf-c writes (a unit test compares them).
+// Sizes are computed before anything is written, so that a frame is written once, front to back, with minimal varints:
+// byte for byte what protobuf-c writes (a unit test compares them).
 #include "common/rpc/packet_internal.h"
 
 #include "common/base/utf8.h"
@@ -23,76 +23,66 @@ enum {
   CONTEXT_CALLER_ROLES = 4,
   CONTEXT_PEER_SERVICE = 5,
   CONTEXT_IDEMPOTENCY_KEY = 6,
-  CONTEXT_METADATA = 7,
 };
-
-enum { METADATA_NAME = 1, METADATA_VALUE = 2 };
 
 enum { STATUS_CODE = 1, STATUS_MESSAGE = 2, STATUS_REASON = 3, STATUS_VIOLATIONS = 4, STATUS_RETRY_AFTER_MS = 5 };
 
 enum { VIOLATION_FIELD = 1, VIOLATION_DESCRIPTION = 2 };
 
-// Every field number here is below 16, so a tag is one byte.
-static size_t size_of_nested(size_t size)
+// Every field number in packet.proto is below 16, so a tag is one byte.
+static size_t measure_nested(size_t size)
 {
   return 1 + wire_varint_size(size) + size;
 }
 
-static size_t size_of_bytes(struct slice bytes)
+static size_t measure_bytes(struct slice bytes)
 {
-  return bytes.size == 0 ? 0 : size_of_nested(bytes.size);
+  return bytes.size == 0 ? 0 : measure_nested(bytes.size);
 }
 
-static size_t size_of_number(uint64_t value)
+static size_t measure_number(uint64_t value)
 {
   return value == 0 ? 0 : 1 + wire_varint_size(value);
 }
 
-static size_t size_of_metadata(const struct rpc_metadata *metadata)
+static size_t measure_context(const struct rpc_context *context)
 {
-  return size_of_bytes(metadata->name) + size_of_bytes(metadata->value);
-}
-
-static size_t size_of_context(const struct rpc_context *context)
-{
-  size_t size = size_of_bytes(context->request_id) + size_of_bytes(context->traceparent) +
-                size_of_bytes(context->caller_id) + size_of_bytes(context->peer_service) +
-                size_of_bytes(context->idempotency_key);
+  size_t size = measure_bytes(context->request_id) + measure_bytes(context->traceparent) +
+                measure_bytes(context->caller_id) + measure_bytes(context->peer_service) +
+                measure_bytes(context->idempotency_key);
   for (size_t i = 0; i < context->caller_role_count; i++)
-    size += size_of_nested(context->caller_roles[i].size);
-  for (size_t i = 0; i < context->metadata_count; i++)
-    size += size_of_nested(size_of_metadata(&context->metadata[i]));
+    size += measure_nested(context->caller_roles[i].size);
   return size;
 }
 
-static size_t size_of_violation(const struct violation *violation)
+static size_t measure_violation(const struct violation *violation)
 {
-  return size_of_bytes(violation->field) + size_of_bytes(violation->description);
+  return measure_bytes(violation->field) + measure_bytes(violation->description);
 }
 
-static size_t size_of_status(const struct rpc_status *status)
+static size_t measure_status(const struct rpc_status *status)
 {
-  size_t size = size_of_number((uint64_t)status->code) + size_of_bytes(status->message) +
-                size_of_bytes(status->reason) + size_of_number(status->retry_after_ms);
+  size_t size = measure_number((uint64_t)status->code) + measure_bytes(status->message) +
+                measure_bytes(status->reason) + measure_number(status->retry_after_ms);
   for (size_t i = 0; i < status->violation_count; i++)
-    size += size_of_nested(size_of_violation(&status->violations[i]));
+    size += measure_nested(measure_violation(&status->violations[i]));
   return size;
 }
 
-static size_t size_of_frame(const struct rpc_frame *frame)
+static size_t measure_frame(const struct rpc_frame *frame)
 {
-  size_t size = size_of_number(frame->call_id) + size_of_number(frame->kind) + size_of_bytes(frame->method) +
-                size_of_number(frame->timeout_ms) + size_of_bytes(frame->payload);
+  size_t size = measure_number(frame->call_id) + measure_number(frame->kind) + measure_bytes(frame->method) +
+                measure_number(frame->timeout_ms) + measure_bytes(frame->payload);
   if (frame->has_context)
-    size += size_of_nested(size_of_context(&frame->context));
+    size += measure_nested(measure_context(&frame->context));
   if (frame->has_status)
-    size += size_of_nested(size_of_status(&frame->status));
+    size += measure_nested(measure_status(&frame->status));
   return size;
 }
 
 size_t rpc_frame_packed_size(const struct rpc_frame *frame)
 {
-  return size_of_nested(size_of_frame(frame));
+  return measure_nested(measure_frame(frame));
 }
 
 static void write_bytes(struct strbuf *out, uint32_t number, struct slice bytes)
@@ -115,7 +105,7 @@ static void write_nested_head(struct strbuf *out, uint32_t number, size_t size)
 
 static void write_context(struct strbuf *out, const struct rpc_context *context)
 {
-  write_nested_head(out, FRAME_CONTEXT, size_of_context(context));
+  write_nested_head(out, FRAME_CONTEXT, measure_context(context));
   write_bytes(out, CONTEXT_REQUEST_ID, context->request_id);
   write_bytes(out, CONTEXT_TRACEPARENT, context->traceparent);
   write_bytes(out, CONTEXT_CALLER_ID, context->caller_id);
@@ -123,23 +113,17 @@ static void write_context(struct strbuf *out, const struct rpc_context *context)
     wire_write_bytes(out, CONTEXT_CALLER_ROLES, context->caller_roles[i]);
   write_bytes(out, CONTEXT_PEER_SERVICE, context->peer_service);
   write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
-  for (size_t i = 0; i < context->metadata_count; i++) {
-    const struct rpc_metadata *metadata = &context->metadata[i];
-    write_nested_head(out, CONTEXT_METADATA, size_of_metadata(metadata));
-    write_bytes(out, METADATA_NAME, metadata->name);
-    write_bytes(out, METADATA_VALUE, metadata->value);
-  }
 }
 
 static void write_status(struct strbuf *out, const struct rpc_status *status)
 {
-  write_nested_head(out, FRAME_STATUS, size_of_status(status));
+  write_nested_head(out, FRAME_STATUS, measure_status(status));
   write_number(out, STATUS_CODE, (uint64_t)status->code);
   write_bytes(out, STATUS_MESSAGE, status->message);
   write_bytes(out, STATUS_REASON, status->reason);
   for (size_t i = 0; i < status->violation_count; i++) {
     const struct violation *violation = &status->violations[i];
-    write_nested_head(out, STATUS_VIOLATIONS, size_of_violation(violation));
+    write_nested_head(out, STATUS_VIOLATIONS, measure_violation(violation));
     write_bytes(out, VIOLATION_FIELD, violation->field);
     write_bytes(out, VIOLATION_DESCRIPTION, violation->description);
   }
@@ -161,18 +145,18 @@ void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
 
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
 {
-  write_nested_head(packet, PACKET_FRAMES, size_of_frame(frame));
+  write_nested_head(packet, PACKET_FRAMES, measure_frame(frame));
   rpc_frame_append_body(packet, frame);
 }
 
 void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms)
 {
-  write_nested_head(packet, PACKET_FRAMES, body.size + size_of_number(timeout_ms));
+  write_nested_head(packet, PACKET_FRAMES, body.size + measure_number(timeout_ms));
   strbuf_add(packet, body);
   write_number(packet, FRAME_TIMEOUT_MS, timeout_ms);
 }
 
-size_t rpc_received_write(uint64_t received, uint8_t out[RPC_RECEIVED_MAX_BYTES])
+size_t rpc_ack_write(uint64_t received, uint8_t out[RPC_ACK_MAX_BYTES])
 {
   size_t size = 0;
   out[size++] = PACKET_RECEIVED << 3 | WIRE_VARINT;
@@ -184,15 +168,15 @@ size_t rpc_received_write(uint64_t received, uint8_t out[RPC_RECEIVED_MAX_BYTES]
   return size;
 }
 
-// Takes over a text field; false when it is not UTF-8, as proto3 demands of every string.
+// Stores a text field. False when it is not UTF-8, which proto3 demands of every string.
 static bool take_text(struct slice bytes, struct slice *out)
 {
   *out = bytes;
   return utf8_valid(bytes);
 }
 
-// Room for one more element of an array in the arena. The capacity follows from the count: 4, 8, 16, ...
-static void *grow(struct arena *arena, const void *elements, size_t count, size_t element_size)
+// Makes room for one more element of an array in the arena. The capacity follows from the count: 4, 8, 16, ...
+static void *grow_array(struct arena *arena, const void *elements, size_t count, size_t element_size)
 {
   if (count != 0 && (count < 4 || (count & (count - 1)) != 0))
     return (void *)(uintptr_t)elements;
@@ -220,27 +204,16 @@ static bool add_role(struct rpc_context *context, struct slice role, struct aren
 {
   if (context->caller_role_count == RPC_MAX_ROLES)
     return false;
-  struct slice *roles = grow(arena, context->caller_roles, context->caller_role_count, sizeof(*roles));
+  struct slice *roles = grow_array(arena, context->caller_roles, context->caller_role_count, sizeof(*roles));
   context->caller_roles = roles;
   return take_text(role, &roles[context->caller_role_count++]);
-}
-
-static bool add_metadata(struct rpc_context *context, struct slice bytes, struct arena *arena)
-{
-  if (context->metadata_count == RPC_MAX_METADATA)
-    return false;
-  struct rpc_metadata *metadata = grow(arena, context->metadata, context->metadata_count, sizeof(*metadata));
-  context->metadata = metadata;
-  struct rpc_metadata *added = &metadata[context->metadata_count++];
-  *added = (struct rpc_metadata){0};
-  return decode_pair(bytes, &added->name, &added->value);
 }
 
 static bool add_violation(struct rpc_status *status, struct slice bytes, struct arena *arena)
 {
   if (status->violation_count == RPC_MAX_VIOLATIONS)
     return false;
-  struct violation *violations = grow(arena, status->violations, status->violation_count, sizeof(*violations));
+  struct violation *violations = grow_array(arena, status->violations, status->violation_count, sizeof(*violations));
   status->violations = violations;
   struct violation *added = &violations[status->violation_count++];
   *added = (struct violation){0};
@@ -262,8 +235,6 @@ static bool decode_context_field(const struct wire_field *field, struct arena *a
     return take_text(field->bytes, &out->peer_service);
   case CONTEXT_IDEMPOTENCY_KEY:
     return take_text(field->bytes, &out->idempotency_key);
-  case CONTEXT_METADATA:
-    return add_metadata(out, field->bytes, arena);
   default:
     return true;
   }
@@ -358,7 +329,7 @@ enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice 
   enum wire_result result;
   while ((result = wire_read(&reader->wire, &field)) == WIRE_FIELD) {
     if (field.type == WIRE_VARINT && field.number == PACKET_RECEIVED)
-      reader->received = field.varint;
+      reader->acked = field.varint;
     if (field.type == WIRE_BYTES && field.number == PACKET_FRAMES) {
       *frame = field.bytes;
       return WIRE_FIELD;

@@ -1,7 +1,8 @@
 // Packets and frames as bytes: proto/bulkhead/rpc/v1/packet.proto, read and written without message structs.
 //
-// A Packet is a row of frames with a count at its end, and protobuf merges concatenated messages, so a batch is built
-// by appending frames one by one. Decoded slices point into the packet; only the arrays of a frame are in the arena.
+// A Packet is a row of frames with a cumulative ack at its end (the field `received`). Protobuf merges concatenated
+// messages, so a batch is built by appending frames one by one. Decoded slices point into the packet; only the arrays of
+// a frame are in the arena.
 #ifndef BULKHEAD_RPC_PACKET_INTERNAL_H
 #define BULKHEAD_RPC_PACKET_INTERNAL_H
 
@@ -17,13 +18,12 @@
 
 // A frame with more of any of these is malformed.
 #define RPC_MAX_ROLES 64
-#define RPC_MAX_METADATA 64
 #define RPC_MAX_VIOLATIONS 64
 
-// What the field `received` takes at most: a tag and a varint.
-#define RPC_RECEIVED_MAX_BYTES 11
+// The most bytes that an ack takes in a packet: a tag and a varint.
+#define RPC_ACK_MAX_BYTES 11
 
-// FrameKind; the kinds of streams are not spoken yet.
+// FrameKind in packet.proto. Numbers that are missing here are reserved for streams.
 enum rpc_frame_kind {
   RPC_FRAME_REQUEST = 1,
   RPC_FRAME_RESPONSE = 2,
@@ -33,7 +33,7 @@ enum rpc_frame_kind {
 
 struct rpc_frame {
   uint64_t call_id;
-  uint32_t kind;  // any number may come in
+  uint32_t kind;  // an rpc_frame_kind, or any other number in a received frame
   uint32_t timeout_ms;
   struct slice method;
   struct slice payload;
@@ -45,25 +45,25 @@ struct rpc_frame {
 
 // Appends the frame as a field of a Packet: tag, length, frame.
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame);
-// The frame alone, without tag and length.
+// Appends the frame alone, without tag and length.
 void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
-// Appends a frame whose body is there already and which lacks only its timeout.
+// Appends a frame made of a body from rpc_frame_append_body and a timeout.
 void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms);
-// Bytes that rpc_frame_append takes.
+// Returns how many bytes rpc_frame_append appends.
 size_t rpc_frame_packed_size(const struct rpc_frame *frame);
-// Writes the field `received` to `out`, returns its size.
-size_t rpc_received_write(uint64_t received, uint8_t out[RPC_RECEIVED_MAX_BYTES]);
+// Writes an ack of `received` packets to `out` and returns its size.
+size_t rpc_ack_write(uint64_t received, uint8_t out[RPC_ACK_MAX_BYTES]);
 
-// False when it is no protobuf, holds text that is not UTF-8, or too many roles, metadata or violations.
+// Decodes a frame. False when the bytes are not protobuf, hold text that is not UTF-8, or too many roles or violations.
 bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out) MUST_CHECK;
 
 struct rpc_packet_reader {
   struct wire_reader wire;
-  uint64_t received;  // complete once the end is reached; 0 when the packet has none
+  uint64_t acked;  // the packet's ack, complete once its end is reached; 0 when it has none
 };
 
 struct rpc_packet_reader rpc_packet_reader_make(struct slice packet);
-// WIRE_FIELD: `frame` holds the bytes of the next one.
+// Reads on to the next frame. WIRE_FIELD: `frame` holds its bytes. WIRE_END: there are no more.
 enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice *frame) MUST_CHECK;
 
 #endif

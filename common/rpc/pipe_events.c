@@ -1,4 +1,5 @@
-// A locked array and an eventfd. Events are rare (connections come and go), so the array is handed over whole.
+// An array under a mutex. Events are rare, because only connections that come and go make any, so the array is handed
+// over whole.
 #include "common/rpc/pipe_events_internal.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ void pipe_events_free(struct pipe_events *queue)
 void pipe_events_wake(struct pipe_events *queue)
 {
   uint64_t one = 1;
-  // It fails only when the counter is full, and then the fd is readable anyway.
+  // The write fails only when the eventfd's counter is full, and then the fd is readable anyway.
   ssize_t written = write(queue->fd, &one, sizeof(one));
   (void)written;
 }

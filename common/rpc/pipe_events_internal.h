@@ -1,5 +1,5 @@
-// What nng's threads report about connections, handed to the thread of the loop. nng calls back on threads of its own,
-// where nothing may block; they only push here, and an eventfd wakes the loop.
+// Hands what nng's threads report about connections to the host's thread. nng calls back on its own threads, where
+// nothing may block: the callbacks only push events here, and an eventfd wakes the host's loop.
 #ifndef BULKHEAD_RPC_PIPE_EVENTS_INTERNAL_H
 #define BULKHEAD_RPC_PIPE_EVENTS_INTERNAL_H
 
@@ -13,7 +13,7 @@ enum pipe_event_kind { PIPE_OPENED, PIPE_CLOSED };
 struct pipe_event {
   enum pipe_event_kind kind;
   uint32_t pipe;     // nng's id
-  uint64_t link_id;  // which socket it was on; 0 for the server's
+  uint64_t link_id;  // rpc_link.id of the socket; 0 on a server
 };
 
 struct pipe_events {
@@ -21,17 +21,17 @@ struct pipe_events {
   struct pipe_event *events;
   size_t count;
   size_t capacity;
-  int fd;  // readable when there are any
+  int fd;  // readable when there are events
 };
 
 void pipe_events_init(struct pipe_events *queue);
 void pipe_events_free(struct pipe_events *queue);
 
-// Any thread.
+// Adds an event. Any thread may call it.
 void pipe_events_push(struct pipe_events *queue, struct pipe_event event);
-// Makes the fd readable with nothing to take.
+// Makes the fd readable although there may be no event.
 void pipe_events_wake(struct pipe_events *queue);
-// Everything that has come, oldest first; the caller frees it with free(). NULL and 0 when there is nothing.
+// Takes all events, oldest first; the caller frees them with free(). NULL and 0 when there are none.
 struct pipe_event *pipe_events_take(struct pipe_events *queue, size_t *count);
 
 #endif

@@ -1,11 +1,12 @@
-// Chained buckets, as many as requests may be in flight. A request whose connection has gone stays in the bucket of its
-// call id until its reply; nobody can find it then, for a find asks for the connection too.
 #include "common/rpc/request_internal.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/base/random.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
+
+// ---- messages ----
 
 struct shared_message *shared_message_make(nng_msg *message)
 {
@@ -15,61 +16,43 @@ struct shared_message *shared_message_make(nng_msg *message)
   return shared;
 }
 
-void shared_message_release(struct shared_message *shared)
+void shared_message_release(struct shared_message **shared_pointer)
 {
+  struct shared_message *shared = *shared_pointer;
+  *shared_pointer = NULL;
   if (--shared->users != 0)
     return;
   nng_msg_free(shared->message);
   free(shared);
 }
 
-void request_table_init(struct request_table *table, size_t max_requests)
-{
-  size_t size = 64;
-  while (size < max_requests && size < 65536)
-    size *= 2;
-  *table = (struct request_table){.buckets = calloc(size, sizeof(*table->buckets)), .mask = size - 1};
-  CHECK(table->buckets != NULL);
-  random_bytes(&table->seed, sizeof(table->seed));
-}
+// ---- table ----
 
 void request_table_free(struct request_table *table)
 {
-  free(table->buckets);
-  table->buckets = NULL;
-}
-
-static struct rpc_request **bucket_of(const struct request_table *table, uint64_t call_id)
-{
-  uint64_t mixed = (call_id ^ table->seed) * UINT64_C(0x9E3779B97F4A7C15);
-  mixed = (mixed ^ mixed >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-  return &table->buckets[(mixed >> 32) & table->mask];
+  hashtable_free(&table->by_call);
 }
 
 void request_table_add(struct request_table *table, struct rpc_request *request)
 {
-  struct rpc_request **bucket = bucket_of(table, request->frame.call_id);
-  request->next = *bucket;
-  *bucket = request;
-  table->count++;
+  hashtable_insert(&table->by_call, &request->slot, hash_integers(request->frame.call_id, 0));
 }
 
 void request_table_remove(struct request_table *table, struct rpc_request *request)
 {
-  struct rpc_request **place = bucket_of(table, request->frame.call_id);
-  while (*place != request)
-    place = &(*place)->next;
-  *place = request->next;
-  table->count--;
+  hashtable_remove(&table->by_call, &request->slot);
 }
 
 struct rpc_request *request_table_find(const struct request_table *table, const struct connection *connection,
                                        uint64_t call_id)
 {
-  struct rpc_request *request = *bucket_of(table, call_id);
-  while (request != NULL && (request->connection != connection || request->frame.call_id != call_id))
-    request = request->next;
-  return request;
+  struct hashtable_node *slot = hashtable_first(&table->by_call, hash_integers(call_id, 0));
+  for (; slot != NULL; slot = hashtable_next(slot)) {
+    struct rpc_request *request = CONTAINER_OF(slot, struct rpc_request, slot);
+    if (request->connection == connection && request->frame.call_id == call_id)
+      return request;
+  }
+  return NULL;
 }
 
 // ---- what handlers see ----

@@ -1,4 +1,4 @@
-// A request between its arrival and its reply, and the table that finds it again for a CANCEL.
+// A request between its arrival and its reply, and the table that finds it again for a CANCEL frame.
 #ifndef BULKHEAD_RPC_REQUEST_INTERNAL_H
 #define BULKHEAD_RPC_REQUEST_INTERNAL_H
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/arena.h"
+#include "common/base/hashtable.h"
 #include "common/base/list.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/rpc_server.h"
@@ -14,42 +15,53 @@
 
 struct connection;
 
-// A packet whose bytes are still in use: by the loop that reads it and by each of its requests.
+// A received packet whose bytes are still in use: by the loop that reads it, and by each of its requests.
 struct shared_message {
   nng_msg *message;
   size_t users;
 };
 
+// Takes over the message, with the caller as its first user.
 struct shared_message *shared_message_make(nng_msg *message);
-void shared_message_release(struct shared_message *shared);
+// Ends one use and sets the pointer to NULL; the last one frees the message.
+void shared_message_release(struct shared_message **shared);
+
+enum request_state {
+  REQUEST_RUNNING,
+  REQUEST_CANCELLED,  // by the client; the reply is dropped
+  REQUEST_ORPHANED,   // the client's connection has closed; the reply is dropped
+};
 
 struct rpc_request {
+  enum request_state state;
   struct rpc_server *server;
-  struct connection *connection;  // NULL when the client is gone
+  struct connection *connection;  // NULL when orphaned
   struct list node;               // connection.requests
-  struct rpc_request *next;       // in its bucket
+  struct hashtable_node slot;     // request_table.by_call
   struct shared_message *message;
   struct rpc_frame frame;  // points into the message and the arena
   struct arena arena;
   uint64_t deadline_us;
   uint64_t arrived_us;
-  bool cancelled;
   void *data;
 };
 
-// By connection and call id. Bucket numbers depend on a random seed, as call ids are the client's choice.
+// A zeroed table is ready and empty. The key is the call id, which each client chooses for itself: a find compares the
+// connection too.
 struct request_table {
-  struct rpc_request **buckets;
-  size_t mask;
-  uint64_t seed;
-  size_t count;
+  struct hashtable by_call;
 };
 
-void request_table_init(struct request_table *table, size_t max_requests);
 void request_table_free(struct request_table *table);
 void request_table_add(struct request_table *table, struct rpc_request *request);
 void request_table_remove(struct request_table *table, struct rpc_request *request);
+// Finds a request of this connection; NULL when there is none. An orphaned request is never found.
 struct rpc_request *request_table_find(const struct request_table *table, const struct connection *connection,
                                        uint64_t call_id);
+
+static inline size_t request_table_count(const struct request_table *table)
+{
+  return table->by_call.count;
+}
 
 #endif

@@ -1,5 +1,5 @@
-// What RPC clients and servers share: the context of a call and its outcome. gRPC's semantics on nng; the wire format
-// is proto/bulkhead/rpc/v1/packet.proto.
+// What RPC clients and servers share: the context of a call and its outcome. The semantics are those of gRPC, the
+// transport is nng, the wire format is proto/bulkhead/rpc/v1/packet.proto.
 #ifndef BULKHEAD_RPC_RPC_H
 #define BULKHEAD_RPC_RPC_H
 
@@ -13,12 +13,8 @@
 // Cap of one nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise.
 #define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
 
-struct rpc_metadata {
-  struct slice name;
-  struct slice value;
-};
-
-// Travels from hop to hop beside the payload (CallContext in packet.proto). Slices are views; empty means absent.
+// The context of a call, which travels from hop to hop beside the payload (CallContext in packet.proto). Slices are
+// views; an empty one means absent.
 struct rpc_context {
   struct slice request_id;
   struct slice traceparent;
@@ -27,11 +23,9 @@ struct rpc_context {
   size_t caller_role_count;
   struct slice peer_service;
   struct slice idempotency_key;
-  const struct rpc_metadata *metadata;
-  size_t metadata_count;
 };
 
-// How a call ended when it did not end well: Status in packet.proto.
+// How a call has failed: Status in packet.proto.
 struct rpc_status {
   enum status code;
   struct slice message;
@@ -43,7 +37,7 @@ struct rpc_status {
 
 // Where an instance of a service listens.
 struct rpc_endpoint {
-  struct slice id;   // of the instance, such as the Consul service id
+  struct slice id;   // names the instance, such as its service id in Consul
   struct slice url;  // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
 };
 

@@ -1,15 +1,11 @@
-// Requests in, replies out, all on the host's thread; nng's threads only push connection events.
+// Requests in, replies out. Everything runs on the host's thread; nng's threads only push connection events.
 //
-// A packet that came in lives until the last request of it has been replied to. Replies are encoded straight into the
-// outbox of their connection and leave with the flush, or as soon as they fill a packet.
+// A received packet lives until its last request has been replied to. Replies are encoded straight into the outbox of
+// their connection and leave with the flush, or as soon as they fill a packet.
 #include "common/rpc/rpc_server.h"
 
 #include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -17,238 +13,91 @@
 #include "common/observe/metrics.h"
 #include "common/rpc/connection_internal.h"
 #include "common/rpc/method_metrics_internal.h"
-#include "common/rpc/nng_threads_internal.h"
 #include "common/rpc/packet_internal.h"
-#include "common/rpc/pipe_events_internal.h"
-#include "common/rpc/reaper_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/socket_internal.h"
+#include "common/rpc/transport_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// Packets taken in one turn; then the replies get their chance.
+// Packets taken in one turn, so that replies leave in between.
 #define PACKETS_PER_TURN 256
-// What a refused client is told to wait.
+// How long a client is told to wait when this instance is full.
 #define RETRY_AFTER_MS 100
-// Replies that a connection may leave lying here, in full messages, before it is taken for dead.
+// Replies that a client may leave unread, in messages of the largest size, before it is given up.
 #define MAX_UNSENT_MESSAGES 16
 
 struct rpc_server {
-  struct rpc_server_options options;  // the strings are not kept
+  struct rpc_server_options options;  // its strings are not kept
+  struct transport transport;
   struct rpc_link *link;
-  int port;
-  int epoll_fd;  // nests the socket's fd and the event queue's
-  int send_fd;   // -1 while nng has room
-  struct rpc_io io;
-  struct reaper *reaper;  // closes the socket at the end; has the event queue
+  int port_number;
+  struct transport_watch receive_watch;
+  struct socket_port port;
   struct connection_table connections;
-  struct list dirty;    // connection.dirty
-  struct list holding;  // connection.flow: holds frames back
   struct request_table requests;
   struct method_metrics methods;
-  struct rpc_request *spare;  // a frame is decoded into it before we know whether it is a request
+  struct rpc_request *spare;  // a frame is decoded into it before it is known to be a request
   struct metric_series *in_flight;
   struct metric_series *packets;
   uint64_t now_us;
   bool draining;
 };
 
-// ---- life ----
-
-// On a thread of nng's. ADD_PRE comes before the first packet can, so a packet never finds its connection missing.
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-  enum pipe_event_kind kind = event == NNG_PIPE_EV_ADD_PRE ? PIPE_OPENED : PIPE_CLOSED;
-  pipe_events_push(arg, (struct pipe_event){.kind = kind, .pipe = (uint32_t)pipe.id});
-}
-
-static void watch(struct rpc_server *server, int fd)
-{
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-  CHECK(epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
-}
-
-static struct rpc_server *make_server(const struct rpc_server_options *options)
-{
-  struct rpc_server *server = calloc(1, sizeof(*server));
-  CHECK(server != NULL);
-  server->options = *options;
-  server->options.listen_url = NULL;
-  server->options.tls = (struct rpc_tls){0};
-  if (options->max_message_bytes == 0)
-    server->options.max_message_bytes = RPC_MAX_MESSAGE_BYTES;
-  if (options->max_calls_in_flight == 0)
-    server->options.max_calls_in_flight = DEFAULT_CALLS_IN_FLIGHT;
-  server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  CHECK(server->epoll_fd >= 0);
-  server->send_fd = -1;
-  rpc_io_init(&server->io);
-  server->reaper = reaper_start();
-  connection_table_init(&server->connections);
-  list_init(&server->dirty);
-  list_init(&server->holding);
-  request_table_init(&server->requests, server->options.max_calls_in_flight);
-  method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
-  server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
-  server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);
-  server->now_us = clock_now_us();
-  return server;
-}
-
-static void open_socket(struct rpc_server *server)
-{
-  server->link = calloc(1, sizeof(*server->link));
-  CHECK(server->link != NULL);
-  CHECK(nng_rep0_open_raw(&server->link->socket) == 0);
-  nng_threads_park();
-  rpc_socket_prepare(server->link->socket, server->options.max_message_bytes);
-  CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, &server->reaper->events) == 0);
-  CHECK(nng_pipe_notify(server->link->socket, NNG_PIPE_EV_REM_POST, on_pipe, &server->reaper->events) == 0);
-  watch(server, server->reaper->events.fd);
-  watch(server, rpc_socket_fd(server->link->socket, NNG_OPT_RECVFD));
-}
-
-enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out, struct error *error)
-{
-  struct rpc_server *server = make_server(options);
-  open_socket(server);
-  enum status status =
-      rpc_socket_listen(server->link->socket, options->listen_url, &options->tls, &server->port, error);
-  if (status != STATUS_OK) {
-    rpc_server_free(&server);
-    return status;
-  }
-  *out = server;
-  return STATUS_OK;
-}
-
-void rpc_server_free(struct rpc_server **server_pointer)
-{
-  struct rpc_server *server = *server_pointer;
-  if (server == NULL)
-    return;
-  *server_pointer = NULL;
-  CHECK(server->requests.count == 0);
-  reaper_close(server->reaper, server->link);
-  reaper_stop(&server->reaper);
-  while (!list_empty(&server->connections.all))
-    connection_remove(&server->connections, CONTAINER_OF(server->connections.all.next, struct connection, node));
-  request_table_free(&server->requests);
-  method_metrics_free(&server->methods);
-  rpc_io_free(&server->io);
-  close(server->epoll_fd);
-  if (server->spare != NULL)
-    arena_free(&server->spare->arena);
-  free(server->spare);
-  free(server);
-}
-
-int rpc_server_port(const struct rpc_server *server)
-{
-  return server->port;
-}
-
-int rpc_server_fd(const struct rpc_server *server)
-{
-  return server->epoll_fd;
-}
-
-// ---- sending ----
-
-static bool send_packet(struct rpc_server *server, struct connection *connection, struct slice frames)
-{
-  nng_msg *message = rpc_message_make(frames, connection->flow.received);
-  CHECK(nng_msg_header_append_u32(message, connection->pipe) == 0);
-  CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
-  if (!rpc_io_send(&server->io, server->link->socket, message)) {
-    nng_msg_free(message);
-    server->send_fd = rpc_socket_fd(server->link->socket, NNG_OPT_SENDFD);
-    watch(server, server->send_fd);
-    return false;
-  }
-  flow_sent(&connection->flow);
-  metric_add(server->packets, 1);
-  return true;
-}
-
-// False when nng has no room for anybody.
-static bool flush_connection(struct rpc_server *server, struct connection *connection)
-{
-  struct outbox *outbox = &connection->outbox;
-  while (outbox_bytes(outbox) != 0 && connection_may_send(connection) &&
-         !flow_holds_back(&connection->flow, outbox_is_full(outbox))) {
-    struct outbox_packet packet = outbox_peek(outbox);
-    if (!send_packet(server, connection, packet.bytes))
-      return false;
-    outbox_remove(outbox, packet);
-  }
-  // Where the window is closed, it is the client's news that opens it.
-  if (!connection_may_send(connection))
-    return true;
-  if (outbox_bytes(outbox) != 0)
-    flow_hold(&connection->flow, &server->holding);
-  else if (connection->flow.tell_now)
-    return send_packet(server, connection, (struct slice){0});
-  return true;
-}
-
 // ---- replies ----
 
-static void mark_dirty(struct rpc_server *server, struct connection *connection)
+// A client that sends requests but does not read its replies must not fill the memory. Its connection is not closed
+// from here: see CLOSE HANGS in nng_compat_internal.h.
+static void check_unsent(const struct rpc_server *server, struct connection *connection)
 {
-  if (list_empty(&connection->dirty))
-    list_append(&server->dirty, &connection->dirty);
+  if (sender_unsent_bytes(&connection->sender) > MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
+    connection_abandon(connection);
 }
 
-// A client that asks but does not take its answers must not fill our memory.
-static void check_unsent(struct rpc_server *server, struct connection *connection)
-{
-  if (outbox_bytes(&connection->outbox) <= MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
-    return;
-  log_warn("rpc", "gave up a connection whose client does not take its replies",
-           LOG_INT("unsentBytes", outbox_bytes(&connection->outbox)));
-  outbox_clear(&connection->outbox);
-  // Not closed from here, for the client may be sending: see reaper.h.
-  connection->dead = true;
-}
-
-static void queue_reply(struct rpc_server *server, struct connection *connection, uint64_t call_id,
-                        const struct rpc_status *status, struct slice payload)
+static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *status, struct slice payload)
 {
   struct rpc_frame frame = {.call_id = call_id, .kind = RPC_FRAME_RESPONSE, .payload = payload};
   if (status != NULL) {
     frame.has_status = true;
     frame.status = *status;
   }
-  if (connection->dead)
-    return;
-  outbox_add(&connection->outbox, &frame);
-  mark_dirty(server, connection);
-  if (outbox_is_full(&connection->outbox) && server->send_fd < 0)
-    (void)flush_connection(server, connection);
+  return frame;
+}
+
+static void queue_reply(const struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
+{
+  sender_add(&connection->sender, reply);
   check_unsent(server, connection);
 }
 
-static bool reply_fits(const struct rpc_server *server, const struct rpc_status *status, struct slice payload)
+static bool reply_fits(const struct rpc_server *server, const struct rpc_frame *reply)
 {
-  // The usual case without a look at the sizes of all fields.
-  if (status == NULL && payload.size < server->options.max_message_bytes / 2)
+  // The usual reply is decided without a look at the sizes of all fields.
+  if (!reply->has_status && reply->payload.size < server->options.max_message_bytes / 2)
     return true;
-  struct rpc_frame frame = {.call_id = UINT64_MAX, .kind = RPC_FRAME_RESPONSE, .payload = payload};
-  if (status != NULL) {
-    frame.has_status = true;
-    frame.status = *status;
-  }
-  return rpc_frame_packed_size(&frame) + RPC_RECEIVED_MAX_BYTES <= server->options.max_message_bytes;
+  return rpc_frame_packed_size(reply) + RPC_ACK_MAX_BYTES <= server->options.max_message_bytes;
 }
 
 static void count_reply(struct rpc_server *server, const struct rpc_request *request, enum status code)
 {
   uint64_t now_us = clock_now_us();
-  // Names come from the wire; one becomes a label only when a handler has known it.
+  // Method names come from the network. One becomes a label only when a handler has known it.
   bool known = code != STATUS_UNIMPLEMENTED;
   method_metrics_count(&server->methods, request->frame.method, known, code,
                        now_us > request->arrived_us ? now_us - request->arrived_us : 0);
   metric_add(server->in_flight, -1);
+}
+
+static void free_request(struct rpc_request **request_pointer)
+{
+  struct rpc_request *request = *request_pointer;
+  *request_pointer = NULL;
+  if (request == NULL)
+    return;
+  list_remove(&request->node);
+  if (request->message != NULL)
+    shared_message_release(&request->message);
+  arena_free(&request->arena);
+  free(request);
 }
 
 void rpc_request_reply(struct rpc_request *request, const struct rpc_status *status, struct slice payload)
@@ -256,22 +105,16 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   static const struct rpc_status too_large = {.code = STATUS_INTERNAL,
                                               .message = SLICE_INIT("the reply is larger than a message may be")};
   struct rpc_server *server = request->server;
-  if (status != NULL && status->code == STATUS_OK)
-    status = NULL;
-  if (status != NULL)
-    payload = (struct slice){0};
-  if (!reply_fits(server, status, payload)) {
-    status = &too_large;
-    payload = (struct slice){0};
-  }
-  count_reply(server, request, status == NULL ? STATUS_OK : status->code);
-  if (request->connection != NULL && !request->cancelled)
-    queue_reply(server, request->connection, request->frame.call_id, status, payload);
-  list_remove(&request->node);
+  bool failed = status != NULL && status->code != STATUS_OK;
+  struct rpc_frame reply =
+      make_reply(request->frame.call_id, failed ? status : NULL, failed ? (struct slice){0} : payload);
+  if (!reply_fits(server, &reply))
+    reply = make_reply(request->frame.call_id, &too_large, (struct slice){0});
+  count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
+  if (request->state == REQUEST_RUNNING)
+    queue_reply(server, request->connection, &reply);
   request_table_remove(&server->requests, request);
-  shared_message_release(request->message);
-  arena_free(&request->arena);
-  free(request);
+  free_request(&request);
 }
 
 // ---- requests ----
@@ -279,10 +122,19 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
 static void count_malformed(uint32_t pipe)
 {
   metric_add(metrics_single(METRIC_RPC_MALFORMED), 1);
-  log_debug("rpc", "dropped a malformed packet or frame", LOG_INT("pipe", pipe));
+  log_debug("rpc", "dropped a packet or frame that could not be read", LOG_INT("pipe", pipe));
 }
 
-static struct rpc_request *spare_request(struct rpc_server *server)
+// The only place where the state of a request changes; a cancelled request stays cancelled.
+static void cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state)
+{
+  bool first = request->state == REQUEST_RUNNING;
+  request->state = state;
+  if (first && server->options.on_cancel != NULL)
+    server->options.on_cancel(server->options.arg, request);
+}
+
+static struct rpc_request *get_spare(struct rpc_server *server)
 {
   if (server->spare == NULL) {
     server->spare = calloc(1, sizeof(*server->spare));
@@ -292,17 +144,9 @@ static struct rpc_request *spare_request(struct rpc_server *server)
   return server->spare;
 }
 
-static void cancel_request(struct rpc_server *server, struct rpc_request *request)
-{
-  if (request->cancelled)
-    return;
-  request->cancelled = true;
-  if (server->options.on_cancel != NULL)
-    server->options.on_cancel(server->options.arg, request);
-}
-
-// Whether the call may begin; if not, its answer is queued.
-static bool admit(struct rpc_server *server, struct connection *connection, const struct rpc_frame *frame)
+// Returns why a request may not begin; NULL when it may.
+static const struct rpc_status *find_refusal(const struct rpc_server *server, const struct connection *connection,
+                                             const struct rpc_frame *frame)
 {
   static const struct rpc_status draining = {.code = STATUS_UNAVAILABLE,
                                              .message = SLICE_INIT("this instance is shutting down")};
@@ -311,22 +155,15 @@ static bool admit(struct rpc_server *server, struct connection *connection, cons
                                          .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};
-  const struct rpc_status *refusal = NULL;
-  // What was on its way when the drain began is still served.
-  if (connection->knows_goaway)
-    refusal = &draining;
-  else if (server->requests.count >= server->options.max_calls_in_flight)
-    refusal = &full;
-  else if (frame->method.size == 0)
-    refusal = &nameless;
-  if (refusal == NULL)
-    return true;
-  method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
-  queue_reply(server, connection, frame->call_id, refusal, (struct slice){0});
-  return false;
+  // Requests that crossed with the GOAWAY are still served.
+  if (connection->state == CONNECTION_GOAWAY_ACKED)
+    return &draining;
+  if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
+    return &full;
+  return frame->method.size == 0 ? &nameless : NULL;
 }
 
-// The spare request has become a real one.
+// Makes the spare request a real one and gives it to the handler.
 static void begin_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
   struct rpc_request *request = server->spare;
@@ -344,79 +181,86 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
+static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
+{
+  const struct rpc_frame *frame = &server->spare->frame;
+  const struct rpc_status *refusal = find_refusal(server, connection, frame);
+  if (refusal == NULL) {
+    begin_request(server, connection, message);
+    return;
+  }
+  method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
+  struct rpc_frame reply = make_reply(frame->call_id, refusal, (struct slice){0});
+  queue_reply(server, connection, &reply);
+}
+
+static void handle_cancel(struct rpc_server *server, const struct connection *connection, uint64_t call_id)
+{
+  struct rpc_request *request = request_table_find(&server->requests, connection, call_id);
+  if (request != NULL)
+    cancel_request(server, request, REQUEST_CANCELLED);
+}
+
 static void handle_frame(struct rpc_server *server, struct connection *connection, struct slice bytes,
                          struct shared_message *message)
 {
-  struct rpc_request *spare = spare_request(server);
+  struct rpc_request *spare = get_spare(server);
   arena_reset(&spare->arena);
-  const struct rpc_frame *frame = &spare->frame;
   bool readable = rpc_frame_decode(bytes, &spare->arena, &spare->frame);
-  if (readable && frame->kind == RPC_FRAME_REQUEST) {
-    if (admit(server, connection, frame))
-      begin_request(server, connection, message);
-  } else if (readable && frame->kind == RPC_FRAME_CANCEL) {
-    struct rpc_request *request = request_table_find(&server->requests, connection, frame->call_id);
-    if (request != NULL)
-      cancel_request(server, request);
-  } else {
-    // Kinds of a later version land here too: ignored, but seen.
+  if (readable && spare->frame.kind == RPC_FRAME_REQUEST)
+    handle_request(server, connection, message);
+  else if (readable && spare->frame.kind == RPC_FRAME_CANCEL)
+    handle_cancel(server, connection, spare->frame.call_id);
+  else
+    // Kinds of a later version are not an error here, but the counter shows that they come.
     count_malformed(connection->pipe);
-  }
-}
-
-static void take_news(struct rpc_server *server, struct connection *connection, uint64_t arrived_packets)
-{
-  if (!flow_learn(&connection->flow, arrived_packets))
-    return;
-  if (server->draining && connection_idle(connection, true))
-    connection->knows_goaway = true;
-  if (outbox_bytes(&connection->outbox) != 0)
-    mark_dirty(server, connection);
 }
 
 // ---- connections ----
 
-static void say_goaway(struct rpc_server *server, struct connection *connection)
+static void open_connection(struct rpc_server *server, uint32_t pipe)
 {
-  if (connection->dead)
-    return;
-  struct rpc_frame frame = {.kind = RPC_FRAME_GOAWAY};
-  outbox_add(&connection->outbox, &frame);
-  mark_dirty(server, connection);
+  const struct sender_options options = {
+      .queue = &server->transport.sends,
+      .port = &server->port.port,
+      .pipe = pipe,
+      .max_in_flight = RPC_WINDOW_PACKETS,
+      .packets = server->packets,
+  };
+  struct connection *connection = connection_add(&server->connections, &options);
+  if (server->draining)
+    connection_send_goaway(connection);
 }
 
-static void drop_connection(struct rpc_server *server, struct connection *connection)
+static void close_connection(struct rpc_server *server, struct connection *connection)
 {
-  // Handlers may reply from inside on_cancel, so each request leaves the list before it is told.
+  // A handler may reply from inside on_cancel, so each request leaves the list before it is cancelled.
   while (!list_empty(&connection->requests)) {
     struct rpc_request *request = CONTAINER_OF(connection->requests.next, struct rpc_request, node);
     list_remove(&request->node);
     request->connection = NULL;
-    cancel_request(server, request);
+    cancel_request(server, request, REQUEST_ORPHANED);
   }
-  connection_remove(&server->connections, connection);
+  connection_remove(&server->connections, &connection);
 }
 
 static void handle_events(struct rpc_server *server)
 {
   size_t count;
-  struct pipe_event *events = pipe_events_take(&server->reaper->events, &count);
+  struct pipe_event *events = transport_take_events(&server->transport, &count);
   for (size_t i = 0; i < count; i++) {
     struct connection *connection = connection_find(&server->connections, events[i].pipe);
-    if (events[i].kind == PIPE_CLOSED && connection != NULL) {
-      drop_connection(server, connection);
-    } else if (events[i].kind == PIPE_OPENED && connection == NULL) {
-      connection = connection_add(&server->connections, events[i].pipe);
-      if (server->draining)
-        say_goaway(server, connection);
-    }
+    if (events[i].kind == PIPE_CLOSED && connection != NULL)
+      close_connection(server, connection);
+    else if (events[i].kind == PIPE_OPENED && connection == NULL)
+      open_connection(server, events[i].pipe);
   }
   free(events);
 }
 
-// The connection of a packet. One whose opening has not been seen yet is in the event queue; one that is not even there
-// has closed already, and the packet is dropped.
-static struct connection *connection_of(struct rpc_server *server, nng_msg *message)
+// Finds the connection of a packet. If its opening has not been handled yet, it is in the event queue. If it is not even
+// there, the connection has closed already: NULL, and the packet is dropped.
+static struct connection *find_sender_of(struct rpc_server *server, nng_msg *message)
 {
   uint32_t pipe = (uint32_t)nng_msg_get_pipe(message).id;
   struct connection *connection = connection_find(&server->connections, pipe);
@@ -431,90 +275,146 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   struct rpc_packet_reader reader = rpc_packet_reader_make(rpc_message_body(message->message));
   struct slice frame;
   enum wire_result result;
-  flow_received(&connection->flow);
   size_t frames = 0;
+  sender_begin_packet(&connection->sender);
   for (; (result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD; frames++)
     handle_frame(server, connection, frame, message);
-  flow_took_frames(&connection->flow, frames);
   if (result == WIRE_MALFORMED)
     count_malformed(connection->pipe);
-  take_news(server, connection, reader.received);
-  if (connection->flow.tell_now)
-    mark_dirty(server, connection);
+  bool news = sender_end_packet(&connection->sender, frames, reader.acked);
+  if (news && sender_is_acked(&connection->sender))
+    connection_note_all_acked(connection);
+  sender_queue_due_ack(&connection->sender);
 }
 
-static void receive(struct rpc_server *server)
+static void receive_packets(struct rpc_server *server)
 {
   nng_msg *message;
-  for (size_t i = 0; i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->io, server->link->socket)) != NULL;
-       i++) {
-    struct connection *connection = connection_of(server, message);
+  for (size_t i = 0;
+       i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->transport.io, server->link->socket)) != NULL; i++) {
+    struct connection *connection = find_sender_of(server, message);
     struct shared_message *shared = shared_message_make(message);
-    if (connection != NULL && !connection->dead)
+    if (connection != NULL && connection->state != CONNECTION_ABANDONED)
       handle_packet(server, connection, shared);
-    shared_message_release(shared);
+    shared_message_release(&shared);
   }
-}
-
-static void stop_waiting_for_room(struct rpc_server *server)
-{
-  if (server->send_fd >= 0)
-    epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->send_fd, NULL);
-  server->send_fd = -1;
 }
 
 void rpc_server_process(struct rpc_server *server, uint64_t now_us)
 {
   server->now_us = now_us;
-  struct epoll_event events[4];
-  int count = epoll_wait(server->epoll_fd, events, ARRAY_LEN(events), 0);
-  for (int i = 0; i < count; i++)
-    if (events[i].data.fd == server->send_fd)
-      stop_waiting_for_room(server);
-  struct packet_flow *flow;
-  while ((flow = flow_take_due(&server->holding, now_us)) != NULL)
-    mark_dirty(server, CONTAINER_OF(flow, struct connection, flow));
-  // Packets before events: what a client had sent before it went is still seen (and cancelled).
-  receive(server);
+  (void)transport_poll(&server->transport);
+  send_queue_uncork(&server->transport.sends, now_us);
+  // Packets come before events, so that what a client sent before it went is still seen, and cancelled.
+  receive_packets(server);
   handle_events(server);
 }
 
 void rpc_server_flush(struct rpc_server *server)
 {
-  while (server->send_fd < 0 && !list_empty(&server->dirty)) {
-    struct connection *connection = CONTAINER_OF(server->dirty.next, struct connection, dirty);
-    if (!flush_connection(server, connection))
-      return;
-    // What is left waits for news of packets that have arrived, or for a moment: both mark the connection again.
-    list_remove(&connection->dirty);
-  }
+  send_queue_flush(&server->transport.sends);
+}
+
+int rpc_server_fd(const struct rpc_server *server)
+{
+  return server->transport.epoll_fd;
 }
 
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 {
-  return flow_next_due_us(&server->holding);
+  return send_queue_next_uncork_us(&server->transport.sends);
 }
 
 // ---- draining ----
 
 void rpc_server_drain(struct rpc_server *server)
 {
-  if (server->draining)
-    return;
   server->draining = true;
   for (struct list *node = server->connections.all.next; node != &server->connections.all; node = node->next)
-    say_goaway(server, CONTAINER_OF(node, struct connection, node));
+    connection_send_goaway(CONTAINER_OF(node, struct connection, node));
 }
 
 size_t rpc_server_calls_in_flight(const struct rpc_server *server)
 {
-  return server->requests.count;
+  return request_table_count(&server->requests);
 }
 
 bool rpc_server_idle(const struct rpc_server *server)
 {
   for (const struct list *node = server->connections.all.next; node != &server->connections.all; node = node->next)
-    if (!connection_idle(CONTAINER_OF(node, struct connection, node), server->draining))
+    if (!connection_is_idle(CONTAINER_OF(node, struct connection, node), server->draining))
       return false;
   return true;
+}
+
+// ---- life ----
+
+static struct rpc_server *make_server(const struct rpc_server_options *options)
+{
+  struct rpc_server *server = calloc(1, sizeof(*server));
+  CHECK(server != NULL);
+  server->options = *options;
+  server->options.listen_url = NULL;
+  server->options.tls = (struct rpc_tls){0};
+  if (options->max_message_bytes == 0)
+    server->options.max_message_bytes = RPC_MAX_MESSAGE_BYTES;
+  if (options->max_calls_in_flight == 0)
+    server->options.max_calls_in_flight = DEFAULT_CALLS_IN_FLIGHT;
+  transport_init(&server->transport);
+  transport_watch_events(&server->transport, NULL, NULL);
+  connection_table_init(&server->connections);
+  method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
+  server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
+  server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);
+  server->now_us = clock_now_us();
+  return server;
+}
+
+static void open_socket(struct rpc_server *server)
+{
+  struct transport *transport = &server->transport;
+  server->link = rpc_link_open_server(rpc_closer_events(transport->closer), server->options.max_message_bytes);
+  socket_port_open(&server->port, transport, server->link->socket);
+  transport_watch(transport, &server->receive_watch, rpc_socket_fd(server->link->socket, NNG_OPT_RECVFD));
+}
+
+enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out, struct error *error)
+{
+  struct rpc_server *server = make_server(options);
+  open_socket(server);
+  enum status status =
+      rpc_socket_listen(server->link->socket, options->listen_url, &options->tls, &server->port_number, error);
+  if (status != STATUS_OK) {
+    rpc_server_free(&server);
+    return status;
+  }
+  *out = server;
+  return STATUS_OK;
+}
+
+void rpc_server_free(struct rpc_server **server_pointer)
+{
+  struct rpc_server *server = *server_pointer;
+  if (server == NULL)
+    return;
+  *server_pointer = NULL;
+  CHECK(request_table_count(&server->requests) == 0);
+  while (!list_empty(&server->connections.all)) {
+    struct connection *connection = CONTAINER_OF(server->connections.all.next, struct connection, node);
+    connection_remove(&server->connections, &connection);
+  }
+  transport_unwatch(&server->transport, &server->receive_watch);
+  socket_port_close(&server->port);
+  rpc_closer_close(server->transport.closer, &server->link);
+  transport_free(&server->transport);
+  connection_table_free(&server->connections);
+  request_table_free(&server->requests);
+  method_metrics_free(&server->methods);
+  free_request(&server->spare);
+  free(server);
+}
+
+int rpc_server_port(const struct rpc_server *server)
+{
+  return server->port_number;
 }

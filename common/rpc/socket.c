@@ -1,6 +1,3 @@
-// nng 1.5.2, read in its source: NNG_OPT_SENDBUF and RECVBUF size the socket's upper queues (default 0 and 1); a raw
-// send without blocking fails with NNG_EAGAIN exactly when the upper queue is full and nobody waits for it; options on
-// the socket apply to dialers and listeners made later.
 #include "common/rpc/socket_internal.h"
 
 #include <nng/supplemental/tls/tls.h>
@@ -9,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/rpc/packet_internal.h"
 
-// Pauses of nng's dialer between attempts of the first connection; it picks at random below the bound.
+// nng's dialer waits this long between attempts to make the first connection; it chooses at random below the bound.
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 2000
 
@@ -71,23 +68,26 @@ bool rpc_io_send(struct rpc_io *io, nng_socket socket, nng_msg *message)
   if (result == 0)
     return true;
   nng_aio_set_msg(io->aio, NULL);
-  // With a timeout of zero "no room now" is told as a timeout.
+  // See NO ROOM in nng_compat_internal.h.
   if (result == NNG_ETIMEDOUT || result == NNG_EAGAIN)
     return false;
   nng_msg_free(message);
   return true;
 }
 
-nng_msg *rpc_message_make(struct slice frames, uint64_t received)
+nng_msg *rpc_message_make(uint32_t pipe, struct slice frames, uint64_t received)
 {
-  uint8_t tail[RPC_RECEIVED_MAX_BYTES];
-  size_t tail_size = rpc_received_write(received, tail);
+  uint8_t tail[RPC_ACK_MAX_BYTES];
+  size_t tail_size = rpc_ack_write(received, tail);
   nng_msg *message;
   CHECK(nng_msg_alloc(&message, frames.size + tail_size) == 0);
   char *body = nng_msg_body(message);
   if (frames.size != 0)
     memcpy(body, frames.data, frames.size);
   memcpy(body + frames.size, tail, tail_size);
+  if (pipe != 0)
+    CHECK(nng_msg_header_append_u32(message, pipe) == 0);
+  CHECK(nng_msg_header_append_u32(message, RPC_HEADER_WORD) == 0);
   return message;
 }
 
@@ -95,7 +95,7 @@ void rpc_socket_prepare(nng_socket socket, size_t max_message_bytes)
 {
   CHECK(nng_socket_set_int(socket, NNG_OPT_SENDBUF, RPC_SOCKET_QUEUE) == 0);
   CHECK(nng_socket_set_int(socket, NNG_OPT_RECVBUF, RPC_SOCKET_QUEUE) == 0);
-  // The transport counts the header word too.
+  // nng counts the header word of 4 bytes too.
   CHECK(nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, max_message_bytes + sizeof(uint32_t)) == 0);
 }
 
@@ -111,8 +111,8 @@ static bool is_tls(const char *url)
   return strncmp(url, "tls+", 4) == 0;
 }
 
-// The host of "tls+tcp://host:port", which the certificate must name; false when it does not fit.
-static bool host_of(const char *url, char *out, size_t size)
+// Copies the host of "tls+tcp://host:port", which the certificate must name. False when `out` is too small for it.
+static bool copy_host(const char *url, char *out, size_t size)
 {
   const char *host = strstr(url, "://");
   if (host == NULL)
@@ -134,7 +134,7 @@ static int fill_tls(nng_tls_config *config, nng_tls_mode mode, const char *url, 
 {
   int result = 0;
   char host[256];
-  // A client always checks the server; a server asks for certificates when it knows whose to trust.
+  // A client always verifies the server. A server demands certificates when it has a CA to verify them with.
   bool verify = mode == NNG_TLS_MODE_CLIENT || tls->ca_file != NULL;
   result = nng_tls_config_auth_mode(config, verify ? NNG_TLS_AUTH_MODE_REQUIRED : NNG_TLS_AUTH_MODE_NONE);
   if (result == 0 && tls->ca_file != NULL)
@@ -142,11 +142,12 @@ static int fill_tls(nng_tls_config *config, nng_tls_mode mode, const char *url, 
   if (result == 0 && tls->cert_key_file != NULL)
     result = nng_tls_config_cert_key_file(config, tls->cert_key_file, NULL);
   if (result == 0 && mode == NNG_TLS_MODE_CLIENT)
-    result = host_of(url, host, sizeof(host)) ? nng_tls_config_server_name(config, host) : NNG_EADDRINVAL;
+    result = copy_host(url, host, sizeof(host)) ? nng_tls_config_server_name(config, host) : NNG_EADDRINVAL;
   return result;
 }
 
-// NULL in `out` where the URL asks for no TLS. Not set on the socket, which would keep no reference to it.
+// Makes the TLS settings of a URL; NULL in `out` when the URL is not a TLS one. They must not be set on the socket,
+// because it would not keep a reference to them.
 static int make_tls(nng_tls_config **out, nng_tls_mode mode, const char *url, const struct rpc_tls *tls)
 {
   *out = NULL;
@@ -163,7 +164,7 @@ static int make_tls(nng_tls_config **out, nng_tls_mode mode, const char *url, co
   return result;
 }
 
-static enum status tls_failed(int result, const char *url, struct error *error)
+static enum status set_tls_error(int result, const char *url, struct error *error)
 {
   return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
                    nng_strerror(result));
@@ -185,7 +186,7 @@ enum status rpc_socket_dial(nng_socket socket, const char *url, const struct rpc
   nng_tls_config *config;
   int result = make_tls(&config, NNG_TLS_MODE_CLIENT, url, tls);
   if (result != 0)
-    return tls_failed(result, url, error);
+    return set_tls_error(result, url, error);
   CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS) == 0);
   CHECK(nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS) == 0);
   result = start_dialer(socket, url, config);
@@ -212,7 +213,7 @@ enum status rpc_socket_listen(nng_socket socket, const char *url, const struct r
   nng_tls_config *config;
   int result = make_tls(&config, NNG_TLS_MODE_SERVER, url, tls);
   if (result != 0)
-    return tls_failed(result, url, error);
+    return set_tls_error(result, url, error);
   nng_listener listener;
   result = start_listener(&listener, socket, url, config);
   if (config != NULL)

@@ -218,7 +218,7 @@ static double measure_nng(int port, double seconds)
   uint64_t begin_us = clock_now_us();
   usleep((useconds_t)(seconds * 1e6));
   double rate = (double)(atomic_load(&nng_calls) - calls) * 1e6 / (double)(clock_now_us() - begin_us);
-  // Quiet, but not closed: nng_close may hang while messages come in (common/rpc/reaper_internal.h).
+  // Quiet, but not closed: nng_close may hang while messages come in (CLOSE HANGS in common/rpc/nng_compat_internal.h).
   atomic_store(&nng_stopping, true);
   return rate;
 }

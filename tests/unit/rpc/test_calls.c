@@ -92,7 +92,6 @@ Test(calls, the_context_arrives_with_our_own_name_as_the_peer)
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
   struct slice roles[] = {SLICE("user"), SLICE("admin")};
-  struct rpc_metadata metadata[] = {{.name = SLICE("a"), .value = SLICE("1")}};
   struct rpc_context context = {
       .request_id = SLICE("r-1"),
       .traceparent = SLICE("00-11111111111111111111111111111111-2222222222222222-01"),
@@ -101,8 +100,6 @@ Test(calls, the_context_arrives_with_our_own_name_as_the_peer)
       .caller_role_count = 2,
       .peer_service = SLICE("somebody else"),
       .idempotency_key = SLICE("k-1"),
-      .metadata = metadata,
-      .metadata_count = 1,
   };
   struct outcome outcome = {0};
   rig_call(&rig, SLICE(""), &outcome);  // one without a context beside it
@@ -121,8 +118,6 @@ Test(calls, the_context_arrives_with_our_own_name_as_the_peer)
   cr_assert(slice_equal_string(got->peer_service, "tester"));
   cr_assert_eq(got->caller_role_count, 2);
   cr_assert(slice_equal(got->caller_roles[1], roles[1]));
-  cr_assert_eq(got->metadata_count, 1);
-  cr_assert(slice_equal(got->metadata[0].value, metadata[0].value));
   rpc_call_cancel(call);
   rig_stop(&rig);
 }

@@ -7,7 +7,6 @@
 #include "common/rpc/packet_internal.h"
 
 static struct slice roles[] = {SLICE_INIT("user"), SLICE_INIT(""), SLICE_INIT("admin")};
-static struct rpc_metadata metadata[] = {{SLICE_INIT("a"), SLICE_INIT("1")}, {SLICE_INIT("b"), SLICE_INIT("")}};
 static struct violation violations[] = {{SLICE_INIT("items[3].sku"), SLICE_INIT("must not be empty")},
                                         {SLICE_INIT(""), SLICE_INIT("")}};
 
@@ -26,9 +25,7 @@ static struct rpc_frame full_request(struct slice payload)
                   .caller_roles = roles,
                   .caller_role_count = 3,
                   .peer_service = SLICE("gateway"),
-                  .idempotency_key = SLICE("k"),
-                  .metadata = metadata,
-                  .metadata_count = 2},
+                  .idempotency_key = SLICE("k")},
   };
 }
 
@@ -57,8 +54,8 @@ static void check_against_protobuf_c(const struct rpc_frame *frames, size_t coun
     rpc_frame_append(&packet, &frames[i]);
     cr_assert_eq(packet.size - before, rpc_frame_packed_size(&frames[i]));
   }
-  uint8_t tail[RPC_RECEIVED_MAX_BYTES];
-  strbuf_add(&packet, slice_make(tail, rpc_received_write(300, tail)));
+  uint8_t tail[RPC_ACK_MAX_BYTES];
+  strbuf_add(&packet, slice_make(tail, rpc_ack_write(300, tail)));
   Bulkhead__Rpc__V1__Packet *theirs =
       bulkhead__rpc__v1__packet__unpack(NULL, packet.size, (const uint8_t *)packet.data);
   cr_assert_not_null(theirs);
@@ -110,7 +107,6 @@ Test(packet, what_we_write_has_the_meaning_that_protobuf_c_reads)
   cr_assert_str_eq(frame->context->idempotency_key, "k");
   cr_assert_eq(frame->context->n_caller_roles, 3);
   cr_assert_str_eq(frame->context->caller_roles[2], "admin");
-  cr_assert_str_eq(frame->context->metadata[0]->value, "1");
   const Bulkhead__Rpc__V1__Status *status = theirs->frames[1]->status;
   cr_assert_eq(status->code, 3);
   cr_assert_str_eq(status->reason, "VALIDATION");
@@ -126,11 +122,9 @@ static struct slice pack_theirs(uint8_t *out)
   Bulkhead__Rpc__V1__Packet packet = BULKHEAD__RPC__V1__PACKET__INIT;
   Bulkhead__Rpc__V1__Frame frame = BULKHEAD__RPC__V1__FRAME__INIT;
   Bulkhead__Rpc__V1__CallContext context = BULKHEAD__RPC__V1__CALL_CONTEXT__INIT;
-  Bulkhead__Rpc__V1__Metadata pair = BULKHEAD__RPC__V1__METADATA__INIT;
   Bulkhead__Rpc__V1__Status status = BULKHEAD__RPC__V1__STATUS__INIT;
   Bulkhead__Rpc__V1__FieldViolation violation = BULKHEAD__RPC__V1__FIELD_VIOLATION__INIT;
   Bulkhead__Rpc__V1__Frame *frames[] = {&frame};
-  Bulkhead__Rpc__V1__Metadata *pairs[] = {&pair};
   Bulkhead__Rpc__V1__FieldViolation *violation_list[] = {&violation};
   char *role_list[] = {"user", "admin"};
   packet.n_frames = 1;
@@ -150,10 +144,6 @@ static struct slice pack_theirs(uint8_t *out)
   context.caller_roles = role_list;
   context.peer_service = "p";
   context.idempotency_key = "i";
-  context.n_metadata = 1;
-  context.metadata = pairs;
-  pair.name = "n";
-  pair.value = "v";
   status.code = 5;
   status.message = "gone";
   status.reason = "GONE";
@@ -175,7 +165,7 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_FIELD);
   cr_assert(rpc_frame_decode(bytes, &arena, &frame));
   cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_END);
-  cr_assert_eq(reader.received, UINT64_MAX);
+  cr_assert_eq(reader.acked, UINT64_MAX);
   cr_assert_eq(frame.call_id, 77);
   cr_assert_eq(frame.kind, RPC_FRAME_RESPONSE);
   cr_assert(slice_equal_string(frame.method, "m"));
@@ -189,9 +179,6 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(slice_equal_string(frame.context.caller_roles[1], "admin"));
   cr_assert(slice_equal_string(frame.context.peer_service, "p"));
   cr_assert(slice_equal_string(frame.context.idempotency_key, "i"));
-  cr_assert_eq(frame.context.metadata_count, 1);
-  cr_assert(slice_equal_string(frame.context.metadata[0].name, "n"));
-  cr_assert(slice_equal_string(frame.context.metadata[0].value, "v"));
   cr_assert(frame.has_status);
   cr_assert_eq(frame.status.code, STATUS_NOT_FOUND);
   cr_assert(slice_equal_string(frame.status.message, "gone"));
@@ -234,18 +221,13 @@ static bool decodes(const struct rpc_frame *frame)
   return result;
 }
 
-Test(packet, numbers_of_roles_metadata_and_violations_are_bounded)
+Test(packet, numbers_of_roles_and_violations_are_bounded)
 {
   struct slice many_roles[65] = {0};
-  struct rpc_metadata many_pairs[65] = {0};
   struct violation many_violations[65] = {0};
   struct rpc_frame frame = {.has_context = true, .context = {.caller_roles = many_roles, .caller_role_count = 64}};
   cr_assert(decodes(&frame));
   frame.context.caller_role_count = 65;
-  cr_assert(!decodes(&frame));
-  frame = (struct rpc_frame){.has_context = true, .context = {.metadata = many_pairs, .metadata_count = 64}};
-  cr_assert(decodes(&frame));
-  frame.context.metadata_count = 65;
   cr_assert(!decodes(&frame));
   frame = (struct rpc_frame){.has_status = true, .status = {.violations = many_violations, .violation_count = 64}};
   cr_assert(decodes(&frame));
@@ -259,8 +241,6 @@ Test(packet, text_that_is_not_utf8_is_refused_but_payloads_are_free)
   cr_assert(!decodes(&(struct rpc_frame){.method = bad}));
   cr_assert(!decodes(&(struct rpc_frame){.has_context = true, .context = {.caller_id = bad}}));
   cr_assert(!decodes(&(struct rpc_frame){.has_status = true, .status = {.message = bad}}));
-  struct rpc_metadata pair = {.value = bad};
-  cr_assert(!decodes(&(struct rpc_frame){.has_context = true, .context = {.metadata = &pair, .metadata_count = 1}}));
   cr_assert(decodes(&(struct rpc_frame){.payload = bad}));
 }
 

@@ -1,17 +1,16 @@
-// The small parts by themselves: balancer, table of calls, outbox.
+// The small parts by themselves: balancer, call table, outbox.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
-#include "common/rpc/flow_internal.h"
 #include "common/rpc/outbox_internal.h"
 
-static struct balancer_candidate *pick_anew(struct balancer *balancer, struct balancer_candidate *const *all,
+static struct balancer_candidate *pick_next(struct balancer *balancer, struct balancer_candidate *const *all,
                                             size_t count)
 {
-  balancer_choose_anew(balancer);
+  balancer_end_batch(balancer);
   return balancer_pick(balancer, all, count);
 }
 
@@ -24,10 +23,10 @@ Test(balancer, picks_the_least_busy_of_the_ready)
   struct balancer_candidate *all[] = {&a, &b, &c};
   cr_assert_eq(balancer_pick(&balancer, all, 3), &b);
   b.calls_in_flight = 4;
-  cr_assert_eq(pick_anew(&balancer, all, 3), &a);
+  cr_assert_eq(pick_next(&balancer, all, 3), &a);
   a.ready = b.ready = false;
-  cr_assert_null(pick_anew(&balancer, all, 3));
-  cr_assert_null(pick_anew(&balancer, NULL, 0));
+  cr_assert_null(pick_next(&balancer, all, 3));
+  cr_assert_null(pick_next(&balancer, NULL, 0));
 }
 
 Test(balancer, equals_take_turns)
@@ -37,11 +36,11 @@ Test(balancer, equals_take_turns)
   struct balancer_candidate *all[] = {&candidates[0], &candidates[1], &candidates[2]};
   size_t picks[3] = {0};
   for (size_t i = 0; i < 30; i++)
-    picks[pick_anew(&balancer, all, 3) - candidates]++;
+    picks[pick_next(&balancer, all, 3) - candidates]++;
   for (size_t i = 0; i < 3; i++)
     cr_assert_eq(picks[i], 10);
   // A list that has become shorter meanwhile is no problem.
-  cr_assert_eq(pick_anew(&balancer, all, 1), &candidates[0]);
+  cr_assert_eq(pick_next(&balancer, all, 1), &candidates[0]);
 }
 
 Test(balancer, the_calls_of_a_turn_stay_together_up_to_a_bound)
@@ -50,11 +49,11 @@ Test(balancer, the_calls_of_a_turn_stay_together_up_to_a_bound)
   struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
   struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
   size_t picks[2] = {0};
-  for (size_t i = 0; i < 2 * BALANCER_TOGETHER; i++) {
+  for (size_t i = 0; i < 2 * BALANCER_BATCH; i++) {
     struct balancer_candidate *pick = balancer_pick(&balancer, all, 2);
     pick->calls_in_flight++;
     picks[pick - candidates]++;
-    if (i + 1 == BALANCER_TOGETHER)
+    if (i + 1 == BALANCER_BATCH)
       cr_assert_eq(picks[0] * picks[1], 0, "a part of the turn has gone elsewhere");
   }
   cr_assert_eq(picks[0], picks[1], "a long turn is shared");
@@ -182,76 +181,4 @@ Test(outbox, many_frames_are_cut_into_packets_in_order)
   }
   cr_assert_eq(next, FRAMES + 1);
   outbox_free(&outbox);
-}
-
-// Two packets on their way, neither has arrived.
-static void send_two(struct packet_flow *flow)
-{
-  flow_init(flow);
-  flow_sent(flow);
-  flow_sent(flow);
-}
-
-Test(flow, frames_are_held_while_packets_are_on_their_way)
-{
-  struct packet_flow flow;
-  flow_init(&flow);
-  flow_sent(&flow);
-  cr_assert_not(flow_holds_back(&flow, false), "one is not enough");
-  flow_took_frames(&flow, RPC_BUSY_FRAMES);
-  cr_assert(flow_holds_back(&flow, false), "unless the other side sends batches");
-  flow_took_frames(&flow, 0);
-  cr_assert(flow_holds_back(&flow, false), "news alone say nothing of that");
-  flow_took_frames(&flow, 1);
-  cr_assert_not(flow_holds_back(&flow, false));
-  flow_sent(&flow);
-  cr_assert(flow_holds_back(&flow, false));
-  cr_assert_not(flow_holds_back(&flow, true), "enough for a packet");
-}
-
-Test(flow, frames_are_held_for_a_moment_only)
-{
-  struct packet_flow flow;
-  struct list holding;
-  list_init(&holding);
-  send_two(&flow);
-  cr_assert_eq(flow_next_due_us(&holding), DEADLINE_NONE);
-  flow_hold(&flow, &holding);
-  uint64_t due_us = flow_next_due_us(&holding);
-  cr_assert_leq(due_us, clock_now_us() + RPC_HOLD_US);
-  flow_hold(&flow, &holding);
-  cr_assert_eq(flow_next_due_us(&holding), due_us, "counted from the first");
-  cr_assert_null(flow_take_due(&holding, due_us - 1));
-  cr_assert_eq(flow_take_due(&holding, due_us), &flow);
-  cr_assert_not(flow_holds_back(&flow, false));
-  flow_sent(&flow);
-  cr_assert(flow_holds_back(&flow, false), "the next ones are held anew");
-  cr_assert_eq(flow_next_due_us(&holding), DEADLINE_NONE);
-}
-
-Test(flow, packets_that_came_are_told_of_with_others_or_when_they_are_many)
-{
-  struct packet_flow flow;
-  flow_init(&flow);
-  for (size_t i = 1; i < RPC_NEWS_PACKETS; i++)
-    flow_received(&flow);
-  cr_assert(flow_has_untold(&flow));
-  cr_assert_not(flow.tell_now);
-  flow_received(&flow);
-  cr_assert(flow.tell_now);
-  flow_sent(&flow);
-  cr_assert_not(flow.tell_now);
-  cr_assert_not(flow_has_untold(&flow));
-}
-
-Test(flow, counts_that_cannot_be_are_no_news)
-{
-  struct packet_flow flow;
-  send_two(&flow);
-  cr_assert_not(flow_learn(&flow, 0));
-  cr_assert_not(flow_learn(&flow, 3));
-  cr_assert(flow_holds_back(&flow, false));
-  cr_assert(flow_learn(&flow, 1));
-  cr_assert_not(flow_learn(&flow, 1));
-  cr_assert_not(flow_holds_back(&flow, false));
 }

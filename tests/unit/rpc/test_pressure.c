@@ -128,7 +128,7 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
   rig_stop(&rig);
 }
 
-// Raw sockets are left to the end of the process: nng_close can hang while a message is coming in (see reaper.h).
+// Raw sockets are left to the end of the process: nng_close can hang while a message is coming in (see CLOSE HANGS in nng_compat_internal.h).
 static nng_socket dial_raw(int port)
 {
   nng_socket socket;

@@ -1,0 +1,127 @@
+// The channels of a client, and the lists of their endpoints.
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/observe/metrics.h"
+#include "common/rpc/client_internal.h"
+#include "common/rpc/rpc_client.h"
+
+static struct rpc_channel *find_channel(const struct rpc_client *client, const char *service)
+{
+  for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
+    if (strcmp(channel->service, service) == 0)
+      return channel;
+  return NULL;
+}
+
+static struct rpc_channel *add_channel(struct rpc_client *client, const char *service)
+{
+  struct rpc_channel *channel = calloc(1, sizeof(*channel));
+  CHECK(channel != NULL);
+  channel->client = client;
+  channel->service = strdup(service);
+  CHECK(channel->service != NULL);
+  list_init(&channel->waiting);
+  struct slice label = slice_from_string(channel->service);
+  channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
+  channel->endpoint_metrics = (struct endpoint_metrics){
+      .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
+      .lost = metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1),
+      .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
+      .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),
+  };
+  channel->next = client->channels;
+  client->channels = channel;
+  return channel;
+}
+
+struct rpc_channel *client_channel(struct rpc_client *client, const char *service)
+{
+  struct rpc_channel *channel = find_channel(client, service);
+  return channel != NULL ? channel : add_channel(client, service);
+}
+
+struct balancer_candidate *channel_pick(struct rpc_channel *channel)
+{
+  struct balancer_candidate *pick = balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
+  if (pick == NULL || pick->calls_in_flight < channel->client->max_calls_in_flight)
+    return pick;
+  balancer_end_batch(&channel->balancer);
+  return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
+}
+
+// ---- endpoints ----
+
+static bool is_listed(const struct endpoint *endpoint, const struct rpc_endpoint *listed, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (slice_equal_string(listed[i].id, endpoint->id) && slice_equal_string(listed[i].url, endpoint->url))
+      return true;
+  return false;
+}
+
+static bool is_known(const struct rpc_channel *channel, const struct rpc_endpoint *address)
+{
+  for (size_t i = 0; i < channel->candidate_count; i++)
+    if (is_listed(endpoint_of(channel->candidates[i]), address, 1))
+      return true;
+  return false;
+}
+
+static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoint *listed, size_t count)
+{
+  size_t kept = 0;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    struct endpoint *endpoint = endpoint_of(channel->candidates[i]);
+    if (is_listed(endpoint, listed, count)) {
+      channel->candidates[kept++] = channel->candidates[i];
+      continue;
+    }
+    endpoint_set_unlisted(endpoint, clock_now_us());
+    channel->client->unlisted_count++;
+  }
+  channel->candidate_count = kept;
+  balancer_end_batch(&channel->balancer);
+}
+
+static void add_endpoint(struct rpc_channel *channel, const struct rpc_endpoint *address)
+{
+  struct endpoint *endpoint =
+      endpoint_create(&channel->client->endpoints, address, channel, &channel->endpoint_metrics, clock_now_us());
+  channel->candidates[channel->candidate_count++] = &endpoint->load;
+}
+
+void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
+                              size_t count)
+{
+  struct rpc_channel *channel = client_channel(client, service);
+  remove_unlisted(channel, endpoints, count);
+  channel->candidates = realloc(channel->candidates, (channel->candidate_count + count + 1) * sizeof(void *));
+  CHECK(channel->candidates != NULL);
+  for (size_t i = 0; i < count; i++)
+    if (!is_known(channel, &endpoints[i]))
+      add_endpoint(channel, &endpoints[i]);
+  // The next rpc_client_process frees those that went, because this function may run inside a callback.
+  transport_wake(&client->transport);
+}
+
+size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service)
+{
+  const struct rpc_channel *channel = find_channel(client, service);
+  size_t ready = 0;
+  for (size_t i = 0; channel != NULL && i < channel->candidate_count; i++)
+    ready += channel->candidates[i]->ready ? 1 : 0;
+  return ready;
+}
+
+void client_free_channels(struct rpc_client *client)
+{
+  while (client->channels != NULL) {
+    struct rpc_channel *channel = client->channels;
+    client->channels = channel->next;
+    free(channel->candidates);
+    free(channel->service);
+    free(channel);
+  }
+}

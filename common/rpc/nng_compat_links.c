@@ -1,0 +1,59 @@
+// nng calls back on its own threads, where nothing may block: the callbacks only push events.
+#include "common/rpc/nng_compat_internal.h"
+
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+
+#include "common/rpc/socket_internal.h"
+
+static void push_event(struct rpc_link *link, enum pipe_event_kind kind, nng_pipe pipe)
+{
+  pipe_events_push(link->events, (struct pipe_event){.kind = kind, .pipe = (uint32_t)pipe.id, .link_id = link->id});
+}
+
+static void on_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+  struct rpc_link *link = arg;
+  if (event != NNG_PIPE_EV_ADD_PRE)
+    push_event(link, event == NNG_PIPE_EV_ADD_POST ? PIPE_OPENED : PIPE_CLOSED, pipe);
+  else if (atomic_exchange(&link->connected, true))
+    nng_pipe_close(pipe);
+}
+
+static void on_server_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+  push_event(arg, event == NNG_PIPE_EV_ADD_PRE ? PIPE_OPENED : PIPE_CLOSED, pipe);
+}
+
+static struct rpc_link *make_link(struct pipe_events *events, uint64_t id, int (*open)(nng_socket *socket))
+{
+  struct rpc_link *link = calloc(1, sizeof(*link));
+  CHECK(link != NULL);
+  link->events = events;
+  link->id = id;
+  CHECK(open(&link->socket) == 0);
+  rpc_limit_nng_threads();
+  return link;
+}
+
+struct rpc_link *rpc_link_open_client(struct pipe_events *events, uint64_t id, size_t max_message_bytes)
+{
+  struct rpc_link *link = make_link(events, id, nng_req0_open_raw);
+  rpc_socket_prepare(link->socket, max_message_bytes);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_client_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_client_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, on_client_pipe, link) == 0);
+  return link;
+}
+
+struct rpc_link *rpc_link_open_server(struct pipe_events *events, size_t max_message_bytes)
+{
+  struct rpc_link *link = make_link(events, 0, nng_rep0_open_raw);
+  rpc_socket_prepare(link->socket, max_message_bytes);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_server_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, on_server_pipe, link) == 0);
+  return link;
+}

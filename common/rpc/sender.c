@@ -1,0 +1,213 @@
+// All corks last equally long, so a list in the order in which they were set is in the order of time.
+#include "common/rpc/sender_internal.h"
+
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+#include "common/observe/metrics.h"
+
+// ---- state ----
+
+// The only place where the state changes: moves the sender between the lists of the states.
+static void set_state(struct sender *sender, enum sender_state state)
+{
+  if (sender->state == state)
+    return;
+  sender->state = state;
+  list_remove(&sender->node);
+  if (state == SENDER_QUEUED)
+    list_append(&sender->options.queue->queued, &sender->node);
+  else if (state == SENDER_BLOCKED)
+    list_append(&sender->options.port->blocked, &sender->node);
+}
+
+// The only place where the cork changes.
+static void set_cork(struct sender *sender, enum cork_state cork)
+{
+  if (sender->cork == cork)
+    return;
+  sender->cork = cork;
+  list_remove(&sender->cork_node);
+  if (cork != CORK_ON)
+    return;
+  sender->uncork_us = clock_now_us() + RPC_CORK_US;
+  list_append(&sender->options.queue->corked, &sender->cork_node);
+}
+
+// A blocked sender is flushed when the port has room, and a closed one never.
+static void queue_sender(struct sender *sender)
+{
+  if (sender->state == SENDER_IDLE)
+    set_state(sender, SENDER_QUEUED);
+}
+
+void sender_init(struct sender *sender, const struct sender_options *options)
+{
+  *sender = (struct sender){.options = *options, .state = SENDER_CLOSED};
+  list_init(&sender->node);
+  list_init(&sender->cork_node);
+}
+
+void sender_open(struct sender *sender)
+{
+  sender->window = (struct packet_window){0};
+  set_state(sender, SENDER_IDLE);
+}
+
+void sender_close(struct sender *sender)
+{
+  set_state(sender, SENDER_CLOSED);
+  set_cork(sender, CORK_OFF);
+  outbox_clear(&sender->outbox);
+}
+
+void sender_free(struct sender *sender)
+{
+  sender_close(sender);
+  outbox_free(&sender->outbox);
+}
+
+// ---- sending ----
+
+static bool window_is_open(const struct sender *sender)
+{
+  return window_in_flight(&sender->window) < sender->options.max_in_flight;
+}
+
+static bool should_cork(const struct sender *sender)
+{
+  return window_is_busy(&sender->window) && !sender->window.ack_due && sender->cork != CORK_EXPIRED &&
+         !outbox_is_full(&sender->outbox);
+}
+
+// False when the port has no room; the sender then waits for it.
+static bool send_packet(struct sender *sender, struct slice frames)
+{
+  struct send_port *port = sender->options.port;
+  if (!port->full)
+    port->full = !port->transmit(port, sender->options.pipe, frames, sender->window.received);
+  if (port->full) {
+    set_state(sender, SENDER_BLOCKED);
+    return false;
+  }
+  window_count_sent(&sender->window);
+  set_cork(sender, CORK_OFF);
+  metric_add(sender->options.packets, 1);
+  return true;
+}
+
+static bool send_frames(struct sender *sender)
+{
+  struct outbox_packet packet = outbox_peek(&sender->outbox);
+  if (!send_packet(sender, packet.bytes))
+    return false;
+  outbox_remove(&sender->outbox, packet);
+  if (sender->options.frames != NULL)
+    metric_add(sender->options.frames, (int64_t)packet.frame_count);
+  return true;
+}
+
+void sender_flush(struct sender *sender)
+{
+  if (sender->state == SENDER_CLOSED || sender->state == SENDER_BLOCKED)
+    return;
+  set_state(sender, SENDER_IDLE);
+  while (!sender_is_empty(sender) && window_is_open(sender) && !should_cork(sender))
+    if (!send_frames(sender))
+      return;
+  // While the window is closed, the ack that opens it queues the sender again.
+  if (!window_is_open(sender))
+    return;
+  if (!sender_is_empty(sender))
+    set_cork(sender, CORK_ON);
+  else if (sender->window.ack_due)
+    (void)send_packet(sender, (struct slice){0});
+}
+
+void sender_add(struct sender *sender, const struct rpc_frame *frame)
+{
+  if (sender->state == SENDER_CLOSED)
+    return;
+  outbox_add(&sender->outbox, frame);
+  queue_sender(sender);
+  if (outbox_is_full(&sender->outbox))
+    sender_flush(sender);
+}
+
+void sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms)
+{
+  if (sender->state == SENDER_CLOSED)
+    return;
+  outbox_add_with_timeout(&sender->outbox, body, timeout_ms);
+  queue_sender(sender);
+}
+
+// ---- receiving ----
+
+void sender_begin_packet(struct sender *sender)
+{
+  window_count_received(&sender->window);
+}
+
+bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked)
+{
+  window_note_batch(&sender->window, frames);
+  bool news = window_apply_ack(&sender->window, acked);
+  if (news && !sender_is_empty(sender))
+    queue_sender(sender);
+  return news;
+}
+
+void sender_queue_due_ack(struct sender *sender)
+{
+  if (sender->window.ack_due)
+    queue_sender(sender);
+}
+
+void sender_hurry_ack(struct sender *sender)
+{
+  window_hurry_ack(&sender->window);
+  sender_queue_due_ack(sender);
+}
+
+// ---- queue and port ----
+
+void send_queue_init(struct send_queue *queue)
+{
+  list_init(&queue->queued);
+  list_init(&queue->corked);
+}
+
+void send_queue_flush(struct send_queue *queue)
+{
+  while (!list_empty(&queue->queued))
+    sender_flush(CONTAINER_OF(queue->queued.next, struct sender, node));
+}
+
+uint64_t send_queue_next_uncork_us(const struct send_queue *queue)
+{
+  return list_empty(&queue->corked) ? DEADLINE_NONE
+                                    : CONTAINER_OF(queue->corked.next, struct sender, cork_node)->uncork_us;
+}
+
+void send_queue_uncork(struct send_queue *queue, uint64_t now_us)
+{
+  while (send_queue_next_uncork_us(queue) <= now_us) {
+    struct sender *sender = CONTAINER_OF(queue->corked.next, struct sender, cork_node);
+    set_cork(sender, CORK_EXPIRED);
+    queue_sender(sender);
+  }
+}
+
+void send_port_init(struct send_port *port,
+                    bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received))
+{
+  *port = (struct send_port){.transmit = transmit};
+  list_init(&port->blocked);
+}
+
+void send_port_unblock(struct send_port *port)
+{
+  port->full = false;
+  while (!list_empty(&port->blocked))
+    set_state(CONTAINER_OF(port->blocked.next, struct sender, node), SENDER_QUEUED);
+}

@@ -1,0 +1,128 @@
+// The way of frames out of a client or a server: outbox, window, cork, flush. One sender for each connection.
+//
+// Frames of one turn of the host's loop leave together when the turn ends. While packets are in flight, frames are
+// corked so that under load they gather into fewer, larger packets (Nagle's algorithm, RFC 896): until an ack arrives,
+// the packet is full, or RPC_CORK_US have passed. The host's timer counts in milliseconds, so a cork can last one more.
+// An idle connection sends at the end of the turn, and a full packet leaves at once.
+#ifndef BULKHEAD_RPC_SENDER_INTERNAL_H
+#define BULKHEAD_RPC_SENDER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/base/slice.h"
+#include "common/rpc/outbox_internal.h"
+#include "common/rpc/window_internal.h"
+
+#define RPC_CORK_US 1000
+
+struct metric_series;
+struct sender;
+
+// The senders of one client or server that have something to do.
+struct send_queue {
+  struct list queued;  // sender.node of SENDER_QUEUED, flushed at the end of the turn
+  struct list corked;  // sender.cork_node of CORK_ON, in the order of sender.uncork_us
+};
+
+// The socket that packets leave through: an endpoint's own on a client, the only one on a server.
+struct send_port {
+  // Sends one packet to the connection `pipe`, with an ack of `received` packets. False when the socket has no room;
+  // then send_port_unblock must be called once it has. Not called while `full`.
+  bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received);
+  bool full;
+  struct list blocked;  // sender.node of SENDER_BLOCKED
+};
+
+enum sender_state {
+  SENDER_CLOSED,   // has no connection, or the other side is given up: frames are dropped
+  SENDER_IDLE,     // has nothing to send, or waits for an ack or for the end of the cork
+  SENDER_QUEUED,   // will be flushed at the end of the turn
+  SENDER_BLOCKED,  // waits for room in the port
+};
+
+enum cork_state {
+  CORK_OFF,      // nothing is held back
+  CORK_ON,       // frames are held back until `uncork_us`
+  CORK_EXPIRED,  // frames were held back for long enough and leave with the next flush
+};
+
+struct sender_options {
+  struct send_queue *queue;
+  struct send_port *port;
+  uint32_t pipe;                  // nng's id of the connection; 0 on a client, whose socket has only one
+  uint64_t max_in_flight;         // unacked packets beyond which nothing is sent
+  struct metric_series *packets;  // counts packets sent
+  struct metric_series *frames;   // counts frames sent; NULL to count none
+};
+
+struct sender {
+  struct sender_options options;
+  enum sender_state state;
+  enum cork_state cork;
+  uint64_t uncork_us;
+  struct list node;
+  struct list cork_node;
+  struct outbox outbox;
+  struct packet_window window;
+};
+
+void send_queue_init(struct send_queue *queue);
+// Flushes all queued senders.
+void send_queue_flush(struct send_queue *queue);
+// Queues the senders whose cork has expired.
+void send_queue_uncork(struct send_queue *queue, uint64_t now_us);
+// When the next cork expires; DEADLINE_NONE when nothing is corked.
+uint64_t send_queue_next_uncork_us(const struct send_queue *queue);
+
+void send_port_init(struct send_port *port,
+                    bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received));
+// Queues the senders that waited for room.
+void send_port_unblock(struct send_port *port);
+
+// Leaves the sender closed.
+void sender_init(struct sender *sender, const struct sender_options *options);
+// Starts counting packets of a new connection.
+void sender_open(struct sender *sender);
+// Drops what has not been sent. The window's counts stay readable until the next sender_open.
+void sender_close(struct sender *sender);
+// Closes it and frees its memory.
+void sender_free(struct sender *sender);
+
+// Queues a frame; a packet that is full with it leaves at once.
+void sender_add(struct sender *sender, const struct rpc_frame *frame);
+// The same for a frame that lacks only its timeout; see rpc_frame_append_with_timeout. Never sends at once.
+void sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms);
+// Sends what may leave now.
+void sender_flush(struct sender *sender);
+
+// Counts a packet of the other side, before its frames are handled.
+void sender_begin_packet(struct sender *sender);
+// Takes what the packet said beside its frames: their number, and the other side's cumulative ack. True when the ack
+// was news.
+bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked);
+// Queues an ack of everything received, because the other side waits for it.
+void sender_hurry_ack(struct sender *sender);
+// Queues an ack if one is due.
+void sender_queue_due_ack(struct sender *sender);
+
+static inline size_t sender_unsent_bytes(const struct sender *sender)
+{
+  return outbox_bytes(&sender->outbox);
+}
+
+// Whether everything has been handed to nng.
+static inline bool sender_is_empty(const struct sender *sender)
+{
+  return sender_unsent_bytes(sender) == 0;
+}
+
+// Whether everything has been sent and acked.
+static inline bool sender_is_acked(const struct sender *sender)
+{
+  return sender_is_empty(sender) && window_in_flight(&sender->window) == 0;
+}
+
+#endif

@@ -1,0 +1,40 @@
+#include "common/rpc/window_internal.h"
+
+void window_count_sent(struct packet_window *window)
+{
+  window->sent++;
+  window->ack_sent = window->received;
+  window->ack_due = false;
+}
+
+void window_count_received(struct packet_window *window)
+{
+  if (++window->received - window->ack_sent >= RPC_ACK_EVERY_PACKETS)
+    window->ack_due = true;
+}
+
+void window_note_batch(struct packet_window *window, size_t frames)
+{
+  if (frames != 0)
+    window->last_batch_size = frames;
+}
+
+void window_hurry_ack(struct packet_window *window)
+{
+  if (window->received != window->ack_sent)
+    window->ack_due = true;
+}
+
+bool window_apply_ack(struct packet_window *window, uint64_t acked)
+{
+  if (acked <= window->acked || acked > window->sent)
+    return false;
+  window->acked = acked;
+  return true;
+}
+
+bool window_is_busy(const struct packet_window *window)
+{
+  uint64_t limit = window->last_batch_size >= RPC_BATCH_FRAMES ? RPC_CORK_PACKETS_BUSY : RPC_CORK_PACKETS;
+  return window_in_flight(window) >= limit;
+}
