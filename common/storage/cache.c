@@ -1,42 +1,56 @@
-// Gets, loads, and who waits for whom. The tiers are cache_memory.c and cache_shared.c.
+// Gets, loads in progress, and invalidation. The tiers are cache_memory.c and cache_redis.c.
 //
-// A flight is one load of one key; those who come while it lasts wait for it. When its key changes meanwhile, the
-// flight is "stale": it answers those who asked before the change, enters no tier, and nobody joins it any more. While
-// the subscription is away we cannot know of changes; then all flights are stale from the start.
+// A load in progress is found by its key, and later callers join it. When its key is invalidated meanwhile, the load is
+// detached: it still answers the callers who joined before, enters no tier, and nobody joins it any more. While the
+// subscription is away invalidations go unheard, so every load is detached from the start.
 #include "common/storage/cache.h"
 
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/observe/log.h"
+#include "common/base/hash.h"
+#include "common/base/hashtable.h"
+#include "common/observe/metrics.h"
+#include "common/runtime/task.h"
 #include "common/storage/cache_memory_internal.h"
-#include "common/storage/cache_shared_internal.h"
+#include "common/storage/cache_redis_internal.h"
 
-enum { FLIGHT_BUCKETS = 64, MAX_KEY_BYTES = 1024 };
+enum { MAX_KEY_BYTES = 1024 };
 
-struct flight {
-  struct list node;
-  struct slice key;
-  uint64_t hash;
-  bool stale;
-  struct list waiters;
+enum load_state {
+  LOAD_JOINABLE,  // in cache.loads; its value may enter the tiers
+  LOAD_DETACHED,  // its value may be older than an invalidation
 };
 
-// On the stack of the task that waits.
-struct flight_waiter {
+// Lies on the stack of the task that loads.
+struct load {
+  struct hashtable_node node;
+  struct slice key;
+  uint64_t hash;
+  enum load_state state;
+  struct list joined;  // struct joined_get
+};
+
+// Lies on the stack of a task that waits for another task's load.
+struct joined_get {
   struct list node;
   struct completion completion;
   struct arena *arena;
   struct slice *value;
-  bool again;  // the loader gave up for reasons of its own
+  bool retry;  // the loading task gave up for reasons of its own
+};
+
+struct source {
+  cache_load_fn *load;
+  void *arg;
 };
 
 struct cache {
   struct loop *loop;
   uint32_t ttl_ms;
   struct cache_memory memory;
-  struct cache_shared shared;
-  struct list flights[FLIGHT_BUCKETS];
+  struct cache_redis shared;
+  struct hashtable loads;  // those that are LOAD_JOINABLE, by the hash of their keys
   struct metric_series *hits_memory;
   struct metric_series *hits_redis;
   struct metric_series *misses;
@@ -49,45 +63,48 @@ static bool is_on(const struct cache *cache)
   return cache->ttl_ms > 0;
 }
 
-static struct flight *find_flight(struct cache *cache, struct slice key, uint64_t hash)
+// ---- loads in progress ----
+
+static struct load *find_load(const struct cache *cache, struct slice key, uint64_t hash)
 {
-  struct list *bucket = &cache->flights[hash % FLIGHT_BUCKETS];
-  for (struct list *node = bucket->next; node != bucket; node = node->next) {
-    struct flight *flight = CONTAINER_OF(node, struct flight, node);
-    if (flight->hash == hash && slice_equal(flight->key, key))
-      return flight;
+  for (struct hashtable_node *node = hashtable_first(&cache->loads, hash); node != NULL; node = hashtable_next(node)) {
+    struct load *load = CONTAINER_OF(node, struct load, node);
+    if (slice_equal(load->key, key))
+      return load;
   }
   return NULL;
 }
 
-// ---- changes ----
-
-static void make_stale(struct flight *flight)
+static void detach_load(struct cache *cache, struct load *load)
 {
-  flight->stale = true;
-  list_remove(&flight->node);
+  if (load->state == LOAD_DETACHED)
+    return;
+  load->state = LOAD_DETACHED;
+  hashtable_remove(&cache->loads, &load->node);
 }
 
-static void changed(void *arg, struct slice key)
+// ---- invalidation ----
+
+static void invalidate_here(void *arg, struct slice key)
 {
   struct cache *cache = arg;
-  uint64_t hash = cache_memory_hash(&cache->memory, key);
-  struct flight *flight = find_flight(cache, key, hash);
-  if (flight != NULL)
-    make_stale(flight);
+  uint64_t hash = hash_bytes(key);
+  struct load *load = find_load(cache, key, hash);
+  if (load != NULL)
+    detach_load(cache, load);
   if (!cache_memory_remove(&cache->memory, key, hash))
     return;
   metric_add(cache->invalidations, 1);
-  metric_set(cache->entries, (int64_t)cache->memory.count);
+  metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
 }
 
-static void all_changed(void *arg)
+static void invalidate_all_here(void *arg)
 {
   struct cache *cache = arg;
-  for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-    while (!list_empty(&cache->flights[i]))
-      make_stale(CONTAINER_OF(cache->flights[i].next, struct flight, node));
-  metric_add(cache->invalidations, (int64_t)cache->memory.count);
+  struct hashtable_node *node;
+  while ((node = hashtable_any(&cache->loads, NULL)) != NULL)
+    detach_load(cache, CONTAINER_OF(node, struct load, node));
+  metric_add(cache->invalidations, (int64_t)cache_memory_count(&cache->memory));
   cache_memory_clear(&cache->memory);
   metric_set(cache->entries, 0);
 }
@@ -97,19 +114,25 @@ void cache_invalidate(struct cache *cache, const struct slice *keys, size_t coun
   if (!is_on(cache) || count == 0)
     return;
   for (size_t i = 0; i < count; i++)
-    changed(cache, keys[i]);
-  cache_shared_invalidate(&cache->shared, keys, count);
-  // Between the first time and the deletion in Redis somebody may have fetched the old value from there.
+    invalidate_here(cache, keys[i]);
+  cache_redis_invalidate(&cache->shared, keys, count);
+  // Until Redis had deleted a key, another task could fetch the old value from there.
   for (size_t i = 0; i < count; i++)
-    changed(cache, keys[i]);
+    invalidate_here(cache, keys[i]);
 }
 
-// ---- life ----
+// ---- creating and freeing ----
 
 static struct metric_series *hits_series(struct slice name, struct slice tier)
 {
   const struct slice labels[] = {name, tier};
   return metrics_series(METRIC_CACHE_HITS, labels, ARRAY_LEN(labels));
+}
+
+// Half of an entry's life in each tier: an entry that goes from Redis to memory is then not older than ttl at its end.
+static uint32_t half_ttl_ms(uint32_t ttl_ms)
+{
+  return ttl_ms / 2 + ttl_ms % 2;
 }
 
 struct cache *cache_create(struct loop *loop, const struct cache_options *options)
@@ -119,18 +142,16 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   struct slice name = slice_from_string(options->name);
   cache->loop = loop;
   cache->ttl_ms = options->ttl_ms;
-  for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-    list_init(&cache->flights[i]);
   cache->hits_memory = hits_series(name, SLICE("memory"));
   cache->hits_redis = hits_series(name, SLICE("redis"));
   cache->misses = metrics_series(METRIC_CACHE_MISSES, &name, 1);
   cache->entries = metrics_series(METRIC_CACHE_ENTRIES, &name, 1);
   cache->invalidations = metrics_series(METRIC_CACHE_INVALIDATIONS, &name, 1);
   cache_memory_init(&cache->memory, options->max_bytes);
-  // Half of its life in each tier, so that an entry that goes from Redis to memory is not older than ttl at its end.
-  const struct cache_shared_events events = {.changed = changed, .all_changed = all_changed, .arg = cache};
+  const struct cache_redis_events events = {
+      .invalidated = invalidate_here, .all_invalidated = invalidate_all_here, .arg = cache};
   if (is_on(cache))
-    cache_shared_init(&cache->shared, options, (options->ttl_ms + 1) / 2, &events);
+    cache_redis_init(&cache->shared, options, half_ttl_ms(options->ttl_ms), &events);
   return cache;
 }
 
@@ -140,11 +161,11 @@ void cache_free(struct cache **cache)
   if (ended == NULL)
     return;
   *cache = NULL;
-  for (size_t i = 0; i < FLIGHT_BUCKETS; i++)
-    CHECK(list_empty(&ended->flights[i]));
+  CHECK(ended->loads.count == 0);
+  hashtable_free(&ended->loads);
   if (is_on(ended))
-    cache_shared_free(&ended->shared);
-  cache_memory_free(&ended->memory);
+    cache_redis_clear(&ended->shared);
+  cache_memory_clear(&ended->memory);
   free(ended);
 }
 
@@ -153,7 +174,7 @@ void cache_free(struct cache **cache)
 static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice *value)
 {
   redis_poll_subscriptions(cache->shared.redis);
-  if (!cache_shared_hears_all(&cache->shared) ||
+  if (!cache_redis_hears_all(&cache->shared) ||
       !cache_memory_get(&cache->memory, key, hash, loop_now_us(cache->loop), value))
     return false;
   metric_add(cache->hits_memory, 1);
@@ -162,102 +183,98 @@ static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash,
 
 bool cache_peek(struct cache *cache, struct slice key, struct slice *value)
 {
-  return is_on(cache) && look_in_memory(cache, key, cache_memory_hash(&cache->memory, key), value);
+  return is_on(cache) && look_in_memory(cache, key, hash_bytes(key), value);
 }
 
-static void keep(struct cache *cache, const struct flight *flight, struct slice value, uint32_t ttl_ms)
+static void keep_in_memory(struct cache *cache, const struct load *load, struct slice value, uint32_t ttl_ms)
 {
-  if (flight->stale)
+  if (load->state == LOAD_DETACHED)
     return;
   uint64_t expires_us = deadline_after_ms(loop_now_us(cache->loop), ttl_ms);
-  cache_memory_put(&cache->memory, flight->key, flight->hash, value, expires_us);
-  metric_set(cache->entries, (int64_t)cache->memory.count);
+  cache_memory_put(&cache->memory, load->key, load->hash, value, expires_us);
+  metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
 }
 
-struct loader {
-  cache_load_fn *load;
-  void *arg;
-};
-
-static enum status fetch(struct cache *cache, const struct flight *flight, const struct loader *loader,
-                         struct arena *arena, struct slice *value)
+static enum status fetch_value(struct cache *cache, const struct load *load, const struct source *source,
+                               struct arena *arena, struct slice *value)
 {
   struct cache_lease lease;
-  if (cache_shared_get(&cache->shared, flight->key, arena, value, &lease) == STATUS_OK) {
+  if (cache_redis_get(&cache->shared, load->key, arena, value, &lease) == STATUS_OK) {
     metric_add(cache->hits_redis, 1);
-    keep(cache, flight, *value, (cache->ttl_ms + 1) / 2);
+    keep_in_memory(cache, load, *value, half_ttl_ms(cache->ttl_ms));
     return STATUS_OK;
   }
   metric_add(cache->misses, 1);
-  enum status status = loader->load(loader->arg, flight->key, arena, value);
+  enum status status = source->load(source->arg, load->key, arena, value);
   if (status != STATUS_OK)
     return status;
-  keep(cache, flight, *value, cache->ttl_ms);
-  if (!flight->stale)
-    cache_shared_put(&cache->shared, flight->key, *value, &lease);
+  keep_in_memory(cache, load, *value, cache->ttl_ms);
+  if (load->state == LOAD_JOINABLE)
+    cache_redis_put(&cache->shared, load->key, *value, &lease);
   return STATUS_OK;
 }
 
-static void land(struct flight *flight, enum status status, struct slice value)
+static void finish_load(struct cache *cache, struct load *load, enum status status, struct slice value)
 {
-  // The loader's own deadline or cancellation is not that of those who wait.
-  bool again = status == STATUS_CANCELLED || status == STATUS_DEADLINE_EXCEEDED;
-  list_remove(&flight->node);
-  while (!list_empty(&flight->waiters)) {
-    struct flight_waiter *waiter = CONTAINER_OF(flight->waiters.next, struct flight_waiter, node);
-    list_remove(&waiter->node);
-    waiter->again = again;
+  // The loading task's deadline or cancellation is its own, so those who joined try again.
+  bool retry = status == STATUS_CANCELLED || status == STATUS_DEADLINE_EXCEEDED;
+  detach_load(cache, load);
+  while (!list_empty(&load->joined)) {
+    struct joined_get *get = CONTAINER_OF(load->joined.next, struct joined_get, node);
+    list_remove(&get->node);
+    get->retry = retry;
     if (status == STATUS_OK)
-      *waiter->value = arena_copy(waiter->arena, value);
-    completion_finish(&waiter->completion, again ? STATUS_OK : status);
+      *get->value = arena_copy(get->arena, value);
+    completion_finish(&get->completion, retry ? STATUS_OK : status);
   }
 }
 
-static enum status fly(struct cache *cache, struct flight *flight, const struct loader *loader, struct arena *arena,
-                       struct slice *value)
+static enum status run_load(struct cache *cache, struct load *load, const struct source *source, struct arena *arena,
+                            struct slice *value)
 {
-  list_init(&flight->node);
-  list_init(&flight->waiters);
-  flight->stale = !cache_shared_hears_all(&cache->shared);
-  if (!flight->stale)
-    list_append(&cache->flights[flight->hash % FLIGHT_BUCKETS], &flight->node);
-  enum status status = fetch(cache, flight, loader, arena, value);
-  land(flight, status, *value);
+  list_init(&load->joined);
+  load->state = LOAD_DETACHED;
+  if (cache_redis_hears_all(&cache->shared)) {
+    load->state = LOAD_JOINABLE;
+    hashtable_insert(&cache->loads, &load->node, load->hash);
+  }
+  enum status status = fetch_value(cache, load, source, arena, value);
+  finish_load(cache, load, status, *value);
   return status;
 }
 
-static enum status join_flight(struct flight *flight, struct arena *arena, struct slice *value, bool *again)
+static enum status join_load(struct load *load, struct arena *arena, struct slice *value, bool *retry)
 {
-  struct flight_waiter waiter = {.completion = COMPLETION_INIT, .arena = arena, .value = value};
-  list_append(&flight->waiters, &waiter.node);
-  enum status status = completion_wait(&waiter.completion);
-  list_remove(&waiter.node);
-  *again = status == STATUS_OK && waiter.again;
+  struct joined_get get = {.completion = COMPLETION_INIT, .arena = arena, .value = value};
+  list_append(&load->joined, &get.node);
+  enum status status = completion_wait(&get.completion);
+  list_remove(&get.node);
+  *retry = status == STATUS_OK && get.retry;
   return status;
 }
 
-enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load, void *arg, struct arena *arena,
+enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load_value, void *arg, struct arena *arena,
                       struct slice *value)
 {
   *value = (struct slice){0};
   if (!is_on(cache) || key.size > MAX_KEY_BYTES)
-    return load(arg, key, arena, value);
-  uint64_t hash = cache_memory_hash(&cache->memory, key);
-  const struct loader loader = {.load = load, .arg = arg};
+    return load_value(arg, key, arena, value);
+  uint64_t hash = hash_bytes(key);
+  const struct source source = {.load = load_value, .arg = arg};
   for (;;) {
     struct slice kept;
     if (look_in_memory(cache, key, hash, &kept)) {
       *value = arena_copy(arena, kept);
       return STATUS_OK;
     }
-    struct flight *running = find_flight(cache, key, hash);
+    struct load *running = find_load(cache, key, hash);
     if (running == NULL) {
-      struct flight flight = {.key = key, .hash = hash};
-      return fly(cache, &flight, &loader, arena, value);
+      struct load load = {.key = key, .hash = hash};
+      return run_load(cache, &load, &source, arena, value);
     }
-    bool again = false;
-    enum status status = join_flight(running, arena, value, &again);
-    if (!again)
+    bool retry = false;
+    enum status status = join_load(running, arena, value, &retry);
+    if (!retry)
       return status;
   }
 }

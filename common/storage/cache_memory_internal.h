@@ -1,5 +1,5 @@
-// The tier in memory: a table of byte strings, bounded in bytes, the least recently used go first. It owns copies of
-// keys and values. It knows nothing of loading or coherence.
+// The tier in memory: byte strings by key, bounded in bytes; the least recently used entries are evicted. It owns copies
+// of keys and values. It knows nothing of loading or coherence.
 #ifndef BULKHEAD_STORAGE_CACHE_MEMORY_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_MEMORY_INTERNAL_H
 
@@ -7,32 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/hashtable.h"
 #include "common/base/list.h"
 #include "common/base/slice.h"
-#include "common/storage/siphash.h"
-
-struct cache_entry;
 
 struct cache_memory {
-  struct siphash_key hash_key;
-  struct cache_entry **buckets;  // a power of two
-  size_t bucket_count;
-  struct list used;  // least recently used first
-  size_t count;
-  size_t bytes;  // of entries and buckets
+  struct hashtable entries;  // by hash_bytes of the key
+  struct list by_use;        // least recently used first
+  size_t entry_bytes;
   size_t max_bytes;
 };
 
 void cache_memory_init(struct cache_memory *memory, size_t max_bytes);
-void cache_memory_free(struct cache_memory *memory);
-uint64_t cache_memory_hash(const struct cache_memory *memory, struct slice key);
-// `hash` is cache_memory_hash of the key. The view is valid until the next change.
+// Removes all entries and frees what they used.
+void cache_memory_clear(struct cache_memory *memory);
+size_t cache_memory_count(const struct cache_memory *memory);
+// Returns the bytes in use: keys, values, and what it takes to find them.
+size_t cache_memory_bytes(const struct cache_memory *memory);
+
+// The functions below take the hash_bytes of the key, because their caller needs it for more than one call.
+
+// Finds an entry that has not expired, and makes it the most recently used. The view is valid until the next change.
 bool cache_memory_get(struct cache_memory *memory, struct slice key, uint64_t hash, uint64_t now_us,
                       struct slice *value);
-// Replaces what is there. An entry that would take more than an eighth of all is not taken in.
+// Puts a value in place of the key's old one. A value that would take more than an eighth of all bytes is not kept.
 void cache_memory_put(struct cache_memory *memory, struct slice key, uint64_t hash, struct slice value,
                       uint64_t expires_us);
+// Tells whether the key was there.
 bool cache_memory_remove(struct cache_memory *memory, struct slice key, uint64_t hash);
-void cache_memory_clear(struct cache_memory *memory);
 
 #endif

@@ -89,7 +89,6 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg->connects_failed = connects_series("failed");
   pg->cancels = metrics_single(METRIC_PG_CANCELS);
   pg_conninfo_init(pg, options);
-  pg_statements_init(pg);
   pg->hook = (struct loop_hook){.run = dispatch_turn, .arg = pg};
   loop_hook_add(loop, &pg->hook);
   pg->pipelined_count = options->pipelined_connections == 0 ? DEFAULT_PIPELINED : options->pipelined_connections;
@@ -143,7 +142,7 @@ void pg_free(struct pg **pg)
   free_connections(ended->pipelined, ended->pipelined_count);
   free_connections(ended->dedicated, ended->dedicated_count);
   free_requests(ended);
-  pg_statements_free(ended);
+  pg_free_statements(ended);
   pg_conninfo_free(ended);
   free(ended);
 }

@@ -17,6 +17,7 @@
 #include <libpq-fe.h>
 #include <pthread.h>
 
+#include "common/base/hashtable.h"
 #include "common/base/list.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/loop.h"
@@ -33,6 +34,7 @@
 
 // What all uses of one statement share. Made at the first use, and kept until the pg is freed.
 struct pg_statement_entry {
+  struct hashtable_node node;  // in pg.statements
   const struct pg_statement *statement;
   size_t index;  // into each connection's table of prepared statements
   struct metric_series *duration;
@@ -171,9 +173,7 @@ struct pg {
   struct list ready_waiters;      // struct pg_ready_waiter
   struct list dedicated_waiters;  // struct pg_dedicated_waiter
 
-  struct pg_statement_entry **entries;  // open addressing, a power of two
-  size_t entry_capacity;
-  size_t entry_count;
+  struct hashtable statements;  // struct pg_statement_entry, by the statement's address
 
   struct metric_series *connections;
   struct metric_series *connects_ok;
@@ -209,8 +209,7 @@ void pg_log_failure(const struct pg_statement *statement, const struct pg_failur
 
 // ---- pg_statement.c ----
 
-void pg_statements_init(struct pg *pg);
-void pg_statements_free(struct pg *pg);
+void pg_free_statements(struct pg *pg);
 // Returns the statement's entry; makes it at the first use.
 struct pg_statement_entry *pg_find_statement(struct pg *pg, const struct pg_statement *statement);
 // Counts one execution in the metrics.

@@ -1,75 +1,54 @@
-// The statements that were used, found by their address: a hash table with open addressing.
+// The statements that were used, found by their address.
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/storage/pg_internal.h"
-
-enum { FIRST_CAPACITY = 64 };
-
-static size_t find_slot(const struct pg *pg, const struct pg_statement *statement)
-{
-  size_t slot = (size_t)(((uintptr_t)statement >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (pg->entry_capacity - 1);
-  while (pg->entries[slot] != NULL && pg->entries[slot]->statement != statement)
-    slot = (slot + 1) & (pg->entry_capacity - 1);
-  return slot;
-}
-
-static void grow_entries(struct pg *pg)
-{
-  struct pg_statement_entry **old = pg->entries;
-  size_t old_capacity = pg->entry_capacity;
-  pg->entry_capacity = old_capacity == 0 ? FIRST_CAPACITY : old_capacity * 2;
-  pg->entries = calloc(pg->entry_capacity, sizeof(struct pg_statement_entry *));
-  CHECK(pg->entries != NULL);
-  for (size_t i = 0; i < old_capacity; i++)
-    if (old[i] != NULL)
-      pg->entries[find_slot(pg, old[i]->statement)] = old[i];
-  free(old);
-}
 
 // Two statements of one name would be one prepared statement in the server.
 static void check_name_is_new(const struct pg *pg, const struct pg_statement *statement)
 {
-  for (size_t i = 0; i < pg->entry_capacity; i++)
-    CHECK(pg->entries[i] == NULL || strcmp(pg->entries[i]->statement->name, statement->name) != 0);
+  for (const struct hashtable_node *node = hashtable_any(&pg->statements, NULL); node != NULL;
+       node = hashtable_any(&pg->statements, node))
+    CHECK(strcmp(CONTAINER_OF(node, const struct pg_statement_entry, node)->statement->name, statement->name) != 0);
 }
 
-static struct pg_statement_entry *add_entry(struct pg *pg, const struct pg_statement *statement)
+static struct pg_statement_entry *add_entry(struct pg *pg, const struct pg_statement *statement, uint64_t hash)
 {
   check_name_is_new(pg, statement);
-  if (pg->entry_count * 2 >= pg->entry_capacity)
-    grow_entries(pg);
   struct pg_statement_entry *entry = calloc(1, sizeof(*entry));
   CHECK(entry != NULL);
   struct slice name = slice_from_string(statement->name);
   entry->statement = statement;
-  entry->index = pg->entry_count++;
+  entry->index = pg->statements.count;
   list_init(&entry->reads);
   list_init(&entry->gathering);
   entry->duration = metrics_series(METRIC_PG_DURATION, &name, 1);
-  pg->entries[find_slot(pg, statement)] = entry;
+  hashtable_insert(&pg->statements, &entry->node, hash);
   return entry;
 }
 
 struct pg_statement_entry *pg_find_statement(struct pg *pg, const struct pg_statement *statement)
 {
-  struct pg_statement_entry *entry = pg->entries[find_slot(pg, statement)];
-  return entry != NULL ? entry : add_entry(pg, statement);
+  uint64_t hash = hash_integers((uintptr_t)statement, 0);
+  for (struct hashtable_node *node = hashtable_first(&pg->statements, hash); node != NULL;
+       node = hashtable_next(node)) {
+    struct pg_statement_entry *entry = CONTAINER_OF(node, struct pg_statement_entry, node);
+    if (entry->statement == statement)
+      return entry;
+  }
+  return add_entry(pg, statement, hash);
 }
 
-void pg_statements_init(struct pg *pg)
+void pg_free_statements(struct pg *pg)
 {
-  grow_entries(pg);
-}
-
-void pg_statements_free(struct pg *pg)
-{
-  for (size_t i = 0; i < pg->entry_capacity; i++)
-    free(pg->entries[i]);
-  free(pg->entries);
-  pg->entries = NULL;
-  pg->entry_capacity = 0;
+  struct hashtable_node *node;
+  while ((node = hashtable_any(&pg->statements, NULL)) != NULL) {
+    hashtable_remove(&pg->statements, node);
+    free(CONTAINER_OF(node, struct pg_statement_entry, node));
+  }
+  hashtable_free(&pg->statements);
 }
 
 void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum status status, uint64_t started_us)

@@ -1,4 +1,4 @@
-// Life, commands of tasks, replies.
+// Creating and freeing, commands of tasks, replies.
 #include "common/storage/redis.h"
 
 #include <signal.h>
@@ -6,30 +6,31 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/observe/log.h"
 #include "common/storage/redis_internal.h"
 
 enum { DEFAULT_COMMAND_TIMEOUT_MS = 250 };
 
-static void end_of_turn(void *arg)
+static void flush_links(void *arg)
 {
   struct redis *redis = arg;
   redis_link_flush(&redis->commands);
-  redis_link_flush(&redis->subscriptions_link);
+  redis_link_flush(&redis->subscriber);
 }
 
-static void commands_changed(struct redis_link *link, bool up)
+static void handle_commands(struct redis_link *link, bool up)
 {
   struct redis *redis = link->redis;
   metric_set(redis->up, up);
-  for (struct list *node = redis->listeners.next, *next = node->next; node != &redis->listeners;
+  for (struct list *node = redis->observers.next, *next = node->next; node != &redis->observers;
        node = next, next = node->next) {
-    struct redis_listener *listener = CONTAINER_OF(node, struct redis_listener, node);
-    listener->changed(listener->arg, up);
+    struct redis_observer *observer = CONTAINER_OF(node, struct redis_observer, node);
+    observer->changed(observer->arg, up);
   }
 }
 
-// hiredis writes with write(2), and a broken connection must not end the process. A handler that somebody has set
-// stays.
+// Ignores SIGPIPE, because hiredis writes with write(2) and a broken connection must not end the process. A handler that
+// the program has set stays.
 static void ignore_sigpipe(void)
 {
   struct sigaction now;
@@ -59,12 +60,12 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   redis->command_timeout_ms =
       options->command_timeout_ms == 0 ? DEFAULT_COMMAND_TIMEOUT_MS : options->command_timeout_ms;
   list_init(&redis->subscriptions);
-  list_init(&redis->listeners);
+  list_init(&redis->observers);
   redis->up = metrics_single(METRIC_REDIS_UP);
-  redis->beat_timer = loop_timer_create(loop, redis_beat, redis);
-  redis_link_init(&redis->commands, redis, "commands", commands_changed);
-  redis_link_init(&redis->subscriptions_link, redis, "subscriptions", redis_subscriptions_changed);
-  redis->hook = (struct loop_hook){.run = end_of_turn, .arg = redis};
+  redis->heartbeat_timer = loop_timer_create(loop, redis_send_heartbeat, redis);
+  redis_link_init(&redis->commands, redis, "commands", handle_commands);
+  redis_link_init(&redis->subscriber, redis, "subscriptions", redis_handle_subscriber);
+  redis->hook = (struct loop_hook){.run = flush_links, .arg = redis};
   loop_hook_add(loop, &redis->hook);
   ignore_sigpipe();
   if (configured)
@@ -80,11 +81,11 @@ void redis_free(struct redis **redis)
     return;
   *redis = NULL;
   redis_link_destroy(&ended->commands);
-  redis_link_destroy(&ended->subscriptions_link);
+  redis_link_destroy(&ended->subscriber);
   loop_hook_remove(&ended->hook);
-  loop_timer_free(&ended->beat_timer);
-  redis_subscriptions_free(ended);
-  redis_address_free(&ended->address);
+  loop_timer_free(&ended->heartbeat_timer);
+  redis_free_subscriptions(ended);
+  redis_address_clear(&ended->address);
   free(ended);
 }
 
@@ -93,25 +94,25 @@ bool redis_up(const struct redis *redis)
   return redis->commands.state == REDIS_LINK_UP;
 }
 
-void redis_listen(struct redis *redis, struct redis_listener *listener)
+void redis_observe(struct redis *redis, struct redis_observer *observer)
 {
-  list_append(&redis->listeners, &listener->node);
+  list_append(&redis->observers, &observer->node);
 }
 
-void redis_unlisten(struct redis_listener *listener)
+void redis_unobserve(struct redis_observer *observer)
 {
-  list_remove(&listener->node);
+  list_remove(&observer->node);
 }
 
 // ---- commands ----
 
-static void count_ended(struct redis *redis, enum status status)
+static void count_outcome(struct redis *redis, enum status status)
 {
-  if (redis->ended[status] == NULL) {
+  if (redis->outcomes[status] == NULL) {
     struct slice label = slice_from_string(status_name(status));
-    redis->ended[status] = metrics_series(METRIC_REDIS_COMMANDS, &label, 1);
+    redis->outcomes[status] = metrics_series(METRIC_REDIS_COMMANDS, &label, 1);
   }
-  metric_add(redis->ended[status], 1);
+  metric_add(redis->outcomes[status], 1);
 }
 
 struct redis_call *redis_call_start(struct redis *redis, const struct slice *words, size_t count, redis_done_fn *done,
@@ -154,18 +155,33 @@ static void copy_reply(const redisReply *from, struct arena *arena, struct redis
   }
 }
 
-// On the stack of the task that waits.
+static void log_error_text(struct slice text)
+{
+  if (text.size > 0)
+    log_warn("redis", "command failed; its caller goes on without Redis", LOG_SLICE("reason", text));
+}
+
+void redis_log_error(const redisReply *reply)
+{
+  if (reply != NULL)
+    log_error_text(slice_make(reply->str, (size_t)reply->len));
+}
+
+// Lies on the stack of the task that waits.
 struct command {
   struct completion completion;
   struct arena *arena;
   struct redis_reply *reply;
+  struct slice error;  // the text of an error reply, which the task logs in its own context
 };
 
-static void command_ended(void *arg, enum status status, const redisReply *reply)
+static void handle_reply(void *arg, enum status status, const redisReply *reply)
 {
   struct command *command = arg;
   if (status == STATUS_OK)
     copy_reply(reply, command->arena, command->reply);
+  else if (reply != NULL)
+    command->error = arena_copy(command->arena, slice_make(reply->str, (size_t)reply->len));
   completion_finish(&command->completion, status);
 }
 
@@ -174,7 +190,7 @@ enum status redis_command(struct redis *redis, const struct slice *words, size_t
 {
   *reply = (struct redis_reply){.type = REDIS_NIL};
   struct command command = {.completion = COMPLETION_INIT, .arena = arena, .reply = reply};
-  struct redis_call *call = redis_call_start(redis, words, count, command_ended, &command);
+  struct redis_call *call = redis_call_start(redis, words, count, handle_reply, &command);
   enum status status = STATUS_UNAVAILABLE;
   if (call != NULL) {
     status = completion_wait(&command.completion);
@@ -183,7 +199,8 @@ enum status redis_command(struct redis *redis, const struct slice *words, size_t
     else
       redis_call_forget(call);
   }
-  count_ended(redis, status);
+  log_error_text(command.error);
+  count_outcome(redis, status);
   return status;
 }
 

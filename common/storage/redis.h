@@ -1,7 +1,7 @@
-// Redis for tasks, on hiredis' asynchronous API; pipelined by nature. Redis is never needed for a right answer: callers
-// take every failure as a miss. One connection for commands, one for subscriptions, both reconnected with back-off and
-// jitter; while Redis is away commands end with UNAVAILABLE at once. Nothing here blocks; a host name is looked up anew
-// at each attempt to connect, and its addresses are tried one after the other.
+// Redis for tasks, on hiredis' asynchronous API, which pipelines. Redis is never needed for a right answer: callers take
+// every failure as a miss. One connection carries commands and one subscriptions. Both reconnect with back-off and
+// jitter. While Redis is away commands end with UNAVAILABLE at once. Nothing here blocks. A host name is resolved again
+// for each attempt to connect, and its addresses are tried one after the other.
 #ifndef BULKHEAD_STORAGE_REDIS_H
 #define BULKHEAD_STORAGE_REDIS_H
 
@@ -17,40 +17,44 @@
 struct redis;
 
 struct redis_options {
-  const char *url;  // "redis://host:6379/0", "unix:///run/redis.sock"; NULL or "": no Redis, everything is UNAVAILABLE
-  const char *password;         // or NULL; never logged
-  uint32_t command_timeout_ms;  // 0: 250; a command over it drops the connection
+  const char *url;  // "redis://host:6379/0", "unix:///run/redis.sock"; NULL or "" means no Redis: all is UNAVAILABLE
+  const char *password;         // NULL for none; never logged
+  uint32_t command_timeout_ms;  // 0 means 250; a command that takes longer drops the connection
 };
 
-// The process ignores SIGPIPE from here on, unless it handles it.
+// Connects in the background. From here on the process ignores SIGPIPE, unless it has a handler for it.
 enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
                          struct error *error) MUST_CHECK;
+// Nulls the pointer; accepts NULL.
 void redis_free(struct redis **redis);
+// Tells whether commands can be sent.
 bool redis_up(const struct redis *redis);
 
 enum redis_reply_type { REDIS_NIL, REDIS_STRING, REDIS_INTEGER, REDIS_ARRAY };
+// A reply; everything in it lives in the arena of the call.
 struct redis_reply {
   enum redis_reply_type type;
-  struct slice string;  // in the arena of the call
+  struct slice string;
   int64_t integer;
   const struct redis_reply *items;
   size_t item_count;
 };
 
-// A command by its words: {"GET", key}. Waits within the task's deadline and the command timeout.
+// Runs a command, given by its words: {"GET", key}. Waits until the task's deadline or the command timeout.
 enum status redis_command(struct redis *redis, const struct slice *words, size_t count, struct arena *arena,
                           struct redis_reply *reply) MUST_CHECK;
-// Sends it and forgets it; for invalidations out of a task or without interest in the reply. False when Redis is away.
+// Sends a command whose reply nobody needs; may be called outside tasks. False when Redis is away.
 bool redis_send(struct redis *redis, const struct slice *words, size_t count);
 
-// Subscribes a channel, again after each reconnect. `message(arg, payload)` comes on the loop's thread, outside tasks.
-// `state(arg, subscribed)` tells when the subscription is lost (messages may have been missed from then) and is back.
+// Subscribes to a channel, again after each reconnect. `message(arg, payload)` runs on the loop's thread, outside tasks.
+// `state(arg, subscribed)` reports when the subscription is lost, because messages may be missed from then on, and when
+// it is back.
 void redis_subscribe(struct redis *redis, const char *channel, void (*message)(void *arg, struct slice payload),
                      void (*state)(void *arg, bool subscribed), void *arg);
-// Ends the subscription with this `arg`; neither function is called any more.
+// Ends the subscription that was made with this `arg`; neither of its functions is called any more.
 void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg);
-// Takes in, without waiting, messages of subscriptions that have arrived already; for tasks, those that had when the
-// first of them asked in this turn of the loop.
+// Takes in messages that have arrived already, without waiting. Inside tasks only the first call in a turn of the loop
+// looks, because what arrives later in the turn is later than the turn's tasks.
 void redis_poll_subscriptions(struct redis *redis);
 
 #endif

@@ -1,8 +1,8 @@
-// What the redis*.c files and the cache share. One loop's thread owns everything.
+// Shared by the redis*.c files and the cache. One loop's thread owns everything here.
 //
-//   redis.c             life, commands of tasks, replies
-//   redis_link.c        one connection: connecting, setting up, breaking, back-off; hiredis on our loop
-//   redis_subscribe.c   the channels, and the beat that proves that the subscription still works
+//   redis.c             creating and freeing, commands of tasks, replies
+//   redis_link.c        one connection: connecting, handshake, breaking, back-off, calls; hiredis on our loop
+//   redis_subscribe.c   the channels, and the heartbeat that proves that the subscription still works
 //   redis_url.c         "redis://host:6379/0"
 #ifndef BULKHEAD_STORAGE_REDIS_INTERNAL_H
 #define BULKHEAD_STORAGE_REDIS_INTERNAL_H
@@ -15,57 +15,70 @@
 #include "common/runtime/loop.h"
 #include "common/runtime/resolve.h"
 #include "common/runtime/task.h"
+#include "common/storage/reconnect_internal.h"
 #include "common/storage/redis.h"
 
-// redis_url.c
+// ---- redis_url.c ----
+
+// What a URL says. A text that it leaves out is NULL.
 struct redis_address {
-  char *host;       // or NULL
-  char *unix_path;  // or NULL
-  char *user;       // or NULL
-  char *password;   // or NULL
+  char *host;
+  char *unix_path;
+  char *user;
+  char *password;
   uint16_t port;
   unsigned database;
 };
-// Errors name what is wrong, never the text itself: it may hold a password.
+// An error names what is wrong, never the text itself, because that may hold a password.
 enum status redis_url_parse(const char *url, struct redis_address *address, struct error *error) MUST_CHECK;
-void redis_address_free(struct redis_address *address);
+// Erases the password, frees the texts and empties the address.
+void redis_address_clear(struct redis_address *address);
 
-// A command on its way. `done` is called exactly once, outside tasks, with `reply` NULL when the status is not OK; an
-// error reply of the server is a status, too.
+// ---- types ----
+
+// Called exactly once for a call, outside tasks. An error reply of the server gives a status, too, and `reply` holds its
+// text. `reply` is NULL when none came.
 typedef void redis_done_fn(void *arg, enum status status, const redisReply *reply);
+
+// A command in flight.
 struct redis_call {
   struct list node;
   struct redis_link *link;
-  redis_done_fn *done;  // NULL when nobody wants to know any more
+  redis_done_fn *done;  // NULL when nobody wants to know the outcome any more
   void *arg;
   uint64_t started_us;
 };
 
 enum redis_link_state {
-  REDIS_LINK_DOWN,        // tries again when its timer fires
-  REDIS_LINK_CONNECTING,  // the timer bounds it, and the next
-  REDIS_LINK_GREETING,    // AUTH, SELECT, PING
+  REDIS_LINK_CLOSED,       // nothing is there, and nothing is scheduled
+  REDIS_LINK_BACKING_OFF,  // waits for the timer after a failure, or for the next address of a name
+  REDIS_LINK_RESOLVING,    // the host's name is being resolved; the timer bounds it
+  REDIS_LINK_CONNECTING,   // the timer bounds it, and the handshake
+  REDIS_LINK_HANDSHAKE,    // AUTH, SELECT, PING
   REDIS_LINK_UP,
+};
+
+// When a link writes: everything that one turn of the loop sends leaves in one write at its end.
+enum redis_write_state {
+  REDIS_WRITE_IDLE,
+  REDIS_WRITE_PENDING,  // hiredis has something to write at the end of the turn
+  REDIS_WRITE_RUNNING,  // hiredis is writing; what the socket does not take waits for it to become writable
 };
 
 struct redis_link {
   struct redis *redis;
   const char *name;  // in logs
   enum redis_link_state state;
-  struct loop_resolve *resolve;   // while the host's addresses are looked up
-  struct address_list addresses;  // of the host's name, found for this attempt to connect
+  enum redis_write_state write_state;
+  struct loop_resolve *resolve;   // while REDIS_LINK_RESOLVING
+  struct address_list addresses;  // what the host's name gave, for this attempt to connect
   size_t next_address;            // among them
-  redisAsyncContext *context;     // NULL when down, or resolving
+  redisAsyncContext *context;     // NULL without a connection
   struct loop_watch *watch;
   int watched_events;
-  bool write_wanted;  // at the end of the turn
-  bool flushing;
-  struct loop_timer *timer;
-  bool timing_calls;  // the timer runs for the oldest call
+  struct reconnect reconnect;
+  bool timing_calls;  // while up, the timer runs for the oldest call
   struct list calls;  // oldest first
-  unsigned failures;  // in a row
-  bool excused;       // this attempt has had its time again, for it was the loop that was late
-  uint32_t backoff_ms;
   void (*changed)(struct redis_link *link, bool up);
 };
 
@@ -78,8 +91,9 @@ struct redis_subscription {
   bool subscribed;
 };
 
-struct redis_listener {
-  struct list node;
+// Learns when commands can be sent (again), and when they cannot any more. Its owner keeps it.
+struct redis_observer {
+  struct list node;  // private
   void (*changed)(void *arg, bool up);
   void *arg;
 };
@@ -91,44 +105,50 @@ struct redis {
   struct redis_address address;
   uint32_t command_timeout_ms;
   struct redis_link commands;
-  struct redis_link subscriptions_link;
+  struct redis_link subscriber;
   struct list subscriptions;
-  struct list listeners;
-  struct loop_timer *beat_timer;
-  char beat_channel[40];
-  unsigned beats_missed;
-  uint64_t polled_turn;  // of the loop, by a task
+  struct list observers;
+  struct loop_timer *heartbeat_timer;
+  char heartbeat_channel[40];
+  unsigned heartbeats_missed;
+  uint64_t polled_turn;  // the turn of the loop in which a task has polled the subscriptions last
   struct metric_series *up;
-  struct metric_series *ended[STATUS_COUNT];
+  struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
 };
 
-// redis.c
-// NULL when Redis is away: then `done` is not called.
+// ---- redis.c ----
+
+// Starts a command. NULL when Redis is away: then `done` is not called.
 struct redis_call *redis_call_start(struct redis *redis, const struct slice *words, size_t count, redis_done_fn *done,
                                     void *arg);
-// `done` will not be called.
+// Makes sure that `done` is not called.
 void redis_call_forget(struct redis_call *call);
-// Tells when commands can be sent (again), and when not any more.
-void redis_listen(struct redis *redis, struct redis_listener *listener);
-void redis_unlisten(struct redis_listener *listener);
+void redis_observe(struct redis *redis, struct redis_observer *observer);
+void redis_unobserve(struct redis_observer *observer);
+// Logs the text of an error reply, in the log context of the current task; does nothing for NULL.
+void redis_log_error(const redisReply *reply);
 
-// redis_link.c
+// ---- redis_link.c ----
+
 void redis_link_init(struct redis_link *link, struct redis *redis, const char *name,
                      void (*changed)(struct redis_link *link, bool up));
 void redis_link_open(struct redis_link *link);
-// Ends what is under way with UNAVAILABLE and connects again later.
+// Closes the connection and ends the calls in flight with UNAVAILABLE. The link reconnects later.
 void redis_link_drop(struct redis_link *link, const char *reason);
 void redis_link_destroy(struct redis_link *link);
 // Writes what was queued in this turn.
 void redis_link_flush(struct redis_link *link);
-// Takes in what has arrived, without waiting.
+// Reads what has arrived, without waiting.
 void redis_link_poll(struct redis_link *link);
 struct redis_call *redis_link_call(struct redis_link *link, const struct slice *words, size_t count,
                                    redis_done_fn *done, void *arg);
 
-// redis_subscribe.c
-void redis_subscriptions_changed(struct redis_link *link, bool up);
-void redis_subscriptions_free(struct redis *redis);
-void redis_beat(void *arg);  // struct redis
+// ---- redis_subscribe.c ----
+
+// Subscribes again when the subscriber link is up, and tells the subscriptions when it is down.
+void redis_handle_subscriber(struct redis_link *link, bool up);
+void redis_free_subscriptions(struct redis *redis);
+// Publishes a heartbeat, once a second; `arg` is the struct redis.
+void redis_send_heartbeat(void *arg);
 
 #endif

@@ -1,5 +1,5 @@
-// One connection to Redis: hiredis' asynchronous API on our loop. A hiredis context is dead after any error: it is
-// dropped and a new one made. hiredis calls every pending callback (with no reply) while it frees a context, so each
+// One connection to Redis: hiredis' asynchronous API on our loop. A hiredis context is dead after any error, so it is
+// dropped and a new one made. hiredis calls every pending callback, with no reply, while it frees a context; so each
 // call ends exactly once.
 #include <errno.h>
 #include <stdio.h>
@@ -7,12 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/storage/redis_internal.h"
 
-enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000, CONNECT_TIMEOUT_MS = 2000 };
+enum { CONNECT_TIMEOUT_MS = 2000 };
 
 // ---- hiredis' events ----
 
@@ -30,54 +29,53 @@ static void add_read(void *arg)
   watch_events(link, link->watched_events | LOOP_READABLE);
 }
 
-static void del_read(void *arg)
+static void remove_read(void *arg)
 {
   struct redis_link *link = arg;
   watch_events(link, link->watched_events & ~LOOP_READABLE);
 }
 
-// Once connected, all commands of a turn leave in one write at its end; only what the socket did not take then waits
-// for it to become writable.
+// Watches for room to write only while connecting, and for what the socket did not take. Else the write waits for the
+// end of the turn.
 static void add_write(void *arg)
 {
   struct redis_link *link = arg;
-  if (link->state == REDIS_LINK_CONNECTING || link->flushing)
+  if (link->state == REDIS_LINK_CONNECTING || link->write_state == REDIS_WRITE_RUNNING)
     watch_events(link, link->watched_events | LOOP_WRITABLE);
   else
-    link->write_wanted = true;
+    link->write_state = REDIS_WRITE_PENDING;
 }
 
-static void del_write(void *arg)
+static void remove_write(void *arg)
 {
   struct redis_link *link = arg;
-  link->write_wanted = false;
+  if (link->write_state == REDIS_WRITE_PENDING)
+    link->write_state = REDIS_WRITE_IDLE;
   watch_events(link, link->watched_events & ~LOOP_WRITABLE);
 }
 
-static void unwatch(void *arg)
+static void unwatch_link(void *arg)
 {
   struct redis_link *link = arg;
-  link->write_wanted = false;
+  link->write_state = REDIS_WRITE_IDLE;
   if (link->watch != NULL)
     loop_watch_end(&link->watch);
 }
 
 static void write_now(struct redis_link *link)
 {
-  link->flushing = true;
+  link->write_state = REDIS_WRITE_RUNNING;
   redisAsyncHandleWrite(link->context);
-  link->flushing = false;
+  link->write_state = REDIS_WRITE_IDLE;
 }
 
 void redis_link_flush(struct redis_link *link)
 {
-  if (!link->write_wanted || link->context == NULL)
-    return;
-  link->write_wanted = false;
-  write_now(link);
+  if (link->write_state == REDIS_WRITE_PENDING && link->context != NULL)
+    write_now(link);
 }
 
-static void socket_ready(void *arg, int events)
+static void handle_socket(void *arg, int events)
 {
   struct redis_link *link = arg;
   if ((events & LOOP_READABLE) != 0 && link->context != NULL)
@@ -86,40 +84,57 @@ static void socket_ready(void *arg, int events)
     write_now(link);
 }
 
-// A peek tells data and the end of the connection from nothing.
-void redis_link_poll(struct redis_link *link)
+// Tells whether a read would find data, or the end of the connection.
+static bool has_input(const struct redis_link *link)
 {
   char byte;
-  while (link->state >= REDIS_LINK_GREETING &&
-         (recv(link->context->c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR)))
+  return recv(link->context->c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+void redis_link_poll(struct redis_link *link)
+{
+  while ((link->state == REDIS_LINK_HANDSHAKE || link->state == REDIS_LINK_UP) && has_input(link))
     redisAsyncHandleRead(link->context);
 }
 
-// ---- life ----
+// ---- states ----
 
-// The one way down, whoever noticed: forgets the context, which hiredis is freeing or the caller frees.
-static void went_down(struct redis_link *link, const char *reason)
+// The one place that changes a link's state.
+static void enter_state(struct redis_link *link, enum redis_link_state state)
 {
-  if (link->state == REDIS_LINK_DOWN)
+  link->state = state;
+  link->timing_calls = false;
+}
+
+static void log_down(struct redis_link *link, bool was_up, bool has_more_addresses, const char *reason)
+{
+  enum log_level level = LOG_WARN;
+  if (has_more_addresses)
+    level = LOG_DEBUG;
+  else if (!was_up)
+    level = reconnect_count_failure(&link->reconnect);
+  LOG_AT(level, "redis", was_up ? "connection lost, will reconnect" : "cannot connect, will try again",
+         LOG_STRING("link", link->name),
+         LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
+}
+
+// Takes the link down, whoever noticed that it is broken. It forgets the context, which hiredis or the caller frees.
+static void take_down(struct redis_link *link, const char *reason)
+{
+  if (link->state == REDIS_LINK_CLOSED || link->state == REDIS_LINK_BACKING_OFF)
     return;
   bool was_up = link->state == REDIS_LINK_UP;
-  // Only when the last address of a name has had its turn has the attempt failed.
-  bool more = !was_up && link->next_address < link->addresses.count;
-  // Once for an outage, not for each attempt.
-  LOG_AT(link->failures == 0 && !more ? LOG_WARN : LOG_DEBUG, "redis",
-         was_up ? "connection lost" : "cannot connect, will try again", LOG_STRING("link", link->name),
-         LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
-  link->state = REDIS_LINK_DOWN;
+  // An attempt has failed only when the last address of the name has been tried.
+  bool has_more_addresses = !was_up && link->next_address < link->addresses.count;
+  log_down(link, was_up, has_more_addresses, reason);
+  enter_state(link, REDIS_LINK_BACKING_OFF);
   link->context = NULL;
-  link->timing_calls = false;
   loop_resolve_cancel(&link->resolve);
-  unwatch(link);
-  if (more) {
-    loop_timer_start(link->timer, 0);
-    return;
-  }
-  link->failures = was_up ? 0 : link->failures + 1;
-  loop_timer_start(link->timer, backoff_next_ms(&link->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS));
+  unwatch_link(link);
+  if (has_more_addresses)
+    loop_timer_start(link->reconnect.timer, 0);
+  else
+    reconnect_back_off(&link->reconnect);
   if (was_up)
     link->changed(link, false);
 }
@@ -127,30 +142,30 @@ static void went_down(struct redis_link *link, const char *reason)
 void redis_link_drop(struct redis_link *link, const char *reason)
 {
   redisAsyncContext *context = link->context;
-  went_down(link, reason);
+  take_down(link, reason);
   if (context != NULL)
     redisAsyncFree(context);
 }
 
-static void disconnected(const redisAsyncContext *context, int status)
+static void handle_disconnected(const redisAsyncContext *context, int status)
 {
   (void)status;
-  went_down(context->data, context->errstr);
+  take_down(context->data, context->errstr);
 }
 
-static void rose(struct redis_link *link)
+static void take_up(struct redis_link *link)
 {
-  link->state = REDIS_LINK_UP;
-  link->failures = 0;
-  link->backoff_ms = 0;
+  enter_state(link, REDIS_LINK_UP);
+  reconnect_succeed(&link->reconnect);
   link->addresses.count = 0;
-  loop_timer_stop(link->timer);
   log_info("redis", "connected", LOG_STRING("link", link->name));
   link->changed(link, true);
 }
 
-// Each reply of the greeting must be good; the last one is PING's.
-static void greeted(redisAsyncContext *context, void *reply_pointer, void *last)
+// ---- connecting ----
+
+// Takes a reply of the handshake. An error ends the attempt; `last` marks the reply to PING.
+static void handle_handshake(redisAsyncContext *context, void *reply_pointer, void *last)
 {
   struct redis_link *link = context->data;
   const redisReply *reply = reply_pointer;
@@ -159,10 +174,10 @@ static void greeted(redisAsyncContext *context, void *reply_pointer, void *last)
   if (reply->type == REDIS_REPLY_ERROR)
     redis_link_drop(link, reply->str);
   else if (last != NULL)
-    rose(link);
+    take_up(link);
 }
 
-static void greet(struct redis_link *link)
+static void send_handshake(struct redis_link *link)
 {
   const struct redis_address *address = &link->redis->address;
   char database[16];
@@ -171,29 +186,30 @@ static void greet(struct redis_link *link)
   const char *select[2] = {"SELECT", database};
   const char *ping[1] = {"PING"};
   if (address->password != NULL)
-    redisAsyncCommandArgv(link->context, greeted, NULL, address->user != NULL ? 3 : 2, auth, NULL);
+    redisAsyncCommandArgv(link->context, handle_handshake, NULL, address->user != NULL ? 3 : 2, auth, NULL);
   if (address->database != 0)
-    redisAsyncCommandArgv(link->context, greeted, NULL, 2, select, NULL);
-  redisAsyncCommandArgv(link->context, greeted, link, 1, ping, NULL);
+    redisAsyncCommandArgv(link->context, handle_handshake, NULL, 2, select, NULL);
+  redisAsyncCommandArgv(link->context, handle_handshake, link, 1, ping, NULL);
 }
 
-static void connected(const redisAsyncContext *context, int status)
+static void handle_connected(const redisAsyncContext *context, int status)
 {
   struct redis_link *link = context->data;
   if (status != REDIS_OK) {
-    went_down(link, context->errstr);
+    take_down(link, context->errstr);
     return;
   }
-  link->state = REDIS_LINK_GREETING;
+  enter_state(link, REDIS_LINK_HANDSHAKE);
   watch_events(link, link->watched_events & ~LOOP_WRITABLE);
-  greet(link);
+  send_handshake(link);
 }
 
-static void take_context(struct redis_link *link, redisAsyncContext *context)
+static void adopt_context(struct redis_link *link, redisAsyncContext *context)
 {
   CHECK(context != NULL);  // out of memory
+  enter_state(link, REDIS_LINK_CONNECTING);
   if (context->err != 0) {
-    went_down(link, context->errstr);
+    take_down(link, context->errstr);
     redisAsyncFree(context);
     return;
   }
@@ -203,113 +219,116 @@ static void take_context(struct redis_link *link, redisAsyncContext *context)
   context->data = link;
   context->ev.data = link;
   context->ev.addRead = add_read;
-  context->ev.delRead = del_read;
+  context->ev.delRead = remove_read;
   context->ev.addWrite = add_write;
-  context->ev.delWrite = del_write;
-  context->ev.cleanup = unwatch;
+  context->ev.delWrite = remove_write;
+  context->ev.cleanup = unwatch_link;
   link->watched_events = 0;
-  link->watch = loop_watch_fd(link->redis->loop, context->c.fd, 0, socket_ready, link);
-  redisAsyncSetConnectCallback(context, connected);  // asks for the first write event
-  redisAsyncSetDisconnectCallback(context, disconnected);
+  link->watch = loop_watch_fd(link->redis->loop, context->c.fd, 0, handle_socket, link);
+  redisAsyncSetConnectCallback(context, handle_connected);  // asks for the first write event
+  redisAsyncSetDisconnectCallback(context, handle_disconnected);
 }
 
-static void connect_next_address(struct redis_link *link)
+static void connect_to_next_address(struct redis_link *link)
 {
   const char *address = link->addresses.texts[link->next_address++];
-  take_context(link, redisAsyncConnect(address, link->redis->address.port));
+  adopt_context(link, redisAsyncConnect(address, link->redis->address.port));
 }
 
-static void resolved(void *arg, const struct address_list *found, const char *reason)
+static void handle_resolved(void *arg, const struct address_list *found, const char *reason)
 {
   struct redis_link *link = arg;
   link->resolve = NULL;
   link->addresses = *found;
   link->next_address = 0;
   if (found->count == 0)
-    went_down(link, reason);
+    take_down(link, reason);
   else
-    connect_next_address(link);
+    connect_to_next_address(link);
 }
 
-// hiredis would look a name up in place, and hold up the loop.
-static void resolve(struct redis_link *link)
+// Resolves the host's name on another thread, because hiredis would block the loop.
+static void start_resolving(struct redis_link *link)
 {
-  link->resolve = loop_resolve_start(link->redis->loop, link->redis->address.host, resolved, link);
+  enter_state(link, REDIS_LINK_RESOLVING);
+  link->resolve = loop_resolve_start(link->redis->loop, link->redis->address.host, handle_resolved, link);
   if (link->resolve == NULL)
-    went_down(link, "the host of the URL cannot be a host name");
+    take_down(link, "the host of the URL cannot be a host name");
 }
 
-// The time is for a look-up and the first address; each further address has as much again.
+// The time of an attempt covers resolving and the first address. Each further address has as much time again.
 void redis_link_open(struct redis_link *link)
 {
   const struct redis_address *address = &link->redis->address;
-  link->state = REDIS_LINK_CONNECTING;
-  link->excused = false;
-  loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
+  reconnect_begin_attempt(&link->reconnect);
   if (address->unix_path != NULL)
-    take_context(link, redisAsyncConnectUnix(address->unix_path));
+    adopt_context(link, redisAsyncConnectUnix(address->unix_path));
   else if (!host_is_name(address->host))
-    take_context(link, redisAsyncConnect(address->host, address->port));
+    adopt_context(link, redisAsyncConnect(address->host, address->port));
   else if (link->next_address < link->addresses.count)
-    connect_next_address(link);
+    connect_to_next_address(link);
   else
-    resolve(link);
+    start_resolving(link);
 }
 
 // ---- calls ----
 
-static void time_oldest(struct redis_link *link)
+static uint64_t oldest_deadline_us(const struct redis_link *link)
+{
+  const struct redis_call *oldest = CONTAINER_OF(link->calls.next, struct redis_call, node);
+  return deadline_after_ms(oldest->started_us, link->redis->command_timeout_ms);
+}
+
+static void time_oldest_call(struct redis_link *link)
 {
   link->timing_calls = !list_empty(&link->calls);
-  if (!link->timing_calls)
-    return;
-  const struct redis_call *oldest = CONTAINER_OF(link->calls.next, struct redis_call, node);
-  uint64_t end_us = deadline_after_ms(oldest->started_us, link->redis->command_timeout_ms);
-  loop_timer_start(link->timer, deadline_left_ms(end_us, loop_now_us(link->redis->loop)) + 1);
+  if (link->timing_calls)
+    loop_timer_start(link->reconnect.timer,
+                     deadline_left_ms(oldest_deadline_us(link), loop_now_us(link->redis->loop)) + 1);
 }
 
-static bool oldest_is_overdue(const struct redis_link *link)
+static bool is_oldest_overdue(const struct redis_link *link)
 {
-  if (list_empty(&link->calls))
-    return false;
-  const struct redis_call *oldest = CONTAINER_OF(link->calls.next, struct redis_call, node);
-  uint64_t end_us = deadline_after_ms(oldest->started_us, link->redis->command_timeout_ms);
-  return end_us <= loop_now_us(link->redis->loop);
+  return !list_empty(&link->calls) && oldest_deadline_us(link) <= loop_now_us(link->redis->loop);
 }
 
-static void timer_fired(void *arg)
+static void check_calls(struct redis_link *link)
 {
-  struct redis_link *link = arg;
-  switch (link->state) {
-  case REDIS_LINK_DOWN:
-    redis_link_open(link);
-    return;
-  case REDIS_LINK_CONNECTING:
-  case REDIS_LINK_GREETING:
-    // Perhaps the server did answer, and it was we who did not listen.
-    if (!link->excused && loop_timer_is_late(link->timer)) {
-      link->excused = true;
-      loop_timer_start(link->timer, CONNECT_TIMEOUT_MS);
-      return;
-    }
-    redis_link_drop(link, link->resolve != NULL ? "resolving the host name took too long"
-                                                : "the server did not answer in time");
-    return;
-  case REDIS_LINK_UP:
-    break;
-  }
-  // It may be we who were late: answers that are here already count.
-  if (oldest_is_overdue(link))
+  // The loop itself may be late, so answers that have arrived already count.
+  if (is_oldest_overdue(link))
     redis_link_poll(link);
   if (link->state != REDIS_LINK_UP)
     return;
-  if (oldest_is_overdue(link))
+  if (is_oldest_overdue(link))
     redis_link_drop(link, "a command took too long");
   else
-    time_oldest(link);
+    time_oldest_call(link);
 }
 
-static enum status error_status(const char *text)
+static void handle_timer(void *arg)
+{
+  struct redis_link *link = arg;
+  switch (link->state) {
+  case REDIS_LINK_CLOSED:
+    break;
+  case REDIS_LINK_BACKING_OFF:
+    redis_link_open(link);
+    break;
+  case REDIS_LINK_RESOLVING:
+  case REDIS_LINK_CONNECTING:
+  case REDIS_LINK_HANDSHAKE:
+    if (!reconnect_extend_attempt(&link->reconnect))
+      redis_link_drop(link, link->state == REDIS_LINK_RESOLVING ? "resolving the host name took too long"
+                                                                : "the server did not answer in time");
+    break;
+  case REDIS_LINK_UP:
+    check_calls(link);
+    break;
+  }
+}
+
+// Translates an error reply: an error that says that the server cannot serve now is UNAVAILABLE.
+static enum status translate_error(const char *text)
 {
   static const char *const AWAY[] = {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM",
                                      "NOAUTH",  "MISCONF",  "BUSY",       "NOREPLICAS"};
@@ -319,7 +338,7 @@ static enum status error_status(const char *text)
   return STATUS_INTERNAL;
 }
 
-static void call_ended(redisAsyncContext *context, void *reply_pointer, void *arg)
+static void handle_reply(redisAsyncContext *context, void *reply_pointer, void *arg)
 {
   struct redis_call *call = arg;
   const redisReply *reply = reply_pointer;
@@ -328,12 +347,13 @@ static void call_ended(redisAsyncContext *context, void *reply_pointer, void *ar
   if (reply == NULL) {
     status = STATUS_UNAVAILABLE;
   } else if (reply->type == REDIS_REPLY_ERROR) {
-    status = error_status(reply->str);
-    log_warn("redis", "command failed", LOG_STRING("reason", reply->str));
+    status = translate_error(reply->str);
   }
   list_remove(&call->node);
   if (call->done != NULL)
-    call->done(call->arg, status, status == STATUS_OK ? reply : NULL);
+    call->done(call->arg, status, reply);
+  else if (status != STATUS_OK)
+    redis_log_error(reply);
   free(call);
 }
 
@@ -355,7 +375,7 @@ struct redis_call *redis_link_call(struct redis_link *link, const struct slice *
   }
   *call = (struct redis_call){.link = link, .done = done, .arg = arg, .started_us = loop_now_us(link->redis->loop)};
   list_append(&link->calls, &call->node);
-  int result = redisAsyncCommandArgv(link->context, call_ended, call, (int)count, texts, sizes);
+  int result = redisAsyncCommandArgv(link->context, handle_reply, call, (int)count, texts, sizes);
   if (texts != few) {
     free(texts);
     free(sizes);
@@ -366,7 +386,7 @@ struct redis_call *redis_link_call(struct redis_link *link, const struct slice *
     return NULL;
   }
   if (!link->timing_calls)
-    time_oldest(link);
+    time_oldest_call(link);
   return call;
 }
 
@@ -375,20 +395,20 @@ void redis_link_init(struct redis_link *link, struct redis *redis, const char *n
 {
   *link = (struct redis_link){.redis = redis, .name = name, .changed = changed};
   list_init(&link->calls);
-  link->timer = loop_timer_create(redis->loop, timer_fired, link);
+  reconnect_init(&link->reconnect, redis->loop, CONNECT_TIMEOUT_MS, handle_timer, link);
 }
 
 void redis_link_destroy(struct redis_link *link)
 {
   redisAsyncContext *context = link->context;
   bool was_up = link->state == REDIS_LINK_UP;
-  link->state = REDIS_LINK_DOWN;  // nothing is tried again
+  enter_state(link, REDIS_LINK_CLOSED);
   link->context = NULL;
   loop_resolve_cancel(&link->resolve);
-  unwatch(link);
+  unwatch_link(link);
   if (context != NULL)
     redisAsyncFree(context);
-  loop_timer_free(&link->timer);
+  reconnect_clear(&link->reconnect);
   if (was_up)
     link->changed(link, false);
 }

@@ -1,5 +1,6 @@
-// Subscriptions. A connection that only listens cannot tell silence from a peer that vanished, so once a second we
-// publish to a channel of our own by the other connection; when nothing comes back, the subscription counts as lost.
+// Subscriptions, and their heartbeat. A connection that only reads cannot tell silence from a peer that vanished. So once
+// a second the other connection publishes to a channel of this instance; when nothing comes back, the subscription
+// counts as lost.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "common/base/random.h"
 #include "common/storage/redis_internal.h"
 
-enum { BEAT_MS = 1000, MAX_BEATS_MISSED = 2 };
+enum { HEARTBEAT_MS = 1000, MAX_HEARTBEATS_MISSED = 2 };
 
 static bool is_channel(const redisReply *reply, const char *channel)
 {
@@ -23,10 +24,10 @@ static void set_state(struct redis_subscription *subscription, bool subscribed)
   subscription->state(subscription->arg, subscribed);
 }
 
-static void message(struct redis *redis, const redisReply *channel, const redisReply *payload)
+static void deliver_message(struct redis *redis, const redisReply *channel, const redisReply *payload)
 {
-  if (is_channel(channel, redis->beat_channel)) {
-    redis->beats_missed = 0;
+  if (is_channel(channel, redis->heartbeat_channel)) {
+    redis->heartbeats_missed = 0;
     return;
   }
   struct slice bytes = slice_make(payload->str, (size_t)payload->len);
@@ -38,7 +39,7 @@ static void message(struct redis *redis, const redisReply *channel, const redisR
   }
 }
 
-static void confirmed(struct redis *redis, const redisReply *channel)
+static void confirm_subscription(struct redis *redis, const redisReply *channel)
 {
   for (struct list *node = redis->subscriptions.next, *next = node->next; node != &redis->subscriptions;
        node = next, next = node->next) {
@@ -48,8 +49,8 @@ static void confirmed(struct redis *redis, const redisReply *channel)
   }
 }
 
-// {"subscribe", channel, count} or {"message", channel, payload}
-static void arrived(redisAsyncContext *context, void *reply_pointer, void *arg)
+// Takes {"subscribe", channel, count} or {"message", channel, payload}.
+static void handle_push(redisAsyncContext *context, void *reply_pointer, void *arg)
 {
   struct redis_link *link = context->data;
   const redisReply *reply = reply_pointer;
@@ -58,26 +59,26 @@ static void arrived(redisAsyncContext *context, void *reply_pointer, void *arg)
     return;
   const redisReply *kind = reply->element[0];
   if (is_channel(kind, "message") && reply->element[2]->type == REDIS_REPLY_STRING)
-    message(link->redis, reply->element[1], reply->element[2]);
+    deliver_message(link->redis, reply->element[1], reply->element[2]);
   else if (is_channel(kind, "subscribe"))
-    confirmed(link->redis, reply->element[1]);
+    confirm_subscription(link->redis, reply->element[1]);
 }
 
 static void send_subscribe(struct redis_link *link, const char *channel)
 {
   const char *words[] = {"SUBSCRIBE", channel};
-  redisAsyncCommandArgv(link->context, arrived, NULL, 2, words, NULL);
+  redisAsyncCommandArgv(link->context, handle_push, NULL, 2, words, NULL);
 }
 
-void redis_subscriptions_changed(struct redis_link *link, bool up)
+void redis_handle_subscriber(struct redis_link *link, bool up)
 {
   struct redis *redis = link->redis;
   if (up) {
-    redis->beats_missed = 0;
-    send_subscribe(link, redis->beat_channel);
-    loop_timer_start(redis->beat_timer, BEAT_MS);
+    redis->heartbeats_missed = 0;
+    send_subscribe(link, redis->heartbeat_channel);
+    loop_timer_start(redis->heartbeat_timer, HEARTBEAT_MS);
   } else {
-    loop_timer_stop(redis->beat_timer);
+    loop_timer_stop(redis->heartbeat_timer);
   }
   for (struct list *node = redis->subscriptions.next, *next = node->next; node != &redis->subscriptions;
        node = next, next = node->next) {
@@ -89,16 +90,16 @@ void redis_subscriptions_changed(struct redis_link *link, bool up)
   }
 }
 
-void redis_beat(void *arg)
+void redis_send_heartbeat(void *arg)
 {
   struct redis *redis = arg;
-  if (++redis->beats_missed > MAX_BEATS_MISSED) {
-    redis_link_drop(&redis->subscriptions_link, "nothing published comes back");
+  if (++redis->heartbeats_missed > MAX_HEARTBEATS_MISSED) {
+    redis_link_drop(&redis->subscriber, "nothing published comes back");
     return;
   }
-  const struct slice words[] = {SLICE("PUBLISH"), slice_from_string(redis->beat_channel), SLICE("")};
+  const struct slice words[] = {SLICE("PUBLISH"), slice_from_string(redis->heartbeat_channel), SLICE("")};
   (void)redis_send(redis, words, ARRAY_LEN(words));
-  loop_timer_start(redis->beat_timer, BEAT_MS);
+  loop_timer_start(redis->heartbeat_timer, HEARTBEAT_MS);
 }
 
 void redis_subscribe(struct redis *redis, const char *channel, void (*on_message)(void *arg, struct slice payload),
@@ -112,13 +113,14 @@ void redis_subscribe(struct redis *redis, const char *channel, void (*on_message
   list_append(&redis->subscriptions, &subscription->node);
   if (!redis->configured)
     return;
-  struct redis_link *link = &redis->subscriptions_link;
+  struct redis_link *link = &redis->subscriber;
   if (link->state == REDIS_LINK_UP)
     send_subscribe(link, channel);
-  else if (redis->beat_channel[0] == '\0') {
+  else if (redis->heartbeat_channel[0] == '\0') {
     uint64_t number;
     random_bytes(&number, sizeof(number));
-    snprintf(redis->beat_channel, sizeof(redis->beat_channel), "bulkhead:beat:%016llx", (unsigned long long)number);
+    snprintf(redis->heartbeat_channel, sizeof(redis->heartbeat_channel), "bulkhead:heartbeat:%016llx",
+             (unsigned long long)number);
     redis_link_open(link);
   }
 }
@@ -143,7 +145,7 @@ void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg
     else
       others = true;
   }
-  struct redis_link *link = &redis->subscriptions_link;
+  struct redis_link *link = &redis->subscriber;
   if (others || link->state != REDIS_LINK_UP)
     return;
   const char *words[] = {"UNSUBSCRIBE", channel};
@@ -152,17 +154,17 @@ void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg
 
 void redis_poll_subscriptions(struct redis *redis)
 {
-  // A task that asks later in the turn asks for no later time: the turn's input was complete before its tasks began.
-  // Outside tasks there is no telling what has come in since.
+  // The turn's input was complete before its tasks began, so a second task of the turn need not look again. Outside
+  // tasks something may have arrived since.
   if (task_current() != NULL) {
     if (redis->polled_turn == loop_turn(redis->loop))
       return;
     redis->polled_turn = loop_turn(redis->loop);
   }
-  redis_link_poll(&redis->subscriptions_link);
+  redis_link_poll(&redis->subscriber);
 }
 
-void redis_subscriptions_free(struct redis *redis)
+void redis_free_subscriptions(struct redis *redis)
 {
   while (!list_empty(&redis->subscriptions))
     free_subscription(CONTAINER_OF(redis->subscriptions.next, struct redis_subscription, node));

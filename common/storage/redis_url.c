@@ -9,20 +9,20 @@
 
 enum { DEFAULT_PORT = 6379, MAX_DATABASE = 1000000 };
 
-static char *copy(struct slice text)
+static char *copy_text(struct slice text)
 {
   char *copied = strndup(text.data == NULL ? "" : text.data, text.size);
   CHECK(copied != NULL);
   return copied;
 }
 
-static bool decode(struct slice text, char **out)
+static bool decode_text(struct slice text, char **out)
 {
   struct strbuf plain;
   strbuf_init(&plain, 0);
   bool good = percent_decode(text, false, &plain) && memchr(strbuf_cstring(&plain), '\0', plain.size) == NULL;
   if (good && plain.size > 0)
-    *out = copy(strbuf_slice(&plain));
+    *out = copy_text(strbuf_slice(&plain));
   if (plain.data != NULL)
     explicit_bzero(plain.data, plain.size);
   strbuf_free(&plain);
@@ -43,8 +43,8 @@ static bool parse_database(struct slice text, unsigned *database)
 static bool parse_userinfo(struct slice userinfo, struct redis_address *address)
 {
   size_t colon = slice_find(userinfo, ':', 0);
-  return decode(slice_make(userinfo.data, colon), &address->user) &&
-         decode(slice_skip(userinfo, colon + 1), &address->password);
+  return decode_text(slice_make(userinfo.data, colon), &address->user) &&
+         decode_text(slice_skip(userinfo, colon + 1), &address->password);
 }
 
 static bool parse_host(struct slice text, struct redis_address *address)
@@ -59,7 +59,7 @@ static bool parse_host(struct slice text, struct redis_address *address)
   if (rest.size > 0 && (rest.data[0] != ':' || !slice_to_uint64(slice_skip(rest, 1), 1, UINT16_MAX, &port)))
     return false;
   address->port = (uint16_t)port;
-  return host.size > 0 && slice_find(host, '%', 0) == host.size && decode(host, &address->host);
+  return host.size > 0 && slice_find(host, '%', 0) == host.size && decode_text(host, &address->host);
 }
 
 static enum status parse_network(struct slice rest, struct redis_address *address, struct error *error)
@@ -68,7 +68,7 @@ static enum status parse_network(struct slice rest, struct redis_address *addres
   struct slice authority = slice_make(rest.data, slash);
   if (!parse_database(slice_skip(rest, slash + 1), &address->database))
     return error_set(error, STATUS_INVALID_ARGUMENT, "Redis URL: the part after the host must be a database number");
-  // The last one: a password that was not escaped may hold others.
+  // The last '@' ends the user information, because a password that was not escaped may hold others.
   size_t at = authority.size;
   for (size_t i = 0; i < authority.size; i++)
     if (authority.data[i] == '@')
@@ -92,7 +92,7 @@ static enum status parse_unix(struct slice rest, struct redis_address *address, 
   if (query.size > 0 &&
       (!slice_starts_with(query, SLICE("db=")) || !parse_database(slice_skip(query, 3), &address->database)))
     return error_set(error, STATUS_INVALID_ARGUMENT, "Redis URL: after '?' only db=<number> is known");
-  address->unix_path = copy(slice_make(rest.data, mark));
+  address->unix_path = copy_text(slice_make(rest.data, mark));
   return STATUS_OK;
 }
 
@@ -108,11 +108,11 @@ enum status redis_url_parse(const char *url, struct redis_address *address, stru
   else
     error_set(error, status, "Redis URL: it must begin with redis:// or unix:// (TLS is not supported)");
   if (status != STATUS_OK)
-    redis_address_free(address);
+    redis_address_clear(address);
   return status;
 }
 
-void redis_address_free(struct redis_address *address)
+void redis_address_clear(struct redis_address *address)
 {
   if (address->password != NULL)
     explicit_bzero(address->password, strlen(address->password));

@@ -105,11 +105,47 @@ static void check_gathered(struct world *world)
     cr_expect_eq(callers[i].status, STATUS_INTERNAL);
     cr_expect_eq(count_lines_of(&callers[i], "\"sqlstate\":\"42P01\""), 1, "%s", callers[i].id);
   }
-  cr_expect_eq(count_logged("statement failed", NULL), 3, "the query that they shared is nobody's own");
+  cr_expect_eq(count_logged("statement failed", NULL), 3, "none for the query that they shared");
 }
 
 Test(logs, a_gathered_query_that_fails_is_logged_for_each_request_in_it)
 {
   capture_log();
   with_pg(check_gathered);
+}
+
+static bool is_up(void *redis)
+{
+  return redis_up(redis);
+}
+
+static void command(void *arg)
+{
+  struct caller *caller = arg;
+  struct redis_reply reply;
+  const struct slice words[] = {SLICE("NO-SUCH-COMMAND")};
+  caller->status = redis_command(caller->redis, words, 1, &caller->crew->world->arena, &reply);
+  crew_finished(caller->crew);
+}
+
+static void check_redis(struct world *world)
+{
+  struct crew crew = {.world = world};
+  struct redis *redis;
+  struct error error;
+  const struct redis_options options = {.url = redis_url(), .command_timeout_ms = 2000};
+  cr_assert_eq(redis_create(world->loop, &options, &redis, &error), STATUS_OK);
+  wait_until(is_up, redis);
+  struct caller caller = {.crew = &crew, .id = "r-redis", .redis = redis};
+  start_caller(&caller, command);
+  crew_join(&crew);
+  cr_expect_eq(caller.status, STATUS_INTERNAL);
+  cr_expect_eq(count_lines_of(&caller, "unknown command"), 1);
+  redis_free(&redis);
+}
+
+Test(logs, a_failing_redis_command_is_logged_for_the_request_that_sent_it)
+{
+  capture_log();
+  with_loop(check_redis);
 }

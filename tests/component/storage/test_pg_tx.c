@@ -101,7 +101,7 @@ static void check_changed_table(struct world *world)
   }
 }
 
-// It cannot be sent again inside, but the whole transaction may be tried again.
+// A statement cannot be retried inside a transaction, but the whole transaction may be.
 Test(pg_tx, a_changed_table_aborts_a_transaction_once)
 {
   with_pg_options((struct pg_options){.max_dedicated = 1}, check_changed_table);

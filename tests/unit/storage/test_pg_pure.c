@@ -220,20 +220,20 @@ Test(redis_url, forms)
   cr_assert_str_eq(address.password, "p@ss");
   cr_assert_eq(address.port, 7000);
   cr_assert_eq(address.database, 2);
-  redis_address_free(&address);
+  redis_address_clear(&address);
   cr_assert_eq(redis_url_parse("redis://[::1]", &address, &error), STATUS_OK);
   cr_assert_str_eq(address.host, "::1");
   cr_assert_eq(address.port, 6379);
   cr_assert_null(address.password);
-  redis_address_free(&address);
+  redis_address_clear(&address);
   cr_assert_eq(redis_url_parse("redis://:only@h/", &address, &error), STATUS_OK);
   cr_assert_null(address.user);
   cr_assert_str_eq(address.password, "only");
-  redis_address_free(&address);
+  redis_address_clear(&address);
   cr_assert_eq(redis_url_parse("unix:///run/r.sock?db=5", &address, &error), STATUS_OK);
   cr_assert_str_eq(address.unix_path, "/run/r.sock");
   cr_assert_eq(address.database, 5);
-  redis_address_free(&address);
+  redis_address_clear(&address);
 }
 
 Test(redis_url, malformed_ones_are_refused_without_their_secrets)
