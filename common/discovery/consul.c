@@ -1,5 +1,5 @@
-// Jobs and a thread. A job is one request to Consul that is sent again and again: after an answer soon, after an error
-// with back-off. The host's thread only leaves wishes under the mutex and wakes the thread.
+// Jobs and a thread. A job is a request to Consul that is sent again and again: soon after an answer, with back-off after
+// an error. The host only changes the desired state under the mutex and wakes the thread, which reconciles Consul.
 #include "common/discovery/consul_internal.h"
 
 #include <pthread.h>
@@ -19,18 +19,20 @@
 
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 15000
-// Between two queries of one service, so that a service that flaps does not make us spin.
+// The pause between two queries of one service, so that a service that flaps does not make the thread spin.
 #define QUERY_PAUSE_MS 50
-// An answer without an index cannot be waited on: then we ask every second.
+// The pause after an answer without an index, because Consul cannot wait for changes then.
 #define POLL_PAUSE_MS 1000
 #define REGISTRATION_CHECK_MS 3000
 #define ANSWER_TIMEOUT_MS 5000
+#define MAX_PAUSE_MS 60000
 
+// What the next request of a job asks for.
 enum job_kind {
-  JOB_WATCH,
-  JOB_REGISTER,    // say that we are here
-  JOB_LOOK,        // does Consul still know us?
-  JOB_DEREGISTER,  // say that we go
+  JOB_WATCH,       // the instances of a service, once they have changed
+  JOB_REGISTER,    // that Consul registers us
+  JOB_CHECK,       // whether Consul still has our registration
+  JOB_DEREGISTER,  // that Consul removes our registration
 };
 
 struct job {
@@ -38,10 +40,19 @@ struct job {
   enum job_kind kind;
   struct consul *consul;
   struct http_exchange exchange;
-  uint64_t due_us;  // of the next request; DEADLINE_NONE for no more
+  uint64_t due_us;  // when the next request is sent; DEADLINE_NONE for never
   uint32_t backoff_ms;
   char *service;   // JOB_WATCH
   uint64_t index;  // JOB_WATCH: X-Consul-Index of the last answer
+};
+
+// What the host wants Consul to hold about this process. `version` grows with each change; the thread has reconciled
+// Consul with it once `reconciled` is the same.
+struct desired_state {
+  char *id;  // NULL: not to be registered
+  struct strbuf body;
+  uint64_t version;
+  uint64_t reconciled;
 };
 
 struct consul {
@@ -55,22 +66,19 @@ struct consul {
   atomic_bool up;
   struct metric_series *up_metric;
   struct metric_series *errors_metric;
-  // Of the thread.
+  // Only the thread uses these.
   struct job *watches;
-  struct job registration;  // its kind is what it does next
-  char *registered_id;
-  // Under the mutex: wishes.
+  struct job registration;
+  char *registered_id;  // that was last sent to Consul; NULL: nothing was
+  // The host and the thread use these, under the mutex.
   pthread_mutex_t mutex;
-  pthread_cond_t deregistered;
+  pthread_cond_t reconciled;  // desired.reconciled has changed
   struct job *new_watches;
-  char *registration_id;  // NULL: nothing is to be registered
-  struct strbuf registration_body;
-  bool want_deregister;
-  bool register_anew;
+  struct desired_state desired;
   bool stop;
 };
 
-// ---- the jobs' requests ----
+// ---- requests ----
 
 static void begin_watch(struct consul *consul, struct job *job)
 {
@@ -79,7 +87,7 @@ static void begin_watch(struct consul *consul, struct job *job)
   struct strbuf url;
   strbuf_init(&url, 0);
   consul_health_url(&url, consul->url, job->service, job->index, wait_ms);
-  // Consul adds up to a sixteenth of the wait by itself.
+  // Consul may wait up to a sixteenth longer than it was asked to.
   struct http_request request = {
       .url = strbuf_cstring(&url), .token = consul->token, .timeout_ms = wait_ms + wait_ms / 16 + ANSWER_TIMEOUT_MS};
   http_begin(&job->exchange, consul->multi, &request, job);
@@ -91,17 +99,17 @@ static void begin_registration(struct consul *consul, struct job *job)
   struct strbuf url, body;
   strbuf_init(&url, 0);
   strbuf_init(&body, 0);
-  pthread_mutex_lock(&consul->mutex);
   if (job->kind == JOB_REGISTER) {
     consul_register_url(&url, consul->url);
-    strbuf_add(&body, strbuf_slice(&consul->registration_body));
+    pthread_mutex_lock(&consul->mutex);
+    strbuf_add(&body, strbuf_slice(&consul->desired.body));
+    pthread_mutex_unlock(&consul->mutex);
   } else {
     consul_service_url(&url, consul->url, consul->registered_id, job->kind == JOB_DEREGISTER);
   }
-  pthread_mutex_unlock(&consul->mutex);
   struct http_request request = {.url = strbuf_cstring(&url),
                                  .token = consul->token,
-                                 .put = job->kind != JOB_LOOK,
+                                 .put = job->kind != JOB_CHECK,
                                  .body = strbuf_slice(&body),
                                  .timeout_ms = ANSWER_TIMEOUT_MS};
   http_begin(&job->exchange, consul->multi, &request, job);
@@ -109,9 +117,14 @@ static void begin_registration(struct consul *consul, struct job *job)
   strbuf_free(&body);
 }
 
+static bool is_in_flight(const struct job *job)
+{
+  return job->exchange.easy != NULL;
+}
+
 static void begin_if_due(struct consul *consul, struct job *job, uint64_t now_us)
 {
-  if (job->exchange.easy != NULL || job->due_us > now_us)
+  if (is_in_flight(job) || job->due_us > now_us)
     return;
   job->due_us = DEADLINE_NONE;
   if (job->kind == JOB_WATCH)
@@ -120,7 +133,7 @@ static void begin_if_due(struct consul *consul, struct job *job, uint64_t now_us
     begin_registration(consul, job);
 }
 
-// ---- their answers ----
+// ---- answers ----
 
 static void set_up(struct consul *consul, bool up)
 {
@@ -131,33 +144,40 @@ static void set_up(struct consul *consul, bool up)
     log_info("consul", "Consul answers again");
 }
 
-static void schedule(struct job *job, uint32_t pause_ms)
+static void schedule_job(struct job *job, enum job_kind kind, uint32_t pause_ms)
 {
+  job->kind = kind;
   job->due_us = deadline_after_ms(clock_now_us(), pause_ms);
 }
 
-static void job_failed(struct consul *consul, struct job *job, const char *reason)
-{
-  static const char *const what[] = {[JOB_WATCH] = "a query failed, the last list stays",
-                                     [JOB_REGISTER] = "registration failed",
-                                     [JOB_LOOK] = "the registration could not be looked up",
-                                     [JOB_DEREGISTER] = "deregistration failed"};
-  metric_add(consul->errors_metric, 1);
-  set_up(consul, false);
-  uint32_t pause_ms = backoff_next_ms(&job->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
-  schedule(job, pause_ms);
-  // A Consul that came back may count from the beginning; an index from before would wait for nothing.
-  job->index = 0;
-  log_warn("consul", what[job->kind], LOG_STRING("peer", job->service), LOG_STRING("reason", reason),
-           LOG_INT("retryMs", pause_ms));
-  if (job->kind == JOB_LOOK)
-    job->kind = JOB_REGISTER;
-}
-
-static void job_worked(struct consul *consul, struct job *job)
+static void note_success(struct consul *consul, struct job *job)
 {
   set_up(consul, true);
   job->backoff_ms = 0;
+}
+
+static void log_failure(const struct job *job, const char *reason, uint32_t pause_ms)
+{
+  if (job->kind == JOB_WATCH)
+    log_warn("consul", "could not ask for the instances of a service; the last known ones are used, will retry",
+             LOG_STRING("peer", job->service), LOG_STRING("reason", reason), LOG_INT("retryMs", pause_ms));
+  else if (job->kind == JOB_DEREGISTER)
+    log_warn("consul", "could not deregister; the failing health check will remove this instance",
+             LOG_STRING("id", job->consul->registered_id), LOG_STRING("reason", reason));
+  else
+    log_warn("consul", "could not register or check the registration; others may not find this instance, will retry",
+             LOG_STRING("id", job->consul->registered_id), LOG_STRING("reason", reason), LOG_INT("retryMs", pause_ms));
+}
+
+static void retry_job(struct consul *consul, struct job *job, const char *reason)
+{
+  metric_add(consul->errors_metric, 1);
+  set_up(consul, false);
+  uint32_t pause_ms = backoff_next_ms(&job->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+  log_failure(job, reason, pause_ms);
+  // Consul may have restarted with lower indexes; waiting for one from before could miss changes.
+  job->index = 0;
+  schedule_job(job, job->kind == JOB_CHECK ? JOB_REGISTER : job->kind, pause_ms);
 }
 
 static void end_watch(struct consul *consul, struct job *job)
@@ -165,62 +185,71 @@ static void end_watch(struct consul *consul, struct job *job)
   struct endpoint_list list;
   size_t skipped;
   if (!consul_read_health(strbuf_slice(&job->exchange.answer), &list, &skipped)) {
-    job_failed(consul, job, "the answer is not what Consul documents");
+    retry_job(consul, job, "the answer is not the JSON that Consul documents");
     return;
   }
-  job_worked(consul, job);
+  note_success(consul, job);
   job->index = consul_next_index(job->index, http_header_number(&job->exchange, "X-Consul-Index"));
-  schedule(job, job->index == 0 ? POLL_PAUSE_MS : QUERY_PAUSE_MS);
+  schedule_job(job, JOB_WATCH, job->index == 0 ? POLL_PAUSE_MS : QUERY_PAUSE_MS);
   if (skipped != 0)
-    log_warn("consul", "left out instances without a usable address", LOG_STRING("peer", job->service),
+    log_warn("consul", "left out instances that have no address which can be dialled", LOG_STRING("peer", job->service),
              LOG_INT("count", skipped));
   consul->on_list(consul->arg, job->service, &list);
 }
 
-static void end_deregister(struct consul *consul, struct job *job)
+// Deregistering is tried once, because a process that ends does not wait; Consul removes a failing instance by itself.
+static void end_deregister(struct consul *consul, struct job *job, const char *failure)
 {
+  if (failure != NULL)
+    retry_job(consul, job, failure);
   job->due_us = DEADLINE_NONE;
   pthread_mutex_lock(&consul->mutex);
-  consul->want_deregister = false;
-  pthread_cond_broadcast(&consul->deregistered);
+  if (consul->desired.id == NULL)
+    consul->desired.reconciled = consul->desired.version;
+  pthread_cond_broadcast(&consul->reconciled);
   pthread_mutex_unlock(&consul->mutex);
 }
 
 static void end_registration(struct consul *consul, struct job *job, long status)
 {
-  if (job->kind == JOB_LOOK && status == 404) {
-    log_warn("consul", "Consul has lost our registration, registering again");
-    job_worked(consul, job);
-    job->kind = JOB_REGISTER;
-    schedule(job, 0);
+  note_success(consul, job);
+  if (status == 404) {
+    log_warn("consul", "Consul has lost the registration of this instance; registering it again",
+             LOG_STRING("id", consul->registered_id));
+    schedule_job(job, JOB_REGISTER, 0);
     return;
   }
-  job_worked(consul, job);
   if (job->kind == JOB_REGISTER)
     log_info("consul", "registered", LOG_STRING("id", consul->registered_id));
-  job->kind = JOB_LOOK;
-  schedule(job, REGISTRATION_CHECK_MS);
+  schedule_job(job, JOB_CHECK, REGISTRATION_CHECK_MS);
 }
 
-static void job_answered(struct consul *consul, struct job *job, CURLcode result)
+// Returns why the answer is a failure; NULL when it is none. `text` is room for the reason.
+static const char *find_failure(const struct job *job, CURLcode result, long status, struct strbuf *text)
+{
+  if (result != CURLE_OK)
+    return curl_easy_strerror(result);
+  if (status == 200 || (job->kind == JOB_CHECK && status == 404))
+    return NULL;
+  strbuf_printf(text, "Consul answered with HTTP status %ld", status);
+  return strbuf_cstring(text);
+}
+
+static void end_job(struct consul *consul, struct job *job, CURLcode result)
 {
   long status = http_status(&job->exchange);
-  char reason[64];
-  if (job->kind == JOB_DEREGISTER) {
-    // Tried once: who goes does not wait, and Consul removes us in a minute by itself.
-    if (result != CURLE_OK || status != 200)
-      job_failed(consul, job, result != CURLE_OK ? curl_easy_strerror(result) : "Consul refused");
-    end_deregister(consul, job);
-  } else if (result != CURLE_OK) {
-    job_failed(consul, job, curl_easy_strerror(result));
-  } else if (status != 200 && !(job->kind == JOB_LOOK && status == 404)) {
-    snprintf(reason, sizeof(reason), "Consul answered with HTTP status %ld", status);
-    job_failed(consul, job, reason);
-  } else if (job->kind == JOB_WATCH) {
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  const char *failure = find_failure(job, result, status, &text);
+  if (job->kind == JOB_DEREGISTER)
+    end_deregister(consul, job, failure);
+  else if (failure != NULL)
+    retry_job(consul, job, failure);
+  else if (job->kind == JOB_WATCH)
     end_watch(consul, job);
-  } else {
+  else
     end_registration(consul, job, status);
-  }
+  strbuf_free(&text);
   http_end(&job->exchange);
 }
 
@@ -236,43 +265,40 @@ static void take_new_watches(struct consul *consul)
   }
 }
 
-// A request on its way is waited for, lest a late registration undo the deregistration.
-static void take_registration_wish(struct consul *consul)
+// Turns a change of the desired state into the next request. A request in flight is waited for, because a registration
+// that arrives late would undo the deregistration.
+static void reconcile_registration(struct consul *consul)
 {
   struct job *job = &consul->registration;
-  if (job->exchange.easy != NULL)
+  struct desired_state *desired = &consul->desired;
+  if (is_in_flight(job) || desired->reconciled == desired->version)
     return;
-  if (consul->register_anew) {
-    consul->register_anew = false;
+  if (desired->id != NULL) {
     free(consul->registered_id);
-    consul->registered_id = strdup(consul->registration_id);
+    consul->registered_id = strdup(desired->id);
     CHECK(consul->registered_id != NULL);
-    job->kind = JOB_REGISTER;
-    job->due_us = 0;
-  }
-  if (!consul->want_deregister)
-    return;
-  if (consul->registered_id == NULL) {
-    // Taken back before it was ever sent.
-    consul->want_deregister = false;
-    pthread_cond_broadcast(&consul->deregistered);
-  } else if (job->kind != JOB_DEREGISTER) {
-    job->kind = JOB_DEREGISTER;
-    job->due_us = 0;
+    desired->reconciled = desired->version;
+    schedule_job(job, JOB_REGISTER, 0);
+  } else if (consul->registered_id != NULL) {
+    schedule_job(job, JOB_DEREGISTER, 0);
+  } else {
+    desired->reconciled = desired->version;
+    pthread_cond_broadcast(&consul->reconciled);
   }
 }
 
-// Takes over what the host's thread wishes. False when it wishes the end.
-static bool take_wishes(struct consul *consul)
+// Takes over what the host has changed. False when the thread must end.
+static bool take_changes(struct consul *consul)
 {
   pthread_mutex_lock(&consul->mutex);
   take_new_watches(consul);
-  take_registration_wish(consul);
+  reconcile_registration(consul);
   bool stop = consul->stop;
   pthread_mutex_unlock(&consul->mutex);
   return !stop;
 }
 
+// Sends the requests that are due. Returns the milliseconds until the next one is.
 static int begin_due(struct consul *consul)
 {
   uint64_t now_us = clock_now_us();
@@ -282,27 +308,34 @@ static int begin_due(struct consul *consul)
     begin_if_due(consul, job, now_us);
     next_us = deadline_min(next_us, job->due_us);
   }
-  uint32_t left_ms = next_us == DEADLINE_NONE ? 60000 : deadline_left_ms(next_us, now_us);
-  return left_ms > 60000 ? 60000 : (int)left_ms;
+  uint32_t left_ms = next_us == DEADLINE_NONE ? MAX_PAUSE_MS : deadline_left_ms(next_us, now_us);
+  return left_ms > MAX_PAUSE_MS ? MAX_PAUSE_MS : (int)left_ms;
 }
 
-static void *run(void *arg)
+// Handles the answers that have come. False when there were none.
+static bool end_answered(struct consul *consul)
+{
+  CURLMsg *message;
+  bool any = false;
+  int left;
+  while ((message = curl_multi_info_read(consul->multi, &left)) != NULL) {
+    struct job *job;
+    CURLcode result = message->data.result;
+    CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job) == CURLE_OK);
+    end_job(consul, job, result);
+    any = true;
+  }
+  return any;
+}
+
+static void *run_thread(void *arg)
 {
   struct consul *consul = arg;
-  while (take_wishes(consul)) {
+  while (take_changes(consul)) {
     int pause_ms = begin_due(consul);
-    int running, left;
+    int running;
     CHECK(curl_multi_perform(consul->multi, &running) == CURLM_OK);
-    CURLMsg *message;
-    bool answered = false;
-    while ((message = curl_multi_info_read(consul->multi, &left)) != NULL) {
-      struct job *job;
-      CURLcode result = message->data.result;
-      CHECK(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job) == CURLE_OK);
-      job_answered(consul, job, result);
-      answered = true;
-    }
-    if (!answered)
+    if (!end_answered(consul))
       curl_multi_poll(consul->multi, NULL, 0, pause_ms, NULL);
   }
   return NULL;
@@ -313,7 +346,7 @@ static void start_thread(struct consul *consul)
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  CHECK(pthread_create(&consul->thread, NULL, run, consul) == 0);
+  CHECK(pthread_create(&consul->thread, NULL, run_thread, consul) == 0);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -326,12 +359,13 @@ static enum status check_url(const char *url, struct error *error)
   CHECK(parsed != NULL);
   bool valid = known && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK;
   curl_url_cleanup(parsed);
-  // The URL may hold a password, so it is not quoted.
+  // The URL may hold a password, so the error does not quote it.
   return valid ? STATUS_OK
-               : error_set(error, STATUS_INVALID_ARGUMENT, "the URL of Consul must look like http://127.0.0.1:8500");
+               : error_set(error, STATUS_INVALID_ARGUMENT,
+                           "the URL of Consul is not an http:// or https:// URL; write it like http://127.0.0.1:8500");
 }
 
-static char *copy_of(const char *text)
+static char *copy_text(const char *text)
 {
   char *copy = text == NULL ? NULL : strdup(text);
   CHECK(text == NULL || copy != NULL);
@@ -346,25 +380,25 @@ enum status consul_start(const struct consul_options *options, struct consul **o
     return status;
   struct consul *consul = calloc(1, sizeof(*consul));
   CHECK(consul != NULL);
-  consul->url = copy_of(options->url);
+  consul->url = copy_text(options->url);
   size_t length = strlen(consul->url);
   if (consul->url[length - 1] == '/')
     consul->url[length - 1] = '\0';
-  consul->token = copy_of(options->token);
+  consul->token = copy_text(options->token);
   consul->wait_ms = options->wait_ms;
   consul->on_list = options->on_list;
   consul->arg = options->arg;
   consul->up_metric = metrics_single(METRIC_CONSUL_UP);
   consul->errors_metric = metrics_single(METRIC_DISCOVERY_ERRORS);
-  consul->registration = (struct job){.kind = JOB_REGISTER, .due_us = DEADLINE_NONE};
-  strbuf_init(&consul->registration_body, 0);
+  consul->registration = (struct job){.kind = JOB_REGISTER, .consul = consul, .due_us = DEADLINE_NONE};
+  strbuf_init(&consul->desired.body, 0);
   consul->multi = curl_multi_init();
   CHECK(consul->multi != NULL);
   CHECK(pthread_mutex_init(&consul->mutex, NULL) == 0);
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  CHECK(pthread_cond_init(&consul->deregistered, &attributes) == 0);
+  CHECK(pthread_cond_init(&consul->reconciled, &attributes) == 0);
   pthread_condattr_destroy(&attributes);
   start_thread(consul);
   *out = consul;
@@ -382,12 +416,12 @@ static void free_jobs(struct job *job)
   }
 }
 
-static void wake(struct consul *consul)
+static void wake_thread(struct consul *consul)
 {
   curl_multi_wakeup(consul->multi);
 }
 
-void consul_stop(struct consul **consul_pointer)
+void consul_free(struct consul **consul_pointer)
 {
   struct consul *consul = *consul_pointer;
   if (consul == NULL)
@@ -396,16 +430,16 @@ void consul_stop(struct consul **consul_pointer)
   pthread_mutex_lock(&consul->mutex);
   consul->stop = true;
   pthread_mutex_unlock(&consul->mutex);
-  wake(consul);
+  wake_thread(consul);
   pthread_join(consul->thread, NULL);
   free_jobs(consul->watches);
   free_jobs(consul->new_watches);
   http_end(&consul->registration.exchange);
   curl_multi_cleanup(consul->multi);
-  pthread_cond_destroy(&consul->deregistered);
+  pthread_cond_destroy(&consul->reconciled);
   pthread_mutex_destroy(&consul->mutex);
-  strbuf_free(&consul->registration_body);
-  free(consul->registration_id);
+  strbuf_free(&consul->desired.body);
+  free(consul->desired.id);
   free(consul->registered_id);
   free(consul->url);
   free(consul->token);
@@ -417,25 +451,30 @@ void consul_watch(struct consul *consul, const char *service)
   struct job *job = calloc(1, sizeof(*job));
   CHECK(job != NULL);
   job->kind = JOB_WATCH;
-  job->service = copy_of(service);
+  job->consul = consul;
+  job->service = copy_text(service);
   pthread_mutex_lock(&consul->mutex);
   job->next = consul->new_watches;
   consul->new_watches = job;
   pthread_mutex_unlock(&consul->mutex);
-  wake(consul);
+  wake_thread(consul);
+}
+
+static void set_desired_id(struct consul *consul, const char *id)
+{
+  free(consul->desired.id);
+  consul->desired.id = copy_text(id);
+  consul->desired.version++;
+  wake_thread(consul);
 }
 
 void consul_register(struct consul *consul, const struct discovery_registration *registration)
 {
   pthread_mutex_lock(&consul->mutex);
-  free(consul->registration_id);
-  consul->registration_id = copy_of(registration->id);
-  strbuf_clear(&consul->registration_body);
-  consul_write_registration(&consul->registration_body, registration);
-  consul->register_anew = true;
-  consul->want_deregister = false;
+  strbuf_clear(&consul->desired.body);
+  consul_write_registration(&consul->desired.body, registration);
+  set_desired_id(consul, registration->id);
   pthread_mutex_unlock(&consul->mutex);
-  wake(consul);
 }
 
 void consul_deregister(struct consul *consul, uint32_t timeout_ms)
@@ -443,13 +482,10 @@ void consul_deregister(struct consul *consul, uint32_t timeout_ms)
   uint64_t end_us = deadline_after_ms(clock_now_us(), timeout_ms);
   struct timespec end = {.tv_sec = (time_t)(end_us / 1000000), .tv_nsec = (long)(end_us % 1000000) * 1000};
   pthread_mutex_lock(&consul->mutex);
-  if (consul->registration_id != NULL) {
-    free(consul->registration_id);
-    consul->registration_id = NULL;
-    consul->register_anew = false;
-    consul->want_deregister = true;
-    wake(consul);
-    while (consul->want_deregister && pthread_cond_timedwait(&consul->deregistered, &consul->mutex, &end) == 0)
+  if (consul->desired.id != NULL) {
+    set_desired_id(consul, NULL);
+    while (consul->desired.reconciled != consul->desired.version &&
+           pthread_cond_timedwait(&consul->reconciled, &consul->mutex, &end) == 0)
       continue;
   }
   pthread_mutex_unlock(&consul->mutex);

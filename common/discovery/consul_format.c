@@ -1,4 +1,4 @@
-// Consul's JSON is read strictly in its shape and loosely in its keys: unknown ones are passed over.
+// Consul's JSON must have the documented shape; unknown keys are ignored.
 #include "common/discovery/consul_format_internal.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define MAX_DEPTH 16
 
-// One instance as it is read; the texts live in the arena of the reader.
+// One instance of a service. Its texts live in the arena of the reader.
 struct instance {
   struct slice id;
   struct slice address;
@@ -19,7 +19,7 @@ struct instance {
   uint64_t port;
 };
 
-// Reads an object, giving each key to `take`, which reads its value.
+// Reads the value of `key` into `out` or skips it. False when the value has the wrong type.
 typedef bool take_fn(struct jsontext_reader *reader, struct slice key, struct instance *out);
 
 static bool read_members(struct jsontext_reader *reader, take_fn *take, struct instance *out)
@@ -88,7 +88,7 @@ static bool add_instance(struct endpoint_list *list, const struct instance *inst
   struct slice url = instance->url;
   if (url.size == 0) {
     struct slice host = instance->address.size == 0 ? instance->node_address : instance->address;
-    // Over-long ones would be refused anyway, and "%.*s" takes an int.
+    // An endpoint with a longer host would be refused anyway, and "%.*s" takes an int.
     if (host.size == 0 || host.size > 255 || instance->port == 0)
       return false;
     bool v6 = slice_find(host, ':', 0) != host.size;
@@ -172,7 +172,7 @@ static void write_check(struct jsontext_writer *writer, const char *health_url)
   jsontext_key_string(writer, "Interval", SLICE("2s"));
   jsontext_key_string(writer, "Timeout", SLICE("1s"));
   jsontext_key_string(writer, "DeregisterCriticalServiceAfter", SLICE("1m"));
-  // A process registers when it is ready: it may be called at once, not only after the first check.
+  // A process registers when it is ready, so it may be called at once and not only after the first check.
   jsontext_key_string(writer, "Status", SLICE("passing"));
   jsontext_end_object(writer);
 }

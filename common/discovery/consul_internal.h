@@ -1,4 +1,4 @@
-// The thread that talks to Consul: one blocking query per followed service, and one registration.
+// The thread that talks to Consul: one blocking query for each watched service, and one registration.
 #ifndef BULKHEAD_DISCOVERY_CONSUL_INTERNAL_H
 #define BULKHEAD_DISCOVERY_CONSUL_INTERNAL_H
 
@@ -15,21 +15,25 @@ struct consul_options {
   const char *url;
   const char *token;  // NULL for none
   uint32_t wait_ms;
-  // On the thread: the list of a service as Consul has it now, taken over by the callee. It comes after every answer,
-  // changed or not.
+  // Runs on the thread after every answer: the endpoints of a service as Consul has them now, whether they have changed
+  // or not. The callee takes over the list.
   void (*on_list)(void *arg, const char *service, struct endpoint_list *list);
   void *arg;
 };
 
-// INVALID_ARGUMENT when the URL is none of http or https.
+// Starts the thread. INVALID_ARGUMENT unless the URL is one of http or https.
 enum status consul_start(const struct consul_options *options, struct consul **out, struct error *error) MUST_CHECK;
-void consul_stop(struct consul **consul);
+// Ends the thread without deregistering. A NULL pointer is accepted.
+void consul_free(struct consul **consul);
 
-// Once per service.
+// Starts asking for the endpoints of a service. To be called once for each service.
 void consul_watch(struct consul *consul, const char *service);
+// Sets the desired state to this registration; the thread registers it now, and again whenever Consul has lost it.
 void consul_register(struct consul *consul, const struct discovery_registration *registration);
-// Does nothing when nothing is registered.
+// Sets the desired state to no registration, and waits at most `timeout_ms` for Consul. Does nothing when nothing is
+// registered.
 void consul_deregister(struct consul *consul, uint32_t timeout_ms);
+// Whether the last request to Consul worked.
 bool consul_up(const struct consul *consul);
 
 #endif

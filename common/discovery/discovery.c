@@ -1,5 +1,5 @@
-// The lists of the followed services, handed from Consul's thread to the host's: under a mutex, announced by an
-// eventfd.
+// Hands the endpoints of watched services from Consul's thread to the host's: under a mutex, with an eventfd as the
+// signal.
 #include "common/discovery/discovery.h"
 
 #include <pthread.h>
@@ -16,62 +16,66 @@
 #include "common/observe/metrics.h"
 
 #define DEFAULT_WAIT_MS 60000
-// When discovery_free finds itself still registered.
+// How long discovery_free waits for Consul when it is still registered.
 #define FREE_TIMEOUT_MS 2000
 
-struct followed {
-  struct followed *next;
+enum list_state {
+  LIST_UNKNOWN,  // no list has come yet
+  LIST_CHANGED,  // not handed over yet
+  LIST_CURRENT,  // the host has it
+};
+
+struct watched {
+  struct watched *next;
   char *service;
   struct metric_series *updates;
-  // Under the mutex.
+  // The mutex guards these.
   struct endpoint_list list;
-  bool known;    // a list has come
-  bool changed;  // and has not been handed over
+  enum list_state state;
 };
 
 struct discovery {
   struct static_service *static_services;
-  struct consul *consul;  // NULL without
+  struct consul *consul;  // NULL: no Consul is used
   int event_fd;
   pthread_mutex_t mutex;
-  struct followed *followed;  // the row itself: only the host's thread adds, under the mutex
+  struct watched *watched;  // only the host's thread adds to it, under the mutex
 };
 
-static struct followed *find(const struct discovery *discovery, const char *service)
+static struct watched *find_watched(const struct discovery *discovery, const char *service)
 {
-  for (struct followed *followed = discovery->followed; followed != NULL; followed = followed->next)
-    if (strcmp(followed->service, service) == 0)
-      return followed;
+  for (struct watched *watched = discovery->watched; watched != NULL; watched = watched->next)
+    if (strcmp(watched->service, service) == 0)
+      return watched;
   return NULL;
 }
 
-static void announce(struct discovery *discovery)
+static void wake_host(struct discovery *discovery)
 {
   uint64_t one = 1;
   ssize_t written = write(discovery->event_fd, &one, sizeof(one));
   (void)written;
 }
 
-// Takes over the list. Any thread.
+// Takes over the list. Both threads call it.
 static void set_list(struct discovery *discovery, const char *service, struct endpoint_list *list)
 {
   pthread_mutex_lock(&discovery->mutex);
-  struct followed *followed = find(discovery, service);
-  bool changed = !followed->known || !endpoint_list_equal(&followed->list, list);
+  struct watched *watched = find_watched(discovery, service);
+  bool changed = watched->state == LIST_UNKNOWN || !endpoint_list_equal(&watched->list, list);
   if (changed) {
-    endpoint_list_free(&followed->list);
-    followed->list = *list;
+    endpoint_list_free(&watched->list);
+    watched->list = *list;
     *list = (struct endpoint_list){0};
-    followed->known = true;
-    followed->changed = true;
+    watched->state = LIST_CHANGED;
   }
-  size_t count = followed->list.count;
+  size_t count = watched->list.count;
   pthread_mutex_unlock(&discovery->mutex);
   endpoint_list_free(list);
   if (!changed)
     return;
   log_info("discovery", "the endpoints of a service changed", LOG_STRING("peer", service), LOG_INT("count", count));
-  announce(discovery);
+  wake_host(discovery);
 }
 
 static void on_list(void *arg, const char *service, struct endpoint_list *list)
@@ -112,14 +116,14 @@ enum status discovery_create(const struct discovery_options *options, struct dis
   return STATUS_OK;
 }
 
-static void free_followed(struct followed *followed)
+static void free_watched(struct watched *watched)
 {
-  while (followed != NULL) {
-    struct followed *next = followed->next;
-    endpoint_list_free(&followed->list);
-    free(followed->service);
-    free(followed);
-    followed = next;
+  while (watched != NULL) {
+    struct watched *next = watched->next;
+    endpoint_list_free(&watched->list);
+    free(watched->service);
+    free(watched);
+    watched = next;
   }
 }
 
@@ -130,40 +134,43 @@ void discovery_free(struct discovery **discovery_pointer)
     return;
   *discovery_pointer = NULL;
   discovery_deregister(discovery, FREE_TIMEOUT_MS);
-  consul_stop(&discovery->consul);
+  consul_free(&discovery->consul);
   static_list_free(&discovery->static_services);
-  free_followed(discovery->followed);
+  free_watched(discovery->watched);
   close(discovery->event_fd);
   pthread_mutex_destroy(&discovery->mutex);
   free(discovery);
 }
 
-static void add_followed(struct discovery *discovery, const char *service)
+static void add_watched(struct discovery *discovery, const char *service)
 {
-  struct followed *followed = calloc(1, sizeof(*followed));
-  CHECK(followed != NULL);
-  followed->service = strdup(service);
-  CHECK(followed->service != NULL);
-  struct slice label = slice_from_string(followed->service);
-  followed->updates = metrics_series(METRIC_DISCOVERY_UPDATES, &label, 1);
+  struct watched *watched = calloc(1, sizeof(*watched));
+  CHECK(watched != NULL);
+  watched->service = strdup(service);
+  CHECK(watched->service != NULL);
+  struct slice label = slice_from_string(watched->service);
+  watched->updates = metrics_series(METRIC_DISCOVERY_UPDATES, &label, 1);
   pthread_mutex_lock(&discovery->mutex);
-  followed->next = discovery->followed;
-  discovery->followed = followed;
+  watched->next = discovery->watched;
+  discovery->watched = watched;
   pthread_mutex_unlock(&discovery->mutex);
 }
 
 void discovery_watch(struct discovery *discovery, const char *service)
 {
-  if (find(discovery, service) != NULL)
+  if (find_watched(discovery, service) != NULL)
     return;
-  add_followed(discovery, service);
+  add_watched(discovery, service);
   const struct endpoint_list *fixed = static_list_find(discovery->static_services, service);
   if (fixed == NULL && discovery->consul != NULL) {
     consul_watch(discovery->consul, service);
     return;
   }
   if (fixed == NULL)
-    log_warn("discovery", "a service is in no static list, and there is no Consul to ask", LOG_STRING("peer", service));
+    log_warn("discovery",
+             "no endpoints are known for a service: it is not in the static list, and no Consul is set; calls to it "
+             "fail",
+             LOG_STRING("peer", service));
   struct endpoint_list list = {0};
   if (fixed != NULL)
     list = endpoint_list_copy(fixed);
@@ -175,14 +182,15 @@ int discovery_fd(const struct discovery *discovery)
   return discovery->event_fd;
 }
 
-// A copy, for the callback must not run under the mutex. False when nothing is new.
-static bool take_change(struct discovery *discovery, struct followed *followed, struct endpoint_list *out)
+// Copies a list that has changed, because the callback must not run under the mutex. False when nothing has changed.
+static bool take_change(struct discovery *discovery, struct watched *watched, struct endpoint_list *out)
 {
   pthread_mutex_lock(&discovery->mutex);
-  bool changed = followed->changed;
-  followed->changed = false;
-  if (changed)
-    *out = endpoint_list_copy(&followed->list);
+  bool changed = watched->state == LIST_CHANGED;
+  if (changed) {
+    *out = endpoint_list_copy(&watched->list);
+    watched->state = LIST_CURRENT;
+  }
   pthread_mutex_unlock(&discovery->mutex);
   return changed;
 }
@@ -192,12 +200,12 @@ void discovery_process(struct discovery *discovery, discovery_changed_fn *change
   uint64_t ignored;
   ssize_t got = read(discovery->event_fd, &ignored, sizeof(ignored));
   (void)got;
-  for (struct followed *followed = discovery->followed; followed != NULL; followed = followed->next) {
+  for (struct watched *watched = discovery->watched; watched != NULL; watched = watched->next) {
     struct endpoint_list list;
-    if (!take_change(discovery, followed, &list))
+    if (!take_change(discovery, watched, &list))
       continue;
-    metric_add(followed->updates, 1);
-    changed(arg, followed->service, list.endpoints, list.count);
+    metric_add(watched->updates, 1);
+    changed(arg, watched->service, list.endpoints, list.count);
     endpoint_list_free(&list);
   }
 }

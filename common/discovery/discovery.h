@@ -1,7 +1,8 @@
-// Who is alive, and where. One background thread talks to Consul (blocking queries hold a connection for minutes) and
-// hands over finished lists through an fd, so it serves any event loop. Without Consul, a static list.
+// Where the instances of services listen. One background thread talks to Consul, because its blocking queries hold a
+// connection for minutes, and hands over finished lists through an fd, so that any event loop can use it. Services of a
+// static list need no Consul.
 //
-// The last good list is kept while Consul is away. Lists come sorted by id, so that equal lists compare equal.
+// While Consul is away, its last answer holds. Lists are sorted by id.
 #ifndef BULKHEAD_DISCOVERY_DISCOVERY_H
 #define BULKHEAD_DISCOVERY_DISCOVERY_H
 
@@ -22,44 +23,45 @@ struct discovery_endpoint {
 struct discovery_options {
   const char *consul_url;    // "http://127.0.0.1:8500"; NULL: no Consul
   const char *consul_token;  // ACL token or NULL; never logged
-  // "item=tcp://a:1,tcp://b:1;user=tcp://c:1": services named here are not asked of Consul. NULL for none.
+  // "item=tcp://a:1,tcp://b:1;user=tcp://c:1": Consul is not asked for services that are named here. NULL for none.
   const char *static_list;
-  uint32_t wait_ms;  // of a blocking query; 0: 60,000
+  uint32_t wait_ms;  // how long Consul waits for a change before it answers; 0: 60,000
 };
 
-// Checks the options, starts the thread (not before a fork; all signals blocked in it).
+// Checks the options and starts the thread, which blocks all signals. Must be called after any fork.
 enum status discovery_create(const struct discovery_options *options, struct discovery **out,
                              struct error *error) MUST_CHECK;
-// Deregisters if registered (waits at most 2 s for Consul), ends the thread.
+// Deregisters, waiting at most 2 s for Consul, and ends the thread. A NULL pointer is accepted.
 void discovery_free(struct discovery **discovery);
 
-// Follow a service. Its first list comes like every change: through the fd.
+// Starts watching a service; further calls do nothing. Its first list comes like every change: through the fd.
 void discovery_watch(struct discovery *discovery, const char *service);
 
-// Readable when lists have changed.
+// Readable when discovery_process has something to do.
 int discovery_fd(const struct discovery *discovery);
-// Calls `changed` for each service whose list has changed since the last call.
+// Runs with the endpoints of a service, which are valid only during the call.
 typedef void discovery_changed_fn(void *arg, const char *service, const struct discovery_endpoint *endpoints,
                                   size_t count);
+// Calls `changed` for each service whose endpoints have changed since the last call.
 void discovery_process(struct discovery *discovery, discovery_changed_fn *changed, void *arg);
 
 struct discovery_registration {
-  const char *service;  // "item"
-  const char *id;       // unique per process: "item-<uuid>"
-  const char
-      *url;  // where the RPC server listens, "tcp://10.0.0.7:4711"; may be NULL (the gateway): address and port below
-  const char *address;     // that Consul shows; from url when NULL
-  int port;                // from url when 0
+  const char *service;     // "item"
+  const char *id;          // unique per process: "item-<uuid>"
+  const char *url;         // of the RPC server, "tcp://10.0.0.7:4711"; NULL: there is none, address and port are set
+  const char *address;     // that Consul shows; NULL: the one in url
+  int port;                // that Consul shows; 0: the one in url
   const char *health_url;  // HTTP check, every 2 s: "http://10.0.0.7:4712/readyz"
-  const char *version;     // goes into Meta
+  const char *version;     // that Consul shows in Meta
 };
-// Registers now and again whenever Consul has lost it (it is looked for every few seconds). Strings are copied.
-// An instance whose check has been critical for a minute is removed by Consul itself.
+// Registers this instance now, and again whenever Consul has lost the registration, which is checked every few seconds.
+// Strings are copied. Consul removes an instance whose health check has failed for a minute.
 void discovery_register(struct discovery *discovery, const struct discovery_registration *registration);
-// Before a drain: takes the registration back and waits at most `timeout_ms` for Consul's answer.
+// Deregisters, and waits at most `timeout_ms` for Consul's answer. To be called before a drain, so that others stop
+// sending calls first. Does nothing when not registered.
 void discovery_deregister(struct discovery *discovery, uint32_t timeout_ms);
 
-// For /readyz: whether the last request to Consul worked (true without Consul).
+// Whether the last request to Consul worked; true when no Consul is used. For /readyz.
 bool discovery_consul_up(const struct discovery *discovery);
 
 #endif

@@ -1,4 +1,4 @@
-// Arrays of copied strings. Lists are short and change rarely, so each addition reallocates.
+// Lists are short and change rarely, so each addition reallocates the array.
 #include "common/discovery/endpoint_list_internal.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #define MAX_TEXT 255
 
-static char *copy_of(struct slice text)
+static char *copy_text(struct slice text)
 {
   char *copy = malloc(text.size + 1);
   CHECK(copy != NULL);
@@ -27,7 +27,7 @@ void endpoint_list_free(struct endpoint_list *list)
   *list = (struct endpoint_list){0};
 }
 
-// Ids and URLs end up in logs and in the dialer: printable ASCII without spaces.
+// Whether the text is printable ASCII without spaces, because ids and URLs go to logs and to the dialer.
 static bool is_plain(struct slice text)
 {
   if (text.size == 0 || text.size > MAX_TEXT)
@@ -85,11 +85,11 @@ bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice
     return false;
   list->endpoints = realloc(list->endpoints, (list->count + 1) * sizeof(*list->endpoints));
   CHECK(list->endpoints != NULL);
-  list->endpoints[list->count++] = (struct discovery_endpoint){.id = copy_of(id), .url = copy_of(url)};
+  list->endpoints[list->count++] = (struct discovery_endpoint){.id = copy_text(id), .url = copy_text(url)};
   return true;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_endpoints(const void *a, const void *b)
 {
   const struct discovery_endpoint *left = a;
   const struct discovery_endpoint *right = b;
@@ -100,7 +100,7 @@ static int compare(const void *a, const void *b)
 void endpoint_list_sort(struct endpoint_list *list)
 {
   if (list->count > 1)
-    qsort(list->endpoints, list->count, sizeof(*list->endpoints), compare);
+    qsort(list->endpoints, list->count, sizeof(*list->endpoints), compare_endpoints);
 }
 
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b)
@@ -108,7 +108,7 @@ bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_li
   if (a->count != b->count)
     return false;
   for (size_t i = 0; i < a->count; i++)
-    if (compare(&a->endpoints[i], &b->endpoints[i]) != 0)
+    if (compare_endpoints(&a->endpoints[i], &b->endpoints[i]) != 0)
       return false;
   return true;
 }

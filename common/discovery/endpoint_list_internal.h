@@ -8,25 +8,25 @@
 #include "common/base/slice.h"
 #include "common/discovery/discovery.h"
 
-// Of one service; what comes on top is left out.
+// The most endpoints of one service; further ones are left out.
 #define DISCOVERY_MAX_ENDPOINTS 1024
 
-// A zeroed list is a ready, empty one.
+// A zeroed list is ready and empty.
 struct endpoint_list {
   struct discovery_endpoint *endpoints;
   size_t count;
 };
 
 void endpoint_list_free(struct endpoint_list *list);
-// Copies both. False when the list is full, or when the id or the URL is none that could be dialled.
+// Adds a copy. False when the list is full, the id is not printable ASCII, or the URL cannot be dialled.
 bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice url);
 void endpoint_list_sort(struct endpoint_list *list);
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 struct endpoint_list endpoint_list_copy(const struct endpoint_list *list);
 
-// "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", printable ASCII, at most 255 bytes.
+// Whether the URL is "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", in at most 255 bytes of printable ASCII.
 bool endpoint_url_valid(struct slice url);
-// The host (without brackets) and port of a TCP URL; false for others.
+// Splits a TCP URL into its host (without brackets) and port. False for other URLs.
 bool endpoint_url_split(struct slice url, struct slice *host, int *port);
 
 #endif

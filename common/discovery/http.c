@@ -1,4 +1,5 @@
-// No proxies (Consul is near, and its token goes nowhere else), no redirects, no other protocols, bounded answers.
+// Requests use no proxy, because Consul is near and its token must go nowhere else. They follow no redirects, use no
+// protocol but HTTP and HTTPS, and accept bounded answers only.
 #include "common/discovery/http_internal.h"
 
 #include <pthread.h>
@@ -23,7 +24,7 @@ static size_t take_answer(char *data, size_t size, size_t count, void *arg)
 {
   struct http_exchange *exchange = arg;
   strbuf_add(&exchange->answer, slice_make(data, size * count));
-  // Any other number than what was given ends the transfer with an error.
+  // Returning another number than was given ends the transfer with an error.
   return exchange->answer.failed ? 0 : size * count;
 }
 
@@ -65,7 +66,7 @@ static void set_options(struct http_exchange *exchange, const struct http_reques
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
   if (!request->put)
     return;
-  // POSTFIELDS with the method's name put right: the simplest PUT that curl has.
+  // POSTFIELDS with another method name is the simplest PUT that curl has.
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "PUT");
   curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)exchange->request.size);
   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, strbuf_cstring(&exchange->request));

@@ -1,5 +1,4 @@
-// One HTTP request after another on one curl handle, driven by a curl multi handle: the only file that knows curl's
-// options.
+// HTTP requests through a curl multi handle. Only http.c knows curl's options.
 #ifndef BULKHEAD_DISCOVERY_HTTP_INTERNAL_H
 #define BULKHEAD_DISCOVERY_HTTP_INTERNAL_H
 
@@ -10,11 +9,11 @@
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
-// An answer larger than this is an error.
+// The largest answer that is accepted.
 #define HTTP_MAX_ANSWER_BYTES ((size_t)4 * 1024 * 1024)
 
 struct http_exchange {
-  CURL *easy;  // NULL while none runs
+  CURL *easy;  // NULL while no request is in flight
   CURLM *multi;
   struct curl_slist *headers;
   struct strbuf request;
@@ -29,15 +28,16 @@ struct http_request {
   uint32_t timeout_ms;
 };
 
-// Once a process; more calls do nothing.
+// Initialises curl once for the process; further calls do nothing.
 void http_init(void);
-// The handle's private pointer is `owner`. The answer is there when curl says so; then read it and end.
+// Sends a request. `owner` becomes the private pointer of curl's handle, by which the caller finds it when curl reports
+// the end of the request; then the caller reads the answer and calls http_end.
 void http_begin(struct http_exchange *exchange, CURLM *multi, const struct http_request *request, void *owner);
-// The status of the answer; 0 when there is none.
+// Returns the status of the answer; 0 when there is none.
 long http_status(const struct http_exchange *exchange);
-// The number in this header of the answer; 0 when there is none.
+// Returns the number in this header of the answer; 0 when there is no such header or it is not a number.
 uint64_t http_header_number(const struct http_exchange *exchange, const char *name);
-// Frees everything; also in the middle of a request, which is then given up.
+// Frees everything and gives up a request in flight. Does nothing when there is none.
 void http_end(struct http_exchange *exchange);
 
 #endif

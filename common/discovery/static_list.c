@@ -1,4 +1,4 @@
-// Written by a person, so errors quote the part that is wrong and say what a right one looks like.
+// People write this setting, so errors quote the part that is wrong and show what a right one looks like.
 #include "common/discovery/static_list_internal.h"
 
 #include <stdlib.h>
@@ -6,8 +6,8 @@
 
 #include "common/base/check.h"
 
-// Cuts the text before the next `mark` off the front of `rest`.
-static struct slice cut(struct slice *rest, char mark)
+// Cuts the text before the next `mark` off the front of `rest`, and trims it.
+static struct slice cut_part(struct slice *rest, char mark)
 {
   size_t end = slice_find(*rest, mark, 0);
   struct slice part = slice_make(rest->data, end);
@@ -30,20 +30,20 @@ static enum status parse_service(struct slice part, struct static_service **serv
 {
   struct slice rest = part;
   size_t mark = slice_find(part, '=', 0);
-  struct slice name = cut(&rest, '=');
+  struct slice name = cut_part(&rest, '=');
   if (mark == part.size || name.size == 0)
     return error_set(error, STATUS_INVALID_ARGUMENT,
-                     "\"" SLICE_FMT "\" is no list of endpoints: write service=tcp://host:port,tcp://host:port",
+                     "\"" SLICE_FMT "\" is not a list of endpoints: write service=tcp://host:port,tcp://host:port",
                      SLICE_ARG(part));
   struct static_service *service = add_service(services, name);
   if (static_list_find(service->next, service->name) != NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT, "the service \"%s\" is listed twice: join its endpoints by commas",
                      service->name);
   while (rest.size != 0) {
-    struct slice url = cut(&rest, ',');
+    struct slice url = cut_part(&rest, ',');
     if (url.size != 0 && !endpoint_list_add(&service->list, url, url))
       return error_set(error, STATUS_INVALID_ARGUMENT,
-                       "\"" SLICE_FMT "\" is no endpoint of \"%s\": write tcp://host:port, tls+tcp://host:port or "
+                       "\"" SLICE_FMT "\" is not an endpoint of \"%s\": write tcp://host:port, tls+tcp://host:port or "
                        "ipc:///path",
                        SLICE_ARG(url), service->name);
   }
@@ -55,7 +55,7 @@ enum status static_list_parse(struct slice text, struct static_service **out, st
 {
   struct static_service *services = NULL;
   while (text.size != 0) {
-    struct slice part = cut(&text, ';');
+    struct slice part = cut_part(&text, ';');
     if (part.size == 0)
       continue;
     enum status status = parse_service(part, &services, error);

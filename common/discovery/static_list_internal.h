@@ -1,4 +1,4 @@
-// Endpoints from a setting, where there is no Consul: "item=tcp://a:1,tcp://b:1;user=tcp://c:1".
+// Endpoints from a setting instead of Consul: "item=tcp://a:1,tcp://b:1;user=tcp://c:1".
 #ifndef BULKHEAD_DISCOVERY_STATIC_LIST_INTERNAL_H
 #define BULKHEAD_DISCOVERY_STATIC_LIST_INTERNAL_H
 
@@ -12,10 +12,11 @@ struct static_service {
   struct endpoint_list list;  // the id of each is its URL
 };
 
-// INVALID_ARGUMENT names the part that is wrong. Empty parts and spaces round names and URLs are passed over.
+// Parses the setting. Empty parts and spaces around names and URLs are ignored. The message of INVALID_ARGUMENT names
+// the part that is wrong.
 enum status static_list_parse(struct slice text, struct static_service **out, struct error *error) MUST_CHECK;
 void static_list_free(struct static_service **services);
-// NULL when it is not there.
+// Finds the endpoints of a service; NULL when the setting does not name it.
 const struct endpoint_list *static_list_find(const struct static_service *services, const char *name);
 
 #endif

@@ -1,10 +1,10 @@
-// The client side: calls to named services over all their live endpoints. It belongs to no event loop: the host watches
-// one fd, calls rpc_client_process when it is readable or the next timeout has come, and rpc_client_flush at the end of
-// each turn of its loop. So the same code serves libuv and nginx. One thread.
+// The client side: calls to named services over all their live endpoints. It belongs to no event loop, so that libuv and
+// nginx can use the same code: the host watches one fd, calls rpc_client_process when it is readable or the next timeout
+// has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one thread.
 //
-// Per endpoint one raw REQ socket of nng with one connection. Frames that are queued in one turn for one endpoint leave
-// as one packet. When a connection breaks, its calls in flight end at once with UNAVAILABLE and the socket is thrown
-// away with whatever was queued in it; a new one is dialled with back-off and jitter.
+// Each endpoint has a raw REQ socket of nng with one connection. Frames that are queued in one turn for one endpoint
+// leave as one packet. When a connection breaks, its calls in flight end at once with UNAVAILABLE, and the socket is
+// dropped with whatever was queued in it; a new one is dialled with back-off and jitter.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H
 
@@ -26,25 +26,25 @@ struct rpc_client_options {
   struct rpc_tls tls;
 };
 
-// NULL never; failure to create nng's notification fd aborts. Starts nng's threads: not before a fork.
+// Creates a client; never NULL. Starts nng's threads, so it must be called after any fork.
 struct rpc_client *rpc_client_create(const struct rpc_client_options *options);
-// Every call in flight ends with CANCELLED (its callback runs); then all is freed.
+// Ends every call in flight with CANCELLED (its callback runs), then frees the client. A NULL pointer is accepted.
 void rpc_client_free(struct rpc_client **client);
 
 // Readable when rpc_client_process has something to do. Level-triggered.
 int rpc_client_fd(const struct rpc_client *client);
-// Takes in what has arrived, expires what is overdue at `now_us`. Callbacks of calls run from here.
+// Takes in what has arrived, and expires calls whose deadline is not after `now_us`. The callbacks of calls run inside.
 void rpc_client_process(struct rpc_client *client, uint64_t now_us);
-// Sends what was queued. Cheap when there is nothing.
+// Sends what was queued in this turn. Cheap when there is nothing.
 void rpc_client_flush(struct rpc_client *client);
 // When rpc_client_process must run next even if the fd stays quiet (deadlines, reconnects); DEADLINE_NONE for never.
 uint64_t rpc_client_next_timeout_us(const struct rpc_client *client);
 
-// The endpoints of `service` are now exactly these. Connections that stay are untouched; calls in flight on those that
-// go may finish (up to their deadlines), new calls avoid them.
+// Sets the endpoints of `service` to exactly these. Connections to endpoints that stay are untouched. Calls in flight at
+// endpoints that go may finish, up to their deadlines; new calls avoid them.
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
                               size_t count);
-// Connected ones.
+// Returns how many endpoints of the service take calls: connected, and not draining.
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
 struct rpc_call_options {
@@ -55,15 +55,16 @@ struct rpc_call_options {
   const struct rpc_context *context;  // copied; may be NULL
 };
 
-// `status` and `payload` are valid only during the callback. status->code OK: payload is the response message.
+// Runs when a call has ended. `status` and `payload` are valid only during the callback. With status->code OK, payload
+// is the response message.
 typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slice payload);
 
-// Queues the call. `done` comes exactly once for each call, never from inside rpc_client_call: refusals too come from
-// the next rpc_client_process. Without a connected endpoint the call waits for one for a short time within its deadline
-// (1 s at most), then ends with UNAVAILABLE.
+// Queues a call. `done` runs exactly once, always from rpc_client_process (or rpc_client_free), also for a call that is
+// refused. Without a connected endpoint the call waits for one, within its deadline and for 1 s at most, and then ends
+// with UNAVAILABLE.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
-// The caller has lost interest: `done` will not be called, the server is told. Only before `done`.
+// Cancels a call: `done` will not run, and the server is sent a CANCEL. Must not be called after `done` has run.
 void rpc_call_cancel(struct rpc_call *call);
 
 #endif

@@ -1,6 +1,6 @@
 #include "common/service/rpc_pump_internal.h"
 
-static void process(struct rpc_pump *pump)
+static void process_packets(struct rpc_pump *pump)
 {
   uint64_t now_us = loop_now_us(pump->loop);
   if (pump->client != NULL)
@@ -12,17 +12,17 @@ static void process(struct rpc_pump *pump)
 static void on_readable(void *arg, int events)
 {
   (void)events;
-  process(arg);
+  process_packets(arg);
 }
 
 static void on_timeout(void *arg)
 {
   struct rpc_pump *pump = arg;
   pump->armed_us = DEADLINE_NONE;
-  process(pump);
+  process_packets(pump);
 }
 
-static uint64_t flush(struct rpc_pump *pump)
+static uint64_t flush_packets(struct rpc_pump *pump)
 {
   if (pump->client != NULL) {
     rpc_client_flush(pump->client);
@@ -35,15 +35,15 @@ static uint64_t flush(struct rpc_pump *pump)
 static void on_turn_end(void *arg)
 {
   struct rpc_pump *pump = arg;
-  uint64_t next_us = flush(pump);
-  // A timer that strikes too early does no harm: it is set anew then. That spares moving it at each call's end.
+  uint64_t next_us = flush_packets(pump);
+  // A timer that fires too early does no harm, because it is set again then. So the end of a call need not move it.
   if (next_us >= pump->armed_us)
     return;
   pump->armed_us = next_us;
   loop_timer_start(pump->timer, deadline_left_ms(next_us, clock_now_us()));
 }
 
-static void start(struct rpc_pump *pump, int fd)
+static void start_pump(struct rpc_pump *pump, int fd)
 {
   pump->armed_us = DEADLINE_NONE;
   pump->watch = loop_watch_fd(pump->loop, fd, LOOP_READABLE, on_readable, pump);
@@ -55,13 +55,13 @@ static void start(struct rpc_pump *pump, int fd)
 void rpc_pump_client(struct rpc_pump *pump, struct loop *loop, struct rpc_client *client)
 {
   *pump = (struct rpc_pump){.loop = loop, .client = client};
-  start(pump, rpc_client_fd(client));
+  start_pump(pump, rpc_client_fd(client));
 }
 
 void rpc_pump_server(struct rpc_pump *pump, struct loop *loop, struct rpc_server *server)
 {
   *pump = (struct rpc_pump){.loop = loop, .server = server};
-  start(pump, rpc_server_fd(server));
+  start_pump(pump, rpc_server_fd(server));
 }
 
 void rpc_pump_end(struct rpc_pump *pump)

@@ -151,7 +151,7 @@ Test(consul, the_last_list_stays_while_consul_is_away_and_all_comes_back_with_it
   wait_until_up(false);
   discovery_process(discovery, on_changed, NULL);
   cr_assert_eq(seen.changes, changes, "the list is kept");
-  // The new one knows nothing, and its indexes begin anew.
+  // The new one knows nothing, and its indexes begin again at 1.
   consul_process_start(&consul);
   wait_until_up(true);
   uint64_t end_us = clock_now_us() + 60 * UINT64_C(1000000);
