@@ -277,9 +277,31 @@ void loop_post(struct loop *loop, void (*run)(void *arg), void *arg)
 
 // ---- the loop ----
 
+struct loop *loop_first;
+static pthread_mutex_t loop_list_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void list_for_debuggers(struct loop *loop)
+{
+  pthread_mutex_lock(&loop_list_lock);
+  loop->next_loop = loop_first;
+  loop_first = loop;
+  pthread_mutex_unlock(&loop_list_lock);
+}
+
+static void unlist_for_debuggers(const struct loop *loop)
+{
+  pthread_mutex_lock(&loop_list_lock);
+  struct loop **link = &loop_first;
+  while (*link != loop)
+    link = &(*link)->next_loop;
+  *link = loop->next_loop;
+  pthread_mutex_unlock(&loop_list_lock);
+}
+
 struct loop *loop_create(void)
 {
   struct loop *loop = allocate(sizeof *loop);
+  list_for_debuggers(loop);
   loop->armed_us = DEADLINE_NONE;
   loop->turn = 1;
   list_init(&loop->hooks);
@@ -348,6 +370,7 @@ void loop_free(struct loop **loop)
   if (ended == NULL)
     return;
   *loop = NULL;
+  unlist_for_debuggers(ended);
   CHECK(!ended->running && ended->watch_count == 0 && ended->timer_count == 0 && ended->resolve_count == 0);
   scheduler_free(ended);
   update_metrics(ended);

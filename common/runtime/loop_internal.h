@@ -49,6 +49,7 @@ size_t scheduler_run(struct loop *loop, size_t budget);
 void scheduler_free(struct loop *loop);
 
 struct loop {
+  struct loop *next_loop;  // behind loop_first
   uv_loop_t uv;
   uv_prepare_t turn_end;
   uv_idle_t keep_turning;  // active while tasks are runnable: libuv then polls without waiting
@@ -76,6 +77,9 @@ struct loop {
   struct metric_series *tasks;
   struct metric_series *stacks;
 };
+
+// Every loop of the process, for debuggers: deploy/debug/bulkhead-gdb.py finds the tasks from here.
+extern struct loop *loop_first;
 
 // Tells libuv of all watches that were changed in this turn.
 void watches_apply(struct loop *loop);
