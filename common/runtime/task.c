@@ -299,11 +299,6 @@ void task_yield(void)
 
 // ---- looking at tasks ----
 
-const struct log_context *completion_log_context(const struct completion *completion)
-{
-  return completion->waiter == NULL ? NULL : completion->waiter->log_context;
-}
-
 static struct task_info describe_task(const struct task *task, uint64_t now_us)
 {
   static const char *const states[] = {

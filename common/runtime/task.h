@@ -105,7 +105,4 @@ struct task_info {
 void loop_visit_tasks(const struct loop *loop, bool (*visit)(void *arg, const struct task_info *info), void *arg);
 size_t loop_task_count(const struct loop *loop);
 
-// The log context of the task that waits for `completion`, NULL where none waits: for callbacks that log on its behalf.
-const struct log_context *completion_log_context(const struct completion *completion);
-
 #endif

@@ -92,7 +92,7 @@ enum status call_peer(struct service *service, struct call *call, const struct r
   if (status != STATUS_OK)
     return fail(call, status, status_name(status), "");
   service_follow_peer(service, method->service);
-  struct waiting waiting = {.done = COMPLETION_INIT, .call = call, .arena = arena};
+  struct waiting waiting = {.done = {.what = method->full_name}, .call = call, .arena = arena};
   struct rpc_call *handle = send_call(service, method, request, &waiting);
   status = completion_wait(&waiting.done);
   if (!waiting.done.done) {

@@ -245,7 +245,8 @@ static enum status run_load(struct cache *cache, struct load *load, const struct
 
 static enum status join_load(struct load *load, struct arena *arena, struct slice *value, bool *retry)
 {
-  struct joined_get get = {.completion = COMPLETION_INIT, .arena = arena, .value = value};
+  struct joined_get get = {
+      .completion = {.what = "another task that loads the same key"}, .arena = arena, .value = value};
   list_append(&load->joined, &get.node);
   enum status status = completion_wait(&get.completion);
   list_remove(&get.node);

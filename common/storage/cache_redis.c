@@ -367,7 +367,7 @@ static void handle_invalidated(void *arg, enum status status, const redisReply *
 static enum status send_invalidation(struct cache_redis *shared, const struct slice *words, size_t count,
                                      int64_t *subscribers)
 {
-  struct completion done = COMPLETION_INIT;
+  struct completion done = {.what = "Redis"};
   struct cache_call *call = create_call(shared);
   call->waiter = &done;
   call->call = redis_call_start(shared->redis, words, count, handle_invalidated, call);

@@ -170,7 +170,7 @@ enum status pg_wait_ready(struct pg *pg)
 {
   if (pg_ready(pg))
     return STATUS_OK;
-  struct pg_ready_waiter waiter = {.completion = COMPLETION_INIT};
+  struct pg_ready_waiter waiter = {.completion = {.what = "a connection to PostgreSQL"}};
   list_append(&pg->ready_waiters, &waiter.node);
   enum status status = completion_wait(&waiter.completion);
   list_remove(&waiter.node);
@@ -204,6 +204,7 @@ static void enqueue_request(struct pg *pg, struct pg_request *request)
 // abandoned instead, and not cancelled in the server, because that could hit another task's statement.
 static enum status wait_for_outcome(struct pg *pg, struct pg_request *request)
 {
+  request->completion.what = request->entry->statement->name;
   enum status status = completion_wait(&request->completion);
   if (request->completion.done)
     return request->completion.status;

@@ -106,7 +106,7 @@ static struct pg_connection *find_open(struct pg *pg)
 
 static enum status wait_for_connection(struct pg *pg, struct pg_connection **connection)
 {
-  struct pg_dedicated_waiter waiter = {.completion = COMPLETION_INIT};
+  struct pg_dedicated_waiter waiter = {.completion = {.what = "a dedicated connection to PostgreSQL"}};
   list_append(&pg->dedicated_waiters, &waiter.node);
   open_for_waiters(pg);
   enum status status = completion_wait(&waiter.completion);
@@ -150,6 +150,7 @@ enum status pg_dedicated_run(struct pg_connection *c, struct pg_request *request
   while (pg_connection_established(c)) {
     pg_pipeline_send(c, request);
     pg_pipeline_flush(c);
+    request->completion.what = request->entry->statement->name;
     status = completion_wait(&request->completion);
     if (!request->completion.done) {
       abandon_request(c, request);

@@ -181,7 +181,11 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
   if (status != STATUS_OK)
     return status;
   struct pg_statement_entry *entry = pg_find_statement(pg, statement);
-  struct pg_read read = {.key = key, .arena = arena, .result = result, .deadline_us = task_deadline_us()};
+  struct pg_read read = {.key = key,
+                         .arena = arena,
+                         .result = result,
+                         .completion = {.what = statement->name},
+                         .deadline_us = task_deadline_us()};
   list_append(&entry->reads, &read.node);
   if (list_empty(&entry->gathering))
     list_append(&pg->gathering, &entry->gathering);

@@ -189,7 +189,7 @@ enum status redis_command(struct redis *redis, const struct slice *words, size_t
                           struct redis_reply *reply)
 {
   *reply = (struct redis_reply){.type = REDIS_NIL};
-  struct command command = {.completion = COMPLETION_INIT, .arena = arena, .reply = reply};
+  struct command command = {.completion = {.what = "Redis"}, .arena = arena, .reply = reply};
   struct redis_call *call = redis_call_start(redis, words, count, handle_reply, &command);
   enum status status = STATUS_UNAVAILABLE;
   if (call != NULL) {
