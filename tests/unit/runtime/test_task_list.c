@@ -1,4 +1,4 @@
-// What is known of tasks from outside: the list for operators, and the log context that callbacks borrow.
+// The list of tasks for operators: what each works on and waits for.
 #include <string.h>
 
 #include "tests/unit/runtime/in_task.h"
@@ -90,25 +90,4 @@ TASK_TEST(task_list, ends_where_the_visitor_says)
   for (size_t i = 0; i < 3; i++)
     task_cancel(tasks[i]);
   task_yield();
-}
-
-static void wait_under_another_context(void *arg)
-{
-  static const struct log_context own = {.request_id = SLICE_INIT("of the task")};
-  log_set_context(&own);
-  wait_for_named(arg);
-}
-
-TASK_TEST(task_list, a_callback_finds_the_log_context_of_the_task_that_waits_for_it)
-{
-  struct named named = {.event = COMPLETION_INIT};
-  cr_expect_null(completion_log_context(&named.event));
-  task_start(task_loop(), wait_under_another_context, &named, DEADLINE_NONE, NULL);
-  task_yield();
-  const struct log_context *context = completion_log_context(&named.event);
-  cr_assert_not_null(context);
-  cr_expect(slice_equal_string(context->request_id, "of the task"));
-  completion_finish(&named.event, STATUS_OK);
-  task_yield();
-  cr_expect_null(completion_log_context(&named.event));
 }
