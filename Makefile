@@ -146,8 +146,32 @@ $(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libge
 	@mkdir -p $(@D)
 	@$(link) -lprotobuf-c
 
+# ---- queries ----
+# services/*/queries/*.sql become typed C. What PostgreSQL said of them is kept in $(QUERIES_KEPT), which all variants share: a
+# server is started only where queries or migrations have changed. The tool writes what has changed and nothing else, so
+# the stamp tells make when it ran, and the files' own times what is to be compiled.
+QUERY          := $(OUT)/bin/bulkhead-query
+QUERIES_KEPT   ?= build/queries
+QUERY_SERVICES := $(filter $(SERVICES),$(sort $(patsubst services/%/,%,$(dir $(patsubst %/,%,$(dir $(wildcard services/*/queries/*.sql)))))))
+QUERY_HEADERS  := $(QUERY_SERVICES:%=$(GEN)/%/queries.bh.h)
+QUERY_STAMP    := $(GEN)/queries.stamp
+QUERY_PARTS    := storage $(USES_storage)
+$(call objects_in,proto/query): | $(PB_HEADERS)
+$(QUERY): $(call objects_in,proto/query) $(OUT)/obj/proto/plugin/names.o $(call archives_of,$(QUERY_PARTS)) $(OUT)/lib/libgen-pb.a
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(link) $(call libs_of,$(QUERY_PARTS))
+$(QUERY_STAMP): $(QUERY) $(PROTOSET) $(wildcard services/*/queries services/*/queries/*.sql services/*/migrations/*.sql)
+	@echo "  QUERIES  $(QUERY_SERVICES)"
+	@$(QUERY) generate $(PROTOSET) $(QUERIES_KEPT) $(GEN) $(QUERY_SERVICES)
+	@touch $@
+$(QUERY_HEADERS) $(QUERY_HEADERS:.h=.c): $(QUERY_STAMP)
+	@:
+generated: $(QUERY_HEADERS)
+$(call objects_in,$(QUERY_SERVICES:%=services/%) $(QUERY_SERVICES:%=tests/unit/%)) $(QUERY_SERVICES:%=$(OUT)/obj/gen/%/queries.bh.o): | $(QUERY_HEADERS)
+
 # ---- services ----
-# A service is its folder: objects, embedded migrations, binary. The folder of the migrations is a prerequisite itself:
+# A service is its folder: objects, queries, embedded migrations, binary. The folder of the migrations is a prerequisite itself:
 # its time changes when a file is deleted or renamed.
 SERVICE_LIBS := $(call libs_of,service $(USES_service))
 define SERVICE_template
@@ -158,7 +182,7 @@ $(OUT)/obj/services/$(1)/migrations.o: $(GEN)/services/$(1)/migrations.c
 	@mkdir -p $$(@D)
 	@$$(CC) $$(CFLAGS_ALL) -MMD -MP -c $$< -o $$@
 $(OUT)/lib/libsvc-$(1).a: $(filter-out $(OUT)/obj/services/$(1)/main.o,$(call objects_in,services/$(1))) \
-                          $(OUT)/obj/services/$(1)/migrations.o
+                          $(OUT)/obj/services/$(1)/migrations.o $(if $(filter $(1),$(QUERY_SERVICES)),$(OUT)/obj/gen/$(1)/queries.bh.o)
 $(OUT)/bin/$(1): $(OUT)/obj/services/$(1)/main.o $(OUT)/lib/libsvc-$(1).a \
                  $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $$(@D)

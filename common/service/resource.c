@@ -2,11 +2,84 @@
 
 #include <string.h>
 
-#include "common/base/codec.h"
-#include "common/base/uuid.h"
-#include "common/base/wire.h"
+#include "common/base/check.h"
+#include "common/runtime/task.h"
+#include "common/service/proto_memory_internal.h"
+#include "common/service/service.h"
+#include "google/protobuf/field_mask.pb-c.h"
 
-#define MAX_TOKEN_BYTES 1536
+struct query_db resource_db(struct call *call)
+{
+  return query_on(service_pg(call_service(call)));
+}
+
+const char *resource_caller(struct call *call)
+{
+  return arena_string(call_arena(call), call_caller_id(call));
+}
+
+// ---- fields by name ----
+
+static const ProtobufCFieldDescriptor *field_named(const ProtobufCMessage *message, const char *name)
+{
+  return protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+}
+
+static const void *place_of(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+  return (const char *)message + field->offset;
+}
+
+static const char *text_field(const ProtobufCMessage *message, const char *name)
+{
+  const ProtobufCFieldDescriptor *field = field_named(message, name);
+  CHECK(field != NULL && field->type == PROTOBUF_C_TYPE_STRING);
+  return *(const char *const *)place_of(message, field);
+}
+
+static const ProtobufCMessage *message_field(const ProtobufCMessage *message, const char *name)
+{
+  const ProtobufCFieldDescriptor *field = field_named(message, name);
+  CHECK(field != NULL && field->type == PROTOBUF_C_TYPE_MESSAGE);
+  return *(const ProtobufCMessage *const *)place_of(message, field);
+}
+
+// ---- what callers are told ----
+
+enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id)
+{
+  return call_fail(call, STATUS_NOT_FOUND, resource->not_found, "there is no %s %s", resource->name, id);
+}
+
+static enum status fail_stale(struct call *call, const struct resource *resource)
+{
+  return call_fail(call, STATUS_ABORTED, "ETAG_MISMATCH",
+                   "the %s has changed since you read it; read it again and repeat the change", resource->title);
+}
+
+static bool may_change(struct call *call, const ProtobufCMessage *message)
+{
+  return slice_equal_string(call_caller_id(call), text_field(message, "owner_id")) ||
+         call_caller_has_role(call, "admin");
+}
+
+// Whether the caller may know of it.
+static bool may_see(struct call *call, const struct resource *resource, const ProtobufCMessage *message)
+{
+  return !resource->is_private || may_change(call, message);
+}
+
+static enum status check_access(struct call *call, const struct resource *resource, const ProtobufCMessage *message)
+{
+  if (!may_see(call, resource, message))
+    return STATUS_NOT_FOUND;
+  if (resource->owned && !may_change(call, message))
+    return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_THE_OWNER", "only its owner or an admin may change %s",
+                     resource->article);
+  return STATUS_OK;
+}
+
+// ---- preconditions and masks ----
 
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
 {
@@ -20,106 +93,248 @@ bool resource_is_conditional(const char *if_match, const char *body_etag)
   return (if_match[0] != '\0' && strcmp(if_match, "*") != 0) || body_etag[0] != '\0';
 }
 
-static bool merge_path(void *to, const void *from, const char *path, const struct resource_field *fields, size_t count)
+static bool update_writes(const struct query *update, const ProtobufCFieldDescriptor *field)
 {
-  bool all = strcmp(path, "*") == 0;
-  bool known = all;
-  for (size_t i = 0; i < count; i++) {
-    if (!all && strcmp(path, fields[i].path) != 0)
-      continue;
-    known = true;
-    if (fields[i].copy != NULL)
-      fields[i].copy(to, from);
-  }
-  return known;
+  // These two say which row it is.
+  if (strcmp(field->name, "id") == 0 || strcmp(field->name, "etag") == 0)
+    return false;
+  for (size_t i = 0; i < update->param_count; i++)
+    if (update->params[i].offset == field->offset)
+      return true;
+  return false;
 }
 
-const char *resource_merge(void *to, const void *from, const Google__Protobuf__FieldMask *mask,
-                           const struct resource_field *fields, size_t count)
+static size_t field_size(const ProtobufCFieldDescriptor *field)
 {
-  if (mask == NULL) {
-    (void)merge_path(to, from, "*", fields, count);
+  switch (field->type) {
+  case PROTOBUF_C_TYPE_INT64:
+  case PROTOBUF_C_TYPE_SINT64:
+  case PROTOBUF_C_TYPE_SFIXED64:
+  case PROTOBUF_C_TYPE_DOUBLE:
+    return sizeof(int64_t);
+  case PROTOBUF_C_TYPE_STRING:
+  case PROTOBUF_C_TYPE_MESSAGE:
+    return sizeof(void *);
+  case PROTOBUF_C_TYPE_BYTES:
+    return sizeof(ProtobufCBinaryData);
+  default:
+    return sizeof(int32_t);
+  }
+}
+
+static void copy_field(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCFieldDescriptor *field)
+{
+  bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+  memcpy((char *)to + field->offset, (const char *)from + field->offset, repeated ? sizeof(void *) : field_size(field));
+  if (repeated)
+    *(size_t *)((char *)to + field->quantifier_offset) =
+        *(const size_t *)((const char *)from + field->quantifier_offset);
+}
+
+static void merge_all(ProtobufCMessage *to, const ProtobufCMessage *from, const struct query *update)
+{
+  for (unsigned i = 0; i < to->descriptor->n_fields; i++)
+    if (update_writes(update, &to->descriptor->fields[i]))
+      copy_field(to, from, &to->descriptor->fields[i]);
+}
+
+const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
+                           const struct query *update)
+{
+  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
+  if (paths == NULL) {
+    merge_all(to, from, update);
     return NULL;
   }
-  for (size_t i = 0; i < mask->n_paths; i++)
-    if (!merge_path(to, from, mask->paths[i], fields, count))
-      return mask->paths[i];
+  for (size_t i = 0; i < paths->n_paths; i++) {
+    const ProtobufCFieldDescriptor *field = field_named(to, paths->paths[i]);
+    if (strcmp(paths->paths[i], "*") == 0)
+      merge_all(to, from, update);
+    else if (field == NULL)
+      return paths->paths[i];
+    else if (update_writes(update, field))
+      copy_field(to, from, field);
+  }
   return NULL;
 }
 
-// base64url of protobuf fields.
-enum token_field { TOKEN_QUERY = 1, TOKEN_VALUE = 2, TOKEN_ID = 3 };
+// ---- reading ----
 
-const char *resource_write_page_token(uint64_t query, struct slice value, struct slice id, struct arena *arena)
+enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
+                         ProtobufCMessage *response)
 {
-  struct strbuf wire, text;
-  strbuf_init(&wire, 0);
-  strbuf_init(&text, 0);
-  wire_write_fixed64(&wire, TOKEN_QUERY, query);
-  wire_write_bytes(&wire, TOKEN_VALUE, value);
-  wire_write_bytes(&wire, TOKEN_ID, id);
-  base64url_encode(strbuf_slice(&wire), &text);
-  const char *token = arena_string(arena, strbuf_slice(&text));
-  strbuf_free(&wire);
-  strbuf_free(&text);
-  return token;
+  const char *id = text_field(request, "id");
+  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), response);
+  if (status == STATUS_OK && !may_see(call, resource, response))
+    status = STATUS_NOT_FOUND;
+  return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, resource, id) : status;
 }
 
-static bool read_token(struct slice wire, uint64_t query, struct slice *value, struct slice *id)
+enum status resource_list(struct call *call, const struct query_list *list, const void *params,
+                          const ProtobufCMessage *request, ProtobufCMessage *response)
 {
-  struct wire_reader reader = wire_reader_make(wire);
-  struct wire_field field;
-  bool ours = false;
-  enum wire_result result;
-  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
-    if (field.number == TOKEN_QUERY && field.type == WIRE_FIXED64)
-      ours = field.varint == query;
-    else if (field.number == TOKEN_VALUE && field.type == WIRE_BYTES)
-      *value = field.bytes;
-    else if (field.number == TOKEN_ID && field.type == WIRE_BYTES)
-      *id = field.bytes;
+  struct query_page page;
+  if (!query_list_read(list, request, call_arena(call), &page)) {
+    call_violation(call, "pageToken", "must be the nextPageToken of a page of the same list");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid for this list");
   }
-  return result == WIRE_END && ours && uuid_valid(*id);
+  return query_list_run(
+      resource_db(call), list, &page,
+      &(struct query_list_call){.params = params, .request = request, .response = response, .arena = call_arena(call)});
 }
 
-bool resource_read_page_token(const char *token, uint64_t query, struct arena *arena, struct slice *value,
-                              struct slice *id)
+// ---- changing ----
+
+// One PATCH on its way.
+struct change {
+  struct call *call;
+  const struct resource *resource;
+  const ProtobufCMessage *body;
+  const ProtobufCMessage *mask;
+  const char *id;
+  const char *if_match;
+  bool refused;  // by us, who have said why, and not by PostgreSQL
+};
+
+// From the row as it is to the row as it shall be.
+static enum status merge_change(const struct change *change, ProtobufCMessage *message)
 {
-  struct strbuf wire;
-  strbuf_init(&wire, MAX_TOKEN_BYTES);
-  *value = SLICE("");
-  *id = SLICE("");
-  bool good = base64_decode(slice_from_string(token), &wire) && read_token(strbuf_slice(&wire), query, value, id);
-  *value = slice_make(arena_string(arena, good ? *value : SLICE("")), good ? value->size : 0);
-  *id = slice_make(arena_string(arena, good ? *id : SLICE("")), good ? id->size : 0);
-  strbuf_free(&wire);
-  return good;
+  struct call *call = change->call;
+  const struct resource *resource = change->resource;
+  enum status status = check_access(call, resource, message);
+  if (status != STATUS_OK)
+    return status;
+  if (!resource_etag_fits(text_field(message, "etag"), change->if_match, text_field(change->body, "etag")))
+    return fail_stale(call, resource);
+  const char *unknown = resource_merge(message, change->body, change->mask, resource->update);
+  if (unknown != NULL) {
+    call_violation(call, "updateMask",
+                   arena_printf(call_arena(call), "names no field of %s: %s", resource->article, unknown));
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
+  }
+  return resource->check == NULL ? STATUS_OK : resource->check(call, message);
 }
 
-bool resource_parse_micros(struct slice text, int64_t *micros)
+// ABORTED when the row is at another etag by now, or gone.
+static enum status store(struct change *change, struct query_db db, ProtobufCMessage *message,
+                         ProtobufCMessage *response)
 {
-  return slice_to_int64(text, INT64_C(-62135596800000000), INT64_C(253402300799999999), micros);
+  enum status status = merge_change(change, message);
+  change->refused = status != STATUS_OK;
+  if (status != STATUS_OK)
+    return status;
+  const ProtobufCMessage *params = message;
+  status = query_one(db, change->resource->update, &params, call_arena(change->call), response);
+  return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }
 
-Google__Protobuf__Timestamp *resource_time(int64_t micros, struct arena *arena)
+static enum status update_optimistically(struct change *change, ProtobufCMessage *response)
 {
-  Google__Protobuf__Timestamp *time = arena_alloc(arena, sizeof(*time));
-  google__protobuf__timestamp__init(time);
-  int64_t below = micros % 1000000;
-  if (below < 0)
-    below += 1000000;
-  time->seconds = (micros - below) / 1000000;
-  time->nanos = (int32_t)below * 1000;
-  return time;
+  struct arena *arena = call_arena(change->call);
+  struct query_db db = resource_db(change->call);
+  ProtobufCMessage *message = proto_new(change->resource->get->message, arena);
+  enum status status = query_gathered(db, change->resource->get, change->id, arena, message);
+  return status == STATUS_OK ? store(change, db, message, response) : status;
 }
 
-int64_t resource_micros(const Google__Protobuf__Timestamp *time)
+// Nobody else's change comes between. Four round trips on a dedicated connection, so only where the other way met one.
+static enum status update_locked(struct change *change, ProtobufCMessage *response)
 {
-  return time->seconds * 1000000 + time->nanos / 1000;
+  struct arena *arena = call_arena(change->call);
+  ProtobufCMessage *message = proto_new(change->resource->lock->message, arena);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(resource_db(change->call).pg, &tx);
+  if (status == STATUS_OK)
+    status = query_one(query_in(tx), change->resource->lock, &change->id, arena, message);
+  if (status == STATUS_OK)
+    status = store(change, query_in(tx), message, response);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
-char *resource_text(const struct pg_result *result, size_t row, size_t column)
+static void tell_written(struct call *call, const struct resource *resource, const char *id, enum status status)
 {
-  const char *text = pg_text(result, row, column);
-  return text == NULL ? (char *)(uintptr_t)protobuf_c_empty_string : (char *)(uintptr_t)text;
+  switch (status) {
+  case STATUS_INVALID_ARGUMENT:
+  case STATUS_NOT_FOUND:
+  case STATUS_ALREADY_EXISTS:
+  case STATUS_PERMISSION_DENIED:
+  case STATUS_ABORTED:
+    return;
+  default:
+    if (resource->written != NULL)
+      resource->written(call, id);
+  }
+}
+
+static enum status fail_without_id(struct call *call, const struct resource *resource)
+{
+  call_violation(call, arena_printf(call_arena(call), "%s.id", resource->name), "is required");
+  return call_fail(call, STATUS_INVALID_ARGUMENT, resource->invalid, "which %s to change is not said", resource->title);
+}
+
+enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
+                            ProtobufCMessage *response)
+{
+  struct change change = {.call = call,
+                          .resource = resource,
+                          .body = message_field(request, resource->name),
+                          .mask = message_field(request, "update_mask"),
+                          .if_match = text_field(request, "if_match")};
+  change.id = text_field(change.body, "id");
+  if (change.id[0] == '\0')
+    return fail_without_id(call, resource);
+  // A write that its caller no longer waits for may still be made, and whoever must hear of it has to.
+  task_shield(true);
+  enum status status = update_optimistically(&change, response);
+  if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, text_field(change.body, "etag")))
+    status = update_locked(&change, response);
+  tell_written(call, resource, change.id, status);
+  task_shield(false);
+  if (status == STATUS_ABORTED)
+    return fail_stale(call, resource);
+  if (status == STATUS_NOT_FOUND)
+    return resource_fail_not_found(call, resource, change.id);
+  return status == STATUS_OK || change.refused || resource->refuse == NULL ? status : resource->refuse(call, status);
+}
+
+// ABORTED when there is no such row at this etag.
+static enum status remove_row(struct call *call, const struct resource *resource, const char *id, const char *etag)
+{
+  const struct {
+    const char *id;
+    const char *etag;
+  } params = {id, etag};
+  int64_t affected;
+  task_shield(true);
+  enum status status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
+  if (status == STATUS_OK && affected == 0)
+    status = STATUS_ABORTED;
+  tell_written(call, resource, id, status);
+  task_shield(false);
+  return status;
+}
+
+enum status resource_delete(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
+{
+  const char *id = text_field(request, "id");
+  const char *if_match = text_field(request, "if_match");
+  bool conditional = resource_is_conditional(if_match, "");
+  ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
+  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), message);
+  if (status == STATUS_OK)
+    status = check_access(call, resource, message);
+  if (status == STATUS_NOT_FOUND)
+    return resource_fail_not_found(call, resource, id);
+  if (status != STATUS_OK)
+    return status;
+  const char *etag = text_field(message, "etag");
+  if (!resource_etag_fits(etag, if_match, ""))
+    return fail_stale(call, resource);
+  status = remove_row(call, resource, id, conditional ? etag : NULL);
+  if (status == STATUS_ABORTED)
+    return conditional ? fail_stale(call, resource) : resource_fail_not_found(call, resource, id);
+  return status;
 }

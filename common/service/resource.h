@@ -1,48 +1,69 @@
-// What every service with resources in PostgreSQL needs: etags as preconditions, page tokens, field masks, times.
+// The methods that every resource in PostgreSQL has (AIP-131 to 135): get, list, update by field mask with etags,
+// delete. A service declares the resource once, with its queries, and calls these from its handlers. Messages have the
+// fields id, etag and, where it matters, owner_id.
 #ifndef BULKHEAD_SERVICE_RESOURCE_H
 #define BULKHEAD_SERVICE_RESOURCE_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "common/base/arena.h"
-#include "common/base/slice.h"
-#include "common/storage/pg.h"
-#include "google/protobuf/field_mask.pb-c.h"
-#include "google/protobuf/timestamp.pb-c.h"
+#include "common/service/call.h"
+#include "common/service/query_list.h"
+
+struct resource {
+  const char *name;            // "item", as the field of an update request is called
+  const char *article;         // "an item"
+  const char *title;           // what people call it in messages: "item"
+  const char *not_found;       // reason: "ITEM_NOT_FOUND"
+  const char *invalid;         // reason: "INVALID_ITEM"
+  const struct query *get;     // :gathered, by id
+  const struct query *lock;    // :one, FOR UPDATE; its one parameter is the id
+  const struct query *update;  // :one; its parameters are fields of one message, which also say what a mask may change
+  const struct query *remove;  // :affected; its parameters are the id and the etag, where NULL is any
+  // Who may see or change one. With neither, the handlers decide before they call.
+  bool owned;       // only the owner (owner_id) or an admin may change or delete it; others are told so
+  bool is_private;  // for everybody else it does not exist
+  // The rest may be NULL.
+  // Judges a whole message as it would be stored; says what is wrong by call_violation and call_fail.
+  enum status (*check)(struct call *call, const ProtobufCMessage *message);
+  // Tells the caller about a write that PostgreSQL refused although it keeps the contract.
+  enum status (*refuse)(struct call *call, enum status status);
+  // Hears of each write that may have changed the row. May wait.
+  void (*written)(struct call *call, const char *id);
+};
+
+// The service's database.
+struct query_db resource_db(struct call *call);
+// The caller's id, terminated.
+const char *resource_caller(struct call *call);
+
+// GET. `request` has the field id.
+enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
+                         ProtobufCMessage *response) MUST_CHECK;
+// PATCH. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and written where
+// its etag is still the same. Where that met another's change and the caller named no etag, it is made once more with
+// the row locked.
+enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
+                            ProtobufCMessage *response) MUST_CHECK;
+// DELETE. `request` has the fields id and if_match.
+enum status resource_delete(struct call *call, const struct resource *resource,
+                            const ProtobufCMessage *request) MUST_CHECK;
+// A page of a list. `params` is the list's struct of parameters, NULL where it has none.
+enum status resource_list(struct call *call, const struct query_list *list, const void *params,
+                          const ProtobufCMessage *request, ProtobufCMessage *response) MUST_CHECK;
+
+// `return resource_fail_not_found(call, &item, id);`
+enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id);
+
+// ---- preconditions and masks, for handlers that change rows in another way ----
 
 // Preconditions (RFC 9110 section 13.1.1, AIP-154): an If-Match of "" or "*" and a body etag of "" allow any state.
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag);
 // The caller has named the state that it wants to change.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
-
-// A change by field mask (AIP-134). A field without a copy function may be named and is passed over: the service sets
-// it.
-struct resource_field {
-  const char *path;
-  void (*copy)(void *to, const void *from);
-};
-// Copies the fields that the mask names, all of them for an absent mask or "*", none for an empty one. Returns the path
-// that is in no field of the table, or NULL.
-const char *resource_merge(void *to, const void *from, const Google__Protobuf__FieldMask *mask,
-                           const struct resource_field *fields, size_t count);
-
-// Where a page ended: the opaque text of a page token. It holds only for the query that it came from: `query` is a
-// fingerprint of its filters and order.
-const char *resource_write_page_token(uint64_t query, struct slice value, struct slice id, struct arena *arena);
-// False when it is none of ours, of another query, or `id` is no UUID. The caller checks the value. Both are terminated
-// in `arena`.
-bool resource_read_page_token(const char *token, uint64_t query, struct arena *arena, struct slice *value,
-                              struct slice *id);
-// Microseconds since 1970 within the years that PostgreSQL and RFC 3339 both know.
-bool resource_parse_micros(struct slice text, int64_t *micros);
-
-// Times are microseconds since 1970 in SQL results.
-Google__Protobuf__Timestamp *resource_time(int64_t micros, struct arena *arena);
-int64_t resource_micros(const Google__Protobuf__Timestamp *time);
-
-// A cell as a message's text: SQL NULL is protobuf's empty text. Messages want char *; nobody writes through it.
-char *resource_text(const struct pg_result *result, size_t row, size_t column);
+// Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an
+// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Returns the
+// path that is no field of the message, or NULL.
+const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
+                           const struct query *update);
 
 #endif

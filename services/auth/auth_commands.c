@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/queries.bh.h"
 #include "common/base/uuid.h"
 #include "services/auth/auth_peers.h"
-#include "services/auth/auth_repo.h"
 
 // An e-mail address or a user id, as a user id.
 static enum status resolve_user(struct service *service, const char *who, struct arena *arena, const char **user_id,
@@ -24,7 +24,7 @@ static enum status resolve_user(struct service *service, const char *who, struct
   return STATUS_OK;
 }
 
-typedef enum status change_role(struct pg *pg, const char *user_id, const char *role, struct arena *arena);
+typedef enum status change_role(struct query_db db, const char *user_id, const char *role, struct arena *arena);
 
 static enum status change(struct service *service, char **argv, change_role *apply, const char *done,
                           struct error *error)
@@ -37,7 +37,7 @@ static enum status change(struct service *service, char **argv, change_role *app
   const char *user_id = NULL;
   enum status status = resolve_user(service, argv[1], &arena, &user_id, error);
   if (status == STATUS_OK) {
-    status = apply(service_pg(service), user_id, role, &arena);
+    status = apply(query_on(service_pg(service)), user_id, role, &arena);
     if (status == STATUS_NOT_FOUND)
       (void)error_set(error, status, "there is no user %s", user_id);
     else if (status != STATUS_OK)
@@ -49,16 +49,30 @@ static enum status change(struct service *service, char **argv, change_role *app
   return status;
 }
 
+static enum status give_role(struct query_db db, const char *user_id, const char *role, struct arena *arena)
+{
+  const struct auth_db_grant_role_params params = {.user_id = user_id, .role = role};
+  enum status status = auth_db_grant_role(db, &params, arena);
+  // The foreign key: no credential.
+  return status == STATUS_FAILED_PRECONDITION ? STATUS_NOT_FOUND : status;
+}
+
+static enum status take_role(struct query_db db, const char *user_id, const char *role, struct arena *arena)
+{
+  const struct auth_db_revoke_role_params params = {.user_id = user_id, .role = role};
+  return auth_db_revoke_role(db, &params, arena);
+}
+
 static enum status grant_role(struct service *service, int argc, char **argv, struct error *error)
 {
   (void)argc;
-  return change(service, argv, auth_repo_grant_role, "now has the role", error);
+  return change(service, argv, give_role, "now has the role", error);
 }
 
 static enum status revoke_role(struct service *service, int argc, char **argv, struct error *error)
 {
   (void)argc;
-  return change(service, argv, auth_repo_revoke_role, "no longer has the role", error);
+  return change(service, argv, take_role, "no longer has the role", error);
 }
 
 const struct service_command auth_commands[AUTH_COMMAND_COUNT] = {

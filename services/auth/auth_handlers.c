@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "auth/queries.bh.h"
+#include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/security/password.h"
 #include "common/service/call.h"
 #include "services/auth/auth_peers.h"
-#include "services/auth/auth_repo.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/settings.h"
@@ -51,7 +52,8 @@ static enum status create_credential(struct call *call, const Auth__V1__CreateCr
     status = job.status;
   if (status != STATUS_OK)
     return status;
-  return auth_repo_put_credential(state->pg, request->user_id, job.new_hash, call_arena(call));
+  const struct auth_db_put_credential_params params = {.user_id = request->user_id, .password_hash = job.new_hash};
+  return auth_db_put_credential(query_on(state->pg), &params, call_arena(call));
 }
 
 static enum status delete_credential(struct call *call, const Auth__V1__DeleteCredentialRequest *request,
@@ -59,7 +61,7 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  return auth_repo_delete_credential(state->pg, request->user_id, call_arena(call));
+  return auth_db_delete_credential(query_on(state->pg), request->user_id, call_arena(call));
 }
 
 // ---- login ----
@@ -77,8 +79,10 @@ static enum status find_credential(struct call *call, const char *email, const c
   *user_id = NULL;
   *hash = NULL;
   enum status status = auth_peers_find_user(call_service(call), call, email, call_arena(call), user_id);
+  struct auth_db_get_password_hash_row row = {0};
   if (status == STATUS_OK)
-    status = auth_repo_get_password_hash(state->pg, *user_id, call_arena(call), hash);
+    status = auth_db_get_password_hash(query_on(state->pg), *user_id, call_arena(call), &row);
+  *hash = row.password_hash;
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -90,8 +94,10 @@ static void rehash(struct call *call, const char *user_id, const struct password
   enum status status = task_offload(hash_password, &job);
   if (status == STATUS_OK)
     status = job.status;
+  const struct auth_db_replace_password_hash_params params = {
+      .new_hash = job.new_hash, .user_id = user_id, .old_hash = verified->hash};
   if (status == STATUS_OK)
-    status = auth_repo_replace_password_hash(state->pg, user_id, verified->hash, job.new_hash, call_arena(call));
+    status = auth_db_replace_password_hash(query_on(state->pg), &params, call_arena(call));
   if (status != STATUS_OK)
     log_info("login", "a password stays at its old cost until the next login", LOG_STATUS(status));
 }
@@ -113,10 +119,16 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
     rehash(call, user_id, &job);
 
   struct refresh_token refresh = auth_tokens_new_refresh(arena);
-  struct auth_session session;
-  status = auth_repo_add_session(state->pg, user_id, refresh.hash, state->settings->refresh_ttl_ms, arena, &session);
-  if (status == STATUS_NOT_FOUND)
+  char session_id[UUID_TEXT_SIZE];
+  uuid_v7(session_id);
+  const struct auth_db_add_session_params params = {
+      .id = session_id, .user_id = user_id, .token_hash = refresh.hash, .ttl_ms = state->settings->refresh_ttl_ms};
+  struct auth_db_add_session_row row;
+  status = auth_db_add_session(query_on(state->pg), &params, arena, &row);
+  // The foreign key: the credential has gone meanwhile.
+  if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
+  const struct auth_session session = {row.user_id, row.roles, row.roles_count};
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
 }
 
@@ -128,12 +140,15 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   struct refresh_token refresh = auth_tokens_new_refresh(arena);
-  struct auth_session session;
-  enum status status = auth_repo_rotate_session(state->pg, auth_tokens_hash(request->refresh_token, arena),
-                                                refresh.hash, state->settings->refresh_ttl_ms, arena, &session);
+  const struct auth_db_rotate_session_params params = {.new_hash = refresh.hash,
+                                                       .ttl_ms = state->settings->refresh_ttl_ms,
+                                                       .old_hash = auth_tokens_hash(request->refresh_token, arena)};
+  struct auth_db_rotate_session_row row;
+  enum status status = auth_db_rotate_session(query_on(state->pg), &params, arena, &row);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");
+  const struct auth_session session = {row.user_id, row.roles, row.roles_count};
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
 }
 
@@ -141,8 +156,8 @@ static enum status logout(struct call *call, const Auth__V1__LogoutRequest *requ
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  return auth_repo_delete_session(state->pg, auth_tokens_hash(request->refresh_token, call_arena(call)),
-                                  call_arena(call));
+  return auth_db_delete_session(query_on(state->pg), auth_tokens_hash(request->refresh_token, call_arena(call)),
+                                call_arena(call));
 }
 
 // ---- keys ----

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/queries.bh.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/service/service.h"
-#include "services/auth/auth_repo.h"
 #include "services/auth/settings.h"
 
 #define MIN_KEY_SECRET_BYTES 32
@@ -25,7 +25,7 @@ static void keep_house(struct auth_state *state)
   struct arena arena;
   arena_init(&arena);
   int64_t removed = 0;
-  status = auth_repo_remove_expired_sessions(state->pg, &arena, &removed);
+  status = auth_db_remove_expired_sessions(query_on(state->pg), &arena, &removed);
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));

@@ -6,7 +6,6 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
-#include "services/auth/auth_repo.h"
 
 struct auth_state;
 
@@ -18,6 +17,12 @@ struct refresh_token {
 struct refresh_token auth_tokens_new_refresh(struct arena *arena);
 struct slice auth_tokens_hash(const char *text, struct arena *arena);
 
+// Whose session it is, with the roles of now.
+struct auth_session {
+  const char *user_id;
+  char **roles;
+  size_t role_count;
+};
 // Signs an access token for the session's user and fills the answer.
 enum status auth_tokens_answer(const struct auth_state *state, const struct auth_session *session,
                                const struct refresh_token *refresh, struct arena *arena,

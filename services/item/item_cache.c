@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/base/uuid.h"
+#include "item/queries.bh.h"
 #include "item/v1/item.bh.h"
-#include "services/item/item_repo.h"
 #include "services/item/item_state.h"
 
 // The number is the version of the cached form: raise it when item.v1.Item changes in a way that old readers misread.
@@ -36,7 +36,7 @@ static enum status load(void *arg, struct slice key, struct arena *arena, struct
 {
   struct item_state *state = arg;
   Item__V1__Item item = ITEM__V1__ITEM__INIT;
-  enum status status = item_repo_get(state->pg, arena_string(arena, key), arena, &item);
+  enum status status = item_db_get(query_on(state->pg), arena_string(arena, key), arena, &item);
   if (status != STATUS_OK)
     return status;
   uint8_t *bytes = arena_alloc(arena, item__v1__item__get_packed_size(&item));

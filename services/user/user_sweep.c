@@ -5,7 +5,7 @@
 #include "common/service/service.h"
 #include "services/user/settings.h"
 #include "services/user/user_peers.h"
-#include "services/user/user_repo.h"
+#include "user/queries.bh.h"
 
 enum {
   SWEEP_ONE_MS = 10000,
@@ -34,7 +34,8 @@ static enum status put_off(struct service *service, struct pg_tx *tx, const char
 {
   const struct user_settings *settings = service_settings(service);
   int64_t pause_ms = settings->sweep_interval_ms * PAUSE_IN_SWEEPS;
-  enum status status = user_repo_put_off_orphan(tx, id, pause_ms, arena);
+  const struct user_db_put_off_orphan_params params = {.pause_ms = pause_ms, .id = id};
+  enum status status = user_db_put_off_orphan(query_in(tx), &params, arena);
   if (status == STATUS_OK)
     log_warn("sweep", "could not remove a credential without account, will try again", LOG_STRING("userId", id),
              LOG_STATUS(reason), LOG_INT("retryMs", pause_ms));
@@ -46,17 +47,18 @@ static enum status put_off(struct service *service, struct pg_tx *tx, const char
 // its turn now.
 static enum status sweep_one(struct service *service, struct pg_tx *tx, struct arena *arena, bool *more)
 {
-  const char *id;
-  enum status status = user_repo_take_due_orphan(tx, arena, &id);
-  *more = status == STATUS_OK && id != NULL;
-  if (!*more)
-    return status;
+  struct user_db_take_due_orphan_row note;
+  enum status status = user_db_take_due_orphan(query_in(tx), arena, &note);
+  *more = status == STATUS_OK;
+  if (status != STATUS_OK)
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+  const char *id = note.user_id;
   enum status removed = delete_credential(service, id, arena);
   if (removed != STATUS_OK) {
     *more = !is_of_the_service(removed);
     return put_off(service, tx, id, removed, arena);
   }
-  status = user_repo_remove_orphan(tx, id, arena);
+  status = user_db_forget_orphan(query_in(tx), id, arena);
   if (status == STATUS_OK)
     log_info("sweep", "removed a credential that had no account", LOG_STRING("userId", id));
   return status;

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 TOP_LEVEL='^(services|proto|common|gateway|deploy|tests|Makefile|docker-compose\.yml|README\.md|LICENSE|\..*)$'
-SERVICE_FILES='main.c NAME_handlers.c NAME_repo.c README.md migrations'
+SERVICE_FILES='main.c NAME_handlers.c queries README.md migrations'
 
 top_level() {
   cut -d/ -f1 "$list" | sort -u | without "$TOP_LEVEL" | sed 's/$/:1: does not belong on the top level/'

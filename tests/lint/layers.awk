@@ -17,6 +17,7 @@ BEGIN {
   uses["service"] = "base observe config runtime contract rpc discovery security storage"
   uses["gateway"] = "base observe config contract transcode openapi rpc discovery security"
   uses["plugin"] = "base contract"  # the shape of the tables that it writes; headers only
+  uses["query"] = "base storage"  # it migrates as the services do
   uses["deploy"] = "base"
 
   # A vendor's header, as a pattern of its path, and the one folder that may include it.
@@ -62,8 +63,8 @@ function ring_of(folder,    part) {
     return part[2]
   if (part[1] == "gateway")
     return "gateway"
-  if (folder == "proto/plugin")
-    return "plugin"
+  if (folder == "proto/plugin" || folder == "proto/query")
+    return folder == "proto/plugin" ? "plugin" : "query"
   if (part[1] == "deploy")
     return "deploy"
   # A part's unit tests are linked with what the part may use, so they may include no more.
@@ -74,7 +75,7 @@ function ring_of(folder,    part) {
 
 function may_see_protobuf(folder) {
   return folder == "common/contract" || folder == "common/service" || folder ~ /^(services|tests)\// ||
-         folder ~ /^gateway/ || folder == "proto/plugin"
+         folder ~ /^gateway/ || folder ~ /^proto\/(plugin|query)$/
 }
 
 function is_generated(path) {
@@ -87,6 +88,9 @@ function may_see_vendor(folder, home) {
     return 1
   if (home == "tests")
     return folder ~ /^tests\//
+  # The compiler of queries asks PostgreSQL at build, not at run time.
+  if (folder == "proto/query")
+    return home == "common/storage"
   if (folder ~ /^tests\/(unit|component)\//)
     return under_test(folder) == home
   # The tools of deploy/ are clients of the suite, not parts of it.
@@ -158,6 +162,9 @@ function check_ring(folder,    target, ring, to) {
     return
   if (target == "gateway" && folder == "gateway/nginx")
     return
+  # C's names for the contracts' things are made in one place.
+  if (target == "proto/plugin" && folder == "proto/query")
+    return
   fail(folder " may not include " target)
 }
 
@@ -188,6 +195,9 @@ FILENAME == "-" {
   }
   if (is_generated(path)) {
     check_generated(folder)
+    # What the generated queries include.
+    if (path ~ /\/queries\.bh\.h$/)
+      public["common/service/query.h"] = public["common/service/query_list.h"] = 1
     next
   }
   if (!(path in exists)) {

@@ -55,7 +55,7 @@ C
   write common/base/alone.h <<'C'
 #include <stddef.h>
 C
-  write services/item/item_repo.h <<'C'
+  write services/item/item_state.h <<'C'
 #include "common/storage/pg.h"
 C
   write services/item/main.c <<'C'
@@ -74,11 +74,10 @@ C
   write services/item/item_handlers.c <<'C'
 #include "common/base/slice.h"
 C
-  write services/item/item_repo.c <<'C'
-#include "common/storage/pg.h"
-extern const char *const item_select;
-const char *const item_select = "SELECT id FROM items";
-C
+  write services/item/queries/items.sql <<'SQL'
+-- name: get :one
+SELECT id FROM items WHERE id = :id::uuid;
+SQL
   write services/item/README.md <<'MD'
 # The item service
 See [the top](../../README.md#how-it-runs).
@@ -146,11 +145,11 @@ must_find layers services/item/item_handlers.c 'item_handlers.c:1: handlers know
 must_find layers common/rpc/x.c 'x.c:1: "common/base/slots_internal.h" is for common/base only' <<'C'
 #include "common/base/slots_internal.h"
 C
-must_find layers services/item/item_rules.h 'item_rules.h:1: rules are pure: "services/item/item_repo.h" leads to "common/storage/pg.h"' <<'C'
-#include "services/item/item_repo.h"
+must_find layers services/item/item_rules.h 'item_rules.h:1: rules are pure: "services/item/item_state.h" leads to "common/storage/pg.h"' <<'C'
+#include "services/item/item_state.h"
 C
 must_find layers common/base/x.c 'common/base/alone.h:1: no other folder includes this header' <<<'#include "common/base/alone.h"'
-must_find layers services/item/x.c 'x.c:1: SQL belongs into the *_repo.c' <<<'const char *q = "SELECT 1";'
+must_find layers services/item/x.c 'x.c:1: SQL belongs into services/NAME/queries' <<<'const char *q = "SELECT 1";'
 must_find layers Makefile 'Makefile:1: base is linked with rpc' <<<'USES_base := rpc'
 
 must_find banned common/base/x.c 'x.c:1: strcpy is banned' <<<'void f(char *a) { strcpy(a, "b"); }'

@@ -1,0 +1,464 @@
+#include "common/service/query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/strbuf.h"
+#include "common/observe/log.h"
+#include "google/protobuf/timestamp.pb-c.h"
+
+#define MICROS_PER_SECOND 1000000
+
+struct query_db query_on(struct pg *pg)
+{
+  return (struct query_db){.pg = pg};
+}
+
+struct query_db query_in(struct pg_tx *tx)
+{
+  return (struct query_db){.tx = tx};
+}
+
+static enum status run(struct query_db db, const struct query *query, const struct pg_params *params,
+                       struct arena *arena, struct pg_result *result)
+{
+  return db.tx != NULL ? pg_tx_query(db.tx, &query->statement, params, arena, result)
+                       : pg_query(db.pg, &query->statement, params, arena, result);
+}
+
+// ---- values in ----
+
+static const void *at(const void *base, size_t offset)
+{
+  return (const char *)base + offset;
+}
+
+static void add_time(struct pg_params *to, int64_t seconds, int32_t nanos)
+{
+  char text[CLOCK_RFC3339_SIZE];
+  size_t size = clock_format_rfc3339(seconds, nanos, text);
+  pg_add_slice(to, slice_make(text, size));
+}
+
+static void add_micros(struct pg_params *to, int64_t micros)
+{
+  int64_t below = (micros % MICROS_PER_SECOND + MICROS_PER_SECOND) % MICROS_PER_SECOND;
+  add_time(to, (micros - below) / MICROS_PER_SECOND, (int32_t)below * 1000);
+}
+
+static void add_double(struct pg_params *to, double value)
+{
+  pg_add_text(to, arena_printf(to->arena, "%.17g", value));
+}
+
+static void add_timestamp(struct pg_params *to, const Google__Protobuf__Timestamp *time)
+{
+  if (time == NULL)
+    pg_add_text(to, NULL);
+  else
+    add_time(to, time->seconds, time->nanos);
+}
+
+static void add_field_text(struct pg_params *to, const char *text, bool nullable)
+{
+  pg_add_text(to, nullable && text[0] == '\0' ? NULL : text);
+}
+
+static void add_binary(struct pg_params *to, const ProtobufCBinaryData *bytes, bool nullable)
+{
+  pg_add_bytes(to, nullable && bytes->len == 0 ? (struct slice){0} : slice_make(bytes->data, bytes->len));
+}
+
+// `place` is that of the value itself; `count` that of its number of items.
+static void add_value(struct pg_params *to, const struct query_param *param, const void *place, const void *count)
+{
+  switch (param->kind) {
+  case QUERY_TEXT:
+    pg_add_text(to, *(const char *const *)place);
+    break;
+  case QUERY_INT64:
+    pg_add_int(to, *(const int64_t *)place);
+    break;
+  case QUERY_BOOL:
+    pg_add_bool(to, *(const bool *)place);
+    break;
+  case QUERY_DOUBLE:
+    add_double(to, *(const double *)place);
+    break;
+  case QUERY_MICROS:
+    add_micros(to, *(const int64_t *)place);
+    break;
+  case QUERY_BYTES:
+    pg_add_bytes(to, *(const struct slice *)place);
+    break;
+  case QUERY_TEXTS:
+  case QUERY_FIELD_TEXTS:
+    pg_add_text_array(to, *(const char *const *const *)place, *(const size_t *)count);
+    break;
+  case QUERY_INT64S:
+    pg_add_int_array(to, *(const int64_t *const *)place, *(const size_t *)count);
+    break;
+  case QUERY_FIELD_TEXT:
+    add_field_text(to, *(const char *const *)place, param->nullable);
+    break;
+  case QUERY_FIELD_INT32:
+    pg_add_int(to, *(const int32_t *)place);
+    break;
+  case QUERY_FIELD_BOOL:
+    pg_add_bool(to, *(const protobuf_c_boolean *)place != 0);
+    break;
+  case QUERY_FIELD_BYTES:
+    add_binary(to, place, param->nullable);
+    break;
+  case QUERY_FIELD_TIME:
+    add_timestamp(to, *(const Google__Protobuf__Timestamp *const *)place);
+    break;
+  }
+}
+
+static bool by_pointer(const struct query_param *param)
+{
+  return param->nullable && (param->kind == QUERY_INT64 || param->kind == QUERY_BOOL || param->kind == QUERY_DOUBLE ||
+                             param->kind == QUERY_MICROS);
+}
+
+static void add_member(struct pg_params *to, const struct query_param *param, const void *params)
+{
+  const void *place = at(params, param->offset);
+  if (by_pointer(param)) {
+    place = *(const void *const *)place;
+    if (place == NULL) {
+      pg_add_text(to, NULL);
+      return;
+    }
+  }
+  add_value(to, param, place, at(params, param->count));
+}
+
+// ---- the values of many messages ----
+
+// {"a","b\"c"}: PostgreSQL's text of a text[]; each item is quoted, so only backslash and quote need an escape.
+static const char *array_text(char *const *items, size_t count, struct arena *arena)
+{
+  size_t size = 3;
+  for (size_t i = 0; i < count; i++)
+    size += 2 * strlen(items[i]) + 3;
+  char *text = arena_alloc(arena, size);
+  char *next = text;
+  *next++ = '{';
+  for (size_t i = 0; i < count; i++) {
+    if (i > 0)
+      *next++ = ',';
+    *next++ = '"';
+    for (const char *c = items[i]; *c != '\0'; c++) {
+      if (*c == '"' || *c == '\\')
+        *next++ = '\\';
+      *next++ = *c;
+    }
+    *next++ = '"';
+  }
+  *next++ = '}';
+  *next = '\0';
+  return text;
+}
+
+static const char *text_of_each(const struct query_param *param, const void *message, struct arena *arena)
+{
+  const void *place = at(message, param->offset);
+  if (param->kind == QUERY_FIELD_TEXTS)
+    return array_text(*(char *const *const *)place, *(const size_t *)at(message, param->count), arena);
+  const char *text = *(const char *const *)place;
+  return param->nullable && text[0] == '\0' ? NULL : text;
+}
+
+static void add_numbers_of_each(struct pg_params *to, const struct query_param *param, const void *const *messages,
+                                size_t count)
+{
+  int64_t *numbers = arena_array(to->arena, count, sizeof(*numbers));
+  for (size_t i = 0; i < count; i++) {
+    const void *place = at(messages[i], param->offset);
+    numbers[i] = param->kind == QUERY_FIELD_INT32 ? *(const int32_t *)place : *(const int64_t *)place;
+  }
+  pg_add_int_array(to, numbers, count);
+}
+
+static void add_each(struct pg_params *to, const struct query_param *param, const void *params)
+{
+  const void *const *messages = *(const void *const *const *)at(params, param->holder);
+  size_t count = *(const size_t *)at(params, param->holder_count);
+  if (param->kind == QUERY_FIELD_INT32 || param->kind == QUERY_INT64) {
+    add_numbers_of_each(to, param, messages, count);
+    return;
+  }
+  CHECK(param->kind == QUERY_FIELD_TEXT || param->kind == QUERY_FIELD_TEXTS);
+  const char **texts = arena_array(to->arena, count, sizeof(*texts));
+  for (size_t i = 0; i < count; i++)
+    texts[i] = text_of_each(param, messages[i], to->arena);
+  pg_add_text_array(to, texts, count);
+}
+
+void query_add_params(struct pg_params *to, const struct query *query, const void *params)
+{
+  for (size_t i = 0; i < query->param_count; i++) {
+    const struct query_param *param = &query->params[i];
+    if (param->from == QUERY_FROM_MESSAGES) {
+      add_each(to, param, params);
+    } else if (param->from == QUERY_FROM_MESSAGE) {
+      const void *message = *(const void *const *)at(params, param->holder);
+      add_value(to, param, at(message, param->offset), at(message, param->count));
+    } else {
+      add_member(to, param, params);
+    }
+  }
+}
+
+// ---- values out ----
+
+bool query_parse_time(struct slice text, int64_t *micros)
+{
+  // RFC 3339 wants a T and minutes in the offset.
+  char rfc[CLOCK_RFC3339_SIZE + 4];
+  if (text.size < 22 || text.size + 4 > sizeof(rfc) || text.data[10] != ' ')
+    return false;
+  memcpy(rfc, text.data, text.size);
+  rfc[10] = 'T';
+  size_t size = text.size;
+  if (rfc[size - 3] == '+' || rfc[size - 3] == '-') {
+    memcpy(rfc + size, ":00", 3);
+    size += 3;
+  }
+  int64_t seconds;
+  int32_t nanos;
+  if (!clock_parse_rfc3339(slice_make(rfc, size), &seconds, &nanos))
+    return false;
+  *micros = seconds * MICROS_PER_SECOND + nanos / 1000;
+  return true;
+}
+
+static bool read_timestamp(struct slice cell, struct arena *arena, void *place)
+{
+  int64_t micros;
+  if (!query_parse_time(cell, &micros))
+    return false;
+  Google__Protobuf__Timestamp *time = arena_alloc(arena, sizeof(*time));
+  google__protobuf__timestamp__init(time);
+  int64_t below = (micros % MICROS_PER_SECOND + MICROS_PER_SECOND) % MICROS_PER_SECOND;
+  time->seconds = (micros - below) / MICROS_PER_SECOND;
+  time->nanos = (int32_t)below * 1000;
+  *(Google__Protobuf__Timestamp **)place = time;
+  return true;
+}
+
+static int hex_value(char digit)
+{
+  return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+// bytea_output = hex: \x0102
+static bool read_bytes(struct slice cell, struct arena *arena, struct slice *bytes)
+{
+  if (cell.size % 2 != 0 || !slice_starts_with(cell, SLICE("\\x")))
+    return false;
+  size_t size = cell.size / 2 - 1;
+  char *copy = arena_alloc(arena, size + 1);
+  for (size_t i = 0; i < size; i++) {
+    int high = hex_value(cell.data[2 * i + 2]), low = hex_value(cell.data[2 * i + 3]);
+    if (high < 0 || low < 0)
+      return false;
+    copy[i] = (char)(high << 4 | low);
+  }
+  *bytes = slice_make(copy, size);
+  return true;
+}
+
+static bool read_binary(struct slice cell, struct arena *arena, ProtobufCBinaryData *binary)
+{
+  struct slice bytes;
+  if (!read_bytes(cell, arena, &bytes))
+    return false;
+  *binary = (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)(uintptr_t)bytes.data};
+  return true;
+}
+
+static bool read_bool(struct slice cell, bool *value)
+{
+  *value = slice_equal(cell, SLICE("t"));
+  return *value || slice_equal(cell, SLICE("f"));
+}
+
+static bool read_double(struct slice cell, double *value)
+{
+  char *end = NULL;
+  *value = strtod(cell.data, &end);
+  return end == cell.data + cell.size && cell.size > 0;
+}
+
+static bool read_field_bool(struct slice cell, protobuf_c_boolean *field)
+{
+  bool value;
+  bool good = read_bool(cell, &value);
+  *field = value;
+  return good;
+}
+
+static bool read_int32(struct slice cell, int32_t *field)
+{
+  int64_t value;
+  bool good = slice_to_int64(cell, INT32_MIN, INT32_MAX, &value);
+  *field = good ? (int32_t)value : 0;
+  return good;
+}
+
+struct cell {
+  const struct pg_result *result;
+  size_t row;
+  size_t column;
+  struct arena *arena;
+};
+
+static bool read_texts(const struct cell *cell, const struct query_column *column, void *row)
+{
+  char ***items = (char ***)((char *)row + column->offset);
+  size_t *count = (size_t *)((char *)row + column->extra);
+  return pg_text_array(cell->result, cell->row, cell->column, cell->arena, items, count) == STATUS_OK;
+}
+
+static bool read_cell(const struct cell *cell, const struct query_column *column, void *row)
+{
+  struct slice text = pg_slice(cell->result, cell->row, cell->column);
+  void *place = (char *)row + column->offset;
+  switch (column->kind) {
+  case QUERY_TEXT:
+  case QUERY_FIELD_TEXT:
+    *(const char **)place = text.data;
+    return true;
+  case QUERY_INT64:
+    return slice_to_int64(text, INT64_MIN, INT64_MAX, place);
+  case QUERY_FIELD_INT32:
+    return read_int32(text, place);
+  case QUERY_BOOL:
+    return read_bool(text, place);
+  case QUERY_FIELD_BOOL:
+    return read_field_bool(text, place);
+  case QUERY_DOUBLE:
+    return read_double(text, place);
+  case QUERY_MICROS:
+    return query_parse_time(text, place);
+  case QUERY_FIELD_TIME:
+    return read_timestamp(text, cell->arena, place);
+  case QUERY_BYTES:
+    return read_bytes(text, cell->arena, place);
+  case QUERY_FIELD_BYTES:
+    return read_binary(text, cell->arena, place);
+  case QUERY_TEXTS:
+  case QUERY_FIELD_TEXTS:
+    return read_texts(cell, column, row);
+  case QUERY_INT64S:
+    break;
+  }
+  return false;
+}
+
+static bool has_flag(const struct query_column *column)
+{
+  return column->extra != 0 && column->kind != QUERY_TEXTS && column->kind != QUERY_FIELD_TEXTS;
+}
+
+// The message or struct is initialised: what is NULL keeps its empty value.
+static enum status read_row(const struct query *query, struct cell cell, void *row)
+{
+  for (size_t i = 0; i < query->column_count; i++) {
+    const struct query_column *column = &query->columns[i];
+    cell.column = i;
+    bool null = pg_is_null(cell.result, cell.row, i);
+    bool good = null ? column->nullable : read_cell(&cell, column, row);
+    if (!good) {
+      log_error("query", "a row cannot be read; its query promises another type, or no NULL",
+                LOG_STRING("query", query->statement.name), LOG_INT("column", (int64_t)i + 1));
+      return STATUS_INTERNAL;
+    }
+    if (!null && has_flag(column))
+      *(bool *)((char *)row + column->extra) = true;
+  }
+  return STATUS_OK;
+}
+
+static void init_row(const struct query *query, void *row)
+{
+  if (query->message != NULL)
+    query->message->message_init(row);
+  else
+    memset(row, 0, query->row_size);
+}
+
+enum status query_read_rows(const struct query *query, const struct pg_result *result, struct arena *arena,
+                            struct query_rows *rows)
+{
+  *rows = (struct query_rows){.count = result->rows};
+  char *all = arena_array(arena, result->rows, query->row_size);
+  void **pointers = arena_array(arena, result->rows, sizeof(*pointers));
+  for (size_t i = 0; i < result->rows; i++) {
+    pointers[i] = all + i * query->row_size;
+    init_row(query, pointers[i]);
+    enum status status = read_row(query, (struct cell){.result = result, .row = i, .arena = arena}, pointers[i]);
+    if (status != STATUS_OK)
+      return status;
+  }
+  rows->rows = query->message != NULL ? (void *)pointers : (void *)all;
+  return STATUS_OK;
+}
+
+// ---- running ----
+
+static enum status read_one(const struct query *query, const struct pg_result *result, struct arena *arena, void *row)
+{
+  init_row(query, row);
+  if (result->rows == 0)
+    return STATUS_NOT_FOUND;
+  return read_row(query, (struct cell){.result = result, .arena = arena}, row);
+}
+
+enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena, void *row)
+{
+  struct pg_params values;
+  pg_params_init(&values, arena);
+  query_add_params(&values, query, params);
+  struct pg_result result;
+  enum status status = run(db, query, &values, arena, &result);
+  return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
+}
+
+enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
+                           void *row)
+{
+  CHECK(db.pg != NULL);
+  struct pg_result result;
+  enum status status = pg_query_row(db.pg, &query->statement, key, arena, &result);
+  return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
+}
+
+enum status query_many(struct query_db db, const struct query *query, const void *params, struct arena *arena,
+                       struct query_rows *rows)
+{
+  struct pg_params values;
+  pg_params_init(&values, arena);
+  query_add_params(&values, query, params);
+  struct pg_result result;
+  enum status status = run(db, query, &values, arena, &result);
+  return status == STATUS_OK ? query_read_rows(query, &result, arena, rows) : status;
+}
+
+enum status query_exec(struct query_db db, const struct query *query, const void *params, struct arena *arena,
+                       int64_t *affected)
+{
+  struct pg_params values;
+  pg_params_init(&values, arena);
+  query_add_params(&values, query, params);
+  struct pg_result result;
+  enum status status = run(db, query, &values, arena, &result);
+  if (affected != NULL)
+    *affected = status == STATUS_OK ? result.affected : 0;
+  return status;
+}

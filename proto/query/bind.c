@@ -1,0 +1,210 @@
+#include "proto/query/bind.h"
+
+#include <string.h>
+
+#include "proto/query/types.h"
+
+struct binder {
+  const struct service_source *service;
+  struct query_source *query;
+  struct findings *findings;
+};
+
+static const struct column *column_named(const struct query_source *query, const char *name)
+{
+  for (size_t i = 0; i < query->description.column_count; i++)
+    if (strcmp(query->description.columns[i].name, name) == 0)
+      return &query->description.columns[i];
+  return NULL;
+}
+
+// ---- pages ----
+
+void bind_orders(const struct service_source *service, struct query_source *query, struct findings *findings)
+{
+  for (size_t i = 0; i < query->order_count; i++) {
+    struct order *order = &query->orders[i];
+    const struct column *column = order->field == NULL ? NULL : column_named(query, order->field->name);
+    enum type_class class = column == NULL ? CLASS_UNKNOWN : type_class(column->type);
+    if (column == NULL || column->nullable ||
+        (class != CLASS_INT && class != CLASS_BIGINT && class != CLASS_TIME && class != CLASS_TEXT)) {
+      report(findings, service, query, order->at.data,
+             "a list can be ordered by a column of its rows that is NOT NULL: a number, a text or a timestamptz");
+      continue;
+    }
+    order->type = column->type;
+  }
+}
+
+static void check_default_order(struct binder *b)
+{
+  struct slice text = b->query->default_order;
+  size_t space = slice_find(text, ' ', 0);
+  struct slice direction = slice_skip(text, space + 1);
+  bool known = false;
+  for (size_t i = 0; i < b->query->order_count; i++)
+    known = known || slice_equal(b->query->orders[i].name, slice_make(text.data, space));
+  if (!known || !(slice_equal_string(direction, "asc") || slice_equal_string(direction, "desc")))
+    report(b->findings, b->service, b->query, text.data,
+           "default is one of the orders with its direction, such as \"createTime desc\"");
+}
+
+// The id of the last row is a part of the page token, which takes UUIDs.
+static void bind_page(struct binder *b)
+{
+  check_default_order(b);
+  for (size_t i = 0; i < b->query->order_count; i++) {
+    char name[64] = "";
+    struct slice id = b->query->orders[i].id;
+    if (id.size < sizeof(name))
+      memcpy(name, id.data, id.size);
+    const struct column *column = column_named(b->query, name);
+    if (column == NULL || column->type != 2950 || column->field == NULL)
+      report(b->findings, b->service, b->query, b->query->orders[i].at.data,
+             "what breaks ties must be a uuid among the columns of the rows; \"%s\" is not", name);
+    else
+      b->query->id_field = column->field;
+  }
+}
+
+// ---- parameters ----
+
+static void refuse_parameter(struct binder *b, const struct parameter *parameter)
+{
+  report(b->findings, b->service, b->query, parameter->at.data,
+         "PostgreSQL takes :" SLICE_FMT " as %s, which %s%s cannot give%s", SLICE_ARG(parameter->at),
+         type_name(parameter->type), parameter->field == NULL ? "C" : "the field ",
+         parameter->field == NULL ? "" : parameter->field->name,
+         parameter->argument != NULL && parameter->argument->repeated ? "; cast it to an array, such as ::text[]"
+                                                                      : "; cast it");
+}
+
+static void bind_parameter(struct binder *b, struct parameter *parameter)
+{
+  if (parameter->field == NULL)
+    parameter->kind = parameter->argument == NULL ? type_kind(parameter->type) : NULL;
+  else if (parameter->argument->repeated)
+    parameter->kind = type_each_kind(parameter->type, parameter->field);
+  else
+    parameter->kind = type_field_kind(parameter->type, parameter->field);
+  // Every int32 is a bigint, too.
+  if (parameter->kind == NULL && parameter->field != NULL && parameter->field->type == FIELD_INT32 &&
+      type_class(parameter->type) == CLASS_BIGINT)
+    parameter->kind = "FIELD_INT32";
+  if (parameter->kind == NULL)
+    refuse_parameter(b, parameter);
+}
+
+static void bind_parameters(struct binder *b)
+{
+  for (size_t i = 0; i < b->query->parameter_count; i++) {
+    struct parameter *parameter = &b->query->parameters[i];
+    parameter->type = b->query->description.types[i];
+    bind_parameter(b, parameter);
+  }
+}
+
+// ---- columns ----
+
+static void bind_field(struct binder *b, struct column *column)
+{
+  const struct message *message = b->query->row;
+  column->field = message_field(message, slice_from_string(column->name));
+  if (column->field == NULL || column->field->in_oneof) {
+    report(b->findings, b->service, b->query, b->query->name.data,
+           "column \"%s\" is not a field of %s; name it as one (AS), or leave it out", column->name,
+           message->full_name);
+    return;
+  }
+  column->kind = type_field_kind(column->type, column->field);
+  if (column->kind == NULL)
+    report(b->findings, b->service, b->query, b->query->name.data,
+           "column \"%s\" is %s, which does not fit the field %s.%s; cast it", column->name, type_name(column->type),
+           message->full_name, column->field->name);
+  else if (column->nullable && !column->field->repeated && column->field->type != FIELD_STRING &&
+           column->field->type != FIELD_TIME && column->field->type != FIELD_BYTES)
+    report(b->findings, b->service, b->query, b->query->name.data,
+           "column \"%s\" may be NULL, which the field %s.%s cannot say; use coalesce(), or \"-- not null: %s\" where "
+           "it never is",
+           column->name, message->full_name, column->field->name, column->name);
+}
+
+static void bind_plain(struct binder *b, struct column *column)
+{
+  bool identifier = column->name[0] >= 'a' && column->name[0] <= 'z';
+  for (const char *c = column->name; *c != '\0'; c++)
+    identifier = identifier && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_');
+  column->kind = type_kind(column->type);
+  if (!identifier)
+    report(b->findings, b->service, b->query, b->query->name.data,
+           "column \"%s\" makes no name in C; name it (AS) with a-z, 0-9 and _", column->name);
+  else if (column->kind == NULL)
+    report(b->findings, b->service, b->query, b->query->name.data, "column \"%s\" has %s", column->name,
+           type_name(column->type));
+}
+
+static void bind_columns(struct binder *b)
+{
+  struct description *description = &b->query->description;
+  size_t count = description->column_count - (b->query->rows == ROWS_GATHERED ? 1 : 0);
+  for (size_t i = 0; i < count; i++) {
+    if (b->query->row != NULL)
+      bind_field(b, &description->columns[i]);
+    else
+      bind_plain(b, &description->columns[i]);
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(description->columns[k].name, description->columns[i].name) == 0)
+        report(b->findings, b->service, b->query, b->query->name.data, "two columns are named \"%s\"",
+               description->columns[i].name);
+  }
+}
+
+// ---- queries ----
+
+// One array of keys in; each row's place in it out, as the last column (pg_query_row).
+static void check_gathered(struct binder *b)
+{
+  const struct description *description = &b->query->description;
+  const struct column *last =
+      description->column_count == 0 ? NULL : &description->columns[description->column_count - 1];
+  if (b->query->parameter_count != 1 || type_class(description->types[0]) != CLASS_TEXTS || last == NULL ||
+      last->type != 20 || strcmp(last->name, "place") != 0 || !description->read_only)
+    report(
+        b->findings, b->service, b->query, b->query->name.data,
+        "a gathered read is written as SELECT ..., k.place FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) "
+        "JOIN ... ON id = k.key; its last column is place, and it changes nothing");
+}
+
+static bool gives_rows(enum rows rows)
+{
+  return rows != ROWS_EXEC && rows != ROWS_AFFECTED;
+}
+
+static void bind_query(struct binder *b)
+{
+  const struct query_source *query = b->query;
+  if (gives_rows(query->rows) != (query->description.column_count > 0)) {
+    report(b->findings, b->service, query, query->name.data, "the statement gives %s; write %s",
+           query->description.column_count > 0 ? "rows" : "no rows",
+           query->description.column_count > 0 ? ":one or :many" : ":exec or :affected");
+    return;
+  }
+  bind_parameters(b);
+  if (query->rows == ROWS_GATHERED)
+    check_gathered(b);
+  if (gives_rows(query->rows))
+    bind_columns(b);
+  if (query->rows == ROWS_PAGE)
+    bind_page(b);
+}
+
+void bind_service(struct service_source *service, struct findings *findings)
+{
+  struct binder b = {.service = service, .findings = findings};
+  for (size_t i = 0; i < service->query_count; i++) {
+    b.query = &service->queries[i];
+    if (b.query->rows == ROWS_PAGE)
+      bind_orders(service, b.query, findings);
+    bind_query(&b);
+  }
+}

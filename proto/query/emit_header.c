@@ -1,0 +1,232 @@
+#include <string.h>
+
+#include "proto/plugin/names.h"
+#include "proto/query/emit.h"
+#include "proto/query/types.h"
+
+const char *emit_name(const struct query_source *query, struct arena *arena)
+{
+  return arena_printf(arena, "%s_db_" SLICE_FMT, query->service, SLICE_ARG(query->name));
+}
+
+const char *emit_row(const struct query_source *query, struct arena *arena)
+{
+  if (query->row != NULL)
+    return name_struct(arena, query->row->full_name);
+  return arena_printf(arena, "struct %s_row", emit_name(query, arena));
+}
+
+// ---- parameters ----
+
+bool emit_is_member(const struct query_source *query, size_t index)
+{
+  const struct parameter *parameter = &query->parameters[index];
+  for (size_t i = 0; parameter->argument != NULL && i < index; i++)
+    if (query->parameters[i].argument == parameter->argument)
+      return false;
+  return true;
+}
+
+bool emit_is_list(const struct parameter *parameter)
+{
+  if (parameter->argument != NULL)
+    return parameter->argument->repeated;
+  return strcmp(parameter->kind, "TEXTS") == 0 || strcmp(parameter->kind, "INT64S") == 0;
+}
+
+size_t emit_member_count(const struct query_source *query)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < query->parameter_count; i++)
+    if (emit_is_member(query, i))
+      count += emit_is_list(&query->parameters[i]) ? 2 : 1;
+  return count;
+}
+
+static const char *c_type(const char *kind)
+{
+  static const struct {
+    const char *kind;
+    const char *type;
+  } TYPES[] = {
+      {"TEXT", "const char *"},
+      {"INT64", "int64_t "},
+      {"BOOL", "bool "},
+      {"DOUBLE", "double "},
+      {"MICROS", "int64_t "},
+      {"BYTES", "struct slice "},
+      {"TEXTS", "const char *const *"},
+      {"INT64S", "const int64_t *"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+    if (strcmp(TYPES[i].kind, kind) == 0)
+      return TYPES[i].type;
+  return "void ";
+}
+
+static bool is_scalar(const char *kind)
+{
+  return strcmp(kind, "INT64") == 0 || strcmp(kind, "BOOL") == 0 || strcmp(kind, "DOUBLE") == 0 ||
+         strcmp(kind, "MICROS") == 0;
+}
+
+const char *emit_declaration(const struct parameter *parameter, struct arena *arena)
+{
+  if (parameter->argument != NULL) {
+    const char *type = name_struct(arena, parameter->argument->message->full_name);
+    return parameter->argument->repeated
+               ? arena_printf(arena, "%s *const *" SLICE_FMT, type, SLICE_ARG(parameter->name))
+               : arena_printf(arena, "const %s *" SLICE_FMT, type, SLICE_ARG(parameter->name));
+  }
+  if (parameter->nullable && is_scalar(parameter->kind))
+    return arena_printf(arena, "const %s*" SLICE_FMT, c_type(parameter->kind), SLICE_ARG(parameter->name));
+  return arena_printf(arena, "%s" SLICE_FMT, c_type(parameter->kind), SLICE_ARG(parameter->name));
+}
+
+static void emit_params(const struct query_source *query, struct arena *arena, struct strbuf *out)
+{
+  if (query->parameter_count == 0 || query->rows == ROWS_GATHERED)
+    return;
+  strbuf_printf(out, "struct %s_params {\n", emit_name(query, arena));
+  for (size_t i = 0; i < query->parameter_count; i++) {
+    const struct parameter *parameter = &query->parameters[i];
+    if (!emit_is_member(query, i))
+      continue;
+    strbuf_printf(out, "  %s;%s\n", emit_declaration(parameter, arena),
+                  parameter->argument == NULL && parameter->nullable ? "  // NULL is SQL NULL" : "");
+    if (emit_is_list(parameter))
+      strbuf_printf(out, "  size_t " SLICE_FMT "_count;\n", SLICE_ARG(parameter->name));
+  }
+  strbuf_add_string(out, "};\n");
+}
+
+// ---- rows ----
+
+static void emit_member(struct strbuf *out, const struct column *column)
+{
+  if (strcmp(column->kind, "TEXTS") == 0)
+    strbuf_printf(out, "  char **%s;\n  size_t %s_count;\n", column->name, column->name);
+  else
+    strbuf_printf(out, "  %s%s;%s\n", c_type(column->kind), column->name,
+                  strcmp(column->kind, "MICROS") == 0 ? "  // microseconds since 1970" : "");
+  if (!column->nullable)
+    return;
+  if (is_scalar(column->kind))
+    strbuf_printf(out, "  bool has_%s;  // false: it is NULL\n", column->name);
+  else
+    strbuf_printf(out, "  // %s is NULL where the column is.\n", column->name);
+}
+
+static void emit_row_struct(const struct query_source *query, struct arena *arena, struct strbuf *out)
+{
+  if (query->row != NULL || query->rows == ROWS_EXEC || query->rows == ROWS_AFFECTED)
+    return;
+  size_t count = query->description.column_count - (query->rows == ROWS_GATHERED ? 1 : 0);
+  strbuf_printf(out, "%s {\n", emit_row(query, arena));
+  for (size_t i = 0; i < count; i++)
+    emit_member(out, &query->description.columns[i]);
+  strbuf_add_string(out, "};\n");
+}
+
+// ---- functions ----
+
+static void emit_out_parameters(const struct query_source *query, struct arena *arena, struct strbuf *out)
+{
+  switch (query->rows) {
+  case ROWS_ONE:
+  case ROWS_GATHERED:
+    strbuf_printf(out, ", %s *row", emit_row(query, arena));
+    break;
+  case ROWS_MANY:
+    strbuf_printf(out, ", %s **%srows, size_t *count", emit_row(query, arena), query->row == NULL ? "" : "*");
+    break;
+  case ROWS_AFFECTED:
+    strbuf_add_string(out, ", int64_t *affected");
+    break;
+  case ROWS_EXEC:
+  case ROWS_PAGE:
+  case ROWS_COUNT:
+    break;
+  }
+}
+
+void emit_prototype(const struct query_source *query, struct arena *arena, struct strbuf *out)
+{
+  strbuf_printf(out, "enum status %s(struct query_db db", emit_name(query, arena));
+  if (query->rows == ROWS_GATHERED)
+    strbuf_printf(out, ", const char *" SLICE_FMT, SLICE_ARG(query->parameters[0].name));
+  else if (emit_member_count(query) == 1)
+    strbuf_printf(out, ", %s", emit_declaration(&query->parameters[0], arena));
+  else if (query->parameter_count > 0)
+    strbuf_printf(out, ", const struct %s_params *params", emit_name(query, arena));
+  strbuf_add_string(out, ", struct arena *arena");
+  emit_out_parameters(query, arena, out);
+  strbuf_add_byte(out, ')');
+}
+
+static void emit_comment(const struct query_source *query, struct strbuf *out)
+{
+  static const char *const ROWS[] = {
+      [ROWS_ONE] = "NOT_FOUND where there is no row.",
+      [ROWS_MANY] = "All rows.",
+      [ROWS_EXEC] = "No rows.",
+      [ROWS_AFFECTED] = "Tells how many rows it changed.",
+      [ROWS_GATHERED] = "One row by its key; what all tasks ask for in one turn is sent as one statement. NOT_FOUND "
+                        "where there is no row.",
+      [ROWS_PAGE] = "A page; run it with resource_list.",
+  };
+  struct slice left = query->comment;
+  strbuf_add_byte(out, '\n');
+  while (left.size > 0) {
+    struct slice line = slice_make(left.data, slice_find(left, '\n', 0));
+    left = slice_skip(left, line.size + 1);
+    strbuf_printf(out, "// " SLICE_FMT "\n", SLICE_ARG(slice_trim(slice_skip(line, 2))));
+  }
+  strbuf_printf(out, "// %s\n", ROWS[query->rows]);
+}
+
+static void emit_query(const struct query_source *query, struct arena *arena, struct strbuf *out)
+{
+  emit_comment(query, out);
+  emit_params(query, arena, out);
+  emit_row_struct(query, arena, out);
+  if (query->rows == ROWS_PAGE) {
+    strbuf_printf(out, "extern const struct query_list %s;\n", emit_name(query, arena));
+    return;
+  }
+  emit_prototype(query, arena, out);
+  strbuf_printf(out, " MUST_CHECK;\nextern const struct query %s_query;\n", emit_name(query, arena));
+}
+
+static void include_message(const struct message *message, struct strbuf *out)
+{
+  if (message == NULL)
+    return;
+  struct strbuf line;
+  strbuf_init(&line, 0);
+  strbuf_printf(&line, "#include \"%s.pb-c.h\"\n", message->stem);
+  if (memmem(out->data, out->size, line.data, line.size) == NULL)
+    strbuf_add(out, strbuf_slice(&line));
+  strbuf_free(&line);
+}
+
+void emit_header(const struct service_source *service, struct arena *arena, struct strbuf *out)
+{
+  const char *guard = name_guard(arena, arena_printf(arena, "%s/queries", service->name));
+  strbuf_printf(out,
+                "// Made by bulkhead-query from services/%s/queries. Do not edit.\n"
+                "#ifndef %s\n#define %s\n\n"
+                "#include \"common/service/query.h\"\n#include \"common/service/query_list.h\"\n",
+                service->name, guard, guard);
+  for (size_t i = 0; i < service->query_count; i++) {
+    const struct query_source *query = &service->queries[i];
+    include_message(query->row, out);
+    include_message(query->request, out);
+    include_message(query->response, out);
+    for (size_t k = 0; k < query->argument_count; k++)
+      include_message(query->arguments[k].message, out);
+  }
+  for (size_t i = 0; i < service->query_count; i++)
+    emit_query(&service->queries[i], arena, out);
+  strbuf_add_string(out, "\n#endif\n");
+}

@@ -1,0 +1,52 @@
+// The messages of the contracts as far as a query needs them: fields with their types and their names in C.
+#ifndef BULKHEAD_QUERY_MESSAGES_H
+#define BULKHEAD_QUERY_MESSAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+
+enum field_type {
+  FIELD_OTHER,
+  FIELD_STRING,
+  FIELD_INT32,
+  FIELD_INT64,
+  FIELD_BOOL,
+  FIELD_DOUBLE,
+  FIELD_BYTES,
+  FIELD_TIME,
+  FIELD_MESSAGE,
+};
+
+struct field {
+  const char *name;
+  const char *json_name;
+  enum field_type type;
+  bool repeated;
+  bool in_oneof;
+  const char *message;  // full name, of FIELD_MESSAGE
+};
+
+struct message {
+  const char *full_name;
+  const char *stem;  // of its file: "item/v1/item"
+  struct field *fields;
+  size_t field_count;
+};
+
+struct messages {
+  struct message *items;
+  size_t count;
+};
+
+// Reads a protoset (FileDescriptorSet).
+enum status messages_load(struct messages *messages, const char *path, struct arena *arena,
+                          struct error *error) MUST_CHECK;
+// NULL where there is none.
+const struct message *messages_find(const struct messages *messages, struct slice full_name);
+const struct field *message_field(const struct message *message, struct slice name);
+
+#endif

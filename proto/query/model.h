@@ -1,0 +1,193 @@
+// What bulkhead-query knows of a service's queries. Texts are slices of the .sql files, so that each of them can be
+// found again by file and line. One arena holds everything; the process ends with it.
+//
+//   source.c       .sql files -> annotations and tokens
+//   statement.c    tokens -> SQL with $1, $2, ...; each piece remembers where it comes from
+//   page.c         the statements of a list: every combination of filters, order, direction and page
+//   messages.c     the messages of the contracts, from the protoset
+//   server.c       a private PostgreSQL, migrated as the service migrates itself
+//   describe.c     what PostgreSQL says of each statement
+//   kept.c         the same from the last time
+//   bind.c         PostgreSQL's types and the contract's fields -> C
+//   emit_*.c       C
+//   plans.c        which plans scan a table
+#ifndef BULKHEAD_QUERY_MODEL_H
+#define BULKHEAD_QUERY_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+#include "proto/query/messages.h"
+
+// More statements of one list than this are refused: 2 directions * 2 (first page, later page) * orders * 2^filters.
+#define MAX_PAGE_STATEMENTS 1024
+// pg_params takes so many (common/storage/pg.h).
+#define MAX_PARAMETERS 24
+
+struct sql_file {
+  const char *path;
+  struct slice text;
+};
+
+enum token_kind {
+  TOKEN_SQL,    // as it stands
+  TOKEN_PARAM,  // :name, :item.sku, each with "?" where NULL is allowed
+  TOKEN_HOLE,   // {name}: a fragment, or a part of a page
+};
+
+struct token {
+  enum token_kind kind;
+  struct slice text;  // of a parameter and of a hole: the name
+  bool nullable;
+};
+
+struct tokens {
+  struct token *items;
+  size_t count;
+};
+
+struct fragment {
+  struct slice name;
+  struct tokens body;
+};
+
+enum rows {
+  ROWS_ONE,
+  ROWS_MANY,
+  ROWS_EXEC,
+  ROWS_AFFECTED,
+  ROWS_GATHERED,
+  ROWS_PAGE,
+  ROWS_COUNT,
+};
+
+// One argument of a query's function that is a message: "-- params: item.v1.Item[] as items".
+struct argument {
+  struct slice at;  // the annotation's value
+  struct slice name;
+  const struct message *message;
+  bool repeated;
+  bool used;
+};
+
+// A parameter of a query, once, however often the SQL names it.
+struct parameter {
+  struct slice at;  // where it stands first
+  struct slice name;
+  struct slice member;  // of an argument; empty for a parameter of its own
+  const struct argument *argument;
+  const struct field *field;
+  bool nullable;
+  unsigned type;  // PostgreSQL's, by the description
+  const char *kind;
+};
+
+struct column {
+  const char *name;
+  unsigned type;
+  bool nullable;
+  const struct field *field;  // of the row's message
+  const char *kind;
+};
+
+struct filter {
+  struct slice name;
+  struct tokens condition;
+  const struct field *field;  // of the request
+};
+
+struct order {
+  struct slice at;
+  struct slice name;  // "createTime"
+  struct tokens expression;
+  struct slice id;  // breaks ties
+  const struct field *field;
+  unsigned type;
+};
+
+// What PostgreSQL said of a query, or what was kept of that.
+struct description {
+  unsigned types[MAX_PARAMETERS];
+  size_t type_count;
+  struct column *columns;
+  size_t column_count;
+  bool read_only;
+};
+
+struct query_source {
+  const char *service;
+  struct slice name;
+  enum rows rows;
+  struct slice comment;  // the prose above the SQL, for the header
+  struct slice annotations[16];
+  struct tokens body;
+
+  const struct message *row;
+  struct slice row_at;
+  struct argument arguments[4];
+  size_t argument_count;
+  struct parameter parameters[MAX_PARAMETERS];
+  size_t parameter_count;
+
+  bool dedicated;
+  bool writes;
+  bool reads;
+  struct slice scan;  // why its plan may scan a table; empty: it may not
+  struct slice not_null;
+  struct slice nullable;
+
+  // These belong to a page.
+  const struct message *request;
+  const struct message *response;
+  struct slice request_at;
+  struct slice response_at;
+  struct filter filters[12];
+  size_t filter_count;
+  struct order orders[12];
+  size_t order_count;
+  struct slice default_order;
+  uint32_t page_size;
+  const struct field *id_field;
+
+  struct description description;
+};
+
+struct service_source {
+  const char *name;
+  struct sql_file *files;
+  size_t file_count;
+  struct sql_file *migrations;  // *.up.sql, in their order
+  size_t migration_count;
+  struct fragment *fragments;
+  size_t fragment_count;
+  struct query_source *queries;
+  size_t query_count;
+};
+
+// One statement for PostgreSQL.
+struct piece {
+  size_t at;  // in the SQL
+  const char *source;
+};
+struct statement {
+  const char *name;
+  const char *sql;
+  struct piece *pieces;
+  size_t piece_count;
+};
+
+// ---- findings ----
+
+struct findings {
+  struct strbuf text;
+  size_t count;
+};
+// "services/item/queries/items.sql:12: get: ...": the line is that of `at`, a place in one of the service's files.
+void report(struct findings *findings, const struct service_source *service, const struct query_source *query,
+            const char *at, const char *format, ...) PRINTF_LIKE(5, 6);
+
+#endif

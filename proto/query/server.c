@@ -1,0 +1,289 @@
+#include "proto/query/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <grp.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/storage/migrate.h"
+#include "proto/query/file.h"
+
+#define START_TIMEOUT_MS 60000
+#define MAX_MIGRATIONS 1000
+
+// ---- programs ----
+
+static enum status find_programs(struct server *server, struct error *error)
+{
+  const char *named = getenv("BULKHEAD_PG_BIN");
+  if (named != NULL && named[0] != '\0') {
+    server->programs = named;
+    return STATUS_OK;
+  }
+  glob_t found;
+  int result = glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found);
+  if (result != 0)
+    return error_set(error, STATUS_NOT_FOUND,
+                     "queries are checked against a PostgreSQL server, and none is installed; run: make deps (the "
+                     "Debian package is postgresql), or name the folder of its programs in BULKHEAD_PG_BIN");
+  const char *newest = found.gl_pathv[found.gl_pathc - 1];
+  server->programs = arena_string(server->arena, slice_make(newest, strlen(newest) - strlen("/postgres")));
+  globfree(&found);
+  return STATUS_OK;
+}
+
+static enum status find_user(struct server *server, struct error *error)
+{
+  if (geteuid() != 0)
+    return STATUS_OK;
+  const struct passwd *user = getpwnam("postgres");
+  if (user == NULL)
+    return error_set(error, STATUS_NOT_FOUND,
+                     "PostgreSQL refuses to run as root, and there is no user postgres; install the Debian package "
+                     "postgresql, or build as another user");
+  server->user = user->pw_uid;
+  server->group = user->pw_gid;
+  return STATUS_OK;
+}
+
+// In the child. Output goes to the folder's log.
+static void become(const struct server *server, const char *path, char *const *arguments)
+{
+  char log[128];
+  (void)snprintf(log, sizeof(log), "%s/log", server->folder);
+  bool ready =
+      server->user == 0 || (setgroups(0, NULL) == 0 && setgid(server->group) == 0 && setuid(server->user) == 0);
+  int fd = ready ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+  if (fd >= 0 && dup2(fd, 1) == 1 && dup2(fd, 2) == 2 && chdir("/") == 0 && prctl(PR_SET_PDEATHSIG, SIGQUIT) == 0)
+    (void)execv(path, arguments);
+  _exit(127);
+}
+
+static pid_t launch(const struct server *server, const char *program, char *const *arguments)
+{
+  const char *path = arena_printf(server->arena, "%s/%s", server->programs, program);
+  pid_t pid = fork();
+  if (pid == 0)
+    become(server, path, arguments);
+  return pid;
+}
+
+static enum status fail_with_log(struct server *server, const char *what, struct error *error)
+{
+  struct slice log = SLICE("");
+  struct error ignored;
+  (void)!file_read(arena_printf(server->arena, "%s/log", server->folder), server->arena, &log, &ignored);
+  if (log.size > 300)
+    log = slice_skip(log, log.size - 300);
+  return error_set(error, STATUS_UNAVAILABLE, "the private PostgreSQL for the queries: %s: " SLICE_FMT, what,
+                   SLICE_ARG(slice_trim(log)));
+}
+
+// ---- starting ----
+
+static enum status make_folder(struct server *server, struct error *error)
+{
+  (void)snprintf(server->folder, sizeof(server->folder), "/tmp/bulkhead-query.XXXXXX");
+  if (mkdtemp(server->folder) == NULL) {
+    server->folder[0] = '\0';
+    return error_set(error, STATUS_INTERNAL, "/tmp: %s", strerror(errno));
+  }
+  if (server->user != 0 && chown(server->folder, server->user, server->group) != 0)
+    return error_set(error, STATUS_INTERNAL, "%s: %s", server->folder, strerror(errno));
+  return STATUS_OK;
+}
+
+static enum status make_cluster(struct server *server, struct error *error)
+{
+  char *data = arena_printf(server->arena, "%s/data", server->folder);
+  pid_t pid = launch(server, "initdb",
+                     (char *[]){"initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--encoding=UTF8",
+                                "--locale=C.UTF-8", "--no-instructions", NULL});
+  int how = 0;
+  if (pid < 0 || waitpid(pid, &how, 0) != pid || how != 0)
+    return fail_with_log(server, "initdb failed", error);
+  return STATUS_OK;
+}
+
+static const char *super_conninfo(const struct server *server)
+{
+  return arena_printf(server->arena, "host=%s user=postgres dbname=postgres", server->folder);
+}
+
+static enum status wait_ready(struct server *server, struct error *error)
+{
+  const char *conninfo = super_conninfo(server);
+  uint64_t end_us = deadline_after_ms(clock_now_us(), START_TIMEOUT_MS);
+  while (PQping(conninfo) != PQPING_OK) {
+    if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
+      server->pid = 0;
+      return fail_with_log(server, "it ended at once", error);
+    }
+    if (clock_now_us() > end_us)
+      return fail_with_log(server, "it was not ready in time", error);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
+  return STATUS_OK;
+}
+
+// Nothing of it is worth a flush to the disk.
+static enum status start(struct server *server, struct error *error)
+{
+  enum status status = find_programs(server, error);
+  if (status == STATUS_OK)
+    status = find_user(server, error);
+  if (status == STATUS_OK)
+    status = make_folder(server, error);
+  if (status == STATUS_OK)
+    status = make_cluster(server, error);
+  if (status != STATUS_OK)
+    return status;
+  char *data = arena_printf(server->arena, "%s/data", server->folder);
+  char *sockets = arena_printf(server->arena, "unix_socket_directories=%s", server->folder);
+  server->pid = launch(server, "postgres",
+                       (char *[]){"postgres",
+                                  "-D",
+                                  data,
+                                  "-c",
+                                  "listen_addresses=",
+                                  "-c",
+                                  sockets,
+                                  "-c",
+                                  "fsync=off",
+                                  "-c",
+                                  "full_page_writes=off",
+                                  "-c",
+                                  "synchronous_commit=off",
+                                  "-c",
+                                  "autovacuum=off",
+                                  "-c",
+                                  "shared_buffers=128MB",
+                                  "-c",
+                                  "max_wal_size=2GB",
+                                  "-c",
+                                  "jit=on",
+                                  NULL});
+  if (server->pid < 0) {
+    server->pid = 0;
+    return fail_with_log(server, "fork failed", error);
+  }
+  return wait_ready(server, error);
+}
+
+// ---- the service's part ----
+
+static enum status run_sql(const char *conninfo, const char *sql, struct error *error)
+{
+  PGconn *conn = PQconnectdb(conninfo);
+  PGresult *result = PQexec(conn, sql);
+  enum status status = STATUS_OK;
+  if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
+    status = error_set(error, STATUS_INTERNAL, "%s", PQerrorMessage(conn));
+  PQclear(result);
+  PQfinish(conn);
+  return status;
+}
+
+// As deploy/postgres/bootstrap.sql does, in a database of its own, so that services cannot see each other.
+static enum status bootstrap(const struct server *server, const char *service, struct error *error)
+{
+  const char *super = super_conninfo(server);
+  enum status status =
+      run_sql(super,
+              arena_printf(server->arena, "CREATE ROLE bulkhead_%s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT",
+                           service),
+              error);
+  if (status == STATUS_OK)
+    status = run_sql(super, arena_printf(server->arena, "CREATE DATABASE service_%s", service), error);
+  if (status != STATUS_OK)
+    return status;
+  return run_sql(arena_printf(server->arena, "%s dbname=service_%s", super, service),
+                 arena_printf(server->arena,
+                              "CREATE SCHEMA \"%s\" AUTHORIZATION bulkhead_%s;"
+                              "ALTER ROLE bulkhead_%s SET search_path = \"%s\";"
+                              "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+                              service, service, service, service),
+                 error);
+}
+
+// "services/item/migrations/0001_items.up.sql" -> "items".
+static const char *migration_name(const char *path, struct arena *arena)
+{
+  const char *base = strrchr(path, '/') + 1;
+  const char *name = strchr(base, '_');
+  name = name == NULL ? base : name + 1;
+  return arena_string(arena, slice_make(name, strlen(name) - strlen(".up.sql")));
+}
+
+static enum status migrate(const struct server *server, const struct service_source *service, struct error *error)
+{
+  struct migration *migrations = arena_zalloc(server->arena, (service->migration_count + 1) * sizeof(*migrations));
+  for (size_t i = 0; i < service->migration_count; i++)
+    migrations[i] = (struct migration){
+        .version = (unsigned)i + 1,
+        .name = migration_name(service->migrations[i].path, server->arena),
+        .up = service->migrations[i].text,
+        .down = SLICE(""),
+    };
+  struct migration_set set = {.schema = service->name, .migrations = migrations, .count = service->migration_count};
+  size_t applied = 0;
+  enum status status = migrate_up(server_conninfo(server, service->name), &set, &applied, error);
+  if (status != STATUS_OK)
+    error_prefix(error, "services/%s/migrations", service->name);
+  return status;
+}
+
+enum status server_open(struct server *server, const struct service_source *service, struct error *error)
+{
+  enum status status = server->pid == 0 ? start(server, error) : STATUS_OK;
+  if (status == STATUS_OK)
+    status = bootstrap(server, service->name, error);
+  if (status == STATUS_OK)
+    status = migrate(server, service, error);
+  return status;
+}
+
+const char *server_conninfo(const struct server *server, const char *service)
+{
+  return arena_printf(server->arena, "host=%s user=bulkhead_%s dbname=service_%s options='-c TimeZone=UTC'",
+                      server->folder, service, service);
+}
+
+// ---- the end ----
+
+static void remove_folder(const struct server *server)
+{
+  pid_t pid = fork();
+  if (pid == 0) {
+    (void)execlp("rm", "rm", "-rf", "--", server->folder, (char *)NULL);
+    _exit(127);
+  }
+  if (pid > 0)
+    (void)waitpid(pid, NULL, 0);
+}
+
+void server_stop(struct server *server)
+{
+  if (server->pid > 0) {
+    // Immediate: nothing of it is needed any more.
+    (void)kill(server->pid, SIGQUIT);
+    (void)waitpid(server->pid, NULL, 0);
+    server->pid = 0;
+  }
+  if (server->folder[0] != '\0')
+    remove_folder(server);
+  server->folder[0] = '\0';
+}

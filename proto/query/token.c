@@ -1,0 +1,177 @@
+#include "proto/query/token.h"
+
+#include <string.h>
+
+#define MAX_TOKENS 400
+
+// PostgreSQL's lexical rules: https://www.postgresql.org/docs/15/sql-syntax-lexical.html
+struct scanner {
+  const struct token_place *place;
+  struct tokens *tokens;
+  const char *at;
+  const char *end;
+  const char *plain;  // where SQL that is no token yet begins
+};
+
+static bool is_letter(char c)
+{
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool is_letter_or_digit(char c)
+{
+  return is_letter(c) || (c >= '0' && c <= '9');
+}
+
+static bool next_is(const struct scanner *scanner, const char *text)
+{
+  size_t size = strlen(text);
+  return (size_t)(scanner->end - scanner->at) >= size && memcmp(scanner->at, text, size) == 0;
+}
+
+static void add_token(struct scanner *scanner, enum token_kind kind, const char *from, const char *to)
+{
+  if (from == to)
+    return;
+  if (scanner->tokens->count == MAX_TOKENS) {
+    report(scanner->place->findings, scanner->place->service, scanner->place->query, from, "it is too long");
+    return;
+  }
+  scanner->tokens->items[scanner->tokens->count++] =
+      (struct token){.kind = kind, .text = slice_make(from, (size_t)(to - from))};
+}
+
+static void end_plain(struct scanner *scanner)
+{
+  add_token(scanner, TOKEN_SQL, scanner->plain, scanner->at);
+}
+
+// Behind the closing `quote`; doubled ones, and with `escapes` those behind a backslash, are a part of the text.
+static void skip_quoted(struct scanner *scanner, char quote, bool escapes)
+{
+  for (scanner->at++; scanner->at < scanner->end; scanner->at++) {
+    if (escapes && *scanner->at == '\\')
+      scanner->at++;
+    else if (*scanner->at == quote) {
+      scanner->at++;
+      return;
+    }
+  }
+}
+
+static void skip_block_comment(struct scanner *scanner)
+{
+  size_t depth = 0;
+  do {
+    if (next_is(scanner, "/*")) {
+      depth++;
+      scanner->at++;
+    } else if (next_is(scanner, "*/")) {
+      depth--;
+      scanner->at++;
+    }
+    scanner->at++;
+  } while (depth > 0 && scanner->at < scanner->end);
+}
+
+static void skip_line_comment(struct scanner *scanner)
+{
+  while (scanner->at < scanner->end && *scanner->at != '\n')
+    scanner->at++;
+}
+
+// $tag$ ... $tag$, or a lone dollar.
+static void skip_dollar(struct scanner *scanner)
+{
+  const char *tag = scanner->at++;
+  while (scanner->at < scanner->end && is_letter_or_digit(*scanner->at))
+    scanner->at++;
+  if (scanner->at >= scanner->end || *scanner->at != '$')
+    return;
+  size_t size = (size_t)(++scanner->at - tag);
+  while (scanner->at < scanner->end &&
+         !((size_t)(scanner->end - scanner->at) >= size && memcmp(scanner->at, tag, size) == 0))
+    scanner->at++;
+  scanner->at = scanner->at + size < scanner->end ? scanner->at + size : scanner->end;
+}
+
+static void read_parameter(struct scanner *scanner)
+{
+  end_plain(scanner);
+  const char *name = ++scanner->at;
+  while (scanner->at < scanner->end &&
+         (is_letter_or_digit(*scanner->at) ||
+          (*scanner->at == '.' && scanner->at + 1 < scanner->end && is_letter(scanner->at[1]))))
+    scanner->at++;
+  add_token(scanner, TOKEN_PARAM, name, scanner->at);
+  if (scanner->at < scanner->end && *scanner->at == '?') {
+    if (scanner->tokens->count > 0)
+      scanner->tokens->items[scanner->tokens->count - 1].nullable = true;
+    scanner->at++;
+  }
+  scanner->plain = scanner->at;
+}
+
+static void read_hole(struct scanner *scanner)
+{
+  end_plain(scanner);
+  const char *name = ++scanner->at;
+  while (scanner->at < scanner->end && is_letter_or_digit(*scanner->at))
+    scanner->at++;
+  if (scanner->at == scanner->end || *scanner->at != '}' || scanner->at == name)
+    report(scanner->place->findings, scanner->place->service, scanner->place->query, name,
+           "a fragment is used as {name}");
+  add_token(scanner, TOKEN_HOLE, name, scanner->at);
+  if (scanner->at < scanner->end)
+    scanner->at++;
+  scanner->plain = scanner->at;
+}
+
+static bool is_parameter(const struct scanner *scanner)
+{
+  return *scanner->at == ':' && scanner->at + 1 < scanner->end && is_letter(scanner->at[1]);
+}
+
+static void read_next(struct scanner *scanner)
+{
+  char c = *scanner->at;
+  if (c == '\'')
+    skip_quoted(scanner, c, scanner->at > scanner->plain && (scanner->at[-1] | 0x20) == 'e');
+  else if (c == '"')
+    skip_quoted(scanner, c, false);
+  else if (next_is(scanner, "--"))
+    skip_line_comment(scanner);
+  else if (next_is(scanner, "/*"))
+    skip_block_comment(scanner);
+  else if (c == '$')
+    skip_dollar(scanner);
+  else if (next_is(scanner, "::"))
+    scanner->at += 2;
+  else if (is_parameter(scanner))
+    read_parameter(scanner);
+  else if (c == '{')
+    read_hole(scanner);
+  else
+    scanner->at++;
+}
+
+static const char *skip_space(const char *at, const char *end)
+{
+  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+    at++;
+  return at;
+}
+
+struct slice tokens_read(struct slice text, struct tokens *tokens, const struct token_place *place)
+{
+  tokens->items = arena_array(place->arena, MAX_TOKENS, sizeof(*tokens->items));
+  tokens->count = 0;
+  struct scanner scanner = {.place = place, .tokens = tokens, .end = text.data + text.size};
+  scanner.at = scanner.plain = skip_space(text.data, scanner.end);
+  while (scanner.at < scanner.end && *scanner.at != ';')
+    read_next(&scanner);
+  end_plain(&scanner);
+  if (scanner.at < scanner.end)
+    scanner.at++;
+  return slice_make(scanner.at, (size_t)(scanner.end - scanner.at));
+}

@@ -1,0 +1,81 @@
+-- Items. How a query is written: proto/README.md.
+
+-- fragment: item
+id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes, revision AS etag,
+create_time, update_time;
+
+-- name: get :gathered
+-- row: item.v1.Item
+SELECT {item}, k.place
+FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN items ON id = k.key;
+
+-- name: lock :one
+-- row: item.v1.Item
+-- Keeps everybody else from changing the item until the transaction ends.
+SELECT {item} FROM items WHERE id = :id::uuid FOR UPDATE;
+
+-- name: insert :one
+-- row: item.v1.Item
+-- params: item.v1.Item as item
+-- ALREADY_EXISTS where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot store a value that
+-- JSON allows (U+0000 or a number out of range in attributes).
+INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
+VALUES (:id::uuid, :owner_id::uuid, :item.sku, :item.name, :item.description, :item.category, :item.tags::text[],
+        :item.price?::numeric, :item.currency?, :item.quantity::int, coalesce(:item.attributes?::json, '{}'))
+RETURNING {item};
+
+-- name: insert_many :many
+-- row: item.v1.Item
+-- params: item.v1.Item[] as items
+-- dedicated: a thousand rows take long
+-- All or none, in the order of the ids. Failures are those of insert.
+WITH made AS (
+  INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
+  SELECT v.id, :owner_id::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
+         v.quantity::int, coalesce(v.attributes::json, '{}')
+  FROM unnest(:ids::uuid[], :items.sku::text[], :items.name::text[], :items.description::text[],
+              :items.category::text[], :items.tags::text[], :items.price?::text[], :items.currency?::text[],
+              :items.quantity::bigint[], :items.attributes?::text[])
+       AS v(id, sku, name, description, category, tags, price, currency, quantity, attributes)
+  RETURNING {item}
+)
+SELECT made.* FROM unnest(:ids::uuid[]) WITH ORDINALITY AS k(key, place) JOIN made ON made.id = k.key ORDER BY k.place;
+
+-- name: find_skus :many
+-- dedicated: a thousand look-ups take long
+-- Which of the skus the owner has, in their order.
+-- not null: taken
+SELECT EXISTS (SELECT FROM items WHERE owner_id = :owner_id::uuid AND sku = v.sku) AS taken
+FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
+
+-- name: update :one
+-- row: item.v1.Item
+-- params: item.v1.Item as item
+-- Replaces what may change, if the item is still at this etag. Failures are those of insert.
+UPDATE items SET sku = :item.sku, name = :item.name, description = :item.description, category = :item.category,
+  tags = :item.tags::text[], price = :item.price?::numeric, currency = :item.currency?,
+  quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
+  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
+WHERE id = :item.id::uuid AND revision = :item.etag::bigint
+RETURNING {item};
+
+-- name: delete :affected
+-- If the item is still at this etag; NULL is any.
+DELETE FROM items WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision);
+
+-- name: list :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- filter category: category = :category
+-- filter tag: tags @> ARRAY[:tag]
+-- filter owner_id: owner_id = :owner_id::uuid
+-- filter q: search @@ websearch_to_tsquery('english', :q)
+-- order createTime: create_time, id
+-- order updateTime: update_time, id
+-- order name: name COLLATE "C", id
+-- order quantity: quantity, id
+-- default: createTime desc
+-- dedicated: a list may scan
+SELECT {item} FROM items WHERE {filters} ORDER BY {order} LIMIT {limit};

@@ -1,0 +1,27 @@
+-- A sign-up makes the credential (in the auth service) between two statements here. The note in orphan_credentials says
+-- that a credential may exist without an account.
+
+-- name: begin_sign_up :exec
+-- The note is due after the limit.
+INSERT INTO orphan_credentials (user_id, due_time)
+VALUES (:id::uuid, now() + :limit_ms::bigint * interval '1 millisecond');
+
+-- name: finish_sign_up :one
+-- row: user.v1.User
+-- Makes the account and removes the note, in one statement: the one moment at which the sign-up becomes true.
+-- ALREADY_EXISTS where the address is taken. No row where the note is gone, because the sign-up took too long.
+WITH note AS (DELETE FROM orphan_credentials WHERE user_id = :id::uuid RETURNING user_id)
+INSERT INTO users (id, email, display_name) SELECT user_id, :email, :display_name FROM note
+RETURNING {user};
+
+-- name: forget_orphan :exec
+-- The credential is gone, so the note goes, too.
+DELETE FROM orphan_credentials WHERE user_id = :id::uuid;
+
+-- name: take_due_orphan :one
+-- Locks one overdue note, so that no sign-up can finish on it until the transaction ends.
+SELECT user_id FROM orphan_credentials WHERE due_time <= now() ORDER BY due_time LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: put_off_orphan :exec
+UPDATE orphan_credentials SET due_time = clock_timestamp() + :pause_ms::bigint * interval '1 millisecond'
+WHERE user_id = :id::uuid;

@@ -1,0 +1,43 @@
+-- Accounts. How a query is written: proto/README.md.
+
+-- fragment: user
+id, email, display_name, revision AS etag, create_time, update_time;
+
+-- name: get :gathered
+-- row: user.v1.User
+SELECT {user}, k.place
+FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN users ON id = k.key;
+
+-- name: find_by_email :one
+-- row: user.v1.User
+SELECT {user} FROM users WHERE lower(email) = lower(:email);
+
+-- name: lock :one
+-- row: user.v1.User
+-- Keeps everybody else from changing the account until the transaction ends.
+SELECT {user} FROM users WHERE id = :id::uuid FOR UPDATE;
+
+-- name: update :one
+-- row: user.v1.User
+-- params: user.v1.User as user
+-- If the account is still at this etag. ALREADY_EXISTS where the address is taken.
+UPDATE users SET email = :user.email, display_name = :user.display_name, revision = revision + 1,
+  update_time = greatest(clock_timestamp(), update_time)
+WHERE id = :user.id::uuid AND revision = :user.etag::bigint
+RETURNING {user};
+
+-- name: delete :affected
+-- If the account is still at this etag; NULL is any. Notes in the same statement that its credential has to go.
+WITH gone AS (
+  DELETE FROM users WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision) RETURNING id
+)
+INSERT INTO orphan_credentials (user_id, due_time) SELECT id, now() FROM gone;
+
+-- name: list :page
+-- row: user.v1.User
+-- request: user.v1.ListUsersRequest
+-- response: user.v1.ListUsersResponse
+-- page: 20
+-- order createTime: create_time, id
+-- default: createTime desc
+SELECT {user} FROM users WHERE {filters} ORDER BY {order} LIMIT {limit};
