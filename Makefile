@@ -12,7 +12,8 @@ CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 comma   := ,
 
 # ---- flags ----
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Werror
+# protoc-c's initialisers of messages lack a pair of braces where a oneof or an optional field holds bytes.
+WARNINGS := -Wall -Wextra -Wno-missing-braces -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef -Werror
 COMMON_FLAGS := -std=gnu11 -D_GNU_SOURCE -DBULKHEAD_VERSION='"$(VERSION)"' -g -fPIC -fno-semantic-interposition \
                 -fno-omit-frame-pointer -fno-common -pthread
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
@@ -35,7 +36,7 @@ GEN      := $(OUT)/gen
 INCLUDES := -I. -I$(GEN) $(call pkg,libpq)
 CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAGS)
 # What protoc-c writes is not ours to keep free of conversions.
-CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -I$(GEN) -I. $(CFLAGS)
+CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -Wno-missing-braces -I$(GEN) -I. $(CFLAGS)
 
 # ---- parts ----
 COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security storage service
@@ -81,31 +82,43 @@ OWN_PROTOS     := $(patsubst proto/%,%,$(wildcard proto/google/*/*.proto proto/b
 # The well-known types; protobuf-c ships none compiled.
 GOOGLE_PROTOS  := $(addprefix google/protobuf/,descriptor.proto timestamp.proto duration.proto field_mask.proto \
                     empty.proto wrappers.proto any.proto struct.proto compiler/plugin.proto)
-PB_STEMS  := $(basename $(API_PROTOS) $(OWN_PROTOS) $(GOOGLE_PROTOS))
+# Bulkhead's own descriptors and Google's come first: the plugin is made of them. It compiles the contracts of the services.
+PB_STEMS   := $(basename $(OWN_PROTOS) $(GOOGLE_PROTOS))
 PB_HEADERS := $(PB_STEMS:%=$(GEN)/%.pb-c.h)
 PB_OBJECTS := $(PB_STEMS:%=$(OUT)/obj/gen/%.pb-c.o)
-BH_STEMS  := $(basename $(API_PROTOS))
-BH_HEADERS := $(BH_STEMS:%=$(GEN)/%.bh.h)
-BH_OBJECTS := $(BH_STEMS:%=$(OUT)/obj/gen/%.bh.o)
+BH_STEMS   := $(basename $(API_PROTOS))
+BH_HEADERS := $(foreach stem,$(BH_STEMS),$(GEN)/$(stem).pb-c.h $(GEN)/$(stem).bh.h)
+BH_SOURCES := $(BH_HEADERS:.h=.c)
+BH_OBJECTS := $(BH_SOURCES:$(GEN)/%.c=$(OUT)/obj/gen/%.o)
 PLUGIN     := $(OUT)/bin/protoc-gen-bulkhead
 PROTOSET   := $(OUT)/bulkhead.protoset
+RELEASED   := $(wildcard proto/released.protoset)
 
-$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
+$(PB_STEMS:%=$(GEN)/%.pb-c.c): $(GEN)/%.pb-c.c: $(GEN)/%.pb-c.h ;
+$(patsubst %.proto,$(GEN)/%.pb-c.h,$(OWN_PROTOS)): $(GEN)/%.pb-c.h: proto/%.proto
 	@mkdir -p $(GEN)
 	@protoc-c -Iproto -I$(PROTO_INCLUDE) --c_out=$(GEN) $<
-$(GEN)/google/protobuf/%.pb-c.c $(GEN)/google/protobuf/%.pb-c.h: $(PROTO_INCLUDE)/google/protobuf/%.proto
+$(patsubst %.proto,$(GEN)/%.pb-c.h,$(GOOGLE_PROTOS)): $(GEN)/%.pb-c.h: $(PROTO_INCLUDE)/%.proto
 	@mkdir -p $(GEN)
 	@protoc-c -I$(PROTO_INCLUDE) --c_out=$(GEN) $<
-$(GEN)/%.bh.c $(GEN)/%.bh.h: proto/%.proto $(PLUGIN)
-	@mkdir -p $(GEN)
-	@protoc -Iproto -I$(PROTO_INCLUDE) --plugin=protoc-gen-bulkhead=$(PLUGIN) --bulkhead_out=$(GEN) $<
-$(PROTOSET): $(addprefix proto/,$(API_PROTOS) $(OWN_PROTOS))
-	@mkdir -p $(@D)
-	@protoc -Iproto -I$(PROTO_INCLUDE) --include_imports --include_source_info --descriptor_set_out=$@ \
-	  $(API_PROTOS)
-.PHONY: protoset generated
+
+# All contracts are compiled in one step, which ends with bulkhead.protoset; of the C, only what changed is written.
+CONTRACT_LIST := $(GEN)/contracts.list
+$(PROTOSET): $(addprefix proto/,$(API_PROTOS) $(OWN_PROTOS)) $(PLUGIN) proto/plugin/compile.sh $(RELEASED)
+	@PROTO_INCLUDE=$(PROTO_INCLUDE) sh proto/plugin/compile.sh $(PLUGIN) $(GEN) $@ $(API_PROTOS)
+	@echo '$(API_PROTOS)' > $(CONTRACT_LIST)
+# A contract that was added or deleted has no date to tell it.
+ifneq ($(strip $(file <$(CONTRACT_LIST))),$(strip $(API_PROTOS)))
+.PHONY: $(PROTOSET)
+endif
+$(BH_HEADERS) $(BH_SOURCES): $(PROTOSET) ;
+.PHONY: protoset generated release-contracts
 protoset: $(PROTOSET)
 generated: $(PB_HEADERS) $(BH_HEADERS)
+# Takes the present contracts as those that clients rely on. `make` names what would break them from then on.
+release-contracts: $(PLUGIN)
+	@protoc -Iproto -I$(PROTO_INCLUDE) --include_imports --descriptor_set_out=$(OUT)/released.new $(API_PROTOS)
+	@$(PLUGIN) check $(OUT)/released.new && mv $(OUT)/released.new proto/released.protoset
 .SECONDARY:
 
 $(OUT)/lib/libgen-pb.a: $(PB_OBJECTS)
@@ -125,10 +138,10 @@ $(OUT)/obj/%.o: %.c
 	@$(AR) rcs $@ $^
 
 # Generated headers come first; who includes which is then known from the .d files.
-NEED_PB := common/contract common/transcode common/openapi common/rpc proto/plugin tests/unit/contract tests/unit/transcode tests/unit/openapi \
-           tests/support/contract tests/unit/rpc tests/fuzz tests/bench
+NEED_PB := common/contract common/transcode common/openapi common/rpc proto/plugin tests/unit/rpc tests/bench
 NEED_BH := common/service gateway gateway/nginx $(SERVICES:%=services/%) tests/unit/service tests/unit/gateway \
-           $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault
+           $(SERVICES:%=tests/unit/%) $(wildcard tests/component/*) tests/support/service tests/fault tests/fuzz \
+           tests/unit/contract tests/unit/transcode tests/unit/openapi tests/support/contract
 $(call objects_in,$(NEED_PB)): | $(PB_HEADERS)
 $(call objects_in,$(NEED_BH)): | $(PB_HEADERS) $(BH_HEADERS)
 $(PB_OBJECTS) $(BH_OBJECTS): | $(PB_HEADERS)
@@ -141,8 +154,8 @@ $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
 
 link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 
-# The code generator runs on the build machine and needs only base and the descriptors.
-$(PLUGIN): $(call objects_in,proto/plugin) $(OUT)/lib/libbase.a $(OUT)/lib/libgen-pb.a
+# The compiler of contracts runs on the build machine.
+$(PLUGIN): $(call objects_in,proto/plugin) $(call archives_of,contract base gen-pb)
 	@mkdir -p $(@D)
 	@$(link) -lprotobuf-c
 
@@ -264,8 +277,8 @@ endif
 # A part of common, the gateway, a service: the archives that a folder's tests link. The tests of contracts share a fixture that
 # translates requests.
 CONTRACT_UNITS := contract transcode openapi
-unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),base,service $(USES_service))))
-unit_extra = $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
+unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),contract base,service $(USES_service))))
+unit_extra = $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract) $(call archives_of,gen-bh)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
 $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
                       $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter $(CONTRACT_UNITS) gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))

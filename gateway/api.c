@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/observe/log.h"
 #include "gateway/document.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
@@ -33,17 +34,30 @@ static void collect_services(struct api *api)
   }
 }
 
-// What the reply step can do: a whole message, or one message inside it.
-static enum status check_bindings(const struct api *api, struct error *error)
+// Every mistake goes into the log, with the words that `make` has for it; the error has room for the first.
+static enum status load_contract(struct slice protoset, struct contract **out, struct error *error)
 {
-  for (size_t i = 0; i < contract_binding_count(api->contract); i++) {
-    const struct contract_binding *binding = contract_binding(api->contract, i);
-    const struct contract_field *field = binding->response_body_field;
-    if (field != NULL && (field->type != CONTRACT_MESSAGE || field->repeated))
-      return error_set(error, STATUS_INVALID_ARGUMENT,
-                       "%s %s: response_body must name a field that holds one message; \"" SLICE_FMT "\" does not",
-                       binding->http_method, binding->path, SLICE_ARG(field->name));
+  struct diagnostics diagnostics;
+  struct strbuf text;
+  diagnostics_init(&diagnostics);
+  strbuf_init(&text, 0);
+  enum status status = contract_load(protoset, out, &diagnostics);
+  for (size_t i = 0; i < diagnostics.count; i++) {
+    strbuf_clear(&text);
+    diagnostic_write(&diagnostics.items[i], &text);
+    log_error("contracts", "a contract cannot be served; correct it and build the protoset again",
+              LOG_STRING("mistake", strbuf_cstring(&text)));
+    if (i == 0)
+      error_set(error, status, "%s%s", strbuf_cstring(&text),
+                diagnostics.count == 1 ? "" : " (the log has the other mistakes)");
   }
+  strbuf_free(&text);
+  diagnostics_free(&diagnostics);
+  return status;
+}
+
+static enum status check_keys_method(const struct api *api, struct error *error)
+{
   if (contract_method_by_name(api->contract, SLICE(KEYS_METHOD)) == NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT,
                      "the contracts have no " KEYS_METHOD ", where the gateway gets its keys from; build the protoset "
@@ -55,9 +69,9 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
 {
   struct api *api = calloc(1, sizeof(*api));
   CHECK(api != NULL);
-  enum status status = contract_load(protoset, &api->contract, error);
+  enum status status = load_contract(protoset, &api->contract, error);
   if (status == STATUS_OK)
-    status = check_bindings(api, error);
+    status = check_keys_method(api, error);
   if (status != STATUS_OK) {
     api_free(&api);
     return status;

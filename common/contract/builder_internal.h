@@ -1,4 +1,7 @@
-// Private to this folder: the state of one contract_load. Everything in it that is not the contract ends with the load.
+// The state of one contract_load. Everything in it that is not the contract ends with the load.
+//
+// A mistake is reported and the load goes on, so that one run finds all of them. What cannot be built is NULL, and
+// whoever needs it stays silent, because the mistake behind it has been reported.
 #ifndef BULKHEAD_CONTRACT_BUILDER_INTERNAL_H
 #define BULKHEAD_CONTRACT_BUILDER_INTERNAL_H
 
@@ -7,86 +10,143 @@
 #include "google/api/http.pb-c.h"
 #include "google/protobuf/descriptor.pb-c.h"
 
-// Where a declaration stands in its file: SourceCodeInfo.Location.path.
-#define DECLARATION_MAX_DEPTH 20
+struct source_file {
+  const struct contract_file *file;
+  const Google__Protobuf__FileDescriptorProto *descriptor;
+  struct strmap locations;  // SourceCodeInfo by the bytes of its path
+  bool is_proto3;
+};
+
+// Something declared in a file: its name and its path, as SourceCodeInfo.Location.path.
+#define DECLARATION_MAX_DEPTH 24
 struct declaration {
-  const struct strmap *comments;  // of its file: path bytes -> cleaned text
+  const struct source_file *source;
+  const char *name;  // "item.v1.Item.sku"; NULL for the file itself
   int32_t path[DECLARATION_MAX_DEPTH];
   size_t depth;
 };
 
-struct declaration declaration_child(const struct declaration *parent, int32_t field_number, size_t index);
-// "" where there is none.
-const char *declaration_comment(const struct declaration *declaration);
-
 enum type_state { TYPE_NEW, TYPE_OPEN, TYPE_DONE };
 
-// A message or enum of the set; built only when a method reaches it.
+// A message or enum of the set.
 struct type_entry {
   const char *full_name;  // "item.v1.Item"
   const Google__Protobuf__DescriptorProto *message;
   const Google__Protobuf__EnumDescriptorProto *enumeration;
   struct declaration declaration;
-  bool proto3;
   enum type_state state;
-  const struct contract_message *built_message;
+  struct contract_message *built_message;  // NULL before the build, or when it has a mistake
   const struct contract_enum *built_enum;
   unsigned json_depth;  // levels of JSON that it opens
 };
 
 struct contract_builder {
   struct contract *contract;
-  struct arena scratch;          // what only the load needs: descriptors, comments, type entries
+  struct arena scratch;          // what only the load needs: descriptors, places, type entries
   ProtobufCAllocator allocator;  // of protobuf-c, into `scratch`
-  struct strmap types;           // ".item.v1.Item" -> struct type_entry
+  struct source_file *sources;
+  size_t source_count;
+  struct strmap types;         // ".item.v1.Item" -> struct type_entry
+  struct type_entry **listed;  // the same, in the order of declaration
+  size_t type_count;
   unsigned open_types;
-  struct error *error;
+  struct diagnostics *diagnostics;
 };
 
-// The embedded extension messages of protobuf-c's unknown fields of an options message; parts of the same number are
-// one message. `out` NULL when the option is not there.
-enum status options_method_policy(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
-                                  Bulkhead__V1__MethodPolicy **out) MUST_CHECK;
-enum status options_api_info(struct contract_builder *builder, const Google__Protobuf__FileOptions *options,
-                             Bulkhead__V1__ApiInfo **out) MUST_CHECK;
-enum status options_service_info(struct contract_builder *builder, const Google__Protobuf__ServiceOptions *options,
-                                 Bulkhead__V1__ServiceInfo **out) MUST_CHECK;
-enum status options_http_rule(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
-                              Google__Api__HttpRule **out) MUST_CHECK;
-enum status options_field_rules(struct contract_builder *builder, const Google__Protobuf__FieldOptions *options,
-                                Bulkhead__V1__FieldRules **out) MUST_CHECK;
-enum status options_oneof_rules(struct contract_builder *builder, const Google__Protobuf__OneofOptions *options,
-                                Bulkhead__V1__OneofRules **out) MUST_CHECK;
+// ---- places ----
 
-// The message of a type name such as ".item.v1.Item", with everything below it.
-enum status build_message(struct contract_builder *builder, const char *type_name,
-                          const struct contract_message **out) MUST_CHECK;
+void source_file_index(struct contract_builder *builder, struct source_file *source);
+
+struct declaration declaration_of_file(const struct source_file *source);
+// Element `index` of the list `field_number` of the parent's descriptor. `name` must live as long as the load.
+struct declaration declaration_child(const struct declaration *parent, int32_t field_number, size_t index,
+                                     const char *name);
+// The extension `number` in the options (field `options_number`) of what `owner` declares.
+struct declaration declaration_option(const struct declaration *owner, int32_t options_number, int32_t number);
+struct source_place declaration_place(const struct declaration *declaration);
+// The leading comment, kept in the contract; "" where there is none.
+const char *declaration_comment(struct contract_builder *builder, const struct declaration *declaration);
+
+// Adds a diagnostic about `declaration`.
+void report(struct contract_builder *builder, const struct declaration *declaration, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+// A copy in the contract's arena.
+char *keep_text(struct contract_builder *builder, const char *text);
+
+// ---- options ----
+
+// Each reads one extension from an options message; parts of the same option are one message. NULL when the option is
+// not there or cannot be read, which is reported at `owner`.
+Bulkhead__V1__MethodPolicy *options_method_policy(struct contract_builder *builder, const struct declaration *owner,
+                                                  const Google__Protobuf__MethodOptions *options);
+Google__Api__HttpRule *options_http_rule(struct contract_builder *builder, const struct declaration *owner,
+                                         const Google__Protobuf__MethodOptions *options);
+Bulkhead__V1__ApiInfo *options_api_info(struct contract_builder *builder, const struct declaration *owner,
+                                        const Google__Protobuf__FileOptions *options);
+Bulkhead__V1__ServiceInfo *options_service_info(struct contract_builder *builder, const struct declaration *owner,
+                                                const Google__Protobuf__ServiceOptions *options);
+Bulkhead__V1__FieldRules *options_field_rules(struct contract_builder *builder, const struct declaration *owner,
+                                              const Google__Protobuf__FieldOptions *options);
+Bulkhead__V1__OneofRules *options_oneof_rules(struct contract_builder *builder, const struct declaration *owner,
+                                              const Google__Protobuf__OneofOptions *options);
+
+struct declaration declaration_of_api_info(const struct declaration *file);
+struct declaration declaration_of_policy(const struct declaration *method);
+struct declaration declaration_of_http(const struct declaration *method);
+struct declaration declaration_of_rules(const struct declaration *field);
+
+// ---- parts of the load, in their order ----
+
+// Registers every message and enum by name.
+void register_types(struct contract_builder *builder);
+
+// The message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used, which is
+// reported where it is declared or, where the use is the mistake, at `user`.
+const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
+                                             const char *type_name);
+// All messages of our own files, used by a method or not.
+void build_own_messages(struct contract_builder *builder);
+const struct contract_enum *build_enum(struct contract_builder *builder, struct type_entry *entry);
+// NULL where the set has no such type.
+struct type_entry *find_type(struct contract_builder *builder, const char *type_name);
+
+// Whether fields by name can be found in `message`: false when two fields share a name, which is reported.
+bool build_index(struct contract_builder *builder, const struct declaration *declaration,
+                 struct contract_message *message);
+
+// The published messages of Google that have a JSON form of their own.
+enum contract_well_known well_known_kind(const char *full_name);
+bool well_known_is_genuine(const struct contract_message *message);
+// False for messages whose JSON form needs other types or recursion.
+bool well_known_is_supported(const char *full_name);
 
 // FieldRules of one field, held against its type. `field` has all but its rules.
-enum status build_field_rules(struct contract_builder *builder, const Google__Protobuf__FieldOptions *options,
-                              const struct contract_message *message, struct contract_field *field) MUST_CHECK;
+void build_field_rules(struct contract_builder *builder, const struct declaration *declaration,
+                       const Google__Protobuf__FieldOptions *options, struct contract_field *field);
+// An example must be a value of its field that keeps the field's rules.
+void check_example(struct contract_builder *builder, const struct declaration *option,
+                   const struct contract_field *field);
 
-// Counts first, so that the arrays of methods and bindings have their size and their addresses stay.
-struct service_entry {
-  const Google__Protobuf__ServiceDescriptorProto *service;
-  const char *package;
-  const char *file_comment;
-  struct declaration declaration;
-};
-enum status build_methods(struct contract_builder *builder, const struct service_entry *services,
-                          size_t count) MUST_CHECK;
-enum status build_bindings(struct contract_builder *builder, const struct contract_method *method,
-                           const Google__Api__HttpRule *rule) MUST_CHECK;
+void build_services(struct contract_builder *builder);
+// Whether `name` can be written as it is in C, JSON and OpenAPI.
+bool is_identifier(const char *name);
+// `option` is the place of the rule.
+void build_bindings(struct contract_builder *builder, const struct declaration *option,
+                    const struct contract_method *method, const Google__Api__HttpRule *rule);
+// Names of the contract that C does not accept or cannot tell apart.
+void check_c_names(struct contract_builder *builder);
+void routes_build(struct contract_builder *builder);
 
-// contract_info.c: what only the OpenAPI document needs. `root` stands for the file.
-const char *file_comment(const struct declaration *root);
-enum status build_info(struct contract_builder *builder, const Google__Protobuf__FileDescriptorProto *file,
-                       const struct declaration *root) MUST_CHECK;
-// Fills in defaults where no file set (bulkhead.v1.api).
-void finish_info(struct contract_builder *builder);
-enum status build_service_info(struct contract_builder *builder, const struct service_entry *entry,
-                               struct contract_method *method) MUST_CHECK;
-enum status build_errors(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
-                         struct contract_method *method) MUST_CHECK;
+// ---- what only the OpenAPI document needs (contract_info.c) ----
+
+// What the files say about the API as a whole.
+void build_info(struct contract_builder *builder);
+// Heading and description of the service that `declaration` names.
+void build_service_info(struct contract_builder *builder, const struct declaration *declaration,
+                        const Google__Protobuf__ServiceDescriptorProto *service, struct contract_method *method);
+// The errors that a method declares.
+void build_errors(struct contract_builder *builder, const struct declaration *policy_place,
+                  const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method);
 
 #endif

@@ -1,9 +1,10 @@
 // The API as the contracts say it: a FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info)
-// compiled to tables at start. Immutable afterwards, so worker processes share its pages after a fork.
+// compiled to tables. One compiler for everybody: protoc-gen-bulkhead at build and the gateway at its start call
+// contract_load, so they give the same verdict in the same words. Immutable afterwards, so worker processes share its
+// pages after a fork.
 //
-// Whatever a contract may not say is refused here with the name of the place: a method without an access policy, an
-// unknown role syntax, a path variable that names no field, two methods with the same route, a recursive message, a
-// streaming method with an HTTP binding, a rule that does not fit its field's type.
+// Whatever a contract must not say is refused: see the `report` calls in this folder, and tests/unit/plugin/bad for a
+// contract with each mistake.
 #ifndef BULKHEAD_CONTRACT_CONTRACT_H
 #define BULKHEAD_CONTRACT_CONTRACT_H
 
@@ -13,6 +14,7 @@
 
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/contract/diagnostics.h"
 #include "common/contract/policy.h"
 #include "common/contract/rules.h"
 
@@ -47,10 +49,24 @@ enum contract_well_known {
   CONTRACT_WRAPPER,  // google.protobuf.StringValue and its kin
 };
 
+// A .proto file of the set.
+struct contract_file {
+  const char *name;     // "item/v1/item.proto"
+  const char *package;  // "item.v1"
+  bool is_own;          // holds contracts; false for Google's files and those of Bulkhead's options
+};
+
+// Numbers that the author promised never to use again: `reserved 4, 8 to 10;`, both ends included.
+struct contract_reserved {
+  int32_t first;
+  int32_t last;
+};
+
 struct contract_enum_value {
   struct slice name;
   int32_t number;
   const char *comment;
+  struct source_place place;
 };
 
 struct contract_enum {
@@ -58,6 +74,9 @@ struct contract_enum {
   const char *comment;  // leading comment of the contract, "" where there is none; so everywhere below
   const struct contract_enum_value *values;
   size_t value_count;
+  const struct contract_reserved *reserved;
+  size_t reserved_count;
+  struct source_place place;
 };
 
 struct contract_field {
@@ -65,7 +84,7 @@ struct contract_field {
   enum contract_type type;
   bool repeated;
   bool is_map;
-  bool optional;           // declared so
+  bool optional;           // declared so; in C a oneof of this one field, "_" before its name
   bool has_presence;       // message, proto3 optional, oneof member
   int oneof_index;         // of the message's oneofs; -1 for none
   struct slice name;       // "page_size"
@@ -73,7 +92,9 @@ struct contract_field {
   const char *comment;
   const struct contract_message *message;   // of CONTRACT_MESSAGE
   const struct contract_enum *enumeration;  // of CONTRACT_ENUM
+  bool has_rules;                           // (bulkhead.v1.field) is set
   struct field_rules rules;
+  struct source_place place;
 };
 
 struct contract_oneof {
@@ -89,6 +110,11 @@ struct contract_message {
   size_t field_count;
   const struct contract_oneof *oneofs;
   size_t oneof_count;
+  const struct contract_file *file;
+  const struct contract_reserved *reserved;
+  size_t reserved_count;
+  bool is_checked;  // a value of it can break a rule, so services validate it
+  struct source_place place;
   const void *index;  // private: fields by number and by name
 };
 
@@ -141,6 +167,16 @@ struct contract_method {
   bool no_side_effects;  // idempotency_level NO_SIDE_EFFECTS
   bool idempotent;       // that or IDEMPOTENT
   size_t index;          // 0 .. method_count - 1, for tables beside this one
+  struct source_place place;
+};
+
+struct contract_service {
+  const char *full_name;  // "item.v1.ItemService"
+  const char *name;       // "ItemService"
+  const char *service;    // "item"
+  const struct contract_file *file;
+  const struct contract_method *methods;
+  size_t method_count;
 };
 
 // One HTTP route to a method.
@@ -154,6 +190,7 @@ struct contract_binding {
   const struct contract_field *response_body_field;  // NULL: the whole response
   const struct contract_path_variable *variables;
   size_t variable_count;
+  struct source_place place;
 };
 
 // A path variable or, with depth 1 or 2, a nested one: {item.id}.
@@ -166,7 +203,9 @@ struct contract_path_variable {
 
 struct contract;
 
-enum status contract_load(struct slice protoset, struct contract **out, struct error *error) MUST_CHECK;
+// Compiles the whole set and adds every mistake to `diagnostics`, in the order of their places. INVALID_ARGUMENT and
+// *out NULL when there is one. contract_free is the caller's.
+enum status contract_load(struct slice protoset, struct contract **out, struct diagnostics *diagnostics) MUST_CHECK;
 void contract_free(struct contract **contract);
 
 const struct contract_info *contract_info(const struct contract *contract);
@@ -174,6 +213,11 @@ size_t contract_method_count(const struct contract *contract);
 const struct contract_method *contract_method(const struct contract *contract, size_t index);
 size_t contract_binding_count(const struct contract *contract);
 const struct contract_binding *contract_binding(const struct contract *contract, size_t index);
+size_t contract_service_count(const struct contract *contract);
+const struct contract_service *contract_service(const struct contract *contract, size_t index);
+// Every message of the contracts' own files and every other that they use, in the order of declaration.
+size_t contract_message_count(const struct contract *contract);
+const struct contract_message *contract_message(const struct contract *contract, size_t index);
 const struct contract_method *contract_method_by_name(const struct contract *contract, struct slice full_name);
 const struct contract_message *contract_message_by_name(const struct contract *contract, struct slice full_name);
 

@@ -9,11 +9,22 @@ struct pattern {
   const char *path;
 };
 
-static enum status refuse(struct contract_builder *builder, const struct contract_binding *binding, const char *subject,
-                          const char *sentence)
+// One rule on its way to a binding.
+struct rule_place {
+  struct contract_builder *builder;
+  const struct declaration *option;
+  const Google__Api__HttpRule *rule;
+  struct contract_binding *binding;
+};
+
+static void refuse(const struct rule_place *place, const char *format, ...) PRINTF_LIKE(2, 3);
+static void refuse(const struct rule_place *place, const char *format, ...)
 {
-  return error_set(builder->error, STATUS_INVALID_ARGUMENT, "method " SLICE_FMT ": %s %s: %s%s",
-                   SLICE_ARG(binding->method->full_name), binding->http_method, binding->path, subject, sentence);
+  va_list args;
+  va_start(args, format);
+  const char *sentence = arena_vprintf(&place->builder->scratch, format, args);
+  va_end(args);
+  report(place->builder, place->option, "%s %s: %s", place->binding->http_method, place->binding->path, sentence);
 }
 
 static struct pattern rule_pattern(const Google__Api__HttpRule *rule)
@@ -45,95 +56,137 @@ static bool is_http_method(const char *method)
   return size > 0 && size <= MAX_CUSTOM_METHOD_BYTES && strcmp(method, "HEAD") != 0;
 }
 
-static enum status build_variable(struct contract_builder *builder, const struct contract_binding *binding,
-                                  const struct template_variable *source, struct contract_path_variable *variable)
+// ---- path variables ----
+
+static const char *find_variable_problem(const struct contract_binding *binding,
+                                         const struct contract_path_variable *variable)
 {
-  variable->multi_segment = source->multi_segment;
-  variable->depth = contract_field_path(binding->method->input, source->field, variable->path);
   if (variable->depth == 0)
-    return refuse(builder, binding, "", "a path variable names no field of the request");
+    return "is not a field of the request";
   const struct contract_field *field = variable->path[variable->depth - 1];
   if (field->repeated || field->type == CONTRACT_MESSAGE)
-    return refuse(builder, binding, "", "a path variable must be a single scalar field");
+    return "is a list or a message";
   for (const struct contract_path_variable *other = binding->variables; other < variable; other++)
     if (other->depth == variable->depth && field_paths_equal(other->path, variable->path, variable->depth))
-      return refuse(builder, binding, "", "two path variables name the same field");
-  return STATUS_OK;
+      return "is there twice";
+  return NULL;
 }
 
-static enum status build_variables(struct contract_builder *builder, struct contract_binding *binding)
+// False when the path cannot be used; that has been reported.
+static bool build_variables(const struct rule_place *place)
 {
+  struct contract_binding *binding = place->binding;
+  const struct contract_message *input = binding->method->input;
   struct path_template parsed;
   const char *problem = path_template_parse(slice_from_string(binding->path), &parsed);
-  if (problem != NULL)
-    return refuse(builder, binding, "the path: ", problem);
-  struct contract_path_variable *variables =
-      arena_zalloc(&builder->contract->arena, parsed.variable_count * sizeof(*variables));
-  binding->variables = variables;
-  for (size_t i = 0; i < parsed.variable_count; i++) {
-    enum status status = build_variable(builder, binding, &parsed.variables[i], &variables[i]);
-    if (status != STATUS_OK)
-      return status;
+  if (problem != NULL) {
+    refuse(place, "the path is not a template: %s; write one such as /v1/items/{id}", problem);
+    return false;
   }
-  binding->variable_count = parsed.variable_count;
-  return STATUS_OK;
+  struct contract_path_variable *variables =
+      arena_zalloc(&place->builder->contract->arena, parsed.variable_count * sizeof(*variables));
+  binding->variables = variables;
+  for (size_t i = 0; i < parsed.variable_count && input != NULL; i++) {
+    variables[i].multi_segment = parsed.variables[i].multi_segment;
+    variables[i].depth = contract_field_path(input, parsed.variables[i].field, variables[i].path);
+    problem = find_variable_problem(binding, &variables[i]);
+    if (problem != NULL)
+      refuse(place, "the path variable {" SLICE_FMT "} %s; name single scalar fields of %s, each once",
+             SLICE_ARG(parsed.variables[i].field), problem, input->full_name);
+    binding->variable_count++;
+  }
+  return true;
 }
 
-static enum status build_bodies(struct contract_builder *builder, const Google__Api__HttpRule *rule,
-                                struct contract_binding *binding)
+// ---- bodies ----
+
+static void check_body_field(const struct rule_place *place)
 {
-  const struct contract_method *method = binding->method;
-  const char *body = rule->body == NULL ? "" : rule->body;
-  const char *response = rule->response_body == NULL ? "" : rule->response_body;
-  if (*body != '\0' && strcmp(binding->http_method, "GET") == 0)
-    return refuse(builder, binding, "", "GET has no body");
+  const struct contract_binding *binding = place->binding;
+  const struct contract_field *field = binding->body_field;
+  // Otherwise the body could say something else than the path or header that a proxy has looked at.
+  for (size_t i = 0; i < binding->variable_count; i++)
+    if (binding->variables[i].depth == 1 && binding->variables[i].path[0] == field)
+      refuse(place, "body \"%s\" names a field that the path fills; leave one of them out", place->rule->body);
+  if (field->rules.from_header != NULL)
+    refuse(place, "body \"%s\" names a field that a header fills; leave one of them out", place->rule->body);
+}
+
+static void build_body(const struct rule_place *place)
+{
+  struct contract_binding *binding = place->binding;
+  const struct contract_message *input = binding->method->input;
+  const char *body = place->rule->body == NULL ? "" : place->rule->body;
+  if (*body == '\0')
+    return;
+  if (strcmp(binding->http_method, "GET") == 0)
+    refuse(place, "GET has no body; leave body out, and the fields become query parameters");
+  if (input == NULL)
+    return;
+  if (input->well_known != CONTRACT_PLAIN)
+    refuse(place, "the request is %s, which cannot be a body; leave body out, or declare a message", input->full_name);
   if (strcmp(body, "*") == 0) {
     binding->body = CONTRACT_BODY_ALL;
-  } else if (*body != '\0') {
-    binding->body = CONTRACT_BODY_FIELD;
-    binding->body_field = contract_field_by_name(method->input, slice_from_string(body));
-    if (binding->body_field == NULL)
-      return refuse(builder, binding, "", "body names no field of the request");
+    return;
   }
-  // Otherwise the body could say something else than the path or header that a proxy has looked at.
-  for (size_t i = 0; i < binding->variable_count && binding->body_field != NULL; i++)
-    if (binding->variables[i].depth == 1 && binding->variables[i].path[0] == binding->body_field)
-      return refuse(builder, binding, "", "the body names a field that the path fills");
-  if (binding->body_field != NULL && binding->body_field->rules.from_header != NULL)
-    return refuse(builder, binding, "", "the body names a field that a header fills");
-  if (binding->body != CONTRACT_BODY_NONE && method->input->well_known != CONTRACT_PLAIN)
-    return refuse(builder, binding, "", "the request is a well-known type, which cannot be a body");
-  if (*response == '\0')
-    return STATUS_OK;
-  binding->response_body_field = contract_field_by_name(method->output, slice_from_string(response));
-  if (binding->response_body_field == NULL || method->output->well_known != CONTRACT_PLAIN)
-    return refuse(builder, binding, "", "response_body names no field of the response");
-  return STATUS_OK;
+  binding->body = CONTRACT_BODY_FIELD;
+  binding->body_field = contract_field_by_name(input, slice_from_string(body));
+  if (binding->body_field == NULL)
+    refuse(place, "body \"%s\" is not a field of the request; write one of %s or \"*\"", body, input->full_name);
+  else
+    check_body_field(place);
 }
 
-static enum status build_binding(struct contract_builder *builder, const struct contract_method *method,
-                                 const Google__Api__HttpRule *rule)
+// The gateway can send a whole message, or one message inside it.
+static void build_response_body(const struct rule_place *place)
+{
+  struct contract_binding *binding = place->binding;
+  const struct contract_message *output = binding->method->output;
+  const char *name = place->rule->response_body == NULL ? "" : place->rule->response_body;
+  if (*name == '\0' || output == NULL)
+    return;
+  const struct contract_field *field =
+      output->well_known == CONTRACT_PLAIN ? contract_field_by_name(output, slice_from_string(name)) : NULL;
+  binding->response_body_field = field;
+  if (field == NULL)
+    refuse(place, "response_body \"%s\" is not a field of the response; write one of %s", name, output->full_name);
+  else if (field->type != CONTRACT_MESSAGE || field->repeated)
+    refuse(place, "response_body \"%s\" is not a single message; name a field that holds one message", name);
+}
+
+static void build_binding(struct contract_builder *builder, const struct declaration *option,
+                          const struct contract_method *method, const Google__Api__HttpRule *rule)
 {
   struct pattern pattern = rule_pattern(rule);
   struct contract *contract = builder->contract;
+  if (pattern.http_method == NULL || pattern.path == NULL) {
+    report(builder, option, "an HTTP rule has no pattern; write get, put, post, delete or patch with a path");
+    return;
+  }
+  if (!is_http_method(pattern.http_method)) {
+    report(builder, option, "the custom kind \"%s\" is not accepted; write up to %d capital letters, and not HEAD",
+           pattern.http_method, MAX_CUSTOM_METHOD_BYTES);
+    return;
+  }
   struct contract_binding *binding = &contract->bindings[contract->binding_count];
-  *binding = (struct contract_binding){.method = method, .http_method = "", .path = ""};
-  if (pattern.http_method == NULL || pattern.path == NULL)
-    return refuse(builder, binding, "", "an HTTP rule has no pattern");
-  if (!is_http_method(pattern.http_method))
-    return refuse(builder, binding, "", "a custom kind must be up to 16 capital letters, and not HEAD");
-  binding->http_method = arena_string(&contract->arena, slice_from_string(pattern.http_method));
-  binding->path = arena_string(&contract->arena, slice_from_string(pattern.path));
+  *binding = (struct contract_binding){
+      .method = method,
+      .http_method = keep_text(builder, pattern.http_method),
+      .path = keep_text(builder, pattern.path),
+      .place = declaration_place(option),
+  };
+  const struct rule_place place = {.builder = builder, .option = option, .rule = rule, .binding = binding};
+  if (!build_variables(&place))
+    return;
   contract->binding_count++;
-  enum status status = build_variables(builder, binding);
-  return status != STATUS_OK ? status : build_bodies(builder, rule, binding);
+  build_body(&place);
+  build_response_body(&place);
 }
 
-enum status build_bindings(struct contract_builder *builder, const struct contract_method *method,
-                           const Google__Api__HttpRule *rule)
+void build_bindings(struct contract_builder *builder, const struct declaration *option,
+                    const struct contract_method *method, const Google__Api__HttpRule *rule)
 {
-  enum status status = build_binding(builder, method, rule);
-  for (size_t i = 0; i < rule->n_additional_bindings && status == STATUS_OK; i++)
-    status = build_binding(builder, method, rule->additional_bindings[i]);
-  return status;
+  build_binding(builder, option, method, rule);
+  for (size_t i = 0; i < rule->n_additional_bindings; i++)
+    build_binding(builder, option, method, rule->additional_bindings[i]);
 }

@@ -6,40 +6,42 @@ enum { FILE_SYNTAX = 12 };
 
 static const char *copy_text(struct contract_builder *builder, const char *text)
 {
-  return text == NULL ? "" : arena_string(&builder->contract->arena, slice_from_string(text));
+  return text == NULL ? "" : keep_text(builder, text);
 }
 
-const char *file_comment(const struct declaration *root)
+// The comment at the head of a file, above its first statement.
+static const char *file_comment(struct contract_builder *builder, const struct source_file *source)
 {
-  struct declaration syntax = *root;
+  struct declaration syntax = declaration_of_file(source);
   syntax.path[syntax.depth++] = FILE_SYNTAX;
-  return declaration_comment(&syntax);
+  return declaration_comment(builder, &syntax);
 }
 
-enum status build_info(struct contract_builder *builder, const Google__Protobuf__FileDescriptorProto *file,
-                       const struct declaration *root)
+static void build_file_info(struct contract_builder *builder, const struct source_file *source)
 {
   struct contract_info *info = &builder->contract->info;
-  Bulkhead__V1__ApiInfo *api;
-  enum status status = options_api_info(builder, file->options, &api);
-  if (status != STATUS_OK || api == NULL)
-    return status;
-  if (info->title != NULL)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT,
-                     "%s: a second file sets (bulkhead.v1.api); keep it in one file", file->name);
+  struct declaration root = declaration_of_file(source);
+  const Bulkhead__V1__ApiInfo *api = options_api_info(builder, &root, source->descriptor->options);
+  if (api == NULL)
+    return;
+  struct declaration option = declaration_of_api_info(&root);
+  if (info->title != NULL) {
+    report(builder, &option, "a second file sets (bulkhead.v1.api); keep the option in one file");
+    return;
+  }
   if (api->title == NULL || *api->title == '\0')
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s: (bulkhead.v1.api) has no title; add title: \"...\"",
-                     file->name);
+    report(builder, &option, "(bulkhead.v1.api) has no title; add title: \"...\"");
   info->title = copy_text(builder, api->title);
-  info->description = copy_text(builder, file_comment(root));
+  info->description = file_comment(builder, source);
   info->license = copy_text(builder, api->license);
   info->contact_name = copy_text(builder, api->contact_name);
   info->contact_url = copy_text(builder, api->contact_url);
-  return STATUS_OK;
 }
 
-void finish_info(struct contract_builder *builder)
+void build_info(struct contract_builder *builder)
 {
+  for (size_t i = 0; i < builder->source_count; i++)
+    build_file_info(builder, &builder->sources[i]);
   if (builder->contract->info.title == NULL)
     builder->contract->info = (struct contract_info){"API", "", "", "", ""};
 }
@@ -54,20 +56,15 @@ static struct slice bare_name(const char *service)
   return name;
 }
 
-enum status build_service_info(struct contract_builder *builder, const struct service_entry *entry,
-                               struct contract_method *method)
+void build_service_info(struct contract_builder *builder, const struct declaration *declaration,
+                        const Google__Protobuf__ServiceDescriptorProto *service, struct contract_method *method)
 {
-  struct arena *arena = &builder->contract->arena;
-  Bulkhead__V1__ServiceInfo *info;
-  enum status status = options_service_info(builder, entry->service->options, &info);
-  if (status != STATUS_OK)
-    return status;
-  const char *comment = declaration_comment(&entry->declaration);
+  const Bulkhead__V1__ServiceInfo *info = options_service_info(builder, declaration, service->options);
+  const char *comment = declaration_comment(builder, declaration);
   bool titled = info != NULL && info->title != NULL && *info->title != '\0';
-  method->service_comment = copy_text(builder, *comment == '\0' ? entry->file_comment : comment);
+  method->service_comment = *comment == '\0' ? file_comment(builder, declaration->source) : comment;
   method->service_title =
-      arena_string(arena, titled ? slice_from_string(info->title) : bare_name(entry->service->name));
-  return STATUS_OK;
+      arena_string(&builder->contract->arena, titled ? slice_from_string(info->title) : bare_name(service->name));
 }
 
 static bool is_reason(const char *reason)
@@ -78,27 +75,22 @@ static bool is_reason(const char *reason)
   return *reason >= 'A' && *reason <= 'Z';
 }
 
-enum status build_errors(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
-                         struct contract_method *method)
+void build_errors(struct contract_builder *builder, const struct declaration *policy_place,
+                  const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
   struct contract_error *errors = arena_array(&builder->contract->arena, policy->n_errors, sizeof(*errors));
   for (size_t i = 0; i < policy->n_errors; i++) {
     const Bulkhead__V1__MethodError *declared = policy->errors[i];
     enum status code = status_from_code((int)declared->code);
+    const char *reason = declared->reason == NULL ? "" : declared->reason;
     if (code == STATUS_OK || code == STATUS_UNKNOWN)
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT,
-                       "method " SLICE_FMT ": an error has no code; add code: CODE_NOT_FOUND or another of Code",
-                       SLICE_ARG(method->full_name));
-    if (declared->reason == NULL || !is_reason(declared->reason))
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT,
-                       "method " SLICE_FMT ": the reason \"%s\" of an error is not made of A-Z, 0-9 and _",
-                       SLICE_ARG(method->full_name), declared->reason == NULL ? "" : declared->reason);
-    errors[i] =
-        (struct contract_error){code, copy_text(builder, declared->reason), copy_text(builder, declared->detail)};
+      report(builder, policy_place, "an error has no code; add code: CODE_NOT_FOUND or another of Code");
+    if (!is_reason(reason))
+      report(builder, policy_place, "the reason \"%s\" of an error is not accepted; write A-Z, 0-9 and _", reason);
+    errors[i] = (struct contract_error){code, keep_text(builder, reason), copy_text(builder, declared->detail)};
   }
   method->errors = errors;
   method->error_count = policy->n_errors;
-  return STATUS_OK;
 }
 
 const struct contract_info *contract_info(const struct contract *contract)

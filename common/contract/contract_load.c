@@ -1,27 +1,17 @@
-// A FileDescriptorSet to a contract: register every type by name, then build the methods and, from them, only the types
-// that they reach. Descriptors, comments and type entries live in a scratch arena that ends with the load.
-#include "common/contract/contract.h"
-
+// A FileDescriptorSet to a contract: register every type by name, build the messages of our own files, then the
+// services with their methods, and the routes. Descriptors and type entries live in a scratch arena that ends with the
+// load.
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/base/utf8.h"
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
-#include "common/contract/routes_internal.h"
 
 // Messages in messages; protobuf-c unpacks them by recursion without a limit.
 #define MAX_NESTED_TYPES 8
 
-// Numbers of descriptor.proto, as source paths use them.
-enum {
-  FILE_MESSAGE_TYPE = 4,
-  FILE_ENUM_TYPE = 5,
-  FILE_SERVICE = 6,
-  MESSAGE_NESTED_TYPE = 3,
-  MESSAGE_ENUM_TYPE = 4,
-  SET_FILE = 1,
-};
+// Numbers of descriptor.proto.
+enum { SET_FILE = 1, FILE_MESSAGE_TYPE = 4, MESSAGE_NESTED_TYPE = 3 };
 
 static void *scratch_alloc(void *arena, size_t size)
 {
@@ -34,7 +24,13 @@ static void scratch_free(void *arena, void *memory)
   (void)memory;
 }
 
-static bool nested_too_deep(struct slice bytes, uint32_t number, unsigned depth)
+// The number of the list that holds messages inside the list `number`.
+static uint32_t list_inside(uint32_t number)
+{
+  return number == SET_FILE ? FILE_MESSAGE_TYPE : MESSAGE_NESTED_TYPE;
+}
+
+static bool nests_too_deep(struct slice bytes, uint32_t number, unsigned depth)
 {
   struct wire_reader reader = wire_reader_make(bytes);
   struct wire_field field;
@@ -42,219 +38,102 @@ static bool nested_too_deep(struct slice bytes, uint32_t number, unsigned depth)
     return true;
   while (wire_read(&reader, &field) == WIRE_FIELD)
     if (field.number == number && field.type == WIRE_BYTES &&
-        nested_too_deep(field.bytes,
-                        number == SET_FILE            ? FILE_MESSAGE_TYPE
-                        : number == FILE_MESSAGE_TYPE ? MESSAGE_NESTED_TYPE
-                                                      : number,
-                        depth + 1))
+        nests_too_deep(field.bytes, list_inside(number), depth + 1))
       return true;
   return false;
 }
 
-// ---- comments ----
-
-static struct slice path_key(const int32_t *path, size_t depth)
+static bool starts_with(const char *text, const char *prefix)
 {
-  return slice_make(path, depth * sizeof(*path));
+  return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-// protoc leaves the space that follows the slashes in front of each line.
-static char *clean_comment(struct arena *arena, struct slice text)
+static void add_file(struct contract_builder *builder, const Google__Protobuf__FileDescriptorProto *descriptor)
 {
-  if (!utf8_valid(text))
-    return arena_string(arena, SLICE(""));
-  char *cleaned = arena_alloc(arena, text.size + 1);
-  char *to = cleaned;
-  bool line_start = true;
-  for (size_t i = 0; i < text.size; i++) {
-    if (!(line_start && text.data[i] == ' '))
-      *to++ = text.data[i];
-    line_start = text.data[i] == '\n';
-  }
-  while (to > cleaned && (to[-1] == '\n' || to[-1] == ' '))
-    to--;
-  *to = '\0';
-  return cleaned;
+  struct source_file *source = &builder->sources[builder->source_count++];
+  struct contract_file *file = arena_alloc(&builder->contract->arena, sizeof(*file));
+  *file = (struct contract_file){
+      .name = keep_text(builder, descriptor->name),
+      .package = keep_text(builder, descriptor->package),
+  };
+  file->is_own = !starts_with(file->name, "google/") && !starts_with(file->name, "bulkhead/");
+  *source = (struct source_file){
+      .file = file,
+      .descriptor = descriptor,
+      .is_proto3 = descriptor->syntax != NULL && strcmp(descriptor->syntax, "proto3") == 0,
+  };
+  source_file_index(builder, source);
+  struct declaration declaration = declaration_of_file(source);
+  if (file->is_own && !source->is_proto3)
+    report(builder, &declaration, "the file is not proto3; write syntax = \"proto3\"; in its first line");
+  if (file->is_own && file->package[0] == '\0')
+    report(builder, &declaration,
+           "the file has no package; write one such as package item.v1; (its first part names the service that is "
+           "called)");
 }
 
-static void remove_map(void *map)
+static void add_files(struct contract_builder *builder, const Google__Protobuf__FileDescriptorSet *set)
 {
-  strmap_free(map);
-}
-
-static struct strmap *index_comments(struct contract_builder *builder, const Google__Protobuf__SourceCodeInfo *info)
-{
-  struct strmap *comments = arena_zalloc(&builder->scratch, sizeof(*comments));
-  arena_on_free(&builder->scratch, remove_map, comments);
-  for (size_t i = 0; info != NULL && i < info->n_location; i++) {
-    const Google__Protobuf__SourceCodeInfo__Location *location = info->location[i];
-    if (location->leading_comments == NULL || location->n_path == 0)
-      continue;
-    char *text = clean_comment(&builder->scratch, slice_from_string(location->leading_comments));
-    // Two locations of one path are not what protoc writes; the first is as good as any.
-    if (!strmap_add(comments, path_key(location->path, location->n_path), text))
-      continue;
-  }
-  return comments;
-}
-
-struct declaration declaration_child(const struct declaration *parent, int32_t field_number, size_t index)
-{
-  struct declaration child = *parent;
-  CHECK(child.depth + 2 <= DECLARATION_MAX_DEPTH);
-  child.path[child.depth++] = field_number;
-  child.path[child.depth++] = (int32_t)index;
-  return child;
-}
-
-const char *declaration_comment(const struct declaration *declaration)
-{
-  const char *comment = strmap_get(declaration->comments, path_key(declaration->path, declaration->depth));
-  return comment == NULL ? "" : comment;
-}
-
-// ---- types ----
-
-// Names go into JSON and OpenAPI as they are.
-static bool is_identifier(const char *name, bool dots)
-{
-  for (const char *at = name; *at != '\0'; at++) {
-    char letter = (char)(*at | 0x20);
-    if (!(letter >= 'a' && letter <= 'z') && !(*at >= '0' && *at <= '9') && *at != '_' && !(dots && *at == '.'))
-      return false;
-  }
-  return true;
-}
-
-static enum status add_type(struct contract_builder *builder, const char *scope, const char *name,
-                            struct type_entry entry)
-{
-  if (name == NULL || *name == '\0' || !is_identifier(name, false))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a type of %s has no valid name", scope);
-  struct type_entry *added = arena_alloc(&builder->scratch, sizeof(*added));
-  *added = entry;
-  char *dotted = arena_printf(&builder->scratch, "%s.%s", scope, name);
-  added->full_name = dotted + 1;
-  if (!strmap_add(&builder->types, slice_from_string(dotted), added))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is declared twice", added->full_name);
-  return STATUS_OK;
-}
-
-struct enum_list {
-  int32_t field_number;  // of the list in its owner
-  Google__Protobuf__EnumDescriptorProto **enums;
-  size_t count;
-};
-
-// `owner` is the message, or an entry that stands for the file.
-static enum status add_enums(struct contract_builder *builder, const char *scope, const struct type_entry *owner,
-                             struct enum_list list)
-{
-  for (size_t i = 0; i < list.count; i++) {
-    struct type_entry entry = {.enumeration = list.enums[i],
-                               .declaration = declaration_child(&owner->declaration, list.field_number, i),
-                               .proto3 = owner->proto3};
-    enum status status = add_type(builder, scope, list.enums[i]->name, entry);
-    if (status != STATUS_OK)
-      return status;
-  }
-  return STATUS_OK;
-}
-
-// Recursion is bounded by MAX_NESTED_TYPES.
-static enum status add_message(struct contract_builder *builder, const char *scope, struct type_entry entry)
-{
-  const Google__Protobuf__DescriptorProto *message = entry.message;
-  enum status status = add_type(builder, scope, message->name, entry);
-  if (status != STATUS_OK)
-    return status;
-  const char *inner = arena_printf(&builder->scratch, "%s.%s", scope, message->name);
-  status = add_enums(builder, inner, &entry,
-                     (struct enum_list){MESSAGE_ENUM_TYPE, message->enum_type, message->n_enum_type});
-  for (size_t i = 0; i < message->n_nested_type && status == STATUS_OK; i++) {
-    struct type_entry nested = {.message = message->nested_type[i],
-                                .declaration = declaration_child(&entry.declaration, MESSAGE_NESTED_TYPE, i),
-                                .proto3 = entry.proto3};
-    status = add_message(builder, inner, nested);
-  }
-  return status;
-}
-
-static enum status add_file(struct contract_builder *builder, const Google__Protobuf__FileDescriptorProto *file,
-                            struct declaration *root)
-{
-  const char *package = file->package == NULL ? "" : file->package;
-  const char *scope = *package == '\0' ? "" : arena_printf(&builder->scratch, ".%s", package);
-  *root = (struct declaration){.comments = index_comments(builder, file->source_code_info)};
-  struct type_entry owner = {.declaration = *root,
-                             .proto3 = file->syntax != NULL && strcmp(file->syntax, "proto3") == 0};
-  if (!is_identifier(package, true))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a package has no valid name");
-  enum status status =
-      add_enums(builder, scope, &owner, (struct enum_list){FILE_ENUM_TYPE, file->enum_type, file->n_enum_type});
-  for (size_t i = 0; i < file->n_message_type && status == STATUS_OK; i++) {
-    struct type_entry entry = {.message = file->message_type[i],
-                               .declaration = declaration_child(root, FILE_MESSAGE_TYPE, i),
-                               .proto3 = owner.proto3};
-    status = add_message(builder, scope, entry);
-  }
-  return status;
-}
-
-// ---- the whole set ----
-
-static enum status build(struct contract_builder *builder, const Google__Protobuf__FileDescriptorSet *set)
-{
-  size_t service_count = 0;
+  builder->sources = arena_array(&builder->scratch, set->n_file, sizeof(*builder->sources));
   for (size_t i = 0; i < set->n_file; i++)
-    service_count += set->file[i]->n_service;
-  struct service_entry *services = arena_array(&builder->scratch, service_count, sizeof(*services));
-  size_t next = 0;
-  for (size_t i = 0; i < set->n_file; i++) {
-    const Google__Protobuf__FileDescriptorProto *file = set->file[i];
-    struct declaration root;
-    enum status status = add_file(builder, file, &root);
-    if (status == STATUS_OK)
-      status = build_info(builder, file, &root);
-    if (status != STATUS_OK)
-      return status;
-    for (size_t j = 0; j < file->n_service; j++)
-      services[next++] = (struct service_entry){.service = file->service[j],
-                                                .package = file->package == NULL ? "" : file->package,
-                                                .file_comment = file_comment(&root),
-                                                .declaration = declaration_child(&root, FILE_SERVICE, j)};
-  }
-  finish_info(builder);
-  enum status status = build_methods(builder, services, service_count);
-  if (status != STATUS_OK)
-    return status;
-  return routes_build(builder->contract, builder->error);
+    add_file(builder, set->file[i]);
 }
 
-enum status contract_load(struct slice protoset, struct contract **out, struct error *error)
+static void report_set(struct contract_builder *builder, const char *sentence)
 {
-  *out = NULL;
-  if (nested_too_deep(protoset, SET_FILE, 0))
-    return error_set(error, STATUS_INVALID_ARGUMENT, "the descriptor set nests types more than %d deep",
-                     MAX_NESTED_TYPES);
-  struct contract_builder builder = {.error = error};
+  diagnostics_add(builder->diagnostics, &(struct source_place){.file = ""}, NULL, "%s", sentence);
+}
+
+static void list_messages(struct contract_builder *builder)
+{
+  struct contract *contract = builder->contract;
+  contract->messages = arena_array(&contract->arena, builder->type_count, sizeof(*contract->messages));
+  for (size_t i = 0; i < builder->type_count; i++)
+    if (builder->listed[i]->built_message != NULL)
+      contract->messages[contract->message_count++] = builder->listed[i]->built_message;
+}
+
+static void build(struct contract_builder *builder, struct slice protoset)
+{
+  if (nests_too_deep(protoset, SET_FILE, 0)) {
+    report_set(builder, "the descriptor set nests messages more than 8 deep; declare them side by side");
+    return;
+  }
+  const Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(
+      &builder->allocator, protoset.size, (const uint8_t *)(protoset.size == 0 ? "" : protoset.data));
+  if (set == NULL) {
+    report_set(builder, "the file is not a FileDescriptorSet; make one with protoc --descriptor_set_out and "
+                        "--include_imports");
+    return;
+  }
+  add_files(builder, set);
+  build_info(builder);
+  register_types(builder);
+  build_own_messages(builder);
+  build_services(builder);
+  list_messages(builder);
+  check_c_names(builder);
+  routes_build(builder);
+}
+
+enum status contract_load(struct slice protoset, struct contract **out, struct diagnostics *diagnostics)
+{
+  size_t before = diagnostics->count;
+  struct contract_builder builder = {.diagnostics = diagnostics};
   arena_init(&builder.scratch);
   builder.allocator =
       (ProtobufCAllocator){.alloc = scratch_alloc, .free = scratch_free, .allocator_data = &builder.scratch};
   builder.contract = calloc(1, sizeof(*builder.contract));
   CHECK(builder.contract != NULL);
-  Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(
-      &builder.allocator, protoset.size, (const uint8_t *)(protoset.size == 0 ? "" : protoset.data));
-  enum status status = set == NULL ? error_set(error, STATUS_INVALID_ARGUMENT,
-                                               "the file is no FileDescriptorSet as protoc --descriptor_set_out writes")
-                                   : build(&builder, set);
+  build(&builder, protoset);
+  diagnostics_sort(diagnostics);
   strmap_free(&builder.types);
   arena_free(&builder.scratch);
-  if (status == STATUS_OK)
-    *out = builder.contract;
-  else
-    contract_free(&builder.contract);
-  return status;
+  *out = builder.contract;
+  if (diagnostics->count == before)
+    return STATUS_OK;
+  contract_free(out);
+  return STATUS_INVALID_ARGUMENT;
 }
 
 void contract_free(struct contract **contract)
@@ -288,6 +167,28 @@ const struct contract_binding *contract_binding(const struct contract *contract,
 {
   CHECK(index < contract->binding_count);
   return &contract->bindings[index];
+}
+
+size_t contract_service_count(const struct contract *contract)
+{
+  return contract->service_count;
+}
+
+const struct contract_service *contract_service(const struct contract *contract, size_t index)
+{
+  CHECK(index < contract->service_count);
+  return &contract->services[index];
+}
+
+size_t contract_message_count(const struct contract *contract)
+{
+  return contract->message_count;
+}
+
+const struct contract_message *contract_message(const struct contract *contract, size_t index)
+{
+  CHECK(index < contract->message_count);
+  return contract->messages[index];
 }
 
 const struct contract_method *contract_method_by_name(const struct contract *contract, struct slice full_name)

@@ -1,100 +1,23 @@
-// Messages, fields and enums of a descriptor set as tables, built depth first from what the methods reach.
+// Messages and their fields as tables, depth first: what a field holds is built before the field.
 #include <stdlib.h>
 
+#include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
 // Numbers of descriptor.proto, as source paths use them.
-enum { MESSAGE_FIELD = 2, ENUM_VALUE = 2 };
+enum { MESSAGE_FIELD = 2, MESSAGE_ONEOF = 8 };
 
-#define MAX_ENUM_VALUES 4096
 // A gap in the numbers costs two bytes a number.
 #define MAX_FIELD_NUMBER 65535
 
-static const struct {
-  const char *name;
-  enum contract_well_known kind;
-} WELL_KNOWN[] = {
-    {"google.protobuf.Timestamp", CONTRACT_TIMESTAMP},  {"google.protobuf.Duration", CONTRACT_DURATION},
-    {"google.protobuf.FieldMask", CONTRACT_FIELD_MASK}, {"google.protobuf.Empty", CONTRACT_EMPTY},
-    {"google.protobuf.DoubleValue", CONTRACT_WRAPPER},  {"google.protobuf.FloatValue", CONTRACT_WRAPPER},
-    {"google.protobuf.Int64Value", CONTRACT_WRAPPER},   {"google.protobuf.UInt64Value", CONTRACT_WRAPPER},
-    {"google.protobuf.Int32Value", CONTRACT_WRAPPER},   {"google.protobuf.UInt32Value", CONTRACT_WRAPPER},
-    {"google.protobuf.BoolValue", CONTRACT_WRAPPER},    {"google.protobuf.StringValue", CONTRACT_WRAPPER},
-    {"google.protobuf.BytesValue", CONTRACT_WRAPPER},
-};
-
-// Their JSON forms need knowledge of other types or recursion.
-static const char *const UNSUPPORTED[] = {"google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value",
-                                          "google.protobuf.ListValue"};
-
-static char *keep(struct contract_builder *builder, const char *text)
-{
-  return arena_string(&builder->contract->arena, slice_from_string(text));
-}
-
-static struct type_entry *find_type(struct contract_builder *builder, const char *type_name)
-{
-  return type_name == NULL ? NULL : strmap_get(&builder->types, slice_from_string(type_name));
-}
-
-static bool is_plain_name(const char *name)
-{
-  if (name == NULL || *name == '\0')
-    return false;
-  for (const char *at = name; *at != '\0'; at++)
-    if (*at <= ' ' || *at > '~' || *at == '"' || *at == '\\' || *at == '.')
-      return false;
-  return true;
-}
-
-// ---- enums ----
-
-static enum status check_enum(struct contract_builder *builder, const struct type_entry *entry)
-{
-  const Google__Protobuf__EnumDescriptorProto *enumeration = entry->enumeration;
-  if (enumeration->n_value == 0 || enumeration->n_value > MAX_ENUM_VALUES || enumeration->value[0]->number != 0)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "enum %s must have 1 to %d values, the first of them 0",
-                     entry->full_name, MAX_ENUM_VALUES);
-  for (size_t i = 0; i < enumeration->n_value; i++)
-    if (!is_plain_name(enumeration->value[i]->name))
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a value of enum %s has no valid name",
-                       entry->full_name);
-  return STATUS_OK;
-}
-
-static enum status build_enum(struct contract_builder *builder, struct type_entry *entry,
-                              const struct contract_enum **out)
-{
-  const Google__Protobuf__EnumDescriptorProto *enumeration = entry->enumeration;
-  if (entry->built_enum == NULL) {
-    enum status status = check_enum(builder, entry);
-    if (status != STATUS_OK)
-      return status;
-    struct arena *arena = &builder->contract->arena;
-    struct contract_enum_value *values = arena_array(arena, enumeration->n_value, sizeof(*values));
-    for (size_t i = 0; i < enumeration->n_value; i++) {
-      struct declaration declaration = declaration_child(&entry->declaration, ENUM_VALUE, i);
-      values[i] = (struct contract_enum_value){.name = slice_from_string(keep(builder, enumeration->value[i]->name)),
-                                               .number = enumeration->value[i]->number,
-                                               .comment = keep(builder, declaration_comment(&declaration))};
-    }
-    struct contract_enum *built = arena_alloc(arena, sizeof(*built));
-    *built = (struct contract_enum){.full_name = keep(builder, entry->full_name),
-                                    .comment = keep(builder, declaration_comment(&entry->declaration)),
-                                    .values = values,
-                                    .value_count = enumeration->n_value};
-    entry->built_enum = built;
-  }
-  *out = entry->built_enum;
-  return STATUS_OK;
-}
+typedef Google__Protobuf__FieldDescriptorProto FieldProto;
 
 // ---- fields ----
 
 // lowerCamel, as protoc derives it; protoc writes json_name itself, other makers of descriptor sets need not.
 static char *derive_json_name(struct contract_builder *builder, const char *name)
 {
-  char *json_name = keep(builder, name);
+  char *json_name = keep_text(builder, name);
   char *to = json_name;
   bool upper = false;
   for (const char *at = name; *at != '\0'; at++) {
@@ -109,22 +32,20 @@ static char *derive_json_name(struct contract_builder *builder, const char *name
   return json_name;
 }
 
-static enum status resolve_type(struct contract_builder *builder, const Google__Protobuf__FieldDescriptorProto *source,
-                                const char *message_name, struct contract_field *field)
+static bool is_plain_name(const char *name)
 {
-  struct type_entry *entry = find_type(builder, source->type_name);
-  bool is_enum = field->type == CONTRACT_ENUM;
-  if (entry == NULL || (is_enum ? entry->enumeration == NULL : entry->message == NULL))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s.%s: its type is not in the descriptor set",
-                     message_name, source->name);
-  if (is_enum)
-    return build_enum(builder, entry, &field->enumeration);
-  enum status status = build_message(builder, source->type_name, &field->message);
-  if (status != STATUS_OK)
-    return status;
+  if (name == NULL || *name == '\0')
+    return false;
+  for (const char *at = name; *at != '\0'; at++)
+    if (*at <= ' ' || *at > '~' || *at == '"' || *at == '\\' || *at == '.')
+      return false;
+  return true;
+}
+
+static bool is_map_entry(const struct type_entry *entry)
+{
   const Google__Protobuf__MessageOptions *options = entry->message->options;
-  field->is_map = options != NULL && options->has_map_entry && options->map_entry;
-  return STATUS_OK;
+  return options != NULL && options->has_map_entry && options->map_entry;
 }
 
 static bool map_entry_is_valid(const struct contract_message *entry)
@@ -137,61 +58,103 @@ static bool map_entry_is_valid(const struct contract_message *entry)
          key->type != CONTRACT_ENUM && key->type != CONTRACT_DOUBLE && key->type != CONTRACT_FLOAT;
 }
 
-static enum status check_field(struct contract_builder *builder, const char *message_name,
-                               const Google__Protobuf__FieldDescriptorProto *source)
+// What protoc itself accepts and this suite does not, and what protoc would never write.
+static bool check_field(struct contract_builder *builder, const struct declaration *declaration,
+                        const FieldProto *source)
 {
-  struct error *error = builder->error;
-  if (!is_plain_name(source->name) || (source->json_name != NULL && !is_plain_name(source->json_name)))
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: a field has no valid name", message_name);
-  if (source->number < 1 || source->number > MAX_FIELD_NUMBER)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s.%s: the number must be from 1 to %d", message_name,
-                     source->name, MAX_FIELD_NUMBER);
+  if (!is_plain_name(source->name) || (source->json_name != NULL && !is_plain_name(source->json_name))) {
+    report(builder, declaration,
+           "the field's name or JSON name has a character that is not accepted; write visible ASCII without quotes, "
+           "backslashes and dots");
+    return false;
+  }
+  if (source->number < 1 || source->number > MAX_FIELD_NUMBER) {
+    report(builder, declaration, "the number %d is out of range; write one from 1 to %d", source->number,
+           MAX_FIELD_NUMBER);
+    return false;
+  }
   if ((unsigned)source->type < CONTRACT_DOUBLE || (unsigned)source->type > CONTRACT_SINT64 ||
-      source->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s.%s: groups and unknown types are not supported", message_name,
-                     source->name);
-  if (source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REQUIRED)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s.%s: proto2's required is not supported", message_name,
-                     source->name);
-  return STATUS_OK;
+      source->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP ||
+      source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REQUIRED) {
+    report(builder, declaration, "groups and required fields are proto2's; write a message field, or a rule required");
+    return false;
+  }
+  return true;
 }
 
-static enum status build_field(struct contract_builder *builder, const struct type_entry *owner, size_t position,
-                               const struct contract_message *message, struct contract_field *field)
+// False when the type cannot be used; that has been reported.
+static bool resolve_type(struct contract_builder *builder, const struct declaration *declaration,
+                         const FieldProto *source, struct contract_field *field)
 {
-  const Google__Protobuf__FieldDescriptorProto *source = owner->message->field[position];
-  enum status status = check_field(builder, message->full_name, source);
-  if (status != STATUS_OK)
-    return status;
-  struct declaration declaration = declaration_child(&owner->declaration, MESSAGE_FIELD, position);
+  struct type_entry *entry = find_type(builder, source->type_name);
+  bool is_enum = field->type == CONTRACT_ENUM;
+  if (entry == NULL || (is_enum ? entry->enumeration == NULL : entry->message == NULL)) {
+    report(builder, declaration, "the type %s is not in the set; make it with --include_imports",
+           source->type_name == NULL ? "" : source->type_name);
+    return false;
+  }
+  if (is_enum) {
+    field->enumeration = build_enum(builder, entry);
+    return field->enumeration != NULL;
+  }
+  field->message = build_message(builder, declaration, source->type_name);
+  if (field->message == NULL)
+    return false;
+  field->is_map = is_map_entry(entry);
+  if (field->is_map && (!field->repeated || !map_entry_is_valid(field->message))) {
+    report(builder, declaration, "the map is not one that protoc writes; build the set with protoc");
+    return false;
+  }
+  return true;
+}
+
+static bool is_synthetic(const FieldProto *source)
+{
+  return source->has_proto3_optional && source->proto3_optional;
+}
+
+// A proto3 `optional` sits in a oneof of its own, which only C sees.
+static bool resolve_presence(struct contract_builder *builder, const struct declaration *declaration,
+                             const FieldProto *source, const struct contract_message *message,
+                             struct contract_field *field)
+{
+  field->optional = is_synthetic(source);
+  field->oneof_index = -1;
+  if (source->has_oneof_index && !field->optional) {
+    if (source->oneof_index < 0 || (size_t)source->oneof_index >= message->oneof_count || field->repeated) {
+      report(builder, declaration, "the field's oneof is not in the message; build the set with protoc");
+      return false;
+    }
+    field->oneof_index = source->oneof_index;
+  }
+  field->has_presence =
+      !field->repeated && (field->optional || field->oneof_index >= 0 || field->type == CONTRACT_MESSAGE);
+  return true;
+}
+
+// False when the field cannot be used; that has been reported.
+static bool build_field(struct contract_builder *builder, const struct declaration *declaration,
+                        const FieldProto *source, const struct contract_message *message, struct contract_field *field)
+{
+  if (!check_field(builder, declaration, source))
+    return false;
   *field = (struct contract_field){
       .number = (uint32_t)source->number,
       .type = (enum contract_type)source->type,
       .repeated = source->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
-      .oneof_index = -1,
-      .name = slice_from_string(keep(builder, source->name)),
+      .name = slice_from_string(keep_text(builder, source->name)),
       .json_name = slice_from_string(source->json_name == NULL ? derive_json_name(builder, source->name)
-                                                               : keep(builder, source->json_name)),
-      .comment = keep(builder, declaration_comment(&declaration)),
+                                                               : keep_text(builder, source->json_name)),
+      .comment = declaration_comment(builder, declaration),
+      .place = declaration_place(declaration),
   };
-  // A proto3 `optional` sits in a oneof of its own, which is no oneof for anybody else.
-  bool optional = source->has_proto3_optional && source->proto3_optional;
-  if (source->has_oneof_index && !optional) {
-    if (source->oneof_index < 0 || (size_t)source->oneof_index >= message->oneof_count || field->repeated)
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s.%s: no such oneof", message->full_name,
-                       source->name);
-    field->oneof_index = source->oneof_index;
-  }
-  if (field->type == CONTRACT_MESSAGE || field->type == CONTRACT_ENUM)
-    status = resolve_type(builder, source, message->full_name, field);
-  if (status != STATUS_OK)
-    return status;
-  if (field->is_map && (!field->repeated || !map_entry_is_valid(field->message)))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s.%s: not a valid map", message->full_name,
-                     source->name);
-  field->optional = optional;
-  field->has_presence = !field->repeated && (optional || field->oneof_index >= 0 || field->type == CONTRACT_MESSAGE);
-  return build_field_rules(builder, source->options, message, field);
+  if ((field->type == CONTRACT_MESSAGE || field->type == CONTRACT_ENUM) &&
+      !resolve_type(builder, declaration, source, field))
+    return false;
+  if (!resolve_presence(builder, declaration, source, message, field))
+    return false;
+  build_field_rules(builder, declaration, source->options, field);
+  return true;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -201,205 +164,215 @@ static int compare_numbers(const void *a, const void *b)
   return (left->number > right->number) - (left->number < right->number);
 }
 
-static enum status build_fields(struct contract_builder *builder, struct type_entry *entry,
-                                struct contract_message *message)
+// How diagnostics name a field. What is inside a map is the map's, because its entry stands in no text.
+static const char *field_element(struct contract_builder *builder, const struct type_entry *entry,
+                                 const FieldProto *source)
 {
-  size_t count = entry->message->n_field;
-  if (count > CONTRACT_MAX_FIELDS)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s: more than %u fields", message->full_name,
-                     CONTRACT_MAX_FIELDS);
-  struct contract_field *fields = arena_array(&builder->contract->arena, count, sizeof(*fields));
-  for (size_t i = 0; i < count; i++) {
-    enum status status = build_field(builder, entry, i, message, &fields[i]);
-    if (status != STATUS_OK)
-      return status;
-  }
-  qsort(fields, count, sizeof(*fields), compare_numbers);
-  for (size_t i = 1; i < count; i++)
-    if (fields[i].number == fields[i - 1].number)
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s: two fields have the number %u", message->full_name,
-                       fields[i].number);
-  message->fields = fields;
-  message->field_count = count;
-  return STATUS_OK;
+  if (is_map_entry(entry))
+    return entry->declaration.name;
+  return arena_printf(&builder->scratch, "%s.%s", entry->full_name, source->name == NULL ? "" : source->name);
 }
 
-static enum status build_oneofs(struct contract_builder *builder, struct type_entry *entry,
-                                struct contract_message *message)
+// False when a field is missing because of a mistake.
+static bool build_fields(struct contract_builder *builder, const struct type_entry *entry,
+                         struct contract_message *message)
 {
-  size_t count = entry->message->n_oneof_decl;
-  // Synthetic oneofs of proto3 `optional` come last and count too.
-  if (count > CONTRACT_MAX_FIELDS)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s: more than %u oneofs", message->full_name,
-                     CONTRACT_MAX_FIELDS);
+  size_t count = entry->message->n_field;
+  if (count > CONTRACT_MAX_FIELDS) {
+    report(builder, &entry->declaration, "the message has %zu fields; split it, %u are accepted", count,
+           CONTRACT_MAX_FIELDS);
+    return false;
+  }
+  struct contract_field *fields = arena_zalloc(&builder->contract->arena, count * sizeof(*fields));
+  bool complete = true;
+  for (size_t i = 0; i < count; i++) {
+    const FieldProto *source = entry->message->field[i];
+    struct declaration declaration =
+        declaration_child(&entry->declaration, MESSAGE_FIELD, i, field_element(builder, entry, source));
+    if (build_field(builder, &declaration, source, message, &fields[message->field_count]))
+      message->field_count++;
+    else
+      complete = false;
+  }
+  message->fields = fields;
+  qsort(fields, message->field_count, sizeof(*fields), compare_numbers);
+  for (size_t i = 1; i < message->field_count; i++)
+    if (fields[i].number == fields[i - 1].number) {
+      report(builder, &entry->declaration, "two fields have the number %u; give each its own", fields[i].number);
+      return false;
+    }
+  return complete;
+}
+
+// ---- oneofs and reserved numbers ----
+
+static size_t count_real_oneofs(const Google__Protobuf__DescriptorProto *source)
+{
+  size_t count = source->n_oneof_decl;
+  for (size_t i = 0; i < source->n_field; i++) {
+    const FieldProto *field = source->field[i];
+    if (is_synthetic(field) && field->oneof_index >= 0 && (size_t)field->oneof_index < count)
+      count = (size_t)field->oneof_index;
+  }
+  return count;
+}
+
+static void build_oneofs(struct contract_builder *builder, const struct type_entry *entry,
+                         struct contract_message *message)
+{
+  // protoc puts the oneofs of `optional` fields behind all others.
+  size_t count = count_real_oneofs(entry->message);
   struct contract_oneof *oneofs = arena_array(&builder->contract->arena, count, sizeof(*oneofs));
   for (size_t i = 0; i < count; i++) {
     const Google__Protobuf__OneofDescriptorProto *source = entry->message->oneof_decl[i];
-    Bulkhead__V1__OneofRules *rules;
-    enum status status = options_oneof_rules(builder, source->options, &rules);
-    if (status != STATUS_OK)
-      return status;
-    oneofs[i] = (struct contract_oneof){.name = keep(builder, source->name == NULL ? "" : source->name),
-                                        .required = rules != NULL && rules->required};
+    const char *name = source->name == NULL ? "" : source->name;
+    struct declaration declaration = declaration_child(
+        &entry->declaration, MESSAGE_ONEOF, i, arena_printf(&builder->scratch, "%s.%s", entry->full_name, name));
+    const Bulkhead__V1__OneofRules *rules = options_oneof_rules(builder, &declaration, source->options);
+    oneofs[i] = (struct contract_oneof){
+        .name = keep_text(builder, name),
+        .required = rules != NULL && rules->required,
+    };
   }
   message->oneofs = oneofs;
   message->oneof_count = count;
-  return STATUS_OK;
 }
 
-// ---- the index ----
-
-static void index_headers(struct arena *arena, const struct contract_message *message, struct message_index *index)
+static void keep_reserved(struct contract_builder *builder, const Google__Protobuf__DescriptorProto *source,
+                          struct contract_message *message)
 {
-  index->from_header = arena_array(arena, message->field_count, sizeof(*index->from_header));
-  index->to_header = arena_array(arena, message->field_count, sizeof(*index->to_header));
-  for (size_t i = 0; i < message->field_count; i++) {
-    const struct contract_field *field = &message->fields[i];
-    if (field->rules.from_header != NULL)
-      index->from_header[index->from_header_count++] = field;
-    if (field->rules.to_header != NULL)
-      index->to_header[index->to_header_count++] = field;
-  }
-}
-
-static enum status build_index(struct contract_builder *builder, struct contract_message *message)
-{
-  struct arena *arena = &builder->contract->arena;
-  struct message_index *index = arena_zalloc(arena, sizeof(*index));
-  size_t count = message->field_count;
-  index->by_number_size = count == 0 ? 0 : message->fields[count - 1].number + 1;
-  index->by_number = arena_zalloc(arena, index->by_number_size * sizeof(*index->by_number));
-  struct slice *keys = arena_array(arena, count, sizeof(*keys));
-  for (size_t i = 0; i < count; i++) {
-    const struct contract_field *field = &message->fields[i];
-    index->by_number[field->number] = (uint16_t)(i + 1);
-    keys[i] = slice_from_string(arena_printf(arena, ",\"" SLICE_FMT "\":", SLICE_ARG(field->json_name)));
-    if (field->rules.required) {
-      field_set_add(&index->required, i);
-      index->has_required = true;
-    }
-  }
-  for (size_t i = 0; i < message->oneof_count; i++)
-    index->has_required_oneof |= message->oneofs[i].required;
-  index->keys = keys;
-  index_headers(arena, message, index);
-  message->index = index;
-  return name_index_build(message, arena, index, builder->error);
+  struct contract_reserved *reserved =
+      arena_array(&builder->contract->arena, source->n_reserved_range, sizeof(*reserved));
+  // The end of a message's range is exclusive in descriptors.
+  for (size_t i = 0; i < source->n_reserved_range; i++)
+    reserved[i] = (struct contract_reserved){source->reserved_range[i]->start, source->reserved_range[i]->end - 1};
+  message->reserved = reserved;
+  message->reserved_count = source->n_reserved_range;
 }
 
 // ---- messages ----
 
-static enum contract_well_known well_known_kind(const char *full_name)
+// Texts are checked as UTF-8 and for their cap, enums for known values, lists for their cap, also without a rule.
+static bool field_is_checked(const struct contract_field *field)
 {
-  for (size_t i = 0; i < ARRAY_LEN(WELL_KNOWN); i++)
-    if (strcmp(WELL_KNOWN[i].name, full_name) == 0)
-      return WELL_KNOWN[i].kind;
-  return CONTRACT_PLAIN;
+  switch (field->type) {
+  case CONTRACT_STRING:
+  case CONTRACT_BYTES:
+  case CONTRACT_ENUM:
+    return true;
+  default:
+    return field->repeated || field->has_rules || (field->message != NULL && field->message->is_checked);
+  }
 }
 
-// Code reads these messages by their published field numbers, so a set must not bring others under their names.
-static bool well_known_is_genuine(const struct contract_message *message)
+static bool message_is_checked(const struct contract_message *message)
 {
-  const struct contract_field *fields = message->fields;
-  switch (message->well_known) {
-  case CONTRACT_PLAIN:
-    return true;
-  case CONTRACT_TIMESTAMP:
-  case CONTRACT_DURATION:
-    return message->field_count == 2 && fields[0].number == 1 && fields[0].type == CONTRACT_INT64 &&
-           fields[1].number == 2 && fields[1].type == CONTRACT_INT32 && !fields[0].repeated && !fields[1].repeated;
-  case CONTRACT_FIELD_MASK:
-    return message->field_count == 1 && fields[0].number == 1 && fields[0].type == CONTRACT_STRING &&
-           fields[0].repeated;
-  case CONTRACT_EMPTY:
-    return message->field_count == 0;
-  case CONTRACT_WRAPPER:
-    return message->field_count == 1 && fields[0].number == 1 && fields[0].type != CONTRACT_MESSAGE &&
-           fields[0].type != CONTRACT_ENUM && !fields[0].repeated;
-  }
+  for (size_t i = 0; i < message->field_count; i++)
+    if (field_is_checked(&message->fields[i]))
+      return true;
+  for (size_t i = 0; i < message->oneof_count; i++)
+    if (message->oneofs[i].required)
+      return true;
   return false;
 }
 
-static enum status check_type(struct contract_builder *builder, const struct type_entry *entry)
-{
-  struct error *error = builder->error;
-  if (entry->state == TYPE_OPEN)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s holds itself; recursive messages are not supported",
-                     entry->full_name);
-  if (!entry->proto3)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: its file must be proto3", entry->full_name);
-  for (size_t i = 0; i < ARRAY_LEN(UNSUPPORTED); i++)
-    if (strcmp(entry->full_name, UNSUPPORTED[i]) == 0)
-      return error_set(error, STATUS_INVALID_ARGUMENT, "%s is not supported; use a string with FORMAT_JSON_OBJECT",
-                       entry->full_name);
-  return STATUS_OK;
-}
-
-static unsigned json_depth_of(struct contract_builder *builder, const struct contract_message *message)
+static unsigned measure_json_depth(struct contract_builder *builder, const struct contract_message *message)
 {
   unsigned deepest = 0;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
     unsigned depth = field->repeated ? 1 : 0;
-    if (field->type == CONTRACT_MESSAGE) {
-      struct slice name = slice_from_string(arena_printf(&builder->scratch, ".%s", field->message->full_name));
-      const struct type_entry *entry = strmap_get(&builder->types, name);
-      depth += entry->json_depth;
-    }
+    if (field->type == CONTRACT_MESSAGE)
+      depth += find_type(builder, arena_printf(&builder->scratch, ".%s", field->message->full_name))->json_depth;
     deepest = depth > deepest ? depth : deepest;
   }
   return deepest + 1;
 }
 
-static enum status build_open_message(struct contract_builder *builder, struct type_entry *entry,
-                                      struct contract_message *message)
+// False when the message cannot be used; that has been reported.
+static bool fill_message(struct contract_builder *builder, struct type_entry *entry, struct contract_message *message)
 {
-  enum status status = build_oneofs(builder, entry, message);
-  if (status == STATUS_OK)
-    status = build_fields(builder, entry, message);
-  if (status == STATUS_OK)
-    status = build_index(builder, message);
-  if (status != STATUS_OK)
-    return status;
-  if (!well_known_is_genuine(message))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is not the published message of that name",
-                     entry->full_name);
-  entry->json_depth = json_depth_of(builder, message);
-  if (entry->json_depth > CONTRACT_MAX_DEPTH)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s nests more than %u deep", entry->full_name,
-                     CONTRACT_MAX_DEPTH);
-  if (!strmap_add(&builder->contract->messages_by_name, slice_from_string(message->full_name), message))
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is declared twice", entry->full_name);
-  return STATUS_OK;
+  build_oneofs(builder, entry, message);
+  if (!build_fields(builder, entry, message) || !build_index(builder, &entry->declaration, message))
+    return false;
+  if (!well_known_is_genuine(message)) {
+    report(builder, &entry->declaration, "the message is not the one that Google publishes under this name; import it");
+    return false;
+  }
+  entry->json_depth = measure_json_depth(builder, message);
+  if (entry->json_depth > CONTRACT_MAX_DEPTH) {
+    report(builder, &entry->declaration, "the message nests more than %u deep; make it flatter", CONTRACT_MAX_DEPTH);
+    return false;
+  }
+  message->is_checked = message->file->is_own && message_is_checked(message);
+  return true;
 }
 
-enum status build_message(struct contract_builder *builder, const char *type_name, const struct contract_message **out)
+static void build_entry(struct contract_builder *builder, struct type_entry *entry)
+{
+  entry->state = TYPE_OPEN;
+  builder->open_types++;
+  struct contract_message *message = arena_zalloc(&builder->contract->arena, sizeof(*message));
+  message->full_name = keep_text(builder, entry->full_name);
+  message->comment = declaration_comment(builder, &entry->declaration);
+  message->well_known = well_known_kind(entry->full_name);
+  message->file = entry->declaration.source->file;
+  message->place = declaration_place(&entry->declaration);
+  keep_reserved(builder, entry->message, message);
+  bool usable = fill_message(builder, entry, message) &&
+                strmap_add(&builder->contract->messages_by_name, slice_from_string(message->full_name), message);
+  entry->built_message = usable ? message : NULL;
+  builder->open_types--;
+  entry->state = TYPE_DONE;
+}
+
+// What is wrong with the use of a type, as opposed to the type itself. NULL for nothing.
+static const char *find_misuse(const struct contract_builder *builder, const struct type_entry *entry)
+{
+  if (!well_known_is_supported(entry->full_name))
+    return "is not supported; use a string with FORMAT_JSON_OBJECT";
+  if (entry->state == TYPE_OPEN)
+    return "holds itself here, and protobuf-c has no limit on recursion; refer to it by id, or write the levels out";
+  // Open types are those on the way down to here, so this bounds the recursion as well.
+  if (builder->open_types > CONTRACT_MAX_DEPTH)
+    return "is nested too deep here; make the message flatter";
+  if (!entry->declaration.source->is_proto3 && !entry->declaration.source->file->is_own)
+    return "is a proto2 message; declare a proto3 message";
+  return NULL;
+}
+
+const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
+                                             const char *type_name)
 {
   struct type_entry *entry = find_type(builder, type_name);
-  if (entry == NULL || entry->message == NULL)
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT,
-                     "message %s is not in the descriptor set; was it made with --include_imports?",
-                     type_name == NULL ? "" : type_name);
-  if (entry->state != TYPE_DONE) {
-    enum status status = check_type(builder, entry);
-    if (status != STATUS_OK)
-      return status;
-    // Open types are those on the way down to here, so this bounds the recursion as well.
-    if (++builder->open_types > CONTRACT_MAX_DEPTH + 1)
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "%s is nested more than %u deep", entry->full_name,
-                       CONTRACT_MAX_DEPTH);
-    entry->state = TYPE_OPEN;
-    struct contract_message *message = arena_zalloc(&builder->contract->arena, sizeof(*message));
-    message->full_name = keep(builder, entry->full_name);
-    message->comment = keep(builder, declaration_comment(&entry->declaration));
-    message->well_known = well_known_kind(entry->full_name);
-    status = build_open_message(builder, entry, message);
-    if (status != STATUS_OK)
-      return status;
-    builder->open_types--;
-    entry->state = TYPE_DONE;
-    entry->built_message = message;
+  if (entry == NULL || entry->message == NULL) {
+    report(builder, user, "the message %s is not in the set; make it with --include_imports",
+           type_name == NULL ? "" : type_name);
+    return NULL;
   }
-  *out = entry->built_message;
-  return STATUS_OK;
+  const char *misuse = find_misuse(builder, entry);
+  if (misuse != NULL) {
+    report(builder, user, "%s %s", entry->full_name, misuse);
+    return NULL;
+  }
+  if (entry->state == TYPE_NEW && is_map_entry(entry))
+    entry->declaration = *user;
+  // A file of ours that is not proto3 has been reported as a whole.
+  if (entry->state == TYPE_NEW && entry->declaration.source->is_proto3)
+    build_entry(builder, entry);
+  return entry->built_message;
+}
+
+void build_own_messages(struct contract_builder *builder)
+{
+  for (size_t i = 0; i < builder->type_count; i++) {
+    struct type_entry *entry = builder->listed[i];
+    const struct source_file *source = entry->declaration.source;
+    if (!source->file->is_own || !source->is_proto3 || entry->state != TYPE_NEW)
+      continue;
+    if (entry->message != NULL)
+      build_entry(builder, entry);
+    else
+      (void)build_enum(builder, entry);
+  }
 }

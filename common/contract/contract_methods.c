@@ -1,17 +1,19 @@
-// Services and their methods: policy, limits, success; the HTTP rules become bindings in schema_bindings.c.
+// Services and their methods: policy, limits, success; the HTTP rules become bindings in contract_bindings.c.
+#include <inttypes.h>
+
+#include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
-enum { SERVICE_METHOD = 2 };
+// Numbers of descriptor.proto, as source paths use them.
+enum { FILE_SERVICE = 6, SERVICE_METHOD = 2 };
 
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TIMEOUT_MS 600000u
 #define MAX_ROLE_BYTES 32
 
-static enum status refuse(struct contract_builder *builder, const struct contract_method *method, const char *sentence)
-{
-  return error_set(builder->error, STATUS_INVALID_ARGUMENT, "method " SLICE_FMT ": %s", SLICE_ARG(method->full_name),
-                   sentence);
-}
+typedef Google__Protobuf__MethodDescriptorProto MethodProto;
+
+// ---- policy ----
 
 static bool is_role(const char *role)
 {
@@ -24,72 +26,107 @@ static bool is_role(const char *role)
   return true;
 }
 
-static enum status build_roles(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
-                               struct contract_method *method)
+static void build_roles(struct contract_builder *builder, const struct declaration *option,
+                        const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
-  if ((method->policy.access == ACCESS_ROLE) != (policy->n_roles > 0))
-    return refuse(builder, method, "ACCESS_ROLE needs at least one role, and no other access may name any");
+  bool by_role = method->policy.access == ACCESS_ROLE;
+  if (by_role && policy->n_roles == 0)
+    report(builder, option, "ACCESS_ROLE names no roles; add roles: \"...\" once for each role that may call");
+  if (!by_role && policy->n_roles > 0)
+    report(builder, option, "roles have no effect with this access; write access: ACCESS_ROLE, or leave them out");
   const char **roles = arena_array(&builder->contract->arena, policy->n_roles, sizeof(*roles));
   for (size_t i = 0; i < policy->n_roles; i++) {
     if (!is_role(policy->roles[i]))
-      return refuse(builder, method, "a role is a lower-case letter and up to 31 of a-z, 0-9, _ and -");
-    roles[i] = arena_string(&builder->contract->arena, slice_from_string(policy->roles[i]));
+      report(builder, option,
+             "the role \"%s\" is not accepted; write a lower-case letter and up to %d of a-z, 0-9, _ and -",
+             policy->roles[i], MAX_ROLE_BYTES - 1);
+    roles[i] = keep_text(builder, policy->roles[i]);
   }
   method->policy.roles = roles;
   method->policy.role_count = policy->n_roles;
-  return STATUS_OK;
+}
+
+// What is wrong with the field of the response that a location names; NULL for nothing.
+static const char *find_location_problem(const struct contract_field *field)
+{
+  if (field == NULL)
+    return "is not a field of the response";
+  if (field->type != CONTRACT_STRING || field->repeated)
+    return "is not a single string";
+  return field->rules.secret ? "is a secret" : NULL;
 }
 
 // Every {name} of a location template must be a text of the response.
-static enum status check_location(struct contract_builder *builder, const struct contract_method *method)
+static void check_location(struct contract_builder *builder, const struct declaration *option,
+                           const struct contract_method *method)
 {
   struct slice location = slice_from_string(method->location);
-  if (location.size == 0 || location.data[0] != '/')
-    return refuse(builder, method, "location must begin with /");
+  if (location.data[0] != '/')
+    report(builder, option, "location \"%s\" does not begin with /; write a path such as \"/v1/items/{id}\"",
+           method->location);
   for (size_t at = slice_find(location, '{', 0); at < location.size; at = slice_find(location, '{', at)) {
     size_t end = slice_find(location, '}', at);
+    if (end == location.size) {
+      report(builder, option, "location \"%s\" has a { without its }; write a path such as \"/v1/items/{id}\"",
+             method->location);
+      return;
+    }
     struct slice name = slice_make(location.data + at + 1, end - at - 1);
-    const struct contract_field *field = end == location.size ? NULL : contract_field_by_name(method->output, name);
-    if (field == NULL || field->type != CONTRACT_STRING || field->repeated)
-      return refuse(builder, method, "location names no string field of the response");
+    const char *problem = find_location_problem(contract_field_by_name(method->output, name));
+    if (problem != NULL)
+      report(builder, option, "location names {" SLICE_FMT "}, which %s; name a string field of %s", SLICE_ARG(name),
+             problem, method->output->full_name);
     at = end;
   }
-  return STATUS_OK;
 }
 
-static enum status build_success(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
-                                 struct contract_method *method)
+static void build_success(struct contract_builder *builder, const struct declaration *option,
+                          const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
+  bool is_empty = method->output != NULL && method->output->well_known == CONTRACT_EMPTY;
+  bool has_location = policy->location != NULL && *policy->location != '\0';
   if (policy->success_status != 0 && (policy->success_status < 200 || policy->success_status > 299))
-    return refuse(builder, method, "success_status must be from 200 to 299");
-  bool empty = method->output->well_known == CONTRACT_EMPTY;
-  method->success_status = policy->success_status != 0 ? (int)policy->success_status : empty ? 204 : 200;
-  if (policy->location == NULL || *policy->location == '\0')
-    return STATUS_OK;
-  method->location = arena_string(&builder->contract->arena, slice_from_string(policy->location));
-  return check_location(builder, method);
+    report(builder, option, "success_status %" PRIu32 " is not one of success; write 200 to 299",
+           policy->success_status);
+  method->success_status = policy->success_status != 0 ? (int)policy->success_status : is_empty ? 204 : 200;
+  if (!has_location)
+    return;
+  method->location = keep_text(builder, policy->location);
+  if (method->output != NULL)
+    check_location(builder, option, method);
 }
 
-static enum status build_policy(struct contract_builder *builder, const Bulkhead__V1__MethodPolicy *policy,
-                                struct contract_method *method)
+static void build_policy(struct contract_builder *builder, const struct declaration *declaration,
+                         const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
-  if (policy == NULL || policy->access == BULKHEAD__V1__ACCESS__ACCESS_UNSPECIFIED)
-    return refuse(builder, method, "it has no access policy; add option (bulkhead.v1.method) = {access: ...}");
+  struct declaration option = declaration_of_policy(declaration);
+  if (policy == NULL || policy->access == BULKHEAD__V1__ACCESS__ACCESS_UNSPECIFIED) {
+    report(builder, declaration,
+           "the method has no access policy; say who may call it: option (bulkhead.v1.method) = {access: ACCESS_...}");
+    return;
+  }
   if ((unsigned)policy->access > ACCESS_INTERNAL)
-    return refuse(builder, method, "unknown access");
+    report(builder, &option, "access %d is unknown; write one of options.proto's Access", (int)policy->access);
   if ((unsigned)policy->rate_class > CONTRACT_RATE_CREDENTIAL)
-    return refuse(builder, method, "unknown rate class");
+    report(builder, &option, "rate_class %d is unknown; write one of options.proto's RateClass",
+           (int)policy->rate_class);
   if (policy->timeout_ms > MAX_TIMEOUT_MS)
-    return refuse(builder, method, "timeout_ms must be at most 600000");
+    report(builder, &option, "timeout_ms %" PRIu32 " is too long; write at most %u", policy->timeout_ms,
+           MAX_TIMEOUT_MS);
+  if (policy->cache_ttl_ms != 0 && !method->no_side_effects)
+    report(builder, &option,
+           "cache_ttl_ms is set on a method that may change something; add option idempotency_level = "
+           "NO_SIDE_EFFECTS, or leave it out");
   method->policy.access = (enum access)policy->access;
   method->rate_class = (enum contract_rate_class)policy->rate_class;
   method->timeout_ms = policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms;
   method->cache_ttl_ms = policy->cache_ttl_ms;
-  enum status status = build_roles(builder, policy, method);
-  if (status == STATUS_OK)
-    status = build_errors(builder, policy, method);
-  return status != STATUS_OK ? status : build_success(builder, policy, method);
+  build_roles(builder, &option, policy, method);
+  build_errors(builder, &option, policy, method);
+  build_success(builder, &option, policy, method);
 }
+
+// ---- methods ----
 
 static void set_idempotency(const Google__Protobuf__MethodOptions *options, struct contract_method *method)
 {
@@ -101,108 +138,142 @@ static void set_idempotency(const Google__Protobuf__MethodOptions *options, stru
                        options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENT;
 }
 
-static bool is_name(const char *name)
-{
-  size_t size = name == NULL ? 0 : strlen(name);
-  for (size_t i = 0; i < size; i++) {
-    char letter = (char)(name[i] | 0x20);
-    if (!(letter >= 'a' && letter <= 'z') && !(name[i] >= '0' && name[i] <= '9') && name[i] != '_')
-      return false;
-  }
-  return size > 0;
-}
-
-static enum status name_method(struct contract_builder *builder, const struct service_entry *entry,
-                               const Google__Protobuf__MethodDescriptorProto *source, struct contract_method *method)
+static void name_method(struct contract_builder *builder, const struct contract_service *service,
+                        const MethodProto *source, struct contract_method *method)
 {
   struct arena *arena = &builder->contract->arena;
-  const char *service = entry->service->name;
-  if (!is_name(service) || !is_name(source->name) || *entry->package == '\0')
-    return error_set(builder->error, STATUS_INVALID_ARGUMENT, "a service or method has no package or no valid name");
-  struct slice package = slice_from_string(entry->package);
-  method->service = arena_string(arena, slice_make(package.data, slice_find(package, '.', 0)));
-  method->service_full_name = arena_printf(arena, "%s.%s", entry->package, service);
-  method->name = arena_string(arena, slice_from_string(source->name));
-  method->full_name = slice_from_string(arena_printf(arena, "%s/%s", method->service_full_name, method->name));
-  if (!strmap_add(&builder->contract->methods_by_name, method->full_name, method))
-    return refuse(builder, method, "it is declared twice");
-  return STATUS_OK;
+  method->service = service->service;
+  method->service_full_name = service->full_name;
+  method->name = keep_text(builder, source->name);
+  method->full_name = slice_from_string(arena_printf(arena, "%s/%s", service->full_name, method->name));
 }
 
-static enum status build_http(struct contract_builder *builder, const Google__Protobuf__MethodDescriptorProto *source,
-                              const struct contract_method *method, const Google__Api__HttpRule *rule)
+static void build_http(struct contract_builder *builder, const struct declaration *declaration,
+                       const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
+                       const struct contract_method *method)
 {
+  struct declaration option = declaration_of_policy(declaration);
+  if (rule == NULL && policy != NULL && (policy->success_status != 0 || method->location != NULL))
+    report(builder, &option,
+           "success_status and location have no effect without a route; add option (google.api.http), or leave them "
+           "out");
   if (rule == NULL)
-    return STATUS_OK;
+    return;
+  struct declaration http = declaration_of_http(declaration);
+  if (method->policy.access == ACCESS_INTERNAL)
+    report(builder, &http,
+           "a method with ACCESS_INTERNAL has a route; leave google.api.http out, or open it with another access");
+  build_bindings(builder, &http, method, rule);
+}
+
+static void build_method(struct contract_builder *builder, const struct declaration *declaration,
+                         const MethodProto *source, struct contract_method *method)
+{
+  method->comment = declaration_comment(builder, declaration);
+  method->place = declaration_place(declaration);
+  set_idempotency(source->options, method);
   bool streams = (source->has_client_streaming && source->client_streaming) ||
                  (source->has_server_streaming && source->server_streaming);
   if (streams)
-    return refuse(builder, method, "a streaming method cannot have an HTTP binding");
-  if (method->policy.access == ACCESS_INTERNAL)
-    return refuse(builder, method, "an internal method cannot have an HTTP binding");
-  return build_bindings(builder, method, rule);
+    report(builder, declaration, "streaming methods are not served yet; leave stream out");
+  method->input = build_message(builder, declaration, source->input_type);
+  method->output = build_message(builder, declaration, source->output_type);
+  const Bulkhead__V1__MethodPolicy *policy = options_method_policy(builder, declaration, source->options);
+  const Google__Api__HttpRule *rule = options_http_rule(builder, declaration, source->options);
+  build_policy(builder, declaration, policy, method);
+  build_http(builder, declaration, policy, rule, method);
 }
 
-static enum status build_method(struct contract_builder *builder, const struct service_entry *entry, size_t position,
-                                struct contract_method *method)
+// ---- services ----
+
+static size_t count_bindings(struct contract_builder *builder, const struct declaration *owner,
+                             const Google__Protobuf__ServiceDescriptorProto *service)
 {
-  const Google__Protobuf__MethodDescriptorProto *source = entry->service->method[position];
-  struct declaration declaration = declaration_child(&entry->declaration, SERVICE_METHOD, position);
-  Bulkhead__V1__MethodPolicy *policy = NULL;
-  Google__Api__HttpRule *rule = NULL;
-  method->comment = arena_string(&builder->contract->arena, slice_from_string(declaration_comment(&declaration)));
-  set_idempotency(source->options, method);
-  enum status status = name_method(builder, entry, source, method);
-  if (status == STATUS_OK)
-    status = build_service_info(builder, entry, method);
-  if (status == STATUS_OK)
-    status = build_message(builder, source->input_type, &method->input);
-  if (status == STATUS_OK)
-    status = build_message(builder, source->output_type, &method->output);
-  if (status == STATUS_OK)
-    status = options_method_policy(builder, source->options, &policy);
-  if (status == STATUS_OK)
-    status = build_policy(builder, policy, method);
-  if (status == STATUS_OK)
-    status = options_http_rule(builder, source->options, &rule);
-  if (status == STATUS_OK)
-    status = build_http(builder, source, method, rule);
-  return status;
+  size_t count = 0;
+  // What cannot be read is reported when the method is built.
+  struct diagnostics *diagnostics = builder->diagnostics;
+  struct diagnostics ignored;
+  diagnostics_init(&ignored);
+  builder->diagnostics = &ignored;
+  for (size_t i = 0; i < service->n_method; i++) {
+    const Google__Api__HttpRule *rule = options_http_rule(builder, owner, service->method[i]->options);
+    count += rule == NULL ? 0 : 1 + rule->n_additional_bindings;
+  }
+  builder->diagnostics = diagnostics;
+  diagnostics_free(&ignored);
+  return count;
 }
 
-// Both arrays are made whole first, for bindings and maps point into them.
-static enum status make_room(struct contract_builder *builder, const struct service_entry *services, size_t count)
+static void build_service(struct contract_builder *builder, const struct source_file *source, size_t position)
+{
+  const Google__Protobuf__ServiceDescriptorProto *descriptor = source->descriptor->service[position];
+  struct contract *contract = builder->contract;
+  struct declaration root = declaration_of_file(source);
+  struct contract_service *service = &contract->services[contract->service_count++];
+  struct slice package = slice_from_string(source->file->package);
+  *service = (struct contract_service){
+      .full_name = arena_printf(&contract->arena, "%s.%s", source->file->package, descriptor->name),
+      .name = keep_text(builder, descriptor->name),
+      .service = arena_string(&contract->arena, slice_make(package.data, slice_find(package, '.', 0))),
+      .file = source->file,
+      .methods = &contract->methods[contract->method_count],
+      .method_count = descriptor->n_method,
+  };
+  struct declaration declaration = declaration_child(&root, FILE_SERVICE, position, service->full_name);
+  for (size_t i = 0; i < descriptor->n_method; i++) {
+    const MethodProto *method_source = descriptor->method[i];
+    struct contract_method *method = &contract->methods[contract->method_count];
+    method->index = contract->method_count++;
+    name_method(builder, service, method_source, method);
+    build_service_info(builder, &declaration, descriptor, method);
+    const char *name = arena_printf(&builder->scratch, "%s.%s", service->full_name, method->name);
+    struct declaration place = declaration_child(&declaration, SERVICE_METHOD, i, name);
+    if (!is_identifier(method_source->name) || !strmap_add(&contract->methods_by_name, method->full_name, method))
+      report(builder, &place, "the name is not an identifier or is declared twice; write another");
+    build_method(builder, &place, method_source, method);
+  }
+}
+
+// A service that cannot be named has been reported with its file, or comes from a set that protoc did not write.
+static bool service_is_usable(struct contract_builder *builder, const struct source_file *source, size_t position)
+{
+  const char *name = source->descriptor->service[position]->name;
+  struct declaration root = declaration_of_file(source);
+  struct declaration declaration = declaration_child(&root, FILE_SERVICE, position, NULL);
+  if (!source->file->is_own || source->file->package[0] == '\0')
+    return false;
+  if (is_identifier(name))
+    return true;
+  report(builder, &declaration, "the service's name is not an identifier; write letters, digits and _");
+  return false;
+}
+
+// All arrays are made whole first, because bindings and maps point into them.
+static void make_room(struct contract_builder *builder)
 {
   struct contract *contract = builder->contract;
+  size_t services = 0;
   size_t methods = 0;
   size_t bindings = 0;
-  for (size_t i = 0; i < count; i++) {
-    methods += services[i].service->n_method;
-    for (size_t j = 0; j < services[i].service->n_method; j++) {
-      Google__Api__HttpRule *rule;
-      enum status status = options_http_rule(builder, services[i].service->method[j]->options, &rule);
-      if (status != STATUS_OK) {
-        const char *name = services[i].service->method[j]->name;
-        error_prefix(builder->error, "method %s.%s", services[i].package, name == NULL ? "" : name);
-        return status;
-      }
-      bindings += rule == NULL ? 0 : 1 + rule->n_additional_bindings;
+  for (size_t i = 0; i < builder->source_count; i++) {
+    const struct source_file *source = &builder->sources[i];
+    struct declaration root = declaration_of_file(source);
+    services += source->descriptor->n_service;
+    for (size_t j = 0; j < source->descriptor->n_service; j++) {
+      methods += source->descriptor->service[j]->n_method;
+      bindings += count_bindings(builder, &root, source->descriptor->service[j]);
     }
   }
+  contract->services = arena_zalloc(&contract->arena, services * sizeof(*contract->services));
   contract->methods = arena_zalloc(&contract->arena, methods * sizeof(*contract->methods));
   contract->bindings = arena_zalloc(&contract->arena, bindings * sizeof(*contract->bindings));
-  return STATUS_OK;
 }
 
-enum status build_methods(struct contract_builder *builder, const struct service_entry *services, size_t count)
+void build_services(struct contract_builder *builder)
 {
-  struct contract *contract = builder->contract;
-  enum status status = make_room(builder, services, count);
-  for (size_t i = 0; i < count && status == STATUS_OK; i++)
-    for (size_t j = 0; j < services[i].service->n_method && status == STATUS_OK; j++) {
-      struct contract_method *method = &contract->methods[contract->method_count];
-      method->index = contract->method_count++;
-      status = build_method(builder, &services[i], j, method);
-    }
-  return status;
+  make_room(builder);
+  for (size_t i = 0; i < builder->source_count; i++)
+    for (size_t j = 0; j < builder->sources[i].descriptor->n_service; j++)
+      if (service_is_usable(builder, &builder->sources[i], j))
+        build_service(builder, &builder->sources[i], j);
 }

@@ -4,12 +4,23 @@
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
 
-#define EXTENSION_METHOD_POLICY 50001
-#define EXTENSION_FIELD_RULES 50002
-#define EXTENSION_ONEOF_RULES 50003
-#define EXTENSION_API_INFO 50004
-#define EXTENSION_SERVICE_INFO 50005
-#define EXTENSION_HTTP_RULE 72295728
+enum {
+  EXTENSION_METHOD_POLICY = 50001,
+  EXTENSION_FIELD_RULES = 50002,
+  EXTENSION_ONEOF_RULES = 50003,
+  EXTENSION_API_INFO = 50004,
+  EXTENSION_SERVICE_INFO = 50005,
+  EXTENSION_HTTP_RULE = 72295728,
+};
+
+// Numbers of the options in descriptor.proto.
+enum { FILE_OPTIONS = 8, FIELD_OPTIONS = 8, SERVICE_OPTIONS = 3, METHOD_OPTIONS = 4, ONEOF_OPTIONS = 2 };
+
+struct extension {
+  int32_t number;
+  const char *name;
+  const ProtobufCMessageDescriptor *descriptor;
+};
 
 // The bytes behind the length that protobuf-c leaves in front of them.
 static bool strip_length(const ProtobufCMessageUnknownField *unknown, struct slice *out)
@@ -23,22 +34,23 @@ static bool strip_length(const ProtobufCMessageUnknownField *unknown, struct sli
   return true;
 }
 
-// protoc writes an option that is set in several statements as several fields: together they are the message.
-static enum status find_extension(struct contract_builder *builder, const ProtobufCMessage *options, uint32_t number,
-                                  struct strbuf *bytes, bool *found)
+// protoc writes an option that is set in several statements as several fields: together they are the message. False
+// when a part is not a message.
+static bool join_parts(const ProtobufCMessage *options, const struct extension *extension, struct strbuf *bytes,
+                       bool *found)
 {
   *found = false;
   for (unsigned i = 0; options != NULL && i < options->n_unknown_fields; i++) {
     const ProtobufCMessageUnknownField *unknown = &options->unknown_fields[i];
     struct slice part;
-    if (unknown->tag != number)
+    if (unknown->tag != (uint32_t)extension->number)
       continue;
     if (!strip_length(unknown, &part))
-      return error_set(builder->error, STATUS_INVALID_ARGUMENT, "option %u is not a message", number);
+      return false;
     strbuf_add(bytes, part);
     *found = true;
   }
-  return STATUS_OK;
+  return true;
 }
 
 // HttpRule holds HttpRules (additional_bindings, one level), and protobuf-c unpacks by recursion without a limit.
@@ -52,65 +64,97 @@ static bool nests_http_rules(struct slice rule, unsigned depth)
   return false;
 }
 
-static enum status unpack_extension(struct contract_builder *builder, const ProtobufCMessage *options, uint32_t number,
-                                    const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **out)
+static ProtobufCMessage *read_extension(struct contract_builder *builder, const struct declaration *place,
+                                        const ProtobufCMessage *options, const struct extension *extension)
 {
   struct strbuf bytes;
   bool found;
   strbuf_init(&bytes, 0);
-  *out = NULL;
-  enum status status = find_extension(builder, options, number, &bytes, &found);
-  if (status == STATUS_OK && found) {
-    if (number == EXTENSION_HTTP_RULE && nests_http_rules(strbuf_slice(&bytes), 0))
-      status = error_set(builder->error, STATUS_INVALID_ARGUMENT, "additional_bindings must not hold further ones");
-    else
-      *out = protobuf_c_message_unpack(descriptor, &builder->allocator, bytes.size,
-                                       (const uint8_t *)strbuf_cstring(&bytes));
-    if (status == STATUS_OK && *out == NULL)
-      status = error_set(builder->error, STATUS_INVALID_ARGUMENT, "option %u is no valid %s", number, descriptor->name);
+  ProtobufCMessage *message = NULL;
+  bool readable = join_parts(options, extension, &bytes, &found);
+  if (readable && found && extension->number == EXTENSION_HTTP_RULE && nests_http_rules(strbuf_slice(&bytes), 0)) {
+    report(builder, place,
+           "additional_bindings hold additional_bindings; put all of them side by side into the outer rule");
+  } else if (found || !readable) {
+    if (readable)
+      message = protobuf_c_message_unpack(extension->descriptor, &builder->allocator, bytes.size,
+                                          (const uint8_t *)strbuf_cstring(&bytes));
+    if (message == NULL)
+      report(builder, place, "the option (%s) cannot be read; build the set with protoc and this tree's options.proto",
+             extension->name);
   }
   strbuf_free(&bytes);
-  return status;
+  return message;
 }
 
-enum status options_method_policy(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
-                                  Bulkhead__V1__MethodPolicy **out)
+struct declaration declaration_of_api_info(const struct declaration *file)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_METHOD_POLICY,
-                          &bulkhead__v1__method_policy__descriptor, (ProtobufCMessage **)(void *)out);
+  return declaration_option(file, FILE_OPTIONS, EXTENSION_API_INFO);
 }
 
-enum status options_http_rule(struct contract_builder *builder, const Google__Protobuf__MethodOptions *options,
-                              Google__Api__HttpRule **out)
+struct declaration declaration_of_policy(const struct declaration *method)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_HTTP_RULE,
-                          &google__api__http_rule__descriptor, (ProtobufCMessage **)(void *)out);
+  return declaration_option(method, METHOD_OPTIONS, EXTENSION_METHOD_POLICY);
 }
 
-enum status options_field_rules(struct contract_builder *builder, const Google__Protobuf__FieldOptions *options,
-                                Bulkhead__V1__FieldRules **out)
+struct declaration declaration_of_http(const struct declaration *method)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_FIELD_RULES,
-                          &bulkhead__v1__field_rules__descriptor, (ProtobufCMessage **)(void *)out);
+  return declaration_option(method, METHOD_OPTIONS, EXTENSION_HTTP_RULE);
 }
 
-enum status options_oneof_rules(struct contract_builder *builder, const Google__Protobuf__OneofOptions *options,
-                                Bulkhead__V1__OneofRules **out)
+struct declaration declaration_of_rules(const struct declaration *field)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_ONEOF_RULES,
-                          &bulkhead__v1__oneof_rules__descriptor, (ProtobufCMessage **)(void *)out);
+  return declaration_option(field, FIELD_OPTIONS, EXTENSION_FIELD_RULES);
 }
 
-enum status options_api_info(struct contract_builder *builder, const Google__Protobuf__FileOptions *options,
-                             Bulkhead__V1__ApiInfo **out)
+Bulkhead__V1__MethodPolicy *options_method_policy(struct contract_builder *builder, const struct declaration *owner,
+                                                  const Google__Protobuf__MethodOptions *options)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_API_INFO,
-                          &bulkhead__v1__api_info__descriptor, (ProtobufCMessage **)(void *)out);
+  const struct extension extension = {EXTENSION_METHOD_POLICY, "bulkhead.v1.method",
+                                      &bulkhead__v1__method_policy__descriptor};
+  struct declaration place = declaration_of_policy(owner);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
 }
 
-enum status options_service_info(struct contract_builder *builder, const Google__Protobuf__ServiceOptions *options,
-                                 Bulkhead__V1__ServiceInfo **out)
+Google__Api__HttpRule *options_http_rule(struct contract_builder *builder, const struct declaration *owner,
+                                         const Google__Protobuf__MethodOptions *options)
 {
-  return unpack_extension(builder, options == NULL ? NULL : &options->base, EXTENSION_SERVICE_INFO,
-                          &bulkhead__v1__service_info__descriptor, (ProtobufCMessage **)(void *)out);
+  const struct extension extension = {EXTENSION_HTTP_RULE, "google.api.http", &google__api__http_rule__descriptor};
+  struct declaration place = declaration_of_http(owner);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
+}
+
+Bulkhead__V1__FieldRules *options_field_rules(struct contract_builder *builder, const struct declaration *owner,
+                                              const Google__Protobuf__FieldOptions *options)
+{
+  const struct extension extension = {EXTENSION_FIELD_RULES, "bulkhead.v1.field",
+                                      &bulkhead__v1__field_rules__descriptor};
+  struct declaration place = declaration_of_rules(owner);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
+}
+
+Bulkhead__V1__OneofRules *options_oneof_rules(struct contract_builder *builder, const struct declaration *owner,
+                                              const Google__Protobuf__OneofOptions *options)
+{
+  const struct extension extension = {EXTENSION_ONEOF_RULES, "bulkhead.v1.oneof",
+                                      &bulkhead__v1__oneof_rules__descriptor};
+  struct declaration place = declaration_option(owner, ONEOF_OPTIONS, EXTENSION_ONEOF_RULES);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
+}
+
+Bulkhead__V1__ApiInfo *options_api_info(struct contract_builder *builder, const struct declaration *owner,
+                                        const Google__Protobuf__FileOptions *options)
+{
+  const struct extension extension = {EXTENSION_API_INFO, "bulkhead.v1.api", &bulkhead__v1__api_info__descriptor};
+  struct declaration place = declaration_of_api_info(owner);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
+}
+
+Bulkhead__V1__ServiceInfo *options_service_info(struct contract_builder *builder, const struct declaration *owner,
+                                                const Google__Protobuf__ServiceOptions *options)
+{
+  const struct extension extension = {EXTENSION_SERVICE_INFO, "bulkhead.v1.service",
+                                      &bulkhead__v1__service_info__descriptor};
+  struct declaration place = declaration_option(owner, SERVICE_OPTIONS, EXTENSION_SERVICE_INFO);
+  return (void *)read_extension(builder, &place, options == NULL ? NULL : &options->base, &extension);
 }

@@ -11,7 +11,7 @@ enum segment_kind { SEGMENT_LITERAL, SEGMENT_ANY, SEGMENT_REST };
 
 struct template_variable {
   struct slice field;  // "item.id"
-  // Of the segments: [first, end). With a SEGMENT_REST, which is the last one, `end` means the end of the path.
+  // The variable holds the segments [first, end). With a SEGMENT_REST, the last one, `end` is the end of the path.
   size_t first_segment;
   size_t end_segment;
   bool multi_segment;

@@ -1,7 +1,8 @@
 // A tree over the segments of all templates. Matching walks it depth first and at each node tries the literal before
 // `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match costs at most the
 // size of the tree.
-#include "common/contract/routes_internal.h"
+#include "common/base/check.h"
+#include "common/contract/builder_internal.h"
 
 #include "common/contract/path_template.h"
 
@@ -86,16 +87,14 @@ static unsigned find_http_method(const struct routes *routes, struct slice http_
   return MAX_HTTP_METHODS;
 }
 
-static enum status add_http_method(struct routes *routes, struct slice http_method, unsigned *out, struct error *error)
+// MAX_HTTP_METHODS where there is no room for another.
+static unsigned add_http_method(struct routes *routes, struct slice http_method)
 {
-  *out = find_http_method(routes, http_method);
-  if (*out < MAX_HTTP_METHODS)
-    return STATUS_OK;
-  if (routes->http_method_count == MAX_HTTP_METHODS)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "more than %u different HTTP methods", MAX_HTTP_METHODS);
-  *out = routes->http_method_count++;
-  routes->http_methods[*out] = http_method;
-  return STATUS_OK;
+  unsigned known = find_http_method(routes, http_method);
+  if (known < MAX_HTTP_METHODS || routes->http_method_count == MAX_HTTP_METHODS)
+    return known;
+  routes->http_methods[routes->http_method_count] = http_method;
+  return routes->http_method_count++;
 }
 
 static const struct span *make_spans(struct arena *arena, const struct path_template *path)
@@ -115,27 +114,46 @@ static bool same_verb(struct slice a, struct slice b)
   return a.data == NULL || b.data == NULL ? a.data == b.data : slice_equal(a, b);
 }
 
-static enum status add_binding(struct contract *contract, const struct contract_binding *binding, struct error *error)
+static const char *method_element(struct contract_builder *builder, const struct contract_method *method)
 {
-  struct routes *routes = contract->routes;
-  struct path_template path;
-  if (path_template_parse(slice_from_string(binding->path), &path) != NULL)
-    return error_set(error, STATUS_INTERNAL, "%s: not a path template", binding->path);
-  struct route_entry *entry = arena_alloc(&contract->arena, sizeof(*entry));
-  *entry = (struct route_entry){.binding = binding, .verb = path.verb, .spans = make_spans(&contract->arena, &path)};
-  enum status status = add_http_method(routes, slice_from_string(binding->http_method), &entry->http_method, error);
-  if (status != STATUS_OK)
-    return status;
-  struct route_node *node = add_path(&contract->arena, routes->root, &path);
+  return arena_printf(&builder->scratch, "%s.%s", method->service_full_name, method->name);
+}
+
+static const struct route_entry *find_same_route(const struct route_node *node, const struct route_entry *entry)
+{
   for (const struct route_entry *other = node->entries; other != NULL; other = other->next)
     if (other->http_method == entry->http_method && same_verb(other->verb, entry->verb))
-      return error_set(error, STATUS_INVALID_ARGUMENT,
-                       "%s %s: methods " SLICE_FMT " and " SLICE_FMT " share this route", binding->http_method,
-                       binding->path, SLICE_ARG(other->binding->method->full_name),
-                       SLICE_ARG(binding->method->full_name));
+      return other;
+  return NULL;
+}
+
+static void add_binding(struct contract_builder *builder, const struct contract_binding *binding)
+{
+  struct arena *arena = &builder->contract->arena;
+  struct routes *routes = builder->contract->routes;
+  const char *element = method_element(builder, binding->method);
+  struct path_template path;
+  // build_bindings keeps only paths that are templates.
+  CHECK(path_template_parse(slice_from_string(binding->path), &path) == NULL);
+  struct route_entry *entry = arena_alloc(arena, sizeof(*entry));
+  *entry = (struct route_entry){.binding = binding, .verb = path.verb, .spans = make_spans(arena, &path)};
+  entry->http_method = add_http_method(routes, slice_from_string(binding->http_method));
+  if (entry->http_method == MAX_HTTP_METHODS) {
+    diagnostics_add(builder->diagnostics, &binding->place, element,
+                    "%s is one HTTP method too many; %u different ones are accepted", binding->http_method,
+                    MAX_HTTP_METHODS);
+    return;
+  }
+  struct route_node *node = add_path(arena, routes->root, &path);
+  const struct route_entry *other = find_same_route(node, entry);
+  if (other != NULL) {
+    diagnostics_add(builder->diagnostics, &binding->place, element,
+                    "%s %s: %s has this route already; choose another path", binding->http_method, binding->path,
+                    method_element(builder, other->binding->method));
+    return;
+  }
   entry->next = node->entries;
   node->entries = entry;
-  return STATUS_OK;
 }
 
 static void prepare_allow(struct arena *arena, struct routes *routes)
@@ -154,21 +172,18 @@ static void prepare_allow(struct arena *arena, struct routes *routes)
   }
 }
 
-enum status routes_build(struct contract *contract, struct error *error)
+void routes_build(struct contract_builder *builder)
 {
   // The usual ones first, so that an Allow header has them in the usual order.
   static const char *const USUAL[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+  struct contract *contract = builder->contract;
   contract->routes = arena_zalloc(&contract->arena, sizeof(*contract->routes));
   contract->routes->root = arena_zalloc(&contract->arena, sizeof(*contract->routes->root));
   for (size_t i = 0; i < ARRAY_LEN(USUAL); i++)
     contract->routes->http_methods[contract->routes->http_method_count++] = slice_from_string(USUAL[i]);
-  for (size_t i = 0; i < contract->binding_count; i++) {
-    enum status status = add_binding(contract, &contract->bindings[i], error);
-    if (status != STATUS_OK)
-      return status;
-  }
+  for (size_t i = 0; i < contract->binding_count; i++)
+    add_binding(builder, &contract->bindings[i]);
   prepare_allow(&contract->arena, contract->routes);
-  return STATUS_OK;
 }
 
 // ---- matching ----

@@ -72,6 +72,10 @@ struct contract {
   size_t method_count;
   struct contract_binding *bindings;
   size_t binding_count;
+  struct contract_service *services;
+  size_t service_count;
+  const struct contract_message **messages;
+  size_t message_count;
   struct strmap methods_by_name;
   struct strmap messages_by_name;
   struct routes *routes;

@@ -55,7 +55,8 @@ struct rpc_method {
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
   bool no_side_effects;
-  // Calls the handler at `offset` of the handler struct with the types it expects.
+  size_t handler_offset;  // of the handler in the handler struct; a service with a NULL there does not start
+  // Calls the handler with the types that it expects.
   enum status (*invoke)(const void *handlers, struct call *call, const ProtobufCMessage *request,
                         ProtobufCMessage *response);
 };

@@ -9,6 +9,36 @@
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
+// Whether the table of handlers has one for the method. `handlers` NULL means that there is no table.
+static bool has_handler(const void *handlers, const struct rpc_method *method)
+{
+  void (*handler)(void) = NULL;
+  if (handlers != NULL)
+    memcpy(&handler, (const char *)handlers + method->handler_offset, sizeof(handler));
+  return handler != NULL;
+}
+
+enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t binding_count, struct error *error)
+{
+  struct strbuf missing;
+  strbuf_init(&missing, sizeof(error->message) / 2);
+  for (size_t i = 0; i < binding_count; i++)
+    for (size_t m = 0; m < bindings[i].service->method_count; m++) {
+      const struct rpc_method *method = &bindings[i].service->methods[m];
+      if (has_handler(bindings[i].handlers, method))
+        continue;
+      strbuf_add_string(&missing, missing.size == 0 ? "" : ", ");
+      strbuf_add_string(&missing, method->full_name);
+    }
+  enum status status = STATUS_OK;
+  if (missing.size > 0 || missing.failed)
+    status = error_set(error, STATUS_UNIMPLEMENTED,
+                       "these methods have no handler: %s; set them in the handler struct that main.c binds",
+                       strbuf_cstring(&missing));
+  strbuf_free(&missing);
+  return status;
+}
+
 static void add_method(struct dispatch *dispatch, struct served_method *served, const struct rpc_method *method,
                        const void *handlers)
 {

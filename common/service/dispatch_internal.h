@@ -22,6 +22,10 @@ struct dispatch {
   struct list calls;  // with a task
 };
 
+// Whether every method of the bindings has a handler; the error names those that have none.
+enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t binding_count,
+                                    struct error *error) MUST_CHECK;
+
 // CHECKs the tables: each method once, with a policy.
 void dispatch_init(struct dispatch *dispatch, struct service *service, const struct rpc_binding *bindings,
                    size_t binding_count);

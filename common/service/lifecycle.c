@@ -139,7 +139,11 @@ static enum status register_instance(struct service *service, struct error *erro
 
 static enum status start_service(struct service *service, struct error *error)
 {
-  enum status status = pg_wait_ready(service->pg);
+  const struct service_definition *definition = service->definition;
+  enum status status = dispatch_check_handlers(definition->bindings, definition->binding_count, error);
+  if (status != STATUS_OK)
+    return status;
+  status = pg_wait_ready(service->pg);
   if (status != STATUS_OK)
     return error_set(error, status, "PostgreSQL did not become ready");
   status = migrate(service, error);

@@ -1,64 +1,170 @@
+#include <ctype.h>
+#include <string.h>
+
+#include "common/contract/c_names.h"
 #include "proto/plugin/emit.h"
 
-#include "proto/plugin/names.h"
-
-static void emit_rules(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out)
+const char *emit_stem(struct arena *arena, const char *proto_file)
 {
-  for (size_t i = 0; i < contract->message_count; i++) {
-    const struct plugin_message *message = &contract->messages[i];
-    if (message->file == file && message->has_table)
-      strbuf_printf(out, "extern const struct message_rules %s_rules;\n",
-                    name_own(contract->arena, message->full_name));
+  static const char ending[] = ".proto";
+  size_t size = strlen(proto_file);
+  if (size > sizeof(ending) - 1 && strcmp(proto_file + size - (sizeof(ending) - 1), ending) == 0)
+    size -= sizeof(ending) - 1;
+  return arena_string(arena, slice_make(proto_file, size));
+}
+
+bool emit_is_here(const struct emitter *emitter, const struct contract_file *file)
+{
+  return strcmp(file->name, emitter->file) == 0;
+}
+
+// "ITEM_V1_ITEM" of "item/v1/item".
+static const char *guard_name(struct arena *arena, const char *stem)
+{
+  char *guard = arena_string(arena, slice_from_string(stem));
+  for (char *at = guard; *at != '\0'; at++)
+    *at = isalnum((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '_';
+  return guard;
+}
+
+// ---- optional fields ----
+
+static const char *value_type(struct arena *arena, const struct contract_field *field)
+{
+  switch (field->type) {
+  case CONTRACT_DOUBLE:
+    return "double ";
+  case CONTRACT_FLOAT:
+    return "float ";
+  case CONTRACT_INT64:
+  case CONTRACT_SINT64:
+  case CONTRACT_SFIXED64:
+    return "int64_t ";
+  case CONTRACT_UINT64:
+  case CONTRACT_FIXED64:
+    return "uint64_t ";
+  case CONTRACT_INT32:
+  case CONTRACT_SINT32:
+  case CONTRACT_SFIXED32:
+    return "int32_t ";
+  case CONTRACT_UINT32:
+  case CONTRACT_FIXED32:
+    return "uint32_t ";
+  case CONTRACT_BOOL:
+    return "bool ";
+  case CONTRACT_STRING:
+    return "char *";
+  case CONTRACT_BYTES:
+    return "ProtobufCBinaryData ";
+  case CONTRACT_ENUM:
+    return arena_printf(arena, "%s ", c_name_struct(arena, field->enumeration->full_name));
+  case CONTRACT_MESSAGE:
+    return arena_printf(arena, "%s *", c_name_struct(arena, field->message->full_name));
+  }
+  return "int ";
+}
+
+// To protoc-c an optional field is a oneof of one field, so its case is the field's number or 0.
+static void emit_presence(const struct emitter *emitter, const struct contract_message *message,
+                          const struct contract_field *field)
+{
+  struct arena *arena = emitter->arena;
+  const char *name = arena_printf(arena, SLICE_FMT, SLICE_ARG(field->name));
+  const char *own = c_name_own(arena, message->full_name);
+  const char *type = c_name_struct(arena, message->full_name);
+  const char *member = c_name_field(arena, name);
+  const char *case_member = c_name_member(arena, arena_printf(arena, "_%s", name));
+  strbuf_printf(emitter->out, "\n// %s.%s is optional: whether it is set; sets it; takes it away.\n",
+                message->full_name, name);
+  strbuf_printf(emitter->out,
+                "static inline bool %s_has_%s(const %s *message)\n{\n  return message->%s_case != 0;\n}\n", own, member,
+                type, case_member);
+  strbuf_printf(emitter->out,
+                "static inline void %s_set_%s(%s *message, %svalue)\n{\n"
+                "  message->%s = value;\n  message->%s_case = %u;\n}\n",
+                own, member, type, value_type(arena, field), member, case_member, field->number);
+  strbuf_printf(emitter->out, "static inline void %s_clear_%s(%s *message)\n{\n  message->%s_case = 0;\n}\n", own,
+                member, type, case_member);
+}
+
+static void emit_messages(const struct emitter *emitter)
+{
+  strbuf_add_string(emitter->out, "// What a message may hold; a message without a line here may hold everything.\n");
+  for (size_t i = 0; i < contract_message_count(emitter->contract); i++) {
+    const struct contract_message *message = contract_message(emitter->contract, i);
+    if (emit_is_here(emitter, message->file) && message->is_checked)
+      strbuf_printf(emitter->out, "extern const struct message_rules %s_rules;\n",
+                    c_name_own(emitter->arena, message->full_name));
+  }
+  for (size_t i = 0; i < contract_message_count(emitter->contract); i++) {
+    const struct contract_message *message = contract_message(emitter->contract, i);
+    for (size_t f = 0; f < message->field_count && emit_is_here(emitter, message->file); f++)
+      if (message->fields[f].optional)
+        emit_presence(emitter, message, &message->fields[f]);
   }
 }
 
-static void emit_handlers(const struct plugin_service *service, struct arena *arena, struct strbuf *out)
+// ---- services ----
+
+static void emit_handlers(const struct emitter *emitter, const struct contract_service *service)
 {
-  const char *own = name_own(arena, service->full_name);
-  strbuf_printf(out, "\n// The serving side of %s; the request has been validated, the response is initialised.\n",
+  struct arena *arena = emitter->arena;
+  const char *own = c_name_own(arena, service->full_name);
+  strbuf_printf(emitter->out,
+                "\n// The serving side of %s: a handler for each method. The request has been validated, the response "
+                "is initialised.\n",
                 service->full_name);
-  strbuf_printf(out, "struct %s_handlers {\n", own);
+  strbuf_printf(emitter->out, "struct %s_handlers {\n", own);
   for (size_t i = 0; i < service->method_count; i++) {
-    const struct plugin_method *method = &service->methods[i];
-    strbuf_printf(out, "  enum status (*%s)(struct call *call, const %s *request, %s *response);\n",
-                  name_member(arena, method->proto->name), name_struct(arena, method->input->full_name),
-                  name_struct(arena, method->output->full_name));
+    const struct contract_method *method = &service->methods[i];
+    strbuf_printf(emitter->out, "  enum status (*%s)(struct call *call, const %s *request, %s *response);\n",
+                  c_name_member(arena, method->name), c_name_struct(arena, method->input->full_name),
+                  c_name_struct(arena, method->output->full_name));
   }
   if (service->method_count == 0)
-    strbuf_add_string(out, "  char no_methods;\n");
-  strbuf_printf(out, "};\nextern const struct rpc_service %s;\n", own);
+    strbuf_add_string(emitter->out, "  char no_methods;\n");
+  strbuf_printf(emitter->out, "};\nextern const struct rpc_service %s;\n", own);
 }
 
-static void emit_client(const struct plugin_service *service, struct arena *arena, struct strbuf *out)
+static void emit_client(const struct emitter *emitter, const struct contract_service *service)
 {
-  const char *own = name_own(arena, service->full_name);
-  strbuf_printf(out, "\n// The calling side of %s: call_peer with its types.\n", service->full_name);
+  struct arena *arena = emitter->arena;
+  strbuf_printf(emitter->out, "\n// The calling side of %s: call_peer with its types.\n", service->full_name);
   for (size_t i = 0; i < service->method_count; i++) {
-    const struct plugin_method *method = &service->methods[i];
-    strbuf_printf(out,
+    const struct contract_method *method = &service->methods[i];
+    strbuf_printf(emitter->out,
                   "enum status %s_%s(struct service *service, struct call *call, const %s *request,\n"
                   "    struct arena *arena, %s **response) MUST_CHECK;\n",
-                  own, name_member(arena, method->proto->name), name_struct(arena, method->input->full_name),
-                  name_struct(arena, method->output->full_name));
+                  c_name_own(arena, service->full_name), c_name_member(arena, method->name),
+                  c_name_struct(arena, method->input->full_name), c_name_struct(arena, method->output->full_name));
   }
 }
 
-void emit_header(const struct plugin_contract *contract, const FileProto *file, struct strbuf *out)
+static bool has_services(const struct emitter *emitter)
 {
-  struct arena *arena = contract->arena;
-  const char *stem = name_stem(arena, file->name);
-  const char *guard = name_guard(arena, stem);
-  strbuf_printf(out, "// Made by protoc-gen-bulkhead from %s. Do not edit.\n", file->name);
-  strbuf_printf(out, "#ifndef %s\n#define %s\n\n", guard, guard);
-  strbuf_printf(out, "#include \"%s\"\n", file->n_service > 0 ? "common/service/call.h" : "common/contract/validate.h");
+  for (size_t i = 0; i < contract_service_count(emitter->contract); i++)
+    if (emit_is_here(emitter, contract_service(emitter->contract, i)->file))
+      return true;
+  return false;
+}
+
+void emit_header(const struct emitter *emitter)
+{
+  struct strbuf *out = emitter->out;
+  const char *stem = emit_stem(emitter->arena, emitter->file);
+  const char *guard = guard_name(emitter->arena, stem);
+  strbuf_printf(out, "// Made by protoc-gen-bulkhead from %s. Do not edit.\n", emitter->file);
+  strbuf_printf(out, "#ifndef BULKHEAD_GEN_%s_BH_H\n#define BULKHEAD_GEN_%s_BH_H\n\n", guard, guard);
+  strbuf_printf(out, "#include <stdbool.h>\n#include <stdint.h>\n\n#include \"%s\"\n",
+                has_services(emitter) ? "common/service/call.h" : "common/contract/validate.h");
   strbuf_printf(out, "#include \"%s.pb-c.h\"\n\n", stem);
-  strbuf_add_string(out, "// What a message may hold; a message without a line here may hold everything.\n");
-  emit_rules(contract, file, out);
-  for (size_t i = 0; i < contract->service_count; i++) {
-    if (contract->services[i].file != file)
+  emit_messages(emitter);
+  for (size_t i = 0; i < contract_service_count(emitter->contract); i++) {
+    const struct contract_service *service = contract_service(emitter->contract, i);
+    if (!emit_is_here(emitter, service->file))
       continue;
-    emit_handlers(&contract->services[i], arena, out);
-    emit_client(&contract->services[i], arena, out);
+    emit_handlers(emitter, service);
+    emit_client(emitter, service);
   }
   strbuf_add_string(out, "\n#endif\n");
 }

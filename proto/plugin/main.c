@@ -1,120 +1,158 @@
-// protoc-gen-bulkhead: a plugin of protoc. Reads a CodeGeneratorRequest on standard input, writes a
-// CodeGeneratorResponse on standard output: <stem>.bh.h and <stem>.bh.c for each file, or what is wrong with the
-// contracts. One arena holds everything; the process ends with it.
+// protoc-gen-bulkhead: the compiler of contracts at build time.
 //
-// https://protobuf.dev/reference/other/ , google/protobuf/compiler/plugin.proto
+//   protoc --plugin=protoc-gen-bulkhead=... --bulkhead_out=FOLDER ...   writes C, as a plugin of protoc
+//   protoc-gen-bulkhead check SET [RELEASED]   loads a descriptor set as the gateway will, and compares it with the
+//                                              released one; tells every mistake
+//   protoc-gen-bulkhead plain SET              prints the set as protoc-c can read it
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/plugin/contract.h"
-#include "proto/plugin/emit.h"
-#include "proto/plugin/names.h"
-#include "proto/plugin/review.h"
+#include "common/contract/contract.h"
+#include "proto/plugin/breaking.h"
+#include "proto/plugin/generate.h"
+#include "proto/plugin/plain.h"
 
 // Far above any set of contracts; a bound on what a mistaken pipe can feed us.
-#define MAX_REQUEST_BYTES (256u * 1024 * 1024)
+#define MAX_INPUT_BYTES (256u * 1024 * 1024)
 #define READ_BYTES 65536u
 
-typedef Google__Protobuf__Compiler__CodeGeneratorRequest Request;
-typedef Google__Protobuf__Compiler__CodeGeneratorResponse Response;
-typedef Google__Protobuf__Compiler__CodeGeneratorResponse__File ResponseFile;
-
-static bool read_all(struct strbuf *input)
+static bool read_stream(FILE *stream, struct strbuf *input)
 {
   for (;;) {
     char *place = strbuf_reserve(input, READ_BYTES);
     if (place == NULL)
       return false;
-    size_t count = fread(place, 1, READ_BYTES, stdin);
+    size_t count = fread(place, 1, READ_BYTES, stream);
     input->size += count;
     if (count < READ_BYTES)
-      return ferror(stdin) == 0;
+      return ferror(stream) == 0;
   }
 }
 
-static const FileProto *find_file(const Request *request, const char *name)
+static bool read_file(const char *path, struct strbuf *content)
 {
-  for (size_t i = 0; i < request->n_proto_file; i++) {
-    if (strcmp(request->proto_file[i]->name, name) == 0)
-      return request->proto_file[i];
+  FILE *file = fopen(path, "rbe");
+  bool done = file != NULL && read_stream(file, content);
+  if (!done)
+    fprintf(stderr, "protoc-gen-bulkhead: %s cannot be read: %s\n", path, strerror(errno));
+  if (file != NULL)
+    fclose(file);
+  return done;
+}
+
+static bool write_output(const struct strbuf *output)
+{
+  bool done = fwrite(output->data, 1, output->size, stdout) == output->size && fflush(stdout) == 0;
+  if (!done)
+    fputs("protoc-gen-bulkhead: standard output cannot be written\n", stderr);
+  return done;
+}
+
+static bool run_plugin(void)
+{
+  struct strbuf request;
+  struct strbuf response;
+  strbuf_init(&request, MAX_INPUT_BYTES);
+  strbuf_init(&response, 0);
+  bool done = read_stream(stdin, &request) && generate_response(strbuf_slice(&request), &response);
+  if (!done)
+    fputs("protoc-gen-bulkhead: standard input holds no CodeGeneratorRequest; run me through protoc\n", stderr);
+  else
+    done = write_output(&response);
+  strbuf_free(&response);
+  strbuf_free(&request);
+  return done;
+}
+
+static bool run_plain(const char *path)
+{
+  struct strbuf set;
+  struct strbuf plain;
+  strbuf_init(&set, MAX_INPUT_BYTES);
+  strbuf_init(&plain, 0);
+  bool done = read_file(path, &set);
+  if (done && !plain_descriptor_set(strbuf_slice(&set), &plain)) {
+    fprintf(stderr, "protoc-gen-bulkhead: %s is not a FileDescriptorSet\n", path);
+    done = false;
   }
-  return NULL;
+  done = done && write_output(&plain);
+  strbuf_free(&plain);
+  strbuf_free(&set);
+  return done;
 }
 
-static void add_file(struct arena *arena, Response *response, const char *name, struct strbuf *text)
+static void print_diagnostics(const struct diagnostics *diagnostics)
 {
-  ResponseFile *file = arena_alloc(arena, sizeof(*file));
-  google__protobuf__compiler__code_generator_response__file__init(file);
-  file->name = arena_string(arena, slice_from_string(name));
-  file->content = arena_string(arena, strbuf_slice(text));
-  response->file[response->n_file++] = file;
-  strbuf_clear(text);
-}
-
-static void generate(const struct plugin_contract *contract, const Request *request, Response *response)
-{
-  struct arena *arena = contract->arena;
   struct strbuf text;
   strbuf_init(&text, 0);
-  for (size_t i = 0; i < request->n_file_to_generate; i++)
-    review_file(contract, find_file(request, request->file_to_generate[i]), &text);
-  if (text.size > 0) {
-    response->error = arena_string(arena, strbuf_slice(&text));
-    strbuf_free(&text);
-    return;
-  }
-  response->file = arena_array(arena, 2 * request->n_file_to_generate, sizeof(*response->file));
-  for (size_t i = 0; i < request->n_file_to_generate; i++) {
-    const FileProto *file = find_file(request, request->file_to_generate[i]);
-    const char *stem = name_stem(arena, file->name);
-    emit_header(contract, file, &text);
-    add_file(arena, response, arena_printf(arena, "%s.bh.h", stem), &text);
-    emit_source(contract, file, &text);
-    add_file(arena, response, arena_printf(arena, "%s.bh.c", stem), &text);
-  }
+  diagnostics_write(diagnostics, &text);
+  fprintf(stderr, "%s\n", strbuf_cstring(&text));
   strbuf_free(&text);
 }
 
-static bool run(struct arena *arena, const Request *request)
+// False when the set is refused; that has been printed.
+static bool load_file(const char *path, struct contract **contract)
 {
-  Response response;
-  google__protobuf__compiler__code_generator_response__init(&response);
-  // Without it protoc itself refuses optional fields, with a message that helps nobody.
-  response.has_supported_features = true;
-  response.supported_features = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_PROTO3_OPTIONAL;
-  struct plugin_contract contract;
-  const char *error = NULL;
-  if (plugin_build(&contract, request, arena, &error))
-    generate(&contract, request, &response);
-  else
-    response.error = arena_string(arena, slice_from_string(error));
-  strmap_free(&contract.by_name);
-
-  size_t size = google__protobuf__compiler__code_generator_response__get_packed_size(&response);
-  uint8_t *bytes = arena_alloc(arena, size);
-  google__protobuf__compiler__code_generator_response__pack(&response, bytes);
-  return fwrite(bytes, 1, size, stdout) == size && fflush(stdout) == 0;
+  struct strbuf set;
+  struct diagnostics diagnostics;
+  strbuf_init(&set, MAX_INPUT_BYTES);
+  diagnostics_init(&diagnostics);
+  *contract = NULL;
+  bool done = read_file(path, &set);
+  if (done && contract_load(strbuf_slice(&set), contract, &diagnostics) != STATUS_OK) {
+    print_diagnostics(&diagnostics);
+    done = false;
+  }
+  diagnostics_free(&diagnostics);
+  strbuf_free(&set);
+  return done;
 }
 
-int main(void)
+static bool compare_with_released(const struct contract *contract, const char *released_path)
 {
-  struct arena arena;
-  arena_init(&arena);
-  struct strbuf input;
-  strbuf_init(&input, MAX_REQUEST_BYTES);
-  bool done = false;
-  if (!read_all(&input)) {
-    fputs("protoc-gen-bulkhead: the request on standard input could not be read\n", stderr);
-  } else {
-    ProtobufCAllocator allocator = plugin_allocator(&arena);
-    const Request *request =
-        google__protobuf__compiler__code_generator_request__unpack(&allocator, input.size, (const uint8_t *)input.data);
-    if (request == NULL)
-      fputs("protoc-gen-bulkhead: standard input holds no CodeGeneratorRequest; run me through protoc\n", stderr);
-    else if (!(done = run(&arena, request)))
-      fputs("protoc-gen-bulkhead: the answer could not be written to standard output\n", stderr);
+  struct contract *released;
+  if (!load_file(released_path, &released)) {
+    fprintf(stderr,
+            "%s: the released contracts cannot be compared, because this version refuses them; make release-contracts "
+            "takes the present ones\n",
+            released_path);
+    return false;
   }
-  strbuf_free(&input);
-  arena_free(&arena);
-  return done ? 0 : 1;
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  breaking_find(released, contract, &diagnostics);
+  bool is_compatible = diagnostics.count == 0;
+  if (!is_compatible) {
+    print_diagnostics(&diagnostics);
+    fprintf(stderr,
+            "%s: these changes break clients of the released contracts; undo them, put them into a new version of the "
+            "package (item.v2), or release them knowingly: make release-contracts\n",
+            released_path);
+  }
+  diagnostics_free(&diagnostics);
+  contract_free(&released);
+  return is_compatible;
+}
+
+static bool run_check(const char *path, const char *released_path)
+{
+  struct contract *contract;
+  bool done = load_file(path, &contract);
+  if (done && released_path != NULL)
+    done = compare_with_released(contract, released_path);
+  contract_free(&contract);
+  return done;
+}
+
+int main(int argc, char **argv)
+{
+  if (argc == 1)
+    return run_plugin() ? 0 : 1;
+  if (argc == 3 && strcmp(argv[1], "plain") == 0)
+    return run_plain(argv[2]) ? 0 : 1;
+  if ((argc == 3 || argc == 4) && strcmp(argv[1], "check") == 0)
+    return run_check(argv[2], argc == 4 ? argv[3] : NULL) ? 0 : 1;
+  fputs("usage: protoc-gen-bulkhead [check SET [RELEASED] | plain SET]\n", stderr);
+  return 2;
 }

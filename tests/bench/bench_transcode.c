@@ -24,14 +24,16 @@ static const struct contract *load_contract(void)
   }
   struct strbuf content;
   struct contract *contract;
-  struct error error;
+  struct diagnostics diagnostics;
   char part[65536];
   size_t size;
   strbuf_init(&content, 0);
   while ((size = fread(part, 1, sizeof(part), file)) > 0)
     strbuf_add(&content, slice_make(part, size));
   fclose(file);
-  CHECK(contract_load(strbuf_slice(&content), &contract, &error) == STATUS_OK);
+  diagnostics_init(&diagnostics);
+  CHECK(contract_load(strbuf_slice(&content), &contract, &diagnostics) == STATUS_OK);
+  diagnostics_free(&diagnostics);
   strbuf_free(&content);
   return contract;
 }

@@ -33,9 +33,11 @@ static inline const struct contract *fuzz_contract(void)
   static struct contract *contract;
   if (contract == NULL) {
     struct strbuf content;
-    struct error error;
+    struct diagnostics diagnostics;
     strbuf_init(&content, 0);
-    CHECK(contract_load(fuzz_read_protoset(&content), &contract, &error) == STATUS_OK);
+    diagnostics_init(&diagnostics);
+    CHECK(contract_load(fuzz_read_protoset(&content), &contract, &diagnostics) == STATUS_OK);
+    diagnostics_free(&diagnostics);
     strbuf_free(&content);
   }
   return contract;

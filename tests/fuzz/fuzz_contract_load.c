@@ -23,10 +23,13 @@ static void walk(const struct contract *contract)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   struct contract *contract;
-  struct error error;
-  enum status status = contract_load(slice_make(data, size), &contract, &error);
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  enum status status = contract_load(slice_make(data, size), &contract, &diagnostics);
   CHECK(status == STATUS_OK || status == STATUS_INVALID_ARGUMENT);
   CHECK((status == STATUS_OK) == (contract != NULL));
+  CHECK((status == STATUS_OK) == (diagnostics.count == 0));
+  diagnostics_free(&diagnostics);
   if (status == STATUS_OK)
     walk(contract);
   contract_free(&contract);

@@ -81,11 +81,16 @@ struct slice fixture_compile(const char *text)
   return set;
 }
 
-static const struct contract *load(struct slice set)
+const struct contract *fixture_load(struct slice set)
 {
   struct contract *contract;
-  struct error error;
-  cr_assert(contract_load(set, &contract, &error) == STATUS_OK, "%s", error.message);
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  enum status status = contract_load(set, &contract, &diagnostics);
+  struct strbuf *text = new_buffer();
+  diagnostics_write(&diagnostics, text);
+  cr_assert(status == STATUS_OK, "%s", strbuf_cstring(text));
+  diagnostics_free(&diagnostics);
   return contract;
 }
 
@@ -95,7 +100,7 @@ const struct contract *fixture_bulkhead(void)
   if (contract == NULL) {
     const char *path = getenv("BULKHEAD_PROTOSET");
     cr_assert(path != NULL, "BULKHEAD_PROTOSET must name bulkhead.protoset");
-    contract = load(fixture_read_file(path));
+    contract = fixture_load(fixture_read_file(path));
   }
   return contract;
 }
@@ -104,7 +109,7 @@ const struct contract *fixture_test(void)
 {
   static const struct contract *contract;
   if (contract == NULL)
-    contract = load(fixture_compile_file("tests/support/contract", "test.proto"));
+    contract = fixture_load(fixture_compile_file("tests/support/contract", "test.proto"));
   return contract;
 }
 

@@ -13,6 +13,8 @@ struct slice contract_compile_file(const char *folder, const char *name);
 struct slice fixture_compile(const char *text);
 struct slice fixture_read_file(const char *path);
 
+// The contract of a set that must be without mistakes.
+const struct contract *fixture_load(struct slice set);
 // The real contracts (BULKHEAD_PROTOSET), and tests/support/contract/test.proto. Both abort when they do not load.
 const struct contract *fixture_bulkhead(void);
 const struct contract *fixture_test(void);

@@ -71,107 +71,26 @@ Test(load, bindings_follow_their_rules)
   cr_assert(seen == 1);
 }
 
-// ---- refusals ----
-
-#define POLICY "option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};"
-#define EMPTY "google.protobuf.Empty"
-// A service with one method M of `In` to Empty, with `options`.
-#define SERVICE(options) "service S { rpc M(In) returns (" EMPTY ") { " options " } }\n"
-#define GET(path) "option (google.api.http) = {get: \"" path "\"};"
-#define MESSAGE(fields) SERVICE(POLICY) "message In { " fields " }"
-#define RULES(type, rules) MESSAGE(type " f = 1 [(bulkhead.v1.field) = {" rules "}];")
-
-static const struct {
-  const char *contract;
-  const char *error;  // part of it
-} REFUSED[] = {
-    {SERVICE("") "message In {}", "method t.v1.S/M: it has no access policy"},
-    {SERVICE("option (bulkhead.v1.method) = {timeout_ms: 5};") "message In {}", "it has no access policy"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_ROLE};") "message In {}", "needs at least one role"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_PUBLIC roles: \"a\"};") "message In {}",
-     "no other access may name any"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_ROLE roles: \"Admin\"};") "message In {}",
-     "a role is a lower-case letter"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_PUBLIC success_status: 302};") "message In {}",
-     "success_status"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_PUBLIC location: \"/x/{id}\"};") "message In {}",
-     "location names no string field"},
-    {SERVICE("option (bulkhead.v1.method) = {access: ACCESS_INTERNAL}; " GET("/x")) "message In {}",
-     "an internal method cannot have an HTTP binding"},
-    {"service S { rpc M(stream In) returns (" EMPTY ") { " POLICY GET("/x") " } } message In {}",
-     "a streaming method cannot have an HTTP binding"},
-    {SERVICE(POLICY GET("/x/{id}")) "message In {}", "GET /x/{id}: a path variable names no field"},
-    {SERVICE(POLICY GET("/x/{id}")) "message In { repeated string id = 1; }", "must be a single scalar field"},
-    {SERVICE(POLICY GET("/x/{id}")) "message In { In2 id = 1; } message In2 {}", "must be a single scalar field"},
-    {SERVICE(POLICY GET("/x/{id}/{id}")) "message In { string id = 1; }", "two path variables name the same field"},
-    {SERVICE(POLICY GET("x")) "message In {}", "it must begin with /"},
-    {SERVICE(POLICY GET("/x//y")) "message In {}", "a segment is empty"},
-    {SERVICE(POLICY GET("/**/y")) "message In {}", "** must be the last segment"},
-    {SERVICE(POLICY GET("/{id=a/{id}}")) "message In { string id = 1; }", "a segment is empty or has a character"},
-    {SERVICE(POLICY GET("/{id")) "message In { string id = 1; }", "no closing brace"},
-    {SERVICE(POLICY GET("/x:")) "message In {}", "its verb is empty"},
-    {SERVICE(POLICY "option (google.api.http) = {get: \"/x\" body: \"*\"};") "message In {}", "GET has no body"},
-    {SERVICE(POLICY "option (google.api.http) = {post: \"/x\" body: \"y\"};") "message In {}",
-     "body names no field of the request"},
-    {SERVICE(POLICY "option (google.api.http) = {put: \"/x/{id}\" body: \"id\"};") "message In { string id = 1; }",
-     "the body names a field that the path fills"},
-    {SERVICE(POLICY "option (google.api.http) = {get: \"/x\" response_body: \"y\"};") "message In {}",
-     "response_body names no field"},
-    {SERVICE(POLICY "option (google.api.http) = {custom: {kind: \"head\" path: \"/x\"}};") "message In {}",
-     "a custom kind must be"},
-    {SERVICE(POLICY "option (google.api.http) = {body: \"*\"};") "message In {}", "an HTTP rule has no pattern"},
-    {SERVICE(POLICY "option (google.api.http) = {get: \"/x\" additional_bindings {get: \"/y\" additional_bindings "
-                    "{get: \"/z\"}}};") "message In {}",
-     "additional_bindings must not hold further ones"},
-    {"service S { rpc M(In) returns (" EMPTY
-     ") { " POLICY GET("/x/{a}") " } rpc N(In) returns (" EMPTY
-                                 ") { " POLICY GET("/x/{b}") " } } message In { string a = 1; string b = 2; }",
-     "methods t.v1.S/M and t.v1.S/N share this route"},
-    {MESSAGE("In again = 1;"), "t.v1.In holds itself"},
-    {SERVICE(POLICY) "message In { A a = 1; } message A { repeated B b = 1; } message B { map<string, A> a = 1; }",
-     "t.v1.A holds itself"},
-    {MESSAGE("google.protobuf.Any any = 1;"), "google.protobuf.Any is not supported"},
-    {RULES("int32", "max_length: 3"), "t.v1.In.f: a length needs a string or bytes field"},
-    {RULES("string", "min_length: 4 max_length: 3"), "min_length is above max_length"},
-    {RULES("string", "max_items: 3"), "a number of items needs a list"},
-    {RULES("string", "unique_items: true"), "unique_items needs a list"},
-    {RULES("string", "minimum: {value: 1}"), "minimum and maximum need a number"},
-    {RULES("int32", "minimum: {value: 2} maximum: {value: 1}"), "minimum is above maximum"},
-    {RULES("int32", "format: FORMAT_UUID"), "a format needs a string field"},
-    {RULES("int32", "one_of: \"a\""), "one_of needs a string field"},
-    {RULES("string", "output_only: true required: true"), "output_only and required"},
-    {RULES("int32", "from_header: \"X\""), "a header needs a single string field"},
-    {RULES("string", "from_header: \"X Y\""), "from_header is no header name"},
-    {RULES("string", "format: FORMAT_UUID example: \"1\""), "its example must be a UUID"},
-};
-
-Test(load, refuses_what_a_contract_may_not_say)
-{
-  for (size_t i = 0; i < ARRAY_LEN(REFUSED); i++) {
-    struct contract *contract;
-    struct error error;
-    enum status status = contract_load(fixture_compile(REFUSED[i].contract), &contract, &error);
-    cr_expect(status == STATUS_INVALID_ARGUMENT && contract == NULL, "accepted: %s", REFUSED[i].contract);
-    if (status != STATUS_OK)
-      cr_expect(strstr(error.message, REFUSED[i].error) != NULL, "%s: %s", REFUSED[i].contract, error.message);
-  }
-}
-
 Test(load, refuses_what_is_no_descriptor_set)
 {
   static const struct slice SETS[] = {SLICE_INIT("\x0a\x05 ab"), SLICE_INIT("\x08\x01\x0a"), SLICE_INIT("hello")};
   for (size_t i = 0; i < ARRAY_LEN(SETS); i++) {
     struct contract *contract;
-    struct error error;
-    cr_assert(contract_load(SETS[i], &contract, &error) == STATUS_INVALID_ARGUMENT);
+    struct diagnostics diagnostics;
+    diagnostics_init(&diagnostics);
+    cr_assert(contract_load(SETS[i], &contract, &diagnostics) == STATUS_INVALID_ARGUMENT);
+    cr_assert(contract == NULL && diagnostics.count == 1);
+    diagnostics_free(&diagnostics);
   }
 }
 
 Test(load, an_empty_set_is_an_empty_schema)
 {
   struct contract *contract;
-  struct error error;
-  cr_assert(contract_load(SLICE(""), &contract, &error) == STATUS_OK);
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  cr_assert(contract_load(SLICE(""), &contract, &diagnostics) == STATUS_OK);
+  diagnostics_free(&diagnostics);
   cr_assert(contract_method_count(contract) == 0 && contract_binding_count(contract) == 0);
   contract_free(&contract);
   cr_assert(contract == NULL);

@@ -71,8 +71,5 @@ bool holds(struct slice text, const char *part)
 
 const struct contract *load_contract(const char *text)
 {
-  struct contract *contract;
-  struct error error;
-  cr_assert(contract_load(fixture_compile(text), &contract, &error) == STATUS_OK, "%s", error.message);
-  return contract;
+  return fixture_load(fixture_compile(text));
 }

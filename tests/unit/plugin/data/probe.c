@@ -1,10 +1,12 @@
 // Compiled by test_generated.c together with what protoc-c and the plugin made of data/good: the names fit when this
 // links, and main says what else does not hold.
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "odd/v1/names.bh.h"
+#include "odd/v1/presence.bh.h"
 #include "odd/v1/shared.bh.h"
 
 static int failures;
@@ -105,8 +107,7 @@ static void check_calls(void)
   Odd__V1__Unchecked response = ODD__V1__UNCHECKED__INIT;
   EXPECT(service->methods[1].invoke(&handlers, NULL, &request.base, &response.base) == STATUS_OK);
   EXPECT(response.number == 42);
-  Odd__V1__Empty empty = ODD__V1__EMPTY__INIT;
-  EXPECT(service->methods[2].invoke(&handlers, NULL, &response.base, &empty.base) == STATUS_UNIMPLEMENTED);
+  EXPECT(service->methods[1].handler_offset == offsetof(struct odd_v1_httpservice2_handlers, deliver_as_is));
 
   odd__v1__unchecked__init(&reply);
   Odd__V1__Unchecked *answer = NULL;
@@ -114,8 +115,46 @@ static void check_calls(void)
   EXPECT(answer == &reply && strcmp(method_called->service, "odd") == 0 && method_called == &service->methods[1]);
 }
 
+static void check_presence(void)
+{
+  Odd__V1__Presence message = ODD__V1__PRESENCE__INIT;
+  EXPECT(!odd_v1_presence_has_number(&message) && !odd_v1_presence_has_delete_(&message));
+  odd_v1_presence_set_number(&message, 0);
+  EXPECT(odd_v1_presence_has_number(&message) && message.number == 0);
+  char text[] = "";
+  odd_v1_presence_set_delete_(&message, text);
+  EXPECT(odd_v1_presence_has_delete_(&message) && message.delete_ == text);
+  odd_v1_presence_set_httpbody(&message, (ProtobufCBinaryData){0});
+  odd_v1_presence_set_colour(&message, ODD__V1__COLOUR__COLOUR_RED);
+  Odd__V1__Plain plain = ODD__V1__PLAIN__INIT;
+  odd_v1_presence_set_plain(&message, &plain);
+  odd_v1_presence_set_flag(&message, false);
+  odd_v1_presence_set_ratio(&message, 0.5);
+
+  uint8_t bytes[64];
+  size_t size = odd__v1__presence__pack(&message, bytes);
+  Odd__V1__Presence *copy = odd__v1__presence__unpack(NULL, size, bytes);
+  EXPECT(copy != NULL && odd_v1_presence_has_number(copy) && copy->number == 0);
+  EXPECT(odd_v1_presence_has_httpbody(copy) && odd_v1_presence_has_plain(copy) && odd_v1_presence_has_flag(copy));
+  EXPECT(copy->colour == ODD__V1__COLOUR__COLOUR_RED && copy->ratio == 0.5);
+  odd_v1_presence_clear_number(copy);
+  EXPECT(!odd_v1_presence_has_number(copy));
+  odd__v1__presence__free_unpacked(copy, NULL);
+}
+
+static void check_oneofs(void)
+{
+  const struct message_rules *rules = &odd_v1_presence_rules;
+  EXPECT(rules->required_oneof_count == 1 && strcmp(rules->required_oneofs[0].json_name, "kind") == 0);
+  EXPECT(strcmp(rules->descriptor->fields[rules->required_oneofs[0].field].name, "left") == 0);
+  EXPECT(rules_of(rules, "number")->rules.minimum == 5 && rules_of(rules, "flag")->rules.required);
+  EXPECT(odd_v1_only_oneof_rules.required_oneof_count == 1 && odd_v1_only_oneof_rules.required_oneofs[0].field == 0);
+}
+
 int main(void)
 {
+  check_presence();
+  check_oneofs();
   check_rules();
   check_methods();
   check_calls();

@@ -1,0 +1,87 @@
+// What the translation asks of a message at every request, prepared once: fields by number and by name, JSON keys, the
+// required ones, those that travel in headers.
+#include "common/contract/builder_internal.h"
+
+static void index_headers(struct arena *arena, const struct contract_message *message, struct message_index *index)
+{
+  index->from_header = arena_array(arena, message->field_count, sizeof(*index->from_header));
+  index->to_header = arena_array(arena, message->field_count, sizeof(*index->to_header));
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    if (field->rules.from_header != NULL)
+      index->from_header[index->from_header_count++] = field;
+    if (field->rules.to_header != NULL)
+      index->to_header[index->to_header_count++] = field;
+  }
+}
+
+static void index_fields(struct arena *arena, const struct contract_message *message, struct message_index *index)
+{
+  size_t count = message->field_count;
+  index->by_number_size = count == 0 ? 0 : message->fields[count - 1].number + 1;
+  index->by_number = arena_zalloc(arena, index->by_number_size * sizeof(*index->by_number));
+  struct slice *keys = arena_array(arena, count, sizeof(*keys));
+  for (size_t i = 0; i < count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    index->by_number[field->number] = (uint16_t)(i + 1);
+    keys[i] = slice_from_string(arena_printf(arena, ",\"" SLICE_FMT "\":", SLICE_ARG(field->json_name)));
+    if (field->rules.required) {
+      field_set_add(&index->required, i);
+      index->has_required = true;
+    }
+  }
+  for (size_t i = 0; i < message->oneof_count; i++)
+    index->has_required_oneof |= message->oneofs[i].required;
+  index->keys = keys;
+}
+
+// A header of a reply can carry one field only.
+static void check_header_names(struct contract_builder *builder, const struct declaration *declaration,
+                               const struct message_index *index)
+{
+  for (size_t i = 0; i < index->to_header_count; i++)
+    for (size_t j = 0; j < i; j++)
+      if (slice_equal_ignore_case(slice_from_string(index->to_header[i]->rules.to_header),
+                                  slice_from_string(index->to_header[j]->rules.to_header)))
+        report(builder, declaration, "two fields have the to_header \"%s\"; give each its own",
+               index->to_header[i]->rules.to_header);
+}
+
+// False when two fields share a name; that has been reported.
+static bool check_field_names(struct contract_builder *builder, const struct contract_message *message)
+{
+  struct strmap names = {0};
+  bool unique = true;
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    bool fresh = strmap_add(&names, field->name, (void *)field);
+    if (!slice_equal(field->name, field->json_name))
+      fresh = strmap_add(&names, field->json_name, (void *)field) && fresh;
+    if (fresh)
+      continue;
+    const char *element = arena_printf(&builder->scratch, "%s." SLICE_FMT, message->full_name, SLICE_ARG(field->name));
+    diagnostics_add(builder->diagnostics, &field->place, element,
+                    "the name or JSON name is also that of another field; choose another");
+    unique = false;
+  }
+  strmap_free(&names);
+  return unique;
+}
+
+bool build_index(struct contract_builder *builder, const struct declaration *declaration,
+                 struct contract_message *message)
+{
+  struct arena *arena = &builder->contract->arena;
+  struct message_index *index = arena_zalloc(arena, sizeof(*index));
+  struct error error;
+  index_fields(arena, message, index);
+  index_headers(arena, message, index);
+  check_header_names(builder, declaration, index);
+  message->index = index;
+  if (!check_field_names(builder, message))
+    return false;
+  if (name_index_build(message, arena, index, &error) == STATUS_OK)
+    return true;
+  report(builder, declaration, "%s", error.message);
+  return false;
+}

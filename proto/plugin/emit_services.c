@@ -1,0 +1,115 @@
+// Services: a table of methods (struct rpc_method, common/service/call.h), what calls a handler with its types, and the
+// typed client.
+#include "common/contract/c_names.h"
+#include "proto/plugin/emit.h"
+
+static const char *access_name(enum access access)
+{
+  switch (access) {
+  case ACCESS_PUBLIC:
+    return "ACCESS_PUBLIC";
+  case ACCESS_AUTHENTICATED:
+    return "ACCESS_AUTHENTICATED";
+  case ACCESS_ROLE:
+    return "ACCESS_ROLE";
+  case ACCESS_INTERNAL:
+    break;
+  }
+  return "ACCESS_INTERNAL";
+}
+
+static void emit_thunk(const struct emitter *emitter, const char *own, const struct contract_method *method)
+{
+  struct arena *arena = emitter->arena;
+  const char *member = c_name_member(arena, method->name);
+  strbuf_printf(emitter->out,
+                "static enum status invoke_%s_%s(const void *handlers, struct call *call,\n"
+                "    const ProtobufCMessage *request, ProtobufCMessage *response)\n"
+                "{\n"
+                "  const struct %s_handlers *table = handlers;\n"
+                "  return table->%s(call, (const %s *)(const void *)request, (%s *)(void *)response);\n"
+                "}\n",
+                own, member, own, member, c_name_struct(arena, method->input->full_name),
+                c_name_struct(arena, method->output->full_name));
+}
+
+static void emit_method(const struct emitter *emitter, const char *own, const struct contract_method *method)
+{
+  struct arena *arena = emitter->arena;
+  struct strbuf *out = emitter->out;
+  const char *member = c_name_member(arena, method->name);
+  strbuf_printf(out, "    {.full_name = \"" SLICE_FMT "\", .service = \"%s\",\n", SLICE_ARG(method->full_name),
+                method->service);
+  strbuf_printf(out, "     .input = &%s__descriptor,\n", c_name_lower(arena, method->input->full_name));
+  strbuf_printf(out, "     .output = &%s__descriptor,\n", c_name_lower(arena, method->output->full_name));
+  if (method->input->is_checked)
+    strbuf_printf(out, "     .input_rules = &%s_rules,\n", c_name_own(arena, method->input->full_name));
+  strbuf_printf(out, "     .policy = {.access = %s", access_name(method->policy.access));
+  if (method->policy.role_count > 0)
+    strbuf_printf(out, ", .roles = %s_%s_roles, .role_count = %zu", own, member, method->policy.role_count);
+  strbuf_printf(out, "},\n     .timeout_ms = %u,\n", method->timeout_ms);
+  if (method->cache_ttl_ms > 0)
+    strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);
+  if (method->no_side_effects)
+    strbuf_add_string(out, "     .no_side_effects = true,\n");
+  strbuf_printf(out, "     .handler_offset = offsetof(struct %s_handlers, %s),\n", own, member);
+  strbuf_printf(out, "     .invoke = invoke_%s_%s},\n", own, member);
+}
+
+static void emit_client(const struct emitter *emitter, const char *own, const struct contract_method *method,
+                        size_t index)
+{
+  struct arena *arena = emitter->arena;
+  const char *output = c_name_struct(arena, method->output->full_name);
+  strbuf_printf(emitter->out,
+                "\nenum status %s_%s(struct service *service, struct call *call, const %s *request,\n"
+                "    struct arena *arena, %s **response)\n"
+                "{\n"
+                "  ProtobufCMessage *message = NULL;\n"
+                "  enum status status = call_peer(service, call, &%s_methods[%zu], &request->base, arena, &message);\n"
+                "  *response = (%s *)(void *)message;\n"
+                "  return status;\n"
+                "}\n",
+                own, c_name_member(arena, method->name), c_name_struct(arena, method->input->full_name), output, own,
+                index, output);
+}
+
+static void emit_methods(const struct emitter *emitter, const char *own, const struct contract_service *service)
+{
+  for (size_t i = 0; i < service->method_count; i++) {
+    const struct contract_method *method = &service->methods[i];
+    if (method->policy.role_count > 0)
+      emit_string_array(emitter->out,
+                        arena_printf(emitter->arena, "%s_%s_roles", own, c_name_member(emitter->arena, method->name)),
+                        method->policy.roles, method->policy.role_count);
+    emit_thunk(emitter, own, method);
+  }
+  strbuf_printf(emitter->out, "static const struct rpc_method %s_methods[] = {\n", own);
+  for (size_t i = 0; i < service->method_count; i++)
+    emit_method(emitter, own, &service->methods[i]);
+  strbuf_add_string(emitter->out, "};\n");
+}
+
+static void emit_service(const struct emitter *emitter, const struct contract_service *service)
+{
+  const char *own = c_name_own(emitter->arena, service->full_name);
+  strbuf_printf(emitter->out, "\n// %s\n", service->full_name);
+  if (service->method_count > 0)
+    emit_methods(emitter, own, service);
+  strbuf_printf(emitter->out, "const struct rpc_service %s = {.full_name = \"%s\", .service = \"%s\"", own,
+                service->full_name, service->service);
+  if (service->method_count > 0)
+    strbuf_printf(emitter->out, ",\n    .methods = %s_methods, .method_count = %zu", own, service->method_count);
+  strbuf_add_string(emitter->out, "};\n");
+  for (size_t i = 0; i < service->method_count; i++)
+    emit_client(emitter, own, &service->methods[i], i);
+}
+
+void emit_services(const struct emitter *emitter)
+{
+  for (size_t i = 0; i < contract_service_count(emitter->contract); i++) {
+    const struct contract_service *service = contract_service(emitter->contract, i);
+    if (emit_is_here(emitter, service->file))
+      emit_service(emitter, service);
+  }
+}
