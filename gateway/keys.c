@@ -131,7 +131,7 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
     struct token_public_key list[MAX_KEYS];
     size_t count;
     if (read_key_set(payload, list, &count, &error) == STATUS_OK)
-      error.status = token_verifier_set_public_keys(keys->verifier, list, count, &error);
+      error.status = token_verifier_set_keys(keys->verifier, list, count, &error);
   }
   bool ok = error.status == STATUS_OK;
   metric_add(ok ? keys->metrics->keys_ok : keys->metrics->keys_failed, 1);

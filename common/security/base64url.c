@@ -1,12 +1,12 @@
-// base64url for tokens and keys: the decoder of common/base takes every spelling that proto3 JSON allows, which is too
-// much for bytes under a signature.
+// base64url for tokens and keys. The decoder of common/base accepts every spelling that proto3 JSON allows, which is
+// too lenient for bytes under a signature.
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/strbuf.h"
 #include "common/security/base64url_internal.h"
 
-// The value of one character; 64 for one outside the alphabet.
-static unsigned digit_value(char c)
+// Returns the value of one character; 64 for one outside the alphabet.
+static unsigned decode_digit(char c)
 {
   if (c >= 'A' && c <= 'Z')
     return (unsigned)(c - 'A');
@@ -28,7 +28,7 @@ bool base64url_decode_strict(struct slice text, struct arena *arena, struct slic
   uint32_t bits = 0;
   unsigned bit_count = 0;
   for (size_t i = 0; i < text.size; i++) {
-    unsigned value = digit_value(text.data[i]);
+    unsigned value = decode_digit(text.data[i]);
     if (value > 63)
       return false;
     bits = (bits << 6 | value) & 0xffff;

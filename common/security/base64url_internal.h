@@ -8,11 +8,11 @@
 #include "common/base/compiler.h"
 #include "common/base/slice.h"
 
-// Only the URL-safe alphabet, no padding, unused trailing bits zero: each byte string has exactly one text, so no
-// second spelling of a signed token exists. The bytes are in `arena`. False on anything else.
+// Decodes a text in the URL-safe alphabet, without padding and with unused trailing bits zero. So each byte string has
+// exactly one text, and a signed token has no second spelling. The bytes are in `arena`. False for any other text.
 bool base64url_decode_strict(struct slice text, struct arena *arena, struct slice *bytes) MUST_CHECK;
 
-// The text in `arena`.
+// Encodes bytes; the text is in `arena`.
 struct slice base64url_text(struct slice bytes, struct arena *arena);
 
 #endif

@@ -1,8 +1,8 @@
-// ES256 verification on OpenSSL itself. libjwt would read the key from PEM for each token, which takes several times as
-// long as the verification (bench_token), and would parse a stranger's JSON before it looks at the signature.
+// ES256 verification on OpenSSL itself. libjwt would parse the key's PEM for each token, which takes several times as
+// long as the verification (bench_token), and would parse a stranger's JSON before it checks the signature.
 //
-// OpenSSL's errors are cleared here: stale entries in the queue of the thread would be taken for errors of the next TLS
-// operation of the process that we live in (nginx). Any thread; keys do not change.
+// OpenSSL's errors are cleared here. A stale entry in the thread's error queue would be taken for an error of the next
+// TLS operation of the process that this code lives in (nginx). Any thread; keys do not change.
 #include "common/security/ec_key_internal.h"
 
 #include <openssl/bn.h>
@@ -16,12 +16,12 @@
 #include "common/base/check.h"
 #include "common/security/base64url_internal.h"
 
-// Stands for OpenSSL's object, so that its type stays out of our headers.
+// Wraps OpenSSL's object, so that its type stays out of our headers.
 struct ec_public_key {
   EVP_PKEY *evp;
 };
 
-static bool coordinate_bytes(struct slice text, unsigned char out[EC_COORDINATE_SIZE])
+static bool decode_coordinate(struct slice text, unsigned char out[EC_COORDINATE_SIZE])
 {
   struct arena arena;
   struct slice bytes;
@@ -33,8 +33,8 @@ static bool coordinate_bytes(struct slice text, unsigned char out[EC_COORDINATE_
   return ok;
 }
 
-// NULL where the point is not on the curve: the import checks it.
-static EVP_PKEY *key_from_point(unsigned char *point, size_t size)
+// Imports a point as a public key. NULL when it is not on the curve, which the import checks.
+static EVP_PKEY *import_point(unsigned char *point, size_t size)
 {
   char group[] = SN_X9_62_prime256v1;
   OSSL_PARAM params[] = {
@@ -56,9 +56,9 @@ enum status ec_public_key_create(struct slice x, struct slice y, struct ec_publi
 {
   unsigned char point[1 + 2 * EC_COORDINATE_SIZE];
   point[0] = 4;  // SEC 1 section 2.3.3: both coordinates follow
-  if (!coordinate_bytes(x, point + 1) || !coordinate_bytes(y, point + 1 + EC_COORDINATE_SIZE))
+  if (!decode_coordinate(x, point + 1) || !decode_coordinate(y, point + 1 + EC_COORDINATE_SIZE))
     return STATUS_INVALID_ARGUMENT;
-  EVP_PKEY *evp = key_from_point(point, sizeof point);
+  EVP_PKEY *evp = import_point(point, sizeof point);
   if (evp == NULL)
     return STATUS_INVALID_ARGUMENT;
   *key = malloc(sizeof **key);
@@ -76,8 +76,8 @@ void ec_public_key_free(struct ec_public_key **key)
   *key = NULL;
 }
 
-// OpenSSL wants the pair in DER. Returns the size; `*der` is for OPENSSL_free.
-static int signature_der(const unsigned char raw[EC_SIGNATURE_SIZE], unsigned char **der)
+// Encodes a signature in DER, as OpenSSL wants it. Returns the size; free `*der` with OPENSSL_free.
+static int encode_signature(const unsigned char raw[EC_SIGNATURE_SIZE], unsigned char **der)
 {
   ECDSA_SIG *signature = ECDSA_SIG_new();
   BIGNUM *r = BN_bin2bn(raw, EC_COORDINATE_SIZE, NULL);
@@ -91,18 +91,18 @@ static int signature_der(const unsigned char raw[EC_SIGNATURE_SIZE], unsigned ch
   return size;
 }
 
-bool ec_signature_fits(const struct ec_public_key *key, struct slice input,
-                       const unsigned char signature[EC_SIGNATURE_SIZE])
+bool ec_verify_signature(const struct ec_public_key *key, struct slice input,
+                         const unsigned char signature[EC_SIGNATURE_SIZE])
 {
   unsigned char *der;
-  int der_size = signature_der(signature, &der);
+  int der_size = encode_signature(signature, &der);
   EVP_MD_CTX *context = EVP_MD_CTX_new();
   CHECK(context != NULL && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key->evp) == 1);
-  // 1 alone means yes: 0 is another signature, a negative result one that is none at all.
-  bool fits = EVP_DigestVerify(context, der, (size_t)der_size, (const unsigned char *)input.data, input.size) == 1;
+  // Only 1 means yes: 0 is a wrong signature, a negative result a malformed one.
+  bool valid = EVP_DigestVerify(context, der, (size_t)der_size, (const unsigned char *)input.data, input.size) == 1;
   EVP_MD_CTX_free(context);
   OPENSSL_free(der);
-  if (!fits)
+  if (!valid)
     ERR_clear_error();
-  return fits;
+  return valid;
 }

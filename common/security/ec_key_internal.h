@@ -8,21 +8,22 @@
 #include "common/base/status.h"
 
 #define EC_COORDINATE_SIZE 32
-// What 32 bytes are in base64url without padding (RFC 7518 section 6.2.1.2 asks for the full width).
+// The length of 32 bytes in base64url without padding (RFC 7518 section 6.2.1.2 asks for the full width).
 #define EC_COORDINATE_TEXT_SIZE 43
-// r and s, big-endian, each in full width; and the same in base64url.
+// The length of a signature: r and s, big-endian, each in full width; and its length in base64url.
 #define EC_SIGNATURE_SIZE 64
 #define EC_SIGNATURE_TEXT_SIZE 86
 
 struct ec_public_key;
 
-// From base64url coordinates. INVALID_ARGUMENT where x or y is not the canonical text of 32 bytes or the point is not
-// on the curve.
+// Makes a key from base64url coordinates. INVALID_ARGUMENT when x or y is not the canonical text of 32 bytes, or the
+// point is not on the curve.
 enum status ec_public_key_create(struct slice x, struct slice y, struct ec_public_key **key) MUST_CHECK;
 void ec_public_key_free(struct ec_public_key **key);
 
-// Whether `signature` is one of this key over the SHA-256 of `input`. s may be high or low: RFC 7518 asks for neither.
-bool ec_signature_fits(const struct ec_public_key *key, struct slice input,
-                       const unsigned char signature[EC_SIGNATURE_SIZE]) MUST_CHECK;
+// Tells whether `signature` is this key's over the SHA-256 of `input`. s may be high or low, because RFC 7518 allows
+// both.
+bool ec_verify_signature(const struct ec_public_key *key, struct slice input,
+                         const unsigned char signature[EC_SIGNATURE_SIZE]) MUST_CHECK;
 
 #endif

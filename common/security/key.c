@@ -1,5 +1,5 @@
-// P-256 key pairs on OpenSSL's EVP layer, sealing and hashing on libsodium. Private keys and opened secrets live in the
-// caller's arena and are erased when it is freed. Any thread; nothing is shared but the hash key, which is set once.
+// P-256 key pairs on OpenSSL's EVP layer, sealing and SHA-256 on libsodium. Private keys and opened secrets live in the
+// caller's arena and are erased when it is freed. Any thread; nothing is shared.
 #include "common/security/key.h"
 
 #include <openssl/bio.h>
@@ -9,7 +9,6 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
-#include <pthread.h>
 #include <sodium.h>
 
 #include "common/base/check.h"
@@ -33,8 +32,8 @@ static void erase_secret(void *arg)
   key_erase(secret->data, secret->size);
 }
 
-// Room for a secret that is overwritten before the arena gives its memory back.
-static void *secret_alloc(struct arena *arena, size_t size)
+// Allocates room for a secret, which is overwritten before the arena gives its memory back.
+static void *allocate_secret(struct arena *arena, size_t size)
 {
   struct secret_bytes *secret = arena_alloc(arena, sizeof *secret);
   *secret = (struct secret_bytes){.data = arena_alloc(arena, size), .size = size};
@@ -42,8 +41,8 @@ static void *secret_alloc(struct arena *arena, size_t size)
   return secret->data;
 }
 
-// OpenSSL would ask at the terminal for the pass phrase of an encrypted PEM; a service must fail instead.
-static int no_pass_phrase(char *buffer, int size, int writing, void *arg)
+// Refuses a pass phrase. OpenSSL would ask for that of an encrypted PEM at the terminal; a service must fail instead.
+static int refuse_pass_phrase(char *buffer, int size, int writing, void *arg)
 {
   (void)buffer;
   (void)size;
@@ -52,8 +51,8 @@ static int no_pass_phrase(char *buffer, int size, int writing, void *arg)
   return -1;
 }
 
-// As in ec_key.c: no stale entry may stay in the error queue of the thread.
-static enum status openssl_failed(enum status status)
+// Clears OpenSSL's error queue, because a stale entry would be taken for an error of the thread's next TLS operation.
+static enum status clear_openssl_errors(enum status status)
 {
   ERR_clear_error();
   return status;
@@ -69,7 +68,7 @@ enum status key_generate(struct arena *arena, const char **private_pem)
     char *text = NULL;
     long size = BIO_get_mem_data(bio, &text);
     CHECK(size > 0);
-    char *copy = secret_alloc(arena, (size_t)size + 1);
+    char *copy = allocate_secret(arena, (size_t)size + 1);
     memcpy(copy, text, (size_t)size);
     copy[size] = '\0';
     *private_pem = copy;
@@ -77,7 +76,7 @@ enum status key_generate(struct arena *arena, const char **private_pem)
   }
   BIO_free(bio);
   EVP_PKEY_free(key);
-  return status == STATUS_OK ? status : openssl_failed(status);
+  return status == STATUS_OK ? status : clear_openssl_errors(status);
 }
 
 static bool is_p256(const EVP_PKEY *key)
@@ -88,7 +87,7 @@ static bool is_p256(const EVP_PKEY *key)
          strcmp(group, SN_X9_62_prime256v1) == 0;
 }
 
-static bool coordinate_text(const EVP_PKEY *key, const char *parameter, struct arena *arena, struct slice *text)
+static bool write_coordinate(const EVP_PKEY *key, const char *parameter, struct arena *arena, struct slice *text)
 {
   BIGNUM *number = NULL;
   unsigned char bytes[EC_COORDINATE_SIZE];
@@ -100,8 +99,9 @@ static bool coordinate_text(const EVP_PKEY *key, const char *parameter, struct a
   return ok;
 }
 
-// RFC 7638 section 3: SHA-256 of the required members in lexicographic order, without white space.
-static struct slice thumbprint(struct slice x, struct slice y, struct arena *arena)
+// Computes the thumbprint of RFC 7638 section 3: SHA-256 of the required members in lexicographic order, without white
+// space.
+static struct slice compute_thumbprint(struct slice x, struct slice y, struct arena *arena)
 {
   const char *canonical =
       arena_printf(arena, "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"" SLICE_FMT "\",\"y\":\"" SLICE_FMT "\"}",
@@ -116,18 +116,19 @@ enum status key_public_parts(const char *private_pem, struct arena *arena, struc
 {
   BIO *bio = BIO_new_mem_buf(private_pem, -1);
   CHECK(bio != NULL);
-  EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+  EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_pass_phrase, NULL);
   BIO_free(bio);
-  bool ok = key != NULL && is_p256(key) && coordinate_text(key, OSSL_PKEY_PARAM_EC_PUB_X, arena, x) &&
-            coordinate_text(key, OSSL_PKEY_PARAM_EC_PUB_Y, arena, y);
+  bool ok = key != NULL && is_p256(key) && write_coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X, arena, x) &&
+            write_coordinate(key, OSSL_PKEY_PARAM_EC_PUB_Y, arena, y);
   EVP_PKEY_free(key);
   if (!ok)
-    return openssl_failed(STATUS_INVALID_ARGUMENT);
-  *kid = thumbprint(*x, *y, arena);
+    return clear_openssl_errors(STATUS_INVALID_ARGUMENT);
+  *kid = compute_thumbprint(*x, *y, arena);
   return STATUS_OK;
 }
 
-// BLAKE2b of a label and the secret: the same secret used for another purpose elsewhere gives another key.
+// Derives the key as BLAKE2b of a label and the secret. Because of the label, the same secret used for another purpose
+// gives another key.
 static void derive_seal_key(struct slice secret, unsigned char key[crypto_aead_xchacha20poly1305_ietf_KEYBYTES])
 {
   static const char label[] = "bulkhead seal v1";
@@ -139,7 +140,7 @@ static void derive_seal_key(struct slice secret, unsigned char key[crypto_aead_x
   sodium_memzero(&state, sizeof state);
 }
 
-// Sealed: version byte, nonce, ciphertext with its tag.
+// Writes the sealed form: version byte, nonce, ciphertext with its tag.
 enum status key_seal(struct slice secret, const char *context, struct slice plain, struct arena *arena,
                      struct slice *sealed)
 {
@@ -172,7 +173,7 @@ enum status key_open(struct slice secret, const char *context, struct slice seal
   const unsigned char *nonce = (const unsigned char *)sealed.data + 1;
   const unsigned char *cipher = nonce + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
   size_t size = sealed.size - SEAL_OVERHEAD;
-  unsigned char *out = secret_alloc(arena, size);
+  unsigned char *out = allocate_secret(arena, size);
   int opened = crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, cipher,
                                                           size + crypto_aead_xchacha20poly1305_ietf_ABYTES,
                                                           (const unsigned char *)context, strlen(context), nonce, key);
@@ -187,25 +188,6 @@ void key_sha256(struct slice bytes, unsigned char out[32])
 {
   initialise_libsodium();
   CHECK(crypto_hash_sha256(out, (const unsigned char *)bytes.data, bytes.size) == 0);
-}
-
-static unsigned char hash_key[crypto_shorthash_KEYBYTES];
-
-static void choose_hash_key(void)
-{
-  initialise_libsodium();
-  random_bytes(hash_key, sizeof hash_key);
-}
-
-unsigned long long key_hash(struct slice bytes)
-{
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  CHECK(pthread_once(&once, choose_hash_key) == 0);
-  unsigned char digest[crypto_shorthash_BYTES];
-  CHECK(crypto_shorthash(digest, (const unsigned char *)bytes.data, bytes.size, hash_key) == 0);
-  unsigned long long hash;
-  memcpy(&hash, digest, sizeof hash);
-  return hash;
 }
 
 void key_erase(void *bytes, size_t size)

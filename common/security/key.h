@@ -6,27 +6,25 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 
-// A new key: PKCS #8 PEM in `arena`, which erases it when freed.
+// Generates a key: PKCS #8 PEM in `arena`, which erases it when freed.
 enum status key_generate(struct arena *arena, const char **private_pem) MUST_CHECK;
-// Its public coordinates, base64url as RFC 7518 section 6.2.1 has them, and its RFC 7638 thumbprint as the key id.
-// INVALID_ARGUMENT for anything but an unencrypted P-256 private key.
+// Gives the public coordinates of a private key, base64url as in RFC 7518 section 6.2.1, and its RFC 7638 thumbprint as
+// the key id. INVALID_ARGUMENT for anything but an unencrypted P-256 private key.
 enum status key_public_parts(const char *private_pem, struct arena *arena, struct slice *x, struct slice *y,
                              struct slice *kid) MUST_CHECK;
 
-// Authenticated encryption (XChaCha20-Poly1305) under a key derived from `secret` (at least 32 bytes of text);
-// `context` is bound into it. Sealed bytes differ each time. INVALID_ARGUMENT where the secret is shorter.
+// Seals bytes with authenticated encryption (XChaCha20-Poly1305) under a key derived from `secret` (at least 32 bytes
+// of text). `context` is bound into the result. Sealed bytes differ each time. INVALID_ARGUMENT for a shorter secret.
 enum status key_seal(struct slice secret, const char *context, struct slice plain, struct arena *arena,
                      struct slice *sealed) MUST_CHECK;
-// FAILED_PRECONDITION when the secret or context is another or the bytes were changed. `plain` is erased with the
-// arena.
+// Opens sealed bytes. FAILED_PRECONDITION when the secret or the context differs or the bytes were changed. `plain` is
+// erased when the arena is freed.
 enum status key_open(struct slice secret, const char *context, struct slice sealed, struct arena *arena,
                      struct slice *plain) MUST_CHECK;
 
-// SHA-256.
+// Computes the SHA-256 of the bytes.
 void key_sha256(struct slice bytes, unsigned char out[32]);
-// A keyed 64-bit hash (SipHash) with a random key of this process, for tables whose keys a peer chooses.
-unsigned long long key_hash(struct slice bytes);
-// Zeroes that the compiler keeps.
+// Overwrites bytes with zeros, in a way that the compiler does not optimise away.
 void key_erase(void *bytes, size_t size);
 
 #endif

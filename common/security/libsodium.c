@@ -1,4 +1,4 @@
-// One initialisation of libsodium for the process, whoever needs it first.
+// Initialises libsodium once for the process, at its first use.
 #include "common/security/libsodium_internal.h"
 
 #include <pthread.h>

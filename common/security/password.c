@@ -1,5 +1,4 @@
-// argon2id through libsodium, the algorithm pinned: a hash of another kind in the database is no hash. Keeps no state;
-// any thread.
+// argon2id through libsodium; a hash of another algorithm matches no password. Keeps no state; any thread.
 #include "common/security/password.h"
 
 #include <errno.h>
@@ -12,7 +11,7 @@
 
 _Static_assert(PASSWORD_HASH_SIZE >= crypto_pwhash_STRBYTES, "libsodium writes crypto_pwhash_STRBYTES");
 
-static bool size_fits(struct slice password)
+static bool has_valid_size(struct slice password)
 {
   return password.size > 0 && password.size <= PASSWORD_MAX_BYTES;
 }
@@ -26,7 +25,7 @@ static bool is_argon2id(const char *hash)
 enum status password_hash(struct slice password, const struct password_cost *cost, char out[PASSWORD_HASH_SIZE])
 {
   initialise_libsodium();
-  if (!size_fits(password))
+  if (!has_valid_size(password))
     return STATUS_INVALID_ARGUMENT;
   if (cost->operations < crypto_pwhash_OPSLIMIT_MIN || cost->operations > crypto_pwhash_OPSLIMIT_MAX ||
       cost->memory_bytes < crypto_pwhash_MEMLIMIT_MIN || cost->memory_bytes > crypto_pwhash_MEMLIMIT_MAX)
@@ -42,17 +41,18 @@ enum status password_hash(struct slice password, const struct password_cost *cos
 bool password_verify(struct slice password, const char *hash)
 {
   initialise_libsodium();
-  return size_fits(password) && is_argon2id(hash) && crypto_pwhash_str_verify(hash, password.data, password.size) == 0;
+  return has_valid_size(password) && is_argon2id(hash) &&
+         crypto_pwhash_str_verify(hash, password.data, password.size) == 0;
 }
 
 void password_verify_dummy(struct slice password, const struct password_cost *cost)
 {
   initialise_libsodium();
-  if (!size_fits(password))
+  if (!has_valid_size(password))
     return;
   static const unsigned char salt[crypto_pwhash_SALTBYTES];
   unsigned char digest[32];  // as long as the one in a PHC string, for the same work
-  // The outcome is of no interest, the time is.
+  // Only the time counts, not the outcome.
   int unused = crypto_pwhash(digest, sizeof digest, password.data, password.size, salt, cost->operations,
                              cost->memory_bytes, crypto_pwhash_ALG_ARGON2ID13);
   (void)unused;

@@ -1,7 +1,7 @@
 // Signing and verifying of access tokens; the steps of a verification are in token_verify, at the end.
 //
-// A verifier belongs to one thread. It owns its keys, its cache, and a scratch arena that each full verification begins
-// anew.
+// A verifier belongs to one thread. It owns its keys, its cache, and a scratch arena that each full verification
+// resets.
 #include "common/security/token.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 
 #define DEFAULT_MAX_CACHED 65536
 
-static bool claims_fit(const struct token_claims *claims)
+static bool are_claims_valid(const struct token_claims *claims)
 {
   if (!token_text_fits(claims->subject, TOKEN_MAX_SUBJECT_BYTES) || !token_text_fits(claims->id, TOKEN_MAX_ID_BYTES) ||
       claims->role_count > TOKEN_MAX_ROLES)
@@ -53,7 +53,7 @@ static void write_claims(const char *issuer, const char *audience, const struct 
 enum status token_sign(const struct token_signing_key *key, const char *issuer, const char *audience,
                        const struct token_claims *claims, struct arena *arena, struct slice *token)
 {
-  if (!claims_fit(claims) || !token_text_fits(slice_from_string(key->kid), TOKEN_MAX_KID_BYTES))
+  if (!are_claims_valid(claims) || !token_text_fits(slice_from_string(key->kid), TOKEN_MAX_KID_BYTES))
     return STATUS_INVALID_ARGUMENT;
   struct strbuf json;
   strbuf_init(&json, 0);
@@ -92,38 +92,25 @@ void token_verifier_free(struct token_verifier **verifier)
   if (old == NULL)
     return;
   token_cache_free(&old->cache);
-  token_key_set_free(&old->keys);
+  token_key_set_clear(&old->keys);
   arena_free(&old->scratch);
   arena_free(&old->memory);
   free(old);
   *verifier = NULL;
 }
 
-static void forget_tokens_of(const struct token_key *key, void *arg)
+static void remove_tokens(const struct token_key *key, void *arg)
 {
   token_cache_forget_key(arg, key);
 }
 
-enum status token_verifier_set_public_keys(struct token_verifier *verifier, const struct token_public_key *keys,
-                                           size_t count, struct error *error)
+enum status token_verifier_set_keys(struct token_verifier *verifier, const struct token_public_key *keys, size_t count,
+                                    struct error *error)
 {
   struct token_key_set next;
   enum status status = token_key_set_build(keys, count, &next, error);
   if (status == STATUS_OK)
-    token_key_set_replace(&verifier->keys, &next, forget_tokens_of, verifier->cache);
-  return status;
-}
-
-enum status token_verifier_set_keys(struct token_verifier *verifier, struct slice jwks, struct error *error)
-{
-  struct arena arena;
-  arena_init(&arena);
-  struct token_public_key keys[TOKEN_MAX_KEYS];
-  size_t count = 0;
-  enum status status = token_jwks_parse(jwks, &arena, keys, &count, error);
-  if (status == STATUS_OK)
-    status = token_verifier_set_public_keys(verifier, keys, count, error);
-  arena_free(&arena);
+    token_key_set_replace(&verifier->keys, &next, remove_tokens, verifier->cache);
   return status;
 }
 
@@ -152,8 +139,9 @@ struct token_parts {
   struct slice header, payload, signature;  // decoded
 };
 
-// Exactly three parts of canonical base64url, the last one as long as an ES256 signature (RFC 7515 section 3.1).
-static bool split(struct slice token, struct arena *arena, struct token_parts *parts)
+// Splits a token into exactly three parts of canonical base64url (RFC 7515 section 3.1). The last part must be as long
+// as an ES256 signature.
+static bool split_token(struct slice token, struct arena *arena, struct token_parts *parts)
 {
   size_t header_end = slice_find(token, '.', 0);
   size_t payload_end = slice_find(token, '.', header_end + 1);
@@ -176,8 +164,8 @@ static enum token_result check_payload(const struct token_verifier *verifier, co
   return token_time_check(&payload->claims, payload->not_before, now);
 }
 
-// The whole verification of a token that is not in the cache; a valid one is there afterwards. What is cheap comes
-// first, so that malformed tokens cost little; nothing that the claims say counts before the signature fits.
+// Verifies a token that is not in the cache, and adds it when it is valid. Cheap checks come first, so that malformed
+// tokens cost little. The claims count only once the signature has been verified.
 static enum token_result verify_new(struct token_verifier *verifier, struct slice token, int64_t now,
                                     const struct token_claims **claims)
 {
@@ -186,13 +174,13 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
   struct token_parts parts;
   struct slice kid;
   struct token_payload payload;
-  if (!split(token, arena, &parts) || !token_header_parse(parts.header, arena, &kid) ||
+  if (!split_token(token, arena, &parts) || !token_header_parse(parts.header, arena, &kid) ||
       !token_payload_parse(parts.payload, verifier->audience, arena, &payload))
     return TOKEN_MALFORMED;
   const struct token_key *key = token_key_set_find(&verifier->keys, kid);
   if (key == NULL)
     return TOKEN_UNKNOWN_KEY;
-  if (!ec_signature_fits(key->ec, parts.signed_text, (const unsigned char *)parts.signature.data))
+  if (!ec_verify_signature(key->ec, parts.signed_text, (const unsigned char *)parts.signature.data))
     return TOKEN_FORGED;
   enum token_result result = check_payload(verifier, &payload, now);
   if (result == TOKEN_VALID)
@@ -200,7 +188,7 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
   return result;
 }
 
-// Time passes for a token in the cache too.
+// Checks the times of a token from the cache: it may have expired since it was added.
 static enum token_result verify_cached(struct token_verifier *verifier, struct token_cache_entry *entry, int64_t now,
                                        const struct token_claims **claims)
 {

@@ -1,10 +1,11 @@
-// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518), the algorithm pinned. libjwt signs; OpenSSL verifies with
-// keys that stay parsed, for libjwt 1.10 would verify nothing for "alg":"none", check no claims, and read the key's PEM
-// anew for each token.
+// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518); no other algorithm is accepted. libjwt signs. OpenSSL
+// verifies, with keys that stay parsed: libjwt 1.10 verifies nothing for "alg":"none", checks no claims, and parses the
+// key's PEM again for each token.
 //
-// alg must be ES256, typ absent or JWT, kid the id of a known key, crit absent; exp, nbf, iat, iss, aud, sub and jti
-// are required and checked, with 30 s of leeway for clocks; roles may be absent. Texts are visible ASCII: sub and jti
-// up to 128 bytes, a role up to 64. A member that comes twice, base64url with padding or unused bits set: malformed.
+// A token is valid when alg is ES256, typ is absent or JWT, kid is the id of a known key, and crit is absent. exp, nbf,
+// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles may be absent. Texts are
+// visible ASCII: sub and jti up to 128 bytes, a role up to 64. A member that comes twice, and base64url with padding or
+// unused bits set, make a token malformed.
 #ifndef BULKHEAD_SECURITY_TOKEN_H
 #define BULKHEAD_SECURITY_TOKEN_H
 
@@ -33,13 +34,13 @@ struct token_signing_key {
   const char *private_pem;  // EC P-256
 };
 
-// The signed token, in `arena`; nbf is iat. INVALID_ARGUMENT for claims that a verifier would not take, or a key that
-// is no P-256 private key in unencrypted PEM.
+// Signs a token, in `arena`; its nbf is its iat. INVALID_ARGUMENT for claims that a verifier would refuse, and for a
+// key that is not a P-256 private key in unencrypted PEM.
 enum status token_sign(const struct token_signing_key *key, const char *issuer, const char *audience,
                        const struct token_claims *claims, struct arena *arena, struct slice *token) MUST_CHECK;
 
-// Verified tokens are remembered until they expire, keyed by the whole token, so that a repeated one costs a lookup.
-// One thread.
+// Verifies tokens, and caches verified ones until they expire, so that a token that comes again costs a lookup of its
+// text. One thread.
 struct token_verifier;
 
 struct token_verifier_options {
@@ -50,33 +51,32 @@ struct token_verifier_options {
 struct token_verifier *token_verifier_create(const struct token_verifier_options *options);
 void token_verifier_free(struct token_verifier **verifier);
 
-// The keys are now exactly these: a JSON Web Key Set (RFC 7517); keys that are not EC P-256 signature keys are passed
-// over. Tokens of keys that are gone are forgotten. On an error the old keys stay: INVALID_ARGUMENT for a set that
-// cannot be read, holds a key id twice, a point that is not on the curve or more than 32 keys; FAILED_PRECONDITION for
-// a set without any usable key.
-enum status token_verifier_set_keys(struct token_verifier *verifier, struct slice jwks, struct error *error) MUST_CHECK;
-// One key by its coordinates, as auth.v1.JsonWebKey holds them; for callers that have the set as messages.
+// A public key by its coordinates, as auth.v1.JsonWebKey holds them.
 struct token_public_key {
-  struct slice kid, x, y;  // x and y base64url
+  struct slice kid;
+  struct slice x, y;  // base64url
 };
-enum status token_verifier_set_public_keys(struct token_verifier *verifier, const struct token_public_key *keys,
-                                           size_t count, struct error *error) MUST_CHECK;
+// Replaces all keys of the verifier. Cached tokens of keys that are gone are removed. On an error the old keys stay:
+// INVALID_ARGUMENT for more than 32 keys, for a key id that comes twice or is not visible ASCII, and for a point that
+// is not on the curve; FAILED_PRECONDITION for no keys.
+enum status token_verifier_set_keys(struct token_verifier *verifier, const struct token_public_key *keys, size_t count,
+                                    struct error *error) MUST_CHECK;
 size_t token_verifier_key_count(const struct token_verifier *verifier);
 
 enum token_result {
   TOKEN_VALID,
-  TOKEN_MALFORMED,    // no JWT, too long, another algorithm
-  TOKEN_UNKNOWN_KEY,  // perhaps a newer key than ours: worth a refresh of the keys
-  TOKEN_FORGED,       // the signature does not fit
+  TOKEN_MALFORMED,    // not a JWT, too long, or of another algorithm
+  TOKEN_UNKNOWN_KEY,  // the key may be newer than the verifier's: fetch the keys again
+  TOKEN_FORGED,       // the signature does not match
   TOKEN_EXPIRED,
   TOKEN_NOT_YET_VALID,
-  TOKEN_WRONG_AUDIENCE,  // issuer or audience
+  TOKEN_WRONG_AUDIENCE,  // another issuer or audience
 };
-// For the caller of the API: "the access token has expired".
+// Returns a text for the caller of the API: "the access token has expired".
 const char *token_result_text(enum token_result result);
 
-// `now` is Unix seconds. On TOKEN_VALID `*claims` points to claims that stay valid until the next call that takes the
-// verifier. `cached` (may be NULL) tells whether the signature was remembered.
+// Verifies a token at `now` (Unix seconds). On TOKEN_VALID `*claims` points to claims that stay valid until the next
+// call with this verifier. `cached` (may be NULL) tells whether the token was found in the cache.
 enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,
                                const struct token_claims **claims, bool *cached) MUST_CHECK;
 

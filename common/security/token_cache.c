@@ -1,9 +1,8 @@
-// A hash table with chains, and one queue through all entries for eviction. An entry is one allocation that holds the
-// token, the claims and their texts.
+// A hash table, and one queue through all entries for eviction. An entry is one allocation that holds the token, the
+// claims and their texts.
 //
-// The hash is SipHash under a key of this process, so nobody can choose tokens that fall into one bucket. The full
-// comparison need not take constant time: it is reached only by a token whose 64-bit keyed hash is the same, and its
-// timing tells nothing about tokens with another hash.
+// Comparing tokens need not take constant time. Only a token with the same 64-bit keyed hash is compared, and the time
+// that this takes says nothing about tokens with another hash.
 #include "common/security/token_cache_internal.h"
 
 #include <stdlib.h>
@@ -11,18 +10,10 @@
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
-#include "common/security/key.h"
+#include "common/base/hash.h"
 #include "common/security/token_claims_internal.h"
 
 #define MAX_ENTRIES ((size_t)1 << 24)
-
-struct token_cache {
-  struct token_cache_entry **buckets;
-  size_t bucket_count;  // a power of two
-  struct list order;    // the front is evicted first
-  size_t count, max_entries;
-  size_t bytes, max_bytes;
-};
 
 struct token_cache *token_cache_create(size_t max_entries)
 {
@@ -31,12 +22,6 @@ struct token_cache *token_cache_create(size_t max_entries)
   CHECK(cache != NULL);
   cache->max_entries = max_entries;
   cache->max_bytes = max_entries * TOKEN_CACHE_BYTES_PER_ENTRY;
-  cache->bucket_count = 16;
-  while (cache->bucket_count < max_entries)
-    cache->bucket_count *= 2;
-  // Zeroed pages that nobody has touched cost no memory, so a table of the final size is cheap while it is empty.
-  cache->buckets = calloc(cache->bucket_count, sizeof(struct token_cache_entry *));
-  CHECK(cache->buckets != NULL);
   list_init(&cache->order);
   return cache;
 }
@@ -52,43 +37,37 @@ void token_cache_free(struct token_cache **cache)
     return;
   while (!list_empty(&(*cache)->order))
     token_cache_remove(*cache, entry_of((*cache)->order.next));
-  free((*cache)->buckets);
+  hashtable_free(&(*cache)->entries);
   free(*cache);
   *cache = NULL;
 }
 
-static struct token_cache_entry **bucket_of(struct token_cache *cache, uint64_t hash)
-{
-  return &cache->buckets[hash & (cache->bucket_count - 1)];
-}
-
 struct token_cache_entry *token_cache_find(struct token_cache *cache, struct slice token)
 {
-  uint64_t hash = key_hash(token);
-  for (struct token_cache_entry *entry = *bucket_of(cache, hash); entry != NULL; entry = entry->next)
-    if (entry->hash == hash && slice_equal(entry->token, token)) {
-      entry->used = true;
-      return entry;
-    }
+  for (struct hashtable_node *node = hashtable_first(&cache->entries, hash_bytes(token)); node != NULL;
+       node = hashtable_next(node)) {
+    struct token_cache_entry *entry = CONTAINER_OF(node, struct token_cache_entry, node);
+    if (!slice_equal(entry->token, token))
+      continue;
+    entry->used = true;
+    return entry;
+  }
   return NULL;
 }
 
 void token_cache_remove(struct token_cache *cache, struct token_cache_entry *entry)
 {
-  struct token_cache_entry **place = bucket_of(cache, entry->hash);
-  while (*place != entry)
-    place = &(*place)->next;
-  *place = entry->next;
+  hashtable_remove(&cache->entries, &entry->node);
   list_remove(&entry->order);
-  cache->count--;
   cache->bytes -= entry->bytes;
   free(entry);
 }
 
-// Takes at most two rounds of the queue: the first one takes every second chance away.
+// Evicts until the bytes fit. That takes two rounds of the queue at most: the first one uses up every second chance.
 static void make_room(struct token_cache *cache, size_t bytes, int64_t now)
 {
-  while (cache->count > 0 && (cache->count >= cache->max_entries || cache->bytes + bytes > cache->max_bytes)) {
+  while (cache->entries.count > 0 &&
+         (cache->entries.count >= cache->max_entries || cache->bytes + bytes > cache->max_bytes)) {
     struct token_cache_entry *entry = entry_of(cache->order.next);
     if (entry->used && !token_has_expired(&entry->claims, now)) {
       entry->used = false;
@@ -100,8 +79,8 @@ static void make_room(struct token_cache *cache, size_t bytes, int64_t now)
   }
 }
 
-// Two for each one that comes, so that memory for expired tokens shrinks even when nothing needs the room.
-static void drop_expired(struct token_cache *cache, int64_t now)
+// Removes up to two expired tokens for each one that is added, so that memory shrinks even when nothing needs the room.
+static void evict_expired(struct token_cache *cache, int64_t now)
 {
   for (int i = 0; i < 2 && !list_empty(&cache->order); i++) {
     struct token_cache_entry *entry = entry_of(cache->order.next);
@@ -111,8 +90,8 @@ static void drop_expired(struct token_cache *cache, int64_t now)
   }
 }
 
-// Copies `text` to `*place` and moves that behind it.
-static struct slice put(char **place, struct slice text)
+// Copies `text` to `*place`, and moves `*place` behind the copy.
+static struct slice append_copy(char **place, struct slice text)
 {
   struct slice copy = slice_make(*place, text.size);
   if (text.size > 0)
@@ -130,18 +109,18 @@ static size_t entry_size(struct slice token, const struct token_claims *claims)
   return size;
 }
 
-static struct token_cache_entry *entry_create(struct slice token, const struct token_claims *claims)
+static struct token_cache_entry *create_entry(struct slice token, const struct token_claims *claims)
 {
   size_t bytes = entry_size(token, claims);
   struct token_cache_entry *entry = malloc(bytes);
   CHECK(entry != NULL);
   *entry = (struct token_cache_entry){.bytes = bytes, .claims = *claims};
   char *place = (char *)(entry->roles + claims->role_count);
-  entry->token = put(&place, token);
-  entry->claims.subject = put(&place, claims->subject);
-  entry->claims.id = put(&place, claims->id);
+  entry->token = append_copy(&place, token);
+  entry->claims.subject = append_copy(&place, claims->subject);
+  entry->claims.id = append_copy(&place, claims->id);
   for (size_t i = 0; i < claims->role_count; i++)
-    entry->roles[i] = put(&place, claims->roles[i]);
+    entry->roles[i] = append_copy(&place, claims->roles[i]);
   entry->claims.roles = entry->roles;
   return entry;
 }
@@ -149,17 +128,13 @@ static struct token_cache_entry *entry_create(struct slice token, const struct t
 struct token_cache_entry *token_cache_add(struct token_cache *cache, struct slice token, const struct token_key *key,
                                           const struct token_claims *claims, int64_t not_before, int64_t now)
 {
-  struct token_cache_entry *entry = entry_create(token, claims);
+  struct token_cache_entry *entry = create_entry(token, claims);
   entry->key = key;
   entry->not_before = not_before;
-  entry->hash = key_hash(token);
-  drop_expired(cache, now);
+  evict_expired(cache, now);
   make_room(cache, entry->bytes, now);
-  struct token_cache_entry **bucket = bucket_of(cache, entry->hash);
-  entry->next = *bucket;
-  *bucket = entry;
+  hashtable_insert(&cache->entries, &entry->node, hash_bytes(token));
   list_append(&cache->order, &entry->order);
-  cache->count++;
   cache->bytes += entry->bytes;
   return entry;
 }
@@ -173,14 +148,4 @@ void token_cache_forget_key(struct token_cache *cache, const struct token_key *k
     if (entry->key == key)
       token_cache_remove(cache, entry);
   }
-}
-
-size_t token_cache_count(const struct token_cache *cache)
-{
-  return cache->count;
-}
-
-size_t token_cache_bytes(const struct token_cache *cache)
-{
-  return cache->bytes;
 }

@@ -1,4 +1,5 @@
-// What a token says, still unproven: the caller checks the signature before it uses any of it. Keeps no state.
+// The header and claims of a token, not verified yet: the caller checks the signature before it uses them. Keeps no
+// state.
 #include "common/security/token_claims_internal.h"
 
 #include "common/security/token_json_internal.h"
@@ -26,7 +27,7 @@ static bool read_kid(struct jsontext_reader *reader, void *target)
   return token_read_string(reader, &((struct header *)target)->kid);
 }
 
-// RFC 7515 section 4.1.11: extensions listed here must be understood, and we know none.
+// Reads "crit". The extensions that it lists must be understood (RFC 7515 section 4.1.11), and none is here.
 static bool read_crit(struct jsontext_reader *reader, void *target)
 {
   ((struct header *)target)->critical = true;
@@ -57,7 +58,7 @@ struct payload_target {
   struct slice audience;
 };
 
-// RFC 7519 allows fractions of a second; our issuer writes whole ones.
+// Reads a time in whole seconds, as our issuer writes it. RFC 7519 would allow fractions.
 static bool read_time(struct jsontext_reader *reader, int64_t *out)
 {
   return jsontext_read(reader) == JSONTEXT_NUMBER && slice_to_int64(reader->text, 0, TOKEN_MAX_TIME, out);
@@ -93,7 +94,7 @@ static bool read_jti(struct jsontext_reader *reader, void *target)
   return token_read_string(reader, &((struct payload_target *)target)->payload->claims.id);
 }
 
-// One audience or an array of them (RFC 7519 section 4.1.3).
+// Reads "aud": one audience or an array of them (RFC 7519 section 4.1.3).
 static bool read_aud(struct jsontext_reader *reader, void *target)
 {
   struct payload_target *payload = target;
@@ -139,7 +140,7 @@ bool token_payload_parse(struct slice json, const char *audience, struct arena *
   if (!token_read_document(json, PAYLOAD_MAX_DEPTH, arena, payload_members, ARRAY_LEN(payload_members), &target))
     return false;
   const struct token_claims *claims = &payload->claims;
-  // iss and aud that are missing fit nothing; the caller tells that apart from a malformed token on purpose.
+  // A missing iss or aud is not malformed: the caller answers it as a wrong audience.
   return claims->expires_at >= 0 && claims->issued_at >= 0 && payload->not_before >= 0 &&
          token_text_fits(claims->subject, TOKEN_MAX_SUBJECT_BYTES) && token_text_fits(claims->id, TOKEN_MAX_ID_BYTES);
 }

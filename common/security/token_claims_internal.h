@@ -6,12 +6,12 @@
 #include "common/base/slice.h"
 #include "common/security/token.h"
 
-// Allowance for clocks that differ.
+// Leeway for clocks that differ.
 #define TOKEN_LEEWAY_S 30
-// 2^53: what JSON readers agree on.
+// 2^53, the largest integer that all JSON readers agree on.
 #define TOKEN_MAX_TIME (INT64_C(1) << 53)
 
-// False unless it is an ES256 header with a key id, without "crit" and with no other "typ" than JWT.
+// Parses a header. False unless alg is ES256, there is a key id and no "crit", and "typ" is absent or JWT.
 bool token_header_parse(struct slice json, struct arena *arena, struct slice *kid) MUST_CHECK;
 
 struct token_payload {
@@ -21,12 +21,13 @@ struct token_payload {
   int64_t not_before;
 };
 
-// False when a required claim is missing, has another type or is out of bounds. Texts are in `json` or `arena`.
+// Parses the claims. False when a required claim is missing, has another type or is out of bounds. Texts are in `json`
+// or `arena`.
 bool token_payload_parse(struct slice json, const char *audience, struct arena *arena,
                          struct token_payload *payload) MUST_CHECK;
 
 bool token_has_expired(const struct token_claims *claims, int64_t now);
-// VALID, EXPIRED or NOT_YET_VALID.
+// Checks the times of a token: VALID, EXPIRED or NOT_YET_VALID.
 enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now);
 
 #endif

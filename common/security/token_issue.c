@@ -1,5 +1,5 @@
-// Signing on libjwt. Verification is not here: libjwt takes any algorithm that a token names, the last of two equal
-// claims and every spelling of base64, and reads the key anew for each token.
+// Signing on libjwt. Verification is not here: libjwt accepts any algorithm that a token names, the last of two equal
+// claims and every spelling of base64, and parses the key again for each token.
 #include "common/security/token_issue_internal.h"
 
 #include <jwt.h>
@@ -10,7 +10,7 @@
 #include "common/base/check.h"
 #include "common/security/ec_key_internal.h"
 
-static bool sign(jwt_t *jwt, const char *kid, const char *private_pem, const char *claims_json, char **text)
+static bool sign_claims(jwt_t *jwt, const char *kid, const char *private_pem, const char *claims_json, char **text)
 {
   if (jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)private_pem, (int)strlen(private_pem)) != 0 ||
       jwt_add_header(jwt, "kid", kid) != 0 || jwt_add_grants_json(jwt, claims_json) != 0)
@@ -19,7 +19,7 @@ static bool sign(jwt_t *jwt, const char *kid, const char *private_pem, const cha
   return *text != NULL;
 }
 
-// libjwt signs with a key of any curve, and the signature's length shows which it was.
+// Tells by its length whether the signature is one of P-256, because libjwt signs with a key of any curve.
 static bool has_es256_signature(struct slice token)
 {
   size_t header_end = slice_find(token, '.', 0);
@@ -36,10 +36,10 @@ enum status token_issue(const char *kid, const char *private_pem, const char *cl
   jwt_t *jwt = NULL;
   CHECK(jwt_new(&jwt) == 0);
   char *text = NULL;
-  bool signed_ok = sign(jwt, kid, private_pem, claims_json, &text);
+  bool signed_ok = sign_claims(jwt, kid, private_pem, claims_json, &text);
   jwt_free(jwt);
   if (!signed_ok)
-    ERR_clear_error();  // or it would be taken for an error of the next TLS operation of this thread
+    ERR_clear_error();  // a stale entry would be taken for an error of this thread's next TLS operation
   bool fits = signed_ok && has_es256_signature(slice_from_string(text));
   if (fits)
     *token = arena_copy(arena, slice_from_string(text));

@@ -1,5 +1,4 @@
-// Reading of JSON objects for token headers, claims and key sets. Keeps no state; texts are where jsontext_reader puts
-// them.
+// Reading of JSON objects for token headers and claims. Keeps no state; texts are where jsontext_reader puts them.
 #include "common/security/token_json_internal.h"
 
 static bool is_repeated(const struct slice *seen, size_t count, struct slice name)

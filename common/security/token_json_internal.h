@@ -17,21 +17,22 @@
 
 struct token_member {
   const char *name;
-  // Reads the value, which comes next; false when it does not fit.
+  // Reads the value, which comes next; false when it is not of the member's type.
   bool (*read)(struct jsontext_reader *reader, void *target);
 };
 
-// One object, whose '{' comes next: known members go to their reader, unknown ones are passed over, a member that comes
-// twice is an error (RFC 7515 section 4, RFC 7519 section 4: lest two readers of one token see different claims).
+// Reads one object, whose '{' comes next. Known members go to their reader, unknown ones are skipped. A member that
+// comes twice is an error (RFC 7515 section 4, RFC 7519 section 4), because two readers of one token could see
+// different claims.
 bool token_read_object(struct jsontext_reader *reader, const struct token_member *members, size_t count,
                        void *target) MUST_CHECK;
-// The same for a whole document.
+// Reads a document that is one object, as token_read_object does.
 bool token_read_document(struct slice json, unsigned max_depth, struct arena *arena, const struct token_member *members,
                          size_t count, void *target) MUST_CHECK;
 
 bool token_read_string(struct jsontext_reader *reader, struct slice *out) MUST_CHECK;
 
-// 1 to `max_bytes` visible ASCII characters: these texts go on into logs, metadata and SQL parameters.
+// Tells whether the text is 1 to `max_bytes` visible ASCII characters. Such texts go on into logs and SQL parameters.
 bool token_text_fits(struct slice text, size_t max_bytes) MUST_CHECK;
 
 #endif

@@ -11,37 +11,31 @@
 #include "common/security/token.h"
 
 #define TOKEN_MAX_KEYS 32
-#define TOKEN_MAX_JWKS_BYTES 65536
 
-// Its address stays the same as long as the key is in the set, so cached tokens can point to it.
+// A key. Its address stays the same while it is in the set, so cached tokens can point to it.
 struct token_key {
   struct arena memory;  // of the texts
   struct slice kid, x, y;
   struct ec_public_key *ec;
 };
 
-// Owns its keys. A zeroed set is a ready, empty one.
+// A set that owns its keys. A zeroed set is ready and empty.
 struct token_key_set {
   struct token_key *keys[TOKEN_MAX_KEYS];
   size_t count;
 };
 
-// NULL when there is none.
+// Finds a key by its id; NULL when there is none.
 const struct token_key *token_key_set_find(const struct token_key_set *set, struct slice kid);
-void token_key_set_free(struct token_key_set *set);
+void token_key_set_clear(struct token_key_set *set);
 
 // Makes `out` from coordinates. On an error `out` is empty.
 enum status token_key_set_build(const struct token_public_key *keys, size_t count, struct token_key_set *out,
                                 struct error *error) MUST_CHECK;
 
-// The set becomes `next` (which is emptied). Keys that stay keep their address; for each key that goes, `gone(key,
-// arg)` runs before it is freed.
+// Replaces the set by `next`, which is emptied. A key that is in both keeps its address. `gone(key, arg)` runs for each
+// key that is only in the old set, before it is freed.
 void token_key_set_replace(struct token_key_set *set, struct token_key_set *next,
                            void (*gone)(const struct token_key *key, void *arg), void *arg);
-
-// The EC P-256 signature keys of a JSON Web Key Set (RFC 7517), at most TOKEN_MAX_KEYS; others are passed over. The
-// texts are in `jwks` or `arena`.
-enum status token_jwks_parse(struct slice jwks, struct arena *arena, struct token_public_key keys[TOKEN_MAX_KEYS],
-                             size_t *count, struct error *error) MUST_CHECK;
 
 #endif

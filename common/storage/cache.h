@@ -1,12 +1,12 @@
 // A cache in two tiers: in this process (bytes ready to send) and in Redis. Values are loaded on a miss. Without Redis
 // the cache is slow, and never wrong.
 //
-// Coherence. A write invalidates its keys here, in Redis and, by a published message, in all other instances, before its
-// caller is answered. Each instance takes in pending messages before it reads its memory. Memory is served only while
-// the subscription is alive. A lost subscription empties it, because messages may have been missed. For `settle_ms`
-// after a subscription has begun nothing cached is served: when Redis was away, other instances may still be
-// reconnecting, and could not publish their writes meanwhile. A load that began before an invalidation of its key enters
-// neither tier. Entries also expire after `ttl_ms`. A cache's name holds the version of its data format.
+// Coherence. A write invalidates its keys here, in Redis and, by a published message, in all other instances, before
+// its caller is answered. Each instance takes in pending messages before it reads its memory. Memory is served only
+// while the subscription is alive. A lost subscription empties it, because messages may have been missed. For
+// `settle_ms` after a subscription has begun nothing cached is served: when Redis was away, other instances may still
+// be reconnecting, and could not publish their writes meanwhile. A load that began before an invalidation of its key
+// enters neither tier. Entries also expire after `ttl_ms`. A cache's name holds the version of its data format.
 //
 // Two gaps are left. An instance that alone is cut off from Redis cannot publish its writes until it has reconnected;
 // then all instances drop what they have. A subscription that died silently is noticed after 3 s.

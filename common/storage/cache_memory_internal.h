@@ -1,5 +1,5 @@
-// The tier in memory: byte strings by key, bounded in bytes; the least recently used entries are evicted. It owns copies
-// of keys and values. It knows nothing of loading or coherence.
+// The tier in memory: byte strings by key, bounded in bytes; the least recently used entries are evicted. It owns
+// copies of keys and values. It knows nothing of loading or coherence.
 #ifndef BULKHEAD_STORAGE_CACHE_MEMORY_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_MEMORY_INTERNAL_H
 

@@ -21,8 +21,8 @@ static const char BEGIN_SCRIPT[] = "local epoch = tonumber(redis.call('GET', KEY
                                    "redis.call('SET', KEYS[1], text) "
                                    "redis.call('PUBLISH', ARGV[1], ARGV[2] .. text) "
                                    "return text";
-// Takes a lease. KEYS: the key. ARGV: token, lease in ms, first epoch that is accepted. Returns an accepted value, 1 for
-// a lease, or 0 when another loader has one.
+// Takes a lease. KEYS: the key. ARGV: token, lease in ms, first epoch that is accepted. Returns an accepted value, 1
+// for a lease, or 0 when another loader has one.
 static const char LEASE_SCRIPT[] = "local value = redis.call('GET', KEYS[1]) "
                                    "if value then "
                                    "  local kind = string.sub(value, 1, 1) "

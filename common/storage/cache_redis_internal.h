@@ -1,7 +1,7 @@
 // The tier in Redis, and the messages between the instances of a service.
 //
-// A key in Redis holds a value ("v", its epoch, its bytes) or a lease ("t" and a random number). An instance that misses
-// takes a lease, loads, and puts the value in only if its lease is still there; a script makes that one step. An
+// A key in Redis holds a value ("v", its epoch, its bytes) or a lease ("t" and a random number). An instance that
+// misses takes a lease, loads, and puts the value in only if its lease is still there; a script makes that one step. An
 // invalidation deletes the key, so a value that was loaded before it can never enter after it.
 //
 // Epochs cover invalidations that could not reach Redis. An epoch is a number that only grows. Each instance begins a

@@ -1,6 +1,6 @@
 // Cancelling a statement in the server. PQcancel opens a connection of its own and blocks until the server has closed
-// it, which is after the signal was sent. A thread runs it, and an eventfd tells the loop. Until then the pool lends the
-// connection to nobody, because a late cancel would hit another task's statement.
+// it, which is after the signal was sent. A thread runs it, and an eventfd tells the loop. Until then the pool lends
+// the connection to nobody, because a late cancel would hit another task's statement.
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

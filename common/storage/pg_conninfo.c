@@ -1,5 +1,5 @@
-// Connection parameters: what the operator gave, and what this suite adds. They hold the password. libpq's parser quotes
-// its input in its messages, so none of them reaches a log.
+// Connection parameters: what the operator gave, and what this suite adds. They hold the password. libpq's parser
+// quotes its input in its messages, so none of them reaches a log.
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,8 +81,8 @@ static void find_host_name(struct pg *pg)
   pg->host_name = copy_text(host);
 }
 
-// libpq connects to the addresses in `hostaddr`, and verifies the server's certificate against the names in `host`. Both
-// lists must have the same length (libpq 15, "Specifying Multiple Hosts"); a single port holds for all.
+// libpq connects to the addresses in `hostaddr`, and verifies the server's certificate against the names in `host`.
+// Both lists must have the same length (libpq 15, "Specifying Multiple Hosts"); a single port holds for all.
 void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first)
 {
   struct strbuf hosts;

@@ -1,5 +1,5 @@
-// The values of a statement's parameters, in PostgreSQL's text format (bytea in binary). Everything lives in the arena of
-// the call; nothing waits.
+// The values of a statement's parameters, in PostgreSQL's text format (bytea in binary). Everything lives in the arena
+// of the call; nothing waits.
 #include <string.h>
 
 #include "common/base/check.h"

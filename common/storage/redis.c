@@ -29,8 +29,8 @@ static void handle_commands(struct redis_link *link, bool up)
   }
 }
 
-// Ignores SIGPIPE, because hiredis writes with write(2) and a broken connection must not end the process. A handler that
-// the program has set stays.
+// Ignores SIGPIPE, because hiredis writes with write(2) and a broken connection must not end the process. A handler
+// that the program has set stays.
 static void ignore_sigpipe(void)
 {
   struct sigaction now;

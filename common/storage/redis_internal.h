@@ -36,8 +36,8 @@ void redis_address_clear(struct redis_address *address);
 
 // ---- types ----
 
-// Called exactly once for a call, outside tasks. An error reply of the server gives a status, too, and `reply` holds its
-// text. `reply` is NULL when none came.
+// Called exactly once for a call, outside tasks. An error reply of the server gives a status, too, and `reply` holds
+// its text. `reply` is NULL when none came.
 typedef void redis_done_fn(void *arg, enum status status, const redisReply *reply);
 
 // A command in flight.

@@ -1,5 +1,5 @@
-// Subscriptions, and their heartbeat. A connection that only reads cannot tell silence from a peer that vanished. So once
-// a second the other connection publishes to a channel of this instance; when nothing comes back, the subscription
+// Subscriptions, and their heartbeat. A connection that only reads cannot tell silence from a peer that vanished. So
+// once a second the other connection publishes to a channel of this instance; when nothing comes back, the subscription
 // counts as lost.
 #include <stdio.h>
 #include <stdlib.h>

@@ -59,7 +59,7 @@ int main(void)
   struct token_signing_key key = {.kid = arena_string(&arena, public_key.kid), .private_pem = pem};
   struct token_verifier *verifier =
       token_verifier_create(&(struct token_verifier_options){.issuer = ISSUER, .audience = AUDIENCE});
-  CHECK(token_verifier_set_public_keys(verifier, &public_key, 1, &error) == STATUS_OK);
+  CHECK(token_verifier_set_keys(verifier, &public_key, 1, &error) == STATUS_OK);
 
   uint64_t begin_us = clock_now_us();
   sign_all(&key);

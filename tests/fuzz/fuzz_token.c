@@ -1,5 +1,5 @@
 // Tokens, claims and key sets from strangers. The first byte chooses what the rest is:
-//   'k'  a JSON Web Key Set
+//   'k'  two keys, each its id, x and y, separated by zero bytes
 //   'c'  claims under a good header and a true signature (what comes after the signature is checked)
 //   'h'  a header over good claims and with a true signature
 //   else the whole input is a token
@@ -12,22 +12,35 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct token_verifier *verifier_new(void)
+static struct token_verifier *create_verifier(void)
 {
   struct error error;
   struct token_verifier *verifier = token_verifier_create(
       &(struct token_verifier_options){.issuer = FORGE_ISSUER, .audience = FORGE_AUDIENCE, .max_cached = 8});
-  CHECK(token_verifier_set_keys(verifier, SLICE("{\"keys\":[" FORGE_JWK "]}"), &error) == STATUS_OK);
+  CHECK(token_verifier_set_keys(verifier, &FORGE_KEY, 1, &error) == STATUS_OK);
   return verifier;
 }
 
-static void try_key_set(struct slice jwks)
+static struct slice take_text(struct slice *rest)
+{
+  size_t end = slice_find(*rest, '\0', 0);
+  struct slice text = slice_make(rest->data, end);
+  *rest = slice_skip(*rest, end + 1);
+  return text;
+}
+
+static void try_keys(struct slice texts)
 {
   struct error error;
-  struct token_verifier *verifier = verifier_new();
-  bool taken = token_verifier_set_keys(verifier, jwks, &error) == STATUS_OK;
-  CHECK(token_verifier_key_count(verifier) > 0);
-  CHECK(taken || token_verifier_key_count(verifier) == 1);
+  struct token_verifier *verifier = create_verifier();
+  struct token_public_key keys[2];
+  for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+    keys[i].kid = take_text(&texts);
+    keys[i].x = take_text(&texts);
+    keys[i].y = take_text(&texts);
+  }
+  bool taken = token_verifier_set_keys(verifier, keys, ARRAY_LEN(keys), &error) == STATUS_OK;
+  CHECK(token_verifier_key_count(verifier) == (taken ? 2 : 1));
   token_verifier_free(&verifier);
 }
 
@@ -56,12 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   static struct token_verifier *verifier;
   if (verifier == NULL)
-    verifier = verifier_new();
+    verifier = create_verifier();
   struct arena arena;
   arena_init(&arena);
   struct slice input = slice_make(data, size), rest = slice_skip(input, 1);
   if (size > 0 && data[0] == 'k')
-    try_key_set(rest);
+    try_keys(rest);
   else if (size > 0 && data[0] == 'c')
     try_token(verifier, forge_token(SLICE(FORGE_HEADER), rest, &arena));
   else if (size > 0 && data[0] == 'h')

@@ -14,6 +14,7 @@
 #include "common/base/check.h"
 #include "common/base/slice.h"
 #include "common/security/base64url_internal.h"
+#include "common/security/token.h"
 
 #define FORGE_NOW INT64_C(1700000000)
 #define FORGE_ISSUER "https://auth.example"
@@ -29,9 +30,11 @@
   "H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp\n"                                                 \
   "7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt\n"                                                         \
   "-----END PRIVATE KEY-----\n"
-#define FORGE_JWK                                                                                                      \
-  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"" FORGE_KID "\",\"x\":\"" FORGE_X "\",\"y\":\"" FORGE_Y "\"}"
 #define FORGE_HEADER "{\"alg\":\"ES256\",\"kid\":\"" FORGE_KID "\",\"typ\":\"JWT\"}"
+
+// The public key of FORGE_PRIVATE_PEM under FORGE_KID.
+static const struct token_public_key FORGE_KEY = {
+    .kid = SLICE_INIT(FORGE_KID), .x = SLICE_INIT(FORGE_X), .y = SLICE_INIT(FORGE_Y)};
 
 // 64 bytes: r, s. `high_s` asks for the greater of the two values of s that fit.
 static inline void forge_signature(struct slice input, bool high_s, unsigned char out[64])

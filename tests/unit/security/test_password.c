@@ -1,8 +1,27 @@
 // Passwords. The costs are the least that libsodium takes: what is tried here does not depend on them.
 #include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "common/security/password.h"
+
+// Stands in front of libsodium's function, and counts.
+static unsigned hashes_computed;
+static struct password_cost last_cost;
+
+int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const char *const passwd,
+                  unsigned long long passwdlen, const unsigned char *const salt, unsigned long long opslimit,
+                  size_t memlimit, int alg)
+{
+  int (*real)(unsigned char *, unsigned long long, const char *, unsigned long long, const unsigned char *,
+              unsigned long long, size_t, int);
+  void *address = dlsym(RTLD_NEXT, "crypto_pwhash");
+  memcpy(&real, &address, sizeof(real));
+  hashes_computed++;
+  last_cost = (struct password_cost){.operations = opslimit, .memory_bytes = memlimit};
+  return real(out, outlen, passwd, passwdlen, salt, opslimit, memlimit, alg);
+}
 
 static const struct password_cost cheap = {.operations = 1, .memory_bytes = 8192};
 
@@ -108,4 +127,20 @@ Test(password, another_cost_asks_for_a_new_hash)
   cr_assert(password_needs_rehash(hash, &(struct password_cost){.operations = 2, .memory_bytes = 8192}));
   cr_assert(password_needs_rehash(hash, &(struct password_cost){.operations = 1, .memory_bytes = 16384}));
   cr_assert(password_needs_rehash("", &cheap));
+}
+
+// Without it, the time of a login would tell which accounts exist.
+Test(password, the_dummy_does_the_work_of_a_verification)
+{
+  static const struct password_cost dearer = {.operations = 2, .memory_bytes = 16384};
+  password_verify_dummy(SLICE("x"), &dearer);
+  cr_expect_eq(hashes_computed, 1);
+  cr_expect_eq(last_cost.operations, dearer.operations);
+  cr_expect_eq(last_cost.memory_bytes, dearer.memory_bytes);
+  // password_verify refuses these before it hashes, too.
+  static char text[PASSWORD_MAX_BYTES + 1];
+  memset(text, 'p', sizeof text);
+  password_verify_dummy(slice_make(text, sizeof text), &dearer);
+  password_verify_dummy(SLICE(""), &dearer);
+  cr_expect_eq(hashes_computed, 1);
 }

@@ -1,5 +1,6 @@
 // Tokens that are what they should be, the claims, and time.
 #include <criterion/criterion.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 
 #include "common/security/key.h"
@@ -15,7 +16,7 @@ static void setup(void)
   struct error error;
   verifier = token_verifier_create(
       &(struct token_verifier_options){.issuer = FORGE_ISSUER, .audience = FORGE_AUDIENCE, .max_cached = 4});
-  cr_assert_eq(token_verifier_set_keys(verifier, SLICE("{\"keys\":[" FORGE_JWK "]}"), &error), STATUS_OK);
+  cr_assert_eq(token_verifier_set_keys(verifier, &FORGE_KEY, 1, &error), STATUS_OK);
 }
 
 static void teardown(void)
@@ -168,6 +169,7 @@ static const struct claim_case claim_cases[] = {
     {"sub", NULL, TOKEN_MALFORMED},
     {"sub", "\"\"", TOKEN_MALFORMED},
     {"sub", "7", TOKEN_MALFORMED},
+    {"sub", "\"!~\"", TOKEN_VALID},
     {"sub", "\"a\\nb\"", TOKEN_MALFORMED},
     {"sub", "\"a\\u0000\"", TOKEN_MALFORMED},
     {"sub", "\"caf\\u00e9\"", TOKEN_MALFORMED},
@@ -238,6 +240,22 @@ Test(token, what_verification_would_refuse_is_not_signed)
   for (size_t i = 0; i < ARRAY_LEN(bad); i++)
     cr_assert_eq(token_sign(&key, FORGE_ISSUER, FORGE_AUDIENCE, &bad[i], &arena, &token), STATUS_INVALID_ARGUMENT,
                  "case %zu", i);
+}
+
+Test(token, a_key_id_issuer_or_key_that_no_verifier_would_take_signs_nothing)
+{
+  struct slice token;
+  struct token_signing_key key = {.kid = "with space", .private_pem = FORGE_PRIVATE_PEM};
+  cr_expect_eq(token_sign(&key, FORGE_ISSUER, FORGE_AUDIENCE, &good_claims, &arena, &token), STATUS_INVALID_ARGUMENT);
+  key.kid = arena_printf(&arena, "%0129d", 7);
+  cr_expect_eq(token_sign(&key, FORGE_ISSUER, FORGE_AUDIENCE, &good_claims, &arena, &token), STATUS_INVALID_ARGUMENT);
+  key.kid = FORGE_KID;
+  const char *wide = arena_printf(&arena, "https://%04096d.example", 7);
+  cr_expect_eq(token_sign(&key, wide, FORGE_AUDIENCE, &good_claims, &arena, &token), STATUS_INVALID_ARGUMENT,
+               "the token would be longer than a verifier accepts");
+  key.private_pem = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+  cr_expect_eq(token_sign(&key, FORGE_ISSUER, FORGE_AUDIENCE, &good_claims, &arena, &token), STATUS_INVALID_ARGUMENT);
+  cr_expect_eq(ERR_peek_error(), 0, "an error is left over for the thread's next TLS operation");
 }
 
 Test(token, the_longest_claims_still_make_a_token_that_is_taken)
