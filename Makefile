@@ -1,6 +1,7 @@
 # Bulkhead: the one build file. `make help` lists the targets.
 #
-# Nothing is written outside $(OUT), so variants live side by side: make VARIANT=asan, make VARIANT=release CC=clang OUT=build/clang.
+# Nothing is written outside $(OUT), but for what PostgreSQL said of the queries ($(QUERIES_KEPT)). So variants live side by side:
+# make VARIANT=asan, make VARIANT=release CC=clang OUT=build/clang.
 # Folders are found by wildcard: a new .c file, test, migration or service needs no line here.
 
 VARIANT ?= release
@@ -310,6 +311,11 @@ $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))
 .PHONY: component components
 component: $(COMPONENTS:%=component-%)
 components: $(COMPONENTS:%=$(OUT)/bin/component-%)
+
+# Proves for every query that its plan scans no table, with the data of tests/plans in the tables.
+.PHONY: plans
+plans: $(QUERY) $(PROTOSET)
+	@$(QUERY) plans $(PROTOSET) tests/plans $(QUERY_SERVICES)
 endif
 
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
@@ -422,6 +428,7 @@ help:
 	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=lists/*"
 	@echo "make mutate FILE=common/rpc/outbox.c   small mistakes in that file that no test notices"
 	@echo "                      (TESTS=\"component-item\", SINCE=origin/main, RANGE=40-90, LIMIT=60, VARIANT=asan)"
+	@echo "make plans            proves that no query scans a table, on 100,000 rows"
 	@echo "make asan ubsan tsan  build and unit tests under one sanitizer"
 	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
 	@echo "make lint             form, analysers, layers, banned calls"

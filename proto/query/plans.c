@@ -5,6 +5,7 @@
 
 #include "proto/query/file.h"
 #include "proto/query/statement.h"
+#include "proto/query/types.h"
 
 struct checker {
   struct service_source *service;
@@ -38,23 +39,28 @@ static const char *sample_of(struct checker *c, const char *name)
   return arena_string(c->arena, slice_make(value.data, slice_find(value, '\n', 0)));
 }
 
-static void add_sample(struct checker *c, struct strbuf *sql, const char *name)
+// `array` is the type of an array that shall hold the sample, or 0.
+static void add_sample(struct checker *c, struct strbuf *sql, const char *name, unsigned array)
 {
   const char *value = sample_of(c, name);
   if (value == NULL)
     report(c->findings, c->service, c->query, c->query->name.data,
            "%s has no sample of :%s; add a line \"-- sample %s: VALUE\"", c->seed.path, name, name);
-  strbuf_printf(sql, "%s%s", sql->data[sql->size - 1] == '(' ? "" : ", ", value == NULL ? "NULL" : value);
+  strbuf_add_string(sql, sql->data[sql->size - 1] == '(' ? "" : ", ");
+  if (value != NULL && array != 0)
+    strbuf_printf(sql, "ARRAY[%s]::%s", value, type_name(array));
+  else
+    strbuf_add_string(sql, value == NULL ? "NULL" : value);
 }
 
 static void add_page_samples(struct checker *c, const struct page_choice *choice, struct strbuf *sql)
 {
   for (size_t i = 0; i < c->query->filter_count; i++)
     if ((choice->filters & 1u << i) != 0)
-      add_sample(c, sql, arena_string(c->arena, c->query->filters[i].name));
+      add_sample(c, sql, arena_string(c->arena, c->query->filters[i].name), 0);
   if (choice->after) {
-    add_sample(c, sql, arena_printf(c->arena, "after_%s", c->query->orders[choice->order].field->name));
-    add_sample(c, sql, "after_id");
+    add_sample(c, sql, arena_printf(c->arena, "after_%s", c->query->orders[choice->order].field->name), 0);
+    add_sample(c, sql, "after_id", 0);
   }
 }
 
@@ -66,7 +72,9 @@ static const char *explain_sql(struct checker *c, const struct statement *statem
   strbuf_printf(&sql, "EXPLAIN EXECUTE \"%s\" (", statement->name);
   for (size_t i = 0; i < c->query->parameter_count; i++) {
     const struct parameter *parameter = &c->query->parameters[i];
-    add_sample(c, &sql, arena_string(c->arena, parameter->member.size > 0 ? parameter->member : parameter->name));
+    bool each = c->query->rows == ROWS_GATHERED || (parameter->argument != NULL && parameter->argument->repeated);
+    add_sample(c, &sql, arena_string(c->arena, parameter->member.size > 0 ? parameter->member : parameter->name),
+               each ? parameter->type : 0);
   }
   if (c->query->rows == ROWS_PAGE) {
     struct page_choice choice = statement_choice(c->query, index);
@@ -152,6 +160,8 @@ enum status plans_check(struct service_source *service, const char *conninfo, co
   struct checker c = {.service = service, .arena = arena, .findings = findings, .conn = PQconnectdb(conninfo)};
   c.seed.path = arena_printf(arena, "%s/%s.sql", seed_folder, service->name);
   enum status status = file_read(c.seed.path, arena, &c.seed.text, error);
+  if (status == STATUS_OK)
+    status = run_sql(&c, "SET client_min_messages = error", error);
   if (status == STATUS_OK)
     status = run_sql(&c, c.seed.text.data, error);
   if (status == STATUS_OK)

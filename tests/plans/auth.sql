@@ -1,0 +1,17 @@
+-- 100,000 credentials, roles and sessions, and what the parameters of auth's queries are. `make plans` fills the tables
+-- with it.
+-- sample id: '00000000-0000-7000-9000-000000000001'
+-- sample user_id: '00000000-0000-7000-8000-000000000007'
+-- sample password_hash: 'hash'
+-- sample new_hash: 'new'
+-- sample old_hash: 'old'
+-- sample role: 'admin'
+-- sample token_hash: '\x07'
+-- sample ttl_ms: 1000
+INSERT INTO credentials (user_id, password_hash)
+SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
+INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
+INSERT INTO sessions (id, user_id, token_hash, expire_time)
+SELECT user_id, user_id, sha256(convert_to(password_hash, 'UTF8')),
+       now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
+FROM credentials;
