@@ -171,7 +171,7 @@ QUERY_HEADERS  := $(QUERY_SERVICES:%=$(GEN)/%/queries.bh.h)
 QUERY_STAMP    := $(GEN)/queries.stamp
 QUERY_PARTS    := storage $(USES_storage)
 $(call objects_in,proto/query): | $(PB_HEADERS)
-$(QUERY): $(call objects_in,proto/query) $(OUT)/obj/proto/plugin/names.o $(call archives_of,$(QUERY_PARTS)) $(OUT)/lib/libgen-pb.a
+$(QUERY): $(call objects_in,proto/query) $(call archives_of,$(QUERY_PARTS) contract gen-pb)
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) $(call libs_of,$(QUERY_PARTS))

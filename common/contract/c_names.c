@@ -204,3 +204,25 @@ bool c_name_field_compiles(const char *name)
   static const char *const TAKEN[] = {"base", "errno", "i386", "linux", "restrict", "typeof", "unix"};
   return !is_listed(name, TAKEN, ARRAY_LEN(TAKEN));
 }
+
+const char *c_name_stem(struct arena *arena, const char *proto_file)
+{
+  static const char ending[] = ".proto";
+  size_t size = strlen(proto_file);
+  if (size > sizeof(ending) - 1 && strcmp(proto_file + size - (sizeof(ending) - 1), ending) == 0)
+    size -= sizeof(ending) - 1;
+  return arena_string(arena, slice_make(proto_file, size));
+}
+
+static bool is_alphanumeric(char c)
+{
+  return is_upper(to_upper(c)) || (c >= '0' && c <= '9');
+}
+
+const char *c_name_guard(struct arena *arena, const char *stem)
+{
+  char *guard = arena_printf(arena, "BULKHEAD_GEN_%s_BH_H", stem);
+  for (char *at = guard; *at != '\0'; at++)
+    *at = is_alphanumeric(*at) ? to_upper(*at) : '_';
+  return guard;
+}

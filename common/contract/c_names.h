@@ -24,5 +24,9 @@ const char *c_name_own(struct arena *arena, const char *full_name);
 const char *c_name_member(struct arena *arena, const char *method);
 // Whether such a member does not compile.
 bool c_name_is_keyword(const char *name);
+// "item/v1/item" of "item/v1/item.proto".
+const char *c_name_stem(struct arena *arena, const char *proto_file);
+// The guard of a generated header: "BULKHEAD_GEN_ITEM_V1_ITEM_BH_H".
+const char *c_name_guard(struct arena *arena, const char *stem);
 
 #endif

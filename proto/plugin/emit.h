@@ -27,8 +27,6 @@ void emit_literal(struct strbuf *out, const char *text);
 // static const char *const name[] = {...};
 void emit_string_array(struct strbuf *out, const char *name, const char *const *items, size_t count);
 
-// "item/v1/item" of "item/v1/item.proto".
-const char *emit_stem(struct arena *arena, const char *proto_file);
 bool emit_is_here(const struct emitter *emitter, const struct contract_file *file);
 
 #endif

@@ -1,30 +1,11 @@
-#include <ctype.h>
 #include <string.h>
 
 #include "common/contract/c_names.h"
 #include "proto/plugin/emit.h"
 
-const char *emit_stem(struct arena *arena, const char *proto_file)
-{
-  static const char ending[] = ".proto";
-  size_t size = strlen(proto_file);
-  if (size > sizeof(ending) - 1 && strcmp(proto_file + size - (sizeof(ending) - 1), ending) == 0)
-    size -= sizeof(ending) - 1;
-  return arena_string(arena, slice_make(proto_file, size));
-}
-
 bool emit_is_here(const struct emitter *emitter, const struct contract_file *file)
 {
   return strcmp(file->name, emitter->file) == 0;
-}
-
-// "ITEM_V1_ITEM" of "item/v1/item".
-static const char *guard_name(struct arena *arena, const char *stem)
-{
-  char *guard = arena_string(arena, slice_from_string(stem));
-  for (char *at = guard; *at != '\0'; at++)
-    *at = isalnum((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '_';
-  return guard;
 }
 
 // ---- optional fields ----
@@ -151,10 +132,10 @@ static bool has_services(const struct emitter *emitter)
 void emit_header(const struct emitter *emitter)
 {
   struct strbuf *out = emitter->out;
-  const char *stem = emit_stem(emitter->arena, emitter->file);
-  const char *guard = guard_name(emitter->arena, stem);
+  const char *stem = c_name_stem(emitter->arena, emitter->file);
+  const char *guard = c_name_guard(emitter->arena, stem);
   strbuf_printf(out, "// Made by protoc-gen-bulkhead from %s. Do not edit.\n", emitter->file);
-  strbuf_printf(out, "#ifndef BULKHEAD_GEN_%s_BH_H\n#define BULKHEAD_GEN_%s_BH_H\n\n", guard, guard);
+  strbuf_printf(out, "#ifndef %s\n#define %s\n\n", guard, guard);
   strbuf_printf(out, "#include <stdbool.h>\n#include <stdint.h>\n\n#include \"%s\"\n",
                 has_services(emitter) ? "common/service/call.h" : "common/contract/validate.h");
   strbuf_printf(out, "#include \"%s.pb-c.h\"\n\n", stem);

@@ -31,7 +31,7 @@ static void include_once(const struct emitter *emitter, struct strmap *included,
 {
   if (message == NULL || !message->is_checked)
     return;
-  const char *stem = emit_stem(emitter->arena, message->file->name);
+  const char *stem = c_name_stem(emitter->arena, message->file->name);
   if (strmap_add(included, slice_from_string(stem), included))
     strbuf_printf(emitter->out, "#include \"%s.bh.h\"\n", stem);
 }
@@ -40,7 +40,7 @@ static void emit_includes(const struct emitter *emitter)
 {
   const struct contract *contract = emitter->contract;
   struct strmap included = {0};
-  const char *stem = emit_stem(emitter->arena, emitter->file);
+  const char *stem = c_name_stem(emitter->arena, emitter->file);
   (void)!strmap_add(&included, slice_from_string(stem), &included);
   strbuf_printf(emitter->out, "#include \"%s.bh.h\"\n\n#include <stddef.h>\n#include <stdint.h>\n\n", stem);
   for (size_t i = 0; i < contract_message_count(contract); i++) {

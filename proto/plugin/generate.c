@@ -1,6 +1,7 @@
 #include "proto/plugin/generate.h"
 
 #include "common/base/wire.h"
+#include "common/contract/c_names.h"
 #include "common/contract/contract.h"
 #include "proto/plugin/emit.h"
 
@@ -52,7 +53,7 @@ static void generate_file(const struct contract *contract, struct slice proto_fi
   strbuf_init(&text, 0);
   const struct emitter emitter = {
       .contract = contract, .file = arena_string(&arena, proto_file), .arena = &arena, .out = &text};
-  const char *stem = emit_stem(&arena, emitter.file);
+  const char *stem = c_name_stem(&arena, emitter.file);
   emit_header(&emitter);
   add_file(stem, ".bh.h", &text, response);
   emit_source(&emitter);

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "proto/plugin/names.h"
+#include "common/contract/c_names.h"
 #include "proto/query/emit.h"
 #include "proto/query/types.h"
 
@@ -12,7 +12,7 @@ const char *emit_name(const struct query_source *query, struct arena *arena)
 const char *emit_row(const struct query_source *query, struct arena *arena)
 {
   if (query->row != NULL)
-    return name_struct(arena, query->row->full_name);
+    return c_name_struct(arena, query->row->full_name);
   return arena_printf(arena, "struct %s_row", emit_name(query, arena));
 }
 
@@ -73,7 +73,7 @@ static bool is_scalar(const char *kind)
 const char *emit_declaration(const struct parameter *parameter, struct arena *arena)
 {
   if (parameter->argument != NULL) {
-    const char *type = name_struct(arena, parameter->argument->message->full_name);
+    const char *type = c_name_struct(arena, parameter->argument->message->full_name);
     return parameter->argument->repeated
                ? arena_printf(arena, "%s *const *" SLICE_FMT, type, SLICE_ARG(parameter->name))
                : arena_printf(arena, "const %s *" SLICE_FMT, type, SLICE_ARG(parameter->name));
@@ -212,7 +212,7 @@ static void include_message(const struct message *message, struct strbuf *out)
 
 void emit_header(const struct service_source *service, struct arena *arena, struct strbuf *out)
 {
-  const char *guard = name_guard(arena, arena_printf(arena, "%s/queries", service->name));
+  const char *guard = c_name_guard(arena, arena_printf(arena, "%s/queries", service->name));
   strbuf_printf(out,
                 "// Made by bulkhead-query from services/%s/queries. Do not edit.\n"
                 "#ifndef %s\n#define %s\n\n"

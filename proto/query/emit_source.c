@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "proto/plugin/names.h"
+#include "common/contract/c_names.h"
 #include "proto/query/emit.h"
 #include "proto/query/statement.h"
 
@@ -53,7 +53,7 @@ static void emit_param(struct emitter *e, const struct parameter *parameter)
       strbuf_printf(e->out, ", .count = offsetof(struct %s, " SLICE_FMT "_count)", e->params,
                     SLICE_ARG(parameter->name));
   } else {
-    const char *message = name_struct(e->arena, parameter->argument->message->full_name);
+    const char *message = c_name_struct(e->arena, parameter->argument->message->full_name);
     strbuf_printf(e->out, ", .from = QUERY_FROM_MESSAGE%s, .holder = offsetof(struct %s, " SLICE_FMT ")",
                   parameter->argument->repeated ? "S" : "", e->params, SLICE_ARG(parameter->name));
     if (parameter->argument->repeated)
@@ -125,7 +125,7 @@ static void emit_shape(struct emitter *e)
     strbuf_printf(e->out, "    .columns = %s_columns,\n    .column_count = %zu,\n    .row_size = sizeof(%s),\n",
                   e->name, column_count(query), emit_row(query, e->arena));
   if (query->row != NULL)
-    strbuf_printf(e->out, "    .message = &%s__descriptor,\n", name_lower(e->arena, query->row->full_name));
+    strbuf_printf(e->out, "    .message = &%s__descriptor,\n", c_name_lower(e->arena, query->row->full_name));
 }
 
 // ---- functions ----
@@ -202,7 +202,7 @@ static void emit_filters(struct emitter *e)
 {
   if (e->query->filter_count == 0)
     return;
-  const char *request = name_struct(e->arena, e->query->request->full_name);
+  const char *request = c_name_struct(e->arena, e->query->request->full_name);
   strbuf_printf(e->out, "static const size_t %s_filters[] = {\n", e->name);
   for (size_t i = 0; i < e->query->filter_count; i++)
     strbuf_printf(e->out, "    offsetof(%s, %s),\n", request, e->query->filters[i].field->name);
@@ -231,8 +231,8 @@ static void emit_default_order(struct emitter *e)
 static void emit_places(struct emitter *e)
 {
   const struct query_source *query = e->query;
-  const char *request = name_struct(e->arena, query->request->full_name);
-  const char *response = name_struct(e->arena, query->response->full_name);
+  const char *request = c_name_struct(e->arena, query->request->full_name);
+  const char *response = c_name_struct(e->arena, query->response->full_name);
   const char *rows = rows_field(query)->name;
   strbuf_printf(e->out,
                 "    .page_size = offsetof(%s, page_size),\n    .page_token = offsetof(%s, page_token),\n"

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "common/contract/c_names.h"
 #include "google/protobuf/descriptor.pb-c.h"
-#include "proto/plugin/names.h"
 #include "proto/query/file.h"
 
 typedef Google__Protobuf__FileDescriptorSet FileSet;
@@ -57,7 +57,7 @@ static void add_message(struct messages *messages, const FileProto *file, const 
   struct message *message = &messages->items[messages->count++];
   *message = (struct message){
       .full_name = arena_printf(arena, "%s.%s", file->package, proto->name),
-      .stem = name_stem(arena, file->name),
+      .stem = c_name_stem(arena, file->name),
       .fields = arena_array(arena, proto->n_field, sizeof(struct field)),
       .field_count = proto->n_field,
   };
