@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/service/call_internal.h"
@@ -82,6 +85,12 @@ static enum status reply_with_bytes(struct call *call)
   return STATUS_OK;
 }
 
+static void write_through_wild_pointer(void)
+{
+  volatile uintptr_t address = 8;
+  *(volatile int *)address = 1;
+}
+
 static enum status list_items(struct call *call, const Item__V1__ListItemsRequest *request,
                               Item__V1__ListItemsResponse *response)
 {
@@ -94,6 +103,9 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
     return reply_with_bytes(call);
   if (strcmp(request->q, PROBE_INTERNAL) == 0)
     return STATUS_INTERNAL;
+  if (strcmp(request->q, PROBE_CRASH) == 0)
+    write_through_wild_pointer();
+  CHECK(strcmp(request->q, PROBE_CHECK) != 0);
   if (strcmp(request->q, PROBE_FAIL) != 0)
     return STATUS_OK;
   call_violation(call, "item.sku", "is taken");
@@ -250,6 +262,11 @@ static const struct service_definition definition = {
 // Before criterion's main gets the arguments, so that the probe is a process of its own with a clean start and end.
 __attribute__((constructor)) static void become_the_probe(int argc, char **argv)
 {
-  if (getenv("BULKHEAD_PROBE") != NULL)
-    exit(service_main(&definition, argc, argv));
+  if (getenv("BULKHEAD_PROBE") == NULL)
+    return;
+  // A debugger that a test starts is no ancestor of ours.
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+  // What crashes on purpose leaves no core.
+  setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+  exit(service_main(&definition, argc, argv));
 }

@@ -10,6 +10,8 @@
 #define PROBE_FAIL "fail"          // ALREADY_EXISTS with all details
 #define PROBE_INTERNAL "internal"  // INTERNAL without words
 #define PROBE_BYTES "bytes"        // a reply of ready bytes
+#define PROBE_CRASH "crash"        // writes through a wild pointer
+#define PROBE_CHECK "check"        // fails a CHECK
 // GetItem: an item that tells how things stand: owner_id the caller, sku the request id, name the peer service,
 // description the traceparent, tags the counters below as "name=number".
 #define PROBE_STARTED "started"      // waiting calls that began

@@ -74,7 +74,9 @@ static void wait_counter(struct driver *driver, const char *name, int value)
 {
   char wanted[64];
   snprintf(wanted, sizeof(wanted), "%s=%d", name, value);
+  uint64_t end_us = patience_end_us();
   for (;;) {
+    cr_assert_lt(clock_now_us(), end_us, "the counter is not %s", wanted);
     const Item__V1__Item *item = get_item(driver, &someone);
     for (size_t i = 0; i < item->n_tags; i++) {
       if (strcmp(item->tags[i], wanted) == 0)
@@ -275,4 +277,15 @@ Test(calls, many_calls_run_side_by_side)
     driver_finish(&gateway, &waiting[i]);
     cr_expect_eq(waiting[i].status, STATUS_OK);
   }
+}
+
+// The client would wait a minute; the contract of the method gives it less.
+Test(calls, the_timeout_of_the_method_ends_a_call_whose_client_has_more_time)
+{
+  struct outcome waiting;
+  begin_list_items(PROBE_WAIT, 60000, &waiting);
+  driver_finish(&gateway, &waiting);
+  cr_expect_eq(waiting.status, STATUS_DEADLINE_EXCEEDED);
+  // The handler was told, and not only the client.
+  wait_counter(&gateway, PROBE_OVERDUE, 1);
 }

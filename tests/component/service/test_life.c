@@ -49,7 +49,9 @@ Test(life, sigterm_lets_calls_end_before_the_process_does)
 
   // New calls are refused before long, by the client that knows of the drain or by the server; none is lost till then.
   struct outcome late;
+  uint64_t end_us = patience_end_us();
   do {
+    cr_assert_lt(clock_now_us(), end_us, "a draining service goes on taking calls");
     begin(&driver, "", &late);
     driver_finish(&driver, &late);
   } while (late.status == STATUS_OK);
@@ -190,11 +192,48 @@ Test(life, consul_knows_it_while_it_serves)
   const char *id = strchr(instance, '=') + 1;
   probe_serve(&probe, (const char *const[]){consul, instance, "RPC_LISTEN=tcp://0.0.0.0:0", NULL});
   // Its health check has passed: Consul has asked /readyz.
-  while (!consul_has("/v1/health/service/probe?passing=1", id))
+  uint64_t end_us = patience_end_us();
+  while (!consul_has("/v1/health/service/probe?passing=1", id)) {
+    cr_assert_lt(clock_now_us(), end_us, "Consul does not see it pass");
     poll(NULL, 0, 20);
+  }
   process_wait_http(&probe, "/readyz", "\"consul\":\"up\"");
   cr_expect_eq(process_stop(&probe), 0);
   cr_expect_not(consul_has("/v1/agent/services", id));
+  process_free(&probe);
+}
+
+// Those who ask Consul must not be sent to an instance that refuses them: it leaves Consul first, however long its calls
+// take to end.
+Test(life, a_draining_instance_leaves_consul_before_its_calls_end)
+{
+  struct process probe;
+  struct driver driver;
+  struct outcome held;
+  char consul[128];
+  char instance[64];
+  snprintf(consul, sizeof(consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
+  snprintf(instance, sizeof(instance), "INSTANCE_ID=probe-%d", (int)getpid());
+  const char *id = strchr(instance, '=') + 1;
+  probe_serve(&probe, (const char *const[]){consul, instance, "DRAIN_TIMEOUT=10m", NULL});
+  process_wait_output(&probe, "\"message\":\"registered\"");
+  driver_open(&driver, probe.url, "gateway");
+  begin(&driver, PROBE_HOLD, &held);
+  wait_at_work(&driver);
+  kill(probe.pid, SIGTERM);
+  uint64_t end_us = patience_end_us();
+  while (consul_has("/v1/agent/services", id)) {
+    cr_assert_lt(clock_now_us(), end_us, "Consul still has an instance that drains");
+    poll(NULL, 0, 20);
+  }
+  cr_expect_not(held.done);
+  process_wait_http(&probe, "/readyz", "\"draining\"");
+  probe_release(&probe);
+  driver_finish(&driver, &held);
+  cr_expect_eq(held.status, STATUS_OK);
+  driver_wait_lost(&driver);
+  cr_expect_eq(process_end(&probe), 0);
+  driver_close(&driver);
   process_free(&probe);
 }
 

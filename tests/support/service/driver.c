@@ -4,9 +4,10 @@
 #include <poll.h>
 
 #include "common/service/proto_memory_internal.h"
+#include "tests/support/service/process.h"
 
-// Far above what anything here takes; it only bounds a test that fails.
-#define PATIENCE_MS 60000
+// How long one turn waits at most; the callers look at their own deadlines in between.
+#define MAX_TURN_MS 1000
 
 // The one service that it knows.
 #define SERVICE "service"
@@ -14,9 +15,9 @@
 static void turn(struct driver *driver)
 {
   uint64_t next_us = rpc_client_next_timeout_us(driver->client);
-  uint32_t wait_ms = next_us == DEADLINE_NONE ? PATIENCE_MS : deadline_left_ms(next_us, clock_now_us());
+  uint32_t wait_ms = next_us == DEADLINE_NONE ? MAX_TURN_MS : deadline_left_ms(next_us, clock_now_us());
   struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
-  poll(&ready, 1, (int)(wait_ms > PATIENCE_MS ? PATIENCE_MS : wait_ms));
+  poll(&ready, 1, (int)(wait_ms > MAX_TURN_MS ? MAX_TURN_MS : wait_ms));
   // Last, so that the caller sees what has ended before it waits again.
   rpc_client_process(driver->client, clock_now_us());
   rpc_client_flush(driver->client);
@@ -32,7 +33,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
       .url = slice_from_string(url),
   };
   rpc_client_set_endpoints(driver->client, SERVICE, &endpoint, 1);
-  uint64_t end_us = deadline_after_ms(clock_now_us(), PATIENCE_MS);
+  uint64_t end_us = patience_end_us();
   while (rpc_client_ready_endpoints(driver->client, SERVICE) == 0) {
     cr_assert_lt(clock_now_us(), end_us, "nobody can be connected to at %s", url);
     turn(driver);
@@ -79,14 +80,20 @@ void driver_begin(struct driver *driver, const char *method, struct slice payloa
 
 void driver_finish(struct driver *driver, const struct outcome *outcome)
 {
-  while (!outcome->done)
+  uint64_t end_us = patience_end_us();
+  while (!outcome->done) {
+    cr_assert_lt(clock_now_us(), end_us, "the call did not end");
     turn(driver);
+  }
 }
 
 void driver_wait_lost(struct driver *driver)
 {
-  while (rpc_client_ready_endpoints(driver->client, SERVICE) > 0)
+  uint64_t end_us = patience_end_us();
+  while (rpc_client_ready_endpoints(driver->client, SERVICE) > 0) {
+    cr_assert_lt(clock_now_us(), end_us, "the connection stays");
     turn(driver);
+  }
 }
 
 struct slice driver_pack(struct driver *driver, const ProtobufCMessage *message)

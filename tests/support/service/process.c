@@ -2,7 +2,10 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,8 +17,69 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
+
 // Far above what anything here takes; it only bounds a test that fails.
 #define PATIENCE_MS 60000
+#define POLL_MS 2
+#define LOG_PATH_BYTES 256
+
+// ---- logs ----
+
+// A process writes into a file, which its test reads as it grows. The file has the test's name, so that the test
+// runner, another process, finds it and shows what a service said whose test has failed.
+static const char *log_path(char *buffer, size_t size, pid_t runner, const struct criterion_test *test, int number)
+{
+  snprintf(buffer, size, "/tmp/bulkhead-test-log-%d-%s-%s-%d", (int)runner, test->category, test->name, number);
+  return buffer;
+}
+
+static void show_log(const char *path, const struct criterion_test *test)
+{
+  FILE *file = fopen(path, "r");
+  if (file == NULL)
+    return;
+  fprintf(stderr, "---- what a process of %s::%s said ----\n", test->category, test->name);
+  char line[4096];
+  while (fgets(line, sizeof(line), file) != NULL)
+    fputs(line, stderr);
+  fprintf(stderr, "---- the end of what it said ----\n");
+  fclose(file);
+}
+
+// Runs in the test runner after each test.
+ReportHook(POST_TEST)(struct criterion_test_stats *stats)
+{
+  char path[LOG_PATH_BYTES];
+  bool failed = stats->test_status == CR_STATUS_FAILED || stats->crashed || stats->timed_out;
+  for (int number = 0;; number++) {
+    log_path(path, sizeof(path), getpid(), stats->test, number);
+    if (access(path, F_OK) != 0)
+      return;
+    if (failed)
+      show_log(path, stats->test);
+    unlink(path);
+  }
+}
+
+static int open_log(struct process *process)
+{
+  static int number;
+  char path[LOG_PATH_BYTES];
+  log_path(path, sizeof(path), getppid(), criterion_current_test, number++);
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+  cr_assert_neq(fd, -1, "%s: %s", path, strerror(errno));
+  process->output_fd = open(path, O_RDONLY | O_CLOEXEC);
+  cr_assert_neq(process->output_fd, -1);
+  return fd;
+}
+
+// ---- life ----
+
+uint64_t patience_end_us(void)
+{
+  return deadline_after_ms(clock_now_us(), PATIENCE_MS);
+}
 
 void process_prepare(struct process *process)
 {
@@ -30,6 +94,7 @@ void process_prepare_again(struct process *process)
 {
   process->pid = -1;
   process->admin[0] = '\0';
+  process->has_ended = false;
   strbuf_init(&process->output, 0);
   cr_assert_eq(mkdir(process->folder, 0700), 0);
 }
@@ -37,37 +102,50 @@ void process_prepare_again(struct process *process)
 void process_launch(struct process *process, const char *program, char *const *arguments,
                     const char *const *environment)
 {
-  int ends[2];
-  cr_assert_eq(pipe(ends), 0);
+  int log = open_log(process);
   process->pid = fork();
   cr_assert_neq(process->pid, -1);
   if (process->pid == 0) {
     // A test that fails half-way must not leave it behind.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(ends[1], STDOUT_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[0]);
-    close(ends[1]);
+    dup2(log, STDOUT_FILENO);
+    dup2(log, STDERR_FILENO);
     for (size_t i = 0; environment != NULL && environment[i] != NULL; i++)
       putenv((char *)(uintptr_t)environment[i]);
     execvp(program, arguments);
     _exit(127);
   }
-  close(ends[1]);
-  process->output_fd = ends[0];
+  close(log);
 }
 
-// False at the end of the output.
+// True once the process has ended; then it has said all that it will.
+static bool has_ended(struct process *process)
+{
+  siginfo_t info = {0};
+  if (!process->has_ended)
+    process->has_ended =
+        waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == process->pid;
+  return process->has_ended;
+}
+
+// Waits for more output; false at its end.
 static bool read_output(struct process *process)
 {
-  struct pollfd ready = {.fd = process->output_fd, .events = POLLIN};
-  cr_assert_gt(poll(&ready, 1, PATIENCE_MS), 0, "nothing more came after: %s", strbuf_cstring(&process->output));
   char buffer[4096];
-  ssize_t count = read(process->output_fd, buffer, sizeof(buffer));
-  if (count <= 0)
-    return false;
-  strbuf_add(&process->output, slice_make(buffer, (size_t)count));
-  return true;
+  uint64_t end_us = patience_end_us();
+  for (;;) {
+    bool ended = has_ended(process);
+    ssize_t count = read(process->output_fd, buffer, sizeof(buffer));
+    cr_assert_geq(count, 0);
+    if (count > 0) {
+      strbuf_add(&process->output, slice_make(buffer, (size_t)count));
+      return true;
+    }
+    if (ended)
+      return false;
+    cr_assert_lt(clock_now_us(), end_us, "nothing more came within %d s", PATIENCE_MS / 1000);
+    poll(NULL, 0, POLL_MS);
+  }
 }
 
 void process_wait_output(struct process *process, const char *text)
@@ -107,6 +185,7 @@ int process_end(struct process *process)
   while (read_output(process))
     continue;
   close(process->output_fd);
+  // At once: read_output has seen its end.
   int result = 0;
   cr_assert_eq(waitpid(process->pid, &result, 0), process->pid);
   remove_folder(process->folder);
@@ -163,7 +242,11 @@ void process_wait_http(const struct process *process, const char *path, const ch
   snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n", path);
   struct strbuf answer;
   strbuf_init(&answer, 0);
-  while (strstr(process_http(process, request, &answer), text) == NULL)
-    poll(NULL, 0, 2);
+  uint64_t end_us = patience_end_us();
+  while (strstr(process_http(process, request, &answer), text) == NULL) {
+    cr_assert_lt(clock_now_us(), end_us, "%s has not said \"%s\" within %d s; it says: %s", path, text,
+                 PATIENCE_MS / 1000, strbuf_cstring(&answer));
+    poll(NULL, 0, POLL_MS);
+  }
   strbuf_free(&answer);
 }
