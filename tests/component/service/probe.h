@@ -4,6 +4,11 @@
 #ifndef BULKHEAD_TESTS_SERVICE_PROBE_H
 #define BULKHEAD_TESTS_SERVICE_PROBE_H
 
+struct rpc_method;
+
+// Finds the method of item.v1 with this name, such as "item.v1.ItemService/GetItem"; NULL when there is none.
+const struct rpc_method *probe_item_method(const char *full_name);
+
 // ListItems does what `q` says.
 #define PROBE_WAIT "wait"          // waits until cancelled or overdue
 #define PROBE_HOLD "hold"          // waits until the file PROBE_RELEASE_FILE exists, whatever happens
@@ -18,9 +23,12 @@
 #define PROBE_CANCELLED "cancelled"  // ... and ended with CANCELLED
 #define PROBE_OVERDUE "overdue"      // ... and ended with DEADLINE_EXCEEDED
 #define PROBE_TICKING "ticking"      // 1 while the background task runs
+#define PROBE_LEFT "leftMs"          // milliseconds until the deadline of this GetItem
 // GetUser calls GetItem of the peer and gives its answer: display_name, email (the peer's sku) and so on; with the id
 // PROBE_ABSENT_ID it passes on the peer's failure.
 #define PROBE_ABSENT_ID "00000000-0000-7000-8000-000000000404"
+// With this id, GetUser calls a GetItem whose method has half the timeout, and answers the tag PROBE_LEFT as its id.
+#define PROBE_HURRIED_ID "00000000-0000-7000-8000-000000000504"
 
 // In the environment: the folder of the release file.
 #define PROBE_FOLDER "PROBE_FOLDER"
