@@ -410,6 +410,10 @@ install: all
 	install -m 644 $(MODULE) "$(DESTDIR)$(PREFIX)/lib/bulkhead/"
 	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in "$(DESTDIR)$(PREFIX)/share/bulkhead/"
 	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
+	install -d "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui"
+	for file in $(wildcard $(addprefix build/tools/swagger-ui-dist/,LICENSE NOTICE swagger-ui.css swagger-ui-bundle.js favicon-*.png)); do \
+	  install -m 644 $$file "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui/" || exit 1; done
+	[ ! -e deploy/docker/gateway ] || install -m 755 deploy/docker/gateway "$(DESTDIR)$(PREFIX)/bin/bulkhead-gateway"
 
 # What was downloaded (build/tools) stays.
 clean:
