@@ -1,0 +1,22 @@
+// Where the stack under test is, and what its OpenAPI document says.
+import { readFileSync } from "node:fs";
+
+export const URL_OF_STACK = process.env["BULKHEAD_URL"] ?? "";
+if (URL_OF_STACK === "") throw new Error("BULKHEAD_URL must name a running stack; make test ONLY=web starts one");
+
+export const PASSWORD = "correct horse battery staple";
+
+// An e-mail address that no other test uses.
+export const freshEmail = (): string => `ada-${process.pid}-${process.hrtime.bigint()}@example.com`;
+
+export interface Operation {
+  responses: Record<string, unknown>;
+}
+
+export interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  [key: string]: unknown;
+}
+
+export const DOCUMENT_FILE = "openapi.json";
+export const document = JSON.parse(readFileSync(DOCUMENT_FILE, "utf8")) as Document;
