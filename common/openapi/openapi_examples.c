@@ -37,11 +37,18 @@ static struct slice fit_length(struct openapi *api, const char *text, const stru
   return slice_make(fitted, size);
 }
 
+// One of the words that the rules name; "" says nothing.
+static struct slice choose_word(const struct field_rules *rules, unsigned nth)
+{
+  size_t empty = *rules->one_of[0] == '\0' && rules->one_of_count > 1 ? 1 : 0;
+  return slice_from_string(rules->one_of[empty + nth % (rules->one_of_count - empty)]);
+}
+
 static struct slice make_text(struct openapi *api, const struct contract_field *field, unsigned nth)
 {
   const struct field_rules *rules = &field->rules;
   if (rules->one_of_count > 0)
-    return slice_from_string(rules->one_of[nth % rules->one_of_count]);
+    return choose_word(rules, nth);
   switch (rules->format) {
   case FORMAT_EMAIL:
     return nth == 0 ? SLICE(EXAMPLE_EMAIL) : slice_from_string(arena_printf(&api->arena, "ada%u@example.com", nth));
@@ -193,7 +200,7 @@ static bool is_shown(const struct contract_field *field, enum shape shape, const
 {
   if (!openapi_has_field(field, shape, binding) || (shape != SHAPE_REPLY && field->rules.to_header != NULL))
     return false;
-  if (openapi_field_is_required(field, shape) || field->rules.example != NULL)
+  if (field->rules.required || openapi_field_is_required(field, shape) || field->rules.example != NULL)
     return true;
   return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == CONTRACT_PLAIN &&
          has_examples(field->message, openapi_inner_shape(field, shape));

@@ -13,7 +13,7 @@
 enum shape {
   SHAPE_REPLY,   // every field that is always sent is required; no secrets
   SHAPE_CREATE,  // a whole message in a request: no output_only fields; required is what the rules require
-  SHAPE_UPDATE,  // the body of a PATCH: nothing is required, what is absent stays as it is
+  SHAPE_UPDATE,  // the body of a PATCH: nothing is required, what is absent stays as it is; no immutable fields
 };
 
 // One binding that OpenAPI can express.

@@ -45,7 +45,7 @@ bool openapi_has_field(const struct contract_field *field, enum shape shape, con
   const struct field_rules *rules = &field->rules;
   if (shape == SHAPE_REPLY)
     return !rules->secret;
-  if (rules->output_only || rules->from_header != NULL)
+  if (rules->output_only || rules->from_header != NULL || (shape == SHAPE_UPDATE && rules->immutable))
     return false;
   if (rules->to_header != NULL && (shape != SHAPE_UPDATE || !is_precondition(field)))
     return false;

@@ -60,7 +60,7 @@ static const char CONTRACT[] =
     "  string price = 7 [(bulkhead.v1.field) = {required: true format: FORMAT_DECIMAL}];\n"
     "  string currency = 8 [(bulkhead.v1.field) = {required: true format: FORMAT_CURRENCY}];\n"
     "  string object = 9 [(bulkhead.v1.field) = {required: true format: FORMAT_JSON_OBJECT}];\n"
-    "  string word = 10 [(bulkhead.v1.field) = {required: true one_of: \"up\" one_of: \"down\"}];\n"
+    "  string word = 10 [(bulkhead.v1.field) = {required: true one_of: \"\" one_of: \"up\" one_of: \"down\"}];\n"
     "  int32 number = 11 [(bulkhead.v1.field) = {required: true minimum: {value: 7}}];\n"
     "  int64 negative = 12 [(bulkhead.v1.field) = {required: true maximum: {value: -5}}];\n"
     "  uint32 any_number = 13 [(bulkhead.v1.field) = {required: true}];\n"

@@ -83,6 +83,7 @@ static const char CONTRACT[] = "service S {\n"
                                "  repeated Part parts = 7;\n"
                                "  map<string, Part> by_name = 8;\n"
                                "  oneof choice { string left = 9; string right = 10; }\n"
+                               "  string fixed = 11 [(bulkhead.v1.field) = {immutable: true}];\n"
                                "}\n"
                                "message Part { string name = 1 [(bulkhead.v1.field) = {required: true}]; }\n"
                                "message ThingUpdate { string name = 1; }\n"
@@ -103,8 +104,15 @@ Test(shapes, a_secret_is_in_requests_only)
 Test(shapes, presence_makes_a_field_of_a_reply_optional)
 {
   struct slice json = write_document(load_contract(CONTRACT));
-  EXPECT_VALUE("[\"id\",\"shelf\",\"surely\",\"parts\",\"byName\"]", json, "components", "schemas", "t.v1.Thing",
-               "required");
+  EXPECT_VALUE("[\"id\",\"shelf\",\"surely\",\"parts\",\"byName\",\"fixed\"]", json, "components", "schemas",
+               "t.v1.Thing", "required");
+}
+
+Test(shapes, an_immutable_field_is_not_in_a_patch)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  VALUE(json, "components", "schemas", "t.v1.ThingCreate", "properties", "fixed");
+  cr_assert_not(holds(VALUE(json, "components", "schemas", "t.v1.ThingUpdate_"), "\"fixed\""));
 }
 
 Test(shapes, what_the_path_fills_is_not_in_the_body)
