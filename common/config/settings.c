@@ -320,14 +320,17 @@ static enum status load_one(const struct setting *setting, void *target, struct 
 }
 
 enum status settings_load(const struct setting *table, size_t count, void *target, struct arena *arena,
-                          struct error *error)
+                          struct strbuf *problems)
 {
+  enum status status = STATUS_OK;
   for (size_t i = 0; i < count; i++) {
-    enum status status = load_one(&table[i], target, arena, error);
-    if (status != STATUS_OK)
-      return status;
+    struct error error;
+    if (load_one(&table[i], target, arena, &error) == STATUS_OK)
+      continue;
+    status = STATUS_INVALID_ARGUMENT;
+    strbuf_printf(problems, "%s\n", error.message);
   }
-  return STATUS_OK;
+  return status;
 }
 
 // ---- for people ----

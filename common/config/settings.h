@@ -1,11 +1,11 @@
 // Settings come from the environment and are declared in tables: name, type, range, default, whether it is a secret,
-// help.
-// `--help` prints the tables, `check-config` what holds now (secrets as "***"); an unknown value, a number out of range
-// or a missing required setting ends the start with a message that names the setting and what it accepts.
+// help. `help` prints the tables, `check-config` what holds now (secrets as "***"). A start with a wrong value, a number
+// out of range or without a required setting ends with one line for each of them, which names the setting and what it
+// accepts.
 //
-// NAME_FILE names a file that holds the value, as container secrets have it; both NAME and NAME_FILE is an error. Line
-// ends at the end of the file are not part of the value. An empty value is as good as none. Error messages never hold
-// the value of a secret.
+// NAME_FILE names a file that holds the value, as container secrets have it; setting both NAME and NAME_FILE is an
+// error. Line ends at the end of the file are not part of the value. An empty value counts as not set. Error messages
+// never hold the value of a secret.
 #ifndef BULKHEAD_CONFIG_SETTINGS_H
 #define BULKHEAD_CONFIG_SETTINGS_H
 
@@ -42,13 +42,26 @@ struct setting {
 // `int64_t`, SETTING_BOOL a `bool`.
 #define SETTING_TARGET(type, member) .offset = offsetof(type, member)
 
-// Reads every setting of the table into `target`. On the first failure says which and why.
+// Reads every setting of the table into `target`. Appends a line to `problems` for each that cannot be used and goes on;
+// INVALID_ARGUMENT if there was one.
 enum status settings_load(const struct setting *table, size_t count, void *target, struct arena *arena,
-                          struct error *error) MUST_CHECK;
-// The table for people: name, type and range, default, help.
+                          struct strbuf *problems) MUST_CHECK;
+
+struct setting_table {
+  const struct setting *settings;
+  size_t count;
+};
+
+// Finds variables of the environment that look like settings but are none of the tables: names that begin with `prefix`
+// ("ITEM_"), and names that differ from a setting's by a letter or two. Appends a line for each, with the setting that
+// may be meant. Such a variable has no effect.
+void settings_find_unknown(const char *prefix, const struct setting_table *tables, size_t table_count,
+                           struct strbuf *out);
+
+// Appends the table for people: name, type and range, default, help.
 void settings_describe(const struct setting *table, size_t count, struct strbuf *out);
-// NAME=value lines of what was loaded, secrets masked; durations and sizes in their largest whole unit, so that the
-// lines can be read back.
+// Appends NAME=value lines of what was loaded, secrets masked; durations and sizes in their largest whole unit, so that
+// the lines can be read back.
 void settings_print(const struct setting *table, size_t count, const void *target, struct strbuf *out);
 
 #endif

@@ -1,4 +1,5 @@
 // The command line of a service binary: one table of commands, the service's own behind it.
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,17 @@ static int fail(const struct service *service, int code, const char *message)
 {
   fprintf(stderr, "%s: %s\n", service->definition->name, message);
   return code;
+}
+
+// Each line of `text`, which is freed, with the service's name in front.
+static void say_lines(const struct service *service, struct strbuf *text)
+{
+  for (const char *line = strbuf_cstring(text); *line != '\0';) {
+    size_t size = strcspn(line, "\n");
+    fprintf(stderr, "%s: %.*s\n", service->definition->name, (int)size, line);
+    line += size + (line[size] == '\n');
+  }
+  strbuf_free(text);
 }
 
 static int print(struct strbuf *text)
@@ -115,9 +127,12 @@ static const struct {
 // Settings that cannot be loaded are the operator's to correct: the same exit code as a wrong command line.
 static int load_settings(struct service *service)
 {
-  struct error error;
-  if (service_load_settings(service, service->definition, &error) != STATUS_OK)
-    return fail(service, EXIT_WRONG_USE, error.message);
+  struct strbuf problems;
+  strbuf_init(&problems, 0);
+  enum status status = service_load_settings(service, service->definition, &problems);
+  say_lines(service, &problems);
+  if (status != STATUS_OK)
+    return EXIT_WRONG_USE;
   enum log_level level = LOG_INFO;
   // The table's choices are the levels' names.
   if (log_level_parse(slice_from_string(service->common.log_level), &level))
@@ -141,11 +156,28 @@ static int run_migrate(struct service *service, int argc, char **argv)
 }
 
 // check-config, version, help
+static void find_unknown_settings(const struct service_definition *definition, struct strbuf *out)
+{
+  const struct setting_table tables[] = {
+      {.settings = common_settings_table, .count = common_settings_count},
+      {.settings = definition->settings, .count = definition->setting_count},
+  };
+  char prefix[64];
+  snprintf(prefix, sizeof(prefix), "%s_", definition->name);
+  for (char *at = prefix; *at != '\0'; at++)
+    *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+  settings_find_unknown(prefix, tables, ARRAY_LEN(tables), out);
+}
+
 static int run_check_config(struct service *service, int argc, char **argv)
 {
   (void)argv;
   if (argc > 0)
     return fail(service, EXIT_WRONG_USE, "check-config takes no arguments");
+  struct strbuf unknown;
+  strbuf_init(&unknown, 0);
+  find_unknown_settings(service->definition, &unknown);
+  say_lines(service, &unknown);
   struct strbuf out;
   strbuf_init(&out, 0);
   settings_print(common_settings_table, common_settings_count, &service->common, &out);
@@ -165,7 +197,8 @@ static int run_help(struct service *service, int argc, char **argv);
 static const struct builtin builtins[] = {
     {"serve", "", "Serve until SIGTERM or SIGINT; what happens without a command.", true, run_serve},
     {"migrate", "up | down [n] | status | create <name>", "Change or show the database schema.", false, run_migrate},
-    {"check-config", "", "Show the settings that hold now, secrets hidden.", true, run_check_config},
+    {"check-config", "", "Show the settings that hold now, secrets hidden; name all that are wrong or misspelt.", true,
+     run_check_config},
     {"help", "", "Show this.", false, run_help},
     {"version", "", "Show the version.", false, run_version},
 };

@@ -42,19 +42,17 @@ static void check_names(const struct service_definition *definition)
 }
 
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
-                                  struct error *error)
+                                  struct strbuf *problems)
 {
   check_names(definition);
   service->definition = definition;
-  enum status status =
-      settings_load(common_settings_table, common_settings_count, &service->common, &service->arena, error);
-  if (status != STATUS_OK)
-    return status;
   service->settings = arena_zalloc(&service->arena, definition->settings_size);
-  if (definition->setting_count > 0)
-    status = settings_load(definition->settings, definition->setting_count, service->settings, &service->arena, error);
-  if (status != STATUS_OK)
-    return status;
+  enum status common =
+      settings_load(common_settings_table, common_settings_count, &service->common, &service->arena, problems);
+  enum status own =
+      settings_load(definition->settings, definition->setting_count, service->settings, &service->arena, problems);
+  if (common != STATUS_OK || own != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   if (service->common.instance_id == NULL) {
     char uuid[UUID_TEXT_SIZE];
     uuid_v7(uuid);

@@ -41,9 +41,9 @@ struct service {
   int exit_code;
 };
 
-// Settings into service->common and ->settings. The error names the setting.
+// Loads the settings into service->common and ->settings. Appends a line to `problems` for each that cannot be used.
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
-                                  struct error *error) MUST_CHECK;
+                                  struct strbuf *problems) MUST_CHECK;
 
 // Loop, PostgreSQL, Redis, discovery and the RPC client: what both serving and commands need. SIGTERM and SIGINT go to
 // `on_signal(service, number)` from here on.

@@ -31,7 +31,7 @@ const struct rpc_method *probe_item_method(const char *full_name);
 #define PROBE_HURRIED_ID "00000000-0000-7000-8000-000000000504"
 
 // In the environment: the folder of the release file.
-#define PROBE_FOLDER "PROBE_FOLDER"
+#define PROBE_FOLDER "BULKHEAD_PROBE_FOLDER"
 #define PROBE_RELEASE_FILE "release"
 
 #endif

@@ -76,7 +76,15 @@ static struct error error;
 
 static enum status load(void)
 {
-  return settings_load(table, ARRAY_LEN(table), &target, &arena, &error);
+  struct strbuf problems;
+  strbuf_init(&problems, 0);
+  enum status status = settings_load(table, ARRAY_LEN(table), &target, &arena, &problems);
+  // One line where one setting is wrong.
+  snprintf(error.message, sizeof(error.message), "%s", strbuf_cstring(&problems));
+  if (problems.size > 0)
+    error.message[strlen(error.message) - 1] = '\0';
+  strbuf_free(&problems);
+  return status;
 }
 
 static void begin(void)
@@ -252,8 +260,60 @@ Test(settings, a_secret_is_in_no_message)
                                         .help = "The number.",
                                         SETTING_TARGET(struct target, offset)};
   setenv("T_PIN", "12345", 1);
-  cr_assert_eq(settings_load(&secret, 1, &target, &arena, &error), STATUS_INVALID_ARGUMENT);
-  cr_assert_str_eq(error.message, "T_PIN must be a whole number from 1000 to 9999");
+  struct strbuf problems;
+  strbuf_init(&problems, 0);
+  cr_assert_eq(settings_load(&secret, 1, &target, &arena, &problems), STATUS_INVALID_ARGUMENT);
+  cr_assert_str_eq(strbuf_cstring(&problems), "T_PIN must be a whole number from 1000 to 9999\n");
+  strbuf_free(&problems);
+}
+
+Test(settings, all_that_is_wrong_is_named_at_once)
+{
+  unsetenv("T_ADDRESS");
+  setenv("T_LEVEL", "loud", 1);
+  setenv("T_VERBOSE", "maybe", 1);
+  cr_assert_eq(load(), STATUS_INVALID_ARGUMENT);
+  cr_expect_str_eq(error.message, "T_ADDRESS (or T_ADDRESS_FILE) must be set: text. Where to listen.\n"
+                                  "T_LEVEL is \"loud\", but must be one of debug,info,warn\n"
+                                  "T_VERBOSE is \"maybe\", but must be true or false");
+}
+
+// What is said of the environment, without the variables that the test runner has.
+static const char *find_unknown(void)
+{
+  static char text[1024];
+  const struct setting_table tables[] = {{.settings = table, .count = 3},
+                                         {.settings = table + 3, .count = ARRAY_LEN(table) - 3}};
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  settings_find_unknown("T_", tables, ARRAY_LEN(tables), &out);
+  snprintf(text, sizeof(text), "%s", strbuf_cstring(&out));
+  strbuf_free(&out);
+  return text;
+}
+
+Test(settings, known_names_and_foreign_ones_are_no_mistakes)
+{
+  setenv("T_PASSWORD_FILE", "/nonexistent", 1);
+  setenv("T_VERBOSE", "true", 1);
+  setenv("OTHER_SETTING", "1", 1);
+  cr_expect_str_eq(find_unknown(), "");
+}
+
+Test(settings, a_misspelt_name_is_found_with_the_one_that_is_meant)
+{
+  setenv("T_POOL_SIZ", "4", 1);
+  cr_expect_str_eq(find_unknown(), "T_POOL_SIZ is not a setting and has no effect; T_POOL_SIZE may be meant;"
+                                   " the command help lists all settings\n");
+  unsetenv("T_POOL_SIZ");
+  setenv("TPASSWORT_FILE", "/run/secrets/x", 1);
+  cr_expect_str_eq(find_unknown(), "TPASSWORT_FILE is not a setting and has no effect; T_PASSWORD_FILE may be meant;"
+                                   " the command help lists all settings\n");
+  unsetenv("TPASSWORT_FILE");
+  // Three letters away, but with the prefix of the service.
+  setenv("T_WORKERS", "4", 1);
+  cr_expect_str_eq(find_unknown(),
+                   "T_WORKERS is not a setting and has no effect; the command help lists all settings\n");
 }
 
 Test(settings, what_holds_is_printed_with_secrets_masked)
