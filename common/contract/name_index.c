@@ -1,57 +1,82 @@
-// From a JSON name or an original name to its field: a perfect hash found at load by trying seeds. A name's hash looks
-// at its length and at most 16 of its bytes; names of one message that differ only between them are refused.
+// From a JSON name or an original name to its field: a hash table with linear probing, at most half full. The load tries
+// seeds until no two names share a slot, so that a look-up compares once; names for which it finds no such seed cost a
+// second comparison, never a wrong answer.
 #include "common/base/check.h"
 #include "common/contract/tables.h"
 
-#define MAX_TABLE_BITS 14
-#define SEEDS_PER_SIZE 64
+#define SEEDS_TO_TRY 64
 
-static inline uint64_t load(const char *at, size_t size)
+static inline uint64_t load_word(const char *at, size_t size)
 {
   uint64_t word = 0;
   memcpy(&word, at, size);
   return word;
 }
 
-// The first and the last bytes of the name, which overlap where it is short.
-static inline uint64_t hash_name(struct slice name, uint64_t seed)
+static inline uint64_t mix_word(uint64_t hash, uint64_t word)
 {
-  uint64_t head;
-  uint64_t tail;
-  if (name.size >= 8) {
-    head = load(name.data, 8);
-    tail = load(name.data + name.size - 8, 8);
-  } else if (name.size >= 4) {
-    head = load(name.data, 4);
-    tail = load(name.data + name.size - 4, 4);
-  } else {
-    head = name.size == 0 ? 0 : (unsigned char)name.data[0];
-    tail = name.size == 0
-               ? 0
-               : (uint64_t)(unsigned char)name.data[name.size / 2] << 8 | (unsigned char)name.data[name.size - 1];
-  }
-  uint64_t mixed = (head ^ (tail << 29 | tail >> 35) ^ name.size) * seed;
-  return (mixed ^ mixed >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+  hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+  return hash ^ hash >> 32;
 }
 
-// Puts one name in; false where its slot is another field's.
+// A word of all bytes of a name shorter than 8: its halves overlap in the middle.
+static inline uint64_t short_word(struct slice name)
+{
+  if (name.size >= 4)
+    return load_word(name.data, 4) << 32 | load_word(name.data + name.size - 4, 4);
+  if (name.size == 0)
+    return 0;
+  return (uint64_t)(unsigned char)name.data[0] << 16 | (uint64_t)(unsigned char)name.data[name.size / 2] << 8 |
+         (unsigned char)name.data[name.size - 1];
+}
+
+// Every byte of the name counts. The last word overlaps the one before it.
+static inline uint64_t hash_name(struct slice name, uint64_t seed)
+{
+  uint64_t hash = seed + name.size;
+  if (name.size < 8) {
+    hash = mix_word(hash, short_word(name));
+  } else {
+    for (size_t at = 0; at < name.size - 8; at += 8)
+      hash = mix_word(hash, load_word(name.data + at, 8));
+    hash = mix_word(hash, load_word(name.data + name.size - 8, 8));
+  }
+  return hash * UINT64_C(0xD6E8FEB86659FD93);
+}
+
+static inline size_t first_slot(const struct message_index *index, struct slice name)
+{
+  return (size_t)(hash_name(name, index->seed) >> index->shift);
+}
+
+static inline size_t next_slot(const struct message_index *index, size_t slot)
+{
+  return (slot + 1) & (((size_t)1 << (64 - index->shift)) - 1);
+}
+
+// Puts one name in. False where its slot was another name's, so that it went further on.
 static bool place_name(struct message_index *index, struct slice name, const struct contract_field *field)
 {
-  struct name_slot *slot = &index->slots[hash_name(name, index->seed) >> index->shift];
-  if (slot->name.data != NULL)
-    return slot->field == field && slice_equal(slot->name, name);
-  *slot = (struct name_slot){.name = name, .field = field};
-  return true;
+  size_t at = first_slot(index, name);
+  bool first = true;
+  for (; index->slots[at].name.data != NULL; at = next_slot(index, at)) {
+    if (slice_equal(index->slots[at].name, name))
+      return true;
+    first = false;
+  }
+  index->slots[at] = (struct name_slot){.name = name, .field = field};
+  return first;
 }
 
 static bool place_all(const struct contract_message *message, struct message_index *index)
 {
+  bool perfect = true;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
-    if (!place_name(index, field->name, field) || !place_name(index, field->json_name, field))
-      return false;
+    perfect &= place_name(index, field->name, field);
+    perfect &= place_name(index, field->json_name, field);
   }
-  return true;
+  return perfect;
 }
 
 static enum status refuse_same_names(const struct contract_message *message, struct error *error)
@@ -78,28 +103,27 @@ enum status name_index_build(const struct contract_message *message, struct aren
   if (status != STATUS_OK)
     return status;
   unsigned bits = 2;
-  while ((size_t)1 << bits < message->field_count * 2)
+  while ((size_t)1 << bits < message->field_count * 4)
     bits++;
-  for (; bits <= MAX_TABLE_BITS; bits++) {
-    size_t size = ((size_t)1 << bits) * sizeof(*index->slots);
-    index->slots = arena_zalloc(arena, size);
-    index->shift = 64 - bits;
-    for (uint64_t attempt = 0; attempt < SEEDS_PER_SIZE; attempt++) {
-      index->seed = (attempt + 1) * UINT64_C(0xD6E8FEB86659FD93) | 1;
-      if (place_all(message, index))
-        return STATUS_OK;
-      memset(index->slots, 0, size);
-    }
+  size_t size = ((size_t)1 << bits) * sizeof(*index->slots);
+  index->slots = arena_alloc(arena, size);
+  index->shift = 64 - bits;
+  for (uint64_t attempt = 1; attempt <= SEEDS_TO_TRY; attempt++) {
+    index->seed = attempt * UINT64_C(0xD6E8FEB86659FD93);
+    memset(index->slots, 0, size);
+    if (place_all(message, index))
+      break;
   }
-  return error_set(error, STATUS_INVALID_ARGUMENT, "%s: the names of its fields are too much alike",
-                   message->full_name);
+  return STATUS_OK;
 }
 
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name)
 {
   const struct message_index *index = message_index(message);
-  const struct name_slot *slot = &index->slots[hash_name(name, index->seed) >> index->shift];
-  return slot->name.data != NULL && slice_equal(slot->name, name) ? slot->field : NULL;
+  for (size_t at = first_slot(index, name); index->slots[at].name.data != NULL; at = next_slot(index, at))
+    if (slice_equal(index->slots[at].name, name))
+      return index->slots[at].field;
+  return NULL;
 }
 
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number)

@@ -35,7 +35,7 @@ struct name_slot {
 struct message_index {
   uint16_t *by_number;  // place + 1; 0 for none
   uint32_t by_number_size;
-  // A perfect hash over both names of each field: see name_index.c.
+  // Both names of each field, hashed: see name_index.c.
   struct name_slot *slots;
   uint64_t seed;
   unsigned shift;            // 64 - log2 of the slots

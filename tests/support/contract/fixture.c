@@ -94,6 +94,11 @@ const struct contract *fixture_load(struct slice set)
   return contract;
 }
 
+const struct contract *fixture_contract(const char *text)
+{
+  return load(fixture_compile(text));
+}
+
 const struct contract *fixture_bulkhead(void)
 {
   static const struct contract *contract;

@@ -12,6 +12,8 @@ struct slice contract_compile_file(const char *folder, const char *name);
 // The same of a text: the head (syntax, package t.v1, imports) is put in front of it.
 struct slice fixture_compile(const char *text);
 struct slice fixture_read_file(const char *path);
+// The contract of such a text; aborts when it does not load.
+const struct contract *fixture_contract(const char *text);
 
 // The contract of a set that must be without mistakes.
 const struct contract *fixture_load(struct slice set);
