@@ -1,5 +1,5 @@
-// What the translation asks of a message at every request, prepared once: fields by number and by name, JSON keys, the
-// required ones, those that travel in headers.
+// What the translation asks of a message at every request, prepared once: fields by number and by name, JSON keys,
+// what the rules say of a field that is left out, the fields that travel in headers.
 #include "common/contract/builder_internal.h"
 
 static void index_headers(struct arena *arena, const struct contract_message *message, struct message_index *index)
@@ -25,13 +25,7 @@ static void index_fields(struct arena *arena, const struct contract_message *mes
     const struct contract_field *field = &message->fields[i];
     index->by_number[field->number] = (uint16_t)(i + 1);
     keys[i] = slice_from_string(arena_printf(arena, ",\"" SLICE_FMT "\":", SLICE_ARG(field->json_name)));
-    if (field->rules.required) {
-      field_set_add(&index->required, i);
-      index->has_required = true;
-    }
   }
-  for (size_t i = 0; i < message->oneof_count; i++)
-    index->has_required_oneof |= message->oneofs[i].required;
   index->keys = keys;
 }
 
@@ -75,6 +69,8 @@ bool build_index(struct contract_builder *builder, const struct declaration *dec
   struct message_index *index = arena_zalloc(arena, sizeof(*index));
   struct error error;
   index_fields(arena, message, index);
+  absence_index(message, arena, index);
+  contract_find_update(message);
   index_headers(arena, message, index);
   check_header_names(builder, declaration, index);
   message->index = index;

@@ -5,7 +5,7 @@
 #include "common/base/utf8.h"
 #include "common/contract/formats.h"
 
-static const char REQUIRED[] = "is required";
+static const char MUST_NOT_BE_EMPTY[] = "must not be empty";
 
 static uint32_t max_length(const struct field_rules *rules)
 {
@@ -21,13 +21,16 @@ static const char *say(struct strbuf *scratch, const char *before, int64_t numbe
   return strbuf_cstring(scratch);
 }
 
-// `characters` counts what the rule counts, but only when the bytes alone do not settle it: most texts are short.
+// `characters` counts what the rule counts, NULL for bytes. It is called only when the size does not settle the matter,
+// because most texts are short.
 static const char *check_length(const struct field_rules *rules, size_t size, size_t (*characters)(struct slice),
                                 struct slice value, struct strbuf *scratch)
 {
   uint32_t max = max_length(rules);
-  if (size <= max && rules->min_length <= 1)
+  if (size <= max && rules->min_length <= (size > 0 ? 1u : 0u))
     return NULL;
+  if (size == 0 && rules->min_length == 1)
+    return MUST_NOT_BE_EMPTY;
   size_t length = characters == NULL ? size : characters(value);
   const char *unit = characters == NULL ? " bytes" : " characters";
   if (length > max)
@@ -40,40 +43,46 @@ static const char *check_one_of(const struct field_rules *rules, struct slice va
   for (size_t i = 0; i < rules->one_of_count; i++)
     if (slice_equal_string(value, rules->one_of[i]))
       return NULL;
+  const char *separator = "";
   strbuf_clear(scratch);
   strbuf_add_string(scratch, "must be one of: ");
   for (size_t i = 0; i < rules->one_of_count; i++) {
-    strbuf_add_string(scratch, i == 0 ? "" : ", ");
+    // "" is accepted too, but nobody looks for it in this list.
+    if (rules->one_of[i][0] == '\0')
+      continue;
+    strbuf_add_string(scratch, separator);
     strbuf_add_string(scratch, rules->one_of[i]);
+    separator = ", ";
   }
   return strbuf_cstring(scratch);
 }
 
 const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
 {
-  if (value.size == 0)
-    return rules->required ? REQUIRED : NULL;
-  if (!utf8_valid(value))
+  if (value.size > 0 && !utf8_valid(value))
     return "must be valid UTF-8";
-  if (memchr(value.data, 0, value.size) != NULL)
+  if (value.size > 0 && memchr(value.data, 0, value.size) != NULL)
     return "must not contain the character U+0000";
   const char *problem = check_length(rules, value.size, utf8_length, value, scratch);
   if (problem == NULL && rules->one_of_count > 0)
     problem = check_one_of(rules, value, scratch);
-  return problem != NULL ? problem : format_check(rules->format, value);
+  return problem != NULL || value.size == 0 ? problem : format_check(rules->format, value);
+}
+
+const char *rules_check_text_item(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
+{
+  if (value.size == 0 && rules->format != FORMAT_NONE)
+    return MUST_NOT_BE_EMPTY;
+  return rules_check_text(rules, value, scratch);
 }
 
 const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch)
 {
-  if (value.size == 0)
-    return rules->required ? REQUIRED : NULL;
   return check_length(rules, value.size, NULL, value, scratch);
 }
 
 const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch)
 {
-  if (value == 0)
-    return rules->required ? REQUIRED : NULL;
   if (rules->has_minimum && value < rules->minimum)
     return say(scratch, "must be at least ", rules->minimum, "");
   if (rules->has_maximum && value > rules->maximum)
@@ -90,8 +99,6 @@ const char *rules_check_uint(const struct field_rules *rules, uint64_t value, st
 
 const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch)
 {
-  if (value == 0)
-    return rules->required ? REQUIRED : NULL;
   // Written so that a NaN keeps no bound.
   if (rules->has_minimum && !(value >= (double)rules->minimum))
     return say(scratch, "must be at least ", rules->minimum, "");
@@ -102,8 +109,8 @@ const char *rules_check_double(const struct field_rules *rules, double value, st
 
 const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch)
 {
-  if (items == 0)
-    return rules->required ? REQUIRED : NULL;
+  if (items == 0 && rules->required)
+    return RULES_REQUIRED;
   uint32_t max = rules->max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : rules->max_items;
   if (items > max)
     return say(scratch, "must have at most ", max, " items");

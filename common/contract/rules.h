@@ -49,14 +49,21 @@ struct field_rules {
   size_t one_of_count;
 };
 
+// The sentence about a field that must be set and is not.
+#define RULES_REQUIRED "is required"
+
 // Each returns NULL when the value keeps the rules, else a sentence for the caller that says what is accepted, in
 // `scratch` (cleared first) or static: "must be at most 128 characters". Texts are checked as UTF-8 without U+0000 too.
-// An empty text or a zero counts as not set.
+//
+// Zero and the empty text are values like any other, but formats admit the empty text. `required` is about the field and
+// not about a value, so only rules_check_count looks at it: an empty list is one that is not set.
 const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch);
 const char *rules_check_uint(const struct field_rules *rules, uint64_t value, struct strbuf *scratch);
 const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch);
 const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch);
+// A text in a list, which is never empty where the list has a format.
+const char *rules_check_text_item(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 
 #endif

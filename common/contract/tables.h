@@ -5,14 +5,14 @@
 #include "common/base/arena.h"
 #include "common/base/strmap.h"
 #include "common/contract/contract.h"
+#include "common/contract/update_mask.h"
 
 // Caps of a contract, so that the tables of a message have fixed sizes on the stack.
 #define CONTRACT_MAX_FIELDS 256u
-#define CONTRACT_MAX_ONEOFS 64u
 // Levels of JSON that a message may open by its own shape.
 #define CONTRACT_MAX_DEPTH 32u
 
-// A field's place is its index in message->fields.
+// A set of a message's fields, by their places in message->fields, or of its oneofs, of which there are no more.
 struct field_set {
   uint64_t bits[CONTRACT_MAX_FIELDS / 64];
 };
@@ -38,10 +38,11 @@ struct message_index {
   // Both names of each field, hashed: see name_index.c.
   struct name_slot *slots;
   uint64_t seed;
-  unsigned shift;            // 64 - log2 of the slots
-  const struct slice *keys;  // by place: ,"pageSize":
-  struct field_set required;
-  bool has_required;
+  unsigned shift;              // 64 - log2 of the slots
+  const struct slice *keys;    // by place: ,"pageSize":
+  struct field_set demanded;   // the fields that may not be left out
+  const char *const *absence;  // by place: the sentence about such a field when it is not set
+  bool has_immutable;
   bool has_required_oneof;
   const struct contract_field **from_header;
   size_t from_header_count;
@@ -62,6 +63,11 @@ static inline size_t field_place(const struct contract_message *message, const s
 // Fills slots, seed and shift from the message's fields; two fields of one name are INVALID_ARGUMENT.
 enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
                              struct error *error) MUST_CHECK;
+
+// Fills `demanded`, `absence` and the flags after them from the rules of the message's fields and oneofs.
+void absence_index(const struct contract_message *message, struct arena *arena, struct message_index *index);
+// Fills update_mask and updated.
+void contract_find_update(struct contract_message *message);
 
 struct routes;
 

@@ -40,15 +40,17 @@ static struct update_mask enter_paths(const struct update_mask *mask, struct sli
 struct update_mask update_mask_enter(const struct update_mask *mask, struct slice name, bool immutable,
                                      struct arena *arena)
 {
-  switch (mask->kind) {
-  case MASK_PATHS:
-    return enter_paths(mask, name, arena);
-  case MASK_ALL:
-    return (struct update_mask){.kind = immutable ? MASK_LEFT_OUT : MASK_ALL};
-  case MASK_NONE:
-  case MASK_GIVEN:
-  case MASK_LEFT_OUT:
-    break;
-  }
-  return *mask;
+  if (immutable && mask->kind != MASK_NONE)
+    return (struct update_mask){.kind = MASK_LEFT_OUT};
+  return mask->kind == MASK_PATHS ? enter_paths(mask, name, arena) : *mask;
+}
+
+bool update_mask_names(const struct update_mask *mask, struct slice name, bool given)
+{
+  if (mask->kind == MASK_GIVEN)
+    return given;
+  for (size_t i = 0; mask->kind == MASK_PATHS && i < mask->count; i++)
+    if (path_below(mask->paths[i], name).data != NULL)
+      return true;
+  return false;
 }

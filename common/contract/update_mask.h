@@ -31,16 +31,14 @@ struct update_mask {
 // The mask of an update whose request has these paths, which must outlive it. "*" means MASK_ALL.
 struct update_mask update_mask_make(const struct slice *paths, size_t count);
 
-// What `mask` means for the field `name` (its original name) and the message below it. `arena` keeps the paths that go
-// deeper.
+// What `mask` means for the field `name` (its original name) and the message below it. An update never writes an
+// immutable field. `arena` keeps the paths that go deeper.
 struct update_mask update_mask_enter(const struct update_mask *mask, struct slice name, bool immutable,
                                      struct arena *arena);
 
-// Whether the mask names single fields, so that naming an immutable one is the client's mistake.
-static inline bool update_mask_names_fields(const struct update_mask *mask)
-{
-  return mask->kind == MASK_GIVEN || mask->kind == MASK_PATHS;
-}
+// Whether the update asks for the field `name` or something below it by name, so that it is the client's mistake where
+// the field is immutable. MASK_ALL names nothing. `given` says whether the JSON has the field, for MASK_GIVEN.
+bool update_mask_names(const struct update_mask *mask, struct slice name, bool given);
 
 // The sentence about an immutable field that an update names.
 #define UPDATE_MASK_IMMUTABLE "cannot be changed once it is created; leave it out of the update"

@@ -3,8 +3,10 @@
 
 #include "common/base/strbuf.h"
 #include "common/contract/duplicates.h"
+#include "common/contract/update_mask.h"
+#include "google/protobuf/field_mask.pb-c.h"
 
-// A chain on the stack, innermost first.
+// Where in the request the walk is: a chain on the stack, innermost first.
 struct spot {
   const struct spot *parent;
   const char *name;  // NULL for an item
@@ -17,7 +19,9 @@ struct walk {
 };
 
 static void walk_message(struct walk *walk, const struct message_rules *rules, const ProtobufCMessage *message,
-                         const struct spot *parent);
+                         const struct update_mask *mask, const struct spot *parent);
+
+// ---- reports ----
 
 static void render(const struct spot *spot, struct strbuf *out)
 {
@@ -44,6 +48,8 @@ static void report(struct walk *walk, const struct spot *spot, const char *sente
   strbuf_free(&path);
 }
 
+// ---- values in a struct ----
+
 static size_t value_size(ProtobufCType type)
 {
   switch (type) {
@@ -66,7 +72,8 @@ static size_t value_size(ProtobufCType type)
   }
 }
 
-// protobuf-c gives empty strings where nothing was set, and NULL where a caller built the struct itself.
+// The text of a string field, empty for NULL: protobuf-c gives empty strings where nothing was set, but a caller may have
+// built the struct himself.
 static struct slice text_at(const void *value)
 {
   const char *text;
@@ -105,6 +112,36 @@ static double float_at(const void *value, ProtobufCType type)
   return (double)narrow;
 }
 
+static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
+{
+  static const char ZEROS[8] = {0};
+  if (field->type == PROTOBUF_C_TYPE_STRING)
+    return text_at(value).size == 0;
+  if (field->type == PROTOBUF_C_TYPE_BYTES)
+    return bytes_at(value).size == 0;
+  return memcmp(value, ZEROS, value_size(field->type)) == 0;
+}
+
+// Whether the struct says of the field, which is not repeated, that it is set or not; messages say so by being NULL.
+static bool has_presence(const ProtobufCFieldDescriptor *field)
+{
+  return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 || field->label == PROTOBUF_C_LABEL_OPTIONAL;
+}
+
+static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
+{
+  int32_t which;
+  const char *value = base + field->offset;
+  memcpy(&which, base + field->quantifier_offset, sizeof(which));
+  if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+    return which == (int32_t)field->id;
+  if (field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_MESSAGE)
+    return *(const void *const *)(const void *)value != NULL;
+  return which != 0;
+}
+
+// ---- scalars ----
+
 static const char *check_enum(const ProtobufCFieldDescriptor *field, const struct field_rules *rules, int64_t value,
                               struct strbuf *scratch)
 {
@@ -142,21 +179,13 @@ static const char *check_scalar(const ProtobufCFieldDescriptor *field, const str
   }
 }
 
-static void walk_value(struct walk *walk, const ProtobufCFieldDescriptor *field,
-                       const struct message_field_rules *field_rules, const void *value, const struct spot *spot)
+static void report_problem(struct walk *walk, const struct spot *spot, const char *problem)
 {
-  if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-    const ProtobufCMessage *message = *(const ProtobufCMessage *const *)value;
-    if (message == NULL && field_rules->rules.required)
-      report(walk, spot, "is required");
-    else if (message != NULL)
-      walk_message(walk, field_rules->message, message, spot);
-    return;
-  }
-  const char *problem = check_scalar(field, &field_rules->rules, value, &walk->scratch);
   if (problem != NULL)
     report(walk, spot, problem);
 }
+
+// ---- lists ----
 
 static struct slice item_bytes(const ProtobufCFieldDescriptor *field, const char *item)
 {
@@ -177,6 +206,18 @@ static void check_unique(struct walk *walk, const ProtobufCFieldDescriptor *fiel
     report(walk, &item, "must not be the same as an item before it");
 }
 
+static void walk_item(struct walk *walk, const ProtobufCFieldDescriptor *field,
+                      const struct message_field_rules *field_rules, const void *item, const struct spot *spot)
+{
+  static const struct update_mask NO_UPDATE = {.kind = MASK_NONE};
+  if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+    walk_message(walk, field_rules->message, *(const ProtobufCMessage *const *)item, &NO_UPDATE, spot);
+  else if (field->type == PROTOBUF_C_TYPE_STRING)
+    report_problem(walk, spot, rules_check_text_item(&field_rules->rules, text_at(item), &walk->scratch));
+  else
+    report_problem(walk, spot, check_scalar(field, &field_rules->rules, item, &walk->scratch));
+}
+
 static void walk_list(struct walk *walk, const ProtobufCFieldDescriptor *field,
                       const struct message_field_rules *field_rules, const char *base, const struct spot *spot)
 {
@@ -184,61 +225,182 @@ static void walk_list(struct walk *walk, const ProtobufCFieldDescriptor *field,
   const char *items;
   memcpy(&count, base + field->quantifier_offset, sizeof(count));
   memcpy(&items, base + field->offset, sizeof(items));
-  const char *problem = rules_check_count(&field_rules->rules, count, &walk->scratch);
-  if (problem != NULL)
-    report(walk, spot, problem);
-  // What is beyond the cap is not looked at: the message is refused already.
+  if (count == 0 && field_rules->rules.output_only)
+    return;
+  report_problem(walk, spot, rules_check_count(&field_rules->rules, count, &walk->scratch));
+  // Nothing looks at the items of a list that is refused for its length.
   uint32_t max = field_rules->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field_rules->rules.max_items;
   if (count > max)
     return;
-  // `required` is a matter of the list; its items may be empty.
-  struct message_field_rules item_rules = *field_rules;
-  item_rules.rules.required = false;
   for (size_t i = 0; i < count; i++) {
     struct spot item = {.parent = spot, .index = i};
-    walk_value(walk, field, &item_rules, items + i * value_size(field->type), &item);
+    walk_item(walk, field, field_rules, items + i * value_size(field->type), &item);
   }
   if (field_rules->rules.unique_items)
     check_unique(walk, field, items, count, spot);
 }
 
-// Whether a field with presence is absent.
-static bool is_absent(const ProtobufCFieldDescriptor *field, const char *base)
+// ---- single fields ----
+
+static void walk_submessage(struct walk *walk, const struct message_field_rules *field_rules, const void *value,
+                            const struct update_mask *mask, const struct spot *spot)
 {
-  int32_t which;
-  if (field->label == PROTOBUF_C_LABEL_OPTIONAL && field->type != PROTOBUF_C_TYPE_MESSAGE &&
-      field->type != PROTOBUF_C_TYPE_STRING) {
-    memcpy(&which, base + field->quantifier_offset, sizeof(which));
-    return which == 0;
+  const ProtobufCMessage *message = *(const ProtobufCMessage *const *)value;
+  if (message != NULL)
+    walk_message(walk, field_rules->message, message, mask, spot);
+  else if (field_rules->rules.required)
+    report(walk, spot, RULES_REQUIRED);
+}
+
+static void walk_scalar(struct walk *walk, const ProtobufCFieldDescriptor *field,
+                        const struct message_field_rules *field_rules, const void *value, const struct spot *spot)
+{
+  const struct field_rules *rules = &field_rules->rules;
+  bool unset = !has_presence(field) && is_zero(field, value);
+  if (unset && rules->output_only)
+    return;
+  if (unset && rules->required)
+    report(walk, spot, RULES_REQUIRED);
+  else
+    report_problem(walk, spot, check_scalar(field, rules, value, &walk->scratch));
+}
+
+// ---- messages ----
+
+// A message as the walk sees it.
+struct level {
+  const struct message_rules *rules;
+  const char *base;                 // of the struct
+  const struct update_mask *mask;   // which of its fields an update writes
+  struct update_mask updated_mask;  // of the request of an update: which fields of its message `updated`
+  const ProtobufCFieldDescriptor *updated;
+  const struct spot *spot;
+};
+
+static struct update_mask read_mask(const Google__Protobuf__FieldMask *mask, struct arena *arena)
+{
+  if (mask == NULL)
+    return (struct update_mask){.kind = MASK_ALL};
+  struct slice *paths = arena_array(arena, mask->n_paths, sizeof(*paths));
+  for (size_t i = 0; i < mask->n_paths; i++)
+    paths[i] = slice_from_string(mask->paths[i]);
+  return update_mask_make(paths, mask->n_paths);
+}
+
+static bool is_single_message(const ProtobufCFieldDescriptor *field)
+{
+  return field->type == PROTOBUF_C_TYPE_MESSAGE && field->label != PROTOBUF_C_LABEL_REPEATED;
+}
+
+// Fills `updated` and its mask where the message is the request of an update, as update_mask.h defines it.
+static void find_update(struct level *level, struct arena *arena)
+{
+  const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;
+  const ProtobufCFieldDescriptor *mask = NULL;
+  const ProtobufCFieldDescriptor *updated = NULL;
+  for (unsigned i = 0; i < descriptor->n_fields; i++) {
+    const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+    if (!is_single_message(field))
+      continue;
+    const ProtobufCMessageDescriptor *type = field->descriptor;
+    if (type == &google__protobuf__field_mask__descriptor && strcmp(field->name, UPDATE_MASK_FIELD) == 0)
+      mask = field;
+    else if (updated == NULL && strcmp(type->package_name, "google.protobuf") != 0)
+      updated = field;
   }
-  if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
-    return false;
-  memcpy(&which, base + field->quantifier_offset, sizeof(which));
-  return which != (int32_t)field->id;
+  if (mask == NULL || updated == NULL)
+    return;
+  level->updated = updated;
+  level->updated_mask =
+      read_mask(*(const Google__Protobuf__FieldMask *const *)(const void *)(level->base + mask->offset), arena);
+}
+
+static struct update_mask enter_mask(const struct walk *walk, const struct level *level, size_t place)
+{
+  const ProtobufCFieldDescriptor *field = &level->rules->descriptor->fields[place];
+  if (field == level->updated)
+    return level->updated_mask;
+  return update_mask_enter(level->mask, slice_from_string(field->name), level->rules->fields[place].rules.immutable,
+                           walk->violations->arena);
+}
+
+static void walk_single(struct walk *walk, const struct level *level, size_t place, const struct update_mask *mask,
+                        const struct spot *spot)
+{
+  const ProtobufCFieldDescriptor *field = &level->rules->descriptor->fields[place];
+  const struct message_field_rules *field_rules = &level->rules->fields[place];
+  const void *value = level->base + field->offset;
+  if (has_presence(field) && !is_present(field, level->base))
+    report_problem(walk, spot, field_rules->rules.required ? RULES_REQUIRED : NULL);
+  else if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+    walk_submessage(walk, field_rules, value, mask, spot);
+  else
+    walk_scalar(walk, field, field_rules, value, spot);
+}
+
+static void walk_field(struct walk *walk, const struct level *level, size_t place)
+{
+  const ProtobufCFieldDescriptor *field = &level->rules->descriptor->fields[place];
+  const struct message_field_rules *field_rules = &level->rules->fields[place];
+  struct spot spot = {.parent = level->spot, .name = level->rules->json_names[place]};
+  struct update_mask inside = *level->mask;
+  if (level->updated != NULL || inside.kind != MASK_NONE)
+    inside = enter_mask(walk, level, place);
+  if (field_rules->rules.immutable && update_mask_names(level->mask, slice_from_string(field->name), false))
+    report(walk, &spot, UPDATE_MASK_IMMUTABLE);
+  // What only the service sets is no part of the update, but may say what is updated, as an id does.
+  bool names_resource = field_rules->rules.output_only && field->type != PROTOBUF_C_TYPE_MESSAGE;
+  if (inside.kind == MASK_LEFT_OUT && !names_resource)
+    return;
+  if (field->label == PROTOBUF_C_LABEL_REPEATED)
+    walk_list(walk, field, field_rules, level->base, &spot);
+  else
+    walk_single(walk, level, place, &inside, &spot);
+}
+
+// Whether the message takes any field of the oneof, so that leaving all out is held against the rules.
+static bool oneof_is_written(const struct walk *walk, const struct level *level, const ProtobufCFieldDescriptor *member)
+{
+  const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;
+  for (unsigned i = 0; i < descriptor->n_fields; i++) {
+    const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 && field->quantifier_offset == member->quantifier_offset &&
+        enter_mask(walk, level, i).kind != MASK_LEFT_OUT)
+      return true;
+  }
+  return false;
+}
+
+static void check_oneofs(struct walk *walk, const struct level *level)
+{
+  for (size_t i = 0; i < level->rules->required_oneof_count; i++) {
+    const struct required_oneof *oneof = &level->rules->required_oneofs[i];
+    const ProtobufCFieldDescriptor *member = &level->rules->descriptor->fields[oneof->field];
+    int32_t which;
+    memcpy(&which, level->base + member->quantifier_offset, sizeof(which));
+    struct spot spot = {.parent = level->spot, .name = oneof->json_name};
+    if (which == 0 && oneof_is_written(walk, level, member))
+      report(walk, &spot, "one of its fields is required");
+  }
 }
 
 static void walk_message(struct walk *walk, const struct message_rules *rules, const ProtobufCMessage *message,
-                         const struct spot *parent)
+                         const struct update_mask *mask, const struct spot *parent)
 {
   if (rules == NULL)
     return;
-  const char *base = (const char *)message;
-  for (unsigned i = 0; i < rules->descriptor->n_fields; i++) {
-    const ProtobufCFieldDescriptor *field = &rules->descriptor->fields[i];
-    struct spot spot = {.parent = parent, .name = rules->json_names[i]};
-    if (field->label == PROTOBUF_C_LABEL_REPEATED)
-      walk_list(walk, field, &rules->fields[i], base, &spot);
-    else if (!is_absent(field, base))
-      walk_value(walk, field, &rules->fields[i], base + field->offset, &spot);
-    else if (rules->fields[i].rules.required)
-      report(walk, &spot, "is required");
-  }
+  struct level level = {.rules = rules, .base = (const char *)message, .mask = mask, .spot = parent};
+  find_update(&level, walk->violations->arena);
+  for (unsigned i = 0; i < rules->descriptor->n_fields; i++)
+    walk_field(walk, &level, i);
+  check_oneofs(walk, &level);
 }
 
 void validate_message(const struct message_rules *rules, const ProtobufCMessage *message, struct violations *violations)
 {
+  static const struct update_mask NO_UPDATE = {.kind = MASK_NONE};
   struct walk walk = {.violations = violations};
   strbuf_init(&walk.scratch, 0);
-  walk_message(&walk, rules, message, NULL);
+  walk_message(&walk, rules, message, &NO_UPDATE, NULL);
   strbuf_free(&walk.scratch);
 }

@@ -1,5 +1,5 @@
 // A received message against the rules of its contract, on protobuf-c structs: the services check again what the
-// gateway has checked, for a peer may be wrong too. The tables come from protoc-gen-bulkhead.
+// gateway has checked, because a peer may be wrong too. The tables come from protoc-gen-bulkhead.
 #ifndef BULKHEAD_CONTRACT_VALIDATE_H
 #define BULKHEAD_CONTRACT_VALIDATE_H
 
@@ -29,7 +29,8 @@ struct message_rules {
   size_t required_oneof_count;
 };
 
-// Checks all fields, nested messages and lists too; enum values must be known. NULL rules allow everything.
+// Checks all fields, nested messages and lists too, as options.proto describes it; enum values must be known. In the
+// request of an update, only what its mask names. NULL rules allow everything.
 void validate_message(const struct message_rules *rules, const ProtobufCMessage *message,
                       struct violations *violations);
 

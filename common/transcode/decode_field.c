@@ -7,9 +7,7 @@
 static void check_scalar(struct decoder *decoder, const struct contract_field *field, const struct scalar *value,
                          const struct place *place)
 {
-  const char *problem = scalar_check_rules(field, value, &decoder->scratch);
-  if (problem != NULL)
-    decoder_report(decoder, place, problem);
+  decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
 }
 
 // False when the JSON is broken; `valid` when `value` holds the value.
@@ -39,13 +37,11 @@ static bool read_raw_object(struct decoder *decoder, const struct contract_field
   size_t mark = wire_begin_nested(decoder->out, field->number);
   if (!decode_raw_object(decoder, place))
     return false;
-  // Its form is known to be right; what is left are length and presence.
+  // Its form is right already; its length remains.
   struct field_rules rules = field->rules;
   rules.format = FORMAT_NONE;
   struct slice text = slice_make(decoder->out->data + mark, decoder->out->failed ? 0 : decoder->out->size - mark);
-  const char *problem = rules_check_text(&rules, text, &decoder->scratch);
-  if (problem != NULL)
-    decoder_report(decoder, place, problem);
+  decoder_report_rule(decoder, place, rules_check_text(&rules, text, &decoder->scratch));
   wire_end_nested(decoder->out, mark);
   return true;
 }
@@ -191,7 +187,7 @@ static void check_unique(struct decoder *decoder, const struct list *list)
   if (found == count)
     return;
   struct place place = {.parent = list->inside.place, .index = found};
-  decoder_report(decoder, &place, "must not be the same as an item before it");
+  decoder_report_rule(decoder, &place, "must not be the same as an item before it");
 }
 
 // Items beyond the cap are read and thrown away, so that the count in the violation is all that they cost.
@@ -219,7 +215,7 @@ static bool read_list(struct decoder *decoder, const struct contract_field *fiel
   struct list list = {
       .field = field, .inside = *inside, .packed = field->type != CONTRACT_MESSAGE && !scalar_has_bytes(field->type)};
   list.inside.scope = NO_SCOPE;
-  list.inside.masked = false;
+  list.inside.mask = (struct update_mask){.kind = MASK_NONE};
   if (field->rules.unique_items)
     strbuf_clear(&decoder->spans);
   size_t before = decoder->out->size;
@@ -232,9 +228,7 @@ static bool read_list(struct decoder *decoder, const struct contract_field *fiel
     wire_end_nested(decoder->out, mark);
   else if (list.packed)
     strbuf_truncate(decoder->out, before);
-  const char *problem = rules_check_count(&field->rules, list.count, &decoder->scratch);
-  if (problem != NULL)
-    decoder_report(decoder, inside->place, problem);
+  decoder_report_rule(decoder, inside->place, rules_check_count(&field->rules, list.count, &decoder->scratch));
   return true;
 }
 
@@ -291,7 +285,7 @@ static bool read_map(struct decoder *decoder, const struct contract_field *field
   }
   struct message_target entries = *inside;
   entries.scope = NO_SCOPE;
-  entries.masked = false;
+  entries.mask = (struct update_mask){.kind = MASK_NONE};
   size_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
   // Keys are compared as they are after decoding: "1" and "1.0" are one key of an integer map.
   struct slice *keys = NULL;
@@ -324,9 +318,7 @@ static bool read_map(struct decoder *decoder, const struct contract_field *field
   size_t kept = count < max ? count : max;
   if (find_duplicate(keys, kept, decoder->arena) < kept)
     decoder_report(decoder, inside->place, "must not have the same key twice");
-  const char *problem = rules_check_count(&field->rules, count, &decoder->scratch);
-  if (problem != NULL)
-    decoder_report(decoder, inside->place, problem);
+  decoder_report_rule(decoder, inside->place, rules_check_count(&field->rules, count, &decoder->scratch));
   return true;
 }
 

@@ -1,16 +1,21 @@
 // One message: first what path, headers and query say, then the members of its JSON object, then what is missing.
 #include "common/transcode/decoder_internal.h"
+#include "common/transcode/request_mask_internal.h"
 #include "common/transcode/well_known_internal.h"
 
 // One message while it is read.
 struct level {
   const struct message_target *target;
-  struct field_set keys;   // given in the JSON, be it as null
-  struct field_set set;    // with a value from anywhere
-  struct field_set bound;  // with a value from a preset of its own
-  uint64_t oneofs;
+  struct field_set keys;            // named by the JSON, even if their value is null
+  struct field_set set;             // with a value from anywhere
+  struct field_set bound;           // with a value from a preset of its own
+  struct field_set oneofs;          // of which a field is set
+  struct update_mask mask;          // which of its fields the update writes
+  struct update_mask updated_mask;  // of the request of an update: which fields of its `updated` message
   size_t members;
 };
+
+// ---- places and masks ----
 
 static struct place member_place(const struct message_target *target, const struct contract_field *field,
                                  struct slice name)
@@ -35,25 +40,48 @@ static void add_to_mask(struct decoder *decoder, const struct place *place)
   struct strbuf path;
   strbuf_init(&path, 0);
   render_mask_path(place, &path);
-  wire_write_bytes(decoder->mask, 1, strbuf_slice(&path));
+  wire_write_bytes(decoder->gathered_mask, 1, strbuf_slice(&path));
   strbuf_free(&path);
 }
 
-// A message's own members are in the mask, so that its other fields stay as they are.
+// Whether the mask names the fields of this field's message and not the field, so that its other fields stay as they are.
 static bool goes_deeper(const struct contract_field *field)
 {
   return field_is_message(field, CONTRACT_PLAIN) && !field->repeated;
 }
+
+static struct update_mask enter_mask(const struct decoder *decoder, const struct level *level,
+                                     const struct contract_field *field)
+{
+  if (field == level->target->message->updated)
+    return level->updated_mask;
+  return update_mask_enter(&level->mask, field->name, field->rules.immutable, decoder->arena);
+}
+
+static struct message_target enter_field(struct decoder *decoder, const struct level *level,
+                                         const struct contract_field *field, const struct place *place)
+{
+  struct message_target inside = {.place = place, .scope = NO_SCOPE};
+  if (level->mask.kind != MASK_NONE || level->target->message->updated != NULL)
+    inside.mask = enter_mask(decoder, level, field);
+  if (level->target->scope < CONTRACT_MAX_FIELD_PATH - 1) {
+    decoder->prefix[level->target->scope] = field;
+    inside.scope = level->target->scope + 1;
+  }
+  return inside;
+}
+
+// ---- members ----
 
 static void note_oneof(struct decoder *decoder, struct level *level, const struct contract_field *field,
                        const struct place *place)
 {
   if (field->oneof_index < 0)
     return;
-  uint64_t bit = UINT64_C(1) << field->oneof_index;
-  if ((level->oneofs & bit) != 0)
+  size_t oneof = (size_t)field->oneof_index;
+  if (field_set_has(&level->oneofs, oneof))
     decoder_report(decoder, place, "must not be set together with another field of its group");
-  level->oneofs |= bit;
+  field_set_add(&level->oneofs, oneof);
 }
 
 static const char *differs_from(const struct preset *preset)
@@ -69,7 +97,7 @@ static const char *differs_from(const struct preset *preset)
   return "must be the same as in the query, or absent";
 }
 
-// A field that has its value already: the body's is read, compared and dropped.
+// Reads a field that has its value already: the body's is compared and dropped.
 static bool read_bound(struct decoder *decoder, const struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -86,6 +114,17 @@ static bool read_bound(struct decoder *decoder, const struct level *level, const
   return true;
 }
 
+// Reads the value of a field, its rules off where the update mask leaves it out.
+static bool read_value(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
+                       bool *set)
+{
+  bool outside = decoder->rules_off;
+  decoder->rules_off = outside || inside->mask.kind == MASK_LEFT_OUT;
+  bool whole = decode_field(decoder, field, inside, set);
+  decoder->rules_off = outside;
+  return whole;
+}
+
 static bool read_known(struct decoder *decoder, struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -95,14 +134,15 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
     return read_bound(decoder, level, field, inside);
   if (field->rules.output_only)
     return jsontext_skip_value(&decoder->reader, NULL);
-  if (target->masked && !goes_deeper(field))
+  bool gathers = target->mask.kind == MASK_GIVEN;
+  if (gathers && !goes_deeper(field))
     add_to_mask(decoder, inside->place);
   bool set;
-  if (!decode_field(decoder, field, inside, &set))
+  if (!read_value(decoder, field, inside, &set))
     return false;
   if (!set) {
     // null clears a message as a whole.
-    if (target->masked && goes_deeper(field))
+    if (gathers && goes_deeper(field))
       add_to_mask(decoder, inside->place);
     return true;
   }
@@ -111,18 +151,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
   return true;
 }
 
-static struct message_target enter_field(struct decoder *decoder, const struct message_target *target,
-                                         const struct contract_field *field, const struct place *place)
-{
-  struct message_target inside = {.place = place, .scope = NO_SCOPE, .masked = target->masked};
-  if (target->scope < CONTRACT_MAX_FIELD_PATH - 1) {
-    decoder->prefix[target->scope] = field;
-    inside.scope = target->scope + 1;
-  }
-  return inside;
-}
-
-// After a key has been read.
+// Reads one member, whose key has been read.
 static bool read_member(struct decoder *decoder, struct level *level)
 {
   const struct message_target *target = level->target;
@@ -139,31 +168,33 @@ static bool read_member(struct decoder *decoder, struct level *level)
   field_set_add(&level->keys, field_place(target->message, field));
   place.name = field->json_name;
   level->members++;
-  struct message_target inside = enter_field(decoder, target, field, &place);
+  struct message_target inside = enter_field(decoder, level, field, &place);
   return read_known(decoder, level, field, &inside);
 }
 
 static bool read_object(struct decoder *decoder, struct level *level)
 {
-  for (;;) {
-    enum jsontext_token token = jsontext_read(&decoder->reader);
-    if (token != JSONTEXT_KEY) {
-      if (token == JSONTEXT_OBJECT_END && level->members == 0 && level->target->masked && level->target->place != NULL)
-        add_to_mask(decoder, level->target->place);
-      return token == JSONTEXT_OBJECT_END;
-    }
+  const struct message_target *target = level->target;
+  enum jsontext_token token;
+  while ((token = jsontext_read(&decoder->reader)) == JSONTEXT_KEY)
     if (!read_member(decoder, level))
       return false;
+  if (token != JSONTEXT_OBJECT_END)
+    return false;
+  // An update with {} empties the message as a whole.
+  if (level->members == 0 && target->mask.kind == MASK_GIVEN && target->place != NULL) {
+    add_to_mask(decoder, target->place);
+    level->mask.kind = MASK_ALL;
   }
+  return true;
 }
 
-// The document is the value of one field; its places are those of the document.
+// Reads the document as the value of one field; places in it do not name the field.
 static bool read_body_field(struct decoder *decoder, struct level *level)
 {
   const struct message_target *target = level->target;
   const struct contract_field *field = target->body_field;
-  struct message_target inside = enter_field(decoder, target, field, NULL);
-  inside.masked = decoder->mask != NULL && goes_deeper(field);
+  struct message_target inside = enter_field(decoder, level, field, NULL);
   bool set;
   if (!decode_field(decoder, field, &inside, &set))
     return false;
@@ -181,30 +212,88 @@ static bool read_body_field(struct decoder *decoder, struct level *level)
 static void write_mask(struct decoder *decoder, struct level *level)
 {
   const struct contract_field *field = level->target->mask_field;
-  wire_write_bytes(decoder->out, field->number, strbuf_slice(decoder->mask));
+  wire_write_bytes(decoder->out, field->number, strbuf_slice(decoder->gathered_mask));
   field_set_add(&level->set, field_place(level->target->message, field));
 }
 
-static void report_missing(struct decoder *decoder, const struct level *level)
+// ---- what is missing, or named and may not be ----
+
+// Whether the message takes this field's value, so that leaving it out is held against the rules.
+static bool is_written(const struct decoder *decoder, const struct level *level, size_t place)
+{
+  if (level->mask.kind == MASK_NONE)
+    return true;
+  const struct contract_field *field = &level->target->message->fields[place];
+  return enter_mask(decoder, level, field).kind != MASK_LEFT_OUT &&
+         (level->mask.kind != MASK_GIVEN || field_set_has(&level->keys, place));
+}
+
+static void report_absent_field(struct decoder *decoder, const struct level *level, size_t at)
 {
   const struct contract_message *message = level->target->message;
-  const struct message_index *index = message_index(message);
-  for (size_t i = 0; i < message->field_count && index->has_required; i++)
-    if (field_set_has(&index->required, i) && !field_set_has(&level->set, i)) {
-      const struct contract_field *field = &message->fields[i];
-      struct slice name =
-          field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
-      struct place place = member_place(level->target, field, name);
-      decoder_report(decoder, &place, "is required");
-    }
-  for (size_t i = 0; i < message->oneof_count && index->has_required_oneof; i++)
-    if (message->oneofs[i].required && (level->oneofs >> i & 1) == 0) {
+  const struct contract_field *field = &message->fields[at];
+  if (!is_written(decoder, level, at))
+    return;
+  struct slice name = field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
+  struct place place = member_place(level->target, field, name);
+  decoder_report(decoder, &place, message_index(message)->absence[at]);
+}
+
+static void report_absent(struct decoder *decoder, const struct level *level)
+{
+  const struct field_set *demanded = &message_index(level->target->message)->demanded;
+  for (size_t word = 0; word < ARRAY_LEN(demanded->bits); word++)
+    for (uint64_t left = demanded->bits[word] & ~level->set.bits[word]; left != 0; left &= left - 1)
+      report_absent_field(decoder, level, word * 64 + (size_t)__builtin_ctzll(left));
+}
+
+static bool oneof_is_written(const struct decoder *decoder, const struct level *level, size_t oneof)
+{
+  const struct contract_message *message = level->target->message;
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].oneof_index == (int)oneof && is_written(decoder, level, i))
+      return true;
+  return false;
+}
+
+static void report_absent_oneofs(struct decoder *decoder, const struct level *level)
+{
+  const struct contract_message *message = level->target->message;
+  for (size_t i = 0; i < message->oneof_count; i++)
+    if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i)) {
       struct place place = member_place(level->target, NULL, slice_from_string(message->oneofs[i].name));
       decoder_report(decoder, &place, "one of its fields is required");
     }
 }
 
-// Members of oneofs that presets have set.
+static void report_named_immutables(struct decoder *decoder, const struct level *level)
+{
+  const struct contract_message *message = level->target->message;
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    bool given = field_set_has(&level->keys, i) && !field_set_has(&level->bound, i);
+    if (field->rules.immutable && update_mask_names(&level->mask, field->name, given)) {
+      struct place place = member_place(level->target, field, field->json_name);
+      decoder_report(decoder, &place, UPDATE_MASK_IMMUTABLE);
+    }
+  }
+}
+
+static void report_missing(struct decoder *decoder, const struct level *level)
+{
+  const struct message_index *index = message_index(level->target->message);
+  if (decoder->rules_off)
+    return;
+  report_absent(decoder, level);
+  if (index->has_required_oneof)
+    report_absent_oneofs(decoder, level);
+  if (index->has_immutable)
+    report_named_immutables(decoder, level);
+}
+
+// ---- the message ----
+
+// Notes the oneofs of which a preset has set a field.
 static void note_preset_oneofs(struct decoder *decoder, struct level *level)
 {
   const struct contract_message *message = level->target->message;
@@ -217,23 +306,55 @@ static void note_preset_oneofs(struct decoder *decoder, struct level *level)
     }
 }
 
+// Writes the messages below this one that only presets speak of.
+static bool write_nested_presets(struct decoder *decoder, struct level *level)
+{
+  const struct contract_field *field;
+  while ((field = presets_next_nested(decoder, level->target, &level->set)) != NULL) {
+    struct place place = member_place(level->target, field, field->json_name);
+    struct message_target inside = enter_field(decoder, level, field, &place);
+    inside.message = field->message;
+    inside.source = FROM_PRESETS;
+    size_t mark = wire_begin_nested(decoder->out, field->number);
+    if (!decode_message(decoder, &inside))
+      return false;
+    wire_end_nested(decoder->out, mark);
+  }
+  return true;
+}
+
+static bool read_source(struct decoder *decoder, struct level *level)
+{
+  switch (level->target->source) {
+  case FROM_OBJECT:
+    return read_object(decoder, level);
+  case FROM_BODY:
+    return read_body_field(decoder, level);
+  case FROM_PRESETS:
+    break;
+  }
+  return true;
+}
+
 bool decode_message(struct decoder *decoder, const struct message_target *target)
 {
   struct level level;
   memset(&level, 0, sizeof(level));
   level.target = target;
+  level.mask = target->mask;
+  if (target->message->updated != NULL)
+    level.updated_mask = request_mask_find(decoder, target);
   bool presets = target->scope != NO_SCOPE && decoder->preset_count > 0;
   if (presets) {
     presets_write_leaves(decoder, target, &level.bound);
     level.set = level.bound;
     note_preset_oneofs(decoder, &level);
   }
-  if (target->source == FROM_OBJECT ? !read_object(decoder, &level)
-                                    : target->source == FROM_BODY && !read_body_field(decoder, &level))
+  if (!read_source(decoder, &level))
     return false;
   if (target->mask_field != NULL)
     write_mask(decoder, &level);
-  if (presets && !presets_write_nested(decoder, target, &level.set))
+  if (presets && !write_nested_presets(decoder, &level))
     return false;
   report_missing(decoder, &level);
   return true;

@@ -115,7 +115,8 @@ bool presets_agree(const struct decoder *decoder, const struct message_target *t
          (size == 0 || memcmp(decoder->out->data + start, decoder->out->data + preset->wire_offset, size) == 0);
 }
 
-bool presets_write_nested(struct decoder *decoder, const struct message_target *target, struct field_set *set)
+const struct contract_field *presets_next_nested(const struct decoder *decoder, const struct message_target *target,
+                                                 struct field_set *set)
 {
   for (size_t i = 0; i < decoder->preset_count; i++) {
     const struct preset *preset = &decoder->presets[i];
@@ -126,14 +127,7 @@ bool presets_write_nested(struct decoder *decoder, const struct message_target *
     if (field_set_has(set, place))
       continue;
     field_set_add(set, place);
-    struct place inner_place = {.parent = target->place, .name = field->json_name, .field = field};
-    struct message_target inner = {
-        .message = field->message, .place = &inner_place, .source = FROM_PRESETS, .scope = target->scope + 1};
-    decoder->prefix[target->scope] = field;
-    size_t mark = wire_begin_nested(decoder->out, field->number);
-    if (!decode_message(decoder, &inner))
-      return false;
-    wire_end_nested(decoder->out, mark);
+    return field;
   }
-  return true;
+  return NULL;
 }

@@ -13,7 +13,8 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
   strbuf_init(&decoder->spans, 0);
   decoder->presets = NULL;
   decoder->preset_count = 0;
-  decoder->mask = NULL;
+  decoder->gathered_mask = NULL;
+  decoder->rules_off = false;
   // The contract bounds the levels of messages, decode_raw_object those of a free-form object.
   jsontext_reader_init(&decoder->reader, json, JSONTEXT_MAX_DEPTH, arena);
 }
@@ -47,6 +48,12 @@ void decoder_report(struct decoder *decoder, const struct place *place, const ch
   render_place(place, &path);
   violations_add(decoder->violations, strbuf_slice(&path), slice_from_string(sentence));
   strbuf_free(&path);
+}
+
+void decoder_report_rule(struct decoder *decoder, const struct place *place, const char *sentence)
+{
+  if (sentence != NULL && !decoder->rules_off)
+    decoder_report(decoder, place, sentence);
 }
 
 void decoder_report_syntax(struct decoder *decoder)

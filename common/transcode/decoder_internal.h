@@ -44,7 +44,8 @@ struct decoder {
   size_t preset_count;
   const struct contract_field
       *prefix[CONTRACT_MAX_FIELD_PATH];  // of the message being written, while presets can match
-  struct strbuf *mask;                   // gathers the body's fields as a FieldMask; NULL when nobody asked
+  struct strbuf *gathered_mask;          // gets the body's fields as a FieldMask; NULL unless the request needs that
+  bool rules_off;                        // the update mask leaves out what is being read: only its form matters
 };
 
 // What a message is written from, besides the presets.
@@ -61,9 +62,9 @@ struct message_target {
   const struct place *place;
   enum message_source source;
   const struct contract_field *body_field;  // of FROM_BODY
-  const struct contract_field *mask_field;  // the field that gets decoder->mask, NULL for none
+  const struct contract_field *mask_field;  // the field that gets decoder->gathered_mask, NULL for none
   size_t scope;                             // how much of `prefix` leads here; NO_SCOPE where presets cannot match
-  bool masked;                              // its members belong to decoder->mask
+  struct update_mask mask;                  // which of its fields an update writes; MASK_GIVEN: it is being gathered
 };
 
 void decoder_init(struct decoder *decoder, struct slice json, struct arena *arena, struct strbuf *out,
@@ -71,6 +72,8 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
 void decoder_free(struct decoder *decoder);
 
 void decoder_report(struct decoder *decoder, const struct place *place, const char *sentence);
+// Reports what a rule says, NULL for nothing, unless the update mask leaves the place out.
+void decoder_report_rule(struct decoder *decoder, const struct place *place, const char *sentence);
 // The reader's error, with line and column.
 void decoder_report_syntax(struct decoder *decoder);
 static inline struct scalar_memory decoder_memory(struct decoder *decoder)
@@ -100,8 +103,9 @@ bool presets_agree(const struct decoder *decoder, const struct message_target *t
                    const struct contract_field *field, size_t start);
 const struct preset *presets_find(const struct decoder *decoder, const struct message_target *target,
                                   const struct contract_field *field);
-// The messages below this one that have presets and that nothing else has written; `set` has those written.
-bool presets_write_nested(struct decoder *decoder, const struct message_target *target,
-                          struct field_set *set) MUST_CHECK;
+// Returns a field of this message whose own fields have presets and that is not in `set`, and adds it there; NULL when
+// there is none left.
+const struct contract_field *presets_next_nested(const struct decoder *decoder, const struct message_target *target,
+                                                 struct field_set *set);
 
 #endif

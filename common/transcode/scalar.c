@@ -24,12 +24,12 @@ static double bits_to_double(enum contract_type type, uint64_t bits)
 
 const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch)
 {
-  // A field with presence that holds its type's zero is set, and an item of a list is there.
-  if ((field->has_presence || field->repeated) && scalar_is_default(field, value))
-    return NULL;
+  // A field with presence is set whatever it holds, and an item of a list is there.
+  if (field->rules.required && !field->has_presence && !field->repeated && scalar_is_default(field, value))
+    return RULES_REQUIRED;
   switch (field->type) {
   case CONTRACT_STRING:
-    return rules_check_text(&field->rules, value->bytes, scratch);
+    return (field->repeated ? rules_check_text_item : rules_check_text)(&field->rules, value->bytes, scratch);
   case CONTRACT_BYTES:
     return rules_check_bytes(&field->rules, value->bytes, scratch);
   case CONTRACT_UINT64:

@@ -5,22 +5,17 @@
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_presets_internal.h"
 
-#define UPDATE_MASK "update_mask"
-
-// The field that gets the body's fields as its mask: of a PATCH whose client gave none.
+// The field that gets the body's fields as its mask: in a PATCH whose client gave none.
 static const struct contract_field *find_mask_field(const struct contract_binding *binding,
                                                     const struct decoder *decoder)
 {
-  if (binding->body != CONTRACT_BODY_FIELD || strcmp(binding->http_method, "PATCH") != 0 ||
-      !field_is_message(binding->body_field, CONTRACT_PLAIN) || binding->body_field->repeated)
-    return NULL;
-  const struct contract_field *field = contract_field_by_name(binding->method->input, SLICE(UPDATE_MASK));
-  if (field == NULL || field->repeated || !field_is_message(field, CONTRACT_FIELD_MASK))
+  const struct contract_message *input = binding->method->input;
+  if (strcmp(binding->http_method, "PATCH") != 0 || input->updated == NULL || binding->body_field != input->updated)
     return NULL;
   for (size_t i = 0; i < decoder->preset_count; i++)
-    if (decoder->presets[i].path[0] == field)
+    if (decoder->presets[i].path[0] == input->update_mask)
       return NULL;
-  return field;
+  return input->update_mask;
 }
 
 static bool decode_body(struct decoder *decoder, struct message_target *target)
@@ -59,7 +54,7 @@ static void decode_request(const struct transcode_request *request, struct decod
   }
   struct strbuf mask;
   strbuf_init(&mask, 0);
-  decoder->mask = target.mask_field == NULL ? NULL : &mask;
+  decoder->gathered_mask = target.mask_field == NULL ? NULL : &mask;
   if (!decode_body(decoder, &target))
     decoder_report_syntax(decoder);
   strbuf_free(&mask);

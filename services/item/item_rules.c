@@ -6,10 +6,6 @@ struct item_problem item_rules_check(const Item__V1__Item *item)
 {
   bool price = item->price[0] != '\0';
   bool currency = item->currency[0] != '\0';
-  if (item->sku[0] == '\0')
-    return (struct item_problem){"sku", "is required"};
-  if (item->name[0] == '\0')
-    return (struct item_problem){"name", "is required"};
   if (price && item->price[0] == '-')
     return (struct item_problem){"price", "must not be negative"};
   if (price && !currency)

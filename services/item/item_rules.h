@@ -9,7 +9,7 @@ struct item_problem {
   const char *text;   // NULL when the item is sound
 };
 
-// A whole item, as it would be stored: sku and name are there, price and currency go together, no negative price.
+// A whole item, as it would be stored: price and currency go together, no negative price.
 struct item_problem item_rules_check(const Item__V1__Item *item);
 
 #endif

@@ -232,7 +232,7 @@ Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
     const char *reason;
     const char *field;
   } refused[] = {
-      {"name", "INVALID_ITEM", "name"},
+      {"name", "INVALID_REQUEST", "item.name"},
       {"currency", "INVALID_ITEM", "price"},
       {"no_such_field", "INVALID_UPDATE_MASK", "updateMask"},
   };

@@ -1,18 +1,15 @@
-// Single values against rules, and protobuf-c structs against tables of them.
+// Single values against rules.
 #include <criterion/criterion.h>
 
-#include "auth/v1/auth.pb-c.h"
 #include "common/contract/rules.h"
-#include "common/contract/validate.h"
-#include "item/v1/item.pb-c.h"
 
 static void expect_texts(enum field_format format, const char *const *texts, size_t count, bool valid)
 {
   struct field_rules rules = {.format = format};
-  struct strbuf scratch = {0};
+  struct strbuf sentence = {0};
   for (size_t i = 0; i < count; i++)
-    cr_expect((rules_check_text(&rules, slice_from_string(texts[i]), &scratch) == NULL) == valid, "%s", texts[i]);
-  strbuf_free(&scratch);
+    cr_expect((rules_check_text(&rules, slice_from_string(texts[i]), &sentence) == NULL) == valid, "%s", texts[i]);
+  strbuf_free(&sentence);
 }
 
 #define EXPECT_VALID(format, ...)                                                                                      \
@@ -45,121 +42,140 @@ Test(rules, formats)
                  "a\xe3\x80\x80", " ");
 }
 
-Test(rules, texts)
+static struct strbuf scratch;
+
+static void free_scratch(void)
 {
-  static const char *const ALLOWED[] = {"a", "bb"};
-  struct strbuf scratch = {0};
+  strbuf_free(&scratch);
+}
+
+TestSuite(rules, .fini = free_scratch);
+
+#define EXPECT_KEPT(problem)                                                                                           \
+  do {                                                                                                                 \
+    const char *said = (problem);                                                                                      \
+    cr_expect_null(said, "%s", said);                                                                                  \
+  } while (0)
+
+Test(rules, a_length_is_of_characters_or_of_bytes)
+{
   struct field_rules rules = {.min_length = 2, .max_length = 3};
-  cr_assert(rules_check_text(&rules, SLICE(""), &scratch) == NULL);
-  cr_assert(rules_check_text(&rules, SLICE("\xc3\xa9\xc3\xa9\xc3\xa9"), &scratch) == NULL);
+  EXPECT_KEPT(rules_check_text(&rules, SLICE("\xc3\xa9\xc3\xa9\xc3\xa9"), &scratch));
+  EXPECT_KEPT(rules_check_text(&rules, SLICE("ab"), &scratch));
   cr_assert_str_eq(rules_check_text(&rules, SLICE("\xc3\xa9"), &scratch), "must be at least 2 characters");
   cr_assert_str_eq(rules_check_text(&rules, SLICE("abcd"), &scratch), "must be at most 3 characters");
+  EXPECT_KEPT(rules_check_bytes(&rules, SLICE("\xc3\xa9\xff"), &scratch));
+  cr_assert_str_eq(rules_check_bytes(&rules, SLICE("\xc3\xa9\xff\xff"), &scratch), "must be at most 3 bytes");
+  cr_assert_str_eq(rules_check_bytes(&rules, SLICE("a"), &scratch), "must be at least 2 bytes");
+}
+
+Test(rules, a_length_has_a_cap_where_the_contract_names_none)
+{
+  static char text[RULES_DEFAULT_MAX_LENGTH + 1];
+  struct field_rules rules = {0};
+  memset(text, 'a', sizeof(text));
+  EXPECT_KEPT(rules_check_text(&rules, slice_make(text, sizeof(text) - 1), &scratch));
+  cr_assert_str_eq(rules_check_text(&rules, slice_make(text, sizeof(text)), &scratch),
+                   "must be at most 65536 characters");
+}
+
+Test(rules, a_text_is_utf8_without_u0000)
+{
+  struct field_rules rules = {0};
   cr_assert_str_eq(rules_check_text(&rules, SLICE("a\xff"), &scratch), "must be valid UTF-8");
   cr_assert_str_eq(rules_check_text(&rules, SLICE("a\0b"), &scratch), "must not contain the character U+0000");
-  rules = (struct field_rules){.required = true, .one_of = ALLOWED, .one_of_count = 2};
-  cr_assert_str_eq(rules_check_text(&rules, SLICE(""), &scratch), "is required");
-  cr_assert_str_eq(rules_check_text(&rules, SLICE("b"), &scratch), "must be one of: a, bb");
-  cr_assert(rules_check_text(&rules, SLICE("bb"), &scratch) == NULL);
-  rules = (struct field_rules){.max_length = 2};
-  cr_assert_str_eq(rules_check_bytes(&rules, SLICE("\xc3\xa9\xff"), &scratch), "must be at most 2 bytes");
-  strbuf_free(&scratch);
+  cr_assert_str_eq(rules_check_text(&rules, SLICE("\0"), &scratch), "must not contain the character U+0000");
 }
 
-Test(rules, numbers_and_counts)
+Test(rules, one_of_lists_what_is_accepted)
 {
-  struct strbuf scratch = {0};
+  static const char *const ALLOWED[] = {"a", "bb"};
+  static const char *const OPTIONAL[] = {"", "a", "bb"};
+  struct field_rules rules = {.one_of = ALLOWED, .one_of_count = 2};
+  EXPECT_KEPT(rules_check_text(&rules, SLICE("a"), &scratch));
+  EXPECT_KEPT(rules_check_text(&rules, SLICE("bb"), &scratch));
+  cr_assert_str_eq(rules_check_text(&rules, SLICE("b"), &scratch), "must be one of: a, bb");
+  cr_assert_str_eq(rules_check_text(&rules, SLICE(""), &scratch), "must be one of: a, bb");
+  rules = (struct field_rules){.one_of = OPTIONAL, .one_of_count = 3};
+  EXPECT_KEPT(rules_check_text(&rules, SLICE(""), &scratch));
+  cr_assert_str_eq(rules_check_text(&rules, SLICE("c"), &scratch), "must be one of: a, bb");
+}
+
+Test(rules, an_empty_text_is_a_text_that_formats_admit_outside_of_lists)
+{
+  struct field_rules rules = {.min_length = 2};
+  cr_assert_str_eq(rules_check_text(&rules, SLICE(""), &scratch), "must be at least 2 characters");
+  cr_assert_str_eq(rules_check_bytes(&rules, SLICE(""), &scratch), "must be at least 2 bytes");
+  rules.min_length = 1;
+  cr_assert_str_eq(rules_check_text(&rules, SLICE(""), &scratch), "must not be empty");
+  EXPECT_KEPT(rules_check_text(&rules, SLICE("a"), &scratch));
+  rules.min_length = 0;
+  EXPECT_KEPT(rules_check_text_item(&rules, SLICE(""), &scratch));
+  for (enum field_format format = FORMAT_EMAIL; format <= FORMAT_LINE; format++) {
+    rules = (struct field_rules){.format = format};
+    EXPECT_KEPT(rules_check_text(&rules, SLICE(""), &scratch));
+    EXPECT_KEPT(rules_check_text(&rules, (struct slice){0}, &scratch));
+    cr_assert_str_eq(rules_check_text_item(&rules, SLICE(""), &scratch), "must not be empty");
+  }
+  rules = (struct field_rules){.format = FORMAT_CURRENCY};
+  EXPECT_KEPT(rules_check_text_item(&rules, SLICE("EUR"), &scratch));
+  cr_assert_not_null(rules_check_text_item(&rules, SLICE("eur"), &scratch));
+}
+
+Test(rules, bounds_hold_for_every_number)
+{
   struct field_rules rules = {.has_minimum = true, .minimum = -2, .has_maximum = true, .maximum = 5};
-  cr_assert(rules_check_int(&rules, -2, &scratch) == NULL && rules_check_int(&rules, 5, &scratch) == NULL);
+  EXPECT_KEPT(rules_check_int(&rules, -2, &scratch));
+  EXPECT_KEPT(rules_check_int(&rules, 0, &scratch));
+  EXPECT_KEPT(rules_check_int(&rules, 5, &scratch));
+  EXPECT_KEPT(rules_check_uint(&rules, 5, &scratch));
+  EXPECT_KEPT(rules_check_double(&rules, -2.0, &scratch));
+  EXPECT_KEPT(rules_check_double(&rules, 5.0, &scratch));
   cr_assert_str_eq(rules_check_int(&rules, -3, &scratch), "must be at least -2");
+  cr_assert_str_eq(rules_check_int(&rules, 6, &scratch), "must be at most 5");
+  cr_assert_str_eq(rules_check_uint(&rules, 6, &scratch), "must be at most 5");
   cr_assert_str_eq(rules_check_uint(&rules, UINT64_MAX, &scratch), "must be at most 5");
   cr_assert_str_eq(rules_check_double(&rules, 5.5, &scratch), "must be at most 5");
+  cr_assert_str_eq(rules_check_double(&rules, -2.5, &scratch), "must be at least -2");
   cr_assert_str_eq(rules_check_double(&rules, (double)__builtin_nanf(""), &scratch), "must be at least -2");
-  rules = (struct field_rules){.required = true, .min_items = 2, .max_items = 3};
-  cr_assert_str_eq(rules_check_count(&rules, 0, &scratch), "is required");
+  rules.has_minimum = false;
+  cr_assert_str_eq(rules_check_double(&rules, (double)__builtin_nanf(""), &scratch), "must be at most 5");
+}
+
+Test(rules, zero_is_a_number)
+{
+  struct field_rules rules = {.has_minimum = true, .minimum = 5};
+  cr_assert_str_eq(rules_check_int(&rules, 0, &scratch), "must be at least 5");
+  cr_assert_str_eq(rules_check_uint(&rules, 0, &scratch), "must be at least 5");
+  cr_assert_str_eq(rules_check_double(&rules, 0, &scratch), "must be at least 5");
+  rules = (struct field_rules){.has_maximum = true, .maximum = -5};
+  cr_assert_str_eq(rules_check_int(&rules, 0, &scratch), "must be at most -5");
+  cr_assert_str_eq(rules_check_double(&rules, 0, &scratch), "must be at most -5");
+}
+
+Test(rules, bounds_reach_as_far_as_the_types_do)
+{
+  struct field_rules rules = {.has_minimum = true, .minimum = INT64_MIN};
+  EXPECT_KEPT(rules_check_int(&rules, INT64_MIN, &scratch));
+  EXPECT_KEPT(rules_check_uint(&rules, UINT64_MAX, &scratch));
+  rules = (struct field_rules){.has_minimum = true, .minimum = INT64_MAX};
+  EXPECT_KEPT(rules_check_int(&rules, INT64_MAX, &scratch));
+  EXPECT_KEPT(rules_check_uint(&rules, (uint64_t)INT64_MAX + 1, &scratch));
+  cr_assert_str_eq(rules_check_uint(&rules, (uint64_t)INT64_MAX - 1, &scratch), "must be at least 9223372036854775807");
+}
+
+Test(rules, counts_of_items)
+{
+  struct field_rules rules = {.min_items = 2, .max_items = 3};
+  EXPECT_KEPT(rules_check_count(&rules, 2, &scratch));
+  EXPECT_KEPT(rules_check_count(&rules, 3, &scratch));
+  cr_assert_str_eq(rules_check_count(&rules, 0, &scratch), "must have at least 2 items");
   cr_assert_str_eq(rules_check_count(&rules, 1, &scratch), "must have at least 2 items");
   cr_assert_str_eq(rules_check_count(&rules, 4, &scratch), "must have at most 3 items");
-  cr_assert_str_eq(rules_check_int(&rules, 0, &scratch), "is required");
+  rules.required = true;
+  cr_assert_str_eq(rules_check_count(&rules, 0, &scratch), "is required");
   rules = (struct field_rules){0};
+  EXPECT_KEPT(rules_check_count(&rules, 0, &scratch));
+  EXPECT_KEPT(rules_check_count(&rules, 1000, &scratch));
   cr_assert_str_eq(rules_check_count(&rules, 1001, &scratch), "must have at most 1000 items");
-  strbuf_free(&scratch);
-}
-
-// ---- protobuf-c structs ----
-
-static const char *const LOGIN_NAMES[] = {"email", "password"};
-static const struct message_field_rules LOGIN_FIELDS[] = {
-    {.rules = {.required = true, .format = FORMAT_EMAIL}},
-    {.rules = {.required = true, .min_length = 8}},
-};
-static const struct message_rules LOGIN = {
-    .descriptor = &auth__v1__login_request__descriptor, .fields = LOGIN_FIELDS, .json_names = LOGIN_NAMES};
-
-static const char *const ITEM_NAMES[] = {"id",         "ownerId", "sku",        "name",      "description",
-                                         "category",   "tags",    "price",      "currency",  "quantity",
-                                         "attributes", "etag",    "createTime", "updateTime"};
-static const struct message_field_rules ITEM_FIELDS[14] = {
-    [3] = {.rules = {.required = true}},
-    [6] = {.rules = {.max_length = 3, .unique_items = true}},
-    [9] = {.rules = {.has_minimum = true}},
-};
-static const struct message_rules ITEM = {
-    .descriptor = &item__v1__item__descriptor, .fields = ITEM_FIELDS, .json_names = ITEM_NAMES};
-static const char *const BATCH_NAMES[] = {"items"};
-static const struct message_field_rules BATCH_FIELDS[] = {
-    {.rules = {.required = true, .max_items = 2}, .message = &ITEM}};
-static const struct message_rules BATCH = {
-    .descriptor = &item__v1__batch_create_items_request__descriptor, .fields = BATCH_FIELDS, .json_names = BATCH_NAMES};
-
-static void expect_struct(const struct message_rules *rules, const ProtobufCMessage *message, const char *expected)
-{
-  struct arena arena = {0};
-  struct violations violations;
-  const char *text = "";
-  violations_init(&violations, &arena);
-  validate_message(rules, message, &violations);
-  for (size_t i = 0; i < violations.count; i++)
-    text = arena_printf(&arena, "%s%s" SLICE_FMT ": " SLICE_FMT, text, i == 0 ? "" : "\n",
-                        SLICE_ARG(violations.items[i].field), SLICE_ARG(violations.items[i].description));
-  cr_assert_str_eq(text, expected);
-  arena_free(&arena);
-}
-
-Test(validate, scalars)
-{
-  Auth__V1__LoginRequest login = AUTH__V1__LOGIN_REQUEST__INIT;
-  expect_struct(&LOGIN, &login.base, "email: is required\npassword: is required");
-  expect_struct(NULL, &login.base, "");
-  login.email = (char *)(uintptr_t) "ada@example.com";
-  login.password = (char *)(uintptr_t) "short";
-  expect_struct(&LOGIN, &login.base, "password: must be at least 8 characters");
-  login.password = NULL;
-  expect_struct(&LOGIN, &login.base, "password: is required");
-}
-
-Test(validate, nested_messages_and_lists)
-{
-  char same[] = "tag";
-  char longer[] = "long";
-  char name[] = "n";
-  char bad[] = "\xff";
-  char *tags[] = {same, longer, same};
-  Item__V1__Item first = ITEM__V1__ITEM__INIT;
-  Item__V1__Item second = ITEM__V1__ITEM__INIT;
-  Item__V1__Item *items[] = {&first, &second, &first};
-  Item__V1__BatchCreateItemsRequest batch = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;
-  expect_struct(&BATCH, &batch.base, "items: is required");
-  first.name = name;
-  second.name = bad;
-  second.quantity = -1;
-  second.tags = tags;
-  second.n_tags = 3;
-  batch.items = items;
-  batch.n_items = 2;
-  expect_struct(&BATCH, &batch.base,
-                "items[1].name: must be valid UTF-8\n"
-                "items[1].tags[1]: must be at most 3 characters\n"
-                "items[1].tags[2]: must not be the same as an item before it\n"
-                "items[1].quantity: must be at least 0");
-  batch.n_items = 3;
-  expect_struct(&BATCH, &batch.base, "items: must have at most 2 items");
 }

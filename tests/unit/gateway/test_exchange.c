@@ -177,7 +177,7 @@ Test(exchange_without_keys, goes_on_when_they_come)
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
   fixture_answer(fixture_call(fixture, 0), fixture_key_set(fixture));
   cr_assert_eq(fixture->progress, EXCHANGE_WANT_BODY);
-  cr_assert_eq(exchange_body(exchange, SLICE("{\"name\":\"Lamp\"}")), EXCHANGE_WAITING);
+  cr_assert_eq(exchange_body(exchange, SLICE("{\"sku\":\"L\",\"name\":\"Lamp\"}")), EXCHANGE_WAITING);
   cr_assert_str_eq(fixture_call(fixture, 1)->method, "item.v1.ItemService/CreateItem");
   close_all();
 }
@@ -331,7 +331,7 @@ Test(exchange, creating_answers_201_with_location)
   input.has_body = true;
   input.content_type = SLICE("application/json");
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
-  cr_assert_eq(exchange_body(exchange, SLICE("{\"name\":\"Lamp\"}")), EXCHANGE_WAITING);
+  cr_assert_eq(exchange_body(exchange, SLICE("{\"sku\":\"L\",\"name\":\"Lamp\"}")), EXCHANGE_WAITING);
   fixture_answer(fixture_call(fixture, 1), fixture_item(fixture, "Lamp", "v1"));
   cr_assert_eq(exchange_reply(exchange)->http_status, 201);
   assert_header(exchange_reply(exchange), "Location", "/v1/items/" FIXTURE_ITEM_ID);

@@ -200,18 +200,20 @@ Test(request, batches_name_the_item)
   expect_violations(fixture_bulkhead(),
                     (struct exchange){.http_method = "POST",
                                       .path = "/v1/items:batchCreate",
-                                      .body = "{\"items\":[{\"sku\":\"a\"},{\"quantity\":-1,\"attributes\":{}},"
-                                              "{\"price\":\"1,5\"}]}"},
+                                      .body = "{\"items\":[{\"sku\":\"a\",\"name\":\"b\"},"
+                                              "{\"sku\":\"a\",\"quantity\":-1,\"attributes\":{}},"
+                                              "{\"sku\":\"a\",\"name\":\"b\",\"price\":\"1,5\"}]}"},
                     "items[1].quantity: must be at least 0\n"
+                    "items[1].name: is required\n"
                     "items[2].price: must be a decimal number with up to 15 digits before and up to 4 after the point");
 }
 
 Test(request, only_the_first_twenty_violations_are_kept)
 {
   struct strbuf body = {0};
-  strbuf_add_string(&body, "{\"items\":[{}");
+  strbuf_add_string(&body, "{\"items\":[{\"sku\":\"a\",\"name\":\"b\"}");
   for (unsigned i = 0; i < 30; i++)
-    strbuf_add_string(&body, ",{\"x\":1}");
+    strbuf_add_string(&body, ",{\"sku\":\"a\",\"name\":\"b\",\"x\":1}");
   strbuf_add_string(&body, "]}");
   struct outcome outcome = fixture_request(
       fixture_bulkhead(),
