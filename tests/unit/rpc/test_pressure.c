@@ -1,9 +1,6 @@
 // Peers that are slow, silent or hostile.
 #include <criterion/criterion.h>
 #include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
-#include <nng/protocol/reqrep0/req.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +8,7 @@
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "tests/unit/rpc/harness.h"
+#include "tests/unit/rpc/raw_peer.h"
 
 // Far more packets than nng's queue for a connection holds (64), so that without the window replies would be dropped.
 Test(pressure, a_client_that_does_not_read_for_a_while_loses_nothing)
@@ -128,26 +126,6 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
   rig_stop(&rig);
 }
 
-// Raw sockets are left to the end of the process: nng_close can hang while a message is coming in (see CLOSE HANGS in nng_compat_internal.h).
-static nng_socket dial_raw(int port)
-{
-  nng_socket socket;
-  char url[64];
-  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
-  cr_assert_eq(nng_req0_open_raw(&socket), 0);
-  cr_assert_eq(nng_dial(socket, url, NULL, 0), 0);
-  return socket;
-}
-
-static void send_raw(nng_socket socket, struct slice body)
-{
-  nng_msg *message;
-  cr_assert_eq(nng_msg_alloc(&message, 0), 0);
-  cr_assert_eq(nng_msg_append(message, body.data, body.size), 0);
-  cr_assert_eq(nng_msg_header_append_u32(message, 0x80000001u), 0);
-  cr_assert_eq(nng_sendmsg(socket, message, 0), 0);
-}
-
 static bool malformed_counted(struct rig *rig, void *arg)
 {
   (void)rig;
@@ -158,13 +136,13 @@ Test(pressure, garbage_is_dropped_and_counted_and_others_are_served)
 {
   struct rig rig;
   rig_start(&rig, &(struct rig_options){0});
-  nng_socket raw = dial_raw(rpc_server_port(rig.server));
-  send_raw(raw, SLICE("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"));  // a tag without an end
-  send_raw(raw, SLICE("\x0a\x7f\x08"));                                  // a frame longer than the packet
-  send_raw(raw, SLICE("\x0a\x02\x1a\x05"));                              // a method longer than its frame
-  send_raw(raw, SLICE("\x0a\x07\x08\x01\x10\x01\x1a\x01\xff"));          // a method that is not UTF-8
-  send_raw(raw, SLICE("\x0a\x04\x08\x01\x10\x63"));                      // an unknown kind
-  send_raw(raw, SLICE("\x0b"));                                          // a group
+  nng_socket raw = raw_dial(rpc_server_port(rig.server));
+  raw_send(raw, SLICE("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"));  // a tag without an end
+  raw_send(raw, SLICE("\x0a\x7f\x08"));                                  // a frame longer than the packet
+  raw_send(raw, SLICE("\x0a\x02\x1a\x05"));                              // a method longer than its frame
+  raw_send(raw, SLICE("\x0a\x07\x08\x01\x10\x01\x1a\x01\xff"));          // a method that is not UTF-8
+  raw_send(raw, SLICE("\x0a\x04\x08\x01\x10\x63"));                      // an unknown kind
+  raw_send(raw, SLICE("\x0b"));                                          // a group
   int64_t six = 6;
   rig_until(&rig, malformed_counted, &six);
   cr_assert_eq(metric_value(metrics_single(METRIC_RPC_MALFORMED)), 6);
@@ -181,26 +159,15 @@ Test(pressure, a_message_over_the_cap_closes_only_its_connection)
   enum { MAX = 64 * 1024 };
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.max_message_bytes = MAX});
-  nng_socket raw = dial_raw(rpc_server_port(rig.server));
+  nng_socket raw = raw_dial(rpc_server_port(rig.server));
   char *bytes = calloc(1, 2 * MAX);
-  send_raw(raw, slice_make(bytes, 2 * MAX));
+  raw_send(raw, slice_make(bytes, 2 * MAX));
   struct outcome outcome;
   rig_call(&rig, SLICE("still here"), &outcome);
   rig_until_done(&rig, &outcome, 1);
   cr_assert_eq(outcome.code, STATUS_OK);
   free(bytes);
   rig_stop(&rig);
-}
-
-static void send_frames(nng_socket socket, const struct rpc_frame *frames, size_t count, uint64_t received)
-{
-  struct strbuf packet;
-  strbuf_init(&packet, 0);
-  for (size_t i = 0; i < count; i++)
-    rpc_frame_append(&packet, &frames[i]);
-  wire_write_varint(&packet, 2, received);
-  send_raw(socket, strbuf_slice(&packet));
-  strbuf_free(&packet);
 }
 
 static bool got_requests(struct rig *rig, void *arg)
@@ -215,14 +182,14 @@ Test(pressure, foreign_cancels_doubled_ids_and_false_acknowledgements_do_no_harm
   struct outcome outcome;
   rig_call(&rig, SLICE("honest"), &outcome);
   rig_until_kept(&rig, 1);
-  nng_socket raw = dial_raw(rpc_server_port(rig.server));
+  nng_socket raw = raw_dial(rpc_server_port(rig.server));
   struct rpc_frame frames[12];
   // Guesses at the honest client's call id (its first), then two requests of the same id.
   for (size_t i = 0; i < 10; i++)
     frames[i] = (struct rpc_frame){.call_id = (UINT64_C(1) << 24) + i, .kind = RPC_FRAME_CANCEL};
   frames[10] = (struct rpc_frame){.call_id = 7, .kind = RPC_FRAME_REQUEST, .method = SLICE("a/b")};
   frames[11] = frames[10];
-  send_frames(raw, frames, 12, UINT64_MAX);
+  raw_send_frames(raw, frames, 12, UINT64_MAX);
   size_t three = 3;
   rig_until(&rig, got_requests, &three);
   cr_assert_eq(rig.cancels, 0);
@@ -237,39 +204,30 @@ Test(pressure, a_request_beyond_the_servers_limit_is_told_to_come_later)
 {
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.max_calls_in_flight = 2, .answering = ANSWER_LATER});
-  nng_socket raw = dial_raw(rpc_server_port(rig.server));
+  nng_socket raw = raw_dial(rpc_server_port(rig.server));
   struct rpc_frame frames[3];
   for (size_t i = 0; i < 3; i++)
     frames[i] = (struct rpc_frame){.call_id = i + 1, .kind = RPC_FRAME_REQUEST, .method = SLICE("a/b")};
-  send_frames(raw, frames, 3, 0);
+  raw_send_frames(raw, frames, 3, 0);
   rig_until_kept(&rig, 2);
   rig_turn(&rig);
-  nng_msg *message;
-  cr_assert_eq(nng_recvmsg(raw, &message, 0), 0);
-  struct rpc_packet_reader reader = rpc_packet_reader_make(slice_make(nng_msg_body(message), nng_msg_len(message)));
-  struct slice bytes;
-  cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_FIELD);
-  struct arena arena = {0};
-  struct rpc_frame frame;
-  cr_assert(rpc_frame_decode(bytes, &arena, &frame));
-  cr_assert_eq(frame.call_id, 3);
-  cr_assert_eq(frame.status.code, STATUS_RESOURCE_EXHAUSTED);
-  cr_assert_gt(frame.status.retry_after_ms, 0);
+  struct raw_packet packet;
+  while (!raw_receive(raw, &packet))
+    rig_turn(&rig);
+  cr_assert_eq(packet.count, 1);
+  cr_assert_eq(packet.frames[0].call_id, 3);
+  cr_assert_eq(packet.frames[0].status.code, STATUS_RESOURCE_EXHAUSTED);
+  cr_assert_gt(packet.frames[0].status.retry_after_ms, 0);
   cr_assert_eq(rig.requests, 2);
-  arena_free(&arena);
-  nng_msg_free(message);
+  raw_packet_free(&packet);
   rig_stop(&rig);
 }
 
 // The client's side: a server that answers with nonsense.
 Test(pressure, the_client_survives_a_server_that_talks_nonsense)
 {
-  nng_socket raw;
-  nng_listener listener;
   int port = 0;
-  cr_assert_eq(nng_rep0_open_raw(&raw), 0);
-  cr_assert_eq(nng_listen(raw, "tcp://127.0.0.1:0", &listener, 0), 0);
-  cr_assert_eq(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+  nng_socket raw = raw_listen(&port);
   struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){0})};
   rig_set_endpoint(&rig, port);
   rig_until_ready(&rig, 1);

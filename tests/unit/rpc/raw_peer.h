@@ -1,0 +1,37 @@
+// A raw nng socket that speaks frames by hand: a client or server that does what ours would not.
+#ifndef BULKHEAD_TESTS_RPC_RAW_PEER_H
+#define BULKHEAD_TESTS_RPC_RAW_PEER_H
+
+#include <nng/nng.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/rpc/packet_internal.h"
+
+// Connects to a server on this port. Raw sockets are left open until the process ends: see CLOSE HANGS in
+// nng_compat_internal.h.
+nng_socket raw_dial(int port);
+// Listens on a free port of the loopback.
+nng_socket raw_listen(int *port);
+
+// Sends bytes as the body of a message, from the client's side.
+void raw_send(nng_socket socket, struct slice body);
+// Sends frames and an ack of `acked` packets, from the client's side.
+void raw_send_frames(nng_socket socket, const struct rpc_frame *frames, size_t count, uint64_t acked);
+
+struct raw_packet {
+  nng_msg *message;
+  struct rpc_frame frames[8];  // the first ones
+  size_t count;
+  uint64_t acked;
+  struct arena arena;
+};
+
+// Takes the next packet without waiting. False when there is none.
+bool raw_receive(nng_socket socket, struct raw_packet *packet);
+// Sends frames and an ack back to the connection that the packet came from; a server's side.
+void raw_answer(nng_socket socket, const struct raw_packet *packet, const struct rpc_frame *frames, size_t count,
+                uint64_t acked);
+void raw_packet_free(struct raw_packet *packet);
+
+#endif
