@@ -98,7 +98,7 @@ links() {
     function normal(path) {
       gsub(/\/\.\//, "/", path)
       sub(/^\.\//, "", path)
-      while (sub(/(^|\/)[^\/.][^\/]*\/\.\.(\/|$)/, "/", path)) sub(/^\//, "", path)
+      while (sub(/(^|\/)(\.?[^\/.])[^\/]*\/\.\.(\/|$)/, "/", path)) sub(/^\//, "", path)
       sub(/\/$/, "", path)
       return path
     }
