@@ -1,7 +1,7 @@
 // What the rules of a message say about fields that are not set, worked out once at load: a request names few of its
 // fields, and the answer for the others is always the same.
 #include "common/base/strbuf.h"
-#include "common/contract/tables.h"
+#include "common/contract/builder_internal.h"
 
 // What the rules say of the value that a field without presence has when nothing sets it.
 static const char *check_default(const struct contract_field *field, struct strbuf *scratch)
@@ -20,35 +20,33 @@ static const char *check_default(const struct contract_field *field, struct strb
   }
 }
 
-// NULL where the field may be left out.
-static const char *check_absence(const struct contract_field *field, struct strbuf *scratch)
+void build_absence(struct contract_builder *builder, struct contract_field *field)
 {
   if (field->rules.output_only)
-    return NULL;
-  if (field->has_presence)
-    return field->rules.required ? RULES_REQUIRED : NULL;
-  return check_default(field, scratch);
-}
-
-void absence_index(const struct contract_message *message, struct arena *arena, struct message_index *index)
-{
+    return;
+  if (field->has_presence) {
+    field->absence = field->rules.required ? RULES_REQUIRED : NULL;
+    return;
+  }
   struct strbuf scratch;
   strbuf_init(&scratch, 0);
-  const char **absence = arena_array(arena, message->field_count, sizeof(*absence));
+  const char *problem = check_default(field, &scratch);
+  field->absence = problem == NULL ? NULL : keep_text(builder, problem);
+  strbuf_free(&scratch);
+}
+
+void index_absences(const struct contract_message *message, struct message_index *index)
+{
   for (size_t i = 0; i < message->field_count; i++) {
-    const char *problem = check_absence(&message->fields[i], &scratch);
-    absence[i] = problem == NULL ? NULL : arena_string(arena, slice_from_string(problem));
-    if (problem != NULL)
+    if (message->fields[i].absence != NULL)
       field_set_add(&index->demanded, i);
     index->has_immutable |= message->fields[i].rules.immutable;
   }
   for (size_t i = 0; i < message->oneof_count; i++)
     index->has_required_oneof |= message->oneofs[i].required;
-  index->absence = absence;
-  strbuf_free(&scratch);
 }
 
-void contract_find_update(struct contract_message *message)
+void find_update(struct contract_message *message)
 {
   const struct contract_field *updated = NULL;
   for (size_t i = 0; i < message->field_count; i++) {

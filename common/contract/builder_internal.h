@@ -121,6 +121,13 @@ bool well_known_is_genuine(const struct contract_message *message);
 // False for messages whose JSON form needs other types or recursion.
 bool well_known_is_supported(const char *full_name);
 
+// Fills field->absence from its rules and its presence.
+void build_absence(struct contract_builder *builder, struct contract_field *field);
+// Fills the parts of the index that say which fields and oneofs a request has to be asked about.
+void index_absences(const struct contract_message *message, struct message_index *index);
+// Fills update_mask and updated of the message.
+void find_update(struct contract_message *message);
+
 // FieldRules of one field, held against its type. `field` has all but its rules.
 void build_field_rules(struct contract_builder *builder, const struct declaration *declaration,
                        const Google__Protobuf__FieldOptions *options, struct contract_field *field);

@@ -94,6 +94,7 @@ struct contract_field {
   const struct contract_enum *enumeration;  // of CONTRACT_ENUM
   bool has_rules;                           // (bulkhead.v1.field) is set
   struct field_rules rules;
+  const char *absence;  // what the rules say when a request writes the field and leaves it out; NULL where it may
   struct source_place place;
 };
 

@@ -69,8 +69,8 @@ bool build_index(struct contract_builder *builder, const struct declaration *dec
   struct message_index *index = arena_zalloc(arena, sizeof(*index));
   struct error error;
   index_fields(arena, message, index);
-  absence_index(message, arena, index);
-  contract_find_update(message);
+  index_absences(message, index);
+  find_update(message);
   index_headers(arena, message, index);
   check_header_names(builder, declaration, index);
   message->index = index;

@@ -154,6 +154,7 @@ static bool build_field(struct contract_builder *builder, const struct declarati
   if (!resolve_presence(builder, declaration, source, message, field))
     return false;
   build_field_rules(builder, declaration, source->options, field);
+  build_absence(builder, field);
   return true;
 }
 
@@ -222,6 +223,11 @@ static void build_oneofs(struct contract_builder *builder, const struct type_ent
 {
   // protoc puts the oneofs of `optional` fields behind all others.
   size_t count = count_real_oneofs(entry->message);
+  if (count > CONTRACT_MAX_FIELDS) {
+    report(builder, &entry->declaration, "the message has %zu oneofs; %u are accepted, as many as fields", count,
+           CONTRACT_MAX_FIELDS);
+    count = CONTRACT_MAX_FIELDS;
+  }
   struct contract_oneof *oneofs = arena_array(&builder->contract->arena, count, sizeof(*oneofs));
   for (size_t i = 0; i < count; i++) {
     const Google__Protobuf__OneofDescriptorProto *source = entry->message->oneof_decl[i];

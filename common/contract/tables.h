@@ -38,10 +38,9 @@ struct message_index {
   // Both names of each field, hashed: see name_index.c.
   struct name_slot *slots;
   uint64_t seed;
-  unsigned shift;              // 64 - log2 of the slots
-  const struct slice *keys;    // by place: ,"pageSize":
-  struct field_set demanded;   // the fields that may not be left out
-  const char *const *absence;  // by place: the sentence about such a field when it is not set
+  unsigned shift;             // 64 - log2 of the slots
+  const struct slice *keys;   // by place: ,"pageSize":
+  struct field_set demanded;  // the fields that may not be left out: those with an `absence`
   bool has_immutable;
   bool has_required_oneof;
   const struct contract_field **from_header;
@@ -63,11 +62,6 @@ static inline size_t field_place(const struct contract_message *message, const s
 // Fills slots, seed and shift from the message's fields; two fields of one name are INVALID_ARGUMENT.
 enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
                              struct error *error) MUST_CHECK;
-
-// Fills `demanded`, `absence` and the flags after them from the rules of the message's fields and oneofs.
-void absence_index(const struct contract_message *message, struct arena *arena, struct message_index *index);
-// Fills update_mask and updated.
-void contract_find_update(struct contract_message *message);
 
 struct routes;
 

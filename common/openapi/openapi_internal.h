@@ -12,7 +12,7 @@
 // A message has up to three schemas, because what a client receives, must send and may change differs.
 enum shape {
   SHAPE_REPLY,   // every field that is always sent is required; no secrets
-  SHAPE_CREATE,  // a whole message in a request: no output_only fields; required is what the rules require
+  SHAPE_CREATE,  // a whole message in a request: no output_only fields; required is what may not be left out
   SHAPE_UPDATE,  // the body of a PATCH: nothing is required, what is absent stays as it is; no immutable fields
 };
 

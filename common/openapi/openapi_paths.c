@@ -30,7 +30,7 @@ static void end_parameter(struct openapi *api, const struct contract_field *fiel
 {
   openapi_write_description(api, field->comment);
   write_parameter_schema(api, field);
-  if (field->rules.required) {
+  if (field->absence != NULL) {
     jsontext_key(&api->json, SLICE("example"));
     openapi_write_field_example(api, field, SHAPE_CREATE);
   }
@@ -87,7 +87,7 @@ static void write_query_parameters(struct openapi *api, const struct contract_bi
     }
     if (field->type == CONTRACT_MESSAGE && (field->repeated || field_is_message(field, CONTRACT_EMPTY)))
       continue;
-    begin_parameter(api, openapi_parameter_name(api, path, depth + 1), "query", field->rules.required);
+    begin_parameter(api, openapi_parameter_name(api, path, depth + 1), "query", field->absence != NULL);
     end_parameter(api, field);
   }
 }
@@ -97,7 +97,7 @@ static void write_header_parameters(struct openapi *api, const struct contract_m
   const struct message_index *index = message_index(message);
   for (size_t i = 0; i < index->from_header_count; i++) {
     const struct contract_field *field = index->from_header[i];
-    begin_parameter(api, field->rules.from_header, "header", field->rules.required);
+    begin_parameter(api, field->rules.from_header, "header", field->absence != NULL);
     end_parameter(api, field);
   }
 }

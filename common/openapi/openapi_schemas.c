@@ -22,8 +22,8 @@ static void write_list_members(struct openapi *api, const struct contract_field 
   const struct field_rules *rules = &field->rules;
   uint32_t min_items = rules->min_items == 0 && rules->required ? 1 : rules->min_items;
   struct contract_field item = *field;
-  // `required` is said of the list.
-  item.rules.required = false;
+  // `required` is said of the list. A format admits no empty item.
+  item.rules.required = rules->format != FORMAT_NONE;
   openapi_write_text(api, "type", "array");
   jsontext_key(&api->json, SLICE("items"));
   jsontext_begin_object(&api->json);

@@ -74,7 +74,7 @@ bool openapi_field_is_required(const struct contract_field *field, enum shape sh
   case SHAPE_REPLY:
     return is_always_sent(field);
   case SHAPE_CREATE:
-    return field->rules.required;
+    return field->absence != NULL;
   case SHAPE_UPDATE:
     break;
   }

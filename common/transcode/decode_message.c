@@ -230,13 +230,12 @@ static bool is_written(const struct decoder *decoder, const struct level *level,
 
 static void report_absent_field(struct decoder *decoder, const struct level *level, size_t at)
 {
-  const struct contract_message *message = level->target->message;
-  const struct contract_field *field = &message->fields[at];
+  const struct contract_field *field = &level->target->message->fields[at];
   if (!is_written(decoder, level, at))
     return;
   struct slice name = field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
   struct place place = member_place(level->target, field, name);
-  decoder_report(decoder, &place, message_index(message)->absence[at]);
+  decoder_report(decoder, &place, field->absence);
 }
 
 static void report_absent(struct decoder *decoder, const struct level *level)

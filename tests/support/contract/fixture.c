@@ -96,7 +96,7 @@ const struct contract *fixture_load(struct slice set)
 
 const struct contract *fixture_contract(const char *text)
 {
-  return load(fixture_compile(text));
+  return fixture_load(fixture_compile(text));
 }
 
 const struct contract *fixture_bulkhead(void)

@@ -60,7 +60,7 @@ static const char CONTRACT[] =
     "}\n"
     "message Part {\n"
     "  string label = 1 [(bulkhead.v1.field).required = true];\n"
-    "  double ratio = 2 [(bulkhead.v1.field).minimum.value = 1];\n"
+    "  int32 ratio = 2 [(bulkhead.v1.field).minimum.value = 1];\n"
     "  string mark = 3 [(bulkhead.v1.field).immutable = true];\n"
     "  oneof kind {\n"
     "    option (bulkhead.v1.oneof).required = true;\n"
@@ -216,7 +216,7 @@ Test(held_rules, a_patch_is_held_for_what_its_body_holds)
 Test(held_rules, a_patch_of_a_nested_message_is_held_for_what_it_holds)
 {
   expect_patch("{\"part\":{\"ratio\":2}}", "");
-  expect_patch("{\"part\":{\"label\":\"\",\"ratio\":0.5}}", "part.label: is required\npart.ratio: must be at least 1");
+  expect_patch("{\"part\":{\"label\":\"\",\"ratio\":-1}}", "part.label: is required\npart.ratio: must be at least 1");
   expect_patch("{\"part\":{\"left\":null}}", "part.kind: one of its fields is required");
   expect_patch("{\"part\":{\"right\":4}}", "part.right: must be at least 5");
   // {} and null write the message as a whole.
