@@ -435,6 +435,7 @@ help:
 	@echo "make plans            proves that no query scans a table, on 100,000 rows"
 	@echo "make asan ubsan tsan  build and unit tests under one sanitizer"
 	@echo "make fuzz             every fuzzer, SECONDS_EACH=60"
+	@echo "make release-contracts    takes the present contracts as those that clients rely on; from then on make names what would break them"
 	@echo "make lint             form, analysers, layers, banned calls"
 	@echo "make bench            how fast the suite is beside what the machine can do"
 	@echo

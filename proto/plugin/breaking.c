@@ -1,5 +1,218 @@
+// Methods and routes. Messages are compared in pairs that start at the methods, so that a message that no client meets
+// may change, and one that only has another name is the same.
 #include "proto/plugin/breaking.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/plugin/breaking_internal.h"
+
+const char *clients_of(unsigned use)
+{
+  return (use & USE_REST) != 0 ? "RPC and REST clients" : "RPC clients";
+}
+
+// ---- versions of packages ----
+
+struct version {
+  struct slice base;  // "item" of "item.v2"
+  uint64_t number;    // 0 where the package has none
+};
+
+static struct version split_package(const char *package)
+{
+  struct slice whole = slice_from_string(package);
+  const char *last = strrchr(package, '.');
+  uint64_t number;
+  if (last == NULL || last[1] != 'v' || !slice_to_uint64(slice_from_string(last + 2), 1, UINT32_MAX, &number))
+    return (struct version){.base = whole};
+  return (struct version){.base = slice_make(package, (size_t)(last - package)), .number = number};
+}
+
+// Whether the package is gone and a later version of it is there.
+static bool version_rose(const struct contract *present, const char *package)
+{
+  struct version released = split_package(package);
+  bool rose = false;
+  for (size_t i = 0; i < contract_service_count(present); i++) {
+    const char *other = contract_service(present, i)->file->package;
+    struct version version = split_package(other);
+    if (strcmp(other, package) == 0)
+      return false;
+    rose |= slice_equal(version.base, released.base) && version.number > released.number;
+  }
+  return rose;
+}
+
+// ---- routes ----
+
+// Whether both templates match the same paths: the names of variables are the service's own affair.
+static bool same_path(const char *a, const char *b)
+{
+  while (*a != '\0' && *b != '\0') {
+    if (*a == '{' && *b == '{') {
+      a += strcspn(a, "=}");
+      b += strcspn(b, "=}");
+      // {id} is short for {id=*}.
+      bool plain_a = *a == '}' || strncmp(a, "=*}", 3) == 0;
+      bool plain_b = *b == '}' || strncmp(b, "=*}", 3) == 0;
+      if (plain_a != plain_b)
+        return false;
+      a += plain_a && *a == '=' ? 2 : 0;
+      b += plain_b && *b == '=' ? 2 : 0;
+      continue;
+    }
+    if (*a++ != *b++)
+      return false;
+  }
+  return *a == *b;
+}
+
+static const struct contract_binding *find_route(const struct contract *contract,
+                                                 const struct contract_binding *released)
+{
+  for (size_t i = 0; i < contract_binding_count(contract); i++) {
+    const struct contract_binding *binding = contract_binding(contract, i);
+    if (strcmp(binding->http_method, released->http_method) == 0 && same_path(binding->path, released->path))
+      return binding;
+  }
+  return NULL;
+}
+
+static const char *method_element(struct comparison *comparison, const struct contract_method *method)
+{
+  return arena_printf(&comparison->arena, "%s.%s", method->service_full_name, method->name);
+}
+
+// "" for no field.
+static struct slice field_name(const struct contract_field *field)
+{
+  return field == NULL ? SLICE("") : field->json_name;
+}
+
+static void compare_binding(struct comparison *comparison, const struct contract_binding *released,
+                            const struct contract_binding *present)
+{
+  struct diagnostics *diagnostics = comparison->diagnostics;
+  const struct contract_method *old = released->method;
+  const struct contract_method *new = present->method;
+  const char *element = method_element(comparison, new);
+  if (released->body != present->body ||
+      (released->body_field != NULL && !slice_equal(field_name(released->body_field), field_name(present->body_field))))
+    diagnostics_add(diagnostics, &present->place, element,
+                    "%s %s takes another body than the released one; REST clients send the old one; restore body",
+                    present->http_method, present->path);
+  if ((released->response_body_field == NULL) != (present->response_body_field == NULL) ||
+      !slice_equal(field_name(released->response_body_field), field_name(present->response_body_field)))
+    diagnostics_add(diagnostics, &present->place, element,
+                    "%s %s answers with another body; REST clients read the old one; restore response_body",
+                    present->http_method, present->path);
+  if (old->success_status != new->success_status)
+    diagnostics_add(diagnostics, &present->place, element,
+                    "success_status changed from %d to %d; REST clients expect the old one; restore it",
+                    old->success_status, new->success_status);
+  if (old->location != NULL && new->location == NULL)
+    diagnostics_add(diagnostics, &present->place, element,
+                    "the reply has no Location any more; REST clients follow it; restore location");
+  comparison_add_pair(comparison, old->input, new->input, USE_REQUEST | USE_REST);
+  comparison_add_pair(comparison, old->output, new->output, USE_RESPONSE | USE_REST);
+}
+
+static void compare_route(struct comparison *comparison, const struct contract_binding *released)
+{
+  const struct contract_binding *present = find_route(comparison->present, released);
+  if (present != NULL) {
+    compare_binding(comparison, released, present);
+    return;
+  }
+  const struct contract_method *method = contract_method_by_name(comparison->present, released->method->full_name);
+  diagnostics_add(comparison->diagnostics, method == NULL ? &released->method->place : &method->place,
+                  method_element(comparison, released->method),
+                  "the route %s %s is gone; REST clients that call it are answered 404 or 405; keep it (a new one can "
+                  "stand beside it in additional_bindings)",
+                  released->http_method, released->path);
+}
+
+// ---- methods ----
+
+static const char *access_text(enum access access)
+{
+  static const char *const NAMES[] = {"", "ACCESS_PUBLIC", "ACCESS_AUTHENTICATED", "ACCESS_ROLE", "ACCESS_INTERNAL"};
+  return NAMES[access];
+}
+
+static bool has_role(const struct policy *policy, const char *role)
+{
+  for (size_t i = 0; i < policy->role_count; i++)
+    if (strcmp(policy->roles[i], role) == 0)
+      return true;
+  return false;
+}
+
+static bool has_route(const struct contract *contract, const struct contract_method *method)
+{
+  for (size_t i = 0; i < contract_binding_count(contract); i++)
+    if (contract_binding(contract, i)->method == method)
+      return true;
+  return false;
+}
+
+static void compare_policy(struct comparison *comparison, const struct contract_method *released,
+                           const struct contract_method *present)
+{
+  const struct policy *old = &released->policy;
+  const struct policy *new = &present->policy;
+  const char *element = method_element(comparison, present);
+  const char *clients = clients_of(has_route(comparison->released, released) ? USE_REST : 0);
+  // Services that call an internal method come without a user.
+  bool is_closed = new->access > old->access ||
+                   (old->access == ACCESS_INTERNAL && new->access != ACCESS_INTERNAL &&new->access != ACCESS_PUBLIC);
+  if (is_closed)
+    diagnostics_add(comparison->diagnostics, &present->place, element,
+                    "the access was tightened from %s to %s; %s that were let in are refused; restore it",
+                    access_text(old->access), access_text(new->access), clients);
+  for (size_t i = 0; new->access == ACCESS_ROLE &&i < old->role_count; i++)
+    if (!has_role(new, old->roles[i]))
+      diagnostics_add(comparison->diagnostics, &present->place, element,
+                      "the role %s may not call any more; %s that hold it are refused; restore it", old->roles[i],
+                      clients);
+}
+
+static void compare_method(struct comparison *comparison, const struct contract_method *released)
+{
+  const struct contract_method *present = contract_method_by_name(comparison->present, released->full_name);
+  if (present == NULL) {
+    diagnostics_add(comparison->diagnostics, &released->place, method_element(comparison, released),
+                    "the method is gone; RPC clients that call it are answered UNIMPLEMENTED; keep it");
+    return;
+  }
+  compare_policy(comparison, released, present);
+  comparison_add_pair(comparison, released->input, present->input, USE_REQUEST);
+  comparison_add_pair(comparison, released->output, present->output, USE_RESPONSE);
+}
+
+static void compare_service(struct comparison *comparison, const struct contract_service *service)
+{
+  for (size_t i = 0; i < service->method_count; i++)
+    compare_method(comparison, &service->methods[i]);
+  for (size_t i = 0; i < contract_binding_count(comparison->released); i++) {
+    const struct contract_binding *binding = contract_binding(comparison->released, i);
+    if (strcmp(binding->method->service_full_name, service->full_name) == 0)
+      compare_route(comparison, binding);
+  }
+}
+
 void breaking_find(const struct contract *released, const struct contract *present, struct diagnostics *diagnostics)
 {
-  (void)released, (void)present, (void)diagnostics;
+  struct comparison comparison = {.released = released, .present = present, .diagnostics = diagnostics};
+  arena_init(&comparison.arena);
+  for (size_t i = 0; i < contract_service_count(released); i++) {
+    const struct contract_service *service = contract_service(released, i);
+    if (!version_rose(present, service->file->package))
+      compare_service(&comparison, service);
+  }
+  compare_messages(&comparison);
+  diagnostics_sort(diagnostics);
+  free(comparison.pairs);
+  arena_free(&comparison.arena);
 }

@@ -1,0 +1,49 @@
+// One comparison of two sets of contracts.
+#ifndef BULKHEAD_PLUGIN_BREAKING_INTERNAL_H
+#define BULKHEAD_PLUGIN_BREAKING_INTERNAL_H
+
+#include "common/contract/contract.h"
+
+// Where clients meet a message.
+enum use {
+  USE_REQUEST = 1,
+  USE_RESPONSE = 2,
+  USE_REST = 4,  // over HTTP, too
+};
+
+// A released message and what stands in its place now, whatever its name is.
+struct pair {
+  const struct contract_message *released;
+  const struct contract_message *present;
+  unsigned request;   // 0, USE_REQUEST or USE_REQUEST | USE_REST
+  unsigned response;  // 0, USE_RESPONSE or USE_RESPONSE | USE_REST
+};
+
+struct comparison {
+  const struct contract *released;
+  const struct contract *present;
+  struct diagnostics *diagnostics;
+  struct arena arena;
+  struct pair *pairs;
+  size_t pair_count;
+  size_t pair_capacity;
+};
+
+// Notes that clients meet these messages; those inside are noted with them.
+void comparison_add_pair(struct comparison *comparison, const struct contract_message *released,
+                         const struct contract_message *present, unsigned use);
+// Every pair, in the order in which they were met.
+void compare_messages(struct comparison *comparison);
+// Rules of a request's field that refuse what was accepted.
+void compare_rules(struct comparison *comparison, const struct pair *pair, const struct contract_field *released,
+                   const struct contract_field *present);
+// Rules of a field that clients of the released contracts do not send.
+void compare_new_field(struct comparison *comparison, const struct pair *pair, const struct contract_field *present);
+
+// "RPC clients" or "RPC and REST clients".
+const char *clients_of(unsigned use);
+// "item.v1.Item.sku"
+const char *field_element(struct comparison *comparison, const struct contract_message *message,
+                          const struct contract_field *field);
+
+#endif
