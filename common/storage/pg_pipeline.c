@@ -154,9 +154,9 @@ static void send_query(struct pg_connection *c, struct pg_request *request)
 
 void pg_pipeline_send(struct pg_connection *c, struct pg_request *request)
 {
+  // The reads of a turn are sent last and flushed at once. A write would share their transaction otherwise.
+  CHECK(!has_own_sync(request) || !c->group_open);
   pg_request_enter(request, PG_REQUEST_IN_FLIGHT);
-  if (has_own_sync(request) && c->group_open)
-    send_sync(c, NULL);
   send_query(c, request);
   if (has_own_sync(request))
     send_sync(c, request);

@@ -154,6 +154,28 @@ void crew_join(struct crew *crew)
   crew->idle = NULL;
 }
 
+void ask(void *arg)
+{
+  struct ask *ask = arg;
+  struct world *world = ask->crew->world;
+  struct pg_params params;
+  pg_params_init(&params, &world->arena);
+  if (ask->text != NULL)
+    pg_add_text(&params, ask->text);
+  ask->status = pg_query(world->pg, ask->statement, &params, &world->arena, &ask->result);
+  crew_finished(ask->crew);
+}
+
+void ask_all(struct world *world, struct ask *asks, size_t count)
+{
+  struct crew crew = {.world = world};
+  for (size_t i = 0; i < count; i++) {
+    asks[i].crew = &crew;
+    crew_start(&crew, ask, &asks[i]);
+  }
+  crew_join(&crew);
+}
+
 void wait_until(bool (*holds)(void *arg), void *arg)
 {
   while (!holds(arg))

@@ -50,6 +50,18 @@ void crew_start(struct crew *crew, void (*run)(void *arg), void *arg);
 void crew_finished(struct crew *crew);  // the last thing that `run` does
 void crew_join(struct crew *crew);
 
+// A statement that a task of its own runs.
+struct ask {
+  struct crew *crew;
+  const struct pg_statement *statement;
+  const char *text;  // the parameter, or NULL for none
+  struct pg_result result;
+  enum status status;
+};
+void ask(void *arg);  // a struct ask, for crew_start
+// Runs them all in one turn of the loop, and waits for their ends.
+void ask_all(struct world *world, struct ask *asks, size_t count);
+
 // Lets tasks and sockets run until it holds, within the test's deadline.
 void wait_until(bool (*holds)(void *arg), void *arg);
 

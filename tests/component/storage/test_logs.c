@@ -80,6 +80,24 @@ Test(logs, a_failing_statement_is_logged_for_the_request_that_sent_it)
   with_pg(check_errors);
 }
 
+// A statement that is retried has not failed.
+static void check_retried(struct world *world)
+{
+  const struct pg_statement *read = statement("SELECT * FROM t", true);
+  struct pg_result result;
+  run_sql(world, "CREATE TABLE t (a int)");
+  cr_assert_eq(pg_query(world->pg, read, NULL, &world->arena, &result), STATUS_OK);
+  run_sql(world, "ALTER TABLE t ADD b int");
+  cr_assert_eq(pg_query(world->pg, read, NULL, &world->arena, &result), STATUS_OK);
+  cr_expect_eq(count_logged("statement failed", NULL), 0);
+}
+
+Test(logs, a_statement_that_succeeds_at_the_second_attempt_logs_no_error)
+{
+  capture_log();
+  with_pg_options((struct pg_options){.pipelined_connections = 1}, check_retried);
+}
+
 static void query_row(void *arg)
 {
   struct caller *caller = arg;

@@ -147,36 +147,6 @@ Test(pg, the_session_has_its_settings)
 
 // ---- neighbours: many statements in one turn of the loop, on one connection ----
 
-struct ask {
-  struct crew *crew;
-  const struct pg_statement *statement;
-  const char *text;  // parameter, or NULL for none
-  struct pg_result result;
-  enum status status;
-};
-
-static void ask(void *arg)
-{
-  struct ask *ask = arg;
-  struct world *world = ask->crew->world;
-  struct pg_params params;
-  pg_params_init(&params, &world->arena);
-  if (ask->text != NULL)
-    pg_add_text(&params, ask->text);
-  ask->status = pg_query(world->pg, ask->statement, &params, &world->arena, &ask->result);
-  crew_finished(ask->crew);
-}
-
-static void ask_all(struct world *world, struct ask *asks, size_t count)
-{
-  struct crew crew = {.world = world};
-  for (size_t i = 0; i < count; i++) {
-    asks[i].crew = &crew;
-    crew_start(&crew, ask, &asks[i]);
-  }
-  crew_join(&crew);
-}
-
 static const struct pg_options ONE_CONNECTION = {.pipelined_connections = 1};
 
 static void check_read_neighbours(struct world *world)

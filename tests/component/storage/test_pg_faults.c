@@ -7,16 +7,21 @@
 
 static struct server server;
 
-static struct pg *connect_to(struct world *world, const struct server *to)
+static struct pg *connect_with(struct world *world, const struct server *to, size_t connections)
 {
   const struct pg_options options = {
       .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", to->folder),
-      .pipelined_connections = 3,  // two sleep, one is left to look
+      .pipelined_connections = connections,
       .statement_timeout_ms = 60000,
   };
   world->pg = pg_create(world->loop, &options);
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   return world->pg;
+}
+
+static struct pg *connect_to(struct world *world, const struct server *to)
+{
+  return connect_with(world, to, 3);  // two sleep, one is left to look
 }
 
 static bool pg_is_down(void *arg)
@@ -30,31 +35,16 @@ static bool all_are_up(void *arg)
   return metric_value(metrics_single(METRIC_PG_CONNECTIONS)) == 3;
 }
 
-struct call {
-  struct crew *crew;
-  const struct pg_statement *statement;
-  enum status status;
-};
-
-static void run_call(void *arg)
-{
-  struct call *call = arg;
-  struct world *world = call->crew->world;
-  struct pg_result result;
-  call->status = pg_query(world->pg, call->statement, NULL, &world->arena, &result);
-  crew_finished(call->crew);
-}
-
 static void check_restart(struct world *world)
 {
   connect_to(world, &server);
   wait_until(all_are_up, NULL);
   struct crew crew = {.world = world};
-  struct call slow[] = {{.crew = &crew, .statement = statement("SELECT pg_sleep(60)", false)},
-                        {.crew = &crew, .statement = statement("SELECT pg_sleep(61)", false)},
-                        {.crew = &crew, .statement = dedicated_statement("SELECT pg_sleep(62)")}};
+  struct ask slow[] = {{.crew = &crew, .statement = statement("SELECT pg_sleep(60)", false)},
+                       {.crew = &crew, .statement = statement("SELECT pg_sleep(61)", false)},
+                       {.crew = &crew, .statement = dedicated_statement("SELECT pg_sleep(62)")}};
   for (size_t i = 0; i < ARRAY_LEN(slow); i++)
-    crew_start(&crew, run_call, &slow[i]);
+    crew_start(&crew, ask, &slow[i]);
   while (run_sql(world, "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(62)%' AND state = 'active'"
                         " AND pid <> pg_backend_pid()") == NULL)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
@@ -102,6 +92,78 @@ Test(pg_faults, a_server_that_is_down_is_unavailable_before_the_deadline)
   postgres_stop(&server);
 }
 
+// How much of the deadline a task has left, in ms.
+static uint64_t left_ms(void)
+{
+  return deadline_left_ms(task_deadline_us(), clock_now_us());
+}
+
+// Whoever has much time is answered soon all the same, so that requests do not pile up behind a server that is down.
+static void check_down_for_long(struct world *world)
+{
+  connect_to(world, &server);
+  kill(server.pid, SIGQUIT);
+  wait_until(pg_is_down, world->pg);
+  struct pg_result result;
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 20000));
+  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", true), NULL, &world->arena, &result), STATUS_UNAVAILABLE);
+  cr_assert_gt(left_ms(), 12000);
+  task_restore_deadline(before);
+  pg_free(&world->pg);
+}
+
+Test(pg_faults, nobody_waits_long_for_a_server_that_is_down)
+{
+  postgres_start(&server);
+  with_loop(check_down_for_long);
+  postgres_stop(&server);
+}
+
+// Kills the backend that runs a statement with `text` in it, without a word to its client. Returns its process id, which
+// the next call passes over: the server may still list it.
+static int64_t kill_backend(struct world *world, const char *text, int64_t passed_over)
+{
+  const char *sql = arena_printf(&world->arena,
+                                 "SELECT pid FROM pg_stat_activity WHERE query LIKE '%%%s%%' AND state = 'active'"
+                                 " AND pid NOT IN (pg_backend_pid(), %lld)",
+                                 text, (long long)passed_over);
+  const struct pg_statement *find = dedicated_statement(sql);
+  struct pg_result result = {0};
+  // The server restarts after each kill, and is away meanwhile.
+  while (pg_query(world->pg, find, NULL, &world->arena, &result) != STATUS_OK || result.rows == 0)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK, "nobody runs %s", text);
+  int64_t pid = pg_int(&result, 0, 0);
+  cr_assert_eq(kill((int)pid, SIGKILL), 0);
+  return pid;
+}
+
+static void check_lost_twice(struct world *world)
+{
+  // With one connection, a retry cannot meet another that the same crash broke.
+  connect_with(world, &server, 1);
+  struct crew crew = {.world = world};
+  struct ask read = {.crew = &crew, .statement = statement("SELECT 'read', pg_sleep(60)", true)};
+  struct ask write = {.crew = &crew, .statement = statement("SELECT 'write', pg_sleep(60)", false)};
+  crew_start(&crew, ask, &read);
+  int64_t first = kill_backend(world, "''read'', pg_sleep", 0);
+  kill_backend(world, "''read'', pg_sleep", first);
+  crew_join(&crew);
+  cr_expect_eq(read.status, STATUS_UNAVAILABLE, "%s", status_name(read.status));
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  crew_start(&crew, ask, &write);
+  kill_backend(world, "''write'', pg_sleep", 0);
+  crew_join(&crew);
+  cr_expect_eq(write.status, STATUS_UNAVAILABLE, "%s", status_name(write.status));
+  pg_free(&world->pg);
+}
+
+Test(pg_faults, a_read_whose_connection_breaks_is_retried_once_a_write_never)
+{
+  postgres_start(&server);
+  with_loop(check_lost_twice);
+  postgres_stop(&server);
+}
+
 // An acknowledged write is there after a crash of the server (fsync is off, but the machine does not fall).
 static void check_acknowledged(struct world *world)
 {
@@ -109,11 +171,11 @@ static void check_acknowledged(struct world *world)
   connect_to(world, &server);
   run_sql(world, "CREATE TABLE t (id int)");
   struct crew crew = {.world = world};
-  struct call writes[WRITERS];
+  struct ask writes[WRITERS];
   for (size_t i = 0; i < WRITERS; i++) {
     const char *sql = arena_printf(&world->arena, "INSERT INTO t SELECT %zu FROM pg_sleep(0.001)", i);
-    writes[i] = (struct call){.crew = &crew, .statement = statement(sql, false)};
-    crew_start(&crew, run_call, &writes[i]);
+    writes[i] = (struct ask){.crew = &crew, .statement = statement(sql, false)};
+    crew_start(&crew, ask, &writes[i]);
   }
   while (run_sql(world, "SELECT 1 FROM t LIMIT 1") == NULL)
     task_yield();
