@@ -1,6 +1,7 @@
 // Passwords and sessions, with the user service beside.
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/service/accounts.h"
@@ -117,4 +118,30 @@ Test(auth_sessions, an_unknown_address_and_a_wrong_password_look_alike)
   cr_expect_eq(unknown.status, wrong.status);
   cr_expect(slice_equal(unknown.message, wrong.message));
   cr_expect(slice_equal(unknown.reason, wrong.reason));
+}
+
+// How often the auth service has computed argon2id since its start.
+static long password_hashes(void)
+{
+  static const char name[] = "\nbulkhead_password_hashes_total ";
+  struct strbuf page;
+  strbuf_init(&page, 0);
+  const char *line = strstr(process_http(&accounts.auth, "GET /metrics HTTP/1.0\r\n\r\n", &page), name);
+  cr_assert_not_null(line, "%s", strbuf_cstring(&page));
+  long count = strtol(line + strlen(name), NULL, 10);
+  strbuf_free(&page);
+  return count;
+}
+
+// The time of a login is that of one hash: an unknown address must cost the same, or time tells which addresses exist.
+Test(auth_sessions, an_unknown_address_costs_as_many_hashes_as_a_wrong_password)
+{
+  accounts_new_user(&accounts, ADA);
+  long before = password_hashes();
+  accounts_login(&accounts, ADA, "a wrong password");
+  long wrong = password_hashes() - before;
+  accounts_login(&accounts, "eve@example.com", "a wrong password");
+  long unknown = password_hashes() - before - wrong;
+  cr_expect_eq(wrong, 1);
+  cr_expect_eq(unknown, 1);
 }

@@ -68,8 +68,12 @@ static void expect_sql(const char *query, const char *expected)
 
 static void wait_sql(const char *query, const char *expected)
 {
-  while (strcmp(database_sql(&accounts.database, "%s", query), expected) != 0)
+  uint64_t end_us = patience_end_us();
+  const char *found;
+  while (strcmp(found = database_sql(&accounts.database, "%s", query), expected) != 0) {
+    cr_assert_lt(clock_now_us(), end_us, "%s stays %s, %s was waited for", query, found, expected);
     poll(NULL, 0, 20);
+  }
 }
 
 // ---- sign-up ----
@@ -120,29 +124,65 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   accounts_tokens(&accounts, ADA);
 }
 
-// The credential is stored after its sign-up has been given up: it must not be forgotten.
-Test(user_accounts, a_credential_that_comes_late_is_swept_away, .timeout = 60)
+// From here on the auth service's database holds up every new credential until open_gate.
+static void close_gate(void)
 {
-  accounts_new_user(&accounts, "first@example.com");
   database_sql(
       &accounts.database,
       "CREATE TABLE public.gate ();"
       "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
       " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END';"
       "CREATE TRIGGER gate BEFORE INSERT ON auth.credentials FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
+}
+
+static void open_gate(void)
+{
+  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+}
+
+// Begins Ada's sign-up and waits until its credential is held up at the gate.
+static void begin_gated_sign_up(struct outcome *outcome)
+{
   User__V1__CreateUserRequest request = USER__V1__CREATE_USER_REQUEST__INIT;
-  struct outcome outcome;
   request.email = ADA;
   request.display_name = "Ada";
   request.password = ACCOUNTS_PASSWORD;
-  begin(CREATE_USER, &request.base, &outcome);
+  begin(CREATE_USER, &request.base, outcome);
   wait_sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth' AND datname = current_database()"
            " AND wait_event = 'PgSleep'",
            "1");
+}
+
+// Another instance's sweep took the sign-up for dead: it must fail as a whole, and the address must stay free.
+Test(user_accounts, a_sign_up_whose_note_was_swept_away_is_taken_back)
+{
+  struct outcome outcome;
+  close_gate();
+  begin_gated_sign_up(&outcome);
+  database_sql(&accounts.database, "DELETE FROM \"user\".orphan_credentials");
+  open_gate();
+  driver_finish(&accounts.to_user, &outcome);
+  cr_expect_eq(outcome.status, STATUS_ABORTED, "%s", status_name(outcome.status));
+  cr_expect(slice_equal_string(outcome.reason, "SIGN_UP_EXPIRED"), SLICE_FMT, SLICE_ARG(outcome.reason));
+  expect_sql("SELECT count(*) FROM \"user\".users", "0");
+  // The sign-up removes the credential itself: without a note no sweep would find it.
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  cr_expect_eq(accounts_login(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_UNAUTHENTICATED);
+  accounts_new_user(&accounts, ADA);
+  accounts_tokens(&accounts, ADA);
+}
+
+// The credential is stored after its sign-up has been given up: it must not be forgotten.
+Test(user_accounts, a_credential_that_comes_late_is_swept_away)
+{
+  struct outcome outcome;
+  accounts_new_user(&accounts, "first@example.com");
+  close_gate();
+  begin_gated_sign_up(&outcome);
   rpc_call_cancel(outcome.call);
   rpc_client_flush(accounts.to_user.client);
   process_wait_http(&accounts.user, "/metrics", "CreateUser\",status=\"CANCELLED\"} 1");
-  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+  open_gate();
   wait_sql("SELECT count(*) FROM auth.credentials", "2");
 
   expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
