@@ -355,6 +355,11 @@ run: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@OUT=$(OUT) PORT=$(PORT) deploy/local/stack up
 
+# A service from the templates: make new SERVICE=note (PLURAL=notes).
+.PHONY: new
+new:
+	@services/template/create "$(SERVICE)" $(PLURAL)
+
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) tools
 	@OUT=$(OUT) deploy/demo/run
@@ -425,6 +430,7 @@ help:
 	@echo "make demo             Debian's package index into the running suite, through its API"
 	@echo
 	@echo "make check            the daily loop: build, all unit tests, the quick lints; no servers"
+	@echo "make new SERVICE=note writes a new service that works: contract, queries, handlers, tests (PLURAL=notes)"
 	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some steps)"
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
 	@echo "make component-NAME   tests of one part with real servers: $(COMPONENTS)"

@@ -1,6 +1,7 @@
 #include "tests/support/service/schema_checks.h"
 
 #include <criterion/criterion.h>
+#include <glob.h>
 #include <string.h>
 
 #include "tests/support/service/database.h"
@@ -80,9 +81,25 @@ static void expect_denied(struct database *database, const char *role, const cha
   cr_expect_not_null(strstr(refusal, "permission denied "), "%s: %s", sql, refusal);
 }
 
+// Every folder with a main.c is a service, as in the Makefile. Ends with NULL.
+static const char *const *all_services(struct arena *arena)
+{
+  glob_t found;
+  cr_assert_eq(glob("services/*/main.c", 0, NULL, &found), 0, "run the tests where the tree begins");
+  const char **services = arena_array(arena, found.gl_pathc + 1, sizeof(*services));
+  for (size_t i = 0; i < found.gl_pathc; i++) {
+    struct slice name = slice_skip(slice_from_string(found.gl_pathv[i]), strlen("services/"));
+    services[i] = arena_string(arena, slice_make(name.data, slice_find(name, '/', 0)));
+  }
+  services[found.gl_pathc] = NULL;
+  globfree(&found);
+  return services;
+}
+
 void check_schema_is_private(const char *service, const char *table, const char *const *environment)
 {
-  static const char *const services[] = {"auth", "item", "user", NULL};
+  struct arena names = {0};
+  const char *const *services = all_services(&names);
   struct database database;
   database_create(&database, services);
   migrate(&database, service, environment, "up", NULL);
@@ -98,4 +115,5 @@ void check_schema_is_private(const char *service, const char *table, const char 
   expect_denied(&database, service, "CREATE SCHEMA anything");
   expect_denied(&database, service, "CREATE ROLE anything");
   database_drop(&database);
+  arena_free(&names);
 }
