@@ -23,15 +23,9 @@ Test(item_rules, price_and_currency_go_together_and_no_price_is_negative)
     char *sku, *name, *price, *currency;
     const char *field;  // at fault, NULL for none
   } cases[] = {
-      {"S", "N", "", "", NULL},
-      {"S", "N", "12.50", "EUR", NULL},
-      {"S", "N", "0", "EUR", NULL},
-      {"S", "N", "0.00", "JPY", NULL},
-      {"S", "N", "1", "", "currency"},
-      {"S", "N", "", "EUR", "price"},
-      {"S", "N", "-1", "EUR", "price"},
-      {"S", "N", "-1", "", "price"},
-      {"S", "N", "-0.01", "EUR", "price"},
+      {"S", "N", "", "", NULL},         {"S", "N", "12.50", "EUR", NULL}, {"S", "N", "0", "EUR", NULL},
+      {"S", "N", "0.00", "JPY", NULL},  {"S", "N", "1", "", "currency"},  {"S", "N", "", "EUR", "price"},
+      {"S", "N", "-1", "EUR", "price"}, {"S", "N", "-1", "", "price"},    {"S", "N", "-0.01", "EUR", "price"},
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     Item__V1__Item item = item_of(cases[i].sku, cases[i].name, cases[i].price, cases[i].currency);
