@@ -1,5 +1,5 @@
-// Everything that exists because of how nng behaves. Read in the source of nng 1.5.2 (Debian 12); the unit tests also
-// pass with libnng 1.9.0 and 1.12.0 under the same program. Each quirk says when its workaround can go.
+// Everything that exists because of how nng behaves. Read in the source of nng 1.5.2 (Debian 12). The unit tests, those
+// of TLS apart, also pass with libnng 1.9.0 and 1.11.0 under the same program. Each quirk says when it can go.
 //
 //   TASK THREADS      nng runs each step of a message (header, body, queue, sent) as a task on one of 2 x CPUs threads.
 //                     Waking another thread for each step costs more than the step: a packet took 16 context switches.
@@ -15,7 +15,7 @@
 //                     whoever answers. So a socket serves one connection: rpc_link refuses the second one, and the
 //                     endpoint makes a new socket. Every version does this; it can go when a dialer can be told not to.
 //   RAW REP DROPS     A raw REP socket drops a message when its queue of 64 for that pipe is full (xrep.c). So a server
-//                     keeps at most RPC_WINDOW_PACKETS unacked on a connection. The same in 1.12. Can go when a raw REP
+//                     keeps at most RPC_WINDOW_PACKETS unacked on a connection. The same in 1.11. Can go when a raw REP
 //                     send reports a full pipe; the acks stay, because corking needs them.
 //   CLOSE LEAKS       A message that is being sent while its socket closes is leaked. So the client sends no CANCEL
 //                     frames while it ends. Can go when LeakSanitizer is quiet without that rule.

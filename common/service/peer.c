@@ -1,5 +1,5 @@
-// Calls out. The task waits on its stack; whoever leaves early (deadline, cancellation) takes the call back, so that
-// nobody finishes a completion that is gone.
+// Calls to other services. A task waits with its completion on its own stack, so a task that leaves early (deadline,
+// cancellation) cancels the call: a late reply must not finish a completion that is gone.
 #include "common/base/check.h"
 #include "common/base/uuid.h"
 #include "common/runtime/task.h"
@@ -7,9 +7,10 @@
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
+// A task that waits for a peer's reply.
 struct waiting {
   struct completion done;
-  struct call *call;  // NULL for background work
+  struct call *call;  // the request that the task works on; NULL for background work
   struct arena *arena;
   enum status status;
   struct slice payload;
@@ -32,7 +33,8 @@ struct outgoing {
   char request_id[UUID_TEXT_SIZE];
 };
 
-// The caller's context with a new span; background work starts a trace and a request id of its own.
+// Makes the context of the outgoing call: the incoming one with a new span. Background work starts a trace and a request
+// id of its own.
 static void make_context(struct outgoing *outgoing, const struct call *call)
 {
   struct trace_context parent;
@@ -44,7 +46,7 @@ static void make_context(struct outgoing *outgoing, const struct call *call)
     trace_start(&span);
   trace_format(&span, outgoing->traceparent);
   outgoing->context.traceparent = slice_from_string(outgoing->traceparent);
-  // The client says who we are.
+  // The RPC client sets the name of this service itself.
   outgoing->context.peer_service = (struct slice){0};
   if (outgoing->context.request_id.size > 0)
     return;
@@ -73,7 +75,7 @@ static struct rpc_call *send_call(struct service *service, const struct rpc_meth
   return handle;
 }
 
-static enum status fail(struct call *call, enum status status, const char *reason, const char *message)
+static enum status set_peer_failure(struct call *call, enum status status, const char *reason, const char *message)
 {
   const struct rpc_status peer = {
       .code = status, .message = slice_from_string(message), .reason = slice_from_string(reason)};
@@ -90,19 +92,20 @@ enum status call_peer(struct service *service, struct call *call, const struct r
     call->peer_status = (struct rpc_status){.code = STATUS_OK};
   enum status status = task_check();
   if (status != STATUS_OK)
-    return fail(call, status, status_name(status), "");
+    return set_peer_failure(call, status, status_name(status), "");
   service_follow_peer(service, method->service);
   struct waiting waiting = {.done = {.what = method->full_name}, .call = call, .arena = arena};
   struct rpc_call *handle = send_call(service, method, request, &waiting);
   status = completion_wait(&waiting.done);
   if (!waiting.done.done) {
     rpc_call_cancel(handle);
-    return fail(call, status, status_name(status), "");
+    return set_peer_failure(call, status, status_name(status), "");
   }
   if (waiting.status != STATUS_OK)
     return waiting.status;
   *response = proto_unpack(method->output, waiting.payload, arena);
   if (*response == NULL)
-    return fail(call, STATUS_INTERNAL, "MALFORMED_REPLY", "another service answered what it must not");
+    return set_peer_failure(call, STATUS_INTERNAL, "MALFORMED_REPLY",
+                            "another service sent a reply that could not be read");
   return STATUS_OK;
 }
