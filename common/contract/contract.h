@@ -161,15 +161,14 @@ struct contract_method {
   const struct contract_message *input;
   const struct contract_message *output;
   struct policy policy;
-  enum contract_rate_class rate_class;
-  uint32_t timeout_ms;  // 5,000 where the contract says nothing
+  enum contract_rate_class rate_class;  // no effect yet, see options.proto
+  uint32_t timeout_ms;                  // 5,000 where the contract says nothing
   uint32_t cache_ttl_ms;
   int success_status;    // 200, 201, 204, ...
   const char *location;  // template over the response, or NULL
   const struct contract_error *errors;
   size_t error_count;
   bool no_side_effects;  // idempotency_level NO_SIDE_EFFECTS
-  bool idempotent;       // that or IDEMPOTENT
   size_t index;          // 0 .. method_count - 1, for tables beside this one
   struct source_place place;
 };

@@ -128,14 +128,10 @@ static void build_policy(struct contract_builder *builder, const struct declarat
 
 // ---- methods ----
 
-static void set_idempotency(const Google__Protobuf__MethodOptions *options, struct contract_method *method)
+static bool has_no_side_effects(const Google__Protobuf__MethodOptions *options)
 {
-  if (options == NULL || !options->has_idempotency_level)
-    return;
-  method->no_side_effects =
-      options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
-  method->idempotent = method->no_side_effects ||
-                       options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENT;
+  return options != NULL && options->has_idempotency_level &&
+         options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
 }
 
 static void name_method(struct contract_builder *builder, const struct contract_service *service,
@@ -171,7 +167,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
 {
   method->comment = declaration_comment(builder, declaration);
   method->place = declaration_place(declaration);
-  set_idempotency(source->options, method);
+  method->no_side_effects = has_no_side_effects(source->options);
   bool streams = (source->has_client_streaming && source->client_streaming) ||
                  (source->has_server_streaming && source->server_streaming);
   if (streams)

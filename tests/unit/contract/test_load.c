@@ -12,15 +12,15 @@ Test(load, methods_have_their_policy)
   cr_assert_str_eq(create->service_full_name, "item.v1.ItemService");
   cr_assert_str_eq(create->comment, "Creates an item that belongs to the caller.");
   cr_assert(create->policy.access == ACCESS_AUTHENTICATED && create->rate_class == CONTRACT_RATE_WRITE);
-  cr_assert(create->success_status == 201 && create->timeout_ms == 5000 && !create->idempotent);
+  cr_assert(create->success_status == 201 && create->timeout_ms == 5000);
   cr_assert_str_eq(create->location, "/v1/items/{id}");
   const struct contract_method *get = contract_method_by_name(contract, SLICE("item.v1.ItemService/GetItem"));
-  cr_assert(get->no_side_effects && get->idempotent && get->cache_ttl_ms == 60000 && get->success_status == 200);
+  cr_assert(get->no_side_effects && get->cache_ttl_ms == 60000 && get->success_status == 200);
   const struct contract_method *list = contract_method_by_name(contract, SLICE("user.v1.UserService/ListUsers"));
   cr_assert(list->policy.access == ACCESS_ROLE && list->policy.role_count == 1);
   cr_assert_str_eq(list->policy.roles[0], "admin");
   const struct contract_method *remove = contract_method_by_name(contract, SLICE("item.v1.ItemService/DeleteItem"));
-  cr_assert(remove->success_status == 204 && remove->idempotent && !remove->no_side_effects);
+  cr_assert(remove->success_status == 204 && !remove->no_side_effects);
   for (size_t i = 0; i < contract_method_count(contract); i++)
     cr_assert(contract_method(contract, i)->index == i);
 }
