@@ -1,4 +1,4 @@
-// Applies, takes back and lists migrations, with blocking calls on a connection of its own.
+// Applies, reverts and lists migrations, with blocking calls on a connection of its own.
 #include "common/storage/migrate.h"
 
 #include <libpq-fe.h>
@@ -8,12 +8,14 @@
 #include "common/base/check.h"
 #include "common/base/strbuf.h"
 
-// What was applied, from the table.
+// A row of schema_migrations: a migration that was applied.
 struct applied {
   unsigned version;
-  bool same;  // the checksum is that of our file
+  bool same;  // its checksum is that of this program's file
   const char *at;
 };
+
+enum direction { UP, DOWN };
 
 struct session {
   PGconn *conn;
@@ -25,8 +27,9 @@ struct session {
   size_t applied_count;
 };
 
-// libpq's text in one line, without the password (libpq never prints it, but a connection string that it cannot read).
-static enum status fail(struct session *s, const char *doing, const PGresult *result)
+// Sets the error to libpq's text, cut after its first line. libpq prints no password, except within a connection string
+// that it cannot parse; connect_session refuses that one earlier.
+static enum status report_failure(struct session *s, const char *doing, const PGresult *result)
 {
   const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -37,22 +40,22 @@ static enum status fail(struct session *s, const char *doing, const PGresult *re
   return error_set(s->error, STATUS_INTERNAL, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
 }
 
-static enum status run(struct session *s, const char *doing, const char *sql)
+static enum status run_sql(struct session *s, const char *doing, const char *sql)
 {
   PGresult *result = PQexec(s->conn, sql);
   ExecStatusType got = PQresultStatus(result);
-  enum status status = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK ? STATUS_OK : fail(s, doing, result);
+  enum status status = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, doing, result);
   PQclear(result);
   return status;
 }
 
-// `format` with the quoted name of the table for its one %s.
+// Runs a statement that is put together from `before`, the quoted name of the table, and `after`.
 static enum status run_on_table(struct session *s, const char *doing, const char *before, const char *after)
 {
   struct strbuf sql;
   strbuf_init(&sql, 0);
   strbuf_printf(&sql, "%s%s%s", before, s->table, after);
-  enum status status = run(s, doing, strbuf_cstring(&sql));
+  enum status status = run_sql(s, doing, strbuf_cstring(&sql));
   strbuf_free(&sql);
   return status;
 }
@@ -65,11 +68,11 @@ static void ignore_notice(void *arg, const char *message)
 
 // ---- opening: the lock, the schema, the table ----
 
-static enum status connect_to(struct session *s, const char *conninfo)
+static enum status connect_session(struct session *s, const char *conninfo)
 {
   char *problem = NULL;
   PQconninfoOption *parsed = PQconninfoParse(conninfo, &problem);
-  PQfreemem(problem);  // quotes the string
+  PQfreemem(problem);  // not shown, because it quotes the string
   if (parsed == NULL)
     return error_set(s->error, STATUS_INVALID_ARGUMENT,
                      "PostgreSQL: the connection string must be keyword=value pairs or a postgresql:// URI");
@@ -77,24 +80,26 @@ static enum status connect_to(struct session *s, const char *conninfo)
   s->conn = PQconnectdb(conninfo);
   CHECK(s->conn != NULL);
   if (PQstatus(s->conn) != CONNECTION_OK)
-    return fail(s, "PostgreSQL: cannot connect", NULL);
+    return report_failure(s, "PostgreSQL: cannot connect", NULL);
   PQsetNoticeProcessor(s->conn, ignore_notice, NULL);
   return STATUS_OK;
 }
 
-// Session-wide, so that it spans the transactions of all migrations. It ends with the connection.
+// Takes an advisory lock for the whole session, so that it spans the transactions of all migrations. The server
+// releases it when the connection ends.
 static enum status lock_schema(struct session *s)
 {
   const char *values[] = {s->set->schema};
   PGresult *result = PQexecParams(s->conn, "SELECT pg_advisory_lock(hashtextextended('bulkhead migrate ' || $1, 0))", 1,
                                   NULL, values, NULL, NULL, 0);
-  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : fail(s, "advisory lock", result);
+  enum status status =
+      PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, "advisory lock", result);
   PQclear(result);
   return status;
 }
 
-// A role that owns its schema need not be allowed to create others.
-static enum status make_schema(struct session *s, const char *quoted)
+// Creates the schema where it does not exist. A role that owns its schema need not be allowed to create others.
+static enum status create_schema(struct session *s, const char *quoted)
 {
   const char *values[] = {s->set->schema};
   PGresult *result =
@@ -106,7 +111,7 @@ static enum status make_schema(struct session *s, const char *quoted)
   struct strbuf sql;
   strbuf_init(&sql, 0);
   strbuf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s", quoted);
-  enum status status = run(s, "schema", strbuf_cstring(&sql));
+  enum status status = run_sql(s, "schema", strbuf_cstring(&sql));
   strbuf_free(&sql);
   return status;
 }
@@ -115,7 +120,7 @@ static enum status prepare_session(struct session *s)
 {
   char *quoted = PQescapeIdentifier(s->conn, s->set->schema, strlen(s->set->schema));
   if (quoted == NULL)
-    return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is no valid text");
+    return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is not valid UTF-8");
   struct strbuf text;
   strbuf_init(&text, 0);
   strbuf_printf(&text, "%s.schema_migrations", quoted);
@@ -126,12 +131,12 @@ static enum status prepare_session(struct session *s)
                 "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "
                 "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
                 quoted);
-  enum status status = run(s, "session", strbuf_cstring(&text));
+  enum status status = run_sql(s, "session", strbuf_cstring(&text));
   strbuf_free(&text);
   if (status == STATUS_OK)
     status = lock_schema(s);
   if (status == STATUS_OK)
-    status = make_schema(s, quoted);
+    status = create_schema(s, quoted);
   PQfreemem(quoted);
   if (status != STATUS_OK)
     return status;
@@ -147,15 +152,15 @@ static const struct migration *find_migration(const struct migration_set *set, u
   return version >= 1 && version <= set->count ? &set->migrations[version - 1] : NULL;
 }
 
-// The server computes both checksums, so no cryptography is needed here.
-static enum status has_checksum(struct session *s, struct slice text, const char *expected, bool *same)
+// Compares the checksum of a text with the stored one. The server computes it, so no cryptography is needed here.
+static enum status compare_checksum(struct session *s, struct slice text, const char *expected, bool *same)
 {
   const char *values[] = {text.data == NULL ? "" : text.data, expected};
   const int lengths[] = {(int)text.size, (int)strlen(expected)};
   const int formats[] = {1, 1};
   PGresult *result = PQexecParams(s->conn, "SELECT encode(sha256(convert_to($1::text, 'UTF8')), 'hex') = $2::text", 2,
                                   NULL, values, lengths, formats, 0);
-  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : fail(s, "checksum", result);
+  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, "checksum", result);
   *same = status == STATUS_OK && PQgetvalue(result, 0, 0)[0] == 't';
   PQclear(result);
   return status;
@@ -166,14 +171,14 @@ static enum status read_row(struct session *s, int row)
   struct applied *applied = &s->applied[s->applied_count];
   uint64_t version = 0;
   if (!slice_to_uint64(slice_from_string(PQgetvalue(s->rows, row, 0)), 1, UINT32_MAX, &version))
-    return error_set(s->error, STATUS_INTERNAL, "schema_migrations: version \"%s\" is no positive number",
+    return error_set(s->error, STATUS_INTERNAL, "schema_migrations: version \"%s\" is not a positive number",
                      PQgetvalue(s->rows, row, 0));
   applied->version = (unsigned)version;
   applied->at = PQgetvalue(s->rows, row, 2);
   const struct migration *migration = find_migration(s->set, applied->version);
   enum status status = STATUS_OK;
   if (migration != NULL)
-    status = has_checksum(s, migration->up, PQgetvalue(s->rows, row, 1), &applied->same);
+    status = compare_checksum(s, migration->up, PQgetvalue(s->rows, row, 1), &applied->same);
   s->applied_count++;
   return status;
 }
@@ -188,7 +193,7 @@ static enum status read_applied(struct session *s)
   s->rows = PQexec(s->conn, strbuf_cstring(&sql));
   strbuf_free(&sql);
   if (PQresultStatus(s->rows) != PGRES_TUPLES_OK)
-    return fail(s, "schema_migrations", s->rows);
+    return report_failure(s, "schema_migrations", s->rows);
   int count = PQntuples(s->rows);
   s->applied = calloc((size_t)count + 1, sizeof(*s->applied));
   CHECK(s->applied != NULL);
@@ -230,7 +235,7 @@ static enum status check_set(const struct migration_set *set, struct error *erro
   return STATUS_OK;
 }
 
-static void session_close(struct session *s)
+static void close_session(struct session *s)
 {
   PQclear(s->rows);
   PQfinish(s->conn);
@@ -238,13 +243,13 @@ static void session_close(struct session *s)
   free(s->table);
 }
 
-static enum status session_open(struct session *s, const char *conninfo, const struct migration_set *set,
+static enum status open_session(struct session *s, const char *conninfo, const struct migration_set *set,
                                 struct error *error)
 {
   *s = (struct session){.set = set, .error = error};
   enum status status = check_set(set, error);
   if (status == STATUS_OK)
-    status = connect_to(s, conninfo);
+    status = connect_session(s, conninfo);
   if (status == STATUS_OK)
     status = prepare_session(s);
   if (status == STATUS_OK)
@@ -254,8 +259,8 @@ static enum status session_open(struct session *s, const char *conninfo, const s
 
 // ---- running one ----
 
-// The server counts characters from 1, we count lines.
-static size_t line_of(struct slice sql, const char *position)
+// Finds the line of a position, which the server counts in characters from 1.
+static size_t find_line(struct slice sql, const char *position)
 {
   uint64_t character = 0;
   if (position == NULL || !slice_to_uint64(slice_from_string(position), 1, UINT32_MAX, &character))
@@ -263,41 +268,43 @@ static size_t line_of(struct slice sql, const char *position)
   size_t line = 1;
   for (size_t i = 0; i < sql.size && character > 1; i++) {
     line += sql.data[i] == '\n';
-    // Bytes that continue a UTF-8 character do not count.
+    // Bytes that continue a UTF-8 character are not counted.
     size_t next = i + 1;
     character -= next >= sql.size || ((unsigned char)sql.data[next] & 0xC0) != 0x80;
   }
   return line;
 }
 
-static enum status fail_file(struct session *s, const struct migration *migration, bool up, const PGresult *result)
+static enum status report_file_failure(struct session *s, const struct migration *migration, enum direction direction,
+                                       const PGresult *result)
 {
-  size_t line = line_of(up ? migration->up : migration->down, PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION));
+  size_t line = find_line(direction == UP ? migration->up : migration->down,
+                          PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION));
   struct strbuf place;
   strbuf_init(&place, 0);
-  strbuf_printf(&place, "%04u_%s.%s.sql", migration->version, migration->name, up ? "up" : "down");
+  strbuf_printf(&place, "%04u_%s.%s.sql", migration->version, migration->name, direction == UP ? "up" : "down");
   if (line > 0)
     strbuf_printf(&place, " line %zu", line);
-  enum status status = fail(s, strbuf_cstring(&place), result);
+  enum status status = report_failure(s, strbuf_cstring(&place), result);
   strbuf_free(&place);
   return status;
 }
 
-static enum status run_file(struct session *s, const struct migration *migration, bool up)
+static enum status run_file(struct session *s, const struct migration *migration, enum direction direction)
 {
   struct strbuf text;
   strbuf_init(&text, 0);
-  strbuf_add(&text, up ? migration->up : migration->down);
+  strbuf_add(&text, direction == UP ? migration->up : migration->down);
   PGresult *result = PQexec(s->conn, strbuf_cstring(&text));
   strbuf_free(&text);
   ExecStatusType got = PQresultStatus(result);
   bool good = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK || got == PGRES_EMPTY_QUERY;
-  enum status status = good ? STATUS_OK : fail_file(s, migration, up, result);
+  enum status status = good ? STATUS_OK : report_file_failure(s, migration, direction, result);
   PQclear(result);
   return status;
 }
 
-static enum status write_row(struct session *s, const struct migration *migration)
+static enum status insert_row(struct session *s, const struct migration *migration)
 {
   struct strbuf sql;
   strbuf_init(&sql, 0);
@@ -309,7 +316,8 @@ static enum status write_row(struct session *s, const struct migration *migratio
   const int lengths[] = {0, (int)migration->up.size};
   const int formats[] = {0, 1};
   PGresult *result = PQexecParams(s->conn, strbuf_cstring(&sql), 2, NULL, values, lengths, formats, 0);
-  enum status status = PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : fail(s, "schema_migrations", result);
+  enum status status =
+      PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : report_failure(s, "schema_migrations", result);
   PQclear(result);
   strbuf_free(&sql);
   return status;
@@ -326,27 +334,28 @@ static enum status delete_row(struct session *s, const struct migration *migrati
   return status;
 }
 
-// A file that ends our transaction would leave a half behind.
-static enum status still_open(struct session *s, const struct migration *migration)
+// Refuses a file that ended our transaction, because a failure would leave half of it behind.
+static enum status check_still_open(struct session *s, const struct migration *migration)
 {
   if (PQtransactionStatus(s->conn) == PQTRANS_INTRANS)
     return STATUS_OK;
-  return error_set(s->error, STATUS_FAILED_PRECONDITION,
-                   "%04u_%s: BEGIN, COMMIT and ROLLBACK are not for migrations, each runs in one transaction",
-                   migration->version, migration->name);
+  return error_set(
+      s->error, STATUS_FAILED_PRECONDITION,
+      "%04u_%s: a migration must not contain BEGIN, COMMIT or ROLLBACK, because each runs in one transaction",
+      migration->version, migration->name);
 }
 
-static enum status run_migration(struct session *s, const struct migration *migration, bool up)
+static enum status run_migration(struct session *s, const struct migration *migration, enum direction direction)
 {
-  enum status status = run(s, "BEGIN", "BEGIN");
+  enum status status = run_sql(s, "BEGIN", "BEGIN");
   if (status == STATUS_OK)
-    status = run_file(s, migration, up);
+    status = run_file(s, migration, direction);
   if (status == STATUS_OK)
-    status = still_open(s, migration);
+    status = check_still_open(s, migration);
   if (status == STATUS_OK)
-    status = up ? write_row(s, migration) : delete_row(s, migration);
+    status = direction == UP ? insert_row(s, migration) : delete_row(s, migration);
   if (status == STATUS_OK)
-    return run(s, "COMMIT", "COMMIT");
+    return run_sql(s, "COMMIT", "COMMIT");
   PQclear(PQexec(s->conn, "ROLLBACK"));
   return status;
 }
@@ -357,14 +366,14 @@ enum status migrate_up(const char *conninfo, const struct migration_set *set, si
 {
   struct session session;
   *applied = 0;
-  enum status status = session_open(&session, conninfo, set, error);
+  enum status status = open_session(&session, conninfo, set, error);
   if (status == STATUS_OK)
     status = refuse_changed(&session);
   for (size_t i = session.applied_count; i < set->count && status == STATUS_OK; i++) {
-    status = run_migration(&session, &set->migrations[i], true);
+    status = run_migration(&session, &set->migrations[i], UP);
     *applied += status == STATUS_OK;
   }
-  session_close(&session);
+  close_session(&session);
   return status;
 }
 
@@ -373,14 +382,14 @@ enum status migrate_down(const char *conninfo, const struct migration_set *set, 
 {
   struct session session;
   *reverted = 0;
-  enum status status = session_open(&session, conninfo, set, error);
+  enum status status = open_session(&session, conninfo, set, error);
   if (status == STATUS_OK)
     status = refuse_changed(&session);
   for (size_t i = session.applied_count; i > 0 && *reverted < steps && status == STATUS_OK; i--) {
-    status = run_migration(&session, &set->migrations[i - 1], false);
+    status = run_migration(&session, &set->migrations[i - 1], DOWN);
     *reverted += status == STATUS_OK;
   }
-  session_close(&session);
+  close_session(&session);
   return status;
 }
 
@@ -401,7 +410,7 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
                            struct error *error)
 {
   struct session session;
-  enum status status = session_open(&session, conninfo, set, error);
+  enum status status = open_session(&session, conninfo, set, error);
   for (size_t i = 0; session.applied != NULL && i < session.applied_count && status == STATUS_OK; i++) {
     const struct applied *applied = &session.applied[i];
     const struct migration *migration = find_migration(set, applied->version);
@@ -412,6 +421,6 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
     if (!is_applied(&session, set->migrations[i].version))
       add_line(out, set->migrations[i].version, set->migrations[i].name, "pending", false);
   }
-  session_close(&session);
+  close_session(&session);
   return status;
 }

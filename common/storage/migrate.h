@@ -24,17 +24,19 @@ struct migration_set {
   size_t count;
 };
 
-// These block (they run before the loop does, or as commands) on a connection of their own.
-// Applies what is missing; `applied` counts.
+// The functions below block, on a connection of their own: they run before the loop does, or as commands.
+
+// Applies the migrations that are missing. `applied` is their number.
 enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied,
                        struct error *error) MUST_CHECK;
-// Takes back the last `steps`.
+// Reverts the last `steps` migrations. `reverted` is the number of those that were.
 enum status migrate_down(const char *conninfo, const struct migration_set *set, size_t steps, size_t *reverted,
                          struct error *error) MUST_CHECK;
-// A line each: version, name, applied at or "pending", "CHANGED" where the checksum differs.
+// Writes a line for each migration: version, name, when it was applied or "pending", and "CHANGED" where the checksum
+// differs.
 enum status migrate_status(const char *conninfo, const struct migration_set *set, struct strbuf *out,
                            struct error *error) MUST_CHECK;
-// Writes empty <next>_<name>.up.sql and .down.sql into `folder`; says their paths in `out`.
+// Creates empty <next>_<name>.up.sql and .down.sql in `folder`, and writes their paths to `out`.
 enum status migrate_create(const char *folder, const char *name, struct strbuf *out, struct error *error) MUST_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-// A new pair of files for the person who writes a migration.
+// Creates the pair of files for a new migration.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static enum status find_next(const char *folder, unsigned *next, struct error *e
     uint64_t version = 0;
     if (name.size <= DIGITS || name.data[DIGITS] != '_')
       continue;
-    // "0007" is a number with leading zeros.
+    // slice_to_uint64 refuses "0007", because of its leading zeros.
     bool number = true;
     for (size_t i = 0; i < DIGITS; i++) {
       number = number && name.data[i] >= '0' && name.data[i] <= '9';

@@ -14,7 +14,7 @@ void pg_params_init(struct pg_params *params, struct arena *arena)
   params->arena = arena;
 }
 
-static void add(struct pg_params *params, const char *value, size_t length, bool binary)
+static void add_value(struct pg_params *params, const char *value, size_t length, bool binary)
 {
   CHECK(params->count < PG_MAX_PARAMS);
   CHECK(length <= INT32_MAX);
@@ -27,17 +27,17 @@ static void add(struct pg_params *params, const char *value, size_t length, bool
 
 void pg_add_text(struct pg_params *params, const char *text)
 {
-  add(params, text, text == NULL ? 0 : strlen(text), false);
+  add_value(params, text, text == NULL ? 0 : strlen(text), false);
 }
 
 void pg_add_slice(struct pg_params *params, struct slice text)
 {
   if (text.data == NULL) {
-    add(params, NULL, 0, false);
+    add_value(params, NULL, 0, false);
     return;
   }
   CHECK(memchr(text.data, '\0', text.size) == NULL);
-  add(params, arena_string(params->arena, text), text.size, false);
+  add_value(params, arena_string(params->arena, text), text.size, false);
 }
 
 void pg_add_int(struct pg_params *params, int64_t value)
@@ -54,21 +54,21 @@ void pg_add_int(struct pg_params *params, int64_t value)
   size_t length = (size_t)(digits + sizeof(digits) - 1 - p);
   char *copy = arena_alloc(params->arena, length + 1);
   memcpy(copy, p, length + 1);
-  add(params, copy, length, false);
+  add_value(params, copy, length, false);
 }
 
 void pg_add_bool(struct pg_params *params, bool value)
 {
-  add(params, value ? "t" : "f", 1, false);
+  add_value(params, value ? "t" : "f", 1, false);
 }
 
 void pg_add_bytes(struct pg_params *params, struct slice bytes)
 {
-  add(params, bytes.data, bytes.size, true);
+  add_value(params, bytes.data, bytes.size, true);
 }
 
-// Array literals: https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO. All items are quoted, so that none can be
-// taken for NULL or for structure.
+// Adds an item to an array literal (https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO). Every item is quoted, so
+// that none can be taken for NULL or for structure.
 static void add_array_item(struct strbuf *literal, const char *item)
 {
   if (item == NULL) {
@@ -87,7 +87,7 @@ static void add_array_item(struct strbuf *literal, const char *item)
 static void add_literal(struct pg_params *params, struct strbuf *literal)
 {
   strbuf_add_byte(literal, '}');
-  add(params, arena_string(params->arena, strbuf_slice(literal)), literal->size, false);
+  add_value(params, arena_string(params->arena, strbuf_slice(literal)), literal->size, false);
   strbuf_free(literal);
 }
 

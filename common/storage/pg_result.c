@@ -1,10 +1,10 @@
-// Rows in the caller's arena: one block holds the cells and the bytes behind them.
+// Copies rows into the caller's arena: one block holds the cells, and their bytes behind them.
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/storage/pg_internal.h"
 
-static size_t bytes_of(const PGresult *from, size_t rows, size_t columns)
+static size_t count_bytes(const PGresult *from, size_t rows, size_t columns)
 {
   size_t bytes = 0;
   for (size_t row = 0; row < rows; row++)
@@ -24,7 +24,7 @@ void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresul
     return;
 
   size_t cells_size = count * sizeof(struct slice);
-  struct slice *cell = arena_alloc(arena, cells_size + bytes_of(from, result->rows, result->columns));
+  struct slice *cell = arena_alloc(arena, cells_size + count_bytes(from, result->rows, result->columns));
   char *bytes = (char *)cell + cells_size;
   result->cells = cell;
   for (size_t row = 0; row < result->rows; row++)
@@ -103,8 +103,8 @@ bool pg_bool(const struct pg_result *result, size_t row, size_t column)
   return cell.data[0] == 't';
 }
 
-// One item of an array literal from `*at` on: unquoted into `out` (terminated). Leaves `*at` behind it. False when the
-// text ends inside it.
+// Reads one item of an array literal from `*at` on: writes it without quotes and terminated to `*out`, and moves `*at`
+// and `*out` behind it. False when the literal is malformed.
 static bool read_item(struct slice text, size_t *at, char **out, bool *is_null)
 {
   char *write = *out;
@@ -132,7 +132,7 @@ static bool read_item(struct slice text, size_t *at, char **out, bool *is_null)
   return true;
 }
 
-// PostgreSQL's array_out writes one dimension as {a,"b c",NULL}; more dimensions and bounds are refused.
+// Parses what PostgreSQL's array_out writes for one dimension: {a,"b c",NULL}. More dimensions and bounds are refused.
 enum status pg_text_array(const struct pg_result *result, size_t row, size_t column, struct arena *arena, char ***items,
                           size_t *count)
 {
@@ -144,7 +144,7 @@ enum status pg_text_array(const struct pg_result *result, size_t row, size_t col
   if (text.size < 3 || text.data[0] != '{')
     return STATUS_INTERNAL;
 
-  // An item takes at least one byte and a comma or brace; unquoted text is never longer than its literal.
+  // An item takes at least one byte and a comma or brace, and is never longer than its literal.
   char **found = arena_array(arena, text.size / 2 + 1, sizeof(*found));
   char *bytes = arena_alloc(arena, text.size);
   size_t n = 0;

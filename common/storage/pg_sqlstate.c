@@ -1,9 +1,9 @@
-// SQLSTATE to canonical status. Codes: PostgreSQL documentation, appendix A.
+// Translates SQLSTATE to a canonical status. The codes are in appendix A of PostgreSQL's documentation.
 #include <string.h>
 
 #include "common/storage/pg_internal.h"
 
-// A prefix of a code; the longest that matches counts, so exact codes stand before their class.
+// A code, or the prefix of a class of codes. The first match counts, so codes stand before their class.
 struct sqlstate_rule {
   const char *prefix;
   enum status status;

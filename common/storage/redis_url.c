@@ -1,4 +1,4 @@
-// "redis://[user:password@]host[:port][/database]" and "unix:///path[?db=database]".
+// Parses "redis://[user:password@]host[:port][/database]" and "unix:///path[?db=database]".
 #include <stdlib.h>
 #include <string.h>
 
