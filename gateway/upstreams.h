@@ -1,7 +1,7 @@
 // How one worker reaches the services: an RPC client whose endpoints come from discovery. It belongs to no event loop:
 // the host watches both fds, calls the matching upstreams_process_... function when one is readable or the timeout has
-// come, and upstreams_flush at the end of each turn. It starts threads (nng, discovery), so it must be created after any
-// fork. All functions must be called on one thread.
+// come, and upstreams_flush at the end of each turn. It starts threads (nng, discovery), so it must be created after
+// any fork. All functions must be called on one thread.
 #ifndef BULKHEAD_GATEWAY_UPSTREAMS_H
 #define BULKHEAD_GATEWAY_UPSTREAMS_H
 

@@ -1,5 +1,6 @@
-// Jobs and a thread. A job is a request to Consul that is sent again and again: soon after an answer, with back-off after
-// an error. The host only changes the desired state under the mutex and wakes the thread, which reconciles Consul.
+// Jobs and a thread. A job is a request to Consul that is sent again and again: soon after an answer, with back-off
+// after an error. The host only changes the desired state under the mutex and wakes the thread, which reconciles
+// Consul.
 #include "common/discovery/consul_internal.h"
 
 #include <pthread.h>

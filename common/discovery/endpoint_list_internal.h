@@ -24,7 +24,8 @@ void endpoint_list_sort(struct endpoint_list *list);
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 struct endpoint_list endpoint_list_copy(const struct endpoint_list *list);
 
-// Whether the URL is "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", in at most 255 bytes of printable ASCII.
+// Whether the URL is "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", in at most 255 bytes of printable
+// ASCII.
 bool endpoint_url_valid(struct slice url);
 // Splits a TCP URL into its host (without brackets) and port. False for other URLs.
 bool endpoint_url_split(struct slice url, struct slice *host, int *port);

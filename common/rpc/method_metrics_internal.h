@@ -1,5 +1,6 @@
-// The metric series of each method: calls by status, and durations. They are made when a method is first seen, for 1,024
-// methods at most; further ones share the label "other", so that bytes from the network cannot grow the page without end.
+// The metric series of each method: calls by status, and durations. They are made when a method is first seen, for
+// 1,024 methods at most; further ones share the label "other", so that bytes from the network cannot grow the page
+// without end.
 #ifndef BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
 #define BULKHEAD_RPC_METHOD_METRICS_INTERNAL_H
 

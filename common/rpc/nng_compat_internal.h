@@ -1,11 +1,12 @@
 // Everything that exists because of how nng behaves. Read in the source of nng 1.5.2 (Debian 12). The unit tests, those
-// of TLS apart, also pass with libnng 1.9.0 and 1.11.0 under the same program. Each quirk says when it can go.
+// of TLS apart, also pass when the same program runs on libnng 1.8.0 or 1.11.0. The log names any other version. Each
+// quirk says when its workaround can go.
 //
 //   TASK THREADS      nng runs each step of a message (header, body, queue, sent) as a task on one of 2 x CPUs threads.
 //                     Waking another thread for each step costs more than the step: a packet took 16 context switches.
-//                     rpc_limit_nng_threads leaves one thread at work. Can go when bench_rpc shows the same rate without
-//                     it. nng 1.7 has nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS), but its minimum is 2, which
-//                     costs a fifth of the rate.
+//                     rpc_limit_nng_threads leaves one thread at work. Can go when bench_rpc shows the same rate
+//                     without it. nng 1.7 has nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS), but its minimum is 2,
+//                     which costs a fifth of the rate.
 //   CLOSE HANGS       nng_close waits for nng's other threads, and may wait for ever: a pipe that we close between the
 //                     header and the body of an incoming message leaves its receive unfinished. nng 1.9 aborts such
 //                     operations (commit aac4dc36, "fix deadlock on socket close"). So rpc_closer closes sockets on a
@@ -33,6 +34,10 @@
 #include <stdint.h>
 
 #include "common/rpc/pipe_events_internal.h"
+
+#if NNG_MAJOR_VERSION != 1
+#error "common/rpc is written for nng 1: go through the list of quirks at the top of this file before using another one"
+#endif
 
 // RAW REP DROPS: the queue of a pipe holds 64 packets; half of that is safe.
 #define RPC_WINDOW_PACKETS 32

@@ -3,9 +3,13 @@
 
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/observe/log.h"
 
 #include "common/rpc/socket_internal.h"
 
@@ -28,12 +32,24 @@ static void on_server_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
   push_event(arg, event == NNG_PIPE_EV_ADD_PRE ? PIPE_OPENED : PIPE_CLOSED, pipe);
 }
 
+static void note_version(void)
+{
+  static const char *const verified[] = {"1.5.2", "1.8.0", "1.11.0"};
+  for (size_t i = 0; i < ARRAY_LEN(verified); i++)
+    if (strcmp(nng_version(), verified[i]) == 0)
+      return;
+  log_info("rpc", "this version of nng was not tested; if calls stall, compare with one of 1.5.2, 1.8.0 and 1.11.0",
+           LOG_STRING("nngVersion", nng_version()));
+}
+
 static struct rpc_link *make_link(struct pipe_events *events, uint64_t id, int (*open)(nng_socket *socket))
 {
   struct rpc_link *link = calloc(1, sizeof(*link));
   CHECK(link != NULL);
   link->events = events;
   link->id = id;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, note_version);
   CHECK(open(&link->socket) == 0);
   rpc_limit_nng_threads();
   return link;

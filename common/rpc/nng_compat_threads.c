@@ -1,6 +1,6 @@
-// Parking works by tasks that do not return: each occupies one thread of nng's pool. The first parked thread becomes the
-// guard. It parks the others one by one, and probes after each whether nng still runs tasks, so that neither another
-// number of threads than expected nor a thread that starts late can stop nng.
+// Parking works by tasks that do not return: each occupies one thread of nng's pool. The first parked thread becomes
+// the guard. It parks the others one by one, and probes after each whether nng still runs tasks, so that neither
+// another number of threads than expected nor a thread that starts late can stop nng.
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>

@@ -16,8 +16,8 @@
 #define RPC_PACKET_BYTES ((size_t)256 * 1024)
 // A frame of more bytes leaves in a packet of its own.
 #define RPC_LARGE_FRAME_BYTES ((size_t)64 * 1024)
-// So many frames fill a packet (as do RPC_LARGE_FRAME_BYTES), which then leaves at once: more of them would save little,
-// and the other side can begin with these meanwhile.
+// So many frames fill a packet (as do RPC_LARGE_FRAME_BYTES), which then leaves at once: more of them would save
+// little, and the other side can begin with these meanwhile.
 #define RPC_FULL_FRAMES 32
 
 // A zeroed outbox is ready and empty.

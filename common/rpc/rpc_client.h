@@ -1,6 +1,7 @@
-// The client side: calls to named services over all their live endpoints. It belongs to no event loop, so that libuv and
-// nginx can use the same code: the host watches one fd, calls rpc_client_process when it is readable or the next timeout
-// has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one thread.
+// The client side: calls to named services over all their live endpoints. It belongs to no event loop, so that libuv
+// and nginx can use the same code: the host watches one fd, calls rpc_client_process when it is readable or the next
+// timeout has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one
+// thread.
 //
 // Each endpoint has a raw REQ socket of nng with one connection. Frames that are queued in one turn for one endpoint
 // leave as one packet. When a connection breaks, its calls in flight end at once with UNAVAILABLE, and the socket is
@@ -40,8 +41,8 @@ void rpc_client_flush(struct rpc_client *client);
 // When rpc_client_process must run next even if the fd stays quiet (deadlines, reconnects); DEADLINE_NONE for never.
 uint64_t rpc_client_next_timeout_us(const struct rpc_client *client);
 
-// Sets the endpoints of `service` to exactly these. Connections to endpoints that stay are untouched. Calls in flight at
-// endpoints that go may finish, up to their deadlines; new calls avoid them.
+// Sets the endpoints of `service` to exactly these. Connections to endpoints that stay are untouched. Calls in flight
+// at endpoints that go may finish, up to their deadlines; new calls avoid them.
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
                               size_t count);
 // Returns how many endpoints of the service take calls: connected, and not draining.

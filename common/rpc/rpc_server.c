@@ -258,8 +258,8 @@ static void handle_events(struct rpc_server *server)
   free(events);
 }
 
-// Finds the connection of a packet. If its opening has not been handled yet, it is in the event queue. If it is not even
-// there, the connection has closed already: NULL, and the packet is dropped.
+// Finds the connection of a packet. If its opening has not been handled yet, it is in the event queue. If it is not
+// even there, the connection has closed already: NULL, and the packet is dropped.
 static struct connection *find_sender_of(struct rpc_server *server, nng_msg *message)
 {
   uint32_t pipe = (uint32_t)nng_msg_get_pipe(message).id;

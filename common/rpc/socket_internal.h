@@ -22,7 +22,8 @@
 // Translates an error of nng's.
 enum status rpc_status_from_nng(int code);
 
-// Sends and receives over one nng_aio that is used again and again, because nng_recvmsg would make one for each message.
+// Sends and receives over one nng_aio that is used again and again, because nng_recvmsg would make one for each
+// message.
 struct rpc_io {
   nng_aio *aio;
 };

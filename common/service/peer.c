@@ -33,8 +33,8 @@ struct outgoing {
   char request_id[UUID_TEXT_SIZE];
 };
 
-// Makes the context of the outgoing call: the incoming one with a new span. Background work starts a trace and a request
-// id of its own.
+// Makes the context of the outgoing call: the incoming one with a new span. Background work starts a trace and a
+// request id of its own.
 static void make_context(struct outgoing *outgoing, const struct call *call)
 {
   struct trace_context parent;

@@ -20,8 +20,8 @@ typedef struct fake_answer fake_script(const char *request, size_t count);
 struct fake_consul *fake_consul_start(fake_script *script);
 // "http://127.0.0.1:<port>"
 const char *fake_consul_url(const struct fake_consul *fake);
-// Waits until `count` requests have come whose first line contains `part`, and copies that of the last of them to `line`
-// (which may be NULL). Fails the test after a minute.
+// Waits until `count` requests have come whose first line contains `part`, and copies that of the last of them to
+// `line` (which may be NULL). Fails the test after a minute.
 void fake_consul_wait(struct fake_consul *fake, const char *part, size_t count, char line[256]);
 // Copies the headers and body of the last request whose first line contains `part`. False when there was none.
 bool fake_consul_last(struct fake_consul *fake, const char *part, char text[4096]);

@@ -90,9 +90,9 @@ void rig_turn(struct rig *rig)
   }
 }
 
-// nng_close can hang while a message is coming in (see CLOSE HANGS in nng_compat_internal.h), and Criterion, which uses nng itself, then with it.
-// So nothing is on its way any more when the sockets close: the server drains, and has heard that all has arrived. A
-// peer that is not ours never says so; its tests go on without.
+// nng_close can hang while a message is coming in (see CLOSE HANGS in nng_compat_internal.h), and Criterion, which uses
+// nng itself, then with it. So nothing is on its way any more when the sockets close: the server drains, and has heard
+// that all has arrived. A peer that is not ours never says so; its tests go on without.
 static void part_in_peace(struct rig *rig)
 {
   rig->server_stopped = rig->client_stopped = false;
