@@ -51,14 +51,13 @@ struct exchange_header {
   struct slice value;
 };
 
-#define EXCHANGE_MAX_HEADERS 16
-
 struct exchange_reply {
   int http_status;
   struct slice content_type;  // empty where there is no body
   struct slice body;
-  struct exchange_header headers[EXCHANGE_MAX_HEADERS];
+  struct exchange_header *headers;  // in the exchange's arena
   size_t header_count;
+  size_t header_capacity;
   bool has_etag;  // the body's bytes are named by a strong ETag: they must not be re-encoded
 };
 

@@ -81,7 +81,7 @@ void exchange_resume(struct exchange *exchange);
 
 // The reply becomes a problem document. Headers added before (Allow, WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
-// `value` must live as long as the exchange; more than EXCHANGE_MAX_HEADERS is our own mistake (CHECK).
+// `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
 // Adds the headers that every reply has. `cache_control` static.
 void reply_finish(struct exchange *exchange, int http_status, const char *content_type, const char *cache_control);

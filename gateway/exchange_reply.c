@@ -7,13 +7,21 @@
 #include "gateway/exchange_internal.h"
 
 #define NO_STORE "no-store"
+// Room for the headers of nearly every reply. A contract may send any number of fields in headers.
+#define FIRST_HEADERS 16
 // A precondition that a client stated by If-Match did not hold: what services answer, and RFC 9110's status for it.
 #define REASON_ETAG_MISMATCH SLICE("ETAG_MISMATCH")
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
   struct exchange_reply *reply = &exchange->reply;
-  CHECK(reply->header_count < EXCHANGE_MAX_HEADERS);
+  if (reply->header_count == reply->header_capacity) {
+    reply->header_capacity = reply->header_capacity == 0 ? FIRST_HEADERS : 2 * reply->header_capacity;
+    struct exchange_header *room = arena_array(&exchange->arena, reply->header_capacity, sizeof(*room));
+    if (reply->header_count > 0)
+      memcpy(room, reply->headers, reply->header_count * sizeof(*room));
+    reply->headers = room;
+  }
   reply->headers[reply->header_count++] = (struct exchange_header){name, value};
 }
 
