@@ -1,16 +1,13 @@
 #include "gateway/keys.h"
 
+#include "auth/v1/auth.pb-c.h"
 #include "common/base/check.h"
-#include "common/base/wire.h"
 #include "common/observe/log.h"
 #include "gateway/api.h"
 
-// A set with more keys than this is none of ours.
+// The auth service publishes the keys of one or two rotations; whatever is far beyond that is a mistake.
 #define MAX_KEYS 32
-
-// Field numbers of proto/auth/v1/auth.proto.
-enum { SET_KEYS = 1 };
-enum { KEY_KTY = 1, KEY_CRV = 2, KEY_KID = 3, KEY_X = 6, KEY_Y = 7 };
+#define MAX_KEY_SET_BYTES (64u * 1024)
 
 void keys_init(struct keys *keys, struct token_verifier *verifier, const struct backend *backend,
                const struct gateway_metrics *metrics, uint64_t (*now_us)(void))
@@ -31,63 +28,41 @@ bool keys_known(const struct keys *keys)
   return token_verifier_key_count(keys->verifier) > 0;
 }
 
-static bool read_key(struct slice bytes, struct token_public_key *key, bool *usable)
+static bool is_p256(const Auth__V1__JsonWebKey *key)
 {
-  struct wire_reader reader = wire_reader_make(bytes);
-  struct wire_field field;
-  struct slice kty = {0}, crv = {0};
-  enum wire_result result;
-  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
-    if (field.type != WIRE_BYTES)
-      continue;
-    switch (field.number) {
-    case KEY_KTY:
-      kty = field.bytes;
-      break;
-    case KEY_CRV:
-      crv = field.bytes;
-      break;
-    case KEY_KID:
-      key->kid = field.bytes;
-      break;
-    case KEY_X:
-      key->x = field.bytes;
-      break;
-    case KEY_Y:
-      key->y = field.bytes;
-      break;
-    default:
-      break;
-    }
-  }
-  *usable = slice_equal(kty, SLICE("EC")) && slice_equal(crv, SLICE("P-256"));
-  return result == WIRE_END;
+  return strcmp(key->kty, "EC") == 0 && strcmp(key->crv, "P-256") == 0;
 }
 
-// auth.v1.JsonWebKeySet; its keys are views into `bytes`.
-static enum status read_key_set(struct slice bytes, struct token_public_key *list, size_t *count, struct error *error)
+// Makes the P-256 keys of the set those that tokens are verified with; keys of other kinds are passed over.
+static enum status use_keys(struct keys *keys, const Auth__V1__JsonWebKeySet *set, struct error *error)
 {
-  struct wire_reader reader = wire_reader_make(bytes);
-  struct wire_field field;
-  enum wire_result result;
-  *count = 0;
-  while ((result = wire_read(&reader, &field)) == WIRE_FIELD) {
-    if (field.number != SET_KEYS || field.type != WIRE_BYTES)
-      continue;
-    if (*count == MAX_KEYS)
-      return error_set(error, STATUS_INTERNAL, "the key set has more than %d keys", MAX_KEYS);
-    struct token_public_key key = {0};
-    bool usable = false;
-    if (!read_key(field.bytes, &key, &usable))
-      return error_set(error, STATUS_INTERNAL, "a key of the key set cannot be read");
-    if (usable)
-      list[(*count)++] = key;
+  struct token_public_key list[MAX_KEYS];
+  size_t count = 0;
+  if (set->n_keys > MAX_KEYS)
+    return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", set->n_keys, MAX_KEYS);
+  for (size_t i = 0; i < set->n_keys; i++) {
+    const Auth__V1__JsonWebKey *key = set->keys[i];
+    if (is_p256(key))
+      list[count++] = (struct token_public_key){
+          .kid = slice_from_string(key->kid), .x = slice_from_string(key->x), .y = slice_from_string(key->y)};
   }
-  if (result != WIRE_END)
-    return error_set(error, STATUS_INTERNAL, "the key set cannot be read");
-  if (*count == 0)
+  if (count == 0)
     return error_set(error, STATUS_INTERNAL, "the key set has no P-256 key");
-  return STATUS_OK;
+  return token_verifier_set_keys(keys->verifier, list, count, error);
+}
+
+// Reads an auth.v1.JsonWebKeySet. The keys that are in use stay where it cannot be read.
+static enum status take_key_set(struct keys *keys, struct slice payload, struct error *error)
+{
+  if (payload.size > MAX_KEY_SET_BYTES)
+    return error_set(error, STATUS_INTERNAL, "the key set has %zu bytes, more than %u", payload.size,
+                     MAX_KEY_SET_BYTES);
+  Auth__V1__JsonWebKeySet *set = auth__v1__json_web_key_set__unpack(NULL, payload.size, (const uint8_t *)payload.data);
+  if (set == NULL)
+    return error_set(error, STATUS_INTERNAL, "the key set cannot be read");
+  enum status status = use_keys(keys, set, error);
+  auth__v1__json_web_key_set__free_unpacked(set, NULL);
+  return status;
 }
 
 static void wake_all(struct keys *keys)
@@ -128,10 +103,7 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
   if (status->code != STATUS_OK) {
     error_set(&error, status->code, "%s: " SLICE_FMT, status_name(status->code), SLICE_ARG(status->message));
   } else {
-    struct token_public_key list[MAX_KEYS];
-    size_t count;
-    if (read_key_set(payload, list, &count, &error) == STATUS_OK)
-      error.status = token_verifier_set_keys(keys->verifier, list, count, &error);
+    error.status = take_key_set(keys, payload, &error);
   }
   bool ok = error.status == STATUS_OK;
   metric_add(ok ? keys->metrics->keys_ok : keys->metrics->keys_failed, 1);

@@ -1,7 +1,9 @@
 // When keys are fetched, and who waits for them, on a clock that the test turns.
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "common/base/clock.h"
+#include "common/base/wire.h"
 #include "tests/unit/gateway/fixture.h"
 
 static const struct rpc_status unavailable = {.code = STATUS_UNAVAILABLE, .message = SLICE_INIT("no endpoint")};
@@ -112,5 +114,94 @@ Test(keys, who_went_away_is_not_woken)
   keys_stop_waiting(&wait);
   fixture_answer(fixture_call(fixture, 0), fixture_key_set(fixture));
   cr_assert_eq(woken, 0);
+  fixture_close(fixture);
+}
+
+// ---- key sets ----
+
+// Adds a key as auth.v1.JsonWebKey; its coordinates are those of the fixture's key.
+static void add_key(struct fixture *fixture, struct strbuf *set, const char *kty, const char *crv, const char *kid)
+{
+  size_t mark = wire_begin_nested(set, 1);
+  wire_write_bytes(set, 1, slice_from_string(kty));
+  wire_write_bytes(set, 2, slice_from_string(crv));
+  wire_write_bytes(set, 3, slice_from_string(kid));
+  wire_write_bytes(set, 6, fixture->x);
+  wire_write_bytes(set, 7, fixture->y);
+  wire_end_nested(set, mark);
+}
+
+// How many keys are known after the auth service has answered with this set.
+static size_t keys_after(struct fixture *fixture, const struct strbuf *set)
+{
+  gateway_process(fixture->gateway, fixture_now_us);
+  fixture_answer(fixture_call(fixture, 0), strbuf_slice(set));
+  return token_verifier_key_count(fixture->gateway->keys.verifier);
+}
+
+Test(key_sets, keys_of_other_kinds_are_passed_over)
+{
+  struct fixture *fixture = fixture_open();
+  struct strbuf set;
+  strbuf_init(&set, 0);
+  add_key(fixture, &set, "RSA", "P-256", "k1");
+  add_key(fixture, &set, "EC", "P-384", "k2");
+  add_key(fixture, &set, "EC", "P-256", "k3");
+  add_key(fixture, &set, "ECX", "P-256", "k4");
+  add_key(fixture, &set, "", "", "k5");
+  cr_assert_eq(keys_after(fixture, &set), 1);
+  cr_assert_eq(metric_value(fixture->api->metrics.keys_ok), 1);
+  strbuf_free(&set);
+  fixture_close(fixture);
+}
+
+Test(key_sets, without_a_usable_key_are_failures)
+{
+  struct fixture *fixture = fixture_open();
+  struct strbuf set;
+  strbuf_init(&set, 0);
+  add_key(fixture, &set, "RSA", "", "k1");
+  cr_assert_eq(keys_after(fixture, &set), 0);
+  cr_assert_eq(metric_value(fixture->api->metrics.keys_failed), 1);
+  strbuf_free(&set);
+  fixture_close(fixture);
+}
+
+// How many keys are known after a set of `count` of them.
+static size_t keys_after_many(unsigned count)
+{
+  struct fixture *fixture = fixture_open();
+  struct strbuf set;
+  strbuf_init(&set, 0);
+  for (unsigned i = 0; i < count; i++) {
+    char kid[16];
+    snprintf(kid, sizeof(kid), "k%u", i);
+    // All but one are of a kind that is passed over, and count all the same.
+    add_key(fixture, &set, i == 0 ? "EC" : "RSA", "P-256", kid);
+  }
+  size_t known = keys_after(fixture, &set);
+  strbuf_free(&set);
+  fixture_close(fixture);
+  return known;
+}
+
+Test(key_sets, are_bounded)
+{
+  cr_expect_eq(keys_after_many(32), 1);
+  cr_expect_eq(keys_after_many(33), 0);
+}
+
+Test(key_sets, too_large_to_be_ours_are_not_read)
+{
+  struct fixture *fixture = fixture_open();
+  struct strbuf set;
+  strbuf_init(&set, 0);
+  add_key(fixture, &set, "EC", "P-256", "k1");
+  // A field that this contract does not know, as a later one might have.
+  static char padding[64 * 1024];
+  memset(padding, 'a', sizeof(padding));
+  wire_write_bytes(&set, 15, slice_make(padding, sizeof(padding)));
+  cr_assert_eq(keys_after(fixture, &set), 0);
+  strbuf_free(&set);
   fixture_close(fixture);
 }
