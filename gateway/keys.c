@@ -67,7 +67,7 @@ static enum status take_key_set(struct keys *keys, struct slice payload, struct 
 
 static void wake_all(struct keys *keys)
 {
-  // A woken request may wait anew: only those that wait now are woken.
+  // A woken request may wait again: only those that wait now are woken.
   struct list woken;
   list_init(&woken);
   while (!list_empty(&keys->waiting)) {

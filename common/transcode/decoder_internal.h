@@ -9,6 +9,7 @@
 #include "common/base/violation.h"
 #include "common/contract/duplicates.h"
 #include "common/contract/tables.h"
+#include "common/contract/update_mask.h"
 #include "common/transcode/scalar_internal.h"
 
 // Where in the document the decoder is, innermost first; a chain on the stack. NULL is the whole document.

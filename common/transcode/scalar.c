@@ -8,6 +8,7 @@
 #include "common/base/codec.h"
 #include "common/base/jsontext_writer.h"
 #include "common/base/utf8.h"
+#include "common/contract/rules.h"
 
 static double bits_to_double(enum contract_type type, uint64_t bits)
 {

@@ -193,10 +193,12 @@ static void expect_update(const char *paths, Item__V1__Item *item, const char *e
   Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
   Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
   char *list[8];
-  char *rest = text_of(paths == NULL ? "" : paths);
+  struct slice text = slice_from_string(paths == NULL ? "" : paths);
   mask.paths = list;
-  for (char *path = strtok_r(rest, " ", &rest); path != NULL; path = strtok_r(NULL, " ", &rest))
-    list[mask.n_paths++] = path;
+  for (size_t start = 0, end; start < text.size; start = end + 1) {
+    end = slice_find(text, ' ', start);
+    list[mask.n_paths++] = arena_string(&arena, slice_make(text.data + start, end - start));
+  }
   request.item = item;
   request.update_mask = paths == NULL ? NULL : &mask;
   expect_struct(&UPDATE, &request.base, expected);
