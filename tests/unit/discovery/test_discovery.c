@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/discovery/discovery.h"
 #include "common/observe/metrics.h"
 
@@ -97,8 +98,11 @@ Test(discovery, without_consul_at_its_place_nothing_blocks_and_errors_are_counte
   discovery_watch(discovery, "item");
   discovery_watch(discovery, "user");
   discovery_register(discovery, &(struct discovery_registration){.service = "x", .id = "x-1", .url = "tcp://h:1"});
-  while (metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)) < 2)
+  uint64_t end_us = clock_now_us() + 60 * UINT64_C(1000000);
+  while (metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)) < 2) {
     sched_yield();
+    cr_assert_lt(clock_now_us(), end_us, "no errors within a minute");
+  }
   cr_assert(!discovery_consul_up(discovery));
   struct seen seen = {0};
   discovery_process(discovery, on_changed, &seen);

@@ -7,6 +7,12 @@
 #include "common/rpc/outbox_internal.h"
 #include "tests/unit/rpc/harness.h"
 
+static bool was_cancelled(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return rig->cancels == 1;
+}
+
 Test(calls, an_answer_carries_the_payload)
 {
   struct rig rig;
@@ -166,8 +172,7 @@ Test(calls, the_deadline_travels_and_ends_the_call)
   cr_assert_eq(outcome.code, STATUS_DEADLINE_EXCEEDED);
   rpc_client_flush(rig.client);
   // The server hears of it, and its late answer ends nothing a second time.
-  while (rig.cancels == 0)
-    rig_turn(&rig);
+  rig_until(&rig, was_cancelled, NULL);
   rig_reply_all(&rig);
   rig_call(&rig, SLICE("y"), &outcome);
   rig_until_kept(&rig, 1);
@@ -189,12 +194,6 @@ Test(calls, a_deadline_that_has_passed_is_refused_without_a_request)
   cr_assert_eq(outcome.code, STATUS_DEADLINE_EXCEEDED);
   cr_assert_eq(rig.requests, 0);
   rig_stop(&rig);
-}
-
-static bool was_cancelled(struct rig *rig, void *arg)
-{
-  (void)arg;
-  return rig->cancels == 1;
 }
 
 Test(calls, a_cancel_reaches_the_server_and_done_is_not_called)

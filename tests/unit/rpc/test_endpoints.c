@@ -214,6 +214,27 @@ Test(endpoints, draining_finishes_what_runs_and_what_was_on_its_way)
   rig_stop(&rig);
 }
 
+// A second server beside the rig's own, turned with it.
+struct pair {
+  struct rig *second;
+  size_t ready;
+  size_t outcomes;
+};
+
+static bool are_ready(struct rig *rig, void *arg)
+{
+  struct pair *pair = arg;
+  rig_turn(pair->second);
+  return rpc_client_ready_endpoints(rig->client, "test") == pair->ready;
+}
+
+static bool are_done(struct rig *rig, void *arg)
+{
+  struct pair *pair = arg;
+  rig_turn(pair->second);
+  return rig->outcomes == pair->outcomes;
+}
+
 Test(endpoints, calls_spread_over_all_of_them)
 {
   struct rig a, b;
@@ -228,10 +249,8 @@ Test(endpoints, calls_spread_over_all_of_them)
       {.id = SLICE("b"), .url = slice_from_string(urls[1])},
   };
   rpc_client_set_endpoints(a.client, "test", endpoints, 2);
-  while (rpc_client_ready_endpoints(a.client, "test") != 2) {
-    rig_turn(&a);
-    rig_turn(&b);
-  }
+  struct pair both = {.second = &b, .ready = 2};
+  rig_until(&a, are_ready, &both);
   enum { CALLS = 100 };
   static struct outcome outcomes[CALLS];
   for (size_t i = 0; i < CALLS; i++) {
@@ -240,14 +259,17 @@ Test(endpoints, calls_spread_over_all_of_them)
     if (i % 10 == 9)
       rpc_client_flush(a.client);
   }
-  while (a.outcomes != CALLS) {
-    rig_turn(&a);
-    rig_turn(&b);
-  }
+  both.outcomes = CALLS;
+  rig_until(&a, are_done, &both);
   cr_assert_eq(a.requests, CALLS / 2);
   cr_assert_eq(b.requests, CALLS / 2);
   rig_stop(&a);
   rig_stop(&b);
+}
+
+static bool has_cancels(struct rig *rig, void *arg)
+{
+  return rig->cancels == *(size_t *)arg;
 }
 
 Test(endpoints, a_client_that_goes_cancels_its_requests)
@@ -259,8 +281,8 @@ Test(endpoints, a_client_that_goes_cancels_its_requests)
     rig_call(&rig, SLICE("x"), &outcomes[i]);
   rig_until_kept(&rig, 5);
   rpc_client_free(&rig.client);
-  while (rig.cancels != 5)
-    rig_turn(&rig);
+  size_t five = 5;
+  rig_until(&rig, has_cancels, &five);
   cr_assert_eq(rpc_server_calls_in_flight(rig.server), 5, "a reply is still due");
   rig_reply_all(&rig);
   cr_assert_eq(rpc_server_calls_in_flight(rig.server), 0);
