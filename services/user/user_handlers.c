@@ -25,16 +25,6 @@ static enum status refuse_write(struct call *call, enum status status)
   return status == STATUS_ALREADY_EXISTS ? fail_email_taken(call) : status;
 }
 
-static enum status check_changed(struct call *call, const ProtobufCMessage *message)
-{
-  const User__V1__User *changed = (const User__V1__User *)(const void *)message;
-  const char *empty = changed->email[0] == '\0' ? "email" : changed->display_name[0] == '\0' ? "displayName" : NULL;
-  if (empty == NULL)
-    return STATUS_OK;
-  call_violation(call, empty, "is required");
-  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_USER", "the account would not be valid after the change");
-}
-
 static const struct resource user = {
     .name = "user",
     .article = "a user",
@@ -45,7 +35,6 @@ static const struct resource user = {
     .lock = &user_db_lock_query,
     .update = &user_db_update_query,
     .remove = &user_db_delete_query,
-    .check = check_changed,
     .refuse = refuse_write,
 };
 
