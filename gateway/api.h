@@ -1,5 +1,5 @@
-// What the contracts say, in the shapes that the gateway serves: loaded once before nginx forks, immutable afterwards,
-// so that all workers share its pages.
+// The contracts in the forms that the gateway serves. Loaded once before nginx forks and immutable afterwards, so
+// that all workers share its memory.
 #ifndef BULKHEAD_GATEWAY_API_H
 #define BULKHEAD_GATEWAY_API_H
 
@@ -11,7 +11,7 @@
 #include "common/contract/contract.h"
 #include "gateway/gateway_metrics.h"
 
-// Where the gateway has its keys from.
+// The method that the gateway fetches the keys of access tokens from.
 #define KEYS_SERVICE "auth"
 #define KEYS_METHOD "auth.v1.AuthService/GetJwks"
 
@@ -19,7 +19,7 @@ struct api {
   struct contract *contract;
   struct strbuf openapi;  // the document, JSON
   char openapi_etag[20];  // quoted
-  const char **services;  // every service that a route leads to, and that of the keys; views into `contract`
+  const char **services;  // every service that a route leads to, and the one that has the keys; views into `contract`
   size_t service_count;
   struct gateway_metrics metrics;
 };

@@ -10,6 +10,8 @@
 // Closed exchanges kept for reuse, and how much of a buffer each may keep.
 #define MAX_SPARES 256
 #define KEEP_BYTES ((size_t)64 * 1024)
+// How access logs and metrics say that the client closed the connection first; no client ever sees it.
+#define HTTP_CLIENT_CLOSED 499
 
 static const struct step {
   const char *name;
@@ -25,52 +27,60 @@ static const struct step {
     {"reply", step_reply},                // the service's answer or its error
 };
 
-static void set_waiting(struct exchange *exchange, bool waiting)
+static bool has_ended(enum exchange_state state)
 {
-  if (exchange->waiting == waiting)
-    return;
-  exchange->waiting = waiting;
-  gateway_waiting(exchange->gateway, waiting);
+  return state == EXCHANGE_STATE_REPLIED || state == EXCHANGE_STATE_ABANDONED;
 }
 
-static void count(struct exchange *exchange, int http_status)
+static void count_request(const struct exchange *exchange, int http_status)
 {
-  if (exchange->counted)
-    return;
-  exchange->counted = true;
   uint64_t now_us = exchange->gateway->clock.now_us();
   gateway_metrics_count(&exchange->gateway->api->metrics, exchange_method(exchange), http_status,
                         now_us - exchange->started_us);
 }
 
-static enum exchange_next run(struct exchange *exchange)
+// The one place where the state changes: the gauge of waiting requests and the counter of answered ones follow it.
+static void set_state(struct exchange *exchange, enum exchange_state state)
 {
-  while (!exchange->replied) {
+  enum exchange_state before = exchange->state;
+  exchange->state = state;
+  bool waited = before == EXCHANGE_STATE_WAITING;
+  bool waits = state == EXCHANGE_STATE_WAITING;
+  if (waited != waits)
+    gateway_waiting(exchange->gateway, waits);
+  // Each request counts once, with its first outcome.
+  if (has_ended(state) && !has_ended(before))
+    count_request(exchange, state == EXCHANGE_STATE_REPLIED ? exchange->reply.http_status : HTTP_CLIENT_CLOSED);
+}
+
+static enum exchange_next run_steps(struct exchange *exchange)
+{
+  set_state(exchange, EXCHANGE_STATE_RUNNING);
+  for (;;) {
     CHECK(exchange->step < ARRAY_LEN(steps));
     switch (steps[exchange->step].run(exchange)) {
     case STEP_NEXT:
       exchange->step++;
       break;
     case STEP_REPLIED:
-      CHECK(exchange->replied);
-      break;
+      set_state(exchange, EXCHANGE_STATE_REPLIED);
+      return EXCHANGE_DONE;
     case STEP_WAIT:
-      set_waiting(exchange, true);
+      set_state(exchange, EXCHANGE_STATE_WAITING);
       return EXCHANGE_WAITING;
     case STEP_WANT_BODY:
+      set_state(exchange, EXCHANGE_STATE_WANTS_BODY);
       return EXCHANGE_WANT_BODY;
     }
   }
-  count(exchange, exchange->reply.http_status);
-  return EXCHANGE_DONE;
 }
 
 void exchange_resume(struct exchange *exchange)
 {
-  set_waiting(exchange, false);
+  set_state(exchange, EXCHANGE_STATE_RUNNING);
   if (exchange->gateway->stopped)
     return;
-  enum exchange_next next = run(exchange);
+  enum exchange_next next = run_steps(exchange);
   if (next != EXCHANGE_WAITING)
     exchange->progress(exchange->arg, next);
 }
@@ -103,31 +113,32 @@ struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *pr
 
 enum exchange_next exchange_start(struct exchange *exchange, const struct exchange_input *input)
 {
-  CHECK(exchange->step == 0 && !exchange->replied);
+  CHECK(exchange->state == EXCHANGE_STATE_OPEN);
   exchange->input = *input;
-  return run(exchange);
+  return run_steps(exchange);
 }
 
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
 {
-  CHECK(!exchange->replied && !exchange->waiting);
+  CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
   exchange->body = body;
-  exchange->body_read = true;
-  return run(exchange);
+  // The body step is done.
+  exchange->step++;
+  return run_steps(exchange);
 }
 
-static void stop_waiting(struct exchange *exchange)
+// Cancels the call in flight, or the wait for keys: no progress comes any more.
+static void cancel_wait(struct exchange *exchange)
 {
   keys_stop_waiting(&exchange->key_wait);
   if (exchange->call != NULL)
     exchange->gateway->backend.cancel(exchange->gateway->backend.arg, exchange->call);
   exchange->call = NULL;
-  set_waiting(exchange, false);
 }
 
-// nginx refuses TRACE and CONNECT everywhere. What is no route is one of the pages that nginx and the gateway serve by
-// themselves, which are only read.
-static struct slice allowed_methods(const struct exchange *exchange)
+// The value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path without a
+// route is one of the pages that nginx and the gateway serve by themselves, which are only read.
+static struct slice list_allowed_methods(const struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
   struct contract_route route;
@@ -138,28 +149,28 @@ static struct slice allowed_methods(const struct exchange *exchange)
 
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status)
 {
-  stop_waiting(exchange);
-  if (!exchange->identified) {
+  cancel_wait(exchange);
+  if (exchange->state == EXCHANGE_STATE_OPEN) {
     exchange->input = *input;
     step_identify(exchange);
   }
   exchange->reply = (struct exchange_reply){0};
   if (http_status == 405)
-    reply_add_header(exchange, SLICE("Allow"), allowed_methods(exchange));
+    reply_add_header(exchange, SLICE("Allow"), list_allowed_methods(exchange));
   exchange_fail(exchange, &(struct failure){.code = problem_code(http_status), .http_status = http_status});
-  count(exchange, http_status);
+  set_state(exchange, EXCHANGE_STATE_REPLIED);
 }
 
 const struct exchange_reply *exchange_reply(const struct exchange *exchange)
 {
-  CHECK(exchange->replied);
+  CHECK(exchange->state == EXCHANGE_STATE_REPLIED);
   return &exchange->reply;
 }
 
 struct exchange_facts exchange_facts(const struct exchange *exchange)
 {
   struct exchange_facts facts = {.caller_id = exchange->caller_id};
-  if (exchange->identified) {
+  if (exchange->request_id_size > 0) {
     facts.request_id = exchange_request_id(exchange);
     facts.trace_id = trace_id_of(slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1));
   }
@@ -170,19 +181,20 @@ struct exchange_facts exchange_facts(const struct exchange *exchange)
 
 void exchange_abandon(struct exchange *exchange)
 {
-  stop_waiting(exchange);
-  if (!exchange->replied)
-    count(exchange, 499);
+  cancel_wait(exchange);
+  if (!has_ended(exchange->state))
+    set_state(exchange, EXCHANGE_STATE_ABANDONED);
 }
 
-static void keep_little(struct strbuf *buf)
+// Empties a buffer for the next request, and frees it where it has become large.
+static void empty_buffer(struct strbuf *buf)
 {
   if (buf->capacity > KEEP_BYTES)
     strbuf_free(buf);
   strbuf_clear(buf);
 }
 
-static void destroy(struct exchange *exchange)
+static void destroy_exchange(struct exchange *exchange)
 {
   arena_free(&exchange->arena);
   strbuf_free(&exchange->wire);
@@ -199,12 +211,12 @@ void exchange_close(struct exchange **exchange)
   struct gateway *gateway = gone->gateway;
   exchange_abandon(gone);
   if (gateway->spare_count >= MAX_SPARES) {
-    destroy(gone);
+    destroy_exchange(gone);
     return;
   }
   arena_reset(&gone->arena);
-  keep_little(&gone->wire);
-  keep_little(&gone->out);
+  empty_buffer(&gone->wire);
+  empty_buffer(&gone->out);
   memset(gone, 0, offsetof(struct exchange, arena));
   gone->next_spare = gateway->spare;
   gateway->spare = gone;
@@ -216,7 +228,7 @@ void exchange_free_spares(struct gateway *gateway)
   while (gateway->spare != NULL) {
     struct exchange *gone = gateway->spare;
     gateway->spare = gone->next_spare;
-    destroy(gone);
+    destroy_exchange(gone);
   }
   gateway->spare_count = 0;
 }

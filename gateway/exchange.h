@@ -39,11 +39,12 @@ struct exchange_input {
 
 enum exchange_next {
   EXCHANGE_DONE,       // exchange_reply has the reply
-  EXCHANGE_WANT_BODY,  // read the body whole, then exchange_body; on a failure to read, exchange_fail or exchange_close
+  EXCHANGE_WANT_BODY,  // the host reads the whole body and calls exchange_body, or exchange_fail_http where it cannot
   EXCHANGE_WAITING,    // `progress` will be called
 };
 
-// Comes after EXCHANGE_WAITING, once, from gateway_process or a call's end, with DONE or WANT_BODY.
+// Tells the host that a waiting exchange has gone on, with DONE or WANT_BODY. Called once after each EXCHANGE_WAITING,
+// from gateway_process or when a call ends.
 typedef void exchange_progress_fn(void *arg, enum exchange_next next);
 
 struct exchange_header {
@@ -61,7 +62,7 @@ struct exchange_reply {
   bool has_etag;  // the body's bytes are named by a strong ETag: they must not be re-encoded
 };
 
-// For logs.
+// What logs say about a request.
 struct exchange_facts {
   struct slice request_id;
   struct slice trace_id;
@@ -69,22 +70,23 @@ struct exchange_facts {
   struct slice method;     // full RPC name, or empty where no route matched
 };
 
-// Never NULL.
+// Takes the memory of a closed exchange where there is one. Never NULL.
 struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *progress, void *arg);
 enum exchange_next exchange_start(struct exchange *exchange, const struct exchange_input *input);
-// After EXCHANGE_WANT_BODY.
+// Goes on after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
-// The HTTP layer itself refused the request (too large, malformed, too slow): the reply becomes the problem for
-// `http_status`. At any time; an exchange that was never started takes what identifies the request from `input`.
+// Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
+// malformed, too slow). Allowed at any time; an exchange that was never started takes what identifies the request
+// from `input`.
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status);
 const struct exchange_reply *exchange_reply(const struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);
-// A call in flight is cancelled; an exchange without a reply counts as 499. Takes the pointer away.
+// Ends the exchange and sets the pointer to NULL: cancels a call in flight; a request without a reply counts as 499.
 void exchange_close(struct exchange **exchange);
-// The client has gone: a call in flight is cancelled and there will be no progress. Close is still due.
+// Cancels a call in flight, because the client has gone: there will be no progress. The exchange must still be closed.
 void exchange_abandon(struct exchange *exchange);
 
-// For gateway_free.
+// Frees the closed exchanges that were kept for reuse; gateway_free calls it.
 void exchange_free_spares(struct gateway *gateway);
 
 #endif

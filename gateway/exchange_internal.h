@@ -1,4 +1,4 @@
-// Private to gateway/exchange*.c: what the steps share.
+// What the steps of an exchange share. Private to gateway/exchange*.c.
 #ifndef BULKHEAD_GATEWAY_EXCHANGE_INTERNAL_H
 #define BULKHEAD_GATEWAY_EXCHANGE_INTERNAL_H
 
@@ -9,20 +9,26 @@
 #include "gateway/http_fields.h"
 #include "gateway/problem.h"
 
+enum exchange_state {
+  EXCHANGE_STATE_OPEN,        // nothing is known about the request yet
+  EXCHANGE_STATE_RUNNING,     // a step runs
+  EXCHANGE_STATE_WANTS_BODY,  // the host reads the body
+  EXCHANGE_STATE_WAITING,     // for keys or for the service
+  EXCHANGE_STATE_REPLIED,
+  EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
+};
+
 struct exchange {
   struct gateway *gateway;
   exchange_progress_fn *progress;
   void *arg;
   struct exchange_input input;
   struct slice body;
-  bool body_read;
 
+  enum exchange_state state;
   size_t step;  // place in the table
   uint64_t started_us;
-  bool identified;
-  bool waiting;
-  bool waited_for_keys;
-  bool counted;
+  bool waited_for_keys;  // once is enough: keys that are unknown after a fetch stay unknown
 
   char request_id_text[REQUEST_ID_MAX_BYTES];
   size_t request_id_size;
@@ -35,13 +41,12 @@ struct exchange {
 
   struct key_wait key_wait;
   struct rpc_call *call;
-  const struct rpc_status *outcome;  // of the call; both only while the reply step runs
+  const struct rpc_status *outcome;  // of the call; it and the payload are valid only while the reply step runs
   struct slice outcome_payload;
 
   struct exchange_reply reply;
-  bool replied;
 
-  // Kept from one request to the next; all above is zeroed at the close.
+  // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
   struct strbuf wire;  // the request message
   struct strbuf out;   // the reply's body
@@ -55,7 +60,7 @@ enum step_result {
   STEP_WANT_BODY,
 };
 
-// What went wrong, for exchange_fail. http_status 0: that of the code.
+// Describes an error for exchange_fail. http_status 0 stands for the HTTP status of the code.
 struct failure {
   enum status code;
   int http_status;
@@ -76,14 +81,14 @@ enum step_result step_translate(struct exchange *exchange);
 enum step_result step_call(struct exchange *exchange);
 enum step_result step_reply(struct exchange *exchange);
 
-// Goes on at the present step after a wait, and tells the host.
+// Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);
 
-// The reply becomes a problem document. Headers added before (Allow, WWW-Authenticate) stay.
+// Makes the reply a problem document. Headers added before (Allow, WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
-// `name` and `value` must live as long as the exchange.
+// Adds a header to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
-// Adds the headers that every reply has. `cache_control` static.
+// Completes the reply with the headers that every reply has. `cache_control` must live as long as the exchange.
 void reply_finish(struct exchange *exchange, int http_status, const char *content_type, const char *cache_control);
 
 static inline struct slice exchange_request_id(const struct exchange *exchange)

@@ -9,7 +9,7 @@
 #define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
 #define FIRST_HEADERS 16
-// A precondition that a client stated by If-Match did not hold: what services answer, and RFC 9110's status for it.
+// The reason that services give when an If-Match does not hold; RFC 9110 has the status 412 for it.
 #define REASON_ETAG_MISMATCH SLICE("ETAG_MISMATCH")
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
@@ -36,7 +36,6 @@ void reply_finish(struct exchange *exchange, int http_status, const char *conten
   reply_add_header(exchange, SLICE("Content-Security-Policy"), SLICE("default-src 'none'; frame-ancestors 'none'"));
   reply_add_header(exchange, SLICE("Referrer-Policy"), SLICE("no-referrer"));
   reply_add_header(exchange, SLICE("Cache-Control"), slice_from_string(cache_control));
-  exchange->replied = true;
 }
 
 // ---- problems ----
@@ -89,11 +88,11 @@ static bool is_our_fault(enum status code)
   return code == STATUS_INTERNAL || code == STATUS_UNKNOWN || code == STATUS_DATA_LOSS;
 }
 
-// The call ended with an error of the service, or never reached it.
+// Answers a call that ended with an error of the service, or that never reached it.
 static enum step_result reply_failure(struct exchange *exchange, const struct rpc_status *status)
 {
   if (is_our_fault(status->code)) {
-    // What broke inside is for the log, not for the caller.
+    // The details of an internal failure go to the log and not to the caller.
     log_failure(exchange, "the service failed", status->message);
     return exchange_fail(exchange, &(struct failure){.code = status->code});
   }
@@ -101,7 +100,7 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
   if (slice_equal(status->reason, REASON_ETAG_MISMATCH))
     http_status = 412;
   else if (status->code == STATUS_CANCELLED)
-    http_status = 503;  // not by this client, who would have no reply any more: the service gave the call up
+    http_status = 503;  // the service gave the call up; a client that cancels gets no reply
   struct failure failure = {
       .code = status->code,
       .http_status = http_status,
@@ -123,9 +122,9 @@ struct emitted {
   struct slice etag;
 };
 
-// Both may live shorter than the reply, so copies are kept. A value with a control character would end the header
-// early on the wire; it is left out.
-static void add_emitted(void *arg, const char *name, struct slice value)
+// Adds a response field as a header. The name and the value may live shorter than the reply, so copies are kept. A
+// value with a control character is left out, because it would end the header early on the wire.
+static void add_response_header(void *arg, const char *name, struct slice value)
 {
   struct emitted *emitted = arg;
   struct exchange *exchange = emitted->exchange;
@@ -151,8 +150,8 @@ static enum status add_location(struct exchange *exchange, const struct contract
   return status;
 }
 
-// What no cache may keep, and what one may: only what everybody may see.
-static const char *cache_control(struct exchange *exchange, const struct contract_method *method)
+// Returns the Cache-Control of a success. A cache may keep only what everybody may see.
+static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
 {
   if (policy_needs_token(&method->policy) || !method->no_side_effects)
     return NO_STORE;
@@ -161,9 +160,9 @@ static const char *cache_control(struct exchange *exchange, const struct contrac
   return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);
 }
 
-// The message that is the reply's body: the response, or the field of it that response_body names.
-static bool reply_message(const struct contract_binding *binding, struct slice wire,
-                          const struct contract_message **message, struct slice *bytes)
+// Finds the message that is the reply's body: the response, or the field of it that response_body names.
+static bool find_reply_message(const struct contract_binding *binding, struct slice wire,
+                               const struct contract_message **message, struct slice *bytes)
 {
   *message = binding->method->output;
   *bytes = wire;
@@ -186,23 +185,23 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
   const struct contract_message *message;
   struct slice bytes;
   struct emitted emitted = {.exchange = exchange};
-  if (!reply_message(exchange->route.binding, payload, &message, &bytes) ||
-      transcode_response_headers(message, bytes, &exchange->arena, add_emitted, &emitted) != STATUS_OK ||
+  if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
+      transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
       add_location(exchange, method, payload) != STATUS_OK)
     return fail_internal(exchange, "the service's answer cannot be read");
   bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
   if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
-    reply_finish(exchange, 304, NULL, cache_control(exchange, method));
+    reply_finish(exchange, 304, NULL, choose_cache_control(exchange, method));
     return STEP_REPLIED;
   }
   if (method->success_status == 204) {
-    reply_finish(exchange, 204, NULL, cache_control(exchange, method));
+    reply_finish(exchange, 204, NULL, choose_cache_control(exchange, method));
     return STEP_REPLIED;
   }
   strbuf_clear(&exchange->out);
   if (transcode_wire_to_json(message, bytes, &exchange->out) != STATUS_OK)
     return fail_internal(exchange, "the service's answer cannot be read");
-  reply_finish(exchange, method->success_status, "application/json", cache_control(exchange, method));
+  reply_finish(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
   return STEP_REPLIED;
 }
 

@@ -1,4 +1,5 @@
-// The steps from the request's head to the call: who asks, for what, may they, with which message.
+// The steps from the request's head to the call: find the route, verify the token, check the policy, read the body,
+// translate it and call the service.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
@@ -26,7 +27,6 @@ enum step_result step_identify(struct exchange *exchange)
   else
     trace_start(&trace);
   trace_format(&trace, exchange->traceparent);
-  exchange->identified = true;
   return STEP_NEXT;
 }
 
@@ -66,7 +66,7 @@ static enum step_result refuse_token(struct exchange *exchange, const char *reas
 
 static void take_claims(struct exchange *exchange, const struct token_claims *claims)
 {
-  // The claims are the verifier's and go with its next call.
+  // The verifier overwrites the claims in its next call, so they are copied.
   struct slice *roles = arena_array(&exchange->arena, claims->role_count, sizeof(*roles));
   for (size_t i = 0; i < claims->role_count; i++)
     roles[i] = arena_copy(&exchange->arena, claims->roles[i]);
@@ -90,7 +90,7 @@ static bool wait_for_keys(struct exchange *exchange)
   return keys_wait(&exchange->gateway->keys, &exchange->key_wait);
 }
 
-static const char *token_reason(enum token_result result)
+static const char *choose_token_reason(enum token_result result)
 {
   return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "INVALID_TOKEN";
 }
@@ -125,7 +125,7 @@ enum step_result step_authenticate(struct exchange *exchange)
   if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
     return STEP_WAIT;
   if (result != TOKEN_VALID)
-    return refuse_token(exchange, token_reason(result), token_result_text(result));
+    return refuse_token(exchange, choose_token_reason(result), token_result_text(result));
   take_claims(exchange, claims);
   return STEP_NEXT;
 }
@@ -164,7 +164,7 @@ static enum step_result refuse_media(struct exchange *exchange, struct slice det
 enum step_result step_body(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  if (!input->has_body || exchange->body_read)
+  if (!input->has_body)
     return STEP_NEXT;
   if (exchange->route.binding->body == CONTRACT_BODY_NONE)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,

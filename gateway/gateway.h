@@ -1,4 +1,4 @@
-// One worker's gateway: everything that exchanges share. One thread; it belongs to no event loop.
+// One worker's gateway: everything that its exchanges share. Used by one thread; knows no event loop.
 #ifndef BULKHEAD_GATEWAY_GATEWAY_H
 #define BULKHEAD_GATEWAY_GATEWAY_H
 
@@ -38,18 +38,19 @@ struct gateway {
   bool stopped;
 };
 
-// Allocates; fetches nothing before the first gateway_process.
+// Creates a gateway, which fetches nothing before the first gateway_process.
 struct gateway *gateway_create(const struct gateway_options *options);
-// After this no exchange makes progress; they may still be closed. The backend may be freed then.
+// Ends all progress: exchanges may still be closed, and the backend may be freed.
 void gateway_stop(struct gateway *gateway);
-// Every exchange must be closed (CHECK).
+// Frees the gateway. Every exchange must be closed (CHECK).
 void gateway_free(struct gateway **gateway);
 
-// Keys to fetch, waits to end. `now_us` of the clock.
+// Fetches keys that are due and ends waits that have timed out. `now_us` is the clock's time.
 void gateway_process(struct gateway *gateway, uint64_t now_us);
+// When gateway_process must be called next, DEADLINE_NONE for never.
 uint64_t gateway_next_timeout_us(const struct gateway *gateway);
 
-// An exchange starts or ends waiting; keeps the gauge true.
+// Counts an exchange that starts or ends waiting in the gauge of requests in flight.
 void gateway_waiting(struct gateway *gateway, bool waits);
 
 #endif

@@ -6,12 +6,12 @@
 #include "common/base/check.h"
 #include "common/base/compiler.h"
 
-// What the gateway answers with; anything else is counted as "other".
+// The statuses that the gateway answers with; every other one is counted as "other".
 static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411,
                                  412, 413, 414, 415, 429, 431, 499, 500, 501, 503, 504, 505};
 #define CODE_COUNT (ARRAY_LEN(http_codes) + 1)
 
-static size_t code_place(int http_status)
+static size_t find_code_place(int http_status)
 {
   size_t place = 0;
   while (place < ARRAY_LEN(http_codes) && http_codes[place] != http_status)
@@ -19,7 +19,7 @@ static size_t code_place(int http_status)
   return place;
 }
 
-static void create_http(struct gateway_metrics *metrics, struct slice method, size_t row)
+static void create_http_series(struct gateway_metrics *metrics, struct slice method, size_t row)
 {
   for (size_t place = 0; place < CODE_COUNT; place++) {
     char text[16] = "other";
@@ -31,8 +31,8 @@ static void create_http(struct gateway_metrics *metrics, struct slice method, si
   metrics->durations[row] = metrics_series(METRIC_HTTP_DURATION, &method, 1);
 }
 
-// The gateway calls what has a route, and GetJwks; a method without a route is never called from here.
-static void create_rpc(struct slice method)
+// The gateway calls only methods that have a route, GetJwks among them.
+static void create_rpc_series(struct slice method)
 {
 #define STATUS_SERIES(name, code, http)                                                                                \
   metrics_series(METRIC_RPC_CLIENT_CALLS, (struct slice[]){method, SLICE(#name)}, 2);
@@ -41,7 +41,7 @@ static void create_rpc(struct slice method)
   metrics_series(METRIC_RPC_CLIENT_DURATION, &method, 1);
 }
 
-static void create_common(const char *const *services, size_t service_count)
+static void create_shared_series(const char *const *services, size_t service_count)
 {
   static const enum metric by_service[] = {METRIC_RPC_CLIENT_IN_FLIGHT, METRIC_RPC_CLIENT_PACKETS,
                                            METRIC_RPC_CLIENT_FRAMES,    METRIC_RPC_ENDPOINTS,
@@ -71,14 +71,14 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   CHECK(metrics->requests != NULL && metrics->durations != NULL);
   for (size_t i = 0; i < methods; i++) {
     const struct contract_method *method = contract_method(contract, i);
-    // Rows of methods without a route are never counted in; they stay NULL.
+    // The rows of internal methods stay NULL, because nothing counts in them.
     if (method->policy.access == ACCESS_INTERNAL)
       continue;
-    create_http(metrics, method->full_name, method->index);
-    create_rpc(method->full_name);
+    create_http_series(metrics, method->full_name, method->index);
+    create_rpc_series(method->full_name);
   }
-  create_http(metrics, SLICE("none"), methods);
-  create_common(services, service_count);
+  create_http_series(metrics, SLICE("none"), methods);
+  create_shared_series(services, service_count);
   metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
   metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
@@ -97,6 +97,6 @@ void gateway_metrics_count(const struct gateway_metrics *metrics, const struct c
                            uint64_t duration_us)
 {
   size_t row = method == NULL || method->policy.access == ACCESS_INTERNAL ? metrics->method_count : method->index;
-  metric_add(metrics->requests[row * CODE_COUNT + code_place(http_status)], 1);
+  metric_add(metrics->requests[row * CODE_COUNT + find_code_place(http_status)], 1);
   metric_observe_us(metrics->durations[row], duration_us);
 }

@@ -20,12 +20,12 @@ struct gateway_metrics {
   struct metric_series *keys_failed;
 };
 
-// Makes these series, and those that the RPC client and discovery count in for the given services.
+// Creates these series, and those in which the RPC client and discovery count for the given services.
 void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
                             const char *const *services, size_t service_count);
 void gateway_metrics_free(struct gateway_metrics *metrics);
 
-// One answered request; `method` NULL where no route matched.
+// Counts one answered request. `method` is NULL where no route matched.
 void gateway_metrics_count(const struct gateway_metrics *metrics, const struct contract_method *method, int http_status,
                            uint64_t duration_us);
 

@@ -1,4 +1,4 @@
-// The values of request headers that the gateway itself understands. Pure functions on what a client sent.
+// Reads the request headers that the gateway itself understands. Pure functions of what a client sent.
 #ifndef BULKHEAD_GATEWAY_HTTP_FIELDS_H
 #define BULKHEAD_GATEWAY_HTTP_FIELDS_H
 
@@ -9,23 +9,24 @@
 #define REQUEST_ID_MAX_BYTES 64
 #define IDEMPOTENCY_KEY_MAX_BYTES 128
 
-// 1 to 64 letters, digits, '.', '_' and '-': what may be taken over from a client into logs and headers.
+// Whether a client's request id may be taken over into logs and headers: 1 to 64 letters, digits, '.', '_' and '-'.
 bool request_id_valid(struct slice value);
 
-// 1 to 128 visible ASCII characters.
+// Whether the value has 1 to 128 visible ASCII characters.
 bool idempotency_key_valid(struct slice value);
 
 enum bearer_result {
-  BEARER_TOKEN,      // `token` is a view into the value
+  BEARER_TOKEN,      // `token` is a view into the header's value
   BEARER_ABSENT,     // no Authorization, or one of another scheme
   BEARER_MALFORMED,  // the Bearer scheme without exactly one token in the alphabet of RFC 6750 section 2.1
 };
 enum bearer_result bearer_token(struct slice authorization, struct slice *token);
 
-// application/json, with no other parameter than charset=utf-8 (RFC 8259 section 8.1).
+// Whether the type is application/json with no other parameter than charset=utf-8 (RFC 8259 section 8.1).
 bool media_type_is_json(struct slice content_type);
 
-// If-None-Match (RFC 9110 section 13.1.2) against our strong entity tag with its quotes; weak comparison.
+// Whether If-None-Match (RFC 9110 section 13.1.2) lists our strong entity tag, which comes with its quotes; compares
+// weakly.
 bool if_none_match_holds(struct slice if_none_match, struct slice etag);
 
 #endif

@@ -1,4 +1,4 @@
-// Problem documents. Whatever comes from outside (path, details of a peer) is made safe for JSON here.
+// Writes problem documents. Path and details come from outside and are made safe for JSON here.
 #include "gateway/problem.h"
 
 #include "common/base/compiler.h"
@@ -40,7 +40,7 @@ static const struct http_error http_errors[] = {
     {505, STATUS_UNIMPLEMENTED, "HTTP Version Not Supported", "the HTTP version is not supported"},
 };
 
-static const struct http_error *find(int http_status)
+static const struct http_error *find_http_error(int http_status)
 {
   for (size_t i = 0; i < ARRAY_LEN(http_errors); i++)
     if (http_errors[i].status == http_status)
@@ -50,13 +50,13 @@ static const struct http_error *find(int http_status)
 
 const char *problem_title(int http_status)
 {
-  const struct http_error *error = find(http_status);
+  const struct http_error *error = find_http_error(http_status);
   return error == NULL ? "Error" : error->title;
 }
 
 enum status problem_code(int http_status)
 {
-  const struct http_error *error = find(http_status);
+  const struct http_error *error = find_http_error(http_status);
   if (error != NULL)
     return error->code;
   return http_status >= 500 ? STATUS_INTERNAL : STATUS_INVALID_ARGUMENT;
@@ -64,11 +64,11 @@ enum status problem_code(int http_status)
 
 const char *problem_detail(int http_status)
 {
-  const struct http_error *error = find(http_status);
+  const struct http_error *error = find_http_error(http_status);
   return error == NULL ? "the request could not be answered" : error->detail;
 }
 
-// "ITEM_NOT_FOUND" becomes urn:bulkhead:problem:item-not-found; a stable name, nothing to be fetched.
+// Writes the type: "ITEM_NOT_FOUND" becomes urn:bulkhead:problem:item-not-found, a stable name that leads nowhere.
 static void write_type(struct jsontext_writer *json, struct slice reason)
 {
   jsontext_key(json, SLICE("type"));
@@ -89,7 +89,7 @@ static void write_type(struct jsontext_writer *json, struct slice reason)
   jsontext_string(json, slice_make(type, length));
 }
 
-// A URI reference in ASCII: bytes that may not stand in one are escaped.
+// Writes the path as a URI reference in ASCII; bytes that may not stand in one are escaped.
 static void write_instance(struct jsontext_writer *json, struct slice path)
 {
   static const char digits[] = "0123456789ABCDEF";

@@ -28,9 +28,9 @@ struct problem {
 
 void problem_write(const struct problem *problem, struct strbuf *out);
 
-// The phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never gives.
+// Returns the phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never answers with.
 const char *problem_title(int http_status);
-// What an error of the HTTP layer means in the canonical codes, and a sentence about it for the caller.
+// Returns the canonical code of an HTTP status, and a sentence about it for the caller.
 enum status problem_code(int http_status);
 const char *problem_detail(int http_status);
 

@@ -2,8 +2,8 @@
 #include "common/contract/tables.h"
 #include "common/openapi/openapi_internal.h"
 
-// A PATCH of one field of a request that has an update mask: the transcoder fills the mask with the fields that the body
-// holds.
+// A PATCH of one field of a request that has an update mask: the transcoder fills the mask with the fields that the
+// body holds.
 static bool is_update(const struct contract_binding *binding)
 {
   if (strcmp(binding->http_method, "PATCH") != 0 || binding->body != CONTRACT_BODY_FIELD ||

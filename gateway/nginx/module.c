@@ -1,4 +1,4 @@
-// The module's face towards nginx: directives, and what is loaded before the workers are forked (contracts, metric
+// The module as nginx sees it: its directives, and what is loaded before the workers are forked (contracts, metric
 // series, shared memory), so that all of them share it.
 #include "gateway/nginx/module.h"
 
@@ -18,7 +18,7 @@ static void *create_main_conf(ngx_conf_t *cf)
   return ngx_pcalloc(cf->pool, sizeof(struct module_conf));
 }
 
-// The first line of a file, so that the token itself stands in no configuration.
+// Reads the token from the first line of a file, so that it stands in no configuration.
 static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 {
   (void)command;
@@ -51,7 +51,7 @@ static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf
   return NGX_CONF_OK;
 }
 
-// Two texts: the one at the command's offset and the one after it.
+// Sets two texts: the one at the command's offset and the one after it.
 static char *set_pair(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 {
   ngx_str_t *target = (ngx_str_t *)(void *)((char *)conf + command->offset);
@@ -97,16 +97,16 @@ static char *set_handler(ngx_conf_t *cf, ngx_command_t *command, void *conf)
   }
 
 static ngx_command_t directives[] = {
-    // What is served: a descriptor set with imports and source info.
+    // The contracts: a descriptor set with imports and source info.
     TEXT_DIRECTIVE("bulkhead_protoset", protoset),
-    // Where the services are: Consul's URL, or "item=tcp://…;user=tcp://…". At least one of both.
+    // Where the services are: Consul's URL, or "item=tcp://…;user=tcp://…". At least one of the two is required.
     TEXT_DIRECTIVE("bulkhead_consul", consul_url),
     TEXT_DIRECTIVE("bulkhead_static", static_list),
     {.name = ngx_string("bulkhead_consul_token_file"),
      .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
      .set = set_consul_token,
      .conf = NGX_HTTP_MAIN_CONF_OFFSET},
-    // What a token must say in iss and aud.
+    // The values that a token must have in iss and aud.
     TEXT_DIRECTIVE("bulkhead_issuer", issuer),
     TEXT_DIRECTIVE("bulkhead_audience", audience),
     // This gateway in Consul: host:port, and the URL of its readiness check.
@@ -160,10 +160,11 @@ static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
   return pool->data == NULL ? NGX_ERROR : NGX_OK;
 }
 
-// A slot for each worker. A reload counts from zero in memory of its own, for the old workers still count in theirs.
+// Adds shared memory with a slot for each worker. A reload counts from zero in new memory, because the old workers
+// still count in theirs.
 static bool add_metrics_zone(ngx_conf_t *cf, struct module_conf *module)
 {
-  // The directive stands at the head of the file; where it does not, nginx's default of one worker is what we know.
+  // worker_processes stands before http {}; where it does not, its value is not known yet and nginx's default holds.
   const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
   module->metrics_slots = core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
   size_t bytes = module->metrics_slots * metrics_slot_size();
@@ -185,7 +186,7 @@ static void free_api(void *arg)
   api_free(&module->api);
 }
 
-static ngx_int_t load(ngx_conf_t *cf)
+static ngx_int_t load_contracts(ngx_conf_t *cf)
 {
   struct module_conf *module = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
   if (!module->has_handlers)
@@ -209,7 +210,7 @@ static ngx_int_t load(ngx_conf_t *cf)
 
 static ngx_http_module_t http_module = {
     .preconfiguration = variables_add,
-    .postconfiguration = load,
+    .postconfiguration = load_contracts,
     .create_main_conf = create_main_conf,
 };
 
@@ -218,7 +219,7 @@ ngx_module_t ngx_http_bulkhead_module = {
     .type = NGX_HTTP_MODULE, .init_process = worker_start, .exit_process = worker_stop,
 };
 
-// What load_module looks for.
+// The symbols that nginx's load_module looks for.
 ngx_module_t *ngx_modules[] = {&ngx_http_bulkhead_module, NULL};
 char *ngx_module_names[] = {"ngx_http_bulkhead_module", NULL};
 char *ngx_module_order[] = {NULL};

@@ -1,5 +1,5 @@
-// Private to gateway/nginx: what its files share. The folder binds the gateway (gateway/*.h) to nginx and holds no
-// logic of its own. All of it runs in nginx's one thread per worker.
+// What the files of gateway/nginx share; private to the folder. It binds the gateway (gateway/*.h) to nginx and holds
+// no logic of its own. All of it runs in the one thread of an nginx worker.
 //
 //   module.c     directives, loading before the fork
 //   worker.c     start and stop of a worker, the event loop's glue
@@ -18,7 +18,7 @@
 
 extern ngx_module_t ngx_http_bulkhead_module;
 
-// http {} level. Texts are empty where the directive is absent or "".
+// The directives of http {}. A text is empty where its directive is absent or "".
 struct module_conf {
   ngx_str_t protoset;
   ngx_str_t consul_url;
@@ -42,7 +42,7 @@ static inline struct slice to_slice(ngx_str_t text)
   return slice_make(text.data, text.len);
 }
 
-// nginx's own texts are not const, though it only reads those that we hand over.
+// Converts without const, because nginx's own texts have none; nginx only reads what it is given here.
 static inline ngx_str_t to_text(struct slice slice)
 {
   ngx_str_t text = {.len = slice.size};
@@ -54,10 +54,11 @@ static inline ngx_str_t to_text(struct slice slice)
 
 ngx_int_t worker_start(ngx_cycle_t *cycle);
 void worker_stop(ngx_cycle_t *cycle);
-// NULL before the start and in processes that serve no requests.
+// The gateway of this worker; NULL before the start and in processes that serve no requests.
 struct gateway *worker_gateway(void);
 const struct upstreams *worker_upstreams(void);
-// Something was queued or a deadline has changed: flush and look at the timers at the end of this turn of the loop.
+// Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
+// deadline has changed.
 void worker_touch(void);
 
 // ---- request.c ----
@@ -65,13 +66,13 @@ void worker_touch(void);
 ngx_int_t request_handle(ngx_http_request_t *r);
 // The exchange of a request, also after an internal redirect; NULL when it has none.
 struct exchange *request_exchange(ngx_http_request_t *r);
-// Opens one where there is none yet. NULL without memory.
+// Returns the exchange of a request and opens it where there is none yet. NULL without memory.
 struct exchange *request_open_exchange(ngx_http_request_t *r);
 void request_fill_input(ngx_http_request_t *r, struct exchange_input *input);
-// Path as sent, without query.
+// The path as sent, without the query.
 struct slice request_path(const ngx_http_request_t *r);
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
-// Bytes that outlive the request, or are in its pool.
+// Sends a body. `bytes` must outlive the request or be in its pool.
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);
 

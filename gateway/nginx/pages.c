@@ -1,12 +1,12 @@
-// What the gateway answers by itself: problem pages for nginx's own errors, the OpenAPI document, metrics, readiness.
+// Pages that the gateway answers by itself: problems for nginx's own errors, the OpenAPI document, metrics, readiness.
 #include "gateway/nginx/module.h"
 
-// error_page leads here, by an internal redirect: nginx's status becomes a problem document like all others.
+// Answers nginx's own error status as a problem document; error_page leads here by an internal redirect.
 ngx_int_t page_problem(ngx_http_request_t *r)
 {
   struct exchange *exchange = request_open_exchange(r);
   if (exchange == NULL) {
-    // Without even the memory for a problem: nginx's plain page, and the connection's end.
+    // There is no memory for a problem document: nginx answers with its plain page and closes the connection.
     r->keepalive = 0;
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
@@ -26,7 +26,7 @@ static ngx_int_t begin_page(ngx_http_request_t *r, const char *content_type)
   struct slice type = slice_from_string(content_type);
   r->headers_out.status = NGX_HTTP_OK;
   r->headers_out.content_type = to_text(type);
-  // Without the parameters, for gzip_types.
+  // gzip_types compares the type without its parameters.
   r->headers_out.content_type_len = slice_find(type, ';', 0);
   r->headers_out.content_type_lowcase = NULL;
   if (request_add_header(r, SLICE("X-Content-Type-Options"), SLICE("nosniff")) != NGX_OK)
@@ -43,19 +43,19 @@ ngx_int_t page_openapi(ngx_http_request_t *r)
   if (request_add_header(r, SLICE("Cache-Control"), SLICE("no-cache")) != NGX_OK ||
       request_add_header(r, SLICE("ETag"), slice_from_string(module->api->openapi_etag)) != NGX_OK)
     return NGX_ERROR;
-  // nginx answers If-None-Match from this, and makes the tag weak where it compresses.
+  // nginx compares If-None-Match with this header, and makes the tag weak where it compresses.
   ngx_list_part_t *last = r->headers_out.headers.last;
   r->headers_out.etag = &((ngx_table_elt_t *)last->elts)[last->nelts - 1];
   return request_send_bytes(r, strbuf_slice(&module->api->openapi));
 }
 
-// Sends what a writer has put into `text`, which is freed with the request.
 static void free_text(void *data)
 {
   strbuf_free(data);
 }
 
-static struct strbuf *new_text(ngx_http_request_t *r)
+// Creates a buffer that is freed with the request. NULL without memory.
+static struct strbuf *create_text(ngx_http_request_t *r)
 {
   ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(struct strbuf));
   if (cleanup == NULL)
@@ -70,21 +70,21 @@ ngx_int_t page_metrics(ngx_http_request_t *r)
   ngx_int_t rc = begin_page(r, "text/plain; version=0.0.4; charset=utf-8");
   if (rc != NGX_OK)
     return rc;
-  struct strbuf *text = new_text(r);
+  struct strbuf *text = create_text(r);
   if (text == NULL)
     return NGX_ERROR;
   metrics_render(text);
   return request_send_bytes(r, strbuf_slice(text));
 }
 
-// Ready once tokens can be verified. Services that are away are shown but do not make the gateway unready: it answers
-// for them with 503, and for the others as ever.
+// Answers /readyz: ready once tokens can be verified. A service that is away is shown but does not make the gateway
+// unready, because the others still work and requests to it get 503.
 ngx_int_t page_ready(ngx_http_request_t *r)
 {
   ngx_int_t rc = begin_page(r, "application/json");
   if (rc != NGX_OK)
     return rc;
-  struct strbuf *text = new_text(r);
+  struct strbuf *text = create_text(r);
   if (text == NULL || worker_gateway() == NULL)
     return NGX_ERROR;
   bool ready = keys_known(&worker_gateway()->keys);

@@ -1,4 +1,4 @@
-// One HTTP request of nginx around one exchange: headers and body in, waiting, reply out, and the client that goes
+// Runs one exchange for one HTTP request of nginx: headers and body in, waiting, reply out, and the client that goes
 // away.
 //
 // The exchange is opened with the request and closed with its pool, so that the access log may still ask it; a call in
@@ -6,7 +6,7 @@
 // wrote them until nginx has sent them.
 #include "gateway/nginx/module.h"
 
-// What the module keeps for a request; in its pool.
+// What the module keeps for a request, in the request's pool.
 struct request {
   ngx_http_request_t *r;
   struct exchange *exchange;
@@ -29,8 +29,9 @@ static void on_pool_end(void *data)
   exchange_close(&request->exchange);
 }
 
-// An internal redirect clears the contexts of all modules, but not the pool's cleanups.
-static struct request *find(ngx_http_request_t *r)
+// Finds the module's part of a request. An internal redirect clears the contexts of all modules but not the pool's
+// cleanups, so these are searched then.
+static struct request *find_request(ngx_http_request_t *r)
 {
   struct request *request = ngx_http_get_module_ctx(r, ngx_http_bulkhead_module);
   if (request != NULL || !(r->internal || r->filter_finalize))
@@ -43,13 +44,13 @@ static struct request *find(ngx_http_request_t *r)
 
 struct exchange *request_exchange(ngx_http_request_t *r)
 {
-  struct request *request = find(r);
+  struct request *request = find_request(r);
   return request == NULL ? NULL : request->exchange;
 }
 
 struct exchange *request_open_exchange(ngx_http_request_t *r)
 {
-  struct request *request = find(r);
+  struct request *request = find_request(r);
   if (request != NULL)
     return request->exchange;
   ngx_pool_cleanup_t *pool_cleanup = ngx_pool_cleanup_add(r->pool, sizeof(*request));
@@ -68,7 +69,7 @@ struct exchange *request_open_exchange(ngx_http_request_t *r)
 
 // ---- in ----
 
-static struct slice value_of(const ngx_table_elt_t *header)
+static struct slice header_value(const ngx_table_elt_t *header)
 {
   return header == NULL ? (struct slice){0} : to_slice(header->value);
 }
@@ -86,8 +87,8 @@ static struct slice find_header(void *arg, const char *name)
   return (struct slice){0};
 }
 
-// The three that nginx does not look for itself, in one pass.
-static void fill_own_headers(const ngx_http_request_t *r, struct exchange_input *input)
+// Finds the headers that nginx has no member for, in one pass over all of them.
+static void find_own_headers(const ngx_http_request_t *r, struct exchange_input *input)
 {
   const struct {
     struct slice name;
@@ -104,7 +105,7 @@ static void fill_own_headers(const ngx_http_request_t *r, struct exchange_input 
       if (headers[i].lowcase_key == NULL)
         continue;
       struct slice name = slice_make(headers[i].lowcase_key, headers[i].key.len);
-      // nginx takes the first and passes over others; a body of two types is of neither.
+      // nginx takes the first Content-Type and ignores others; a body with two types has none that is accepted.
       if (&headers[i] != r->headers_in.content_type && slice_equal(name, content_type))
         input->content_type = SLICE("two");
       for (size_t w = 0; w < ARRAY_LEN(wanted); w++)
@@ -128,14 +129,14 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .method = to_slice(r->method_name),
       .path = path,
       .query = slice_skip(to_slice(r->unparsed_uri), path.size + 1),
-      .authorization = value_of(r->headers_in.authorization),
-      .content_type = value_of(r->headers_in.content_type),
-      .if_none_match = value_of(r->headers_in.if_none_match),
+      .authorization = header_value(r->headers_in.authorization),
+      .content_type = header_value(r->headers_in.content_type),
+      .if_none_match = header_value(r->headers_in.if_none_match),
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
       .header = find_header,
       .header_arg = r,
   };
-  fill_own_headers(r, input);
+  find_own_headers(r, input);
 }
 
 // ---- the body ----
@@ -143,7 +144,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
 // Appends one buffer of the body, from memory or from nginx's temporary file.
 static bool read_buffer(ngx_buf_t *buf, u_char **to)
 {
-  // The one that ends a chunked body points nowhere.
+  // The buffer that ends a chunked body is empty and points nowhere.
   if (ngx_buf_size(buf) == 0)
     return true;
   if (!buf->in_file) {
@@ -156,8 +157,8 @@ static bool read_buffer(ngx_buf_t *buf, u_char **to)
   return got >= 0 && (size_t)got == size;
 }
 
-// One piece of memory, without a copy where nginx has it in one already.
-static bool whole_body(ngx_http_request_t *r, struct slice *body)
+// Returns the body as one piece of memory, without a copy where nginx has it in one buffer.
+static bool join_body(ngx_http_request_t *r, struct slice *body)
 {
   *body = (struct slice){0};
   const ngx_chain_t *bufs = r->request_body == NULL ? NULL : r->request_body->bufs;
@@ -182,7 +183,7 @@ static bool whole_body(ngx_http_request_t *r, struct slice *body)
 
 static void wait_for_progress(ngx_http_request_t *r)
 {
-  // Notices a client that goes away meanwhile.
+  // nginx notices meanwhile when the client goes away.
   r->read_event_handler = ngx_http_test_reading;
   worker_touch();
 }
@@ -192,12 +193,13 @@ static ngx_int_t send_exchange(struct request *request)
   return request_send_reply(request->r, exchange_reply(request->exchange));
 }
 
-// nginx calls this once the body is there, perhaps from within the request to read it; it holds a count of its own.
+// nginx calls this once the body is there, perhaps from within ngx_http_read_client_request_body, which counted the
+// request.
 static void on_body(ngx_http_request_t *r)
 {
-  struct request *request = find(r);
+  struct request *request = find_request(r);
   struct slice body;
-  if (!whole_body(r, &body)) {
+  if (!join_body(r, &body)) {
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
     return;
   }
@@ -236,7 +238,7 @@ ngx_int_t request_handle(ngx_http_request_t *r)
   return request_send_reply(r, exchange_reply(exchange));
 }
 
-// From outside of nginx's events for this request: what nginx puts off to the end of an event must be run here.
+// Goes on with a request outside of nginx's events for it: what nginx posts for the end of an event must be run here.
 static void on_progress(void *arg, enum exchange_next next)
 {
   struct request *request = arg;
@@ -263,7 +265,7 @@ ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct sl
 
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
 {
-  // A 304 without a body says nothing about the length that a 200 would have.
+  // A 304 has no body, and its length would say nothing about that of a 200.
   r->headers_out.content_length_n = r->headers_out.status == NGX_HTTP_NOT_MODIFIED ? -1 : (off_t)bytes.size;
   ngx_int_t rc = ngx_http_send_header(r);
   if (rc == NGX_ERROR || rc > NGX_OK || r->header_only)
@@ -296,7 +298,7 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   for (size_t i = 0; i < reply->header_count; i++)
     if (request_add_header(r, reply->headers[i].name, reply->headers[i].value) != NGX_OK)
       return NGX_ERROR;
-  // Preconditions have been dealt with; nginx would hold If-Match against the new state of what was just changed.
+  // The exchange has dealt with preconditions; nginx would compare If-Match with the ETag after the change.
   r->disable_not_modified = 1;
   if (reply->has_etag) {
     // A strong ETag names these very bytes, and clients send it back as If-Match: no re-encoding.

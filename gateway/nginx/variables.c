@@ -1,4 +1,4 @@
-// What the access log knows of a request beyond nginx's own variables. No token, no query.
+// Variables for the access log beside nginx's own. None of them holds a token or a query.
 #include "gateway/nginx/module.h"
 
 enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_PATH };
@@ -14,9 +14,9 @@ static const struct {
     {ngx_string("bulkhead_path"), FACT_PATH},
 };
 
-// A path may hold any byte that is no control character, and a log is UTF-8: others than ASCII become escapes. nginx
-// itself does the rest (escape=json). NULL data where there is no memory.
-static struct slice ascii_path(ngx_http_request_t *r)
+// Escapes the bytes of a path that are not ASCII, because a log is UTF-8 and a path may hold any byte; nginx itself
+// escapes the rest (escape=json). NULL data without memory.
+static struct slice escape_path(ngx_http_request_t *r)
 {
   static const char digits[] = "0123456789ABCDEF";
   struct slice path = request_path(r);
@@ -42,10 +42,10 @@ static struct slice ascii_path(ngx_http_request_t *r)
   return slice_make(text, length);
 }
 
-static struct slice fact_of(ngx_http_request_t *r, enum fact fact)
+static struct slice find_fact(ngx_http_request_t *r, enum fact fact)
 {
   if (fact == FACT_PATH)
-    return ascii_path(r);
+    return escape_path(r);
   const struct exchange *exchange = request_exchange(r);
   if (exchange == NULL)
     return (struct slice){0};
@@ -65,12 +65,12 @@ static struct slice fact_of(ngx_http_request_t *r, enum fact fact)
   return (struct slice){0};
 }
 
-// Views into the exchange, which lives as long as the request's pool.
-static ngx_int_t get(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
+// Sets a variable to a view into the exchange, which lives as long as the request's pool.
+static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
 {
-  struct slice text = fact_of(r, (enum fact)data);
+  struct slice text = find_fact(r, (enum fact)data);
   value->valid = 1;
-  // An exchange learns its facts step by step.
+  // Not cacheable, because an exchange learns its facts step by step.
   value->no_cacheable = 1;
   value->not_found = 0;
   value->len = (unsigned)(text.size & 0xfffffff);
@@ -85,7 +85,7 @@ ngx_int_t variables_add(ngx_conf_t *cf)
     ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
     if (variable == NULL)
       return NGX_ERROR;
-    variable->get_handler = get;
+    variable->get_handler = get_variable;
     variable->data = variables[i].fact;
   }
   return NGX_OK;

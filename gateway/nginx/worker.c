@@ -1,5 +1,5 @@
-// One worker's gateway in nginx's event loop: two foreign fds as connections with level-triggered read events, one
-// timer for the next deadline, and one posted event that sends the frames of a whole turn of the loop together.
+// One worker's gateway in nginx's event loop: the fds of RPC and discovery as connections with level-triggered read
+// events, one timer for the next deadline, and one posted event that sends all frames of a turn of the loop together.
 #include "gateway/nginx/module.h"
 
 #include <ngx_event.h>
@@ -36,7 +36,7 @@ void worker_touch(void)
 
 static void set_timer(void)
 {
-  // A worker that shuts down waits for timers that are not cancelable: for ours while requests wait for a service.
+  // A worker that shuts down waits for timers that are not cancelable. While requests wait for a service, ours is one.
   worker.timer.cancelable = worker.gateway->in_flight == 0;
   uint64_t next_us = deadline_min(upstreams_next_timeout_us(worker.upstreams), gateway_next_timeout_us(worker.gateway));
   // Firing early is harmless and cheaper than moving the timer with every call.
@@ -45,7 +45,7 @@ static void set_timer(void)
   if (worker.timer.timer_set)
     ngx_del_timer(&worker.timer);
   worker.timer_us = next_us;
-  // nginx's clock stands still within a turn and is cut to milliseconds: one more, so as not to fire too early.
+  // One millisecond more, because nginx's clock stands still within a turn and is cut to milliseconds.
   ngx_add_timer(&worker.timer, (ngx_msec_t)deadline_left_ms(next_us, clock_now_us()) + 1);
 }
 
@@ -72,7 +72,7 @@ static void on_rpc(ngx_event_t *event)
 {
   ngx_connection_t *connection = event->data;
   if (connection->close) {
-    // nginx closes idle connections as a graceful shutdown begins; ours is marked idle to hear of it.
+    // A graceful shutdown has begun: nginx closes connections that are marked idle, as this one is for this purpose.
     connection->close = 0;
     upstreams_deregister(worker.upstreams);
     return;
@@ -88,7 +88,7 @@ static void on_discovery(ngx_event_t *event)
   worker_touch();
 }
 
-static ngx_connection_t *watch(int fd, ngx_event_handler_pt handler, ngx_log_t *log)
+static ngx_connection_t *watch_fd(int fd, ngx_event_handler_pt handler, ngx_log_t *log)
 {
   ngx_connection_t *connection = ngx_get_connection(fd, log);
   if (connection == NULL)
@@ -113,7 +113,7 @@ static void stop_watching(ngx_connection_t **connection)
   *connection = NULL;
 }
 
-static const char *text_or_null(ngx_str_t text)
+static const char *null_if_empty(ngx_str_t text)
 {
   return text.len == 0 ? NULL : (const char *)text.data;
 }
@@ -126,7 +126,7 @@ static void start_counting(const struct module_conf *module)
   else
     log_warn("metrics", "worker_processes must stand before http {} for all workers to be counted",
              LOG_INT("worker", ngx_worker));
-  // The page sums the workers; these are not sums.
+  // The metrics page adds up all workers; these two values are not sums, so one worker alone sets them.
   if (ngx_worker != 0)
     return;
   metric_set(metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2), 1);
@@ -137,13 +137,13 @@ static enum status start_upstreams(const struct module_conf *module, struct erro
 {
   struct upstreams_options options = {
       .api = module->api,
-      .consul_url = text_or_null(module->consul_url),
-      .consul_token = text_or_null(module->consul_token),
-      .static_list = text_or_null(module->static_list),
-      .tls = {.ca_file = text_or_null(module->tls_ca_file), .cert_key_file = text_or_null(module->tls_cert_key_file)},
+      .consul_url = null_if_empty(module->consul_url),
+      .consul_token = null_if_empty(module->consul_token),
+      .static_list = null_if_empty(module->static_list),
+      .tls = {.ca_file = null_if_empty(module->tls_ca_file), .cert_key_file = null_if_empty(module->tls_cert_key_file)},
   };
   enum status status = upstreams_create(&options, &worker.upstreams, error);
-  // One of the workers speaks for all.
+  // The first worker registers for all.
   if (status == STATUS_OK && ngx_worker == 0 && module->advertise_address.len > 0 && module->consul_url.len > 0)
     status = upstreams_register(worker.upstreams, (const char *)module->advertise_address.data,
                                 (const char *)module->advertise_health_url.data, error);
@@ -174,8 +174,8 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   worker.no_connection.fd = (ngx_socket_t)-1;
   worker.timer = (ngx_event_t){.handler = on_timer, .data = &worker.no_connection, .log = cycle->log};
   worker.turn_end = (ngx_event_t){.handler = on_turn_end, .data = &worker.no_connection, .log = cycle->log};
-  worker.rpc = watch(upstreams_rpc_fd(worker.upstreams), on_rpc, cycle->log);
-  worker.discovery = watch(upstreams_discovery_fd(worker.upstreams), on_discovery, cycle->log);
+  worker.rpc = watch_fd(upstreams_rpc_fd(worker.upstreams), on_rpc, cycle->log);
+  worker.discovery = watch_fd(upstreams_discovery_fd(worker.upstreams), on_discovery, cycle->log);
   if (worker.rpc == NULL || worker.discovery == NULL)
     return NGX_ERROR;
   worker.rpc->idle = 1;
@@ -196,5 +196,6 @@ void worker_stop(ngx_cycle_t *cycle)
   if (worker.gateway != NULL)
     gateway_stop(worker.gateway);
   upstreams_free(&worker.upstreams);
-  // Requests that a fast shutdown cut off still point to the gateway; the process ends right after this.
+  // The gateway is not freed: requests that a fast shutdown cut off still point to it, and the process ends right
+  // after.
 }
