@@ -200,7 +200,7 @@ static bool is_shown(const struct contract_field *field, enum shape shape, const
 {
   if (!openapi_has_field(field, shape, binding) || (shape != SHAPE_REPLY && field->rules.to_header != NULL))
     return false;
-  if (field->rules.required || openapi_field_is_required(field, shape) || field->rules.example != NULL)
+  if (field->absence != NULL || openapi_field_is_required(field, shape) || field->rules.example != NULL)
     return true;
   return field->type == CONTRACT_MESSAGE && !field->is_map && field->message->well_known == CONTRACT_PLAIN &&
          has_examples(field->message, openapi_inner_shape(field, shape));
