@@ -134,7 +134,9 @@ static void wait_cached(const char *id)
   struct strbuf metrics;
   strbuf_init(&metrics, 0);
   const char *found = NULL;
+  uint64_t end_us = patience_end_us();
   do {
+    cr_assert_lt(clock_now_us(), end_us, "the item is not served from memory");
     poll(NULL, 0, 20);
     items_get(&items, id);
     found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
@@ -173,8 +175,7 @@ static const char *invalidations(struct strbuf *metrics)
 
 static void wait_sql(const char *query, const char *expected)
 {
-  while (strcmp(database_sql(&items.database, "%s", query), expected) != 0)
-    poll(NULL, 0, 20);
+  database_wait_sql(&items.database, query, expected);
 }
 
 // Somebody else's transaction that has locked the item; ended by its name.
@@ -218,8 +219,11 @@ Test(item_changes, are_not_hidden_by_the_cache_when_the_caller_has_gone, .timeou
   cr_expect_str_eq(items_get(&items, item->id)->name, "One");
   unlock_item(&holder);
   wait_sql("SELECT name FROM item.items", "Two");
-  while (strcmp(invalidations(&metrics), before) == 0)
+  uint64_t end_us = patience_end_us();
+  while (strcmp(invalidations(&metrics), before) == 0) {
+    cr_assert_lt(clock_now_us(), end_us, "the change invalidates nothing");
     poll(NULL, 0, 5);
+  }
   cr_expect_str_eq(items_get(&items, item->id)->name, "Two");
   strbuf_free(&metrics);
 }

@@ -1,6 +1,5 @@
 // Accounts and their credentials, with the auth service beside.
 #include <criterion/criterion.h>
-#include <poll.h>
 #include <string.h>
 
 #include "tests/support/service/accounts.h"
@@ -68,12 +67,7 @@ static void expect_sql(const char *query, const char *expected)
 
 static void wait_sql(const char *query, const char *expected)
 {
-  uint64_t end_us = patience_end_us();
-  const char *found;
-  while (strcmp(found = database_sql(&accounts.database, "%s", query), expected) != 0) {
-    cr_assert_lt(clock_now_us(), end_us, "%s stays %s, %s was waited for", query, found, expected);
-    poll(NULL, 0, 20);
-  }
+  database_wait_sql(&accounts.database, query, expected);
 }
 
 // ---- sign-up ----

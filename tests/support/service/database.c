@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/random.h"
 
@@ -110,6 +112,16 @@ const char *database_sql(struct database *database, const char *format, ...)
   if (size > 0 && output[size - 1] == '\n')
     output[size - 1] = '\0';
   return output;
+}
+
+void database_wait_sql(struct database *database, const char *query, const char *expected)
+{
+  uint64_t end_us = patience_end_us();
+  const char *found;
+  while (strcmp(found = database_sql(database, "%s", query), expected) != 0) {
+    cr_assert_lt(clock_now_us(), end_us, "%s stays %s, %s was waited for", query, found, expected);
+    poll(NULL, 0, 20);
+  }
 }
 
 const char *database_refusal(struct database *database, const char *service, const char *sql)

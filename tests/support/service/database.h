@@ -33,5 +33,7 @@ void service_launch(struct process *process, struct database *database, const ch
 // Runs one of its commands to its end; the exit code. Free the process after.
 int service_run(struct process *process, struct database *database, const char *service, const char *peers,
                 char *const *arguments, const char *const *environment);
+// Repeats a query, as the superuser, until it gives `expected`.
+void database_wait_sql(struct database *database, const char *query, const char *expected);
 
 #endif
