@@ -373,6 +373,7 @@ QUICK_LINTS := banned docs layers format shell
 check: deps-dev
 	@$(MAKE) --no-print-directory -j$(shell nproc) all units
 	@$(MAKE) --no-print-directory -k -j$(shell nproc) --output-sync=target unit
+	@tests/run scripts
 	@LINT_OUT=$(OUT)/lint tests/lint/run.sh $(QUICK_LINTS)
 watch: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The Makefile's promises about what is built when, in a copy of the tree.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+tree=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+trap 'rm -rf "$tree"' EXIT
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$tree" 2>/dev/null
+cd "$tree" || exit 1
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+
+fail() {
+  echo "FAIL: $*"
+  exit 1
+}
+
+a_deleted_migration_is_noticed() {
+  local target=build/release/gen/services/item/migrations.c down said
+  make "$target" >make.log 2>&1 || fail "the migrations do not build: $(cat make.log)"
+  down=$(find services/item/migrations -name '*.down.sql' | sort | head -n 1)
+  rm "$down"
+  said=$(make "$target" 2>&1) && fail "a build without $down passes"
+  case $said in *"$(basename "$down")"*) ;; *) fail "the build does not name $down: $said" ;; esac
+}
+
+missing_test_packages_are_installed() {
+  local planned
+  for target in unit-base component-item unit; do
+    planned=$(make -n "$target" CRITERION_HEADER=/nonexistent 2>&1) || fail "make $target without the test packages: $planned"
+    case $planned in *packages-dev.list*) ;; *) fail "make $target does not install the test packages: $planned" ;; esac
+  done
+}
+
+single_tests_are_chosen_by_name() {
+  make -n unit-base TEST=deadline 2>&1 | grep -qF -- "--filter '*/*deadline*'" || fail "TEST=word chooses nothing"
+  make -n unit-base TEST=clock/now 2>&1 | grep -qF -- "--filter 'clock/now'" || fail "TEST=suite/name chooses nothing"
+}
+
+# Every target that make help names is one.
+help_is_true() {
+  local target
+  for target in $(make help | sed -n 's/^make //p' | sed 's/  .*//; s/ [A-Z]*=.*//' | tr ' ' '\n' | grep -v '^unit-\|^component-'); do
+    make -n "$target" 2>&1 | grep -q 'No rule to make target' && fail "make help names $target, which is no target"
+  done
+  [ "$(make help | wc -l)" -gt 15 ] || fail "make help says little"
+}
+
+a_deleted_migration_is_noticed
+missing_test_packages_are_installed
+single_tests_are_chosen_by_name
+help_is_true
+echo "ok"

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Processes of the local stack: a stop that was asked for is told from an accident, whatever the moment; whoever launches
+# servers for a test takes them along when he dies; what a test leaves in its session is ended.
+set -u
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=deploy/local/lib.sh
+. "$ROOT/deploy/local/lib.sh"
+RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+prepare_run_dir
+watcher=
+
+tidy_up() {
+  [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+  halt sleeper KILL 5
+  remove_sockets
+  rm -rf "$RUN_DIR"
+}
+trap tidy_up EXIT
+
+fail() {
+  echo "FAIL: $*"
+  exit 1
+}
+
+# wait_until WHAT COMMAND...: at most 20 s.
+wait_until() {
+  local what=$1 end=$(($(date +%s) + 20))
+  shift
+  until "$@"; do
+    [ "$(date +%s)" -lt "$end" ] || fail "$what did not come about"
+    sleep 0.02
+  done
+}
+
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+restarts_are_no_accidents() {
+  local round
+  launch sleeper sleep 600
+  # As watch_over does, but without a pause.
+  while :; do
+    if has_died sleeper; then
+      touch "$RUN_DIR/accident"
+      break
+    fi
+  done &
+  watcher=$!
+  for round in 1 2 3 4 5 6 7 8; do
+    halt sleeper TERM 5
+    launch sleeper sleep 600
+  done
+  [ ! -e "$RUN_DIR/accident" ] || fail "a restart was taken for an accident (round $round or before)"
+  kill -KILL "$(pid_of sleeper)"
+  wait_until "the report of an accident" test -e "$RUN_DIR/accident"
+  wait "$watcher"
+  watcher=
+}
+
+a_stopper_that_died_hides_nothing() {
+  launch sleeper sleep 600
+  (announce_stop sleeper)
+  has_died sleeper && fail "a process that runs has died"
+  kill -KILL "$(pid_of sleeper)"
+  wait_until "the end of the sleeper" is_gone "$(cut -d' ' -f1 "$RUN_DIR/pids/sleeper")"
+  has_died sleeper || fail "the announcement of a script that has ended still hides an accident"
+}
+
+servers_of_a_test_die_with_it() {
+  local pid
+  (
+    DIE_WITH_US=KILL
+    launch orphan sleep 600
+  )
+  pid=$(cut -d' ' -f1 "$RUN_DIR/pids/orphan")
+  wait_until "the end of a server whose script has died" is_gone "$pid"
+}
+
+sessions_end_with_all_their_workers() {
+  local leader worker
+  # The leader ends by itself; its worker ignores what it is asked.
+  # shellcheck disable=SC2016 # the inner bash expands it
+  setsid bash -c 'trap "" TERM; sleep 600 & echo $! >"$1"' worker "$RUN_DIR/worker" &
+  leader=$!
+  wait "$leader"
+  worker=$(cat "$RUN_DIR/worker")
+  is_gone "$worker" && fail "the worker did not outlive its leader, so nothing is tested"
+  end_session "$leader" 0
+  wait_until "the end of the worker" is_gone "$worker"
+}
+
+restarts_are_no_accidents
+a_stopper_that_died_hides_nothing
+servers_of_a_test_die_with_it
+sessions_end_with_all_their_workers
+echo "ok"
