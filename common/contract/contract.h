@@ -116,7 +116,8 @@ struct contract_message {
   size_t reserved_count;
   bool is_checked;  // a value of it can break a rule, so services validate it
   struct source_place place;
-  // Of the request of an update (see update_mask.h): its mask, and the message that the mask is about. Else both NULL.
+  // The mask of an update, and the message that the mask is about (see update_mask.h). Both are NULL in every other
+  // message.
   const struct contract_field *update_mask;
   const struct contract_field *updated;
   const void *index;  // private: fields by number and by name

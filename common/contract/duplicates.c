@@ -1,5 +1,5 @@
-// Whether values repeat, without quadratic work on lists that a client chose: few are compared each with each, many are
-// sorted.
+// Finds values that repeat, without quadratic work on lists that a client chose: a few are compared with each other,
+// many are sorted.
 #include "common/contract/duplicates.h"
 
 #include <stdlib.h>

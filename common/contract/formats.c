@@ -1,4 +1,4 @@
-// Each format is one function from text to yes or no; the table below gives it its sentence.
+// Each format is a predicate on texts; the table at the end gives it its sentence.
 #include "common/contract/formats.h"
 
 #include "common/base/compiler.h"
@@ -22,13 +22,13 @@ static bool is_alphanumeric(char byte)
   return (letter >= 'a' && letter <= 'z') || is_digit(byte);
 }
 
-// RFC 5321 atext.
+// Whether RFC 5321 has the byte in its atext.
 static bool is_atom_byte(char byte)
 {
   return is_alphanumeric(byte) || (byte != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", byte) != NULL);
 }
 
-// Dot-string: atoms between single dots.
+// Whether the text is RFC 5321's Dot-string: atoms between single dots.
 static bool is_local_part(struct slice text)
 {
   if (text.size == 0 || text.size > EMAIL_LOCAL_MAX_BYTES)
@@ -105,7 +105,7 @@ static bool is_currency(struct slice text)
   return true;
 }
 
-// In valid JSON a backslash begins an escape of a string, and nothing else.
+// Whether valid JSON has the escape of U+0000: a backslash occurs there only as the begin of an escape.
 static bool has_escaped_zero(struct slice text)
 {
   for (size_t at = slice_find(text, '\\', 0); at < text.size; at = slice_find(text, '\\', at + 2))
@@ -133,7 +133,7 @@ static bool is_url_token(struct slice text)
   return true;
 }
 
-// The code point of a valid sequence of two or three bytes; 0 for one of four, none of which is white space.
+// Decodes a valid sequence of two or three bytes. 0 for one of four, because no white space has four.
 static uint32_t decode_short(const unsigned char *at, size_t size)
 {
   if (size == 2)
@@ -143,7 +143,7 @@ static uint32_t decode_short(const unsigned char *at, size_t size)
   return 0;
 }
 
-// Unicode's property White_Space beyond the control characters.
+// Whether Unicode has the property White_Space for it, control characters apart.
 static bool is_white_space(uint32_t code_point)
 {
   return code_point == ' ' || code_point == 0x85 || code_point == 0xA0 || code_point == 0x1680 ||

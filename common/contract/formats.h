@@ -5,10 +5,11 @@
 #include "common/base/slice.h"
 #include "common/contract/rules.h"
 
-// NULL when the text, which is valid UTF-8 and not empty, has the format; else what is accepted, a static sentence.
+// Returns NULL when the text, which is valid UTF-8 and not empty, has the format, else a static sentence that says what
+// is accepted.
 const char *format_check(enum field_format format, struct slice text);
 
-// A regular expression (ECMA-262) that accepts the same texts, for OpenAPI; NULL where there is none.
+// Returns a regular expression (ECMA-262) for OpenAPI that accepts the same texts; NULL where there is none.
 const char *format_pattern(enum field_format format);
 
 #endif

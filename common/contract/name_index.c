@@ -1,6 +1,6 @@
-// From a JSON name or an original name to its field: a hash table with linear probing, at most half full. The load tries
-// seeds until no two names share a slot, so that a look-up compares once; names for which it finds no such seed cost a
-// second comparison, never a wrong answer.
+// Finds a field by its JSON name or its original name: a hash table with linear probing, at most half full. The load
+// tries seeds until no two names share a slot, so that a look-up compares once. Names for which it finds no such seed
+// cost a second comparison, never a wrong answer.
 #include "common/base/check.h"
 #include "common/contract/tables.h"
 
@@ -19,7 +19,7 @@ static inline uint64_t mix_word(uint64_t hash, uint64_t word)
   return hash ^ hash >> 32;
 }
 
-// A word of all bytes of a name shorter than 8: its halves overlap in the middle.
+// Packs a name of less than 8 bytes into a word; two halves of 4 may overlap.
 static inline uint64_t short_word(struct slice name)
 {
   if (name.size >= 4)
@@ -30,7 +30,7 @@ static inline uint64_t short_word(struct slice name)
          (unsigned char)name.data[name.size - 1];
 }
 
-// Every byte of the name counts. The last word overlaps the one before it.
+// Hashes every byte of the name. The last word overlaps the one before it.
 static inline uint64_t hash_name(struct slice name, uint64_t seed)
 {
   uint64_t hash = seed + name.size;
@@ -54,7 +54,7 @@ static inline size_t next_slot(const struct message_index *index, size_t slot)
   return (slot + 1) & (((size_t)1 << (64 - index->shift)) - 1);
 }
 
-// Puts one name in. False where its slot was another name's, so that it went further on.
+// Adds one name. False when its first slot was taken by another name.
 static bool place_name(struct message_index *index, struct slice name, const struct contract_field *field)
 {
   size_t at = first_slot(index, name);
@@ -134,7 +134,7 @@ const struct contract_field *contract_field_by_number(const struct contract_mess
   return &message->fields[index->by_number[number] - 1];
 }
 
-// Whether a path may go on below this field.
+// Whether a path may lead on to a field inside this one.
 static bool has_inside(const struct contract_field *field)
 {
   return field_is_message(field, CONTRACT_PLAIN) && !field->repeated;

@@ -1,8 +1,8 @@
 // Who may call a method: the one evaluator of a contract's access policy. The gateway asks it after it has verified the
 // token; every service asks it again, because a call may come by another road than the gateway's routes.
 //
-// A service believes what the other end of the connection says about caller and peer: whoever can open RPC_LISTEN is
-// believed. So RPC_LISTEN belongs on loopback, on a Unix socket, in a closed network, or behind mutual TLS (RPC_TLS_CA).
+// A service believes what the other end of the connection says about caller and peer. So RPC_LISTEN belongs on
+// loopback, on a Unix socket, in a closed network, or behind mutual TLS (RPC_TLS_CA).
 #ifndef BULKHEAD_CONTRACT_POLICY_H
 #define BULKHEAD_CONTRACT_POLICY_H
 

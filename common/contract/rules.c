@@ -1,5 +1,5 @@
-// Values against FieldRules. The order of the checks is that of what a caller can act on: is it there, is it text, is
-// it short enough, is it of the right form.
+// Checks values against FieldRules, in the order that helps a caller most: is it text, is it short enough, does it have
+// the right form.
 #include "common/contract/rules.h"
 
 #include "common/base/utf8.h"
@@ -99,7 +99,7 @@ const char *rules_check_uint(const struct field_rules *rules, uint64_t value, st
 
 const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch)
 {
-  // Written so that a NaN keeps no bound.
+  // The comparisons are negated so that a NaN breaks every bound.
   if (rules->has_minimum && !(value >= (double)rules->minimum))
     return say(scratch, "must be at least ", rules->minimum, "");
   if (rules->has_maximum && !(value <= (double)rules->maximum))

@@ -1,5 +1,5 @@
-// What a field may hold: FieldRules of proto/bulkhead/v1/options.proto, and the one place where they are checked. The
-// gateway has them from the descriptors, the services from tables that protoc-gen-bulkhead wrote.
+// What a field may hold (FieldRules of proto/bulkhead/v1/options.proto), and the functions that check it. The gateway
+// has the rules from descriptors, the services from tables that protoc-gen-bulkhead wrote.
 #ifndef BULKHEAD_CONTRACT_RULES_H
 #define BULKHEAD_CONTRACT_RULES_H
 
@@ -55,8 +55,9 @@ struct field_rules {
 // Each returns NULL when the value keeps the rules, else a sentence for the caller that says what is accepted, in
 // `scratch` (cleared first) or static: "must be at most 128 characters". Texts are checked as UTF-8 without U+0000 too.
 //
-// Zero and the empty text are values like any other, but formats admit the empty text. `required` is about the field and
-// not about a value, so only rules_check_count looks at it: an empty list is one that is not set.
+// Zero and the empty text are values like any other, but formats admit the empty text. Only rules_check_count looks at
+// `required`, because an empty list is one that is not set; for other fields their presence decides, which the caller
+// knows.
 const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch);

@@ -1,4 +1,4 @@
-// Rules on protobuf-c structs, walked by protobuf-c's own descriptors.
+// Walks protobuf-c structs by their descriptors and checks the rules of each field.
 #include "common/contract/validate.h"
 
 #include "common/base/strbuf.h"
@@ -72,8 +72,8 @@ static size_t value_size(ProtobufCType type)
   }
 }
 
-// The text of a string field, empty for NULL: protobuf-c gives empty strings where nothing was set, but a caller may have
-// built the struct himself.
+// Returns the text of a string field. NULL counts as empty: protobuf-c sets empty strings, but a caller may have built
+// the struct itself.
 static struct slice text_at(const void *value)
 {
   const char *text;

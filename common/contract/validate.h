@@ -1,4 +1,4 @@
-// A received message against the rules of its contract, on protobuf-c structs: the services check again what the
+// Checks a received message, a protobuf-c struct, against the rules of its contract. The services check again what the
 // gateway has checked, because a peer may be wrong too. The tables come from protoc-gen-bulkhead.
 #ifndef BULKHEAD_CONTRACT_VALIDATE_H
 #define BULKHEAD_CONTRACT_VALIDATE_H

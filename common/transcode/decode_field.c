@@ -1,4 +1,4 @@
-// The value of one field: scalar, message, list or map.
+// Reads the value of one field: scalar, message, list or map.
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/well_known_internal.h"
 
@@ -10,7 +10,7 @@ static void check_scalar(struct decoder *decoder, const struct contract_field *f
   decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
 }
 
-// False when the JSON is broken; `valid` when `value` holds the value.
+// Reads one scalar; `valid` tells whether `value` holds it. False when the JSON is broken.
 static bool read_scalar(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
                         const struct place *place, struct scalar *value, bool *valid)
 {
@@ -100,7 +100,7 @@ static bool read_message(struct decoder *decoder, const struct contract_field *f
   return true;
 }
 
-// One value, which is not null, with its tag. A scalar's default is left out unless `keep_default`.
+// Writes one value, which is not null, with its tag. A scalar's default is left out unless `keep_default`.
 static bool read_single(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
                         const struct message_target *inside, bool keep_default)
 {
@@ -124,12 +124,12 @@ static bool read_single(struct decoder *decoder, const struct contract_field *fi
 
 struct list {
   const struct contract_field *field;
-  struct message_target inside;  // its place is the list
+  struct message_target inside;  // `place` is the list
   size_t count;
   bool packed;
 };
 
-// Offsets, for the buffer moves while it grows.
+// Keeps where an item was written, as offsets because the buffer moves while it grows.
 static void note_span(struct decoder *decoder, size_t offset)
 {
   size_t span[2] = {offset, decoder->out->size - offset};
@@ -190,7 +190,7 @@ static void check_unique(struct decoder *decoder, const struct list *list)
   decoder_report_rule(decoder, &place, "must not be the same as an item before it");
 }
 
-// Items beyond the cap are read and thrown away, so that the count in the violation is all that they cost.
+// Reads the items up to the end of the list. Those beyond the cap are counted and dropped.
 static bool read_items(struct decoder *decoder, struct list *list)
 {
   size_t max = list->field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : list->field->rules.max_items;
@@ -249,7 +249,7 @@ static void read_map_key(struct decoder *decoder, const struct contract_field *k
   }
 }
 
-// One entry as an embedded message; `key` gets its key's wire bytes as offset and size.
+// Writes one entry as an embedded message; `key` gets the offset and the size of its key's wire bytes.
 static bool read_entry(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                        size_t key[2])
 {
@@ -271,7 +271,7 @@ static bool read_entry(struct decoder *decoder, const struct contract_field *fie
   else if (!read_single(decoder, &field->message->fields[1], token, &target, false))
     return false;
   wire_end_nested(decoder->out, mark);
-  // The length may have moved what it stands before.
+  // wire_end_nested moves the message when its length needs more than one byte.
   key[0] += decoder->out->size - before > 0 ? wire_varint_size(decoder->out->size - mark) - 1 : 0;
   return true;
 }

@@ -1,9 +1,10 @@
-// One message: first what path, headers and query say, then the members of its JSON object, then what is missing.
+// Decodes one message: first what path, headers and query say, then the members of its JSON object; then it reports
+// what is missing.
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_mask_internal.h"
 #include "common/transcode/well_known_internal.h"
 
-// One message while it is read.
+// The state of one message while it is read.
 struct level {
   const struct message_target *target;
   struct field_set keys;            // named by the JSON, even if their value is null
@@ -23,7 +24,7 @@ static struct place member_place(const struct message_target *target, const stru
   return (struct place){.parent = target->place, .name = name, .field = field};
 }
 
-// The path of `place` in original names, as one path of a FieldMask.
+// Appends the path of `place` in original names, as a FieldMask has it.
 static void render_mask_path(const struct place *place, struct strbuf *path)
 {
   if (place == NULL)
@@ -44,7 +45,8 @@ static void add_to_mask(struct decoder *decoder, const struct place *place)
   strbuf_free(&path);
 }
 
-// Whether the mask names the fields of this field's message and not the field, so that its other fields stay as they are.
+// Whether the mask names the fields inside this field instead of the field itself, so that those which the body leaves
+// out stay as they are.
 static bool goes_deeper(const struct contract_field *field)
 {
   return field_is_message(field, CONTRACT_PLAIN) && !field->repeated;
@@ -218,7 +220,7 @@ static void write_mask(struct decoder *decoder, struct level *level)
 
 // ---- what is missing, or named and may not be ----
 
-// Whether the message takes this field's value, so that leaving it out is held against the rules.
+// Whether the request writes this field, so that its absence counts.
 static bool is_written(const struct decoder *decoder, const struct level *level, size_t place)
 {
   if (level->mask.kind == MASK_NONE)

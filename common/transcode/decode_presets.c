@@ -1,8 +1,8 @@
-// Values from path, headers and query as fields of the message that is being written.
+// Writes values from path, headers and query as fields of the message that is being decoded.
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/well_known_internal.h"
 
-// Whether the preset lies in the message whose path is the decoder's prefix.
+// Whether the preset lies in the message that the first `scope` fields of the decoder's prefix lead to.
 static bool in_scope(const struct decoder *decoder, const struct preset *preset, size_t scope)
 {
   return preset->depth > scope && field_paths_equal(preset->path, decoder->prefix, scope);
@@ -39,7 +39,7 @@ static void write_message_leaf(struct decoder *decoder, const struct preset *pre
     report(decoder, preset, problem);
 }
 
-// A repeated field's values are not packed here; every reader of protobuf takes both forms.
+// Writes one preset. The values of a repeated field are not packed; every reader of protobuf takes both forms.
 static void write_leaf(struct decoder *decoder, struct preset *preset)
 {
   const struct contract_field *field = preset->path[preset->depth - 1];
@@ -60,7 +60,7 @@ static void write_leaf(struct decoder *decoder, struct preset *preset)
   preset->written = true;
 }
 
-// All values of one repeated field, with the rules of the list.
+// Writes all values of one repeated field and checks the rules of the list.
 static void write_list(struct decoder *decoder, const struct message_target *target, const struct contract_field *field)
 {
   struct slice *items = arena_array(decoder->arena, decoder->preset_count, sizeof(*items));

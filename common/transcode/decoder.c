@@ -1,4 +1,4 @@
-// What all parts of the decoder use: its life, its reports, passing over values, free-form objects.
+// What all parts of the decoder share: init and free, reports, skipping values, free-form objects.
 #include "common/transcode/decoder_internal.h"
 
 #include "common/base/jsontext_writer.h"
@@ -15,7 +15,7 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
   decoder->preset_count = 0;
   decoder->gathered_mask = NULL;
   decoder->rules_off = false;
-  // The contract bounds the levels of messages, decode_raw_object those of a free-form object.
+  // The contract bounds how deep messages nest, decode_raw_object how deep a free-form object does.
   jsontext_reader_init(&decoder->reader, json, JSONTEXT_MAX_DEPTH, arena);
 }
 
@@ -81,7 +81,7 @@ bool decode_skip(struct decoder *decoder, enum jsontext_token token)
 
 // ---- free-form objects ----
 
-// The keys of all open objects, each object's behind those of its parent.
+// The keys of all open objects: those of an inner object stand behind those of its parent.
 struct open_keys {
   struct slice *keys;
   size_t count;
@@ -130,14 +130,14 @@ static void close_level(struct decoder *decoder, struct raw_object *raw)
   raw->open.count = start;
 }
 
-// PostgreSQL's texts cannot hold it, and the same holds for every other text of an API.
+// Refuses U+0000, which PostgreSQL's texts cannot hold.
 static void refuse_zero(struct raw_object *raw, struct slice text)
 {
   if (text.size > 0 && memchr(text.data, 0, text.size) != NULL)
     raw->problem = "must not contain the character U+0000";
 }
 
-// One token into the writer; the text of values is taken as it was written.
+// Copies one token to the writer; numbers stay as they were written.
 static void copy_token(struct decoder *decoder, struct raw_object *raw, enum jsontext_token token)
 {
   struct jsontext_reader *reader = &decoder->reader;

@@ -12,17 +12,17 @@
 #include "common/contract/update_mask.h"
 #include "common/transcode/scalar_internal.h"
 
-// Where in the document the decoder is, innermost first; a chain on the stack. NULL is the whole document.
+// A place in the document, as a chain on the stack with the innermost first. NULL is the whole document.
 struct place {
   const struct place *parent;
-  struct slice name;  // of a member; of a list's item, NULL data
+  struct slice name;  // the member's; NULL data for an item of a list
   size_t index;
   const struct contract_field *field;  // NULL for items and map entries
 };
 
 enum preset_origin { PRESET_PATH, PRESET_HEADER, PRESET_QUERY };
 
-// A value that comes from outside the body. The body may repeat it, not change it.
+// A value from outside the body. The body may repeat it but not change it.
 struct preset {
   enum preset_origin origin;
   const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
@@ -30,7 +30,7 @@ struct preset {
   struct slice text;   // decoded
   struct slice label;  // for violations: "item.id", "If-Match", "pageSize"
   bool written;
-  size_t wire_offset;  // of its encoded field in `out`
+  size_t wire_offset;  // where its encoded field begins in `out`
   size_t wire_size;
 };
 
@@ -39,21 +39,21 @@ struct decoder {
   struct arena *arena;
   struct strbuf *out;
   struct violations *violations;
-  struct strbuf scratch;  // of sentences
-  struct strbuf spans;    // struct slice-like offsets of a list whose items must differ
+  struct strbuf scratch;  // for sentences
+  struct strbuf spans;    // offset and size in `out` of each item of a list whose items must differ
   struct preset *presets;
   size_t preset_count;
   const struct contract_field
-      *prefix[CONTRACT_MAX_FIELD_PATH];  // of the message being written, while presets can match
+      *prefix[CONTRACT_MAX_FIELD_PATH];  // the path of the message being written, while presets can match
   struct strbuf *gathered_mask;          // gets the body's fields as a FieldMask; NULL unless the request needs that
   bool rules_off;                        // the update mask leaves out what is being read: only its form matters
 };
 
-// What a message is written from, besides the presets.
+// What a message is decoded from, besides the presets.
 enum message_source {
-  FROM_OBJECT,   // JSON whose { has been read
-  FROM_BODY,     // one field of it is the whole document
-  FROM_PRESETS,  // nothing else
+  FROM_OBJECT,   // a JSON object whose { has been read
+  FROM_BODY,     // the whole document is one of its fields
+  FROM_PRESETS,  // presets alone
 };
 
 #define NO_SCOPE SIZE_MAX
@@ -75,29 +75,29 @@ void decoder_free(struct decoder *decoder);
 void decoder_report(struct decoder *decoder, const struct place *place, const char *sentence);
 // Reports what a rule says, NULL for nothing, unless the update mask leaves the place out.
 void decoder_report_rule(struct decoder *decoder, const struct place *place, const char *sentence);
-// The reader's error, with line and column.
+// Reports the reader's error with its line and column.
 void decoder_report_syntax(struct decoder *decoder);
 static inline struct scalar_memory decoder_memory(struct decoder *decoder)
 {
   return (struct scalar_memory){.arena = decoder->arena, .scratch = &decoder->scratch};
 }
 
-// All of these return false only when the JSON text is broken, which ends everything; other trouble is reported and
-// passed over.
+// The functions below return false only when the JSON text is broken, which ends the decoding. Everything else that is
+// wrong is reported, and decoding goes on.
 
-// The message's fields without tag and length.
+// Decodes a message into its fields, without tag and length.
 bool decode_message(struct decoder *decoder, const struct message_target *target) MUST_CHECK;
-// The value of one field, with tag; `set` when it was anything but null.
+// Decodes the value of one field, with its tag; `set` tells whether it was anything but null.
 bool decode_field(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                   bool *set) MUST_CHECK;
-// Passes over the value whose first token was `token`.
+// Skips the rest of the value whose first token was `token`.
 bool decode_skip(struct decoder *decoder, enum jsontext_token token) MUST_CHECK;
-// The object of a FORMAT_JSON_OBJECT field, whose { has been read, without white space into `out`.
+// Copies the object of a FORMAT_JSON_OBJECT field, whose { has been read, to `out`, without white space.
 bool decode_raw_object(struct decoder *decoder, const struct place *place) MUST_CHECK;
 
 // ---- presets: decode_presets.c ----
 
-// Writes those of the message at `scope` that are its own fields; `bound` gets their places, `set` those with a value.
+// Writes the presets that are fields of the target's own message; `bound` gets their places.
 void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound);
 // Whether the field that was just written at `start` agrees with the preset of the same field.
 bool presets_agree(const struct decoder *decoder, const struct message_target *target,

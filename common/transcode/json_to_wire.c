@@ -1,9 +1,9 @@
-// One JSON document as one message.
+// Translates one JSON document to one message.
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"
 
-// A well-known message that is a whole document.
+// Decodes a document that is a well-known message as a whole.
 static void decode_text_document(struct decoder *decoder, const struct contract_message *message,
                                  enum jsontext_token token)
 {

@@ -4,7 +4,7 @@
 
 static const struct update_mask WRITES_ALL = {.kind = MASK_ALL};
 
-// The paths of a FieldMask's wire bytes, as views into them.
+// Makes a mask of a FieldMask's wire bytes; its paths are views into them.
 static struct update_mask split_paths(struct slice wire, struct arena *arena)
 {
   size_t count = 0;
@@ -19,7 +19,7 @@ static struct update_mask split_paths(struct slice wire, struct arena *arena)
   return update_mask_make(paths, count);
 }
 
-// The mask of a text such as "name,createTime".
+// Makes a mask of a text such as "name,createTime".
 static struct update_mask parse_mask(struct slice text, struct arena *arena)
 {
   struct strbuf wire;

@@ -1,11 +1,11 @@
-// What a request says outside its body. Path variables come first, then headers, then the query: an earlier one wins,
-// and a later one that says something else is a violation.
+// Collects what a request says outside its body. Path variables come first, then headers, then the query: an earlier
+// one wins, and a later one that says something else is a violation.
 #include "common/transcode/request_presets_internal.h"
 
 #include "common/base/codec.h"
 #include "common/base/utf8.h"
 
-// Each is looked for among those before it.
+// The cap on parameters, because each one is compared with all those before it.
 #define MAX_QUERY_PARAMETERS 256u
 
 static struct slice join_names(struct arena *arena, const struct contract_field *const *path, size_t depth)
@@ -32,7 +32,7 @@ static struct preset *add_preset(struct decoder *decoder, enum preset_origin ori
   return preset;
 }
 
-// The preset of the same field that is there already, NULL where there is none.
+// Finds an earlier preset of the same field; NULL where there is none.
 static const struct preset *find_same(const struct decoder *decoder, const struct preset *preset)
 {
   for (const struct preset *other = decoder->presets; other < preset; other++)
@@ -43,7 +43,7 @@ static const struct preset *find_same(const struct decoder *decoder, const struc
 
 // ---- path ----
 
-// %2F, which must stay as it is in a variable of several segments: decoding it would change where segments end.
+// Whether %2F stands here. It stays encoded in a variable of several segments, because a slash would end a segment.
 static bool is_escaped_slash(struct slice text, size_t at)
 {
   return text.size - at >= 3 && text.data[at] == '%' && text.data[at + 1] == '2' && (text.data[at + 2] | 0x20) == 'f';
@@ -94,7 +94,8 @@ static void add_path_variables(const struct transcode_request *request, struct d
 
 // ---- headers ----
 
-// RFC 9110, section 13.1.1: "*" or one strong entity tag in quotes. Lists would have to mean "any of these".
+// Takes the quotes off an If-Match value (RFC 9110, section 13.1.1): "*" or one strong entity tag. A list would mean
+// "any of these", which no service can check.
 static const char *unquote_etag(struct slice *value)
 {
   if (slice_equal(*value, SLICE("*")))
@@ -133,7 +134,7 @@ static void add_headers(const struct transcode_request *request, struct decoder 
 
 // ---- query ----
 
-// Decoded into the arena where there is something to decode; false for a broken escape.
+// Decodes a name or value of the query, into the arena where it has escapes. False for a broken escape.
 static bool decode_parameter(struct decoder *decoder, struct slice *text)
 {
   if (text->size == 0 || (memchr(text->data, '%', text->size) == NULL && memchr(text->data, '+', text->size) == NULL))
@@ -145,7 +146,8 @@ static bool decode_parameter(struct decoder *decoder, struct slice *text)
   return true;
 }
 
-// Whether the query may name this field: one value, or a list of values, that nothing else in the request fills.
+// Whether the query may name this field: it has one value or a list of values, and no other part of the request fills
+// it.
 static bool is_parameter(const struct contract_binding *binding, const struct preset *preset)
 {
   const struct contract_field *leaf = preset->path[preset->depth - 1];
@@ -179,7 +181,7 @@ static void add_parameter(const struct contract_binding *binding, struct decoder
     problem = "must be the same as in the header, or absent";
   if (problem != NULL)
     report(decoder, name, problem);
-  // What only repeats a value that is there, and what only the service may set, is passed over.
+  // A parameter that repeats an earlier value, or that only the service may set, is ignored.
   bool repeats = same != NULL && same->origin != PRESET_QUERY;
   if (problem != NULL || repeats || leaf->rules.output_only)
     decoder->preset_count--;
@@ -218,7 +220,7 @@ static void add_query(const struct transcode_request *request, struct decoder *d
   }
 }
 
-// At most so many presets.
+// Counts how many presets there can be at most.
 static size_t count_presets(const struct transcode_request *request)
 {
   const struct contract_binding *binding = request->route->binding;

@@ -1,11 +1,11 @@
-// What of a response goes elsewhere than into the body: header fields and the Location.
+// The parts of a response that do not go into its body: header fields and the Location.
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/wire.h"
 #include "common/contract/tables.h"
 #include "common/transcode/transcode.h"
 
-// The last value of a string field at the top level of `wire`; INTERNAL when the bytes are no message.
+// Finds the last value of a string field at the top level of `wire`. INTERNAL when the bytes are not a message.
 static enum status find_text(const struct contract_field *field, struct slice wire, struct slice *out)
 {
   struct wire_reader reader = wire_reader_make(wire);
@@ -21,7 +21,8 @@ static enum status find_text(const struct contract_field *field, struct slice wi
   return result == WIRE_END ? STATUS_OK : STATUS_INTERNAL;
 }
 
-// RFC 9110, section 5.5, without obs-text: a value that a service got wrong must not write headers of its own.
+// Whether a value can stand in a header (RFC 9110, section 5.5, without obs-text). A line break in it would begin a
+// header that nobody meant to send.
 static bool is_header_value(struct slice value, bool quoted)
 {
   for (size_t i = 0; i < value.size; i++) {
@@ -68,7 +69,7 @@ enum status transcode_location(const struct contract_method *method, struct slic
     CHECK(field != NULL);
     struct slice value;
     enum status status = find_text(field, wire, &value);
-    // A Location with a hole in it would lead somewhere else.
+    // A Location without one of its parts would lead to another resource.
     if (status == STATUS_OK && value.size == 0)
       status = STATUS_INTERNAL;
     if (status != STATUS_OK) {

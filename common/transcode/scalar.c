@@ -1,4 +1,4 @@
-// Scalars to wire bytes and to JSON, and against their rules.
+// Writes scalars as wire bytes and as JSON, and checks their rules.
 #include "common/transcode/scalar_internal.h"
 
 #include <math.h>
@@ -121,7 +121,7 @@ uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint)
   }
 }
 
-// The fewest digits that give the same number back.
+// Writes the fewest digits that read back as the same number.
 static void write_double(struct strbuf *json, double value)
 {
   char text[40];

@@ -1,5 +1,5 @@
-// JSON's and parameters' values to scalars, as strict as proto3 JSON allows: a number may come in quotes and with an
-// exponent, as long as its value is exactly one of the type's.
+// Reads scalars from JSON and from parameters, as strictly as proto3 JSON allows: a number may come in quotes and with
+// an exponent, as long as its value is exactly one of the type's.
 #include <math.h>
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ static bool is_digit(char byte)
   return byte >= '0' && byte <= '9';
 }
 
-// A JSON number taken apart; `digits` and `fraction` are views of it.
+// The parts of a JSON number; `digits` and `fraction` are views of its text.
 struct decimal {
   bool negative;
   struct slice digits;
@@ -59,7 +59,7 @@ static bool take(struct slice *text, char byte)
   return true;
 }
 
-// JSON's grammar of a number; false for anything else.
+// Takes a number apart by JSON's grammar; false for anything else.
 static bool parse_decimal(struct slice text, struct decimal *out)
 {
   *out = (struct decimal){.negative = take(&text, '-')};
@@ -78,7 +78,7 @@ static bool parse_decimal(struct slice text, struct decimal *out)
     struct slice digits = take_digits(&text);
     if (digits.size == 0)
       return false;
-    // Beyond this every number is zero or out of any range, for a text is far shorter.
+    // A larger exponent changes nothing: every text is far shorter, so the number is zero or out of any range.
     for (size_t i = 0; i < digits.size && out->exponent < INT32_MAX; i++)
       out->exponent = out->exponent * 10 + (digits.data[i] - '0');
     out->exponent = negative ? -out->exponent : out->exponent;
@@ -86,7 +86,7 @@ static bool parse_decimal(struct slice text, struct decimal *out)
   return text.size == 0;
 }
 
-// The digit at `place` of digits and fraction together.
+// Returns the digit at `place`, counted through digits and fraction.
 static unsigned digit_at(const struct decimal *decimal, size_t place)
 {
   char digit =
@@ -94,7 +94,7 @@ static unsigned digit_at(const struct decimal *decimal, size_t place)
   return (unsigned)(digit - '0');
 }
 
-// Its exact value where that is whole: every digit beyond the decimal point must be zero.
+// Gives the exact value of a whole number: every digit after the decimal point must be zero.
 static bool decimal_to_whole(const struct decimal *decimal, uint64_t *out)
 {
   int64_t point = (int64_t)decimal->digits.size + decimal->exponent;
@@ -117,7 +117,7 @@ static bool decimal_to_whole(const struct decimal *decimal, uint64_t *out)
   return true;
 }
 
-// Nearly every number: up to 18 digits and nothing else.
+// Reads the common case quickly: up to 18 digits and a sign.
 static bool parse_short(struct slice text, bool *negative, uint64_t *magnitude)
 {
   *negative = text.size > 0 && text.data[0] == '-';
@@ -146,7 +146,7 @@ static const char *parse_integer(enum contract_type type, struct slice text, uin
       return INTEGERS[type].sentence;
     negative = decimal.negative;
   }
-  // Unsigned negation, for the least number has no positive counterpart.
+  // The negation is unsigned because the least number has no positive counterpart.
   if (negative ? magnitude > 0 - (uint64_t)INTEGERS[type].min : magnitude > INTEGERS[type].max)
     return INTEGERS[type].sentence;
   *bits = negative ? 0 - magnitude : magnitude;

@@ -14,16 +14,17 @@ struct scalar {
   struct slice bytes;
 };
 
-// Where converted values and sentences live.
+// The memory that converted values (`arena`) and sentences (`scratch`) live in.
 struct scalar_memory {
   struct arena *arena;
   struct strbuf *scratch;
 };
 
-// Both return NULL, or a sentence that says what is accepted. `token` is what the reader saw, `text` its text.
+// Reads a value of JSON: the reader's token and its text. Returns NULL, or a sentence that says what is accepted.
 const char *scalar_from_json(const struct contract_field *field, enum jsontext_token token, struct slice text,
                              struct scalar_memory memory, struct scalar *out);
-// A path variable, a query parameter, a map key: the text of a JSON string, or of a number or bool without quotes.
+// Reads a path variable, a query parameter or a map key: the text of a JSON string, or of a number or bool without
+// quotes. Returns NULL, or a sentence that says what is accepted.
 const char *scalar_from_text(const struct contract_field *field, struct slice text, struct scalar_memory memory,
                              struct scalar *out);
 
@@ -36,18 +37,18 @@ static inline bool scalar_is_default(const struct contract_field *field, const s
   return scalar_has_bytes(field->type) ? value->bytes.size == 0 : value->bits == 0;
 }
 
-// NULL when the field's rules are kept.
+// Returns NULL when the value keeps the field's rules, else a sentence that says what is accepted.
 const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch);
 
 enum wire_type scalar_wire_type(enum contract_type type);
-// With its tag, also when it is the default.
+// Writes a value with its tag, even when it is the default.
 void scalar_write(struct strbuf *out, const struct contract_field *field, const struct scalar *value);
-// Without a tag, inside a packed list; not for strings and bytes.
+// Writes a value without a tag, inside a packed list; not for strings and bytes.
 void scalar_write_packed(struct strbuf *out, enum contract_type type, uint64_t bits);
-// The bits of a varint or fixed value off the wire.
+// Converts a varint or fixed value off the wire to the bits of a struct scalar.
 uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint);
 
-// JSON of a value, strings in quotes; false for a string that is no valid UTF-8.
+// Writes a value as JSON. False for a string that is not valid UTF-8.
 bool scalar_to_json(struct strbuf *json, const struct contract_field *field, const struct scalar *value) MUST_CHECK;
 
 #endif

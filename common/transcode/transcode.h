@@ -1,9 +1,9 @@
-// JSON and HTTP parameters to protobuf wire bytes and back, by descriptors alone; no message struct is built. The
-// mapping is proto3 JSON (https://protobuf.dev/programming-guides/json/), strict: unknown fields and parameters,
-// duplicate keys, wrong types, malformed UTF-8 and numbers out of range are violations that name the place.
+// Translates JSON and HTTP parameters to protobuf wire bytes and back, by descriptors alone; no message struct is
+// built. The mapping is proto3 JSON (https://protobuf.dev/programming-guides/json/), strict: unknown fields and
+// parameters, duplicate keys, wrong types, malformed UTF-8 and numbers out of range are violations that name the place.
 //
-// Written out always: numbers, booleans, enums, lists, maps, plain strings. Left out when not set: fields with
-// presence, and empty strings of a field with a format ("" is no e-mail address). `secret` fields are never written.
+// JSON always has numbers, booleans, enums, lists, maps and plain strings. It leaves out fields with presence that are
+// not set, empty strings of a field with a format (an e-mail address is never ""), and `secret` fields.
 #ifndef BULKHEAD_TRANSCODE_TRANSCODE_H
 #define BULKHEAD_TRANSCODE_TRANSCODE_H
 
@@ -19,12 +19,12 @@
 
 #define TRANSCODE_MAX_DEPTH 32
 
-// A request header that a field asks for by from_header; `value` NULL data when absent.
+// Returns a request header that a field names by from_header; NULL data when it is absent.
 typedef struct slice transcode_header_fn(void *arg, const char *name);
 
 struct transcode_request {
   const struct contract_route *route;
-  struct slice query;  // raw, without '?'
+  struct slice query;  // as received, without '?'
   struct slice body;   // empty where the method has none
   transcode_header_fn *header;
   void *header_arg;
@@ -32,26 +32,27 @@ struct transcode_request {
 
 // Builds the request message in `out`. A PATCH whose request has a google.protobuf.FieldMask update_mask field that the
 // client did not fill gets the body's fields as its mask (AIP-134). An If-Match value loses its quotes ("*" stays; weak
-// tags and lists are violations). INVALID_ARGUMENT with `violations` filled; nothing else fails. All rules of the
-// fields are checked.
+// tags and lists are violations). The rules of options.proto are checked. INVALID_ARGUMENT with `violations` filled;
+// nothing else fails.
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 
-// One message of JSON text to wire bytes, rules checked: the body part of the above, for other protocols and tests.
+// Translates one message of JSON text to wire bytes and checks its rules, like the body of a request.
 enum status transcode_json_to_wire(const struct contract_message *message, struct slice json, struct arena *arena,
                                    struct strbuf *out, struct violations *violations) MUST_CHECK;
 
-// A message's wire bytes to JSON. INTERNAL when the bytes are no such message (a service of another version, a bug):
-// unknown fields are left out, unknown enum numbers written as numbers.
+// Translates a message's wire bytes to JSON. Unknown fields are left out, unknown enum numbers written as numbers.
+// INTERNAL when the bytes are not such a message: the service has a bug or an incompatible contract.
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,
                                    struct strbuf *json) MUST_CHECK;
 
-// The response fields that go out as headers (to_header), found in the top level of `wire`: `emit(arg, name, value)`
-// for each that is set; an ETag is quoted.
+// Finds the response fields that go out as headers (to_header) at the top level of `wire` and calls `emit` for each
+// that is set; an ETag is quoted. INTERNAL for a value that cannot stand in a header.
 typedef void transcode_emit_fn(void *arg, const char *name, struct slice value);
 enum status transcode_response_headers(const struct contract_message *message, struct slice wire, struct arena *arena,
                                        transcode_emit_fn *emit, void *arg) MUST_CHECK;
-// The Location of a method's response: its template filled, values percent-encoded. Empty where the method has none.
+// Writes the Location of a method's response: its template with percent-encoded values. Nothing where the method has
+// none. INTERNAL when the response leaves one of the values empty.
 enum status transcode_location(const struct contract_method *method, struct slice wire, struct strbuf *out) MUST_CHECK;
 
 #endif

@@ -1,11 +1,12 @@
-// One HTTP request as one message: path variables, headers and query parameters become presets of the decoder, then
-// the body is read over them.
+// Translates one HTTP request to one message: path variables, headers and query parameters become presets of the
+// decoder, then the body is read.
 #include "common/transcode/transcode.h"
 
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_presets_internal.h"
 
-// The field that gets the body's fields as its mask: in a PATCH whose client gave none.
+// Finds the field that gets the paths of the body's fields: the mask of a PATCH whose client gave none. NULL where
+// there is none.
 static const struct contract_field *find_mask_field(const struct contract_binding *binding,
                                                     const struct decoder *decoder)
 {

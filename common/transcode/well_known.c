@@ -4,12 +4,12 @@
 #include "common/base/clock.h"
 #include "common/base/wire.h"
 
-// google/protobuf/duration.proto: about 10,000 years.
+// The limit of google/protobuf/duration.proto: about 10,000 years.
 #define DURATION_MAX_SECONDS INT64_C(315576000000)
 #define NANOS_PER_SECOND 1000000000
 #define MASK_MAX_BYTES 4096
 
-// Timestamp and Duration: the same two fields.
+// The value of a Timestamp or a Duration, which have the same two fields.
 struct instant {
   int64_t seconds;
   int32_t nanos;
@@ -40,7 +40,7 @@ static bool read_instant(struct slice wire, struct instant *out)
   return result == WIRE_END;
 }
 
-// "-1.5s": a sign, whole seconds, up to nine fraction digits.
+// Reads a duration such as "-1.5s": a sign, whole seconds, up to nine fraction digits.
 static bool parse_duration(struct slice text, struct instant *out)
 {
   if (text.size < 2 || text.data[text.size - 1] != 's')
@@ -81,7 +81,7 @@ static bool format_duration(struct instant value, struct strbuf *json)
   strbuf_add_string(json, negative ? "\"-" : "\"");
   strbuf_add_uint(json, (uint64_t)(negative ? -value.seconds : value.seconds));
   int32_t nanos = negative ? -value.nanos : value.nanos;
-  // 0, 3, 6 or 9 digits.
+  // proto3 JSON has 0, 3, 6 or 9 fraction digits.
   if (nanos % 1000000 == 0 && nanos != 0)
     strbuf_printf(json, ".%03d", nanos / 1000000);
   else if (nanos % 1000 == 0 && nanos != 0)
@@ -102,7 +102,7 @@ static bool is_lower(char byte)
   return byte >= 'a' && byte <= 'z';
 }
 
-// createTime to create_time; false for what no lowerCamel path is.
+// Converts a path such as createTime to create_time. False when it is not lowerCamel.
 static bool path_to_snake(struct slice path, char *to, size_t *size)
 {
   size_t written = 0;
@@ -139,7 +139,7 @@ static bool parse_mask(struct slice text, struct strbuf *out)
   return true;
 }
 
-// create_time to createTime. A name that would not come back the same has no JSON form.
+// Converts a path such as create_time to createTime. False for a name that would not convert back to itself.
 static bool path_to_camel(struct slice path, struct strbuf *json)
 {
   for (size_t i = 0; i < path.size; i++) {

@@ -5,16 +5,17 @@
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
 
-// Timestamp, Duration and FieldMask.
+// Whether the JSON form is one string: Timestamp, Duration and FieldMask.
 static inline bool well_known_is_text(enum contract_well_known kind)
 {
   return kind == CONTRACT_TIMESTAMP || kind == CONTRACT_DURATION || kind == CONTRACT_FIELD_MASK;
 }
 
-// The message's wire bytes (without a tag) of its text; returns NULL or a sentence that says what is accepted.
+// Writes the wire bytes of the message that `text` means, without a tag. Returns NULL, or a sentence that says what is
+// accepted.
 const char *well_known_from_text(enum contract_well_known kind, struct slice text, struct strbuf *out);
 
-// The JSON string, in quotes, of the message's wire bytes; false when they are no such message or out of its range.
+// Writes the message as a JSON string in quotes. False when the wire bytes are not such a message or out of its range.
 bool well_known_to_json(enum contract_well_known kind, struct slice wire, struct strbuf *json) MUST_CHECK;
 
 #endif

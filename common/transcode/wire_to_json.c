@@ -1,16 +1,16 @@
-// A reply's wire bytes to JSON text. Each message is passed over once, noting where each field's value is, and then
-// written in the order of its fields, so that JSON has the same order whatever the service sent.
+// Translates a reply's wire bytes to JSON text. A first pass over each message notes where the values of its fields
+// are; then they are written in the order of the contract, so that JSON has the same order whatever the service sent.
 #include "common/base/jsontext_reader.h"
 #include "common/contract/tables.h"
 #include "common/transcode/scalar_internal.h"
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"
 
-// What is known of one field after the pass. `first` and `last` bound the part of the message that holds its values.
+// What the first pass has found of one field. `first` and `last` bound the part of the message that holds its values.
 struct slot {
   uint32_t count;
-  uint64_t varint;     // of the last value
-  struct slice bytes;  // likewise
+  uint64_t varint;     // the last value, or
+  struct slice bytes;  // the last value of a string, bytes or message field
   const uint8_t *first;
   const uint8_t *last;
 };
@@ -29,7 +29,7 @@ static bool type_fits(const struct contract_field *field, enum wire_type type)
   return type == scalar_wire_type(field->type) || (type == WIRE_BYTES && is_packable(field));
 }
 
-// Of a oneof's fields the last on the wire is set, the others are not.
+// Marks the other fields of the oneof as not set, because the last one on the wire counts.
 static void clear_others(const struct contract_message *message, const struct contract_field *field, struct slot *slots)
 {
   for (size_t i = 0; i < message->field_count; i++)
@@ -62,7 +62,7 @@ static bool collect(const struct contract_message *message, struct slice wire, s
   }
 }
 
-// The fields `number` of a part of a message, one after the other.
+// An iterator over the fields with one number in a part of a message.
 struct values {
   struct wire_reader reader;
   uint32_t number;
@@ -83,7 +83,7 @@ static struct values slot_values(const struct slot *slot, const struct contract_
 
 // ---- values ----
 
-// A service hands out what it was given long ago, or by another road: it must be one JSON object.
+// Writes a free-form object as it is stored, after a check: it may be older than the rules of today.
 static bool write_raw_object(struct slice text, struct strbuf *json)
 {
   struct jsontext_reader reader;
@@ -131,7 +131,7 @@ static bool write_value(const struct contract_field *field, uint64_t varint, str
   return scalar_to_json(json, field, &value);
 }
 
-// Parts of one embedded message mean their concatenation.
+// Writes an embedded message that came in several parts, which mean their concatenation.
 static bool write_merged(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
 {
   struct strbuf merged;
@@ -221,7 +221,7 @@ static bool write_map_key(const struct contract_field *key, const struct slot *s
     value = (struct scalar){0};
   if (!scalar_to_json(json, key, &value))
     return false;
-  // Keys are strings, so numbers and bools get the quotes that they lack.
+  // JSON's keys are strings, so numbers and bools need quotes.
   if (json->size > start && json->data[start] != '"') {
     char bare[24];
     size_t size = json->size - start;
@@ -259,8 +259,8 @@ static struct slice entry_key(const struct contract_message *entry, struct slice
   return slots[0].bytes;
 }
 
-// Whether a later entry of the map has the same key and so replaces this one. Quadratic, but maps are small, and only a
-// service of ours can send one; the cap of items on the way in keeps them so.
+// Whether a later entry of the map has the same key and so replaces this one. The time is quadratic, but the cap on
+// items in requests keeps maps small.
 static bool is_replaced(const struct contract_field *field, struct values rest, struct slice wire)
 {
   uint64_t bits = 0;
@@ -294,7 +294,8 @@ static bool write_map(const struct contract_field *field, const struct slot *slo
 
 // ---- messages ----
 
-// Left out: secrets, what has presence and is not set, and "" where the field's format has no empty text.
+// Whether JSON leaves the field out: a secret, a field with presence that is not set, or "" where the field has a
+// format.
 static bool is_left_out(const struct contract_field *field, const struct slot *slot)
 {
   if (field->rules.secret)
@@ -317,7 +318,7 @@ static bool write_field(const struct contract_field *field, const struct slot *s
   return write_value(field, slot->varint, slot->bytes, json);
 }
 
-// Recursion is as deep as the contract, CONTRACT_MAX_DEPTH at most.
+// Writes a message as an object. The recursion is as deep as the contract, CONTRACT_MAX_DEPTH at most.
 static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
 {
   const struct slice *keys = message_index(message)->keys;
@@ -331,7 +332,7 @@ static bool write_message(const struct contract_message *message, struct slice w
     const struct contract_field *field = &message->fields[i];
     if (is_left_out(field, &slots[i]))
       continue;
-    // Every key is kept with its comma in front.
+    // Each prepared key begins with its comma.
     strbuf_add(json, first ? slice_make(keys[i].data + 1, keys[i].size - 1) : keys[i]);
     first = false;
     if (!write_field(field, &slots[i], json))
@@ -341,7 +342,7 @@ static bool write_message(const struct contract_message *message, struct slice w
   return true;
 }
 
-// A reply that cannot be written leaves nothing behind.
+// Ends the writing; what was written of a reply that failed is removed.
 static enum status finish(bool written, size_t before, struct strbuf *json)
 {
   if (written && !json->failed)
