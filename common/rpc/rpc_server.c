@@ -281,8 +281,8 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
     count_malformed(connection->pipe);
-  bool news = sender_end_packet(&connection->sender, frames, reader.acked);
-  if (news && sender_is_acked(&connection->sender))
+  bool advanced = sender_end_packet(&connection->sender, frames, reader.acked);
+  if (advanced && sender_is_acked(&connection->sender))
     connection_note_all_acked(connection);
   sender_queue_due_ack(&connection->sender);
 }

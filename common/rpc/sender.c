@@ -151,10 +151,10 @@ void sender_begin_packet(struct sender *sender)
 bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked)
 {
   window_note_batch(&sender->window, frames);
-  bool news = window_apply_ack(&sender->window, acked);
-  if (news && !sender_is_empty(sender))
+  bool advanced = window_apply_ack(&sender->window, acked);
+  if (advanced && !sender_is_empty(sender))
     queue_sender(sender);
-  return news;
+  return advanced;
 }
 
 void sender_queue_due_ack(struct sender *sender)

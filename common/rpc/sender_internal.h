@@ -100,8 +100,8 @@ void sender_flush(struct sender *sender);
 
 // Counts a packet of the other side, before its frames are handled.
 void sender_begin_packet(struct sender *sender);
-// Takes what the packet said beside its frames: their number, and the other side's cumulative ack. True when the ack
-// was news.
+// Takes what the packet said beside its frames: how many frames it held, and the other side's cumulative ack. True when
+// the ack was neither stale nor impossible.
 bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked);
 // Queues an ack of everything received, because the other side waits for it.
 void sender_hurry_ack(struct sender *sender);

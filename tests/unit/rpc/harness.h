@@ -1,4 +1,4 @@
-// A client and a server in one thread, turned by hand until something that the test waits for has happened.
+// A client and a server on one thread. The test turns them until what it waits for has happened.
 #ifndef BULKHEAD_TESTS_RPC_HARNESS_H
 #define BULKHEAD_TESTS_RPC_HARNESS_H
 
@@ -10,7 +10,7 @@
 #include "common/rpc/rpc_client.h"
 #include "common/rpc/rpc_server.h"
 
-// Far beyond anything a test waits for, so that no deadline fires by chance on a slow machine.
+// A deadline far beyond anything a test waits for, so that none fires by chance on a slow machine.
 #define TEST_DEADLINE_US (clock_now_us() + 120 * UINT64_C(1000000))
 
 struct rig;
@@ -48,7 +48,7 @@ struct rig {
   size_t outcomes;
 };
 
-// With defaults where a field is 0. The server listens on a free port of the loopback.
+// Fields that are 0 mean the defaults. The server listens on a free port of the loopback.
 struct rig_options {
   size_t max_message_bytes;
   size_t max_calls_in_flight;
@@ -59,14 +59,14 @@ struct rig_options {
 
 void rig_start(struct rig *rig, const struct rig_options *options);
 void rig_stop(struct rig *rig);
-// A server on `url` beside or instead of the rig's own.
+// Starts a server on `url` beside or instead of the rig's own.
 struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options);
-// One endpoint of the service "test" on this port of the loopback.
+// Sets the endpoints of the service "test" to one on this port of the loopback.
 void rig_set_endpoint(struct rig *rig, int port);
 
-// One turn of both; waits a little for something to happen.
+// Turns both once; waits up to 5 ms for something to happen.
 void rig_turn(struct rig *rig);
-// Turns until `done(rig, arg)`; fails the test after 60 s.
+// Turns until `done(rig, arg)` is true; fails the test after 60 s.
 void rig_until(struct rig *rig, bool (*done)(struct rig *rig, void *arg), void *arg);
 void rig_until_ready(struct rig *rig, size_t endpoints);
 void rig_until_done(struct rig *rig, struct outcome *outcomes, size_t count);
@@ -74,7 +74,7 @@ void rig_until_kept(struct rig *rig, size_t count);
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
-// Replies to the kept request `index` with its own payload and forgets it.
+// Replies to the kept request `index` with its own payload and removes it from `kept`.
 void rig_reply(struct rig *rig, size_t index);
 void rig_reply_all(struct rig *rig);
 
