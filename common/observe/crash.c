@@ -42,7 +42,7 @@ static const struct {
 #endif
 };
 
-static char signal_stack[STACK_BYTES] __attribute__((aligned(16)));
+static char signal_stack[STACK_BYTES] __attribute__((aligned(16), unused));
 
 // The first line under construction; what does not fit is left out.
 struct head {
