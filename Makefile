@@ -313,7 +313,9 @@ component: $(COMPONENTS:%=component-%)
 components: $(COMPONENTS:%=$(OUT)/bin/component-%)
 
 # Proves for every query that its plan scans no table, with the data of tests/plans in the tables.
-.PHONY: plans
+.PHONY: plans check-query-tool
+check-query-tool: $(QUERY) $(PROTOSET)
+	@tests/queries/run $(QUERY) $(PROTOSET)
 plans: $(QUERY) $(PROTOSET)
 	@$(QUERY) plans $(PROTOSET) tests/plans $(QUERY_SERVICES)
 endif

@@ -10,29 +10,41 @@ struct binder {
   struct findings *findings;
 };
 
-static const struct column *column_named(const struct query_source *query, const char *name)
+// ---- pages ----
+
+static const struct column *column_of_slice(const struct query_source *query, struct slice name)
 {
   for (size_t i = 0; i < query->description.column_count; i++)
-    if (strcmp(query->description.columns[i].name, name) == 0)
+    if (slice_equal_string(name, query->description.columns[i].name))
       return &query->description.columns[i];
   return NULL;
 }
 
-// ---- pages ----
+static bool can_order(const struct column *column)
+{
+  enum type_class class = column == NULL ? CLASS_UNKNOWN : type_class(column->type);
+  return class != CLASS_UNKNOWN && !column->nullable &&
+         (class == CLASS_INT || class == CLASS_BIGINT || class == CLASS_TIME || class == CLASS_TEXT);
+}
 
 void bind_orders(const struct service_source *service, struct query_source *query, struct findings *findings)
 {
   for (size_t i = 0; i < query->order_count; i++) {
     struct order *order = &query->orders[i];
-    const struct column *column = order->field == NULL ? NULL : column_named(query, order->field->name);
-    enum type_class class = column == NULL ? CLASS_UNKNOWN : type_class(column->type);
-    if (column == NULL || column->nullable ||
-        (class != CLASS_INT && class != CLASS_BIGINT && class != CLASS_TIME && class != CLASS_TEXT)) {
+    const struct column *column =
+        order->field == NULL ? NULL : column_of_slice(query, slice_from_string(order->field->name));
+    const struct column *id = column_of_slice(query, order->id);
+    // The id of the last row is a part of the page token, which takes UUIDs.
+    query->id_field = id != NULL && id->type == 2950 ? message_field(query->row, order->id) : NULL;
+    if (!can_order(column))
       report(findings, service, query, order->at.data,
              "a list can be ordered by a column of its rows that is NOT NULL: a number, a text or a timestamptz");
-      continue;
-    }
-    order->type = column->type;
+    else if (query->id_field == NULL)
+      report(findings, service, query, order->at.data,
+             "what breaks ties must be a uuid among the columns of the rows; " SLICE_FMT " is not",
+             SLICE_ARG(order->id));
+    else
+      order->type = column->type;
   }
 }
 
@@ -47,24 +59,6 @@ static void check_default_order(struct binder *b)
   if (!known || !(slice_equal_string(direction, "asc") || slice_equal_string(direction, "desc")))
     report(b->findings, b->service, b->query, text.data,
            "default is one of the orders with its direction, such as \"createTime desc\"");
-}
-
-// The id of the last row is a part of the page token, which takes UUIDs.
-static void bind_page(struct binder *b)
-{
-  check_default_order(b);
-  for (size_t i = 0; i < b->query->order_count; i++) {
-    char name[64] = "";
-    struct slice id = b->query->orders[i].id;
-    if (id.size < sizeof(name))
-      memcpy(name, id.data, id.size);
-    const struct column *column = column_named(b->query, name);
-    if (column == NULL || column->type != 2950 || column->field == NULL)
-      report(b->findings, b->service, b->query, b->query->orders[i].at.data,
-             "what breaks ties must be a uuid among the columns of the rows; \"%s\" is not", name);
-    else
-      b->query->id_field = column->field;
-  }
 }
 
 // ---- parameters ----
@@ -195,7 +189,7 @@ static void bind_query(struct binder *b)
   if (gives_rows(query->rows))
     bind_columns(b);
   if (query->rows == ROWS_PAGE)
-    bind_page(b);
+    check_default_order(b);
 }
 
 void bind_service(struct service_source *service, struct findings *findings)

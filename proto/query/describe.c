@@ -224,8 +224,10 @@ enum status describe_service(struct service_source *service, const char *conninf
     d.query = &service->queries[i];
     if (!describe_first(&d) || d.query->rows != ROWS_PAGE)
       continue;
+    size_t before = findings->count;
     bind_orders(service, d.query, findings);
-    check_choices(&d);
+    if (findings->count == before)
+      check_choices(&d);
   }
   PQfinish(d.conn);
   return STATUS_OK;

@@ -102,19 +102,21 @@ static void emit_params(const struct query_source *query, struct arena *arena, s
 
 // ---- rows ----
 
+static const char *comment_of(const struct column *column)
+{
+  if (strcmp(column->kind, "MICROS") == 0)
+    return "  // microseconds since 1970";
+  return column->nullable && !is_scalar(column->kind) ? "  // NULL where the column is" : "";
+}
+
 static void emit_member(struct strbuf *out, const struct column *column)
 {
   if (strcmp(column->kind, "TEXTS") == 0)
-    strbuf_printf(out, "  char **%s;\n  size_t %s_count;\n", column->name, column->name);
+    strbuf_printf(out, "  char **%s;%s\n  size_t %s_count;\n", column->name, comment_of(column), column->name);
   else
-    strbuf_printf(out, "  %s%s;%s\n", c_type(column->kind), column->name,
-                  strcmp(column->kind, "MICROS") == 0 ? "  // microseconds since 1970" : "");
-  if (!column->nullable)
-    return;
-  if (is_scalar(column->kind))
-    strbuf_printf(out, "  bool has_%s;  // false: it is NULL\n", column->name);
-  else
-    strbuf_printf(out, "  // %s is NULL where the column is.\n", column->name);
+    strbuf_printf(out, "  %s%s;%s\n", c_type(column->kind), column->name, comment_of(column));
+  if (column->nullable && is_scalar(column->kind))
+    strbuf_printf(out, "  bool has_%s;  // false where the column is NULL\n", column->name);
 }
 
 static void emit_row_struct(const struct query_source *query, struct arena *arena, struct strbuf *out)

@@ -130,6 +130,18 @@ static const char *scan_in(const PGresult *result)
   return plan.found;
 }
 
+// "Seq Scan on items", of a line of a plan.
+static const char *node_name(const char *line)
+{
+  return line + strspn(line, " ->");
+}
+
+static int node_size(const char *line)
+{
+  const char *costs = strstr(node_name(line), "  (cost=");
+  return costs == NULL ? (int)strlen(node_name(line)) : (int)(costs - node_name(line));
+}
+
 static void check_plan(struct checker *c, const struct statement *statement, const char *explain, const char *mode)
 {
   PQclear(PQexec(c->conn, arena_printf(c->arena, "SET plan_cache_mode = force_%s_plan", mode)));
@@ -140,8 +152,8 @@ static void check_plan(struct checker *c, const struct statement *statement, con
            PQerrorMessage(c->conn));
   else if (found != NULL)
     report(c->findings, c->service, c->query, c->query->name.data,
-           "the %s plan of %s scans a whole table: %s; add an index, or say why it may: \"-- scan: ...\"", mode,
-           statement->name, found + strspn(found, " ->"));
+           "the %s plan of %s scans a whole table: %.*s; add an index, or say why it may: \"-- scan: ...\"", mode,
+           statement->name, node_size(found), node_name(found));
   PQclear(result);
 }
 

@@ -92,10 +92,37 @@ static enum status fail_with_log(struct server *server, const char *what, struct
                    SLICE_ARG(slice_trim(log)));
 }
 
+// ---- interrupted ----
+
+// The server that Ctrl-C has to take away.
+static struct server *running;
+
+// Only calls that a signal handler may make.
+static void clean_up_and_exit(int signal)
+{
+  if (running->pid > 0)
+    (void)kill(running->pid, SIGQUIT);
+  if (running->folder[0] != '\0' && fork() == 0) {
+    (void)execl("/bin/rm", "rm", "-rf", "--", running->folder, (char *)NULL);
+    _exit(127);
+  }
+  _exit(128 + signal);
+}
+
+static void catch_signals(struct server *server)
+{
+  running = server;
+  const struct sigaction action = {.sa_handler = clean_up_and_exit};
+  (void)sigaction(SIGINT, &action, NULL);
+  (void)sigaction(SIGTERM, &action, NULL);
+  (void)sigaction(SIGHUP, &action, NULL);
+}
+
 // ---- starting ----
 
 static enum status make_folder(struct server *server, struct error *error)
 {
+  catch_signals(server);
   (void)snprintf(server->folder, sizeof(server->folder), "/tmp/bulkhead-query.XXXXXX");
   if (mkdtemp(server->folder) == NULL) {
     server->folder[0] = '\0';

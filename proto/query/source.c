@@ -303,6 +303,13 @@ static void read_query(struct reader *reader, struct slice value)
            "it has no SQL; write the statement below its annotations and end it with a semicolon");
 }
 
+// To the next empty line, so that one stray statement is one finding.
+static void skip_paragraph(struct reader *reader)
+{
+  while (reader->left.size > 0 && slice_trim(next_line(reader->left)).size > 0)
+    skip_line(reader);
+}
+
 static void read_file(struct reader *reader, const struct sql_file *file)
 {
   static const struct slice NAME = SLICE_INIT("-- name:"), FRAGMENT = SLICE_INIT("-- fragment:");
@@ -320,7 +327,7 @@ static void read_file(struct reader *reader, const struct sql_file *file)
     if (line.size > 0 && !is_comment(line)) {
       report(reader->findings, reader->service, NULL, line.data,
              "this belongs to no query; write \"-- name: find_by_email :one\" above it");
-      return;
+      skip_paragraph(reader);
     }
     skip_line(reader);
   }

@@ -162,16 +162,36 @@ static const char *skip_space(const char *at, const char *end)
   return at;
 }
 
+// The next query or fragment begins here: a semicolon is missing.
+static bool is_next_head(const struct scanner *scanner, const char *begin)
+{
+  return (scanner->at == begin || scanner->at[-1] == '\n') &&
+         (next_is(scanner, "-- name:") || next_is(scanner, "-- fragment:"));
+}
+
+static void end_without_semicolon(struct scanner *scanner)
+{
+  const struct token_place *place = scanner->place;
+  const char *last = scanner->at - (scanner->at > scanner->plain ? 1 : 0);
+  while (last > scanner->plain && (*last == '\n' || *last == ' '))
+    last--;
+  if (last > scanner->plain)
+    report(place->findings, place->service, place->query, last, "the statement does not end with a semicolon");
+}
+
 struct slice tokens_read(struct slice text, struct tokens *tokens, const struct token_place *place)
 {
   tokens->items = arena_array(place->arena, MAX_TOKENS, sizeof(*tokens->items));
   tokens->count = 0;
   struct scanner scanner = {.place = place, .tokens = tokens, .end = text.data + text.size};
-  scanner.at = scanner.plain = skip_space(text.data, scanner.end);
-  while (scanner.at < scanner.end && *scanner.at != ';')
+  const char *begin = skip_space(text.data, scanner.end);
+  scanner.at = scanner.plain = begin;
+  while (scanner.at < scanner.end && *scanner.at != ';' && !is_next_head(&scanner, begin))
     read_next(&scanner);
+  if (scanner.at < scanner.end && *scanner.at != ';')
+    end_without_semicolon(&scanner);
   end_plain(&scanner);
-  if (scanner.at < scanner.end)
+  if (scanner.at < scanner.end && *scanner.at == ';')
     scanner.at++;
   return slice_make(scanner.at, (size_t)(scanner.end - scanner.at));
 }

@@ -1,0 +1,16 @@
+-- name: nullability :one
+-- not null: longest
+-- What a row may hold as NULL: what its table may, what an expression gives, and what the query says.
+SELECT id, note, weight, size, name || note AS both, length(name) AS longest FROM things WHERE id = :id::uuid;
+
+-- name: writes_nothing :one
+SELECT name FROM things WHERE id = :id::uuid;
+
+-- name: locks :one
+SELECT name FROM things WHERE id = :id::uuid FOR UPDATE;
+
+-- name: calls :one
+SELECT name FROM things WHERE id = :id::uuid AND random() < 2;
+
+-- name: many :many
+SELECT id, create_time FROM things WHERE name = ANY (:names::text[]) AND size > :least? AND note = :note?;

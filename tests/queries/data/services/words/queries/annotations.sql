@@ -1,0 +1,56 @@
+-- name: Upper :one
+SELECT id FROM things;
+
+-- name: how :sometimes
+SELECT id FROM things;
+
+-- name: twice :one
+SELECT id FROM things;
+
+-- name: twice :one
+SELECT id FROM things;
+
+-- name: unknown :one
+-- rows: item.v1.Item
+SELECT id FROM things;
+
+-- name: silent :exec
+-- dedicated:
+DELETE FROM things WHERE id = :id::uuid;
+
+-- name: empty :exec
+
+-- name: hole :one
+SELECT {nothing} FROM things;
+
+-- name: no_message :one
+-- row: item.v1.Nothing
+SELECT id FROM things;
+
+-- name: no_params :one
+SELECT id FROM things WHERE name = :item.name;
+
+-- name: no_field :one
+-- params: item.v1.Item as item
+SELECT id FROM things WHERE name = :item.colour;
+
+-- name: unused :one
+-- params: item.v1.Item as item
+SELECT id FROM things;
+
+-- name: two_minds :many
+SELECT id FROM things WHERE name = :name? OR note = :name;
+
+-- name: page_without :page
+SELECT id FROM things;
+
+-- name: page_filter :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- filter colour: name = :colour
+-- filter tag: name = 'tag'
+-- order size: size, id
+-- default: size desc
+SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
