@@ -110,6 +110,13 @@ static void check_body_field(const struct rule_place *place)
       refuse(place, "body \"%s\" names a field that the path fills; leave one of them out", place->rule->body);
   if (field->rules.from_header != NULL)
     refuse(place, "body \"%s\" names a field that a header fills; leave one of them out", place->rule->body);
+  // The paths of the mask, which a PATCH takes from its body, start in that field.
+  const struct contract_field *updated = binding->method->input->updated;
+  if (strcmp(binding->http_method, "PATCH") == 0 && updated != NULL && updated != field)
+    refuse(place,
+           "update_mask is about the field \"" SLICE_FMT "\" and body names \"%s\"; let the body be \"" SLICE_FMT
+           "\", or declare the updated message before all others",
+           SLICE_ARG(updated->name), place->rule->body, SLICE_ARG(updated->name));
 }
 
 static void build_body(const struct rule_place *place)
