@@ -58,7 +58,7 @@ Test(many_headers, every_field_of_the_reply_reaches_its_header)
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
   struct strbuf wire;
   strbuf_init(&wire, 0);
-  char value[16];
+  char value[32];
   for (uint32_t i = 1; i <= FIELDS; i++)
     wire_write_bytes(&wire, i, slice_make(value, (size_t)snprintf(value, sizeof(value), "value-%u", i)));
   fixture_answer(fixture_call(fixture, 1), strbuf_slice(&wire));
