@@ -1,8 +1,8 @@
-// A stack is entered for the first time by setcontext, which costs a system call for the signal mask; every later
-// switch is a _setjmp and a _longjmp, which do not. A stack whose `run` has returned stays inside context_main and is
-// used again without a new entry.
+// The first switch to a stack is a setcontext, which makes a system call for the signal mask. Every later switch is a
+// _setjmp and a _longjmp, without a system call. A stack whose `run` has returned stays inside context_main, so that it
+// can be used again without another setcontext. deploy/debug/bulkhead-gdb.py reads `place` to show where tasks wait.
 
-// The fortified longjmp takes a jump to another stack for an attack.
+// The fortified longjmp would abort at a jump to another stack.
 #undef _FORTIFY_SOURCE
 
 #include "common/runtime/context_internal.h"
@@ -18,9 +18,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-// The functions that switch are entered on one stack and left on another, or never, and the fake stack of
-// AddressSanitizer is given up while they are still active: they must have no variables there, no red zones, and no
-// entry in ThreadSanitizer's record of calls.
+// Marks functions that switch stacks. They are entered on one stack and left on another, or never, so sanitizers must
+// neither put their variables on a fake stack, nor poison around them, nor record their calls.
 #if defined(CONTEXT_ASAN)
 #define NOT_INSTRUMENTED __attribute__((no_sanitize_address))
 #elif defined(CONTEXT_TSAN) && defined(__clang__)
@@ -31,17 +30,17 @@
 #define NOT_INSTRUMENTED
 #endif
 
-// AddressSanitizer's own longjmp forgets all red zones of the stack that it leaves, so tasks would go unwatched after
-// their first wait; the compiler's built-in one passes it by.
+// AddressSanitizer's longjmp unpoisons the whole stack that it leaves, so tasks would go unchecked after their first
+// wait. The compiler's built-in longjmp avoids that.
 #ifdef CONTEXT_ASAN
-#define PLACE_MARK(place) __builtin_setjmp((void **)(void *)(place))
-#define PLACE_LEAP(place) __builtin_longjmp((void **)(void *)(place), 1)
+#define PLACE_SAVE(place) __builtin_setjmp((void **)(void *)(place))
+#define PLACE_JUMP(place) __builtin_longjmp((void **)(void *)(place), 1)
 #else
-#define PLACE_MARK(place) _setjmp(place)
-#define PLACE_LEAP(place) _longjmp(place, 1)
+#define PLACE_SAVE(place) _setjmp(place)
+#define PLACE_JUMP(place) _longjmp(place, 1)
 #endif
 
-// The context that is being entered, for context_main, whose arguments can only be ints.
+// Hands the context that is being entered to context_main, whose arguments could only be ints.
 static _Thread_local struct context *arriving;
 
 NOT_INSTRUMENTED static void announce_leave(struct context *from, struct context *to, bool for_good)
@@ -62,7 +61,7 @@ NOT_INSTRUMENTED static void announce_leave(struct context *from, struct context
 NOT_INSTRUMENTED static void announce_arrival(struct context *here)
 {
 #ifdef CONTEXT_ASAN
-  // This is also how the bounds of the thread's own stack become known.
+  // This call also tells us the bounds of the thread's own stack.
   __sanitizer_finish_switch_fiber(here->fake_stack, &here->caller->stack_bottom, &here->caller->stack_size);
 #endif
   (void)here;
@@ -80,7 +79,7 @@ NOT_INSTRUMENTED static void context_main(void)
   }
 }
 
-NO_RETURN NOT_INSTRUMENTED static void enter(struct context *to)
+NO_RETURN NOT_INSTRUMENTED static void enter_stack(struct context *to)
 {
   ucontext_t entry;
   to->entered = true;
@@ -95,19 +94,19 @@ NO_RETURN NOT_INSTRUMENTED static void enter(struct context *to)
   check_failed("setcontext", __FILE__, __LINE__);
 }
 
-// A function of its own, for the built-in may not leap where it marks.
-NO_RETURN NOT_INSTRUMENTED static __attribute__((noinline)) void leap(struct context *to)
+// Separate from context_jump because __builtin_longjmp must not be in the function that calls __builtin_setjmp.
+NO_RETURN NOT_INSTRUMENTED static __attribute__((noinline)) void jump_to(struct context *to)
 {
   if (!to->entered)
-    enter(to);
-  PLACE_LEAP(to->place);
+    enter_stack(to);
+  PLACE_JUMP(to->place);
 }
 
 NOT_INSTRUMENTED static void context_jump(struct context *from, struct context *to, bool for_good)
 {
-  if (PLACE_MARK(from->place) == 0) {
+  if (PLACE_SAVE(from->place) == 0) {
     announce_leave(from, to, for_good);
-    leap(to);
+    jump_to(to);
   }
   announce_arrival(from);
 }

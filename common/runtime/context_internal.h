@@ -1,5 +1,4 @@
-// Private to common/runtime: switching the processor from one stack to another, and what the sanitizers must know of
-// it.
+// Private to common/runtime: switches between stacks, and tells the sanitizers about it.
 #ifndef BULKHEAD_RUNTIME_CONTEXT_INTERNAL_H
 #define BULKHEAD_RUNTIME_CONTEXT_INTERNAL_H
 
@@ -22,7 +21,7 @@
 #endif
 #endif
 
-// Where something stands that does not run now. Lives with its owner; must not move.
+// The saved state of a stack that does not run now. It lives with its owner and must not move.
 struct context {
   jmp_buf place;
   void (*run)(void *arg);  // NULL for the thread's own stack
@@ -36,14 +35,15 @@ struct context {
   void *fiber;
 };
 
-// The stack that the calling thread runs on.
+// Initialises the context of the stack that the calling thread runs on.
 void context_init_thread(struct context *context);
-// A stack of its own: `run(arg)` each time it is switched to afresh, that is at first and whenever run has returned.
+// Initialises a context on memory of its own. `run(arg)` is called at the first switch to it, and again at the first
+// switch after each return of `run`.
 void context_init_stack(struct context *context, void *bottom, size_t size, void (*run)(void *arg), void *arg);
 void context_free(struct context *context);
 
-// Leaves `from`, which runs now, for `to`; returns when something switches to `from`. When `run` returns, the context
-// goes back to its caller by itself.
+// Switches from `from`, which runs now, to `to`; returns when something switches back to `from`. When the `run` of a
+// context returns, its caller is switched to.
 void context_switch(struct context *from, struct context *to);
 
 #endif

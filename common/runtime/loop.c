@@ -1,6 +1,6 @@
-// The event loop: libuv's, with an end of turn of our own right before it polls, where runnable tasks run, hooks send
-// what the turn has collected, and timers and watches are told to libuv. Everything here belongs to the loop's thread;
-// only loop_post may be called from others.
+// The event loop on libuv. Right before libuv polls, our end of turn runs the runnable tasks, calls the hooks, which
+// send what the turn has collected, and passes changed timers and watches to libuv. Everything here belongs to the
+// loop's thread; only loop_post may be called from other threads.
 #include "common/runtime/loop.h"
 
 #include <stdlib.h>
@@ -10,11 +10,11 @@
 #include "common/runtime/loop_internal.h"
 
 enum {
-  // So that tasks that keep waking each other do not keep the loop from its descriptors.
+  // Limits the tasks run in a turn, because tasks that keep waking each other must not starve the descriptors.
   TURN_BUDGET = 256,
-  // Above what a loop with nothing to do is late by.
+  // A timer that fires later than this was held up; an idle loop is late by less.
   LATE_MS = 10,
-  // Hooks may make tasks runnable, which give the hooks something to send.
+  // Limits how often a turn repeats, because hooks make tasks runnable and tasks give hooks something to send.
   TURN_ROUNDS = 8,
 };
 
@@ -38,14 +38,14 @@ struct loop_timer {
   void *arg;
 };
 
-static void *allocate(size_t size)
+static void *allocate_zeroed(size_t size)
 {
   void *memory = calloc(1, size);
   CHECK(memory != NULL);
   return memory;
 }
 
-// What is in `from` goes to `to`, which is not initialised before, so that a round over it has an end.
+// Moves all nodes from `from` to `to`, which need not be initialised. Callers walk `to` while `from` may grow again.
 static void take_all(struct list *from, struct list *to)
 {
   list_append(from, to);
@@ -59,7 +59,7 @@ uint64_t loop_now_us(const struct loop *loop)
   if (loop->now_us != 0)
     return loop->now_us;
   uint64_t now_us = clock_now_us();
-  // A cache: the loop is none the different for it.
+  // Caches the clock for this turn; logically const.
   if (loop->running)
     ((struct loop *)loop)->now_us = now_us;
   return now_us;
@@ -81,7 +81,7 @@ void alarm_clear(struct loop *loop, struct loop_alarm *alarm)
   heap_remove(&loop->alarms, &alarm->node);
 }
 
-static void strike_alarms(uv_timer_t *timer)
+static void fire_alarms(uv_timer_t *timer)
 {
   struct loop *loop = CONTAINER_OF(timer, struct loop, timer);
   loop->armed_us = DEADLINE_NONE;
@@ -90,12 +90,12 @@ static void strike_alarms(uv_timer_t *timer)
   while ((first = heap_first(&loop->alarms)) != NULL && first->key <= now_us) {
     struct loop_alarm *alarm = CONTAINER_OF(first, struct loop_alarm, node);
     heap_remove(&loop->alarms, first);
-    alarm->strike(alarm);
+    alarm->fire(alarm);
   }
 }
 
-// A timer that is armed too early (its alarm was cleared) strikes nothing and is armed anew then; that is cheaper than
-// moving it at each change, for most deadlines are never reached.
+// Arms libuv's timer for the first alarm, unless it fires earlier anyway. A timer that fires too early, because its
+// alarm was cleared, is armed again then: cheaper than moving it at each change, as most deadlines are never reached.
 static void arm_timer(struct loop *loop)
 {
   struct heap_node *first = heap_first(&loop->alarms);
@@ -103,15 +103,16 @@ static void arm_timer(struct loop *loop)
     return;
   uint64_t now_us = clock_now_us();
   uint64_t wait_ms = first->key <= now_us ? 0 : (first->key - now_us) / 1000 + 1;
-  // libuv counts from its own time, which is as old as the turn.
+  // libuv counts from its cached time, which is as old as the turn.
   uv_update_time(&loop->uv);
-  CHECK(uv_timer_start(&loop->timer, strike_alarms, wait_ms, 0) == 0);
+  CHECK(uv_timer_start(&loop->timer, fire_alarms, wait_ms, 0) == 0);
   loop->armed_us = first->key;
 }
 
 // ---- the end of a turn ----
 
-// Each hook is put behind the others before it runs, so that hooks may add and remove hooks, themselves included.
+// Runs every hook once. Each hook is moved to the end of the list before it runs, so that hooks may add and remove
+// hooks, themselves included.
 static void run_hooks(struct loop *loop)
 {
   struct list todo;
@@ -131,8 +132,8 @@ static void update_metrics(const struct loop *loop)
   metric_set(loop->stacks, (int64_t)(loop->scheduler.task_count + loop->scheduler.idle_count));
 }
 
-// Being active is all that it does.
-static void turn_again(uv_idle_t *idle)
+// Does nothing: an active idle handle keeps libuv from blocking in its poll.
+static void keep_polling(uv_idle_t *idle)
 {
   (void)idle;
 }
@@ -149,7 +150,7 @@ static void end_turn(uv_prepare_t *prepare)
       break;
   }
   bool more = loop->hook_added || !list_empty(runnable);
-  CHECK((more ? uv_idle_start(&loop->keep_turning, turn_again) : uv_idle_stop(&loop->keep_turning)) == 0);
+  CHECK((more ? uv_idle_start(&loop->keep_turning, keep_polling) : uv_idle_stop(&loop->keep_turning)) == 0);
   watches_apply(loop);
   arm_timer(loop);
   update_metrics(loop);
@@ -178,8 +179,8 @@ static void fire_timer(struct loop_alarm *alarm)
 
 struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg), void *arg)
 {
-  struct loop_timer *timer = allocate(sizeof *timer);
-  timer->alarm.strike = fire_timer;
+  struct loop_timer *timer = allocate_zeroed(sizeof *timer);
+  timer->alarm.fire = fire_timer;
   timer->loop = loop;
   timer->fired = fired;
   timer->arg = arg;
@@ -194,7 +195,7 @@ void loop_timer_start(struct loop_timer *timer, uint64_t after_ms)
     loop_timer_stop(timer);
     return;
   }
-  // One more, so that a timer that starts itself again with 0 ms does not strike in the same round for ever.
+  // Plus one: a timer that restarts itself with 0 ms must not fire forever within one round.
   alarm_set(timer->loop, &timer->alarm, due_us + 1);
 }
 
@@ -220,7 +221,7 @@ void loop_timer_free(struct loop_timer **timer)
 
 // ---- signals ----
 
-static void signal_caught(uv_signal_t *signal, int number)
+static void report_signal(uv_signal_t *signal, int number)
 {
   struct loop_signal *watch = CONTAINER_OF(signal, struct loop_signal, signal);
   watch->caught(watch->arg, number);
@@ -228,13 +229,13 @@ static void signal_caught(uv_signal_t *signal, int number)
 
 void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int number), void *arg)
 {
-  struct loop_signal *watch = allocate(sizeof *watch);
+  struct loop_signal *watch = allocate_zeroed(sizeof *watch);
   watch->caught = caught;
   watch->arg = arg;
   watch->next = loop->signals;
   loop->signals = watch;
   CHECK(uv_signal_init(&loop->uv, &watch->signal) == 0);
-  CHECK(uv_signal_start(&watch->signal, signal_caught, number) == 0);
+  CHECK(uv_signal_start(&watch->signal, report_signal, number) == 0);
 }
 
 // ---- posts from other threads ----
@@ -266,7 +267,7 @@ static void run_posts(uv_async_t *wake_up)
 
 void loop_post(struct loop *loop, void (*run)(void *arg), void *arg)
 {
-  struct loop_post *post = allocate(sizeof *post);
+  struct loop_post *post = allocate_zeroed(sizeof *post);
   post->run = run;
   post->arg = arg;
   pthread_mutex_lock(&loop->post_lock);
@@ -300,7 +301,7 @@ static void unlist_for_debuggers(const struct loop *loop)
 
 struct loop *loop_create(void)
 {
-  struct loop *loop = allocate(sizeof *loop);
+  struct loop *loop = allocate_zeroed(sizeof *loop);
   list_for_debuggers(loop);
   loop->armed_us = DEADLINE_NONE;
   loop->turn = 1;
@@ -326,7 +327,7 @@ void loop_run(struct loop *loop)
   loop->running = true;
   context_init_thread(&loop->scheduler.home);
   uv_run(&loop->uv, UV_RUN_DEFAULT);
-  // libuv stops right after its callbacks; what they woke and collected is not left behind.
+  // libuv stops right after its callbacks; the tasks that they woke and what hooks have collected still get their turn.
   end_turn(&loop->turn_end);
   loop->running = false;
   loop->now_us = 0;
@@ -345,7 +346,7 @@ static void close_handles(struct loop *loop)
   uv_close((uv_handle_t *)&loop->wake_up, NULL);
   for (struct loop_signal *signal = loop->signals; signal != NULL; signal = signal->next)
     uv_close((uv_handle_t *)&signal->signal, NULL);
-  // Once more where a loop_stop was left over.
+  // Repeats because a pending loop_stop ends the first run early.
   while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
     ;
   CHECK(uv_loop_close(&loop->uv) == 0);

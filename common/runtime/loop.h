@@ -14,44 +14,46 @@
 struct loop;
 
 struct loop *loop_create(void);
-// Runs until loop_stop, then to the end of the turn: runnable tasks and hooks still have theirs. May be run again.
+// Runs until loop_stop, then finishes the turn: runnable tasks and hooks still run. May be called again afterwards.
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-// Tasks, watches, timers and look-ups that are left are an error of the caller (CHECK). Posts that did not run are
-// dropped.
+// Frees the loop. The caller must have ended all tasks, watches, timers and look-ups (CHECK). Posts that did not run
+// are dropped.
 void loop_free(struct loop **loop);
 
-// Time at the start of this turn of the loop, microseconds on the monotonic clock: cheap, and the same for all in a
-// turn (outside loop_run it is the time now).
+// The time at the start of this turn of the loop, in microseconds on the monotonic clock: cheap, and the same for all
+// in a turn. Outside loop_run it is the time now.
 uint64_t loop_now_us(const struct loop *loop);
 
-// Counts the turns. Whatever has come in before a task runs, has come in before this turn's tasks began.
+// The number of this turn of the loop. Input is read before the tasks of a turn run, so two tasks that see the same
+// number have seen the same input.
 uint64_t loop_turn(const struct loop *loop);
 
 // ---- file descriptors ----
 
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };
 struct loop_watch;
-// `ready(arg, events)` while fd is ready (level-triggered). `events` 0 watches nothing for now. The fd stays the
+// Calls `ready(arg, events)` while fd is ready (level-triggered). `events` 0 watches nothing for now. The fd stays the
 // caller's; it becomes non-blocking, and one watch at a time may have it. A broken connection is reported as all the
-// events that are watched: read or write then tells the error. Never NULL.
+// events that are watched: read or write then tells the error. Never returns NULL.
 struct loop_watch *loop_watch_fd(struct loop *loop, int fd, int events, void (*ready)(void *arg, int events),
                                  void *arg);
-// Takes effect at the end of the turn, in one go; no callback for an event that is not wanted any more.
+// Changes the events that are watched. libuv learns of it at the end of the turn, but no callback comes for an event
+// that is not wanted any more.
 void loop_watch_change(struct loop_watch *watch, int events);
-// Must come before close(fd). Nulls the pointer; no callback follows.
+// Ends a watch; no callback follows. Must come before close(fd). Nulls the pointer and accepts NULL in it.
 void loop_watch_end(struct loop_watch **watch);
 
 // ---- timers ----
 
 struct loop_timer;
-// Not running yet.
+// Creates a timer that is not running yet.
 struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg), void *arg);
-// Fires once, `after_ms` from now; starting again moves it.
+// Lets the timer fire once, `after_ms` from now; starting it again moves it.
 void loop_timer_start(struct loop_timer *timer, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *timer);
-// For `fired`: something held up the loop, so that the timer fires late, and what has come in meanwhile may not have
-// been looked at.
+// True inside `fired` when something held up the loop and the timer fires late: input that has come meanwhile may not
+// have been read yet.
 bool loop_timer_is_late(const struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
 
@@ -60,7 +62,7 @@ void loop_timer_free(struct loop_timer **timer);
 // A hook runs at least once a turn, before the loop waits for events, after all callbacks and runnable tasks
 // of the turn; what is collected in a turn (RPC frames, SQL) is sent from here.
 struct loop_hook {
-  struct list node;  // private
+  struct list node;  // private to the loop
   void (*run)(void *arg);
   void *arg;
 };
@@ -69,7 +71,7 @@ void loop_hook_remove(struct loop_hook *hook);
 
 // ---- signals ----
 
-// Calls `caught(arg, number)` on the loop's thread. Kept until the loop is freed.
+// Calls `caught(arg, number)` on the loop's thread for each signal, until the loop is freed.
 void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int number), void *arg);
 
 // ---- from any thread: `run(arg)` soon on the loop's thread ----

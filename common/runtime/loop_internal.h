@@ -11,13 +11,13 @@
 #include "common/runtime/loop.h"
 #include "common/runtime/task.h"
 
-// Something that is due at a time. All of a loop's are in one heap behind one libuv timer.
+// A callback that is due at a time. All alarms of a loop are in one heap behind one libuv timer.
 struct loop_alarm {
   struct heap_node node;
-  void (*strike)(struct loop_alarm *alarm);
+  void (*fire)(struct loop_alarm *alarm);
 };
 
-// Sets or moves it; not for DEADLINE_NONE.
+// Sets an alarm or moves it. `due_us` must not be DEADLINE_NONE.
 void alarm_set(struct loop *loop, struct loop_alarm *alarm, uint64_t due_us);
 void alarm_clear(struct loop *loop, struct loop_alarm *alarm);
 static inline bool alarm_is_set(const struct loop_alarm *alarm)
@@ -29,17 +29,17 @@ static inline bool alarm_is_set(const struct loop_alarm *alarm)
 struct scheduler {
   struct context home;  // the loop's own stack
   struct list runnable;
-  struct list tasks;  // all that have not ended
+  struct list tasks;  // every task that has not ended, the oldest first
   size_t task_count;
 
-  struct task *idle;  // ended, their stacks ready for the next
+  struct task *idle;  // ended tasks, whose stacks the next ones use
   size_t idle_count;
-  struct loop_alarm trim;
+  struct loop_alarm trim_idle;
 
   struct semaphore offload_slots;
   size_t offload_limit;
   size_t offload_waiting;
-  size_t offload_debt;  // slots to be withdrawn when they come back
+  size_t offload_debt;  // slots that are withdrawn when they are released, after the limit was lowered
   struct metric_series *offloaded;
 };
 
@@ -57,7 +57,7 @@ struct loop {
   uv_async_t wake_up;
   bool running;
   uint64_t now_us;  // 0: not looked at in this turn
-  uint64_t turn;    // from 1
+  uint64_t turn;    // counts from 1
 
   struct heap alarms;
   uint64_t armed_us;  // when `timer` fires; DEADLINE_NONE: it does not
@@ -71,7 +71,7 @@ struct loop {
   struct loop_signal *signals;
 
   pthread_mutex_t post_lock;
-  struct list posts;  // under the lock
+  struct list posts;  // guarded by post_lock
 
   struct scheduler scheduler;
   struct metric_series *tasks;
@@ -81,7 +81,7 @@ struct loop {
 // Every loop of the process, for debuggers: deploy/debug/bulkhead-gdb.py finds the tasks from here.
 extern struct loop *loop_first;
 
-// Tells libuv of all watches that were changed in this turn.
+// Passes all watches that were changed in this turn to libuv.
 void watches_apply(struct loop *loop);
 
 #endif

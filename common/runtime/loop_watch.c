@@ -1,5 +1,5 @@
-// File descriptors on libuv's uv_poll. Changes are collected and told to libuv once, right before it polls: turning
-// "writable" on and off again within a turn costs nothing, where each uv_poll_start is two system calls.
+// File descriptors on libuv's uv_poll. Changes are collected and passed to libuv once, right before it polls: turning
+// "writable" on and off within a turn costs nothing, whereas each uv_poll_start makes two system calls.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -8,8 +8,8 @@
 struct loop_watch {
   uv_poll_t poll;
   struct loop *loop;
-  int events;        // wanted
-  int known_events;  // to libuv
+  int events;        // what the owner wants
+  int known_events;  // what libuv was last told
   struct list changed;
   void (*ready)(void *arg, int events);
   void *arg;
@@ -17,7 +17,7 @@ struct loop_watch {
 
 static void poll_ready(uv_poll_t *poll, int result, int events);
 
-static void apply(struct loop_watch *watch)
+static void apply_watch(struct loop_watch *watch)
 {
   if (watch->events == watch->known_events)
     return;
@@ -33,7 +33,7 @@ void watches_apply(struct loop *loop)
   while (!list_empty(&loop->changed_watches)) {
     struct loop_watch *watch = CONTAINER_OF(loop->changed_watches.next, struct loop_watch, changed);
     list_remove(&watch->changed);
-    apply(watch);
+    apply_watch(watch);
   }
 }
 

@@ -3,7 +3,7 @@
 #include "common/base/check.h"
 #include "common/runtime/task_internal.h"
 
-// Beyond these a job would wait longer than its caller.
+// A job behind more than this many others would wait longer than its caller does.
 #define MAX_WAITING_PER_SLOT 32
 
 struct job {
@@ -28,14 +28,14 @@ static void job_returned(uv_work_t *request, int result)
   completion_finish(&job->returned, result == UV_ECANCELED ? STATUS_CANCELLED : STATUS_OK);
 }
 
-// OK when the work was done; else why it was dropped.
+// Runs one job in the pool. Returns OK when the work was done, else why it was dropped.
 static enum status run_job(struct loop *loop, struct job *job)
 {
   CHECK(uv_queue_work(&loop->uv, &job->request, run_on_pool_thread, job_returned) == 0);
   enum status reason = completion_wait(&job->returned);
   if (job->returned.done)
     return STATUS_OK;
-  // Works only while no thread has taken it; it comes back through job_returned in either case.
+  // uv_cancel works only while no thread has taken the job; job_returned is called in either case.
   (void)uv_cancel((uv_req_t *)&job->request);
   completion_wait_uninterrupted(&job->returned);
   return job->returned.status == STATUS_OK ? STATUS_OK : reason;

@@ -1,5 +1,5 @@
-// Look-ups on libuv's uv_getaddrinfo, which libuv counts among its slow work. A cancelled one is freed like any other
-// when libuv gives it back, only that nobody is told.
+// Look-ups on libuv's uv_getaddrinfo, which libuv counts among its slow work. A cancelled look-up is freed when libuv
+// returns it, like any other, but `done` is not called.
 #include "common/runtime/resolve.h"
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@
 #include "common/base/check.h"
 #include "common/runtime/loop_internal.h"
 
-// Of a whole name, RFC 1035 section 2.3.4, as text.
+// The longest host name as text: RFC 1035, section 2.3.4.
 enum { HOST_NAME_MAX_BYTES = 253 };
 
 struct loop_resolve {
@@ -25,7 +25,7 @@ struct loop_resolve {
 bool host_is_name(const char *host)
 {
   struct in_addr numeric;
-  // No name holds a colon, every IPv6 address does.
+  // Every IPv6 address holds a colon, and no host name does.
   return host[0] != '\0' && host[0] != '/' && host[0] != '@' && strchr(host, ':') == NULL &&
          inet_pton(AF_INET, host, &numeric) != 1;
 }
@@ -34,7 +34,7 @@ static void take_addresses(const struct addrinfo *from, struct address_list *fou
 {
   found->count = 0;
   for (; from != NULL && found->count < ADDRESS_LIST_MAX; from = from->ai_next)
-    // Numeric: nobody is asked.
+    // A numeric address needs no look-up.
     if (getnameinfo(from->ai_addr, from->ai_addrlen, found->texts[found->count], ADDRESS_TEXT_BYTES, NULL, 0,
                     NI_NUMERICHOST) == 0)
       found->count++;
@@ -65,7 +65,7 @@ struct loop_resolve *loop_resolve_start(struct loop *loop, const char *host,
                                         void (*done)(void *arg, const struct address_list *found, const char *reason),
                                         void *arg)
 {
-  // One answer an address, not one for each kind of socket.
+  // Asks for one answer per address, not one for each kind of socket.
   static const struct addrinfo HINTS = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   if (strlen(host) > HOST_NAME_MAX_BYTES)
     return NULL;
@@ -93,6 +93,6 @@ void loop_resolve_cancel(struct loop_resolve **resolve)
   *resolve = NULL;
   ended->done = NULL;
   ended->loop->resolve_count--;
-  // Works only while no thread has taken it; it comes back through `answered` in either case.
+  // uv_cancel works only while no thread has taken the look-up; `answered` is called in either case.
   (void)uv_cancel((uv_req_t *)&ended->request);
 }

@@ -1,6 +1,6 @@
-// Host names to addresses, without holding up the loop: getaddrinfo(3) and with it /etc/hosts, DNS and whatever else
-// the machine is set up to ask, on a thread of the pool. Look-ups take half of the pool's threads at most, so that a
-// resolver that does not answer leaves the other half to CPU-bound work (task_offload).
+// Resolves host names without blocking the loop, by getaddrinfo(3) on a thread of the pool: /etc/hosts, DNS and
+// whatever else the machine is set up to ask. Look-ups take at most half of the pool's threads, so that a resolver that
+// does not answer leaves the other half to CPU-bound work (task_offload).
 #ifndef BULKHEAD_RUNTIME_RESOLVE_H
 #define BULKHEAD_RUNTIME_RESOLVE_H
 
@@ -18,19 +18,21 @@ struct address_list {
   char texts[ADDRESS_LIST_MAX][ADDRESS_TEXT_BYTES];  // numeric, the one to try first (RFC 6724) in front
 };
 
-// False for what needs no look-up: a numeric address, the path of a unix socket ('/' or '@' in front), "".
+// True for a name that needs a look-up; false for a numeric address, the path of a unix socket (which begins with '/'
+// or '@') and "".
 bool host_is_name(const char *host);
 
 struct loop_resolve;
-// `done(arg, found, reason)` comes once, later, on the loop's thread, outside tasks; the handle is gone then. `found`
-// is valid during the call. Where nothing was found its count is 0 and `reason` says why, naming the host, else
-// `reason` is NULL. It takes as long as the machine's resolver does, so whoever has less time cancels. The host is
-// copied. NULL, and no call, for a text that cannot be a host name.
+// Starts a look-up. `done(arg, found, reason)` is called once, later, on the loop's thread, outside tasks, and the
+// handle is freed before. `found` is valid during the call. When nothing was found, its count is 0 and `reason` says
+// why and names the host; otherwise `reason` is NULL. A look-up takes as long as the machine's resolver does: whoever
+// has less time cancels it. The host is copied. Returns NULL, and `done` is not called, for a text that cannot be a
+// host name.
 struct loop_resolve *loop_resolve_start(struct loop *loop, const char *host,
                                         void (*done)(void *arg, const struct address_list *found, const char *reason),
                                         void *arg);
-// `done` will not be called. Nulls the pointer, accepts NULL. A look-up that a thread has begun goes on there, unheard:
-// loop_free waits for its end.
+// Cancels a look-up: `done` will not be called. Nulls the pointer and accepts NULL in it. A look-up that a thread has
+// begun goes on there, and loop_free waits for its end.
 void loop_resolve_cancel(struct loop_resolve **resolve);
 
 #endif

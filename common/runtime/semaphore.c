@@ -1,5 +1,5 @@
-// A permit goes from who releases it straight to the first in line, so that nobody overtakes. Waiters lie on the stacks
-// of their tasks.
+// A released permit goes straight to the first waiter, so that no task overtakes another. Waiters lie on the stacks of
+// their tasks.
 #include "common/runtime/task.h"
 
 struct semaphore_waiter {

@@ -1,6 +1,6 @@
-// Stacks come from mmap. The guard is as large as the stack: a function with a big array must not be able to step over
-// it, and memory that nobody can touch costs address space only. (Each stack takes two of the kernel's
-// vm.max_map_count areas, 65,530 by default: some 32,000 tasks at a time.)
+// Stacks come from mmap. The guard is as large as the stack, because a function with a big array must not be able to
+// step over it; untouched memory costs address space only. Each stack takes two of the kernel's vm.max_map_count areas
+// (65,530 by default), which allows some 32,000 tasks at a time.
 #include "common/runtime/stack_internal.h"
 
 #include <sys/mman.h>
@@ -31,7 +31,7 @@ struct stack stack_map(void)
   CHECK(mprotect(memory, GUARD_SIZE, PROT_NONE) == 0);
   struct stack stack = {.bottom = memory + GUARD_SIZE, .size = STACK_SIZE};
 #ifdef CONTEXT_ASAN
-  // Where another stack ended in the middle of a function, its red zones are still marked.
+  // Memory of an earlier stack that was unmapped in the middle of a function still has its poisoned red zones.
   __asan_unpoison_memory_region(stack.bottom, stack.size);
   // A waiting task may hold the only pointer to its memory.
   __lsan_register_root_region(stack.bottom, stack.size);

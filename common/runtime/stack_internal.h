@@ -9,7 +9,7 @@ struct stack {
   size_t size;
 };
 
-// Zeroed; takes no resident memory until it is touched.
+// Maps a zeroed stack, which takes no resident memory until it is touched.
 struct stack stack_map(void);
 void stack_unmap(struct stack stack);
 

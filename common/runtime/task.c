@@ -1,6 +1,6 @@
-// Tasks and their scheduling. The loop's own stack resumes one runnable task after the other at the end of each turn; a
-// task that waits goes back to the loop's stack. All on the loop's thread, so nothing here is locked. A task's memory
-// is its stack's (task_pool.c); what it waits for lies on its stack, too.
+// Tasks and their scheduling. At the end of each turn the loop's own stack resumes one runnable task after the other; a
+// task that waits switches back to the loop's stack. All of this happens on the loop's thread, so nothing is locked. A
+// task's struct lies on its own stack (task_pool.c), and so does what it waits for.
 #include "common/runtime/task.h"
 
 #include "common/base/check.h"
@@ -32,17 +32,17 @@ static void make_runnable(struct task *task)
   list_append(&task->loop->scheduler.runnable, &task->queue);
 }
 
-static void wake(struct task *task, enum status reason)
+static void wake_task(struct task *task, enum status reason)
 {
   task->reason = reason;
   make_runnable(task);
 }
 
-static void strike_deadline(struct loop_alarm *alarm)
+static void expire_deadline(struct loop_alarm *alarm)
 {
   struct task *task = CONTAINER_OF(alarm, struct task, deadline);
   if (task->state == TASK_WAITING && task->interruptible)
-    wake(task, STATUS_DEADLINE_EXCEEDED);
+    wake_task(task, STATUS_DEADLINE_EXCEEDED);
 }
 
 static void run_body(void *arg)
@@ -52,8 +52,9 @@ static void run_body(void *arg)
   task->state = TASK_FINISHED;
 }
 
-// A task that starts under a shield works for what must be finished: it is not cancelled with its parent.
-static void inherit(struct task *task, struct task *parent)
+// Takes deadline and cancellation from the task that starts this one. A task that is started under a shield does work
+// that must be finished, so it is not cancelled with its parent.
+static void inherit_from(struct task *task, struct task *parent)
 {
   task->parent = NULL;
   list_init(&task->siblings);
@@ -80,8 +81,8 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->shielded = false;
   task->interruptible = false;
   task->deadline_us = deadline_us;
-  task->deadline = (struct loop_alarm){.strike = strike_deadline};
-  inherit(task, current);
+  task->deadline = (struct loop_alarm){.fire = expire_deadline};
+  inherit_from(task, current);
   task->started_us = loop_now_us(loop);
   list_init(&task->all);
   list_append(&loop->scheduler.tasks, &task->all);
@@ -90,7 +91,7 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   return task;
 }
 
-static void retire(struct task *task)
+static void end_task(struct task *task)
 {
   alarm_clear(task->loop, &task->deadline);
   list_remove(&task->siblings);
@@ -106,7 +107,7 @@ static void retire(struct task *task)
 
 // ---- the scheduler ----
 
-static void resume(struct task *task)
+static void resume_task(struct task *task)
 {
   const struct log_context *outside = log_get_context();
   log_set_context(task->log_context);
@@ -117,11 +118,11 @@ static void resume(struct task *task)
   task->log_context = log_get_context();
   log_set_context(outside);
   if (task->state == TASK_FINISHED)
-    retire(task);
+    end_task(task);
 }
 
-// Back to the loop, until something resumes this task.
-static void suspend(struct task *task)
+// Switches back to the loop, until something resumes this task.
+static void suspend_task(struct task *task)
 {
   context_switch(&task->context, &task->loop->scheduler.home);
 }
@@ -141,7 +142,7 @@ size_t scheduler_run(struct loop *loop, size_t budget)
   for (; budget > 0 && !list_empty(runnable); budget--) {
     struct task *task = CONTAINER_OF(runnable->next, struct task, queue);
     list_remove(&task->queue);
-    resume(task);
+    resume_task(task);
   }
   return budget;
 }
@@ -154,7 +155,7 @@ void scheduler_free(struct loop *loop)
 
 // ---- deadline and cancellation ----
 
-static enum status check_at(const struct task *task, uint64_t now_us)
+static enum status check_task_at(const struct task *task, uint64_t now_us)
 {
   if (task->cancelled && !task->shielded)
     return STATUS_CANCELLED;
@@ -163,8 +164,8 @@ static enum status check_at(const struct task *task, uint64_t now_us)
 
 enum status task_check(void)
 {
-  // The time of the turn stands still while a task computes; here it must not.
-  return check_at(checked_current(), clock_now_us());
+  // loop_now_us stands still while a task computes, so the clock itself is read.
+  return check_task_at(checked_current(), clock_now_us());
 }
 
 uint64_t task_deadline_us(void)
@@ -194,11 +195,11 @@ static void cancel_one(struct task *task)
 {
   task->cancelled = true;
   if (task->state == TASK_WAITING && task->interruptible && !task->shielded)
-    wake(task, STATUS_CANCELLED);
+    wake_task(task, STATUS_CANCELLED);
 }
 
-// The next one of the family below `root`, parents before their children; NULL after the last.
-static struct task *next_in_family(struct task *root, struct task *task)
+// The next task of the family below `root`, parents before their children; NULL after the last.
+static struct task *find_next_in_family(struct task *root, struct task *task)
 {
   if (!list_empty(&task->children))
     return CONTAINER_OF(task->children.next, struct task, siblings);
@@ -210,20 +211,20 @@ static struct task *next_in_family(struct task *root, struct task *task)
 
 void task_cancel(struct task *task)
 {
-  for (struct task *member = task; member != NULL; member = next_in_family(task, member))
+  for (struct task *member = task; member != NULL; member = find_next_in_family(task, member))
     cancel_one(member);
 }
 
 // ---- waiting ----
 
-static void wait_here(struct task *task, struct completion *completion, bool interruptible)
+static void wait_for_completion(struct task *task, struct completion *completion, bool interruptible)
 {
   CHECK(completion->waiter == NULL);
   completion->waiter = task;
   task->waiting_for = completion->what;
   task->interruptible = interruptible;
   task->state = TASK_WAITING;
-  suspend(task);
+  suspend_task(task);
   completion->waiter = NULL;
 }
 
@@ -232,12 +233,12 @@ void completion_finish(struct completion *completion, enum status status)
   CHECK(!completion->done);
   completion->done = true;
   completion->status = status;
-  // One that was woken by its deadline in this turn finds the result all the same.
+  // A waiter that its deadline has woken in this turn is runnable already and will find the result.
   if (completion->waiter != NULL && completion->waiter->state == TASK_WAITING)
-    wake(completion->waiter, STATUS_OK);
+    wake_task(completion->waiter, STATUS_OK);
 }
 
-// Most tasks wait several times under one deadline: the alarm stays where it is.
+// Sets the alarm for the task's deadline, unless it is set already: most tasks wait several times under one deadline.
 static void set_deadline_alarm(struct task *task)
 {
   if (alarm_is_set(&task->deadline) && task->deadline.node.key == task->deadline_us)
@@ -253,11 +254,11 @@ enum status completion_wait(struct completion *completion)
   struct task *task = checked_current();
   if (completion->done)
     return completion->status;
-  enum status status = check_at(task, loop_now_us(task->loop));
+  enum status status = check_task_at(task, loop_now_us(task->loop));
   if (status != STATUS_OK)
     return status;
   set_deadline_alarm(task);
-  wait_here(task, completion, true);
+  wait_for_completion(task, completion, true);
   return completion->done ? completion->status : task->reason;
 }
 
@@ -265,7 +266,7 @@ void completion_wait_uninterrupted(struct completion *completion)
 {
   struct task *task = checked_current();
   if (!completion->done)
-    wait_here(task, completion, false);
+    wait_for_completion(task, completion, false);
 }
 
 struct sleeper {
@@ -281,7 +282,7 @@ static void end_sleep(struct loop_alarm *alarm)
 enum status task_sleep_ms(uint64_t ms)
 {
   struct task *task = checked_current();
-  struct sleeper sleeper = {.alarm = {.strike = end_sleep}, .woken = {.what = "the end of a pause"}};
+  struct sleeper sleeper = {.alarm = {.fire = end_sleep}, .woken = {.what = "the end of a pause"}};
   uint64_t until_us = deadline_after_ms(clock_now_us(), ms);
   if (until_us != DEADLINE_NONE)
     alarm_set(task->loop, &sleeper.alarm, until_us);
@@ -294,7 +295,7 @@ void task_yield(void)
 {
   struct task *task = checked_current();
   make_runnable(task);
-  suspend(task);
+  suspend_task(task);
 }
 
 // ---- looking at tasks ----

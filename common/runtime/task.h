@@ -1,8 +1,9 @@
 // Tasks: stackful coroutines on the loop's thread. A task is straight-line code that waits without blocking the others.
 //
 // Every task has a deadline and a cancel flag, inherited by what it waits for and by tasks that it starts. Every wait
-// ends with STATUS_DEADLINE_EXCEEDED or STATUS_CANCELLED when they strike; a task is never killed from outside, it
-// returns. Stacks come from a pool, 64 KiB with a guard page below; an overflow is a crash at once, not silent damage.
+// ends with STATUS_DEADLINE_EXCEEDED when the deadline passes and with STATUS_CANCELLED after task_cancel. A task is
+// never killed from outside: it sees the status and returns. Stacks come from a pool: 64 KiB with a guard below, so
+// that an overflow crashes at once instead of damaging memory.
 #ifndef BULKHEAD_RUNTIME_TASK_H
 #define BULKHEAD_RUNTIME_TASK_H
 
@@ -19,38 +20,40 @@
 struct task;
 
 // Runs `body(arg)` as a task in this turn of the loop (not before task_start returns). `deadline_us` is on the
-// monotonic clock or DEADLINE_NONE; where a task starts a task the earlier of the two holds, and cancelling the one
-// that starts cancels the other, too, unless it was started under task_shield. The log context, if any, must live as
+// monotonic clock, or DEADLINE_NONE. When a task starts a task, the earlier deadline of the two holds, and cancelling
+// the first also cancels the second, unless it was started under task_shield. The log context, if any, must live as
 // long as the task; log_set_context inside a task changes it for that task.
 struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, uint64_t deadline_us,
                         const struct log_context *log_context);
 
-// NULL outside tasks.
+// The task that runs now; NULL outside tasks.
 struct task *task_current(void);
+// The loop of the task that runs now; NULL outside tasks.
 struct loop *task_loop(void);
 
-// Its current and later waits, and those of the tasks that it started, end with STATUS_CANCELLED. Only while the task
-// has not returned (the caller knows: a task that others may cancel tells them when it ends).
+// Cancels a task: its current and later waits, and those of the tasks that it started, end with STATUS_CANCELLED. The
+// task must not have returned yet; a task that others may cancel has to tell them when it ends.
 void task_cancel(struct task *task);
 
-// Of the current task.
+// The deadline of the current task.
 uint64_t task_deadline_us(void);
-// A tighter deadline for a part of the work: returns the one before, to be set again afterwards. Never widens. Tasks
-// that are started meanwhile inherit the tighter one.
+// Tightens the current task's deadline for a part of its work; a later one changes nothing. Returns the deadline
+// before, which task_restore_deadline sets again. Tasks that are started meanwhile inherit the tighter deadline.
 uint64_t task_tighten_deadline(uint64_t deadline_us);
 void task_restore_deadline(uint64_t deadline_us);
-// OK, or why the task should give up, as of now: for long loops that do not wait.
+// Tells loops that compute for long without waiting whether to go on: OK, CANCELLED or DEADLINE_EXCEEDED.
 enum status task_check(void);
-// While set, cancellation does not end waits (the deadline still does): for roll-backs and compensation.
+// While the current task is shielded, cancellation does not end its waits (the deadline still does): for roll-backs and
+// compensation.
 void task_shield(bool shielded);
 
 // ---- waiting for one event ----
 
-// A completion lives with whoever waits (on the task's stack). It is completed once, from the loop's thread, by a
-// callback or another task; only one task waits for it.
+// One event that one task waits for. A completion lies on the stack of the task that waits; a callback or another task
+// finishes it once, on the loop's thread.
 struct completion {
   struct task *waiter;
-  const char *what;  // for lists of tasks: what is waited for, static text; NULL is allowed
+  const char *what;  // what is waited for, shown in lists of tasks: static text or NULL
   bool done;
   enum status status;
 };
@@ -60,13 +63,13 @@ struct completion {
   }
 
 void completion_finish(struct completion *completion, enum status status);
-// Waits until it is finished and returns its status (at once where it is finished already, even when the task is
-// cancelled or overdue: no result is lost), or DEADLINE_EXCEEDED / CANCELLED before: then the caller must see
-// to it that nobody finishes it later, before it goes out of scope.
+// Waits until the completion is finished and returns its status. A result that is there already is returned at once,
+// even when the task is cancelled or its deadline has passed. Returns DEADLINE_EXCEEDED or CANCELLED when that comes
+// first: then the caller must make sure that it is not finished after it has gone out of scope.
 enum status completion_wait(struct completion *completion) MUST_CHECK;
 
 enum status task_sleep_ms(uint64_t ms) MUST_CHECK;
-// Lets other tasks run; for long loops.
+// Lets other tasks run, in the middle of a long computation.
 void task_yield(void);
 
 // ---- a counting semaphore, first come first served ----
@@ -81,11 +84,11 @@ void semaphore_release(struct semaphore *semaphore);
 
 // ---- CPU-bound work in the thread pool ----
 
-// Runs `work(arg)` on another thread and waits until it is done, with the task's log context there. Always waits for
-// the end of work that has begun, also past the deadline, and returns OK then, for `arg` is usually on the stack; work
-// that has not begun by then is dropped and the reason returned. At most `loop_set_offload_limit` jobs at a time (4
-// unless set); the others wait in line, 32 for each of these, and RESOURCE_EXHAUSTED for more: under a flood some are
-// served in time rather than all too late. Beyond 4 the environment's UV_THREADPOOL_SIZE must follow.
+// Runs `work(arg)` on a thread of the pool, under the task's log context, and waits until it is done. Work that has
+// begun is waited for past the deadline, because `arg` usually lies on the stack, and the result is OK. Work that has
+// not begun by then is dropped, and the reason is returned. At most `loop_set_offload_limit` jobs run at a time (4
+// unless set); 32 more wait for each of these, and beyond that the result is RESOURCE_EXHAUSTED: under a flood some
+// jobs are done in time rather than all too late. A limit above 4 needs UV_THREADPOOL_SIZE to be raised, too.
 enum status task_offload(void (*work)(void *arg), void *arg) MUST_CHECK;
 void loop_set_offload_limit(struct loop *loop, size_t jobs);
 

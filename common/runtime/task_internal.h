@@ -7,7 +7,7 @@
 
 enum task_state { TASK_RUNNABLE, TASK_RUNNING, TASK_WAITING, TASK_FINISHED };
 
-// Lies at the top of its own stack; both are kept for the next task when it ends.
+// A task lies at the top of its own stack; both are kept for the next task when it ends.
 struct task {
   struct stack stack;
   struct context context;
@@ -29,18 +29,20 @@ struct task {
   enum task_state state;
   bool cancelled;
   bool shielded;
-  bool interruptible;  // the wait at hand ends by cancellation and deadline
-  enum status reason;  // why the wait ended, where its completion is not done
+  bool interruptible;  // cancellation and deadline end the current wait
+  enum status reason;  // why the wait ended, if not by its completion
   uint64_t deadline_us;
   struct loop_alarm deadline;  // set at the first wait, kept over the following ones
 };
 
-// A task with an empty stack whose context will call `run(task)`; only stack, context and loop are set.
+// Takes a task from the pool or makes one. Its stack is empty and its context will call `run(task)`; only stack,
+// context and loop are set.
 struct task *task_pool_get(struct loop *loop, void (*run)(void *task));
 void task_pool_put(struct task *task);
 void task_pool_free(struct loop *loop);
 
-// Like completion_wait, but neither cancellation nor the deadline ends it: for what must not be left behind.
+// Waits like completion_wait, but neither cancellation nor the deadline ends the wait: for what must not be left
+// behind.
 void completion_wait_uninterrupted(struct completion *completion);
 
 #endif

@@ -1,11 +1,11 @@
-// Ended tasks are kept with their stacks, so that starting one is no system call. A burst may leave many; the excess
-// melts away by half a second after second, for each holds the pages that its tasks have touched.
+// Keeps ended tasks with their stacks, so that starting a task makes no system call. After a burst half of the excess
+// is freed every second, because each stack holds the pages that its tasks have touched.
 #include "common/runtime/task_internal.h"
 
 enum {
   KEEP_IDLE = 64,
   TRIM_EVERY_US = 1000 * 1000,
-  TASK_ALIGN = 64,  // of the top of the stack; the ABI asks for 16, a cache line is kinder
+  TASK_ALIGN = 64,  // alignment of the top of the stack: the ABI asks for 16, this is a cache line
 };
 
 static struct task *make_task(struct loop *loop, void (*run)(void *task))
@@ -38,9 +38,9 @@ struct task *task_pool_get(struct loop *loop, void (*run)(void *task))
   return loop->scheduler.idle != NULL ? pop_idle(&loop->scheduler) : make_task(loop, run);
 }
 
-static void trim(struct loop_alarm *alarm)
+static void trim_idle(struct loop_alarm *alarm)
 {
-  struct scheduler *scheduler = CONTAINER_OF(alarm, struct scheduler, trim);
+  struct scheduler *scheduler = CONTAINER_OF(alarm, struct scheduler, trim_idle);
   struct loop *loop = CONTAINER_OF(scheduler, struct loop, scheduler);
   if (scheduler->idle_count <= KEEP_IDLE)
     return;
@@ -55,15 +55,15 @@ void task_pool_put(struct task *task)
   struct scheduler *scheduler = &task->loop->scheduler;
   task->next_idle = scheduler->idle;
   scheduler->idle = task;
-  if (++scheduler->idle_count <= KEEP_IDLE || alarm_is_set(&scheduler->trim))
+  if (++scheduler->idle_count <= KEEP_IDLE || alarm_is_set(&scheduler->trim_idle))
     return;
-  scheduler->trim.strike = trim;
-  alarm_set(task->loop, &scheduler->trim, loop_now_us(task->loop) + TRIM_EVERY_US);
+  scheduler->trim_idle.fire = trim_idle;
+  alarm_set(task->loop, &scheduler->trim_idle, loop_now_us(task->loop) + TRIM_EVERY_US);
 }
 
 void task_pool_free(struct loop *loop)
 {
-  alarm_clear(loop, &loop->scheduler.trim);
+  alarm_clear(loop, &loop->scheduler.trim_idle);
   while (loop->scheduler.idle != NULL)
     free_task(pop_idle(&loop->scheduler));
 }
