@@ -122,15 +122,12 @@ struct emitted {
   struct slice etag;
 };
 
-// Adds a response field as a header. The name and the value may live shorter than the reply, so copies are kept. A
-// value with a control character is left out, because it would end the header early on the wire.
+// Adds a response field as a header. The name and the value may live shorter than the reply, so copies are kept. The
+// value cannot end the header early: the transcoder refuses control characters.
 static void add_response_header(void *arg, const char *name, struct slice value)
 {
   struct emitted *emitted = arg;
   struct exchange *exchange = emitted->exchange;
-  for (size_t i = 0; i < value.size; i++)
-    if ((unsigned char)value.data[i] < ' ' || value.data[i] == 0x7f)
-      return;
   struct slice kept = arena_copy(&exchange->arena, value);
   if (slice_equal_ignore_case(slice_from_string(name), SLICE("ETag"))) {
     emitted->etag = kept;

@@ -5,7 +5,7 @@
 
 Test(http_fields, request_ids_that_are_safe_in_logs_are_taken_over)
 {
-  static const char *const good[] = {"a", "0193-abc_DEF.9",
+  static const char *const good[] = {"a", "0193-abc_DEF.9", "azAZ09",
                                      "0123456789012345678901234567890123456789012345678901234567890123"};
   static const char *const bad[] = {"",
                                     "a b",
@@ -13,6 +13,12 @@ Test(http_fields, request_ids_that_are_safe_in_logs_are_taken_over)
                                     "a\nb",
                                     "\xc3\xa4",
                                     "a,b",
+                                    "a`",
+                                    "a{",
+                                    "a@",
+                                    "a[",
+                                    "a/",
+                                    "a:",
                                     "01234567890123456789012345678901234567890123456789012345678901234"};
   for (size_t i = 0; i < ARRAY_LEN(good); i++)
     cr_assert(request_id_valid(slice_from_string(good[i])), "%s", good[i]);
@@ -70,4 +76,10 @@ Test(http_fields, idempotency_keys_are_visible_ascii_of_bounded_length)
   cr_assert_not(idempotency_key_valid(SLICE("")));
   cr_assert_not(idempotency_key_valid(SLICE("two words")));
   cr_assert_not(idempotency_key_valid(SLICE("\xc3\xa4")));
+  cr_assert_not(idempotency_key_valid(SLICE("a\x7f")));
+  cr_assert(idempotency_key_valid(SLICE("!~")));
+  static char longest[IDEMPOTENCY_KEY_MAX_BYTES + 1];
+  memset(longest, 'k', sizeof(longest));
+  cr_assert(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES)));
+  cr_assert_not(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES + 1)));
 }

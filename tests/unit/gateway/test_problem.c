@@ -60,3 +60,64 @@ Test(problem, long_paths_are_cut)
                                                     .request_id = SLICE("r-4")});
   cr_assert_lt(strlen(text), 1400);
 }
+
+Test(problem, a_reason_becomes_a_stable_type)
+{
+  const char *text = problem_text(&(struct problem){.http_status = 400,
+                                                    .code = STATUS_INVALID_ARGUMENT,
+                                                    .reason = SLICE("RULE_9_AZ.x"),
+                                                    .path = SLICE("/"),
+                                                    .request_id = SLICE("r-5")});
+  cr_assert_not_null(strstr(text, "\"type\":\"urn:bulkhead:problem:rule-9-az-x\""), "%s", text);
+}
+
+Test(problem, a_reason_is_the_type_up_to_64_characters)
+{
+  static char reason[65];
+  memset(reason, 'R', sizeof(reason));
+  struct problem problem = {.http_status = 400, .code = STATUS_INVALID_ARGUMENT, .request_id = SLICE("r-6")};
+  problem.reason = slice_make(reason, 64);
+  cr_assert_not_null(strstr(problem_text(&problem), "urn:bulkhead:problem:rrrr"));
+  problem.reason = slice_make(reason, 65);
+  cr_assert_not_null(strstr(problem_text(&problem), "\"type\":\"about:blank\""));
+}
+
+Test(problem, without_a_path_there_is_no_instance)
+{
+  const char *text =
+      problem_text(&(struct problem){.http_status = 400, .code = STATUS_INVALID_ARGUMENT, .request_id = SLICE("r-7")});
+  cr_assert_null(strstr(text, "instance"), "%s", text);
+}
+
+Test(problem, statuses_that_nobody_expects_still_have_a_code)
+{
+  cr_assert_eq(problem_code(418), STATUS_INVALID_ARGUMENT);
+  cr_assert_eq(problem_code(507), STATUS_INTERNAL);
+  cr_assert_eq(problem_code(500), STATUS_INTERNAL);
+  cr_assert_str_eq(problem_title(418), "Error");
+  cr_assert_eq(problem_code(404), STATUS_NOT_FOUND);
+}
+
+Test(problem, a_path_of_1024_bytes_is_whole)
+{
+  static char path[1025];
+  memset(path, 'a', sizeof(path));
+  path[1023] = 'y';
+  path[1024] = 'z';
+  struct problem problem = {.http_status = 404, .code = STATUS_NOT_FOUND, .request_id = SLICE("r-8")};
+  problem.path = slice_make(path, sizeof(path));
+  cr_assert_not_null(strstr(problem_text(&problem), "ay\""));
+}
+
+Test(problem, broken_texts_of_violations_are_replaced)
+{
+  struct violation violations[] = {{SLICE("\xff"), SLICE("\xfe")}};
+  const char *text = problem_text(&(struct problem){.http_status = 400,
+                                                    .code = STATUS_INVALID_ARGUMENT,
+                                                    .reason = SLICE("\xfd"),
+                                                    .request_id = SLICE("r-9"),
+                                                    .violations = violations,
+                                                    .violation_count = 1});
+  cr_assert_not_null(strstr(text, "{\"field\":\"\",\"description\":\"is not valid\"}"), "%s", text);
+  cr_assert_null(strstr(text, "\"reason\""), "%s", text);
+}

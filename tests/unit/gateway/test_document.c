@@ -1,0 +1,148 @@
+// The problems that the OpenAPI document shows as examples are those that the gateway answers with.
+#include <criterion/criterion.h>
+
+#include "common/base/jsontext_reader.h"
+#include "tests/unit/gateway/one_exchange.h"
+
+static struct arena arena;
+
+static void open_document(void)
+{
+  open_all();
+  arena_init(&arena);
+}
+
+static void close_document(void)
+{
+  arena_free(&arena);
+  close_all();
+}
+
+TestSuite(document, .init = open_document, .fini = close_document);
+
+// The value of a key of a JSON object; NULL data where it is not there.
+static struct slice member(struct slice object, const char *key)
+{
+  struct jsontext_reader reader;
+  struct slice value;
+  jsontext_reader_init(&reader, object, JSONTEXT_MAX_DEPTH, &arena);
+  cr_assert_eq(jsontext_read(&reader), JSONTEXT_OBJECT_BEGIN);
+  while (jsontext_read(&reader) == JSONTEXT_KEY) {
+    bool found = slice_equal_string(reader.text, key);
+    cr_assert(jsontext_skip_value(&reader, &value));
+    if (found)
+      return value;
+  }
+  return (struct slice){0};
+}
+
+static struct slice example(const char *response, const char *name)
+{
+  const char *const keys[] = {"components", "responses", response, "content", "application/problem+json",
+                              "examples",   name,        "value"};
+  struct slice value = strbuf_slice(&fixture->api->openapi);
+  for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+    value = member(value, keys[i]);
+    cr_assert_not_null(value.data, "%s has no %s", response, keys[i]);
+  }
+  return value;
+}
+
+// All members but those that differ from request to request.
+static void assert_like_example(const struct exchange_reply *reply, const char *response, const char *name)
+{
+  static const char *const MEMBERS[] = {"type", "title", "status", "detail", "code", "reason", "violations"};
+  struct slice shown = example(response, name);
+  for (size_t i = 0; i < ARRAY_LEN(MEMBERS); i++) {
+    struct slice wanted = member(shown, MEMBERS[i]);
+    struct slice got = member(reply->body, MEMBERS[i]);
+    cr_assert(slice_equal(wanted, got), "%s: the document says " SLICE_FMT ", the gateway " SLICE_FMT, MEMBERS[i],
+              SLICE_ARG(wanted), SLICE_ARG(got));
+  }
+}
+
+Test(document, shows_a_bad_request)
+{
+  struct exchange_input input = fixture_input("GET", "/v1/items");
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  input.query = SLICE("colour=red");
+  assert_like_example(start(input), "InvalidRequest", "INVALID_REQUEST");
+}
+
+Test(document, shows_a_missing_token)
+{
+  assert_like_example(start(fixture_input("GET", ITEM_PATH)), "Unauthenticated", "TOKEN_MISSING");
+}
+
+Test(document, shows_an_expired_token)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  fixture_wall_us += INT64_C(1000) * 1000000;
+  assert_like_example(start(input), "Unauthenticated", "TOKEN_EXPIRED");
+}
+
+Test(document, shows_a_malformed_token)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.authorization = SLICE("Bearer a b");
+  assert_like_example(start(input), "Unauthenticated", "INVALID_TOKEN");
+}
+
+Test(document, shows_a_missing_role)
+{
+  struct exchange_input input = fixture_input("GET", "/v1/users");
+  input.authorization = fixture_bearer(fixture, "user", 900);
+  assert_like_example(start(input), "RoleRequired", "ROLE_REQUIRED");
+}
+
+Test(document, shows_a_wrong_media_type)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/auth/login");
+  input.has_body = true;
+  input.content_type = SLICE("text/plain");
+  assert_like_example(start(input), "UnsupportedMediaType", "UNSUPPORTED_MEDIA_TYPE");
+}
+
+static void check_status(enum status code, const char *response)
+{
+  fixture_answer_status(start_call(fixture_input("GET", ITEM_PATH)), &(struct rpc_status){.code = code});
+  assert_like_example(exchange_reply(exchange), response, status_name(code));
+}
+
+Test(document, shows_a_service_that_is_away)
+{
+  check_status(STATUS_UNAVAILABLE, "ServiceUnavailable");
+}
+
+Test(document, shows_a_deadline)
+{
+  check_status(STATUS_DEADLINE_EXCEEDED, "GatewayTimeout");
+}
+
+Test(document, shows_too_many_requests)
+{
+  check_status(STATUS_RESOURCE_EXHAUSTED, "TooManyRequests");
+}
+
+Test(document, shows_an_internal_error)
+{
+  check_status(STATUS_INTERNAL, "Problem");
+}
+
+Test(document, shows_a_body_that_is_too_large)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/auth/login");
+  exchange_fail_http(exchange, &input, 413);
+  assert_like_example(exchange_reply(exchange), "ContentTooLarge", "INVALID_ARGUMENT");
+}
+
+Test(document, shows_a_stale_precondition)
+{
+  fixture_answer_status(start_call(fixture_input("GET", ITEM_PATH)),
+                        &(struct rpc_status){.code = STATUS_ABORTED,
+                                             .reason = SLICE("ETAG_MISMATCH"),
+                                             .message = SLICE("it has changed since you read it; read it again and "
+                                                              "repeat the change")});
+  assert_like_example(exchange_reply(exchange), "PreconditionFailed", "ETAG_MISMATCH");
+}
