@@ -1,6 +1,7 @@
 // What is asked of Consul, in which order, and what follows from its answers and failures.
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -266,6 +267,46 @@ Test(registration, freeing_deregisters_and_without_a_registration_nothing_is_sen
   discovery_free(&discovery);
   char text[4096];
   cr_assert(fake_consul_last(fake, DEREGISTER "item-1", text));
+  fake_consul_stop(&fake);
+}
+
+// Lets the fake answer a registration.
+static sem_t may_answer;
+
+static struct fake_answer hold_registrations(const char *request, size_t count)
+{
+  (void)count;
+  if (strncmp(request, REGISTER, strlen(REGISTER)) == 0)
+    sem_wait(&may_answer);
+  return (struct fake_answer){200, NULL, "{}"};
+}
+
+Test(registration, a_deregistration_waits_for_the_registration_that_is_in_flight)
+{
+  sem_init(&may_answer, 0, 0);
+  start(hold_registrations, NULL);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 1, NULL);
+  // The fake handles one request after the other: a deregistration sent now would come before the answer.
+  discovery_deregister(discovery, 0);
+  sem_post(&may_answer);
+  fake_consul_wait(fake, DEREGISTER "item-1", 1, NULL);
+  char text[4096];
+  cr_assert_not(fake_consul_last(fake, CHECK_OWN, text), "it is not looked after any more");
+  stop();
+}
+
+Test(registration, a_registration_after_a_deregistration_holds)
+{
+  start(answer_ok, NULL);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 1, NULL);
+  discovery_deregister(discovery, 60000);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 2, NULL);
+  fake_consul_wait(fake, CHECK_OWN, 1, NULL);
+  discovery_free(&discovery);
+  fake_consul_wait(fake, DEREGISTER "item-1", 2, NULL);
   fake_consul_stop(&fake);
 }
 
