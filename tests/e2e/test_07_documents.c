@@ -29,6 +29,41 @@ Test(e2e_07_documents, the_page_of_the_api_works_offline)
   cr_assert(strstr(page.body, "http://") == NULL && strstr(page.body, "https://") == NULL, "%s", page.body);
 }
 
+Test(e2e_07_documents, the_scripts_of_the_page_come_under_its_policy)
+{
+  static const char *const PATHS[] = {"/docs", "/docs/docs.js", "/docs/session.js", "/docs/docs.css",
+                                      "/docs/swagger-ui/swagger-ui-bundle.js"};
+  for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {
+    struct http_reply reply = HTTP(.path = PATHS[i]);
+    ASSERT_STATUS(reply, 200);
+    const char *policy = http_header(&reply, "Content-Security-Policy");
+    cr_assert(policy != NULL && strstr(policy, "default-src 'none'; script-src 'self';") != NULL, "%s", PATHS[i]);
+  }
+}
+
+Test(e2e_07_documents, the_document_that_a_client_has_is_304)
+{
+  struct http_reply first = HTTP(.path = "/openapi.json");
+  const char *etag = http_header(&first, "ETag");
+  cr_assert_not_null(etag);
+  ASSERT_STATUS(HTTP(.path = "/openapi.json", .headers = {text("If-None-Match: %s", etag)}), 304);
+}
+
+Test(e2e_07_documents, a_compressed_body_is_refused)
+{
+  struct http_reply reply =
+      HTTP(.method = "POST", .path = "/v1/auth/login", .body = "{}", .headers = {"Content-Encoding: gzip"});
+  ASSERT_STATUS(reply, 415);
+  cr_assert_str_eq(http_json(&reply, "reason"), "UNSUPPORTED_MEDIA_TYPE");
+}
+
+Test(e2e_07_documents, a_wrong_method_says_which_are_allowed)
+{
+  struct http_reply reply = HTTP(.method = "PUT", .path = "/v1/items/01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
+  ASSERT_STATUS(reply, 405);
+  cr_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD, PATCH, DELETE");
+}
+
 Test(e2e_07_documents, health_is_public)
 {
   struct http_reply reply = HTTP(.path = "/healthz");
