@@ -1,5 +1,5 @@
-// How many access tokens a second one thread verifies, when it has not and when it has seen them before, signs, and
-// finds forged. The numbers are for people; nothing depends on them.
+// Access tokens a second, on one thread: signed, verified in full, found in the cache, refused as forged. The numbers
+// are for people; nothing depends on them.
 #include <stdio.h>
 
 #include "common/base/arena.h"

@@ -1,9 +1,9 @@
-// Tokens, claims and key sets from strangers. The first byte chooses what the rest is:
+// Tokens, claims and keys from strangers. The first byte chooses what the rest is:
 //   'k'  two keys, each its id, x and y, separated by zero bytes
 //   'c'  claims under a good header and a true signature (what comes after the signature is checked)
 //   'h'  a header over good claims and with a true signature
-//   else the whole input is a token
-// A token that is taken must be taken again from the cache, with the same claims.
+//   otherwise the whole input is a token
+// A token that is accepted must be accepted again from the cache, with the same claims.
 #include <stdint.h>
 #include <stdlib.h>
 

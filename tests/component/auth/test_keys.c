@@ -1,4 +1,4 @@
-// The signing keys: sealed under AUTH_KEY_SECRET, shared by all instances.
+// The signing keys of auth: sealed under AUTH_KEY_SECRET, shared by all instances.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -63,7 +63,7 @@ Test(auth_keys, another_secret_is_refused_by_the_settings_name)
   EXPECT_NO_OUTPUT(process, OTHER_SECRET);
   EXPECT_NO_OUTPUT(process, ONE_SECRET);
   process_free(&process);
-  // The key is as it was.
+  // The stored key is unchanged.
   cr_expect_str_eq(key_count(), "1");
   launch(&process, ONE_SECRET);
   process_wait_ready(&process);
@@ -118,7 +118,7 @@ Test(auth_keys, instances_that_start_together_agree_on_one)
     stop(&processes[i]);
 }
 
-// What is stored is of no use without the secret.
+// The stored key is of no use without the secret.
 Test(auth_keys, the_private_key_is_not_in_the_database)
 {
   struct process process;

@@ -30,10 +30,10 @@ void instance_start(struct world *world, struct instance *instance, const char *
 void instance_start_settling(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
                              uint32_t settle_ms);
 void instance_stop(struct instance *instance);
-// Waits until both tiers work: an entry of a probe has gone through both.
+// Waits until both tiers work, that is until a probe's entry has gone through both.
 void instance_settle(struct world *world, struct instance *instance);
 
-// All about the one key "key".
+// The functions below get, look for and invalidate the key "key".
 int instance_get(struct instance *instance, struct source *source);
 bool instance_peek(struct instance *instance);
 void instance_invalidate(struct instance *instance);

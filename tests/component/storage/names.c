@@ -79,7 +79,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *re
 
 enum { MAX_PAIRS = 16 };
 
-// The listener and a place that poll passes over, then the two ends of each pair: i's other end is i ^ 1.
+// File descriptors for poll: the listener, an unused place, then two ends of each pair. The other end of place i is i ^
+// 1.
 struct ends {
   struct pollfd fds[2 + 2 * MAX_PAIRS];
   size_t count;
@@ -97,7 +98,7 @@ static void add_pair(struct ends *ends, const char *socket_path)
   ends->fds[ends->count++] = (struct pollfd){.fd = inner, .events = POLLIN};
 }
 
-// False at the end of the connection.
+// Copies what has arrived. False at the end of the connection.
 static bool forward(int from, int to)
 {
   char bytes[16384];

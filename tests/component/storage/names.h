@@ -1,12 +1,12 @@
-// Host names of the tests' own, and PostgreSQL and Redis on TCP for them. The libraries call the getaddrinfo of this
-// program in place of libc's:
+// Host names for tests, and PostgreSQL and Redis on TCP behind them. The libraries call this program's getaddrinfo in
+// place of libc's. It knows:
 //
 //   one.test     127.0.0.1
 //   two.test     127.0.0.2, where nobody listens, then 127.0.0.1
 //   absent.test  does not exist until names_appear
 //   silent.test  no answer until names_release
 //
-// Other names and numbers are libc's.
+// libc resolves every other name.
 #ifndef BULKHEAD_TESTS_COMPONENT_STORAGE_NAMES_H
 #define BULKHEAD_TESTS_COMPONENT_STORAGE_NAMES_H
 
@@ -15,11 +15,11 @@
 
 void names_appear(void);
 void names_release(void);
-// Names that were looked up since the start; those of the thread that the tests, and so their loops, run on.
+// The first counts the names that were resolved since the start; the second only those resolved on the loop's thread.
 size_t names_looked_up(void);
 size_t names_looked_up_in_place(void);
 
-// Carries connections to a port of 127.0.0.1 to a server's unix socket.
+// A process that forwards connections from a port of 127.0.0.1 to a server's unix socket.
 struct front {
   int pid;
   uint16_t port;

@@ -237,7 +237,7 @@ static int spawn(char *const *argv, bool as_postgres)
     _exit(126);
   if (as_postgres)
     become_postgres();
-  // A test that fails does not get to stop its servers.
+  // The server ends with this process, because a failing test does not stop its servers.
   prctl(PR_SET_PDEATHSIG, SIGQUIT);
   execvp(argv[0], argv);
   _exit(127);

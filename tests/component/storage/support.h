@@ -1,4 +1,4 @@
-// What these tests share: a loop with a task in it, a schema and a key prefix of the test's own, private servers.
+// Shared by the tests of storage: a loop with a task in it, a schema and a key prefix for each test, private servers.
 #ifndef BULKHEAD_TESTS_COMPONENT_STORAGE_SUPPORT_H
 #define BULKHEAD_TESTS_COMPONENT_STORAGE_SUPPORT_H
 
@@ -28,19 +28,20 @@ struct world {
 // Runs `body` as a task, with a deadline; the test ends with it. The schema is made before and dropped after.
 void with_pg(void (*body)(struct world *world));
 void with_pg_options(struct pg_options options, void (*body)(struct world *world));
-// Without PostgreSQL.
+// Runs `body` as with_pg does, but without PostgreSQL.
 void with_loop(void (*body)(struct world *world));
 const char *redis_url(void);
 
-// A statement of the test's own, with a name of its own, for the life of the process.
+// Makes a statement with a unique name. It is never freed.
 const struct pg_statement *statement(const char *sql, bool read_only);
 const struct pg_statement *dedicated_statement(const char *sql);
-// Runs it without parameters and expects OK; the first cell, or NULL.
+// Runs a statement without parameters and expects OK. Returns the first cell, or NULL.
 const char *run_sql(struct world *world, const char *sql);
-// Only how it ended.
+// Runs a statement without parameters. Returns its status.
 enum status run_status(struct world *world, const char *sql);
 
-// Starts `run(arg)` as a task; join waits until all those started have returned.
+// Tasks that a test starts and waits for: crew_start runs `run(arg)` as a task, crew_join waits until all have
+// returned.
 struct crew {
   struct world *world;
   size_t running;
@@ -59,10 +60,10 @@ struct ask {
   enum status status;
 };
 void ask(void *arg);  // a struct ask, for crew_start
-// Runs them all in one turn of the loop, and waits for their ends.
+// Runs all of them in one turn of the loop, and waits until all have ended.
 void ask_all(struct world *world, struct ask *asks, size_t count);
 
-// Lets tasks and sockets run until it holds, within the test's deadline.
+// Lets tasks and sockets run until `holds(arg)`. The test fails at its deadline.
 void wait_until(bool (*holds)(void *arg), void *arg);
 
 // Captures what the process logs from here on; count_logged then counts the lines that contain each of two texts (NULL
@@ -70,7 +71,7 @@ void wait_until(bool (*holds)(void *arg), void *arg);
 void capture_log(void);
 size_t count_logged(const char *text, const char *other);
 
-// Servers of the test's own, in a temporary folder, on a unix socket.
+// A private server in a temporary folder, on a unix socket.
 struct server {
   char folder[64];
   int pid;

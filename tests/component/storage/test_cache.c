@@ -63,7 +63,7 @@ Test(cache, a_read_after_a_write_on_another_instance_sees_it)
   with_loop(check_coherence);
 }
 
-// More keys than travel in one command, by a caller that is overdue: all of them are told all the same.
+// An overdue caller invalidates more keys than one command takes; every key is sent all the same.
 static void check_many_keys(struct world *world)
 {
   enum { KEYS = 1201 };
@@ -82,7 +82,7 @@ static void check_many_keys(struct world *world)
   uint64_t before = task_tighten_deadline(clock_now_us());
   cache_invalidate(instances[0].cache, keys, KEYS);
   task_restore_deadline(before);
-  // Once this has been told, so has what was sent before it.
+  // Redis handles commands in order, so when this one has been answered, the others have been handled.
   cache_invalidate(instances[0].cache, keys, 1);
   cr_assert_eq(instance_get(&instances[1], &source), 1);
   for (int i = 0; i < 2; i++)
@@ -132,7 +132,7 @@ static void check_overtaken_by(struct world *world, bool by_another_instance)
   wait_until(is_at_gate, &source);
   source.value = 2;
   instance_invalidate(by_another_instance ? &b : &a);
-  // Who comes after the change does not wait for the old load.
+  // A get after the change does not join the old load.
   cr_assert_eq(instance_get(&a, &source), 2);
   instance_invalidate(&b);
   source.value = 3;

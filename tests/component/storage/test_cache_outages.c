@@ -1,4 +1,4 @@
-// The cache while Redis, or a word from it, is missing; and what strangers may put there.
+// The cache while Redis, or a message from it, is missing; and what strangers may put there.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static void check_redis_down(struct world *world)
   for (int i = 0; i < 2; i++)
     cr_assert_eq(instance_get(&instances[i], &source), 1);
   redis_kill(&server);
-  // From here on nobody can tell anybody; so nobody serves from memory.
+  // No instance can publish its writes now, so no instance may serve from memory.
   source.value = 2;
   instance_invalidate(&instances[0]);
   cr_assert_eq(instance_get(&instances[1], &source), 2);
@@ -58,7 +58,7 @@ static void redis_words(struct world *world, struct redis *redis, const struct s
   cr_assert_eq(redis_command(redis, words, count, &world->arena, &reply), STATUS_OK);
 }
 
-// The change could not be told, but Redis kept what it had: the old value is still in it, and in the other's memory.
+// An invalidation fails, but Redis keeps what it has: the old value stays in it, and in the other instance's memory.
 static void check_lost_invalidation(struct world *world)
 {
   struct source source = {.world = world, .value = 1};
@@ -85,7 +85,7 @@ static void check_lost_invalidation(struct world *world)
   source.value = 2;
   instance_invalidate(&a);
   redis_words(world, operator, master, 3);
-  // As soon as A can, it tells the others, and nobody takes what is in Redis from before.
+  // As soon as A can, it announces the loss, and no instance accepts what is in Redis from before.
   while (instance_peek(&b))
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   cr_assert_eq(instance_get(&b, &source), 2);
@@ -132,7 +132,7 @@ Test(cache, a_lost_subscription_empties_the_memory)
   redis_stop(&server);
 }
 
-// One that has just subscribed does not trust that the others can tell it of their writes yet.
+// An instance that has just subscribed does not trust yet that the other instances can publish their writes.
 static void check_settling(struct world *world)
 {
   struct source source = {.world = world, .value = 1};
@@ -145,7 +145,7 @@ static void check_settling(struct world *world)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   cr_assert_eq(instance_get(&settled, &source), 1);
   cr_assert_eq(instance_get(&early, &source), 1);
-  // Changed without a word to anybody, as by an instance that is cut off.
+  // The source changes without an invalidation, as when an instance that is cut off writes.
   source.value = 2;
   cr_assert_eq(instance_get(&settled, &source), 1);
   cr_assert_eq(instance_get(&early, &source), 2);
@@ -159,7 +159,7 @@ Test(cache, nothing_cached_is_served_before_the_others_are_back)
   with_loop(check_settling);
 }
 
-// Whatever somebody publishes or puts there.
+// Strange messages and values in Redis must not change what a get returns.
 static void check_hostile(struct world *world)
 {
   struct source source = {.world = world, .value = 5};

@@ -1,5 +1,4 @@
-// How connections come about: by a host name, which is looked up without holding up the loop, and on a loop that was
-// held up by others.
+// Connecting: by a host name, which is resolved without blocking the loop, and on a loop that something else blocked.
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <poll.h>
@@ -10,7 +9,7 @@
 #include "tests/component/storage/names.h"
 #include "tests/component/storage/support.h"
 
-// More than either may take to connect.
+// The longer of PostgreSQL's and Redis' connect timeouts.
 enum { CONNECT_TIMEOUT_MS = 5000 };
 
 static struct front front;
@@ -97,7 +96,7 @@ static void check_redis_names(struct world *world)
 {
   expect_redis_at(world, "localhost", 0);
   expect_redis_at(world, "one.test", 1);
-  // All addresses of one look-up have their turn.
+  // Each address of a name is tried.
   expect_redis_at(world, "two.test", 1);
 }
 
@@ -112,7 +111,7 @@ static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
   world->pg = pg_at(world, host);
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK, "%s", host);
   cr_expect_str_eq(run_sql(world, "SELECT 'here'"), "here");
-  // One that is borrowed whole is opened out of a task.
+  // A transaction opens a dedicated connection from within its task.
   struct pg_tx *tx;
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK, "%s", host);
   pg_rollback(&tx);
@@ -133,7 +132,7 @@ Test(connecting, postgres_is_found_by_name, .timeout = 60)
   with_front_of_pg(check_pg_names);
 }
 
-// Several hosts are libpq's own matter, and reach the server all the same.
+// libpq resolves several hosts itself, and reaches the server.
 static void check_pg_hosts(struct world *world)
 {
   world->pg = pg_at(world, "127.0.0.2,one.test");
@@ -204,7 +203,7 @@ static bool has_looked(void *arg)
   return names_looked_up() > 0;
 }
 
-// Another server is there for its callers meanwhile, and both can be given up.
+// Another server serves meanwhile, and both attempts can be given up.
 static void check_silent(struct world *world)
 {
   const char *rest;

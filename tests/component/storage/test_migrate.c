@@ -26,7 +26,7 @@ static const char *conninfo(void)
   return getenv("BULKHEAD_TEST_PG");
 }
 
-// The task blocks meanwhile; nothing else is to run here.
+// The migrations block the loop, and no other task needs it here.
 static void check_up_and_down(struct world *world)
 {
   struct error error = {0};

@@ -1,4 +1,4 @@
-// Single statements on the shared connections.
+// Single statements on the pipelined connections.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -210,7 +210,7 @@ static void check_failing_prepare(struct world *world)
     if (asks[i].statement != good)
       cr_assert(slice_equal_string(asks[i].result.sqlstate, "42P01"), "%zu", i);
   }
-  // Not remembered as prepared, nor as broken.
+  // The statement cache keeps it neither as prepared nor as broken.
   run_sql(world, "CREATE TABLE later (id int)");
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
@@ -238,7 +238,7 @@ static void check_changed_table(struct world *world)
     cr_assert_str_eq(pg_text(&asks[i].result, 0, 1), "new");
   }
   cr_assert_str_eq(run_sql(world, "SELECT a FROM t"), "5");
-  // Somebody threw away what was prepared.
+  // The server loses what was prepared.
   run_sql(world, "DEALLOCATE ALL");
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
@@ -283,7 +283,7 @@ Test(pg, an_unsupported_kind_of_statement_is_an_error_and_no_more)
   with_pg_options(ONE_CONNECTION, check_copy);
 }
 
-// More than fits on the connections at a time.
+// More statements than may be in flight at a time.
 static void check_many(struct world *world)
 {
   enum { MANY = 5000 };
@@ -317,7 +317,7 @@ static void check_leaving(struct world *world)
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 20));
   cr_assert_eq(pg_query(world->pg, slow, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
   cr_assert_eq(result.rows, 0);
-  // The deadline is over: nothing is sent at all.
+  // The deadline has passed, so nothing is sent.
   cr_assert_eq(pg_query(world->pg, quick, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
   task_restore_deadline(before);
   cr_assert_eq(pg_query(world->pg, quick, NULL, &world->arena, &result), STATUS_OK);

@@ -52,7 +52,7 @@ static void check_restart(struct world *world)
   crew_join(&crew);
   for (size_t i = 0; i < ARRAY_LEN(slow); i++)
     cr_assert_eq(slow[i].status, STATUS_UNAVAILABLE, "%zu: %s", i, status_name(slow[i].status));
-  // Not sent yet, or a read that may be sent again: waits for the connection.
+  // Statements that were not sent yet, and reads, which may be retried, wait for the connection.
   struct pg_result result;
   for (int i = 0; i < 10; i++)
     cr_assert_eq(pg_query(world->pg, statement("SELECT 'back'", true), NULL, &world->arena, &result), STATUS_OK);
@@ -92,13 +92,14 @@ Test(pg_faults, a_server_that_is_down_is_unavailable_before_the_deadline)
   postgres_stop(&server);
 }
 
-// How much of the deadline a task has left, in ms.
+// Returns the time until the task's deadline, in ms.
 static uint64_t left_ms(void)
 {
   return deadline_left_ms(task_deadline_us(), clock_now_us());
 }
 
-// Whoever has much time is answered soon all the same, so that requests do not pile up behind a server that is down.
+// A caller with a late deadline is answered soon all the same, so that requests do not pile up while the server is
+// down.
 static void check_down_for_long(struct world *world)
 {
   connect_to(world, &server);
@@ -119,8 +120,8 @@ Test(pg_faults, nobody_waits_long_for_a_server_that_is_down)
   postgres_stop(&server);
 }
 
-// Kills the backend that runs a statement with `text` in it, without a word to its client. Returns its process id, which
-// the next call passes over: the server may still list it.
+// Kills the backend that runs a statement with `text` in it, without a word to its client. Returns its process id,
+// which the next call passes over: the server may still list it.
 static int64_t kill_backend(struct world *world, const char *text, int64_t passed_over)
 {
   const char *sql = arena_printf(&world->arena,

@@ -1,4 +1,4 @@
-// pg_query_row: the rows that tasks ask for in one turn come by one statement, and each gets its own.
+// pg_query_row: the rows that tasks ask for in one turn come by one query, and each task gets its own.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static void check_own_rows(struct world *world)
   const struct pg_statement *by_id = fill_table(world);
   static struct look_up looks[100];
   for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
-    // Among them the same row twice, in another order than the table's, and two that are not there.
+    // The keys are in another order than the table's; some come twice, and two do not exist.
     const char *key = i == 7 ? "-1" : i == 99 ? "5000" : arena_printf(&world->arena, "%zu", 1 + (i * 37) % 90);
     looks[i] = (struct look_up){.statement = by_id, .key = key};
   }
@@ -135,7 +135,7 @@ static void check_early_leaver(struct world *world)
       statement("SELECT id, name, note, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)"
                 " JOIN t ON id = k.key, pg_sleep(0.3)",
                 true);
-  // The first, one in the middle and the last leave early.
+  // The first read, one in the middle and the last leave early.
   struct look_up looks[] = {{.statement = slow, .key = "1", .patience_ms = 20},
                             {.statement = slow, .key = "2"},
                             {.statement = slow, .key = "3", .patience_ms = 30},
@@ -179,7 +179,7 @@ static void check_all_leave(struct world *world)
     crew.running++;
     tasks[i] = task_start(world->loop, look_up, &looks[i], DEADLINE_NONE, NULL);
   }
-  // This one, the two, and the batch.
+  // Four tasks: this one, the two readers, and the batch.
   await_tasks(4);
   for (size_t i = 0; i < ARRAY_LEN(looks); i++)
     task_cancel(tasks[i]);
@@ -226,7 +226,7 @@ static void check_away(struct world *world)
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   const struct pg_statement *by_id = fill_table(world);
   postgres_stop(&server);
-  // At the latest when the first statement meets the closed connection.
+  // The pool notices the closed connection at this statement, if not before.
   (void)run_status(world, "SELECT 1");
   struct look_up looks[] = {{.statement = by_id, .key = "1", .patience_ms = 300},
                             {.statement = by_id, .key = "2", .patience_ms = 300}};

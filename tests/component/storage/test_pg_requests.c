@@ -1,4 +1,4 @@
-// What becomes of a request: which transaction it runs in, when it is retried, and what an overdue one may still do.
+// The life of a request: which transaction it runs in, when it is retried, and what an overdue one may still do.
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// Transactions and exclusive statements: connections that are borrowed whole.
+// Transactions and dedicated statements.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -51,7 +51,7 @@ static void check_failed(struct world *world)
   cr_assert_null(tx);
   cr_assert_str_eq(run_sql(world, "SELECT count(*) FROM t"), "0");
 
-  // The very first statement, which travels with BEGIN.
+  // The first statement fails; it travels with BEGIN.
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
   cr_assert_eq(tx_run(world, tx, "SELECT 1/0"), STATUS_INVALID_ARGUMENT);
   pg_rollback(&tx);
@@ -183,7 +183,7 @@ static void check_cancel(struct world *world)
     const struct pg_statement *sleep = dedicated_statement("SELECT pg_sleep(60)");
     cr_assert_eq(pg_query(world->pg, sleep, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
     task_restore_deadline(before);
-    // The one connection comes back, and the late cancel hits nobody.
+    // The one connection comes back, and the late cancel does not hit the next statement.
     const struct pg_statement *next = dedicated_statement("SELECT 'next', pg_sleep(0.002)");
     cr_assert_eq(pg_query(world->pg, next, NULL, &world->arena, &result), STATUS_OK);
     cr_assert_str_eq(pg_text(&result, 0, 0), "next");

@@ -162,7 +162,7 @@ Test(redis, messages_reach_their_subscribers)
   with_loop(check_subscription);
 }
 
-// A publish that was answered, and one command after it: then the message is there for a poll, without the loop.
+// When a publish and one command after it have been answered, a poll finds the message without a turn of the loop.
 static void check_poll(struct world *world)
 {
   struct redis *redis = connect_to(world, redis_url());
@@ -198,7 +198,7 @@ static void check_restart(struct world *world)
   wait_until(has_subscribed, &heard);
   wait_until(is_up, redis);
   redis_kill(&server);
-  // The end of the connection is seen by a poll before the loop sees it.
+  // A poll sees the end of the connection before the loop does.
   redis_poll_subscriptions(redis);
   cr_assert_not(heard.subscribed);
   cr_assert_eq(heard.lost, 1);
@@ -218,7 +218,7 @@ Test(redis, comes_back_after_a_restart)
   redis_stop(&server);
 }
 
-// Stopped, not dead: the sockets stay open and silent.
+// The server is stopped, not dead: its sockets stay open and silent.
 static void check_silent(struct world *world)
 {
   struct redis *redis;

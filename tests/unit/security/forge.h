@@ -36,7 +36,7 @@
 static const struct token_public_key FORGE_KEY = {
     .kid = SLICE_INIT(FORGE_KID), .x = SLICE_INIT(FORGE_X), .y = SLICE_INIT(FORGE_Y)};
 
-// 64 bytes: r, s. `high_s` asks for the greater of the two values of s that fit.
+// Signs `input`: 64 bytes, r and s. `high_s` asks for the greater of the two values of s that are valid.
 static inline void forge_signature(struct slice input, bool high_s, unsigned char out[64])
 {
   BIO *bio = BIO_new_mem_buf(FORGE_PRIVATE_PEM, -1);
@@ -62,7 +62,7 @@ static inline void forge_signature(struct slice input, bool high_s, unsigned cha
   BIO_free(bio);
 }
 
-// header "." payload "." signature, of any two texts.
+// Makes a signed token of any header and any payload.
 static inline struct slice forge_token(struct slice header, struct slice payload, struct arena *arena)
 {
   struct slice head = base64url_text(header, arena);
@@ -75,8 +75,8 @@ static inline struct slice forge_token(struct slice header, struct slice payload
   return slice_from_string(arena_printf(arena, SLICE_FMT "." SLICE_FMT, SLICE_ARG(input), SLICE_ARG(tail)));
 }
 
-// Good claims, valid at FORGE_NOW, but for one: `name` has the JSON text `value`, or is missing where that is NULL. A
-// name that is not among them is added; NULL changes nothing.
+// Makes claims that are valid at FORGE_NOW, except for one: the claim `name` has the JSON text `value`, or is missing
+// when that is NULL. A claim of another name is added. A NULL `name` changes nothing.
 static inline struct slice forge_claims(const char *name, const char *value, struct arena *arena)
 {
   static const char *const good[][2] = {

@@ -1,4 +1,4 @@
-// Keys: PEM, coordinates, thumbprints, sealing, hashes.
+// Keys: PEM, coordinates, thumbprints, signatures, sealing, SHA-256.
 #include <criterion/criterion.h>
 #include <openssl/err.h>
 
@@ -16,7 +16,7 @@ static const char p384_pem[] = "-----BEGIN PRIVATE KEY-----\n"
                                "2Na0+1van6GAUBjtSe39kX8F7PI7ySNXL1ej4clTYw3zuoUGZqy1YXw=\n"
                                "-----END PRIVATE KEY-----\n";
 
-// 32-byte coordinates like P-256's, but on another curve.
+// A key of another curve whose coordinates have 32 bytes, too.
 static const char secp256k1_pem[] = "-----BEGIN PRIVATE KEY-----\n"
                                     "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQghOigNahLnbBAIvnR4iz+\n"
                                     "hPJLRFxZv3EB9rr8nyijkdyhRANCAATUR4oe7ECRv7h2c0A+aMIxUqukh+cCIszY\n"
@@ -30,7 +30,7 @@ Test(key, public_parts_of_the_example_of_rfc_7515_and_its_thumbprint)
   cr_assert_eq(key_public_parts(FORGE_PRIVATE_PEM, &arena, &x, &y, &kid), STATUS_OK);
   cr_assert(slice_equal_string(x, FORGE_X));
   cr_assert(slice_equal_string(y, FORGE_Y));
-  // Computed apart, with Python's hashlib, after RFC 7638.
+  // The expected thumbprint was computed with Python's hashlib, after RFC 7638.
   cr_assert(slice_equal_string(kid, "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"));
   arena_free(&arena);
 }
@@ -64,7 +64,7 @@ Test(key, what_is_no_p256_private_key_is_refused)
       "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
       p384_pem,
       secp256k1_pem,
-      // Encrypted: nobody may be asked for a pass phrase.
+      // This one is encrypted; nobody may be asked for a pass phrase.
       "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0\n\nAAAA\n"
       "-----END EC PRIVATE KEY-----\n",
   };
@@ -130,7 +130,7 @@ Test(key, base64url_has_one_text_for_each_byte_string)
   }
 }
 
-// RFC 7515 appendix A.3.
+// The example is that of RFC 7515 appendix A.3.
 Test(key, signature_of_the_example_of_rfc_7515)
 {
   struct slice input = SLICE("eyJhbGciOiJFUzI1NiJ9."
@@ -216,7 +216,7 @@ Test(key, a_short_secret_seals_nothing)
   arena_free(&arena);
 }
 
-// The order of the cleanups lets the test look: what was registered first runs last, after the erasing.
+// Clean-ups run in reverse order, so this one, registered first, runs after the erasing.
 static void expect_erased(void *arg)
 {
   const struct slice *secret = arg;

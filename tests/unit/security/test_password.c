@@ -1,4 +1,4 @@
-// Passwords. The costs are the least that libsodium takes: what is tried here does not depend on them.
+// Passwords. The costs are the lowest that libsodium accepts, because the tests do not depend on them.
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <sodium.h>
@@ -6,7 +6,7 @@
 
 #include "common/security/password.h"
 
-// Stands in front of libsodium's function, and counts.
+// Stands in front of libsodium's function of this name, and counts its calls.
 static unsigned hashes_computed;
 static struct password_cost last_cost;
 
@@ -45,7 +45,7 @@ Test(password, same_password_has_another_hash_each_time)
   cr_assert_str_neq(one, two);
 }
 
-// Made with the reference implementation of RFC 9106 (the program argon2), password and salt as written here.
+// The hash was made with the reference implementation of RFC 9106 (the program argon2).
 Test(password, takes_the_string_of_the_reference_implementation)
 {
   cr_assert(password_verify(
@@ -53,7 +53,7 @@ Test(password, takes_the_string_of_the_reference_implementation)
       "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"));
 }
 
-// Right, but argon2i, which RFC 9106 does not advise for passwords: the algorithm is pinned.
+// The password is right, but the hash is argon2i, which RFC 9106 does not advise for passwords.
 Test(password, another_algorithm_is_no_hash)
 {
   static const char argon2i[] =
@@ -129,7 +129,7 @@ Test(password, another_cost_asks_for_a_new_hash)
   cr_assert(password_needs_rehash("", &cheap));
 }
 
-// Without it, the time of a login would tell which accounts exist.
+// Without the dummy, the time of a login would tell which accounts exist.
 Test(password, the_dummy_does_the_work_of_a_verification)
 {
   static const struct password_cost dearer = {.operations = 2, .memory_bytes = 16384};
@@ -137,7 +137,7 @@ Test(password, the_dummy_does_the_work_of_a_verification)
   cr_expect_eq(hashes_computed, 1);
   cr_expect_eq(last_cost.operations, dearer.operations);
   cr_expect_eq(last_cost.memory_bytes, dearer.memory_bytes);
-  // password_verify refuses these before it hashes, too.
+  // password_verify, too, refuses such passwords before it hashes.
   static char text[PASSWORD_MAX_BYTES + 1];
   memset(text, 'p', sizeof text);
   password_verify_dummy(slice_make(text, sizeof text), &dearer);

@@ -1,4 +1,4 @@
-// Tokens that are what they should be, the claims, and time.
+// Valid tokens, the checks of the claims, and time.
 #include <criterion/criterion.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static enum token_result verify_at(struct slice token, int64_t now)
   return result;
 }
 
-// The result for a truly signed token with one claim changed.
+// Verifies a correctly signed token with one claim changed.
 static enum token_result verify_with(const char *name, const char *value)
 {
   return verify_at(forge_token(SLICE(FORGE_HEADER), forge_claims(name, value, &arena), &arena), FORGE_NOW);
@@ -88,7 +88,7 @@ Test(token, without_roles_is_valid)
   cr_assert_eq(verify_with("roles", NULL), TOKEN_VALID);
 }
 
-// RFC 7515 appendix A.3: rightly signed, but it has no key id and claims of its own.
+// The token of RFC 7515 appendix A.3 is correctly signed, but has no key id and other claims.
 Test(token, the_example_of_rfc_7515_is_no_access_token)
 {
   cr_assert_eq(
@@ -104,7 +104,7 @@ Test(token, expiry_with_its_leeway_to_the_second)
 {
   struct slice token = signed_token(&good_claims);
   int64_t end = good_claims.expires_at + TOKEN_LEEWAY_S;
-  // Not from the cache, then from the cache, then dropped from it.
+  // The token is verified in full, then found in the cache, then dropped from it.
   cr_assert_eq(verify_at(token, end), TOKEN_EXPIRED);
   cr_assert_eq(verify_at(token, end - 1), TOKEN_VALID);
   cr_assert_eq(verify_at(token, end - 1), TOKEN_VALID);
@@ -121,7 +121,7 @@ Test(token, begin_with_its_leeway_to_the_second)
   struct slice token = signed_token(&good_claims);
   cr_assert_eq(verify_at(token, FORGE_NOW - TOKEN_LEEWAY_S - 1), TOKEN_NOT_YET_VALID);
   cr_assert_eq(verify_at(token, FORGE_NOW - TOKEN_LEEWAY_S), TOKEN_VALID);
-  // Now it is remembered; a clock that was set back still counts.
+  // The token is cached now; a clock that was set back still counts.
   cr_assert_eq(verify_at(token, FORGE_NOW - TOKEN_LEEWAY_S - 1), TOKEN_NOT_YET_VALID);
   cr_assert_eq(verify_with("nbf", "1700000030"), TOKEN_VALID);
   cr_assert_eq(verify_with("nbf", "1700000031"), TOKEN_NOT_YET_VALID);

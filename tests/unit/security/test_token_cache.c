@@ -1,4 +1,4 @@
-// The cache of verified tokens: its bounds and who goes first.
+// The cache of verified tokens: its bounds, and which tokens are evicted first.
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// Tokens that somebody has tampered with or made without the key.
+// Tokens that were tampered with, or made without the key.
 #include <criterion/criterion.h>
 #include <openssl/err.h>
 #include <openssl/hmac.h>
@@ -28,7 +28,7 @@ static void teardown(void)
 
 TestSuite(token_forged, .init = setup, .fini = teardown);
 
-// Checked as a stranger's and again when the good token is in the cache: a neighbour there must not help.
+// Verifies a token that is not in the cache. Tests call remember_good first, because a cached neighbour must not help.
 static enum token_result verify(struct slice token)
 {
   const struct token_claims *claims = NULL;
@@ -123,7 +123,7 @@ Test(token_forged, unsigned_token)
   cr_assert_eq(verify(join(parts_of(good).head, body, SLICE(""))), TOKEN_MALFORMED);
 }
 
-// The classic: HMAC with the public key, which everybody has, as the secret.
+// A known attack: HMAC with the public key, which everybody has, as the secret.
 Test(token_forged, public_key_as_secret)
 {
   static const char pem[] = "-----BEGIN PUBLIC KEY-----\n"
@@ -220,7 +220,7 @@ Test(token_forged, zero_bytes_end_nothing)
   }
 }
 
-// 64 bytes have two unused bits in their last character: three more spellings of the same signature.
+// The last character of a signature has unused bits; each value of them would be another spelling of the same bytes.
 Test(token_forged, other_spellings_of_the_same_bytes)
 {
   static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -233,7 +233,7 @@ Test(token_forged, other_spellings_of_the_same_bytes)
     bytes[good.size - 1] = alphabet[digit + unused];
     cr_assert_eq(verify(slice_make(bytes, good.size)), TOKEN_MALFORMED);
   }
-  // The same claims in the standard alphabet, truly signed as such.
+  // Padding gives one more spelling.
   struct parts parts = parts_of(good);
   const char *padded = arena_printf(&arena, SLICE_FMT "==", SLICE_ARG(parts.head));
   cr_assert_eq(verify(join(slice_from_string(padded), parts.body, parts.tail)), TOKEN_MALFORMED);
@@ -245,7 +245,8 @@ static struct slice with_signature(const unsigned char signature[64])
   return join(parts.head, parts.body, base64url_text(slice_make(signature, 64), &arena));
 }
 
-// RFC 7518 asks for no low s and OpenSSL makes both, so both are taken; tokens are told apart by jti, not by signature.
+// RFC 7518 does not ask for a low s, and OpenSSL makes both, so both are accepted. Tokens differ by jti, not by
+// signature.
 Test(token_forged, high_and_low_s_are_the_same_to_us)
 {
   struct parts parts = parts_of(good);
@@ -268,7 +269,7 @@ Test(token_forged, zero_and_out_of_range_signatures)
   cr_assert_eq(verify(with_signature(signature)), TOKEN_FORGED);
   memset(signature, 0xff, sizeof signature);
   cr_assert_eq(verify(with_signature(signature)), TOKEN_FORGED);
-  // DER, as X.509 has it, is another format.
+  // DER, as X.509 uses it, is another format.
   struct parts parts = parts_of(good);
   cr_assert_eq(
       verify(join(parts.head, parts.body, base64url_text(SLICE("0E\x02 12345678901234567890123456789012"), &arena))),
@@ -282,7 +283,7 @@ Test(token_forged, too_long)
   char *text = arena_alloc(&arena, 10240);
   memset(text, 'A', 10240);
   cr_assert_eq(verify(slice_make(text, 10240)), TOKEN_MALFORMED);
-  // A true signature over claims that are too long.
+  // The claims are too long, though correctly signed.
   const char *wide = arena_printf(&arena, "\"%04000d\"", 1);
   struct slice token = forge_token(SLICE(FORGE_HEADER), forge_claims("extra", wide, &arena), &arena);
   cr_assert_gt(token.size, TOKEN_MAX_BYTES);

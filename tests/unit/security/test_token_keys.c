@@ -1,4 +1,4 @@
-// Key sets: what is taken, what is passed over, what is refused, and what rotation does to remembered tokens.
+// Key sets: which are accepted, which are refused, and what a rotation does to cached tokens.
 #include <criterion/criterion.h>
 
 #include "common/security/token.h"

@@ -1,4 +1,4 @@
-// New migration files.
+// Creating the files of a new migration.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

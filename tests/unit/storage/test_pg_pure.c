@@ -1,4 +1,4 @@
-// What needs no server: parameters, arrays, error codes, the URL of Redis.
+// The parts that need no server: parameters, arrays, error codes, connection strings, the URL of Redis.
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
@@ -152,7 +152,7 @@ static void make_conninfo(struct pg *pg, const char *conninfo)
   cr_assert_null(pg->malformed);
 }
 
-// With the lists that libpq wants, and the name for TLS to verify.
+// libpq gets the addresses as lists, and the name for TLS to verify.
 Test(pg_conninfo, a_host_name_gets_its_addresses)
 {
   struct pg pg;
