@@ -122,22 +122,18 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
   return memcmp(value, ZEROS, value_size(field->type)) == 0;
 }
 
-// Whether the struct says of the field, which is not repeated, that it is set or not; messages say so by being NULL.
+// Whether the struct tells if the field is set: a member of a oneof, and `optional`, which is a oneof of one field in C.
+// Messages tell it by not being NULL.
 static bool has_presence(const ProtobufCFieldDescriptor *field)
 {
-  return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 || field->label == PROTOBUF_C_LABEL_OPTIONAL;
+  return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
 }
 
 static bool is_present(const ProtobufCFieldDescriptor *field, const char *base)
 {
   int32_t which;
-  const char *value = base + field->offset;
   memcpy(&which, base + field->quantifier_offset, sizeof(which));
-  if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
-    return which == (int32_t)field->id;
-  if (field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_MESSAGE)
-    return *(const void *const *)(const void *)value != NULL;
-  return which != 0;
+  return which == (int32_t)field->id;
 }
 
 // ---- scalars ----
@@ -364,7 +360,7 @@ static bool oneof_is_written(const struct walk *walk, const struct level *level,
   const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;
   for (unsigned i = 0; i < descriptor->n_fields; i++) {
     const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
-    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 && field->quantifier_offset == member->quantifier_offset &&
+    if (has_presence(field) && field->quantifier_offset == member->quantifier_offset &&
         enter_mask(walk, level, i).kind != MASK_LEFT_OUT)
       return true;
   }

@@ -2,9 +2,11 @@
 #include <criterion/criterion.h>
 
 #include "auth/v1/auth.pb-c.h"
+#include "bulkhead/v1/options.pb-c.h"
 #include "common/contract/update_mask.h"
 #include "common/contract/validate.h"
 #include "google/api/http.pb-c.h"
+#include "google/protobuf/wrappers.pb-c.h"
 #include "item/v1/item.pb-c.h"
 
 static const char *const LOGIN_NAMES[] = {"email", "password"};
@@ -101,6 +103,99 @@ Test(validate, scalars)
   login.password = NULL;
   expect_struct(&LOGIN, &login.base, "password: is required");
 }
+
+// ---- every type ----
+
+// What a message of one field, which is called value, says under these rules.
+static void expect_value(const ProtobufCMessage *message, struct field_rules rules, const char *expected)
+{
+  static const char *const NAMES[] = {"value"};
+  const struct message_field_rules fields[] = {{.rules = rules}};
+  const struct message_rules table = {.descriptor = message->descriptor, .fields = fields, .json_names = NAMES};
+  expect_struct(&table, message, expected);
+}
+
+static const struct field_rules REQUIRED = {.required = true};
+static const struct field_rules SET_BY_THE_SERVICE = {
+    .output_only = true, .has_minimum = true, .minimum = 5, .min_length = 5};
+static const struct field_rules AT_LEAST_5 = {.has_minimum = true, .minimum = 5, .min_length = 5};
+
+static void expect_number(const ProtobufCMessage *zero, const ProtobufCMessage *four, const ProtobufCMessage *five)
+{
+  expect_value(zero, REQUIRED, "value: is required");
+  expect_value(zero, SET_BY_THE_SERVICE, "");
+  expect_value(zero, AT_LEAST_5, "value: must be at least 5");
+  expect_value(four, REQUIRED, "");
+  expect_value(four, SET_BY_THE_SERVICE, "value: must be at least 5");
+  expect_value(four, AT_LEAST_5, "value: must be at least 5");
+  expect_value(five, AT_LEAST_5, "");
+}
+
+#define EXPECT_NUMBER(TYPE, INIT)                                                                                      \
+  do {                                                                                                                 \
+    TYPE zero = INIT, four = INIT, five = INIT;                                                                        \
+    four.value = 4;                                                                                                    \
+    five.value = 5;                                                                                                    \
+    expect_number(&zero.base, &four.base, &five.base);                                                                 \
+  } while (0)
+
+Test(validate, numbers_of_every_width)
+{
+  EXPECT_NUMBER(Google__Protobuf__DoubleValue, GOOGLE__PROTOBUF__DOUBLE_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__FloatValue, GOOGLE__PROTOBUF__FLOAT_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__Int64Value, GOOGLE__PROTOBUF__INT64_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__UInt64Value, GOOGLE__PROTOBUF__UINT64_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__Int32Value, GOOGLE__PROTOBUF__INT32_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__UInt32Value, GOOGLE__PROTOBUF__UINT32_VALUE__INIT);
+}
+
+Test(validate, numbers_at_the_ends_of_their_types)
+{
+  struct field_rules negative = {.has_maximum = true, .maximum = -1};
+  struct field_rules positive = {.has_minimum = true, .minimum = 1};
+  Google__Protobuf__Int32Value least32 = GOOGLE__PROTOBUF__INT32_VALUE__INIT;
+  Google__Protobuf__Int64Value least64 = GOOGLE__PROTOBUF__INT64_VALUE__INIT;
+  Google__Protobuf__UInt32Value most32 = GOOGLE__PROTOBUF__UINT32_VALUE__INIT;
+  Google__Protobuf__UInt64Value most64 = GOOGLE__PROTOBUF__UINT64_VALUE__INIT;
+  least32.value = INT32_MIN;
+  least64.value = INT64_MIN;
+  most32.value = UINT32_MAX;
+  most64.value = UINT64_MAX;
+  expect_value(&least32.base, negative, "");
+  expect_value(&least64.base, negative, "");
+  expect_value(&most32.base, positive, "");
+  expect_value(&most64.base, positive, "");
+}
+
+Test(validate, bytes_are_measured_in_bytes)
+{
+  uint8_t data[] = {0, 0xFF, 0, 1, 2};
+  Google__Protobuf__BytesValue bytes = GOOGLE__PROTOBUF__BYTES_VALUE__INIT;
+  expect_value(&bytes.base, REQUIRED, "value: is required");
+  expect_value(&bytes.base, SET_BY_THE_SERVICE, "");
+  expect_value(&bytes.base, AT_LEAST_5, "value: must be at least 5 bytes");
+  bytes.value = (ProtobufCBinaryData){.data = data, .len = 4};
+  expect_value(&bytes.base, REQUIRED, "");
+  expect_value(&bytes.base, AT_LEAST_5, "value: must be at least 5 bytes");
+  bytes.value.len = 5;
+  expect_value(&bytes.base, AT_LEAST_5, "");
+}
+
+Test(validate, enum_values_must_be_known)
+{
+  static const char *const NAMES[] = {"code", "reason", "detail"};
+  static const struct message_field_rules FIELDS[3] = {{.rules = {.required = true}}};
+  const struct message_rules table = {
+      .descriptor = &bulkhead__v1__method_error__descriptor, .fields = FIELDS, .json_names = NAMES};
+  Bulkhead__V1__MethodError error = BULKHEAD__V1__METHOD_ERROR__INIT;
+  expect_struct(&table, &error.base, "code: is required");
+  error.code = BULKHEAD__V1__CODE__CODE_NOT_FOUND;
+  expect_struct(&table, &error.base, "");
+  error.code = (Bulkhead__V1__Code)99;
+  expect_struct(&table, &error.base, "code: is not a value that is known here");
+}
+
+// ---- messages and lists ----
 
 static Item__V1__Item *make_item(void)
 {
