@@ -1,5 +1,5 @@
-// Settings: from the environment or a file into the members of a struct, by a table. Strings live in the caller's
-// arena; everything else is copied. Used at start-up, before other threads run (getenv).
+// Reads settings from the environment or from files into the members of a struct, by a table. Strings live in the
+// caller's arena; everything else is copied. Used at start-up, before other threads run (getenv).
 #include "common/config/settings.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 enum {
   FILE_MAX_BYTES = 64 * 1024,
-  SHOWN_MAX = 64,  // of a wrong value, in an error message
+  SHOWN_MAX = 64,  // bytes of a wrong value that an error message shows
 };
 
 struct unit {
@@ -21,7 +21,7 @@ struct unit {
   int64_t factor;
 };
 
-// Largest first, as values are printed.
+// Units with the largest first, because values are printed in their largest whole unit.
 static const struct unit duration_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit byte_units[] = {{"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}};
 
@@ -113,7 +113,7 @@ static void add_accepted(struct strbuf *out, const struct setting *setting)
   }
 }
 
-// Printable ASCII and whole UTF-8 only: the text goes to a terminal.
+// Adds a value for people. Only printable ASCII and valid UTF-8 are shown, because the text goes to a terminal.
 static void add_shown(struct strbuf *out, struct slice value)
 {
   bool cut = value.size > SHOWN_MAX;
@@ -189,7 +189,7 @@ static bool store(const struct setting *setting, struct slice value, void *targe
       return false;
     break;
   case SETTING_STRING:
-    // A zero byte (from a file) would silently end the text.
+    // A zero byte, which a file may hold, would silently end the text.
     if (slice_find(value, '\0', 0) < value.size)
       return false;
     break;
@@ -270,7 +270,7 @@ static const char *environment(const char *name)
   return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-// The value, or an empty buffer where nothing was set.
+// Finds the value of a setting; `out` stays empty if none was set.
 static enum status find_value(const struct setting *setting, struct strbuf *out, struct error *error)
 {
   struct strbuf file_name;

@@ -1,7 +1,7 @@
 // Settings come from the environment and are declared in tables: name, type, range, default, whether it is a secret,
-// help. `help` prints the tables, `check-config` what holds now (secrets as "***"). A start with a wrong value, a number
-// out of range or without a required setting ends with one line for each of them, which names the setting and what it
-// accepts.
+// help. `help` prints the tables, `check-config` what holds now (secrets as "***"). A start with a wrong value, a
+// number out of range or without a required setting ends with one line for each of them, which names the setting and
+// what it accepts.
 //
 // NAME_FILE names a file that holds the value, as container secrets have it; setting both NAME and NAME_FILE is an
 // error. Line ends at the end of the file are not part of the value. An empty value counts as not set. Error messages
@@ -42,8 +42,8 @@ struct setting {
 // `int64_t`, SETTING_BOOL a `bool`.
 #define SETTING_TARGET(type, member) .offset = offsetof(type, member)
 
-// Reads every setting of the table into `target`. Appends a line to `problems` for each that cannot be used and goes on;
-// INVALID_ARGUMENT if there was one.
+// Reads every setting of the table into `target`. Appends a line to `problems` for each that cannot be used and goes
+// on; INVALID_ARGUMENT if there was one.
 enum status settings_load(const struct setting *table, size_t count, void *target, struct arena *arena,
                           struct strbuf *problems) MUST_CHECK;
 

@@ -1,4 +1,4 @@
-// Misspelt settings: a name that no table has would otherwise be ignored, and its value with it.
+// Finds misspelt settings: a variable whose name is in no table would otherwise be ignored silently.
 #include <string.h>
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 
 enum {
   MAX_NAME = 64,     // longer names are not compared
-  MIN_COMPARED = 6,  // short names are near to too much
+  MIN_COMPARED = 6,  // shorter names are near to too many others
   MAX_DIFFERENCE = 2,
 };
 
@@ -17,7 +17,7 @@ static size_t smallest(size_t a, size_t b, size_t c)
   return least < c ? least : c;
 }
 
-// How many letters have to be added, removed or replaced to make one of the other (Levenshtein's distance).
+// How many letters have to be added, removed or replaced to turn one name into the other (Levenshtein's distance).
 static size_t count_differences(struct slice a, struct slice b)
 {
   size_t row[MAX_NAME + 1];

@@ -44,7 +44,7 @@ static const struct {
 
 static char signal_stack[STACK_BYTES] __attribute__((aligned(16), unused));
 
-// The first line under construction; what does not fit is left out.
+// The first line of the report while it is written; what does not fit is left out.
 struct head {
   char text[HEAD_BYTES];
   size_t size;
@@ -103,7 +103,7 @@ static void write_head(struct head *head)
   if (head->size == sizeof(head->text))
     head->size--;
   head->text[head->size++] = '\n';
-  // Standard error that is gone leaves nothing to be done.
+  // A failed write is ignored: there is no other place to report to.
   if (write(STDERR_FILENO, head->text, head->size) < 0)
     return;
 }
@@ -122,8 +122,9 @@ static const char *signal_name(int number)
   return "a signal";
 }
 
-// The default action is set again by now (SA_RESETHAND). A fault happens once more when this returns and ends the
-// process with its own signal and core; a signal that was sent is sent again.
+// Handles the signal. SA_RESETHAND has restored the default action by now: when the handler returns, a fault happens
+// again and ends the process with its own signal and core. A signal that another process or abort() sent is raised
+// again.
 static void report(int number, siginfo_t *info, void *machine_context)
 {
   (void)machine_context;
@@ -157,7 +158,7 @@ void crash_report_install(void)
   void *frame;
   (void)backtrace(&frame, 1);
 #ifdef CRASH_ASAN
-  // It has set up a signal stack itself.
+  // AddressSanitizer has set up a signal stack already.
   __sanitizer_set_death_callback(report_after_asan);
 #else
   const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};

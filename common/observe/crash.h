@@ -1,12 +1,12 @@
-// What a process says on standard error before it dies of a crash: the signal, the method, request id and trace id that
-// the crashing thread worked on, and its backtrace.
+// Reports a crash on standard error before the process dies: the signal, the method, request id and trace id that the
+// crashing thread worked on, and its backtrace.
 //
 //   crash: SIGSEGV at address 0x8 in item.v1.ItemService/GetItem, request 0197..., trace 4bf9...
 //   build/release/bin/item(call_fail+0x12)[0x5581...]
 //   build/release/bin/item(+0x1f00c)[0x5581...]
 //
-// The process then ends by the same signal as without this, with a core where cores are on. deploy/debug/addresses
-// turns the lines into functions, files and line numbers.
+// The process then ends by the same signal as without the report, and dumps core if cores are enabled.
+// deploy/debug/addresses turns the lines into functions, files and line numbers.
 #ifndef BULKHEAD_OBSERVE_CRASH_H
 #define BULKHEAD_OBSERVE_CRASH_H
 

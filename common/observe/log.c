@@ -1,5 +1,5 @@
-// Structured logs. A line is put together in a buffer of the thread and leaves by one write(2), so that lines of
-// several threads and processes do not mix. Nothing is allocated: logging works when memory does not.
+// Structured logs. A line is built in a buffer of the thread and written by one write(2), so that lines of several
+// threads and processes do not mix. Logging allocates nothing, so it works when memory is exhausted.
 #include "common/observe/log.h"
 
 #include <errno.h>
@@ -73,7 +73,7 @@ const struct log_context *log_get_context(void)
 
 // ---- the line under construction ----
 
-// Every writer below adds its piece whole or not at all.
+// The line under construction. Each line_add function adds its piece as a whole or not at all.
 struct line {
   char data[LINE_SIZE];
   size_t size;
@@ -89,7 +89,7 @@ static bool line_add(struct line *line, const char *bytes, size_t size)
   return true;
 }
 
-// The JSON escape of one ASCII byte into `out`; returns its length.
+// Writes the JSON escape of one ASCII byte into `out`; returns its length.
 static size_t escape_byte(unsigned char byte, char out[6])
 {
   static const char digits[] = "0123456789abcdef";
@@ -116,7 +116,7 @@ static size_t sequence_size(unsigned char first)
   return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-// Escaped; false when something was left out.
+// Adds `text` with JSON escapes; false when something was left out.
 static bool line_add_text(struct line *line, struct slice text)
 {
   size_t valid_end = utf8_check(text);
@@ -141,7 +141,7 @@ static bool line_add_text(struct line *line, struct slice text)
   return true;
 }
 
-// ,"key": with the comma where one is needed.
+// Adds `,"key":`, without the comma for the first key of the line.
 static bool line_add_key(struct line *line, const char *key)
 {
   size_t start = line->size;
@@ -152,7 +152,7 @@ static bool line_add_key(struct line *line, const char *key)
   return false;
 }
 
-// `at` or the start of the character that `at` is in the middle of.
+// The start of the UTF-8 character that the byte at `at` belongs to.
 static size_t character_start(const char *text, size_t at)
 {
   for (size_t back = 0; back < 4 && back <= at; back++)
@@ -161,7 +161,7 @@ static size_t character_start(const char *text, size_t at)
   return at;
 }
 
-// A value that is too long ends early; one that has no room at all leaves its key out, too.
+// Adds a string. A value that is too long is cut; when there is no room at all, its key is left out, too.
 static void line_add_string(struct line *line, const char *key, struct slice value, size_t max_size)
 {
   size_t start = line->size;
@@ -174,7 +174,7 @@ static void line_add_string(struct line *line, const char *key, struct slice val
     return;
   }
   whole &= line_add_text(line, value);
-  line->data[line->size++] = '"';  // from the tail's room
+  line->data[line->size++] = '"';  // TAIL_ROOM has kept a byte for it
   line->truncated |= !whole;
 }
 
@@ -200,7 +200,7 @@ static void line_add_int(struct line *line, const char *key, int64_t value)
   line_add_literal(line, key, digits + at, sizeof digits - at);
 }
 
-// Always six digits of the second: lines then have one width and sort as text.
+// Adds the time, always with six digits of the second, so that lines sort as text.
 static void line_add_time(struct line *line)
 {
   char text[CLOCK_RFC3339_SIZE];
@@ -259,8 +259,8 @@ static void line_end(struct line *line)
   line->size += size;
 }
 
-// Standard error that is gone or full has no one to tell: the line is lost, the process goes on. A pipe takes up to
-// PIPE_BUF bytes whole; of a longer line the rest follows.
+// Writes the line. When standard error is closed or full the line is lost and the process goes on. A pipe takes up to
+// PIPE_BUF bytes in one piece; the rest of a longer line follows.
 static void line_send(const struct line *line)
 {
   for (size_t sent = 0; sent < line->size;) {
@@ -275,7 +275,7 @@ static void line_send(const struct line *line)
 void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
                size_t field_count)
 {
-  // Too large for a task's stack.
+  // Thread-local because it is too large for a task's stack.
   static _Thread_local struct line line;
   int saved_errno = errno;
   line_begin(&line, level, subject, message);

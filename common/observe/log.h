@@ -1,14 +1,14 @@
-// Structured logs: one JSON object a line on standard error. A line has a time, a level, a subject (which part speaks),
-// a message, the ids of the request at hand, and fields.
+// Structured logs: one JSON object per line on standard error. A line has a time, a level, a subject (which part
+// speaks), a message, the ids of the request at hand, and fields.
 //
 //   log_warn("consul", "registration failed, will try again", LOG_STRING("reason", text), LOG_INT("retryMs", 500));
 //
 // {"time":"2026-01-02T03:04:05.678901Z","level":"warn","service":"item","pid":42,"subject":"consul",
 //  "message":"registration failed, will try again","requestId":"…","traceId":"…","reason":"…","retryMs":500}
 //
-// Secrets never go in. One line is one write(2), at most 16 KiB; what does not fit is cut value by value, still valid
-// JSON, and the line ends with "truncated":true. Bytes that are no UTF-8 become U+FFFD. Any thread may log; lines are
-// counted by level in the metric LOG_LINES.
+// Secrets must never be logged. One line is one write(2) of at most 16 KiB; what does not fit is cut value by value, so
+// that the line stays valid JSON, and the line ends with "truncated":true. Bytes that are not UTF-8 become U+FFFD. Any
+// thread may log; lines are counted by level in the metric LOG_LINES.
 #ifndef BULKHEAD_OBSERVE_LOG_H
 #define BULKHEAD_OBSERVE_LOG_H
 
@@ -44,20 +44,21 @@ struct log_context {
   struct slice method;  // "item.v1.ItemService/GetItem", or what a task without a request does: "background"
 };
 
-// Once, before other threads start; `service` is kept by pointer. Until then the service is "bulkhead" and the level
-// LOG_INFO. Also makes the series of LOG_LINES, so that they can be shared between processes (metrics_attach).
+// Sets the service's name, which is kept by pointer, and the level. Call it once, before other threads start; until
+// then the name is "bulkhead" and the level LOG_INFO. It also makes the series of LOG_LINES, so that they can be shared
+// between processes (metrics_attach).
 void log_init(const char *service, enum log_level level);
-// "debug", "info", "warn", "error"
+// Reads "debug", "info", "warn" or "error"; false for anything else.
 bool log_level_parse(struct slice text, enum log_level *out);
 bool log_enabled(enum log_level level);
-// NULL for none. Thread-local.
+// Sets what the current thread works on, NULL for nothing. The context is kept by pointer.
 void log_set_context(const struct log_context *context);
 const struct log_context *log_get_context(void);
 
 void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
                size_t field_count);
 
-// The fields are a compound literal; the first, empty one allows for none.
+// The fields form a compound literal, whose first element is empty so that a line may have no fields.
 #define LOG_AT(level, subject, message, ...)                                                                           \
   (log_enabled(level)                                                                                                  \
        ? log_write(level, subject, message, (const struct log_field[]){{.key = NULL}, ##__VA_ARGS__} + 1,              \

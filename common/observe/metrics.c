@@ -1,7 +1,7 @@
 // The registry of series and the page. A series owns its cells: one for a counter or gauge, one per bucket and the sum
 // for a histogram. They lie in memory of the series, and after metrics_attach in this process's slot of shared memory,
 // where every slot has the same layout. Series live as long as the process. A lock guards the registry; cells are
-// atomics, for other processes and threads read them.
+// atomics, because other processes and threads read them.
 #include "common/observe/metrics.h"
 
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 enum metric_type { TYPE_COUNTER, TYPE_GAUGE, TYPE_GAUGE_MAX, TYPE_HISTOGRAM };
 
-// Upper bounds of the buckets; what is above the last counts as +Inf.
+// Upper bounds of the buckets; durations above the last one count as +Inf.
 #define BUCKET_LIST(X)                                                                                                 \
   X(100, "0.0001")                                                                                                     \
   X(250, "0.00025")                                                                                                    \
@@ -81,14 +81,14 @@ struct metric_series {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct hashtable table;  // by metric and values
+static struct hashtable table;  // series by metric and label values
 static struct metric_series *first_of[METRIC_COUNT];
 static struct metric_series **last_of[METRIC_COUNT];  // where the next one is linked in; NULL means first_of
 static size_t cell_count;
 
 static struct {
-  size_t cells;  // of a slot, as metrics_slot_size saw it
-  size_t slots;  // 0 until attached
+  size_t cells;  // cells per slot at the last call of metrics_slot_size
+  size_t slots;  // 0 until metrics_attach
   char *memory;
 } shared;
 
@@ -192,7 +192,7 @@ struct metric_series *metrics_single(enum metric metric)
 
 // ---- counting ----
 
-// One writer, so a load and a store are enough where an atomic add would lock the bus.
+// Adds without a lock on the bus: a series has one writer, so a load and a store are enough.
 static atomic_llong *cells_now(const struct metric_series *series)
 {
   return atomic_load_explicit(&series->cells, memory_order_acquire);
@@ -203,7 +203,7 @@ static bool is_histogram(const struct metric_series *series)
   return declarations[series->metric].type == TYPE_HISTOGRAM;
 }
 
-// Unsigned, for wrapping around is no crash.
+// Adds as unsigned numbers, because signed overflow would be undefined.
 static void cell_add(atomic_llong *cell, uint64_t value)
 {
   uint64_t sum = (uint64_t)atomic_load_explicit(cell, memory_order_relaxed) + value;
@@ -251,7 +251,7 @@ static atomic_llong *slot_cells(const struct metric_series *series, size_t slot)
   return (atomic_llong *)(void *)(shared.memory + slot * slot_bytes(shared.cells)) + series->offset;
 }
 
-// Over all slots: the highest value, or the sum.
+// The value over all slots: the highest one for GAUGE_MAX, otherwise the sum.
 static int64_t cell_total(const struct metric_series *series, size_t cell)
 {
   if (!is_shared(series))
@@ -301,7 +301,7 @@ static void add_label(struct strbuf *out, const char *lead, struct slice name, s
   strbuf_add_byte(out, '"');
 }
 
-// name suffix {labels,le="..."} and the space before the value. `le` may be NULL.
+// Writes the name, `suffix`, the labels with `le` unless it is NULL, and the space before the value.
 static void add_series_name(struct strbuf *out, const struct metric_series *series, const char *suffix, const char *le)
 {
   const struct declaration *declaration = &declarations[series->metric];
@@ -391,7 +391,7 @@ static void move_to_slot(struct metric_series *series, size_t slot)
   atomic_llong *cells = slot_cells(series, slot);
   if (type == TYPE_GAUGE || type == TYPE_GAUGE_MAX)
     atomic_store(cells, atomic_load(cells_now(series)));
-  // The old cells stay: another thread may be about to count in them.
+  // The old cells are not freed, because another thread may be about to count in them.
   atomic_store_explicit(&series->cells, cells, memory_order_release);
 }
 

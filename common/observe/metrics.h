@@ -29,30 +29,30 @@ struct metric_series;
 // are copied. At most 4 labels. CHECKs that the count fits the declaration. A look-up takes a lock and a hash: keep the
 // result where counting is frequent.
 struct metric_series *metrics_series(enum metric metric, const struct slice *values, size_t count);
-// Of a metric without labels.
+// The one series of a metric without labels.
 struct metric_series *metrics_single(enum metric metric);
 
 void metric_add(struct metric_series *counter_or_gauge, int64_t value);
-// For a series that several threads count in: an atomic add, several times as dear.
+// Adds to a series that several threads count in, atomically; several times slower than metric_add.
 void metric_add_from_any_thread(struct metric_series *counter_or_gauge, int64_t value);
 void metric_set(struct metric_series *gauge, int64_t value);
-// Histograms of durations: buckets from 100 us to 10 s, exposed in seconds.
+// Adds a duration to a histogram: buckets from 100 us to 10 s, exposed in seconds.
 void metric_observe_us(struct metric_series *histogram, uint64_t duration_us);
-// Tests and readiness read back: the value of a counter or gauge, the count of a histogram; summed over the slots.
+// The value of a counter or gauge, or the count of a histogram, summed over the slots.
 int64_t metric_value(const struct metric_series *series);
 
-// The whole page.
+// Appends the whole page.
 void metrics_render(struct strbuf *out);
 
-// Several processes: the bytes that one slot takes with the series that exist now, ...
+// The bytes that one slot takes with the series that exist now, for metrics_attach.
 size_t metrics_slot_size(void);
-// ... and from here on this process counts in slot `slot` of `memory` (slots * metrics_slot_size() bytes, zeroed when
-// it is made, shared, aligned to 8), and metrics_render sums all slots. What is shared are the series that existed at
-// the last call of metrics_slot_size, before the processes were forked; series made later count in this process only.
+// Lets this process count in slot `slot` of `memory` from here on (slots * metrics_slot_size() bytes, shared between
+// processes, zeroed when it is made, aligned to 8), and metrics_render sum all slots. Series are shared if they existed
+// at the last call of metrics_slot_size, before the processes were forked; later ones count in this process only.
 //
-// Counters and histograms go on from what the slot holds (a worker that died counted there before), and what this
-// process counted before stays out, for after a fork it was the parent's. Gauges start with this process's value.
-// Call it before other threads count.
+// Counters and histograms continue from what the slot holds, because a worker that died may have counted there. What
+// this process counted before is left out, because after a fork it is the parent's. Gauges start with this process's
+// value. Call it before other threads count.
 void metrics_attach(void *memory, size_t slots, size_t slot);
 
 #endif

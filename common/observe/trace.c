@@ -1,4 +1,4 @@
-// W3C Trace Context: reading, making and writing `traceparent`. No memory of its own; any thread.
+// W3C Trace Context: reads, makes and writes `traceparent`. Keeps no state; any thread may call it.
 #include "common/observe/trace.h"
 
 #include <string.h>
@@ -38,7 +38,8 @@ static bool layout_ok(struct slice text)
          text.data[FLAGS_AT - 1] == '-';
 }
 
-// Version 00 ends after the flags; a later one may go on after another '-'. Version ff is forbidden.
+// True if the text may end or continue like this: version 00 ends after the flags, a later one may continue after
+// another '-', and version ff is forbidden.
 static bool version_ok(struct slice text)
 {
   uint8_t version;

@@ -15,10 +15,10 @@ struct trace_context {
   uint8_t flags;
 };
 
-// False when malformed or all zero, where the standard says to start a new trace. Of a later version the part that
-// version 00 knows is read; of the flags only "sampled" is kept.
+// Reads a traceparent. False if it is malformed or an id is all zero; the standard then asks for a new trace. Of a
+// later version the part that version 00 defines is read; of the flags only "sampled" is kept.
 bool trace_parse(struct slice traceparent, struct trace_context *out);
-// A new trace (sampled) or, from `parent`, a new span of its trace.
+// Starts a new trace, which is sampled, or a new span of the parent's trace.
 void trace_start(struct trace_context *out);
 void trace_child(const struct trace_context *parent, struct trace_context *out);
 void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE]);

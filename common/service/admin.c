@@ -1,5 +1,5 @@
-// libmicrohttpd in its external mode: it keeps an epoll of its own, whose fd the loop watches, and MHD_run does what is
-// there to do. The pages are made in memory at each request; slow or idle readers are bounded by number and by time.
+// The admin port on libmicrohttpd in external mode: the loop watches the fd of its epoll and calls MHD_run. Pages are
+// rendered in memory at each request; slow and idle readers are bounded in number and in time.
 #include "common/service/admin_internal.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ static int open_at(const struct addrinfo *address)
   if (fd < 0)
     return -1;
   int on = 1;
-  // A restarted service must get its port back at once.
+  // SO_REUSEADDR lets a restarted service listen on its port at once.
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
     return fd;
@@ -67,7 +67,7 @@ static enum status open_socket(const char *listen_address, int *fd, struct error
 {
   struct host_port where;
   if (!host_port_parse(slice_from_string(listen_address), &where) || !where.has_port)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\" is no host:port such as 127.0.0.1:0",
+    return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\" must be host:port, such as 127.0.0.1:0",
                      listen_address);
   char host[256];
   char port[8];
@@ -161,8 +161,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 {
   (void)version, (void)upload;
   static int seen;
-  // The first call comes before a body. An answer given there ends the connection, as a refusal should; others wait for
-  // the next call, and a body that nobody asked for ends it too.
+  // The first call for a request comes before its body. Refusals are answered there, which closes the connection; pages
+  // are answered at the second call. A request with a body closes the connection, too.
   if (*state == NULL && is_served(method)) {
     *state = &seen;
     return MHD_YES;
@@ -216,7 +216,7 @@ static void discard_log(void *arg, const char *format, va_list args)
 
 static struct MHD_Daemon *start_daemon(struct admin *admin, int fd)
 {
-  // The logger says what peers do wrong; that is not worth a line of ours.
+  // The logger reports mistakes of clients, which are not worth a line in our log.
   return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, admin,
                           MHD_OPTION_EXTERNAL_LOGGER, discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
                           MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -259,7 +259,7 @@ void admin_free(struct admin **admin_pointer)
   *admin_pointer = NULL;
   loop_watch_end(&admin->watch);
   loop_timer_free(&admin->timer);
-  // Closes the listening socket too.
+  // MHD_stop_daemon also closes the listening socket.
   MHD_stop_daemon(admin->daemon);
   free(admin);
 }

@@ -13,15 +13,15 @@
 struct admin;
 
 struct admin_options {
-  const char *listen;  // "127.0.0.1:0"
-  // Appends the JSON of /readyz, returns whether it is 200 or 503.
+  const char *listen;  // host:port, such as "127.0.0.1:0"
+  // Appends the JSON of /readyz; true for the answer 200, false for 503.
   bool (*render_ready)(void *arg, struct strbuf *out);
   void *arg;
 };
 
 enum status admin_create(struct loop *loop, const struct admin_options *options, struct admin **out,
                          struct error *error) MUST_CHECK;
-// Open connections are closed.
+// Frees the port and closes open connections. Nulls the pointer and accepts NULL in it.
 void admin_free(struct admin **admin);
 int admin_port(const struct admin *admin);
 

@@ -1,5 +1,5 @@
-// Tasks of the service's own. They are started from the loop, not from whoever asks: a task that is started by another
-// inherits its deadline and its cancellation, and these must outlive the call or the start that wanted them.
+// Background tasks. The loop starts them, not the task that asks for one: a task that is started by another inherits
+// its deadline and its cancellation, but a background task must outlive the call or the start that asked for it.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -36,7 +36,7 @@ static void begin(void *arg)
     task_cancel(background->task);
 }
 
-// Ids of its own, so that the lines of one background task can be found among those of the requests.
+// Gives the task a request id and a trace of its own, so that its log lines can be found together.
 static void make_log_context(struct background *background)
 {
   struct trace_context trace;
@@ -81,7 +81,7 @@ bool background_end_all(struct service *service, uint64_t grace_ms)
   return service_wait_until(service, all_have_ended, grace_ms);
 }
 
-// Only the end of the process waits like this, where nobody counts the turns of the loop.
+// Polls with pauses; good enough for the end of the process, where a few milliseconds do not matter.
 bool service_wait_until(const struct service *service, bool (*reached)(const struct service *service), uint64_t ms)
 {
   enum { POLL_MS = 5 };

@@ -1,11 +1,11 @@
-// A call as its handler sees it: accessors, and what it collects on its way to a failure.
+// A call as its handler sees it: its accessors, and the details of a failure that it collects.
 #include <stdio.h>
 #include <string.h>
 
 #include "common/service/call_internal.h"
 #include "common/service/service_internal.h"
 
-// Of a failure that is nobody's fault for long; the gateway makes Retry-After of it.
+// Retry hint for transient failures; the gateway sends it as Retry-After.
 #define UNAVAILABLE_RETRY_MS 1000
 
 void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context)
@@ -86,7 +86,7 @@ void call_reply_bytes(struct call *call, struct slice wire)
   call->reply_bytes = wire;
 }
 
-// What is said where the handler said nothing. Nothing of the inside goes out.
+// The message for clients when the handler gave none. It tells nothing about the inside.
 static const char *default_message(enum status status)
 {
   switch (status) {

@@ -23,7 +23,7 @@
 struct call;
 struct service;
 
-// The state that the service's start function made.
+// The state that the service's start function has made.
 void *call_state(const struct call *call);
 struct arena *call_arena(struct call *call);
 
@@ -32,22 +32,25 @@ struct slice call_caller_id(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
 struct slice call_request_id(const struct call *call);
 
-// `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);` Sets what the caller is told
-// and returns `status`. `reason` is static, UPPER_SNAKE_CASE. The message goes to the outside.
+// Sets what the caller is told and returns `status`, for use as
+// `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);`. `reason` is static text in
+// UPPER_SNAKE_CASE. Clients see the message.
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
     PRINTF_LIKE(4, 5);
-// Names a field at fault, as its JSON path; goes with INVALID_ARGUMENT, ALREADY_EXISTS, FAILED_PRECONDITION.
+// Adds a violation of `field`, a JSON path. Clients see violations of INVALID_ARGUMENT, ALREADY_EXISTS and
+// FAILED_PRECONDITION.
 void call_violation(struct call *call, const char *field, const char *description);
 void call_retry_after_ms(struct call *call, uint32_t ms);
 
-// The response is these bytes already (a cached reply), copied at the end of the call; the response struct is ignored.
+// Replies with these bytes, such as a cached reply, instead of the response struct. They are copied at the end of the
+// call.
 void call_reply_bytes(struct call *call, struct slice wire);
 
 // ---- tables that protoc-gen-bulkhead writes ----
 
 struct rpc_method {
   const char *full_name;  // "item.v1.ItemService/GetItem"
-  const char *service;    // "item": who serves it
+  const char *service;    // "item", the service that has this method
   const ProtobufCMessageDescriptor *input;
   const ProtobufCMessageDescriptor *output;
   const struct message_rules *input_rules;
@@ -55,7 +58,8 @@ struct rpc_method {
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
   bool no_side_effects;
-  size_t handler_offset;  // of the handler in the handler struct; a service with a NULL there does not start
+  size_t
+      handler_offset;  // where the handler struct has this method's handler; a service with NULL there does not start
   // Calls the handler with the types that it expects.
   enum status (*invoke)(const void *handlers, struct call *call, const ProtobufCMessage *request,
                         ProtobufCMessage *response);
@@ -74,13 +78,13 @@ struct rpc_binding {
   const void *handlers;
 };
 
-// Calls out, from a handler or any other task of the service: what the generated clients are made of. The context of
-// `call` (request id, trace, caller) goes along; `call` NULL for background work. On success *response is in `arena`.
-// On failure the peer's status is returned; what it said is kept for call_fail_as_peer.
+// Calls a method of another service and waits for the reply; generated clients are made of this. Any task of the
+// service may call it. The context of `call` (request id, trace, caller) is passed on; `call` is NULL in background
+// work. On success *response lives in `arena`. On failure the peer's status is returned and kept for call_fail_as_peer.
 enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response) MUST_CHECK;
 struct service *call_service(const struct call *call);
-// The same failure towards our own caller: status, reason, message and violations of the last call_peer of this call.
+// Fails with status, reason, message and violations of the last call_peer of this call; returns `status`.
 enum status call_fail_as_peer(struct call *call, enum status status);
 
 #endif

@@ -1,4 +1,4 @@
-// Private to common/service: what a struct call holds. It lies in its request's arena and ends with the reply.
+// Private to common/service: struct call, which lies in its request's arena and ends with the reply.
 #ifndef BULKHEAD_SERVICE_CALL_INTERNAL_H
 #define BULKHEAD_SERVICE_CALL_INTERNAL_H
 
@@ -23,24 +23,24 @@ struct call {
   ProtobufCMessage *output;
   uint64_t began_us;
 
-  // How it ends, as the handler said.
+  // How the call ends, as far as the handler said so.
   struct slice message;
   struct slice reason;
   struct violations violations;
   uint32_t retry_after_ms;
   bool has_reply_bytes;
   struct slice reply_bytes;
-  // How the last call_peer failed; code OK when it did not.
+  // How the last call_peer failed; code OK if it did not.
   struct rpc_status peer_status;
 };
 
 void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context);
 // Who makes the call, as the policy sees it.
 struct policy_caller call_policy_caller(const struct call *call);
-// The status to send for what the handler returned, with texts of our own where it gave none. Lives in the call's
-// arena. `status` must not be OK.
+// Makes the status to send from what the handler returned, with default texts where it gave none. The result lives in
+// the call's arena. `status` must not be OK.
 struct rpc_status call_outcome(struct call *call, enum status status);
-// Keeps a copy for call_fail_as_peer.
+// Keeps a copy of a peer's status for call_fail_as_peer.
 void call_keep_peer_status(struct call *call, const struct rpc_status *status);
 
 #endif

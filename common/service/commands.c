@@ -1,4 +1,4 @@
-// The command line of a service binary: one table of commands, the service's own behind it.
+// The command line of a service binary: a table of built-in commands, followed by the service's own.
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG_USE = 2 };
 
-// What a command of the service waits for PostgreSQL at most.
+// How long a command of a service waits for PostgreSQL.
 #define COMMAND_CONNECT_MS 10000
 #define COMMAND_GRACE_MS 5000
 
@@ -31,7 +31,7 @@ static int fail(const struct service *service, int code, const char *message)
   return code;
 }
 
-// Each line of `text`, which is freed, with the service's name in front.
+// Prints each line of `text` on standard error, with the service's name in front, and frees it.
 static void say_lines(const struct service *service, struct strbuf *text)
 {
   for (const char *line = strbuf_cstring(text); *line != '\0';) {
@@ -49,7 +49,8 @@ static int print(struct strbuf *text)
   return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-// serve
+// ---- serve ----
+
 static int run_serve(struct service *service, int argc, char **argv)
 {
   (void)argv;
@@ -58,7 +59,8 @@ static int run_serve(struct service *service, int argc, char **argv)
   return service_serve(service);
 }
 
-// migrate
+// ---- migrate ----
+
 static int run_migrate_up(struct service *service, char **argv)
 {
   (void)argv;
@@ -124,7 +126,7 @@ static const struct {
     {"create", 1, 1, false, run_migrate_create},
 };
 
-// Settings that cannot be loaded are the operator's to correct: the same exit code as a wrong command line.
+// Loads the settings. Wrong settings have the same exit code as a wrong command line: the operator must correct both.
 static int load_settings(struct service *service)
 {
   struct strbuf problems;
@@ -134,7 +136,7 @@ static int load_settings(struct service *service)
   if (status != STATUS_OK)
     return EXIT_WRONG_USE;
   enum log_level level = LOG_INFO;
-  // The table's choices are the levels' names.
+  // The setting's choices are the names of the levels, so this succeeds.
   if (log_level_parse(slice_from_string(service->common.log_level), &level))
     log_init(service->definition->name, level);
   return EXIT_OK;
@@ -155,7 +157,8 @@ static int run_migrate(struct service *service, int argc, char **argv)
   return fail(service, EXIT_WRONG_USE, "usage: migrate up | down [n] | status | create <name>");
 }
 
-// check-config, version, help
+// ---- check-config, version, help ----
+
 static void find_unknown_settings(const struct service_definition *definition, struct strbuf *out)
 {
   const struct setting_table tables[] = {
@@ -252,7 +255,7 @@ static void run_command(void *arg)
   struct command_run *run = arg;
   run->status = connect_and_run(run);
   run->service->main_task = NULL;
-  // Also after a signal: what the command has begun must end before the loop does.
+  // The shield lets background tasks end before the loop does, also after a signal has cancelled this task.
   task_shield(true);
   if (!background_end_all(run->service, COMMAND_GRACE_MS))
     _exit(EXIT_FAILED);
@@ -317,7 +320,7 @@ static int run_named(struct service *service, const char *name, int argc, char *
 
 int service_main(const struct service_definition *definition, int argc, char **argv)
 {
-  // A peer that hangs up is an error of one write, not the end of the process.
+  // A peer that hangs up must fail one write, not end the process.
   signal(SIGPIPE, SIG_IGN);
   memory_keep_freed();
   crash_report_install();

@@ -1,5 +1,5 @@
-// One request's way through a service, top to bottom: dispatch_request finds the method and runs the gates, then a task
-// runs the handler, and finish replies. The call lies in the request's arena: after the reply it is gone.
+// One request's way through a service: dispatch_request finds the method and runs the gates, then a task runs the
+// handler, and finish_call replies. The call lies in the request's arena, which is freed after the reply.
 #include "common/service/dispatch_internal.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
-// Whether the table of handlers has one for the method. `handlers` NULL means that there is no table.
+// True if the table of handlers has one for the method; `handlers` NULL is a missing table.
 static bool has_handler(const void *handlers, const struct rpc_method *method)
 {
   void (*handler)(void) = NULL;
@@ -90,10 +90,10 @@ static void log_end(const struct call *call, enum status status, struct slice me
               LOG_INT("durationUs", clock_now_us() - call->began_us));
 }
 
-// Frees the call.
-static void finish(struct call *call, enum status status)
+// Replies and frees the call.
+static void finish_call(struct call *call, enum status status)
 {
-  // Codes come from handlers as plain numbers.
+  // Maps a status that is no canonical code, which a faulty handler may return, to UNKNOWN.
   status = status_from_code((int)status);
   list_remove(&call->node);
   struct rpc_status outcome = {.code = STATUS_OK};
@@ -106,7 +106,7 @@ static void finish(struct call *call, enum status status)
     payload = proto_pack_arena(call->output, call->arena);
   log_set_context(&call->log_context);
   log_end(call, status, outcome.message);
-  // The context's texts go with the request.
+  // The texts of the context are freed with the request.
   log_set_context(NULL);
   rpc_request_reply(call->request, status == STATUS_OK ? NULL : &outcome, payload);
 }
@@ -114,11 +114,11 @@ static void finish(struct call *call, enum status status)
 static void run_call(void *arg)
 {
   struct call *call = arg;
-  // It may have waited for its turn, or been cancelled, too long to begin at all.
+  // A call that was cancelled, or whose deadline has passed, before its task ran must not begin.
   enum status status = task_check();
   if (status == STATUS_OK)
     status = call->method->invoke(call->handlers, call, call->input, call->output);
-  finish(call, status);
+  finish_call(call, status);
 }
 
 // ---- the gates before the handler ----
@@ -171,7 +171,7 @@ static enum status check_request(struct call *call)
                    SLICE_ARG(first->field), SLICE_ARG(first->description), others);
 }
 
-// In this order; the first that refuses ends the call.
+// The gates run in this order; the first that refuses ends the call.
 static enum status (*const gates[])(struct call *call) = {find_method, check_policy, read_request, check_request};
 
 void dispatch_request(void *arg, struct rpc_request *request)
@@ -188,7 +188,7 @@ void dispatch_request(void *arg, struct rpc_request *request)
   for (size_t i = 0; i < ARRAY_LEN(gates); i++) {
     enum status status = gates[i](call);
     if (status != STATUS_OK) {
-      finish(call, status);
+      finish_call(call, status);
       return;
     }
   }

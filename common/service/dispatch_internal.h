@@ -1,4 +1,4 @@
-// From a request of the RPC server to its handler and back: method, policy, unpacking, validation, a task, the reply.
+// Takes a request of the RPC server to its handler and back: method, policy, unpacking, validation, a task, the reply.
 #ifndef BULKHEAD_SERVICE_DISPATCH_INTERNAL_H
 #define BULKHEAD_SERVICE_DISPATCH_INTERNAL_H
 
@@ -19,23 +19,23 @@ struct dispatch {
   struct loop *loop;
   struct strmap methods;  // full name -> struct served_method
   struct served_method *served;
-  struct list calls;  // with a task
+  struct list calls;  // calls whose task runs
 };
 
-// Whether every method of the bindings has a handler; the error names those that have none.
+// Checks that every method of the bindings has a handler; the error names those that have none.
 enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t binding_count,
                                     struct error *error) MUST_CHECK;
 
-// CHECKs the tables: each method once, with a policy.
+// Builds the table of methods. CHECKs that each method is there once and has a policy.
 void dispatch_init(struct dispatch *dispatch, struct service *service, const struct rpc_binding *bindings,
                    size_t binding_count);
 void dispatch_free(struct dispatch *dispatch);
 
-// on_request and on_cancel of the server's options; `arg` is the dispatch.
+// Callbacks for on_request and on_cancel of the RPC server's options; `arg` is the dispatch.
 void dispatch_request(void *arg, struct rpc_request *request);
 void dispatch_cancel(void *arg, struct rpc_request *request);
 
-// Tells all calls at work to give up.
+// Cancels all calls whose task runs.
 void dispatch_cancel_all(struct dispatch *dispatch);
 
 #endif

@@ -64,7 +64,7 @@ static const char *address_text(const struct ifaddrs *entry, int family, struct 
   const void *address = &((const struct sockaddr_in *)(const void *)entry->ifa_addr)->sin_addr;
   if (family == AF_INET6) {
     const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)entry->ifa_addr)->sin6_addr;
-    // Useless without the name of an interface.
+    // A link-local address cannot be used without the name of an interface.
     if (IN6_IS_ADDR_LINKLOCAL(six))
       return NULL;
     address = six;
@@ -119,7 +119,7 @@ enum status advertise_url(const struct advertised *what, struct arena *arena, co
   const char *listen_url = what->listen_url;
   const char *mark = strstr(listen_url, "://");
   if (mark == NULL)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" is no URL such as tcp://127.0.0.1:0",
+    return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" must be a URL such as tcp://127.0.0.1:0",
                      listen_url);
   struct slice scheme = slice_make(listen_url, (size_t)(mark - listen_url));
   if (!slice_equal(scheme, SLICE("tcp")) && !slice_equal(scheme, SLICE("tls+tcp"))) {

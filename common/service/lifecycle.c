@@ -1,6 +1,6 @@
-// Serving, from the first line of the log to the last: connect → migrate? → start → listen → register → serve →
-// (signal) deregister → drain → background → stop. The start is a task of its own, so that a signal can end its waits;
-// the drain is another one, started from the loop, so that it inherits nothing from whoever began it.
+// The life of a serving process: connect → migrate (if asked for) → start → listen → register → serve → (signal)
+// deregister → drain → end background tasks → stop. The start is a task, so that a signal can end its waits. The drain
+// is another task, started by the loop, so that it inherits neither deadline nor cancellation.
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +15,8 @@
 
 enum {
   DEREGISTER_TIMEOUT_MS = 2000,
-  // What calls and background tasks get to return once they are cancelled. Whoever ignores that is a bug of ours, and
-  // the process must end all the same.
+  // How long calls and background tasks may take to return once they are cancelled. One that takes longer is a bug of
+  // ours, and the process must end all the same.
   GRACE_MS = 5000,
   FLUSH_MS = 500,
 };
@@ -37,7 +37,7 @@ static void stop_serving(struct service *service, const char *reason, int exit_c
   service->stop_reason = reason;
   service->exit_code = exit_code;
   service->phase = PHASE_DRAINING;
-  // A start that is under way ends first; it sees the reason and begins the drain itself.
+  // A start that is under way ends first; it sees stop_reason and begins the drain itself.
   if (service->main_task != NULL)
     task_cancel(service->main_task);
   else
@@ -97,7 +97,7 @@ static enum status listen_rpc(struct service *service, struct error *error)
   return STATUS_OK;
 }
 
-// As it is reached from outside, once it listens.
+// The address at which others reach the admin port, once it listens.
 static const char *admin_address(struct service *service)
 {
   const struct common_settings *common = &service->common;
@@ -154,7 +154,7 @@ static enum status start_service(struct service *service, struct error *error)
   if (status != STATUS_OK)
     return status;
   service->has_started = true;
-  // A signal may have come while the start did not wait for anything.
+  // A signal may have come while the start did not wait for anything; no wait has noticed it then.
   status = task_check();
   if (status != STATUS_OK)
     return error_set(error, status, "stopped during the start");
@@ -171,7 +171,8 @@ static void start(void *arg)
   if (service->stop_reason != NULL) {
     loop_post(service->loop, begin_drain, service);
   } else if (status != STATUS_OK) {
-    log_error("service", "the start failed", LOG_STATUS(status), LOG_STRING("reason", error.message));
+    log_error("service", "the start failed; the process exits", LOG_STATUS(status),
+              LOG_STRING("reason", error.message));
     stop_serving(service, "the start failed", 1);
   } else {
     service->phase = PHASE_SERVING;
@@ -193,7 +194,8 @@ static bool calls_are_done(const struct service *service)
 
 static void give_up(const char *what)
 {
-  log_error("service", "did not end in time, the process ends without it", LOG_STRING("what", what));
+  log_error("service", "something did not end in time; the process exits without waiting for it any longer",
+            LOG_STRING("what", what));
   _exit(1);
 }
 
@@ -205,20 +207,20 @@ static void drain_calls(struct service *service)
   if (service_wait_until(service, calls_are_done, (uint64_t)service->common.drain_timeout_ms))
     return;
   if (no_call_is_left(service)) {
-    log_warn("service", "a client did not take its last replies within the drain timeout");
+    log_warn("service", "a client did not take its last replies within the drain timeout; they are lost");
     return;
   }
-  log_warn("service", "calls are still at work after the drain timeout, they are cancelled",
+  log_warn("service", "calls are still at work after the drain timeout; they are cancelled now",
            LOG_INT("calls", rpc_server_calls_in_flight(service->server)));
   dispatch_cancel_all(&service->dispatch);
   if (!service_wait_until(service, no_call_is_left, GRACE_MS))
     give_up("calls");
-  // What they answered should still reach those who asked; a client that is gone must not cost more time.
+  // The replies of cancelled calls should still be sent, but a client that is gone must not delay the end.
   if (!service_wait_until(service, calls_are_done, FLUSH_MS))
-    log_warn("service", "a client did not take its last replies");
+    log_warn("service", "a client did not take the replies of its cancelled calls; they are lost");
 }
 
-// It waits for Consul's answer on another thread, for the calls at work go on meanwhile.
+// Runs on a thread of the pool, because it blocks until Consul answers and the calls at work must go on meanwhile.
 static void deregister(void *arg)
 {
   struct service *service = arg;
@@ -231,7 +233,7 @@ static void drain(void *arg)
   log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
            LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)));
   if (task_offload(deregister, service) != STATUS_OK)
-    log_warn("service", "not taken back from Consul; its check will find out");
+    log_warn("service", "could not deregister; the failing health check will remove this instance");
   drain_calls(service);
   if (!background_end_all(service, GRACE_MS))
     give_up("background tasks");
@@ -250,7 +252,7 @@ static void on_signal(void *arg, int number)
     stop_serving(service, number == SIGTERM ? "SIGTERM" : "SIGINT", 0);
     return;
   }
-  log_warn("service", "a second signal: the process ends at once");
+  log_warn("service", "a second signal came; the process exits at once, calls in flight are lost");
   _exit(1);
 }
 

@@ -1,4 +1,4 @@
-// protobuf-c in an arena: what is unpacked lives as long as its request, and nothing is freed one by one.
+// Packs and unpacks protobuf-c messages in an arena: an unpacked message lives as long as the arena of its request.
 #ifndef BULKHEAD_SERVICE_PROTO_MEMORY_INTERNAL_H
 #define BULKHEAD_SERVICE_PROTO_MEMORY_INTERNAL_H
 
@@ -7,13 +7,13 @@
 #include "common/base/arena.h"
 #include "common/base/strbuf.h"
 
-// NULL when the bytes are no message of this type.
+// Unpacks a message; NULL if the bytes are not a message of this type.
 ProtobufCMessage *proto_unpack(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, struct arena *arena);
-// An initialised, empty message.
+// Makes an initialised, empty message.
 ProtobufCMessage *proto_new(const ProtobufCMessageDescriptor *descriptor, struct arena *arena);
 // Appends the packed message.
 void proto_pack(const ProtobufCMessage *message, struct strbuf *out);
-// Packed into the arena.
+// Packs a message into the arena.
 struct slice proto_pack_arena(const ProtobufCMessage *message, struct arena *arena);
 
 #endif

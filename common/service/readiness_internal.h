@@ -1,4 +1,5 @@
-// Whether an instance may get calls, as the answer of /readyz: PostgreSQL is required, Redis and Consul are reported.
+// Decides whether an instance may get calls and renders the answer of /readyz: PostgreSQL is required, Redis and Consul
+// are only reported.
 #ifndef BULKHEAD_SERVICE_READINESS_INTERNAL_H
 #define BULKHEAD_SERVICE_READINESS_INTERNAL_H
 

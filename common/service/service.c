@@ -1,4 +1,4 @@
-// What a service process is made of, put together and taken apart in the reverse order, and its accessors.
+// Builds the parts of a service process and frees them in reverse order; the accessors of struct service.
 #include "common/service/service_internal.h"
 
 #include <signal.h>

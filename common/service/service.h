@@ -15,9 +15,9 @@
 
 struct service;
 
-// A sub-command of the binary beside serve and migrate: `auth grant-role admin <user id>`. Runs as a task with
-// PostgreSQL connected and peers callable; service_state is NULL, for nothing has been started. `argv` holds the
-// arguments behind the command's name.
+// A sub-command of the binary beside serve and migrate, such as `auth grant-role admin <user id>`. It runs as a task
+// with PostgreSQL connected and peers callable; service_state is NULL, because nothing has been started. `argv` holds
+// the arguments behind the command's name.
 struct service_command {
   const char *name;
   const char *arguments;  // for the help: "<role> <user-id>"
@@ -28,28 +28,30 @@ struct service_command {
 };
 
 struct service_definition {
-  const char *name;                // "item": in Consul, in logs, in metrics
-  const struct setting *settings;  // of its own, beside the common ones
+  const char *name;                // "item", in Consul, logs and metrics
+  const struct setting *settings;  // the service's own, beside the common ones
   size_t setting_count;
-  size_t settings_size;  // of the struct that they fill
+  size_t settings_size;  // size of the struct that the settings fill
   const struct rpc_binding *bindings;
   size_t binding_count;
-  // Services that are called from here ("auth"): their endpoints are followed from the start. Others are from the first
-  // call on, which then waits for the answer of discovery.
+  // Services that this one calls ("auth"): their endpoints are followed from the start. The endpoints of any other are
+  // followed from the first call on, which then waits for the answer of discovery.
   const char *const *peers;
   size_t peer_count;
   const struct migration_set *migrations;
   const struct service_command *commands;
   size_t command_count;
-  // Before the first call is taken, as a task, PostgreSQL connected and migrated: builds the state. Background tasks
-  // start here. NULL for none, as with stop.
+  // Builds the state, before the first call is taken: runs as a task, with PostgreSQL connected and migrated.
+  // Background tasks are started here. NULL if there is nothing to do, as with `stop`.
   enum status (*start)(struct service *service, void **state, struct error *error);
-  // After the last call and the last background task have ended, as a task. Only after a start that succeeded.
+  // Ends what `start` has built: runs as a task after the last call and the last background task have ended, and only
+  // if `start` succeeded.
   void (*stop)(struct service *service, void *state);
 };
 
-// main() of every service. Sub-commands: serve (the default), migrate up|down [n]|status|create <name>, check-config,
-// help, version and the service's own. Returns the exit code: 0, 1 for a failure, 2 for wrong usage or settings.
+// The main() of every service. Sub-commands: serve (the default), migrate up|down [n]|status|create <name>,
+// check-config, help, version and the service's own. Returns the exit code: 0, 1 for a failure, 2 for wrong usage or
+// settings.
 int service_main(const struct service_definition *definition, int argc, char **argv);
 
 const void *service_settings(const struct service *service);
@@ -58,8 +60,8 @@ struct pg *service_pg(struct service *service);
 struct redis *service_redis(struct service *service);
 void *service_state(const struct service *service);
 
-// A task of the service's own that lives as long as it serves, without a deadline: cancelled at the drain, after the
-// last call has ended, and waited for before stop. It begins in the next turn of the loop.
+// Starts a background task without a deadline in the next turn of the loop. It lives as long as the service serves: it
+// is cancelled at the drain, after the last call has ended, and waited for before `stop`.
 void service_background(struct service *service, void (*body)(void *arg), void *arg);
 
 #endif

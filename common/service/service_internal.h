@@ -16,7 +16,7 @@ struct service {
   const struct service_definition *definition;
   struct arena arena;  // settings, names
   struct common_settings common;
-  void *settings;  // of the service's own table
+  void *settings;  // values of the service's own table
 
   struct loop *loop;
   struct pg *pg;
@@ -45,25 +45,27 @@ struct service {
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
                                   struct strbuf *problems) MUST_CHECK;
 
-// Loop, PostgreSQL, Redis, discovery and the RPC client: what both serving and commands need. SIGTERM and SIGINT go to
-// `on_signal(service, number)` from here on.
+// Opens what both serving and commands need: the loop, PostgreSQL, Redis, discovery and the RPC client. SIGTERM and
+// SIGINT call `on_signal(service, number)` from here on.
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number),
                          struct error *error) MUST_CHECK;
-// Accepts a service that service_open left half-built.
+// Closes everything; accepts a service that service_open has left half-built.
 void service_close(struct service *service);
 
-// Follow the endpoints of `peer`, which is static or lives as long as the service.
+// Follows the endpoints of `peer`, a text that lives as long as the service.
 void service_follow_peer(struct service *service, const char *peer);
 
-// From a task: tells the background tasks to end and waits for them, at most `grace_ms`. False when some have not.
+// Cancels the background tasks and waits for their end, at most `grace_ms`; false if some have not ended. Must be
+// called from a task.
 bool background_end_all(struct service *service, uint64_t grace_ms) MUST_CHECK;
-// From a task that is neither cancelled nor overdue: until `reached`, at most `ms`. False when it was not reached.
+// Waits until `reached` is true, at most `ms`; false if it was not. Must be called from a task that is neither
+// cancelled nor past its deadline.
 bool service_wait_until(const struct service *service, bool (*reached)(const struct service *service),
                         uint64_t ms) MUST_CHECK;
 
-// Runs until SIGTERM or SIGINT; the exit code.
+// Serves until SIGTERM or SIGINT; returns the exit code.
 int service_serve(struct service *service);
-// Runs one command as a task; the exit code.
+// Runs one command as a task; returns the exit code.
 int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv);
 
 #endif
