@@ -6,9 +6,13 @@ static void walk(const struct contract *contract)
   for (size_t i = 0; i < contract_method_count(contract); i++) {
     const struct contract_method *method = contract_method(contract, i);
     CHECK(contract_method_by_name(contract, method->full_name) == method);
-    CHECK(method->access != 0);
+    CHECK(method->policy.access != 0);
     for (size_t j = 0; j < method->input->field_count; j++)
       CHECK(contract_field_by_name(method->input, method->input->fields[j].json_name) == &method->input->fields[j]);
+  }
+  for (size_t i = 0; i < contract_message_count(contract); i++) {
+    const struct contract_message *message = contract_message(contract, i);
+    CHECK(contract_message_by_name(contract, slice_from_string(message->full_name)) == message);
   }
   for (size_t i = 0; i < contract_binding_count(contract); i++) {
     const struct contract_binding *binding = contract_binding(contract, i);
