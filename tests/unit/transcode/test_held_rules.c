@@ -344,3 +344,22 @@ Test(held_rules, a_message_may_have_many_oneofs)
     cr_expect_str_eq(outcome.violations, CASES[i].violations, "%s: %s", CASES[i].body, outcome.violations);
   }
 }
+
+// ---- the mask that a PATCH gathers ----
+
+Test(held_rules, a_required_mask_is_filled_from_the_body)
+{
+  const struct contract *contract = fixture_contract(
+      "service S { rpc Update(U) returns (T) {"
+      " option (google.api.http) = {patch: \"/v1/t/{t.id}\" body: \"t\"};"
+      " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+      "message U { T t = 1; google.protobuf.FieldMask update_mask = 2 [(bulkhead.v1.field).required = true]; }\n"
+      "message T { string id = 1; string name = 2; }\n");
+  struct outcome plain = fixture_request(
+      contract, (struct exchange){.http_method = "PATCH", .path = "/v1/t/7", .body = "{\"name\":\"n\"}"});
+  cr_assert_str_eq(plain.json, "{\"t\":{\"id\":\"7\",\"name\":\"n\"},\"updateMask\":\"name\"}");
+  // A body that repeats what the path says adds nothing.
+  struct outcome repeated = fixture_request(
+      contract, (struct exchange){.http_method = "PATCH", .path = "/v1/t/7", .body = "{\"id\":\"7\",\"name\":\"n\"}"});
+  cr_assert(slice_equal(repeated.wire, plain.wire));
+}
