@@ -43,7 +43,6 @@ struct rpc_client {
   struct method_metrics methods;
   struct arena scratch;  // arrays of the packet that is being read
   uint64_t now_us;       // of the current turn
-  bool closing;
 };
 
 static inline struct endpoint *endpoint_of(struct balancer_candidate *candidate)

@@ -128,10 +128,6 @@ static void start_call(struct rpc_call *call, struct rpc_frame *frame)
     refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
     return;
   }
-  if (client->closing) {
-    refuse_call(call, STATUS_CANCELLED, "the client is closing");
-    return;
-  }
   if (timeout_ms == 0) {
     refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
     return;
@@ -415,8 +411,8 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   return client;
 }
 
-// Ends all calls without CANCEL frames: a server cancels the requests of a connection that closes, and a message that
-// is being sent would be leaked (CLOSE LEAKS in nng_compat_internal.h).
+// Ends all calls, also those that a callback starts meanwhile. No CANCEL frames are sent: a server cancels the requests
+// of a connection that closes, and a message that is being sent would be leaked (CLOSE LEAKS in nng_compat_internal.h).
 static void end_all_calls(struct rpc_client *client)
 {
   struct rpc_call *call;
@@ -430,7 +426,6 @@ void rpc_client_free(struct rpc_client **client_pointer)
   if (client == NULL)
     return;
   *client_pointer = NULL;
-  client->closing = true;
   end_all_calls(client);
   while (!list_empty(&client->endpoints.members)) {
     struct endpoint *endpoint = CONTAINER_OF(client->endpoints.members.next, struct endpoint, node);

@@ -195,6 +195,7 @@ Test(registration, it_is_sent_checked_and_removed)
   char text[4096];
   cr_assert(fake_consul_last(fake, REGISTER, text));
   cr_assert_not_null(strstr(text, "\"ID\":\"item-1\""));
+  cr_assert_not_null(strstr(text, "\r\nContent-Type: application/json\r\n"));
   fake_consul_wait(fake, CHECK_OWN, 1, NULL);
   discovery_deregister(discovery, 60000);
   cr_assert(fake_consul_last(fake, DEREGISTER "item-1", text), "it has been sent when deregister returns");

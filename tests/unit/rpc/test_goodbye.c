@@ -164,6 +164,12 @@ Test(goodbye, a_client_that_does_not_take_its_replies_is_given_up)
 
 // ---- endpoints that are no longer listed ----
 
+static bool is_server_idle(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return rpc_server_idle(rig->server);
+}
+
 static int64_t connected_endpoints(void)
 {
   return metric_value(metrics_series(METRIC_RPC_ENDPOINTS, &SLICE("test"), 1));
@@ -192,6 +198,35 @@ Test(goodbye, an_unlisted_endpoint_is_let_go_once_it_has_been_quiet)
   cr_assert_eq(connected_endpoints(), 0);
   cr_assert_eq(rpc_client_next_timeout_us(rig.client), DEADLINE_NONE, "nothing is left of it");
   cr_assert_eq(metric_value(metrics_series(METRIC_RPC_ENDPOINT_LOST, &SLICE("test"), 1)), 0, "it was not lost");
+  // Its connection is closed: a server that drains waits for nothing from it.
+  rpc_server_drain(rig.server);
+  rig_until(&rig, is_server_idle, NULL);
+  rig_stop(&rig);
+}
+
+static void call_again(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct outcome *outcome = arg;
+  (void)payload;
+  cr_assert_eq(status->code, STATUS_CANCELLED);
+  rig_call(outcome->rig, SLICE("again"), outcome);
+}
+
+Test(goodbye, a_call_that_a_callback_starts_while_the_client_closes_ends_with_cancelled)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome outcome = {.rig = &rig};
+  struct rpc_call_options options = {
+      .service = "test", .method = SLICE("test.v1.Test/Echo"), .deadline_us = TEST_DEADLINE_US};
+  rpc_client_call(rig.client, &options, call_again, &outcome);
+  rig_until_kept(&rig, 1);
+  struct rpc_client *client = rig.client;
+  rpc_client_free(&client);
+  rig.client = NULL;
+  cr_assert(outcome.done);
+  cr_assert_eq(outcome.code, STATUS_CANCELLED);
+  cr_assert_not_null(strstr(outcome.message, "closing"));
   rig_stop(&rig);
 }
 
