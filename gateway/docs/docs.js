@@ -52,6 +52,7 @@ function showSession(session, ui, name) {
 
 async function greet(session, ui, operations) {
   showSession(session, ui, '…');
+  if (!operations.has('UserService_GetCurrentUser')) return;
   const user = await session.call('UserService_GetCurrentUser');
   showSession(session, ui, user.displayName);
   fillIn(ui, operations, `${operations.get('UserService_CreateUser').path}/${user.id}`);

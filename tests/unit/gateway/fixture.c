@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/wire.h"
@@ -80,6 +81,41 @@ struct fixture *fixture_open(void)
                                                               .audience = FIXTURE_AUDIENCE,
                                                               .backend = {fixture, backend_call, backend_cancel},
                                                               .clock = &clock});
+  return fixture;
+}
+
+static void compile_contract(const char *folder, const char *text)
+{
+  char line[512];
+  snprintf(line, sizeof(line), "%s/test.proto", folder);
+  FILE *file = fopen(line, "we");
+  CHECK(file != NULL);
+  fprintf(file,
+          "syntax = \"proto3\";\npackage test.v1;\nimport \"bulkhead/v1/options.proto\";\n"
+          "import \"google/api/annotations.proto\";\n%s",
+          text);
+  CHECK(fclose(file) == 0);
+  snprintf(line, sizeof(line),
+           "protoc -I%s -Iproto -I/usr/include --include_imports --include_source_info --descriptor_set_out=%s/set "
+           "test.proto auth/v1/auth.proto",
+           folder, folder);
+  CHECK(system(line) == 0);
+}
+
+struct fixture *fixture_open_with(const char *text)
+{
+  char folder[] = "/tmp/bulkhead-gateway-XXXXXX";
+  char path[128];
+  CHECK(mkdtemp(folder) != NULL);
+  compile_contract(folder, text);
+  snprintf(path, sizeof(path), "%s/set", folder);
+  // Each test has a process of its own.
+  CHECK(setenv("BULKHEAD_PROTOSET", path, 1) == 0);
+  struct fixture *fixture = fixture_open();
+  unlink(path);
+  snprintf(path, sizeof(path), "%s/test.proto", folder);
+  unlink(path);
+  rmdir(folder);
   return fixture;
 }
 

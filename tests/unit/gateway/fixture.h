@@ -45,6 +45,8 @@ extern int64_t fixture_wall_us;
 
 // Without keys; fixture_give_keys answers the first fetch.
 struct fixture *fixture_open(void);
+// The same with the contract `text`, which follows "package test.v1;" and the imports of our options, beside auth's.
+struct fixture *fixture_open_with(const char *text);
 void fixture_give_keys(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);
 

@@ -1,0 +1,129 @@
+// What the contracts of this repository do not use: cache lifetimes, parts of a response as the body, other statuses.
+#include <criterion/criterion.h>
+
+#include "common/base/wire.h"
+#include "tests/unit/gateway/one_exchange.h"
+
+static const char CONTRACT[] =
+    "service TestService {\n"
+    "  rpc GetLong(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/long\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC cache_ttl_ms: 60000};\n"
+    "    option idempotency_level = NO_SIDE_EFFECTS;\n"
+    "  }\n"
+    "  rpc GetShort(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/short\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC cache_ttl_ms: 999};\n"
+    "    option idempotency_level = NO_SIDE_EFFECTS;\n"
+    "  }\n"
+    "  rpc GetSecond(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/second\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC cache_ttl_ms: 1000};\n"
+    "    option idempotency_level = NO_SIDE_EFFECTS;\n"
+    "  }\n"
+    "  rpc GetSigned(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/signed\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_AUTHENTICATED cache_ttl_ms: 60000};\n"
+    "    option idempotency_level = NO_SIDE_EFFECTS;\n"
+    "  }\n"
+    "  rpc GetPart(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/part\" response_body: \"part\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
+    "  rpc MakeReply(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {post: \"/make\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC success_status: 202 location: \"/made/{name}\"};\n"
+    "  }\n"
+    "}\n"
+    "message Request { string name = 1; }\n"
+    "message Reply { string name = 1; Part part = 2; }\n"
+    "message Part { string name = 1; string etag = 2 [(bulkhead.v1.field) = {to_header: \"ETag\"}]; }\n";
+
+static void open_contract(void)
+{
+  fixture = fixture_open_with(CONTRACT);
+  fixture_give_keys(fixture);
+  exchange = fixture_exchange(fixture);
+}
+
+TestSuite(contracts, .init = open_contract, .fini = close_all);
+
+static const struct exchange_reply *get(const char *path, struct slice payload)
+{
+  fixture_answer(start_call(fixture_input("GET", path)), payload);
+  return exchange_reply(exchange);
+}
+
+Test(contracts, a_public_reply_may_be_cached_as_long_as_its_contract_says)
+{
+  assert_header(get("/long", SLICE("")), "Cache-Control", "public, max-age=60");
+}
+
+Test(contracts, less_than_a_second_is_no_lifetime)
+{
+  assert_header(get("/short", SLICE("")), "Cache-Control", "no-cache");
+}
+
+Test(contracts, a_second_is_a_lifetime)
+{
+  assert_header(get("/second", SLICE("")), "Cache-Control", "public, max-age=1");
+}
+
+Test(contracts, what_a_caller_must_sign_in_for_is_never_stored)
+{
+  assert_header(get("/signed", SLICE("")), "Cache-Control", "no-store");
+}
+
+static struct slice reply_with_parts(size_t count)
+{
+  static char bytes[256];
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  wire_write_bytes(&wire, 1, SLICE("outer"));
+  for (size_t i = 0; i < count; i++) {
+    size_t mark = wire_begin_nested(&wire, 2);
+    wire_write_bytes(&wire, 1, i + 1 == count ? SLICE("last") : SLICE("first"));
+    wire_write_bytes(&wire, 2, SLICE("v7"));
+    wire_end_nested(&wire, mark);
+  }
+  cr_assert_leq(wire.size, sizeof(bytes));
+  memcpy(bytes, wire.data, wire.size);
+  struct slice copy = slice_make(bytes, wire.size);
+  strbuf_free(&wire);
+  return copy;
+}
+
+Test(contracts, a_part_of_the_response_is_the_body)
+{
+  const struct exchange_reply *reply = get("/part", reply_with_parts(1));
+  cr_assert(slice_equal_string(reply->body, "{\"name\":\"last\",\"etag\":\"v7\"}"), SLICE_FMT, SLICE_ARG(reply->body));
+  assert_header(reply, "ETag", "\"v7\"");
+}
+
+Test(contracts, the_last_part_counts)
+{
+  cr_assert(fixture_contains(get("/part", reply_with_parts(2))->body, "last"));
+}
+
+Test(contracts, a_part_that_is_not_there_is_empty)
+{
+  const struct exchange_reply *reply = get("/part", reply_with_parts(0));
+  cr_assert(slice_equal_string(reply->body, "{\"name\":\"\",\"etag\":\"\"}"), SLICE_FMT, SLICE_ARG(reply->body));
+}
+
+Test(contracts, a_broken_response_has_no_part)
+{
+  assert_problem(get("/part", SLICE("\x0a\x7f")), 500, "INTERNAL");
+}
+
+Test(contracts, success_may_have_another_status_and_a_location)
+{
+  struct exchange_input input = fixture_input("POST", "/make");
+  input.has_body = true;
+  input.content_type = SLICE("application/json");
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("{\"name\":\"x\"}")), EXCHANGE_WAITING);
+  fixture_answer(fixture_call(fixture, 1), reply_with_parts(0));
+  cr_assert_eq(exchange_reply(exchange)->http_status, 202);
+  assert_header(exchange_reply(exchange), "Location", "/made/outer");
+}

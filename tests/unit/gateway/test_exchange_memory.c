@@ -1,0 +1,99 @@
+// What an exchange keeps and tells: its facts for the logs, its memory for the next request.
+#include <criterion/criterion.h>
+
+#include "gateway/exchange_internal.h"
+#include "tests/unit/gateway/one_exchange.h"
+
+TestSuite(exchange_memory, .init = open_all, .fini = close_all);
+
+Test(exchange_memory, facts_are_empty_before_the_request)
+{
+  struct exchange_facts facts = exchange_facts(exchange);
+  cr_assert_eq(facts.request_id.size + facts.trace_id.size + facts.caller_id.size + facts.method.size, 0);
+}
+
+Test(exchange_memory, facts_name_request_trace_caller_and_method)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.request_id = SLICE("r-1");
+  input.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  start_call(input);
+  struct exchange_facts facts = exchange_facts(exchange);
+  cr_assert(slice_equal_string(facts.request_id, "r-1"));
+  cr_assert(slice_equal_string(facts.trace_id, "0af7651916cd43dd8448eb211c80319c"));
+  cr_assert(slice_equal_string(facts.caller_id, FIXTURE_USER_ID));
+  cr_assert(slice_equal_string(facts.method, "item.v1.ItemService/GetItem"));
+}
+
+Test(exchange_memory, a_broken_traceparent_starts_a_trace_of_its_own)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad");
+  start_call(input);
+  struct slice trace = exchange_facts(exchange).trace_id;
+  cr_assert_eq(trace.size, 32);
+  cr_assert_not(slice_equal_string(trace, "0af7651916cd43dd8448eb211c80319c"));
+}
+
+Test(exchange_memory, verified_tokens_are_known_the_second_time)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  const struct gateway_metrics *metrics = &fixture->api->metrics;
+  start_call(input);
+  cr_assert_eq(metric_value(metrics->token_misses), 1);
+  cr_assert_eq(metric_value(metrics->token_hits), 0);
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
+  cr_assert_eq(metric_value(metrics->token_misses), 1);
+  cr_assert_eq(metric_value(metrics->token_hits), 1);
+}
+
+Test(exchange_memory, nothing_of_a_request_reaches_the_next)
+{
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.request_id = SLICE("r-1");
+  start_call(input);
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+  const struct exchange_reply *reply = start(fixture_input("GET", ITEM_PATH));
+  assert_problem(reply, 401, "TOKEN_MISSING");
+  cr_assert_eq(exchange_facts(exchange).caller_id.size, 0);
+  cr_assert_not(slice_equal_string(exchange_facts(exchange).request_id, "r-1"));
+}
+
+Test(exchange_memory, a_large_buffer_is_not_kept)
+{
+  start_call(fixture_input("GET", ITEM_PATH));
+  cr_assert_not_null(strbuf_reserve(&exchange->out, 1 << 20));
+  cr_assert_not_null(strbuf_reserve(&exchange->wire, 1000));
+  struct exchange *first = exchange;
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+  cr_assert_eq(exchange, first);
+  cr_assert_leq(exchange->out.capacity, 65536);
+  cr_assert_geq(exchange->wire.capacity, 1000);
+}
+
+Test(exchange_memory, a_bounded_number_of_closed_exchanges_is_kept)
+{
+  enum { MANY = 300, KEPT = 256 };
+  struct exchange *all[MANY];
+  for (size_t i = 0; i < MANY; i++)
+    all[i] = fixture_exchange(fixture);
+  for (size_t i = 0; i < MANY; i++)
+    exchange_close(&all[i]);
+  cr_assert_eq(fixture->gateway->spare_count, KEPT);
+  struct exchange *taken = fixture_exchange(fixture);
+  cr_assert_eq(fixture->gateway->spare_count, KEPT - 1);
+  exchange_close(&taken);
+}
+
+Test(exchange_memory, an_exchange_that_was_never_started_counts_as_left)
+{
+  exchange_close(&exchange);
+  struct slice labels[] = {SLICE("none"), SLICE("499")};
+  cr_assert_eq(metric_value(metrics_series(METRIC_HTTP_REQUESTS, labels, 2)), 1);
+  exchange = fixture_exchange(fixture);
+}
