@@ -1,4 +1,4 @@
-// The demo's side of the public API: one connection's requests, and the session that they are made in.
+// A client of the public API: the requests of one connection, and the session that they belong to.
 #ifndef BULKHEAD_DEPLOY_DEMO_API_H
 #define BULKHEAD_DEPLOY_DEMO_API_H
 
@@ -8,7 +8,7 @@
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
-// One request and its answer; the handle keeps its connection for the next.
+// Makes one request and reads its answer; the handle keeps its connection for the next request.
 struct exchange {
   CURL *curl;
   struct curl_slist *headers;
@@ -20,7 +20,7 @@ struct exchange {
 };
 
 struct session {
-  const char *url;  // of the gateway
+  const char *url;  // the gateway's
   const char *email;
   const char *password;
   struct strbuf access_token;

@@ -1,4 +1,5 @@
-// make demo: Debian's package index into the item service through the public REST API, then some searches.
+// The program of `make demo`: loads Debian's package index into the item service through the public REST API, then
+// makes some searches.
 //
 //   demo URL E-MAIL INDEX-FILE        the password comes by DEMO_PASSWORD
 //
@@ -141,7 +142,7 @@ static void send_batch(struct import *import, struct batch *batch)
   curl_multi_add_handle(import->multi, batch->exchange.curl);
 }
 
-// A batch has been answered, or its connection broke.
+// Handles the end of a batch: its answer, or the loss of its connection.
 static void settle(struct import *import, struct batch *batch, CURLcode code)
 {
   struct exchange *exchange = &batch->exchange;

@@ -41,7 +41,7 @@ static void set_field(struct package *package, struct slice name, struct slice v
       *(struct slice *)(void *)((char *)package + FIELDS[i].offset) = slice_trim(value);
 }
 
-// The end of a field that begins at `start`: the newline before the next line that is no continuation.
+// The end of the field that begins at `start`: the newline before the next line that is not indented.
 static size_t field_end(struct slice text, size_t start)
 {
   size_t end = slice_find(text, '\n', start);
@@ -50,7 +50,7 @@ static size_t field_end(struct slice text, size_t start)
   return end;
 }
 
-// One stanza from `start`; returns where the next begins.
+// Reads the stanza at `start`; returns where the next one begins.
 static size_t read_stanza(struct slice text, size_t start, struct package *package)
 {
   *package = (struct package){0};
@@ -73,7 +73,7 @@ static void *grow(void *array, size_t *capacity, size_t size)
   return larger;
 }
 
-// Of each name the last. The map holds places + 1, for places move while the array grows.
+// Keeps the last package of each name. The map holds index + 1, because addresses change while the array grows.
 static void keep_last_of_each_name(struct package_index *index)
 {
   struct strmap places = {0};

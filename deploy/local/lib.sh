@@ -2,7 +2,7 @@
 # Starting and stopping private servers: shared by deploy/local/stack and tests/with-servers. Sourced, not run.
 #
 # A process is known by a file in $RUN_DIR/pids that holds its pid and its start time, so that a pid that the kernel has
-# given to somebody else meanwhile is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
+# reused for another process is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
 # script alone, which then stops things in the right order.
 
 # Where Debian keeps nginx; an ordinary user's PATH lacks it.
@@ -58,7 +58,7 @@ launch() {
   mv "$RUN_DIR/pids/.$name" "$RUN_DIR/pids/$name"
 }
 
-# announce_stop NAME: from here until stop_is_over, the end of this process is no accident. The announcement counts
+# announce_stop NAME: from here until stop_is_over, the end of this process is expected. The announcement counts
 # while the script that made it lives.
 announce_stop() {
   # Not $$: the services are stopped by subshells.
@@ -76,7 +76,7 @@ is_being_stopped() {
   [ "$(start_time_of "$pid")" = "$started" ]
 }
 
-# has_died NAME: it has ended although nobody asked it to. A stop takes the pid file away before its announcement; so
+# has_died NAME: true if it has ended without having been stopped. A stop takes the pid file away before its announcement; so
 # a process without an announcement whose pid file is still the same was not stopped in between.
 has_died() {
   local before
@@ -144,7 +144,7 @@ wait_for() {
   done
 }
 
-# A loopback port that nobody listens on now, different at each call in one run.
+# Prints a loopback port that is free now, a different one at each call in one run.
 free_port() {
   local port tries
   for tries in $(seq 200); do
@@ -241,7 +241,7 @@ start_postgres() {
     printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data.new/pg_hba.conf"
     mv "$PG_HOME/data.new" "$PG_HOME/data"
   fi
-  # It does not run (is_running), whatever its lock files say after a kill.
+  # is_running has shown that it does not run, so lock files that a killed server has left are stale.
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
   launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \

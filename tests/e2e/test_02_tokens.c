@@ -93,10 +93,10 @@ Test(e2e_02_tokens, no_token_a_forged_one_and_garbage_are_refused)
 
   const char *payload = strchr(ada.token, '.');
   size_t claims_size = strcspn(payload + 1, ".");
-  // Its own claims under an algorithm that signs nothing.
+  // A token with its own claims and the algorithm "none".
   assert_refused(text("%s.%.*s.", base64url("{\"alg\":\"none\",\"typ\":\"JWT\"}"), (int)claims_size, payload + 1));
 
-  // One bit of the claims, then of the signature.
+  // A token with one changed bit in its claims, then one in its signature.
   char *forged = text("%s", ada.token);
   size_t place = (size_t)(payload - ada.token) + 20;
   forged[place] = forged[place] == 'A' ? 'B' : 'A';

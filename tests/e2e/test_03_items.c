@@ -167,7 +167,7 @@ Test(e2e_03_items, price_and_currency_go_together)
 Test(e2e_03_items, attributes_come_back_as_they_were_sent)
 {
   struct account ada = account_create();
-  // A database that wrote numbers out would make megabytes of these few bytes.
+  // Written out, these few bytes would be a number of megabytes.
   const char *attributes = "{\"b\":[1e16000,-0.10,1E+5,1e999999],\"a\":{\"\":null}}";
   struct http_reply made =
       HTTP(.path = "/v1/items", .token = ada.token,

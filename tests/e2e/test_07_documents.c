@@ -1,4 +1,4 @@
-// What the gateway says of itself and of every request.
+// The documents that the gateway serves about itself, and the headers that it adds to every reply.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,7 +109,7 @@ Test(e2e_07_documents, the_gateways_metrics_count_requests)
       strstr(metrics.body, "bulkhead_http_requests_total{method=\"auth.v1.AuthService/GetJwks\",code=\"200\"}");
   cr_assert_not_null(line, "%s", metrics.body);
   cr_assert_gt(strtod(strchr(line, '}') + 1, NULL), 0);
-  // Not for the world.
+  // The admin pages must not be reachable at the public port.
   ASSERT_STATUS(HTTP(.path = "/metrics"), 404);
 }
 
@@ -135,7 +135,7 @@ static bool is_logged(const void *request_id)
 Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
 {
   char *id = text("bytes-%s", fresh_word());
-  // By hand, for curl escapes such bytes.
+  // Written by hand, because curl escapes such bytes.
   const char *host = strstr(getenv("BULKHEAD_URL"), "//") + 2;
   const char *port = strrchr(host, ':') + 1;
   const char *script =

@@ -10,7 +10,7 @@ static void command(const char *name, const char *who)
   (void)output_of((const char *const[]){"deploy/local/stack", "exec", "auth", name, "admin", who, NULL});
 }
 
-// What a role changes is seen in the tokens of the next login.
+// A change of roles takes effect with the next login, because roles are in the token.
 static void log_in_again(struct account *account)
 {
   struct http_reply tokens = account_login(account->email, account->password);

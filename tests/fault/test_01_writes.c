@@ -1,4 +1,5 @@
-// What was acknowledged is there, whatever happens to the processes; what was not is wholly there or wholly not.
+// Acknowledged writes survive the death of any process; a write that was not acknowledged is there as a whole or not at
+// all.
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static int compare_ids(const void *a, const void *b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-// Every acknowledged item is in the database.
+// Asserts that every acknowledged item is in the database.
 static void expect_acknowledged(struct writer *writer)
 {
   size_t count = atomic_load(&writer->count);
@@ -99,7 +100,7 @@ static void kill_an_item_service(void)
 
 Test(fault_01_writes, survive_the_kill_of_an_item_service)
 {
-  // What was in flight there, and what was sent before its loss was noticed.
+  // Only the call in flight there may fail, and one that was sent before the loss was noticed.
   cr_expect_leq(write_through(kill_an_item_service), 2);
 }
 
@@ -111,7 +112,7 @@ static void kill_postgres(void)
 
 Test(fault_01_writes, survive_the_kill_of_postgresql)
 {
-  // Else PostgreSQL was not away while somebody wrote, and nothing was tested.
+  // No refusal would mean that PostgreSQL was not away while writes came, so that nothing was tested.
   cr_expect_gt(write_through(kill_postgres), 0);
 }
 

@@ -148,14 +148,14 @@ Test(fault_03_outages, a_killed_instance_fails_its_calls_at_once_and_the_other_g
   struct background *background = background_start(read_on, &readers);
   wait_until(is_answering, &readers, "answers");
   stack("kill", "item-1");
-  // From now on the other one answers alone.
+  // The other instance answers alone from now on.
   for (int i = 0; i < 100; i++) {
     struct http_reply reply = HTTP(.path = readers.path, .token = ada.token);
     cr_assert_lt(reply.seconds, 4.0);
   }
   atomic_store(&readers.stop, true);
   background_join(background);
-  // Only what was in flight at that moment: one request of this reader.
+  // Only a request in flight at that moment may fail; this reader has one at a time.
   cr_assert_leq(atomic_load(&readers.failed), 2, "%zu requests failed", atomic_load(&readers.failed));
   stack("start", "item-1");
   wait_until_healthy();

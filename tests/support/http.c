@@ -14,8 +14,8 @@
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 
-// Never freed: what a test got stays valid until its process ends. A thread has an arena of its own, kept in a list, so
-// that what it holds counts as reachable when the thread has ended.
+// The test's memory, which is never freed: results stay valid until the process ends. Each thread has an arena, kept in
+// a list, so that what it holds counts as reachable when the thread has ended.
 struct thread_memory {
   struct arena arena;
   struct thread_memory *next;

@@ -38,7 +38,7 @@ struct http_reply http_send(const struct http_request *request);
 const char *http_header(const struct http_reply *reply, const char *name);
 
 // The value at a path such as "items[0].attributes.colour" as text (a string without its quotes, anything else as
-// written); NULL where there is none. Fails the test when the body is no JSON.
+// written); NULL where there is none. Fails the test when the body is not JSON.
 const char *http_json(const struct http_reply *reply, const char *path);
 const char *json_at(const char *json, const char *path);
 // The number of items of the array at `path`; -1 where there is none.
@@ -57,7 +57,7 @@ char *text(const char *format, ...) PRINTF_LIKE(1, 2);
     assert_problem(&(reply), expected_code);                                                                           \
   } while (0)
 void assert_problem(const struct http_reply *reply, const char *code);
-// One of the problem's violations names `field`.
+// Asserts that one of the problem's violations names `field`.
 void assert_violation(const struct http_reply *reply, const char *field);
 
 // ---- an account of the test's own ----
@@ -71,11 +71,11 @@ struct account {
 };
 // Signs up under a fresh address and logs in.
 struct account account_create(void);
-// A fresh address, password "correct horse battery".
+// Makes an address that no other test uses. Accounts here have the password "correct horse battery".
 const char *fresh_email(void);
 struct http_reply account_sign_up(const char *email, const char *password);
 struct http_reply account_login(const char *email, const char *password);
-// Something that occurs in no other test, for skus, tags and words.
+// Makes a word that occurs in no other test, for skus, tags and texts.
 const char *fresh_word(void);
 // POST /v1/items; asserts 201 and returns the id.
 const char *item_create(const struct account *owner, const char *json);

@@ -116,7 +116,7 @@ static bool healthy(const void *arg)
   double item = gateway_metric("bulkhead_rpc_endpoints{service=\"item\"}");
   if (auth < 1 || item < 2 * auth)
     return false;
-  // A login goes from the gateway to auth and on to user; an unknown account is answer enough.
+  // A login goes from the gateway to auth and on to user; the refusal of an unknown account shows that all three talk.
   struct http_reply reply = HTTP(.path = "/v1/auth/login", .timeout_ms = 10000,
                                  .body = "{\"email\":\"nobody@example.com\",\"password\":\"nothing at all\"}");
   if (reply.status != 401)

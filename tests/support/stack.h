@@ -1,4 +1,4 @@
-// Hands on the stack that a test runs against: its processes, its database.
+// Controls the stack that a test runs against: its processes, its database.
 #ifndef BULKHEAD_TESTS_SUPPORT_STACK_H
 #define BULKHEAD_TESTS_SUPPORT_STACK_H
 
@@ -9,18 +9,18 @@
 // deploy/local/stack ACTION NAME: stop, start, restart, kill. Asserts that it worked.
 void stack(const char *action, const char *name);
 
-// What a program prints on standard output; asserts that it ends with 0.
+// Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);
 
 // The result of one query as psql -At prints it, as a superuser.
 const char *sql(const char *format, ...) PRINTF_LIKE(1, 2);
 
-// Until `holds(arg)` does; fails the test when it does not within 60 s.
+// Waits until `holds(arg)` is true; fails the test after 60 s.
 void wait_until(bool (*holds)(const void *arg), const void *arg, const char *what);
-// Every part of the stack passes its health check in Consul, and the gateway has connected to all of them.
+// Waits until every part of the stack passes its health check in Consul and the gateway has connected to all of them.
 void wait_until_healthy(void);
 
-// `body(arg)` on another thread meanwhile; wait for its end with background_join.
+// Runs `body(arg)` on another thread; background_join waits for its end.
 struct background;
 struct background *background_start(void (*body)(void *arg), void *arg);
 void background_join(struct background *background);

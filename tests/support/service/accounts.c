@@ -7,7 +7,7 @@
 
 static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
 
-// A list with `environment` behind what both services get.
+// What both services get, followed by `environment`.
 struct environment {
   const char *values[MAX_ENVIRONMENT + 1];
 };
@@ -47,7 +47,7 @@ static void launch_user(struct accounts *accounts, const char *const *environmen
                  all.values);
 }
 
-// Ready, and connected to its peer.
+// Waits until the process is ready and connected to its peer.
 static void wait_connected(struct process *process)
 {
   process_wait_ready(process);
@@ -103,7 +103,7 @@ void accounts_stop_auth(struct accounts *accounts)
 
 void accounts_start_auth(struct accounts *accounts, const char *const *environment)
 {
-  // Where the user service looks for it.
+  // The same socket as before, because the user service looks for it there.
   process_prepare_again(&accounts->auth);
   launch_auth(accounts, environment);
   wait_connected(&accounts->auth);

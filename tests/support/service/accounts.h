@@ -24,18 +24,19 @@ void accounts_open(struct accounts *accounts, const char *const *environment);
 // Stops both and expects that they end in good order; their outputs stay until accounts_free.
 void accounts_stop(struct accounts *accounts);
 void accounts_free(struct accounts *accounts);
-void accounts_close(struct accounts *accounts);  // both
-// The auth service alone; it can be started again where it was.
+// Stops and frees.
+void accounts_close(struct accounts *accounts);
+// Stops and starts the auth service alone, at the same address.
 void accounts_stop_auth(struct accounts *accounts);
 void accounts_start_auth(struct accounts *accounts, const char *const *environment);
-// The user service alone, which need not find the auth service when it starts.
+// Stops and starts the user service alone. It need not find the auth service when it starts.
 void accounts_stop_user(struct accounts *accounts);
 void accounts_start_user(struct accounts *accounts, const char *const *environment);
 
 struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_refresh(struct accounts *accounts, const char *refresh_token);
-// With ACCOUNTS_PASSWORD; both assert that it works.
+// Signs up with ACCOUNTS_PASSWORD, or logs in with it; both assert success.
 const User__V1__User *accounts_new_user(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome);

@@ -24,7 +24,7 @@ static const char *need(const char *name)
   return value;
 }
 
-// A program of PostgreSQL's; *code is how it ended.
+// Runs a program of PostgreSQL and returns its output; *code is its exit code.
 static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
 {
   struct process process;

@@ -11,7 +11,7 @@ struct database {
   char name[32];
 };
 
-// With role and schema of each of the services; `services` ends with NULL.
+// Makes the database with the role and the schema of each service; `services` ends with NULL.
 void database_create(struct database *database, const char *const *services);
 void database_drop(struct database *database);
 
@@ -19,9 +19,9 @@ void database_drop(struct database *database);
 const char *database_of_service(struct database *database, const char *service);
 const char *database_of_superuser(struct database *database);
 
-// What psql -At prints for one query; asserts that it works.
+// Runs one query as the superuser and returns what psql -At prints; asserts success.
 const char *database_sql(struct database *database, const char *format, ...) PRINTF_LIKE(2, 3);
-// What psql says to a query that the service's role may not make; asserts that it fails.
+// Runs a query as the service's role, asserts that it fails, and returns what psql says.
 const char *database_refusal(struct database *database, const char *service, const char *sql);
 // The definition of a service's schema, as pg_dump writes it.
 const char *database_schema(struct database *database, const char *service);

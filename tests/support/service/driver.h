@@ -7,7 +7,7 @@
 #include "common/base/arena.h"
 #include "common/rpc/rpc_client.h"
 
-// Everything in results lives in its arena.
+// A client that speaks to one service. Everything in results lives in its arena.
 struct driver {
   struct arena arena;
   struct rpc_client *client;

@@ -19,7 +19,7 @@
 
 #include "common/base/clock.h"
 
-// Far above what anything here takes; it only bounds a test that fails.
+// How long any wait may take: far more than needed, so it ends only tests that fail.
 #define PATIENCE_MS 60000
 #define POLL_MS 2
 #define LOG_PATH_BYTES 256
@@ -118,7 +118,7 @@ void process_launch(struct process *process, const char *program, char *const *a
   close(log);
 }
 
-// True once the process has ended; then it has said all that it will.
+// True once the process has ended, after which no more output comes.
 static bool has_ended(struct process *process)
 {
   siginfo_t info = {0};
