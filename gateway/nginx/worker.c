@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/observe/crash.h"
 #include "common/observe/log.h"
 
 static struct worker {
@@ -160,6 +161,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   if (module->log_level.len > 0 && !log_level_parse(to_slice(module->log_level), &level))
     level = LOG_INFO;
   log_init("gateway", level);
+  crash_report_install();
   memory_keep_freed();
   start_counting(module);
   struct error error;
