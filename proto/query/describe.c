@@ -159,7 +159,9 @@ static bool plan_writes(struct describer *d, const struct statement *statement)
   PGresult *result = PQexec(d->conn, strbuf_cstring(&sql));
   strbuf_free(&sql);
   const char *plan = PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "";
-  bool writes = plan[0] == '\0' || strstr(plan, "\"ModifyTable\"") != NULL || strstr(plan, "\"LockRows\"") != NULL;
+  // A statement without a plan, such as LOCK TABLE, does something else than reading.
+  bool writes = strstr(plan, "\"Plan\"") == NULL || strstr(plan, "\"ModifyTable\"") != NULL ||
+                strstr(plan, "\"LockRows\"") != NULL;
   PQclear(result);
   return writes;
 }

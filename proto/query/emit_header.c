@@ -161,7 +161,7 @@ void emit_prototype(const struct query_source *query, struct arena *arena, struc
     strbuf_printf(out, ", %s", emit_declaration(&query->parameters[0], arena));
   else if (query->parameter_count > 0)
     strbuf_printf(out, ", const struct %s_params *params", emit_name(query, arena));
-  strbuf_add_string(out, ", struct arena *arena");
+  strbuf_add_string(out, ",\n    struct arena *arena");
   emit_out_parameters(query, arena, out);
   strbuf_add_byte(out, ')');
 }

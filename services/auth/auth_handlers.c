@@ -86,7 +86,7 @@ static enum status find_credential(struct call *call, const char *email, const c
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-// The cost has been raised since the password was set: now that it is at hand, hash it anew. Its failure is no harm.
+// Hashes the password again at today's cost, which has been raised since it was set. A failure does no harm.
 static void rehash(struct call *call, const char *user_id, const struct password_job *verified)
 {
   struct auth_state *state = call_state(call);

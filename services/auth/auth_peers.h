@@ -8,7 +8,7 @@
 struct call;
 struct service;
 
-// Whose account an address is. NOT_FOUND when it is nobody's. `call` NULL for a command. Waits.
+// Finds the account of an address. NOT_FOUND where there is none. `call` is NULL for a command. Waits.
 enum status auth_peers_find_user(struct service *service, struct call *call, const char *email, struct arena *arena,
                                  const char **user_id) MUST_CHECK;
 

@@ -73,8 +73,8 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   if (status != STATUS_OK)
     return status;
   status = user_peers_create_credential(call_service(call), call, id, request->password, arena);
-  // It may still be on its way to the auth service's database, where a removal could overtake it: the note stays, and
-  // the sweep comes when that can no longer be.
+  // The credential may still be on its way to the auth service's database, where a removal could overtake it. So the
+  // note stays, and the sweep comes when that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
   const struct user_db_finish_sign_up_params finish = {

@@ -14,3 +14,6 @@ SELECT name FROM things WHERE id = :id::uuid AND random() < 2;
 
 -- name: many :many
 SELECT id, create_time FROM things WHERE name = ANY (:names::text[]) AND size > :least? AND note = :note?;
+
+-- name: lock_table :exec
+LOCK TABLE things;
