@@ -5,8 +5,8 @@
 // A step may hand on, fail (a problem document becomes the reply) or wait. The host (gateway/nginx, tests) feeds the
 // request in and sends the reply out; nothing here knows a socket.
 //
-// Life: exchange_open → exchange_start → (exchange_body) → reply → exchange_close. All views in the input must stay
-// valid until the close; those in the reply are valid until the close.
+// Life: exchange_open → exchange_start → (exchange_body) → reply → exchange_close. All views in the input must
+// stay valid until the close; those in the reply are valid until the close.
 #ifndef BULKHEAD_GATEWAY_EXCHANGE_H
 #define BULKHEAD_GATEWAY_EXCHANGE_H
 

@@ -1,9 +1,11 @@
 #define _GNU_SOURCE 1
 #include "tests/unit/gateway/fixture.h"
 
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -86,20 +88,33 @@ struct fixture *fixture_open(void)
 
 static void compile_contract(const char *folder, const char *text)
 {
-  char line[512];
-  snprintf(line, sizeof(line), "%s/test.proto", folder);
-  FILE *file = fopen(line, "we");
+  char path[128];
+  snprintf(path, sizeof(path), "%s/test.proto", folder);
+  FILE *file = fopen(path, "we");
   CHECK(file != NULL);
   fprintf(file,
           "syntax = \"proto3\";\npackage test.v1;\nimport \"bulkhead/v1/options.proto\";\n"
           "import \"google/api/annotations.proto\";\n%s",
           text);
   CHECK(fclose(file) == 0);
-  snprintf(line, sizeof(line),
-           "protoc -I%s -Iproto -I/usr/include --include_imports --include_source_info --descriptor_set_out=%s/set "
-           "test.proto auth/v1/auth.proto",
-           folder, folder);
-  CHECK(system(line) == 0);
+  char source[128];
+  char result[128];
+  snprintf(source, sizeof(source), "-I%s", folder);
+  snprintf(result, sizeof(result), "--descriptor_set_out=%s/set", folder);
+  char *arguments[] = {"protoc",
+                       source,
+                       "-Iproto",
+                       "-I/usr/include",
+                       "--include_imports",
+                       "--include_source_info",
+                       result,
+                       "test.proto",
+                       "auth/v1/auth.proto",
+                       NULL};
+  pid_t child;
+  int status = -1;
+  CHECK(posix_spawnp(&child, "protoc", NULL, NULL, arguments, environ) == 0);
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 struct fixture *fixture_open_with(const char *text)

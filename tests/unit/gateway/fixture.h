@@ -54,7 +54,7 @@ void fixture_close(struct fixture *fixture);
 struct slice fixture_key_set(struct fixture *fixture);
 // "Bearer <token>" of FIXTURE_USER_ID; `role` NULL for none.
 struct slice fixture_bearer(struct fixture *fixture, const char *role, int64_t lifetime_s);
-// Likewise, signed by a key that the gateway does not know.
+// The same token, signed by a key that the gateway does not know.
 struct slice fixture_foreign_bearer(struct fixture *fixture);
 
 struct exchange *fixture_exchange(struct fixture *fixture);
