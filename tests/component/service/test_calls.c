@@ -248,7 +248,9 @@ Test(calls, the_methods_timeout_bounds_a_call_to_a_peer)
 Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
 {
   struct outcome outcome;
-  begin_list_items(PROBE_WAIT, 60000, &outcome);
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.q = PROBE_WAIT;
+  driver_queue(&gateway, LIST_ITEMS, driver_pack(&gateway, &request.base), &someone, 60000, &outcome);
   rpc_call_cancel(outcome.call);
   // Calls of one connection begin in order, so these come after it.
   cr_expect_eq(get_counter(get_item(&gateway, &someone), PROBE_STARTED), 0);
