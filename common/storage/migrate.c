@@ -147,9 +147,9 @@ static enum status prepare_session(struct session *s)
 
 // ---- what is there ----
 
-static const struct migration *find_migration(const struct migration_set *set, unsigned version)
+static bool is_known(const struct migration_set *set, unsigned version)
 {
-  return version >= 1 && version <= set->count ? &set->migrations[version - 1] : NULL;
+  return version >= 1 && version <= set->count;
 }
 
 // Compares the checksum of a text with the stored one. The server computes it, so no cryptography is needed here.
@@ -175,10 +175,10 @@ static enum status read_row(struct session *s, int row)
                      PQgetvalue(s->rows, row, 0));
   applied->version = (unsigned)version;
   applied->at = PQgetvalue(s->rows, row, 2);
-  const struct migration *migration = find_migration(s->set, applied->version);
   enum status status = STATUS_OK;
-  if (migration != NULL)
-    status = compare_checksum(s, migration->up, PQgetvalue(s->rows, row, 1), &applied->same);
+  if (is_known(s->set, applied->version))
+    status =
+        compare_checksum(s, s->set->migrations[applied->version - 1].up, PQgetvalue(s->rows, row, 1), &applied->same);
   s->applied_count++;
   return status;
 }
@@ -207,15 +207,14 @@ static enum status refuse_changed(struct session *s)
 {
   for (size_t i = 0; i < s->applied_count; i++) {
     const struct applied *applied = &s->applied[i];
-    const struct migration *migration = find_migration(s->set, applied->version);
-    if (migration == NULL)
+    if (!is_known(s->set, applied->version))
       return error_set(s->error, STATUS_FAILED_PRECONDITION,
                        "migration %04u is applied in the database but unknown here: this program is older than it",
                        applied->version);
     if (!applied->same)
       return error_set(s->error, STATUS_FAILED_PRECONDITION,
                        "%04u_%s.up.sql was changed after it was applied: undo the change and write a new migration",
-                       applied->version, migration->name);
+                       applied->version, s->set->migrations[applied->version - 1].name);
     if (applied->version != i + 1)
       return error_set(s->error, STATUS_FAILED_PRECONDITION,
                        "migration %04zu is missing below %04u: schema_migrations"
@@ -413,9 +412,9 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
   enum status status = open_session(&session, conninfo, set, error);
   for (size_t i = 0; session.applied != NULL && i < session.applied_count && status == STATUS_OK; i++) {
     const struct applied *applied = &session.applied[i];
-    const struct migration *migration = find_migration(set, applied->version);
-    add_line(out, applied->version, migration == NULL ? "(unknown to this program)" : migration->name, applied->at,
-             migration != NULL && !applied->same);
+    bool known = is_known(set, applied->version);
+    add_line(out, applied->version, known ? set->migrations[applied->version - 1].name : "(unknown to this program)",
+             applied->at, known && !applied->same);
   }
   for (size_t i = 0; i < set->count && status == STATUS_OK; i++) {
     if (!is_applied(&session, set->migrations[i].version))
