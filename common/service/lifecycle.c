@@ -1,6 +1,6 @@
-// The life of a serving process: connect → migrate (if asked for) → start → listen → register → serve → (signal)
-// deregister → drain → end background tasks → stop. The start is a task, so that a signal can end its waits. The drain
-// is another task, started by the loop, so that it inherits neither deadline nor cancellation.
+// The life of a serving process: connect, migrate (if asked for), start, listen, register, serve; after a signal
+// deregister, drain, end background tasks, stop. The start is a task, so that a signal can end its waits. The drain is
+// another task, started by the loop, so that it inherits neither deadline nor cancellation.
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// The life of a service process: settings → log → (command) → loop → PostgreSQL and Redis → start → listen → register →
-// serve → SIGTERM: deregister → drain → stop. A service's main is a table.
+// The life of a service process: settings, log, (command), loop, PostgreSQL and Redis, start, listen, register, serve;
+// after SIGTERM deregister, drain, stop. A service's main is a table.
 #ifndef BULKHEAD_SERVICE_SERVICE_H
 #define BULKHEAD_SERVICE_SERVICE_H
 

@@ -53,7 +53,7 @@ Test(auth_logs, hold_no_secret)
   for (size_t i = 0; i < count; i++)
     secrets[i] = arena_string(&arena, slice_from_string(secrets[i]));
   accounts_stop(&accounts);
-  // It is the log of all that.
+  // The log must be the one of those calls.
   EXPECT_OUTPUT(accounts.auth, "\"level\":\"debug\"");
   EXPECT_OUTPUT(accounts.auth, "auth.v1.AuthService/Login");
   EXPECT_OUTPUT(accounts.auth, "does not exist");

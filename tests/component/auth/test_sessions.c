@@ -51,7 +51,7 @@ Test(auth_sessions, a_password_is_hashed_anew_once_the_cost_was_raised)
   cr_expect_eq(accounts_login(&accounts, ADA, "a wrong password").status, STATUS_UNAUTHENTICATED);
 }
 
-// Of those that come with one refresh token at once, one gets new tokens.
+// A refresh token works once: of many concurrent refreshes with it, one gets new tokens.
 Test(auth_sessions, one_of_many_concurrent_refreshes_wins)
 {
   enum { CALLS = 24 };

@@ -203,8 +203,8 @@ Test(life, consul_knows_it_while_it_serves)
   process_free(&probe);
 }
 
-// Those who ask Consul must not be sent to an instance that refuses them: it leaves Consul first, however long its calls
-// take to end.
+// Consul must not send callers to an instance that refuses them: a draining instance leaves Consul first, however long
+// its calls take to end.
 Test(life, a_draining_instance_leaves_consul_before_its_calls_end)
 {
   struct process probe;

@@ -221,7 +221,7 @@ Test(user_accounts, a_credential_that_cannot_be_removed_holds_up_no_other, .time
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
   expect_sql("SELECT user_id FROM \"user\".orphan_credentials", stuck);
   expect_sql("SELECT user_id FROM auth.credentials", stuck);
-  // Nor is it forgotten.
+  // The note stays, so that a later sweep tries again.
   database_sql(&accounts.database, "DROP TRIGGER refuse ON auth.credentials");
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");

@@ -122,7 +122,7 @@ Test(resolve, a_cancelled_one_is_never_heard_of)
   loop_resolve_cancel(&resolve);
   cr_assert_null(resolve);
   loop_resolve_cancel(&resolve);
-  // It waits for what libuv has under way.
+  // loop_free waits for the look-up that libuv has under way.
   loop_free(&loop);
   cr_assert_null(loop);
 }

@@ -109,7 +109,7 @@ TASK_TEST(semaphore, a_permit_for_one_who_is_cancelled_in_the_same_turn_is_not_l
   struct task *task = enter(&second, &line, '2', DEADLINE_NONE);
   task_yield();
   task_cancel(task);
-  // It is woken but still in line when the permit comes.
+  // The waiter is woken but still in line when the permit comes.
   completion_finish(&first.may_leave, STATUS_OK);
   semaphore_release(&line.semaphore);
   task_yield();
