@@ -122,6 +122,42 @@ Test(migrate, a_changed_file_is_refused_by_name)
   with_pg(check_changed);
 }
 
+static void check_edited(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  struct migration_set set = set_of(world, 3);
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_OK);
+  run_sql(world, "DELETE FROM schema_migrations WHERE version = 2");
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_not_null(strstr(error.message, "0002"), "%s", error.message);
+  cr_assert_eq(n, 0);
+  cr_assert_eq(migrate_down(conninfo(), &set, 1, &n, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_eq(n, 0);
+}
+
+Test(migrate, a_row_that_was_deleted_by_hand_is_missed)
+{
+  with_pg(check_edited);
+}
+
+// The server's own limit for statements does not end a migration.
+static void check_slow(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  const struct migration slow[] = {{1, "slow", SLICE_INIT("SELECT pg_sleep(0.2)"), SLICE_INIT("")}};
+  const struct migration_set set = {.schema = world->schema, .migrations = slow, .count = 1};
+  const char *limited = arena_printf(&world->arena, "%s options='-c statement_timeout=50'", conninfo());
+  cr_assert_eq(migrate_up(limited, &set, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(n, 1);
+}
+
+Test(migrate, takes_the_time_that_it_needs)
+{
+  with_pg(check_slow);
+}
+
 struct racer {
   const struct migration_set *set;
   enum status status;

@@ -277,3 +277,24 @@ Test(redis, password_and_database)
   with_loop(check_password);
   redis_stop(&server);
 }
+
+// A read-only replica is there, but does not serve: its callers go on without it, and no caller made a mistake.
+static void check_read_only(struct world *world)
+{
+  struct redis *redis = connect_to(world, redis_server_url(world, &server));
+  struct redis_reply reply;
+  wait_until(is_up, redis);
+  cr_assert_eq(command(world, redis, &reply, "REPLICAOF 127.0.0.1 1"), STATUS_OK);
+  cr_expect_eq(command(world, redis, &reply, "SET key value"), STATUS_UNAVAILABLE);
+  cr_expect_eq(command(world, redis, &reply, "SET key"), STATUS_INTERNAL, "a malformed command is a mistake here");
+  cr_assert_eq(command(world, redis, &reply, "REPLICAOF NO ONE"), STATUS_OK);
+  cr_expect_eq(command(world, redis, &reply, "SET key value"), STATUS_OK);
+  redis_free(&redis);
+}
+
+Test(redis, a_read_only_replica_is_unavailable_for_writes)
+{
+  redis_start(&server);
+  with_loop(check_read_only);
+  redis_stop(&server);
+}

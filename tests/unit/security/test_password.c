@@ -10,6 +10,7 @@
 static unsigned hashes_computed;
 static struct password_cost last_cost;
 
+// NOLINTNEXTLINE(readability-function-size): the parameters are libsodium's
 int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const char *const passwd,
                   unsigned long long passwdlen, const unsigned char *const salt, unsigned long long opslimit,
                   size_t memlimit, int alg)

@@ -105,6 +105,8 @@ Test(pg_sqlstate, becomes_a_status)
       {"40P01", STATUS_ABORTED},
       {"55P03", STATUS_ABORTED},
       {"57014", STATUS_DEADLINE_EXCEEDED},
+      {"25P03", STATUS_UNAVAILABLE},
+      {"25P02", STATUS_INTERNAL},
       {"57P01", STATUS_UNAVAILABLE},
       {"57P03", STATUS_UNAVAILABLE},
       {"08006", STATUS_UNAVAILABLE},
@@ -140,7 +142,10 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   cr_assert_str_eq(value_of(&pg, "tcp_user_timeout"), "7");
   cr_assert_str_eq(value_of(&pg, "application_name"), "item");
   cr_assert_str_eq(value_of(&pg, "keepalives_count"), "3");
-  cr_assert_not_null(strstr(value_of(&pg, "options"), "statement_timeout=123"));
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c statement_timeout=123"));
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c idle_in_transaction_session_timeout=30000"),
+                     "a forgotten transaction does not hold its locks for ever");
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c TimeZone=UTC"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-csearch_path=s"));
   pg_conninfo_free(&pg);
 }
