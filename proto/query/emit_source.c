@@ -190,7 +190,7 @@ static void emit_orders(struct emitter *e)
     const struct order *order = &e->query->orders[i];
     const char *kind = "TEXT";
     for (size_t k = 0; k < e->query->description.column_count; k++)
-      if (e->query->description.columns[k].field == order->field)
+      if (strcmp(e->query->description.columns[k].name, order->field->name) == 0)
         kind = e->query->description.columns[k].kind;
     strbuf_printf(e->out, "    {.name = \"%s\", .kind = QUERY_%s, .offset = offsetof(%s, %s)},\n",
                   order->field->json_name, kind, row, order->field->name);

@@ -40,7 +40,7 @@ enum status file_read(const char *path, struct arena *arena, struct slice *text,
 static bool holds(const char *path, struct slice text)
 {
   struct arena arena = {0};
-  struct slice now;
+  struct slice now = SLICE("");
   struct error ignored;
   bool same = access(path, R_OK) == 0 && file_read(path, &arena, &now, &ignored) == STATUS_OK && slice_equal(now, text);
   arena_free(&arena);
@@ -50,7 +50,7 @@ static bool holds(const char *path, struct slice text)
 static void make_folder_of(const char *path)
 {
   char folder[4096];
-  for (size_t i = 1; path[i] != '\0' && i < sizeof(folder); i++) {
+  for (size_t i = 1; i < sizeof(folder) && path[i] != '\0'; i++) {
     if (path[i] != '/')
       continue;
     memcpy(folder, path, i);
