@@ -164,6 +164,33 @@ Test(e2e_03_items, price_and_currency_go_together)
   assert_violation(&reply, "currency");
 }
 
+Test(e2e_03_items, all_that_is_wrong_comes_back_at_once)
+{
+  struct account ada = account_create();
+  struct http_reply reply =
+      HTTP(.path = "/v1/items", .token = ada.token, .body = "{\"tags\":[\"\"],\"price\":\"much\"}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "sku");
+  assert_violation(&reply, "name");
+  assert_violation(&reply, "tags[0]");
+  assert_violation(&reply, "price");
+}
+
+Test(e2e_03_items, a_change_may_leave_out_what_creating_needs_but_not_empty_it)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply cleared = HTTP(.method = "PATCH", .path = path, .token = ada.token,
+                                   .body = "{\"price\":\"\",\"currency\":null,\"category\":\"\"}");
+  ASSERT_STATUS(cleared, 200);
+  cr_assert_null(http_json(&cleared, "price"));
+  struct http_reply emptied =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"name\":\"\",\"sku\":null}");
+  ASSERT_PROBLEM(emptied, 400, "INVALID_ARGUMENT");
+  assert_violation(&emptied, "name");
+  assert_violation(&emptied, "sku");
+}
+
 Test(e2e_03_items, attributes_come_back_as_they_were_sent)
 {
   struct account ada = account_create();
