@@ -310,6 +310,28 @@ Test(held_rules, each_update_of_many_has_a_mask_of_its_own)
          "requests[0].thing.name: is required\nrequests[1].thing.size: must be at most -1");
 }
 
+Test(held_rules, an_item_of_the_wrong_type_is_named_for_that_only)
+{
+  expect_create("{\"name\":\"n\",\"key\":\"k\"," REST ",\"numbers\":[\"x\",7,[1],6]}",
+                "numbers[0]: must be a whole number of 32 bits\nnumbers[2]: must be a whole number of 32 bits");
+}
+
+Test(held_rules, what_is_beyond_the_cap_of_a_map_is_only_counted)
+{
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  strbuf_add_string(&body,
+                    "{\"name\":\"n\",\"key\":\"k\",\"size\":-1,\"code\":\"abc\",\"data\":\"YQ==\",\"tags\":[\"a\"],"
+                    "\"counts\":{\"k0\":\"x\"");
+  for (unsigned i = 1; i < 999; i++)
+    strbuf_printf(&body, ",\"k%u\":1", i);
+  strbuf_add_string(&body, ",\"k999\":\"y\",\"k1000\":\"z\"}}");
+  expect_create(strbuf_cstring(&body), "counts.k0: must be a whole number of 32 bits\n"
+                                       "counts.k999: must be a whole number of 32 bits\n"
+                                       "counts: must have at most 1000 items");
+  strbuf_free(&body);
+}
+
 // ---- oneofs ----
 
 Test(held_rules, a_message_may_have_many_oneofs)

@@ -308,11 +308,19 @@ Test(wire, any_legal_encoding_is_read)
   wire_write_bytes(&wire, 18, SLICE("\x02\x03"));
   wire_write_bytes(&wire, 21, SLICE("\x0a\x01k\x10\x01"));
   wire_write_bytes(&wire, 21, SLICE("\x0a\x01k\x10\x02"));
+  // A map's value in two parts, and one that is not there.
+  wire_write_bytes(&wire, 22,
+                   SLICE("\x08\x01\x12\x03\x0a\x01"
+                         "a\x12\x06\x12\x04\x08\x05\x12\x00"));
+  wire_write_bytes(&wire, 22, SLICE("\x08\x02"));
   wire_write_varint(&wire, 12, 77);
   cr_assert(to_json("t.v1.All", &wire, &json) == STATUS_OK);
   cr_assert(strstr(strbuf_cstring(&json), "\"numbers\":[1,2,3]") != NULL);
   cr_assert(strstr(strbuf_cstring(&json), "\"counts\":{\"k\":2}") != NULL);
   cr_assert(strstr(strbuf_cstring(&json), "\"colour\":77") != NULL);
+  cr_assert(strstr(strbuf_cstring(&json), "\"byNumber\":{\"1\":{\"name\":\"a\",\"inner\":{\"depth\":5,\"left\":\"\"}},"
+                                          "\"2\":{\"name\":\"\"}}") != NULL,
+            "%s", strbuf_cstring(&json));
   strbuf_free(&wire);
   strbuf_free(&json);
 }
