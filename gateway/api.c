@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/contract/diagnostics.h"
 #include "common/observe/log.h"
 #include "gateway/document.h"
 

@@ -1,9 +1,11 @@
 // A set that cannot be served stops the gateway's start with the words that the build has for it.
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/strbuf.h"
@@ -14,14 +16,19 @@
 static enum status load_bad(const char *name, struct error *error)
 {
   char set[] = "/tmp/bulkhead-bad-XXXXXX";
-  char command[512];
+  char result[64];
   int descriptor = mkstemp(set);
   cr_assert(descriptor >= 0);
   close(descriptor);
-  snprintf(command, sizeof(command),
-           "protoc -I" BAD " -Iproto -I/usr/include --include_imports --include_source_info --descriptor_set_out=%s %s",
-           set, name);
-  cr_assert_eq(system(command), 0);
+  snprintf(result, sizeof(result), "--descriptor_set_out=%s", set);
+  char *arguments[] = {
+      "protoc", "-I" BAD,     "-Iproto", "-I/usr/include", "--include_imports", "--include_source_info",
+      result,   (char *)name, NULL};
+  pid_t child;
+  int ended = -1;
+  cr_assert_eq(posix_spawnp(&child, "protoc", NULL, NULL, arguments, environ), 0);
+  cr_assert_eq(waitpid(child, &ended, 0), child);
+  cr_assert(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
   struct api *api = NULL;
   enum status status = api_load_file(set, &api, error);
   cr_expect_null(api);
