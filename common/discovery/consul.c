@@ -142,7 +142,7 @@ static void set_up(struct consul *consul, bool up)
     return;
   metric_set(consul->up_metric, up ? 1 : 0);
   if (up)
-    log_info("consul", "Consul answers again");
+    log_info("consul", "Consul answers");
 }
 
 static void schedule_job(struct job *job, enum job_kind kind, uint32_t pause_ms)

@@ -235,34 +235,57 @@ static bool are_done(struct rig *rig, void *arg)
   return rig->outcomes == pair->outcomes;
 }
 
-Test(endpoints, calls_spread_over_all_of_them)
+// Starts a server in each rig, and a client of both in the first one.
+static void start_pair(struct rig *a, struct rig *b, struct pair *pair)
 {
-  struct rig a, b;
-  rig_start(&a, &(struct rig_options){.without_client = true});
-  rig_start(&b, &(struct rig_options){.without_client = true});
-  a.client = rpc_client_create(&(struct rpc_client_options){0});
+  rig_start(a, &(struct rig_options){.without_client = true});
+  rig_start(b, &(struct rig_options){.without_client = true});
+  a->client = rpc_client_create(&(struct rpc_client_options){0});
   char urls[2][64];
-  snprintf(urls[0], sizeof(urls[0]), "tcp://127.0.0.1:%d", rpc_server_port(a.server));
-  snprintf(urls[1], sizeof(urls[1]), "tcp://127.0.0.1:%d", rpc_server_port(b.server));
+  snprintf(urls[0], sizeof(urls[0]), "tcp://127.0.0.1:%d", rpc_server_port(a->server));
+  snprintf(urls[1], sizeof(urls[1]), "tcp://127.0.0.1:%d", rpc_server_port(b->server));
   struct rpc_endpoint endpoints[] = {
       {.id = SLICE("a"), .url = slice_from_string(urls[0])},
       {.id = SLICE("b"), .url = slice_from_string(urls[1])},
   };
-  rpc_client_set_endpoints(a.client, "test", endpoints, 2);
-  struct pair both = {.second = &b, .ready = 2};
-  rig_until(&a, are_ready, &both);
+  rpc_client_set_endpoints(a->client, "test", endpoints, 2);
+  *pair = (struct pair){.second = b, .ready = 2};
+  rig_until(a, are_ready, pair);
+}
+
+Test(endpoints, calls_spread_over_all_of_them)
+{
   enum { CALLS = 100 };
+  struct rig a, b;
+  struct pair pair;
+  start_pair(&a, &b, &pair);
   static struct outcome outcomes[CALLS];
   for (size_t i = 0; i < CALLS; i++) {
     rig_call(&a, SLICE("x"), &outcomes[i]);
-    // The calls of a turn stay together.
     if (i % 10 == 9)
       rpc_client_flush(a.client);
   }
-  both.outcomes = CALLS;
-  rig_until(&a, are_done, &both);
+  pair.outcomes = CALLS;
+  rig_until(&a, are_done, &pair);
   cr_assert_eq(a.requests, CALLS / 2);
   cr_assert_eq(b.requests, CALLS / 2);
+  rig_stop(&a);
+  rig_stop(&b);
+}
+
+Test(endpoints, the_calls_of_one_turn_go_to_one_of_them)
+{
+  enum { CALLS = 10 };
+  struct rig a, b;
+  struct pair pair;
+  start_pair(&a, &b, &pair);
+  static struct outcome outcomes[CALLS];
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(&a, SLICE("x"), &outcomes[i]);
+  pair.outcomes = CALLS;
+  rig_until(&a, are_done, &pair);
+  cr_assert_eq(a.requests * b.requests, 0, "%zu and %zu", a.requests, b.requests);
+  cr_assert_eq(a.requests + b.requests, CALLS);
   rig_stop(&a);
   rig_stop(&b);
 }
