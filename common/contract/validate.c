@@ -122,8 +122,8 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
   return memcmp(value, ZEROS, value_size(field->type)) == 0;
 }
 
-// Whether the struct tells if the field is set: a member of a oneof, and `optional`, which is a oneof of one field in C.
-// Messages tell it by not being NULL.
+// Whether the struct tells if the field is set: a member of a oneof, and `optional`, which is a oneof of one field in
+// C. Messages tell it by not being NULL.
 static bool has_presence(const ProtobufCFieldDescriptor *field)
 {
   return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;

@@ -298,7 +298,7 @@ Test(wire, any_legal_encoding_is_read)
   wire_write_bytes(&wire, 2, SLICE("\x12\x01L"));
   cr_assert(to_json("t.v1.Sub", &wire, &json) == STATUS_OK);
   cr_assert_str_eq(strbuf_cstring(&json), "{\"name\":\"last\",\"inner\":{\"depth\":5,\"left\":\"L\"}}");
-  // Of a oneof the last counts.
+  // The last field of a oneof counts.
   wire_write_bytes(&wire, 2, SLICE("l"));
   wire_write_bytes(&wire, 3, SLICE("r"));
   cr_assert(to_json("t.v1.Inner", &wire, &json) == STATUS_OK);
