@@ -260,7 +260,7 @@ static void handle_events(struct rpc_server *server)
 
 // Finds the connection of a packet. If its opening has not been handled yet, it is in the event queue. If it is not
 // even there, the connection has closed already: NULL, and the packet is dropped.
-static struct connection *find_sender_of(struct rpc_server *server, nng_msg *message)
+static struct connection *find_connection_of(struct rpc_server *server, nng_msg *message)
 {
   uint32_t pipe = (uint32_t)nng_msg_get_pipe(message).id;
   struct connection *connection = connection_find(&server->connections, pipe);
@@ -292,7 +292,7 @@ static void receive_packets(struct rpc_server *server)
   nng_msg *message;
   for (size_t i = 0;
        i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->transport.io, server->link->socket)) != NULL; i++) {
-    struct connection *connection = find_sender_of(server, message);
+    struct connection *connection = find_connection_of(server, message);
     struct shared_message *shared = shared_message_make(message);
     if (connection != NULL && connection->state != CONNECTION_ABANDONED)
       handle_packet(server, connection, shared);
