@@ -51,8 +51,10 @@ static void set_session_options(struct pg *pg, const char *given, const struct p
       options->statement_timeout_ms == 0 ? DEFAULT_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
   struct strbuf text;
   strbuf_init(&text, 0);
-  strbuf_printf(&text, "-c TimeZone=UTC -c statement_timeout=%u -c idle_in_transaction_session_timeout=%d", timeout_ms,
-                PG_IDLE_IN_TRANSACTION_MS);
+  strbuf_printf(&text,
+                "-c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c statement_timeout=%u -c "
+                "idle_in_transaction_session_timeout=%d",
+                timeout_ms, PG_IDLE_IN_TRANSACTION_MS);
   // PostgreSQL uses the last value of an option, so the operator's options come last.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);

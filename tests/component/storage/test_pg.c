@@ -137,6 +137,9 @@ static void check_timeout(struct world *world)
 {
   expect_failure(world, "SELECT pg_sleep(60)", STATUS_DEADLINE_EXCEEDED, "57014");
   cr_assert_str_eq(run_sql(world, "SELECT current_setting('TimeZone')"), "UTC");
+  // What generated queries read, whatever the role or the server has for a style.
+  cr_assert_str_eq(run_sql(world, "SELECT timestamptz '2026-11-21 13:51:54.5+00'::text"), "2026-11-21 13:51:54.5+00");
+  cr_assert_str_eq(run_sql(world, "SELECT bytea '\\x00ff'::text"), "\\x00ff");
   cr_assert_str_eq(run_sql(world, "SELECT current_setting('application_name')"), "named");
 }
 
