@@ -82,14 +82,6 @@ const char *c_name_member(struct arena *arena, const char *method)
   return lower_joined(arena, method, "_");
 }
 
-const char *c_name_upper(struct arena *arena, const char *full_name)
-{
-  char *name = arena_string(arena, slice_from_string(c_name_lower(arena, full_name)));
-  for (char *at = name; *at != '\0'; at++)
-    *at = to_upper(*at);
-  return name;
-}
-
 static bool is_listed(const char *name, const char *const *list, size_t count)
 {
   for (size_t i = 0; i < count; i++)

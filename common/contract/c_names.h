@@ -12,8 +12,6 @@
 const char *c_name_struct(struct arena *arena, const char *full_name);
 // protoc-c's prefix of functions and of the descriptor: "item__v1__get_item_request".
 const char *c_name_lower(struct arena *arena, const char *full_name);
-// protoc-c's prefix of enumerators: "ITEM__V1__GET_ITEM_REQUEST".
-const char *c_name_upper(struct arena *arena, const char *full_name);
 // protoc-c's member of a message struct: "display_name", "delete_" for a keyword.
 const char *c_name_field(struct arena *arena, const char *field);
 // False for members that protoc-c leaves as they are although they do not compile: "base" is its own, "linux" a macro.

@@ -74,8 +74,6 @@ struct contract_enum {
   const char *comment;  // leading comment of the contract, "" where there is none; so everywhere below
   const struct contract_enum_value *values;
   size_t value_count;
-  const struct contract_reserved *reserved;
-  size_t reserved_count;
   struct source_place place;
 };
 

@@ -160,17 +160,6 @@ static void keep_values(struct contract_builder *builder, const struct type_entr
   built->value_count = source->n_value;
 }
 
-static void keep_reserved(struct contract_builder *builder, const Google__Protobuf__EnumDescriptorProto *source,
-                          struct contract_enum *built)
-{
-  struct contract_reserved *reserved =
-      arena_array(&builder->contract->arena, source->n_reserved_range, sizeof(*reserved));
-  for (size_t i = 0; i < source->n_reserved_range; i++)
-    reserved[i] = (struct contract_reserved){source->reserved_range[i]->start, source->reserved_range[i]->end};
-  built->reserved = reserved;
-  built->reserved_count = source->n_reserved_range;
-}
-
 const struct contract_enum *build_enum(struct contract_builder *builder, struct type_entry *entry)
 {
   if (entry->state == TYPE_DONE)
@@ -185,7 +174,6 @@ const struct contract_enum *build_enum(struct contract_builder *builder, struct 
       .place = declaration_place(&entry->declaration),
   };
   keep_values(builder, entry, built);
-  keep_reserved(builder, entry->enumeration, built);
   entry->built_enum = built;
   return built;
 }

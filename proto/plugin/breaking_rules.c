@@ -67,24 +67,9 @@ void compare_rules(struct comparison *comparison, const struct pair *pair, const
                       "%s; %s that %s; take it back", table[i].change, clients_of(pair->request), table[i].consequence);
 }
 
-// Whether a request without the field is refused.
-static bool must_be_sent(const struct contract_field *field)
-{
-  const struct field_rules *rules = &field->rules;
-  if (rules->output_only)
-    return false;
-  if (rules->required)
-    return true;
-  // Without presence a field that is left out is zero or empty, and its rules hold for that.
-  return !field->has_presence &&
-         (rules->min_items > 0 || (!field->repeated && (rules->min_length > 0 || !allows_text(rules, ""))) ||
-          (!field->repeated && rules->has_minimum && rules->minimum > 0) ||
-          (!field->repeated && rules->has_maximum && rules->maximum < 0));
-}
-
 void compare_new_field(struct comparison *comparison, const struct pair *pair, const struct contract_field *present)
 {
-  if (must_be_sent(present))
+  if (present->absence != NULL && !present->rules.output_only)
     diagnostics_add(comparison->diagnostics, &present->place, field_element(comparison, pair->present, present),
                     "the new field must be sent; %s that do not know it are refused; make it optional, or take the "
                     "rule back",
