@@ -12,6 +12,9 @@
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
+// How long the server may take to end the statement before it is asked again.
+enum { CANCEL_AGAIN_MS = 250 };
+
 struct pg_cancel {
   PGcancel *request;
   pthread_t thread;
@@ -49,6 +52,9 @@ static void handle_delivered(void *arg, int events)
   struct pg_connection *c = arg;
   (void)events;
   pg_cancel_join(c);
+  // The server ignores a cancel request that reaches it before the statement does.
+  if (c->state == PG_OPEN && c->command_count > 0)
+    loop_timer_start(c->reconnect.timer, CANCEL_AGAIN_MS);
   pg_dedicated_progress(c);
 }
 

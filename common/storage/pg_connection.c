@@ -223,6 +223,11 @@ void pg_connection_open(struct pg_connection *c)
 static void handle_timer(void *arg)
 {
   struct pg_connection *c = arg;
+  if (pg_connection_established(c)) {
+    if (c->command_count > 0)
+      pg_cancel_start(c);
+    return;
+  }
   if (c->state == PG_RESOLVING || c->state == PG_CONNECTING) {
     if (!reconnect_extend_attempt(&c->reconnect))
       pg_connection_break(c, c->state == PG_RESOLVING ? "resolving the host name took too long"

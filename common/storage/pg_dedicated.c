@@ -72,7 +72,10 @@ static bool is_drained(struct pg_connection *c)
 {
   if (c->command_count > 0 || c->cancel != NULL)
     return false;
-  if (c->state != PG_OPEN || PQtransactionStatus(c->conn) == PQTRANS_IDLE)
+  if (c->state != PG_OPEN)
+    return true;
+  loop_timer_stop(c->reconnect.timer);  // no cancel request is repeated any more
+  if (PQtransactionStatus(c->conn) == PQTRANS_IDLE)
     return true;
   send_rollback(c);
   return false;

@@ -10,7 +10,7 @@
 #include "common/runtime/loop.h"
 
 struct reconnect {
-  struct loop_timer *timer;  // bounds an attempt, or ends a back-off; its owner may use it while connected
+  struct loop_timer *timer;  // bounds an attempt, or ends a back-off; while connected, its owner may use it
   uint32_t timeout_ms;       // of one attempt
   bool extended;             // this attempt has been given its time a second time
   unsigned failures;         // in a row

@@ -1,6 +1,9 @@
 // The server goes away and comes back.
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/observe/metrics.h"
 #include "tests/component/storage/support.h"
@@ -162,6 +165,55 @@ Test(pg_faults, a_read_whose_connection_breaks_is_retried_once_a_write_never)
 {
   postgres_start(&server);
   with_loop(check_lost_twice);
+  postgres_stop(&server);
+}
+
+// Tells whether a SIGINT waits for the process, which is how a cancel request reaches a backend.
+static bool has_pending_interrupt(void *arg)
+{
+  char path[64];
+  char line[256];
+  unsigned long long pending = 0;
+  snprintf(path, sizeof(path), "/proc/%lld/status", (long long)*(const int64_t *)arg);
+  FILE *status = fopen(path, "r");
+  cr_assert_not_null(status);
+  while (fgets(line, sizeof(line), status) != NULL)
+    if (strncmp(line, "ShdPnd:", 7) == 0)
+      pending = strtoull(line + 7, NULL, 16);
+  fclose(status);
+  return (pending & 1ULL << (SIGINT - 1)) != 0;
+}
+
+// The backend is stopped while the statement and then the cancel request are sent to it. It handles the signal first,
+// finds nothing to cancel, and begins the statement.
+static void check_early_cancel(struct world *world)
+{
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", server.folder),
+      .max_dedicated = 1,
+      .statement_timeout_ms = 600000,
+  };
+  world->pg = pg_create(world->loop, &options);
+  struct pg_result result;
+  const struct pg_statement *whoami = dedicated_statement("SELECT pg_backend_pid()");
+  const struct pg_statement *sleep = dedicated_statement("SELECT pg_sleep(600)");
+  cr_assert_eq(pg_query(world->pg, whoami, NULL, &world->arena, &result), STATUS_OK);
+  int64_t pid = pg_int(&result, 0, 0);
+  cr_assert_eq(kill((pid_t)pid, SIGSTOP), 0);
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 100));
+  cr_expect_eq(pg_query(world->pg, sleep, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
+  task_restore_deadline(before);
+  wait_until(has_pending_interrupt, &pid);
+  cr_assert_eq(kill((pid_t)pid, SIGCONT), 0);
+  cr_assert_eq(pg_query(world->pg, whoami, NULL, &world->arena, &result), STATUS_OK);
+  cr_expect_eq(pg_int(&result, 0, 0), pid, "the one connection came back");
+  pg_free(&world->pg);
+}
+
+Test(pg_faults, a_cancel_that_was_too_early_is_repeated)
+{
+  postgres_start(&server);
+  with_loop(check_early_cancel);
   postgres_stop(&server);
 }
 
