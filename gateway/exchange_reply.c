@@ -93,7 +93,8 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
 {
   if (is_our_fault(status->code)) {
     // The details of an internal failure go to the log and not to the caller.
-    log_failure(exchange, "the service failed", status->message);
+    log_failure(exchange, "the service failed, the client gets 500; its own log has the same request id",
+                status->message);
     return exchange_fail(exchange, &(struct failure){.code = status->code});
   }
   int http_status = 0;
@@ -185,7 +186,9 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
   if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
       transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
       add_location(exchange, method, payload) != STATUS_OK)
-    return fail_internal(exchange, "the service's answer cannot be read");
+    return fail_internal(
+        exchange,
+        "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
   bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
   if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
     reply_finish(exchange, 304, NULL, choose_cache_control(exchange, method));
@@ -197,7 +200,9 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
   }
   strbuf_clear(&exchange->out);
   if (transcode_wire_to_json(message, bytes, &exchange->out) != STATUS_OK)
-    return fail_internal(exchange, "the service's answer cannot be read");
+    return fail_internal(
+        exchange,
+        "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
   reply_finish(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
   return STEP_REPLIED;
 }

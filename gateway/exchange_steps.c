@@ -22,7 +22,7 @@ enum step_result step_identify(struct exchange *exchange)
     exchange->request_id_size = UUID_TEXT_SIZE - 1;
   }
   struct trace_context parent, trace;
-  if (input->traceparent.size > 0 && trace_parse(input->traceparent, &parent))
+  if (trace_parse(input->traceparent, &parent))
     trace_child(&parent, &trace);
   else
     trace_start(&trace);
