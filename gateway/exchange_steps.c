@@ -191,7 +191,6 @@ enum step_result step_translate(struct exchange *exchange)
   };
   struct violations violations;
   violations_init(&violations, &exchange->arena);
-  strbuf_clear(&exchange->wire);
   if (transcode_request_to_wire(&request, &exchange->arena, &exchange->wire, &violations) == STATUS_OK)
     return STEP_NEXT;
   const char *detail = "the request is not valid";

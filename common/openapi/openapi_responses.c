@@ -324,42 +324,45 @@ void openapi_write_responses(struct openapi *api, const struct operation *operat
 
 // ---- components.responses ----
 
-static bool is_first_of_response(const struct openapi *api, size_t place)
+static bool is_first_of_response(const struct openapi_problem *problems, size_t place)
 {
   for (size_t i = 0; i < place; i++)
-    if (strcmp(api->options->problems[i].response, api->options->problems[place].response) == 0)
+    if (strcmp(problems[i].response, problems[place].response) == 0)
       return false;
   return true;
 }
 
-// The first operation that refers to the shared response; NULL where none does, and the response is left out.
-static const struct operation *find_user(const struct openapi *api, const struct operation *operations, size_t count,
-                                         const struct openapi_problem *problem)
+// Finds the first operation that refers to the shared response. False where none does; the response is left out then.
+static bool find_user(const struct openapi *api, const struct operation *operations, size_t count,
+                      const struct openapi_problem *problem, const struct operation **out)
 {
   for (size_t i = 0; i < count; i++) {
-    if (problem->when == OPENAPI_NOT_DOCUMENTED)
-      return &operations[i];
-    const char *shared = find_shared(api, operations[i].binding, problem->http_status);
-    if (shared != NULL && strcmp(shared, problem->response) == 0)
-      return &operations[i];
+    const char *shared = problem->when == OPENAPI_NOT_DOCUMENTED
+                             ? problem->response
+                             : find_shared(api, operations[i].binding, problem->http_status);
+    if (shared == NULL || strcmp(shared, problem->response) != 0)
+      continue;
+    *out = &operations[i];
+    return true;
   }
-  return NULL;
+  return false;
 }
 
 void openapi_write_shared_responses(struct openapi *api, const struct operation *operations, size_t count)
 {
+  const struct openapi_problem *problems = api->options->problems;
   jsontext_begin_object(&api->json);
   for (size_t i = 0; i < api->options->problem_count; i++) {
-    const struct openapi_problem *first = &api->options->problems[i];
-    const struct operation *user = find_user(api, operations, count, first);
-    if (user == NULL || !is_first_of_response(api, i))
+    const struct openapi_problem *first = &problems[i];
+    const struct operation *user = NULL;
+    if (!is_first_of_response(problems, i) || !find_user(api, operations, count, first, &user))
       continue;
     jsontext_key(&api->json, slice_from_string(first->response));
     jsontext_begin_object(&api->json);
     begin_problem(api, first->description, first->http_status);
     for (size_t j = i; j < api->options->problem_count; j++)
-      if (strcmp(api->options->problems[j].response, first->response) == 0)
-        write_problem_example(api, &api->options->problems[j], user->example_path);
+      if (strcmp(problems[j].response, first->response) == 0)
+        write_problem_example(api, &problems[j], user->example_path);
     end_problem(api);
     jsontext_end_object(&api->json);
   }

@@ -83,3 +83,12 @@ Test(http_fields, idempotency_keys_are_visible_ascii_of_bounded_length)
   cr_assert(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES)));
   cr_assert_not(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES + 1)));
 }
+
+// Header values are views: what follows them in memory is somebody else's.
+Test(http_fields, nothing_is_read_behind_a_value)
+{
+  struct slice token;
+  cr_assert_eq(bearer_token(slice_make("Bearer a==", 9), &token), BEARER_TOKEN);
+  cr_assert(slice_equal_string(token, "a="));
+  cr_assert_not(if_none_match_holds(slice_make("\"v2\"", 3), SLICE("\"v2\"")));
+}
