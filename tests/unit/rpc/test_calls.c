@@ -1,5 +1,6 @@
 // Calls over a real connection: orders, numbers, statuses, sizes, deadlines, cancellation.
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +189,8 @@ Test(calls, a_deadline_that_has_passed_is_refused_without_a_request)
   rig_start(&rig, &(struct rig_options){0});
   struct outcome outcome;
   rig_call_until(&rig, SLICE("x"), clock_now_us() - 1, &outcome);
+  struct pollfd fd = {.fd = rpc_client_fd(rig.client), .events = POLLIN};
+  cr_assert_eq(poll(&fd, 1, 0), 1, "the host must process the refusal");
   cr_assert(!outcome.done);
   cr_assert_eq(rpc_client_next_timeout_us(rig.client), 0);
   rig_until_done(&rig, &outcome, 1);
