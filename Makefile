@@ -175,10 +175,15 @@ $(QUERY): $(call objects_in,proto/query) $(call archives_of,$(QUERY_PARTS) contr
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) $(call libs_of,$(QUERY_PARTS))
-$(QUERY_STAMP): $(QUERY) $(PROTOSET) $(wildcard services/*/queries services/*/queries/*.sql services/*/migrations/*.sql)
+QUERY_FILES    := $(wildcard services/*/queries services/*/queries/*.sql services/*/migrations services/*/migrations/*.sql)
+$(QUERY_STAMP): $(QUERY) $(PROTOSET) $(QUERY_FILES)
 	@echo "  QUERIES  $(QUERY_SERVICES)"
 	@$(QUERY) generate $(PROTOSET) $(QUERIES_KEPT) $(GEN) $(QUERY_SERVICES)
-	@touch $@
+	@echo '$(QUERY_FILES)' > $@
+# A file that was added with an old date, or deleted, has no date to tell it.
+ifneq ($(strip $(file <$(QUERY_STAMP))),$(strip $(QUERY_FILES)))
+.PHONY: $(QUERY_STAMP)
+endif
 $(QUERY_HEADERS) $(QUERY_HEADERS:.h=.c): $(QUERY_STAMP)
 	@:
 generated: $(QUERY_HEADERS)

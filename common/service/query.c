@@ -199,6 +199,14 @@ static void add_each(struct pg_params *to, const struct query_param *param, cons
   pg_add_text_array(to, texts, count);
 }
 
+static void add_field(struct pg_params *to, const struct query_param *param, const void *message)
+{
+  if (param->presence != 0 && *(const int *)at(message, param->presence) == 0)
+    pg_add_text(to, NULL);
+  else
+    add_value(to, param, at(message, param->offset), at(message, param->count));
+}
+
 void query_add_params(struct pg_params *to, const struct query *query, const void *params)
 {
   for (size_t i = 0; i < query->param_count; i++) {
@@ -206,8 +214,7 @@ void query_add_params(struct pg_params *to, const struct query *query, const voi
     if (param->from == QUERY_FROM_MESSAGES) {
       add_each(to, param, params);
     } else if (param->from == QUERY_FROM_MESSAGE) {
-      const void *message = *(const void *const *)at(params, param->holder);
-      add_value(to, param, at(message, param->offset), at(message, param->count));
+      add_field(to, param, *(const void *const *)at(params, param->holder));
     } else {
       add_member(to, param, params);
     }
@@ -381,6 +388,8 @@ static enum status read_row(const struct query *query, struct cell cell, void *r
     }
     if (!null && has_flag(column))
       *(bool *)((char *)row + column->extra) = true;
+    if (!null && column->presence != 0)
+      *(int *)((char *)row + column->presence) = column->number;
   }
   return STATUS_OK;
 }

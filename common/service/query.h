@@ -56,6 +56,7 @@ struct query_param {
   size_t count;         // of the number of texts or integers
   size_t holder;        // of the pointer to the message or messages
   size_t holder_count;  // of their number
+  size_t presence;      // of an optional field: of the int that is 0 where it is absent; 0: not optional
 };
 
 struct query_column {
@@ -63,6 +64,9 @@ struct query_column {
   bool nullable;
   size_t offset;
   size_t extra;  // of the number of texts; of the flag that says whether there is a value; 0: neither
+  // Of an optional field: the offset of the int that says whether it is there, and what it then says, its number.
+  size_t presence;
+  int number;
 };
 
 struct query {

@@ -129,6 +129,10 @@ static void copy_field(ProtobufCMessage *to, const ProtobufCMessage *from, const
   if (repeated)
     *(size_t *)((char *)to + field->quantifier_offset) =
         *(const size_t *)((const char *)from + field->quantifier_offset);
+  // An optional field that is absent becomes absent.
+  if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+    *(uint32_t *)((char *)to + field->quantifier_offset) =
+        *(const uint32_t *)((const char *)from + field->quantifier_offset);
 }
 
 static void merge_all(ProtobufCMessage *to, const ProtobufCMessage *from, const struct query *update)

@@ -115,8 +115,9 @@ static void bind_field(struct binder *b, struct column *column)
     report(b->findings, b->service, b->query, b->query->name.data,
            "column \"%s\" is %s, which does not fit the field %s.%s; cast it", column->name, type_name(column->type),
            message->full_name, column->field->name);
-  else if (column->nullable && !column->field->repeated && column->field->type != FIELD_STRING &&
-           column->field->type != FIELD_TIME && column->field->type != FIELD_BYTES)
+  else if (column->nullable && !column->field->repeated && !column->field->optional &&
+           column->field->type != FIELD_STRING && column->field->type != FIELD_TIME &&
+           column->field->type != FIELD_BYTES)
     report(b->findings, b->service, b->query, b->query->name.data,
            "column \"%s\" may be NULL, which the field %s.%s cannot say; use coalesce(), or \"-- not null: %s\" where "
            "it never is",

@@ -62,6 +62,8 @@ static void emit_param(struct emitter *e, const struct parameter *parameter)
     strbuf_printf(e->out, ", .offset = offsetof(%s, %s)", message, parameter->field->name);
     if (parameter->field->repeated)
       strbuf_printf(e->out, ", .count = offsetof(%s, n_%s)", message, parameter->field->name);
+    if (parameter->field->optional)
+      strbuf_printf(e->out, ", .presence = offsetof(%s, _%s_case)", message, parameter->field->name);
   }
   strbuf_add_string(e->out, "},\n");
 }
@@ -96,6 +98,9 @@ static void emit_column(struct emitter *e, const struct column *column)
   strbuf_printf(e->out, "    {.kind = QUERY_%s, .offset = offsetof(%s, %s)", column->kind, row, column->name);
   if (column->nullable)
     strbuf_add_string(e->out, ", .nullable = true");
+  if (column->field != NULL && column->field->optional)
+    strbuf_printf(e->out, ", .presence = offsetof(%s, _%s_case), .number = %d", row, column->name,
+                  column->field->number);
   if (column->field != NULL && column->field->repeated)
     strbuf_printf(e->out, ", .extra = offsetof(%s, n_%s)", row, column->name);
   else if (strcmp(column->kind, "TEXTS") == 0)

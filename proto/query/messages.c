@@ -46,7 +46,9 @@ static struct field make_field(const FieldProto *proto, struct arena *arena)
       .json_name = arena_string(arena, slice_from_string(proto->json_name)),
       .type = type_of(proto),
       .repeated = proto->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
-      .in_oneof = proto->has_oneof_index != 0,
+      .in_oneof = proto->has_oneof_index && !proto->proto3_optional,
+      .optional = proto->has_proto3_optional && proto->proto3_optional,
+      .number = proto->number,
       .message = proto->type_name == NULL ? "" : arena_string(arena, slice_from_string(proto->type_name + 1)),
   };
 }

@@ -27,6 +27,8 @@ struct field {
   enum field_type type;
   bool repeated;
   bool in_oneof;
+  bool optional;
+  int number;
   const char *message;  // full name, of FIELD_MESSAGE
 };
 

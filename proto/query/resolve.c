@@ -80,10 +80,16 @@ static void resolve_member(struct resolver *resolver, struct parameter *paramete
   if (argument->message == NULL)
     return;
   parameter->field = message_field(argument->message, parameter->member);
-  if (parameter->field == NULL || parameter->field->in_oneof)
+  if (parameter->field == NULL || parameter->field->in_oneof || (parameter->field->optional && argument->repeated)) {
     report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
            "%s has no field " SLICE_FMT "%s", argument->message->full_name, SLICE_ARG(parameter->member),
-           parameter->field == NULL ? "" : " that a query can use: it is optional or in a oneof");
+           parameter->field == NULL ? "" : " that can be used here: it is in a oneof, or optional in many messages");
+    return;
+  }
+  if (parameter->field->optional && !parameter->nullable)
+    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+           "%s." SLICE_FMT " is optional, so it may be NULL: write :" SLICE_FMT "?", argument->message->full_name,
+           SLICE_ARG(parameter->member), SLICE_ARG(parameter->at));
 }
 
 static void add_parameter(struct resolver *resolver, const struct token *token)
@@ -133,7 +139,7 @@ static void check_request_field(struct resolver *resolver, const char *name, enu
 {
   const struct query_source *query = resolver->query;
   const struct field *field = message_field(query->request, slice_from_string(name));
-  if (field == NULL || field->type != type || field->repeated || field->in_oneof)
+  if (field == NULL || field->type != type || field->repeated || field->in_oneof || field->optional)
     report(resolver->findings, resolver->service, query, query->request_at.data, "%s needs a field \"%s %s\"",
            query->request->full_name, type == FIELD_INT32 ? "int32" : "string", name);
 }
@@ -143,7 +149,7 @@ static void resolve_filter(struct resolver *resolver, struct filter *filter)
   struct query_source *query = resolver->query;
   filter->field = message_field(query->request, filter->name);
   if (filter->field == NULL || filter->field->type != FIELD_STRING || filter->field->repeated ||
-      filter->field->in_oneof)
+      filter->field->in_oneof || filter->field->optional)
     report(resolver->findings, resolver->service, query, filter->name.data,
            "%s has no field \"string " SLICE_FMT
            "\"; a filter holds where the request's field of its name is not empty",
@@ -173,6 +179,8 @@ static void resolve_order(struct resolver *resolver, struct order *order)
 {
   const struct query_source *query = resolver->query;
   order->field = field_of_json_name(query->row, order->name);
+  if (order->field != NULL && order->field->optional)
+    order->field = NULL;
   if (order->field == NULL)
     report(resolver->findings, resolver->service, query, order->at.data,
            "an order is named as a field of %s is in JSON, such as createTime", query->row->full_name);

@@ -228,3 +228,64 @@ Test(query, a_row_that_breaks_its_promise_is_an_internal_error)
     cr_expect_eq(read_cells(cells, 1, &found), STATUS_INTERNAL, "case %zu", i);
   }
 }
+
+// ---- optional fields ----
+
+// The shape that protoc-c gives them: the field's number where it is there, 0 where it is absent.
+struct parcel {
+  int _weight_case;
+  int32_t weight;
+  int _note_case;
+  char *note;
+};
+struct parcel_params {
+  const struct parcel *parcel;
+};
+
+static const struct query_param parcel_params[] = {
+    {.kind = QUERY_FIELD_INT32,
+     .nullable = true,
+     .from = QUERY_FROM_MESSAGE,
+     .offset = offsetof(struct parcel, weight),
+     .presence = offsetof(struct parcel, _note_case)},
+    {.kind = QUERY_TEXT,
+     .nullable = true,
+     .from = QUERY_FROM_MESSAGE,
+     .offset = offsetof(struct parcel, note),
+     .presence = offsetof(struct parcel, _note_case)},
+};
+static const struct query_column parcel_columns[] = {
+    {.kind = QUERY_FIELD_INT32,
+     .nullable = true,
+     .offset = offsetof(struct parcel, weight),
+     .presence = offsetof(struct parcel, _note_case),
+     .number = 3},
+};
+
+Test(query, an_absent_optional_field_is_null_and_an_empty_one_is_not)
+{
+  const struct query query = {.params = parcel_params, .param_count = ARRAY_LEN(parcel_params)};
+  const struct parcel empty = {._note_case = 4, .note = ""}, absent = {.note = NULL};
+  struct pg_params values;
+  pg_params_init(&values, &arena);
+  query_add_params(&values, &query, &(struct parcel_params){&empty});
+  cr_expect_str_eq(values.values[0], "0");
+  cr_expect_str_eq(values.values[1], "");
+  pg_params_init(&values, &arena);
+  query_add_params(&values, &query, &(struct parcel_params){&absent});
+  cr_expect_null(values.values[0]);
+  cr_expect_null(values.values[1]);
+}
+
+Test(query, an_optional_field_is_there_where_its_column_is_not_null)
+{
+  const struct query query = {
+      .columns = parcel_columns, .column_count = ARRAY_LEN(parcel_columns), .row_size = sizeof(struct parcel)};
+  const struct slice cells[] = {SLICE("0"), {NULL, 0}};
+  const struct pg_result result = {.rows = 2, .columns = 1, .cells = cells};
+  struct query_rows found;
+  cr_assert_eq(query_read_rows(&query, &result, &arena, &found), STATUS_OK);
+  const struct parcel *parcels = found.rows;
+  cr_expect_eq(parcels[0]._note_case, 3);
+  cr_expect_eq(parcels[1]._note_case, 0);
+}
