@@ -417,7 +417,7 @@ static void await_delivery(struct cache_redis *shared)
   struct redis_reply reply;
   const struct slice ping = SLICE("PING");
   if (redis_command(shared->redis, &ping, 1, &arena, &reply) != STATUS_OK)
-    log_debug("cache", "other instances may learn of a change late", LOG_STRING("channel", shared->channel));
+    log_debug("cache", "other instances may learn of a change late");
   arena_free(&arena);
 }
 
@@ -431,9 +431,6 @@ void cache_redis_invalidate(struct cache_redis *shared, const struct slice *keys
     enum status sent = invalidate_keys(shared, keys + i, some, &subscribers);
     status = status == STATUS_OK ? sent : status;
   }
-  if (status != STATUS_OK && shared->redis->configured)
-    log_debug("cache", "Redis could not be told of a change; all instances drop what they have once it can",
-              LOG_STRING("channel", shared->channel), LOG_STATUS(status));
   // The only subscriber may be this instance itself.
   if (status == STATUS_OK && subscribers > 1)
     await_delivery(shared);

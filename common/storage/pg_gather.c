@@ -117,7 +117,7 @@ static bool may_come_from_one_key(enum status status)
 static void read_range(struct batch *batch, struct range range)
 {
   struct arena arena = {0};
-  struct pg_result result;
+  struct pg_result result = {0};
   struct pg_execution execution = {.statement = batch->statement, .arena = &arena, .result = &result};
   enum status status = query_keys(batch, range, &execution);
   if (status == STATUS_OK) {
