@@ -63,10 +63,9 @@ struct query_column {
   enum query_kind kind;
   bool nullable;
   size_t offset;
-  size_t extra;  // of the number of texts; of the flag that says whether there is a value; 0: neither
-  // Of an optional field: the offset of the int that says whether it is there, and what it then says, its number.
-  size_t presence;
-  int number;
+  size_t extra;     // of the number of texts; of the flag that says whether there is a value; 0: neither
+  size_t presence;  // of the int that says whether an optional field is there; 0: not optional
+  int number;       // what that int then says: the field's number
 };
 
 struct query {

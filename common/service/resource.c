@@ -79,6 +79,37 @@ static enum status check_access(struct call *call, const struct resource *resour
   return STATUS_OK;
 }
 
+// ---- the shapes of its queries ----
+
+static bool is_text(const struct query *query, size_t index, size_t offset)
+{
+  const struct query_param *param = &query->params[index];
+  return param->kind == QUERY_TEXT && param->from == QUERY_FROM_PARAMS && param->offset == offset;
+}
+
+// The parameters are handed over as the structs below; a query of another shape is a mistake of the service.
+struct id_params {
+  const char *id;
+};
+struct remove_params {
+  const char *id;
+  const char *etag;
+};
+
+static void check_update_shapes(const struct resource *resource)
+{
+  CHECK(resource->lock->param_count == 1 && is_text(resource->lock, 0, offsetof(struct id_params, id)));
+  for (size_t i = 0; i < resource->update->param_count; i++)
+    CHECK(resource->update->params[i].from == QUERY_FROM_MESSAGE && resource->update->params[i].holder == 0);
+}
+
+static void check_remove_shape(const struct resource *resource)
+{
+  const struct query *remove = resource->remove;
+  CHECK(remove->param_count == 2 && is_text(remove, 0, offsetof(struct remove_params, id)) &&
+        is_text(remove, 1, offsetof(struct remove_params, etag)) && remove->params[1].nullable);
+}
+
 // ---- preconditions and masks ----
 
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
@@ -249,7 +280,7 @@ static enum status update_locked(struct change *change, ProtobufCMessage *respon
   struct pg_tx *tx = NULL;
   enum status status = pg_begin(resource_db(change->call).pg, &tx);
   if (status == STATUS_OK)
-    status = query_one(query_in(tx), change->resource->lock, &change->id, arena, message);
+    status = query_one(query_in(tx), change->resource->lock, &(struct id_params){change->id}, arena, message);
   if (status == STATUS_OK)
     status = store(change, query_in(tx), message, response);
   if (status == STATUS_OK)
@@ -287,6 +318,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
                           .body = message_field(request, resource->name),
                           .mask = message_field(request, "update_mask"),
                           .if_match = text_field(request, "if_match")};
+  check_update_shapes(resource);
   change.id = text_field(change.body, "id");
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
@@ -307,10 +339,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
 // ABORTED when there is no such row at this etag.
 static enum status remove_row(struct call *call, const struct resource *resource, const char *id, const char *etag)
 {
-  const struct {
-    const char *id;
-    const char *etag;
-  } params = {id, etag};
+  const struct remove_params params = {id, etag};
   int64_t affected;
   task_shield(true);
   enum status status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
@@ -326,6 +355,7 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
   const char *id = text_field(request, "id");
   const char *if_match = text_field(request, "if_match");
   bool conditional = resource_is_conditional(if_match, "");
+  check_remove_shape(resource);
   ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
   enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), message);
   if (status == STATUS_OK)

@@ -1,4 +1,4 @@
-// What the item service does, one function a method. No SQL, no Redis, no nng: those are the repo's, the cache's and
+// What the item service does, one function a method. No SQL, no Redis, no nng: those are the queries', the cache's and
 // common's.
 #ifndef BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
 #define BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
