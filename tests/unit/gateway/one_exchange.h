@@ -15,7 +15,7 @@ void close_all(void);
 
 // A request that is answered without a call.
 const struct exchange_reply *start(struct exchange_input input);
-// A request that gets as far as the call. It is signed in unless it carries a token of its own. The fixture's first call
+// A request that gets as far as the call, signed in unless it carries a token of its own. The fixture's first call
 // fetched the keys.
 struct fixture_call *start_call(struct exchange_input input);
 
