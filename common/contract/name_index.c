@@ -13,35 +13,26 @@ static inline uint64_t load_word(const char *at, size_t size)
   return word;
 }
 
-static inline uint64_t mix_word(uint64_t hash, uint64_t word)
-{
-  hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
-  return hash ^ hash >> 32;
-}
-
-// Packs a name of less than 8 bytes into a word; two halves of 4 may overlap.
-static inline uint64_t short_word(struct slice name)
-{
-  if (name.size >= 4)
-    return load_word(name.data, 4) << 32 | load_word(name.data + name.size - 4, 4);
-  if (name.size == 0)
-    return 0;
-  return (uint64_t)(unsigned char)name.data[0] << 16 | (uint64_t)(unsigned char)name.data[name.size / 2] << 8 |
-         (unsigned char)name.data[name.size - 1];
-}
-
-// Hashes every byte of the name. The last word overlaps the one before it.
+// Hashes every byte of the name: its first and its last word, which overlap where it is short, and those in between.
 static inline uint64_t hash_name(struct slice name, uint64_t seed)
 {
-  uint64_t hash = seed + name.size;
-  if (name.size < 8) {
-    hash = mix_word(hash, short_word(name));
-  } else {
-    for (size_t at = 0; at < name.size - 8; at += 8)
-      hash = mix_word(hash, load_word(name.data + at, 8));
-    hash = mix_word(hash, load_word(name.data + name.size - 8, 8));
+  uint64_t head = 0;
+  uint64_t tail = 0;
+  if (name.size >= 8) {
+    head = load_word(name.data, 8);
+    tail = load_word(name.data + name.size - 8, 8);
+  } else if (name.size >= 4) {
+    head = load_word(name.data, 4);
+    tail = load_word(name.data + name.size - 4, 4);
+  } else if (name.size > 0) {
+    head = (unsigned char)name.data[0];
+    tail = (uint64_t)(unsigned char)name.data[name.size / 2] << 8 | (unsigned char)name.data[name.size - 1];
   }
-  return hash * UINT64_C(0xD6E8FEB86659FD93);
+  uint64_t hash = head ^ (tail << 29 | tail >> 35) ^ name.size;
+  for (size_t at = 8; at + 8 < name.size; at += 8)
+    hash = (hash ^ load_word(name.data + at, 8)) * UINT64_C(0x9E3779B97F4A7C15);
+  hash *= seed;
+  return (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
 static inline size_t first_slot(const struct message_index *index, struct slice name)
@@ -109,7 +100,7 @@ enum status name_index_build(const struct contract_message *message, struct aren
   index->slots = arena_alloc(arena, size);
   index->shift = 64 - bits;
   for (uint64_t attempt = 1; attempt <= SEEDS_TO_TRY; attempt++) {
-    index->seed = attempt * UINT64_C(0xD6E8FEB86659FD93);
+    index->seed = attempt * UINT64_C(0xD6E8FEB86659FD93) | 1;
     memset(index->slots, 0, size);
     if (place_all(message, index))
       break;
