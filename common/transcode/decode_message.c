@@ -60,8 +60,8 @@ static struct update_mask enter_mask(const struct decoder *decoder, const struct
   return update_mask_enter(&level->mask, field->name, field->rules.immutable, decoder->arena);
 }
 
-static struct message_target enter_field(struct decoder *decoder, const struct level *level,
-                                         const struct contract_field *field, const struct place *place)
+static inline struct message_target enter_field(struct decoder *decoder, const struct level *level,
+                                                const struct contract_field *field, const struct place *place)
 {
   struct message_target inside = {.place = place, .scope = NO_SCOPE};
   if (level->mask.kind != MASK_NONE || level->target->message->updated != NULL)
