@@ -58,20 +58,20 @@ struct contract_builder {
 void source_file_index(struct contract_builder *builder, struct source_file *source);
 
 struct declaration declaration_of_file(const struct source_file *source);
-// Element `index` of the list `field_number` of the parent's descriptor. `name` must live as long as the load.
+// Declares element `index` of the list `field_number` of the parent's descriptor. `name` must live as long as the load.
 struct declaration declaration_child(const struct declaration *parent, int32_t field_number, size_t index,
                                      const char *name);
-// The extension `number` in the options (field `options_number`) of what `owner` declares.
+// Declares the extension `number` in the options (field `options_number`) of what `owner` declares.
 struct declaration declaration_option(const struct declaration *owner, int32_t options_number, int32_t number);
 struct source_place declaration_place(const struct declaration *declaration);
-// The leading comment, kept in the contract; "" where there is none.
+// Returns the leading comment, kept in the contract; "" where there is none.
 const char *declaration_comment(struct contract_builder *builder, const struct declaration *declaration);
 
 // Adds a diagnostic about `declaration`.
 void report(struct contract_builder *builder, const struct declaration *declaration, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
-// A copy in the contract's arena.
+// Copies a text into the contract's arena.
 char *keep_text(struct contract_builder *builder, const char *text);
 
 // ---- options ----
@@ -101,24 +101,24 @@ struct declaration declaration_of_rules(const struct declaration *field);
 // Registers every message and enum by name.
 void register_types(struct contract_builder *builder);
 
-// The message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used, which is
+// Builds the message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used, which is
 // reported where it is declared or, where the use is the mistake, at `user`.
 const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
                                              const char *type_name);
-// All messages of our own files, used by a method or not.
+// Builds all messages and enums of our own files, used by a method or not.
 void build_own_messages(struct contract_builder *builder);
 const struct contract_enum *build_enum(struct contract_builder *builder, struct type_entry *entry);
-// NULL where the set has no such type.
+// Looks a type up by its dotted name. NULL where the set does not have it.
 struct type_entry *find_type(struct contract_builder *builder, const char *type_name);
 
-// Whether fields by name can be found in `message`: false when two fields share a name, which is reported.
+// Prepares the index of a message. Returns false when two fields share a name, which is reported.
 bool build_index(struct contract_builder *builder, const struct declaration *declaration,
                  struct contract_message *message);
 
-// The published messages of Google that have a JSON form of their own.
+// Tells which of Google's messages with a JSON form of its own this is.
 enum contract_well_known well_known_kind(const char *full_name);
 bool well_known_is_genuine(const struct contract_message *message);
-// False for messages whose JSON form needs other types or recursion.
+// Tells messages that are served from those whose JSON form needs other types or recursion.
 bool well_known_is_supported(const char *full_name);
 
 // Fills field->absence from its rules and its presence.
@@ -128,10 +128,10 @@ void index_absences(const struct contract_message *message, struct message_index
 // Fills update_mask and updated of the message.
 void find_update(struct contract_message *message);
 
-// FieldRules of one field, held against its type. `field` has all but its rules.
+// Fills in the rules of one field and holds them against its type. `field` has all but its rules.
 void build_field_rules(struct contract_builder *builder, const struct declaration *declaration,
                        const Google__Protobuf__FieldOptions *options, struct contract_field *field);
-// An example must be a value of its field that keeps the field's rules.
+// Reports an example that is not a value of its field, or breaks the field's rules.
 void check_example(struct contract_builder *builder, const struct declaration *option,
                    const struct contract_field *field);
 
@@ -141,18 +141,18 @@ bool is_identifier(const char *name);
 // `option` is the place of the rule.
 void build_bindings(struct contract_builder *builder, const struct declaration *option,
                     const struct contract_method *method, const Google__Api__HttpRule *rule);
-// Names of the contract that C does not accept or cannot tell apart.
+// Reports names of the contract that C does not accept or cannot tell apart.
 void check_c_names(struct contract_builder *builder);
 void routes_build(struct contract_builder *builder);
 
 // ---- what only the OpenAPI document needs (contract_info.c) ----
 
-// What the files say about the API as a whole.
+// Reads what the files say about the API as a whole.
 void build_info(struct contract_builder *builder);
-// Heading and description of the service that `declaration` names.
+// Fills in heading and description of the service that `declaration` names.
 void build_service_info(struct contract_builder *builder, const struct declaration *declaration,
                         const Google__Protobuf__ServiceDescriptorProto *service, struct contract_method *method);
-// The errors that a method declares.
+// Fills in the errors that a method declares.
 void build_errors(struct contract_builder *builder, const struct declaration *policy_place,
                   const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method);
 

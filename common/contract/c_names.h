@@ -14,7 +14,7 @@ const char *c_name_struct(struct arena *arena, const char *full_name);
 const char *c_name_lower(struct arena *arena, const char *full_name);
 // protoc-c's member of a message struct: "display_name", "delete_" for a keyword.
 const char *c_name_field(struct arena *arena, const char *field);
-// False for members that protoc-c leaves as they are although they do not compile: "base" is its own, "linux" a macro.
+// Whether such a member compiles. protoc-c leaves some that do not: "base" is its own member, "linux" a macro.
 bool c_name_field_compiles(const char *name);
 // The suite's own: "item_v1_get_item_request".
 const char *c_name_own(struct arena *arena, const char *full_name);
@@ -22,7 +22,7 @@ const char *c_name_own(struct arena *arena, const char *full_name);
 const char *c_name_member(struct arena *arena, const char *method);
 // Whether such a member does not compile.
 bool c_name_is_keyword(const char *name);
-// "item/v1/item" of "item/v1/item.proto".
+// A file without its ending: "item/v1/item" of "item/v1/item.proto".
 const char *c_name_stem(struct arena *arena, const char *proto_file);
 // The guard of a generated header: "BULKHEAD_GEN_ITEM_V1_ITEM_BH_H".
 const char *c_name_guard(struct arena *arena, const char *stem);

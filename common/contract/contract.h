@@ -121,7 +121,7 @@ struct contract_message {
   const void *index;  // private: fields by number and by name
 };
 
-// NULL when there is none. By JSON name or original name, as proto3 JSON accepts both.
+// Finds a field by its JSON name or its original name, as proto3 JSON accepts both. NULL when there is none.
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name);
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number);
 

@@ -72,7 +72,7 @@ static const char *find_variable_problem(const struct contract_binding *binding,
   return NULL;
 }
 
-// False when the path cannot be used; that has been reported.
+// Fills in the variables of the path. Returns false when the path cannot be used, which has been reported.
 static bool build_variables(const struct rule_place *place)
 {
   struct contract_binding *binding = place->binding;

@@ -41,7 +41,7 @@ static void check_header_names(struct contract_builder *builder, const struct de
                index->to_header[i]->rules.to_header);
 }
 
-// False when two fields share a name; that has been reported.
+// Tells whether every field has names of its own. Two that share one have been reported.
 static bool check_field_names(struct contract_builder *builder, const struct contract_message *message)
 {
   struct strmap names = {0};

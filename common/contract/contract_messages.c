@@ -82,7 +82,7 @@ static bool check_field(struct contract_builder *builder, const struct declarati
   return true;
 }
 
-// False when the type cannot be used; that has been reported.
+// Finds the field's type. Returns false when it cannot be used, which has been reported.
 static bool resolve_type(struct contract_builder *builder, const struct declaration *declaration,
                          const FieldProto *source, struct contract_field *field)
 {
@@ -132,7 +132,7 @@ static bool resolve_presence(struct contract_builder *builder, const struct decl
   return true;
 }
 
-// False when the field cannot be used; that has been reported.
+// Fills in one field. Returns false when it cannot be used, which has been reported.
 static bool build_field(struct contract_builder *builder, const struct declaration *declaration,
                         const FieldProto *source, const struct contract_message *message, struct contract_field *field)
 {
@@ -174,7 +174,7 @@ static const char *field_element(struct contract_builder *builder, const struct 
   return arena_printf(&builder->scratch, "%s.%s", entry->full_name, source->name == NULL ? "" : source->name);
 }
 
-// False when a field is missing because of a mistake.
+// Fills in all fields. Returns false when one is missing because of a mistake.
 static bool build_fields(struct contract_builder *builder, const struct type_entry *entry,
                          struct contract_message *message)
 {
@@ -295,7 +295,7 @@ static unsigned measure_json_depth(struct contract_builder *builder, const struc
   return deepest + 1;
 }
 
-// False when the message cannot be used; that has been reported.
+// Fills in one message. Returns false when it cannot be used, which has been reported.
 static bool fill_message(struct contract_builder *builder, struct type_entry *entry, struct contract_message *message)
 {
   build_oneofs(builder, entry, message);

@@ -32,17 +32,17 @@ struct comparison {
 // Notes that clients meet these messages; those inside are noted with them.
 void comparison_add_pair(struct comparison *comparison, const struct contract_message *released,
                          const struct contract_message *present, unsigned use);
-// Every pair, in the order in which they were met.
+// Compares every pair, in the order in which they were met.
 void compare_messages(struct comparison *comparison);
-// Rules of a request's field that refuse what was accepted.
+// Reports rules of a request's field that refuse what was accepted.
 void compare_rules(struct comparison *comparison, const struct pair *pair, const struct contract_field *released,
                    const struct contract_field *present);
-// Rules of a field that clients of the released contracts do not send.
+// Reports a new field that clients of the released contracts do not know and must send.
 void compare_new_field(struct comparison *comparison, const struct pair *pair, const struct contract_field *present);
 
-// "RPC clients" or "RPC and REST clients".
+// Names who meets a message: "RPC clients" or "RPC and REST clients".
 const char *clients_of(unsigned use);
-// "item.v1.Item.sku"
+// Names a field as diagnostics do: "item.v1.Item.sku".
 const char *field_element(struct comparison *comparison, const struct contract_message *message,
                           const struct contract_field *field);
 

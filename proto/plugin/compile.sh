@@ -18,10 +18,10 @@ trap 'rm -rf "$work"' EXIT
 
 # Runs a step. Its messages name files as protoc does, below proto/; here they get the path from the root.
 step() {
-  if ! "$@" >"$work/out" 2>"$work/log"; then
-    sed 's|^\([a-z0-9_/]*\.proto:\)|proto/\1|' "$work/log" >&2
-    exit 1
-  fi
+  result=0
+  "$@" >"$work/out" 2>"$work/log" || result=1
+  sed 's|^\([a-z0-9_/]*\.proto:\)|proto/\1|' "$work/log" >&2
+  [ "$result" = 0 ] || exit 1
 }
 
 step protoc -Iproto "-I${PROTO_INCLUDE:-/usr/include}" --include_imports --include_source_info \

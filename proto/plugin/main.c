@@ -91,7 +91,7 @@ static void print_diagnostics(const struct diagnostics *diagnostics)
   strbuf_free(&text);
 }
 
-// False when the set is refused; that has been printed.
+// Loads a set and prints its mistakes. Returns false when there are any.
 static bool load_file(const char *path, struct contract **contract)
 {
   struct strbuf set;
