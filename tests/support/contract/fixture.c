@@ -26,6 +26,7 @@ static const char *const IMPORTS[][2] = {
     {"google.protobuf.Duration", "google/protobuf/duration.proto"},
     {"google.protobuf.FieldMask", "google/protobuf/field_mask.proto"},
     {"google.protobuf.Int64Value", "google/protobuf/wrappers.proto"},
+    {"google.protobuf.StringValue", "google/protobuf/wrappers.proto"},
 };
 
 struct slice fixture_read_file(const char *path)

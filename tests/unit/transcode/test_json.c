@@ -34,6 +34,8 @@ Test(json, whole_numbers)
       {"{\"int32Value\":\"17\"}", "\"int32Value\":17"},
       {"{\"int32Value\":1.0}", "\"int32Value\":1,"},
       {"{\"int32Value\":1e2}", "\"int32Value\":100"},
+      {"{\"int32Value\":1e+2}", "\"int32Value\":100"},
+      {"{\"int32Value\":1E+0}", "\"int32Value\":1,"},
       {"{\"int32Value\":150e-1}", "\"int32Value\":15,"},
       {"{\"int32Value\":-0}", "\"int32Value\":0"},
       {"{\"int32Value\":0e99999999999}", "\"int32Value\":0"},

@@ -88,6 +88,28 @@ Test(request, query_parameters_of_every_shape)
                     "nested.textValue: must be at most 4 characters");
 }
 
+Test(request, parameters_of_well_known_types_are_checked)
+{
+  expect_violations(fixture_test(), get("/v1/query", "since=yesterday&limit=many"),
+                    "since: must be a time, such as 2026-01-02T03:04:05Z\n"
+                    "limit: must be a whole number of 32 bits");
+}
+
+Test(request, parameters_go_to_the_message_that_they_name)
+{
+  const struct contract *contract = fixture_contract(
+      "service S { rpc Get(Q) returns (Q) {"
+      " option (google.api.http) = {get: \"/v1/{left.id}\"};"
+      " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+      "message Q { Part left = 1; Part right = 2; string id = 3; google.protobuf.StringValue word = 4; }\n"
+      "message Part { string id = 1; Inner inner = 2; }\n"
+      "message Inner { string id = 1; }\n");
+  expect_json(contract, get("/v1/a", "right.id=b&right.inner.id=c&id=d&left.inner.id=e&word=f"),
+              "{\"left\":{\"id\":\"a\",\"inner\":{\"id\":\"e\"}},\"right\":{\"id\":\"b\",\"inner\":{\"id\":\"c\"}},"
+              "\"id\":\"d\",\"word\":\"f\"}");
+  expect_violations(contract, get("/v1/a", "word=%ff"), "word: must be valid UTF-8");
+}
+
 Test(request, too_many_parameters)
 {
   struct strbuf query = {0};
