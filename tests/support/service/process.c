@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -60,6 +61,20 @@ ReportHook(POST_TEST)(struct criterion_test_stats *stats)
       show_log(path, stats->test);
     unlink(path);
   }
+}
+
+// Removes what is left at the end, such as the logs of programs that a test's teardown has run.
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+  (void)stats;
+  char pattern[LOG_PATH_BYTES];
+  snprintf(pattern, sizeof(pattern), "/tmp/bulkhead-test-log-%d-*", (int)getpid());
+  glob_t found;
+  if (glob(pattern, 0, NULL, &found) != 0)
+    return;
+  for (size_t i = 0; i < found.gl_pathc; i++)
+    unlink(found.gl_pathv[i]);
+  globfree(&found);
 }
 
 static int open_log(struct process *process)
