@@ -101,8 +101,8 @@ struct declaration declaration_of_rules(const struct declaration *field);
 // Registers every message and enum by name.
 void register_types(struct contract_builder *builder);
 
-// Builds the message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used, which is
-// reported where it is declared or, where the use is the mistake, at `user`.
+// Builds the message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used,
+// which is reported where it is declared or, where the use is the mistake, at `user`.
 const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
                                              const char *type_name);
 // Builds all messages and enums of our own files, used by a method or not.
