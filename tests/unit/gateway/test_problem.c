@@ -5,6 +5,7 @@
 static const char *problem_text(const struct problem *problem)
 {
   static struct strbuf out;
+  strbuf_free(&out);
   strbuf_init(&out, 0);
   problem_write(problem, &out);
   return strbuf_cstring(&out);

@@ -124,3 +124,31 @@ Test(openapi, unusual_contracts)
   EXPECT_VALUE("[\"COLOUR_UNSPECIFIED\",\"COLOUR_BLUE\",\"COLOUR_RED\",\"COLOUR_DARK\"]", json, "components", "schemas",
                "t.v1.Colour", "enum");
 }
+
+static const char RULES[] = "service S {\n"
+                            "  rpc Take(Ruled) returns (google.protobuf.Empty) {\n"
+                            "    option (google.api.http) = {post: \"/ruled\" body: \"*\"};\n"
+                            "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                            "  }\n"
+                            "}\n"
+                            "enum Colour { COLOUR_UNSPECIFIED = 0; COLOUR_BLUE = 3; }\n"
+                            "message Ruled {\n"
+                            "  string wanted = 1 [(bulkhead.v1.field) = {required: true}];\n"
+                            "  string long_text = 2 [(bulkhead.v1.field) = {required: true min_length: 40}];\n"
+                            "  string any_text = 3;\n"
+                            "  Colour colour = 4;\n"
+                            "  string word = 5 [(bulkhead.v1.field) = {one_of: \"up\" one_of: \"down\"}];\n"
+                            "}\n";
+
+Test(openapi, schemas_of_texts_and_enums_in_requests)
+{
+  struct slice json = write_document(load_contract(RULES));
+  const char *ruled = "t.v1.Ruled";
+  EXPECT_VALUE("1", json, "components", "schemas", ruled, "properties", "wanted", "minLength");
+  EXPECT_VALUE("40", json, "components", "schemas", ruled, "properties", "longText", "minLength");
+  EXPECT_VALUE("{\"type\":\"string\"}", json, "components", "schemas", ruled, "properties", "anyText");
+  EXPECT_VALUE("{\"$ref\":\"#/components/schemas/t.v1.Colour\"}", json, "components", "schemas", ruled, "properties",
+               "colour");
+  EXPECT_VALUE("[\"COLOUR_UNSPECIFIED\",\"COLOUR_BLUE\"]", json, "components", "schemas", "t.v1.Colour", "enum");
+  EXPECT_VALUE("[\"up\",\"down\"]", json, "components", "schemas", ruled, "properties", "word", "enum");
+}
