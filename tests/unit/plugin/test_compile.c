@@ -65,9 +65,9 @@ Test(compile, a_refused_contract_changes_nothing_and_is_named_from_the_root)
   cr_assert_eq(compile_after("true"), 0);
   cr_assert_neq(compile_after("cp set before; sed -i 's|{id}|{name}|' proto/shop/v1/shop.proto"), 0);
   const char *said = strbuf_cstring(&output);
-  cr_expect(strncmp(said, "proto/shop/v1/shop.proto:11:5: shop.v1.ShopService.GetThing: GET /v1/things/{name}: ", 86) ==
-                0,
-            "%s", said);
+  static const char start[] =
+      "proto/shop/v1/shop.proto:11:5: shop.v1.ShopService.GetThing: GET /v1/things/{name}: the path variable";
+  cr_expect(strncmp(said, start, strlen(start)) == 0, "%s", said);
   cr_expect(holds("cmp set before"));
 }
 
