@@ -110,6 +110,18 @@ Test(request, parameters_go_to_the_message_that_they_name)
   expect_violations(contract, get("/v1/a", "word=%ff"), "word: must be valid UTF-8");
 }
 
+Test(request, values_of_a_list_that_must_differ)
+{
+  const struct contract *contract = fixture_contract(
+      "service S { rpc Get(Q) returns (Q) {"
+      " option (google.api.http) = {get: \"/v1/q\"};"
+      " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+      "message Q { repeated int32 ids = 1 [(bulkhead.v1.field) = {unique_items: true max_items: 3}]; }\n");
+  expect_json(contract, get("/v1/q", "ids=1&ids=2&ids=3"), "{\"ids\":[1,2,3]}");
+  expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1"), "ids: must not be given twice with the same value");
+  expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1&ids=4"), "ids: must have at most 3 items");
+}
+
 Test(request, too_many_parameters)
 {
   struct strbuf query = {0};
