@@ -67,7 +67,7 @@ static void set_timer(struct endpoint *endpoint, uint64_t due_us)
   heap_insert(&endpoint->group->timers, &endpoint->timer, due_us);
 }
 
-static void back_off(struct endpoint *endpoint, uint64_t now_us, const char *reason)
+static void schedule_dial(struct endpoint *endpoint, uint64_t now_us, const char *reason)
 {
   uint32_t pause_ms = backoff_next_ms(&endpoint->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
   set_timer(endpoint, deadline_after_ms(now_us, pause_ms));
@@ -99,7 +99,7 @@ static void open_socket(struct endpoint *endpoint)
   transport_watch(transport, &endpoint->receive_watch, rpc_socket_fd(socket, NNG_OPT_RECVFD));
 }
 
-static void dial(struct endpoint *endpoint, uint64_t now_us)
+static void dial_server(struct endpoint *endpoint, uint64_t now_us)
 {
   heap_remove(&endpoint->group->timers, &endpoint->timer);
   open_socket(endpoint);
@@ -110,7 +110,7 @@ static void dial(struct endpoint *endpoint, uint64_t now_us)
     return;
   }
   drop_socket(endpoint);
-  back_off(endpoint, now_us, error.message);
+  schedule_dial(endpoint, now_us, error.message);
 }
 
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id)
@@ -159,7 +159,7 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   list_init(&endpoint->node);
   list_append(&group->members, &endpoint->node);
   init_sender(endpoint);
-  dial(endpoint, now_us);
+  dial_server(endpoint, now_us);
   return endpoint;
 }
 
@@ -194,13 +194,14 @@ void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
     metric_add(endpoint->metrics->lost, 1);
   drop_socket(endpoint);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
-  // A connection that has carried answers was a good one: the first attempt after it comes soon.
-  if (endpoint->sender.window.received != 0)
+  // A connection that has carried answers was a good one: the first attempt after it comes soon. The window still has
+  // the counts of the last connection while the endpoint connects.
+  if (endpoint_is_connected(endpoint) && endpoint->sender.window.received != 0)
     endpoint->backoff_ms = 0;
   if (endpoint->state == ENDPOINT_LINGERING || endpoint->state == ENDPOINT_GONE)
     set_state(endpoint, ENDPOINT_GONE);
   else
-    back_off(endpoint, now_us, endpoint_is_connected(endpoint) ? "the connection broke" : "the server hung up");
+    schedule_dial(endpoint, now_us, endpoint_is_connected(endpoint) ? "the connection broke" : "the server hung up");
 }
 
 void endpoint_set_draining(struct endpoint *endpoint)
@@ -209,7 +210,7 @@ void endpoint_set_draining(struct endpoint *endpoint)
     set_state(endpoint, ENDPOINT_DRAINING);
 }
 
-static void linger(struct endpoint *endpoint, uint64_t now_us)
+static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 {
   endpoint->received_before_linger = endpoint->sender.window.received;
   set_timer(endpoint, deadline_after_ms(now_us, LINGER_MS));
@@ -222,7 +223,7 @@ void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
     set_state(endpoint, ENDPOINT_GONE);
     return;
   }
-  linger(endpoint, now_us);
+  schedule_quiet_check(endpoint, now_us);
   set_state(endpoint, ENDPOINT_LINGERING);
 }
 
@@ -240,12 +241,12 @@ static bool is_quiet(const struct endpoint *endpoint)
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
 {
   if (endpoint->state == ENDPOINT_BACKING_OFF) {
-    dial(endpoint, now_us);
+    dial_server(endpoint, now_us);
   } else if (is_quiet(endpoint)) {
     heap_remove(&endpoint->group->timers, &endpoint->timer);
     set_state(endpoint, ENDPOINT_GONE);
   } else {
-    linger(endpoint, now_us);
+    schedule_quiet_check(endpoint, now_us);
   }
 }
 
@@ -257,6 +258,8 @@ nng_msg *endpoint_receive(struct endpoint *endpoint)
     return NULL;
   nng_msg *message = rpc_io_receive(&endpoint->group->transport->io, endpoint->link->socket);
   if (message != NULL) {
+    // The packet may overtake the event that the connection is open, which nng reports from another thread.
+    endpoint_set_connected(endpoint);
     sender_begin_packet(&endpoint->sender);
     return message;
   }

@@ -27,7 +27,7 @@ enum endpoint_state {
   ENDPOINT_GONE,         // no longer listed and not connected: freed once it has no calls
 };
 
-// What the endpoints of one client share.
+// Holds what the endpoints of one client share.
 struct endpoint_group {
   struct transport *transport;
   struct heap timers;   // endpoint.timer
@@ -38,7 +38,7 @@ struct endpoint_group {
   void (*on_readable)(void *endpoint);  // packets may have come
 };
 
-// The series of the endpoint's service.
+// The metric series that the endpoints of one service count in.
 struct endpoint_metrics {
   struct metric_series *connected;
   struct metric_series *lost;
@@ -65,31 +65,35 @@ struct endpoint {
   uint64_t received_before_linger;  // packets received when `timer` was set for lingering
 };
 
-// Creates an endpoint of the group and dials at once. `metrics` must outlive it.
+// Creates an endpoint of the group and dials at once. `address` is copied; `metrics` must outlive the endpoint.
 struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_endpoint *address,
                                  struct rpc_channel *channel, const struct endpoint_metrics *metrics, uint64_t now_us);
-// The endpoint must have no calls.
+// Closes the endpoint's connection in the background and frees the endpoint, which must have no calls (CHECK). Nulls
+// the pointer and accepts NULL in it.
 void endpoint_free(struct endpoint **endpoint);
 
-// Whether calls in flight at the endpoint can still be answered.
+// Returns whether calls in flight at the endpoint can still be answered.
 bool endpoint_is_connected(const struct endpoint *endpoint);
 // Finds the endpoint whose socket has this id; NULL when that socket has been replaced.
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
-// nng has connected the socket. Ignored unless the endpoint is connecting.
+// Notes that nng has connected the socket: the endpoint takes calls now. Ignored unless the endpoint is connecting.
 void endpoint_set_connected(struct endpoint *endpoint);
-// The connection broke: drops the socket with all that is queued in it, and schedules the next dial.
+// Notes that the connection broke: drops the socket with all that is queued in it, and schedules the next dial unless
+// the endpoint is no longer listed. The calls in flight stay in `calls` for the caller to end.
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us);
-// The server has said GOAWAY. Ignored unless the endpoint is ready.
+// Notes that the server has sent GOAWAY: the endpoint gets no new calls. Ignored unless the endpoint is ready.
 void endpoint_set_draining(struct endpoint *endpoint);
-// Discovery no longer lists the endpoint.
+// Notes that discovery no longer lists the endpoint: it gets no new calls, and is finished once its calls have ended
+// and its connection has been quiet.
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us);
-// Whether the endpoint may be freed.
+// Returns whether the endpoint may be freed: it is no longer listed, not connected, and has no calls.
 bool endpoint_is_finished(const struct endpoint *endpoint);
 // Does what the endpoint's timer was set for: dials, or lets go of a lingering connection that has become quiet.
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
-// The next packet that has arrived; NULL when there is none. The caller frees it.
+// Takes the next packet that has arrived, and counts it for the next ack; NULL when there is none, and then an ack is
+// queued if one is due. The caller frees the message. A packet proves that the endpoint is connected.
 nng_msg *endpoint_receive(struct endpoint *endpoint);
 
 #endif

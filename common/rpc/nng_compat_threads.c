@@ -11,7 +11,7 @@
 #include "common/observe/log.h"
 #include "common/rpc/nng_compat_internal.h"
 
-// nng's bound in its own build (NNG_MAX_TASKQ_THREADS).
+// The most task threads that nng starts (NNG_MAX_TASKQ_THREADS in its build).
 #define MAX_TASK_THREADS 16
 #define PROBE_INTERVAL_MS 1000
 #define PROBE_TIMEOUT_MS 1000
@@ -22,7 +22,7 @@ static struct {
   bool probe_answered;
   bool released;  // parked threads return to nng's pool
   size_t parked;
-  // Never freed: a parked thread is inside the callback of its aio until the process ends.
+  // The aios are never freed: a parked thread is inside the callback of its aio until the process ends.
   nng_aio *guard;
   nng_aio *probe;
   nng_aio *parkings[MAX_TASK_THREADS];
@@ -35,7 +35,7 @@ static nng_aio *make_task(void (*run)(void *arg))
   return aio;
 }
 
-// A sleep of no time is the plainest way to have nng run a callback on a task thread.
+// Has nng run the callback of `aio` on a task thread. A sleep of no time is the plainest way to do so.
 static void dispatch_task(nng_aio *aio)
 {
   nng_sleep_aio(0, aio);
@@ -57,8 +57,8 @@ static void answer_probe(void *arg)
   pthread_mutex_unlock(&pool.mutex);
 }
 
-// Whether a task thread that is not parked runs a task within the timeout. The caller holds the mutex. After a false
-// result the probe's aio is still in use, so no further probe may be sent.
+// Returns whether a task thread that is not parked runs a task within the timeout. The caller holds the mutex. After a
+// false result the probe's aio is still in use, so no further probe may be sent.
 static bool probe_pool(void)
 {
   pool.probe_answered = false;
@@ -80,19 +80,20 @@ static void park_thread(void *arg)
   pthread_mutex_unlock(&pool.mutex);
 }
 
-// Threads that nng 1.5.2 is expected to have started. More than that only means that fewer are parked; with fewer, the
-// probe fails before the last one is lost.
-static size_t expected_threads(void)
+// Returns how many task threads nng 1.5.2 is expected to have started. If there are more, too few are parked; if there
+// are fewer, a probe fails before the last one is lost.
+static size_t count_expected_threads(void)
 {
   long cpus = sysconf(_SC_NPROCESSORS_ONLN);
   size_t threads = cpus < 1 ? 2 : (size_t)cpus * 2;
   return threads > MAX_TASK_THREADS ? MAX_TASK_THREADS : threads;
 }
 
-// Parks all threads but the guard's own, which is the caller, and one. False when a probe failed.
+// Parks all task threads but two: the caller, which is the guard, and the one that stays at work. False when nng ran
+// no task within PROBE_TIMEOUT_MS. The caller holds the mutex.
 static bool park_surplus(void)
 {
-  for (size_t i = 0; i + 2 < expected_threads(); i++) {
+  for (size_t i = 0; i + 2 < count_expected_threads(); i++) {
     size_t before = pool.parked;
     pool.parkings[i] = make_task(park_thread);
     dispatch_task(pool.parkings[i]);
@@ -117,10 +118,11 @@ static void guard_pool(void *arg)
     responsive = probe_pool();
   }
   pool.released = true;
+  size_t occupied = pool.parked + 1;
   pthread_cond_broadcast(&pool.changed);
   pthread_mutex_unlock(&pool.mutex);
   log_warn("rpc", "nng ran no task for a second; all its threads work again, calls may be slower until a restart",
-           LOG_STRING("nngVersion", nng_version()), LOG_INT("parkedThreads", pool.parked + 1));
+           LOG_STRING("nngVersion", nng_version()), LOG_INT("parkedThreads", occupied));
 }
 
 static void start_guard(void)

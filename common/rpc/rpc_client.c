@@ -289,11 +289,7 @@ static void handle_events(void *arg)
 
 static void on_readable(void *arg)
 {
-  struct endpoint *endpoint = arg;
-  // The event that the connection is open was pushed before its first packet, but may not have been handled yet.
-  if (endpoint->state == ENDPOINT_CONNECTING)
-    handle_events(endpoint->channel->client);
-  receive_packets(endpoint);
+  receive_packets(arg);
 }
 
 // ---- time ----
