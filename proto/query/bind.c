@@ -34,7 +34,7 @@ void bind_orders(const struct service_source *service, struct query_source *quer
     const struct column *column =
         order->field == NULL ? NULL : column_of_slice(query, slice_from_string(order->field->name));
     const struct column *id = column_of_slice(query, order->id);
-    // The id of the last row is a part of the page token, which takes UUIDs.
+    // A page token holds the id of the page's last row, which must be a UUID.
     query->id_field = id != NULL && id->type == 2950 ? message_field(query->row, order->id) : NULL;
     if (!can_order(column))
       report(findings, service, query, order->at.data,
@@ -81,7 +81,7 @@ static void bind_parameter(struct binder *b, struct parameter *parameter)
     parameter->kind = type_each_kind(parameter->type, parameter->field);
   else
     parameter->kind = type_field_kind(parameter->type, parameter->field);
-  // Every int32 is a bigint, too.
+  // An int32 fits a bigint, too.
   if (parameter->kind == NULL && parameter->field != NULL && parameter->field->type == FIELD_INT32 &&
       type_class(parameter->type) == CLASS_BIGINT)
     parameter->kind = "FIELD_INT32";
@@ -156,7 +156,7 @@ static void bind_columns(struct binder *b)
 
 // ---- queries ----
 
-// One array of keys in; each row's place in it out, as the last column (pg_query_row).
+// Checks the form that pg_query_row needs: one array of keys goes in, and each row's last column is its place in it.
 static void check_gathered(struct binder *b)
 {
   const struct description *description = &b->query->description;
@@ -175,9 +175,25 @@ static bool gives_rows(enum rows rows)
   return rows != ROWS_EXEC && rows != ROWS_AFFECTED;
 }
 
+// Refuses a parameter that is written as $1: nothing would give it a value. The first statement of a page has its limit
+// besides the named parameters.
+static bool check_parameter_count(struct binder *b)
+{
+  const struct query_source *query = b->query;
+  size_t expected = query->parameter_count + (query->rows == ROWS_PAGE ? 1 : 0);
+  if (query->description.type_count <= expected)
+    return true;
+  report(b->findings, b->service, query, query->name.data,
+         "the SQL has %zu parameters, and %zu have a name; write :id and the like instead of $1",
+         query->description.type_count, expected);
+  return false;
+}
+
 static void bind_query(struct binder *b)
 {
   const struct query_source *query = b->query;
+  if (!check_parameter_count(b))
+    return;
   if (gives_rows(query->rows) != (query->description.column_count > 0)) {
     report(b->findings, b->service, query, query->name.data, "the statement gives %s; write %s",
            query->description.column_count > 0 ? "rows" : "no rows",

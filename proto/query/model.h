@@ -2,8 +2,9 @@
 // found again by file and line. One arena holds everything; the process ends with it.
 //
 //   source.c       .sql files -> annotations and tokens
-//   statement.c    tokens -> SQL with $1, $2, ...; each piece remembers where it comes from
-//   page.c         the statements of a list: every combination of filters, order, direction and page
+//   resolve.c      names -> messages, fields, fragments and parameters
+//   statement.c    tokens -> SQL with $1, $2, ...; of a list one statement for every combination of filters, order,
+//                  direction and page; each piece remembers where it comes from
 //   messages.c     the messages of the contracts, from the protoset
 //   server.c       a private PostgreSQL, migrated as the service migrates itself
 //   describe.c     what PostgreSQL says of each statement
@@ -123,7 +124,6 @@ struct query_source {
   struct slice name;
   enum rows rows;
   struct slice comment;  // the prose above the SQL, for the header
-  struct slice annotations[16];
   struct tokens body;
 
   const struct message *row;

@@ -4,8 +4,11 @@
 
 #include "common/base/compiler.h"
 
-// Fragments in fragments, so deep.
+// How deep fragments may hold fragments.
 #define MAX_DEPTH 8
+
+// How many parameters a page adds: the value and the id behind which it begins, and its limit.
+#define PAGE_PARAMETERS 3
 
 struct resolver {
   struct service_source *service;
@@ -144,6 +147,15 @@ static void check_request_field(struct resolver *resolver, const char *name, enu
            query->request->full_name, type == FIELD_INT32 ? "int32" : "string", name);
 }
 
+// Filters and orders are written without fragments and without the parts of a page.
+static void refuse_holes(struct resolver *resolver, const struct tokens *tokens)
+{
+  for (size_t i = 0; i < tokens->count; i++)
+    if (tokens->items[i].kind == TOKEN_HOLE)
+      report(resolver->findings, resolver->service, resolver->query, tokens->items[i].text.data,
+             "a filter or an order cannot use {" SLICE_FMT "}; write its SQL out", SLICE_ARG(tokens->items[i].text));
+}
+
 static void resolve_filter(struct resolver *resolver, struct filter *filter)
 {
   struct query_source *query = resolver->query;
@@ -154,6 +166,7 @@ static void resolve_filter(struct resolver *resolver, struct filter *filter)
            "%s has no field \"string " SLICE_FMT
            "\"; a filter holds where the request's field of its name is not empty",
            query->request->full_name, SLICE_ARG(filter->name));
+  refuse_holes(resolver, &filter->condition);
   size_t parameters = 0;
   for (size_t i = 0; i < filter->condition.count; i++) {
     const struct token *token = &filter->condition.items[i];
@@ -184,14 +197,26 @@ static void resolve_order(struct resolver *resolver, struct order *order)
   if (order->field == NULL)
     report(resolver->findings, resolver->service, query, order->at.data,
            "an order is named as a field of %s is in JSON, such as createTime", query->row->full_name);
+  refuse_holes(resolver, &order->expression);
+  if (!slice_equal(order->id, query->orders[0].id))
+    report(resolver->findings, resolver->service, query, order->id.data,
+           "every order of a list must break ties by the same column; another one uses " SLICE_FMT,
+           SLICE_ARG(query->orders[0].id));
 }
 
-static bool has_hole(const struct query_source *query, const char *name)
+// True where the parts of a page stand each once and in order, because their parameters are counted in that order.
+static bool has_page_parts(const struct query_source *query)
 {
-  for (size_t i = 0; i < query->body.count; i++)
-    if (query->body.items[i].kind == TOKEN_HOLE && slice_equal_string(query->body.items[i].text, name))
-      return true;
-  return false;
+  static const char *const PARTS[] = {"filters", "order", "limit"};
+  size_t found = 0;
+  for (size_t i = 0; i < query->body.count; i++) {
+    const struct token *token = &query->body.items[i];
+    if (token->kind != TOKEN_HOLE || !resolve_is_page_hole(query, token->text))
+      continue;
+    if (found == ARRAY_LEN(PARTS) || !slice_equal_string(token->text, PARTS[found++]))
+      return false;
+  }
+  return found == ARRAY_LEN(PARTS);
 }
 
 static void check_response(struct resolver *resolver)
@@ -216,9 +241,15 @@ static void check_page_annotations(struct resolver *resolver)
       query->order_count == 0 || query->default_order.size == 0 || query->page_size == 0)
     report(resolver->findings, resolver->service, query, query->name.data,
            "a page needs the annotations row, request, response, page, default, and an order at least");
-  if (!has_hole(query, "filters") || !has_hole(query, "order") || !has_hole(query, "limit"))
+  if (!has_page_parts(query))
+    report(
+        resolver->findings, resolver->service, query, query->name.data,
+        "a page is written as SELECT ... WHERE {filters} ORDER BY {order} LIMIT {limit}, each once and in this order");
+  size_t parameters = query->parameter_count + query->filter_count + PAGE_PARAMETERS;
+  if (parameters > MAX_PARAMETERS)
     report(resolver->findings, resolver->service, query, query->name.data,
-           "a page is written as SELECT ... WHERE {filters} ORDER BY {order} LIMIT {limit}");
+           "its own parameters, one for each filter and %d for the page are %zu; at most %d are possible",
+           PAGE_PARAMETERS, parameters, MAX_PARAMETERS);
   size_t statements = 4 * query->order_count << query->filter_count;
   if (statements > MAX_PAGE_STATEMENTS)
     report(resolver->findings, resolver->service, query, query->name.data,

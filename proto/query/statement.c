@@ -12,7 +12,7 @@ struct maker {
   struct strbuf sql;
   struct piece *pieces;
   size_t piece_count;
-  size_t next_parameter;  // of those that a choice adds
+  size_t next_parameter;  // the number of the next parameter that a choice of a page adds
   size_t filter_parameter;
 };
 
@@ -60,6 +60,15 @@ static void add_place(struct maker *maker)
   strbuf_printf(&maker->sql, ", $%zu::uuid)", maker->next_parameter++);
 }
 
+// Adds a filter's condition in parentheses, because an OR in it must not reach the conditions around it.
+static void add_condition(struct maker *maker, const struct tokens *condition)
+{
+  strbuf_add_byte(&maker->sql, '(');
+  add_tokens(maker, condition);
+  add_piece(maker, condition->items[0].text.data);
+  strbuf_add_byte(&maker->sql, ')');
+}
+
 static void add_filters(struct maker *maker)
 {
   const char *link = "";
@@ -69,7 +78,7 @@ static void add_filters(struct maker *maker)
     strbuf_add_string(&maker->sql, link);
     link = " AND ";
     maker->filter_parameter = maker->next_parameter++;
-    add_tokens(maker, &maker->query->filters[i].condition);
+    add_condition(maker, &maker->query->filters[i].condition);
   }
   if (maker->choice.after) {
     strbuf_add_string(&maker->sql, link);

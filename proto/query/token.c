@@ -4,7 +4,7 @@
 
 #define MAX_TOKENS 400
 
-// PostgreSQL's lexical rules: https://www.postgresql.org/docs/15/sql-syntax-lexical.html
+// Reads SQL by PostgreSQL's lexical rules: https://www.postgresql.org/docs/15/sql-syntax-lexical.html
 struct scanner {
   const struct token_place *place;
   struct tokens *tokens;
@@ -21,6 +21,12 @@ static bool is_letter(char c)
 static bool is_letter_or_digit(char c)
 {
   return is_letter(c) || (c >= '0' && c <= '9');
+}
+
+// True for what may begin an SQL identifier: a letter, an underscore, and every character beyond ASCII.
+static bool begins_identifier(char c)
+{
+  return is_letter(c) || ((unsigned char)c & 0x80) != 0;
 }
 
 static bool next_is(const struct scanner *scanner, const char *text)
@@ -46,11 +52,11 @@ static void end_plain(struct scanner *scanner)
   add_token(scanner, TOKEN_SQL, scanner->plain, scanner->at);
 }
 
-// Behind the closing `quote`; doubled ones, and with `escapes` those behind a backslash, are a part of the text.
+// Moves behind the closing `quote`. Doubled quotes, and with `escapes` those behind a backslash, belong to the text.
 static void skip_quoted(struct scanner *scanner, char quote, bool escapes)
 {
   for (scanner->at++; scanner->at < scanner->end; scanner->at++) {
-    if (escapes && *scanner->at == '\\')
+    if (escapes && *scanner->at == '\\' && scanner->at + 1 < scanner->end)
       scanner->at++;
     else if (*scanner->at == quote) {
       scanner->at++;
@@ -80,7 +86,7 @@ static void skip_line_comment(struct scanner *scanner)
     scanner->at++;
 }
 
-// $tag$ ... $tag$, or a lone dollar.
+// Moves behind a text in dollar quotes, $tag$ ... $tag$, or behind a lone dollar.
 static void skip_dollar(struct scanner *scanner)
 {
   const char *tag = scanner->at++;
@@ -93,6 +99,19 @@ static void skip_dollar(struct scanner *scanner)
          !((size_t)(scanner->end - scanner->at) >= size && memcmp(scanner->at, tag, size) == 0))
     scanner->at++;
   scanner->at = scanner->at + size < scanner->end ? scanner->at + size : scanner->end;
+}
+
+// Moves behind an identifier, which may hold dollars. An E in front of a quote is no identifier: it begins a text in
+// which a backslash escapes.
+static void skip_identifier(struct scanner *scanner)
+{
+  const char *begin = scanner->at;
+  while (scanner->at < scanner->end &&
+         (begins_identifier(*scanner->at) || is_letter_or_digit(*scanner->at) || *scanner->at == '$'))
+    scanner->at++;
+  bool escapes = scanner->at - begin == 1 && (*begin == 'e' || *begin == 'E');
+  if (escapes && next_is(scanner, "'"))
+    skip_quoted(scanner, '\'', true);
 }
 
 static void read_parameter(struct scanner *scanner)
@@ -135,9 +154,9 @@ static bool is_parameter(const struct scanner *scanner)
 static void read_next(struct scanner *scanner)
 {
   char c = *scanner->at;
-  if (c == '\'')
-    skip_quoted(scanner, c, scanner->at > scanner->plain && (scanner->at[-1] | 0x20) == 'e');
-  else if (c == '"')
+  if (begins_identifier(c))
+    skip_identifier(scanner);
+  else if (c == '\'' || c == '"')
     skip_quoted(scanner, c, false);
   else if (next_is(scanner, "--"))
     skip_line_comment(scanner);
@@ -162,7 +181,7 @@ static const char *skip_space(const char *at, const char *end)
   return at;
 }
 
-// The next query or fragment begins here: a semicolon is missing.
+// True where the next query or fragment begins, so that a semicolon is missing.
 static bool is_next_head(const struct scanner *scanner, const char *begin)
 {
   return (scanner->at == begin || scanner->at[-1] == '\n') &&

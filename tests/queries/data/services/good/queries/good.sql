@@ -17,3 +17,13 @@ SELECT id, create_time FROM things WHERE name = ANY (:names::text[]) AND size > 
 
 -- name: lock_table :exec
 LOCK TABLE things;
+
+-- name: list :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- filter category: name = :category OR note = :category
+-- order name: name, id
+-- default: name asc
+SELECT id, name FROM things WHERE size > :least AND {filters} ORDER BY {order} LIMIT {limit};

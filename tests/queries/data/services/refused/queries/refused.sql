@@ -25,7 +25,7 @@ SELECT id FROM things
 WHERE;
 
 -- name: not_a_parameter :one
-SELECT id, ':no' || $$:no {no} '$$ || E'\':no' AS text /* :no */ FROM things
+SELECT id, ':no' || $$:no {no} '$$ || E'\':no' || name'\' AS text$a$ /* :no */ FROM things
 -- :no
 WHERE name = :yes::text AND nothing = 1;
 
@@ -44,7 +44,7 @@ SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
 -- request: item.v1.ListItemsRequest
 -- response: item.v1.ListItemsResponse
 -- page: 50
--- order description: description, id
+-- order description: description, name
 -- order name: name, name
 -- default: description desc
 SELECT id, name, note AS description FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};

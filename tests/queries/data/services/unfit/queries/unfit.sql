@@ -51,3 +51,6 @@ SELECT id, name FROM things WHERE id = :id::uuid;
 -- order name: name, id
 -- default: quantity desc
 SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
+
+-- name: counted :one
+SELECT id FROM things WHERE id = $1::uuid;

@@ -54,3 +54,35 @@ SELECT id FROM things;
 -- order size: size, id
 -- default: size desc
 SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
+
+-- name: page_holes :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- filter category: {nothing} AND name = :category
+-- order name: {filters}, id
+-- order createTime: create_time, name
+-- default: name asc
+SELECT id, name FROM things WHERE {filters} AND {filters} ORDER BY {order} LIMIT {limit};
+
+-- name: page_order :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- order name: name, id
+-- default: name asc
+SELECT id, name FROM (SELECT * FROM things LIMIT {limit}) AS t WHERE {filters} ORDER BY {order};
+
+-- name: page_parameters :page
+-- row: item.v1.Item
+-- request: item.v1.ListItemsRequest
+-- response: item.v1.ListItemsResponse
+-- page: 50
+-- filter category: name = :category
+-- order name: name, id
+-- default: name asc
+SELECT id, name FROM things
+WHERE name IN (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, :q, :r, :s, :t, :u) AND {filters}
+ORDER BY {order} LIMIT {limit};

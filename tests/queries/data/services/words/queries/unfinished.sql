@@ -1,0 +1,2 @@
+-- name: unfinished :one
+SELECT E'\
