@@ -4,7 +4,6 @@
 #include "common/discovery/consul_internal.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/base/thread.h"
 #include "common/discovery/consul_format_internal.h"
 #include "common/discovery/http_internal.h"
 #include "common/observe/log.h"
@@ -342,15 +342,6 @@ static void *run_thread(void *arg)
   return NULL;
 }
 
-static void start_thread(struct consul *consul)
-{
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  CHECK(pthread_create(&consul->thread, NULL, run_thread, consul) == 0);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 // ---- the host's side ----
 
 static enum status check_url(const char *url, struct error *error)
@@ -396,12 +387,8 @@ enum status consul_start(const struct consul_options *options, struct consul **o
   consul->multi = curl_multi_init();
   CHECK(consul->multi != NULL);
   CHECK(pthread_mutex_init(&consul->mutex, NULL) == 0);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  CHECK(pthread_cond_init(&consul->reconciled, &attributes) == 0);
-  pthread_condattr_destroy(&attributes);
-  start_thread(consul);
+  condition_init(&consul->reconciled);
+  CHECK(thread_start(&consul->thread, run_thread, consul));
   *out = consul;
   return STATUS_OK;
 }
@@ -481,12 +468,11 @@ void consul_register(struct consul *consul, const struct discovery_registration 
 void consul_deregister(struct consul *consul, uint32_t timeout_ms)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), timeout_ms);
-  struct timespec end = {.tv_sec = (time_t)(end_us / 1000000), .tv_nsec = (long)(end_us % 1000000) * 1000};
   pthread_mutex_lock(&consul->mutex);
   if (consul->desired.id != NULL) {
     set_desired_id(consul, NULL);
     while (consul->desired.reconciled != consul->desired.version &&
-           pthread_cond_timedwait(&consul->reconciled, &consul->mutex, &end) == 0)
+           condition_wait_until(&consul->reconciled, &consul->mutex, end_us))
       continue;
   }
   pthread_mutex_unlock(&consul->mutex);

@@ -1,11 +1,10 @@
-// A list under a mutex. The thread takes it whole and closes one socket after the other; signals stay with the host.
+// The links to close are a list under a mutex. The thread takes the whole list and closes one socket after the other.
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/thread.h"
 #include "common/observe/log.h"
 #include "common/rpc/nng_compat_internal.h"
 
@@ -53,27 +52,14 @@ static void *run_closer(void *arg)
   return NULL;
 }
 
-static void init_monotonic(pthread_cond_t *condition)
-{
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  CHECK(pthread_cond_init(condition, &attributes) == 0);
-  pthread_condattr_destroy(&attributes);
-}
-
 struct rpc_closer *rpc_closer_start(void)
 {
   struct rpc_closer *closer = calloc(1, sizeof(*closer));
   CHECK(closer != NULL);
   pipe_events_init(&closer->events);
   CHECK(pthread_mutex_init(&closer->mutex, NULL) == 0);
-  init_monotonic(&closer->changed);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  CHECK(pthread_create(&closer->thread, NULL, run_closer, closer) == 0);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  condition_init(&closer->changed);
+  CHECK(thread_start(&closer->thread, run_closer, closer));
   return closer;
 }
 
@@ -95,15 +81,14 @@ void rpc_closer_close(struct rpc_closer *closer, struct rpc_link **link_pointer)
   pthread_mutex_unlock(&closer->mutex);
 }
 
-// False when the thread still runs, which it may do for ever.
+// Asks the thread to end and waits for it. False when it still runs after STOP_TIMEOUT_MS; it may run for ever.
 static bool stop_thread(struct rpc_closer *closer)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), STOP_TIMEOUT_MS);
-  struct timespec end = {.tv_sec = (time_t)(end_us / 1000000), .tv_nsec = (long)(end_us % 1000000) * 1000};
   pthread_mutex_lock(&closer->mutex);
   closer->state = CLOSER_STOPPING;
   pthread_cond_signal(&closer->changed);
-  while (closer->state != CLOSER_STOPPED && pthread_cond_timedwait(&closer->changed, &closer->mutex, &end) == 0)
+  while (closer->state != CLOSER_STOPPED && condition_wait_until(&closer->changed, &closer->mutex, end_us))
     continue;
   bool stopped = closer->state == CLOSER_STOPPED;
   pthread_mutex_unlock(&closer->mutex);

@@ -3,11 +3,11 @@
 // another number of threads than expected nor a thread that starts late can stop nng.
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/thread.h"
 #include "common/observe/log.h"
 #include "common/rpc/nng_compat_internal.h"
 
@@ -41,11 +41,10 @@ static void dispatch_task(nng_aio *aio)
   nng_sleep_aio(0, aio);
 }
 
-// Waits on `pool.changed`, which uses the monotonic clock. False once `deadline_us` has passed.
+// Waits for `pool.changed`; the caller holds the mutex. False once `deadline_us` has passed.
 static bool wait_for_change(uint64_t deadline_us)
 {
-  struct timespec end = {.tv_sec = (time_t)(deadline_us / 1000000), .tv_nsec = (long)(deadline_us % 1000000) * 1000};
-  return pthread_cond_timedwait(&pool.changed, &pool.mutex, &end) == 0;
+  return condition_wait_until(&pool.changed, &pool.mutex, deadline_us);
 }
 
 static void answer_probe(void *arg)
@@ -127,11 +126,7 @@ static void guard_pool(void *arg)
 
 static void start_guard(void)
 {
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  CHECK(pthread_cond_init(&pool.changed, &attributes) == 0);
-  pthread_condattr_destroy(&attributes);
+  condition_init(&pool.changed);
   pool.probe = make_task(answer_probe);
   pool.guard = make_task(guard_pool);
   dispatch_task(pool.guard);

@@ -2,13 +2,13 @@
 // it, which is after the signal was sent. A thread runs it, and an eventfd tells the loop. Until then the pool lends
 // the connection to nobody, because a late cancel would hit another task's statement.
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/thread.h"
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
@@ -58,18 +58,6 @@ static void handle_delivered(void *arg, int events)
   pg_dedicated_progress(c);
 }
 
-// Starts the thread with all signals blocked, so that the loop's thread handles them.
-static int start_thread(struct pg_cancel *cancel)
-{
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int failed = pthread_create(&cancel->thread, NULL, deliver_cancel, cancel);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return failed;
-}
-
 static void discard_cancel(struct pg_cancel *cancel)
 {
   log_error("postgres", "cannot cancel an overdue statement; statement_timeout will end it",
@@ -88,7 +76,7 @@ void pg_cancel_start(struct pg_connection *c)
   CHECK(cancel != NULL);
   cancel->request = PQgetCancel(c->conn);
   cancel->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (cancel->request == NULL || cancel->done_fd < 0 || start_thread(cancel) != 0) {
+  if (cancel->request == NULL || cancel->done_fd < 0 || !thread_start(&cancel->thread, deliver_cancel, cancel)) {
     discard_cancel(cancel);
     return;
   }

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/thread.h"
 
 #define MAX_REQUESTS 256
 
@@ -112,12 +112,8 @@ struct fake_consul *fake_consul_start(fake_script *script)
   cr_assert_eq(getsockname(fake->listener, (struct sockaddr *)&address, &size), 0);
   snprintf(fake->url, sizeof(fake->url), "http://127.0.0.1:%d", ntohs(address.sin_port));
   pthread_mutex_init(&fake->mutex, NULL);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&fake->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
-  cr_assert_eq(pthread_create(&fake->thread, NULL, run_fake, fake), 0);
+  condition_init(&fake->changed);
+  cr_assert(thread_start(&fake->thread, run_fake, fake));
   return fake;
 }
 
@@ -132,7 +128,7 @@ static bool first_line_has(const char *request, const char *part)
   return found != NULL && found < request + strcspn(request, "\r");
 }
 
-// The n-th request with this part in its first line, from 1; NULL when there are fewer. The caller holds the mutex.
+// Finds the n-th request with this part in its first line, counted from 1; NULL when there are fewer. The caller holds the mutex.
 static const char *find_request(const struct fake_consul *fake, const char *part, size_t n)
 {
   for (size_t i = 0; i < fake->count; i++)
@@ -144,12 +140,11 @@ static const char *find_request(const struct fake_consul *fake, const char *part
 void fake_consul_wait(struct fake_consul *fake, const char *part, size_t count, char line[256])
 {
   uint64_t end_us = clock_now_us() + 60 * UINT64_C(1000000);
-  struct timespec end = {.tv_sec = (time_t)(end_us / 1000000)};
   pthread_mutex_lock(&fake->mutex);
   const char *found;
-  int result = 0;
-  while ((found = find_request(fake, part, count)) == NULL && result == 0)
-    result = pthread_cond_timedwait(&fake->changed, &fake->mutex, &end);
+  while ((found = find_request(fake, part, count)) == NULL)
+    if (!condition_wait_until(&fake->changed, &fake->mutex, end_us))
+      break;
   if (found != NULL && line != NULL)
     snprintf(line, 256, "%.*s", (int)strcspn(found, "\r"), found);
   pthread_mutex_unlock(&fake->mutex);
