@@ -59,10 +59,11 @@ void connection_remove(struct connection_table *table, struct connection **conne
 
 // ---- state ----
 
-// The only place where the state changes.
+// Changes the state and logs the change; nothing else writes the state.
 static void set_state(struct connection *connection, enum connection_state state)
 {
   static const char *const messages[] = {
+      [CONNECTION_STARTING] = "a client connects",
       [CONNECTION_OPEN] = "a client has connected",
       [CONNECTION_GOAWAY_SENT] = "told a client to send its calls to other instances",
       [CONNECTION_GOAWAY_ACKED] = "a client sends its calls to other instances now",
@@ -71,6 +72,12 @@ static void set_state(struct connection *connection, enum connection_state state
   connection->state = state;
   LOG_AT(state == CONNECTION_ABANDONED ? LOG_WARN : LOG_DEBUG, "rpc", messages[state],
          LOG_INT("pipe", connection->pipe), LOG_INT("unsentBytes", sender_unsent_bytes(&connection->sender)));
+}
+
+void connection_set_started(struct connection *connection)
+{
+  if (connection->state == CONNECTION_STARTING)
+    set_state(connection, CONNECTION_OPEN);
 }
 
 void connection_send_goaway(struct connection *connection)
@@ -98,5 +105,7 @@ bool connection_is_idle(const struct connection *connection, bool acked)
 {
   if (connection->state == CONNECTION_ABANDONED)
     return true;
-  return acked ? sender_is_acked(&connection->sender) : sender_is_empty(&connection->sender);
+  if (acked)
+    return connection->state != CONNECTION_STARTING && sender_is_acked(&connection->sender);
+  return sender_is_empty(&connection->sender);
 }

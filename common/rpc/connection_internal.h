@@ -11,7 +11,8 @@
 #include "common/rpc/sender_internal.h"
 
 enum connection_state {
-  CONNECTION_OPEN,
+  CONNECTION_STARTING,      // packets may come from it; nng drops what is sent to it unless it follows a packet
+  CONNECTION_OPEN,          // may be sent frames at any time
   CONNECTION_GOAWAY_SENT,   // may still send requests: they crossed with the GOAWAY
   CONNECTION_GOAWAY_ACKED,  // knows that the server drains; its requests are refused from now on
   CONNECTION_ABANDONED,     // does not take its replies: nothing is read from it or sent to it any more
@@ -32,23 +33,27 @@ struct connection_table {
 };
 
 void connection_table_init(struct connection_table *table);
-// All connections must have been removed.
+// Frees the table. All connections must have been removed from it (CHECK).
 void connection_table_free(struct connection_table *table);
 // Finds the connection of a pipe; NULL when there is none.
 struct connection *connection_find(const struct connection_table *table, uint32_t pipe);
-// Adds an open connection. `options` are those of its sender; the pipe is taken from there.
+// Adds a connection that is starting. `options` are those of its sender, and name its pipe.
 struct connection *connection_add(struct connection_table *table, const struct sender_options *options);
-// Removes and frees the connection. Its requests must have been taken from it.
+// Removes the connection from the table, frees it and nulls the pointer. Its list of requests must be empty (CHECK).
 void connection_remove(struct connection_table *table, struct connection **connection);
 
+// Notes that nng sends to the connection now. Ignored unless the connection is starting.
+void connection_set_started(struct connection *connection);
 // Queues a GOAWAY frame, so that the client sends no further requests here. Ignored unless the connection is open.
 void connection_send_goaway(struct connection *connection);
-// Notes that everything sent so far has been acked, also the GOAWAY if one was sent.
+// Notes that the client has acked everything that was sent to it, also the GOAWAY if there was one: after that its
+// requests are refused.
 void connection_note_all_acked(struct connection *connection);
-// Drops what is unsent and takes nothing more.
+// Gives the client up: drops what is unsent, and drops all replies from now on.
 void connection_abandon(struct connection *connection);
 
-// Whether everything has left and, if `acked`, has arrived. An abandoned connection has nothing to wait for.
+// Returns whether everything has been handed to nng and, if `acked`, has arrived; a connection that is starting may
+// still be owed a GOAWAY then. An abandoned connection is always idle, because nothing is sent to it.
 bool connection_is_idle(const struct connection *connection, bool acked);
 
 #endif

@@ -63,10 +63,11 @@ struct rpc_link {
   struct rpc_link *next;  // in the closer's list
 };
 
-// Opens a raw REQ socket for one outgoing connection. PIPE_OPENED and PIPE_CLOSED go to `events`, which must live as
+// Opens a raw REQ socket for one outgoing connection. PIPE_STARTED and PIPE_CLOSED go to `events`, which must live as
 // long as the closer that closes the link.
 struct rpc_link *rpc_link_open_client(struct pipe_events *events, uint64_t id, size_t max_message_bytes);
-// Opens a raw REP socket for any number of incoming connections. PIPE_OPENED comes before the first packet can.
+// Opens a raw REP socket for any number of incoming connections. PIPE_OPENED comes before the first packet can,
+// PIPE_STARTED once the socket sends to the connection: nng drops what is sent to it before.
 struct rpc_link *rpc_link_open_server(struct pipe_events *events, size_t max_message_bytes);
 
 // ---- closing ----

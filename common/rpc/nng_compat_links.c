@@ -22,14 +22,17 @@ static void on_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
   struct rpc_link *link = arg;
   if (event != NNG_PIPE_EV_ADD_PRE)
-    push_event(link, event == NNG_PIPE_EV_ADD_POST ? PIPE_OPENED : PIPE_CLOSED, pipe);
+    push_event(link, event == NNG_PIPE_EV_ADD_POST ? PIPE_STARTED : PIPE_CLOSED, pipe);
   else if (atomic_exchange(&link->connected, true))
     nng_pipe_close(pipe);
 }
 
 static void on_server_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-  push_event(arg, event == NNG_PIPE_EV_ADD_PRE ? PIPE_OPENED : PIPE_CLOSED, pipe);
+  if (event == NNG_PIPE_EV_ADD_PRE)
+    push_event(arg, PIPE_OPENED, pipe);
+  else
+    push_event(arg, event == NNG_PIPE_EV_ADD_POST ? PIPE_STARTED : PIPE_CLOSED, pipe);
 }
 
 static void note_version(void)
@@ -70,6 +73,7 @@ struct rpc_link *rpc_link_open_server(struct pipe_events *events, size_t max_mes
   struct rpc_link *link = make_link(events, 0, nng_rep0_open_raw);
   rpc_socket_prepare(link->socket, max_message_bytes);
   CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_server_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_server_pipe, link) == 0);
   CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, on_server_pipe, link) == 0);
   return link;
 }

@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum pipe_event_kind { PIPE_OPENED, PIPE_CLOSED };
+enum pipe_event_kind {
+  PIPE_OPENED,   // packets may come over the connection from now on; servers only
+  PIPE_STARTED,  // the socket sends to the connection from now on; its first packet may have come before
+  PIPE_CLOSED,   // the connection has ended, or was refused before it started
+};
 
 struct pipe_event {
   enum pipe_event_kind kind;

@@ -227,7 +227,12 @@ static void open_connection(struct rpc_server *server, uint32_t pipe)
       .max_in_flight = RPC_WINDOW_PACKETS,
       .packets = server->packets,
   };
-  struct connection *connection = connection_add(&server->connections, &options);
+  (void)connection_add(&server->connections, &options);
+}
+
+static void start_connection(const struct rpc_server *server, struct connection *connection)
+{
+  connection_set_started(connection);
   if (server->draining)
     connection_send_goaway(connection);
 }
@@ -250,10 +255,12 @@ static void handle_events(struct rpc_server *server)
   struct pipe_event *events = transport_take_events(&server->transport, &count);
   for (size_t i = 0; i < count; i++) {
     struct connection *connection = connection_find(&server->connections, events[i].pipe);
-    if (events[i].kind == PIPE_CLOSED && connection != NULL)
-      close_connection(server, connection);
-    else if (events[i].kind == PIPE_OPENED && connection == NULL)
+    if (events[i].kind == PIPE_OPENED && connection == NULL)
       open_connection(server, events[i].pipe);
+    else if (events[i].kind == PIPE_STARTED && connection != NULL)
+      start_connection(server, connection);
+    else if (events[i].kind == PIPE_CLOSED && connection != NULL)
+      close_connection(server, connection);
   }
   free(events);
 }
