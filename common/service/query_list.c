@@ -8,7 +8,8 @@
 #include "common/service/page_token_internal.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
-// A page of large rows ends before its size, well below what one RPC message may hold (RPC_MAX_MESSAGE_BYTES).
+// The packed size at which a page of large rows ends early, well below what one RPC message may hold
+// (RPC_MAX_MESSAGE_BYTES).
 #define MAX_PAGE_BYTES ((size_t)4 * 1024 * 1024)
 
 static const char *text_at(const void *message, size_t offset)
@@ -18,7 +19,7 @@ static const char *text_at(const void *message, size_t offset)
 
 // ---- what the request asks for ----
 
-// "createTime desc"; the contract lists what is possible.
+// Reads an order_by such as "createTime desc". The contract lists the possible texts, so an unknown one cannot come.
 static void read_order(const struct query_list *list, const char *order_by, struct query_page *page)
 {
   page->order = list->default_order;
@@ -34,12 +35,12 @@ static void read_order(const struct query_list *list, const char *order_by, stru
   }
 }
 
-static uint64_t fingerprint_of(const struct query_list *list, const ProtobufCMessage *request,
-                               const struct query_page *page)
+static uint64_t make_fingerprint(const struct query_list *list, const ProtobufCMessage *request,
+                                 const struct query_page *page)
 {
   struct strbuf text;
   strbuf_init(&text, 0);
-  strbuf_printf(&text, "%zu %d", page->order, (int)page->descending);
+  strbuf_printf(&text, "%s %zu %d", list->statements[0].name, page->order, (int)page->descending);
   for (size_t i = 0; i < list->filter_count; i++) {
     strbuf_add_string(&text, text_at(request, list->filters[i]));
     strbuf_add_byte(&text, '\0');
@@ -49,7 +50,7 @@ static uint64_t fingerprint_of(const struct query_list *list, const ProtobufCMes
   return hash;
 }
 
-// Whoever wrote the token, its value must be one that PostgreSQL takes.
+// Checks the value of a page token, which a client may have forged: PostgreSQL must be able to parse it.
 static bool value_fits(struct slice value, enum query_kind kind)
 {
   int64_t number;
@@ -71,7 +72,7 @@ bool query_list_read(const struct query_list *list, const ProtobufCMessage *requ
   int32_t size = *(const int32_t *)((const char *)request + list->page_size);
   *page = (struct query_page){.size = size == 0 ? list->default_page_size : (size_t)size};
   read_order(list, list->has_order_by ? text_at(request, list->order_by) : "", page);
-  page->fingerprint = fingerprint_of(list, request, page);
+  page->fingerprint = make_fingerprint(list, request, page);
   const char *token = text_at(request, list->page_token);
   if (token[0] == '\0')
     return true;
@@ -102,13 +103,13 @@ static const struct pg_statement *add_page_params(const struct query_list *list,
     pg_add_text(params, page->after_value);
     pg_add_text(params, page->after_id);
   }
-  // One more tells whether there is a next page.
+  // One row more than the page takes tells whether there is a next page.
   pg_add_int(params, (int64_t)page->size + 1);
   size_t choice = (page->order * 2 + (page->descending ? 1 : 0)) * 2 + (after ? 1 : 0);
   return &list->statements[(choice << list->filter_count) + filters];
 }
 
-// How many of the rows make up the page: at least one of them.
+// Counts the rows that fit the page: at least one, if there is any.
 static size_t count_in_page(ProtobufCMessage *const *rows, size_t count)
 {
   size_t bytes = 0;

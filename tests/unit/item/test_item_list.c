@@ -187,3 +187,15 @@ Test(item_list, anything_but_a_page_token_is_refused)
   for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
     cr_expect_not(reads(&request, wrong[i]), "%s", wrong[i]);
 }
+
+Test(item_list, a_page_token_of_another_service_is_refused)
+{
+  static const struct pg_statement statements[] = {{.name = "other_list"}};
+  struct query_list other = item_db_list;
+  other.statements = statements;
+  Item__V1__ListItemsRequest request = request_of("");
+  struct query_page page = page_of(&request);
+  request.page_token = (char *)(uintptr_t)page_token_write(page.fingerprint, SLICE("1"), SLICE(ID), &arena);
+  cr_expect(read_page(&request, &page));
+  cr_expect_not(query_list_read(&other, &request.base, &arena, &page));
+}
