@@ -6,7 +6,7 @@
 
 #define MAX_TOKEN_BYTES 1536
 
-// base64url of protobuf fields.
+// A token is the base64url of a protobuf message with these fields.
 enum token_field { TOKEN_QUERY = 1, TOKEN_VALUE = 2, TOKEN_ID = 3 };
 
 const char *page_token_write(uint64_t query, struct slice value, struct slice id, struct arena *arena)

@@ -14,7 +14,7 @@ static void release(void *arena, void *pointer)
 ProtobufCMessage *proto_unpack(const ProtobufCMessageDescriptor *descriptor, struct slice bytes, struct arena *arena)
 {
   ProtobufCAllocator allocator = {.alloc = allocate, .free = release, .allocator_data = arena};
-  // protobuf-c wants a pointer also for an empty payload, which is an empty message.
+  // protobuf-c needs a pointer even for an empty payload, which is an empty message.
   const void *data = bytes.size == 0 ? "" : bytes.data;
   return protobuf_c_message_unpack(descriptor, &allocator, bytes.size, data);
 }

@@ -21,13 +21,6 @@ struct query_db query_in(struct pg_tx *tx)
   return (struct query_db){.tx = tx};
 }
 
-static enum status run(struct query_db db, const struct query *query, const struct pg_params *params,
-                       struct arena *arena, struct pg_result *result)
-{
-  return db.tx != NULL ? pg_tx_query(db.tx, &query->statement, params, arena, result)
-                       : pg_query(db.pg, &query->statement, params, arena, result);
-}
-
 // ---- values in ----
 
 static const void *at(const void *base, size_t offset)
@@ -71,7 +64,7 @@ static void add_binary(struct pg_params *to, const ProtobufCBinaryData *bytes, b
   pg_add_bytes(to, nullable && bytes->len == 0 ? (struct slice){0} : slice_make(bytes->data, bytes->len));
 }
 
-// `place` is that of the value itself; `count` that of its number of items.
+// Adds a value. `place` points to the value, `count` to its number of items where it is an array.
 static void add_value(struct pg_params *to, const struct query_param *param, const void *place, const void *count)
 {
   switch (param->kind) {
@@ -139,7 +132,8 @@ static void add_member(struct pg_params *to, const struct query_param *param, co
 
 // ---- the values of many messages ----
 
-// {"a","b\"c"}: PostgreSQL's text of a text[]; each item is quoted, so only backslash and quote need an escape.
+// Makes PostgreSQL's text of a text[], such as {"a","b\"c"}. Each item is quoted, so only backslash and quote need an
+// escape.
 static const char *array_text(char *const *items, size_t count, struct arena *arena)
 {
   size_t size = 3;
@@ -225,7 +219,7 @@ void query_add_params(struct pg_params *to, const struct query *query, const voi
 
 bool query_parse_time(struct slice text, int64_t *micros)
 {
-  // RFC 3339 wants a T and minutes in the offset.
+  // RFC 3339 demands a T between date and time, and minutes in the offset.
   char rfc[CLOCK_RFC3339_SIZE + 4];
   if (text.size < 22 || text.size + 4 > sizeof(rfc) || text.data[10] != ' ')
     return false;
@@ -263,7 +257,7 @@ static int hex_value(char digit)
   return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-// bytea_output = hex: \x0102
+// Reads a bytea in the form that "bytea_output = hex" gives: \x0102.
 static bool read_bytes(struct slice cell, struct arena *arena, struct slice *bytes)
 {
   if (cell.size % 2 != 0 || !slice_starts_with(cell, SLICE("\\x")))
@@ -373,7 +367,7 @@ static bool has_flag(const struct query_column *column)
   return column->extra != 0 && column->kind != QUERY_TEXTS && column->kind != QUERY_FIELD_TEXTS;
 }
 
-// The message or struct is initialised: what is NULL keeps its empty value.
+// Reads the columns into an initialised message or struct. A NULL leaves the empty value that is there.
 static enum status read_row(const struct query *query, struct cell cell, void *row)
 {
   for (size_t i = 0; i < query->column_count; i++) {
@@ -421,6 +415,16 @@ enum status query_read_rows(const struct query *query, const struct pg_result *r
 
 // ---- running ----
 
+static enum status run_query(struct query_db db, const struct query *query, const void *params, struct arena *arena,
+                             struct pg_result *result)
+{
+  struct pg_params values;
+  pg_params_init(&values, arena);
+  query_add_params(&values, query, params);
+  return db.tx != NULL ? pg_tx_query(db.tx, &query->statement, &values, arena, result)
+                       : pg_query(db.pg, &query->statement, &values, arena, result);
+}
+
 static enum status read_one(const struct query *query, const struct pg_result *result, struct arena *arena, void *row)
 {
   init_row(query, row);
@@ -431,11 +435,8 @@ static enum status read_one(const struct query *query, const struct pg_result *r
 
 enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena, void *row)
 {
-  struct pg_params values;
-  pg_params_init(&values, arena);
-  query_add_params(&values, query, params);
   struct pg_result result;
-  enum status status = run(db, query, &values, arena, &result);
+  enum status status = run_query(db, query, params, arena, &result);
   return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
 }
 
@@ -451,22 +452,16 @@ enum status query_gathered(struct query_db db, const struct query *query, const 
 enum status query_many(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                        struct query_rows *rows)
 {
-  struct pg_params values;
-  pg_params_init(&values, arena);
-  query_add_params(&values, query, params);
   struct pg_result result;
-  enum status status = run(db, query, &values, arena, &result);
+  enum status status = run_query(db, query, params, arena, &result);
   return status == STATUS_OK ? query_read_rows(query, &result, arena, rows) : status;
 }
 
 enum status query_exec(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                        int64_t *affected)
 {
-  struct pg_params values;
-  pg_params_init(&values, arena);
-  query_add_params(&values, query, params);
   struct pg_result result;
-  enum status status = run(db, query, &values, arena, &result);
+  enum status status = run_query(db, query, params, arena, &result);
   if (affected != NULL)
     *affected = status == STATUS_OK ? result.affected : 0;
   return status;

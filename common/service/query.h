@@ -15,12 +15,15 @@
 #include "common/base/status.h"
 #include "common/storage/pg.h"
 
-// Where a query runs: by itself, or within a transaction.
+// Where a query runs: by itself (`pg`), or within a transaction (`tx`). The other member is NULL.
 struct query_db {
   struct pg *pg;
   struct pg_tx *tx;
 };
+
+// Runs a query by itself.
 struct query_db query_on(struct pg *pg);
+// Runs a query within a transaction.
 struct query_db query_in(struct pg_tx *tx);
 
 // The form of a value in C. A nullable parameter of a kind that C holds by value is passed by pointer.
@@ -33,7 +36,8 @@ enum query_kind {
   QUERY_BYTES,   // struct slice
   QUERY_TEXTS,   // char ** and a count
   QUERY_INT64S,  // int64_t * and a count; parameters only
-  // Fields of messages. NULL is their empty value, and where the query says so their empty value is NULL.
+  // The kinds below are fields of messages. NULL in a column gives the field's empty value. In a nullable parameter the
+  // empty value gives NULL.
   QUERY_FIELD_TEXT,
   QUERY_FIELD_INT32,
   QUERY_FIELD_BOOL,
@@ -42,32 +46,37 @@ enum query_kind {
   QUERY_FIELD_TEXTS,
 };
 
+// Where the value of a parameter is taken from.
 enum query_from {
   QUERY_FROM_PARAMS,    // a member of the struct of parameters
   QUERY_FROM_MESSAGE,   // a field of the message that a member points to
-  QUERY_FROM_MESSAGES,  // that field of each of an array of messages: an array in SQL
+  QUERY_FROM_MESSAGES,  // a field of each message of an array of messages; gives an array in SQL
 };
 
+// A parameter. All members of type size_t are offsets: with QUERY_FROM_PARAMS in the struct of parameters, else those
+// of the field in its message. An offset that does not apply is 0.
 struct query_param {
   enum query_kind kind;
   enum query_from from;
   bool nullable;
   size_t offset;
-  size_t count;         // of the number of texts or integers
-  size_t holder;        // of the pointer to the message or messages
-  size_t holder_count;  // of their number
-  size_t presence;      // of an optional field: of the int that is 0 where it is absent; 0: not optional
+  size_t count;         // where the number of texts or integers is
+  size_t holder;        // where the struct of parameters points to the message or messages
+  size_t holder_count;  // where the struct of parameters holds the number of messages
+  size_t presence;      // where the int is that is 0 while an optional field is absent
 };
 
+// A column. All members of type size_t are offsets in the row; an offset that does not apply is 0.
 struct query_column {
   enum query_kind kind;
   bool nullable;
   size_t offset;
-  size_t extra;     // of the number of texts; of the flag that says whether there is a value; 0: neither
-  size_t presence;  // of the int that says whether an optional field is there; 0: not optional
-  int number;       // what that int then says: the field's number
+  size_t extra;     // where the number of texts is, or the flag that is true where the column is not NULL
+  size_t presence;  // where the int is that tells whether an optional field is present
+  int number;       // the value of that int while the field is present: the field's number
 };
 
+// A query as tables.
 struct query {
   struct pg_statement statement;
   const struct query_param *params;
@@ -75,37 +84,41 @@ struct query {
   const struct query_column *columns;
   size_t column_count;
   size_t row_size;
-  const ProtobufCMessageDescriptor *message;  // of the rows, where they are messages
+  const ProtobufCMessageDescriptor *message;  // the type of the rows; NULL where they are structs
 };
 
-// All may wait; all results live in `arena`. `params` points to the query's struct of parameters.
+// The functions below may wait. Their results live in `arena`. `params` points to the query's struct of parameters.
+// They return the status of the statement (pg.h), and INTERNAL for a row that does not fit the table of columns.
 
-// NOT_FOUND where there is no row. `row` points to a row's struct or message.
+// Reads one row into `row`, a struct or message of the query. NOT_FOUND where there is no row.
 enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                       void *row) MUST_CHECK;
 // Reads a row by its key, gathered with the others of this turn of the loop (pg_query_row). NOT_FOUND where there is no
-// row. Not within a transaction.
+// row. `db` must not be a transaction (CHECK).
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row) MUST_CHECK;
-// An array of rows; of messages, an array of pointers to them.
+// Rows that were read: an array of structs, or an array of pointers where the rows are messages.
 struct query_rows {
   void *rows;
   size_t count;
 };
+// Reads all rows.
 enum status query_many(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                        struct query_rows *rows) MUST_CHECK;
-// *affected is the number of rows changed; NULL where nobody asks.
+// Runs a statement that gives no rows. *affected is the number of rows that it changed; `affected` may be NULL.
 enum status query_exec(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                        int64_t *affected) MUST_CHECK;
 
 // ---- for code that composes queries itself ----
 
+// Adds the values of the query's parameters. `params` must stay valid until the statement has run.
 void query_add_params(struct pg_params *to, const struct query *query, const void *params);
+// Reads all rows of a result. INTERNAL, with a log line, for a row that does not fit the table of columns.
 enum status query_read_rows(const struct query *query, const struct pg_result *result, struct arena *arena,
                             struct query_rows *rows) MUST_CHECK;
 
-// PostgreSQL's text of a timestamptz in UTC ("2026-11-21 13:51:54.123456+00"). False for what RFC 3339 cannot say:
-// infinity, and years before 1 or after 9999.
+// Parses PostgreSQL's text of a timestamptz in UTC ("2026-11-21 13:51:54.123456+00") to microseconds since 1970. False
+// for what RFC 3339 cannot say: infinity, and years before 1 or after 9999.
 bool query_parse_time(struct slice text, int64_t *micros);
 
 #endif

@@ -1,19 +1,21 @@
-// Lists that are declared: filters, orders and pages, of which every combination is a statement of its own. The tables
-// are made by bulkhead-query; resource_list runs them.
+// Runs lists that are declared with filters, orders and pages. Every combination of these is a statement of its own.
+// bulkhead-query makes the tables; resource_list calls the functions.
 #ifndef BULKHEAD_SERVICE_QUERY_LIST_H
 #define BULKHEAD_SERVICE_QUERY_LIST_H
 
 #include "common/service/query.h"
 
+// An order in which a list may be asked for.
 struct query_order {
   const char *name;      // "createTime", in a request's order_by
-  enum query_kind kind;  // of the field of the row that it sorts by
-  size_t offset;
+  enum query_kind kind;  // of the field that it sorts by
+  size_t offset;         // of that field in a row
 };
 
+// A list as tables.
 struct query_list {
-  struct query shape;  // of a row, and the parameters that every page has; its statement is not used
-  // [order][descending][after][filters], where `after` means a later page and filters are bits.
+  struct query shape;  // the columns of a row, and the parameters that every page has; its statement is not used
+  // Indexed as [order][descending][after][filters]: `after` is 1 for a later page, and filters are bits.
   const struct pg_statement *statements;
   const struct query_order *orders;
   size_t order_count;
@@ -22,33 +24,34 @@ struct query_list {
   const size_t *filters;  // offsets of texts in the request; an empty one does not filter
   size_t filter_count;
   uint32_t default_page_size;
-  // Offsets in the request,
+  // Offsets in the request; `order_by` only where `has_order_by`.
   size_t page_size;
   size_t page_token;
   size_t order_by;
   bool has_order_by;
-  // in the response,
+  // Offsets in the response.
   size_t rows;
   size_t row_count;
   size_t next_page_token;
-  // in a row.
+  // Offset in a row.
   size_t id;
 };
 
-// What a request asks for.
+// Which page of a list a request asks for.
 struct query_page {
-  size_t order;
+  size_t order;  // index of query_list.orders
   bool descending;
-  size_t size;
-  uint64_t fingerprint;     // of filters and order: a page token holds for the same ones only
-  const char *after_value;  // NULL: the first page
+  size_t size;              // rows at most
+  uint64_t fingerprint;     // of list, filters and order; a page token is valid for the same ones only
+  const char *after_value;  // where the page before ended; NULL for the first page
   const char *after_id;
 };
 
-// False when the page token is none of this list's.
+// Reads which page the request asks for. False when its page token is malformed or belongs to another list. Texts live
+// in `arena` or in the request.
 bool query_list_read(const struct query_list *list, const ProtobufCMessage *request, struct arena *arena,
                      struct query_page *page) MUST_CHECK;
-// Who asks.
+// The request for a page, and where the answer goes.
 struct query_list_call {
   const void *params;  // the list's struct of parameters; NULL where it has none
   const ProtobufCMessage *request;

@@ -20,7 +20,7 @@ const char *resource_caller(struct call *call)
 
 // ---- fields by name ----
 
-static const ProtobufCFieldDescriptor *field_named(const ProtobufCMessage *message, const char *name)
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessage *message, const char *name)
 {
   return protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
 }
@@ -30,16 +30,16 @@ static const void *place_of(const ProtobufCMessage *message, const ProtobufCFiel
   return (const char *)message + field->offset;
 }
 
-static const char *text_field(const ProtobufCMessage *message, const char *name)
+static const char *get_text(const ProtobufCMessage *message, const char *name)
 {
-  const ProtobufCFieldDescriptor *field = field_named(message, name);
+  const ProtobufCFieldDescriptor *field = find_field(message, name);
   CHECK(field != NULL && field->type == PROTOBUF_C_TYPE_STRING);
   return *(const char *const *)place_of(message, field);
 }
 
-static const ProtobufCMessage *message_field(const ProtobufCMessage *message, const char *name)
+static const ProtobufCMessage *get_message(const ProtobufCMessage *message, const char *name)
 {
-  const ProtobufCFieldDescriptor *field = field_named(message, name);
+  const ProtobufCFieldDescriptor *field = find_field(message, name);
   CHECK(field != NULL && field->type == PROTOBUF_C_TYPE_MESSAGE);
   return *(const ProtobufCMessage *const *)place_of(message, field);
 }
@@ -59,11 +59,10 @@ static enum status fail_stale(struct call *call, const struct resource *resource
 
 static bool may_change(struct call *call, const ProtobufCMessage *message)
 {
-  return slice_equal_string(call_caller_id(call), text_field(message, "owner_id")) ||
-         call_caller_has_role(call, "admin");
+  return slice_equal_string(call_caller_id(call), get_text(message, "owner_id")) || call_caller_has_role(call, "admin");
 }
 
-// Whether the caller may know of it.
+// True where the caller may know that the resource exists.
 static bool may_see(struct call *call, const struct resource *resource, const ProtobufCMessage *message)
 {
   return !resource->is_private || may_change(call, message);
@@ -87,10 +86,13 @@ static bool is_text(const struct query *query, size_t index, size_t offset)
   return param->kind == QUERY_TEXT && param->from == QUERY_FROM_PARAMS && param->offset == offset;
 }
 
-// The parameters are handed over as the structs below; a query of another shape is a mistake of the service.
+// The parameters of `lock`. The checks below make sure that the query takes them; another shape is a bug of the
+// service.
 struct id_params {
   const char *id;
 };
+
+// The parameters of `remove`.
 struct remove_params {
   const char *id;
   const char *etag;
@@ -126,7 +128,7 @@ bool resource_is_conditional(const char *if_match, const char *body_etag)
 
 static bool update_writes(const struct query *update, const ProtobufCFieldDescriptor *field)
 {
-  // These two say which row it is.
+  // id and etag select the row, so an update does not write them.
   if (strcmp(field->name, "id") == 0 || strcmp(field->name, "etag") == 0)
     return false;
   for (size_t i = 0; i < update->param_count; i++)
@@ -141,6 +143,8 @@ static size_t field_size(const ProtobufCFieldDescriptor *field)
   case PROTOBUF_C_TYPE_INT64:
   case PROTOBUF_C_TYPE_SINT64:
   case PROTOBUF_C_TYPE_SFIXED64:
+  case PROTOBUF_C_TYPE_UINT64:
+  case PROTOBUF_C_TYPE_FIXED64:
   case PROTOBUF_C_TYPE_DOUBLE:
     return sizeof(int64_t);
   case PROTOBUF_C_TYPE_STRING:
@@ -160,7 +164,7 @@ static void copy_field(ProtobufCMessage *to, const ProtobufCMessage *from, const
   if (repeated)
     *(size_t *)((char *)to + field->quantifier_offset) =
         *(const size_t *)((const char *)from + field->quantifier_offset);
-  // An optional field that is absent becomes absent.
+  // The presence of an optional field is copied, too, so that an absent one becomes absent.
   if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
     *(uint32_t *)((char *)to + field->quantifier_offset) =
         *(const uint32_t *)((const char *)from + field->quantifier_offset);
@@ -182,7 +186,7 @@ const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, c
     return NULL;
   }
   for (size_t i = 0; i < paths->n_paths; i++) {
-    const ProtobufCFieldDescriptor *field = field_named(to, paths->paths[i]);
+    const ProtobufCFieldDescriptor *field = find_field(to, paths->paths[i]);
     if (strcmp(paths->paths[i], "*") == 0)
       merge_all(to, from, update);
     else if (field == NULL)
@@ -198,7 +202,7 @@ const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, c
 enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
                          ProtobufCMessage *response)
 {
-  const char *id = text_field(request, "id");
+  const char *id = get_text(request, "id");
   enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), response);
   if (status == STATUS_OK && !may_see(call, resource, response))
     status = STATUS_NOT_FOUND;
@@ -220,7 +224,7 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
 
 // ---- changing ----
 
-// One PATCH on its way.
+// An update in progress.
 struct change {
   struct call *call;
   const struct resource *resource;
@@ -228,10 +232,10 @@ struct change {
   const ProtobufCMessage *mask;
   const char *id;
   const char *if_match;
-  bool refused;  // by us, who have said why, and not by PostgreSQL
+  bool refused;  // refused here, with a reason for the caller, and not by PostgreSQL
 };
 
-// From the row as it is to the row as it shall be.
+// Makes the row to store from `message`, the row as it is. Fails where the caller may not change it, or not this state.
 static enum status merge_change(const struct change *change, ProtobufCMessage *message)
 {
   struct call *call = change->call;
@@ -239,7 +243,7 @@ static enum status merge_change(const struct change *change, ProtobufCMessage *m
   enum status status = check_access(call, resource, message);
   if (status != STATUS_OK)
     return status;
-  if (!resource_etag_fits(text_field(message, "etag"), change->if_match, text_field(change->body, "etag")))
+  if (!resource_etag_fits(get_text(message, "etag"), change->if_match, get_text(change->body, "etag")))
     return fail_stale(call, resource);
   const char *unknown = resource_merge(message, change->body, change->mask, resource->update);
   if (unknown != NULL) {
@@ -250,9 +254,9 @@ static enum status merge_change(const struct change *change, ProtobufCMessage *m
   return resource->check == NULL ? STATUS_OK : resource->check(call, message);
 }
 
-// ABORTED when the row is at another etag by now, or gone.
-static enum status store(struct change *change, struct query_db db, ProtobufCMessage *message,
-                         ProtobufCMessage *response)
+// Merges the change and stores the row. ABORTED when the row has another etag by now, or is gone.
+static enum status store_change(struct change *change, struct query_db db, ProtobufCMessage *message,
+                                ProtobufCMessage *response)
 {
   enum status status = merge_change(change, message);
   change->refused = status != STATUS_OK;
@@ -269,10 +273,11 @@ static enum status update_optimistically(struct change *change, ProtobufCMessage
   struct query_db db = resource_db(change->call);
   ProtobufCMessage *message = proto_new(change->resource->get->message, arena);
   enum status status = query_gathered(db, change->resource->get, change->id, arena, message);
-  return status == STATUS_OK ? store(change, db, message, response) : status;
+  return status == STATUS_OK ? store_change(change, db, message, response) : status;
 }
 
-// Nobody else's change comes between. Four round trips on a dedicated connection, so only where the other way met one.
+// Updates with the row locked, so that no other change comes between. This takes four round trips on a dedicated
+// connection, so it runs only after the optimistic update has met another change.
 static enum status update_locked(struct change *change, ProtobufCMessage *response)
 {
   struct arena *arena = call_arena(change->call);
@@ -282,14 +287,14 @@ static enum status update_locked(struct change *change, ProtobufCMessage *respon
   if (status == STATUS_OK)
     status = query_one(query_in(tx), change->resource->lock, &(struct id_params){change->id}, arena, message);
   if (status == STATUS_OK)
-    status = store(change, query_in(tx), message, response);
+    status = store_change(change, query_in(tx), message, response);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);
   return status;
 }
 
-static void tell_written(struct call *call, const struct resource *resource, const char *id, enum status status)
+static void report_written(struct call *call, const struct resource *resource, const char *id, enum status status)
 {
   switch (status) {
   case STATUS_INVALID_ARGUMENT:
@@ -315,19 +320,19 @@ enum status resource_update(struct call *call, const struct resource *resource, 
 {
   struct change change = {.call = call,
                           .resource = resource,
-                          .body = message_field(request, resource->name),
-                          .mask = message_field(request, "update_mask"),
-                          .if_match = text_field(request, "if_match")};
+                          .body = get_message(request, resource->name),
+                          .mask = get_message(request, "update_mask"),
+                          .if_match = get_text(request, "if_match")};
   check_update_shapes(resource);
-  change.id = text_field(change.body, "id");
+  change.id = get_text(change.body, "id");
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
-  // A write that its caller no longer waits for may still be made, and whoever must hear of it has to.
+  // The shield lets `written` run even when the caller has left, because the write may be made all the same.
   task_shield(true);
   enum status status = update_optimistically(&change, response);
-  if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, text_field(change.body, "etag")))
+  if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change, response);
-  tell_written(call, resource, change.id, status);
+  report_written(call, resource, change.id, status);
   task_shield(false);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);
@@ -336,7 +341,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   return status == STATUS_OK || change.refused || resource->refuse == NULL ? status : resource->refuse(call, status);
 }
 
-// ABORTED when there is no such row at this etag.
+// Deletes the row. ABORTED when there is no such row with this etag; an etag of NULL fits any.
 static enum status remove_row(struct call *call, const struct resource *resource, const char *id, const char *etag)
 {
   const struct remove_params params = {id, etag};
@@ -345,15 +350,15 @@ static enum status remove_row(struct call *call, const struct resource *resource
   enum status status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
   if (status == STATUS_OK && affected == 0)
     status = STATUS_ABORTED;
-  tell_written(call, resource, id, status);
+  report_written(call, resource, id, status);
   task_shield(false);
   return status;
 }
 
 enum status resource_delete(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
-  const char *id = text_field(request, "id");
-  const char *if_match = text_field(request, "if_match");
+  const char *id = get_text(request, "id");
+  const char *if_match = get_text(request, "if_match");
   bool conditional = resource_is_conditional(if_match, "");
   check_remove_shape(resource);
   ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
@@ -364,7 +369,7 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
     return resource_fail_not_found(call, resource, id);
   if (status != STATUS_OK)
     return status;
-  const char *etag = text_field(message, "etag");
+  const char *etag = get_text(message, "etag");
   if (!resource_etag_fits(etag, if_match, ""))
     return fail_stale(call, resource);
   status = remove_row(call, resource, id, conditional ? etag : NULL);

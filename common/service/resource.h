@@ -1,6 +1,6 @@
-// The methods that every resource in PostgreSQL has (AIP-131 to 135): get, list, update by field mask with etags,
-// delete. A service declares the resource once, with its queries, and calls these from its handlers. Messages have the
-// fields id, etag and, where it matters, owner_id.
+// Implements the methods that every resource in PostgreSQL has (AIP-131 to 135): get, list, update by field mask with
+// etags, delete. A service declares the resource once, with its queries, and calls these from its handlers. Messages
+// have the fields id, etag and, where it matters, owner_id.
 #ifndef BULKHEAD_SERVICE_RESOURCE_H
 #define BULKHEAD_SERVICE_RESOURCE_H
 
@@ -9,56 +9,63 @@
 #include "common/service/call.h"
 #include "common/service/query_list.h"
 
+// A resource: its names, its queries and its rules. It must outlive every call.
 struct resource {
-  const char *name;            // "item", as the field of an update request is called
-  const char *article;         // "an item"
-  const char *title;           // what people call it in messages: "item"
-  const char *not_found;       // reason: "ITEM_NOT_FOUND"
-  const char *invalid;         // reason: "INVALID_ITEM"
-  const struct query *get;     // :gathered, by id
-  const struct query *lock;    // :one, FOR UPDATE; its one parameter is the id
-  const struct query *update;  // :one; its parameters are fields of one message, which also say what a mask may change
-  const struct query *remove;  // :affected; its parameters are the id and the etag, where NULL is any
-  // Who may see or change one. With neither, the handlers decide before they call.
-  bool owned;       // only the owner (owner_id) or an admin may change or delete it; others are told so
-  bool is_private;  // for everybody else it does not exist
-  // The rest may be NULL.
-  // Judges a whole message as it would be stored; says what is wrong by call_violation and call_fail.
+  const char *name;       // "item": the field of an update request that holds the resource
+  const char *article;    // "an item"
+  const char *title;      // "item": its name in messages for people
+  const char *not_found;  // reason of the error, "ITEM_NOT_FOUND"
+  const char *invalid;    // reason of the error, "INVALID_ITEM"
+  // Reads a row by its id, :gathered.
+  const struct query *get;
+  // Reads and locks a row (:one, FOR UPDATE). Its only parameter is the id.
+  const struct query *lock;
+  // Writes a row and reads it back (:one). Its parameters are fields of one message: the id, the etag, and those that
+  // an update mask may change.
+  const struct query *update;
+  // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state.
+  const struct query *remove;
+  // Without `owned` and `is_private` the handlers decide who may see and change a resource, before they call.
+  bool owned;       // only the owner (owner_id) and admins may change or delete it; others get PERMISSION_DENIED
+  bool is_private;  // only the owner and admins may see it; others get NOT_FOUND
+  // Checks a whole message before it is stored, and reports what is wrong by call_violation and call_fail. May be NULL.
   enum status (*check)(struct call *call, const ProtobufCMessage *message);
-  // Tells the caller about a write that PostgreSQL refused although it keeps the contract.
+  // Tells the caller of an update that PostgreSQL refused although it keeps the contract. May be NULL.
   enum status (*refuse)(struct call *call, enum status status);
-  // Hears of each write that may have changed the row. May wait.
+  // Runs after each write that may have changed the row, also when the outcome is unknown, and before the caller is
+  // answered. May wait; a cache is invalidated here. May be NULL.
   void (*written)(struct call *call, const char *id);
 };
 
-// The service's database.
+// Returns the database of the call's service.
 struct query_db resource_db(struct call *call);
-// The caller's id, terminated.
+// Returns the caller's id, terminated, in the call's arena; empty for an anonymous caller.
 const char *resource_caller(struct call *call);
 
-// GET. `request` has the field id.
+// Answers a Get. `request` has the field id. NOT_FOUND where there is no such row that the caller may see.
 enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
                          ProtobufCMessage *response) MUST_CHECK;
-// PATCH. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and written where
-// its etag is still the same. Where that met another's change and the caller named no etag, it is made once more with
-// the row locked.
+// Answers an Update. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and
+// written where its etag is still the same. Where it has changed meanwhile and the caller named no etag, the update is
+// repeated once with the row locked. ABORTED where the caller named another etag than the row has.
 enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
                             ProtobufCMessage *response) MUST_CHECK;
-// DELETE. `request` has the fields id and if_match.
+// Answers a Delete. `request` has the fields id and if_match.
 enum status resource_delete(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;
-// A page of a list. `params` is the list's struct of parameters, NULL where it has none.
+// Answers a List with a page. `params` is the list's struct of parameters; NULL where it has none.
 enum status resource_list(struct call *call, const struct query_list *list, const void *params,
                           const ProtobufCMessage *request, ProtobufCMessage *response) MUST_CHECK;
 
-// `return resource_fail_not_found(call, &item, id);`
+// Fails with NOT_FOUND and the message that there is no such resource; returns the status to return.
 enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id);
 
 // ---- preconditions and masks, for handlers that change rows in another way ----
 
-// Preconditions (RFC 9110 section 13.1.1, AIP-154): an If-Match of "" or "*" and a body etag of "" allow any state.
+// Checks preconditions (RFC 9110 section 13.1.1, AIP-154): an If-Match of "" or "*" and a body etag of "" allow any
+// state.
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag);
-// The caller has named the state that it wants to change.
+// True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
 // Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an
 // absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Returns the

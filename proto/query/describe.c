@@ -24,7 +24,7 @@ static void drop_newlines(char *text)
       *text = ' ';
 }
 
-// PostgreSQL counts characters, from 1.
+// Finds the byte at which a character begins. PostgreSQL counts characters from 1.
 static size_t byte_of_character(const char *sql, size_t character)
 {
   size_t at = 0;
@@ -110,7 +110,7 @@ static void describe_columns(struct describer *d, const struct statement *statem
   }
 }
 
-// An enumeration is its label, for C.
+// Returns the type by which C takes a value: text for an enumeration, whose label C sees, and for citext.
 static unsigned usable_type(struct describer *d, unsigned type)
 {
   if (type < 16384)
@@ -135,7 +135,7 @@ static void note_description(struct describer *d, const struct statement *statem
 
 // ---- reading only ----
 
-// The functions named in the SQL that PostgreSQL does not promise to be without effect.
+// True where the SQL names a function that may have effects (PostgreSQL calls it volatile).
 static bool calls_volatile(struct describer *d, const char *sql)
 {
   PGresult *result = ask(d,
@@ -159,7 +159,7 @@ static bool plan_writes(struct describer *d, const struct statement *statement)
   PGresult *result = PQexec(d->conn, strbuf_cstring(&sql));
   strbuf_free(&sql);
   const char *plan = PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "";
-  // A statement without a plan, such as LOCK TABLE, does something else than reading.
+  // A statement without a plan, such as LOCK TABLE, does more than read.
   bool writes = strstr(plan, "\"Plan\"") == NULL || strstr(plan, "\"ModifyTable\"") != NULL ||
                 strstr(plan, "\"LockRows\"") != NULL;
   PQclear(result);
@@ -202,7 +202,7 @@ static bool describe_first(struct describer *d)
   return good;
 }
 
-// A page is described by its first statement; the others must be such that PostgreSQL takes them.
+// Checks that PostgreSQL takes the other statements of a page. Only the first one is described.
 static void check_choices(struct describer *d)
 {
   size_t before = d->findings->count;

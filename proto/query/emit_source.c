@@ -10,12 +10,13 @@ struct emitter {
   struct arena *arena;
   struct strbuf *out;
   const char *name;
-  const char *params;  // the struct of its parameters
+  const char *params;  // name of the struct of parameters
 };
 
 // ---- statements ----
 
-// A line of SQL a line. Octal escapes have a fixed length; "?" is escaped because of trigraphs.
+// Writes a C string literal for each line of the SQL. Octal escapes have a fixed length; "?" is escaped because of
+// trigraphs.
 static void emit_literal(struct strbuf *out, const char *text)
 {
   strbuf_add_byte(out, '"');
@@ -120,7 +121,7 @@ static void emit_columns_table(struct emitter *e)
   strbuf_add_string(e->out, "};\n");
 }
 
-// The members of struct query behind its statement.
+// Writes the members of struct query that follow its statement.
 static void emit_shape(struct emitter *e)
 {
   const struct query_source *query = e->query;

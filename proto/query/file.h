@@ -1,4 +1,4 @@
-// Files as texts.
+// Reads and writes whole files as texts.
 #ifndef BULKHEAD_QUERY_FILE_H
 #define BULKHEAD_QUERY_FILE_H
 
@@ -9,9 +9,10 @@
 #include "common/base/status.h"
 
 enum status file_read(const char *path, struct arena *arena, struct slice *text, struct error *error) MUST_CHECK;
-// Writes by way of a temporary name, so that no reader sees a part. A file that has this text already keeps its time.
+// Writes a file under a temporary name and renames it, so that no reader sees a part. Makes missing folders. A file
+// that holds this text already keeps its modification time.
 enum status file_write(const char *path, struct slice text, struct error *error) MUST_CHECK;
-// The paths below `folder` whose names end in `suffix`, sorted; none where there is no such folder. Ends with NULL.
+// Lists the files of `folder` whose names end in `suffix`: sorted paths, then NULL. A missing folder has no files.
 const char **file_list(const char *folder, const char *suffix, struct arena *arena);
 
 #endif

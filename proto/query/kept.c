@@ -1,4 +1,5 @@
-// Lines of words: "query NAME reads|writes", "type OID", "column NAME OID null|notnull", and "end".
+// Reads and writes kept descriptions. Each is a line of words: "query NAME reads|writes", "type OID", "column NAME OID
+// null|notnull", and "end".
 #include "proto/query/kept.h"
 
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "common/base/hash.h"
 #include "proto/query/file.h"
 
-// Raise it when the same queries are to be described once more.
+// The version of the format and of what is described. Raise it to have unchanged queries described again.
 #define VERSION "2"
 
 static void add_files(struct strbuf *text, const struct sql_file *files, size_t count)

@@ -3,7 +3,8 @@
 //   bulkhead-query generate PROTOSET KEPT_FOLDER OUT_FOLDER SERVICE...
 //   bulkhead-query plans PROTOSET SEED_FOLDER SERVICE...
 //
-// Run it where the tree begins. What is wrong with a query is told as "file:line: query: what; what to write instead".
+// Run it in the root folder of the repository. A mistake in a query is reported as "file:line: query: what; what to
+// write instead".
 #include <stdio.h>
 #include <string.h>
 

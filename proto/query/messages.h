@@ -1,4 +1,4 @@
-// The messages of the contracts as far as a query needs them: fields with their types and their names in C.
+// Holds what queries need of the messages of the contracts: fields with their types and their names in C.
 #ifndef BULKHEAD_QUERY_MESSAGES_H
 #define BULKHEAD_QUERY_MESSAGES_H
 
@@ -29,12 +29,12 @@ struct field {
   bool in_oneof;
   bool optional;
   int number;
-  const char *message;  // full name, of FIELD_MESSAGE
+  const char *message;  // full name of the type of a FIELD_MESSAGE or FIELD_TIME; else ""
 };
 
 struct message {
   const char *full_name;
-  const char *stem;  // of its file: "item/v1/item"
+  const char *stem;  // its .proto file without the suffix: "item/v1/item"
   struct field *fields;
   size_t field_count;
 };
@@ -47,7 +47,7 @@ struct messages {
 // Reads a protoset (FileDescriptorSet).
 enum status messages_load(struct messages *messages, const char *path, struct arena *arena,
                           struct error *error) MUST_CHECK;
-// NULL where there is none.
+// Finds a message by its full name; NULL where no contract has it.
 const struct message *messages_find(const struct messages *messages, struct slice full_name);
 const struct field *message_field(const struct message *message, struct slice name);
 

@@ -1,5 +1,5 @@
-// What bulkhead-query knows of a service's queries. Texts are slices of the .sql files, so that each of them can be
-// found again by file and line. One arena holds everything; the process ends with it.
+// Declares what bulkhead-query knows about a service's queries. Texts are slices of the .sql files, so that each of
+// them can be found again by file and line. One arena holds everything; the process ends with it.
 //
 //   source.c       .sql files -> annotations and tokens
 //   resolve.c      names -> messages, fields, fragments and parameters
@@ -8,9 +8,9 @@
 //   messages.c     the messages of the contracts, from the protoset
 //   server.c       a private PostgreSQL, migrated as the service migrates itself
 //   describe.c     what PostgreSQL says of each statement
-//   kept.c         the same from the last time
+//   kept.c         what PostgreSQL said the last time
 //   bind.c         PostgreSQL's types and the contract's fields -> C
-//   emit_*.c       C
+//   emit_*.c       everything above -> C text
 //   plans.c        which plans scan a table
 #ifndef BULKHEAD_QUERY_MODEL_H
 #define BULKHEAD_QUERY_MODEL_H
@@ -24,9 +24,9 @@
 #include "common/base/strbuf.h"
 #include "proto/query/messages.h"
 
-// More statements of one list than this are refused: 2 directions * 2 (first page, later page) * orders * 2^filters.
+// How many statements a list may have: 2 directions * 2 (first page, later page) * orders * 2^filters.
 #define MAX_PAGE_STATEMENTS 1024
-// pg_params takes so many (common/storage/pg.h).
+// How many parameters a statement may have; the same number as in common/storage/pg.h.
 #define MAX_PARAMETERS 24
 
 struct sql_file {
@@ -35,7 +35,7 @@ struct sql_file {
 };
 
 enum token_kind {
-  TOKEN_SQL,    // as it stands
+  TOKEN_SQL,    // text that PostgreSQL gets unchanged
   TOKEN_PARAM,  // :name, :item.sku, each with "?" where NULL is allowed
   TOKEN_HOLE,   // {name}: a fragment, or a part of a page
 };
@@ -66,7 +66,7 @@ enum rows {
   ROWS_COUNT,
 };
 
-// One argument of a query's function that is a message: "-- params: item.v1.Item[] as items".
+// An argument of a query's function that is a message or an array of messages: "-- params: item.v1.Item[] as items".
 struct argument {
   struct slice at;  // the annotation's value
   struct slice name;
@@ -75,15 +75,15 @@ struct argument {
   bool used;
 };
 
-// A parameter of a query, once, however often the SQL names it.
+// A parameter of a query. It is listed once, however often the SQL names it.
 struct parameter {
-  struct slice at;  // where it stands first
+  struct slice at;  // its first use in the SQL
   struct slice name;
-  struct slice member;  // of an argument; empty for a parameter of its own
+  struct slice member;  // the field of the argument that it takes; empty for a parameter that is no message
   const struct argument *argument;
   const struct field *field;
   bool nullable;
-  unsigned type;  // PostgreSQL's, by the description
+  unsigned type;  // OID of PostgreSQL's type
   const char *kind;
 };
 
@@ -91,26 +91,26 @@ struct column {
   const char *name;
   unsigned type;
   bool nullable;
-  const struct field *field;  // of the row's message
+  const struct field *field;  // the field of the row that it is ordered by
   const char *kind;
 };
 
 struct filter {
   struct slice name;
   struct tokens condition;
-  const struct field *field;  // of the request
+  const struct field *field;  // the field of the request with this name
 };
 
 struct order {
   struct slice at;
   struct slice name;  // "createTime"
   struct tokens expression;
-  struct slice id;  // breaks ties
+  struct slice id;  // the unique column that breaks ties
   const struct field *field;
   unsigned type;
 };
 
-// What PostgreSQL said of a query, or what was kept of that.
+// What PostgreSQL described of a query, now or in an earlier build.
 struct description {
   unsigned types[MAX_PARAMETERS];
   size_t type_count;
@@ -123,7 +123,7 @@ struct query_source {
   const char *service;
   struct slice name;
   enum rows rows;
-  struct slice comment;  // the prose above the SQL, for the header
+  struct slice comment;  // the prose above the SQL; becomes the comment of the function
   struct tokens body;
 
   const struct message *row;
@@ -136,11 +136,11 @@ struct query_source {
   bool dedicated;
   bool writes;
   bool reads;
-  struct slice scan;  // why its plan may scan a table; empty: it may not
+  struct slice scan;  // why its plan may scan a table; empty where it must not
   struct slice not_null;
   struct slice nullable;
 
-  // These belong to a page.
+  // The members below are for ROWS_PAGE only.
   const struct message *request;
   const struct message *response;
   struct slice request_at;
@@ -168,11 +168,13 @@ struct service_source {
   size_t query_count;
 };
 
-// One statement for PostgreSQL.
+// A part of a statement's SQL and the place in a .sql file that it comes from.
 struct piece {
-  size_t at;  // in the SQL
+  size_t at;  // offset in the SQL
   const char *source;
 };
+
+// A statement for PostgreSQL, with $1, $2, ... for its parameters.
 struct statement {
   const char *name;
   const char *sql;
@@ -186,7 +188,9 @@ struct findings {
   struct strbuf text;
   size_t count;
 };
-// "services/item/queries/items.sql:12: get: ...": the line is that of `at`, a place in one of the service's files.
+
+// Appends a finding: "services/item/queries/items.sql:12: get: ...". The line is that of `at`, which points into one of
+// the service's files. `query` is NULL for text that belongs to no query.
 void report(struct findings *findings, const struct service_source *service, const struct query_source *query,
             const char *at, const char *format, ...) PRINTF_LIKE(5, 6);
 

@@ -28,7 +28,7 @@ static enum status run_sql(struct checker *c, const char *sql, struct error *err
 
 // ---- samples ----
 
-// The value of the line "-- sample NAME: VALUE"; NULL where there is none.
+// Finds the value of the line "-- sample NAME: VALUE" in the seed; NULL where it has no such line.
 static const char *sample_of(struct checker *c, const char *name)
 {
   const char *key = arena_printf(c->arena, "-- sample %s: ", name);
@@ -39,7 +39,7 @@ static const char *sample_of(struct checker *c, const char *name)
   return arena_string(c->arena, slice_make(value.data, slice_find(value, '\n', 0)));
 }
 
-// `array` is the type of an array that shall hold the sample, or 0.
+// Appends the sample of a parameter as an SQL literal. `array` is the type of the array that holds it; 0 for none.
 static void add_sample(struct checker *c, struct strbuf *sql, const char *name, unsigned array)
 {
   const char *value = sample_of(c, name);
@@ -64,7 +64,7 @@ static void add_page_samples(struct checker *c, const struct page_choice *choice
   }
 }
 
-// "EXPLAIN EXECUTE "item_get" ('...', ...)"
+// Makes the SQL that asks for a plan: EXPLAIN EXECUTE "item_get" ('...', ...).
 static const char *explain_sql(struct checker *c, const struct statement *statement, size_t index)
 {
   struct strbuf sql;
@@ -93,7 +93,7 @@ static const char *explain_sql(struct checker *c, const struct statement *statem
 // ---- plans ----
 
 struct plan {
-  bool limited;           // below a Limit an index may be walked in its order
+  bool limited;           // the lines read now are below a Limit, where an index may be walked in its order
   const char *unbounded;  // an index scan whose condition has not come yet
   const char *found;
 };
@@ -120,7 +120,7 @@ static void read_plan_line(struct plan *plan, const char *line)
     plan->unbounded = NULL;
 }
 
-// The line of the plan that scans a table, or the whole of an index; NULL for none.
+// Finds the line of the plan that scans a table or a whole index; NULL where the plan does neither.
 static const char *scan_in(const PGresult *result)
 {
   struct plan plan = {0};
@@ -130,7 +130,7 @@ static const char *scan_in(const PGresult *result)
   return plan.found;
 }
 
-// "Seq Scan on items", of a line of a plan.
+// Takes the name of a node, such as "Seq Scan on items", from a line of a plan.
 static const char *node_name(const char *line)
 {
   return line + strspn(line, " ->");

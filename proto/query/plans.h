@@ -1,4 +1,4 @@
-// Proves that no plan scans a table: with the data of a seed in place, as a custom plan and as a generic one.
+// Checks that no query's plan scans a table: with the data of a seed in place, both as a custom and as a generic plan.
 #ifndef BULKHEAD_QUERY_PLANS_H
 #define BULKHEAD_QUERY_PLANS_H
 

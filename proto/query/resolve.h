@@ -1,4 +1,5 @@
-// Names to things: messages, fields, fragments, parameters. After it every token of every query is known.
+// Resolves the names in queries to messages, fields, fragments and parameters. What cannot be resolved goes to the
+// findings.
 #ifndef BULKHEAD_QUERY_RESOLVE_H
 #define BULKHEAD_QUERY_RESOLVE_H
 
@@ -7,9 +8,9 @@
 void resolve_service(struct service_source *service, const struct messages *messages, struct findings *findings);
 
 const struct fragment *resolve_fragment(const struct service_source *service, struct slice name);
-// The parameter of the query that the token names; NULL for none.
+// Finds the parameter that the token names; NULL where the query has no such parameter.
 const struct parameter *resolve_parameter(const struct query_source *query, const struct token *token);
-// {filters}, {order} and {limit}, in the SQL of a page.
+// True for the parts of a page in the SQL of a list: {filters}, {order} and {limit}.
 bool resolve_is_page_hole(const struct query_source *query, struct slice name);
 
 #endif

@@ -59,7 +59,7 @@ static enum status find_user(struct server *server, struct error *error)
   return STATUS_OK;
 }
 
-// In the child. Output goes to the folder's log.
+// Runs the program in place of the child process, as PostgreSQL's user. Its output goes to the folder's log.
 static void become(const struct server *server, const char *path, char *const *arguments)
 {
   char log[128];
@@ -94,10 +94,10 @@ static enum status fail_with_log(struct server *server, const char *what, struct
 
 // ---- interrupted ----
 
-// The server that Ctrl-C has to take away.
+// The server that a signal must stop and remove.
 static struct server *running;
 
-// Only calls that a signal handler may make.
+// Stops the server and removes its files after a signal. Makes only calls that a signal handler may make.
 static void clean_up_and_exit(int signal)
 {
   if (running->pid > 0)
@@ -166,7 +166,7 @@ static enum status wait_ready(struct server *server, struct error *error)
   return STATUS_OK;
 }
 
-// Nothing of it is worth a flush to the disk.
+// Starts the server without flushes to the disk, because its data are thrown away.
 static enum status start(struct server *server, struct error *error)
 {
   enum status status = find_programs(server, error);
@@ -224,7 +224,8 @@ static enum status run_sql(const char *conninfo, const char *sql, struct error *
   return status;
 }
 
-// As deploy/postgres/bootstrap.sql does, in a database of its own, so that services cannot see each other.
+// Makes the service's role and schema as deploy/postgres/bootstrap.sql does, but in a database for this service alone,
+// so that services cannot see each other.
 static enum status bootstrap(const struct server *server, const char *service, struct error *error)
 {
   const char *super = super_conninfo(server);
@@ -246,7 +247,7 @@ static enum status bootstrap(const struct server *server, const char *service, s
                  error);
 }
 
-// "services/item/migrations/0001_items.up.sql" -> "items".
+// Takes the name out of the path of a migration: "services/item/migrations/0001_items.up.sql" gives "items".
 static const char *migration_name(const char *path, struct arena *arena)
 {
   const char *base = strrchr(path, '/') + 1;
@@ -305,7 +306,7 @@ static void remove_folder(const struct server *server)
 void server_stop(struct server *server)
 {
   if (server->pid > 0) {
-    // Immediate: nothing of it is needed any more.
+    // SIGQUIT is PostgreSQL's immediate shutdown; its data are not needed any more.
     (void)kill(server->pid, SIGQUIT);
     (void)waitpid(server->pid, NULL, 0);
     server->pid = 0;

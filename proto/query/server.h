@@ -9,19 +9,19 @@
 
 struct server {
   struct arena *arena;
-  char folder[64];  // empty: not started
+  char folder[64];  // its data, socket and log; empty before the start
   const char *programs;
-  uid_t user;  // that PostgreSQL runs as; 0: the caller
+  uid_t user;  // the user that PostgreSQL runs as; 0 for the caller
   gid_t group;
-  pid_t pid;  // 0: not started
+  pid_t pid;  // of the server; 0 while it does not run
 };
 
-// Starts it at the first call, then applies the service's migrations as the service itself does: as its role, in its
-// schema.
+// Starts the server at the first call, then applies the service's migrations as the service itself does: as its role,
+// in its schema.
 enum status server_open(struct server *server, const struct service_source *service, struct error *error) MUST_CHECK;
-// The connection string of the service's role.
+// Returns the connection string of the service's role. It lives in the server's arena.
 const char *server_conninfo(const struct server *server, const char *service);
-// Ends it and removes its files. A server that was never started is fine.
+// Stops the server and removes its files. Accepts a server that was never started.
 void server_stop(struct server *server);
 
 #endif

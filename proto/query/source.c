@@ -1,4 +1,4 @@
-// The form of a file: statements, each under its annotations, each ended by a semicolon.
+// Reads .sql files. A file holds statements, each under its annotations, each ended by a semicolon.
 //
 //   -- name: get :gathered
 //   -- row: item.v1.Item
@@ -18,7 +18,7 @@ struct reader {
   struct service_source *service;
   struct arena *arena;
   struct findings *findings;
-  struct slice left;           // of the file
+  struct slice left;           // the text of the file that is not read yet
   struct query_source *query;  // whose annotations are being read, or NULL
   struct token_place place;
 };
@@ -138,7 +138,7 @@ static void read_page(struct reader *reader, struct slice argument, struct slice
   reader->query->page_size = (uint32_t)size;
 }
 
-// An annotation that needs its reason.
+// Reports an annotation that does not give its reason.
 static void check_reason(struct reader *reader, struct slice value, const char *example)
 {
   if (value.size == 0)
@@ -197,7 +197,8 @@ static const struct {
     {"not null", false, read_not_null}, {"nullable", false, read_nullable},
 };
 
-// "key:" or "key argument:", in small letters and up to three words; anything else is prose.
+// True for the text in front of a colon that is meant as an annotation: one or two words in lower case. Anything else
+// is prose.
 static bool looks_like_annotation(struct slice left)
 {
   size_t words = 1;
@@ -303,7 +304,7 @@ static void read_query(struct reader *reader, struct slice value)
            "it has no SQL; write the statement below its annotations and end it with a semicolon");
 }
 
-// To the next empty line, so that one stray statement is one finding.
+// Skips to the next empty line, so that one stray statement gives one finding.
 static void skip_paragraph(struct reader *reader)
 {
   while (reader->left.size > 0 && slice_trim(next_line(reader->left)).size > 0)

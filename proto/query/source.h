@@ -4,7 +4,8 @@
 
 #include "proto/query/model.h"
 
-// What is wrong with the texts goes to `findings`; a file that cannot be read is an error.
+// Reads the queries and migrations of the service `name` into `arena`. Mistakes in the texts go to `findings`; a file
+// that cannot be read is an error.
 enum status source_read(struct service_source *service, const char *name, struct arena *arena,
                         struct findings *findings, struct error *error) MUST_CHECK;
 

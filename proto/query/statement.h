@@ -1,25 +1,26 @@
-// Queries as statements for PostgreSQL: $1 for a name, and the pieces of a page put together.
+// Makes the statements for PostgreSQL from queries: puts $1 for a name, and puts the parts of a page together.
 #ifndef BULKHEAD_QUERY_STATEMENT_H
 #define BULKHEAD_QUERY_STATEMENT_H
 
 #include "proto/query/model.h"
 
-// Which of a page's statements.
+// Selects one of the statements of a page.
 struct page_choice {
   size_t order;
   bool descending;
-  bool after;        // not the first page
-  unsigned filters;  // a bit for each that holds
+  bool after;        // a page that begins behind another page's end
+  unsigned filters;  // a bit for each filter that is applied
 };
 
-// How many statements a query has: one, or all choices of a page.
+// Counts the statements of a query: one, or all choices of a page.
 size_t statement_count(const struct query_source *query);
-// The choice with this number: the order of the table that the services index (common/service/query_list.c).
+// Returns the choice with this number. The numbers are the indexes of the table of statements that
+// common/service/query_list.c uses.
 struct page_choice statement_choice(const struct query_source *query, size_t index);
-// The orders' types must be known where it is not the first page.
+// Makes the statement with this number. A statement for a later page needs the types of the orders (bind_orders).
 struct statement statement_make(const struct service_source *service, const struct query_source *query, size_t index,
                                 struct arena *arena);
-// The place in the .sql file of a byte of the SQL.
+// Finds the place in a .sql file that the byte `at` of the SQL comes from.
 const char *statement_source(const struct statement *statement, size_t at);
 
 #endif

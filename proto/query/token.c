@@ -10,7 +10,7 @@ struct scanner {
   struct tokens *tokens;
   const char *at;
   const char *end;
-  const char *plain;  // where SQL that is no token yet begins
+  const char *plain;  // the start of the SQL that belongs to no token yet
 };
 
 static bool is_letter(char c)

@@ -1,10 +1,10 @@
-// SQL as far as its parameters and holes: PostgreSQL's quotes and comments are passed over.
+// Splits SQL into parameters, holes and the text between them. Quoted texts and comments are left as they are.
 #ifndef BULKHEAD_QUERY_TOKEN_H
 #define BULKHEAD_QUERY_TOKEN_H
 
 #include "proto/query/model.h"
 
-// Who reads, and where findings go. `query` is NULL for a fragment.
+// What is being read, and where findings go. `query` is NULL for a fragment.
 struct token_place {
   struct arena *arena;
   struct findings *findings;
@@ -12,7 +12,7 @@ struct token_place {
   const struct query_source *query;
 };
 
-// Reads `text` to its semicolon or its end, without the space around. Returns what follows.
+// Reads `text` up to its semicolon or its end, without the white space around it. Returns the text that follows.
 struct slice tokens_read(struct slice text, struct tokens *tokens, const struct token_place *place);
 
 #endif

@@ -65,7 +65,7 @@ const char *type_field_kind(unsigned oid, const struct field *field)
   bool number = class == CLASS_INT || class == CLASS_BIGINT;
   switch (field->type) {
   case FIELD_STRING:
-    // An optional text that is empty is there all the same.
+    // An optional text may be present and empty, so an empty one must not become NULL.
     return class == CLASS_TEXT || number ? (field->optional ? "TEXT" : "FIELD_TEXT") : NULL;
   case FIELD_INT32:
     return class == CLASS_INT ? "FIELD_INT32" : NULL;
