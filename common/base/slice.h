@@ -71,5 +71,4 @@ bool slice_to_uint64(struct slice a, uint64_t min, uint64_t max, uint64_t *out);
 // Parses a decimal number from min to max, with an optional '-' and without leading zeros; false for anything else.
 bool slice_to_int64(struct slice a, int64_t min, int64_t max, int64_t *out);
 
-
 #endif

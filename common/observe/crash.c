@@ -110,7 +110,7 @@ static void write_head(struct head *head)
 
 static void write_backtrace(void)
 {
-  void *frames[MAX_FRAMES];
+  void *frames[MAX_FRAMES] = {0};
   backtrace_symbols_fd(frames, backtrace(frames, MAX_FRAMES), STDERR_FILENO);
 }
 

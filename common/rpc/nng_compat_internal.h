@@ -14,7 +14,8 @@
 //                     connection with traffic is never closed from our side while the process lives. Can go with 1.9.
 //   REDIAL            A dialer connects again by itself after a loss and delivers what is still queued in the socket to
 //                     whoever answers. So a socket serves one connection: rpc_link refuses the second one, and the
-//                     endpoint makes a new socket. Every version does this; it can go when a dialer has a setting against it.
+//                     endpoint makes a new socket. Every version does this; it can go when a dialer has a setting
+//                     against it.
 //   RAW REP DROPS     A raw REP socket drops a message when its queue of 64 for that pipe is full (xrep.c). So a server
 //                     keeps at most RPC_WINDOW_PACKETS unacked on a connection. The same in 1.11. Can go when a raw REP
 //                     send reports a full pipe; the acks stay, because corking needs them.

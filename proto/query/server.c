@@ -49,8 +49,10 @@ static enum status find_user(struct server *server, struct error *error)
 {
   if (geteuid() != 0)
     return STATUS_OK;
-  const struct passwd *user = getpwnam("postgres");
-  if (user == NULL)
+  struct passwd entry;
+  struct passwd *user = NULL;
+  char texts[16384];
+  if (getpwnam_r("postgres", &entry, texts, sizeof(texts), &user) != 0 || user == NULL)
     return error_set(error, STATUS_NOT_FOUND,
                      "PostgreSQL refuses to run as root, and there is no user postgres; install the Debian package "
                      "postgresql, or build as another user");

@@ -82,6 +82,7 @@ scan_sleeps() {
 
 # Unfinished work has no place in the tree, comments included.
 scan_text() {
+  # shellcheck disable=SC2016  # $0 is a field of awk
   xargs -r awk -v max="$MAX_LINES" '
     /(^|[^A-Za-z_])(TODO|FIXME|XXX|HACK)([^A-Za-z_]|$)/ { printf "%s:%d: unfinished work\n", FILENAME, FNR }
     /[ \t]$/ { printf "%s:%d: white space at the end of the line\n", FILENAME, FNR }

@@ -5,6 +5,7 @@
 
 # Section markers are "// ---- title ----", between blank lines, so that no tool tears them; there is no other ruler.
 scan_markers() {
+  # shellcheck disable=SC2016  # $0 is a field of awk
   xargs -r awk '
     function fail(line, text) { printf "%s:%d: %s\n", FILENAME, line, text }
     FNR == 1 { after_marker = 0; before = "" }
@@ -23,6 +24,7 @@ scan_markers() {
 
 # A comment on a line of its own, its first word: a pronoun or a preposition leans on a name that the reader may not see.
 scan_openings() {
+  # shellcheck disable=SC2016  # $0 is a field of awk
   xargs -r awk '
     FNR == 1 { inside = 0 }
     /^[ \t]*\/\/ / {
@@ -36,6 +38,7 @@ scan_openings() {
 
 # Old or private words, in comments and prose alike.
 scan_words() {
+  # shellcheck disable=SC2016  # $0 is a field of awk
   xargs -r awk '
     match($0, /(^|[^A-Za-z_])([Aa]new|[Ll]est|[Tt]here(of|in|by)|[Ww]here(of|in|by|upon)|[Ff]orerunners?|[Nn]obody'\''s|[Hh]itherto|[Ww]hence)([^A-Za-z_]|$)/) {
       word = substr($0, RSTART, RLENGTH)

@@ -133,7 +133,10 @@ static void expect_number(const ProtobufCMessage *zero, const ProtobufCMessage *
 
 #define EXPECT_NUMBER(TYPE, INIT)                                                                                      \
   do {                                                                                                                 \
-    TYPE zero = INIT, four = INIT, five = INIT;                                                                        \
+    TYPE zero, four, five;                                                                                             \
+    INIT(&zero);                                                                                                       \
+    INIT(&four);                                                                                                       \
+    INIT(&five);                                                                                                       \
     four.value = 4;                                                                                                    \
     five.value = 5;                                                                                                    \
     expect_number(&zero.base, &four.base, &five.base);                                                                 \
@@ -141,12 +144,12 @@ static void expect_number(const ProtobufCMessage *zero, const ProtobufCMessage *
 
 Test(validate, numbers_of_every_width)
 {
-  EXPECT_NUMBER(Google__Protobuf__DoubleValue, GOOGLE__PROTOBUF__DOUBLE_VALUE__INIT);
-  EXPECT_NUMBER(Google__Protobuf__FloatValue, GOOGLE__PROTOBUF__FLOAT_VALUE__INIT);
-  EXPECT_NUMBER(Google__Protobuf__Int64Value, GOOGLE__PROTOBUF__INT64_VALUE__INIT);
-  EXPECT_NUMBER(Google__Protobuf__UInt64Value, GOOGLE__PROTOBUF__UINT64_VALUE__INIT);
-  EXPECT_NUMBER(Google__Protobuf__Int32Value, GOOGLE__PROTOBUF__INT32_VALUE__INIT);
-  EXPECT_NUMBER(Google__Protobuf__UInt32Value, GOOGLE__PROTOBUF__UINT32_VALUE__INIT);
+  EXPECT_NUMBER(Google__Protobuf__DoubleValue, google__protobuf__double_value__init);
+  EXPECT_NUMBER(Google__Protobuf__FloatValue, google__protobuf__float_value__init);
+  EXPECT_NUMBER(Google__Protobuf__Int64Value, google__protobuf__int64_value__init);
+  EXPECT_NUMBER(Google__Protobuf__UInt64Value, google__protobuf__uint64_value__init);
+  EXPECT_NUMBER(Google__Protobuf__Int32Value, google__protobuf__int32_value__init);
+  EXPECT_NUMBER(Google__Protobuf__UInt32Value, google__protobuf__uint32_value__init);
 }
 
 Test(validate, numbers_at_the_ends_of_their_types)
