@@ -12,16 +12,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/strbuf.h"
+#include "tests/support/environment.h"
 #include "tests/support/http.h"
 
 #define WAIT_SECONDS 60
-
-static const char *need(const char *name)
-{
-  const char *value = getenv(name);
-  cr_assert_not_null(value, "%s must be set; run these tests by tests/run", name);
-  return value;
-}
 
 static void read_all(int fd, struct strbuf *out)
 {
@@ -71,8 +65,9 @@ const char *sql(const char *format, ...)
   va_start(args, format);
   vsnprintf(query, sizeof(query), format, args);
   va_end(args);
-  char *result = (char *)(uintptr_t)output_of((const char *const[]){text("%s/psql", need("BULKHEAD_PG_BIN")), "-XqAt",
-                                                                    "-c", query, "-d", need("BULKHEAD_PG"), NULL});
+  char *result =
+      (char *)(uintptr_t)output_of((const char *const[]){text("%s/psql", need_variable("BULKHEAD_PG_BIN")), "-XqAt",
+                                                         "-c", query, "-d", need_variable("BULKHEAD_PG"), NULL});
   result[strcspn(result, "\n")] = '\0';
   return result;
 }
@@ -94,14 +89,15 @@ void wait_until(bool (*holds)(const void *arg), const void *arg, const char *wha
 static int passing(const char *service)
 {
   struct http_reply reply = HTTP(.path = text("/v1/health/service/%s?passing", service),
-                                 .base_url = need("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
+                                 .base_url = need_variable("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
   return reply.status == 200 && reply.body[0] == '[' ? http_json_count(&reply, "") : 0;
 }
 
 // The gateway's own view: how many endpoints it is connected to, over all workers.
 static double gateway_metric(const char *series)
 {
-  struct http_reply reply = HTTP(.path = "/metrics", .base_url = need("BULKHEAD_ADMIN_URL"), .timeout_ms = 5000);
+  struct http_reply reply =
+      HTTP(.path = "/metrics", .base_url = need_variable("BULKHEAD_ADMIN_URL"), .timeout_ms = 5000);
   const char *line = reply.status == 200 ? strstr(reply.body, series) : NULL;
   return line == NULL ? -1 : strtod(line + strlen(series), NULL);
 }

@@ -13,23 +13,17 @@
 #include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/random.h"
+#include "tests/support/environment.h"
 
 #define PASSWORD "of-tests"
 #define MAX_ENVIRONMENT 16
-
-static const char *need(const char *name)
-{
-  const char *value = getenv(name);
-  cr_assert_not_null(value, "%s must be set; run these tests by tests/with-servers", name);
-  return value;
-}
 
 // Runs a program of PostgreSQL and returns its output; *code is its exit code.
 static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
 {
   struct process process;
   process_prepare(&process);
-  const char *path = arena_printf(&database->arena, "%s/%s", need("BULKHEAD_PG_BIN"), program);
+  const char *path = arena_printf(&database->arena, "%s/%s", need_variable("BULKHEAD_PG_BIN"), program);
   process_launch(&process, path, arguments, NULL);
   *code = process_end(&process);
   const char *output = arena_string(&database->arena, strbuf_slice(&process.output));
@@ -37,7 +31,8 @@ static const char *run_program(struct database *database, const char *program, c
   return output;
 }
 
-static const char *output_of(struct database *database, const char *program, char *const *arguments)
+// Runs a program of PostgreSQL, asserts that it succeeds, and returns its output.
+static const char *run_checked(struct database *database, const char *program, char *const *arguments)
 {
   int code = -1;
   const char *output = run_program(database, program, arguments, &code);
@@ -48,8 +43,8 @@ static const char *output_of(struct database *database, const char *program, cha
 static char *conninfo(struct database *database, const char *name, const char *user)
 {
   // libpq takes the last of several values.
-  return arena_printf(&database->arena, "%s dbname=%s user=%s password=" PASSWORD, need("BULKHEAD_TEST_PG"), name,
-                      user);
+  return arena_printf(&database->arena, "%s dbname=%s user=%s password=" PASSWORD, need_variable("BULKHEAD_TEST_PG"),
+                      name, user);
 }
 
 const char *database_of_superuser(struct database *database)
@@ -64,18 +59,19 @@ const char *database_of_service(struct database *database, const char *service)
 
 static void run_elsewhere(struct database *database, char *sql)
 {
-  output_of(database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, "postgres", "postgres"), NULL});
+  run_checked(database, "psql",
+              (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, "postgres", "postgres"), NULL});
 }
 
 // Roles are the whole server's: tests that run side by side set them up one after the other.
 static void bootstrap(struct database *database, const char *service)
 {
-  int lock = open(need("BULKHEAD_PG_BIN"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int lock = open(need_variable("BULKHEAD_PG_BIN"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   cr_assert_eq(flock(lock, LOCK_EX), 0);
-  output_of(database, "psql",
-            (char *[]){"psql", "-Xq", "-v", arena_printf(&database->arena, "service=%s", service), "-v",
-                       "password=" PASSWORD, "-f", "deploy/postgres/bootstrap.sql",
-                       conninfo(database, database->name, "postgres"), NULL});
+  run_checked(database, "psql",
+              (char *[]){"psql", "-Xq", "-v", arena_printf(&database->arena, "service=%s", service), "-v",
+                         "password=" PASSWORD, "-f", "deploy/postgres/bootstrap.sql",
+                         conninfo(database, database->name, "postgres"), NULL});
   close(lock);
 }
 
@@ -106,7 +102,7 @@ const char *database_sql(struct database *database, const char *format, ...)
   va_start(args, format);
   char *sql = arena_vprintf(&database->arena, format, args);
   va_end(args);
-  char *output = (char *)(uintptr_t)output_of(
+  char *output = (char *)(uintptr_t)run_checked(
       database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, database->name, "postgres"), NULL});
   size_t size = strlen(output);
   if (size > 0 && output[size - 1] == '\n')
@@ -154,9 +150,9 @@ static const char *without_restrict(struct database *database, const char *dump)
 
 const char *database_schema(struct database *database, const char *service)
 {
-  const char *dump = output_of(database, "pg_dump",
-                               (char *[]){"pg_dump", "-s", "-n", (char *)(uintptr_t)service, "-d",
-                                          conninfo(database, database->name, "postgres"), NULL});
+  const char *dump = run_checked(database, "pg_dump",
+                                 (char *[]){"pg_dump", "-s", "-n", (char *)(uintptr_t)service, "-d",
+                                            conninfo(database, database->name, "postgres"), NULL});
   return without_restrict(database, dump);
 }
 
@@ -175,7 +171,7 @@ void service_launch(struct process *process, struct database *database, const ch
     all[count++] = environment[i];
   }
   char *serve[] = {(char *)(uintptr_t)service, NULL};
-  process_launch(process, arena_printf(arena, "%s/%s", need("BULKHEAD_BIN"), service),
+  process_launch(process, arena_printf(arena, "%s/%s", need_variable("BULKHEAD_BIN"), service),
                  arguments == NULL ? serve : arguments, all);
 }
 
