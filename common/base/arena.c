@@ -24,24 +24,24 @@
 #include <sanitizer/asan_interface.h>
 #define RED_ZONE_BYTES 16
 // This stays out of line because gcc takes the call, which gets fresh memory as const, as a read of that memory.
-static __attribute__((noinline)) void poison(void *start, size_t size)
+static __attribute__((noinline)) void poison_memory(void *start, size_t size)
 {
   __asan_poison_memory_region(start, size);
 }
 
-static void unpoison(void *start, size_t size)
+static void unpoison_memory(void *start, size_t size)
 {
   __asan_unpoison_memory_region(start, size);
 }
 #else
 #define RED_ZONE_BYTES 0
-static void poison(void *start, size_t size)
+static void poison_memory(void *start, size_t size)
 {
   (void)start;
   (void)size;
 }
 
-static void unpoison(void *start, size_t size)
+static void unpoison_memory(void *start, size_t size)
 {
   (void)start;
   (void)size;
@@ -78,7 +78,7 @@ void arena_init(struct arena *arena)
 static _Thread_local struct arena_block *spare_blocks;
 static _Thread_local size_t spare_count;
 
-static struct arena_block *block_take(size_t size)
+static struct arena_block *take_block(size_t size)
 {
   struct arena_block *block = spare_blocks;
   if (block == NULL || size != BLOCK_BYTES) {
@@ -91,7 +91,7 @@ static struct arena_block *block_take(size_t size)
   return block;
 }
 
-static void block_give_back(struct arena_block *block)
+static void give_back_block(struct arena_block *block)
 {
   if (block->size != BLOCK_BYTES || spare_count + 1 > MAX_SPARE_BLOCKS) {
     free(block);
@@ -102,14 +102,14 @@ static void block_give_back(struct arena_block *block)
   spare_count++;
 }
 
-static struct arena_block *block_new(struct arena *arena, size_t size)
+static struct arena_block *allocate_block(struct arena *arena, size_t size)
 {
-  struct arena_block *block = block_take(size);
+  struct arena_block *block = take_block(size);
   block->size = size;
   block->next = arena->blocks;
   arena->blocks = block;
   arena->allocated_bytes += size;
-  poison(block + 1, size - sizeof(*block));
+  poison_memory(block + 1, size - sizeof(*block));
   return block;
 }
 
@@ -130,7 +130,7 @@ static void free_blocks(struct arena *arena, const struct arena_block *keep)
   while (block != NULL) {
     struct arena_block *next = block->next;
     if (block != keep)
-      block_give_back(block);
+      give_back_block(block);
     block = next;
   }
 }
@@ -161,7 +161,7 @@ void arena_reset(struct arena *arena)
   keep->next = NULL;
   arena->blocks = keep;
   arena->allocated_bytes = keep->size;
-  poison(keep + 1, keep->size - sizeof(*keep));
+  poison_memory(keep + 1, keep->size - sizeof(*keep));
   use_block(arena, keep);
 }
 
@@ -169,8 +169,8 @@ void arena_reset(struct arena *arena)
 static __attribute__((noinline)) void *alloc_slow(struct arena *arena, size_t size)
 {
   if (size > (BLOCK_BYTES - sizeof(struct arena_block)) / 4)
-    return block_new(arena, sizeof(struct arena_block) + size) + 1;
-  use_block(arena, block_new(arena, BLOCK_BYTES));
+    return allocate_block(arena, sizeof(struct arena_block) + size) + 1;
+  use_block(arena, allocate_block(arena, BLOCK_BYTES));
   void *result = arena->next;
   arena->next += size;
   return result;
@@ -188,7 +188,7 @@ void *arena_alloc(struct arena *arena, size_t size)
   } else {
     result = alloc_slow(arena, rounded);
   }
-  unpoison(result, size);
+  unpoison_memory(result, size);
   return result;
 }
 

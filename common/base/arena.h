@@ -17,7 +17,7 @@ struct arena {
   struct arena_cleanup *cleanups;
   char *next;
   char *end;
-  size_t allocated_bytes;  // in all blocks
+  size_t allocated_bytes;  // taken from malloc, all blocks together
 };
 
 // Makes an empty arena; a zeroed one is ready, too. Allocates nothing.
@@ -32,13 +32,16 @@ void arena_reset(struct arena *arena);
 // Returns memory that is aligned for any type and not zeroed; size 0 gives a valid pointer. Never NULL: running out of
 // memory aborts, as everywhere in the suite, because caps on input bound what one request can ask for.
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
+// Returns memory as arena_alloc does, but zeroed.
 void *arena_zalloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2), returns_nonnull));
-// Allocates count * size bytes; an overflow aborts (CHECK).
+// Returns memory for `count` elements of `size` bytes, as arena_alloc does; an overflow of the product aborts (CHECK).
 void *arena_array(struct arena *arena, size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 
-// Copies the text and terminates it.
+// Copies the text into the arena and returns the copy, terminated by a zero.
 char *arena_string(struct arena *arena, struct slice text);
+// Copies the bytes into the arena and returns the copy.
 struct slice arena_copy(struct arena *arena, struct slice bytes);
+// Formats a text like printf(3) into the arena and returns it, terminated by a zero.
 char *arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) PRINTF_LIKE(2, 0);
 

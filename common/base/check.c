@@ -6,7 +6,7 @@
 
 void check_failed(const char *condition, const char *file, int line)
 {
-  // Written straight to standard error, because the logger may be what is broken.
+  // The message goes straight to standard error, because the logger may be what is broken.
   fprintf(stderr, "%s:%d: check failed: %s\n", file, line, condition);
   abort();
 }

@@ -65,7 +65,7 @@ static int64_t days_from_date(int64_t year, int64_t month, int64_t day)
 
 static void date_from_days(int64_t days, int64_t *year, int64_t *month, int64_t *day)
 {
-  // From year 1 on, so never negative.
+  // The sum is never negative, because callers begin at the year 1.
   days += DAYS_TO_EPOCH;
   int64_t era = days / DAYS_PER_ERA;
   int64_t day_of_era = days % DAYS_PER_ERA;
@@ -128,7 +128,7 @@ size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC33
   return (size_t)(to - out);
 }
 
-// Reads exactly `digits` digits and then the byte `after`, unless that is 0. False on any other byte.
+// Reads exactly `digits` digits and then the byte `after` (none if that is 0). False when the text begins otherwise.
 static bool take_number(struct slice *text, size_t digits, char after, int64_t *out)
 {
   size_t size = digits + (after != 0);

@@ -9,7 +9,7 @@ static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 static const char BASE64_URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 // Returns the value of a hexadecimal digit, -1 for any other byte.
-static int hex_digit(char digit)
+static int read_hex_digit(char digit)
 {
   if (digit >= '0' && digit <= '9')
     return digit - '0';
@@ -36,8 +36,8 @@ bool hex_decode(struct slice text, void *out, size_t size)
     return false;
   unsigned char *to = out;
   for (size_t i = 0; i < size; i++) {
-    int high = hex_digit(text.data[2 * i]);
-    int low = hex_digit(text.data[2 * i + 1]);
+    int high = read_hex_digit(text.data[2 * i]);
+    int low = read_hex_digit(text.data[2 * i + 1]);
     if (high < 0 || low < 0)
       return false;
     to[i] = (unsigned char)(high << 4 | low);
@@ -91,7 +91,7 @@ void base64url_encode(struct slice bytes, struct strbuf *out)
 }
 
 // Returns the value of a base64 character of either alphabet, -1 for any other byte.
-static int base64_digit(char digit)
+static int read_base64_digit(char digit)
 {
   if (digit >= 'A' && digit <= 'Z')
     return digit - 'A';
@@ -126,7 +126,7 @@ bool base64_decode(struct slice text, struct strbuf *out)
     return false;
   uint32_t bits = 0;
   for (size_t i = 0; i < text.size; i++) {
-    int digit = base64_digit(text.data[i]);
+    int digit = read_base64_digit(text.data[i]);
     if (digit < 0)
       return false;
     bits = bits << 6 | (uint32_t)digit;
@@ -175,8 +175,8 @@ static bool decode_escapes(struct slice text, bool plus_is_space, struct strbuf 
       continue;
     strbuf_add(out, slice_make(text.data + run, i - run));
     if (byte == '%') {
-      int high = text.size - i < 3 ? -1 : hex_digit(text.data[i + 1]);
-      int low = high < 0 ? -1 : hex_digit(text.data[i + 2]);
+      int high = text.size - i < 3 ? -1 : read_hex_digit(text.data[i + 1]);
+      int low = high < 0 ? -1 : read_hex_digit(text.data[i + 2]);
       if (low < 0)
         return false;
       strbuf_add_byte(out, (char)(high << 4 | low));

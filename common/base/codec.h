@@ -25,7 +25,7 @@ void base64url_encode(struct slice bytes, struct strbuf *out);
 // the texts.
 bool base64_decode(struct slice text, struct strbuf *out);
 
-// Adds the text with every byte as %XX that is not an unreserved character.
+// Adds the bytes, with %XX for each one that is not an unreserved character.
 void percent_encode(struct slice bytes, struct strbuf *out);
 // Decodes %XX; false on a broken escape. '+' stays '+', unless `plus_is_space` (query strings).
 bool percent_decode(struct slice text, bool plus_is_space, struct strbuf *out);

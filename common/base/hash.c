@@ -21,7 +21,7 @@ static inline uint64_t rotate_left(uint64_t value, unsigned bits)
   return value << bits | value >> (64 - bits);
 }
 
-static inline void mix(struct siphash_state *s)
+static inline void mix_state(struct siphash_state *s)
 {
   s->v0 += s->v1;
   s->v1 = rotate_left(s->v1, 13) ^ s->v0;
@@ -38,11 +38,11 @@ static inline void mix(struct siphash_state *s)
 static inline void take_word(struct siphash_state *s, uint64_t word)
 {
   s->v3 ^= word;
-  mix(s);
+  mix_state(s);
   s->v0 ^= word;
 }
 
-static inline struct siphash_state begin(const struct siphash_key *key)
+static inline struct siphash_state begin_hash(const struct siphash_key *key)
 {
   return (struct siphash_state){
       .v0 = key->k0 ^ UINT64_C(0x736f6d6570736575),
@@ -52,20 +52,21 @@ static inline struct siphash_state begin(const struct siphash_key *key)
   };
 }
 
-// `last` is the final word: the bytes that fill no whole word, and the length modulo 256 in the top byte.
-static inline uint64_t finish(struct siphash_state *s, uint64_t last)
+// Finishes the hash. `last` is the final word: the bytes that fill no whole word, and the length modulo 256 in the top
+// byte.
+static inline uint64_t finish_hash(struct siphash_state *s, uint64_t last)
 {
   take_word(s, last);
   s->v2 ^= 0xff;
-  mix(s);
-  mix(s);
-  mix(s);
+  mix_state(s);
+  mix_state(s);
+  mix_state(s);
   return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-static uint64_t siphash13(const struct siphash_key *key, struct slice bytes)
+static uint64_t compute_siphash(const struct siphash_key *key, struct slice bytes)
 {
-  struct siphash_state s = begin(key);
+  struct siphash_state s = begin_hash(key);
   size_t left = bytes.size;
   const char *at = bytes.data;
   for (; left >= 8; left -= 8, at += 8) {
@@ -76,7 +77,7 @@ static uint64_t siphash13(const struct siphash_key *key, struct slice bytes)
   uint64_t last = (uint64_t)(bytes.size & 0xff) << 56;
   for (size_t i = 0; i < left; i++)
     last |= (uint64_t)(unsigned char)at[i] << (8 * i);
-  return finish(&s, last);
+  return finish_hash(&s, last);
 }
 
 static struct siphash_key process_key;
@@ -95,19 +96,19 @@ static const struct siphash_key *get_process_key(void)
 
 uint64_t hash_bytes(struct slice bytes)
 {
-  return siphash13(get_process_key(), bytes);
+  return compute_siphash(get_process_key(), bytes);
 }
 
 uint64_t hash_integers(uint64_t first, uint64_t second)
 {
-  struct siphash_state s = begin(get_process_key());
+  struct siphash_state s = begin_hash(get_process_key());
   take_word(&s, first);
   take_word(&s, second);
-  return finish(&s, UINT64_C(16) << 56);
+  return finish_hash(&s, UINT64_C(16) << 56);
 }
 
 uint64_t hash_fingerprint(struct slice bytes)
 {
   static const struct siphash_key fixed_key = {0, 0};
-  return siphash13(&fixed_key, bytes);
+  return compute_siphash(&fixed_key, bytes);
 }

@@ -7,13 +7,14 @@
 
 #include "common/base/slice.h"
 
-// Hashes for tables in memory, under a random key of this process: the values differ from process to process, but not
-// between a process and what it forks. Any thread may call them.
+// Hashes bytes for tables in memory, under a random key of this process: the values differ from process to process, but
+// not between a process and what it forks. Any thread may call it.
 uint64_t hash_bytes(struct slice bytes);
+// Hashes two integers under the same key as hash_bytes. Any thread may call it.
 uint64_t hash_integers(uint64_t first, uint64_t second);
 
-// Hashes under a fixed key: the same value in every process and release. For versions and identities, such as an ETag,
-// not for tables.
+// Hashes bytes under a fixed key, so that the value is the same in every process and release. It identifies versions,
+// such as an ETag; tables in memory use hash_bytes.
 uint64_t hash_fingerprint(struct slice bytes);
 
 #endif

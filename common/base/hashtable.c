@@ -18,7 +18,7 @@ static void push_node(struct hashtable *table, struct hashtable_node *node)
   *bucket = node;
 }
 
-static void grow(struct hashtable *table)
+static void grow_buckets(struct hashtable *table)
 {
   struct hashtable_node **old = table->buckets;
   size_t old_count = table->bucket_count;
@@ -43,7 +43,7 @@ void hashtable_free(struct hashtable *table)
 void hashtable_insert(struct hashtable *table, struct hashtable_node *node, uint64_t hash)
 {
   if (table->count >= table->bucket_count)
-    grow(table);
+    grow_buckets(table);
   node->hash = hash;
   push_node(table, node);
   table->count++;

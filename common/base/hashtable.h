@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 struct hashtable_node {
-  struct hashtable_node *next;  // private: in the same bucket
-  uint64_t hash;                // of the key, set by hashtable_insert
+  struct hashtable_node *next;  // private: the next node in the same bucket
+  uint64_t hash;                // the hash of the key, set by hashtable_insert
 };
 
 // A zeroed table is ready and empty.
@@ -27,13 +27,13 @@ void hashtable_insert(struct hashtable *table, struct hashtable_node *node, uint
 // Removes a node that is in the table (CHECK).
 void hashtable_remove(struct hashtable *table, struct hashtable_node *node);
 
-// The nodes of one hash, one after the other; NULL at the end. The caller compares the keys. After hashtable_next, the
-// node that was passed to it may be removed.
+// Returns the first node with this hash; NULL when there is none. The caller compares the keys.
 struct hashtable_node *hashtable_first(const struct hashtable *table, uint64_t hash);
+// Returns the next node with the same hash; NULL at the end. `node` may be removed from the table afterwards.
 struct hashtable_node *hashtable_next(const struct hashtable_node *node);
 
-// Every node in no particular order: hashtable_any(table, NULL) is the first, hashtable_any(table, node) the one after
-// `node`; NULL at the end.
+// Walks all nodes, in no particular order: hashtable_any(table, NULL) returns the first one, hashtable_any(table, node)
+// the one after `node`; NULL at the end. A walk that removes nodes asks for the next one first.
 struct hashtable_node *hashtable_any(const struct hashtable *table, const struct hashtable_node *after);
 
 #endif

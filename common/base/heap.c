@@ -9,14 +9,14 @@
 
 void heap_free(struct heap *heap)
 {
-  // The nodes belong to the callers; mark them as in no heap.
+  // The nodes belong to the callers, so they are only marked as in no heap.
   for (size_t i = 0; i < heap->count; i++)
     heap->nodes[i]->index = 0;
   free(heap->nodes);
   *heap = (struct heap){0};
 }
 
-static void put(struct heap *heap, size_t place, struct heap_node *node)
+static void put_node(struct heap *heap, size_t place, struct heap_node *node)
 {
   heap->nodes[place] = node;
   node->index = place + 1;
@@ -29,10 +29,10 @@ static void sift_up(struct heap *heap, size_t place, struct heap_node *node)
     size_t parent = (place - 1) / 2;
     if (heap->nodes[parent]->key <= node->key)
       break;
-    put(heap, place, heap->nodes[parent]);
+    put_node(heap, place, heap->nodes[parent]);
     place = parent;
   }
-  put(heap, place, node);
+  put_node(heap, place, node);
 }
 
 static void sift_down(struct heap *heap, size_t place, struct heap_node *node)
@@ -45,10 +45,10 @@ static void sift_down(struct heap *heap, size_t place, struct heap_node *node)
       child++;
     if (node->key <= heap->nodes[child]->key)
       break;
-    put(heap, place, heap->nodes[child]);
+    put_node(heap, place, heap->nodes[child]);
     place = child;
   }
-  put(heap, place, node);
+  put_node(heap, place, node);
 }
 
 void heap_insert(struct heap *heap, struct heap_node *node, uint64_t key)

@@ -17,7 +17,7 @@ struct heap {
   size_t capacity;
 };
 
-// A zeroed heap is ready and empty.
+// Frees the heap's array and empties the heap; the nodes are marked as in no heap. A zeroed heap is ready and empty.
 void heap_free(struct heap *heap);
 // Inserts a node that is in no heap.
 void heap_insert(struct heap *heap, struct heap_node *node, uint64_t key);

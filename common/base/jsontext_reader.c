@@ -161,7 +161,7 @@ static const unsigned char *check_string(struct jsontext_reader *reader, const u
 }
 
 // Copies checked text between quotes into the arena, escapes decoded.
-static struct slice unescape(struct arena *arena, const unsigned char *at, const unsigned char *end)
+static struct slice unescape_text(struct arena *arena, const unsigned char *at, const unsigned char *end)
 {
   char *text = arena_alloc(arena, (size_t)(end - at));
   char *to = text;
@@ -190,7 +190,7 @@ static bool read_string(struct jsontext_reader *reader, bool want_text)
   if (end == NULL)
     return false;
   if (escaped && want_text)
-    reader->text = unescape(reader->arena, start, end);
+    reader->text = unescape_text(reader->arena, start, end);
   else
     reader->text = slice_make(start, (size_t)(end - start));
   reader->offset += (size_t)(end - start) + 2;

@@ -12,14 +12,14 @@ void jsontext_writer_init(struct jsontext_writer *writer, struct strbuf *out)
 }
 
 // Returns the bit of the current level: 0 for level 0, which has one value, and for levels that are too deep.
-static uint64_t level_bit(const struct jsontext_writer *writer)
+static uint64_t get_level_bit(const struct jsontext_writer *writer)
 {
   return writer->depth == 0 || writer->depth > MAX_DEPTH ? 0 : UINT64_C(1) << (writer->depth - 1);
 }
 
-static void before_value(struct jsontext_writer *writer)
+static void begin_value(struct jsontext_writer *writer)
 {
-  uint64_t bit = level_bit(writer);
+  uint64_t bit = get_level_bit(writer);
   if ((writer->need_comma & bit) != 0)
     strbuf_add_byte(writer->out, ',');
   writer->need_comma |= bit;
@@ -27,12 +27,12 @@ static void before_value(struct jsontext_writer *writer)
 
 static void open_level(struct jsontext_writer *writer, char bracket)
 {
-  before_value(writer);
+  begin_value(writer);
   writer->depth++;
   // A peer can send that depth, so it fails the buffer instead of aborting.
   if (writer->depth > MAX_DEPTH)
     writer->out->failed = true;
-  writer->need_comma &= ~level_bit(writer);
+  writer->need_comma &= ~get_level_bit(writer);
   strbuf_add_byte(writer->out, bracket);
 }
 
@@ -122,39 +122,39 @@ static void write_quoted(struct strbuf *out, struct slice text, struct slice aft
 void jsontext_key(struct jsontext_writer *writer, struct slice key)
 {
   CHECK(writer->depth > 0);
-  before_value(writer);
+  begin_value(writer);
   write_quoted(writer->out, key, SLICE(":"));
   // The value that follows a key has no comma before it.
-  writer->need_comma &= ~level_bit(writer);
+  writer->need_comma &= ~get_level_bit(writer);
 }
 
 void jsontext_string(struct jsontext_writer *writer, struct slice value)
 {
-  before_value(writer);
+  begin_value(writer);
   write_quoted(writer->out, value, SLICE(""));
 }
 
 void jsontext_int(struct jsontext_writer *writer, int64_t value)
 {
-  before_value(writer);
+  begin_value(writer);
   strbuf_add_int(writer->out, value);
 }
 
 void jsontext_bool(struct jsontext_writer *writer, bool value)
 {
-  before_value(writer);
+  begin_value(writer);
   strbuf_add(writer->out, value ? SLICE("true") : SLICE("false"));
 }
 
 void jsontext_null(struct jsontext_writer *writer)
 {
-  before_value(writer);
+  begin_value(writer);
   strbuf_add(writer->out, SLICE("null"));
 }
 
 void jsontext_raw(struct jsontext_writer *writer, struct slice json)
 {
-  before_value(writer);
+  begin_value(writer);
   strbuf_add(writer->out, json);
 }
 

@@ -1,4 +1,4 @@
-// A circular doubly linked intrusive list.
+// A circular doubly linked intrusive list. The list and its nodes are of one type; list_init makes each an empty list.
 #ifndef BULKHEAD_BASE_LIST_H
 #define BULKHEAD_BASE_LIST_H
 
@@ -21,6 +21,7 @@ static inline bool list_empty(const struct list *list)
   return list->next == list;
 }
 
+// Adds a node at the end of the list. The node must be in no list.
 static inline void list_append(struct list *list, struct list *node)
 {
   node->previous = list->previous;
@@ -29,7 +30,7 @@ static inline void list_append(struct list *list, struct list *node)
   list->previous = node;
 }
 
-// Removes the node, which is an empty list of its own afterwards; removing it again does nothing.
+// Removes the node from its list. It is an empty list of its own afterwards, so removing it again does nothing.
 static inline void list_remove(struct list *node)
 {
   node->previous->next = node->next;

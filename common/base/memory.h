@@ -1,4 +1,4 @@
-// How malloc behaves in a process that serves.
+// Sets how malloc behaves in a process that serves requests.
 #ifndef BULKHEAD_BASE_MEMORY_H
 #define BULKHEAD_BASE_MEMORY_H
 

@@ -1,7 +1,7 @@
 // The functions of slice.h that are too long to be inlined.
 #include "common/base/slice.h"
 
-static unsigned char lower(char byte)
+static unsigned char lower_letter(char byte)
 {
   unsigned char c = (unsigned char)byte;
   return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
@@ -12,7 +12,7 @@ bool slice_equal_ignore_case(struct slice a, struct slice b)
   if (a.size != b.size)
     return false;
   for (size_t i = 0; i < a.size; i++)
-    if (lower(a.data[i]) != lower(b.data[i]))
+    if (lower_letter(a.data[i]) != lower_letter(b.data[i]))
       return false;
   return true;
 }

@@ -12,11 +12,11 @@ struct slice {
   size_t size;
 };
 
-// The two arguments of "%.*s".
+// Prints a slice with the printf family: printf("id " SLICE_FMT, SLICE_ARG(id)).
 #define SLICE_FMT "%.*s"
 #define SLICE_ARG(slice) (int)(slice).size, (slice).data
 
-// A string literal as a slice, also in static initialisers.
+// Makes a slice of a string literal; SLICE_INIT does so in static initialisers.
 #define SLICE(literal) ((struct slice){.data = "" literal, .size = sizeof(literal) - 1})
 #define SLICE_INIT(literal)                                                                                            \
   {                                                                                                                    \
@@ -28,7 +28,7 @@ static inline struct slice slice_make(const void *data, size_t size)
   return (struct slice){.data = data, .size = size};
 }
 
-// Views a terminated string, without its zero; NULL gives the empty slice.
+// Returns a view of a terminated string, without its zero; NULL gives the empty slice.
 static inline struct slice slice_from_string(const char *string)
 {
   return (struct slice){.data = string, .size = string == NULL ? 0 : strlen(string)};
@@ -44,7 +44,7 @@ static inline bool slice_equal_string(struct slice a, const char *b)
   return slice_equal(a, slice_from_string(b));
 }
 
-// Compares, ignoring the case of ASCII letters.
+// Returns whether the texts are equal but for the case of ASCII letters.
 bool slice_equal_ignore_case(struct slice a, struct slice b);
 
 static inline bool slice_starts_with(struct slice a, struct slice prefix)
@@ -52,7 +52,7 @@ static inline bool slice_starts_with(struct slice a, struct slice prefix)
   return a.size >= prefix.size && (prefix.size == 0 || memcmp(a.data, prefix.data, prefix.size) == 0);
 }
 
-// Views the bytes from `offset` on; past the end, the empty slice.
+// Returns the bytes from `offset` on; past the end, the empty slice.
 static inline struct slice slice_skip(struct slice a, size_t offset)
 {
   if (offset >= a.size)
@@ -63,7 +63,7 @@ static inline struct slice slice_skip(struct slice a, size_t offset)
 // Returns the offset of the first `byte` at or after `from`; a.size where there is none.
 size_t slice_find(struct slice a, char byte, size_t from);
 
-// Views the text without spaces and tabs at both ends.
+// Returns the text without the spaces and tabs at both ends.
 struct slice slice_trim(struct slice a);
 
 // Parses a decimal number from min to max without sign or leading zeros; false for anything else.

@@ -7,7 +7,7 @@
 
 #include "common/base/compiler.h"
 
-// name, code, HTTP status of a REST answer (as google/rpc/code.proto says)
+// Lists the canonical codes as X(name, code, HTTP status of a REST answer); google/rpc/code.proto says which is which.
 #define STATUS_LIST(X)                                                                                                 \
   X(OK, 0, 200)                                                                                                        \
   X(CANCELLED, 1, 499)                                                                                                 \

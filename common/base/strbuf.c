@@ -31,7 +31,7 @@ void strbuf_truncate(struct strbuf *buf, size_t size)
   buf->size = size;
 }
 
-static size_t limit_of(const struct strbuf *buf)
+static size_t get_limit(const struct strbuf *buf)
 {
   return buf->max_size == 0 ? SIZE_MAX : buf->max_size;
 }
@@ -39,9 +39,9 @@ static size_t limit_of(const struct strbuf *buf)
 static void set_capacity(struct strbuf *buf, size_t needed)
 {
   size_t capacity = buf->capacity < FIRST_CAPACITY / 2 ? FIRST_CAPACITY : buf->capacity * 2;
-  // At most what can be used, and the zero of strbuf_cstring.
-  if (capacity > limit_of(buf))
-    capacity = limit_of(buf) + 1;
+  // The capacity is capped at the limit, plus the zero of strbuf_cstring.
+  if (capacity > get_limit(buf))
+    capacity = get_limit(buf) + 1;
   // A doubling that overflows is smaller than what is needed.
   if (capacity < needed)
     capacity = needed;
@@ -53,7 +53,7 @@ static void set_capacity(struct strbuf *buf, size_t needed)
 
 static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t size)
 {
-  size_t limit = limit_of(buf);
+  size_t limit = get_limit(buf);
   if (buf->failed || buf->size > limit || size > limit - buf->size) {
     buf->failed = true;
     return NULL;
@@ -65,7 +65,7 @@ static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t s
 
 char *strbuf_reserve(struct strbuf *buf, size_t size)
 {
-  size_t limit = limit_of(buf);
+  size_t limit = get_limit(buf);
   size_t usable = buf->capacity < limit ? buf->capacity : limit;
   if (!buf->failed && buf->data != NULL && size <= usable - buf->size)
     return buf->data + buf->size;
@@ -97,7 +97,7 @@ void strbuf_add_byte(struct strbuf *buf, char byte)
   buf->size++;
 }
 
-// Writes the digits from the end, two at a step; returns where the number begins.
+// Writes the digits in front of `end`, two at a step; returns where the number begins.
 static char *format_uint(char *end, uint64_t value)
 {
   static const char PAIRS[] = "00010203040506070809"

@@ -20,6 +20,7 @@ struct strbuf {
 
 // Makes an empty buffer; allocates nothing. `max_size` 0 means no limit but memory (running out of it aborts).
 void strbuf_init(struct strbuf *buf, size_t max_size);
+// Frees the memory; the buffer is empty and usable afterwards.
 void strbuf_free(struct strbuf *buf);
 // Empties the buffer and clears its failure; keeps its memory.
 void strbuf_clear(struct strbuf *buf);
@@ -30,6 +31,7 @@ void strbuf_truncate(struct strbuf *buf, size_t size);
 // failed.
 char *strbuf_reserve(struct strbuf *buf, size_t size);
 
+// Adds to the end of the content; sets `failed` and adds nothing when the result would be over the limit.
 void strbuf_add(struct strbuf *buf, struct slice bytes);
 void strbuf_add_string(struct strbuf *buf, const char *string);
 void strbuf_add_byte(struct strbuf *buf, char byte);
@@ -38,7 +40,7 @@ void strbuf_add_int(struct strbuf *buf, int64_t value);
 void strbuf_printf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
-// Views the content; valid until the next change.
+// Returns a view of the content; valid until the next change.
 static inline struct slice strbuf_slice(const struct strbuf *buf)
 {
   return slice_make(buf->data, buf->size);

@@ -15,7 +15,8 @@ bool thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg) MUST_CH
 // Initialises a condition for condition_wait_until. The caller destroys it with pthread_cond_destroy.
 void condition_init(pthread_cond_t *condition);
 // Waits for the condition until `deadline_us` (monotonic clock, or DEADLINE_NONE); the caller holds the mutex. Returns
-// false once the deadline has passed. May return true without a signal, so the caller checks in a loop what it waits for.
+// false once the deadline has passed. May return true without a signal, so the caller checks in a loop what it waits
+// for.
 bool condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, uint64_t deadline_us) MUST_CHECK;
 
 #endif

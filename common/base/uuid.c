@@ -9,7 +9,7 @@
 
 // Returns 48 bits of milliseconds and 12 of their fraction as one number that only grows. Two ids of the same moment,
 // or an id after the wall clock was set back, take the next number.
-static uint64_t next_stamp(void)
+static uint64_t take_stamp(void)
 {
   static _Atomic uint64_t last;
   uint64_t now_us = (uint64_t)clock_wall_us();
@@ -37,7 +37,7 @@ static void write_text(const unsigned char bytes[16], char out[UUID_TEXT_SIZE])
 void uuid_v7(char out[UUID_TEXT_SIZE])
 {
   unsigned char bytes[16];
-  uint64_t stamp = next_stamp();
+  uint64_t stamp = take_stamp();
   uint64_t high = (stamp >> 12 << 16) | 0x7000 | (stamp & 0xFFF);
   for (unsigned i = 0; i < 8; i++)
     bytes[i] = (unsigned char)(high >> (56 - 8 * i));

@@ -8,7 +8,7 @@
 
 #define UUID_TEXT_SIZE 37  // 36 characters and a zero
 
-// Makes a new version 7 UUID in lower case. Those of one process ascend.
+// Makes a new version 7 UUID in lower case. The ids that one process makes ascend.
 void uuid_v7(char out[UUID_TEXT_SIZE]);
 // Returns whether the text is 8-4-4-4-12 hexadecimal digits of either case, of any version.
 bool uuid_valid(struct slice text);

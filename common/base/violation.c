@@ -9,8 +9,8 @@ void violations_init(struct violations *violations, struct arena *arena)
   *violations = (struct violations){.arena = arena};
 }
 
-// At most `max_bytes`, never in the middle of a UTF-8 sequence.
-static struct slice cut(struct slice text, size_t max_bytes)
+// Cuts the text to at most `max_bytes`, never in the middle of a UTF-8 sequence.
+static struct slice cut_text(struct slice text, size_t max_bytes)
 {
   if (text.size <= max_bytes)
     return text;
@@ -27,7 +27,7 @@ void violations_add(struct violations *violations, struct slice field, struct sl
     return;
   }
   violations->items[violations->count++] = (struct violation){
-      .field = arena_copy(violations->arena, cut(field, MAX_FIELD_BYTES)),
-      .description = arena_copy(violations->arena, cut(description, MAX_DESCRIPTION_BYTES)),
+      .field = arena_copy(violations->arena, cut_text(field, MAX_FIELD_BYTES)),
+      .description = arena_copy(violations->arena, cut_text(description, MAX_DESCRIPTION_BYTES)),
   };
 }

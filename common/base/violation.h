@@ -1,6 +1,6 @@
-// What is wrong with a request: the field and a sentence about it. The same in the gateway, on the wire between
-// services and in a service. `struct violations` collects them while a request is read; after the 20th the rest is only
-// counted.
+// What is wrong with a request: each violation is a field and a sentence about it, the same in the gateway, on the wire
+// between services, and in a service. `struct violations` collects them while a request is read; after the 20th they
+// are only counted.
 #ifndef BULKHEAD_BASE_VIOLATION_H
 #define BULKHEAD_BASE_VIOLATION_H
 
@@ -20,7 +20,7 @@ struct violations {
   struct arena *arena;
   struct violation items[VIOLATIONS_MAX];
   size_t count;
-  size_t more;  // beyond the cap
+  size_t more;  // violations beyond the cap, of which no text is kept
 };
 
 // `arena` keeps the texts; it must outlive the list.

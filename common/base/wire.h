@@ -25,8 +25,8 @@ struct wire_reader {
   const uint8_t *end;
 };
 
-// One field: `number` (1 to 2^29 - 1) with its value in `varint` (WIRE_VARINT, and the bits of the fixed types) or
-// `bytes` (WIRE_BYTES, pointing into the input).
+// Holds one field: `number` (1 to 2^29 - 1) with its value in `varint` (WIRE_VARINT, and the bits of the fixed types)
+// or `bytes` (WIRE_BYTES, pointing into the input).
 struct wire_field {
   uint32_t number;
   enum wire_type type;
@@ -43,6 +43,8 @@ static inline struct wire_reader wire_reader_make(struct slice bytes)
   return (struct wire_reader){.next = data, .end = data + bytes.size};
 }
 
+// Reads the next field. WIRE_MALFORMED for bytes that break the format, groups included; the reader must not be used
+// then.
 enum wire_result wire_read(struct wire_reader *reader, struct wire_field *field) MUST_CHECK;
 
 void wire_write_tag(struct strbuf *out, uint32_t number, enum wire_type type);
@@ -54,11 +56,13 @@ void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value);
 // Returns how many bytes a varint takes: 1 to 10.
 size_t wire_varint_size(uint64_t value);
 
-// Writes a nested message whose size is known only afterwards: begin, write the fields, end. Returns the mark for
-// wire_end_nested.
+// Begins a nested message whose size is known only afterwards. The caller writes the fields and passes the returned
+// mark to wire_end_nested.
 size_t wire_begin_nested(struct strbuf *out, uint32_t number);
+// Ends the nested message that began at `mark`: fills in its size.
 void wire_end_nested(struct strbuf *out, size_t mark);
 
+// Converts a signed number to its sint32 and sint64 form, in which small negative numbers are short.
 static inline uint64_t wire_zigzag(int64_t value)
 {
   return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);

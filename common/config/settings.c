@@ -32,7 +32,7 @@ struct units {
   size_t count;
 };
 
-static struct units units_of(enum setting_type type)
+static struct units find_units(enum setting_type type)
 {
   if (type == SETTING_DURATION)
     return (struct units){duration_units, ARRAY_LEN(duration_units)};
@@ -45,7 +45,7 @@ static struct units units_of(enum setting_type type)
 
 static void add_number(struct strbuf *out, enum setting_type type, int64_t value)
 {
-  struct units units = units_of(type);
+  struct units units = find_units(type);
   size_t i = 0;
   while (i + 1 < units.count && (value == 0 || value % units.items[i].factor != 0))
     i++;
@@ -64,7 +64,7 @@ static bool parse_number(enum setting_type type, struct slice text, int64_t *out
   while (digits > 0 && !is_digit(text.data[digits - 1]))
     digits--;
   struct slice suffix = slice_skip(text, digits);
-  struct units units = units_of(type);
+  struct units units = find_units(type);
   int64_t value;
   if (!slice_to_int64(slice_make(text.data, digits), INT64_MIN, INT64_MAX, &value))
     return false;
@@ -129,7 +129,7 @@ static void add_shown(struct strbuf *out, struct slice value)
     strbuf_add_string(out, "...");
 }
 
-static enum status reject(const struct setting *setting, struct slice value, struct error *error)
+static enum status reject_value(const struct setting *setting, struct slice value, struct error *error)
 {
   struct strbuf text;
   strbuf_init(&text, sizeof error->message);
@@ -147,7 +147,7 @@ static enum status reject(const struct setting *setting, struct slice value, str
 
 // ---- into the target ----
 
-static void *member(const struct setting *setting, void *target)
+static void *find_member(const struct setting *setting, void *target)
 {
   return (char *)target + setting->offset;
 }
@@ -180,9 +180,9 @@ static bool store_bool(struct slice value, bool *out)
   return *out || slice_equal_string(value, "false");
 }
 
-static bool store(const struct setting *setting, struct slice value, void *target, struct arena *arena)
+static bool store_value(const struct setting *setting, struct slice value, void *target, struct arena *arena)
 {
-  void *place = member(setting, target);
+  void *place = find_member(setting, target);
   switch (setting->type) {
   case SETTING_CHOICE:
     if (!is_choice(slice_from_string(setting->choices), value))
@@ -206,7 +206,7 @@ static bool store(const struct setting *setting, struct slice value, void *targe
 
 static void store_nothing(const struct setting *setting, void *target)
 {
-  void *place = member(setting, target);
+  void *place = find_member(setting, target);
   switch (setting->type) {
   case SETTING_STRING:
   case SETTING_CHOICE:
@@ -225,7 +225,7 @@ static void store_nothing(const struct setting *setting, void *target)
 
 // ---- where a value comes from ----
 
-static enum status file_error(const char *name, const char *path, const char *reason, struct error *error)
+static enum status set_file_error(const char *name, const char *path, const char *reason, struct error *error)
 {
   return error_set(error, STATUS_INVALID_ARGUMENT, "%s_FILE names %s, which cannot be used: %s", name, path, reason);
 }
@@ -252,19 +252,19 @@ static enum status read_file(const char *name, const char *path, struct strbuf *
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
-    return file_error(name, path, strerror(errno), error);
+    return set_file_error(name, path, strerror(errno), error);
   enum status status = read_descriptor(fd, out);
   if (status != STATUS_OK)
-    status = file_error(name, path, strerror(errno), error);
+    status = set_file_error(name, path, strerror(errno), error);
   close(fd);
   while (out->size > 0 && (out->data[out->size - 1] == '\n' || out->data[out->size - 1] == '\r'))
     out->size--;
   if (status == STATUS_OK && out->size == 0)
-    status = file_error(name, path, "it is empty", error);
+    status = set_file_error(name, path, "it is empty", error);
   return status;
 }
 
-static const char *environment(const char *name)
+static const char *read_environment(const char *name)
 {
   const char *value = getenv(name);
   return value == NULL || value[0] == '\0' ? NULL : value;
@@ -276,8 +276,8 @@ static enum status find_value(const struct setting *setting, struct strbuf *out,
   struct strbuf file_name;
   strbuf_init(&file_name, 0);
   strbuf_printf(&file_name, "%s_FILE", setting->name);
-  const char *value = environment(setting->name);
-  const char *path = environment(strbuf_cstring(&file_name));
+  const char *value = read_environment(setting->name);
+  const char *path = read_environment(strbuf_cstring(&file_name));
   strbuf_free(&file_name);
   if (value != NULL && path != NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT, "%s and %s_FILE are both set; keep one", setting->name,
@@ -288,7 +288,7 @@ static enum status find_value(const struct setting *setting, struct strbuf *out,
   return STATUS_OK;
 }
 
-static enum status missing(const struct setting *setting, struct error *error)
+static enum status report_missing(const struct setting *setting, struct error *error)
 {
   struct strbuf text;
   strbuf_init(&text, 0);
@@ -309,11 +309,11 @@ static enum status load_one(const struct setting *setting, void *target, struct 
     value = slice_from_string(setting->default_value);
   if (status == STATUS_OK) {
     if (value.size > 0 || setting->default_value != NULL)
-      status = store(setting, value, target, arena) ? STATUS_OK : reject(setting, value, error);
+      status = store_value(setting, value, target, arena) ? STATUS_OK : reject_value(setting, value, error);
     else if (setting->optional)
       store_nothing(setting, target);
     else
-      status = missing(setting, error);
+      status = report_missing(setting, error);
   }
   strbuf_free(&text);
   return status;

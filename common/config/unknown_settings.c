@@ -11,13 +11,14 @@ enum {
   MAX_DIFFERENCE = 2,
 };
 
-static size_t smallest(size_t a, size_t b, size_t c)
+static size_t find_smallest(size_t a, size_t b, size_t c)
 {
   size_t least = a < b ? a : b;
   return least < c ? least : c;
 }
 
-// How many letters have to be added, removed or replaced to turn one name into the other (Levenshtein's distance).
+// Counts the letters that have to be added, removed or replaced to turn one name into the other (Levenshtein's
+// distance).
 static size_t count_differences(struct slice a, struct slice b)
 {
   size_t row[MAX_NAME + 1];
@@ -28,15 +29,15 @@ static size_t count_differences(struct slice a, struct slice b)
     row[0] = i;
     for (size_t k = 1; k <= b.size; k++) {
       size_t above = row[k];
-      row[k] = smallest(above + 1, row[k - 1] + 1, diagonal + (a.data[i - 1] != b.data[k - 1]));
+      row[k] = find_smallest(above + 1, row[k - 1] + 1, diagonal + (a.data[i - 1] != b.data[k - 1]));
       diagonal = above;
     }
   }
   return row[b.size];
 }
 
-// The name without _FILE, which every setting takes.
-static struct slice setting_name(struct slice name)
+// Returns the name without _FILE, which every setting takes.
+static struct slice strip_file_suffix(struct slice name)
 {
   static const struct slice suffix = SLICE_INIT("_FILE");
   if (name.size > suffix.size && slice_equal(slice_skip(name, name.size - suffix.size), suffix))
@@ -66,7 +67,7 @@ static struct nearest find_nearest(struct slice name, const struct setting_table
 static void judge_variable(struct slice variable, const char *prefix, const struct setting_table *tables,
                            size_t table_count, struct strbuf *out)
 {
-  struct slice name = setting_name(variable);
+  struct slice name = strip_file_suffix(variable);
   if (name.size > MAX_NAME)
     return;
   struct nearest nearest = find_nearest(name, tables, table_count);

@@ -67,11 +67,11 @@ struct consul {
   atomic_bool up;
   struct metric_series *up_metric;
   struct metric_series *errors_metric;
-  // Only the thread uses these.
+  // Only the thread uses the members from here to `registered_id`.
   struct job *watches;
   struct job registration;
-  char *registered_id;  // that was last sent to Consul; NULL: nothing was
-  // The host and the thread use these, under the mutex.
+  char *registered_id;  // the id of the last registration that was sent to Consul; NULL: none was
+  // The host and the thread use the members below, under the mutex.
   pthread_mutex_t mutex;
   pthread_cond_t reconciled;  // desired.reconciled has changed
   struct job *new_watches;
@@ -136,7 +136,7 @@ static void begin_if_due(struct consul *consul, struct job *job, uint64_t now_us
 
 // ---- answers ----
 
-static void set_up(struct consul *consul, bool up)
+static void note_reachable(struct consul *consul, bool up)
 {
   if (atomic_exchange(&consul->up, up) == up)
     return;
@@ -153,7 +153,7 @@ static void schedule_job(struct job *job, enum job_kind kind, uint32_t pause_ms)
 
 static void note_success(struct consul *consul, struct job *job)
 {
-  set_up(consul, true);
+  note_reachable(consul, true);
   job->backoff_ms = 0;
 }
 
@@ -173,7 +173,7 @@ static void log_failure(const struct job *job, const char *reason, uint32_t paus
 static void retry_job(struct consul *consul, struct job *job, const char *reason)
 {
   metric_add(consul->errors_metric, 1);
-  set_up(consul, false);
+  note_reachable(consul, false);
   uint32_t pause_ms = backoff_next_ms(&job->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
   log_failure(job, reason, pause_ms);
   // Consul may have restarted with lower indexes; waiting for one from before could miss changes.
@@ -288,7 +288,7 @@ static void reconcile_registration(struct consul *consul)
   }
 }
 
-// Takes over what the host has changed. False when the thread must end.
+// Takes over the watches and the desired state that the host has set. False when the thread must end.
 static bool take_changes(struct consul *consul)
 {
   pthread_mutex_lock(&consul->mutex);

@@ -20,7 +20,7 @@ void consul_health_url(struct strbuf *out, const char *base, const char *service
 void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister);
 // Writes the URL that a registration is put to.
 void consul_register_url(struct strbuf *out, const char *base);
-// Writes the body of a registration.
+// Writes the body of a registration as JSON.
 void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration);
 
 // Returns the index of the next query after an answer with the index `received`. Consul's index may go backwards, and

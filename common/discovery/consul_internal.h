@@ -15,25 +15,25 @@ struct consul_options {
   const char *url;
   const char *token;  // NULL for none
   uint32_t wait_ms;
-  // Runs on the thread after every answer: the endpoints of a service as Consul has them now, whether they have changed
-  // or not. The callee takes over the list.
+  // Takes the endpoints of a service as Consul has them now, whether they have changed or not. It runs on the thread
+  // after every answer, and owns the list.
   void (*on_list)(void *arg, const char *service, struct endpoint_list *list);
   void *arg;
 };
 
 // Starts the thread. INVALID_ARGUMENT unless the URL is one of http or https.
 enum status consul_start(const struct consul_options *options, struct consul **out, struct error *error) MUST_CHECK;
-// Ends the thread without deregistering. A NULL pointer is accepted.
+// Ends the thread without deregistering and frees everything. Nulls the pointer and accepts NULL in it.
 void consul_free(struct consul **consul);
 
-// Starts asking for the endpoints of a service. To be called once for each service.
+// Starts asking for the endpoints of a service. Must be called once at most for each service.
 void consul_watch(struct consul *consul, const char *service);
 // Sets the desired state to this registration; the thread registers it now, and again whenever Consul has lost it.
 void consul_register(struct consul *consul, const struct discovery_registration *registration);
 // Sets the desired state to no registration, and waits at most `timeout_ms` for Consul. Does nothing when nothing is
 // registered.
 void consul_deregister(struct consul *consul, uint32_t timeout_ms);
-// Whether the last request to Consul worked.
+// Returns whether the last request to Consul worked.
 bool consul_up(const struct consul *consul);
 
 #endif

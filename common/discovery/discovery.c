@@ -16,7 +16,7 @@
 #include "common/observe/metrics.h"
 
 #define DEFAULT_WAIT_MS 60000
-// How long discovery_free waits for Consul when it is still registered.
+// The time that discovery_free waits for Consul when this instance is still registered.
 #define FREE_TIMEOUT_MS 2000
 
 enum list_state {
@@ -29,7 +29,7 @@ struct watched {
   struct watched *next;
   char *service;
   struct metric_series *updates;
-  // The mutex guards these.
+  // The mutex guards the members below.
   struct endpoint_list list;
   enum list_state state;
 };
@@ -57,7 +57,7 @@ static void wake_host(struct discovery *discovery)
   (void)written;
 }
 
-// Takes over the list. Both threads call it.
+// Takes over the list and wakes the host if it differs from the last one. Both threads call it.
 static void set_list(struct discovery *discovery, const char *service, struct endpoint_list *list)
 {
   pthread_mutex_lock(&discovery->mutex);
@@ -78,7 +78,7 @@ static void set_list(struct discovery *discovery, const char *service, struct en
   wake_host(discovery);
 }
 
-static void on_list(void *arg, const char *service, struct endpoint_list *list)
+static void take_list(void *arg, const char *service, struct endpoint_list *list)
 {
   set_list(arg, service, list);
 }
@@ -92,7 +92,7 @@ static enum status start_consul(struct discovery *discovery, const struct discov
       .url = options->consul_url,
       .token = options->consul_token,
       .wait_ms = options->wait_ms == 0 ? DEFAULT_WAIT_MS : options->wait_ms,
-      .on_list = on_list,
+      .on_list = take_list,
       .arg = discovery,
   };
   return consul_start(&consul, &discovery->consul, error);

@@ -23,7 +23,8 @@ struct discovery_endpoint {
 struct discovery_options {
   const char *consul_url;    // "http://127.0.0.1:8500"; NULL: no Consul
   const char *consul_token;  // ACL token or NULL; never logged
-  // "item=tcp://a:1,tcp://b:1;user=tcp://c:1": Consul is not asked for services that are named here. NULL for none.
+  // Names endpoints of services that Consul is not asked for: "item=tcp://a:1,tcp://b:1;user=tcp://c:1". NULL: there
+  // are none.
   const char *static_list;
   uint32_t wait_ms;  // how long Consul waits for a change before it answers; 0: 60,000
 };
@@ -31,15 +32,17 @@ struct discovery_options {
 // Checks the options and starts the thread, which blocks all signals. Must be called after any fork.
 enum status discovery_create(const struct discovery_options *options, struct discovery **out,
                              struct error *error) MUST_CHECK;
-// Deregisters, waiting at most 2 s for Consul, and ends the thread. A NULL pointer is accepted.
+// Deregisters, waiting at most 2 s for Consul, ends the thread and frees everything. Nulls the pointer and accepts NULL
+// in it.
 void discovery_free(struct discovery **discovery);
 
 // Starts watching a service; further calls do nothing. Its first list comes like every change: through the fd.
 void discovery_watch(struct discovery *discovery, const char *service);
 
-// Readable when discovery_process has something to do.
+// Returns the fd to watch: it is readable (level-triggered) when discovery_process has something to do. It belongs to
+// the discovery.
 int discovery_fd(const struct discovery *discovery);
-// Runs with the endpoints of a service, which are valid only during the call.
+// Takes the endpoints of a service, which are valid only during the call; runs inside discovery_process.
 typedef void discovery_changed_fn(void *arg, const char *service, const struct discovery_endpoint *endpoints,
                                   size_t count);
 // Calls `changed` for each service whose endpoints have changed since the last call.
@@ -57,11 +60,11 @@ struct discovery_registration {
 // Registers this instance now, and again whenever Consul has lost the registration, which is checked every few seconds.
 // Strings are copied. Consul removes an instance whose health check has failed for a minute.
 void discovery_register(struct discovery *discovery, const struct discovery_registration *registration);
-// Deregisters, and waits at most `timeout_ms` for Consul's answer. To be called before a drain, so that others stop
-// sending calls first. Does nothing when not registered.
+// Deregisters this instance, and waits at most `timeout_ms` for Consul's answer. Must be called before a drain, so that
+// others stop sending calls first. Does nothing when not registered.
 void discovery_deregister(struct discovery *discovery, uint32_t timeout_ms);
 
-// Whether the last request to Consul worked; true when no Consul is used. For /readyz.
+// Returns whether the last request to Consul worked; true when no Consul is used. /readyz shows it.
 bool discovery_consul_up(const struct discovery *discovery);
 
 #endif

@@ -27,7 +27,7 @@ void endpoint_list_free(struct endpoint_list *list)
   *list = (struct endpoint_list){0};
 }
 
-// Whether the text is printable ASCII without spaces, because ids and URLs go to logs and to the dialer.
+// Returns whether the text is printable ASCII without spaces, because ids and URLs go to logs and to the dialer.
 static bool is_plain(struct slice text)
 {
   if (text.size == 0 || text.size > MAX_TEXT)

@@ -18,14 +18,15 @@ struct endpoint_list {
 };
 
 void endpoint_list_free(struct endpoint_list *list);
-// Adds a copy. False when the list is full, the id is not printable ASCII, or the URL cannot be dialled.
+// Adds a copy of the endpoint. False when the list is full, the id is not printable ASCII, or the URL cannot be
+// dialled.
 bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice url);
 void endpoint_list_sort(struct endpoint_list *list);
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 struct endpoint_list endpoint_list_copy(const struct endpoint_list *list);
 
-// Whether the URL is "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", in at most 255 bytes of printable
-// ASCII.
+// Returns whether the URL is "tcp://host:port", "tls+tcp://host:port" or "ipc:///path", in at most 255 bytes of
+// printable ASCII.
 bool endpoint_url_valid(struct slice url);
 // Splits a TCP URL into its host (without brackets) and port. False for other URLs.
 bool endpoint_url_split(struct slice url, struct slice *host, int *port);

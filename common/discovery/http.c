@@ -24,7 +24,7 @@ static size_t take_answer(char *data, size_t size, size_t count, void *arg)
 {
   struct http_exchange *exchange = arg;
   strbuf_add(&exchange->answer, slice_make(data, size * count));
-  // Returning another number than was given ends the transfer with an error.
+  // Curl ends the transfer with an error when this function returns another number than it was given.
   return exchange->answer.failed ? 0 : size * count;
 }
 

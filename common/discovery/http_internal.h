@@ -37,7 +37,7 @@ void http_begin(struct http_exchange *exchange, CURLM *multi, const struct http_
 long http_status(const struct http_exchange *exchange);
 // Returns the number in this header of the answer; 0 when there is no such header or it is not a number.
 uint64_t http_header_number(const struct http_exchange *exchange, const char *name);
-// Frees everything and gives up a request in flight. Does nothing when there is none.
+// Frees everything that the exchange holds, and gives up a request in flight. Does nothing when there is none.
 void http_end(struct http_exchange *exchange);
 
 #endif

@@ -114,7 +114,7 @@ static void write_backtrace(void)
   backtrace_symbols_fd(frames, backtrace(frames, MAX_FRAMES), STDERR_FILENO);
 }
 
-static const char *signal_name(int number)
+static const char *find_signal_name(int number)
 {
   for (size_t i = 0; i < ARRAY_LEN(reported); i++)
     if (reported[i].number == number)
@@ -125,12 +125,12 @@ static const char *signal_name(int number)
 // Handles the signal. SA_RESETHAND has restored the default action by now: when the handler returns, a fault happens
 // again and ends the process with its own signal and core. A signal that another process or abort() sent is raised
 // again.
-static void report(int number, siginfo_t *info, void *machine_context)
+static void report_crash(int number, siginfo_t *info, void *machine_context)
 {
   (void)machine_context;
   struct head head = {.size = 0};
   add_string(&head, "crash: ");
-  add_string(&head, signal_name(number));
+  add_string(&head, find_signal_name(number));
   bool is_fault = info->si_code > 0;
   if (is_fault) {
     add_string(&head, " at address ");
@@ -164,7 +164,7 @@ void crash_report_install(void)
   const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
   CHECK(sigaltstack(&stack, NULL) == 0);
 #endif
-  struct sigaction action = {.sa_sigaction = report, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND)};
+  struct sigaction action = {.sa_sigaction = report_crash, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND)};
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < ARRAY_LEN(reported); i++)
     CHECK(sigaction(reported[i].number, &action, NULL) == 0);

@@ -152,7 +152,7 @@ static bool line_add_key(struct line *line, const char *key)
   return false;
 }
 
-// The start of the UTF-8 character that the byte at `at` belongs to.
+// Returns the offset at which the UTF-8 character of the byte at `at` begins.
 static size_t character_start(const char *text, size_t at)
 {
   for (size_t back = 0; back < 4 && back <= at; back++)

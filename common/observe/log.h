@@ -24,7 +24,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_field_type { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_BOOL };
 
 struct log_field {
-  const char *key;  // lowerCamel
+  const char *key;  // in lowerCamel
   enum log_field_type type;
   struct slice string;
   int64_t integer;

@@ -92,19 +92,19 @@ static struct {
   char *memory;
 } shared;
 
-static size_t slot_bytes(size_t cells)
+static size_t count_slot_bytes(size_t cells)
 {
   return (cells * sizeof(atomic_llong) + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN;
 }
 
 // ---- making series ----
 
-static size_t cells_of(enum metric metric)
+static size_t count_cells(enum metric metric)
 {
   return declarations[metric].type == TYPE_HISTOGRAM ? HISTOGRAM_CELLS : 1;
 }
 
-static size_t label_count(const char *labels)
+static size_t count_labels(const char *labels)
 {
   size_t count = labels[0] != '\0';
   for (; *labels != '\0'; labels++)
@@ -138,7 +138,7 @@ static struct metric_series *find_series(uint64_t hash, enum metric metric, cons
   return node == NULL ? NULL : CONTAINER_OF(node, struct metric_series, node);
 }
 
-static void *allocate(size_t count, size_t size)
+static void *allocate_zeroed(size_t count, size_t size)
 {
   void *memory = calloc(count, size);
   CHECK(memory != NULL);
@@ -147,7 +147,7 @@ static void *allocate(size_t count, size_t size)
 
 static struct slice copy_value(struct slice value)
 {
-  char *copy = allocate(1, value.size + 1);
+  char *copy = allocate_zeroed(1, value.size + 1);
   if (value.size > 0)
     memcpy(copy, value.data, value.size);
   return slice_make(copy, value.size);
@@ -155,15 +155,15 @@ static struct slice copy_value(struct slice value)
 
 static struct metric_series *make_series(enum metric metric, const struct slice *values, size_t count)
 {
-  struct metric_series *series = allocate(1, sizeof *series);
+  struct metric_series *series = allocate_zeroed(1, sizeof *series);
   series->metric = metric;
   series->value_count = count;
   for (size_t i = 0; i < count; i++)
     series->values[i] = copy_value(values[i]);
-  series->own = allocate(cells_of(metric), sizeof(atomic_llong));
+  series->own = allocate_zeroed(count_cells(metric), sizeof(atomic_llong));
   atomic_init(&series->cells, series->own);
   series->offset = cell_count;
-  cell_count += cells_of(metric);
+  cell_count += count_cells(metric);
   if (last_of[metric] == NULL)
     last_of[metric] = &first_of[metric];
   *last_of[metric] = series;
@@ -173,7 +173,7 @@ static struct metric_series *make_series(enum metric metric, const struct slice 
 
 struct metric_series *metrics_series(enum metric metric, const struct slice *values, size_t count)
 {
-  CHECK(metric < METRIC_COUNT && count <= MAX_LABELS && count == label_count(declarations[metric].labels));
+  CHECK(metric < METRIC_COUNT && count <= MAX_LABELS && count == count_labels(declarations[metric].labels));
   pthread_mutex_lock(&lock);
   uint64_t hash = hash_series(metric, values, count);
   struct metric_series *series = find_series(hash, metric, values, count);
@@ -192,8 +192,8 @@ struct metric_series *metrics_single(enum metric metric)
 
 // ---- counting ----
 
-// Adds without a lock on the bus: a series has one writer, so a load and a store are enough.
-static atomic_llong *cells_now(const struct metric_series *series)
+// Returns the cells that this process counts in now.
+static atomic_llong *get_cells(const struct metric_series *series)
 {
   return atomic_load_explicit(&series->cells, memory_order_acquire);
 }
@@ -203,8 +203,9 @@ static bool is_histogram(const struct metric_series *series)
   return declarations[series->metric].type == TYPE_HISTOGRAM;
 }
 
-// Adds as unsigned numbers, because signed overflow would be undefined.
-static void cell_add(atomic_llong *cell, uint64_t value)
+// Adds without an atomic read-modify-write: a series has one writer, so a load and a store are enough. The numbers are
+// unsigned, because signed overflow would be undefined.
+static void add_to_cell(atomic_llong *cell, uint64_t value)
 {
   uint64_t sum = (uint64_t)atomic_load_explicit(cell, memory_order_relaxed) + value;
   atomic_store_explicit(cell, (int64_t)sum, memory_order_relaxed);
@@ -213,30 +214,30 @@ static void cell_add(atomic_llong *cell, uint64_t value)
 void metric_add(struct metric_series *counter_or_gauge, int64_t value)
 {
   CHECK(!is_histogram(counter_or_gauge));
-  cell_add(cells_now(counter_or_gauge), (uint64_t)value);
+  add_to_cell(get_cells(counter_or_gauge), (uint64_t)value);
 }
 
 void metric_add_from_any_thread(struct metric_series *counter_or_gauge, int64_t value)
 {
   CHECK(!is_histogram(counter_or_gauge));
-  atomic_fetch_add_explicit(cells_now(counter_or_gauge), value, memory_order_relaxed);
+  atomic_fetch_add_explicit(get_cells(counter_or_gauge), value, memory_order_relaxed);
 }
 
 void metric_set(struct metric_series *gauge, int64_t value)
 {
   CHECK(!is_histogram(gauge));
-  atomic_store_explicit(cells_now(gauge), value, memory_order_relaxed);
+  atomic_store_explicit(get_cells(gauge), value, memory_order_relaxed);
 }
 
 void metric_observe_us(struct metric_series *histogram, uint64_t duration_us)
 {
   CHECK(is_histogram(histogram));
-  atomic_llong *cells = cells_now(histogram);
+  atomic_llong *cells = get_cells(histogram);
   size_t bucket = 0;
   while (bucket < INF_BUCKET && duration_us > bucket_bounds_us[bucket])
     bucket++;
-  cell_add(&cells[bucket], 1);
-  cell_add(&cells[SUM_CELL], duration_us);
+  add_to_cell(&cells[bucket], 1);
+  add_to_cell(&cells[SUM_CELL], duration_us);
 }
 
 // ---- reading ----
@@ -246,20 +247,20 @@ static bool is_shared(const struct metric_series *series)
   return shared.slots > 0 && series->offset < shared.cells;
 }
 
-static atomic_llong *slot_cells(const struct metric_series *series, size_t slot)
+static atomic_llong *find_slot_cells(const struct metric_series *series, size_t slot)
 {
-  return (atomic_llong *)(void *)(shared.memory + slot * slot_bytes(shared.cells)) + series->offset;
+  return (atomic_llong *)(void *)(shared.memory + slot * count_slot_bytes(shared.cells)) + series->offset;
 }
 
-// The value over all slots: the highest one for GAUGE_MAX, otherwise the sum.
-static int64_t cell_total(const struct metric_series *series, size_t cell)
+// Returns the value over all slots: the highest one for GAUGE_MAX, otherwise the sum.
+static int64_t sum_cell(const struct metric_series *series, size_t cell)
 {
   if (!is_shared(series))
-    return atomic_load_explicit(&cells_now(series)[cell], memory_order_relaxed);
+    return atomic_load_explicit(&get_cells(series)[cell], memory_order_relaxed);
   bool highest = declarations[series->metric].type == TYPE_GAUGE_MAX;
-  int64_t total = atomic_load_explicit(&slot_cells(series, 0)[cell], memory_order_relaxed);
+  int64_t total = atomic_load_explicit(&find_slot_cells(series, 0)[cell], memory_order_relaxed);
   for (size_t slot = 1; slot < shared.slots; slot++) {
-    int64_t value = atomic_load_explicit(&slot_cells(series, slot)[cell], memory_order_relaxed);
+    int64_t value = atomic_load_explicit(&find_slot_cells(series, slot)[cell], memory_order_relaxed);
     total = highest ? (value > total ? value : total) : total + value;
   }
   return total;
@@ -268,10 +269,10 @@ static int64_t cell_total(const struct metric_series *series, size_t cell)
 int64_t metric_value(const struct metric_series *series)
 {
   pthread_mutex_lock(&lock);
-  int64_t total = cell_total(series, 0);
+  int64_t total = sum_cell(series, 0);
   if (is_histogram(series))
     for (size_t bucket = 1; bucket <= INF_BUCKET; bucket++)
-      total += cell_total(series, bucket);
+      total += sum_cell(series, bucket);
   pthread_mutex_unlock(&lock);
   return total;
 }
@@ -326,12 +327,12 @@ static void add_histogram(struct strbuf *out, const struct metric_series *series
 {
   int64_t count = 0;
   for (size_t bucket = 0; bucket <= INF_BUCKET; bucket++) {
-    count += cell_total(series, bucket);
+    count += sum_cell(series, bucket);
     add_series_name(out, series, "_bucket", bucket_names[bucket]);
     strbuf_add_int(out, count);
     strbuf_add_byte(out, '\n');
   }
-  uint64_t sum_us = (uint64_t)cell_total(series, SUM_CELL);
+  uint64_t sum_us = (uint64_t)sum_cell(series, SUM_CELL);
   add_series_name(out, series, "_sum", NULL);
   strbuf_printf(out, "%llu.%06u\n", (unsigned long long)(sum_us / 1000000), (unsigned)(sum_us % 1000000));
   add_series_name(out, series, "_count", NULL);
@@ -355,7 +356,7 @@ static void add_series(struct strbuf *out, const struct metric_series *series)
     return;
   }
   add_series_name(out, series, "", NULL);
-  strbuf_add_int(out, cell_total(series, 0));
+  strbuf_add_int(out, sum_cell(series, 0));
   strbuf_add_byte(out, '\n');
 }
 
@@ -380,7 +381,7 @@ size_t metrics_slot_size(void)
   // An attached process keeps the layout that it shares with the others.
   if (shared.slots == 0)
     shared.cells = cell_count;
-  size_t bytes = slot_bytes(shared.cells);
+  size_t bytes = count_slot_bytes(shared.cells);
   pthread_mutex_unlock(&lock);
   return bytes;
 }
@@ -388,9 +389,9 @@ size_t metrics_slot_size(void)
 static void move_to_slot(struct metric_series *series, size_t slot)
 {
   enum metric_type type = declarations[series->metric].type;
-  atomic_llong *cells = slot_cells(series, slot);
+  atomic_llong *cells = find_slot_cells(series, slot);
   if (type == TYPE_GAUGE || type == TYPE_GAUGE_MAX)
-    atomic_store(cells, atomic_load(cells_now(series)));
+    atomic_store(cells, atomic_load(get_cells(series)));
   // The old cells are not freed, because another thread may be about to count in them.
   atomic_store_explicit(&series->cells, cells, memory_order_release);
 }

@@ -22,14 +22,14 @@ enum metric {
   METRIC_COUNT
 };
 
-// One series; its address stays valid for the life of the process.
+// A series: one metric with one combination of label values. Its address stays valid for the life of the process.
 struct metric_series;
 
-// The series of `metric` with these label values, in the order of the list's labels, made at the first call. The values
-// are copied. At most 4 labels. CHECKs that the count fits the declaration. A look-up takes a lock and a hash: keep the
-// result where counting is frequent.
+// Returns the series of `metric` with these label values, in the order of the list's labels, made at the first call.
+// The values are copied. At most 4 labels. CHECKs that the count fits the declaration. A look-up takes a lock and a
+// hash: keep the result where counting is frequent.
 struct metric_series *metrics_series(enum metric metric, const struct slice *values, size_t count);
-// The one series of a metric without labels.
+// Returns the one series of a metric without labels.
 struct metric_series *metrics_single(enum metric metric);
 
 void metric_add(struct metric_series *counter_or_gauge, int64_t value);
@@ -38,13 +38,13 @@ void metric_add_from_any_thread(struct metric_series *counter_or_gauge, int64_t 
 void metric_set(struct metric_series *gauge, int64_t value);
 // Adds a duration to a histogram: buckets from 100 us to 10 s, exposed in seconds.
 void metric_observe_us(struct metric_series *histogram, uint64_t duration_us);
-// The value of a counter or gauge, or the count of a histogram, summed over the slots.
+// Returns the value of a counter or gauge, or the count of a histogram, summed over the slots.
 int64_t metric_value(const struct metric_series *series);
 
-// Appends the whole page.
+// Appends the page of all series, as Prometheus reads it.
 void metrics_render(struct strbuf *out);
 
-// The bytes that one slot takes with the series that exist now, for metrics_attach.
+// Returns the bytes that one slot takes with the series that exist now, for metrics_attach.
 size_t metrics_slot_size(void);
 // Lets this process count in slot `slot` of `memory` from here on (slots * metrics_slot_size() bytes, shared between
 // processes, zeroed when it is made, aligned to 8), and metrics_render sum all slots. Series are shared if they existed

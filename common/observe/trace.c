@@ -22,8 +22,8 @@ static bool is_zero(const uint8_t *bytes, size_t size)
   return true;
 }
 
-// The standard allows lower case only, hex_decode both.
-static bool decode(struct slice text, size_t at, uint8_t *out, size_t size)
+// Decodes hexadecimal digits; refuses upper case, which hex_decode takes and the standard does not.
+static bool decode_digits(struct slice text, size_t at, uint8_t *out, size_t size)
 {
   struct slice digits = slice_make(text.data + at, 2 * size);
   for (size_t i = 0; i < digits.size; i++)
@@ -32,18 +32,18 @@ static bool decode(struct slice text, size_t at, uint8_t *out, size_t size)
   return hex_decode(digits, out, size);
 }
 
-static bool layout_ok(struct slice text)
+static bool has_valid_layout(struct slice text)
 {
   return text.size >= FORMAT_SIZE && text.data[TRACE_ID_AT - 1] == '-' && text.data[SPAN_ID_AT - 1] == '-' &&
          text.data[FLAGS_AT - 1] == '-';
 }
 
-// True if the text may end or continue like this: version 00 ends after the flags, a later one may continue after
-// another '-', and version ff is forbidden.
-static bool version_ok(struct slice text)
+// Returns whether the version is known or may be a later one: version 00 ends after the flags, a later one may continue
+// after another '-', and version ff is forbidden.
+static bool has_valid_version(struct slice text)
 {
   uint8_t version;
-  if (!decode(text, 0, &version, 1) || version == 0xff)
+  if (!decode_digits(text, 0, &version, 1) || version == 0xff)
     return false;
   return text.size == FORMAT_SIZE || (version != 0 && text.data[FORMAT_SIZE] == '-');
 }
@@ -51,10 +51,10 @@ static bool version_ok(struct slice text)
 bool trace_parse(struct slice traceparent, struct trace_context *out)
 {
   struct trace_context trace;
-  if (!layout_ok(traceparent) || !version_ok(traceparent) ||
-      !decode(traceparent, TRACE_ID_AT, trace.trace_id, sizeof trace.trace_id) ||
-      !decode(traceparent, SPAN_ID_AT, trace.span_id, sizeof trace.span_id) ||
-      !decode(traceparent, FLAGS_AT, &trace.flags, 1))
+  if (!has_valid_layout(traceparent) || !has_valid_version(traceparent) ||
+      !decode_digits(traceparent, TRACE_ID_AT, trace.trace_id, sizeof trace.trace_id) ||
+      !decode_digits(traceparent, SPAN_ID_AT, trace.span_id, sizeof trace.span_id) ||
+      !decode_digits(traceparent, FLAGS_AT, &trace.flags, 1))
     return false;
   if (is_zero(trace.trace_id, sizeof trace.trace_id) || is_zero(trace.span_id, sizeof trace.span_id))
     return false;
@@ -63,8 +63,8 @@ bool trace_parse(struct slice traceparent, struct trace_context *out)
   return true;
 }
 
-// All zero means "no id" in the standard.
-static void random_id(uint8_t *out, size_t size)
+// Makes a random id other than all zero, which means "no id" in the standard.
+static void make_random_id(uint8_t *out, size_t size)
 {
   do
     random_bytes(out, size);
@@ -73,18 +73,18 @@ static void random_id(uint8_t *out, size_t size)
 
 void trace_start(struct trace_context *out)
 {
-  random_id(out->trace_id, sizeof out->trace_id);
-  random_id(out->span_id, sizeof out->span_id);
+  make_random_id(out->trace_id, sizeof out->trace_id);
+  make_random_id(out->span_id, sizeof out->span_id);
   out->flags = FLAG_SAMPLED;
 }
 
 void trace_child(const struct trace_context *parent, struct trace_context *out)
 {
   *out = *parent;
-  random_id(out->span_id, sizeof out->span_id);
+  make_random_id(out->span_id, sizeof out->span_id);
 }
 
-static void encode(const uint8_t *bytes, size_t size, char *out)
+static void encode_digits(const uint8_t *bytes, size_t size, char *out)
 {
   static const char digits[] = "0123456789abcdef";
   for (size_t i = 0; i < size; i++) {
@@ -96,13 +96,13 @@ static void encode(const uint8_t *bytes, size_t size, char *out)
 void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE])
 {
   static const uint8_t version = 0;
-  encode(&version, 1, out);
+  encode_digits(&version, 1, out);
   out[TRACE_ID_AT - 1] = '-';
-  encode(trace->trace_id, sizeof trace->trace_id, out + TRACE_ID_AT);
+  encode_digits(trace->trace_id, sizeof trace->trace_id, out + TRACE_ID_AT);
   out[SPAN_ID_AT - 1] = '-';
-  encode(trace->span_id, sizeof trace->span_id, out + SPAN_ID_AT);
+  encode_digits(trace->span_id, sizeof trace->span_id, out + SPAN_ID_AT);
   out[FLAGS_AT - 1] = '-';
-  encode(&trace->flags, 1, out + FLAGS_AT);
+  encode_digits(&trace->flags, 1, out + FLAGS_AT);
   out[FORMAT_SIZE] = '\0';
 }
 

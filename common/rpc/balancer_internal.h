@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Calls of one turn that go to the same endpoint: a packet costs both sides far more than one more call in it.
+// The most calls of one turn that go to the same endpoint. They leave as one packet, and a packet costs both sides far
+// more than one more call in it.
 #define BALANCER_BATCH 32
 
-// What the choice depends on; embedded in the endpoint.
+// What the choice of an endpoint depends on; embedded in the endpoint.
 struct balancer_candidate {
   bool ready;  // connected and taking calls
   size_t calls_in_flight;

@@ -53,15 +53,16 @@ struct call_table {
   size_t count;       // calls in the table
 };
 
-// Frees the slab, whatever is in it.
+// Frees the slab and all calls in it, whatever their state.
 void call_table_free(struct call_table *table);
-// Takes a place: the call is zeroed but for its id and CALL_DETACHED.
+// Takes a free place and returns its call, zeroed but for its id, in the state CALL_DETACHED. The call stays where it
+// is until call_table_release.
 struct rpc_call *call_table_take(struct call_table *table);
-// Gives the place back. The call must be in no list.
+// Gives the place of a call back. The call must be in no list and no heap.
 void call_table_release(struct call_table *table, struct rpc_call *call);
 // Finds a call by its id; NULL when it has ended or never was.
 struct rpc_call *call_table_find(const struct call_table *table, uint64_t id);
-// Any call in the table; NULL when it is empty.
+// Returns any call in the table; NULL when it is empty.
 struct rpc_call *call_table_any(const struct call_table *table);
 
 #endif

@@ -13,8 +13,8 @@
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 5000
-// How long a connection that is no longer listed is kept, so that the server closes it first: see CLOSE HANGS in
-// nng_compat_internal.h.
+// The time for which a connection that is no longer listed must be quiet before it is closed, so that the server
+// usually closes it first: see CLOSE HANGS in nng_compat_internal.h.
 #define LINGER_MS 30000
 // Nothing limits the packets in flight to a server: nng's raw REQ reports a full queue instead of dropping.
 #define NO_WINDOW UINT64_MAX
@@ -48,7 +48,7 @@ static void log_state(const struct endpoint *endpoint)
          LOG_STRING("url", endpoint->url));
 }
 
-// The only place where the state changes.
+// Changes the state, with its metric and log line; nothing else writes the state.
 static void set_state(struct endpoint *endpoint, enum endpoint_state state)
 {
   if (state == endpoint->state)

@@ -55,7 +55,7 @@ void rpc_limit_nng_threads(void);
 
 // ---- sockets with one connection ----
 
-// One nng socket and what nng's callbacks about it need.
+// An nng socket and what nng's callbacks about it need.
 struct rpc_link {
   nng_socket socket;
   struct pipe_events *events;

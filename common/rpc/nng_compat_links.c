@@ -18,7 +18,7 @@ static void push_event(struct rpc_link *link, enum pipe_event_kind kind, nng_pip
   pipe_events_push(link->events, (struct pipe_event){.kind = kind, .pipe = (uint32_t)pipe.id, .link_id = link->id});
 }
 
-static void on_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void handle_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
   struct rpc_link *link = arg;
   if (event != NNG_PIPE_EV_ADD_PRE)
@@ -27,7 +27,7 @@ static void on_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     nng_pipe_close(pipe);
 }
 
-static void on_server_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+static void handle_server_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
   if (event == NNG_PIPE_EV_ADD_PRE)
     push_event(arg, PIPE_OPENED, pipe);
@@ -62,9 +62,9 @@ struct rpc_link *rpc_link_open_client(struct pipe_events *events, uint64_t id, s
 {
   struct rpc_link *link = make_link(events, id, nng_req0_open_raw);
   rpc_socket_prepare(link->socket, max_message_bytes);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_client_pipe, link) == 0);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_client_pipe, link) == 0);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, on_client_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, handle_client_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, handle_client_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, handle_client_pipe, link) == 0);
   return link;
 }
 
@@ -72,8 +72,8 @@ struct rpc_link *rpc_link_open_server(struct pipe_events *events, size_t max_mes
 {
   struct rpc_link *link = make_link(events, 0, nng_rep0_open_raw);
   rpc_socket_prepare(link->socket, max_message_bytes);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, on_server_pipe, link) == 0);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_server_pipe, link) == 0);
-  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, on_server_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, handle_server_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, handle_server_pipe, link) == 0);
+  CHECK(nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, handle_server_pipe, link) == 0);
   return link;
 }

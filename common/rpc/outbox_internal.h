@@ -16,8 +16,8 @@
 #define RPC_PACKET_BYTES ((size_t)256 * 1024)
 // A frame of more bytes leaves in a packet of its own.
 #define RPC_LARGE_FRAME_BYTES ((size_t)64 * 1024)
-// So many frames fill a packet (as do RPC_LARGE_FRAME_BYTES), which then leaves at once: more of them would save
-// little, and the other side can begin with these meanwhile.
+// The frames that fill a packet (RPC_LARGE_FRAME_BYTES fill it, too). A full packet leaves at once: more frames would
+// save little, and the other side can begin with these meanwhile.
 #define RPC_FULL_FRAMES 32
 
 // A zeroed outbox is ready and empty.
@@ -52,7 +52,7 @@ static inline bool outbox_is_full(const struct outbox *outbox)
 struct outbox_packet outbox_peek(const struct outbox *outbox);
 // Removes a packet from the front, after it was sent.
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet);
-// Drops all frames.
+// Drops all frames that wait.
 void outbox_clear(struct outbox *outbox);
 
 #endif

@@ -16,14 +16,14 @@
 #include "common/base/wire.h"
 #include "common/rpc/rpc.h"
 
-// A frame with more of any of these is malformed.
+// The bounds of the lists in a frame: one with more elements is malformed.
 #define RPC_MAX_ROLES 64
 #define RPC_MAX_VIOLATIONS 64
 
 // The most bytes that an ack takes in a packet: a tag and a varint.
 #define RPC_ACK_MAX_BYTES 11
 
-// FrameKind in packet.proto. Numbers that are missing here are reserved for streams.
+// The kinds of frames, as FrameKind in packet.proto numbers them. Missing numbers are reserved for streams.
 enum rpc_frame_kind {
   RPC_FRAME_REQUEST = 1,
   RPC_FRAME_RESPONSE = 2,
@@ -47,9 +47,9 @@ struct rpc_frame {
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame);
 // Appends the frame alone, without tag and length.
 void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
-// Appends a frame made of a body from rpc_frame_append_body and a timeout.
+// Appends a frame as a field of a Packet: a body from rpc_frame_append_body with a timeout behind it.
 void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms);
-// Returns how many bytes rpc_frame_append appends.
+// Returns how many bytes rpc_frame_append would append.
 size_t rpc_frame_packed_size(const struct rpc_frame *frame);
 // Writes an ack of `received` packets to `out` and returns its size.
 size_t rpc_ack_write(uint64_t received, uint8_t out[RPC_ACK_MAX_BYTES]);
@@ -63,7 +63,7 @@ struct rpc_packet_reader {
 };
 
 struct rpc_packet_reader rpc_packet_reader_make(struct slice packet);
-// Reads on to the next frame. WIRE_FIELD: `frame` holds its bytes. WIRE_END: there are no more.
+// Reads the next frame of the packet. WIRE_FIELD: `frame` holds its bytes. WIRE_END: there are no more.
 enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice *frame) MUST_CHECK;
 
 #endif

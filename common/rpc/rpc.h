@@ -10,7 +10,7 @@
 #include "common/base/status.h"
 #include "common/base/violation.h"
 
-// Cap of one nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise.
+// The largest nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise, in bytes.
 #define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
 
 // The context of a call, which travels from hop to hop beside the payload (CallContext in packet.proto). Slices are
@@ -25,7 +25,7 @@ struct rpc_context {
   struct slice idempotency_key;  // no effect yet, see packet.proto
 };
 
-// How a call has failed: Status in packet.proto.
+// How a call has failed, as Status in packet.proto carries it.
 struct rpc_status {
   enum status code;
   struct slice message;
@@ -41,7 +41,7 @@ struct rpc_endpoint {
   struct slice url;  // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
 };
 
-// Files for mutual TLS (tls+tcp:// only): NULL members mean none.
+// Names the files for mutual TLS (tls+tcp:// only); a NULL member means that there is no such file.
 struct rpc_tls {
   const char *ca_file;
   const char *cert_key_file;

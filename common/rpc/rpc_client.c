@@ -16,12 +16,13 @@
 #include "common/rpc/packet_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// How long a call waits for a connected endpoint.
+// The longest time that a call waits for a connected endpoint.
 #define CONNECT_WAIT_MS 1000
 
 // ---- the state of a call ----
 
-// The only place where the state of a call changes: moves it between the lists, timers and counts of the states.
+// Changes the state of a call: moves it between the lists, timers and counts of the states. Nothing else writes the
+// state.
 static void set_call_state(struct rpc_call *call, enum call_state state)
 {
   struct rpc_client *client = call->client;
@@ -48,7 +49,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
   }
 }
 
-// Takes the call out of the table; its callback has not run and must be called by the caller where it is due.
+// Takes the call out of the table without calling its callback, which the caller does where it is due.
 static void release_call(struct rpc_call *call)
 {
   set_call_state(call, CALL_DETACHED);
@@ -182,7 +183,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
   return call;
 }
 
-// Sends the calls that waited for an endpoint, in the order in which they came, as far as there is room.
+// Sends the calls of the channel that wait for an endpoint, oldest first, as far as there is room.
 static void dispatch_waiting(struct rpc_channel *channel)
 {
   struct rpc_client *client = channel->client;
@@ -287,7 +288,7 @@ static void handle_events(void *arg)
   free(events);
 }
 
-static void on_readable(void *arg)
+static void receive_readable(void *arg)
 {
   receive_packets(arg);
 }
@@ -365,7 +366,7 @@ int rpc_client_fd(const struct rpc_client *client)
   return client->transport.epoll_fd;
 }
 
-static uint64_t first_due_us(const struct heap *timers)
+static uint64_t find_first_due_us(const struct heap *timers)
 {
   const struct heap_node *first = heap_first(timers);
   return first == NULL ? DEADLINE_NONE : first->key;
@@ -376,8 +377,8 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
   if (!list_empty(&client->refused))
     return 0;
   uint64_t next_us = send_queue_next_uncork_us(&client->transport.sends);
-  next_us = deadline_min(next_us, first_due_us(&client->timers));
-  return deadline_min(next_us, first_due_us(&client->endpoints.timers));
+  next_us = deadline_min(next_us, find_first_due_us(&client->timers));
+  return deadline_min(next_us, find_first_due_us(&client->endpoints.timers));
 }
 
 // ---- life ----
@@ -398,7 +399,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
       .transport = &client->transport,
       .max_message_bytes = options->max_message_bytes == 0 ? RPC_MAX_MESSAGE_BYTES : options->max_message_bytes,
       .tls = options->tls,
-      .on_readable = on_readable,
+      .on_readable = receive_readable,
   };
   list_init(&client->endpoints.members);
   list_init(&client->refused);

@@ -29,20 +29,24 @@ struct rpc_client_options {
 
 // Creates a client; never NULL. Starts nng's threads, so it must be called after any fork.
 struct rpc_client *rpc_client_create(const struct rpc_client_options *options);
-// Ends every call in flight with CANCELLED (its callback runs), then frees the client. A NULL pointer is accepted.
+// Ends every call in flight with CANCELLED (its callback runs), then frees the client. Nulls the pointer and accepts
+// NULL in it.
 void rpc_client_free(struct rpc_client **client);
 
-// Readable when rpc_client_process has something to do. Level-triggered.
+// Returns the fd to watch: it is readable (level-triggered) when rpc_client_process has something to do. It belongs to
+// the client.
 int rpc_client_fd(const struct rpc_client *client);
-// Takes in what has arrived, and expires calls whose deadline is not after `now_us`. The callbacks of calls run inside.
+// Handles the packets and connection events that have come, and ends calls whose deadline is not after `now_us`
+// (monotonic clock). The callbacks of calls run inside.
 void rpc_client_process(struct rpc_client *client, uint64_t now_us);
-// Sends what was queued in this turn. Cheap when there is nothing.
+// Sends the frames that were queued in this turn. Cheap when there are none.
 void rpc_client_flush(struct rpc_client *client);
-// When rpc_client_process must run next even if the fd stays quiet (deadlines, reconnects); DEADLINE_NONE for never.
+// Returns when (monotonic clock, in microseconds) rpc_client_process must run next even if the fd stays quiet, because
+// of deadlines or reconnects; DEADLINE_NONE for never.
 uint64_t rpc_client_next_timeout_us(const struct rpc_client *client);
 
-// Sets the endpoints of `service` to exactly these. Connections to endpoints that stay are untouched. Calls in flight
-// at endpoints that go may finish, up to their deadlines; new calls avoid them.
+// Sets the endpoints of `service` to exactly these, which are copied. Connections to endpoints that stay are untouched.
+// Calls in flight at endpoints that go may finish, up to their deadlines; new calls avoid them.
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
                               size_t count);
 // Returns how many endpoints of the service take calls: connected, and not draining.
@@ -65,7 +69,8 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 // with UNAVAILABLE.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
-// Cancels a call: `done` will not run, and the server is sent a CANCEL. Must not be called after `done` has run.
+// Cancels a call: `done` will not run, and the server is sent a CANCEL. Must not be called after `done` has run,
+// because the call is freed then.
 void rpc_call_cancel(struct rpc_call *call);
 
 #endif

@@ -19,11 +19,11 @@
 #include "common/rpc/transport_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// Packets taken in one turn, so that replies leave in between.
+// The most packets taken in one turn, so that replies leave in between.
 #define PACKETS_PER_TURN 256
-// How long a client is told to wait when this instance is full.
+// The time that a client is told to wait when this instance is full.
 #define RETRY_AFTER_MS 100
-// Replies that a client may leave unread, in messages of the largest size, before it is given up.
+// The replies that a client may leave unread before it is given up, in messages of the largest size.
 #define MAX_UNSENT_MESSAGES 16
 
 struct rpc_server {
@@ -45,9 +45,9 @@ struct rpc_server {
 
 // ---- replies ----
 
-// A client that sends requests but does not read its replies must not fill the memory. Its connection is not closed
-// from here: see CLOSE HANGS in nng_compat_internal.h.
-static void check_unsent(const struct rpc_server *server, struct connection *connection)
+// Gives up a client that sends requests but does not read its replies, because they must not fill the memory. Its
+// connection is not closed from here: see CLOSE HANGS in nng_compat_internal.h.
+static void limit_unsent(const struct rpc_server *server, struct connection *connection)
 {
   if (sender_unsent_bytes(&connection->sender) > MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
     connection_abandon(connection);
@@ -66,7 +66,7 @@ static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *st
 static void queue_reply(const struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
 {
   sender_add(&connection->sender, reply);
-  check_unsent(server, connection);
+  limit_unsent(server, connection);
 }
 
 static bool reply_fits(const struct rpc_server *server, const struct rpc_frame *reply)
@@ -125,7 +125,8 @@ static void count_malformed(uint32_t pipe)
   log_debug("rpc", "dropped a packet or frame that could not be read", LOG_INT("pipe", pipe));
 }
 
-// The only place where the state of a request changes; a cancelled request stays cancelled.
+// Changes the state of a request to cancelled or orphaned, and tells the handler the first time. Nothing else writes
+// the state.
 static void cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state)
 {
   bool first = request->state == REQUEST_RUNNING;

@@ -31,40 +31,52 @@ struct rpc_server_options {
   void *arg;
 };
 
+// Creates a server that listens. Starts nng's threads, so it must be called after any fork. The texts of `options` need
+// not outlive the call. On failure `error` names the URL and the reason.
 enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out,
                               struct error *error) MUST_CHECK;
-// All requests must have been replied to (CHECK). A NULL pointer is accepted.
+// Closes all connections and frees the server. All requests must have been replied to (CHECK). Nulls the pointer and
+// accepts NULL in it.
 void rpc_server_free(struct rpc_server **server);
 
 // Returns the bound port of a TCP listener, 0 for others.
 int rpc_server_port(const struct rpc_server *server);
-// Readable when rpc_server_process has something to do. Level-triggered.
+// Returns the fd to watch: it is readable (level-triggered) when rpc_server_process has something to do. It belongs to
+// the server.
 int rpc_server_fd(const struct rpc_server *server);
-// Takes in what has arrived. on_request and on_cancel run inside.
+// Handles the packets and connection events that have come. `now_us` is the time on the monotonic clock. on_request and
+// on_cancel run inside.
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
-// Sends what was replied in this turn. Cheap when there is nothing.
+// Sends the replies of this turn. Cheap when there are none.
 void rpc_server_flush(struct rpc_server *server);
-// When rpc_server_process must run next even if the fd stays quiet (corked frames); DEADLINE_NONE for never.
+// Returns when (monotonic clock, in microseconds) rpc_server_process must run next even if the fd stays quiet, because
+// of corked frames; DEADLINE_NONE for never.
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Starts draining: a GOAWAY frame tells every client to send no new calls here. Calls in flight go on, and so do those
 // that crossed with the GOAWAY. Once a client has acked the GOAWAY, its new calls are answered with UNAVAILABLE.
 void rpc_server_drain(struct rpc_server *server);
+// Returns how many requests wait for their reply.
 size_t rpc_server_calls_in_flight(const struct rpc_server *server);
-// Whether all replies have been handed to nng; while draining, whether the clients have also acked them.
+// Returns whether all replies have been handed to nng and, while draining, acked by the clients.
 bool rpc_server_idle(const struct rpc_server *server);
 
-// Views into the request, valid until its reply. The arena belongs to the request and is freed with it.
+// Returns the method, "item.v1.ItemService/GetItem". Like all that rpc_request_* returns, it is valid until the reply.
 struct slice rpc_request_method(const struct rpc_request *request);
+// Returns the request message as protobuf bytes, valid until the reply.
 struct slice rpc_request_payload(const struct rpc_request *request);
+// Returns the context that came with the request, valid until the reply.
 const struct rpc_context *rpc_request_context(const struct rpc_request *request);
+// Returns when the client stops waiting, on the monotonic clock; DEADLINE_NONE if it has set no timeout.
 uint64_t rpc_request_deadline_us(const struct rpc_request *request);
+// Returns the arena of the request, which is freed with its reply.
 struct arena *rpc_request_arena(struct rpc_request *request);
+// Sets a pointer for the handler's own use; rpc_request_data returns it (NULL until set).
 void rpc_request_set_data(struct rpc_request *request, void *data);
 void *rpc_request_data(const struct rpc_request *request);
 
-// Ends the request. With `status` NULL or OK, the reply is `payload`, which is copied. A reply over max_message_bytes
-// becomes INTERNAL.
+// Replies to the request and frees it. With `status` NULL or OK, the reply is `payload`, which is copied; otherwise it
+// is the status. A reply over max_message_bytes becomes INTERNAL.
 void rpc_request_reply(struct rpc_request *request, const struct rpc_status *status, struct slice payload);
 
 #endif

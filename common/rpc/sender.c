@@ -7,7 +7,7 @@
 
 // ---- state ----
 
-// The only place where the state changes: moves the sender between the lists of the states.
+// Changes the state: moves the sender between the lists of the states. Nothing else writes the state.
 static void set_state(struct sender *sender, enum sender_state state)
 {
   if (sender->state == state)
@@ -20,7 +20,7 @@ static void set_state(struct sender *sender, enum sender_state state)
     list_append(&sender->options.port->blocked, &sender->node);
 }
 
-// The only place where the cork changes.
+// Changes the cork, and its list and time with it. Nothing else writes the cork.
 static void set_cork(struct sender *sender, enum cork_state cork)
 {
   if (sender->cork == cork)
@@ -33,7 +33,7 @@ static void set_cork(struct sender *sender, enum cork_state cork)
   list_append(&sender->options.queue->corked, &sender->cork_node);
 }
 
-// A blocked sender is flushed when the port has room, and a closed one never.
+// Queues an idle sender for the flush. A blocked one is flushed when the port has room, and a closed one never.
 static void queue_sender(struct sender *sender)
 {
   if (sender->state == SENDER_IDLE)
@@ -79,7 +79,8 @@ static bool should_cork(const struct sender *sender)
          !outbox_is_full(&sender->outbox);
 }
 
-// False when the port has no room; the sender then waits for it.
+// Sends one packet, which is an ack alone when `frames` is empty. False when the port has no room; the sender then
+// waits for it.
 static bool send_packet(struct sender *sender, struct slice frames)
 {
   struct send_port *port = sender->options.port;

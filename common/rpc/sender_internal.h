@@ -74,52 +74,54 @@ void send_queue_init(struct send_queue *queue);
 void send_queue_flush(struct send_queue *queue);
 // Queues the senders whose cork has expired.
 void send_queue_uncork(struct send_queue *queue, uint64_t now_us);
-// When the next cork expires; DEADLINE_NONE when nothing is corked.
+// Returns when the next cork expires, on the monotonic clock; DEADLINE_NONE when nothing is corked.
 uint64_t send_queue_next_uncork_us(const struct send_queue *queue);
 
 void send_port_init(struct send_port *port,
                     bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received));
-// Queues the senders that waited for room.
+// Notes that the port has room again, and queues the senders that waited for it.
 void send_port_unblock(struct send_port *port);
 
-// Leaves the sender closed.
+// Initialises a sender, which is closed until sender_open. `options` is copied.
 void sender_init(struct sender *sender, const struct sender_options *options);
-// Starts counting packets of a new connection.
+// Opens the sender for a new connection, whose packets are counted from 0.
 void sender_open(struct sender *sender);
-// Drops what has not been sent. The window's counts stay readable until the next sender_open.
+// Closes the sender and drops the frames that have not been sent. The window's counts stay readable until the next
+// sender_open.
 void sender_close(struct sender *sender);
-// Closes it and frees its memory.
+// Closes the sender and frees its memory.
 void sender_free(struct sender *sender);
 
 // Queues a frame; a packet that is full with it leaves at once.
 void sender_add(struct sender *sender, const struct rpc_frame *frame);
-// The same for a frame that lacks only its timeout; see rpc_frame_append_with_timeout. Never sends at once.
+// Queues a frame that lacks only its timeout; see rpc_frame_append_with_timeout. Never sends at once.
 void sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms);
-// Sends what may leave now.
+// Sends the packets that may leave now: as far as window, cork and port allow.
 void sender_flush(struct sender *sender);
 
 // Counts a packet of the other side, before its frames are handled.
 void sender_begin_packet(struct sender *sender);
-// Takes what the packet said beside its frames: how many frames it held, and the other side's cumulative ack. True when
-// the ack was neither stale nor impossible.
+// Notes what a packet said beside its frames: how many frames it held, and the other side's cumulative ack. Returns
+// true when the ack was neither stale nor impossible.
 bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked);
 // Queues an ack of everything received, because the other side waits for it.
 void sender_hurry_ack(struct sender *sender);
 // Queues an ack if one is due.
 void sender_queue_due_ack(struct sender *sender);
 
+// Returns the bytes of the frames that have not been handed to nng.
 static inline size_t sender_unsent_bytes(const struct sender *sender)
 {
   return outbox_bytes(&sender->outbox);
 }
 
-// Whether everything has been handed to nng.
+// Returns whether everything has been handed to nng.
 static inline bool sender_is_empty(const struct sender *sender)
 {
   return sender_unsent_bytes(sender) == 0;
 }
 
-// Whether everything has been sent and acked.
+// Returns whether everything has been sent and acked.
 static inline bool sender_is_acked(const struct sender *sender)
 {
   return sender_is_empty(sender) && window_in_flight(&sender->window) == 0;

@@ -19,7 +19,7 @@
 // call ids are in the frames, so the word itself has no meaning.
 #define RPC_HEADER_WORD 0x80000001u
 
-// Translates an error of nng's.
+// Translates an error number of nng's into a status.
 enum status rpc_status_from_nng(int code);
 
 // Sends and receives over one nng_aio that is used again and again, because nng_recvmsg would make one for each
@@ -29,7 +29,7 @@ struct rpc_io {
 };
 
 void rpc_io_init(struct rpc_io *io);
-// A zeroed rpc_io is accepted.
+// Frees the aio; accepts a zeroed rpc_io.
 void rpc_io_free(struct rpc_io *io);
 
 // Receives a message without waiting; NULL when there is none or the socket is closed.
@@ -38,8 +38,8 @@ nng_msg *rpc_io_receive(struct rpc_io *io, nng_socket socket);
 // is nng's, or was freed because the socket is closed.
 bool rpc_io_send(struct rpc_io *io, nng_socket socket, nng_msg *message);
 
-// Makes a message of these frames and an ack of `received` packets. `pipe` is the connection that a raw REP socket
-// sends it to; 0 for a raw REQ socket.
+// Makes a message of these frames, which are copied, and an ack of `received` packets. `pipe` is the connection that a
+// raw REP socket sends it to; 0 for a raw REQ socket.
 nng_msg *rpc_message_make(uint32_t pipe, struct slice frames, uint64_t received);
 static inline struct slice rpc_message_body(nng_msg *message)
 {
@@ -51,10 +51,11 @@ void rpc_socket_prepare(nng_socket socket, size_t max_message_bytes);
 // Returns the fd for NNG_OPT_RECVFD or NNG_OPT_SENDFD; it belongs to the socket.
 int rpc_socket_fd(nng_socket socket, const char *option);
 
-// Starts a dialer that tries until it has connected.
+// Starts a dialer, which tries until it has connected. On failure `error` names the URL and the reason.
 enum status rpc_socket_dial(nng_socket socket, const char *url, const struct rpc_tls *tls,
                             struct error *error) MUST_CHECK;
-// Starts listening. `port` is the bound port of a TCP listener, 0 for others.
+// Starts listening. `port` becomes the bound port of a TCP listener, 0 for others. On failure `error` names the URL and
+// the reason.
 enum status rpc_socket_listen(nng_socket socket, const char *url, const struct rpc_tls *tls, int *port,
                               struct error *error) MUST_CHECK;
 

@@ -27,19 +27,21 @@ struct transport {
 };
 
 void transport_init(struct transport *transport);
-// All watches must have ended. Waits for nng to close the sockets, a second at most. A zeroed transport is accepted.
+// Frees the transport, whose watches must have ended. Waits for nng to close the sockets, a second at most. Accepts a
+// zeroed transport.
 void transport_free(struct transport *transport);
 
 // Calls `on_events(arg)` from transport_poll when connections have come or gone.
 void transport_watch_events(struct transport *transport, void (*on_events)(void *arg), void *arg);
-// The events since the last call, oldest first; the caller frees them with free(). NULL and 0 when there are none.
+// Takes the events since the last call, oldest first; the caller frees them with free(). NULL and 0 when there are
+// none.
 struct pipe_event *transport_take_events(struct transport *transport, size_t *count);
 // Makes the fd readable once, so that the host processes soon.
 void transport_wake(struct transport *transport);
 
-// Starts watching; `watch` must stay where it is until transport_unwatch.
+// Watches an fd; `watch` must stay where it is until transport_unwatch.
 void transport_watch(struct transport *transport, struct transport_watch *watch, int fd);
-// Does nothing when the watch is not active.
+// Ends a watch; does nothing when it is not active.
 void transport_unwatch(struct transport *transport, struct transport_watch *watch);
 // Runs the callbacks of what is ready now, each watch once. False when nothing was ready.
 bool transport_poll(struct transport *transport);
@@ -53,9 +55,9 @@ struct socket_port {
   struct transport_watch room_watch;  // active while the socket has no room
 };
 
-// May be called again after socket_port_close.
+// Makes the socket usable as a port for senders. May be called again after socket_port_close.
 void socket_port_open(struct socket_port *port, struct transport *transport, nng_socket socket);
-// Does nothing when the port is zeroed or closed.
+// Ends the port's watch; the socket stays open. Does nothing when the port is zeroed or closed.
 void socket_port_close(struct socket_port *port);
 
 #endif

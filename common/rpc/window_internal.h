@@ -28,7 +28,7 @@ struct packet_window {
   bool ack_due;            // an ack must leave now, in a packet of its own if there are no frames
 };
 
-// Counts a packet that was sent. It has carried an ack of everything received so far.
+// Counts a packet that was sent, which carried an ack of everything received so far.
 void window_count_sent(struct packet_window *window);
 // Counts a packet that was received, and makes an ack due if enough are unacked.
 void window_count_received(struct packet_window *window);
@@ -44,7 +44,7 @@ static inline uint64_t window_in_flight(const struct packet_window *window)
   return window->sent - window->acked;
 }
 
-// Whether so many packets are in flight that further frames should gather into fewer, larger packets.
+// Returns whether so many packets are in flight that further frames should gather into fewer, larger packets.
 bool window_is_busy(const struct packet_window *window);
 
 #endif

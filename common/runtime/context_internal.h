@@ -28,7 +28,7 @@ struct context {
   void *arg;
   struct context *caller;  // who switched here last
   bool entered;
-  // For the sanitizers.
+  // The sanitizers need the bounds of the stack and handles of their own; without them these members are unused.
   const void *stack_bottom;
   size_t stack_size;
   void *fake_stack;
@@ -40,6 +40,7 @@ void context_init_thread(struct context *context);
 // Initialises a context on memory of its own. `run(arg)` is called at the first switch to it, and again at the first
 // switch after each return of `run`.
 void context_init_stack(struct context *context, void *bottom, size_t size, void (*run)(void *arg), void *arg);
+// Frees what the sanitizers keep of a context; its memory stays the caller's.
 void context_free(struct context *context);
 
 // Switches from `from`, which runs now, to `to`; returns when something switches back to `from`. When the `run` of a

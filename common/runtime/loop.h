@@ -13,20 +13,23 @@
 
 struct loop;
 
+// Creates a loop; never NULL. The thread that calls loop_run owns it.
 struct loop *loop_create(void);
-// Runs until loop_stop, then finishes the turn: runnable tasks and hooks still run. May be called again afterwards.
+// Runs the loop until loop_stop, then finishes the turn: runnable tasks and hooks still run. May be called again
+// afterwards.
 void loop_run(struct loop *loop);
+// Lets loop_run return at the end of this turn. Must be called on the loop's thread.
 void loop_stop(struct loop *loop);
-// Frees the loop. The caller must have ended all tasks, watches, timers and look-ups (CHECK). Posts that did not run
-// are dropped.
+// Frees the loop and nulls the pointer; accepts NULL in it. The caller must have ended all tasks, watches, timers and
+// look-ups (CHECK). Posts that did not run are dropped.
 void loop_free(struct loop **loop);
 
-// The time at the start of this turn of the loop, in microseconds on the monotonic clock: cheap, and the same for all
-// in a turn. Outside loop_run it is the time now.
+// Returns the time at the start of this turn of the loop, in microseconds on the monotonic clock: cheap, and the same
+// for all in a turn. Outside loop_run it is the time now.
 uint64_t loop_now_us(const struct loop *loop);
 
-// The number of this turn of the loop. Input is read before the tasks of a turn run, so two tasks that see the same
-// number have seen the same input.
+// Returns the number of this turn of the loop. Input is read before the tasks of a turn run, so two tasks that see the
+// same number have seen the same input.
 uint64_t loop_turn(const struct loop *loop);
 
 // ---- file descriptors ----
@@ -47,14 +50,16 @@ void loop_watch_end(struct loop_watch **watch);
 // ---- timers ----
 
 struct loop_timer;
-// Creates a timer that is not running yet.
+// Creates a timer that is not running yet; it calls `fired(arg)` on the loop's thread. Never returns NULL.
 struct loop_timer *loop_timer_create(struct loop *loop, void (*fired)(void *arg), void *arg);
 // Lets the timer fire once, `after_ms` from now; starting it again moves it.
 void loop_timer_start(struct loop_timer *timer, uint64_t after_ms);
+// Stops the timer; `fired` is not called until it is started again.
 void loop_timer_stop(struct loop_timer *timer);
-// True inside `fired` when something held up the loop and the timer fires late: input that has come meanwhile may not
-// have been read yet.
+// Returns true inside `fired` when something held up the loop and the timer fires late: input that has come meanwhile
+// may not have been read yet.
 bool loop_timer_is_late(const struct loop_timer *timer);
+// Stops and frees the timer. Nulls the pointer and accepts NULL in it.
 void loop_timer_free(struct loop_timer **timer);
 
 // ---- the end of a turn ----
@@ -66,6 +71,7 @@ struct loop_hook {
   void (*run)(void *arg);
   void *arg;
 };
+// Adds a hook, which the caller owns and must remove before its memory goes. It runs in this turn already.
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
 
@@ -74,8 +80,9 @@ void loop_hook_remove(struct loop_hook *hook);
 // Calls `caught(arg, number)` on the loop's thread for each signal, until the loop is freed.
 void loop_on_signal(struct loop *loop, int number, void (*caught)(void *arg, int number), void *arg);
 
-// ---- from any thread: `run(arg)` soon on the loop's thread ----
+// ---- posts from other threads ----
 
+// Calls `run(arg)` on the loop's thread, soon and once. Any thread may call it, as long as the loop lives.
 void loop_post(struct loop *loop, void (*run)(void *arg), void *arg);
 
 #endif

@@ -15,7 +15,7 @@ struct loop_watch {
   void *arg;
 };
 
-static void poll_ready(uv_poll_t *poll, int result, int events);
+static void report_ready(uv_poll_t *poll, int result, int events);
 
 static void apply_watch(struct loop_watch *watch)
 {
@@ -25,7 +25,7 @@ static void apply_watch(struct loop_watch *watch)
   if (watch->events == 0)
     CHECK(uv_poll_stop(&watch->poll) == 0);
   else
-    CHECK(uv_poll_start(&watch->poll, watch->events, poll_ready) == 0);
+    CHECK(uv_poll_start(&watch->poll, watch->events, report_ready) == 0);
 }
 
 void watches_apply(struct loop *loop)
@@ -43,7 +43,7 @@ static void mark_changed(struct loop_watch *watch)
     list_append(&watch->loop->changed_watches, &watch->changed);
 }
 
-static void poll_ready(uv_poll_t *poll, int result, int events)
+static void report_ready(uv_poll_t *poll, int result, int events)
 {
   struct loop_watch *watch = CONTAINER_OF(poll, struct loop_watch, poll);
   if (result < 0) {
@@ -81,7 +81,7 @@ void loop_watch_change(struct loop_watch *watch, int events)
   mark_changed(watch);
 }
 
-static void watch_closed(uv_handle_t *handle)
+static void free_watch(uv_handle_t *handle)
 {
   free(CONTAINER_OF(handle, struct loop_watch, poll));
 }
@@ -95,5 +95,5 @@ void loop_watch_end(struct loop_watch **watch)
   list_remove(&ended->changed);
   ended->loop->watch_count--;
   // The descriptor leaves the poll set at once, only the handle's memory is freed later.
-  uv_close((uv_handle_t *)&ended->poll, watch_closed);
+  uv_close((uv_handle_t *)&ended->poll, free_watch);
 }

@@ -22,7 +22,7 @@ static void run_on_pool_thread(uv_work_t *request)
   log_set_context(NULL);
 }
 
-static void job_returned(uv_work_t *request, int result)
+static void finish_job(uv_work_t *request, int result)
 {
   struct job *job = CONTAINER_OF(request, struct job, request);
   completion_finish(&job->returned, result == UV_ECANCELED ? STATUS_CANCELLED : STATUS_OK);
@@ -31,11 +31,11 @@ static void job_returned(uv_work_t *request, int result)
 // Runs one job in the pool. Returns OK when the work was done, else why it was dropped.
 static enum status run_job(struct loop *loop, struct job *job)
 {
-  CHECK(uv_queue_work(&loop->uv, &job->request, run_on_pool_thread, job_returned) == 0);
+  CHECK(uv_queue_work(&loop->uv, &job->request, run_on_pool_thread, finish_job) == 0);
   enum status reason = completion_wait(&job->returned);
   if (job->returned.done)
     return STATUS_OK;
-  // uv_cancel works only while no thread has taken the job; job_returned is called in either case.
+  // uv_cancel works only while no thread has taken the job; finish_job is called in either case.
   (void)uv_cancel((uv_req_t *)&job->request);
   completion_wait_uninterrupted(&job->returned);
   return job->returned.status == STATUS_OK ? STATUS_OK : reason;

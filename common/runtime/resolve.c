@@ -40,7 +40,7 @@ static void take_addresses(const struct addrinfo *from, struct address_list *fou
       found->count++;
 }
 
-static void tell(struct loop_resolve *resolve, int result, const struct addrinfo *from)
+static void report_result(struct loop_resolve *resolve, int result, const struct addrinfo *from)
 {
   struct address_list found;
   char reason[HOST_NAME_MAX_BYTES + 128];
@@ -50,12 +50,12 @@ static void tell(struct loop_resolve *resolve, int result, const struct addrinfo
   resolve->done(resolve->arg, &found, found.count == 0 ? reason : NULL);
 }
 
-static void answered(uv_getaddrinfo_t *request, int result, struct addrinfo *from)
+static void finish_lookup(uv_getaddrinfo_t *request, int result, struct addrinfo *from)
 {
   struct loop_resolve *resolve = CONTAINER_OF(request, struct loop_resolve, request);
   if (resolve->done != NULL) {
     resolve->loop->resolve_count--;
-    tell(resolve, result, from);
+    report_result(resolve, result, from);
   }
   uv_freeaddrinfo(from);
   free(resolve);
@@ -75,7 +75,7 @@ struct loop_resolve *loop_resolve_start(struct loop *loop, const char *host,
   resolve->done = done;
   resolve->arg = arg;
   memcpy(resolve->host, host, strlen(host));
-  int result = uv_getaddrinfo(&loop->uv, &resolve->request, answered, host, NULL, &HINTS);
+  int result = uv_getaddrinfo(&loop->uv, &resolve->request, finish_lookup, host, NULL, &HINTS);
   CHECK(result != UV_ENOMEM);
   if (result != 0) {
     free(resolve);
@@ -93,6 +93,6 @@ void loop_resolve_cancel(struct loop_resolve **resolve)
   *resolve = NULL;
   ended->done = NULL;
   ended->loop->resolve_count--;
-  // uv_cancel works only while no thread has taken the look-up; `answered` is called in either case.
+  // uv_cancel works only while no thread has taken the look-up; `finish_lookup` is called in either case.
   (void)uv_cancel((uv_req_t *)&ended->request);
 }

@@ -18,8 +18,8 @@ struct address_list {
   char texts[ADDRESS_LIST_MAX][ADDRESS_TEXT_BYTES];  // numeric, the one to try first (RFC 6724) in front
 };
 
-// True for a name that needs a look-up; false for a numeric address, the path of a unix socket (which begins with '/'
-// or '@') and "".
+// Returns true for a name that needs a look-up; false for a numeric address, the path of a unix socket (which begins
+// with '/' or '@') and "".
 bool host_is_name(const char *host);
 
 struct loop_resolve;

@@ -198,7 +198,7 @@ static void cancel_one(struct task *task)
     wake_task(task, STATUS_CANCELLED);
 }
 
-// The next task of the family below `root`, parents before their children; NULL after the last.
+// Returns the next task of the family below `root`, parents before their children; NULL after the last.
 static struct task *find_next_in_family(struct task *root, struct task *task)
 {
   if (!list_empty(&task->children))

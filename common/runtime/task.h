@@ -26,16 +26,16 @@ struct task;
 struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, uint64_t deadline_us,
                         const struct log_context *log_context);
 
-// The task that runs now; NULL outside tasks.
+// Returns the task that runs now; NULL outside tasks.
 struct task *task_current(void);
-// The loop of the task that runs now; NULL outside tasks.
+// Returns the loop of the task that runs now; NULL outside tasks.
 struct loop *task_loop(void);
 
 // Cancels a task: its current and later waits, and those of the tasks that it started, end with STATUS_CANCELLED. The
 // task must not have returned yet; a task that others may cancel has to tell them when it ends.
 void task_cancel(struct task *task);
 
-// The deadline of the current task.
+// Returns the deadline of the current task (monotonic clock, or DEADLINE_NONE).
 uint64_t task_deadline_us(void);
 // Tightens the current task's deadline for a part of its work; a later one changes nothing. Returns the deadline
 // before, which task_restore_deadline sets again. Tasks that are started meanwhile inherit the tighter deadline.

@@ -2,7 +2,7 @@
 #ifndef BULKHEAD_SECURITY_LIBSODIUM_INTERNAL_H
 #define BULKHEAD_SECURITY_LIBSODIUM_INTERNAL_H
 
-// Initialises libsodium at the first call; any thread. Aborts where the machine gives no random bytes.
+// Initialises libsodium at the first call. Any thread may call it. Aborts where the machine gives no random bytes.
 void initialise_libsodium(void);
 
 #endif

@@ -23,7 +23,7 @@ static bool is_argon2id(const char *hash)
   return size < crypto_pwhash_STRBYTES && slice_starts_with(slice_make(hash, size), SLICE("$argon2id$"));
 }
 
-// Operators see what logins cost, and tests that unknown accounts cost the same.
+// Counts a computation of a hash: operators see what logins cost, and tests that unknown accounts cost the same.
 static void count_computation(void)
 {
   metric_add_from_any_thread(metrics_single(METRIC_PASSWORD_HASHES), 1);
@@ -62,7 +62,7 @@ void password_verify_dummy(struct slice password, const struct password_cost *co
     return;
   static const unsigned char salt[crypto_pwhash_SALTBYTES];
   unsigned char digest[32];  // as long as the one in a PHC string, for the same work
-  // Only the time is of use, not the digest.
+  // Only the time of the computation is of use, not its digest.
   if (crypto_pwhash(digest, sizeof digest, password.data, password.size, salt, cost->operations, cost->memory_bytes,
                     crypto_pwhash_ALG_ARGON2ID13) == 0)
     count_computation();

@@ -72,7 +72,7 @@ enum token_result {
   TOKEN_NOT_YET_VALID,
   TOKEN_WRONG_AUDIENCE,  // another issuer or audience
 };
-// Returns a text for the caller of the API: "the access token has expired".
+// Returns the result in words for the caller of the API: "the access token has expired".
 const char *token_result_text(enum token_result result);
 
 // Verifies a token at `now` (Unix seconds). On TOKEN_VALID `*claims` points to claims that stay valid until the next

@@ -26,7 +26,7 @@ struct token_cache *token_cache_create(size_t max_entries)
   return cache;
 }
 
-static struct token_cache_entry *entry_of(struct list *order)
+static struct token_cache_entry *get_entry(struct list *order)
 {
   return CONTAINER_OF(order, struct token_cache_entry, order);
 }
@@ -36,7 +36,7 @@ void token_cache_free(struct token_cache **cache)
   if (*cache == NULL)
     return;
   while (!list_empty(&(*cache)->order))
-    token_cache_remove(*cache, entry_of((*cache)->order.next));
+    token_cache_remove(*cache, get_entry((*cache)->order.next));
   hashtable_free(&(*cache)->entries);
   free(*cache);
   *cache = NULL;
@@ -68,7 +68,7 @@ static void make_room(struct token_cache *cache, size_t bytes, int64_t now)
 {
   while (cache->entries.count > 0 &&
          (cache->entries.count >= cache->max_entries || cache->bytes + bytes > cache->max_bytes)) {
-    struct token_cache_entry *entry = entry_of(cache->order.next);
+    struct token_cache_entry *entry = get_entry(cache->order.next);
     if (entry->used && !token_has_expired(&entry->claims, now)) {
       entry->used = false;
       list_remove(&entry->order);
@@ -83,7 +83,7 @@ static void make_room(struct token_cache *cache, size_t bytes, int64_t now)
 static void evict_expired(struct token_cache *cache, int64_t now)
 {
   for (int i = 0; i < 2 && !list_empty(&cache->order); i++) {
-    struct token_cache_entry *entry = entry_of(cache->order.next);
+    struct token_cache_entry *entry = get_entry(cache->order.next);
     if (!token_has_expired(&entry->claims, now))
       return;
     token_cache_remove(cache, entry);
@@ -143,7 +143,7 @@ void token_cache_forget_key(struct token_cache *cache, const struct token_key *k
 {
   struct list *node = cache->order.next;
   while (node != &cache->order) {
-    struct token_cache_entry *entry = entry_of(node);
+    struct token_cache_entry *entry = get_entry(node);
     node = node->next;
     if (entry->key == key)
       token_cache_remove(cache, entry);

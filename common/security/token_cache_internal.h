@@ -39,13 +39,13 @@ struct token_cache {
 };
 
 struct token_cache *token_cache_create(size_t max_entries);
-// Nulls the pointer; accepts NULL.
+// Frees the cache with its entries. Nulls the pointer and accepts NULL in it.
 void token_cache_free(struct token_cache **cache);
 
-// Returns NULL for a token that is not in the cache. The entry is valid until the next add, remove or forget.
+// Finds a token; NULL when it is not in the cache. The entry is valid until the next add, remove or forget.
 struct token_cache_entry *token_cache_find(struct token_cache *cache, struct slice token);
-// Adds a token that is not in the cache yet; copies what is given. `now` (Unix seconds) tells which entries have
-// expired.
+// Adds a token that is not in the cache yet; copies what is given, and evicts others if there is no room. `now` (Unix
+// seconds) tells which entries have expired.
 struct token_cache_entry *token_cache_add(struct token_cache *cache, struct slice token, const struct token_key *key,
                                           const struct token_claims *claims, int64_t not_before, int64_t now);
 void token_cache_remove(struct token_cache *cache, struct token_cache_entry *entry);

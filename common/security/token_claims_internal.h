@@ -6,9 +6,9 @@
 #include "common/base/slice.h"
 #include "common/security/token.h"
 
-// Leeway for clocks that differ.
+// The leeway for clocks that differ, in seconds.
 #define TOKEN_LEEWAY_S 30
-// 2^53, the largest integer that all JSON readers agree on.
+// The latest time that a claim may hold: 2^53, the largest integer that all JSON readers agree on.
 #define TOKEN_MAX_TIME (INT64_C(1) << 53)
 
 // Parses a header. False unless alg is ES256, there is a key id and no "crit", and "typ" is absent or JWT.

@@ -12,14 +12,14 @@
 
 #define TOKEN_MAX_KEYS 32
 
-// A key. Its address stays the same while it is in the set, so cached tokens can point to it.
+// A trusted public key. Its address stays the same while it is in the set, so cached tokens can point to it.
 struct token_key {
   struct arena memory;  // of the texts
   struct slice kid, x, y;
   struct ec_public_key *ec;
 };
 
-// A set that owns its keys. A zeroed set is ready and empty.
+// A set of keys, which it owns. A zeroed set is ready and empty.
 struct token_key_set {
   struct token_key *keys[TOKEN_MAX_KEYS];
   size_t count;
@@ -29,7 +29,7 @@ struct token_key_set {
 const struct token_key *token_key_set_find(const struct token_key_set *set, struct slice kid);
 void token_key_set_clear(struct token_key_set *set);
 
-// Makes `out` from coordinates. On an error `out` is empty.
+// Makes a key set of public coordinates in `out`. On an error `out` is empty.
 enum status token_key_set_build(const struct token_public_key *keys, size_t count, struct token_key_set *out,
                                 struct error *error) MUST_CHECK;
 

@@ -128,7 +128,8 @@ static bool first_line_has(const char *request, const char *part)
   return found != NULL && found < request + strcspn(request, "\r");
 }
 
-// Finds the n-th request with this part in its first line, counted from 1; NULL when there are fewer. The caller holds the mutex.
+// Finds the n-th request with this part in its first line, counted from 1; NULL when there are fewer. The caller holds
+// the mutex.
 static const char *find_request(const struct fake_consul *fake, const char *part, size_t n)
 {
   for (size_t i = 0; i < fake->count; i++)
