@@ -166,19 +166,20 @@ void emit_prototype(const struct query_source *query, struct arena *arena, struc
   strbuf_add_byte(out, ')');
 }
 
+// Writes the comment of the function: the prose above the SQL, and what comes back.
 static void emit_comment(const struct query_source *query, struct strbuf *out)
 {
   static const char *const ROWS[] = {
-      [ROWS_ONE] = "NOT_FOUND where there is no row.",
-      [ROWS_MANY] = "All rows.",
-      [ROWS_EXEC] = "No rows.",
-      [ROWS_AFFECTED] = "Tells how many rows it changed.",
-      [ROWS_GATHERED] = "One row by its key; what all tasks ask for in one turn is sent as one statement. NOT_FOUND "
-                        "where there is no row.",
-      [ROWS_PAGE] = "A page; run it with resource_list.",
+      [ROWS_ONE] = "Gives one row; NOT_FOUND where there is none.",
+      [ROWS_MANY] = "Gives all rows.",
+      [ROWS_EXEC] = "Gives no rows.",
+      [ROWS_AFFECTED] = "*affected is the number of rows that it changed.",
+      [ROWS_GATHERED] =
+          "Reads one row by its key. The keys that all tasks ask for in one turn of the loop travel as one "
+          "statement. NOT_FOUND where there is no row.",
+      [ROWS_PAGE] = "Declares a list; resource_list runs it.",
   };
   struct slice left = query->comment;
-  strbuf_add_byte(out, '\n');
   while (left.size > 0) {
     struct slice line = slice_make(left.data, slice_find(left, '\n', 0));
     left = slice_skip(left, line.size + 1);
@@ -189,9 +190,10 @@ static void emit_comment(const struct query_source *query, struct strbuf *out)
 
 static void emit_query(const struct query_source *query, struct arena *arena, struct strbuf *out)
 {
-  emit_comment(query, out);
+  strbuf_add_byte(out, '\n');
   emit_params(query, arena, out);
   emit_row_struct(query, arena, out);
+  emit_comment(query, out);
   if (query->rows == ROWS_PAGE) {
     strbuf_printf(out, "extern const struct query_list %s;\n", emit_name(query, arena));
     return;

@@ -7,7 +7,7 @@
 #include "common/base/uuid.h"
 #include "services/auth/auth_peers.h"
 
-// An e-mail address or a user id, as a user id.
+// Finds the user id of an account that is named by its e-mail address or its user id.
 static enum status resolve_user(struct service *service, const char *who, struct arena *arena, const char **user_id,
                                 struct error *error)
 {
@@ -53,7 +53,7 @@ static enum status give_role(struct query_db db, const char *user_id, const char
 {
   const struct auth_db_grant_role_params params = {.user_id = user_id, .role = role};
   enum status status = auth_db_grant_role(db, &params, arena);
-  // The foreign key: no credential.
+  // A violated foreign key (FAILED_PRECONDITION) means that the account has no credential.
   return status == STATUS_FAILED_PRECONDITION ? STATUS_NOT_FOUND : status;
 }
 

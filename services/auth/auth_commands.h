@@ -1,4 +1,4 @@
-// Sub-commands of the auth binary: the first admin is made by `auth grant-role admin <e-mail>`.
+// Defines the sub-commands of the auth binary. The first admin is made by `auth grant-role admin <e-mail>`.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_COMMANDS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_COMMANDS_H
 

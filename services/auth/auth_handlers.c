@@ -15,11 +15,11 @@
 
 // ---- passwords ----
 
-// A hash takes tens of milliseconds of CPU and megabytes, so they run in the thread pool, a few at a time.
+// Hashing takes tens of milliseconds of CPU and megabytes, so it runs in the thread pool, a few hashes at a time.
 
 struct password_job {
   struct slice password;
-  const char *hash;  // to verify; NULL: an unknown account, for which the same work is done
+  const char *hash;  // to verify; NULL for an unknown account, for which the same work is done
   const struct password_cost *cost;
   bool matches;
   enum status status;
@@ -66,13 +66,13 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 
 // ---- login ----
 
-// One answer for an unknown address and a wrong password.
+// Fails alike for an unknown address and a wrong password, so that nobody learns which addresses have accounts.
 static enum status fail_login(struct call *call)
 {
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS", "the e-mail address or the password is wrong");
 }
 
-// *user_id and *hash are NULL where there is no such account.
+// Finds the account of an address and its hash; both are NULL where there is no such account.
 static enum status find_credential(struct call *call, const char *email, const char **user_id, const char **hash)
 {
   struct auth_state *state = call_state(call);
@@ -86,7 +86,8 @@ static enum status find_credential(struct call *call, const char *email, const c
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-// Hashes the password again at today's cost, which has been raised since it was set. A failure does no harm.
+// Hashes the password again, because the cost has been raised since it was set. A failure is harmless: the old hash
+// stays.
 static void rehash(struct call *call, const char *user_id, const struct password_job *verified)
 {
   struct auth_state *state = call_state(call);
@@ -125,7 +126,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
       .id = session_id, .user_id = user_id, .token_hash = refresh.hash, .ttl_ms = state->settings->refresh_ttl_ms};
   struct auth_db_add_session_row row;
   status = auth_db_add_session(query_on(state->pg), &params, arena, &row);
-  // The foreign key: the credential has gone meanwhile.
+  // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
   const struct auth_session session = {row.user_id, row.roles, row.roles_count};

@@ -1,4 +1,4 @@
-// What the auth service does, one function a method. No SQL, no nng.
+// Declares the handlers of the auth service: one function for each method. They hold no SQL and no nng.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_HANDLERS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_HANDLERS_H
 

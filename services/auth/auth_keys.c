@@ -6,10 +6,10 @@
 #include "common/observe/log.h"
 #include "common/security/key.h"
 
-// Bound into every sealed key, so that no other sealed secret passes for one.
+// The context that every key is sealed with, so that no other sealed secret can pass for a key.
 #define SEAL_CONTEXT "bulkhead auth signing key 1"
 
-// Stores it if there is none at all (*made says whether): of several instances that start together one wins.
+// Stores the key if there is none yet; *made tells whether it did. Of several instances that start together one wins.
 static enum status store_first(struct pg_tx *tx, const struct auth_db_add_first_key_params *key, struct arena *arena,
                                bool *made)
 {

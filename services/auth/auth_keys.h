@@ -23,8 +23,8 @@ struct auth_keys {
   size_t count;
 };
 
-// Reads all keys, after making one if there is none. Says in `error` why not: a key that another AUTH_KEY_SECRET sealed
-// is refused. May wait. On failure *keys is as it was.
+// Reads all keys, after making one if there is none. Refuses a key that was sealed with another AUTH_KEY_SECRET.
+// On failure `error` says why, and *keys is unchanged. May wait.
 enum status auth_keys_load(struct auth_keys *keys, struct pg *pg, const char *secret, struct error *error) MUST_CHECK;
 void auth_keys_free(struct auth_keys *keys);
 

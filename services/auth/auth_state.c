@@ -14,14 +14,16 @@
 #define HOUSEKEEPING_MS 60000
 #define HOUSEKEEPING_LIMIT_MS 30000
 
-// Keys that other instances made become ours; sessions that have expired go.
+// Loads the keys again, because another instance may have made one, and removes expired sessions.
 static void keep_house(struct auth_state *state)
 {
   struct error error;
   enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, &error);
   if (status != STATUS_OK)
-    log_warn("keys", "could not read the signing keys again; going on with those at hand",
-             LOG_STRING("reason", error.message));
+    log_warn(
+        "keys",
+        "could not read the signing keys again; the keys read before stay in use, and the next attempt is in a minute",
+        LOG_STRING("reason", error.message));
   struct arena arena;
   arena_init(&arena);
   int64_t removed = 0;
@@ -31,7 +33,7 @@ static void keep_house(struct auth_state *state)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
 }
 
-static void housekeeping(void *arg)
+static void run_housekeeping(void *arg)
 {
   struct auth_state *state = arg;
   while (task_sleep_ms(HOUSEKEEPING_MS) == STATUS_OK) {
@@ -59,7 +61,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
     return status;
   }
   *state_out = state;
-  service_background(service, housekeeping, state);
+  service_background(service, run_housekeeping, state);
   return STATUS_OK;
 }
 

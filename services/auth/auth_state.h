@@ -1,4 +1,4 @@
-// What the auth service holds while it runs.
+// The state of the auth service while it runs.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_STATE_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_STATE_H
 

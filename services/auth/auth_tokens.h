@@ -1,4 +1,4 @@
-// Refresh tokens and the answer that carries both tokens.
+// Makes refresh tokens, and the answer that carries access token and refresh token.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
 
@@ -9,7 +9,7 @@
 
 struct auth_state;
 
-// 256 random bits as text, and what the database keeps of them.
+// A refresh token: 256 random bits as text, and the hash of it that the database keeps.
 struct refresh_token {
   const char *text;
   struct slice hash;
@@ -17,7 +17,7 @@ struct refresh_token {
 struct refresh_token auth_tokens_new_refresh(struct arena *arena);
 struct slice auth_tokens_hash(const char *text, struct arena *arena);
 
-// Whose session it is, with the roles of now.
+// The user of a session, with the roles that the user has now.
 struct auth_session {
   const char *user_id;
   char **roles;

@@ -1,4 +1,5 @@
-// The auth service: what it serves, keeps and can be told. Its life cycle is common/service's.
+// The main program of the auth service: a table of its handlers, migrations, settings and commands. common/service runs
+// it.
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
 #include "services/auth/auth_commands.h"

@@ -11,8 +11,8 @@
 #include "services/item/item_rules.h"
 #include "services/item/item_state.h"
 
-// `place` is the item's path in the request: "items[3]." or "".
-static void violation_at(struct call *call, const char *place, const char *field, const char *text)
+// Adds a violation of an item's field. `place` is the item's path in the request: "items[3]." or "".
+static void add_violation_at(struct call *call, const char *place, const char *field, const char *text)
 {
   call_violation(call, arena_printf(call_arena(call), "%s%s", place, field), text);
 }
@@ -123,7 +123,7 @@ static const char *item_place(struct call *call, size_t index)
   return arena_printf(call_arena(call), "items[%zu].", index);
 }
 
-// Names every item that is not sound, and every sku that comes twice. True when there is none.
+// Adds a violation for every item that breaks a rule and for every repeated sku. True when there is none.
 static bool check_batch(struct call *call, const Item__V1__BatchCreateItemsRequest *request)
 {
   bool sound = true;
@@ -134,14 +134,14 @@ static bool check_batch(struct call *call, const Item__V1__BatchCreateItemsReque
     if (problem.text == NULL)
       continue;
     sound = false;
-    violation_at(call, item_place(call, i), problem.field, problem.text);
+    add_violation_at(call, item_place(call, i), problem.field, problem.text);
   }
   qsort(skus, request->n_items, sizeof(*skus), compare_skus);
   for (size_t i = 1; i < request->n_items; i++) {
     if (skus[i].sku[0] == '\0' || strcmp(skus[i - 1].sku, skus[i].sku) != 0)
       continue;
     sound = false;
-    violation_at(call, item_place(call, skus[i].index), "sku", "is used before in this batch");
+    add_violation_at(call, item_place(call, skus[i].index), "sku", "is used before in this batch");
   }
   return sound;
 }
@@ -159,7 +159,7 @@ static enum status fail_taken_skus(struct call *call, const Item__V1__BatchCreat
   if (item_db_find_skus(resource_db(call), &params, arena, &rows, &count) == STATUS_OK)
     for (size_t i = 0; i < count; i++)
       if (rows[i].taken)
-        violation_at(call, item_place(call, i), "sku", "another item of yours has this sku");
+        add_violation_at(call, item_place(call, i), "sku", "another item of yours has this sku");
   return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN",
                    "items of yours have some of these skus; nothing was created");
 }

@@ -1,5 +1,5 @@
-// What the item service does, one function a method. No SQL, no Redis, no nng: those are the queries', the cache's and
-// common's.
+// Declares the handlers of the item service: one function for each method. They hold no SQL, no Redis and no nng: those
+// are in the queries, the cache and common.
 #ifndef BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
 #define BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
 

@@ -1,4 +1,4 @@
-// What the item service holds while it runs.
+// The state of the item service while it runs.
 #ifndef BULKHEAD_SERVICES_ITEM_ITEM_STATE_H
 #define BULKHEAD_SERVICES_ITEM_ITEM_STATE_H
 
@@ -10,7 +10,7 @@ struct cache;
 
 struct item_state {
   struct pg *pg;        // the service's
-  struct cache *cache;  // ours; NULL when turned off
+  struct cache *cache;  // NULL when turned off
 };
 
 enum status item_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;

@@ -1,4 +1,5 @@
-// The item service: what it serves, keeps and can be told. Its life cycle is common/service's.
+// The main program of the item service: a table of its handlers, migrations, settings and commands. common/service runs
+// it.
 #include "common/service/service.h"
 #include "item/v1/item.bh.h"
 #include "services/item/item_handlers.h"

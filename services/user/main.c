@@ -1,4 +1,5 @@
-// The user service: what it serves, keeps and can be told. Its life cycle is common/service's.
+// The main program of the user service: a table of its handlers, migrations, settings and commands. common/service runs
+// it.
 #include "common/service/service.h"
 #include "services/user/settings.h"
 #include "services/user/user_handlers.h"

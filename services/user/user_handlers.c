@@ -49,7 +49,7 @@ static const struct resource user = {
 // the account) and that blocks nothing, for the next sign-up has an id of its own. The note makes sure that it is
 // removed.
 
-// The credential is there and has no account: it goes at once, or with the sweep where that fails.
+// Deletes a credential that has no account. Where that fails, the sweep deletes it later.
 static void take_back(struct call *call, const char *id)
 {
   task_shield(true);
@@ -73,15 +73,15 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   if (status != STATUS_OK)
     return status;
   status = user_peers_create_credential(call_service(call), call, id, request->password, arena);
-  // The credential may still be on its way to the auth service's database, where a removal could overtake it. So the
+  // The auth service may still be storing the credential, and a removal could overtake that. So the
   // note stays, and the sweep comes when that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
   const struct user_db_finish_sign_up_params finish = {
       .id = id, .email = request->email, .display_name = request->display_name};
   status = user_db_finish_sign_up(resource_db(call), &finish, arena, response);
-  // Only these say that nothing was made. After a broken connection or a deadline the account may exist; then so must
-  // its credential, and the note, if it is still there, tells the sweep.
+  // Only these two statuses prove that no account was made. After a broken connection or a deadline the account may
+  // exist; then so must its credential, and the note, if it is still there, tells the sweep.
   if (status == STATUS_ALREADY_EXISTS || status == STATUS_NOT_FOUND)
     take_back(call, id);
   return status;
@@ -89,7 +89,7 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
 
 static enum status create_user(struct call *call, const User__V1__CreateUserRequest *request, User__V1__User *response)
 {
-  // Before the expensive hashing; the unique index decides in the end.
+  // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end.
   User__V1__User existing;
   enum status status = user_db_find_by_email(resource_db(call), request->email, call_arena(call), &existing);
   if (status == STATUS_OK)
@@ -115,7 +115,7 @@ static bool may_access(struct call *call, const char *id)
   return slice_equal_ignore_case(call_caller_id(call), slice_from_string(id)) || call_caller_has_role(call, "admin");
 }
 
-// The same for an id that exists and one that does not, so that nobody learns which.
+// Fails alike for an id that exists and one that does not, so that nobody learns which ids exist.
 static enum status fail_not_yours(struct call *call)
 {
   return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_YOUR_ACCOUNT", "only an admin may access another's account");
@@ -173,7 +173,7 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   if (!may_access(call, request->id))
     return fail_not_yours(call);
   enum status status = resource_delete(call, &user, &request->base);
-  // The account is gone; its credential goes now or, where the auth service is away, with the next sweep.
+  // The account is deleted. Its credential is deleted now or, where the auth service is away, by the next sweep.
   if (status == STATUS_OK)
     take_back(call, request->id);
   return status;

@@ -1,4 +1,4 @@
-// What the user service does, one function a method. No SQL, no Redis, no nng.
+// Declares the handlers of the user service: one function for each method. They hold no SQL, no Redis and no nng.
 #ifndef BULKHEAD_SERVICES_USER_USER_HANDLERS_H
 #define BULKHEAD_SERVICES_USER_USER_HANDLERS_H
 

@@ -1,4 +1,4 @@
-// What the user service asks of the auth service.
+// Calls from the user service to the auth service.
 #ifndef BULKHEAD_SERVICES_USER_USER_PEERS_H
 #define BULKHEAD_SERVICES_USER_USER_PEERS_H
 
@@ -8,9 +8,11 @@
 struct call;
 struct service;
 
-// Both can be repeated. `call` is NULL for the sweep. They wait.
+// Stores the password of a new account. May be repeated safely. Waits for the reply.
 enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
                                          const char *password, struct arena *arena) MUST_CHECK;
+// Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in the sweep. Waits for the
+// reply.
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
                                          struct arena *arena) MUST_CHECK;
 

@@ -9,9 +9,9 @@
 
 enum {
   SWEEP_ONE_MS = 10000,
-  // Leaves time to say in the database how it ended.
+  // How long deleting one credential may take: less than SWEEP_ONE_MS, so that time is left to note the outcome.
   DELETE_CREDENTIAL_MS = 5000,
-  // A note whose credential could not be removed lets others pass for so many sweeps.
+  // For how many sweeps a note is put off whose credential could not be removed.
   PAUSE_IN_SWEEPS = 12,
 };
 
@@ -23,7 +23,7 @@ static enum status delete_credential(struct service *service, const char *id, st
   return status;
 }
 
-// Says more about the auth service than about the one credential.
+// True for a failure of the auth service as a whole, where trying further credentials is useless.
 static bool is_of_the_service(enum status status)
 {
   return status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED || status == STATUS_RESOURCE_EXHAUSTED;
@@ -37,14 +37,14 @@ static enum status put_off(struct service *service, struct pg_tx *tx, const char
   const struct user_db_put_off_orphan_params params = {.pause_ms = pause_ms, .id = id};
   enum status status = user_db_put_off_orphan(query_in(tx), &params, arena);
   if (status == STATUS_OK)
-    log_warn("sweep", "could not remove a credential without account, will try again", LOG_STRING("userId", id),
-             LOG_STATUS(reason), LOG_INT("retryMs", pause_ms));
+    log_warn("sweep", "could not remove a credential that has no account; a later sweep tries again",
+             LOG_STRING("userId", id), LOG_STATUS(reason), LOG_INT("retryMs", pause_ms));
   return status;
 }
 
-// One note: locked, its credential removed, the note removed. Where the credential stays, the note goes behind the
-// others, so that it does not hold them up; a failure in between leaves it as it was. `*more`: the next note may have
-// its turn now.
+// Locks one note, removes its credential, then the note. Where the credential cannot be removed, the note is put off,
+// so that it does not hold up the others. A failure in between leaves the note as it was. *more tells whether the next
+// note may be tried now.
 static enum status sweep_one(struct service *service, struct pg_tx *tx, struct arena *arena, bool *more)
 {
   struct user_db_take_due_orphan_row note;
@@ -89,13 +89,13 @@ static void sweep_all(struct service *service)
     arena_free(&arena);
     if (status != STATUS_OK) {
       if (task_check() == STATUS_OK)
-        log_warn("sweep", "stopped early, the next sweep goes on", LOG_STATUS(status));
+        log_warn("sweep", "stopped early; the next sweep continues", LOG_STATUS(status));
       return;
     }
   }
 }
 
-static void sweep(void *arg)
+static void run_sweeps(void *arg)
 {
   struct service *service = arg;
   const struct user_settings *settings = service_settings(service);
@@ -106,5 +106,5 @@ static void sweep(void *arg)
 
 void user_sweep_start(struct service *service)
 {
-  service_background(service, sweep, service);
+  service_background(service, run_sweeps, service);
 }

@@ -5,7 +5,8 @@
 
 struct service;
 
-// A background task until the service drains. Several instances share the work (FOR UPDATE SKIP LOCKED).
+// Starts the sweep, a background task that runs until the service drains. Several instances share the work (FOR UPDATE
+// SKIP LOCKED).
 void user_sweep_start(struct service *service);
 
 #endif

@@ -2,7 +2,7 @@
 
 -- name: list_keys :many
 -- scan: there are a handful of keys
--- Newest first.
+-- Lists the keys, newest first.
 SELECT kid, sealed FROM signing_keys ORDER BY create_time DESC, kid;
 
 -- name: lock_keys :exec
@@ -11,5 +11,5 @@ LOCK TABLE signing_keys IN EXCLUSIVE MODE;
 
 -- name: add_first_key :affected
 -- scan: there are a handful of keys
--- Only where there is none at all.
+-- Stores a key if there is none yet.
 INSERT INTO signing_keys (kid, sealed) SELECT :kid, :sealed WHERE NOT EXISTS (SELECT FROM signing_keys);

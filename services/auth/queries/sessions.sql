@@ -5,7 +5,7 @@ s.user_id, ARRAY(SELECT role FROM roles WHERE roles.user_id = s.user_id ORDER BY
 
 -- name: add_session :one
 -- not null: roles
--- FAILED_PRECONDITION where the account has no credential any more.
+-- Stores a session. FAILED_PRECONDITION where the account has no credential any more.
 WITH s AS (
   INSERT INTO sessions (id, user_id, token_hash, expire_time)
   VALUES (:id::uuid, :user_id::uuid, :token_hash, now() + :ttl_ms::bigint * interval '1 millisecond')
@@ -15,7 +15,7 @@ SELECT {session} FROM s;
 
 -- name: rotate_session :one
 -- not null: roles
--- The session of the old token now has the new one, in one statement: of two calls with the same token, one wins.
+-- Replaces the token of a session, in one statement: of two calls with the same token, one wins.
 WITH s AS (
   UPDATE sessions SET token_hash = :new_hash, use_time = now(),
     expire_time = now() + :ttl_ms::bigint * interval '1 millisecond'

@@ -11,14 +11,14 @@ FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN items ON id = k.k
 
 -- name: lock :one
 -- row: item.v1.Item
--- Keeps everybody else from changing the item until the transaction ends.
+-- Locks the item until the transaction ends.
 SELECT {item} FROM items WHERE id = :id::uuid FOR UPDATE;
 
 -- name: insert :one
 -- row: item.v1.Item
 -- params: item.v1.Item as item
--- ALREADY_EXISTS where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot store a value that
--- JSON allows (U+0000 or a number out of range in attributes).
+-- Stores a new item. ALREADY_EXISTS where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot
+-- store a value that JSON allows (U+0000 or a number out of range in attributes).
 INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
 VALUES (:id::uuid, :owner_id::uuid, :item.sku, :item.name, :item.description, :item.category, :item.tags::text[],
         :item.price?::numeric, :item.currency?, :item.quantity::int, coalesce(:item.attributes?::json, '{}'))
@@ -28,7 +28,7 @@ RETURNING {item};
 -- row: item.v1.Item
 -- params: item.v1.Item[] as items
 -- dedicated: a thousand rows take long
--- All or none, in the order of the ids. Failures are those of insert.
+-- Stores all items or none; the rows come in the order of the ids. Fails as insert does.
 WITH made AS (
   INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
   SELECT v.id, :owner_id::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
@@ -43,7 +43,7 @@ SELECT made.* FROM unnest(:ids::uuid[]) WITH ORDINALITY AS k(key, place) JOIN ma
 
 -- name: find_skus :many
 -- dedicated: a thousand look-ups take long
--- Which of the skus the owner has, in their order.
+-- Tells for each sku, in order, whether the owner has an item with it.
 -- not null: taken
 SELECT EXISTS (SELECT FROM items WHERE owner_id = :owner_id::uuid AND sku = v.sku) AS taken
 FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
@@ -51,7 +51,7 @@ FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
 -- name: update :one
 -- row: item.v1.Item
 -- params: item.v1.Item as item
--- Replaces what may change, if the item is still at this etag. Failures are those of insert.
+-- Replaces the fields that may change, if the etag is still this one. Fails as insert does.
 UPDATE items SET sku = :item.sku, name = :item.name, description = :item.description, category = :item.category,
   tags = :item.tags::text[], price = :item.price?::numeric, currency = :item.currency?,
   quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
@@ -60,7 +60,7 @@ WHERE id = :item.id::uuid AND revision = :item.etag::bigint
 RETURNING {item};
 
 -- name: delete :affected
--- If the item is still at this etag; NULL is any.
+-- Deletes the item if its etag is still this one; NULL fits any.
 DELETE FROM items WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision);
 
 -- name: list :page

@@ -2,7 +2,7 @@
 -- that a credential may exist without an account.
 
 -- name: begin_sign_up :exec
--- The note is due after the limit.
+-- Notes that a credential may exist without an account. The note is due after the time limit of a sign-up.
 INSERT INTO orphan_credentials (user_id, due_time)
 VALUES (:id::uuid, now() + :limit_ms::bigint * interval '1 millisecond');
 
@@ -15,7 +15,7 @@ INSERT INTO users (id, email, display_name) SELECT user_id, :email, :display_nam
 RETURNING {user};
 
 -- name: forget_orphan :exec
--- The credential is gone, so the note goes, too.
+-- Removes the note of a credential that was deleted.
 DELETE FROM orphan_credentials WHERE user_id = :id::uuid;
 
 -- name: take_due_orphan :one

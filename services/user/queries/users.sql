@@ -14,20 +14,21 @@ SELECT {user} FROM users WHERE lower(email) = lower(:email);
 
 -- name: lock :one
 -- row: user.v1.User
--- Keeps everybody else from changing the account until the transaction ends.
+-- Locks the account until the transaction ends.
 SELECT {user} FROM users WHERE id = :id::uuid FOR UPDATE;
 
 -- name: update :one
 -- row: user.v1.User
 -- params: user.v1.User as user
--- If the account is still at this etag. ALREADY_EXISTS where the address is taken.
+-- Replaces the fields that may change, if the etag is still this one. ALREADY_EXISTS where the address is taken.
 UPDATE users SET email = :user.email, display_name = :user.display_name, revision = revision + 1,
   update_time = greatest(clock_timestamp(), update_time)
 WHERE id = :user.id::uuid AND revision = :user.etag::bigint
 RETURNING {user};
 
 -- name: delete :affected
--- If the account is still at this etag; NULL is any. Notes in the same statement that its credential has to go.
+-- Deletes the account if its etag is still this one; NULL fits any. Notes in the same statement that its credential
+-- must be deleted.
 WITH gone AS (
   DELETE FROM users WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision) RETURNING id
 )
