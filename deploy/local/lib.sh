@@ -14,7 +14,9 @@ PG_OPTIONS=()
 # KILL: a server dies with the script that has launched it, however that ends.
 DIE_WITH_US=
 
-say() { printf '%s\n' "$*" >&2; }
+# Written by a process of its own: where nobody reads any more (Ctrl-C ends the tee of `make run | tee FILE`, too), SIGPIPE
+# ends that process and not the script, which has servers to stop.
+say() { (printf '%s\n' "$*" >&2) || :; }
 die() {
   say "bulkhead: $*"
   exit 1

@@ -33,6 +33,7 @@ wait_until() {
 }
 
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
+runs_as_sleep() { [ "$(cat "/proc/$(pid_of "$1")/comm" 2>/dev/null)" = sleep ]; }
 
 restarts_are_no_accidents() {
   local round
@@ -70,6 +71,8 @@ servers_of_a_test_die_with_it() {
   (
     DIE_WITH_US=KILL
     launch orphan sleep 600
+    # The kernel knows what to send only from the moment when setpriv has asked for it.
+    wait_until "the start of the server" runs_as_sleep orphan
   )
   pid=$(cut -d' ' -f1 "$RUN_DIR/pids/orphan")
   wait_until "the end of a server whose script has died" is_gone "$pid"
@@ -88,8 +91,26 @@ sessions_end_with_all_their_workers() {
   wait_until "the end of the worker" is_gone "$worker"
 }
 
+# Ctrl-C in `make run | tee FILE` ends tee, too: what the stack says from then on must not end it before its servers.
+words_that_nobody_reads_end_nothing() {
+  local speaker
+  mkfifo "$RUN_DIR/reader"
+  (
+    exec 2>"$RUN_DIR/reader"
+    wait_until "the end of the reader" test -e "$RUN_DIR/reader_is_gone"
+    say "stopping"
+    touch "$RUN_DIR/said"
+  ) &
+  speaker=$!
+  : <"$RUN_DIR/reader"
+  touch "$RUN_DIR/reader_is_gone"
+  wait "$speaker"
+  [ -e "$RUN_DIR/said" ] || fail "a script ended because nobody read what it said"
+}
+
 restarts_are_no_accidents
 a_stopper_that_died_hides_nothing
 servers_of_a_test_die_with_it
 sessions_end_with_all_their_workers
+words_that_nobody_reads_end_nothing
 echo "ok"
