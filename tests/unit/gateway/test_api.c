@@ -19,7 +19,9 @@ Test(api, each_service_is_known_once)
   cr_assert_eq(count_service(fixture->api, "auth"), 1);
   cr_assert_eq(count_service(fixture->api, "item"), 1);
   cr_assert_eq(count_service(fixture->api, "user"), 1);
-  cr_assert_eq(fixture->api->service_count, 3);
+  // Whatever other services there are.
+  for (size_t i = 0; i < fixture->api->service_count; i++)
+    cr_expect_eq(count_service(fixture->api, fixture->api->services[i]), 1);
   fixture_close(fixture);
 }
 
