@@ -181,6 +181,9 @@ static int run_check_config(struct service *service, int argc, char **argv)
   strbuf_init(&unknown, 0);
   find_unknown_settings(service->definition, &unknown);
   say_lines(service, &unknown);
+  int code = load_settings(service);
+  if (code != EXIT_OK)
+    return code;
   struct strbuf out;
   strbuf_init(&out, 0);
   settings_print(common_settings_table, common_settings_count, &service->common, &out);
@@ -200,7 +203,7 @@ static int run_help(struct service *service, int argc, char **argv);
 static const struct builtin builtins[] = {
     {"serve", "", "Serve until SIGTERM or SIGINT; what happens without a command.", true, run_serve},
     {"migrate", "up | down [n] | status | create <name>", "Change or show the database schema.", false, run_migrate},
-    {"check-config", "", "Show the settings that hold now, secrets hidden; name all that are wrong or misspelt.", true,
+    {"check-config", "", "Show the settings that hold now, secrets hidden; name all that are wrong or misspelt.", false,
      run_check_config},
     {"help", "", "Show this.", false, run_help},
     {"version", "", "Show the version.", false, run_version},

@@ -296,11 +296,12 @@ Test(life, check_config_shows_what_holds_but_no_secret)
 Test(life, check_config_names_all_that_is_wrong_or_misspelt)
 {
   struct process probe;
-  static const char *const wrong[] = {"PG_POOL_SIZE=0", "LOG_LEVEL=loud", "PG_CONNINFO=", NULL};
+  static const char *const wrong[] = {"PG_POOL_SIZE=0", "LOG_LEVEL=loud", "PG_CONNINFO=", "PROBE_GRETING=hello", NULL};
   cr_expect_eq(run(&probe, wrong, "check-config", NULL), 2);
   EXPECT_OUTPUT(probe, "probe: PG_POOL_SIZE is \"0\", but must be a whole number from 1 to 256\n");
   EXPECT_OUTPUT(probe, "probe: LOG_LEVEL is \"loud\", but must be one of debug,info,warn,error\n");
   EXPECT_OUTPUT(probe, "probe: PG_CONNINFO (or PG_CONNINFO_FILE) must be set: ");
+  EXPECT_OUTPUT(probe, "probe: PROBE_GRETING is not a setting and has no effect; PROBE_GREETING may be meant");
   process_free(&probe);
   static const char *const misspelt[] = {"PROBE_GRETING=hello", "PROBE_SECRET_FILES=/x", NULL};
   cr_expect_eq(run(&probe, misspelt, "check-config", NULL), 0);
