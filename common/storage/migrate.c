@@ -283,7 +283,7 @@ static enum status report_file_failure(struct session *s, const struct migration
   strbuf_init(&place, 0);
   strbuf_printf(&place, "%04u_%s.%s.sql", migration->version, migration->name, direction == UP ? "up" : "down");
   if (line > 0)
-    strbuf_printf(&place, " line %zu", line);
+    strbuf_printf(&place, ":%zu", line);
   enum status status = report_failure(s, strbuf_cstring(&place), result);
   strbuf_free(&place);
   return status;

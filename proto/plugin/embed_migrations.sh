@@ -16,11 +16,11 @@ service=$1
 folder=$2
 
 refuse() {
-  echo "embed_migrations.sh: $1" >&2
+  echo "$1" >&2
   exit 1
 }
 
-[ -d "$folder" ] || refuse "$folder is no folder"
+[ -d "$folder" ] || refuse "$folder: it is not a folder"
 
 # One literal a line of SQL. od gives every byte as three octal digits, which C reads back without any ambiguity; what is
 # plain is written as itself, so that the file can be read.
@@ -50,7 +50,7 @@ for file in "$folder"/*.sql; do
   case $base in
   *.up.sql) stem=${base%.up.sql} ;;
   *.down.sql)
-    [ -e "$folder/${base%.down.sql}.up.sql" ] || refuse "$file has no ${base%.down.sql}.up.sql beside it"
+    [ -e "$folder/${base%.down.sql}.up.sql" ] || refuse "$file: ${base%.down.sql}.up.sql is missing beside it; write it, or delete this file"
     continue
     ;;
   *) refuse "$file: the name must end in .up.sql or .down.sql" ;;
@@ -68,9 +68,9 @@ for file in "$folder"/*.sql; do
   expected=$(printf '%04d' "$count")
   [ "$number" = "$expected" ] || refuse "$file: number $expected was expected here; numbers go up by one, each once"
   down=$folder/$stem.down.sql
-  [ -e "$down" ] || refuse "$file has no $stem.down.sql beside it"
-  [ -s "$file" ] || refuse "$file is empty"
-  [ -s "$down" ] || refuse "$down is empty"
+  [ -e "$down" ] || refuse "$file: $stem.down.sql is missing beside it; write what undoes it"
+  [ -s "$file" ] || refuse "$file: it is empty; write its SQL, or a comment that says why there is none"
+  [ -s "$down" ] || refuse "$down: it is empty; write its SQL, or a comment that says why there is none"
   names="$names $stem"
 done
 

@@ -128,7 +128,7 @@ static int finish(struct run *run, enum status status)
   if (run->findings.text.size > 0)
     fputs(strbuf_cstring(&run->findings.text), stderr);
   if (status != STATUS_OK)
-    fprintf(stderr, "bulkhead-query: %s\n", run->error.message);
+    fprintf(stderr, "%s\n", run->error.message);
   int code = status == STATUS_OK && run->findings.count == 0 ? 0 : 1;
   strbuf_free(&run->findings.text);
   arena_free(&run->arena);

@@ -69,6 +69,33 @@ static struct argument *find_argument(struct query_source *query, struct slice n
   return NULL;
 }
 
+// A column can be absent in one row; an array of many rows cannot say so.
+static bool can_be_parameter(const struct argument *argument, const struct field *field)
+{
+  return !field->in_oneof && !(field->optional && argument->repeated);
+}
+
+static void report_unusable_field(struct resolver *resolver, const struct argument *argument,
+                                  const struct parameter *parameter)
+{
+  if (parameter->field != NULL) {
+    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+           "%s." SLICE_FMT " cannot be a parameter here: it is in a oneof, or optional in many messages",
+           argument->message->full_name, SLICE_ARG(parameter->member));
+    return;
+  }
+  struct strbuf names;
+  strbuf_init(&names, 0);
+  for (size_t i = 0; i < argument->message->field_count; i++) {
+    if (can_be_parameter(argument, &argument->message->fields[i]))
+      strbuf_printf(&names, "%s%s", names.size == 0 ? "" : ", ", argument->message->fields[i].name);
+  }
+  report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+         "%s has no field " SLICE_FMT "; name one of %s", argument->message->full_name, SLICE_ARG(parameter->member),
+         strbuf_cstring(&names));
+  strbuf_free(&names);
+}
+
 static void resolve_member(struct resolver *resolver, struct parameter *parameter)
 {
   struct argument *argument = find_argument(resolver->query, parameter->name);
@@ -83,10 +110,8 @@ static void resolve_member(struct resolver *resolver, struct parameter *paramete
   if (argument->message == NULL)
     return;
   parameter->field = message_field(argument->message, parameter->member);
-  if (parameter->field == NULL || parameter->field->in_oneof || (parameter->field->optional && argument->repeated)) {
-    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-           "%s has no field " SLICE_FMT "%s", argument->message->full_name, SLICE_ARG(parameter->member),
-           parameter->field == NULL ? "" : " that can be used here: it is in a oneof, or optional in many messages");
+  if (parameter->field == NULL || !can_be_parameter(argument, parameter->field)) {
+    report_unusable_field(resolver, argument, parameter);
     return;
   }
   if (parameter->field->optional && !parameter->nullable)

@@ -258,6 +258,15 @@ static const char *migration_name(const char *path, struct arena *arena)
   return arena_string(arena, slice_make(name, strlen(name) - strlen(".up.sql")));
 }
 
+// A mistake in a file begins with its name and line. With the folder in front, editors find it.
+static void name_migration(struct error *error, const char *service)
+{
+  struct error mistake = *error;
+  bool is_of_a_file = mistake.message[0] >= '0' && mistake.message[0] <= '9';
+  (void)error_set(error, mistake.status, "services/%s/migrations%s%s", service, is_of_a_file ? "/" : ": ",
+                  mistake.message);
+}
+
 static enum status migrate(const struct server *server, const struct service_source *service, struct error *error)
 {
   struct migration *migrations = arena_zalloc(server->arena, (service->migration_count + 1) * sizeof(*migrations));
@@ -272,7 +281,7 @@ static enum status migrate(const struct server *server, const struct service_sou
   size_t applied = 0;
   enum status status = migrate_up(server_conninfo(server, service->name), &set, &applied, error);
   if (status != STATUS_OK)
-    error_prefix(error, "services/%s/migrations", service->name);
+    name_migration(error, service->name);
   return status;
 }
 

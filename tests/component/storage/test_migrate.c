@@ -69,7 +69,7 @@ static void check_failure(struct world *world)
   struct migration_set set = {.schema = world->schema, .migrations = bad, .count = 2};
   cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_INTERNAL);
   cr_assert_eq(n, 1);
-  cr_assert_not_null(strstr(error.message, "0002_bad.up.sql line 4: SQLSTATE 42P01: relation \"no_such\""), "%s",
+  cr_assert_not_null(strstr(error.message, "0002_bad.up.sql:4: SQLSTATE 42P01: relation \"no_such\""), "%s",
                      error.message);
   cr_assert_str_eq(run_sql(world, "SELECT (SELECT count(*) FROM a) || '-' || max(version) FROM schema_migrations"),
                    "0-1");

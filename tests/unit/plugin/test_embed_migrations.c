@@ -71,10 +71,12 @@ Test(embed_migrations, refuses_what_would_fail_at_an_operators)
   EXPECT_REFUSED("0002_b.up.sql: number 0001 was expected", "0002_b.up.sql", "0002_b.down.sql");
   EXPECT_REFUSED("number 0002 was expected", "0001_a.up.sql", "0001_a.down.sql", "0003_c.up.sql", "0003_c.down.sql");
   EXPECT_REFUSED("number 0002 was expected", "0001_a.up.sql", "0001_a.down.sql", "0001_b.up.sql", "0001_b.down.sql");
-  EXPECT_REFUSED("has no 0001_a.down.sql beside it", "0001_a.up.sql");
-  EXPECT_REFUSED("has no 0001_a.up.sql beside it", "0001_a.down.sql");
+  EXPECT_REFUSED("/0001_a.up.sql: 0001_a.down.sql is missing beside it; write what undoes it", "0001_a.up.sql");
+  EXPECT_REFUSED("/0001_a.down.sql: 0001_a.up.sql is missing beside it; write it, or delete this file",
+                 "0001_a.down.sql");
   EXPECT_REFUSED("must end in .up.sql or .down.sql", "0001_a.sql");
   EXPECT_REFUSED("must begin with four digits", "1_a.up.sql", "1_a.down.sql");
   EXPECT_REFUSED("must be of a-z, 0-9 and _", "0001_A-b.up.sql", "0001_A-b.down.sql");
-  EXPECT_REFUSED("0001_empty.up.sql is empty", "0001_empty.up.sql", "0001_empty.down.sql");
+  EXPECT_REFUSED("/0001_empty.up.sql: it is empty; write its SQL, or a comment that says why there is none",
+                 "0001_empty.up.sql", "0001_empty.down.sql");
 }

@@ -1,0 +1,4 @@
+CREATE TABLE things (
+  id uuid PRIMARY KEY,
+  colour txt NOT NULL
+);

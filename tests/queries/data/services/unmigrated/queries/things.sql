@@ -1,0 +1,2 @@
+-- name: find :one
+SELECT colour FROM things WHERE id = :id::uuid;
