@@ -146,12 +146,6 @@ void jsontext_bool(struct jsontext_writer *writer, bool value)
   strbuf_add(writer->out, value ? SLICE("true") : SLICE("false"));
 }
 
-void jsontext_null(struct jsontext_writer *writer)
-{
-  begin_value(writer);
-  strbuf_add(writer->out, SLICE("null"));
-}
-
 void jsontext_raw(struct jsontext_writer *writer, struct slice json)
 {
   begin_value(writer);

@@ -28,7 +28,6 @@ void jsontext_key(struct jsontext_writer *writer, struct slice key);
 void jsontext_string(struct jsontext_writer *writer, struct slice value);
 void jsontext_int(struct jsontext_writer *writer, int64_t value);
 void jsontext_bool(struct jsontext_writer *writer, bool value);
-void jsontext_null(struct jsontext_writer *writer);
 // Writes a value that is JSON text already.
 void jsontext_raw(struct jsontext_writer *writer, struct slice json);
 

@@ -91,7 +91,7 @@ static void serve_context(void *arg)
   if (nng_aio_result(context->aio) != 0)
     return;
   context->sending = !context->sending;
-  // What came in goes out: the message stays in the aio.
+  // Sends back what has come in: the message stays in the aio.
   if (context->sending)
     nng_ctx_send(context->ctx, context->aio);
   else
@@ -218,7 +218,8 @@ static double measure_nng(int port, double seconds)
   uint64_t begin_us = clock_now_us();
   usleep((useconds_t)(seconds * 1e6));
   double rate = (double)(atomic_load(&nng_calls) - calls) * 1e6 / (double)(clock_now_us() - begin_us);
-  // Quiet, but not closed: nng_close may hang while messages come in (CLOSE HANGS in common/rpc/nng_compat_internal.h).
+  // The client is quiet now, but not closed, because nng_close may hang while messages come in (CLOSE HANGS in
+  // common/rpc/nng_compat_internal.h).
   atomic_store(&nng_stopping, true);
   return rate;
 }

@@ -46,7 +46,7 @@ static void copy_token(struct jsontext_writer *writer, enum jsontext_token token
     jsontext_bool(writer, token == JSONTEXT_TRUE);
     break;
   case JSONTEXT_NULL:
-    jsontext_null(writer);
+    jsontext_raw(writer, SLICE("null"));
     break;
   case JSONTEXT_ERROR:
   case JSONTEXT_END:

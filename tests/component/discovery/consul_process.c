@@ -23,7 +23,7 @@ static int loopback_socket(int port, struct sockaddr_in *address)
   return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-// All are held at once, so that they differ.
+// All ports are held at once, so that they differ.
 static void find_free_ports(int *ports, size_t count)
 {
   int fds[8];

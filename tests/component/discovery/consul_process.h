@@ -12,13 +12,13 @@ struct consul_process {
   pid_t pid;
 };
 
-// Chooses ports and a folder; starts nothing.
+// Chooses ports and a folder for Consul; starts nothing.
 void consul_process_prepare(struct consul_process *consul);
-// Starts it with an empty memory and waits until it answers with a leader.
+// Starts Consul with an empty memory and waits until it answers with a leader.
 void consul_process_start(struct consul_process *consul);
-// SIGKILL; its data is gone.
+// Kills Consul with SIGKILL; its data is gone.
 void consul_process_kill(struct consul_process *consul);
-// The HTTP status of a request to it, 0 when it did not answer.
+// Returns the HTTP status of a request to Consul; 0 when it did not answer.
 long consul_process_request(const struct consul_process *consul, const char *method, const char *path,
                             const char *body);
 

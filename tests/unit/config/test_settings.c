@@ -99,7 +99,7 @@ static void end(void)
 
 TestSuite(settings, .init = begin, .fini = end);
 
-// A file that holds `content`, by its name under /proc.
+// Makes a file that holds `content`, and returns its name under /proc.
 static const char *file_with(const char *content, size_t size)
 {
   static char path[64];
@@ -278,7 +278,7 @@ Test(settings, all_that_is_wrong_is_named_at_once)
                                   "T_VERBOSE is \"maybe\", but must be true or false");
 }
 
-// What is said of the environment, without the variables that the test runner has.
+// Returns what is said of the environment, without the variables that the test runner has.
 static const char *find_unknown(void)
 {
   static char text[1024];
@@ -310,7 +310,7 @@ Test(settings, a_misspelt_name_is_found_with_the_one_that_is_meant)
   cr_expect_str_eq(find_unknown(), "TPASSWORT_FILE is not a setting and has no effect; T_PASSWORD_FILE may be meant;"
                                    " the command help lists all settings\n");
   unsetenv("TPASSWORT_FILE");
-  // Three letters away, but with the prefix of the service.
+  // The name is three letters away, but has the prefix of the service.
   setenv("T_WORKERS", "4", 1);
   cr_expect_str_eq(find_unknown(),
                    "T_WORKERS is not a setting and has no effect; the command help lists all settings\n");

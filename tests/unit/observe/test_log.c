@@ -18,12 +18,12 @@ static void capture_begin(void)
 {
   captured_fd = memfd_create("log", MFD_CLOEXEC);
   cr_assert_geq(captured_fd, 0);
-  // As a log file is opened: a memfd has no lock on its position, so that threads would write over one another.
+  // The file appends, as a log file does: a memfd has no lock on its position, so threads would write over one another.
   cr_assert_eq(fcntl(captured_fd, F_SETFL, O_APPEND), 0);
   cr_assert_geq(dup2(captured_fd, STDERR_FILENO), 0);
 }
 
-// All that was logged since capture_begin.
+// Returns all that was logged since capture_begin.
 static struct slice captured(void)
 {
   off_t size = lseek(captured_fd, 0, SEEK_END);
@@ -67,7 +67,7 @@ static bool has(struct slice text, const char *part)
   return text.size > 0 && memmem(text.data, text.size, part, strlen(part)) != NULL;
 }
 
-// The one line of one call, as JSON.
+// Returns the one line of one call, as JSON.
 static struct slice only_line(struct slice text)
 {
   struct slice rest = text, line;

@@ -153,7 +153,7 @@ Test(metrics, threads_lose_no_count)
   cr_assert_eq(metric_value(series), 40000);
 }
 
-// As the gateway does it: series in the parent, one slot a worker.
+// The series are made in the parent, and each worker has one slot, as in the gateway.
 static void *shared_slots(size_t slots)
 {
   void *memory = mmap(NULL, slots * metrics_slot_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -181,7 +181,7 @@ static void count_in_slot_0(void *memory)
   metric_observe_us(series_of(METRIC_HTTP_DURATION, "m", NULL), 150);
   metric_add(metrics_single(METRIC_HTTP_IN_FLIGHT), 3);
   metric_set(metrics_single(METRIC_START_TIME), 1000);
-  // Made after the fork: not for the others to see.
+  // This series is made after the fork, so the others do not see it.
   metric_add(series_of(METRIC_HTTP_REQUESTS, "late", "200"), 1);
 }
 

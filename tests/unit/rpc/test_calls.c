@@ -163,7 +163,7 @@ Test(calls, the_deadline_travels_and_ends_the_call)
   rig_call_until(&rig, SLICE("x"), deadline_us, &outcome);
   cr_assert_leq(rpc_client_next_timeout_us(rig.client), deadline_us);
   rig_until_kept(&rig, 1);
-  // Same machine, same clock: rounding up to whole ms is all that may be added, and the way here.
+  // Both sides have the same clock, so only rounding up to whole milliseconds and the way here are added.
   cr_assert_gt(rpc_request_deadline_us(rig.kept[0]), deadline_us - 60 * UINT64_C(1000000));
   cr_assert_lt(rpc_request_deadline_us(rig.kept[0]), deadline_us + 60 * UINT64_C(1000000));
   rpc_client_process(rig.client, deadline_us - 1);

@@ -12,7 +12,7 @@
 #include "tests/unit/rpc/harness.h"
 
 // A process that takes a connection as an nng REP socket would, and then reads without ever replying. It speaks the
-// greeting by hand (8 bytes, https://nanomsg.org/rfcs/sp-tcp-v1.html), for nng does not run behind a fork.
+// greeting by hand (8 bytes, https://nanomsg.org/rfcs/sp-tcp-v1.html), because nng does not run in a forked child.
 static void serve_in_silence(int listener)
 {
   static const char greeting[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};

@@ -39,7 +39,7 @@ Test(balancer, equals_take_turns)
     picks[pick_next(&balancer, all, 3) - candidates]++;
   for (size_t i = 0; i < 3; i++)
     cr_assert_eq(picks[i], 10);
-  // A list that has become shorter meanwhile is no problem.
+  // A list that has become shorter since the last pick is no problem.
   cr_assert_eq(pick_next(&balancer, all, 1), &candidates[0]);
 }
 

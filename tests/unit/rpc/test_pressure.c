@@ -184,7 +184,7 @@ Test(pressure, foreign_cancels_doubled_ids_and_false_acknowledgements_do_no_harm
   rig_until_kept(&rig, 1);
   nng_socket raw = raw_dial(rpc_server_port(rig.server));
   struct rpc_frame frames[12];
-  // Guesses at the honest client's call id (its first), then two requests of the same id.
+  // These are guesses at the honest client's call id (its first), then two requests of the same id.
   for (size_t i = 0; i < 10; i++)
     frames[i] = (struct rpc_frame){.call_id = (UINT64_C(1) << 24) + i, .kind = RPC_FRAME_CANCEL};
   frames[10] = (struct rpc_frame){.call_id = 7, .kind = RPC_FRAME_REQUEST, .method = SLICE("a/b")};
@@ -226,7 +226,7 @@ Test(pressure, a_request_beyond_the_servers_limit_is_told_to_come_later)
   rig_stop(&rig);
 }
 
-// The client's side: a server that answers with nonsense.
+// Plays a server that answers with nonsense.
 Test(pressure, the_client_survives_a_server_that_talks_nonsense)
 {
   int port = 0;

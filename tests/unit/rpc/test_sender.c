@@ -18,8 +18,8 @@ struct bench {
   bool no_room;
   size_t packets;
   size_t empty_packets;
-  size_t bytes;         // of the last packet
-  uint32_t last_pipe;   // that the last packet went to
+  size_t bytes;         // the size of the last packet
+  uint32_t last_pipe;   // the pipe that the last packet went to
   uint64_t last_acked;  // what the last packet acked
 };
 
@@ -306,7 +306,7 @@ Test(sender, without_room_frames_stay_and_all_senders_go_on_when_there_is_some)
   add_frames(&bench.other, 2);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 0);
-  // More of it waits, too, even a full packet.
+  // A full packet waits, too, while the port has no room.
   add_frames(&bench.sender, RPC_FULL_FRAMES);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 0);

@@ -46,15 +46,15 @@ static void read_to_end(int fd, struct strbuf *out)
   }
 }
 
-// What a process that runs `crash` as a task writes; its wait status.
-static int last_words(void (*crash)(void *arg), struct strbuf *out)
+// Runs `crash` as a task in a process of its own. Returns its wait status, and what it wrote in `out`.
+static int read_last_words(void (*crash)(void *arg), struct strbuf *out)
 {
   int ends[2];
   cr_assert_eq(pipe(ends), 0);
   pid_t pid = fork();
   cr_assert_neq(pid, -1);
   if (pid == 0) {
-    // What dies on purpose leaves no core.
+    // A process that dies on purpose leaves no core.
     setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
@@ -75,7 +75,7 @@ static int last_words(void (*crash)(void *arg), struct strbuf *out)
 static void expect_report(void (*crash)(void *arg), int number, const char *name)
 {
   struct strbuf out;
-  int status = last_words(crash, &out);
+  int status = read_last_words(crash, &out);
   const char *text = strbuf_cstring(&out);
   const char *head = strstr(text, "crash: ");
   cr_assert_not_null(head, "%s", text);
@@ -84,7 +84,7 @@ static void expect_report(void (*crash)(void *arg), int number, const char *name
                      "%s", text);
   if (!UNDER_ASAN || number == SIGABRT) {
     cr_expect_eq(strncmp(head + 7, name, strlen(name)), 0, "%s", text);
-    // The backtrace: lines with an address inside a program.
+    // A backtrace has lines with an address inside a program.
     cr_expect_not_null(strstr(head, "(+0x"), "%s", text);
     cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == number, "wait status %x: %s", (unsigned)status, text);
   }
@@ -111,7 +111,7 @@ static void fail_check(void *arg)
 Test(crash, a_failed_check_is_reported_with_method_and_ids)
 {
   struct strbuf out;
-  (void)last_words(fail_check, &out);
+  (void)read_last_words(fail_check, &out);
   cr_expect_not_null(strstr(strbuf_cstring(&out), "check failed: arg == NULL"));
   strbuf_free(&out);
   expect_report(fail_check, SIGABRT, "SIGABRT ");
@@ -174,7 +174,7 @@ static void end_well(void *arg)
 Test(crash, a_process_that_ends_well_says_nothing)
 {
   struct strbuf out;
-  int status = last_words(end_well, &out);
+  int status = read_last_words(end_well, &out);
   cr_expect_eq(status, 0, "%s", strbuf_cstring(&out));
   cr_expect_eq(out.size, 0, "%s", strbuf_cstring(&out));
   strbuf_free(&out);

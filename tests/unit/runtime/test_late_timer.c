@@ -23,7 +23,7 @@ Test(late_timer, tells_that_the_loop_was_held_up, .timeout = 60)
   poll(NULL, 0, 20);
   loop_run(punctual.loop);
   cr_assert(punctual.late);
-  // Again if the machine held us up.
+  // Tries again if the machine held this thread up.
   for (punctual.late = true; punctual.late; loop_run(punctual.loop))
     loop_timer_start(punctual.timer, 1);
   loop_timer_free(&punctual.timer);

@@ -15,7 +15,7 @@ static void stop(void *arg)
   loop_stop(arg);
 }
 
-// What happened, in order.
+// The names of what happened, in order.
 static char events[64];
 
 static void add_event(char event)
@@ -128,7 +128,7 @@ Test(loop, timers_fire_once_in_the_order_of_their_time)
                                  event_timer(loop, "x"), loop_timer_create(loop, stop, loop)};
   static const uint64_t after_ms[] = {9, 1, 5, 3, 12};
   uint64_t start_us;
-  // Again if this thread was stopped in between: the times would be others then.
+  // Tries again if this thread was stopped in between, because the times would differ then.
   do {
     start_us = clock_now_us();
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
@@ -294,7 +294,7 @@ static void add_other(void *arg)
   hook->other->other = hook;
 }
 
-// Nothing else is going on in this loop: it would sleep for ever if the new hook had to wait for the next turn.
+// Nothing else happens in this loop: it would sleep for ever if the new hook had to wait for the next turn.
 Test(loop, a_hook_that_a_hook_adds_runs_before_the_loop_waits)
 {
   struct loop *loop = loop_create();

@@ -90,7 +90,7 @@ Test(stack, a_frame_larger_than_the_stack_hits_the_guard, .signal = SIGSEGV)
 // Red zones that were laid before a switch must be there after it.
 static void write_behind(void)
 {
-  // The report is expected; a reader of the log should not stumble over it.
+  // The report of the overflow is expected; it would mislead a reader of the log.
   int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
   cr_assert_geq(dup2(null, STDERR_FILENO), 0);
   volatile char bytes[16] = {0};

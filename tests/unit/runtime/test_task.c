@@ -12,7 +12,7 @@ static void note(void *arg)
 
 static void never_finished(struct completion *completion)
 {
-  // Nobody holds it any more: the wait is over.
+  // No task holds the completion any more: the wait is over.
   cr_assert_not(completion->done);
 }
 
@@ -148,7 +148,7 @@ static bool finish_in_the_turn_of_the_deadline(struct loop_timer *timer, struct 
   task_yield();
   if (waiter->ended.done)
     return false;
-  // Strikes after the deadline of the waiter but in the same turn, for both are overdue then.
+  // The alarm strikes after the deadline of the waiter but in the same turn, because both are overdue then.
   loop_timer_start(timer, after_ms);
   spin_until(clock_now_us() + after_ms * 1000);
   cr_assert_eq(completion_wait(&waiter->ended), STATUS_OK);
