@@ -35,7 +35,8 @@ static void collect_services(struct api *api)
   }
 }
 
-// Every mistake goes into the log, with the words that `make` has for it; the error has room for the first.
+// Compiles the contracts. Every mistake goes into the log, in the words that `make` has for it; the error has room for
+// the first only.
 static enum status load_contract(struct slice protoset, struct contract **out, struct error *error)
 {
   struct diagnostics diagnostics;

@@ -1,5 +1,5 @@
-// The contracts in the forms that the gateway serves. Loaded once before nginx forks and immutable afterwards, so
-// that all workers share its memory.
+// The API: the contracts in the forms that the gateway serves. Loaded once before nginx forks and immutable afterwards,
+// so that all workers share its memory.
 #ifndef BULKHEAD_GATEWAY_API_H
 #define BULKHEAD_GATEWAY_API_H
 
@@ -17,14 +17,15 @@
 
 struct api {
   struct contract *contract;
-  struct strbuf openapi;  // the document, JSON
-  char openapi_etag[20];  // quoted
-  const char **services;  // every service that a route leads to, and the one that has the keys; views into `contract`
+  struct strbuf openapi;  // the OpenAPI document, JSON
+  char openapi_etag[20];  // ETag of the document, with its quotes
+  const char **services;  // every service that has a route, and KEYS_SERVICE; views into `contract`
   size_t service_count;
   struct gateway_metrics metrics;
 };
 
-// `protoset` may be freed afterwards. INVALID_ARGUMENT for contracts that cannot be served, the place named.
+// Compiles a descriptor set, which may be freed afterwards. INVALID_ARGUMENT for contracts that cannot be served; the
+// error names the place. The caller frees *out with api_free.
 enum status api_load(struct slice protoset, struct api **out, struct error *error) MUST_CHECK;
 enum status api_load_file(const char *path, struct api **out, struct error *error) MUST_CHECK;
 void api_free(struct api **api);

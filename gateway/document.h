@@ -6,7 +6,7 @@
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
 
-// Appends the document, JSON.
+// Appends the OpenAPI document of the contract to `out`, as JSON.
 void document_write(const struct contract *contract, struct strbuf *out);
 
 #endif

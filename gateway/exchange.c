@@ -1,4 +1,4 @@
-// The life of an exchange: the table of steps, waiting and going on, and the reuse of its memory.
+// Runs the life of an exchange: the table of steps, waiting and going on, and the reuse of its memory.
 #include "gateway/exchange.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 // Closed exchanges kept for reuse, and how much of a buffer each may keep.
 #define MAX_SPARES 256
 #define KEEP_BYTES ((size_t)64 * 1024)
-// How access logs and metrics say that the client closed the connection first; no client ever sees it.
+// The status by which access logs and metrics say that the client closed the connection first; no client ever sees it.
 #define HTTP_CLIENT_CLOSED 499
 
 static const struct step {
@@ -39,7 +39,7 @@ static void count_request(const struct exchange *exchange, int http_status)
                         now_us - exchange->started_us);
 }
 
-// The one place where the state changes: the gauge of waiting requests and the counter of answered ones follow it.
+// Changes the state. The gauge of waiting requests and the counter of answered ones change only here.
 static void set_state(struct exchange *exchange, enum exchange_state state)
 {
   enum exchange_state before = exchange->state;
@@ -122,12 +122,12 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
 {
   CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
   exchange->body = body;
-  // The body step is done.
+  // The step that asked for the body is done.
   exchange->step++;
   return run_steps(exchange);
 }
 
-// Cancels the call in flight, or the wait for keys: no progress comes any more.
+// Cancels the call in flight, or the wait for keys, so that no progress is reported any more.
 static void cancel_wait(struct exchange *exchange)
 {
   keys_stop_waiting(&exchange->key_wait);
@@ -136,8 +136,8 @@ static void cancel_wait(struct exchange *exchange)
   exchange->call = NULL;
 }
 
-// The value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path without a
-// route is one of the pages that nginx and the gateway serve by themselves, which are only read.
+// Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path
+// without a route is one of the pages that nginx and the gateway serve by themselves, which can only be read.
 static struct slice list_allowed_methods(const struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;

@@ -24,7 +24,7 @@ struct exchange_input {
   struct slice method;  // "GET"
   struct slice path;    // as sent: percent-encoded, without query
   struct slice query;   // without '?'
-  // Headers that the steps ask for on every request; empty means absent.
+  // Request headers that the steps read on every request; empty means absent.
   struct slice authorization;
   struct slice content_type;
   struct slice if_none_match;
@@ -32,7 +32,7 @@ struct exchange_input {
   struct slice traceparent;
   struct slice idempotency_key;
   bool has_body;
-  // Any other header, by name without regard to case.
+  // Returns any other request header by name; letter case does not matter.
   transcode_header_fn *header;
   void *header_arg;
 };
@@ -40,7 +40,7 @@ struct exchange_input {
 enum exchange_next {
   EXCHANGE_DONE,       // exchange_reply has the reply
   EXCHANGE_WANT_BODY,  // the host reads the whole body and calls exchange_body, or exchange_fail_http where it cannot
-  EXCHANGE_WAITING,    // `progress` will be called
+  EXCHANGE_WAITING,    // the exchange waits; `progress` will be called
 };
 
 // Tells the host that a waiting exchange has gone on, with DONE or WANT_BODY. Called once after each EXCHANGE_WAITING,
@@ -54,26 +54,27 @@ struct exchange_header {
 
 struct exchange_reply {
   int http_status;
-  struct slice content_type;  // empty where there is no body
+  struct slice content_type;  // empty when the reply has no body
   struct slice body;
-  struct exchange_header *headers;  // in the exchange's arena
+  struct exchange_header *headers;  // array in the exchange's arena
   size_t header_count;
   size_t header_capacity;
-  bool has_etag;  // the body's bytes are named by a strong ETag: they must not be re-encoded
+  bool has_etag;  // a strong ETag names the body's bytes, so they must not be re-encoded
 };
 
-// What logs say about a request.
+// Facts about a request for the access log.
 struct exchange_facts {
   struct slice request_id;
   struct slice trace_id;
-  struct slice caller_id;  // verified, or empty
-  struct slice method;     // full RPC name, or empty where no route matched
+  struct slice caller_id;  // the verified user; empty for an anonymous caller
+  struct slice method;     // full RPC name; empty when no route matched
 };
 
-// Takes the memory of a closed exchange where there is one. Never NULL.
+// Opens an exchange, in the memory of a closed one where there is one. Never NULL. `progress` is called with `arg`.
+// Must be closed with exchange_close.
 struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *progress, void *arg);
 enum exchange_next exchange_start(struct exchange *exchange, const struct exchange_input *input);
-// Goes on after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
+// Goes on with the body after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
 // malformed, too slow). Allowed at any time; an exchange that was never started takes what identifies the request
@@ -83,7 +84,8 @@ const struct exchange_reply *exchange_reply(const struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);
 // Ends the exchange and sets the pointer to NULL: cancels a call in flight; a request without a reply counts as 499.
 void exchange_close(struct exchange **exchange);
-// Cancels a call in flight, because the client has gone: there will be no progress. The exchange must still be closed.
+// Tells the exchange that the client has gone: cancels a call in flight, and `progress` is not called any more. The
+// exchange must still be closed.
 void exchange_abandon(struct exchange *exchange);
 
 // Frees the closed exchanges that were kept for reuse; gateway_free calls it.

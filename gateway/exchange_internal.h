@@ -10,10 +10,10 @@
 #include "gateway/problem.h"
 
 enum exchange_state {
-  EXCHANGE_STATE_OPEN,        // nothing is known about the request yet
-  EXCHANGE_STATE_RUNNING,     // a step runs
-  EXCHANGE_STATE_WANTS_BODY,  // the host reads the body
-  EXCHANGE_STATE_WAITING,     // for keys or for the service
+  EXCHANGE_STATE_OPEN,        // exchange_start has not been called
+  EXCHANGE_STATE_RUNNING,     // a step is running
+  EXCHANGE_STATE_WANTS_BODY,  // the host is reading the body
+  EXCHANGE_STATE_WAITING,     // waits for keys or for the service
   EXCHANGE_STATE_REPLIED,
   EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
 };
@@ -26,36 +26,36 @@ struct exchange {
   struct slice body;
 
   enum exchange_state state;
-  size_t step;  // place in the table
+  size_t step;  // index of the current step
   uint64_t started_us;
-  bool waited_for_keys;  // once is enough: keys that are unknown after a fetch stay unknown
+  bool waited_for_keys;  // the request has waited once; a key that is unknown after a fetch stays unknown
 
   char request_id_text[REQUEST_ID_MAX_BYTES];
   size_t request_id_size;
   char traceparent[TRACEPARENT_SIZE];
 
-  struct contract_route route;  // binding NULL until a route matched
-  struct slice caller_id;       // in the arena, like the roles
+  struct contract_route route;  // its binding is NULL until a route has matched
+  struct slice caller_id;       // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;
 
   struct key_wait key_wait;
   struct rpc_call *call;
-  const struct rpc_status *outcome;  // of the call; it and the payload are valid only while the reply step runs
+  const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs
   struct slice outcome_payload;
 
   struct exchange_reply reply;
 
   // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
-  struct strbuf wire;  // the request message
+  struct strbuf wire;  // wire bytes of the request message
   struct strbuf out;   // the reply's body
   struct exchange *next_spare;
 };
 
 enum step_result {
   STEP_NEXT,
-  STEP_REPLIED,  // the reply is there, good or bad
+  STEP_REPLIED,  // the reply is complete, a success or a problem
   STEP_WAIT,
   STEP_WANT_BODY,
 };
@@ -71,7 +71,7 @@ struct failure {
   uint32_t retry_after_ms;
 };
 
-// The steps (exchange_steps.c, exchange_reply.c).
+// Steps of the exchange, in the order of the table (exchange_steps.c, exchange_reply.c).
 enum step_result step_identify(struct exchange *exchange);
 enum step_result step_route(struct exchange *exchange);
 enum step_result step_authenticate(struct exchange *exchange);
@@ -84,7 +84,7 @@ enum step_result step_reply(struct exchange *exchange);
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);
 
-// Makes the reply a problem document. Headers added before (Allow, WWW-Authenticate) stay.
+// Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
 // Adds a header to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);

@@ -1,4 +1,4 @@
-// The last step, and every other way to a reply: the service's answer as JSON, or a problem document.
+// Makes replies: the service's answer as JSON, or a problem document.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
@@ -9,7 +9,7 @@
 #define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
 #define FIRST_HEADERS 16
-// The reason that services give when an If-Match does not hold; RFC 9110 has the status 412 for it.
+// The reason with which services refuse an If-Match that does not hold. RFC 9110 has the status 412 for it.
 #define REASON_ETAG_MISMATCH SLICE("ETAG_MISMATCH")
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
@@ -101,7 +101,7 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
   if (slice_equal(status->reason, REASON_ETAG_MISMATCH))
     http_status = 412;
   else if (status->code == STATUS_CANCELLED)
-    http_status = 503;  // the service gave the call up; a client that cancels gets no reply
+    http_status = 503;  // the service cancelled the call; a client that cancels gets no reply
   struct failure failure = {
       .code = status->code,
       .http_status = http_status,
@@ -123,8 +123,8 @@ struct emitted {
   struct slice etag;
 };
 
-// Adds a response field as a header. The name and the value may live shorter than the reply, so copies are kept. The
-// value cannot end the header early: the transcoder refuses control characters.
+// Adds a response field as a header. Name and value are copied, because they may live shorter than the reply. The value
+// cannot end the header early, because the transcoder refuses control characters.
 static void add_response_header(void *arg, const char *name, struct slice value)
 {
   struct emitted *emitted = arg;

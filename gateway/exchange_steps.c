@@ -52,7 +52,7 @@ enum step_result step_route(struct exchange *exchange)
 
 // ---- authenticate ----
 
-// Answers 401 with a challenge. It has no error code where no token was sent (RFC 6750, section 3).
+// Answers 401 with a challenge. The challenge has no error code where no token was sent (RFC 6750, section 3).
 static enum step_result refuse_token(struct exchange *exchange, const char *reason, const char *text)
 {
   struct slice challenge = SLICE(CHALLENGE);
@@ -144,7 +144,8 @@ enum step_result step_authorise(struct exchange *exchange)
   enum status status = policy_check(&exchange_method(exchange)->policy, &caller, &message);
   if (status == STATUS_OK)
     return STEP_NEXT;
-  // step_authenticate lets only public methods pass without a caller, so what is missing is the role.
+  // The caller is known here, because step_authenticate lets only public methods pass without one. So what is missing
+  // is the role.
   reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
   return exchange_fail(
       exchange, &(struct failure){.code = status, .reason = "ROLE_REQUIRED", .detail = slice_from_string(message)});
@@ -238,7 +239,7 @@ enum step_result step_call(struct exchange *exchange)
       .service = method->service,
       .method = method->full_name,
       .payload = strbuf_slice(&exchange->wire),
-      // Counted from here: how slowly a client sends its body is nginx's to bound.
+      // The deadline counts from here. nginx bounds how slowly a client may send its body.
       .deadline_us = deadline_after_ms(exchange->gateway->clock.now_us(), method->timeout_ms),
       .context = &context,
   };

@@ -1,4 +1,4 @@
-// One worker's gateway: everything that its exchanges share. Used by one thread; knows no event loop.
+// One worker's gateway: everything that its exchanges share. It is used by one thread and knows no event loop.
 #ifndef BULKHEAD_GATEWAY_GATEWAY_H
 #define BULKHEAD_GATEWAY_GATEWAY_H
 
@@ -14,8 +14,8 @@
 struct exchange;
 
 struct gateway_clock {
-  uint64_t (*now_us)(void);  // monotonic
-  int64_t (*wall_us)(void);  // since 1970
+  uint64_t (*now_us)(void);  // monotonic time in microseconds
+  int64_t (*wall_us)(void);  // microseconds since 1970
 };
 
 struct gateway_options {
@@ -23,7 +23,7 @@ struct gateway_options {
   const char *issuer;
   const char *audience;
   struct backend backend;
-  const struct gateway_clock *clock;  // NULL: the system's
+  const struct gateway_clock *clock;  // NULL stands for the system's clock
 };
 
 struct gateway {
@@ -40,17 +40,17 @@ struct gateway {
 
 // Creates a gateway, which fetches nothing before the first gateway_process.
 struct gateway *gateway_create(const struct gateway_options *options);
-// Ends all progress: exchanges may still be closed, and the backend may be freed.
+// Stops the gateway: no exchange makes progress any more, exchanges may still be closed, and the backend may be freed.
 void gateway_stop(struct gateway *gateway);
 // Frees the gateway. Every exchange must be closed (CHECK).
 void gateway_free(struct gateway **gateway);
 
 // Fetches keys that are due and ends waits that have timed out. `now_us` is the clock's time.
 void gateway_process(struct gateway *gateway, uint64_t now_us);
-// When gateway_process must be called next, DEADLINE_NONE for never.
+// Returns when gateway_process must be called next, in the clock's microseconds; DEADLINE_NONE for never.
 uint64_t gateway_next_timeout_us(const struct gateway *gateway);
 
-// Counts an exchange that starts or ends waiting in the gauge of requests in flight.
+// Counts an exchange that starts (`waits`) or ends waiting in the gauge of requests in flight.
 void gateway_waiting(struct gateway *gateway, bool waits);
 
 #endif

@@ -31,7 +31,7 @@ static void create_http_series(struct gateway_metrics *metrics, struct slice met
   metrics->durations[row] = metrics_series(METRIC_HTTP_DURATION, &method, 1);
 }
 
-// The gateway calls only methods that have a route, GetJwks among them.
+// Creates the RPC client's series for one method. The gateway calls only methods that have a route, GetJwks among them.
 static void create_rpc_series(struct slice method)
 {
 #define STATUS_SERIES(name, code, http)                                                                                \

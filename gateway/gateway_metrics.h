@@ -20,7 +20,7 @@ struct gateway_metrics {
   struct metric_series *keys_failed;
 };
 
-// Creates these series, and those in which the RPC client and discovery count for the given services.
+// Creates the gateway's series, and those in which the RPC client and discovery count for the given services.
 void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
                             const char *const *services, size_t service_count);
 void gateway_metrics_free(struct gateway_metrics *metrics);

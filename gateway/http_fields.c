@@ -27,14 +27,14 @@ bool idempotency_key_valid(struct slice value)
   return true;
 }
 
-// The alphabet of b64token in RFC 6750: letters, digits and "-._~+/". A table, because tokens are long and come with
-// every request.
+// The alphabet of b64token in RFC 6750: letters, digits and "-._~+/". It is a table because tokens are long and come
+// with every request.
 static const bool is_b64token_char[256] = {
     ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['.'] = true,
     ['_'] = true,         ['~'] = true,         ['+'] = true,         ['/'] = true,
 };
 
-// Whether the text is a b64token: characters of that alphabet, then any number of '='.
+// Whether the text is a b64token (RFC 6750): characters of its alphabet, then any number of '='.
 static bool is_b64token(struct slice text)
 {
   size_t i = 0;

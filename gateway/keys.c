@@ -5,7 +5,7 @@
 #include "common/observe/log.h"
 #include "gateway/api.h"
 
-// The auth service publishes the keys of one or two rotations; whatever is far beyond that is a mistake.
+// The most keys of a set. The auth service publishes the keys of one or two rotations, so more of them are a mistake.
 #define MAX_KEYS 32
 #define MAX_KEY_SET_BYTES (64u * 1024)
 
@@ -33,7 +33,7 @@ static bool is_p256(const Auth__V1__JsonWebKey *key)
   return strcmp(key->kty, "EC") == 0 && strcmp(key->crv, "P-256") == 0;
 }
 
-// Makes the P-256 keys of the set those that tokens are verified with; keys of other kinds are passed over.
+// Gives the verifier the P-256 keys of the set; keys of other kinds are passed over.
 static enum status use_keys(struct keys *keys, const Auth__V1__JsonWebKeySet *set, struct error *error)
 {
   struct token_public_key list[MAX_KEYS];
@@ -51,7 +51,7 @@ static enum status use_keys(struct keys *keys, const Auth__V1__JsonWebKeySet *se
   return token_verifier_set_keys(keys->verifier, list, count, error);
 }
 
-// Reads an auth.v1.JsonWebKeySet. The keys that are in use stay where it cannot be read.
+// Reads an auth.v1.JsonWebKeySet. The keys in use stay when it cannot be read.
 static enum status take_key_set(struct keys *keys, struct slice payload, struct error *error)
 {
   if (payload.size > MAX_KEY_SET_BYTES)
@@ -67,7 +67,7 @@ static enum status take_key_set(struct keys *keys, struct slice payload, struct 
 
 static void wake_all(struct keys *keys)
 {
-  // A woken request may wait again: only those that wait now are woken.
+  // Only requests that wait now are woken, because a woken request may wait again.
   struct list woken;
   list_init(&woken);
   while (!list_empty(&keys->waiting)) {
@@ -82,7 +82,8 @@ static void wake_all(struct keys *keys)
   }
 }
 
-// Tries follow each other quickly while the auth service is away: the log gets the first failure and the end.
+// Notes whether fetches fail. Only the first failure and the recovery are logged, because retries follow quickly while
+// the auth service is away.
 static void set_failing(struct keys *keys, bool failing, const struct error *error)
 {
   if (keys->failing == failing)
@@ -110,7 +111,8 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
   set_failing(keys, !ok, &error);
   uint64_t pause = ok ? KEYS_REFRESH_EVERY_US : keys_known(keys) ? KEYS_RETRY_US : KEYS_FIRST_RETRY_US;
   keys->next_fetch_us = keys->now_us() + pause;
-  // Without any key a failure tells the waiting nothing: the next try may come within their wait.
+  // Without any key the waiting requests go on waiting after a failure, because the next fetch may come within their
+  // time.
   if (keys_known(keys))
     wake_all(keys);
 }

@@ -1,7 +1,6 @@
-// The public keys of access tokens, kept fresh: fetched from the auth service when a worker starts, every five minutes,
-// and when a token names a key that is not known. Requests that need a fetch wait for its end, a second at most.
-//
-// A state machine: time is an argument, one thread, one fetch at a time.
+// Keeps the public keys of access tokens fresh: they are fetched from the auth service when a worker starts, every five
+// minutes, and when a token names an unknown key. Requests that need a fetch wait for its end, one second at most. A
+// state machine without a clock of its own: time is an argument. One thread, one fetch at a time.
 #ifndef BULKHEAD_GATEWAY_KEYS_H
 #define BULKHEAD_GATEWAY_KEYS_H
 
@@ -15,9 +14,10 @@
 #include "gateway/gateway_metrics.h"
 
 #define KEYS_REFRESH_EVERY_US (UINT64_C(300) * 1000000)
-// Between fetches for unknown keys: forged key ids must not become a load on the auth service.
+// The least time between fetches for unknown keys: forged key ids must not become a load on the auth service.
 #define KEYS_UNKNOWN_EVERY_US (UINT64_C(5) * 1000000)
-// After a failure: with keys there is no hurry, without them nothing works.
+// The time to the next fetch after a failure: longer while there are keys, short while there are none, because then no
+// token can be verified.
 #define KEYS_RETRY_US (UINT64_C(5) * 1000000)
 #define KEYS_FIRST_RETRY_US (UINT64_C(300) * 1000)
 #define KEYS_FETCH_TIMEOUT_US (UINT64_C(2) * 1000000)
@@ -28,14 +28,15 @@ struct keys {
   const struct backend *backend;
   const struct gateway_metrics *metrics;
   uint64_t (*now_us)(void);
-  struct rpc_call *fetch;    // NULL when none runs
-  uint64_t next_fetch_us;    // the regular one
-  uint64_t unknown_from_us;  // when an unknown key may start a fetch again
-  bool failing;              // the last fetch failed; logged when it changes
-  struct list waiting;       // of struct key_wait, in the order of their deadlines
+  struct rpc_call *fetch;    // the fetch in flight; NULL when there is none
+  uint64_t next_fetch_us;    // time of the next regular fetch
+  uint64_t unknown_from_us;  // earliest time of the next fetch for an unknown key
+  bool failing;              // the last fetch failed; changes are logged
+  struct list waiting;       // waiting requests (struct key_wait), ordered by deadline
 };
 
-// A request that waits, embedded in it. `wake` comes once, when the fetch has ended or the wait is over.
+// A waiting request's place in the list, embedded in the request. `wake` is called once: when the fetch has ended or
+// the wait has timed out.
 struct key_wait {
   struct list node;
   uint64_t deadline_us;
@@ -43,18 +44,19 @@ struct key_wait {
   void *arg;
 };
 
-// `verifier`, `backend` and `metrics` stay the caller's. The first fetch starts with the first keys_process.
+// Prepares the keys. `verifier`, `backend` and `metrics` stay the caller's and must outlive them. The first
+// keys_process starts the first fetch.
 void keys_init(struct keys *keys, struct token_verifier *verifier, const struct backend *backend,
                const struct gateway_metrics *metrics, uint64_t (*now_us)(void));
-// Drops a running fetch; requests that still wait are not woken.
+// Cancels a fetch in flight; waiting requests are not woken.
 void keys_stop(struct keys *keys);
 
 bool keys_known(const struct keys *keys);
 
-// A token's key is not known, or none is: starts a fetch where that is due and lines `wait` up. False when waiting
-// would not help: a fetch was made just now.
+// Waits for a key that is unknown: starts a fetch where one is due and adds `wait` to the list. Returns false when
+// waiting would not help, because a fetch has just ended.
 bool keys_wait(struct keys *keys, struct key_wait *wait);
-// The request went away; no-op for one that does not wait.
+// Removes a waiting request from the list; does nothing for one that does not wait.
 void keys_stop_waiting(struct key_wait *wait);
 static inline void key_wait_init(struct key_wait *wait)
 {

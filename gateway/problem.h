@@ -19,8 +19,8 @@ struct problem {
   int http_status;
   enum status code;
   struct slice reason;  // UPPER_SNAKE_CASE; empty makes the type "about:blank"
-  struct slice detail;  // for the caller; replaced where it is not UTF-8
-  struct slice path;    // raw, as requested; cut when long
+  struct slice detail;  // sentence for the caller; bytes that are not UTF-8 are replaced
+  struct slice path;    // the raw path of the request; cut when long
   struct slice request_id;
   const struct violation *violations;
   size_t violation_count;
@@ -30,8 +30,9 @@ void problem_write(const struct problem *problem, struct strbuf *out);
 
 // Returns the phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never answers with.
 const char *problem_title(int http_status);
-// Returns the canonical code of an HTTP status, and a sentence about it for the caller.
+// Returns the canonical code of an HTTP status.
 enum status problem_code(int http_status);
+// Returns a sentence about an HTTP status for the caller.
 const char *problem_detail(int http_status);
 
 #endif

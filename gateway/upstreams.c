@@ -87,7 +87,7 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
                      "\"%s\" is not host:port, such as 10.0.0.5:8080: look at bulkhead_advertise", address);
   char host[256];
   snprintf(host, sizeof(host), "%.*s", (int)(colon - 1), address);
-  // Each process has an id of its own, so that after a reload the old process deregisters only itself.
+  // Each process registers an id of its own, so that after a reload the old process deregisters only itself.
   char uuid[UUID_TEXT_SIZE];
   uuid_v7(uuid);
   char id[sizeof("gateway-") + UUID_TEXT_SIZE];

@@ -18,9 +18,9 @@ struct upstreams;
 
 struct upstreams_options {
   const struct api *api;     // names the services to follow; must outlive the upstreams
-  const char *consul_url;    // NULL: static_list only
-  const char *consul_token;  // NULL: none
-  const char *static_list;   // as discovery_options has it; NULL: Consul only
+  const char *consul_url;    // NULL when only static_list is used
+  const char *consul_token;  // NULL without one
+  const char *static_list;  // services without Consul, as discovery_options has it; NULL when only Consul is used
   struct rpc_tls tls;
 };
 
@@ -29,7 +29,7 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
 // Ends calls in flight with CANCELLED, deregisters, and sets the pointer to NULL. A NULL pointer is accepted.
 void upstreams_free(struct upstreams **upstreams);
 
-// The gateway's interface to the services. It must not be used after upstreams_free.
+// Returns the gateway's interface to the services. It must not be used after upstreams_free.
 struct backend upstreams_backend(struct upstreams *upstreams);
 
 // Registers this gateway in Consul, so that operators see it. `address` is "10.0.0.5:8080"; `health_url` is the full
@@ -41,15 +41,15 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
 void upstreams_deregister(struct upstreams *upstreams);
 
 int upstreams_rpc_fd(const struct upstreams *upstreams);
-// Takes in replies and expires calls. The callbacks of calls run inside.
+// Receives replies and expires calls; callbacks of calls run inside.
 void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us);
-// Readable when the endpoints of a service have changed.
+// Returns the fd that is readable when the endpoints of a service have changed.
 int upstreams_discovery_fd(const struct upstreams *upstreams);
-// Gives changed endpoints to the RPC client.
+// Applies changed endpoints to the RPC client.
 void upstreams_process_lists(struct upstreams *upstreams);
-// Sends what was queued in this turn.
+// Sends the frames that were queued in this turn.
 void upstreams_flush(struct upstreams *upstreams);
-// When upstreams_process_calls must run next even if its fd stays quiet; DEADLINE_NONE for never.
+// Returns when upstreams_process_calls must run next even if its fd stays quiet; DEADLINE_NONE for never.
 uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams);
 
 // Writes {"ready":true,"consul":true,"services":{"auth":1,"item":2}}: for each service the number of its connected

@@ -1,9 +1,10 @@
-// What the rules of a message say about fields that are not set, worked out once at load: a request names few of its
-// fields, and the answer for the others is always the same.
+// Works out, once at load, what the rules of a message say about fields that a request leaves out. A request names few
+// of its fields, and the answer for the others is always the same.
 #include "common/base/strbuf.h"
 #include "common/contract/builder_internal.h"
 
-// What the rules say of the value that a field without presence has when nothing sets it.
+// Returns what the rules say against the default value of a field without presence, which it has when nothing sets it.
+// NULL when the rules accept it.
 static const char *check_default(const struct contract_field *field, struct strbuf *scratch)
 {
   if (field->rules.required)

@@ -17,7 +17,7 @@ struct source_file {
   bool is_proto3;
 };
 
-// Something declared in a file: its name and its path, as SourceCodeInfo.Location.path.
+// A declaration in a file: its full name and its path, as SourceCodeInfo.Location.path has it.
 #define DECLARATION_MAX_DEPTH 24
 struct declaration {
   const struct source_file *source;
@@ -37,17 +37,17 @@ struct type_entry {
   enum type_state state;
   struct contract_message *built_message;  // NULL before the build, or when it has a mistake
   const struct contract_enum *built_enum;
-  unsigned json_depth;  // levels of JSON that it opens
+  unsigned json_depth;  // levels of JSON objects and lists that the message opens
 };
 
 struct contract_builder {
   struct contract *contract;
-  struct arena scratch;          // what only the load needs: descriptors, places, type entries
-  ProtobufCAllocator allocator;  // of protobuf-c, into `scratch`
+  struct arena scratch;          // memory that ends with the load: descriptors, places, type entries
+  ProtobufCAllocator allocator;  // protobuf-c's allocator; takes its memory from `scratch`
   struct source_file *sources;
   size_t source_count;
   struct strmap types;         // ".item.v1.Item" -> struct type_entry
-  struct type_entry **listed;  // the same, in the order of declaration
+  struct type_entry **listed;  // the entries of `types`, in the order of declaration
   size_t type_count;
   unsigned open_types;
   struct diagnostics *diagnostics;
@@ -64,7 +64,7 @@ struct declaration declaration_child(const struct declaration *parent, int32_t f
 // Declares the extension `number` in the options (field `options_number`) of what `owner` declares.
 struct declaration declaration_option(const struct declaration *owner, int32_t options_number, int32_t number);
 struct source_place declaration_place(const struct declaration *declaration);
-// Returns the leading comment, kept in the contract; "" where there is none.
+// Returns the leading comment of the declaration, copied into the contract's arena; "" where there is none.
 const char *declaration_comment(struct contract_builder *builder, const struct declaration *declaration);
 
 // Adds a diagnostic about `declaration`.
@@ -76,8 +76,8 @@ char *keep_text(struct contract_builder *builder, const char *text);
 
 // ---- options ----
 
-// Each reads one extension from an options message; parts of the same option are one message. NULL when the option is
-// not there or cannot be read, which is reported at `owner`.
+// options_... reads one extension from an options message; parts of the same option are merged into one message.
+// Returns NULL when the option is not there, or cannot be read, which is reported at `owner`.
 Bulkhead__V1__MethodPolicy *options_method_policy(struct contract_builder *builder, const struct declaration *owner,
                                                   const Google__Protobuf__MethodOptions *options);
 Google__Api__HttpRule *options_http_rule(struct contract_builder *builder, const struct declaration *owner,
@@ -101,34 +101,36 @@ struct declaration declaration_of_rules(const struct declaration *field);
 // Registers every message and enum by name.
 void register_types(struct contract_builder *builder);
 
-// Builds the message of a type name such as ".item.v1.Item", with everything below it. NULL when it cannot be used,
-// which is reported where it is declared or, where the use is the mistake, at `user`.
+// Builds the message of a type name such as ".item.v1.Item", with every message that its fields hold. Returns NULL when
+// the type cannot be used. That is reported where the type is declared or, where the use is the mistake, at `user`.
 const struct contract_message *build_message(struct contract_builder *builder, const struct declaration *user,
                                              const char *type_name);
 // Builds all messages and enums of our own files, used by a method or not.
 void build_own_messages(struct contract_builder *builder);
 const struct contract_enum *build_enum(struct contract_builder *builder, struct type_entry *entry);
-// Looks a type up by its dotted name. NULL where the set does not have it.
+// Finds a type by its dotted name, such as ".item.v1.Item". NULL where the set does not have it.
 struct type_entry *find_type(struct contract_builder *builder, const char *type_name);
 
-// Prepares the index of a message. Returns false when two fields share a name, which is reported.
+// Fills in the index of a message: its fields by number and by name. Returns false when two fields share a name, which
+// is reported.
 bool build_index(struct contract_builder *builder, const struct declaration *declaration,
                  struct contract_message *message);
 
-// Tells which of Google's messages with a JSON form of its own this is.
+// Returns which of Google's messages with a JSON form of their own has this full name, or CONTRACT_PLAIN.
 enum contract_well_known well_known_kind(const char *full_name);
 bool well_known_is_genuine(const struct contract_message *message);
-// Tells messages that are served from those whose JSON form needs other types or recursion.
+// Returns false for Google's messages that cannot be served, because their JSON form needs other types or recursion.
 bool well_known_is_supported(const char *full_name);
 
-// Fills field->absence from its rules and its presence.
+// Fills in field->absence, the sentence about a request that leaves the field out, from the field's rules and presence.
 void build_absence(struct contract_builder *builder, struct contract_field *field);
-// Fills the parts of the index that say which fields and oneofs a request has to be asked about.
+// Fills in the parts of the index that say which fields and oneofs a request must be checked for.
 void index_absences(const struct contract_message *message, struct message_index *index);
-// Fills update_mask and updated of the message.
+// Fills in message->update_mask and message->updated where the message is the request of an update (update_mask.h).
 void find_update(struct contract_message *message);
 
-// Fills in the rules of one field and holds them against its type. `field` has all but its rules.
+// Fills in the rules of one field and reports those that do not fit its type. Everything in `field` but its rules must
+// be filled in.
 void build_field_rules(struct contract_builder *builder, const struct declaration *declaration,
                        const Google__Protobuf__FieldOptions *options, struct contract_field *field);
 // Reports an example that is not a value of its field, or breaks the field's rules.
@@ -138,7 +140,8 @@ void check_example(struct contract_builder *builder, const struct declaration *o
 void build_services(struct contract_builder *builder);
 // Whether `name` can be written as it is in C, JSON and OpenAPI.
 bool is_identifier(const char *name);
-// `option` is the place of the rule.
+// Builds the bindings (HTTP routes) of a method from its google.api.http rule. `option` is the place of that rule in
+// the file.
 void build_bindings(struct contract_builder *builder, const struct declaration *option,
                     const struct contract_method *method, const Google__Api__HttpRule *rule);
 // Reports names of the contract that C does not accept or cannot tell apart.
@@ -149,10 +152,10 @@ void routes_build(struct contract_builder *builder);
 
 // Reads what the files say about the API as a whole.
 void build_info(struct contract_builder *builder);
-// Fills in heading and description of the service that `declaration` names.
+// Fills in the heading and the description of the service that `declaration` names, for the OpenAPI document.
 void build_service_info(struct contract_builder *builder, const struct declaration *declaration,
                         const Google__Protobuf__ServiceDescriptorProto *service, struct contract_method *method);
-// Fills in the errors that a method declares.
+// Fills in the errors that a method's policy declares, for the OpenAPI document.
 void build_errors(struct contract_builder *builder, const struct declaration *policy_place,
                   const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method);
 

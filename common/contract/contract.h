@@ -1,10 +1,8 @@
-// The API as the contracts say it: a FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info)
-// compiled to tables. One compiler for everybody: protoc-gen-bulkhead at build and the gateway at its start call
-// contract_load, so they give the same verdict in the same words. Immutable afterwards, so worker processes share its
-// pages after a fork.
-//
-// Whatever a contract must not say is refused: see the `report` calls in this folder, and tests/unit/plugin/bad for a
-// contract with each mistake.
+// The compiled contracts:  FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info) compiled
+// to tables. One compiler for everybody: protoc-gen-bulkhead at build and the gateway at its start call contract_load,
+// so they give the same verdict in the same words. Immutable afterwards, so worker processes share its pages after a
+// fork.  Whatever a contract must not say is refused: see the `report` calls in this folder, and tests/unit/plugin/bad
+// for a contract with each mistake.
 #ifndef BULKHEAD_CONTRACT_CONTRACT_H
 #define BULKHEAD_CONTRACT_CONTRACT_H
 
@@ -18,7 +16,7 @@
 #include "common/contract/policy.h"
 #include "common/contract/rules.h"
 
-// Numbers as in descriptor.proto's FieldDescriptorProto.Type.
+// The type of a field. The numbers are those of FieldDescriptorProto.Type in descriptor.proto.
 enum contract_type {
   CONTRACT_DOUBLE = 1,
   CONTRACT_FLOAT = 2,
@@ -39,14 +37,14 @@ enum contract_type {
   CONTRACT_SINT64 = 18,
 };
 
-// Messages that proto3 JSON writes in a form of their own.
+// Which of Google's messages a message is, as far as proto3 JSON writes it in a special form.
 enum contract_well_known {
   CONTRACT_PLAIN,
   CONTRACT_TIMESTAMP,
   CONTRACT_DURATION,
   CONTRACT_FIELD_MASK,
   CONTRACT_EMPTY,
-  CONTRACT_WRAPPER,  // google.protobuf.StringValue and its kin
+  CONTRACT_WRAPPER,  // google.protobuf.StringValue and the other wrappers of one value
 };
 
 // A .proto file of the set.
@@ -71,7 +69,7 @@ struct contract_enum_value {
 
 struct contract_enum {
   const char *full_name;
-  const char *comment;  // leading comment of the contract, "" where there is none; so everywhere below
+  const char *comment;  // the comment above the declaration, "" where there is none
   const struct contract_enum_value *values;
   size_t value_count;
   struct source_place place;
@@ -82,22 +80,23 @@ struct contract_field {
   enum contract_type type;
   bool repeated;
   bool is_map;
-  bool optional;           // declared so; in C a oneof of this one field, "_" before its name
-  bool has_presence;       // message, proto3 optional, oneof member
-  int oneof_index;         // of the message's oneofs; -1 for none
-  struct slice name;       // "page_size"
+  bool optional;      // declared `optional`; in C a oneof of this field alone, named "_" and the field's name
+  bool has_presence;  // a message, an `optional` field or a member of a oneof: "not set" differs from the default value
+  int oneof_index;    // index into the message's oneofs; -1 for a field outside of oneofs
+  struct slice name;  // "page_size"
   struct slice json_name;  // "pageSize"
   const char *comment;
-  const struct contract_message *message;   // of CONTRACT_MESSAGE
-  const struct contract_enum *enumeration;  // of CONTRACT_ENUM
+  const struct contract_message *message;   // set for the type CONTRACT_MESSAGE, else NULL
+  const struct contract_enum *enumeration;  // set for the type CONTRACT_ENUM, else NULL
   bool has_rules;                           // (bulkhead.v1.field) is set
   struct field_rules rules;
-  const char *absence;  // what the rules say when a request writes the field and leaves it out; NULL where it may
+  const char *absence;  // the violation when a request leaves the field out; NULL where it may be left out
   struct source_place place;
 };
 
 struct contract_oneof {
   const char *name;
+  const char *json_name;  // the name in violations: lowerCamel, as the names of fields
   bool required;
 };
 
@@ -105,7 +104,7 @@ struct contract_message {
   const char *full_name;  // "item.v1.Item"
   const char *comment;
   enum contract_well_known well_known;
-  const struct contract_field *fields;  // by number
+  const struct contract_field *fields;  // in ascending order of their numbers
   size_t field_count;
   const struct contract_oneof *oneofs;
   size_t oneof_count;
@@ -114,14 +113,15 @@ struct contract_message {
   size_t reserved_count;
   bool is_checked;  // a value of it can break a rule, so services validate it
   struct source_place place;
-  // The mask of an update, and the message that the mask is about (see update_mask.h). Both are NULL in every other
-  // message.
+  // The mask field of an update's request, and the field with the message that the mask is about (see update_mask.h).
+  // Both are NULL in a message that is not such a request.
   const struct contract_field *update_mask;
   const struct contract_field *updated;
   const void *index;  // private: fields by number and by name
 };
 
-// Finds a field by its JSON name or its original name, as proto3 JSON accepts both. NULL when there is none.
+// Finds a field by its JSON name or its original name, because proto3 JSON accepts both. Returns NULL when the message
+// has no field of that name.
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name);
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number);
 
@@ -140,7 +140,7 @@ struct contract_error {
   const char *detail;  // "" where the contract gives no sentence
 };
 
-// What the contracts say about the API as a whole. All texts are "" where the contract has none.
+// The API as a whole, for the head of the OpenAPI document. A text is "" where the contracts do not give it.
 struct contract_info {
   const char *title;
   const char *description;  // Markdown
@@ -150,21 +150,21 @@ struct contract_info {
 };
 
 struct contract_method {
-  struct slice full_name;         // "item.v1.ItemService/GetItem": as RPC names it
-  const char *service;            // whom to call, as discovery names it: the first part of the package, "item"
+  struct slice full_name;         // the name in RPC frames: "item.v1.ItemService/GetItem"
+  const char *service;            // the service to call, as discovery names it: the first part of the package, "item"
   const char *service_full_name;  // "item.v1.ItemService"
   const char *name;               // "GetItem"
   const char *comment;
-  const char *service_comment;  // the service's own, else the one at the head of its file
+  const char *service_comment;  // the comment above the service, else the comment at the head of its file
   const char *service_title;    // "Items"
   const struct contract_message *input;
   const struct contract_message *output;
   struct policy policy;
-  enum contract_rate_class rate_class;  // no effect yet, see options.proto
+  enum contract_rate_class rate_class;  // has no effect yet, see options.proto
   uint32_t timeout_ms;                  // 5,000 where the contract says nothing
   uint32_t cache_ttl_ms;
   int success_status;    // 200, 201, 204, ...
-  const char *location;  // template over the response, or NULL
+  const char *location;  // template of the Location header, filled from the response; NULL without one
   const struct contract_error *errors;
   size_t error_count;
   bool no_side_effects;  // idempotency_level NO_SIDE_EFFECTS
@@ -186,27 +186,29 @@ struct contract_binding {
   const struct contract_method *method;
   const char *http_method;  // "GET"
   const char *path;         // the template as written: "/v1/items/{id}"
-  // Where the body goes: none, the whole message, or one field.
+  // The part of the request message that the HTTP body fills: none, the whole message, or one field.
   enum { CONTRACT_BODY_NONE, CONTRACT_BODY_ALL, CONTRACT_BODY_FIELD } body;
   const struct contract_field *body_field;
-  const struct contract_field *response_body_field;  // NULL: the whole response
+  const struct contract_field
+      *response_body_field;  // the field that the HTTP body holds; NULL when it holds the whole response
   const struct contract_path_variable *variables;
   size_t variable_count;
   struct source_place place;
 };
 
-// A path variable or, with depth 1 or 2, a nested one: {item.id}.
+// A path variable and the field of the request that it fills: {id}, or a nested field such as {item.id}.
 #define CONTRACT_MAX_FIELD_PATH 4
 struct contract_path_variable {
   const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
   size_t depth;
-  bool multi_segment;  // "**": slashes stay
+  bool multi_segment;  // the template ends in "**": the value may hold slashes
 };
 
 struct contract;
 
-// Compiles the whole set and adds every mistake to `diagnostics`, in the order of their places. INVALID_ARGUMENT and
-// *out NULL when there is one. contract_free is the caller's.
+// Compiles a serialized FileDescriptorSet, which may be freed afterwards, and adds every mistake to `diagnostics`,
+// ordered by file and line. INVALID_ARGUMENT and *out NULL when there is a mistake. The caller frees *out with
+// contract_free.
 enum status contract_load(struct slice protoset, struct contract **out, struct diagnostics *diagnostics) MUST_CHECK;
 void contract_free(struct contract **contract);
 
@@ -217,7 +219,8 @@ size_t contract_binding_count(const struct contract *contract);
 const struct contract_binding *contract_binding(const struct contract *contract, size_t index);
 size_t contract_service_count(const struct contract *contract);
 const struct contract_service *contract_service(const struct contract *contract, size_t index);
-// Every message of the contracts' own files and every other that they use, in the order of declaration.
+// Counts the messages of contract_message: those of the contracts' own files and all others that these use, in the
+// order of declaration.
 size_t contract_message_count(const struct contract *contract);
 const struct contract_message *contract_message(const struct contract *contract, size_t index);
 const struct contract_method *contract_method_by_name(const struct contract *contract, struct slice full_name);
@@ -228,11 +231,12 @@ const struct contract_message *contract_message_by_name(const struct contract *c
 #define CONTRACT_MAX_VARIABLES 8
 struct contract_route {
   const struct contract_binding *binding;
-  struct slice values[CONTRACT_MAX_VARIABLES];  // of the path variables, still percent-encoded, views into `path`
+  struct slice values
+      [CONTRACT_MAX_VARIABLES];  // values of the path variables, still percent-encoded; views into the request's path
 };
-// `path` is the raw path of the request, without query. NOT_FOUND; or UNIMPLEMENTED where the path is known but not
-// with this HTTP method: then `allow`, if not NULL, is the list for the Allow header ("GET, HEAD, PATCH, DELETE"). HEAD
-// is routed as GET.
+// Finds the binding for an HTTP method and a raw path without query. NOT_FOUND when no route has the path.
+// UNIMPLEMENTED when the path is known, but not with this HTTP method: `allow`, if not NULL, is set to the value of the
+// Allow header ("GET, HEAD, PATCH, DELETE"). HEAD is routed as GET.
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
                            struct contract_route *route, const char **allow) MUST_CHECK;
 

@@ -9,7 +9,7 @@ struct pattern {
   const char *path;
 };
 
-// One rule on its way to a binding.
+// A google.api.http rule, and the binding that is being built from it.
 struct rule_place {
   struct contract_builder *builder;
   const struct declaration *option;
@@ -104,13 +104,14 @@ static void check_body_field(const struct rule_place *place)
 {
   const struct contract_binding *binding = place->binding;
   const struct contract_field *field = binding->body_field;
-  // Otherwise the body could say something else than the path or header that a proxy has looked at.
+  // A field must not be filled from both body and path or header: the body could contradict what a proxy has checked.
   for (size_t i = 0; i < binding->variable_count; i++)
     if (binding->variables[i].depth == 1 && binding->variables[i].path[0] == field)
       refuse(place, "body \"%s\" names a field that the path fills; leave one of them out", place->rule->body);
   if (field->rules.from_header != NULL)
     refuse(place, "body \"%s\" names a field that a header fills; leave one of them out", place->rule->body);
-  // The paths of the mask, which a PATCH takes from its body, start in that field.
+  // The mask of a PATCH is filled from its body, and its paths start in the message that is updated, so the body must
+  // be that field.
   const struct contract_field *updated = binding->method->input->updated;
   if (strcmp(binding->http_method, "PATCH") == 0 && updated != NULL && updated != field)
     refuse(place,

@@ -1,5 +1,6 @@
-// Examples of the OpenAPI document: one that the field itself would refuse misleads every reader of the API's page.
-// An example is written as a parameter would be, without the quotes of JSON; of a list it is one item.
+// Checks the examples that contracts give for the OpenAPI document: one that the field itself would refuse misleads
+// every reader of the API's page. An example is written as a parameter would be, without the quotes of JSON. For a list
+// it is one item.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static const char *check_message(const struct contract_field *field)
   }
 }
 
-// What is wrong with the example; NULL for nothing.
+// Returns what is wrong with the example; NULL when it is a value of its field and keeps the rules.
 static const char *find_problem(const struct contract_field *field, struct strbuf *scratch)
 {
   const char *example = field->rules.example;

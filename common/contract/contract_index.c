@@ -1,5 +1,5 @@
-// What the translation asks of a message at every request, prepared once: fields by number and by name, JSON keys,
-// what the rules say of a field that is left out, the fields that travel in headers.
+// Prepares what the transcoder looks up in a message at every request: fields by number and by name, JSON keys, the
+// violation for a field that is left out, the fields that travel in headers.
 #include "common/contract/builder_internal.h"
 
 static void index_headers(struct arena *arena, const struct contract_message *message, struct message_index *index)
@@ -29,7 +29,7 @@ static void index_fields(struct arena *arena, const struct contract_message *mes
   index->keys = keys;
 }
 
-// A header of a reply can carry one field only.
+// Reports fields of one message with the same to_header, because a header of a reply can carry one field only.
 static void check_header_names(struct contract_builder *builder, const struct declaration *declaration,
                                const struct message_index *index)
 {
@@ -41,7 +41,7 @@ static void check_header_names(struct contract_builder *builder, const struct de
                index->to_header[i]->rules.to_header);
 }
 
-// Tells whether every field has names of its own. Two that share one have been reported.
+// Returns false when two fields share a name or JSON name, after reporting each.
 static bool check_field_names(struct contract_builder *builder, const struct contract_message *message)
 {
   struct strmap names = {0};

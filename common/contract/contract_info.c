@@ -1,5 +1,5 @@
-// What only the OpenAPI document needs of a contract: the API's title and license, the headings of services, the errors
-// that a method declares.
+// Reads the parts of a contract that only the OpenAPI document needs: the API's title and license, the headings of
+// services, the errors that a method declares.
 #include "common/contract/builder_internal.h"
 
 enum { FILE_SYNTAX = 12 };
@@ -9,7 +9,7 @@ static const char *copy_text(struct contract_builder *builder, const char *text)
   return text == NULL ? "" : keep_text(builder, text);
 }
 
-// The comment at the head of a file, above its first statement.
+// Returns the comment at the head of a file, above its first statement.
 static const char *file_comment(struct contract_builder *builder, const struct source_file *source)
 {
   struct declaration syntax = declaration_of_file(source);
@@ -46,7 +46,7 @@ void build_info(struct contract_builder *builder)
     builder->contract->info = (struct contract_info){"API", "", "", "", ""};
 }
 
-// "ItemService" becomes "Item".
+// Removes "Service" from the end of a name: "ItemService" becomes "Item".
 static struct slice bare_name(const char *service)
 {
   static const struct slice SUFFIX = SLICE_INIT("Service");

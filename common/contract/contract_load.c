@@ -1,16 +1,16 @@
-// A FileDescriptorSet to a contract: register every type by name, build the messages of our own files, then the
-// services with their methods, and the routes. Descriptors and type entries live in a scratch arena that ends with the
-// load.
+// Compiles a FileDescriptorSet to a contract:  register every type by name, build the messages of our own files, then
+// the services with their methods, and the routes. Descriptors and type entries live in a scratch arena that ends with
+// the load.
 #include <stdlib.h>
 
 #include "common/base/check.h"
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
 
-// Messages in messages; protobuf-c unpacks them by recursion without a limit.
+// How deep declarations of messages may nest. protobuf-c unpacks descriptors by recursion without a limit of its own.
 #define MAX_NESTED_TYPES 8
 
-// Numbers of descriptor.proto.
+// Field numbers of descriptor.proto.
 enum { SET_FILE = 1, FILE_MESSAGE_TYPE = 4, MESSAGE_NESTED_TYPE = 3 };
 
 static void *scratch_alloc(void *arena, size_t size)
@@ -24,7 +24,8 @@ static void scratch_free(void *arena, void *memory)
   (void)memory;
 }
 
-// The number of the list that holds messages inside the list `number`.
+// Returns the number of the field that lists the messages inside what field `number` lists: messages of a file, then
+// messages nested in messages.
 static uint32_t list_inside(uint32_t number)
 {
   return number == SET_FILE ? FILE_MESSAGE_TYPE : MESSAGE_NESTED_TYPE;

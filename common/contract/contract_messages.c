@@ -1,20 +1,21 @@
-// Messages and their fields as tables, depth first: what a field holds is built before the field.
+// Builds messages and their fields as tables, depth first: the message that a field holds is built before the field.
 #include <stdlib.h>
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
-// Numbers of descriptor.proto, as source paths use them.
+// Field numbers of descriptor.proto, as source paths use them.
 enum { MESSAGE_FIELD = 2, MESSAGE_ONEOF = 8 };
 
-// A gap in the numbers costs two bytes a number.
+// The highest field number. Fields are looked up in an array, in which each unused number costs two bytes.
 #define MAX_FIELD_NUMBER 65535
 
 typedef Google__Protobuf__FieldDescriptorProto FieldProto;
 
 // ---- fields ----
 
-// lowerCamel, as protoc derives it; protoc writes json_name itself, other makers of descriptor sets need not.
+// Returns a name in lowerCamel, as protoc derives JSON names. protoc writes json_name itself; other makers of
+// descriptor sets need not.
 static char *derive_json_name(struct contract_builder *builder, const char *name)
 {
   char *json_name = keep_text(builder, name);
@@ -58,7 +59,8 @@ static bool map_entry_is_valid(const struct contract_message *entry)
          key->type != CONTRACT_ENUM && key->type != CONTRACT_DOUBLE && key->type != CONTRACT_FLOAT;
 }
 
-// What protoc itself accepts and this suite does not, and what protoc would never write.
+// Returns false, after a report, for a field that protoc accepts and this suite does not, or that protoc would never
+// write.
 static bool check_field(struct contract_builder *builder, const struct declaration *declaration,
                         const FieldProto *source)
 {
@@ -113,7 +115,7 @@ static bool is_synthetic(const FieldProto *source)
   return source->has_proto3_optional && source->proto3_optional;
 }
 
-// A proto3 `optional` sits in a oneof of its own, which only C sees.
+// Fills in presence and oneof of a field. A proto3 `optional` sits in a oneof of its own, which only C sees.
 static bool resolve_presence(struct contract_builder *builder, const struct declaration *declaration,
                              const FieldProto *source, const struct contract_message *message,
                              struct contract_field *field)
@@ -165,7 +167,8 @@ static int compare_numbers(const void *a, const void *b)
   return (left->number > right->number) - (left->number < right->number);
 }
 
-// How diagnostics name a field. What is inside a map is the map's, because its entry stands in no text.
+// Returns the name of a field for diagnostics. A field of a map's entry is named as the map, because the entry does not
+// stand in the file.
 static const char *field_element(struct contract_builder *builder, const struct type_entry *entry,
                                  const FieldProto *source)
 {
@@ -174,7 +177,7 @@ static const char *field_element(struct contract_builder *builder, const struct 
   return arena_printf(&builder->scratch, "%s.%s", entry->full_name, source->name == NULL ? "" : source->name);
 }
 
-// Fills in all fields. Returns false when one is missing because of a mistake.
+// Fills in all fields of a message. Returns false when one is missing because of a mistake, which has been reported.
 static bool build_fields(struct contract_builder *builder, const struct type_entry *entry,
                          struct contract_message *message)
 {
@@ -237,6 +240,7 @@ static void build_oneofs(struct contract_builder *builder, const struct type_ent
     const Bulkhead__V1__OneofRules *rules = options_oneof_rules(builder, &declaration, source->options);
     oneofs[i] = (struct contract_oneof){
         .name = keep_text(builder, name),
+        .json_name = derive_json_name(builder, name),
         .required = rules != NULL && rules->required,
     };
   }
@@ -258,7 +262,8 @@ static void keep_reserved(struct contract_builder *builder, const Google__Protob
 
 // ---- messages ----
 
-// Texts are checked as UTF-8 and for their cap, enums for known values, lists for their cap, also without a rule.
+// Whether services must check the field, which may be without a rule of its own: texts are checked for UTF-8 and
+// length, enums for known values, lists for their length.
 static bool field_is_checked(const struct contract_field *field)
 {
   switch (field->type) {
@@ -332,7 +337,7 @@ static void build_entry(struct contract_builder *builder, struct type_entry *ent
   entry->state = TYPE_DONE;
 }
 
-// What is wrong with the use of a type, as opposed to the type itself. NULL for nothing.
+// Returns what is wrong with the use of a type at this place, such as recursion; NULL when the use is right.
 static const char *find_misuse(const struct contract_builder *builder, const struct type_entry *entry)
 {
   if (!well_known_is_supported(entry->full_name))

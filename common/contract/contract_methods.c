@@ -1,10 +1,11 @@
-// Services and their methods: policy, limits, success; the HTTP rules become bindings in contract_bindings.c.
+// Builds services and their methods: policy, limits, success. contract_bindings.c builds the bindings from the HTTP
+// rules.
 #include <inttypes.h>
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
-// Numbers of descriptor.proto, as source paths use them.
+// Field numbers of descriptor.proto, as source paths use them.
 enum { FILE_SERVICE = 6, SERVICE_METHOD = 2 };
 
 #define DEFAULT_TIMEOUT_MS 5000u
@@ -46,7 +47,7 @@ static void build_roles(struct contract_builder *builder, const struct declarati
   method->policy.role_count = policy->n_roles;
 }
 
-// What is wrong with the field of the response that a location names; NULL for nothing.
+// Returns what is wrong with the field of the response that a location names; NULL when it can stand there.
 static const char *find_location_problem(const struct contract_field *field)
 {
   if (field == NULL)
@@ -56,7 +57,7 @@ static const char *find_location_problem(const struct contract_field *field)
   return field->rules.secret ? "is a secret" : NULL;
 }
 
-// Every {name} of a location template must be a text of the response.
+// Reports each {name} of a location template that is not a text field of the response.
 static void check_location(struct contract_builder *builder, const struct declaration *option,
                            const struct contract_method *method)
 {
@@ -186,7 +187,7 @@ static size_t count_bindings(struct contract_builder *builder, const struct decl
                              const Google__Protobuf__ServiceDescriptorProto *service)
 {
   size_t count = 0;
-  // What cannot be read is reported when the method is built.
+  // Options that cannot be read are not reported here, because build_method reports them.
   struct diagnostics *diagnostics = builder->diagnostics;
   struct diagnostics ignored;
   diagnostics_init(&ignored);
@@ -230,7 +231,8 @@ static void build_service(struct contract_builder *builder, const struct source_
   }
 }
 
-// A service that cannot be named has been reported with its file, or comes from a set that protoc did not write.
+// Returns false for a service without a usable name. That has been reported with its file, or the set was not written
+// by protoc.
 static bool service_is_usable(struct contract_builder *builder, const struct source_file *source, size_t position)
 {
   const char *name = source->descriptor->service[position]->name;
@@ -244,7 +246,7 @@ static bool service_is_usable(struct contract_builder *builder, const struct sou
   return false;
 }
 
-// All arrays are made whole first, because bindings and maps point into them.
+// Allocates all arrays in full before they are filled, because bindings and maps point into them.
 static void make_room(struct contract_builder *builder)
 {
   struct contract *contract = builder->contract;

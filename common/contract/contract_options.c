@@ -1,5 +1,5 @@
-// Extensions of descriptor.proto's options messages: protobuf-c keeps them as unknown fields, from which they are
-// unpacked here by the generated code of their own contracts.
+// Reads extensions of the options in descriptor.proto: protobuf-c keeps them as unknown fields, and the generated code
+// of their contracts unpacks them here.
 #include "common/base/strbuf.h"
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
@@ -13,7 +13,7 @@ enum {
   EXTENSION_HTTP_RULE = 72295728,
 };
 
-// Numbers of the options in descriptor.proto.
+// Field numbers of `options` in the messages of descriptor.proto.
 enum { FILE_OPTIONS = 8, FIELD_OPTIONS = 8, SERVICE_OPTIONS = 3, METHOD_OPTIONS = 4, ONEOF_OPTIONS = 2 };
 
 struct extension {
@@ -22,7 +22,7 @@ struct extension {
   const ProtobufCMessageDescriptor *descriptor;
 };
 
-// The bytes behind the length that protobuf-c leaves in front of them.
+// Returns, in `out`, the bytes of an unknown field without the length that protobuf-c leaves in front of them.
 static bool strip_length(const ProtobufCMessageUnknownField *unknown, struct slice *out)
 {
   size_t at = 0;
@@ -34,8 +34,8 @@ static bool strip_length(const ProtobufCMessageUnknownField *unknown, struct sli
   return true;
 }
 
-// protoc writes an option that is set in several statements as several fields: together they are the message. False
-// when a part is not a message.
+// Concatenates the parts of an option, which protoc writes as several fields when several statements set it. Returns
+// false when a part is not a message.
 static bool join_parts(const ProtobufCMessage *options, const struct extension *extension, struct strbuf *bytes,
                        bool *found)
 {
@@ -53,7 +53,8 @@ static bool join_parts(const ProtobufCMessage *options, const struct extension *
   return true;
 }
 
-// HttpRule holds HttpRules (additional_bindings, one level), and protobuf-c unpacks by recursion without a limit.
+// Whether a HttpRule nests additional_bindings in additional_bindings. Checked before unpacking, because protobuf-c
+// recurses without a limit.
 static bool nests_http_rules(struct slice rule, unsigned depth)
 {
   struct wire_reader reader = wire_reader_make(rule);

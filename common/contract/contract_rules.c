@@ -1,5 +1,5 @@
-// FieldRules from the descriptors, refused where they do not fit the type of their field: a rule that can never apply
-// is a mistake of the contract's author.
+// Reads FieldRules from the descriptors and refuses those that do not fit the type of their field: a rule that can
+// never apply is a mistake of the contract's author.
 #include <inttypes.h>
 
 #include "common/base/strbuf.h"
@@ -40,7 +40,7 @@ static bool is_whole_number(enum contract_type type)
   }
 }
 
-// Rules that hold only for some types.
+// Reports rules that do not apply to the type of their field.
 static void check_fit(const struct rules_place *place)
 {
   const Bulkhead__V1__FieldRules *rules = place->rules;
@@ -75,7 +75,7 @@ static void check_fit(const struct rules_place *place)
       report(place->builder, place->option, "%s does not fit here; it is for %s", table[i].name, table[i].where);
 }
 
-// Rules that contradict one another.
+// Reports rules that contradict each other.
 static void check_pairs(const struct rules_place *place)
 {
   const Bulkhead__V1__FieldRules *rules = place->rules;
@@ -113,7 +113,7 @@ static void check_sizes(const struct rules_place *place)
            rules->min_items, max_items);
 }
 
-// The numbers that a type can hold, as far as a bound can name them.
+// Returns the lowest and the highest number of a type, as far as the bounds of a rule (int64) reach.
 static void find_range(enum contract_type type, int64_t *lowest, int64_t *highest)
 {
   *lowest = INT64_MIN;
@@ -161,7 +161,8 @@ static void check_bounds(const struct rules_place *place)
 
 // ---- headers ----
 
-// RFC 9110: a field name is a token; these are the characters that header names really have.
+// Whether the name can be that of a header. RFC 9110 allows any token; only letters, digits and '-' are accepted here,
+// which header names really have.
 static bool is_header_name(const char *name)
 {
   for (const char *at = name; *at != '\0'; at++) {
@@ -172,7 +173,7 @@ static bool is_header_name(const char *name)
   return true;
 }
 
-// Headers that the gateway writes or that decide how a message is read.
+// Whether the gateway itself writes the header, or the header decides how a message is read.
 static bool is_taken_header(const char *name)
 {
   static const char *const TAKEN[] = {
@@ -198,7 +199,7 @@ static void check_header(const struct rules_place *place, const char *rule, cons
 
 // ---- texts ----
 
-// A value of one_of that another rule refuses could never be sent.
+// Reports a value of one_of that another rule refuses, because it could never be sent.
 static void check_one_of(const struct rules_place *place)
 {
   const Bulkhead__V1__FieldRules *rules = place->rules;
@@ -211,7 +212,7 @@ static void check_one_of(const struct rules_place *place)
   struct strbuf scratch;
   strbuf_init(&scratch, 0);
   for (size_t i = 0; i < rules->n_one_of && place->field->type == CONTRACT_STRING; i++) {
-    // The empty text stands for a field that is left out.
+    // The empty text is skipped: it stands for a field that is left out.
     struct slice value = slice_from_string(rules->one_of[i]);
     const char *problem = value.size == 0 ? NULL : rules_check_text(&others, value, &scratch);
     if (problem != NULL)
@@ -274,7 +275,7 @@ void build_field_rules(struct contract_builder *builder, const struct declaratio
   check_bounds(&place);
   check_header(&place, "from_header", source->from_header);
   check_header(&place, "to_header", source->to_header);
-  // With a mistake in the rules a value would be held against nonsense.
+  // An example is checked only against rules without mistakes.
   if (builder->diagnostics->count != before)
     return;
   check_one_of(&place);

@@ -1,8 +1,8 @@
-// Every message and enum of the set by its full name; enums are built here, messages in contract_messages.c.
+// Registers every message and enum of the set by its full name. Enums are built here, messages in contract_messages.c.
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
-// Numbers of descriptor.proto, as source paths use them.
+// Field numbers of descriptor.proto, as source paths use them.
 enum {
   FILE_MESSAGE_TYPE = 4,
   FILE_ENUM_TYPE = 5,
@@ -15,7 +15,8 @@ enum {
 
 // ---- registering ----
 
-// protoc accepts no other names; a set of another origin may hold them.
+// Whether a name has only identifiers, with dots between them if `dots`. protoc accepts no other names, but a set of
+// another origin may hold them.
 static bool has_only_identifiers(const char *name, bool dots)
 {
   for (const char *at = name; *at != '\0'; at++) {
@@ -39,7 +40,8 @@ static size_t count_types(Google__Protobuf__DescriptorProto *const *messages, si
   return sum;
 }
 
-// `scope` is ".item.v1" or ".item.v1.Item". NULL when the name is refused.
+// Registers a type below `scope`, which is ".item.v1" or ".item.v1.Item". Returns NULL when the name is refused, which
+// has been reported.
 static struct type_entry *add_type(struct contract_builder *builder, const char *scope, const char *name,
                                    struct declaration declaration)
 {
@@ -62,7 +64,7 @@ static struct type_entry *add_type(struct contract_builder *builder, const char 
 }
 
 struct enum_list {
-  int32_t field_number;  // of the list in its owner
+  int32_t field_number;  // number of the list's field in its owner
   Google__Protobuf__EnumDescriptorProto **enums;
   size_t count;
 };
@@ -78,7 +80,7 @@ static void add_enums(struct contract_builder *builder, const char *scope, const
   }
 }
 
-// Recursion is bounded by the nesting that contract_load accepts.
+// Registers a message and the types inside it. The recursion is as deep as the nesting that contract_load accepts.
 static void add_message(struct contract_builder *builder, const char *scope, struct declaration declaration,
                         const Google__Protobuf__DescriptorProto *message)
 {

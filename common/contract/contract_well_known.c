@@ -1,4 +1,4 @@
-// Google's messages that proto3 JSON writes in a form of their own, and those that are not served.
+// Knows Google's messages that proto3 JSON writes in a form of their own, and those that are not served.
 #include "common/base/compiler.h"
 #include "common/contract/builder_internal.h"
 
@@ -40,7 +40,8 @@ static bool has_single(const struct contract_message *message, size_t place, enu
   return field->number == place + 1 && field->type == type && !field->repeated;
 }
 
-// Code reads these messages by their published field numbers, so a set must not bring others under their names.
+// Whether a well-known message has its published fields. The transcoder reads it by their numbers, so a set must not
+// bring another message under its name.
 bool well_known_is_genuine(const struct contract_message *message)
 {
   switch (message->well_known) {

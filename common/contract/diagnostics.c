@@ -51,7 +51,7 @@ static int compare_places(const struct source_place *a, const struct source_plac
   return (a->column > b->column) - (a->column < b->column);
 }
 
-// An insertion sort, because qsort does not keep the order of equals.
+// Sorts by insertion, because qsort does not keep the order of equal elements.
 void diagnostics_sort(struct diagnostics *diagnostics)
 {
   for (size_t i = 1; i < diagnostics->count; i++) {

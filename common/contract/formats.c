@@ -1,4 +1,4 @@
-// Each format is a predicate on texts; the table at the end gives it its sentence.
+// Checks the formats of texts: each format is a predicate, and the table at the end gives it its sentence.
 #include "common/contract/formats.h"
 
 #include "common/base/compiler.h"
@@ -105,7 +105,7 @@ static bool is_currency(struct slice text)
   return true;
 }
 
-// Whether valid JSON has the escape of U+0000: a backslash occurs there only as the begin of an escape.
+// Whether a valid JSON text contains the escape of U+0000. In valid JSON, a backslash only ever begins an escape.
 static bool has_escaped_zero(struct slice text)
 {
   for (size_t at = slice_find(text, '\\', 0); at < text.size; at = slice_find(text, '\\', at + 2))
@@ -133,7 +133,7 @@ static bool is_url_token(struct slice text)
   return true;
 }
 
-// Decodes a valid sequence of two or three bytes. 0 for one of four, because no white space has four.
+// Decodes a valid UTF-8 sequence of two or three bytes. Returns 0 for one of four, because no white space is that long.
 static uint32_t decode_short(const unsigned char *at, size_t size)
 {
   if (size == 2)
@@ -143,7 +143,7 @@ static uint32_t decode_short(const unsigned char *at, size_t size)
   return 0;
 }
 
-// Whether Unicode has the property White_Space for it, control characters apart.
+// Whether the code point has Unicode's property White_Space; control characters do not count here.
 static bool is_white_space(uint32_t code_point)
 {
   return code_point == ' ' || code_point == 0x85 || code_point == 0xA0 || code_point == 0x1680 ||

@@ -13,7 +13,7 @@ static inline uint64_t load_word(const char *at, size_t size)
   return word;
 }
 
-// Hashes every byte of the name: its first and its last word, which overlap where it is short, and those in between.
+// Hashes a name by words of eight bytes: its first, its last, which overlap where it is short, and those in between.
 static inline uint64_t hash_name(struct slice name, uint64_t seed)
 {
   uint64_t head = 0;
@@ -45,7 +45,7 @@ static inline size_t next_slot(const struct message_index *index, size_t slot)
   return (slot + 1) & (((size_t)1 << (64 - index->shift)) - 1);
 }
 
-// Adds one name. False when its first slot was taken by another name.
+// Adds one name to the table. Returns false when another name has its first slot, so that the next seed is tried.
 static bool place_name(struct message_index *index, struct slice name, const struct contract_field *field)
 {
   size_t at = first_slot(index, name);
@@ -125,7 +125,7 @@ const struct contract_field *contract_field_by_number(const struct contract_mess
   return &message->fields[index->by_number[number] - 1];
 }
 
-// Whether a path may lead on to a field inside this one.
+// Whether a field path may go on inside the field: a single plain message.
 static bool has_inside(const struct contract_field *field)
 {
   return field_is_message(field, CONTRACT_PLAIN) && !field->repeated;

@@ -1,4 +1,5 @@
-// A recursive descent of one level: a variable holds segments, but no further variable.
+// Parses path templates by recursive descent. One level is enough, because a variable holds segments but no further
+// variable.
 #include "common/contract/path_template.h"
 
 struct parser {
@@ -20,7 +21,8 @@ static bool take(struct parser *parser, char byte)
   return true;
 }
 
-// RFC 3986 pchar without the colon, which begins a verb, and without escapes: literals are compared decoded.
+// Whether a literal of a template may hold the byte: RFC 3986's pchar without the colon, which begins a verb, and
+// without '%', because literals are compared decoded.
 static bool is_literal_byte(char byte)
 {
   char letter = (char)(byte | 0x20);

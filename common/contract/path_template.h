@@ -11,7 +11,8 @@ enum segment_kind { SEGMENT_LITERAL, SEGMENT_ANY, SEGMENT_REST };
 
 struct template_variable {
   struct slice field;  // "item.id"
-  // The variable holds the segments [first, end). With a SEGMENT_REST, the last one, `end` is the end of the path.
+  // The segments of the variable are [first_segment, end). A variable that ends in "**" has the end of the path as its
+  // end.
   size_t first_segment;
   size_t end_segment;
   bool multi_segment;
@@ -25,10 +26,11 @@ struct path_template {
   size_t segment_count;
   struct template_variable variables[CONTRACT_MAX_VARIABLES];
   size_t variable_count;
-  struct slice verb;  // without the colon; NULL data for none
+  struct slice verb;  // the text behind the colon; NULL data where the path has no verb
 };
 
-// Everything in `out` points into `text`. Returns NULL, or what is wrong with it, a static sentence.
+// Parses a template; the slices in `out` are views into `text`. Returns NULL, or a static sentence that says what is
+// wrong.
 const char *path_template_parse(struct slice text, struct path_template *out);
 
 #endif

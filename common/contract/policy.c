@@ -41,7 +41,7 @@ enum status policy_check(const struct policy *policy, const struct policy_caller
       return STATUS_OK;
     break;
   }
-  // A policy that is unknown here lets nobody in.
+  // An unknown access lets nobody in.
   *message = "this is for other services only";
   return STATUS_PERMISSION_DENIED;
 }

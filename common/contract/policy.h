@@ -1,6 +1,5 @@
-// Who may call a method: the one evaluator of a contract's access policy. The gateway asks it after it has verified the
-// token; every service asks it again, because a call may come by another road than the gateway's routes.
-//
+// Decides who may call a method:  the one evaluator of a contract's access policy. The gateway asks it after it has
+// verified the token; every service asks it again, because a call may come by another road than the gateway's routes.
 // A service believes what the other end of the connection says about caller and peer. So RPC_LISTEN belongs on
 // loopback, on a Unix socket, in a closed network, or behind mutual TLS (RPC_TLS_CA).
 #ifndef BULKHEAD_CONTRACT_POLICY_H
@@ -12,7 +11,7 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 
-// Numbers as in options.proto.
+// Who may call a method. The numbers are those of bulkhead.v1.Access in options.proto.
 enum access {
   ACCESS_PUBLIC = 1,
   ACCESS_AUTHENTICATED = 2,
@@ -26,21 +25,22 @@ struct policy {
   size_t role_count;
 };
 
-// The peer_service of calls that come from outside.
+// peer_service of calls that come from outside, through the gateway.
 #define POLICY_GATEWAY "gateway"
 
 struct policy_caller {
   struct slice id;            // the verified user; empty for an anonymous caller
-  const struct slice *roles;  // as the user's token lists them
+  const struct slice *roles;  // the roles in the user's token
   size_t role_count;
   struct slice peer_service;  // which program makes the call: POLICY_GATEWAY or a service's name; empty when unknown
 };
 
-// OK, UNAUTHENTICATED or PERMISSION_DENIED. `message`, set on refusal, is a static sentence for the caller.
+// Decides whether `caller` may call a method with this policy: OK, UNAUTHENTICATED or PERMISSION_DENIED. On refusal
+// `message` is set to a static sentence for the caller.
 enum status policy_check(const struct policy *policy, const struct policy_caller *caller,
                          const char **message) MUST_CHECK;
 
-// Whether the caller holds `role`: the whole name, letter by letter.
+// Whether the caller holds `role`; the whole name must be equal, case included.
 bool policy_caller_has_role(const struct policy_caller *caller, const char *role);
 
 // Whether the policy can be decided only with a verified token.

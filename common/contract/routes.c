@@ -1,24 +1,24 @@
-// A tree over the segments of all templates. Matching walks it depth first and at each node tries the literal before
-// `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match costs at most the
-// size of the tree.
+// Routes are a tree over the segments of all templates.  of all templates. Matching walks it depth first and at each
+// node tries the literal before `*` before `**`; a node's depth is its segment's index, so no node is looked at twice
+// and a match costs at most the size of the tree.
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 
 #include "common/contract/path_template.h"
 
 #define MAX_PATH_SEGMENTS 64u
-// Each distinct HTTP method is a bit; every combination has its Allow header ready.
+// How many HTTP methods the routes may use. Each is a bit, and every combination has its Allow header prepared.
 #define MAX_HTTP_METHODS 8u
 
 struct span {
   uint16_t first;
   uint16_t end;
-  bool rest;  // goes on to the end of the path
+  bool rest;  // "**": matches the rest of the path
 };
 
 struct route_entry {
   const struct contract_binding *binding;
-  unsigned http_method;  // its bit's number
+  unsigned http_method;  // number of the HTTP method's bit
   struct slice verb;
   const struct span *spans;
   struct route_entry *next;
@@ -37,7 +37,7 @@ struct routes {
   struct route_node *root;
   struct slice http_methods[MAX_HTTP_METHODS];
   unsigned http_method_count;
-  const char **allow;  // by set of bits
+  const char **allow;  // Allow headers, indexed by the set of bits
 };
 
 // ---- building ----
@@ -78,7 +78,7 @@ static struct route_node *add_path(struct arena *arena, struct route_node *node,
   return node;
 }
 
-// MAX_HTTP_METHODS where there is no such one.
+// Returns the bit number of an HTTP method, MAX_HTTP_METHODS for one that no route uses.
 static unsigned find_http_method(const struct routes *routes, struct slice http_method)
 {
   for (unsigned i = 0; i < routes->http_method_count; i++)
@@ -87,7 +87,8 @@ static unsigned find_http_method(const struct routes *routes, struct slice http_
   return MAX_HTTP_METHODS;
 }
 
-// MAX_HTTP_METHODS where there is no room for another.
+// Returns the bit number of an HTTP method, which is added when it is new. MAX_HTTP_METHODS when there is no room for
+// it.
 static unsigned add_http_method(struct routes *routes, struct slice http_method)
 {
   unsigned known = find_http_method(routes, http_method);
@@ -174,7 +175,7 @@ static void prepare_allow(struct arena *arena, struct routes *routes)
 
 void routes_build(struct contract_builder *builder)
 {
-  // The usual ones first, so that an Allow header has them in the usual order.
+  // The usual HTTP methods get the first bits, so that an Allow header has them in the usual order.
   static const char *const USUAL[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
   struct contract *contract = builder->contract;
   contract->routes = arena_zalloc(&contract->arena, sizeof(*contract->routes));
@@ -191,9 +192,9 @@ void routes_build(struct contract_builder *builder)
 struct match {
   struct slice segments[MAX_PATH_SEGMENTS];
   size_t count;
-  struct slice verb;  // of the last segment, as long as it is tried; NULL data for none
+  struct slice verb;  // the verb that must match; NULL data while matching without one
   unsigned http_method;
-  unsigned seen;  // bits of the HTTP methods that the path has
+  unsigned seen;  // bits of the HTTP methods that the path was found with
   const struct route_entry *found;
 };
 
@@ -205,7 +206,7 @@ static int hex_digit(char byte)
   return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-// A literal against a segment in which any character may be written as an escape.
+// Whether a literal equals a segment in which any character may be percent-encoded.
 static bool matches_escaped(struct slice literal, struct slice segment)
 {
   size_t at = 0;
@@ -248,7 +249,8 @@ static bool match_entries(const struct route_node *node, struct match *match)
   return false;
 }
 
-// Recursion is as deep as the tree, TEMPLATE_MAX_SEGMENTS at most.
+// Matches the segments from `depth` on below `node`. The recursion is as deep as the tree, TEMPLATE_MAX_SEGMENTS at
+// most.
 static bool match_node(const struct route_node *node, size_t depth, struct match *match)
 {
   if (depth == match->count)
@@ -262,7 +264,8 @@ static bool match_node(const struct route_node *node, size_t depth, struct match
   return node->rest != NULL && match_entries(node->rest, match);
 }
 
-// False for a path with too many segments for any template but one with **, which a path of that size is not meant for.
+// Splits a path into segments. Returns false when there are more than any template has; a "**" is not meant for paths
+// of that size.
 static bool split_path(struct slice path, struct match *match)
 {
   if (path.size == 0 || path.data[0] != '/')
@@ -277,7 +280,8 @@ static bool split_path(struct slice path, struct match *match)
   return true;
 }
 
-// The last colon of the last segment may begin a verb, or belong to a value: the verb is tried first.
+// Matches a path whose last segment has a colon. The colon may begin a verb or belong to a value: the verb is tried
+// first.
 static bool match_with_verb(const struct route_node *root, struct match *match)
 {
   struct slice *last = &match->segments[match->count - 1];

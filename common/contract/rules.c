@@ -21,8 +21,8 @@ static const char *say(struct strbuf *scratch, const char *before, int64_t numbe
   return strbuf_cstring(scratch);
 }
 
-// `characters` counts what the rule counts, NULL for bytes. It is called only when the size does not settle the matter,
-// because most texts are short.
+// Checks the length of a text or of bytes. `characters` counts what the rule counts; NULL means bytes. It is called
+// only when the size in bytes does not settle the matter, because most texts are short.
 static const char *check_length(const struct field_rules *rules, size_t size, size_t (*characters)(struct slice),
                                 struct slice value, struct strbuf *scratch)
 {
@@ -47,7 +47,7 @@ static const char *check_one_of(const struct field_rules *rules, struct slice va
   strbuf_clear(scratch);
   strbuf_add_string(scratch, "must be one of: ");
   for (size_t i = 0; i < rules->one_of_count; i++) {
-    // "" is accepted too, but nobody looks for it in this list.
+    // "" is accepted but not listed, because it does not help the caller.
     if (rules->one_of[i][0] == '\0')
       continue;
     strbuf_add_string(scratch, separator);
@@ -99,7 +99,7 @@ const char *rules_check_uint(const struct field_rules *rules, uint64_t value, st
 
 const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch)
 {
-  // The comparisons are negated so that a NaN breaks every bound.
+  // The comparisons are negated so that NaN violates every bound.
   if (rules->has_minimum && !(value >= (double)rules->minimum))
     return say(scratch, "must be at least ", rules->minimum, "");
   if (rules->has_maximum && !(value <= (double)rules->maximum))

@@ -1,4 +1,4 @@
-// What a field may hold (FieldRules of proto/bulkhead/v1/options.proto), and the functions that check it. The gateway
+// The rules of a field (FieldRules  of proto/bulkhead/v1/options.proto), and the functions that check it. The gateway
 // has the rules from descriptors, the services from tables that protoc-gen-bulkhead wrote.
 #ifndef BULKHEAD_CONTRACT_RULES_H
 #define BULKHEAD_CONTRACT_RULES_H
@@ -10,7 +10,7 @@
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
-// Numbers as in options.proto.
+// The format of a text. The numbers are those of bulkhead.v1.Format in options.proto.
 enum field_format {
   FORMAT_NONE = 0,
   FORMAT_EMAIL = 1,
@@ -24,7 +24,7 @@ enum field_format {
 
 #define RULES_DEFAULT_MAX_LENGTH 65536u
 #define RULES_DEFAULT_MAX_ITEMS 1000u
-// Nesting of a FORMAT_JSON_OBJECT.
+// How deep the value of a FORMAT_JSON_OBJECT field may nest.
 #define RULES_JSON_MAX_DEPTH 32u
 
 struct field_rules {
@@ -37,34 +37,33 @@ struct field_rules {
   bool has_maximum;
   enum field_format format;
   uint32_t min_length;
-  uint32_t max_length;  // 0: RULES_DEFAULT_MAX_LENGTH
+  uint32_t max_length;  // 0 stands for RULES_DEFAULT_MAX_LENGTH
   uint32_t min_items;
-  uint32_t max_items;  // 0: RULES_DEFAULT_MAX_ITEMS
+  uint32_t max_items;  // 0 stands for RULES_DEFAULT_MAX_ITEMS
   int64_t minimum;
   int64_t maximum;
-  const char *from_header;  // NULL for none
+  const char *from_header;  // request header that fills the field; NULL without one
   const char *to_header;
   const char *example;
-  const char *const *one_of;  // NULL for all
+  const char *const *one_of;  // the accepted values; NULL when every value is accepted
   size_t one_of_count;
 };
 
-// The sentence about a field that must be set and is not.
+// The violation of a required field that is not set.
 #define RULES_REQUIRED "is required"
 
-// Each returns NULL when the value keeps the rules, else a sentence for the caller that says what is accepted, in
-// `scratch` (cleared first) or static: "must be at most 128 characters". Texts are checked as UTF-8 without U+0000 too.
-//
-// Zero and the empty text are values like any other, but formats admit the empty text. Only rules_check_count looks at
-// `required`, because an empty list is one that is not set; for other fields their presence decides, which the caller
-// knows.
+// rules_check_... checks a value. Returns NULL when it keeps the rules, else a sentence for the caller that says what
+// is accepted, such as "must be at most 128 characters". The sentence is static or in `scratch`, which is cleared
+// first. Texts are also checked for UTF-8 and U+0000. Zero and the empty text are values like any other, but formats
+// admit the empty text. Only rules_check_count looks at `required`, because an empty list is one that is not set; for
+// other fields their presence decides, which the caller knows.
 const char *rules_check_text(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_bytes(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 const char *rules_check_int(const struct field_rules *rules, int64_t value, struct strbuf *scratch);
 const char *rules_check_uint(const struct field_rules *rules, uint64_t value, struct strbuf *scratch);
 const char *rules_check_double(const struct field_rules *rules, double value, struct strbuf *scratch);
 const char *rules_check_count(const struct field_rules *rules, size_t items, struct strbuf *scratch);
-// A text in a list, which is never empty where the list has a format.
+// Checks a text that is an item of a list. It must not be empty where the list has a format.
 const char *rules_check_text_item(const struct field_rules *rules, struct slice value, struct strbuf *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-// From descriptors back to the text that they came from: lines, columns and comments.
+// Finds the lines, columns and comments of declarations in the files that descriptors were made from.
 #include "common/base/check.h"
 #include "common/base/utf8.h"
 #include "common/contract/builder_internal.h"
@@ -21,7 +21,7 @@ void source_file_index(struct contract_builder *builder, struct source_file *sou
   arena_on_free(&builder->scratch, free_map, &source->locations);
   for (size_t i = 0; info != NULL && i < info->n_location; i++) {
     Location *location = info->location[i];
-    // An option that is set in several statements has several locations of one path; the first is kept.
+    // The first location of a path is kept. Options that several statements set have several.
     if (location->n_path > 0 && !strmap_add(&source->locations, path_key(location->path, location->n_path), location))
       continue;
   }
@@ -48,7 +48,7 @@ struct declaration declaration_option(const struct declaration *owner, int32_t o
   return declaration_child(owner, options_number, (size_t)number, owner->name);
 }
 
-// An option that was set member by member has locations for its members only.
+// Finds the location of an option's first member. An option that was set member by member has no location of its own.
 static const Location *find_member(const struct declaration *declaration)
 {
   const Google__Protobuf__SourceCodeInfo *info = declaration->source->descriptor->source_code_info;
@@ -61,7 +61,7 @@ static const Location *find_member(const struct declaration *declaration)
   return NULL;
 }
 
-// The narrowest location that holds the declaration.
+// Returns the narrowest location that holds the declaration.
 static const Location *find_location(const struct declaration *declaration)
 {
   const struct strmap *locations = &declaration->source->locations;
@@ -87,7 +87,7 @@ struct source_place declaration_place(const struct declaration *declaration)
   return place;
 }
 
-// protoc leaves the space that follows the slashes in front of each line.
+// Removes the space that follows the slashes, which protoc leaves at the start of each line.
 static char *clean_comment(struct arena *arena, struct slice text)
 {
   if (!utf8_valid(text))

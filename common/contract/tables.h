@@ -1,4 +1,4 @@
-// Private to this folder: what stands behind the opaque parts of contract.h.
+// Private to common/contract, common/transcode and common/openapi: the structs behind the opaque parts of contract.h.
 #ifndef BULKHEAD_CONTRACT_TABLES_H
 #define BULKHEAD_CONTRACT_TABLES_H
 
@@ -7,12 +7,12 @@
 #include "common/contract/contract.h"
 #include "common/contract/update_mask.h"
 
-// Caps of a contract, so that the tables of a message have fixed sizes on the stack.
+// The most fields of a message, so that sets of its fields have a fixed size on the stack.
 #define CONTRACT_MAX_FIELDS 256u
-// Levels of JSON that a message may open by its own shape.
+// How many levels of JSON objects and lists a message may open.
 #define CONTRACT_MAX_DEPTH 32u
 
-// A set of a message's fields, by their places in message->fields, or of its oneofs, of which there are no more.
+// A set of a message's fields, by their places in message->fields, or a set of its oneofs, of which there are no more.
 struct field_set {
   uint64_t bits[CONTRACT_MAX_FIELDS / 64];
 };
@@ -33,13 +33,13 @@ struct name_slot {
 };
 
 struct message_index {
-  uint16_t *by_number;  // place + 1; 0 for none
+  uint16_t *by_number;  // place + 1 of the field with each number; 0 for an unused number
   uint32_t by_number_size;
-  // Both names of each field, hashed: see name_index.c.
+  // The hash table of both names of each field; see name_index.c.
   struct name_slot *slots;
   uint64_t seed;
-  unsigned shift;             // 64 - log2 of the slots
-  const struct slice *keys;   // by place: ,"pageSize":
+  unsigned shift;             // 64 - log2(number of slots)
+  const struct slice *keys;   // JSON keys by the field's place, each with its comma: ,"pageSize":
   struct field_set demanded;  // the fields that may not be left out: those with an `absence`
   bool has_immutable;
   bool has_required_oneof;
@@ -59,14 +59,14 @@ static inline size_t field_place(const struct contract_message *message, const s
   return (size_t)(field - message->fields);
 }
 
-// Fills slots, seed and shift from the message's fields; two fields of one name are INVALID_ARGUMENT.
+// Fills in slots, seed and shift of the index from the message's fields. INVALID_ARGUMENT when two fields share a name.
 enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
                              struct error *error) MUST_CHECK;
 
 struct routes;
 
 struct contract {
-  struct arena arena;  // everything below lives in it, but for the maps' own memory
+  struct arena arena;  // holds everything below but the maps' own memory
   struct contract_info info;
   struct contract_method *methods;
   size_t method_count;
@@ -81,8 +81,8 @@ struct contract {
   struct routes *routes;
 };
 
-// The field that a dotted path of original names (or JSON names) leads to through singular plain
-// messages: its depth in `path`, 0 where there is none.
+// Finds the field that a dotted path of original names (or JSON names) leads to through single plain messages. Fills
+// `path` and returns its depth, 0 where there is no such field.
 size_t contract_field_path(const struct contract_message *message, struct slice dotted,
                            const struct contract_field *path[CONTRACT_MAX_FIELD_PATH]);
 

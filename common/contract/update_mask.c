@@ -8,7 +8,8 @@ struct update_mask update_mask_make(const struct slice *paths, size_t count)
   return (struct update_mask){.kind = MASK_PATHS, .paths = paths, .count = count};
 }
 
-// What is left of `path` below the field `name`: NULL data where the path leads elsewhere, empty where it ends there.
+// Returns the rest of `path` below the field `name`: NULL data where the path leads elsewhere, empty where it ends
+// there.
 static struct slice path_below(struct slice path, struct slice name)
 {
   if (!slice_starts_with(path, name))

@@ -1,8 +1,7 @@
-// Which fields of a message an update writes (AIP-134), as far as rules depend on it: a field that the mask leaves out
-// keeps its stored value, so nothing is asked of it.
-//
-// An update is a request message with a singular google.protobuf.FieldMask named update_mask and, beside it, a singular
-// message field of a type of its own; the mask's paths start in the first such field (by number).
+// The mask of an update: which fields of a message it writes (AIP-134),  writes (AIP-134), as far as rules depend on
+// it: a field that the mask leaves out keeps its stored value, so nothing is asked of it.  An update is a request
+// message with a singular google.protobuf.FieldMask named update_mask and, beside it, a singular message field of a
+// type of its own; the mask's paths start in the first such field (by number).
 #ifndef BULKHEAD_CONTRACT_UPDATE_MASK_H
 #define BULKHEAD_CONTRACT_UPDATE_MASK_H
 
@@ -15,7 +14,7 @@
 #define UPDATE_MASK_FIELD "update_mask"
 
 enum mask_kind {
-  MASK_NONE,      // not a part of an update: every field is held against its rules
+  MASK_NONE,      // not part of an update: every field is checked against its rules
   MASK_ALL,       // an update of every field that is not immutable
   MASK_GIVEN,     // an update of the fields that the JSON gives, whichever those are
   MASK_PATHS,     // an update of the fields that `paths` lead to
@@ -28,19 +27,19 @@ struct update_mask {
   size_t count;
 };
 
-// The mask of an update whose request has these paths, which must outlive it. "*" means MASK_ALL.
+// Makes the mask of an update from the paths of its FieldMask, which must outlive it. "*" means MASK_ALL.
 struct update_mask update_mask_make(const struct slice *paths, size_t count);
 
-// What `mask` means for the field `name` (its original name) and the message below it. An update never writes an
-// immutable field. `arena` keeps the paths that go deeper.
+// Returns what `mask` means for the field `name` (its original name) and the message below it. An update never writes
+// an immutable field. The paths of the result live in `arena`.
 struct update_mask update_mask_enter(const struct update_mask *mask, struct slice name, bool immutable,
                                      struct arena *arena);
 
-// Whether the update asks for the field `name` or something below it by name, so that it is the client's mistake where
-// the field is immutable. MASK_ALL names nothing. `given` says whether the JSON has the field, for MASK_GIVEN.
+// Whether the update names the field `name`, or something below it, so that it is the client's mistake where the field
+// is immutable. MASK_ALL names nothing. For MASK_GIVEN, `given` says whether the JSON has the field.
 bool update_mask_names(const struct update_mask *mask, struct slice name, bool given);
 
-// The sentence about an immutable field that an update names.
+// The violation of an update that names an immutable field.
 #define UPDATE_MASK_IMMUTABLE "cannot be changed once it is created; leave it out of the update"
 
 #endif

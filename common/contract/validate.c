@@ -6,10 +6,10 @@
 #include "common/contract/update_mask.h"
 #include "google/protobuf/field_mask.pb-c.h"
 
-// Where in the request the walk is: a chain on the stack, innermost first.
+// The place in the request that is being checked: a chain on the stack, innermost first.
 struct spot {
   const struct spot *parent;
-  const char *name;  // NULL for an item
+  const char *name;  // the field's JSON name; NULL for an item of a list
   size_t index;
 };
 
@@ -122,8 +122,8 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
   return memcmp(value, ZEROS, value_size(field->type)) == 0;
 }
 
-// Whether the struct tells if the field is set: a member of a oneof, and `optional`, which is a oneof of one field in
-// C. Messages tell it by not being NULL.
+// Whether the struct says if the field is set: true for members of a oneof, as `optional` fields are in C. Messages say
+// it by not being NULL.
 static bool has_presence(const ProtobufCFieldDescriptor *field)
 {
   return (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
@@ -166,7 +166,7 @@ static const char *check_scalar(const ProtobufCFieldDescriptor *field, const str
   case PROTOBUF_C_TYPE_DOUBLE:
     return rules_check_double(rules, float_at(value, field->type), scratch);
   case PROTOBUF_C_TYPE_BOOL:
-    // A bool is a C int in protobuf-c.
+    // protobuf_c_boolean is a C int.
     return rules_check_int(rules, signed_at(value, sizeof(protobuf_c_boolean)), scratch);
   case PROTOBUF_C_TYPE_MESSAGE:
     return NULL;
@@ -224,7 +224,7 @@ static void walk_list(struct walk *walk, const ProtobufCFieldDescriptor *field,
   if (count == 0 && field_rules->rules.output_only)
     return;
   report_problem(walk, spot, rules_check_count(&field_rules->rules, count, &walk->scratch));
-  // Nothing looks at the items of a list that is refused for its length.
+  // The items of a list that is too long are not checked.
   uint32_t max = field_rules->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field_rules->rules.max_items;
   if (count > max)
     return;
@@ -263,12 +263,12 @@ static void walk_scalar(struct walk *walk, const ProtobufCFieldDescriptor *field
 
 // ---- messages ----
 
-// A message as the walk sees it.
+// The message that is being checked.
 struct level {
   const struct message_rules *rules;
-  const char *base;                 // of the struct
+  const char *base;                 // start of the protobuf-c struct
   const struct update_mask *mask;   // which of its fields an update writes
-  struct update_mask updated_mask;  // of the request of an update: which fields of its message `updated`
+  struct update_mask updated_mask;  // in the request of an update: which fields of the message `updated` it writes
   const ProtobufCFieldDescriptor *updated;
   const struct spot *spot;
 };
@@ -288,7 +288,7 @@ static bool is_single_message(const ProtobufCFieldDescriptor *field)
   return field->type == PROTOBUF_C_TYPE_MESSAGE && field->label != PROTOBUF_C_LABEL_REPEATED;
 }
 
-// Fills `updated` and its mask where the message is the request of an update, as update_mask.h defines it.
+// Fills in `updated` and its mask where the message is the request of an update, as update_mask.h defines it.
 static void find_update(struct level *level, struct arena *arena)
 {
   const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;
@@ -344,7 +344,7 @@ static void walk_field(struct walk *walk, const struct level *level, size_t plac
     inside = enter_mask(walk, level, place);
   if (field_rules->rules.immutable && update_mask_names(level->mask, slice_from_string(field->name), false))
     report(walk, &spot, UPDATE_MASK_IMMUTABLE);
-  // What only the service sets is no part of the update, but may say what is updated, as an id does.
+  // An output_only field is never updated, but it may name the resource, as an id in the path does, so it is checked.
   bool names_resource = field_rules->rules.output_only && field->type != PROTOBUF_C_TYPE_MESSAGE;
   if (inside.kind == MASK_LEFT_OUT && !names_resource)
     return;
@@ -354,7 +354,8 @@ static void walk_field(struct walk *walk, const struct level *level, size_t plac
     walk_single(walk, level, place, &inside, &spot);
 }
 
-// Whether the message takes any field of the oneof, so that leaving all out is held against the rules.
+// Whether the request writes any field of the oneof, so that leaving all of them out is a violation if the oneof is
+// required.
 static bool oneof_is_written(const struct walk *walk, const struct level *level, const ProtobufCFieldDescriptor *member)
 {
   const ProtobufCMessageDescriptor *descriptor = level->rules->descriptor;

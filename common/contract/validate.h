@@ -12,25 +12,26 @@ struct message_rules;
 
 struct message_field_rules {
   struct field_rules rules;
-  const struct message_rules *message;  // of a message field with rules inside; NULL for none
+  const struct message_rules *message;  // rules of the message that the field holds; NULL without rules inside
 };
 
 // A oneof of which one field must be set.
 struct required_oneof {
-  const char *json_name;  // as a violation names it
-  size_t field;           // any of its fields: the place in message_rules.fields
+  const char *json_name;  // the oneof's name in violations: lowerCamel, as fields are named
+  size_t field;           // the place of one of its fields in message_rules.fields
 };
 
 struct message_rules {
   const ProtobufCMessageDescriptor *descriptor;
   const struct message_field_rules *fields;  // in the order of descriptor->fields
-  const char *const *json_names;             // likewise
+  const char *const *json_names;             // the fields' names in violations, in the order of descriptor->fields
   const struct required_oneof *required_oneofs;
   size_t required_oneof_count;
 };
 
-// Checks all fields, nested messages and lists too, as options.proto describes it; enum values must be known. In the
-// request of an update, only what its mask names. NULL rules allow everything.
+// Checks all fields against their rules, nested messages and lists included, and adds what it finds to `violations`.
+// Enum values must be known. In the request of an update only the fields that its mask names are checked. NULL rules
+// allow everything.
 void validate_message(const struct message_rules *rules, const ProtobufCMessage *message,
                       struct violations *violations);
 

@@ -1,11 +1,12 @@
-// The frame of the document: info, tags, security, the problem document of RFC 9457; paths and schemas are elsewhere.
+// Writes the frame of the document: info, tags, security and the problem document of RFC 9457. Paths and schemas are
+// written elsewhere.
 #include "common/openapi/openapi.h"
 
 #include "common/openapi/openapi_internal.h"
 
 static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE"};
 
-// A problem document as the gateway writes it.
+// The schema of a problem document, as the gateway writes it.
 static const char PROBLEM_SCHEMA[] =
     "{\"type\":\"object\",\"description\":\"An error (RFC 9457).\","
     "\"required\":[\"type\",\"title\",\"status\",\"detail\",\"instance\",\"code\",\"requestId\"],"
@@ -75,7 +76,8 @@ static unsigned ordinal_of(const struct contract *contract, size_t index)
   return ordinal;
 }
 
-// Each HTTP method of one shape once: of two that OpenAPI cannot tell apart the first is described.
+// Whether an operation before this one has the same HTTP method and a path of the same shape. OpenAPI cannot tell the
+// two apart, so the first is described.
 static bool is_taken(const struct operation *operations, size_t count, const struct operation *operation)
 {
   for (size_t i = 0; i < count; i++)

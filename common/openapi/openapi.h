@@ -7,27 +7,28 @@
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
 
-// Which methods can answer with a problem.
+// Which operations a problem is documented for.
 enum openapi_when {
   OPENAPI_ALWAYS,
-  OPENAPI_NEEDS_TOKEN,     // unless the method is public
-  OPENAPI_NEEDS_ROLE,      // methods that only a role may call
+  OPENAPI_NEEDS_TOKEN,     // methods that are not public
+  OPENAPI_NEEDS_ROLE,      // methods that only callers with a role may call
   OPENAPI_TAKES_BODY,      // methods with a request body
   OPENAPI_NAMES_RESOURCE,  // methods with a path variable that declare no NOT_FOUND of their own
   OPENAPI_TAKES_IF_MATCH,  // methods that read If-Match
-  OPENAPI_NOT_DOCUMENTED,  // every status that is not listed: OpenAPI's "default"
+  OPENAPI_NOT_DOCUMENTED,  // OpenAPI's "default": every status that is not listed
 };
 
-// A problem that the gateway answers with by itself.
+// A problem that the gateway itself answers with, to be documented for every operation that `when` names.
 struct openapi_problem {
   enum openapi_when when;
-  const char *response;     // the name of its components.responses, such as "Unauthenticated"; several may share one
-  const char *description;  // of that response; the first one of a name counts
+  const char *response;  // the name of its components.responses, such as "Unauthenticated"; several may share one
+  const char
+      *description;  // description of the shared response; of several problems under one name, the first one's is used
   int http_status;
   enum status code;
-  const char *reason;  // NULL for none
+  const char *reason;  // the problem's reason; NULL without one
   const char *detail;
-  const char *violation_field;  // NULL for no violation
+  const char *violation_field;  // the field that the example's violation names; NULL for a problem without violations
   const char *violation;
 };
 
@@ -37,7 +38,7 @@ struct openapi_options {
   size_t problem_count;
   // Appends the problem document that a client receives for a request of `path`, so that every example is a real one.
   void (*write_problem)(const struct openapi_problem *problem, struct slice path, struct strbuf *out);
-  // The phrase of an HTTP status, "Not Found".
+  // Returns the phrase of an HTTP status, such as "Not Found".
   const char *(*status_title)(int http_status);
 };
 

@@ -1,4 +1,4 @@
-// Example values: the contract's own where a field has one, else values that keep the field's rules.
+// Writes example values: the contract's own where a field has one, else values that keep the field's rules.
 #include "common/base/codec.h"
 #include "common/base/jsontext_reader.h"
 #include "common/openapi/openapi_internal.h"
@@ -10,8 +10,9 @@
 
 // ---- texts ----
 
-// "display_name" becomes "display name", or "display-name" where white space is not accepted.
-static char *words_of(struct openapi *api, const struct contract_field *field, unsigned nth)
+// Turns a field's name into words: "display_name" becomes "display name", or "display-name" where white space is not
+// accepted.
+static char *make_words(struct openapi *api, const struct contract_field *field, unsigned nth)
 {
   char *text = nth == 0 ? arena_string(&api->arena, field->name)
                         : arena_printf(&api->arena, SLICE_FMT "_%u", SLICE_ARG(field->name), nth + 1);
@@ -21,7 +22,8 @@ static char *words_of(struct openapi *api, const struct contract_field *field, u
   return text;
 }
 
-// Cuts or fills a text up to an accepted length, at its front: the end tells the items of a list apart.
+// Cuts or pads a text to an accepted length. It is cut and padded at its front, because the end tells the items of a
+// list apart.
 static struct slice fit_length(struct openapi *api, const char *text, const struct field_rules *rules)
 {
   size_t length = strlen(text);
@@ -37,7 +39,7 @@ static struct slice fit_length(struct openapi *api, const char *text, const stru
   return slice_make(fitted, size);
 }
 
-// One of the words that the rules name; "" says nothing.
+// Chooses one of the values of one_of. "" is passed over, because it tells a reader nothing.
 static struct slice choose_word(const struct field_rules *rules, unsigned nth)
 {
   size_t empty = *rules->one_of[0] == '\0' && rules->one_of_count > 1 ? 1 : 0;
@@ -60,7 +62,7 @@ static struct slice make_text(struct openapi *api, const struct contract_field *
   case FORMAT_CURRENCY:
     return slice_from_string(arena_printf(&api->arena, "EU%c", (char)('R' - nth % 17)));
   default:
-    return fit_length(api, words_of(api, field, nth), rules);
+    return fit_length(api, make_words(api, field, nth), rules);
   }
 }
 
@@ -89,7 +91,7 @@ static void write_bytes(struct openapi *api, const struct contract_field *field,
   strbuf_free(&text);
 }
 
-// Zero is the value that says nothing.
+// Chooses a value of an enum. Zero is passed over, because it stands for "unspecified".
 static struct slice make_enum(const struct contract_enum *enumeration, unsigned nth)
 {
   for (size_t i = 0; i < enumeration->value_count; i++)
@@ -128,7 +130,8 @@ static void write_scalar(struct openapi *api, const struct contract_field *field
 
 // ---- values ----
 
-// A contract's example is JSON for numbers, booleans and objects, and the bare text for everything else.
+// Whether the contract's example of the field is JSON: true for numbers, booleans and objects. The example of any other
+// field is the bare text.
 static bool is_raw_example(const struct contract_field *field)
 {
   if (openapi_is_json_string(field->type) && field->rules.format != FORMAT_JSON_OBJECT)
@@ -173,7 +176,7 @@ static void write_map(struct openapi *api, const struct contract_field *field, e
   const struct contract_field *key = &field->message->fields[0];
   const struct contract_field *value = &field->message->fields[1];
   jsontext_begin_object(&api->json);
-  // Numbers and booleans are strings as keys.
+  // Numbers and booleans are written as strings, because they are keys of a JSON object.
   jsontext_key(&api->json, key->type == CONTRACT_STRING ? SLICE("key")
                            : key->type == CONTRACT_BOOL ? SLICE("true")
                                                         : SLICE("1"));
@@ -195,7 +198,7 @@ void openapi_write_field_example(struct openapi *api, const struct contract_fiel
 
 static bool has_examples(const struct contract_message *message, enum shape shape);
 
-// Whether the example of a message holds the field: what must be there, and what the contract has an example for.
+// Whether the example of a message shows the field: required fields, and fields for which the contract has an example.
 static bool is_shown(const struct contract_field *field, enum shape shape, const struct contract_binding *binding)
 {
   if (!openapi_has_field(field, shape, binding) || (shape != SHAPE_REPLY && field->rules.to_header != NULL))
@@ -214,7 +217,7 @@ static bool has_examples(const struct contract_message *message, enum shape shap
   return false;
 }
 
-// The one member of a oneof that the example shows: the first with an example, or the first of all where one is
+// Chooses the member of a oneof that the example shows: the first with an example, or the first of all where one is
 // required.
 static const struct contract_field *choose_member(const struct contract_message *message, int oneof, enum shape shape)
 {

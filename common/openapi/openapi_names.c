@@ -1,4 +1,4 @@
-// The path of an operation as OpenAPI writes it, and the names of its parameters.
+// Makes the path of an operation as OpenAPI writes it, and the names of its parameters.
 #include "common/openapi/openapi_internal.h"
 
 const char *openapi_parameter_name(struct openapi *api, const struct contract_field *const *path, size_t depth)
@@ -67,7 +67,7 @@ struct slice openapi_segment_example(struct openapi *api, const struct operation
   return SLICE("example");
 }
 
-// The path with `segment_text` in the place of each parameter.
+// Builds the operation's path, each parameter replaced by the result of `segment_text`.
 static const char *fill_path(struct openapi *api, const struct operation *operation,
                              struct slice (*segment_text)(struct openapi *, const struct operation *, size_t))
 {

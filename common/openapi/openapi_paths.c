@@ -1,4 +1,4 @@
-// Paths, their operations and parameters.
+// Writes paths, their operations and parameters.
 #include "common/contract/tables.h"
 #include "common/openapi/openapi_internal.h"
 
@@ -16,7 +16,7 @@ static void begin_parameter(struct openapi *api, const char *name, const char *i
 static void write_parameter_schema(struct openapi *api, const struct contract_field *field)
 {
   struct contract_field bare = *field;
-  // The parameter has the comment and the example; readOnly is said of bodies only.
+  // Comment and example are left out here because the parameter itself has them; readOnly applies to bodies only.
   bare.comment = "";
   bare.rules.output_only = false;
   bare.rules.example = NULL;
@@ -24,8 +24,8 @@ static void write_parameter_schema(struct openapi *api, const struct contract_fi
   openapi_write_field_schema(api, &bare, SHAPE_CREATE);
 }
 
-// The page fills examples in. So a parameter that may be left out has none: a list that is tried without filters shows
-// what there is.
+// Ends a parameter with its example, which the API's page fills in. An optional parameter has no example: a list that
+// is tried without filters shows what there is.
 static void end_parameter(struct openapi *api, const struct contract_field *field)
 {
   openapi_write_description(api, field->comment);
@@ -47,7 +47,7 @@ static const struct contract_field *bound_field(const struct operation *operatio
   return NULL;
 }
 
-// Names come from the first operation of the shape, whose names the path has.
+// Writes the path parameters. Their names come from the first operation of the shape, as those in the path do.
 static void write_path_parameters(struct openapi *api, const struct operation *first, const struct operation *operation)
 {
   size_t other = 0;
@@ -69,7 +69,7 @@ static void write_path_parameters(struct openapi *api, const struct operation *f
   }
 }
 
-// One level of the request message; recursion is CONTRACT_MAX_FIELD_PATH deep.
+// Writes the query parameters of one level of the request message. The recursion is CONTRACT_MAX_FIELD_PATH deep.
 static void write_query_parameters(struct openapi *api, const struct contract_binding *binding,
                                    const struct contract_message *message, const struct contract_field **path,
                                    size_t depth)
@@ -163,7 +163,7 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
 
 // ---- operations ----
 
-// One requirement a role: any of them is enough.
+// Each role is a security requirement of its own, because any of them is enough.
 static void write_security(struct openapi *api, const struct contract_method *method)
 {
   jsontext_key(&api->json, SLICE("security"));
@@ -217,7 +217,7 @@ static void write_operation(struct openapi *api, const struct operation *first, 
   jsontext_end_object(&api->json);
 }
 
-// Whether an operation before this one has opened the path.
+// Whether the operation is the first of its path, and so opens the path item.
 static bool is_first(const struct operation *operations, size_t place)
 {
   for (size_t i = 0; i < place; i++)

@@ -1,4 +1,4 @@
-// What an operation answers: its success, and a problem document for each status that it can fail with.
+// Writes the responses of an operation: its success, and a problem document for each status that it can fail with.
 #include "common/base/compiler.h"
 #include "common/contract/tables.h"
 #include "common/openapi/openapi_internal.h"
@@ -55,7 +55,8 @@ static void write_success_headers(struct openapi *api, const struct contract_met
   jsontext_end_object(&api->json);
 }
 
-// The comment of the reply's message, else what the method does: an empty reply has nothing to say about itself.
+// Returns the description of a success: the comment of the reply's message. For an empty reply it is what the method
+// does, because Empty's comment says nothing about it.
 static const char *success_description(struct openapi *api, const struct contract_method *method)
 {
   if (method->output->well_known == CONTRACT_PLAIN && *method->output->comment != '\0')
@@ -144,7 +145,7 @@ static bool applies(const struct openapi_problem *problem, const struct contract
 }
 
 struct status_list {
-  int statuses[MAX_STATUSES];  // ascending
+  int statuses[MAX_STATUSES];  // statuses in ascending order
   size_t count;
 };
 
@@ -221,8 +222,8 @@ static void write_problem_example(struct openapi *api, const struct openapi_prob
   strbuf_free(&document);
 }
 
-// The one shared response that says everything about a status of the operation; NULL where the operation has errors of
-// its own there.
+// Returns the shared response that says everything about a status of the operation. NULL where the operation declares
+// errors of its own with that status.
 static const char *find_shared(const struct openapi *api, const struct contract_binding *binding, int http_status)
 {
   const char *shared = NULL;
@@ -240,7 +241,7 @@ static const char *find_shared(const struct openapi *api, const struct contract_
   return shared;
 }
 
-// "Not Found: ITEM_NOT_FOUND."
+// Describes a status by the reasons of its problems: "Not Found: ITEM_NOT_FOUND."
 static const char *describe_reasons(struct openapi *api, const struct contract_binding *binding, int http_status)
 {
   const char *text = api->options->status_title(http_status);
@@ -332,7 +333,8 @@ static bool is_first_of_response(const struct openapi_problem *problems, size_t 
   return true;
 }
 
-// Finds the first operation that refers to the shared response. False where none does; the response is left out then.
+// Finds the first operation that refers to the shared response. Returns false when none does, so that the response is
+// left out.
 static bool find_user(const struct openapi *api, const struct operation *operations, size_t count,
                       const struct openapi_problem *problem, const struct operation **out)
 {

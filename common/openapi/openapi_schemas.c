@@ -1,4 +1,4 @@
-// Fields, messages and enums as JSON Schema: components.schemas, and the schemas that paths hold inline.
+// Writes fields, messages and enums as JSON Schema: components.schemas, and the schemas that paths hold inline.
 #include "common/contract/tables.h"
 #include "common/openapi/openapi_internal.h"
 
@@ -22,7 +22,7 @@ static void write_list_members(struct openapi *api, const struct contract_field 
   const struct field_rules *rules = &field->rules;
   uint32_t min_items = rules->min_items == 0 && rules->required ? 1 : rules->min_items;
   struct contract_field item = *field;
-  // `required` is said of the list. A format admits no empty item.
+  // The list's `required` does not apply to its items, but a format refuses empty items.
   item.rules.required = rules->format != FORMAT_NONE;
   openapi_write_text(api, "type", "array");
   jsontext_key(&api->json, SLICE("items"));
@@ -132,7 +132,7 @@ static void write_message_component(struct openapi *api, const struct contract_m
     openapi_write_field_schema(api, &message->fields[i], shape);
   }
   jsontext_end_object(&api->json);
-  // Requests are read strictly; replies may gain fields.
+  // Requests are read strictly, but replies may gain fields.
   if (shape != SHAPE_REPLY)
     jsontext_key_bool(&api->json, "additionalProperties", false);
   jsontext_end_object(&api->json);
@@ -147,7 +147,7 @@ static void write_schemas_of_field(struct openapi *api, const struct contract_fi
     write_schemas_of(api, value->message, openapi_inner_shape(field, shape), NULL);
 }
 
-// Recursion is as deep as the contract.
+// Writes the schemas of a message and of all that it holds. The recursion is as deep as the contract.
 static void write_schemas_of(struct openapi *api, const struct contract_message *message, enum shape shape,
                              const struct contract_binding *binding)
 {
@@ -159,7 +159,7 @@ static void write_schemas_of(struct openapi *api, const struct contract_message 
       write_schemas_of_field(api, &message->fields[i], shape);
 }
 
-// Enums that only the query of a method names.
+// Writes the enums that only query parameters use.
 static void write_parameter_enums(struct openapi *api, const struct contract_message *message, unsigned depth)
 {
   for (size_t i = 0; i < message->field_count; i++) {

@@ -1,9 +1,9 @@
-// Which fields a message's schema has in a reply, in a request that creates and in a PATCH.
+// Decides which fields a message's schema has in a reply, in a request that creates and in a PATCH.
 #include "common/contract/tables.h"
 #include "common/openapi/openapi_internal.h"
 
-// A PATCH of one field of a request that has an update mask: the transcoder fills the mask with the fields that the
-// body holds.
+// Whether the binding is a PATCH whose body is one field of a request with an update mask: the transcoder fills the
+// mask with the fields that the body holds.
 static bool is_update(const struct contract_binding *binding)
 {
   if (strcmp(binding->http_method, "PATCH") != 0 || binding->body != CONTRACT_BODY_FIELD ||
@@ -33,8 +33,8 @@ bool openapi_is_path_bound(const struct contract_binding *binding, const struct 
   return false;
 }
 
-// An entity tag in a PATCH's body is a precondition; every other field that travels as a response header is the
-// service's.
+// Whether the field is an entity tag, which in the body of a PATCH is a precondition. Every other field that travels as
+// a response header is set by the service alone.
 static bool is_precondition(const struct contract_field *field)
 {
   return slice_equal_ignore_case(slice_from_string(field->rules.to_header), SLICE("ETag"));
@@ -52,8 +52,8 @@ bool openapi_has_field(const struct contract_field *field, enum shape shape, con
   return binding == NULL || !openapi_is_path_bound(binding, &field, 1);
 }
 
-// What wire_to_json.c leaves out: fields with presence that are not set, and empty texts of a field with a format. A
-// service sets its output_only fields unless they are declared optional.
+// Whether a reply always has the field. wire_to_json.c leaves out fields with presence that are not set, and empty
+// texts of a field with a format. A service sets its output_only fields unless they are declared optional.
 static bool is_always_sent(const struct contract_field *field)
 {
   const struct field_rules *rules = &field->rules;
@@ -81,8 +81,8 @@ bool openapi_field_is_required(const struct contract_field *field, enum shape sh
   return false;
 }
 
-// A name that no message of the contracts has.
-static const char *free_name(struct openapi *api, const char *name)
+// Makes a name that no message of the contracts has, by adding "_" to it.
+static const char *make_unused_name(struct openapi *api, const char *name)
 {
   while (contract_message_by_name(api->contract, slice_from_string(name)) != NULL)
     name = arena_printf(&api->arena, "%s_", name);
@@ -93,8 +93,8 @@ const char *openapi_component_name(struct openapi *api, const struct contract_me
 {
   bool replied = strmap_get(&api->replied, slice_from_string(message->full_name)) != NULL;
   if (shape == SHAPE_UPDATE)
-    return free_name(api, arena_printf(&api->arena, "%sUpdate", message->full_name));
+    return make_unused_name(api, arena_printf(&api->arena, "%sUpdate", message->full_name));
   if (shape == SHAPE_CREATE && replied)
-    return free_name(api, arena_printf(&api->arena, "%sCreate", message->full_name));
+    return make_unused_name(api, arena_printf(&api->arena, "%sCreate", message->full_name));
   return message->full_name;
 }

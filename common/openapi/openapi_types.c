@@ -1,11 +1,11 @@
-// The JSON Schema (2020-12, the dialect of OpenAPI 3.1) of one value: its type, and the rules of the contract.
+// Writes the JSON Schema (2020-12, the dialect of OpenAPI 3.1) of one value: its type, and the rules of the contract.
 #include "common/contract/formats.h"
 #include "common/openapi/openapi_internal.h"
 
 static const struct {
   const char *type;
   const char *format;
-  const char *pattern;  // of numbers that travel as strings
+  const char *pattern;  // regular expression of numbers that travel as strings
 } TYPES[] = {
     [CONTRACT_DOUBLE] = {"number", "double", NULL},
     [CONTRACT_FLOAT] = {"number", "float", NULL},
@@ -41,7 +41,7 @@ static const char *format_name(enum field_format format)
   return format == FORMAT_EMAIL ? "email" : format == FORMAT_UUID ? "uuid" : NULL;
 }
 
-// A request may clear a text with "", which the patterns of these formats do not accept.
+// Returns the pattern of a text. A request may clear a text with "", which the patterns of these formats do not accept.
 static const char *text_pattern(struct openapi *api, const struct field_rules *rules, enum shape shape)
 {
   const char *pattern = format_pattern(rules->format);
@@ -74,7 +74,8 @@ static void write_number_rules(struct openapi *api, const struct contract_field 
   const struct field_rules *rules = &field->rules;
   openapi_write_text(api, "format", TYPES[field->type].format);
   openapi_write_text(api, "pattern", TYPES[field->type].pattern);
-  // Bounds say nothing about a number in a string.
+  // Numbers that travel as strings have no bounds, because JSON Schema's minimum and maximum apply to JSON numbers
+  // only.
   if (TYPES[field->type].pattern != NULL)
     return;
   bool is_unsigned = field->type == CONTRACT_UINT32 || field->type == CONTRACT_FIXED32;
@@ -112,7 +113,7 @@ void openapi_write_message_members(struct openapi *api, const struct contract_me
   }
 }
 
-// A JSON object of the client's own making.
+// Writes the schema of a free-form JSON object, which may hold anything.
 static void write_free_object(struct openapi *api)
 {
   openapi_write_text(api, "type", "object");

@@ -10,7 +10,7 @@ static void check_scalar(struct decoder *decoder, const struct contract_field *f
   decoder_report_rule(decoder, place, scalar_check_rules(field, value, &decoder->scratch));
 }
 
-// Reads one scalar; `valid` tells whether `value` holds it. False when the JSON is broken.
+// Reads one scalar; `valid` says whether `value` holds it. Returns false when the JSON is broken.
 static bool read_scalar(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
                         const struct place *place, struct scalar *value, bool *valid)
 {
@@ -37,7 +37,7 @@ static bool read_raw_object(struct decoder *decoder, const struct contract_field
   size_t mark = wire_begin_nested(decoder->out, field->number);
   if (!decode_raw_object(decoder, place))
     return false;
-  // Its form is right already; its length remains.
+  // The form has been checked; the length remains.
   struct field_rules rules = field->rules;
   rules.format = FORMAT_NONE;
   struct slice text = slice_make(decoder->out->data + mark, decoder->out->failed ? 0 : decoder->out->size - mark);
@@ -100,7 +100,7 @@ static bool read_message(struct decoder *decoder, const struct contract_field *f
   return true;
 }
 
-// Writes one value, which is not null, with its tag. A scalar's default is left out unless `keep_default`.
+// Writes one value, which is not null, with its tag. A scalar's default value is left out unless `keep_default`.
 static bool read_single(struct decoder *decoder, const struct contract_field *field, enum jsontext_token token,
                         const struct message_target *inside, bool keep_default)
 {
@@ -124,12 +124,12 @@ static bool read_single(struct decoder *decoder, const struct contract_field *fi
 
 struct list {
   const struct contract_field *field;
-  struct message_target inside;  // `place` is the list
+  struct message_target inside;  // target of the items; `place` is that of the list
   size_t count;
   bool packed;
 };
 
-// Keeps where an item was written, as offsets because the buffer moves while it grows.
+// Notes where an item was written in `out`, as offsets because the buffer moves while it grows.
 static void note_span(struct decoder *decoder, size_t offset)
 {
   size_t span[2] = {offset, decoder->out->size - offset};
@@ -190,7 +190,7 @@ static void check_unique(struct decoder *decoder, const struct list *list)
   decoder_report_rule(decoder, &place, "must not be the same as an item before it");
 }
 
-// Reads the items up to the end of the list. Those beyond the cap are counted and dropped.
+// Reads the items up to the end of the list. Items beyond the cap are counted and dropped.
 static bool read_items(struct decoder *decoder, struct list *list)
 {
   size_t max = list->field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : list->field->rules.max_items;
@@ -249,7 +249,7 @@ static void read_map_key(struct decoder *decoder, const struct contract_field *k
   }
 }
 
-// Writes one entry as an embedded message; `key` gets the offset and the size of its key's wire bytes.
+// Writes one entry of a map as an embedded message; `key` gets the offset and the size of its key's wire bytes.
 static bool read_entry(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                        size_t key[2])
 {

@@ -1,5 +1,5 @@
-// Decodes one message: first what path, headers and query say, then the members of its JSON object; then it reports
-// what is missing.
+// Decodes one message: first the presets (path, headers, query), then the members of its JSON object. At the end it
+// reports what is missing.
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_mask_internal.h"
 #include "common/transcode/well_known_internal.h"
@@ -7,12 +7,12 @@
 // The state of one message while it is read.
 struct level {
   const struct message_target *target;
-  struct field_set keys;            // named by the JSON, even if their value is null
-  struct field_set set;             // with a value from anywhere
-  struct field_set bound;           // with a value from a preset of its own
-  struct field_set oneofs;          // of which a field is set
-  struct update_mask mask;          // which of its fields the update writes
-  struct update_mask updated_mask;  // of the request of an update: which fields of its `updated` message
+  struct field_set keys;            // fields that the JSON names, also with the value null
+  struct field_set set;             // fields with a value, whatever it comes from
+  struct field_set bound;           // fields with a value from a preset
+  struct field_set oneofs;          // oneofs with a field that is set
+  struct update_mask mask;          // which fields of the message the update writes
+  struct update_mask updated_mask;  // in the request of an update: which fields of the message `updated` it writes
   size_t members;
 };
 
@@ -45,8 +45,8 @@ static void add_to_mask(struct decoder *decoder, const struct place *place)
   strbuf_free(&path);
 }
 
-// Whether the mask names the fields inside this field instead of the field itself, so that those which the body leaves
-// out stay as they are.
+// Whether the gathered mask names the fields inside this field instead of the field itself, so that those which the
+// body leaves out stay as they are.
 static bool goes_deeper(const struct contract_field *field)
 {
   return field_is_message(field, CONTRACT_PLAIN) && !field->repeated;
@@ -99,7 +99,7 @@ static const char *differs_from(const struct preset *preset)
   return "must be the same as in the query, or absent";
 }
 
-// Reads a field that has its value already: the body's is compared and dropped.
+// Reads a field that a preset has filled: the body's value is compared with the preset's and dropped.
 static bool read_bound(struct decoder *decoder, const struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -116,7 +116,7 @@ static bool read_bound(struct decoder *decoder, const struct level *level, const
   return true;
 }
 
-// Reads the value of a field, its rules off where the update mask leaves it out.
+// Reads the value of a field. Its rules are switched off where the update mask leaves the field out.
 static bool read_value(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                        bool *set)
 {
@@ -143,7 +143,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
   if (!read_value(decoder, field, inside, &set))
     return false;
   if (!set) {
-    // null clears a message as a whole.
+    // null clears the message as a whole, so the mask names it.
     if (gathers && goes_deeper(field))
       add_to_mask(decoder, inside->place);
     return true;
@@ -153,7 +153,7 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
   return true;
 }
 
-// Reads one member, whose key has been read.
+// Reads one member of the object; its key has been read.
 static bool read_member(struct decoder *decoder, struct level *level)
 {
   const struct message_target *target = level->target;
@@ -191,7 +191,7 @@ static bool read_object(struct decoder *decoder, struct level *level)
   return true;
 }
 
-// Reads the document as the value of one field; places in it do not name the field.
+// Reads the document as the value of one field. Places in it do not name that field.
 static bool read_body_field(struct decoder *decoder, struct level *level)
 {
   const struct message_target *target = level->target;
@@ -220,7 +220,7 @@ static void write_mask(struct decoder *decoder, struct level *level)
 
 // ---- what is missing, or named and may not be ----
 
-// Whether the request writes this field, so that its absence counts.
+// Whether the request writes the field, so that leaving it out is a violation if the rules demand it.
 static bool is_written(const struct decoder *decoder, const struct level *level, size_t place)
 {
   if (level->mask.kind == MASK_NONE)
@@ -262,7 +262,7 @@ static void report_absent_oneofs(struct decoder *decoder, const struct level *le
   const struct contract_message *message = level->target->message;
   for (size_t i = 0; i < message->oneof_count; i++)
     if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i)) {
-      struct place place = member_place(level->target, NULL, slice_from_string(message->oneofs[i].name));
+      struct place place = member_place(level->target, NULL, slice_from_string(message->oneofs[i].json_name));
       decoder_report(decoder, &place, "one of its fields is required");
     }
 }
@@ -294,7 +294,7 @@ static void report_missing(struct decoder *decoder, const struct level *level)
 
 // ---- the message ----
 
-// Notes the oneofs of which a preset has set a field.
+// Notes the oneofs that have a field with a preset.
 static void note_preset_oneofs(struct decoder *decoder, struct level *level)
 {
   const struct contract_message *message = level->target->message;
@@ -307,7 +307,7 @@ static void note_preset_oneofs(struct decoder *decoder, struct level *level)
     }
 }
 
-// Writes the messages below this one that only presets speak of.
+// Writes the messages inside this one that only presets name.
 static bool write_nested_presets(struct decoder *decoder, struct level *level)
 {
   const struct contract_field *field;

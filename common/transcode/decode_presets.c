@@ -39,7 +39,8 @@ static void write_message_leaf(struct decoder *decoder, const struct preset *pre
     report(decoder, preset, problem);
 }
 
-// Writes one preset. The values of a repeated field are not packed; every reader of protobuf takes both forms.
+// Writes the field of one preset. The values of a repeated field are not packed, because every reader of protobuf
+// accepts both forms.
 static void write_leaf(struct decoder *decoder, struct preset *preset)
 {
   const struct contract_field *field = preset->path[preset->depth - 1];

@@ -1,4 +1,4 @@
-// What all parts of the decoder share: init and free, reports, skipping values, free-form objects.
+// The parts that all of the decoder shares: init and free, reports, skipping values, free-form objects.
 #include "common/transcode/decoder_internal.h"
 
 #include "common/base/jsontext_writer.h"
@@ -15,7 +15,8 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
   decoder->preset_count = 0;
   decoder->gathered_mask = NULL;
   decoder->rules_off = false;
-  // The contract bounds how deep messages nest, decode_raw_object how deep a free-form object does.
+  // JSONTEXT_MAX_DEPTH is enough: the contract bounds how deep messages nest, decode_raw_object how deep a free-form
+  // object does.
   jsontext_reader_init(&decoder->reader, json, JSONTEXT_MAX_DEPTH, arena);
 }
 
@@ -137,7 +138,7 @@ static void refuse_zero(struct raw_object *raw, struct slice text)
     raw->problem = "must not contain the character U+0000";
 }
 
-// Copies one token to the writer; numbers stay as they were written.
+// Copies one token to the writer. Numbers stay as the client wrote them.
 static void copy_token(struct decoder *decoder, struct raw_object *raw, enum jsontext_token token)
 {
   struct jsontext_reader *reader = &decoder->reader;

@@ -1,5 +1,5 @@
-// Private to this folder: one request on its way from JSON, path, query and headers to wire bytes. Messages are written
-// as they are read; nothing is built in between.
+// The decoder: one request on its way from JSON, path, query and headers to wire bytes. Messages are written as they
+// are read; no tree is built in between. Private to this folder.
 #ifndef BULKHEAD_TRANSCODE_DECODER_INTERNAL_H
 #define BULKHEAD_TRANSCODE_DECODER_INTERNAL_H
 
@@ -15,22 +15,22 @@
 // A place in the document, as a chain on the stack with the innermost first. NULL is the whole document.
 struct place {
   const struct place *parent;
-  struct slice name;  // the member's; NULL data for an item of a list
+  struct slice name;  // the member's name; NULL data for an item of a list
   size_t index;
   const struct contract_field *field;  // NULL for items and map entries
 };
 
 enum preset_origin { PRESET_PATH, PRESET_HEADER, PRESET_QUERY };
 
-// A value from outside the body. The body may repeat it but not change it.
+// A preset: a value from path, headers or query. The body may repeat it but not change it.
 struct preset {
   enum preset_origin origin;
   const struct contract_field *path[CONTRACT_MAX_FIELD_PATH];
   size_t depth;
-  struct slice text;   // decoded
+  struct slice text;   // the value, percent-decoded
   struct slice label;  // for violations: "item.id", "If-Match", "pageSize"
   bool written;
-  size_t wire_offset;  // where its encoded field begins in `out`
+  size_t wire_offset;  // where the encoded field begins in `out`
   size_t wire_size;
 };
 
@@ -39,21 +39,21 @@ struct decoder {
   struct arena *arena;
   struct strbuf *out;
   struct violations *violations;
-  struct strbuf scratch;  // for sentences
+  struct strbuf scratch;  // memory for sentences about rules
   struct strbuf spans;    // offset and size in `out` of each item of a list whose items must differ
   struct preset *presets;
   size_t preset_count;
-  const struct contract_field
-      *prefix[CONTRACT_MAX_FIELD_PATH];  // the path of the message being written, while presets can match
-  struct strbuf *gathered_mask;          // gets the body's fields as a FieldMask; NULL unless the request needs that
-  bool rules_off;                        // the update mask leaves out what is being read: only its form matters
+  const struct contract_field *
+      prefix[CONTRACT_MAX_FIELD_PATH];  // the fields that lead to the message being written, while presets can match it
+  struct strbuf *gathered_mask;         // wire bytes of the FieldMask that is gathered from the body; NULL when none is
+  bool rules_off;                       // the update mask leaves out what is being read, so only its form is checked
 };
 
-// What a message is decoded from, besides the presets.
+// What a message is decoded from, besides presets.
 enum message_source {
   FROM_OBJECT,   // a JSON object whose { has been read
-  FROM_BODY,     // the whole document is one of its fields
-  FROM_PRESETS,  // presets alone
+  FROM_BODY,     // the document is the value of `body_field`
+  FROM_PRESETS,  // no JSON, presets alone
 };
 
 #define NO_SCOPE SIZE_MAX
@@ -62,10 +62,10 @@ struct message_target {
   const struct contract_message *message;
   const struct place *place;
   enum message_source source;
-  const struct contract_field *body_field;  // of FROM_BODY
+  const struct contract_field *body_field;  // the field that the body fills, with FROM_BODY
   const struct contract_field *mask_field;  // the field that gets decoder->gathered_mask, NULL for none
-  size_t scope;                             // how much of `prefix` leads here; NO_SCOPE where presets cannot match
-  struct update_mask mask;                  // which of its fields an update writes; MASK_GIVEN: it is being gathered
+  size_t scope;             // how many fields of `prefix` lead to this message; NO_SCOPE where presets cannot match
+  struct update_mask mask;  // which fields of the message an update writes; MASK_GIVEN while the mask is being gathered
 };
 
 void decoder_init(struct decoder *decoder, struct slice json, struct arena *arena, struct strbuf *out,
@@ -73,21 +73,21 @@ void decoder_init(struct decoder *decoder, struct slice json, struct arena *aren
 void decoder_free(struct decoder *decoder);
 
 void decoder_report(struct decoder *decoder, const struct place *place, const char *sentence);
-// Reports what a rule says, NULL for nothing, unless the update mask leaves the place out.
+// Reports the sentence of a rule, unless it is NULL or the update mask leaves the place out.
 void decoder_report_rule(struct decoder *decoder, const struct place *place, const char *sentence);
-// Reports the reader's error with its line and column.
+// Reports the JSON reader's error with line and column.
 void decoder_report_syntax(struct decoder *decoder);
 static inline struct scalar_memory decoder_memory(struct decoder *decoder)
 {
   return (struct scalar_memory){.arena = decoder->arena, .scratch = &decoder->scratch};
 }
 
-// The functions below return false only when the JSON text is broken, which ends the decoding. Everything else that is
-// wrong is reported, and decoding goes on.
+// decode_... functions return false only when the JSON text is broken, which ends the decoding. Every other mistake is
+// reported, and decoding goes on.
 
 // Decodes a message into its fields, without tag and length.
 bool decode_message(struct decoder *decoder, const struct message_target *target) MUST_CHECK;
-// Decodes the value of one field, with its tag; `set` tells whether it was anything but null.
+// Decodes the value of one field and writes it with its tag; `set` says whether the value was anything but null.
 bool decode_field(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
                   bool *set) MUST_CHECK;
 // Skips the rest of the value whose first token was `token`.
@@ -97,15 +97,15 @@ bool decode_raw_object(struct decoder *decoder, const struct place *place) MUST_
 
 // ---- presets: decode_presets.c ----
 
-// Writes the presets that are fields of the target's own message; `bound` gets their places.
+// Writes the presets that fill fields of the target's own message, and adds those fields to `bound`.
 void presets_write_leaves(struct decoder *decoder, const struct message_target *target, struct field_set *bound);
 // Whether the field that was just written at `start` agrees with the preset of the same field.
 bool presets_agree(const struct decoder *decoder, const struct message_target *target,
                    const struct contract_field *field, size_t start);
 const struct preset *presets_find(const struct decoder *decoder, const struct message_target *target,
                                   const struct contract_field *field);
-// Returns a field of this message whose own fields have presets and that is not in `set`, and adds it there; NULL when
-// there is none left.
+// Returns a message field of the target whose inner fields have presets and that is not in `set`, and adds it to `set`.
+// NULL when none is left.
 const struct contract_field *presets_next_nested(const struct decoder *decoder, const struct message_target *target,
                                                  struct field_set *set);
 

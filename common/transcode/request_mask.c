@@ -4,7 +4,7 @@
 
 static const struct update_mask WRITES_ALL = {.kind = MASK_ALL};
 
-// Makes a mask of a FieldMask's wire bytes; its paths are views into them.
+// Makes a mask from a FieldMask's wire bytes; its paths are views into them.
 static struct update_mask split_paths(struct slice wire, struct arena *arena)
 {
   size_t count = 0;
@@ -19,7 +19,7 @@ static struct update_mask split_paths(struct slice wire, struct arena *arena)
   return update_mask_make(paths, count);
 }
 
-// Makes a mask of a text such as "name,createTime".
+// Makes a mask from a text such as "name,createTime".
 static struct update_mask parse_mask(struct slice text, struct arena *arena)
 {
   struct strbuf wire;
@@ -31,7 +31,8 @@ static struct update_mask parse_mask(struct slice text, struct arena *arena)
   return mask;
 }
 
-// Looks for the mask in the JSON object whose { has been read: it may stand behind the fields that it is about.
+// Looks for the mask in the JSON object whose { has been read, because the mask may stand behind the fields that it
+// names.
 static struct update_mask look_ahead(const struct decoder *decoder, const struct contract_message *message)
 {
   struct jsontext_reader ahead = decoder->reader;

@@ -1,11 +1,11 @@
-// Collects what a request says outside its body. Path variables come first, then headers, then the query: an earlier
-// one wins, and a later one that says something else is a violation.
+// Collects the values outside of a request's body. Path variables come first, then headers, then the query: an earlier
+// one wins, and a later one with another value is a violation.
 #include "common/transcode/request_presets_internal.h"
 
 #include "common/base/codec.h"
 #include "common/base/utf8.h"
 
-// The cap on parameters, because each one is compared with all those before it.
+// The most query parameters of a request, because each is compared with all those before it.
 #define MAX_QUERY_PARAMETERS 256u
 
 static struct slice join_names(struct arena *arena, const struct contract_field *const *path, size_t depth)
@@ -43,7 +43,8 @@ static const struct preset *find_same(const struct decoder *decoder, const struc
 
 // ---- path ----
 
-// Whether %2F stands here. It stays encoded in a variable of several segments, because a slash would end a segment.
+// Whether %2F stands at the position. A variable of several segments keeps it encoded, because a slash would end a
+// segment.
 static bool is_escaped_slash(struct slice text, size_t at)
 {
   return text.size - at >= 3 && text.data[at] == '%' && text.data[at + 1] == '2' && (text.data[at + 2] | 0x20) == 'f';
@@ -134,7 +135,7 @@ static void add_headers(const struct transcode_request *request, struct decoder 
 
 // ---- query ----
 
-// Decodes a name or value of the query, into the arena where it has escapes. False for a broken escape.
+// Decodes a name or value of the query, copied into the arena where it has escapes. Returns false for a broken escape.
 static bool decode_parameter(struct decoder *decoder, struct slice *text)
 {
   if (text->size == 0 || (memchr(text->data, '%', text->size) == NULL && memchr(text->data, '+', text->size) == NULL))

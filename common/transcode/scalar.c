@@ -25,7 +25,8 @@ static double bits_to_double(enum contract_type type, uint64_t bits)
 
 const char *scalar_check_rules(const struct contract_field *field, const struct scalar *value, struct strbuf *scratch)
 {
-  // A field with presence is set whatever it holds, and an item of a list is there.
+  // Required is about fields without presence: a field with presence is set whatever its value, and so is an item of a
+  // list.
   if (field->rules.required && !field->has_presence && !field->repeated && scalar_is_default(field, value))
     return RULES_REQUIRED;
   switch (field->type) {
@@ -110,7 +111,7 @@ uint64_t scalar_bits_from_wire(enum contract_type type, uint64_t varint)
   case CONTRACT_INT32:
   case CONTRACT_ENUM:
   case CONTRACT_SFIXED32:
-    // Only the low 32 bits count, as in every other reader of protobuf.
+    // Only the low 32 bits of the varint count, as in every other reader of protobuf.
     return (uint64_t)(int64_t)(int32_t)(uint32_t)varint;
   case CONTRACT_UINT32:
     return (uint32_t)varint;
@@ -168,7 +169,7 @@ static void enum_to_json(struct strbuf *json, const struct contract_enum *enumer
       strbuf_add_byte(json, '"');
       return;
     }
-  // A newer service may know values that this contract does not.
+  // An unknown number is written as a number, because a newer service may know more values than this contract.
   strbuf_add_int(json, number);
 }
 
@@ -202,7 +203,7 @@ bool scalar_to_json(struct strbuf *json, const struct contract_field *field, con
   case CONTRACT_FLOAT:
     floating_to_json(json, field->type, value->bits);
     break;
-  // 64 bits are more than a JavaScript number can hold.
+  // 64-bit numbers are written as strings, because JavaScript's numbers cannot hold them all.
   case CONTRACT_INT64:
   case CONTRACT_SINT64:
   case CONTRACT_SFIXED64:

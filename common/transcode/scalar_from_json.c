@@ -59,7 +59,7 @@ static bool take(struct slice *text, char byte)
   return true;
 }
 
-// Takes a number apart by JSON's grammar; false for anything else.
+// Splits a number into its parts by JSON's grammar. Returns false for any other text.
 static bool parse_decimal(struct slice text, struct decimal *out)
 {
   *out = (struct decimal){.negative = take(&text, '-')};
@@ -94,7 +94,8 @@ static unsigned digit_at(const struct decimal *decimal, size_t place)
   return (unsigned)(digit - '0');
 }
 
-// Gives the exact value of a whole number: every digit after the decimal point must be zero.
+// Returns the exact value of a whole number. False when a digit after the decimal point is not zero, or the value has
+// more than 64 bits.
 static bool decimal_to_whole(const struct decimal *decimal, uint64_t *out)
 {
   int64_t point = (int64_t)decimal->digits.size + decimal->exponent;

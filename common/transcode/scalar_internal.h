@@ -1,4 +1,5 @@
-// Private to this folder: one number, bool, enum, string or bytes value, between JSON or parameter text and wire bytes.
+// Scalars: a number, bool, enum, string or bytes value, converted between JSON or parameter text and wire bytes.
+// Private to this folder.
 #ifndef BULKHEAD_TRANSCODE_SCALAR_INTERNAL_H
 #define BULKHEAD_TRANSCODE_SCALAR_INTERNAL_H
 
@@ -8,13 +9,14 @@
 #include "common/base/wire.h"
 #include "common/contract/contract.h"
 
-// `bits`: integers sign-extended, bool 0 or 1, floats as IEEE 754 bits of their own width. `bytes`: strings and bytes.
+// A scalar value. `bits` holds integers sign-extended, bools as 0 or 1, floats as IEEE 754 bits of their own width.
+// `bytes` holds strings and bytes.
 struct scalar {
   uint64_t bits;
   struct slice bytes;
 };
 
-// The memory that converted values (`arena`) and sentences (`scratch`) live in.
+// Memory for conversions: `arena` holds converted values, `scratch` sentences.
 struct scalar_memory {
   struct arena *arena;
   struct strbuf *scratch;

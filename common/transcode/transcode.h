@@ -24,16 +24,16 @@ typedef struct slice transcode_header_fn(void *arg, const char *name);
 
 struct transcode_request {
   const struct contract_route *route;
-  struct slice query;  // as received, without '?'
-  struct slice body;   // empty where the method has none
+  struct slice query;  // the raw query, without '?'
+  struct slice body;   // the raw body; empty where the request has none
   transcode_header_fn *header;
   void *header_arg;
 };
 
-// Builds the request message in `out`. A PATCH whose request has a google.protobuf.FieldMask update_mask field that the
-// client did not fill gets the body's fields as its mask (AIP-134). An If-Match value loses its quotes ("*" stays; weak
-// tags and lists are violations). The rules of options.proto are checked. INVALID_ARGUMENT with `violations` filled;
-// nothing else fails.
+// Builds the wire bytes of the request message in `out` and checks the rules of options.proto. A PATCH without a mask
+// of the client's own, whose request has a google.protobuf.FieldMask update_mask, gets the fields of its body as the
+// mask (AIP-134). An If-Match value loses its quotes ("*" stays; weak tags and lists are violations). INVALID_ARGUMENT
+// with `violations` filled; nothing else fails.
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 

@@ -5,8 +5,8 @@
 #include "common/transcode/decoder_internal.h"
 #include "common/transcode/request_presets_internal.h"
 
-// Finds the field that gets the paths of the body's fields: the mask of a PATCH whose client gave none. NULL where
-// there is none.
+// Finds the field for the paths of the body's fields: the mask of a PATCH whose client gave none. NULL when the request
+// gathers no mask.
 static const struct contract_field *find_mask_field(const struct contract_binding *binding,
                                                     const struct decoder *decoder)
 {

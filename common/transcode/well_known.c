@@ -1,4 +1,5 @@
-// Timestamp (RFC 3339), Duration ("1.5s") and FieldMask ("name,createTime") as proto3 JSON has them.
+// Converts Timestamp (RFC 3339), Duration ("1.5s") and FieldMask ("name,createTime") between proto3 JSON and wire
+// bytes.
 #include "common/transcode/well_known_internal.h"
 
 #include "common/base/clock.h"
@@ -81,7 +82,7 @@ static bool format_duration(struct instant value, struct strbuf *json)
   strbuf_add_string(json, negative ? "\"-" : "\"");
   strbuf_add_uint(json, (uint64_t)(negative ? -value.seconds : value.seconds));
   int32_t nanos = negative ? -value.nanos : value.nanos;
-  // proto3 JSON has 0, 3, 6 or 9 fraction digits.
+  // proto3 JSON writes 0, 3, 6 or 9 fraction digits.
   if (nanos % 1000000 == 0 && nanos != 0)
     strbuf_printf(json, ".%03d", nanos / 1000000);
   else if (nanos % 1000 == 0 && nanos != 0)

@@ -1,11 +1,11 @@
-// Private to this folder: the well-known messages whose JSON form is one string.
+// Converts the well-known messages whose JSON form is one string. Private to this folder.
 #ifndef BULKHEAD_TRANSCODE_WELL_KNOWN_INTERNAL_H
 #define BULKHEAD_TRANSCODE_WELL_KNOWN_INTERNAL_H
 
 #include "common/base/strbuf.h"
 #include "common/contract/contract.h"
 
-// Whether the JSON form is one string: Timestamp, Duration and FieldMask.
+// Whether the JSON form of the message is one string: true for Timestamp, Duration and FieldMask.
 static inline bool well_known_is_text(enum contract_well_known kind)
 {
   return kind == CONTRACT_TIMESTAMP || kind == CONTRACT_DURATION || kind == CONTRACT_FIELD_MASK;

@@ -6,11 +6,11 @@
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"
 
-// What the first pass has found of one field. `first` and `last` bound the part of the message that holds its values.
+// What the first pass has found of a field. `first` and `last` bound the part of the message that holds its values.
 struct slot {
   uint32_t count;
-  uint64_t varint;     // the last value, or
-  struct slice bytes;  // the last value of a string, bytes or message field
+  uint64_t varint;     // last value of a number, bool or enum field
+  struct slice bytes;  // last value of a string, bytes or message field
   const uint8_t *first;
   const uint8_t *last;
 };
@@ -29,7 +29,7 @@ static bool type_fits(const struct contract_field *field, enum wire_type type)
   return type == scalar_wire_type(field->type) || (type == WIRE_BYTES && is_packable(field));
 }
 
-// Marks the other fields of the oneof as not set, because the last one on the wire counts.
+// Marks the other fields of a oneof as not set, because the last one on the wire counts.
 static void clear_others(const struct contract_message *message, const struct contract_field *field, struct slot *slots)
 {
   for (size_t i = 0; i < message->field_count; i++)
@@ -83,7 +83,8 @@ static struct values slot_values(const struct slot *slot, const struct contract_
 
 // ---- values ----
 
-// Writes a free-form object as it is stored, after a check: it may be older than the rules of today.
+// Writes a free-form object as it is stored, after a check, because it may have been stored under older rules. Returns
+// false when it is not a JSON object.
 static bool write_raw_object(struct slice text, struct strbuf *json)
 {
   struct jsontext_reader reader;
@@ -131,7 +132,7 @@ static bool write_value(const struct contract_field *field, uint64_t varint, str
   return scalar_to_json(json, field, &value);
 }
 
-// Writes an embedded message that came in several parts, which mean their concatenation.
+// Writes an embedded message that came in several parts: the parts are concatenated, as protobuf merges messages.
 static bool write_merged(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
 {
   struct strbuf merged;
@@ -342,7 +343,7 @@ static bool write_message(const struct contract_message *message, struct slice w
   return true;
 }
 
-// Ends the writing; what was written of a reply that failed is removed.
+// Ends the writing; removes from `json` what was written of a reply that failed.
 static enum status finish(bool written, size_t before, struct strbuf *json)
 {
   if (written && !json->failed)

@@ -97,24 +97,25 @@ static char *set_handler(ngx_conf_t *cf, ngx_command_t *command, void *conf)
   }
 
 static ngx_command_t directives[] = {
-    // The contracts: a descriptor set with imports and source info.
+    // The file of the contracts: a descriptor set with imports and source info.
     TEXT_DIRECTIVE("bulkhead_protoset", protoset),
-    // Where the services are: Consul's URL, or "item=tcp://…;user=tcp://…". At least one of the two is required.
+    // The places of the services: Consul's URL, or a list such as "item=tcp://…;user=tcp://…". At least one of the two
+    // is required.
     TEXT_DIRECTIVE("bulkhead_consul", consul_url),
     TEXT_DIRECTIVE("bulkhead_static", static_list),
     {.name = ngx_string("bulkhead_consul_token_file"),
      .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
      .set = set_consul_token,
      .conf = NGX_HTTP_MAIN_CONF_OFFSET},
-    // The values that a token must have in iss and aud.
+    // The values that iss and aud of a token must have.
     TEXT_DIRECTIVE("bulkhead_issuer", issuer),
     TEXT_DIRECTIVE("bulkhead_audience", audience),
-    // This gateway in Consul: host:port, and the URL of its readiness check.
+    // The registration of this gateway in Consul: host:port, and the URL of its readiness check.
     PAIR_DIRECTIVE("bulkhead_advertise", advertise_address),
     // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
     PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
     TEXT_DIRECTIVE("bulkhead_log_level", log_level),
-    // Locations.
+    // Directives that make a location answer with the gateway or one of its pages.
     HANDLER_DIRECTIVE("bulkhead"),
     HANDLER_DIRECTIVE("bulkhead_problem"),
     HANDLER_DIRECTIVE("bulkhead_openapi"),
@@ -155,7 +156,7 @@ static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
   (void)old;
   const struct module_conf *module = zone->data;
   ngx_slab_pool_t *pool = (ngx_slab_pool_t *)(void *)zone->shm.addr;
-  // The pool's own field leads every process to the slots.
+  // `pool->data` leads every process to the slots.
   pool->data = ngx_slab_calloc(pool, module->metrics_slots * metrics_slot_size());
   return pool->data == NULL ? NGX_ERROR : NGX_OK;
 }
@@ -164,7 +165,7 @@ static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
 // still count in theirs.
 static bool add_metrics_zone(ngx_conf_t *cf, struct module_conf *module)
 {
-  // worker_processes stands before http {}; where it does not, its value is not known yet and nginx's default holds.
+  // The number of workers is known only if worker_processes stands before http {}. Without it, nginx's default is used.
   const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
   module->metrics_slots = core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
   size_t bytes = module->metrics_slots * metrics_slot_size();

@@ -54,7 +54,7 @@ static inline ngx_str_t to_text(struct slice slice)
 
 ngx_int_t worker_start(ngx_cycle_t *cycle);
 void worker_stop(ngx_cycle_t *cycle);
-// The gateway of this worker; NULL before the start and in processes that serve no requests.
+// Returns the gateway of this worker; NULL before the start and in processes that serve no requests.
 struct gateway *worker_gateway(void);
 const struct upstreams *worker_upstreams(void);
 // Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
@@ -64,12 +64,12 @@ void worker_touch(void);
 // ---- request.c ----
 
 ngx_int_t request_handle(ngx_http_request_t *r);
-// The exchange of a request, also after an internal redirect; NULL when it has none.
+// Returns the exchange of a request, also after an internal redirect; NULL when the request has none.
 struct exchange *request_exchange(ngx_http_request_t *r);
 // Returns the exchange of a request and opens it where there is none yet. NULL without memory.
 struct exchange *request_open_exchange(ngx_http_request_t *r);
 void request_fill_input(ngx_http_request_t *r, struct exchange_input *input);
-// The path as sent, without the query.
+// Returns the path of a request as sent, without the query.
 struct slice request_path(const ngx_http_request_t *r);
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
 // Sends a body. `bytes` must outlive the request or be in its pool.

@@ -6,7 +6,7 @@ ngx_int_t page_problem(ngx_http_request_t *r)
 {
   struct exchange *exchange = request_open_exchange(r);
   if (exchange == NULL) {
-    // There is no memory for a problem document: nginx answers with its plain page and closes the connection.
+    // Without memory for a problem document, nginx answers with its plain page and closes the connection.
     r->keepalive = 0;
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }

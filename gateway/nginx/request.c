@@ -105,7 +105,8 @@ static void find_own_headers(const ngx_http_request_t *r, struct exchange_input 
       if (headers[i].lowcase_key == NULL)
         continue;
       struct slice name = slice_make(headers[i].lowcase_key, headers[i].key.len);
-      // nginx takes the first Content-Type and ignores others; a body with two types has none that is accepted.
+      // nginx takes the first Content-Type and ignores others. A request with two is treated as one without an accepted
+      // type.
       if (&headers[i] != r->headers_in.content_type && slice_equal(name, content_type))
         input->content_type = SLICE("two");
       for (size_t w = 0; w < ARRAY_LEN(wanted); w++)
@@ -183,7 +184,7 @@ static bool join_body(ngx_http_request_t *r, struct slice *body)
 
 static void wait_for_progress(ngx_http_request_t *r)
 {
-  // nginx notices meanwhile when the client goes away.
+  // While the exchange waits, nginx watches for a client that goes away.
   r->read_event_handler = ngx_http_test_reading;
   worker_touch();
 }
@@ -238,7 +239,8 @@ ngx_int_t request_handle(ngx_http_request_t *r)
   return request_send_reply(r, exchange_reply(exchange));
 }
 
-// Goes on with a request outside of nginx's events for it: what nginx posts for the end of an event must be run here.
+// Goes on with a request when a wait has ended, outside of nginx's events for it. nginx runs posted requests at the end
+// of its own events, so they must be run here.
 static void on_progress(void *arg, enum exchange_next next)
 {
   struct request *request = arg;
@@ -298,10 +300,10 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   for (size_t i = 0; i < reply->header_count; i++)
     if (request_add_header(r, reply->headers[i].name, reply->headers[i].value) != NGX_OK)
       return NGX_ERROR;
-  // The exchange has dealt with preconditions; nginx would compare If-Match with the ETag after the change.
+  // The exchange has checked preconditions. nginx would compare If-Match with the ETag after the change.
   r->disable_not_modified = 1;
   if (reply->has_etag) {
-    // A strong ETag names these very bytes, and clients send it back as If-Match: no re-encoding.
+    // A strong ETag names these bytes, and clients send it back as If-Match, so gzip must not change them.
     r->gzip_tested = 1;
     r->gzip_ok = 0;
   }

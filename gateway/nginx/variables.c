@@ -70,7 +70,7 @@ static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *
 {
   struct slice text = find_fact(r, (enum fact)data);
   value->valid = 1;
-  // Not cacheable, because an exchange learns its facts step by step.
+  // The value is not cacheable, because an exchange learns its facts step by step.
   value->no_cacheable = 1;
   value->not_found = 0;
   value->len = (unsigned)(text.size & 0xfffffff);

@@ -15,7 +15,7 @@ static struct worker {
   ngx_connection_t *rpc;
   ngx_connection_t *discovery;
   ngx_event_t timer;
-  uint64_t timer_us;  // when it fires; DEADLINE_NONE while it is not set
+  uint64_t timer_us;  // when the timer fires; DEADLINE_NONE while it is not set
   ngx_event_t turn_end;
   ngx_connection_t no_connection;  // nginx's debug log reads an fd behind every event
 } worker = {.timer_us = DEADLINE_NONE};
@@ -37,7 +37,8 @@ void worker_touch(void)
 
 static void set_timer(void)
 {
-  // A worker that shuts down waits for timers that are not cancelable. While requests wait for a service, ours is one.
+  // A worker that shuts down waits for timers that are not cancelable. The gateway's timer is one while requests wait
+  // for a service.
   worker.timer.cancelable = worker.gateway->in_flight == 0;
   uint64_t next_us = deadline_min(upstreams_next_timeout_us(worker.upstreams), gateway_next_timeout_us(worker.gateway));
   // Firing early is harmless and cheaper than moving the timer with every call.
@@ -46,7 +47,7 @@ static void set_timer(void)
   if (worker.timer.timer_set)
     ngx_del_timer(&worker.timer);
   worker.timer_us = next_us;
-  // One millisecond more, because nginx's clock stands still within a turn and is cut to milliseconds.
+  // One millisecond is added, because nginx's clock stands still within a turn and is cut to milliseconds.
   ngx_add_timer(&worker.timer, (ngx_msec_t)deadline_left_ms(next_us, clock_now_us()) + 1);
 }
 
@@ -144,7 +145,7 @@ static enum status start_upstreams(const struct module_conf *module, struct erro
       .tls = {.ca_file = null_if_empty(module->tls_ca_file), .cert_key_file = null_if_empty(module->tls_cert_key_file)},
   };
   enum status status = upstreams_create(&options, &worker.upstreams, error);
-  // The first worker registers for all.
+  // Only the first worker registers the gateway, for all of them.
   if (status == STATUS_OK && ngx_worker == 0 && module->advertise_address.len > 0 && module->consul_url.len > 0)
     status = upstreams_register(worker.upstreams, (const char *)module->advertise_address.data,
                                 (const char *)module->advertise_health_url.data, error);

@@ -1,5 +1,5 @@
-// Methods and routes. Messages are compared in pairs that start at the methods, so that a message that no client meets
-// may change, and one that only has another name is the same.
+// Compares methods and routes. Messages are compared in pairs that start at the methods: a message that no client meets
+// may change, and a message that was only renamed is the same.
 #include "proto/plugin/breaking.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ const char *clients_of(unsigned use)
 
 struct version {
   struct slice base;  // "item" of "item.v2"
-  uint64_t number;    // 0 where the package has none
+  uint64_t number;    // 2 of "item.v2"; 0 where the package has no version
 };
 
 static struct version split_package(const char *package)
@@ -29,7 +29,7 @@ static struct version split_package(const char *package)
   return (struct version){.base = slice_make(package, (size_t)(last - package)), .number = number};
 }
 
-// Whether the package is gone and a later version of it is there.
+// Whether the package is gone and a later version of it is present.
 static bool version_rose(const struct contract *present, const char *package)
 {
   struct version released = split_package(package);
@@ -46,7 +46,7 @@ static bool version_rose(const struct contract *present, const char *package)
 
 // ---- routes ----
 
-// Whether both templates match the same paths: the names of variables are the service's own affair.
+// Whether both templates match the same paths. Names of variables do not matter, because clients do not see them.
 static bool same_path(const char *a, const char *b)
 {
   while (*a != '\0' && *b != '\0') {
@@ -84,7 +84,7 @@ static const char *method_element(struct comparison *comparison, const struct co
   return arena_printf(&comparison->arena, "%s.%s", method->service_full_name, method->name);
 }
 
-// "" for no field.
+// Returns the JSON name of a field; "" for NULL.
 static struct slice field_name(const struct contract_field *field)
 {
   return field == NULL ? SLICE("") : field->json_name;
@@ -164,7 +164,7 @@ static void compare_policy(struct comparison *comparison, const struct contract_
   const struct policy *new = &present->policy;
   const char *element = method_element(comparison, present);
   const char *clients = clients_of(has_route(comparison->released, released) ? USE_REST : 0);
-  // Services that call an internal method come without a user.
+  // A service that calls an internal method has no user, so only a public method still lets it in.
   bool is_closed = new->access > old->access ||
                    (old->access == ACCESS_INTERNAL && new->access != ACCESS_INTERNAL &&new->access != ACCESS_PUBLIC);
   if (is_closed)

@@ -1,4 +1,4 @@
-// Messages, fields and enums: numbers and types are what RPC clients rely on, names in JSON what REST clients do.
+// Compares messages, fields and enums. RPC clients rely on numbers and types, REST clients on JSON names.
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +37,7 @@ void comparison_add_pair(struct comparison *comparison, const struct contract_me
   if ((*known | use) == *known)
     return;
   *known |= use;
-  // Messages do not hold themselves, so this ends.
+  // The recursion ends, because no message holds itself.
   for (size_t i = 0; i < released->field_count; i++) {
     const struct contract_field *old = &released->fields[i];
     const struct contract_field *new = contract_field_by_number(present, old->number);
@@ -206,7 +206,8 @@ static void report_removed(struct comparison *comparison, const struct pair *pai
                     (pair->request & USE_REST) != 0 ? "send it are answered 400" : "read it do not get it any more");
 }
 
-// The field with the released number may have another name, and the one with its name another number.
+// Compares one released field. The present field with its number may have another name, and the one with its name
+// another number.
 static void compare_field(struct comparison *comparison, const struct pair *pair, const struct contract_field *old)
 {
   const struct contract_field *same_number = contract_field_by_number(pair->present, old->number);

@@ -1,4 +1,4 @@
-// Rules that became tighter: a request that was accepted is refused.
+// Reports rules that became tighter, so that a request that was accepted is refused.
 #include <string.h>
 
 #include "common/base/compiler.h"
@@ -22,7 +22,7 @@ static bool allows_text(const struct field_rules *rules, const char *text)
   return rules->one_of_count == 0;
 }
 
-// Whether a value of one_of that was accepted is accepted no longer.
+// Whether one_of lost a value that was accepted.
 static bool lost_value(const struct field_rules *old, const struct field_rules *new)
 {
   if (old->one_of_count == 0)

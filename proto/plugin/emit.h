@@ -10,21 +10,21 @@
 
 struct emitter {
   const struct contract *contract;
-  const char *file;     // "item/v1/item.proto": what is declared elsewhere is not written
-  struct arena *arena;  // for names
+  const char *file;     // "item/v1/item.proto"; declarations of other files are not written
+  struct arena *arena;  // memory for names
   struct strbuf *out;
 };
 
 void emit_header(const struct emitter *emitter);
 void emit_source(const struct emitter *emitter);
 
-// The parts of a source: tables of messages, and services.
+// Write the parts of a source file: tables of messages, and services.
 void emit_message_tables(const struct emitter *emitter);
 void emit_services(const struct emitter *emitter);
 
-// A C literal of `text`, in quotes.
+// Writes `text` as a C string literal in quotes.
 void emit_literal(struct strbuf *out, const char *text);
-// static const char *const name[] = {...};
+// Writes an array of strings: static const char *const name[] = {...};
 void emit_string_array(struct strbuf *out, const char *name, const char *const *items, size_t count);
 
 bool emit_is_here(const struct emitter *emitter, const struct contract_file *file);

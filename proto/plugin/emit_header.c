@@ -45,7 +45,8 @@ static const char *value_type(struct arena *arena, const struct contract_field *
   return "int ";
 }
 
-// To protoc-c an optional field is a oneof of one field, so its case is the field's number or 0.
+// Writes has_, set_ and clear_ functions of an optional field. In protoc-c's struct it is a oneof of one field, whose
+// case is the field's number or 0.
 static void emit_presence(const struct emitter *emitter, const struct contract_message *message,
                           const struct contract_field *field)
 {
@@ -55,7 +56,8 @@ static void emit_presence(const struct emitter *emitter, const struct contract_m
   const char *type = c_name_struct(arena, message->full_name);
   const char *member = c_name_field(arena, name);
   const char *case_member = c_name_member(arena, arena_printf(arena, "_%s", name));
-  strbuf_printf(emitter->out, "\n// %s.%s is optional: whether it is set; sets it; takes it away.\n",
+  strbuf_printf(emitter->out,
+                "\n// %s.%s is optional: _has_ tells whether it is set, _set_ sets it, _clear_ removes it.\n",
                 message->full_name, name);
   strbuf_printf(emitter->out,
                 "static inline bool %s_has_%s(const %s *message)\n{\n  return message->%s_case != 0;\n}\n", own, member,
@@ -70,7 +72,8 @@ static void emit_presence(const struct emitter *emitter, const struct contract_m
 
 static void emit_messages(const struct emitter *emitter)
 {
-  strbuf_add_string(emitter->out, "// What a message may hold; a message without a line here may hold everything.\n");
+  strbuf_add_string(emitter->out,
+                    "// The rules of messages, for validate_message. A message that is not listed has no rules.\n");
   for (size_t i = 0; i < contract_message_count(emitter->contract); i++) {
     const struct contract_message *message = contract_message(emitter->contract, i);
     if (emit_is_here(emitter, message->file) && message->is_checked)

@@ -1,4 +1,4 @@
-// Validation tables: struct message_rules (common/contract/validate.h) of every message that has something to check.
+// Writes validation tables:  message_rules (common/contract/validate.h) of every message that has something to check.
 #include "common/base/compiler.h"
 #include "common/contract/c_names.h"
 #include "proto/plugin/emit.h"
@@ -20,7 +20,7 @@ static void emit_bound(struct strbuf *out, const char *name, bool is_set, int64_
   if (!is_set)
     return;
   strbuf_printf(out, ".has_%s = true, .%s = ", name, name);
-  // There is no literal for the smallest number: its digits alone do not fit the type.
+  // The smallest number has no literal in C, because its digits alone do not fit the type.
   if (value == INT64_MIN)
     strbuf_add_string(out, "INT64_MIN, ");
   else
@@ -122,7 +122,7 @@ static size_t first_field_of(const struct contract_message *message, size_t oneo
   return place;
 }
 
-// Returns how many there are.
+// Writes the table of a message's required oneofs. Returns how many it has.
 static size_t emit_required_oneofs(const struct emitter *emitter, const char *own,
                                    const struct contract_message *message)
 {
@@ -133,7 +133,7 @@ static size_t emit_required_oneofs(const struct emitter *emitter, const char *ow
     if (count++ == 0)
       strbuf_printf(emitter->out, "static const struct required_oneof %s_required_oneofs[] = {\n", own);
     strbuf_add_string(emitter->out, "    {.json_name = ");
-    emit_literal(emitter->out, message->oneofs[i].name);
+    emit_literal(emitter->out, message->oneofs[i].json_name);
     strbuf_printf(emitter->out, ", .field = %zu},\n", first_field_of(message, i));
   }
   if (count > 0)

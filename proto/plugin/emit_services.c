@@ -1,5 +1,5 @@
-// Services: a table of methods (struct rpc_method, common/service/call.h), what calls a handler with its types, and the
-// typed client.
+// Writes services: a table of methods  (struct rpc_method, common/service/call.h), what calls a handler with its types,
+// and the typed client.
 #include "common/contract/c_names.h"
 #include "proto/plugin/emit.h"
 

@@ -2,7 +2,8 @@
 #include "common/contract/c_names.h"
 #include "proto/plugin/emit.h"
 
-// Octal escapes have a fixed length, so no letter behind one can become a part of it; "?" is escaped for trigraphs.
+// Bytes are written as octal escapes, whose length is fixed, so that no letter behind one becomes a part of it. "?" is
+// escaped because of trigraphs.
 void emit_literal(struct strbuf *out, const char *text)
 {
   strbuf_add_byte(out, '"');
@@ -26,7 +27,7 @@ void emit_string_array(struct strbuf *out, const char *name, const char *const *
   strbuf_add_string(out, "};\n");
 }
 
-// Includes the header with the rules of a message from another file, once each.
+// Includes the header that has the rules of a message from another file, once per header.
 static void include_once(const struct emitter *emitter, struct strmap *included, const struct contract_message *message)
 {
   if (message == NULL || !message->is_checked)

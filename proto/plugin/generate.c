@@ -5,7 +5,7 @@
 #include "common/contract/contract.h"
 #include "proto/plugin/emit.h"
 
-// Numbers of plugin.proto and descriptor.proto.
+// Field numbers of plugin.proto and descriptor.proto.
 enum {
   REQUEST_FILE_TO_GENERATE = 1,
   REQUEST_PROTO_FILE = 15,
@@ -17,10 +17,10 @@ enum {
   FILE_CONTENT = 15,
 };
 
-// Without it protoc itself refuses optional fields.
+// The feature bit of proto3's `optional`. Without it protoc itself refuses optional fields.
 #define FEATURE_PROTO3_OPTIONAL 1
 
-// The files of a request have the shape of a FileDescriptorSet, under another number.
+// Copies the files of a request as a FileDescriptorSet. They have its shape, under another field number.
 static bool read_set(struct slice request, struct strbuf *set)
 {
   struct wire_reader reader = wire_reader_make(request);
@@ -71,7 +71,8 @@ static void generate_files(const struct contract *contract, struct slice request
       generate_file(contract, field.bytes, response);
 }
 
-// protoc prints the name of the plugin in front of the text.
+// Adds the diagnostics as the response's error. It begins with a newline, because protoc prints the plugin's name in
+// front of it.
 static void add_error(const struct diagnostics *diagnostics, struct strbuf *response)
 {
   struct strbuf text;

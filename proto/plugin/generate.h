@@ -1,4 +1,5 @@
-// protoc's side of the code generator: https://protobuf.dev/reference/other/ , google/protobuf/compiler/plugin.proto
+// The code generator as a plugin of protoc: https://protobuf.dev/reference/other/ ,
+// google/protobuf/compiler/plugin.proto
 #ifndef BULKHEAD_PLUGIN_GENERATE_H
 #define BULKHEAD_PLUGIN_GENERATE_H
 

@@ -13,7 +13,7 @@
 #include "proto/plugin/generate.h"
 #include "proto/plugin/plain.h"
 
-// Far above any set of contracts; a bound on what a mistaken pipe can feed us.
+// The largest input. It is far above any set of contracts and bounds what a mistaken pipe can feed the program.
 #define MAX_INPUT_BYTES (256u * 1024 * 1024)
 #define READ_BYTES 65536u
 

@@ -2,7 +2,7 @@
 
 #include "common/base/wire.h"
 
-// Numbers of descriptor.proto.
+// Field numbers of descriptor.proto.
 enum {
   SET_FILE = 1,
   FILE_MESSAGE_TYPE = 4,
@@ -11,14 +11,14 @@ enum {
   FIELD_PROTO3_OPTIONAL = 17,
 };
 
-// protoc accepts 32.
+// How deep messages may nest; protoc accepts 32.
 #define MAX_NESTING 40
 
 enum level { LEVEL_SET, LEVEL_FILE, LEVEL_MESSAGE, LEVEL_FIELD };
 
 static bool copy_message(struct slice bytes, enum level level, unsigned depth, struct strbuf *out);
 
-// What the field `number` of a level holds; LEVEL_SET for nothing that is looked into.
+// Returns what the field `number` of a level holds; LEVEL_SET for a field that needs no change.
 static enum level level_inside(enum level level, uint32_t number)
 {
   if (level == LEVEL_SET && number == SET_FILE)
@@ -63,7 +63,7 @@ static bool copy_field(const struct wire_field *field, enum level level, unsigne
   return copied;
 }
 
-// Recursion is bounded by MAX_NESTING.
+// Copies a descriptor without the marks of proto3 `optional`. The recursion is bounded by MAX_NESTING.
 static bool copy_message(struct slice bytes, enum level level, unsigned depth, struct strbuf *out)
 {
   struct wire_reader reader = wire_reader_make(bytes);

@@ -1,5 +1,5 @@
-// `optional` for protoc-c 1.4, which refuses proto3's: a field whose presence is tracked is to it a oneof of one field,
-// and that is how descriptors have it already. Only the mark must go.
+// Makes `optional` work with protoc-c 1.4, which refuses proto3's. To protoc-c, a field whose presence is tracked is a
+// oneof of one field. Descriptors already have it that way, so only the mark must go.
 #ifndef BULKHEAD_PLUGIN_PLAIN_H
 #define BULKHEAD_PLUGIN_PLAIN_H
 

@@ -343,7 +343,7 @@ Test(held_rules, a_message_may_have_many_oneofs)
                            " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
                            "message M {\n");
   for (unsigned i = 0; i < 128; i++)
-    strbuf_printf(&text, "oneof o%u { %s string a%u = %u; string b%u = %u; }\n", i,
+    strbuf_printf(&text, "oneof of_%u { %s string a%u = %u; string b%u = %u; }\n", i,
                   i % 64 == 5 ? "option (bulkhead.v1.oneof).required = true;" : "", i, 2 * i + 1, i, 2 * i + 2);
   strbuf_add_string(&text, "}\n");
   const struct contract *contract = fixture_contract(strbuf_cstring(&text));
@@ -352,9 +352,9 @@ Test(held_rules, a_message_may_have_many_oneofs)
     const char *body;
     const char *violations;
   } CASES[] = {
-      {"{}", "o5: one of its fields is required\no69: one of its fields is required"},
-      {"{\"a5\":\"\"}", "o69: one of its fields is required"},
-      {"{\"a69\":\"\"}", "o5: one of its fields is required"},
+      {"{}", "of5: one of its fields is required\nof69: one of its fields is required"},
+      {"{\"a5\":\"\"}", "of69: one of its fields is required"},
+      {"{\"a69\":\"\"}", "of5: one of its fields is required"},
       {"{\"a5\":\"\",\"b69\":\"\",\"a0\":\"\",\"a64\":\"\",\"b127\":\"\"}", ""},
       {"{\"a5\":\"\",\"b69\":\"\",\"a64\":\"\",\"b64\":\"\",\"a127\":\"\",\"b127\":\"\"}",
        "b64: must not be set together with another field of its group\n"

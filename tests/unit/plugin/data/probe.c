@@ -149,6 +149,7 @@ static void check_oneofs(void)
   EXPECT(strcmp(rules->descriptor->fields[rules->required_oneofs[0].field].name, "left") == 0);
   EXPECT(rules_of(rules, "number")->rules.minimum == 5 && rules_of(rules, "flag")->rules.required);
   EXPECT(odd_v1_only_oneof_rules.required_oneof_count == 1 && odd_v1_only_oneof_rules.required_oneofs[0].field == 0);
+  EXPECT(strcmp(odd_v1_only_oneof_rules.required_oneofs[0].json_name, "onlyNumber") == 0);
 }
 
 int main(void)
