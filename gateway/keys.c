@@ -90,10 +90,13 @@ static void set_failing(struct keys *keys, bool failing, const struct error *err
     return;
   keys->failing = failing;
   if (failing)
-    log_warn("keys", "the public keys could not be fetched from the auth service, trying on",
-             LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
+    log_warn(
+        "keys",
+        "could not fetch the public keys from the auth service; retrying; without keys, requests with a token get 503",
+        LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
   else
-    log_info("keys", "the public keys are fetched again", LOG_INT("keys", token_verifier_key_count(keys->verifier)));
+    log_info("keys", "the auth service gave its public keys again; tokens are verified with them",
+             LOG_INT("keys", token_verifier_key_count(keys->verifier)));
 }
 
 static void on_fetched(void *arg, const struct rpc_status *status, struct slice payload)

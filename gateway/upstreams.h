@@ -20,7 +20,7 @@ struct upstreams_options {
   const struct api *api;     // names the services to follow; must outlive the upstreams
   const char *consul_url;    // NULL when only static_list is used
   const char *consul_token;  // NULL without one
-  const char *static_list;  // services without Consul, as discovery_options has it; NULL when only Consul is used
+  const char *static_list;   // services without Consul, as discovery_options has it; NULL when only Consul is used
   struct rpc_tls tls;
 };
 
