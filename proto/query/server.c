@@ -62,7 +62,8 @@ static enum status find_user(struct server *server, struct error *error)
 }
 
 // Runs the program in place of the child process, as PostgreSQL's user. Its output goes to the folder's log.
-static void become(const struct server *server, const char *path, char *const *arguments)
+// PostgreSQL's programs find each other by the path in arguments[0].
+static void become(const struct server *server, char *const *arguments)
 {
   char log[128];
   (void)snprintf(log, sizeof(log), "%s/log", server->folder);
@@ -70,16 +71,17 @@ static void become(const struct server *server, const char *path, char *const *a
       server->user == 0 || (setgroups(0, NULL) == 0 && setgid(server->group) == 0 && setuid(server->user) == 0);
   int fd = ready ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
   if (fd >= 0 && dup2(fd, 1) == 1 && dup2(fd, 2) == 2 && chdir("/") == 0 && prctl(PR_SET_PDEATHSIG, SIGQUIT) == 0)
-    (void)execv(path, arguments);
+    (void)execv(arguments[0], arguments);
   _exit(127);
 }
 
-static pid_t launch(const struct server *server, const char *program, char *const *arguments)
+// Starts a program of PostgreSQL's. `arguments` begin with its name, which becomes its path.
+static pid_t launch(const struct server *server, char **arguments)
 {
-  const char *path = arena_printf(server->arena, "%s/%s", server->programs, program);
+  arguments[0] = arena_printf(server->arena, "%s/%s", server->programs, arguments[0]);
   pid_t pid = fork();
   if (pid == 0)
-    become(server, path, arguments);
+    become(server, arguments);
   return pid;
 }
 
@@ -138,9 +140,8 @@ static enum status make_folder(struct server *server, struct error *error)
 static enum status make_cluster(struct server *server, struct error *error)
 {
   char *data = arena_printf(server->arena, "%s/data", server->folder);
-  pid_t pid = launch(server, "initdb",
-                     (char *[]){"initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--encoding=UTF8",
-                                "--locale=C.UTF-8", "--no-instructions", NULL});
+  pid_t pid = launch(server, (char *[]){"initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync",
+                                        "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", NULL});
   int how = 0;
   if (pid < 0 || waitpid(pid, &how, 0) != pid || how != 0)
     return fail_with_log(server, "initdb failed", error);
@@ -182,29 +183,28 @@ static enum status start(struct server *server, struct error *error)
     return status;
   char *data = arena_printf(server->arena, "%s/data", server->folder);
   char *sockets = arena_printf(server->arena, "unix_socket_directories=%s", server->folder);
-  server->pid = launch(server, "postgres",
-                       (char *[]){"postgres",
-                                  "-D",
-                                  data,
-                                  "-c",
-                                  "listen_addresses=",
-                                  "-c",
-                                  sockets,
-                                  "-c",
-                                  "fsync=off",
-                                  "-c",
-                                  "full_page_writes=off",
-                                  "-c",
-                                  "synchronous_commit=off",
-                                  "-c",
-                                  "autovacuum=off",
-                                  "-c",
-                                  "shared_buffers=128MB",
-                                  "-c",
-                                  "max_wal_size=2GB",
-                                  "-c",
-                                  "jit=on",
-                                  NULL});
+  server->pid = launch(server, (char *[]){"postgres",
+                                          "-D",
+                                          data,
+                                          "-c",
+                                          "listen_addresses=",
+                                          "-c",
+                                          sockets,
+                                          "-c",
+                                          "fsync=off",
+                                          "-c",
+                                          "full_page_writes=off",
+                                          "-c",
+                                          "synchronous_commit=off",
+                                          "-c",
+                                          "autovacuum=off",
+                                          "-c",
+                                          "shared_buffers=128MB",
+                                          "-c",
+                                          "max_wal_size=2GB",
+                                          "-c",
+                                          "jit=on",
+                                          NULL});
   if (server->pid < 0) {
     server->pid = 0;
     return fail_with_log(server, "fork failed", error);
