@@ -193,8 +193,8 @@ static void end_watch(struct consul *consul, struct job *job)
   job->index = consul_next_index(job->index, http_header_number(&job->exchange, "X-Consul-Index"));
   schedule_job(job, JOB_WATCH, job->index == 0 ? POLL_PAUSE_MS : QUERY_PAUSE_MS);
   if (skipped != 0)
-    log_warn("consul", "left out instances that have no address which can be dialled", LOG_STRING("peer", job->service),
-             LOG_INT("count", skipped));
+    log_warn("consul", "left out instances whose address cannot be dialled; check how they are registered",
+             LOG_STRING("peer", job->service), LOG_INT("count", skipped));
   consul->on_list(consul->arg, job->service, &list);
 }
 

@@ -19,6 +19,11 @@
 //   RAW REP DROPS     A raw REP socket drops a message when its queue of 64 for that pipe is full (xrep.c). So a server
 //                     keeps at most RPC_WINDOW_PACKETS unacked on a connection. The same in 1.11. Can go when a raw REP
 //                     send reports a full pipe; the acks stay, because corking needs them.
+//   EARLY SENDS       A raw REP socket drops what is sent to a connection between NNG_PIPE_EV_ADD_PRE and ADD_POST
+//                     (seen with 1.5.2). So the server's GOAWAY waits for PIPE_STARTED. Can go when a raw REP send
+//                     reports a pipe that has not started.
+//   LATE EVENTS       NNG_PIPE_EV_ADD_POST may run after the first packet of a connection has come. So a packet proves
+//                     to the client that it is connected (endpoint_receive). Can go when nng orders the two.
 //   CLOSE LEAKS       A message that is being sent while its socket closes is leaked. So the client sends no CANCEL
 //                     frames while it ends. Can go when LeakSanitizer is quiet without that rule.
 //   NO ROOM           With a timeout of zero, "no room now" is reported as NNG_ETIMEDOUT (1.5.2) or NNG_EAGAIN; see
