@@ -48,6 +48,25 @@ static void write_map_members(struct openapi *api, const struct contract_field *
     jsontext_key_int(&api->json, "maxProperties", field->rules.max_items);
 }
 
+// A PATCH takes away an optional field by naming it with null.
+static bool may_be_null(const struct contract_field *field, enum shape shape)
+{
+  return shape == SHAPE_UPDATE && field->optional && !field->rules.required;
+}
+
+static void write_value_or_null(struct openapi *api, const struct contract_field *field, enum shape shape)
+{
+  jsontext_key(&api->json, SLICE("anyOf"));
+  jsontext_begin_array(&api->json);
+  jsontext_begin_object(&api->json);
+  openapi_write_value_members(api, field, shape);
+  jsontext_end_object(&api->json);
+  jsontext_begin_object(&api->json);
+  openapi_write_text(api, "type", "null");
+  jsontext_end_object(&api->json);
+  jsontext_end_array(&api->json);
+}
+
 void openapi_write_field_schema(struct openapi *api, const struct contract_field *field, enum shape shape)
 {
   jsontext_begin_object(&api->json);
@@ -55,6 +74,8 @@ void openapi_write_field_schema(struct openapi *api, const struct contract_field
     write_map_members(api, field, shape);
   else if (field->repeated)
     write_list_members(api, field, shape);
+  else if (may_be_null(field, shape))
+    write_value_or_null(api, field, shape);
   else
     openapi_write_value_members(api, field, shape);
   openapi_write_description(api, field->comment);

@@ -84,6 +84,7 @@ static const char CONTRACT[] = "service S {\n"
                                "  map<string, Part> by_name = 8;\n"
                                "  oneof choice { string left = 9; string right = 10; }\n"
                                "  string fixed = 11 [(bulkhead.v1.field) = {immutable: true}];\n"
+                               "  optional int32 weight = 12 [(bulkhead.v1.field) = {minimum: {value: 1}}];\n"
                                "}\n"
                                "message Part { string name = 1 [(bulkhead.v1.field) = {required: true}]; }\n"
                                "message ThingUpdate { string name = 1; }\n"
@@ -106,6 +107,15 @@ Test(shapes, presence_makes_a_field_of_a_reply_optional)
   struct slice json = write_document(load_contract(CONTRACT));
   EXPECT_VALUE("[\"id\",\"shelf\",\"surely\",\"parts\",\"byName\",\"fixed\"]", json, "components", "schemas",
                "t.v1.Thing", "required");
+}
+
+Test(shapes, an_optional_field_may_be_null_in_a_patch)
+{
+  struct slice json = write_document(load_contract(CONTRACT));
+  EXPECT_VALUE("[{\"type\":\"integer\",\"format\":\"int32\",\"minimum\":1},{\"type\":\"null\"}]", json, "components",
+               "schemas", "t.v1.ThingUpdate_", "properties", "weight", "anyOf");
+  EXPECT_VALUE("\"integer\"", json, "components", "schemas", "t.v1.ThingCreate", "properties", "weight", "type");
+  EXPECT_VALUE("\"integer\"", json, "components", "schemas", "t.v1.Thing", "properties", "weight", "type");
 }
 
 Test(shapes, an_immutable_field_is_not_in_a_patch)
