@@ -319,11 +319,17 @@ struct cell {
   struct arena *arena;
 };
 
+// Reads a text[]. False where an item is NULL, because neither a message nor the code of a service expects one.
 static bool read_texts(const struct cell *cell, const struct query_column *column, void *row)
 {
   char ***items = (char ***)((char *)row + column->offset);
   size_t *count = (size_t *)((char *)row + column->extra);
-  return pg_text_array(cell->result, cell->row, cell->column, cell->arena, items, count) == STATUS_OK;
+  if (pg_text_array(cell->result, cell->row, cell->column, cell->arena, items, count) != STATUS_OK)
+    return false;
+  for (size_t i = 0; i < *count; i++)
+    if ((*items)[i] == NULL)
+      return false;
+  return true;
 }
 
 static bool read_cell(const struct cell *cell, const struct query_column *column, void *row)
@@ -376,8 +382,10 @@ static enum status read_row(const struct query *query, struct cell cell, void *r
     bool null = pg_is_null(cell.result, cell.row, i);
     bool good = null ? column->nullable : read_cell(&cell, column, row);
     if (!good) {
-      log_error("query", "a row cannot be read; its query promises another type, or no NULL",
-                LOG_STRING("query", query->statement.name), LOG_INT("column", (int64_t)i + 1));
+      log_error(
+          "query",
+          "could not read a row: a column holds another type or a NULL that its query does not allow; the call fails",
+          LOG_STRING("query", query->statement.name), LOG_INT("column", (int64_t)i + 1));
       return STATUS_INTERNAL;
     }
     if (!null && has_flag(column))

@@ -34,7 +34,7 @@ enum query_kind {
   QUERY_DOUBLE,  // double
   QUERY_MICROS,  // int64_t, microseconds since 1970: timestamptz
   QUERY_BYTES,   // struct slice
-  QUERY_TEXTS,   // char ** and a count
+  QUERY_TEXTS,   // char ** and a count; a column must hold no NULL among its items
   QUERY_INT64S,  // int64_t * and a count; parameters only
   // The kinds below are fields of messages. NULL in a column gives the field's empty value. In a nullable parameter the
   // empty value gives NULL.

@@ -215,10 +215,15 @@ Test(query, a_row_that_breaks_its_promise_is_an_internal_error)
     size_t column;
     struct slice cell;
   } cases[] = {
-      {2, {NULL, 0}},          {1, SLICE_INIT("9223372036854775808")},
-      {1, SLICE_INIT("")},     {2, SLICE_INIT("true")},
-      {3, SLICE_INIT("1.5x")}, {4, SLICE_INIT("\\xg0")},
-      {4, SLICE_INIT("00")},   {5, SLICE_INIT("{a")},
+      {2, {NULL, 0}},
+      {1, SLICE_INIT("9223372036854775808")},
+      {1, SLICE_INIT("")},
+      {2, SLICE_INIT("true")},
+      {3, SLICE_INIT("1.5x")},
+      {4, SLICE_INIT("\\xg0")},
+      {4, SLICE_INIT("00")},
+      {5, SLICE_INIT("{a")},
+      {5, SLICE_INIT("{a,NULL}")},
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     struct slice cells[ARRAY_LEN(columns)];
