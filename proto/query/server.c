@@ -124,6 +124,15 @@ static void catch_signals(struct server *server)
 
 // ---- starting ----
 
+// Removes the settings of libpq from the environment, because they name the caller's own server.
+static void forget_libpq_settings(void)
+{
+  static const char *const NAMES[] = {"PGSERVICE",  "PGSERVICEFILE", "PGPORT",
+                                      "PGHOSTADDR", "PGOPTIONS",     "PGCLIENTENCODING"};
+  for (size_t i = 0; i < ARRAY_LEN(NAMES); i++)
+    (void)unsetenv(NAMES[i]);
+}
+
 static enum status make_folder(struct server *server, struct error *error)
 {
   catch_signals(server);
@@ -170,8 +179,9 @@ static enum status wait_ready(struct server *server, struct error *error)
 }
 
 // Starts the server without flushes to the disk, because its data are thrown away.
-static enum status start(struct server *server, struct error *error)
+static enum status start_server(struct server *server, struct error *error)
 {
+  forget_libpq_settings();
   enum status status = find_programs(server, error);
   if (status == STATUS_OK)
     status = find_user(server, error);
@@ -287,7 +297,7 @@ static enum status migrate(const struct server *server, const struct service_sou
 
 enum status server_open(struct server *server, const struct service_source *service, struct error *error)
 {
-  enum status status = server->pid == 0 ? start(server, error) : STATUS_OK;
+  enum status status = server->pid == 0 ? start_server(server, error) : STATUS_OK;
   if (status == STATUS_OK)
     status = bootstrap(server, service->name, error);
   if (status == STATUS_OK)
