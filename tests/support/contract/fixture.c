@@ -9,14 +9,14 @@
 
 static struct arena memory;
 
-// A buffer that the arena keeps within reach, so that a leak checker sees its owner.
+// Creates a buffer that the arena keeps within reach, so that a leak checker sees its owner.
 static struct strbuf *new_buffer(void)
 {
   return arena_zalloc(&memory, sizeof(struct strbuf));
 }
 
 static const char HEAD[] = "syntax = \"proto3\";\npackage t.v1;\n";
-// What a text may name, and the file that declares it.
+// What a contract's text may name, and the file to import for it.
 static const char *const IMPORTS[][2] = {
     {"bulkhead.v1", "bulkhead/v1/options.proto"},
     {"google.api", "google/api/annotations.proto"},
@@ -98,14 +98,14 @@ const struct contract *fixture_load(struct slice set)
   diagnostics_write(&diagnostics, text);
   cr_assert(status == STATUS_OK, "%s", strbuf_cstring(text));
   diagnostics_free(&diagnostics);
-  // The arena owns it, so that a leak checker finds it within reach.
+  // The arena owns the contract, so that a leak checker finds it within reach.
   arena_on_free(&memory, free_contract, contract);
   return contract;
 }
 
 const struct contract *fixture_contract(const char *text)
 {
-  // The arena keeps it within reach, so that a leak checker sees its owner.
+  // The arena keeps the pointer within reach, so that a leak checker sees its owner.
   const struct contract **kept = arena_alloc(&memory, sizeof(*kept));
   *kept = fixture_load(fixture_compile(text));
   return *kept;

@@ -1,4 +1,5 @@
-// For the tests of this folder: contracts compiled by protoc while the test runs, and calls with less ceremony.
+// For tests of contracts and their translation: contracts compiled by protoc while the test runs, and requests with
+// less ceremony.
 #ifndef BULKHEAD_TESTS_SUPPORT_CONTRACT_FIXTURE_H
 #define BULKHEAD_TESTS_SUPPORT_CONTRACT_FIXTURE_H
 
@@ -7,17 +8,18 @@
 #include "common/contract/contract.h"
 #include "common/transcode/transcode.h"
 
-// The descriptor set of a .proto file, in memory that lives as long as the test.
+// Compiles a .proto file to a descriptor set, in memory that lives as long as the test.
 struct slice contract_compile_file(const char *folder, const char *name);
-// The same of a text: the head (syntax, package t.v1, imports) is put in front of it.
+// Compiles a text to a descriptor set; the head (syntax, package t.v1, imports) is put in front of the text.
 struct slice fixture_compile(const char *text);
 struct slice fixture_read_file(const char *path);
-// The contract of such a text; aborts when it does not load.
+// Loads the contract of a text, as fixture_compile takes it; aborts when it does not load.
 const struct contract *fixture_contract(const char *text);
 
-// The contract of a set that must be without mistakes.
+// Loads the contract of a set; aborts when the set has mistakes.
 const struct contract *fixture_load(struct slice set);
-// The real contracts (BULKHEAD_PROTOSET), and tests/support/contract/test.proto. Both abort when they do not load.
+// fixture_bulkhead loads the real contracts (BULKHEAD_PROTOSET), fixture_test those of
+// tests/support/contract/test.proto. Both abort when they do not load.
 const struct contract *fixture_bulkhead(void);
 const struct contract *fixture_test(void);
 const struct contract_message *fixture_message(const char *full_name);
@@ -32,12 +34,12 @@ struct exchange {
 };
 struct outcome {
   enum status status;
-  const char *json;        // the request message that came of it, as JSON; NULL when it failed
+  const char *json;        // the request message as JSON; NULL when the request was refused
   const char *violations;  // "field: description" lines
   struct slice wire;
 };
 struct outcome fixture_request(const struct contract *contract, struct exchange exchange);
-// JSON to wire to JSON.
+// Translates JSON to wire bytes and back to JSON.
 struct outcome fixture_round_trip(const struct contract_message *message, const char *json);
 
 #endif

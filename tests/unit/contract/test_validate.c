@@ -44,7 +44,8 @@ static const struct message_field_rules UPDATE_FIELDS[] = {
 static const struct message_rules UPDATE = {
     .descriptor = &item__v1__update_item_request__descriptor, .fields = UPDATE_FIELDS, .json_names = UPDATE_NAMES};
 
-// By number: selector, get, put, post, delete, patch, body, custom, additional_bindings, response_body.
+// Fields of HttpRule by number: selector, get, put, post, delete, patch, body, custom, additional_bindings,
+// response_body.
 static const char *const HTTP_NAMES[] = {
     "selector", "get", "put", "post", "delete", "patch", "body", "custom", "additionalBindings", "responseBody"};
 static const struct message_field_rules HTTP_FIELDS[10] = {
@@ -106,7 +107,7 @@ Test(validate, scalars)
 
 // ---- every type ----
 
-// What a message of one field, which is called value, says under these rules.
+// Expects these violations of a message with one field, named value, under these rules.
 static void expect_value(const ProtobufCMessage *message, struct field_rules rules, const char *expected)
 {
   static const char *const NAMES[] = {"value"};
@@ -285,7 +286,8 @@ Test(validate, a_member_of_a_oneof_is_held_when_it_is_the_one_that_is_set)
 
 // ---- updates ----
 
-// The violations of an update of an empty item whose mask has these paths, separated by spaces; NULL for no mask.
+// Expects these violations of an update of an empty item whose mask has these paths, separated by spaces; NULL for no
+// mask.
 static void expect_update(const char *paths, Item__V1__Item *item, const char *expected)
 {
   Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;

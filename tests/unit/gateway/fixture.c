@@ -124,7 +124,7 @@ struct fixture *fixture_open_with(const char *text)
   CHECK(mkdtemp(folder) != NULL);
   compile_contract(folder, text);
   snprintf(path, sizeof(path), "%s/set", folder);
-  // Each test has a process of its own.
+  // Changing the environment is safe, because each test has a process of its own.
   CHECK(setenv("BULKHEAD_PROTOSET", path, 1) == 0);
   struct fixture *fixture = fixture_open();
   unlink(path);

@@ -12,7 +12,7 @@
 #define FIXTURE_ITEM_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
 #define FIXTURE_USER_ID "01936b5e-7c1a-7d3e-9f00-000000000001"
 
-// A call that the gateway made, in order. Copies.
+// A call that the gateway made; holds copies.
 struct fixture_call {
   char service[32];
   char method[128];
@@ -35,7 +35,7 @@ struct fixture {
   struct slice x, y, kid;
   struct fixture_call calls[FIXTURE_MAX_CALLS];
   size_t call_count;
-  // What the exchange under test reported.
+  // The progress that the exchange under test reported.
   size_t progress_count;
   enum exchange_next progress;
 };
@@ -43,32 +43,33 @@ struct fixture {
 extern uint64_t fixture_now_us;
 extern int64_t fixture_wall_us;
 
-// Without keys; fixture_give_keys answers the first fetch.
+// Opens a fixture without keys; fixture_give_keys answers the first fetch.
 struct fixture *fixture_open(void);
-// The same with the contract `text`, which follows "package test.v1;" and the imports of our options, beside auth's.
+// Opens a fixture with the contract `text`, which follows "package test.v1;" and the imports of our options, beside
+// auth's contract.
 struct fixture *fixture_open_with(const char *text);
 void fixture_give_keys(struct fixture *fixture);
 void fixture_close(struct fixture *fixture);
 
-// The wire bytes of a key set that holds the fixture's key.
+// Returns the wire bytes of a key set that holds the fixture's key.
 struct slice fixture_key_set(struct fixture *fixture);
-// "Bearer <token>" of FIXTURE_USER_ID; `role` NULL for none.
+// Returns "Bearer <token>" for FIXTURE_USER_ID; `role` NULL means no role.
 struct slice fixture_bearer(struct fixture *fixture, const char *role, int64_t lifetime_s);
-// The same token, signed by a key that the gateway does not know.
+// Returns "Bearer <token>" signed by a key that the gateway does not know.
 struct slice fixture_foreign_bearer(struct fixture *fixture);
 
 struct exchange *fixture_exchange(struct fixture *fixture);
-// The call in the order of their making; CHECKs that it is there.
+// Returns the call of this index, in the order in which calls were made; CHECKs that it exists.
 struct fixture_call *fixture_call(struct fixture *fixture, size_t index);
 void fixture_answer(struct fixture_call *call, struct slice payload);
 void fixture_answer_status(struct fixture_call *call, const struct rpc_status *status);
 
-// A minimal request; headers are set by the test.
+// Returns a minimal request; the test sets its headers.
 struct exchange_input fixture_input(const char *method, const char *path);
-// The value of a reply header; NULL data where it is absent.
+// Returns the value of a reply header; NULL data where it is absent.
 struct slice fixture_header(const struct exchange_reply *reply, const char *name);
 bool fixture_contains(struct slice text, const char *part);
-// item.v1.Item with these fields.
+// Returns the wire bytes of an item.v1.Item with these fields.
 struct slice fixture_item(struct fixture *fixture, const char *name, const char *etag);
 
 #endif

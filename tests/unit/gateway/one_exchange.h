@@ -9,14 +9,14 @@
 extern struct fixture *fixture;
 extern struct exchange *exchange;
 
-// For .init and .fini of a suite: a gateway that has its keys.
+// Open and close everything, for .init and .fini of a suite: a gateway that has its keys.
 void open_all(void);
 void close_all(void);
 
-// A request that is answered without a call.
+// Starts a request that is answered without a call.
 const struct exchange_reply *start(struct exchange_input input);
-// A request that gets as far as the call, signed in unless it carries a token of its own. The fixture's first call
-// fetched the keys.
+// Starts a request that gets as far as the call, signed in unless it carries a token of its own. The fixture's first
+// call fetched the keys.
 struct fixture_call *start_call(struct exchange_input input);
 
 void assert_problem(const struct exchange_reply *reply, int http_status, const char *part);

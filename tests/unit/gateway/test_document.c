@@ -20,7 +20,7 @@ static void close_document(void)
 
 TestSuite(document, .init = open_document, .fini = close_document);
 
-// The value of a key of a JSON object; NULL data where it is not there.
+// Returns the value of a key of a JSON object; NULL data where the object does not have it.
 static struct slice member(struct slice object, const char *key)
 {
   struct jsontext_reader reader;
@@ -48,7 +48,7 @@ static struct slice example(const char *response, const char *name)
   return value;
 }
 
-// All members but those that differ from request to request.
+// Compares a reply with the document's example: all members but those that differ from request to request.
 static void assert_like_example(const struct exchange_reply *reply, const char *response, const char *name)
 {
   static const char *const MEMBERS[] = {"type", "title", "status", "detail", "code", "reason", "violations"};

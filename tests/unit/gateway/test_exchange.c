@@ -71,7 +71,7 @@ Test(exchange, a_forged_token_is_refused_without_a_call)
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
   struct slice good = fixture_bearer(fixture, NULL, 900);
   char *forged = arena_string(&fixture->arena, good);
-  // In the middle of the signature, where every bit counts.
+  // The changed character is in the middle of the signature, where every bit counts.
   forged[good.size - 20] = forged[good.size - 20] == 'A' ? 'B' : 'A';
   input.authorization = slice_make(forged, good.size);
   assert_problem(start(input), 401, "INVALID_TOKEN");

@@ -131,7 +131,7 @@ static void add_key(struct fixture *fixture, struct strbuf *set, const char *kty
   wire_end_nested(set, mark);
 }
 
-// How many keys are known after the auth service has answered with this set.
+// Returns how many keys are known after the auth service has answered with this set.
 static size_t keys_after(struct fixture *fixture, const struct strbuf *set)
 {
   gateway_process(fixture->gateway, fixture_now_us);
@@ -167,7 +167,7 @@ Test(key_sets, without_a_usable_key_are_failures)
   fixture_close(fixture);
 }
 
-// How many keys are known after a set of `count` of them.
+// Returns how many keys are known after a set of `count` of them.
 static size_t keys_after_many(unsigned count)
 {
   struct fixture *fixture = fixture_open();
@@ -176,7 +176,7 @@ static size_t keys_after_many(unsigned count)
   for (unsigned i = 0; i < count; i++) {
     char kid[16];
     snprintf(kid, sizeof(kid), "k%u", i);
-    // All but one are of a kind that is passed over, and count all the same.
+    // All keys but one are of a kind that is passed over, but they count towards the limit.
     add_key(fixture, &set, i == 0 ? "EC" : "RSA", "P-256", kid);
   }
   size_t known = keys_after(fixture, &set);
@@ -197,7 +197,7 @@ Test(key_sets, too_large_to_be_ours_are_not_read)
   struct strbuf set;
   strbuf_init(&set, 0);
   add_key(fixture, &set, "EC", "P-256", "k1");
-  // A field that this contract does not know, as a later one might have.
+  // The padding is a field that this contract does not know, as a later contract might have.
   static char padding[64 * 1024];
   memset(padding, 'a', sizeof(padding));
   wire_write_bytes(&set, 15, slice_make(padding, sizeof(padding)));

@@ -41,7 +41,7 @@ static const struct exchange_reply *list_users_as(const char *role)
 
 Test(refusals, a_role_must_match_as_a_whole)
 {
-  // The method needs "admin".
+  // None of these roles is "admin", which the method needs.
   static const char *const OTHERS[] = {"admi", "admin2", "dmin", "nimda", "adxin", "user"};
   for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++) {
     assert_problem(list_users_as(OTHERS[i]), 403, "ROLE_REQUIRED");
@@ -172,7 +172,7 @@ Test(refusals, of_the_http_layer_replace_a_reply_and_count_once)
   assert_problem(exchange_reply(exchange), 500, "INTERNAL");
   cr_assert_eq(count_of("none", "404"), 1);
   cr_assert_eq(count_of("none", "500"), 0);
-  // Only the headers of the reply that goes out.
+  // Only the reply that goes out counts, so its headers must stand in it once.
   size_t ids = 0;
   for (size_t i = 0; i < exchange_reply(exchange)->header_count; i++)
     ids += slice_equal(exchange_reply(exchange)->headers[i].name, SLICE("X-Request-Id"));

@@ -44,7 +44,7 @@ Test(replies, a_header_keeps_every_visible_character)
 
 Test(replies, only_what_everybody_may_read_is_for_caches)
 {
-  // Public and without side effects, but with no lifetime in its contract.
+  // The method is public and without side effects, but its contract gives no cache lifetime.
   const struct exchange_reply *keys = answer(fixture_input("GET", "/.well-known/jwks.json"), fixture_key_set(fixture));
   assert_header(keys, "Cache-Control", "no-cache");
 }
@@ -127,7 +127,7 @@ static uint64_t timeout_of(const char *path, const char *body)
   input.has_body = true;
   input.content_type = SLICE("application/json");
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
-  // Slow clients do not eat up the service's time.
+  // The time that a slow client takes for its body does not count.
   fixture_now_us += 3000000;
   cr_assert_eq(exchange_body(exchange, slice_from_string(body)), EXCHANGE_WAITING);
   return fixture_call(fixture, 1)->deadline_us - fixture_now_us;
@@ -224,7 +224,7 @@ Test(replies, of_an_answer_that_cannot_be_read_keep_no_header_of_it)
   struct strbuf wire;
   strbuf_init(&wire, 0);
   wire_write_bytes(&wire, 12, SLICE("v1"));
-  // A name that is no UTF-8.
+  // The name is not valid UTF-8.
   wire_write_bytes(&wire, 4, SLICE("\xff"));
   const struct exchange_reply *reply = answer(fixture_input("GET", ITEM_PATH), strbuf_slice(&wire));
   assert_problem(reply, 500, "INTERNAL");

@@ -1,4 +1,4 @@
-// For the tests of this folder: a contract's document, and values in it.
+// Helpers of the tests of this folder: a contract's document, and values in it.
 #ifndef BULKHEAD_TESTS_OPENAPI_DOCUMENT_H
 #define BULKHEAD_TESTS_OPENAPI_DOCUMENT_H
 
@@ -6,13 +6,14 @@
 
 extern struct arena document_arena;
 
-// The document of a contract, with a few problems that the gateway is said to answer with. Valid until the next call.
+// Writes the document of a contract, with a few problems that the gateway is said to answer with. Valid until the next
+// call.
 struct slice write_document(const struct contract *contract);
-// The text of the value at a path of keys, ended by NULL; asserts that it is there.
+// Returns the text of the value at a path of keys, ended by NULL; asserts that it is there.
 struct slice find_value(struct slice json, const char *const *keys);
-// Whether the text has the part.
+// Whether `text` contains `part`.
 bool holds(struct slice text, const char *part);
-// The contract of a text as fixture_compile takes it.
+// Loads the contract of a text, as fixture_compile takes it.
 const struct contract *load_contract(const char *text);
 
 #define VALUE(document, ...) find_value(document, (const char *const[]){__VA_ARGS__, NULL})

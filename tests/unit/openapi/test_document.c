@@ -4,7 +4,7 @@
 #include "common/base/jsontext_reader.h"
 #include "tests/unit/openapi/document.h"
 
-// Walks everything: no key twice in an object, every $ref resolves, every operationId is new.
+// Walks the whole document: no key comes twice in an object, every $ref resolves, every operationId is unique.
 static void check_document(struct slice json)
 {
   struct jsontext_reader reader;

@@ -72,7 +72,7 @@ Test(responses, declared_errors_are_shown_with_their_reason)
   EXPECT_VALUE("\"Not Found: `THING_NOT_FOUND`, `PART_NOT_FOUND`.\"", missing, "description");
   EXPECT_VALUE("\"THING_NOT_FOUND\"", missing, "content", "application/problem+json", "examples", "THING_NOT_FOUND",
                "value", "reason");
-  // Beside the gateway's own of the same status.
+  // The method's own error stands beside the gateway's with the same status.
   struct slice token = VALUE(json, "paths", "/things/{id}", "delete", "responses", "401", "content",
                              "application/problem+json", "examples");
   VALUE(token, "TOO_OLD");

@@ -13,7 +13,7 @@ Test(shapes, a_reply_requires_what_is_always_sent)
   for (size_t i = 0; i < ARRAY_LEN(ALWAYS); i++)
     cr_assert(holds(required, arena_printf(&document_arena, "\"%s\"", ALWAYS[i])), "%s: " SLICE_FMT, ALWAYS[i],
               SLICE_ARG(required));
-  // An empty price is left out: "" is no number.
+  // JSON leaves out an empty price, because "" is not a number.
   cr_assert_not(holds(required, "\"price\""));
   EXPECT_VALUE("[\"items\",\"nextPageToken\"]", json, "components", "schemas", "item.v1.ListItemsResponse", "required");
   EXPECT_VALUE("[\"accessToken\",\"tokenType\",\"expiresIn\",\"refreshToken\"]", json, "components", "schemas",

@@ -5,12 +5,12 @@
 #include "common/base/compiler.h"
 #include "common/base/strbuf.h"
 
-// Runs it in a shell at the root of the repository, standard error joined to standard output. Returns the exit code,
-// -1 when it did not end by itself. `output` is cleared first.
+// Runs a shell command at the root of the repository, standard error joined to standard output. Returns the exit code,
+// -1 when the command did not end by itself. `output` is cleared first.
 int command_run(struct strbuf *output, const char *format, ...) PRINTF_LIKE(2, 3);
-// The folder of built programs: the environment's BULKHEAD_BIN.
+// Returns the folder of built programs: the environment's BULKHEAD_BIN.
 const char *command_bin(void);
-// A new empty folder; command_remove_folder deletes it with all that is in it.
+// Creates an empty folder; command_remove_folder deletes it with all that is in it.
 void command_make_folder(char path[64]);
 void command_remove_folder(const char *path);
 void command_write_file(const char *folder, const char *name, const char *text, size_t size);

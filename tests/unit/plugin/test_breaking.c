@@ -11,12 +11,12 @@
 struct change {
   const char *from;
   const char *to;
-  const char *first;   // what is told, without the place; NOTHING for a change that breaks nobody
-  const char *second;  // likewise
+  const char *first;   // the diagnostic without its place; NOTHING for a change that breaks no client
+  const char *second;  // a second diagnostic; NULL when there is one only
 };
 
 static const struct change CHANGES[] = {
-    // What may change.
+    // Changes that break no client.
     {"  string note = 11;", "  string note = 11;\n  string more = 12;", NOTHING, NULL},
     {"  COLOUR_BLUE = 2;", "  COLOUR_BLUE = 2;\n  COLOUR_GREEN = 3;", NOTHING, NULL},
     {"max_length: 100", "max_length: 200", NOTHING, NULL},
@@ -29,7 +29,7 @@ static const struct change CHANGES[] = {
     {"message CloseShopRequest {", "message Request {\n  string reason = 1;\n}\n\nmessage CloseShopRequest {", NOTHING,
      NULL},
     {"package shop.v1;", "package shop.v2;", NOTHING, NULL},
-    // The wire.
+    // Changes that break the wire format.
     {"int32 count = 3 [(bulkhead.v1.field) = {minimum: {value: 0} maximum: {value: 9}}]", "string count = 3",
      "shop.v1.Thing.count: the type of field 3 changed from int32 to string; RPC and REST clients send and read the "
      "old "
@@ -65,7 +65,7 @@ static const struct change CHANGES[] = {
     {"package shop.v1;", "package store.v2;",
      "shop.v1.ShopService.GetThing: the method is gone; RPC clients that call it are answered UNIMPLEMENTED; keep it",
      "shop.v1.ShopService.CloseShop: the method is gone; RPC clients that call it are answered UNIMPLEMENTED; keep it"},
-    // JSON.
+    // Changes that break JSON.
     {"  string note = 11;", "  reserved 11;",
      "shop.v1.Thing: field 11 (note) was removed; REST clients that send it are answered 400; keep it", NULL},
     {"  string note = 11;", "  string remark = 11;",
@@ -83,7 +83,7 @@ static const struct change CHANGES[] = {
      "shop.v1.Thing.note: the field became a secret; REST clients that read it do not get it any more; keep it "
      "readable",
      NULL},
-    // Routes.
+    // Changes of routes.
     {"get: \"/v1/things/{id}\"", "get: \"/v1/thing/{id}\"",
      "shop.v1.ShopService.GetThing: the route GET /v1/things/{id} is gone; REST clients that call it are answered 404 "
      "or "
@@ -113,7 +113,7 @@ static const struct change CHANGES[] = {
      "shop.v1.Thing.etag: to_header ETag is gone; REST clients use that header; restore it", NULL},
     {"from_header: \"If-Match\"", "from_header: \"X-Match\"",
      "shop.v1.GetThingRequest.if_match: from_header If-Match is gone; REST clients use that header; restore it", NULL},
-    // Access.
+    // Changes of access.
     {"access: ACCESS_PUBLIC", "access: ACCESS_AUTHENTICATED",
      "shop.v1.ShopService.GetThing: the access was tightened from ACCESS_PUBLIC to ACCESS_AUTHENTICATED; RPC and REST "
      "clients that were let in are refused; restore it",
@@ -128,7 +128,7 @@ static const struct change CHANGES[] = {
      "refused; "
      "restore it",
      NULL},
-    // Rules.
+    // Changes of rules.
     {"string note = 11;", "string note = 11 [(bulkhead.v1.field) = {required: true}];",
      "shop.v1.Thing.note: the field is required now; RPC and REST clients that leave it out are refused; take it back",
      NULL},

@@ -1,5 +1,5 @@
-// Every contract in data/bad has one mistake (many_mistakes.proto some more) and says in "// expect:" lines what is
-// told about it. protoc-gen-bulkhead says so at build, and the gateway in the same words at its start.
+// Every contract in data/bad has one mistake (many_mistakes.proto some more) and "// expect:" lines with its
+// diagnostics. protoc-gen-bulkhead prints them at build, and the gateway in the same words at its start.
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <stdio.h>

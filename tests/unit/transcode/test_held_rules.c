@@ -70,7 +70,7 @@ static const char CONTRACT[] =
     "}\n";
 
 #define ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
-// What a thing needs beside name and key.
+// The members that a thing needs beside name and key.
 #define REST "\"size\":-1,\"code\":\"abc\",\"data\":\"YQ==\",\"tags\":[\"a\"],\"counts\":{\"a\":1}"
 #define WHOLE "{\"name\":\"n\",\"key\":\"k\"," REST "}"
 

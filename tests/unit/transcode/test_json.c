@@ -5,7 +5,7 @@
 #include "common/base/wire.h"
 #include "tests/support/contract/fixture.h"
 
-// The members of All that differ from an empty one are all that matters here.
+// Expects a part of the JSON that comes back, because only the members of All that differ from an empty one matter.
 static void expect_part(const char *json, const char *part)
 {
   struct outcome outcome = fixture_round_trip(fixture_message("t.v1.All"), json);
@@ -334,7 +334,7 @@ Test(wire, garbage_is_internal_and_leaves_nothing)
       SLICE_INIT("\x0a\x05"
                  "ab"),            // more is promised than is there
       SLICE_INIT("\x08\x01"),      // a number where a string belongs
-      SLICE_INIT("\x0a\x01\xff"),  // no UTF-8
+      SLICE_INIT("\x0a\x01\xff"),  // not valid UTF-8
       SLICE_INIT("\x12\x02\x08"),  // an embedded message cut off
       SLICE_INIT("\x0b"),          // a group
   };

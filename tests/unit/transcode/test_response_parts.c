@@ -66,7 +66,7 @@ static enum status read_headers(void)
   return transcode_response_headers(method_of("t.v1.S/Get")->output, strbuf_slice(&wire), &arena, note_header, &out);
 }
 
-// The headers of a response whose only field is this one; NULL where the response is refused.
+// Returns the headers of a response whose only field is this one; NULL where the response is refused.
 static const char *headers_of(uint32_t number, struct slice value)
 {
   strbuf_clear(&wire);

@@ -5,7 +5,7 @@
 #include "common/base/wire.h"
 #include "tests/support/contract/fixture.h"
 
-// A document of the type comes back as `expected`, NULL where it is refused.
+// Expects that a document of the type comes back as `expected`; NULL means that it is refused.
 static void expect_document(const char *type, const char *json, const char *expected)
 {
   struct outcome outcome = fixture_round_trip(fixture_message(type), json);
@@ -107,7 +107,7 @@ Test(well_known, masks_are_bounded)
 
 // ---- what a service sends ----
 
-// The JSON of a message with these fields 1 and 2; NULL where it is refused.
+// Returns the JSON of a message with these fields 1 and 2; NULL where it is refused.
 static const char *instant_json(const char *type, int64_t seconds, int64_t nanos)
 {
   static struct strbuf json;
