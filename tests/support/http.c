@@ -52,7 +52,7 @@ static size_t collect(char *data, size_t size, size_t count, void *arg)
 
 static struct curl_slist *headers_of(const struct http_request *request)
 {
-  // No "Expect: 100-continue": it would only slow large bodies down.
+  // "Expect: 100-continue" is turned off, because it would only slow large bodies down.
   struct curl_slist *list = curl_slist_append(NULL, "Expect:");
   if (request->token != NULL)
     list = curl_slist_append(list, text("Authorization: Bearer %s", request->token));
@@ -136,7 +136,7 @@ const char *http_header(const struct http_reply *reply, const char *name)
 
 // ---- JSON by path ----
 
-// One step of a path: a key, or an index where key.data is NULL.
+// A step of a path: a key, or an index where key.data is NULL.
 struct step {
   struct slice key;
   size_t index;
@@ -156,7 +156,7 @@ static const char *next_step(const char *path, struct step *step)
   return path + size;
 }
 
-// The text of the member or item of `json` that `step` names; false where there is none.
+// Finds the text of the member or item of `json` that `step` names; false where there is none.
 static bool step_into(struct slice json, const struct step *step, struct slice *value)
 {
   struct jsontext_reader reader;

@@ -11,7 +11,7 @@
 #include "common/base/compiler.h"
 
 struct http_reply {
-  int status;           // 0 when there was no HTTP answer at all
+  int status;           // 0 when no HTTP answer came
   const char *headers;  // as received
   const char *body;     // terminated
   size_t body_size;
@@ -21,30 +21,30 @@ struct http_reply {
 struct http_request {
   const char *method;  // NULL: GET, or POST with a body
   const char *path;    // "/v1/items"
-  const char *token;   // sent as Bearer; NULL for none
-  const char *body;    // sent as application/json unless content_type says otherwise; NULL for none
+  const char *token;   // sent as Bearer token; NULL sends none
+  const char *body;    // sent as application/json unless content_type says otherwise; NULL sends no body
   size_t body_size;    // 0: strlen(body)
   const char *content_type;
-  const char *headers[6];  // further ones, "Name: value", up to the first NULL
+  const char *headers[6];  // further headers, "Name: value", up to the first NULL
   const char *base_url;    // NULL: BULKHEAD_URL
   long timeout_ms;         // 0: 30,000
 };
 
-// Sends it and waits for the answer; asserts that there is one unless timeout_ms is set.
+// Sends a request and waits for the answer. Asserts that one comes, unless timeout_ms is set.
 struct http_reply http_send(const struct http_request *request);
 #define HTTP(...) http_send(&(struct http_request){__VA_ARGS__})
 
-// The value of a header, NULL where there is none.
+// Returns the value of a header; NULL where the reply has no such header.
 const char *http_header(const struct http_reply *reply, const char *name);
 
-// The value at a path such as "items[0].attributes.colour" as text (a string without its quotes, anything else as
-// written); NULL where there is none. Fails the test when the body is not JSON.
+// Returns the value at a path such as "items[0].attributes.colour" as text (a string without its quotes, anything else
+// as written); NULL where there is none. Fails the test when the body is not JSON.
 const char *http_json(const struct http_reply *reply, const char *path);
 const char *json_at(const char *json, const char *path);
-// The number of items of the array at `path`; -1 where there is none.
+// Counts the items of the array at `path`; -1 where there is no array.
 int http_json_count(const struct http_reply *reply, const char *path);
 
-// printf into memory of the process.
+// Formats a text as printf does, into memory that lives as long as the process.
 char *text(const char *format, ...) PRINTF_LIKE(1, 2);
 
 // Asserts a status, showing the body when it is another.
@@ -77,7 +77,7 @@ struct http_reply account_sign_up(const char *email, const char *password);
 struct http_reply account_login(const char *email, const char *password);
 // Makes a word that occurs in no other test, for skus, tags and texts.
 const char *fresh_word(void);
-// POST /v1/items; asserts 201 and returns the id.
+// Creates an item by POST /v1/items, asserts 201, and returns its id.
 const char *item_create(const struct account *owner, const char *json);
 
 #endif

@@ -93,7 +93,7 @@ static int passing(const char *service)
   return reply.status == 200 && reply.body[0] == '[' ? http_json_count(&reply, "") : 0;
 }
 
-// The gateway's own view: how many endpoints it is connected to, over all workers.
+// Reads a metric of the gateway, the sum over its workers.
 static double gateway_metric(const char *series)
 {
   struct http_reply reply =
@@ -117,7 +117,7 @@ static bool healthy(const void *arg)
                                  .body = "{\"email\":\"nobody@example.com\",\"password\":\"nothing at all\"}");
   if (reply.status != 401)
     return false;
-  // A sign-up goes from user to auth, which find each other in their own time.
+  // A sign-up goes from user to auth, so it works only once these two have found each other.
   return account_sign_up(fresh_email(), "correct horse battery").status == 201;
 }
 

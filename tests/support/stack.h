@@ -6,13 +6,13 @@
 
 #include "common/base/compiler.h"
 
-// deploy/local/stack ACTION NAME: stop, start, restart, kill. Asserts that it worked.
+// Runs "deploy/local/stack ACTION NAME": stop, start, restart or kill. Asserts that it succeeds.
 void stack(const char *action, const char *name);
 
 // Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);
 
-// The result of one query as psql -At prints it, as a superuser.
+// Runs one query as a superuser and returns what psql -At prints.
 const char *sql(const char *format, ...) PRINTF_LIKE(1, 2);
 
 // Waits until `holds(arg)` is true; fails the test after 60 s.

@@ -18,7 +18,7 @@ static size_t use_secrets(struct accounts *accounts, const char **secrets)
   struct outcome refreshed = accounts_refresh(accounts, tokens->refresh_token);
   const char *second_token = accounts_tokens_of(&refreshed)->refresh_token;
   const char *hash = database_sql(&accounts->database, "SELECT password_hash FROM auth.credentials");
-  // Where things go wrong, more is said.
+  // A missing table makes the service log more, which must not hold secrets either.
   database_sql(&accounts->database, "ALTER TABLE auth.sessions RENAME TO elsewhere");
   cr_expect_eq(accounts_login(accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_INTERNAL);
   cr_expect_eq(accounts_refresh(accounts, second_token).status, STATUS_INTERNAL);
@@ -53,7 +53,7 @@ Test(auth_logs, hold_no_secret)
   for (size_t i = 0; i < count; i++)
     secrets[i] = arena_string(&arena, slice_from_string(secrets[i]));
   accounts_stop(&accounts);
-  // The log must be the one of those calls.
+  // This line proves that the log is the one of those calls.
   EXPECT_OUTPUT(accounts.auth, "\"level\":\"debug\"");
   EXPECT_OUTPUT(accounts.auth, "auth.v1.AuthService/Login");
   EXPECT_OUTPUT(accounts.auth, "does not exist");

@@ -30,7 +30,7 @@ static void expect_command(char *command, char *role, const char *who, int code,
   process_free(&process);
 }
 
-// The claims of an access token (RFC 7519): the part between the dots.
+// Decodes the claims of an access token (RFC 7519), the part between the dots, and looks for the role admin.
 static bool is_admin(const Auth__V1__TokenResponse *tokens)
 {
   const char *claims = strchr(tokens->access_token, '.') + 1;

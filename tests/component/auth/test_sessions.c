@@ -45,7 +45,7 @@ Test(auth_sessions, a_password_is_hashed_anew_once_the_cost_was_raised)
   accounts_tokens(&accounts, ADA);
   const char *dear = stored_hash();
   cr_expect_not_null(strstr(dear, "$argon2id$v=19$m=64,t=2,p=1$"), "%s", dear);
-  // The new hash is of the same password, and stays.
+  // The new hash is of the same password, so the login works again.
   accounts_tokens(&accounts, ADA);
   cr_expect_str_eq(stored_hash(), dear);
   cr_expect_eq(accounts_login(&accounts, ADA, "a wrong password").status, STATUS_UNAUTHENTICATED);
@@ -108,7 +108,7 @@ Test(auth_sessions, only_the_hash_of_a_refresh_token_is_stored)
                    "1");
 }
 
-// One answer, so that nobody learns which addresses have accounts.
+// Both failures get the same answer, so that nobody learns which addresses have accounts.
 Test(auth_sessions, an_unknown_address_and_a_wrong_password_look_alike)
 {
   accounts_new_user(&accounts, ADA);
@@ -120,7 +120,7 @@ Test(auth_sessions, an_unknown_address_and_a_wrong_password_look_alike)
   cr_expect(slice_equal(unknown.reason, wrong.reason));
 }
 
-// How often the auth service has computed argon2id since its start.
+// Counts the argon2id hashes that the auth service has computed since its start.
 static long password_hashes(void)
 {
   static const char name[] = "\nbulkhead_password_hashes_total ";

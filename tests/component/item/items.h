@@ -1,4 +1,4 @@
-// One item service on a database of the test's own, and items in it.
+// Runs an item service on a database of the test's own, and makes items in it.
 #ifndef BULKHEAD_TESTS_COMPONENT_ITEM_ITEMS_H
 #define BULKHEAD_TESTS_COMPONENT_ITEM_ITEMS_H
 
@@ -29,12 +29,12 @@ struct items {
 void items_open(struct items *items);
 void items_close(struct items *items);
 
-// printf into the driver's arena.
+// Formats a text as printf does, into the driver's arena.
 char *items_text(struct items *items, const char *format, ...) PRINTF_LIKE(2, 3);
-// A sound item with this sku and name; the rest is empty.
+// Makes a valid item with this sku and name; all other fields are empty.
 Item__V1__Item *items_make(struct items *items, const char *sku, const char *name);
 struct outcome items_create(struct items *items, Item__V1__Item *item, const struct rpc_context *as);
-// ... asserts that it works.
+// Creates an item and asserts success.
 const Item__V1__Item *items_created(struct items *items, Item__V1__Item *item, const struct rpc_context *as);
 const Item__V1__Item *items_get(struct items *items, const char *id);
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);

@@ -100,7 +100,7 @@ Test(item_changes, one_of_the_concurrent_items_gets_the_sku)
   for (size_t i = 0; i < CALLS; i++)
     driver_begin(&items.driver, CREATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
   cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
-  // A sku is one owner's.
+  // Another owner may use the same sku.
   cr_expect_eq(items_create(&items, request.item, &other_owner).status, STATUS_OK);
 }
 
@@ -155,7 +155,7 @@ Test(item_changes, are_seen_at_once_however_the_id_is_written)
   wait_cached(item->id);
   static char *names[] = {"Two", "Three", "Four", "Five"};
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-    // Twice: from PostgreSQL and from the cache.
+    // Each spelling is read twice: from PostgreSQL and from the cache.
     for (size_t k = 0; k < 4; k++)
       items_get(&items, ids[k % 2]);
     cr_expect_eq(rename_item(ids[i % 2], names[i]).status, STATUS_OK);
@@ -164,7 +164,7 @@ Test(item_changes, are_seen_at_once_however_the_id_is_written)
   }
 }
 
-// How many entries of the cache were dropped for a change.
+// Finds the metric line of cache entries that were dropped because of a change.
 static const char *invalidations(struct strbuf *metrics)
 {
   static const char series[] = "bulkhead_cache_invalidations_total{cache=\"item.v1.1\"} ";
@@ -178,7 +178,7 @@ static void wait_sql(const char *query, const char *expected)
   database_wait_sql(&items.database, query, expected);
 }
 
-// Somebody else's transaction that has locked the item; ended by its name.
+// Locks an item in a transaction of another program, which the test ends by killing the program.
 static void lock_item(struct process *holder, const char *id)
 {
   process_prepare(holder);
@@ -228,7 +228,7 @@ Test(item_changes, are_not_hidden_by_the_cache_when_the_caller_has_gone, .timeou
   strbuf_free(&metrics);
 }
 
-// What the rules refuse is not laid to the attributes, which only PostgreSQL can refuse.
+// A refusal by the rules must not be reported as one of the attributes, which only PostgreSQL can refuse.
 Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
 {
   static const struct {
@@ -311,7 +311,7 @@ Test(item_changes, a_batch_with_a_sku_twice_makes_nothing_and_names_the_second)
   cr_expect_str_eq(items_count(&items), "0");
 }
 
-// All of them are at fault: the reply is bounded, and the service goes on.
+// Every item of the batch is invalid: the reply is bounded, and the service keeps running.
 Test(item_changes, a_batch_that_is_taken_as_a_whole_is_refused)
 {
   cr_expect_eq(items_create_batch(&items, make_batch(), BATCH).status, STATUS_OK);

@@ -6,12 +6,12 @@
 #include "tests/component/item/items.h"
 
 enum { FILTER_CATEGORY = 1, FILTER_TAG = 2, FILTER_OWNER = 4, FILTER_WORDS = 8, FILTERS = 16 };
-// For each set of filters that an item may fit three items, so that a list has pages.
+// Each set of filters is fitted by three items, so that every list has pages.
 enum { COPIES = 3, ITEMS = FILTERS * COPIES };
 
 static struct items items;
 
-// Item i fits the filters of i / COPIES; many names and quantities are the same.
+// Creates all items. Item i fits the filters of i / COPIES; many names and quantities are the same.
 static void create_items(void)
 {
   for (int i = 0; i < ITEMS; i++) {
@@ -98,7 +98,7 @@ struct walk {
   const Item__V1__Item *last;
 };
 
-// The next item of a list; its sku says which it is.
+// Takes the next item of a list; its sku says which item it is.
 static void take(struct walk *walk, const Item__V1__Item *item, size_t order)
 {
   int64_t number = -1;
@@ -116,7 +116,7 @@ static void take(struct walk *walk, const Item__V1__Item *item, size_t order)
   walk->last = item;
 }
 
-// Every statement that the repository composes, the first page's and the following ones', gives what it should.
+// Walks a whole list, so that the statements of the first page and of later pages are checked.
 static void walk_list(unsigned filters, size_t order, int page_size)
 {
   struct walk walk = {.count = 0};
@@ -139,7 +139,7 @@ static void walk_list(unsigned filters, size_t order, int page_size)
   for (unsigned i = 0; i < ITEMS; i++)
     cr_expect_eq(walk.seen[i], (i / COPIES & filters) == filters, "filters %u, %s: item %u", filters,
                  orders[order].text, i);
-  // A last page that is full is the last.
+  // A full last page has no next page token.
   cr_expect_eq(pages, (walk.count + page_size - 1) / page_size);
 }
 
@@ -147,7 +147,7 @@ Test(item_lists, every_filter_with_every_order_page_by_page)
 {
   for (unsigned filters = 0; filters < FILTERS; filters++) {
     for (size_t order = 0; order < ARRAY_LEN(orders); order++)
-      // The fullest filter fits three items: pages of two make every list have a second page.
+      // All filters together still fit three items, so with pages of two every list has a second page.
       walk_list(filters, order, filters == 0 ? 16 : 2);
   }
   // 4 filters, 4 orders, 2 directions, with and without a place to go on from.

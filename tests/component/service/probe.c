@@ -28,7 +28,7 @@ static struct {
   int ticking;
 } counters;
 
-// Handlers of item.v1.
+// Makes the tag "name=value" of a counter.
 static char *counter(struct call *call, const char *name, int value)
 {
   return arena_printf(call_arena(call), "%s=%d", name, value);
@@ -114,7 +114,7 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN", "the sku %d is taken", 7);
 }
 
-// A service has a handler for every method; those that no test calls do nothing.
+// Defines a handler that no test calls. Every method needs one, or the service does not start.
 // NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses
 #define NOT_TESTED(name, request_type, response_type)                                                                  \
   static enum status name(struct call *call, const request_type *request, response_type *response)                     \
@@ -210,7 +210,7 @@ static const struct user_v1_user_service_handlers user_handlers = {.create_user 
                                                                    .delete_user = delete_user,
                                                                    .find_user_by_email = find_user};
 
-// Life.
+// A background task that shows in the counters while it runs, and logs its end.
 static void tick(void *arg)
 {
   (void)arg;
@@ -237,7 +237,7 @@ static void stop(struct service *service, void *state)
   log_info("probe", "stop was called", LOG_BOOL("withState", state == &counters), LOG_INT("ticking", counters.ticking));
 }
 
-// A command: asks PostgreSQL and the peer.
+// The statement of the command that asks PostgreSQL and the peer.
 static const struct pg_statement add = {.name = "probe_add", .sql = "SELECT $1::bigint + 1"};
 
 static enum status run_add(struct service *service, int argc, char **argv, struct error *error)
@@ -313,14 +313,14 @@ static const struct service_definition definition = {
     .stop = stop,
 };
 
-// Before criterion's main gets the arguments, so that the probe is a process of its own with a clean start and end.
+// Becomes the probe before criterion's main runs, so that the probe starts and ends like a real service.
 __attribute__((constructor)) static void become_the_probe(int argc, char **argv)
 {
   if (getenv("BULKHEAD_PROBE") == NULL)
     return;
-  // A debugger that a test starts is no ancestor of ours.
+  // The debugger that a test starts is not an ancestor of this process, so it needs permission to attach.
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
-  // What crashes on purpose leaves no core.
+  // A crash on purpose must not leave a core file.
   setrlimit(RLIMIT_CORE, &(struct rlimit){0});
   exit(service_main(&definition, argc, argv));
 }

@@ -9,19 +9,19 @@ struct rpc_method;
 // Finds the method of item.v1 with this name, such as "item.v1.ItemService/GetItem"; NULL when there is none.
 const struct rpc_method *probe_item_method(const char *full_name);
 
-// ListItems does what `q` says.
+// Values of `q` in ListItems: what the handler does.
 #define PROBE_WAIT "wait"          // waits until cancelled or overdue
 #define PROBE_HOLD "hold"          // waits until the file PROBE_RELEASE_FILE exists, whatever happens
 #define PROBE_FAIL "fail"          // ALREADY_EXISTS with all details
-#define PROBE_INTERNAL "internal"  // INTERNAL without words
+#define PROBE_INTERNAL "internal"  // INTERNAL without a message
 #define PROBE_BYTES "bytes"        // a reply of ready bytes
 #define PROBE_CRASH "crash"        // writes through a wild pointer
 #define PROBE_CHECK "check"        // fails a CHECK
-// GetItem: an item that tells how things stand: owner_id the caller, sku the request id, name the peer service,
-// description the traceparent, tags the counters below as "name=number".
+// GetItem returns an item that describes the call and the probe: owner_id the caller, sku the request id, name the peer
+// service, description the traceparent, tags the counters below as "name=number".
 #define PROBE_STARTED "started"      // waiting calls that began
-#define PROBE_CANCELLED "cancelled"  // ... and ended with CANCELLED
-#define PROBE_OVERDUE "overdue"      // ... and ended with DEADLINE_EXCEEDED
+#define PROBE_CANCELLED "cancelled"  // waiting calls that ended with CANCELLED
+#define PROBE_OVERDUE "overdue"      // waiting calls that ended with DEADLINE_EXCEEDED
 #define PROBE_TICKING "ticking"      // 1 while the background task runs
 #define PROBE_LEFT "leftMs"          // milliseconds until the deadline of this GetItem
 // GetUser calls GetItem of the peer and gives its answer: display_name, email (the peer's sku) and so on; with the id
@@ -30,7 +30,7 @@ const struct rpc_method *probe_item_method(const char *full_name);
 // With this id, GetUser calls a GetItem whose method has half the timeout, and answers the tag PROBE_LEFT as its id.
 #define PROBE_HURRIED_ID "00000000-0000-7000-8000-000000000504"
 
-// In the environment: the folder of the release file.
+// The environment variable that names the folder of the release file.
 #define PROBE_FOLDER "BULKHEAD_PROBE_FOLDER"
 #define PROBE_RELEASE_FILE "release"
 

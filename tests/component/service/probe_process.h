@@ -5,10 +5,10 @@
 #include "tests/support/service/driver.h"
 #include "tests/support/service/process.h"
 
-// Environment of the probe beside what every probe gets (PG_CONNINFO, an ipc:// address that it is its own peer at);
-// NAME=value strings up to NULL, which replace those.
+// Starts a probe. `environment` comes on top of what every probe gets (PG_CONNINFO, an ipc:// address that it is its
+// own peer at); NAME=value strings up to NULL, which replace those.
 void probe_start(struct process *probe, char *const *arguments, const char *const *environment);
-// ... as a server, until it is ready.
+// Starts a probe as a server and waits until it is ready.
 void probe_serve(struct process *probe, const char *const *environment);
 // Lets calls with PROBE_HOLD go on.
 void probe_release(const struct process *probe);

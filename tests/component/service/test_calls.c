@@ -278,7 +278,7 @@ Test(calls, a_client_that_goes_away_cancels_its_calls)
   request.q = PROBE_WAIT;
   struct outcome waiting;
   driver_begin(&other, LIST_ITEMS, driver_pack(&other, &request.base), &someone, 60000, &waiting);
-  // Behind it on the same connection: when this is answered, that one has arrived.
+  // This call follows on the same connection: when it is answered, the first one has arrived.
   Item__V1__GetItemRequest get = ITEM__V1__GET_ITEM_REQUEST__INIT;
   get.id = ANY_ID;
   cr_assert_eq(driver_call(&other, GET_ITEM, &get.base, &someone).status, STATUS_OK);

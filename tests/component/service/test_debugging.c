@@ -52,7 +52,7 @@ Test(debugging, the_admin_port_lists_the_tasks)
   strbuf_init(&answer, 0);
   const char *text = process_http(&probe, "GET /debug/tasks HTTP/1.0\r\n\r\n", &answer);
   cr_expect_not_null(strstr(text, "Content-Type: application/json"), "%s", text);
-  // The call and the probe's background task.
+  // Two tasks are listed: the call and the probe's background task.
   cr_expect_not_null(strstr(text, "{\"count\":2,\"tasks\":["), "%s", text);
   const char *call = strstr(text, LIST_ITEMS);
   cr_assert_not_null(call, "%s", text);
@@ -118,7 +118,7 @@ Test(debugging, a_failed_check_tells_which_request_it_hit)
   EXPECT_OUTPUT(probe, "check failed: ");
 }
 
-// Fails only where the next test starts it.
+// Fails on purpose, but only where the next test starts it.
 Test(debugging, sometimes_fails)
 {
   struct outcome done;
@@ -138,7 +138,7 @@ Test(debugging, a_test_that_fails_shows_the_log_of_its_service)
                  (const char *const[]){FAIL_ON_PURPOSE "=1", "BXFI_MAP", NULL});
   cr_expect_neq(process_end(&tests), 0);
   EXPECT_OUTPUT(tests, "what a process of debugging::sometimes_fails said");
-  // The service's own words, the last line included.
+  // The output of the service is shown, its last line included.
   EXPECT_OUTPUT(tests, "\"service\":\"probe\"");
   EXPECT_OUTPUT(tests, "\"message\":\"a call failed\"");
   process_free(&tests);

@@ -25,7 +25,7 @@ static void begin(struct driver *driver, char *what, struct outcome *outcome)
   driver_begin(driver, LIST_ITEMS, driver_pack(driver, &request.base), &someone, 60000, outcome);
 }
 
-// Until the call that was begun before is at work: a later one on the same connection is answered.
+// Waits until the call that was begun before is at work: then a later one on the same connection is answered.
 static void wait_at_work(struct driver *driver)
 {
   struct outcome other;
@@ -152,14 +152,14 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
   process_http(&probe, "HEAD /readyz HTTP/1.0\r\n\r\n", &answer);
   cr_expect_not_null(strstr(strbuf_cstring(&answer), " 200 "));
   cr_expect_null(strstr(strbuf_cstring(&answer), "ready\""));
-  // Two requests on one connection.
+  // Two requests travel on one connection.
   process_http(&probe,
                "GET /healthz HTTP/1.1\r\nHost: p\r\n\r\nGET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n",
                &answer);
   const char *first = strstr(strbuf_cstring(&answer), "{\"status\":\"ok\"}");
   cr_assert_not_null(first);
   cr_expect_not_null(strstr(first + 1, "{\"status\":\"ok\"}"));
-  // A body where none belongs and garbage cost that connection only.
+  // An unexpected body, or garbage, ends only the connection that it came on.
   process_http(&probe, "GET /healthz HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\nabc", &answer);
   process_http(&probe, "\001\002\003\r\n\r\n", &answer);
   EXPECT_ANSWER("GET /healthz HTTP/1.0\r\n\r\n", "{\"status\":\"ok\"}");
@@ -168,7 +168,7 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
   process_free(&probe);
 }
 
-// Whether Consul holds the instance; `query` is the path of a list of services.
+// Tells whether Consul lists the instance; `query` is the path of a list of services.
 static bool consul_has(const char *query, const char *id)
 {
   const char *url = getenv("BULKHEAD_TEST_CONSUL");
@@ -191,7 +191,7 @@ Test(life, consul_knows_it_while_it_serves)
   snprintf(instance, sizeof(instance), "INSTANCE_ID=probe-%d", (int)getpid());
   const char *id = strchr(instance, '=') + 1;
   probe_serve(&probe, (const char *const[]){consul, instance, "RPC_LISTEN=tcp://0.0.0.0:0", NULL});
-  // Its health check has passed: Consul has asked /readyz.
+  // The instance is listed as passing once Consul has asked /readyz.
   uint64_t end_us = patience_end_us();
   while (!consul_has("/v1/health/service/probe?passing=1", id)) {
     cr_assert_lt(clock_now_us(), end_us, "Consul does not see it pass");

@@ -98,7 +98,7 @@ static void add_pair(struct ends *ends, const char *socket_path)
   ends->fds[ends->count++] = (struct pollfd){.fd = inner, .events = POLLIN};
 }
 
-// Copies what has arrived. False at the end of the connection.
+// Copies the bytes that have arrived. False at the end of the connection.
 static bool forward(int from, int to)
 {
   char bytes[16384];

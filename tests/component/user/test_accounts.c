@@ -45,7 +45,7 @@ static void begin(const char *method, const ProtobufCMessage *request, struct ou
   driver_begin(&accounts.to_user, method, driver_pack(&accounts.to_user, request), &admin, 30000, outcome);
 }
 
-// How many went well; all others must have ended with `other`.
+// Waits for all calls and counts those that succeeded; all others must have ended with `other`.
 static size_t finish_all(struct outcome *outcomes, enum status other)
 {
   size_t good = 0;
@@ -83,7 +83,7 @@ Test(user_accounts, one_of_many_concurrent_sign_ups_gets_the_address)
     begin(CREATE_USER, &request.base, &outcomes[i]);
   }
   cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
-  // What the others had made is taken back.
+  // Only one account is left: the other sign-ups were undone.
   expect_sql("SELECT count(*) FROM \"user\".users", "1");
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
@@ -97,7 +97,7 @@ Test(user_accounts, a_sign_up_that_the_database_refuses_leaves_no_credential)
                "ALTER TABLE \"user\".users ADD CONSTRAINT never CHECK (display_name <> 'Ada Lovelace')");
   cr_expect_neq(accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_OK);
   database_sql(&accounts.database, "ALTER TABLE \"user\".users DROP CONSTRAINT never");
-  // Its time comes: a minute, unless the clock is turned.
+  // The note is made due now, instead of waiting a minute.
   database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
@@ -118,7 +118,7 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   accounts_tokens(&accounts, ADA);
 }
 
-// From here on the auth service's database holds up every new credential until open_gate.
+// Closes the gate: from now on the auth service's database holds up every new credential until open_gate.
 static void close_gate(void)
 {
   database_sql(
@@ -198,7 +198,7 @@ Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
   wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
 }
 
-// A note of each account that is there, in the place of the account; `first` is the first in line.
+// Replaces every account by a note of it; the note of `first` is due first.
 static void orphan_all(const char *first)
 {
   database_sql(&accounts.database,
@@ -298,7 +298,7 @@ Test(user_accounts, pages_hold_every_account_once_newest_first)
   enum { USERS = 7, PAGE = 3 };
   for (size_t i = 0; i < USERS; i++)
     accounts_new_user(&accounts, text("user-%zu@example.com", i));
-  // Two of one moment: the id decides.
+  // Two accounts are made at the same time, so the id decides their order.
   database_sql(&accounts.database,
                "UPDATE \"user\".users SET create_time = (SELECT min(create_time) FROM \"user\".users)"
                " WHERE email LIKE 'user-1@%%' OR email LIKE 'user-2@%%'");

@@ -7,7 +7,7 @@
 
 static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
 
-// What both services get, followed by `environment`.
+// The environment of both services: what each test needs, followed by the strings of the caller.
 struct environment {
   const char *values[MAX_ENVIRONMENT + 1];
 };
@@ -103,7 +103,7 @@ void accounts_stop_auth(struct accounts *accounts)
 
 void accounts_start_auth(struct accounts *accounts, const char *const *environment)
 {
-  // The same socket as before, because the user service looks for it there.
+  // The auth service gets the same socket as before, because the user service looks for it there.
   process_prepare_again(&accounts->auth);
   launch_auth(accounts, environment);
   wait_connected(&accounts->auth);

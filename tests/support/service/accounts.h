@@ -1,5 +1,5 @@
-// The auth and user services as two processes that know each other, on a database of the test's own, and RPC clients
-// that speak to them as the gateway does.
+// Runs the auth and user services as two processes that know each other, on a database of the test's own, and RPC
+// clients that speak to them as the gateway does.
 #ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_ACCOUNTS_H
 #define BULKHEAD_TESTS_SUPPORT_SERVICE_ACCOUNTS_H
 
@@ -19,12 +19,12 @@ struct accounts {
   struct driver to_user;
 };
 
-// `environment` is for both. Passwords cost the least that argon2id allows.
+// Starts both services; `environment` is for both. Passwords cost the least that argon2id allows.
 void accounts_open(struct accounts *accounts, const char *const *environment);
-// Stops both and expects that they end in good order; their outputs stay until accounts_free.
+// Stops both services and expects that they end in good order. Their outputs stay until accounts_free.
 void accounts_stop(struct accounts *accounts);
 void accounts_free(struct accounts *accounts);
-// Stops and frees.
+// Stops both services and frees everything.
 void accounts_close(struct accounts *accounts);
 // Stops and starts the auth service alone, at the same address.
 void accounts_stop_auth(struct accounts *accounts);
@@ -36,12 +36,12 @@ void accounts_start_user(struct accounts *accounts, const char *const *environme
 struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_refresh(struct accounts *accounts, const char *refresh_token);
-// Signs up with ACCOUNTS_PASSWORD, or logs in with it; both assert success.
+// Sign up and log in with ACCOUNTS_PASSWORD; both assert success.
 const User__V1__User *accounts_new_user(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome);
 
-// Runs `auth <first> <second> <third>` to its end; its exit code. Free the process after.
+// Runs the command `auth <first> <second> <third>` to its end and returns its exit code. The caller frees the process.
 int accounts_command(struct accounts *accounts, struct process *process, char *first, char *second, char *third);
 
 #endif

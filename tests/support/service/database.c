@@ -42,7 +42,7 @@ static const char *run_checked(struct database *database, const char *program, c
 
 static char *conninfo(struct database *database, const char *name, const char *user)
 {
-  // libpq takes the last of several values.
+  // libpq uses the last value of a parameter that is given twice.
   return arena_printf(&database->arena, "%s dbname=%s user=%s password=" PASSWORD, need_variable("BULKHEAD_TEST_PG"),
                       name, user);
 }
@@ -63,7 +63,8 @@ static void run_elsewhere(struct database *database, char *sql)
               (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, "postgres", "postgres"), NULL});
 }
 
-// Roles are the whole server's: tests that run side by side set them up one after the other.
+// Makes the role and the schema of a service. Roles belong to the whole server, so tests that run side by side take
+// turns.
 static void bootstrap(struct database *database, const char *service)
 {
   int lock = open(need_variable("BULKHEAD_PG_BIN"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -131,7 +132,7 @@ const char *database_refusal(struct database *database, const char *service, con
   return output;
 }
 
-// Newer versions of pg_dump write a word of chance into two lines.
+// Removes two lines of a dump, into which newer versions of pg_dump write a random word.
 static const char *without_restrict(struct database *database, const char *dump)
 {
   struct strbuf kept;

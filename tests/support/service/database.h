@@ -1,5 +1,5 @@
-// A database of the test's own on the server of tests/with-servers, set up as deploy/postgres/bootstrap.sql does it,
-// and services that work on it. Everything returned lives in the database's arena.
+// Makes a database of the test's own on the server of tests/with-servers, set up as deploy/postgres/bootstrap.sql does
+// it, and services that work on it. Everything returned lives in the database's arena.
 #ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_DATABASE_H
 #define BULKHEAD_TESTS_SUPPORT_SERVICE_DATABASE_H
 
@@ -15,7 +15,7 @@ struct database {
 void database_create(struct database *database, const char *const *services);
 void database_drop(struct database *database);
 
-// Connection strings: of a service's role, of the superuser.
+// Return connection strings: of a service's role, and of the superuser.
 const char *database_of_service(struct database *database, const char *service);
 const char *database_of_superuser(struct database *database);
 
@@ -23,17 +23,17 @@ const char *database_of_superuser(struct database *database);
 const char *database_sql(struct database *database, const char *format, ...) PRINTF_LIKE(2, 3);
 // Runs a query as the service's role, asserts that it fails, and returns what psql says.
 const char *database_refusal(struct database *database, const char *service, const char *sql);
-// The definition of a service's schema, as pg_dump writes it.
+// Returns the definition of a service's schema, as pg_dump writes it.
 const char *database_schema(struct database *database, const char *service);
 
 // Starts a service's binary ($BULKHEAD_BIN/<service>) as the process that was prepared, with its role, taking calls at
-// the process's url. `peers` as for RPC_STATIC; NULL for none. `environment` replaces what is set here.
+// the process's url. `peers` is the value of RPC_STATIC, or NULL. Settings in `environment` replace those set here.
 void service_launch(struct process *process, struct database *database, const char *service, const char *peers,
                     char *const *arguments, const char *const *environment);
-// Runs one of its commands to its end; the exit code. Free the process after.
+// Runs a command of a service to its end and returns its exit code. The caller frees the process.
 int service_run(struct process *process, struct database *database, const char *service, const char *peers,
                 char *const *arguments, const char *const *environment);
-// Repeats a query, as the superuser, until it gives `expected`.
+// Repeats a query as the superuser until it gives `expected`; fails the test after a minute.
 void database_wait_sql(struct database *database, const char *query, const char *expected);
 
 #endif

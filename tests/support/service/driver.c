@@ -6,10 +6,10 @@
 #include "common/service/proto_memory_internal.h"
 #include "tests/support/service/process.h"
 
-// How long one turn waits at most; the callers look at their own deadlines in between.
+// How long one turn waits at most. The callers check their own deadlines between turns.
 #define MAX_TURN_MS 1000
 
-// The one service that it knows.
+// The name under which the client knows the one service that it calls.
 #define SERVICE "service"
 
 static void turn(struct driver *driver)
@@ -18,7 +18,7 @@ static void turn(struct driver *driver)
   uint32_t wait_ms = next_us == DEADLINE_NONE ? MAX_TURN_MS : deadline_left_ms(next_us, clock_now_us());
   struct pollfd ready = {.fd = rpc_client_fd(driver->client), .events = POLLIN};
   poll(&ready, 1, (int)(wait_ms > MAX_TURN_MS ? MAX_TURN_MS : wait_ms));
-  // Last, so that the caller sees what has ended before it waits again.
+  // This comes last, so that the caller sees which calls have ended before it waits again.
   rpc_client_process(driver->client, clock_now_us());
   rpc_client_flush(driver->client);
 }

@@ -1,4 +1,4 @@
-// An RPC client of the test: talks to one service as the gateway or another service would.
+// An RPC client for tests: it talks to one service as the gateway or another service would.
 #ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_DRIVER_H
 #define BULKHEAD_TESTS_SUPPORT_SERVICE_DRIVER_H
 
@@ -22,7 +22,7 @@ struct outcome {
   struct slice reason;
   uint32_t retry_after_ms;
   size_t violation_count;
-  struct slice violation_field;  // of the first
+  struct slice violation_field;  // of the first violation
   struct slice violation_description;
   struct slice payload;
 };
@@ -39,9 +39,9 @@ void driver_begin(struct driver *driver, const char *method, struct slice payloa
 void driver_queue(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
-// Goes on as a client does until the service has closed the connection.
+// Runs the client until the service has closed the connection.
 void driver_wait_lost(struct driver *driver);
-// Begin and finish with a message and 10 s.
+// Makes a call with a message and a timeout of 10 s, and returns its outcome.
 struct outcome driver_call(struct driver *driver, const char *method, const ProtobufCMessage *request,
                            const struct rpc_context *context);
 ProtobufCMessage *driver_reply(const struct outcome *outcome, const ProtobufCMessageDescriptor *descriptor);

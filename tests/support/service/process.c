@@ -20,15 +20,15 @@
 
 #include "common/base/clock.h"
 
-// How long any wait may take: far more than needed, so it ends only tests that fail.
+// How long any wait may take. This is far more than needed, so it ends only tests that fail.
 #define PATIENCE_MS 60000
 #define POLL_MS 2
 #define LOG_PATH_BYTES 256
 
 // ---- logs ----
 
-// A process writes into a file, which its test reads as it grows. The file has the test's name, so that the test
-// runner, another process, finds it and shows what a service said whose test has failed.
+// Makes the path of a log file. A process writes into it, and its test reads it as it grows. The file has the test's
+// name, so that the test runner, another process, finds it and shows what a service said whose test has failed.
 static const char *log_path(char *buffer, size_t size, pid_t runner, const struct criterion_test *test, int number)
 {
   snprintf(buffer, size, "/tmp/bulkhead-test-log-%d-%s-%s-%d", (int)runner, test->category, test->name, number);
@@ -48,7 +48,7 @@ static void show_log(const char *path, const struct criterion_test *test)
   fclose(file);
 }
 
-// Runs in the test runner after each test.
+// Shows the output of a failed test's processes, in the test runner after each test.
 ReportHook(POST_TEST)(struct criterion_test_stats *stats)
 {
   char path[LOG_PATH_BYTES];
@@ -121,7 +121,7 @@ void process_launch(struct process *process, const char *program, char *const *a
   process->pid = fork();
   cr_assert_neq(process->pid, -1);
   if (process->pid == 0) {
-    // A test that fails half-way must not leave it behind.
+    // The process ends with the test, because a test that fails half-way does not stop it.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
@@ -172,7 +172,7 @@ void process_wait_output(struct process *process, const char *text)
 void process_wait_admin(struct process *process)
 {
   process_wait_output(process, "\"admin\":\"");
-  // The line comes in one piece, but the pipe may cut it.
+  // The service writes the line in one piece, but a read may end in the middle of it.
   const char *from;
   while (strchr(from = strstr(strbuf_cstring(&process->output), "\"admin\":\"") + 9, '"') == NULL)
     cr_assert(read_output(process));
@@ -200,7 +200,7 @@ int process_end(struct process *process)
   while (read_output(process))
     continue;
   close(process->output_fd);
-  // At once: read_output has seen its end.
+  // This does not block, because read_output has seen the end of the process.
   int result = 0;
   cr_assert_eq(waitpid(process->pid, &result, 0), process->pid);
   remove_folder(process->folder);

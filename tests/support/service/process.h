@@ -16,11 +16,11 @@ struct process {
   bool has_ended;  // its exit has been seen, though not collected
   struct strbuf output;
   char folder[64];  // holds its socket and what a test puts there
-  char url[96];     // where a service that was told so takes calls: ipc://folder/rpc.sock
+  char url[96];     // where a service is told to take calls: ipc://folder/rpc.sock
   char admin[64];   // "127.0.0.1:4711", known once it has been logged
 };
 
-// Makes the folder, so that others can be told of it before it runs.
+// Prepares a process before it runs: makes its folder, so that other processes can be told its address.
 void process_prepare(struct process *process);
 // Prepares a process once more after it has ended and been freed, with the same folder and url.
 void process_prepare_again(struct process *process);
@@ -35,20 +35,21 @@ void process_wait_admin(struct process *process);
 void process_wait_ready(struct process *process);
 // Reads the output until it holds `text`; fails the test when the process ends before.
 void process_wait_output(struct process *process, const char *text);
-// Waits for its end, removes its folder; its exit code, -1 for a signal. The output stays until process_free.
+// Waits for the end of the process, removes its folder, and returns its exit code; -1 for a signal. The output stays
+// until process_free.
 int process_end(struct process *process);
 // Sends SIGTERM and waits for the end; returns what process_end does.
 int process_stop(struct process *process);
 void process_free(struct process *process);
 
-// One HTTP exchange with 127.0.0.1 ("127.0.0.1:4711"); the whole answer as text.
+// Makes one HTTP exchange with an address such as "127.0.0.1:4711" and returns the whole answer as text.
 const char *http_at(const char *address, const char *request, struct strbuf *answer);
-// One HTTP exchange with the process's admin port; the whole answer as text.
+// Makes one HTTP exchange with the process's admin port and returns the whole answer as text.
 const char *process_http(const struct process *process, const char *request, struct strbuf *answer);
-// Repeats GET `path` until the answer holds `text`.
+// Repeats GET `path` until the answer holds `text`; fails the test after a minute.
 void process_wait_http(const struct process *process, const char *path, const char *text);
 
-// When a wait that begins now has to give up, on the monotonic clock: a minute, far above what anything here takes.
+// Returns when a wait that begins now gives up, on the monotonic clock: in a minute, far more than anything here takes.
 uint64_t patience_end_us(void);
 
 #define EXPECT_OUTPUT(process, text)                                                                                   \

@@ -40,7 +40,7 @@ void check_migrations_go_both_ways(const char *service, const char *const *envir
   const char *first = database_schema(&database, service);
   cr_expect_not_null(strstr(first, "CREATE TABLE"));
   migrate(&database, service, environment, "down", "9999");
-  // The list of migrations itself stays.
+  // The one table left is the list of migrations.
   cr_expect_str_eq(count_tables(&database, service), "1");
   cr_expect_str_eq(count_functions(&database, service), "0");
   migrate(&database, service, environment, "up", NULL);
@@ -81,7 +81,7 @@ static void expect_denied(struct database *database, const char *role, const cha
   cr_expect_not_null(strstr(refusal, "permission denied "), "%s: %s", sql, refusal);
 }
 
-// Every folder with a main.c is a service, as in the Makefile. Ends with NULL.
+// Lists the services, which are the folders with a main.c, as in the Makefile. Ends with NULL.
 static const char *const *all_services(struct arena *arena)
 {
   glob_t found;

@@ -1,5 +1,5 @@
-// Checks that the schema of every service must pass, made with its real binary. `environment` is what it needs to
-// start.
+// Checks the schema of a service, made with its real binary. Every service must pass them. `environment` is what the
+// service needs to start.
 #ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_SCHEMA_CHECKS_H
 #define BULKHEAD_TESTS_SUPPORT_SERVICE_SCHEMA_CHECKS_H
 
