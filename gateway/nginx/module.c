@@ -99,13 +99,8 @@ static char *set_handler(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 static ngx_command_t directives[] = {
     // The file of the contracts: a descriptor set with imports and source info.
     TEXT_DIRECTIVE("bulkhead_protoset", protoset),
-<<<<<<< Updated upstream
     // The places of the services: Consul's URL, or a list such as "item=tcp://…;user=tcp://…". At least one of
     // both is required.
-=======
-    // The places of the services: Consul's URL, or a list such as "item=tcp://10.0.0.1:7000;user=tcp://10.0.0.2:7000".
-    // At least one of both is required.
->>>>>>> Stashed changes
     TEXT_DIRECTIVE("bulkhead_consul", consul_url),
     TEXT_DIRECTIVE("bulkhead_static", static_list),
     {.name = ngx_string("bulkhead_consul_token_file"),
