@@ -111,7 +111,8 @@ struct contract_message {
   const struct contract_file *file;
   const struct contract_reserved *reserved;
   size_t reserved_count;
-  bool is_checked;  // a value of it can break a rule, so services validate it
+  bool is_checked;    // a value of it can break a rule, so services validate it
+  bool is_map_entry;  // the message that protoc makes for a map: key and value
   struct source_place place;
   // The mask field of an update's request, and the field with the message that the mask is about (see update_mask.h).
   // Both are NULL in a message that is not such a request.

@@ -327,6 +327,7 @@ static void build_entry(struct contract_builder *builder, struct type_entry *ent
   message->full_name = keep_text(builder, entry->full_name);
   message->comment = declaration_comment(builder, &entry->declaration);
   message->well_known = well_known_kind(entry->full_name);
+  message->is_map_entry = is_map_entry(entry);
   message->file = entry->declaration.source->file;
   message->place = declaration_place(&entry->declaration);
   keep_reserved(builder, entry->message, message);

@@ -1,6 +1,8 @@
 // Walks protobuf-c structs by their descriptors and checks the rules of each field.
 #include "common/contract/validate.h"
 
+#include <inttypes.h>
+
 #include "common/base/strbuf.h"
 #include "common/contract/duplicates.h"
 #include "common/contract/update_mask.h"
@@ -202,12 +204,43 @@ static void check_unique(struct walk *walk, const ProtobufCFieldDescriptor *fiel
     report(walk, &item, "must not be the same as an item before it");
 }
 
+// Returns the key of a map's entry as JSON has it, to name the entry in violations.
+static const char *render_key(struct walk *walk, const ProtobufCMessage *entry)
+{
+  const ProtobufCFieldDescriptor *field = &entry->descriptor->fields[0];
+  const char *value = (const char *)entry + field->offset;
+  struct arena *arena = walk->violations->arena;
+  switch (field->type) {
+  case PROTOBUF_C_TYPE_STRING:
+    return text_at(value).data == NULL ? "" : text_at(value).data;
+  case PROTOBUF_C_TYPE_BOOL:
+    return is_zero(field, value) ? "false" : "true";
+  case PROTOBUF_C_TYPE_UINT32:
+  case PROTOBUF_C_TYPE_FIXED32:
+    return arena_printf(arena, "%" PRIu32, (uint32_t)signed_at(value, 4));
+  case PROTOBUF_C_TYPE_UINT64:
+  case PROTOBUF_C_TYPE_FIXED64:
+    return arena_printf(arena, "%" PRIu64, (uint64_t)signed_at(value, 8));
+  default:
+    return arena_printf(arena, "%" PRId64, signed_at(value, value_size(field->type)));
+  }
+}
+
+static void walk_item_message(struct walk *walk, const struct message_rules *rules, const ProtobufCMessage *message,
+                              const struct spot *spot)
+{
+  static const struct update_mask NO_UPDATE = {.kind = MASK_NONE};
+  struct spot entry = *spot;
+  if (rules != NULL && rules->is_map_entry)
+    entry.name = render_key(walk, message);
+  walk_message(walk, rules, message, &NO_UPDATE, &entry);
+}
+
 static void walk_item(struct walk *walk, const ProtobufCFieldDescriptor *field,
                       const struct message_field_rules *field_rules, const void *item, const struct spot *spot)
 {
-  static const struct update_mask NO_UPDATE = {.kind = MASK_NONE};
   if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-    walk_message(walk, field_rules->message, *(const ProtobufCMessage *const *)item, &NO_UPDATE, spot);
+    walk_item_message(walk, field_rules->message, *(const ProtobufCMessage *const *)item, spot);
   else if (field->type == PROTOBUF_C_TYPE_STRING)
     report_problem(walk, spot, rules_check_text_item(&field_rules->rules, text_at(item), &walk->scratch));
   else
@@ -338,7 +371,10 @@ static void walk_field(struct walk *walk, const struct level *level, size_t plac
 {
   const ProtobufCFieldDescriptor *field = &level->rules->descriptor->fields[place];
   const struct message_field_rules *field_rules = &level->rules->fields[place];
+  // Violations inside a map's entry name the entry by its key, without "value".
   struct spot spot = {.parent = level->spot, .name = level->rules->json_names[place]};
+  if (level->rules->is_map_entry)
+    spot = *level->spot;
   struct update_mask inside = *level->mask;
   if (level->updated != NULL || inside.kind != MASK_NONE)
     inside = enter_mask(walk, level, place);

@@ -27,6 +27,7 @@ struct message_rules {
   const char *const *json_names;             // the fields' names in violations, in the order of descriptor->fields
   const struct required_oneof *required_oneofs;
   size_t required_oneof_count;
+  bool is_map_entry;  // violations name an entry of a map by its key, as in JSON
 };
 
 // Checks all fields against their rules, nested messages and lists included, and adds what it finds to `violations`.

@@ -155,6 +155,8 @@ static void emit_message(const struct emitter *emitter, const struct contract_me
                 own, c_name_lower(emitter->arena, message->full_name), own, own);
   if (oneofs > 0)
     strbuf_printf(out, ",\n    .required_oneofs = %s_required_oneofs, .required_oneof_count = %zu", own, oneofs);
+  if (message->is_map_entry)
+    strbuf_add_string(out, ",\n    .is_map_entry = true");
   strbuf_add_string(out, "};\n");
 }
 

@@ -106,7 +106,8 @@ const struct message_rules *service_rules_make(const struct contract_message *me
       .field_ranges = ranges,
   };
   struct message_rules *rules = arena_zalloc(arena, sizeof(*rules));
-  *rules = (struct message_rules){.descriptor = descriptor, .fields = field_rules, .json_names = names};
+  *rules = (struct message_rules){
+      .descriptor = descriptor, .fields = field_rules, .json_names = names, .is_map_entry = message->is_map_entry};
   add_oneofs(message, rules, arena);
   return rules;
 }

@@ -50,6 +50,10 @@ static const char CONTRACT[] =
     "  }\n"
     "  bytes data = 14 [(bulkhead.v1.field).max_length = 2];\n"
     "  optional bool agreed = 15 [(bulkhead.v1.field).required = true];\n"
+    "  map<string, Part> by_name = 16;\n"
+    "  map<int32, Part> by_number = 17;\n"
+    "  map<bool, Part> by_flag = 18;\n"
+    "  map<uint64, Part> by_size = 19;\n"
     "}\n"
     "message Part {\n"
     "  string label = 1 [(bulkhead.v1.field).required = true];\n"
@@ -99,6 +103,9 @@ static const char *const THINGS[] = {
     "{\"parts\":[" PART "," PART "," PART "]}",
     "{\"parts\":[{\"serial\":\"a\"}]}",
     "{\"agreed\":null}",
+    "{" WHOLE ",\"byName\":{\"a\":{\"serial\":\"a\"},\"\":{}}}",
+    "{" WHOLE ",\"byNumber\":{\"-5\":{\"ratio\":0},\"7\":" PART "}}",
+    "{" WHOLE ",\"byFlag\":{\"true\":{},\"false\":{}},\"bySize\":{\"18446744073709551615\":{}}}",
 };
 
 static const char *const MASKS[] = {

@@ -142,6 +142,13 @@ static void check_presence(void)
   odd__v1__presence__free_unpacked(copy, NULL);
 }
 
+static void check_maps(void)
+{
+  const struct message_rules *entry = rules_of(&odd_v1_mapped_rules, "labels")->message;
+  EXPECT(entry == &odd_v1_mapped_labels_entry_rules && entry->is_map_entry);
+  EXPECT(rules_of(entry, "value")->message == &odd_v1_label_rules && !odd_v1_label_rules.is_map_entry);
+}
+
 static void check_oneofs(void)
 {
   const struct message_rules *rules = &odd_v1_presence_rules;
@@ -156,6 +163,7 @@ int main(void)
 {
   check_presence();
   check_oneofs();
+  check_maps();
   check_rules();
   check_methods();
   check_calls();
