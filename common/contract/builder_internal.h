@@ -150,6 +150,8 @@ void routes_build(struct contract_builder *builder);
 
 // ---- what only the OpenAPI document needs (contract_info.c) ----
 
+// Reports from_header and to_header where they have no effect. The bindings must be built.
+void check_headers(struct contract_builder *builder);
 // Reads what the files say about the API as a whole.
 void build_info(struct contract_builder *builder);
 // Fills in the heading and the description of the service that `declaration` names, for the OpenAPI document.

@@ -96,6 +96,7 @@ static void list_messages(struct contract_builder *builder)
 
 static void build(struct contract_builder *builder, struct slice protoset)
 {
+  size_t before = builder->diagnostics->count;
   if (nests_too_deep(protoset, SET_FILE, 0)) {
     report_set(builder, "the descriptor set nests messages more than 8 deep; declare them side by side");
     return;
@@ -115,6 +116,9 @@ static void build(struct contract_builder *builder, struct slice protoset)
   list_messages(builder);
   check_c_names(builder);
   routes_build(builder);
+  // A method whose route was refused would make its headers look unused.
+  if (builder->diagnostics->count == before)
+    check_headers(builder);
 }
 
 enum status contract_load(struct slice protoset, struct contract **out, struct diagnostics *diagnostics)

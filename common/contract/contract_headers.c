@@ -1,0 +1,41 @@
+// Refuses rules about headers that have no effect: only the request and the response of a method with a route travel in
+// headers.
+#include "common/contract/builder_internal.h"
+
+enum direction { DIRECTION_REQUEST, DIRECTION_RESPONSE };
+
+static bool has_route(const struct contract *contract, const struct contract_message *message, enum direction direction)
+{
+  for (size_t i = 0; i < contract_binding_count(contract); i++) {
+    const struct contract_method *method = contract_binding(contract, i)->method;
+    if (message == (direction == DIRECTION_REQUEST ? method->input : method->output))
+      return true;
+  }
+  return false;
+}
+
+static void check_field_headers(struct contract_builder *builder, const struct contract_message *message,
+                                const struct contract_field *field)
+{
+  const struct field_rules *rules = &field->rules;
+  const char *element = arena_printf(&builder->scratch, "%s." SLICE_FMT, message->full_name, SLICE_ARG(field->name));
+  if (rules->from_header != NULL && !has_route(builder->contract, message, DIRECTION_REQUEST))
+    diagnostics_add(builder->diagnostics, &field->place, element,
+                    "from_header has no effect, because %s is not the request of a method with a route; remove it, or "
+                    "move the field to such a request",
+                    message->full_name);
+  if (rules->to_header != NULL && !has_route(builder->contract, message, DIRECTION_RESPONSE))
+    diagnostics_add(builder->diagnostics, &field->place, element,
+                    "to_header has no effect, because %s is not the response of a method with a route; remove it, or "
+                    "move the field to such a response",
+                    message->full_name);
+}
+
+void check_headers(struct contract_builder *builder)
+{
+  for (size_t i = 0; i < contract_message_count(builder->contract); i++) {
+    const struct contract_message *message = contract_message(builder->contract, i);
+    for (size_t j = 0; j < message->field_count; j++)
+      check_field_headers(builder, message, &message->fields[j]);
+  }
+}
