@@ -182,3 +182,52 @@ Test(outbox, many_frames_are_cut_into_packets_in_order)
   cr_assert_eq(next, FRAMES + 1);
   outbox_free(&outbox);
 }
+
+// Calls come with a body that was encoded before; replies as frames. Both fill a packet.
+Test(outbox, a_packet_is_full_with_so_many_frames_of_either_kind)
+{
+  struct outbox outbox = {0};
+  struct strbuf body = {0};
+  rpc_frame_append_body(&body, &(struct rpc_frame){.call_id = 1, .kind = RPC_FRAME_REQUEST});
+  for (size_t i = 1; i < RPC_FULL_FRAMES; i++) {
+    if (i % 2 == 0)
+      add_payload(&outbox, i, 1);
+    else
+      outbox_add_with_timeout(&outbox, strbuf_slice(&body), 1000);
+    cr_assert_not(outbox_is_full(&outbox), "with %zu frames", i);
+  }
+  add_payload(&outbox, RPC_FULL_FRAMES, 1);
+  cr_assert(outbox_is_full(&outbox));
+  outbox_remove(&outbox, outbox_peek(&outbox));
+  cr_assert_not(outbox_is_full(&outbox), "frames that were sent count no more");
+  strbuf_free(&body);
+  outbox_free(&outbox);
+}
+
+Test(outbox, one_large_frame_fills_a_packet)
+{
+  struct outbox outbox = {0};
+  add_payload(&outbox, 1, RPC_LARGE_FRAME_BYTES);
+  cr_assert(outbox_is_full(&outbox));
+  outbox_clear(&outbox);
+  cr_assert_not(outbox_is_full(&outbox));
+  cr_assert_eq(outbox_bytes(&outbox), 0);
+  outbox_free(&outbox);
+}
+
+// A stalled peer can make an outbox grow; its memory must not stay with every connection afterwards.
+Test(outbox, memory_of_a_long_backlog_is_given_back_when_it_was_sent)
+{
+  struct outbox outbox = {0};
+  for (uint64_t i = 1; i <= 20; i++)
+    add_payload(&outbox, i, RPC_PACKET_BYTES / 2);
+  cr_assert_gt(outbox.frames.capacity, 4 * RPC_PACKET_BYTES);
+  while (outbox_bytes(&outbox) != 0)
+    outbox_remove(&outbox, outbox_peek(&outbox));
+  cr_assert_eq(outbox.frames.capacity, 0);
+
+  add_payload(&outbox, 1, 100);
+  outbox_remove(&outbox, outbox_peek(&outbox));
+  cr_assert_neq(outbox.frames.capacity, 0, "a short one keeps its memory for the next frames");
+  outbox_free(&outbox);
+}
