@@ -5,10 +5,10 @@
 # reused for another process is never signalled. Every process leads a session of its own: a Ctrl-C reaches the
 # script alone, which then stops things in the right order.
 
-# Where Debian keeps nginx; an ordinary user's PATH lacks it.
+# Debian keeps nginx in a folder that is not on an ordinary user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 
-# Further options of initdb and postgres.
+# More options for initdb and postgres; the caller may set them.
 INITDB_OPTIONS=()
 PG_OPTIONS=()
 # KILL: a server dies with the script that has launched it, however that ends.
@@ -22,19 +22,19 @@ die() {
   exit 1
 }
 
-# Field 22 of /proc/PID/stat, past the name, which may hold spaces.
+# start_time_of PID: field 22 of /proc/PID/stat. The fields are counted behind the name, because that may hold spaces.
 start_time_of() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   stat=${stat##*) }
   # shellcheck disable=SC2086  # the fields are words
   set -- $stat
-  # A zombie is gone for us.
+  # A zombie counts as ended.
   [ "$1" != Z ] || return 1
   echo "${20}"
 }
 
-# pid_of NAME: its pid while it runs.
+# pid_of NAME: prints the pid of a process that runs; fails where it does not.
 pid_of() {
   local pid started
   [ -f "$RUN_DIR/pids/$1" ] || return 1
@@ -46,8 +46,9 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# launch NAME COMMAND...: in the background, output to $RUN_DIR/log/NAME.log. 9 is the stack's lock, not to be inherited.
-# The pid file appears whole: others may read it at any moment.
+# launch NAME COMMAND...: starts a process in the background, with its output in $RUN_DIR/log/NAME.log. Descriptor 9 is
+# the stack's lock and must not be inherited.
+# The pid file is renamed into place, because other scripts may read it at any moment.
 launch() {
   local name=$1 pid
   shift
@@ -88,7 +89,7 @@ has_died() {
   [ "$(cat "$RUN_DIR/pids/$1" 2>/dev/null)" = "$before" ] && ! is_running "$1"
 }
 
-# halt NAME SIGNAL SECONDS: asks it to end, and makes it after that time.
+# halt NAME SIGNAL SECONDS: asks a process to end by the signal, and kills it after that time.
 halt() {
   local name=$1 signal=$2 tenths=$((${3:-15} * 10)) pid
   announce_stop "$name"
@@ -96,7 +97,7 @@ halt() {
     kill "-$signal" "$pid" 2>/dev/null
     while is_running "$name"; do
       if [ "$tenths" -le 0 ]; then
-        say "$name did not end in time and is killed"
+        say "$name did not end in time; it is killed now"
         kill -KILL "$pid" 2>/dev/null
         tenths=50
       fi
@@ -107,7 +108,7 @@ halt() {
   stop_is_over "$name"
 }
 
-# end_session PID SECONDS: asks the processes of the session that PID leads to end, and makes them after that time.
+# end_session PID SECONDS: asks the processes of the session that PID leads to end, and kills them after that time.
 # Test programs have workers, which need not end with them.
 end_session() {
   local tenths=$((${2:-5} * 10))
@@ -122,13 +123,13 @@ end_session() {
   done
 }
 
-# A process that has ended although it should run: what it said last.
+# Reports a process that has ended although it should run, with the end of its log.
 report_end_of() {
   say "$1 has ended unexpectedly; the end of its log ($RUN_DIR/log/$1.log):"
   tail -n 20 "$RUN_DIR/log/$1.log" >&2 || true
 }
 
-# wait_for NAME SECONDS WHAT COMMAND...: until the command succeeds, or NAME ends, or the time is over.
+# wait_for NAME SECONDS WHAT COMMAND...: waits until the command succeeds. Fails when NAME ends or the time is over.
 wait_for() {
   local name=$1 end=$(($(date +%s) + $2)) what=$3
   shift 3
@@ -163,7 +164,7 @@ free_port() {
 
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# secret NAME: the same at every start, readable to its owner only.
+# secret NAME: prints a secret that stays the same at every start; its file is readable to its owner only.
 secret() {
   local file=$RUN_DIR/secrets/$1
   if [ ! -s "$file" ]; then
@@ -232,14 +233,14 @@ start_postgres() {
   chmod 755 "$PG_SOCKET"
   [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
   if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
-    # Under another name until it is whole.
+    # The cluster has another name until it is complete.
     rm -rf "$PG_HOME/data" "$PG_HOME/data.new"
     (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data.new" -U postgres --auth-local=trust --auth-host=reject \
       --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") >"$RUN_DIR/log/initdb.log" 2>&1 || {
       cat "$RUN_DIR/log/initdb.log" >&2
       return 1
     }
-    # The superuser by the socket's peer only; the services by password.
+    # The superuser may log in through the socket; the services need a password.
     printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data.new/pg_hba.conf"
     mv "$PG_HOME/data.new" "$PG_HOME/data"
   fi
@@ -258,7 +259,7 @@ start_postgres() {
 
 # Redis --------------------------------------------------------------------------------------------------------------
 
-# A cache only: nothing is written to disk. Sets REDIS_SOCKET.
+# start_redis: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET.
 start_redis() {
   REDIS_SOCKET=$SOCKETS/redis
   is_running redis && return
@@ -276,7 +277,7 @@ find_consul() {
   [ -x "$CONSUL" ] || die "no Consul is installed; run: make deps"
 }
 
-# One server on loopback, ports of its own; sets CONSUL_URL. The ports stay the same for the life of a run.
+# start_consul: a private server on loopback, on ports of its own; sets CONSUL_URL. The ports stay the same for the life of a run.
 start_consul() {
   find_consul
   if [ ! -s "$RUN_DIR/consul.ports" ]; then

@@ -1,5 +1,5 @@
 -- One service's part of the database: its role, and the one schema that this role owns and that no other role can read.
--- Run as a superuser, once a service, in the suite's database; repeating it is safe and sets the password again:
+-- Run it as a superuser, once for each service, in the suite's database; repeating it is safe and sets the password again:
 --   psql -v service=item -v password=... -f bootstrap.sql
 \set ON_ERROR_STOP on
 \set role bulkhead_ :service

@@ -35,7 +35,7 @@ single_tests_are_chosen_by_name() {
   make -n unit-base TEST=clock/now 2>&1 | grep -qF -- "--filter 'clock/now'" || fail "TEST=suite/name chooses nothing"
 }
 
-# Every target that make help names is one.
+# Every target that make help names exists.
 help_is_true() {
   local target
   for target in $(make help | sed -n 's/^make //p' | sed 's/  .*//; s/ [A-Z]*=.*//' | tr ' ' '\n' | grep -v '^unit-\|^component-'); do

@@ -43,7 +43,7 @@ has 10 "return a != 4;"
 cut -f1 "$work/mutants" | grep -qxE '1|4|7' && fail "lines that must stay were changed: $(cat "$work/mutants")"
 grep -qF 'a <= b' "$work/mutants" && fail "a literal was changed"
 
-# refuses WHY ARGUMENT...: does not begin.
+# refuses WHY ARGUMENT...: make mutate fails before it changes anything.
 refuses() {
   local why=$1 said
   shift

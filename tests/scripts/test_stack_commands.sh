@@ -11,7 +11,7 @@ fail() {
   exit 1
 }
 
-# expect CODE COMMAND...: that exit code, and one line that says that nothing runs.
+# expect CODE COMMAND...: the command ends with this code and says in one line that nothing runs.
 expect() {
   local wanted=$1 said code
   shift
@@ -29,11 +29,11 @@ nothing_runs() {
 }
 
 nothing_runs
-# What a stopped stack leaves.
+# These files are what a stopped stack leaves behind.
 mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log" "$RUN_DIR/stopping"
 echo "20001 20002 20003" >"$RUN_DIR/consul.ports"
 nothing_runs
-# What a machine that was switched off leaves: a process that is gone, and a folder of sockets that is gone.
+# These files are what a machine leaves that was switched off: a process that is gone, and a folder of sockets that is gone.
 echo "1 1" >"$RUN_DIR/pids/gateway"
 echo "$RUN_DIR/nowhere" >"$RUN_DIR/sockets"
 said=$(deploy/local/stack down 2>&1) || fail "down after a power cut ended with $?: $said"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Processes of the local stack: a stop that was asked for is told from an accident, whatever the moment; whoever launches
-# servers for a test takes them along when he dies; what a test leaves in its session is ended.
+# Processes of the local stack: a stop that was asked for is told from an accident, whatever the moment; a script that launches
+# servers for a test takes them along when it dies; what a test leaves in its session is ended.
 set -u
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=deploy/local/lib.sh
@@ -22,7 +22,7 @@ fail() {
   exit 1
 }
 
-# wait_until WHAT COMMAND...: at most 20 s.
+# wait_until WHAT COMMAND...: waits until the command succeeds, at most 20 s.
 wait_until() {
   local what=$1 end=$(($(date +%s) + 20))
   shift
