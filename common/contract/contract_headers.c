@@ -1,14 +1,20 @@
-// Refuses rules about headers that have no effect: only the request and the response of a method with a route travel in
-// headers.
+// Refuses rules about headers that have no effect: only the request of a method with a route and the body of its reply
+// have fields in headers.
 #include "common/contract/builder_internal.h"
 
 enum direction { DIRECTION_REQUEST, DIRECTION_RESPONSE };
 
+// Returns the message whose fields travel in the headers of a reply: the one that is its body.
+static const struct contract_message *find_reply(const struct contract_binding *binding)
+{
+  return binding->response_body_field == NULL ? binding->method->output : binding->response_body_field->message;
+}
+
 static bool has_route(const struct contract *contract, const struct contract_message *message, enum direction direction)
 {
   for (size_t i = 0; i < contract_binding_count(contract); i++) {
-    const struct contract_method *method = contract_binding(contract, i)->method;
-    if (message == (direction == DIRECTION_REQUEST ? method->input : method->output))
+    const struct contract_binding *binding = contract_binding(contract, i);
+    if (message == (direction == DIRECTION_REQUEST ? binding->method->input : find_reply(binding)))
       return true;
   }
   return false;
@@ -25,10 +31,11 @@ static void check_field_headers(struct contract_builder *builder, const struct c
                     "move the field to such a request",
                     message->full_name);
   if (rules->to_header != NULL && !has_route(builder->contract, message, DIRECTION_RESPONSE))
-    diagnostics_add(builder->diagnostics, &field->place, element,
-                    "to_header has no effect, because %s is not the response of a method with a route; remove it, or "
-                    "move the field to such a response",
-                    message->full_name);
+    diagnostics_add(
+        builder->diagnostics, &field->place, element,
+        "to_header has no effect, because %s is not the body of the reply of a route; remove it, or move the "
+        "field to such a body",
+        message->full_name);
 }
 
 void check_headers(struct contract_builder *builder)
