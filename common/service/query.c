@@ -23,7 +23,7 @@ struct query_db query_in(struct pg_tx *tx)
 
 // ---- values in ----
 
-static const void *at(const void *base, size_t offset)
+static const void *field_place(const void *base, size_t offset)
 {
   return (const char *)base + offset;
 }
@@ -119,7 +119,7 @@ static bool by_pointer(const struct query_param *param)
 
 static void add_member(struct pg_params *to, const struct query_param *param, const void *params)
 {
-  const void *place = at(params, param->offset);
+  const void *place = field_place(params, param->offset);
   if (by_pointer(param)) {
     place = *(const void *const *)place;
     if (place == NULL) {
@@ -127,7 +127,7 @@ static void add_member(struct pg_params *to, const struct query_param *param, co
       return;
     }
   }
-  add_value(to, param, place, at(params, param->count));
+  add_value(to, param, place, field_place(params, param->count));
 }
 
 // ---- the values of many messages ----
@@ -160,9 +160,9 @@ static const char *array_text(char *const *items, size_t count, struct arena *ar
 
 static const char *text_of_each(const struct query_param *param, const void *message, struct arena *arena)
 {
-  const void *place = at(message, param->offset);
+  const void *place = field_place(message, param->offset);
   if (param->kind == QUERY_FIELD_TEXTS)
-    return array_text(*(char *const *const *)place, *(const size_t *)at(message, param->count), arena);
+    return array_text(*(char *const *const *)place, *(const size_t *)field_place(message, param->count), arena);
   const char *text = *(const char *const *)place;
   return param->nullable && text[0] == '\0' ? NULL : text;
 }
@@ -172,7 +172,7 @@ static void add_numbers_of_each(struct pg_params *to, const struct query_param *
 {
   int64_t *numbers = arena_array(to->arena, count, sizeof(*numbers));
   for (size_t i = 0; i < count; i++) {
-    const void *place = at(messages[i], param->offset);
+    const void *place = field_place(messages[i], param->offset);
     numbers[i] = param->kind == QUERY_FIELD_INT32 ? *(const int32_t *)place : *(const int64_t *)place;
   }
   pg_add_int_array(to, numbers, count);
@@ -180,8 +180,8 @@ static void add_numbers_of_each(struct pg_params *to, const struct query_param *
 
 static void add_each(struct pg_params *to, const struct query_param *param, const void *params)
 {
-  const void *const *messages = *(const void *const *const *)at(params, param->holder);
-  size_t count = *(const size_t *)at(params, param->holder_count);
+  const void *const *messages = *(const void *const *const *)field_place(params, param->holder);
+  size_t count = *(const size_t *)field_place(params, param->holder_count);
   if (param->kind == QUERY_FIELD_INT32 || param->kind == QUERY_INT64) {
     add_numbers_of_each(to, param, messages, count);
     return;
@@ -195,10 +195,10 @@ static void add_each(struct pg_params *to, const struct query_param *param, cons
 
 static void add_field(struct pg_params *to, const struct query_param *param, const void *message)
 {
-  if (param->presence != 0 && *(const int *)at(message, param->presence) == 0)
+  if (param->presence != 0 && *(const int *)field_place(message, param->presence) == 0)
     pg_add_text(to, NULL);
   else
-    add_value(to, param, at(message, param->offset), at(message, param->count));
+    add_value(to, param, field_place(message, param->offset), field_place(message, param->count));
 }
 
 void query_add_params(struct pg_params *to, const struct query *query, const void *params)
@@ -208,7 +208,7 @@ void query_add_params(struct pg_params *to, const struct query *query, const voi
     if (param->from == QUERY_FROM_MESSAGES) {
       add_each(to, param, params);
     } else if (param->from == QUERY_FROM_MESSAGE) {
-      add_field(to, param, *(const void *const *)at(params, param->holder));
+      add_field(to, param, *(const void *const *)field_place(params, param->holder));
     } else {
       add_member(to, param, params);
     }

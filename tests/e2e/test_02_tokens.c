@@ -93,10 +93,10 @@ Test(e2e_02_tokens, no_token_a_forged_one_and_garbage_are_refused)
 
   const char *payload = strchr(ada.token, '.');
   size_t claims_size = strcspn(payload + 1, ".");
-  // A token with its own claims and the algorithm "none".
+  // This token has the real claims and the algorithm "none".
   assert_refused(text("%s.%.*s.", base64url("{\"alg\":\"none\",\"typ\":\"JWT\"}"), (int)claims_size, payload + 1));
 
-  // A token with one changed bit in its claims, then one in its signature.
+  // One bit is changed in the claims, then one in the signature.
   char *forged = text("%s", ada.token);
   size_t place = (size_t)(payload - ada.token) + 20;
   forged[place] = forged[place] == 'A' ? 'B' : 'A';

@@ -86,7 +86,7 @@ Test(e2e_03_items, a_change_is_seen_by_the_next_read_from_every_instance)
     struct http_reply patch =
         HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity));
     ASSERT_STATUS(patch, 200);
-    // Reads go to whichever instance is next: several hit all of them.
+    // Reads go to the instances in turn, so several reads reach all of them.
     for (int i = 0; i < 4; i++) {
       struct http_reply read = HTTP(.path = path, .token = ada.token);
       ASSERT_STATUS(read, 200);
@@ -194,7 +194,7 @@ Test(e2e_03_items, a_change_may_leave_out_what_creating_needs_but_not_empty_it)
 Test(e2e_03_items, attributes_come_back_as_they_were_sent)
 {
   struct account ada = account_create();
-  // Written out, these few bytes would be a number of megabytes.
+  // These few bytes would take megabytes if the numbers were written out.
   const char *attributes = "{\"b\":[1e16000,-0.10,1E+5,1e999999],\"a\":{\"\":null}}";
   struct http_reply made =
       HTTP(.path = "/v1/items", .token = ada.token,

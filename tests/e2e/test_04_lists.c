@@ -6,7 +6,7 @@
 #include "common/base/strbuf.h"
 #include "tests/support/http.h"
 
-// `count` items of one owner, category and tag of their own; quantity i, name "<word> nnn".
+// Makes `count` items of one owner, with a category and tag that no other items have; quantity i, name "<word> nnn".
 static const char *make_items(const struct account *owner, int count)
 {
   const char *word = fresh_word();
@@ -91,14 +91,14 @@ Test(e2e_04_lists, words_are_searched_as_in_a_web_search)
   const char *word = make_items(&ada, 4);
   struct http_reply found = list(&ada, text("q=%s", word));
   cr_assert_eq(http_json_count(&found, "items"), 4);
-  // "runs" finds "running".
+  // A search for "runs" finds "running".
   struct http_reply stem = list(&ada, text("q=%s%%20runs", word));
   cr_assert_eq(http_json_count(&stem, "items"), 4);
   struct http_reply one = list(&ada, text("q=%s%%20002", word));
   cr_assert_eq(http_json_count(&one, "items"), 1);
   struct http_reply without = list(&ada, text("q=%s%%20-002", word));
   cr_assert_eq(http_json_count(&without, "items"), 3);
-  // No words at all, and what looks like an operator: never an error.
+  // A search without words, or with the signs of operators, is never an error.
   struct http_reply operators = list(&ada, "q=%26%7C%21%28%22");
   cr_assert_geq(http_json_count(&operators, "items"), 0);
 }
@@ -137,7 +137,7 @@ Test(e2e_04_lists, a_query_is_strict)
   }
 }
 
-// The ids of all pages, and how many pages there were; asserts that no item comes twice.
+// Walks all pages and counts items and pages; asserts that no item comes twice.
 static int walk(const struct account *account, const char *query, int *pages)
 {
   int total = 0;
@@ -176,7 +176,7 @@ Test(e2e_04_lists, a_page_of_large_items_ends_early)
     strbuf_add_string(&body, "{\"items\":[");
     for (int i = 0; i < PER_BATCH; i++) {
       strbuf_printf(&body, "%s{\"sku\":\"%d-%d\",\"name\":\"x\",\"description\":\"", i == 0 ? "" : ",", batch, i);
-      // The most bytes that a description can have; no words for the search.
+      // The description has as many bytes as possible, and no words for the search.
       for (int c = 0; c < CHARACTERS; c++)
         strbuf_add_string(&body, "\xf0\x9f\x98\x80");
       strbuf_add_string(&body, "\"}");

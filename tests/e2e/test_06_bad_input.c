@@ -9,7 +9,7 @@ struct bad_body {
   const char *what;
   const char *body;
   size_t size;        // 0: strlen
-  const char *field;  // that a violation names; NULL for none in particular
+  const char *field;  // the field that a violation must name; NULL accepts any
 };
 
 static void assert_refused(const struct account *account, const struct bad_body *bad)

@@ -15,7 +15,7 @@ Test(e2e_07_documents, the_api_is_described_by_openapi_3_1)
   const char *paths = http_json(&reply, "paths");
   cr_assert_not_null(json_at(paths, "/v1/items:batchCreate"), "%s", paths);
   cr_assert(strstr(paths, "\"/v1/users/{id}\"") != NULL || strstr(paths, "\"/v1/users/{user.id}\"") != NULL);
-  // Comments of the contract, constraints of its rules.
+  // The document holds the comments of the contract and the constraints of its rules.
   cr_assert(strstr(reply.body, "Creates up to 1,000 items, all or none.") != NULL);
   cr_assert(strstr(reply.body, "\"maxLength\":256") != NULL || strstr(reply.body, "\"maxLength\": 256") != NULL);
   cr_assert(strstr(reply.body, "CreateCredential") == NULL, "an internal method is described");
@@ -113,7 +113,7 @@ Test(e2e_07_documents, the_gateways_metrics_count_requests)
   ASSERT_STATUS(HTTP(.path = "/metrics"), 404);
 }
 
-// The line of a request in the gateway's access log; NULL as long as it is not there.
+// Finds the line of a request in the gateway's access log; NULL while it is not there.
 static const char *access_line(const char *request_id)
 {
   FILE *log = fopen(text("%s/log/access.log", getenv("BULKHEAD_RUN_DIR")), "r");
@@ -135,7 +135,7 @@ static bool is_logged(const void *request_id)
 Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
 {
   char *id = text("bytes-%s", fresh_word());
-  // Written by hand, because curl escapes such bytes.
+  // The request is written by hand, because curl escapes such bytes.
   const char *host = strstr(getenv("BULKHEAD_URL"), "//") + 2;
   const char *port = strrchr(host, ':') + 1;
   const char *script =
@@ -143,7 +143,7 @@ Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
            "Host: x\\r\\nX-Request-Id: %s\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3",
            port, id);
   cr_assert(strstr(output_of((const char *const[]){"bash", "-c", script, NULL}), " 404 ") != NULL);
-  // Written when its buffer's second is over.
+  // nginx writes the line up to a second later, because its log is buffered.
   wait_until(is_logged, id, "a line in the access log");
   const char *line = access_line(id);
   cr_assert_str_eq(json_at(line, "path"), "/v1/%FF\"\\%22", "%s", line);

@@ -32,7 +32,7 @@ Test(e2e_08_admins, a_role_is_given_and_taken_by_command)
   struct account ada = account_create();
   ASSERT_STATUS(HTTP(.path = "/v1/users", .token = ada.token), 403);
   command("grant-role", ada.email);
-  // The token at hand is what it was; a refresh brings the role as a login does.
+  // The present token does not change; a refresh brings the role as a login does.
   ASSERT_STATUS(HTTP(.path = "/v1/users", .token = ada.token), 403);
   struct http_reply tokens =
       HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token));
@@ -43,7 +43,7 @@ Test(e2e_08_admins, a_role_is_given_and_taken_by_command)
   ASSERT_STATUS(HTTP(.path = "/v1/users", .token = ada.token), 403);
 }
 
-// Others sign up meanwhile: they come before the first page, never between two.
+// Others who sign up meanwhile come before the first page, never between two pages.
 Test(e2e_08_admins, lists_all_accounts_page_by_page_newest_first)
 {
   enum { OURS = 5, PAGE = 2, MAX_PAGES = 10000 };

@@ -9,7 +9,7 @@
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 
-// More than a writer gets done while the stack recovers.
+// How many writes are remembered: more than a writer makes while the stack recovers.
 #define MAX_WRITES 100000
 
 struct writer {
@@ -100,7 +100,7 @@ static void kill_an_item_service(void)
 
 Test(fault_01_writes, survive_the_kill_of_an_item_service)
 {
-  // Only the call in flight there may fail, and one that was sent before the loss was noticed.
+  // Only the call in flight at the killed service may fail, and one that was sent before the loss was noticed.
   cr_expect_leq(write_through(kill_an_item_service), 2);
 }
 

@@ -5,7 +5,7 @@
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 
-// The retry that a client makes: it succeeds, or the first attempt had succeeded after all and the password works.
+// Signs up again as a client does: this succeeds, or the first attempt did after all and the password works.
 static void assert_retry_works(const char *email)
 {
   struct http_reply retry = account_sign_up(email, "correct horse battery");

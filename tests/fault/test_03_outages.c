@@ -1,4 +1,4 @@
-// Parts that are away: what still works, what is refused how, and that all comes back by itself.
+// Outages of single parts: what still works, how the rest is refused, and that everything recovers by itself.
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 
