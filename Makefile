@@ -259,8 +259,9 @@ tools: $(TOOLS:%=$(OUT)/bin/%)
 # hang at the end of a test; so nanomsg comes in front of it.
 CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lcriterion
 
-# TEST=word runs the tests with that word in their names, TEST=suite/name (with * for anything) exactly those.
-TEST_FILTER = $(if $(TEST),--filter '$(if $(findstring /,$(TEST)),$(TEST),*/*$(TEST)*)')
+# TEST=word runs the tests with that word in their names or their suites', TEST=suite/name (with * for anything) exactly those.
+TEST_FILTER = $(if $(TEST),--filter '$(if $(findstring /,$(TEST)),$(TEST),@(*/*$(TEST)*|*$(TEST)*/*))')
+TEST_RUNNER = $(if $(TEST),tests/named)
 
 # Without the test packages a target of tests first installs them, then runs in a make of its own.
 CRITERION_HEADER ?= /usr/include/criterion/criterion.h
@@ -293,7 +294,7 @@ $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUN
 .PHONY: unit-$(1)
 unit-$(1): $(OUT)/bin/unit-$(1)
 	@echo "  TEST  unit-$(1)"
-	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
+	@BULKHEAD_PROTOSET=$(PROTOSET) BULKHEAD_BIN=$(OUT)/bin $(TEST_RUNNER) $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach unit,$(UNITS),$(eval $(call UNIT_template,$(unit))))
 .PHONY: unit units
@@ -310,7 +311,7 @@ $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter
 	@$$(link) $(CRITERION) $(SERVICE_LIBS)
 .PHONY: component-$(1)
 component-$(1): $(OUT)/bin/component-$(1) $(if $(filter $(1),$(SERVICES)),services)
-	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
+	@tests/with-servers env BULKHEAD_BIN=$(OUT)/bin $(TEST_RUNNER) $$< --short-filename $(TEST_FILTER) $(CRITERION_FLAGS)
 endef
 $(foreach component,$(COMPONENTS),$(eval $(call COMPONENT_template,$(component))))
 .PHONY: component components
@@ -442,7 +443,7 @@ help:
 	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some steps)"
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
 	@echo "make component-NAME   tests of one part with real servers: $(COMPONENTS)"
-	@echo "        TEST=word     only the tests with that word in their names; TEST=suite/name for one:"
+	@echo "        TEST=word     only the tests with that word in their names or suites; TEST=suite/name for one:"
 	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=lists/*"
 	@echo "make mutate FILE=common/rpc/outbox.c   small mistakes in that file that no test notices"
 	@echo "                      (TESTS=\"component-item\", SINCE=origin/main, RANGE=40-90, LIMIT=60, VARIANT=asan)"

@@ -31,8 +31,10 @@ missing_test_packages_are_installed() {
 }
 
 single_tests_are_chosen_by_name() {
-  make -n unit-base TEST=deadline 2>&1 | grep -qF -- "--filter '*/*deadline*'" || fail "TEST=word chooses nothing"
+  make -n unit-base TEST=deadline 2>&1 | grep -qF -- "--filter '@(*/*deadline*|*deadline*/*)'" || fail "TEST=word chooses nothing"
   make -n unit-base TEST=clock/now 2>&1 | grep -qF -- "--filter 'clock/now'" || fail "TEST=suite/name chooses nothing"
+  tests/named echo "Synthesis: Tested: 2 | Passing: 2" >/dev/null || fail "tests that ran are taken for none"
+  ! tests/named echo "Synthesis: Tested: 0 | Passing: 0" >/dev/null || fail "no test of that name is taken for success"
 }
 
 # Every target that make help names exists.
