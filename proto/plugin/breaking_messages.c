@@ -82,8 +82,9 @@ static void compare_enums(struct comparison *comparison, unsigned use, const str
                       SLICE_ARG(old->name), old->number);
     else if (new == NULL && !has_its_number)
       diagnostics_add(comparison->diagnostics, &present->place, present->full_name,
-                      "the value " SLICE_FMT " (%d) was removed; %s that send it are refused; keep it",
-                      SLICE_ARG(old->name), old->number, clients_of(use));
+                      "the value " SLICE_FMT " (%d) was removed; %s that %s; keep it", SLICE_ARG(old->name),
+                      old->number, clients_of(use),
+                      (use & USE_REQUEST) != 0 ? "send it are refused" : "wait for it do not get it any more");
   }
 }
 

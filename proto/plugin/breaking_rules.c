@@ -47,7 +47,7 @@ void compare_rules(struct comparison *comparison, const struct pair *pair, const
   } table[] = {
       {new->required && !old->required, "the field is required now", "leave it out are refused"},
       {new->immutable && !old->immutable, "the field is immutable now", "change it are refused"},
-      {new->output_only && !old->output_only, "the field is output_only now", "send it are ignored"},
+      {new->output_only && !old->output_only, "the field is output_only now", "send it find their value ignored"},
       {new->min_length > old->min_length, "min_length was raised", "send shorter values are refused"},
       {max_length(new) < max_length(old), "max_length was lowered", "send longer values are refused"},
       {new->min_items > old->min_items, "min_items was raised", "send fewer items are refused"},

@@ -15,12 +15,14 @@ released=proto/released.protoset
 mkdir -p "$gen"
 work=$(mktemp -d "$gen/compile.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# dash leaves the working folder behind when a signal ends it, unless the signal is trapped.
+trap 'exit 130' HUP INT TERM
 
 # Runs a step. Its messages name files as protoc does, below proto/; here they get the path from the root.
 step() {
   result=0
   "$@" >"$work/out" 2>"$work/log" || result=1
-  sed 's|^\([a-z0-9_/]*\.proto:\)|proto/\1|' "$work/log" >&2
+  sed 's|^\([A-Za-z0-9_/-]*\.proto:\)|proto/\1|' "$work/log" >&2
   [ "$result" = 0 ] || exit 1
 }
 
