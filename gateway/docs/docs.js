@@ -5,7 +5,7 @@
 const METHODS = ['get', 'put', 'post', 'delete', 'patch'];
 const byId = (id) => document.getElementById(id);
 
-// operationId -> {method, path, parameters}
+// Maps each operationId to {method, path, parameters}.
 function indexOperations(spec) {
   const operations = new Map();
   for (const [path, item] of Object.entries(spec.paths))
@@ -15,7 +15,8 @@ function indexOperations(spec) {
   return operations;
 }
 
-// Puts `id` where operations below a collection take it: created at /v1/items/7, the 7 goes into each /v1/items/{...}.
+// Fills `id` into the path parameters of operations below a collection: after a creation at /v1/items/7, the 7 goes
+// into each /v1/items/{...}.
 function fillIn(ui, operations, location) {
   const slash = location.lastIndexOf('/');
   const collection = `${location.slice(0, slash)}/`;
@@ -35,7 +36,7 @@ function showPage(spec, onReply) {
     displayRequestDuration: true,
     tryItOutEnabled: true,
     defaultModelsExpandDepth: 0,
-    // Nothing is sent anywhere else.
+    // Swagger UI asks no other server.
     validatorUrl: null,
     responseInterceptor: onReply,
   });

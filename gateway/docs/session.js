@@ -5,7 +5,8 @@ const SESSION_KEY = 'session';
 const RENEW_BEFORE_MS = 60000;
 
 class Session {
-  // `operations` maps operationIds to {method, path}; `changed(session)` is told of each new token and of its end.
+  // `operations` maps operationIds to {method, path}. `changed(session)` is called with each new token and when the
+  // session ends.
   constructor(operations, changed) {
     this.operations = operations;
     this.changed = changed;
@@ -62,7 +63,7 @@ class Session {
     await this.call('AuthService_Logout', { refreshToken }).catch(() => null);
   }
 
-  // Goes on with the session that this tab had before the page was loaded again.
+  // Resumes the session that this tab had before the page was loaded again.
   async resume() {
     if (this.tokens === null) return;
     if (this.tokens.expiresAt - Date.now() < RENEW_BEFORE_MS) return this.renew();
