@@ -196,7 +196,7 @@ remove_sockets() {
   rm -f "$RUN_DIR/sockets"
 }
 
-# PostgreSQL ---------------------------------------------------------------------------------------------------------
+# ---- PostgreSQL ----
 
 find_pg_bin() {
   local folder
@@ -257,7 +257,7 @@ start_postgres() {
     "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT 1" bulkhead >/dev/null
 }
 
-# Redis --------------------------------------------------------------------------------------------------------------
+# ---- Redis ----
 
 # start_redis: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET.
 start_redis() {
@@ -269,7 +269,7 @@ start_redis() {
   wait_for redis 20 Redis redis-cli -s "$REDIS_SOCKET" ping
 }
 
-# Consul -------------------------------------------------------------------------------------------------------------
+# ---- Consul ----
 
 find_consul() {
   CONSUL=${BULKHEAD_CONSUL:-$(command -v consul || true)}

@@ -50,6 +50,15 @@ scan_words() {
     }'
 }
 
+# The same marker in shell, make and Docker files.
+scan_script_markers() {
+  # shellcheck disable=SC2016  # $0 is a field of awk
+  xargs -r awk '
+    /^# .*-----*$/ && $0 !~ /^# ---- [^ -].* ----$/ {
+      printf "%s:%d: a section marker is \"# ---- title ----\"\n", FILENAME, FNR
+    }'
+}
+
 code=$(mktemp)
 prose=$(mktemp)
 trap 'rm -f "$code" "$prose" "$LINT_FINDINGS"' EXIT
@@ -57,6 +66,8 @@ c_files >"$code"
 all_files | only '\.([ch]|def|md|proto|sql|sh)$|^Makefile$' | without '^tests/lint/' >"$prose"
 looked_at "$(wc -l <"$prose")"
 { cat "$code"; all_files | only '\.def$'; } | scan_markers | collect
+all_files | only '^(Makefile|deploy/|tests/|proto/|services/)' | without '\.([ch]|md|json|proto|sql)$|/corpus/|/data/' |
+  scan_script_markers | collect
 scan_openings <"$code" | collect
 scan_words <"$prose" | collect
 finish comments

@@ -164,6 +164,7 @@ must_find comments common/base/x.c 'x.c:1: a section marker is' <<<'// ---- torn
 must_find comments common/base/x.c 'x.c:1: a section marker is' <<<'// --------------------'
 must_find comments common/base/x.c 'x.c:2: a blank line follows' <<<$'\n// ---- title ----\nint x;'
 must_find comments common/base/x.c 'x.c:2: a blank line stands before' <<<$'int x;\n// ---- title ----\n'
+must_find comments deploy/local/run.sh 'run.sh:2: a section marker is' <<<$'#!/bin/sh\n# Redis -----------\necho "$1"'
 must_find comments common/base/x.c 'x.c:1: begin a comment with its subject' <<<'// They leave at once.'
 must_find comments common/base/x.c 'x.c:1: "anew" is not plain' <<<'// Connects anew.'
 must_find comments README.md 'README.md:1: write "because"' <<<'// Waits, for it may come.'
