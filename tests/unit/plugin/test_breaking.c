@@ -142,7 +142,8 @@ static const struct change CHANGES[] = {
      "shop.v1.Thing.note: the field is immutable now; RPC and REST clients that change it are refused; take it back",
      NULL},
     {"string note = 11;", "string note = 11 [(bulkhead.v1.field) = {output_only: true}];",
-     "shop.v1.Thing.note: the field is output_only now; RPC and REST clients that send it find their value ignored; take it back",
+     "shop.v1.Thing.note: the field is output_only now; RPC and REST clients that send it find their value ignored; "
+     "take it back",
      NULL},
     {"string note = 11;", "string note = 11 [(bulkhead.v1.field) = {format: FORMAT_LINE}];",
      "shop.v1.Thing.note: format was added or changed;", NULL},
