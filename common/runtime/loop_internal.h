@@ -25,6 +25,9 @@ static inline bool alarm_is_set(const struct loop_alarm *alarm)
   return alarm->node.index != 0;
 }
 
+// The jobs of task_offload that run at a time: as many as libuv's pool has threads.
+#define OFFLOAD_LIMIT 4
+
 // The tasks of a loop.
 struct scheduler {
   struct context home;  // the loop's own stack
@@ -37,9 +40,7 @@ struct scheduler {
   struct loop_alarm trim_idle;
 
   struct semaphore offload_slots;
-  size_t offload_limit;
   size_t offload_waiting;
-  size_t offload_debt;  // slots that are withdrawn when they are released, after the limit was lowered
   struct metric_series *offloaded;
 };
 

@@ -41,17 +41,9 @@ static enum status run_job(struct loop *loop, struct job *job)
   return job->returned.status == STATUS_OK ? STATUS_OK : reason;
 }
 
-static void release_slot(struct scheduler *scheduler)
-{
-  if (scheduler->offload_debt > 0)
-    scheduler->offload_debt--;
-  else
-    semaphore_release(&scheduler->offload_slots);
-}
-
 static enum status take_slot(struct scheduler *scheduler)
 {
-  if (scheduler->offload_waiting >= scheduler->offload_limit * MAX_WAITING_PER_SLOT)
+  if (scheduler->offload_waiting >= OFFLOAD_LIMIT * MAX_WAITING_PER_SLOT)
     return STATUS_RESOURCE_EXHAUSTED;
   scheduler->offload_waiting++;
   enum status status = semaphore_acquire(&scheduler->offload_slots);
@@ -71,21 +63,8 @@ enum status task_offload(void (*work)(void *arg), void *arg)
   struct job job = {
       .work = work, .arg = arg, .log_context = log_get_context(), .returned = {.what = "work in the thread pool"}};
   status = run_job(loop, &job);
-  release_slot(&loop->scheduler);
+  semaphore_release(&loop->scheduler.offload_slots);
   if (status == STATUS_OK)
     metric_add(loop->scheduler.offloaded, 1);
   return status;
-}
-
-void loop_set_offload_limit(struct loop *loop, size_t jobs)
-{
-  struct scheduler *scheduler = &loop->scheduler;
-  CHECK(jobs > 0);
-  for (; scheduler->offload_limit < jobs; scheduler->offload_limit++)
-    release_slot(scheduler);
-  for (; scheduler->offload_limit > jobs; scheduler->offload_limit--)
-    if (scheduler->offload_slots.available > 0)
-      scheduler->offload_slots.available--;
-    else
-      scheduler->offload_debt++;
 }

@@ -131,8 +131,7 @@ void scheduler_init(struct loop *loop)
 {
   list_init(&loop->scheduler.runnable);
   list_init(&loop->scheduler.tasks);
-  loop->scheduler.offload_limit = 4;
-  semaphore_init(&loop->scheduler.offload_slots, loop->scheduler.offload_limit);
+  semaphore_init(&loop->scheduler.offload_slots, OFFLOAD_LIMIT);
   loop->scheduler.offloaded = metrics_single(METRIC_OFFLOADED);
 }
 

@@ -86,11 +86,10 @@ void semaphore_release(struct semaphore *semaphore);
 
 // Runs `work(arg)` on a thread of the pool, under the task's log context, and waits until it is done. Work that has
 // begun is waited for past the deadline, because `arg` usually lies on the stack, and the result is OK. Work that has
-// not begun by then is dropped, and the reason is returned. At most `loop_set_offload_limit` jobs run at a time (4
-// unless set); 32 more wait for each of these, and beyond that the result is RESOURCE_EXHAUSTED: under a flood some
-// jobs are done in time rather than all too late. A limit above 4 needs UV_THREADPOOL_SIZE to be raised, too.
+// not begun by then is dropped, and the reason is returned. At most 4 jobs run at a
+// time; 32 more wait for each of these, and beyond that the result is RESOURCE_EXHAUSTED: under a flood some jobs are
+// done in time rather than all too late.
 enum status task_offload(void (*work)(void *arg), void *arg) MUST_CHECK;
-void loop_set_offload_limit(struct loop *loop, size_t jobs);
 
 // ---- looking at tasks ----
 
