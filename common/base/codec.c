@@ -3,7 +3,6 @@
 
 #include <stdint.h>
 
-static const char HEX_LOWER[] = "0123456789abcdef";
 static const char HEX_UPPER[] = "0123456789ABCDEF";
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char BASE64_URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -17,17 +16,14 @@ static int read_hex_digit(char digit)
   return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-void hex_encode(struct slice bytes, struct strbuf *out)
+char *hex_encode(const void *bytes, size_t size, char *out)
 {
-  char *to = bytes.size > SIZE_MAX / 2 ? NULL : strbuf_reserve(out, bytes.size * 2);
-  if (to == NULL)
-    return;
-  for (size_t i = 0; i < bytes.size; i++) {
-    unsigned char byte = (unsigned char)bytes.data[i];
-    *to++ = HEX_LOWER[byte >> 4];
-    *to++ = HEX_LOWER[byte & 15];
+  static const char digits[] = "0123456789abcdef";
+  for (const unsigned char *byte = bytes; size > 0; byte++, size--) {
+    *out++ = digits[*byte >> 4];
+    *out++ = digits[*byte & 15];
   }
-  out->size += bytes.size * 2;
+  return out;
 }
 
 bool hex_decode(struct slice text, void *out, size_t size)

@@ -11,8 +11,8 @@
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
-// Adds the bytes as lower-case hexadecimal digits.
-void hex_encode(struct slice bytes, struct strbuf *out);
+// Writes `size` bytes as 2 * size lower-case hexadecimal digits, without a zero behind them. Returns where they end.
+char *hex_encode(const void *bytes, size_t size, char *out);
 // Reads exactly 2 * size hexadecimal digits of either case; false for anything else.
 bool hex_decode(struct slice text, void *out, size_t size);
 

@@ -2,6 +2,7 @@
 #include "common/base/jsontext_writer.h"
 
 #include "common/base/check.h"
+#include "common/base/codec.h"
 #include "common/base/scan_internal.h"
 
 #define MAX_DEPTH 64
@@ -68,8 +69,8 @@ static void escape_byte(struct strbuf *out, unsigned char byte)
   static const char SHORT[128] = {
       ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't',
   };
-  static const char DIGITS[] = "0123456789abcdef";
-  char text[6] = {'\\', 'u', '0', '0', DIGITS[byte >> 4], DIGITS[byte & 15]};
+  char text[6] = {'\\', 'u', '0', '0'};
+  hex_encode(&byte, 1, text + 4);
   size_t size = sizeof(text);
   if (SHORT[byte] != 0) {
     text[1] = SHORT[byte];

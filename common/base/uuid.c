@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/base/clock.h"
+#include "common/base/codec.h"
 #include "common/base/random.h"
 
 // Returns 48 bits of milliseconds and 12 of their fraction as one number that only grows. Two ids of the same moment,
@@ -24,12 +25,10 @@ static uint64_t take_stamp(void)
 
 static void write_text(const unsigned char bytes[16], char out[UUID_TEXT_SIZE])
 {
-  static const char DIGITS[] = "0123456789abcdef";
   for (unsigned i = 0; i < 16; i++) {
     if (i == 4 || i == 6 || i == 8 || i == 10)
       *out++ = '-';
-    *out++ = DIGITS[bytes[i] >> 4];
-    *out++ = DIGITS[bytes[i] & 15];
+    out = hex_encode(&bytes[i], 1, out);
   }
   *out = '\0';
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/codec.h"
 #include "common/base/utf8.h"
 #include "common/observe/metrics.h"
 
@@ -92,7 +93,6 @@ static bool line_add(struct line *line, const char *bytes, size_t size)
 // Writes the JSON escape of one ASCII byte into `out`; returns its length.
 static size_t escape_byte(unsigned char byte, char out[6])
 {
-  static const char digits[] = "0123456789abcdef";
   static const char shorthands[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
   if (byte >= 0x20 && byte != '"' && byte != '\\') {
     out[0] = (char)byte;
@@ -106,8 +106,7 @@ static size_t escape_byte(unsigned char byte, char out[6])
     return 2;
   out[2] = '0';
   out[3] = '0';
-  out[4] = digits[byte >> 4];
-  out[5] = digits[byte & 15];
+  hex_encode(&byte, 1, out + 4);
   return 6;
 }
 

@@ -84,25 +84,16 @@ void trace_child(const struct trace_context *parent, struct trace_context *out)
   make_random_id(out->span_id, sizeof out->span_id);
 }
 
-static void encode_digits(const uint8_t *bytes, size_t size, char *out)
-{
-  static const char digits[] = "0123456789abcdef";
-  for (size_t i = 0; i < size; i++) {
-    out[2 * i] = digits[bytes[i] >> 4];
-    out[2 * i + 1] = digits[bytes[i] & 15];
-  }
-}
-
 void trace_format(const struct trace_context *trace, char out[TRACEPARENT_SIZE])
 {
   static const uint8_t version = 0;
-  encode_digits(&version, 1, out);
+  hex_encode(&version, 1, out);
   out[TRACE_ID_AT - 1] = '-';
-  encode_digits(trace->trace_id, sizeof trace->trace_id, out + TRACE_ID_AT);
+  hex_encode(trace->trace_id, sizeof trace->trace_id, out + TRACE_ID_AT);
   out[SPAN_ID_AT - 1] = '-';
-  encode_digits(trace->span_id, sizeof trace->span_id, out + SPAN_ID_AT);
+  hex_encode(trace->span_id, sizeof trace->span_id, out + SPAN_ID_AT);
   out[FLAGS_AT - 1] = '-';
-  encode_digits(&trace->flags, 1, out + FLAGS_AT);
+  hex_encode(&trace->flags, 1, out + FLAGS_AT);
   out[FORMAT_SIZE] = '\0';
 }
 

@@ -255,13 +255,10 @@ void assert_violation(const struct http_reply *reply, const char *field)
 const char *fresh_word(void)
 {
   unsigned char bytes[6];
-  struct strbuf hex;
+  char digits[2 * sizeof(bytes) + 1] = "";
   random_bytes(bytes, sizeof(bytes));
-  strbuf_init(&hex, 0);
-  hex_encode(slice_make(bytes, sizeof(bytes)), &hex);
-  char *word = text("w%.*s", SLICE_ARG(strbuf_slice(&hex)));
-  strbuf_free(&hex);
-  return word;
+  hex_encode(bytes, sizeof(bytes), digits);
+  return text("w%s", digits);
 }
 
 const char *fresh_email(void)

@@ -81,11 +81,9 @@ void database_create(struct database *database, const char *const *services)
   unsigned char bytes[6];
   arena_init(&database->arena);
   random_bytes(bytes, sizeof(bytes));
-  struct strbuf hex;
-  strbuf_init(&hex, 0);
-  hex_encode(slice_make(bytes, sizeof(bytes)), &hex);
-  snprintf(database->name, sizeof(database->name), "test_%s", strbuf_cstring(&hex));
-  strbuf_free(&hex);
+  char digits[2 * sizeof(bytes) + 1] = "";
+  hex_encode(bytes, sizeof(bytes), digits);
+  snprintf(database->name, sizeof(database->name), "test_%s", digits);
   run_elsewhere(database, arena_printf(&database->arena, "CREATE DATABASE %s", database->name));
   for (size_t i = 0; services[i] != NULL; i++)
     bootstrap(database, services[i]);
