@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "common/base/check.h"
 #include "common/base/strbuf.h"
 #include "common/contract/duplicates.h"
 #include "common/contract/update_mask.h"
@@ -373,8 +374,10 @@ static void walk_field(struct walk *walk, const struct level *level, size_t plac
   const struct message_field_rules *field_rules = &level->rules->fields[place];
   // Violations inside a map's entry name the entry by its key, without "value".
   struct spot spot = {.parent = level->spot, .name = level->rules->json_names[place]};
-  if (level->rules->is_map_entry)
+  if (level->rules->is_map_entry) {
+    CHECK(level->spot != NULL);
     spot = *level->spot;
+  }
   struct update_mask inside = *level->mask;
   if (level->updated != NULL || inside.kind != MASK_NONE)
     inside = enter_mask(walk, level, place);

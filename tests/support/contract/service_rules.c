@@ -37,8 +37,10 @@ static const ProtobufCMessageDescriptor *describe_inside(const struct contract_f
 {
   if (field->message == NULL)
     return NULL;
-  return field->message->well_known == CONTRACT_FIELD_MASK ? &google__protobuf__field_mask__descriptor
-                                                           : inside->descriptor;
+  if (field->message->well_known == CONTRACT_FIELD_MASK)
+    return &google__protobuf__field_mask__descriptor;
+  CHECK(inside != NULL);
+  return inside->descriptor;
 }
 
 static ProtobufCFieldDescriptor describe_field(const struct contract_message *message, size_t place,
