@@ -53,7 +53,7 @@ static void report(struct walk *walk, const struct spot *spot, const char *sente
 
 // ---- values in a struct ----
 
-static size_t value_size(ProtobufCType type)
+size_t validate_value_size(ProtobufCType type)
 {
   switch (type) {
   case PROTOBUF_C_TYPE_INT64:
@@ -122,7 +122,7 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
     return text_at(value).size == 0;
   if (field->type == PROTOBUF_C_TYPE_BYTES)
     return bytes_at(value).size == 0;
-  return memcmp(value, ZEROS, value_size(field->type)) == 0;
+  return memcmp(value, ZEROS, validate_value_size(field->type)) == 0;
 }
 
 // Whether the struct says if the field is set: true for members of a oneof, as `optional` fields are in C. Messages say
@@ -174,7 +174,7 @@ static const char *check_scalar(const ProtobufCFieldDescriptor *field, const str
   case PROTOBUF_C_TYPE_MESSAGE:
     return NULL;
   default:
-    return rules_check_int(rules, signed_at(value, value_size(field->type)), scratch);
+    return rules_check_int(rules, signed_at(value, validate_value_size(field->type)), scratch);
   }
 }
 
@@ -190,7 +190,7 @@ static struct slice item_bytes(const ProtobufCFieldDescriptor *field, const char
 {
   if (field->type == PROTOBUF_C_TYPE_STRING)
     return text_at(item);
-  return field->type == PROTOBUF_C_TYPE_BYTES ? bytes_at(item) : slice_make(item, value_size(field->type));
+  return field->type == PROTOBUF_C_TYPE_BYTES ? bytes_at(item) : slice_make(item, validate_value_size(field->type));
 }
 
 static void check_unique(struct walk *walk, const ProtobufCFieldDescriptor *field, const char *items, size_t count,
@@ -198,7 +198,7 @@ static void check_unique(struct walk *walk, const ProtobufCFieldDescriptor *fiel
 {
   struct slice *all = arena_array(walk->violations->arena, count, sizeof(*all));
   for (size_t i = 0; i < count; i++)
-    all[i] = item_bytes(field, items + i * value_size(field->type));
+    all[i] = item_bytes(field, items + i * validate_value_size(field->type));
   size_t found = find_duplicate(all, count, walk->violations->arena);
   struct spot item = {.parent = spot, .index = found};
   if (found < count)
@@ -223,7 +223,7 @@ static const char *render_key(struct walk *walk, const ProtobufCMessage *entry)
   case PROTOBUF_C_TYPE_FIXED64:
     return arena_printf(arena, "%" PRIu64, (uint64_t)signed_at(value, 8));
   default:
-    return arena_printf(arena, "%" PRId64, signed_at(value, value_size(field->type)));
+    return arena_printf(arena, "%" PRId64, signed_at(value, validate_value_size(field->type)));
   }
 }
 
@@ -264,7 +264,7 @@ static void walk_list(struct walk *walk, const ProtobufCFieldDescriptor *field,
     return;
   for (size_t i = 0; i < count; i++) {
     struct spot item = {.parent = spot, .index = i};
-    walk_item(walk, field, field_rules, items + i * value_size(field->type), &item);
+    walk_item(walk, field, field_rules, items + i * validate_value_size(field->type), &item);
   }
   if (field_rules->rules.unique_items)
     check_unique(walk, field, items, count, spot);

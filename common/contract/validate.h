@@ -36,4 +36,7 @@ struct message_rules {
 void validate_message(const struct message_rules *rules, const ProtobufCMessage *message,
                       struct violations *violations);
 
+// Returns how many bytes one value of the type takes in a protobuf-c struct.
+size_t validate_value_size(ProtobufCType type);
+
 #endif

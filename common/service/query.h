@@ -88,7 +88,7 @@ struct query {
 };
 
 // The functions below may wait. Their results live in `arena`. `params` points to the query's struct of parameters.
-// They return the status of the statement (pg.h), and INTERNAL for a row that does not fit the table of columns.
+// Each returns the status of the statement (pg.h), or INTERNAL for a row that does not fit the table of columns.
 
 // Reads one row into `row`, a struct or message of the query. NOT_FOUND where there is no row.
 enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena,

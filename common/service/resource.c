@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/contract/validate.h"
 #include "common/runtime/task.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service.h"
@@ -137,30 +138,11 @@ static bool update_writes(const struct query *update, const ProtobufCFieldDescri
   return false;
 }
 
-static size_t field_size(const ProtobufCFieldDescriptor *field)
-{
-  switch (field->type) {
-  case PROTOBUF_C_TYPE_INT64:
-  case PROTOBUF_C_TYPE_SINT64:
-  case PROTOBUF_C_TYPE_SFIXED64:
-  case PROTOBUF_C_TYPE_UINT64:
-  case PROTOBUF_C_TYPE_FIXED64:
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return sizeof(int64_t);
-  case PROTOBUF_C_TYPE_STRING:
-  case PROTOBUF_C_TYPE_MESSAGE:
-    return sizeof(void *);
-  case PROTOBUF_C_TYPE_BYTES:
-    return sizeof(ProtobufCBinaryData);
-  default:
-    return sizeof(int32_t);
-  }
-}
-
 static void copy_field(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCFieldDescriptor *field)
 {
   bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
-  memcpy((char *)to + field->offset, (const char *)from + field->offset, repeated ? sizeof(void *) : field_size(field));
+  size_t size = repeated ? sizeof(void *) : validate_value_size(field->type);
+  memcpy((char *)to + field->offset, (const char *)from + field->offset, size);
   if (repeated)
     *(size_t *)((char *)to + field->quantifier_offset) =
         *(const size_t *)((const char *)from + field->quantifier_offset);

@@ -182,15 +182,26 @@ static bool consul_has(const char *query, const char *id)
   return found;
 }
 
+// The settings with which an instance registers in the tests' Consul under an id of this test's own.
+struct registration {
+  char consul[128];
+  char instance[64];
+};
+
+static struct registration make_registration(void)
+{
+  struct registration settings;
+  snprintf(settings.consul, sizeof(settings.consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
+  snprintf(settings.instance, sizeof(settings.instance), "INSTANCE_ID=probe-%d", (int)getpid());
+  return settings;
+}
+
 Test(life, consul_knows_it_while_it_serves)
 {
   struct process probe;
-  char consul[128];
-  char instance[64];
-  snprintf(consul, sizeof(consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
-  snprintf(instance, sizeof(instance), "INSTANCE_ID=probe-%d", (int)getpid());
-  const char *id = strchr(instance, '=') + 1;
-  probe_serve(&probe, (const char *const[]){consul, instance, "RPC_LISTEN=tcp://0.0.0.0:0", NULL});
+  struct registration settings = make_registration();
+  const char *id = strchr(settings.instance, '=') + 1;
+  probe_serve(&probe, (const char *const[]){settings.consul, settings.instance, "RPC_LISTEN=tcp://0.0.0.0:0", NULL});
   // The instance is listed as passing once Consul has asked /readyz.
   uint64_t end_us = patience_end_us();
   while (!consul_has("/v1/health/service/probe?passing=1", id)) {
@@ -210,12 +221,9 @@ Test(life, a_draining_instance_leaves_consul_before_its_calls_end)
   struct process probe;
   struct driver driver;
   struct outcome held;
-  char consul[128];
-  char instance[64];
-  snprintf(consul, sizeof(consul), "CONSUL_URL=%s", getenv("BULKHEAD_TEST_CONSUL"));
-  snprintf(instance, sizeof(instance), "INSTANCE_ID=probe-%d", (int)getpid());
-  const char *id = strchr(instance, '=') + 1;
-  probe_serve(&probe, (const char *const[]){consul, instance, "DRAIN_TIMEOUT=10m", NULL});
+  struct registration settings = make_registration();
+  const char *id = strchr(settings.instance, '=') + 1;
+  probe_serve(&probe, (const char *const[]){settings.consul, settings.instance, "DRAIN_TIMEOUT=10m", NULL});
   process_wait_output(&probe, "\"message\":\"registered\"");
   driver_open(&driver, probe.url, "gateway");
   begin(&driver, PROBE_HOLD, &held);

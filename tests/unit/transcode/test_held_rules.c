@@ -112,36 +112,27 @@ static void expect_list(const char *query, const char *violations)
 
 // ---- creating ----
 
+// The violations of a thing without any value.
+static const char EVERYTHING_MISSING[] = "name: is required\n"
+                                         "key: is required\n"
+                                         "size: must be at most -1\n"
+                                         "code: must be at least 3 characters\n"
+                                         "data: must not be empty\n"
+                                         "tags: must have at least 1 items\n"
+                                         "counts: must have at least 1 items";
+
 Test(held_rules, everything_that_is_missing_is_named_at_once)
 {
-  expect_create("{}", "name: is required\n"
-                      "key: is required\n"
-                      "size: must be at most -1\n"
-                      "code: must be at least 3 characters\n"
-                      "data: must not be empty\n"
-                      "tags: must have at least 1 items\n"
-                      "counts: must have at least 1 items");
+  expect_create("{}", EVERYTHING_MISSING);
   expect_create(WHOLE, "");
 }
 
 Test(held_rules, null_zero_and_empty_values_are_those_of_a_field_left_out)
 {
   expect_create("{\"name\":null,\"key\":null,\"size\":null,\"code\":null,\"data\":null,\"tags\":null,\"counts\":null}",
-                "name: is required\n"
-                "key: is required\n"
-                "size: must be at most -1\n"
-                "code: must be at least 3 characters\n"
-                "data: must not be empty\n"
-                "tags: must have at least 1 items\n"
-                "counts: must have at least 1 items");
+                EVERYTHING_MISSING);
   expect_create("{\"name\":\"\",\"key\":\"\",\"size\":0,\"code\":\"\",\"data\":\"\",\"tags\":[],\"counts\":{}}",
-                "name: is required\n"
-                "key: is required\n"
-                "size: must be at most -1\n"
-                "code: must be at least 3 characters\n"
-                "data: must not be empty\n"
-                "tags: must have at least 1 items\n"
-                "counts: must have at least 1 items");
+                EVERYTHING_MISSING);
 }
 
 Test(held_rules, a_field_with_presence_may_be_absent_and_is_held_when_it_is_there)
