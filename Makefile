@@ -276,18 +276,21 @@ else
 UNITS := $(notdir $(wildcard tests/unit/*))
 # Criterion cannot start under ThreadSanitizer; a stand-in with the same macros runs the tests there.
 ifeq ($(VARIANT),tsan)
-$(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))) $(call objects_in,tests/support/contract): INCLUDES := -Itests/tsan $(INCLUDES)
+$(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))) $(call objects_in,tests/support/common tests/support/contract): INCLUDES := -Itests/tsan $(INCLUDES)
 UNIT_RUNNER := $(OUT)/obj/tests/tsan/runner.o
 else
 UNIT_RUNNER := $(CRITERION)
 endif
+# What tests of every kind share, linked where it is used.
+TEST_SUPPORT := $(OUT)/lib/libtest-support.a
+$(TEST_SUPPORT): $(call objects_in,tests/support/common)
 # A part of common, the gateway, a service: the archives that a folder's tests link. The tests of contracts share a fixture that
 # translates requests.
 CONTRACT_UNITS := contract transcode openapi
 unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),contract base,service $(USES_service))))
 unit_extra = $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract) $(call archives_of,gen-bh)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
-$(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(call archives_of,$(call unit_parts,$(1))) \
+$(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(TEST_SUPPORT) $(call archives_of,$(call unit_parts,$(1))) \
                       $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter $(CONTRACT_UNITS) gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
 	@mkdir -p $$(@D)
 	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
@@ -306,6 +309,7 @@ COMPONENTS := $(notdir $(wildcard tests/component/*))
 define COMPONENT_template
 $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a) \
                            $(if $(filter $(1),service $(SERVICES)),$(call objects_in,tests/support/service)) \
+                           $(TEST_SUPPORT) \
                            $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $$(@D)
 	@$$(link) $(CRITERION) $(SERVICE_LIBS)

@@ -266,17 +266,6 @@ static int64_t sum_cell(const struct metric_series *series, size_t cell)
   return total;
 }
 
-int64_t metric_value(const struct metric_series *series)
-{
-  pthread_mutex_lock(&lock);
-  int64_t total = sum_cell(series, 0);
-  if (is_histogram(series))
-    for (size_t bucket = 1; bucket <= INF_BUCKET; bucket++)
-      total += sum_cell(series, bucket);
-  pthread_mutex_unlock(&lock);
-  return total;
-}
-
 // ---- the page: https://prometheus.io/docs/instrumenting/exposition_formats/ ----
 
 static void add_escaped(struct strbuf *out, struct slice text, bool in_quotes)

@@ -38,8 +38,6 @@ void metric_add_from_any_thread(struct metric_series *counter_or_gauge, int64_t 
 void metric_set(struct metric_series *gauge, int64_t value);
 // Adds a duration to a histogram: buckets from 100 us to 10 s, exposed in seconds.
 void metric_observe_us(struct metric_series *histogram, uint64_t duration_us);
-// Returns the value of a counter or gauge, or the count of a histogram, summed over the slots.
-int64_t metric_value(const struct metric_series *series);
 
 // Appends the page of all series, as Prometheus reads it.
 void metrics_render(struct strbuf *out);

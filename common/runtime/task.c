@@ -290,13 +290,6 @@ enum status task_sleep_ms(uint64_t ms)
   return status;
 }
 
-void task_yield(void)
-{
-  struct task *task = checked_current();
-  make_runnable(task);
-  suspend_task(task);
-}
-
 // ---- looking at tasks ----
 
 static struct task_info describe_task(const struct task *task, uint64_t now_us)

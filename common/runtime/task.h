@@ -69,8 +69,6 @@ void completion_finish(struct completion *completion, enum status status);
 enum status completion_wait(struct completion *completion) MUST_CHECK;
 
 enum status task_sleep_ms(uint64_t ms) MUST_CHECK;
-// Lets other tasks run, in the middle of a long computation.
-void task_yield(void);
 
 // ---- a counting semaphore, first come first served ----
 

@@ -6,8 +6,8 @@
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
-#include "common/observe/metrics.h"
 #include "tests/component/discovery/consul_process.h"
+#include "tests/support/common/read_metric.h"
 
 struct seen {
   size_t changes;
@@ -103,7 +103,7 @@ Test(consul, lists_follow_what_others_register)
   wait_for_count(1);
   cr_assert_str_eq(seen.ids[0], "item-a");
   cr_assert(discovery_consul_up(discovery));
-  cr_assert_eq(metric_value(metrics_single(METRIC_CONSUL_UP)), 1);
+  cr_assert_eq(read_single_metric(METRIC_CONSUL_UP), 1);
   stop();
 }
 

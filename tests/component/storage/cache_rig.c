@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 
 enum status source_load(void *arg, struct slice key, struct arena *arena, struct slice *value)
 {
@@ -69,7 +69,7 @@ bool instance_peek(struct instance *instance)
 int64_t cache_hits(struct world *world, const char *tier)
 {
   const struct slice labels[] = {slice_from_string(world->schema), slice_from_string(tier)};
-  return metric_value(metrics_series(METRIC_CACHE_HITS, labels, 2));
+  return read_metric(METRIC_CACHE_HITS, labels, 2);
 }
 
 void instance_settle(struct world *world, struct instance *instance)

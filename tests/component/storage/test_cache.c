@@ -4,6 +4,7 @@
 
 #include "common/observe/metrics.h"
 #include "tests/component/storage/cache_rig.h"
+#include "tests/support/common/yield_task.h"
 
 static void check_tiers(struct world *world)
 {
@@ -221,7 +222,7 @@ static void check_leader_gives_up(struct world *world)
   struct task *task = task_start(world->loop, lead_in_task, &leader, DEADLINE_NONE, NULL);
   wait_until(is_at_gate, &source);
   crew_start(&crew, read_in_task, &follower);
-  task_yield();
+  yield_task();
   task_cancel(task);
   crew_join(&crew);
   cr_assert_eq(leader.status, STATUS_CANCELLED);

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/observe/metrics.h"
 #include "tests/component/storage/names.h"
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
 
 // The longer of PostgreSQL's and Redis' connect timeouts.
 enum { CONNECT_TIMEOUT_MS = 5000 };
@@ -152,7 +152,7 @@ static bool has_failed_twice(void *arg)
 {
   (void)arg;
   const struct slice failed = SLICE("failed");
-  return metric_value(metrics_series(METRIC_PG_CONNECTS, &failed, 1)) >= 2;
+  return read_metric(METRIC_PG_CONNECTS, &failed, 1) >= 2;
 }
 
 static void check_pg_absent(struct world *world)

@@ -2,8 +2,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/support/common/yield_task.h"
 
 static void check_values(struct world *world)
 {
@@ -357,7 +358,7 @@ static void check_cancelled_task(struct world *world)
 {
   struct sleeper sleeper = {.world = world};
   struct task *task = task_start(world->loop, sleep_long, &sleeper, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   task_cancel(task);
   wait_until(is_done, &sleeper.done);
   cr_assert_eq(sleeper.status, STATUS_CANCELLED);
@@ -376,9 +377,9 @@ static void check_metrics(struct world *world)
   for (int i = 0; i < 3; i++)
     cr_assert_eq(pg_query(world->pg, good, NULL, &world->arena, &result), STATUS_OK);
   const struct slice labels[] = {slice_from_string(good->name), SLICE("OK")};
-  cr_assert_eq(metric_value(metrics_series(METRIC_PG_QUERIES, labels, 2)), 3);
-  cr_assert_eq(metric_value(metrics_series(METRIC_PG_DURATION, labels, 1)), 3);
-  cr_assert_geq(metric_value(metrics_single(METRIC_PG_CONNECTIONS)), 1);
+  cr_assert_eq(read_metric(METRIC_PG_QUERIES, labels, 2), 3);
+  cr_assert_eq(read_metric(METRIC_PG_DURATION, labels, 1), 3);
+  cr_assert_geq(read_single_metric(METRIC_PG_CONNECTIONS), 1);
 }
 
 Test(pg, statements_are_counted_by_name_and_outcome)

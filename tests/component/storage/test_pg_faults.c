@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/support/common/yield_task.h"
 
 static struct server server;
 
@@ -35,7 +36,7 @@ static bool pg_is_down(void *arg)
 static bool all_are_up(void *arg)
 {
   (void)arg;
-  return metric_value(metrics_single(METRIC_PG_CONNECTIONS)) == 3;
+  return read_single_metric(METRIC_PG_CONNECTIONS) == 3;
 }
 
 static void check_restart(struct world *world)
@@ -231,7 +232,7 @@ static void check_acknowledged(struct world *world)
     crew_start(&crew, ask, &writes[i]);
   }
   while (run_sql(world, "SELECT 1 FROM t LIMIT 1") == NULL)
-    task_yield();
+    yield_task();
   postgres_restart(&server, true);
   crew_join(&crew);
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/support/common/yield_task.h"
 
 struct look_up {
   struct crew *crew;
@@ -38,7 +39,7 @@ static void look_up_all(struct world *world, struct look_up *looks, size_t count
 static int64_t times_sent(const struct pg_statement *statement, enum status status)
 {
   struct slice labels[] = {slice_from_string(statement->name), slice_from_string(status_name(status))};
-  return metric_value(metrics_series(METRIC_PG_QUERIES, labels, ARRAY_LEN(labels)));
+  return read_metric(METRIC_PG_QUERIES, labels, ARRAY_LEN(labels));
 }
 
 static const struct pg_statement *fill_table(struct world *world)
@@ -159,7 +160,7 @@ Test(pg_gather, one_that_waits_no_longer_does_not_end_it_for_the_others)
 
 static bool are_at_work(void *arg)
 {
-  return metric_value(metrics_single(METRIC_TASKS)) == *(const int64_t *)arg;
+  return read_single_metric(METRIC_TASKS) == *(const int64_t *)arg;
 }
 
 static void await_tasks(int64_t count)
@@ -204,7 +205,7 @@ static void check_leaver_of_the_turn(struct world *world)
   struct crew crew = {.world = world, .running = 1};
   struct look_up look = {.crew = &crew, .statement = statement("SELECT 1", true), .key = "1"};
   struct task *task = task_start(world->loop, look_up, &look, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   task_cancel(task);
   crew_join(&crew);
   cr_assert_eq(look.status, STATUS_CANCELLED);

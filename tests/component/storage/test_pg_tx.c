@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
 
 static enum status tx_run(struct world *world, struct pg_tx *tx, const char *sql)
 {
@@ -143,7 +143,7 @@ static void check_waiting(struct world *world)
   for (size_t i = 0; i < WORKERS; i++)
     cr_assert_eq(workers[i].place, i, "first come, first served");
   cr_assert_str_eq(run_sql(world, "SELECT n FROM t"), "40");
-  cr_assert_eq(metric_value(metrics_single(METRIC_PG_CONNECTIONS)), 2 + 3);
+  cr_assert_eq(read_single_metric(METRIC_PG_CONNECTIONS), 2 + 3);
 }
 
 Test(pg_tx, at_most_so_many_at_a_time_first_come_first_served)
@@ -176,7 +176,7 @@ static void check_cancel(struct world *world)
 {
   struct pg_result result;
   struct pg_tx *tx;
-  int64_t cancels = metric_value(metrics_single(METRIC_PG_CANCELS));
+  int64_t cancels = read_single_metric(METRIC_PG_CANCELS);
   run_sql(world, "CREATE TABLE t (id int)");
   for (int i = 0; i < 20; i++) {
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 15));
@@ -189,7 +189,7 @@ static void check_cancel(struct world *world)
     cr_assert_str_eq(pg_text(&result, 0, 0), "next");
   }
   // On a slow day a deadline strikes before the statement is sent.
-  cr_assert_gt(metric_value(metrics_single(METRIC_PG_CANCELS)), cancels);
+  cr_assert_gt(read_single_metric(METRIC_PG_CANCELS), cancels);
 
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (1)"), STATUS_OK);

@@ -7,7 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/discovery/fake_consul.h"
 
 #define ITEM "/v1/health/service/item"
@@ -139,13 +139,13 @@ Test(watch, an_answer_that_is_not_consuls_is_a_failure_and_the_last_list_holds)
   char line[256];
   wait_for_item(3, line);
   cr_assert_null(strstr(line, "index="), "%s", line);
-  cr_assert_eq(metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)), 1);
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 1);
   wait_for_item(4, NULL);
   discovery_process(discovery, on_changed, NULL);
   cr_assert_eq(seen.changes, 1);
   cr_assert_eq(seen.count, 1);
   cr_assert(discovery_consul_up(discovery));
-  cr_assert_eq(metric_value(metrics_single(METRIC_CONSUL_UP)), 1);
+  cr_assert_eq(read_single_metric(METRIC_CONSUL_UP), 1);
   stop();
 }
 
@@ -213,7 +213,7 @@ Test(registration, one_that_consul_has_lost_is_sent_again)
   start(forget_once, NULL);
   register_item();
   fake_consul_wait(fake, REGISTER, 2, NULL);
-  cr_assert_eq(metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)), 0, "a loss is not a failed request");
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 0, "a loss is not a failed request");
   stop();
 }
 
@@ -228,7 +228,7 @@ Test(registration, a_refused_one_is_sent_again_and_so_is_one_that_could_not_be_c
   start(refuse_twice, NULL);
   register_item();
   fake_consul_wait(fake, REGISTER, 3, NULL);
-  cr_assert_eq(metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)), 2);
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 2);
   fake_consul_wait(fake, CHECK_OWN, 1, NULL);
   fake_consul_wait(fake, REGISTER, 4, NULL);
   stop();
@@ -247,7 +247,7 @@ Test(registration, deregistering_is_tried_once)
   register_item();
   fake_consul_wait(fake, REGISTER, 1, NULL);
   discovery_deregister(discovery, 60000);
-  cr_assert_eq(metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)), 1);
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 1);
   // A registration that follows proves that no second attempt came in between.
   register_item();
   fake_consul_wait(fake, REGISTER, 2, NULL);
@@ -255,7 +255,7 @@ Test(registration, deregistering_is_tried_once)
   fake_consul_wait(fake, DEREGISTER, 1, line);
   discovery_deregister(discovery, 60000);
   fake_consul_wait(fake, DEREGISTER, 2, NULL);
-  cr_assert_eq(metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)), 2);
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 2);
   stop();
 }
 

@@ -11,7 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 
 struct seen {
   size_t calls;
@@ -99,7 +99,7 @@ Test(discovery, without_consul_at_its_place_nothing_blocks_and_errors_are_counte
   discovery_watch(discovery, "user");
   discovery_register(discovery, &(struct discovery_registration){.service = "x", .id = "x-1", .url = "tcp://h:1"});
   uint64_t end_us = clock_now_us() + 60 * UINT64_C(1000000);
-  while (metric_value(metrics_single(METRIC_DISCOVERY_ERRORS)) < 2) {
+  while (read_single_metric(METRIC_DISCOVERY_ERRORS) < 2) {
     sched_yield();
     cr_assert_lt(clock_now_us(), end_us, "no errors within a minute");
   }

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/wire.h"
 #include "gateway/http_fields.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/gateway/one_exchange.h"
 
 TestSuite(exchange, .init = open_all, .fini = close_all);
@@ -233,7 +234,7 @@ Test(exchange, a_client_that_goes_away_cancels_its_call)
   cr_assert_eq(fixture->gateway->in_flight, 0);
   cr_assert_eq(fixture->progress_count, 0);
   struct slice labels[] = {SLICE("item.v1.ItemService/GetItem"), SLICE("499")};
-  cr_assert_eq(metric_value(metrics_series(METRIC_HTTP_REQUESTS, labels, 2)), 1);
+  cr_assert_eq(read_metric(METRIC_HTTP_REQUESTS, labels, 2), 1);
 }
 
 Test(exchange, a_bad_idempotency_key_is_400)
@@ -264,7 +265,7 @@ Test(exchange, an_answer_becomes_json_with_its_etag)
   assert_header(reply, "Cache-Control", "no-store");
   cr_assert(reply->has_etag);
   struct slice labels[] = {SLICE("item.v1.ItemService/GetItem"), SLICE("200")};
-  cr_assert_eq(metric_value(metrics_series(METRIC_HTTP_REQUESTS, labels, 2)), 1);
+  cr_assert_eq(read_metric(METRIC_HTTP_REQUESTS, labels, 2), 1);
 }
 
 Test(exchange, what_the_client_has_already_is_304)

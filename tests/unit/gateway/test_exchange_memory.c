@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "gateway/exchange_internal.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/gateway/one_exchange.h"
 
 TestSuite(exchange_memory, .init = open_all, .fini = close_all);
@@ -39,15 +40,14 @@ Test(exchange_memory, verified_tokens_are_known_the_second_time)
 {
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
   input.authorization = fixture_bearer(fixture, NULL, 900);
-  const struct gateway_metrics *metrics = &fixture->api->metrics;
   start_call(input);
-  cr_assert_eq(metric_value(metrics->token_misses), 1);
-  cr_assert_eq(metric_value(metrics->token_hits), 0);
+  cr_assert_eq(read_single_metric(METRIC_TOKEN_CACHE_MISSES), 1);
+  cr_assert_eq(read_single_metric(METRIC_TOKEN_CACHE_HITS), 0);
   exchange_close(&exchange);
   exchange = fixture_exchange(fixture);
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
-  cr_assert_eq(metric_value(metrics->token_misses), 1);
-  cr_assert_eq(metric_value(metrics->token_hits), 1);
+  cr_assert_eq(read_single_metric(METRIC_TOKEN_CACHE_MISSES), 1);
+  cr_assert_eq(read_single_metric(METRIC_TOKEN_CACHE_HITS), 1);
 }
 
 Test(exchange_memory, nothing_of_a_request_reaches_the_next)
@@ -94,6 +94,6 @@ Test(exchange_memory, an_exchange_that_was_never_started_counts_as_left)
 {
   exchange_close(&exchange);
   struct slice labels[] = {SLICE("none"), SLICE("499")};
-  cr_assert_eq(metric_value(metrics_series(METRIC_HTTP_REQUESTS, labels, 2)), 1);
+  cr_assert_eq(read_metric(METRIC_HTTP_REQUESTS, labels, 2), 1);
   exchange = fixture_exchange(fixture);
 }

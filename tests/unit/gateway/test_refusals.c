@@ -1,6 +1,7 @@
 // What the gateway refuses before any service is asked.
 #include <criterion/criterion.h>
 
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/gateway/one_exchange.h"
 
 TestSuite(refusals, .init = open_all, .fini = close_all);
@@ -150,7 +151,7 @@ Test(refusals, violations_beyond_the_cap_are_counted)
 static int64_t count_of(const char *method, const char *code)
 {
   struct slice labels[] = {slice_from_string(method), slice_from_string(code)};
-  return (int64_t)metric_value(metrics_series(METRIC_HTTP_REQUESTS, labels, 2));
+  return (int64_t)read_metric(METRIC_HTTP_REQUESTS, labels, 2);
 }
 
 Test(refusals, of_the_http_layer_end_a_call_in_flight)

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/jsontext_reader.h"
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 };
 
@@ -80,7 +80,7 @@ static struct slice only_line(struct slice text)
 static int64_t lines_counted(const char *level)
 {
   struct slice label = slice_from_string(level);
-  return metric_value(metrics_series(METRIC_LOG_LINES, &label, 1));
+  return read_metric(METRIC_LOG_LINES, &label, 1);
 }
 
 Test(log, a_line_says_who_what_and_which_request)

@@ -6,6 +6,7 @@
 
 #include "common/observe/metrics.h"
 #include "common/rpc/outbox_internal.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 
 static bool was_cancelled(struct rig *rig, void *arg)
@@ -81,16 +82,14 @@ Test(calls, calls_of_one_turn_leave_as_one_packet)
   struct rig rig;
   rig_start(&rig, &(struct rig_options){0});
   struct slice label = SLICE("test");
-  struct metric_series *packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1);
-  struct metric_series *frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1);
-  int64_t packets_before = metric_value(packets);
-  int64_t frames_before = metric_value(frames);
+  int64_t packets_before = read_metric(METRIC_RPC_CLIENT_PACKETS, &label, 1);
+  int64_t frames_before = read_metric(METRIC_RPC_CLIENT_FRAMES, &label, 1);
   static struct outcome outcomes[FEW];
   for (size_t i = 0; i < FEW; i++)
     rig_call(&rig, SLICE("x"), &outcomes[i]);
   rig_until_done(&rig, outcomes, FEW);
-  cr_assert_eq(metric_value(packets) - packets_before, 1);
-  cr_assert_eq(metric_value(frames) - frames_before, FEW);
+  cr_assert_eq(read_metric(METRIC_RPC_CLIENT_PACKETS, &label, 1) - packets_before, 1);
+  cr_assert_eq(read_metric(METRIC_RPC_CLIENT_FRAMES, &label, 1) - frames_before, FEW);
   rig_stop(&rig);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 
 // A process that takes a connection as an nng REP socket would, and then reads without ever replying. It speaks the
@@ -46,7 +46,7 @@ static bool sent_frames(struct rig *rig, void *arg)
 {
   (void)rig;
   struct slice label = SLICE("test");
-  return metric_value(metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1)) >= *(int64_t *)arg;
+  return read_metric(METRIC_RPC_CLIENT_FRAMES, &label, 1) >= *(int64_t *)arg;
 }
 
 Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
@@ -71,8 +71,8 @@ Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
     cr_assert_eq(outcomes[i].code, STATUS_UNAVAILABLE);
   cr_assert_eq(rpc_client_ready_endpoints(rig.client, "test"), 0);
   struct slice label = SLICE("test");
-  cr_assert_eq(metric_value(metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1)), 1);
-  cr_assert_eq(metric_value(metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1)), 0);
+  cr_assert_eq(read_metric(METRIC_RPC_ENDPOINT_LOST, &label, 1), 1);
+  cr_assert_eq(read_metric(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1), 0);
   rig_stop(&rig);
 }
 

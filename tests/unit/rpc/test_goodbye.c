@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 #include "tests/unit/rpc/raw_peer.h"
 
@@ -179,7 +179,7 @@ Test(goodbye, a_client_that_does_not_take_its_replies_is_given_up)
 
 static int64_t connected_endpoints(void)
 {
-  return metric_value(metrics_series(METRIC_RPC_ENDPOINTS, &SLICE("test"), 1));
+  return read_metric(METRIC_RPC_ENDPOINTS, &SLICE("test"), 1);
 }
 
 Test(goodbye, an_unlisted_endpoint_is_let_go_once_it_has_been_quiet)
@@ -204,7 +204,7 @@ Test(goodbye, an_unlisted_endpoint_is_let_go_once_it_has_been_quiet)
   rpc_client_process(rig.client, begin_us + 93 * UINT64_C(1000000));
   cr_assert_eq(connected_endpoints(), 0);
   cr_assert_eq(rpc_client_next_timeout_us(rig.client), DEADLINE_NONE, "nothing is left of it");
-  cr_assert_eq(metric_value(metrics_series(METRIC_RPC_ENDPOINT_LOST, &SLICE("test"), 1)), 0, "it was not lost");
+  cr_assert_eq(read_metric(METRIC_RPC_ENDPOINT_LOST, &SLICE("test"), 1), 0, "it was not lost");
   // Its connection is closed: a server that drains waits for nothing from it.
   rpc_server_drain(rig.server);
   rig_until(&rig, is_server_idle, NULL);
@@ -336,7 +336,7 @@ Test(goodbye, a_call_that_is_cancelled_while_it_waits_is_never_sent)
   cr_assert_eq(kept.code, STATUS_OK);
   cr_assert_eq(rig.requests, 1);
   cr_assert_eq(rig.cancels, 0);
-  cr_assert_eq(metric_value(metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &SLICE("test"), 1)), 0);
+  cr_assert_eq(read_metric(METRIC_RPC_CLIENT_IN_FLIGHT, &SLICE("test"), 1), 0);
   rig_stop(&rig);
 }
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/observe/metrics.h"
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/packet_internal.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 #include "tests/unit/rpc/raw_peer.h"
 
@@ -21,14 +21,14 @@ Test(pressure, a_client_that_does_not_read_for_a_while_loses_nothing)
     rig_call(&rig, slice_make(&i, sizeof(i)), &outcomes[i]);
   rig_until_kept(&rig, CALLS);
   rig.client_stopped = true;
-  int64_t before = metric_value(metrics_single(METRIC_RPC_SERVER_PACKETS));
+  int64_t before = read_single_metric(METRIC_RPC_SERVER_PACKETS);
   // Many small turns: each would make a packet of its own.
   while (rig.kept_count != 0) {
     for (size_t i = 0; i < 500 && rig.kept_count != 0; i++)
       rig_reply(&rig, 0);
     rpc_server_flush(rig.server);
   }
-  cr_assert_leq(metric_value(metrics_single(METRIC_RPC_SERVER_PACKETS)) - before, 32, "the window is kept");
+  cr_assert_leq(read_single_metric(METRIC_RPC_SERVER_PACKETS) - before, 32, "the window is kept");
   cr_assert(!rpc_server_idle(rig.server));
   rig.client_stopped = false;
   rig_until_done(&rig, outcomes, CALLS);
@@ -45,7 +45,7 @@ Test(pressure, a_client_that_does_not_read_for_a_while_loses_nothing)
 
 static int64_t packets_sent(void)
 {
-  return metric_value(metrics_series(METRIC_RPC_CLIENT_PACKETS, &SLICE("test"), 1));
+  return read_metric(METRIC_RPC_CLIENT_PACKETS, &SLICE("test"), 1);
 }
 
 // A call a turn: each would make a packet of its own.
@@ -129,7 +129,7 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
 static bool malformed_counted(struct rig *rig, void *arg)
 {
   (void)rig;
-  return metric_value(metrics_single(METRIC_RPC_MALFORMED)) >= *(int64_t *)arg;
+  return read_single_metric(METRIC_RPC_MALFORMED) >= *(int64_t *)arg;
 }
 
 Test(pressure, garbage_is_dropped_and_counted_and_others_are_served)
@@ -145,7 +145,7 @@ Test(pressure, garbage_is_dropped_and_counted_and_others_are_served)
   raw_send(raw, SLICE("\x0b"));                                          // a group
   int64_t six = 6;
   rig_until(&rig, malformed_counted, &six);
-  cr_assert_eq(metric_value(metrics_single(METRIC_RPC_MALFORMED)), 6);
+  cr_assert_eq(read_single_metric(METRIC_RPC_MALFORMED), 6);
   cr_assert_eq(rig.requests, 0);
   struct outcome outcome;
   rig_call(&rig, SLICE("still here"), &outcome);
@@ -262,7 +262,7 @@ Test(pressure, the_client_survives_a_server_that_talks_nonsense)
   rig_until_done(&rig, &outcome, 1);
   cr_assert_eq(outcome.code, STATUS_OK);
   cr_assert_arr_eq(outcome.payload, "true", 4);
-  cr_assert_eq(metric_value(metrics_single(METRIC_RPC_MALFORMED)), 1);
+  cr_assert_eq(read_single_metric(METRIC_RPC_MALFORMED), 1);
   strbuf_free(&packet);
   arena_free(&arena);
   rig_stop(&rig);

@@ -8,6 +8,7 @@
 #include "common/rpc/nng_compat_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/sender_internal.h"
+#include "tests/support/common/read_metric.h"
 
 // A port and two senders that share it, as the connections of a server do.
 struct bench {
@@ -105,8 +106,8 @@ Test(sender, frames_of_a_turn_leave_together_at_its_end)
   cr_assert_eq(bench.last_pipe, 1);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 1, "nothing is left");
-  cr_assert_eq(metric_value(metrics_single(METRIC_RPC_SERVER_PACKETS)), 1);
-  cr_assert_eq(metric_value(metrics_series(METRIC_RPC_CLIENT_FRAMES, &SLICE("test"), 1)), 5);
+  cr_assert_eq(read_single_metric(METRIC_RPC_SERVER_PACKETS), 1);
+  cr_assert_eq(read_metric(METRIC_RPC_CLIENT_FRAMES, &SLICE("test"), 1), 5);
   stop(&bench);
 }
 

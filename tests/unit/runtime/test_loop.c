@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
 static void stop(void *arg)
@@ -254,7 +255,7 @@ TASK_TEST(loop, hooks_run_again_when_they_have_woken_a_task)
   hook.to_finish = &woken;
   cr_assert_eq(completion_wait(&woken), STATUS_OK);
   add_event('t');
-  task_yield();
+  yield_task();
   loop_hook_remove(&hook.hook);
   cr_assert_str_eq(events, "ht");
 }

@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "common/observe/metrics.h"
 #include "common/runtime/loop_internal.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/runtime/in_task.h"
 
 struct work {
@@ -30,7 +30,7 @@ TASK_TEST(offload, runs_on_another_thread_with_the_log_context_of_the_task)
   cr_assert_eq(work.value, 42);
   cr_assert_not(pthread_equal(work.thread, pthread_self()));
   cr_assert_eq(work.log_context, &context);
-  cr_assert_eq(metric_value(metrics_single(METRIC_OFFLOADED)), 1);
+  cr_assert_eq(read_single_metric(METRIC_OFFLOADED), 1);
 }
 
 // A job that says that it has begun and then holds its thread until it is let go.

@@ -1,3 +1,4 @@
+#include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
 struct line {
@@ -44,14 +45,14 @@ TASK_TEST(semaphore, lets_so_many_in_and_the_others_in_their_order)
   semaphore_init(&line.semaphore, 2);
   for (int i = 0; i < 6; i++)
     enter(&customers[i], &line, (char)('a' + i), DEADLINE_NONE);
-  task_yield();
+  yield_task();
   cr_assert_str_eq(line.order, "ab");
   // Out of order: who waits longest comes in all the same.
   static const int leave[] = {1, 0, 3, 2, 5, 4};
   for (int i = 0; i < 6; i++) {
     completion_finish(&customers[leave[i]].may_leave, STATUS_OK);
-    task_yield();
-    task_yield();
+    yield_task();
+    yield_task();
   }
   cr_assert_str_eq(line.order, "abcdef");
   cr_assert_eq(line.most_inside, 2);
@@ -65,15 +66,15 @@ TASK_TEST(semaphore, nobody_overtakes_who_was_let_in_but_has_not_run_yet)
   semaphore_init(&line.semaphore, 1);
   enter(&first, &line, '1', DEADLINE_NONE);
   enter(&second, &line, '2', DEADLINE_NONE);
-  task_yield();
+  yield_task();
   enter(&third, &line, '3', DEADLINE_NONE);
   completion_finish(&first.may_leave, STATUS_OK);
   for (int i = 0; i < 3; i++)
-    task_yield();
+    yield_task();
   completion_finish(&second.may_leave, STATUS_OK);
   completion_finish(&third.may_leave, STATUS_OK);
   for (int i = 0; i < 3; i++)
-    task_yield();
+    yield_task();
   cr_assert_str_eq(line.order, "123");
 }
 
@@ -86,7 +87,7 @@ TASK_TEST(semaphore, who_gives_up_leaves_the_line)
   struct task *cancelled = enter(&customers[1], &line, 'b', DEADLINE_NONE);
   enter(&customers[2], &line, 'c', clock_now_us() + 1000);
   enter(&customers[3], &line, 'd', DEADLINE_NONE);
-  task_yield();
+  yield_task();
   task_cancel(cancelled);
   while (customers[1].status == STATUS_UNKNOWN || customers[2].status == STATUS_UNKNOWN)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
@@ -95,7 +96,7 @@ TASK_TEST(semaphore, who_gives_up_leaves_the_line)
   completion_finish(&customers[0].may_leave, STATUS_OK);
   completion_finish(&customers[3].may_leave, STATUS_OK);
   for (int i = 0; i < 3; i++)
-    task_yield();
+    yield_task();
   cr_assert_str_eq(line.order, "ad");
   cr_assert_eq(line.semaphore.available, 1);
 }
@@ -107,13 +108,13 @@ TASK_TEST(semaphore, a_permit_for_one_who_is_cancelled_in_the_same_turn_is_not_l
   semaphore_init(&line.semaphore, 1);
   enter(&first, &line, '1', DEADLINE_NONE);
   struct task *task = enter(&second, &line, '2', DEADLINE_NONE);
-  task_yield();
+  yield_task();
   task_cancel(task);
   // The waiter is woken but still in line when the permit comes.
   completion_finish(&first.may_leave, STATUS_OK);
   semaphore_release(&line.semaphore);
-  task_yield();
-  task_yield();
+  yield_task();
+  yield_task();
   cr_assert_eq(second.status, STATUS_OK);
   cr_assert_str_eq(line.order, "12");
   cr_assert_eq(line.semaphore.available, 2, "the one of the start and the one given here");

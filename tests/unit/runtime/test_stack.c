@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/runtime/context_internal.h"
+#include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
 // Fills `size` bytes of the stack, lets others run, and looks whether they are still there.
@@ -14,7 +15,7 @@ static void __attribute__((noinline)) use_stack(size_t size, unsigned char patte
   if (size > sizeof bytes)
     use_stack(size - sizeof bytes, (unsigned char)(pattern + 1));
   else
-    task_yield();
+    yield_task();
   for (size_t i = 0; i < sizeof bytes; i++)
     cr_assert_eq(bytes[i], pattern);
 }
@@ -42,9 +43,9 @@ TASK_TEST(stack, most_of_it_can_be_used_by_many_at_a_time)
       deep[i] = (struct deep){.pattern = (unsigned char)(i * 20), .ended = &ended};
       task_start(task_loop(), go_deep, &deep[i], DEADLINE_NONE, NULL);
     }
-    task_yield();
+    yield_task();
     cr_assert_eq(ended, 0);
-    task_yield();
+    yield_task();
     cr_assert_eq(ended, 10);
   }
 }
@@ -95,7 +96,7 @@ static void write_behind(void)
   cr_assert_geq(dup2(null, STDERR_FILENO), 0);
   volatile char bytes[16] = {0};
   volatile char *volatile at = bytes;
-  task_yield();
+  yield_task();
   at[sizeof bytes] = 1;
 }
 

@@ -2,7 +2,8 @@
 
 #include <signal.h>
 
-#include "common/observe/metrics.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
 static void note(void *arg)
@@ -21,7 +22,7 @@ TASK_TEST(task, starts_after_the_starter_goes_on)
   int ran = 0;
   task_start(task_loop(), note, &ran, DEADLINE_NONE, NULL);
   cr_assert_eq(ran, 0);
-  task_yield();
+  yield_task();
   cr_assert_eq(ran, 1);
 }
 
@@ -37,7 +38,7 @@ TASK_TEST(task, run_in_the_order_of_their_start)
   static char letters[] = "abcd";
   for (int i = 0; i < 4; i++)
     task_start(task_loop(), add_letter, &letters[i], DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   cr_assert_str_eq(order, "abcd");
 }
 
@@ -53,7 +54,7 @@ TASK_TEST(task, a_wait_gets_the_status_that_it_is_finished_with)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
   task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   cr_assert_not(waiter.ended.done);
   completion_finish(&waiter.event, STATUS_NOT_FOUND);
   cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
@@ -126,11 +127,11 @@ TASK_TEST(task, of_two_deadlines_the_earlier_holds)
   } cases[] = {{-1000, -1000}, {1000, 0}};
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     task_start(task_loop(), see_deadline, NULL, mine_us + (uint64_t)cases[i].offset, NULL);
-    task_yield();
+    yield_task();
     cr_assert_eq(deadline_seen_us, mine_us + (uint64_t)cases[i].expected);
   }
   task_start(task_loop(), see_deadline, NULL, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   cr_assert_eq(deadline_seen_us, mine_us);
 }
 
@@ -145,7 +146,7 @@ static bool finish_in_the_turn_of_the_deadline(struct loop_timer *timer, struct 
   uint64_t deadline_us = clock_now_us() + after_ms * 1000;
   *waiter = (struct waiter){.status = STATUS_UNKNOWN};
   task_start(task_loop(), waiter_main, waiter, deadline_us, NULL);
-  task_yield();
+  yield_task();
   if (waiter->ended.done)
     return false;
   // The alarm strikes after the deadline of the waiter but in the same turn, because both are overdue then.
@@ -189,7 +190,7 @@ TASK_TEST(task, cancelling_ends_a_wait)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
   struct task *task = task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   task_cancel(task);
   cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
   cr_assert_eq(waiter.status, STATUS_CANCELLED);
@@ -207,7 +208,7 @@ TASK_TEST(task, a_result_that_is_there_is_not_lost_to_a_cancellation)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
   struct task *task = task_start(task_loop(), waiter_main, &waiter, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   task_cancel(task);
   completion_finish(&waiter.event, STATUS_OK);
   cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
@@ -244,7 +245,7 @@ TASK_TEST(task, cancelling_reaches_all_below_but_what_was_started_under_a_shield
   struct parent family[3] = {0};
   struct task *top = task_start(task_loop(), grandparent_main, family, DEADLINE_NONE, NULL);
   for (int i = 0; i < 3; i++)
-    task_yield();
+    yield_task();
   task_cancel(top);
   for (int i = 0; i < 2; i++) {
     cr_assert_eq(completion_wait(&family[i].self.ended), STATUS_OK);
@@ -263,7 +264,7 @@ TASK_TEST(task, one_whose_parent_has_ended_goes_on)
 {
   struct parent parent = {0};
   task_start(task_loop(), parent_main, &parent, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   completion_finish(&parent.self.event, STATUS_OK);
   cr_assert_eq(completion_wait(&parent.self.ended), STATUS_OK);
   // The stack and the struct of the parent serve another task now, which nobody of the old family must hear of.
@@ -294,9 +295,9 @@ TASK_TEST(task, a_shield_holds_cancellation_off_until_it_is_lowered)
 {
   struct waiter waiter = {.status = STATUS_UNKNOWN};
   struct task *task = task_start(task_loop(), shielded_main, &waiter, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   task_cancel(task);
-  task_yield();
+  yield_task();
   cr_assert_eq(waiter.status, STATUS_UNKNOWN);
   completion_finish(&waiter.event, STATUS_OK);
   cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
@@ -322,7 +323,7 @@ static void yield_until_stopped(void *arg)
 {
   struct endless *endless = arg;
   while (!endless->stop)
-    task_yield();
+    yield_task();
   endless->running--;
 }
 
@@ -334,7 +335,7 @@ TASK_TEST(task, tasks_that_keep_each_other_busy_do_not_keep_time_from_passing)
   cr_assert_eq(task_sleep_ms(2), STATUS_OK);
   endless.stop = true;
   while (endless.running > 0)
-    task_yield();
+    yield_task();
 }
 
 static void set_context(void *arg)
@@ -343,7 +344,7 @@ static void set_context(void *arg)
   cr_assert(slice_equal(mine->request_id, SLICE("child")));
   static const struct log_context changed = {.request_id = SLICE_INIT("changed")};
   log_set_context(&changed);
-  task_yield();
+  yield_task();
   cr_assert_eq(log_get_context(), &changed, "what a task sets is kept for it");
   note(arg);
 }
@@ -356,7 +357,7 @@ TASK_TEST(task, each_has_its_own_log_context)
   log_set_context(&mine);
   task_start(task_loop(), set_context, &ended, DEADLINE_NONE, &other);
   for (int i = 0; i < 3; i++) {
-    task_yield();
+    yield_task();
     cr_assert_eq(log_get_context(), &mine);
   }
   cr_assert_eq(ended, 1);
@@ -366,13 +367,13 @@ TASK_TEST(task, each_has_its_own_log_context)
 TASK_TEST(task, a_long_life_of_switches_leaves_nothing_behind)
 {
   for (int i = 0; i < 200000; i++)
-    task_yield();
+    yield_task();
   struct endless endless = {.running = 1};
   task_start(task_loop(), yield_until_stopped, &endless, DEADLINE_NONE, NULL);
   for (int i = 0; i < 100000; i++)
-    task_yield();
+    yield_task();
   endless.stop = true;
-  task_yield();
+  yield_task();
   cr_assert_eq(endless.running, 0);
 }
 
@@ -391,7 +392,7 @@ static void compute(void *arg)
     mixed = mixed * 31 + (uint64_t)i;
     sum += (double)(mixed % 1000) / 3.0;
     if (i % (number->start % 3 + 1) == 0)
-      task_yield();
+      yield_task();
   }
   number->result = sum;
 }
@@ -415,7 +416,7 @@ TASK_TEST(task, variables_survive_the_switches)
     task_start(task_loop(), compute, &numbers[i], DEADLINE_NONE, NULL);
   }
   for (int i = 0; i < 300; i++)
-    task_yield();
+    yield_task();
   for (int i = 0; i < 20; i++)
     cr_assert_eq(numbers[i].result, compute_alone(i));
 }
@@ -447,17 +448,16 @@ TASK_TEST(task, thousands_live_at_a_time_and_again)
 TASK_TEST(task, stacks_of_a_burst_are_given_back)
 {
   enum { BURST = 100 };
-  struct metric_series *stacks = metrics_single(METRIC_STACKS), *tasks = metrics_single(METRIC_TASKS);
   static struct waiter burst[BURST];
   for (int i = 0; i < BURST; i++)
     task_start(task_loop(), waiter_main, &burst[i], DEADLINE_NONE, NULL);
   cr_assert_eq(task_sleep_ms(1), STATUS_OK);
-  cr_assert_eq(metric_value(tasks), BURST + 1);
-  cr_assert_eq(metric_value(stacks), BURST + 1);
+  cr_assert_eq(read_single_metric(METRIC_TASKS), BURST + 1);
+  cr_assert_eq(read_single_metric(METRIC_STACKS), BURST + 1);
   for (int i = 0; i < BURST; i++)
     completion_finish(&burst[i].event, STATUS_OK);
-  while (metric_value(stacks) == BURST + 1)
+  while (read_single_metric(METRIC_STACKS) == BURST + 1)
     cr_assert_eq(task_sleep_ms(50), STATUS_OK);
-  cr_assert_eq(metric_value(tasks), 1);
-  cr_assert_geq(metric_value(stacks), 64, "but some are kept");
+  cr_assert_eq(read_single_metric(METRIC_TASKS), 1);
+  cr_assert_geq(read_single_metric(METRIC_STACKS), 64, "but some are kept");
 }

@@ -1,6 +1,7 @@
 // The list of tasks for operators: what each works on and waits for.
 #include <string.h>
 
+#include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
 #define MAX_SEEN 8
@@ -51,7 +52,7 @@ TASK_TEST(task_list, names_what_each_task_works_on_and_waits_for)
   uint64_t deadline_us = clock_now_us() + 5000000;
   struct task *waiter = task_start(task_loop(), wait_for_named, &named, deadline_us, &context);
   struct task *sleeper = task_start(task_loop(), sleep_long, &slept, DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
 
   struct seen seen = look(task_loop());
   cr_assert_eq(seen.count, 3);
@@ -72,7 +73,7 @@ TASK_TEST(task_list, names_what_each_task_works_on_and_waits_for)
   task_cancel(sleeper);
   cr_expect(look(task_loop()).infos[2].cancelled);
   task_cancel(waiter);
-  task_yield();
+  yield_task();
   cr_expect_eq(slept, STATUS_CANCELLED);
   cr_expect_eq(look(task_loop()).count, 1);
 }
@@ -83,11 +84,11 @@ TASK_TEST(task_list, ends_where_the_visitor_says)
   struct task *tasks[3];
   for (size_t i = 0; i < 3; i++)
     tasks[i] = task_start(task_loop(), sleep_long, &slept[i], DEADLINE_NONE, NULL);
-  task_yield();
+  yield_task();
   struct seen seen = {.limit = 2};
   loop_visit_tasks(task_loop(), keep, &seen);
   cr_expect_eq(seen.count, 2);
   for (size_t i = 0; i < 3; i++)
     task_cancel(tasks[i]);
-  task_yield();
+  yield_task();
 }
