@@ -1,5 +1,6 @@
 // Our bytes against protobuf-c's, both ways, and what the decoder refuses.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,6 +234,45 @@ Test(packet, numbers_of_roles_and_violations_are_bounded)
   cr_assert(decodes(&frame));
   frame.status.violation_count = 65;
   cr_assert(!decodes(&frame));
+}
+
+// Sends `count` roles and as many violations with these texts, and checks that each arrives with its own.
+static void check_list_arrives(const struct slice *texts, const struct violation *errors, size_t count)
+{
+  struct rpc_frame frame = {
+      .has_context = true,
+      .context = {.caller_roles = texts, .caller_role_count = count},
+      .has_status = true,
+      .status = {.violations = errors, .violation_count = count},
+  };
+  struct strbuf body;
+  struct arena arena = {0};
+  struct rpc_frame got;
+  strbuf_init(&body, 0);
+  rpc_frame_append_body(&body, &frame);
+  cr_assert(rpc_frame_decode(strbuf_slice(&body), &arena, &got));
+  cr_assert_eq(got.context.caller_role_count, count);
+  cr_assert_eq(got.status.violation_count, count);
+  for (size_t i = 0; i < count; i++) {
+    cr_assert(slice_equal(got.context.caller_roles[i], texts[i]), "role %zu of %zu", i, count);
+    cr_assert(slice_equal(got.status.violations[i].field, texts[i]), "violation %zu of %zu", i, count);
+  }
+  arena_free(&arena);
+  strbuf_free(&body);
+}
+
+Test(packet, of_any_number_of_roles_and_violations_each_arrives_with_its_own_text)
+{
+  static char numbers[RPC_MAX_ROLES][8];
+  struct slice texts[RPC_MAX_ROLES];
+  struct violation errors[RPC_MAX_ROLES];
+  for (size_t count = 1; count <= RPC_MAX_ROLES; count++) {
+    size_t last = count - 1;
+    snprintf(numbers[last], sizeof(numbers[last]), "%zu", count);
+    texts[last] = slice_from_string(numbers[last]);
+    errors[last] = (struct violation){.field = texts[last], .description = SLICE("wrong")};
+    check_list_arrives(texts, errors, count);
+  }
 }
 
 Test(packet, text_that_is_not_utf8_is_refused_but_payloads_are_free)
