@@ -288,6 +288,78 @@ Test(calls, more_than_the_limit_in_flight_is_refused_by_the_client)
   rig_stop(&rig);
 }
 
+Test(calls, more_than_the_limit_that_wait_for_an_endpoint_are_refused)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.without_client = true});
+  rig.client = rpc_client_create(&(struct rpc_client_options){.max_calls_in_flight = 4});
+  static struct outcome outcomes[6];
+  for (size_t i = 0; i < 5; i++)
+    rig_call(&rig, SLICE("x"), &outcomes[i]);
+  rig_until_done(&rig, &outcomes[4], 1);
+  cr_assert_eq(outcomes[4].code, STATUS_RESOURCE_EXHAUSTED);
+  rig_set_endpoint(&rig, rpc_server_port(rig.server));
+  rig_until_done(&rig, outcomes, 4);
+  for (size_t i = 0; i < 4; i++)
+    cr_assert_eq(outcomes[i].code, STATUS_OK);
+  rpc_client_set_endpoints(rig.client, "test", NULL, 0);
+  rpc_call_cancel(rig_call(&rig, SLICE("x"), &outcomes[0]));
+  for (size_t i = 0; i < 5; i++)
+    rig_call(&rig, SLICE("x"), &outcomes[i]);
+  rig_until_done(&rig, &outcomes[4], 1);
+  cr_assert_eq(outcomes[4].code, STATUS_RESOURCE_EXHAUSTED);
+  cr_assert_not(outcomes[3].done, "calls that have left count no more");
+  rig_stop(&rig);
+}
+
+static int64_t count_ended(enum metric metric, const char *method, const char *status)
+{
+  const struct slice labels[] = {slice_from_string(method), slice_from_string(status)};
+  return metric_value(metrics_series(metric, labels, 2));
+}
+
+static void reply_with(struct rig *rig, struct outcome *outcome, enum status code)
+{
+  rig_call(rig, SLICE("x"), outcome);
+  rig_until_kept(rig, 1);
+  rpc_request_reply(rig->kept[0], &(struct rpc_status){.code = code}, (struct slice){0});
+  rig->kept_count = 0;
+  rig_until_done(rig, outcome, 1);
+}
+
+Test(calls, both_sides_count_each_call_by_method_and_status)
+{
+  static const char method[] = "test.v1.Test/Echo";
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome outcome;
+  reply_with(&rig, &outcome, STATUS_OK);
+  reply_with(&rig, &outcome, STATUS_OK);
+  reply_with(&rig, &outcome, STATUS_NOT_FOUND);
+  cr_assert_eq(count_ended(METRIC_RPC_CLIENT_CALLS, method, "OK"), 2);
+  cr_assert_eq(count_ended(METRIC_RPC_CLIENT_CALLS, method, "NOT_FOUND"), 1);
+  cr_assert_eq(count_ended(METRIC_RPC_SERVER_CALLS, method, "OK"), 2);
+  cr_assert_eq(count_ended(METRIC_RPC_SERVER_CALLS, method, "NOT_FOUND"), 1);
+  rig_call(&rig, SLICE("x"), &outcome);
+  rig_until_kept(&rig, 1);
+  cr_assert_eq(metric_value(metrics_single(METRIC_RPC_SERVER_IN_FLIGHT)), 1);
+  rig_reply_all(&rig);
+  cr_assert_eq(metric_value(metrics_single(METRIC_RPC_SERVER_IN_FLIGHT)), 0);
+  rig_stop(&rig);
+}
+
+Test(calls, a_method_that_the_server_does_not_implement_is_counted_without_its_name)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome outcome;
+  reply_with(&rig, &outcome, STATUS_UNIMPLEMENTED);
+  cr_assert_eq(outcome.code, STATUS_UNIMPLEMENTED);
+  cr_assert_eq(count_ended(METRIC_RPC_SERVER_CALLS, "other", "UNIMPLEMENTED"), 1);
+  cr_assert_eq(count_ended(METRIC_RPC_SERVER_CALLS, "test.v1.Test/Echo", "UNIMPLEMENTED"), 0);
+  rig_stop(&rig);
+}
+
 Test(calls, freeing_the_client_ends_every_call_with_cancelled)
 {
   struct rig rig;
