@@ -10,6 +10,7 @@
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/pipe_events_internal.h"
+#include "tests/support/common/read_metric.h"
 
 static struct balancer_candidate *pick_next(struct balancer *balancer, struct balancer_candidate *const *all,
                                             size_t count)
@@ -241,7 +242,7 @@ Test(outbox, memory_of_a_long_backlog_is_given_back_when_it_was_sent)
 static int64_t count_calls(struct slice method, const char *status)
 {
   const struct slice labels[] = {method, slice_from_string(status)};
-  return metric_value(metrics_series(METRIC_RPC_SERVER_CALLS, labels, 2));
+  return read_metric(METRIC_RPC_SERVER_CALLS, labels, 2);
 }
 
 Test(method_metrics, calls_are_counted_by_method_and_status)
