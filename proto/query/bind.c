@@ -37,12 +37,12 @@ void bind_orders(const struct service_source *service, struct query_source *quer
     // A page token holds the id of the page's last row, which must be a UUID.
     query->id_field = id != NULL && id->type == 2950 ? message_field(query->row, order->id) : NULL;
     if (!can_order(column))
-      report(findings, service, query, order->at.data,
-             "a list can be ordered by a column of its rows that is NOT NULL: a number, a text or a timestamptz");
+      findings_add(findings, service, query, order->at.data,
+                   "a list can be ordered by a column of its rows that is NOT NULL: a number, a text or a timestamptz");
     else if (query->id_field == NULL)
-      report(findings, service, query, order->at.data,
-             "what breaks ties must be a uuid among the columns of the rows; " SLICE_FMT " is not",
-             SLICE_ARG(order->id));
+      findings_add(findings, service, query, order->at.data,
+                   "what breaks ties must be a uuid among the columns of the rows; " SLICE_FMT " is not",
+                   SLICE_ARG(order->id));
     else
       order->type = column->type;
   }
@@ -57,20 +57,20 @@ static void check_default_order(struct binder *b)
   for (size_t i = 0; i < b->query->order_count; i++)
     known = known || slice_equal(b->query->orders[i].name, slice_make(text.data, space));
   if (!known || !(slice_equal_string(direction, "asc") || slice_equal_string(direction, "desc")))
-    report(b->findings, b->service, b->query, text.data,
-           "default is one of the orders with its direction, such as \"createTime desc\"");
+    findings_add(b->findings, b->service, b->query, text.data,
+                 "default is one of the orders with its direction, such as \"createTime desc\"");
 }
 
 // ---- parameters ----
 
 static void refuse_parameter(struct binder *b, const struct parameter *parameter)
 {
-  report(b->findings, b->service, b->query, parameter->at.data,
-         "PostgreSQL takes :" SLICE_FMT " as %s, which %s%s cannot give%s", SLICE_ARG(parameter->at),
-         type_name(parameter->type), parameter->field == NULL ? "C" : "the field ",
-         parameter->field == NULL ? "" : parameter->field->name,
-         parameter->argument != NULL && parameter->argument->repeated ? "; cast it to an array, such as ::text[]"
-                                                                      : "; cast it");
+  findings_add(b->findings, b->service, b->query, parameter->at.data,
+               "PostgreSQL takes :" SLICE_FMT " as %s, which %s%s cannot give%s", SLICE_ARG(parameter->at),
+               type_name(parameter->type), parameter->field == NULL ? "C" : "the field ",
+               parameter->field == NULL ? "" : parameter->field->name,
+               parameter->argument != NULL && parameter->argument->repeated ? "; cast it to an array, such as ::text[]"
+                                                                            : "; cast it");
 }
 
 static void bind_parameter(struct binder *b, struct parameter *parameter)
@@ -105,23 +105,24 @@ static void bind_field(struct binder *b, struct column *column)
   const struct message *message = b->query->row;
   column->field = message_field(message, slice_from_string(column->name));
   if (column->field == NULL || column->field->in_oneof) {
-    report(b->findings, b->service, b->query, b->query->name.data,
-           "column \"%s\" is not a field of %s; name it as one (AS), or leave it out", column->name,
-           message->full_name);
+    findings_add(b->findings, b->service, b->query, b->query->name.data,
+                 "column \"%s\" is not a field of %s; name it as one (AS), or leave it out", column->name,
+                 message->full_name);
     return;
   }
   column->kind = type_field_kind(column->type, column->field);
   if (column->kind == NULL)
-    report(b->findings, b->service, b->query, b->query->name.data,
-           "column \"%s\" is %s, which does not fit the field %s.%s; cast it", column->name, type_name(column->type),
-           message->full_name, column->field->name);
+    findings_add(b->findings, b->service, b->query, b->query->name.data,
+                 "column \"%s\" is %s, which does not fit the field %s.%s; cast it", column->name,
+                 type_name(column->type), message->full_name, column->field->name);
   else if (column->nullable && !column->field->repeated && !column->field->optional &&
            column->field->type != FIELD_STRING && column->field->type != FIELD_TIME &&
            column->field->type != FIELD_BYTES)
-    report(b->findings, b->service, b->query, b->query->name.data,
-           "column \"%s\" may be NULL, which the field %s.%s cannot say; use coalesce(), or \"-- not null: %s\" where "
-           "it never is",
-           column->name, message->full_name, column->field->name, column->name);
+    findings_add(
+        b->findings, b->service, b->query, b->query->name.data,
+        "column \"%s\" may be NULL, which the field %s.%s cannot say; use coalesce(), or \"-- not null: %s\" where "
+        "it never is",
+        column->name, message->full_name, column->field->name, column->name);
 }
 
 static void bind_plain(struct binder *b, struct column *column)
@@ -131,11 +132,11 @@ static void bind_plain(struct binder *b, struct column *column)
     identifier = identifier && ((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_');
   column->kind = type_kind(column->type);
   if (!identifier)
-    report(b->findings, b->service, b->query, b->query->name.data,
-           "column \"%s\" makes no name in C; name it (AS) with a-z, 0-9 and _", column->name);
+    findings_add(b->findings, b->service, b->query, b->query->name.data,
+                 "column \"%s\" makes no name in C; name it (AS) with a-z, 0-9 and _", column->name);
   else if (column->kind == NULL)
-    report(b->findings, b->service, b->query, b->query->name.data, "column \"%s\" has %s", column->name,
-           type_name(column->type));
+    findings_add(b->findings, b->service, b->query, b->query->name.data, "column \"%s\" has %s", column->name,
+                 type_name(column->type));
 }
 
 static void bind_columns(struct binder *b)
@@ -149,8 +150,8 @@ static void bind_columns(struct binder *b)
       bind_plain(b, &description->columns[i]);
     for (size_t k = 0; k < i; k++)
       if (strcmp(description->columns[k].name, description->columns[i].name) == 0)
-        report(b->findings, b->service, b->query, b->query->name.data, "two columns are named \"%s\"",
-               description->columns[i].name);
+        findings_add(b->findings, b->service, b->query, b->query->name.data, "two columns are named \"%s\"",
+                     description->columns[i].name);
   }
 }
 
@@ -164,7 +165,7 @@ static void check_gathered(struct binder *b)
       description->column_count == 0 ? NULL : &description->columns[description->column_count - 1];
   if (b->query->parameter_count != 1 || type_class(description->types[0]) != CLASS_TEXTS || last == NULL ||
       last->type != 20 || strcmp(last->name, "place") != 0 || !description->read_only)
-    report(
+    findings_add(
         b->findings, b->service, b->query, b->query->name.data,
         "a gathered read is written as SELECT ..., k.place FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) "
         "JOIN ... ON id = k.key; its last column is place, and it changes nothing");
@@ -183,9 +184,9 @@ static bool check_parameter_count(struct binder *b)
   size_t expected = query->parameter_count + (query->rows == ROWS_PAGE ? 1 : 0);
   if (query->description.type_count <= expected)
     return true;
-  report(b->findings, b->service, query, query->name.data,
-         "the SQL has %zu parameters, and %zu have a name; write :id and the like instead of $1",
-         query->description.type_count, expected);
+  findings_add(b->findings, b->service, query, query->name.data,
+               "the SQL has %zu parameters, and %zu have a name; write :id and the like instead of $1",
+               query->description.type_count, expected);
   return false;
 }
 
@@ -195,9 +196,9 @@ static void bind_query(struct binder *b)
   if (!check_parameter_count(b))
     return;
   if (gives_rows(query->rows) != (query->description.column_count > 0)) {
-    report(b->findings, b->service, query, query->name.data, "the statement gives %s; write %s",
-           query->description.column_count > 0 ? "rows" : "no rows",
-           query->description.column_count > 0 ? ":one or :many" : ":exec or :affected");
+    findings_add(b->findings, b->service, query, query->name.data, "the statement gives %s; write %s",
+                 query->description.column_count > 0 ? "rows" : "no rows",
+                 query->description.column_count > 0 ? ":one or :many" : ":exec or :affected");
     return;
   }
   bind_parameters(b);

@@ -44,7 +44,7 @@ static void report_refusal(struct describer *d, const struct statement *statemen
   char *text = arena_printf(d->arena, "%s%s%s", message == NULL ? PQerrorMessage(d->conn) : message,
                             hint == NULL ? "" : "; ", hint == NULL ? "" : hint);
   drop_newlines(text);
-  report(d->findings, d->service, d->query, statement_source(statement, at), "%s", text);
+  findings_add(d->findings, d->service, d->query, statement_source(statement, at), "%s", text);
 }
 
 static PGresult *ask(struct describer *d, const char *sql, const char *value)

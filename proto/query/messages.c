@@ -1,81 +1,72 @@
 #include "proto/query/messages.h"
 
-#include <string.h>
-
 #include "common/contract/c_names.h"
-#include "google/protobuf/descriptor.pb-c.h"
+#include "common/contract/contract.h"
+#include "common/contract/diagnostics.h"
 #include "proto/query/file.h"
 
-typedef Google__Protobuf__FileDescriptorSet FileSet;
-typedef Google__Protobuf__FileDescriptorProto FileProto;
-typedef Google__Protobuf__DescriptorProto MessageProto;
-typedef Google__Protobuf__FieldDescriptorProto FieldProto;
-
-#define TYPE(name) GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_##name
-
-static enum field_type type_of(const FieldProto *field)
+static enum field_type type_of(const struct contract_field *field)
 {
   switch (field->type) {
-  case TYPE(STRING):
+  case CONTRACT_STRING:
     return FIELD_STRING;
-  case TYPE(INT32):
-  case TYPE(SINT32):
-  case TYPE(SFIXED32):
+  case CONTRACT_INT32:
+  case CONTRACT_SINT32:
+  case CONTRACT_SFIXED32:
     return FIELD_INT32;
-  case TYPE(INT64):
-  case TYPE(SINT64):
-  case TYPE(SFIXED64):
+  case CONTRACT_INT64:
+  case CONTRACT_SINT64:
+  case CONTRACT_SFIXED64:
     return FIELD_INT64;
-  case TYPE(BOOL):
+  case CONTRACT_BOOL:
     return FIELD_BOOL;
-  case TYPE(DOUBLE):
+  case CONTRACT_DOUBLE:
     return FIELD_DOUBLE;
-  case TYPE(BYTES):
+  case CONTRACT_BYTES:
     return FIELD_BYTES;
-  case TYPE(MESSAGE):
-    return strcmp(field->type_name, ".google.protobuf.Timestamp") == 0 ? FIELD_TIME : FIELD_MESSAGE;
+  case CONTRACT_MESSAGE:
+    return field->message->well_known == CONTRACT_TIMESTAMP ? FIELD_TIME : FIELD_MESSAGE;
   default:
     return FIELD_OTHER;
   }
 }
 
-static struct field make_field(const FieldProto *proto, struct arena *arena)
+// True for a field that clients write for the service to keep. The others are the service's own (output_only, to_header)
+// or steer the request (from_header, an update mask).
+static bool is_written(const struct contract_field *field)
+{
+  const struct field_rules *rules = &field->rules;
+  bool is_mask = field->message != NULL && field->message->well_known == CONTRACT_FIELD_MASK;
+  return !rules->output_only && rules->from_header == NULL && rules->to_header == NULL && !is_mask;
+}
+
+static struct field make_field(const struct contract_field *field, struct arena *arena)
 {
   return (struct field){
-      .name = arena_string(arena, slice_from_string(proto->name)),
-      .json_name = arena_string(arena, slice_from_string(proto->json_name)),
-      .type = type_of(proto),
-      .repeated = proto->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED,
-      .in_oneof = proto->has_oneof_index && !proto->proto3_optional,
-      .optional = proto->has_proto3_optional && proto->proto3_optional,
-      .number = proto->number,
-      .message = proto->type_name == NULL ? "" : arena_string(arena, slice_from_string(proto->type_name + 1)),
+      .name = arena_string(arena, field->name),
+      .json_name = arena_string(arena, field->json_name),
+      .type = type_of(field),
+      .repeated = field->repeated || field->is_map,
+      .in_oneof = field->oneof_index >= 0,
+      .optional = field->optional,
+      .is_written = is_written(field),
+      .immutable = field->rules.immutable,
+      .number = (int)field->number,
+      .message = field->message == NULL ? "" : arena_printf(arena, "%s", field->message->full_name),
   };
 }
 
-static void add_message(struct messages *messages, const FileProto *file, const MessageProto *proto,
-                        struct arena *arena)
+static struct message make_message(const struct contract_message *contract, struct arena *arena)
 {
-  struct message *message = &messages->items[messages->count++];
-  *message = (struct message){
-      .full_name = arena_printf(arena, "%s.%s", file->package, proto->name),
-      .stem = c_name_stem(arena, file->name),
-      .fields = arena_array(arena, proto->n_field, sizeof(struct field)),
-      .field_count = proto->n_field,
+  struct message message = {
+      .full_name = arena_printf(arena, "%s", contract->full_name),
+      .stem = c_name_stem(arena, contract->file->name),
+      .fields = arena_array(arena, contract->field_count, sizeof(struct field)),
+      .field_count = contract->field_count,
   };
-  for (size_t i = 0; i < proto->n_field; i++)
-    message->fields[i] = make_field(proto->field[i], arena);
-}
-
-static void add_all(struct messages *messages, const FileSet *set, struct arena *arena)
-{
-  size_t count = 0;
-  for (size_t i = 0; i < set->n_file; i++)
-    count += set->file[i]->n_message_type;
-  *messages = (struct messages){.items = arena_array(arena, count, sizeof(struct message))};
-  for (size_t i = 0; i < set->n_file; i++)
-    for (size_t m = 0; m < set->file[i]->n_message_type; m++)
-      add_message(messages, set->file[i], set->file[i]->message_type[m], arena);
+  for (size_t i = 0; i < contract->field_count; i++)
+    message.fields[i] = make_field(&contract->fields[i], arena);
+  return message;
 }
 
 enum status messages_load(struct messages *messages, const char *path, struct arena *arena, struct error *error)
@@ -84,12 +75,19 @@ enum status messages_load(struct messages *messages, const char *path, struct ar
   enum status status = file_read(path, arena, &bytes, error);
   if (status != STATUS_OK)
     return status;
-  FileSet *set = google__protobuf__file_descriptor_set__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
-  if (set == NULL)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s is not a FileDescriptorSet; write it with protoc", path);
-  add_all(messages, set, arena);
-  google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
-  return STATUS_OK;
+  struct contract *contract = NULL;
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  if (contract_load(bytes, &contract, &diagnostics) != STATUS_OK)
+    status =
+        error_set(error, STATUS_INVALID_ARGUMENT, "%s holds no valid contracts; build it with: make protoset", path);
+  diagnostics_free(&diagnostics);
+  size_t count = status == STATUS_OK ? contract_message_count(contract) : 0;
+  *messages = (struct messages){.items = arena_array(arena, count, sizeof(struct message)), .count = count};
+  for (size_t i = 0; i < count; i++)
+    messages->items[i] = make_message(contract_message(contract, i), arena);
+  contract_free(&contract);
+  return status;
 }
 
 const struct message *messages_find(const struct messages *messages, struct slice full_name)

@@ -28,6 +28,8 @@ struct field {
   bool repeated;
   bool in_oneof;
   bool optional;
+  bool is_written;  // by clients, for the service to keep
+  bool immutable;
   int number;
   const char *message;  // full name of the type of a FIELD_MESSAGE or FIELD_TIME; else ""
 };
@@ -44,7 +46,7 @@ struct messages {
   size_t count;
 };
 
-// Reads a protoset (FileDescriptorSet).
+// Compiles a protoset (FileDescriptorSet) and takes out its messages.
 enum status messages_load(struct messages *messages, const char *path, struct arena *arena,
                           struct error *error) MUST_CHECK;
 // Finds a message by its full name; NULL where no contract has it.

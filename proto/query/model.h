@@ -5,6 +5,7 @@
 //   resolve.c      names -> messages, fields, fragments and parameters
 //   statement.c    tokens -> SQL with $1, $2, ...; of a list one statement for every combination of filters, order,
 //                  direction and page; each piece remembers where it comes from
+//   stored.c       which fields that clients write no INSERT or UPDATE stores
 //   messages.c     the messages of the contracts, from the protoset
 //   server.c       a private PostgreSQL, migrated as the service migrates itself
 //   describe.c     what PostgreSQL says of each statement
@@ -28,6 +29,8 @@
 #define MAX_PAGE_STATEMENTS 1024
 // How many parameters a statement may have; the same number as in common/storage/pg.h.
 #define MAX_PARAMETERS 24
+// How many fields a statement may leave out.
+#define MAX_OMISSIONS 24
 
 struct sql_file {
   const char *path;
@@ -49,6 +52,8 @@ struct token {
 struct tokens {
   struct token *items;
   size_t count;
+  bool inserts;  // it has the words of an INSERT or a MERGE
+  bool updates;  // it has the words of an UPDATE; FOR UPDATE is none
 };
 
 struct fragment {
@@ -73,6 +78,13 @@ struct argument {
   const struct message *message;
   bool repeated;
   bool used;
+};
+
+// A field of an argument that the statement leaves out, for a reason: "-- without item.note: why".
+struct omission {
+  struct slice at;
+  const struct argument *argument;
+  const struct field *field;
 };
 
 // A parameter of a query. It is listed once, however often the SQL names it.
@@ -130,6 +142,8 @@ struct query_source {
   struct slice row_at;
   struct argument arguments[4];
   size_t argument_count;
+  struct omission omissions[MAX_OMISSIONS];
+  size_t omission_count;
   struct parameter parameters[MAX_PARAMETERS];
   size_t parameter_count;
 
@@ -191,7 +205,7 @@ struct findings {
 
 // Appends a finding: "services/item/queries/items.sql:12: get: ...". The line is that of `at`, which points into one of
 // the service's files. `query` is NULL for text that belongs to no query.
-void report(struct findings *findings, const struct service_source *service, const struct query_source *query,
-            const char *at, const char *format, ...) PRINTF_LIKE(5, 6);
+void findings_add(struct findings *findings, const struct service_source *service, const struct query_source *query,
+                  const char *at, const char *format, ...) PRINTF_LIKE(5, 6);
 
 #endif

@@ -44,8 +44,8 @@ static void add_sample(struct checker *c, struct strbuf *sql, const char *name, 
 {
   const char *value = sample_of(c, name);
   if (value == NULL)
-    report(c->findings, c->service, c->query, c->query->name.data,
-           "%s has no sample of :%s; add a line \"-- sample %s: VALUE\"", c->seed.path, name, name);
+    findings_add(c->findings, c->service, c->query, c->query->name.data,
+                 "%s has no sample of :%s; add a line \"-- sample %s: VALUE\"", c->seed.path, name, name);
   strbuf_add_string(sql, sql->data[sql->size - 1] == '(' ? "" : ", ");
   if (value != NULL && array != 0)
     strbuf_printf(sql, "ARRAY[%s]::%s", value, type_name(array));
@@ -148,12 +148,12 @@ static void check_plan(struct checker *c, const struct statement *statement, con
   PGresult *result = PQexec(c->conn, explain);
   const char *found = scan_in(result);
   if (PQresultStatus(result) != PGRES_TUPLES_OK)
-    report(c->findings, c->service, c->query, c->query->name.data, "%s cannot be explained: %s", statement->name,
-           PQerrorMessage(c->conn));
+    findings_add(c->findings, c->service, c->query, c->query->name.data, "%s cannot be explained: %s", statement->name,
+                 PQerrorMessage(c->conn));
   else if (found != NULL)
-    report(c->findings, c->service, c->query, c->query->name.data,
-           "the %s plan of %s scans a whole table: %.*s; add an index, or say why it may: \"-- scan: ...\"", mode,
-           statement->name, node_size(found), node_name(found));
+    findings_add(c->findings, c->service, c->query, c->query->name.data,
+                 "the %s plan of %s scans a whole table: %.*s; add an index, or say why it may: \"-- scan: ...\"", mode,
+                 statement->name, node_size(found), node_name(found));
   PQclear(result);
 }
 

@@ -18,8 +18,8 @@ static size_t line_of(const struct sql_file *file, const char *at)
   return line;
 }
 
-void report(struct findings *findings, const struct service_source *service, const struct query_source *query,
-            const char *at, const char *format, ...)
+void findings_add(struct findings *findings, const struct service_source *service, const struct query_source *query,
+                  const char *at, const char *format, ...)
 {
   const struct sql_file *file = file_of(service->files, service->file_count, at);
   if (file != NULL)

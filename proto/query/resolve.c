@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/compiler.h"
+#include "proto/query/stored.h"
 
 // How deep fragments may hold fragments.
 #define MAX_DEPTH 8
@@ -23,8 +24,8 @@ static const struct message *find_message(struct resolver *resolver, struct slic
     return NULL;
   const struct message *message = messages_find(resolver->messages, at);
   if (message == NULL)
-    report(resolver->findings, resolver->service, resolver->query, at.data,
-           "no contract has a message " SLICE_FMT "; write its full name, such as item.v1.Item", SLICE_ARG(at));
+    findings_add(resolver->findings, resolver->service, resolver->query, at.data,
+                 "no contract has a message " SLICE_FMT "; write its full name, such as item.v1.Item", SLICE_ARG(at));
   return message;
 }
 
@@ -44,7 +45,7 @@ bool resolve_is_page_hole(const struct query_source *query, struct slice name)
 
 // ---- parameters ----
 
-static void split_name(struct slice text, struct slice *name, struct slice *member)
+void resolve_split(struct slice text, struct slice *name, struct slice *member)
 {
   size_t dot = slice_find(text, '.', 0);
   *name = slice_make(text.data, dot);
@@ -54,14 +55,14 @@ static void split_name(struct slice text, struct slice *name, struct slice *memb
 const struct parameter *resolve_parameter(const struct query_source *query, const struct token *token)
 {
   struct slice name, member;
-  split_name(token->text, &name, &member);
+  resolve_split(token->text, &name, &member);
   for (size_t i = 0; i < query->parameter_count; i++)
     if (slice_equal(query->parameters[i].name, name) && slice_equal(query->parameters[i].member, member))
       return &query->parameters[i];
   return NULL;
 }
 
-static struct argument *find_argument(struct query_source *query, struct slice name)
+struct argument *resolve_argument(struct query_source *query, struct slice name)
 {
   for (size_t i = 0; i < query->argument_count; i++)
     if (slice_equal(query->arguments[i].name, name))
@@ -69,8 +70,7 @@ static struct argument *find_argument(struct query_source *query, struct slice n
   return NULL;
 }
 
-// A column can be absent in one row; an array of many rows cannot say so.
-static bool can_be_parameter(const struct argument *argument, const struct field *field)
+bool resolve_can_be_parameter(const struct argument *argument, const struct field *field)
 {
   return !field->in_oneof && !(field->optional && argument->repeated);
 }
@@ -79,30 +79,30 @@ static void report_unusable_field(struct resolver *resolver, const struct argume
                                   const struct parameter *parameter)
 {
   if (parameter->field != NULL) {
-    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-           "%s." SLICE_FMT " cannot be a parameter here: it is in a oneof, or optional in many messages",
-           argument->message->full_name, SLICE_ARG(parameter->member));
+    findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+                 "%s." SLICE_FMT " cannot be a parameter here: it is in a oneof, or optional in many messages",
+                 argument->message->full_name, SLICE_ARG(parameter->member));
     return;
   }
   struct strbuf names;
   strbuf_init(&names, 0);
   for (size_t i = 0; i < argument->message->field_count; i++) {
-    if (can_be_parameter(argument, &argument->message->fields[i]))
+    if (resolve_can_be_parameter(argument, &argument->message->fields[i]))
       strbuf_printf(&names, "%s%s", names.size == 0 ? "" : ", ", argument->message->fields[i].name);
   }
-  report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-         "%s has no field " SLICE_FMT "; name one of %s", argument->message->full_name, SLICE_ARG(parameter->member),
-         strbuf_cstring(&names));
+  findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+               "%s has no field " SLICE_FMT "; name one of %s", argument->message->full_name,
+               SLICE_ARG(parameter->member), strbuf_cstring(&names));
   strbuf_free(&names);
 }
 
 static void resolve_member(struct resolver *resolver, struct parameter *parameter)
 {
-  struct argument *argument = find_argument(resolver->query, parameter->name);
+  struct argument *argument = resolve_argument(resolver->query, parameter->name);
   if (argument == NULL) {
-    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-           "nothing says what :" SLICE_FMT " is; add \"-- params: item.v1.Item as " SLICE_FMT "\"",
-           SLICE_ARG(parameter->name), SLICE_ARG(parameter->name));
+    findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+                 "nothing says what :" SLICE_FMT " is; add \"-- params: item.v1.Item as " SLICE_FMT "\"",
+                 SLICE_ARG(parameter->name), SLICE_ARG(parameter->name));
     return;
   }
   argument->used = true;
@@ -110,14 +110,14 @@ static void resolve_member(struct resolver *resolver, struct parameter *paramete
   if (argument->message == NULL)
     return;
   parameter->field = message_field(argument->message, parameter->member);
-  if (parameter->field == NULL || !can_be_parameter(argument, parameter->field)) {
+  if (parameter->field == NULL || !resolve_can_be_parameter(argument, parameter->field)) {
     report_unusable_field(resolver, argument, parameter);
     return;
   }
   if (parameter->field->optional && !parameter->nullable)
-    report(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-           "%s." SLICE_FMT " is optional, so it may be NULL: write :" SLICE_FMT "?", argument->message->full_name,
-           SLICE_ARG(parameter->member), SLICE_ARG(parameter->at));
+    findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
+                 "%s." SLICE_FMT " is optional, so it may be NULL: write :" SLICE_FMT "?", argument->message->full_name,
+                 SLICE_ARG(parameter->member), SLICE_ARG(parameter->at));
 }
 
 static void add_parameter(struct resolver *resolver, const struct token *token)
@@ -126,19 +126,20 @@ static void add_parameter(struct resolver *resolver, const struct token *token)
   const struct parameter *known = resolve_parameter(query, token);
   if (known != NULL) {
     if (known->nullable != token->nullable)
-      report(resolver->findings, resolver->service, query, token->text.data,
-             ":" SLICE_FMT " is nullable (a question mark behind it) in one place and not in another; write it alike",
-             SLICE_ARG(token->text));
+      findings_add(resolver->findings, resolver->service, query, token->text.data,
+                   ":" SLICE_FMT
+                   " is nullable (a question mark behind it) in one place and not in another; write it alike",
+                   SLICE_ARG(token->text));
     return;
   }
   if (query->parameter_count == MAX_PARAMETERS) {
-    report(resolver->findings, resolver->service, query, token->text.data, "it has more than %d parameters",
-           MAX_PARAMETERS);
+    findings_add(resolver->findings, resolver->service, query, token->text.data, "it has more than %d parameters",
+                 MAX_PARAMETERS);
     return;
   }
   struct parameter *parameter = &query->parameters[query->parameter_count++];
   *parameter = (struct parameter){.at = token->text, .nullable = token->nullable};
-  split_name(token->text, &parameter->name, &parameter->member);
+  resolve_split(token->text, &parameter->name, &parameter->member);
   if (parameter->member.size > 0)
     resolve_member(resolver, parameter);
 }
@@ -153,9 +154,9 @@ static void add_parameters(struct resolver *resolver, const struct tokens *token
       continue;
     const struct fragment *fragment = resolve_fragment(resolver->service, token->text);
     if (fragment == NULL || depth == MAX_DEPTH)
-      report(resolver->findings, resolver->service, resolver->query, token->text.data,
-             "there is no fragment " SLICE_FMT "; write it below a line \"-- fragment: " SLICE_FMT "\"",
-             SLICE_ARG(token->text), SLICE_ARG(token->text));
+      findings_add(resolver->findings, resolver->service, resolver->query, token->text.data,
+                   "there is no fragment " SLICE_FMT "; write it below a line \"-- fragment: " SLICE_FMT "\"",
+                   SLICE_ARG(token->text), SLICE_ARG(token->text));
     else
       add_parameters(resolver, &fragment->body, depth + 1);
   }
@@ -168,8 +169,8 @@ static void check_request_field(struct resolver *resolver, const char *name, enu
   const struct query_source *query = resolver->query;
   const struct field *field = message_field(query->request, slice_from_string(name));
   if (field == NULL || field->type != type || field->repeated || field->in_oneof || field->optional)
-    report(resolver->findings, resolver->service, query, query->request_at.data, "%s needs a field \"%s %s\"",
-           query->request->full_name, type == FIELD_INT32 ? "int32" : "string", name);
+    findings_add(resolver->findings, resolver->service, query, query->request_at.data, "%s needs a field \"%s %s\"",
+                 query->request->full_name, type == FIELD_INT32 ? "int32" : "string", name);
 }
 
 // Filters and orders are written without fragments and without the parts of a page.
@@ -177,8 +178,9 @@ static void refuse_holes(struct resolver *resolver, const struct tokens *tokens)
 {
   for (size_t i = 0; i < tokens->count; i++)
     if (tokens->items[i].kind == TOKEN_HOLE)
-      report(resolver->findings, resolver->service, resolver->query, tokens->items[i].text.data,
-             "a filter or an order cannot use {" SLICE_FMT "}; write its SQL out", SLICE_ARG(tokens->items[i].text));
+      findings_add(resolver->findings, resolver->service, resolver->query, tokens->items[i].text.data,
+                   "a filter or an order cannot use {" SLICE_FMT "}; write its SQL out",
+                   SLICE_ARG(tokens->items[i].text));
 }
 
 static void resolve_filter(struct resolver *resolver, struct filter *filter)
@@ -187,22 +189,22 @@ static void resolve_filter(struct resolver *resolver, struct filter *filter)
   filter->field = message_field(query->request, filter->name);
   if (filter->field == NULL || filter->field->type != FIELD_STRING || filter->field->repeated ||
       filter->field->in_oneof || filter->field->optional)
-    report(resolver->findings, resolver->service, query, filter->name.data,
-           "%s has no field \"string " SLICE_FMT
-           "\"; a filter holds where the request's field of its name is not empty",
-           query->request->full_name, SLICE_ARG(filter->name));
+    findings_add(resolver->findings, resolver->service, query, filter->name.data,
+                 "%s has no field \"string " SLICE_FMT
+                 "\"; a filter holds where the request's field of its name is not empty",
+                 query->request->full_name, SLICE_ARG(filter->name));
   refuse_holes(resolver, &filter->condition);
   size_t parameters = 0;
   for (size_t i = 0; i < filter->condition.count; i++) {
     const struct token *token = &filter->condition.items[i];
     parameters += token->kind == TOKEN_PARAM;
     if (token->kind == TOKEN_PARAM && !slice_equal(token->text, filter->name))
-      report(resolver->findings, resolver->service, query, token->text.data,
-             "a filter has its own parameter only: :" SLICE_FMT, SLICE_ARG(filter->name));
+      findings_add(resolver->findings, resolver->service, query, token->text.data,
+                   "a filter has its own parameter only: :" SLICE_FMT, SLICE_ARG(filter->name));
   }
   if (parameters == 0)
-    report(resolver->findings, resolver->service, query, filter->name.data, "the condition does not use :" SLICE_FMT,
-           SLICE_ARG(filter->name));
+    findings_add(resolver->findings, resolver->service, query, filter->name.data,
+                 "the condition does not use :" SLICE_FMT, SLICE_ARG(filter->name));
 }
 
 static const struct field *field_of_json_name(const struct message *message, struct slice name)
@@ -220,13 +222,13 @@ static void resolve_order(struct resolver *resolver, struct order *order)
   if (order->field != NULL && order->field->optional)
     order->field = NULL;
   if (order->field == NULL)
-    report(resolver->findings, resolver->service, query, order->at.data,
-           "an order is named as a field of %s is in JSON, such as createTime", query->row->full_name);
+    findings_add(resolver->findings, resolver->service, query, order->at.data,
+                 "an order is named as a field of %s is in JSON, such as createTime", query->row->full_name);
   refuse_holes(resolver, &order->expression);
   if (!slice_equal(order->id, query->orders[0].id))
-    report(resolver->findings, resolver->service, query, order->id.data,
-           "every order of a list must break ties by the same column; another one uses " SLICE_FMT,
-           SLICE_ARG(query->orders[0].id));
+    findings_add(resolver->findings, resolver->service, query, order->id.data,
+                 "every order of a list must break ties by the same column; another one uses " SLICE_FMT,
+                 SLICE_ARG(query->orders[0].id));
 }
 
 // True where the parts of a page stand each once and in order, because their parameters are counted in that order.
@@ -254,9 +256,9 @@ static void check_response(struct resolver *resolver)
     rows = rows || (field->repeated && strcmp(field->message, query->row->full_name) == 0);
   }
   if (token == NULL || token->type != FIELD_STRING || !rows)
-    report(resolver->findings, resolver->service, query, query->response_at.data,
-           "%s needs fields \"repeated %s\" and \"string next_page_token\"", query->response->full_name,
-           query->row->full_name);
+    findings_add(resolver->findings, resolver->service, query, query->response_at.data,
+                 "%s needs fields \"repeated %s\" and \"string next_page_token\"", query->response->full_name,
+                 query->row->full_name);
 }
 
 static void check_page_annotations(struct resolver *resolver)
@@ -264,22 +266,23 @@ static void check_page_annotations(struct resolver *resolver)
   const struct query_source *query = resolver->query;
   if (query->row_at.size == 0 || query->request_at.size == 0 || query->response_at.size == 0 ||
       query->order_count == 0 || query->default_order.size == 0 || query->page_size == 0)
-    report(resolver->findings, resolver->service, query, query->name.data,
-           "a page needs the annotations row, request, response, page, default, and an order at least");
+    findings_add(resolver->findings, resolver->service, query, query->name.data,
+                 "a page needs the annotations row, request, response, page, default, and an order at least");
   if (!has_page_parts(query))
-    report(
+    findings_add(
         resolver->findings, resolver->service, query, query->name.data,
         "a page is written as SELECT ... WHERE {filters} ORDER BY {order} LIMIT {limit}, each once and in this order");
   size_t parameters = query->parameter_count + query->filter_count + PAGE_PARAMETERS;
   if (parameters > MAX_PARAMETERS)
-    report(resolver->findings, resolver->service, query, query->name.data,
-           "its own parameters, one for each filter and %d for the page are %zu; at most %d are possible",
-           PAGE_PARAMETERS, parameters, MAX_PARAMETERS);
+    findings_add(resolver->findings, resolver->service, query, query->name.data,
+                 "its own parameters, one for each filter and %d for the page are %zu; at most %d are possible",
+                 PAGE_PARAMETERS, parameters, MAX_PARAMETERS);
   size_t statements = 4 * query->order_count << query->filter_count;
   if (statements > MAX_PAGE_STATEMENTS)
-    report(resolver->findings, resolver->service, query, query->name.data,
-           "its filters and orders make %zu statements; more than %d are too many to plan for: make two lists of it",
-           statements, MAX_PAGE_STATEMENTS);
+    findings_add(
+        resolver->findings, resolver->service, query, query->name.data,
+        "its filters and orders make %zu statements; more than %d are too many to plan for: make two lists of it",
+        statements, MAX_PAGE_STATEMENTS);
 }
 
 static void resolve_page(struct resolver *resolver)
@@ -310,10 +313,11 @@ static void resolve_query(struct resolver *resolver)
   add_parameters(resolver, &query->body, 0);
   for (size_t i = 0; i < query->argument_count; i++)
     if (!query->arguments[i].used)
-      report(resolver->findings, resolver->service, query, query->arguments[i].at.data,
-             "the SQL does not use :" SLICE_FMT, SLICE_ARG(query->arguments[i].name));
+      findings_add(resolver->findings, resolver->service, query, query->arguments[i].at.data,
+                   "the SQL does not use :" SLICE_FMT, SLICE_ARG(query->arguments[i].name));
   if (query->rows == ROWS_PAGE)
     resolve_page(resolver);
+  check_stored(resolver->service, query, resolver->findings);
 }
 
 void resolve_service(struct service_source *service, const struct messages *messages, struct findings *findings)

@@ -56,6 +56,13 @@ static struct slice take_word(struct slice *text)
 
 typedef void read_annotation(struct reader *reader, struct slice argument, struct slice value);
 
+// Reports an annotation that does not give its reason.
+static void check_reason(struct reader *reader, struct slice value, const char *example)
+{
+  if (value.size == 0)
+    findings_add(reader->findings, reader->service, reader->query, value.data, "it must say why: \"%s\"", example);
+}
+
 static void read_row(struct reader *reader, struct slice argument, struct slice value)
 {
   (void)argument;
@@ -70,13 +77,24 @@ static void read_params(struct reader *reader, struct slice argument, struct sli
   struct slice type = take_word(&value);
   struct slice as = take_word(&value);
   if (query->argument_count == 4 || !slice_equal_string(as, "as") || !is_word(value)) {
-    report(reader->findings, reader->service, query, at.data,
-           "params is written as \"item.v1.Item as item\" or \"item.v1.Item[] as items\", four times at most");
+    findings_add(reader->findings, reader->service, query, at.data,
+                 "params is written as \"item.v1.Item as item\" or \"item.v1.Item[] as items\", four times at most");
     return;
   }
   bool repeated = type.size > 2 && memcmp(type.data + type.size - 2, "[]", 2) == 0;
   query->arguments[query->argument_count++] = (struct argument){
       .at = slice_make(type.data, type.size - (repeated ? 2 : 0)), .name = value, .repeated = repeated};
+}
+
+static void read_without(struct reader *reader, struct slice argument, struct slice value)
+{
+  struct query_source *query = reader->query;
+  if (query->omission_count == MAX_OMISSIONS)
+    findings_add(reader->findings, reader->service, query, argument.data, "it leaves out more than %d fields",
+                 MAX_OMISSIONS);
+  else
+    query->omissions[query->omission_count++] = (struct omission){.at = argument};
+  check_reason(reader, value, "without item.note: the handler stores it");
 }
 
 static void read_request(struct reader *reader, struct slice argument, struct slice value)
@@ -95,8 +113,8 @@ static void read_filter(struct reader *reader, struct slice argument, struct sli
 {
   struct query_source *query = reader->query;
   if (query->filter_count == 12 || !is_word(argument)) {
-    report(reader->findings, reader->service, query, value.data,
-           "a filter is written as \"filter category: category = :category\", twelve at most");
+    findings_add(reader->findings, reader->service, query, value.data,
+                 "a filter is written as \"filter category: category = :category\", twelve at most");
     return;
   }
   struct filter *filter = &query->filters[query->filter_count++];
@@ -112,9 +130,10 @@ static void read_order(struct reader *reader, struct slice argument, struct slic
     comma--;
   struct slice id = slice_trim(slice_skip(value, comma));
   if (query->order_count == 12 || argument.size == 0 || comma == 0 || !is_word(id)) {
-    report(reader->findings, reader->service, query, value.data,
-           "an order is written as \"order createTime: create_time, id\", where id is the unique column that breaks "
-           "ties; twelve at most");
+    findings_add(
+        reader->findings, reader->service, query, value.data,
+        "an order is written as \"order createTime: create_time, id\", where id is the unique column that breaks "
+        "ties; twelve at most");
     return;
   }
   struct order *order = &query->orders[query->order_count++];
@@ -133,16 +152,9 @@ static void read_page(struct reader *reader, struct slice argument, struct slice
   (void)argument;
   uint64_t size = 0;
   if (!slice_to_uint64(value, 1, 10000, &size))
-    report(reader->findings, reader->service, reader->query, value.data,
-           "page is the size of a page where the request says none: a number from 1 to 10000");
+    findings_add(reader->findings, reader->service, reader->query, value.data,
+                 "page is the size of a page where the request says none: a number from 1 to 10000");
   reader->query->page_size = (uint32_t)size;
-}
-
-// Reports an annotation that does not give its reason.
-static void check_reason(struct reader *reader, struct slice value, const char *example)
-{
-  if (value.size == 0)
-    report(reader->findings, reader->service, reader->query, value.data, "it must say why: \"%s\"", example);
 }
 
 static void read_dedicated(struct reader *reader, struct slice argument, struct slice value)
@@ -194,7 +206,7 @@ static const struct {
     {"response", false, read_response}, {"filter", true, read_filter},      {"order", true, read_order},
     {"default", false, read_default},   {"page", false, read_page},         {"dedicated", false, read_dedicated},
     {"writes", false, read_writes},     {"read only", false, read_reads},   {"scan", false, read_scan},
-    {"not null", false, read_not_null}, {"nullable", false, read_nullable},
+    {"not null", false, read_not_null}, {"nullable", false, read_nullable}, {"without", true, read_without},
 };
 
 // True for the text in front of a colon that is meant as an annotation: one or two words in lower case. Anything else
@@ -232,10 +244,11 @@ static void read_header_line(struct reader *reader, struct slice line)
       return;
     }
   }
-  report(reader->findings, reader->service, reader->query, content.data,
-         "\"" SLICE_FMT "\" is not known; known are: row, params, request, response, filter NAME, order NAME, default, "
-         "page, dedicated, writes, read only, scan, not null, nullable; begin prose with a capital letter",
-         SLICE_ARG(left));
+  findings_add(
+      reader->findings, reader->service, reader->query, content.data,
+      "\"" SLICE_FMT "\" is not known; known are: row, params, request, response, filter NAME, order NAME, default, "
+      "page, dedicated, writes, read only, scan, not null, nullable, without FIELD; begin prose with a capital letter",
+      SLICE_ARG(left));
 }
 
 // ---- statements ----
@@ -249,7 +262,7 @@ static void check_name(struct reader *reader, const struct query_source *query)
 {
   for (size_t i = 0; i + 1 < reader->service->query_count; i++)
     if (slice_equal(reader->service->queries[i].name, query->name))
-      report(reader->findings, reader->service, query, query->name.data, "another query has this name");
+      findings_add(reader->findings, reader->service, query, query->name.data, "another query has this name");
 }
 
 static void begin_query(struct reader *reader, struct slice value)
@@ -265,9 +278,10 @@ static void begin_query(struct reader *reader, struct slice value)
     if (slice_equal_string(value, ROWS[rows]))
       query->rows = (enum rows)rows;
   if (!is_word(query->name) || query->rows == ROWS_COUNT) {
-    report(reader->findings, service, query, query->name.data,
-           "a query begins with \"-- name: find_by_email :one\": a name of a-z, 0-9 and _, then one of :one, :many, "
-           ":exec, :affected, :gathered, :page");
+    findings_add(
+        reader->findings, service, query, query->name.data,
+        "a query begins with \"-- name: find_by_email :one\": a name of a-z, 0-9 and _, then one of :one, :many, "
+        ":exec, :affected, :gathered, :page");
     query->rows = ROWS_EXEC;
   }
   check_name(reader, query);
@@ -279,7 +293,8 @@ static void read_fragment(struct reader *reader, struct slice name)
   struct fragment *fragment = &service->fragments[service->fragment_count++];
   fragment->name = name;
   if (!is_word(name))
-    report(reader->findings, service, NULL, name.data, "a fragment is named \"-- fragment: item\" and used as {item}");
+    findings_add(reader->findings, service, NULL, name.data,
+                 "a fragment is named \"-- fragment: item\" and used as {item}");
   skip_line(reader);
   reader->place.query = NULL;
   reader->left = tokens_read(reader->left, &fragment->body, &reader->place);
@@ -300,8 +315,8 @@ static void read_query(struct reader *reader, struct slice value)
   }
   reader->left = tokens_read(reader->left, &reader->query->body, &reader->place);
   if (reader->query->body.count == 0)
-    report(reader->findings, reader->service, reader->query, reader->query->name.data,
-           "it has no SQL; write the statement below its annotations and end it with a semicolon");
+    findings_add(reader->findings, reader->service, reader->query, reader->query->name.data,
+                 "it has no SQL; write the statement below its annotations and end it with a semicolon");
 }
 
 // Skips to the next empty line, so that one stray statement gives one finding.
@@ -326,8 +341,8 @@ static void read_file(struct reader *reader, const struct sql_file *file)
       continue;
     }
     if (line.size > 0 && !is_comment(line)) {
-      report(reader->findings, reader->service, NULL, line.data,
-             "this belongs to no query; write \"-- name: find_by_email :one\" above it");
+      findings_add(reader->findings, reader->service, NULL, line.data,
+                   "this belongs to no query; write \"-- name: find_by_email :one\" above it");
       skip_paragraph(reader);
     }
     skip_line(reader);

@@ -11,6 +11,8 @@ struct scanner {
   const char *at;
   const char *end;
   const char *plain;  // the start of the SQL that belongs to no token yet
+  struct slice word;  // the identifier or keyword before this one
+  bool update;        // UPDATE was read; with SET behind it, it changes rows
 };
 
 static bool is_letter(char c)
@@ -40,7 +42,7 @@ static void add_token(struct scanner *scanner, enum token_kind kind, const char 
   if (from == to)
     return;
   if (scanner->tokens->count == MAX_TOKENS) {
-    report(scanner->place->findings, scanner->place->service, scanner->place->query, from, "it is too long");
+    findings_add(scanner->place->findings, scanner->place->service, scanner->place->query, from, "it is too long");
     return;
   }
   scanner->tokens->items[scanner->tokens->count++] =
@@ -101,6 +103,18 @@ static void skip_dollar(struct scanner *scanner)
   scanner->at = scanner->at + size < scanner->end ? scanner->at + size : scanner->end;
 }
 
+// Notes which kind of statement the words make: INSERT INTO, MERGE INTO, UPDATE ... SET.
+static void note_word(struct scanner *scanner, struct slice word)
+{
+  bool into = slice_equal_ignore_case(word, SLICE("into"));
+  bool can_insert =
+      slice_equal_ignore_case(scanner->word, SLICE("insert")) || slice_equal_ignore_case(scanner->word, SLICE("merge"));
+  scanner->tokens->inserts |= into && can_insert;
+  scanner->update |= slice_equal_ignore_case(word, SLICE("update"));
+  scanner->tokens->updates |= scanner->update && slice_equal_ignore_case(word, SLICE("set"));
+  scanner->word = word;
+}
+
 // Moves behind an identifier, which may hold dollars. An E in front of a quote is no identifier: it begins a text in
 // which a backslash escapes.
 static void skip_identifier(struct scanner *scanner)
@@ -112,6 +126,8 @@ static void skip_identifier(struct scanner *scanner)
   bool escapes = scanner->at - begin == 1 && (*begin == 'e' || *begin == 'E');
   if (escapes && next_is(scanner, "'"))
     skip_quoted(scanner, '\'', true);
+  else
+    note_word(scanner, slice_make(begin, (size_t)(scanner->at - begin)));
 }
 
 static void read_parameter(struct scanner *scanner)
@@ -138,8 +154,8 @@ static void read_hole(struct scanner *scanner)
   while (scanner->at < scanner->end && is_letter_or_digit(*scanner->at))
     scanner->at++;
   if (scanner->at == scanner->end || *scanner->at != '}' || scanner->at == name)
-    report(scanner->place->findings, scanner->place->service, scanner->place->query, name,
-           "a fragment is used as {name}");
+    findings_add(scanner->place->findings, scanner->place->service, scanner->place->query, name,
+                 "a fragment is used as {name}");
   add_token(scanner, TOKEN_HOLE, name, scanner->at);
   if (scanner->at < scanner->end)
     scanner->at++;
@@ -195,13 +211,14 @@ static void end_without_semicolon(struct scanner *scanner)
   while (last > scanner->plain && (*last == '\n' || *last == ' '))
     last--;
   if (last > scanner->plain)
-    report(place->findings, place->service, place->query, last, "the statement does not end with a semicolon");
+    findings_add(place->findings, place->service, place->query, last, "the statement does not end with a semicolon");
 }
 
 struct slice tokens_read(struct slice text, struct tokens *tokens, const struct token_place *place)
 {
   tokens->items = arena_array(place->arena, MAX_TOKENS, sizeof(*tokens->items));
   tokens->count = 0;
+  tokens->inserts = tokens->updates = false;
   struct scanner scanner = {.place = place, .tokens = tokens, .end = text.data + text.size};
   const char *begin = skip_space(text.data, scanner.end);
   scanner.at = scanner.plain = begin;

@@ -77,8 +77,7 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   // note stays, and the sweep comes when that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
-  const struct user_db_finish_sign_up_params finish = {
-      .id = id, .email = request->email, .display_name = request->display_name};
+  const struct user_db_finish_sign_up_params finish = {.id = id, .request = request};
   status = user_db_finish_sign_up(resource_db(call), &finish, arena, response);
   // Only these two statuses prove that no account was made. After a broken connection or a deadline the account may
   // exist; then so must its credential, and the note, if it is still there, tells the sweep.

@@ -8,10 +8,12 @@ VALUES (:id::uuid, now() + :limit_ms::bigint * interval '1 millisecond');
 
 -- name: finish_sign_up :one
 -- row: user.v1.User
+-- params: user.v1.CreateUserRequest as request
+-- without request.password: the auth service keeps its hash
 -- Makes the account and removes the note, in one statement: the one moment at which the sign-up becomes true.
 -- ALREADY_EXISTS where the address is taken. No row where the note is gone, because the sign-up took too long.
 WITH note AS (DELETE FROM orphan_credentials WHERE user_id = :id::uuid RETURNING user_id)
-INSERT INTO users (id, email, display_name) SELECT user_id, :email, :display_name FROM note
+INSERT INTO users (id, email, display_name) SELECT user_id, :request.email, :request.display_name FROM note
 RETURNING {user};
 
 -- name: forget_orphan :exec
