@@ -1,8 +1,8 @@
-// The compiled contracts:  FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info) compiled
+// The compiled contracts: a FileDescriptorSet (bulkhead.protoset, made by protoc with imports and source info) compiled
 // to tables. One compiler for everybody: protoc-gen-bulkhead at build and the gateway at its start call contract_load,
 // so they give the same verdict in the same words. Immutable afterwards, so worker processes share its pages after a
-// fork.  Whatever a contract must not say is refused: see the `report` calls in this folder, and tests/unit/plugin/bad
-// for a contract with each mistake.
+// fork. Whatever a contract must not say is refused: see the `report` calls in this folder, and
+// tests/unit/plugin/data/bad for a contract with each mistake.
 #ifndef BULKHEAD_CONTRACT_CONTRACT_H
 #define BULKHEAD_CONTRACT_CONTRACT_H
 

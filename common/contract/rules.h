@@ -1,4 +1,4 @@
-// The rules of a field (FieldRules  of proto/bulkhead/v1/options.proto), and the functions that check it. The gateway
+// The rules of a field (FieldRules of proto/bulkhead/v1/options.proto), and the functions that check it. The gateway
 // has the rules from descriptors, the services from tables that protoc-gen-bulkhead wrote.
 #ifndef BULKHEAD_CONTRACT_RULES_H
 #define BULKHEAD_CONTRACT_RULES_H

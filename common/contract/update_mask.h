@@ -1,7 +1,7 @@
-// The mask of an update: which fields of a message it writes (AIP-134),  writes (AIP-134), as far as rules depend on
-// it: a field that the mask leaves out keeps its stored value, so nothing is asked of it.  An update is a request
-// message with a singular google.protobuf.FieldMask named update_mask and, beside it, a singular message field of a
-// type of its own; the mask's paths start in the first such field (by number).
+// The mask of an update: which fields of a message it writes (AIP-134), as far as rules depend on it: a field that the
+// mask leaves out keeps its stored value, so nothing is asked of it. An update is a request message with a singular
+// google.protobuf.FieldMask named update_mask and, beside it, a singular message field of a type of its own; the mask's
+// paths start in the first such field (by number).
 #ifndef BULKHEAD_CONTRACT_UPDATE_MASK_H
 #define BULKHEAD_CONTRACT_UPDATE_MASK_H
 
