@@ -64,6 +64,19 @@ Test(policy, a_role_is_its_whole_name)
     cr_expect_eq(check_role(OTHERS[i]), STATUS_PERMISSION_DENIED, "\"%s\"", OTHERS[i]);
 }
 
+// The lists are views: what stands behind them in memory belongs to somebody else.
+Test(policy, roles_behind_the_lists_do_not_count)
+{
+  const struct policy admins = {.access = ACCESS_ROLE, .roles = staff_roles, .role_count = 1};
+  const struct policy_caller user = {
+      .peer_service = SLICE(POLICY_GATEWAY), .id = SLICE("u2"), .roles = staff, .role_count = 1};
+  const char *message = NULL;
+  cr_expect_eq(policy_check(&admins, &supporter, &message), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check(ACCESS_ROLE, &user), STATUS_PERMISSION_DENIED);
+  cr_expect_not(policy_caller_has_role(&user, "support"));
+  cr_expect(policy_caller_has_role(&supporter, "support"));
+}
+
 Test(policy, a_role_method_without_roles_lets_nobody_in)
 {
   const struct policy policy = {.access = ACCESS_ROLE};

@@ -178,6 +178,10 @@ Test(validate, bytes_are_measured_in_bytes)
   expect_value(&bytes.base, REQUIRED, "value: is required");
   expect_value(&bytes.base, SET_BY_THE_SERVICE, "");
   expect_value(&bytes.base, AT_LEAST_5, "value: must be at least 5 bytes");
+  // Bytes of no length are empty wherever they point.
+  bytes.value = (ProtobufCBinaryData){.data = data, .len = 0};
+  expect_value(&bytes.base, REQUIRED, "value: is required");
+  expect_value(&bytes.base, SET_BY_THE_SERVICE, "");
   bytes.value = (ProtobufCBinaryData){.data = data, .len = 4};
   expect_value(&bytes.base, REQUIRED, "");
   expect_value(&bytes.base, AT_LEAST_5, "value: must be at least 5 bytes");
