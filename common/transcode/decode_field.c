@@ -129,11 +129,27 @@ struct list {
   bool packed;
 };
 
-// Notes where an item was written in `out`, as offsets because the buffer moves while it grows.
-static void note_span(struct decoder *decoder, size_t offset)
+// Where an item was written in `out`, as an offset because the buffer moves while it grows.
+struct span {
+  size_t index;  // of the item in its list
+  size_t offset;
+  size_t size;
+};
+
+// Notes the item that was just written from `offset` on. An item of the wrong type has written
+// nothing and equals no other.
+static void note_span(struct decoder *decoder, size_t index, size_t offset)
 {
-  size_t span[2] = {offset, decoder->out->size - offset};
-  strbuf_add(&decoder->spans, slice_make(span, sizeof(span)));
+  struct span span = {.index = index, .offset = offset, .size = decoder->out->size - offset};
+  if (span.size > 0)
+    strbuf_add(&decoder->spans, slice_make(&span, sizeof(span)));
+}
+
+static struct span span_at(const struct decoder *decoder, size_t place)
+{
+  struct span span;
+  memcpy(&span, decoder->spans.data + place * sizeof(span), sizeof(span));
+  return span;
 }
 
 static bool read_packed_item(struct decoder *decoder, const struct list *list, enum jsontext_token token,
@@ -168,25 +184,24 @@ static bool read_item(struct decoder *decoder, const struct list *list, enum jso
       return false;
   }
   if (list->field->rules.unique_items)
-    note_span(decoder, before);
+    note_span(decoder, list->count, before);
   return true;
 }
 
 static void check_unique(struct decoder *decoder, const struct list *list)
 {
-  size_t count = decoder->spans.size / (2 * sizeof(size_t));
+  size_t count = decoder->spans.size / sizeof(struct span);
   if (count < 2 || decoder->out->failed)
     return;
   struct slice *items = arena_array(decoder->arena, count, sizeof(*items));
   for (size_t i = 0; i < count; i++) {
-    size_t span[2];
-    memcpy(span, decoder->spans.data + i * sizeof(span), sizeof(span));
-    items[i] = slice_make(decoder->out->data + span[0], span[1]);
+    struct span span = span_at(decoder, i);
+    items[i] = slice_make(decoder->out->data + span.offset, span.size);
   }
   size_t found = find_duplicate(items, count, decoder->arena);
   if (found == count)
     return;
-  struct place place = {.parent = list->inside.place, .index = found};
+  struct place place = {.parent = list->inside.place, .index = span_at(decoder, found).index};
   decoder_report_rule(decoder, &place, "must not be the same as an item before it");
 }
 
@@ -234,7 +249,8 @@ static bool read_list(struct decoder *decoder, const struct contract_field *fiel
 
 // ---- maps ----
 
-static void read_map_key(struct decoder *decoder, const struct contract_field *key, const struct place *place)
+// Writes the key of an entry. Returns false when its type or its rules refuse it.
+static bool read_map_key(struct decoder *decoder, const struct contract_field *key, const struct place *place)
 {
   struct scalar value = {0};
   const char *problem = scalar_from_text(key, place->name, decoder_memory(decoder), &value);
@@ -244,25 +260,29 @@ static void read_map_key(struct decoder *decoder, const struct contract_field *k
     strbuf_clear(&decoder->spans);
     strbuf_printf(&decoder->spans, "its key %s", problem);
     decoder_report(decoder, place, strbuf_cstring(&decoder->spans));
-  } else if (!scalar_is_default(key, &value)) {
-    scalar_write(decoder->out, key, &value);
+    return false;
   }
+  if (!scalar_is_default(key, &value))
+    scalar_write(decoder->out, key, &value);
+  return true;
 }
 
-// Writes one entry of a map as an embedded message; `key` gets the offset and the size of its key's wire bytes.
+// Writes one entry of a map as an embedded message, and adds the wire bytes of its key to `keys` unless they are
+// refused: "1" and "1.0" are one key of an integer map.
 static bool read_entry(struct decoder *decoder, const struct contract_field *field, const struct message_target *inside,
-                       size_t key[2])
+                       struct slice_list *keys)
 {
   struct place place = {.parent = inside->place, .name = decoder->reader.text};
   if (place.name.data == NULL)
     place.name = SLICE("");
   struct message_target target = *inside;
   target.place = &place;
-  size_t before = decoder->out->size;
   size_t mark = wire_begin_nested(decoder->out, field->number);
-  key[0] = decoder->out->size;
-  read_map_key(decoder, &field->message->fields[0], &place);
-  key[1] = decoder->out->size - key[0];
+  size_t start = decoder->out->size;
+  if (read_map_key(decoder, &field->message->fields[0], &place) && !decoder->out->failed) {
+    struct slice key = slice_make(decoder->out->data + start, decoder->out->size - start);
+    slice_list_add(keys, arena_copy(decoder->arena, key), decoder->arena);
+  }
   enum jsontext_token token = jsontext_read(&decoder->reader);
   if (token == JSONTEXT_ERROR)
     return false;
@@ -271,8 +291,6 @@ static bool read_entry(struct decoder *decoder, const struct contract_field *fie
   else if (!read_single(decoder, &field->message->fields[1], token, &target, false))
     return false;
   wire_end_nested(decoder->out, mark);
-  // wire_end_nested moves the message when its length needs more than one byte.
-  key[0] += decoder->out->size - before > 0 ? wire_varint_size(decoder->out->size - mark) - 1 : 0;
   return true;
 }
 
@@ -287,36 +305,14 @@ static bool read_map(struct decoder *decoder, const struct contract_field *field
   entries.scope = NO_SCOPE;
   entries.mask = (struct update_mask){.kind = MASK_NONE};
   size_t max = field->rules.max_items == 0 ? RULES_DEFAULT_MAX_ITEMS : field->rules.max_items;
-  // Keys are compared as they are after decoding: "1" and "1.0" are one key of an integer map.
-  struct slice *keys = NULL;
-  size_t capacity = 0;
+  struct slice_list keys = {0};
   size_t count = 0;
-  for (;; count++) {
-    token = jsontext_read(&decoder->reader);
-    if (token != JSONTEXT_KEY)
-      break;
-    if (count >= max) {
-      if (!jsontext_skip_value(&decoder->reader, NULL))
-        return false;
-      continue;
-    }
-    if (count == capacity) {
-      capacity = capacity == 0 ? 16 : capacity * 2;
-      struct slice *more = arena_array(decoder->arena, capacity, sizeof(*more));
-      if (count > 0)
-        memcpy(more, keys, count * sizeof(*more));
-      keys = more;
-    }
-    size_t key[2];
-    if (!read_entry(decoder, field, &entries, key))
+  for (; (token = jsontext_read(&decoder->reader)) == JSONTEXT_KEY; count++)
+    if (count >= max ? !jsontext_skip_value(&decoder->reader, NULL) : !read_entry(decoder, field, &entries, &keys))
       return false;
-    keys[count] =
-        arena_copy(decoder->arena, slice_make(decoder->out->data + key[0], decoder->out->failed ? 0 : key[1]));
-  }
   if (token == JSONTEXT_ERROR)
     return false;
-  size_t kept = count < max ? count : max;
-  if (find_duplicate(keys, kept, decoder->arena) < kept)
+  if (find_duplicate(keys.items, keys.count, decoder->arena) < keys.count)
     decoder_report(decoder, inside->place, "must not have the same key twice");
   decoder_report_rule(decoder, inside->place, rules_check_count(&field->rules, count, &decoder->scratch));
   return true;

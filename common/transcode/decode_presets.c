@@ -67,17 +67,21 @@ static void write_list(struct decoder *decoder, const struct message_target *tar
   struct slice *items = arena_array(decoder->arena, decoder->preset_count, sizeof(*items));
   const struct preset *last = NULL;
   size_t count = 0;
+  size_t written = 0;
   for (size_t i = 0; i < decoder->preset_count; i++) {
     struct preset *preset = &decoder->presets[i];
     if (!is_leaf(decoder, preset, target->scope) || preset->path[target->scope] != field)
       continue;
     write_leaf(decoder, preset);
-    items[count++] =
-        arena_copy(decoder->arena, slice_make(decoder->out->data + preset->wire_offset, preset->wire_size));
+    // A value of the wrong type has written nothing and equals no other.
+    if (preset->wire_size > 0)
+      items[written++] =
+          arena_copy(decoder->arena, slice_make(decoder->out->data + preset->wire_offset, preset->wire_size));
     last = preset;
+    count++;
   }
   const char *problem = rules_check_count(&field->rules, count, &decoder->scratch);
-  if (problem == NULL && field->rules.unique_items && find_duplicate(items, count, decoder->arena) < count)
+  if (problem == NULL && field->rules.unique_items && find_duplicate(items, written, decoder->arena) < written)
     problem = "must not be given twice with the same value";
   if (problem != NULL && last != NULL)
     report(decoder, last, problem);

@@ -68,6 +68,19 @@ void decoder_report_syntax(struct decoder *decoder)
   decoder_report(decoder, NULL, strbuf_cstring(&decoder->scratch));
 }
 
+void slice_list_add(struct slice_list *list, struct slice item, struct arena *arena)
+{
+  if (list->count == list->capacity) {
+    size_t capacity = list->capacity == 0 ? 32 : list->capacity * 2;
+    struct slice *items = arena_array(arena, capacity, sizeof(*items));
+    if (list->count > 0)
+      memcpy(items, list->items, list->count * sizeof(*items));
+    list->items = items;
+    list->capacity = capacity;
+  }
+  list->items[list->count++] = item;
+}
+
 bool decode_skip(struct decoder *decoder, enum jsontext_token token)
 {
   struct jsontext_reader *reader = &decoder->reader;
@@ -82,29 +95,9 @@ bool decode_skip(struct decoder *decoder, enum jsontext_token token)
 
 // ---- free-form objects ----
 
-// The keys of all open objects: those of an inner object stand behind those of its parent.
-struct open_keys {
-  struct slice *keys;
-  size_t count;
-  size_t capacity;
-};
-
-static void push_key(struct arena *arena, struct open_keys *open, struct slice key)
-{
-  if (open->count == open->capacity) {
-    size_t capacity = open->capacity == 0 ? 32 : open->capacity * 2;
-    struct slice *keys = arena_array(arena, capacity, sizeof(*keys));
-    if (open->count > 0)
-      memcpy(keys, open->keys, open->count * sizeof(*keys));
-    open->keys = keys;
-    open->capacity = capacity;
-  }
-  open->keys[open->count++] = key;
-}
-
 struct raw_object {
   struct jsontext_writer writer;
-  struct open_keys open;
+  struct slice_list open;  // the keys of all open objects: those of an inner object stand behind those of its parent
   size_t level_starts[RULES_JSON_MAX_DEPTH + 1];
   unsigned depth;
   const char *problem;
@@ -126,7 +119,7 @@ static void close_level(struct decoder *decoder, struct raw_object *raw)
     return;
   size_t start = raw->level_starts[raw->depth];
   size_t count = raw->open.count - start;
-  if (count > 1 && find_duplicate(raw->open.keys + start, count, decoder->arena) < count)
+  if (count > 1 && find_duplicate(raw->open.items + start, count, decoder->arena) < count)
     raw->problem = "must not have the same key twice in one object";
   raw->open.count = start;
 }
@@ -155,7 +148,7 @@ static void copy_token(struct decoder *decoder, struct raw_object *raw, enum jso
     break;
   case JSONTEXT_KEY:
     refuse_zero(raw, reader->text);
-    push_key(decoder->arena, &raw->open, reader->text);
+    slice_list_add(&raw->open, reader->text, decoder->arena);
     jsontext_key(&raw->writer, reader->text);
     break;
   case JSONTEXT_STRING:
@@ -172,7 +165,7 @@ static void copy_token(struct decoder *decoder, struct raw_object *raw, enum jso
 bool decode_raw_object(struct decoder *decoder, const struct place *place)
 {
   struct raw_object raw;
-  raw.open = (struct open_keys){0};
+  raw.open = (struct slice_list){0};
   raw.depth = 0;
   raw.problem = NULL;
   jsontext_writer_init(&raw.writer, decoder->out);

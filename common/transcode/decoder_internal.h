@@ -40,7 +40,7 @@ struct decoder {
   struct strbuf *out;
   struct violations *violations;
   struct strbuf scratch;  // memory for sentences about rules
-  struct strbuf spans;    // offset and size in `out` of each item of a list whose items must differ
+  struct strbuf spans;    // where each item of a list whose items must differ stands in `out`
   struct preset *presets;
   size_t preset_count;
   const struct contract_field *
@@ -81,6 +81,14 @@ static inline struct scalar_memory decoder_memory(struct decoder *decoder)
 {
   return (struct scalar_memory){.arena = decoder->arena, .scratch = &decoder->scratch};
 }
+
+// A list of texts that grows in an arena.
+struct slice_list {
+  struct slice *items;
+  size_t count;
+  size_t capacity;
+};
+void slice_list_add(struct slice_list *list, struct slice item, struct arena *arena);
 
 // decode_... functions return false only when the JSON text is broken, which ends the decoding. Every other mistake is
 // reported, and decoding goes on.

@@ -18,7 +18,7 @@ static void expect_violations(const struct contract *contract, struct exchange e
 {
   struct outcome outcome = fixture_request(contract, exchange);
   cr_assert(outcome.status == STATUS_INVALID_ARGUMENT, "accepted as %s", outcome.json);
-  cr_assert_str_eq(outcome.violations, violations);
+  cr_expect_str_eq(outcome.violations, violations);
 }
 
 static struct exchange get(const char *path, const char *query)
@@ -119,6 +119,8 @@ Test(request, values_of_a_list_that_must_differ)
       "message Q { repeated int32 ids = 1 [(bulkhead.v1.field) = {unique_items: true max_items: 3}]; }\n");
   expect_json(contract, get("/v1/q", "ids=1&ids=2&ids=3"), "{\"ids\":[1,2,3]}");
   expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1"), "ids: must not be given twice with the same value");
+  expect_violations(contract, get("/v1/q", "ids=x&ids=y"),
+                    "ids: must be a whole number of 32 bits\nids: must be a whole number of 32 bits");
   expect_violations(contract, get("/v1/q", "ids=1&ids=2&ids=1&ids=4"), "ids: must have at most 3 items");
 }
 
@@ -227,6 +229,31 @@ Test(request, whole_bodies)
                     "password: is required");
   expect_violations(fixture_bulkhead(), (struct exchange){.http_method = "GET", .path = "/v1/items/" ID, .body = "{}"},
                     ": must be empty: this method takes no body");
+}
+
+Test(request, a_body_is_one_json_document_and_nothing_else)
+{
+  static const struct {
+    const char *body;
+    const char *violation;
+  } CASES[] = {
+      {"{\"refreshToken\":\"abc\"} x", ": is not valid JSON at line 1, column 24: nothing may follow the document"},
+      {"{\"refreshToken\":\"abc\"}{}", ": is not valid JSON at line 1, column 23: nothing may follow the document"},
+      {"{\"refreshToken\":\n\"abc\"", ": is not valid JSON at line 2, column 6: a comma or } must follow a value"},
+      {"{\"refreshToken\" \"abc\"}", ": is not valid JSON at line 1, column 17: a colon must follow a key"},
+      {" ", ": is not valid JSON at line 1, column 2: the text ends where a value must come"},
+      {"x", ": is not valid JSON at line 1, column 1: a value must come here"},
+      {"[\"abc\"]", ": must be an object"},
+      {"\"abc\"", ": must be an object"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+    expect_violations(fixture_bulkhead(),
+                      (struct exchange){.http_method = "POST", .path = "/v1/auth/logout", .body = CASES[i].body},
+                      CASES[i].violation);
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\"}]"),
+                    ": is not valid JSON at line 1, column 16: nothing may follow the document");
+  expect_violations(fixture_bulkhead(), patch("/v1/items/" ID, "{\"name\":\"Lamp\""),
+                    ": is not valid JSON at line 1, column 15: a comma or } must follow a value");
 }
 
 Test(request, batches_name_the_item)
