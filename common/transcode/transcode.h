@@ -37,10 +37,6 @@ struct transcode_request {
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 
-// Translates one message of JSON text to wire bytes and checks its rules, like the body of a request.
-enum status transcode_json_to_wire(const struct contract_message *message, struct slice json, struct arena *arena,
-                                   struct strbuf *out, struct violations *violations) MUST_CHECK;
-
 // Translates a message's wire bytes to JSON. Unknown fields are left out, unknown enum numbers written as numbers.
 // INTERNAL when the bytes are not such a message: the service has a bug or an incompatible contract.
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,

@@ -1,7 +1,7 @@
 // Any bytes as JSON for a request message. What is accepted must come back as the same wire bytes once it has been
 // written out as JSON and read again, except for fields that are never written out.
-#include "common/transcode/transcode.h"
 #include "tests/fuzz/fuzz_contract.h"
+#include "tests/support/contract/json_body.h"
 
 static const char *const MESSAGES[] = {
     "item.v1.BatchCreateItemsRequest",
@@ -16,7 +16,7 @@ static enum status read_json(const struct contract_message *message, struct slic
   struct violations violations;
   arena_init(&arena);
   violations_init(&violations, &arena);
-  enum status status = transcode_json_to_wire(message, json, &arena, wire, &violations);
+  enum status status = json_body_to_wire(message, json, &arena, wire, &violations);
   CHECK((status == STATUS_OK) == (violations.count == 0));
   arena_free(&arena);
   return status;

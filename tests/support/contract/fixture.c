@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/contract/json_body.h"
+
 static struct arena memory;
 
 // Creates a buffer that the arena keeps within reach, so that a leak checker sees its owner.
@@ -192,6 +194,6 @@ struct outcome fixture_round_trip(const struct contract_message *message, const 
   struct strbuf *wire = new_buffer();
   struct violations violations;
   violations_init(&violations, &memory);
-  enum status status = transcode_json_to_wire(message, slice_from_string(json), &memory, wire, &violations);
+  enum status status = json_body_to_wire(message, slice_from_string(json), &memory, wire, &violations);
   return finish(message, status, wire, &violations);
 }
