@@ -1,6 +1,6 @@
-// Routes are a tree over the segments of all templates. Matching walks it depth first and at each node tries the literal
-// before `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match costs at most
-// the size of the tree.
+// Routes are a tree over the segments of all templates. Matching walks it depth first and at each node tries the
+// literal before `*` before `**`; a node's depth is its segment's index, so no node is looked at twice and a match
+// costs at most the size of the tree.
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
 

@@ -62,7 +62,7 @@ Test(duplicates, the_first_item_that_repeats_another_is_the_one)
     items[5] = items[4];
     items[6] = items[1];
     expect_first(items, COUNTS[k], 5);
-    // Of three equal items the second is the first that repeats one.
+    // The second of three equal items is the first that repeats one.
     items[4] = items[2];
     items[5] = items[2];
     expect_first(items, COUNTS[k], 4);

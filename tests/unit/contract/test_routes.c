@@ -50,6 +50,9 @@ Test(routes, literals_beat_variables)
   expect_route(contract, "GET", "/v1/users/me", "GetCurrentUser", NULL);
   expect_route(contract, "GET", "/v1/users/m%65", "GetCurrentUser", NULL);
   expect_route(contract, "GET", "/v1/users/mee", "GetUser", "mee");
+  expect_route(contract, "GET", "/v1/users/%6D%65", "GetCurrentUser", NULL);
+  expect_route(contract, "GET", "/v1/users/%6d%65", "GetCurrentUser", NULL);
+  expect_route(contract, "GET", "/v1/users/%6Ee", "GetUser", "%6Ee");
   // The variable has what the literal lacks.
   expect_route(contract, "DELETE", "/v1/users/me", "DeleteUser", "me");
   expect_route(fixture_test(), "GET", "/v1/shelves/files/x", "QueryAll", "x");

@@ -246,6 +246,17 @@ Test(held_rules, a_mask_of_the_clients_own_says_what_is_held)
   expect_masked("updateMask=partX", "{\"part\":{}}", "");
 }
 
+Test(held_rules, a_mask_that_cannot_be_read_holds_back_no_rule)
+{
+  expect_masked("updateMask=name,a_b", "{\"name\":\"n\",\"size\":0}",
+                "updateMask: must be field paths separated by commas, such as name,createTime\n"
+                "size: must be at most -1\n"
+                "code: must be at least 3 characters\n"
+                "data: must not be empty\n"
+                "tags: must have at least 1 items\n"
+                "counts: must have at least 1 items");
+}
+
 Test(held_rules, a_mask_may_not_name_an_immutable_field)
 {
   expect_masked("updateMask=key", "{}", "key: cannot be changed once it is created; leave it out of the update");

@@ -11,6 +11,14 @@ static const char CONTRACT[] =
     "    option (google.api.http) = {post: \"/v1/things\" body: \"*\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC location: \"/v1/{shelf}/things/{id}\"};\n"
     "  }\n"
+    "  rpc Add(Thing) returns (Thing) {\n"
+    "    option (google.api.http) = {post: \"/v1/notes\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC location: \"/v1/things/{id}/notes\"};\n"
+    "  }\n"
+    "  rpc Start(Thing) returns (Thing) {\n"
+    "    option (google.api.http) = {post: \"/v1/start\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC location: \"/v1/started\"};\n"
+    "  }\n"
     "  rpc Get(Thing) returns (Thing) {\n"
     "    option (google.api.http) = {get: \"/v1/things\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
@@ -143,6 +151,16 @@ Test(response_parts, a_location_is_its_template_with_encoded_values)
   strbuf_add_string(&out, "https://x");
   cr_assert_eq(read_location("t.v1.S/Create"), STATUS_OK);
   cr_assert_str_eq(strbuf_cstring(&out), "https://x/v1/a%2Fb%20c%0D%0A%3F/things/1");
+}
+
+Test(response_parts, a_location_may_end_in_a_fixed_part_or_be_fixed)
+{
+  wire_write_bytes(&wire, ID, SLICE("1"));
+  cr_assert_eq(read_location("t.v1.S/Add"), STATUS_OK);
+  cr_assert_str_eq(strbuf_cstring(&out), "/v1/things/1/notes");
+  strbuf_clear(&out);
+  cr_assert_eq(read_location("t.v1.S/Start"), STATUS_OK);
+  cr_assert_str_eq(strbuf_cstring(&out), "/v1/started");
 }
 
 Test(response_parts, a_method_without_location_has_none)
