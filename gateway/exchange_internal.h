@@ -88,8 +88,6 @@ void exchange_resume(struct exchange *exchange);
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
 // Adds a header to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
-// Completes the reply with the headers that every reply has. `cache_control` must live as long as the exchange.
-void reply_finish(struct exchange *exchange, int http_status, const char *content_type, const char *cache_control);
 
 static inline struct slice exchange_request_id(const struct exchange *exchange)
 {

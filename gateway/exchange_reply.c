@@ -25,7 +25,9 @@ void reply_add_header(struct exchange *exchange, struct slice name, struct slice
   reply->headers[reply->header_count++] = (struct exchange_header){name, value};
 }
 
-void reply_finish(struct exchange *exchange, int http_status, const char *content_type, const char *cache_control)
+// Completes the reply with the headers that every reply has. `cache_control` must live as long as the exchange.
+static void finish_reply(struct exchange *exchange, int http_status, const char *content_type,
+                         const char *cache_control)
 {
   struct exchange_reply *reply = &exchange->reply;
   reply->http_status = http_status;
@@ -59,7 +61,7 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
   };
   strbuf_clear(&exchange->out);
   problem_write(&problem, &exchange->out);
-  reply_finish(exchange, http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
+  finish_reply(exchange, http_status, PROBLEM_CONTENT_TYPE, NO_STORE);
   return STEP_REPLIED;
 }
 
@@ -191,11 +193,11 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
         "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
   bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
   if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
-    reply_finish(exchange, 304, NULL, choose_cache_control(exchange, method));
+    finish_reply(exchange, 304, NULL, choose_cache_control(exchange, method));
     return STEP_REPLIED;
   }
   if (method->success_status == 204) {
-    reply_finish(exchange, 204, NULL, choose_cache_control(exchange, method));
+    finish_reply(exchange, 204, NULL, choose_cache_control(exchange, method));
     return STEP_REPLIED;
   }
   strbuf_clear(&exchange->out);
@@ -203,7 +205,7 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
     return fail_internal(
         exchange,
         "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
-  reply_finish(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
+  finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
   return STEP_REPLIED;
 }
 

@@ -62,7 +62,8 @@ enum status problem_code(int http_status)
   return http_status >= 500 ? STATUS_INTERNAL : STATUS_INVALID_ARGUMENT;
 }
 
-const char *problem_detail(int http_status)
+// Returns a sentence about an HTTP status for the caller.
+static const char *describe_http_status(int http_status)
 {
   const struct http_error *error = find_http_error(http_status);
   return error == NULL ? "the request could not be answered" : error->detail;
@@ -134,7 +135,7 @@ void problem_write(const struct problem *problem, struct strbuf *out)
   jsontext_key_int(&json, "status", problem->http_status);
   bool readable = problem->detail.size > 0 && utf8_valid(problem->detail);
   jsontext_key_string(&json, "detail",
-                      readable ? problem->detail : slice_from_string(problem_detail(problem->http_status)));
+                      readable ? problem->detail : slice_from_string(describe_http_status(problem->http_status)));
   if (problem->path.size > 0)
     write_instance(&json, problem->path);
   jsontext_key_string(&json, "code", slice_from_string(status_name(problem->code)));

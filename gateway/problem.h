@@ -32,7 +32,5 @@ void problem_write(const struct problem *problem, struct strbuf *out);
 const char *problem_title(int http_status);
 // Returns the canonical code of an HTTP status.
 enum status problem_code(int http_status);
-// Returns a sentence about an HTTP status for the caller.
-const char *problem_detail(int http_status);
 
 #endif

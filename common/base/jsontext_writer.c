@@ -79,7 +79,7 @@ static void escape_byte(struct strbuf *out, unsigned char byte)
   strbuf_add(out, slice_make(text, size));
 }
 
-void jsontext_escape(struct strbuf *out, struct slice text)
+static void write_escaped(struct strbuf *out, struct slice text)
 {
   if (text.size == 0)
     return;
@@ -105,7 +105,7 @@ static void write_quoted(struct strbuf *out, struct slice text, struct slice aft
   char *to = plain ? strbuf_reserve(out, size) : NULL;
   if (to == NULL) {
     strbuf_add_byte(out, '"');
-    jsontext_escape(out, text);
+    write_escaped(out, text);
     strbuf_add_byte(out, '"');
     strbuf_add(out, after);
     return;

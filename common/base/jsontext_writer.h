@@ -36,7 +36,4 @@ void jsontext_key_string(struct jsontext_writer *writer, const char *key, struct
 void jsontext_key_int(struct jsontext_writer *writer, const char *key, int64_t value);
 void jsontext_key_bool(struct jsontext_writer *writer, const char *key, bool value);
 
-// Adds `text` escaped, without quotes.
-void jsontext_escape(struct strbuf *out, struct slice text);
-
 #endif

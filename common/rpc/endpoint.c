@@ -21,14 +21,10 @@
 
 // ---- state ----
 
+// Returns whether calls in flight at the endpoint can still be answered.
 static bool is_connected_state(enum endpoint_state state)
 {
   return state == ENDPOINT_READY || state == ENDPOINT_DRAINING || state == ENDPOINT_LINGERING;
-}
-
-bool endpoint_is_connected(const struct endpoint *endpoint)
-{
-  return is_connected_state(endpoint->state);
 }
 
 static void log_state(const struct endpoint *endpoint)
@@ -190,18 +186,19 @@ void endpoint_set_connected(struct endpoint *endpoint)
 
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
 {
-  if (endpoint_is_connected(endpoint))
+  if (is_connected_state(endpoint->state))
     metric_add(endpoint->metrics->lost, 1);
   drop_socket(endpoint);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
   // A connection that has carried answers was a good one: the first attempt after it comes soon. The window still has
   // the counts of the last connection while the endpoint connects.
-  if (endpoint_is_connected(endpoint) && endpoint->sender.window.received != 0)
+  if (is_connected_state(endpoint->state) && endpoint->sender.window.received != 0)
     endpoint->backoff_ms = 0;
   if (endpoint->state == ENDPOINT_LINGERING || endpoint->state == ENDPOINT_GONE)
     set_state(endpoint, ENDPOINT_GONE);
   else
-    schedule_dial(endpoint, now_us, endpoint_is_connected(endpoint) ? "the connection broke" : "the server hung up");
+    schedule_dial(endpoint, now_us,
+                  is_connected_state(endpoint->state) ? "the connection broke" : "the server hung up");
 }
 
 void endpoint_set_draining(struct endpoint *endpoint)
@@ -219,7 +216,7 @@ static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
 {
   heap_remove(&endpoint->group->timers, &endpoint->timer);
-  if (!endpoint_is_connected(endpoint)) {
+  if (!is_connected_state(endpoint->state)) {
     set_state(endpoint, ENDPOINT_GONE);
     return;
   }

@@ -72,8 +72,6 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
 // the pointer and accepts NULL in it.
 void endpoint_free(struct endpoint **endpoint);
 
-// Returns whether calls in flight at the endpoint can still be answered.
-bool endpoint_is_connected(const struct endpoint *endpoint);
 // Finds the endpoint whose socket has this id; NULL when that socket has been replaced.
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 

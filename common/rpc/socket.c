@@ -10,7 +10,7 @@
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 2000
 
-enum status rpc_status_from_nng(int code)
+static enum status translate_nng_error(int code)
 {
   switch (code) {
   case 0:
@@ -166,7 +166,7 @@ static int make_tls(nng_tls_config **out, nng_tls_mode mode, const char *url, co
 
 static enum status set_tls_error(int result, const char *url, struct error *error)
 {
-  return error_set(error, rpc_status_from_nng(result), "TLS for %s: %s: check the CA and certificate files", url,
+  return error_set(error, translate_nng_error(result), "TLS for %s: %s: check the CA and certificate files", url,
                    nng_strerror(result));
 }
 
@@ -193,7 +193,7 @@ enum status rpc_socket_dial(nng_socket socket, const char *url, const struct rpc
   if (config != NULL)
     nng_tls_config_free(config);
   if (result != 0)
-    return error_set(error, rpc_status_from_nng(result), "cannot dial %s: %s", url, nng_strerror(result));
+    return error_set(error, translate_nng_error(result), "cannot dial %s: %s", url, nng_strerror(result));
   return STATUS_OK;
 }
 
@@ -219,7 +219,7 @@ enum status rpc_socket_listen(nng_socket socket, const char *url, const struct r
   if (config != NULL)
     nng_tls_config_free(config);
   if (result != 0)
-    return error_set(error, rpc_status_from_nng(result), "cannot listen on %s: %s", url, nng_strerror(result));
+    return error_set(error, translate_nng_error(result), "cannot listen on %s: %s", url, nng_strerror(result));
   *port = 0;
   if (strstr(url, "tcp") != NULL && nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, port) != 0)
     *port = 0;

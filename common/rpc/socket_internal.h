@@ -19,9 +19,6 @@
 // call ids are in the frames, so the word itself has no meaning.
 #define RPC_HEADER_WORD 0x80000001u
 
-// Translates an error number of nng's into a status.
-enum status rpc_status_from_nng(int code);
-
 // Sends and receives over one nng_aio that is used again and again, because nng_recvmsg would make one for each
 // message.
 struct rpc_io {

@@ -21,12 +21,9 @@ struct token_member {
   bool (*read)(struct jsontext_reader *reader, void *target);
 };
 
-// Reads one object, whose '{' comes next. Known members go to their reader, unknown ones are skipped. A member that
-// comes twice is an error (RFC 7515 section 4, RFC 7519 section 4), because two readers of one token could see
-// different claims.
-bool token_read_object(struct jsontext_reader *reader, const struct token_member *members, size_t count,
-                       void *target) MUST_CHECK;
-// Reads a document that is one object, as token_read_object does.
+// Reads a document that is one object. Known members go to their reader, unknown ones are skipped. A member that comes
+// twice is an error (RFC 7515 section 4, RFC 7519 section 4), because two readers of one token could see different
+// claims.
 bool token_read_document(struct slice json, unsigned max_depth, struct arena *arena, const struct token_member *members,
                          size_t count, void *target) MUST_CHECK;
 

@@ -55,11 +55,6 @@ bool call_caller_has_role(const struct call *call, const char *role)
   return policy_caller_has_role(&caller, role);
 }
 
-struct slice call_request_id(const struct call *call)
-{
-  return call->context->request_id;
-}
-
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
 {
   va_list args;
@@ -73,11 +68,6 @@ enum status call_fail(struct call *call, enum status status, const char *reason,
 void call_violation(struct call *call, const char *field, const char *description)
 {
   violations_add(&call->violations, slice_from_string(field), slice_from_string(description));
-}
-
-void call_retry_after_ms(struct call *call, uint32_t ms)
-{
-  call->retry_after_ms = ms;
 }
 
 void call_reply_bytes(struct call *call, struct slice wire)

@@ -30,7 +30,6 @@ struct arena *call_arena(struct call *call);
 // The verified user behind the call; empty for an anonymous one.
 struct slice call_caller_id(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
-struct slice call_request_id(const struct call *call);
 
 // Sets what the caller is told and returns `status`, for use as
 // `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);`. `reason` is static text in
@@ -40,7 +39,6 @@ enum status call_fail(struct call *call, enum status status, const char *reason,
 // Adds a violation of `field`, a JSON path. Clients see violations of INVALID_ARGUMENT, ALREADY_EXISTS and
 // FAILED_PRECONDITION.
 void call_violation(struct call *call, const char *field, const char *description);
-void call_retry_after_ms(struct call *call, uint32_t ms);
 
 // Replies with these bytes, such as a cached reply, instead of the response struct. They are copied at the end of the
 // call.
@@ -58,8 +56,8 @@ struct rpc_method {
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
   bool no_side_effects;
-  size_t
-      handler_offset;  // where the handler struct has this method's handler; a service with NULL there does not start
+  // Where the handler struct has this method's handler. A service with NULL there does not start.
+  size_t handler_offset;
   // Calls the handler with the types that it expects.
   enum status (*invoke)(const void *handlers, struct call *call, const ProtobufCMessage *request,
                         ProtobufCMessage *response);

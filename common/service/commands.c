@@ -273,7 +273,8 @@ static void on_signal(void *arg, int number)
     task_cancel(service->main_task);
 }
 
-int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv)
+// Opens the service and runs the command as a task; returns the exit code.
+static int start_command(struct service *service, const struct service_command *command, int argc, char **argv)
 {
   struct command_run run = {.service = service, .command = command, .argc = argc, .argv = argv};
   if (service_open(service, on_signal, &run.error) != STATUS_OK)
@@ -293,7 +294,7 @@ static int run_own(struct service *service, const struct service_command *comman
     return EXIT_WRONG_USE;
   }
   int code = load_settings(service);
-  return code == EXIT_OK ? service_run_command(service, command, argc, argv) : code;
+  return code == EXIT_OK ? start_command(service, command, argc, argv) : code;
 }
 
 static int run_builtin(struct service *service, const struct builtin *builtin, int argc, char **argv)

@@ -65,7 +65,5 @@ bool service_wait_until(const struct service *service, bool (*reached)(const str
 
 // Serves until SIGTERM or SIGINT; returns the exit code.
 int service_serve(struct service *service);
-// Runs one command as a task; returns the exit code.
-int service_run_command(struct service *service, const struct service_command *command, int argc, char **argv);
 
 #endif

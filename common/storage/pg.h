@@ -94,14 +94,11 @@ struct pg_result {
   struct slice constraint;  // "items_owner_sku_key"
   struct slice sqlstate;
 };
-// Reading a cell outside of the result is a CHECK failure. pg_text returns NULL for SQL NULL.
-const char *pg_text(const struct pg_result *result, size_t row, size_t column);
+// Returns a cell's text; .data is NULL for SQL NULL. Reading a cell outside of the result is a CHECK failure.
 struct slice pg_slice(const struct pg_result *result, size_t row, size_t column);
 bool pg_is_null(const struct pg_result *result, size_t row, size_t column);
 // The cell must be an integer (CHECK).
 int64_t pg_int(const struct pg_result *result, size_t row, size_t column);
-// The cell must be a boolean (CHECK).
-bool pg_bool(const struct pg_result *result, size_t row, size_t column);
 // Parses a text[] of one dimension into zero-terminated strings in the arena; an SQL NULL in it becomes NULL. SQL NULL
 // and '{}' give no items. INTERNAL where the cell is no such array.
 enum status pg_text_array(const struct pg_result *result, size_t row, size_t column, struct arena *arena, char ***items,

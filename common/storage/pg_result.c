@@ -79,11 +79,6 @@ struct slice pg_slice(const struct pg_result *result, size_t row, size_t column)
   return result->cells[row * result->columns + column];
 }
 
-const char *pg_text(const struct pg_result *result, size_t row, size_t column)
-{
-  return pg_slice(result, row, column).data;
-}
-
 bool pg_is_null(const struct pg_result *result, size_t row, size_t column)
 {
   return pg_slice(result, row, column).data == NULL;
@@ -94,13 +89,6 @@ int64_t pg_int(const struct pg_result *result, size_t row, size_t column)
   int64_t value = 0;
   CHECK(slice_to_int64(pg_slice(result, row, column), INT64_MIN, INT64_MAX, &value));
   return value;
-}
-
-bool pg_bool(const struct pg_result *result, size_t row, size_t column)
-{
-  struct slice cell = pg_slice(result, row, column);
-  CHECK(cell.size == 1 && (cell.data[0] == 't' || cell.data[0] == 'f'));
-  return cell.data[0] == 't';
 }
 
 // Reads one item of an array literal from `*at` on: writes it without quotes and terminated to `*out`, and moves `*at`

@@ -43,7 +43,7 @@ static enum status get_item(struct call *call, const Item__V1__GetItemRequest *r
   }
   response->id = request->id;
   response->owner_id = arena_string(arena, call_caller_id(call));
-  response->sku = arena_string(arena, call_request_id(call));
+  response->sku = arena_string(arena, call->context->request_id);
   response->name = arena_string(arena, call->context->peer_service);
   response->description = arena_string(arena, call->context->traceparent);
   response->category = call_caller_has_role(call, "admin") ? "admin" : "";
@@ -110,7 +110,7 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   if (strcmp(request->q, PROBE_FAIL) != 0)
     return STATUS_OK;
   call_violation(call, "item.sku", "is taken");
-  call_retry_after_ms(call, 42);
+  call->retry_after_ms = 42;
   return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN", "the sku %d is taken", 7);
 }
 

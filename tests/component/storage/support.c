@@ -125,12 +125,17 @@ enum status run_status(struct world *world, const char *sql)
   return pg_query(world->pg, statement(sql, false), NULL, &world->arena, &result);
 }
 
+const char *cell_text(const struct pg_result *result, size_t row, size_t column)
+{
+  return pg_slice(result, row, column).data;
+}
+
 const char *run_sql(struct world *world, const char *sql)
 {
   struct pg_result result;
   enum status status = pg_query(world->pg, statement(sql, false), NULL, &world->arena, &result);
   cr_assert_eq(status, STATUS_OK, "%s: %s", sql, status_name(status));
-  return result.rows > 0 && result.columns > 0 ? pg_text(&result, 0, 0) : NULL;
+  return result.rows > 0 && result.columns > 0 ? cell_text(&result, 0, 0) : NULL;
 }
 
 void crew_start(struct crew *crew, void (*run)(void *arg), void *arg)

@@ -35,6 +35,8 @@ const char *redis_url(void);
 // Makes a statement with a unique name. It is never freed.
 const struct pg_statement *statement(const char *sql, bool read_only);
 const struct pg_statement *dedicated_statement(const char *sql);
+// Returns a cell as a C string; NULL for SQL NULL.
+const char *cell_text(const struct pg_result *result, size_t row, size_t column);
 // Runs a statement without parameters and expects OK. Returns the first cell, or NULL.
 const char *run_sql(struct world *world, const char *sql);
 // Runs a statement without parameters. Returns its status.

@@ -29,14 +29,14 @@ static void check_values(struct world *world)
   cr_assert_eq(pg_query(world->pg, select, &params, &world->arena, &result), STATUS_OK);
   cr_assert_eq(result.rows, 1);
   cr_assert_eq(result.columns, 10);
-  cr_assert_str_eq(pg_text(&result, 0, 0), "größe");
+  cr_assert_str_eq(cell_text(&result, 0, 0), "größe");
   cr_assert(pg_is_null(&result, 0, 1));
-  cr_assert_null(pg_text(&result, 0, 1));
-  cr_assert_str_eq(pg_text(&result, 0, 2), "cut");
+  cr_assert_null(cell_text(&result, 0, 1));
+  cr_assert_str_eq(cell_text(&result, 0, 2), "cut");
   cr_assert_eq(pg_int(&result, 0, 3), INT64_MIN);
-  cr_assert(pg_bool(&result, 0, 4));
-  cr_assert_str_eq(pg_text(&result, 0, 5), "0001ff00");
-  cr_assert_str_eq(pg_text(&result, 0, 7), "{-9223372036854775808,0,9223372036854775807}");
+  cr_assert_str_eq(cell_text(&result, 0, 4), "t");
+  cr_assert_str_eq(cell_text(&result, 0, 5), "0001ff00");
+  cr_assert_str_eq(cell_text(&result, 0, 7), "{-9223372036854775808,0,9223372036854775807}");
   char **items;
   size_t count;
   cr_assert_eq(pg_text_array(&result, 0, 6, &world->arena, &items, &count), STATUS_OK);
@@ -92,7 +92,7 @@ static void check_large_parameter(struct world *world)
   const struct pg_statement *select = statement("SELECT length($1::text), $1::text", true);
   cr_assert_eq(pg_query(world->pg, select, &params, &world->arena, &result), STATUS_OK);
   cr_assert_eq(pg_int(&result, 0, 0), SIZE);
-  cr_assert_eq(memcmp(pg_text(&result, 0, 1), text, SIZE), 0);
+  cr_assert_eq(memcmp(cell_text(&result, 0, 1), text, SIZE), 0);
 }
 
 Test(pg, a_parameter_larger_than_any_socket_buffer)
@@ -239,7 +239,7 @@ static void check_changed_table(struct world *world)
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
     cr_assert_eq(asks[i].status, STATUS_OK, "%zu: %s", i, status_name(asks[i].status));
-    cr_assert_str_eq(pg_text(&asks[i].result, 0, 1), "new");
+    cr_assert_str_eq(cell_text(&asks[i].result, 0, 1), "new");
   }
   cr_assert_str_eq(run_sql(world, "SELECT a FROM t"), "5");
   // The server loses what was prepared.
@@ -301,7 +301,7 @@ static void check_many(struct world *world)
   for (size_t i = 0; i < MANY; i++) {
     cr_assert_eq(asks[i].status, STATUS_OK, "%zu: %s", i, status_name(asks[i].status));
     if (i % 5 != 0)
-      cr_assert_str_eq(pg_text(&asks[i].result, 0, 0), asks[i].text);
+      cr_assert_str_eq(cell_text(&asks[i].result, 0, 0), asks[i].text);
   }
   cr_assert_str_eq(run_sql(world, "SELECT count(*) FROM t"), "1000");
 }
@@ -325,7 +325,7 @@ static void check_leaving(struct world *world)
   cr_assert_eq(pg_query(world->pg, quick, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
   task_restore_deadline(before);
   cr_assert_eq(pg_query(world->pg, quick, NULL, &world->arena, &result), STATUS_OK);
-  cr_assert_str_eq(pg_text(&result, 0, 0), "quick");
+  cr_assert_str_eq(cell_text(&result, 0, 0), "quick");
 }
 
 Test(pg, the_answer_of_a_statement_that_was_left_goes_to_nobody)

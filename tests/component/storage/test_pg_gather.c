@@ -57,9 +57,9 @@ static void expect_row(const struct look_up *look)
   cr_assert_eq(look->status, STATUS_OK, "%s: %s", look->key, status_name(look->status));
   cr_assert_eq(look->result.rows, 1, "%s", look->key);
   cr_assert_eq(look->result.columns, 3, "the place is left out");
-  cr_assert_str_eq(pg_text(&look->result, 0, 0), look->key);
-  cr_assert_eq(strncmp(pg_text(&look->result, 0, 1), "name ", 5), 0);
-  cr_assert_str_eq(pg_text(&look->result, 0, 1) + 5, look->key);
+  cr_assert_str_eq(cell_text(&look->result, 0, 0), look->key);
+  cr_assert_eq(strncmp(cell_text(&look->result, 0, 1), "name ", 5), 0);
+  cr_assert_str_eq(cell_text(&look->result, 0, 1) + 5, look->key);
   cr_assert_eq(pg_is_null(&look->result, 0, 2), pg_int(&look->result, 0, 0) % 2 == 1);
 }
 

@@ -15,8 +15,8 @@ static void check_groups(struct world *world)
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
     cr_assert_eq(asks[i].status, STATUS_OK);
-  cr_expect_str_eq(pg_text(&asks[0].result, 0, 1), pg_text(&asks[2].result, 0, 1), "the reads of a turn share one");
-  cr_expect_str_neq(pg_text(&asks[1].result, 0, 1), pg_text(&asks[3].result, 0, 1), "each write has its own");
+  cr_expect_str_eq(cell_text(&asks[0].result, 0, 1), cell_text(&asks[2].result, 0, 1), "the reads of a turn share one");
+  cr_expect_str_neq(cell_text(&asks[1].result, 0, 1), cell_text(&asks[3].result, 0, 1), "each write has its own");
 }
 
 Test(pg_requests, reads_of_a_turn_share_a_transaction_and_writes_do_not)

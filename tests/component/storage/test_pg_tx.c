@@ -186,7 +186,7 @@ static void check_cancel(struct world *world)
     // The one connection comes back, and the late cancel does not hit the next statement.
     const struct pg_statement *next = dedicated_statement("SELECT 'next', pg_sleep(0.002)");
     cr_assert_eq(pg_query(world->pg, next, NULL, &world->arena, &result), STATUS_OK);
-    cr_assert_str_eq(pg_text(&result, 0, 0), "next");
+    cr_assert_str_eq(cell_text(&result, 0, 0), "next");
   }
   // On a slow day a deadline strikes before the statement is sent.
   cr_assert_gt(read_single_metric(METRIC_PG_CANCELS), cancels);
@@ -215,7 +215,7 @@ static void check_terminated(struct world *world)
   run_sql(world, "CREATE TABLE t (id int)");
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
   cr_assert_eq(pg_tx_query(tx, statement("SELECT pg_backend_pid()", false), NULL, &world->arena, &result), STATUS_OK);
-  const char *pid = pg_text(&result, 0, 0);
+  const char *pid = cell_text(&result, 0, 0);
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (1)"), STATUS_OK);
   run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%s, 5000)", pid));
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (2)"), STATUS_UNAVAILABLE);

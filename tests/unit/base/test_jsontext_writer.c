@@ -115,12 +115,6 @@ Test(jsontext_writer, any_text_comes_back_through_the_reader)
   arena_free(&arena);
 }
 
-Test(jsontext_writer, escape_writes_no_quotes)
-{
-  jsontext_escape(&buf, SLICE("say \"hi\"\n"));
-  assert_written("say \\\"hi\\\"\\n");
-}
-
 Test(jsontext_writer, the_limit_of_the_buffer_is_what_is_written)
 {
   struct strbuf small;
