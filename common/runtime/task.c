@@ -80,6 +80,7 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->cancelled = false;
   task->shielded = false;
   task->interruptible = false;
+  task->effect = TASK_NO_EFFECT;
   task->deadline_us = deadline_us;
   task->deadline = (struct loop_alarm){.fire = expire_deadline};
   inherit_from(task, current);
@@ -188,6 +189,18 @@ void task_restore_deadline(uint64_t deadline_us)
 void task_shield(bool shielded)
 {
   checked_current()->shielded = shielded;
+}
+
+void task_note_effect(enum task_effect effect)
+{
+  struct task *task = checked_current();
+  if (effect > task->effect)
+    task->effect = effect;
+}
+
+enum task_effect task_effect(void)
+{
+  return checked_current()->effect;
 }
 
 static void cancel_one(struct task *task)

@@ -47,6 +47,22 @@ enum status task_check(void);
 // compensation.
 void task_shield(bool shielded);
 
+// ---- what a task has changed outside this process ----
+
+// What the work of a task has done to the world: to rows of PostgreSQL, to another service. A reply says by it whether
+// a failed call may be repeated. The order is that of raising: what nobody knows outweighs what is done.
+enum task_effect {
+  TASK_NO_EFFECT,       // nothing has happened
+  TASK_EFFECT_DONE,     // something has happened for certain
+  TASK_EFFECT_UNKNOWN,  // something was sent, and nobody knows whether it has happened
+};
+
+// Notes an effect of the current task; a lower one than before changes nothing. A task that it has started notes its
+// effects for itself only.
+void task_note_effect(enum task_effect effect);
+// Returns the highest effect that the current task has noted since its start.
+enum task_effect task_effect(void);
+
 // ---- waiting for one event ----
 
 // One event that one task waits for. A completion lies on the stack of the task that waits; a callback or another task

@@ -31,6 +31,7 @@ struct task {
   bool shielded;
   bool interruptible;  // cancellation and deadline end the current wait
   enum status reason;  // why the wait ended, if not by its completion
+  enum task_effect effect;
   uint64_t deadline_us;
   struct loop_alarm deadline;  // set at the first wait, kept over the following ones
 };
