@@ -275,7 +275,10 @@ Test(calls, large_and_small_ones_mix)
 Test(calls, more_than_the_limit_in_flight_is_refused_by_the_client)
 {
   struct rig rig;
-  rig_start(&rig, &(struct rig_options){.max_calls_in_flight = 4, .answering = ANSWER_LATER});
+  rig_start(&rig, &(struct rig_options){.without_client = true, .answering = ANSWER_LATER});
+  rig.client = rpc_client_create(&(struct rpc_client_options){.max_calls_in_flight = 4});
+  rig_set_endpoint(&rig, rpc_server_port(rig.server));
+  rig_until_ready(&rig, 1);
   static struct outcome outcomes[5];
   for (size_t i = 0; i < 5; i++)
     rig_call(&rig, SLICE("x"), &outcomes[i]);

@@ -1,6 +1,7 @@
 // Endpoints that come, go, break, drain and return.
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/rpc/client_internal.h"
 #include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 
@@ -101,6 +103,44 @@ Test(endpoints, the_client_comes_back_to_a_server_that_came_back)
   cr_assert_eq(later.code, STATUS_OK);
   // Nothing of the old connection was delivered to the new server.
   cr_assert_eq(rig.requests - requests_before, 1);
+  rig_stop(&rig);
+}
+
+static bool has_reply(struct rig *rig, void *arg)
+{
+  const struct endpoint *endpoint = CONTAINER_OF(rig->client->endpoints.members.next, struct endpoint, node);
+  struct pollfd fd = {.fd = rpc_socket_fd(endpoint->link->socket, NNG_OPT_RECVFD), .events = POLLIN};
+  (void)arg;
+  return poll(&fd, 1, 0) == 1;
+}
+
+static bool has_event(struct rig *rig, void *arg)
+{
+  struct pipe_events *queue = rpc_closer_events(rig->client->transport.closer);
+  (void)arg;
+  pthread_mutex_lock(&queue->mutex);
+  bool any = queue->count != 0;
+  pthread_mutex_unlock(&queue->mutex);
+  return any;
+}
+
+Test(endpoints, a_reply_that_came_before_the_end_of_its_connection_counts)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome outcome;
+  rig_call(&rig, SLICE("x"), &outcome);
+  rig_until_kept(&rig, 1);
+  rig.client_stopped = true;
+  // The new list wakes the client, so its next turn looks at the connections first, and at replies only then.
+  rig_set_endpoint(&rig, rpc_server_port(rig.server));
+  rig_reply_all(&rig);
+  rig_until(&rig, has_reply, NULL);
+  rpc_server_free(&rig.server);
+  rig_until(&rig, has_event, NULL);
+  rpc_client_process(rig.client, clock_now_us());
+  cr_assert(outcome.done);
+  cr_assert_eq(outcome.code, STATUS_OK);
   rig_stop(&rig);
 }
 
