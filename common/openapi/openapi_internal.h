@@ -72,6 +72,13 @@ bool openapi_has_etag(const struct contract_binding *binding);
 // Writes components.responses: the problems that many operations share.
 void openapi_write_shared_responses(struct openapi *api, const struct operation *operations, size_t count);
 
+// ---- openapi_oneofs.c ----
+
+// Writes which members of the message's oneofs may be there together, as "oneOf", or as "allOf" for several oneofs.
+// Writes nothing where they limit nothing. `binding` is as in openapi_has_field.
+void openapi_write_oneofs(struct openapi *api, const struct contract_message *message, enum shape shape,
+                          const struct contract_binding *binding);
+
 // ---- openapi_shapes.c: which fields a shape has ----
 
 // Returns the shape of the message in a binding's request body.

@@ -153,6 +153,7 @@ static void write_message_component(struct openapi *api, const struct contract_m
     openapi_write_field_schema(api, &message->fields[i], shape);
   }
   jsontext_end_object(&api->json);
+  openapi_write_oneofs(api, message, shape, binding);
   // Requests are read strictly, but replies may gain fields.
   if (shape != SHAPE_REPLY)
     jsontext_key_bool(&api->json, "additionalProperties", false);

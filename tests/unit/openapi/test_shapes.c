@@ -193,3 +193,60 @@ Test(shapes, only_a_patch_of_one_field_under_a_mask_is_an_update)
   expect_body("/all/{name}", "patch", "t.v1.AllAtOnce\"");
   expect_body("/maskless/{name}", "patch", "t.v1.ThingCreate\"");
 }
+
+// ---- oneofs ----
+
+static const char ONEOFS[] =
+    "service S {\n"
+    "  rpc Create(Poll) returns (Poll) {\n"
+    "    option (google.api.http) = {post: \"/polls\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
+    "  rpc Update(UpdatePoll) returns (Poll) {\n"
+    "    option (google.api.http) = {patch: \"/polls/{poll.id}\" body: \"poll\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
+    "  rpc Vote(Ballot) returns (google.protobuf.Empty) {\n"
+    "    option (google.api.http) = {post: \"/ballots/{by_mail}\" body: \"*\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+    "  }\n"
+    "}\n"
+    "message Poll {\n"
+    "  string id = 1 [(bulkhead.v1.field) = {output_only: true}];\n"
+    "  oneof choice { option (bulkhead.v1.oneof) = {required: true}; string left = 2; string right_hand = 3; }\n"
+    "  optional int32 weight = 4;\n"
+    "}\n"
+    "message UpdatePoll { Poll poll = 1; google.protobuf.FieldMask update_mask = 2; }\n"
+    "message Ballot {\n"
+    "  oneof way { string by_mail = 1; string by_hand = 2; }\n"
+    "  oneof paper { string red = 3; string blue = 4; }\n"
+    "  oneof ink { option (bulkhead.v1.oneof) = {required: true}; string black = 5; }\n"
+    "  oneof lonely { string alone = 6; }\n"
+    "}\n";
+
+#define MEMBER(name) "{\"required\":[\"" name "\"],\"properties\":{\"" name "\":{}},\"unevaluatedProperties\":true}"
+#define AT_MOST_ONE(a, b) "[" MEMBER(a) "," MEMBER(b) "," NONE_OF(a, b) "]"
+#define NONE_OF(a, b) "{\"not\":{\"anyOf\":[{\"required\":[\"" a "\"]},{\"required\":[\"" b "\"]}]}}"
+
+Test(shapes, a_required_oneof_takes_exactly_one_member_on_create)
+{
+  struct slice json = write_document(load_contract(ONEOFS));
+  EXPECT_VALUE("[" MEMBER("left") "," MEMBER("rightHand") "]", json, "components", "schemas", "t.v1.PollCreate",
+               "oneOf");
+}
+
+Test(shapes, a_patch_and_a_reply_hold_at_most_one_member_of_a_oneof)
+{
+  struct slice json = write_document(load_contract(ONEOFS));
+  EXPECT_VALUE(AT_MOST_ONE("left", "rightHand"), json, "components", "schemas", "t.v1.PollUpdate", "oneOf");
+  EXPECT_VALUE(AT_MOST_ONE("left", "rightHand"), json, "components", "schemas", "t.v1.Poll", "oneOf");
+}
+
+// The path sets by_mail, so nothing of that oneof is left for the body; a oneof of one optional member limits nothing.
+Test(shapes, every_oneof_of_a_message_is_told_except_those_that_the_path_fills)
+{
+  struct slice json = write_document(load_contract(ONEOFS));
+  EXPECT_VALUE("[{\"oneOf\":" AT_MOST_ONE("red", "blue") "},"
+                                                         "{\"oneOf\":[" MEMBER("black") "]}]",
+               json, "components", "schemas", "t.v1.Ballot", "allOf");
+}
