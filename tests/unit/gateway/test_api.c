@@ -57,3 +57,20 @@ Test(api, a_file_that_is_no_protoset_is_refused)
   cr_assert_eq(status, STATUS_INVALID_ARGUMENT);
   cr_assert_not_null(strstr(error.message, path), "%s", error.message);
 }
+
+Test(api, contracts_without_the_method_that_gives_keys_are_refused)
+{
+  struct api *api = NULL;
+  struct error error;
+  // An empty set is a contract without any method.
+  cr_assert_eq(api_load(SLICE(""), &api, &error), STATUS_INVALID_ARGUMENT);
+  cr_expect_not_null(strstr(error.message, KEYS_METHOD), "%s", error.message);
+  cr_expect_null(api);
+}
+
+Test(api, what_was_never_loaded_can_be_freed)
+{
+  struct api *api = NULL;
+  api_free(&api);
+  cr_expect_null(api);
+}

@@ -76,6 +76,19 @@ Test(exchange_memory, a_large_buffer_is_not_kept)
   cr_assert_geq(exchange->wire.capacity, 1000);
 }
 
+Test(exchange_memory, many_requests_take_no_more_memory_than_one)
+{
+  struct exchange *first = exchange;
+  for (int i = 0; i < 100; i++) {
+    assert_problem(start(fixture_input("GET", "/v1/nothing")), 404, "NO_SUCH_PATH");
+    exchange_close(&exchange);
+    exchange = fixture_exchange(fixture);
+    cr_assert_eq(exchange, first);
+  }
+  // One standard block of the arena is kept.
+  cr_assert_leq(exchange->arena.allocated_bytes, 8192);
+}
+
 Test(exchange_memory, a_bounded_number_of_closed_exchanges_is_kept)
 {
   enum { MANY = 300, KEPT = 256 };

@@ -1,5 +1,7 @@
 // What becomes of a service's answer: status, headers, body.
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
 
 #include "common/base/wire.h"
 #include "tests/unit/gateway/one_exchange.h"
@@ -217,6 +219,50 @@ Test(replies, every_failure_of_ours_is_a_500_without_details)
     exchange_close(&exchange);
     exchange = fixture_exchange(fixture);
   }
+}
+
+// Ends the exchange with this answer and returns what was logged meanwhile.
+static const char *log_of(const struct rpc_status *status, struct slice payload)
+{
+  static char text[8192];
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.request_id = SLICE("r-17");
+  input.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  struct fixture_call *call = start_call(input);
+  cr_redirect_stderr();
+  if (status == NULL)
+    fixture_answer(call, payload);
+  else
+    fixture_answer_status(call, status);
+  fflush(stderr);
+  text[fread(text, 1, sizeof(text) - 1, cr_get_redirected_stderr())] = '\0';
+  return text;
+}
+
+static void expect_in_log(const char *log, const char *message)
+{
+  const char *const PARTS[] = {"\"level\":\"error\"", message, "\"requestId\":\"r-17\"",
+                               "\"traceId\":\"0af7651916cd43dd8448eb211c80319c\"",
+                               "\"method\":\"item.v1.ItemService/GetItem\""};
+  for (size_t i = 0; i < ARRAY_LEN(PARTS); i++)
+    cr_expect_not_null(strstr(log, PARTS[i]), "no %s in %s", PARTS[i], log);
+}
+
+Test(replies, that_do_not_fit_the_contract_are_logged_with_method_and_ids)
+{
+  expect_in_log(log_of(NULL, SLICE("\x0a\xff\xff\xff")), "a reply does not fit its contract");
+}
+
+Test(replies, of_our_failures_are_logged_with_the_details_that_the_client_does_not_get)
+{
+  const char *log = log_of(&(struct rpc_status){.code = STATUS_INTERNAL, .message = SLICE("no relation x")}, SLICE(""));
+  expect_in_log(log, "the service failed, the client gets 500");
+  cr_expect_not_null(strstr(log, "\"detail\":\"no relation x\""), "%s", log);
+}
+
+Test(replies, of_a_clients_own_mistakes_are_not_logged)
+{
+  cr_expect_str_eq(log_of(&(struct rpc_status){.code = STATUS_NOT_FOUND}, SLICE("")), "");
 }
 
 Test(replies, of_an_answer_that_cannot_be_read_keep_no_header_of_it)
