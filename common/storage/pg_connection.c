@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
+#include "common/storage/pg_channel_internal.h"
 #include "common/storage/pg_internal.h"
 
 // ---- the socket ----
@@ -100,6 +101,12 @@ static void log_break(struct pg_connection *c, const char *reason)
   metric_add(c->pg->connects_failed, 1);
 }
 
+// Tells whether the connection is kept for ever, and so opened again as soon as it can be.
+static bool is_permanent(const struct pg_connection *c)
+{
+  return c->use == PG_PIPELINED || c->use == PG_LISTENING;
+}
+
 void pg_connection_break(struct pg_connection *c, const char *reason)
 {
   bool was_established = pg_connection_established(c);
@@ -107,11 +114,13 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
   close_connection(c);
   pg_pipeline_fail(c);
   // A dedicated connection that was lost is opened again when a task needs it.
-  if (c->use == PG_PIPELINED || !was_established) {
+  if (is_permanent(c) || !was_established) {
     enter_state(c, PG_BACKING_OFF);
     reconnect_back_off(&c->reconnect);
   }
-  if (c->use != PG_PIPELINED)
+  if (c->use == PG_LISTENING)
+    pg_channel_lost(c);
+  else if (c->use != PG_PIPELINED)
     pg_dedicated_progress(c);
 }
 
@@ -131,6 +140,8 @@ static void finish_connecting(struct pg_connection *c)
   metric_add(c->pg->connects_ok, 1);
   if (c->use == PG_PIPELINED)
     pg_became_ready(c->pg);
+  else if (c->use == PG_LISTENING)
+    pg_channel_connected(c);
   else
     pg_dedicated_progress(c);
 }
@@ -234,7 +245,7 @@ static void handle_timer(void *arg)
                                                       : "the server did not answer in time");
     return;
   }
-  if (c->use == PG_PIPELINED) {
+  if (is_permanent(c)) {
     pg_connection_open(c);
     return;
   }

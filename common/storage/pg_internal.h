@@ -10,6 +10,7 @@
 //   pg_dedicated.c   the pool of dedicated connections
 //   pg_cancel.c      cancelling an overdue statement in the server
 //   pg_tx.c          transactions
+//   pg_channel.c     messages between instances: LISTEN and NOTIFY
 //   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
 #define BULKHEAD_STORAGE_PG_INTERNAL_H
@@ -36,6 +37,7 @@
 struct pg_statement_entry {
   struct hashtable_node node;  // in pg.statements
   const struct pg_statement *statement;
+  struct pg_statement *made;  // the same, where pg_make_statement has made it; freed with the entry
   size_t index;  // into each connection's table of prepared statements
   struct metric_series *duration;
   struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
@@ -92,6 +94,8 @@ struct pg_request {
   enum status status;            // as far as it is known; the final one goes into the completion
   unsigned prepared_generation;  // of the prepared statement that it used
   bool prepares_again;           // retried with a Parse of its own; it is not retried a second time
+  void (*finished)(void *arg, enum status status);  // told the outcome of an abandoned request; NULL where nobody asks
+  void *finished_arg;
 };
 
 // What the server's next results belong to, in order: libpq's command queue, with our request for each entry.
@@ -124,6 +128,7 @@ enum pg_connection_use {
   PG_POOLED,     // dedicated: in the pool, open or not
   PG_BORROWED,   // dedicated: a task has it
   PG_DRAINING,   // dedicated: given back while something was in flight
+  PG_LISTENING,  // a channel's, for ever
 };
 
 struct pg_cancel;
@@ -212,6 +217,8 @@ void pg_log_failure(const struct pg_statement *statement, const struct pg_failur
 void pg_free_statements(struct pg *pg);
 // Returns the statement's entry; makes it at the first use.
 struct pg_statement_entry *pg_find_statement(struct pg *pg, const struct pg_statement *statement);
+// Returns a statement whose SQL is known at run time only; it lives until the pg is freed. The texts are copied.
+const struct pg_statement *pg_make_statement(struct pg *pg, const char *name, const char *sql);
 // Counts one execution in the metrics.
 void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum status status, uint64_t started_us);
 

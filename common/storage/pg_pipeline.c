@@ -19,6 +19,7 @@
 
 #include "common/base/check.h"
 #include "common/observe/log.h"
+#include "common/storage/pg_channel_internal.h"
 #include "common/storage/pg_internal.h"
 
 // ---- the command queue ----
@@ -346,17 +347,26 @@ static bool is_connection_lost(const struct pg_connection *c, const PGresult *re
   return command->kind == PG_COMMAND_SYNC || (command->kind == PG_COMMAND_QUERY && !command->answered);
 }
 
+// Delivers messages before the result that follows them, so that what was sent counts as sent only after them.
+static void deliver_messages(struct pg_connection *c)
+{
+  if (c->use == PG_LISTENING && c->state == PG_OPEN)
+    pg_channel_deliver(c);
+}
+
 void pg_pipeline_receive(struct pg_connection *c)
 {
   bool readable = PQconsumeInput(c->conn) == 1;
   // What has arrived counts even when the connection broke behind it: an answered commit is a commit.
   bool lost = false;
+  deliver_messages(c);
   while (!lost && c->state == PG_OPEN && !PQisBusy(c->conn) && c->command_count > 0) {
     PGresult *result = PQgetResult(c->conn);
     lost = is_connection_lost(c, result);
     if (!lost)
       take_result(c, result);
     PQclear(result);
+    deliver_messages(c);
   }
   if (lost || !readable || c->state == PG_FAILING || PQstatus(c->conn) == CONNECTION_BAD)
     pg_connection_break(c, PQerrorMessage(c->conn));

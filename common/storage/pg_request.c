@@ -56,8 +56,12 @@ void pg_request_free(struct pg *pg, struct pg_request **request)
 void pg_request_finish(struct pg *pg, struct pg_request *request, enum status status)
 {
   if (request->state == PG_REQUEST_ABANDONED) {
+    void (*finished)(void *arg, enum status status) = request->finished;
+    void *arg = request->finished_arg;
     pg_request_enter(request, PG_REQUEST_OWNED);
     pg_request_free(pg, &request);
+    if (finished != NULL)
+      finished(arg, status);
     return;
   }
   if (request->state == PG_REQUEST_IN_FLIGHT)

@@ -41,12 +41,40 @@ struct pg_statement_entry *pg_find_statement(struct pg *pg, const struct pg_stat
   return add_entry(pg, statement, hash);
 }
 
+const struct pg_statement *pg_make_statement(struct pg *pg, const char *name, const char *sql)
+{
+  for (const struct hashtable_node *node = hashtable_any(&pg->statements, NULL); node != NULL;
+       node = hashtable_any(&pg->statements, node)) {
+    const struct pg_statement *known = CONTAINER_OF(node, const struct pg_statement_entry, node)->statement;
+    if (strcmp(known->name, name) == 0 && strcmp(known->sql, sql) == 0)
+      return known;
+  }
+  struct pg_statement *made = calloc(1, sizeof(*made));
+  CHECK(made != NULL);
+  made->name = strdup(name);
+  made->sql = strdup(sql);
+  CHECK(made->name != NULL && made->sql != NULL);
+  pg_find_statement(pg, made)->made = made;
+  return made;
+}
+
+static void free_made(struct pg_statement *made)
+{
+  if (made == NULL)
+    return;
+  free((char *)(uintptr_t)made->name);
+  free((char *)(uintptr_t)made->sql);
+  free(made);
+}
+
 void pg_free_statements(struct pg *pg)
 {
   struct hashtable_node *node;
   while ((node = hashtable_any(&pg->statements, NULL)) != NULL) {
+    struct pg_statement_entry *entry = CONTAINER_OF(node, struct pg_statement_entry, node);
     hashtable_remove(&pg->statements, node);
-    free(CONTAINER_OF(node, struct pg_statement_entry, node));
+    free_made(entry->made);
+    free(entry);
   }
   hashtable_free(&pg->statements);
 }
