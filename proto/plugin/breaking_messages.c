@@ -223,11 +223,29 @@ static void compare_field(struct comparison *comparison, const struct pair *pair
     compare_fields(comparison, pair, old, same_number);
 }
 
-static bool was_required(const struct contract_message *message, const char *oneof)
+// True where the members of the released oneof that are still there are members of the present one, and some are.
+static bool keeps_members(const struct pair *pair, size_t released_oneof, size_t present_oneof)
 {
-  for (size_t i = 0; i < message->oneof_count; i++)
-    if (strcmp(message->oneofs[i].name, oneof) == 0)
-      return message->oneofs[i].required;
+  bool keeps = false;
+  for (size_t i = 0; i < pair->released->field_count; i++) {
+    const struct contract_field *old = &pair->released->fields[i];
+    const struct contract_field *kept = contract_field_by_number(pair->present, old->number);
+    if (old->oneof_index != (int)released_oneof || kept == NULL)
+      continue;
+    if (kept->oneof_index != (int)present_oneof)
+      return false;
+    keeps = true;
+  }
+  return keeps;
+}
+
+// True where every released request has a member of the present oneof. A oneof is known by its members, because its
+// name is not sent.
+static bool was_required(const struct pair *pair, size_t present_oneof)
+{
+  for (size_t i = 0; i < pair->released->oneof_count; i++)
+    if (pair->released->oneofs[i].required && keeps_members(pair, i, present_oneof))
+      return true;
   return false;
 }
 
@@ -244,7 +262,7 @@ static void compare_pair(struct comparison *comparison, const struct pair *pair)
       compare_new_field(comparison, pair, field);
   }
   for (size_t i = 0; i < present->oneof_count && pair->request != 0; i++)
-    if (present->oneofs[i].required && !was_required(released, present->oneofs[i].name))
+    if (present->oneofs[i].required && !was_required(pair, i))
       diagnostics_add(comparison->diagnostics, &present->place, present->full_name,
                       "the oneof %s is required now; %s that leave it out are refused; take required back",
                       present->oneofs[i].name, clients_of(pair->request));

@@ -31,8 +31,8 @@ static enum field_type type_of(const struct contract_field *field)
   }
 }
 
-// True for a field that clients write for the service to keep. The others are the service's own (output_only, to_header)
-// or steer the request (from_header, an update mask).
+// True for a field that clients write for the service to keep. The others are the service's own (output_only,
+// to_header) or steer the request (from_header, an update mask).
 static bool is_written(const struct contract_field *field)
 {
   const struct field_rules *rules = &field->rules;

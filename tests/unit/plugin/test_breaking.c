@@ -29,6 +29,8 @@ static const struct change CHANGES[] = {
     {"message CloseShopRequest {", "message Request {\n  string reason = 1;\n}\n\nmessage CloseShopRequest {", NOTHING,
      NULL},
     {"package shop.v1;", "package shop.v2;", NOTHING, NULL},
+    {"  oneof range {", "  oneof span {", NOTHING, NULL},
+    {"    int64 until = 2;", "    int64 until = 2;\n    int64 around = 3;", NOTHING, NULL},
     // Changes that break the wire format.
     {"int32 count = 3 [(bulkhead.v1.field) = {minimum: {value: 0} maximum: {value: 9}}]", "string count = 3",
      "shop.v1.Thing.count: the type of field 3 changed from int32 to string; RPC and REST clients send and read the "
@@ -160,6 +162,9 @@ static const struct change CHANGES[] = {
     {"  oneof kind {", "  oneof kind {\n    option (bulkhead.v1.oneof) = {required: true};",
      "shop.v1.Thing: the oneof kind is required now; RPC and REST clients that leave it out are refused; take required "
      "back",
+     NULL},
+    {"    int64 until = 2;\n  }", "  }\n  oneof other {\n    int64 until = 2;\n  }",
+     "shop.v1.Range: the oneof range is required now; RPC clients that leave it out are refused; take required back",
      NULL},
 };
 
