@@ -62,7 +62,8 @@ static void inherit_from(struct task *task, struct task *parent)
   if (parent == NULL)
     return;
   task->deadline_us = deadline_min(task->deadline_us, parent->deadline_us);
-  if (parent->shielded)
+  task->caller = parent->caller;
+  if (parent->shields > 0)
     return;
   task->parent = parent;
   task->cancelled = parent->cancelled;
@@ -78,9 +79,10 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->arg = arg;
   task->log_context = log_context;
   task->cancelled = false;
-  task->shielded = false;
+  task->shields = 0;
   task->interruptible = false;
   task->effect = TASK_NO_EFFECT;
+  task->caller = 0;
   task->deadline_us = deadline_us;
   task->deadline = (struct loop_alarm){.fire = expire_deadline};
   inherit_from(task, current);
@@ -157,7 +159,7 @@ void scheduler_free(struct loop *loop)
 
 static enum status check_task_at(const struct task *task, uint64_t now_us)
 {
-  if (task->cancelled && !task->shielded)
+  if (task->cancelled && task->shields == 0)
     return STATUS_CANCELLED;
   return now_us >= task->deadline_us && task->deadline_us != DEADLINE_NONE ? STATUS_DEADLINE_EXCEEDED : STATUS_OK;
 }
@@ -188,7 +190,19 @@ void task_restore_deadline(uint64_t deadline_us)
 
 void task_shield(bool shielded)
 {
-  checked_current()->shielded = shielded;
+  struct task *task = checked_current();
+  CHECK(shielded || task->shields > 0);
+  task->shields = shielded ? task->shields + 1 : task->shields - 1;
+}
+
+void task_set_caller(uint64_t caller)
+{
+  checked_current()->caller = caller;
+}
+
+uint64_t task_caller(void)
+{
+  return checked_current()->caller;
 }
 
 void task_note_effect(enum task_effect effect)
@@ -206,7 +220,7 @@ enum task_effect task_effect(void)
 static void cancel_one(struct task *task)
 {
   task->cancelled = true;
-  if (task->state == TASK_WAITING && task->interruptible && !task->shielded)
+  if (task->state == TASK_WAITING && task->interruptible && task->shields == 0)
     wake_task(task, STATUS_CANCELLED);
 }
 

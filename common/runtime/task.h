@@ -43,9 +43,14 @@ uint64_t task_tighten_deadline(uint64_t deadline_us);
 void task_restore_deadline(uint64_t deadline_us);
 // Tells loops that compute for long without waiting whether to go on: OK, CANCELLED or DEADLINE_EXCEEDED.
 enum status task_check(void);
-// While the current task is shielded, cancellation does not end its waits (the deadline still does): for roll-backs and
-// compensation.
+// Begins a shield of the current task, or ends one. Shields nest. While there is one, cancellation does not end the
+// task's waits (the deadline still does): for roll-backs and compensation.
 void task_shield(bool shielded);
+
+// Says on whose behalf the current task works: the hash of a caller's name, or 0 for no caller in particular, as at its
+// start. Tasks that it starts inherit it. What is scarce, such as connections, is shared out fairly among callers.
+void task_set_caller(uint64_t caller);
+uint64_t task_caller(void);
 
 // ---- what a task has changed outside this process ----
 

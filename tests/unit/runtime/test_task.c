@@ -304,6 +304,48 @@ TASK_TEST(task, a_shield_holds_cancellation_off_until_it_is_lowered)
   cr_assert_eq(waiter.status, STATUS_OK);
 }
 
+static void shield_twice(void *arg)
+{
+  struct waiter *waiter = arg;
+  task_shield(true);
+  task_shield(true);
+  task_shield(false);
+  waiter->status = completion_wait(&waiter->event);
+  task_shield(false);
+  cr_assert_eq(task_check(), STATUS_CANCELLED);
+  completion_finish(&waiter->ended, STATUS_OK);
+}
+
+TASK_TEST(task, the_end_of_an_inner_shield_leaves_the_outer_one)
+{
+  struct waiter waiter = {.status = STATUS_UNKNOWN};
+  struct task *task = task_start(task_loop(), shield_twice, &waiter, DEADLINE_NONE, NULL);
+  yield_task();
+  task_cancel(task);
+  yield_task();
+  cr_assert_not(waiter.ended.done);
+  completion_finish(&waiter.event, STATUS_OK);
+  cr_assert_eq(completion_wait(&waiter.ended), STATUS_OK);
+  cr_assert_eq(waiter.status, STATUS_OK);
+}
+
+static void note_caller(void *arg)
+{
+  *(uint64_t *)arg = task_caller();
+}
+
+TASK_TEST(task, works_for_its_callers_caller)
+{
+  uint64_t before = 1, inherited = 0;
+  task_start(task_loop(), note_caller, &before, DEADLINE_NONE, NULL);
+  yield_task();
+  cr_assert_eq(before, 0, "nobody in particular");
+  task_set_caller(7);
+  task_start(task_loop(), note_caller, &inherited, DEADLINE_NONE, NULL);
+  yield_task();
+  cr_assert_eq(inherited, 7);
+}
+
 TASK_TEST(task, the_deadline_strikes_through_a_shield)
 {
   struct completion never = COMPLETION_INIT;
