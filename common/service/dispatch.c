@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/service/call_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
@@ -114,6 +115,8 @@ static void finish_call(struct call *call, enum status status)
 static void run_call(void *arg)
 {
   struct call *call = arg;
+  struct slice caller = call_caller_id(call);
+  task_set_caller(caller.size == 0 ? 0 : hash_bytes(caller));
   // A call that was cancelled, or whose deadline has passed, before its task ran must not begin.
   enum status status = task_check();
   if (status == STATUS_OK)
