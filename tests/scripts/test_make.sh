@@ -22,6 +22,29 @@ a_deleted_migration_is_noticed() {
   case $said in *"$(basename "$down")"*) ;; *) fail "the build does not name $down: $said" ;; esac
 }
 
+what_was_made_of_deleted_contracts_and_services_goes() {
+  local file
+  local gone="gen/ghost/v1/ghost.bh.h gen/ghost/v1/ghost.bh.c gen/ghost/v1/ghost.pb-c.h gen/item/v1/gone.bh.h gen/ghost/queries.bh.h
+    gen/services/ghost/migrations.c obj/services/ghost/main.o obj/gen/ghost/v1/ghost.bh.o lib/libsvc-ghost.a lib/libgen-bh.a bin/ghost
+    bin/unit-ghost"
+  local kept="gen/item/v1/item.bh.h gen/item/v1/item.pb-c.c gen/item/queries.bh.h gen/bulkhead/v1/options.pb-c.h
+    gen/google/api/http.pb-c.h obj/gen/item/v1/item.bh.o lib/libsvc-item.a bin/item bin/unit-item"
+  for file in $gone $kept; do
+    mkdir -p "build/release/$(dirname "$file")"
+    touch "build/release/$file"
+  done
+  make -n help >/dev/null
+  [ -e build/release/gen/ghost/v1/ghost.bh.h ] || fail "make -n removes files"
+  make --no-print-directory help >/dev/null
+  for file in $gone gen/ghost obj/services/ghost; do
+    [ ! -e "build/release/$file" ] || fail "$file stays, although its source is gone"
+  done
+  for file in $kept; do
+    [ -e "build/release/$file" ] || fail "$file was removed, although its source is there"
+  done
+  rm -rf build/release
+}
+
 missing_test_packages_are_installed() {
   local planned
   for target in unit-base component-item unit; do
@@ -47,6 +70,7 @@ help_is_true() {
 }
 
 a_deleted_migration_is_noticed
+what_was_made_of_deleted_contracts_and_services_goes
 missing_test_packages_are_installed
 single_tests_are_chosen_by_name
 help_is_true
