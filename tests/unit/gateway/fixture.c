@@ -1,6 +1,7 @@
 #define _GNU_SOURCE 1
 #include "tests/unit/gateway/fixture.h"
 
+#include <criterion/redirect.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,14 @@ static struct slice no_header(void *arg, const char *name)
   (void)arg;
   (void)name;
   return (struct slice){0};
+}
+
+const char *fixture_read_log(void)
+{
+  static char text[8192];
+  fflush(stderr);
+  text[fread(text, 1, sizeof(text) - 1, cr_get_redirected_stderr())] = '\0';
+  return text;
 }
 
 struct exchange_input fixture_input(const char *method, const char *path)

@@ -64,6 +64,9 @@ struct fixture_call *fixture_call(struct fixture *fixture, size_t index);
 void fixture_answer(struct fixture_call *call, struct slice payload);
 void fixture_answer_status(struct fixture_call *call, const struct rpc_status *status);
 
+// Returns what was logged since the last time, or since the test called cr_redirect_stderr.
+const char *fixture_read_log(void);
+
 // Returns a minimal request; the test sets its headers.
 struct exchange_input fixture_input(const char *method, const char *path);
 // Returns the value of a reply header; NULL data where it is absent.

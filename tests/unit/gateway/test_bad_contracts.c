@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/strbuf.h"
 #include "gateway/api.h"
+#include "tests/unit/gateway/fixture.h"
 
 #define BAD "tests/unit/plugin/data/bad"
 
@@ -43,10 +43,7 @@ Test(bad_contracts, the_error_has_the_first_mistake_and_the_log_all, .init = cr_
   cr_expect_not_null(strstr(error.message, "many_mistakes.proto:16:5: bad.v1.BadService.Call: GET /v1/{name}: "), "%s",
                      error.message);
   cr_expect_not_null(strstr(error.message, "(the log has the other mistakes)"), "%s", error.message);
-  char log[8192];
-  fflush(stderr);
-  size_t size = fread(log, 1, sizeof(log) - 1, cr_get_redirected_stderr());
-  log[size] = '\0';
+  const char *log = fixture_read_log();
   static const char *const PLACES[] = {
       "many_mistakes.proto:16:5: ", "many_mistakes.proto:17:5: ", "many_mistakes.proto:19:3: ",
       "many_mistakes.proto:23:20: ", "many_mistakes.proto:27:20: "};

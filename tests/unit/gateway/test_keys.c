@@ -1,5 +1,6 @@
 // When keys are fetched, and who waits for them, on a clock that the test turns.
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <stdio.h>
 
 #include "common/base/clock.h"
@@ -115,6 +116,29 @@ Test(keys, who_went_away_is_not_woken)
   keys_stop_waiting(&wait);
   fixture_answer(fixture_call(fixture, 0), fixture_key_set(fixture));
   cr_assert_eq(woken, 0);
+  fixture_close(fixture);
+}
+
+Test(keys, the_log_tells_the_first_failure_and_the_recovery, .init = cr_redirect_stderr)
+{
+  struct fixture *fixture = fixture_open();
+  gateway_process(fixture->gateway, fixture_now_us);
+  fixture_answer_status(fixture_call(fixture, 0), &unavailable);
+  const char *log = fixture_read_log();
+  cr_expect_not_null(strstr(log, "\"level\":\"warn\""), "%s", log);
+  cr_expect_not_null(strstr(log, "no endpoint"), "%s", log);
+  cr_expect_not_null(strstr(log, "\"haveKeys\":false"), "%s", log);
+  process_at(fixture, KEYS_FIRST_RETRY_US);
+  fixture_answer_status(fixture_call(fixture, 1), &unavailable);
+  cr_expect_str_eq(fixture_read_log(), "", "a second failure is not logged");
+  process_at(fixture, KEYS_FIRST_RETRY_US);
+  fixture_answer(fixture_call(fixture, 2), fixture_key_set(fixture));
+  log = fixture_read_log();
+  cr_expect_not_null(strstr(log, "\"level\":\"info\""), "%s", log);
+  cr_expect_not_null(strstr(log, "\"keys\":1"), "%s", log);
+  process_at(fixture, KEYS_REFRESH_EVERY_US);
+  fixture_answer(fixture_call(fixture, 3), fixture_key_set(fixture));
+  cr_expect_str_eq(fixture_read_log(), "");
   fixture_close(fixture);
 }
 

@@ -1,7 +1,6 @@
 // What becomes of a service's answer: status, headers, body.
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <stdio.h>
 
 #include "common/base/wire.h"
 #include "tests/unit/gateway/one_exchange.h"
@@ -224,7 +223,6 @@ Test(replies, every_failure_of_ours_is_a_500_without_details)
 // Ends the exchange with this answer and returns what was logged meanwhile.
 static const char *log_of(const struct rpc_status *status, struct slice payload)
 {
-  static char text[8192];
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
   input.request_id = SLICE("r-17");
   input.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
@@ -234,9 +232,7 @@ static const char *log_of(const struct rpc_status *status, struct slice payload)
     fixture_answer(call, payload);
   else
     fixture_answer_status(call, status);
-  fflush(stderr);
-  text[fread(text, 1, sizeof(text) - 1, cr_get_redirected_stderr())] = '\0';
-  return text;
+  return fixture_read_log();
 }
 
 static void expect_in_log(const char *log, const char *message)
