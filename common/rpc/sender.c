@@ -10,8 +10,6 @@
 // Changes the state: moves the sender between the lists of the states. Nothing else writes the state.
 static void set_state(struct sender *sender, enum sender_state state)
 {
-  if (sender->state == state)
-    return;
   sender->state = state;
   list_remove(&sender->node);
   if (state == SENDER_QUEUED)

@@ -29,6 +29,38 @@ Test(calls, an_answer_carries_the_payload)
   rig_stop(&rig);
 }
 
+static bool is_readable(int fd, int timeout_ms)
+{
+  struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+  return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+static bool are_quiet(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return !is_readable(rpc_server_fd(rig->server), 0) && !is_readable(rpc_client_fd(rig->client), 0);
+}
+
+// The hosts sleep until the fds are readable.
+Test(calls, a_request_wakes_the_server_and_its_answer_the_client)
+{
+  struct rig rig;
+  struct outcome outcome;
+  rig_start(&rig, &(struct rig_options){0});
+  rig_call(&rig, SLICE("first"), &outcome);
+  rig_until_done(&rig, &outcome, 1);
+  rig_until(&rig, are_quiet, NULL);
+  rig_call(&rig, SLICE("second"), &outcome);
+  rpc_client_flush(rig.client);
+  cr_assert(is_readable(rpc_server_fd(rig.server), 60000));
+  rpc_server_process(rig.server, clock_now_us());
+  rpc_server_flush(rig.server);
+  cr_assert(is_readable(rpc_client_fd(rig.client), 60000));
+  rpc_client_process(rig.client, clock_now_us());
+  cr_assert(outcome.done);
+  rig_stop(&rig);
+}
+
 Test(calls, answers_may_come_in_any_order)
 {
   struct rig rig;
