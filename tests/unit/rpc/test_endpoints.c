@@ -144,6 +144,23 @@ Test(endpoints, a_reply_that_came_before_the_end_of_its_connection_counts)
   rig_stop(&rig);
 }
 
+// The file of a certificate may come later than the process.
+Test(endpoints, one_whose_dial_cannot_even_start_is_tried_again_later)
+{
+  struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){.tls.ca_file = "/nonexistent"})};
+  struct rpc_endpoint endpoint = {.id = SLICE("x"), .url = SLICE("tls+tcp://127.0.0.1:1")};
+  rpc_client_set_endpoints(rig.client, "test", &endpoint, 1);
+  uint64_t last_us = 0;
+  for (int i = 0; i < 3; i++) {
+    uint64_t next_us = rpc_client_next_timeout_us(rig.client);
+    cr_assert_neq(next_us, DEADLINE_NONE);
+    cr_assert_gt(next_us, last_us);
+    rpc_client_process(rig.client, next_us);
+    last_us = next_us;
+  }
+  rig_stop(&rig);
+}
+
 Test(endpoints, a_call_waits_for_the_first_connection)
 {
   struct rig rig;
