@@ -71,8 +71,9 @@ static void answer_request(int fd, const struct fake_answer *answer)
 {
   char text[4096];
   const char *body = answer->body == NULL ? "" : answer->body;
+  size_t left_out = (answer->status & FAKE_CUT_OFF) != 0 ? 1 : 0;
   int size = snprintf(text, sizeof(text), "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %zu\r\n%s%s%s\r\n%s",
-                      answer->status, strlen(body),
+                      answer->status & ~FAKE_CUT_OFF, strlen(body) + left_out,
                       answer->index == NULL ? "" : "X-Consul-Index: ", answer->index == NULL ? "" : answer->index,
                       answer->index == NULL ? "" : "\r\n", body);
   ssize_t written = write(fd, text, (size_t)size);

@@ -7,6 +7,9 @@
 
 struct fake_consul;
 
+// Added to a status: the connection closes before the end of the body that the answer announces.
+enum { FAKE_CUT_OFF = 1 << 16 };
+
 struct fake_answer {
   int status;         // 0: closes the connection without an answer
   const char *index;  // the value of X-Consul-Index; NULL: no such header

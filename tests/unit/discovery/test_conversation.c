@@ -149,6 +149,26 @@ Test(watch, an_answer_that_is_not_consuls_is_a_failure_and_the_last_list_holds)
   stop();
 }
 
+static struct fake_answer answer_in_part(const char *request, size_t count)
+{
+  (void)request;
+  if (count == 1)
+    return (struct fake_answer){200 | FAKE_CUT_OFF, "8", "[]"};
+  return (struct fake_answer){200, "7", one_instance};
+}
+
+Test(watch, an_answer_that_is_cut_off_is_a_failure_although_it_reads_well)
+{
+  start(answer_in_part, NULL);
+  discovery_watch(discovery, "item");
+  wait_for_item(4, NULL);
+  wait_for_changes(1);
+  cr_assert_eq(seen.changes, 1);
+  cr_assert_eq(seen.count, 1);
+  cr_assert_eq(read_single_metric(METRIC_DISCOVERY_ERRORS), 1);
+  stop();
+}
+
 static struct fake_answer answer_empty(const char *request, size_t count)
 {
   (void)request;
