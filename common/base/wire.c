@@ -174,6 +174,28 @@ void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value)
   write_fixed(out, make_tag(number, WIRE_FIXED64), value, 8);
 }
 
+void wire_write_field(struct strbuf *out, const struct wire_field *field)
+{
+  switch (field->type) {
+  case WIRE_VARINT:
+    wire_write_varint(out, field->number, field->varint);
+    return;
+  case WIRE_FIXED64:
+    wire_write_fixed64(out, field->number, field->varint);
+    return;
+  case WIRE_FIXED32:
+    wire_write_fixed32(out, field->number, (uint32_t)field->varint);
+    return;
+  case WIRE_BYTES:
+    wire_write_bytes(out, field->number, field->bytes);
+    return;
+  case WIRE_GROUP_START:
+  case WIRE_GROUP_END:
+    break;
+  }
+  CHECK(!"wire_read refuses groups");
+}
+
 // Leaves one byte for the length; a longer length moves the message up when it is known.
 size_t wire_begin_nested(struct strbuf *out, uint32_t number)
 {

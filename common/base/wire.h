@@ -53,6 +53,8 @@ void wire_write_varint(struct strbuf *out, uint32_t number, uint64_t value);
 void wire_write_bytes(struct strbuf *out, uint32_t number, struct slice bytes);
 void wire_write_fixed32(struct strbuf *out, uint32_t number, uint32_t value);
 void wire_write_fixed64(struct strbuf *out, uint32_t number, uint64_t value);
+// Writes a field as wire_read gave it: the same number, type and value.
+void wire_write_field(struct strbuf *out, const struct wire_field *field);
 // Returns how many bytes a varint takes: 1 to 10.
 size_t wire_varint_size(uint64_t value);
 

@@ -1,8 +1,7 @@
 // Reads the parts of a contract that only the OpenAPI document needs: the API's title and license, the headings of
 // services, the errors that a method declares.
 #include "common/contract/builder_internal.h"
-
-enum { FILE_SYNTAX = 12 };
+#include "common/contract/descriptor_fields.h"
 
 static const char *copy_text(struct contract_builder *builder, const char *text)
 {

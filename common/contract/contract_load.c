@@ -6,12 +6,10 @@
 #include "common/base/check.h"
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
+#include "common/contract/descriptor_fields.h"
 
 // How deep declarations of messages may nest. protobuf-c unpacks descriptors by recursion without a limit of its own.
 #define MAX_NESTED_TYPES 8
-
-// Field numbers of descriptor.proto.
-enum { SET_FILE = 1, FILE_MESSAGE_TYPE = 4, MESSAGE_NESTED_TYPE = 3 };
 
 static void *scratch_alloc(void *arena, size_t size)
 {

@@ -3,9 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
-
-// Field numbers of descriptor.proto, as source paths use them.
-enum { MESSAGE_FIELD = 2, MESSAGE_ONEOF = 8 };
+#include "common/contract/descriptor_fields.h"
 
 // The highest field number. Fields are looked up in an array, in which each unused number costs two bytes.
 #define MAX_FIELD_NUMBER 65535

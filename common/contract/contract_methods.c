@@ -4,9 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
-
-// Field numbers of descriptor.proto, as source paths use them.
-enum { FILE_SERVICE = 6, SERVICE_METHOD = 2 };
+#include "common/contract/descriptor_fields.h"
 
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TIMEOUT_MS 600000u

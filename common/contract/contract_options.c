@@ -3,7 +3,9 @@
 #include "common/base/strbuf.h"
 #include "common/base/wire.h"
 #include "common/contract/builder_internal.h"
+#include "common/contract/descriptor_fields.h"
 
+// Numbers of the extensions: those of bulkhead/v1/options.proto, and google.api.http.
 enum {
   EXTENSION_METHOD_POLICY = 50001,
   EXTENSION_FIELD_RULES = 50002,
@@ -12,9 +14,6 @@ enum {
   EXTENSION_SERVICE_INFO = 50005,
   EXTENSION_HTTP_RULE = 72295728,
 };
-
-// Field numbers of `options` in the messages of descriptor.proto.
-enum { FILE_OPTIONS = 8, FIELD_OPTIONS = 8, SERVICE_OPTIONS = 3, METHOD_OPTIONS = 4, ONEOF_OPTIONS = 2 };
 
 struct extension {
   int32_t number;

@@ -1,15 +1,7 @@
 // Registers every message and enum of the set by its full name. Enums are built here, messages in contract_messages.c.
 #include "common/base/check.h"
 #include "common/contract/builder_internal.h"
-
-// Field numbers of descriptor.proto, as source paths use them.
-enum {
-  FILE_MESSAGE_TYPE = 4,
-  FILE_ENUM_TYPE = 5,
-  MESSAGE_NESTED_TYPE = 3,
-  MESSAGE_ENUM_TYPE = 4,
-  ENUM_VALUE = 2,
-};
+#include "common/contract/descriptor_fields.h"
 
 #define MAX_ENUM_VALUES 4096
 

@@ -3,19 +3,13 @@
 #include "common/base/wire.h"
 #include "common/contract/c_names.h"
 #include "common/contract/contract.h"
+#include "common/contract/descriptor_fields.h"
 #include "proto/plugin/emit.h"
 
-// Field numbers of plugin.proto and descriptor.proto.
-enum {
-  REQUEST_FILE_TO_GENERATE = 1,
-  REQUEST_PROTO_FILE = 15,
-  SET_FILE = 1,
-  RESPONSE_ERROR = 1,
-  RESPONSE_SUPPORTED_FEATURES = 2,
-  RESPONSE_FILE = 15,
-  FILE_NAME = 1,
-  FILE_CONTENT = 15,
-};
+// Field numbers of plugin.proto.
+enum { REQUEST_FILE_TO_GENERATE = 1, REQUEST_PROTO_FILE = 15 };
+enum { RESPONSE_ERROR = 1, RESPONSE_SUPPORTED_FEATURES = 2, RESPONSE_FILE = 15 };
+enum { RESPONSE_FILE_NAME = 1, RESPONSE_FILE_CONTENT = 15 };
 
 // The feature bit of proto3's `optional`. Without it protoc itself refuses optional fields.
 #define FEATURE_PROTO3_OPTIONAL 1
@@ -38,8 +32,8 @@ static void add_file(const char *stem, const char *ending, struct strbuf *text, 
   strbuf_init(&name, 0);
   strbuf_printf(&name, "%s%s", stem, ending);
   size_t mark = wire_begin_nested(response, RESPONSE_FILE);
-  wire_write_bytes(response, FILE_NAME, strbuf_slice(&name));
-  wire_write_bytes(response, FILE_CONTENT, strbuf_slice(text));
+  wire_write_bytes(response, RESPONSE_FILE_NAME, strbuf_slice(&name));
+  wire_write_bytes(response, RESPONSE_FILE_CONTENT, strbuf_slice(text));
   wire_end_nested(response, mark);
   strbuf_free(&name);
   strbuf_clear(text);

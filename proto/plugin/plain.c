@@ -1,15 +1,7 @@
 #include "proto/plugin/plain.h"
 
 #include "common/base/wire.h"
-
-// Field numbers of descriptor.proto.
-enum {
-  SET_FILE = 1,
-  FILE_MESSAGE_TYPE = 4,
-  MESSAGE_FIELD = 2,
-  MESSAGE_NESTED_TYPE = 3,
-  FIELD_PROTO3_OPTIONAL = 17,
-};
+#include "common/contract/descriptor_fields.h"
 
 // How deep messages may nest; protoc accepts 32.
 #define MAX_NESTING 40
@@ -19,7 +11,7 @@ enum level { LEVEL_SET, LEVEL_FILE, LEVEL_MESSAGE, LEVEL_FIELD };
 static bool copy_message(struct slice bytes, enum level level, unsigned depth, struct strbuf *out);
 
 // Returns what the field `number` of a level holds; LEVEL_SET for a field that needs no change.
-static enum level level_inside(enum level level, uint32_t number)
+static enum level find_inner_level(enum level level, uint32_t number)
 {
   if (level == LEVEL_SET && number == SET_FILE)
     return LEVEL_FILE;
@@ -30,31 +22,13 @@ static enum level level_inside(enum level level, uint32_t number)
   return level == LEVEL_MESSAGE && number == MESSAGE_FIELD ? LEVEL_FIELD : LEVEL_SET;
 }
 
-static void copy_scalar(const struct wire_field *field, struct strbuf *out)
-{
-  switch (field->type) {
-  case WIRE_VARINT:
-    wire_write_varint(out, field->number, field->varint);
-    break;
-  case WIRE_FIXED64:
-    wire_write_fixed64(out, field->number, field->varint);
-    break;
-  case WIRE_FIXED32:
-    wire_write_fixed32(out, field->number, (uint32_t)field->varint);
-    break;
-  default:
-    wire_write_bytes(out, field->number, field->bytes);
-    break;
-  }
-}
-
 static bool copy_field(const struct wire_field *field, enum level level, unsigned depth, struct strbuf *out)
 {
-  enum level inside = level_inside(level, field->number);
+  enum level inside = find_inner_level(level, field->number);
   if (level == LEVEL_FIELD && field->number == FIELD_PROTO3_OPTIONAL)
     return true;
   if (inside == LEVEL_SET || field->type != WIRE_BYTES) {
-    copy_scalar(field, out);
+    wire_write_field(out, field);
     return true;
   }
   size_t mark = wire_begin_nested(out, field->number);

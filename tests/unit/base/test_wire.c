@@ -268,3 +268,20 @@ Test(wire, a_field_number_of_our_own_beyond_the_limit_aborts, .signal = SIGABRT)
   struct strbuf buf = {0};
   wire_write_tag(&buf, UINT32_C(1) << 29, WIRE_VARINT);
 }
+
+Test(wire, a_field_is_written_as_it_was_read)
+{
+  struct strbuf buf = {0};
+  struct strbuf copy = {0};
+  wire_write_varint(&buf, 1, 150);
+  wire_write_fixed64(&buf, 2, 0x0102030405060708ULL);
+  wire_write_bytes(&buf, 536870911, SLICE("testing"));
+  wire_write_fixed32(&buf, 16, 0xA1B2C3D4);
+  struct wire_reader reader = wire_reader_make(strbuf_slice(&buf));
+  struct wire_field field;
+  while (wire_read(&reader, &field) == WIRE_FIELD)
+    wire_write_field(&copy, &field);
+  assert_holds(&copy, strbuf_slice(&buf));
+  strbuf_free(&copy);
+  strbuf_free(&buf);
+}
