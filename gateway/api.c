@@ -90,23 +90,13 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
 
 enum status api_load_file(const char *path, struct api **out, struct error *error)
 {
-  FILE *file = fopen(path, "rbe");
-  if (file == NULL)
-    return error_set(error, STATUS_NOT_FOUND, "cannot open the protoset %s: %s", path, strerror(errno));
   struct strbuf bytes;
   strbuf_init(&bytes, PROTOSET_MAX_BYTES);
-  char *room;
-  size_t got = 0;
-  do {
-    bytes.size += got;
-    room = strbuf_reserve(&bytes, 65536);
-    got = room == NULL ? 0 : fread(room, 1, 65536, file);
-  } while (got > 0);
-  bool failed = bytes.failed || ferror(file) != 0;
-  fclose(file);
   enum status status =
-      failed ? error_set(error, STATUS_INVALID_ARGUMENT, "cannot be read, or is over %zu MiB", PROTOSET_MAX_BYTES >> 20)
-             : api_load(strbuf_slice(&bytes), out, error);
+      strbuf_read_file(&bytes, path)
+          ? api_load(strbuf_slice(&bytes), out, error)
+          : error_set(error, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_INVALID_ARGUMENT,
+                      "cannot be read (it may have %zu MiB): %s", PROTOSET_MAX_BYTES >> 20, strerror(errno));
   strbuf_free(&bytes);
   if (status != STATUS_OK)
     error_prefix(error, "protoset %s", path);

@@ -1,6 +1,7 @@
 // A growing byte buffer: doubled by realloc, so that adding costs constant time on average.
 #include "common/base/strbuf.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -168,6 +169,31 @@ void strbuf_printf(struct strbuf *buf, const char *format, ...)
   va_start(args, format);
   strbuf_vprintf(buf, format, args);
   va_end(args);
+}
+
+bool strbuf_read_stream(struct strbuf *buf, FILE *stream)
+{
+  char part[4096];
+  size_t size;
+  while (!buf->failed && (size = fread(part, 1, sizeof(part), stream)) > 0)
+    strbuf_add(buf, slice_make(part, size));
+  if (ferror(stream) != 0)
+    return false;
+  if (buf->failed)
+    errno = EFBIG;
+  return !buf->failed;
+}
+
+bool strbuf_read_file(struct strbuf *buf, const char *path)
+{
+  FILE *file = fopen(path, "rbe");
+  if (file == NULL)
+    return false;
+  bool done = strbuf_read_stream(buf, file);
+  int reason = errno;
+  fclose(file);
+  errno = reason;
+  return done;
 }
 
 const char *strbuf_cstring(struct strbuf *buf)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/base/compiler.h"
 #include "common/base/slice.h"
@@ -39,6 +40,10 @@ void strbuf_add_uint(struct strbuf *buf, uint64_t value);
 void strbuf_add_int(struct strbuf *buf, int64_t value);
 void strbuf_printf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 void strbuf_vprintf(struct strbuf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
+// Adds what is left of a stream, or a whole file. Returns false with errno set where that cannot be read, EFBIG where
+// it does not fit; what was read by then has been added.
+bool strbuf_read_stream(struct strbuf *buf, FILE *stream) MUST_CHECK;
+bool strbuf_read_file(struct strbuf *buf, const char *path) MUST_CHECK;
 
 // Returns a view of the content; valid until the next change.
 static inline struct slice strbuf_slice(const struct strbuf *buf)

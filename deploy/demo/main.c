@@ -260,19 +260,10 @@ static void show_searches(const struct session *session)
 
 static bool read_file(const char *path, struct strbuf *out)
 {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) {
+  bool done = strbuf_read_file(out, path);
+  if (!done)
     perror(path);
-    return false;
-  }
-  size_t size;
-  do {
-    char *place = strbuf_reserve(out, 65536);
-    size = fread(place, 1, 65536, file);
-    out->size += size;
-  } while (size > 0);
-  fclose(file);
-  return true;
+  return done;
 }
 
 static size_t count_missing(const struct import *import)

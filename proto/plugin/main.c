@@ -15,29 +15,12 @@
 
 // The largest input. It is far above any set of contracts and bounds what a mistaken pipe can feed the program.
 #define MAX_INPUT_BYTES (256u * 1024 * 1024)
-#define READ_BYTES 65536u
-
-static bool read_stream(FILE *stream, struct strbuf *input)
-{
-  for (;;) {
-    char *place = strbuf_reserve(input, READ_BYTES);
-    if (place == NULL)
-      return false;
-    size_t count = fread(place, 1, READ_BYTES, stream);
-    input->size += count;
-    if (count < READ_BYTES)
-      return ferror(stream) == 0;
-  }
-}
 
 static bool read_file(const char *path, struct strbuf *content)
 {
-  FILE *file = fopen(path, "rbe");
-  bool done = file != NULL && read_stream(file, content);
+  bool done = strbuf_read_file(content, path);
   if (!done)
     fprintf(stderr, "protoc-gen-bulkhead: %s cannot be read: %s\n", path, strerror(errno));
-  if (file != NULL)
-    fclose(file);
   return done;
 }
 
@@ -55,7 +38,7 @@ static bool run_plugin(void)
   struct strbuf response;
   strbuf_init(&request, MAX_INPUT_BYTES);
   strbuf_init(&response, 0);
-  bool done = read_stream(stdin, &request) && generate_response(strbuf_slice(&request), &response);
+  bool done = strbuf_read_stream(&request, stdin) && generate_response(strbuf_slice(&request), &response);
   if (!done)
     fputs("protoc-gen-bulkhead: standard input holds no CodeGeneratorRequest; run me through protoc\n", stderr);
   else

@@ -19,21 +19,11 @@ static enum status fail(const char *path, struct error *error)
 
 enum status file_read(const char *path, struct arena *arena, struct slice *text, struct error *error)
 {
-  FILE *file = fopen(path, "re");
-  if (file == NULL)
-    return fail(path, error);
   struct strbuf bytes;
   strbuf_init(&bytes, 0);
-  size_t count = 0;
-  do {
-    char *place = strbuf_reserve(&bytes, 65536);
-    count = place == NULL ? 0 : fread(place, 1, 65536, file);
-    bytes.size += count;
-  } while (count > 0);
+  enum status status = strbuf_read_file(&bytes, path) ? STATUS_OK : fail(path, error);
   *text = slice_make(arena_string(arena, strbuf_slice(&bytes)), bytes.size);
   strbuf_free(&bytes);
-  enum status status = ferror(file) != 0 ? fail(path, error) : STATUS_OK;
-  (void)fclose(file);
   return status;
 }
 

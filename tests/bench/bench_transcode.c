@@ -17,20 +17,14 @@
 static const struct contract *load_contract(void)
 {
   const char *path = getenv("BULKHEAD_PROTOSET");
-  FILE *file = path == NULL ? NULL : fopen(path, "rb");
-  if (file == NULL) {
-    fputs("BULKHEAD_PROTOSET must name bulkhead.protoset\n", stderr);
-    exit(1);
-  }
   struct strbuf content;
   struct contract *contract;
   struct diagnostics diagnostics;
-  char part[65536];
-  size_t size;
   strbuf_init(&content, 0);
-  while ((size = fread(part, 1, sizeof(part), file)) > 0)
-    strbuf_add(&content, slice_make(part, size));
-  fclose(file);
+  if (path == NULL || !strbuf_read_file(&content, path)) {
+    fputs("BULKHEAD_PROTOSET must name bulkhead.protoset\n", stderr);
+    exit(1);
+  }
   diagnostics_init(&diagnostics);
   CHECK(contract_load(strbuf_slice(&content), &contract, &diagnostics) == STATUS_OK);
   diagnostics_free(&diagnostics);

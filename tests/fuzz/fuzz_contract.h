@@ -15,16 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static inline struct slice fuzz_read_protoset(struct strbuf *content)
 {
   const char *path = getenv("BULKHEAD_PROTOSET");
-  FILE *file = path == NULL ? NULL : fopen(path, "rb");
-  if (file == NULL) {
+  if (path == NULL || !strbuf_read_file(content, path)) {
     fputs("BULKHEAD_PROTOSET must name bulkhead.protoset\n", stderr);
     exit(1);
   }
-  char part[65536];
-  size_t size;
-  while ((size = fread(part, 1, sizeof(part), file)) > 0)
-    strbuf_add(content, slice_make(part, size));
-  fclose(file);
   return strbuf_slice(content);
 }
 

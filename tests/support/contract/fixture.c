@@ -34,13 +34,7 @@ static const char *const IMPORTS[][2] = {
 struct slice fixture_read_file(const char *path)
 {
   struct strbuf *content = new_buffer();
-  FILE *file = fopen(path, "rb");
-  cr_assert(file != NULL, "%s cannot be opened", path);
-  char part[65536];
-  size_t size;
-  while ((size = fread(part, 1, sizeof(part), file)) > 0)
-    strbuf_add(content, slice_make(part, size));
-  fclose(file);
+  cr_assert(strbuf_read_file(content, path), "%s cannot be read", path);
   return strbuf_slice(content);
 }
 

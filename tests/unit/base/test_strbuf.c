@@ -1,6 +1,7 @@
 #include "common/base/strbuf.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 
@@ -175,5 +176,58 @@ Test(strbuf, a_long_printf_fits_exactly_at_the_limit)
   strbuf_printf(&buf, "%600d", 1);
   cr_assert_not(buf.failed);
   cr_assert_eq(buf.size, 600);
+  strbuf_free(&buf);
+}
+
+// ---- files ----
+
+// Writes `size` bytes to a file that is gone when it is closed.
+static FILE *make_stream(size_t size)
+{
+  FILE *stream = tmpfile();
+  cr_assert_not_null(stream);
+  for (size_t i = 0; i < size; i++)
+    putc((char)(i % 251), stream);
+  rewind(stream);
+  return stream;
+}
+
+Test(strbuf, a_stream_is_read_to_its_end)
+{
+  static const size_t SIZES[] = {0, 1, 4095, 4096, 4097, 100000};
+  for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
+    FILE *stream = make_stream(SIZES[i]);
+    struct strbuf buf = {0};
+    strbuf_add_string(&buf, "x");
+    cr_assert(strbuf_read_stream(&buf, stream));
+    cr_assert_eq(buf.size, 1 + SIZES[i]);
+    for (size_t at = 0; at < SIZES[i]; at++)
+      cr_assert_eq(buf.data[1 + at], (char)(at % 251), "byte %zu of %zu", at, SIZES[i]);
+    strbuf_free(&buf);
+    fclose(stream);
+  }
+}
+
+Test(strbuf, a_stream_may_fill_the_buffer_but_not_overflow_it)
+{
+  for (size_t more = 0; more < 2; more++) {
+    FILE *stream = make_stream(10000 + more);
+    struct strbuf buf;
+    strbuf_init(&buf, 10000);
+    errno = 0;
+    cr_assert_eq(strbuf_read_stream(&buf, stream), more == 0);
+    cr_assert_eq(errno, more == 0 ? 0 : EFBIG);
+    strbuf_free(&buf);
+    fclose(stream);
+  }
+}
+
+Test(strbuf, a_file_that_cannot_be_read_says_why)
+{
+  struct strbuf buf = {0};
+  cr_assert_not(strbuf_read_file(&buf, "/nowhere/at/all"));
+  cr_assert_eq(errno, ENOENT);
+  cr_assert_not(strbuf_read_file(&buf, "/"));
+  cr_assert_eq(errno, EISDIR);
   strbuf_free(&buf);
 }

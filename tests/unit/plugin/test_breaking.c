@@ -1,6 +1,5 @@
 // What the build says about changes to released contracts. Each case changes one line of data/released.proto.
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/plugin/command.h"
@@ -168,24 +167,13 @@ static const struct change CHANGES[] = {
      NULL},
 };
 
-static void read_released(struct strbuf *text)
-{
-  FILE *file = fopen(RELEASED, "r");
-  cr_assert_not_null(file);
-  char part[4096];
-  size_t size;
-  while ((size = fread(part, 1, sizeof(part), file)) > 0)
-    strbuf_add(text, slice_make(part, size));
-  fclose(file);
-}
-
 static void write_changed(const char *folder, const struct change *change)
 {
   struct strbuf text;
   struct strbuf changed;
   strbuf_init(&text, 0);
   strbuf_init(&changed, 0);
-  read_released(&text);
+  cr_assert(strbuf_read_file(&text, RELEASED));
   const char *all = strbuf_cstring(&text);
   const char *place = strstr(all, change->from);
   cr_assert(place != NULL, "released.proto has no %s", change->from);
