@@ -304,11 +304,11 @@ $(TEST_SUPPORT): $(call objects_in,tests/support/common)
 # A part of common, the gateway, a service: the archives that a folder's tests link. The tests of contracts share a fixture that
 # translates requests.
 CONTRACT_UNITS := contract transcode openapi
-unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),contract base,service $(USES_service))))
-unit_extra = $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract) $(call archives_of,gen-bh)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
+unit_parts = $(if $(filter $(1),$(COMMON_PARTS)),$(1) $(USES_$(1)) $(if $(filter $(1),$(CONTRACT_UNITS)),transcode),$(if $(filter $(1),gateway),gateway $(USES_gateway),$(if $(filter $(1),plugin),contract base,$(if $(filter $(1),history),base,service $(USES_service)))))
+unit_extra = $(if $(filter $(1),history),$(call objects_in,tests/support/history)) $(if $(filter $(1),$(CONTRACT_UNITS)),$(call objects_in,tests/support/contract) $(call archives_of,gen-bh)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a $(call archives_of,gen-bh),$(if $(filter $(1),service gateway),$(call archives_of,gen-bh)))
 define UNIT_template
 $(OUT)/bin/unit-$(1): $(call objects_in,tests/unit/$(1)) $(filter %.o,$(UNIT_RUNNER)) $(call unit_extra,$(1)) $(TEST_SUPPORT) $(call archives_of,$(call unit_parts,$(1))) \
-                      $(if $(filter-out base observe config runtime,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter $(CONTRACT_UNITS) gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
+                      $(if $(filter-out base observe config runtime history,$(1)),$(OUT)/lib/libgen-pb.a) $(if $(filter $(CONTRACT_UNITS) gateway,$(1)),$(PROTOSET)) $(if $(filter plugin,$(1)),$(PLUGIN))
 	@mkdir -p $$(@D)
 	@$$(link) $(filter -l%,$(UNIT_RUNNER)) $(call libs_of,$(call unit_parts,$(1)))
 .PHONY: unit-$(1)
