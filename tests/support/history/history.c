@@ -35,7 +35,7 @@ struct block {
 };
 
 // The operations of one item.
-struct reg {
+struct item_history {
   const struct history_operation **operations;
   size_t count;
   struct stage *stages;  // ordered by value
@@ -89,12 +89,12 @@ static uint64_t end_us(const struct history_operation *operation)
 
 // ---- telling why ----
 
-static uint64_t earliest_us(const struct reg *reg)
+static uint64_t earliest_us(const struct item_history *item)
 {
   uint64_t earliest = UINT64_MAX;
-  for (size_t i = 0; i < reg->count; i++)
-    if (reg->operations[i]->invoked_us < earliest)
-      earliest = reg->operations[i]->invoked_us;
+  for (size_t i = 0; i < item->count; i++)
+    if (item->operations[i]->invoked_us < earliest)
+      earliest = item->operations[i]->invoked_us;
   return earliest;
 }
 
@@ -105,27 +105,27 @@ static const char *outcome_text(const struct history_operation *operation)
   return operation->outcome == HISTORY_UNKNOWN ? ", answered without an outcome" : ", answered as not applied";
 }
 
-static void tell_operation(const struct reg *reg, const struct history_operation *operation)
+static void tell_operation(const struct item_history *item, const struct history_operation *operation)
 {
-  uint64_t start = earliest_us(reg);
-  strbuf_printf(reg->why, "  %10.3f to %10.3f ms: client %u %s %llu", (double)(operation->invoked_us - start) / 1000,
+  uint64_t start = earliest_us(item);
+  strbuf_printf(item->why, "  %10.3f to %10.3f ms: client %u %s %llu", (double)(operation->invoked_us - start) / 1000,
                 (double)(operation->answered_us - start) / 1000, operation->client,
                 operation->kind == HISTORY_READ ? "read " : "wrote", (unsigned long long)operation->value);
   if (operation->expected != 0)
-    strbuf_printf(reg->why, " expecting %llu", (unsigned long long)operation->expected);
-  strbuf_printf(reg->why, "%s\n", outcome_text(operation));
+    strbuf_printf(item->why, " expecting %llu", (unsigned long long)operation->expected);
+  strbuf_printf(item->why, "%s\n", outcome_text(operation));
 }
 
 // Tells what happened to the item between two times, the last EXCERPT operations of it.
-static void tell_excerpt(const struct reg *reg, uint64_t from_us, uint64_t to_us)
+static void tell_excerpt(const struct item_history *item, uint64_t from_us, uint64_t to_us)
 {
-  strbuf_add_string(reg->why, "what else happened to this item meanwhile:\n");
-  size_t last = reg->count;
-  while (last > 0 && reg->operations[last - 1]->invoked_us > to_us)
+  strbuf_add_string(item->why, "what else happened to this item meanwhile:\n");
+  size_t last = item->count;
+  while (last > 0 && item->operations[last - 1]->invoked_us > to_us)
     last--;
   for (size_t i = last > EXCERPT ? last - EXCERPT : 0; i < last; i++)
-    if (reg->operations[i]->answered_us >= from_us)
-      tell_operation(reg, reg->operations[i]);
+    if (item->operations[i]->answered_us >= from_us)
+      tell_operation(item, item->operations[i]);
 }
 
 static int by_invocation(const void *a, const void *b)
@@ -136,30 +136,31 @@ static int by_invocation(const void *a, const void *b)
 }
 
 // Describes a contradiction between `count` operations. Returns false, because the history is not linearizable.
-static bool refute(const struct reg *reg, const char *what, const struct history_operation **operations, size_t count)
+static bool refute(const struct item_history *item, const char *what, const struct history_operation **operations,
+                   size_t count)
 {
   uint64_t to_us = 0;
   qsort(operations, count, sizeof(struct history_operation *), by_invocation);
-  strbuf_printf(reg->why, "item %u: %s:\n", operations[0]->item, what);
+  strbuf_printf(item->why, "item %u: %s:\n", operations[0]->item, what);
   for (size_t i = 0; i < count; i++) {
     if (i == 0 || operations[i] != operations[i - 1])
-      tell_operation(reg, operations[i]);
+      tell_operation(item, operations[i]);
     if (operations[i]->answered_us > to_us)
       to_us = operations[i]->answered_us;
   }
-  tell_excerpt(reg, operations[0]->invoked_us, to_us);
+  tell_excerpt(item, operations[0]->invoked_us, to_us);
   return false;
 }
 
-static bool refute_one(const struct reg *reg, const char *what, const struct history_operation *operation)
+static bool refute_one(const struct item_history *item, const char *what, const struct history_operation *operation)
 {
-  return refute(reg, what, &operation, 1);
+  return refute(item, what, &operation, 1);
 }
 
-static bool refute_two(const struct reg *reg, const char *what, const struct history_operation *a,
+static bool refute_two(const struct item_history *item, const char *what, const struct history_operation *a,
                        const struct history_operation *b)
 {
-  return refute(reg, what, (const struct history_operation *[]){a, b}, 2);
+  return refute(item, what, (const struct history_operation *[]){a, b}, 2);
 }
 
 // ---- stages ----
@@ -170,24 +171,24 @@ static int by_value(const void *a, const void *b)
   return compare(left->write->value, right->write->value);
 }
 
-static struct stage *find_stage(const struct reg *reg, uint64_t value)
+static struct stage *find_stage(const struct item_history *item, uint64_t value)
 {
-  if (reg->stage_count == 0)
+  if (item->stage_count == 0)
     return NULL;
   const struct history_operation write = {.value = value};
   const struct stage key = {.write = &write};
-  return bsearch(&key, reg->stages, reg->stage_count, sizeof(key), by_value);
+  return bsearch(&key, item->stages, item->stage_count, sizeof(key), by_value);
 }
 
-static void collect_writes(struct reg *reg)
+static void collect_writes(struct item_history *item)
 {
-  for (size_t i = 0; i < reg->count; i++)
-    if (reg->operations[i]->kind == HISTORY_WRITE)
-      reg->stages[reg->stage_count++] =
-          (struct stage){.write = reg->operations[i], .counts = reg->operations[i]->outcome == HISTORY_DONE};
-  qsort(reg->stages, reg->stage_count, sizeof(struct stage), by_value);
-  for (size_t i = 1; i < reg->stage_count; i++)
-    CHECK(reg->stages[i - 1].write->value != reg->stages[i].write->value);
+  for (size_t i = 0; i < item->count; i++)
+    if (item->operations[i]->kind == HISTORY_WRITE)
+      item->stages[item->stage_count++] =
+          (struct stage){.write = item->operations[i], .counts = item->operations[i]->outcome == HISTORY_DONE};
+  qsort(item->stages, item->stage_count, sizeof(struct stage), by_value);
+  for (size_t i = 1; i < item->stage_count; i++)
+    CHECK(item->stages[i - 1].write->value != item->stages[i].write->value);
 }
 
 static void add_read(struct stage *stage, const struct history_operation *read)
@@ -198,17 +199,17 @@ static void add_read(struct stage *stage, const struct history_operation *read)
     stage->last_invoked_read = read;
 }
 
-static bool collect_reads(struct reg *reg)
+static bool collect_reads(struct item_history *item)
 {
-  for (size_t i = 0; i < reg->count; i++) {
-    const struct history_operation *read = reg->operations[i];
+  for (size_t i = 0; i < item->count; i++) {
+    const struct history_operation *read = item->operations[i];
     if (read->kind != HISTORY_READ)
       continue;
-    struct stage *stage = find_stage(reg, read->value);
+    struct stage *stage = find_stage(item, read->value);
     if (stage == NULL)
-      return refute_one(reg, "a value was read that nobody has written", read);
+      return refute_one(item, "a value was read that nobody has written", read);
     if (stage->write->outcome == HISTORY_NOT_APPLIED)
-      return refute_two(reg, "a value was read whose write was answered as not applied", stage->write, read);
+      return refute_two(item, "a value was read whose write was answered as not applied", stage->write, read);
     stage->counts = true;
     add_read(stage, read);
   }
@@ -216,19 +217,19 @@ static bool collect_reads(struct reg *reg)
 }
 
 // Joins a conditional write that counts, and those that it builds on, to the stages that they expect.
-static bool link_stage(struct reg *reg, struct stage *stage)
+static bool link_stage(struct item_history *item, struct stage *stage)
 {
   while (stage->write->expected != 0) {
-    struct stage *before = find_stage(reg, stage->write->expected);
+    struct stage *before = find_stage(item, stage->write->expected);
     if (before == NULL)
-      return refute_one(reg, "a write took effect that expects a value that nobody has written", stage->write);
+      return refute_one(item, "a write took effect that expects a value that nobody has written", stage->write);
     if (before->write->outcome == HISTORY_NOT_APPLIED)
-      return refute_two(reg, "a write took effect that expects the value of one answered as not applied", before->write,
-                        stage->write);
+      return refute_two(item, "a write took effect that expects the value of one answered as not applied",
+                        before->write, stage->write);
     if (before->next == stage)
       return true;
     if (before->next != NULL)
-      return refute_two(reg, "an update was lost, because two took effect that expect the same value",
+      return refute_two(item, "an update was lost, because two took effect that expect the same value",
                         before->next->write, stage->write);
     before->next = stage;
     before->counts = true;
@@ -237,10 +238,10 @@ static bool link_stage(struct reg *reg, struct stage *stage)
   return true;
 }
 
-static bool link_stages(struct reg *reg)
+static bool link_stages(struct item_history *item)
 {
-  for (size_t i = 0; i < reg->stage_count; i++)
-    if (reg->stages[i].counts && !link_stage(reg, &reg->stages[i]))
+  for (size_t i = 0; i < item->stage_count; i++)
+    if (item->stages[i].counts && !link_stage(item, &item->stages[i]))
       return false;
   return true;
 }
@@ -258,24 +259,26 @@ static void extend_block(struct block *block, const struct history_operation *fi
 }
 
 // Tells whether the operation may come after all that are in the block.
-static bool may_follow(const struct reg *reg, const struct block *block, const struct history_operation *operation)
+static bool may_follow(const struct item_history *item, const struct block *block,
+                       const struct history_operation *operation)
 {
   if (block->last_invoked == NULL || end_us(operation) >= block->last_invoked->invoked_us)
     return true;
-  return refute_two(reg, "the first of these has seen what came only after the second", operation, block->last_invoked);
+  return refute_two(item, "the first of these has seen what came only after the second", operation,
+                    block->last_invoked);
 }
 
-static bool make_block(const struct reg *reg, struct stage *first, struct block *block)
+static bool make_block(const struct item_history *item, struct stage *first, struct block *block)
 {
   *block = (struct block){0};
   for (struct stage *stage = first; stage != NULL; stage = stage->next) {
     stage->placed = true;
-    if (!may_follow(reg, block, stage->write))
+    if (!may_follow(item, block, stage->write))
       return false;
     extend_block(block, stage->write, stage->write);
     if (stage->first_answered_read == NULL)
       continue;
-    if (!may_follow(reg, block, stage->first_answered_read))
+    if (!may_follow(item, block, stage->first_answered_read))
       return false;
     extend_block(block, stage->first_answered_read, stage->last_invoked_read);
   }
@@ -293,23 +296,23 @@ static int by_first_answer(const void *a, const void *b)
   return compare(end_us(left->first_answered), end_us(right->first_answered));
 }
 
-static bool make_blocks(struct reg *reg)
+static bool make_blocks(struct item_history *item)
 {
-  for (size_t i = 0; i < reg->stage_count; i++) {
+  for (size_t i = 0; i < item->stage_count; i++) {
     struct block block;
-    if (!reg->stages[i].counts || reg->stages[i].write->expected != 0)
+    if (!item->stages[i].counts || item->stages[i].write->expected != 0)
       continue;
-    if (!make_block(reg, &reg->stages[i], &block))
+    if (!make_block(item, &item->stages[i], &block))
       return false;
     if (is_forward(&block))
-      reg->forward[reg->forward_count++] = block;
+      item->forward[item->forward_count++] = block;
     else
-      reg->backward[reg->backward_count++] = block;
+      item->backward[item->backward_count++] = block;
   }
-  for (size_t i = 0; i < reg->stage_count; i++)
-    if (reg->stages[i].counts && !reg->stages[i].placed)
-      return refute_one(reg, "writes took effect that expect each other in a circle", reg->stages[i].write);
-  qsort(reg->forward, reg->forward_count, sizeof(struct block), by_first_answer);
+  for (size_t i = 0; i < item->stage_count; i++)
+    if (item->stages[i].counts && !item->stages[i].placed)
+      return refute_one(item, "writes took effect that expect each other in a circle", item->stages[i].write);
+  qsort(item->forward, item->forward_count, sizeof(struct block), by_first_answer);
   return true;
 }
 
@@ -321,44 +324,44 @@ static bool contradict(const struct block *a, const struct block *b)
          end_us(b->first_answered) < a->last_invoked->invoked_us;
 }
 
-static bool refute_blocks(const struct reg *reg, const struct block *a, const struct block *b)
+static bool refute_blocks(const struct item_history *item, const struct block *a, const struct block *b)
 {
   const struct history_operation *operations[] = {a->first_answered, a->last_invoked, b->first_answered,
                                                   b->last_invoked};
-  return refute(reg, "no order of effects explains these", operations, 4);
+  return refute(item, "no order of effects explains these", operations, 4);
 }
 
 // Returns the last forward zone that begins before `us`; NULL if there is none.
-static const struct block *last_forward_before(const struct reg *reg, uint64_t us)
+static const struct block *last_forward_before(const struct item_history *item, uint64_t us)
 {
-  size_t low = 0, high = reg->forward_count;
+  size_t low = 0, high = item->forward_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (end_us(reg->forward[middle].first_answered) < us)
+    if (end_us(item->forward[middle].first_answered) < us)
       low = middle + 1;
     else
       high = middle;
   }
-  return low == 0 ? NULL : &reg->forward[low - 1];
+  return low == 0 ? NULL : &item->forward[low - 1];
 }
 
-static bool check_blocks(const struct reg *reg)
+static bool check_blocks(const struct item_history *item)
 {
-  for (size_t i = 1; i < reg->forward_count; i++)
-    if (contradict(&reg->forward[i - 1], &reg->forward[i]))
-      return refute_blocks(reg, &reg->forward[i - 1], &reg->forward[i]);
+  for (size_t i = 1; i < item->forward_count; i++)
+    if (contradict(&item->forward[i - 1], &item->forward[i]))
+      return refute_blocks(item, &item->forward[i - 1], &item->forward[i]);
   // Forward zones do not overlap, so only the last that begins before a block can reach beyond the block.
-  for (size_t i = 0; i < reg->backward_count; i++) {
-    const struct block *around = last_forward_before(reg, reg->backward[i].last_invoked->invoked_us);
-    if (around != NULL && contradict(around, &reg->backward[i]))
-      return refute_blocks(reg, around, &reg->backward[i]);
+  for (size_t i = 0; i < item->backward_count; i++) {
+    const struct block *around = last_forward_before(item, item->backward[i].last_invoked->invoked_us);
+    if (around != NULL && contradict(around, &item->backward[i]))
+      return refute_blocks(item, around, &item->backward[i]);
   }
   return true;
 }
 
 static bool check_register(const struct history_operation **operations, size_t count, struct strbuf *why)
 {
-  struct reg reg = {
+  struct item_history item = {
       .operations = operations,
       .count = count,
       .stages = allocate(count, sizeof(struct stage)),
@@ -366,11 +369,11 @@ static bool check_register(const struct history_operation **operations, size_t c
       .backward = allocate(count, sizeof(struct block)),
       .why = why,
   };
-  collect_writes(&reg);
-  bool linearizable = collect_reads(&reg) && link_stages(&reg) && make_blocks(&reg) && check_blocks(&reg);
-  free(reg.stages);
-  free(reg.forward);
-  free(reg.backward);
+  collect_writes(&item);
+  bool linearizable = collect_reads(&item) && link_stages(&item) && make_blocks(&item) && check_blocks(&item);
+  free(item.stages);
+  free(item.forward);
+  free(item.backward);
   return linearizable;
 }
 
