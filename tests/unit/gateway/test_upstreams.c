@@ -1,0 +1,240 @@
+// How a worker reaches services of a static list: a real client and a real server in one process, turned by the test.
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/rpc/rpc_server.h"
+#include "gateway/upstreams.h"
+#include "tests/unit/gateway/fixture.h"
+
+#define PATIENCE_US (60 * UINT64_C(1000000))
+
+static struct fixture *fixture;
+static struct rpc_server *server;
+static struct upstreams *upstreams;
+static struct rpc_request *request;  // the last that came, until it is answered
+static char peer_service[32];        // of that request
+
+static void keep_request(void *arg, struct rpc_request *came)
+{
+  (void)arg;
+  request = came;
+  struct slice peer = rpc_request_context(came)->peer_service;
+  cr_assert_lt(peer.size, sizeof(peer_service));
+  memcpy(peer_service, peer.data, peer.size);
+  peer_service[peer.size] = '\0';
+}
+
+static void ignore_cancel(void *arg, struct rpc_request *gone)
+{
+  (void)arg;
+  (void)gone;
+}
+
+static void create_upstreams(const char *static_list)
+{
+  struct error error;
+  struct upstreams_options options = {.api = fixture->api, .static_list = static_list};
+  cr_assert_eq(upstreams_create(&options, &upstreams, &error), STATUS_OK, "%s", error.message);
+  cr_assert_not_null(upstreams);
+}
+
+static void open_upstreams(void)
+{
+  struct error error;
+  struct rpc_server_options options = {
+      .listen_url = "tcp://127.0.0.1:0", .on_request = keep_request, .on_cancel = ignore_cancel};
+  fixture = fixture_open();
+  cr_assert_eq(rpc_server_create(&options, &server, &error), STATUS_OK, "%s", error.message);
+  create_upstreams(arena_printf(&fixture->arena, "item=tcp://127.0.0.1:%d", rpc_server_port(server)));
+}
+
+static void answer(struct slice payload)
+{
+  cr_assert_not_null(request);
+  rpc_request_reply(request, &(struct rpc_status){.code = STATUS_OK}, payload);
+  request = NULL;
+}
+
+static void close_upstreams(void)
+{
+  upstreams_free(&upstreams);
+  cr_expect_null(upstreams);
+  if (request != NULL)
+    answer(SLICE(""));
+  rpc_server_free(&server);
+  fixture_close(fixture);
+}
+
+TestSuite(upstreams, .init = open_upstreams, .fini = close_upstreams);
+
+// Runs one turn of both loops, as nginx and a service do; waits up to 5 ms for something to happen.
+static void turn(void)
+{
+  struct pollfd fds[] = {{.fd = upstreams_rpc_fd(upstreams), .events = POLLIN},
+                         {.fd = upstreams_discovery_fd(upstreams), .events = POLLIN},
+                         {.fd = rpc_server_fd(server), .events = POLLIN}};
+  (void)poll(fds, 3, 5);
+  if ((fds[1].revents & POLLIN) != 0)
+    upstreams_process_lists(upstreams);
+  upstreams_process_calls(upstreams, clock_now_us());
+  rpc_server_process(server, clock_now_us());
+  upstreams_flush(upstreams);
+  rpc_server_flush(server);
+}
+
+static const char *health(void)
+{
+  static struct strbuf out;
+  strbuf_free(&out);
+  strbuf_init(&out, 0);
+  upstreams_write_health(upstreams, false, &out);
+  return strbuf_cstring(&out);
+}
+
+static void wait_until_connected(void)
+{
+  uint64_t end = clock_now_us() + PATIENCE_US;
+  while (strstr(health(), "\"item\":1") == NULL) {
+    cr_assert_lt(clock_now_us(), end, "%s", health());
+    turn();
+  }
+}
+
+struct ended {
+  bool is_done;
+  enum status code;
+  char payload[16];
+};
+
+static void note_end(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  struct ended *ended = arg;
+  *ended = (struct ended){.is_done = true, .code = status->code};
+  cr_assert_lt(payload.size, sizeof(ended->payload));
+  if (payload.size > 0)
+    memcpy(ended->payload, payload.data, payload.size);
+}
+
+static struct rpc_call *call_item(struct backend backend, struct ended *ended)
+{
+  struct rpc_call_options options = {.service = "item",
+                                     .method = SLICE("item.v1.ItemService/GetItem"),
+                                     .payload = SLICE("question"),
+                                     .deadline_us = clock_now_us() + 2 * PATIENCE_US};
+  return backend.call(backend.arg, &options, note_end, ended);
+}
+
+static void wait_for_request(void)
+{
+  uint64_t end = clock_now_us() + PATIENCE_US;
+  while (request == NULL) {
+    cr_assert_lt(clock_now_us(), end);
+    turn();
+  }
+}
+
+Test(upstreams, health_names_every_service_with_its_connected_endpoints)
+{
+  cr_expect_not_null(strstr(health(), "\"item\":0"), "%s", health());
+  wait_until_connected();
+  cr_expect_not_null(strstr(health(), "{\"ready\":false,\"consul\":true,\"services\":{"), "%s", health());
+  cr_expect_not_null(strstr(health(), "\"auth\":0"), "%s", health());
+  cr_expect_not_null(strstr(health(), "\"user\":0"), "%s", health());
+}
+
+Test(upstreams, a_call_goes_to_the_service_as_the_gateways)
+{
+  struct ended ended = {0};
+  wait_until_connected();
+  call_item(upstreams_backend(upstreams), &ended);
+  cr_expect_leq(upstreams_next_timeout_us(upstreams), clock_now_us() + 2 * PATIENCE_US);
+  wait_for_request();
+  cr_expect(slice_equal_string(rpc_request_method(request), "item.v1.ItemService/GetItem"));
+  cr_expect(slice_equal_string(rpc_request_payload(request), "question"));
+  cr_expect_str_eq(peer_service, "gateway");
+  answer(SLICE("answer"));
+  uint64_t end = clock_now_us() + PATIENCE_US;
+  while (!ended.is_done) {
+    cr_assert_lt(clock_now_us(), end);
+    turn();
+  }
+  cr_expect_eq(ended.code, STATUS_OK);
+  cr_expect_str_eq(ended.payload, "answer");
+}
+
+Test(upstreams, a_cancelled_call_does_not_end)
+{
+  struct ended first = {0}, second = {0};
+  wait_until_connected();
+  struct backend backend = upstreams_backend(upstreams);
+  struct rpc_call *call = call_item(backend, &first);
+  wait_for_request();
+  backend.cancel(backend.arg, call);
+  answer(SLICE("late"));
+  // The answer to a second call comes behind that to the first.
+  call_item(backend, &second);
+  wait_for_request();
+  answer(SLICE("answer"));
+  uint64_t end = clock_now_us() + PATIENCE_US;
+  while (!second.is_done) {
+    cr_assert_lt(clock_now_us(), end);
+    turn();
+  }
+  cr_expect_not(first.is_done);
+}
+
+Test(upstreams, calls_in_flight_are_cancelled_at_the_end)
+{
+  struct ended ended = {0};
+  wait_until_connected();
+  call_item(upstreams_backend(upstreams), &ended);
+  upstreams_free(&upstreams);
+  cr_expect(ended.is_done);
+  cr_expect_eq(ended.code, STATUS_CANCELLED);
+}
+
+Test(upstreams, a_static_list_that_cannot_be_read_is_refused)
+{
+  struct upstreams *refused = NULL;
+  struct error error;
+  struct upstreams_options options = {.api = fixture->api, .static_list = "item"};
+  cr_expect_eq(upstreams_create(&options, &refused, &error), STATUS_INVALID_ARGUMENT);
+  cr_expect_null(refused);
+}
+
+// ---- the address that is registered ----
+
+static enum status register_at(const char *address)
+{
+  struct error error;
+  return upstreams_register(upstreams, address, "http://127.0.0.1:1/healthz", &error);
+}
+
+Test(upstreams, an_address_is_host_and_port)
+{
+  static const char *const GOOD[] = {"10.0.0.5:8080", "gateway:1", "h:65535", "[::1]:80", "::1:80"};
+  static const char *const BAD[] = {
+      "", ":", "host", ":80", "host:", "host:0", "host:-1", "host:80x", "host:65536", "host: 80"};
+  for (size_t i = 0; i < ARRAY_LEN(GOOD); i++)
+    cr_expect_eq(register_at(GOOD[i]), STATUS_OK, "%s", GOOD[i]);
+  for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
+    cr_expect_eq(register_at(BAD[i]), STATUS_INVALID_ARGUMENT, "%s", BAD[i]);
+}
+
+Test(upstreams, the_host_of_an_address_is_bounded)
+{
+  for (int size = 255; size <= 256; size++) {
+    const char *address = arena_printf(&fixture->arena, "%0*d:80", size, 0);
+    cr_expect_eq(register_at(address), size == 255 ? STATUS_OK : STATUS_INVALID_ARGUMENT);
+  }
+}
+
+Test(upstreams, deregistering_is_allowed_at_any_time)
+{
+  upstreams_deregister(upstreams);
+  cr_assert_eq(register_at("10.0.0.5:8080"), STATUS_OK);
+  upstreams_deregister(upstreams);
+  upstreams_deregister(upstreams);
+}
