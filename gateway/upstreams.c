@@ -17,7 +17,6 @@ struct upstreams {
   const struct api *api;
   struct rpc_client *client;
   struct discovery *discovery;
-  bool registered;
 };
 
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out, struct error *error)
@@ -48,10 +47,8 @@ void upstreams_free(struct upstreams **upstreams)
   *upstreams = NULL;
   if (gone == NULL)
     return;
-  if (gone->client != NULL)
-    rpc_client_free(&gone->client);
-  if (gone->discovery != NULL)
-    discovery_free(&gone->discovery);
+  rpc_client_free(&gone->client);
+  discovery_free(&gone->discovery);
   free(gone);
 }
 
@@ -98,15 +95,11 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
                                                                             .port = (int)port,
                                                                             .health_url = health_url,
                                                                             .version = BULKHEAD_VERSION});
-  upstreams->registered = true;
   return STATUS_OK;
 }
 
 void upstreams_deregister(struct upstreams *upstreams)
 {
-  if (!upstreams->registered)
-    return;
-  upstreams->registered = false;
   discovery_deregister(upstreams->discovery, DEREGISTER_WAIT_MS);
 }
 

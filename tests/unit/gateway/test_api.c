@@ -68,9 +68,12 @@ Test(api, contracts_without_the_method_that_gives_keys_are_refused)
   cr_expect_null(api);
 }
 
-Test(api, what_was_never_loaded_can_be_freed)
+Test(api, what_was_never_made_can_be_freed)
 {
   struct api *api = NULL;
   api_free(&api);
   cr_expect_null(api);
+  struct gateway *gateway = NULL;
+  gateway_free(&gateway);
+  cr_expect_null(gateway);
 }
