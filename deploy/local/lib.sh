@@ -201,8 +201,8 @@ remove_sockets() {
 find_pg_bin() {
   local folder
   PG_BIN=
-  for folder in ${BULKHEAD_PG_BIN:-} /usr/lib/postgresql/*/bin; do
-    [ -x "$folder/postgres" ] && PG_BIN=$folder
+  for folder in /usr/lib/postgresql/*/bin ${BULKHEAD_PG_BIN:+"$BULKHEAD_PG_BIN"}; do
+    [ -x "$folder/postgres" ] && PG_BIN=$(cd "$folder" && pwd)
   done
   [ -n "$PG_BIN" ] || die "no PostgreSQL server is installed; run: make deps"
 }

@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <grp.h>
 #include <libpq-fe.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,13 +27,24 @@
 
 // ---- programs ----
 
+// Takes the folder that the caller named, as an absolute path, because the programs run in another folder.
+static enum status take_named_programs(struct server *server, const char *named, struct error *error)
+{
+  char folder[PATH_MAX];
+  if (realpath(named, folder) == NULL || access(arena_printf(server->arena, "%s/postgres", folder), X_OK) != 0)
+    return error_set(error, STATUS_NOT_FOUND,
+                     "BULKHEAD_PG_BIN is \"%s\", where no PostgreSQL server is; name the folder that holds the program "
+                     "postgres, such as /usr/lib/postgresql/15/bin, or leave it out",
+                     named);
+  server->programs = arena_printf(server->arena, "%s", folder);
+  return STATUS_OK;
+}
+
 static enum status find_programs(struct server *server, struct error *error)
 {
   const char *named = getenv("BULKHEAD_PG_BIN");
-  if (named != NULL && named[0] != '\0') {
-    server->programs = named;
-    return STATUS_OK;
-  }
+  if (named != NULL && named[0] != '\0')
+    return take_named_programs(server, named, error);
   glob_t found;
   int result = glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found);
   if (result != 0)
