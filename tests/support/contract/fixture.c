@@ -107,6 +107,26 @@ const struct contract *fixture_contract(const char *text)
   return *kept;
 }
 
+const char *fixture_mistakes(const char *text)
+{
+  struct contract *contract;
+  struct diagnostics diagnostics;
+  struct strbuf *mistakes = new_buffer();
+  diagnostics_init(&diagnostics);
+  enum status status = contract_load(fixture_compile(text), &contract, &diagnostics);
+  diagnostics_write(&diagnostics, mistakes);
+  cr_assert_eq(status == STATUS_OK, mistakes->size == 0);
+  diagnostics_free(&diagnostics);
+  contract_free(&contract);
+  return strbuf_cstring(mistakes);
+}
+
+const char *fixture_mistake_of(const char *mistakes, const char *element)
+{
+  const char *found = strstr(mistakes, arena_printf(&memory, " %s: ", element));
+  return found == NULL ? NULL : arena_string(&memory, slice_make(found, strcspn(found, "\n")));
+}
+
 const struct contract *fixture_bulkhead(void)
 {
   static const struct contract *contract;

@@ -15,6 +15,10 @@ struct slice fixture_compile(const char *text);
 struct slice fixture_read_file(const char *path);
 // Loads the contract of a text, as fixture_compile takes it; aborts when it does not load.
 const struct contract *fixture_contract(const char *text);
+// Returns what is said against the contract of a text, a line each; "" where it loads.
+const char *fixture_mistakes(const char *text);
+// Returns the first of these mistakes that is about the element, such as "t.v1.M.name"; NULL where there is none.
+const char *fixture_mistake_of(const char *mistakes, const char *element);
 
 // Loads the contract of a set; aborts when the set has mistakes.
 const struct contract *fixture_load(struct slice set);
