@@ -9,8 +9,6 @@
 #define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
 #define FIRST_HEADERS 16
-// The reason with which services refuse an If-Match that does not hold. RFC 9110 has the status 412 for it.
-#define REASON_ETAG_MISMATCH SLICE("ETAG_MISMATCH")
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
@@ -90,6 +88,27 @@ static bool is_our_fault(enum status code)
   return code == STATUS_INTERNAL || code == STATUS_UNKNOWN || code == STATUS_DATA_LOSS;
 }
 
+// Reasons for which HTTP has a status of its own, instead of the one that stands for the canonical code.
+static const struct {
+  struct slice reason;
+  int http_status;
+} reason_statuses[] = {
+    // An If-Match that does not hold (RFC 9110).
+    {SLICE_INIT("ETAG_MISMATCH"), 412},
+    // An Idempotency-Key that was used with another request (draft-ietf-httpapi-idempotency-key-header).
+    {SLICE_INIT("IDEMPOTENCY_KEY_REUSED"), 422},
+};
+
+// Returns the HTTP status of a failure; 0 for the one that stands for its code.
+static int find_http_status(const struct rpc_status *status)
+{
+  for (size_t i = 0; i < ARRAY_LEN(reason_statuses); i++)
+    if (slice_equal(status->reason, reason_statuses[i].reason))
+      return reason_statuses[i].http_status;
+  // The service cancelled the call. A client that cancels gets no reply.
+  return status->code == STATUS_CANCELLED ? 503 : 0;
+}
+
 // Answers a call that ended with an error of the service, or that never reached it.
 static enum step_result reply_failure(struct exchange *exchange, const struct rpc_status *status)
 {
@@ -99,14 +118,9 @@ static enum step_result reply_failure(struct exchange *exchange, const struct rp
                 status->message);
     return exchange_fail(exchange, &(struct failure){.code = status->code});
   }
-  int http_status = 0;
-  if (slice_equal(status->reason, REASON_ETAG_MISMATCH))
-    http_status = 412;
-  else if (status->code == STATUS_CANCELLED)
-    http_status = 503;  // the service cancelled the call; a client that cancels gets no reply
   struct failure failure = {
       .code = status->code,
-      .http_status = http_status,
+      .http_status = find_http_status(status),
       .reason = status->reason.size == 0 ? NULL : arena_string(&exchange->arena, status->reason),
       .detail = status->message,
       .violations = status->violations,

@@ -220,8 +220,8 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
 enum step_result step_call(struct exchange *exchange)
 {
   const struct contract_method *method = exchange_method(exchange);
-  struct slice key = exchange->input.idempotency_key;
-  if (key.size > 0 && !idempotency_key_valid(key))
+  struct slice key = {0};
+  if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return exchange_fail(exchange,
                          &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                            .reason = "INVALID_REQUEST",

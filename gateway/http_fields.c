@@ -17,12 +17,21 @@ bool request_id_valid(struct slice value)
   return true;
 }
 
-bool idempotency_key_valid(struct slice value)
+static struct slice strip_quotes(struct slice value)
 {
-  if (value.size == 0 || value.size > IDEMPOTENCY_KEY_MAX_BYTES)
+  bool quoted = value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"';
+  return quoted ? slice_make(value.data + 1, value.size - 2) : value;
+}
+
+bool idempotency_key_read(struct slice value, struct slice *key)
+{
+  *key = strip_quotes(value);
+  if (value.size == 0)
+    return true;
+  if (key->size == 0 || key->size > IDEMPOTENCY_KEY_MAX_BYTES)
     return false;
-  for (size_t i = 0; i < value.size; i++)
-    if (value.data[i] <= ' ' || value.data[i] >= 0x7f)
+  for (size_t i = 0; i < key->size; i++)
+    if (key->data[i] <= ' ' || key->data[i] >= 0x7f)
       return false;
   return true;
 }

@@ -12,8 +12,10 @@
 // Whether a client's request id may be taken over into logs and headers: 1 to 64 letters, digits, '.', '_' and '-'.
 bool request_id_valid(struct slice value);
 
-// Whether the value has 1 to 128 visible ASCII characters.
-bool idempotency_key_valid(struct slice value);
+// Reads an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 128 visible ASCII characters. The draft
+// writes the key in quotes, many clients do not; `key` is the same in both cases. An empty value means no key. False
+// for any other value.
+bool idempotency_key_read(struct slice value, struct slice *key);
 
 enum bearer_result {
   BEARER_TOKEN,      // `token` is a view into the header's value

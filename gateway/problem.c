@@ -29,6 +29,7 @@ static const struct http_error http_errors[] = {
     {413, STATUS_INVALID_ARGUMENT, "Content Too Large", "the body of the request is larger than the server accepts"},
     {414, STATUS_INVALID_ARGUMENT, "URI Too Long", "the request line is longer than the server accepts"},
     {415, STATUS_INVALID_ARGUMENT, "Unsupported Media Type", "the body must be application/json"},
+    {422, STATUS_FAILED_PRECONDITION, "Unprocessable Content", "the request contradicts one that came before"},
     {429, STATUS_RESOURCE_EXHAUSTED, "Too Many Requests", "too many requests; try again later"},
     {431, STATUS_INVALID_ARGUMENT, "Request Header Fields Too Large", "the headers are larger than the server accepts"},
     {499, STATUS_CANCELLED, "Client Closed Request", "the client went away"},

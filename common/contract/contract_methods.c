@@ -127,10 +127,39 @@ static void build_policy(struct contract_builder *builder, const struct declarat
 
 // ---- methods ----
 
-static bool has_no_side_effects(const Google__Protobuf__MethodOptions *options)
+typedef Google__Protobuf__MethodOptions__IdempotencyLevel IdempotencyLevel;
+
+static IdempotencyLevel get_idempotency_level(const Google__Protobuf__MethodOptions *options)
 {
-  return options != NULL && options->has_idempotency_level &&
-         options->idempotency_level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
+  return options == NULL || !options->has_idempotency_level
+             ? GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENCY_UNKNOWN
+             : options->idempotency_level;
+}
+
+static bool has_post(const Google__Api__HttpRule *rule)
+{
+  if (rule == NULL || rule->pattern_case == GOOGLE__API__HTTP_RULE__PATTERN_POST)
+    return rule != NULL;
+  for (size_t i = 0; i < rule->n_additional_bindings; i++)
+    if (rule->additional_bindings[i]->pattern_case == GOOGLE__API__HTTP_RULE__PATTERN_POST)
+      return true;
+  return false;
+}
+
+// Finds out whether the method takes an Idempotency-Key. An idempotent method needs none, and one that is not called by
+// POST is idempotent by the meaning of its HTTP method.
+static void build_idempotency(struct contract_builder *builder, const struct declaration *declaration,
+                              const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
+                              IdempotencyLevel level, struct contract_method *method)
+{
+  struct declaration option = declaration_of_policy(declaration);
+  method->takes_idempotency_key =
+      level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__IDEMPOTENCY_UNKNOWN && has_post(rule);
+  method->secret_reply = policy != NULL && policy->secret_reply;
+  if (method->secret_reply && !method->takes_idempotency_key)
+    report(builder, &option,
+           "secret_reply has no effect on a method that takes no Idempotency-Key: one without a POST route, or with an "
+           "idempotency_level; leave it out");
 }
 
 static void name_method(struct contract_builder *builder, const struct contract_service *service,
@@ -166,7 +195,8 @@ static void build_method(struct contract_builder *builder, const struct declarat
 {
   method->comment = declaration_comment(builder, declaration);
   method->place = declaration_place(declaration);
-  method->no_side_effects = has_no_side_effects(source->options);
+  IdempotencyLevel level = get_idempotency_level(source->options);
+  method->no_side_effects = level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
   bool streams = (source->has_client_streaming && source->client_streaming) ||
                  (source->has_server_streaming && source->server_streaming);
   if (streams)
@@ -176,6 +206,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
   const Bulkhead__V1__MethodPolicy *policy = options_method_policy(builder, declaration, source->options);
   const Google__Api__HttpRule *rule = options_http_rule(builder, declaration, source->options);
   build_policy(builder, declaration, policy, method);
+  build_idempotency(builder, declaration, policy, rule, level, method);
   build_http(builder, declaration, policy, rule, method);
 }
 

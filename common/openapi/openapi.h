@@ -15,6 +15,8 @@ enum openapi_when {
   OPENAPI_TAKES_BODY,      // methods with a request body
   OPENAPI_NAMES_RESOURCE,  // methods with a path variable that declare no NOT_FOUND of their own
   OPENAPI_TAKES_IF_MATCH,  // methods that read If-Match
+  OPENAPI_TAKES_KEY,       // methods that take an Idempotency-Key
+  OPENAPI_KEEPS_NO_REPLY,  // those of them whose reply is not kept for a repeat
   OPENAPI_NOT_DOCUMENTED,  // OpenAPI's "default": every status that is not listed
 };
 

@@ -112,6 +112,23 @@ static void write_if_none_match(struct openapi *api)
   jsontext_end_object(&api->json);
 }
 
+static void write_idempotency_key(struct openapi *api, const struct contract_method *method)
+{
+  begin_parameter(api, "Idempotency-Key", "header", false);
+  openapi_write_description(
+      api,
+      method->secret_reply
+          ? "A text of the client's choice that is hard to guess, such as a UUID, new for each request and the same "
+            "in its repeats, for 24 hours. A repeat of what has succeeded has no effect and is answered with 409, "
+            "because the reply holds secrets and is not kept."
+          : "A text of the client's choice that is hard to guess, such as a UUID, new for each request and the same "
+            "in its repeats, for 24 hours. A repeat of what has succeeded has no effect and is answered as the "
+            "first request was.");
+  jsontext_key(&api->json, SLICE("schema"));
+  jsontext_raw(&api->json, SLICE("{\"type\":\"string\",\"minLength\":1,\"maxLength\":128}"));
+  jsontext_end_object(&api->json);
+}
+
 static void write_parameters(struct openapi *api, const struct operation *first, const struct operation *operation)
 {
   const struct contract_binding *binding = operation->binding;
@@ -124,6 +141,8 @@ static void write_parameters(struct openapi *api, const struct operation *first,
   write_header_parameters(api, binding->method->input);
   if (openapi_has_etag(binding))
     write_if_none_match(api);
+  if (binding->method->takes_idempotency_key)
+    write_idempotency_key(api, binding->method);
   jsontext_end_array(&api->json);
 }
 

@@ -138,6 +138,10 @@ static bool applies(const struct openapi_problem *problem, const struct contract
     return binding->variable_count > 0 && !declares(method, STATUS_NOT_FOUND);
   case OPENAPI_TAKES_IF_MATCH:
     return reads_if_match(method->input);
+  case OPENAPI_TAKES_KEY:
+    return method->takes_idempotency_key;
+  case OPENAPI_KEEPS_NO_REPLY:
+    return method->secret_reply;
   case OPENAPI_NOT_DOCUMENTED:
     break;
   }

@@ -22,7 +22,7 @@ struct rpc_context {
   const struct slice *caller_roles;
   size_t caller_role_count;
   struct slice peer_service;
-  struct slice idempotency_key;  // no effect yet, see packet.proto
+  struct slice idempotency_key;  // empty without one, see packet.proto
 };
 
 // How a call has failed, as Status in packet.proto carries it.

@@ -56,6 +56,8 @@ struct rpc_method {
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
   bool no_side_effects;
+  bool takes_idempotency_key;
+  bool secret_reply;  // the reply is not kept for a repeat with the same Idempotency-Key
   // Where the handler struct has this method's handler. A service with NULL there does not start.
   size_t handler_offset;
   // Calls the handler with the types that it expects.

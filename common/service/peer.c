@@ -48,6 +48,8 @@ static void make_context(struct outgoing *outgoing, const struct call *call)
   outgoing->context.traceparent = slice_from_string(outgoing->traceparent);
   // The RPC client sets the name of this service itself.
   outgoing->context.peer_service = (struct slice){0};
+  // The key names the client's request, not the calls that serve it.
+  outgoing->context.idempotency_key = (struct slice){0};
   if (outgoing->context.request_id.size > 0)
     return;
   uuid_v7(outgoing->request_id);

@@ -52,6 +52,10 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);
   if (method->no_side_effects)
     strbuf_add_string(out, "     .no_side_effects = true,\n");
+  if (method->takes_idempotency_key)
+    strbuf_add_string(out, "     .takes_idempotency_key = true,\n");
+  if (method->secret_reply)
+    strbuf_add_string(out, "     .secret_reply = true,\n");
   strbuf_printf(out, "     .handler_offset = offsetof(struct %s_handlers, %s),\n", own, member);
   strbuf_printf(out, "     .invoke = invoke_%s_%s},\n", own, member);
 }

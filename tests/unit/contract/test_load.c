@@ -25,6 +25,32 @@ Test(load, methods_have_their_policy)
     cr_assert(contract_method(contract, i)->index == i);
 }
 
+static const struct contract_method *method_named(const char *full_name)
+{
+  const struct contract_method *method = contract_method_by_name(fixture_bulkhead(), slice_from_string(full_name));
+  cr_assert_not_null(method, "%s", full_name);
+  return method;
+}
+
+Test(load, what_repeats_its_effect_when_it_is_repeated_takes_an_idempotency_key)
+{
+  cr_expect(method_named("item.v1.ItemService/CreateItem")->takes_idempotency_key);
+  cr_expect(method_named("item.v1.ItemService/BatchCreateItems")->takes_idempotency_key);
+  cr_expect(method_named("user.v1.UserService/CreateUser")->takes_idempotency_key);
+  cr_expect(method_named("auth.v1.AuthService/Login")->takes_idempotency_key);
+  cr_expect_not(method_named("auth.v1.AuthService/Logout")->takes_idempotency_key, "it is idempotent");
+  cr_expect_not(method_named("auth.v1.AuthService/CreateCredential")->takes_idempotency_key, "it has no route");
+  cr_expect_not(method_named("item.v1.ItemService/UpdateItem")->takes_idempotency_key);
+  cr_expect_not(method_named("item.v1.ItemService/GetItem")->takes_idempotency_key);
+}
+
+Test(load, replies_with_tokens_are_not_kept)
+{
+  cr_expect(method_named("auth.v1.AuthService/Login")->secret_reply);
+  cr_expect(method_named("auth.v1.AuthService/Refresh")->secret_reply);
+  cr_expect_not(method_named("user.v1.UserService/CreateUser")->secret_reply);
+}
+
 Test(load, options_in_several_statements_are_one)
 {
   const struct contract_method *method = contract_method_by_name(fixture_test(), SLICE("t.v1.TestService/QueryAll"));

@@ -146,3 +146,35 @@ Test(document, shows_a_stale_precondition)
                                                               "repeat the change")});
   assert_like_example(exchange_reply(exchange), "PreconditionFailed", "ETAG_MISMATCH");
 }
+
+// Creates an item and lets the service answer with `status`.
+static const struct exchange_reply *refuse_creation(const struct rpc_status *status)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/items");
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  input.has_body = true;
+  input.content_type = SLICE("application/json");
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("{\"sku\":\"s\",\"name\":\"n\"}")), EXCHANGE_WAITING);
+  fixture_answer_status(fixture_call(fixture, 1), status);
+  return exchange_reply(exchange);
+}
+
+Test(document, shows_an_idempotency_key_that_was_used_with_another_request)
+{
+  const struct rpc_status status = {.code = STATUS_FAILED_PRECONDITION,
+                                    .reason = SLICE("IDEMPOTENCY_KEY_REUSED"),
+                                    .message = SLICE("this Idempotency-Key was used with another request; use a new "
+                                                     "key for a new request")};
+  assert_like_example(refuse_creation(&status), "KeyReused", "IDEMPOTENCY_KEY_REUSED");
+}
+
+Test(document, shows_a_repeat_whose_reply_is_not_kept)
+{
+  const struct rpc_status status = {.code = STATUS_ALREADY_EXISTS,
+                                    .reason = SLICE("IDEMPOTENCY_REPLY_NOT_KEPT"),
+                                    .message = SLICE("the request with this Idempotency-Key has succeeded, and its "
+                                                     "reply is not kept because it held secrets; repeat the request "
+                                                     "with a new key")};
+  assert_like_example(refuse_creation(&status), "ReplyNotKept", "IDEMPOTENCY_REPLY_NOT_KEPT");
+}

@@ -207,7 +207,6 @@ Test(exchange, the_call_carries_caller_ids_and_deadline)
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
   input.request_id = SLICE("r-7");
   input.traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  input.idempotency_key = SLICE("key-1");
   struct fixture_call *call = start_call(input);
   cr_assert_str_eq(call->service, "item");
   cr_assert_str_eq(call->method, "item.v1.ItemService/GetItem");
@@ -215,7 +214,6 @@ Test(exchange, the_call_carries_caller_ids_and_deadline)
   cr_assert(slice_equal_string(call->caller_id, FIXTURE_USER_ID));
   cr_assert_eq(call->role_count, 1);
   cr_assert(slice_equal_string(call->request_id, "r-7"));
-  cr_assert(slice_equal_string(call->idempotency_key, "key-1"));
   cr_assert(slice_starts_with(call->traceparent, SLICE("00-0af7651916cd43dd8448eb211c80319c-")));
   cr_assert_not(fixture_contains(call->traceparent, "b7ad6b7169203331"), "a span of its own");
   struct wire_reader reader = wire_reader_make(call->payload);
@@ -237,12 +235,35 @@ Test(exchange, a_client_that_goes_away_cancels_its_call)
   cr_assert_eq(read_metric(METRIC_HTTP_REQUESTS, labels, 2), 1);
 }
 
+// Starts the creation of an item with this Idempotency-Key and returns how far the exchange gets.
+static enum exchange_next start_creation(struct slice key)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/items");
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  input.has_body = true;
+  input.content_type = SLICE("application/json");
+  input.idempotency_key = key;
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  return exchange_body(exchange, SLICE("{\"sku\":\"s\",\"name\":\"n\"}"));
+}
+
 Test(exchange, a_bad_idempotency_key_is_400)
 {
+  cr_assert_eq(start_creation(SLICE("two words")), EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 400, "Idempotency-Key");
+}
+
+Test(exchange, a_call_that_creates_carries_the_idempotency_key)
+{
+  cr_assert_eq(start_creation(SLICE("\"key-1\"")), EXCHANGE_WAITING);
+  cr_assert(slice_equal_string(fixture_call(fixture, 1)->idempotency_key, "key-1"));
+}
+
+Test(exchange, other_calls_carry_no_idempotency_key)
+{
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
-  input.authorization = fixture_bearer(fixture, NULL, 900);
   input.idempotency_key = SLICE("two words");
-  assert_problem(start(input), 400, "Idempotency-Key");
+  cr_assert_eq(start_call(input)->idempotency_key.size, 0);
 }
 
 // ---- reply ----
@@ -316,6 +337,12 @@ Test(exchange, a_services_error_keeps_reason_message_and_violations)
   assert_problem(reply, 404, "\"detail\":\"there is no such item\"");
   cr_assert(fixture_contains(reply->body, "\"reason\":\"ITEM_NOT_FOUND\""));
   cr_assert(fixture_contains(reply->body, "{\"field\":\"id\",\"description\":\"is unknown\"}"));
+}
+
+Test(exchange, an_idempotency_key_of_another_request_is_422)
+{
+  const struct rpc_status reused = {.code = STATUS_FAILED_PRECONDITION, .reason = SLICE("IDEMPOTENCY_KEY_REUSED")};
+  assert_problem(answer_status(&reused), 422, "Unprocessable Content");
 }
 
 Test(exchange, a_stale_etag_is_412)

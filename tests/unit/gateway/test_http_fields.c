@@ -70,18 +70,42 @@ Test(http_fields, if_none_match_compares_weakly_through_the_whole_list)
     cr_assert_not(if_none_match_holds(slice_from_string(not [i]), etag), "%s", not [i]);
 }
 
+static bool key_is_valid(struct slice value)
+{
+  struct slice key;
+  return idempotency_key_read(value, &key);
+}
+
 Test(http_fields, idempotency_keys_are_visible_ascii_of_bounded_length)
 {
-  cr_assert(idempotency_key_valid(SLICE("8e03978e-40d5-43dd-bc93-6894a57f9324")));
-  cr_assert_not(idempotency_key_valid(SLICE("")));
-  cr_assert_not(idempotency_key_valid(SLICE("two words")));
-  cr_assert_not(idempotency_key_valid(SLICE("\xc3\xa4")));
-  cr_assert_not(idempotency_key_valid(SLICE("a\x7f")));
-  cr_assert(idempotency_key_valid(SLICE("!~")));
+  cr_assert(key_is_valid(SLICE("8e03978e-40d5-43dd-bc93-6894a57f9324")));
+  cr_assert_not(key_is_valid(SLICE("two words")));
+  cr_assert_not(key_is_valid(SLICE("\xc3\xa4")));
+  cr_assert_not(key_is_valid(SLICE("a\x7f")));
+  cr_assert(key_is_valid(SLICE("!~")));
   static char longest[IDEMPOTENCY_KEY_MAX_BYTES + 1];
   memset(longest, 'k', sizeof(longest));
-  cr_assert(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES)));
-  cr_assert_not(idempotency_key_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES + 1)));
+  cr_assert(key_is_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES)));
+  cr_assert_not(key_is_valid(slice_make(longest, IDEMPOTENCY_KEY_MAX_BYTES + 1)));
+}
+
+Test(http_fields, an_idempotency_key_is_the_same_with_and_without_quotes)
+{
+  struct slice key;
+  cr_assert(idempotency_key_read(SLICE("\"k-1\""), &key));
+  cr_assert(slice_equal_string(key, "k-1"));
+  cr_assert(idempotency_key_read(SLICE("k-1"), &key));
+  cr_assert(slice_equal_string(key, "k-1"));
+  cr_assert(idempotency_key_read(SLICE("\""), &key));
+  cr_assert(slice_equal_string(key, "\""));
+  cr_assert_not(key_is_valid(SLICE("\"\"")));
+}
+
+Test(http_fields, an_empty_idempotency_key_is_no_key)
+{
+  struct slice key;
+  cr_assert(idempotency_key_read((struct slice){0}, &key));
+  cr_assert_eq(key.size, 0);
 }
 
 // Header values are views: what follows them in memory is somebody else's.

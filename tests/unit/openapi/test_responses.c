@@ -55,6 +55,48 @@ Test(responses, are_those_that_the_method_can_answer_with)
   expect_statuses(json, "/ping", "post", LIST("200", "400", "413"), LIST("401", "403", "404", "412"));
 }
 
+// ---- Idempotency-Key ----
+
+static const char KEYS[] = "service S {\n"
+                           "  rpc Create(In) returns (Out) {\n"
+                           "    option (google.api.http) = {post: \"/create\" body: \"*\"};\n"
+                           "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                           "  }\n"
+                           "  rpc Login(In) returns (Out) {\n"
+                           "    option (google.api.http) = {post: \"/login\" body: \"*\"};\n"
+                           "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC secret_reply: true};\n"
+                           "  }\n"
+                           "  rpc Logout(In) returns (Out) {\n"
+                           "    option (google.api.http) = {post: \"/logout\" body: \"*\"};\n"
+                           "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                           "    option idempotency_level = IDEMPOTENT;\n"
+                           "  }\n"
+                           "  rpc Change(In) returns (Out) {\n"
+                           "    option (google.api.http) = {patch: \"/change\" body: \"*\"};\n"
+                           "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
+                           "  }\n"
+                           "}\n"
+                           "message In {}\n"
+                           "message Out {}\n";
+
+static bool documents_key(struct slice json, const char *path, const char *method)
+{
+  return holds(VALUE(json, "paths", path, method, "parameters"), "\"Idempotency-Key\"");
+}
+
+Test(responses, the_idempotency_key_is_documented_where_it_has_an_effect)
+{
+  struct slice json = write_document(load_contract(KEYS));
+  cr_expect(documents_key(json, "/create", "post"));
+  cr_expect(documents_key(json, "/login", "post"));
+  cr_expect_not(documents_key(json, "/logout", "post"));
+  cr_expect_not(documents_key(json, "/change", "patch"));
+  expect_statuses(json, "/create", "post", LIST("200", "422"), LIST("409"));
+  expect_statuses(json, "/login", "post", LIST("200", "409", "422"), LIST("401"));
+  expect_statuses(json, "/logout", "post", LIST("200"), LIST("409", "422"));
+  expect_statuses(json, "/change", "patch", LIST("200"), LIST("409", "422"));
+}
+
 Test(responses, what_many_operations_share_is_a_reference)
 {
   struct slice json = write_document(load_contract(CONTRACT));
