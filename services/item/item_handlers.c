@@ -25,12 +25,20 @@ static enum status fail_taken_sku(struct call *call, enum status status)
   return call_fail(call, status, "SKU_TAKEN", "another item of yours has this sku");
 }
 
+// Adds a violation for every rule that the item breaks. True when there is none.
+static bool check_rules(struct call *call, const char *place, const Item__V1__Item *item)
+{
+  struct item_problem problems[ITEM_MAX_PROBLEMS];
+  size_t count = item_rules_check(item, problems);
+  for (size_t i = 0; i < count; i++)
+    add_violation_at(call, place, problems[i].field, problems[i].text);
+  return count == 0;
+}
+
 static enum status check_item(struct call *call, const Item__V1__Item *item, const char *message)
 {
-  struct item_problem problem = item_rules_check(item);
-  if (problem.text == NULL)
+  if (check_rules(call, "", item))
     return STATUS_OK;
-  call_violation(call, problem.field, problem.text);
   return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ITEM", "%s", message);
 }
 
@@ -130,11 +138,7 @@ static bool check_batch(struct call *call, const Item__V1__BatchCreateItemsReque
   struct sku_place *skus = arena_array(call_arena(call), request->n_items, sizeof(*skus));
   for (size_t i = 0; i < request->n_items; i++) {
     skus[i] = (struct sku_place){request->items[i]->sku, i};
-    struct item_problem problem = item_rules_check(request->items[i]);
-    if (problem.text == NULL)
-      continue;
-    sound = false;
-    add_violation_at(call, item_place(call, i), problem.field, problem.text);
+    sound = check_rules(call, item_place(call, i), request->items[i]) && sound;
   }
   qsort(skus, request->n_items, sizeof(*skus), compare_skus);
   for (size_t i = 1; i < request->n_items; i++) {
