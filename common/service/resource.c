@@ -179,6 +179,18 @@ const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, c
   return NULL;
 }
 
+// True where an update with this mask writes a field. One without a mask writes all of them.
+static bool mask_writes(const ProtobufCMessage *mask, const ProtobufCMessage *message, const struct query *update)
+{
+  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
+  for (size_t i = 0; paths != NULL && i < paths->n_paths; i++) {
+    const ProtobufCFieldDescriptor *field = find_field(message, paths->paths[i]);
+    if (strcmp(paths->paths[i], "*") == 0 || (field != NULL && update_writes(update, field)))
+      return true;
+  }
+  return paths == NULL;
+}
+
 // ---- reading ----
 
 enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
@@ -214,6 +226,7 @@ struct change {
   const ProtobufCMessage *mask;
   const char *id;
   const char *if_match;
+  bool writes;   // the mask names a field that the update writes
   bool refused;  // refused here, with a reason for the caller, and not by PostgreSQL
 };
 
@@ -233,10 +246,19 @@ static enum status merge_change(const struct change *change, ProtobufCMessage *m
                    arena_printf(call_arena(call), "names no field of %s: %s", resource->article, unknown));
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
   }
-  return resource->check == NULL ? STATUS_OK : resource->check(call, message);
+  return resource->check == NULL || !change->writes ? STATUS_OK : resource->check(call, message);
 }
 
-// Merges the change and stores the row. ABORTED when the row has another etag by now, or is gone.
+// Answers with the row as it is, whose fields stay in the call's arena.
+static enum status answer_unchanged(const ProtobufCMessage *message, ProtobufCMessage *response)
+{
+  CHECK(response->descriptor == message->descriptor);
+  memcpy(response, message, message->descriptor->sizeof_message);
+  return STATUS_OK;
+}
+
+// Merges the change and stores the row, unless it names nothing to store. ABORTED when the row has another etag by now,
+// or is gone.
 static enum status store_change(struct change *change, struct query_db db, ProtobufCMessage *message,
                                 ProtobufCMessage *response)
 {
@@ -244,6 +266,8 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   change->refused = status != STATUS_OK;
   if (status != STATUS_OK)
     return status;
+  if (!change->writes)
+    return answer_unchanged(message, response);
   const ProtobufCMessage *params = message;
   status = query_one(db, change->resource->update, &params, call_arena(change->call), response);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
@@ -307,6 +331,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
                           .if_match = get_text(request, "if_match")};
   check_update_shapes(resource);
   change.id = get_text(change.body, "id");
+  change.writes = mask_writes(change.mask, change.body, resource->update);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   // The shield lets `written` run even when the caller has left, because the write may be made all the same.
@@ -314,7 +339,8 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   enum status status = update_optimistically(&change, response);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change, response);
-  report_written(call, resource, change.id, status);
+  if (change.writes)
+    report_written(call, resource, change.id, status);
   task_shield(false);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);

@@ -235,10 +235,12 @@ Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
     char *path;
     const char *reason;
     const char *field;
+    size_t violations;
   } refused[] = {
-      {"name", "INVALID_REQUEST", "item.name"},
-      {"currency", "INVALID_ITEM", "price"},
-      {"no_such_field", "INVALID_UPDATE_MASK", "updateMask"},
+      {"name", "INVALID_REQUEST", "item.name", 1},
+      {"currency", "INVALID_ITEM", "price", 1},
+      {"price", "INVALID_ITEM", "price", 2},
+      {"no_such_field", "INVALID_UPDATE_MASK", "updateMask", 1},
   };
   const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
   for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
@@ -251,12 +253,47 @@ Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
     request.item = items_make(&items, "", "");
     request.item->id = item->id;
     request.item->currency = "EUR";
+    request.item->price = "-1";
     struct outcome outcome = driver_call(&items.driver, UPDATE_ITEM, &request.base, &owner);
     cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT, "%s: %s", path, status_name(outcome.status));
     cr_expect(slice_equal_string(outcome.reason, refused[i].reason), "%s: " SLICE_FMT, path, SLICE_ARG(outcome.reason));
-    cr_expect_eq(outcome.violation_count, 1, "%s: %zu", path, outcome.violation_count);
+    cr_expect_eq(outcome.violation_count, refused[i].violations, "%s: %zu", path, outcome.violation_count);
     cr_expect(slice_equal_string(outcome.violation_field, refused[i].field), "%s: " SLICE_FMT, path,
               SLICE_ARG(outcome.violation_field));
+  }
+  cr_expect_str_eq(items_get(&items, item->id)->etag, "1");
+}
+
+// What a PATCH with the body {} sends is an empty mask; the service's own fields may be named and stay.
+Test(item_changes, an_update_that_names_no_field_changes_nothing)
+{
+  static const struct {
+    char *path;
+    char *if_match;
+    enum status status;
+  } cases[] = {
+      {NULL, "", STATUS_OK},   {NULL, "1", STATUS_OK},       {NULL, "2", STATUS_ABORTED},
+      {"etag", "", STATUS_OK}, {"owner_id", "*", STATUS_OK}, {"no_such_field", "", STATUS_INVALID_ARGUMENT},
+  };
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    char *path = cases[i].path;
+    mask.paths = &path;
+    mask.n_paths = path == NULL ? 0 : 1;
+    request.update_mask = &mask;
+    request.item = items_make(&items, "", "");
+    request.item->id = item->id;
+    request.if_match = cases[i].if_match;
+    struct outcome outcome = driver_call(&items.driver, UPDATE_ITEM, &request.base, &owner);
+    cr_expect_eq(outcome.status, cases[i].status, "case %zu: %s", i, status_name(outcome.status));
+    if (outcome.status != STATUS_OK)
+      continue;
+    const Item__V1__Item *reply =
+        (const Item__V1__Item *)(const void *)driver_reply(&outcome, &item__v1__item__descriptor);
+    cr_expect_str_eq(reply->etag, "1", "case %zu", i);
+    cr_expect_str_eq(reply->name, "Lamp", "case %zu", i);
   }
   cr_expect_str_eq(items_get(&items, item->id)->etag, "1");
 }

@@ -279,6 +279,22 @@ Test(user_accounts, concurrent_updates_are_all_made_without_an_etag_and_one_with
   expect_sql("SELECT email FROM \"user\".users", ADA);
 }
 
+Test(user_accounts, an_update_that_names_no_field_changes_nothing)
+{
+  User__V1__User user = USER__V1__USER__INIT;
+  User__V1__UpdateUserRequest request = USER__V1__UPDATE_USER_REQUEST__INIT;
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  user.id = accounts_new_user(&accounts, ADA)->id;
+  request.user = &user;
+  request.update_mask = &mask;
+  struct outcome outcome = driver_call(&accounts.to_user, UPDATE_USER, &request.base, &admin);
+  const User__V1__User *reply =
+      (const User__V1__User *)(const void *)driver_reply(&outcome, &user__v1__user__descriptor);
+  cr_expect_str_eq(reply->etag, "1");
+  cr_expect_str_eq(reply->email, ADA);
+  expect_sql("SELECT revision FROM \"user\".users", "1");
+}
+
 Test(user_accounts, one_of_the_concurrent_deletions_finds_the_account)
 {
   struct outcome outcomes[CALLS];
