@@ -59,10 +59,10 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   return rpc_client_call(upstreams->client, options, done, done_arg);
 }
 
-static void backend_cancel(void *arg, struct rpc_call *call)
+static bool backend_cancel(void *arg, struct rpc_call *call)
 {
   (void)arg;
-  rpc_call_cancel(call);
+  return rpc_call_cancel(call);
 }
 
 struct backend upstreams_backend(struct upstreams *upstreams)

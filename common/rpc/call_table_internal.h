@@ -31,6 +31,8 @@ struct rpc_call {
   struct heap_node timer;  // its deadline, or earlier the end of its waiting
   uint64_t started_us;
   uint64_t deadline_us;
+  uint64_t give_up_us;    // the end of waiting for the reply, not before the deadline
+  uint64_t frame_number;  // CALL_IN_FLIGHT: the request in the endpoint's sender
   struct rpc_client *client;
   struct rpc_channel *channel;
   struct endpoint *endpoint;  // CALL_IN_FLIGHT

@@ -85,7 +85,7 @@ void connection_send_goaway(struct connection *connection)
   if (connection->state != CONNECTION_OPEN)
     return;
   struct rpc_frame frame = {.kind = RPC_FRAME_GOAWAY};
-  sender_add(&connection->sender, &frame);
+  (void)sender_add(&connection->sender, &frame);
   set_state(connection, CONNECTION_GOAWAY_SENT);
 }
 

@@ -1,78 +1,185 @@
-// One growing buffer. Sent bytes are cut off its front when that is cheap: when everything was sent, or when the sent
-// part is the larger one.
+// One growing buffer, and the sizes of its frames in a ring. Sent bytes are cut off its front when that is cheap: when
+// everything was sent, or when the sent part is the larger one. The bytes of dropped frames are closed up before the
+// next packet, and when they outnumber the others: a stalled connection keeps nothing for calls that have ended.
 #include "common/rpc/outbox_internal.h"
 
+#include <stdlib.h>
+
 #include "common/base/check.h"
-#include "common/base/wire.h"
 
-// An empty buffer that has grown beyond this is freed.
+// An empty buffer that has grown beyond this is freed, and so is a ring.
 #define KEEP_BYTES (4 * RPC_PACKET_BYTES)
+#define KEEP_FRAMES 4096
+#define FIRST_FRAMES 64
 
-void outbox_free(struct outbox *outbox)
+// ---- the ring ----
+
+static struct outbox_frame *get_frame(const struct outbox *outbox, uint64_t number)
 {
-  strbuf_free(&outbox->frames);
-  outbox->head = 0;
-  outbox->count = 0;
+  return &outbox->ring[number & (outbox->ring_capacity - 1)];
 }
+
+static void grow_ring(struct outbox *outbox)
+{
+  struct outbox larger = *outbox;
+  larger.ring_capacity = outbox->ring_capacity == 0 ? FIRST_FRAMES : 2 * outbox->ring_capacity;
+  larger.ring = calloc(larger.ring_capacity, sizeof(*larger.ring));
+  CHECK(larger.ring != NULL);
+  for (uint64_t number = outbox->first; number != outbox->next; number++)
+    *get_frame(&larger, number) = *get_frame(outbox, number);
+  free(outbox->ring);
+  *outbox = larger;
+}
+
+static void free_ring(struct outbox *outbox)
+{
+  free(outbox->ring);
+  outbox->ring = NULL;
+  outbox->ring_capacity = 0;
+}
+
+// ---- adding ----
+
+// Notes the frame that was appended behind `size_before` bytes, and returns its number.
+static uint64_t note_frame(struct outbox *outbox, size_t size_before)
+{
+  if (outbox->next - outbox->first == outbox->ring_capacity)
+    grow_ring(outbox);
+  *get_frame(outbox, outbox->next) = (struct outbox_frame){.size = (uint32_t)(outbox->frames.size - size_before)};
+  return outbox->next++;
+}
+
+uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame)
+{
+  size_t before = outbox->frames.size;
+  rpc_frame_append(&outbox->frames, frame);
+  return note_frame(outbox, before);
+}
+
+uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms)
+{
+  size_t before = outbox->frames.size;
+  rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms);
+  return note_frame(outbox, before);
+}
+
+// ---- dropping ----
 
 void outbox_clear(struct outbox *outbox)
 {
   outbox->head = 0;
-  outbox->count = 0;
+  outbox->first = outbox->next;
+  outbox->dropped_count = 0;
+  outbox->dropped_bytes = 0;
   strbuf_clear(&outbox->frames);
   if (outbox->frames.capacity > KEEP_BYTES)
     strbuf_free(&outbox->frames);
+  if (outbox->ring_capacity > KEEP_FRAMES)
+    free_ring(outbox);
 }
 
-void outbox_add(struct outbox *outbox, const struct rpc_frame *frame)
+void outbox_free(struct outbox *outbox)
 {
-  outbox->count++;
-  rpc_frame_append(&outbox->frames, frame);
+  outbox_clear(outbox);
+  strbuf_free(&outbox->frames);
+  free_ring(outbox);
 }
 
-void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms)
+// Forgets the dropped frames at the front. Their bytes count as sent.
+static void pop_dropped(struct outbox *outbox)
 {
-  outbox->count++;
-  rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms);
-}
-
-// Returns the size of the frame at the front of `frames`, tag and length included.
-static size_t measure_frame(struct slice frames)
-{
-  struct wire_reader reader = wire_reader_make(frames);
-  struct wire_field field;
-  CHECK(wire_read(&reader, &field) == WIRE_FIELD);
-  return (size_t)(reader.next - (const uint8_t *)frames.data);
-}
-
-struct outbox_packet outbox_peek(const struct outbox *outbox)
-{
-  struct slice left = slice_skip(strbuf_slice(&outbox->frames), outbox->head);
-  CHECK(left.size > 0);
-  size_t size = measure_frame(left);
-  size_t count = 1;
-  bool alone = size > RPC_LARGE_FRAME_BYTES;
-  while (!alone && size < left.size) {
-    size_t next = measure_frame(slice_skip(left, size));
-    if (next > RPC_LARGE_FRAME_BYTES || size + next > RPC_PACKET_BYTES)
-      break;
-    size += next;
-    count++;
+  while (outbox->first != outbox->next && get_frame(outbox, outbox->first)->dropped) {
+    size_t size = get_frame(outbox, outbox->first++)->size;
+    outbox->head += size;
+    outbox->dropped_bytes -= size;
+    outbox->dropped_count--;
   }
-  return (struct outbox_packet){.bytes = {.data = left.data, .size = size}, .frame_count = count};
+}
+
+// Closes the gaps that dropped frames have left.
+static void close_gaps(struct outbox *outbox)
+{
+  size_t from = outbox->head, to = 0;
+  for (uint64_t number = outbox->first; number != outbox->next; number++) {
+    struct outbox_frame *frame = get_frame(outbox, number);
+    size_t size = frame->size;
+    if (frame->dropped)
+      frame->size = 0;
+    else if (size > 0)
+      memmove(outbox->frames.data + to, outbox->frames.data + from, size);
+    to += frame->size;
+    from += size;
+  }
+  strbuf_truncate(&outbox->frames, to);
+  outbox->head = 0;
+  outbox->dropped_bytes = 0;
+}
+
+bool outbox_drop(struct outbox *outbox, uint64_t number)
+{
+  if (number < outbox->first || number >= outbox->next)
+    return false;
+  struct outbox_frame *frame = get_frame(outbox, number);
+  if (frame->dropped)
+    return true;
+  frame->dropped = true;
+  outbox->dropped_count++;
+  outbox->dropped_bytes += frame->size;
+  pop_dropped(outbox);
+  if (outbox_count(outbox) == 0)
+    outbox_clear(outbox);
+  else if (outbox->dropped_bytes > outbox_bytes(outbox))
+    close_gaps(outbox);
+  return true;
+}
+
+// ---- leaving ----
+
+struct outbox_packet outbox_peek(struct outbox *outbox)
+{
+  CHECK(outbox_count(outbox) > 0);
+  if (outbox->dropped_bytes > 0)
+    close_gaps(outbox);
+  struct outbox_packet packet = {.bytes.data = outbox->frames.data + outbox->head};
+  for (uint64_t number = outbox->first; number != outbox->next; number++) {
+    const struct outbox_frame *frame = get_frame(outbox, number);
+    if (frame->dropped)
+      continue;
+    bool alone = frame->size > RPC_LARGE_FRAME_BYTES;
+    if (packet.frame_count > 0 && (alone || packet.bytes.size + frame->size > RPC_PACKET_BYTES))
+      break;
+    packet.bytes.size += frame->size;
+    packet.frame_count++;
+    if (alone)
+      break;
+  }
+  return packet;
+}
+
+// Cuts the sent bytes off the front where that is cheap.
+static void cut_front(struct outbox *outbox)
+{
+  size_t left = outbox->frames.size - outbox->head;
+  if (outbox->head <= left)
+    return;
+  memmove(outbox->frames.data, outbox->frames.data + outbox->head, left);
+  strbuf_truncate(&outbox->frames, left);
+  outbox->head = 0;
 }
 
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet)
 {
   outbox->head += packet.bytes.size;
-  outbox->count -= packet.frame_count;
-  CHECK(outbox->head <= outbox->frames.size);
-  size_t left = outbox_bytes(outbox);
-  if (left == 0) {
-    outbox_clear(outbox);
-  } else if (outbox->head > left) {
-    memmove(outbox->frames.data, outbox->frames.data + outbox->head, left);
-    strbuf_truncate(&outbox->frames, left);
-    outbox->head = 0;
+  for (size_t left = packet.frame_count; left > 0; outbox->first++) {
+    if (get_frame(outbox, outbox->first)->dropped)
+      outbox->dropped_count--;
+    else
+      left--;
   }
+  pop_dropped(outbox);
+  CHECK(outbox->head <= outbox->frames.size);
+  if (outbox_count(outbox) == 0)
+    outbox_clear(outbox);
+  else
+    cut_front(outbox);
 }

@@ -1,12 +1,14 @@
 // The frames that wait to be sent over one connection: encoded back to back, and cut into packets when they leave.
 //
 // Frames are encoded into the outbox and copied once more into the nng message. The copy costs little beside the thread
-// switches that nng needs for a message, and no half-built message exists while the other side is not ready.
+// switches that nng needs for a message, and no half-built message exists while the other side is not ready. A frame
+// that nobody waits for any more can be dropped as long as it has not left.
 #ifndef BULKHEAD_RPC_OUTBOX_INTERNAL_H
 #define BULKHEAD_RPC_OUTBOX_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
@@ -20,11 +22,23 @@
 // save little, and the other side can begin with these meanwhile.
 #define RPC_FULL_FRAMES 32
 
-// A zeroed outbox is ready and empty.
+// A frame in the outbox: its bytes, tag and length included, and whether it was dropped. A dropped frame has no bytes
+// once its place was used for others.
+struct outbox_frame {
+  uint32_t size;
+  bool dropped;
+};
+
+// A zeroed outbox is ready and empty. Frames are numbered in the order in which they were added.
 struct outbox {
   struct strbuf frames;
-  size_t head;   // bytes at the front that were sent
-  size_t count;  // frames that wait
+  size_t head;                // bytes at the front that were sent
+  struct outbox_frame *ring;  // the frame with the number n is ring[n % ring_capacity]
+  size_t ring_capacity;       // a power of two, or 0
+  uint64_t first;             // number of the frame at the front
+  uint64_t next;              // number of the next frame to be added
+  size_t dropped_count;       // dropped frames between `first` and `next`
+  size_t dropped_bytes;       // bytes that these still have in `frames`
 };
 
 struct outbox_packet {
@@ -34,22 +48,32 @@ struct outbox_packet {
 
 void outbox_free(struct outbox *outbox);
 
-void outbox_add(struct outbox *outbox, const struct rpc_frame *frame);
-// Adds a frame that lacks only its timeout; see rpc_frame_append_with_timeout.
-void outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms);
+// Adds a frame and returns its number.
+uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame);
+// Adds a frame that lacks only its timeout, and returns its number; see rpc_frame_append_with_timeout.
+uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms);
+// Drops a frame that has not left, so that it never will; to be called once for a frame. False when it has left.
+bool outbox_drop(struct outbox *outbox, uint64_t number);
 
+// Returns how many frames wait.
+static inline size_t outbox_count(const struct outbox *outbox)
+{
+  return (size_t)(outbox->next - outbox->first) - outbox->dropped_count;
+}
+
+// Returns how many bytes the frames that wait have.
 static inline size_t outbox_bytes(const struct outbox *outbox)
 {
-  return outbox->frames.size - outbox->head;
+  return outbox->frames.size - outbox->head - outbox->dropped_bytes;
 }
 
 static inline bool outbox_is_full(const struct outbox *outbox)
 {
-  return outbox->count >= RPC_FULL_FRAMES || outbox_bytes(outbox) >= RPC_LARGE_FRAME_BYTES;
+  return outbox_count(outbox) >= RPC_FULL_FRAMES || outbox_bytes(outbox) >= RPC_LARGE_FRAME_BYTES;
 }
 
 // Returns the frames of the next packet, at least one; valid until the outbox changes. It must not be empty.
-struct outbox_packet outbox_peek(const struct outbox *outbox);
+struct outbox_packet outbox_peek(struct outbox *outbox);
 // Removes a packet from the front, after it was sent.
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet);
 // Drops all frames that wait.

@@ -25,6 +25,10 @@ struct rpc_context {
   struct slice idempotency_key;  // empty without one, see packet.proto
 };
 
+// The reasons of UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED: they say whether the call may be repeated.
+#define RPC_NOT_APPLIED "NOT_APPLIED"          // nothing has happened, and nothing will
+#define RPC_OUTCOME_UNKNOWN "OUTCOME_UNKNOWN"  // the call may have been carried out, wholly or in part
+
 // How a call has failed, as Status in packet.proto carries it.
 struct rpc_status {
   enum status code;

@@ -71,9 +71,18 @@ static void end_call(struct rpc_call *call, const struct rpc_status *status, str
   done(arg, status, payload);
 }
 
-static void fail_call(struct rpc_call *call, enum status code, const char *message)
+// Takes the request of a call back. False when it has left, so that the server may have begun the call.
+static bool withdraw_request(struct rpc_call *call)
 {
-  struct rpc_status status = {.code = code, .message = slice_from_string(message)};
+  return call->state != CALL_IN_FLIGHT || sender_drop(&call->endpoint->sender, call->frame_number);
+}
+
+// Ends a call that no server has answered. `has_left` says whether its request has left.
+static void fail_call(struct rpc_call *call, enum status code, bool has_left, const char *message)
+{
+  struct rpc_status status = {.code = code,
+                              .message = slice_from_string(message),
+                              .reason = has_left ? SLICE(RPC_OUTCOME_UNKNOWN) : SLICE(RPC_NOT_APPLIED)};
   end_call(call, &status, (struct slice){0});
 }
 
@@ -88,17 +97,18 @@ static void refuse_call(struct rpc_call *call, enum status code, const char *mes
 
 static void send_cancel(const struct rpc_call *call)
 {
-  if (call->state != CALL_IN_FLIGHT)
-    return;
   struct rpc_frame frame = {.call_id = call->id, .kind = RPC_FRAME_CANCEL};
-  sender_add(&call->endpoint->sender, &frame);
+  (void)sender_add(&call->endpoint->sender, &frame);
 }
 
-void rpc_call_cancel(struct rpc_call *call)
+bool rpc_call_cancel(struct rpc_call *call)
 {
   CHECK(call->state != CALL_FREE);
-  send_cancel(call);
+  bool has_left = !withdraw_request(call);
+  if (has_left)
+    send_cancel(call);
   release_call(call);
+  return has_left;
 }
 
 // ---- the start of a call ----
@@ -144,7 +154,7 @@ static void start_call(struct rpc_call *call, struct rpc_frame *frame)
   }
   frame->timeout_ms = timeout_ms;
   call->endpoint = endpoint_of(pick);
-  sender_add(&call->endpoint->sender, frame);
+  call->frame_number = sender_add(&call->endpoint->sender, frame);
   set_call_state(call, CALL_IN_FLIGHT);
 }
 
@@ -155,6 +165,7 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->client = client;
   call->started_us = clock_now_us();
   call->deadline_us = options->deadline_us;
+  call->give_up_us = deadline_after_ms(options->deadline_us, options->reply_wait_ms);
   call->channel = client_channel(client, options->service);
   call->method = options->method;
   call->done = done;
@@ -195,7 +206,8 @@ static void dispatch_waiting(struct rpc_channel *channel)
     uint32_t timeout_ms = deadline_left_ms(call->deadline_us, client->now_us);
     call->endpoint = endpoint_of(pick);
     // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
-    sender_add_with_timeout(&call->endpoint->sender, strbuf_slice(&call->request), timeout_ms == 0 ? 1 : timeout_ms);
+    call->frame_number = sender_add_with_timeout(&call->endpoint->sender, strbuf_slice(&call->request),
+                                                 timeout_ms == 0 ? 1 : timeout_ms);
     set_call_state(call, CALL_IN_FLIGHT);
   }
 }
@@ -258,14 +270,27 @@ static void receive_packets(struct endpoint *endpoint)
 
 // ---- connections ----
 
+// Refuses the calls of an endpoint whose requests have not left, while its sender still knows which these are.
+static void refuse_unsent_calls(struct endpoint *endpoint)
+{
+  struct list *next;
+  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = next) {
+    next = node->next;
+    struct rpc_call *call = CONTAINER_OF(node, struct rpc_call, node);
+    if (withdraw_request(call))
+      refuse_call(call, STATUS_UNAVAILABLE, "the connection to the service broke before the request was sent");
+  }
+}
+
 static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint)
 {
   // Replies that arrived before the end still count.
   receive_packets(endpoint);
+  refuse_unsent_calls(endpoint);
   endpoint_set_lost(endpoint, client->now_us);
   while (!list_empty(&endpoint->calls)) {
     struct rpc_call *call = CONTAINER_OF(endpoint->calls.next, struct rpc_call, node);
-    fail_call(call, STATUS_UNAVAILABLE, "the connection to the service broke");
+    fail_call(call, STATUS_UNAVAILABLE, true, "the connection to the service broke");
   }
 }
 
@@ -295,24 +320,36 @@ static void receive_readable(void *arg)
 
 // ---- time ----
 
+// Ends a call whose timer has fired, or lets it wait on for the server's last word.
+static void expire_call(struct rpc_client *client, struct rpc_call *call)
+{
+  if (call->deadline_us > client->now_us) {
+    fail_call(call, STATUS_UNAVAILABLE, false, "no endpoint of the service is connected");
+    return;
+  }
+  bool has_left = !withdraw_request(call);
+  if (has_left && call->give_up_us > client->now_us) {
+    heap_remove(&client->timers, &call->timer);
+    heap_insert(&client->timers, &call->timer, call->give_up_us);
+    return;
+  }
+  if (has_left)
+    send_cancel(call);
+  fail_call(call, STATUS_DEADLINE_EXCEEDED, has_left, "the deadline of the call has passed");
+}
+
 static void expire_calls(struct rpc_client *client)
 {
   struct heap_node *first;
-  while ((first = heap_first(&client->timers)) != NULL && first->key <= client->now_us) {
-    struct rpc_call *call = CONTAINER_OF(first, struct rpc_call, timer);
-    send_cancel(call);
-    if (call->deadline_us <= client->now_us)
-      fail_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline of the call has passed");
-    else
-      fail_call(call, STATUS_UNAVAILABLE, "no endpoint of the service is connected");
-  }
+  while ((first = heap_first(&client->timers)) != NULL && first->key <= client->now_us)
+    expire_call(client, CONTAINER_OF(first, struct rpc_call, timer));
 }
 
 static void end_refused(struct rpc_client *client)
 {
   while (!list_empty(&client->refused)) {
     struct rpc_call *call = CONTAINER_OF(client->refused.next, struct rpc_call, node);
-    fail_call(call, call->refusal, call->refusal_message);
+    fail_call(call, call->refusal, false, call->refusal_message);
   }
 }
 
@@ -414,7 +451,7 @@ static void end_all_calls(struct rpc_client *client)
 {
   struct rpc_call *call;
   while ((call = call_table_any(&client->calls)) != NULL)
-    fail_call(call, STATUS_CANCELLED, "the client is closing");
+    fail_call(call, STATUS_CANCELLED, !withdraw_request(call), "the client is closing");
 }
 
 void rpc_client_free(struct rpc_client **client_pointer)

@@ -53,15 +53,19 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
 struct rpc_call_options {
-  const char *service;                // whose endpoints: "item"
-  struct slice method;                // "item.v1.ItemService/GetItem"; must stay valid until the call has ended
-  struct slice payload;               // copied
-  uint64_t deadline_us;               // DEADLINE_NONE is refused (CHECK): every call has an end
+  const char *service;   // whose endpoints: "item"
+  struct slice method;   // "item.v1.ItemService/GetItem"; must stay valid until the call has ended
+  struct slice payload;  // copied
+  uint64_t deadline_us;  // DEADLINE_NONE is refused (CHECK): every call has an end
+  // How much longer than the deadline the call waits for its reply once the request has left. The server ends its work
+  // at the deadline, and may then still say what has happened.
+  uint32_t reply_wait_ms;
   const struct rpc_context *context;  // copied; may be NULL
 };
 
 // Runs when a call has ended. `status` and `payload` are valid only during the callback. With status->code OK, payload
-// is the response message.
+// is the response message. A failure that no server has sent has RPC_NOT_APPLIED as its reason when the request has not
+// left this process, and RPC_OUTCOME_UNKNOWN when it has.
 typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slice payload);
 
 // Queues a call. `done` runs exactly once, always from rpc_client_process (or rpc_client_free), also for a call that is
@@ -69,8 +73,9 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 // with UNAVAILABLE.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
-// Cancels a call: `done` will not run, and the server is sent a CANCEL. Must not be called after `done` has run,
-// because the call is freed then.
-void rpc_call_cancel(struct rpc_call *call);
+// Cancels a call: `done` will not run. A request that has not left never will; otherwise the server is sent a CANCEL.
+// Returns whether the request has left, so that the server may have begun the call. Must not be called after `done` has
+// run, because the call is freed then.
+bool rpc_call_cancel(struct rpc_call *call);
 
 #endif

@@ -65,7 +65,7 @@ static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *st
 
 static void queue_reply(const struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
 {
-  sender_add(&connection->sender, reply);
+  (void)sender_add(&connection->sender, reply);
   limit_unsent(server, connection);
 }
 
@@ -150,9 +150,11 @@ static const struct rpc_status *find_refusal(const struct rpc_server *server, co
                                              const struct rpc_frame *frame)
 {
   static const struct rpc_status draining = {.code = STATUS_UNAVAILABLE,
-                                             .message = SLICE_INIT("this instance is shutting down")};
+                                             .message = SLICE_INIT("this instance is shutting down"),
+                                             .reason = SLICE_INIT(RPC_NOT_APPLIED)};
   static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED,
                                          .message = SLICE_INIT("too many calls in flight in this instance"),
+                                         .reason = SLICE_INIT(RPC_NOT_APPLIED),
                                          .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};

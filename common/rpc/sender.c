@@ -5,6 +5,9 @@
 #include "common/base/compiler.h"
 #include "common/observe/metrics.h"
 
+// The number of a frame that a closed sender did not take.
+#define NO_FRAME UINT64_MAX
+
 // ---- state ----
 
 // Changes the state: moves the sender between the lists of the states. Nothing else writes the state.
@@ -122,22 +125,29 @@ void sender_flush(struct sender *sender)
     (void)send_packet(sender, (struct slice){0});
 }
 
-void sender_add(struct sender *sender, const struct rpc_frame *frame)
+uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame)
 {
   if (sender->state == SENDER_CLOSED)
-    return;
-  outbox_add(&sender->outbox, frame);
+    return NO_FRAME;
+  uint64_t number = outbox_add(&sender->outbox, frame);
   queue_sender(sender);
   if (outbox_is_full(&sender->outbox))
     sender_flush(sender);
+  return number;
 }
 
-void sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms)
+uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms)
 {
   if (sender->state == SENDER_CLOSED)
-    return;
-  outbox_add_with_timeout(&sender->outbox, body, timeout_ms);
+    return NO_FRAME;
+  uint64_t number = outbox_add_with_timeout(&sender->outbox, body, timeout_ms);
   queue_sender(sender);
+  return number;
+}
+
+bool sender_drop(struct sender *sender, uint64_t number)
+{
+  return outbox_drop(&sender->outbox, number);
 }
 
 // ---- receiving ----

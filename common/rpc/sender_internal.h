@@ -92,10 +92,13 @@ void sender_close(struct sender *sender);
 // Closes the sender and frees its memory.
 void sender_free(struct sender *sender);
 
-// Queues a frame; a packet that is full with it leaves at once.
-void sender_add(struct sender *sender, const struct rpc_frame *frame);
-// Queues a frame that lacks only its timeout; see rpc_frame_append_with_timeout. Never sends at once.
-void sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms);
+// Queues a frame and returns its number; a packet that is full with it leaves at once.
+uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame);
+// Queues a frame that lacks only its timeout, and returns its number; see rpc_frame_append_with_timeout. Never sends at
+// once.
+uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms);
+// Drops a queued frame. False when it has left, or went with the connection.
+bool sender_drop(struct sender *sender, uint64_t number);
 // Sends the packets that may leave now: as far as window, cork and port allow.
 void sender_flush(struct sender *sender);
 

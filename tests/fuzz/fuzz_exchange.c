@@ -46,11 +46,12 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   return (struct rpc_call *)(void *)&call_done;
 }
 
-static void backend_cancel(void *arg, struct rpc_call *call)
+static bool backend_cancel(void *arg, struct rpc_call *call)
 {
   (void)arg;
   (void)call;
   call_done = NULL;
+  return true;
 }
 
 static void answer(enum status code, struct slice payload)

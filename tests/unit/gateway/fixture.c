@@ -58,12 +58,13 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   return (struct rpc_call *)(void *)call;
 }
 
-static void backend_cancel(void *arg, struct rpc_call *call)
+static bool backend_cancel(void *arg, struct rpc_call *call)
 {
   (void)arg;
   struct fixture_call *cancelled = (struct fixture_call *)(void *)call;
   CHECK(!cancelled->ended && !cancelled->cancelled);
   cancelled->cancelled = true;
+  return true;
 }
 
 struct fixture *fixture_open(void)

@@ -188,16 +188,24 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
          payload.size < sizeof(outcome->payload) ? payload.size : sizeof(outcome->payload));
 }
 
-struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome)
+static struct rpc_call *start_call(struct rig *rig, struct rpc_call_options options, struct outcome *outcome)
 {
   *outcome = (struct outcome){.rig = rig};
-  struct rpc_call_options options = {
-      .service = "test",
-      .method = SLICE("test.v1.Test/Echo"),
-      .payload = payload,
-      .deadline_us = deadline_us,
-  };
+  options.service = "test";
+  options.method = SLICE("test.v1.Test/Echo");
   return rpc_client_call(rig->client, &options, on_done, outcome);
+}
+
+struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome)
+{
+  return start_call(rig, (struct rpc_call_options){.payload = payload, .deadline_us = deadline_us}, outcome);
+}
+
+struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint32_t reply_wait_ms,
+                                    struct outcome *outcome)
+{
+  return start_call(rig, (struct rpc_call_options){.deadline_us = deadline_us, .reply_wait_ms = reply_wait_ms},
+                    outcome);
 }
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome)

@@ -74,6 +74,9 @@ void rig_until_kept(struct rig *rig, size_t count);
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
+// Calls with a deadline, and waits `reply_wait_ms` longer than that for the reply.
+struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint32_t reply_wait_ms,
+                                    struct outcome *outcome);
 // Replies to the kept request `index` with its own payload and removes it from `kept`.
 void rig_reply(struct rig *rig, size_t index);
 void rig_reply_all(struct rig *rig);

@@ -237,6 +237,86 @@ Test(outbox, memory_of_a_long_backlog_is_given_back_when_it_was_sent)
   outbox_free(&outbox);
 }
 
+// Takes all packets out and returns the ids of their frames.
+static size_t take_ids(struct outbox *outbox, uint64_t *ids, size_t max)
+{
+  size_t count = 0;
+  while (outbox_count(outbox) != 0) {
+    struct outbox_packet packet = outbox_peek(outbox);
+    size_t taken = ids_of(packet, ids + count, max - count);
+    cr_assert_eq(taken, packet.frame_count);
+    count += taken;
+    outbox_remove(outbox, packet);
+  }
+  cr_assert_eq(outbox_bytes(outbox), 0);
+  return count;
+}
+
+Test(outbox, a_dropped_frame_never_leaves_and_the_others_keep_their_order)
+{
+  struct outbox outbox = {0};
+  for (uint64_t id = 0; id < 100; id++) {
+    cr_assert_eq(outbox_add(&outbox, &(struct rpc_frame){.call_id = id + 1, .kind = RPC_FRAME_CANCEL}), id);
+  }
+  size_t bytes = outbox_bytes(&outbox);
+  // The first, the last, and every third.
+  for (uint64_t number = 0; number < 100; number += 3)
+    cr_assert(outbox_drop(&outbox, number));
+  cr_assert_eq(outbox_count(&outbox), 66);
+  cr_assert_lt(outbox_bytes(&outbox), bytes);
+  uint64_t ids[100];
+  cr_assert_eq(take_ids(&outbox, ids, 100), 66);
+  for (uint64_t i = 0; i < 66; i++)
+    cr_assert_eq(ids[i], i / 2 * 3 + 2 + i % 2);
+  cr_assert_not(outbox_drop(&outbox, 1), "it has left");
+  cr_assert_not(outbox_drop(&outbox, 100), "it never was");
+  outbox_free(&outbox);
+}
+
+Test(outbox, frames_can_be_dropped_behind_a_packet_that_has_left)
+{
+  struct outbox outbox = {0};
+  uint64_t large = 0;
+  for (uint64_t id = 1; id <= 6; id++) {
+    uint64_t number = outbox_add(&outbox, &(struct rpc_frame){.call_id = id, .kind = RPC_FRAME_CANCEL});
+    if (id == 2)
+      add_payload(&outbox, 100, RPC_LARGE_FRAME_BYTES);
+    large = id == 2 ? number + 1 : large;
+  }
+  struct outbox_packet packet = outbox_peek(&outbox);
+  cr_assert_eq(packet.frame_count, 2);
+  outbox_remove(&outbox, packet);
+  cr_assert_not(outbox_drop(&outbox, 0));
+  cr_assert(outbox_drop(&outbox, large), "it is at the front now");
+  cr_assert(outbox_drop(&outbox, large + 2));
+  uint64_t ids[8];
+  cr_assert_eq(take_ids(&outbox, ids, 8), 3);
+  cr_assert_eq(ids[0], 3);
+  cr_assert_eq(ids[1], 5);
+  cr_assert_eq(ids[2], 6);
+  outbox_free(&outbox);
+}
+
+Test(outbox, a_stalled_one_keeps_no_memory_for_dropped_frames)
+{
+  enum { KEPT = 8, DROPPED = 20000, SIZE = 1000 };
+  struct outbox outbox = {0};
+  for (uint64_t i = 0; i < KEPT; i++) {
+    add_payload(&outbox, i + 1, SIZE);
+    for (size_t d = 0; d < DROPPED / KEPT; d++) {
+      add_payload(&outbox, 1000, SIZE);
+      cr_assert(outbox_drop(&outbox, outbox.next - 1));
+    }
+  }
+  cr_assert_lt(outbox.frames.capacity, 64 * SIZE);
+  uint64_t ids[KEPT];
+  cr_assert_eq(take_ids(&outbox, ids, KEPT), KEPT);
+  for (uint64_t i = 0; i < KEPT; i++)
+    cr_assert_eq(ids[i], i + 1);
+  cr_assert_leq(outbox.ring_capacity, 4096, "nor for their places");
+  outbox_free(&outbox);
+}
+
 // ---- metrics of methods ----
 
 static int64_t count_calls(struct slice method, const char *status)
