@@ -49,18 +49,19 @@ void index_absences(const struct contract_message *message, struct message_index
 
 void find_update(struct contract_message *message)
 {
+  const struct contract_field *mask = NULL;
   const struct contract_field *updated = NULL;
   for (size_t i = 0; i < message->field_count; i++) {
     const struct contract_field *field = &message->fields[i];
     if (field->repeated || field->type != CONTRACT_MESSAGE)
       continue;
     if (slice_equal_string(field->name, UPDATE_MASK_FIELD) && field->message->well_known == CONTRACT_FIELD_MASK)
-      message->update_mask = field;
+      mask = field;
     else if (field->message->well_known == CONTRACT_PLAIN && updated == NULL)
       updated = field;
   }
-  if (updated == NULL)
-    message->update_mask = NULL;
-  if (message->update_mask != NULL)
-    message->updated = updated;
+  if (mask == NULL || updated == NULL)
+    return;
+  message->update_mask = mask;
+  message->updated = updated;
 }

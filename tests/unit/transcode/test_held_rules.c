@@ -334,6 +334,20 @@ Test(held_rules, what_is_beyond_the_cap_of_a_map_is_only_counted)
   strbuf_free(&body);
 }
 
+Test(held_rules, a_mask_without_a_message_to_update_leaves_nothing_out)
+{
+  const struct contract *contract =
+      fixture_contract("service S { rpc Put(M) returns (M) { option (google.api.http) = {patch: \"/v1/m\" body: \"*\"};"
+                       " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+                       "message M { string name = 1 [(bulkhead.v1.field).required = true];"
+                       " google.protobuf.FieldMask update_mask = 2; repeated Part parts = 3; }\n"
+                       "message Part { string label = 1 [(bulkhead.v1.field).required = true]; }\n");
+  struct outcome outcome = fixture_request(
+      contract,
+      (struct exchange){.http_method = "PATCH", .path = "/v1/m", .body = "{\"updateMask\":\"x\",\"parts\":[{}]}"});
+  cr_expect_str_eq(outcome.violations, "parts[0].label: is required\nname: is required", "%s", outcome.violations);
+}
+
 // ---- oneofs ----
 
 Test(held_rules, a_message_may_have_many_oneofs)
