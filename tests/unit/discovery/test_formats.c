@@ -167,6 +167,27 @@ Test(requests, a_registration_says_where_and_how_to_look)
   strbuf_free(&body);
 }
 
+static void check_registered_place(const struct discovery_registration *registration, const char *place)
+{
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  consul_write_registration(&body, registration);
+  cr_assert_not_null(strstr(strbuf_cstring(&body), place), "%s", strbuf_cstring(&body));
+  strbuf_free(&body);
+}
+
+Test(requests, the_registered_place_is_that_of_the_url_unless_another_is_set)
+{
+  struct discovery_registration registration = {.service = "item", .id = "item-1", .url = "tcp://[fd00::7]:4711"};
+  check_registered_place(&registration, "\"Address\":\"fd00::7\",\"Port\":4711,");
+  registration.address = "10.0.0.9";
+  check_registered_place(&registration, "\"Address\":\"10.0.0.9\",\"Port\":4711,");
+  registration.port = 80;
+  check_registered_place(&registration, "\"Address\":\"10.0.0.9\",\"Port\":80,");
+  registration = (struct discovery_registration){.service = "item", .id = "item-1", .url = "ipc:///run/item.sock"};
+  check_registered_place(&registration, "\"Name\":\"item\",\"Port\":0,\"Meta\":{\"url\":\"ipc:///run/item.sock\"}");
+}
+
 Test(index, one_that_goes_backwards_starts_over)
 {
   cr_assert_eq(consul_next_index(0, 7), 7);
