@@ -11,6 +11,7 @@
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/thread.h"
 #include "common/discovery/consul_format_internal.h"
@@ -276,8 +277,7 @@ static void reconcile_registration(struct consul *consul)
     return;
   if (desired->id != NULL) {
     free(consul->registered_id);
-    consul->registered_id = strdup(desired->id);
-    CHECK(consul->registered_id != NULL);
+    consul->registered_id = memory_copy_string(desired->id);
     desired->reconciled = desired->version;
     schedule_job(job, JOB_REGISTER, 0);
   } else if (consul->registered_id != NULL) {
@@ -357,13 +357,6 @@ static enum status check_url(const char *url, struct error *error)
                            "the URL of Consul is not an http:// or https:// URL; write it like http://127.0.0.1:8500");
 }
 
-static char *copy_text(const char *text)
-{
-  char *copy = text == NULL ? NULL : strdup(text);
-  CHECK(text == NULL || copy != NULL);
-  return copy;
-}
-
 enum status consul_start(const struct consul_options *options, struct consul **out, struct error *error)
 {
   http_init();
@@ -372,11 +365,11 @@ enum status consul_start(const struct consul_options *options, struct consul **o
     return status;
   struct consul *consul = calloc(1, sizeof(*consul));
   CHECK(consul != NULL);
-  consul->url = copy_text(options->url);
+  consul->url = memory_copy_string(options->url);
   size_t length = strlen(consul->url);
   if (consul->url[length - 1] == '/')
     consul->url[length - 1] = '\0';
-  consul->token = copy_text(options->token);
+  consul->token = memory_copy_string(options->token);
   consul->wait_ms = options->wait_ms;
   consul->on_list = options->on_list;
   consul->arg = options->arg;
@@ -440,7 +433,7 @@ void consul_watch(struct consul *consul, const char *service)
   CHECK(job != NULL);
   job->kind = JOB_WATCH;
   job->consul = consul;
-  job->service = copy_text(service);
+  job->service = memory_copy_string(service);
   pthread_mutex_lock(&consul->mutex);
   job->next = consul->new_watches;
   consul->new_watches = job;
@@ -451,7 +444,7 @@ void consul_watch(struct consul *consul, const char *service)
 static void set_desired_id(struct consul *consul, const char *id)
 {
   free(consul->desired.id);
-  consul->desired.id = copy_text(id);
+  consul->desired.id = memory_copy_string(id);
   consul->desired.version++;
   wake_thread(consul);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/discovery/consul_internal.h"
 #include "common/discovery/endpoint_list_internal.h"
 #include "common/discovery/static_list_internal.h"
@@ -146,8 +147,7 @@ static void add_watched(struct discovery *discovery, const char *service)
 {
   struct watched *watched = calloc(1, sizeof(*watched));
   CHECK(watched != NULL);
-  watched->service = strdup(service);
-  CHECK(watched->service != NULL);
+  watched->service = memory_copy_string(service);
   struct slice label = slice_from_string(watched->service);
   watched->updates = metrics_series(METRIC_DISCOVERY_UPDATES, &label, 1);
   pthread_mutex_lock(&discovery->mutex);

@@ -5,17 +5,9 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 
 #define MAX_TEXT 255
-
-static char *copy_text(struct slice text)
-{
-  char *copy = malloc(text.size + 1);
-  CHECK(copy != NULL);
-  memcpy(copy, text.data, text.size);
-  copy[text.size] = '\0';
-  return copy;
-}
 
 void endpoint_list_free(struct endpoint_list *list)
 {
@@ -85,7 +77,8 @@ bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice
     return false;
   list->endpoints = realloc(list->endpoints, (list->count + 1) * sizeof(*list->endpoints));
   CHECK(list->endpoints != NULL);
-  list->endpoints[list->count++] = (struct discovery_endpoint){.id = copy_text(id), .url = copy_text(url)};
+  list->endpoints[list->count++] =
+      (struct discovery_endpoint){.id = memory_copy_text(id), .url = memory_copy_text(url)};
   return true;
 }
 

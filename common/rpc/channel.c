@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
@@ -20,8 +21,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   struct rpc_channel *channel = calloc(1, sizeof(*channel));
   CHECK(channel != NULL);
   channel->client = client;
-  channel->service = strdup(service);
-  CHECK(channel->service != NULL);
+  channel->service = memory_copy_string(service);
   list_init(&channel->waiting);
   struct slice label = slice_from_string(channel->service);
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);

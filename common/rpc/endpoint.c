@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 
@@ -133,13 +134,6 @@ static void init_sender(struct endpoint *endpoint)
   sender_init(&endpoint->sender, &options);
 }
 
-static char *copy_text(struct slice text)
-{
-  char *copy = text.size == 0 ? calloc(1, 1) : strndup(text.data, text.size);
-  CHECK(copy != NULL);
-  return copy;
-}
-
 struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_endpoint *address,
                                  struct rpc_channel *channel, const struct endpoint_metrics *metrics, uint64_t now_us)
 {
@@ -148,8 +142,8 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   endpoint->group = group;
   endpoint->channel = channel;
   endpoint->metrics = metrics;
-  endpoint->id = copy_text(address->id);
-  endpoint->url = copy_text(address->url);
+  endpoint->id = memory_copy_text(address->id);
+  endpoint->url = memory_copy_text(address->url);
   endpoint->receive_watch = (struct transport_watch){.fd = -1, .on_ready = group->on_readable, .arg = endpoint};
   list_init(&endpoint->calls);
   list_init(&endpoint->node);

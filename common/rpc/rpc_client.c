@@ -10,6 +10,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/client_internal.h"
@@ -424,10 +425,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
 {
   struct rpc_client *client = calloc(1, sizeof(*client));
   CHECK(client != NULL);
-  if (options->peer_service != NULL) {
-    client->peer_service = strdup(options->peer_service);
-    CHECK(client->peer_service != NULL);
-  }
+  client->peer_service = memory_copy_string(options->peer_service);
   client->max_calls_in_flight =
       options->max_calls_in_flight == 0 ? DEFAULT_CALLS_IN_FLIGHT : options->max_calls_in_flight;
   transport_init(&client->transport);

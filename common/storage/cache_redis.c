@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/wire.h"
 
@@ -54,8 +55,7 @@ static char *join_texts(const char *a, const char *b, const char *c)
   struct strbuf text;
   strbuf_init(&text, 0);
   strbuf_printf(&text, "%s%s%s", a, b, c);
-  char *copy = strdup(strbuf_cstring(&text));
-  CHECK(copy != NULL);
+  char *copy = memory_copy_text(strbuf_slice(&text));
   strbuf_free(&text);
   return copy;
 }

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/base/strbuf.h"
+#include "common/storage/pg_internal.h"
 
 // A row of schema_migrations: a migration that was applied.
 struct applied {
@@ -60,12 +62,6 @@ static enum status run_on_table(struct session *s, const char *doing, const char
   return status;
 }
 
-static void ignore_notice(void *arg, const char *message)
-{
-  (void)arg;
-  (void)message;
-}
-
 // ---- opening: the lock, the schema, the table ----
 
 static enum status connect_session(struct session *s, const char *conninfo)
@@ -81,7 +77,7 @@ static enum status connect_session(struct session *s, const char *conninfo)
   CHECK(s->conn != NULL);
   if (PQstatus(s->conn) != CONNECTION_OK)
     return report_failure(s, "PostgreSQL: cannot connect", NULL);
-  PQsetNoticeProcessor(s->conn, ignore_notice, NULL);
+  pg_ignore_notices(s->conn);
   return STATUS_OK;
 }
 
@@ -124,8 +120,7 @@ static enum status prepare_session(struct session *s)
   struct strbuf text;
   strbuf_init(&text, 0);
   strbuf_printf(&text, "%s.schema_migrations", quoted);
-  s->table = strdup(strbuf_cstring(&text));
-  CHECK(s->table != NULL);
+  s->table = memory_copy_text(strbuf_slice(&text));
   strbuf_clear(&text);
   strbuf_printf(&text,
                 "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/base/strbuf.h"
 #include "common/storage/pg_internal.h"
 
@@ -133,8 +134,7 @@ struct pg_channel *pg_channel_create(struct pg *pg, const char *name, const stru
   struct pg_channel *channel = calloc(1, sizeof(*channel));
   CHECK(channel != NULL);
   channel->events = *events;
-  channel->name = strdup(name);
-  CHECK(channel->name != NULL);
+  channel->name = memory_copy_string(name);
   channel->listen = make_listen(pg, name);
   pg_connection_init(&channel->connection, pg, PG_LISTENING);
   pg_connection_open(&channel->connection);

@@ -182,6 +182,11 @@ static void ignore_notice(void *arg, const char *message)
   (void)message;
 }
 
+void pg_ignore_notices(PGconn *conn)
+{
+  PQsetNoticeProcessor(conn, ignore_notice, NULL);
+}
+
 // Starts libpq on its own. It resolves no name here, except those that pg_conninfo.c leaves to it.
 static void start_connecting(struct pg_connection *c)
 {
@@ -192,7 +197,7 @@ static void start_connecting(struct pg_connection *c)
     pg_connection_break(c, PQerrorMessage(c->conn));
     return;
   }
-  PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
+  pg_ignore_notices(c->conn);
   watch_socket(c, LOOP_WRITABLE);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/base/strbuf.h"
 #include "common/storage/pg_internal.h"
 
@@ -20,13 +21,6 @@ static const struct {
     {"tcp_user_timeout", "20000"},
 };
 
-static char *copy_text(const char *text)
-{
-  char *copied = strdup(text);
-  CHECK(copied != NULL);
-  return copied;
-}
-
 // Returns the place of the keyword, or the first free place.
 static size_t find_place(const struct pg *pg, const char *keyword)
 {
@@ -40,9 +34,9 @@ static void set_keyword(struct pg *pg, const char *keyword, const char *value)
 {
   size_t place = find_place(pg, keyword);
   if (pg->keywords[place] == NULL)
-    pg->keywords[place] = copy_text(keyword);
+    pg->keywords[place] = memory_copy_string(keyword);
   free(pg->values[place]);
-  pg->values[place] = copy_text(value);
+  pg->values[place] = memory_copy_string(value);
 }
 
 static void set_session_options(struct pg *pg, const char *given, const struct pg_options *options)
@@ -80,7 +74,7 @@ static void find_host_name(struct pg *pg)
       effective_value(pg, "hostaddr", "PGHOSTADDR")[0] != '\0' ||
       effective_value(pg, "service", "PGSERVICE")[0] != '\0')
     return;
-  pg->host_name = copy_text(host);
+  pg->host_name = memory_copy_string(host);
 }
 
 // libpq connects to the addresses in `hostaddr`, and verifies the server's certificate against the names in `host`.

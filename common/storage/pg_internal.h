@@ -38,7 +38,7 @@ struct pg_statement_entry {
   struct hashtable_node node;  // in pg.statements
   const struct pg_statement *statement;
   struct pg_statement *made;  // the same, where pg_make_statement has made it; freed with the entry
-  size_t index;  // into each connection's table of prepared statements
+  size_t index;               // into each connection's table of prepared statements
   struct metric_series *duration;
   struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
   struct list reads;                             // pg_read.node: the keys that were asked for in this turn
@@ -91,9 +91,9 @@ struct pg_request {
   struct pg_statement_entry *entry;
   struct pg_execution *execution;  // the caller's; NULL when nobody waits for the outcome
   struct completion completion;
-  enum status status;            // as far as it is known; the final one goes into the completion
-  unsigned prepared_generation;  // of the prepared statement that it used
-  bool prepares_again;           // retried with a Parse of its own; it is not retried a second time
+  enum status status;                               // as far as it is known; the final one goes into the completion
+  unsigned prepared_generation;                     // of the prepared statement that it used
+  bool prepares_again;                              // retried with a Parse of its own; it is not retried a second time
   void (*finished)(void *arg, enum status status);  // told the outcome of an abandoned request; NULL where nobody asks
   void *finished_arg;
 };
@@ -237,6 +237,8 @@ void pg_connection_open(struct pg_connection *connection);
 void pg_connection_fail(struct pg_connection *connection);
 // Closes the connection and ends what is in flight with UNAVAILABLE. A pipelined connection reconnects later.
 void pg_connection_break(struct pg_connection *connection, const char *reason);
+// Keeps libpq from writing the server's notices to standard error.
+void pg_ignore_notices(PGconn *conn);
 // Tells whether the server has accepted the connection, and it has not been closed yet.
 bool pg_connection_established(const struct pg_connection *connection);
 // Watches the socket for input, and for room to write when `writable`.

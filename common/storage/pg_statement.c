@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/base/memory.h"
 #include "common/storage/pg_internal.h"
 
 // Two statements of one name would be one prepared statement in the server.
@@ -51,9 +52,8 @@ const struct pg_statement *pg_make_statement(struct pg *pg, const char *name, co
   }
   struct pg_statement *made = calloc(1, sizeof(*made));
   CHECK(made != NULL);
-  made->name = strdup(name);
-  made->sql = strdup(sql);
-  CHECK(made->name != NULL && made->sql != NULL);
+  made->name = memory_copy_string(name);
+  made->sql = memory_copy_string(sql);
   pg_find_statement(pg, made)->made = made;
   return made;
 }

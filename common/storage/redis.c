@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/storage/redis_internal.h"
 
@@ -54,8 +55,7 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   redis->address = address;
   if (options->password != NULL && options->password[0] != '\0') {
     free(redis->address.password);
-    redis->address.password = strdup(options->password);
-    CHECK(redis->address.password != NULL);
+    redis->address.password = memory_copy_string(options->password);
   }
   redis->command_timeout_ms =
       options->command_timeout_ms == 0 ? DEFAULT_COMMAND_TIMEOUT_MS : options->command_timeout_ms;

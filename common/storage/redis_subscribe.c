@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/storage/redis_internal.h"
 
@@ -108,8 +109,7 @@ void redis_subscribe(struct redis *redis, const char *channel, void (*on_message
   struct redis_subscription *subscription = calloc(1, sizeof(*subscription));
   CHECK(subscription != NULL);
   *subscription = (struct redis_subscription){.message = on_message, .state = state, .arg = arg};
-  subscription->channel = strdup(channel);
-  CHECK(subscription->channel != NULL);
+  subscription->channel = memory_copy_string(channel);
   list_append(&redis->subscriptions, &subscription->node);
   if (!redis->configured)
     return;

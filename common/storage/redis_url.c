@@ -2,19 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/check.h"
 #include "common/base/codec.h"
+#include "common/base/memory.h"
 #include "common/base/strbuf.h"
 #include "common/storage/redis_internal.h"
 
 enum { DEFAULT_PORT = 6379, MAX_DATABASE = 1000000 };
-
-static char *copy_text(struct slice text)
-{
-  char *copied = strndup(text.data == NULL ? "" : text.data, text.size);
-  CHECK(copied != NULL);
-  return copied;
-}
 
 static bool decode_text(struct slice text, char **out)
 {
@@ -22,7 +15,7 @@ static bool decode_text(struct slice text, char **out)
   strbuf_init(&plain, 0);
   bool good = percent_decode(text, false, &plain) && memchr(strbuf_cstring(&plain), '\0', plain.size) == NULL;
   if (good && plain.size > 0)
-    *out = copy_text(strbuf_slice(&plain));
+    *out = memory_copy_text(strbuf_slice(&plain));
   if (plain.data != NULL)
     explicit_bzero(plain.data, plain.size);
   strbuf_free(&plain);
@@ -92,7 +85,7 @@ static enum status parse_unix(struct slice rest, struct redis_address *address, 
   if (query.size > 0 &&
       (!slice_starts_with(query, SLICE("db=")) || !parse_database(slice_skip(query, 3), &address->database)))
     return error_set(error, STATUS_INVALID_ARGUMENT, "Redis URL: after '?' only db=<number> is known");
-  address->unix_path = copy_text(slice_make(rest.data, mark));
+  address->unix_path = memory_copy_text(slice_make(rest.data, mark));
   return STATUS_OK;
 }
 

@@ -424,30 +424,24 @@ struct number {
   double result;
 };
 
-// Keeps values in registers of both kinds over many switches.
-static void compute(void *arg)
-{
-  struct number *number = arg;
-  double sum = 0;
-  uint64_t mixed = (uint64_t)number->start;
-  for (int i = 0; i < 200; i++) {
-    mixed = mixed * 31 + (uint64_t)i;
-    sum += (double)(mixed % 1000) / 3.0;
-    if (i % (number->start % 3 + 1) == 0)
-      yield_task();
-  }
-  number->result = sum;
-}
-
-static double compute_alone(int start)
+// Keeps values in registers of both kinds, over many switches if it yields.
+static double compute(int start, bool yields)
 {
   double sum = 0;
   uint64_t mixed = (uint64_t)start;
   for (int i = 0; i < 200; i++) {
     mixed = mixed * 31 + (uint64_t)i;
     sum += (double)(mixed % 1000) / 3.0;
+    if (yields && i % (start % 3 + 1) == 0)
+      yield_task();
   }
   return sum;
+}
+
+static void compute_in_task(void *arg)
+{
+  struct number *number = arg;
+  number->result = compute(number->start, true);
 }
 
 TASK_TEST(task, variables_survive_the_switches)
@@ -455,12 +449,12 @@ TASK_TEST(task, variables_survive_the_switches)
   struct number numbers[20] = {0};
   for (int i = 0; i < 20; i++) {
     numbers[i].start = i;
-    task_start(task_loop(), compute, &numbers[i], DEADLINE_NONE, NULL);
+    task_start(task_loop(), compute_in_task, &numbers[i], DEADLINE_NONE, NULL);
   }
   for (int i = 0; i < 300; i++)
     yield_task();
   for (int i = 0; i < 20; i++)
-    cr_assert_eq(numbers[i].result, compute_alone(i));
+    cr_assert_eq(numbers[i].result, compute(i, false));
 }
 
 struct sleepers {
