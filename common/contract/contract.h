@@ -124,6 +124,8 @@ struct contract_message {
 // Finds a field by its JSON name or its original name, because proto3 JSON accepts both. Returns NULL when the message
 // has no field of that name.
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name);
+// Returns the field's name in violations: the header's where one fills the field (from_header), else its JSON name.
+struct slice contract_field_shown_name(const struct contract_field *field);
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number);
 
 enum contract_rate_class {

@@ -117,6 +117,11 @@ const struct contract_field *contract_field_by_name(const struct contract_messag
   return NULL;
 }
 
+struct slice contract_field_shown_name(const struct contract_field *field)
+{
+  return field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
+}
+
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number)
 {
   const struct message_index *index = message_index(message);

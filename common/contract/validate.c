@@ -373,7 +373,7 @@ static void walk_field(struct walk *walk, const struct level *level, size_t plac
   const ProtobufCFieldDescriptor *field = &level->rules->descriptor->fields[place];
   const struct message_field_rules *field_rules = &level->rules->fields[place];
   // Violations inside a map's entry name the entry by its key, without "value".
-  struct spot spot = {.parent = level->spot, .name = level->rules->json_names[place]};
+  struct spot spot = {.parent = level->spot, .name = level->rules->shown_names[place]};
   if (level->rules->is_map_entry) {
     CHECK(level->spot != NULL);
     spot = *level->spot;

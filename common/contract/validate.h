@@ -24,7 +24,7 @@ struct required_oneof {
 struct message_rules {
   const ProtobufCMessageDescriptor *descriptor;
   const struct message_field_rules *fields;  // in the order of descriptor->fields
-  const char *const *json_names;             // the fields' names in violations, in the order of descriptor->fields
+  const char *const *shown_names;            // the fields' names in violations, in the order of descriptor->fields
   const struct required_oneof *required_oneofs;
   size_t required_oneof_count;
   bool is_map_entry;  // violations name an entry of a map by its key, as in JSON

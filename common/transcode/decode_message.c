@@ -235,8 +235,7 @@ static void report_absent_field(struct decoder *decoder, const struct level *lev
   const struct contract_field *field = &level->target->message->fields[at];
   if (!is_written(decoder, level, at))
     return;
-  struct slice name = field->rules.from_header != NULL ? slice_from_string(field->rules.from_header) : field->json_name;
-  struct place place = member_place(level->target, field, name);
+  struct place place = member_place(level->target, field, contract_field_shown_name(field));
   decoder_report(decoder, &place, field->absence);
 }
 

@@ -106,12 +106,12 @@ static void emit_fields(const struct emitter *emitter, const char *own, const st
   strbuf_add_string(emitter->out, "};\n");
 }
 
-static void emit_json_names(const struct emitter *emitter, const char *own, const struct contract_message *message)
+static void emit_shown_names(const struct emitter *emitter, const char *own, const struct contract_message *message)
 {
   const char **names = arena_array(emitter->arena, message->field_count, sizeof(*names));
   for (size_t i = 0; i < message->field_count; i++)
-    names[i] = arena_string(emitter->arena, message->fields[i].json_name);
-  emit_string_array(emitter->out, arena_printf(emitter->arena, "%s_json_names", own), names, message->field_count);
+    names[i] = arena_string(emitter->arena, contract_field_shown_name(&message->fields[i]));
+  emit_string_array(emitter->out, arena_printf(emitter->arena, "%s_shown_names", own), names, message->field_count);
 }
 
 static size_t first_field_of(const struct contract_message *message, size_t oneof)
@@ -147,11 +147,11 @@ static void emit_message(const struct emitter *emitter, const struct contract_me
   const char *own = c_name_own(emitter->arena, message->full_name);
   strbuf_printf(out, "\n// %s\n", message->full_name);
   emit_fields(emitter, own, message);
-  emit_json_names(emitter, own, message);
+  emit_shown_names(emitter, own, message);
   size_t oneofs = emit_required_oneofs(emitter, own, message);
   strbuf_printf(out,
                 "const struct message_rules %s_rules = {\n"
-                "    .descriptor = &%s__descriptor, .fields = %s_rule_fields, .json_names = %s_json_names",
+                "    .descriptor = &%s__descriptor, .fields = %s_rule_fields, .shown_names = %s_shown_names",
                 own, c_name_lower(emitter->arena, message->full_name), own, own);
   if (oneofs > 0)
     strbuf_printf(out, ",\n    .required_oneofs = %s_required_oneofs, .required_oneof_count = %zu", own, oneofs);

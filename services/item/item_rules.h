@@ -13,8 +13,8 @@ struct item_problem {
 // How many rules an item can break at once.
 #define ITEM_MAX_PROBLEMS 2
 
-// Checks a whole item before it is stored: price and currency go together, and the price is not negative. Fills in every
-// rule that the item breaks and returns their number.
+// Checks a whole item before it is stored: price and currency go together, and the price is not negative. Fills in
+// every rule that the item breaks and returns their number.
 size_t item_rules_check(const Item__V1__Item *item, struct item_problem problems[ITEM_MAX_PROBLEMS]);
 
 #endif

@@ -91,7 +91,7 @@ const struct message_rules *service_rules_make(const struct contract_message *me
     ranges[i] = (ProtobufCIntRange){.start_value = (int)field->number, .orig_index = (unsigned)i};
     field_rules[i] = (struct message_field_rules){.rules = field->rules,
                                                   .message = plain && field->message->is_checked ? inside : NULL};
-    names[i] = arena_string(arena, field->json_name);
+    names[i] = arena_string(arena, contract_field_shown_name(field));
   }
   ranges[count] = (ProtobufCIntRange){.start_value = 0, .orig_index = (unsigned)count};
   ProtobufCMessageDescriptor *descriptor = arena_zalloc(arena, sizeof(*descriptor));
@@ -109,7 +109,7 @@ const struct message_rules *service_rules_make(const struct contract_message *me
   };
   struct message_rules *rules = arena_zalloc(arena, sizeof(*rules));
   *rules = (struct message_rules){
-      .descriptor = descriptor, .fields = field_rules, .json_names = names, .is_map_entry = message->is_map_entry};
+      .descriptor = descriptor, .fields = field_rules, .shown_names = names, .is_map_entry = message->is_map_entry};
   add_oneofs(message, rules, arena);
   return rules;
 }

@@ -15,7 +15,7 @@ static const struct message_field_rules LOGIN_FIELDS[] = {
     {.rules = {.required = true, .min_length = 8}},
 };
 static const struct message_rules LOGIN = {
-    .descriptor = &auth__v1__login_request__descriptor, .fields = LOGIN_FIELDS, .json_names = LOGIN_NAMES};
+    .descriptor = &auth__v1__login_request__descriptor, .fields = LOGIN_FIELDS, .shown_names = LOGIN_NAMES};
 
 static const char *const ITEM_NAMES[] = {"id",         "ownerId", "sku",        "name",      "description",
                                          "category",   "tags",    "price",      "currency",  "quantity",
@@ -32,17 +32,18 @@ static const struct message_field_rules ITEM_FIELDS[14] = {
     [12] = {.rules = {.required = true}},
 };
 static const struct message_rules ITEM = {
-    .descriptor = &item__v1__item__descriptor, .fields = ITEM_FIELDS, .json_names = ITEM_NAMES};
+    .descriptor = &item__v1__item__descriptor, .fields = ITEM_FIELDS, .shown_names = ITEM_NAMES};
 static const char *const BATCH_NAMES[] = {"items"};
 static const struct message_field_rules BATCH_FIELDS[] = {
     {.rules = {.required = true, .max_items = 2}, .message = &ITEM}};
-static const struct message_rules BATCH = {
-    .descriptor = &item__v1__batch_create_items_request__descriptor, .fields = BATCH_FIELDS, .json_names = BATCH_NAMES};
+static const struct message_rules BATCH = {.descriptor = &item__v1__batch_create_items_request__descriptor,
+                                           .fields = BATCH_FIELDS,
+                                           .shown_names = BATCH_NAMES};
 static const char *const UPDATE_NAMES[] = {"item", "updateMask", "ifMatch"};
 static const struct message_field_rules UPDATE_FIELDS[] = {
     {.rules = {.required = true}, .message = &ITEM}, {.message = NULL}, {.rules = {.max_length = 4}}};
 static const struct message_rules UPDATE = {
-    .descriptor = &item__v1__update_item_request__descriptor, .fields = UPDATE_FIELDS, .json_names = UPDATE_NAMES};
+    .descriptor = &item__v1__update_item_request__descriptor, .fields = UPDATE_FIELDS, .shown_names = UPDATE_NAMES};
 
 // Fields of HttpRule by number: selector, get, put, post, delete, patch, body, custom, additional_bindings,
 // response_body.
@@ -53,7 +54,7 @@ static const struct message_field_rules HTTP_FIELDS[10] = {
 static const struct required_oneof HTTP_ONEOFS[] = {{.json_name = "pattern", .field = 4}};
 static const struct message_rules HTTP_RULE = {.descriptor = &google__api__http_rule__descriptor,
                                                .fields = HTTP_FIELDS,
-                                               .json_names = HTTP_NAMES,
+                                               .shown_names = HTTP_NAMES,
                                                .required_oneofs = HTTP_ONEOFS,
                                                .required_oneof_count = 1};
 
@@ -112,7 +113,7 @@ static void expect_value(const ProtobufCMessage *message, struct field_rules rul
 {
   static const char *const NAMES[] = {"value"};
   const struct message_field_rules fields[] = {{.rules = rules}};
-  const struct message_rules table = {.descriptor = message->descriptor, .fields = fields, .json_names = NAMES};
+  const struct message_rules table = {.descriptor = message->descriptor, .fields = fields, .shown_names = NAMES};
   expect_struct(&table, message, expected);
 }
 
@@ -194,7 +195,7 @@ Test(validate, enum_values_must_be_known)
   static const char *const NAMES[] = {"code", "reason", "detail"};
   static const struct message_field_rules FIELDS[3] = {{.rules = {.required = true}}};
   const struct message_rules table = {
-      .descriptor = &bulkhead__v1__method_error__descriptor, .fields = FIELDS, .json_names = NAMES};
+      .descriptor = &bulkhead__v1__method_error__descriptor, .fields = FIELDS, .shown_names = NAMES};
   Bulkhead__V1__MethodError error = BULKHEAD__V1__METHOD_ERROR__INIT;
   expect_struct(&table, &error.base, "code: is required");
   error.code = BULKHEAD__V1__CODE__CODE_NOT_FOUND;

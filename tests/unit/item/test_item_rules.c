@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "common/base/compiler.h"
+#include "common/contract/validate.h"
+#include "item/v1/item.bh.h"
 #include "services/item/item_rules.h"
 
 static Item__V1__Item item_of(char *sku, char *name, char *price, char *currency)
@@ -37,4 +39,21 @@ Test(item_rules, price_and_currency_go_together_and_no_price_is_negative)
     }
     cr_expect(count == ITEM_MAX_PROBLEMS || cases[i].fields[count] == NULL, "case %zu: only %zu problems", i, count);
   }
+}
+
+// The gateway says "If-Match" where it refuses the header itself, so the service must not call it "ifMatch".
+Test(item_rules, a_field_that_a_header_fills_is_named_by_the_header)
+{
+  char etag[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
+  Item__V1__DeleteItemRequest request = ITEM__V1__DELETE_ITEM_REQUEST__INIT;
+  request.id = "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b";
+  request.if_match = etag;
+  struct arena arena;
+  arena_init(&arena);
+  struct violations violations;
+  violations_init(&violations, &arena);
+  validate_message(&item_v1_delete_item_request_rules, &request.base, &violations);
+  cr_assert_eq(violations.count, 1);
+  cr_expect(slice_equal_string(violations.items[0].field, "If-Match"), SLICE_FMT, SLICE_ARG(violations.items[0].field));
+  arena_free(&arena);
 }

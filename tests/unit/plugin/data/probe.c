@@ -73,7 +73,7 @@ static void check_rules(void)
   const struct message_rules *request = &odd_v1_httprequest2_go_rules;
   EXPECT(rules_of(request, "cert")->message == &odd_v1_httprequest2_go_x509_cert_rules);
   EXPECT(rules_of(request, "mask")->message == NULL);
-  EXPECT(strcmp(odd_v1_httprequest2_go_x509_cert_rules.json_names[0], "pem") == 0);
+  EXPECT(strcmp(odd_v1_httprequest2_go_x509_cert_rules.shown_names[0], "pem") == 0);
   EXPECT(odd_v1_label_rules.fields[0].rules.max_length == 7);
 }
 
