@@ -109,8 +109,19 @@ static const char *default_message(enum status status)
   }
 }
 
+// Returns how a failure that says nothing about its effect by itself is told: whether the call may be repeated. NULL
+// for other failures.
+static const char *find_outcome_reason(const struct call *call, enum status status)
+{
+  if (status != STATUS_UNAVAILABLE && status != STATUS_DEADLINE_EXCEEDED && status != STATUS_CANCELLED)
+    return NULL;
+  bool only_reads = call->method != NULL && call->method->no_side_effects;
+  return only_reads || call->effect == TASK_NO_EFFECT ? RPC_NOT_APPLIED : RPC_OUTCOME_UNKNOWN;
+}
+
 struct rpc_status call_outcome(struct call *call, enum status status)
 {
+  const char *outcome_reason = find_outcome_reason(call, status);
   struct rpc_status outcome = {
       .code = status,
       .message = call->message,
@@ -121,6 +132,8 @@ struct rpc_status call_outcome(struct call *call, enum status status)
   };
   if (outcome.message.size == 0)
     outcome.message = slice_from_string(default_message(status));
+  if (outcome_reason != NULL)
+    outcome.reason = slice_from_string(outcome_reason);
   if (outcome.reason.size == 0)
     outcome.reason = slice_from_string(status_name(status));
   if (status == STATUS_UNAVAILABLE && outcome.retry_after_ms == 0)

@@ -33,7 +33,9 @@ bool call_caller_has_role(const struct call *call, const char *role);
 
 // Sets what the caller is told and returns `status`, for use as
 // `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);`. `reason` is static text in
-// UPPER_SNAKE_CASE. Clients see the message.
+// UPPER_SNAKE_CASE. Clients see the message. UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED leave with another reason,
+// which says whether the call may be repeated: RPC_NOT_APPLIED or RPC_OUTCOME_UNKNOWN, by what the task has noted with
+// task_note_effect.
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
     PRINTF_LIKE(4, 5);
 // Adds a violation of `field`, a JSON path. Clients see violations of INVALID_ARGUMENT, ALREADY_EXISTS and
@@ -81,6 +83,8 @@ struct rpc_binding {
 // Calls a method of another service and waits for the reply; generated clients are made of this. Any task of the
 // service may call it. The context of `call` (request id, trace, caller) is passed on; `call` is NULL in background
 // work. On success *response lives in `arena`. On failure the peer's status is returned and kept for call_fail_as_peer.
+// The effect of a method with side effects is noted for the task: done, or unknown unless the failure says that nothing
+// has happened.
 enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response) MUST_CHECK;
 struct service *call_service(const struct call *call);

@@ -22,6 +22,7 @@ struct call {
   ProtobufCMessage *input;
   ProtobufCMessage *output;
   uint64_t began_us;
+  enum task_effect effect;  // of the task, once the handler has returned
 
   // How the call ends, as far as the handler said so.
   struct slice message;

@@ -121,6 +121,7 @@ static void run_call(void *arg)
   enum status status = task_check();
   if (status == STATUS_OK)
     status = call->method->invoke(call->handlers, call, call->input, call->output);
+  call->effect = task_effect();
   finish_call(call, status);
 }
 

@@ -13,6 +13,7 @@ struct waiting {
   struct call *call;  // the request that the task works on; NULL for background work
   struct arena *arena;
   enum status status;
+  bool not_applied;  // the failure says that nothing has happened
   struct slice payload;
 };
 
@@ -20,6 +21,7 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
 {
   struct waiting *waiting = arg;
   waiting->status = status->code;
+  waiting->not_applied = slice_equal_string(status->reason, RPC_NOT_APPLIED);
   if (status->code == STATUS_OK)
     waiting->payload = arena_copy(waiting->arena, payload);
   else if (waiting->call != NULL)
@@ -86,6 +88,35 @@ static enum status set_peer_failure(struct call *call, enum status status, const
   return status;
 }
 
+static void note_effect(const struct rpc_method *method, enum task_effect effect)
+{
+  if (!method->no_side_effects)
+    task_note_effect(effect);
+}
+
+// Returns what a call that has ended has done.
+static enum task_effect find_effect(const struct waiting *waiting)
+{
+  if (waiting->status == STATUS_OK)
+    return TASK_EFFECT_DONE;
+  return waiting->not_applied ? TASK_NO_EFFECT : TASK_EFFECT_UNKNOWN;
+}
+
+// Sends the call and waits until it has ended, or until the task may not wait any longer.
+static enum status wait_for_reply(struct service *service, const struct rpc_method *method,
+                                  const ProtobufCMessage *request, struct waiting *waiting)
+{
+  struct rpc_call *handle = send_call(service, method, request, waiting);
+  enum status status = completion_wait(&waiting->done);
+  if (waiting->done.done) {
+    note_effect(method, find_effect(waiting));
+    return waiting->status;
+  }
+  bool has_left = rpc_call_cancel(handle);
+  note_effect(method, has_left ? TASK_EFFECT_UNKNOWN : TASK_NO_EFFECT);
+  return set_peer_failure(waiting->call, status, has_left ? RPC_OUTCOME_UNKNOWN : RPC_NOT_APPLIED, "");
+}
+
 enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response)
 {
@@ -94,17 +125,12 @@ enum status call_peer(struct service *service, struct call *call, const struct r
     call->peer_status = (struct rpc_status){.code = STATUS_OK};
   enum status status = task_check();
   if (status != STATUS_OK)
-    return set_peer_failure(call, status, status_name(status), "");
+    return set_peer_failure(call, status, RPC_NOT_APPLIED, "");
   service_follow_peer(service, method->service);
   struct waiting waiting = {.done = {.what = method->full_name}, .call = call, .arena = arena};
-  struct rpc_call *handle = send_call(service, method, request, &waiting);
-  status = completion_wait(&waiting.done);
-  if (!waiting.done.done) {
-    rpc_call_cancel(handle);
-    return set_peer_failure(call, status, status_name(status), "");
-  }
-  if (waiting.status != STATUS_OK)
-    return waiting.status;
+  status = wait_for_reply(service, method, request, &waiting);
+  if (status != STATUS_OK)
+    return status;
   *response = proto_unpack(method->output, waiting.payload, arena);
   if (*response == NULL)
     return set_peer_failure(call, STATUS_INTERNAL, "MALFORMED_REPLY",

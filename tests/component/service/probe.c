@@ -124,7 +124,18 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   }
 // NOLINTEND(bugprone-macro-parentheses)
 
-NOT_TESTED(create_item, Item__V1__CreateItemRequest, Item__V1__Item)
+static enum status create_item(struct call *call, const Item__V1__CreateItemRequest *request, Item__V1__Item *response)
+{
+  (void)call;
+  response->name = request->item->name;
+  if (strcmp(response->name, PROBE_WAIT) == 0)
+    return wait_for_the_end();
+  if (strcmp(response->name, PROBE_CHANGE) == 0)
+    task_note_effect(TASK_EFFECT_DONE);
+  bool fails = strcmp(response->name, PROBE_CHANGE) == 0 || strcmp(response->name, PROBE_REFUSE) == 0;
+  return fails ? STATUS_UNAVAILABLE : STATUS_OK;
+}
+
 NOT_TESTED(update_item, Item__V1__UpdateItemRequest, Item__V1__Item)
 NOT_TESTED(delete_item, Item__V1__DeleteItemRequest, Google__Protobuf__Empty)
 NOT_TESTED(batch_create_items, Item__V1__BatchCreateItemsRequest, Item__V1__BatchCreateItemsResponse)
@@ -137,10 +148,32 @@ static const struct item_v1_item_service_handlers item_handlers = {.create_item 
                                                                    .batch_create_items = batch_create_items};
 
 // Handlers of user.v1.
+static enum status call_peer_named(struct call *call, char *name)
+{
+  struct service *service = call_service(call);
+  enum status status;
+  if (strcmp(name, PROBE_LOOK) == 0) {
+    Item__V1__ListItemsRequest list = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+    Item__V1__ListItemsResponse *found;
+    status = item_v1_item_service_list_items(service, call, &list, call_arena(call), &found);
+  } else {
+    Item__V1__Item item = ITEM__V1__ITEM__INIT;
+    item.sku = "sku";
+    item.name = name;
+    Item__V1__CreateItemRequest create = ITEM__V1__CREATE_ITEM_REQUEST__INIT;
+    create.item = &item;
+    Item__V1__Item *created;
+    status = item_v1_item_service_create_item(service, call, &create, call_arena(call), &created);
+  }
+  return status == STATUS_OK ? STATUS_UNAVAILABLE : call_fail_as_peer(call, status);
+}
+
 static enum status create_user(struct call *call, const User__V1__CreateUserRequest *request, User__V1__User *response)
 {
-  (void)call;
   response->email = request->email;
+  size_t length = sizeof(PROBE_PEER) - 1;
+  if (strncmp(request->display_name, PROBE_PEER, length) == 0)
+    return call_peer_named(call, request->display_name + length);
   return STATUS_OK;
 }
 

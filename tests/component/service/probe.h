@@ -30,6 +30,14 @@ const struct rpc_method *probe_item_method(const char *full_name);
 // With this id, GetUser calls a GetItem whose method has half the timeout, and answers the tag PROBE_LEFT as its id.
 #define PROBE_HURRIED_ID "00000000-0000-7000-8000-000000000504"
 
+// Names in CreateItem: what the handler does, beside PROBE_WAIT.
+#define PROBE_REFUSE "refuse"  // UNAVAILABLE, and nothing has happened
+#define PROBE_CHANGE "change"  // UNAVAILABLE after a change
+// CreateUser with one of these names after PROBE_PEER calls CreateItem of the peer with it and passes on the failure;
+// after a success it ends with UNAVAILABLE itself. With PROBE_LOOK it calls ListItems instead, which only reads.
+#define PROBE_PEER "peer "
+#define PROBE_LOOK "look"
+
 // The environment variable that names the folder of the release file.
 #define PROBE_FOLDER "BULKHEAD_PROBE_FOLDER"
 #define PROBE_RELEASE_FILE "release"

@@ -9,6 +9,9 @@
 // How long one turn waits at most. The callers check their own deadlines between turns.
 #define MAX_TURN_MS 1000
 
+// How long after its deadline a call waits for what the service says of it.
+#define REPLY_WAIT_MS 10000
+
 // The name under which the client knows the one service that it calls.
 #define SERVICE "service"
 
@@ -72,6 +75,7 @@ void driver_queue(struct driver *driver, const char *method, struct slice payloa
       .method = slice_from_string(method),
       .payload = payload,
       .deadline_us = deadline_after_ms(clock_now_us(), timeout_ms),
+      .reply_wait_ms = REPLY_WAIT_MS,
       .context = context,
   };
   outcome->call = rpc_client_call(driver->client, &options, on_done, outcome);

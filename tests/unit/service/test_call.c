@@ -1,6 +1,7 @@
 // What a handler says about a failure, and what the other side gets of it.
 #include <criterion/criterion.h>
 
+#include "common/base/compiler.h"
 #include "common/service/call_internal.h"
 
 static struct arena arena;
@@ -70,6 +71,37 @@ Test(call, unavailable_always_says_when_to_come_back)
   call_keep_peer_status(&call, &(struct rpc_status){.code = STATUS_UNAVAILABLE, .retry_after_ms = 5});
   cr_expect_eq(call_fail_as_peer(&call, STATUS_UNAVAILABLE), STATUS_UNAVAILABLE);
   cr_expect_eq(call_outcome(&call, STATUS_UNAVAILABLE).retry_after_ms, 5);
+}
+
+static void expect_reason(enum status status, enum task_effect effect, const char *reason)
+{
+  call.effect = effect;
+  EXPECT_SLICE(call_outcome(&call, status).reason, reason);
+}
+
+Test(call, a_failure_that_leaves_the_outcome_open_says_whether_it_may_be_repeated)
+{
+  static const enum status open[] = {STATUS_UNAVAILABLE, STATUS_DEADLINE_EXCEEDED, STATUS_CANCELLED};
+  for (size_t i = 0; i < ARRAY_LEN(open); i++) {
+    expect_reason(open[i], TASK_NO_EFFECT, "NOT_APPLIED");
+    expect_reason(open[i], TASK_EFFECT_DONE, "OUTCOME_UNKNOWN");
+    expect_reason(open[i], TASK_EFFECT_UNKNOWN, "OUTCOME_UNKNOWN");
+  }
+  expect_reason(STATUS_RESOURCE_EXHAUSTED, TASK_EFFECT_UNKNOWN, "RESOURCE_EXHAUSTED");
+}
+
+Test(call, what_a_peer_says_of_its_own_part_is_not_the_whole)
+{
+  call_keep_peer_status(&call, &(struct rpc_status){.code = STATUS_UNAVAILABLE, .reason = SLICE("NOT_APPLIED")});
+  cr_expect_eq(call_fail_as_peer(&call, STATUS_UNAVAILABLE), STATUS_UNAVAILABLE);
+  expect_reason(STATUS_UNAVAILABLE, TASK_EFFECT_DONE, "OUTCOME_UNKNOWN");
+}
+
+Test(call, a_method_that_only_reads_applies_nothing)
+{
+  static const struct rpc_method reads = {.no_side_effects = true};
+  call.method = &reads;
+  expect_reason(STATUS_DEADLINE_EXCEEDED, TASK_EFFECT_UNKNOWN, "NOT_APPLIED");
 }
 
 Test(call, a_peers_failure_can_become_ours)
