@@ -1,5 +1,6 @@
-// Everything from the signal on is async-signal-safe: no allocation, no stdio, no lock. backtrace() loads libgcc at its
-// first call, so that call is made when the report is installed.
+// Everything from the signal on is async-signal-safe: no allocation, no stdio, no lock. The log context is in
+// thread-local memory that every thread has from its start (see log.c). backtrace() loads libgcc at its first call, so
+// that call is made when the report is installed.
 #include "common/observe/crash.h"
 
 #include <execinfo.h>

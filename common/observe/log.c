@@ -1,4 +1,4 @@
-// Structured logs. A line is built in a buffer of the thread and written by one write(2), so that lines of several
+// Structured logs. A line is built in one buffer, under a lock, and written by one write(2), so that lines of several
 // threads and processes do not mix. Logging allocates nothing, so it works when memory is exhausted.
 #include "common/observe/log.h"
 
@@ -27,7 +27,11 @@ static const char *const level_names[LEVEL_COUNT] = {
 
 static const char *log_service = "bulkhead";
 static atomic_int log_threshold = LOG_INFO;
-static _Thread_local const struct log_context *thread_context;
+// The report of a crash reads this on any thread. In a library that is loaded at run time, such as the gateway's
+// module, thread-local memory is otherwise allocated at a thread's first access, which a signal handler must not do.
+// Memory for this model is scarce (glibc keeps about 1.6 KB for all such libraries), so large buffers must not be
+// thread-local.
+static _Thread_local const struct log_context *thread_context __attribute__((tls_model("initial-exec")));
 
 static pthread_once_t counters_once = PTHREAD_ONCE_INIT;
 static struct metric_series *line_counters[LEVEL_COUNT];
@@ -80,6 +84,10 @@ struct line {
   size_t size;
   bool truncated;
 };
+
+// The buffer of all threads: it is too large for a task's stack, and for thread-local memory.
+static struct line shared_line;
+static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool line_add(struct line *line, const char *bytes, size_t size)
 {
@@ -274,14 +282,14 @@ static void line_send(const struct line *line)
 void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
                size_t field_count)
 {
-  // Thread-local because it is too large for a task's stack.
-  static _Thread_local struct line line;
   int saved_errno = errno;
-  line_begin(&line, level, subject, message);
+  pthread_mutex_lock(&line_lock);
+  line_begin(&shared_line, level, subject, message);
   for (size_t i = 0; i < field_count; i++)
-    line_add_field(&line, &fields[i]);
-  line_end(&line);
-  line_send(&line);
+    line_add_field(&shared_line, &fields[i]);
+  line_end(&shared_line);
+  line_send(&shared_line);
+  pthread_mutex_unlock(&line_lock);
   pthread_once(&counters_once, make_counters);
   metric_add_from_any_thread(line_counters[level], 1);
   errno = saved_errno;

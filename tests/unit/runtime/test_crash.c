@@ -1,6 +1,7 @@
 // The last words of a process. Each test lets a process of its own crash and reads what it wrote.
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,30 @@ static void overflow_stack(void *arg)
 Test(crash, a_task_that_overflows_its_stack_is_reported)
 {
   expect_report(overflow_stack, SIGSEGV, "SIGSEGV at address 0x");
+}
+
+static void *fault_in_thread(void *arg)
+{
+  write_to_null(arg);
+  return NULL;
+}
+
+static void crash_in_new_thread(void *arg)
+{
+  pthread_t thread;
+  cr_assert_eq(pthread_create(&thread, NULL, fault_in_thread, arg), 0);
+  pthread_join(thread, NULL);
+}
+
+Test(crash, a_thread_that_has_never_logged_is_reported_without_ids)
+{
+  struct strbuf out;
+  (void)read_last_words(crash_in_new_thread, &out);
+  const char *text = strbuf_cstring(&out);
+  const char *head = strstr(text, "crash: ");
+  cr_assert_not_null(head, "%s", text);
+  cr_expect_not_null(strstr(head, " outside tasks\n"), "%s", text);
+  strbuf_free(&out);
 }
 
 static void end_well(void *arg)
