@@ -46,6 +46,17 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
+size_of_log() { stat -c %s "$RUN_DIR/log/$1.log" 2>/dev/null || echo 0; }
+
+# Prints the last lines that the process has logged since its start. What earlier runs logged stands before that.
+end_of_log() {
+  local begin=0
+  [ ! -s "$RUN_DIR/log/.$1.begin" ] || read -r begin <"$RUN_DIR/log/.$1.begin"
+  # The log was emptied or rotated meanwhile.
+  [ "$(size_of_log "$1")" -ge "$begin" ] || begin=0
+  tail -c +$((begin + 1)) "$RUN_DIR/log/$1.log" | tail -n 20
+}
+
 # launch NAME COMMAND...: starts a process in the background, with its output in $RUN_DIR/log/NAME.log. Descriptor 9 is
 # the stack's lock and must not be inherited.
 # The pid file is renamed into place, because other scripts may read it at any moment.
@@ -54,6 +65,7 @@ launch() {
   shift
   [ -z "$DIE_WITH_US" ] || set -- setpriv --pdeathsig "$DIE_WITH_US" -- "$@"
   mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
+  size_of_log "$name" >"$RUN_DIR/log/.$name.begin"
   setsid "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
   pid=$!
   disown "$pid"
@@ -126,7 +138,7 @@ end_session() {
 # Reports a process that has ended although it should run, with the end of its log.
 report_end_of() {
   say "$1 has ended unexpectedly; the end of its log ($RUN_DIR/log/$1.log):"
-  tail -n 20 "$RUN_DIR/log/$1.log" >&2 || true
+  end_of_log "$1" >&2 || true
 }
 
 # wait_for NAME SECONDS WHAT COMMAND...: waits until the command succeeds. Fails when NAME ends or the time is over.
@@ -140,7 +152,7 @@ wait_for() {
     fi
     if [ "$(date +%s)" -ge "$end" ]; then
       say "$what did not come in time; the end of $RUN_DIR/log/$name.log:"
-      tail -n 20 "$RUN_DIR/log/$name.log" >&2
+      end_of_log "$name" >&2
       return 1
     fi
     sleep 0.05

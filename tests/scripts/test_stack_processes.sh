@@ -66,6 +66,22 @@ a_stopper_that_died_hides_nothing() {
   has_died sleeper || fail "the announcement of a script that has ended still hides an accident"
 }
 
+what_is_shown_of_a_failed_start_is_of_this_run() {
+  local said run
+  for run in first second; do
+    launch sleeper sh -c "echo what the $run run says"
+    wait_until "the end of the $run run" is_gone "$(cut -d' ' -f1 "$RUN_DIR/pids/sleeper")"
+    said=$(wait_for sleeper 1 "a sleeper" false 2>&1)
+    case $said in *"what the $run run says"*) ;; *) fail "the log of the $run run is not shown: $said" ;; esac
+  done
+  case $said in *first*) fail "the second run shows what the first one said: $said" ;; esac
+  # A log that was emptied or rotated is shown from its beginning.
+  echo short >"$RUN_DIR/log/sleeper.log"
+  said=$(wait_for sleeper 1 "a sleeper" false 2>&1)
+  case $said in *short*) ;; *) fail "the log is not shown after it was emptied: $said" ;; esac
+  rm -f "$RUN_DIR/pids/sleeper"
+}
+
 servers_of_a_test_die_with_it() {
   local pid
   (
@@ -110,6 +126,7 @@ words_that_nobody_reads_end_nothing() {
 
 restarts_are_no_accidents
 a_stopper_that_died_hides_nothing
+what_is_shown_of_a_failed_start_is_of_this_run
 servers_of_a_test_die_with_it
 sessions_end_with_all_their_workers
 words_that_nobody_reads_end_nothing
