@@ -1,4 +1,5 @@
-// The small parts by themselves: balancer, call table, outbox, metrics of methods, events of connections.
+// The small parts by themselves: balancer, call table, connection table, outbox, metrics of methods, events of
+// connections.
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
+#include "common/rpc/connection_internal.h"
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/pipe_events_internal.h"
@@ -115,6 +117,42 @@ Test(call_table, holds_many_and_gives_each_its_own_id)
   }
   cr_assert_eq(found, CALLS);
   call_table_free(&table);
+}
+
+static bool transmit_nothing(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received)
+{
+  (void)port;
+  (void)pipe;
+  (void)frames;
+  (void)received;
+  return false;
+}
+
+// Enough of them that some share a bucket of the table.
+Test(connection_table, each_is_found_by_its_pipe_until_it_is_removed)
+{
+  enum { CONNECTIONS = 200 };
+  struct send_queue queue;
+  struct send_port port;
+  struct connection_table table;
+  struct connection *all[CONNECTIONS];
+  send_queue_init(&queue);
+  send_port_init(&port, transmit_nothing);
+  connection_table_init(&table);
+  for (uint32_t i = 0; i < CONNECTIONS; i++)
+    all[i] = connection_add(&table, &(struct sender_options){.queue = &queue, .port = &port, .pipe = i + 1});
+  for (uint32_t i = 0; i < CONNECTIONS; i++)
+    cr_assert_eq(connection_find(&table, i + 1), all[i]);
+  for (uint32_t i = CONNECTIONS; i < 2 * CONNECTIONS; i++)
+    cr_assert_null(connection_find(&table, i + 1));
+  for (uint32_t i = 0; i < CONNECTIONS; i += 2)
+    connection_remove(&table, &all[i]);
+  for (uint32_t i = 0; i < CONNECTIONS; i++)
+    cr_assert_eq(connection_find(&table, i + 1), all[i], "a removed one is NULL here");
+  for (uint32_t i = 1; i < CONNECTIONS; i += 2)
+    connection_remove(&table, &all[i]);
+  cr_assert(list_empty(&table.all));
+  connection_table_free(&table);
 }
 
 static void add_payload(struct outbox *outbox, uint64_t id, size_t size)
