@@ -214,13 +214,14 @@ services: $(SERVICES:%=$(OUT)/bin/%)
 
 # ---- what has no source any more ----
 # What was made of a deleted contract or service is removed before anything is built, so that nothing can still use it. A
-# deleted service is known by its embedded migrations.
+# deleted service is known by its embedded migrations. The lists of what was compiled go, too: a contract that comes back is
+# compiled again.
 GONE_SERVICES := $(filter-out $(SERVICES),$(patsubst $(GEN)/services/%/migrations.c,%,$(wildcard $(GEN)/services/*/migrations.c)))
 GONE_QUERIES  := $(filter-out $(QUERY_HEADERS) $(QUERY_HEADERS:.h=.c),$(wildcard $(GEN)/*/queries.bh.[ch]))
 GONE_C        := $(filter-out $(BH_HEADERS) $(BH_SOURCES) $(PB_STEMS:%=$(GEN)/%.pb-c.h) $(PB_STEMS:%=$(GEN)/%.pb-c.c), \
                    $(wildcard $(addprefix $(GEN)/*/v*/*.,pb-c.c pb-c.h bh.c bh.h)))
 GONE := $(GONE_QUERIES) $(GONE_C) $(patsubst $(GEN)/%.c,$(OUT)/obj/gen/%.o,$(filter %.c,$(GONE_QUERIES) $(GONE_C))) \
-        $(if $(GONE_C),$(OUT)/lib/libgen-bh.a) \
+        $(if $(GONE_C),$(OUT)/lib/libgen-bh.a $(CONTRACT_LIST)) $(if $(GONE_QUERIES),$(QUERY_STAMP)) \
         $(foreach service,$(GONE_SERVICES),$(GEN)/services/$(service) $(OUT)/obj/services/$(service) \
           $(addprefix $(OUT)/obj/tests/,unit/$(service) component/$(service)) $(OUT)/lib/libsvc-$(service).a \
           $(OUT)/bin/$(service) $(OUT)/bin/unit-$(service) $(OUT)/bin/component-$(service))

@@ -26,7 +26,7 @@ what_was_made_of_deleted_contracts_and_services_goes() {
   local file
   local gone="gen/ghost/v1/ghost.bh.h gen/ghost/v1/ghost.bh.c gen/ghost/v1/ghost.pb-c.h gen/item/v1/gone.bh.h gen/ghost/queries.bh.h
     gen/services/ghost/migrations.c obj/services/ghost/main.o obj/gen/ghost/v1/ghost.bh.o lib/libsvc-ghost.a lib/libgen-bh.a bin/ghost
-    bin/unit-ghost"
+    bin/unit-ghost gen/contracts.list gen/queries.stamp"
   local kept="gen/item/v1/item.bh.h gen/item/v1/item.pb-c.c gen/item/queries.bh.h gen/bulkhead/v1/options.pb-c.h
     gen/google/api/http.pb-c.h obj/gen/item/v1/item.bh.o lib/libsvc-item.a bin/item bin/unit-item"
   for file in $gone $kept; do
