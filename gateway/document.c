@@ -2,6 +2,7 @@
 
 #include "common/base/compiler.h"
 #include "common/openapi/openapi.h"
+#include "common/rpc/rpc.h"
 #include "gateway/problem.h"
 
 #define EXAMPLE_REQUEST_ID "01936b5e-7c1a-7d3e-9f00-4a7c9e21d0b8"
@@ -91,14 +92,34 @@ static const struct openapi_problem PROBLEMS[] = {
      .code = STATUS_RESOURCE_EXHAUSTED},
     {.when = OPENAPI_ALWAYS,
      .response = "ServiceUnavailable",
-     .description = "A part of the system is away; try again after `Retry-After` seconds.",
+     .description =
+         "A part of the system is away; try again after `Retry-After` seconds. `reason` says what has become "
+         "of the request. `NOT_APPLIED`: nothing has happened and nothing will, so it can be repeated; a "
+         "request that only reads always has this one. `OUTCOME_UNKNOWN`: it may have been carried out, so "
+         "read before you repeat it.",
      .http_status = 503,
-     .code = STATUS_UNAVAILABLE},
+     .code = STATUS_UNAVAILABLE,
+     .reason = RPC_NOT_APPLIED},
+    {.when = OPENAPI_ALWAYS,
+     .response = "ServiceUnavailable",
+     .http_status = 503,
+     .code = STATUS_UNAVAILABLE,
+     .reason = RPC_OUTCOME_UNKNOWN,
+     .detail = "the connection to the service broke"},
     {.when = OPENAPI_ALWAYS,
      .response = "GatewayTimeout",
-     .description = "Time ran out; a change may have been made or not.",
+     .description =
+         "Time ran out. `reason` says what has become of the request. `NOT_APPLIED`: nothing has happened and "
+         "nothing will, so it can be repeated; a request that only reads always has this one. "
+         "`OUTCOME_UNKNOWN`: it may have been carried out, so read before you repeat it.",
      .http_status = 504,
-     .code = STATUS_DEADLINE_EXCEEDED},
+     .code = STATUS_DEADLINE_EXCEEDED,
+     .reason = RPC_NOT_APPLIED},
+    {.when = OPENAPI_ALWAYS,
+     .response = "GatewayTimeout",
+     .http_status = 504,
+     .code = STATUS_DEADLINE_EXCEEDED,
+     .reason = RPC_OUTCOME_UNKNOWN},
     {.when = OPENAPI_NOT_DOCUMENTED,
      .response = "Problem",
      .description = "Any other error.",

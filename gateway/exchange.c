@@ -127,13 +127,14 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
   return run_steps(exchange);
 }
 
-// Cancels the call in flight, or the wait for keys, so that no progress is reported any more.
-static void cancel_wait(struct exchange *exchange)
+// Cancels the call in flight, or the wait for keys, so that no progress is reported any more. Returns whether the
+// service may have begun the call.
+static bool cancel_wait(struct exchange *exchange)
 {
   keys_stop_waiting(&exchange->key_wait);
-  if (exchange->call != NULL)
-    exchange->gateway->backend.cancel(exchange->gateway->backend.arg, exchange->call);
+  struct rpc_call *call = exchange->call;
   exchange->call = NULL;
+  return call != NULL && exchange->gateway->backend.cancel(exchange->gateway->backend.arg, call);
 }
 
 // Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path
@@ -149,7 +150,7 @@ static struct slice list_allowed_methods(const struct exchange *exchange)
 
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status)
 {
-  cancel_wait(exchange);
+  bool may_have_begun = cancel_wait(exchange);
   if (exchange->state == EXCHANGE_STATE_OPEN) {
     exchange->input = *input;
     step_identify(exchange);
@@ -157,7 +158,10 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
   exchange->reply = (struct exchange_reply){0};
   if (http_status == 405)
     reply_add_header(exchange, SLICE("Allow"), list_allowed_methods(exchange));
-  exchange_fail(exchange, &(struct failure){.code = problem_code(http_status), .http_status = http_status});
+  struct failure failure = {.code = problem_code(http_status), .http_status = http_status};
+  if ((http_status == 503 || http_status == 504) && !may_have_begun)
+    failure.reason = RPC_NOT_APPLIED;
+  exchange_fail(exchange, &failure);
   set_state(exchange, EXCHANGE_STATE_REPLIED);
 }
 
@@ -181,7 +185,7 @@ struct exchange_facts exchange_facts(const struct exchange *exchange)
 
 void exchange_abandon(struct exchange *exchange)
 {
-  cancel_wait(exchange);
+  (void)cancel_wait(exchange);
   if (!has_ended(exchange->state))
     set_state(exchange, EXCHANGE_STATE_ABANDONED);
 }

@@ -64,7 +64,7 @@ enum step_result {
 struct failure {
   enum status code;
   int http_status;
-  const char *reason;
+  const char *reason;  // of 503 and 504: RPC_NOT_APPLIED where it is known that nothing has happened
   struct slice detail;
   const struct violation *violations;
   size_t violation_count;

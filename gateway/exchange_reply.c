@@ -40,6 +40,17 @@ static void finish_reply(struct exchange *exchange, int http_status, const char 
 
 // ---- problems ----
 
+// Returns the reason of the problem. 503 and 504 always have one of two, which say whether the request may be repeated:
+// a failure without either leaves it open, unless the method only reads.
+static const char *choose_reason(const struct exchange *exchange, const struct failure *failure, int http_status)
+{
+  if (http_status != 503 && http_status != 504)
+    return failure->reason;
+  const struct contract_method *method = exchange_method(exchange);
+  bool not_applied = failure->reason != NULL && strcmp(failure->reason, RPC_NOT_APPLIED) == 0;
+  return not_applied || (method != NULL && method->no_side_effects) ? RPC_NOT_APPLIED : RPC_OUTCOME_UNKNOWN;
+}
+
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure)
 {
   int http_status = failure->http_status != 0 ? failure->http_status : status_http(failure->code);
@@ -50,7 +61,7 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
   struct problem problem = {
       .http_status = http_status,
       .code = failure->code,
-      .reason = slice_from_string(failure->reason),
+      .reason = slice_from_string(choose_reason(exchange, failure, http_status)),
       .detail = failure->detail,
       .path = exchange->input.path,
       .request_id = exchange_request_id(exchange),

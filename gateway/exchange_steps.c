@@ -8,6 +8,10 @@
 
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
+// How much longer than a method's timeout the gateway waits for the reply. A service whose time is up cancels its
+// statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the client
+// as the reason of the 503 or 504, so that a 504 comes at the method's timeout plus this at the latest.
+#define REPLY_WAIT_MS 400
 
 // ---- identify ----
 
@@ -114,7 +118,7 @@ enum step_result step_authenticate(struct exchange *exchange)
       return STEP_WAIT;
     return exchange_fail(exchange,
                          &(struct failure){.code = STATUS_UNAVAILABLE,
-                                           .reason = "KEYS_UNAVAILABLE",
+                                           .reason = RPC_NOT_APPLIED,
                                            .detail = SLICE("tokens cannot be verified right now; try again later")});
   }
   const struct token_claims *claims = NULL;
@@ -241,6 +245,7 @@ enum step_result step_call(struct exchange *exchange)
       .payload = strbuf_slice(&exchange->wire),
       // The deadline counts from here. nginx bounds how slowly a client may send its body.
       .deadline_us = deadline_after_ms(exchange->gateway->clock.now_us(), method->timeout_ms),
+      .reply_wait_ms = REPLY_WAIT_MS,
       .context = &context,
   };
   const struct backend *backend = &exchange->gateway->backend;

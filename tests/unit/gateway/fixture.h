@@ -18,6 +18,7 @@ struct fixture_call {
   char method[128];
   struct slice payload;
   uint64_t deadline_us;
+  uint32_t reply_wait_ms;
   struct slice request_id, traceparent, caller_id, idempotency_key;
   size_t role_count;
   struct slice roles[16];

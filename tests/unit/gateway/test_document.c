@@ -104,30 +104,46 @@ Test(document, shows_a_wrong_media_type)
   assert_like_example(start(input), "UnsupportedMediaType", "UNSUPPORTED_MEDIA_TYPE");
 }
 
-static void check_status(enum status code, const char *response)
+static void check_status(struct rpc_status status, const char *response, const char *name)
 {
-  fixture_answer_status(start_call(fixture_input("GET", ITEM_PATH)), &(struct rpc_status){.code = code});
-  assert_like_example(exchange_reply(exchange), response, status_name(code));
+  fixture_answer_status(start_call(fixture_input("DELETE", ITEM_PATH)), &status);
+  assert_like_example(exchange_reply(exchange), response, name);
 }
 
 Test(document, shows_a_service_that_is_away)
 {
-  check_status(STATUS_UNAVAILABLE, "ServiceUnavailable");
+  check_status((struct rpc_status){.code = STATUS_UNAVAILABLE, .reason = SLICE("NOT_APPLIED")}, "ServiceUnavailable",
+               "NOT_APPLIED");
 }
 
-Test(document, shows_a_deadline)
+Test(document, shows_a_service_that_went_in_the_middle)
 {
-  check_status(STATUS_DEADLINE_EXCEEDED, "GatewayTimeout");
+  check_status((struct rpc_status){.code = STATUS_UNAVAILABLE,
+                                   .reason = SLICE("OUTCOME_UNKNOWN"),
+                                   .message = SLICE("the connection to the service broke")},
+               "ServiceUnavailable", "OUTCOME_UNKNOWN");
+}
+
+Test(document, shows_a_deadline_after_which_nothing_has_happened)
+{
+  check_status((struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED, .reason = SLICE("NOT_APPLIED")}, "GatewayTimeout",
+               "NOT_APPLIED");
+}
+
+Test(document, shows_a_deadline_after_which_nobody_knows)
+{
+  check_status((struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED, .reason = SLICE("OUTCOME_UNKNOWN")},
+               "GatewayTimeout", "OUTCOME_UNKNOWN");
 }
 
 Test(document, shows_too_many_requests)
 {
-  check_status(STATUS_RESOURCE_EXHAUSTED, "TooManyRequests");
+  check_status((struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED}, "TooManyRequests", "RESOURCE_EXHAUSTED");
 }
 
 Test(document, shows_an_internal_error)
 {
-  check_status(STATUS_INTERNAL, "Problem");
+  check_status((struct rpc_status){.code = STATUS_INTERNAL}, "Problem", "INTERNAL");
 }
 
 Test(document, shows_a_body_that_is_too_large)

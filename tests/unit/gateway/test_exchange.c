@@ -114,7 +114,7 @@ Test(exchange_without_keys, waits_and_then_answers_503)
   fixture_now_us += KEYS_MAX_WAIT_US;
   gateway_process(fixture->gateway, fixture_now_us);
   cr_assert_eq(fixture->progress, EXCHANGE_DONE);
-  assert_problem(exchange_reply(exchange), 503, "KEYS_UNAVAILABLE");
+  assert_problem(exchange_reply(exchange), 503, "\"reason\":\"NOT_APPLIED\"");
   assert_header(exchange_reply(exchange), "Retry-After", "1");
   close_all();
 }
