@@ -6,7 +6,7 @@
 #define BULKHEAD_CONTRACT_BUILDER_INTERNAL_H
 
 #include "bulkhead/v1/options.pb-c.h"
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "google/api/http.pb-c.h"
 #include "google/protobuf/descriptor.pb-c.h"
 

@@ -2,7 +2,7 @@
 // tries seeds until no two names share a slot, so that a look-up compares once. Names for which it finds no such seed
 // cost a second comparison, never a wrong answer.
 #include "common/base/check.h"
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 
 #define SEEDS_TO_TRY 64
 

@@ -1,5 +1,5 @@
 // Writes paths, their operations and parameters.
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/openapi/openapi_internal.h"
 
 // ---- parameters ----

@@ -1,6 +1,6 @@
 // Writes the responses of an operation: its success, and a problem document for each status that it can fail with.
 #include "common/base/compiler.h"
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/openapi/openapi_internal.h"
 
 #define MAX_STATUSES 32

@@ -1,5 +1,5 @@
 // Writes fields, messages and enums as JSON Schema: components.schemas, and the schemas that paths hold inline.
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/openapi/openapi_internal.h"
 
 static void write_schemas_of(struct openapi *api, const struct contract_message *message, enum shape shape,

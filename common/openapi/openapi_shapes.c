@@ -1,5 +1,5 @@
 // Decides which fields a message's schema has in a reply, in a request that creates and in a PATCH.
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/openapi/openapi_internal.h"
 
 // Whether the binding is a PATCH whose body is one field of a request with an update mask: the transcoder fills the

@@ -7,8 +7,8 @@
 #include "common/base/jsontext_reader.h"
 #include "common/base/strbuf.h"
 #include "common/base/violation.h"
+#include "common/contract/contract_layout.h"
 #include "common/contract/duplicates.h"
-#include "common/contract/tables.h"
 #include "common/contract/update_mask.h"
 #include "common/transcode/scalar_internal.h"
 

@@ -2,7 +2,7 @@
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/wire.h"
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/transcode/transcode.h"
 
 // Finds the last value of a string field at the top level of `wire`. INTERNAL when the bytes are not a message.

@@ -1,7 +1,7 @@
 // Translates a reply's wire bytes to JSON text. A first pass over each message notes where the values of its fields
 // are; then they are written in the order of the contract, so that JSON has the same order whatever the service sent.
 #include "common/base/jsontext_reader.h"
-#include "common/contract/tables.h"
+#include "common/contract/contract_layout.h"
 #include "common/transcode/scalar_internal.h"
 #include "common/transcode/transcode.h"
 #include "common/transcode/well_known_internal.h"

@@ -1,6 +1,8 @@
-// Private to common/contract, common/transcode and common/openapi: the structs behind the opaque parts of contract.h.
-#ifndef BULKHEAD_CONTRACT_TABLES_H
-#define BULKHEAD_CONTRACT_TABLES_H
+// How a loaded contract lies in memory: the contract itself, the index by which a message's fields are found (by number,
+// by name, by what they need), and sets of fields. common/contract builds it; common/transcode and common/openapi walk
+// it. Everyone else uses contract.h, where these structs are opaque.
+#ifndef BULKHEAD_CONTRACT_LAYOUT_H
+#define BULKHEAD_CONTRACT_LAYOUT_H
 
 #include "common/base/arena.h"
 #include "common/base/strmap.h"
