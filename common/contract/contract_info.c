@@ -9,7 +9,7 @@ static const char *copy_text(struct contract_builder *builder, const char *text)
 }
 
 // Returns the comment at the head of a file, above its first statement.
-static const char *file_comment(struct contract_builder *builder, const struct source_file *source)
+static const char *read_file_comment(struct contract_builder *builder, const struct source_file *source)
 {
   struct declaration syntax = declaration_of_file(source);
   syntax.path[syntax.depth++] = FILE_SYNTAX;
@@ -31,7 +31,7 @@ static void build_file_info(struct contract_builder *builder, const struct sourc
   if (api->title == NULL || *api->title == '\0')
     report(builder, &option, "(bulkhead.v1.api) has no title; add title: \"...\"");
   info->title = copy_text(builder, api->title);
-  info->description = file_comment(builder, source);
+  info->description = read_file_comment(builder, source);
   info->license = copy_text(builder, api->license);
   info->contact_name = copy_text(builder, api->contact_name);
   info->contact_url = copy_text(builder, api->contact_url);
@@ -46,7 +46,7 @@ void build_info(struct contract_builder *builder)
 }
 
 // Removes "Service" from the end of a name: "ItemService" becomes "Item".
-static struct slice bare_name(const char *service)
+static struct slice strip_suffix(const char *service)
 {
   static const struct slice SUFFIX = SLICE_INIT("Service");
   struct slice name = slice_from_string(service);
@@ -61,9 +61,9 @@ void build_service_info(struct contract_builder *builder, const struct declarati
   const Bulkhead__V1__ServiceInfo *info = options_service_info(builder, declaration, service->options);
   const char *comment = declaration_comment(builder, declaration);
   bool titled = info != NULL && info->title != NULL && *info->title != '\0';
-  method->service_comment = *comment == '\0' ? file_comment(builder, declaration->source) : comment;
+  method->service_comment = *comment == '\0' ? read_file_comment(builder, declaration->source) : comment;
   method->service_title =
-      arena_string(&builder->contract->arena, titled ? slice_from_string(info->title) : bare_name(service->name));
+      arena_string(&builder->contract->arena, titled ? slice_from_string(info->title) : strip_suffix(service->name));
 }
 
 static bool is_reason(const char *reason)

@@ -24,7 +24,7 @@ static void scratch_free(void *arena, void *memory)
 
 // Returns the number of the field that lists the messages inside what field `number` lists: messages of a file, then
 // messages nested in messages.
-static uint32_t list_inside(uint32_t number)
+static uint32_t find_nested_list(uint32_t number)
 {
   return number == SET_FILE ? FILE_MESSAGE_TYPE : MESSAGE_NESTED_TYPE;
 }
@@ -37,7 +37,7 @@ static bool nests_too_deep(struct slice bytes, uint32_t number, unsigned depth)
     return true;
   while (wire_read(&reader, &field) == WIRE_FIELD)
     if (field.number == number && field.type == WIRE_BYTES &&
-        nests_too_deep(field.bytes, list_inside(number), depth + 1))
+        nests_too_deep(field.bytes, find_nested_list(number), depth + 1))
       return true;
   return false;
 }

@@ -11,7 +11,7 @@ struct numbered {
   size_t index;
 };
 
-static int compare(const void *a, const void *b)
+static int compare_numbered(const void *a, const void *b)
 {
   const struct numbered *left = a;
   const struct numbered *right = b;
@@ -39,7 +39,7 @@ size_t find_duplicate(const struct slice *items, size_t count, struct arena *are
   struct numbered *sorted = arena_array(arena, count, sizeof(*sorted));
   for (size_t i = 0; i < count; i++)
     sorted[i] = (struct numbered){.item = items[i], .index = i};
-  qsort(sorted, count, sizeof(*sorted), compare);
+  qsort(sorted, count, sizeof(*sorted), compare_numbered);
   size_t found = count;
   for (size_t i = 1; i < count; i++)
     if (slice_equal(sorted[i].item, sorted[i - 1].item) && sorted[i].index < found)

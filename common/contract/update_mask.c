@@ -10,7 +10,7 @@ struct update_mask update_mask_make(const struct slice *paths, size_t count)
 
 // Returns the rest of `path` below the field `name`: NULL data where the path leads elsewhere, empty where it ends
 // there.
-static struct slice path_below(struct slice path, struct slice name)
+static struct slice cut_path_to(struct slice path, struct slice name)
 {
   if (!slice_starts_with(path, name))
     return (struct slice){0};
@@ -24,7 +24,7 @@ static struct update_mask enter_paths(const struct update_mask *mask, struct sli
   struct slice *below = NULL;
   size_t count = 0;
   for (size_t i = 0; i < mask->count; i++) {
-    struct slice rest = path_below(mask->paths[i], name);
+    struct slice rest = cut_path_to(mask->paths[i], name);
     if (rest.data == NULL)
       continue;
     if (rest.size == 0)
@@ -51,7 +51,7 @@ bool update_mask_names(const struct update_mask *mask, struct slice name, bool g
   if (mask->kind == MASK_GIVEN)
     return given;
   for (size_t i = 0; mask->kind == MASK_PATHS && i < mask->count; i++)
-    if (path_below(mask->paths[i], name).data != NULL)
+    if (cut_path_to(mask->paths[i], name).data != NULL)
       return true;
   return false;
 }

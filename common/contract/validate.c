@@ -77,21 +77,21 @@ size_t validate_value_size(ProtobufCType type)
 
 // Returns the text of a string field. NULL counts as empty: protobuf-c sets empty strings, but a caller may have built
 // the struct itself.
-static struct slice text_at(const void *value)
+static struct slice load_text(const void *value)
 {
   const char *text;
   memcpy(&text, value, sizeof(text));
   return slice_from_string(text);
 }
 
-static struct slice bytes_at(const void *value)
+static struct slice load_bytes(const void *value)
 {
   ProtobufCBinaryData data;
   memcpy(&data, value, sizeof(data));
   return slice_make(data.data, data.len);
 }
 
-static int64_t signed_at(const void *value, size_t size)
+static int64_t load_signed(const void *value, size_t size)
 {
   int64_t wide = 0;
   int32_t narrow = 0;
@@ -119,9 +119,9 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *value)
 {
   static const char ZEROS[8] = {0};
   if (field->type == PROTOBUF_C_TYPE_STRING)
-    return text_at(value).size == 0;
+    return load_text(value).size == 0;
   if (field->type == PROTOBUF_C_TYPE_BYTES)
-    return bytes_at(value).size == 0;
+    return load_bytes(value).size == 0;
   return memcmp(value, ZEROS, validate_value_size(field->type)) == 0;
 }
 
@@ -154,27 +154,27 @@ static const char *check_scalar(const ProtobufCFieldDescriptor *field, const str
 {
   switch (field->type) {
   case PROTOBUF_C_TYPE_STRING:
-    return rules_check_text(rules, text_at(value), scratch);
+    return rules_check_text(rules, load_text(value), scratch);
   case PROTOBUF_C_TYPE_BYTES:
-    return rules_check_bytes(rules, bytes_at(value), scratch);
+    return rules_check_bytes(rules, load_bytes(value), scratch);
   case PROTOBUF_C_TYPE_ENUM:
-    return check_enum(field, rules, signed_at(value, 4), scratch);
+    return check_enum(field, rules, load_signed(value, 4), scratch);
   case PROTOBUF_C_TYPE_UINT64:
   case PROTOBUF_C_TYPE_FIXED64:
-    return rules_check_uint(rules, (uint64_t)signed_at(value, 8), scratch);
+    return rules_check_uint(rules, (uint64_t)load_signed(value, 8), scratch);
   case PROTOBUF_C_TYPE_UINT32:
   case PROTOBUF_C_TYPE_FIXED32:
-    return rules_check_uint(rules, (uint32_t)signed_at(value, 4), scratch);
+    return rules_check_uint(rules, (uint32_t)load_signed(value, 4), scratch);
   case PROTOBUF_C_TYPE_FLOAT:
   case PROTOBUF_C_TYPE_DOUBLE:
     return rules_check_double(rules, float_at(value, field->type), scratch);
   case PROTOBUF_C_TYPE_BOOL:
     // protobuf_c_boolean is a C int.
-    return rules_check_int(rules, signed_at(value, sizeof(protobuf_c_boolean)), scratch);
+    return rules_check_int(rules, load_signed(value, sizeof(protobuf_c_boolean)), scratch);
   case PROTOBUF_C_TYPE_MESSAGE:
     return NULL;
   default:
-    return rules_check_int(rules, signed_at(value, validate_value_size(field->type)), scratch);
+    return rules_check_int(rules, load_signed(value, validate_value_size(field->type)), scratch);
   }
 }
 
@@ -189,8 +189,8 @@ static void report_problem(struct walk *walk, const struct spot *spot, const cha
 static struct slice item_bytes(const ProtobufCFieldDescriptor *field, const char *item)
 {
   if (field->type == PROTOBUF_C_TYPE_STRING)
-    return text_at(item);
-  return field->type == PROTOBUF_C_TYPE_BYTES ? bytes_at(item) : slice_make(item, validate_value_size(field->type));
+    return load_text(item);
+  return field->type == PROTOBUF_C_TYPE_BYTES ? load_bytes(item) : slice_make(item, validate_value_size(field->type));
 }
 
 static void check_unique(struct walk *walk, const ProtobufCFieldDescriptor *field, const char *items, size_t count,
@@ -213,17 +213,17 @@ static const char *render_key(struct walk *walk, const ProtobufCMessage *entry)
   struct arena *arena = walk->violations->arena;
   switch (field->type) {
   case PROTOBUF_C_TYPE_STRING:
-    return text_at(value).data == NULL ? "" : text_at(value).data;
+    return load_text(value).data == NULL ? "" : load_text(value).data;
   case PROTOBUF_C_TYPE_BOOL:
     return is_zero(field, value) ? "false" : "true";
   case PROTOBUF_C_TYPE_UINT32:
   case PROTOBUF_C_TYPE_FIXED32:
-    return arena_printf(arena, "%" PRIu32, (uint32_t)signed_at(value, 4));
+    return arena_printf(arena, "%" PRIu32, (uint32_t)load_signed(value, 4));
   case PROTOBUF_C_TYPE_UINT64:
   case PROTOBUF_C_TYPE_FIXED64:
-    return arena_printf(arena, "%" PRIu64, (uint64_t)signed_at(value, 8));
+    return arena_printf(arena, "%" PRIu64, (uint64_t)load_signed(value, 8));
   default:
-    return arena_printf(arena, "%" PRId64, signed_at(value, validate_value_size(field->type)));
+    return arena_printf(arena, "%" PRId64, load_signed(value, validate_value_size(field->type)));
   }
 }
 
@@ -243,7 +243,7 @@ static void walk_item(struct walk *walk, const ProtobufCFieldDescriptor *field,
   if (field->type == PROTOBUF_C_TYPE_MESSAGE)
     walk_item_message(walk, field_rules->message, *(const ProtobufCMessage *const *)item, spot);
   else if (field->type == PROTOBUF_C_TYPE_STRING)
-    report_problem(walk, spot, rules_check_text_item(&field_rules->rules, text_at(item), &walk->scratch));
+    report_problem(walk, spot, rules_check_text_item(&field_rules->rules, load_text(item), &walk->scratch));
   else
     report_problem(walk, spot, check_scalar(field, &field_rules->rules, item, &walk->scratch));
 }

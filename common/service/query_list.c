@@ -12,7 +12,7 @@
 // (RPC_MAX_MESSAGE_BYTES).
 #define MAX_PAGE_BYTES ((size_t)4 * 1024 * 1024)
 
-static const char *text_at(const void *message, size_t offset)
+static const char *read_member_text(const void *message, size_t offset)
 {
   return *(const char *const *)((const char *)message + offset);
 }
@@ -42,7 +42,7 @@ static uint64_t make_fingerprint(const struct query_list *list, const ProtobufCM
   strbuf_init(&text, 0);
   strbuf_printf(&text, "%s %zu %d", list->statements[0].name, page->order, (int)page->descending);
   for (size_t i = 0; i < list->filter_count; i++) {
-    strbuf_add_string(&text, text_at(request, list->filters[i]));
+    strbuf_add_string(&text, read_member_text(request, list->filters[i]));
     strbuf_add_byte(&text, '\0');
   }
   uint64_t hash = hash_fingerprint(strbuf_slice(&text));
@@ -71,9 +71,9 @@ bool query_list_read(const struct query_list *list, const ProtobufCMessage *requ
 {
   int32_t size = *(const int32_t *)((const char *)request + list->page_size);
   *page = (struct query_page){.size = size == 0 ? list->default_page_size : (size_t)size};
-  read_order(list, list->has_order_by ? text_at(request, list->order_by) : "", page);
+  read_order(list, list->has_order_by ? read_member_text(request, list->order_by) : "", page);
   page->fingerprint = make_fingerprint(list, request, page);
-  const char *token = text_at(request, list->page_token);
+  const char *token = read_member_text(request, list->page_token);
   if (token[0] == '\0')
     return true;
   struct slice value, id;
@@ -92,7 +92,7 @@ static const struct pg_statement *add_page_params(const struct query_list *list,
 {
   size_t filters = 0;
   for (size_t i = 0; i < list->filter_count; i++) {
-    const char *value = text_at(request, list->filters[i]);
+    const char *value = read_member_text(request, list->filters[i]);
     if (value[0] == '\0')
       continue;
     filters |= (size_t)1 << i;
@@ -121,7 +121,7 @@ static size_t count_in_page(ProtobufCMessage *const *rows, size_t count)
   return count;
 }
 
-static const char *order_value(const struct query_order *order, const void *row, struct arena *arena)
+static const char *format_order_value(const struct query_order *order, const void *row, struct arena *arena)
 {
   const void *place = (const char *)row + order->offset;
   switch (order->kind) {
@@ -138,12 +138,12 @@ static const char *order_value(const struct query_order *order, const void *row,
   }
 }
 
-static const char *token_behind(const struct query_list *list, const struct query_page *page, const void *last,
-                                struct arena *arena)
+static const char *write_token_behind(const struct query_list *list, const struct query_page *page, const void *last,
+                                      struct arena *arena)
 {
-  const char *value = order_value(&list->orders[page->order], last, arena);
-  return page_token_write(page->fingerprint, slice_from_string(value), slice_from_string(text_at(last, list->id)),
-                          arena);
+  const char *value = format_order_value(&list->orders[page->order], last, arena);
+  return page_token_write(page->fingerprint, slice_from_string(value),
+                          slice_from_string(read_member_text(last, list->id)), arena);
 }
 
 static void fill_response(const struct query_list *list, const struct query_page *page, const struct query_rows *found,
@@ -155,7 +155,7 @@ static void fill_response(const struct query_list *list, const struct query_page
   *(size_t *)(response + list->row_count) = count;
   *(ProtobufCMessage ***)(response + list->rows) = rows;
   if (found->count > count)
-    *(const char **)(response + list->next_page_token) = token_behind(list, page, rows[count - 1], call->arena);
+    *(const char **)(response + list->next_page_token) = write_token_behind(list, page, rows[count - 1], call->arena);
 }
 
 enum status query_list_run(struct query_db db, const struct query_list *list, const struct query_page *page,

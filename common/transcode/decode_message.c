@@ -18,8 +18,8 @@ struct level {
 
 // ---- places and masks ----
 
-static struct place member_place(const struct message_target *target, const struct contract_field *field,
-                                 struct slice name)
+static struct place make_member_place(const struct message_target *target, const struct contract_field *field,
+                                      struct slice name)
 {
   return (struct place){.parent = target->place, .name = name, .field = field};
 }
@@ -86,7 +86,7 @@ static void note_oneof(struct decoder *decoder, struct level *level, const struc
   field_set_add(&level->oneofs, oneof);
 }
 
-static const char *differs_from(const struct preset *preset)
+static const char *describe_difference(const struct preset *preset)
 {
   switch (preset->origin) {
   case PRESET_PATH:
@@ -110,7 +110,7 @@ static bool read_bound(struct decoder *decoder, const struct level *level, const
     return false;
   bool reported_more = decoder->violations->count + decoder->violations->more > reported;
   if (set && !reported_more && !presets_agree(decoder, level->target, field, before))
-    decoder_report(decoder, inside->place, differs_from(presets_find(decoder, level->target, field)));
+    decoder_report(decoder, inside->place, describe_difference(presets_find(decoder, level->target, field)));
   if (!decoder->out->failed)
     strbuf_truncate(decoder->out, before);
   return true;
@@ -159,7 +159,7 @@ static bool read_member(struct decoder *decoder, struct level *level)
   const struct message_target *target = level->target;
   struct slice name = decoder->reader.text;
   const struct contract_field *field = contract_field_by_name(target->message, name);
-  struct place place = member_place(target, field, name.data == NULL ? SLICE("") : name);
+  struct place place = make_member_place(target, field, name.data == NULL ? SLICE("") : name);
   const char *problem = field == NULL ? "is not a field that is known here"
                         : field_set_has(&level->keys, field_place(target->message, field)) ? "must not be given twice"
                                                                                            : NULL;
@@ -235,7 +235,7 @@ static void report_absent_field(struct decoder *decoder, const struct level *lev
   const struct contract_field *field = &level->target->message->fields[at];
   if (!is_written(decoder, level, at))
     return;
-  struct place place = member_place(level->target, field, contract_field_shown_name(field));
+  struct place place = make_member_place(level->target, field, contract_field_shown_name(field));
   decoder_report(decoder, &place, field->absence);
 }
 
@@ -261,7 +261,7 @@ static void report_absent_oneofs(struct decoder *decoder, const struct level *le
   const struct contract_message *message = level->target->message;
   for (size_t i = 0; i < message->oneof_count; i++)
     if (message->oneofs[i].required && !field_set_has(&level->oneofs, i) && oneof_is_written(decoder, level, i)) {
-      struct place place = member_place(level->target, NULL, slice_from_string(message->oneofs[i].json_name));
+      struct place place = make_member_place(level->target, NULL, slice_from_string(message->oneofs[i].json_name));
       decoder_report(decoder, &place, "one of its fields is required");
     }
 }
@@ -273,7 +273,7 @@ static void report_named_immutables(struct decoder *decoder, const struct level 
     const struct contract_field *field = &message->fields[i];
     bool given = field_set_has(&level->keys, i) && !field_set_has(&level->bound, i);
     if (field->rules.immutable && update_mask_names(&level->mask, field->name, given)) {
-      struct place place = member_place(level->target, field, field->json_name);
+      struct place place = make_member_place(level->target, field, field->json_name);
       decoder_report(decoder, &place, UPDATE_MASK_IMMUTABLE);
     }
   }
@@ -301,7 +301,7 @@ static void note_preset_oneofs(struct decoder *decoder, struct level *level)
     return;
   for (size_t i = 0; i < message->field_count; i++)
     if (field_set_has(&level->bound, i)) {
-      struct place place = member_place(level->target, &message->fields[i], message->fields[i].json_name);
+      struct place place = make_member_place(level->target, &message->fields[i], message->fields[i].json_name);
       note_oneof(decoder, level, &message->fields[i], &place);
     }
 }
@@ -311,7 +311,7 @@ static bool write_nested_presets(struct decoder *decoder, struct level *level)
 {
   const struct contract_field *field;
   while ((field = presets_next_nested(decoder, level->target, &level->set)) != NULL) {
-    struct place place = member_place(level->target, field, field->json_name);
+    struct place place = make_member_place(level->target, field, field->json_name);
     struct message_target inside = enter_field(decoder, level, field, &place);
     inside.message = field->message;
     inside.source = FROM_PRESETS;

@@ -12,7 +12,7 @@
 
 #define MAX_FILES 1000
 
-static enum status fail(const char *path, struct error *error)
+static enum status set_file_error(const char *path, struct error *error)
 {
   return error_set(error, STATUS_INTERNAL, "%s: %s", path, strerror(errno));
 }
@@ -21,7 +21,7 @@ enum status file_read(const char *path, struct arena *arena, struct slice *text,
 {
   struct strbuf bytes;
   strbuf_init(&bytes, 0);
-  enum status status = strbuf_read_file(&bytes, path) ? STATUS_OK : fail(path, error);
+  enum status status = strbuf_read_file(&bytes, path) ? STATUS_OK : set_file_error(path, error);
   *text = slice_make(arena_string(arena, strbuf_slice(&bytes)), bytes.size);
   strbuf_free(&bytes);
   return status;
@@ -58,18 +58,18 @@ enum status file_write(const char *path, struct slice text, struct error *error)
   (void)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
   FILE *file = fopen(temporary, "we");
   if (file == NULL)
-    return fail(temporary, error);
+    return set_file_error(temporary, error);
   bool good = fwrite(text.data, 1, text.size, file) == text.size;
   good = fclose(file) == 0 && good;
   if (!good || rename(temporary, path) != 0) {
-    enum status status = fail(path, error);
+    enum status status = set_file_error(path, error);
     (void)unlink(temporary);
     return status;
   }
   return STATUS_OK;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_paths(const void *a, const void *b)
 {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -91,7 +91,7 @@ const char **file_list(const char *folder, const char *suffix, struct arena *are
       paths[count++] = arena_printf(arena, "%s/%s", folder, entry->d_name);
   if (dir != NULL)
     (void)closedir(dir);
-  qsort(paths, count, sizeof(*paths), compare);
+  qsort(paths, count, sizeof(*paths), compare_paths);
   paths[count] = NULL;
   return paths;
 }

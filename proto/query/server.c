@@ -75,7 +75,7 @@ static enum status find_user(struct server *server, struct error *error)
 
 // Runs the program in place of the child process, as PostgreSQL's user. Its output goes to the folder's log.
 // PostgreSQL's programs find each other by the path in arguments[0].
-static void become(const struct server *server, char *const *arguments)
+static void run_as_user(const struct server *server, char *const *arguments)
 {
   char log[128];
   (void)snprintf(log, sizeof(log), "%s/log", server->folder);
@@ -88,12 +88,12 @@ static void become(const struct server *server, char *const *arguments)
 }
 
 // Starts a program of PostgreSQL's. `arguments` begin with its name, which becomes its path.
-static pid_t launch(const struct server *server, char **arguments)
+static pid_t start_program(const struct server *server, char **arguments)
 {
   arguments[0] = arena_printf(server->arena, "%s/%s", server->programs, arguments[0]);
   pid_t pid = fork();
   if (pid == 0)
-    become(server, arguments);
+    run_as_user(server, arguments);
   return pid;
 }
 
@@ -161,8 +161,8 @@ static enum status make_folder(struct server *server, struct error *error)
 static enum status make_cluster(struct server *server, struct error *error)
 {
   char *data = arena_printf(server->arena, "%s/data", server->folder);
-  pid_t pid = launch(server, (char *[]){"initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync",
-                                        "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", NULL});
+  pid_t pid = start_program(server, (char *[]){"initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync",
+                                               "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", NULL});
   int how = 0;
   if (pid < 0 || waitpid(pid, &how, 0) != pid || how != 0)
     return fail_with_log(server, "initdb failed", error);
@@ -205,28 +205,28 @@ static enum status start_server(struct server *server, struct error *error)
     return status;
   char *data = arena_printf(server->arena, "%s/data", server->folder);
   char *sockets = arena_printf(server->arena, "unix_socket_directories=%s", server->folder);
-  server->pid = launch(server, (char *[]){"postgres",
-                                          "-D",
-                                          data,
-                                          "-c",
-                                          "listen_addresses=",
-                                          "-c",
-                                          sockets,
-                                          "-c",
-                                          "fsync=off",
-                                          "-c",
-                                          "full_page_writes=off",
-                                          "-c",
-                                          "synchronous_commit=off",
-                                          "-c",
-                                          "autovacuum=off",
-                                          "-c",
-                                          "shared_buffers=128MB",
-                                          "-c",
-                                          "max_wal_size=2GB",
-                                          "-c",
-                                          "jit=on",
-                                          NULL});
+  server->pid = start_program(server, (char *[]){"postgres",
+                                                 "-D",
+                                                 data,
+                                                 "-c",
+                                                 "listen_addresses=",
+                                                 "-c",
+                                                 sockets,
+                                                 "-c",
+                                                 "fsync=off",
+                                                 "-c",
+                                                 "full_page_writes=off",
+                                                 "-c",
+                                                 "synchronous_commit=off",
+                                                 "-c",
+                                                 "autovacuum=off",
+                                                 "-c",
+                                                 "shared_buffers=128MB",
+                                                 "-c",
+                                                 "max_wal_size=2GB",
+                                                 "-c",
+                                                 "jit=on",
+                                                 NULL});
   if (server->pid < 0) {
     server->pid = 0;
     return fail_with_log(server, "fork failed", error);
