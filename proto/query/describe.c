@@ -168,8 +168,8 @@ static bool plan_writes(struct describer *d, const struct statement *statement)
 
 static bool only_reads(struct describer *d, const struct statement *statement)
 {
-  if (d->query->reads || d->query->writes)
-    return d->query->reads;
+  if (d->query->effect != EFFECT_UNSAID)
+    return d->query->effect == EFFECT_READS;
   return !plan_writes(d, statement) && !calls_volatile(d, statement->sql);
 }
 

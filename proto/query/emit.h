@@ -16,11 +16,6 @@ const char *emit_name(const struct query_source *query, struct arena *arena);
 const char *emit_row(const struct query_source *query, struct arena *arena);
 // Counts the members of the struct of parameters. A function with one member takes that instead of a struct.
 size_t emit_member_count(const struct query_source *query);
-// Returns the declaration of the parameter, or of the message that it is a field of: "const char *id".
-const char *emit_declaration(const struct parameter *parameter, struct arena *arena);
-// True where the parameter is a member of the struct: of several fields of one message only the first is, and stands
-// for the message.
-bool emit_is_member(const struct query_source *query, size_t index);
 bool emit_is_list(const struct parameter *parameter);
 // Appends the head of the query's function, without semicolon and body.
 void emit_prototype(const struct query_source *query, struct arena *arena, struct strbuf *out);

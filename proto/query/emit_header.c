@@ -18,7 +18,9 @@ const char *emit_row(const struct query_source *query, struct arena *arena)
 
 // ---- parameters ----
 
-bool emit_is_member(const struct query_source *query, size_t index)
+// Returns whether the parameter is a member of the struct: of several fields of one message only the first is, and
+// stands for the message.
+static bool is_struct_member(const struct query_source *query, size_t index)
 {
   const struct parameter *parameter = &query->parameters[index];
   for (size_t i = 0; parameter->argument != NULL && i < index; i++)
@@ -38,7 +40,7 @@ size_t emit_member_count(const struct query_source *query)
 {
   size_t count = 0;
   for (size_t i = 0; i < query->parameter_count; i++)
-    if (emit_is_member(query, i))
+    if (is_struct_member(query, i))
       count += emit_is_list(&query->parameters[i]) ? 2 : 1;
   return count;
 }
@@ -70,7 +72,8 @@ static bool is_scalar(const char *kind)
          strcmp(kind, "MICROS") == 0;
 }
 
-const char *emit_declaration(const struct parameter *parameter, struct arena *arena)
+// Returns the declaration of the parameter, or of the message that it is a field of: "const char *id".
+static const char *format_declaration(const struct parameter *parameter, struct arena *arena)
 {
   if (parameter->argument != NULL) {
     const char *type = c_name_struct(arena, parameter->argument->message->full_name);
@@ -90,9 +93,9 @@ static void emit_params(const struct query_source *query, struct arena *arena, s
   strbuf_printf(out, "struct %s_params {\n", emit_name(query, arena));
   for (size_t i = 0; i < query->parameter_count; i++) {
     const struct parameter *parameter = &query->parameters[i];
-    if (!emit_is_member(query, i))
+    if (!is_struct_member(query, i))
       continue;
-    strbuf_printf(out, "  %s;%s\n", emit_declaration(parameter, arena),
+    strbuf_printf(out, "  %s;%s\n", format_declaration(parameter, arena),
                   parameter->argument == NULL && parameter->nullable ? "  // NULL is SQL NULL" : "");
     if (emit_is_list(parameter))
       strbuf_printf(out, "  size_t " SLICE_FMT "_count;\n", SLICE_ARG(parameter->name));
@@ -158,7 +161,7 @@ void emit_prototype(const struct query_source *query, struct arena *arena, struc
   if (query->rows == ROWS_GATHERED)
     strbuf_printf(out, ", const char *" SLICE_FMT, SLICE_ARG(query->parameters[0].name));
   else if (emit_member_count(query) == 1)
-    strbuf_printf(out, ", %s", emit_declaration(&query->parameters[0], arena));
+    strbuf_printf(out, ", %s", format_declaration(&query->parameters[0], arena));
   else if (query->parameter_count > 0)
     strbuf_printf(out, ", const struct %s_params *params", emit_name(query, arena));
   strbuf_add_string(out, ",\n    struct arena *arena");

@@ -71,6 +71,9 @@ enum rows {
   ROWS_COUNT,
 };
 
+// Whether a query changes anything, where its file says so.
+enum effect { EFFECT_UNSAID, EFFECT_WRITES, EFFECT_READS };
+
 // An argument of a query's function that is a message or an array of messages: "-- params: item.v1.Item[] as items".
 struct argument {
   struct slice at;  // the annotation's value
@@ -147,10 +150,9 @@ struct query_source {
   struct parameter parameters[MAX_PARAMETERS];
   size_t parameter_count;
 
-  bool dedicated;
-  bool writes;
-  bool reads;
-  struct slice scan;  // why its plan may scan a table; empty where it must not
+  bool dedicated;      // it gets a connection of its own, because it may take long
+  enum effect effect;  // what the file says; a query that says nothing is judged by its plan
+  struct slice scan;   // why its plan may scan a table; empty where it must not
   struct slice not_null;
   struct slice nullable;
 

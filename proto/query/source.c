@@ -164,18 +164,26 @@ static void read_dedicated(struct reader *reader, struct slice argument, struct 
   reader->query->dedicated = true;
 }
 
+static void set_effect(struct reader *reader, struct slice value, enum effect effect)
+{
+  if (reader->query->effect != EFFECT_UNSAID && reader->query->effect != effect)
+    findings_add(reader->findings, reader->service, reader->query, value.data,
+                 "the query is said to write and to be read only; keep one of the two lines");
+  reader->query->effect = effect;
+}
+
 static void read_writes(struct reader *reader, struct slice argument, struct slice value)
 {
   (void)argument;
   check_reason(reader, value, "writes: the function notes who asked");
-  reader->query->writes = true;
+  set_effect(reader, value, EFFECT_WRITES);
 }
 
 static void read_reads(struct reader *reader, struct slice argument, struct slice value)
 {
   (void)argument;
   check_reason(reader, value, "read only: clock_timestamp() changes nothing");
-  reader->query->reads = true;
+  set_effect(reader, value, EFFECT_READS);
 }
 
 static void read_scan(struct reader *reader, struct slice argument, struct slice value)

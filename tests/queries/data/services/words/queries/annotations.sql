@@ -86,3 +86,8 @@ SELECT id, name FROM (SELECT * FROM things LIMIT {limit}) AS t WHERE {filters} O
 SELECT id, name FROM things
 WHERE name IN (:a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, :q, :r, :s, :t, :u) AND {filters}
 ORDER BY {order} LIMIT {limit};
+
+-- name: undecided :exec
+-- writes: it notes who asked
+-- read only: it changes nothing
+SELECT 1;
