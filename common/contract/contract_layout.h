@@ -1,6 +1,6 @@
-// How a loaded contract lies in memory: the contract itself, the index by which a message's fields are found (by number,
-// by name, by what they need), and sets of fields. common/contract builds it; common/transcode and common/openapi walk
-// it. Everyone else uses contract.h, where these structs are opaque.
+// How a loaded contract lies in memory: the contract itself, the index by which a message's fields are found (by
+// number, by name, by what they need), and sets of fields. common/contract builds it; common/transcode and
+// common/openapi walk it. Everyone else uses contract.h, where these structs are opaque.
 #ifndef BULKHEAD_CONTRACT_LAYOUT_H
 #define BULKHEAD_CONTRACT_LAYOUT_H
 
