@@ -1,18 +1,12 @@
-// The small parts by themselves: balancer, call table, connection table, outbox, metrics of methods, events of
-// connections.
+// The small parts by themselves: balancer, call table, connection table, outbox.
 #include <criterion/criterion.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/connection_internal.h"
-#include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/outbox_internal.h"
-#include "common/rpc/pipe_events_internal.h"
-#include "tests/support/common/read_metric.h"
 
 static struct balancer_candidate *pick_next(struct balancer *balancer, struct balancer_candidate *const *all,
                                             size_t count)
@@ -94,6 +88,19 @@ Test(call_table, an_old_id_finds_nothing_though_its_place_is_used_again)
   cr_assert_null(call_table_find(&table, 0));
   cr_assert_null(call_table_find(&table, UINT64_MAX));
   call_table_release(&table, second);
+  call_table_free(&table);
+}
+
+// Ids come back from the network, so they may be anything.
+Test(call_table, ids_of_places_that_are_free_or_do_not_exist_find_nothing)
+{
+  struct call_table table = {0};
+  struct rpc_call *call = call_table_take(&table);
+  call->state = CALL_IN_FLIGHT;
+  for (uint64_t i = 1; i <= 4 * CALLS_PER_CHUNK; i++)
+    cr_assert_null(call_table_find(&table, call->id + i), "%d places further", (int)i);
+  cr_assert_eq(call_table_find(&table, call->id), call);
+  call_table_release(&table, call);
   call_table_free(&table);
 }
 
@@ -353,106 +360,4 @@ Test(outbox, a_stalled_one_keeps_no_memory_for_dropped_frames)
     cr_assert_eq(ids[i], i + 1);
   cr_assert_leq(outbox.ring_capacity, 4096, "nor for their places");
   outbox_free(&outbox);
-}
-
-// ---- metrics of methods ----
-
-static int64_t count_calls(struct slice method, const char *status)
-{
-  const struct slice labels[] = {method, slice_from_string(status)};
-  return read_metric(METRIC_RPC_SERVER_CALLS, labels, 2);
-}
-
-Test(method_metrics, calls_are_counted_by_method_and_status)
-{
-  struct method_metrics table;
-  method_metrics_init(&table, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
-  method_metrics_count(&table, SLICE("a.v1.A/Get"), true, STATUS_OK, 1);
-  method_metrics_count(&table, SLICE("a.v1.A/Get"), true, STATUS_OK, 1);
-  method_metrics_count(&table, SLICE("a.v1.A/Get"), true, STATUS_NOT_FOUND, 1);
-  method_metrics_count(&table, SLICE("a.v1.A/List"), true, STATUS_OK, 1);
-  cr_assert_eq(count_calls(SLICE("a.v1.A/Get"), "OK"), 2);
-  cr_assert_eq(count_calls(SLICE("a.v1.A/Get"), "NOT_FOUND"), 1);
-  cr_assert_eq(count_calls(SLICE("a.v1.A/List"), "OK"), 1);
-  cr_assert_eq(count_calls(SLICE("other"), "OK"), 0);
-  method_metrics_free(&table);
-}
-
-// What is not known to be a method comes from the network, and must not become a label.
-Test(method_metrics, a_name_that_no_handler_knows_counts_as_other)
-{
-  struct method_metrics table;
-  method_metrics_init(&table, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
-  method_metrics_count(&table, SLICE("x"), false, STATUS_UNIMPLEMENTED, 1);
-  method_metrics_count(&table, SLICE("y"), false, STATUS_UNIMPLEMENTED, 1);
-  method_metrics_count(&table, SLICE(""), true, STATUS_INTERNAL, 1);
-  cr_assert_eq(count_calls(SLICE("other"), "UNIMPLEMENTED"), 2);
-  cr_assert_eq(count_calls(SLICE("other"), "INTERNAL"), 1);
-  method_metrics_count(&table, SLICE("x"), true, STATUS_OK, 1);
-  method_metrics_count(&table, SLICE("x"), false, STATUS_CANCELLED, 1);
-  cr_assert_eq(count_calls(SLICE("x"), "OK"), 1);
-  cr_assert_eq(count_calls(SLICE("x"), "CANCELLED"), 1, "it is known by now");
-  cr_assert_eq(count_calls(SLICE("x"), "UNIMPLEMENTED"), 0);
-  method_metrics_free(&table);
-}
-
-Test(method_metrics, methods_beyond_the_bound_share_a_label_and_the_first_keep_theirs)
-{
-  enum { METHODS = 1024 };
-  struct method_metrics table;
-  char name[32];
-  method_metrics_init(&table, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
-  for (size_t i = 0; i < METHODS + 2; i++) {
-    snprintf(name, sizeof(name), "m%zu", i);
-    method_metrics_count(&table, slice_from_string(name), true, STATUS_OK, 1);
-  }
-  cr_assert_eq(count_calls(SLICE("m1023"), "OK"), 1);
-  cr_assert_eq(count_calls(SLICE("other"), "OK"), 2);
-  method_metrics_count(&table, SLICE("m0"), true, STATUS_OK, 1);
-  cr_assert_eq(count_calls(SLICE("m0"), "OK"), 2);
-  method_metrics_free(&table);
-}
-
-// ---- events of connections ----
-
-static bool is_readable(int fd)
-{
-  struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-  return poll(&poll_fd, 1, 0) == 1;
-}
-
-Test(pipe_events, all_are_taken_at_once_in_their_order)
-{
-  enum { EVENTS = 100 };
-  struct pipe_events queue;
-  size_t count;
-  pipe_events_init(&queue);
-  cr_assert_not(is_readable(queue.fd));
-  for (int round = 0; round < 2; round++) {
-    for (uint32_t i = 0; i < EVENTS; i++)
-      pipe_events_push(&queue, (struct pipe_event){.kind = PIPE_OPENED, .pipe = i, .link_id = 7});
-    cr_assert(is_readable(queue.fd));
-    struct pipe_event *events = pipe_events_take(&queue, &count);
-    cr_assert_eq(count, EVENTS);
-    for (uint32_t i = 0; i < EVENTS; i++)
-      cr_assert_eq(events[i].pipe, i);
-    free(events);
-    cr_assert_not(is_readable(queue.fd));
-    cr_assert_null(pipe_events_take(&queue, &count), "nothing is handed out twice");
-    cr_assert_eq(count, 0);
-  }
-  pipe_events_free(&queue);
-}
-
-Test(pipe_events, a_wake_without_an_event_makes_the_fd_readable_once)
-{
-  struct pipe_events queue;
-  size_t count = 1;
-  pipe_events_init(&queue);
-  pipe_events_wake(&queue);
-  cr_assert(is_readable(queue.fd));
-  cr_assert_null(pipe_events_take(&queue, &count));
-  cr_assert_eq(count, 0);
-  cr_assert_not(is_readable(queue.fd));
-  pipe_events_free(&queue);
 }
