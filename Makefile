@@ -152,6 +152,12 @@ define PART_template
 $(OUT)/lib/lib$(1).a: $(call objects_in,common/$(1))
 endef
 $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
+# The migrations that every service has lie in the archive of common/service.
+COMMON_MIGRATIONS := $(wildcard common/service/migrations common/service/migrations/*.sql)
+$(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh
+	@mkdir -p $(@D)
+	@sh proto/plugin/embed_migrations.sh common common/service/migrations > $@.new && mv $@.new $@
+$(OUT)/lib/libservice.a: $(OUT)/obj/gen/common/service/migrations.o
 
 link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 

@@ -8,6 +8,8 @@
 #include "common/runtime/task.h"
 #include "common/service/call.h"
 
+struct idempotency;
+
 struct call {
   struct list node;  // in dispatch.calls while its task runs
   struct service *service;
@@ -22,7 +24,8 @@ struct call {
   ProtobufCMessage *input;
   ProtobufCMessage *output;
   uint64_t began_us;
-  enum task_effect effect;  // of the task, once the handler has returned
+  enum task_effect effect;          // of the task, once the handler has returned
+  struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
   // How the call ends, as far as the handler said so.
   struct slice message;

@@ -9,6 +9,7 @@
 #include "common/observe/crash.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
+#include "common/service/common_migrations_internal.h"
 #include "common/service/service_internal.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_WRONG_USE = 2 };
@@ -66,7 +67,7 @@ static int run_migrate_up(struct service *service, char **argv)
   (void)argv;
   struct error error;
   size_t applied = 0;
-  if (migrate_up(service->common.pg_conninfo, service->definition->migrations, &applied, &error) != STATUS_OK)
+  if (migrations_up(service->common.pg_conninfo, service->definition->migrations, &applied, &error) != STATUS_OK)
     return fail(service, EXIT_FAILED, error.message);
   printf("%zu migrations applied\n", applied);
   return EXIT_OK;
@@ -79,7 +80,7 @@ static int run_migrate_down(struct service *service, char **argv)
     return fail(service, EXIT_WRONG_USE, "migrate down: the number of steps must be from 1 to 9999");
   struct error error;
   size_t reverted = 0;
-  if (migrate_down(service->common.pg_conninfo, service->definition->migrations, (size_t)steps, &reverted, &error) !=
+  if (migrations_down(service->common.pg_conninfo, service->definition->migrations, (size_t)steps, &reverted, &error) !=
       STATUS_OK)
     return fail(service, EXIT_FAILED, error.message);
   printf("%zu migrations taken back\n", reverted);
@@ -92,7 +93,7 @@ static int run_migrate_status(struct service *service, char **argv)
   struct error error;
   struct strbuf out;
   strbuf_init(&out, 0);
-  if (migrate_status(service->common.pg_conninfo, service->definition->migrations, &out, &error) != STATUS_OK) {
+  if (migrations_status(service->common.pg_conninfo, service->definition->migrations, &out, &error) != STATUS_OK) {
     strbuf_free(&out);
     return fail(service, EXIT_FAILED, error.message);
   }

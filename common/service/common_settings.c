@@ -99,6 +99,14 @@ const struct setting common_settings_table[] = {
      .help = "Apply missing migrations before serving; safe when several instances start together.",
      TARGET(migrate_on_start)},
 
+    {.name = "IDEMPOTENCY_SWEEP_INTERVAL",
+     .type = SETTING_DURATION,
+     .default_value = "1m",
+     .min = 10,
+     .max = 3600000,
+     .help = "How often what was kept for Idempotency-Keys is removed, 24 hours after its call.",
+     TARGET(idempotency_sweep_interval_ms)},
+
     {.name = "REDIS_URL",
      .type = SETTING_STRING,
      .optional = true,

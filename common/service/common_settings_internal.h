@@ -28,6 +28,7 @@ struct common_settings {
   int64_t pg_pool_size;
   int64_t pg_statement_timeout_ms;
   bool migrate_on_start;
+  int64_t idempotency_sweep_interval_ms;
 
   const char *redis_url;
   const char *redis_password;

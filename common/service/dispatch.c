@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/service/call_internal.h"
+#include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
@@ -112,6 +113,11 @@ static void finish_call(struct call *call, enum status status)
   rpc_request_reply(call->request, status == STATUS_OK ? NULL : &outcome, payload);
 }
 
+static enum status invoke_handler(struct call *call)
+{
+  return call->method->invoke(call->handlers, call, call->input, call->output);
+}
+
 static void run_call(void *arg)
 {
   struct call *call = arg;
@@ -120,7 +126,7 @@ static void run_call(void *arg)
   // A call that was cancelled, or whose deadline has passed, before its task ran must not begin.
   enum status status = task_check();
   if (status == STATUS_OK)
-    status = call->method->invoke(call->handlers, call, call->input, call->output);
+    status = idempotency_applies(call) ? idempotency_run(call, invoke_handler) : invoke_handler(call);
   call->effect = task_effect();
   finish_call(call, status);
 }

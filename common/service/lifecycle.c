@@ -10,7 +10,9 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
+#include "common/service/common_migrations_internal.h"
 #include "common/service/host_port_internal.h"
+#include "common/service/idempotency_internal.h"
 #include "common/service/service_internal.h"
 
 enum {
@@ -57,7 +59,7 @@ static void run_migrations(void *arg)
 {
   struct migration_job *job = arg;
   job->status =
-      migrate_up(job->service->common.pg_conninfo, job->service->definition->migrations, &job->applied, &job->error);
+      migrations_up(job->service->common.pg_conninfo, job->service->definition->migrations, &job->applied, &job->error);
 }
 
 static enum status migrate(struct service *service, struct error *error)
@@ -143,6 +145,10 @@ static enum status start_service(struct service *service, struct error *error)
   enum status status = dispatch_check_handlers(definition->bindings, definition->binding_count, error);
   if (status != STATUS_OK)
     return status;
+  if (definition->migrations == NULL && idempotency_is_used(definition))
+    return error_set(error, STATUS_FAILED_PRECONDITION,
+                     "the methods that take an Idempotency-Key need the table that migrations make; name a migration "
+                     "set in the service definition");
   status = pg_wait_ready(service->pg);
   if (status != STATUS_OK)
     return error_set(error, status, "PostgreSQL did not become ready");
@@ -154,6 +160,7 @@ static enum status start_service(struct service *service, struct error *error)
   if (status != STATUS_OK)
     return status;
   service->has_started = true;
+  idempotency_start_sweep(service);
   // A signal may have come while the start did not wait for anything; no wait has noticed it then.
   status = task_check();
   if (status != STATUS_OK)

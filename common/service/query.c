@@ -21,6 +21,12 @@ struct query_db query_in(struct pg_tx *tx)
   return (struct query_db){.tx = tx};
 }
 
+struct query_db query_failing(enum status status)
+{
+  CHECK(status != STATUS_OK);
+  return (struct query_db){.failure = status};
+}
+
 // ---- values in ----
 
 static const void *field_place(const void *base, size_t offset)
@@ -423,14 +429,22 @@ enum status query_read_rows(const struct query *query, const struct pg_result *r
 
 // ---- running ----
 
+enum status query_run(struct query_db db, const struct pg_statement *statement, const struct pg_params *params,
+                      struct arena *arena, struct pg_result *result)
+{
+  if (db.failure != STATUS_OK)
+    return db.failure;
+  return db.tx != NULL ? pg_tx_query(db.tx, statement, params, arena, result)
+                       : pg_query(db.pg, statement, params, arena, result);
+}
+
 static enum status run_query(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                              struct pg_result *result)
 {
   struct pg_params values;
   pg_params_init(&values, arena);
   query_add_params(&values, query, params);
-  return db.tx != NULL ? pg_tx_query(db.tx, &query->statement, &values, arena, result)
-                       : pg_query(db.pg, &query->statement, &values, arena, result);
+  return query_run(db, &query->statement, &values, arena, result);
 }
 
 static enum status read_one(const struct query *query, const struct pg_result *result, struct arena *arena, void *row)
@@ -448,12 +462,22 @@ enum status query_one(struct query_db db, const struct query *query, const void 
   return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
 }
 
+// Runs a query of a key for this key alone. Its last column is the key's place, which no column of the row takes.
+static enum status run_for_key(struct query_db db, const struct query *query, const char *key, struct arena *arena,
+                               struct pg_result *result)
+{
+  struct pg_params keys;
+  pg_params_init(&keys, arena);
+  pg_add_text_array(&keys, &key, 1);
+  return query_run(db, &query->statement, &keys, arena, result);
+}
+
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row)
 {
-  CHECK(db.pg != NULL);
   struct pg_result result;
-  enum status status = pg_query_row(db.pg, &query->statement, key, arena, &result);
+  enum status status = db.pg != NULL ? pg_query_row(db.pg, &query->statement, key, arena, &result)
+                                     : run_for_key(db, query, key, arena, &result);
   return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
 }
 

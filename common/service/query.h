@@ -15,16 +15,19 @@
 #include "common/base/status.h"
 #include "common/storage/pg.h"
 
-// Where a query runs: by itself (`pg`), or within a transaction (`tx`). The other member is NULL.
+// Where a query runs: by itself (`pg`), or within a transaction (`tx`). The other members are empty.
 struct query_db {
   struct pg *pg;
   struct pg_tx *tx;
+  enum status failure;  // not OK: there is nothing to run on, and every query ends with this status
 };
 
 // Runs a query by itself.
 struct query_db query_on(struct pg *pg);
 // Runs a query within a transaction.
 struct query_db query_in(struct pg_tx *tx);
+// Fails every query with `status`, because the transaction that it belongs to could not begin.
+struct query_db query_failing(enum status status);
 
 // The form of a value in C. A nullable parameter of a kind that C holds by value is passed by pointer.
 enum query_kind {
@@ -93,8 +96,8 @@ struct query {
 // Reads one row into `row`, a struct or message of the query. NOT_FOUND where there is no row.
 enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                       void *row) MUST_CHECK;
-// Reads a row by its key, gathered with the others of this turn of the loop (pg_query_row). NOT_FOUND where there is no
-// row. `db` must not be a transaction (CHECK).
+// Reads a row by its key, gathered with the others of this turn of the loop (pg_query_row); within a transaction, by
+// itself. NOT_FOUND where there is no row.
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row) MUST_CHECK;
 // Rows that were read: an array of structs, or an array of pointers where the rows are messages.
@@ -111,6 +114,9 @@ enum status query_exec(struct query_db db, const struct query *query, const void
 
 // ---- for code that composes queries itself ----
 
+// Runs a statement with the values of its parameters.
+enum status query_run(struct query_db db, const struct pg_statement *statement, const struct pg_params *params,
+                      struct arena *arena, struct pg_result *result) MUST_CHECK;
 // Adds the values of the query's parameters. `params` must stay valid until the statement has run.
 void query_add_params(struct pg_params *to, const struct query *query, const void *params);
 // Reads all rows of a result. INTERNAL, with a log line, for a row that does not fit the table of columns.

@@ -166,8 +166,7 @@ enum status query_list_run(struct query_db db, const struct query_list *list, co
   query_add_params(&params, &list->shape, call->params);
   const struct pg_statement *statement = add_page_params(list, page, call->request, &params);
   struct pg_result result;
-  enum status status = db.tx != NULL ? pg_tx_query(db.tx, statement, &params, call->arena, &result)
-                                     : pg_query(db.pg, statement, &params, call->arena, &result);
+  enum status status = query_run(db, statement, &params, call->arena, &result);
   struct query_rows found;
   if (status == STATUS_OK)
     status = query_read_rows(&list->shape, &result, call->arena, &found);

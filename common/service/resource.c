@@ -5,13 +5,14 @@
 #include "common/base/check.h"
 #include "common/contract/validate.h"
 #include "common/runtime/task.h"
+#include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service.h"
 #include "google/protobuf/field_mask.pb-c.h"
 
 struct query_db resource_db(struct call *call)
 {
-  return query_on(service_pg(call_service(call)));
+  return idempotency_db(call);
 }
 
 const char *resource_caller(struct call *call)

@@ -37,7 +37,10 @@ struct resource {
   void (*written)(struct call *call, const char *id);
 };
 
-// Returns the database of the call's service.
+// Returns what the call's effect runs on: the database of its service, or for a call with an Idempotency-Key the
+// transaction in which its reply is kept. That begins here the first time, so what takes long and need not be in it,
+// such as calls of other services, comes before. Once a statement of the transaction has failed, nothing of it is kept:
+// the handler may still read, to tell why, and must fail.
 struct query_db resource_db(struct call *call);
 // Returns the caller's id, terminated, in the call's arena; empty for an anonymous caller.
 const char *resource_caller(struct call *call);

@@ -10,7 +10,7 @@
 #include "common/base/strbuf.h"
 #include "common/storage/pg_internal.h"
 
-// A row of schema_migrations: a migration that was applied.
+// A row of the list: a migration that was applied.
 struct applied {
   unsigned version;
   bool same;  // its checksum is that of this program's file
@@ -22,7 +22,8 @@ enum direction { UP, DOWN };
 struct session {
   PGconn *conn;
   const struct migration_set *set;
-  char *table;  // quoted, with its schema
+  const char *list;  // the table that lists what was applied
+  char *table;       // its name in SQL: quoted, with its schema
   struct error *error;
   PGresult *rows;  // keeps the strings of `applied`
   struct applied *applied;
@@ -119,7 +120,7 @@ static enum status prepare_session(struct session *s)
     return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is not valid UTF-8");
   struct strbuf text;
   strbuf_init(&text, 0);
-  strbuf_printf(&text, "%s.schema_migrations", quoted);
+  strbuf_printf(&text, "%s.%s", quoted, s->list);
   s->table = memory_copy_text(strbuf_slice(&text));
   strbuf_clear(&text);
   strbuf_printf(&text,
@@ -135,7 +136,7 @@ static enum status prepare_session(struct session *s)
   PQfreemem(quoted);
   if (status != STATUS_OK)
     return status;
-  return run_on_table(s, "schema_migrations", "CREATE TABLE IF NOT EXISTS ",
+  return run_on_table(s, s->list, "CREATE TABLE IF NOT EXISTS ",
                       " (version integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
                       " applied_at timestamptz NOT NULL DEFAULT now())");
 }
@@ -166,7 +167,7 @@ static enum status read_row(struct session *s, int row)
   struct applied *applied = &s->applied[s->applied_count];
   uint64_t version = 0;
   if (!slice_to_uint64(slice_from_string(PQgetvalue(s->rows, row, 0)), 1, UINT32_MAX, &version))
-    return error_set(s->error, STATUS_INTERNAL, "schema_migrations: version \"%s\" is not a positive number",
+    return error_set(s->error, STATUS_INTERNAL, "%s: version \"%s\" is not a positive number", s->list,
                      PQgetvalue(s->rows, row, 0));
   applied->version = (unsigned)version;
   applied->at = PQgetvalue(s->rows, row, 2);
@@ -188,7 +189,7 @@ static enum status read_applied(struct session *s)
   s->rows = PQexec(s->conn, strbuf_cstring(&sql));
   strbuf_free(&sql);
   if (PQresultStatus(s->rows) != PGRES_TUPLES_OK)
-    return report_failure(s, "schema_migrations", s->rows);
+    return report_failure(s, s->list, s->rows);
   int count = PQntuples(s->rows);
   s->applied = calloc((size_t)count + 1, sizeof(*s->applied));
   CHECK(s->applied != NULL);
@@ -212,9 +213,8 @@ static enum status refuse_changed(struct session *s)
                        applied->version, s->set->migrations[applied->version - 1].name);
     if (applied->version != i + 1)
       return error_set(s->error, STATUS_FAILED_PRECONDITION,
-                       "migration %04zu is missing below %04u: schema_migrations"
-                       " was edited by hand",
-                       i + 1, applied->version);
+                       "migration %04zu is missing below %04u: %s was edited by hand", i + 1, applied->version,
+                       s->list);
   }
   return STATUS_OK;
 }
@@ -240,7 +240,7 @@ static void close_session(struct session *s)
 static enum status open_session(struct session *s, const char *conninfo, const struct migration_set *set,
                                 struct error *error)
 {
-  *s = (struct session){.set = set, .error = error};
+  *s = (struct session){.set = set, .error = error, .list = set->table == NULL ? "schema_migrations" : set->table};
   enum status status = check_set(set, error);
   if (status == STATUS_OK)
     status = connect_session(s, conninfo);
@@ -310,8 +310,7 @@ static enum status insert_row(struct session *s, const struct migration *migrati
   const int lengths[] = {0, (int)migration->up.size};
   const int formats[] = {0, 1};
   PGresult *result = PQexecParams(s->conn, strbuf_cstring(&sql), 2, NULL, values, lengths, formats, 0);
-  enum status status =
-      PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : report_failure(s, "schema_migrations", result);
+  enum status status = PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : report_failure(s, s->list, result);
   PQclear(result);
   strbuf_free(&sql);
   return status;
@@ -323,7 +322,7 @@ static enum status delete_row(struct session *s, const struct migration *migrati
   struct strbuf text;
   strbuf_init(&text, sizeof(after));
   strbuf_printf(&text, " WHERE version = %u", migration->version);
-  enum status status = run_on_table(s, "schema_migrations", "DELETE FROM ", strbuf_cstring(&text));
+  enum status status = run_on_table(s, s->list, "DELETE FROM ", strbuf_cstring(&text));
   strbuf_free(&text);
   return status;
 }

@@ -22,6 +22,7 @@ struct migration_set {
   const char *schema;  // of the service; search_path while they run
   const struct migration *migrations;
   size_t count;
+  const char *table;  // lists what was applied; NULL means "schema_migrations"
 };
 
 // The functions below block, on a connection of their own: they run before the loop does, or as commands.

@@ -123,6 +123,8 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
 enum status pg_begin(struct pg *pg, struct pg_tx **tx) MUST_CHECK;
 enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, const struct pg_params *params,
                         struct arena *arena, struct pg_result *result) MUST_CHECK;
+// Tells whether a statement of the transaction has failed, so that only pg_rollback is left.
+bool pg_tx_failed(const struct pg_tx *tx);
 // Commits and nulls the pointer. UNAVAILABLE when the connection broke meanwhile: the outcome is unknown.
 enum status pg_commit(struct pg_tx **tx) MUST_CHECK;
 // Rolls back and nulls the pointer. Accepts NULL and a finished transaction, so it serves as the one clean-up.

@@ -87,6 +87,11 @@ enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, 
   return status;
 }
 
+bool pg_tx_failed(const struct pg_tx *tx)
+{
+  return tx->state == TX_FAILED;
+}
+
 // A COMMIT that was sent is not given up when the task is cancelled, because its outcome would be unknown.
 static enum status send_commit(struct pg_tx *tx)
 {

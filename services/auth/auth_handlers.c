@@ -8,6 +8,7 @@
 #include "common/runtime/task.h"
 #include "common/security/password.h"
 #include "common/service/call.h"
+#include "common/service/resource.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
@@ -125,7 +126,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   const struct auth_db_add_session_params params = {
       .id = session_id, .user_id = user_id, .token_hash = refresh.hash, .ttl_ms = state->settings->refresh_ttl_ms};
   struct auth_db_add_session_row row;
-  status = auth_db_add_session(query_on(state->pg), &params, arena, &row);
+  status = auth_db_add_session(resource_db(call), &params, arena, &row);
   // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
@@ -145,7 +146,7 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
                                                        .ttl_ms = state->settings->refresh_ttl_ms,
                                                        .old_hash = auth_tokens_hash(request->refresh_token, arena)};
   struct auth_db_rotate_session_row row;
-  enum status status = auth_db_rotate_session(query_on(state->pg), &params, arena, &row);
+  enum status status = auth_db_rotate_session(resource_db(call), &params, arena, &row);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");

@@ -44,10 +44,17 @@ static const struct resource user = {
 // The account here and the credential in the auth service are made by a saga with one moment of truth, finish_sign_up:
 //   begin_sign_up      a note: "a credential for this id may have no account"
 //   create_credential  in the auth service, under an id that nobody else knows
-//   finish_sign_up     the account appears and the note goes, in one statement
+//   finish_sign_up     the account appears and the note goes, in one statement; with an Idempotency-Key the reply is
+//                      kept in the same transaction, so a repeat finds the account with its answer, or neither
 // Whatever happens before the moment of truth leaves at most a credential that no login can reach (a login starts from
 // the account) and that blocks nothing, for the next sign-up has an id of its own. The note makes sure that it is
 // removed.
+
+// Returns what notes are written on: always by themselves, because a note must be stored before the credential is made.
+static struct query_db notes_db(struct call *call)
+{
+  return query_on(service_pg(call_service(call)));
+}
 
 // Deletes a credential that has no account. Where that fails, the sweep deletes it later.
 static void take_back(struct call *call, const char *id)
@@ -56,7 +63,7 @@ static void take_back(struct call *call, const char *id)
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), COMPENSATE_MS));
   enum status status = user_peers_delete_credential(call_service(call), call, id, call_arena(call));
   if (status == STATUS_OK)
-    status = user_db_forget_orphan(resource_db(call), id, call_arena(call));
+    status = user_db_forget_orphan(notes_db(call), id, call_arena(call));
   task_restore_deadline(before);
   task_shield(false);
   if (status != STATUS_OK)
@@ -69,7 +76,7 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   const struct user_settings *settings = service_settings(call_service(call));
   struct arena *arena = call_arena(call);
   const struct user_db_begin_sign_up_params begin = {.id = id, .limit_ms = settings->sign_up_limit_ms};
-  enum status status = user_db_begin_sign_up(resource_db(call), &begin, arena);
+  enum status status = user_db_begin_sign_up(notes_db(call), &begin, arena);
   if (status != STATUS_OK)
     return status;
   status = user_peers_create_credential(call_service(call), call, id, request->password, arena);
@@ -90,7 +97,7 @@ static enum status create_user(struct call *call, const User__V1__CreateUserRequ
 {
   // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end.
   User__V1__User existing;
-  enum status status = user_db_find_by_email(resource_db(call), request->email, call_arena(call), &existing);
+  enum status status = user_db_find_by_email(notes_db(call), request->email, call_arena(call), &existing);
   if (status == STATUS_OK)
     return fail_email_taken(call);
   if (status != STATUS_NOT_FOUND)

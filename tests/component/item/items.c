@@ -1,23 +1,43 @@
 #include "tests/component/item/items.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 const struct rpc_context owner = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT(OWNER)};
 const struct rpc_context other_owner = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT(OTHER_OWNER)};
 
+static void launch(struct items *items)
+{
+  const char *redis = getenv("BULKHEAD_TEST_REDIS");
+  cr_assert_not_null(redis);
+  service_launch(&items->process, &items->database, "item", NULL, NULL,
+                 (const char *const[]){"MIGRATE_ON_START=true", "IDEMPOTENCY_SWEEP_INTERVAL=20ms",
+                                       arena_printf(&items->database.arena, "REDIS_URL=%s", redis), NULL});
+  process_wait_ready(&items->process);
+  driver_open(&items->driver, items->process.url, "gateway");
+}
+
 void items_open(struct items *items)
 {
   database_create(&items->database, (const char *const[]){"item", NULL});
   process_prepare(&items->process);
-  const char *redis = getenv("BULKHEAD_TEST_REDIS");
-  cr_assert_not_null(redis);
-  service_launch(&items->process, &items->database, "item", NULL, NULL,
-                 (const char *const[]){"MIGRATE_ON_START=true",
-                                       arena_printf(&items->database.arena, "REDIS_URL=%s", redis), NULL});
-  process_wait_ready(&items->process);
-  driver_open(&items->driver, items->process.url, "gateway");
+  launch(items);
+}
+
+void items_kill(struct items *items)
+{
+  cr_assert_eq(kill(items->process.pid, SIGKILL), 0);
+  cr_expect_eq(process_end(&items->process), -1);
+  process_free(&items->process);
+}
+
+void items_start_again(struct items *items)
+{
+  driver_close(&items->driver);
+  process_prepare_again(&items->process);
+  launch(items);
 }
 
 void items_close(struct items *items)

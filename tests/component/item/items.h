@@ -28,6 +28,10 @@ struct items {
 
 void items_open(struct items *items);
 void items_close(struct items *items);
+// Ends the service's process at once, as a crash does.
+void items_kill(struct items *items);
+// Starts the service after items_kill. What the driver returned before is freed.
+void items_start_again(struct items *items);
 
 // Formats a text as printf does, into the driver's arena.
 char *items_text(struct items *items, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -52,8 +52,8 @@ Test(debugging, the_admin_port_lists_the_tasks)
   strbuf_init(&answer, 0);
   const char *text = process_http(&probe, "GET /debug/tasks HTTP/1.0\r\n\r\n", &answer);
   cr_expect_not_null(strstr(text, "Content-Type: application/json"), "%s", text);
-  // Two tasks are listed: the call and the probe's background task.
-  cr_expect_not_null(strstr(text, "{\"count\":2,\"tasks\":["), "%s", text);
+  // Three tasks are listed: the call, the probe's background task, and the sweep of Idempotency-Keys.
+  cr_expect_not_null(strstr(text, "{\"count\":3,\"tasks\":["), "%s", text);
   const char *call = strstr(text, LIST_ITEMS);
   cr_assert_not_null(call, "%s", text);
   cr_expect_not_null(strstr(call, "\"waitingFor\":\"the end of a pause\""), "%s", text);
@@ -63,7 +63,7 @@ Test(debugging, the_admin_port_lists_the_tasks)
   strbuf_free(&answer);
   probe_release(&probe);
   driver_finish(&gateway, &held);
-  process_wait_http(&probe, "/debug/tasks", "\"count\":1,");
+  process_wait_http(&probe, "/debug/tasks", "\"count\":2,");
   cr_expect_eq(process_stop(&probe), 0);
 }
 
@@ -86,7 +86,7 @@ Test(debugging, gdb_lists_the_tasks_with_their_backtraces)
   EXPECT_OUTPUT(gdb, "list_items at tests/component/service/probe.c:");
   EXPECT_OUTPUT(gdb, "run_call");
   EXPECT_OUTPUT(gdb, "tick at tests/component/service/probe.c:");
-  EXPECT_OUTPUT(gdb, "2 of 2 tasks");
+  EXPECT_OUTPUT(gdb, "3 of 3 tasks");
   EXPECT_NO_OUTPUT(gdb, "Python Exception");
   process_free(&gdb);
   // The process goes on afterwards.
