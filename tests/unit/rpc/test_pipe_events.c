@@ -51,7 +51,7 @@ Test(pipe_events, a_wake_without_an_event_makes_the_fd_readable_once)
   cr_assert_eq(fcntl(queue.fd, F_GETFD), -1, "it is closed");
 }
 
-enum { PUSHERS = 4, PUSHED_BY_EACH = 20000 };
+enum { PUSHERS = 4, PUSHED_BY_EACH = 100000 };
 
 static void *push_many(void *queue)
 {
