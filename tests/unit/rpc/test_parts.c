@@ -162,6 +162,28 @@ Test(connection_table, each_is_found_by_its_pipe_until_it_is_removed)
   connection_table_free(&table);
 }
 
+Test(connection, one_that_is_given_up_holds_no_replies_any_more)
+{
+  struct send_queue queue;
+  struct send_port port;
+  struct connection_table table;
+  struct rpc_frame reply = {.call_id = 1, .kind = RPC_FRAME_RESPONSE, .payload = SLICE("unread")};
+  send_queue_init(&queue);
+  send_port_init(&port, transmit_nothing);
+  connection_table_init(&table);
+  struct connection *connection =
+      connection_add(&table, &(struct sender_options){.queue = &queue, .port = &port, .pipe = 1, .max_in_flight = 1});
+  sender_add(&connection->sender, &reply);
+  cr_assert_gt(sender_unsent_bytes(&connection->sender), 0);
+  connection_abandon(connection);
+  cr_assert_eq(sender_unsent_bytes(&connection->sender), 0);
+  sender_add(&connection->sender, &reply);
+  cr_assert_eq(sender_unsent_bytes(&connection->sender), 0, "later replies are dropped");
+  cr_assert(connection_is_idle(connection, true), "a drain waits for no ack of it");
+  connection_remove(&table, &connection);
+  connection_table_free(&table);
+}
+
 static void add_payload(struct outbox *outbox, uint64_t id, size_t size)
 {
   char *bytes = calloc(1, size + 1);
