@@ -359,9 +359,16 @@ $(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) 
 	@mkdir -p $(@D)
 	@$(link) -lcriterion -lcurl -lm
 $(OUT)/bin/e2e: $(call objects_in,tests/e2e)
-$(OUT)/bin/fault: $(call objects_in,tests/fault)
+$(OUT)/bin/fault: $(call objects_in,tests/fault tests/support/history)
+# The item service that tells no cache of a change. The drills of tests/fault must notice it.
+SILENT_ITEM     := $(OUT)/silent/bin/item
+SILENT_FUNCTIONS := cache_invalidate
+$(SILENT_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/support/silent) $(OUT)/lib/libsvc-item.a \
+                $(call archives_of,service $(USES_service) gen-bh gen-pb)
+	@mkdir -p $(@D)
+	@$(link) $(SILENT_FUNCTIONS:%=-Wl,--wrap=%) $(SERVICE_LIBS)
 .PHONY: stack-tests
-stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault
+stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault $(SILENT_ITEM)
 
 # ---- benches ----
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))

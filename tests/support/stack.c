@@ -1,7 +1,9 @@
 #include "tests/support/stack.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,6 +60,15 @@ void stack(const char *action, const char *name)
   (void)output_of((const char *const[]){"deploy/local/stack", action, name, NULL});
 }
 
+void stack_signal(const char *name, int number)
+{
+  const char *found =
+      output_of((const char *const[]){"cat", text("%s/pids/%s", need_variable("BULKHEAD_RUN_DIR"), name), NULL});
+  pid_t pid = (pid_t)strtol(found, NULL, 10);
+  cr_assert_gt(pid, 1, "%s does not run: %s", name, found);
+  cr_assert_eq(kill(pid, number), 0, "%s: %s", name, strerror(errno));
+}
+
 const char *sql(const char *format, ...)
 {
   char query[4096];
@@ -70,6 +81,42 @@ const char *sql(const char *format, ...)
                                                          "-c", query, "-d", need_variable("BULKHEAD_PG"), NULL});
   result[strcspn(result, "\n")] = '\0';
   return result;
+}
+
+struct sql_transaction {
+  FILE *psql;        // its standard input
+  const char *name;  // of the session
+};
+
+static bool holds_locks(const void *arg)
+{
+  const struct sql_transaction *transaction = arg;
+  return strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = '%s' AND "
+                    "state = 'idle in transaction' AND query NOT LIKE 'BEGIN%%'",
+                    transaction->name),
+                "1") == 0;
+}
+
+struct sql_transaction *sql_begin(const char *statement)
+{
+  struct sql_transaction *transaction = malloc(sizeof(*transaction));
+  cr_assert_not_null(transaction);
+  transaction->name = fresh_word();
+  transaction->psql = popen(text("PGAPPNAME=%s exec '%s/psql' -XqAt -d '%s' > /dev/null", transaction->name,
+                                 need_variable("BULKHEAD_PG_BIN"), need_variable("BULKHEAD_PG")),
+                            "w");
+  cr_assert_not_null(transaction->psql);
+  fprintf(transaction->psql, "BEGIN;\n%s;\n", statement);
+  cr_assert_eq(fflush(transaction->psql), 0);
+  wait_until(holds_locks, transaction, text("the lock of %s", statement));
+  return transaction;
+}
+
+void sql_commit(struct sql_transaction *transaction)
+{
+  fputs("COMMIT;\n", transaction->psql);
+  cr_assert_eq(pclose(transaction->psql), 0, "psql failed");
+  free(transaction);
 }
 
 static void pause_ms(long ms)

@@ -9,11 +9,19 @@
 // Runs "deploy/local/stack ACTION NAME": stop, start, restart or kill. Asserts that it succeeds.
 void stack(const char *action, const char *name);
 
+// Sends a signal to a process of the stack, such as SIGSTOP to "redis".
+void stack_signal(const char *name, int number);
+
 // Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);
 
 // Runs one query as a superuser and returns what psql -At prints.
 const char *sql(const char *format, ...) PRINTF_LIKE(1, 2);
+
+// A superuser's session in which one transaction stays open, with the locks that `statement` has taken.
+struct sql_transaction;
+struct sql_transaction *sql_begin(const char *statement);
+void sql_commit(struct sql_transaction *transaction);
 
 // Waits until `holds(arg)` is true; fails the test after 60 s.
 void wait_until(bool (*holds)(const void *arg), const void *arg, const char *what);

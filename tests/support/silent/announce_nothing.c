@@ -1,0 +1,12 @@
+// Takes the place of what announces a change to the caches, in a copy of the item service that tests/fault starts to
+// show that the history checker would notice. The Makefile names the functions that are wrapped.
+#include "common/storage/cache.h"
+
+void __wrap_cache_invalidate(struct cache *cache, const struct slice *keys, size_t count);
+
+void __wrap_cache_invalidate(struct cache *cache, const struct slice *keys, size_t count)
+{
+  (void)cache;
+  (void)keys;
+  (void)count;
+}
