@@ -1,6 +1,7 @@
 #include "tests/support/service/accounts.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 #define MAX_ENVIRONMENT 12
@@ -123,6 +124,14 @@ void accounts_start_user(struct accounts *accounts, const char *const *environme
   launch_user(accounts, environment);
   process_wait_admin(&accounts->user);
   driver_open(&accounts->to_user, accounts->user.url, "gateway");
+}
+
+void accounts_kill_user(struct accounts *accounts)
+{
+  driver_close(&accounts->to_user);
+  cr_assert_eq(kill(accounts->user.pid, SIGKILL), 0);
+  cr_expect_eq(process_end(&accounts->user), -1);
+  process_free(&accounts->user);
 }
 
 // ---- calls ----

@@ -32,6 +32,8 @@ void accounts_start_auth(struct accounts *accounts, const char *const *environme
 // Stops and starts the user service alone. It need not find the auth service when it starts.
 void accounts_stop_user(struct accounts *accounts);
 void accounts_start_user(struct accounts *accounts, const char *const *environment);
+// Ends the user service's process at once, as a crash does. accounts_start_user starts it again.
+void accounts_kill_user(struct accounts *accounts);
 
 struct outcome accounts_sign_up(struct accounts *accounts, const char *email, const char *password);
 struct outcome accounts_login(struct accounts *accounts, const char *email, const char *password);
