@@ -215,6 +215,7 @@ Test(json, maps)
                    "byNumber.x: its key must be a whole number of 32 bits\n"
                    "byNumber.y: its key must be a whole number of 32 bits");
   expect_violation("{\"byNumber\":{\"0\":{},\"1\":{},\"0.0\":{}}}", "byNumber: must not have the same key twice");
+  expect_violation("{\"counts\":{\"a\\u0000\":1}}", "counts.a: its key must not contain the character U+0000");
   expect_violation("{\"byNumber\":{\"1\":{\"nope\":1}}}", "byNumber.1.nope: is not a field that is known here");
 }
 
@@ -233,6 +234,7 @@ Test(json, well_known_types)
   expect_violation("{\"mask\":\"create_time\"}",
                    "mask: must be field paths separated by commas, such as name,createTime");
   expect_part("{\"wrappedBool\":true}", "\"wrappedBool\":true");
+  expect_violation("{\"wrappedString\":\"a\\u0000\"}", "wrappedString: must not contain the character U+0000");
   expect_violation("{\"wrappedInt\":\"x\"}", "wrappedInt: must be a whole number of 64 bits");
 }
 
