@@ -26,6 +26,7 @@ struct common_settings {
   const char *pg_conninfo;
   int64_t pg_shared_connections;
   int64_t pg_pool_size;
+  int64_t pg_scan_connections;
   int64_t pg_statement_timeout_ms;
   bool migrate_on_start;
   int64_t idempotency_sweep_interval_ms;

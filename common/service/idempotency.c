@@ -94,7 +94,7 @@ static const struct query_column kept_columns[] = {
 static const struct query find_query = {
     .statement = {.name = "idempotency_find",
                   .sql = "SELECT request_hash, reply FROM idempotency_keys WHERE id = $1 AND NOT " EXPIRED,
-                  .read_only = true},
+                  .lane = PG_LANE_POINT},
     .params = key_params,
     .param_count = 1,
     .columns = kept_columns,
@@ -281,8 +281,7 @@ enum status idempotency_run(struct call *call, enum status (*handler)(struct cal
 static const struct query sweep_query = {
     .statement = {.name = "idempotency_sweep",
                   .sql = "DELETE FROM idempotency_keys WHERE id = ANY (ARRAY(SELECT id FROM idempotency_keys "
-                         "WHERE " EXPIRED " ORDER BY create_time LIMIT $1::bigint FOR UPDATE SKIP LOCKED))",
-                  .dedicated = true},
+                         "WHERE " EXPIRED " ORDER BY create_time LIMIT $1::bigint FOR UPDATE SKIP LOCKED))"},
     .params = (const struct query_param[]){{.kind = QUERY_INT64}},
     .param_count = 1,
 };

@@ -283,7 +283,7 @@ static enum status update_optimistically(struct change *change, ProtobufCMessage
   return status == STATUS_OK ? store_change(change, db, message, response) : status;
 }
 
-// Updates with the row locked, so that no other change comes between. This takes four round trips on a dedicated
+// Updates with the row locked, so that no other change comes between. This takes four round trips and holds a
 // connection, so it runs only after the optimistic update has met another change.
 static enum status update_locked(struct change *change, ProtobufCMessage *response)
 {

@@ -124,7 +124,8 @@ static void open_postgres(struct service *service)
   const struct pg_options options = {
       .conninfo = common->pg_conninfo,
       .pipelined_connections = (size_t)common->pg_shared_connections,
-      .max_dedicated = (size_t)common->pg_pool_size,
+      .write_connections = (size_t)common->pg_pool_size,
+      .scan_connections = (size_t)common->pg_scan_connections,
       .statement_timeout_ms = (uint32_t)common->pg_statement_timeout_ms,
       .application_name = service->definition->name,
   };

@@ -1,4 +1,4 @@
-// Creating and freeing, readiness, single statements, and dispatching what was queued in a turn of the loop at its end.
+// Creating and freeing, readiness, and dispatching the point reads of a turn of the loop at its end.
 #include "common/storage/pg.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/storage/pg_internal.h"
 
-enum { DEFAULT_PIPELINED = 2, DEFAULT_DEDICATED = 8, USABLE_WAIT_MS = 2000 };
+enum { DEFAULT_PIPELINED = 2, DEFAULT_WRITES = 8, DEFAULT_SCANS = 4, USABLE_WAIT_MS = 2000 };
 
 struct pg_ready_waiter {
   struct list node;
@@ -29,13 +29,17 @@ static struct pg_connection *pick_connection(struct pg *pg)
   return best;
 }
 
+// Sends what is queued. A request that is overdue by now is not sent, and ends.
 static void dispatch_queue(struct pg *pg, struct list *queue)
 {
   struct pg_connection *c;
   while (!list_empty(queue) && (c = pick_connection(pg)) != NULL) {
     struct pg_request *request = CONTAINER_OF(queue->next, struct pg_request, node);
     list_remove(&request->node);
-    pg_pipeline_send(c, request);
+    if (clock_now_us() < request->deadline_us)
+      pg_pipeline_send(c, request);
+    else
+      pg_request_finish(pg, request, STATUS_DEADLINE_EXCEEDED);
   }
 }
 
@@ -72,8 +76,7 @@ static struct metric_series *connects_series(const char *result)
 
 static void init_lists(struct pg *pg)
 {
-  struct list *lists[] = {&pg->reads,         &pg->singles,       &pg->gathering,
-                          &pg->free_requests, &pg->ready_waiters, &pg->dedicated_waiters};
+  struct list *lists[] = {&pg->reads, &pg->singles, &pg->gathering, &pg->free_requests, &pg->ready_waiters};
   for (size_t i = 0; i < ARRAY_LEN(lists); i++)
     list_init(lists[i]);
 }
@@ -91,10 +94,14 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg_conninfo_init(pg, options);
   pg->hook = (struct loop_hook){.run = dispatch_turn, .arg = pg};
   loop_hook_add(loop, &pg->hook);
+  pg->statement_timeout_ms =
+      options->statement_timeout_ms == 0 ? PG_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
   pg->pipelined_count = options->pipelined_connections == 0 ? DEFAULT_PIPELINED : options->pipelined_connections;
   pg->pipelined = make_connections(pg, pg->pipelined_count, PG_PIPELINED);
-  pg->dedicated_count = options->max_dedicated == 0 ? DEFAULT_DEDICATED : options->max_dedicated;
-  pg->dedicated = make_connections(pg, pg->dedicated_count, PG_POOLED);
+  pg_pool_init(&pg->writes, pg, "a connection for writes to PostgreSQL",
+               options->write_connections == 0 ? DEFAULT_WRITES : options->write_connections);
+  pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
+               options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
   return pg;
@@ -135,12 +142,12 @@ void pg_free(struct pg **pg)
     return;
   *pg = NULL;
   CHECK(list_empty(&ended->reads) && list_empty(&ended->singles) && list_empty(&ended->gathering));
-  CHECK(ended->borrowed_count == 0);
-  CHECK(list_empty(&ended->ready_waiters) && list_empty(&ended->dedicated_waiters));
+  CHECK(list_empty(&ended->ready_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);
   free_connections(ended->pipelined, ended->pipelined_count);
-  free_connections(ended->dedicated, ended->dedicated_count);
+  pg_pool_destroy(&ended->writes);
+  pg_pool_destroy(&ended->scans);
   free_requests(ended);
   pg_free_statements(ended);
   pg_conninfo_free(ended);
@@ -190,89 +197,4 @@ enum status pg_wait_usable(struct pg *pg)
   status = pg_wait_ready(pg);
   task_restore_deadline(before);
   return status == STATUS_DEADLINE_EXCEEDED ? STATUS_UNAVAILABLE : status;
-}
-
-// ---- single statements ----
-
-static void enqueue_request(struct pg *pg, struct pg_request *request)
-{
-  pg_request_enter(request, PG_REQUEST_QUEUED);
-  list_append(request->kind == PG_READ ? &pg->reads : &pg->singles, &request->node);
-}
-
-// Waits for the outcome. A caller that leaves takes its request out of the queue. A request that was sent already is
-// abandoned instead, and not cancelled in the server, because that could hit another task's statement.
-static enum status wait_for_outcome(struct pg *pg, struct pg_request *request)
-{
-  request->completion.what = request->entry->statement->name;
-  enum status status = completion_wait(&request->completion);
-  if (request->completion.done)
-    return request->completion.status;
-  if (request->state != PG_REQUEST_QUEUED) {
-    pg_request_enter(request, PG_REQUEST_ABANDONED);
-    return status;
-  }
-  list_remove(&request->node);
-  pg_request_enter(request, PG_REQUEST_OWNED);
-  return pg_ready(pg) ? status : STATUS_UNAVAILABLE;
-}
-
-// Retries a read once when its connection broke. Any other statement may have been applied.
-static enum status run_pipelined(struct pg *pg, struct pg_request *request)
-{
-  bool may_retry = request->kind == PG_READ;
-  enum status status;
-  for (;;) {
-    status = pg_wait_usable(pg);
-    if (status != STATUS_OK)
-      break;
-    enqueue_request(pg, request);
-    status = wait_for_outcome(pg, request);
-    if (request->state == PG_REQUEST_ABANDONED)
-      return status;
-    if (request->state == PG_REQUEST_OWNED)
-      break;
-    bool lost = request->state == PG_REQUEST_LOST;
-    pg_request_reset(request);
-    if (!lost || !may_retry)
-      break;
-    may_retry = false;
-  }
-  pg_request_free(pg, &request);
-  return status;
-}
-
-static enum status run_dedicated(struct pg *pg, struct pg_request *request)
-{
-  struct pg_connection *connection = NULL;
-  enum status status = pg_dedicated_borrow(pg, &connection);
-  if (status != STATUS_OK) {
-    pg_request_free(pg, &request);
-    return status;
-  }
-  status = pg_dedicated_run(connection, request);
-  pg_dedicated_return(connection);
-  return status;
-}
-
-enum status pg_execute(struct pg *pg, struct pg_execution *execution)
-{
-  const struct pg_statement *statement = execution->statement;
-  uint64_t started_us = loop_now_us(pg->loop);
-  *execution->result = (struct pg_result){0};
-  struct pg_statement_entry *entry = pg_find_statement(pg, statement);
-  bool groups = statement->read_only && !statement->dedicated;
-  struct pg_request *request = pg_request_create(pg, entry, groups ? PG_READ : PG_SINGLE, execution);
-  enum status status = statement->dedicated ? run_dedicated(pg, request) : run_pipelined(pg, request);
-  pg_count_outcome(pg, entry, status, started_us);
-  return status;
-}
-
-enum status pg_query(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
-                     struct arena *arena, struct pg_result *result)
-{
-  struct pg_execution execution = {.statement = statement, .params = params, .arena = arena, .result = result};
-  enum status status = pg_execute(pg, &execution);
-  pg_log_failure(statement, &execution.failure);
-  return status;
 }

@@ -1,20 +1,33 @@
 // PostgreSQL for tasks, on libpq's pipeline mode. Every function is called from a task and waits without blocking the
 // loop.
 //
-// A single statement runs on one of a few pipelined connections, which all tasks share. It is an implicit transaction
-// of its own, so one caller's error or rollback never touches another caller's work. A transaction, and a statement
-// declared `dedicated`, borrows a dedicated connection: it has the connection to itself until it ends. When the task's
-// deadline passes, a statement on a dedicated connection is cancelled in the server. A statement on a pipelined
-// connection is not, because the cancel could hit another task's statement; the session's statement_timeout bounds it.
+// Each statement has its lane (enum pg_lane), so that nothing waits behind what it is unlike:
+//  - Point reads share a few pipelined connections, which carry nothing else.
+//  - Writes and transactions borrow a connection from a pool and have it to themselves.
+//  - Lists, searches and everything long that only reads have a pool of their own.
+// Every single statement is an implicit transaction, so one caller's error never touches another caller's work. Tasks
+// that wait for a connection of a pool are served by turns between their callers (task_set_caller), and one caller has
+// three quarters of a pool at most.
+//
+// No statement is sent after its task's deadline. One that is in flight then, or when its task is cancelled, is
+// cancelled in the server at once, wherever it runs. A read of another task that this hits is repeated unseen. The task
+// of a write waits up to 300 ms longer for what has really happened: OK means that it was made all the same. The same
+// holds for a COMMIT, which is never cancelled. The task's effect (task_effect) says whether a write that failed was
+// certainly not made.
+//
+// Sessions have a short lock_timeout. A single statement, or the first one of a transaction, that cannot have a lock
+// (55P03) or that is the victim of a deadlock (40P01) gives its connection back, pauses, and is repeated until the
+// task's deadline (statement_timeout where the task has none). A later statement of a transaction is not repeated,
+// because what came before it is lost: it is ABORTED, and the whole transaction may be repeated.
 //
 // SQLSTATE becomes a status: 23505 ALREADY_EXISTS; 23503 and 23514 FAILED_PRECONDITION; 40001, 40P01 and 55P03 ABORTED;
-// 57014 DEADLINE_EXCEEDED; class 08, class 53 and 57P0x UNAVAILABLE; class 22 INVALID_ARGUMENT; every other INTERNAL.
-// An INTERNAL error is logged in the context of the task that asked, with SQLSTATE and statement name.
+// 57014 DEADLINE_EXCEEDED; class 08, class 53 and 57P0x UNAVAILABLE; classes 22 and 54 INVALID_ARGUMENT; every other
+// INTERNAL. An INTERNAL error is logged in the context of the task that asked, with SQLSTATE and statement name.
 //
 // A connection that breaks ends the statements in flight on it with UNAVAILABLE: each may or may not have been applied.
-// A read-only statement is retried once instead. A statement that was not sent yet waits for a connection. While the
-// server is away that wait takes at most 2 s and at most half of the time that the task has left, so that the caller
-// can still be answered; then the statement is UNAVAILABLE.
+// A read is repeated once instead. A statement that was not sent yet waits for a connection. While the server is away
+// that wait takes at most 2 s and at most half of the time that the task has left, so that the caller can still be
+// answered; then the statement is UNAVAILABLE.
 #ifndef BULKHEAD_STORAGE_PG_H
 #define BULKHEAD_STORAGE_PG_H
 
@@ -32,8 +45,9 @@ struct pg_tx;
 
 struct pg_options {
   const char *conninfo;           // libpq connection string or URI; it holds the password and is never logged
-  size_t pipelined_connections;   // for single statements; 0 means 2
-  size_t max_dedicated;           // cap of dedicated connections, for transactions and long statements; 0 means 8
+  size_t pipelined_connections;   // for point reads, always open; 0 means 2
+  size_t write_connections;       // the pool for writes and transactions, opened on demand; 0 means 8
+  size_t scan_connections;        // the pool for lists and other long reads, opened on demand; 0 means 4
   uint32_t statement_timeout_ms;  // statement_timeout of each session; 0 means 5,000
   const char *application_name;
 };
@@ -49,14 +63,20 @@ bool pg_ready(const struct pg *pg);
 // Waits until pg_ready, or until the task's deadline.
 enum status pg_wait_ready(struct pg *pg) MUST_CHECK;
 
+// How a statement runs on its own. In a transaction all lanes are alike.
+enum pg_lane {
+  PG_LANE_WRITE,  // it changes or locks something, or may do so
+  PG_LANE_POINT,  // a read of a few rows by their keys, without side effects; shares connection and transaction with
+                  // other point reads, and may be repeated
+  PG_LANE_SCAN,   // a read that may take long, without side effects; may be repeated
+};
+
 // One SQL statement. Declare it static: each connection prepares it at its first use there, and the address is its
 // identity.
 struct pg_statement {
   const char *name;  // of the metric and of the prepared statement, unique in the process: "item_get"
   const char *sql;   // with parameters $1, $2, ...
-  bool dedicated;    // may take long: runs on a dedicated connection, and is cancelled when overdue
-  bool read_only;    // a SELECT without side effects: may share an implicit transaction with other reads of the same
-                     // turn, and is retried when another read's error aborted it
+  enum pg_lane lane;
 };
 
 #define PG_MAX_PARAMS 24
@@ -110,22 +130,23 @@ enum status pg_query(struct pg *pg, const struct pg_statement *statement, const 
                      struct arena *arena, struct pg_result *result) MUST_CHECK;
 
 // Fetches one row, or none, by its key. The keys that all tasks ask for by the same statement in one turn of the loop
-// travel as one query, so use it for reads that many callers make at the same time. `statement` is read-only; its only
-// parameter is an array of keys, and its last column is the key's place in that array (from 1), which `result` leaves
-// out:
+// travel as one query, so use it for reads that many callers make at the same time. `statement` is a point read; its
+// only parameter is an array of keys, and its last column is the key's place in that array (from 1), which `result`
+// leaves out:
 //   SELECT t.name, t.size, k.place FROM unnest($1::uuid[]) WITH ORDINALITY AS k(key, place) JOIN t ON t.id = k.key
-// An error that a single key may have caused reaches only the callers whose key causes it. `result` has neither
-// constraint nor sqlstate.
+// A data exception (class 22), which a single key may have caused, reaches only the callers whose key causes it, as
+// long as few do. `result` has neither constraint nor sqlstate.
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result) MUST_CHECK;
 
-// Begins a transaction (READ COMMITTED) on a dedicated connection. After an error in it only pg_rollback is left.
+// Begins a transaction (READ COMMITTED) on a connection of its own. After an error in it only pg_rollback is left.
 enum status pg_begin(struct pg *pg, struct pg_tx **tx) MUST_CHECK;
 enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, const struct pg_params *params,
                         struct arena *arena, struct pg_result *result) MUST_CHECK;
 // Tells whether a statement of the transaction has failed, so that only pg_rollback is left.
 bool pg_tx_failed(const struct pg_tx *tx);
-// Commits and nulls the pointer. UNAVAILABLE when the connection broke meanwhile: the outcome is unknown.
+// Commits and nulls the pointer. Cancellation does not end the wait for a COMMIT that was sent, and the deadline only
+// 300 ms later. UNAVAILABLE when the connection broke meanwhile. Where the outcome is unknown, so is the task's effect.
 enum status pg_commit(struct pg_tx **tx) MUST_CHECK;
 // Rolls back and nulls the pointer. Accepts NULL and a finished transaction, so it serves as the one clean-up.
 void pg_rollback(struct pg_tx **tx);

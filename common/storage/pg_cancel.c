@@ -1,6 +1,10 @@
 // Cancelling a statement in the server. PQcancel opens a connection of its own and blocks until the server has closed
 // it, which is after the signal was sent. A thread runs it, and an eventfd tells the loop. Until then the pool lends
 // the connection to nobody, because a late cancel would hit another task's statement.
+//
+// A pipelined connection is different: what a cancel request hits there is a read, which can be retried. So an
+// abandoned read is cancelled when the server is busy with its group; one that still waits behind others is looked at
+// again. Most reads take less time than a cancel request, so the first look comes only after a while.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +17,9 @@
 #include "common/storage/pg_internal.h"
 
 // How long the server may take to end the statement before it is asked again.
-enum { CANCEL_AGAIN_MS = 250 };
+enum { CANCEL_AGAIN_MS = 50 };
+// How long an abandoned read may take before it is cancelled.
+enum { CANCEL_READ_AFTER_MS = 25 };
 
 struct pg_cancel {
   PGcancel *request;
@@ -47,15 +53,34 @@ void pg_cancel_join(struct pg_connection *c)
   free(cancel);
 }
 
+static void schedule_cancel(struct pg_connection *c, uint64_t after_ms)
+{
+  if (c->state != PG_OPEN || c->cancel_scheduled)
+    return;
+  c->cancel_scheduled = true;
+  loop_timer_start(c->reconnect.timer, after_ms);
+}
+
+void pg_cancel_stop(struct pg_connection *c)
+{
+  c->cancel_scheduled = false;
+  loop_timer_stop(c->reconnect.timer);
+}
+
 static void handle_delivered(void *arg, int events)
 {
   struct pg_connection *c = arg;
   (void)events;
   pg_cancel_join(c);
+  c->cancelled_us = clock_now_us();
+  if (c->pool == NULL) {
+    pg_cancel_abandoned(c);
+    return;
+  }
   // The server ignores a cancel request that reaches it before the statement does.
-  if (c->state == PG_OPEN && c->command_count > 0)
-    loop_timer_start(c->reconnect.timer, CANCEL_AGAIN_MS);
-  pg_dedicated_progress(c);
+  if (c->command_count > 0)
+    schedule_cancel(c, CANCEL_AGAIN_MS);
+  pg_pool_progress(c);
 }
 
 static void discard_cancel(struct pg_cancel *cancel)
@@ -83,4 +108,49 @@ void pg_cancel_start(struct pg_connection *c)
   c->cancel = cancel;
   cancel->watch = loop_watch_fd(c->pg->loop, cancel->done_fd, LOOP_READABLE, handle_delivered, c);
   metric_add(c->pg->cancels, 1);
+}
+
+// ---- on pipelined connections ----
+
+static const struct pg_command *command_at(const struct pg_connection *c, size_t place)
+{
+  return &c->commands[(c->first_command + place) & (c->command_capacity - 1)];
+}
+
+static bool is_abandoned(const struct pg_request *request)
+{
+  return request != NULL && request->state == PG_REQUEST_ABANDONED;
+}
+
+// Tells whether the server may be busy with an abandoned read. It sends the results of a group with the group's Sync,
+// so every read of the first group may be the one.
+static bool runs_abandoned(const struct pg_connection *c)
+{
+  for (size_t i = 0; i < c->command_count; i++) {
+    if (is_abandoned(command_at(c, i)->request))
+      return true;
+    if (command_at(c, i)->kind == PG_COMMAND_SYNC)
+      return false;
+  }
+  return false;
+}
+
+void pg_cancel_abandoned(struct pg_connection *c)
+{
+  if (c->cancel != NULL)
+    return;
+  for (size_t i = 0; i < c->command_count; i++)
+    if (is_abandoned(command_at(c, i)->request)) {
+      schedule_cancel(c, CANCEL_READ_AFTER_MS);
+      return;
+    }
+}
+
+void pg_cancel_continue(struct pg_connection *c)
+{
+  c->cancel_scheduled = false;
+  if (c->pool != NULL ? c->command_count > 0 : runs_abandoned(c))
+    pg_cancel_start(c);
+  else if (c->pool == NULL)
+    pg_cancel_abandoned(c);
 }

@@ -79,6 +79,7 @@ static void close_connection(struct pg_connection *c)
   unwatch_socket(c);
   if (c->reconnect.timer != NULL)
     loop_timer_stop(c->reconnect.timer);
+  c->cancel_scheduled = false;
   if (c->conn != NULL)
     PQfinish(c->conn);
   c->conn = NULL;
@@ -113,7 +114,7 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
   log_break(c, reason);
   close_connection(c);
   pg_pipeline_fail(c);
-  // A dedicated connection that was lost is opened again when a task needs it.
+  // A connection of a pool that was lost is opened again when a task needs it.
   if (is_permanent(c) || !was_established) {
     enter_state(c, PG_BACKING_OFF);
     reconnect_back_off(&c->reconnect);
@@ -121,7 +122,7 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
   if (c->use == PG_LISTENING)
     pg_channel_lost(c);
   else if (c->use != PG_PIPELINED)
-    pg_dedicated_progress(c);
+    pg_pool_progress(c);
 }
 
 // ---- connecting ----
@@ -143,7 +144,7 @@ static void finish_connecting(struct pg_connection *c)
   else if (c->use == PG_LISTENING)
     pg_channel_connected(c);
   else
-    pg_dedicated_progress(c);
+    pg_pool_progress(c);
 }
 
 static void continue_connecting(struct pg_connection *c)
@@ -240,8 +241,7 @@ static void handle_timer(void *arg)
 {
   struct pg_connection *c = arg;
   if (pg_connection_established(c)) {
-    if (c->command_count > 0)
-      pg_cancel_start(c);
+    pg_cancel_continue(c);
     return;
   }
   if (c->state == PG_RESOLVING || c->state == PG_CONNECTING) {
@@ -255,7 +255,7 @@ static void handle_timer(void *arg)
     return;
   }
   enter_state(c, PG_CLOSED);
-  pg_dedicated_progress(c);
+  pg_pool_progress(c);
 }
 
 void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_connection_use use)

@@ -8,17 +8,16 @@
 #include "common/base/strbuf.h"
 #include "common/storage/pg_internal.h"
 
-enum { DEFAULT_STATEMENT_TIMEOUT_MS = 5000 };
-
-// Used where the operator gives no value. They notice within half a minute a peer that vanished silently.
+// Used where the operator gives no value. A server that vanished silently is noticed within two seconds: by
+// tcp_user_timeout while something is under way to it, and by the keep-alives while its answer is waited for.
 static const struct {
   const char *keyword;
   const char *value;
 } DEFAULTS[] = {
-    {"keepalives_idle", "10"},
-    {"keepalives_interval", "5"},
-    {"keepalives_count", "3"},
-    {"tcp_user_timeout", "20000"},
+    {"keepalives_idle", "1"},
+    {"keepalives_interval", "1"},
+    {"keepalives_count", "1"},
+    {"tcp_user_timeout", "2000"},
 };
 
 // Returns the place of the keyword, or the first free place.
@@ -41,14 +40,13 @@ static void set_keyword(struct pg *pg, const char *keyword, const char *value)
 
 static void set_session_options(struct pg *pg, const char *given, const struct pg_options *options)
 {
-  uint32_t timeout_ms =
-      options->statement_timeout_ms == 0 ? DEFAULT_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
+  uint32_t timeout_ms = options->statement_timeout_ms == 0 ? PG_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
   struct strbuf text;
   strbuf_init(&text, 0);
   strbuf_printf(&text,
                 "-c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c statement_timeout=%u -c "
-                "idle_in_transaction_session_timeout=%d",
-                timeout_ms, PG_IDLE_IN_TRANSACTION_MS);
+                "lock_timeout=%d -c idle_in_transaction_session_timeout=%d",
+                timeout_ms, PG_LOCK_TIMEOUT_MS, PG_IDLE_IN_TRANSACTION_MS);
   // PostgreSQL uses the last value of an option, so the operator's options come last.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);

@@ -5,7 +5,8 @@
 // A read lies on the stack of the task that waits for it. A batch runs in a task of its own, so that it waits, is
 // retried and fails like any other query. It finds its reads by their places in the array; a read that leaves early
 // empties its place. The last read to leave cancels the batch, because nothing may be in flight when the pg is freed.
-// An error that one key may have caused must not reach the other reads: then the batch asks for each key alone.
+// An error that one key may have caused must not reach the other reads: then the batch is halved until the key is
+// alone.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -13,6 +14,9 @@
 
 // Keys of one query at most. More keys make more queries, which run side by side.
 #define MAX_KEYS 256
+// After so many queries a batch is halved no more: many keys are bad, or none is to blame, and all that are left get
+// the error.
+#define MAX_QUERIES 32
 
 struct batch;
 
@@ -33,6 +37,7 @@ struct batch {
   const struct pg_statement *statement;
   struct task *task;
   size_t count;
+  size_t queries;                   // sent for this batch, or about to be
   size_t waiting;                   // reads that have neither ended nor left
   struct pg_read *reads[MAX_KEYS];  // NULL once a read has ended or left
 };
@@ -95,6 +100,12 @@ static enum status query_keys(struct batch *batch, struct range range, struct pg
   return status;
 }
 
+static void end_range(struct batch *batch, struct range range, enum status status, const struct pg_failure *failure)
+{
+  for (size_t i = 0; i < range.count; i++)
+    end_read(batch, range.first + i, status, failure);
+}
+
 static void hand_out_rows(struct batch *batch, struct range range, const struct pg_result *result)
 {
   static const struct pg_failure NONE;
@@ -105,13 +116,13 @@ static void hand_out_rows(struct batch *batch, struct range range, const struct 
     if (read != NULL)
       pg_result_copy_row(read->result, read->arena, result, row, result->columns - 1);
   }
-  for (size_t i = 0; i < range.count; i++)
-    end_read(batch, range.first + i, STATUS_OK, &NONE);
+  end_range(batch, range, STATUS_OK, &NONE);
 }
 
-static bool may_come_from_one_key(enum status status)
+// Tells whether the error is a data exception. Only that depends on the keys.
+static bool may_come_from_one_key(const struct pg_result *result)
 {
-  return status != STATUS_UNAVAILABLE && status != STATUS_DEADLINE_EXCEEDED && status != STATUS_CANCELLED;
+  return slice_starts_with(result->sqlstate, SLICE("22"));
 }
 
 static void read_range(struct batch *batch, struct range range)
@@ -122,13 +133,13 @@ static void read_range(struct batch *batch, struct range range)
   enum status status = query_keys(batch, range, &execution);
   if (status == STATUS_OK) {
     hand_out_rows(batch, range, &result);
-  } else if (range.count > 1 && may_come_from_one_key(status)) {
-    for (size_t i = 0; i < range.count; i++)
-      if (batch->reads[range.first + i] != NULL)
-        read_range(batch, (struct range){.first = range.first + i, .count = 1});
+  } else if (range.count > 1 && may_come_from_one_key(&result) && batch->queries + 2 <= MAX_QUERIES) {
+    batch->queries += 2;
+    size_t half = range.count / 2;
+    read_range(batch, (struct range){.first = range.first, .count = half});
+    read_range(batch, (struct range){.first = range.first + half, .count = range.count - half});
   } else {
-    for (size_t i = 0; i < range.count; i++)
-      end_read(batch, range.first + i, status, &execution.failure);
+    end_range(batch, range, status, &execution.failure);
   }
   arena_free(&arena);
 }
@@ -147,6 +158,7 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   batch->pg = pg;
   batch->statement = entry->statement;
   batch->count = 0;
+  batch->queries = 1;
   uint64_t deadline_us = 0;
   while (!list_empty(&entry->reads) && batch->count < MAX_KEYS) {
     struct pg_read *read = CONTAINER_OF(entry->reads.next, struct pg_read, node);
@@ -175,7 +187,7 @@ void pg_gather_dispatch(struct pg *pg)
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result)
 {
-  CHECK(statement->read_only && !statement->dedicated);
+  CHECK(statement->lane == PG_LANE_POINT);
   *result = (struct pg_result){0};
   enum status status = pg_wait_usable(pg);
   if (status != STATUS_OK)

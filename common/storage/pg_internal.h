@@ -1,13 +1,14 @@
 // Shared by the pg_*.c files. One loop's thread owns everything here. The only other thread delivers a cancel request
 // (pg_cancel.c), and it touches its own struct alone.
 //
-//   pg.c             creating and freeing, readiness, pg_query, dispatching queued requests at the end of a turn
+//   pg.c             creating and freeing, readiness, dispatching queued requests at the end of a turn
+//   pg_query.c       pg_query: in which lane a statement runs, and when it is repeated
 //   pg_request.c     the life of a request, and its states
 //   pg_statement.c   the statements that were used, with their metrics
 //   pg_gather.c      pg_query_row: the keys of a turn as one query
 //   pg_connection.c  connecting, breaking, back-off, the socket
 //   pg_pipeline.c    what is in flight on one connection: sending, and which result belongs to which request
-//   pg_dedicated.c   the pool of dedicated connections
+//   pg_pool.c        a pool of connections, shared out among callers; the outcome of what runs on one
 //   pg_cancel.c      cancelling an overdue statement in the server
 //   pg_tx.c          transactions
 //   pg_channel.c     messages between instances: LISTEN and NOTIFY
@@ -30,6 +31,9 @@
 // Requests in flight on one pipelined connection at most; the others stay queued.
 #define PG_MAX_IN_FLIGHT 1024
 #define PG_CONNECT_TIMEOUT_MS 5000
+#define PG_STATEMENT_TIMEOUT_MS 5000
+// How long a statement waits for a lock before it makes room for others and is repeated.
+#define PG_LOCK_TIMEOUT_MS 100
 // The server ends a transaction that was left open for so long, because it may hold locks.
 #define PG_IDLE_IN_TRANSACTION_MS 30000
 
@@ -59,6 +63,7 @@ struct pg_execution {
   struct arena *arena;
   struct pg_result *result;
   struct pg_failure failure;
+  bool was_sent;
 };
 
 // How a request is sent.
@@ -76,6 +81,7 @@ enum pg_request_state {
   PG_REQUEST_OWNED,      // its caller's alone
   PG_REQUEST_QUEUED,     // waits in pg.reads or pg.singles to be dispatched
   PG_REQUEST_IN_FLIGHT,  // sent; its outcome is not known yet
+  PG_REQUEST_OVERDUE,    // cancelled in the server; its caller waits a little longer for its outcome
   PG_REQUEST_RETRY,      // the server did nothing of it; it is sent again once its results have been drained
   PG_REQUEST_LOST,       // its connection broke before the outcome was known
   PG_REQUEST_DONE,       // its outcome is in the completion
@@ -91,6 +97,9 @@ struct pg_request {
   struct pg_statement_entry *entry;
   struct pg_execution *execution;  // the caller's; NULL when nobody waits for the outcome
   struct completion completion;
+  uint64_t deadline_us;  // it is not sent after this
+  uint64_t sent_us;
+  struct pg_connection *connection;                 // that it was sent on
   enum status status;                               // as far as it is known; the final one goes into the completion
   unsigned prepared_generation;                     // of the prepared statement that it used
   bool prepares_again;                              // retried with a Parse of its own; it is not retried a second time
@@ -124,19 +133,23 @@ enum pg_connection_state {
 };
 
 enum pg_connection_use {
-  PG_PIPELINED,  // shared by all tasks, for ever
-  PG_POOLED,     // dedicated: in the pool, open or not
-  PG_BORROWED,   // dedicated: a task has it
-  PG_DRAINING,   // dedicated: given back while something was in flight
+  PG_PIPELINED,  // carries the point reads of all tasks, for ever
+  PG_POOLED,     // in its pool, open or not
+  PG_BORROWED,   // of a pool: a task has it
+  PG_DRAINING,   // of a pool: given back while something was in flight
   PG_LISTENING,  // a channel's, for ever
 };
 
+struct pg_caller;
 struct pg_cancel;
+struct pg_pool;
 
 struct pg_connection {
   struct pg *pg;
   enum pg_connection_state state;
   enum pg_connection_use use;
+  struct pg_pool *pool;          // NULL for a pipelined one
+  struct pg_caller *borrower;    // while PG_BORROWED
   struct loop_resolve *resolve;  // while PG_RESOLVING
   PGconn *conn;                  // NULL without one
   int fd;                        // a duplicate of libpq's socket, because libpq closes its own before the watch can end
@@ -155,6 +168,18 @@ struct pg_connection {
   struct pg_prepared *prepared;  // by pg_statement_entry.index
   size_t prepared_count;
   struct pg_cancel *cancel;  // a cancel request on its way, or NULL
+  bool cancel_scheduled;     // the timer of `reconnect` runs for the next one
+  uint64_t cancelled_us;     // when the last one was delivered
+};
+
+// A pool of connections that each carry one statement or transaction at a time.
+struct pg_pool {
+  struct pg *pg;
+  const char *what;  // what a task waits for, shown in lists of tasks
+  struct pg_connection *connections;
+  size_t count;
+  struct hashtable callers;  // struct pg_caller: who has connections, or waits for one
+  struct list turns;         // struct pg_caller with tasks that wait, in the order of their turns
 };
 
 struct pg {
@@ -165,18 +190,18 @@ struct pg {
   char *host_name;        // to be resolved before each attempt to connect, or NULL
   const char *malformed;  // why the connection string cannot be used, or NULL
 
+  uint32_t statement_timeout_ms;
+
   struct pg_connection *pipelined;
   size_t pipelined_count;
-  struct pg_connection *dedicated;
-  size_t dedicated_count;
-  size_t borrowed_count;
+  struct pg_pool writes;  // and transactions
+  struct pg_pool scans;
 
   struct list reads;      // queued requests of kind PG_READ
   struct list singles;    // queued requests of kind PG_SINGLE
   struct list gathering;  // struct pg_statement_entry with keys of this turn
   struct list free_requests;
-  struct list ready_waiters;      // struct pg_ready_waiter
-  struct list dedicated_waiters;  // struct pg_dedicated_waiter
+  struct list ready_waiters;  // struct pg_ready_waiter
 
   struct hashtable statements;  // struct pg_statement_entry, by the statement's address
 
@@ -188,13 +213,27 @@ struct pg {
 
 // ---- pg.c ----
 
-// Runs one statement like pg_query, but leaves it to the caller to log the failure, in the context that it belongs to.
-enum status pg_execute(struct pg *pg, struct pg_execution *execution) MUST_CHECK;
 // Returns OK when a pipelined connection is open. Otherwise waits for one, for half of the time that the task has left
 // at most, so that the caller can still be answered; then UNAVAILABLE.
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
 // Wakes the tasks that wait for pg_ready.
 void pg_became_ready(struct pg *pg);
+
+// ---- pg_query.c ----
+
+// Runs one statement like pg_query, but leaves it to the caller to log the failure, in the context that it belongs to.
+enum status pg_execute(struct pg *pg, struct pg_execution *execution) MUST_CHECK;
+
+// How often a statement was repeated because it could not have a lock, and until when it is.
+struct pg_lock_retry {
+  uint32_t backoff_ms;
+  uint64_t end_us;
+};
+// Begins the time in which repeats make sense: until the task's deadline, or for as long as a statement may take.
+struct pg_lock_retry pg_lock_retry_begin(const struct pg *pg);
+// Tells whether to repeat what ended with `*status`: a lock could not be had, nothing was changed, and there is time
+// left. It pauses before it returns true. The end of the task during the pause becomes the status.
+bool pg_lock_retry_next(struct pg_lock_retry *retry, const struct pg_result *result, enum status *status);
 
 // ---- pg_request.c ----
 
@@ -256,21 +295,32 @@ void pg_pipeline_receive(struct pg_connection *connection);
 // Ends everything in flight with UNAVAILABLE.
 void pg_pipeline_fail(struct pg_connection *connection);
 
-// ---- pg_dedicated.c ----
+// ---- pg_pool.c ----
 
-// Waits for a dedicated connection: first come, first served.
-enum status pg_dedicated_borrow(struct pg *pg, struct pg_connection **connection) MUST_CHECK;
+void pg_pool_init(struct pg_pool *pool, struct pg *pg, const char *what, size_t size);
+// Closes the connections. None may be lent, and no task may wait for one (CHECK).
+void pg_pool_destroy(struct pg_pool *pool);
+// Waits for a connection: by turns between callers. `after_lock` says that a statement is repeated because of a lock.
+enum status pg_pool_borrow(struct pg_pool *pool, bool after_lock, struct pg_connection **connection) MUST_CHECK;
 // Gives it back. The pool waits for what is in flight on it, and rolls back what was left open.
-void pg_dedicated_return(struct pg_connection *connection);
-// Sends the request and waits for its outcome. Frees the request, unless it was abandoned.
-enum status pg_dedicated_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
+void pg_pool_return(struct pg_connection *connection);
+// Sends the request, waits for its outcome, and notes its effect for the task. The caller has just seen that there is
+// time left. Frees the request, unless it was abandoned.
+enum status pg_pool_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
 // Moves the pool on, after a connection has changed its state or has been drained.
-void pg_dedicated_progress(struct pg_connection *connection);
+void pg_pool_progress(struct pg_connection *connection);
 
 // ---- pg_cancel.c ----
 
-// Asks the server, from another thread, to cancel what runs on the connection.
+// Asks the server, from another thread, to cancel what runs on the connection. It is asked again until that has ended.
 void pg_cancel_start(struct pg_connection *connection);
+// Sees to it that abandoned reads on a pipelined connection are cancelled, should the server be busy with one. This
+// may hit a neighbour, which is retried.
+void pg_cancel_abandoned(struct pg_connection *connection);
+// Goes on with cancelling, when the timer of an open connection has fired.
+void pg_cancel_continue(struct pg_connection *connection);
+// Repeats no cancel request any more, because what it was for has ended.
+void pg_cancel_stop(struct pg_connection *connection);
 // Waits, and blocks the loop, until a cancel request that is on its way has been delivered.
 void pg_cancel_join(struct pg_connection *connection);
 

@@ -3,7 +3,8 @@
 //
 // Groups. A Sync ends an implicit transaction, and libpq 15 writes to the socket at each Sync. The reads that one turn
 // of the loop sends on a connection share one Sync, and so one write. An error aborts the commands behind it in its
-// group: the server skips them (PGRES_PIPELINE_ABORTED). The skipped reads are retried, each with a Sync of its own.
+// group: the server skips them (PGRES_PIPELINE_ABORTED). The skipped reads are retried, each with a Sync of its own. So
+// is a read that was hit by the cancel request for a neighbour; its caller's deadline ends that.
 // Every other statement has its own Sync from the start. Its outcome is known only with that Sync, because the server
 // commits there.
 //
@@ -158,6 +159,10 @@ void pg_pipeline_send(struct pg_connection *c, struct pg_request *request)
   // The reads of a turn are sent last and flushed at once. A write would share their transaction otherwise.
   CHECK(!has_own_sync(request) || !c->group_open);
   pg_request_enter(request, PG_REQUEST_IN_FLIGHT);
+  request->connection = c;
+  request->sent_us = clock_now_us();
+  if (request->execution != NULL)
+    request->execution->was_sent = true;
   send_query(c, request);
   if (has_own_sync(request))
     send_sync(c, request);
@@ -210,6 +215,13 @@ static void take_lost_prepared(struct pg_connection *c, struct pg_request *reque
   }
 }
 
+// Tells whether a cancel request that was meant for a neighbour has hit the request.
+static bool is_hit_by_cancel(const struct pg_connection *c, const struct pg_request *request, const char *sqlstate)
+{
+  return c->use == PG_PIPELINED && request->state == PG_REQUEST_IN_FLIGHT && sqlstate != NULL &&
+         strcmp(sqlstate, "57014") == 0 && (c->cancel != NULL || request->sent_us <= c->cancelled_us);
+}
+
 // Takes the request's own error, from its Parse, its Execute or its Sync.
 static void take_error(struct pg_connection *c, struct pg_request *request, const PGresult *result)
 {
@@ -217,6 +229,8 @@ static void take_error(struct pg_connection *c, struct pg_request *request, cons
   request->status = pg_sqlstate_status(sqlstate);
   if (is_prepared_lost(sqlstate))
     take_lost_prepared(c, request);
+  else if (is_hit_by_cancel(c, request, sqlstate))
+    pg_request_enter(request, PG_REQUEST_RETRY);
   if (c->group_error == STATUS_OK)
     c->group_error = request->status;
   if (request->status == STATUS_INTERNAL && request->state != PG_REQUEST_RETRY)
@@ -373,7 +387,7 @@ void pg_pipeline_receive(struct pg_connection *c)
   else
     pg_connection_watch(c, PQflush(c->conn) > 0);
   if (c->use == PG_DRAINING)
-    pg_dedicated_progress(c);
+    pg_pool_progress(c);
 }
 
 static void fail_request(struct pg_connection *c, struct pg_request *request)

@@ -11,9 +11,10 @@
 static const unsigned FOLLOWERS[] = {
     [PG_REQUEST_FREE] = STATE_BIT(PG_REQUEST_OWNED),
     [PG_REQUEST_OWNED] = STATE_BIT(PG_REQUEST_QUEUED) | STATE_BIT(PG_REQUEST_IN_FLIGHT) | STATE_BIT(PG_REQUEST_FREE),
-    [PG_REQUEST_QUEUED] = STATE_BIT(PG_REQUEST_IN_FLIGHT) | STATE_BIT(PG_REQUEST_OWNED),
-    [PG_REQUEST_IN_FLIGHT] = STATE_BIT(PG_REQUEST_RETRY) | STATE_BIT(PG_REQUEST_LOST) | STATE_BIT(PG_REQUEST_DONE) |
-                             STATE_BIT(PG_REQUEST_ABANDONED),
+    [PG_REQUEST_QUEUED] = STATE_BIT(PG_REQUEST_IN_FLIGHT) | STATE_BIT(PG_REQUEST_DONE) | STATE_BIT(PG_REQUEST_OWNED),
+    [PG_REQUEST_IN_FLIGHT] = STATE_BIT(PG_REQUEST_OVERDUE) | STATE_BIT(PG_REQUEST_RETRY) | STATE_BIT(PG_REQUEST_LOST) |
+                             STATE_BIT(PG_REQUEST_DONE) | STATE_BIT(PG_REQUEST_ABANDONED),
+    [PG_REQUEST_OVERDUE] = STATE_BIT(PG_REQUEST_LOST) | STATE_BIT(PG_REQUEST_DONE) | STATE_BIT(PG_REQUEST_ABANDONED),
     [PG_REQUEST_RETRY] = STATE_BIT(PG_REQUEST_OWNED) | STATE_BIT(PG_REQUEST_QUEUED) | STATE_BIT(PG_REQUEST_LOST) |
                          STATE_BIT(PG_REQUEST_ABANDONED),
     [PG_REQUEST_LOST] = STATE_BIT(PG_REQUEST_OWNED),
@@ -40,7 +41,7 @@ struct pg_request *pg_request_create(struct pg *pg, struct pg_statement_entry *e
     request = CONTAINER_OF(pg->free_requests.next, struct pg_request, node);
     list_remove(&request->node);
   }
-  *request = (struct pg_request){.kind = kind, .entry = entry, .execution = execution};
+  *request = (struct pg_request){.kind = kind, .entry = entry, .execution = execution, .deadline_us = DEADLINE_NONE};
   list_init(&request->node);
   pg_request_enter(request, PG_REQUEST_OWNED);
   return request;
@@ -64,7 +65,7 @@ void pg_request_finish(struct pg *pg, struct pg_request *request, enum status st
       finished(arg, status);
     return;
   }
-  if (request->state == PG_REQUEST_IN_FLIGHT)
+  if (request->state != PG_REQUEST_RETRY && request->state != PG_REQUEST_LOST)
     pg_request_enter(request, PG_REQUEST_DONE);
   completion_finish(&request->completion, status);
 }

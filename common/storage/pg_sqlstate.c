@@ -22,6 +22,7 @@ static const struct sqlstate_rule RULES[] = {
     {"08", STATUS_UNAVAILABLE},             // connection exception
     {"53", STATUS_UNAVAILABLE},             // insufficient resources
     {"22", STATUS_INVALID_ARGUMENT},        // data exception
+    {"54", STATUS_INVALID_ARGUMENT},        // program limit exceeded: a value is too long or too complex
 };
 
 enum status pg_sqlstate_status(const char *sqlstate)

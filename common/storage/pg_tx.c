@@ -1,5 +1,7 @@
-// Transactions, each on a dedicated connection. BEGIN travels with the first statement, so it costs no round trip. A
-// rollback does not wait: the connection goes back at once, and the pool rolls back what is open on it.
+// Transactions, each on a connection of its own from the pool for writes. BEGIN travels with the first statement, so it
+// costs no round trip. A rollback does not wait: the connection goes back at once, and the pool rolls back what is open
+// on it. A first statement that cannot have a lock is repeated on another connection, because nothing was done before
+// it.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -12,7 +14,8 @@ enum tx_state {
 };
 
 struct pg_tx {
-  struct pg_connection *connection;
+  struct pg *pg;
+  struct pg_connection *connection;  // NULL while it is given back because of a lock
   enum tx_state state;
 };
 
@@ -23,19 +26,27 @@ enum status pg_begin(struct pg *pg, struct pg_tx **tx)
 {
   *tx = NULL;
   struct pg_connection *connection = NULL;
-  enum status status = pg_dedicated_borrow(pg, &connection);
+  enum status status = pg_pool_borrow(&pg->writes, false, &connection);
   if (status != STATUS_OK)
     return status;
   struct pg_tx *made = calloc(1, sizeof(*made));
   CHECK(made != NULL);
+  made->pg = pg;
   made->connection = connection;
   *tx = made;
   return STATUS_OK;
 }
 
+static void return_connection(struct pg_tx *tx)
+{
+  if (tx->connection != NULL)
+    pg_pool_return(tx->connection);
+  tx->connection = NULL;
+}
+
 static void free_tx(struct pg_tx **tx)
 {
-  pg_dedicated_return((*tx)->connection);
+  return_connection(*tx);
   free(*tx);
   *tx = NULL;
 }
@@ -49,22 +60,43 @@ static void send_begin(struct pg_tx *tx)
   tx->state = TX_BEGUN;
 }
 
-static enum status run_request(struct pg_tx *tx, struct pg_request *request)
+static enum status run_statement(struct pg_tx *tx, struct pg_execution *execution, enum pg_request_kind kind)
 {
-  if (tx->state == TX_NEW && pg_connection_established(tx->connection))
-    send_begin(tx);
-  enum status status = pg_dedicated_run(tx->connection, request);
+  // The clock itself is read, right before the statement is sent.
+  enum status status = task_check();
+  if (status == STATUS_OK) {
+    if (tx->state == TX_NEW && pg_connection_established(tx->connection))
+      send_begin(tx);
+    struct pg_statement_entry *entry = pg_find_statement(tx->pg, execution->statement);
+    status = pg_pool_run(tx->connection, pg_request_create(tx->pg, entry, kind, execution));
+  }
   if (status != STATUS_OK)
     tx->state = TX_FAILED;
   return status;
 }
 
-static enum status run_statement(struct pg_tx *tx, struct pg_execution *execution, enum pg_request_kind kind)
+static enum status renew_connection(struct pg_tx *tx)
 {
-  struct pg *pg = tx->connection->pg;
-  struct pg_statement_entry *entry = pg_find_statement(pg, execution->statement);
-  enum status status = run_request(tx, pg_request_create(pg, entry, kind, execution));
-  pg_log_failure(execution->statement, &execution->failure);
+  return_connection(tx);
+  tx->state = TX_NEW;
+  return pg_pool_borrow(&tx->pg->writes, true, &tx->connection);
+}
+
+// Runs the first statement, on one connection after the other as long as it cannot have a lock.
+static enum status run_first(struct pg_tx *tx, struct pg_execution *execution)
+{
+  struct pg_lock_retry retry = pg_lock_retry_begin(tx->pg);
+  enum status status = run_statement(tx, execution, PG_IN_TRANSACTION);
+  while (status == STATUS_ABORTED) {
+    return_connection(tx);
+    if (!pg_lock_retry_next(&retry, execution->result, &status))
+      break;
+    status = renew_connection(tx);
+    if (status == STATUS_OK)
+      status = run_statement(tx, execution, PG_IN_TRANSACTION);
+  }
+  if (status != STATUS_OK)
+    tx->state = TX_FAILED;
   return status;
 }
 
@@ -74,16 +106,12 @@ enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, 
   *result = (struct pg_result){0};
   if (tx->state == TX_FAILED)
     return STATUS_ABORTED;
-  struct pg *pg = tx->connection->pg;
-  uint64_t started_us = loop_now_us(pg->loop);
-  enum status status = task_check();
-  if (status != STATUS_OK) {
-    tx->state = TX_FAILED;
-    return status;
-  }
+  uint64_t started_us = loop_now_us(tx->pg->loop);
   struct pg_execution execution = {.statement = statement, .params = params, .arena = arena, .result = result};
-  status = run_statement(tx, &execution, PG_IN_TRANSACTION);
-  pg_count_outcome(pg, pg_find_statement(pg, statement), status, started_us);
+  enum status status =
+      tx->state == TX_NEW ? run_first(tx, &execution) : run_statement(tx, &execution, PG_IN_TRANSACTION);
+  pg_log_failure(statement, &execution.failure);
+  pg_count_outcome(tx->pg, pg_find_statement(tx->pg, statement), status, started_us);
   return status;
 }
 
@@ -101,6 +129,7 @@ static enum status send_commit(struct pg_tx *tx)
   task_shield(true);
   enum status status = run_statement(tx, &execution, PG_COMMIT);
   task_shield(false);
+  pg_log_failure(&COMMIT, &execution.failure);
   arena_free(&arena);
   return status;
 }

@@ -190,11 +190,22 @@ static bool check_parameter_count(struct binder *b)
   return false;
 }
 
+// Refuses "dedicated" where it changes nothing.
+static void check_dedicated(struct binder *b)
+{
+  const struct query_source *query = b->query;
+  if (query->dedicated && (query->rows != ROWS_ONE || !query->description.read_only))
+    findings_add(b->findings, b->service, query, query->name.data,
+                 "only a :one that reads can be dedicated; what writes, a :many and a :page have a connection to "
+                 "themselves anyway, and a :gathered never has; leave it out");
+}
+
 static void bind_query(struct binder *b)
 {
   const struct query_source *query = b->query;
   if (!check_parameter_count(b))
     return;
+  check_dedicated(b);
   if (gives_rows(query->rows) != (query->description.column_count > 0)) {
     findings_add(b->findings, b->service, query, query->name.data, "the statement gives %s; write %s",
                  query->description.column_count > 0 ? "rows" : "no rows",

@@ -31,12 +31,19 @@ static void emit_literal(struct strbuf *out, const char *text)
   strbuf_add_byte(out, '"');
 }
 
+// Names the lane (enum pg_lane in common/storage/pg.h) in which the query runs.
+static const char *name_lane(const struct query_source *query)
+{
+  bool few_rows = query->rows == ROWS_ONE || query->rows == ROWS_GATHERED;
+  if (!query->description.read_only)
+    return "WRITE";
+  return few_rows && !query->dedicated ? "POINT" : "SCAN";
+}
+
 static void emit_statement(struct emitter *e, size_t index)
 {
   struct statement statement = statement_make(e->service, e->query, index, e->arena);
-  strbuf_printf(e->out, "{.name = \"%s\",%s%s .sql =\n    ", statement.name,
-                e->query->dedicated ? " .dedicated = true," : "",
-                e->query->description.read_only ? " .read_only = true," : "");
+  strbuf_printf(e->out, "{.name = \"%s\", .lane = PG_LANE_%s, .sql =\n    ", statement.name, name_lane(e->query));
   emit_literal(e->out, statement.sql);
   strbuf_add_byte(e->out, '}');
 }

@@ -150,7 +150,7 @@ struct query_source {
   struct parameter parameters[MAX_PARAMETERS];
   size_t parameter_count;
 
-  bool dedicated;      // it gets a connection of its own, because it may take long
+  bool dedicated;      // a read that gets a connection to itself, because it may take long
   enum effect effect;  // what the file says; a query that says nothing is judged by its plan
   struct slice scan;   // why its plan may scan a table; empty where it must not
   struct slice not_null;

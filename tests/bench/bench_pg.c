@@ -15,7 +15,7 @@
 enum { TASKS = 64, SECONDS = 5, ROWS = 100000 };
 
 static const struct pg_statement SELECT = {
-    .name = "bench_select", .sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1", .read_only = true};
+    .name = "bench_select", .sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1", .lane = PG_LANE_POINT};
 
 struct bench {
   struct loop *loop;

@@ -28,5 +28,4 @@ SELECT {session} FROM s;
 DELETE FROM sessions WHERE token_hash = :token_hash;
 
 -- name: remove_expired_sessions :affected
--- dedicated: may remove many rows
 DELETE FROM sessions WHERE expire_time <= now();

@@ -358,6 +358,48 @@ Test(item_changes, a_batch_that_is_taken_as_a_whole_is_refused)
   cr_expect_str_eq(items_count(&items), "1000");
 }
 
+static Item__V1__Item **make_reversed_batch(void)
+{
+  Item__V1__Item **forth = make_batch();
+  Item__V1__Item **back = arena_array(&items.driver.arena, BATCH, sizeof(*back));
+  for (size_t i = 0; i < BATCH; i++)
+    back[i] = forth[BATCH - 1 - i];
+  return back;
+}
+
+// Whoever inserts in another order than others can hold a sku that they wait for, and wait for one that they hold.
+Test(item_changes, a_batch_is_stored_in_the_order_of_its_skus)
+{
+  cr_expect_eq(items_create_batch(&items, make_reversed_batch(), BATCH).status, STATUS_OK);
+  const char *unordered =
+      database_sql(&items.database, "SELECT count(*) FROM (SELECT sku < lag(sku) OVER (ORDER BY ctid)"
+                                    " AS before FROM item.items) AS t WHERE before");
+  cr_expect_str_eq(unordered, "0");
+}
+
+// Batches with the same skus in opposite order: one is made, and the others learn why they are not.
+Test(item_changes, opposed_batches_do_not_hold_up_one_another)
+{
+  enum { OPPOSED = 16 };
+  struct outcome outcomes[OPPOSED];
+  Item__V1__BatchCreateItemsRequest request = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;
+  Item__V1__Item **forth = make_batch();
+  Item__V1__Item **back = make_reversed_batch();
+  request.n_items = BATCH;
+  for (size_t i = 0; i < OPPOSED; i++) {
+    request.items = i % 2 == 0 ? forth : back;
+    driver_begin(&items.driver, BATCH_CREATE, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
+  }
+  size_t made = 0;
+  for (size_t i = 0; i < OPPOSED; i++) {
+    driver_finish(&items.driver, &outcomes[i]);
+    made += outcomes[i].status == STATUS_OK;
+    cr_expect(outcomes[i].status == STATUS_OK || outcomes[i].status == STATUS_ALREADY_EXISTS, "%zu: %s", i,
+              status_name(outcomes[i].status));
+  }
+  cr_expect_eq(made, 1);
+}
+
 Test(item_changes, attributes_without_a_place_in_a_database_are_the_clients_fault)
 {
   Item__V1__Item *item = items_make(&items, "S", "Lamp");

@@ -86,13 +86,15 @@ void with_pg_options(struct pg_options options, void (*body)(struct world *world
   run_loop(&world, body);
   world.conninfo = conninfo_with_schema(&world.arena, environment("BULKHEAD_TEST_PG"), world.schema);
   options.conninfo = world.conninfo;
+  if (options.application_name == NULL)
+    options.application_name = world.schema;
   world.pg = pg_create(world.loop, &options);
   finish_world(&world);
 }
 
 void with_pg(void (*body)(struct world *world))
 {
-  with_pg_options((struct pg_options){.application_name = "storage-test"}, body);
+  with_pg_options((struct pg_options){0}, body);
 }
 
 static struct pg_statement *new_statement(const char *sql)
@@ -105,24 +107,17 @@ static struct pg_statement *new_statement(const char *sql)
   return made;
 }
 
-const struct pg_statement *statement(const char *sql, bool read_only)
+const struct pg_statement *statement(const char *sql, enum pg_lane lane)
 {
   struct pg_statement *made = new_statement(sql);
-  made->read_only = read_only;
-  return made;
-}
-
-const struct pg_statement *dedicated_statement(const char *sql)
-{
-  struct pg_statement *made = new_statement(sql);
-  made->dedicated = true;
+  made->lane = lane;
   return made;
 }
 
 enum status run_status(struct world *world, const char *sql)
 {
   struct pg_result result;
-  return pg_query(world->pg, statement(sql, false), NULL, &world->arena, &result);
+  return pg_query(world->pg, statement(sql, PG_LANE_WRITE), NULL, &world->arena, &result);
 }
 
 const char *cell_text(const struct pg_result *result, size_t row, size_t column)
@@ -133,7 +128,7 @@ const char *cell_text(const struct pg_result *result, size_t row, size_t column)
 const char *run_sql(struct world *world, const char *sql)
 {
   struct pg_result result;
-  enum status status = pg_query(world->pg, statement(sql, false), NULL, &world->arena, &result);
+  enum status status = pg_query(world->pg, statement(sql, PG_LANE_WRITE), NULL, &world->arena, &result);
   cr_assert_eq(status, STATUS_OK, "%s: %s", sql, status_name(status));
   return result.rows > 0 && result.columns > 0 ? cell_text(&result, 0, 0) : NULL;
 }

@@ -25,7 +25,8 @@ struct world {
   void *extra;
 };
 
-// Runs `body` as a task, with a deadline; the test ends with it. The schema is made before and dropped after.
+// Runs `body` as a task, with a deadline; the test ends with it. The schema is made before and dropped after. The
+// sessions have its name as application_name, unless the options say another.
 void with_pg(void (*body)(struct world *world));
 void with_pg_options(struct pg_options options, void (*body)(struct world *world));
 // Runs `body` as with_pg does, but without PostgreSQL.
@@ -33,8 +34,7 @@ void with_loop(void (*body)(struct world *world));
 const char *redis_url(void);
 
 // Makes a statement with a unique name. It is never freed.
-const struct pg_statement *statement(const char *sql, bool read_only);
-const struct pg_statement *dedicated_statement(const char *sql);
+const struct pg_statement *statement(const char *sql, enum pg_lane lane);
 // Returns a cell as a C string; NULL for SQL NULL.
 const char *cell_text(const struct pg_result *result, size_t row, size_t column);
 // Runs a statement without parameters and expects OK. Returns the first cell, or NULL.

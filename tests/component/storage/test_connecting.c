@@ -111,7 +111,7 @@ static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
   world->pg = pg_at(world, host);
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK, "%s", host);
   cr_expect_str_eq(run_sql(world, "SELECT 'here'"), "here");
-  // A transaction opens a dedicated connection from within its task.
+  // A transaction opens a connection of its own from within its task.
   struct pg_tx *tx;
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK, "%s", host);
   pg_rollback(&tx);

@@ -55,12 +55,12 @@ static void check_errors(struct world *world)
 {
   struct crew crew = {.world = world};
   struct caller callers[] = {
-      {.crew = &crew, .id = "r-read", .statement = statement("SELECT * FROM no_such_table_1", true)},
-      {.crew = &crew, .id = "r-write", .statement = statement("DELETE FROM no_such_table_2", false)},
-      {.crew = &crew, .id = "r-dedicated", .statement = dedicated_statement("SELECT * FROM no_such_table_3")},
-      {.crew = &crew, .id = "r-tx", .statement = statement("SELECT * FROM no_such_table_4", false)},
+      {.crew = &crew, .id = "r-read", .statement = statement("SELECT * FROM no_such_table_1", PG_LANE_POINT)},
+      {.crew = &crew, .id = "r-write", .statement = statement("DELETE FROM no_such_table_2", PG_LANE_WRITE)},
+      {.crew = &crew, .id = "r-scan", .statement = statement("SELECT * FROM no_such_table_3", PG_LANE_SCAN)},
+      {.crew = &crew, .id = "r-tx", .statement = statement("SELECT * FROM no_such_table_4", PG_LANE_WRITE)},
       // Its caller made a mistake, which its reply tells; there is nothing for an operator to do.
-      {.crew = &crew, .id = "r-bad-value", .statement = statement("SELECT 'x'::int", false)},
+      {.crew = &crew, .id = "r-bad-value", .statement = statement("SELECT 'x'::int", PG_LANE_WRITE)},
   };
   for (size_t i = 0; i < ARRAY_LEN(callers); i++)
     start_caller(&callers[i], i == 3 ? query_in_transaction : query);
@@ -83,7 +83,7 @@ Test(logs, a_failing_statement_is_logged_for_the_request_that_sent_it)
 // A statement that is retried has not failed.
 static void check_retried(struct world *world)
 {
-  const struct pg_statement *read = statement("SELECT * FROM t", true);
+  const struct pg_statement *read = statement("SELECT * FROM t", PG_LANE_POINT);
   struct pg_result result;
   run_sql(world, "CREATE TABLE t (a int)");
   cr_assert_eq(pg_query(world->pg, read, NULL, &world->arena, &result), STATUS_OK);
@@ -112,7 +112,7 @@ static void check_gathered(struct world *world)
   struct crew crew = {.world = world};
   const struct pg_statement *broken = statement(
       "SELECT id, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place) JOIN no_such_table ON id = key",
-      true);
+      PG_LANE_POINT);
   struct caller callers[] = {{.crew = &crew, .id = "r-one", .statement = broken},
                              {.crew = &crew, .id = "r-two", .statement = broken},
                              {.crew = &crew, .id = "r-three", .statement = broken}};

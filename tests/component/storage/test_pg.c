@@ -1,4 +1,4 @@
-// Single statements on the pipelined connections.
+// Single statements.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ static void check_values(struct world *world)
   const struct pg_statement *select =
       statement("SELECT $1::text, $2::text, $3::text, $4::bigint, $5::boolean, encode($6, 'hex'), $7::text[], "
                 "$8::bigint[], cardinality($7::text[]), '{}'::text[]",
-                true);
+                PG_LANE_POINT);
   cr_assert_eq(pg_query(world->pg, select, &params, &world->arena, &result), STATUS_OK);
   cr_assert_eq(result.rows, 1);
   cr_assert_eq(result.columns, 10);
@@ -57,18 +57,18 @@ static void check_results(struct world *world)
   struct pg_result result;
   run_sql(world, "CREATE TABLE t (id int PRIMARY KEY, big text)");
   const struct pg_statement *insert =
-      statement("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 5000) n", false);
+      statement("INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 5000) n", PG_LANE_WRITE);
   cr_assert_eq(pg_query(world->pg, insert, NULL, &world->arena, &result), STATUS_OK);
   cr_assert_eq(result.affected, 5000);
   cr_assert_eq(result.rows, 0);
-  const struct pg_statement *all = statement("SELECT id, big FROM t ORDER BY id", true);
+  const struct pg_statement *all = statement("SELECT id, big FROM t ORDER BY id", PG_LANE_POINT);
   cr_assert_eq(pg_query(world->pg, all, NULL, &world->arena, &result), STATUS_OK);
   cr_assert_eq(result.rows, 5000);
   for (size_t row = 0; row < result.rows; row++) {
     cr_assert_eq(pg_int(&result, row, 0), (int64_t)row + 1);
     cr_assert_eq(pg_slice(&result, row, 1).size, 1000);
   }
-  const struct pg_statement *none = statement("SELECT id FROM t WHERE id < 0", true);
+  const struct pg_statement *none = statement("SELECT id FROM t WHERE id < 0", PG_LANE_POINT);
   cr_assert_eq(pg_query(world->pg, none, NULL, &world->arena, &result), STATUS_OK);
   cr_assert_eq(result.rows, 0);
   cr_assert_eq(result.columns, 1);
@@ -89,7 +89,7 @@ static void check_large_parameter(struct world *world)
   struct pg_result result;
   pg_params_init(&params, &world->arena);
   pg_add_text(&params, text);
-  const struct pg_statement *select = statement("SELECT length($1::text), $1::text", true);
+  const struct pg_statement *select = statement("SELECT length($1::text), $1::text", PG_LANE_POINT);
   cr_assert_eq(pg_query(world->pg, select, &params, &world->arena, &result), STATUS_OK);
   cr_assert_eq(pg_int(&result, 0, 0), SIZE);
   cr_assert_eq(memcmp(cell_text(&result, 0, 1), text, SIZE), 0);
@@ -103,7 +103,7 @@ Test(pg, a_parameter_larger_than_any_socket_buffer)
 static void expect_failure(struct world *world, const char *sql, enum status expected, const char *sqlstate)
 {
   struct pg_result result;
-  enum status status = pg_query(world->pg, statement(sql, false), NULL, &world->arena, &result);
+  enum status status = pg_query(world->pg, statement(sql, PG_LANE_WRITE), NULL, &world->arena, &result);
   cr_assert_eq(status, expected, "%s: %s", sql, status_name(status));
   cr_assert(slice_equal_string(result.sqlstate, sqlstate), "%s: " SLICE_FMT, sql, SLICE_ARG(result.sqlstate));
   cr_assert_eq(result.rows, 0);
@@ -123,7 +123,7 @@ static void check_errors(struct world *world)
   expect_failure(world, "SELECT * FROM no_such_table", STATUS_INTERNAL, "42P01");
   struct pg_result result;
   cr_assert_neq(
-      pg_query(world->pg, statement("INSERT INTO t VALUES (1, NULL, 2)", false), NULL, &world->arena, &result),
+      pg_query(world->pg, statement("INSERT INTO t VALUES (1, NULL, 2)", PG_LANE_WRITE), NULL, &world->arena, &result),
       STATUS_OK);
   cr_assert(slice_equal_string(result.constraint, "t_key"));
   cr_assert_str_eq(run_sql(world, "SELECT count(*) FROM t"), "1");
@@ -151,11 +151,13 @@ Test(pg, the_session_has_its_settings)
 
 // ---- neighbours: many statements in one turn of the loop, on one connection ----
 
-static const struct pg_options ONE_CONNECTION = {.pipelined_connections = 1};
+// One in each lane.
+static const struct pg_options ONE_CONNECTION = {
+    .pipelined_connections = 1, .write_connections = 1, .scan_connections = 1};
 
 static void check_read_neighbours(struct world *world)
 {
-  const struct pg_statement *cast = statement("SELECT $1::text::int + 1", true);
+  const struct pg_statement *cast = statement("SELECT $1::text::int + 1", PG_LANE_POINT);
   struct ask asks[9] = {{0}};
   for (int round = 0; round < 3; round++) {  // the first prepares, the others do not
     for (size_t i = 0; i < ARRAY_LEN(asks); i++)
@@ -178,8 +180,8 @@ static void check_write_neighbours(struct world *world)
 {
   run_sql(world, "CREATE TABLE t (id int PRIMARY KEY)");
   run_sql(world, "INSERT INTO t VALUES (1)");
-  const struct pg_statement *insert = statement("INSERT INTO t VALUES ($1::text::int)", false);
-  const struct pg_statement *read = statement("SELECT $1::text", true);
+  const struct pg_statement *insert = statement("INSERT INTO t VALUES ($1::text::int)", PG_LANE_WRITE);
+  const struct pg_statement *read = statement("SELECT $1::text", PG_LANE_POINT);
   const char *ids[] = {"2", "1", "3", "1", "x", "4"};
   struct ask asks[12] = {{0}};
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
@@ -201,9 +203,9 @@ static void check_failing_prepare(struct world *world)
 {
   run_sql(world, "CREATE TABLE later (id int)");
   run_sql(world, "DROP TABLE later");
-  const struct pg_statement *broken = statement("SELECT count(*) FROM later", true);
-  const struct pg_statement *good = statement("SELECT 'good'", true);
-  const struct pg_statement *broken_write = statement("INSERT INTO later VALUES (1) RETURNING id", false);
+  const struct pg_statement *broken = statement("SELECT count(*) FROM later", PG_LANE_POINT);
+  const struct pg_statement *good = statement("SELECT 'good'", PG_LANE_POINT);
+  const struct pg_statement *broken_write = statement("INSERT INTO later VALUES (1) RETURNING id", PG_LANE_WRITE);
   struct ask asks[] = {{.statement = good},   {.statement = broken},       {.statement = good},
                        {.statement = broken}, {.statement = good},         {.statement = broken_write},
                        {.statement = good},   {.statement = broken_write}, {.statement = broken},
@@ -227,12 +229,18 @@ Test(pg, a_statement_that_cannot_be_prepared_fails_alone_and_works_later)
   with_pg_options(ONE_CONNECTION, check_failing_prepare);
 }
 
+static enum status ask_one(struct world *world, const char *sql, enum pg_lane lane)
+{
+  struct pg_result result;
+  return pg_query(world->pg, statement(sql, lane), NULL, &world->arena, &result);
+}
+
 static void check_changed_table(struct world *world)
 {
   run_sql(world, "CREATE TABLE t (a int)");
   run_sql(world, "INSERT INTO t VALUES (1)");
-  const struct pg_statement *read = statement("SELECT * FROM t", true);
-  const struct pg_statement *write = statement("UPDATE t SET a = a + 1 RETURNING *", false);
+  const struct pg_statement *read = statement("SELECT * FROM t", PG_LANE_POINT);
+  const struct pg_statement *write = statement("UPDATE t SET a = a + 1 RETURNING *", PG_LANE_WRITE);
   struct ask asks[] = {{.statement = read}, {.statement = write}, {.statement = read}, {.statement = write}};
   ask_all(world, asks, ARRAY_LEN(asks));
   run_sql(world, "ALTER TABLE t ADD b text DEFAULT 'new'");
@@ -244,6 +252,7 @@ static void check_changed_table(struct world *world)
   cr_assert_str_eq(run_sql(world, "SELECT a FROM t"), "5");
   // The server loses what was prepared.
   run_sql(world, "DEALLOCATE ALL");
+  cr_assert_eq(ask_one(world, "DEALLOCATE ALL", PG_LANE_POINT), STATUS_OK);
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
     cr_assert_eq(asks[i].status, STATUS_OK, "%zu: %s", i, status_name(asks[i].status));
@@ -259,9 +268,9 @@ static void check_deferred(struct world *world)
 {
   run_sql(world, "CREATE TABLE a (id int PRIMARY KEY)");
   run_sql(world, "CREATE TABLE b (a int CONSTRAINT b_a REFERENCES a DEFERRABLE INITIALLY DEFERRED)");
-  struct ask asks[] = {{.statement = statement("INSERT INTO b VALUES (1)", false)},
-                       {.statement = statement("INSERT INTO a VALUES (2)", false)},
-                       {.statement = statement("SELECT 1", true)}};
+  struct ask asks[] = {{.statement = statement("INSERT INTO b VALUES (1)", PG_LANE_WRITE)},
+                       {.statement = statement("INSERT INTO a VALUES (2)", PG_LANE_WRITE)},
+                       {.statement = statement("SELECT 1", PG_LANE_POINT)}};
   ask_all(world, asks, ARRAY_LEN(asks));
   cr_assert_eq(asks[0].status, STATUS_FAILED_PRECONDITION);
   cr_assert(slice_equal_string(asks[0].result.constraint, "b_a"));
@@ -292,8 +301,8 @@ static void check_many(struct world *world)
 {
   enum { MANY = 5000 };
   run_sql(world, "CREATE TABLE t (id int PRIMARY KEY)");
-  const struct pg_statement *insert = statement("INSERT INTO t VALUES ($1::text::int)", false);
-  const struct pg_statement *read = statement("SELECT $1::text", true);
+  const struct pg_statement *insert = statement("INSERT INTO t VALUES ($1::text::int)", PG_LANE_WRITE);
+  const struct pg_statement *read = statement("SELECT $1::text", PG_LANE_POINT);
   struct ask *asks = arena_array(&world->arena, MANY, sizeof(*asks));
   for (size_t i = 0; i < MANY; i++)
     asks[i] = (struct ask){.statement = i % 5 == 0 ? insert : read, .text = arena_printf(&world->arena, "%zu", i)};
@@ -316,8 +325,8 @@ Test(pg, thousands_at_once_each_get_their_own_answer)
 static void check_leaving(struct world *world)
 {
   struct pg_result result;
-  const struct pg_statement *slow = statement("SELECT pg_sleep(0.2), 'slow'", true);
-  const struct pg_statement *quick = statement("SELECT 'quick'", true);
+  const struct pg_statement *slow = statement("SELECT pg_sleep(0.2), 'slow'", PG_LANE_POINT);
+  const struct pg_statement *quick = statement("SELECT 'quick'", PG_LANE_POINT);
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 20));
   cr_assert_eq(pg_query(world->pg, slow, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
   cr_assert_eq(result.rows, 0);
@@ -349,7 +358,8 @@ static void sleep_long(void *arg)
   struct sleeper *sleeper = arg;
   struct pg_result result;
   struct arena arena = {0};
-  sleeper->status = pg_query(sleeper->world->pg, statement("SELECT pg_sleep(0.1)", false), NULL, &arena, &result);
+  sleeper->status =
+      pg_query(sleeper->world->pg, statement("SELECT pg_sleep(0.1)", PG_LANE_WRITE), NULL, &arena, &result);
   arena_free(&arena);
   sleeper->done = true;
 }
@@ -373,7 +383,7 @@ Test(pg, a_cancelled_task_leaves_at_once)
 static void check_metrics(struct world *world)
 {
   struct pg_result result;
-  const struct pg_statement *good = statement("SELECT 1", true);
+  const struct pg_statement *good = statement("SELECT 1", PG_LANE_POINT);
   for (int i = 0; i < 3; i++)
     cr_assert_eq(pg_query(world->pg, good, NULL, &world->arena, &result), STATUS_OK);
   const struct slice labels[] = {slice_from_string(good->name), SLICE("OK")};
@@ -393,7 +403,7 @@ static void check_malformed(struct world *world)
   struct pg *pg = pg_create(world->loop, &options);
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 100));
   struct pg_result result;
-  cr_assert_eq(pg_query(pg, statement("SELECT 1", true), NULL, &world->arena, &result), STATUS_UNAVAILABLE);
+  cr_assert_eq(pg_query(pg, statement("SELECT 1", PG_LANE_POINT), NULL, &world->arena, &result), STATUS_UNAVAILABLE);
   task_restore_deadline(before);
   cr_assert_not(pg_ready(pg));
   pg_free(&pg);

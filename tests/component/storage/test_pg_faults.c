@@ -44,9 +44,9 @@ static void check_restart(struct world *world)
   connect_to(world, &server);
   wait_until(all_are_up, NULL);
   struct crew crew = {.world = world};
-  struct ask slow[] = {{.crew = &crew, .statement = statement("SELECT pg_sleep(60)", false)},
-                       {.crew = &crew, .statement = statement("SELECT pg_sleep(61)", false)},
-                       {.crew = &crew, .statement = dedicated_statement("SELECT pg_sleep(62)")}};
+  struct ask slow[] = {{.crew = &crew, .statement = statement("SELECT pg_sleep(60)", PG_LANE_WRITE)},
+                       {.crew = &crew, .statement = statement("SELECT pg_sleep(61)", PG_LANE_WRITE)},
+                       {.crew = &crew, .statement = statement("SELECT pg_sleep(62)", PG_LANE_WRITE)}};
   for (size_t i = 0; i < ARRAY_LEN(slow); i++)
     crew_start(&crew, ask, &slow[i]);
   while (run_sql(world, "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(62)%' AND state = 'active'"
@@ -59,7 +59,8 @@ static void check_restart(struct world *world)
   // Statements that were not sent yet, and reads, which may be retried, wait for the connection.
   struct pg_result result;
   for (int i = 0; i < 10; i++)
-    cr_assert_eq(pg_query(world->pg, statement("SELECT 'back'", true), NULL, &world->arena, &result), STATUS_OK);
+    cr_assert_eq(pg_query(world->pg, statement("SELECT 'back'", PG_LANE_POINT), NULL, &world->arena, &result),
+                 STATUS_OK);
   struct pg_tx *tx;
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
   pg_rollback(&tx);
@@ -82,7 +83,8 @@ static void check_down(struct world *world)
   struct pg_tx *tx;
   uint64_t deadline_us = deadline_after_ms(clock_now_us(), 400);
   uint64_t before = task_tighten_deadline(deadline_us);
-  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", true), NULL, &world->arena, &result), STATUS_UNAVAILABLE);
+  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", PG_LANE_POINT), NULL, &world->arena, &result),
+               STATUS_UNAVAILABLE);
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_UNAVAILABLE);
   cr_assert_eq(task_check(), STATUS_OK, "the caller can still be told");
   task_restore_deadline(before);
@@ -111,7 +113,8 @@ static void check_down_for_long(struct world *world)
   wait_until(pg_is_down, world->pg);
   struct pg_result result;
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 20000));
-  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", true), NULL, &world->arena, &result), STATUS_UNAVAILABLE);
+  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", PG_LANE_POINT), NULL, &world->arena, &result),
+               STATUS_UNAVAILABLE);
   cr_assert_gt(left_ms(), 12000);
   task_restore_deadline(before);
   pg_free(&world->pg);
@@ -132,7 +135,7 @@ static int64_t kill_backend(struct world *world, const char *text, int64_t passe
                                  "SELECT pid FROM pg_stat_activity WHERE query LIKE '%%%s%%' AND state = 'active'"
                                  " AND pid NOT IN (pg_backend_pid(), %lld)",
                                  text, (long long)passed_over);
-  const struct pg_statement *find = dedicated_statement(sql);
+  const struct pg_statement *find = statement(sql, PG_LANE_SCAN);
   struct pg_result result = {0};
   // The server restarts after each kill, and is away meanwhile.
   while (pg_query(world->pg, find, NULL, &world->arena, &result) != STATUS_OK || result.rows == 0)
@@ -147,8 +150,8 @@ static void check_lost_twice(struct world *world)
   // With one connection, a retry cannot meet another that the same crash broke.
   connect_with(world, &server, 1);
   struct crew crew = {.world = world};
-  struct ask read = {.crew = &crew, .statement = statement("SELECT 'read', pg_sleep(60)", true)};
-  struct ask write = {.crew = &crew, .statement = statement("SELECT 'write', pg_sleep(60)", false)};
+  struct ask read = {.crew = &crew, .statement = statement("SELECT 'read', pg_sleep(60)", PG_LANE_POINT)};
+  struct ask write = {.crew = &crew, .statement = statement("SELECT 'write', pg_sleep(60)", PG_LANE_WRITE)};
   crew_start(&crew, ask, &read);
   int64_t first = kill_backend(world, "''read'', pg_sleep", 0);
   kill_backend(world, "''read'', pg_sleep", first);
@@ -191,13 +194,13 @@ static void check_early_cancel(struct world *world)
 {
   const struct pg_options options = {
       .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", server.folder),
-      .max_dedicated = 1,
+      .write_connections = 1,
       .statement_timeout_ms = 600000,
   };
   world->pg = pg_create(world->loop, &options);
   struct pg_result result;
-  const struct pg_statement *whoami = dedicated_statement("SELECT pg_backend_pid()");
-  const struct pg_statement *sleep = dedicated_statement("SELECT pg_sleep(600)");
+  const struct pg_statement *whoami = statement("SELECT pg_backend_pid()", PG_LANE_WRITE);
+  const struct pg_statement *sleep = statement("SELECT pg_sleep(600)", PG_LANE_WRITE);
   cr_assert_eq(pg_query(world->pg, whoami, NULL, &world->arena, &result), STATUS_OK);
   int64_t pid = pg_int(&result, 0, 0);
   cr_assert_eq(kill((pid_t)pid, SIGSTOP), 0);
@@ -228,7 +231,7 @@ static void check_acknowledged(struct world *world)
   struct ask writes[WRITERS];
   for (size_t i = 0; i < WRITERS; i++) {
     const char *sql = arena_printf(&world->arena, "INSERT INTO t SELECT %zu FROM pg_sleep(0.001)", i);
-    writes[i] = (struct ask){.crew = &crew, .statement = statement(sql, false)};
+    writes[i] = (struct ask){.crew = &crew, .statement = statement(sql, PG_LANE_WRITE)};
     crew_start(&crew, ask, &writes[i]);
   }
   while (run_sql(world, "SELECT 1 FROM t LIMIT 1") == NULL)
@@ -239,7 +242,7 @@ static void check_acknowledged(struct world *world)
   for (size_t i = 0; i < WRITERS; i++) {
     const char *sql = arena_printf(&world->arena, "SELECT count(*) FROM t WHERE id = %zu", i);
     struct pg_result result;
-    cr_assert_eq(pg_query(world->pg, statement(sql, true), NULL, &world->arena, &result), STATUS_OK);
+    cr_assert_eq(pg_query(world->pg, statement(sql, PG_LANE_POINT), NULL, &world->arena, &result), STATUS_OK);
     if (writes[i].status == STATUS_OK)
       cr_assert_eq(pg_int(&result, 0, 0), 1, "write %zu was acknowledged", i);
     else

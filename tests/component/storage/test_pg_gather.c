@@ -49,7 +49,7 @@ static const struct pg_statement *fill_table(struct world *world)
                  " FROM generate_series(1, 2000) n");
   return statement("SELECT id, name, note, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)"
                    " JOIN t ON id = k.key",
-                   true);
+                   PG_LANE_POINT);
 }
 
 static void expect_row(const struct look_up *look)
@@ -129,13 +129,56 @@ Test(pg_gather, a_key_that_cannot_be_fails_alone)
   with_pg(check_bad_key);
 }
 
+static int64_t count_sent(const struct pg_statement *statement)
+{
+  return times_sent(statement, STATUS_OK) + times_sent(statement, STATUS_INVALID_ARGUMENT) +
+         times_sent(statement, STATUS_INTERNAL);
+}
+
+static void check_cost_of_errors(struct world *world)
+{
+  enum { KEYS = 256, FEW = 80 };  // a turn may make more than one batch
+  static struct look_up looks[KEYS];
+  const struct pg_statement *good = fill_table(world);
+  const struct pg_statement *broken = statement("SELECT k.key, k.place FROM unnest($1::int[]) WITH ORDINALITY AS"
+                                                " k(key, place) JOIN no_such_table ON true",
+                                                PG_LANE_POINT);
+  const struct pg_statement *no_keys_fault = statement(
+      "SELECT 1 / (k.key - k.key), k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)", PG_LANE_POINT);
+  const struct {
+    const struct pg_statement *statement;
+    enum status status;
+    const char *key;  // of one of them
+    int64_t most;
+  } cases[] = {{broken, STATUS_INTERNAL, "1", 4},
+               {no_keys_fault, STATUS_INVALID_ARGUMENT, "1", FEW},
+               {good, STATUS_OK, "bad", FEW}};
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t k = 0; k < KEYS; k++)
+      looks[k] = (struct look_up){.statement = cases[i].statement,
+                                  .key = k == 99 ? cases[i].key : arena_printf(&world->arena, "%zu", k + 1)};
+    look_up_all(world, looks, KEYS);
+    for (size_t k = 0; k < KEYS; k++) {
+      enum status expected = k == 99 && cases[i].status == STATUS_OK ? STATUS_INVALID_ARGUMENT : cases[i].status;
+      cr_expect_eq(looks[k].status, expected, "%zu, %zu: %s", i, k, status_name(looks[k].status));
+    }
+    cr_expect_leq(count_sent(cases[i].statement), cases[i].most, "%zu: %lld", i,
+                  (long long)count_sent(cases[i].statement));
+  }
+}
+
+Test(pg_gather, an_error_costs_few_statements)
+{
+  with_pg(check_cost_of_errors);
+}
+
 static void check_early_leaver(struct world *world)
 {
   fill_table(world);
   const struct pg_statement *slow =
       statement("SELECT id, name, note, k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place)"
                 " JOIN t ON id = k.key, pg_sleep(0.3)",
-                true);
+                PG_LANE_POINT);
   // The first read, one in the middle and the last leave early.
   struct look_up looks[] = {{.statement = slow, .key = "1", .patience_ms = 20},
                             {.statement = slow, .key = "2"},
@@ -171,7 +214,7 @@ static void await_tasks(int64_t count)
 static void check_all_leave(struct world *world)
 {
   const struct pg_statement *slow =
-      statement("SELECT k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place), pg_sleep(2)", true);
+      statement("SELECT k.place FROM unnest($1::int[]) WITH ORDINALITY AS k(key, place), pg_sleep(2)", PG_LANE_POINT);
   struct crew crew = {.world = world};
   struct look_up looks[] = {{.crew = &crew, .statement = slow, .key = "1"},
                             {.crew = &crew, .statement = slow, .key = "2"}};
@@ -203,7 +246,7 @@ static void check_leaver_of_the_turn(struct world *world)
   world->pg = pg_create(world->loop, &options);
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   struct crew crew = {.world = world, .running = 1};
-  struct look_up look = {.crew = &crew, .statement = statement("SELECT 1", true), .key = "1"};
+  struct look_up look = {.crew = &crew, .statement = statement("SELECT 1", PG_LANE_POINT), .key = "1"};
   struct task *task = task_start(world->loop, look_up, &look, DEADLINE_NONE, NULL);
   yield_task();
   task_cancel(task);

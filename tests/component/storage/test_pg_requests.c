@@ -4,13 +4,13 @@
 
 #include "tests/component/storage/support.h"
 
-static const struct pg_options ONE_CONNECTION = {.pipelined_connections = 1};
+static const struct pg_options ONE_CONNECTION = {.pipelined_connections = 1, .write_connections = 1};
 
 // PostgreSQL's now() is the start of the transaction.
 static void check_groups(struct world *world)
 {
-  const struct pg_statement *read = statement("SELECT clock_timestamp()::text, now()::text", true);
-  const struct pg_statement *write = statement("SELECT clock_timestamp()::text, txid_current()::text", false);
+  const struct pg_statement *read = statement("SELECT clock_timestamp()::text, now()::text", PG_LANE_POINT);
+  const struct pg_statement *write = statement("SELECT clock_timestamp()::text, txid_current()::text", PG_LANE_WRITE);
   struct ask asks[] = {{.statement = read}, {.statement = write}, {.statement = read}, {.statement = write}};
   ask_all(world, asks, ARRAY_LEN(asks));
   for (size_t i = 0; i < ARRAY_LEN(asks); i++)
@@ -30,11 +30,12 @@ static void check_retries(struct world *world)
   run_sql(world, "CREATE SEQUENCE calls");
   run_sql(world, "CREATE FUNCTION never() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('calls');"
                  " RAISE EXCEPTION 'gone' USING ERRCODE = '26000'; END $$");
-  for (int read_only = 0; read_only <= 1; read_only++) {
+  static const enum pg_lane lanes[] = {PG_LANE_WRITE, PG_LANE_POINT, PG_LANE_SCAN};
+  for (size_t i = 0; i < ARRAY_LEN(lanes); i++) {
     struct pg_result result;
-    const struct pg_statement *call = statement("SELECT never()", read_only);
+    const struct pg_statement *call = statement("SELECT never()", lanes[i]);
     cr_assert_eq(pg_query(world->pg, call, NULL, &world->arena, &result), STATUS_INTERNAL);
-    cr_expect_str_eq(run_sql(world, "SELECT last_value FROM calls"), read_only ? "4" : "2");
+    cr_expect_str_eq(run_sql(world, "SELECT last_value / 2 FROM calls"), arena_printf(&world->arena, "%zu", i + 1));
   }
 }
 
@@ -48,24 +49,24 @@ static void check_overdue(struct world *world)
   struct pg_result result;
   struct pg_tx *tx;
   run_sql(world, "CREATE TABLE t (id int)");
-  // The dedicated connection is open, so the overdue task would not have to wait for it.
-  cr_assert_eq(pg_query(world->pg, dedicated_statement("SELECT 1"), NULL, &world->arena, &result), STATUS_OK);
+  // The connection for writes is open, so the overdue task would not have to wait for it.
+  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", PG_LANE_WRITE), NULL, &world->arena, &result), STATUS_OK);
   uint64_t before = task_tighten_deadline(clock_now_us());
-  const struct pg_statement *inserts[] = {dedicated_statement("INSERT INTO t VALUES (1)"),
-                                          statement("INSERT INTO t VALUES (2)", false)};
+  const struct pg_statement *inserts[] = {statement("INSERT INTO t VALUES (1)", PG_LANE_WRITE),
+                                          statement("INSERT INTO t VALUES (2)", PG_LANE_WRITE)};
   for (size_t i = 0; i < ARRAY_LEN(inserts); i++)
     cr_expect_eq(pg_query(world->pg, inserts[i], NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
   cr_expect_eq(pg_begin(world->pg, &tx), STATUS_DEADLINE_EXCEEDED);
   cr_expect_null(tx);
   task_restore_deadline(before);
   // The connections are drained in order, so what was sent would be visible now.
-  cr_assert_eq(pg_query(world->pg, dedicated_statement("SELECT 1"), NULL, &world->arena, &result), STATUS_OK);
+  cr_assert_eq(pg_query(world->pg, statement("SELECT 1", PG_LANE_WRITE), NULL, &world->arena, &result), STATUS_OK);
   cr_expect_str_eq(run_sql(world, "SELECT count(*) FROM t"), "0");
 }
 
 Test(pg_requests, an_overdue_task_sends_nothing)
 {
-  with_pg_options((struct pg_options){.pipelined_connections = 1, .max_dedicated = 1}, check_overdue);
+  with_pg_options((struct pg_options){.pipelined_connections = 1, .write_connections = 1}, check_overdue);
 }
 
 static void check_overdue_transaction(struct world *world)
@@ -74,7 +75,7 @@ static void check_overdue_transaction(struct world *world)
   struct pg_tx *tx;
   run_sql(world, "CREATE TABLE t (id int)");
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
-  const struct pg_statement *insert = statement("INSERT INTO t VALUES (1)", false);
+  const struct pg_statement *insert = statement("INSERT INTO t VALUES (1)", PG_LANE_WRITE);
   cr_assert_eq(pg_tx_query(tx, insert, NULL, &world->arena, &result), STATUS_OK);
   uint64_t before = task_tighten_deadline(clock_now_us());
   cr_expect_eq(pg_tx_query(tx, insert, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
@@ -102,7 +103,7 @@ static void commit_slowly(void *arg)
   struct pg_result result;
   struct pg_tx *tx;
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
-  cr_assert_eq(pg_tx_query(tx, statement("INSERT INTO slow VALUES (1)", false), NULL, &world->arena, &result),
+  cr_assert_eq(pg_tx_query(tx, statement("INSERT INTO slow VALUES (1)", PG_LANE_WRITE), NULL, &world->arena, &result),
                STATUS_OK);
   committer->sent = true;
   committer->status = pg_commit(&tx);

@@ -1,4 +1,4 @@
-// Transactions and dedicated statements.
+// Transactions, and statements that have a connection to themselves.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 static enum status tx_run(struct world *world, struct pg_tx *tx, const char *sql)
 {
   struct pg_result result;
-  return pg_tx_query(tx, statement(sql, false), NULL, &world->arena, &result);
+  return pg_tx_query(tx, statement(sql, PG_LANE_WRITE), NULL, &world->arena, &result);
 }
 
 static void check_commit(struct world *world)
@@ -66,7 +66,7 @@ static void check_failed(struct world *world)
 
 Test(pg_tx, after_an_error_only_the_roll_back_is_left)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 1}, check_failed);
+  with_pg_options((struct pg_options){.write_connections = 1}, check_failed);
 }
 
 static void check_commit_fails(struct world *world)
@@ -89,7 +89,7 @@ static void check_changed_table(struct world *world)
 {
   struct pg_tx *tx;
   struct pg_result result;
-  const struct pg_statement *read = statement("SELECT * FROM t", false);
+  const struct pg_statement *read = statement("SELECT * FROM t", PG_LANE_WRITE);
   run_sql(world, "CREATE TABLE t (a int)");
   for (int round = 0; round < 3; round++) {
     cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
@@ -104,7 +104,7 @@ static void check_changed_table(struct world *world)
 // A statement cannot be retried inside a transaction, but the whole transaction may be.
 Test(pg_tx, a_changed_table_aborts_a_transaction_once)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 1}, check_changed_table);
+  with_pg_options((struct pg_options){.write_connections = 1}, check_changed_table);
 }
 
 // ---- waiting for a connection ----
@@ -148,7 +148,7 @@ static void check_waiting(struct world *world)
 
 Test(pg_tx, at_most_so_many_at_a_time_first_come_first_served)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 3}, check_waiting);
+  with_pg_options((struct pg_options){.write_connections = 3}, check_waiting);
 }
 
 static void check_waiting_deadline(struct world *world)
@@ -167,7 +167,7 @@ static void check_waiting_deadline(struct world *world)
 
 Test(pg_tx, who_waits_too_long_leaves_the_line)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 1}, check_waiting_deadline);
+  with_pg_options((struct pg_options){.write_connections = 1}, check_waiting_deadline);
 }
 
 // ---- overdue ----
@@ -180,11 +180,11 @@ static void check_cancel(struct world *world)
   run_sql(world, "CREATE TABLE t (id int)");
   for (int i = 0; i < 20; i++) {
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 15));
-    const struct pg_statement *sleep = dedicated_statement("SELECT pg_sleep(60)");
+    const struct pg_statement *sleep = statement("SELECT pg_sleep(60)", PG_LANE_WRITE);
     cr_assert_eq(pg_query(world->pg, sleep, NULL, &world->arena, &result), STATUS_DEADLINE_EXCEEDED);
     task_restore_deadline(before);
     // The one connection comes back, and the late cancel does not hit the next statement.
-    const struct pg_statement *next = dedicated_statement("SELECT 'next', pg_sleep(0.002)");
+    const struct pg_statement *next = statement("SELECT 'next', pg_sleep(0.002)", PG_LANE_WRITE);
     cr_assert_eq(pg_query(world->pg, next, NULL, &world->arena, &result), STATUS_OK);
     cr_assert_str_eq(cell_text(&result, 0, 0), "next");
   }
@@ -205,7 +205,7 @@ static void check_cancel(struct world *world)
 
 Test(pg_tx, an_overdue_statement_is_cancelled_in_the_server)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 1, .statement_timeout_ms = 60000}, check_cancel);
+  with_pg_options((struct pg_options){.write_connections = 1, .statement_timeout_ms = 60000}, check_cancel);
 }
 
 static void check_terminated(struct world *world)
@@ -214,10 +214,12 @@ static void check_terminated(struct world *world)
   struct pg_result result;
   run_sql(world, "CREATE TABLE t (id int)");
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
-  cr_assert_eq(pg_tx_query(tx, statement("SELECT pg_backend_pid()", false), NULL, &world->arena, &result), STATUS_OK);
+  cr_assert_eq(pg_tx_query(tx, statement("SELECT pg_backend_pid()", PG_LANE_WRITE), NULL, &world->arena, &result),
+               STATUS_OK);
   const char *pid = cell_text(&result, 0, 0);
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (1)"), STATUS_OK);
-  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%s, 5000)", pid));
+  const char *terminate = arena_printf(&world->arena, "SELECT pg_terminate_backend(%s, 5000)", pid);
+  cr_assert_eq(pg_query(world->pg, statement(terminate, PG_LANE_SCAN), NULL, &world->arena, &result), STATUS_OK);
   cr_assert_eq(tx_run(world, tx, "INSERT INTO t VALUES (2)"), STATUS_UNAVAILABLE);
   cr_assert_neq(pg_commit(&tx), STATUS_OK);
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
@@ -228,5 +230,5 @@ static void check_terminated(struct world *world)
 
 Test(pg_tx, a_terminated_connection_ends_its_transaction_and_is_replaced)
 {
-  with_pg_options((struct pg_options){.max_dedicated = 1}, check_terminated);
+  with_pg_options((struct pg_options){.write_connections = 1}, check_terminated);
 }

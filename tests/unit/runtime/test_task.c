@@ -329,23 +329,6 @@ TASK_TEST(task, the_end_of_an_inner_shield_leaves_the_outer_one)
   cr_assert_eq(waiter.status, STATUS_OK);
 }
 
-static void note_caller(void *arg)
-{
-  *(uint64_t *)arg = task_caller();
-}
-
-TASK_TEST(task, works_for_its_callers_caller)
-{
-  uint64_t before = 1, inherited = 0;
-  task_start(task_loop(), note_caller, &before, DEADLINE_NONE, NULL);
-  yield_task();
-  cr_assert_eq(before, 0, "nobody in particular");
-  task_set_caller(7);
-  task_start(task_loop(), note_caller, &inherited, DEADLINE_NONE, NULL);
-  yield_task();
-  cr_assert_eq(inherited, 7);
-}
-
 TASK_TEST(task, the_deadline_strikes_through_a_shield)
 {
   struct completion never = COMPLETION_INIT;

@@ -112,6 +112,7 @@ Test(pg_sqlstate, becomes_a_status)
       {"08006", STATUS_UNAVAILABLE},
       {"53300", STATUS_UNAVAILABLE},
       {"22P02", STATUS_INVALID_ARGUMENT},
+      {"54001", STATUS_INVALID_ARGUMENT},
       {"42P01", STATUS_INTERNAL},
       {"", STATUS_INTERNAL},
       {"23505x", STATUS_INTERNAL},
@@ -141,12 +142,24 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   cr_assert_str_eq(value_of(&pg, "password"), "p w");
   cr_assert_str_eq(value_of(&pg, "tcp_user_timeout"), "7");
   cr_assert_str_eq(value_of(&pg, "application_name"), "item");
-  cr_assert_str_eq(value_of(&pg, "keepalives_count"), "3");
+  cr_assert_str_eq(value_of(&pg, "keepalives_count"), "1");
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c lock_timeout=100"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c statement_timeout=123"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c idle_in_transaction_session_timeout=30000"),
                      "a forgotten transaction does not hold its locks for ever");
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c TimeZone=UTC"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-csearch_path=s"));
+  pg_conninfo_free(&pg);
+}
+
+// TCP notices the loss of a host by these alone.
+Test(pg_conninfo, a_vanished_host_is_noticed_in_two_seconds)
+{
+  struct pg pg = {0};
+  pg_conninfo_init(&pg, &(const struct pg_options){.conninfo = "host=10.0.0.1 keepalives_interval=9"});
+  cr_expect_str_eq(value_of(&pg, "tcp_user_timeout"), "2000");
+  cr_expect_str_eq(value_of(&pg, "keepalives_idle"), "1");
+  cr_expect_str_eq(value_of(&pg, "keepalives_interval"), "9", "the operator's holds");
   pg_conninfo_free(&pg);
 }
 

@@ -54,3 +54,11 @@ SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
 
 -- name: counted :one
 SELECT id FROM things WHERE id = $1::uuid;
+
+-- name: needless :many
+-- dedicated: may take long
+SELECT id FROM things;
+
+-- name: needless_write :exec
+-- dedicated: may take long
+DELETE FROM things WHERE id = :id::uuid;

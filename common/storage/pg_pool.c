@@ -1,0 +1,348 @@
+// A pool of connections, each of which carries one statement or transaction at a time. Connections are opened on demand
+// up to the pool's size and kept open.
+//
+// Tasks that wait for a connection are served by turns between their callers (task_caller), and first come, first
+// served within one caller. One caller has at most three quarters of a pool, so that what it queues leaves room for the
+// others. Work for no caller in particular has a turn like a caller, and no limit. Statements that are repeated because
+// of a lock have a turn and a quarter of the pool together, so that one locked row leaves room for the other rows.
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/storage/pg_internal.h"
+
+// How long a task waits, past its deadline, for the outcome of what it has sent.
+enum { OUTCOME_WAIT_MS = 300 };
+
+// The key of the statements that are repeated because of a lock; other keys are 0 or hashes.
+#define LOCK_RETRIES_KEY 1
+
+// Made when a caller first waits or borrows, and freed when it does neither.
+struct pg_caller {
+  struct hashtable_node node;  // in pg_pool.callers, by the caller's key
+  struct list turn;            // in pg_pool.turns while tasks wait
+  struct list waiters;         // struct pg_pool_waiter
+  size_t waiting;
+  size_t lent;
+};
+
+// Lies on the stack of the task that waits.
+struct pg_pool_waiter {
+  struct list node;
+  struct completion completion;
+  struct pg_connection *connection;
+};
+
+static const struct pg_statement ROLLBACK = {.name = "ROLLBACK", .sql = "ROLLBACK"};
+
+// ---- creating and freeing ----
+
+void pg_pool_init(struct pg_pool *pool, struct pg *pg, const char *what, size_t size)
+{
+  *pool = (struct pg_pool){.pg = pg, .what = what, .count = size};
+  list_init(&pool->turns);
+  pool->connections = calloc(size, sizeof(*pool->connections));
+  CHECK(pool->connections != NULL);
+  for (size_t i = 0; i < size; i++) {
+    pg_connection_init(&pool->connections[i], pg, PG_POOLED);
+    pool->connections[i].pool = pool;
+  }
+}
+
+void pg_pool_destroy(struct pg_pool *pool)
+{
+  CHECK(pool->callers.count == 0);  // nothing is lent, and nobody waits
+  for (size_t i = 0; i < pool->count; i++)
+    pg_connection_destroy(&pool->connections[i]);
+  free(pool->connections);
+  hashtable_free(&pool->callers);
+}
+
+// ---- callers ----
+
+static struct pg_caller *find_caller(struct pg_pool *pool, uint64_t key)
+{
+  struct hashtable_node *node = hashtable_first(&pool->callers, key);
+  if (node != NULL)
+    return CONTAINER_OF(node, struct pg_caller, node);
+  struct pg_caller *caller = calloc(1, sizeof(*caller));
+  CHECK(caller != NULL);
+  list_init(&caller->turn);
+  list_init(&caller->waiters);
+  hashtable_insert(&pool->callers, &caller->node, key);
+  return caller;
+}
+
+static void free_idle_caller(struct pg_pool *pool, struct pg_caller *caller)
+{
+  if (caller->lent > 0 || caller->waiting > 0)
+    return;
+  hashtable_remove(&pool->callers, &caller->node);
+  free(caller);
+}
+
+// Returns how many connections the caller may have at a time.
+static size_t limit_of_caller(const struct pg_pool *pool, const struct pg_caller *caller)
+{
+  size_t limit = pool->count * 3 / 4;
+  if (caller->node.hash == 0)
+    limit = pool->count;
+  else if (caller->node.hash == LOCK_RETRIES_KEY)
+    limit = pool->count / 4;
+  return limit == 0 ? 1 : limit;
+}
+
+static void remove_waiter(struct pg_caller *caller, struct pg_pool_waiter *waiter)
+{
+  list_remove(&waiter->node);
+  caller->waiting--;
+  if (caller->waiting == 0)
+    list_remove(&caller->turn);
+}
+
+// ---- lending ----
+
+static void lend_connection(struct pg_connection *c, struct pg_caller *caller)
+{
+  c->use = PG_BORROWED;
+  c->borrower = caller;
+  caller->lent++;
+}
+
+static struct pg_connection *find_open(const struct pg_pool *pool)
+{
+  for (size_t i = 0; i < pool->count; i++)
+    if (pool->connections[i].use == PG_POOLED && pool->connections[i].state == PG_OPEN)
+      return &pool->connections[i];
+  return NULL;
+}
+
+// Returns the caller whose turn it is: the first that may have one more connection.
+static struct pg_caller *find_next_caller(const struct pg_pool *pool)
+{
+  for (const struct list *node = pool->turns.next; node != &pool->turns; node = node->next) {
+    struct pg_caller *caller = CONTAINER_OF(node, struct pg_caller, turn);
+    if (caller->lent < limit_of_caller(pool, caller))
+      return caller;
+  }
+  return NULL;
+}
+
+static void serve_caller(struct pg_pool *pool, struct pg_caller *caller, struct pg_connection *c)
+{
+  struct pg_pool_waiter *waiter = CONTAINER_OF(caller->waiters.next, struct pg_pool_waiter, node);
+  remove_waiter(caller, waiter);
+  if (caller->waiting > 0) {
+    list_remove(&caller->turn);
+    list_append(&pool->turns, &caller->turn);
+  }
+  lend_connection(c, caller);
+  waiter->connection = c;
+  completion_finish(&waiter->completion, STATUS_OK);
+}
+
+static void serve_waiters(struct pg_pool *pool)
+{
+  struct pg_caller *caller;
+  struct pg_connection *c;
+  while ((caller = find_next_caller(pool)) != NULL && (c = find_open(pool)) != NULL)
+    serve_caller(pool, caller, c);
+}
+
+// Returns how many more connections could be used now.
+static size_t count_wanted(const struct pg_pool *pool)
+{
+  size_t wanted = 0;
+  for (const struct list *node = pool->turns.next; node != &pool->turns; node = node->next) {
+    const struct pg_caller *caller = CONTAINER_OF(node, struct pg_caller, turn);
+    size_t allowed = limit_of_caller(pool, caller) - caller->lent;
+    wanted += caller->waiting < allowed ? caller->waiting : allowed;
+  }
+  return wanted;
+}
+
+static bool is_connecting(const struct pg_connection *c)
+{
+  return c->state == PG_RESOLVING || c->state == PG_CONNECTING;
+}
+
+// Opens connections until as many are on their way as could be used.
+static void open_for_waiters(struct pg_pool *pool)
+{
+  size_t wanted = count_wanted(pool);
+  size_t connecting = 0;
+  for (size_t i = 0; i < pool->count; i++)
+    connecting += pool->connections[i].use == PG_POOLED && is_connecting(&pool->connections[i]);
+  for (size_t i = 0; i < pool->count && connecting < wanted; i++) {
+    struct pg_connection *c = &pool->connections[i];
+    if (c->use != PG_POOLED || c->state != PG_CLOSED)
+      continue;
+    connecting++;
+    pg_connection_open(c);
+  }
+}
+
+static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *caller,
+                                       struct pg_connection **connection)
+{
+  struct pg_pool_waiter waiter = {.completion = {.what = pool->what}};
+  list_append(&caller->waiters, &waiter.node);
+  if (caller->waiting++ == 0)
+    list_append(&pool->turns, &caller->turn);
+  open_for_waiters(pool);
+  enum status status = completion_wait(&waiter.completion);
+  if (waiter.connection == NULL) {
+    remove_waiter(caller, &waiter);
+    free_idle_caller(pool, caller);
+    return pg_ready(pool->pg) ? status : STATUS_UNAVAILABLE;
+  }
+  // The connection was lent in the very moment in which the task gave up waiting.
+  if (status != STATUS_OK) {
+    pg_pool_return(waiter.connection);
+    return status;
+  }
+  *connection = waiter.connection;
+  return STATUS_OK;
+}
+
+enum status pg_pool_borrow(struct pg_pool *pool, bool after_lock, struct pg_connection **connection)
+{
+  enum status status = pg_wait_usable(pool->pg);
+  if (status != STATUS_OK)
+    return status;
+  struct pg_caller *caller = find_caller(pool, after_lock ? LOCK_RETRIES_KEY : task_caller());
+  bool may_have = caller->waiting == 0 && caller->lent < limit_of_caller(pool, caller);
+  *connection = may_have ? find_open(pool) : NULL;
+  if (*connection == NULL)
+    return wait_for_connection(pool, caller, connection);
+  lend_connection(*connection, caller);
+  return STATUS_OK;
+}
+
+// ---- giving back ----
+
+static void send_rollback(struct pg_connection *c)
+{
+  struct pg_request *request = pg_request_create(c->pg, pg_find_statement(c->pg, &ROLLBACK), PG_IN_TRANSACTION, NULL);
+  pg_pipeline_send(c, request);
+  pg_request_enter(request, PG_REQUEST_ABANDONED);
+  pg_pipeline_flush(c);
+}
+
+// Tells whether a connection that was given back can be lent again. Nobody may get it while a cancel request is on its
+// way, because that would hit the next task's statement.
+static bool is_drained(struct pg_connection *c)
+{
+  if (c->command_count > 0 || c->cancel != NULL)
+    return false;
+  if (c->state != PG_OPEN)
+    return true;
+  pg_cancel_stop(c);
+  if (PQtransactionStatus(c->conn) == PQTRANS_IDLE)
+    return true;
+  send_rollback(c);
+  return false;
+}
+
+void pg_pool_progress(struct pg_connection *c)
+{
+  if (c->use == PG_BORROWED || (c->use == PG_DRAINING && !is_drained(c)))
+    return;
+  c->use = PG_POOLED;
+  serve_waiters(c->pool);
+  open_for_waiters(c->pool);
+}
+
+void pg_pool_return(struct pg_connection *c)
+{
+  CHECK(c->use == PG_BORROWED);
+  struct pg_caller *caller = c->borrower;
+  c->borrower = NULL;
+  caller->lent--;
+  free_idle_caller(c->pool, caller);
+  c->use = PG_DRAINING;
+  pg_pool_progress(c);
+}
+
+// ---- running ----
+
+// Tells whether the success of the request alone changes something that stays. What runs in a transaction does not.
+static bool has_effect(const struct pg_request *request)
+{
+  return request->kind == PG_COMMIT || (request->kind == PG_SINGLE && request->entry->statement->lane == PG_LANE_WRITE);
+}
+
+// Notes for the task what the request did. A connection that ended meanwhile does not tell.
+static void note_effect(const struct pg_request *request, enum status status)
+{
+  if (!has_effect(request))
+    return;
+  if (status == STATUS_OK)
+    task_note_effect(TASK_EFFECT_DONE);
+  else if (status == STATUS_UNAVAILABLE)
+    task_note_effect(TASK_EFFECT_UNKNOWN);
+}
+
+static enum status wait_shielded(struct completion *completion)
+{
+  uint64_t before = task_deadline_us();
+  task_shield(true);
+  task_restore_deadline(deadline_after_ms(clock_now_us(), OUTCOME_WAIT_MS));
+  enum status status = completion_wait(completion);
+  task_restore_deadline(before);
+  task_shield(false);
+  return status;
+}
+
+// Ends a request in flight that is overdue or whose caller has left, for `reason`: cancels it in the server, and waits
+// for what has really happened where that matters. A COMMIT is not cancelled, because its outcome would be no clearer
+// for it. The request is abandoned where its outcome does not matter or does not come.
+static enum status end_overdue(struct pg_connection *c, struct pg_request *request, enum status reason)
+{
+  bool matters = has_effect(request) && request->state == PG_REQUEST_IN_FLIGHT;
+  pg_request_enter(request, matters ? PG_REQUEST_OVERDUE : PG_REQUEST_ABANDONED);
+  if (request->kind != PG_COMMIT)
+    pg_cancel_start(c);
+  if (!matters)
+    return reason;
+  enum status status = wait_shielded(&request->completion);
+  if (!request->completion.done) {
+    task_note_effect(TASK_EFFECT_UNKNOWN);
+    pg_request_enter(request, PG_REQUEST_ABANDONED);
+    return reason;
+  }
+  // The server has ended the statement, because of the cancel or of a lock, and has changed nothing.
+  return status == STATUS_DEADLINE_EXCEEDED || status == STATUS_ABORTED ? reason : status;
+}
+
+static enum status send_and_wait(struct pg_connection *c, struct pg_request *request)
+{
+  pg_pipeline_send(c, request);
+  pg_pipeline_flush(c);
+  request->completion.what = request->entry->statement->name;
+  enum status status = completion_wait(&request->completion);
+  if (!request->completion.done)
+    status = end_overdue(c, request, status);
+  if (request->state != PG_REQUEST_ABANDONED)
+    note_effect(request, status);
+  return status;
+}
+
+enum status pg_pool_run(struct pg_connection *c, struct pg_request *request)
+{
+  enum status status = STATUS_UNAVAILABLE;
+  while (pg_connection_established(c)) {
+    status = send_and_wait(c, request);
+    if (request->state == PG_REQUEST_ABANDONED)
+      return status;
+    bool retry = request->state == PG_REQUEST_RETRY;
+    pg_request_reset(request);
+    if (!retry)
+      break;
+    status = task_check();
+    if (status != STATUS_OK)
+      break;
+    status = STATUS_UNAVAILABLE;
+  }
+  pg_request_free(c->pg, &request);
+  return status;
+}
