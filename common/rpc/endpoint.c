@@ -36,6 +36,7 @@ static void log_state(const struct endpoint *endpoint)
   } lines[] = {
       [ENDPOINT_BACKING_OFF] = {LOG_DEBUG, "waiting before an endpoint is dialled again"},
       [ENDPOINT_CONNECTING] = {LOG_DEBUG, "dialling an endpoint"},
+      [ENDPOINT_PROBING] = {LOG_DEBUG, "connected to an endpoint, waiting for its first packet"},
       [ENDPOINT_READY] = {LOG_INFO, "connected to an endpoint"},
       [ENDPOINT_DRAINING] = {LOG_INFO, "an endpoint shuts down; new calls go to others"},
       [ENDPOINT_LINGERING] = {LOG_INFO, "an endpoint is no longer listed; it finishes its calls"},
@@ -89,6 +90,7 @@ static void open_socket(struct endpoint *endpoint)
 {
   struct endpoint_group *group = endpoint->group;
   struct transport *transport = group->transport;
+  endpoint->clock = (struct peer_clock){0};
   endpoint->link =
       rpc_link_open_client(rpc_closer_events(transport->closer), ++group->last_link_id, group->max_message_bytes);
   nng_socket socket = endpoint->link->socket;
@@ -172,10 +174,23 @@ void endpoint_free(struct endpoint **endpoint_pointer)
 
 void endpoint_set_connected(struct endpoint *endpoint)
 {
+  static const struct rpc_frame probe = {.kind = RPC_FRAME_REQUEST};
   if (endpoint->state != ENDPOINT_CONNECTING)
     return;
   sender_open(&endpoint->sender);
-  set_state(endpoint, ENDPOINT_READY);
+  (void)sender_add(&endpoint->sender, &probe);
+  set_state(endpoint, ENDPOINT_PROBING);
+}
+
+// Notes that a packet of the server has come. It may overtake the event that the connection is open, which nng reports
+// from another thread.
+static void note_packet(struct endpoint *endpoint)
+{
+  if (endpoint->state == ENDPOINT_CONNECTING)
+    sender_open(&endpoint->sender);
+  if (endpoint->state == ENDPOINT_CONNECTING || endpoint->state == ENDPOINT_PROBING)
+    set_state(endpoint, ENDPOINT_READY);
+  sender_begin_packet(&endpoint->sender);
 }
 
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
@@ -184,9 +199,8 @@ void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
     metric_add(endpoint->metrics->lost, 1);
   drop_socket(endpoint);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
-  // A connection that has carried answers was a good one: the first attempt after it comes soon. The window still has
-  // the counts of the last connection while the endpoint connects.
-  if (is_connected_state(endpoint->state) && endpoint->sender.window.received != 0)
+  // A connection that has carried packets was a good one: the first attempt after it comes soon.
+  if (is_connected_state(endpoint->state))
     endpoint->backoff_ms = 0;
   if (endpoint->state == ENDPOINT_LINGERING || endpoint->state == ENDPOINT_GONE)
     set_state(endpoint, ENDPOINT_GONE);
@@ -210,7 +224,8 @@ static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
 {
   heap_remove(&endpoint->group->timers, &endpoint->timer);
-  if (!is_connected_state(endpoint->state)) {
+  // A connection that may carry packets is not closed at once: see CLOSE HANGS in nng_compat_internal.h.
+  if (!is_connected_state(endpoint->state) && endpoint->state != ENDPOINT_PROBING) {
     set_state(endpoint, ENDPOINT_GONE);
     return;
   }
@@ -249,9 +264,7 @@ nng_msg *endpoint_receive(struct endpoint *endpoint)
     return NULL;
   nng_msg *message = rpc_io_receive(&endpoint->group->transport->io, endpoint->link->socket);
   if (message != NULL) {
-    // The packet may overtake the event that the connection is open, which nng reports from another thread.
-    endpoint_set_connected(endpoint);
-    sender_begin_packet(&endpoint->sender);
+    note_packet(endpoint);
     return message;
   }
   // The socket is empty now, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its

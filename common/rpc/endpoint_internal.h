@@ -10,6 +10,7 @@
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
+#include "common/rpc/peer_clock_internal.h"
 #include "common/rpc/rpc.h"
 #include "common/rpc/sender_internal.h"
 #include "common/rpc/transport_internal.h"
@@ -21,7 +22,8 @@ struct endpoint;
 enum endpoint_state {
   ENDPOINT_BACKING_OFF,  // has no socket; `timer` says when to dial
   ENDPOINT_CONNECTING,   // nng dials, again and again
-  ENDPOINT_READY,        // connected, takes calls
+  ENDPOINT_PROBING,      // connected; the server was asked for a packet, which has not come yet
+  ENDPOINT_READY,        // connected and heard of, takes calls
   ENDPOINT_DRAINING,     // connected; the server has said GOAWAY: no new calls
   ENDPOINT_LINGERING,    // connected but no longer listed: no new calls, freed once it is quiet
   ENDPOINT_GONE,         // no longer listed and not connected: freed once it has no calls
@@ -58,9 +60,10 @@ struct endpoint {
   struct transport_watch receive_watch;
   struct socket_port port;
   struct sender sender;
-  struct list calls;       // rpc_call.node
-  struct list node;        // group.members
-  struct heap_node timer;  // the next dial, or the next look whether a lingering one is quiet
+  struct peer_clock clock;  // of the server
+  struct list calls;        // rpc_call.node
+  struct list node;         // group.members
+  struct heap_node timer;   // the next dial, or the next look whether a lingering one is quiet
   uint32_t backoff_ms;
   uint64_t received_before_linger;  // packets received when `timer` was set for lingering
 };
@@ -75,7 +78,8 @@ void endpoint_free(struct endpoint **endpoint);
 // Finds the endpoint whose socket has this id; NULL when that socket has been replaced.
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
-// Notes that nng has connected the socket: the endpoint takes calls now. Ignored unless the endpoint is connecting.
+// Notes that nng has connected the socket: asks the server for a packet (see peer_clock_internal.h). Ignored unless the
+// endpoint is connecting.
 void endpoint_set_connected(struct endpoint *endpoint);
 // Notes that the connection broke: drops the socket with all that is queued in it, and schedules the next dial unless
 // the endpoint is no longer listed. The calls in flight stay in `calls` for the caller to end.
@@ -91,7 +95,7 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
 // Takes the next packet that has arrived, and counts it for the next ack; NULL when there is none, and then an ack is
-// queued if one is due. The caller frees the message. A packet proves that the endpoint is connected.
+// queued if one is due. The caller frees the message. The first packet makes the endpoint ready: it takes calls now.
 nng_msg *endpoint_receive(struct endpoint *endpoint);
 
 #endif

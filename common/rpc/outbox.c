@@ -56,10 +56,10 @@ uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame)
   return note_frame(outbox, before);
 }
 
-uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms)
+uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us)
 {
   size_t before = outbox->frames.size;
-  rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms);
+  rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms, expires_at_us);
   return note_frame(outbox, before);
 }
 

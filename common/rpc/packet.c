@@ -4,7 +4,7 @@
 
 #include "common/base/utf8.h"
 
-enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2 };
+enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2, PACKET_SENT_AT_US = 3 };
 
 enum {
   FRAME_CALL_ID = 1,
@@ -14,6 +14,7 @@ enum {
   FRAME_CONTEXT = 5,
   FRAME_PAYLOAD = 6,
   FRAME_STATUS = 7,
+  FRAME_EXPIRES_AT_US = 8,
 };
 
 enum {
@@ -72,7 +73,8 @@ static size_t measure_status(const struct rpc_status *status)
 static size_t measure_frame(const struct rpc_frame *frame)
 {
   size_t size = measure_number(frame->call_id) + measure_number(frame->kind) + measure_bytes(frame->method) +
-                measure_number(frame->timeout_ms) + measure_bytes(frame->payload);
+                measure_number(frame->timeout_ms) + measure_bytes(frame->payload) +
+                measure_number(frame->expires_at_us);
   if (frame->has_context)
     size += measure_nested(measure_context(&frame->context));
   if (frame->has_status)
@@ -141,6 +143,7 @@ void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
   write_bytes(out, FRAME_PAYLOAD, frame->payload);
   if (frame->has_status)
     write_status(out, &frame->status);
+  write_number(out, FRAME_EXPIRES_AT_US, frame->expires_at_us);
 }
 
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
@@ -149,23 +152,32 @@ void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
   rpc_frame_append_body(packet, frame);
 }
 
-void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms)
+void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms,
+                                   uint64_t expires_at_us)
 {
-  write_nested_head(packet, PACKET_FRAMES, body.size + measure_number(timeout_ms));
+  write_nested_head(packet, PACKET_FRAMES, body.size + measure_number(timeout_ms) + measure_number(expires_at_us));
   strbuf_add(packet, body);
   write_number(packet, FRAME_TIMEOUT_MS, timeout_ms);
+  write_number(packet, FRAME_EXPIRES_AT_US, expires_at_us);
 }
 
-size_t rpc_ack_write(uint64_t received, uint8_t out[RPC_ACK_MAX_BYTES])
+// Writes a number as a field and returns its size.
+static size_t put_number(uint8_t *out, uint32_t number, uint64_t value)
 {
   size_t size = 0;
-  out[size++] = PACKET_RECEIVED << 3 | WIRE_VARINT;
-  while (received >= 0x80) {
-    out[size++] = (uint8_t)(received | 0x80);
-    received >>= 7;
+  out[size++] = (uint8_t)(number << 3 | WIRE_VARINT);
+  while (value >= 0x80) {
+    out[size++] = (uint8_t)(value | 0x80);
+    value >>= 7;
   }
-  out[size++] = (uint8_t)received;
+  out[size++] = (uint8_t)value;
   return size;
+}
+
+size_t rpc_tail_write(uint64_t received, uint64_t sent_at_us, uint8_t out[RPC_TAIL_MAX_BYTES])
+{
+  size_t size = put_number(out, PACKET_RECEIVED, received);
+  return sent_at_us == 0 ? size : size + put_number(out + size, PACKET_SENT_AT_US, sent_at_us);
 }
 
 // Stores a text field. False when it is not UTF-8, which proto3 demands of every string.
@@ -301,6 +313,8 @@ static void decode_frame_number(const struct wire_field *field, struct rpc_frame
     out->kind = (uint32_t)field->varint;
   else if (field->number == FRAME_TIMEOUT_MS)
     out->timeout_ms = (uint32_t)field->varint;
+  else if (field->number == FRAME_EXPIRES_AT_US)
+    out->expires_at_us = field->varint;
 }
 
 bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out)
@@ -330,6 +344,8 @@ enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice 
   while ((result = wire_read(&reader->wire, &field)) == WIRE_FIELD) {
     if (field.type == WIRE_VARINT && field.number == PACKET_RECEIVED)
       reader->acked = field.varint;
+    if (field.type == WIRE_VARINT && field.number == PACKET_SENT_AT_US)
+      reader->sent_at_us = field.varint;
     if (field.type == WIRE_BYTES && field.number == PACKET_FRAMES) {
       *frame = field.bytes;
       return WIRE_FIELD;

@@ -1,6 +1,6 @@
 // Packets and frames as bytes: proto/bulkhead/rpc/v1/packet.proto, read and written without message structs.
 //
-// A Packet is a row of frames with a cumulative ack at its end (the field `received`). Protobuf merges concatenated
+// A Packet is a row of frames with a tail: a cumulative ack (the field `received`) and a server's clock (`sent_at_us`). Protobuf merges concatenated
 // messages, so a batch is built by appending frames one by one. Decoded slices point into the packet; only the arrays
 // of a frame are in the arena.
 #ifndef BULKHEAD_RPC_PACKET_INTERNAL_H
@@ -20,8 +20,8 @@
 #define RPC_MAX_ROLES 64
 #define RPC_MAX_VIOLATIONS 64
 
-// The most bytes that an ack takes in a packet: a tag and a varint.
-#define RPC_ACK_MAX_BYTES 11
+// The most bytes behind the frames of a packet: two tags and varints.
+#define RPC_TAIL_MAX_BYTES 22
 
 // The kinds of frames, as FrameKind in packet.proto numbers them. Missing numbers are reserved for streams.
 enum rpc_frame_kind {
@@ -35,6 +35,7 @@ struct rpc_frame {
   uint64_t call_id;
   uint32_t kind;  // an rpc_frame_kind, or any other number in a received frame
   uint32_t timeout_ms;
+  uint64_t expires_at_us;  // on the server's clock; 0 when the client does not know it
   struct slice method;
   struct slice payload;
   bool has_context;
@@ -47,19 +48,23 @@ struct rpc_frame {
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame);
 // Appends the frame alone, without tag and length.
 void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
-// Appends a frame as a field of a Packet: a body from rpc_frame_append_body with a timeout behind it.
-void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms);
+// Appends a frame as a field of a Packet: a body from rpc_frame_append_body with its time limits behind it.
+void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms,
+                                   uint64_t expires_at_us);
 // Returns how many bytes rpc_frame_append would append.
 size_t rpc_frame_packed_size(const struct rpc_frame *frame);
-// Writes an ack of `received` packets to `out` and returns its size.
-size_t rpc_ack_write(uint64_t received, uint8_t out[RPC_ACK_MAX_BYTES]);
+// Writes what stands behind the frames of a packet to `out` and returns its size: an ack of `received` packets, and the
+// time of sending unless it is 0.
+size_t rpc_tail_write(uint64_t received, uint64_t sent_at_us, uint8_t out[RPC_TAIL_MAX_BYTES]);
 
 // Decodes a frame. False when the bytes are not protobuf, hold text that is not UTF-8, or too many roles or violations.
 bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out) MUST_CHECK;
 
 struct rpc_packet_reader {
   struct wire_reader wire;
-  uint64_t acked;  // the packet's ack, complete once its end is reached; 0 when it has none
+  // What stands behind the frames, complete once the packet's end is reached; 0 when it is not there.
+  uint64_t acked;
+  uint64_t sent_at_us;
 };
 
 struct rpc_packet_reader rpc_packet_reader_make(struct slice packet);

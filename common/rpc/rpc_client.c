@@ -127,9 +127,9 @@ static void wait_for_endpoint(struct rpc_call *call, const struct rpc_frame *fra
 
 static bool request_fits(const struct rpc_client *client, const struct rpc_frame *frame)
 {
-  // The timeout is not in the frame yet: one byte of tag and the number.
-  size_t timeout_bytes = 1 + wire_varint_size(UINT32_MAX);
-  return rpc_frame_packed_size(frame) + RPC_ACK_MAX_BYTES + timeout_bytes <= client->endpoints.max_message_bytes;
+  // The time limits are not in the frame yet: for each, one byte of tag and the number.
+  size_t limit_bytes = 1 + wire_varint_size(UINT32_MAX) + 1 + wire_varint_size(UINT64_MAX);
+  return rpc_frame_packed_size(frame) + RPC_TAIL_MAX_BYTES + limit_bytes <= client->endpoints.max_message_bytes;
 }
 
 static void start_call(struct rpc_call *call, struct rpc_frame *frame)
@@ -153,8 +153,9 @@ static void start_call(struct rpc_call *call, struct rpc_frame *frame)
     refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
     return;
   }
-  frame->timeout_ms = timeout_ms;
   call->endpoint = endpoint_of(pick);
+  frame->timeout_ms = timeout_ms;
+  frame->expires_at_us = peer_clock_turn(&call->endpoint->clock, call->deadline_us);
   call->frame_number = sender_add(&call->endpoint->sender, frame);
   set_call_state(call, CALL_IN_FLIGHT);
 }
@@ -207,8 +208,9 @@ static void dispatch_waiting(struct rpc_channel *channel)
     uint32_t timeout_ms = deadline_left_ms(call->deadline_us, client->now_us);
     call->endpoint = endpoint_of(pick);
     // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
-    call->frame_number = sender_add_with_timeout(&call->endpoint->sender, strbuf_slice(&call->request),
-                                                 timeout_ms == 0 ? 1 : timeout_ms);
+    call->frame_number =
+        sender_add_with_timeout(&call->endpoint->sender, strbuf_slice(&call->request), timeout_ms == 0 ? 1 : timeout_ms,
+                                peer_clock_turn(&call->endpoint->clock, call->deadline_us));
     set_call_state(call, CALL_IN_FLIGHT);
   }
 }
@@ -242,6 +244,8 @@ static void handle_frame(struct endpoint *endpoint, const struct rpc_frame *fram
 
 static void handle_packet(struct endpoint *endpoint, struct slice body)
 {
+  // Taken before the callbacks of the packet's calls run, because they are no part of its way.
+  uint64_t received_us = clock_now_us();
   struct arena *scratch = &endpoint->channel->client->scratch;
   struct rpc_packet_reader reader = rpc_packet_reader_make(body);
   struct slice bytes;
@@ -257,6 +261,8 @@ static void handle_packet(struct endpoint *endpoint, struct slice body)
   if (result == WIRE_MALFORMED)
     count_malformed(endpoint);
   (void)sender_end_packet(&endpoint->sender, frames, reader.acked);
+  if (reader.sent_at_us != 0)
+    peer_clock_note(&endpoint->clock, reader.sent_at_us, received_us);
   arena_reset(scratch);
 }
 
@@ -304,12 +310,10 @@ static void handle_events(void *arg)
     struct endpoint *endpoint = endpoint_find(&client->endpoints, events[i].link_id);
     if (endpoint == NULL)
       continue;
-    if (events[i].kind == PIPE_CLOSED) {
+    if (events[i].kind == PIPE_CLOSED)
       lose_endpoint(client, endpoint);
-    } else {
+    else
       endpoint_set_connected(endpoint);
-      dispatch_waiting(endpoint->channel);
-    }
   }
   free(events);
 }
@@ -385,7 +389,7 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
   end_refused(client);
   expire_calls(client);
   run_endpoint_timers(client);
-  // Calls that found every endpoint full may find room now.
+  // An endpoint may have become ready, or have room again.
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     dispatch_waiting(channel);
   free_finished_endpoints(client);

@@ -74,7 +74,7 @@ static bool reply_fits(const struct rpc_server *server, const struct rpc_frame *
   // The usual reply is decided without a look at the sizes of all fields.
   if (!reply->has_status && reply->payload.size < server->options.max_message_bytes / 2)
     return true;
-  return rpc_frame_packed_size(reply) + RPC_ACK_MAX_BYTES <= server->options.max_message_bytes;
+  return rpc_frame_packed_size(reply) + RPC_TAIL_MAX_BYTES <= server->options.max_message_bytes;
 }
 
 static void count_reply(struct rpc_server *server, const struct rpc_request *request, enum status code)
@@ -152,6 +152,9 @@ static const struct rpc_status *find_refusal(const struct rpc_server *server, co
   static const struct rpc_status draining = {.code = STATUS_UNAVAILABLE,
                                              .message = SLICE_INIT("this instance is shutting down"),
                                              .reason = SLICE_INIT(RPC_NOT_APPLIED)};
+  static const struct rpc_status expired = {.code = STATUS_DEADLINE_EXCEEDED,
+                                            .message = SLICE_INIT("the deadline had passed when the request was read"),
+                                            .reason = SLICE_INIT(RPC_NOT_APPLIED)};
   static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED,
                                          .message = SLICE_INIT("too many calls in flight in this instance"),
                                          .reason = SLICE_INIT(RPC_NOT_APPLIED),
@@ -161,9 +164,18 @@ static const struct rpc_status *find_refusal(const struct rpc_server *server, co
   // Requests that crossed with the GOAWAY are still served.
   if (connection->state == CONNECTION_GOAWAY_ACKED)
     return &draining;
+  if (frame->expires_at_us != 0 && frame->expires_at_us <= server->now_us)
+    return &expired;
   if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
     return &full;
   return frame->method.size == 0 ? &nameless : NULL;
+}
+
+// Returns when the client stops waiting for a request that has come now: the earlier of its two limits.
+static uint64_t find_deadline(const struct rpc_frame *frame, uint64_t now_us)
+{
+  uint64_t by_arrival_us = frame->timeout_ms == 0 ? DEADLINE_NONE : deadline_after_ms(now_us, frame->timeout_ms);
+  return frame->expires_at_us == 0 ? by_arrival_us : deadline_min(by_arrival_us, frame->expires_at_us);
 }
 
 // Makes the spare request a real one and gives it to the handler.
@@ -176,17 +188,27 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   request->message = message;
   message->users++;
   request->arrived_us = server->now_us;
-  request->deadline_us =
-      request->frame.timeout_ms == 0 ? DEADLINE_NONE : deadline_after_ms(server->now_us, request->frame.timeout_ms);
+  request->deadline_us = find_deadline(&request->frame, server->now_us);
   list_append(&connection->requests, &request->node);
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
   server->options.on_request(server->options.arg, request);
 }
 
+// A client that has connected asks for a packet, whose clock it needs.
+static bool is_probe(const struct rpc_frame *frame)
+{
+  return frame->call_id == 0 && frame->method.size == 0;
+}
+
 static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
   const struct rpc_frame *frame = &server->spare->frame;
+  if (is_probe(frame)) {
+    struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
+    queue_reply(server, connection, &answer);
+    return;
+  }
   const struct rpc_status *refusal = find_refusal(server, connection, frame);
   if (refusal == NULL) {
     begin_request(server, connection, message);

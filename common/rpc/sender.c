@@ -136,11 +136,11 @@ uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame)
   return number;
 }
 
-uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms)
+uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us)
 {
   if (sender->state == SENDER_CLOSED)
     return NO_FRAME;
-  uint64_t number = outbox_add_with_timeout(&sender->outbox, body, timeout_ms);
+  uint64_t number = outbox_add_with_timeout(&sender->outbox, body, timeout_ms, expires_at_us);
   queue_sender(sender);
   return number;
 }

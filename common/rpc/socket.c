@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/rpc/packet_internal.h"
 
 // nng's dialer waits this long between attempts to make the first connection; it chooses at random below the bound.
@@ -77,8 +78,8 @@ bool rpc_io_send(struct rpc_io *io, nng_socket socket, nng_msg *message)
 
 nng_msg *rpc_message_make(uint32_t pipe, struct slice frames, uint64_t received)
 {
-  uint8_t tail[RPC_ACK_MAX_BYTES];
-  size_t tail_size = rpc_ack_write(received, tail);
+  uint8_t tail[RPC_TAIL_MAX_BYTES];
+  size_t tail_size = rpc_tail_write(received, pipe == 0 ? 0 : clock_now_us(), tail);
   nng_msg *message;
   CHECK(nng_msg_alloc(&message, frames.size + tail_size) == 0);
   char *body = nng_msg_body(message);

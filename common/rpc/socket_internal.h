@@ -36,7 +36,7 @@ nng_msg *rpc_io_receive(struct rpc_io *io, nng_socket socket);
 bool rpc_io_send(struct rpc_io *io, nng_socket socket, nng_msg *message);
 
 // Makes a message of these frames, which are copied, and an ack of `received` packets. `pipe` is the connection that a
-// raw REP socket sends it to; 0 for a raw REQ socket.
+// raw REP socket sends it to; 0 for a raw REQ socket. A server's message also carries the present time.
 nng_msg *rpc_message_make(uint32_t pipe, struct slice frames, uint64_t received);
 static inline struct slice rpc_message_body(nng_msg *message)
 {

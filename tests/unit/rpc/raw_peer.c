@@ -63,6 +63,7 @@ bool raw_receive(nng_socket socket, struct raw_packet *packet)
     if (packet->count < 8)
       cr_assert(rpc_frame_decode(bytes, &packet->arena, &packet->frames[packet->count++]));
   packet->acked = reader.acked;
+  packet->sent_at_us = reader.sent_at_us;
   return true;
 }
 

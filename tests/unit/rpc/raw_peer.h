@@ -24,6 +24,7 @@ struct raw_packet {
   struct rpc_frame frames[8];  // the first ones
   size_t count;
   uint64_t acked;
+  uint64_t sent_at_us;
   struct arena arena;
 };
 

@@ -56,6 +56,60 @@ static void fail_dial(struct endpoint *endpoint)
   cr_assert_eq(endpoint->state, ENDPOINT_BACKING_OFF);
 }
 
+struct packet_wait {
+  struct lone_endpoint *lone;
+  nng_msg *message;
+};
+
+static bool has_packet(struct rig *rig, void *arg)
+{
+  (void)rig;
+  struct packet_wait *wait = arg;
+  send_queue_flush(&wait->lone->transport.sends);
+  wait->message = endpoint_receive(wait->lone->endpoint);
+  return wait->message != NULL;
+}
+
+// Turns the server until it has sent a packet, and takes it.
+static void take_packet(struct rig *rig, struct lone_endpoint *lone)
+{
+  struct packet_wait wait = {.lone = lone};
+  rig_until(rig, has_packet, &wait);
+  nng_msg_free(wait.message);
+}
+
+Test(endpoint, takes_calls_once_the_server_has_answered)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.without_client = true});
+  struct lone_endpoint lone;
+  start_endpoint(&lone, rpc_server_port(rig.server));
+  endpoint_set_connected(lone.endpoint);
+  cr_assert_eq(lone.endpoint->state, ENDPOINT_PROBING);
+  cr_assert_not(lone.endpoint->load.ready);
+  take_packet(&rig, &lone);
+  cr_assert_eq(lone.endpoint->state, ENDPOINT_READY);
+  cr_assert(lone.endpoint->load.ready);
+  cr_assert_eq(rig.requests, 0, "no handler sees the probe");
+  stop_endpoint(&lone);
+  rig_stop(&rig);
+}
+
+Test(endpoint, one_that_is_unlisted_before_it_was_heard_of_is_closed_later)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.without_client = true});
+  struct lone_endpoint lone;
+  start_endpoint(&lone, rpc_server_port(rig.server));
+  endpoint_set_connected(lone.endpoint);
+  endpoint_set_unlisted(lone.endpoint, clock_now_us());
+  cr_assert_eq(lone.endpoint->state, ENDPOINT_LINGERING);
+  take_packet(&rig, &lone);
+  cr_assert_eq(lone.endpoint->state, ENDPOINT_LINGERING, "it takes no calls after all");
+  stop_endpoint(&lone);
+  rig_stop(&rig);
+}
+
 Test(endpoint, the_backoff_grows_although_an_earlier_connection_carried_answers)
 {
   struct rig rig;
@@ -63,7 +117,7 @@ Test(endpoint, the_backoff_grows_although_an_earlier_connection_carried_answers)
   struct lone_endpoint lone;
   start_endpoint(&lone, rpc_server_port(rig.server));
   endpoint_set_connected(lone.endpoint);
-  sender_begin_packet(&lone.endpoint->sender);
+  take_packet(&rig, &lone);
   endpoint_set_lost(lone.endpoint, clock_now_us());
   uint32_t first_ms = lone.endpoint->backoff_ms;
   fail_dial(lone.endpoint);
@@ -73,24 +127,11 @@ Test(endpoint, the_backoff_grows_although_an_earlier_connection_carried_answers)
 
   endpoint_run_timer(lone.endpoint, clock_now_us());
   endpoint_set_connected(lone.endpoint);
-  sender_begin_packet(&lone.endpoint->sender);
+  take_packet(&rig, &lone);
   endpoint_set_lost(lone.endpoint, clock_now_us());
   cr_assert_eq(lone.endpoint->backoff_ms, first_ms, "a connection that carried a packet starts it again");
   stop_endpoint(&lone);
   rig_stop(&rig);
-}
-
-struct packet_wait {
-  struct endpoint *endpoint;
-  nng_msg *message;
-};
-
-static bool has_packet(struct rig *rig, void *arg)
-{
-  (void)rig;
-  struct packet_wait *wait = arg;
-  wait->message = endpoint_receive(wait->endpoint);
-  return wait->message != NULL;
 }
 
 static bool is_server_idle(struct rig *rig, void *arg)
@@ -106,9 +147,7 @@ Test(endpoint, a_packet_that_overtakes_the_event_of_its_connection_is_counted_an
   rpc_server_drain(rig.server);
   struct lone_endpoint lone;
   start_endpoint(&lone, rpc_server_port(rig.server));
-  struct packet_wait wait = {.endpoint = lone.endpoint};
-  rig_until(&rig, has_packet, &wait);
-  nng_msg_free(wait.message);
+  take_packet(&rig, &lone);
   cr_assert_eq(lone.endpoint->state, ENDPOINT_READY, "a packet proves that it is connected");
   endpoint_set_draining(lone.endpoint);
   endpoint_set_connected(lone.endpoint);

@@ -13,14 +13,19 @@
 #include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/harness.h"
 
-// A process that takes a connection as an nng REP socket would, and then reads without ever replying. It speaks the
-// greeting by hand (8 bytes, https://nanomsg.org/rfcs/sp-tcp-v1.html), because nng does not run in a forked child.
+// A process that takes a connection as an nng REP socket would, answers the first message with an ack, and then reads
+// without ever replying. It speaks by hand (https://nanomsg.org/rfcs/sp-tcp-v1.html), because nng does not run in a
+// forked child: a greeting of 8 bytes, then messages of a length, nng's header of 4 bytes and a packet.
 static void serve_in_silence(int listener)
 {
   static const char greeting[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+  static const char ack[] = "\0\0\0\0\0\0\0\x06\x80\0\0\x01\x10\x01";
   char buffer[4096];
   int connection = accept(listener, NULL, NULL);
   if (connection < 0 || write(connection, greeting, sizeof(greeting)) != sizeof(greeting))
+    _exit(1);
+  if (recv(connection, buffer, sizeof(greeting), MSG_WAITALL) <= 0 || read(connection, buffer, sizeof(buffer)) <= 0 ||
+      write(connection, ack, sizeof(ack) - 1) <= 0)
     _exit(1);
   while (read(connection, buffer, sizeof(buffer)) > 0)
     continue;
@@ -53,7 +58,7 @@ static bool sent_frames(struct rig *rig, void *arg)
 
 Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
 {
-  enum { CALLS = 50 };  // two packets: the silent server acknowledges none
+  enum { CALLS = 50 };  // two packets, of which the silent server acknowledges none
   int port;
   pid_t child = fork_silent_server(&port);
   struct rig rig = {0};
@@ -63,7 +68,7 @@ Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
   static struct outcome outcomes[CALLS];
   for (size_t i = 0; i < CALLS; i++)
     rig_call(&rig, SLICE("x"), &outcomes[i]);
-  int64_t all = CALLS;
+  int64_t all = 1 + CALLS;
   rig_until(&rig, sent_frames, &all);
   kill(child, SIGKILL);
   cr_assert_eq(waitpid(child, NULL, 0), child);

@@ -7,6 +7,11 @@
 
 #define SECOND_US UINT64_C(1000000)
 
+static uint64_t patient_end_us(void)
+{
+  return clock_now_us() + 60 * SECOND_US;
+}
+
 // ---- requests that have not left ----
 
 // Calls with large requests to a server that does not read, until nng and the network take no more. The last ones wait
@@ -129,6 +134,7 @@ Test(outcomes, a_reply_counts_for_as_long_after_the_deadline_as_the_caller_wants
   rig_call_patiently(&rig, deadline_us, 400, &answered);
   rig_call_patiently(&rig, deadline_us, 400, &given_up);
   rig_until_kept(&rig, 2);
+  cr_assert_leq(rpc_request_deadline_us(rig.kept[0]), deadline_us, "the server does not know of it");
   rpc_client_process(rig.client, deadline_us + 399999);
   cr_assert_not(answered.done || given_up.done);
   cr_assert_leq(rpc_client_next_timeout_us(rig.client), deadline_us + 400000);
@@ -139,6 +145,32 @@ Test(outcomes, a_reply_counts_for_as_long_after_the_deadline_as_the_caller_wants
   cr_assert(given_up.done);
   cr_assert_eq(given_up.code, STATUS_DEADLINE_EXCEEDED);
   cr_assert_str_eq(given_up.reason, RPC_OUTCOME_UNKNOWN);
+  rig_stop(&rig);
+}
+
+// ---- time on the way ----
+
+// The server's process is stopped while the request waits for it: its clock goes on.
+Test(outcomes, a_request_that_waited_for_the_server_too_long_is_not_begun)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome expired, in_time;
+  rig.server_stopped = true;
+  uint64_t soon_us = clock_now_us() + 20 * SECOND_US;
+  rig_call_patiently(&rig, soon_us, 100000, &expired);
+  rig_call(&rig, SLICE("x"), &in_time);
+  rpc_client_flush(rig.client);
+  // The server wakes a second after the deadline.
+  uint64_t end_us = patient_end_us();
+  while (rig.requests == 0 && clock_now_us() < end_us) {
+    rpc_server_process(rig.server, soon_us + SECOND_US);
+    rpc_server_flush(rig.server);
+  }
+  rig_until_done(&rig, &expired, 1);
+  cr_assert_eq(expired.code, STATUS_DEADLINE_EXCEEDED);
+  cr_assert_str_eq(expired.reason, RPC_NOT_APPLIED);
+  cr_assert_eq(rig.requests, 1, "the other one has begun");
   rig_stop(&rig);
 }
 

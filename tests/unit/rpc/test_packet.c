@@ -27,6 +27,7 @@ static struct rpc_frame full_request(struct slice payload)
                   .caller_role_count = 3,
                   .peer_service = SLICE("gateway"),
                   .idempotency_key = SLICE("k")},
+      .expires_at_us = UINT64_MAX,
   };
 }
 
@@ -55,13 +56,14 @@ static void check_against_protobuf_c(const struct rpc_frame *frames, size_t coun
     rpc_frame_append(&packet, &frames[i]);
     cr_assert_eq(packet.size - before, rpc_frame_packed_size(&frames[i]));
   }
-  uint8_t tail[RPC_ACK_MAX_BYTES];
-  strbuf_add(&packet, slice_make(tail, rpc_ack_write(300, tail)));
+  uint8_t tail[RPC_TAIL_MAX_BYTES];
+  strbuf_add(&packet, slice_make(tail, rpc_tail_write(300, 70000000, tail)));
   Bulkhead__Rpc__V1__Packet *theirs =
       bulkhead__rpc__v1__packet__unpack(NULL, packet.size, (const uint8_t *)packet.data);
   cr_assert_not_null(theirs);
   cr_assert_eq(theirs->n_frames, count);
   cr_assert_eq(theirs->received, 300);
+  cr_assert_eq(theirs->sent_at_us, 70000000);
   size_t size = bulkhead__rpc__v1__packet__get_packed_size(theirs);
   uint8_t *bytes = malloc(size);
   bulkhead__rpc__v1__packet__pack(theirs, bytes);
@@ -138,6 +140,8 @@ static struct slice pack_theirs(uint8_t *out)
   frame.context = &context;
   frame.payload = (ProtobufCBinaryData){.data = (uint8_t *)"abc", .len = 3};
   frame.status = &status;
+  frame.expires_at_us = 11;
+  packet.sent_at_us = 12;
   context.request_id = "r";
   context.traceparent = "t";
   context.caller_id = "c";
@@ -167,10 +171,12 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(rpc_frame_decode(bytes, &arena, &frame));
   cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_END);
   cr_assert_eq(reader.acked, UINT64_MAX);
+  cr_assert_eq(reader.sent_at_us, 12);
   cr_assert_eq(frame.call_id, 77);
   cr_assert_eq(frame.kind, RPC_FRAME_RESPONSE);
   cr_assert(slice_equal_string(frame.method, "m"));
   cr_assert_eq(frame.timeout_ms, 9);
+  cr_assert_eq(frame.expires_at_us, 11);
   cr_assert(slice_equal_string(frame.payload, "abc"));
   cr_assert(frame.has_context);
   cr_assert(slice_equal_string(frame.context.request_id, "r"));
@@ -198,11 +204,12 @@ Test(packet, a_late_timeout_is_read_like_any_other)
   strbuf_init(&packet, 0);
   struct rpc_frame frame = {.call_id = 3, .kind = RPC_FRAME_REQUEST, .payload = SLICE("x")};
   rpc_frame_append_body(&body, &frame);
-  rpc_frame_append_with_timeout(&packet, strbuf_slice(&body), 1234);
+  rpc_frame_append_with_timeout(&packet, strbuf_slice(&body), 1234, 5678);
   Bulkhead__Rpc__V1__Packet *theirs =
       bulkhead__rpc__v1__packet__unpack(NULL, packet.size, (const uint8_t *)packet.data);
   cr_assert_not_null(theirs);
   cr_assert_eq(theirs->frames[0]->timeout_ms, 1234);
+  cr_assert_eq(theirs->frames[0]->expires_at_us, 5678);
   cr_assert_eq(theirs->frames[0]->payload.len, 1);
   bulkhead__rpc__v1__packet__free_unpacked(theirs, NULL);
   strbuf_free(&body);

@@ -265,7 +265,7 @@ Test(outbox, a_packet_is_full_with_so_many_frames_of_either_kind)
     if (i % 2 == 0)
       add_payload(&outbox, i, 1);
     else
-      outbox_add_with_timeout(&outbox, strbuf_slice(&body), 1000);
+      outbox_add_with_timeout(&outbox, strbuf_slice(&body), 1000, 0);
     cr_assert_not(outbox_is_full(&outbox), "with %zu frames", i);
   }
   add_payload(&outbox, RPC_FULL_FRAMES, 1);

@@ -226,6 +226,18 @@ Test(pressure, a_request_beyond_the_servers_limit_is_told_to_come_later)
   rig_stop(&rig);
 }
 
+struct raw_probe {
+  nng_socket socket;
+  struct raw_packet packet;
+};
+
+static bool raw_has_packet(struct rig *rig, void *arg)
+{
+  struct raw_probe *probe = arg;
+  (void)rig;
+  return raw_receive(probe->socket, &probe->packet);
+}
+
 // Plays a server that answers with nonsense.
 Test(pressure, the_client_survives_a_server_that_talks_nonsense)
 {
@@ -233,6 +245,10 @@ Test(pressure, the_client_survives_a_server_that_talks_nonsense)
   nng_socket raw = raw_listen(&port);
   struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){0})};
   rig_set_endpoint(&rig, port);
+  struct raw_probe probe = {.socket = raw};
+  rig_until(&rig, raw_has_packet, &probe);
+  raw_answer(raw, &probe.packet, NULL, 0, 1);
+  raw_packet_free(&probe.packet);
   rig_until_ready(&rig, 1);
   struct outcome outcome;
   rig_call(&rig, SLICE("x"), &outcome);

@@ -347,7 +347,7 @@ Test(sender, closing_drops_what_is_unsent_and_opening_counts_from_the_beginning)
   cr_assert_eq(bench.sender.window.received, 1, "still readable");
   add_frame(&bench.sender);
   add_frames(&bench.sender, RPC_FULL_FRAMES);
-  sender_add_with_timeout(&bench.sender, SLICE("\x08\x01"), 5);
+  sender_add_with_timeout(&bench.sender, SLICE("\x08\x01"), 5, 0);
   cr_assert(sender_is_empty(&bench.sender), "a closed sender takes no frames");
   sender_flush(&bench.sender);
   size_t before = bench.packets;
