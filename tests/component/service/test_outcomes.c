@@ -1,5 +1,9 @@
 // What a failed call says of its effect: NOT_APPLIED may be repeated, OUTCOME_UNKNOWN may have happened.
 #include <criterion/criterion.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/service/call.h"
 #include "item/v1/item.pb-c.h"
@@ -28,16 +32,21 @@ static void teardown(void)
 
 TestSuite(outcomes, .init = setup, .fini = teardown);
 
-static struct outcome create_item(char *name, uint64_t timeout_ms)
+static void begin_create_item(char *name, uint64_t timeout_ms, struct outcome *outcome)
 {
   Item__V1__Item item = ITEM__V1__ITEM__INIT;
   item.sku = "sku";
   item.name = name;
   Item__V1__CreateItemRequest request = ITEM__V1__CREATE_ITEM_REQUEST__INIT;
   request.item = &item;
-  struct outcome outcome;
   driver_begin(&gateway, "item.v1.ItemService/CreateItem", driver_pack(&gateway, &request.base), &someone, timeout_ms,
-               &outcome);
+               outcome);
+}
+
+static struct outcome create_item(char *name, uint64_t timeout_ms)
+{
+  struct outcome outcome;
+  begin_create_item(name, timeout_ms, &outcome);
   driver_finish(&gateway, &outcome);
   return outcome;
 }
@@ -87,4 +96,54 @@ Test(outcomes, what_a_peer_has_not_done_does_not)
 Test(outcomes, a_peer_that_has_not_answered_by_the_deadline_may_have_done_anything)
 {
   expect(create_user(PROBE_PEER PROBE_WAIT, 50), STATUS_DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN");
+}
+
+// ---- a service whose process is stopped ----
+
+// Returns how many handlers of the probe have begun to wait.
+static long count_started(void)
+{
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b";
+  struct outcome outcome = driver_call(&gateway, "item.v1.ItemService/GetItem", &request.base, &someone);
+  const Item__V1__Item *item = (const void *)driver_reply(&outcome, &item__v1__item__descriptor);
+  cr_assert_eq(strncmp(item->tags[0], PROBE_STARTED "=", sizeof(PROBE_STARTED)), 0);
+  return strtol(item->tags[0] + sizeof(PROBE_STARTED), NULL, 10);
+}
+
+// What its kernel and nng's queues have taken for the process meanwhile is read when it goes on.
+Test(outcomes, a_stopped_process_begins_no_call_whose_deadline_has_passed)
+{
+  enum { CALLS = 100 };
+  struct outcome late[CALLS];
+  kill(probe.pid, SIGSTOP);
+  uint64_t end_us = deadline_after_ms(clock_now_us(), 100);
+  for (size_t i = 0; i < CALLS; i++)
+    begin_create_item(PROBE_WAIT, 100, &late[i]);
+  while (clock_now_us() <= end_us + 100000)
+    poll(NULL, 0, 1);
+  kill(probe.pid, SIGCONT);
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(&gateway, &late[i]);
+    expect(late[i], STATUS_DEADLINE_EXCEEDED, "NOT_APPLIED");
+  }
+  cr_expect_eq(count_started(), 0);
+}
+
+// A kernel takes connections for a process that does not run.
+Test(outcomes, a_stopped_process_is_sent_nothing_over_a_new_connection)
+{
+  struct rpc_client *client = rpc_client_create(&(struct rpc_client_options){.peer_service = "gateway"});
+  const struct rpc_endpoint endpoint = {.id = SLICE("only"), .url = slice_from_string(probe.url)};
+  kill(probe.pid, SIGSTOP);
+  rpc_client_set_endpoints(client, "item", &endpoint, 1);
+  uint64_t end_us = deadline_after_ms(clock_now_us(), 200);
+  while (clock_now_us() <= end_us) {
+    rpc_client_process(client, clock_now_us());
+    rpc_client_flush(client);
+    poll(NULL, 0, 1);
+  }
+  cr_expect_eq(rpc_client_ready_endpoints(client, "item"), 0);
+  kill(probe.pid, SIGCONT);
+  rpc_client_free(&client);
 }

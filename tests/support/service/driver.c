@@ -66,7 +66,7 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   outcome->payload = arena_copy(arena, payload);
 }
 
-void driver_queue(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
+void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome)
 {
   *outcome = (struct outcome){.driver = driver};
@@ -79,12 +79,6 @@ void driver_queue(struct driver *driver, const char *method, struct slice payloa
       .context = context,
   };
   outcome->call = rpc_client_call(driver->client, &options, on_done, outcome);
-}
-
-void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
-                  uint64_t timeout_ms, struct outcome *outcome)
-{
-  driver_queue(driver, method, payload, context, timeout_ms, outcome);
   rpc_client_flush(driver->client);
 }
 

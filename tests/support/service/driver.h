@@ -35,9 +35,6 @@ void driver_close(struct driver *driver);
 // Begins a call with a payload; `outcome` is filled when it ends.
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
-// Queues a call as driver_begin does, without sending it: it leaves in one packet with what is queued next.
-void driver_queue(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
-                  uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
 // Runs the client until the service has closed the connection.
 void driver_wait_lost(struct driver *driver);
