@@ -4,10 +4,14 @@
 #include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/strbuf.h"
+#include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
 // A row of the list: a migration that was applied.
@@ -19,6 +23,11 @@ struct applied {
 
 enum direction { UP, DOWN };
 
+// How long a migration waits for a lock. Everything that wants the table queues behind it meanwhile, so it then gives
+// way, and is tried again.
+#define LOCK_TIMEOUT "100ms"
+enum { LOCK_PAUSE_FIRST_MS = 100, LOCK_PAUSE_MAX_MS = 5000, LOCK_PATIENCE_MINUTES = 5 };
+
 struct session {
   PGconn *conn;
   const struct migration_set *set;
@@ -28,6 +37,7 @@ struct session {
   PGresult *rows;  // keeps the strings of `applied`
   struct applied *applied;
   size_t applied_count;
+  bool lock_missed;  // the last failure was a lock that could not be had
 };
 
 // Sets the error to libpq's text, cut after its first line. libpq prints no password, except within a connection string
@@ -38,6 +48,7 @@ static enum status report_failure(struct session *s, const char *doing, const PG
   const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   struct slice line = slice_from_string(text != NULL ? text : PQerrorMessage(s->conn));
   line.size = slice_find(line, '\n', 0);
+  s->lock_missed = sqlstate != NULL && (strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "40P01") == 0);
   if (sqlstate == NULL)
     return error_set(s->error, STATUS_UNAVAILABLE, "%s: " SLICE_FMT, doing, SLICE_ARG(line));
   return error_set(s->error, STATUS_INTERNAL, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
@@ -338,9 +349,10 @@ static enum status check_still_open(struct session *s, const struct migration *m
       migration->version, migration->name);
 }
 
-static enum status run_migration(struct session *s, const struct migration *migration, enum direction direction)
+static enum status try_migration(struct session *s, const struct migration *migration, enum direction direction)
 {
-  enum status status = run_sql(s, "BEGIN", "BEGIN");
+  s->lock_missed = false;
+  enum status status = run_sql(s, "BEGIN", "BEGIN; SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'");
   if (status == STATUS_OK)
     status = run_file(s, migration, direction);
   if (status == STATUS_OK)
@@ -350,6 +362,33 @@ static enum status run_migration(struct session *s, const struct migration *migr
   if (status == STATUS_OK)
     return run_sql(s, "COMMIT", "COMMIT");
   PQclear(PQexec(s->conn, "ROLLBACK"));
+  return status;
+}
+
+static void pause_for_lock(const struct migration *migration, uint32_t pause_ms)
+{
+  log_warn("migrate",
+           "a table that a migration changes is in use by a transaction; the migration gives way and is tried again",
+           LOG_INT("version", migration->version), LOG_STRING("name", migration->name), LOG_INT("retryMs", pause_ms));
+  const struct timespec pause = {.tv_sec = pause_ms / 1000, .tv_nsec = (long)(pause_ms % 1000) * 1000000};
+  (void)nanosleep(&pause, NULL);
+}
+
+static enum status run_migration(struct session *s, const struct migration *migration, enum direction direction)
+{
+  uint64_t end_us = deadline_after_ms(clock_now_us(), LOCK_PATIENCE_MINUTES * UINT64_C(60000));
+  uint32_t pause_ms = 0;
+  enum status status = try_migration(s, migration, direction);
+  while (s->lock_missed && clock_now_us() < end_us) {
+    pause_for_lock(migration, backoff_next_ms(&pause_ms, LOCK_PAUSE_FIRST_MS, LOCK_PAUSE_MAX_MS));
+    status = try_migration(s, migration, direction);
+  }
+  if (s->lock_missed)
+    return error_set(
+        s->error, STATUS_UNAVAILABLE,
+        "%04u_%s: a table that it changes was in use for %d minutes; find the transaction that holds it in "
+        "pg_stat_activity and pg_locks, end it, and migrate again",
+        migration->version, migration->name, LOCK_PATIENCE_MINUTES);
   return status;
 }
 

@@ -1,7 +1,9 @@
 // Schema migrations of a service: numbered pairs of SQL files, embedded in the binary by the build
 // (services/<name>/migrations/0001_what.up.sql, .down.sql). Each runs in a transaction of its own together with its row
 // in <schema>.schema_migrations (version, name, sha256, applied_at). An advisory lock makes instances that start
-// together wait for one another. A file that changed after it was applied is refused by name.
+// together wait for one another. A migration that cannot lock a table within 100 ms gives way, so that what reads and
+// writes the table goes on, and is tried again for five minutes. A file that changed after it was applied is refused by
+// name.
 #ifndef BULKHEAD_STORAGE_MIGRATE_H
 #define BULKHEAD_STORAGE_MIGRATE_H
 

@@ -59,6 +59,61 @@ Test(migrate, up_and_down)
   with_pg(check_up_and_down);
 }
 
+// ---- a table in use ----
+
+struct migrator {
+  const struct migration_set *set;
+  enum status status;
+  struct error error;
+};
+
+static void *migrate_in_thread(void *arg)
+{
+  struct migrator *migrator = arg;
+  size_t n;
+  migrator->status = migrate_up(conninfo(), migrator->set, &n, &migrator->error);
+  return NULL;
+}
+
+static bool has_given_way(void *arg)
+{
+  (void)arg;
+  return count_logged("gives way", "third") > 0;
+}
+
+static void check_table_in_use(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  struct migration_set two = set_of(world, 2);
+  struct migration_set three = set_of(world, 3);
+  cr_assert_eq(migrate_up(conninfo(), &two, &n, &error), STATUS_OK, "%s", error.message);
+  struct pg_tx *reader;
+  struct pg_result result;
+  const struct pg_statement *read = statement("SELECT id FROM a", PG_LANE_POINT);
+  cr_assert_eq(pg_begin(world->pg, &reader), STATUS_OK);
+  cr_assert_eq(pg_tx_query(reader, read, NULL, &world->arena, &result), STATUS_OK);
+  capture_log();
+  struct migrator migrator = {.set = &three};
+  pthread_t thread;
+  cr_assert_eq(pthread_create(&thread, NULL, migrate_in_thread, &migrator), 0);
+  wait_until(has_given_way, NULL);
+  // The open transaction holds up the migration, and the migration nobody.
+  for (int i = 0; i < 50; i++) {
+    cr_assert_eq(pg_query(world->pg, read, NULL, &world->arena, &result), STATUS_OK);
+    run_sql(world, "UPDATE a SET id = id + 1");
+  }
+  pg_rollback(&reader);
+  cr_assert_eq(pthread_join(thread, NULL), 0);
+  cr_expect_eq(migrator.status, STATUS_OK, "%s", migrator.error.message);
+  cr_expect_str_eq(run_sql(world, "SELECT max(version) FROM schema_migrations"), "3");
+}
+
+Test(migrate, a_migration_gives_way_to_who_uses_its_table)
+{
+  with_pg(check_table_in_use);
+}
+
 static void check_failure(struct world *world)
 {
   struct error error = {0};
