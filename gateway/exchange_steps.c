@@ -9,8 +9,8 @@
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
 // How much longer than a method's timeout the gateway waits for the reply. A service whose time is up cancels its
-// statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the client
-// as the reason of the 503 or 504, so that a 504 comes at the method's timeout plus this at the latest.
+// statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the
+// client as the reason of the 503 or 504, so that a 504 comes at the method's timeout plus this at the latest.
 #define REPLY_WAIT_MS 400
 
 // ---- identify ----

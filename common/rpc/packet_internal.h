@@ -1,8 +1,8 @@
 // Packets and frames as bytes: proto/bulkhead/rpc/v1/packet.proto, read and written without message structs.
 //
-// A Packet is a row of frames with a tail: a cumulative ack (the field `received`) and a server's clock (`sent_at_us`). Protobuf merges concatenated
-// messages, so a batch is built by appending frames one by one. Decoded slices point into the packet; only the arrays
-// of a frame are in the arena.
+// A Packet is a row of frames with a tail: a cumulative ack (the field `received`) and a server's clock (`sent_at_us`).
+// Protobuf merges concatenated messages, so a batch is built by appending frames one by one. Decoded slices point into
+// the packet; only the arrays of a frame are in the arena.
 #ifndef BULKHEAD_RPC_PACKET_INTERNAL_H
 #define BULKHEAD_RPC_PACKET_INTERNAL_H
 

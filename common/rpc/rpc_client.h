@@ -3,9 +3,10 @@
 // timeout has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one
 // thread.
 //
-// Each endpoint has a raw REQ socket of nng with one connection. Frames that are queued in one turn for one endpoint
-// leave as one packet. When a connection breaks, its calls in flight end at once with UNAVAILABLE, and the socket is
-// dropped with whatever was queued in it; a new one is dialled with back-off and jitter.
+// Each endpoint has a raw REQ socket of nng with one connection, which takes calls once the server has answered over
+// it. Frames that are queued in one turn for one endpoint leave as one packet. When a connection breaks, its calls in
+// flight end at once with UNAVAILABLE, and the socket is dropped with whatever was queued in it; a new one is dialled
+// with back-off and jitter.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H
 
@@ -49,7 +50,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client);
 // Calls in flight at endpoints that go may finish, up to their deadlines; new calls avoid them.
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
                               size_t count);
-// Returns how many endpoints of the service take calls: connected, and not draining.
+// Returns how many endpoints of the service take calls: connected, heard of since, and not draining.
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
 struct rpc_call_options {

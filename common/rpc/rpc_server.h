@@ -24,7 +24,8 @@ struct rpc_server_options {
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // 0: 4,096; beyond it requests are answered RESOURCE_EXHAUSTED with retry_after_ms
   struct rpc_tls tls;
-  // Runs when a request has arrived. Each request needs exactly one rpc_request_reply, at once or later.
+  // Runs when a request has arrived whose caller still waits. Each request needs exactly one rpc_request_reply, at once
+  // or later.
   void (*on_request)(void *arg, struct rpc_request *request);
   // Runs when the client has cancelled the request or has gone. A reply is still due; it is dropped.
   void (*on_cancel)(void *arg, struct rpc_request *request);

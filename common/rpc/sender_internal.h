@@ -94,8 +94,8 @@ void sender_free(struct sender *sender);
 
 // Queues a frame and returns its number; a packet that is full with it leaves at once.
 uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame);
-// Queues a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout. Never sends
-// at once.
+// Queues a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout. Never
+// sends at once.
 uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us);
 // Drops a queued frame. False when it has left, or went with the connection.
 bool sender_drop(struct sender *sender, uint64_t number);

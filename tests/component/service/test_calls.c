@@ -1,11 +1,10 @@
 // Calls into a running service: who is let in, what is checked before a handler, how a call ends.
 #include <criterion/criterion.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/rpc/nng_compat_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/socket_internal.h"
 #include "item/v1/item.bh.h"
@@ -248,19 +247,35 @@ Test(calls, the_methods_timeout_bounds_a_call_to_a_peer)
   cr_expect_leq(left_ms, (long)probe_item_method(GET_ITEM)->timeout_ms / 2);
 }
 
-// Sends frames in one packet, as a client of ours would not. The caller closes the socket.
-static nng_socket send_packet(const struct rpc_frame *frames, size_t count)
+// A connection that sends frames as a client of ours would not.
+struct raw_client {
+  struct rpc_closer *closer;
+  struct rpc_link *link;
+};
+
+// Connects, and sends the frames in one packet.
+static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, size_t count)
 {
-  nng_socket socket;
-  cr_assert_eq(nng_req0_open_raw(&socket), 0);
-  cr_assert_eq(nng_dial(socket, probe.url, NULL, 0), 0);
+  struct error error;
+  raw->closer = rpc_closer_start();
+  raw->link = rpc_link_open_client(rpc_closer_events(raw->closer), 1, RPC_MAX_MESSAGE_BYTES);
+  cr_assert_eq(rpc_socket_dial(raw->link->socket, probe.url, &(struct rpc_tls){0}, &error), STATUS_OK, "%s",
+               error.message);
   struct strbuf packet;
   strbuf_init(&packet, 0);
   for (size_t i = 0; i < count; i++)
     rpc_frame_append(&packet, &frames[i]);
-  cr_assert_eq(nng_sendmsg(socket, rpc_message_make(0, strbuf_slice(&packet), 0), 0), 0);
+  struct rpc_io io;
+  rpc_io_init(&io);
+  cr_assert(rpc_io_send(&io, raw->link->socket, rpc_message_make(0, strbuf_slice(&packet), 0)));
+  rpc_io_free(&io);
   strbuf_free(&packet);
-  return socket;
+}
+
+static void raw_close(struct raw_client *raw)
+{
+  rpc_closer_close(raw->closer, &raw->link);
+  rpc_closer_free(&raw->closer);
 }
 
 // Request and CANCEL come in one packet, so the cancellation comes before the handler's task has begun. A third call in
@@ -280,9 +295,10 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;
-  nng_socket socket = send_packet(frames, 4);
+  struct raw_client raw;
+  raw_send(&raw, frames, 4);
   wait_counter(&gateway, PROBE_STARTED, 2);
-  nng_close(socket);
+  raw_close(&raw);
   wait_counter(&gateway, PROBE_CANCELLED, 2);
 }
 
