@@ -61,9 +61,8 @@ static inline size_t field_place(const struct contract_message *message, const s
   return (size_t)(field - message->fields);
 }
 
-// Fills in slots, seed and shift of the index from the message's fields. INVALID_ARGUMENT when two fields share a name.
-enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
-                             struct error *error) MUST_CHECK;
+// Fills in slots, seed and shift of the index from the message's fields, whose names all differ.
+void name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index);
 
 struct routes;
 

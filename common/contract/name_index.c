@@ -70,29 +70,8 @@ static bool place_all(const struct contract_message *message, struct message_ind
   return perfect;
 }
 
-static enum status refuse_same_names(const struct contract_message *message, struct error *error)
+void name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index)
 {
-  struct strmap names = {0};
-  enum status status = STATUS_OK;
-  for (size_t i = 0; i < message->field_count && status == STATUS_OK; i++) {
-    const struct contract_field *field = &message->fields[i];
-    bool fresh = strmap_add(&names, field->name, (void *)field);
-    if (!slice_equal(field->name, field->json_name))
-      fresh = strmap_add(&names, field->json_name, (void *)field) && fresh;
-    if (!fresh)
-      status = error_set(error, STATUS_INVALID_ARGUMENT, "%s: two fields share the name or JSON name of " SLICE_FMT,
-                         message->full_name, SLICE_ARG(field->name));
-  }
-  strmap_free(&names);
-  return status;
-}
-
-enum status name_index_build(const struct contract_message *message, struct arena *arena, struct message_index *index,
-                             struct error *error)
-{
-  enum status status = refuse_same_names(message, error);
-  if (status != STATUS_OK)
-    return status;
   unsigned bits = 2;
   while ((size_t)1 << bits < message->field_count * 4)
     bits++;
@@ -105,7 +84,6 @@ enum status name_index_build(const struct contract_message *message, struct aren
     if (place_all(message, index))
       break;
   }
-  return STATUS_OK;
 }
 
 const struct contract_field *contract_field_by_name(const struct contract_message *message, struct slice name)
