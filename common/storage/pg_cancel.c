@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -20,6 +21,9 @@
 enum { CANCEL_AGAIN_MS = 50 };
 // How long an abandoned read may take before it is cancelled.
 enum { CANCEL_READ_AFTER_MS = 25 };
+// How long the end of a pool waits for a cancel request on its way. A server that is frozen takes for ever, and what its
+// thread uses is then never freed.
+enum { JOIN_PATIENCE_MS = 100 };
 
 struct pg_cancel {
   PGcancel *request;
@@ -40,14 +44,29 @@ static void *deliver_cancel(void *arg)
   return NULL;
 }
 
+// Joins the thread, or leaves it alone where the server does not answer it.
+static bool join_thread(pthread_t thread)
+{
+  struct timespec end;
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_nsec += JOIN_PATIENCE_MS * 1000000L;
+  end.tv_sec += end.tv_nsec / 1000000000L;
+  end.tv_nsec %= 1000000000L;
+  if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0)
+    return true;
+  pthread_detach(thread);
+  return false;
+}
+
 void pg_cancel_join(struct pg_connection *c)
 {
   struct pg_cancel *cancel = c->cancel;
   if (cancel == NULL)
     return;
   c->cancel = NULL;
-  pthread_join(cancel->thread, NULL);
   loop_watch_end(&cancel->watch);
+  if (!join_thread(cancel->thread))
+    return;
   close(cancel->done_fd);
   PQfreeCancel(cancel->request);
   free(cancel);

@@ -257,3 +257,35 @@ Test(pg_faults, an_acknowledged_write_survives)
   with_loop(check_acknowledged);
   postgres_stop(&server);
 }
+
+static bool is_cancelling(void *arg)
+{
+  return read_single_metric(METRIC_PG_CANCELS) > *(int64_t *)arg;
+}
+
+// Only the server's own process is stopped, which takes in new connections, and so cancel requests.
+static void check_frozen(struct world *world)
+{
+  connect_to(world, &server);
+  struct crew crew = {.world = world, .running = 1};
+  struct ask slow = {.crew = &crew, .statement = statement("SELECT pg_sleep(60)", PG_LANE_SCAN)};
+  struct task *task = task_start(world->loop, ask, &slow, DEADLINE_NONE, NULL);
+  while (run_sql(world, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'") ==
+         NULL)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  kill(server.pid, SIGSTOP);
+  int64_t cancels = read_single_metric(METRIC_PG_CANCELS);
+  task_cancel(task);
+  wait_until(is_cancelling, &cancels);
+  crew_join(&crew);
+  cr_expect_eq(slow.status, STATUS_CANCELLED);
+  pg_free(&world->pg);
+  kill(server.pid, SIGCONT);
+}
+
+Test(pg_faults, a_frozen_server_does_not_keep_the_pool_from_ending, .timeout = 60)
+{
+  postgres_start(&server);
+  with_loop(check_frozen);
+  postgres_stop(&server);
+}
