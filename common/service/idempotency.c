@@ -9,9 +9,9 @@
 #include "common/service/service_internal.h"
 
 #define HASH_SIZE 32
-// How long is waited before a claim is tried again that another call with the same key held up.
-#define CLAIM_PAUSE_MS 5
-#define CLAIM_MAX_PAUSE_MS 100
+// How long is waited before a handler that could not have a lock runs again.
+#define LOCK_PAUSE_MS 5
+#define LOCK_MAX_PAUSE_MS 100
 
 enum key_state {
   KEY_NEW,      // nothing has been written for the call
@@ -120,9 +120,9 @@ static const struct query keep_query = {
 
 // ---- the transaction ----
 
-// Begins the transaction and writes the key's row. ABORTED where a lock was not granted in time, because a call with
-// the same key is at work.
-static enum status try_claim(struct call *call)
+// Begins the transaction and writes the key's row. Waits while a call with the same key is at work: as the first
+// statement of its transaction it is repeated as long as it cannot have the lock.
+static void claim(struct call *call)
 {
   struct idempotency *key = call->idempotency;
   const struct key_params params = {key->id, key->request_hash};
@@ -136,21 +136,6 @@ static enum status try_claim(struct call *call)
     set_state(key, KEY_TAKEN, STATUS_ABORTED);
   else
     set_state(key, KEY_CLAIMED, STATUS_OK);
-  return status;
-}
-
-// Claims the key. The connection is given back between two attempts.
-static void claim(struct call *call)
-{
-  uint32_t limit_ms = 0;
-  enum status status = try_claim(call);
-  while (status == STATUS_ABORTED) {
-    status = task_sleep_ms(backoff_next_ms(&limit_ms, CLAIM_PAUSE_MS, CLAIM_MAX_PAUSE_MS));
-    if (status == STATUS_OK)
-      status = try_claim(call);
-    else
-      set_state(call->idempotency, KEY_REFUSED, status);
-  }
 }
 
 struct query_db idempotency_db(struct call *call)
@@ -238,20 +223,51 @@ static bool may_be_answered(const struct idempotency *key, enum status status, b
   }
 }
 
-static enum status run_handler(struct call *call, enum status (*handler)(struct call *call))
+// Runs the handler once and ends the transaction. *lost_lock tells whether the call failed because a lock was not
+// granted in time, and nothing has happened anywhere.
+static enum status run_once(struct call *call, enum status (*handler)(struct call *call), bool *lost_lock)
 {
   struct idempotency *key = call->idempotency;
   enum status status = handler(call);
   bool succeeded = status == STATUS_OK;
   if (succeeded)
     status = commit_reply(call);
+  bool failed_inside = key->state == KEY_LOST || (key->tx != NULL && pg_tx_failed(key->tx));
+  *lost_lock = status == STATUS_ABORTED && failed_inside && task_effect() == TASK_NO_EFFECT;
   pg_rollback(&key->tx);
-  if (status == STATUS_OK)
-    return STATUS_OK;
-  call->has_reply_bytes = false;
   struct kept_row row;
-  if (may_be_answered(key, status, succeeded) && find_row(call, &row) == STATUS_OK)
+  if (status != STATUS_OK && may_be_answered(key, status, succeeded) && find_row(call, &row) == STATUS_OK) {
+    *lost_lock = false;
     return answer_by_row(call, &row);
+  }
+  return status;
+}
+
+// Makes the call as it was before its handler ran.
+static void start_again(struct call *call)
+{
+  call->output = proto_new(call->method->output, call->arena);
+  call->has_reply_bytes = false;
+  call->message = (struct slice){0};
+  call->reason = (struct slice){0};
+  call->retry_after_ms = 0;
+  violations_init(&call->violations, call->arena);
+  set_state(call->idempotency, KEY_NEW, STATUS_OK);
+}
+
+// Repeats a handler that could not have a lock, because PostgreSQL repeats only what comes first in a transaction.
+static enum status run_handler(struct call *call, enum status (*handler)(struct call *call))
+{
+  uint32_t limit_ms = 0;
+  bool lost_lock = false;
+  enum status status = run_once(call, handler, &lost_lock);
+  while (lost_lock) {
+    start_again(call);
+    status = task_sleep_ms(backoff_next_ms(&limit_ms, LOCK_PAUSE_MS, LOCK_MAX_PAUSE_MS));
+    if (status != STATUS_OK)
+      return status;
+    status = run_once(call, handler, &lost_lock);
+  }
   return status;
 }
 

@@ -210,6 +210,23 @@ Test(item_idempotency, of_concurrent_requests_with_one_key_one_is_made)
   cr_expect_str_eq(items_count(&items), "1");
 }
 
+// Two requests with keys of their own want the same sku, and the first holds its lock for longer than anything waits for
+// a lock. The second must not fail because of that.
+Test(item_idempotency, a_lock_that_another_call_holds_is_waited_for)
+{
+  struct outcome first, second;
+  close_gate();
+  begin_create("key-1", "S", 30000, &first);
+  wait_waiting(AT_THE_GATE, "1");
+  begin_create("key-2", "S", 30000, &second);
+  process_wait_http(&items.process, "/metrics", "{statement=\"item_insert\",status=\"ABORTED\"} 2");
+  open_gate();
+  driver_finish(&items.driver, &first);
+  driver_finish(&items.driver, &second);
+  cr_expect_eq(first.status, STATUS_OK, "%s", status_name(first.status));
+  expect_refused(&second, STATUS_ALREADY_EXISTS, "SKU_TAKEN");
+}
+
 Test(item_idempotency, a_repeat_waits_no_longer_than_its_deadline)
 {
   struct outcome first, repeat;
@@ -257,6 +274,31 @@ Test(item_idempotency, a_broken_connection_leaves_the_key_free)
 }
 
 // ---- 24 hours ----
+
+// Returns how often PostgreSQL has scanned the whole table.
+static const char *count_scans(void)
+{
+  return database_sql(&items.database, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'idempotency_keys'");
+}
+
+Test(item_idempotency, no_statement_scans_the_table)
+{
+  enum { CALLS = 20 };
+  database_sql(
+      &items.database,
+      "INSERT INTO item.idempotency_keys (id, request_hash, create_time)"
+      " SELECT sha256(n::text::bytea), '', now() - n * interval '0.8 seconds' FROM generate_series(1, 100000) n;"
+      "ANALYZE item.idempotency_keys");
+  const char *before = count_scans();
+  for (int i = 0; i < CALLS; i++)
+    cr_assert_eq(create(items_text(&items, "key-%d", i), items_text(&items, "S%d", i)).status, STATUS_OK);
+  database_wait_sql(&items.database,
+                    items_text(&items,
+                               "SELECT idx_scan >= %d FROM pg_stat_user_tables WHERE relname = 'idempotency_keys'",
+                               3 * CALLS),
+                    "t");
+  cr_expect_str_eq(count_scans(), before);
+}
 
 static void age_keys(const char *age)
 {
