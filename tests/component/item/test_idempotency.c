@@ -284,12 +284,16 @@ static const char *count_scans(void)
 Test(item_idempotency, no_statement_scans_the_table)
 {
   enum { CALLS = 20 };
+  // A connection counts its scans when it ends. Those of before, when the table was empty, do not matter.
+  items_kill(&items);
+  wait_waiting("true", "0");
   database_sql(
       &items.database,
       "INSERT INTO item.idempotency_keys (id, request_hash, create_time)"
       " SELECT sha256(n::text::bytea), '', now() - n * interval '0.8 seconds' FROM generate_series(1, 100000) n;"
       "ANALYZE item.idempotency_keys");
   const char *before = count_scans();
+  items_start_again(&items);
   for (int i = 0; i < CALLS; i++)
     cr_assert_eq(create(items_text(&items, "key-%d", i), items_text(&items, "S%d", i)).status, STATUS_OK);
   database_wait_sql(&items.database,

@@ -12,6 +12,7 @@
 #include "common/runtime/task.h"
 #include "common/service/call_internal.h"
 #include "common/service/proto_memory_internal.h"
+#include "common/service/resource.h"
 #include "common/service/service.h"
 #include "item/v1/item.bh.h"
 #include "user/v1/user.bh.h"
@@ -26,6 +27,7 @@ static struct {
   int cancelled;
   int overdue;
   int ticking;
+  int created;
 } counters;
 
 // Makes the tag "name=value" of a counter.
@@ -138,7 +140,54 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
 
 NOT_TESTED(update_item, Item__V1__UpdateItemRequest, Item__V1__Item)
 NOT_TESTED(delete_item, Item__V1__DeleteItemRequest, Google__Protobuf__Empty)
-NOT_TESTED(batch_create_items, Item__V1__BatchCreateItemsRequest, Item__V1__BatchCreateItemsResponse)
+
+// A word that is written and read back.
+struct word {
+  const char *text;
+};
+
+static const struct query_param word_params[] = {{.kind = QUERY_TEXT}};
+
+static const struct query add_word = {
+    .statement = {.name = "probe_add_word", .sql = "INSERT INTO words VALUES ($1)"},
+    .params = word_params,
+    .param_count = 1,
+};
+
+static const struct query refused = {.statement = {.name = "probe_refused", .sql = "SELECT 1 / 0"}};
+
+static const struct query find_word = {
+    .statement = {.name = "probe_find_word",
+                  .sql = "SELECT word, place FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place)"
+                         " JOIN words ON word = key",
+                  .lane = PG_LANE_POINT},
+    .columns = (const struct query_column[]){{.kind = QUERY_TEXT}},
+    .column_count = 1,
+    .row_size = sizeof(struct word),
+};
+
+// Writes the name of the first item among the words, as the name says, and counts its runs.
+static enum status batch_create_items(struct call *call, const Item__V1__BatchCreateItemsRequest *request,
+                                      Item__V1__BatchCreateItemsResponse *response)
+{
+  const char *name = request->items[0]->name;
+  struct arena *arena = call_arena(call);
+  response->items = request->items;
+  response->n_items = 1;
+  response->items[0]->sku = arena_printf(arena, "%d", ++counters.created);
+  if (strcmp(name, PROBE_ELSEWHERE) == 0)
+    return STATUS_OK;
+  enum status status = query_exec(resource_db(call), &add_word, &(struct word){name}, arena, NULL);
+  struct word word = {0};
+  if (status == STATUS_OK)
+    status = query_gathered(resource_db(call), &find_word, name, arena, &word);
+  response->items[0]->description = arena_printf(arena, "%s", word.text == NULL ? "" : word.text);
+  if (strcmp(name, PROBE_CARELESS) == 0) {
+    enum status ignored = query_exec(resource_db(call), &refused, NULL, arena, NULL);
+    CHECK(ignored == STATUS_INVALID_ARGUMENT);
+  }
+  return status;
+}
 
 static const struct item_v1_item_service_handlers item_handlers = {.create_item = create_item,
                                                                    .get_item = get_item,

@@ -24,6 +24,10 @@ const struct rpc_method *probe_item_method(const char *full_name);
 #define PROBE_OVERDUE "overdue"      // waiting calls that ended with DEADLINE_EXCEEDED
 #define PROBE_TICKING "ticking"      // 1 while the background task runs
 #define PROBE_LEFT "leftMs"          // milliseconds until the deadline of this GetItem
+// BatchCreateItems writes the name of its item among the words of the database. The reply's sku counts the runs of the
+// handler, its description is the word as it was read back. With these names it does something else:
+#define PROBE_ELSEWHERE "elsewhere"  // it does not use the database
+#define PROBE_CARELESS "careless"    // it ignores that a later statement fails
 // GetUser calls GetItem of the peer and gives its answer: display_name, email (the peer's sku) and so on; with the id
 // PROBE_ABSENT_ID it passes on the peer's failure.
 #define PROBE_ABSENT_ID "00000000-0000-7000-8000-000000000404"
