@@ -65,11 +65,6 @@ uint64_t loop_now_us(const struct loop *loop)
   return now_us;
 }
 
-uint64_t loop_turn(const struct loop *loop)
-{
-  return loop->turn;
-}
-
 void alarm_set(struct loop *loop, struct loop_alarm *alarm, uint64_t due_us)
 {
   heap_remove(&loop->alarms, &alarm->node);
@@ -155,7 +150,6 @@ static void end_turn(uv_prepare_t *prepare)
   arm_timer(loop);
   update_metrics(loop);
   loop->now_us = 0;
-  loop->turn++;
 }
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook)
@@ -304,7 +298,6 @@ struct loop *loop_create(void)
   struct loop *loop = allocate_zeroed(sizeof *loop);
   list_for_debuggers(loop);
   loop->armed_us = DEADLINE_NONE;
-  loop->turn = 1;
   list_init(&loop->hooks);
   list_init(&loop->changed_watches);
   list_init(&loop->posts);

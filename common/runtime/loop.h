@@ -28,10 +28,6 @@ void loop_free(struct loop **loop);
 // for all in a turn. Outside loop_run it is the time now.
 uint64_t loop_now_us(const struct loop *loop);
 
-// Returns the number of this turn of the loop. Input is read before the tasks of a turn run, so two tasks that see the
-// same number have seen the same input.
-uint64_t loop_turn(const struct loop *loop);
-
 // ---- file descriptors ----
 
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };

@@ -58,7 +58,6 @@ struct loop {
   uv_async_t wake_up;
   bool running;
   uint64_t now_us;  // 0: not looked at in this turn
-  uint64_t turn;    // counts from 1
 
   struct heap alarms;
   uint64_t armed_us;  // when `timer` fires; DEADLINE_NONE: it does not

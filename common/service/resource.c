@@ -219,6 +219,41 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
 
 // ---- changing ----
 
+// The part of a change that concerns the cache.
+struct cached_change {
+  struct slice key;
+  struct cache_change *change;
+};
+
+static void begin_cached(struct call *call, const struct resource *resource, const char *id,
+                         struct cached_change *cached)
+{
+  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &cached->key);
+  cached->change = cache_change_begin(cache, &cached->key, 1);
+}
+
+// Tells whether a write that ended with this status has had all the effect that it will ever have.
+static bool is_outcome_known(enum status status)
+{
+  switch (status) {
+  case STATUS_OK:
+  case STATUS_INVALID_ARGUMENT:
+  case STATUS_FAILED_PRECONDITION:
+  case STATUS_NOT_FOUND:
+  case STATUS_ALREADY_EXISTS:
+  case STATUS_PERMISSION_DENIED:
+  case STATUS_ABORTED:
+    return true;
+  default:
+    return false;
+  }
+}
+
+static void end_cached(struct cached_change *cached, enum status status)
+{
+  cache_change_end(&cached->change, is_outcome_known(status));
+}
+
 // An update in progress.
 struct change {
   struct call *call;
@@ -229,6 +264,7 @@ struct change {
   const char *if_match;
   bool writes;   // the mask names a field that the update writes
   bool refused;  // refused here, with a reason for the caller, and not by PostgreSQL
+  struct cached_change cached;
 };
 
 // Makes the row to store from `message`, the row as it is. Fails where the caller may not change it, or not this state.
@@ -269,6 +305,9 @@ static enum status store_change(struct change *change, struct query_db db, Proto
     return status;
   if (!change->writes)
     return answer_unchanged(message, response);
+  status = cache_change_confirm(change->cached.change);
+  if (status != STATUS_OK)
+    return status;
   const ProtobufCMessage *params = message;
   status = query_one(db, change->resource->update, &params, call_arena(change->call), response);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
@@ -301,21 +340,6 @@ static enum status update_locked(struct change *change, ProtobufCMessage *respon
   return status;
 }
 
-static void report_written(struct call *call, const struct resource *resource, const char *id, enum status status)
-{
-  switch (status) {
-  case STATUS_INVALID_ARGUMENT:
-  case STATUS_NOT_FOUND:
-  case STATUS_ALREADY_EXISTS:
-  case STATUS_PERMISSION_DENIED:
-  case STATUS_ABORTED:
-    return;
-  default:
-    if (resource->written != NULL)
-      resource->written(call, id);
-  }
-}
-
 static enum status fail_without_id(struct call *call, const struct resource *resource)
 {
   call_violation(call, arena_printf(call_arena(call), "%s.id", resource->name), "is required");
@@ -335,14 +359,13 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   change.writes = mask_writes(change.mask, change.body, resource->update);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
-  // The shield lets `written` run even when the caller has left, because the write may be made all the same.
-  task_shield(true);
+  // The other instances take the announcement in while the row is read.
+  if (change.writes)
+    begin_cached(call, resource, change.id, &change.cached);
   enum status status = update_optimistically(&change, response);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change, response);
-  if (change.writes)
-    report_written(call, resource, change.id, status);
-  task_shield(false);
+  end_cached(&change.cached, status);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);
   if (status == STATUS_NOT_FOUND)
@@ -355,12 +378,14 @@ static enum status remove_row(struct call *call, const struct resource *resource
 {
   const struct remove_params params = {id, etag};
   int64_t affected;
-  task_shield(true);
-  enum status status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
+  struct cached_change cached;
+  begin_cached(call, resource, id, &cached);
+  enum status status = cache_change_confirm(cached.change);
+  if (status == STATUS_OK)
+    status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
   if (status == STATUS_OK && affected == 0)
     status = STATUS_ABORTED;
-  report_written(call, resource, id, status);
-  task_shield(false);
+  end_cached(&cached, status);
   return status;
 }
 

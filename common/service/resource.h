@@ -8,6 +8,7 @@
 
 #include "common/service/call.h"
 #include "common/service/query_list.h"
+#include "common/storage/cache.h"
 
 // A resource: its names, its queries and its rules. It must outlive every call.
 struct resource {
@@ -32,9 +33,9 @@ struct resource {
   enum status (*check)(struct call *call, const ProtobufCMessage *message);
   // Tells the caller of an update that PostgreSQL refused although it keeps the contract. May be NULL.
   enum status (*refuse)(struct call *call, enum status status);
-  // Runs after each write that may have changed the row, also when the outcome is unknown, and before the caller is
-  // answered. May wait; a cache is invalidated here. May be NULL.
-  void (*written)(struct call *call, const char *id);
+  // Returns the cache that holds the rows, and the key of one, which is made in the call's arena; NULL where rows are
+  // not cached. The cache is told of each change before it is made. May be NULL.
+  struct cache *(*cache)(struct call *call, const char *id, struct slice *key);
 };
 
 // Returns what the call's effect runs on: the database of its service, or for a call with an Idempotency-Key the

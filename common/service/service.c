@@ -132,6 +132,18 @@ static void open_postgres(struct service *service)
   service->pg = pg_create(service->loop, &options);
 }
 
+// How long a cache counts with a write after its announcement: that of confirming it, the statement, and its commit.
+enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500 };
+
+struct cache *service_cache_create(struct service *service, const struct cache_options *options)
+{
+  struct cache_options all = *options;
+  all.pg = service->pg;
+  all.redis = service->redis;
+  all.hold_ms = (uint32_t)service->common.pg_statement_timeout_ms + CACHE_HOLD_BEYOND_STATEMENT_MS;
+  return cache_create(service->loop, &all);
+}
+
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number), struct error *error)
 {
   list_init(&service->backgrounds);

@@ -9,6 +9,7 @@
 #include "common/config/settings.h"
 #include "common/runtime/loop.h"
 #include "common/service/call.h"
+#include "common/storage/cache.h"
 #include "common/storage/migrate.h"
 #include "common/storage/pg.h"
 #include "common/storage/redis.h"
@@ -58,6 +59,9 @@ const void *service_settings(const struct service *service);
 struct loop *service_loop(struct service *service);
 struct pg *service_pg(struct service *service);
 struct redis *service_redis(struct service *service);
+// Makes a cache of what is in the service's PostgreSQL. `options` has its name, max_bytes and ttl_ms; the rest is the
+// service's. The caller frees it (cache_free) when the service stops.
+struct cache *service_cache_create(struct service *service, const struct cache_options *options);
 void *service_state(const struct service *service);
 
 // Starts a background task without a deadline in the next turn of the loop. It lives as long as the service serves: it

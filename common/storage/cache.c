@@ -1,8 +1,9 @@
-// Gets, loads in progress, and invalidation. The tiers are cache_memory.c and cache_redis.c.
+// Gets, loads in progress, and changes. The tiers are cache_memory.c and cache_redis.c; who may serve what, and when a
+// change may go on, is cache_coherence.c.
 //
 // A load in progress is found by its key, and later callers join it. When its key is invalidated meanwhile, the load is
-// detached: it still answers the callers who joined before, enters no tier, and nobody joins it any more. While the
-// subscription is away invalidations go unheard, so every load is detached from the start.
+// detached: it still answers the callers who joined before, enters no tier, and nobody joins it any more. While its key
+// is changing, or invalidations may go unheard, a load is detached from the start.
 #include "common/storage/cache.h"
 
 #include <stdlib.h>
@@ -12,10 +13,9 @@
 #include "common/base/hashtable.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
+#include "common/storage/cache_coherence_internal.h"
 #include "common/storage/cache_memory_internal.h"
 #include "common/storage/cache_redis_internal.h"
-
-enum { MAX_KEY_BYTES = 1024 };
 
 enum load_state {
   LOAD_JOINABLE,  // in cache.loads; its value may enter the tiers
@@ -49,7 +49,9 @@ struct cache {
   struct loop *loop;
   uint32_t ttl_ms;
   struct cache_memory memory;
+  struct cache_coherence coherence;
   struct cache_redis shared;
+  struct redis_observer redis_observer;
   struct hashtable loads;  // those that are LOAD_JOINABLE, by the hash of their keys
   struct metric_series *hits_memory;
   struct metric_series *hits_redis;
@@ -109,18 +111,6 @@ static void invalidate_all_here(void *arg)
   metric_set(cache->entries, 0);
 }
 
-void cache_invalidate(struct cache *cache, const struct slice *keys, size_t count)
-{
-  if (!is_on(cache) || count == 0)
-    return;
-  for (size_t i = 0; i < count; i++)
-    invalidate_here(cache, keys[i]);
-  cache_redis_invalidate(&cache->shared, keys, count);
-  // Until Redis had deleted a key, another task could fetch the old value from there.
-  for (size_t i = 0; i < count; i++)
-    invalidate_here(cache, keys[i]);
-}
-
 // ---- creating and freeing ----
 
 static struct metric_series *hits_series(struct slice name, struct slice tier)
@@ -133,6 +123,23 @@ static struct metric_series *hits_series(struct slice name, struct slice tier)
 static uint32_t half_ttl_ms(uint32_t ttl_ms)
 {
   return ttl_ms / 2 + ttl_ms % 2;
+}
+
+static void handle_redis_state(void *arg, bool up)
+{
+  struct cache *cache = arg;
+  cache_coherence_set_redis(&cache->coherence, up);
+}
+
+static void connect_instances(struct cache *cache, const struct cache_options *options)
+{
+  const struct cache_coherence_events events = {
+      .invalidated = invalidate_here, .all_invalidated = invalidate_all_here, .arg = cache};
+  cache_coherence_init(&cache->coherence, cache->loop, options->pg, options->name, options->hold_ms, &events);
+  cache_redis_init(&cache->shared, options->redis, options->name, half_ttl_ms(options->ttl_ms), options->hold_ms);
+  cache->redis_observer = (struct redis_observer){.changed = handle_redis_state, .arg = cache};
+  redis_observe(options->redis, &cache->redis_observer);
+  cache_coherence_set_redis(&cache->coherence, redis_up(options->redis));
 }
 
 struct cache *cache_create(struct loop *loop, const struct cache_options *options)
@@ -148,10 +155,8 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   cache->entries = metrics_series(METRIC_CACHE_ENTRIES, &name, 1);
   cache->invalidations = metrics_series(METRIC_CACHE_INVALIDATIONS, &name, 1);
   cache_memory_init(&cache->memory, options->max_bytes);
-  const struct cache_redis_events events = {
-      .invalidated = invalidate_here, .all_invalidated = invalidate_all_here, .arg = cache};
   if (is_on(cache))
-    cache_redis_init(&cache->shared, options, half_ttl_ms(options->ttl_ms), &events);
+    connect_instances(cache, options);
   return cache;
 }
 
@@ -163,8 +168,11 @@ void cache_free(struct cache **cache)
   *cache = NULL;
   CHECK(ended->loads.count == 0);
   hashtable_free(&ended->loads);
-  if (is_on(ended))
+  if (is_on(ended)) {
+    redis_unobserve(&ended->redis_observer);
+    cache_coherence_clear(&ended->coherence);
     cache_redis_clear(&ended->shared);
+  }
   cache_memory_clear(&ended->memory);
   free(ended);
 }
@@ -173,17 +181,11 @@ void cache_free(struct cache **cache)
 
 static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice *value)
 {
-  redis_poll_subscriptions(cache->shared.redis);
-  if (!cache_redis_hears_all(&cache->shared) ||
+  if (!cache_coherence_may_serve(&cache->coherence) ||
       !cache_memory_get(&cache->memory, key, hash, loop_now_us(cache->loop), value))
     return false;
   metric_add(cache->hits_memory, 1);
   return true;
-}
-
-bool cache_peek(struct cache *cache, struct slice key, struct slice *value)
-{
-  return is_on(cache) && look_in_memory(cache, key, hash_bytes(key), value);
 }
 
 static void keep_in_memory(struct cache *cache, const struct load *load, struct slice value, uint32_t ttl_ms)
@@ -195,19 +197,35 @@ static void keep_in_memory(struct cache *cache, const struct load *load, struct 
   metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
 }
 
+// Looks in Redis. Only a load whose value may be kept looks there, because nothing else keeps an old value away from
+// it.
+static enum status look_in_redis(struct cache *cache, const struct load *load, struct arena *arena, struct slice *value,
+                                 struct cache_lease *lease)
+{
+  uint64_t epoch = cache_coherence_epoch(&cache->coherence);
+  if (load->state == LOAD_DETACHED || epoch == 0)
+    return STATUS_UNAVAILABLE;
+  enum status status = cache_redis_get(&cache->shared, epoch, load->key, arena, value, lease);
+  // Meanwhile the key may have been announced, or the lease may have ended.
+  bool trusted = load->state == LOAD_JOINABLE && cache_coherence_may_serve(&cache->coherence);
+  return trusted ? status : STATUS_UNAVAILABLE;
+}
+
 static enum status fetch_value(struct cache *cache, const struct load *load, const struct source *source,
                                struct arena *arena, struct slice *value)
 {
-  struct cache_lease lease;
-  if (cache_redis_get(&cache->shared, load->key, arena, value, &lease) == STATUS_OK) {
+  struct cache_lease lease = {0};
+  if (look_in_redis(cache, load, arena, value, &lease) == STATUS_OK) {
     metric_add(cache->hits_redis, 1);
     keep_in_memory(cache, load, *value, half_ttl_ms(cache->ttl_ms));
     return STATUS_OK;
   }
   metric_add(cache->misses, 1);
   enum status status = source->load(source->arg, load->key, arena, value);
-  if (status != STATUS_OK)
+  if (status != STATUS_OK) {
+    cache_redis_give_up(&cache->shared, load->key, &lease);
     return status;
+  }
   keep_in_memory(cache, load, *value, cache->ttl_ms);
   if (load->state == LOAD_JOINABLE)
     cache_redis_put(&cache->shared, load->key, *value, &lease);
@@ -234,7 +252,8 @@ static enum status run_load(struct cache *cache, struct load *load, const struct
 {
   list_init(&load->joined);
   load->state = LOAD_DETACHED;
-  if (cache_redis_hears_all(&cache->shared)) {
+  if (cache_coherence_may_serve(&cache->coherence) &&
+      !cache_coherence_is_changing(&cache->coherence, load->key, load->hash)) {
     load->state = LOAD_JOINABLE;
     hashtable_insert(&cache->loads, &load->node, load->hash);
   }
@@ -258,7 +277,7 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
                       struct slice *value)
 {
   *value = (struct slice){0};
-  if (!is_on(cache) || key.size > MAX_KEY_BYTES)
+  if (!is_on(cache) || key.size > CACHE_MAX_KEY_BYTES)
     return load_value(arg, key, arena, value);
   uint64_t hash = hash_bytes(key);
   const struct source source = {.load = load_value, .arg = arg};
@@ -278,4 +297,107 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
     if (!retry)
       return status;
   }
+}
+
+// ---- changes ----
+
+struct cache_change {
+  struct cache *cache;
+  struct cache_announced announced;
+  struct cache_hidden hidden;  // epoch 0: nothing is hidden
+  struct redis_call *hiding;   // while Redis has not answered
+  struct completion hidden_done;
+};
+
+static void handle_hidden(void *arg, enum status status, const redisReply *reply)
+{
+  struct cache_change *change = arg;
+  struct redis *redis = change->cache->shared.redis;
+  change->hiding = NULL;
+  // Redis refuses. A new connection starts an epoch, in which nothing is left to be hidden.
+  if (status != STATUS_OK && redis_up(redis))
+    redis_link_drop(&redis->commands, reply == NULL ? "a cached value could not be hidden" : reply->str);
+  completion_finish(&change->hidden_done, status);
+}
+
+static void start_hiding(struct cache_change *change)
+{
+  struct cache *cache = change->cache;
+  change->hidden.epoch = cache_coherence_epoch(&cache->coherence);
+  if (change->hidden.epoch == 0)
+    return;
+  change->hidden_done = (struct completion){.what = "Redis"};
+  change->hiding = cache_redis_hide(&cache->shared, &change->hidden, handle_hidden, change);
+  if (change->hiding == NULL)
+    completion_finish(&change->hidden_done, STATUS_UNAVAILABLE);
+}
+
+struct cache_change *cache_change_begin(struct cache *cache, const struct slice *keys, size_t count)
+{
+  if (cache == NULL || !is_on(cache) || count == 0)
+    return NULL;
+  struct cache_change *change = calloc(1, sizeof(*change));
+  CHECK(change != NULL);
+  *change = (struct cache_change){.cache = cache, .hidden = {.keys = keys, .count = count}};
+  cache_coherence_announce(&cache->coherence, keys, count, &change->announced);
+  start_hiding(change);
+  return change;
+}
+
+// Announces the keys again: the others learn with it that this instance has lost Redis.
+static void announce_again(struct cache_change *change)
+{
+  struct cache_announced before = change->announced;
+  struct cache_coherence *coherence = &change->cache->coherence;
+  cache_coherence_announce(coherence, change->hidden.keys, change->hidden.count, &change->announced);
+  cache_coherence_end(coherence, &before, true);
+}
+
+static enum status finish_hiding(struct cache_change *change)
+{
+  if (change->hidden.epoch == 0)
+    return STATUS_OK;
+  enum status status = completion_wait(&change->hidden_done);
+  if (!change->hidden_done.done)
+    return status;
+  if (change->hidden_done.status != STATUS_OK) {
+    change->hidden.epoch = 0;
+    announce_again(change);
+  }
+  return STATUS_OK;
+}
+
+// Tells whether values are used in another epoch by now, where the keys are not hidden.
+static bool is_epoch_over(const struct cache_change *change)
+{
+  uint64_t epoch = cache_coherence_epoch(&change->cache->coherence);
+  return epoch != 0 && epoch != change->hidden.epoch;
+}
+
+enum status cache_change_confirm(struct cache_change *change)
+{
+  if (change == NULL)
+    return STATUS_OK;
+  for (;;) {
+    enum status status = finish_hiding(change);
+    if (status == STATUS_OK)
+      status = cache_coherence_confirm(&change->cache->coherence, &change->announced);
+    if (status != STATUS_OK || !is_epoch_over(change))
+      return status;
+    start_hiding(change);
+  }
+}
+
+void cache_change_end(struct cache_change **change, bool known)
+{
+  struct cache_change *ended = *change;
+  if (ended == NULL)
+    return;
+  *change = NULL;
+  if (ended->hiding != NULL)
+    redis_call_forget(ended->hiding);
+  cache_coherence_end(&ended->cache->coherence, &ended->announced, known);
+  if (known && ended->hidden.epoch != 0)
+    cache_redis_show(&ended->cache->shared, &ended->hidden);
+  free(ended);
 }

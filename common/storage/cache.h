@@ -1,18 +1,18 @@
-// A cache in two tiers: in this process (bytes ready to send) and in Redis. Values are loaded on a miss. Without Redis
-// the cache is slow, and never wrong.
+// A cache in two tiers: in this process (bytes ready to send) and in Redis. Values are loaded on a miss. A cached value
+// is right or absent, whatever breaks: a read never returns what was changed before the read began.
 //
-// Coherence. A write invalidates its keys here, in Redis and, by a published message, in all other instances, before
-// its caller is answered. Each instance takes in pending messages before it reads its memory. Memory is served only
-// while the subscription is alive. A lost subscription empties it, because messages may have been missed. For
-// `settle_ms` after a subscription has begun nothing cached is served: when Redis was away, other instances may still
-// be reconnecting, and could not publish their writes meanwhile. A load that began before an invalidation of its key
-// enters neither tier. Entries also expire after `ttl_ms`. A cache's name holds the version of its data format.
+// Coherence. Who changes something in the source announces its keys before: cache_change_begin, cache_change_confirm,
+// the write, cache_change_end. After the confirmation no instance serves or keeps what it has of these keys, in memory
+// or in Redis, until the change has ended. The instances talk through PostgreSQL, where the source is: memory is served
+// only under a lease of half a second, which needs the channel to be alive (cache_coherence_internal.h says why this is
+// enough).
 //
-// Two gaps are left. An instance that alone is cut off from Redis cannot publish its writes until it has reconnected;
-// then all instances drop what they have. A subscription that died silently is noticed after 3 s.
+// What may be lost. Without Redis the memory tier works on. Without the channel each read loads, and `hold_ms` longer,
+// as after a start. An instance that is killed or frozen delays each change by the rest of its lease at most. A process
+// that is killed between its write and the end of its change leaves its keys uncached for `hold_ms`.
 //
-// Concurrent misses of one key load once. While the subscription is away each caller loads on its own, because nobody
-// can tell whether another caller's load began before the latest write.
+// Entries also expire after `ttl_ms`. Concurrent misses of one key load once. A cache's name holds the version of its
+// data format.
 #ifndef BULKHEAD_STORAGE_CACHE_H
 #define BULKHEAD_STORAGE_CACHE_H
 
@@ -24,18 +24,19 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/runtime/loop.h"
+#include "common/storage/pg.h"
 #include "common/storage/redis.h"
 
 struct cache;
 
-// Longer than an instance takes to reconnect to a Redis that is back (redis.h: at most 2 s between attempts).
-#define CACHE_SETTLE_MS 3000u
-
 struct cache_options {
-  const char *name;    // of the metrics and of the keys in Redis, with the version of the data format: "item.v1"
-  size_t max_bytes;    // of memory, for keys, values and overhead; the least recently used entries are evicted
-  uint32_t ttl_ms;     // 0 turns both tiers off: every get loads
-  uint32_t settle_ms;  // CACHE_SETTLE_MS where other instances share Redis
+  const char *name;  // of the metrics and of the keys in Redis, with the version of the data format: "item.v1"
+  size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
+  uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
+  // The longest that a write may take effect after cache_change_confirm, also when its instance was killed meanwhile:
+  // longer than the sessions' statement_timeout. Nothing is cached for so long after a start.
+  uint32_t hold_ms;
+  struct pg *pg;  // where the source is
   struct redis *redis;
 };
 
@@ -47,16 +48,23 @@ void cache_free(struct cache **cache);
 // cached.
 typedef enum status cache_load_fn(void *arg, struct slice key, struct arena *arena, struct slice *value);
 
-// Looks in memory only, without waiting; may be called outside tasks. On true `value` is a view that is valid until the
-// next call of any cache function. Without Redis it is always false.
-bool cache_peek(struct cache *cache, struct slice key, struct slice *value);
-
 // Gets the value from memory, from Redis, or by `load`. Called from a task; `value` is in `arena`.
 enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load, void *arg, struct arena *arena,
                       struct slice *value) MUST_CHECK;
 
-// Invalidates keys after the source has changed; call it before the change is acknowledged. Waits for Redis, for its
-// command timeout at most.
-void cache_invalidate(struct cache *cache, const struct slice *keys, size_t count);
+// A change of some keys in the source, from before its first effect until its outcome is known.
+struct cache_change;
+
+// Announces that the keys are going to change. Does not wait, so reads may come between this and the confirmation. The
+// keys must stay valid until cache_change_end, which must follow. NULL for a `cache` that is NULL or off, which the
+// other functions accept.
+struct cache_change *cache_change_begin(struct cache *cache, const struct slice *keys, size_t count);
+// Waits until nobody serves or keeps the keys any more: a round trip through PostgreSQL, and for an instance that does
+// not answer half a second at most. Call it before the first effect. On failure nothing may be changed: UNAVAILABLE
+// when the other instances cannot be reached.
+enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
+// Ends the change and nulls the pointer. `known` is false when the write may still take effect, or nobody knows whether
+// it has: then the keys stay uncached for `hold_ms`. Does not wait.
+void cache_change_end(struct cache_change **change, bool known);
 
 #endif

@@ -37,8 +37,8 @@ struct pg_channel_events {
 struct pg_channel *pg_channel_create(struct pg *pg, const char *name, const struct pg_channel_events *events);
 // Closes the connection and nulls the pointer; accepts NULL. What was sent just before still reaches the server.
 void pg_channel_free(struct pg_channel **channel);
-// Sends a message: printable ASCII and line ends, PG_CHANNEL_MAX_BYTES at most (CHECK). False when nothing is heard now;
-// then `sent` does not follow. Does not wait.
+// Sends a message: printable ASCII and line ends, PG_CHANNEL_MAX_BYTES at most (CHECK). False when nothing is heard
+// now; then `sent` does not follow. Does not wait.
 bool pg_channel_send(struct pg_channel *channel, struct slice payload);
 
 // ---- for pg_connection.c and pg_pipeline.c, with the connection of a channel ----

@@ -12,11 +12,10 @@
 
 enum { DEFAULT_COMMAND_TIMEOUT_MS = 250 };
 
-static void flush_links(void *arg)
+static void flush_commands(void *arg)
 {
   struct redis *redis = arg;
   redis_link_flush(&redis->commands);
-  redis_link_flush(&redis->subscriber);
 }
 
 static void handle_commands(struct redis_link *link, bool up)
@@ -59,13 +58,10 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   }
   redis->command_timeout_ms =
       options->command_timeout_ms == 0 ? DEFAULT_COMMAND_TIMEOUT_MS : options->command_timeout_ms;
-  list_init(&redis->subscriptions);
   list_init(&redis->observers);
   redis->up = metrics_single(METRIC_REDIS_UP);
-  redis->heartbeat_timer = loop_timer_create(loop, redis_send_heartbeat, redis);
-  redis_link_init(&redis->commands, redis, "commands", handle_commands);
-  redis_link_init(&redis->subscriber, redis, "subscriptions", redis_handle_subscriber);
-  redis->hook = (struct loop_hook){.run = flush_links, .arg = redis};
+  redis_link_init(&redis->commands, redis, handle_commands);
+  redis->hook = (struct loop_hook){.run = flush_commands, .arg = redis};
   loop_hook_add(loop, &redis->hook);
   ignore_sigpipe();
   if (configured)
@@ -81,10 +77,7 @@ void redis_free(struct redis **redis)
     return;
   *redis = NULL;
   redis_link_destroy(&ended->commands);
-  redis_link_destroy(&ended->subscriber);
   loop_hook_remove(&ended->hook);
-  loop_timer_free(&ended->heartbeat_timer);
-  redis_free_subscriptions(ended);
   redis_address_clear(&ended->address);
   free(ended);
 }

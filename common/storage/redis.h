@@ -1,5 +1,5 @@
 // Redis for tasks, on hiredis' asynchronous API, which pipelines. Redis is never needed for a right answer: callers
-// take every failure as a miss. One connection carries commands and one subscriptions. Both reconnect with back-off and
+// take every failure as a miss. One connection carries the commands of all tasks; it reconnects with back-off and
 // jitter. While Redis is away commands end with UNAVAILABLE at once. Nothing here blocks. A host name is resolved again
 // for each attempt to connect, and its addresses are tried one after the other.
 #ifndef BULKHEAD_STORAGE_REDIS_H
@@ -45,16 +45,5 @@ enum status redis_command(struct redis *redis, const struct slice *words, size_t
                           struct redis_reply *reply) MUST_CHECK;
 // Sends a command whose reply nobody needs; may be called outside tasks. False when Redis is away.
 bool redis_send(struct redis *redis, const struct slice *words, size_t count);
-
-// Subscribes to a channel, again after each reconnect. `message(arg, payload)` runs on the loop's thread, outside
-// tasks. `state(arg, subscribed)` reports when the subscription is lost, because messages may be missed from then on,
-// and when it is back.
-void redis_subscribe(struct redis *redis, const char *channel, void (*message)(void *arg, struct slice payload),
-                     void (*state)(void *arg, bool subscribed), void *arg);
-// Ends the subscription that was made with this `arg`; neither of its functions is called any more.
-void redis_unsubscribe(struct redis *redis, const char *channel, const void *arg);
-// Takes in messages that have arrived already, without waiting. Inside tasks only the first call in a turn of the loop
-// looks, because what arrives later in the turn is later than the turn's tasks.
-void redis_poll_subscriptions(struct redis *redis);
 
 #endif

@@ -2,7 +2,6 @@
 //
 //   redis.c             creating and freeing, commands of tasks, replies
 //   redis_link.c        one connection: connecting, handshake, breaking, back-off, calls; hiredis on our loop
-//   redis_subscribe.c   the channels, and the heartbeat that proves that the subscription still works
 //   redis_url.c         "redis://host:6379/0"
 #ifndef BULKHEAD_STORAGE_REDIS_INTERNAL_H
 #define BULKHEAD_STORAGE_REDIS_INTERNAL_H
@@ -67,7 +66,6 @@ enum redis_write_state {
 
 struct redis_link {
   struct redis *redis;
-  const char *name;  // in logs
   enum redis_link_state state;
   enum redis_write_state write_state;
   struct loop_resolve *resolve;   // while REDIS_LINK_RESOLVING
@@ -80,15 +78,6 @@ struct redis_link {
   bool timing_calls;  // while up, the timer runs for the oldest call
   struct list calls;  // oldest first
   void (*changed)(struct redis_link *link, bool up);
-};
-
-struct redis_subscription {
-  struct list node;
-  char *channel;
-  void (*message)(void *arg, struct slice payload);
-  void (*state)(void *arg, bool subscribed);
-  void *arg;
-  bool subscribed;
 };
 
 // Learns when commands can be sent (again), and when they cannot any more. Its owner keeps it.
@@ -105,13 +94,7 @@ struct redis {
   struct redis_address address;
   uint32_t command_timeout_ms;
   struct redis_link commands;
-  struct redis_link subscriber;
-  struct list subscriptions;
   struct list observers;
-  struct loop_timer *heartbeat_timer;
-  char heartbeat_channel[40];
-  unsigned heartbeats_missed;
-  uint64_t polled_turn;  // the turn of the loop in which a task has polled the subscriptions last
   struct metric_series *up;
   struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
 };
@@ -130,25 +113,14 @@ void redis_log_error(const redisReply *reply);
 
 // ---- redis_link.c ----
 
-void redis_link_init(struct redis_link *link, struct redis *redis, const char *name,
-                     void (*changed)(struct redis_link *link, bool up));
+void redis_link_init(struct redis_link *link, struct redis *redis, void (*changed)(struct redis_link *link, bool up));
 void redis_link_open(struct redis_link *link);
 // Closes the connection and ends the calls in flight with UNAVAILABLE. The link reconnects later.
 void redis_link_drop(struct redis_link *link, const char *reason);
 void redis_link_destroy(struct redis_link *link);
 // Writes what was queued in this turn.
 void redis_link_flush(struct redis_link *link);
-// Reads what has arrived, without waiting.
-void redis_link_poll(struct redis_link *link);
 struct redis_call *redis_link_call(struct redis_link *link, const struct slice *words, size_t count,
                                    redis_done_fn *done, void *arg);
-
-// ---- redis_subscribe.c ----
-
-// Subscribes again when the subscriber link is up, and tells the subscriptions when it is down.
-void redis_handle_subscriber(struct redis_link *link, bool up);
-void redis_free_subscriptions(struct redis *redis);
-// Publishes a heartbeat, once a second; `arg` is the struct redis.
-void redis_send_heartbeat(void *arg);
 
 #endif

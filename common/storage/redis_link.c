@@ -91,7 +91,7 @@ static bool has_input(const struct redis_link *link)
   return recv(link->context->c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-void redis_link_poll(struct redis_link *link)
+static void read_input(struct redis_link *link)
 {
   while ((link->state == REDIS_LINK_HANDSHAKE || link->state == REDIS_LINK_UP) && has_input(link))
     redisAsyncHandleRead(link->context);
@@ -114,7 +114,6 @@ static void log_down(struct redis_link *link, bool was_up, bool has_more_address
   else if (!was_up)
     level = reconnect_count_failure(&link->reconnect);
   LOG_AT(level, "redis", was_up ? "connection lost, will reconnect" : "cannot connect, will try again",
-         LOG_STRING("link", link->name),
          LOG_STRING("reason", reason == NULL || *reason == '\0' ? "closed by the server" : reason));
 }
 
@@ -158,7 +157,7 @@ static void take_up(struct redis_link *link)
   enter_state(link, REDIS_LINK_UP);
   reconnect_succeed(&link->reconnect);
   link->addresses.count = 0;
-  log_info("redis", "connected", LOG_STRING("link", link->name));
+  log_info("redis", "connected");
   link->changed(link, true);
 }
 
@@ -296,7 +295,7 @@ static void check_calls(struct redis_link *link)
 {
   // The loop itself may be late, so answers that have arrived already count.
   if (is_oldest_overdue(link))
-    redis_link_poll(link);
+    read_input(link);
   if (link->state != REDIS_LINK_UP)
     return;
   if (is_oldest_overdue(link))
@@ -390,10 +389,9 @@ struct redis_call *redis_link_call(struct redis_link *link, const struct slice *
   return call;
 }
 
-void redis_link_init(struct redis_link *link, struct redis *redis, const char *name,
-                     void (*changed)(struct redis_link *link, bool up))
+void redis_link_init(struct redis_link *link, struct redis *redis, void (*changed)(struct redis_link *link, bool up))
 {
-  *link = (struct redis_link){.redis = redis, .name = name, .changed = changed};
+  *link = (struct redis_link){.redis = redis, .changed = changed};
   list_init(&link->calls);
   reconnect_init(&link->reconnect, redis->loop, CONNECT_TIMEOUT_MS, handle_timer, link);
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "common/base/uuid.h"
+#include "common/service/call.h"
+#include "common/service/service.h"
 #include "item/queries.bh.h"
 #include "item/v1/item.bh.h"
 #include "services/item/item_state.h"
@@ -20,16 +22,13 @@ static uint32_t contract_ttl_ms(void)
   return 0;
 }
 
-struct cache *item_cache_create(struct loop *loop, struct redis *redis, size_t max_bytes)
+struct cache *item_cache_create(struct service *service, size_t max_bytes)
 {
   uint32_t ttl_ms = contract_ttl_ms();
   if (max_bytes == 0 || ttl_ms == 0)
     return NULL;
-  return cache_create(loop, &(struct cache_options){.name = ITEM_CACHE_NAME,
-                                                    .max_bytes = max_bytes,
-                                                    .ttl_ms = ttl_ms,
-                                                    .settle_ms = CACHE_SETTLE_MS,
-                                                    .redis = redis});
+  return service_cache_create(
+      service, &(struct cache_options){.name = ITEM_CACHE_NAME, .max_bytes = max_bytes, .ttl_ms = ttl_ms});
 }
 
 static enum status load(void *arg, struct slice key, struct arena *arena, struct slice *wire)
@@ -46,7 +45,7 @@ static enum status load(void *arg, struct slice key, struct arena *arena, struct
 
 // A UUID is the same in either case (RFC 9562, section 4), and PostgreSQL takes both: one entry for an item, or a
 // change would be seen under one way to write its id and not under the other.
-static struct slice key_of(const char *id, char key[UUID_TEXT_SIZE])
+static struct slice key_of(const char *id, char *key)
 {
   size_t size = 0;
   for (; size < UUID_TEXT_SIZE - 1 && id[size] != '\0'; size++)
@@ -64,10 +63,9 @@ enum status item_cache_read(struct item_state *state, const char *id, struct are
   return cache_get(state->cache, key, load, state, arena, wire);
 }
 
-void item_cache_forget(struct item_state *state, const char *id)
+struct cache *item_cache_of(struct call *call, const char *id, struct slice *key)
 {
-  char text[UUID_TEXT_SIZE];
-  struct slice key = key_of(id, text);
-  if (state->cache != NULL)
-    cache_invalidate(state->cache, &key, 1);
+  struct item_state *state = call_state(call);
+  *key = key_of(id, arena_alloc(call_arena(call), UUID_TEXT_SIZE));
+  return state->cache;
 }

@@ -7,16 +7,18 @@
 
 #include "common/storage/cache.h"
 
+struct call;
 struct item_state;
+struct service;
 
 // Makes the cache. NULL where max_bytes or the contract's lifetime is 0: then every read goes to PostgreSQL.
-struct cache *item_cache_create(struct loop *loop, struct redis *redis, size_t max_bytes);
+struct cache *item_cache_create(struct service *service, size_t max_bytes);
 
 // Reads a serialized item.v1.Item from memory, Redis or PostgreSQL, in `arena`. NOT_FOUND when there is none. May wait.
 enum status item_cache_read(struct item_state *state, const char *id, struct arena *arena,
                             struct slice *wire) MUST_CHECK;
 
-// Invalidates an item in all instances. Call it after a change and before the change is answered. May wait.
-void item_cache_forget(struct item_state *state, const char *id);
+// Tells resource.h where an item is cached: the cache, or NULL, and the item's key.
+struct cache *item_cache_of(struct call *call, const char *id, struct slice *key);
 
 #endif

@@ -48,11 +48,6 @@ static enum status check_changed(struct call *call, const ProtobufCMessage *mess
                     "the item would not be valid after the change");
 }
 
-static void forget_cached(struct call *call, const char *id)
-{
-  item_cache_forget(call_state(call), id);
-}
-
 static const struct resource item = {
     .name = "item",
     .article = "an item",
@@ -66,7 +61,7 @@ static const struct resource item = {
     .owned = true,
     .check = check_changed,
     .refuse = fail_taken_sku,
-    .written = forget_cached,
+    .cache = item_cache_of,
 };
 
 static enum status create_item(struct call *call, const Item__V1__CreateItemRequest *request, Item__V1__Item *response)

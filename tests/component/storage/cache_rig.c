@@ -20,77 +20,150 @@ enum status source_load(void *arg, struct slice key, struct arena *arena, struct
   return STATUS_OK;
 }
 
-void instance_start_settling(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
-                             uint32_t settle_ms)
+void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
+                            uint32_t hold_ms)
 {
   struct error error;
   const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
   cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
-  const struct cache_options cache_options = {
-      .name = world->schema, .max_bytes = 1 << 20, .ttl_ms = ttl_ms, .settle_ms = settle_ms, .redis = instance->redis};
+  instance->pg =
+      pg_create(world->loop, &(struct pg_options){.conninfo = world->conninfo, .application_name = world->schema});
+  const struct cache_options cache_options = {.name = world->schema,
+                                              .max_bytes = 1 << 20,
+                                              .ttl_ms = ttl_ms,
+                                              .hold_ms = hold_ms,
+                                              .pg = instance->pg,
+                                              .redis = instance->redis};
   instance->cache = cache_create(world->loop, &cache_options);
+  instance->name = world->schema;
+  instance->has_redis = url[0] != '\0';
 }
 
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms)
 {
-  instance_start_settling(world, instance, url, ttl_ms, 0);
+  instance_start_holding(world, instance, url, ttl_ms, 0);
 }
 
 void instance_stop(struct instance *instance)
 {
   cache_free(&instance->cache);
   redis_free(&instance->redis);
+  pg_free(&instance->pg);
 }
 
-int instance_get(struct instance *instance, struct source *source)
+static int get_number(struct instance *instance, struct slice key, struct source *source)
 {
   struct arena arena = {0};
   struct slice value;
-  cr_assert_eq(cache_get(instance->cache, SLICE("key"), source_load, source, &arena, &value), STATUS_OK);
-  cr_assert(slice_starts_with(value, SLICE("key=")));
+  cr_assert_eq(cache_get(instance->cache, key, source_load, source, &arena, &value), STATUS_OK);
+  cr_assert(slice_starts_with(value, key));
   int64_t number = -1;
-  cr_assert(slice_to_int64(slice_skip(value, 4), 0, INT32_MAX, &number));
+  cr_assert(slice_to_int64(slice_skip(value, key.size + 1), 0, INT32_MAX, &number));
   arena_free(&arena);
   return (int)number;
 }
 
-void instance_invalidate(struct instance *instance)
+static void change_key(struct instance *instance, struct slice key, struct source *source, int value)
 {
-  const struct slice key = SLICE("key");
-  cache_invalidate(instance->cache, &key, 1);
+  struct cache_change *change = cache_change_begin(instance->cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  source->value = value;
+  cache_change_end(&change, true);
+}
+
+int instance_get(struct instance *instance, struct source *source)
+{
+  return get_number(instance, SLICE("key"), source);
+}
+
+void instance_change(struct instance *instance, struct source *source, int value)
+{
+  change_key(instance, SLICE("key"), source, value);
+}
+
+static enum status load_nothing(void *arg, struct slice key, struct arena *arena, struct slice *value)
+{
+  (void)key, (void)arena, (void)value;
+  *(bool *)arg = true;
+  return STATUS_NOT_FOUND;
+}
+
+// Tells whether the key is found in a tier.
+static bool is_cached(struct instance *instance, struct slice key)
+{
+  struct arena arena = {0};
+  struct slice value;
+  bool loaded = false;
+  enum status status = cache_get(instance->cache, key, load_nothing, &loaded, &arena, &value);
+  cr_assert_eq(status, loaded ? STATUS_NOT_FOUND : STATUS_OK);
+  arena_free(&arena);
+  return !loaded;
+}
+
+static int64_t hits_in(const char *cache, const char *tier)
+{
+  const struct slice labels[] = {slice_from_string(cache), slice_from_string(tier)};
+  return read_metric(METRIC_CACHE_HITS, labels, 2);
+}
+
+static bool is_in_memory(struct instance *instance, struct slice key)
+{
+  int64_t before = hits_in(instance->name, "memory");
+  return is_cached(instance, key) && hits_in(instance->name, "memory") > before;
 }
 
 bool instance_peek(struct instance *instance)
 {
-  struct slice value;
-  return cache_peek(instance->cache, SLICE("key"), &value);
+  return is_in_memory(instance, SLICE("key"));
 }
 
 int64_t cache_hits(struct world *world, const char *tier)
 {
-  const struct slice labels[] = {slice_from_string(world->schema), slice_from_string(tier)};
-  return read_metric(METRIC_CACHE_HITS, labels, 2);
+  return hits_in(world->schema, tier);
+}
+
+static bool is_in_redis(struct world *world, struct instance *instance, const char *key)
+{
+  struct redis_reply reply;
+  const char *script = "local found = redis.call('KEYS', ARGV[1]) "
+                       "return found[1] and string.sub(redis.call('GET', found[1]), 1, 1) or '' ";
+  const struct slice words[] = {SLICE("EVAL"), slice_from_string(script), SLICE("0"),
+                                slice_from_string(arena_printf(&world->arena, "cache:%s:*:%s", world->schema, key))};
+  return redis_command(instance->redis, words, 4, &world->arena, &reply) == STATUS_OK &&
+         slice_equal_string(reply.string, "v");
 }
 
 void instance_settle(struct world *world, struct instance *instance)
 {
   struct source probe = {.world = world};
-  struct arena arena = {0};
   struct slice value;
-  struct redis_reply reply;
-  const struct slice words[] = {SLICE("GETRANGE"),
-                                slice_from_string(arena_printf(&arena, "cache:%s:probe", world->schema)), SLICE("0"),
-                                SLICE("0")};
-  const struct slice key = SLICE("probe");
-  for (;;) {
-    cr_assert_eq(cache_get(instance->cache, key, source_load, &probe, &arena, &value), STATUS_OK);
-    bool in_memory = cache_peek(instance->cache, key, &value);
-    bool in_redis =
-        redis_command(instance->redis, words, 4, &arena, &reply) == STATUS_OK && slice_equal_string(reply.string, "v");
-    cache_invalidate(instance->cache, &key, 1);
-    if (in_memory && in_redis)
-      break;
+  for (unsigned round = 0;; round++) {
+    const char *name = arena_printf(&world->arena, "probe%u", round);
+    struct slice key = slice_from_string(name);
+    cr_assert_eq(cache_get(instance->cache, key, source_load, &probe, &world->arena, &value), STATUS_OK);
+    if (is_cached(instance, key) && (!instance->has_redis || is_in_redis(world, instance, name)))
+      return;
+    cr_assert_eq(task_sleep_ms(5), STATUS_OK);
+  }
+}
+
+void instance_warm(struct instance *instance, struct source *source)
+{
+  while (!instance_peek(instance)) {
+    instance_get(instance, source);
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   }
-  arena_free(&arena);
+}
+
+void instance_meet(struct instance *from, struct instance *to)
+{
+  struct source source = {.value = 0};
+  const struct slice key = SLICE("meeting");
+  do {
+    while (!is_in_memory(to, key)) {
+      get_number(to, key, &source);
+      cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+    }
+    change_key(from, key, &source, 0);
+  } while (is_in_memory(to, key));
 }

@@ -1,5 +1,5 @@
-// Caches under test: a "source" that the tests change by hand stands for PostgreSQL, and two instances of a service are
-// two caches with connections of their own.
+// Caches under test: a "source" that the tests change by hand stands for the rows in PostgreSQL, and two instances of a
+// service are two caches with connections of their own.
 #ifndef BULKHEAD_TESTS_COMPONENT_STORAGE_CACHE_RIG_H
 #define BULKHEAD_TESTS_COMPONENT_STORAGE_CACHE_RIG_H
 
@@ -19,6 +19,9 @@ struct source {
 };
 
 struct instance {
+  const char *name;  // the cache's
+  bool has_redis;
+  struct pg *pg;
   struct redis *redis;
   struct cache *cache;
 };
@@ -27,16 +30,23 @@ struct instance {
 enum status source_load(void *arg, struct slice key, struct arena *arena, struct slice *value);
 
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms);
-void instance_start_settling(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
-                             uint32_t settle_ms);
+void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
+                            uint32_t hold_ms);
 void instance_stop(struct instance *instance);
-// Waits until both tiers work, that is until a probe's entry has gone through both.
+// Waits until the memory tier works, and, where the instance uses it, Redis: until a probe's entry has gone through
+// both.
 void instance_settle(struct world *world, struct instance *instance);
+// Waits until a change at `from` empties the memory of `to`.
+void instance_meet(struct instance *from, struct instance *to);
 
-// The functions below get, look for and invalidate the key "key".
+// The functions below get, look for and change the key "key".
 int instance_get(struct instance *instance, struct source *source);
+// Tells whether the key is in memory, and served from there.
 bool instance_peek(struct instance *instance);
-void instance_invalidate(struct instance *instance);
+// Gets the key until it is in memory.
+void instance_warm(struct instance *instance, struct source *source);
+// Changes the source as a service does: announced before, ended after.
+void instance_change(struct instance *instance, struct source *source, int value);
 
 int64_t cache_hits(struct world *world, const char *tier);
 

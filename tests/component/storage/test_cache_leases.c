@@ -10,7 +10,6 @@ struct operator
 {
   struct world *world;
   struct redis *redis;
-  struct slice key;  // of the entry "key" in Redis
 };
 
 static bool is_up(void *redis)
@@ -25,7 +24,6 @@ static void connect_operator(struct world *world, struct operator* operator, con
   operator->world = world;
   cr_assert_eq(redis_create(world->loop, &options, &operator->redis, &error), STATUS_OK);
   wait_until(is_up, operator->redis);
-  operator->key = slice_from_string(arena_printf(&world->arena, "cache:%s:key", world->schema));
 }
 
 static struct redis_reply run_command(struct operator* operator, struct slice first, struct slice second,
@@ -36,6 +34,16 @@ static struct redis_reply run_command(struct operator* operator, struct slice fi
   size_t count = third.data != NULL ? 3 : 2;
   cr_assert_eq(redis_command(operator->redis, words, count, &operator->world->arena, &reply), STATUS_OK);
   return reply;
+}
+
+// Returns the key of the entry "key" in Redis, whose epoch the instances have chosen; empty while there is none.
+static struct slice stored_key(struct operator* operator)
+{
+  struct world *world = operator->world;
+  struct slice pattern = slice_from_string(arena_printf(&world->arena, "cache:%s:*:key", world->schema));
+  struct redis_reply reply = run_command(operator, SLICE("KEYS"), pattern, (struct slice){0});
+  cr_assert_leq(reply.item_count, 1);
+  return reply.item_count == 0 ? SLICE("none") : reply.items[0].string;
 }
 
 // An instance's load that has taken a lease, and waits until the test lets it go on.
@@ -80,6 +88,14 @@ struct scene {
   struct loader loader;  // of instance a
 };
 
+// Waits until Redis has handled what the instance sent: it handles the commands of one connection in order.
+static void await_instance(struct world *world, struct instance *instance)
+{
+  struct redis_reply reply;
+  const struct slice ping = SLICE("PING");
+  cr_assert_eq(redis_command(instance->redis, &ping, 1, &world->arena, &reply), STATUS_OK);
+}
+
 static void open_scene(struct world *world, struct scene *scene, const char *url)
 {
   *scene = (struct scene){.crew = {.world = world}};
@@ -88,6 +104,8 @@ static void open_scene(struct world *world, struct scene *scene, const char *url
   instance_settle(world, &scene->a);
   instance_settle(world, &scene->b);
   connect_operator(world, &scene->operator, url);
+  instance_meet(&scene->a, &scene->b);
+  instance_meet(&scene->b, &scene->a);
   scene->loader = (struct loader){
       .crew = &scene->crew, .instance = &scene->a, .source = {.world = world, .value = 1}, .gate = COMPLETION_INIT};
 }
@@ -99,20 +117,13 @@ static void close_scene(struct scene *scene)
   instance_stop(&scene->b);
 }
 
-// Waits until Redis has handled what the instance sent: it handles the commands of one connection in order.
-static void await_instance(struct world *world, struct instance *instance)
-{
-  struct redis_reply reply;
-  const struct slice ping = SLICE("PING");
-  cr_assert_eq(redis_command(instance->redis, &ping, 1, &world->arena, &reply), STATUS_OK);
-}
-
 // Returns what the key holds: 'v' for a value, 't' for a lease, 0 for nothing.
 static char kind_in_redis(struct scene *scene)
 {
   await_instance(scene->operator.world, &scene->a);
   await_instance(scene->operator.world, &scene->b);
-  struct redis_reply reply = run_command(&scene->operator, SLICE("GET"), scene->operator.key, (struct slice){0});
+  struct redis_reply reply =
+      run_command(&scene->operator, SLICE("GET"), stored_key(&scene->operator), (struct slice){0});
   return reply.type == REDIS_STRING && reply.string.size > 0 ? reply.string.data[0] : 0;
 }
 
@@ -124,14 +135,15 @@ static void check_lease_then_value(struct world *world)
   cr_expect_eq(kind_in_redis(&scene), 't', "while it loads");
   finish_load(&scene.loader);
   cr_expect_eq(kind_in_redis(&scene), 'v');
-  struct redis_reply reply = run_command(&scene.operator, SLICE("PTTL"), scene.operator.key, (struct slice){0});
+  struct redis_reply reply =
+      run_command(&scene.operator, SLICE("PTTL"), stored_key(&scene.operator), (struct slice){0});
   cr_expect(reply.integer > 0 && reply.integer <= 30000, "half of the entry's life: %lld", (long long)reply.integer);
   close_scene(&scene);
 }
 
 Test(cache_leases, a_load_holds_a_lease_and_leaves_a_value_for_half_of_its_life)
 {
-  with_loop(check_lease_then_value);
+  with_pg(check_lease_then_value);
 }
 
 // An invalidation whose message has not reached the loading instance yet has deleted the lease already.
@@ -141,7 +153,7 @@ static void check_lost_lease(struct world *world)
   struct source newer = {.world = world, .value = 2};
   open_scene(world, &scene, redis_url());
   start_load(&scene.loader);
-  run_command(&scene.operator, SLICE("DEL"), scene.operator.key, (struct slice){0});
+  run_command(&scene.operator, SLICE("DEL"), stored_key(&scene.operator), (struct slice){0});
   finish_load(&scene.loader);
   cr_expect_eq(kind_in_redis(&scene), 0, "what was loaded before the change");
   cr_expect_eq(instance_get(&scene.b, &newer), 2);
@@ -150,7 +162,7 @@ static void check_lost_lease(struct world *world)
 
 Test(cache_leases, a_value_whose_lease_was_deleted_does_not_enter)
 {
-  with_loop(check_lost_lease);
+  with_pg(check_lost_lease);
 }
 
 static void check_other_lease(struct world *world)
@@ -161,20 +173,20 @@ static void check_other_lease(struct world *world)
   struct loader later = {
       .crew = &crew, .instance = &scene.b, .source = {.world = world, .value = 2}, .gate = COMPLETION_INIT};
   start_load(&scene.loader);
-  run_command(&scene.operator, SLICE("DEL"), scene.operator.key, (struct slice){0});
+  run_command(&scene.operator, SLICE("DEL"), stored_key(&scene.operator), (struct slice){0});
   start_load(&later);
   finish_load(&scene.loader);
   cr_expect_eq(kind_in_redis(&scene), 't', "the lease is another loader's now");
   finish_load(&later);
   cr_expect_eq(kind_in_redis(&scene), 'v');
-  struct redis_reply reply = run_command(&scene.operator, SLICE("GET"), scene.operator.key, (struct slice){0});
+  struct redis_reply reply = run_command(&scene.operator, SLICE("GET"), stored_key(&scene.operator), (struct slice){0});
   cr_expect_not_null(memmem(reply.string.data, reply.string.size, "key=2", 5));
   close_scene(&scene);
 }
 
 Test(cache_leases, a_lease_is_its_takers_alone)
 {
-  with_loop(check_other_lease);
+  with_pg(check_other_lease);
 }
 
 static struct server server;
@@ -192,6 +204,8 @@ static void check_second_loader(struct world *world)
   struct source source = {.world = world, .value = 2};
   open_scene(world, &scene, redis_server_url(world, &server));
   start_load(&scene.loader);
+  await_instance(world, &scene.a);
+  await_instance(world, &scene.b);
   int64_t before = count_scripts(&scene.operator);
   cr_expect_eq(instance_get(&scene.b, &source), 2);
   cr_expect_eq(count_scripts(&scene.operator), before, "it sees the lease, and neither takes one nor puts its value");
@@ -202,30 +216,50 @@ static void check_second_loader(struct world *world)
 Test(cache_leases, a_loader_without_a_lease_puts_nothing)
 {
   redis_start(&server);
-  with_loop(check_second_loader);
+  with_pg(check_second_loader);
   redis_stop(&server);
 }
 
-// A message that is not understood invalidates everything, loads in progress included.
-static void check_strange_message(struct world *world)
+// A load that fails gives its lease back.
+static void check_failed_load(struct world *world)
 {
   struct scene scene;
   open_scene(world, &scene, redis_url());
-  start_load(&scene.loader);
-  struct slice channel = slice_from_string(arena_printf(&world->arena, "cache-changes:%s", world->schema));
-  run_command(&scene.operator, SLICE("PUBLISH"), channel, SLICE("a newer version's"));
-  // Redis answers this after it has written the message to its subscribers.
-  run_command(&scene.operator, SLICE("STRLEN"), channel, (struct slice){0});
-  redis_poll_subscriptions(scene.a.redis);
-  finish_load(&scene.loader);
-  cr_expect_eq(kind_in_redis(&scene), 't');
-  cr_expect_not(instance_peek(&scene.a));
+  struct source failing = {.world = world, .status = STATUS_NOT_FOUND};
+  struct source source = {.world = world, .value = 1};
+  struct slice value;
+  cr_assert_eq(cache_get(scene.a.cache, SLICE("key"), source_load, &failing, &world->arena, &value), STATUS_NOT_FOUND);
+  cr_expect_eq(kind_in_redis(&scene), 0);
+  cr_expect_eq(instance_get(&scene.b, &source), 1);
+  cr_expect_eq(kind_in_redis(&scene), 'v');
   close_scene(&scene);
 }
 
-Test(cache_leases, a_message_that_is_not_understood_keeps_running_loads_out)
+Test(cache_leases, a_load_that_fails_gives_its_lease_back)
 {
-  with_loop(check_strange_message);
+  with_pg(check_failed_load);
+}
+
+// A change hides its keys from those that load meanwhile, and from those that have loaded before.
+static void check_tombstone(struct world *world)
+{
+  struct scene scene;
+  const struct slice key = SLICE("key");
+  open_scene(world, &scene, redis_url());
+  start_load(&scene.loader);
+  struct cache_change *change = cache_change_begin(scene.b.cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  cr_expect_eq(kind_in_redis(&scene), 'x');
+  finish_load(&scene.loader);
+  cr_expect_eq(kind_in_redis(&scene), 'x');
+  cache_change_end(&change, true);
+  cr_expect_eq(kind_in_redis(&scene), 0);
+  close_scene(&scene);
+}
+
+Test(cache_leases, a_change_hides_its_keys_until_it_has_ended)
+{
+  with_pg(check_tombstone);
 }
 
 static enum status load_large(void *arg, struct slice key, struct arena *arena, struct slice *value)
@@ -251,7 +285,7 @@ static void check_large(struct world *world)
 
 Test(cache_leases, what_is_too_large_is_loaded_and_not_cached)
 {
-  with_loop(check_large);
+  with_pg(check_large);
 }
 
 static void check_long_keys(struct world *world)
@@ -272,26 +306,26 @@ static void check_long_keys(struct world *world)
 
 Test(cache_leases, keys_that_are_too_long_are_loaded_each_time)
 {
-  with_loop(check_long_keys);
+  with_pg(check_long_keys);
 }
 
-// Without a subscription nobody can tell whether a running load is older than the question.
+// Before an instance has settled nobody can tell whether a running load is older than the question.
 static void check_no_joining(struct world *world)
 {
-  struct instance alone;
+  struct instance young;
   struct crew crew = {.world = world};
-  instance_start(world, &alone, "", 60000);
+  instance_start_holding(world, &young, "", 60000, 3600000);
   struct loader old = {
-      .crew = &crew, .instance = &alone, .source = {.world = world, .value = 1}, .gate = COMPLETION_INIT};
+      .crew = &crew, .instance = &young, .source = {.world = world, .value = 1}, .gate = COMPLETION_INIT};
   struct source newer = {.world = world, .value = 2};
   start_load(&old);
-  cr_expect_eq(instance_get(&alone, &newer), 2);
+  cr_expect_eq(instance_get(&young, &newer), 2);
   finish_load(&old);
   cr_expect_eq(old.value, 1);
-  instance_stop(&alone);
+  instance_stop(&young);
 }
 
-Test(cache_leases, without_redis_each_caller_loads_for_itself)
+Test(cache_leases, before_it_has_settled_each_caller_loads_for_itself)
 {
-  with_loop(check_no_joining);
+  with_pg(check_no_joining);
 }

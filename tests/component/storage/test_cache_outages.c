@@ -1,188 +1,383 @@
-// The cache while Redis, or a message from it, is missing; and what strangers may put there.
+// The cache while a part of it is missing, silent or strange: Redis, the channel, another instance.
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 #include "tests/component/storage/cache_rig.h"
+#include "tests/support/common/read_metric.h"
 
 static struct server server;
+
+struct pair {
+  struct instance a;
+  struct instance b;
+  struct source source;
+};
+
+static void open_pair(struct world *world, struct pair *pair, const char *url, uint32_t hold_ms)
+{
+  *pair = (struct pair){.source = {.world = world, .value = 1}};
+  instance_start_holding(world, &pair->a, url, 60000, hold_ms);
+  instance_start_holding(world, &pair->b, url, 60000, hold_ms);
+  instance_settle(world, &pair->a);
+  instance_settle(world, &pair->b);
+  instance_meet(&pair->a, &pair->b);
+  instance_meet(&pair->b, &pair->a);
+}
+
+static void close_pair(struct pair *pair)
+{
+  instance_stop(&pair->a);
+  instance_stop(&pair->b);
+}
+
+// Changes the value here and there; both instances must see each change at once, and keep what they have read.
+static void check_both_ways(struct pair *pair, int first)
+{
+  for (int value = first; value < first + 10; value++) {
+    struct instance *writer = value % 2 == 0 ? &pair->a : &pair->b;
+    struct instance *reader = value % 2 == 0 ? &pair->b : &pair->a;
+    instance_change(writer, &pair->source, value);
+    cr_assert_eq(instance_get(reader, &pair->source), value);
+    cr_assert_eq(instance_get(writer, &pair->source), value);
+    instance_warm(reader, &pair->source);
+  }
+}
+
+// ---- Redis ----
+
+static void check_without_redis(struct world *world)
+{
+  struct pair pair;
+  open_pair(world, &pair, "", 0);
+  check_both_ways(&pair, 10);
+  close_pair(&pair);
+}
+
+Test(cache_outages, without_redis_memory_serves_and_is_right)
+{
+  with_pg(check_without_redis);
+}
 
 static bool is_down(void *redis)
 {
   return !redis_up(redis);
 }
 
-static void check_redis_down(struct world *world)
+static void check_redis_killed(struct world *world)
 {
-  struct source source = {.world = world, .value = 1};
-  struct instance instances[2];
-  const char *url = redis_server_url(world, &server);
-  for (int i = 0; i < 2; i++)
-    instance_start(world, &instances[i], url, 60000);
-  for (int i = 0; i < 2; i++)
-    instance_settle(world, &instances[i]);
-  for (int i = 0; i < 2; i++)
-    cr_assert_eq(instance_get(&instances[i], &source), 1);
+  struct pair pair;
+  open_pair(world, &pair, redis_server_url(world, &server), 0);
+  check_both_ways(&pair, 10);
   redis_kill(&server);
-  // No instance can publish its writes now, so no instance may serve from memory.
-  source.value = 2;
-  instance_invalidate(&instances[0]);
-  cr_assert_eq(instance_get(&instances[1], &source), 2);
-  cr_assert_eq(instance_get(&instances[0], &source), 2);
-  for (int i = 0; i < 2; i++) {
-    wait_until(is_down, instances[i].redis);
-    cr_assert_not(instance_peek(&instances[i]));
-  }
-  source.value = 3;
-  cr_assert_eq(instance_get(&instances[1], &source), 3);
+  check_both_ways(&pair, 20);
+  wait_until(is_down, pair.a.redis);
+  wait_until(is_down, pair.b.redis);
+  check_both_ways(&pair, 30);
   redis_start(&server);
-  for (int i = 0; i < 2; i++)
-    instance_settle(world, &instances[i]);
-  source.value = 4;
-  instance_invalidate(&instances[1]);
-  cr_assert_eq(instance_get(&instances[0], &source), 4);
-  cr_assert_eq(instance_get(&instances[1], &source), 4);
-  for (int i = 0; i < 2; i++)
-    instance_stop(&instances[i]);
+  instance_settle(world, &pair.a);
+  instance_settle(world, &pair.b);
+  check_both_ways(&pair, 40);
+  close_pair(&pair);
 }
 
-Test(cache, without_redis_it_is_slow_and_right)
+Test(cache_outages, a_redis_that_dies_and_comes_back_changes_no_answer)
 {
   redis_start(&server);
-  with_loop(check_redis_down);
+  with_pg(check_redis_killed);
   redis_stop(&server);
 }
 
-static void redis_words(struct world *world, struct redis *redis, const struct slice *words, size_t count)
+// Redis answers nothing, but its sockets take what is sent, and it works it off later.
+static void check_redis_frozen(struct world *world)
 {
+  struct pair pair;
+  open_pair(world, &pair, redis_server_url(world, &server), 0);
+  cr_assert_eq(instance_get(&pair.b, &pair.source), 1);
+  kill(server.pid, SIGSTOP);
+  check_both_ways(&pair, 10);
+  kill(server.pid, SIGCONT);
+  check_both_ways(&pair, 20);
+  instance_settle(world, &pair.a);
+  instance_settle(world, &pair.b);
+  check_both_ways(&pair, 30);
+  close_pair(&pair);
+}
+
+Test(cache_outages, a_frozen_redis_changes_no_answer)
+{
+  redis_start(&server);
+  with_pg(check_redis_frozen);
+  redis_stop(&server);
+}
+
+// One instance alone has lost Redis, the other one goes on with it.
+static void check_cut_off(struct world *world)
+{
+  struct pair pair = {.source = {.world = world, .value = 1}};
+  instance_start(world, &pair.a, "", 60000);
+  instance_start(world, &pair.b, redis_server_url(world, &server), 60000);
+  instance_settle(world, &pair.a);
+  instance_meet(&pair.a, &pair.b);
+  instance_meet(&pair.b, &pair.a);
+  check_both_ways(&pair, 10);
+  close_pair(&pair);
+}
+
+Test(cache_outages, an_instance_that_is_cut_off_from_redis_is_heard_all_the_same)
+{
+  redis_start(&server);
+  with_pg(check_cut_off);
+  redis_stop(&server);
+}
+
+// A read-only replica refuses what would hide a value.
+static void check_redis_refuses(struct world *world)
+{
+  struct pair pair;
   struct redis_reply reply;
-  cr_assert_eq(redis_command(redis, words, count, &world->arena, &reply), STATUS_OK);
-}
-
-// An invalidation fails, but Redis keeps what it has: the old value stays in it, and in the other instance's memory.
-static void check_lost_invalidation(struct world *world)
-{
-  struct source source = {.world = world, .value = 1};
-  struct instance a;
-  struct instance b;
-  const char *url = redis_server_url(world, &server);
-  instance_start(world, &a, url, 60000);
-  instance_start(world, &b, url, 60000);
-  instance_settle(world, &a);
-  instance_settle(world, &b);
-  struct redis *operator;
-  struct error error;
-  const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
-  cr_assert_eq(redis_create(world->loop, &options, &operator, & error), STATUS_OK);
-  while (!redis_up(operator))
-    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
-  cr_assert_eq(instance_get(&a, &source), 1);
-  cr_assert_eq(instance_get(&b, &source), 1);
-
-  // A read-only replica refuses writes; clients that are connected stay so.
+  open_pair(world, &pair, redis_server_url(world, &server), 0);
+  check_both_ways(&pair, 10);
   const struct slice replica[] = {SLICE("REPLICAOF"), SLICE("127.0.0.1"), SLICE("1")};
-  const struct slice master[] = {SLICE("REPLICAOF"), SLICE("NO"), SLICE("ONE")};
-  redis_words(world, operator, replica, 3);
-  source.value = 2;
-  instance_invalidate(&a);
-  redis_words(world, operator, master, 3);
-  // As soon as A can, it announces the loss, and no instance accepts what is in Redis from before.
-  while (instance_peek(&b))
-    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
-  cr_assert_eq(instance_get(&b, &source), 2);
-  cr_assert_eq(instance_get(&a, &source), 2);
-  redis_free(&operator);
-  instance_stop(&a);
-  instance_stop(&b);
+  cr_assert_eq(redis_command(pair.b.redis, replica, 3, &world->arena, &reply), STATUS_OK);
+  check_both_ways(&pair, 20);
+  close_pair(&pair);
 }
 
-Test(cache, an_invalidation_that_failed_is_made_good)
+Test(cache_outages, a_redis_that_refuses_changes_no_answer)
 {
   redis_start(&server);
-  with_loop(check_lost_invalidation);
+  with_pg(check_redis_refuses);
   redis_stop(&server);
 }
 
-static void check_subscription_lost(struct world *world)
+// Whatever somebody writes into Redis as a value that is none.
+static void check_strange_values(struct world *world)
 {
-  struct source source = {.world = world, .value = 1};
-  struct instance a;
-  struct instance b;
-  instance_start(world, &a, redis_server_url(world, &server), 60000);
-  instance_start(world, &b, redis_server_url(world, &server), 60000);
-  instance_settle(world, &a);
-  instance_settle(world, &b);
-  cr_assert_eq(instance_get(&a, &source), 1);
-  cr_assert(instance_peek(&a));
-  // Only the subscriptions are cut; commands go on.
-  const struct slice kill_them[] = {SLICE("CLIENT"), SLICE("KILL"), SLICE("TYPE"), SLICE("pubsub")};
-  redis_words(world, b.redis, kill_them, 4);
-  source.value = 2;
-  instance_invalidate(&b);
-  cr_assert_eq(instance_get(&a, &source), 2);
-  instance_settle(world, &a);
-  cr_assert_eq(instance_get(&a, &source), 2);
-  instance_stop(&a);
-  instance_stop(&b);
+  struct pair pair;
+  struct redis_reply reply;
+  open_pair(world, &pair, redis_url(), 0);
+  const struct slice texts[] = {SLICE(""), SLICE("t"), SLICE("x"), SLICE("zzz")};
+  for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+    instance_change(&pair.a, &pair.source, (int)i);
+    cr_assert_eq(instance_get(&pair.a, &pair.source), (int)i);
+    const struct slice words[] = {
+        SLICE("EVAL"),
+        SLICE("for _, key in ipairs(redis.call('KEYS', ARGV[1])) do "
+              "redis.call('SET', key, ARGV[2]) end return 1"),
+        SLICE("0"), slice_from_string(arena_printf(&world->arena, "cache:%s:*:key", world->schema)), texts[i]};
+    cr_assert_eq(redis_command(pair.b.redis, words, 5, &world->arena, &reply), STATUS_OK);
+    cr_assert_eq(instance_get(&pair.b, &pair.source), (int)i);
+  }
+  close_pair(&pair);
 }
 
-Test(cache, a_lost_subscription_empties_the_memory)
+Test(cache_outages, strange_values_in_redis_do_no_harm)
 {
-  redis_start(&server);
-  with_loop(check_subscription_lost);
-  redis_stop(&server);
+  with_pg(check_strange_values);
 }
 
-// An instance that has just subscribed does not trust yet that the other instances can publish their writes.
+// ---- the channel ----
+
+static void check_channel_lost(struct world *world)
+{
+  struct pair pair;
+  open_pair(world, &pair, "", 0);
+  cr_assert_eq(instance_get(&pair.a, &pair.source), 1);
+  run_sql(world, arena_printf(&world->arena,
+                              "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = "
+                              "'%s' AND (query LIKE 'LISTEN%%' OR query LIKE 'SELECT pg_notify%%')",
+                              world->schema));
+  instance_change(&pair.b, &pair.source, 2);
+  cr_assert_eq(instance_get(&pair.a, &pair.source), 2);
+  instance_settle(world, &pair.a);
+  instance_settle(world, &pair.b);
+  instance_meet(&pair.a, &pair.b);
+  check_both_ways(&pair, 10);
+  close_pair(&pair);
+}
+
+Test(cache_outages, a_lost_channel_empties_the_memory_and_delays_changes)
+{
+  with_pg(check_channel_lost);
+}
+
 static void check_settling(struct world *world)
 {
   struct source source = {.world = world, .value = 1};
   struct instance early;
-  struct instance settled;
-  instance_start_settling(world, &early, redis_url(), 60000, 3600000);
-  instance_start(world, &settled, redis_url(), 60000);
-  instance_settle(world, &settled);
-  while (!redis_up(early.redis))
-    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
-  cr_assert_eq(instance_get(&settled, &source), 1);
+  instance_start_holding(world, &early, "", 60000, 3600000);
   cr_assert_eq(instance_get(&early, &source), 1);
-  // The source changes without an invalidation, as when an instance that is cut off writes.
-  source.value = 2;
-  cr_assert_eq(instance_get(&settled, &source), 1);
-  cr_assert_eq(instance_get(&early, &source), 2);
-  cr_assert_not(instance_peek(&early));
-  instance_stop(&early);
-  instance_stop(&settled);
-}
-
-Test(cache, nothing_cached_is_served_before_the_others_are_back)
-{
-  with_loop(check_settling);
-}
-
-// Strange messages and values in Redis must not change what a get returns.
-static void check_hostile(struct world *world)
-{
-  struct source source = {.world = world, .value = 5};
-  struct instance a;
-  instance_start(world, &a, redis_url(), 60000);
-  instance_settle(world, &a);
-  const struct slice channel = slice_from_string(arena_printf(&world->arena, "cache-changes:%s", world->schema));
-  const struct slice key = slice_from_string(arena_printf(&world->arena, "cache:%s:key", world->schema));
-  const struct slice texts[] = {SLICE(""),     SLICE("k\xff\xff"), SLICE("*12"),
-                                SLICE("+abc"), SLICE("k\x0a\x7f"), SLICE("zzz"),
-                                SLICE("t"),    SLICE("v"),         SLICE("v0000000000000000old")};
-  for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-    const struct slice publish[] = {SLICE("PUBLISH"), channel, texts[i]};
-    redis_words(world, a.redis, publish, 3);
-    const struct slice set[] = {SLICE("SET"), key, texts[i]};
-    redis_words(world, a.redis, set, 3);
-    cr_assert_eq(instance_get(&a, &source), 5, "%zu", i);
-    instance_invalidate(&a);
+  instance_change(&early, &source, 2);
+  for (int value = 2; value < 10; value++) {
+    source.value = value;  // as another instance does that the new one has not heard
+    cr_assert_eq(instance_get(&early, &source), value);
   }
+  instance_stop(&early);
+}
+
+Test(cache_outages, nothing_is_served_from_memory_before_earlier_changes_are_over)
+{
+  with_pg(check_settling);
+}
+
+// ---- other instances ----
+
+static void notify(struct world *world, const char *text)
+{
+  run_sql(world, arena_printf(&world->arena, "SELECT pg_notify('cache:%s', E'%s')", world->schema, text));
+}
+
+static int64_t count_waited_out(struct world *world)
+{
+  const struct slice label = slice_from_string(world->schema);
+  return read_metric(METRIC_CACHE_LEASES_WAITED_OUT, &label, 1);
+}
+
+// An instance that has shown life and is then silent may serve until its lease is over.
+static void check_silent_member(struct world *world)
+{
+  struct source source = {.world = world, .value = 1};
+  struct instance a;
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t before = count_waited_out(world);
+  do {
+    notify(world, "00000000000000aa 1 1\\n");
+    instance_change(&a, &source, 2);
+  } while (count_waited_out(world) == before);
+  instance_change(&a, &source, 3);
+  cr_expect_eq(count_waited_out(world), before + 1, "its lease was over before this change");
   instance_stop(&a);
 }
 
-Test(cache, strange_messages_and_values_do_no_harm)
+Test(cache_outages, a_change_waits_out_the_lease_of_a_silent_instance)
 {
-  with_loop(check_hostile);
+  with_pg(check_silent_member);
+}
+
+static void check_quit(struct world *world)
+{
+  struct source source = {.world = world, .value = 1};
+  struct instance a;
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t before = count_waited_out(world);
+  for (int i = 0; i < 20; i++) {
+    notify(world, "00000000000000aa 1 1\\nq\\n");
+    instance_change(&a, &source, 2);
+  }
+  cr_expect_eq(count_waited_out(world), before);
+  instance_stop(&a);
+}
+
+Test(cache_outages, nobody_waits_for_an_instance_that_has_left)
+{
+  with_pg(check_quit);
+}
+
+// A write whose outcome nobody knows may still come: until it cannot any more nothing is kept.
+static void check_unknown_outcome(struct world *world)
+{
+  struct pair pair;
+  const struct slice key = SLICE("key");
+  open_pair(world, &pair, redis_url(), 700);
+  struct cache_change *change = cache_change_begin(pair.a.cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  cache_change_end(&change, false);
+  for (int value = 1; value < 50; value++) {
+    pair.source.value = value;
+    cr_assert_eq(instance_get(&pair.a, &pair.source), value);
+    cr_assert_eq(instance_get(&pair.b, &pair.source), value);
+  }
+  instance_warm(&pair.a, &pair.source);
+  instance_warm(&pair.b, &pair.source);
+  close_pair(&pair);
+}
+
+Test(cache_outages, after_a_write_of_unknown_outcome_nothing_is_kept_until_it_is_over)
+{
+  with_pg(check_unknown_outcome);
+}
+
+// An instance that dies in a change is silent; the others keep nothing of its keys until it is forgotten.
+static void check_death(struct world *world)
+{
+  struct pair pair;
+  open_pair(world, &pair, redis_url(), 0);
+  cr_assert_eq(instance_get(&pair.b, &pair.source), 1);
+  while (instance_peek(&pair.b)) {
+    notify(world, "00000000000000aa 1 1\\ni 1 key\\n");
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  }
+  for (int value = 1; value < 50; value++) {
+    pair.source.value = value;
+    cr_assert_eq(instance_get(&pair.b, &pair.source), value);
+  }
+  instance_warm(&pair.b, &pair.source);
+  close_pair(&pair);
+}
+
+Test(cache_outages, what_a_dead_instance_was_changing_is_kept_again_once_it_is_forgotten)
+{
+  with_pg(check_death);
+}
+
+// A new instance learns what is being changed.
+static void check_newcomer(struct world *world)
+{
+  struct instance a, b;
+  struct source source = {.world = world, .value = 1};
+  const struct slice key = SLICE("key");
+  instance_start_holding(world, &a, "", 60000, 700);
+  instance_settle(world, &a);
+  struct cache_change *change = cache_change_begin(a.cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  instance_start_holding(world, &b, "", 60000, 700);
+  instance_settle(world, &b);
+  for (int value = 1; value < 50; value++) {
+    source.value = value;
+    cr_assert_eq(instance_get(&b, &source), value);
+  }
+  cache_change_end(&change, true);
+  instance_warm(&b, &source);
+  instance_stop(&a);
+  instance_stop(&b);
+}
+
+Test(cache_outages, a_new_instance_learns_what_is_changing)
+{
+  with_pg(check_newcomer);
+}
+
+// Messages that are not understood may announce something: nothing is served until their changes are over.
+static void check_strange_messages(struct world *world)
+{
+  const char *const texts[] = {"",
+                               "00000000000000aa",
+                               "00000000000000aa 1 1",
+                               "00000000000000aa 1 2\\n",
+                               "00000000000000aa 1 1\\nz 1\\n",
+                               "00000000000000aa 1 1\\ni 1 %zz\\n",
+                               "00000000000000aa 1 1\\ni key\\n",
+                               "00000000000000aa 1 1\\na x 1\\n",
+                               "i 1 key\\n"};
+  for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+    struct instance a;
+    struct source source = {.world = world, .value = 1};
+    instance_start_holding(world, &a, "", 60000, 100);
+    instance_settle(world, &a);
+    cr_assert_eq(instance_get(&a, &source), 1);
+    cr_assert(instance_peek(&a));
+    notify(world, texts[i]);
+    while (instance_peek(&a))
+      cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+    instance_settle(world, &a);
+    instance_stop(&a);
+  }
+}
+
+Test(cache_outages, a_message_that_is_not_understood_empties_the_memory)
+{
+  with_pg(check_strange_messages);
 }

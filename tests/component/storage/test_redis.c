@@ -81,7 +81,6 @@ static void check_none(struct world *world)
   cr_assert_not(redis_up(redis));
   cr_assert_not(redis_send(redis, &ping, 1));
   cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
-  redis_poll_subscriptions(redis);
   redis_free(&redis);
 }
 
@@ -90,123 +89,18 @@ Test(redis, without_a_url_everything_is_unavailable)
   with_loop(check_none);
 }
 
-struct heard {
-  unsigned messages;
-  unsigned lost;
-  bool subscribed;
-  char last[64];
-};
-
-static void on_message(void *arg, struct slice payload)
-{
-  struct heard *heard = arg;
-  heard->messages++;
-  cr_assert_lt(payload.size, sizeof(heard->last));
-  memcpy(heard->last, payload.data, payload.size);
-  heard->last[payload.size] = '\0';
-}
-
-static void on_state(void *arg, bool subscribed)
-{
-  struct heard *heard = arg;
-  heard->subscribed = subscribed;
-  heard->lost += !subscribed;
-}
-
-static bool has_subscribed(void *arg)
-{
-  return ((struct heard *)arg)->subscribed;
-}
-
-static bool has_heard(void *arg)
-{
-  return ((struct heard *)arg)->messages > 0;
-}
-
-static void publish(struct world *world, struct redis *redis, const char *text)
-{
-  struct redis_reply reply;
-  const struct slice words[] = {SLICE("PUBLISH"), slice_from_string(world->schema), slice_from_string(text)};
-  cr_assert_eq(redis_command(redis, words, 3, &world->arena, &reply), STATUS_OK);
-}
-
-static void check_subscription(struct world *world)
-{
-  struct redis *redis = connect_to(world, redis_url());
-  struct heard first = {0};
-  struct heard second = {0};
-  redis_subscribe(redis, world->schema, on_message, on_state, &first);
-  wait_until(has_subscribed, &first);
-  wait_until(is_up, redis);
-  publish(world, redis, "one");
-  wait_until(has_heard, &first);
-  cr_assert_str_eq(first.last, "one");
-
-  redis_subscribe(redis, world->schema, on_message, on_state, &second);
-  wait_until(has_subscribed, &second);
-  first.messages = 0;
-  publish(world, redis, "two");
-  wait_until(has_heard, &second);
-  cr_assert_eq(first.messages, 1, "both hear it");
-  redis_unsubscribe(redis, world->schema, &second);
-  first.messages = second.messages = 0;
-  publish(world, redis, "three");
-  wait_until(has_heard, &first);
-  cr_assert_eq(second.messages, 0);
-  redis_unsubscribe(redis, world->schema, &first);
-  redis_free(&redis);
-}
-
-Test(redis, messages_reach_their_subscribers)
-{
-  with_loop(check_subscription);
-}
-
-// When a publish and one command after it have been answered, a poll finds the message without a turn of the loop.
-static void check_poll(struct world *world)
-{
-  struct redis *redis = connect_to(world, redis_url());
-  struct redis *other = connect_to(world, redis_url());
-  struct redis_reply reply;
-  struct heard heard = {0};
-  redis_subscribe(redis, world->schema, on_message, on_state, &heard);
-  wait_until(has_subscribed, &heard);
-  wait_until(is_up, other);
-  for (unsigned i = 1; i <= 200; i++) {
-    publish(world, other, "now");
-    cr_assert_eq(command(world, other, &reply, "PING"), STATUS_OK);
-    redis_poll_subscriptions(redis);
-    cr_assert_eq(heard.messages, i);
-  }
-  redis_free(&redis);
-  redis_free(&other);
-}
-
-Test(redis, a_poll_takes_in_what_was_published_before)
-{
-  with_loop(check_poll);
-}
-
 static struct server server;
 
 static void check_restart(struct world *world)
 {
   struct redis *redis = connect_to(world, redis_server_url(world, &server));
   struct redis_reply reply;
-  struct heard heard = {0};
-  redis_subscribe(redis, "channel", on_message, on_state, &heard);
-  wait_until(has_subscribed, &heard);
   wait_until(is_up, redis);
   redis_kill(&server);
-  // A poll sees the end of the connection before the loop does.
-  redis_poll_subscriptions(redis);
-  cr_assert_not(heard.subscribed);
-  cr_assert_eq(heard.lost, 1);
   cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
   wait_until(is_down, redis);
   redis_start(&server);
   wait_until(is_up, redis);
-  wait_until(has_subscribed, &heard);
   cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_OK);
   redis_free(&redis);
 }
@@ -226,18 +120,12 @@ static void check_silent(struct world *world)
   const struct redis_options options = {.url = redis_server_url(world, &server), .command_timeout_ms = 50};
   cr_assert_eq(redis_create(world->loop, &options, &redis, &error), STATUS_OK);
   struct redis_reply reply;
-  struct heard heard = {0};
-  redis_subscribe(redis, "channel", on_message, on_state, &heard);
-  wait_until(has_subscribed, &heard);
   wait_until(is_up, redis);
   kill(server.pid, SIGSTOP);
   cr_assert_eq(command(world, redis, &reply, "PING"), STATUS_UNAVAILABLE);
   cr_assert_not(redis_up(redis));
-  while (heard.subscribed)
-    cr_assert_eq(task_sleep_ms(5), STATUS_OK, "a silent subscription is noticed");
   kill(server.pid, SIGCONT);
   wait_until(is_up, redis);
-  wait_until(has_subscribed, &heard);
   redis_free(&redis);
 }
 

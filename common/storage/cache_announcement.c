@@ -1,0 +1,71 @@
+#include "common/storage/cache_announcement_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
+
+struct cache_announcement *cache_announcement_create(struct list *list, uint64_t sequence)
+{
+  struct cache_announcement *announcement = calloc(1, sizeof(*announcement));
+  CHECK(announcement != NULL);
+  announcement->sequence = sequence;
+  list_init(&announcement->keys);
+  list_append(list, &announcement->node);
+  return announcement;
+}
+
+void cache_announcement_add(struct hashtable *changing, struct cache_announcement *announcement, struct slice key)
+{
+  struct changing_key *added = malloc(sizeof(*added) + key.size);
+  CHECK(added != NULL);
+  added->size = key.size;
+  if (key.size > 0)
+    memcpy(added->bytes, key.data, key.size);
+  hashtable_insert(changing, &added->node, hash_bytes(key));
+  list_append(&announcement->keys, &added->sibling);
+}
+
+static void free_announcement(struct hashtable *changing, struct cache_announcement *announcement)
+{
+  while (!list_empty(&announcement->keys)) {
+    struct changing_key *key = CONTAINER_OF(announcement->keys.next, struct changing_key, sibling);
+    list_remove(&key->sibling);
+    hashtable_remove(changing, &key->node);
+    free(key);
+  }
+  list_remove(&announcement->node);
+  free(announcement);
+}
+
+void cache_announcements_end(struct hashtable *changing, struct list *list, uint64_t first, uint64_t last)
+{
+  for (struct list *node = list->next, *next = node->next; node != list; node = next, next = node->next) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->sequence >= first && announcement->sequence <= last)
+      free_announcement(changing, announcement);
+  }
+}
+
+struct cache_announcement *cache_announcement_find(const struct list *list, uint64_t sequence)
+{
+  // The one that is looked for is mostly among the latest.
+  for (const struct list *node = list->previous; node != list; node = node->previous) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->sequence == sequence)
+      return announcement;
+  }
+  return NULL;
+}
+
+bool cache_announcements_have(const struct hashtable *changing, struct slice key, uint64_t hash)
+{
+  for (struct hashtable_node *node = hashtable_first(changing, hash); node != NULL; node = hashtable_next(node)) {
+    const struct changing_key *found = CONTAINER_OF(node, struct changing_key, node);
+    if (slice_equal(slice_make(found->bytes, found->size), key))
+      return true;
+  }
+  return false;
+}

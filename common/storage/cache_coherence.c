@@ -1,0 +1,460 @@
+#include "common/storage/cache_coherence_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/random.h"
+#include "common/observe/log.h"
+
+// Acknowledgements in one message at most.
+enum { MAX_ACKS = 80 };
+
+// Another instance.
+struct cache_member {
+  struct list node;
+  char name[CACHE_INSTANCE_SIZE];
+  uint64_t first_heard_us;
+  uint64_t heard_us;
+  uint64_t acked;   // the last of this instance's sequences that it has acknowledged
+  uint64_t to_ack;  // the last of its sequences that was taken in here, and not acknowledged yet; else 0
+  bool uses_redis;
+  bool left;
+  struct list announcements;  // struct cache_announcement
+};
+
+// ---- epochs ----
+
+static void take_epoch(struct cache_coherence *c, uint64_t epoch, bool is_common)
+{
+  if (epoch <= c->epoch)
+    return;
+  c->epoch = epoch;
+  c->epoch_is_common = is_common;
+}
+
+void cache_coherence_start_epoch(struct cache_coherence *c)
+{
+  uint64_t now_us = (uint64_t)clock_wall_us();
+  take_epoch(c, now_us > c->epoch ? now_us : c->epoch + 1, false);
+  c->due = true;
+}
+
+// ---- members ----
+
+static struct cache_member *find_member(const struct cache_coherence *c, struct slice name)
+{
+  for (const struct list *node = c->members.next; node != &c->members; node = node->next) {
+    struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
+    if (slice_equal_string(name, member->name))
+      return member;
+  }
+  return NULL;
+}
+
+// What was changed while a member could not use Redis is hidden nowhere, so the epoch ends with that time.
+static void free_member(struct cache_coherence *c, struct cache_member *member)
+{
+  if (!member->uses_redis)
+    cache_coherence_start_epoch(c);
+  cache_announcements_end(&c->changing, &member->announcements, 0, UINT64_MAX);
+  list_remove(&member->node);
+  free(member);
+}
+
+// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed.
+static uint64_t memory_of_members_us(const struct cache_coherence *c)
+{
+  uint64_t least_us = cache_ms_as_us(4 * CACHE_LEASE_MS);
+  return c->hold_us > least_us ? c->hold_us : least_us;
+}
+
+// Tells whether the member may serve what was published at that time.
+static bool is_awaited(const struct cache_member *member, const struct cache_announcement *announcement)
+{
+  return !member->left && member->acked < announcement->sequence &&
+         member->first_heard_us <= announcement->published_us &&
+         member->heard_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS) > announcement->published_us;
+}
+
+bool cache_coherence_has_awaited(const struct cache_coherence *c, const struct cache_announcement *announcement)
+{
+  for (const struct list *node = c->members.next; node != &c->members; node = node->next)
+    if (is_awaited(CONTAINER_OF(node, const struct cache_member, node), announcement))
+      return true;
+  return false;
+}
+
+// ---- states ----
+
+// The one place that changes the state.
+static void enter_state(struct cache_coherence *c, enum coherence_state state)
+{
+  c->state = state;
+  metric_set(c->serving, state == COHERENCE_SETTLED);
+  if (state == COHERENCE_SETTLED)
+    return;
+  c->lease_until_us = 0;
+  c->settled_us = clock_now_us() + c->hold_us;
+  c->events.all_invalidated(c->events.arg);
+}
+
+bool cache_coherence_is_changing(const struct cache_coherence *c, struct slice key, uint64_t hash)
+{
+  return cache_announcements_have(&c->changing, key, hash);
+}
+
+bool cache_coherence_may_serve(const struct cache_coherence *c)
+{
+  return c->state == COHERENCE_SETTLED && clock_now_us() < c->lease_until_us;
+}
+
+uint64_t cache_coherence_epoch(const struct cache_coherence *c)
+{
+  if (!c->epoch_is_common || !c->uses_redis)
+    return 0;
+  for (const struct list *node = c->members.next; node != &c->members; node = node->next) {
+    const struct cache_member *member = CONTAINER_OF(node, const struct cache_member, node);
+    if (!member->uses_redis && !member->left)
+      return 0;
+  }
+  return c->epoch;
+}
+
+void cache_coherence_set_redis(struct cache_coherence *c, bool up)
+{
+  if (c->uses_redis == up)
+    return;
+  c->uses_redis = up;
+  if (up && c->told_no_redis)
+    cache_coherence_start_epoch(c);
+  c->told_no_redis = false;
+  c->due = true;
+}
+
+// ---- sending ----
+
+bool cache_coherence_is_alone(const struct cache_coherence *c, uint64_t now_us)
+{
+  // Whoever else there is has been heard meanwhile, and a newer one keeps nothing before this change is over.
+  if (c->state != COHERENCE_SETTLED || now_us >= c->lease_until_us)
+    return false;
+  if (now_us < c->settled_us - c->hold_us + memory_of_members_us(c))
+    return false;
+  for (const struct list *node = c->members.next; node != &c->members; node = node->next)
+    if (!CONTAINER_OF(node, const struct cache_member, node)->left)
+      return false;
+  return true;
+}
+
+void cache_coherence_queue(struct cache_coherence *c, struct cache_announcement *announcement)
+{
+  announcement->queued = true;
+  cache_message_begin_change(&c->outbox, announcement->sequence);
+  for (const struct list *node = announcement->keys.next; node != &announcement->keys; node = node->next) {
+    const struct changing_key *key = CONTAINER_OF(node, const struct changing_key, sibling);
+    cache_message_add_key(&c->outbox, slice_make(key->bytes, key->size));
+  }
+  cache_message_end_change(&c->outbox);
+}
+
+static void queue_own(struct cache_coherence *c)
+{
+  for (struct list *node = c->own.next; node != &c->own; node = node->next)
+    cache_coherence_queue(c, CONTAINER_OF(node, struct cache_announcement, node));
+}
+
+static void add_acks(struct cache_coherence *c, struct strbuf *message)
+{
+  size_t count = 0;
+  for (struct list *node = c->members.next; node != &c->members && count < MAX_ACKS; node = node->next) {
+    struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
+    if (member->to_ack == 0)
+      continue;
+    cache_message_add_ack(message, member->name, member->to_ack);
+    member->to_ack = 0;
+    count++;
+  }
+  c->acks_due = count == MAX_ACKS;
+}
+
+// Moves lines from the outbox to the message while they fit, and notes the latest sequence among them.
+static void add_lines(struct cache_coherence *c, struct strbuf *message)
+{
+  struct slice rest = strbuf_slice(&c->outbox);
+  while (rest.size > 0) {
+    size_t size = slice_find(rest, '\n', 0) + 1;
+    if (message->size + size > PG_CHANNEL_MAX_BYTES)
+      break;
+    struct slice text = slice_make(rest.data, size);
+    strbuf_add(message, text);
+    struct cache_line line;
+    if (cache_message_next(&text, &line) && line.kind == CACHE_LINE_CHANGE && line.first > c->send_sequence)
+      c->send_sequence = line.first;
+    rest = slice_skip(rest, size);
+  }
+  struct strbuf left;
+  strbuf_init(&left, 0);
+  strbuf_add(&left, rest);
+  strbuf_free(&c->outbox);
+  c->outbox = left;
+}
+
+// Sends what is queued, and at the end of a turn at the earliest, so that all changes of a turn travel together.
+static void send_queued(void *arg)
+{
+  struct cache_coherence *c = arg;
+  if (c->state == COHERENCE_DEAF || c->sending || (c->outbox.size == 0 && !c->due && !c->acks_due))
+    return;
+  struct strbuf message;
+  strbuf_init(&message, 0);
+  c->send_began_us = clock_now_us();
+  c->send_epoch = c->epoch;
+  c->told_no_redis |= !c->uses_redis;
+  cache_message_add_head(&message, c->name, c->epoch, c->uses_redis);
+  add_acks(c, &message);
+  add_lines(c, &message);
+  c->due = false;
+  c->sending = pg_channel_send(c->channel, strbuf_slice(&message));
+  strbuf_free(&message);
+}
+
+// ---- what was sent ----
+
+static void wake_confirmed(struct cache_coherence *c)
+{
+  for (struct list *node = c->waiting.next, *next = node->next; node != &c->waiting; node = next, next = node->next) {
+    struct cache_wait *wait = CONTAINER_OF(node, struct cache_wait, node);
+    const struct cache_announcement *announcement = cache_announcement_find(&c->own, wait->sequence);
+    CHECK(announcement != NULL);
+    if (announcement->published_us == 0 || cache_coherence_has_awaited(c, announcement))
+      continue;
+    list_remove(&wait->node);
+    completion_finish(&wait->completion, STATUS_OK);
+  }
+}
+
+static void note_published(struct cache_coherence *c, uint64_t now_us)
+{
+  for (struct list *node = c->own.previous; node != &c->own; node = node->previous) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->published_us == 0 && announcement->sequence <= c->send_sequence)
+      announcement->published_us = now_us;
+  }
+}
+
+static void extend_lease(struct cache_coherence *c, uint64_t now_us)
+{
+  // The others may have forgotten an instance whose lease has been over for long, and announce nothing to it.
+  bool forgotten = c->lease_until_us > 0 && c->send_began_us > c->lease_until_us + memory_of_members_us(c) / 2;
+  if (forgotten)
+    enter_state(c, COHERENCE_SETTLING);
+  if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {
+    if (c->epoch == 0)
+      cache_coherence_start_epoch(c);
+    enter_state(c, COHERENCE_SETTLED);
+  }
+  c->lease_until_us = c->send_began_us + cache_ms_as_us(CACHE_LEASE_MS);
+}
+
+static void handle_sent(void *arg, enum status status)
+{
+  struct cache_coherence *c = arg;
+  c->sending = false;
+  if (status != STATUS_OK)
+    return;  // the channel is lost, which is reported next
+  uint64_t now_us = clock_now_us();
+  note_published(c, now_us);
+  extend_lease(c, now_us);
+  if (c->send_epoch == c->epoch && c->epoch != 0)
+    c->epoch_is_common = true;
+  wake_confirmed(c);
+}
+
+static void forget_members(struct cache_coherence *c)
+{
+  while (!list_empty(&c->members))
+    free_member(c, CONTAINER_OF(c->members.next, struct cache_member, node));
+}
+
+static void handle_hearing(void *arg, bool hearing)
+{
+  struct cache_coherence *c = arg;
+  c->sending = false;
+  c->acks_due = false;
+  strbuf_clear(&c->outbox);
+  c->send_sequence = 0;
+  if (hearing) {
+    enter_state(c, COHERENCE_SETTLING);
+    queue_own(c);
+    c->due = true;
+    return;
+  }
+  forget_members(c);
+  c->epoch_is_common = false;
+  enter_state(c, COHERENCE_DEAF);
+}
+
+// ---- what was heard ----
+
+static struct cache_member *meet_member(struct cache_coherence *c, struct slice name)
+{
+  struct cache_member *member = find_member(c, name);
+  uint64_t now_us = clock_now_us();
+  if (member == NULL) {
+    member = calloc(1, sizeof(*member));
+    CHECK(member != NULL);
+    memcpy(member->name, name.data, CACHE_INSTANCE_SIZE - 1);
+    member->first_heard_us = now_us;
+    list_init(&member->announcements);
+    list_append(&c->members, &member->node);
+    queue_own(c);  // it does not know what is changing now
+  }
+  member->heard_us = now_us;
+  return member;
+}
+
+static bool take_change(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
+{
+  char bytes[CACHE_MAX_KEY_BYTES];
+  size_t size;
+  struct slice keys = line->keys;
+  member->to_ack = line->first > member->to_ack ? line->first : member->to_ack;
+  c->acks_due = true;
+  if (cache_announcement_find(&member->announcements, line->first) != NULL)
+    return true;  // announced again, for somebody else
+  struct cache_announcement *announcement = cache_announcement_create(&member->announcements, line->first);
+  while (cache_message_next_key(&keys, bytes, sizeof(bytes), &size)) {
+    struct slice key = slice_make(bytes, size);
+    cache_announcement_add(&c->changing, announcement, key);
+    c->events.invalidated(c->events.arg, key);
+  }
+  return keys.size == 0;
+}
+
+static void take_ack(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
+{
+  if (!slice_equal_string(line->instance, c->name) || line->first <= member->acked)
+    return;
+  member->acked = line->first;
+  wake_confirmed(c);
+}
+
+static bool take_line(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
+{
+  switch (line->kind) {
+  case CACHE_LINE_CHANGE:
+    return take_change(c, member, line);
+  case CACHE_LINE_ENDED:
+    cache_announcements_end(&c->changing, &member->announcements, line->first, line->last);
+    return true;
+  case CACHE_LINE_ACK:
+    take_ack(c, member, line);
+    return true;
+  case CACHE_LINE_QUIT:
+    member->left = true;
+    if (!member->uses_redis)
+      cache_coherence_start_epoch(c);
+    wake_confirmed(c);
+    return true;
+  case CACHE_LINE_HEAD:
+    break;
+  }
+  return false;
+}
+
+static bool take_message(struct cache_coherence *c, struct slice message)
+{
+  struct cache_line line;
+  if (!cache_message_next(&message, &line) || line.kind != CACHE_LINE_HEAD)
+    return false;
+  if (slice_equal_string(line.instance, c->name))
+    return true;
+  struct cache_member *member = meet_member(c, line.instance);
+  member->uses_redis = line.last == 1;
+  take_epoch(c, line.first, true);
+  while (cache_message_next(&message, &line))
+    if (!take_line(c, member, &line))
+      return false;
+  return message.size == 0;
+}
+
+static void handle_message(void *arg, struct slice message)
+{
+  struct cache_coherence *c = arg;
+  if (take_message(c, message) || c->state == COHERENCE_DEAF)
+    return;
+  // A newer version may have sent it, to announce a change.
+  log_warn("cache", "a message of another instance is not understood; nothing cached is served for a while");
+  enter_state(c, COHERENCE_SETTLING);
+}
+
+// ---- time ----
+
+static void handle_timer(void *arg)
+{
+  struct cache_coherence *c = arg;
+  uint64_t now_us = clock_now_us();
+  for (struct list *node = c->own.next, *next = node->next; node != &c->own; node = next, next = node->next) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->ends_us != 0 && announcement->ends_us <= now_us)
+      cache_coherence_end(c, &(struct cache_announced){announcement->sequence, announcement->sequence}, true);
+  }
+  for (struct list *node = c->members.next, *next = node->next; node != &c->members; node = next, next = node->next) {
+    struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
+    if (member->heard_us + memory_of_members_us(c) <= now_us)
+      free_member(c, member);
+  }
+  c->due = true;
+  loop_timer_start(c->timer, CACHE_HEARTBEAT_MS);
+}
+
+// ---- creating and freeing ----
+
+void cache_coherence_init(struct cache_coherence *c, struct loop *loop, struct pg *pg, const char *name,
+                          uint32_t hold_ms, const struct cache_coherence_events *events)
+{
+  *c = (struct cache_coherence){.loop = loop, .events = *events, .hold_us = cache_ms_as_us(hold_ms)};
+  struct slice label = slice_from_string(name);
+  c->serving = metrics_series(METRIC_CACHE_SERVING, &label, 1);
+  c->waited_out = metrics_series(METRIC_CACHE_LEASES_WAITED_OUT, &label, 1);
+  uint64_t number;
+  random_bytes(&number, sizeof(number));
+  snprintf(c->name, sizeof(c->name), "%016llx", (unsigned long long)number);
+  strbuf_init(&c->outbox, 0);
+  list_init(&c->own);
+  list_init(&c->members);
+  list_init(&c->waiting);
+  c->hook = (struct loop_hook){.run = send_queued, .arg = c};
+  loop_hook_add(loop, &c->hook);
+  c->timer = loop_timer_create(loop, handle_timer, c);
+  loop_timer_start(c->timer, CACHE_HEARTBEAT_MS);
+  char channel[64];
+  snprintf(channel, sizeof(channel), "cache:%.56s", name);
+  const struct pg_channel_events channel_events = {
+      .message = handle_message, .hearing = handle_hearing, .sent = handle_sent, .arg = c};
+  c->channel = pg_channel_create(pg, channel, &channel_events);
+}
+
+void cache_coherence_clear(struct cache_coherence *c)
+{
+  CHECK(list_empty(&c->waiting));
+  struct strbuf message;
+  strbuf_init(&message, 0);
+  cache_message_add_head(&message, c->name, c->epoch, c->uses_redis);
+  cache_message_add_quit(&message);
+  // A failure means that the channel is away. Then the others wait until the lease is over.
+  (void)pg_channel_send(c->channel, strbuf_slice(&message));
+  strbuf_free(&message);
+  pg_channel_free(&c->channel);
+  loop_hook_remove(&c->hook);
+  loop_timer_free(&c->timer);
+  forget_members(c);
+  cache_announcements_end(&c->changing, &c->own, 0, UINT64_MAX);
+  hashtable_free(&c->changing);
+  strbuf_free(&c->outbox);
+  metric_set(c->serving, 0);
+}

@@ -1,0 +1,153 @@
+// Coherence between the instances of a cache: who may serve what he has, and how a change makes sure that nobody serves
+// what is old. The instances talk over a channel of PostgreSQL (pg_channel_internal.h), because whoever changes
+// something is connected to it, and because it delivers in one order to all.
+//
+// Lease. An instance serves cached values only until LEASE_MS after it began to send its last message that was reported
+// as sent. By then it had heard everything that was committed before. Each instance sends something every 100 ms.
+//
+// Change. Before something is changed its keys are announced. Each instance drops them, loads them without keeping them
+// until the change has ended, and acknowledges that. The change goes on when every instance that may hold a lease has
+// done so, or when every lease that it may hold is over: an instance that extends its lease has heard the announcement.
+// An instance that is alone announces nothing.
+//
+// End. A change whose outcome is known ends at once. One whose outcome is unknown, and those of an instance that has
+// fallen silent, end `hold_ms` later: the longest that the server may still work on what was sent to it.
+//
+// Joining. What a new instance may have missed is over after `hold_ms`, so it keeps nothing until then. The same holds
+// after its channel was lost, and after its lease has been over for long.
+//
+// Redis. Values in Redis are found under an epoch, a number that only grows. A change hides its keys there, too, before
+// it goes on. Redis is used only while every instance can use it, so an instance that has lost it need not hide
+// anything: each of its messages says so. When it has Redis again it starts the next epoch. A new epoch is used only
+// once it was sent or heard on the channel, because then everybody has heard what was announced before it.
+#ifndef BULKHEAD_STORAGE_CACHE_COHERENCE_INTERNAL_H
+#define BULKHEAD_STORAGE_CACHE_COHERENCE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/hashtable.h"
+#include "common/base/list.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/base/strbuf.h"
+#include "common/observe/metrics.h"
+#include "common/runtime/loop.h"
+#include "common/runtime/task.h"
+#include "common/storage/cache_announcement_internal.h"
+#include "common/storage/cache_message_internal.h"
+#include "common/storage/pg_channel_internal.h"
+
+#define CACHE_MAX_KEY_BYTES 1024
+#define CACHE_HEARTBEAT_MS 100
+#define CACHE_LEASE_MS 500
+
+// What is to be dropped, also where loads in progress have read it.
+struct cache_coherence_events {
+  void (*invalidated)(void *arg, struct slice key);
+  void (*all_invalidated)(void *arg);
+  void *arg;
+};
+
+enum coherence_state {
+  COHERENCE_DEAF,      // messages may be missed
+  COHERENCE_SETTLING,  // messages arrive; what was missed before may still have an effect
+  COHERENCE_SETTLED,
+};
+
+struct cache_coherence {
+  struct loop *loop;
+  struct cache_coherence_events events;
+  struct pg_channel *channel;
+  struct loop_hook hook;
+  struct loop_timer *timer;
+  uint64_t hold_us;
+  char name[CACHE_INSTANCE_SIZE];
+
+  enum coherence_state state;
+  uint64_t settled_us;  // when SETTLING becomes SETTLED
+  uint64_t lease_until_us;
+  uint64_t epoch;        // 0 while nobody has begun one
+  bool epoch_is_common;  // it was sent or heard on the channel
+  bool uses_redis;
+  bool told_no_redis;  // others know that this instance cannot use Redis, so nobody has hidden anything there
+
+  struct strbuf outbox;    // whole lines, to be sent in this order
+  bool sending;            // a message has no outcome yet
+  bool due;                // a sign of life is due
+  bool acks_due;           // a member waits for an acknowledgement
+  uint64_t send_began_us;  // when the latest message was sent
+  uint64_t send_epoch;     // the epoch in it
+  uint64_t send_sequence;  // the latest sequence of all messages
+
+  uint64_t last_sequence;
+  struct list own;            // struct cache_announcement
+  struct list members;        // struct cache_member: the other instances
+  struct hashtable changing;  // struct changing_key, of all instances
+  struct list waiting;        // struct cache_wait
+
+  struct metric_series *serving;
+  struct metric_series *waited_out;
+};
+
+// `name` is the cache's. `hold_ms` is the longest that a change may take effect after its announcement.
+void cache_coherence_init(struct cache_coherence *coherence, struct loop *loop, struct pg *pg, const char *name,
+                          uint32_t hold_ms, const struct cache_coherence_events *events);
+// No change may be under way (CHECK).
+void cache_coherence_clear(struct cache_coherence *coherence);
+
+// Tells whether what is cached may be served and loads may be shared now.
+bool cache_coherence_may_serve(const struct cache_coherence *coherence);
+// Tells whether somebody is about to change the key: then nothing of it is kept. `hash` is the key's hash_bytes.
+bool cache_coherence_is_changing(const struct cache_coherence *coherence, struct slice key, uint64_t hash);
+
+// Returns the epoch of values in Redis; 0 while Redis is not used.
+uint64_t cache_coherence_epoch(const struct cache_coherence *coherence);
+// Notes whether this instance can use Redis now.
+void cache_coherence_set_redis(struct cache_coherence *coherence, bool up);
+
+// The announcements of one change: sequences first to last.
+struct cache_announced {
+  uint64_t first;
+  uint64_t last;
+};
+
+// Announces that keys are about to change. Does not wait.
+void cache_coherence_announce(struct cache_coherence *coherence, const struct slice *keys, size_t count,
+                              struct cache_announced *announced);
+// Waits until no other instance serves what was announced. UNAVAILABLE when the channel is away for half of the time
+// that the task has left.
+enum status cache_coherence_confirm(struct cache_coherence *coherence,
+                                    const struct cache_announced *announced) MUST_CHECK;
+// Ends a change: at once when its outcome is `known`, else when it must be. Does not wait.
+void cache_coherence_end(struct cache_coherence *coherence, const struct cache_announced *announced, bool known);
+
+// ---- between cache_coherence.c and cache_confirm.c ----
+
+// How far the clocks of two machines may drift apart within a lease.
+#define CACHE_CLOCK_MARGIN_MS 25
+
+// A task that waits in cache_coherence_confirm; it lies on its stack.
+struct cache_wait {
+  struct list node;
+  uint64_t sequence;
+  struct completion completion;
+};
+
+static inline uint64_t cache_ms_as_us(uint64_t ms)
+{
+  return ms * 1000;
+}
+
+// Tells whether there is no other instance that serves, or could begin to before a change of now is over.
+bool cache_coherence_is_alone(const struct cache_coherence *coherence, uint64_t now_us);
+// Queues the announcement to be sent at the end of the turn.
+void cache_coherence_queue(struct cache_coherence *coherence, struct cache_announcement *announcement);
+// Tells whether an instance may serve what was announced, and has not acknowledged it yet.
+bool cache_coherence_has_awaited(const struct cache_coherence *coherence,
+                                 const struct cache_announcement *announcement);
+// Starts the next epoch.
+void cache_coherence_start_epoch(struct cache_coherence *coherence);
+
+#endif

@@ -1,0 +1,109 @@
+// The changes of this instance: announcing them, waiting for the others, ending them.
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/storage/cache_coherence_internal.h"
+
+enum {
+  MAX_LINE_BYTES = 3500,  // of a line of keys: a message has room for one beside its head and acknowledgements
+  CHANNEL_WAIT_MS = 2000,
+};
+
+// Announces the keys from keys[0] on that fit into a line. Returns their number.
+static size_t announce_line(struct cache_coherence *c, const struct slice *keys, size_t count, bool alone)
+{
+  struct cache_announcement *announcement = cache_announcement_create(&c->own, ++c->last_sequence);
+  size_t size = 0;
+  size_t taken = 0;
+  while (taken < count && (taken == 0 || size + cache_message_key_size(keys[taken]) <= MAX_LINE_BYTES)) {
+    size += cache_message_key_size(keys[taken]);
+    cache_announcement_add(&c->changing, announcement, keys[taken]);
+    c->events.invalidated(c->events.arg, keys[taken++]);
+  }
+  if (alone)
+    announcement->published_us = clock_now_us();
+  else if (c->state != COHERENCE_DEAF)
+    cache_coherence_queue(c, announcement);
+  return taken;
+}
+
+void cache_coherence_announce(struct cache_coherence *c, const struct slice *keys, size_t count,
+                              struct cache_announced *announced)
+{
+  // The others may use values in an epoch that this instance has not heard of yet: they leave it for a newer one.
+  if (c->epoch == 0)
+    cache_coherence_start_epoch(c);
+  bool alone = cache_coherence_is_alone(c, clock_now_us());
+  announced->first = c->last_sequence + 1;
+  do {
+    size_t taken = announce_line(c, keys, count, alone);
+    keys += taken;
+    count -= taken;
+  } while (count > 0);
+  announced->last = c->last_sequence;
+}
+
+// Waits for progress, or until that time. OK for both.
+static enum status wait_for_progress(struct cache_coherence *c, uint64_t sequence, uint64_t until_us)
+{
+  struct cache_wait wait = {.sequence = sequence, .completion = {.what = "the other instances' caches"}};
+  list_append(&c->waiting, &wait.node);
+  uint64_t before = task_tighten_deadline(until_us);
+  enum status status = completion_wait(&wait.completion);
+  task_restore_deadline(before);
+  list_remove(&wait.node);
+  return status == STATUS_DEADLINE_EXCEEDED ? task_check() : status;
+}
+
+static uint64_t latest_publication_us(uint64_t now_us)
+{
+  uint64_t wait_ms = CHANNEL_WAIT_MS;
+  if (task_deadline_us() != DEADLINE_NONE && deadline_left_ms(task_deadline_us(), now_us) / 2 < wait_ms)
+    wait_ms = deadline_left_ms(task_deadline_us(), now_us) / 2;
+  return deadline_after_ms(now_us, wait_ms);
+}
+
+enum status cache_coherence_confirm(struct cache_coherence *c, const struct cache_announced *announced)
+{
+  const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
+  CHECK(announcement != NULL);
+  uint64_t publish_until_us = latest_publication_us(clock_now_us());
+  for (;;) {
+    uint64_t now_us = clock_now_us();
+    bool published = announcement->published_us != 0;
+    if (published && !cache_coherence_has_awaited(c, announcement))
+      return STATUS_OK;
+    uint64_t until_us = published ? announcement->published_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS)
+                                  : publish_until_us;
+    if (now_us >= until_us) {
+      metric_add(c->waited_out, published);
+      return published ? STATUS_OK : STATUS_UNAVAILABLE;
+    }
+    enum status status = wait_for_progress(c, announced->last, until_us);
+    if (status != STATUS_OK)
+      return status;
+  }
+}
+
+static void queue_end(struct cache_coherence *c, const struct cache_announced *announced)
+{
+  const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
+  if (announcement != NULL && announcement->queued && c->state != COHERENCE_DEAF)
+    cache_message_add_ended(&c->outbox, announced->first, announced->last);
+}
+
+void cache_coherence_end(struct cache_coherence *c, const struct cache_announced *announced, bool known)
+{
+  if (known) {
+    queue_end(c, announced);
+    cache_announcements_end(&c->changing, &c->own, announced->first, announced->last);
+    return;
+  }
+  uint64_t ends_us = clock_now_us() + c->hold_us;
+  for (struct list *node = c->own.next; node != &c->own; node = node->next) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->sequence >= announced->first && announcement->sequence <= announced->last)
+      announcement->ends_us = ends_us;
+  }
+}
