@@ -251,7 +251,7 @@ static bool is_outcome_known(enum status status)
 
 static void end_cached(struct cached_change *cached, enum status status)
 {
-  cache_change_end(&cached->change, is_outcome_known(status));
+  cache_change_end(&cached->change, is_outcome_known(status) || task_effect() == TASK_NO_EFFECT);
 }
 
 // An update in progress.
