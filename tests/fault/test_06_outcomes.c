@@ -1,4 +1,5 @@
-// After a 503 or 504 with NOT_APPLIED nothing happens any more; and nothing begins after its deadline, whatever was said.
+// After a 503 or 504 with NOT_APPLIED nothing happens any more; and nothing begins after its deadline, whatever was
+// said.
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
