@@ -362,7 +362,7 @@ $(OUT)/bin/e2e: $(call objects_in,tests/e2e)
 $(OUT)/bin/fault: $(call objects_in,tests/fault tests/support/history)
 # The item service that tells no cache of a change. The drills of tests/fault must notice it.
 SILENT_ITEM     := $(OUT)/silent/bin/item
-SILENT_FUNCTIONS := cache_invalidate
+SILENT_FUNCTIONS := cache_change_begin
 $(SILENT_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/support/silent) $(OUT)/lib/libsvc-item.a \
                 $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $(@D)

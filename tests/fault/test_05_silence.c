@@ -20,6 +20,7 @@ static void restart_from(const char *out)
   stack("start", "item-1");
   stack("start", "item-2");
   wait_until_healthy();
+  wait_until_caching();
 }
 
 static bool contradicts_itself(const struct account *owner)

@@ -140,13 +140,18 @@ static int passing(const char *service)
   return reply.status == 200 && reply.body[0] == '[' ? http_json_count(&reply, "") : 0;
 }
 
+// Reads a metric by the text before its number; -1 where there is none.
+static double read_metric(const char *admin_url, const char *series)
+{
+  struct http_reply reply = HTTP(.path = "/metrics", .base_url = admin_url, .timeout_ms = 5000);
+  const char *line = reply.status == 200 ? strstr(reply.body, series) : NULL;
+  return line == NULL ? -1 : strtod(line + strlen(series), NULL);
+}
+
 // Reads a metric of the gateway, the sum over its workers.
 static double gateway_metric(const char *series)
 {
-  struct http_reply reply =
-      HTTP(.path = "/metrics", .base_url = need_variable("BULKHEAD_ADMIN_URL"), .timeout_ms = 5000);
-  const char *line = reply.status == 200 ? strstr(reply.body, series) : NULL;
-  return line == NULL ? -1 : strtod(line + strlen(series), NULL);
+  return read_metric(need_variable("BULKHEAD_ADMIN_URL"), series);
 }
 
 static bool healthy(const void *arg)
@@ -171,6 +176,29 @@ static bool healthy(const void *arg)
 void wait_until_healthy(void)
 {
   wait_until(healthy, NULL, "a healthy stack");
+}
+
+// Returns the address of a service's admin port, from the log line with which it became ready last.
+static const char *admin_url(const char *name)
+{
+  const char *addresses =
+      output_of((const char *const[]){"sed", "-n", "s/.*\"message\":\"ready\".*\"admin\":\"\\([^\"]*\\)\".*/ \\1/p",
+                                      text("%s/log/%s.log", need_variable("BULKHEAD_RUN_DIR"), name), NULL});
+  const char *last = strrchr(addresses, ' ');
+  cr_assert_not_null(last, "%s has not become ready", name);
+  return text("http://%.*s", (int)strcspn(last + 1, "\n"), last + 1);
+}
+
+static bool caching(const void *arg)
+{
+  (void)arg;
+  const char *series = "bulkhead_cache_serving{cache=\"item.v1.1\"}";
+  return read_metric(admin_url("item-1"), series) > 0 && read_metric(admin_url("item-2"), series) > 0;
+}
+
+void wait_until_caching(void)
+{
+  wait_until(caching, NULL, "the use of both caches");
 }
 
 struct background {

@@ -28,6 +28,9 @@ void wait_until(bool (*holds)(const void *arg), const void *arg, const char *wha
 // Waits until every part of the stack passes its health check in Consul and the gateway has connected to all of them.
 void wait_until_healthy(void);
 
+// Waits until both item services may serve what they have in memory. After a start that takes some seconds.
+void wait_until_caching(void);
+
 // Runs `body(arg)` on another thread; background_join waits for its end.
 struct background;
 struct background *background_start(void (*body)(void *arg), void *arg);
