@@ -18,7 +18,7 @@ enum key_state {
   KEY_CLAIMED,  // the key's row is written in `tx`, which the effect belongs to
   KEY_TAKEN,    // another call has written the row, and that answers this one, too
   KEY_REFUSED,  // the claim has failed
-  KEY_LOST,     // a statement of the transaction has failed, so it was rolled back
+  KEY_ENDED,    // the transaction has ended: it was committed, or a statement of it has failed
 };
 
 // The key of a call. It lies in the call's arena.
@@ -147,10 +147,10 @@ struct query_db idempotency_db(struct call *call)
   if (key->state == KEY_NEW)
     claim(call);
   if (key->state == KEY_CLAIMED && pg_tx_failed(key->tx))
-    set_state(key, KEY_LOST, STATUS_OK);
+    set_state(key, KEY_ENDED, STATUS_OK);
   if (key->state == KEY_CLAIMED)
     return query_in(key->tx);
-  return key->state == KEY_LOST ? pool : query_failing(key->failure);
+  return key->state == KEY_ENDED ? pool : query_failing(key->failure);
 }
 
 // ---- the answer ----
@@ -191,7 +191,7 @@ static enum status commit_reply(struct call *call)
   struct idempotency *key = call->idempotency;
   // An effect that is not in this service's database leaves the claim to this place.
   if (idempotency_db(call).tx == NULL) {
-    if (key->state != KEY_LOST)
+    if (key->state != KEY_ENDED)
       return key->failure;
     log_error("idempotency",
               "a handler succeeded although a statement of its transaction had failed; nothing was "
@@ -232,9 +232,10 @@ static enum status run_once(struct call *call, enum status (*handler)(struct cal
   bool succeeded = status == STATUS_OK;
   if (succeeded)
     status = commit_reply(call);
-  bool failed_inside = key->state == KEY_LOST || (key->tx != NULL && pg_tx_failed(key->tx));
+  bool failed_inside = key->state == KEY_ENDED || (key->tx != NULL && pg_tx_failed(key->tx));
   *lost_lock = status == STATUS_ABORTED && failed_inside && task_effect() == TASK_NO_EFFECT;
-  pg_rollback(&key->tx);
+  if (key->state == KEY_CLAIMED)
+    set_state(key, KEY_ENDED, STATUS_OK);
   struct kept_row row;
   if (status != STATUS_OK && may_be_answered(key, status, succeeded) && find_row(call, &row) == STATUS_OK) {
     *lost_lock = false;
