@@ -254,6 +254,13 @@ static void end_cached(struct cached_change *cached, enum status status)
   cache_change_end(&cached->change, is_outcome_known(status) || task_effect() == TASK_NO_EFFECT);
 }
 
+// Returns what changes run on: always the database itself, also in a call with an Idempotency-Key, because the cache is
+// told when a change begins and ends.
+static struct query_db own_db(struct call *call)
+{
+  return query_on(service_pg(call_service(call)));
+}
+
 // An update in progress.
 struct change {
   struct call *call;
@@ -316,7 +323,7 @@ static enum status store_change(struct change *change, struct query_db db, Proto
 static enum status update_optimistically(struct change *change, ProtobufCMessage *response)
 {
   struct arena *arena = call_arena(change->call);
-  struct query_db db = resource_db(change->call);
+  struct query_db db = own_db(change->call);
   ProtobufCMessage *message = proto_new(change->resource->get->message, arena);
   enum status status = query_gathered(db, change->resource->get, change->id, arena, message);
   return status == STATUS_OK ? store_change(change, db, message, response) : status;
@@ -329,7 +336,7 @@ static enum status update_locked(struct change *change, ProtobufCMessage *respon
   struct arena *arena = call_arena(change->call);
   ProtobufCMessage *message = proto_new(change->resource->lock->message, arena);
   struct pg_tx *tx = NULL;
-  enum status status = pg_begin(resource_db(change->call).pg, &tx);
+  enum status status = pg_begin(service_pg(call_service(change->call)), &tx);
   if (status == STATUS_OK)
     status = query_one(query_in(tx), change->resource->lock, &(struct id_params){change->id}, arena, message);
   if (status == STATUS_OK)
@@ -382,7 +389,7 @@ static enum status remove_row(struct call *call, const struct resource *resource
   begin_cached(call, resource, id, &cached);
   enum status status = cache_change_confirm(cached.change);
   if (status == STATUS_OK)
-    status = query_exec(resource_db(call), resource->remove, &params, call_arena(call), &affected);
+    status = query_exec(own_db(call), resource->remove, &params, call_arena(call), &affected);
   if (status == STATUS_OK && affected == 0)
     status = STATUS_ABORTED;
   end_cached(&cached, status);
@@ -396,7 +403,7 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
   bool conditional = resource_is_conditional(if_match, "");
   check_remove_shape(resource);
   ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
-  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), message);
+  enum status status = query_gathered(own_db(call), resource->get, id, call_arena(call), message);
   if (status == STATUS_OK)
     status = check_access(call, resource, message);
   if (status == STATUS_NOT_FOUND)

@@ -41,7 +41,8 @@ struct resource {
 // Returns what the call's effect runs on: the database of its service, or for a call with an Idempotency-Key the
 // transaction in which its reply is kept. That begins here the first time, so what takes long and need not be in it,
 // such as calls of other services, comes before. Once a statement of the transaction has failed, nothing of it is kept:
-// the handler may still read, to tell why, and must fail.
+// the handler may still read, to tell why, and must fail. resource_update and resource_delete never use it: a repeat of
+// them changes nothing more, so their methods say idempotency_level = IDEMPOTENT and take no key.
 struct query_db resource_db(struct call *call);
 // Returns the caller's id, terminated, in the call's arena; empty for an anonymous caller.
 const char *resource_caller(struct call *call);

@@ -210,8 +210,8 @@ Test(item_idempotency, of_concurrent_requests_with_one_key_one_is_made)
   cr_expect_str_eq(items_count(&items), "1");
 }
 
-// Two requests with keys of their own want the same sku, and the first holds its lock for longer than anything waits for
-// a lock. The second must not fail because of that.
+// Two requests with keys of their own want the same sku, and the first holds its lock for longer than anything waits
+// for a lock. The second must not fail because of that.
 Test(item_idempotency, a_lock_that_another_call_holds_is_waited_for)
 {
   struct outcome first, second;
