@@ -21,8 +21,8 @@
 enum { CANCEL_AGAIN_MS = 50 };
 // How long an abandoned read may take before it is cancelled.
 enum { CANCEL_READ_AFTER_MS = 25 };
-// How long the end of a pool waits for a cancel request on its way. A server that is frozen takes for ever, and what its
-// thread uses is then never freed.
+// How long the end of a pool waits for a cancel request on its way. A server that is frozen takes for ever, and what
+// its thread uses is then never freed.
 enum { JOIN_PATIENCE_MS = 100 };
 
 struct pg_cancel {
