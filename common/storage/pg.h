@@ -139,7 +139,8 @@ enum status pg_query(struct pg *pg, const struct pg_statement *statement, const 
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result) MUST_CHECK;
 
-// Begins a transaction (READ COMMITTED) on a connection of its own. After an error in it only pg_rollback is left.
+// Begins a transaction (READ COMMITTED) on a connection of its own. An error in it gives the connection back, and only
+// pg_rollback is left.
 enum status pg_begin(struct pg *pg, struct pg_tx **tx) MUST_CHECK;
 enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, const struct pg_params *params,
                         struct arena *arena, struct pg_result *result) MUST_CHECK;

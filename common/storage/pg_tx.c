@@ -110,6 +110,9 @@ enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, 
   struct pg_execution execution = {.statement = statement, .params = params, .arena = arena, .result = result};
   enum status status =
       tx->state == TX_NEW ? run_first(tx, &execution) : run_statement(tx, &execution, PG_IN_TRANSACTION);
+  // Nothing more can run on the connection, and the caller may need another one to deal with the failure.
+  if (tx->state == TX_FAILED)
+    return_connection(tx);
   pg_log_failure(statement, &execution.failure);
   pg_count_outcome(tx->pg, pg_find_statement(tx->pg, statement), status, started_us);
   return status;
