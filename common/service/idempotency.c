@@ -161,11 +161,20 @@ static enum status find_row(struct call *call, struct kept_row *row)
   return query_one(query_on(service_pg(call->service)), &find_query, &params, call->arena, row);
 }
 
-// Answers the call as the one that had its effect, and forgets how the handler has failed.
+// Forgets how the handler has ended the call.
+static void forget_outcome(struct call *call)
+{
+  call->has_reply_bytes = false;
+  call->message = (struct slice){0};
+  call->reason = (struct slice){0};
+  call->retry_after_ms = 0;
+  violations_init(&call->violations, call->arena);
+}
+
+// Answers the call as the one that had its effect.
 static enum status answer_by_row(struct call *call, const struct kept_row *row)
 {
-  violations_init(&call->violations, call->arena);
-  call->retry_after_ms = 0;
+  forget_outcome(call);
   if (!slice_equal(row->request_hash, call->idempotency->request_hash))
     return call_fail(call, STATUS_FAILED_PRECONDITION, "IDEMPOTENCY_KEY_REUSED",
                      "this Idempotency-Key was used with another request; use a new key for a new request");
@@ -247,12 +256,8 @@ static enum status run_once(struct call *call, enum status (*handler)(struct cal
 // Makes the call as it was before its handler ran.
 static void start_again(struct call *call)
 {
+  forget_outcome(call);
   call->output = proto_new(call->method->output, call->arena);
-  call->has_reply_bytes = false;
-  call->message = (struct slice){0};
-  call->reason = (struct slice){0};
-  call->retry_after_ms = 0;
-  violations_init(&call->violations, call->arena);
   set_state(call->idempotency, KEY_NEW, STATUS_OK);
 }
 

@@ -1,4 +1,5 @@
-// A client that repeats a creation with its Idempotency-Key until it is answered gets one item, whatever dies meanwhile.
+// A client that repeats a creation with its Idempotency-Key until it is answered gets one item, whatever dies
+// meanwhile.
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <string.h>
