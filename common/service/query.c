@@ -1,12 +1,12 @@
 #include "common/service/query.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/strbuf.h"
-#include "common/observe/log.h"
+#include "common/service/query_cell_internal.h"
+#include "common/service/query_pack_internal.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
 #define MICROS_PER_SECOND 1000000
@@ -223,27 +223,6 @@ void query_add_params(struct pg_params *to, const struct query *query, const voi
 
 // ---- values out ----
 
-bool query_parse_time(struct slice text, int64_t *micros)
-{
-  // RFC 3339 demands a T between date and time, and minutes in the offset.
-  char rfc[CLOCK_RFC3339_SIZE + 4];
-  if (text.size < 22 || text.size + 4 > sizeof(rfc) || text.data[10] != ' ')
-    return false;
-  memcpy(rfc, text.data, text.size);
-  rfc[10] = 'T';
-  size_t size = text.size;
-  if (rfc[size - 3] == '+' || rfc[size - 3] == '-') {
-    memcpy(rfc + size, ":00", 3);
-    size += 3;
-  }
-  int64_t seconds;
-  int32_t nanos;
-  if (!clock_parse_rfc3339(slice_make(rfc, size), &seconds, &nanos))
-    return false;
-  *micros = seconds * MICROS_PER_SECOND + nanos / 1000;
-  return true;
-}
-
 static bool read_timestamp(struct slice cell, struct arena *arena, void *place)
 {
   int64_t micros;
@@ -258,54 +237,19 @@ static bool read_timestamp(struct slice cell, struct arena *arena, void *place)
   return true;
 }
 
-static int hex_value(char digit)
-{
-  return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-// Reads a bytea in the form that "bytea_output = hex" gives: \x0102.
-static bool read_bytes(struct slice cell, struct arena *arena, struct slice *bytes)
-{
-  if (cell.size % 2 != 0 || !slice_starts_with(cell, SLICE("\\x")))
-    return false;
-  size_t size = cell.size / 2 - 1;
-  char *copy = arena_alloc(arena, size + 1);
-  for (size_t i = 0; i < size; i++) {
-    int high = hex_value(cell.data[2 * i + 2]), low = hex_value(cell.data[2 * i + 3]);
-    if (high < 0 || low < 0)
-      return false;
-    copy[i] = (char)(high << 4 | low);
-  }
-  *bytes = slice_make(copy, size);
-  return true;
-}
-
 static bool read_binary(struct slice cell, struct arena *arena, ProtobufCBinaryData *binary)
 {
   struct slice bytes;
-  if (!read_bytes(cell, arena, &bytes))
+  if (!query_cell_bytes(cell, arena, &bytes))
     return false;
   *binary = (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)(uintptr_t)bytes.data};
   return true;
 }
 
-static bool read_bool(struct slice cell, bool *value)
-{
-  *value = slice_equal(cell, SLICE("t"));
-  return *value || slice_equal(cell, SLICE("f"));
-}
-
-static bool read_double(struct slice cell, double *value)
-{
-  char *end = NULL;
-  *value = strtod(cell.data, &end);
-  return end == cell.data + cell.size && cell.size > 0;
-}
-
 static bool read_field_bool(struct slice cell, protobuf_c_boolean *field)
 {
   bool value;
-  bool good = read_bool(cell, &value);
+  bool good = query_cell_bool(cell, &value);
   *field = value;
   return good;
 }
@@ -325,17 +269,10 @@ struct cell {
   struct arena *arena;
 };
 
-// Reads a text[]. False where an item is NULL, because neither a message nor the code of a service expects one.
 static bool read_texts(const struct cell *cell, const struct query_column *column, void *row)
 {
-  char ***items = (char ***)((char *)row + column->offset);
-  size_t *count = (size_t *)((char *)row + column->extra);
-  if (pg_text_array(cell->result, cell->row, cell->column, cell->arena, items, count) != STATUS_OK)
-    return false;
-  for (size_t i = 0; i < *count; i++)
-    if ((*items)[i] == NULL)
-      return false;
-  return true;
+  return query_cell_texts(cell->result, (struct query_place){cell->row, cell->column}, cell->arena,
+                          (char ***)((char *)row + column->offset), (size_t *)((char *)row + column->extra));
 }
 
 static bool read_cell(const struct cell *cell, const struct query_column *column, void *row)
@@ -352,17 +289,17 @@ static bool read_cell(const struct cell *cell, const struct query_column *column
   case QUERY_FIELD_INT32:
     return read_int32(text, place);
   case QUERY_BOOL:
-    return read_bool(text, place);
+    return query_cell_bool(text, place);
   case QUERY_FIELD_BOOL:
     return read_field_bool(text, place);
   case QUERY_DOUBLE:
-    return read_double(text, place);
+    return query_cell_double(text, place);
   case QUERY_MICROS:
     return query_parse_time(text, place);
   case QUERY_FIELD_TIME:
     return read_timestamp(text, cell->arena, place);
   case QUERY_BYTES:
-    return read_bytes(text, cell->arena, place);
+    return query_cell_bytes(text, cell->arena, place);
   case QUERY_FIELD_BYTES:
     return read_binary(text, cell->arena, place);
   case QUERY_TEXTS:
@@ -387,13 +324,8 @@ static enum status read_row(const struct query *query, struct cell cell, void *r
     cell.column = i;
     bool null = pg_is_null(cell.result, cell.row, i);
     bool good = null ? column->nullable : read_cell(&cell, column, row);
-    if (!good) {
-      log_error(
-          "query",
-          "could not read a row: a column holds another type or a NULL that its query does not allow; the call fails",
-          LOG_STRING("query", query->statement.name), LOG_INT("column", (int64_t)i + 1));
-      return STATUS_INTERNAL;
-    }
+    if (!good)
+      return query_cell_refuse(query, i);
     if (!null && has_flag(column))
       *(bool *)((char *)row + column->extra) = true;
     if (!null && column->presence != 0)
@@ -472,13 +404,36 @@ static enum status run_for_key(struct query_db db, const struct query *query, co
   return query_run(db, &query->statement, &keys, arena, result);
 }
 
+// Reads the cells of a row by its key, gathered where it runs by itself.
+static enum status run_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
+                                struct pg_result *result)
+{
+  return db.pg != NULL ? pg_query_row(db.pg, &query->statement, key, arena, result)
+                       : run_for_key(db, query, key, arena, result);
+}
+
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row)
 {
   struct pg_result result;
-  enum status status = db.pg != NULL ? pg_query_row(db.pg, &query->statement, key, arena, &result)
-                                     : run_for_key(db, query, key, arena, &result);
+  enum status status = run_gathered(db, query, key, arena, &result);
   return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
+}
+
+enum status query_one_packed(struct query_db db, const struct query *query, const void *params, struct arena *arena,
+                             struct slice *wire)
+{
+  struct pg_result result;
+  enum status status = run_query(db, query, params, arena, &result);
+  return status == STATUS_OK ? query_pack_first(query, &result, arena, wire) : status;
+}
+
+enum status query_gathered_packed(struct query_db db, const struct query *query, const char *key, struct arena *arena,
+                                  struct slice *wire)
+{
+  struct pg_result result;
+  enum status status = run_gathered(db, query, key, arena, &result);
+  return status == STATUS_OK ? query_pack_first(query, &result, arena, wire) : status;
 }
 
 enum status query_many(struct query_db db, const struct query *query, const void *params, struct arena *arena,

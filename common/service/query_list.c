@@ -2,11 +2,13 @@
 
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/strbuf.h"
 #include "common/base/utf8.h"
+#include "common/base/wire.h"
 #include "common/service/page_token_internal.h"
-#include "google/protobuf/timestamp.pb-c.h"
+#include "common/service/query_pack_internal.h"
 
 // The packed size at which a page of large rows ends early, well below what one RPC message may hold
 // (RPC_MAX_MESSAGE_BYTES).
@@ -109,57 +111,61 @@ static const struct pg_statement *add_page_params(const struct query_list *list,
   return &list->statements[(choice << list->filter_count) + filters];
 }
 
-// Counts the rows that fit the page: at least one, if there is any.
-static size_t count_in_page(ProtobufCMessage *const *rows, size_t count)
+// Returns the value that the list is ordered by, as a page token holds it: a time as microseconds since 1970, all else
+// as PostgreSQL writes it.
+static struct slice format_order_value(enum query_kind kind, struct slice cell, struct arena *arena)
 {
-  size_t bytes = 0;
-  for (size_t i = 0; i < count; i++) {
-    bytes += protobuf_c_message_get_packed_size(rows[i]);
-    if (i > 0 && bytes > MAX_PAGE_BYTES)
-      return i;
-  }
-  return count;
+  int64_t micros = 0;
+  if (kind != QUERY_FIELD_TIME)
+    return cell;
+  // The row has been packed, so the time can be parsed.
+  CHECK(query_parse_time(cell, &micros));
+  return slice_from_string(arena_printf(arena, "%lld", (long long)micros));
 }
 
-static const char *format_order_value(const struct query_order *order, const void *row, struct arena *arena)
+static struct slice write_token_behind(const struct query_list *list, const struct query_page *page,
+                                       const struct query_packer *packer, size_t row)
 {
-  const void *place = (const char *)row + order->offset;
-  switch (order->kind) {
-  case QUERY_FIELD_TIME: {
-    const Google__Protobuf__Timestamp *time = *(const Google__Protobuf__Timestamp *const *)place;
-    return arena_printf(arena, "%lld", (long long)time->seconds * 1000000 + time->nanos / 1000);
-  }
-  case QUERY_FIELD_INT32:
-    return arena_printf(arena, "%d", *(const int32_t *)place);
-  case QUERY_INT64:
-    return arena_printf(arena, "%lld", (long long)*(const int64_t *)place);
-  default:
-    return *(const char *const *)place;
-  }
+  const struct query_order *order = &list->orders[page->order];
+  struct slice value = format_order_value(order->kind, pg_slice(packer->result, row, order->column), packer->arena);
+  return slice_from_string(
+      page_token_write(page->fingerprint, value, pg_slice(packer->result, row, list->id), packer->arena));
 }
 
-static const char *write_token_behind(const struct query_list *list, const struct query_page *page, const void *last,
-                                      struct arena *arena)
+// Packs the rows that fit the page: at least one, if there is any. *count is their number.
+static enum status pack_rows(const struct query_list *list, const struct query_packer *packer, size_t max_count,
+                             struct strbuf *out, size_t *count)
 {
-  const char *value = format_order_value(&list->orders[page->order], last, arena);
-  return page_token_write(page->fingerprint, slice_from_string(value),
-                          slice_from_string(read_member_text(last, list->id)), arena);
+  size_t rows = packer->result->rows < max_count ? packer->result->rows : max_count;
+  for (*count = 0; *count < rows; ++*count) {
+    size_t before = out->size;
+    size_t mark = wire_begin_nested(out, list->rows);
+    enum status status = query_pack_row(packer, *count, out);
+    if (status != STATUS_OK)
+      return status;
+    wire_end_nested(out, mark);
+    if (*count > 0 && out->size > MAX_PAGE_BYTES) {
+      strbuf_truncate(out, before);
+      break;
+    }
+  }
+  return STATUS_OK;
 }
 
-static void fill_response(const struct query_list *list, const struct query_page *page, const struct query_rows *found,
-                          const struct query_list_call *call)
+static enum status pack_response(const struct query_list *list, const struct query_page *page,
+                                 const struct query_packer *packer, struct slice *wire)
 {
-  ProtobufCMessage **rows = found->rows;
-  char *response = (char *)call->response;
-  size_t count = count_in_page(rows, found->count > page->size ? page->size : found->count);
-  *(size_t *)(response + list->row_count) = count;
-  *(ProtobufCMessage ***)(response + list->rows) = rows;
-  if (found->count > count)
-    *(const char **)(response + list->next_page_token) = write_token_behind(list, page, rows[count - 1], call->arena);
+  struct strbuf *out = query_pack_buffer(packer);
+  size_t count;
+  enum status status = pack_rows(list, packer, page->size, out, &count);
+  if (status == STATUS_OK && packer->result->rows > count)
+    wire_write_bytes(out, list->next_page_token, write_token_behind(list, page, packer, count - 1));
+  *wire = strbuf_slice(out);
+  return status;
 }
 
 enum status query_list_run(struct query_db db, const struct query_list *list, const struct query_page *page,
-                           const struct query_list_call *call)
+                           const struct query_list_call *call, struct slice *wire)
 {
   struct pg_params params;
   pg_params_init(&params, call->arena);
@@ -167,10 +173,8 @@ enum status query_list_run(struct query_db db, const struct query_list *list, co
   const struct pg_statement *statement = add_page_params(list, page, call->request, &params);
   struct pg_result result;
   enum status status = query_run(db, statement, &params, call->arena, &result);
-  struct query_rows found;
-  if (status == STATUS_OK)
-    status = query_read_rows(&list->shape, &result, call->arena, &found);
-  if (status == STATUS_OK)
-    fill_response(list, page, &found, call);
-  return status;
+  if (status != STATUS_OK)
+    return status;
+  const struct query_packer packer = {.query = &list->shape, .result = &result, .arena = call->arena};
+  return pack_response(list, page, &packer, wire);
 }

@@ -9,7 +9,7 @@
 struct query_order {
   const char *name;      // "createTime", in a request's order_by
   enum query_kind kind;  // of the field that it sorts by
-  size_t offset;         // of that field in a row
+  size_t column;         // index of that field's column
 };
 
 // A list as tables.
@@ -29,12 +29,10 @@ struct query_list {
   size_t page_token;
   size_t order_by;
   bool has_order_by;
-  // Offsets in the response.
-  size_t rows;
-  size_t row_count;
-  size_t next_page_token;
-  // Offset in a row.
-  size_t id;
+  // Numbers of fields of the response.
+  uint32_t rows;
+  uint32_t next_page_token;
+  size_t id;  // index of the column that breaks ties
 };
 
 // Which page of a list a request asks for.
@@ -51,15 +49,15 @@ struct query_page {
 // in `arena` or in the request.
 bool query_list_read(const struct query_list *list, const ProtobufCMessage *request, struct arena *arena,
                      struct query_page *page) MUST_CHECK;
-// The request for a page, and where the answer goes.
+// The request for a page.
 struct query_list_call {
   const void *params;  // the list's struct of parameters; NULL where it has none
   const ProtobufCMessage *request;
-  ProtobufCMessage *response;
   struct arena *arena;
 };
-// Fills the response's rows and next page token. A page of large rows ends before its size. May wait.
+// Reads a page and packs the response, its rows and next page token, into the arena. A page of large rows ends before
+// its size. May wait.
 enum status query_list_run(struct query_db db, const struct query_list *list, const struct query_page *page,
-                           const struct query_list_call *call) MUST_CHECK;
+                           const struct query_list_call *call, struct slice *wire) MUST_CHECK;
 
 #endif

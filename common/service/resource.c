@@ -194,27 +194,44 @@ static bool mask_writes(const ProtobufCMessage *mask, const ProtobufCMessage *me
 
 // ---- reading ----
 
-enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
-                         ProtobufCMessage *response)
+// Reads a row that only some callers may see. NOT_FOUND for the others.
+static enum status read_private(struct call *call, const struct resource *resource, const char *id, struct slice *wire)
+{
+  ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
+  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), message);
+  if (status == STATUS_OK && !may_see(call, resource, message))
+    status = STATUS_NOT_FOUND;
+  if (status == STATUS_OK)
+    *wire = proto_pack_arena(message, call_arena(call));
+  return status;
+}
+
+enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
   const char *id = get_text(request, "id");
-  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), response);
-  if (status == STATUS_OK && !may_see(call, resource, response))
-    status = STATUS_NOT_FOUND;
+  struct slice wire = {0};
+  enum status status = resource->is_private
+                           ? read_private(call, resource, id, &wire)
+                           : query_gathered_packed(resource_db(call), resource->get, id, call_arena(call), &wire);
+  if (status == STATUS_OK)
+    call_reply_bytes(call, wire);
   return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, resource, id) : status;
 }
 
 enum status resource_list(struct call *call, const struct query_list *list, const void *params,
-                          const ProtobufCMessage *request, ProtobufCMessage *response)
+                          const ProtobufCMessage *request)
 {
   struct query_page page;
   if (!query_list_read(list, request, call_arena(call), &page)) {
     call_violation(call, "pageToken", "must be the nextPageToken of a page of the same list");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid for this list");
   }
-  return query_list_run(
-      resource_db(call), list, &page,
-      &(struct query_list_call){.params = params, .request = request, .response = response, .arena = call_arena(call)});
+  const struct query_list_call page_call = {.params = params, .request = request, .arena = call_arena(call)};
+  struct slice wire = {0};
+  enum status status = query_list_run(resource_db(call), list, &page, &page_call, &wire);
+  if (status == STATUS_OK)
+    call_reply_bytes(call, wire);
+  return status;
 }
 
 // ---- changing ----
@@ -293,45 +310,45 @@ static enum status merge_change(const struct change *change, ProtobufCMessage *m
   return resource->check == NULL || !change->writes ? STATUS_OK : resource->check(call, message);
 }
 
-// Answers with the row as it is, whose fields stay in the call's arena.
-static enum status answer_unchanged(const ProtobufCMessage *message, ProtobufCMessage *response)
+// Answers with the row as it is.
+static enum status answer_unchanged(struct call *call, const ProtobufCMessage *message)
 {
-  CHECK(response->descriptor == message->descriptor);
-  memcpy(response, message, message->descriptor->sizeof_message);
+  call_reply_bytes(call, proto_pack_arena(message, call_arena(call)));
   return STATUS_OK;
 }
 
 // Merges the change and stores the row, unless it names nothing to store. ABORTED when the row has another etag by now,
 // or is gone.
-static enum status store_change(struct change *change, struct query_db db, ProtobufCMessage *message,
-                                ProtobufCMessage *response)
+static enum status store_change(struct change *change, struct query_db db, ProtobufCMessage *message)
 {
   enum status status = merge_change(change, message);
   change->refused = status != STATUS_OK;
   if (status != STATUS_OK)
     return status;
   if (!change->writes)
-    return answer_unchanged(message, response);
+    return answer_unchanged(change->call, message);
   status = cache_change_confirm(change->cached.change);
   if (status != STATUS_OK)
     return status;
   const ProtobufCMessage *params = message;
-  status = query_one(db, change->resource->update, &params, call_arena(change->call), response);
+  struct slice wire = {0};
+  status = query_one_packed(db, change->resource->update, &params, call_arena(change->call), &wire);
+  call_reply_bytes(change->call, wire);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }
 
-static enum status update_optimistically(struct change *change, ProtobufCMessage *response)
+static enum status update_optimistically(struct change *change)
 {
   struct arena *arena = call_arena(change->call);
   struct query_db db = own_db(change->call);
   ProtobufCMessage *message = proto_new(change->resource->get->message, arena);
   enum status status = query_gathered(db, change->resource->get, change->id, arena, message);
-  return status == STATUS_OK ? store_change(change, db, message, response) : status;
+  return status == STATUS_OK ? store_change(change, db, message) : status;
 }
 
 // Updates with the row locked, so that no other change comes between. This takes four round trips and holds a
 // connection, so it runs only after the optimistic update has met another change.
-static enum status update_locked(struct change *change, ProtobufCMessage *response)
+static enum status update_locked(struct change *change)
 {
   struct arena *arena = call_arena(change->call);
   ProtobufCMessage *message = proto_new(change->resource->lock->message, arena);
@@ -340,7 +357,7 @@ static enum status update_locked(struct change *change, ProtobufCMessage *respon
   if (status == STATUS_OK)
     status = query_one(query_in(tx), change->resource->lock, &(struct id_params){change->id}, arena, message);
   if (status == STATUS_OK)
-    status = store_change(change, query_in(tx), message, response);
+    status = store_change(change, query_in(tx), message);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);
@@ -353,8 +370,7 @@ static enum status fail_without_id(struct call *call, const struct resource *res
   return call_fail(call, STATUS_INVALID_ARGUMENT, resource->invalid, "which %s to change is not said", resource->title);
 }
 
-enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
-                            ProtobufCMessage *response)
+enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
   struct change change = {.call = call,
                           .resource = resource,
@@ -369,9 +385,9 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   // The other instances take the announcement in while the row is read.
   if (change.writes)
     begin_cached(call, resource, change.id, &change.cached);
-  enum status status = update_optimistically(&change, response);
+  enum status status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
-    status = update_locked(&change, response);
+    status = update_locked(&change);
   end_cached(&change.cached, status);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);

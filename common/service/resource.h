@@ -47,21 +47,23 @@ struct query_db resource_db(struct call *call);
 // Returns the caller's id, terminated, in the call's arena; empty for an anonymous caller.
 const char *resource_caller(struct call *call);
 
+// The functions below reply with packed bytes (call_reply_bytes); the handler leaves its response alone.
+
 // Answers a Get. `request` has the field id. NOT_FOUND where there is no such row that the caller may see.
-enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
-                         ProtobufCMessage *response) MUST_CHECK;
+enum status resource_get(struct call *call, const struct resource *resource,
+                         const ProtobufCMessage *request) MUST_CHECK;
 // Answers an Update. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and
 // written where its etag is still the same. Where it has changed meanwhile and the caller named no etag, the update is
 // repeated once with the row locked. ABORTED where the caller named another etag than the row has. An update whose mask
 // names no field that it writes answers with the row as it is.
-enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request,
-                            ProtobufCMessage *response) MUST_CHECK;
+enum status resource_update(struct call *call, const struct resource *resource,
+                            const ProtobufCMessage *request) MUST_CHECK;
 // Answers a Delete. `request` has the fields id and if_match.
 enum status resource_delete(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;
 // Answers a List with a page. `params` is the list's struct of parameters; NULL where it has none.
 enum status resource_list(struct call *call, const struct query_list *list, const void *params,
-                          const ProtobufCMessage *request, ProtobufCMessage *response) MUST_CHECK;
+                          const ProtobufCMessage *request) MUST_CHECK;
 
 // Fails with NOT_FOUND and the message that there is no such resource; returns the status to return.
 enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id);

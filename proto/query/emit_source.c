@@ -106,9 +106,12 @@ static void emit_column(struct emitter *e, const struct column *column)
   strbuf_printf(e->out, "    {.kind = QUERY_%s, .offset = offsetof(%s, %s)", column->kind, row, column->name);
   if (column->nullable)
     strbuf_add_string(e->out, ", .nullable = true");
+  if (column->field != NULL)
+    strbuf_printf(e->out, ", .number = %d", column->field->number);
+  if (column->field != NULL && column->field->encoding != NULL)
+    strbuf_printf(e->out, ", .encoding = QUERY_%s", column->field->encoding);
   if (column->field != NULL && column->field->optional)
-    strbuf_printf(e->out, ", .presence = offsetof(%s, _%s_case), .number = %d", row, column->name,
-                  column->field->number);
+    strbuf_printf(e->out, ", .presence = offsetof(%s, _%s_case)", row, column->name);
   if (column->field != NULL && column->field->repeated)
     strbuf_printf(e->out, ", .extra = offsetof(%s, n_%s)", row, column->name);
   else if (strcmp(column->kind, "TEXTS") == 0)
@@ -116,6 +119,28 @@ static void emit_column(struct emitter *e, const struct column *column)
   else if (column->nullable && scalar && e->query->row == NULL)
     strbuf_printf(e->out, ", .extra = offsetof(%s, has_%s)", row, column->name);
   strbuf_add_string(e->out, "},\n");
+}
+
+static int number_of(const struct query_source *query, size_t index)
+{
+  return query->description.columns[index].field->number;
+}
+
+// Writes the columns' indexes in the order in which protobuf-c packs their fields: by their numbers.
+static void emit_field_order(struct emitter *e)
+{
+  size_t count = column_count(e->query);
+  strbuf_printf(e->out, "static const uint16_t %s_field_order[] = {", e->name);
+  int last = 0;
+  for (size_t written = 0; written < count; written++) {
+    size_t next = count;
+    for (size_t i = 0; i < count; i++)
+      if (number_of(e->query, i) > last && (next == count || number_of(e->query, i) < number_of(e->query, next)))
+        next = i;
+    strbuf_printf(e->out, "%s%zu", written == 0 ? "" : ", ", next);
+    last = number_of(e->query, next);
+  }
+  strbuf_add_string(e->out, "};\n");
 }
 
 static void emit_columns_table(struct emitter *e)
@@ -126,6 +151,8 @@ static void emit_columns_table(struct emitter *e)
   for (size_t i = 0; i < column_count(e->query); i++)
     emit_column(e, &e->query->description.columns[i]);
   strbuf_add_string(e->out, "};\n");
+  if (e->query->row != NULL)
+    emit_field_order(e);
 }
 
 // Writes the members of struct query that follow its statement.
@@ -138,7 +165,8 @@ static void emit_shape(struct emitter *e)
     strbuf_printf(e->out, "    .columns = %s_columns,\n    .column_count = %zu,\n    .row_size = sizeof(%s),\n",
                   e->name, column_count(query), emit_row(query, e->arena));
   if (query->row != NULL)
-    strbuf_printf(e->out, "    .message = &%s__descriptor,\n", c_name_lower(e->arena, query->row->full_name));
+    strbuf_printf(e->out, "    .message = &%s__descriptor,\n    .field_order = %s_field_order,\n",
+                  c_name_lower(e->arena, query->row->full_name), e->name);
 }
 
 // ---- functions ----
@@ -195,18 +223,22 @@ static void emit_query(struct emitter *e)
 
 // ---- lists ----
 
+static size_t index_of_column(const struct query_source *query, const char *name)
+{
+  size_t i = 0;
+  while (strcmp(query->description.columns[i].name, name) != 0)
+    i++;
+  return i;
+}
+
 static void emit_orders(struct emitter *e)
 {
-  const char *row = emit_row(e->query, e->arena);
   strbuf_printf(e->out, "static const struct query_order %s_orders[] = {\n", e->name);
   for (size_t i = 0; i < e->query->order_count; i++) {
     const struct order *order = &e->query->orders[i];
-    const char *kind = "TEXT";
-    for (size_t k = 0; k < e->query->description.column_count; k++)
-      if (strcmp(e->query->description.columns[k].name, order->field->name) == 0)
-        kind = e->query->description.columns[k].kind;
-    strbuf_printf(e->out, "    {.name = \"%s\", .kind = QUERY_%s, .offset = offsetof(%s, %s)},\n",
-                  order->field->json_name, kind, row, order->field->name);
+    size_t column = index_of_column(e->query, order->field->name);
+    strbuf_printf(e->out, "    {.name = \"%s\", .kind = QUERY_%s, .column = %zu},\n", order->field->json_name,
+                  e->query->description.columns[column].kind, column);
   }
   strbuf_add_string(e->out, "};\n");
 }
@@ -245,14 +277,12 @@ static void emit_places(struct emitter *e)
 {
   const struct query_source *query = e->query;
   const char *request = c_name_struct(e->arena, query->request->full_name);
-  const char *response = c_name_struct(e->arena, query->response->full_name);
-  const char *rows = rows_field(query)->name;
   strbuf_printf(e->out,
                 "    .page_size = offsetof(%s, page_size),\n    .page_token = offsetof(%s, page_token),\n"
-                "    .rows = offsetof(%s, %s),\n    .row_count = offsetof(%s, n_%s),\n"
-                "    .next_page_token = offsetof(%s, next_page_token),\n    .id = offsetof(%s, %s),\n",
-                request, request, response, rows, response, rows, response, emit_row(query, e->arena),
-                query->id_field->name);
+                "    .rows = %d,\n    .next_page_token = %d,\n    .id = %zu,\n",
+                request, request, rows_field(query)->number,
+                message_field(query->response, SLICE("next_page_token"))->number,
+                index_of_column(query, query->id_field->name));
   if (message_field(query->request, SLICE("order_by")) != NULL)
     strbuf_printf(e->out, "    .has_order_by = true,\n    .order_by = offsetof(%s, order_by),\n", request);
 }

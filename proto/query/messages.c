@@ -31,6 +31,20 @@ static enum field_type type_of(const struct contract_field *field)
   }
 }
 
+static const char *name_encoding(enum contract_type type)
+{
+  switch (type) {
+  case CONTRACT_SINT32:
+  case CONTRACT_SINT64:
+    return "ZIGZAG";
+  case CONTRACT_SFIXED32:
+  case CONTRACT_SFIXED64:
+    return "FIXED";
+  default:
+    return NULL;
+  }
+}
+
 // True for a field that clients write for the service to keep. The others are the service's own (output_only,
 // to_header) or steer the request (from_header, an update mask).
 static bool is_written(const struct contract_field *field)
@@ -52,6 +66,7 @@ static struct field make_field(const struct contract_field *field, struct arena 
       .is_written = is_written(field),
       .immutable = field->rules.immutable,
       .number = (int)field->number,
+      .encoding = name_encoding(field->type),
       .message = field->message == NULL ? "" : arena_printf(arena, "%s", field->message->full_name),
   };
 }

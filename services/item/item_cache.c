@@ -34,13 +34,7 @@ struct cache *item_cache_create(struct service *service, size_t max_bytes)
 static enum status load(void *arg, struct slice key, struct arena *arena, struct slice *wire)
 {
   struct item_state *state = arg;
-  Item__V1__Item item = ITEM__V1__ITEM__INIT;
-  enum status status = item_db_get(query_on(state->pg), arena_string(arena, key), arena, &item);
-  if (status != STATUS_OK)
-    return status;
-  uint8_t *bytes = arena_alloc(arena, item__v1__item__get_packed_size(&item));
-  *wire = slice_make(bytes, item__v1__item__pack(&item, bytes));
-  return STATUS_OK;
+  return query_gathered_packed(query_on(state->pg), &item_db_get_query, arena_string(arena, key), arena, wire);
 }
 
 // A UUID is the same in either case (RFC 9562, section 4), and PostgreSQL takes both: one entry for an item, or a
