@@ -41,7 +41,9 @@ struct connection *connection_add(struct connection_table *table, const struct s
   list_init(&connection->node);
   list_append(&table->all, &connection->node);
   hashtable_insert(&table->by_pipe, &connection->slot, hash_integers(connection->pipe, 0));
-  sender_init(&connection->sender, options);
+  struct sender_options own = *options;
+  own.to_come = &connection->request_count;
+  sender_init(&connection->sender, &own);
   sender_open(&connection->sender);
   return connection;
 }

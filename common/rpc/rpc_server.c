@@ -111,6 +111,8 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   if (!reply_fits(server, &reply))
     reply = make_reply(request->frame.call_id, &too_large, (struct slice){0});
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
+  if (request->connection != NULL)
+    request->connection->request_count--;
   if (request->state == REQUEST_RUNNING)
     queue_reply(server, request->connection, &reply);
   request_table_remove(&server->requests, request);
@@ -190,6 +192,7 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   request->arrived_us = server->now_us;
   request->deadline_us = find_deadline(&request->frame, server->now_us);
   list_append(&connection->requests, &request->node);
+  connection->request_count++;
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
   server->options.on_request(server->options.arg, request);

@@ -74,10 +74,15 @@ static bool window_is_open(const struct sender *sender)
   return window_in_flight(&sender->window) < sender->options.max_in_flight;
 }
 
+static bool is_more_to_come(const struct sender *sender)
+{
+  return sender->options.to_come == NULL || *sender->options.to_come > outbox_count(&sender->outbox);
+}
+
 static bool should_cork(const struct sender *sender)
 {
   return window_is_busy(&sender->window) && !sender->window.ack_due && sender->cork != CORK_EXPIRED &&
-         !outbox_is_full(&sender->outbox);
+         !outbox_is_full(&sender->outbox) && is_more_to_come(sender);
 }
 
 // Sends one packet, which is an ack alone when `frames` is empty. False when the port has no room; the sender then

@@ -23,14 +23,32 @@ static const char LEASE_SCRIPT[] = "local value = redis.call('GET', KEYS[1]) "
 static const char PUT_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
                                  "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
                                  "return 1";
-// Puts tombstones in. KEYS: the keys. ARGV: token, lifetime in ms.
-static const char HIDE_SCRIPT[] = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end "
+// Gives a lease back. KEYS: the key. ARGV: token.
+static const char GIVE_UP_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
+                                     "return redis.call('DEL', KEYS[1])";
+// Puts tombstones in, or adds the token to those that are there. KEYS: the keys. ARGV: token, lifetime in ms.
+static const char HIDE_SCRIPT[] = "for i = 1, #KEYS do "
+                                  "  local value = redis.call('GET', KEYS[i]) "
+                                  "  if not value or string.sub(value, 1, 1) ~= 'x' then value = 'x' end "
+                                  "  redis.call('SET', KEYS[i], value .. ARGV[1], 'PX', ARGV[2]) "
+                                  "end "
                                   "return 1";
-// Takes tombstones or leases away that have this token. KEYS: the keys. ARGV: token.
-static const char REMOVE_SCRIPT[] = "for i = 1, #KEYS do "
-                                    "  if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end "
-                                    "end "
-                                    "return 1";
+// Takes the token out of tombstones; the last token takes its tombstone with it. KEYS: the keys. ARGV: token.
+static const char SHOW_SCRIPT[] =
+    "for i = 1, #KEYS do "
+    "  local value = redis.call('GET', KEYS[i]) "
+    "  local first, last = nil, nil "
+    "  if value and string.sub(value, 1, 1) == 'x' then "
+    "    first, last = string.find(value, ARGV[1], 2, true) "
+    "  end "
+    "  if first then value = string.sub(value, 1, first - 1) .. string.sub(value, last + 1) end "
+    "  if value == 'x' then "
+    "    redis.call('DEL', KEYS[i]) "
+    "  elseif first then "
+    "    redis.call('SET', KEYS[i], value, 'KEEPTTL') "
+    "  end "
+    "end "
+    "return 1";
 
 void cache_redis_init(struct cache_redis *shared, struct redis *redis, const char *name, uint32_t ttl_ms,
                       uint32_t hold_ms)
@@ -64,11 +82,11 @@ static struct slice make_redis_key(const struct cache_redis *shared, uint64_t ep
   return copy;
 }
 
-static void draw_token(char kind, char token[CACHE_TOKEN_SIZE])
+static void draw_token(const char *prefix, char token[CACHE_TOKEN_SIZE])
 {
   uint64_t number[2];
   random_bytes(number, sizeof(number));
-  snprintf(token, CACHE_TOKEN_SIZE, "%c%016llx%016llx", kind, (unsigned long long)number[0],
+  snprintf(token, CACHE_TOKEN_SIZE, "%s%016llx%016llx", prefix, (unsigned long long)number[0],
            (unsigned long long)number[1]);
 }
 
@@ -85,7 +103,7 @@ static bool is_value(const struct redis_reply *reply, struct slice *value)
 static enum status take_lease(struct cache_redis *shared, struct slice key, struct arena *arena, struct slice *value,
                               struct cache_lease *lease)
 {
-  draw_token('t', lease->token);
+  draw_token("t", lease->token);
   const struct slice words[] = {
       SLICE("EVAL"), slice_from_string(LEASE_SCRIPT), SLICE("1"),
       key,           slice_from_string(lease->token), slice_from_string(arena_printf(arena, "%d", LEASE_MS))};
@@ -140,7 +158,7 @@ void cache_redis_give_up(struct cache_redis *shared, struct slice key, const str
   if (!lease->taken)
     return;
   struct arena arena = {0};
-  const struct slice words[] = {SLICE("EVAL"), slice_from_string(REMOVE_SCRIPT), SLICE("1"),
+  const struct slice words[] = {SLICE("EVAL"), slice_from_string(GIVE_UP_SCRIPT), SLICE("1"),
                                 make_redis_key(shared, lease->epoch, key, &arena), slice_from_string(lease->token)};
   // A lease that stays ends by itself.
   (void)redis_send(shared->redis, words, ARRAY_LEN(words));
@@ -171,12 +189,12 @@ static struct redis_call *start_script(struct cache_redis *shared, const char *s
 struct redis_call *cache_redis_hide(struct cache_redis *shared, struct cache_hidden *hidden, redis_done_fn *done,
                                     void *arg)
 {
-  draw_token('x', hidden->token);
+  draw_token("", hidden->token);
   return start_script(shared, HIDE_SCRIPT, hidden, done, arg);
 }
 
 void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden)
 {
   // A tombstone that stays ends by itself.
-  (void)start_script(shared, REMOVE_SCRIPT, hidden, NULL, NULL);
+  (void)start_script(shared, SHOW_SCRIPT, hidden, NULL, NULL);
 }

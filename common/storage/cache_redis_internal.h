@@ -1,9 +1,9 @@
 // The tier in Redis: values, found by the cache's name, the epoch and the key.
 //
 // A key in Redis holds a value ("v" and its bytes), a lease ("t" and a random number) or a tombstone ("x" and a random
-// number). An instance that misses takes a lease, loads, and puts the value in only if its lease is still there; a
+// number for each change that is under way). An instance that misses takes a lease, loads, and puts the value in only if its lease is still there; a
 // script makes that one step. A change puts a tombstone in the place of whatever is there before it takes effect, so no
-// value that was loaded before enters after it, and nobody takes a lease. It ends with the change, or by itself.
+// value that was loaded before enters after it, and nobody takes a lease. It ends with the last change, or by itself.
 #ifndef BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 
@@ -53,7 +53,7 @@ struct cache_hidden {
 // (redis_call_forget). Returns NULL when Redis is away: then it does not run. Does not wait.
 struct redis_call *cache_redis_hide(struct cache_redis *shared, struct cache_hidden *hidden, redis_done_fn *done,
                                     void *arg);
-// Takes the tombstones away that are still there. Does not wait.
+// Takes this change out of the tombstones that are still there. Does not wait.
 void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden);
 
 #endif

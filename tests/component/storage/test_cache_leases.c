@@ -262,6 +262,34 @@ Test(cache_leases, a_change_hides_its_keys_until_it_has_ended)
   with_pg(check_tombstone);
 }
 
+// Of two changes of one key the later one ends first: the key stays hidden for the other one.
+static void check_overlapping(struct world *world)
+{
+  struct scene scene;
+  const struct slice key = SLICE("key");
+  open_scene(world, &scene, redis_url());
+  for (int i = 0; i < 2; i++) {
+    struct cache_change *changes[2];
+    changes[0] = cache_change_begin(scene.a.cache, &key, 1);
+    cr_assert_eq(cache_change_confirm(changes[0]), STATUS_OK);
+    changes[1] = cache_change_begin(scene.b.cache, &key, 1);
+    cr_assert_eq(cache_change_confirm(changes[1]), STATUS_OK);
+    cache_change_end(&changes[i], true);
+    cr_expect_eq(kind_in_redis(&scene), 'x');
+    struct redis_reply reply =
+        run_command(&scene.operator, SLICE("PTTL"), stored_key(&scene.operator), (struct slice){0});
+    cr_expect_gt(reply.integer, 0, "it ends by itself");
+    cache_change_end(&changes[1 - i], true);
+    cr_expect_eq(kind_in_redis(&scene), 0);
+  }
+  close_scene(&scene);
+}
+
+Test(cache_leases, overlapping_changes_hide_a_key_until_the_last_has_ended)
+{
+  with_pg(check_overlapping);
+}
+
 static enum status load_large(void *arg, struct slice key, struct arena *arena, struct slice *value)
 {
   enum { SIZE = (1 << 20) + 1 };
