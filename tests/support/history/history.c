@@ -18,7 +18,7 @@
 
 #include "common/base/check.h"
 
-enum { EXCERPT = 40 };
+enum { EXCERPT = 30 };
 
 struct stage {
   const struct history_operation *write;
@@ -116,15 +116,20 @@ static void tell_operation(const struct item_history *item, const struct history
   strbuf_printf(item->why, "%s\n", outcome_text(operation));
 }
 
-// Tells what happened to the item between two times, the last EXCERPT operations of it.
+static bool is_within(const struct history_operation *operation, uint64_t from_us, uint64_t to_us)
+{
+  return operation->invoked_us <= to_us && operation->answered_us >= from_us;
+}
+
+// Tells what happened to the item between two times: the last EXCERPT reads and as many writes.
 static void tell_excerpt(const struct item_history *item, uint64_t from_us, uint64_t to_us)
 {
+  size_t left[] = {[HISTORY_READ] = 0, [HISTORY_WRITE] = 0};
   strbuf_add_string(item->why, "what else happened to this item meanwhile:\n");
-  size_t last = item->count;
-  while (last > 0 && item->operations[last - 1]->invoked_us > to_us)
-    last--;
-  for (size_t i = last > EXCERPT ? last - EXCERPT : 0; i < last; i++)
-    if (item->operations[i]->answered_us >= from_us)
+  for (size_t i = 0; i < item->count; i++)
+    left[item->operations[i]->kind] += is_within(item->operations[i], from_us, to_us);
+  for (size_t i = 0; i < item->count; i++)
+    if (is_within(item->operations[i], from_us, to_us) && left[item->operations[i]->kind]-- <= EXCERPT)
       tell_operation(item, item->operations[i]);
 }
 
