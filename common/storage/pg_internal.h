@@ -198,7 +198,7 @@ struct pg {
   struct pg_pool scans;
 
   struct list reads;      // queued requests of kind PG_READ
-  struct list singles;    // queued requests of kind PG_SINGLE
+  struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
   struct list gathering;  // struct pg_statement_entry with keys of this turn
   struct list free_requests;
   struct list ready_waiters;  // struct pg_ready_waiter

@@ -66,21 +66,26 @@ static void write_row(void *arg)
   crew_finished(writer->crew);
 }
 
-// Tells whether a session of this test waits for a lock.
-static bool is_waiting(void *arg)
+// Counts the sessions of this test that wait for a lock.
+static int64_t count_waiting(struct world *world)
 {
-  struct world *world = arg;
-  const char *sql = arena_printf(
-      &world->arena, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = '%s'",
-      world->schema);
+  const char *sql = arena_printf(&world->arena,
+                                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                 " AND application_name = '%s'",
+                                 world->schema);
   struct pg_result result;
   cr_assert_eq(pg_query(world->pg, statement(sql, PG_LANE_SCAN), NULL, &world->arena, &result), STATUS_OK);
-  return result.rows > 0;
+  return pg_int(&result, 0, 0);
+}
+
+static bool is_waiting(void *arg)
+{
+  return count_waiting(arg) > 0;
 }
 
 static bool is_not_waiting(void *arg)
 {
-  return !is_waiting(arg);
+  return count_waiting(arg) == 0;
 }
 
 // ---- one locked row ----
@@ -114,6 +119,34 @@ static void check_other_rows(struct world *world)
 Test(pg_locks, one_locked_row_holds_up_no_other_and_every_write_of_it_is_made_once)
 {
   with_pg_options((struct pg_options){.write_connections = 4}, check_other_rows);
+}
+
+// Once each write has been tried, all are repeated.
+static void check_quarter(struct world *world)
+{
+  enum { WRITERS = 16, LOOKS = 40 };
+  make_rows(world);
+  const struct pg_statement *update = increment_row(world, 1);
+  struct pg_tx *tx = lock_row(world, 1);
+  struct crew crew = {.world = world};
+  struct writer writers[WRITERS];
+  for (size_t i = 0; i < WRITERS; i++) {
+    writers[i] = (struct writer){.crew = &crew, .caller = 100 + i, .update = update};
+    crew_start(&crew, write_row, &writers[i]);
+  }
+  wait_until(is_waiting, world);
+  for (int looks = 0; looks < LOOKS; looks++) {
+    if (count_waiting(world) > 1)
+      looks = 0;
+    cr_assert_eq(task_sleep_ms(10), STATUS_OK, "more than a quarter of the pool waits for the row");
+  }
+  pg_rollback(&tx);
+  crew_join(&crew);
+}
+
+Test(pg_locks, what_is_repeated_because_of_a_lock_has_a_quarter_of_the_pool)
+{
+  with_pg_options((struct pg_options){.write_connections = 4}, check_quarter);
 }
 
 static void check_deadline(struct world *world)
