@@ -4,6 +4,7 @@
 
 #include "tests/component/storage/support.h"
 #include "tests/support/common/read_metric.h"
+#include "tests/support/common/yield_task.h"
 
 // One in each lane.
 static const struct pg_options ONE_EACH = {
@@ -175,6 +176,35 @@ static void check_patient_head(struct world *world)
 Test(pg_lanes, a_read_that_was_left_is_cancelled_when_the_server_comes_to_it)
 {
   with_pg_options(ONE_EACH, check_patient_head);
+}
+
+// ---- too late ----
+
+// The writer gets its connection in time, but its turn comes after its deadline, because another task computes.
+static void check_late_turn(struct world *world)
+{
+  run_sql(world, "CREATE TABLE t (id int)");
+  struct pg_tx *tx;
+  cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
+  struct crew crew = {.world = world};
+  struct asker late = {
+      .crew = &crew, .statement = statement("INSERT INTO t VALUES (1)", PG_LANE_WRITE), .patience_ms = 100};
+  start_asker(&late);
+  yield_task();
+  yield_task();
+  uint64_t end_us = deadline_after_ms(clock_now_us(), late.patience_ms + 1);
+  pg_rollback(&tx);
+  while (clock_now_us() < end_us)
+    continue;
+  crew_join(&crew);
+  cr_expect_eq(late.status, STATUS_DEADLINE_EXCEEDED, "%s", status_name(late.status));
+  cr_expect_eq(late.effect, TASK_NO_EFFECT);
+  cr_expect_str_eq(run_sql(world, "SELECT count(*) FROM t"), "0");
+}
+
+Test(pg_lanes, nothing_is_sent_after_its_deadline_even_when_its_turn_comes_late)
+{
+  with_pg_options(ONE_EACH, check_late_turn);
 }
 
 // ---- what has really happened ----
