@@ -4,6 +4,7 @@
 // time zone database, no locale. All of it is the proleptic Gregorian calendar, as RFC 3339 and Timestamp ask.
 #include "common/base/clock.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "common/base/check.h"
@@ -63,27 +64,45 @@ static int64_t days_from_date(int64_t year, int64_t month, int64_t day)
   return era * DAYS_PER_ERA + day_of_era - DAYS_TO_EPOCH;
 }
 
-static void date_from_days(int64_t days, int64_t *year, int64_t *month, int64_t *day)
+static void date_from_days(int64_t days_since_epoch, uint32_t *year, uint32_t *month, uint32_t *day)
 {
-  // The sum is never negative, because callers begin at the year 1.
-  days += DAYS_TO_EPOCH;
-  int64_t era = days / DAYS_PER_ERA;
-  int64_t day_of_era = days % DAYS_PER_ERA;
-  int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-  int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  int64_t month_from_march = (5 * day_of_year + 2) / 153;
+  // The sum is never negative, because callers begin at the year 1, and small, because they end at 9999.
+  uint32_t days = (uint32_t)(days_since_epoch + DAYS_TO_EPOCH);
+  uint32_t era = days / DAYS_PER_ERA;
+  uint32_t day_of_era = days % DAYS_PER_ERA;
+  uint32_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  uint32_t month_from_march = (5 * day_of_year + 2) / 153;
   *day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
   *month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
   *year = era * 400 + year_of_era + (*month <= 2);
 }
 
-static char *put_digits(char *to, int64_t value, int digits)
+// Writes an even number of digits, two at a step.
+static inline char *put_pairs(char *to, uint32_t value, int digits)
 {
-  for (int i = digits - 1; i >= 0; i--) {
-    to[i] = (char)('0' + value % 10);
-    value /= 10;
+  static const char PAIRS[] = "00010203040506070809"
+                              "10111213141516171819"
+                              "20212223242526272829"
+                              "30313233343536373839"
+                              "40414243444546474849"
+                              "50515253545556575859"
+                              "60616263646566676869"
+                              "70717273747576777879"
+                              "80818283848586878889"
+                              "90919293949596979899";
+  for (int i = digits - 2; i >= 0; i -= 2) {
+    memcpy(to + i, PAIRS + (size_t)2 * (value % 100), 2);
+    value /= 100;
   }
   return to + digits;
+}
+
+// Writes an odd number of digits.
+static char *put_odd(char *to, uint32_t value, int digits)
+{
+  to[digits - 1] = (char)('0' + value % 10);
+  return put_pairs(to, value / 10, digits - 1) + 1;
 }
 
 static char *put_fraction(char *to, int32_t nanos)
@@ -92,10 +111,10 @@ static char *put_fraction(char *to, int32_t nanos)
     return to;
   *to++ = '.';
   if (nanos % 1000000 == 0)
-    return put_digits(to, nanos / 1000000, 3);
+    return put_odd(to, (uint32_t)nanos / 1000000, 3);
   if (nanos % 1000 == 0)
-    return put_digits(to, nanos / 1000, 6);
-  return put_digits(to, nanos, 9);
+    return put_pairs(to, (uint32_t)nanos / 1000, 6);
+  return put_odd(to, (uint32_t)nanos, 9);
 }
 
 size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC3339_SIZE])
@@ -109,19 +128,20 @@ size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC33
     rest += SECONDS_PER_DAY;
     days--;
   }
-  int64_t year, month, day;
+  uint32_t year, month, day;
   date_from_days(days, &year, &month, &day);
-  char *to = put_digits(out, year, 4);
+  uint32_t second_of_day = (uint32_t)rest;
+  char *to = put_pairs(out, year, 4);
   *to++ = '-';
-  to = put_digits(to, month, 2);
+  to = put_pairs(to, month, 2);
   *to++ = '-';
-  to = put_digits(to, day, 2);
+  to = put_pairs(to, day, 2);
   *to++ = 'T';
-  to = put_digits(to, rest / 3600, 2);
+  to = put_pairs(to, second_of_day / 3600, 2);
   *to++ = ':';
-  to = put_digits(to, rest / 60 % 60, 2);
+  to = put_pairs(to, second_of_day / 60 % 60, 2);
   *to++ = ':';
-  to = put_digits(to, rest % 60, 2);
+  to = put_pairs(to, second_of_day % 60, 2);
   to = put_fraction(to, nanos);
   *to++ = 'Z';
   *to = '\0';

@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/codec.h"
 #include "common/base/scan_internal.h"
+#include "common/base/utf8.h"
 
 #define MAX_DEPTH 64
 
@@ -169,4 +170,26 @@ void jsontext_key_bool(struct jsontext_writer *writer, const char *key, bool val
 {
   jsontext_key(writer, slice_from_string(key));
   jsontext_bool(writer, value);
+}
+
+// Writes a text that is ASCII and needs no escape, in one pass. False, with nothing written, for another.
+static bool write_plain(struct strbuf *out, struct slice text)
+{
+  char *to = strbuf_reserve(out, text.size + 2);
+  if (to == NULL || !scan_copy_plain(to + 1, (const unsigned char *)text.data, text.size))
+    return false;
+  to[0] = '"';
+  to[text.size + 1] = '"';
+  out->size += text.size + 2;
+  return true;
+}
+
+bool jsontext_write_text(struct strbuf *out, struct slice text)
+{
+  if (write_plain(out, text))
+    return true;
+  if (!utf8_valid(text))
+    return false;
+  write_quoted(out, text, SLICE(""));
+  return true;
 }

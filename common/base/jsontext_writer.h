@@ -36,4 +36,7 @@ void jsontext_key_string(struct jsontext_writer *writer, const char *key, struct
 void jsontext_key_int(struct jsontext_writer *writer, const char *key, int64_t value);
 void jsontext_key_bool(struct jsontext_writer *writer, const char *key, bool value);
 
+// Writes a string that belongs to no writer, with its quotes. False, with nothing written, where it is not UTF-8.
+bool jsontext_write_text(struct strbuf *out, struct slice text) MUST_CHECK;
+
 #endif

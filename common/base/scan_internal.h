@@ -109,6 +109,64 @@ static inline const unsigned char *scan_json_plain(const unsigned char *at, cons
   return at;
 }
 
+// True where one of the eight bytes is 0x80 or more, or JSON wants it escaped.
+static inline bool scan_is_special8(uint64_t word)
+{
+  return (scan_escapes8(word) | (word & SCAN_HIGH)) != 0;
+}
+
+// Copies fewer than 16 bytes; see scan_copy_plain.
+static inline bool scan_copy_short(char *to, const unsigned char *at, size_t size)
+{
+  if (size >= 8) {
+    // The two words may overlap.
+    uint64_t first = scan_load8(at), last = scan_load8(at + size - 8);
+    memcpy(to, &first, sizeof(first));
+    memcpy(to + size - 8, &last, sizeof(last));
+    return !scan_is_special8(first) && !scan_is_special8(last);
+  }
+  for (size_t i = 0; i < size; i++) {
+    if (at[i] >= 0x80 || scan_is_escape(at[i]))
+      return false;
+    to[i] = (char)at[i];
+  }
+  return true;
+}
+
+#ifdef SCAN_SSE2
+// Copies 16 bytes. True if none is 0x80 or more, and JSON wants none escaped.
+static inline bool scan_copy16(char *to, const unsigned char *at)
+{
+  __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+  _mm_storeu_si128((__m128i *)(void *)to, bytes);
+  return _mm_movemask_epi8(_mm_or_si128(scan_escapes16(bytes), bytes)) == 0;
+}
+#endif
+
+// Copies a text in the same pass that looks for bytes that are 0x80 or more, or that JSON wants escaped. False where it
+// has one; then only a part was copied.
+static inline bool scan_copy_plain(char *to, const unsigned char *at, size_t size)
+{
+#ifdef SCAN_SSE2
+  if (size >= 16) {
+    size_t last = size - 16;
+    for (size_t i = 0; i < last; i += 16)
+      if (!scan_copy16(to + i, at + i))
+        return false;
+    // The last block may overlap the one before.
+    return scan_copy16(to + last, at + last);
+  }
+#else
+  for (; size >= 16; at += 8, to += 8, size -= 8) {
+    uint64_t word = scan_load8(at);
+    if (scan_is_special8(word))
+      return false;
+    memcpy(to, &word, sizeof(word));
+  }
+#endif
+  return scan_copy_short(to, at, size);
+}
+
 static inline bool scan_is_continuation(unsigned char byte)
 {
   return (byte & 0xC0) == 0x80;

@@ -10,16 +10,15 @@ static bool read_varint_slow(struct wire_reader *reader, uint64_t *out)
 {
   uint64_t value = 0;
   const uint8_t *at = reader->next;
-  for (unsigned shift = 0; shift < 7 * MAX_VARINT_BYTES && at < reader->end; shift += 7) {
+  const uint8_t *end = reader->end - at > MAX_VARINT_BYTES ? at + MAX_VARINT_BYTES : reader->end;
+  for (unsigned shift = 0; at < end; shift += 7) {
     uint8_t byte = *at++;
-    // The tenth byte has room for one bit.
-    if (shift == 63 && byte > 1)
-      return false;
     value |= (uint64_t)(byte & 0x7F) << shift;
     if (byte < 0x80) {
       reader->next = at;
       *out = value;
-      return true;
+      // The tenth byte has room for one bit.
+      return shift < 63 || byte <= 1;
     }
   }
   return false;
@@ -56,7 +55,7 @@ static bool read_bytes(struct wire_reader *reader, struct slice *out)
   return true;
 }
 
-enum wire_result wire_read(struct wire_reader *reader, struct wire_field *field)
+enum wire_result wire_read_any(struct wire_reader *reader, struct wire_field *field)
 {
   if (reader->next == reader->end)
     return WIRE_END;

@@ -43,9 +43,26 @@ static inline struct wire_reader wire_reader_make(struct slice bytes)
   return (struct wire_reader){.next = data, .end = data + bytes.size};
 }
 
+// Does what wire_read does, for fields of every form.
+enum wire_result wire_read_any(struct wire_reader *reader, struct wire_field *field) MUST_CHECK;
+
 // Reads the next field. WIRE_MALFORMED for bytes that break the format, groups included; the reader must not be used
-// then.
-enum wire_result wire_read(struct wire_reader *reader, struct wire_field *field) MUST_CHECK;
+// then. Most fields are short texts with small numbers, so those are read inline.
+static inline MUST_CHECK enum wire_result wire_read(struct wire_reader *reader, struct wire_field *field)
+{
+  size_t left = (size_t)(reader->end - reader->next);
+  if (left < 2)
+    return wire_read_any(reader, field);
+  uint8_t tag = reader->next[0], size = reader->next[1];
+  if ((tag & 0x87) != WIRE_BYTES || tag < 8 || size >= 0x80 || size > left - 2)
+    return wire_read_any(reader, field);
+  field->number = tag >> 3;
+  field->type = WIRE_BYTES;
+  field->varint = 0;
+  field->bytes = slice_make(reader->next + 2, size);
+  reader->next += (size_t)2 + size;
+  return WIRE_FIELD;
+}
 
 void wire_write_tag(struct strbuf *out, uint32_t number, enum wire_type type);
 void wire_write_raw_varint(struct strbuf *out, uint64_t value);

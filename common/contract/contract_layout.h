@@ -56,6 +56,15 @@ static inline const struct message_index *message_index(const struct contract_me
   return message->index;
 }
 
+// Does what contract_field_by_number does, inline.
+static inline const struct contract_field *field_by_number(const struct contract_message *message, uint32_t number)
+{
+  const struct message_index *index = message_index(message);
+  if (number >= index->by_number_size || index->by_number[number] == 0)
+    return NULL;
+  return &message->fields[index->by_number[number] - 1];
+}
+
 static inline size_t field_place(const struct contract_message *message, const struct contract_field *field)
 {
   return (size_t)(field - message->fields);

@@ -102,10 +102,7 @@ struct slice contract_field_shown_name(const struct contract_field *field)
 
 const struct contract_field *contract_field_by_number(const struct contract_message *message, uint32_t number)
 {
-  const struct message_index *index = message_index(message);
-  if (number >= index->by_number_size || index->by_number[number] == 0)
-    return NULL;
-  return &message->fields[index->by_number[number] - 1];
+  return field_by_number(message, number);
 }
 
 // Whether a field path may go on inside the field: a single plain message.

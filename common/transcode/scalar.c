@@ -173,21 +173,11 @@ static void enum_to_json(struct strbuf *json, const struct contract_enum *enumer
   strbuf_add_int(json, number);
 }
 
-static bool string_to_json(struct strbuf *json, struct slice text)
-{
-  if (!utf8_valid(text))
-    return false;
-  struct jsontext_writer writer;
-  jsontext_writer_init(&writer, json);
-  jsontext_string(&writer, text);
-  return true;
-}
-
 bool scalar_to_json(struct strbuf *json, const struct contract_field *field, const struct scalar *value)
 {
   switch (field->type) {
   case CONTRACT_STRING:
-    return string_to_json(json, value->bytes);
+    return jsontext_write_text(json, value->bytes);
   case CONTRACT_BYTES:
     strbuf_add_byte(json, '"');
     base64_encode(value->bytes, json);

@@ -1,6 +1,7 @@
 // Translates a reply's wire bytes to JSON text. A first pass over each message notes where the values of its fields
 // are; then they are written in the order of the contract, so that JSON has the same order whatever the service sent.
 #include "common/base/jsontext_reader.h"
+#include "common/base/jsontext_writer.h"
 #include "common/contract/contract_layout.h"
 #include "common/transcode/scalar_internal.h"
 #include "common/transcode/transcode.h"
@@ -26,6 +27,8 @@ static bool is_packable(const struct contract_field *field)
 
 static bool type_fits(const struct contract_field *field, enum wire_type type)
 {
+  if (field->type == CONTRACT_STRING || field->type == CONTRACT_MESSAGE)
+    return type == WIRE_BYTES;
   return type == scalar_wire_type(field->type) || (type == WIRE_BYTES && is_packable(field));
 }
 
@@ -46,7 +49,7 @@ static bool collect(const struct contract_message *message, struct slice wire, s
     enum wire_result result = wire_read(&reader, &field);
     if (result != WIRE_FIELD)
       return result == WIRE_END;
-    const struct contract_field *known = contract_field_by_number(message, field.number);
+    const struct contract_field *known = field_by_number(message, field.number);
     if (known == NULL)
       continue;
     if (!type_fits(known, field.type))
@@ -128,6 +131,9 @@ static bool write_value(const struct contract_field *field, uint64_t varint, str
     return write_any_message(field->message, bytes, json);
   if (field->rules.format == FORMAT_JSON_OBJECT)
     return write_raw_object(bytes, json);
+  // Most fields are texts, so these take no further turn.
+  if (field->type == CONTRACT_STRING)
+    return jsontext_write_text(json, bytes);
   struct scalar value = {.bits = scalar_bits_from_wire(field->type, varint), .bytes = bytes};
   return scalar_to_json(json, field, &value);
 }

@@ -80,6 +80,30 @@ Test(SCAN_SUITE, plain_stops_at_both)
   assert_finds_first(scan_json_plain, stops_plain);
 }
 
+// Every byte at every place, as above; a text without a byte that stops is copied as it is.
+Test(SCAN_SUITE, a_plain_text_is_copied_and_no_other)
+{
+  for (size_t size = 0; size <= 40; size++) {
+    unsigned char *text = malloc(size + (size == 0));
+    char *copy = malloc(size + (size == 0));
+    for (size_t i = 0; i < size; i++)
+      text[i] = (unsigned char)('a' + i % 26);
+    cr_assert(scan_copy_plain(copy, text, size), "nothing in %zu", size);
+    cr_assert_eq(memcmp(copy, text, size), 0, "%zu bytes", size);
+    for (size_t place = 0; place < size; place++) {
+      unsigned char before = text[place];
+      for (unsigned byte = 0; byte < 256; byte++) {
+        text[place] = (unsigned char)byte;
+        if (scan_copy_plain(copy, text, size) == stops_plain((unsigned char)byte))
+          cr_assert_fail("byte %02x at %zu of %zu", byte, place, size);
+      }
+      text[place] = before;
+    }
+    free(text);
+    free(copy);
+  }
+}
+
 // Against the definition: decode, then look at the number.
 static size_t sequence_by_definition(const unsigned char *at, size_t size)
 {
