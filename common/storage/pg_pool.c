@@ -12,6 +12,8 @@
 
 // How long a task waits, past its deadline, for the outcome of what it has sent.
 enum { OUTCOME_WAIT_MS = 300 };
+// How often a task that waits for a connection looks whether the server is there.
+enum { LOOK_AGAIN_MS = 1000 };
 
 // The key of the statements that are repeated because of a lock; other keys are 0 or hashes.
 #define LOCK_RETRIES_KEY 1
@@ -181,6 +183,18 @@ static void open_for_waiters(struct pg_pool *pool)
   }
 }
 
+// Waits until a connection is lent. The wait ends early when the server is away, so that the caller can be answered.
+static enum status wait_while_usable(struct pg_pool *pool, struct completion *lent)
+{
+  enum status status;
+  do {
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), LOOK_AGAIN_MS));
+    status = completion_wait(lent);
+    task_restore_deadline(before);
+  } while (status == STATUS_DEADLINE_EXCEEDED && !lent->done && pg_ready(pool->pg) && task_check() == STATUS_OK);
+  return status;
+}
+
 static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *caller,
                                        struct pg_connection **connection)
 {
@@ -189,7 +203,7 @@ static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *c
   if (caller->waiting++ == 0)
     list_append(&pool->turns, &caller->turn);
   open_for_waiters(pool);
-  enum status status = completion_wait(&waiter.completion);
+  enum status status = wait_while_usable(pool, &waiter.completion);
   if (waiter.connection == NULL) {
     remove_waiter(caller, &waiter);
     free_idle_caller(pool, caller);

@@ -127,6 +127,43 @@ Test(pg_faults, nobody_waits_long_for_a_server_that_is_down)
   postgres_stop(&server);
 }
 
+static void wait_in_line(void *arg)
+{
+  struct ask *asked = arg;
+  (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), 25000));
+  ask(asked);
+  cr_expect_gt(left_ms(), 12000);
+}
+
+// The task waits for the one connection already when the server goes.
+static void check_down_in_line(struct world *world)
+{
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", server.folder),
+      .write_connections = 1,
+  };
+  world->pg = pg_create(world->loop, &options);
+  struct pg_tx *tx;
+  cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK);
+  struct crew crew = {.world = world};
+  struct ask waiting = {.crew = &crew, .statement = statement("SELECT 1", PG_LANE_WRITE)};
+  crew_start(&crew, wait_in_line, &waiting);
+  yield_task();
+  kill(server.pid, SIGQUIT);
+  wait_until(pg_is_down, world->pg);
+  pg_rollback(&tx);
+  crew_join(&crew);
+  cr_expect_eq(waiting.status, STATUS_UNAVAILABLE, "%s", status_name(waiting.status));
+  pg_free(&world->pg);
+}
+
+Test(pg_faults, who_waits_in_line_does_not_wait_long_for_a_server_that_is_down)
+{
+  postgres_start(&server);
+  with_loop(check_down_in_line);
+  postgres_stop(&server);
+}
+
 // Kills the backend that runs a statement with `text` in it, without a word to its client. Returns its process id,
 // which the next call passes over: the server may still list it.
 static int64_t kill_backend(struct world *world, const char *text, int64_t passed_over)
