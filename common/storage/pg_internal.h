@@ -339,7 +339,9 @@ enum status pg_sqlstate_status(const char *sqlstate);
 
 // ---- pg_result.c ----
 
-void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresult *from);
+// Fills `result` with the rows of `*from`. Its cells point there, so the arena takes what has rows over and `*from`
+// becomes NULL.
+void pg_result_keep(struct pg_result *result, struct arena *arena, PGresult **from);
 // Copies the first `columns` cells of one row, as a result of its own.
 void pg_result_copy_row(struct pg_result *result, struct arena *arena, const struct pg_result *from, size_t row,
                         size_t columns);

@@ -250,19 +250,19 @@ static void take_abort(struct pg_connection *c, struct pg_request *request)
     pg_request_enter(request, PG_REQUEST_RETRY);
 }
 
-static void take_rows(struct pg_request *request, const PGresult *result)
+// Takes the rows, and with them the result itself: `*result` becomes NULL.
+static void take_rows(struct pg_request *request, PGresult **result)
 {
-  if (request->execution != NULL)
-    pg_result_fill(request->execution->result, request->execution->arena, result);
-  // The server answers the COMMIT of a failed transaction with ROLLBACK, and with no error. PQcmdStatus asks for a
-  // pointer that is not const, but only reads.
-  if (request->kind == PG_COMMIT && strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") != 0)
+  // The server answers the COMMIT of a failed transaction with ROLLBACK, and with no error.
+  if (request->kind == PG_COMMIT && strcmp(PQcmdStatus(*result), "COMMIT") != 0)
     request->status = STATUS_ABORTED;
+  if (request->execution != NULL)
+    pg_result_keep(request->execution->result, request->execution->arena, result);
 }
 
-static void take_query_result(struct pg_connection *c, struct pg_request *request, const PGresult *result)
+static void take_query_result(struct pg_connection *c, struct pg_request *request, PGresult **result)
 {
-  switch (PQresultStatus(result)) {
+  switch (PQresultStatus(*result)) {
   case PGRES_COMMAND_OK:
   case PGRES_TUPLES_OK:
     take_rows(request, result);
@@ -272,7 +272,7 @@ static void take_query_result(struct pg_connection *c, struct pg_request *reques
     break;
   case PGRES_FATAL_ERROR:
   case PGRES_BAD_RESPONSE:
-    take_error(c, request, result);
+    take_error(c, request, *result);
     break;
   default:  // COPY and the like leave the connection in a state that this file does not know
     note_failure(request, NULL, "statements of this kind are not supported; the connection is closed");
@@ -333,20 +333,21 @@ static void take_end(struct pg_connection *c, const struct pg_command *command)
     finish_request(c, request);
 }
 
-static void take_result(struct pg_connection *c, const PGresult *result)
+// Takes a result, which is NULL behind the last one of a command. What keeps the result sets `*result` to NULL.
+static void take_result(struct pg_connection *c, PGresult **result)
 {
   struct pg_command *command = first_command(c);
-  if (result == NULL) {
+  if (*result == NULL) {
     take_end(c, command);
     return;
   }
   command->answered = true;
   if (command->kind == PG_COMMAND_SYNC)
-    take_sync_result(c, command->request, result);
+    take_sync_result(c, command->request, *result);
   else if (command->kind == PG_COMMAND_QUERY)
     take_query_result(c, command->request, result);
   else
-    take_prepare_result(c, command->request, result);
+    take_prepare_result(c, command->request, *result);
 }
 
 // Tells whether the connection is gone and `result` is not an answer of the server, because libpq makes up an error
@@ -378,7 +379,7 @@ void pg_pipeline_receive(struct pg_connection *c)
     PGresult *result = PQgetResult(c->conn);
     lost = is_connection_lost(c, result);
     if (!lost)
-      take_result(c, result);
+      take_result(c, &result);
     PQclear(result);
     deliver_messages(c);
   }

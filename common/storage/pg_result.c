@@ -1,44 +1,36 @@
-// Copies rows into the caller's arena: one block holds the cells, and their bytes behind them.
+// Rows in the caller's arena: the cells point into libpq's result, which is freed with the arena.
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/storage/pg_internal.h"
 
-static size_t count_bytes(const PGresult *from, size_t rows, size_t columns)
+static void free_kept(void *result)
 {
-  size_t bytes = 0;
-  for (size_t row = 0; row < rows; row++)
-    for (size_t column = 0; column < columns; column++)
-      bytes += (size_t)PQgetlength(from, (int)row, (int)column) + 1;
-  return bytes;
+  PQclear(result);
 }
 
-void pg_result_fill(struct pg_result *result, struct arena *arena, const PGresult *from)
+static struct slice read_kept(const PGresult *kept, size_t row, size_t column)
 {
-  *result = (struct pg_result){.rows = (size_t)PQntuples(from), .columns = (size_t)PQnfields(from)};
-  // PQcmdTuples asks for a non-const pointer, but only reads.
-  const char *affected = PQcmdTuples((PGresult *)(uintptr_t)from);
-  (void)slice_to_int64(slice_from_string(affected), 0, INT64_MAX, &result->affected);
-  size_t count = result->rows * result->columns;
-  if (count == 0)
-    return;
+  size_t size = (size_t)PQgetlength(kept, (int)row, (int)column);
+  if (size == 0 && PQgetisnull(kept, (int)row, (int)column))
+    return (struct slice){0};
+  return slice_make(PQgetvalue(kept, (int)row, (int)column), size);
+}
 
-  size_t cells_size = count * sizeof(struct slice);
-  struct slice *cell = arena_alloc(arena, cells_size + count_bytes(from, result->rows, result->columns));
-  char *bytes = (char *)cell + cells_size;
+void pg_result_keep(struct pg_result *result, struct arena *arena, PGresult **from)
+{
+  PGresult *kept = *from;
+  *result = (struct pg_result){.rows = (size_t)PQntuples(kept), .columns = (size_t)PQnfields(kept)};
+  (void)slice_to_int64(slice_from_string(PQcmdTuples(kept)), 0, INT64_MAX, &result->affected);
+  if (result->rows * result->columns == 0)
+    return;
+  *from = NULL;
+  arena_on_free(arena, free_kept, kept);
+  struct slice *cell = arena_array(arena, result->rows * result->columns, sizeof(*cell));
   result->cells = cell;
   for (size_t row = 0; row < result->rows; row++)
-    for (size_t column = 0; column < result->columns; column++, cell++) {
-      if (PQgetisnull(from, (int)row, (int)column)) {
-        *cell = (struct slice){0};
-        continue;
-      }
-      size_t size = (size_t)PQgetlength(from, (int)row, (int)column);
-      memcpy(bytes, PQgetvalue(from, (int)row, (int)column), size);
-      bytes[size] = '\0';
-      *cell = slice_make(bytes, size);
-      bytes += size + 1;
-    }
+    for (size_t column = 0; column < result->columns; column++)
+      *cell++ = read_kept(kept, row, column);
 }
 
 void pg_result_copy_row(struct pg_result *result, struct arena *arena, const struct pg_result *from, size_t row,
