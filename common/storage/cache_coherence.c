@@ -153,6 +153,7 @@ bool cache_coherence_is_alone(const struct cache_coherence *c, uint64_t now_us)
 void cache_coherence_queue(struct cache_coherence *c, struct cache_announcement *announcement)
 {
   announcement->queued = true;
+  c->due = true;
   cache_message_begin_change(&c->outbox, announcement->sequence);
   for (const struct list *node = announcement->keys.next; node != &announcement->keys; node = node->next) {
     const struct changing_key *key = CONTAINER_OF(node, const struct changing_key, sibling);
@@ -207,7 +208,7 @@ static void add_lines(struct cache_coherence *c, struct strbuf *message)
 static void send_queued(void *arg)
 {
   struct cache_coherence *c = arg;
-  if (c->state == COHERENCE_DEAF || c->sending || (c->outbox.size == 0 && !c->due && !c->acks_due))
+  if (c->state == COHERENCE_DEAF || c->sending || (!c->due && !c->acks_due))
     return;
   struct strbuf message;
   strbuf_init(&message, 0);
@@ -217,7 +218,7 @@ static void send_queued(void *arg)
   cache_message_add_head(&message, c->name, c->epoch, c->uses_redis);
   add_acks(c, &message);
   add_lines(c, &message);
-  c->due = false;
+  c->due = c->outbox.size > 0;
   c->sending = pg_channel_send(c->channel, strbuf_slice(&message));
   strbuf_free(&message);
 }
@@ -412,6 +413,12 @@ static void handle_timer(void *arg)
   loop_timer_start(c->timer, CACHE_HEARTBEAT_MS);
 }
 
+static void handle_end_timer(void *arg)
+{
+  struct cache_coherence *c = arg;
+  c->due = true;
+}
+
 // ---- creating and freeing ----
 
 void cache_coherence_init(struct cache_coherence *c, struct loop *loop, struct pg *pg, const char *name,
@@ -432,6 +439,7 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, struct p
   loop_hook_add(loop, &c->hook);
   c->timer = loop_timer_create(loop, handle_timer, c);
   loop_timer_start(c->timer, CACHE_HEARTBEAT_MS);
+  c->end_timer = loop_timer_create(loop, handle_end_timer, c);
   char channel[64];
   snprintf(channel, sizeof(channel), "cache:%.56s", name);
   const struct pg_channel_events channel_events = {
@@ -452,6 +460,7 @@ void cache_coherence_clear(struct cache_coherence *c)
   pg_channel_free(&c->channel);
   loop_hook_remove(&c->hook);
   loop_timer_free(&c->timer);
+  loop_timer_free(&c->end_timer);
   forget_members(c);
   cache_announcements_end(&c->changing, &c->own, 0, UINT64_MAX);
   hashtable_free(&c->changing);

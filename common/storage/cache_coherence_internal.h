@@ -42,6 +42,8 @@
 #define CACHE_MAX_KEY_BYTES 1024
 #define CACHE_HEARTBEAT_MS 100
 #define CACHE_LEASE_MS 500
+// How long the end of a change waits for another message to travel with: until then the others load its keys each time.
+#define CACHE_END_MS 5
 
 // What is to be dropped, also where loads in progress have read it.
 struct cache_coherence_events {
@@ -61,7 +63,8 @@ struct cache_coherence {
   struct cache_coherence_events events;
   struct pg_channel *channel;
   struct loop_hook hook;
-  struct loop_timer *timer;
+  struct loop_timer *timer;      // for signs of life
+  struct loop_timer *end_timer;  // for ends of changes that no other message has taken along
   uint64_t hold_us;
   char name[CACHE_INSTANCE_SIZE];
 
@@ -75,7 +78,7 @@ struct cache_coherence {
 
   struct strbuf outbox;    // whole lines, to be sent in this order
   bool sending;            // a message has no outcome yet
-  bool due;                // a sign of life is due
+  bool due;                // something is to be sent at the end of the turn
   bool acks_due;           // a member waits for an acknowledgement
   uint64_t send_began_us;  // when the latest message was sent
   uint64_t send_epoch;     // the epoch in it

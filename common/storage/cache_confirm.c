@@ -89,8 +89,11 @@ enum status cache_coherence_confirm(struct cache_coherence *c, const struct cach
 static void queue_end(struct cache_coherence *c, const struct cache_announced *announced)
 {
   const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
-  if (announcement != NULL && announcement->queued && c->state != COHERENCE_DEAF)
-    cache_message_add_ended(&c->outbox, announced->first, announced->last);
+  if (announcement == NULL || !announcement->queued || c->state == COHERENCE_DEAF)
+    return;
+  if (c->outbox.size == 0)
+    loop_timer_start(c->end_timer, CACHE_END_MS);
+  cache_message_add_ended(&c->outbox, announced->first, announced->last);
 }
 
 void cache_coherence_end(struct cache_coherence *c, const struct cache_announced *announced, bool known)
