@@ -33,19 +33,18 @@ static const char HIDE_SCRIPT[] = "for i = 1, #KEYS do "
                                   "  redis.call('SET', KEYS[i], value .. ARGV[1], 'PX', ARGV[2]) "
                                   "end "
                                   "return 1";
-// Takes the token out of tombstones; the last token takes its tombstone with it. KEYS: the keys. ARGV: token.
+// Takes the token out of tombstones; the last token takes its tombstone with it. What stands in place of a tombstone,
+// because Redis has evicted that, may have been loaded before the change, and goes, too. KEYS: the keys. ARGV: token.
 static const char SHOW_SCRIPT[] =
     "for i = 1, #KEYS do "
     "  local value = redis.call('GET', KEYS[i]) "
-    "  local first, last = nil, nil "
     "  if value and string.sub(value, 1, 1) == 'x' then "
-    "    first, last = string.find(value, ARGV[1], 2, true) "
+    "    local first, last = string.find(value, ARGV[1], 2, true) "
+    "    if first then value = string.sub(value, 1, first - 1) .. string.sub(value, last + 1) end "
+    "    if value ~= 'x' then redis.call('SET', KEYS[i], value, 'KEEPTTL') end "
     "  end "
-    "  if first then value = string.sub(value, 1, first - 1) .. string.sub(value, last + 1) end "
-    "  if value == 'x' then "
+    "  if value and (value == 'x' or string.sub(value, 1, 1) ~= 'x') then "
     "    redis.call('DEL', KEYS[i]) "
-    "  elseif first then "
-    "    redis.call('SET', KEYS[i], value, 'KEEPTTL') "
     "  end "
     "end "
     "return 1";

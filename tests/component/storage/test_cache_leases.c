@@ -290,6 +290,25 @@ Test(cache_leases, overlapping_changes_hide_a_key_until_the_last_has_ended)
   with_pg(check_overlapping);
 }
 
+// Redis may evict a tombstone. Then a load that has not heard of the change puts the old value in.
+static void check_evicted(struct world *world)
+{
+  struct scene scene;
+  const struct slice key = SLICE("key");
+  open_scene(world, &scene, redis_url());
+  struct cache_change *change = cache_change_begin(scene.a.cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  run_command(&scene.operator, SLICE("SET"), stored_key(&scene.operator), SLICE("vkey=1"));
+  cache_change_end(&change, true);
+  cr_expect_eq(kind_in_redis(&scene), 0);
+  close_scene(&scene);
+}
+
+Test(cache_leases, what_stands_in_place_of_a_tombstone_ends_with_the_change)
+{
+  with_pg(check_evicted);
+}
+
 static enum status load_large(void *arg, struct slice key, struct arena *arena, struct slice *value)
 {
   enum { SIZE = (1 << 20) + 1 };
