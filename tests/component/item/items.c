@@ -105,3 +105,24 @@ const char *items_count(struct items *items)
 {
   return database_sql(&items->database, "SELECT count(*) FROM item.items");
 }
+
+void items_lock(struct items *items, struct process *holder, const char *id)
+{
+  process_prepare(holder);
+  process_launch(holder, items_text(items, "%s/psql", getenv("BULKHEAD_PG_BIN")),
+                 (char *[]){"psql", "-Xq", "-c", "SET application_name = 'holder'", "-c", "BEGIN", "-c",
+                            items_text(items, "SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id), "-c",
+                            "SELECT pg_sleep(600)", (char *)(uintptr_t)database_of_superuser(&items->database), NULL},
+                 NULL);
+  database_wait_sql(
+      &items->database,
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND wait_event = 'PgSleep'", "1");
+}
+
+void items_unlock(struct items *items, struct process *holder)
+{
+  database_sql(&items->database,
+               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+  process_end(holder);
+  process_free(holder);
+}

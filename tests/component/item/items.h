@@ -44,4 +44,8 @@ const Item__V1__Item *items_get(struct items *items, const char *id);
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);
 const char *items_count(struct items *items);
 
+// Locks an item in a transaction of another program, which items_unlock ends.
+void items_lock(struct items *items, struct process *holder, const char *id);
+void items_unlock(struct items *items, struct process *holder);
+
 #endif

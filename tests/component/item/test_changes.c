@@ -169,26 +169,6 @@ static void wait_sql(const char *query, const char *expected)
   database_wait_sql(&items.database, query, expected);
 }
 
-// Locks an item in a transaction of another program, which the test ends by killing the program.
-static void lock_item(struct process *holder, const char *id)
-{
-  process_prepare(holder);
-  process_launch(holder, items_text(&items, "%s/psql", getenv("BULKHEAD_PG_BIN")),
-                 (char *[]){"psql", "-Xq", "-c", "SET application_name = 'holder'", "-c", "BEGIN", "-c",
-                            items_text(&items, "SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id), "-c",
-                            "SELECT pg_sleep(600)", (char *)(uintptr_t)database_of_superuser(&items.database), NULL},
-                 NULL);
-  wait_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND wait_event = 'PgSleep'", "1");
-}
-
-static void unlock_item(struct process *holder)
-{
-  database_sql(&items.database,
-               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
-  process_end(holder);
-  process_free(holder);
-}
-
 // The caller goes away while PostgreSQL is at it: the change is cancelled there, nothing of it comes later, and the next
 // one is seen.
 Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
@@ -198,7 +178,7 @@ Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
   const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "One"), &owner);
   struct process holder;
   wait_cached(item->id);
-  lock_item(&holder, item->id);
+  items_lock(&items, &holder, item->id);
 
   struct outcome outcome;
   begin_rename(item->id, "Two", &outcome);
@@ -207,7 +187,7 @@ Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
   // When a later call is answered the service has heard of it.
   cr_expect_str_eq(items_get(&items, item->id)->name, "One");
   wait_sql(locked, "0");
-  unlock_item(&holder);
+  items_unlock(&items, &holder);
   cr_expect_str_eq(items_get(&items, item->id)->name, "One");
   cr_expect_eq(rename_item(item->id, "Three").status, STATUS_OK);
   cr_expect_str_eq(items_get(&items, item->id)->name, "Three");

@@ -1,0 +1,94 @@
+// An item that somebody has locked: what becomes of its changes, and of everything else.
+#include <criterion/criterion.h>
+
+#include "google/protobuf/field_mask.pb-c.h"
+#include "tests/component/item/items.h"
+
+static struct items items;
+
+static void setup(void)
+{
+  items_open(&items);
+}
+
+static void teardown(void)
+{
+  items_close(&items);
+}
+
+TestSuite(item_locks, .init = setup, .fini = teardown);
+
+static void begin_rename(const char *id, char *name, const struct rpc_context *as, uint64_t timeout_ms,
+                         struct outcome *outcome)
+{
+  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  char *path = "name";
+  mask.paths = &path;
+  mask.n_paths = 1;
+  request.update_mask = &mask;
+  request.item = items_make(&items, "", name);
+  request.item->id = items_text(&items, "%s", id);
+  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), as, timeout_ms, outcome);
+}
+
+static enum status rename_now(const char *id, char *name, const struct rpc_context *as)
+{
+  struct outcome outcome;
+  begin_rename(id, name, as, 30000, &outcome);
+  driver_finish(&items.driver, &outcome);
+  return outcome.status;
+}
+
+static void wait_for_sessions(const char *condition, const char *count)
+{
+  database_wait_sql(&items.database,
+                    items_text(&items,
+                               "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'bulkhead_item' AND datname ="
+                               " current_database() AND %s",
+                               condition),
+                    count);
+}
+
+enum { CHANGES = 24 };
+
+// More changes of the locked item than there are connections for writes, all of one caller.
+static void begin_changes(const char *id, struct outcome *outcomes)
+{
+  for (size_t i = 0; i < CHANGES; i++)
+    begin_rename(id, "Changed", &owner, 4000, &outcomes[i]);
+  wait_for_sessions("wait_event_type = 'Lock'", "t");
+}
+
+static void expect_not_applied(const struct outcome *outcomes)
+{
+  for (size_t i = 0; i < CHANGES; i++) {
+    driver_finish(&items.driver, &outcomes[i]);
+    cr_expect_eq(outcomes[i].status, STATUS_DEADLINE_EXCEEDED, "%s", status_name(outcomes[i].status));
+    cr_expect(slice_equal_string(outcomes[i].reason, "NOT_APPLIED"), SLICE_FMT, SLICE_ARG(outcomes[i].reason));
+  }
+}
+
+Test(item_locks, one_locked_item_holds_up_no_other, .timeout = 90)
+{
+  const char *locked = items_created(&items, items_make(&items, "S", "Locked"), &owner)->id;
+  const char *mine = items_created(&items, items_make(&items, "T", "Mine"), &owner)->id;
+  const char *theirs = items_created(&items, items_make(&items, "S", "Theirs"), &other_owner)->id;
+  struct process holder;
+  static struct outcome outcomes[CHANGES];
+  items_lock(&items, &holder, locked);
+  begin_changes(locked, outcomes);
+  cr_expect_eq(rename_now(theirs, "Changed", &other_owner), STATUS_OK);
+  cr_expect_eq(rename_now(mine, "Changed", &owner), STATUS_OK);
+  cr_expect_str_eq(items_get(&items, mine)->name, "Changed");
+  cr_expect_str_eq(items_get(&items, locked)->name, "Locked");
+  for (size_t i = 0; i < CHANGES; i++)
+    cr_expect_not(outcomes[i].done, "the changes of the locked item still wait");
+  expect_not_applied(outcomes);
+  // Nothing of them is left that could still happen.
+  wait_for_sessions("state <> 'idle'", "f");
+  items_unlock(&items, &holder);
+  cr_expect_str_eq(items_get(&items, locked)->name, "Locked");
+  cr_expect_eq(rename_now(locked, "Unlocked", &owner), STATUS_OK);
+  cr_expect_str_eq(items_get(&items, locked)->name, "Unlocked");
+}
