@@ -169,8 +169,8 @@ static void wait_sql(const char *query, const char *expected)
   database_wait_sql(&items.database, query, expected);
 }
 
-// The caller goes away while PostgreSQL is at it: the change is cancelled there, nothing of it comes later, and the next
-// one is seen.
+// The caller goes away while PostgreSQL is at it: the change is cancelled there, nothing of it comes later, and the
+// next one is seen.
 Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
 {
   static const char locked[] = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_item' AND datname = "
