@@ -24,11 +24,10 @@ enum key_state {
 // The key of a call. It lies in the call's arena.
 struct idempotency {
   enum key_state state;
-  struct pg_tx *tx;     // not NULL in KEY_CLAIMED
-  enum status failure;  // why there is no transaction, in KEY_TAKEN and KEY_REFUSED
-  // Hashes of caller, method and key, and of these and the request.
-  struct slice id;
-  struct slice request_hash;
+  struct pg_tx *tx;           // not NULL in KEY_CLAIMED
+  enum status failure;        // why there is no transaction, in KEY_TAKEN and KEY_REFUSED
+  struct slice id;            // the hash of caller, method and key
+  struct slice request_hash;  // the hash of caller, method, key and request
 };
 
 static void set_state(struct idempotency *key, enum key_state state, enum status failure)
@@ -217,7 +216,7 @@ static enum status commit_reply(struct call *call)
 
 // Tells whether a failure may come from a call with the same key that was faster, or may have been a success whose
 // commit was not confirmed. A failure that says nothing about rows may not.
-static bool may_be_answered(const struct idempotency *key, enum status status, bool was_committed)
+static bool may_be_answered(const struct idempotency *key, enum status status, bool handler_succeeded)
 {
   switch (status) {
   case STATUS_CANCELLED:
@@ -226,7 +225,7 @@ static bool may_be_answered(const struct idempotency *key, enum status status, b
   case STATUS_INTERNAL:
     return key->state == KEY_TAKEN;
   case STATUS_UNAVAILABLE:
-    return was_committed || key->state == KEY_TAKEN;
+    return handler_succeeded || key->state == KEY_TAKEN;
   default:
     return true;
   }
