@@ -176,7 +176,6 @@ void outbox_remove(struct outbox *outbox, struct outbox_packet packet)
     else
       left--;
   }
-  pop_dropped(outbox);
   CHECK(outbox->head <= outbox->frames.size);
   if (outbox_count(outbox) == 0)
     outbox_clear(outbox);
