@@ -20,7 +20,6 @@ static void restart_from(const char *out)
   stack("start", "item-1");
   stack("start", "item-2");
   wait_until_healthy();
-  wait_until_caching();
 }
 
 static bool contradicts_itself(const struct account *owner)
@@ -41,6 +40,7 @@ Test(fault_05_silence, instances_that_announce_no_change_are_noticed)
   const char *out = text("%s/..", need_variable("BULKHEAD_BIN"));
   struct account owner = account_create();
   restart_from(text("%s/silent", out));
+  wait_until_caching();
   uint64_t end = clock_now_us() + NOTICED_WITHIN_S * UINT64_C(1000000);
   bool noticed = false;
   while (!noticed && clock_now_us() < end)
