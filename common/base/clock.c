@@ -10,6 +10,8 @@
 #include "common/base/check.h"
 
 #define SECONDS_PER_DAY 86400
+#define DATE_BYTES 11                       // 2026-11-21T
+#define DATE_TIME_BYTES 19                  // 2026-11-21T13:51:54
 #define DAYS_PER_ERA 146097                 // 400 years
 #define DAYS_TO_EPOCH 719468                // 0000-03-01 to 1970-01-01
 #define FIRST_SECOND INT64_C(-62135596800)  // 0001-01-01T00:00:00Z
@@ -148,46 +150,38 @@ size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, char out[CLOCK_RFC33
   return (size_t)(to - out);
 }
 
-// Reads exactly `digits` digits and then the byte `after` (none if that is 0). False when the text begins otherwise.
-static bool take_number(struct slice *text, size_t digits, char after, int64_t *out)
+// Reads two digits. False where one is none.
+static inline bool read_pair(const char *at, uint32_t *out)
 {
-  size_t size = digits + (after != 0);
-  if (text->size < size)
-    return false;
-  int64_t value = 0;
-  for (size_t i = 0; i < digits; i++) {
-    unsigned digit = (unsigned)(unsigned char)text->data[i] - '0';
-    if (digit > 9)
-      return false;
-    value = value * 10 + digit;
-  }
-  if (after != 0 && text->data[digits] != after)
-    return false;
-  *text = slice_skip(*text, size);
-  *out = value;
-  return true;
+  uint32_t high = (uint32_t)(unsigned char)at[0] - '0', low = (uint32_t)(unsigned char)at[1] - '0';
+  *out = high * 10 + low;
+  return high <= 9 && low <= 9;
 }
 
-static bool take_date(struct slice *text, int64_t *days)
+// Reads "2026-11-21T".
+static bool read_date(const char *at, int64_t *days)
 {
   static const uint8_t MONTH_DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-  int64_t year, month, day;
-  if (!take_number(text, 4, '-', &year) || !take_number(text, 2, '-', &month) || !take_number(text, 2, 'T', &day))
+  uint32_t century, year, month, day;
+  if (at[4] != '-' || at[7] != '-' || at[10] != 'T' || !read_pair(at, &century) || !read_pair(at + 2, &year) ||
+      !read_pair(at + 5, &month) || !read_pair(at + 8, &day))
     return false;
+  year += century * 100;
   if (month < 1 || month > 12 || day < 1)
     return false;
   bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-  if (day > MONTH_DAYS[month - 1] + (month == 2 && leap))
+  if (day > MONTH_DAYS[month - 1] + (uint32_t)(month == 2 && leap))
     return false;
   *days = days_from_date(year, month, day);
   return true;
 }
 
-// A leap second (60) is refused: Unix time has no number for it.
-static bool take_time(struct slice *text, int64_t *seconds)
+// Reads "13:51:54". A leap second (60) is refused: Unix time has no number for it.
+static bool read_time(const char *at, int64_t *seconds)
 {
-  int64_t hour, minute, second;
-  if (!take_number(text, 2, ':', &hour) || !take_number(text, 2, ':', &minute) || !take_number(text, 2, 0, &second))
+  uint32_t hour, minute, second;
+  if (at[2] != ':' || at[5] != ':' || !read_pair(at, &hour) || !read_pair(at + 3, &minute) ||
+      !read_pair(at + 6, &second))
     return false;
   *seconds = hour * 3600 + minute * 60 + second;
   return hour < 24 && minute < 60 && second < 60;
@@ -217,16 +211,14 @@ static bool take_fraction(struct slice *text, int32_t *nanos)
 }
 
 // Reads a zone: "Z", "+hh:mm" or "-hh:mm", and nothing after it.
-static bool take_offset(struct slice text, int64_t *seconds)
+static bool read_offset(struct slice text, int64_t *seconds)
 {
   *seconds = 0;
   if (slice_equal(text, SLICE("Z")))
     return true;
-  if (text.size != 6 || (text.data[0] != '+' && text.data[0] != '-'))
-    return false;
-  int64_t hour, minute;
-  struct slice rest = slice_skip(text, 1);
-  if (!take_number(&rest, 2, ':', &hour) || !take_number(&rest, 2, 0, &minute) || hour > 23 || minute > 59)
+  uint32_t hour, minute;
+  if (text.size != 6 || (text.data[0] != '+' && text.data[0] != '-') || text.data[3] != ':' ||
+      !read_pair(text.data + 1, &hour) || !read_pair(text.data + 4, &minute) || hour > 23 || minute > 59)
     return false;
   *seconds = hour * 3600 + minute * 60;
   if (text.data[0] == '-')
@@ -238,8 +230,10 @@ bool clock_parse_rfc3339(struct slice text, int64_t *seconds, int32_t *nanos)
 {
   int64_t days, of_day, offset;
   int32_t fraction;
-  if (!take_date(&text, &days) || !take_time(&text, &of_day) || !take_fraction(&text, &fraction) ||
-      !take_offset(text, &offset))
+  if (text.size < DATE_TIME_BYTES || !read_date(text.data, &days) || !read_time(text.data + DATE_BYTES, &of_day))
+    return false;
+  text = slice_skip(text, DATE_TIME_BYTES);
+  if (!take_fraction(&text, &fraction) || !read_offset(text, &offset))
     return false;
   // The range holds for the moment itself: an offset can carry it out of the years, or into them.
   int64_t value = days * SECONDS_PER_DAY + of_day - offset;

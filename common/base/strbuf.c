@@ -52,7 +52,7 @@ static void set_capacity(struct strbuf *buf, size_t needed)
   buf->capacity = capacity;
 }
 
-static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t size)
+char *strbuf_grow(struct strbuf *buf, size_t size)
 {
   size_t limit = get_limit(buf);
   if (buf->failed || buf->size > limit || size > limit - buf->size) {
@@ -62,15 +62,6 @@ static __attribute__((noinline)) char *reserve_slow(struct strbuf *buf, size_t s
   if (size > buf->capacity - buf->size)
     set_capacity(buf, buf->size + size);
   return buf->data == NULL ? NULL : buf->data + buf->size;
-}
-
-char *strbuf_reserve(struct strbuf *buf, size_t size)
-{
-  size_t limit = get_limit(buf);
-  size_t usable = buf->capacity < limit ? buf->capacity : limit;
-  if (!buf->failed && buf->data != NULL && size <= usable - buf->size)
-    return buf->data + buf->size;
-  return reserve_slow(buf, size);
 }
 
 void strbuf_add(struct strbuf *buf, struct slice bytes)

@@ -28,9 +28,17 @@ void strbuf_clear(struct strbuf *buf);
 // Cuts the content to `size` bytes, which must not be more than there are.
 void strbuf_truncate(struct strbuf *buf, size_t size);
 
+// Does what strbuf_reserve does, for a buffer that must grow or fail.
+char *strbuf_grow(struct strbuf *buf, size_t size);
 // Makes room for `size` more bytes and returns where they go (which may be NULL for 0); NULL when the buffer has
 // failed.
-char *strbuf_reserve(struct strbuf *buf, size_t size);
+static inline char *strbuf_reserve(struct strbuf *buf, size_t size)
+{
+  size_t usable = buf->max_size == 0 || buf->capacity < buf->max_size ? buf->capacity : buf->max_size;
+  if (buf->failed || buf->data == NULL || size > usable - buf->size)
+    return strbuf_grow(buf, size);
+  return buf->data + buf->size;
+}
 
 // Adds to the end of the content; sets `failed` and adds nothing when the result would be over the limit.
 void strbuf_add(struct strbuf *buf, struct slice bytes);

@@ -139,8 +139,25 @@ void wire_write_varint(struct strbuf *out, uint32_t number, uint64_t value)
   out->size += size;
 }
 
+// Writes a field whose tag and size are one byte each, as most are.
+static void write_short(struct strbuf *out, uint32_t number, struct slice bytes)
+{
+  char *to = strbuf_reserve(out, 2 + bytes.size);
+  if (to == NULL)
+    return;
+  to[0] = (char)(number << 3 | WIRE_BYTES);
+  to[1] = (char)bytes.size;
+  if (bytes.size > 0)
+    memcpy(to + 2, bytes.data, bytes.size);
+  out->size += 2 + bytes.size;
+}
+
 void wire_write_bytes(struct strbuf *out, uint32_t number, struct slice bytes)
 {
+  if (number - 1 < 15 && bytes.size < 0x80) {
+    write_short(out, number, bytes);
+    return;
+  }
   uint64_t tag = make_tag(number, WIRE_BYTES);
   size_t head = wire_varint_size(tag) + wire_varint_size(bytes.size);
   CHECK(bytes.size <= SIZE_MAX - head);
