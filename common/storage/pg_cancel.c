@@ -6,10 +6,12 @@
 // abandoned read is cancelled when the server is busy with its group; one that still waits behind others is looked at
 // again. Most reads take less time than a cancel request, so the first look comes only after a while.
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -21,16 +23,31 @@
 enum { CANCEL_AGAIN_MS = 50 };
 // How long an abandoned read may take before it is cancelled.
 enum { CANCEL_READ_AFTER_MS = 25 };
-// How long the end of a pool waits for a cancel request on its way. A server that is frozen takes for ever, and what
-// its thread uses is then never freed.
-enum { JOIN_PATIENCE_MS = 100 };
+// How long the end of a pool waits for a cancel request on its way, so that the statement does not go on in the server.
+enum { LEAVE_PATIENCE_MS = 100 };
 
+// A cancel request on its way. The loop and the thread own it together: the last to leave frees it. So a server that is
+// frozen holds up nobody.
 struct pg_cancel {
+  atomic_int owners;
   PGcancel *request;
-  pthread_t thread;
   int done_fd;
   struct loop_watch *watch;
 };
+
+static void free_cancel(struct pg_cancel *cancel)
+{
+  if (cancel->done_fd >= 0)
+    close(cancel->done_fd);
+  PQfreeCancel(cancel->request);
+  free(cancel);
+}
+
+static void drop_share(struct pg_cancel *cancel)
+{
+  if (atomic_fetch_sub(&cancel->owners, 1) == 1)
+    free_cancel(cancel);
+}
 
 static void *deliver_cancel(void *arg)
 {
@@ -41,35 +58,25 @@ static void *deliver_cancel(void *arg)
   uint64_t one = 1;
   ssize_t written = write(cancel->done_fd, &one, sizeof(one));
   CHECK(written == sizeof(one));
+  drop_share(cancel);
   return NULL;
 }
 
-// Joins the thread, or leaves it alone where the server does not answer it.
-static bool join_thread(pthread_t thread)
-{
-  struct timespec end;
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_nsec += JOIN_PATIENCE_MS * 1000000L;
-  end.tv_sec += end.tv_nsec / 1000000000L;
-  end.tv_nsec %= 1000000000L;
-  if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0)
-    return true;
-  pthread_detach(thread);
-  return false;
-}
-
-void pg_cancel_join(struct pg_connection *c)
+static void leave_cancel(struct pg_connection *c)
 {
   struct pg_cancel *cancel = c->cancel;
-  if (cancel == NULL)
-    return;
   c->cancel = NULL;
   loop_watch_end(&cancel->watch);
-  if (!join_thread(cancel->thread))
+  drop_share(cancel);
+}
+
+void pg_cancel_leave(struct pg_connection *c)
+{
+  if (c->cancel == NULL)
     return;
-  close(cancel->done_fd);
-  PQfreeCancel(cancel->request);
-  free(cancel);
+  struct pollfd done = {.fd = c->cancel->done_fd, .events = POLLIN};
+  (void)poll(&done, 1, LEAVE_PATIENCE_MS);
+  leave_cancel(c);
 }
 
 static void schedule_cancel(struct pg_connection *c, uint64_t after_ms)
@@ -90,7 +97,7 @@ static void handle_delivered(void *arg, int events)
 {
   struct pg_connection *c = arg;
   (void)events;
-  pg_cancel_join(c);
+  leave_cancel(c);
   c->cancelled_us = clock_now_us();
   if (c->pool == NULL) {
     pg_cancel_abandoned(c);
@@ -102,14 +109,13 @@ static void handle_delivered(void *arg, int events)
   pg_pool_progress(c);
 }
 
-static void discard_cancel(struct pg_cancel *cancel)
+static bool start_thread(struct pg_cancel *cancel)
 {
-  log_error("postgres", "cannot cancel an overdue statement; statement_timeout will end it",
-            LOG_STRING("reason", strerror(errno)));
-  if (cancel->done_fd >= 0)
-    close(cancel->done_fd);
-  PQfreeCancel(cancel->request);
-  free(cancel);
+  pthread_t thread;
+  if (!thread_start(&thread, deliver_cancel, cancel))
+    return false;
+  pthread_detach(thread);
+  return true;
 }
 
 void pg_cancel_start(struct pg_connection *c)
@@ -118,10 +124,13 @@ void pg_cancel_start(struct pg_connection *c)
     return;
   struct pg_cancel *cancel = calloc(1, sizeof(*cancel));
   CHECK(cancel != NULL);
+  atomic_init(&cancel->owners, 2);
   cancel->request = PQgetCancel(c->conn);
   cancel->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (cancel->request == NULL || cancel->done_fd < 0 || !thread_start(&cancel->thread, deliver_cancel, cancel)) {
-    discard_cancel(cancel);
+  if (cancel->request == NULL || cancel->done_fd < 0 || !start_thread(cancel)) {
+    log_error("postgres", "cannot cancel an overdue statement; statement_timeout will end it",
+              LOG_STRING("reason", strerror(errno)));
+    free_cancel(cancel);
     return;
   }
   c->cancel = cancel;

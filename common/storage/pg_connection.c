@@ -266,7 +266,7 @@ void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_connecti
 
 void pg_connection_destroy(struct pg_connection *c)
 {
-  pg_cancel_join(c);
+  pg_cancel_leave(c);
   close_connection(c);
   pg_pipeline_fail(c);
   reconnect_clear(&c->reconnect);

@@ -17,7 +17,6 @@
 #define BULKHEAD_STORAGE_PG_INTERNAL_H
 
 #include <libpq-fe.h>
-#include <pthread.h>
 
 #include "common/base/hashtable.h"
 #include "common/base/list.h"
@@ -321,8 +320,9 @@ void pg_cancel_abandoned(struct pg_connection *connection);
 void pg_cancel_continue(struct pg_connection *connection);
 // Repeats no cancel request any more, because what it was for has ended.
 void pg_cancel_stop(struct pg_connection *connection);
-// Waits, and blocks the loop, until a cancel request that is on its way has been delivered, 100 ms at most.
-void pg_cancel_join(struct pg_connection *connection);
+// Waits, and blocks the loop, until a cancel request that is on its way has been delivered, 100 ms at most. After that
+// its thread is left to itself.
+void pg_cancel_leave(struct pg_connection *connection);
 
 // ---- pg_conninfo.c ----
 
