@@ -287,7 +287,9 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
       *value = arena_copy(arena, kept);
       return STATUS_OK;
     }
-    struct load *running = find_load(cache, key, hash);
+    // Without a lease nobody can tell whether a running load has read before a change that is over by now.
+    bool may_join = cache_coherence_may_serve(&cache->coherence);
+    struct load *running = may_join ? find_load(cache, key, hash) : NULL;
     if (running == NULL) {
       struct load load = {.key = key, .hash = hash};
       return run_load(cache, &load, &source, arena, value);

@@ -147,6 +147,27 @@ void instance_settle(struct world *world, struct instance *instance)
   }
 }
 
+void instance_lose_lease(struct world *world, struct instance *instance)
+{
+  struct source source = {.world = world};
+  struct slice value;
+  const struct slice key = SLICE("lease");
+  cr_assert_eq(cache_get(instance->cache, key, source_load, &source, &world->arena, &value), STATUS_OK);
+  cr_assert(is_in_memory(instance, key));
+  while (is_in_memory(instance, key))
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+}
+
+int64_t instance_channel_pid(struct world *world)
+{
+  int64_t pid = 0;
+  const char *sql = "SELECT pid FROM pg_stat_activity WHERE application_name = '%s' "
+                    "AND (query LIKE 'LISTEN%%' OR query LIKE 'SELECT pg_notify%%')";
+  const char *text = run_sql(world, arena_printf(&world->arena, sql, world->schema));
+  cr_assert(text != NULL && slice_to_int64(slice_from_string(text), 1, INT32_MAX, &pid));
+  return pid;
+}
+
 void instance_warm(struct instance *instance, struct source *source)
 {
   while (!instance_peek(instance)) {

@@ -48,6 +48,11 @@ void instance_warm(struct instance *instance, struct source *source);
 // Changes the source as a service does: announced before, ended after.
 void instance_change(struct instance *instance, struct source *source, int value);
 
+// Waits until the memory tier serves nothing, because the lease is over.
+void instance_lose_lease(struct world *world, struct instance *instance);
+// Returns the process of the server at the other end of the channel of the only instance so far.
+int64_t instance_channel_pid(struct world *world);
+
 int64_t cache_hits(struct world *world, const char *tier);
 
 #endif

@@ -1,5 +1,6 @@
 // What enters Redis, and what must not: only a value whose loader still has its lease.
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -375,4 +376,31 @@ static void check_no_joining(struct world *world)
 Test(cache_leases, before_it_has_settled_each_caller_loads_for_itself)
 {
   with_pg(check_no_joining);
+}
+
+// A load that runs while the lease ends may have read before a change that waited for that.
+static void check_no_joining_late(struct world *world)
+{
+  struct instance a;
+  struct crew crew = {.world = world};
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  pid_t server_process = (pid_t)instance_channel_pid(world);
+  struct loader old = {.crew = &crew, .instance = &a, .source = {.world = world, .value = 1}, .gate = COMPLETION_INIT};
+  struct source newer = {.world = world, .value = 2};
+  start_load(&old);
+  cr_assert_eq(kill(server_process, SIGSTOP), 0);
+  instance_lose_lease(world, &a);
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 5000));
+  cr_expect_eq(instance_get(&a, &newer), 2);
+  task_restore_deadline(before);
+  cr_assert_eq(kill(server_process, SIGCONT), 0);
+  finish_load(&old);
+  cr_expect_eq(old.value, 1);
+  instance_stop(&a);
+}
+
+Test(cache_leases, without_a_lease_nobody_joins_a_load_that_runs)
+{
+  with_pg(check_no_joining_late);
 }
