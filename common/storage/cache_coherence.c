@@ -88,6 +88,15 @@ bool cache_coherence_has_awaited(const struct cache_coherence *c, const struct c
   return false;
 }
 
+uint64_t cache_coherence_confirmed_us(const struct cache_coherence *c, const struct cache_announcement *announcement)
+{
+  uint64_t since_us = announcement->published_us;
+  // An instance that shows no sign of life after the members were forgotten got its lease before.
+  if (!cache_coherence_has_awaited(c, announcement) && c->forgotten_us < since_us)
+    since_us = c->forgotten_us;
+  return since_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS);
+}
+
 // ---- states ----
 
 // The one place that changes the state.
@@ -168,6 +177,20 @@ static void queue_own(struct cache_coherence *c)
     cache_coherence_queue(c, CONTAINER_OF(node, struct cache_announcement, node));
 }
 
+// Queues the end of every change that is not under way any more, because the channel may have lost its end.
+static void queue_ended(struct cache_coherence *c)
+{
+  uint64_t first = 1;
+  for (struct list *node = c->own.next; node != &c->own; node = node->next) {
+    uint64_t sequence = CONTAINER_OF(node, struct cache_announcement, node)->sequence;
+    if (first < sequence)
+      cache_message_add_ended(&c->outbox, first, sequence - 1);
+    first = sequence + 1;
+  }
+  if (first <= c->last_sequence)
+    cache_message_add_ended(&c->outbox, first, c->last_sequence);
+}
+
 static void add_acks(struct cache_coherence *c, struct strbuf *message)
 {
   size_t count = 0;
@@ -227,11 +250,10 @@ static void send_queued(void *arg)
 
 static void wake_confirmed(struct cache_coherence *c)
 {
+  uint64_t now_us = clock_now_us();
   for (struct list *node = c->waiting.next, *next = node->next; node != &c->waiting; node = next, next = node->next) {
     struct cache_wait *wait = CONTAINER_OF(node, struct cache_wait, node);
-    const struct cache_announcement *announcement = cache_announcement_find(&c->own, wait->sequence);
-    CHECK(announcement != NULL);
-    if (announcement->published_us == 0 || cache_coherence_has_awaited(c, announcement))
+    if (wait->announcement->published_us == 0 || now_us < cache_coherence_confirmed_us(c, wait->announcement))
       continue;
     list_remove(&wait->node);
     completion_finish(&wait->completion, STATUS_OK);
@@ -250,7 +272,7 @@ static void note_published(struct cache_coherence *c, uint64_t now_us)
 static void extend_lease(struct cache_coherence *c, uint64_t now_us)
 {
   // The others may have forgotten an instance whose lease has been over for long, and announce nothing to it.
-  bool forgotten = c->lease_until_us > 0 && c->send_began_us > c->lease_until_us + memory_of_members_us(c) / 2;
+  bool forgotten = c->lease_until_us > 0 && now_us > c->lease_until_us + memory_of_members_us(c) / 2;
   if (forgotten)
     enter_state(c, COHERENCE_SETTLING);
   if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {
@@ -288,8 +310,10 @@ static void handle_hearing(void *arg, bool hearing)
   c->acks_due = false;
   strbuf_clear(&c->outbox);
   c->send_sequence = 0;
+  c->forgotten_us = clock_now_us();
   if (hearing) {
     enter_state(c, COHERENCE_SETTLING);
+    queue_ended(c);
     queue_own(c);
     c->due = true;
     return;

@@ -8,6 +8,7 @@
 // Change. Before something is changed its keys are announced. Each instance drops them, loads them without keeping them
 // until the change has ended, and acknowledges that. The change goes on when every instance that may hold a lease has
 // done so, or when every lease that it may hold is over: an instance that extends its lease has heard the announcement.
+// Until its channel has worked for a whole lease, an instance does not know who else has one, and waits that out, too.
 // An instance that is alone announces nothing.
 //
 // End. A change whose outcome is known ends at once. One whose outcome is unknown, and those of an instance that has
@@ -87,6 +88,7 @@ struct cache_coherence {
   uint64_t last_sequence;
   struct list own;            // struct cache_announcement
   struct list members;        // struct cache_member: the other instances
+  uint64_t forgotten_us;      // when all members were forgotten last: the channel was lost, or works again
   struct hashtable changing;  // struct changing_key, of all instances
   struct list waiting;        // struct cache_wait
 
@@ -134,7 +136,7 @@ void cache_coherence_end(struct cache_coherence *coherence, const struct cache_a
 // A task that waits in cache_coherence_confirm; it lies on its stack.
 struct cache_wait {
   struct list node;
-  uint64_t sequence;
+  const struct cache_announcement *announcement;
   struct completion completion;
 };
 
@@ -150,6 +152,10 @@ void cache_coherence_queue(struct cache_coherence *coherence, struct cache_annou
 // Tells whether an instance may serve what was announced, and has not acknowledged it yet.
 bool cache_coherence_has_awaited(const struct cache_coherence *coherence,
                                  const struct cache_announcement *announcement);
+// Returns when no other instance serves any more what was announced: a past time where nobody has to be waited for. The
+// announcement must be published.
+uint64_t cache_coherence_confirmed_us(const struct cache_coherence *coherence,
+                                      const struct cache_announcement *announcement);
 // Starts the next epoch.
 void cache_coherence_start_epoch(struct cache_coherence *coherence);
 

@@ -45,9 +45,10 @@ void cache_coherence_announce(struct cache_coherence *c, const struct slice *key
 }
 
 // Waits for progress, or until that time. OK for both.
-static enum status wait_for_progress(struct cache_coherence *c, uint64_t sequence, uint64_t until_us)
+static enum status wait_for_progress(struct cache_coherence *c, const struct cache_announcement *announcement,
+                                     uint64_t until_us)
 {
-  struct cache_wait wait = {.sequence = sequence, .completion = {.what = "the other instances' caches"}};
+  struct cache_wait wait = {.announcement = announcement, .completion = {.what = "the other instances' caches"}};
   list_append(&c->waiting, &wait.node);
   uint64_t before = task_tighten_deadline(until_us);
   enum status status = completion_wait(&wait.completion);
@@ -70,17 +71,13 @@ enum status cache_coherence_confirm(struct cache_coherence *c, const struct cach
   CHECK(announcement != NULL);
   uint64_t publish_until_us = latest_publication_us(clock_now_us());
   for (;;) {
-    uint64_t now_us = clock_now_us();
     bool published = announcement->published_us != 0;
-    if (published && !cache_coherence_has_awaited(c, announcement))
-      return STATUS_OK;
-    uint64_t until_us = published ? announcement->published_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS)
-                                  : publish_until_us;
-    if (now_us >= until_us) {
-      metric_add(c->waited_out, published);
+    uint64_t until_us = published ? cache_coherence_confirmed_us(c, announcement) : publish_until_us;
+    if (clock_now_us() >= until_us) {
+      metric_add(c->waited_out, published && cache_coherence_has_awaited(c, announcement));
       return published ? STATUS_OK : STATUS_UNAVAILABLE;
     }
-    enum status status = wait_for_progress(c, announced->last, until_us);
+    enum status status = wait_for_progress(c, announcement, until_us);
     if (status != STATUS_OK)
       return status;
   }

@@ -256,6 +256,89 @@ Test(cache_outages, a_change_waits_out_the_lease_of_a_silent_instance)
   with_pg(check_silent_member);
 }
 
+// An instance that has just connected does not know who has a lease. One that was heard before may have one.
+static void check_unheard_member(struct world *world)
+{
+  struct source source = {.world = world, .value = 1};
+  struct instance a;
+  uint64_t begun_us = clock_now_us();
+  notify(world, "00000000000000aa 1 1\\n");
+  instance_start(world, &a, "", 60000);
+  instance_change(&a, &source, 2);
+  cr_expect_geq(clock_now_us(), begun_us + UINT64_C(500000), "the other lease was not over yet");
+  instance_stop(&a);
+}
+
+Test(cache_outages, a_new_instance_waits_out_the_leases_of_which_it_has_not_heard)
+{
+  with_pg(check_unheard_member);
+}
+
+static void terminate_backend(struct world *world, int64_t pid)
+{
+  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pid));
+}
+
+// The acknowledgement is missing when the channel is lost, and with it what is known of the other instance.
+static void check_lost_acknowledgement(struct world *world)
+{
+  const struct slice key = SLICE("key");
+  struct instance a;
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t pid = instance_channel_pid(world);
+  instance_change(&a, &(struct source){.world = world}, 1);
+  uint64_t begun_us = clock_now_us();
+  notify(world, "00000000000000aa 1 1\\n");
+  cr_assert_eq(task_sleep_ms(20), STATUS_OK);
+  struct cache_change *change = cache_change_begin(a.cache, &key, 1);
+  cr_assert_eq(task_sleep_ms(20), STATUS_OK);
+  terminate_backend(world, pid);
+  cr_assert_eq(task_sleep_ms(20), STATUS_OK);
+  cr_expect_eq(cache_change_confirm(change), STATUS_OK);
+  cr_expect_geq(clock_now_us(), begun_us + UINT64_C(500000), "the other lease was not over yet");
+  cache_change_end(&change, true);
+  instance_stop(&a);
+}
+
+Test(cache_outages, a_channel_that_is_lost_does_not_stand_for_an_acknowledgement)
+{
+  with_pg(check_lost_acknowledgement);
+}
+
+// The end of a change is lost with the channel, and told when it works again.
+static void check_lost_end(struct world *world)
+{
+  const struct slice key = SLICE("key");
+  const struct slice other = SLICE("other");
+  struct source source = {.world = world, .value = 1};
+  struct instance a, b;
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t pid = instance_channel_pid(world);
+  instance_start(world, &b, "", 60000);
+  instance_settle(world, &b);
+  instance_meet(&a, &b);
+  instance_meet(&b, &a);
+  struct cache_change *changes[3];
+  for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+    changes[i] = cache_change_begin(a.cache, i == 1 ? &other : &key, 1);
+    cr_assert_eq(cache_change_confirm(changes[i]), STATUS_OK);
+  }
+  terminate_backend(world, pid);
+  cache_change_end(&changes[0], true);
+  cache_change_end(&changes[2], true);
+  instance_warm(&b, &source);
+  cache_change_end(&changes[1], true);
+  instance_stop(&a);
+  instance_stop(&b);
+}
+
+Test(cache_outages, the_end_of_a_change_is_heard_though_the_channel_was_lost)
+{
+  with_pg(check_lost_end);
+}
+
 static void check_quit(struct world *world)
 {
   struct source source = {.world = world, .value = 1};
