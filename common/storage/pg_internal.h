@@ -231,7 +231,8 @@ struct pg_lock_retry {
 // Begins the time in which repeats make sense: until the task's deadline, or for as long as a statement may take.
 struct pg_lock_retry pg_lock_retry_begin(const struct pg *pg);
 // Tells whether to repeat what ended with `*status`: a lock could not be had, nothing was changed, and there is time
-// left. It pauses before it returns true. The end of the task during the pause becomes the status.
+// left. It pauses before it returns true. Where the task has run out of time or was cancelled, that becomes the
+// status.
 bool pg_lock_retry_next(struct pg_lock_retry *retry, const struct pg_result *result, enum status *status);
 
 // ---- pg_request.c ----

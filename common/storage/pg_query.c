@@ -26,9 +26,13 @@ static bool is_lock_failure(const struct pg_result *result)
 
 bool pg_lock_retry_next(struct pg_lock_retry *retry, const struct pg_result *result, enum status *status)
 {
-  if (*status != STATUS_ABORTED || !is_lock_failure(result) || clock_now_us() >= retry->end_us)
+  if (*status != STATUS_ABORTED || !is_lock_failure(result))
     return false;
-  enum status pause = task_sleep_ms(backoff_next_ms(&retry->backoff_ms, LOCK_PAUSE_FIRST_MS, LOCK_PAUSE_MAX_MS));
+  enum status pause = task_check();
+  if (pause == STATUS_OK && clock_now_us() >= retry->end_us)
+    return false;
+  if (pause == STATUS_OK)
+    pause = task_sleep_ms(backoff_next_ms(&retry->backoff_ms, LOCK_PAUSE_FIRST_MS, LOCK_PAUSE_MAX_MS));
   if (pause != STATUS_OK)
     *status = pause;
   return pause == STATUS_OK;
