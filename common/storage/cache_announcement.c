@@ -7,13 +7,23 @@
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 
+// Returns the node behind the last announcement with a smaller sequence. The search begins with the latest, because
+// that is mostly the one.
+static struct list *find_place(struct list *list, uint64_t sequence)
+{
+  struct list *node = list->previous;
+  while (node != list && CONTAINER_OF(node, struct cache_announcement, node)->sequence >= sequence)
+    node = node->previous;
+  return node->next;
+}
+
 struct cache_announcement *cache_announcement_create(struct list *list, uint64_t sequence)
 {
   struct cache_announcement *announcement = calloc(1, sizeof(*announcement));
   CHECK(announcement != NULL);
   announcement->sequence = sequence;
   list_init(&announcement->keys);
-  list_append(list, &announcement->node);
+  list_append(find_place(list, sequence), &announcement->node);
   return announcement;
 }
 
@@ -42,22 +52,23 @@ static void free_announcement(struct hashtable *changing, struct cache_announcem
 
 void cache_announcements_end(struct hashtable *changing, struct list *list, uint64_t first, uint64_t last)
 {
-  for (struct list *node = list->next, *next = node->next; node != list; node = next, next = node->next) {
+  for (struct list *node = list->previous, *previous = node->previous; node != list;
+       node = previous, previous = node->previous) {
     struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
-    if (announcement->sequence >= first && announcement->sequence <= last)
+    if (announcement->sequence < first)
+      return;
+    if (announcement->sequence <= last)
       free_announcement(changing, announcement);
   }
 }
 
-struct cache_announcement *cache_announcement_find(const struct list *list, uint64_t sequence)
+struct cache_announcement *cache_announcement_find(struct list *list, uint64_t sequence)
 {
-  // The one that is looked for is mostly among the latest.
-  for (const struct list *node = list->previous; node != list; node = node->previous) {
-    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
-    if (announcement->sequence == sequence)
-      return announcement;
-  }
-  return NULL;
+  struct list *node = find_place(list, sequence);
+  if (node == list)
+    return NULL;
+  struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+  return announcement->sequence == sequence ? announcement : NULL;
 }
 
 bool cache_announcements_have(const struct hashtable *changing, struct slice key, uint64_t hash)

@@ -27,12 +27,12 @@ struct changing_key {
   char bytes[];
 };
 
-// Makes an announcement without keys, at the end of the list.
+// Makes an announcement without keys, at its place in the list, which is in the order of the sequences.
 struct cache_announcement *cache_announcement_create(struct list *list, uint64_t sequence);
 // Adds a copy of the key to the announcement and to the table.
 void cache_announcement_add(struct hashtable *changing, struct cache_announcement *announcement, struct slice key);
 // Returns the one with this sequence, or NULL.
-struct cache_announcement *cache_announcement_find(const struct list *list, uint64_t sequence);
+struct cache_announcement *cache_announcement_find(struct list *list, uint64_t sequence);
 // Frees those from sequence `first` to `last`, and takes their keys out of the table.
 void cache_announcements_end(struct hashtable *changing, struct list *list, uint64_t first, uint64_t last);
 // Tells whether the table holds the key. `hash` is its hash_bytes.

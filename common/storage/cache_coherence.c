@@ -55,10 +55,11 @@ static struct cache_member *find_member(const struct cache_coherence *c, struct 
   return NULL;
 }
 
-// What was changed while a member could not use Redis is hidden nowhere, so the epoch ends with that time.
+// What was changed while a member could not use Redis is hidden nowhere, so the epoch ends with that time. Where the
+// member has left, it ended then.
 static void free_member(struct cache_coherence *c, struct cache_member *member)
 {
-  if (!member->uses_redis)
+  if (!member->uses_redis && !member->left)
     cache_coherence_start_epoch(c);
   cache_announcements_end(&c->changing, &member->announcements, 0, UINT64_MAX);
   list_remove(&member->node);
@@ -138,9 +139,9 @@ void cache_coherence_set_redis(struct cache_coherence *c, bool up)
   if (c->uses_redis == up)
     return;
   c->uses_redis = up;
-  if (up && c->told_no_redis)
+  if (up && c->was_without_redis)
     cache_coherence_start_epoch(c);
-  c->told_no_redis = false;
+  c->was_without_redis = !up;
   c->due = true;
 }
 
@@ -237,7 +238,7 @@ static void send_queued(void *arg)
   strbuf_init(&message, 0);
   c->send_began_us = clock_now_us();
   c->send_epoch = c->epoch;
-  c->told_no_redis |= !c->uses_redis;
+  c->was_without_redis |= !c->uses_redis;
   cache_message_add_head(&message, c->name, c->epoch, c->uses_redis);
   add_acks(c, &message);
   add_lines(c, &message);
@@ -419,15 +420,38 @@ static void handle_message(void *arg, struct slice message)
 
 // ---- time ----
 
+// Returns the end of a run: neighbours in the list that can be ended as one.
+static struct list *find_run_end(struct cache_coherence *c, struct list *node, uint64_t now_us)
+{
+  bool queued = CONTAINER_OF(node, struct cache_announcement, node)->queued;
+  for (; node != &c->own; node = node->next) {
+    const struct cache_announcement *announcement = CONTAINER_OF(node, const struct cache_announcement, node);
+    if (announcement->ends_us == 0 || announcement->ends_us > now_us || announcement->queued != queued)
+      break;
+  }
+  return node;
+}
+
+// Ends the changes of unknown outcome that have had no end for long enough.
+static void end_unknown(struct cache_coherence *c, uint64_t now_us)
+{
+  for (struct list *node = c->own.next; node != &c->own;) {
+    struct list *end = find_run_end(c, node, now_us);
+    struct list *next = end == node ? node->next : end;
+    if (end != node) {
+      uint64_t first = CONTAINER_OF(node, struct cache_announcement, node)->sequence;
+      uint64_t last = CONTAINER_OF(end->previous, struct cache_announcement, node)->sequence;
+      cache_coherence_end(c, &(struct cache_announced){first, last}, true);
+    }
+    node = next;
+  }
+}
+
 static void handle_timer(void *arg)
 {
   struct cache_coherence *c = arg;
   uint64_t now_us = clock_now_us();
-  for (struct list *node = c->own.next, *next = node->next; node != &c->own; node = next, next = node->next) {
-    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
-    if (announcement->ends_us != 0 && announcement->ends_us <= now_us)
-      cache_coherence_end(c, &(struct cache_announced){announcement->sequence, announcement->sequence}, true);
-  }
+  end_unknown(c, now_us);
   for (struct list *node = c->members.next, *next = node->next; node != &c->members; node = next, next = node->next) {
     struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
     if (member->heard_us + memory_of_members_us(c) <= now_us)

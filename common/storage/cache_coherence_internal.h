@@ -75,7 +75,9 @@ struct cache_coherence {
   uint64_t epoch;        // 0 while nobody has begun one
   bool epoch_is_common;  // it was sent or heard on the channel
   bool uses_redis;
-  bool told_no_redis;  // others know that this instance cannot use Redis, so nobody has hidden anything there
+  // Redis was lost, or others know that this instance does not use it: what was changed may be hidden nowhere, and Redis
+  // may come back with values of long ago.
+  bool was_without_redis;
 
   struct strbuf outbox;    // whole lines, to be sent in this order
   bool sending;            // a message has no outcome yet

@@ -17,9 +17,12 @@ static size_t announce_line(struct cache_coherence *c, const struct slice *keys,
   size_t size = 0;
   size_t taken = 0;
   while (taken < count && (taken == 0 || size + cache_message_key_size(keys[taken]) <= MAX_LINE_BYTES)) {
-    size += cache_message_key_size(keys[taken]);
-    cache_announcement_add(&c->changing, announcement, keys[taken]);
-    c->events.invalidated(c->events.arg, keys[taken++]);
+    struct slice key = keys[taken++];
+    if (key.size > CACHE_MAX_KEY_BYTES)
+      continue;  // it is never cached
+    size += cache_message_key_size(key);
+    cache_announcement_add(&c->changing, announcement, key);
+    c->events.invalidated(c->events.arg, key);
   }
   if (alone)
     announcement->published_us = clock_now_us();

@@ -26,11 +26,14 @@ static const char PUT_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then 
 // Gives a lease back. KEYS: the key. ARGV: token.
 static const char GIVE_UP_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
                                      "return redis.call('DEL', KEYS[1])";
-// Puts tombstones in, or adds the token to those that are there. KEYS: the keys. ARGV: token, lifetime in ms.
+// Puts tombstones in, or adds the token to those that are there. A tombstone of 64 changes becomes one that does not
+// count them, because each further change would copy all tokens. KEYS: the keys. ARGV: token, lifetime in ms.
 static const char HIDE_SCRIPT[] = "for i = 1, #KEYS do "
                                   "  local value = redis.call('GET', KEYS[i]) "
                                   "  if not value or string.sub(value, 1, 1) ~= 'x' then value = 'x' end "
-                                  "  redis.call('SET', KEYS[i], value .. ARGV[1], 'PX', ARGV[2]) "
+                                  "  if #value > 64 * #ARGV[1] then value = 'x!' end "
+                                  "  if value ~= 'x!' then value = value .. ARGV[1] end "
+                                  "  redis.call('SET', KEYS[i], value, 'PX', ARGV[2]) "
                                   "end "
                                   "return 1";
 // Takes the token out of tombstones; the last token takes its tombstone with it. What stands in place of a tombstone,

@@ -263,7 +263,7 @@ Test(cache_leases, a_change_hides_its_keys_until_it_has_ended)
   with_pg(check_tombstone);
 }
 
-// Of two changes of one key the later one ends first: the key stays hidden for the other one.
+// A key stays hidden until the last of two changes has ended, whichever ends first.
 static void check_overlapping(struct world *world)
 {
   struct scene scene;
@@ -289,6 +289,36 @@ static void check_overlapping(struct world *world)
 Test(cache_leases, overlapping_changes_hide_a_key_until_the_last_has_ended)
 {
   with_pg(check_overlapping);
+}
+
+// A flood of changes of one key: its tombstone does not grow with them, and hides the key until all have ended.
+static void check_many_changes(struct world *world)
+{
+  enum { CHANGES = 200 };
+  struct scene scene;
+  const struct slice key = SLICE("key");
+  open_scene(world, &scene, redis_url());
+  struct cache_change *changes[CHANGES];
+  for (size_t i = 0; i < CHANGES; i++)
+    changes[i] = cache_change_begin(i % 2 == 0 ? scene.a.cache : scene.b.cache, &key, 1);
+  for (size_t i = 0; i < CHANGES; i++)
+    cr_assert_eq(cache_change_confirm(changes[i]), STATUS_OK);
+  struct redis_reply reply =
+      run_command(&scene.operator, SLICE("STRLEN"), stored_key(&scene.operator), (struct slice){0});
+  cr_expect_lt(reply.integer, 4096);
+  for (size_t i = 0; i < CHANGES - 1; i++)
+    cache_change_end(&changes[i], true);
+  cr_expect_eq(kind_in_redis(&scene), 'x');
+  reply = run_command(&scene.operator, SLICE("PTTL"), stored_key(&scene.operator), (struct slice){0});
+  cr_expect_gt(reply.integer, 0, "it ends by itself");
+  cache_change_end(&changes[CHANGES - 1], true);
+  instance_warm(&scene.a, &(struct source){.world = world});
+  close_scene(&scene);
+}
+
+Test(cache_leases, the_tombstone_of_many_changes_stays_small)
+{
+  with_pg(check_many_changes);
 }
 
 // Redis may evict a tombstone. Then a load that has not heard of the change puts the old value in.

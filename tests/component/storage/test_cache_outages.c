@@ -151,6 +151,44 @@ Test(cache_outages, a_redis_that_refuses_changes_no_answer)
   redis_stop(&server);
 }
 
+static bool is_up(void *redis)
+{
+  return redis_up(redis);
+}
+
+// Redis comes back with a value of long ago, from a snapshot. Nobody has heard that it was away, because the channel is
+// stuck meanwhile.
+static void check_old_snapshot(struct world *world)
+{
+  struct instance a;
+  struct redis_reply reply;
+  struct source source = {.world = world, .value = 1};
+  instance_start(world, &a, redis_server_url(world, &server), 60000);
+  instance_settle(world, &a);
+  cr_assert_eq(instance_get(&a, &source), 1);
+  const struct slice save = SLICE("SAVE");
+  cr_assert_eq(redis_command(a.redis, &save, 1, &world->arena, &reply), STATUS_OK);
+  instance_change(&a, &source, 2);
+  pid_t server_process = (pid_t)instance_channel_pid(world);
+  cr_assert_eq(kill(server_process, SIGSTOP), 0);
+  instance_lose_lease(world, &a);
+  redis_kill(&server);
+  wait_until(is_down, a.redis);
+  redis_start(&server);
+  wait_until(is_up, a.redis);
+  cr_assert_eq(kill(server_process, SIGCONT), 0);
+  instance_settle(world, &a);
+  cr_expect_eq(instance_get(&a, &source), 2);
+  instance_stop(&a);
+}
+
+Test(cache_outages, a_redis_that_comes_back_with_old_values_changes_no_answer)
+{
+  redis_start(&server);
+  with_pg(check_old_snapshot);
+  redis_stop(&server);
+}
+
 // Whatever somebody writes into Redis as a value that is none.
 static void check_strange_values(struct world *world)
 {
@@ -337,6 +375,25 @@ static void check_lost_end(struct world *world)
 Test(cache_outages, the_end_of_a_change_is_heard_though_the_channel_was_lost)
 {
   with_pg(check_lost_end);
+}
+
+// The key of a change is too long to be cached, or for a message.
+static void check_long_key(struct world *world)
+{
+  struct pair pair;
+  const struct slice keys[] = {slice_make(arena_zalloc(&world->arena, 10000), 10000), SLICE("key")};
+  open_pair(world, &pair, "", 0);
+  struct cache_change *change = cache_change_begin(pair.a.cache, keys, ARRAY_LEN(keys));
+  cr_expect_eq(cache_change_confirm(change), STATUS_OK);
+  cr_expect_not(instance_peek(&pair.b));
+  cache_change_end(&change, true);
+  check_both_ways(&pair, 10);
+  close_pair(&pair);
+}
+
+Test(cache_outages, a_change_of_a_key_that_is_too_long_holds_up_nothing)
+{
+  with_pg(check_long_key);
 }
 
 static void check_quit(struct world *world)
