@@ -75,8 +75,8 @@ struct cache_coherence {
   uint64_t epoch;        // 0 while nobody has begun one
   bool epoch_is_common;  // it was sent or heard on the channel
   bool uses_redis;
-  // Redis was lost, or others know that this instance does not use it: what was changed may be hidden nowhere, and Redis
-  // may come back with values of long ago.
+  // Redis was lost, or others know that this instance does not use it. What was changed may be hidden nowhere, and
+  // Redis may come back with old values.
   bool was_without_redis;
 
   struct strbuf outbox;    // whole lines, to be sent in this order
@@ -158,6 +158,8 @@ bool cache_coherence_has_awaited(const struct cache_coherence *coherence,
 // announcement must be published.
 uint64_t cache_coherence_confirmed_us(const struct cache_coherence *coherence,
                                       const struct cache_announcement *announcement);
+// Ends the changes of unknown outcome whose time is over.
+void cache_coherence_end_unknown(struct cache_coherence *coherence, uint64_t now_us);
 // Starts the next epoch.
 void cache_coherence_start_epoch(struct cache_coherence *coherence);
 

@@ -110,3 +110,29 @@ void cache_coherence_end(struct cache_coherence *c, const struct cache_announced
       announcement->ends_us = ends_us;
   }
 }
+
+// Returns the end of a run: neighbours in the list that can be ended as one.
+static struct list *find_run_end(struct cache_coherence *c, struct list *node, uint64_t now_us)
+{
+  bool queued = CONTAINER_OF(node, struct cache_announcement, node)->queued;
+  for (; node != &c->own; node = node->next) {
+    const struct cache_announcement *announcement = CONTAINER_OF(node, const struct cache_announcement, node);
+    if (announcement->ends_us == 0 || announcement->ends_us > now_us || announcement->queued != queued)
+      break;
+  }
+  return node;
+}
+
+void cache_coherence_end_unknown(struct cache_coherence *c, uint64_t now_us)
+{
+  for (struct list *node = c->own.next; node != &c->own;) {
+    struct list *end = find_run_end(c, node, now_us);
+    struct list *next = end == node ? node->next : end;
+    if (end != node) {
+      uint64_t first = CONTAINER_OF(node, struct cache_announcement, node)->sequence;
+      uint64_t last = CONTAINER_OF(end->previous, struct cache_announcement, node)->sequence;
+      cache_coherence_end(c, &(struct cache_announced){first, last}, true);
+    }
+    node = next;
+  }
+}

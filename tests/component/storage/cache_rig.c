@@ -188,3 +188,34 @@ void instance_meet(struct instance *from, struct instance *to)
     change_key(from, key, &source, 0);
   } while (is_in_memory(to, key));
 }
+
+// ---- two instances ----
+
+void pair_open(struct world *world, struct pair *pair, const char *url, uint32_t hold_ms)
+{
+  *pair = (struct pair){.source = {.world = world, .value = 1}};
+  instance_start_holding(world, &pair->a, url, 60000, hold_ms);
+  instance_start_holding(world, &pair->b, url, 60000, hold_ms);
+  instance_settle(world, &pair->a);
+  instance_settle(world, &pair->b);
+  instance_meet(&pair->a, &pair->b);
+  instance_meet(&pair->b, &pair->a);
+}
+
+void pair_close(struct pair *pair)
+{
+  instance_stop(&pair->a);
+  instance_stop(&pair->b);
+}
+
+void pair_check(struct pair *pair, int first)
+{
+  for (int value = first; value < first + 10; value++) {
+    struct instance *writer = value % 2 == 0 ? &pair->a : &pair->b;
+    struct instance *reader = value % 2 == 0 ? &pair->b : &pair->a;
+    instance_change(writer, &pair->source, value);
+    cr_assert_eq(instance_get(reader, &pair->source), value);
+    cr_assert_eq(instance_get(writer, &pair->source), value);
+    instance_warm(reader, &pair->source);
+  }
+}

@@ -53,6 +53,19 @@ void instance_lose_lease(struct world *world, struct instance *instance);
 // Returns the process of the server at the other end of the channel of the only instance so far.
 int64_t instance_channel_pid(struct world *world);
 
+// Two instances that have met, and their source, whose value is 1.
+struct pair {
+  struct instance a;
+  struct instance b;
+  struct source source;
+};
+
+void pair_open(struct world *world, struct pair *pair, const char *url, uint32_t hold_ms);
+void pair_close(struct pair *pair);
+// Changes the value ten times, here and there. Both instances must see each change at once, and keep what they have
+// read.
+void pair_check(struct pair *pair, int first);
+
 int64_t cache_hits(struct world *world, const char *tier);
 
 #endif
