@@ -111,10 +111,11 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   if (!reply_fits(server, &reply))
     reply = make_reply(request->frame.call_id, &too_large, (struct slice){0});
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
-  if (request->connection != NULL)
-    request->connection->request_count--;
-  if (request->state == REQUEST_RUNNING)
-    queue_reply(server, request->connection, &reply);
+  struct connection *connection = request->connection;
+  if (connection != NULL)
+    connection->request_count--;
+  if (connection != NULL && request->state == REQUEST_RUNNING)
+    queue_reply(server, connection, &reply);
   request_table_remove(&server->requests, request);
   free_request(&request);
 }
