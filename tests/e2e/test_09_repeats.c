@@ -33,6 +33,44 @@ Test(e2e_09_repeats, a_repeat_is_answered_as_the_first_was)
   cr_assert_eq(http_json_count(&list, "items"), 1);
 }
 
+struct twin {
+  const struct account *as;
+  const char *key;
+  const char *body;
+  struct http_reply reply;
+};
+
+static void create_twin(void *arg)
+{
+  struct twin *twin = arg;
+  twin->reply = create_item(twin->as, twin->key, twin->body);
+}
+
+// The gateway spreads them over both instances of the service.
+Test(e2e_09_repeats, repeats_at_the_same_time_get_one_answer)
+{
+  enum { TWINS = 8, ROUNDS = 5 };
+  struct account ada = account_create();
+  for (int round = 0; round < ROUNDS; round++) {
+    struct twin twins[TWINS];
+    struct background *backgrounds[TWINS];
+    const char *key = fresh_word();
+    const char *body = text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word());
+    for (int i = 0; i < TWINS; i++) {
+      twins[i] = (struct twin){.as = &ada, .key = key, .body = body};
+      backgrounds[i] = background_start(create_twin, &twins[i]);
+    }
+    for (int i = 0; i < TWINS; i++)
+      background_join(backgrounds[i]);
+    for (int i = 0; i < TWINS; i++) {
+      ASSERT_STATUS(twins[i].reply, 201);
+      cr_assert_str_eq(twins[i].reply.body, twins[0].reply.body);
+    }
+  }
+  struct http_reply list = HTTP(.path = text("/v1/items?ownerId=%s", ada.id), .token = ada.token);
+  cr_assert_eq(http_json_count(&list, "items"), ROUNDS);
+}
+
 Test(e2e_09_repeats, another_body_with_the_same_key_is_422)
 {
   struct account ada = account_create();
