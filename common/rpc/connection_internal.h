@@ -38,7 +38,8 @@ void connection_table_init(struct connection_table *table);
 void connection_table_free(struct connection_table *table);
 // Finds the connection of a pipe; NULL when there is none.
 struct connection *connection_find(const struct connection_table *table, uint32_t pipe);
-// Adds a connection that is starting. `options` are those of its sender, and name its pipe; `to_come` is the connection's.
+// Adds a connection that is starting. `options` are those of its sender, and name its pipe; `to_come` is the
+// connection's.
 struct connection *connection_add(struct connection_table *table, const struct sender_options *options);
 // Removes the connection from the table, frees it and nulls the pointer. Its list of requests must be empty (CHECK).
 void connection_remove(struct connection_table *table, struct connection **connection);

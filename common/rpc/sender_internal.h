@@ -52,10 +52,10 @@ enum cork_state {
 struct sender_options {
   struct send_queue *queue;
   struct send_port *port;
-  uint32_t pipe;                  // nng's id of the connection; 0 on a client, whose socket has only one
-  uint64_t max_in_flight;         // unacked packets beyond which nothing is sent
-  // How many replies are still to come on a server; NULL on a client. Replies are corked only while more than those that
-  // are queued already are to come, because without them nothing may come from the other side that ends the cork.
+  uint32_t pipe;           // nng's id of the connection; 0 on a client, whose socket has only one
+  uint64_t max_in_flight;  // unacked packets beyond which nothing is sent
+  // How many replies are still to come on a server; NULL on a client. Replies are corked only while more than those
+  // that are queued already are to come, because without them nothing may come from the other side that ends the cork.
   const size_t *to_come;
   struct metric_series *packets;  // counts packets sent
   struct metric_series *frames;   // counts frames sent; NULL to count none
