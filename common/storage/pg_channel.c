@@ -22,6 +22,9 @@ struct pg_channel {
   const struct pg_statement *listen;
 };
 
+// The server makes the commits of all NOTIFYs wait for each other. Under load this takes longer than other statements
+// may wait for a lock, and a lost channel would add all reads to the load.
+static const struct pg_statement WAIT_FOR_LOCKS = {.name = "SET lock_timeout", .sql = "SET lock_timeout = 0"};
 static const struct pg_statement NOTIFY = {.name = "NOTIFY", .sql = "SELECT pg_notify($1, $2)"};
 
 static struct pg_channel *channel_of(struct pg_connection *c)
@@ -40,7 +43,7 @@ static void enter_state(struct pg_channel *channel, enum channel_state state)
     channel->events.hearing(channel->events.arg, is_hearing);
 }
 
-// Sends a statement whose outcome goes to `finished`.
+// Sends a statement with the next flush. Its outcome goes to `finished`, or to nobody where that is NULL.
 static void send_statement(struct pg_channel *channel, struct pg_execution *execution,
                            void (*finished)(void *arg, enum status status))
 {
@@ -51,7 +54,6 @@ static void send_statement(struct pg_channel *channel, struct pg_execution *exec
   request->finished_arg = channel;
   pg_pipeline_send(c, request);
   pg_request_enter(request, PG_REQUEST_ABANDONED);
-  pg_pipeline_flush(c);
 }
 
 static void handle_listening(void *arg, enum status status)
@@ -67,8 +69,11 @@ void pg_channel_connected(struct pg_connection *c)
 {
   struct pg_channel *channel = channel_of(c);
   enter_state(channel, CHANNEL_LISTENING);
-  struct pg_execution execution = {.statement = channel->listen};
-  send_statement(channel, &execution, handle_listening);
+  struct pg_execution wait_for_locks = {.statement = &WAIT_FOR_LOCKS};
+  send_statement(channel, &wait_for_locks, NULL);
+  struct pg_execution listen = {.statement = channel->listen};
+  send_statement(channel, &listen, handle_listening);
+  pg_pipeline_flush(c);
 }
 
 void pg_channel_lost(struct pg_connection *c)
@@ -107,6 +112,7 @@ bool pg_channel_send(struct pg_channel *channel, struct slice payload)
   pg_add_slice(&params, payload);
   struct pg_execution execution = {.statement = &NOTIFY, .params = &params, .arena = &arena};
   send_statement(channel, &execution, handle_sent);
+  pg_pipeline_flush(&channel->connection);
   arena_free(&arena);
   return true;
 }

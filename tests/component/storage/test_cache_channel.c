@@ -4,6 +4,8 @@
 #include "tests/component/storage/cache_rig.h"
 #include "tests/support/common/read_metric.h"
 
+static struct server server;
+
 // ---- the channel ----
 
 static void check_channel_lost(struct world *world)
@@ -46,6 +48,44 @@ static void check_settling(struct world *world)
 Test(cache_channel, nothing_is_served_from_memory_before_earlier_changes_are_over)
 {
   with_pg(check_settling);
+}
+
+// A commit that waits for a standby holds the lock that all NOTIFYs need. The channel waits as long.
+static void check_slow_notify(struct world *world)
+{
+  struct instance a;
+  world->conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", server.folder);
+  world->pg = pg_create(world->loop, &(struct pg_options){.conninfo = world->conninfo});
+  run_sql(world, "CREATE TABLE t (id int)");
+  run_sql(world, "ALTER SYSTEM SET synchronous_commit = 'local'");
+  run_sql(world, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+  postgres_restart(&server, false);
+  while (run_status(world, "SELECT 1") != STATUS_OK)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t pid = instance_channel_pid(world);
+  struct crew crew = {.world = world};
+  const char *sql = "WITH waits AS (SELECT set_config('synchronous_commit', 'on', true)), "
+                    "made AS (INSERT INTO t SELECT 1 FROM waits RETURNING 1) SELECT pg_notify('other', 'x') FROM made";
+  struct ask holder = {.crew = &crew, .statement = statement(sql, PG_LANE_WRITE)};
+  crew_start(&crew, ask, &holder);
+  instance_lose_lease(world, &a);
+  run_sql(world, "ALTER SYSTEM RESET synchronous_standby_names");
+  run_sql(world, "SELECT pg_reload_conf()");
+  crew_join(&crew);
+  cr_expect_eq(holder.status, STATUS_OK);
+  instance_settle(world, &a);
+  cr_expect_eq(instance_channel_pid(world), pid, "it is the same connection");
+  instance_stop(&a);
+  pg_free(&world->pg);
+}
+
+Test(cache_channel, a_lock_that_others_hold_for_long_does_not_cost_the_channel)
+{
+  postgres_start(&server);
+  with_loop(check_slow_notify);
+  postgres_stop(&server);
 }
 
 // ---- other instances ----
