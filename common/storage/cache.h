@@ -10,6 +10,8 @@
 // What may be lost. Without Redis the memory tier works on. Without the channel each read loads, and `hold_ms` longer,
 // as after a start. An instance that is killed or frozen delays each change by the rest of its lease at most. A process
 // that is killed between its write and the end of its change leaves its keys uncached for `hold_ms`.
+// After its channel has connected, an instance waits half a second before its first change goes on, because it does not
+// know yet who serves.
 //
 // Entries also expire after `ttl_ms`. Concurrent misses of one key load once. A cache's name holds the version of its
 // data format.
