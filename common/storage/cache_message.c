@@ -1,5 +1,6 @@
 #include "common/storage/cache_message_internal.h"
 
+#include "common/base/check.h"
 #include "common/base/compiler.h"
 
 static const char HEX[] = "0123456789abcdef";
@@ -71,6 +72,7 @@ void cache_message_end_change(struct strbuf *message)
 static struct slice take_word(struct slice *text)
 {
   size_t end = slice_find(*text, ' ', 0);
+  CHECK(end == 0 || text->data != NULL);
   struct slice word = slice_make(text->data, end);
   *text = slice_skip(*text, end + 1);
   return word;
