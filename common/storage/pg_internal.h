@@ -34,7 +34,7 @@
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100
 // The server ends a transaction that was left open for so long, because it may hold locks.
-#define PG_IDLE_IN_TRANSACTION_MS 30000
+#define PG_IDLE_IN_TRANSACTION_MS 5000
 
 // What all uses of one statement share. Made at the first use, and kept until the pg is freed.
 struct pg_statement_entry {

@@ -145,7 +145,7 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   cr_assert_str_eq(value_of(&pg, "keepalives_count"), "1");
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c lock_timeout=100"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c statement_timeout=123"));
-  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c idle_in_transaction_session_timeout=30000"),
+  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c idle_in_transaction_session_timeout=5000"),
                      "a forgotten transaction does not hold its locks for ever");
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c TimeZone=UTC"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-csearch_path=s"));
