@@ -103,8 +103,10 @@ struct remove_params {
 static void check_update_shapes(const struct resource *resource)
 {
   CHECK(resource->lock->param_count == 1 && is_text(resource->lock, 0, offsetof(struct id_params, id)));
-  for (size_t i = 0; i < resource->update->param_count; i++)
-    CHECK(resource->update->params[i].from == QUERY_FROM_MESSAGE && resource->update->params[i].holder == 0);
+  const struct query *updates[] = {resource->update, resource->update_part};
+  for (size_t u = 0; u < ARRAY_LEN(updates) && updates[u] != NULL; u++)
+    for (size_t i = 0; i < updates[u]->param_count; i++)
+      CHECK(updates[u]->params[i].from == QUERY_FROM_MESSAGE && updates[u]->params[i].holder == 0);
 }
 
 static void check_remove_shape(const struct resource *resource)
@@ -190,6 +192,21 @@ static bool mask_writes(const ProtobufCMessage *mask, const ProtobufCMessage *me
       return true;
   }
   return paths == NULL;
+}
+
+// Returns the query that writes what the mask names, and the fewest fields beside it.
+static const struct query *pick_update(const struct resource *resource, const ProtobufCMessage *mask,
+                                       const ProtobufCMessage *message)
+{
+  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
+  if (resource->update_part == NULL || paths == NULL)
+    return resource->update;
+  for (size_t i = 0; i < paths->n_paths; i++) {
+    const ProtobufCFieldDescriptor *field = find_field(message, paths->paths[i]);
+    if (field == NULL || (update_writes(resource->update, field) && !update_writes(resource->update_part, field)))
+      return resource->update;
+  }
+  return resource->update_part;
 }
 
 // ---- reading ----
@@ -286,7 +303,8 @@ struct change {
   const ProtobufCMessage *mask;
   const char *id;
   const char *if_match;
-  bool writes;   // the mask names a field that the update writes
+  bool writes;  // the mask names a field that the update writes
+  const struct query *update;
   bool refused;  // refused here, with a reason for the caller, and not by PostgreSQL
   struct cached_change cached;
 };
@@ -332,7 +350,7 @@ static enum status store_change(struct change *change, struct query_db db, Proto
     return status;
   const ProtobufCMessage *params = message;
   struct slice wire = {0};
-  status = query_one_packed(db, change->resource->update, &params, call_arena(change->call), &wire);
+  status = query_one_packed(db, change->update, &params, call_arena(change->call), &wire);
   call_reply_bytes(change->call, wire);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }
@@ -380,6 +398,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   check_update_shapes(resource);
   change.id = get_text(change.body, "id");
   change.writes = mask_writes(change.mask, change.body, resource->update);
+  change.update = pick_update(resource, change.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   // The other instances take the announcement in while the row is read.

@@ -24,6 +24,10 @@ struct resource {
   // Writes a row and reads it back (:one). Its parameters are fields of one message: the id, the etag, and those that
   // an update mask may change.
   const struct query *update;
+  // The same for some of these fields: taken where an update mask names no others. It pays where columns that
+  // PostgreSQL computes (GENERATED ... STORED) hang on the rest, because those are computed again whenever a statement
+  // sets what they hang on. NULL where there is none.
+  const struct query *update_part;
   // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state.
   const struct query *remove;
   // Without `owned` and `is_private` the handlers decide who may see and change a resource, before they call.

@@ -57,6 +57,7 @@ static const struct resource item = {
     .get = &item_db_get_query,
     .lock = &item_db_lock_query,
     .update = &item_db_update_query,
+    .update_part = &item_db_update_part_query,
     .remove = &item_db_delete_query,
     .owned = true,
     .check = check_changed,

@@ -30,15 +30,15 @@ collect_ids() {
   [ -s "$WORK/ids" ] || die "there are no items"
 }
 
-# write_update_script FILE: the item service's own UPDATE as a script for pgbench, on a random item with an even number. As
-# the service does, it sends all fields that may change; the etag is whatever the row has.
+# write_update_script FILE: the UPDATE with which the item service carries out a PATCH of the quantity, as a script for pgbench, on a random item
+# with an even number. As the service does, it sends all fields of the statement; the etag is whatever the row has.
 write_update_script() {
   local queries=services/item/queries/items.sql columns
   columns=$(sed -n '/^-- fragment: item$/,/;$/p' "$queries" | sed '1d; s/;$//' | tr '\n' ' ')
   {
     echo "\\set n 2 * random(1, $BENCH_ITEMS / 2)"
     echo '\set quantity random(1, 1000)'
-    sed -n '/^-- name: update /,/;$/p' "$queries" | sed -e '/^--/d' -e "s/{item}/$columns/" \
+    sed -n '/^-- name: update_part /,/;$/p' "$queries" | sed -e '/^--/d' -e "s/{item}/$columns/" \
       -e "s/:item\.id::uuid/('00000000-0000-7000-8000-' || lpad(:n::text, 12, '0'))::uuid/" \
       -e "s/:item\.sku/('sku-' || :n::text)/" -e 's/:item\.etag::bigint/revision/' -e 's/:item\.\([a-z_]*\)?*/:\1/g'
   } >"$1"

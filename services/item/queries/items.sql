@@ -59,6 +59,21 @@ UPDATE items SET sku = :item.sku, name = :item.name, description = :item.descrip
 WHERE id = :item.id::uuid AND revision = :item.etag::bigint
 RETURNING {item};
 
+-- name: update_part :one
+-- row: item.v1.Item
+-- params: item.v1.Item as item
+-- without item.sku: PostgreSQL computes `search` again where this is set; update does that
+-- without item.name: as sku
+-- without item.description: as sku
+-- without item.tags: as sku
+-- Replaces the fields that may change and that the search does not look at, if the etag is still this one. Fails as
+-- insert does.
+UPDATE items SET category = :item.category, price = :item.price?::numeric, currency = :item.currency?,
+  quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
+  revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
+WHERE id = :item.id::uuid AND revision = :item.etag::bigint
+RETURNING {item};
+
 -- name: delete :affected
 -- Deletes the item if its etag is still this one; NULL fits any.
 DELETE FROM items WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision);

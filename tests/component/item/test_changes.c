@@ -193,6 +193,59 @@ Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
   cr_expect_str_eq(items_get(&items, item->id)->name, "Three");
 }
 
+static const Item__V1__Item *change_fields(Item__V1__Item *item, char **paths, size_t count)
+{
+  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  struct outcome outcome;
+  mask.paths = paths;
+  mask.n_paths = count;
+  request.update_mask = &mask;
+  request.item = item;
+  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcome);
+  driver_finish(&items.driver, &outcome);
+  cr_assert_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
+  return items_get(&items, item->id);
+}
+
+static const char *count_found(const char *word)
+{
+  return database_sql(&items.database, "SELECT count(*) FROM item.items WHERE search @@ to_tsquery('english', '%s')",
+                      word);
+}
+
+// The fields that the search looks at and the others have a statement each; a mask may name any of them.
+Test(item_changes, of_any_fields_are_stored_and_leave_the_others)
+{
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "Lamp"), &owner);
+  Item__V1__Item *changed = items_make(&items, "T", "Desk");
+  changed->id = items_text(&items, "%s", item->id);
+  changed->quantity = 7;
+  changed->category = items_text(&items, "light");
+  changed->price = items_text(&items, "2.50");
+  changed->currency = items_text(&items, "EUR");
+  changed->attributes = items_text(&items, "{\"a\":1}");
+  char *others[] = {"quantity", "category", "price", "currency", "attributes"};
+  item = change_fields(changed, others, ARRAY_LEN(others));
+  cr_expect_eq(item->quantity, 7);
+  cr_expect_str_eq(item->category, "light");
+  cr_expect_str_eq(item->price, "2.50");
+  cr_expect_str_eq(item->attributes, "{\"a\":1}");
+  cr_expect_str_eq(item->name, "Lamp");
+  cr_expect_str_eq(item->etag, "2");
+  cr_expect_str_eq(count_found("lamp"), "1");
+
+  changed->quantity = 8;
+  char *both[] = {"quantity", "name"};
+  item = change_fields(changed, both, ARRAY_LEN(both));
+  cr_expect_eq(item->quantity, 8);
+  cr_expect_str_eq(item->name, "Desk");
+  cr_expect_str_eq(item->sku, "S");
+  cr_expect_str_eq(item->category, "light");
+  cr_expect_str_eq(count_found("lamp"), "0");
+  cr_expect_str_eq(count_found("desk"), "1");
+}
+
 // A refusal by the rules must not be reported as one of the attributes, which only PostgreSQL can refuse.
 Test(item_changes, an_update_that_the_rules_refuse_names_its_field)
 {
