@@ -3,6 +3,9 @@
 #include "gateway/nginx/module.h"
 
 #include <ngx_event.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
@@ -152,6 +155,18 @@ static enum status start_upstreams(const struct module_conf *module, struct erro
   return status;
 }
 
+// Ends the worker with its master. Workers of a master that was killed would go on, hold the port against the next
+// one, and stay in Consul.
+static void end_with_master(void)
+{
+  if (ngx_process != NGX_PROCESS_WORKER)
+    return;
+  (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // The signal does not come for a master that has died before.
+  if (getppid() != ngx_parent)
+    ngx_terminate = 1;
+}
+
 ngx_int_t worker_start(ngx_cycle_t *cycle)
 {
   const struct module_conf *module = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_bulkhead_module);
@@ -162,6 +177,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   if (module->log_level.len > 0 && !log_level_parse(to_slice(module->log_level), &level))
     level = LOG_INFO;
   log_init("gateway", level);
+  end_with_master();
   crash_report_install();
   memory_keep_freed();
   start_counting(module);

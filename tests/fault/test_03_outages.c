@@ -1,6 +1,8 @@
 // Outages of single parts: what still works, how the rest is refused, and that everything recovers by itself.
 #include <criterion/criterion.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
@@ -121,6 +123,22 @@ static bool is_answering(const void *arg)
 {
   const struct readers *readers = arg;
   return atomic_load(&readers->answered) > 200;
+}
+
+static bool is_silent(const void *arg)
+{
+  (void)arg;
+  const char *command = text("curl -s --noproxy '*' -o /dev/null %s/healthz || echo silent", getenv("BULKHEAD_URL"));
+  return strncmp(output_of((const char *const[]){"sh", "-c", command, NULL}), "silent", strlen("silent")) == 0;
+}
+
+// nginx' workers do not mind by themselves whether their master lives.
+Test(fault_03_outages, the_gateways_workers_end_with_their_master)
+{
+  stack("kill", "gateway");
+  wait_until(is_silent, NULL, "the workers of a killed gateway go on");
+  stack("start", "gateway");
+  wait_until_healthy();
 }
 
 Test(fault_03_outages, a_restart_in_good_order_loses_no_request)
