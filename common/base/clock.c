@@ -4,10 +4,10 @@
 // time zone database, no locale. All of it is the proleptic Gregorian calendar, as RFC 3339 and Timestamp ask.
 #include "common/base/clock.h"
 
-#include <string.h>
 #include <time.h>
 
 #include "common/base/check.h"
+#include "common/base/digits.h"
 
 #define SECONDS_PER_DAY 86400
 #define DATE_BYTES 11                       // 2026-11-21T
@@ -83,18 +83,8 @@ static void date_from_days(int64_t days_since_epoch, uint32_t *year, uint32_t *m
 // Writes an even number of digits, two at a step.
 static inline char *put_pairs(char *to, uint32_t value, int digits)
 {
-  static const char PAIRS[] = "00010203040506070809"
-                              "10111213141516171819"
-                              "20212223242526272829"
-                              "30313233343536373839"
-                              "40414243444546474849"
-                              "50515253545556575859"
-                              "60616263646566676869"
-                              "70717273747576777879"
-                              "80818283848586878889"
-                              "90919293949596979899";
   for (int i = digits - 2; i >= 0; i -= 2) {
-    memcpy(to + i, PAIRS + (size_t)2 * (value % 100), 2);
+    digits_put_pair(to + i, value % 100);
     value /= 100;
   }
   return to + digits;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/digits.h"
 
 #define FIRST_CAPACITY 128
 
@@ -92,24 +93,14 @@ void strbuf_add_byte(struct strbuf *buf, char byte)
 // Writes the digits in front of `end`, two at a step; returns where the number begins.
 static char *format_uint(char *end, uint64_t value)
 {
-  static const char PAIRS[] = "00010203040506070809"
-                              "10111213141516171819"
-                              "20212223242526272829"
-                              "30313233343536373839"
-                              "40414243444546474849"
-                              "50515253545556575859"
-                              "60616263646566676869"
-                              "70717273747576777879"
-                              "80818283848586878889"
-                              "90919293949596979899";
   while (value >= 100) {
     end -= 2;
-    memcpy(end, PAIRS + 2 * (value % 100), 2);
+    digits_put_pair(end, value % 100);
     value /= 100;
   }
   if (value >= 10) {
     end -= 2;
-    memcpy(end, PAIRS + 2 * value, 2);
+    digits_put_pair(end, value);
   } else {
     *--end = (char)('0' + value);
   }

@@ -93,6 +93,18 @@ const Item__V1__Item *items_get(struct items *items, const char *id)
   return item_in(&outcome);
 }
 
+void items_begin_update(struct items *items, const struct item_update *update, struct outcome *outcome)
+{
+  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  mask.paths = update->paths;
+  mask.n_paths = update->count;
+  request.update_mask = &mask;
+  request.item = update->item;
+  driver_begin(&items->driver, UPDATE_ITEM, driver_pack(&items->driver, &request.base), update->as, update->timeout_ms,
+               outcome);
+}
+
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count)
 {
   Item__V1__BatchCreateItemsRequest request = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;

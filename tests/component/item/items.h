@@ -41,6 +41,15 @@ struct outcome items_create(struct items *items, Item__V1__Item *item, const str
 // Creates an item and asserts success.
 const Item__V1__Item *items_created(struct items *items, Item__V1__Item *item, const struct rpc_context *as);
 const Item__V1__Item *items_get(struct items *items, const char *id);
+// A change of the fields that `paths` names.
+struct item_update {
+  Item__V1__Item *item;  // with its id
+  char **paths;
+  size_t count;
+  const struct rpc_context *as;
+  uint64_t timeout_ms;
+};
+void items_begin_update(struct items *items, const struct item_update *update, struct outcome *outcome);
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);
 const char *items_count(struct items *items);
 

@@ -108,15 +108,12 @@ Test(item_changes, one_of_the_concurrent_items_gets_the_sku)
 
 static void begin_rename(const char *id, char *name, struct outcome *outcome)
 {
-  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
-  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
   char *path = "name";
-  mask.paths = &path;
-  mask.n_paths = 1;
-  request.update_mask = &mask;
-  request.item = items_make(&items, "", name);
-  request.item->id = items_text(&items, "%s", id);
-  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, outcome);
+  Item__V1__Item *item = items_make(&items, "", name);
+  item->id = items_text(&items, "%s", id);
+  items_begin_update(&items,
+                     &(struct item_update){.item = item, .paths = &path, .count = 1, .as = &owner, .timeout_ms = 30000},
+                     outcome);
 }
 
 static struct outcome rename_item(const char *id, char *name)
@@ -195,14 +192,9 @@ Test(item_changes, end_when_the_caller_has_gone, .timeout = 60)
 
 static const Item__V1__Item *change_fields(Item__V1__Item *item, char **paths, size_t count)
 {
-  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
-  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
   struct outcome outcome;
-  mask.paths = paths;
-  mask.n_paths = count;
-  request.update_mask = &mask;
-  request.item = item;
-  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcome);
+  const struct item_update update = {.item = item, .paths = paths, .count = count, .as = &owner, .timeout_ms = 30000};
+  items_begin_update(&items, &update, &outcome);
   driver_finish(&items.driver, &outcome);
   cr_assert_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
   return items_get(&items, item->id);

@@ -21,15 +21,12 @@ TestSuite(item_locks, .init = setup, .fini = teardown);
 static void begin_rename(const char *id, char *name, const struct rpc_context *as, uint64_t timeout_ms,
                          struct outcome *outcome)
 {
-  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
-  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
   char *path = "name";
-  mask.paths = &path;
-  mask.n_paths = 1;
-  request.update_mask = &mask;
-  request.item = items_make(&items, "", name);
-  request.item->id = items_text(&items, "%s", id);
-  driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), as, timeout_ms, outcome);
+  Item__V1__Item *item = items_make(&items, "", name);
+  item->id = items_text(&items, "%s", id);
+  items_begin_update(
+      &items, &(struct item_update){.item = item, .paths = &path, .count = 1, .as = as, .timeout_ms = timeout_ms},
+      outcome);
 }
 
 static enum status rename_now(const char *id, char *name, const struct rpc_context *as)
