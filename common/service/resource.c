@@ -266,26 +266,10 @@ static void begin_cached(struct call *call, const struct resource *resource, con
   cached->change = cache_change_begin(cache, &cached->key, 1);
 }
 
-// Tells whether a write that ended with this status has had all the effect that it will ever have.
-static bool is_outcome_known(enum status status)
+// Ends the change. Storage notes for the task where it is not known what the write has done.
+static void end_cached(struct cached_change *cached)
 {
-  switch (status) {
-  case STATUS_OK:
-  case STATUS_INVALID_ARGUMENT:
-  case STATUS_FAILED_PRECONDITION:
-  case STATUS_NOT_FOUND:
-  case STATUS_ALREADY_EXISTS:
-  case STATUS_PERMISSION_DENIED:
-  case STATUS_ABORTED:
-    return true;
-  default:
-    return false;
-  }
-}
-
-static void end_cached(struct cached_change *cached, enum status status)
-{
-  cache_change_end(&cached->change, is_outcome_known(status) || task_effect() == TASK_NO_EFFECT);
+  cache_change_end(&cached->change, task_effect() != TASK_EFFECT_UNKNOWN);
 }
 
 // Returns what changes run on: always the database itself, also in a call with an Idempotency-Key, because the cache is
@@ -407,7 +391,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   enum status status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change);
-  end_cached(&change.cached, status);
+  end_cached(&change.cached);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);
   if (status == STATUS_NOT_FOUND)
@@ -427,7 +411,7 @@ static enum status remove_row(struct call *call, const struct resource *resource
     status = query_exec(own_db(call), resource->remove, &params, call_arena(call), &affected);
   if (status == STATUS_OK && affected == 0)
     status = STATUS_ABORTED;
-  end_cached(&cached, status);
+  end_cached(&cached);
   return status;
 }
 
