@@ -53,11 +53,42 @@ missing_test_packages_are_installed() {
   done
 }
 
+# chosen COMMAND...: prints the filter that the command gives to a program of tests.
+chosen() { "$@" 2>&1 | sed -n 's/.*--filter //p'; }
+
 single_tests_are_chosen_by_name() {
-  make -n unit-base TEST=deadline 2>&1 | grep -qF -- "--filter '@(*/*deadline*|*deadline*/*)'" || fail "TEST=word chooses nothing"
-  make -n unit-base TEST=clock/now 2>&1 | grep -qF -- "--filter 'clock/now'" || fail "TEST=suite/name chooses nothing"
-  tests/named echo "Synthesis: Tested: 2 | Passing: 2" >/dev/null || fail "tests that ran are taken for none"
-  ! tests/named echo "Synthesis: Tested: 0 | Passing: 0" >/dev/null || fail "no test of that name is taken for success"
+  local said
+  make -n unit-base TEST=deadline 2>&1 | grep -qF "TEST='deadline' tests/named" || fail "TEST= does not reach the tests"
+  [ "$(TEST=deadline chosen tests/named echo)" = '@(*/*deadline*|*deadline*/*)' ] || fail "TEST=word chooses something else"
+  [ "$(TEST=clock/now chosen tests/named echo)" = clock/now ] || fail "TEST=suite/name chooses something else"
+  [ "$(tests/named echo all)" = all ] || fail "without TEST= not all tests run"
+  TEST=a tests/named echo "Synthesis: Tested: 2 | Passing: 2" >/dev/null || fail "tests that ran are taken for none"
+  said=$(TEST=a tests/named echo "Synthesis: Tested: 0 | Passing: 0") && fail "no test of that name is taken for success: $said"
+}
+
+# A stack and programs of tests that only say how they were called, and a make that builds nothing.
+# shellcheck disable=SC2016  # the scripts that it writes expand these
+stand_ins() {
+  local name
+  mkdir -p stand-ins build/release/bin
+  printf '#!/bin/sh\n' >stand-ins/make
+  printf '#!/bin/sh\nmkdir -p "$RUN_DIR/log"; : >"$RUN_DIR/env"; : >"$RUN_DIR/log/item-1.log"\n' >deploy/local/stack
+  for name in e2e fault; do
+    printf '#!/bin/sh\necho "called with $*"\n%s\n' \
+      'case $* in *none*) n=0 ;; *) n=3 ;; esac; echo "Synthesis: Tested: $n | Passing: $n |"' >"build/release/bin/$name"
+  done
+  chmod +x stand-ins/make build/release/bin/*
+}
+
+single_tests_of_a_whole_stack_are_chosen_by_name() {
+  local said step
+  stand_ins
+  for step in e2e fault; do
+    said=$(VARIANT=release TEST=redis PATH=$PWD/stand-ins:$PATH tests/run "$step") || fail "TEST=redis in $step: $said"
+    grep -qF -- "--filter @(*/*redis*|*redis*/*)" "build/test/$step.log" || fail "TEST=redis does not choose tests of $step"
+    said=$(VARIANT=release TEST=none PATH=$PWD/stand-ins:$PATH tests/run "$step") &&
+      fail "no test of $step with that name is taken for success: $said"
+  done
 }
 
 # Every target that make help names exists.
@@ -74,4 +105,6 @@ what_was_made_of_deleted_contracts_and_services_goes
 missing_test_packages_are_installed
 single_tests_are_chosen_by_name
 help_is_true
+# Replaces files of the copy, so it comes last.
+single_tests_of_a_whole_stack_are_chosen_by_name
 echo "ok"
