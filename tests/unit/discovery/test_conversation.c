@@ -7,8 +7,8 @@
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
+#include "tests/support/common/fake_consul.h"
 #include "tests/support/common/read_metric.h"
-#include "tests/unit/discovery/fake_consul.h"
 
 #define ITEM "/v1/health/service/item"
 #define REGISTER "PUT /v1/agent/service/register"

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/rpc/rpc_server.h"
 #include "gateway/upstreams.h"
+#include "tests/support/common/fake_consul.h"
 #include "tests/unit/gateway/fixture.h"
 
 #define PATIENCE_US (60 * UINT64_C(1000000))
@@ -204,7 +205,54 @@ Test(upstreams, a_static_list_that_cannot_be_read_is_refused)
   cr_expect_null(refused);
 }
 
-// ---- the address that is registered ----
+// ---- what is registered ----
+
+#define REGISTER "PUT /v1/agent/service/register"
+#define DEREGISTER "PUT /v1/agent/service/deregister/"
+#define ID_SIZE 64
+
+static struct fake_answer answer_ok(const char *line, size_t count)
+{
+  (void)line;
+  (void)count;
+  return (struct fake_answer){200, NULL, "[]"};
+}
+
+// Registers a gateway of its own in Consul and copies the registration's id to `id`. Returns the gateway.
+static struct upstreams *register_gateway(struct fake_consul *consul, size_t number, char id[ID_SIZE])
+{
+  struct upstreams *registered;
+  struct error error;
+  struct upstreams_options options = {.api = fixture->api, .consul_url = fake_consul_url(consul)};
+  cr_assert_eq(upstreams_create(&options, &registered, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(upstreams_register(registered, "10.0.0.5:8080", "http://10.0.0.5:9090/readyz", &error), STATUS_OK);
+  fake_consul_wait(consul, REGISTER, number, NULL);
+  char text[4096];
+  cr_assert(fake_consul_last(consul, REGISTER, text));
+  cr_expect_not_null(strstr(text, "\"Name\":\"gateway\",\"Address\":\"10.0.0.5\",\"Port\":8080"), "%s", text);
+  cr_expect_not_null(strstr(text, "\"HTTP\":\"http://10.0.0.5:9090/readyz\""), "%s", text);
+  cr_assert_eq(sscanf(text, "%*[^{]{\"ID\":\"%63[^\"]\"", id), 1, "%s", text);
+  return registered;
+}
+
+// After a reload the old process and the new one are registered at the same time, and the old one leaves.
+Test(upstreams, each_process_registers_an_id_of_its_own_and_takes_back_that_one)
+{
+  char first_id[ID_SIZE], second_id[ID_SIZE], line[256];
+  struct fake_consul *consul = fake_consul_start(answer_ok);
+  struct upstreams *first = register_gateway(consul, 1, first_id);
+  struct upstreams *second = register_gateway(consul, 2, second_id);
+  cr_expect(slice_starts_with(slice_from_string(first_id), SLICE("gateway-")), "%s", first_id);
+  cr_expect_str_neq(first_id, second_id);
+  upstreams_deregister(first);
+  fake_consul_wait(consul, DEREGISTER, 1, line);
+  cr_expect_not_null(strstr(line, first_id), "%s", line);
+  upstreams_free(&first);
+  upstreams_free(&second);
+  fake_consul_wait(consul, DEREGISTER, 2, line);
+  cr_expect_not_null(strstr(line, second_id), "%s", line);
+  fake_consul_stop(&consul);
+}
 
 static enum status register_at(const char *address)
 {

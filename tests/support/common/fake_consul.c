@@ -1,5 +1,5 @@
 // Answers one request after the other and closes the connection after each.
-#include "tests/unit/discovery/fake_consul.h"
+#include "tests/support/common/fake_consul.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
