@@ -231,7 +231,10 @@ static struct upstreams *register_gateway(struct fake_consul *consul, size_t num
   cr_assert(fake_consul_last(consul, REGISTER, text));
   cr_expect_not_null(strstr(text, "\"Name\":\"gateway\",\"Address\":\"10.0.0.5\",\"Port\":8080"), "%s", text);
   cr_expect_not_null(strstr(text, "\"HTTP\":\"http://10.0.0.5:9090/readyz\""), "%s", text);
-  cr_assert_eq(sscanf(text, "%*[^{]{\"ID\":\"%63[^\"]\"", id), 1, "%s", text);
+  const char *found = strstr(text, "{\"ID\":\"");
+  cr_assert_not_null(found, "%s", text);
+  found += strlen("{\"ID\":\"");
+  snprintf(id, ID_SIZE, "%.*s", (int)strcspn(found, "\""), found);
   return registered;
 }
 
