@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "common/base/check.h"
-#include "common/base/digits.h"
+#include "common/base/digits_internal.h"
 
 #define SECONDS_PER_DAY 86400
 #define DATE_BYTES 11                       // 2026-11-21T

@@ -1,4 +1,4 @@
-#include "common/base/digits.h"
+#include "common/base/digits_internal.h"
 
 const char digits_pairs[201] = "00010203040506070809"
                                "10111213141516171819"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
-#include "common/base/digits.h"
+#include "common/base/digits_internal.h"
 
 #define FIRST_CAPACITY 128
 

@@ -1,6 +1,6 @@
 // Decimal digits, written two at a step.
-#ifndef BULKHEAD_BASE_DIGITS_H
-#define BULKHEAD_BASE_DIGITS_H
+#ifndef BULKHEAD_BASE_DIGITS_INTERNAL_H
+#define BULKHEAD_BASE_DIGITS_INTERNAL_H
 
 #include <stddef.h>
 #include <string.h>
