@@ -123,7 +123,7 @@ static void write_idempotency_key(struct openapi *api, const struct contract_met
             "because the reply holds secrets and is not kept."
           : "A text of the client's choice that is hard to guess, such as a UUID, new for each request and the same "
             "in its repeats, for 24 hours. A repeat of what has succeeded has no effect and is answered as the "
-            "first request was.");
+            "first request was, also if what it created has been changed or deleted since.");
   jsontext_key(&api->json, SLICE("schema"));
   jsontext_raw(&api->json, SLICE("{\"type\":\"string\",\"minLength\":1,\"maxLength\":128}"));
   jsontext_end_object(&api->json);

@@ -117,3 +117,36 @@ Test(e2e_09_repeats, a_repeated_sign_up_is_answered_with_the_account)
   ASSERT_STATUS(repeat, 201);
   cr_assert_str_eq(repeat.body, first.body);
 }
+
+// A repeat is answered as its request was, and does not tell what has happened since. It brings nothing back.
+Test(e2e_09_repeats, a_repeat_after_the_deletion_is_answered_as_the_first_was_and_brings_nothing_back)
+{
+  struct account ada = account_create();
+  const char *key = fresh_word();
+  const char *body = text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word());
+  struct http_reply first = create_item(&ada, key, body);
+  ASSERT_STATUS(first, 201);
+  const char *path = text("/v1/items/%s", http_json(&first, "id"));
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = ada.token), 204);
+  struct http_reply repeat = create_item(&ada, key, body);
+  ASSERT_STATUS(repeat, 201);
+  cr_assert_str_eq(repeat.body, first.body);
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 404);
+}
+
+Test(e2e_09_repeats, a_repeated_sign_up_does_not_bring_a_deleted_account_back)
+{
+  const char *email = fresh_email();
+  const char *key = text("Idempotency-Key: %s", fresh_word());
+  const char *body = text("{\"email\":\"%s\",\"password\":\"correct horse battery\",\"displayName\":\"Ada\"}", email);
+  struct http_reply first = HTTP(.path = "/v1/users", .body = body, .headers = {key});
+  ASSERT_STATUS(first, 201);
+  struct http_reply login = account_login(email, "correct horse battery");
+  ASSERT_STATUS(login, 200);
+  const char *path = text("/v1/users/%s", http_json(&first, "id"));
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = http_json(&login, "accessToken")), 204);
+  struct http_reply repeat = HTTP(.path = "/v1/users", .body = body, .headers = {key});
+  ASSERT_STATUS(repeat, 201);
+  cr_assert_str_eq(repeat.body, first.body);
+  ASSERT_STATUS(account_login(email, "correct horse battery"), 401);
+}
