@@ -15,22 +15,34 @@ static const struct rpc_context with_key = {
     .request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT("caller-1"), .idempotency_key = SLICE_INIT("key-1")};
 static const struct rpc_context without_key = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT("caller-1")};
 
-static void setup(void)
+// `setting` comes on top of what the probe needs; NULL for none.
+static void start_probe(const char *setting)
 {
-  database_create(&database, (const char *const[]){"probe", NULL});
   probe_serve(&probe, (const char *const[]){
                           "MIGRATE_ON_START=true",
                           arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
+                          setting,
                           NULL,
                       });
   driver_open(&gateway, probe.url, "gateway");
 }
 
-static void teardown(void)
+static void stop_probe(void)
 {
   driver_close(&gateway);
   cr_expect_eq(process_stop(&probe), 0);
   process_free(&probe);
+}
+
+static void setup(void)
+{
+  database_create(&database, (const char *const[]){"probe", NULL});
+  start_probe(NULL);
+}
+
+static void teardown(void)
+{
+  stop_probe();
   database_drop(&database);
 }
 
@@ -92,4 +104,39 @@ Test(service_idempotency, a_handler_that_ignores_a_failed_statement_fails)
   process_wait_output(&probe, "the handler must return that failure");
   expect_sql("SELECT count(*) FROM probe.words", "0");
   expect_sql("SELECT count(*) FROM probe.idempotency_keys", "0");
+}
+
+// ---- many keys ----
+
+static void expect_sku(struct outcome outcome, int number)
+{
+  cr_expect_str_eq(item_in(&outcome)->sku, arena_printf(&database.arena, "%d", number));
+}
+
+enum { CALLS = 12 };
+
+#define STATISTICS(column) "SELECT " column " FROM pg_stat_user_tables WHERE relid = 'probe.idempotency_keys'::regclass"
+
+// The plans are those that PostgreSQL itself chooses: custom ones first, and a generic one after some calls.
+Test(service_idempotency, no_statement_scans_the_table)
+{
+  database_sql(&database, "INSERT INTO probe.idempotency_keys SELECT sha256(i::text::bytea), '', '',"
+                          " now() - CASE WHEN i <= 10000 THEN 25 ELSE 1 END * interval '1 hour'"
+                          " FROM generate_series(1, 100000) AS i");
+  database_sql(&database, "VACUUM ANALYZE probe.idempotency_keys");
+  stop_probe();
+  database_sql(&database, "SELECT pg_stat_reset()");
+  start_probe("IDEMPOTENCY_SWEEP_INTERVAL=10ms");
+  for (int i = 0; i < CALLS; i++) {
+    struct rpc_context context = with_key;
+    context.idempotency_key = slice_from_string(arena_printf(&database.arena, "key-%d", i));
+    for (int repeat = 0; repeat < 2; repeat++)
+      expect_sku(create(PROBE_ELSEWHERE, &context), i + 1);
+  }
+  database_wait_sql(&database, STATISTICS("n_tup_del"), "10000");
+  // A session that ends reports the rest of what it has done.
+  stop_probe();
+  database_wait_sql(&database, STATISTICS("n_tup_ins"), "12");
+  expect_sql(STATISTICS("seq_scan"), "0");
+  start_probe(NULL);
 }
