@@ -68,15 +68,32 @@ static enum status wait_for_the_end(void)
   return status;
 }
 
-static enum status hold(struct call *call)
+static bool is_released(struct call *call)
 {
   const char *path = arena_printf(call_arena(call), "%s/%s", getenv(PROBE_FOLDER), PROBE_RELEASE_FILE);
+  return access(path, F_OK) == 0;
+}
+
+static enum status hold(struct call *call)
+{
   counters.started++;
-  while (access(path, F_OK) != 0) {
+  while (!is_released(call)) {
     enum status status = task_sleep_ms(5);
     if (status != STATUS_OK)
       return status;
   }
+  return STATUS_OK;
+}
+
+static enum status hold_beyond_deadline(struct call *call)
+{
+  uint64_t before = task_deadline_us();
+  task_restore_deadline(DEADLINE_NONE);
+  task_shield(true);
+  while (!is_released(call))
+    CHECK(task_sleep_ms(5) == STATUS_OK);
+  task_shield(false);
+  task_restore_deadline(before);
   return STATUS_OK;
 }
 
@@ -128,10 +145,11 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
 
 static enum status create_item(struct call *call, const Item__V1__CreateItemRequest *request, Item__V1__Item *response)
 {
-  (void)call;
   response->name = request->item->name;
   if (strcmp(response->name, PROBE_WAIT) == 0)
     return wait_for_the_end();
+  if (strcmp(response->name, PROBE_DEAF) == 0)
+    return hold_beyond_deadline(call);
   if (strcmp(response->name, PROBE_CHANGE) == 0)
     task_note_effect(TASK_EFFECT_DONE);
   bool fails = strcmp(response->name, PROBE_CHANGE) == 0 || strcmp(response->name, PROBE_REFUSE) == 0;

@@ -11,7 +11,7 @@ const struct rpc_method *probe_item_method(const char *full_name);
 
 // Values of `q` in ListItems: what the handler does.
 #define PROBE_WAIT "wait"          // waits until cancelled or overdue
-#define PROBE_HOLD "hold"          // waits until the file PROBE_RELEASE_FILE exists, whatever happens
+#define PROBE_HOLD "hold"          // waits until the file PROBE_RELEASE_FILE exists
 #define PROBE_FAIL "fail"          // ALREADY_EXISTS with all details
 #define PROBE_INTERNAL "internal"  // INTERNAL without a message
 #define PROBE_BYTES "bytes"        // a reply of ready bytes
@@ -37,6 +37,7 @@ const struct rpc_method *probe_item_method(const char *full_name);
 // Names in CreateItem: what the handler does, beside PROBE_WAIT.
 #define PROBE_REFUSE "refuse"  // UNAVAILABLE, and nothing has happened
 #define PROBE_CHANGE "change"  // UNAVAILABLE after a change
+#define PROBE_DEAF "deaf"      // waits for PROBE_RELEASE_FILE beyond its deadline, also when it is cancelled
 // CreateUser with one of these names after PROBE_PEER calls CreateItem of the peer with it and passes on the failure;
 // after a success it ends with UNAVAILABLE itself. With PROBE_LOOK it calls ListItems instead, which only reads.
 #define PROBE_PEER "peer "

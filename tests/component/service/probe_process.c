@@ -37,6 +37,20 @@ void probe_serve(struct process *probe, const char *const *environment)
   process_wait_ready(probe);
 }
 
+void probe_open(struct process *probe, struct driver *gateway, const char *const *environment)
+{
+  probe_serve(probe, environment);
+  driver_open(gateway, probe->url, "gateway");
+}
+
+void probe_close(struct process *probe, struct driver *gateway)
+{
+  driver_close(gateway);
+  int code = process_stop(probe);
+  cr_expect_eq(code, 0, "exit code %d: %s", code, strbuf_cstring(&probe->output));
+  process_free(probe);
+}
+
 void probe_release(const struct process *probe)
 {
   char path[128];

@@ -10,6 +10,10 @@
 void probe_start(struct process *probe, char *const *arguments, const char *const *environment);
 // Starts a probe as a server and waits until it is ready.
 void probe_serve(struct process *probe, const char *const *environment);
+// Starts a probe as a server and opens a driver that calls it as the gateway.
+void probe_open(struct process *probe, struct driver *gateway, const char *const *environment);
+// Closes the driver, stops the probe, asserts that it ends well, and frees it.
+void probe_close(struct process *probe, struct driver *gateway);
 // Lets calls with PROBE_HOLD go on.
 void probe_release(const struct process *probe);
 

@@ -35,16 +35,12 @@ static const struct rpc_context admin = {.request_id = SLICE_INIT("r-2"),
 
 static void setup(void)
 {
-  probe_serve(&probe, NULL);
-  driver_open(&gateway, probe.url, "gateway");
+  probe_open(&probe, &gateway, NULL);
 }
 
 static void teardown(void)
 {
-  driver_close(&gateway);
-  int code = process_stop(&probe);
-  cr_expect_eq(code, 0, "exit code %d: %s", code, strbuf_cstring(&probe.output));
-  process_free(&probe);
+  probe_close(&probe, &gateway);
 }
 
 TestSuite(calls, .init = setup, .fini = teardown);

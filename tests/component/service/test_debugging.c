@@ -24,8 +24,7 @@ static struct driver gateway;
 
 static void setup(void)
 {
-  probe_serve(&probe, NULL);
-  driver_open(&gateway, probe.url, "gateway");
+  probe_open(&probe, &gateway, NULL);
 }
 
 static void teardown(void)

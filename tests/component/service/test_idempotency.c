@@ -18,20 +18,18 @@ static const struct rpc_context without_key = {.request_id = SLICE_INIT("r-2"), 
 // `setting` comes on top of what the probe needs; NULL for none.
 static void start_probe(const char *setting)
 {
-  probe_serve(&probe, (const char *const[]){
-                          "MIGRATE_ON_START=true",
-                          arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
-                          setting,
-                          NULL,
-                      });
-  driver_open(&gateway, probe.url, "gateway");
+  const char *const environment[] = {
+      "MIGRATE_ON_START=true",
+      arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
+      setting,
+      NULL,
+  };
+  probe_open(&probe, &gateway, environment);
 }
 
 static void stop_probe(void)
 {
-  driver_close(&gateway);
-  cr_expect_eq(process_stop(&probe), 0);
-  process_free(&probe);
+  probe_close(&probe, &gateway);
 }
 
 static void setup(void)

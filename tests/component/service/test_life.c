@@ -39,8 +39,7 @@ Test(life, sigterm_lets_calls_end_before_the_process_does)
   struct process probe;
   struct driver driver;
   struct outcome held;
-  probe_serve(&probe, NULL);
-  driver_open(&driver, probe.url, "gateway");
+  probe_open(&probe, &driver, NULL);
   begin(&driver, PROBE_HOLD, &held);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);
@@ -75,8 +74,7 @@ Test(life, calls_that_outlast_the_drain_are_cancelled)
   struct process probe;
   struct driver driver;
   struct outcome waiting;
-  probe_serve(&probe, (const char *const[]){"DRAIN_TIMEOUT=50ms", NULL});
-  driver_open(&driver, probe.url, "gateway");
+  probe_open(&probe, &driver, (const char *const[]){"DRAIN_TIMEOUT=50ms", NULL});
   begin(&driver, PROBE_WAIT, &waiting);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);
@@ -94,8 +92,7 @@ Test(life, a_second_signal_ends_the_process_at_once)
   struct process probe;
   struct driver driver;
   struct outcome held;
-  probe_serve(&probe, (const char *const[]){"DRAIN_TIMEOUT=10m", NULL});
-  driver_open(&driver, probe.url, "gateway");
+  probe_open(&probe, &driver, (const char *const[]){"DRAIN_TIMEOUT=10m", NULL});
   begin(&driver, PROBE_HOLD, &held);
   wait_at_work(&driver);
   kill(probe.pid, SIGTERM);

@@ -18,16 +18,12 @@ static const struct rpc_context someone = {.request_id = SLICE_INIT("r-1"), .cal
 
 static void setup(void)
 {
-  probe_serve(&probe, NULL);
-  driver_open(&gateway, probe.url, "gateway");
+  probe_open(&probe, &gateway, NULL);
 }
 
 static void teardown(void)
 {
-  driver_close(&gateway);
-  int code = process_stop(&probe);
-  cr_expect_eq(code, 0, "exit code %d: %s", code, strbuf_cstring(&probe.output));
-  process_free(&probe);
+  probe_close(&probe, &gateway);
 }
 
 TestSuite(outcomes, .init = setup, .fini = teardown);
@@ -97,7 +93,8 @@ Test(outcomes, a_peer_that_has_not_answered_by_the_deadline_may_have_done_anythi
 {
   // The peer is connected after this, so the next call leaves long before its deadline.
   expect(create_user(PROBE_PEER "harmless", 10000), STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN");
-  expect(create_user(PROBE_PEER PROBE_WAIT, 2000), STATUS_DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN");
+  expect(create_user(PROBE_PEER PROBE_DEAF, 2000), STATUS_DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN");
+  probe_release(&probe);
 }
 
 // ---- a service whose process is stopped ----

@@ -7,16 +7,6 @@
 #include "item/v1/item.bh.h"
 #include "services/item/item_rules.h"
 
-static Item__V1__Item item_of(char *sku, char *name, char *price, char *currency)
-{
-  Item__V1__Item item = ITEM__V1__ITEM__INIT;
-  item.sku = sku;
-  item.name = name;
-  item.price = price;
-  item.currency = currency;
-  return item;
-}
-
 // ---- soundness ----
 
 Test(item_rules, price_and_currency_go_together_and_no_price_is_negative)
@@ -30,7 +20,9 @@ Test(item_rules, price_and_currency_go_together_and_no_price_is_negative)
       {"-1", "EUR", {"price"}}, {"-0.01", "EUR", {"price"}}, {"-1", "", {"price", "currency"}},
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-    Item__V1__Item item = item_of("S", "N", cases[i].price, cases[i].currency);
+    Item__V1__Item item = ITEM__V1__ITEM__INIT;
+    item.price = cases[i].price;
+    item.currency = cases[i].currency;
     struct item_problem problems[ITEM_MAX_PROBLEMS];
     size_t count = item_rules_check(&item, problems);
     for (size_t k = 0; k < count; k++) {
