@@ -14,6 +14,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/thread.h"
+#include "common/base/uuid.h"
 #include "common/discovery/consul_format_internal.h"
 #include "common/discovery/http_internal.h"
 #include "common/observe/log.h"
@@ -451,9 +452,11 @@ static void set_desired_id(struct consul *consul, const char *id)
 
 void consul_register(struct consul *consul, const struct discovery_registration *registration)
 {
+  char check_id[UUID_TEXT_SIZE];
+  uuid_v7(check_id);
   pthread_mutex_lock(&consul->mutex);
   strbuf_clear(&consul->desired.body);
-  consul_write_registration(&consul->desired.body, registration);
+  consul_write_registration(&consul->desired.body, registration, check_id);
   set_desired_id(consul, registration->id);
   pthread_mutex_unlock(&consul->mutex);
 }

@@ -164,10 +164,11 @@ static void write_optional(struct jsontext_writer *writer, const char *key, cons
     jsontext_key_string(writer, key, slice_from_string(value));
 }
 
-static void write_check(struct jsontext_writer *writer, const char *health_url)
+static void write_check(struct jsontext_writer *writer, const char *health_url, const char *check_id)
 {
   jsontext_key(writer, SLICE("Check"));
   jsontext_begin_object(writer);
+  jsontext_key_string(writer, "CheckID", slice_from_string(check_id));
   jsontext_key_string(writer, "HTTP", slice_from_string(health_url));
   jsontext_key_string(writer, "Interval", SLICE("2s"));
   jsontext_key_string(writer, "Timeout", SLICE("1s"));
@@ -177,7 +178,8 @@ static void write_check(struct jsontext_writer *writer, const char *health_url)
   jsontext_end_object(writer);
 }
 
-void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration)
+void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration,
+                               const char *check_id)
 {
   struct slice host = {0};
   int port = 0;
@@ -201,7 +203,7 @@ void consul_write_registration(struct strbuf *out, const struct discovery_regist
   write_optional(&writer, "version", registration->version);
   jsontext_end_object(&writer);
   if (registration->health_url != NULL)
-    write_check(&writer, registration->health_url);
+    write_check(&writer, registration->health_url, check_id);
   jsontext_end_object(&writer);
 }
 

@@ -20,8 +20,10 @@ void consul_health_url(struct strbuf *out, const char *base, const char *service
 void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister);
 // Writes the URL that a registration is put to.
 void consul_register_url(struct strbuf *out, const char *base);
-// Writes the body of a registration as JSON.
-void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration);
+// Writes the body of a registration as JSON. Consul gives a check that has the id of an earlier one the state of that;
+// so `check_id` is new for each registration, because the instance before may have crashed.
+void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration,
+                               const char *check_id);
 
 // Returns the index of the next query after an answer with the index `received`. Consul's index may go backwards, and
 // its documentation asks to start again at 0 then.

@@ -127,6 +127,27 @@ Test(consul, we_register_with_a_passing_check_and_take_it_back)
   stop();
 }
 
+// Nobody answers the check's URL, so the check of the successor can be passing only because it begins so.
+Test(consul, the_successor_of_a_crashed_instance_is_listed_at_once_under_the_same_id)
+{
+  start();
+  discovery_watch(discovery, "item");
+  struct discovery_registration checked = own;
+  checked.health_url = "http://127.0.0.1:1/readyz";
+  discovery_register(discovery, &checked);
+  wait_for_count(1);
+  wait_for_count(0);
+  struct discovery *successor;
+  struct error error;
+  struct discovery_options options = {.consul_url = consul.url};
+  cr_assert_eq(discovery_create(&options, &successor, &error), STATUS_OK, "%s", error.message);
+  discovery_register(successor, &checked);
+  wait_for_count(1);
+  cr_assert_str_eq(seen.ids[0], "item-own");
+  discovery_free(&successor);
+  stop();
+}
+
 Test(consul, a_registration_that_was_lost_is_made_again)
 {
   start();

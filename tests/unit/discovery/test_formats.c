@@ -158,12 +158,12 @@ Test(requests, a_registration_says_where_and_how_to_look)
                                                 .url = "tcp://10.0.0.7:4711",
                                                 .health_url = "http://10.0.0.7:4712/readyz",
                                                 .version = "1.2.3"};
-  consul_write_registration(&body, &registration);
-  cr_assert_str_eq(strbuf_cstring(&body),
-                   "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
-                   "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\"},"
-                   "\"Check\":{\"HTTP\":\"http://10.0.0.7:4712/readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
-                   "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
+  consul_write_registration(&body, &registration, "check-1");
+  cr_assert_str_eq(strbuf_cstring(&body), "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
+                                          "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\"},"
+                                          "\"Check\":{\"CheckID\":\"check-1\",\"HTTP\":\"http://10.0.0.7:4712/"
+                                          "readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
+                                          "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
   strbuf_free(&body);
 }
 
@@ -171,7 +171,7 @@ static void check_registered_place(const struct discovery_registration *registra
 {
   struct strbuf body;
   strbuf_init(&body, 0);
-  consul_write_registration(&body, registration);
+  consul_write_registration(&body, registration, "check-1");
   cr_assert_not_null(strstr(strbuf_cstring(&body), place), "%s", strbuf_cstring(&body));
   strbuf_free(&body);
 }
