@@ -275,35 +275,6 @@ Test(item_idempotency, a_broken_connection_leaves_the_key_free)
 
 // ---- 24 hours ----
 
-// Returns how often PostgreSQL has scanned the whole table.
-static const char *count_scans(void)
-{
-  return database_sql(&items.database, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'idempotency_keys'");
-}
-
-Test(item_idempotency, no_statement_scans_the_table)
-{
-  enum { CALLS = 20 };
-  // A connection counts its scans when it ends. Those of before, when the table was empty, do not matter.
-  items_kill(&items);
-  wait_waiting("true", "0");
-  database_sql(
-      &items.database,
-      "INSERT INTO item.idempotency_keys (id, request_hash, create_time)"
-      " SELECT sha256(n::text::bytea), '', now() - n * interval '0.8 seconds' FROM generate_series(1, 100000) n;"
-      "ANALYZE item.idempotency_keys");
-  const char *before = count_scans();
-  items_start_again(&items);
-  for (int i = 0; i < CALLS; i++)
-    cr_assert_eq(create(items_text(&items, "key-%d", i), items_text(&items, "S%d", i)).status, STATUS_OK);
-  database_wait_sql(&items.database,
-                    items_text(&items,
-                               "SELECT idx_scan >= %d FROM pg_stat_user_tables WHERE relname = 'idempotency_keys'",
-                               3 * CALLS),
-                    "t");
-  cr_expect_str_eq(count_scans(), before);
-}
-
 static void age_keys(const char *age)
 {
   database_sql(&items.database, "UPDATE item.idempotency_keys SET create_time = now() - interval '%s'", age);

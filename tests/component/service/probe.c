@@ -105,6 +105,13 @@ static enum status reply_with_bytes(struct call *call)
   return STATUS_OK;
 }
 
+static enum status fail_with_details(struct call *call)
+{
+  call_violation(call, "item.sku", "is taken");
+  call->retry_after_ms = 42;
+  return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN", "the sku %d is taken", 7);
+}
+
 static void write_through_wild_pointer(void)
 {
   volatile uintptr_t address = 8;
@@ -128,9 +135,7 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
   CHECK(strcmp(request->q, PROBE_CHECK) != 0);
   if (strcmp(request->q, PROBE_FAIL) != 0)
     return STATUS_OK;
-  call_violation(call, "item.sku", "is taken");
-  call->retry_after_ms = 42;
-  return call_fail(call, STATUS_ALREADY_EXISTS, "SKU_TAKEN", "the sku %d is taken", 7);
+  return fail_with_details(call);
 }
 
 // Defines a handler that no test calls. Every method needs one, or the service does not start.
@@ -195,6 +200,10 @@ static enum status batch_create_items(struct call *call, const Item__V1__BatchCr
   response->items[0]->sku = arena_printf(arena, "%d", ++counters.created);
   if (strcmp(name, PROBE_ELSEWHERE) == 0)
     return STATUS_OK;
+  if (strcmp(name, PROBE_LATE) == 0) {
+    enum status held = hold(call);
+    return held == STATUS_OK ? fail_with_details(call) : held;
+  }
   enum status status = query_exec(resource_db(call), &add_word, &(struct word){name}, arena, NULL);
   struct word word = {0};
   if (status == STATUS_OK)
@@ -204,7 +213,7 @@ static enum status batch_create_items(struct call *call, const Item__V1__BatchCr
     enum status ignored = query_exec(resource_db(call), &refused, NULL, arena, NULL);
     CHECK(ignored == STATUS_INVALID_ARGUMENT);
   }
-  return status;
+  return status == STATUS_OK && strcmp(name, PROBE_REGRET) == 0 ? STATUS_NOT_FOUND : status;
 }
 
 static const struct item_v1_item_service_handlers item_handlers = {.create_item = create_item,

@@ -28,6 +28,8 @@ const struct rpc_method *probe_item_method(const char *full_name);
 // handler, its description is the word as it was read back. With these names it does something else:
 #define PROBE_ELSEWHERE "elsewhere"  // it does not use the database
 #define PROBE_CARELESS "careless"    // it ignores that a later statement fails
+#define PROBE_REGRET "regret"        // it fails by itself after it has written the word
+#define PROBE_LATE "late"            // it waits for PROBE_RELEASE_FILE before all, then fails with all details
 // GetUser calls GetItem of the peer and gives its answer: display_name, email (the peer's sku) and so on; with the id
 // PROBE_ABSENT_ID it passes on the peer's failure.
 #define PROBE_ABSENT_ID "00000000-0000-7000-8000-000000000404"

@@ -82,7 +82,7 @@ Test(debugging, gdb_lists_the_tasks_with_their_backtraces)
   cr_expect_eq(process_end(&gdb), 0);
   EXPECT_OUTPUT(gdb, LIST_ITEMS ", waiting for the end of a pause, deadline in ");
   EXPECT_OUTPUT(gdb, "request r-debug, trace " TRACE);
-  EXPECT_OUTPUT(gdb, "list_items at tests/component/service/probe.c:");
+  EXPECT_OUTPUT(gdb, "hold at tests/component/service/probe.c:");
   EXPECT_OUTPUT(gdb, "run_call");
   EXPECT_OUTPUT(gdb, "tick at tests/component/service/probe.c:");
   EXPECT_OUTPUT(gdb, "3 of 3 tasks");

@@ -46,7 +46,9 @@ static void teardown(void)
 
 TestSuite(service_idempotency, .init = setup, .fini = teardown);
 
-static struct outcome create(char *name, const struct rpc_context *context)
+#define BATCH_CREATE "item.v1.ItemService/BatchCreateItems"
+
+static void begin_create(char *name, const struct rpc_context *context, struct outcome *outcome)
 {
   Item__V1__Item item = ITEM__V1__ITEM__INIT;
   Item__V1__BatchCreateItemsRequest request = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;
@@ -54,7 +56,15 @@ static struct outcome create(char *name, const struct rpc_context *context)
   item.name = name;
   request.items = (Item__V1__Item *[]){&item};
   request.n_items = 1;
-  return driver_call(&gateway, "item.v1.ItemService/BatchCreateItems", &request.base, context);
+  driver_begin(&gateway, BATCH_CREATE, driver_pack(&gateway, &request.base), context, 10000, outcome);
+}
+
+static struct outcome create(char *name, const struct rpc_context *context)
+{
+  struct outcome outcome;
+  begin_create(name, context, &outcome);
+  driver_finish(&gateway, &outcome);
+  return outcome;
 }
 
 static const Item__V1__Item *item_in(const struct outcome *outcome)
@@ -104,6 +114,35 @@ Test(service_idempotency, a_handler_that_ignores_a_failed_statement_fails)
   expect_sql("SELECT count(*) FROM probe.idempotency_keys", "0");
 }
 
+// One connection for all writes: a transaction that stayed open would keep it from the repeat.
+Test(service_idempotency, a_handler_that_fails_leaves_neither_effect_nor_key)
+{
+  stop_probe();
+  start_probe("PG_POOL_SIZE=1");
+  struct outcome outcome = create(PROBE_REGRET, &with_key);
+  cr_expect_eq(outcome.status, STATUS_NOT_FOUND, "%s", status_name(outcome.status));
+  expect_sql("SELECT count(*) FROM probe.words", "0");
+  struct outcome other = create("lamp", &with_key);
+  cr_expect_eq(other.status, STATUS_OK, "%s", status_name(other.status));
+  expect_sql("SELECT string_agg(word, ' ') FROM probe.words", "lamp");
+}
+
+// The second request finds no row, fails by itself with many details, and finds the row of the first then. Its answer
+// has nothing of its own failure.
+Test(service_idempotency, a_refused_key_is_not_explained_by_what_the_handler_has_said)
+{
+  struct outcome late;
+  begin_create(PROBE_LATE, &with_key, &late);
+  process_wait_http(&probe, "/debug/tasks", BATCH_CREATE "\",\"state\":\"waiting\"");
+  cr_expect_eq(create("lamp", &with_key).status, STATUS_OK);
+  probe_release(&probe);
+  driver_finish(&gateway, &late);
+  cr_expect_eq(late.status, STATUS_FAILED_PRECONDITION, "%s", status_name(late.status));
+  cr_expect(slice_equal_string(late.reason, "IDEMPOTENCY_KEY_REUSED"), SLICE_FMT, SLICE_ARG(late.reason));
+  cr_expect_eq(late.violation_count, 0);
+  cr_expect_eq(late.retry_after_ms, 0);
+}
+
 // ---- many keys ----
 
 static void expect_sku(struct outcome outcome, int number)
@@ -111,30 +150,41 @@ static void expect_sku(struct outcome outcome, int number)
   cr_expect_str_eq(item_in(&outcome)->sku, arena_printf(&database.arena, "%d", number));
 }
 
-enum { CALLS = 12 };
+enum { CALLS = 20, EXPIRED = 40000 };
 
 #define STATISTICS(column) "SELECT " column " FROM pg_stat_user_tables WHERE relid = 'probe.idempotency_keys'::regclass"
 
-// The plans are those that PostgreSQL itself chooses: custom ones first, and a generic one after some calls.
+// The plans are those that PostgreSQL itself chooses: custom ones first, and a generic one after some calls. Each sweep
+// removes all expired keys, though few in one statement.
 Test(service_idempotency, no_statement_scans_the_table)
 {
-  database_sql(&database, "INSERT INTO probe.idempotency_keys SELECT sha256(i::text::bytea), '', '',"
-                          " now() - CASE WHEN i <= 10000 THEN 25 ELSE 1 END * interval '1 hour'"
-                          " FROM generate_series(1, 100000) AS i");
+  database_sql(&database,
+               "INSERT INTO probe.idempotency_keys SELECT sha256(i::text::bytea), '', '',"
+               " now() - CASE WHEN i <= %d THEN 25 ELSE 1 END * interval '1 hour' FROM generate_series(1, 100000) AS i",
+               EXPIRED);
   database_sql(&database, "VACUUM ANALYZE probe.idempotency_keys");
   stop_probe();
   database_sql(&database, "SELECT pg_stat_reset()");
-  start_probe("IDEMPOTENCY_SWEEP_INTERVAL=10ms");
+  start_probe("IDEMPOTENCY_SWEEP_INTERVAL=1s");
   for (int i = 0; i < CALLS; i++) {
     struct rpc_context context = with_key;
     context.idempotency_key = slice_from_string(arena_printf(&database.arena, "key-%d", i));
     for (int repeat = 0; repeat < 2; repeat++)
       expect_sku(create(PROBE_ELSEWHERE, &context), i + 1);
   }
-  database_wait_sql(&database, STATISTICS("n_tup_del"), "10000");
+  database_wait_sql(&database, STATISTICS("n_tup_del"), "40000");
+  EXPECT_NO_OUTPUT(probe, "could not remove");
   // A session that ends reports the rest of what it has done.
   stop_probe();
-  database_wait_sql(&database, STATISTICS("n_tup_ins"), "12");
+  database_wait_sql(&database, STATISTICS("n_tup_ins"), "20");
   expect_sql(STATISTICS("seq_scan"), "0");
   start_probe(NULL);
+}
+
+Test(service_idempotency, a_sweep_that_fails_is_told)
+{
+  stop_probe();
+  database_sql(&database, "ALTER TABLE probe.idempotency_keys RENAME TO elsewhere");
+  start_probe("IDEMPOTENCY_SWEEP_INTERVAL=10ms");
+  process_wait_output(&probe, "could not remove expired Idempotency-Keys");
 }
