@@ -420,6 +420,52 @@ enum status query_gathered(struct query_db db, const struct query *query, const 
   return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
 }
 
+// ---- changing ----
+
+static void add_messages(const void *arg, struct pg_params *params, const void *const *items, size_t count)
+{
+  query_add_params(params, arg, &(struct query_messages){.messages = items, .count = count});
+}
+
+// The first parameter is the row's key.
+static const char *get_key(const struct query *query, const void *message)
+{
+  return *(const char *const *)field_place(message, query->params[0].offset);
+}
+
+static enum status run_change(struct query_db db, const struct query *query, const void *message, struct arena *arena,
+                              struct pg_result *result)
+{
+  if (!query->gathers_changes)
+    return run_query(db, query, &message, arena, result);
+  if (db.pg == NULL)
+    return run_query(db, query, &(struct query_messages){.messages = &message, .count = 1}, arena, result);
+  const struct pg_change change = {.statement = &query->statement,
+                                   .key = get_key(query, message),
+                                   .item = message,
+                                   .add_params = add_messages,
+                                   .arg = query};
+  return pg_change_row(db.pg, &change, arena, result);
+}
+
+enum status query_change(struct query_db db, const struct query *query, const void *message, struct arena *arena,
+                         void *row)
+{
+  struct pg_result result;
+  enum status status = run_change(db, query, message, arena, &result);
+  return status == STATUS_OK ? read_one(query, &result, arena, row) : status;
+}
+
+enum status query_change_packed(struct query_db db, const struct query *query, const void *message, struct arena *arena,
+                                struct slice *wire)
+{
+  struct pg_result result;
+  enum status status = run_change(db, query, message, arena, &result);
+  return status == STATUS_OK ? query_pack_first(query, &result, arena, wire) : status;
+}
+
+// ---- packed rows and many rows ----
+
 enum status query_one_packed(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                              struct slice *wire)
 {

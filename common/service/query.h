@@ -96,6 +96,7 @@ struct query {
   size_t column_count;
   size_t row_size;
   const ProtobufCMessageDescriptor *message;  // the type of the rows; NULL where they are structs
+  bool gathers_changes;                       // it changes rows by an array of messages (query_change)
   const uint16_t *field_order;                // where the rows are messages: the columns' indexes, by their numbers
 };
 
@@ -115,6 +116,18 @@ enum status query_one_packed(struct query_db db, const struct query *query, cons
                              struct slice *wire) MUST_CHECK;
 enum status query_gathered_packed(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                                   struct slice *wire) MUST_CHECK;
+// Messages in an array, as the params of a query that gathers changes.
+struct query_messages {
+  const void *const *messages;
+  size_t count;
+};
+// Changes one row by a message, which is the only argument of the query. A query that gathers changes runs for those of
+// other tasks, too (pg_change_row); within a transaction, by itself. NOT_FOUND where no row fits.
+enum status query_change(struct query_db db, const struct query *query, const void *message, struct arena *arena,
+                         void *row) MUST_CHECK;
+// Changes one row as query_change does, and gives its message packed.
+enum status query_change_packed(struct query_db db, const struct query *query, const void *message, struct arena *arena,
+                                struct slice *wire) MUST_CHECK;
 // Rows that were read: an array of structs, or an array of pointers where the rows are messages.
 struct query_rows {
   void *rows;

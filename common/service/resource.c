@@ -106,7 +106,7 @@ static void check_update_shapes(const struct resource *resource)
   const struct query *updates[] = {resource->update, resource->update_part};
   for (size_t u = 0; u < ARRAY_LEN(updates) && updates[u] != NULL; u++)
     for (size_t i = 0; i < updates[u]->param_count; i++)
-      CHECK(updates[u]->params[i].from == QUERY_FROM_MESSAGE && updates[u]->params[i].holder == 0);
+      CHECK(updates[u]->params[i].from != QUERY_FROM_PARAMS && updates[u]->params[i].holder == 0);
 }
 
 static void check_remove_shape(const struct resource *resource)
@@ -332,9 +332,8 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   status = cache_change_confirm(change->cached.change);
   if (status != STATUS_OK)
     return status;
-  const ProtobufCMessage *params = message;
   struct slice wire = {0};
-  status = query_one_packed(db, change->update, &params, call_arena(change->call), &wire);
+  status = query_change_packed(db, change->update, message, call_arena(change->call), &wire);
   call_reply_bytes(change->call, wire);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }

@@ -8,6 +8,10 @@
 
 enum { DEFAULT_PIPELINED = 2, DEFAULT_WRITES = 8, DEFAULT_SCANS = 4, USABLE_WAIT_MS = 2000 };
 
+// A batch of changes that cannot have a lock at once makes room for its changes, each of which waits for itself.
+static const struct pg_statement HURRY = {.name = "set the lock timeout of gathered changes",
+                                          .sql = "SET lock_timeout = 10"};
+
 struct pg_ready_waiter {
   struct list node;
   struct completion completion;
@@ -48,6 +52,7 @@ static void dispatch_turn(void *arg)
 {
   struct pg *pg = arg;
   pg_gather_dispatch(pg);
+  pg_change_dispatch(pg);
   if (list_empty(&pg->reads) && list_empty(&pg->singles))
     return;
   dispatch_queue(pg, &pg->singles);
@@ -76,7 +81,8 @@ static struct metric_series *connects_series(const char *result)
 
 static void init_lists(struct pg *pg)
 {
-  struct list *lists[] = {&pg->reads, &pg->singles, &pg->gathering, &pg->free_requests, &pg->ready_waiters};
+  struct list *lists[] = {&pg->reads,    &pg->singles,       &pg->gathering,
+                          &pg->changing, &pg->free_requests, &pg->ready_waiters};
   for (size_t i = 0; i < ARRAY_LEN(lists); i++)
     list_init(lists[i]);
 }
@@ -102,6 +108,8 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
                options->write_connections == 0 ? DEFAULT_WRITES : options->write_connections);
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
                options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
+  pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
+  pg->gathered.preparation = &HURRY;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
   return pg;
@@ -142,12 +150,13 @@ void pg_free(struct pg **pg)
     return;
   *pg = NULL;
   CHECK(list_empty(&ended->reads) && list_empty(&ended->singles) && list_empty(&ended->gathering));
-  CHECK(list_empty(&ended->ready_waiters));
+  CHECK(list_empty(&ended->changing) && list_empty(&ended->ready_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);
   free_connections(ended->pipelined, ended->pipelined_count);
   pg_pool_destroy(&ended->writes);
   pg_pool_destroy(&ended->scans);
+  pg_pool_destroy(&ended->gathered);
   free_requests(ended);
   pg_free_statements(ended);
   pg_conninfo_free(ended);

@@ -139,6 +139,24 @@ enum status pg_query(struct pg *pg, const struct pg_statement *statement, const 
 enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
                          struct pg_result *result) MUST_CHECK;
 
+// One change of one row.
+struct pg_change {
+  const struct pg_statement *statement;
+  const char *key;   // of the row, as text: changes of one statement with the same key are those of the same row
+  const void *item;  // what `add_params` takes the values from
+  // Adds the statement's parameters: arrays, with one element for each item, in this order. Copies what it takes.
+  void (*add_params)(const void *arg, struct pg_params *params, const void *const *items, size_t count);
+  const void *arg;  // the same for all changes of the statement
+};
+// Changes one row and gives its new cells; gives no row where none fits. Changes that many tasks make at the same time
+// travel as one statement, which costs PostgreSQL half as much for each. `statement` is a write; its parameters are
+// arrays, and its last column is the row's place in them (from 1), which `result` may end with:
+//   UPDATE t SET name = v.new_name FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS v(key, new_name, place)
+//   WHERE id = v.key RETURNING t.name, t.size, v.place
+// An error of one change reaches its caller only. Everything else is as with pg_query.
+enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct arena *arena,
+                          struct pg_result *result) MUST_CHECK;
+
 // Begins a transaction (READ COMMITTED) on a connection of its own. An error in it gives the connection back, and only
 // pg_rollback is left.
 enum status pg_begin(struct pg *pg, struct pg_tx **tx) MUST_CHECK;

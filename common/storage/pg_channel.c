@@ -23,8 +23,11 @@ struct pg_channel {
 };
 
 // The server makes the commits of all NOTIFYs wait for each other. Under load this takes longer than other statements
-// may wait for a lock, and a lost channel would add all reads to the load.
-static const struct pg_statement WAIT_FOR_LOCKS = {.name = "SET lock_timeout", .sql = "SET lock_timeout = 0"};
+// may wait for a lock, and a lost channel would add all reads to the load. No commit waits for the disk: a server that
+// crashes loses the channel with the message, and nothing else is written here.
+static const struct pg_statement PREPARE_SESSION = {
+    .name = "set the channel's session up",
+    .sql = "SELECT set_config('lock_timeout', '0', false), set_config('synchronous_commit', 'off', false)"};
 static const struct pg_statement NOTIFY = {.name = "NOTIFY", .sql = "SELECT pg_notify($1, $2)"};
 
 static struct pg_channel *channel_of(struct pg_connection *c)
@@ -69,8 +72,8 @@ void pg_channel_connected(struct pg_connection *c)
 {
   struct pg_channel *channel = channel_of(c);
   enter_state(channel, CHANNEL_LISTENING);
-  struct pg_execution wait_for_locks = {.statement = &WAIT_FOR_LOCKS};
-  send_statement(channel, &wait_for_locks, NULL);
+  struct pg_execution preparation = {.statement = &PREPARE_SESSION};
+  send_statement(channel, &preparation, NULL);
   struct pg_execution listen = {.statement = channel->listen};
   send_statement(channel, &listen, handle_listening);
   pg_pipeline_flush(c);

@@ -144,7 +144,7 @@ static void finish_connecting(struct pg_connection *c)
   else if (c->use == PG_LISTENING)
     pg_channel_connected(c);
   else
-    pg_pool_progress(c);
+    pg_pool_connected(c);
 }
 
 static void continue_connecting(struct pg_connection *c)

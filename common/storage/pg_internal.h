@@ -6,6 +6,7 @@
 //   pg_request.c     the life of a request, and its states
 //   pg_statement.c   the statements that were used, with their metrics
 //   pg_gather.c      pg_query_row: the keys of a turn as one query
+//   pg_change.c      pg_change_row: changes of several tasks as one statement
 //   pg_connection.c  connecting, breaking, back-off, the socket
 //   pg_pipeline.c    what is in flight on one connection: sending, and which result belongs to which request
 //   pg_pool.c        a pool of connections, shared out among callers; the outcome of what runs on one
@@ -33,6 +34,8 @@
 #define PG_STATEMENT_TIMEOUT_MS 5000
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100
+// How many gathered changes are under way at a time. More would make smaller batches.
+#define PG_GATHERED_CONNECTIONS 2
 // The server ends a transaction that was left open for so long, because it may hold locks.
 #define PG_IDLE_IN_TRANSACTION_MS 5000
 
@@ -46,6 +49,8 @@ struct pg_statement_entry {
   struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
   struct list reads;                             // pg_read.node: the keys that were asked for in this turn
   struct list gathering;                         // in pg.gathering while `reads` has some
+  struct list changes;                           // pg_waiting_change.node: those that no batch has taken yet
+  struct list changing;                          // in pg.changing while `changes` has some
 };
 
 // An error of the server that the caller is not to blame for, to be logged. Empty where there was none. The texts are
@@ -174,7 +179,8 @@ struct pg_connection {
 // A pool of connections that each carry one statement or transaction at a time.
 struct pg_pool {
   struct pg *pg;
-  const char *what;  // what a task waits for, shown in lists of tasks
+  const char *what;                        // what a task waits for, shown in lists of tasks
+  const struct pg_statement *preparation;  // runs on each new connection; NULL for none
   struct pg_connection *connections;
   size_t count;
   struct hashtable callers;  // struct pg_caller: who has connections, or waits for one
@@ -195,10 +201,13 @@ struct pg {
   size_t pipelined_count;
   struct pg_pool writes;  // and transactions
   struct pg_pool scans;
+  struct pg_pool gathered;  // changes of several tasks
+  size_t batches;           // of changes, under way
 
   struct list reads;      // queued requests of kind PG_READ
   struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
   struct list gathering;  // struct pg_statement_entry with keys of this turn
+  struct list changing;   // struct pg_statement_entry with changes that wait
   struct list free_requests;
   struct list ready_waiters;  // struct pg_ready_waiter
 
@@ -234,6 +243,8 @@ struct pg_lock_retry pg_lock_retry_begin(const struct pg *pg);
 // left. It pauses before it returns true. Where the task has run out of time or was cancelled, that becomes the
 // status.
 bool pg_lock_retry_next(struct pg_lock_retry *retry, const struct pg_result *result, enum status *status);
+// Runs a batch of changes once. Nothing is repeated, because each change can run alone.
+enum status pg_run_gathered(struct pg *pg, struct pg_statement_entry *entry, struct pg_execution *execution) MUST_CHECK;
 
 // ---- pg_request.c ----
 
@@ -265,6 +276,11 @@ void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum stat
 
 // Sends the keys that pg_query_row has gathered in this turn.
 void pg_gather_dispatch(struct pg *pg);
+
+// ---- pg_change.c ----
+
+// Starts batches of the changes that wait, while there may be more of them.
+void pg_change_dispatch(struct pg *pg);
 
 // ---- pg_connection.c ----
 
@@ -307,6 +323,10 @@ void pg_pool_return(struct pg_connection *connection);
 // Sends the request, waits for its outcome, and notes its effect for the task. The caller has just seen that there is
 // time left. Frees the request, unless it was abandoned.
 enum status pg_pool_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
+// Waits for the outcome of what was sent for a task that is overdue or cancelled, for 300 ms at most.
+enum status pg_wait_shielded(struct completion *completion);
+// Prepares a new connection.
+void pg_pool_connected(struct pg_connection *connection);
 // Moves the pool on, after a connection has changed its state or has been drained.
 void pg_pool_progress(struct pg_connection *connection);
 

@@ -234,9 +234,10 @@ enum status pg_pool_borrow(struct pg_pool *pool, bool after_lock, struct pg_conn
 
 // ---- giving back ----
 
-static void send_rollback(struct pg_connection *c)
+// Sends a statement whose outcome nobody waits for.
+static void send_unattended(struct pg_connection *c, const struct pg_statement *statement, enum pg_request_kind kind)
 {
-  struct pg_request *request = pg_request_create(c->pg, pg_find_statement(c->pg, &ROLLBACK), PG_IN_TRANSACTION, NULL);
+  struct pg_request *request = pg_request_create(c->pg, pg_find_statement(c->pg, statement), kind, NULL);
   pg_pipeline_send(c, request);
   pg_request_enter(request, PG_REQUEST_ABANDONED);
   pg_pipeline_flush(c);
@@ -253,7 +254,7 @@ static bool is_drained(struct pg_connection *c)
   pg_cancel_stop(c);
   if (PQtransactionStatus(c->conn) == PQTRANS_IDLE)
     return true;
-  send_rollback(c);
+  send_unattended(c, &ROLLBACK, PG_IN_TRANSACTION);
   return false;
 }
 
@@ -264,6 +265,13 @@ void pg_pool_progress(struct pg_connection *c)
   c->use = PG_POOLED;
   serve_waiters(c->pool);
   open_for_waiters(c->pool);
+}
+
+void pg_pool_connected(struct pg_connection *c)
+{
+  if (c->pool->preparation != NULL)
+    send_unattended(c, c->pool->preparation, PG_SINGLE);
+  pg_pool_progress(c);
 }
 
 void pg_pool_return(struct pg_connection *c)
@@ -296,7 +304,7 @@ static void note_effect(const struct pg_request *request, enum status status)
     task_note_effect(TASK_EFFECT_UNKNOWN);
 }
 
-static enum status wait_shielded(struct completion *completion)
+enum status pg_wait_shielded(struct completion *completion)
 {
   uint64_t before = task_deadline_us();
   task_shield(true);
@@ -318,7 +326,7 @@ static enum status end_overdue(struct pg_connection *c, struct pg_request *reque
     pg_cancel_start(c);
   if (!matters)
     return reason;
-  enum status status = wait_shielded(&request->completion);
+  enum status status = pg_wait_shielded(&request->completion);
   if (!request->completion.done) {
     task_note_effect(TASK_EFFECT_UNKNOWN);
     pg_request_enter(request, PG_REQUEST_ABANDONED);

@@ -25,6 +25,8 @@ static struct pg_statement_entry *add_entry(struct pg *pg, const struct pg_state
   entry->index = pg->statements.count;
   list_init(&entry->reads);
   list_init(&entry->gathering);
+  list_init(&entry->changes);
+  list_init(&entry->changing);
   entry->duration = metrics_series(METRIC_PG_DURATION, &name, 1);
   hashtable_insert(&pg->statements, &entry->node, hash);
   return entry;

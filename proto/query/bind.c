@@ -157,14 +157,42 @@ static void bind_columns(struct binder *b)
 
 // ---- queries ----
 
+static bool ends_with_place(const struct description *description)
+{
+  if (description->column_count == 0)
+    return false;
+  const struct column *last = &description->columns[description->column_count - 1];
+  return last->type == 20 && strcmp(last->name, "place") == 0;
+}
+
+// Checks the form that pg_change_row needs: arrays of one message's fields go in, the key's first, and each row's last
+// column is its place in them.
+static void check_gathered_change(struct binder *b)
+{
+  const struct query_source *query = b->query;
+  bool good = ends_with_place(&query->description) && !query->description.read_only && query->row != NULL;
+  for (size_t i = 0; i < query->parameter_count; i++) {
+    const struct parameter *parameter = &query->parameters[i];
+    good = good && parameter->argument == query->parameters[0].argument && parameter->argument->repeated;
+  }
+  const struct parameter *key = &query->parameters[0];
+  if (!good || key->field == NULL || key->field->repeated || key->field->type != FIELD_STRING)
+    findings_add(b->findings, b->service, query, query->name.data,
+                 "a gathered change is written as UPDATE ... FROM unnest(:item.id::uuid[], :item.name::text[]) WITH "
+                 "ORDINALITY AS v(key, new_name, place) WHERE id = v.key RETURNING ..., v.place; all parameters are "
+                 "fields of the same array of messages, the first is the key, a text, and a row is a message");
+}
+
 // Checks the form that pg_query_row needs: one array of keys goes in, and each row's last column is its place in it.
 static void check_gathered(struct binder *b)
 {
   const struct description *description = &b->query->description;
-  const struct column *last =
-      description->column_count == 0 ? NULL : &description->columns[description->column_count - 1];
-  if (b->query->parameter_count != 1 || type_class(description->types[0]) != CLASS_TEXTS || last == NULL ||
-      last->type != 20 || strcmp(last->name, "place") != 0 || !description->read_only)
+  if (b->query->parameter_count > 0 && b->query->parameters[0].argument != NULL) {
+    check_gathered_change(b);
+    return;
+  }
+  if (b->query->parameter_count != 1 || type_class(description->types[0]) != CLASS_TEXTS ||
+      !ends_with_place(description) || !description->read_only)
     findings_add(
         b->findings, b->service, b->query, b->query->name.data,
         "a gathered read is written as SELECT ..., k.place FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) "

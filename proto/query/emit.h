@@ -17,6 +17,8 @@ const char *emit_row(const struct query_source *query, struct arena *arena);
 // Counts the members of the struct of parameters. A function with one member takes that instead of a struct.
 size_t emit_member_count(const struct query_source *query);
 bool emit_is_list(const struct parameter *parameter);
+// Tells whether the query is a gathered change: its parameters are fields of an array of messages.
+bool emit_is_change(const struct query_source *query);
 // Appends the head of the query's function, without semicolon and body.
 void emit_prototype(const struct query_source *query, struct arena *arena, struct strbuf *out);
 

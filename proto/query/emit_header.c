@@ -36,6 +36,11 @@ bool emit_is_list(const struct parameter *parameter)
   return strcmp(parameter->kind, "TEXTS") == 0 || strcmp(parameter->kind, "INT64S") == 0;
 }
 
+bool emit_is_change(const struct query_source *query)
+{
+  return query->rows == ROWS_GATHERED && query->parameters[0].argument != NULL;
+}
+
 size_t emit_member_count(const struct query_source *query)
 {
   size_t count = 0;
@@ -158,7 +163,11 @@ static void emit_out_parameters(const struct query_source *query, struct arena *
 void emit_prototype(const struct query_source *query, struct arena *arena, struct strbuf *out)
 {
   strbuf_printf(out, "enum status %s(struct query_db db", emit_name(query, arena));
-  if (query->rows == ROWS_GATHERED)
+  if (emit_is_change(query))
+    strbuf_printf(out, ", const %s *" SLICE_FMT,
+                  c_name_struct(arena, query->parameters[0].argument->message->full_name),
+                  SLICE_ARG(query->parameters[0].name));
+  else if (query->rows == ROWS_GATHERED)
     strbuf_printf(out, ", const char *" SLICE_FMT, SLICE_ARG(query->parameters[0].name));
   else if (emit_member_count(query) == 1)
     strbuf_printf(out, ", %s", format_declaration(&query->parameters[0], arena));
@@ -182,13 +191,16 @@ static void emit_comment(const struct query_source *query, struct strbuf *out)
           "statement. NOT_FOUND where there is no row.",
       [ROWS_PAGE] = "Declares a list; resource_list runs it.",
   };
+  static const char CHANGE[] =
+      "Changes one row. Changes that many tasks make at the same time travel as one statement. "
+      "NOT_FOUND where no row fits.";
   struct slice left = query->comment;
   while (left.size > 0) {
     struct slice line = slice_make(left.data, slice_find(left, '\n', 0));
     left = slice_skip(left, line.size + 1);
     strbuf_printf(out, "// " SLICE_FMT "\n", SLICE_ARG(slice_trim(slice_skip(line, 2))));
   }
-  strbuf_printf(out, "// %s\n", ROWS[query->rows]);
+  strbuf_printf(out, "// %s\n", emit_is_change(query) ? CHANGE : ROWS[query->rows]);
 }
 
 static void emit_query(const struct query_source *query, struct arena *arena, struct strbuf *out)

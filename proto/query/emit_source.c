@@ -50,6 +50,21 @@ static void emit_statement(struct emitter *e, size_t index)
 
 // ---- parameters ----
 
+// Writes where the parameter's message or messages are.
+static void emit_holder(struct emitter *e, const struct parameter *parameter)
+{
+  if (emit_is_change(e->query)) {
+    strbuf_add_string(e->out, ", .from = QUERY_FROM_MESSAGES, .holder = offsetof(struct query_messages, messages), "
+                              ".holder_count = offsetof(struct query_messages, count)");
+    return;
+  }
+  strbuf_printf(e->out, ", .from = QUERY_FROM_MESSAGE%s, .holder = offsetof(struct %s, " SLICE_FMT ")",
+                parameter->argument->repeated ? "S" : "", e->params, SLICE_ARG(parameter->name));
+  if (parameter->argument->repeated)
+    strbuf_printf(e->out, ", .holder_count = offsetof(struct %s, " SLICE_FMT "_count)", e->params,
+                  SLICE_ARG(parameter->name));
+}
+
 static void emit_param(struct emitter *e, const struct parameter *parameter)
 {
   strbuf_printf(e->out, "    {.kind = QUERY_%s", parameter->kind);
@@ -62,11 +77,7 @@ static void emit_param(struct emitter *e, const struct parameter *parameter)
                     SLICE_ARG(parameter->name));
   } else {
     const char *message = c_name_struct(e->arena, parameter->argument->message->full_name);
-    strbuf_printf(e->out, ", .from = QUERY_FROM_MESSAGE%s, .holder = offsetof(struct %s, " SLICE_FMT ")",
-                  parameter->argument->repeated ? "S" : "", e->params, SLICE_ARG(parameter->name));
-    if (parameter->argument->repeated)
-      strbuf_printf(e->out, ", .holder_count = offsetof(struct %s, " SLICE_FMT "_count)", e->params,
-                    SLICE_ARG(parameter->name));
+    emit_holder(e, parameter);
     strbuf_printf(e->out, ", .offset = offsetof(%s, %s)", message, parameter->field->name);
     if (parameter->field->repeated)
       strbuf_printf(e->out, ", .count = offsetof(%s, n_%s)", message, parameter->field->name);
@@ -78,7 +89,7 @@ static void emit_param(struct emitter *e, const struct parameter *parameter)
 
 static bool has_params_table(const struct query_source *query)
 {
-  return query->parameter_count > 0 && query->rows != ROWS_GATHERED;
+  return query->parameter_count > 0 && (query->rows != ROWS_GATHERED || emit_is_change(query));
 }
 
 static void emit_params_table(struct emitter *e)
@@ -161,6 +172,8 @@ static void emit_shape(struct emitter *e)
   const struct query_source *query = e->query;
   if (has_params_table(query))
     strbuf_printf(e->out, "    .params = %s_param_table,\n    .param_count = %zu,\n", e->name, query->parameter_count);
+  if (emit_is_change(query))
+    strbuf_add_string(e->out, "    .gathers_changes = true,\n");
   if (column_count(query) > 0)
     strbuf_printf(e->out, "    .columns = %s_columns,\n    .column_count = %zu,\n    .row_size = sizeof(%s),\n",
                   e->name, column_count(query), emit_row(query, e->arena));
@@ -183,7 +196,7 @@ static void emit_call(struct emitter *e)
   };
   const struct query_source *query = e->query;
   const char *params = query->parameter_count == 0 ? "NULL" : emit_member_count(query) == 1 ? "&params" : "params";
-  strbuf_printf(e->out, "%s(db, &%s_query, ", CALLS[query->rows], e->name);
+  strbuf_printf(e->out, "%s(db, &%s_query, ", emit_is_change(query) ? "query_change" : CALLS[query->rows], e->name);
   if (query->rows == ROWS_GATHERED)
     strbuf_printf(e->out, SLICE_FMT, SLICE_ARG(query->parameters[0].name));
   else

@@ -59,20 +59,23 @@ UPDATE items SET sku = :item.sku, name = :item.name, description = :item.descrip
 WHERE id = :item.id::uuid AND revision = :item.etag::bigint
 RETURNING {item};
 
--- name: update_part :one
+-- name: update_part :gathered
 -- row: item.v1.Item
--- params: item.v1.Item as item
+-- params: item.v1.Item[] as item
 -- without item.sku: PostgreSQL computes `search` again where this is set; update does that
 -- without item.name: as sku
 -- without item.description: as sku
 -- without item.tags: as sku
 -- Replaces the fields that may change and that the search does not look at, if the etag is still this one. Fails as
 -- insert does.
-UPDATE items SET category = :item.category, price = :item.price?::numeric, currency = :item.currency?,
-  quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
+UPDATE items SET category = v.new_category, price = v.new_price::numeric, currency = v.new_currency,
+  quantity = v.new_quantity::int, attributes = coalesce(v.new_attributes::json, '{}'),
   revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
-WHERE id = :item.id::uuid AND revision = :item.etag::bigint
-RETURNING {item};
+FROM unnest(:item.id::uuid[], :item.etag::text[], :item.category::text[], :item.price?::text[], :item.currency?::text[],
+            :item.quantity::bigint[], :item.attributes?::text[])
+     WITH ORDINALITY AS v(key, old_etag, new_category, new_price, new_currency, new_quantity, new_attributes, place)
+WHERE id = v.key AND revision = v.old_etag::bigint
+RETURNING {item}, v.place;
 
 -- name: delete :affected
 -- Deletes the item if its etag is still this one; NULL fits any.
