@@ -100,7 +100,7 @@ const struct setting common_settings_table[] = {
      .default_value = "5s",
      .min = 10,
      .max = 600000,
-     .help = "PostgreSQL ends a statement that takes longer.",
+     .help = "PostgreSQL ends a statement that takes longer, and a transaction that a process leaves open for so long.",
      TARGET(pg_statement_timeout_ms)},
     {.name = "MIGRATE_ON_START",
      .type = SETTING_BOOL,

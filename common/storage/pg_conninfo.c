@@ -38,6 +38,13 @@ static void set_keyword(struct pg *pg, const char *keyword, const char *value)
   pg->values[place] = memory_copy_string(value);
 }
 
+static uint32_t clamp_idle_ms(uint32_t statement_timeout_ms)
+{
+  if (statement_timeout_ms < PG_IDLE_LEAST_MS)
+    return PG_IDLE_LEAST_MS;
+  return statement_timeout_ms < PG_IDLE_MOST_MS ? statement_timeout_ms : PG_IDLE_MOST_MS;
+}
+
 static void set_session_options(struct pg *pg, const char *given, const struct pg_options *options)
 {
   uint32_t timeout_ms = options->statement_timeout_ms == 0 ? PG_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
@@ -45,8 +52,8 @@ static void set_session_options(struct pg *pg, const char *given, const struct p
   strbuf_init(&text, 0);
   strbuf_printf(&text,
                 "-c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c statement_timeout=%u -c "
-                "lock_timeout=%d -c idle_in_transaction_session_timeout=%d",
-                timeout_ms, PG_LOCK_TIMEOUT_MS, PG_IDLE_IN_TRANSACTION_MS);
+                "lock_timeout=%d -c idle_in_transaction_session_timeout=%u",
+                timeout_ms, PG_LOCK_TIMEOUT_MS, clamp_idle_ms(timeout_ms));
   // PostgreSQL uses the last value of an option, so the operator's options come last.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);

@@ -36,8 +36,10 @@
 #define PG_LOCK_TIMEOUT_MS 100
 // How many gathered changes are under way at a time. More would make smaller batches.
 #define PG_GATHERED_CONNECTIONS 2
-// The server ends a transaction that was left open for so long, because it may hold locks.
-#define PG_IDLE_IN_TRANSACTION_MS 5000
+// The server ends a transaction that was left open for as long as a statement may take, because it may hold locks.
+// These are the bounds of that time: a busy process leaves one open for a moment.
+#define PG_IDLE_LEAST_MS 1000
+#define PG_IDLE_MOST_MS 5000
 
 // What all uses of one statement share. Made at the first use, and kept until the pg is freed.
 struct pg_statement_entry {

@@ -145,11 +145,29 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   cr_assert_str_eq(value_of(&pg, "keepalives_count"), "1");
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c lock_timeout=100"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c statement_timeout=123"));
-  cr_assert_not_null(strstr(value_of(&pg, "options"), "-c idle_in_transaction_session_timeout=5000"),
-                     "a forgotten transaction does not hold its locks for ever");
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-c TimeZone=UTC"));
   cr_assert_not_null(strstr(value_of(&pg, "options"), "-csearch_path=s"));
   pg_conninfo_free(&pg);
+}
+
+// Else the locks of a process that is frozen would be held for ever.
+Test(pg_conninfo, a_forgotten_transaction_ends_like_a_long_statement)
+{
+  static const struct {
+    uint32_t statement_ms;
+    const char *idle;
+  } cases[] = {
+      {0, "timeout=5000"},    {123, "timeout=1000"},  {1000, "timeout=1000"},
+      {2000, "timeout=2000"}, {5000, "timeout=5000"}, {600000, "timeout=5000"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    struct pg pg = {0};
+    pg_conninfo_init(&pg, &(const struct pg_options){.conninfo = "", .statement_timeout_ms = cases[i].statement_ms});
+    const char *idle = strstr(value_of(&pg, "options"), "idle_in_transaction_session_");
+    cr_assert_not_null(idle);
+    cr_expect_str_eq(idle + strlen("idle_in_transaction_session_"), cases[i].idle);
+    pg_conninfo_free(&pg);
+  }
 }
 
 // TCP notices the loss of a host by these alone.
