@@ -1,4 +1,4 @@
-// An endpoint makes a new socket for each connection: see REDIAL in nng_compat_internal.h.
+// Each dial has an id of its own, so that an event of an earlier one is not taken for the last one's.
 #include "common/rpc/endpoint_internal.h"
 
 #include <stdlib.h>
@@ -13,11 +13,11 @@
 #include "common/observe/metrics.h"
 
 #define BACKOFF_FIRST_MS 20
-#define BACKOFF_MAX_MS 5000
-// The time for which a connection that is no longer listed must be quiet before it is closed, so that the server
-// usually closes it first: see CLOSE HANGS in nng_compat_internal.h.
+#define BACKOFF_MAX_MS 2000
+// The time for which a connection that is no longer listed must be quiet before it is closed. A server that shuts down
+// closes it first, and has the ack of its last packet then.
 #define LINGER_MS 30000
-// Nothing limits the packets in flight to a server: nng's raw REQ reports a full queue instead of dropping.
+// Nothing limits the packets in flight to a server but the room in the connection.
 #define NO_WINDOW UINT64_MAX
 
 // ---- state ----
@@ -75,48 +75,34 @@ static void schedule_dial(struct endpoint *endpoint, uint64_t now_us, const char
            LOG_INT("retryMs", pause_ms));
 }
 
-// ---- socket ----
+// ---- connection ----
 
-static void drop_socket(struct endpoint *endpoint)
+static void drop_connection(struct endpoint *endpoint)
 {
-  struct transport *transport = endpoint->group->transport;
-  transport_unwatch(transport, &endpoint->receive_watch);
   sender_close(&endpoint->sender);
-  socket_port_close(&endpoint->port);
-  rpc_closer_close(transport->closer, &endpoint->link);
-}
-
-static void open_socket(struct endpoint *endpoint)
-{
-  struct endpoint_group *group = endpoint->group;
-  struct transport *transport = group->transport;
-  endpoint->clock = (struct peer_clock){0};
-  endpoint->link =
-      rpc_link_open_client(rpc_closer_events(transport->closer), ++group->last_link_id, group->max_message_bytes);
-  nng_socket socket = endpoint->link->socket;
-  socket_port_open(&endpoint->port, transport, socket);
-  transport_watch(transport, &endpoint->receive_watch, rpc_socket_fd(socket, NNG_OPT_RECVFD));
+  rpc_stream_close(&endpoint->stream);
+  rpc_link_close(&endpoint->link);
 }
 
 static void dial_server(struct endpoint *endpoint, uint64_t now_us)
 {
-  heap_remove(&endpoint->group->timers, &endpoint->timer);
-  open_socket(endpoint);
+  struct endpoint_group *group = endpoint->group;
+  heap_remove(&group->timers, &endpoint->timer);
+  endpoint->link_id = ++group->last_link_id;
+  const struct rpc_link_options options = {
+      .url = endpoint->url, .tls = &group->tls, .events = &group->transport->events, .id = endpoint->link_id};
   struct error error;
-  enum status status = rpc_socket_dial(endpoint->link->socket, endpoint->url, &endpoint->group->tls, &error);
-  if (status == STATUS_OK) {
+  if (rpc_link_dial(&options, &endpoint->link, &error) == STATUS_OK)
     set_state(endpoint, ENDPOINT_CONNECTING);
-    return;
-  }
-  drop_socket(endpoint);
-  schedule_dial(endpoint, now_us, error.message);
+  else
+    schedule_dial(endpoint, now_us, error.message);
 }
 
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id)
 {
   for (struct list *node = group->members.next; node != &group->members; node = node->next) {
     struct endpoint *endpoint = CONTAINER_OF(node, struct endpoint, node);
-    if (endpoint->link != NULL && endpoint->link->id == link_id)
+    if (endpoint->link != NULL && endpoint->link_id == link_id)
       return endpoint;
   }
   return NULL;
@@ -128,7 +114,6 @@ static void init_sender(struct endpoint *endpoint)
 {
   const struct sender_options options = {
       .queue = &endpoint->group->transport->sends,
-      .port = &endpoint->port.port,
       .max_in_flight = NO_WINDOW,
       .packets = endpoint->metrics->packets,
       .frames = endpoint->metrics->frames,
@@ -146,7 +131,6 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   endpoint->metrics = metrics;
   endpoint->id = memory_copy_text(address->id);
   endpoint->url = memory_copy_text(address->url);
-  endpoint->receive_watch = (struct transport_watch){.fd = -1, .on_ready = group->on_readable, .arg = endpoint};
   list_init(&endpoint->calls);
   list_init(&endpoint->node);
   list_append(&group->members, &endpoint->node);
@@ -162,7 +146,7 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   if (endpoint == NULL)
     return;
   CHECK(list_empty(&endpoint->calls));
-  drop_socket(endpoint);
+  drop_connection(endpoint);
   set_state(endpoint, ENDPOINT_GONE);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
   list_remove(&endpoint->node);
@@ -172,32 +156,35 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   free(endpoint);
 }
 
-void endpoint_set_connected(struct endpoint *endpoint)
+void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened)
 {
   static const struct rpc_frame probe = {.kind = RPC_FRAME_REQUEST};
   if (endpoint->state != ENDPOINT_CONNECTING)
     return;
-  sender_open(&endpoint->sender);
+  const struct rpc_stream_options options = {.transport = endpoint->group->transport,
+                                             .max_message_bytes = endpoint->group->max_message_bytes,
+                                             .on_readable = endpoint->group->on_readable,
+                                             .arg = endpoint};
+  rpc_link_close(&endpoint->link);
+  endpoint->clock = (struct peer_clock){0};
+  endpoint->stream = rpc_stream_open(opened, &options);
+  sender_open(&endpoint->sender, &endpoint->stream->port);
   (void)sender_add(&endpoint->sender, &probe);
   set_state(endpoint, ENDPOINT_PROBING);
 }
 
-// Notes that a packet of the server has come. It may overtake the event that the connection is open, which nng reports
-// from another thread.
 static void note_packet(struct endpoint *endpoint)
 {
-  if (endpoint->state == ENDPOINT_CONNECTING)
-    sender_open(&endpoint->sender);
-  if (endpoint->state == ENDPOINT_CONNECTING || endpoint->state == ENDPOINT_PROBING)
+  if (endpoint->state == ENDPOINT_PROBING)
     set_state(endpoint, ENDPOINT_READY);
   sender_begin_packet(&endpoint->sender);
 }
 
-void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
+void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *reason)
 {
   if (is_connected_state(endpoint->state))
     metric_add(endpoint->metrics->lost, 1);
-  drop_socket(endpoint);
+  drop_connection(endpoint);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
   // A connection that has carried packets was a good one: the first attempt after it comes soon.
   if (is_connected_state(endpoint->state))
@@ -205,8 +192,7 @@ void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us)
   if (endpoint->state == ENDPOINT_LINGERING || endpoint->state == ENDPOINT_GONE)
     set_state(endpoint, ENDPOINT_GONE);
   else
-    schedule_dial(endpoint, now_us,
-                  is_connected_state(endpoint->state) ? "the connection broke" : "the server hung up");
+    schedule_dial(endpoint, now_us, reason);
 }
 
 void endpoint_set_draining(struct endpoint *endpoint)
@@ -224,7 +210,7 @@ static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
 {
   heap_remove(&endpoint->group->timers, &endpoint->timer);
-  // A connection that may carry packets is not closed at once: see CLOSE HANGS in nng_compat_internal.h.
+  // A connection that may carry packets is not closed at once: see LINGER_MS.
   if (!is_connected_state(endpoint->state) && endpoint->state != ENDPOINT_PROBING) {
     set_state(endpoint, ENDPOINT_GONE);
     return;
@@ -258,20 +244,18 @@ void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
 
 // ---- packets ----
 
-nng_msg *endpoint_receive(struct endpoint *endpoint)
+enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet)
 {
-  if (endpoint->link == NULL)
-    return NULL;
-  nng_msg *message = rpc_io_receive(&endpoint->group->transport->io, endpoint->link->socket);
-  if (message != NULL) {
+  enum stream_result result = rpc_stream_next(endpoint->stream, packet);
+  if (result == STREAM_PACKET)
     note_packet(endpoint);
-    return message;
-  }
-  // The socket is empty now, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its
-  // last packet before it ends.
+  if (result != STREAM_EMPTY)
+    return result;
+  // All has been read, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its last
+  // packet before it ends.
   if (endpoint->state == ENDPOINT_DRAINING || endpoint->state == ENDPOINT_LINGERING)
     sender_hurry_ack(&endpoint->sender);
   else
     sender_queue_due_ack(&endpoint->sender);
-  return NULL;
+  return STREAM_EMPTY;
 }

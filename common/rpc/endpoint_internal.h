@@ -1,5 +1,5 @@
-// One remote instance as the client sees it: a socket with one connection, the sender of its frames, and the way back
-// after the connection broke. An endpoint knows frames only as bytes; their calls belong to the client.
+// One remote instance as the client sees it: its connection, the sender of its frames, and the way back after the
+// connection broke. An endpoint knows frames only as bytes; their calls belong to the client.
 #ifndef BULKHEAD_RPC_ENDPOINT_INTERNAL_H
 #define BULKHEAD_RPC_ENDPOINT_INTERNAL_H
 
@@ -10,9 +10,11 @@
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
+#include "common/rpc/link_internal.h"
 #include "common/rpc/peer_clock_internal.h"
 #include "common/rpc/rpc.h"
 #include "common/rpc/sender_internal.h"
+#include "common/rpc/stream_internal.h"
 #include "common/rpc/transport_internal.h"
 
 struct metric_series;
@@ -20,8 +22,8 @@ struct rpc_channel;
 struct endpoint;
 
 enum endpoint_state {
-  ENDPOINT_BACKING_OFF,  // has no socket; `timer` says when to dial
-  ENDPOINT_CONNECTING,   // nng dials, again and again
+  ENDPOINT_BACKING_OFF,  // has no connection; `timer` says when to dial
+  ENDPOINT_CONNECTING,   // `link` dials
   ENDPOINT_PROBING,      // connected; the server was asked for a packet, which has not come yet
   ENDPOINT_READY,        // connected and heard of, takes calls
   ENDPOINT_DRAINING,     // connected; the server has said GOAWAY: no new calls
@@ -56,9 +58,9 @@ struct endpoint {
   char *id;
   char *url;
   enum endpoint_state state;
-  struct rpc_link *link;  // NULL while backing off
-  struct transport_watch receive_watch;
-  struct socket_port port;
+  uint64_t link_id;           // of the last dial
+  struct rpc_link *link;      // the dial; NULL when there is none
+  struct rpc_stream *stream;  // the connection; NULL when there is none
   struct sender sender;
   struct peer_clock clock;  // of the server
   struct list calls;        // rpc_call.node
@@ -75,15 +77,15 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
 // the pointer and accepts NULL in it.
 void endpoint_free(struct endpoint **endpoint);
 
-// Finds the endpoint whose socket has this id; NULL when that socket has been replaced.
+// Finds the endpoint that waits for the dial with this id; NULL when none does any more.
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
-// Notes that nng has connected the socket: asks the server for a packet (see peer_clock_internal.h). Ignored unless the
-// endpoint is connecting.
-void endpoint_set_connected(struct endpoint *endpoint);
-// Notes that the connection broke: drops the socket with all that is queued in it, and schedules the next dial unless
-// the endpoint is no longer listed. The calls in flight stay in `calls` for the caller to end.
-void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us);
+// Takes over the connection that the dial has opened, and asks the server for a packet (see peer_clock_internal.h).
+// Leaves it alone unless the endpoint is connecting.
+void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened);
+// Notes that the dial has failed or the connection broke: closes it, and schedules the next dial unless the endpoint is
+// no longer listed. The calls in flight stay in `calls` for the caller to end. `reason` is for the log.
+void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *reason);
 // Notes that the server has sent GOAWAY: the endpoint gets no new calls. Ignored unless the endpoint is ready.
 void endpoint_set_draining(struct endpoint *endpoint);
 // Notes that discovery no longer lists the endpoint: it gets no new calls, and is finished once its calls have ended
@@ -94,8 +96,9 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 // Does what the endpoint's timer was set for: dials, or lets go of a lingering connection that has become quiet.
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
-// Takes the next packet that has arrived, and counts it for the next ack; NULL when there is none, and then an ack is
-// queued if one is due. The caller frees the message. The first packet makes the endpoint ready: it takes calls now.
-nng_msg *endpoint_receive(struct endpoint *endpoint);
+// Takes the next packet that has arrived, and counts it for the next ack; it is valid until the next call. When there
+// is none, an ack is queued if one is due. The first packet makes the endpoint ready: it takes calls now. STREAM_OVER:
+// the connection has ended, and the caller must call endpoint_set_lost.
+enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet) MUST_CHECK;
 
 #endif

@@ -17,8 +17,21 @@ void pipe_events_init(struct pipe_events *queue)
   CHECK(queue->fd >= 0);
 }
 
+void rpc_opened_discard(struct rpc_opened *opened)
+{
+  if (opened->stream == NULL)
+    return;
+  if (opened->fd >= 0)
+    close(opened->fd);
+  nng_stream_close(opened->stream);
+  nng_stream_free(opened->stream);
+  opened->stream = NULL;
+}
+
 void pipe_events_free(struct pipe_events *queue)
 {
+  for (size_t i = 0; i < queue->count; i++)
+    rpc_opened_discard(&queue->events[i].opened);
   close(queue->fd);
   free(queue->events);
   pthread_mutex_destroy(&queue->mutex);

@@ -3,21 +3,33 @@
 #ifndef BULKHEAD_RPC_PIPE_EVENTS_INTERNAL_H
 #define BULKHEAD_RPC_PIPE_EVENTS_INTERNAL_H
 
+#include <nng/nng.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+// An open connection on its way to the stream that will own it.
+struct rpc_opened {
+  nng_stream *stream;  // NULL for none
+  int fd;              // a duplicate of its socket; -1 when it is not known, see nng_compat_internal.h
+  bool is_ipc;         // its messages are framed as SP over IPC has it
+  bool is_tls;
+};
+
+// Closes a connection that no stream has taken over.
+void rpc_opened_discard(struct rpc_opened *opened);
+
 enum pipe_event_kind {
-  PIPE_OPENED,   // packets may come over the connection from now on; servers only
-  PIPE_STARTED,  // the socket sends to the connection from now on; its first packet may have come before
-  PIPE_CLOSED,   // the connection has ended, or was refused before it started
+  PIPE_OPENED,  // a connection is open and has exchanged SP's greeting; who takes the event owns it
+  PIPE_FAILED,  // a dial has failed, because of `error`
 };
 
 struct pipe_event {
   enum pipe_event_kind kind;
-  uint32_t pipe;     // nng's id
-  uint64_t link_id;  // rpc_link.id of the socket; 0 on a server
+  uint64_t link_id;  // rpc_link_options.id
+  struct rpc_opened opened;
+  int error;  // nng's
 };
 
 struct pipe_events {
@@ -29,6 +41,7 @@ struct pipe_events {
 };
 
 void pipe_events_init(struct pipe_events *queue);
+// Frees the queue, and closes the connections in it.
 void pipe_events_free(struct pipe_events *queue);
 
 // Adds an event. Any thread may call it.

@@ -1,6 +1,7 @@
 #include "common/rpc/request_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
@@ -8,11 +9,14 @@
 
 // ---- messages ----
 
-struct shared_message *shared_message_make(nng_msg *message)
+struct shared_message *shared_message_make(struct slice packet)
 {
-  struct shared_message *shared = malloc(sizeof(*shared));
+  struct shared_message *shared = malloc(sizeof(*shared) + packet.size);
   CHECK(shared != NULL);
-  *shared = (struct shared_message){.message = message, .users = 1};
+  shared->users = 1;
+  shared->size = packet.size;
+  if (packet.size != 0)
+    memcpy(shared->bytes, packet.data, packet.size);
   return shared;
 }
 
@@ -20,10 +24,8 @@ void shared_message_release(struct shared_message **shared_pointer)
 {
   struct shared_message *shared = *shared_pointer;
   *shared_pointer = NULL;
-  if (--shared->users != 0)
-    return;
-  nng_msg_free(shared->message);
-  free(shared);
+  if (--shared->users == 0)
+    free(shared);
 }
 
 // ---- table ----

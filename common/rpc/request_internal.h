@@ -11,18 +11,18 @@
 #include "common/base/list.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/rpc_server.h"
-#include "common/rpc/socket_internal.h"
 
 struct connection;
 
-// A received packet whose bytes are still in use: by the loop that reads it, and by each of its requests.
+// A copy of a received packet, whose bytes are in use by the loop that reads it, and by each of its requests.
 struct shared_message {
-  nng_msg *message;
   size_t users;
+  size_t size;
+  char bytes[];
 };
 
-// Takes over the message, with the caller as its first user.
-struct shared_message *shared_message_make(nng_msg *message);
+// Copies a packet, with the caller as its first user.
+struct shared_message *shared_message_make(struct slice packet);
 // Ends one use and sets the pointer to NULL; the last one frees the message.
 void shared_message_release(struct shared_message **shared);
 

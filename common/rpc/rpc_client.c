@@ -266,15 +266,6 @@ static void handle_packet(struct endpoint *endpoint, struct slice body)
   arena_reset(scratch);
 }
 
-static void receive_packets(struct endpoint *endpoint)
-{
-  nng_msg *message;
-  while ((message = endpoint_receive(endpoint)) != NULL) {
-    handle_packet(endpoint, rpc_message_body(message));
-    nng_msg_free(message);
-  }
-}
-
 // ---- connections ----
 
 // Refuses the calls of an endpoint whose requests have not left, while its sender still knows which these are.
@@ -289,12 +280,10 @@ static void refuse_unsent_calls(struct endpoint *endpoint)
   }
 }
 
-static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint)
+static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint, const char *reason)
 {
-  // Replies that arrived before the end still count.
-  receive_packets(endpoint);
   refuse_unsent_calls(endpoint);
-  endpoint_set_lost(endpoint, client->now_us);
+  endpoint_set_lost(endpoint, client->now_us, reason);
   while (!list_empty(&endpoint->calls)) {
     struct rpc_call *call = CONTAINER_OF(endpoint->calls.next, struct rpc_call, node);
     fail_call(call, STATUS_UNAVAILABLE, true, "the connection to the service broke");
@@ -308,19 +297,26 @@ static void handle_events(void *arg)
   struct pipe_event *events = transport_take_events(&client->transport, &count);
   for (size_t i = 0; i < count; i++) {
     struct endpoint *endpoint = endpoint_find(&client->endpoints, events[i].link_id);
-    if (endpoint == NULL)
-      continue;
-    if (events[i].kind == PIPE_CLOSED)
-      lose_endpoint(client, endpoint);
-    else
-      endpoint_set_connected(endpoint);
+    if (endpoint != NULL && events[i].kind == PIPE_FAILED)
+      lose_endpoint(client, endpoint, rpc_link_error(events[i].error));
+    else if (endpoint != NULL)
+      endpoint_set_connected(endpoint, &events[i].opened);
+    // A connection of a dial that was given up meanwhile belongs to no endpoint.
+    rpc_opened_discard(&events[i].opened);
   }
   free(events);
 }
 
-static void receive_readable(void *arg)
+// Handles what has come over the connection of an endpoint, also when the connection has ended then.
+static void receive_packets(void *arg)
 {
-  receive_packets(arg);
+  struct endpoint *endpoint = arg;
+  struct slice packet;
+  enum stream_result result;
+  while ((result = endpoint_receive(endpoint, &packet)) == STREAM_PACKET)
+    handle_packet(endpoint, packet);
+  if (result == STREAM_OVER)
+    lose_endpoint(endpoint->channel->client, endpoint, "the connection broke");
 }
 
 // ---- time ----
@@ -438,7 +434,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
       .transport = &client->transport,
       .max_message_bytes = options->max_message_bytes == 0 ? RPC_MAX_MESSAGE_BYTES : options->max_message_bytes,
       .tls = options->tls,
-      .on_readable = receive_readable,
+      .on_readable = receive_packets,
   };
   list_init(&client->endpoints.members);
   list_init(&client->refused);
@@ -447,8 +443,8 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   return client;
 }
 
-// Ends all calls, also those that a callback starts meanwhile. No CANCEL frames are sent: a server cancels the requests
-// of a connection that closes, and a message that is being sent would be leaked (CLOSE LEAKS in nng_compat_internal.h).
+// Ends all calls, also those that a callback starts meanwhile. No CANCEL frames are sent, because a server cancels the
+// requests of a connection that closes.
 static void end_all_calls(struct rpc_client *client)
 {
   struct rpc_call *call;

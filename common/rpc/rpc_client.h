@@ -3,10 +3,9 @@
 // timeout has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one
 // thread.
 //
-// Each endpoint has a raw REQ socket of nng with one connection, which takes calls once the server has answered over
-// it. Frames that are queued in one turn for one endpoint leave as one packet. When a connection breaks, its calls in
-// flight end at once with UNAVAILABLE, and the socket is dropped with whatever was queued in it; a new one is dialled
-// with back-off and jitter.
+// Each endpoint has one connection, which takes calls once the server has answered over it. Frames that are queued in
+// one turn for one endpoint leave as one packet. When a connection breaks, its calls in flight end at once with
+// UNAVAILABLE, and whatever was queued in it is dropped; a new one is dialled with back-off and jitter.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H
 

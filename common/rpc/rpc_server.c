@@ -1,10 +1,9 @@
 // Requests in, replies out. Everything runs on the host's thread; nng's threads only push connection events.
 //
-// A received packet lives until its last request has been replied to. Replies are encoded straight into the outbox of
-// their connection and leave with the flush, or as soon as they fill a packet.
+// The copy of a received packet lives until its last request has been replied to. Replies are encoded straight into the
+// outbox of their connection and leave with the flush, or as soon as they fill a packet.
 #include "common/rpc/rpc_server.h"
 
-#include <nng/nng.h>
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -12,15 +11,13 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/connection_internal.h"
+#include "common/rpc/link_internal.h"
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/request_internal.h"
-#include "common/rpc/socket_internal.h"
 #include "common/rpc/transport_internal.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// The most packets taken in one turn, so that replies leave in between.
-#define PACKETS_PER_TURN 256
 // The time that a client is told to wait when this instance is full.
 #define RETRY_AFTER_MS 100
 // The replies that a client may leave unread before it is given up, in messages of the largest size.
@@ -30,10 +27,9 @@ struct rpc_server {
   struct rpc_server_options options;  // its strings are not kept
   struct transport transport;
   struct rpc_link *link;
-  int port_number;
-  struct transport_watch receive_watch;
-  struct socket_port port;
-  struct connection_table connections;
+  int port;
+  struct list connections;  // connection.node
+  uint64_t last_connection;
   struct request_table requests;
   struct method_metrics methods;
   struct rpc_request *spare;  // a frame is decoded into it before it is known to be a request
@@ -46,7 +42,7 @@ struct rpc_server {
 // ---- replies ----
 
 // Gives up a client that sends requests but does not read its replies, because they must not fill the memory. Its
-// connection is not closed from here: see CLOSE HANGS in nng_compat_internal.h.
+// connection stays open, because one that is closed would be made again, and its requests sent again.
 static void limit_unsent(const struct rpc_server *server, struct connection *connection)
 {
   if (sender_unsent_bytes(&connection->sender) > MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
@@ -122,10 +118,10 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
 
 // ---- requests ----
 
-static void count_malformed(uint32_t pipe)
+static void count_malformed(const struct connection *connection)
 {
   metric_add(metrics_single(METRIC_RPC_MALFORMED), 1);
-  log_debug("rpc", "dropped a packet or frame that could not be read", LOG_INT("pipe", pipe));
+  log_debug("rpc", "dropped a packet or frame that could not be read", LOG_INT("connection", connection->number));
 }
 
 // Changes the state of a request to cancelled or orphaned, and tells the handler the first time. Nothing else writes
@@ -242,29 +238,10 @@ static void handle_frame(struct rpc_server *server, struct connection *connectio
     handle_cancel(server, connection, spare->frame.call_id);
   else
     // Kinds of a later version are not an error here, but the counter shows that they come.
-    count_malformed(connection->pipe);
+    count_malformed(connection);
 }
 
 // ---- connections ----
-
-static void open_connection(struct rpc_server *server, uint32_t pipe)
-{
-  const struct sender_options options = {
-      .queue = &server->transport.sends,
-      .port = &server->port.port,
-      .pipe = pipe,
-      .max_in_flight = RPC_WINDOW_PACKETS,
-      .packets = server->packets,
-  };
-  (void)connection_add(&server->connections, &options);
-}
-
-static void start_connection(const struct rpc_server *server, struct connection *connection)
-{
-  connection_set_started(connection);
-  if (server->draining)
-    connection_send_goaway(connection);
-}
 
 static void close_connection(struct rpc_server *server, struct connection *connection)
 {
@@ -275,40 +252,12 @@ static void close_connection(struct rpc_server *server, struct connection *conne
     request->connection = NULL;
     cancel_request(server, request, REQUEST_ORPHANED);
   }
-  connection_remove(&server->connections, &connection);
-}
-
-static void handle_events(struct rpc_server *server)
-{
-  size_t count;
-  struct pipe_event *events = transport_take_events(&server->transport, &count);
-  for (size_t i = 0; i < count; i++) {
-    struct connection *connection = connection_find(&server->connections, events[i].pipe);
-    if (events[i].kind == PIPE_OPENED && connection == NULL)
-      open_connection(server, events[i].pipe);
-    else if (events[i].kind == PIPE_STARTED && connection != NULL)
-      start_connection(server, connection);
-    else if (events[i].kind == PIPE_CLOSED && connection != NULL)
-      close_connection(server, connection);
-  }
-  free(events);
-}
-
-// Finds the connection of a packet. If its opening has not been handled yet, it is in the event queue. If it is not
-// even there, the connection has closed already: NULL, and the packet is dropped.
-static struct connection *find_connection_of(struct rpc_server *server, nng_msg *message)
-{
-  uint32_t pipe = (uint32_t)nng_msg_get_pipe(message).id;
-  struct connection *connection = connection_find(&server->connections, pipe);
-  if (connection != NULL)
-    return connection;
-  handle_events(server);
-  return connection_find(&server->connections, pipe);
+  connection_close(&connection);
 }
 
 static void handle_packet(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
-  struct rpc_packet_reader reader = rpc_packet_reader_make(rpc_message_body(message->message));
+  struct rpc_packet_reader reader = rpc_packet_reader_make(slice_make(message->bytes, message->size));
   struct slice frame;
   enum wire_result result;
   size_t frames = 0;
@@ -316,24 +265,55 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   for (; (result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD; frames++)
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
-    count_malformed(connection->pipe);
+    count_malformed(connection);
   bool advanced = sender_end_packet(&connection->sender, frames, reader.acked);
   if (advanced && sender_is_acked(&connection->sender))
     connection_note_all_acked(connection);
   sender_queue_due_ack(&connection->sender);
 }
 
-static void receive_packets(struct rpc_server *server)
+// Handles what has come over a connection, also when the connection has ended then: what a client sent before it went
+// is still seen, and cancelled.
+static void receive_packets(void *arg)
 {
-  nng_msg *message;
-  for (size_t i = 0;
-       i < PACKETS_PER_TURN && (message = rpc_io_receive(&server->transport.io, server->link->socket)) != NULL; i++) {
-    struct connection *connection = find_connection_of(server, message);
-    struct shared_message *shared = shared_message_make(message);
-    if (connection != NULL && connection->state != CONNECTION_ABANDONED)
-      handle_packet(server, connection, shared);
-    shared_message_release(&shared);
+  struct connection *connection = arg;
+  struct slice packet;
+  enum stream_result result;
+  while ((result = rpc_stream_next(connection->stream, &packet)) == STREAM_PACKET) {
+    if (connection->state == CONNECTION_ABANDONED)
+      continue;
+    struct shared_message *message = shared_message_make(packet);
+    handle_packet(connection->server, connection, message);
+    shared_message_release(&message);
   }
+  if (result == STREAM_OVER)
+    close_connection(connection->server, connection);
+}
+
+static void open_connection(struct rpc_server *server, struct rpc_opened *opened)
+{
+  const struct connection_options options = {
+      .server = server,
+      .number = ++server->last_connection,
+      .max_message_bytes = server->options.max_message_bytes,
+      .transport = &server->transport,
+      .on_readable = receive_packets,
+      .packets = server->packets,
+  };
+  struct connection *connection = connection_open(opened, &options);
+  list_append(&server->connections, &connection->node);
+  if (server->draining)
+    connection_send_goaway(connection);
+}
+
+static void handle_events(void *arg)
+{
+  struct rpc_server *server = arg;
+  size_t count;
+  struct pipe_event *events = transport_take_events(&server->transport, &count);
+  for (size_t i = 0; i < count; i++)
+    open_connection(server, &events[i].opened);
+  free(events);
 }
 
 void rpc_server_process(struct rpc_server *server, uint64_t now_us)
@@ -341,9 +321,6 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
   server->now_us = now_us;
   (void)transport_poll(&server->transport);
   send_queue_uncork(&server->transport.sends, now_us);
-  // Packets come before events, so that what a client sent before it went is still seen, and cancelled.
-  receive_packets(server);
-  handle_events(server);
 }
 
 void rpc_server_flush(struct rpc_server *server)
@@ -366,7 +343,7 @@ uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 void rpc_server_drain(struct rpc_server *server)
 {
   server->draining = true;
-  for (struct list *node = server->connections.all.next; node != &server->connections.all; node = node->next)
+  for (struct list *node = server->connections.next; node != &server->connections; node = node->next)
     connection_send_goaway(CONTAINER_OF(node, struct connection, node));
 }
 
@@ -377,7 +354,7 @@ size_t rpc_server_calls_in_flight(const struct rpc_server *server)
 
 bool rpc_server_idle(const struct rpc_server *server)
 {
-  for (const struct list *node = server->connections.all.next; node != &server->connections.all; node = node->next)
+  for (const struct list *node = server->connections.next; node != &server->connections; node = node->next)
     if (!connection_is_idle(CONTAINER_OF(node, struct connection, node), server->draining))
       return false;
   return true;
@@ -397,8 +374,8 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   if (options->max_calls_in_flight == 0)
     server->options.max_calls_in_flight = DEFAULT_CALLS_IN_FLIGHT;
   transport_init(&server->transport);
-  transport_watch_events(&server->transport, NULL, NULL);
-  connection_table_init(&server->connections);
+  transport_watch_events(&server->transport, handle_events, server);
+  list_init(&server->connections);
   method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
   server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
   server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);
@@ -406,20 +383,12 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   return server;
 }
 
-static void open_socket(struct rpc_server *server)
-{
-  struct transport *transport = &server->transport;
-  server->link = rpc_link_open_server(rpc_closer_events(transport->closer), server->options.max_message_bytes);
-  socket_port_open(&server->port, transport, server->link->socket);
-  transport_watch(transport, &server->receive_watch, rpc_socket_fd(server->link->socket, NNG_OPT_RECVFD));
-}
-
 enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out, struct error *error)
 {
   struct rpc_server *server = make_server(options);
-  open_socket(server);
-  enum status status =
-      rpc_socket_listen(server->link->socket, options->listen_url, &options->tls, &server->port_number, error);
+  const struct rpc_link_options link = {
+      .url = options->listen_url, .tls = &options->tls, .events = &server->transport.events};
+  enum status status = rpc_link_listen(&link, &server->link, &server->port, error);
   if (status != STATUS_OK) {
     rpc_server_free(&server);
     return status;
@@ -435,15 +404,12 @@ void rpc_server_free(struct rpc_server **server_pointer)
     return;
   *server_pointer = NULL;
   CHECK(request_table_count(&server->requests) == 0);
-  while (!list_empty(&server->connections.all)) {
-    struct connection *connection = CONTAINER_OF(server->connections.all.next, struct connection, node);
-    connection_remove(&server->connections, &connection);
+  while (!list_empty(&server->connections)) {
+    struct connection *connection = CONTAINER_OF(server->connections.next, struct connection, node);
+    connection_close(&connection);
   }
-  transport_unwatch(&server->transport, &server->receive_watch);
-  socket_port_close(&server->port);
-  rpc_closer_close(server->transport.closer, &server->link);
+  rpc_link_close(&server->link);
   transport_free(&server->transport);
-  connection_table_free(&server->connections);
   request_table_free(&server->requests);
   method_metrics_free(&server->methods);
   free_request(&server->spare);
@@ -452,5 +418,5 @@ void rpc_server_free(struct rpc_server **server_pointer)
 
 int rpc_server_port(const struct rpc_server *server)
 {
-  return server->port_number;
+  return server->port;
 }

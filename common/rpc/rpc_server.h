@@ -1,9 +1,9 @@
-// The server side: one raw REP socket of nng. Like the client it belongs to no event loop: the host watches the fd,
-// calls rpc_server_process and, at the end of each turn, rpc_server_flush. All functions must be called on one thread.
+// The server side: a listener of nng and its connections. Like the client it belongs to no event loop: the host watches
+// the fd, calls rpc_server_process and, at the end of each turn, rpc_server_flush. All functions must be called on one
+// thread.
 //
 // Replies leave in any order, in one batch for each turn and connection. At most 32 packets on a connection are
-// unacked, because nng's raw REP drops replies when its queue is full; further frames wait in the server and leave in
-// larger batches.
+// unacked; further frames wait in the server and leave in larger batches.
 #ifndef BULKHEAD_RPC_RPC_SERVER_H
 #define BULKHEAD_RPC_RPC_SERVER_H
 

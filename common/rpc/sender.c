@@ -18,7 +18,7 @@ static void set_state(struct sender *sender, enum sender_state state)
   if (state == SENDER_QUEUED)
     list_append(&sender->options.queue->queued, &sender->node);
   else if (state == SENDER_BLOCKED)
-    list_append(&sender->options.port->blocked, &sender->node);
+    list_append(&sender->port->blocked, &sender->node);
 }
 
 // Changes the cork, and its list and time with it. Nothing else writes the cork.
@@ -48,8 +48,9 @@ void sender_init(struct sender *sender, const struct sender_options *options)
   list_init(&sender->cork_node);
 }
 
-void sender_open(struct sender *sender)
+void sender_open(struct sender *sender, struct send_port *port)
 {
+  sender->port = port;
   sender->window = (struct packet_window){0};
   set_state(sender, SENDER_IDLE);
 }
@@ -89,9 +90,9 @@ static bool should_cork(const struct sender *sender)
 // waits for it.
 static bool send_packet(struct sender *sender, struct slice frames)
 {
-  struct send_port *port = sender->options.port;
+  struct send_port *port = sender->port;
   if (!port->full)
-    port->full = !port->transmit(port, sender->options.pipe, frames, sender->window.received);
+    port->full = !port->transmit(port, frames, sender->window.received);
   if (port->full) {
     set_state(sender, SENDER_BLOCKED);
     return false;
@@ -213,7 +214,7 @@ void send_queue_uncork(struct send_queue *queue, uint64_t now_us)
 }
 
 void send_port_init(struct send_port *port,
-                    bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received))
+                    bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received))
 {
   *port = (struct send_port){.transmit = transmit};
   list_init(&port->blocked);

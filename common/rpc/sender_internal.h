@@ -27,11 +27,11 @@ struct send_queue {
   struct list corked;  // sender.cork_node of CORK_ON, in the order of sender.uncork_us
 };
 
-// The socket that packets leave through: an endpoint's own on a client, the only one on a server.
+// The connection that packets leave through.
 struct send_port {
-  // Sends one packet to the connection `pipe`, with an ack of `received` packets. False when the socket has no room;
-  // then send_port_unblock must be called once it has. Not called while `full`.
-  bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received);
+  // Sends one packet, with an ack of `received` packets. False when the connection has no room; then send_port_unblock
+  // must be called once it has. Not called while `full`.
+  bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received);
   bool full;
   struct list blocked;  // sender.node of SENDER_BLOCKED
 };
@@ -51,8 +51,6 @@ enum cork_state {
 
 struct sender_options {
   struct send_queue *queue;
-  struct send_port *port;
-  uint32_t pipe;           // nng's id of the connection; 0 on a client, whose socket has only one
   uint64_t max_in_flight;  // unacked packets beyond which nothing is sent
   // How many replies are still to come on a server; NULL on a client. Replies are corked only while more than those
   // that are queued already are to come, because without them nothing may come from the other side that ends the cork.
@@ -63,6 +61,7 @@ struct sender_options {
 
 struct sender {
   struct sender_options options;
+  struct send_port *port;  // NULL before the first sender_open
   enum sender_state state;
   enum cork_state cork;
   uint64_t uncork_us;
@@ -81,14 +80,14 @@ void send_queue_uncork(struct send_queue *queue, uint64_t now_us);
 uint64_t send_queue_next_uncork_us(const struct send_queue *queue);
 
 void send_port_init(struct send_port *port,
-                    bool (*transmit)(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received));
+                    bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received));
 // Notes that the port has room again, and queues the senders that waited for it.
 void send_port_unblock(struct send_port *port);
 
 // Initialises a sender, which is closed until sender_open. `options` is copied.
 void sender_init(struct sender *sender, const struct sender_options *options);
-// Opens the sender for a new connection, whose packets are counted from 0.
-void sender_open(struct sender *sender);
+// Opens the sender for a new connection, whose packets are counted from 0. `port` must live until sender_close.
+void sender_open(struct sender *sender, struct send_port *port);
 // Closes the sender and drops the frames that have not been sent. The window's counts stay readable until the next
 // sender_open.
 void sender_close(struct sender *sender);

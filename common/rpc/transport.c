@@ -1,3 +1,4 @@
+// An epoll set, whose own fd is readable while one of its members is ready.
 #include "common/rpc/transport_internal.h"
 
 #include <sys/epoll.h>
@@ -6,25 +7,19 @@
 #include "common/base/check.h"
 #include "common/base/compiler.h"
 
-#define EVENTS_PER_POLL 32
-
 void transport_init(struct transport *transport)
 {
   *transport = (struct transport){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .events_watch = {.fd = -1}};
   CHECK(transport->epoll_fd >= 0);
-  rpc_io_init(&transport->io);
-  transport->closer = rpc_closer_start();
+  pipe_events_init(&transport->events);
   send_queue_init(&transport->sends);
 }
 
 void transport_free(struct transport *transport)
 {
-  if (transport->closer == NULL)
-    return;
   CHECK(list_empty(&transport->sends.queued) && list_empty(&transport->sends.corked));
   transport_unwatch(transport, &transport->events_watch);
-  rpc_closer_free(&transport->closer);
-  rpc_io_free(&transport->io);
+  pipe_events_free(&transport->events);
   close(transport->epoll_fd);
   *transport = (struct transport){.epoll_fd = -1};
 }
@@ -32,17 +27,17 @@ void transport_free(struct transport *transport)
 void transport_watch_events(struct transport *transport, void (*on_events)(void *arg), void *arg)
 {
   transport->events_watch = (struct transport_watch){.on_ready = on_events, .arg = arg};
-  transport_watch(transport, &transport->events_watch, rpc_closer_events(transport->closer)->fd);
+  transport_watch(transport, &transport->events_watch, transport->events.fd);
 }
 
 struct pipe_event *transport_take_events(struct transport *transport, size_t *count)
 {
-  return pipe_events_take(rpc_closer_events(transport->closer), count);
+  return pipe_events_take(&transport->events, count);
 }
 
 void transport_wake(struct transport *transport)
 {
-  pipe_events_wake(rpc_closer_events(transport->closer));
+  pipe_events_wake(&transport->events);
 }
 
 void transport_watch(struct transport *transport, struct transport_watch *watch, int fd)
@@ -52,55 +47,32 @@ void transport_watch(struct transport *transport, struct transport_watch *watch,
   watch->fd = fd;
 }
 
+void transport_watch_room(struct transport *transport, struct transport_watch *watch, bool for_room)
+{
+  struct epoll_event event = {.events = EPOLLIN | (for_room ? EPOLLOUT : 0), .data.ptr = watch};
+  CHECK(epoll_ctl(transport->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) == 0);
+}
+
 void transport_unwatch(struct transport *transport, struct transport_watch *watch)
 {
   if (watch->fd >= 0)
     epoll_ctl(transport->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
   watch->fd = -1;
+  for (size_t i = 0; i < transport->ready_count; i++)
+    if (transport->ready[i] == watch)
+      transport->ready[i] = NULL;
 }
 
 bool transport_poll(struct transport *transport)
 {
-  struct epoll_event events[EVENTS_PER_POLL];
+  struct epoll_event events[TRANSPORT_POLL_EVENTS];
   int count = epoll_wait(transport->epoll_fd, events, ARRAY_LEN(events), 0);
-  for (int i = 0; i < count; i++) {
-    const struct transport_watch *watch = events[i].data.ptr;
-    // A watch may have ended earlier in the same batch.
-    if (watch->fd >= 0 && watch->on_ready != NULL)
-      watch->on_ready(watch->arg);
-  }
+  transport->ready_count = count > 0 ? (size_t)count : 0;
+  for (size_t i = 0; i < transport->ready_count; i++)
+    transport->ready[i] = events[i].data.ptr;
+  for (size_t i = 0; i < transport->ready_count; i++)
+    if (transport->ready[i] != NULL)
+      transport->ready[i]->on_ready(transport->ready[i]->arg);
+  transport->ready_count = 0;
   return count > 0;
-}
-
-// ---- a socket as a port for senders ----
-
-static void unblock_port(void *arg)
-{
-  struct socket_port *port = arg;
-  transport_unwatch(port->transport, &port->room_watch);
-  send_port_unblock(&port->port);
-}
-
-static bool transmit_packet(struct send_port *send_port, uint32_t pipe, struct slice frames, uint64_t received)
-{
-  struct socket_port *port = CONTAINER_OF(send_port, struct socket_port, port);
-  nng_msg *message = rpc_message_make(pipe, frames, received);
-  if (rpc_io_send(&port->transport->io, port->socket, message))
-    return true;
-  nng_msg_free(message);
-  transport_watch(port->transport, &port->room_watch, rpc_socket_fd(port->socket, NNG_OPT_SENDFD));
-  return false;
-}
-
-void socket_port_open(struct socket_port *port, struct transport *transport, nng_socket socket)
-{
-  *port = (struct socket_port){.transport = transport, .socket = socket};
-  port->room_watch = (struct transport_watch){.fd = -1, .on_ready = unblock_port, .arg = port};
-  send_port_init(&port->port, transmit_packet);
-}
-
-void socket_port_close(struct socket_port *port)
-{
-  if (port->transport != NULL)
-    transport_unwatch(port->transport, &port->room_watch);
 }

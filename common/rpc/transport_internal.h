@@ -1,5 +1,5 @@
-// What a client's and a server's sockets have in common: the fd that the host watches, the queue of connection events,
-// the closer, and the senders.
+// What the connections of a client or a server have in common: the fd that the host watches, the queue of connection
+// events, and the senders.
 #ifndef BULKHEAD_RPC_TRANSPORT_INTERNAL_H
 #define BULKHEAD_RPC_TRANSPORT_INTERNAL_H
 
@@ -7,28 +7,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/rpc/nng_compat_internal.h"
+#include "common/rpc/pipe_events_internal.h"
 #include "common/rpc/sender_internal.h"
-#include "common/rpc/socket_internal.h"
 
 // One fd that the transport polls.
 struct transport_watch {
-  int fd;                       // -1 while not watched
-  void (*on_ready)(void *arg);  // NULL: being ready only wakes the host
+  int fd;  // -1 while not watched
+  void (*on_ready)(void *arg);
   void *arg;
 };
 
+// The most watches that transport_poll handles at a time.
+#define TRANSPORT_POLL_EVENTS 32
+
 struct transport {
   int epoll_fd;
-  struct rpc_io io;
-  struct rpc_closer *closer;
+  struct pipe_events events;
   struct transport_watch events_watch;
   struct send_queue sends;
+  // The watches that are ready and have not been handled; NULL for those that have ended meanwhile.
+  struct transport_watch *ready[TRANSPORT_POLL_EVENTS];
+  size_t ready_count;
 };
 
 void transport_init(struct transport *transport);
-// Frees the transport, whose watches must have ended. Waits for nng to close the sockets, a second at most. Accepts a
-// zeroed transport.
+// Frees the transport, whose watches must have ended. Accepts a zeroed transport.
 void transport_free(struct transport *transport);
 
 // Calls `on_events(arg)` from transport_poll when connections have come or gone.
@@ -41,23 +44,11 @@ void transport_wake(struct transport *transport);
 
 // Watches an fd; `watch` must stay where it is until transport_unwatch.
 void transport_watch(struct transport *transport, struct transport_watch *watch, int fd);
-// Ends a watch; does nothing when it is not active.
+// Watches a socket for room to write, too, or no longer.
+void transport_watch_room(struct transport *transport, struct transport_watch *watch, bool for_room);
+// Ends a watch; does nothing when it is not active. Its callback does not run any more.
 void transport_unwatch(struct transport *transport, struct transport_watch *watch);
 // Runs the callbacks of what is ready now, each watch once. False when nothing was ready.
 bool transport_poll(struct transport *transport);
-
-// ---- a socket as a port for senders ----
-
-struct socket_port {
-  struct send_port port;
-  struct transport *transport;
-  nng_socket socket;
-  struct transport_watch room_watch;  // active while the socket has no room
-};
-
-// Makes the socket usable as a port for senders. May be called again after socket_port_close.
-void socket_port_open(struct socket_port *port, struct transport *transport, nng_socket socket);
-// Ends the port's watch; the socket stays open. Does nothing when the port is zeroed or closed.
-void socket_port_close(struct socket_port *port);
 
 #endif

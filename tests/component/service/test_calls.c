@@ -1,12 +1,13 @@
 // Calls into a running service: who is let in, what is checked before a handler, how a call ends.
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/rpc/nng_compat_internal.h"
+#include "common/rpc/link_internal.h"
 #include "common/rpc/packet_internal.h"
-#include "common/rpc/socket_internal.h"
+#include "common/rpc/stream_internal.h"
 #include "item/v1/item.bh.h"
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
@@ -245,33 +246,57 @@ Test(calls, the_methods_timeout_bounds_a_call_to_a_peer)
 
 // A connection that sends frames as a client of ours would not.
 struct raw_client {
-  struct rpc_closer *closer;
+  struct transport transport;
   struct rpc_link *link;
+  struct rpc_stream *stream;
 };
+
+static void ignore_packets(void *arg)
+{
+  (void)arg;
+}
+
+static void take_connection(void *arg)
+{
+  struct raw_client *raw = arg;
+  size_t count;
+  struct pipe_event *events = transport_take_events(&raw->transport, &count);
+  cr_assert_eq(count, 1);
+  cr_assert_eq(events[0].kind, PIPE_OPENED);
+  const struct rpc_stream_options options = {
+      .transport = &raw->transport, .max_message_bytes = RPC_MAX_MESSAGE_BYTES, .on_readable = ignore_packets};
+  raw->stream = rpc_stream_open(&events[0].opened, &options);
+  free(events);
+}
 
 // Connects, and sends the frames in one packet.
 static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, size_t count)
 {
   struct error error;
-  raw->closer = rpc_closer_start();
-  raw->link = rpc_link_open_client(rpc_closer_events(raw->closer), 1, RPC_MAX_MESSAGE_BYTES);
-  cr_assert_eq(rpc_socket_dial(raw->link->socket, probe.url, &(struct rpc_tls){0}, &error), STATUS_OK, "%s",
-               error.message);
+  *raw = (struct raw_client){0};
+  transport_init(&raw->transport);
+  transport_watch_events(&raw->transport, take_connection, raw);
+  const struct rpc_link_options options = {
+      .url = probe.url, .tls = &(struct rpc_tls){0}, .events = &raw->transport.events};
+  cr_assert_eq(rpc_link_dial(&options, &raw->link, &error), STATUS_OK, "%s", error.message);
+  while (raw->stream == NULL) {
+    struct pollfd fd = {.fd = raw->transport.epoll_fd, .events = POLLIN};
+    cr_assert_eq(poll(&fd, 1, 60000), 1, "no connection within a minute");
+    (void)transport_poll(&raw->transport);
+  }
   struct strbuf packet;
   strbuf_init(&packet, 0);
   for (size_t i = 0; i < count; i++)
     rpc_frame_append(&packet, &frames[i]);
-  struct rpc_io io;
-  rpc_io_init(&io);
-  cr_assert(rpc_io_send(&io, raw->link->socket, rpc_message_make(0, strbuf_slice(&packet), 0)));
-  rpc_io_free(&io);
+  cr_assert(raw->stream->port.transmit(&raw->stream->port, strbuf_slice(&packet), 0));
   strbuf_free(&packet);
 }
 
 static void raw_close(struct raw_client *raw)
 {
-  rpc_closer_close(raw->closer, &raw->link);
-  rpc_closer_free(&raw->closer);
+  rpc_stream_close(&raw->stream);
+  rpc_link_close(&raw->link);
+  transport_free(&raw->transport);
 }
 
 // Request and CANCEL come in one packet, so the cancellation comes before the handler's task has begun. A third call in

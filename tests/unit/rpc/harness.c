@@ -90,8 +90,7 @@ void rig_turn(struct rig *rig)
   }
 }
 
-// Lets everything that is in flight arrive before the sockets close: the server drains until all is acked. Otherwise
-// nng_close can hang (see CLOSE HANGS in nng_compat_internal.h), and with it Criterion, which uses nng itself. A test
+// Lets everything that is in flight arrive before the connections close: the server drains until all is acked. A test
 // whose other side never acks goes on after 100 turns.
 static void drain_server(struct rig *rig)
 {

@@ -126,62 +126,33 @@ Test(call_table, holds_many_and_gives_each_its_own_id)
   call_table_free(&table);
 }
 
-static bool transmit_nothing(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received)
+// A connection to nowhere: what it sends stays where it is.
+static bool transmit_nothing(struct send_port *port, struct slice frames, uint64_t received)
 {
   (void)port;
-  (void)pipe;
   (void)frames;
   (void)received;
   return false;
-}
-
-// Enough of them that some share a bucket of the table.
-Test(connection_table, each_is_found_by_its_pipe_until_it_is_removed)
-{
-  enum { CONNECTIONS = 200 };
-  struct send_queue queue;
-  struct send_port port;
-  struct connection_table table;
-  struct connection *all[CONNECTIONS];
-  send_queue_init(&queue);
-  send_port_init(&port, transmit_nothing);
-  connection_table_init(&table);
-  for (uint32_t i = 0; i < CONNECTIONS; i++)
-    all[i] = connection_add(&table, &(struct sender_options){.queue = &queue, .port = &port, .pipe = i + 1});
-  for (uint32_t i = 0; i < CONNECTIONS; i++)
-    cr_assert_eq(connection_find(&table, i + 1), all[i]);
-  for (uint32_t i = CONNECTIONS; i < 2 * CONNECTIONS; i++)
-    cr_assert_null(connection_find(&table, i + 1));
-  for (uint32_t i = 0; i < CONNECTIONS; i += 2)
-    connection_remove(&table, &all[i]);
-  for (uint32_t i = 0; i < CONNECTIONS; i++)
-    cr_assert_eq(connection_find(&table, i + 1), all[i], "a removed one is NULL here");
-  for (uint32_t i = 1; i < CONNECTIONS; i += 2)
-    connection_remove(&table, &all[i]);
-  cr_assert(list_empty(&table.all));
-  connection_table_free(&table);
 }
 
 Test(connection, one_that_is_given_up_holds_no_replies_any_more)
 {
   struct send_queue queue;
   struct send_port port;
-  struct connection_table table;
   struct rpc_frame reply = {.call_id = 1, .kind = RPC_FRAME_RESPONSE, .payload = SLICE("unread")};
   send_queue_init(&queue);
   send_port_init(&port, transmit_nothing);
-  connection_table_init(&table);
-  struct connection *connection =
-      connection_add(&table, &(struct sender_options){.queue = &queue, .port = &port, .pipe = 1, .max_in_flight = 1});
-  sender_add(&connection->sender, &reply);
-  cr_assert_gt(sender_unsent_bytes(&connection->sender), 0);
-  connection_abandon(connection);
-  cr_assert_eq(sender_unsent_bytes(&connection->sender), 0);
-  sender_add(&connection->sender, &reply);
-  cr_assert_eq(sender_unsent_bytes(&connection->sender), 0, "later replies are dropped");
-  cr_assert(connection_is_idle(connection, true), "a drain waits for no ack of it");
-  connection_remove(&table, &connection);
-  connection_table_free(&table);
+  struct connection connection = {.state = CONNECTION_OPEN};
+  sender_init(&connection.sender, &(struct sender_options){.queue = &queue, .max_in_flight = 1});
+  sender_open(&connection.sender, &port);
+  sender_add(&connection.sender, &reply);
+  cr_assert_gt(sender_unsent_bytes(&connection.sender), 0);
+  connection_abandon(&connection);
+  cr_assert_eq(sender_unsent_bytes(&connection.sender), 0);
+  sender_add(&connection.sender, &reply);
+  cr_assert_eq(sender_unsent_bytes(&connection.sender), 0, "later replies are dropped");
+  cr_assert(connection_is_idle(&connection, true), "a drain waits for no ack of it");
+  sender_free(&connection.sender);
 }
 
 static void add_payload(struct outbox *outbox, uint64_t id, size_t size)

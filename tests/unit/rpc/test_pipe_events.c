@@ -23,12 +23,12 @@ Test(pipe_events, all_are_taken_at_once_in_their_order)
   cr_assert_not(is_readable(queue.fd));
   for (int round = 0; round < 2; round++) {
     for (uint32_t i = 0; i < EVENTS; i++)
-      pipe_events_push(&queue, (struct pipe_event){.kind = PIPE_OPENED, .pipe = i, .link_id = 7});
+      pipe_events_push(&queue, (struct pipe_event){.kind = PIPE_FAILED, .link_id = i});
     cr_assert(is_readable(queue.fd));
     struct pipe_event *events = pipe_events_take(&queue, &count);
     cr_assert_eq(count, EVENTS);
     for (uint32_t i = 0; i < EVENTS; i++)
-      cr_assert_eq(events[i].pipe, i);
+      cr_assert_eq(events[i].link_id, i);
     free(events);
     cr_assert_not(is_readable(queue.fd));
     cr_assert_null(pipe_events_take(&queue, &count), "nothing is handed out twice");
@@ -56,7 +56,7 @@ enum { PUSHERS = 4, PUSHED_BY_EACH = 100000 };
 static void *push_many(void *queue)
 {
   for (uint32_t i = 0; i < PUSHED_BY_EACH; i++)
-    pipe_events_push(queue, (struct pipe_event){.kind = PIPE_CLOSED, .pipe = i});
+    pipe_events_push(queue, (struct pipe_event){.kind = PIPE_FAILED, .link_id = i});
   return NULL;
 }
 

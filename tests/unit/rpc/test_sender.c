@@ -5,12 +5,13 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/nng_compat_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/sender_internal.h"
 #include "tests/support/common/read_metric.h"
 
-// A port and two senders that share it, as the connections of a server do.
+#define WINDOW_PACKETS 32
+
+// A port and two senders that share it.
 struct bench {
   struct send_port port;
   struct send_queue queue;
@@ -20,11 +21,10 @@ struct bench {
   size_t packets;
   size_t empty_packets;
   size_t bytes;         // the size of the last packet
-  uint32_t last_pipe;   // the pipe that the last packet went to
   uint64_t last_acked;  // what the last packet acked
 };
 
-static bool record_packet(struct send_port *port, uint32_t pipe, struct slice frames, uint64_t received)
+static bool record_packet(struct send_port *port, struct slice frames, uint64_t received)
 {
   struct bench *bench = CONTAINER_OF(port, struct bench, port);
   cr_assert(!port->full, "a full port is not asked again");
@@ -33,23 +33,20 @@ static bool record_packet(struct send_port *port, uint32_t pipe, struct slice fr
   bench->packets++;
   bench->empty_packets += frames.size == 0 ? 1 : 0;
   bench->bytes = frames.size;
-  bench->last_pipe = pipe;
   bench->last_acked = received;
   return true;
 }
 
-static void init_sender(struct bench *bench, struct sender *sender, uint32_t pipe)
+static void init_sender(struct bench *bench, struct sender *sender)
 {
   const struct sender_options options = {
       .queue = &bench->queue,
-      .port = &bench->port,
-      .pipe = pipe,
-      .max_in_flight = RPC_WINDOW_PACKETS,
+      .max_in_flight = WINDOW_PACKETS,
       .packets = metrics_single(METRIC_RPC_SERVER_PACKETS),
       .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &SLICE("test"), 1),
   };
   sender_init(sender, &options);
-  sender_open(sender);
+  sender_open(sender, &bench->port);
 }
 
 static void start(struct bench *bench)
@@ -57,8 +54,8 @@ static void start(struct bench *bench)
   *bench = (struct bench){0};
   send_queue_init(&bench->queue);
   send_port_init(&bench->port, record_packet);
-  init_sender(bench, &bench->sender, 1);
-  init_sender(bench, &bench->other, 2);
+  init_sender(bench, &bench->sender);
+  init_sender(bench, &bench->other);
 }
 
 static void stop(struct bench *bench)
@@ -103,7 +100,6 @@ Test(sender, frames_of_a_turn_leave_together_at_its_end)
   cr_assert_eq(bench.packets, 0);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 1);
-  cr_assert_eq(bench.last_pipe, 1);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 1, "nothing is left");
   cr_assert_eq(read_single_metric(METRIC_RPC_SERVER_PACKETS), 1);
@@ -209,14 +205,14 @@ Test(sender, the_window_closes_at_its_bound_and_opens_with_an_ack)
   struct bench bench;
   start(&bench);
   // Full packets are not corked, so only the window stops them.
-  add_frames(&bench.sender, 3 * RPC_WINDOW_PACKETS * RPC_FULL_FRAMES);
-  cr_assert_eq(bench.packets, RPC_WINDOW_PACKETS);
+  add_frames(&bench.sender, 3 * WINDOW_PACKETS * RPC_FULL_FRAMES);
+  cr_assert_eq(bench.packets, WINDOW_PACKETS);
   send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_WINDOW_PACKETS);
+  cr_assert_eq(bench.packets, WINDOW_PACKETS);
   cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE, "time does not open it");
   receive_packet(&bench.sender, 0, 1);
   send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_WINDOW_PACKETS + 1, "what gathered meanwhile is one packet");
+  cr_assert_eq(bench.packets, WINDOW_PACKETS + 1, "what gathered meanwhile is one packet");
   cr_assert(sender_is_empty(&bench.sender));
   stop(&bench);
 }
@@ -351,7 +347,7 @@ Test(sender, closing_drops_what_is_unsent_and_opening_counts_from_the_beginning)
   cr_assert(sender_is_empty(&bench.sender), "a closed sender takes no frames");
   sender_flush(&bench.sender);
   size_t before = bench.packets;
-  sender_open(&bench.sender);
+  sender_open(&bench.sender, &bench.port);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, before);
   add_frame(&bench.sender);

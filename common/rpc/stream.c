@@ -1,0 +1,314 @@
+// An attempt that can move nothing at once is cancelled, so that no thread of nng's ever continues it: see DESCRIPTOR
+// in nng_compat_internal.h. A transfer in the background runs on, and its memory stays where it is until it ends.
+#include "common/rpc/stream_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+#include "common/rpc/packet_internal.h"
+
+#define LENGTH_BYTES 8
+#define WORD_BYTES 4
+// The first byte of a message over IPC.
+#define IPC_MESSAGE 1
+// The size of the buffers of a connection that carries no large messages.
+#define BUFFER_BYTES (64u * 1024)
+
+static void write_number(uint8_t *out, uint64_t value, size_t size)
+{
+  for (size_t i = 0; i < size; i++)
+    out[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
+}
+
+static uint64_t read_number(const uint8_t *bytes, size_t size)
+{
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; i++)
+    value = value << 8 | bytes[i];
+  return value;
+}
+
+// ---- transfers ----
+
+static void note_transfer_end(void *arg)
+{
+  struct stream_transfer *transfer = arg;
+  uint64_t one = 1;
+  atomic_store(&transfer->done, true);
+  // The write fails only when the eventfd's counter is full, and then the fd is readable anyway.
+  ssize_t written = write(transfer->wake_fd, &one, sizeof(one));
+  (void)written;
+}
+
+static void add_aio(nng_aio **aio, void (*done)(void *arg), void *arg)
+{
+  CHECK(nng_aio_alloc(aio, done, arg) == 0);
+  nng_aio_set_timeout(*aio, NNG_DURATION_INFINITE);
+}
+
+static void init_transfers(struct rpc_stream *stream, bool is_tls)
+{
+  stream->receiving = (struct stream_transfer){.start = nng_stream_recv, .wake_fd = stream->watch.fd};
+  stream->sending = (struct stream_transfer){.start = nng_stream_send, .wake_fd = stream->watch.fd};
+  if (!is_tls)
+    add_aio(&stream->sending.attempt, NULL, NULL);
+  if (stream->mode == STREAM_DIRECT) {
+    add_aio(&stream->receiving.attempt, NULL, NULL);
+    return;
+  }
+  add_aio(&stream->receiving.background, note_transfer_end, &stream->receiving);
+  add_aio(&stream->sending.background, note_transfer_end, &stream->sending);
+}
+
+static void free_transfer(struct stream_transfer *transfer)
+{
+  // These wait for callbacks that run, which only write to the fd.
+  if (transfer->attempt != NULL)
+    nng_aio_free(transfer->attempt);
+  if (transfer->background != NULL)
+    nng_aio_free(transfer->background);
+}
+
+static void start_transfer(const struct rpc_stream *stream, const struct stream_transfer *transfer, nng_aio *aio,
+                           struct slice bytes)
+{
+  nng_iov iov = {.iov_buf = (void *)(uintptr_t)bytes.data, .iov_len = bytes.size};
+  CHECK(nng_aio_set_iov(aio, 1, &iov) == 0);
+  transfer->start(stream->stream, aio);
+}
+
+// Returns how many bytes a transfer has moved. One that has failed ends the stream, unless it was cancelled by us.
+static size_t finish_transfer(struct rpc_stream *stream, nng_aio *aio, bool may_be_cancelled)
+{
+  int result = nng_aio_result(aio);
+  if (result == 0)
+    return nng_aio_count(aio);
+  if (result != NNG_ECANCELED || !may_be_cancelled)
+    stream->state = STREAM_ENDED;
+  return 0;
+}
+
+// Moves what can be moved at once.
+static size_t try_transfer(struct rpc_stream *stream, const struct stream_transfer *transfer, struct slice bytes)
+{
+  if (transfer->attempt == NULL)
+    return 0;
+  start_transfer(stream, transfer, transfer->attempt, bytes);
+  nng_aio_cancel(transfer->attempt);
+  nng_aio_wait(transfer->attempt);
+  return finish_transfer(stream, transfer->attempt, true);
+}
+
+// Moves bytes as far as that is possible now, and returns how many; 0 when none can be moved yet, or when the
+// connection has ended. A transfer that runs in the background keeps the bytes of its start.
+static size_t move_bytes(struct rpc_stream *stream, struct stream_transfer *transfer, struct slice bytes)
+{
+  if (transfer->running && !atomic_load(&transfer->done))
+    return 0;
+  if (transfer->running) {
+    transfer->running = false;
+    return finish_transfer(stream, transfer->background, false);
+  }
+  size_t moved = try_transfer(stream, transfer, bytes);
+  if (moved != 0 || stream->state == STREAM_ENDED || transfer->background == NULL)
+    return moved;
+  atomic_store(&transfer->done, false);
+  transfer->running = true;
+  start_transfer(stream, transfer, transfer->background, bytes);
+  return 0;
+}
+
+// ---- sending ----
+
+static void watch_for_room(struct rpc_stream *stream)
+{
+  if (stream->mode == STREAM_DIRECT)
+    transport_watch_room(stream->options.transport, &stream->watch, stream->out.size != 0);
+}
+
+static void write_out(struct rpc_stream *stream)
+{
+  size_t moved = 1;
+  while (stream->state == STREAM_OPEN && moved != 0 && stream->out_sent < stream->out.size) {
+    struct slice left = slice_make(stream->out.data + stream->out_sent, stream->out.size - stream->out_sent);
+    moved = move_bytes(stream, &stream->sending, left);
+    stream->out_sent += moved;
+  }
+  if (stream->state == STREAM_OPEN && stream->out_sent < stream->out.size)
+    return;
+  stream->out_sent = 0;
+  strbuf_clear(&stream->out);
+  if (stream->out.capacity > BUFFER_BYTES)
+    strbuf_free(&stream->out);
+}
+
+static void add_message(struct rpc_stream *stream, struct slice frames, uint64_t received)
+{
+  uint8_t tail[RPC_TAIL_MAX_BYTES];
+  size_t tail_size = rpc_tail_write(received, stream->options.with_clock ? clock_now_us() : 0, tail);
+  uint8_t head[1 + LENGTH_BYTES + WORD_BYTES] = {IPC_MESSAGE};
+  write_number(head + 1, WORD_BYTES + frames.size + tail_size, LENGTH_BYTES);
+  write_number(head + 1 + LENGTH_BYTES, RPC_HEADER_WORD, WORD_BYTES);
+  size_t skipped = stream->is_ipc ? 0 : 1;
+  strbuf_add(&stream->out, slice_make((char *)head + skipped, sizeof(head) - skipped));
+  strbuf_add(&stream->out, frames);
+  strbuf_add(&stream->out, slice_make((char *)tail, tail_size));
+}
+
+static bool transmit_packet(struct send_port *port, struct slice frames, uint64_t received)
+{
+  struct rpc_stream *stream = CONTAINER_OF(port, struct rpc_stream, port);
+  if (stream->state == STREAM_ENDED)
+    return true;
+  // What runs in the background may have ended.
+  if (stream->out.size != 0)
+    write_out(stream);
+  if (stream->out.size != 0)
+    return false;
+  add_message(stream, frames, received);
+  write_out(stream);
+  if (stream->out.size != 0)
+    watch_for_room(stream);
+  return true;
+}
+
+// ---- receiving ----
+
+// Looks for a packet in what has been received. `needed` becomes the size of the message that is not complete yet, 0
+// when even that is unknown.
+static enum stream_result take_message(struct rpc_stream *stream, struct slice *packet, size_t *needed)
+{
+  size_t prefix = stream->is_ipc ? 1 : 0;
+  const uint8_t *bytes = stream->in + stream->in_begin;
+  size_t size = stream->in_end - stream->in_begin;
+  *needed = 0;
+  if (size < prefix + LENGTH_BYTES)
+    return STREAM_EMPTY;
+  uint64_t length = read_number(bytes + prefix, LENGTH_BYTES);
+  // The limit counts the header word, too.
+  if ((prefix != 0 && bytes[0] != IPC_MESSAGE) || length > stream->options.max_message_bytes + WORD_BYTES)
+    return STREAM_OVER;
+  *needed = prefix + LENGTH_BYTES + (size_t)length;
+  if (size < *needed)
+    return STREAM_EMPTY;
+  stream->in_begin += *needed;
+  const uint8_t *word = bytes + prefix + LENGTH_BYTES;
+  const uint8_t *end = bytes + *needed;
+  while (end - word >= WORD_BYTES && (word[0] & 0x80u) == 0)
+    word += WORD_BYTES;
+  if (end - word < WORD_BYTES)
+    return STREAM_OVER;
+  *packet = slice_make((const char *)word + WORD_BYTES, (size_t)(end - word - WORD_BYTES));
+  return STREAM_PACKET;
+}
+
+// Moves what is left to the front of the buffer, and makes it large enough for the message that is coming in.
+static void make_room(struct rpc_stream *stream, size_t needed)
+{
+  size_t left = stream->in_end - stream->in_begin;
+  if (left != 0 && stream->in_begin != 0)
+    memmove(stream->in, stream->in + stream->in_begin, left);
+  stream->in_begin = 0;
+  stream->in_end = left;
+  size_t wanted = needed > BUFFER_BYTES ? needed : BUFFER_BYTES;
+  if (stream->in_capacity >= wanted && (left != 0 || stream->in_capacity == BUFFER_BYTES))
+    return;
+  stream->in = realloc(stream->in, wanted);
+  CHECK(stream->in != NULL);
+  stream->in_capacity = wanted;
+}
+
+// Reads once. In STREAM_DIRECT the host's loop says when there is more.
+static void read_in(struct rpc_stream *stream, size_t needed)
+{
+  if (!stream->receiving.running)
+    make_room(stream, needed);
+  struct slice room = slice_make((char *)stream->in + stream->in_end, stream->in_capacity - stream->in_end);
+  size_t moved = move_bytes(stream, &stream->receiving, room);
+  stream->in_end += moved;
+  if (moved == 0 || stream->mode == STREAM_DIRECT)
+    stream->readable = false;
+}
+
+enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet)
+{
+  while (true) {
+    size_t needed;
+    enum stream_result result = take_message(stream, packet, &needed);
+    if (result == STREAM_OVER)
+      stream->state = STREAM_ENDED;
+    if (result != STREAM_EMPTY)
+      return result;
+    if (stream->state == STREAM_ENDED)
+      return STREAM_OVER;
+    if (!stream->readable)
+      return STREAM_EMPTY;
+    read_in(stream, needed);
+  }
+}
+
+static void handle_ready(void *arg)
+{
+  struct rpc_stream *stream = arg;
+  uint64_t ignored;
+  if (stream->mode == STREAM_NOTIFIED && read(stream->watch.fd, &ignored, sizeof(ignored)) < 0)
+    ignored = 0;
+  stream->readable = true;
+  if (stream->out.size != 0) {
+    write_out(stream);
+    if (stream->out.size == 0) {
+      watch_for_room(stream);
+      send_port_unblock(&stream->port);
+    }
+  }
+  // The owner may close the stream in here.
+  stream->options.on_readable(stream->options.arg);
+}
+
+// ---- life ----
+
+struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options)
+{
+  struct rpc_stream *stream = calloc(1, sizeof(*stream));
+  CHECK(stream != NULL);
+  stream->options = *options;
+  stream->stream = opened->stream;
+  stream->is_ipc = opened->is_ipc;
+  stream->mode = opened->fd >= 0 ? STREAM_DIRECT : STREAM_NOTIFIED;
+  bool is_tls = opened->is_tls;
+  int fd = opened->fd >= 0 ? opened->fd : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  CHECK(fd >= 0);
+  *opened = (struct rpc_opened){.fd = -1};
+  stream->watch = (struct transport_watch){.on_ready = handle_ready, .arg = stream};
+  transport_watch(options->transport, &stream->watch, fd);
+  init_transfers(stream, is_tls);
+  send_port_init(&stream->port, transmit_packet);
+  strbuf_init(&stream->out, 0);
+  stream->readable = true;
+  if (stream->mode == STREAM_NOTIFIED)
+    read_in(stream, 0);
+  return stream;
+}
+
+void rpc_stream_close(struct rpc_stream **stream_pointer)
+{
+  struct rpc_stream *stream = *stream_pointer;
+  *stream_pointer = NULL;
+  if (stream == NULL)
+    return;
+  int fd = stream->watch.fd;
+  transport_unwatch(stream->options.transport, &stream->watch);
+  nng_stream_close(stream->stream);
+  free_transfer(&stream->receiving);
+  free_transfer(&stream->sending);
+  nng_stream_free(stream->stream);
+  close(fd);
+  strbuf_free(&stream->out);
+  free(stream->in);
+  free(stream);
+}

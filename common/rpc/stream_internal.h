@@ -1,0 +1,88 @@
+// One open connection as packets: SP's messages on a byte stream of nng's, read and written on the host's thread.
+//
+// A message on the wire is its length in 8 bytes, a word of 4 bytes that ends SP's header, and the packet; over IPC a
+// byte 1 stands before the length. nng's own sockets do the same, but pass each message through two of nng's threads on
+// its way in and through one on its way out. A stream reads when the host's loop sees that its socket is readable,
+// and writes at once, so that no other thread has to wake up.
+#ifndef BULKHEAD_RPC_STREAM_INTERNAL_H
+#define BULKHEAD_RPC_STREAM_INTERNAL_H
+
+#include <nng/nng.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/slice.h"
+#include "common/base/strbuf.h"
+#include "common/rpc/pipe_events_internal.h"
+#include "common/rpc/sender_internal.h"
+#include "common/rpc/transport_internal.h"
+
+// The word before every packet. SP's header ends at the first word with its high bit set; call ids are in the frames,
+// so the rest of the word has no meaning.
+#define RPC_HEADER_WORD 0x80000001u
+
+enum stream_mode {
+  STREAM_DIRECT,    // plain TCP: the host's loop watches the socket
+  STREAM_NOTIFIED,  // TLS and IPC: nng's threads read, and wake the host's loop
+};
+
+enum stream_state {
+  STREAM_OPEN,
+  STREAM_ENDED,  // the other side or the network has ended it, or it has sent what is no SP
+};
+
+enum stream_result {
+  STREAM_PACKET,  // a packet was read
+  STREAM_EMPTY,   // nothing more has come
+  STREAM_OVER,    // the connection has ended, and all that came before was read
+};
+
+// One direction of a stream.
+struct stream_transfer {
+  void (*start)(nng_stream *stream, nng_aio *aio);
+  nng_aio *attempt;     // moves what can be moved at once; NULL for TLS, which forbids giving up an attempt
+  nng_aio *background;  // goes on in nng's threads; NULL in STREAM_DIRECT
+  bool running;         // the one in the background was started, and its end has not been seen
+  atomic_bool done;     // the one in the background has ended; set by one of nng's threads
+  int wake_fd;          // where that thread writes then
+};
+
+struct rpc_stream_options {
+  struct transport *transport;
+  size_t max_message_bytes;
+  bool with_clock;                 // packets carry the present time: a server's do
+  void (*on_readable)(void *arg);  // packets may have come, or the connection may have ended
+  void *arg;
+};
+
+struct rpc_stream {
+  struct rpc_stream_options options;
+  nng_stream *stream;
+  enum stream_mode mode;
+  enum stream_state state;
+  bool is_ipc;
+  bool readable;  // there may be something to read
+  struct transport_watch watch;
+  struct stream_transfer receiving;
+  struct stream_transfer sending;
+  struct send_port port;  // for senders
+  // What has been received and not been taken: the bytes from `in_begin` to `in_end`.
+  uint8_t *in;
+  size_t in_begin;
+  size_t in_end;
+  size_t in_capacity;
+  struct strbuf out;  // at most one message that nng has not taken wholly
+  size_t out_sent;
+};
+
+// Takes over an open connection, which is emptied.
+struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options);
+// Closes the connection and frees the stream. Nulls the pointer and accepts NULL in it.
+void rpc_stream_close(struct rpc_stream **stream);
+
+// Takes the next packet, which is valid until the next call.
+enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet) MUST_CHECK;
+
+#endif
