@@ -16,6 +16,7 @@
 #include "common/base/thread.h"
 #include "common/base/uuid.h"
 #include "common/discovery/consul_format_internal.h"
+#include "common/discovery/consul_recall_internal.h"
 #include "common/discovery/http_internal.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
@@ -45,8 +46,9 @@ struct job {
   struct http_exchange exchange;
   uint64_t due_us;  // when the next request is sent; DEADLINE_NONE for never
   uint32_t backoff_ms;
-  char *service;   // JOB_WATCH
-  uint64_t index;  // JOB_WATCH: X-Consul-Index of the last answer
+  char *service;                // JOB_WATCH
+  uint64_t index;               // JOB_WATCH: X-Consul-Index of the last answer
+  struct consul_recall recall;  // JOB_WATCH
 };
 
 // What the host wants Consul to hold about this process. `version` grows with each change; the thread has reconciled
@@ -192,7 +194,10 @@ static void end_watch(struct consul *consul, struct job *job)
     return;
   }
   note_success(consul, job);
-  job->index = consul_next_index(job->index, http_header_number(&job->exchange, "X-Consul-Index"));
+  uint64_t received = http_header_number(&job->exchange, "X-Consul-Index");
+  job->index = consul_next_index(job->index, received);
+  if (consul_recall_complete(&job->recall, received, clock_now_us(), &list))
+    job->index = 0;
   schedule_job(job, JOB_WATCH, job->index == 0 ? POLL_PAUSE_MS : QUERY_PAUSE_MS);
   if (skipped != 0)
     log_warn("consul", "left out instances whose address cannot be dialled; check how they are registered",
@@ -392,6 +397,7 @@ static void free_jobs(struct job *job)
   while (job != NULL) {
     struct job *next = job->next;
     http_end(&job->exchange);
+    consul_recall_free(&job->recall);
     free(job->service);
     free(job);
     job = next;

@@ -2,7 +2,8 @@
 // connection for minutes, and hands over finished lists through an fd, so that any event loop can use it. Services of a
 // static list need no Consul.
 //
-// While Consul is away, its last answer holds. Lists are sorted by id.
+// While Consul is away, its last answer holds; also for 20 s after it has come back without its memory, because the
+// instances register again only then. Lists are sorted by id.
 #ifndef BULKHEAD_DISCOVERY_DISCOVERY_H
 #define BULKHEAD_DISCOVERY_DISCOVERY_H
 

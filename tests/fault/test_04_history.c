@@ -229,10 +229,14 @@ Test(fault_04_history, survives_a_frozen_redis)
 
 static void lose_consul(struct load *load)
 {
+  size_t failed = count_failed(load, 0);
   stack("kill", "consul");
   load_await(load, LOAD_ALL_ITEMS, 20, 5, "without Consul");
   (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", need_variable("BULKHEAD_RUN_DIR")), NULL});
   stack("start", "consul");
+  wait_until_healthy();
+  load_await(load, LOAD_ALL_ITEMS, 20, 5, "with a Consul that has lost its memory");
+  cr_expect_eq(count_failed(load, 0), failed, "reads or writes failed because of Consul");
 }
 
 Test(fault_04_history, survives_a_consul_that_loses_its_memory)

