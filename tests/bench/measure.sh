@@ -26,7 +26,8 @@ ticks() {
 
 # shellcheck disable=SC2046  # names of processes
 our_ticks() { family gateway $(cd "$RUN_DIR/pids" && echo auth-* user-* item-*) | ticks; }
-store_ticks() { family postgres redis | ticks; }
+postgres_ticks() { family postgres | ticks; }
+redis_ticks() { family redis | ticks; }
 constant_ticks() { (echo "$constant_pid" && pgrep -P "$constant_pid") | ticks; }
 
 # per_thousand TICKS REQUESTS: prints the ms of CPU for 1,000 requests.
@@ -34,20 +35,21 @@ per_thousand() { awk -v t="$1" -v n="$2" -v hz="$(getconf CLK_TCK)" 'BEGIN {prin
 
 # ---- tools ----
 
-# Each sets now_rate, now_requests, now_p50, now_p99 and now_failures. Times end with their unit.
+# Each sets now_rate, now_requests, now_p50, now_p99 and now_failures. Times end with their unit. A connection that broke or a
+# request that was not answered in time is a failure, too.
 read_wrk() {
   now_rate=$(awk '/Requests\/sec/ {printf "%d", $2}' "$1")
   now_requests=$(awk '/requests in/ {print $1}' "$1")
   now_p50=$(awk '/^ *50%/ {print $2}' "$1")
   now_p99=$(awk '/^ *99%/ {print $2}' "$1")
-  now_failures=$(awk '/Non-2xx/ {print $NF}' "$1")
+  now_failures=$(awk '/Non-2xx/ {sum += $NF} /Socket errors:/ {gsub(/[^0-9 ]/, ""); sum += $1 + $2 + $3 + $4} END {print sum + 0}' "$1")
 }
 read_h2load() {
   now_rate=$(awk '/^finished in/ {printf "%d", $4}' "$1")
   now_requests=$(awk '/^requests:/ {print $2}' "$1")
   now_p50=$(awk '/^time for request:/ {print $6 "_(mean)"}' "$1")
   now_p99=$(awk '/^time for request:/ {print $5 "_(max)"}' "$1")
-  now_failures=$(awk '/^status codes:/ {print $5 + $7 + $9}' "$1")
+  now_failures=$(awk '/^status codes:/ {sum += $5 + $7 + $9} /^requests:/ {sum += $10 + $12 + $14} END {print sum + 0}' "$1")
 }
 # The times come from the log of every tenth transaction, $WORK/pgbench-log.PID.
 read_pgbench() {
@@ -75,18 +77,22 @@ run_pgbench() {
 # ---- loads ----
 
 # load NAME: runs it once. Sets what read_TOOL sets, and the ms of CPU for 1,000 requests: now_ours (the gateway and the
-# services), now_stores (PostgreSQL and Redis), now_nginx (what answers the constant).
+# services), now_postgres, now_redis, now_nginx (what answers the constant). Failures cost less than answers, so a load
+# with more than one in a thousand has measured nothing.
 load() {
-  local base=${1%@*} connections=${1#*@} out=$WORK/$1.out ours stores nginx
+  local base=${1%@*} connections=${1#*@} out=$WORK/$1.out ours postgres redis nginx
   [ "$connections" != "$1" ] || connections=$CONNECTIONS
-  ours=$(our_ticks) stores=$(store_ticks) nginx=$(constant_ticks)
+  ours=$(our_ticks) postgres=$(postgres_ticks) redis=$(redis_ticks) nginx=$(constant_ticks)
   "load_$base" >"$out" 2>&1 || die "$1: $(tail -n 5 "$out")"
-  ours=$(($(our_ticks) - ours)) stores=$(($(store_ticks) - stores)) nginx=$(($(constant_ticks) - nginx))
+  ours=$(($(our_ticks) - ours)) postgres=$(($(postgres_ticks) - postgres)) redis=$(($(redis_ticks) - redis))
+  nginx=$(($(constant_ticks) - nginx))
   "read_${TOOL[$base]}" "$out"
   now_ours=$(per_thousand $ours "$now_requests")
-  now_stores=$(per_thousand $stores "$now_requests")
+  now_postgres=$(per_thousand $postgres "$now_requests")
+  now_redis=$(per_thousand $redis "$now_requests")
   now_nginx=$(per_thousand $nginx "$now_requests")
-  [ "${now_failures:-0}" = 0 ] || say "  $1: $now_failures answers were no success"
+  [ "${now_failures:-0}" = 0 ] || say "  $1: $now_failures of $now_requests requests failed"
+  [ $((${now_failures:-0} * 1000)) -le "$now_requests" ] || die "$1: too many requests failed; see $out and $RUN_DIR/log"
 }
 
 # mean NUMBER...
@@ -100,23 +106,26 @@ median() {
     awk '{line[NR] = $2} END {print line[int((NR + 1) / 2)]}'
 }
 
-# in_turns NAME...: each load once a round. Sets rate, ours, stores and nginx (means), p50 and p99 (medians) of each NAME.
-declare -A rate ours stores nginx p50 p99
+# in_turns NAME...: each load once a round. Sets rate, ours, postgres, redis and nginx (means), p50 and p99 (medians) of each
+# NAME.
+declare -A rate ours postgres redis nginx p50 p99
 in_turns() {
   local name
-  local -A rates=() p50s=() p99s=() our=() store=() constant=()
+  local -A rates=() p50s=() p99s=() our=() pg=() cache=() constant=()
   for _ in $(seq "$ROUNDS"); do
     for name in "$@"; do
       load "$name"
       rates[$name]+=" $now_rate" p50s[$name]+=" $now_p50" p99s[$name]+=" $now_p99"
-      our[$name]+=" $now_ours" store[$name]+=" $now_stores" constant[$name]+=" $now_nginx"
+      our[$name]+=" $now_ours" pg[$name]+=" $now_postgres" cache[$name]+=" $now_redis" constant[$name]+=" $now_nginx"
     done
   done
   for name in "$@"; do
     # shellcheck disable=SC2086  # lists of words
     rate[$name]=$(mean ${rates[$name]}) p50[$name]=$(median ${p50s[$name]}) p99[$name]=$(median ${p99s[$name]})
     # shellcheck disable=SC2086
-    ours[$name]=$(mean ${our[$name]}) stores[$name]=$(mean ${store[$name]}) nginx[$name]=$(mean ${constant[$name]})
+    ours[$name]=$(mean ${our[$name]}) nginx[$name]=$(mean ${constant[$name]})
+    # shellcheck disable=SC2086
+    postgres[$name]=$(mean ${pg[$name]}) redis[$name]=$(mean ${cache[$name]})
   done
 }
 
