@@ -205,6 +205,8 @@ static enum status batch_create_items(struct call *call, const Item__V1__BatchCr
     return held == STATUS_OK ? fail_with_details(call) : held;
   }
   enum status status = query_exec(resource_db(call), &add_word, &(struct word){name}, arena, NULL);
+  if (status == STATUS_ABORTED)
+    return call_fail(call, status, "WORDS_LOCKED", "another call has locked the words");
   struct word word = {0};
   if (status == STATUS_OK)
     status = query_gathered(resource_db(call), &find_word, name, arena, &word);

@@ -143,6 +143,51 @@ Test(service_idempotency, a_refused_key_is_not_explained_by_what_the_handler_has
   cr_expect_eq(late.retry_after_ms, 0);
 }
 
+// The handler has succeeded and done nothing wrong, so the call does not end with INTERNAL.
+Test(service_idempotency, an_effect_elsewhere_fails_as_its_claim_does)
+{
+  database_sql(&database, "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                          " 'BEGIN RAISE EXCEPTION USING ERRCODE = ''disk_full''; END';"
+                          "CREATE TRIGGER refuse BEFORE INSERT ON probe.idempotency_keys FOR EACH ROW"
+                          " EXECUTE FUNCTION public.refuse()");
+  struct outcome outcome = create(PROBE_ELSEWHERE, &with_key);
+  cr_expect_eq(outcome.status, STATUS_UNAVAILABLE, "%s", status_name(outcome.status));
+}
+
+// PostgreSQL refuses the first two INSERTs, as if their lock had not been granted in time. The sequence goes on where
+// everything else is rolled back.
+static void lose_two_locks(void)
+{
+  database_sql(&database, "CREATE SEQUENCE public.tries;"
+                          "CREATE FUNCTION public.lose_lock() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+                          " 'BEGIN IF nextval(''public.tries'') < 3 THEN"
+                          " RAISE EXCEPTION USING ERRCODE = ''lock_not_available''; END IF; RETURN NEW; END';"
+                          "CREATE TRIGGER lose_lock BEFORE INSERT ON probe.words FOR EACH ROW"
+                          " EXECUTE FUNCTION public.lose_lock()");
+}
+
+Test(service_idempotency, a_handler_that_lost_a_lock_runs_again_and_its_last_run_answers)
+{
+  lose_two_locks();
+  struct outcome first = create("lamp", &with_key);
+  cr_assert_eq(first.status, STATUS_OK, "%s", status_name(first.status));
+  cr_expect_str_eq(item_in(&first)->sku, "3");
+  cr_expect_str_eq(item_in(&first)->description, "lamp");
+  expect_sql("SELECT string_agg(word, ' ') FROM probe.words", "lamp");
+  struct outcome repeat = create("lamp", &with_key);
+  cr_expect_str_eq(item_in(&repeat)->sku, "3");
+}
+
+Test(service_idempotency, what_an_earlier_run_has_said_is_forgotten)
+{
+  lose_two_locks();
+  struct outcome outcome = create(PROBE_REGRET, &with_key);
+  cr_expect_eq(outcome.status, STATUS_NOT_FOUND, "%s", status_name(outcome.status));
+  cr_expect(slice_equal_string(outcome.reason, "NOT_FOUND"), SLICE_FMT, SLICE_ARG(outcome.reason));
+  cr_expect_eq(memmem(outcome.message.data, outcome.message.size, "words", 5), NULL, SLICE_FMT,
+               SLICE_ARG(outcome.message));
+}
+
 // ---- many keys ----
 
 static void expect_sku(struct outcome outcome, int number)
