@@ -379,8 +379,7 @@ static void free_finished_endpoints(struct rpc_client *client)
 void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
-  while (transport_poll(&client->transport))
-    continue;
+  (void)transport_poll(&client->transport);
   send_queue_uncork(&client->transport.sends, now_us);
   end_refused(client);
   expire_calls(client);
