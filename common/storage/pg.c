@@ -150,7 +150,7 @@ void pg_free(struct pg **pg)
     return;
   *pg = NULL;
   CHECK(list_empty(&ended->reads) && list_empty(&ended->singles) && list_empty(&ended->gathering));
-  CHECK(list_empty(&ended->changing) && list_empty(&ended->ready_waiters));
+  CHECK(list_empty(&ended->changing) && ended->batches == 0 && list_empty(&ended->ready_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);
   free_connections(ended->pipelined, ended->pipelined_count);

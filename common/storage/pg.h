@@ -148,12 +148,15 @@ struct pg_change {
   void (*add_params)(const void *arg, struct pg_params *params, const void *const *items, size_t count);
   const void *arg;  // the same for all changes of the statement
 };
-// Changes one row and gives its new cells; gives no row where none fits. Changes that many tasks make at the same time
-// travel as one statement, which costs PostgreSQL half as much for each. `statement` is a write; its parameters are
-// arrays, and its last column is the row's place in them (from 1), which `result` may end with:
+// Changes one row and gives its new cells; gives no row where none fits, and the first where several do. Changes that
+// many tasks make at the same time travel as one statement, which costs PostgreSQL half as much for each. `statement`
+// is a write; its parameters are arrays, and its last column is the row's place in them (from 1), which `result` leaves
+// out:
 //   UPDATE t SET name = v.new_name FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS v(key, new_name, place)
 //   WHERE id = v.key RETURNING t.name, t.size, v.place
-// An error of one change reaches its caller only. Everything else is as with pg_query.
+// An error of one change reaches its caller only. Callers take turns, and so do statements. Everything else is as with
+// pg_query, but for one thing: a connection that breaks leaves nobody knowing the outcome of any change of its
+// statement.
 enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct arena *arena,
                           struct pg_result *result) MUST_CHECK;
 

@@ -6,10 +6,11 @@
 // batch completely or not at all, and whatever is unclear about a single change is left to the change alone: where the
 // batch fails, because of one row or of a lock that it could not have at once, and where it gives no row. Then each
 // task runs the statement for itself, repeats it, and gets its own error. Only where nobody knows whether the batch has
-// been carried out, nobody knows it of its changes.
+// been carried out, nobody knows it of its changes: such a change is never run again.
 //
-// A batch may begin until the first of its deadlines, and is cancelled then. A task that leaves waits for the outcome
-// as if the statement were its own (pg_pool.c); when all have left, the batch is cancelled.
+// A change that leaves before its batch was sent is not in it. One that leaves later waits for the outcome as if the
+// statement were its own (pg_pool.c). The batch is cancelled at the first of its changes' deadlines, and when all have
+// left. The last one to leave waits until the batch has ended, because nothing may be under way when the pg is freed.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +20,10 @@
 
 enum {
   MAX_CHANGES = 32,  // in one batch
-  // How many changes of one caller a batch takes while others wait.
-  CALLERS_SHARE = 8,
   // A change with less time left runs alone, so that it does not cut the others' time short.
   LEAST_TIME_LEFT_MS = 50,
+  // How long a batch waits for a connection before its changes run alone.
+  CONNECTION_WAIT_MS = 250,
 };
 
 enum verdict {
@@ -35,11 +36,12 @@ enum verdict {
 struct batch;
 
 struct pg_waiting_change {
-  struct list node;     // in pg_statement_entry.changes, until it is in a batch
+  struct list node;     // in pg_statement_entry.changes, until it is in a batch; in lone_changes while it runs alone
   struct batch *batch;  // NULL before, and once there is a verdict
   size_t place;         // in the batch
   const struct pg_change *change;
   uint64_t caller;
+  uint64_t turn;  // among the changes that wait
   uint64_t deadline_us;
   struct arena *arena;
   struct pg_result *result;
@@ -47,24 +49,31 @@ struct pg_waiting_change {
   struct completion completion;
 };
 
+enum batch_state {
+  BATCH_MADE,  // it waits for a connection, and changes may still leave it
+  BATCH_SENT,
+};
+
 struct batch {
   struct pg *pg;
   struct pg_statement_entry *entry;
   struct task *task;
-  uint64_t deadline_us;
+  enum batch_state state;
   size_t count;
-  size_t waiting;  // those whose tasks have not left
-  struct pg_waiting_change *changes[MAX_CHANGES];
+  size_t waiting;                                  // those whose tasks wait and have not left
+  struct pg_waiting_change *changes[MAX_CHANGES];  // NULL once a change has its verdict or has left
 };
+
+static bool has_time(uint64_t deadline_us)
+{
+  return deadline_us == DEADLINE_NONE || deadline_left_ms(deadline_us, clock_now_us()) >= LEAST_TIME_LEFT_MS;
+}
 
 // ---- the batch ----
 
-static void end_change(struct batch *batch, size_t place, enum verdict verdict)
+static void end_change(struct pg_waiting_change *waiting, enum verdict verdict)
 {
-  struct pg_waiting_change *waiting = batch->changes[place];
-  if (waiting == NULL)
-    return;
-  batch->changes[place] = NULL;
+  waiting->batch->changes[waiting->place] = NULL;
   waiting->batch = NULL;
   waiting->verdict = verdict;
   completion_finish(&waiting->completion, STATUS_OK);
@@ -73,66 +82,26 @@ static void end_change(struct batch *batch, size_t place, enum verdict verdict)
 static void end_all(struct batch *batch, enum verdict verdict)
 {
   for (size_t i = 0; i < batch->count; i++)
-    end_change(batch, i, verdict);
+    if (batch->changes[i] != NULL)
+      end_change(batch->changes[i], verdict);
 }
 
 static void hand_out_rows(struct batch *batch, const struct pg_result *result)
 {
+  // Without RETURNING every change would look as if no row fitted it, and would be made twice.
+  CHECK(result->columns > 0);
   for (size_t row = 0; row < result->rows; row++) {
     int64_t place = pg_int(result, row, result->columns - 1);
     CHECK(place >= 1 && place <= (int64_t)batch->count);
     struct pg_waiting_change *waiting = batch->changes[place - 1];
+    // Where several rows fit a change, its caller gets the first.
     if (waiting == NULL)
       continue;
     pg_result_copy_row(waiting->result, waiting->arena, result, row, result->columns - 1);
-    end_change(batch, (size_t)place - 1, VERDICT_DONE);
+    waiting->result->affected = 1;
+    end_change(waiting, VERDICT_DONE);
   }
 }
-
-// Takes those out whose tasks have left before the batch began.
-static void close_ranks(struct batch *batch)
-{
-  size_t count = 0;
-  for (size_t i = 0; i < batch->count; i++) {
-    if (batch->changes[i] == NULL)
-      continue;
-    batch->changes[count] = batch->changes[i];
-    batch->changes[count]->place = count;
-    count++;
-  }
-  batch->count = count;
-}
-
-static void run_statement(struct batch *batch, struct arena *arena)
-{
-  const void *items[MAX_CHANGES];
-  for (size_t i = 0; i < batch->count; i++)
-    items[i] = batch->changes[i]->change->item;
-  const struct pg_change *first = batch->changes[0]->change;
-  struct pg_params params;
-  pg_params_init(&params, arena);
-  // Copies what it takes from the items, because a task that leaves takes its own away.
-  first->add_params(first->arg, &params, items, batch->count);
-  struct pg_result result = {0};
-  struct pg_execution execution = {.statement = first->statement, .params = &params, .arena = arena, .result = &result};
-  if (pg_run_gathered(batch->pg, batch->entry, &execution) == STATUS_OK)
-    hand_out_rows(batch, &result);
-  end_all(batch, task_effect() == TASK_EFFECT_UNKNOWN ? VERDICT_UNKNOWN : VERDICT_ALONE);
-}
-
-static void run_batch(void *arg)
-{
-  struct batch *batch = arg;
-  struct arena arena = {0};
-  close_ranks(batch);
-  if (batch->count > 0)
-    run_statement(batch, &arena);
-  arena_free(&arena);
-  batch->pg->batches--;
-  free(batch);
-}
-
-// ---- making batches ----
 
 // Orders changes by their keys: two batches that want the same rows lock them in the same order.
 static int compare_keys(const void *a, const void *b)
@@ -142,47 +111,104 @@ static int compare_keys(const void *a, const void *b)
   return strcmp(first->change->key, second->change->key);
 }
 
-static bool has_share_left(const struct batch *batch, uint64_t caller)
+// Leaves in the batch what is sent now, and gives each change its place.
+static void arrange_changes(struct batch *batch)
 {
   size_t count = 0;
-  for (size_t i = 0; i < batch->count; i++)
-    count += batch->changes[i]->caller == caller;
-  return count < CALLERS_SHARE;
-}
-
-static void add_change(struct batch *batch, struct pg_waiting_change *waiting)
-{
-  list_remove(&waiting->node);
-  waiting->batch = batch;
-  batch->changes[batch->count++] = waiting;
-  if (waiting->deadline_us < batch->deadline_us)
-    batch->deadline_us = waiting->deadline_us;
-}
-
-// Adds the changes that wait, in their order, while there is room. First nobody gets more than a share.
-static void fill_batch(struct batch *batch, bool shares)
-{
-  struct list *list = &batch->entry->changes;
-  for (struct list *node = list->next, *next = node->next; node != list && batch->count < MAX_CHANGES;
-       node = next, next = node->next) {
-    struct pg_waiting_change *waiting = CONTAINER_OF(node, struct pg_waiting_change, node);
-    if (!shares || has_share_left(batch, waiting->caller))
-      add_change(batch, waiting);
+  for (size_t i = 0; i < batch->count; i++) {
+    struct pg_waiting_change *waiting = batch->changes[i];
+    if (waiting != NULL && !has_time(waiting->deadline_us))
+      end_change(waiting, VERDICT_ALONE);
+    else if (waiting != NULL)
+      batch->changes[count++] = waiting;
   }
+  batch->count = count;
+  batch->waiting = count;
+  qsort(batch->changes, count, sizeof(batch->changes[0]), compare_keys);
+  for (size_t i = 0; i < count; i++)
+    batch->changes[i]->place = i;
 }
+
+static void add_params(const struct batch *batch, struct pg_params *params)
+{
+  const void *items[MAX_CHANGES];
+  for (size_t i = 0; i < batch->count; i++)
+    items[i] = batch->changes[i]->change->item;
+  const struct pg_change *first = batch->changes[0]->change;
+  // Copies what it takes from the items, because a task that leaves takes its own away.
+  first->add_params(first->arg, params, items, batch->count);
+}
+
+static void run_statement(struct batch *batch, struct pg_connection *connection, struct arena *arena)
+{
+  struct pg *pg = batch->pg;
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  add_params(batch, &params);
+  struct pg_result result = {0};
+  struct pg_execution execution = {
+      .statement = batch->entry->statement, .params = &params, .arena = arena, .result = &result};
+  batch->state = BATCH_SENT;
+  uint64_t started_us = loop_now_us(pg->loop);
+  enum status status = pg_pool_run(connection, pg_request_create(pg, batch->entry, PG_SINGLE, &execution));
+  pg_count_outcome(pg, batch->entry, status, started_us);
+  if (status == STATUS_OK)
+    hand_out_rows(batch, &result);
+}
+
+static void run_on_connection(struct batch *batch, struct pg_connection *connection)
+{
+  arrange_changes(batch);
+  for (size_t i = 0; i < batch->count; i++)
+    (void)task_tighten_deadline(batch->changes[i]->deadline_us);
+  if (batch->count == 0 || task_check() != STATUS_OK)
+    return;
+  struct arena arena = {0};
+  run_statement(batch, connection, &arena);
+  arena_free(&arena);
+}
+
+static enum status borrow_connection(struct pg *pg, struct pg_connection **connection)
+{
+  // The tasks themselves wait for a server that is away.
+  if (!pg_ready(pg))
+    return STATUS_UNAVAILABLE;
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), CONNECTION_WAIT_MS));
+  enum status status = pg_pool_borrow(&pg->gathered, false, connection);
+  task_restore_deadline(before);
+  return status;
+}
+
+static void run_batch(void *arg)
+{
+  struct batch *batch = arg;
+  struct pg_connection *connection = NULL;
+  if (borrow_connection(batch->pg, &connection) == STATUS_OK) {
+    run_on_connection(batch, connection);
+    pg_pool_return(connection);
+  }
+  end_all(batch, task_effect() == TASK_EFFECT_UNKNOWN ? VERDICT_UNKNOWN : VERDICT_ALONE);
+  batch->pg->batches--;
+  free(batch);
+}
+
+// ---- making batches ----
 
 static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
 {
   struct batch *batch = malloc(sizeof(*batch));
   CHECK(batch != NULL);
-  *batch = (struct batch){.pg = pg, .entry = entry, .deadline_us = DEADLINE_NONE};
-  fill_batch(batch, true);
-  fill_batch(batch, false);
-  qsort(batch->changes, batch->count, sizeof(batch->changes[0]), compare_keys);
-  close_ranks(batch);
+  *batch = (struct batch){.pg = pg, .entry = entry};
+  while (!list_empty(&entry->changes) && batch->count < MAX_CHANGES) {
+    struct pg_waiting_change *waiting = CONTAINER_OF(entry->changes.next, struct pg_waiting_change, node);
+    list_remove(&waiting->node);
+    waiting->batch = batch;
+    waiting->place = batch->count;
+    batch->changes[batch->count++] = waiting;
+  }
   batch->waiting = batch->count;
   pg->batches++;
-  batch->task = task_start(pg->loop, run_batch, batch, batch->deadline_us, NULL);
+  batch->task = task_start(pg->loop, run_batch, batch, DEADLINE_NONE, NULL);
 }
 
 void pg_change_dispatch(struct pg *pg)
@@ -198,17 +224,28 @@ void pg_change_dispatch(struct pg *pg)
 
 // ---- the tasks ----
 
-// Leaves before there is a verdict. What was sent may still be carried out, so its outcome is waited for.
-static void leave_batch(struct pg_waiting_change *waiting)
+static struct pg_waiting_change *change_at(struct list *node)
 {
-  struct batch *batch = waiting->batch;
-  if (--batch->waiting == 0)
-    task_cancel(batch->task);
-  (void)pg_wait_shielded(&waiting->completion);
-  if (waiting->completion.done)
-    return;
-  batch->changes[waiting->place] = NULL;
-  waiting->verdict = VERDICT_UNKNOWN;
+  return CONTAINER_OF(node, struct pg_waiting_change, node);
+}
+
+// Queues a change. Callers take turns: the second change of one comes behind the first of each other one.
+static void queue_change(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
+{
+  struct list *all = &entry->changes;
+  struct list *before = all->previous;
+  while (before != all && change_at(before)->caller != waiting->caller)
+    before = before->previous;
+  if (before != all)
+    waiting->turn = change_at(before)->turn + 1;
+  else
+    waiting->turn = list_empty(all) ? 0 : change_at(all->next)->turn;
+  struct list *after = all->previous;
+  while (after != all && change_at(after)->turn > waiting->turn)
+    after = after->previous;
+  list_append(after->next, &waiting->node);
+  if (list_empty(&entry->changing))
+    list_append(&pg->changing, &entry->changing);
 }
 
 static void leave_queue(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
@@ -218,7 +255,38 @@ static void leave_queue(struct pg_statement_entry *entry, struct pg_waiting_chan
     list_remove(&entry->changing);
 }
 
-// Waits for the verdict. A failure is the task's own; then nothing was sent, or the verdict is UNKNOWN.
+static void leave_place(struct pg_waiting_change *waiting)
+{
+  waiting->batch->changes[waiting->place] = NULL;
+  waiting->batch = NULL;
+}
+
+// Waits until the batch has ended, which is soon because it has been cancelled.
+static void wait_for_end(struct completion *completion)
+{
+  uint64_t before = task_deadline_us();
+  task_shield(true);
+  task_restore_deadline(DEADLINE_NONE);
+  CHECK(completion_wait(completion) == STATUS_OK);
+  task_restore_deadline(before);
+  task_shield(false);
+}
+
+static void leave_batch(struct pg_waiting_change *waiting)
+{
+  struct batch *batch = waiting->batch;
+  if (--batch->waiting == 0) {
+    task_cancel(batch->task);
+    wait_for_end(&waiting->completion);
+  } else if (batch->state == BATCH_MADE) {
+    leave_place(waiting);
+  } else if (pg_wait_shielded(&waiting->completion) != STATUS_OK) {
+    leave_place(waiting);
+    waiting->verdict = VERDICT_UNKNOWN;
+  }
+}
+
+// Waits for the verdict. Fails where the task is overdue or cancelled, whatever the verdict is then.
 static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
   enum status status = completion_wait(&waiting->completion);
@@ -231,54 +299,65 @@ static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_
   return status;
 }
 
-static enum status change_gathered(struct pg *pg, struct pg_waiting_change *waiting)
+// Asks for a change in a batch. OK without a row where the verdict is ALONE.
+static enum status change_gathered(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
-  struct pg_statement_entry *entry = pg_find_statement(pg, waiting->change->statement);
-  list_append(&entry->changes, &waiting->node);
-  if (list_empty(&entry->changing))
-    list_append(&pg->changing, &entry->changing);
+  queue_change(pg, entry, waiting);
   enum status status = wait_for_verdict(entry, waiting);
-  if (waiting->verdict == VERDICT_UNKNOWN) {
+  switch (waiting->verdict) {
+  case VERDICT_DONE:
+    task_note_effect(TASK_EFFECT_DONE);
+    return STATUS_OK;
+  case VERDICT_UNKNOWN:
     task_note_effect(TASK_EFFECT_UNKNOWN);
     return status == STATUS_OK ? STATUS_UNAVAILABLE : status;
+  case VERDICT_OPEN:
+  case VERDICT_ALONE:
+    break;
   }
-  if (waiting->verdict != VERDICT_DONE)
-    return status;
-  task_note_effect(TASK_EFFECT_DONE);
-  return STATUS_OK;
+  return status == STATUS_OK || pg_ready(pg) ? status : STATUS_UNAVAILABLE;
 }
 
-static bool has_time(void)
+// Tells whether a change of the same row runs alone, perhaps because the row is locked. A batch would fail as well.
+static bool runs_alone(const struct pg_statement_entry *entry, const char *key)
 {
-  return task_deadline_us() == DEADLINE_NONE ||
-         deadline_left_ms(task_deadline_us(), clock_now_us()) >= LEAST_TIME_LEFT_MS;
+  for (const struct list *node = entry->lone_changes.next; node != &entry->lone_changes; node = node->next)
+    if (strcmp(CONTAINER_OF(node, const struct pg_waiting_change, node)->change->key, key) == 0)
+      return true;
+  return false;
 }
 
-static enum status change_alone(struct pg *pg, const struct pg_change *change, struct arena *arena,
-                                struct pg_result *result)
+static enum status change_alone(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *lone)
 {
+  const struct pg_change *change = lone->change;
+  struct pg_result *result = lone->result;
   struct pg_params params;
-  pg_params_init(&params, arena);
+  pg_params_init(&params, lone->arena);
   change->add_params(change->arg, &params, &change->item, 1);
-  return pg_query(pg, change->statement, &params, arena, result);
+  list_append(&entry->lone_changes, &lone->node);
+  enum status status = pg_query(pg, change->statement, &params, lone->arena, result);
+  list_remove(&lone->node);
+  if (status != STATUS_OK || result->rows == 0)
+    return status;
+  // The place is left out. Where several rows fit the change, its caller gets the first.
+  result->rows = 1;
+  result->columns--;
+  return STATUS_OK;
 }
 
 enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct arena *arena, struct pg_result *result)
 {
   CHECK(change->statement->lane == PG_LANE_WRITE);
   *result = (struct pg_result){0};
+  struct pg_statement_entry *entry = pg_find_statement(pg, change->statement);
   struct pg_waiting_change waiting = {.change = change,
                                       .caller = task_caller(),
                                       .deadline_us = task_deadline_us(),
                                       .arena = arena,
                                       .result = result,
-                                      .verdict = VERDICT_ALONE,
                                       .completion = {.what = change->statement->name}};
-  if (has_time()) {
-    waiting.verdict = VERDICT_OPEN;
-    enum status status = change_gathered(pg, &waiting);
-    if (waiting.verdict != VERDICT_ALONE)
-      return status;
-  }
-  return change_alone(pg, change, arena, result);
+  if (!pg_ready(pg) || !has_time(waiting.deadline_us) || runs_alone(entry, change->key))
+    return change_alone(pg, entry, &waiting);
+  enum status status = change_gathered(pg, entry, &waiting);
+  return status == STATUS_OK && waiting.verdict == VERDICT_ALONE ? change_alone(pg, entry, &waiting) : status;
 }

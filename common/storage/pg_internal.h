@@ -53,6 +53,7 @@ struct pg_statement_entry {
   struct list gathering;                         // in pg.gathering while `reads` has some
   struct list changes;                           // pg_waiting_change.node: those that no batch has taken yet
   struct list changing;                          // in pg.changing while `changes` has some
+  struct list lone_changes;                      // pg_waiting_change.node: those that run alone
 };
 
 // An error of the server that the caller is not to blame for, to be logged. Empty where there was none. The texts are
@@ -182,7 +183,7 @@ struct pg_connection {
 struct pg_pool {
   struct pg *pg;
   const char *what;                        // what a task waits for, shown in lists of tasks
-  const struct pg_statement *preparation;  // runs on each new connection; NULL for none
+  const struct pg_statement *preparation;  // runs on each new connection before it is lent; NULL for none
   struct pg_connection *connections;
   size_t count;
   struct hashtable callers;  // struct pg_caller: who has connections, or waits for one
@@ -245,8 +246,6 @@ struct pg_lock_retry pg_lock_retry_begin(const struct pg *pg);
 // left. It pauses before it returns true. Where the task has run out of time or was cancelled, that becomes the
 // status.
 bool pg_lock_retry_next(struct pg_lock_retry *retry, const struct pg_result *result, enum status *status);
-// Runs a batch of changes once. Nothing is repeated, because each change can run alone.
-enum status pg_run_gathered(struct pg *pg, struct pg_statement_entry *entry, struct pg_execution *execution) MUST_CHECK;
 
 // ---- pg_request.c ----
 
@@ -327,7 +326,7 @@ void pg_pool_return(struct pg_connection *connection);
 enum status pg_pool_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
 // Waits for the outcome of what was sent for a task that is overdue or cancelled, for 300 ms at most.
 enum status pg_wait_shielded(struct completion *completion);
-// Prepares a new connection.
+// Prepares a new connection, or lends it at once where the pool prepares none.
 void pg_pool_connected(struct pg_connection *connection);
 // Moves the pool on, after a connection has changed its state or has been drained.
 void pg_pool_progress(struct pg_connection *connection);

@@ -269,9 +269,13 @@ void pg_pool_progress(struct pg_connection *c)
 
 void pg_pool_connected(struct pg_connection *c)
 {
-  if (c->pool->preparation != NULL)
-    send_unattended(c, c->pool->preparation, PG_SINGLE);
-  pg_pool_progress(c);
+  if (c->pool->preparation == NULL) {
+    pg_pool_progress(c);
+    return;
+  }
+  // Nobody gets the connection before the server has answered, because a cancel request could hit the preparation.
+  c->use = PG_DRAINING;
+  send_unattended(c, c->pool->preparation, PG_SINGLE);
 }
 
 void pg_pool_return(struct pg_connection *c)

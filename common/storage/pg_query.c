@@ -93,14 +93,6 @@ static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *e
   return status;
 }
 
-enum status pg_run_gathered(struct pg *pg, struct pg_statement_entry *entry, struct pg_execution *execution)
-{
-  uint64_t started_us = loop_now_us(pg->loop);
-  enum status status = try_pooled(&pg->gathered, entry, execution, false);
-  pg_count_outcome(pg, entry, status, started_us);
-  return status;
-}
-
 // ---- all lanes ----
 
 static enum status try_once(struct pg *pg, struct pg_statement_entry *entry, struct pg_execution *execution,

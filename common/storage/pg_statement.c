@@ -27,6 +27,7 @@ static struct pg_statement_entry *add_entry(struct pg *pg, const struct pg_state
   list_init(&entry->gathering);
   list_init(&entry->changes);
   list_init(&entry->changing);
+  list_init(&entry->lone_changes);
   entry->duration = metrics_series(METRIC_PG_DURATION, &name, 1);
   hashtable_insert(&pg->statements, &entry->node, hash);
   return entry;
