@@ -177,10 +177,11 @@ static void check_gathered_change(struct binder *b)
   }
   const struct parameter *key = &query->parameters[0];
   if (!good || key->field == NULL || key->field->repeated || key->field->type != FIELD_STRING)
-    findings_add(b->findings, b->service, query, query->name.data,
-                 "a gathered change is written as UPDATE ... FROM unnest(:item.id::uuid[], :item.name::text[]) WITH "
-                 "ORDINALITY AS v(key, new_name, place) WHERE id = v.key RETURNING ..., v.place; all parameters are "
-                 "fields of the same array of messages, the first is the key, a text, and a row is a message");
+    findings_add(
+        b->findings, b->service, query, query->name.data,
+        "a gathered change is written as UPDATE ... FROM unnest(:item.id::uuid[], :item.name::text[]) WITH "
+        "ORDINALITY AS v(key, new_name, place) WHERE id = v.key RETURNING ..., v.place; all parameters are "
+        "fields of one array of messages, the first is the key, a text; \"-- row:\" names the message of a row");
 }
 
 // Checks the form that pg_query_row needs: one array of keys goes in, and each row's last column is its place in it.

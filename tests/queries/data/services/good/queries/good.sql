@@ -18,6 +18,16 @@ SELECT id, create_time FROM things WHERE name = ANY (:names::text[]) AND size > 
 -- name: lock_table :exec
 LOCK TABLE things;
 
+-- name: rename :gathered
+-- row: item.v1.Item
+-- params: user.v1.User[] as user
+-- Changes rows by messages of another type.
+UPDATE things SET name = v.new_name, note = v.new_note
+FROM unnest(:user.id::uuid[], :user.display_name::text[], :user.email?::text[])
+     WITH ORDINALITY AS v(key, new_name, new_note, place)
+WHERE id = v.key
+RETURNING id, name, v.place;
+
 -- name: list :page
 -- row: item.v1.Item
 -- request: item.v1.ListItemsRequest

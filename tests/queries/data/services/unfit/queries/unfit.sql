@@ -43,6 +43,49 @@ SELECT id FROM things WHERE name = :items.name;
 -- name: gathered :gathered
 SELECT id, name FROM things WHERE id = :id::uuid;
 
+-- name: change_of_one :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item as item
+DELETE FROM things WHERE id = :item.id::uuid RETURNING id, name, 1::bigint AS place;
+
+-- name: change_without_place :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) WHERE id = v.key RETURNING id, name;
+
+-- name: change_without_returning :gathered
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) WHERE id = v.key;
+
+-- name: change_that_reads :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item[] as item
+SELECT id, name, v.place FROM things JOIN unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) ON id = v.key;
+
+-- name: change_with_more :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) WHERE id = v.key AND note = :note
+RETURNING id, name, v.place;
+
+-- name: change_by_number :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.quantity::bigint[]) WITH ORDINALITY AS v(key, place) WHERE weight = v.key
+RETURNING id, name, v.place;
+
+-- name: change_of_columns :gathered
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) WHERE id = v.key RETURNING id, v.place;
+
+-- The query below is right.
+
+-- name: change :gathered
+-- row: item.v1.Item
+-- params: item.v1.Item[] as item
+DELETE FROM things USING unnest(:item.id::uuid[]) WITH ORDINALITY AS v(key, place) WHERE id = v.key
+RETURNING id, name, v.place;
+
 -- name: list :page
 -- row: item.v1.Item
 -- request: item.v1.ListItemsRequest
