@@ -85,7 +85,8 @@ const struct setting common_settings_table[] = {
      .min = 1,
      .max = 256,
      .help =
-         "Connections for writes and transactions, opened when needed; one caller has three quarters of them at most.",
+         "Connections for writes and transactions, opened when needed; one caller has three quarters of them at most. "
+         "Two more carry the changes that calls make together.",
      TARGET(pg_pool_size)},
     {.name = "PG_SCAN_CONNECTIONS",
      .type = SETTING_INT,

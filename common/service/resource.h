@@ -21,8 +21,8 @@ struct resource {
   const struct query *get;
   // Reads and locks a row (:one, FOR UPDATE). Its only parameter is the id.
   const struct query *lock;
-  // Writes a row and reads it back (:one). Its parameters are fields of one message: the id, the etag, and those that
-  // an update mask may change.
+  // Writes a row and reads it back (:one, or :gathered). Its parameters are fields of one message, or of an array of
+  // them where it is gathered: the id, the etag, and those that an update mask may change.
   const struct query *update;
   // The same for some of these fields: taken where an update mask names no others. It pays where columns that
   // PostgreSQL computes (GENERATED ... STORED) hang on the rest, because those are computed again whenever a statement
