@@ -340,19 +340,30 @@ struct progress {
   struct load_counts least[LOAD_ITEMS];
 };
 
-static bool has_come_so_far(const void *arg)
+// Counts the items of the set that have come so far.
+static size_t count_come_so_far(const struct progress *progress)
 {
-  const struct progress *progress = arg;
+  size_t count = 0;
   for (size_t i = 0; i < LOAD_ITEMS; i++) {
     struct load_counts now = load_count(progress->load, i);
-    if ((progress->items >> i & 1) != 0 &&
-        (now.reads < progress->least[i].reads || now.writes < progress->least[i].writes))
-      return false;
+    count += (progress->items >> i & 1) != 0 && now.reads >= progress->least[i].reads &&
+             now.writes >= progress->least[i].writes;
   }
-  return true;
+  return count;
 }
 
-void load_await(struct load *load, unsigned items, size_t reads, size_t writes, const char *when)
+static bool have_all_come_so_far(const void *arg)
+{
+  const struct progress *progress = arg;
+  return count_come_so_far(progress) == (size_t)__builtin_popcount(progress->items);
+}
+
+static bool has_any_come_so_far(const void *arg)
+{
+  return count_come_so_far(arg) > 0;
+}
+
+static struct progress expect_progress(const struct load *load, unsigned items, size_t reads, size_t writes)
 {
   struct progress progress = {.load = load, .items = items};
   for (size_t i = 0; i < LOAD_ITEMS; i++) {
@@ -360,7 +371,19 @@ void load_await(struct load *load, unsigned items, size_t reads, size_t writes, 
     progress.least[i].reads += reads;
     progress.least[i].writes += writes;
   }
-  wait_until(has_come_so_far, &progress, text("%zu reads and %zu writes of each item %s", reads, writes, when));
+  return progress;
+}
+
+void load_await(struct load *load, unsigned items, size_t reads, size_t writes, const char *when)
+{
+  struct progress progress = expect_progress(load, items, reads, writes);
+  wait_until(have_all_come_so_far, &progress, text("%zu reads and %zu writes of each item %s", reads, writes, when));
+}
+
+void load_await_any(struct load *load, size_t reads, size_t writes, const char *when)
+{
+  struct progress progress = expect_progress(load, LOAD_ALL_ITEMS, reads, writes);
+  wait_until(has_any_come_so_far, &progress, text("%zu reads and %zu writes of an item %s", reads, writes, when));
 }
 
 bool load_is_linearizable(const struct load *load, struct strbuf *why)

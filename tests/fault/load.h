@@ -36,6 +36,8 @@ struct load_counts load_count(const struct load *load, size_t item);
 void load_pause_writes(struct load *load, bool pause);
 // Waits until each item of `items` has been read and written successfully so many times more.
 void load_await(struct load *load, unsigned items, size_t reads, size_t writes, const char *when);
+// Waits until that has come to one item at least.
+void load_await_any(struct load *load, size_t reads, size_t writes, const char *when);
 // Tells whether what a stopped load has seen is linearizable; if not, `why` gets the contradiction.
 bool load_is_linearizable(const struct load *load, struct strbuf *why);
 // Asserts that what a stopped load has seen is linearizable, and that no answer was of an unexpected kind.
