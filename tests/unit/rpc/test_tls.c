@@ -102,6 +102,32 @@ Test(tls, both_sides_show_certificates_and_are_let_in)
   identity_remove(&us);
 }
 
+// Many records of TLS, each of which waits for room in nng's buffers.
+Test(tls, large_packets_go_both_ways)
+{
+  enum { CALLS = 4, PAYLOAD = 2 * 1024 * 1024 };
+  struct identity us;
+  struct rig rig;
+  identity_make(&us, "localhost");
+  const struct rpc_tls both = {.ca_file = us.cert, .cert_key_file = us.cert_and_key};
+  start(&rig, &both, &both);
+  rig_until_ready(&rig, 1);
+  static struct outcome outcomes[CALLS];
+  char *bytes = malloc(PAYLOAD);
+  memset(bytes, 'x', PAYLOAD);
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(&rig, slice_make(bytes, PAYLOAD - i), &outcomes[i]);
+  rig_until_done(&rig, outcomes, CALLS);
+  for (size_t i = 0; i < CALLS; i++) {
+    cr_assert_eq(outcomes[i].code, STATUS_OK);
+    cr_assert_eq(outcomes[i].payload_size, PAYLOAD - i);
+    cr_assert_arr_eq(outcomes[i].payload, bytes, sizeof(outcomes[i].payload));
+  }
+  free(bytes);
+  rig_stop(&rig);
+  identity_remove(&us);
+}
+
 Test(tls, a_client_without_a_certificate_is_refused)
 {
   struct identity us;
