@@ -37,7 +37,7 @@ struct batch;
 
 struct pg_waiting_change {
   struct list node;     // in pg_statement_entry.changes, until it is in a batch; in lone_changes while it runs alone
-  struct batch *batch;  // NULL before, and once there is a verdict
+  struct batch *batch;  // NULL while no batch has taken it
   size_t place;         // in the batch
   const struct pg_change *change;
   uint64_t caller;
@@ -74,7 +74,6 @@ static bool has_time(uint64_t deadline_us)
 static void end_change(struct pg_waiting_change *waiting, enum verdict verdict)
 {
   waiting->batch->changes[waiting->place] = NULL;
-  waiting->batch = NULL;
   waiting->verdict = verdict;
   completion_finish(&waiting->completion, STATUS_OK);
 }
@@ -258,7 +257,6 @@ static void leave_queue(struct pg_statement_entry *entry, struct pg_waiting_chan
 static void leave_place(struct pg_waiting_change *waiting)
 {
   waiting->batch->changes[waiting->place] = NULL;
-  waiting->batch = NULL;
 }
 
 // Waits until the batch has ended, which is soon because it has been cancelled.

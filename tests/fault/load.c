@@ -135,10 +135,13 @@ static void perform(struct client *client, struct exchange *exchange)
 
 // ---- reads and writes ----
 
-// A value is the item's quantity and, behind a letter, its name.
+// A value is the item's quantity and, behind a letter, its category. One write in four also sets the name. That is made
+// by a statement of its own; the others travel together with other clients' writes.
 static const char *make_value_body(uint64_t value, char body[128])
 {
-  snprintf(body, 128, "{\"name\":\"v%llu\",\"quantity\":%llu}", (unsigned long long)value, (unsigned long long)value);
+  const char *name = value % 4 == 0 ? "\"name\":\"Lamp\"," : "";
+  snprintf(body, 128, "{%s\"category\":\"v%llu\",\"quantity\":%llu}", name, (unsigned long long)value,
+           (unsigned long long)value);
   return body;
 }
 
@@ -151,7 +154,7 @@ static uint64_t number_after(const char *body, const char *mark)
 static uint64_t value_in(const char *body)
 {
   uint64_t quantity = number_after(body, "\"quantity\":");
-  return quantity == number_after(body, "\"name\":\"v") ? quantity : TORN;
+  return quantity == number_after(body, "\"category\":\"v") ? quantity : TORN;
 }
 
 static bool body_holds(struct client *client, const char *member)
@@ -268,8 +271,9 @@ static void create_item(struct load *load, uint32_t item, const struct account *
   uint64_t value = atomic_fetch_add(&load->last_value, 1) + 1;
   struct history_operation operation = {
       .item = item, .kind = HISTORY_WRITE, .value = value, .invoked_us = clock_now_us()};
-  load->ids[item] = item_create(owner, text("{\"sku\":\"%s\",\"name\":\"v%llu\",\"quantity\":%llu}", fresh_word(),
-                                            (unsigned long long)value, (unsigned long long)value));
+  load->ids[item] =
+      item_create(owner, text("{\"sku\":\"%s\",\"name\":\"Lamp\",\"category\":\"v%llu\",\"quantity\":%llu}",
+                              fresh_word(), (unsigned long long)value, (unsigned long long)value));
   operation.answered_us = clock_now_us();
   history_add(&load->history, &operation);
 }
