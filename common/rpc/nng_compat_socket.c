@@ -44,7 +44,7 @@ static bool is_address(const nng_sockaddr *known, const struct sockaddr_storage 
 
 static bool is_socket_of(const struct ends *ends, int fd)
 {
-  struct sockaddr_storage local, remote;
+  struct sockaddr_storage local = {0}, remote = {0};
   socklen_t local_size = sizeof(local), remote_size = sizeof(remote);
   return getsockname(fd, (struct sockaddr *)&local, &local_size) == 0 && is_address(&ends->local, &local) &&
          getpeername(fd, (struct sockaddr *)&remote, &remote_size) == 0 && is_address(&ends->remote, &remote);
