@@ -1,5 +1,6 @@
 // What handlers do in the transaction of a call that carries an Idempotency-Key.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "item/v1/item.pb-c.h"
@@ -199,6 +200,19 @@ enum { CALLS = 20, EXPIRED = 40000 };
 
 #define STATISTICS(column) "SELECT " column " FROM pg_stat_user_tables WHERE relid = 'probe.idempotency_keys'::regclass"
 
+// Returns how many statements have removed expired keys, or have found none.
+static long count_sweeps(void)
+{
+  static const char series[] = "bulkhead_postgres_statements_total{statement=\"idempotency_sweep\",status=\"OK\"} ";
+  struct strbuf answer;
+  strbuf_init(&answer, 0);
+  const char *found = strstr(process_http(&probe, "GET /metrics HTTP/1.0\r\n\r\n", &answer), series);
+  cr_assert_not_null(found);
+  long count = strtol(found + strlen(series), NULL, 10);
+  strbuf_free(&answer);
+  return count;
+}
+
 // The plans are those that PostgreSQL itself chooses: custom ones first, and a generic one after some calls. Each sweep
 // removes all expired keys, though few in one statement.
 Test(service_idempotency, no_statement_scans_the_table)
@@ -219,6 +233,8 @@ Test(service_idempotency, no_statement_scans_the_table)
   }
   database_wait_sql(&database, STATISTICS("n_tup_del"), "40000");
   EXPECT_NO_OUTPUT(probe, "could not remove");
+  // 80 statements have removed all, and one a second since then has found nothing for a minute at most.
+  cr_expect_leq(count_sweeps(), 160);
   // A session that ends reports the rest of what it has done.
   stop_probe();
   database_wait_sql(&database, STATISTICS("n_tup_ins"), "20");
