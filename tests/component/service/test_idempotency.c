@@ -232,11 +232,13 @@ Test(service_idempotency, no_statement_scans_the_table)
       expect_sku(create(PROBE_ELSEWHERE, &context), i + 1);
   }
   database_wait_sql(&database, STATISTICS("n_tup_del"), "40000");
-  EXPECT_NO_OUTPUT(probe, "could not remove");
   // 80 statements have removed all, and one a second since then has found nothing for a minute at most.
   cr_expect_leq(count_sweeps(), 160);
   // A session that ends reports the rest of what it has done.
-  stop_probe();
+  driver_close(&gateway);
+  cr_expect_eq(process_stop(&probe), 0);
+  EXPECT_NO_OUTPUT(probe, "could not remove");
+  process_free(&probe);
   database_wait_sql(&database, STATISTICS("n_tup_ins"), "20");
   expect_sql(STATISTICS("seq_scan"), "0");
   start_probe(NULL);
