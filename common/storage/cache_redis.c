@@ -8,17 +8,9 @@
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 
-enum { LEASE_MS = 5000, TOMBSTONE_MARGIN_MS = 1000, MAX_VALUE_BYTES = 1 << 20 };
+enum { TOMBSTONE_MARGIN_MS = 1000, MAX_VALUE_BYTES = 1 << 20 };
+#define LEASE_MS "5000"
 
-// Takes a lease. KEYS: the key. ARGV: token, lease in ms. Returns a value, 1 for a lease, or 0 when another loader has
-// one or the key is changing.
-static const char LEASE_SCRIPT[] = "local value = redis.call('GET', KEYS[1]) "
-                                   "if value then "
-                                   "  if string.sub(value, 1, 1) == 'v' then return value end "
-                                   "  return 0 "
-                                   "end "
-                                   "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) "
-                                   "return 1";
 // Puts a value in place of a lease. KEYS: the key. ARGV: token, value, lifetime in ms.
 static const char PUT_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
                                  "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
@@ -102,36 +94,26 @@ static bool is_value(const struct redis_reply *reply, struct slice *value)
   return true;
 }
 
-static enum status take_lease(struct cache_redis *shared, struct slice key, struct arena *arena, struct slice *value,
-                              struct cache_lease *lease)
-{
-  draw_token("t", lease->token);
-  const struct slice words[] = {
-      SLICE("EVAL"), slice_from_string(LEASE_SCRIPT), SLICE("1"),
-      key,           slice_from_string(lease->token), slice_from_string(arena_printf(arena, "%d", LEASE_MS))};
-  struct redis_reply reply;
-  enum status status = redis_command(shared->redis, words, ARRAY_LEN(words), arena, &reply);
-  if (status != STATUS_OK)
-    return status;
-  lease->taken = reply.type == REDIS_INTEGER && reply.integer == 1;
-  return is_value(&reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
 enum status cache_redis_get(struct cache_redis *shared, uint64_t epoch, struct slice key, struct arena *arena,
                             struct slice *value, struct cache_lease *lease)
 {
   *lease = (struct cache_lease){.epoch = epoch};
-  struct slice stored_key = make_redis_key(shared, epoch, key, arena);
-  const struct slice words[] = {SLICE("GET"), stored_key};
+  draw_token("t", lease->token);
+  // Puts the token where nothing is, and gives what was there before (https://redis.io/docs/latest/commands/set/).
+  const struct slice words[] = {SLICE("SET"),
+                                make_redis_key(shared, epoch, key, arena),
+                                slice_from_string(lease->token),
+                                SLICE("NX"),
+                                SLICE("GET"),
+                                SLICE("PX"),
+                                SLICE(LEASE_MS)};
   struct redis_reply reply;
   enum status status = redis_command(shared->redis, words, ARRAY_LEN(words), arena, &reply);
   if (status != STATUS_OK)
     return status;
-  if (is_value(&reply, value))
-    return STATUS_OK;
-  if (reply.type == REDIS_STRING)
-    return STATUS_NOT_FOUND;  // another loader has the lease, or the key is changing
-  return take_lease(shared, stored_key, arena, value, lease);
+  // Any other text is another loader's lease, or says that the key is changing.
+  lease->taken = reply.type == REDIS_NIL;
+  return is_value(&reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
 void cache_redis_put(struct cache_redis *shared, struct slice key, struct slice value, const struct cache_lease *lease)
