@@ -1,6 +1,7 @@
-// Rows by key, gathered: the keys that one turn of the loop asks for by the same statement travel as one query, in an
-// array. PostgreSQL's work for a query (bind, plan, describe, sync) costs many times that for a row, and so does
-// libpq's.
+// Rows by key, gathered: the keys that tasks ask for by the same statement in one turn of the loop travel as one query,
+// in an array. PostgreSQL's work for a query (bind, plan, describe, sync) costs many times that for a row, and so does
+// libpq's. Each pipelined connection has two such queries at most, the one at work and the next. More would only wait
+// there, and keys that wait here travel together.
 //
 // A read lies on the stack of the task that waits for it. A batch runs in a task of its own, so that it waits, is
 // retried and fails like any other query. It finds its reads by their places in the array; a read that leaves early
@@ -17,6 +18,8 @@
 // After so many queries a batch is halved no more: many keys are bad, or none is to blame, and all that are left get
 // the error.
 #define MAX_QUERIES 32
+// Batches under way on each pipelined connection.
+#define BATCHES_EACH 1
 
 struct batch;
 
@@ -148,6 +151,7 @@ static void run_batch(void *arg)
 {
   struct batch *batch = arg;
   read_range(batch, (struct range){.first = 0, .count = batch->count});
+  batch->pg->read_batches--;
   free(batch);
 }
 
@@ -171,16 +175,18 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
       deadline_us = read->deadline_us;
   }
   batch->waiting = batch->count;
+  pg->read_batches++;
   batch->task = task_start(pg->loop, run_batch, batch, deadline_us, NULL);
 }
 
 void pg_gather_dispatch(struct pg *pg)
 {
-  while (!list_empty(&pg->gathering)) {
+  while (!list_empty(&pg->gathering) && pg->read_batches < BATCHES_EACH * pg->pipelined_count) {
     struct pg_statement_entry *entry = CONTAINER_OF(pg->gathering.next, struct pg_statement_entry, gathering);
     list_remove(&entry->gathering);
-    while (!list_empty(&entry->reads))
-      start_batch(pg, entry);
+    start_batch(pg, entry);
+    if (!list_empty(&entry->reads))
+      list_append(&pg->gathering, &entry->gathering);
   }
 }
 

@@ -49,7 +49,7 @@ struct pg_statement_entry {
   size_t index;               // into each connection's table of prepared statements
   struct metric_series *duration;
   struct metric_series *outcomes[STATUS_COUNT];  // each made when first needed
-  struct list reads;                             // pg_read.node: the keys that were asked for in this turn
+  struct list reads;                             // pg_read.node: keys that no batch has taken yet
   struct list gathering;                         // in pg.gathering while `reads` has some
   struct list changes;                           // pg_waiting_change.node: those that no batch has taken yet
   struct list changing;                          // in pg.changing while `changes` has some
@@ -209,7 +209,8 @@ struct pg {
 
   struct list reads;      // queued requests of kind PG_READ
   struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
-  struct list gathering;  // struct pg_statement_entry with keys of this turn
+  struct list gathering;  // struct pg_statement_entry with keys that wait
+  size_t read_batches;    // of keys, under way
   struct list changing;   // struct pg_statement_entry with changes that wait
   struct list free_requests;
   struct list ready_waiters;  // struct pg_ready_waiter
@@ -275,7 +276,7 @@ void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum stat
 
 // ---- pg_gather.c ----
 
-// Sends the keys that pg_query_row has gathered in this turn.
+// Starts batches of the keys that pg_query_row has gathered, while there may be more of them.
 void pg_gather_dispatch(struct pg *pg);
 
 // ---- pg_change.c ----

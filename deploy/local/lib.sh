@@ -232,6 +232,12 @@ prepare_pg_user() {
   fi
 }
 
+# Prints the fastest compression of the WAL that this server was built with. After a checkpoint the first change of each page
+# logs the whole page, and pglz, which `on` means, then takes a sixth of the time that a change costs.
+wal_compression() {
+  "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c wal_compression=lz4 -C wal_compression 2>/dev/null || echo on
+}
+
 # start_postgres: a private server on a socket below $SOCKETS; sets PG_SOCKET and PG_SUPER, a superuser's connection string.
 start_postgres() {
   find_pg_bin
@@ -261,7 +267,7 @@ start_postgres() {
   cd / || return 1
   launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
     -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c max_connections=200 -c max_wal_size=2GB \
-    -c wal_compression=on -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
+    -c "wal_compression=$(wal_compression)" -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
   cd "$OLDPWD" || return 1
   wait_for postgres 60 PostgreSQL "$PG_BIN/pg_isready" -q -h "$PG_SOCKET" -U postgres || return 1
   "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT FROM pg_database WHERE datname = 'bulkhead'" postgres |
