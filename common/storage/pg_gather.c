@@ -19,7 +19,7 @@
 // the error.
 #define MAX_QUERIES 32
 // Batches under way on each pipelined connection.
-#define BATCHES_EACH 1
+#define BATCHES_EACH 2
 
 struct batch;
 

@@ -72,9 +72,11 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
     return status;
   char id[UUID_TEXT_SIZE];
   uuid_v7(id);
-  const struct item_db_insert_params params = {.id = id, .owner_id = resource_caller(call), .item = request->item};
-  status = item_db_insert(resource_db(call), &params, call_arena(call), response);
-  return fail_taken_sku(call, status);
+  Item__V1__Item made = *request->item;
+  made.id = id;
+  made.owner_id = (char *)(uintptr_t)resource_caller(call);
+  status = item_db_insert(resource_db(call), &made, call_arena(call), response);
+  return fail_taken_sku(call, status == STATUS_NOT_FOUND ? STATUS_ALREADY_EXISTS : status);
 }
 
 static enum status get_item(struct call *call, const Item__V1__GetItemRequest *request, Item__V1__Item *response)

@@ -14,21 +14,30 @@ FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN items ON id = k.k
 -- Locks the item until the transaction ends.
 SELECT {item} FROM items WHERE id = :id::uuid FOR UPDATE;
 
--- name: insert :one
+-- name: insert :gathered
 -- row: item.v1.Item
--- params: item.v1.Item as item
--- Stores a new item. ALREADY_EXISTS where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot
+-- params: item.v1.Item[] as item
+-- Stores a new item. NOT_FOUND where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot
 -- store a value that JSON allows (U+0000 or a number out of range in attributes).
-INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
-VALUES (:id::uuid, :owner_id::uuid, :item.sku, :item.name, :item.description, :item.category, :item.tags::text[],
-        :item.price?::numeric, :item.currency?, :item.quantity::int, coalesce(:item.attributes?::json, '{}'))
-RETURNING {item};
+WITH made AS (
+  INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
+  SELECT v.id, v.owner_id, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
+         v.quantity::int, coalesce(v.attributes::json, '{}')
+  FROM unnest(:item.id::uuid[], :item.owner_id::uuid[], :item.sku::text[], :item.name::text[],
+              :item.description::text[], :item.category::text[], :item.tags::text[], :item.price?::text[],
+              :item.currency?::text[], :item.quantity::bigint[], :item.attributes?::text[])
+       AS v(id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
+  ON CONFLICT (owner_id, sku) DO NOTHING
+  RETURNING {item}
+)
+SELECT made.*, k.place FROM unnest(:item.id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN made ON made.id = k.key;
 
 -- name: insert_many :many
 -- row: item.v1.Item
 -- params: item.v1.Item[] as items
--- Stores all items or none; the rows come in the order of the ids. Fails as insert does. Two batches with the same skus
--- insert them in the same order, so neither holds what the other waits for while it waits for the other.
+-- Stores all items or none; the rows come in the order of the ids. ALREADY_EXISTS where the owner has an item with one
+-- of the skus; INVALID_ARGUMENT as insert. Two batches with the same skus insert them in the same order, so neither
+-- holds what the other waits for while it waits for the other.
 WITH made AS (
   INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
   SELECT v.id, :owner_id::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
@@ -51,7 +60,8 @@ FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
 -- name: update :one
 -- row: item.v1.Item
 -- params: item.v1.Item as item
--- Replaces the fields that may change, if the etag is still this one. Fails as insert does.
+-- Replaces the fields that may change, if the etag is still this one. ALREADY_EXISTS where the owner has another item
+-- with this sku; INVALID_ARGUMENT as insert.
 UPDATE items SET sku = :item.sku, name = :item.name, description = :item.description, category = :item.category,
   tags = :item.tags::text[], price = :item.price?::numeric, currency = :item.currency?,
   quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
@@ -66,8 +76,8 @@ RETURNING {item};
 -- without item.name: as sku
 -- without item.description: as sku
 -- without item.tags: as sku
--- Replaces the fields that may change and that the search does not look at, if the etag is still this one. Fails as
--- insert does.
+-- Replaces the fields that may change and that the search does not look at, if the etag is still this one.
+-- INVALID_ARGUMENT as insert.
 UPDATE items SET category = v.new_category, price = v.new_price::numeric, currency = v.new_currency,
   quantity = v.new_quantity::int, attributes = coalesce(v.new_attributes::json, '{}'),
   revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
