@@ -329,6 +329,9 @@ static enum status store_change(struct change *change, struct query_db db, Proto
     return status;
   if (!change->writes)
     return answer_unchanged(change->call, message);
+  // Announced only now, so that a caller who may not change the row cannot keep it out of the caches.
+  if (change->cached.change == NULL)
+    begin_cached(change->call, change->resource, change->id, &change->cached);
   status = cache_change_confirm(change->cached.change);
   if (status != STATUS_OK)
     return status;
@@ -384,9 +387,6 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   change.update = pick_update(resource, change.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
-  // The other instances take the announcement in while the row is read.
-  if (change.writes)
-    begin_cached(call, resource, change.id, &change.cached);
   enum status status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change);

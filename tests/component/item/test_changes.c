@@ -174,21 +174,45 @@ static struct outcome rename_item(const char *id, char *name)
   return outcome;
 }
 
+static long read_item_metric(const char *series)
+{
+  struct strbuf metrics;
+  strbuf_init(&metrics, 0);
+  const char *found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
+  long value = found == NULL ? 0 : strtol(found + strlen(series), NULL, 10);
+  strbuf_free(&metrics);
+  return value;
+}
+
 // A fresh process trusts its cache only after some seconds.
 static void wait_cached(const char *id)
 {
-  static const char series[] = "bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ";
-  struct strbuf metrics;
-  strbuf_init(&metrics, 0);
-  const char *found = NULL;
   uint64_t end_us = patience_end_us();
   do {
     cr_assert_lt(clock_now_us(), end_us, "the item is not served from memory");
     poll(NULL, 0, 20);
     items_get(&items, id);
-    found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
-  } while (found == NULL || found[strlen(series)] == '0');
-  strbuf_free(&metrics);
+  } while (read_item_metric("bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ") == 0);
+}
+
+// Otherwise a stranger could see to it that an item is read from PostgreSQL each time.
+Test(item_changes, that_are_refused_leave_the_item_in_the_cache)
+{
+  static const char invalidations[] = "bulkhead_cache_invalidations_total{cache=\"item.v1.1\"} ";
+  char *path = "name";
+  Item__V1__Item *item = items_make(&items, "", "Stolen");
+  item->id = items_text(&items, "%s", items_created(&items, items_make(&items, "S", "One"), &owner)->id);
+  wait_cached(item->id);
+  long before = read_item_metric(invalidations);
+  struct outcome outcome;
+  items_begin_update(
+      &items, &(struct item_update){.item = item, .paths = &path, .count = 1, .as = &other_owner, .timeout_ms = 30000},
+      &outcome);
+  driver_finish(&items.driver, &outcome);
+  cr_expect_eq(outcome.status, STATUS_PERMISSION_DENIED);
+  cr_expect_eq(read_item_metric(invalidations), before);
+  cr_expect_eq(rename_item(item->id, "Two").status, STATUS_OK);
+  cr_expect_gt(read_item_metric(invalidations), before, "the owner's change does drop it");
 }
 
 // A UUID is the same in either case (RFC 9562, section 4): both ways to write it must see the change.
