@@ -30,7 +30,6 @@ void put(void *arg)
     (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), put->patience_ms));
   put->status = pg_change_row(put->crew->world->pg, &change, &put->arena, &put->result);
   put->effect = task_effect();
-  put->left_ms = deadline_left_ms(task_deadline_us(), clock_now_us());
   put->rank = put->ended == NULL ? 0 : (*put->ended)++;
   put->done = true;
   crew_finished(put->crew);
@@ -63,7 +62,7 @@ int64_t times_sent(const struct pg_statement *statement, enum status status)
   return read_metric(METRIC_PG_QUERIES, labels, ARRAY_LEN(labels));
 }
 
-static void make_table(struct world *world)
+void make_put_table(struct world *world)
 {
   run_sql(world, "CREATE TABLE t (id int PRIMARY KEY, value int NOT NULL CONSTRAINT t_positive CHECK (value > 0),"
                  " revision int NOT NULL DEFAULT 1)");
@@ -111,7 +110,7 @@ static bool has_connections(void *arg)
 // Opens the connections that a batch needs.
 void warm_up(struct world *world)
 {
-  make_table(world);
+  make_put_table(world);
   struct put first = {.statement = put_statement(), .id = "1000", .value = "1"};
   put_all(world, &first, 1);
   expect_own_row(&first);

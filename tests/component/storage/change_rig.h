@@ -20,7 +20,6 @@ struct put {
   size_t rank;  // how many had ended before it, of those that share `ended`
   size_t *ended;
   bool done;
-  uint64_t left_ms;  // until its deadline, when it ended
 };
 void put(void *arg);  // a struct put, for crew_start
 void start_puts(struct crew *crew, struct put *puts, size_t count);
@@ -28,8 +27,9 @@ void start_puts(struct crew *crew, struct put *puts, size_t count);
 void put_all(struct world *world, struct put *puts, size_t count);
 void free_puts(struct put *puts, size_t count);
 
-// Makes the table `t` with 1,000 rows, each with its id as value and revision 1, and opens the connections that a batch
-// needs.
+// Makes the table `t` with 1,000 rows, each with its id as value and revision 1.
+void make_put_table(struct world *world);
+// Makes the table, and opens the connections that a batch needs.
 void warm_up(struct world *world);
 // The statement's parts. Its alias `v` holds the changes, each with its place.
 #define PUT_UPDATE                                                                                                     \
