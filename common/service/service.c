@@ -133,7 +133,7 @@ static void open_postgres(struct service *service)
 }
 
 // How long a cache counts with a write after its announcement: that of confirming it, the statement, and its commit.
-enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500 };
+enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500, CACHE_HOLD_LEAST_MS = 6500 };
 
 struct cache *service_cache_create(struct service *service, const struct cache_options *options)
 {
@@ -141,6 +141,9 @@ struct cache *service_cache_create(struct service *service, const struct cache_o
   all.pg = service->pg;
   all.redis = service->redis;
   all.hold_ms = (uint32_t)service->common.pg_statement_timeout_ms + CACHE_HOLD_BEYOND_STATEMENT_MS;
+  // A call may begin its write until its deadline, mostly 5 s, however short a statement is.
+  if (all.hold_ms < CACHE_HOLD_LEAST_MS)
+    all.hold_ms = CACHE_HOLD_LEAST_MS;
   return cache_create(service->loop, &all);
 }
 

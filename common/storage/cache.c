@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/hashtable.h"
 #include "common/observe/metrics.h"
@@ -48,6 +49,7 @@ struct source {
 struct cache {
   struct loop *loop;
   uint32_t ttl_ms;
+  uint32_t hold_ms;
   struct cache_memory memory;
   struct cache_coherence coherence;
   struct cache_redis shared;
@@ -149,6 +151,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   struct slice name = slice_from_string(options->name);
   cache->loop = loop;
   cache->ttl_ms = options->ttl_ms;
+  cache->hold_ms = options->hold_ms;
   cache->hits_memory = hits_series(name, SLICE("memory"));
   cache->hits_redis = hits_series(name, SLICE("redis"));
   cache->misses = metrics_series(METRIC_CACHE_MISSES, &name, 1);
@@ -308,6 +311,8 @@ struct cache_change {
   struct cache_announced announced;
   struct cache_hidden hidden;  // epoch 0: nothing is hidden
   struct redis_call *hiding;   // while Redis has not answered
+  bool bound;                  // the task's deadline was tightened
+  uint64_t deadline_us;        // the one before
   struct completion hidden_done;
 };
 
@@ -376,10 +381,18 @@ static bool is_epoch_over(const struct cache_change *change)
   return epoch != 0 && epoch != change->hidden.epoch;
 }
 
-enum status cache_change_confirm(struct cache_change *change)
+// Lets the write begin only while the others certainly remember the change.
+static void bind_task(struct cache_change *change)
 {
-  if (change == NULL)
-    return STATUS_OK;
+  uint64_t begin_ms = (uint64_t)change->cache->hold_ms * 3 / 4;
+  if (change->bound || begin_ms == 0)
+    return;
+  change->bound = true;
+  change->deadline_us = task_tighten_deadline(deadline_after_ms(clock_now_us(), begin_ms));
+}
+
+static enum status confirm_everywhere(struct cache_change *change)
+{
   for (;;) {
     enum status status = finish_hiding(change);
     if (status == STATUS_OK)
@@ -390,12 +403,24 @@ enum status cache_change_confirm(struct cache_change *change)
   }
 }
 
+enum status cache_change_confirm(struct cache_change *change)
+{
+  if (change == NULL)
+    return STATUS_OK;
+  enum status status = confirm_everywhere(change);
+  if (status == STATUS_OK)
+    bind_task(change);
+  return status;
+}
+
 void cache_change_end(struct cache_change **change, bool known)
 {
   struct cache_change *ended = *change;
   if (ended == NULL)
     return;
   *change = NULL;
+  if (ended->bound)
+    task_restore_deadline(ended->deadline_us);
   if (ended->hiding != NULL)
     redis_call_forget(ended->hiding);
   cache_coherence_end(&ended->cache->coherence, &ended->announced, known);

@@ -1,4 +1,4 @@
-// Changes that come at the same time, and batches.
+// Changes: those that come at the same time, what the caches keep of them, and which fields they store.
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -382,107 +382,7 @@ Test(item_changes, an_update_that_names_no_field_changes_nothing)
   cr_expect_str_eq(items_get(&items, item->id)->etag, "1");
 }
 
-// ---- batches ----
-
-enum { BATCH = 1000 };
-
-static Item__V1__Item **make_batch(void)
-{
-  Item__V1__Item **batch = arena_array(&items.driver.arena, BATCH, sizeof(*batch));
-  for (int i = 0; i < BATCH; i++)
-    batch[i] = items_make(&items, items_text(&items, "S-%04d", i), items_text(&items, "Lamp %d", i));
-  return batch;
-}
-
-Test(item_changes, a_whole_batch_is_made_in_its_order)
-{
-  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
-  const Item__V1__BatchCreateItemsResponse *response =
-      (const Item__V1__BatchCreateItemsResponse *)(const void *)driver_reply(
-          &outcome, &item__v1__batch_create_items_response__descriptor);
-  cr_assert_eq(response->n_items, BATCH);
-  for (int i = 0; i < BATCH; i++) {
-    cr_assert_str_eq(response->items[i]->sku, items_text(&items, "S-%04d", i));
-    cr_assert_str_eq(response->items[i]->owner_id, OWNER);
-  }
-  cr_expect_str_eq(items_count(&items), "1000");
-  cr_expect_str_eq(items_get(&items, response->items[617]->id)->name, "Lamp 617");
-}
-
-Test(item_changes, a_batch_with_one_taken_sku_makes_nothing_and_names_it)
-{
-  items_created(&items, items_make(&items, "S-0617", "Here before"), &owner);
-  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
-  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
-  cr_assert_eq(outcome.violation_count, 1);
-  cr_expect(slice_equal_string(outcome.violation_field, "items[617].sku"), SLICE_FMT,
-            SLICE_ARG(outcome.violation_field));
-  cr_expect_str_eq(items_count(&items), "1");
-}
-
-Test(item_changes, a_batch_with_a_sku_twice_makes_nothing_and_names_the_second)
-{
-  Item__V1__Item **batch = make_batch();
-  batch[999]->sku = "S-0000";
-  struct outcome outcome = items_create_batch(&items, batch, BATCH);
-  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT);
-  cr_assert_eq(outcome.violation_count, 1);
-  cr_expect(slice_equal_string(outcome.violation_field, "items[999].sku"), SLICE_FMT,
-            SLICE_ARG(outcome.violation_field));
-  cr_expect_str_eq(items_count(&items), "0");
-}
-
-// Every item of the batch is invalid: the reply is bounded, and the service keeps running.
-Test(item_changes, a_batch_that_is_taken_as_a_whole_is_refused)
-{
-  cr_expect_eq(items_create_batch(&items, make_batch(), BATCH).status, STATUS_OK);
-  struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
-  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
-  cr_expect_gt(outcome.violation_count, 0);
-  cr_expect_str_eq(items_count(&items), "1000");
-}
-
-static Item__V1__Item **make_reversed_batch(void)
-{
-  Item__V1__Item **forth = make_batch();
-  Item__V1__Item **back = arena_array(&items.driver.arena, BATCH, sizeof(*back));
-  for (size_t i = 0; i < BATCH; i++)
-    back[i] = forth[BATCH - 1 - i];
-  return back;
-}
-
-// Whoever inserts in another order than others can hold a sku that they wait for, and wait for one that they hold.
-Test(item_changes, a_batch_is_stored_in_the_order_of_its_skus)
-{
-  cr_expect_eq(items_create_batch(&items, make_reversed_batch(), BATCH).status, STATUS_OK);
-  const char *unordered =
-      database_sql(&items.database, "SELECT count(*) FROM (SELECT sku < lag(sku) OVER (ORDER BY ctid)"
-                                    " AS before FROM item.items) AS t WHERE before");
-  cr_expect_str_eq(unordered, "0");
-}
-
-// Batches with the same skus in opposite order: one is made, and the others learn why they are not.
-Test(item_changes, opposed_batches_do_not_hold_up_one_another)
-{
-  enum { OPPOSED = 16 };
-  struct outcome outcomes[OPPOSED];
-  Item__V1__BatchCreateItemsRequest request = ITEM__V1__BATCH_CREATE_ITEMS_REQUEST__INIT;
-  Item__V1__Item **forth = make_batch();
-  Item__V1__Item **back = make_reversed_batch();
-  request.n_items = BATCH;
-  for (size_t i = 0; i < OPPOSED; i++) {
-    request.items = i % 2 == 0 ? forth : back;
-    driver_begin(&items.driver, BATCH_CREATE, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
-  }
-  size_t made = 0;
-  for (size_t i = 0; i < OPPOSED; i++) {
-    driver_finish(&items.driver, &outcomes[i]);
-    made += outcomes[i].status == STATUS_OK;
-    cr_expect(outcomes[i].status == STATUS_OK || outcomes[i].status == STATUS_ALREADY_EXISTS, "%zu: %s", i,
-              status_name(outcomes[i].status));
-  }
-  cr_expect_eq(made, 1);
-}
+// ---- attributes ----
 
 Test(item_changes, attributes_without_a_place_in_a_database_are_the_clients_fault)
 {

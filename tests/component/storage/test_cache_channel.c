@@ -50,6 +50,30 @@ Test(cache_channel, nothing_is_served_from_memory_before_earlier_changes_are_ove
   with_pg(check_settling);
 }
 
+// An instance that was frozen after the confirmation must not begin its write when the others have given it up.
+static void check_bound(struct world *world)
+{
+  enum { HOLD_MS = 100000 };
+  struct instance instance;
+  instance_start_holding(world, &instance, "", 60000, HOLD_MS);
+  struct slice key = SLICE("key");
+  uint64_t before = task_deadline_us();
+  struct cache_change *change = cache_change_begin(instance.cache, &key, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  cr_expect_leq(task_deadline_us(), deadline_after_ms(clock_now_us(), HOLD_MS));
+  uint64_t sooner = task_deadline_us();
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  cr_expect_eq(task_deadline_us(), sooner, "a second confirmation gives no more time");
+  cache_change_end(&change, true);
+  cr_expect_eq(task_deadline_us(), before);
+  instance_stop(&instance);
+}
+
+Test(cache_channel, a_confirmed_change_must_begin_while_the_others_remember_it)
+{
+  with_pg(check_bound);
+}
+
 // A commit that waits for a standby holds the lock that all NOTIFYs need. The channel waits as long.
 static void check_slow_notify(struct world *world)
 {
@@ -300,8 +324,10 @@ static void check_newcomer(struct world *world)
   const struct slice key = SLICE("key");
   instance_start_holding(world, &a, "", 60000, 700);
   instance_settle(world, &a);
+  uint64_t deadline_us = task_deadline_us();
   struct cache_change *change = cache_change_begin(a.cache, &key, 1);
   cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  task_restore_deadline(deadline_us);  // the task goes on as the other instance
   instance_start_holding(world, &b, "", 60000, 700);
   instance_settle(world, &b);
   for (int value = 1; value < 50; value++) {
