@@ -1,6 +1,7 @@
 // Changes by row, gathered: the changes that tasks ask for by the same statement travel as one statement, in arrays. It
 // is one transaction, so PostgreSQL pays once for what a statement, a commit and a wake-up cost, and half as much for a
-// row. Two such statements are under way at a time, and what is asked for meanwhile waits for the next one.
+// row. What is asked for while such a statement is under way waits for the next one; a second one runs beside it when
+// many changes wait.
 //
 // A change lies on the stack of the task that waits for it. A batch runs in a task of its own. PostgreSQL carries out a
 // batch completely or not at all, and whatever is unclear about a single change is left to the change alone: where the
@@ -20,6 +21,9 @@
 
 enum {
   MAX_CHANGES = 32,  // in one batch
+  // So many changes of a statement must wait before a batch of them starts beside another. Fewer wait for its end,
+  // because they cost less together.
+  WORTH_ANOTHER = 16,
   // A change with less time left runs alone, so that it does not cut the others' time short.
   LEAST_TIME_LEFT_MS = 50,
   // How long a batch waits for a connection before its changes run alone.
@@ -193,6 +197,12 @@ static void run_batch(void *arg)
 
 // ---- making batches ----
 
+static void remove_waiting(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
+{
+  list_remove(&waiting->node);
+  entry->change_count--;
+}
+
 static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
 {
   struct batch *batch = malloc(sizeof(*batch));
@@ -200,7 +210,7 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   *batch = (struct batch){.pg = pg, .entry = entry};
   while (!list_empty(&entry->changes) && batch->count < MAX_CHANGES) {
     struct pg_waiting_change *waiting = CONTAINER_OF(entry->changes.next, struct pg_waiting_change, node);
-    list_remove(&waiting->node);
+    remove_waiting(entry, waiting);
     waiting->batch = batch;
     waiting->place = batch->count;
     batch->changes[batch->count++] = waiting;
@@ -214,6 +224,8 @@ void pg_change_dispatch(struct pg *pg)
 {
   while (!list_empty(&pg->changing) && pg->batches < PG_GATHERED_CONNECTIONS) {
     struct pg_statement_entry *entry = CONTAINER_OF(pg->changing.next, struct pg_statement_entry, changing);
+    if (pg->batches > 0 && entry->change_count < WORTH_ANOTHER)
+      return;
     start_batch(pg, entry);
     list_remove(&entry->changing);
     if (!list_empty(&entry->changes))
@@ -243,13 +255,14 @@ static void queue_change(struct pg *pg, struct pg_statement_entry *entry, struct
   while (after != all && change_at(after)->turn > waiting->turn)
     after = after->previous;
   list_append(after->next, &waiting->node);
+  entry->change_count++;
   if (list_empty(&entry->changing))
     list_append(&pg->changing, &entry->changing);
 }
 
 static void leave_queue(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
-  list_remove(&waiting->node);
+  remove_waiting(entry, waiting);
   if (list_empty(&entry->changes))
     list_remove(&entry->changing);
 }

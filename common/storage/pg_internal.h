@@ -34,7 +34,7 @@
 #define PG_STATEMENT_TIMEOUT_MS 5000
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100
-// How many gathered changes are under way at a time. More would make smaller batches.
+// How many statements of gathered changes are under way at a time. More would be smaller.
 #define PG_GATHERED_CONNECTIONS 2
 // The server ends a transaction that was left open for as long as a statement may take, because it may hold locks.
 // These are the bounds of that time: a busy process leaves one open for a moment.
@@ -52,6 +52,7 @@ struct pg_statement_entry {
   struct list reads;                             // pg_read.node: keys that no batch has taken yet
   struct list gathering;                         // in pg.gathering while `reads` has some
   struct list changes;                           // pg_waiting_change.node: those that no batch has taken yet
+  size_t change_count;                           // of them
   struct list changing;                          // in pg.changing while `changes` has some
   struct list lone_changes;                      // pg_waiting_change.node: those that run alone
 };
