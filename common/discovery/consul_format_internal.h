@@ -20,8 +20,8 @@ void consul_health_url(struct strbuf *out, const char *base, const char *service
 void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister);
 // Writes the URL that a registration is put to.
 void consul_register_url(struct strbuf *out, const char *base);
-// Writes the body of a registration as JSON. Consul gives a check that has the id of an earlier one the state of that;
-// so `check_id` is new for each registration, because the instance before may have crashed.
+// Writes the body of a registration as JSON. `check_id` must be new for each registration: Consul gives a check the
+// state of an earlier check with the same id, whose instance may have crashed.
 void consul_write_registration(struct strbuf *out, const struct discovery_registration *registration,
                                const char *check_id);
 

@@ -15,9 +15,9 @@ struct consul_recall {
   uint64_t until_us;           // Consul may not know all instances until then
 };
 
-// Takes the list of an answer. An index below that of the answer before shows a Consul that has lost its memory: for 20
-// seconds the instances that it does not name are added. Returns whether that is so now; then the caller asks again
-// soon, because the end of that time changes the list.
+// Completes the list of an answer. An index below that of the answer before shows a Consul that has lost its memory:
+// for 20 seconds the known instances that it does not name are added. Returns whether this is so now. The caller must
+// ask again soon then, because the end of that time changes the list.
 bool consul_recall_complete(struct consul_recall *recall, uint64_t index, uint64_t now_us, struct endpoint_list *list);
 void consul_recall_free(struct consul_recall *recall);
 

@@ -52,7 +52,7 @@ void connection_note_all_acked(struct connection *connection);
 // Gives the client up: drops what is unsent, and drops all replies from now on.
 void connection_abandon(struct connection *connection);
 
-// Returns whether everything has been handed to nng and, if `acked`, has arrived. An abandoned connection is always
+// Returns whether everything has left the outbox and, if `acked`, has arrived. An abandoned connection is always
 // idle, because nothing is sent to it.
 bool connection_is_idle(const struct connection *connection, bool acked);
 

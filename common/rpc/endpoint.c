@@ -1,4 +1,4 @@
-// Each dial has an id of its own, so that an event of an earlier one is not taken for the last one's.
+// Each dial has an id of its own, so that an event of an earlier dial is not taken for one of the latest.
 #include "common/rpc/endpoint_internal.h"
 
 #include <stdlib.h>
@@ -14,8 +14,8 @@
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 2000
-// The time for which a connection that is no longer listed must be quiet before it is closed. A server that shuts down
-// closes it first, and has the ack of its last packet then.
+// The time for which a connection to an instance that is no longer listed must be quiet before it is closed. A server
+// that shuts down usually closes it before, when it has the ack of its last packet.
 #define LINGER_MS 30000
 // Nothing limits the packets in flight to a server but the room in the connection.
 #define NO_WINDOW UINT64_MAX

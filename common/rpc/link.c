@@ -16,7 +16,7 @@
 #define PROTOCOL_REQ 0x30
 #define PROTOCOL_REP 0x31
 #define GREETING_BYTES 8
-// The pause after an accept that has failed, such as for want of descriptors.
+// The pause after an accept that has failed, for example because there are no descriptors left.
 #define ACCEPT_PAUSE_MS 10
 
 struct rpc_link {

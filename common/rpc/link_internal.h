@@ -1,5 +1,5 @@
 // Makes connections: dials or listens through nng's byte streams, and exchanges the greeting of SP (the Scalability
-// Protocols, which nng's own sockets speak) on each. All of it happens on nng's threads; what comes of it are events.
+// Protocols, which nng's own sockets speak) on each. All of it happens on nng's threads, which report by events.
 #ifndef BULKHEAD_RPC_LINK_INTERNAL_H
 #define BULKHEAD_RPC_LINK_INTERNAL_H
 

@@ -17,9 +17,9 @@
 //                     nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS), but its minimum is 2.
 //   NAGLE             nng 1.5.2 documents that NNG_OPT_TCP_NODELAY is set by default, but on POSIX systems it is not. A
 //                     link sets it. Can go with any version that sets it.
-//   CLOSE HANGS       nng_close of one of nng's sockets waits for nng's other threads, and may wait for ever. Byte
-//                     streams do not have it. Only tests use the sockets, as strangers that speak SP. They leave them
-//                     open until the process ends.
+//   CLOSE HANGS       nng_close of one of nng's sockets waits for nng's other threads, and may wait for ever. Closing a
+//                     byte stream does not. Only the benchmark and tests use sockets, as strangers that speak SP, and
+//                     leave them open until the process ends.
 #ifndef BULKHEAD_RPC_NNG_COMPAT_INTERNAL_H
 #define BULKHEAD_RPC_NNG_COMPAT_INTERNAL_H
 

@@ -1,8 +1,8 @@
 // The frames that wait to be sent over one connection: encoded back to back, and cut into packets when they leave.
 //
-// Frames are encoded into the outbox and copied once more into the nng message. The copy costs little beside the thread
-// switches that nng needs for a message, and no half-built message exists while the other side is not ready. A frame
-// that nobody waits for any more can be dropped as long as it has not left.
+// Frames are encoded into the outbox and copied once more into the buffer of the stream. The copy costs little beside a
+// write to a socket, and no half-built message exists while the connection has no room. A frame that nobody waits for
+// any more can be dropped as long as it has not left.
 #ifndef BULKHEAD_RPC_OUTBOX_INTERNAL_H
 #define BULKHEAD_RPC_OUTBOX_INTERNAL_H
 

@@ -2,8 +2,8 @@
 // on the server's clock.
 //
 // What is left of a deadline in milliseconds is true only when the request leaves. After that it may wait in our
-// outbox, in nng's queues and in the network's, and in a server whose process is stopped for 10 s it waits unseen,
-// because the server reads it as if it had just come. So each request also says when its caller stops waiting, on the
+// outbox and in the network's buffers, and in a server whose process is stopped for 10 s it waits unseen, because the
+// server reads it as if it had just come. So each request also says when its caller stops waiting, on the
 // server's own clock, which goes on while the process is stopped. The server does not begin what has expired by then.
 //
 // Every packet of a server carries the server's clock. What we measure is its way to us: receive time minus send time,
@@ -15,8 +15,8 @@
 // Clocks of two machines drift apart, and a machine that is suspended stops its clock. So measurements are forgotten
 // after two windows of 10 s, but never the last one: a drift of 50 in a million is 180 ms after an hour of silence.
 //
-// The first packet: a connection is no proof that a process runs, because it can be stopped right after nng's
-// handshake. So a client asks for a packet (a probe, see endpoint.c) and makes no calls before it has come. Its answer
+// The first packet: a connection is no proof that a process runs, because it can be stopped right after the
+// greeting. So a client asks for a packet (a probe, see endpoint.c) and makes no calls before it has come. Its answer
 // brings the clock. A stopped server gets no request, and its calls end as NOT_APPLIED. A server of an earlier version
 // answers the probe without a clock; its requests carry what is left alone, as before.
 #ifndef BULKHEAD_RPC_PEER_CLOCK_INTERNAL_H

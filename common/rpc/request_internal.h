@@ -14,7 +14,7 @@
 
 struct connection;
 
-// A copy of a received packet, whose bytes are in use by the loop that reads it, and by each of its requests.
+// A copy of a received packet. Its users are the loop that reads it, and each of its requests.
 struct shared_message {
   size_t users;
   size_t size;

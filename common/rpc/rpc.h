@@ -10,7 +10,7 @@
 #include "common/base/status.h"
 #include "common/base/violation.h"
 
-// The largest nng message on both sides (NNG_OPT_RECVMAXSZ) unless set otherwise, in bytes.
+// The largest packet that either side accepts unless set otherwise, in bytes.
 #define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
 
 // The context of a call, which travels from hop to hop beside the payload (CallContext in packet.proto). Slices are

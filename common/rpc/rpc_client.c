@@ -307,7 +307,7 @@ static void handle_events(void *arg)
   free(events);
 }
 
-// Handles what has come over the connection of an endpoint, also when the connection has ended then.
+// Handles the packets that have come over an endpoint's connection. Replies that came before its end still count.
 static void receive_packets(void *arg)
 {
   struct endpoint *endpoint = arg;

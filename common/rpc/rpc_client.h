@@ -27,7 +27,7 @@ struct rpc_client_options {
   struct rpc_tls tls;
 };
 
-// Creates a client; never NULL. Starts nng's threads, so it must be called after any fork.
+// Creates a client; never NULL. Its first dial starts nng's threads, so it must be called after any fork.
 struct rpc_client *rpc_client_create(const struct rpc_client_options *options);
 // Ends every call in flight with CANCELLED (its callback runs), then frees the client. Nulls the pointer and accepts
 // NULL in it.

@@ -42,7 +42,7 @@ struct rpc_server {
 // ---- replies ----
 
 // Gives up a client that sends requests but does not read its replies, because they must not fill the memory. Its
-// connection stays open, because one that is closed would be made again, and its requests sent again.
+// connection stays open: after a close the client would connect again and send more requests.
 static void limit_unsent(const struct rpc_server *server, struct connection *connection)
 {
   if (sender_unsent_bytes(&connection->sender) > MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
@@ -272,8 +272,8 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   sender_queue_due_ack(&connection->sender);
 }
 
-// Handles what has come over a connection, also when the connection has ended then: what a client sent before it went
-// is still seen, and cancelled.
+// Handles the packets that have come over a connection, and closes it if it has ended. Requests that came before the
+// end are still seen, and cancelled.
 static void receive_packets(void *arg)
 {
   struct connection *connection = arg;

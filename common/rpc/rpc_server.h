@@ -59,7 +59,7 @@ uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 void rpc_server_drain(struct rpc_server *server);
 // Returns how many requests wait for their reply.
 size_t rpc_server_calls_in_flight(const struct rpc_server *server);
-// Returns whether all replies have been handed to nng and, while draining, acked by the clients.
+// Returns whether all replies have left their outboxes and, while draining, are acked by the clients.
 bool rpc_server_idle(const struct rpc_server *server);
 
 // Returns the method, "item.v1.ItemService/GetItem". Like all that rpc_request_* returns, it is valid until the reply.

@@ -114,13 +114,13 @@ void sender_hurry_ack(struct sender *sender);
 // Queues an ack if one is due.
 void sender_queue_due_ack(struct sender *sender);
 
-// Returns the bytes of the frames that have not been handed to nng.
+// Returns the bytes of the frames that wait in the outbox.
 static inline size_t sender_unsent_bytes(const struct sender *sender)
 {
   return outbox_bytes(&sender->outbox);
 }
 
-// Returns whether everything has been handed to nng.
+// Returns whether no frame waits in the outbox.
 static inline bool sender_is_empty(const struct sender *sender)
 {
   return sender_unsent_bytes(sender) == 0;

@@ -1,5 +1,5 @@
-// An attempt that can move nothing at once is cancelled, so that no thread of nng's ever continues it: see DESCRIPTOR
-// in nng_compat_internal.h. A transfer in the background runs on, and its memory stays where it is until it ends.
+// An attempt that can move nothing at once is cancelled, so that none of nng's threads continues it: see DESCRIPTOR in
+// nng_compat_internal.h. A transfer in the background runs on, and its memory stays where it is until it ends.
 #include "common/rpc/stream_internal.h"
 
 #include <stdlib.h>
@@ -82,7 +82,7 @@ static void start_transfer(const struct rpc_stream *stream, const struct stream_
   transfer->start(stream->stream, aio);
 }
 
-// Returns how many bytes a transfer has moved. One that has failed ends the stream, unless it was cancelled by us.
+// Returns how many bytes a transfer has moved. A failed transfer ends the stream, unless we have cancelled it.
 static size_t finish_transfer(struct rpc_stream *stream, nng_aio *aio, bool may_be_cancelled)
 {
   int result = nng_aio_result(aio);
@@ -165,7 +165,7 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
   struct rpc_stream *stream = CONTAINER_OF(port, struct rpc_stream, port);
   if (stream->state == STREAM_ENDED)
     return true;
-  // What runs in the background may have ended.
+  // A transfer in the background may have ended.
   if (stream->out.size != 0)
     write_out(stream);
   if (stream->out.size != 0)

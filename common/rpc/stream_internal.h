@@ -1,4 +1,5 @@
-// One open connection as packets: SP's messages on a byte stream of nng's, read and written on the host's thread.
+// One open connection as packets: SP's messages on a byte stream of nng's. Over plain TCP the host's thread reads and
+// writes it.
 //
 // A message on the wire is its length in 8 bytes, a word of 4 bytes that ends SP's header, and the packet; over IPC a
 // byte 1 stands before the length. nng's own sockets do the same, but pass each message through two of nng's threads on
@@ -30,7 +31,7 @@ enum stream_mode {
 
 enum stream_state {
   STREAM_OPEN,
-  STREAM_ENDED,  // the other side or the network has ended it, or it has sent what is no SP
+  STREAM_ENDED,  // the other side or the network has ended it, or what came was not SP
 };
 
 enum stream_result {
@@ -44,9 +45,9 @@ struct stream_transfer {
   void (*start)(nng_stream *stream, nng_aio *aio);
   nng_aio *attempt;     // moves what can be moved at once; NULL for TLS, which forbids giving up an attempt
   nng_aio *background;  // goes on in nng's threads; NULL in STREAM_DIRECT
-  bool running;         // the one in the background was started, and its end has not been seen
-  atomic_bool done;     // the one in the background has ended; set by one of nng's threads
-  int wake_fd;          // where that thread writes then
+  bool running;         // the transfer in the background was started, and its end has not been seen
+  atomic_bool done;     // the transfer in the background has ended; set by one of nng's threads
+  int wake_fd;          // the eventfd that `background` writes to when it ends
 };
 
 struct rpc_stream_options {

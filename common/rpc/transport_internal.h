@@ -31,10 +31,10 @@ struct transport {
 };
 
 void transport_init(struct transport *transport);
-// Frees the transport, whose watches must have ended. Accepts a zeroed transport.
+// Frees the transport. All watches must have ended, and no sender may have anything to send (CHECK).
 void transport_free(struct transport *transport);
 
-// Calls `on_events(arg)` from transport_poll when connections have come or gone.
+// Calls `on_events(arg)` from transport_poll when connections were opened or dials have failed.
 void transport_watch_events(struct transport *transport, void (*on_events)(void *arg), void *arg);
 // Takes the events since the last call, oldest first; the caller frees them with free(). NULL and 0 when there are
 // none.
@@ -44,7 +44,7 @@ void transport_wake(struct transport *transport);
 
 // Watches an fd; `watch` must stay where it is until transport_unwatch.
 void transport_watch(struct transport *transport, struct transport_watch *watch, int fd);
-// Watches a socket for room to write, too, or no longer.
+// Starts or ends watching for room to write, beside watching for something to read. The watch must be active.
 void transport_watch_room(struct transport *transport, struct transport_watch *watch, bool for_room);
 // Ends a watch; does nothing when it is not active. Its callback does not run any more.
 void transport_unwatch(struct transport *transport, struct transport_watch *watch);

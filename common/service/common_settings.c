@@ -101,7 +101,8 @@ const struct setting common_settings_table[] = {
      .default_value = "5s",
      .min = 10,
      .max = 600000,
-     .help = "PostgreSQL ends a statement that takes longer, and a transaction that a process leaves open for so long.",
+     .help =
+         "PostgreSQL ends a statement that takes longer, and a transaction that is left open for as long (1s to 5s).",
      TARGET(pg_statement_timeout_ms)},
     {.name = "MIGRATE_ON_START",
      .type = SETTING_BOOL,

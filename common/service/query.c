@@ -232,7 +232,7 @@ static void add_messages(const void *arg, struct pg_params *params, const void *
   query_add_params(params, arg, &(struct query_messages){.messages = items, .count = count});
 }
 
-// The first parameter is the row's key.
+// Returns the row's key, which is the query's first parameter.
 static const char *get_key(const struct query *query, const void *message)
 {
   const char *field = (const char *)message + query->params[0].offset;

@@ -106,8 +106,8 @@ struct query {
 // Reads one row into `row`, a struct or message of the query. NOT_FOUND where there is no row.
 enum status query_one(struct query_db db, const struct query *query, const void *params, struct arena *arena,
                       void *row) MUST_CHECK;
-// Reads a row by its key, gathered with the others of this turn of the loop (pg_query_row); within a transaction, by
-// itself. NOT_FOUND where there is no row.
+// Reads a row by its key, gathered with what other tasks ask for (pg_query_row); within a transaction, by itself.
+// NOT_FOUND where there is no row.
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row) MUST_CHECK;
 // Reads one row as query_one or query_gathered does, and gives its message packed. The bytes are written straight from
@@ -121,11 +121,11 @@ struct query_messages {
   const void *const *messages;
   size_t count;
 };
-// Changes one row by a message, which is the only argument of the query. A query that gathers changes runs for those of
-// other tasks, too (pg_change_row); within a transaction, by itself. NOT_FOUND where no row fits.
+// Changes one row by a message, which is the only argument of the query. Where the query gathers changes, this one
+// travels with those of other tasks (pg_change_row); within a transaction, by itself. NOT_FOUND where no row fits.
 enum status query_change(struct query_db db, const struct query *query, const void *message, struct arena *arena,
                          void *row) MUST_CHECK;
-// Changes one row as query_change does, and gives its message packed.
+// Changes one row like query_change, and gives its message packed.
 enum status query_change_packed(struct query_db db, const struct query *query, const void *message, struct arena *arena,
                                 struct slice *wire) MUST_CHECK;
 // Rows that were read: an array of structs, or an array of pointers where the rows are messages.

@@ -266,7 +266,7 @@ static void begin_cached(struct call *call, const struct resource *resource, con
   cached->change = cache_change_begin(cache, &cached->key, 1);
 }
 
-// Ends the change. Storage notes for the task where it is not known what the write has done.
+// Ends the change. Its outcome is known, unless storage has noted an unknown effect of the task.
 static void end_cached(struct cached_change *cached)
 {
   cache_change_end(&cached->change, task_effect() != TASK_EFFECT_UNKNOWN);

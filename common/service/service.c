@@ -132,7 +132,8 @@ static void open_postgres(struct service *service)
   service->pg = pg_create(service->loop, &options);
 }
 
-// How long a cache counts with a write after its announcement: that of confirming it, the statement, and its commit.
+// How long a cache expects a write after its announcement: the time of its confirmation, its statement and its commit.
+// The least is longer than the timeout of most methods, because a call may begin its write until its deadline.
 enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500, CACHE_HOLD_LEAST_MS = 6500 };
 
 struct cache *service_cache_create(struct service *service, const struct cache_options *options)
@@ -141,7 +142,6 @@ struct cache *service_cache_create(struct service *service, const struct cache_o
   all.pg = service->pg;
   all.redis = service->redis;
   all.hold_ms = (uint32_t)service->common.pg_statement_timeout_ms + CACHE_HOLD_BEYOND_STATEMENT_MS;
-  // A call may begin its write until its deadline, mostly 5 s, however short a statement is.
   if (all.hold_ms < CACHE_HOLD_LEAST_MS)
     all.hold_ms = CACHE_HOLD_LEAST_MS;
   return cache_create(service->loop, &all);

@@ -312,7 +312,7 @@ struct cache_change {
   struct cache_hidden hidden;  // epoch 0: nothing is hidden
   struct redis_call *hiding;   // while Redis has not answered
   bool bound;                  // the task's deadline was tightened
-  uint64_t deadline_us;        // the one before
+  uint64_t deadline_us;        // the task's deadline before that
   struct completion hidden_done;
 };
 
@@ -381,7 +381,7 @@ static bool is_epoch_over(const struct cache_change *change)
   return epoch != 0 && epoch != change->hidden.epoch;
 }
 
-// Lets the write begin only while the others certainly remember the change.
+// Tightens the task's deadline, so that the write can begin only while the other instances remember the change.
 static void bind_task(struct cache_change *change)
 {
   uint64_t begin_ms = (uint64_t)change->cache->hold_ms * 3 / 4;

@@ -64,7 +64,7 @@ struct cache_change *cache_change_begin(struct cache *cache, const struct slice 
 // Waits until nobody serves or keeps the keys any more: a round trip through PostgreSQL, and for an instance that does
 // not answer half a second at most. Call it before the first effect. On failure nothing may be changed: UNAVAILABLE
 // when the other instances cannot be reached. On success the task's deadline is three quarters of `hold_ms` away at
-// most, because an instance that was frozen may not begin its write when the others have given it up.
+// most, because the others forget the change after `hold_ms`, and an instance that was frozen must not write then.
 enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
 // Ends the change and nulls the pointer. `known` is false when the write may still take effect, or nobody knows whether
 // it has: then the keys stay uncached for `hold_ms`. Does not wait. The task gets its deadline back.

@@ -99,7 +99,8 @@ enum status cache_redis_get(struct cache_redis *shared, uint64_t epoch, struct s
 {
   *lease = (struct cache_lease){.epoch = epoch};
   draw_token("t", lease->token);
-  // Puts the token where nothing is, and gives what was there before (https://redis.io/docs/latest/commands/set/).
+  // Puts the token where nothing is, and gives what was there before. NX together with GET needs Redis 7.0
+  // (https://redis.io/docs/latest/commands/set/).
   const struct slice words[] = {SLICE("SET"),
                                 make_redis_key(shared, epoch, key, arena),
                                 slice_from_string(lease->token),

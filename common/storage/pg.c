@@ -8,7 +8,7 @@
 
 enum { DEFAULT_PIPELINED = 2, DEFAULT_WRITES = 8, DEFAULT_SCANS = 4, USABLE_WAIT_MS = 2000 };
 
-// A batch of changes that cannot have a lock at once makes room for its changes, each of which waits for itself.
+// A batch of changes that cannot have a lock within 10 ms fails, and each of its changes waits for the lock by itself.
 static const struct pg_statement HURRY = {.name = "set the lock timeout of gathered changes",
                                           .sql = "SET lock_timeout = 10"};
 
@@ -150,7 +150,7 @@ void pg_free(struct pg **pg)
     return;
   *pg = NULL;
   CHECK(list_empty(&ended->reads) && list_empty(&ended->singles) && list_empty(&ended->gathering));
-  CHECK(list_empty(&ended->changing) && ended->batches == 0 && list_empty(&ended->ready_waiters));
+  CHECK(list_empty(&ended->changing) && ended->change_batches == 0 && list_empty(&ended->ready_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);
   free_connections(ended->pipelined, ended->pipelined_count);

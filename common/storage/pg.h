@@ -4,6 +4,7 @@
 // Each statement has its lane (enum pg_lane), so that nothing waits behind what it is unlike:
 //  - Point reads share a few pipelined connections, which carry nothing else.
 //  - Writes and transactions borrow a connection from a pool and have it to themselves.
+//  - Gathered changes (pg_change_row) have two connections of their own.
 //  - Lists, searches and everything long that only reads have a pool of their own.
 // Every single statement is an implicit transaction, so one caller's error never touches another caller's work. Tasks
 // that wait for a connection of a pool are served by turns between their callers (task_set_caller), and one caller has
@@ -129,10 +130,9 @@ enum status pg_text_array(const struct pg_result *result, size_t row, size_t col
 enum status pg_query(struct pg *pg, const struct pg_statement *statement, const struct pg_params *params,
                      struct arena *arena, struct pg_result *result) MUST_CHECK;
 
-// Fetches one row, or none, by its key. The keys that all tasks ask for by the same statement in one turn of the loop
-// travel as one query, so use it for reads that many callers make at the same time. `statement` is a point read; its
-// only parameter is an array of keys, and its last column is the key's place in that array (from 1), which `result`
-// leaves out:
+// Fetches one row, or none, by its key. Keys that many tasks ask for at the same time by the same statement travel as
+// one query. `statement` is a point read; its only parameter is an array of keys, and its last column is the key's
+// place in that array (from 1), which `result` leaves out:
 //   SELECT t.name, t.size, k.place FROM unnest($1::uuid[]) WITH ORDINALITY AS k(key, place) JOIN t ON t.id = k.key
 // A data exception (class 22), which a single key may have caused, reaches only the callers whose key causes it, as
 // long as few do. `result` has neither constraint nor sqlstate.
@@ -142,7 +142,7 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
 // One change of one row.
 struct pg_change {
   const struct pg_statement *statement;
-  const char *key;   // of the row, as text: changes of one statement with the same key are those of the same row
+  const char *key;   // of the row, as text: changes of one statement with the same key change the same row
   const void *item;  // what `add_params` takes the values from
   // Adds the statement's parameters: arrays, with one element for each item, in this order. Copies what it takes.
   void (*add_params)(const void *arg, struct pg_params *params, const void *const *items, size_t count);
@@ -154,9 +154,8 @@ struct pg_change {
 // out:
 //   UPDATE t SET name = v.new_name FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS v(key, new_name, place)
 //   WHERE id = v.key RETURNING t.name, t.size, v.place
-// An error of one change reaches its caller only. Callers take turns, and so do statements. Everything else is as with
-// pg_query, but for one thing: a connection that breaks leaves nobody knowing the outcome of any change of its
-// statement.
+// An error of one change reaches its caller only. Callers take turns, and so do statements. Everything else is as in
+// pg_query, with one exception: when the connection breaks, the outcome of all changes in its statement is unknown.
 enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct arena *arena,
                           struct pg_result *result) MUST_CHECK;
 

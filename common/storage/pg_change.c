@@ -1,13 +1,12 @@
-// Changes by row, gathered: the changes that tasks ask for by the same statement travel as one statement, in arrays. It
-// is one transaction, so PostgreSQL pays once for what a statement, a commit and a wake-up cost, and half as much for a
-// row. What is asked for while such a statement is under way waits for the next one; a second one runs beside it when
-// many changes wait.
+// Changes by row, gathered: the changes that tasks ask for by the same statement travel as one batch: one statement,
+// with arrays as its parameters. A batch is one transaction, so PostgreSQL pays only once for a statement, a commit and
+// a wake-up. Changes that come while a batch is under way wait for the next one. When many wait, a second batch runs
+// beside the first.
 //
 // A change lies on the stack of the task that waits for it. A batch runs in a task of its own. PostgreSQL carries out a
-// batch completely or not at all, and whatever is unclear about a single change is left to the change alone: where the
-// batch fails, because of one row or of a lock that it could not have at once, and where it gives no row. Then each
-// task runs the statement for itself, repeats it, and gets its own error. Only where nobody knows whether the batch has
-// been carried out, nobody knows it of its changes: such a change is never run again.
+// batch completely or not at all. If it fails, because of one row or because of a lock that it could not have at once,
+// each of its tasks runs the statement for itself, repeats it, and gets its own error. A task whose change gave no row
+// does the same. If the outcome of the batch is unknown, the outcome of its changes is, too, and none is run again.
 //
 // A change that leaves before its batch was sent is not in it. One that leaves later waits for the outcome as if the
 // statement were its own (pg_pool.c). The batch is cancelled at the first of its changes' deadlines, and when all have
@@ -21,8 +20,8 @@
 
 enum {
   MAX_CHANGES = 32,  // in one batch
-  // So many changes of a statement must wait before a batch of them starts beside another. Fewer wait for its end,
-  // because they cost less together.
+  // As many changes of a statement must wait before a batch of them starts beside another batch. Fewer wait for the end
+  // of the other, because one larger batch costs less.
   WORTH_ANOTHER = 16,
   // A change with less time left runs alone, so that it does not cut the others' time short.
   LEAST_TIME_LEFT_MS = 50,
@@ -45,7 +44,7 @@ struct pg_waiting_change {
   size_t place;         // in the batch
   const struct pg_change *change;
   uint64_t caller;
-  uint64_t turn;  // among the changes that wait
+  uint64_t turn;  // its round: changes of a later round come behind all of an earlier one
   uint64_t deadline_us;
   struct arena *arena;
   struct pg_result *result;
@@ -191,7 +190,7 @@ static void run_batch(void *arg)
     pg_pool_return(connection);
   }
   end_all(batch, task_effect() == TASK_EFFECT_UNKNOWN ? VERDICT_UNKNOWN : VERDICT_ALONE);
-  batch->pg->batches--;
+  batch->pg->change_batches--;
   free(batch);
 }
 
@@ -216,15 +215,15 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
     batch->changes[batch->count++] = waiting;
   }
   batch->waiting = batch->count;
-  pg->batches++;
+  pg->change_batches++;
   batch->task = task_start(pg->loop, run_batch, batch, DEADLINE_NONE, NULL);
 }
 
 void pg_change_dispatch(struct pg *pg)
 {
-  while (!list_empty(&pg->changing) && pg->batches < PG_GATHERED_CONNECTIONS) {
+  while (!list_empty(&pg->changing) && pg->change_batches < PG_GATHERED_CONNECTIONS) {
     struct pg_statement_entry *entry = CONTAINER_OF(pg->changing.next, struct pg_statement_entry, changing);
-    if (pg->batches > 0 && entry->change_count < WORTH_ANOTHER)
+    if (pg->change_batches > 0 && entry->change_count < WORTH_ANOTHER)
       return;
     start_batch(pg, entry);
     list_remove(&entry->changing);

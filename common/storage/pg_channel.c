@@ -23,8 +23,8 @@ struct pg_channel {
 };
 
 // The server makes the commits of all NOTIFYs wait for each other. Under load this takes longer than other statements
-// may wait for a lock, and a lost channel would add all reads to the load. No commit waits for the disk: a server that
-// crashes loses the channel with the message, and nothing else is written here.
+// may wait for a lock, and a lost channel would add all reads to the load. The commits do not wait for the disk,
+// because a NOTIFY writes nothing that must survive: a server that crashes ends the channel, too.
 static const struct pg_statement PREPARE_SESSION = {
     .name = "set the channel's session up",
     .sql = "SELECT set_config('lock_timeout', '0', false), set_config('synchronous_commit', 'off', false)"};

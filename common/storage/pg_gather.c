@@ -1,7 +1,7 @@
-// Rows by key, gathered: the keys that tasks ask for by the same statement in one turn of the loop travel as one query,
-// in an array. PostgreSQL's work for a query (bind, plan, describe, sync) costs many times that for a row, and so does
-// libpq's. Each pipelined connection has two such queries at most, the one at work and the next. More would only wait
-// there, and keys that wait here travel together.
+// Rows by key, gathered: the keys that tasks ask for by the same statement travel as one batch: one query, with an
+// array of keys. PostgreSQL's work for a query (bind, plan, describe, sync) costs many times that for a row, and so
+// does libpq's. Each pipelined connection has two batches at most, the one at work and the next. More would only wait
+// there; keys that wait here travel together.
 //
 // A read lies on the stack of the task that waits for it. A batch runs in a task of its own, so that it waits, is
 // retried and fails like any other query. It finds its reads by their places in the array; a read that leaves early

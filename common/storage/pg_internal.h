@@ -5,7 +5,7 @@
 //   pg_query.c       pg_query: in which lane a statement runs, and when it is repeated
 //   pg_request.c     the life of a request, and its states
 //   pg_statement.c   the statements that were used, with their metrics
-//   pg_gather.c      pg_query_row: the keys of a turn as one query
+//   pg_gather.c      pg_query_row: keys of several tasks as one query
 //   pg_change.c      pg_change_row: changes of several tasks as one statement
 //   pg_connection.c  connecting, breaking, back-off, the socket
 //   pg_pipeline.c    what is in flight on one connection: sending, and which result belongs to which request
@@ -34,7 +34,7 @@
 #define PG_STATEMENT_TIMEOUT_MS 5000
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100
-// How many statements of gathered changes are under way at a time. More would be smaller.
+// How many batches of gathered changes may be under way at a time. More would only be smaller.
 #define PG_GATHERED_CONNECTIONS 2
 // The server ends a transaction that was left open for as long as a statement may take, because it may hold locks.
 // These are the bounds of that time: a busy process leaves one open for a moment.
@@ -52,7 +52,7 @@ struct pg_statement_entry {
   struct list reads;                             // pg_read.node: keys that no batch has taken yet
   struct list gathering;                         // in pg.gathering while `reads` has some
   struct list changes;                           // pg_waiting_change.node: those that no batch has taken yet
-  size_t change_count;                           // of them
+  size_t change_count;                           // in `changes`
   struct list changing;                          // in pg.changing while `changes` has some
   struct list lone_changes;                      // pg_waiting_change.node: those that run alone
 };
@@ -206,12 +206,12 @@ struct pg {
   struct pg_pool writes;  // and transactions
   struct pg_pool scans;
   struct pg_pool gathered;  // changes of several tasks
-  size_t batches;           // of changes, under way
+  size_t change_batches;    // under way
 
   struct list reads;      // queued requests of kind PG_READ
   struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
   struct list gathering;  // struct pg_statement_entry with keys that wait
-  size_t read_batches;    // of keys, under way
+  size_t read_batches;    // under way
   struct list changing;   // struct pg_statement_entry with changes that wait
   struct list free_requests;
   struct list ready_waiters;  // struct pg_ready_waiter
@@ -277,12 +277,12 @@ void pg_count_outcome(struct pg *pg, struct pg_statement_entry *entry, enum stat
 
 // ---- pg_gather.c ----
 
-// Starts batches of the keys that pg_query_row has gathered, while there may be more of them.
+// Starts batches of the keys that wait, as long as more batches may be under way.
 void pg_gather_dispatch(struct pg *pg);
 
 // ---- pg_change.c ----
 
-// Starts batches of the changes that wait, while there may be more of them.
+// Starts batches of the changes that wait, as long as more batches may be under way.
 void pg_change_dispatch(struct pg *pg);
 
 // ---- pg_connection.c ----

@@ -187,8 +187,8 @@ static void emit_comment(const struct query_source *query, struct strbuf *out)
       [ROWS_EXEC] = "Gives no rows.",
       [ROWS_AFFECTED] = "*affected is the number of rows that it changed.",
       [ROWS_GATHERED] =
-          "Reads one row by its key. The keys that all tasks ask for in one turn of the loop travel as one "
-          "statement. NOT_FOUND where there is no row.",
+          "Reads one row by its key. Keys that many tasks ask for at the same time travel as one statement. "
+          "NOT_FOUND where there is no row.",
       [ROWS_PAGE] = "Declares a list; resource_list runs it.",
   };
   static const char CHANGE[] =

@@ -110,7 +110,7 @@ static long count_started(void)
   return strtol(item->tags[0] + sizeof(PROBE_STARTED), NULL, 10);
 }
 
-// What its kernel and nng's queues have taken for the process meanwhile is read when it goes on.
+// What the kernel has taken for the process meanwhile is read when it goes on.
 Test(outcomes, a_stopped_process_begins_no_call_whose_deadline_has_passed)
 {
   enum { CALLS = 100 };

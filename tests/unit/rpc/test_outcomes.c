@@ -14,7 +14,7 @@ static uint64_t patient_end_us(void)
 
 // ---- requests that have not left ----
 
-// Calls with large requests to a server that does not read, until nng and the network take no more. The last ones wait
+// Calls with large requests to a server that does not read, until the network takes no more. The last ones wait
 // in the outbox.
 enum { CROWD = 2000, CROWD_BYTES = 20000 };
 

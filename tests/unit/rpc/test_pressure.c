@@ -10,7 +10,7 @@
 #include "tests/unit/rpc/harness.h"
 #include "tests/unit/rpc/raw_peer.h"
 
-// Far more packets than nng's queue for a connection holds (64), so that without the window replies would be dropped.
+// Far more packets than the window allows to be in flight (32).
 Test(pressure, a_client_that_does_not_read_for_a_while_loses_nothing)
 {
   enum { CALLS = 100000 };
@@ -109,7 +109,7 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
   struct outcome *outcomes = calloc(TURNS, sizeof(*outcomes));
   char *bytes = calloc(1, 20000);
   rig.server_stopped = true;
-  // One packet a turn, until nng's queue and the network's buffers are full.
+  // One packet a turn, until the network's buffers are full.
   for (size_t i = 0; i < TURNS; i++) {
     rig_call(&rig, slice_make(bytes, 20000), &outcomes[i]);
     rpc_client_process(rig.client, clock_now_us());

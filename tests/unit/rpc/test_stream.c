@@ -165,7 +165,7 @@ Test(stream, words_that_other_hops_have_put_before_the_packet_are_skipped)
   rig_stop(&rig);
 }
 
-Test(stream, who_sends_what_is_no_sp_is_hung_up_on_and_others_are_not)
+Test(stream, only_those_who_do_not_speak_sp_are_hung_up_on)
 {
   static const struct slice greetings[] = {SLICE_INIT("GET / HT"), SLICE_INIT(GREETING_OF_REP),
                                            SLICE_INIT("\0SP\x01\0\x30\0\0"), SLICE_INIT("\0SP\0\0\x30\0\x01")};
