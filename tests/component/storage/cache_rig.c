@@ -133,6 +133,12 @@ static bool is_in_redis(struct world *world, struct instance *instance, const ch
          slice_equal_string(reply.string, "v");
 }
 
+void instance_wait_shared(struct world *world, struct instance *instance)
+{
+  while (!is_in_redis(world, instance, "key"))
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+}
+
 void instance_settle(struct world *world, struct instance *instance)
 {
   struct source probe = {.world = world};

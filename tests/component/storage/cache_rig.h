@@ -45,6 +45,8 @@ int instance_get(struct instance *instance, struct source *source);
 bool instance_peek(struct instance *instance);
 // Gets the key until it is in memory.
 void instance_warm(struct instance *instance, struct source *source);
+// Waits until the key's value is in Redis, because nobody waits for it to arrive there.
+void instance_wait_shared(struct world *world, struct instance *instance);
 // Changes the source as a service does: announced before, ended after.
 void instance_change(struct instance *instance, struct source *source, int value);
 

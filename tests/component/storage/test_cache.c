@@ -23,6 +23,7 @@ static void check_tiers(struct world *world)
   cr_assert_eq(instance_get(&a, &source), 1);
   cr_assert_eq(source.loads, 1);
   cr_assert_eq(cache_hits(world, "memory"), from_memory + 1);
+  instance_wait_shared(world, &a);
   cr_assert_eq(instance_get(&b, &source), 1);
   cr_assert_eq(source.loads, 1, "the other instance has it from Redis");
   cr_assert_eq(cache_hits(world, "redis"), from_redis + 1);
