@@ -272,14 +272,6 @@ enum status query_change_packed(struct query_db db, const struct query *query, c
 
 // ---- packed rows and many rows ----
 
-enum status query_one_packed(struct query_db db, const struct query *query, const void *params, struct arena *arena,
-                             struct slice *wire)
-{
-  struct pg_result result;
-  enum status status = run_query(db, query, params, arena, &result);
-  return status == STATUS_OK ? query_pack_first(query, &result, arena, wire) : status;
-}
-
 enum status query_gathered_packed(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                                   struct slice *wire)
 {

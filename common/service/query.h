@@ -110,10 +110,8 @@ enum status query_one(struct query_db db, const struct query *query, const void 
 // NOT_FOUND where there is no row.
 enum status query_gathered(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                            void *row) MUST_CHECK;
-// Reads one row as query_one or query_gathered does, and gives its message packed. The bytes are written straight from
-// the cells, which costs less than to fill the message and pack it. The query's rows must be messages (CHECK).
-enum status query_one_packed(struct query_db db, const struct query *query, const void *params, struct arena *arena,
-                             struct slice *wire) MUST_CHECK;
+// Reads one row like query_gathered, and gives its message packed. The bytes are written straight from the cells, which
+// costs less than to fill the message and pack it. The query's rows must be messages (CHECK).
 enum status query_gathered_packed(struct query_db db, const struct query *query, const char *key, struct arena *arena,
                                   struct slice *wire) MUST_CHECK;
 // Messages in an array, as the params of a query that gathers changes.

@@ -145,7 +145,7 @@ static void wait_cached(const char *id)
   } while (read_item_metric("bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ") == 0);
 }
 
-// Otherwise a stranger could see to it that an item is read from PostgreSQL each time.
+// A stranger must not be able to keep an item out of the caches by changes that are refused.
 Test(item_changes, that_are_refused_leave_the_item_in_the_cache)
 {
   static const char invalidations[] = "bulkhead_cache_invalidations_total{cache=\"item.v1.1\"} ";

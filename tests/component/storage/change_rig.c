@@ -79,7 +79,6 @@ const struct pg_statement *put_statement(void)
   return statement(PUT_UPDATE PUT_WHERE " RETURNING t.id, t.value, v.place", PG_LANE_WRITE);
 }
 
-// The same, but as a batch it waits for a row in `go`.
 const struct pg_statement *held_put_statement(void)
 {
   return statement(PUT_UPDATE ", hold(cardinality($1)) AS h" PUT_WHERE " AND h RETURNING t.id, t.value, v.place",
@@ -107,7 +106,6 @@ static bool has_connections(void *arg)
   return read_single_metric(METRIC_PG_CONNECTIONS) >= *(const int64_t *)arg;
 }
 
-// Opens the connections that a batch needs.
 void warm_up(struct world *world)
 {
   make_put_table(world);
@@ -126,7 +124,6 @@ static bool sees(struct world *world, const char *sql)
   return result.rows > 0;
 }
 
-// Waits until a batch is held up in the server.
 void await_held(struct world *world)
 {
   const char *sql = arena_printf(&world->arena,

@@ -38,9 +38,9 @@ void warm_up(struct world *world);
 #define PUT_WHERE " WHERE id = v.key AND t.revision = coalesce(v.old, t.revision)"
 // Makes a statement that sets the value of a row, adds one to its revision, and gives id and value.
 const struct pg_statement *put_statement(void);
-// Makes one that waits for a row in the table `go` where it changes more than one row.
+// Makes a statement like put_statement's, which waits for a row in the table `go` if it changes more than one row.
 const struct pg_statement *held_put_statement(void);
-// Waits until such a statement is held up in the server.
+// Waits until a statement of held_put_statement is held up in the server.
 void await_held(struct world *world);
 
 // Expects that the change was made, and that its row was given.

@@ -50,7 +50,8 @@ Test(cache_channel, nothing_is_served_from_memory_before_earlier_changes_are_ove
   with_pg(check_settling);
 }
 
-// An instance that was frozen after the confirmation must not begin its write when the others have given it up.
+// An instance that was frozen after the confirmation must not begin its write after the others have forgotten the
+// change.
 static void check_bound(struct world *world)
 {
   enum { HOLD_MS = 100000 };

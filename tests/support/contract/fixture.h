@@ -8,9 +8,8 @@
 #include "common/contract/contract.h"
 #include "common/transcode/transcode.h"
 
-// Compiles a .proto file to a descriptor set, in memory that lives as long as the test.
-struct slice contract_compile_file(const char *folder, const char *name);
-// Compiles a text to a descriptor set; the head (syntax, package t.v1, imports) is put in front of the text.
+// Compiles a text to a descriptor set, in memory that lives as long as the test; the head (syntax, package t.v1,
+// imports) is put in front of the text.
 struct slice fixture_compile(const char *text);
 struct slice fixture_read_file(const char *path);
 // Loads the contract of a text, as fixture_compile takes it; aborts when it does not load.

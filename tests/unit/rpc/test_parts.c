@@ -1,4 +1,4 @@
-// The small parts by themselves: balancer, call table, connection table, outbox.
+// The small parts by themselves: balancer, call table, connection, outbox.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -293,7 +293,7 @@ static void wait_for_both(struct opened_wait *wait)
   }
 }
 
-// Without it all works, but each packet wakes three threads more.
+// A stream that does not know its socket works, too, but each packet wakes three threads more.
 Test(stream, both_ends_of_a_tcp_connection_know_their_sockets)
 {
   const struct rpc_tls no_tls = {0};

@@ -150,7 +150,7 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   pg_conninfo_free(&pg);
 }
 
-// Else the locks of a process that is frozen would be held for ever.
+// Without an end to it, a frozen process would hold the locks of its transaction for ever.
 Test(pg_conninfo, a_forgotten_transaction_ends_like_a_long_statement)
 {
   static const struct {
