@@ -39,7 +39,7 @@ struct connection_options {
   struct metric_series *packets;          // counts packets sent
 };
 
-// Takes over an open connection. The caller puts it into its list.
+// Takes over an open connection, and empties `opened`. The caller puts the result into its list.
 struct connection *connection_open(struct rpc_opened *opened, const struct connection_options *options);
 // Takes the connection out of its list, closes and frees it, and nulls the pointer. It must have no requests (CHECK).
 void connection_close(struct connection **connection);

@@ -81,7 +81,7 @@ void endpoint_free(struct endpoint **endpoint);
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
 // Takes over the connection that the dial has opened, and asks the server for a packet (see peer_clock_internal.h).
-// Leaves it alone unless the endpoint is connecting.
+// The connection stays the caller's unless the endpoint is connecting.
 void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened);
 // Notes that the dial has failed or the connection broke: closes it, and schedules the next dial unless the endpoint is
 // no longer listed. The calls in flight stay in `calls` for the caller to end. `reason` is for the log.

@@ -78,7 +78,7 @@ struct rpc_stream {
   size_t out_sent;
 };
 
-// Takes over an open connection, which is emptied.
+// Takes over an open connection, and empties `opened`.
 struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options);
 // Closes the connection and frees the stream. Nulls the pointer and accepts NULL in it.
 void rpc_stream_close(struct rpc_stream **stream);
