@@ -37,7 +37,7 @@
 // How many batches of gathered changes may be under way at a time. More would only be smaller.
 #define PG_GATHERED_CONNECTIONS 2
 // The server ends a transaction that was left open for as long as a statement may take, because it may hold locks.
-// These are the bounds of that time: a busy process leaves one open for a moment.
+// These are the bounds of that time. The lower one leaves a busy process time between two statements.
 #define PG_IDLE_LEAST_MS 1000
 #define PG_IDLE_MOST_MS 5000
 
