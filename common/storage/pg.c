@@ -109,6 +109,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
                options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
+  pg->batch_timer = loop_timer_create(loop, pg_change_slow, pg);
   pg->gathered.preparation = &HURRY;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
@@ -157,6 +158,7 @@ void pg_free(struct pg **pg)
   pg_pool_destroy(&ended->writes);
   pg_pool_destroy(&ended->scans);
   pg_pool_destroy(&ended->gathered);
+  loop_timer_free(&ended->batch_timer);
   free_requests(ended);
   pg_free_statements(ended);
   pg_conninfo_free(ended);

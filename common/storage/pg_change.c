@@ -23,6 +23,8 @@ enum {
   // As many changes of a statement must wait before a batch of them starts beside another batch. Fewer wait for the end
   // of the other, because one larger batch costs less.
   WORTH_ANOTHER = 16,
+  // After so long a batch is waited for no more, because something holds it up.
+  SLOW_BATCH_MS = 50,
   // A change with less time left runs alone, so that it does not cut the others' time short.
   LEAST_TIME_LEFT_MS = 50,
   // How long a batch waits for a connection before its changes run alone.
@@ -216,14 +218,34 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   }
   batch->waiting = batch->count;
   pg->change_batches++;
+  pg->batch_began_us = clock_now_us();
   batch->task = task_start(pg->loop, run_batch, batch, DEADLINE_NONE, NULL);
+}
+
+// Tells whether a batch of the statement is worth starting now. Where not, the end of the batch that is under way comes
+// next, or the timer, after which the turn's end brings the dispatch again.
+static bool is_worth_starting(struct pg *pg, const struct pg_statement_entry *entry)
+{
+  if (pg->change_batches == 0 || entry->change_count >= WORTH_ANOTHER)
+    return true;
+  uint64_t slow_us = deadline_after_ms(pg->batch_began_us, SLOW_BATCH_MS);
+  uint64_t now_us = clock_now_us();
+  if (now_us >= slow_us)
+    return true;
+  loop_timer_start(pg->batch_timer, deadline_left_ms(slow_us, now_us));
+  return false;
+}
+
+void pg_change_slow(void *arg)
+{
+  (void)arg;
 }
 
 void pg_change_dispatch(struct pg *pg)
 {
   while (!list_empty(&pg->changing) && pg->change_batches < PG_GATHERED_CONNECTIONS) {
     struct pg_statement_entry *entry = CONTAINER_OF(pg->changing.next, struct pg_statement_entry, changing);
-    if (pg->change_batches > 0 && entry->change_count < WORTH_ANOTHER)
+    if (!is_worth_starting(pg, entry))
       return;
     start_batch(pg, entry);
     list_remove(&entry->changing);

@@ -207,6 +207,8 @@ struct pg {
   struct pg_pool scans;
   struct pg_pool gathered;  // changes of several tasks
   size_t change_batches;    // under way
+  uint64_t batch_began_us;  // the latest of them
+  struct loop_timer *batch_timer;
 
   struct list reads;      // queued requests of kind PG_READ
   struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
@@ -284,6 +286,8 @@ void pg_gather_dispatch(struct pg *pg);
 
 // Starts batches of the changes that wait, as long as more batches may be under way.
 void pg_change_dispatch(struct pg *pg);
+// Handles pg.batch_timer: the end of the loop's turn dispatches.
+void pg_change_slow(void *arg);
 
 // ---- pg_connection.c ----
 

@@ -99,6 +99,32 @@ Test(pg_change_ends, when_all_have_left_the_statement_is_cancelled)
   with_pg(check_all_leave);
 }
 
+// Few changes wait for the batch that is under way, but not for one that is held up.
+static void check_held_up(struct world *world)
+{
+  warm_up(world);
+  struct crew held_crew = {.world = world};
+  struct crew crew = {.world = world};
+  const struct pg_statement *held = held_put_statement();
+  struct put puts[] = {{.statement = held, .id = "1", .value = "10"}, {.statement = held, .id = "2", .value = "20"}};
+  struct put other = {.statement = put_statement(), .id = "3", .value = "30"};
+  start_puts(&held_crew, puts, ARRAY_LEN(puts));
+  await_held(world);
+  start_puts(&crew, &other, 1);
+  crew_join(&crew);
+  expect_own_row(&other);
+  cr_assert_not(puts[0].done || puts[1].done);
+  let_go(world);
+  crew_join(&held_crew);
+  free_puts(puts, ARRAY_LEN(puts));
+  free_puts(&other, 1);
+}
+
+Test(pg_change_ends, a_statement_that_is_held_up_keeps_no_other_waiting)
+{
+  with_pg(check_held_up);
+}
+
 static void check_one_leaves(struct world *world)
 {
   warm_up(world);
