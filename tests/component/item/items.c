@@ -101,8 +101,30 @@ void items_begin_update(struct items *items, const struct item_update *update, s
   mask.n_paths = update->count;
   request.update_mask = &mask;
   request.item = update->item;
+  if (update->if_match != NULL)
+    request.if_match = update->if_match;
   driver_begin(&items->driver, UPDATE_ITEM, driver_pack(&items->driver, &request.base), update->as, update->timeout_ms,
                outcome);
+}
+
+size_t items_finish_all(struct items *items, struct outcome *outcomes, size_t count, enum status other)
+{
+  size_t good = 0;
+  for (size_t i = 0; i < count; i++) {
+    driver_finish(&items->driver, &outcomes[i]);
+    good += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      cr_expect_eq(outcomes[i].status, other, "%s: " SLICE_FMT, status_name(outcomes[i].status),
+                   SLICE_ARG(outcomes[i].message));
+  }
+  return good;
+}
+
+void items_expect_violation(const struct outcome *outcome, enum status status, const char *field)
+{
+  cr_expect_eq(outcome->status, status, "%s", status_name(outcome->status));
+  cr_assert_eq(outcome->violation_count, 1);
+  cr_expect(slice_equal_string(outcome->violation_field, field), SLICE_FMT, SLICE_ARG(outcome->violation_field));
 }
 
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count)

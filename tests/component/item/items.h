@@ -46,10 +46,15 @@ struct item_update {
   Item__V1__Item *item;  // with its id
   char **paths;
   size_t count;
+  char *if_match;  // NULL for none
   const struct rpc_context *as;
   uint64_t timeout_ms;
 };
 void items_begin_update(struct items *items, const struct item_update *update, struct outcome *outcome);
+// Waits for all calls, and expects `other` of those that do not succeed. Returns how many do.
+size_t items_finish_all(struct items *items, struct outcome *outcomes, size_t count, enum status other);
+// Expects that the call failed because of this field alone.
+void items_expect_violation(const struct outcome *outcome, enum status status, const char *field);
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);
 const char *items_count(struct items *items);
 

@@ -46,10 +46,7 @@ Test(item_batches, a_batch_with_one_taken_sku_makes_nothing_and_names_it)
 {
   items_created(&items, items_make(&items, "S-0617", "Here before"), &owner);
   struct outcome outcome = items_create_batch(&items, make_batch(), BATCH);
-  cr_expect_eq(outcome.status, STATUS_ALREADY_EXISTS);
-  cr_assert_eq(outcome.violation_count, 1);
-  cr_expect(slice_equal_string(outcome.violation_field, "items[617].sku"), SLICE_FMT,
-            SLICE_ARG(outcome.violation_field));
+  items_expect_violation(&outcome, STATUS_ALREADY_EXISTS, "items[617].sku");
   cr_expect_str_eq(items_count(&items), "1");
 }
 
@@ -58,10 +55,7 @@ Test(item_batches, a_batch_with_a_sku_twice_makes_nothing_and_names_the_second)
   Item__V1__Item **batch = make_batch();
   batch[999]->sku = "S-0000";
   struct outcome outcome = items_create_batch(&items, batch, BATCH);
-  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT);
-  cr_assert_eq(outcome.violation_count, 1);
-  cr_expect(slice_equal_string(outcome.violation_field, "items[999].sku"), SLICE_FMT,
-            SLICE_ARG(outcome.violation_field));
+  items_expect_violation(&outcome, STATUS_INVALID_ARGUMENT, "items[999].sku");
   cr_expect_str_eq(items_count(&items), "0");
 }
 

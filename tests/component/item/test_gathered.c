@@ -27,29 +27,15 @@ static void begin_counting(const Item__V1__Item *const *of, size_t count, const 
     Item__V1__Item *item = items_make(&items, "", "");
     item->id = of[i % count]->id;
     item->quantity = (int32_t)(100 + i);
-    Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
-    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
     char *path = "quantity";
-    mask.paths = &path;
-    mask.n_paths = 1;
-    request.update_mask = &mask;
-    request.item = item;
-    request.if_match = items_text(&items, "%s", if_match);
-    driver_begin(&items.driver, UPDATE_ITEM, driver_pack(&items.driver, &request.base), &owner, 30000, &outcomes[i]);
+    const struct item_update update = {.item = item,
+                                       .paths = &path,
+                                       .count = 1,
+                                       .if_match = items_text(&items, "%s", if_match),
+                                       .as = &owner,
+                                       .timeout_ms = 30000};
+    items_begin_update(&items, &update, &outcomes[i]);
   }
-}
-
-static size_t finish_all(struct outcome *outcomes, enum status other)
-{
-  size_t good = 0;
-  for (size_t i = 0; i < CALLS; i++) {
-    driver_finish(&items.driver, &outcomes[i]);
-    good += outcomes[i].status == STATUS_OK;
-    if (outcomes[i].status != STATUS_OK)
-      cr_expect_eq(outcomes[i].status, other, "%s: " SLICE_FMT, status_name(outcomes[i].status),
-                   SLICE_ARG(outcomes[i].message));
-  }
-  return good;
 }
 
 Test(item_gathered, changes_that_travel_together_each_reach_their_own_item)
@@ -59,7 +45,7 @@ Test(item_gathered, changes_that_travel_together_each_reach_their_own_item)
   for (size_t i = 0; i < CALLS; i++)
     of[i] = items_created(&items, items_make(&items, items_text(&items, "S%zu", i), "Lamp"), &owner);
   begin_counting(of, CALLS, "1", outcomes);
-  cr_expect_eq(finish_all(outcomes, STATUS_OK), CALLS);
+  cr_expect_eq(items_finish_all(&items, outcomes, CALLS, STATUS_OK), CALLS);
   for (size_t i = 0; i < CALLS; i++) {
     const Item__V1__Item *item = items_get(&items, of[i]->id);
     cr_expect_eq(item->quantity, (int32_t)(100 + i));
@@ -76,9 +62,9 @@ Test(item_gathered, changes_that_travel_together_are_each_made_once)
   for (size_t i = 0; i < FEW; i++)
     of[i] = items_created(&items, items_make(&items, items_text(&items, "S%zu", i), "Lamp"), &owner);
   begin_counting(of, FEW, "1", outcomes);
-  cr_expect_eq(finish_all(outcomes, STATUS_ABORTED), FEW);
+  cr_expect_eq(items_finish_all(&items, outcomes, CALLS, STATUS_ABORTED), FEW);
   begin_counting(of, FEW, "", outcomes);
-  cr_expect_eq(finish_all(outcomes, STATUS_OK), CALLS);
+  cr_expect_eq(items_finish_all(&items, outcomes, CALLS, STATUS_OK), CALLS);
   for (size_t i = 0; i < FEW; i++)
     cr_expect_str_eq(items_get(&items, of[i]->id)->etag, items_text(&items, "%d", 2 + CALLS / FEW));
 }
