@@ -62,6 +62,11 @@ static void dispatch_turn(void *arg)
       pg_pipeline_flush(&pg->pipelined[i]);
 }
 
+static void handle_batch_timer(void *arg)
+{
+  pg_change_dispatch(arg);
+}
+
 // ---- creating and freeing ----
 
 static struct pg_connection *make_connections(struct pg *pg, size_t count, enum pg_connection_use use)
@@ -109,7 +114,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
                options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
-  pg->batch_timer = loop_timer_create(loop, pg_change_slow, pg);
+  pg->batch_timer = loop_timer_create(loop, handle_batch_timer, pg);
   pg->gathered.preparation = &HURRY;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);

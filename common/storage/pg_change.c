@@ -222,8 +222,8 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   batch->task = task_start(pg->loop, run_batch, batch, DEADLINE_NONE, NULL);
 }
 
-// Tells whether a batch of the statement is worth starting now. Where not, the end of the batch that is under way comes
-// next, or the timer, after which the turn's end brings the dispatch again.
+// Tells whether a batch of the statement is worth starting now. Where not, the end of the batch that is under way or
+// the timer dispatches again.
 static bool is_worth_starting(struct pg *pg, const struct pg_statement_entry *entry)
 {
   if (pg->change_batches == 0 || entry->change_count >= WORTH_ANOTHER)
@@ -234,11 +234,6 @@ static bool is_worth_starting(struct pg *pg, const struct pg_statement_entry *en
     return true;
   loop_timer_start(pg->batch_timer, deadline_left_ms(slow_us, now_us));
   return false;
-}
-
-void pg_change_slow(void *arg)
-{
-  (void)arg;
 }
 
 void pg_change_dispatch(struct pg *pg)
@@ -293,26 +288,16 @@ static void leave_place(struct pg_waiting_change *waiting)
   waiting->batch->changes[waiting->place] = NULL;
 }
 
-// Waits until the batch has ended, which is soon because it has been cancelled.
-static void wait_for_end(struct completion *completion)
-{
-  uint64_t before = task_deadline_us();
-  task_shield(true);
-  task_restore_deadline(DEADLINE_NONE);
-  CHECK(completion_wait(completion) == STATUS_OK);
-  task_restore_deadline(before);
-  task_shield(false);
-}
-
 static void leave_batch(struct pg_waiting_change *waiting)
 {
   struct batch *batch = waiting->batch;
   if (--batch->waiting == 0) {
+    // The batch ends soon, because it has been cancelled.
     task_cancel(batch->task);
-    wait_for_end(&waiting->completion);
+    CHECK(pg_wait_shielded(&waiting->completion, DEADLINE_NONE) == STATUS_OK);
   } else if (batch->state == BATCH_MADE) {
     leave_place(waiting);
-  } else if (pg_wait_shielded(&waiting->completion) != STATUS_OK) {
+  } else if (pg_wait_shielded(&waiting->completion, pg_outcome_deadline_us()) != STATUS_OK) {
     leave_place(waiting);
     waiting->verdict = VERDICT_UNKNOWN;
   }

@@ -286,8 +286,6 @@ void pg_gather_dispatch(struct pg *pg);
 
 // Starts batches of the changes that wait, as long as more batches may be under way.
 void pg_change_dispatch(struct pg *pg);
-// Handles pg.batch_timer: the end of the loop's turn dispatches.
-void pg_change_slow(void *arg);
 
 // ---- pg_connection.c ----
 
@@ -330,8 +328,10 @@ void pg_pool_return(struct pg_connection *connection);
 // Sends the request, waits for its outcome, and notes its effect for the task. The caller has just seen that there is
 // time left. Frees the request, unless it was abandoned.
 enum status pg_pool_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
-// Waits for the outcome of what was sent for a task that is overdue or cancelled, for 300 ms at most.
-enum status pg_wait_shielded(struct completion *completion);
+// Waits for the outcome of what was sent for a task that is overdue or cancelled, until `until_us`.
+enum status pg_wait_shielded(struct completion *completion, uint64_t until_us);
+// Returns until when the task waits for such an outcome: 300 ms from now.
+uint64_t pg_outcome_deadline_us(void);
 // Prepares a new connection, or lends it at once where the pool prepares none.
 void pg_pool_connected(struct pg_connection *connection);
 // Moves the pool on, after a connection has changed its state or has been drained.

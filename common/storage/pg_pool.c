@@ -308,11 +308,16 @@ static void note_effect(const struct pg_request *request, enum status status)
     task_note_effect(TASK_EFFECT_UNKNOWN);
 }
 
-enum status pg_wait_shielded(struct completion *completion)
+uint64_t pg_outcome_deadline_us(void)
+{
+  return deadline_after_ms(clock_now_us(), OUTCOME_WAIT_MS);
+}
+
+enum status pg_wait_shielded(struct completion *completion, uint64_t until_us)
 {
   uint64_t before = task_deadline_us();
   task_shield(true);
-  task_restore_deadline(deadline_after_ms(clock_now_us(), OUTCOME_WAIT_MS));
+  task_restore_deadline(until_us);
   enum status status = completion_wait(completion);
   task_restore_deadline(before);
   task_shield(false);
@@ -330,7 +335,7 @@ static enum status end_overdue(struct pg_connection *c, struct pg_request *reque
     pg_cancel_start(c);
   if (!matters)
     return reason;
-  enum status status = pg_wait_shielded(&request->completion);
+  enum status status = pg_wait_shielded(&request->completion, pg_outcome_deadline_us());
   if (!request->completion.done) {
     task_note_effect(TASK_EFFECT_UNKNOWN);
     pg_request_enter(request, PG_REQUEST_ABANDONED);
