@@ -18,10 +18,8 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
   connection->number = options->number;
   list_init(&connection->requests);
   list_init(&connection->node);
-  const struct sender_options sender = {.queue = &options->transport->sends,
-                                        .max_in_flight = WINDOW_PACKETS,
-                                        .to_come = &connection->request_count,
-                                        .packets = options->packets};
+  const struct sender_options sender = {
+      .queue = &options->transport->sends, .max_in_flight = WINDOW_PACKETS, .packets = options->packets};
   const struct rpc_stream_options stream = {.transport = options->transport,
                                             .max_message_bytes = options->max_message_bytes,
                                             .with_clock = true,

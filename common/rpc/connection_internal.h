@@ -24,7 +24,6 @@ struct connection {
   uint64_t number;  // for the log
   enum connection_state state;
   struct list requests;  // rpc_request.node
-  size_t request_count;  // in `requests`: their replies are still to come
   struct list node;      // rpc_server.connections
   struct rpc_stream *stream;
   struct sender sender;

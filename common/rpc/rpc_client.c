@@ -250,8 +250,7 @@ static void handle_packet(struct endpoint *endpoint, struct slice body)
   struct rpc_packet_reader reader = rpc_packet_reader_make(body);
   struct slice bytes;
   enum wire_result result;
-  size_t frames = 0;
-  for (; (result = rpc_packet_next(&reader, &bytes)) == WIRE_FIELD; frames++) {
+  while ((result = rpc_packet_next(&reader, &bytes)) == WIRE_FIELD) {
     struct rpc_frame frame;
     if (rpc_frame_decode(bytes, scratch, &frame))
       handle_frame(endpoint, &frame);
@@ -260,7 +259,7 @@ static void handle_packet(struct endpoint *endpoint, struct slice body)
   }
   if (result == WIRE_MALFORMED)
     count_malformed(endpoint);
-  (void)sender_end_packet(&endpoint->sender, frames, reader.acked);
+  (void)sender_end_packet(&endpoint->sender, reader.acked);
   if (reader.sent_at_us != 0)
     peer_clock_note(&endpoint->clock, reader.sent_at_us, received_us);
   arena_reset(scratch);
@@ -380,7 +379,6 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
   (void)transport_poll(&client->transport);
-  send_queue_uncork(&client->transport.sends, now_us);
   end_refused(client);
   expire_calls(client);
   run_endpoint_timers(client);
@@ -413,9 +411,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
 {
   if (!list_empty(&client->refused))
     return 0;
-  uint64_t next_us = send_queue_next_uncork_us(&client->transport.sends);
-  next_us = deadline_min(next_us, find_first_due_us(&client->timers));
-  return deadline_min(next_us, find_first_due_us(&client->endpoints.timers));
+  return deadline_min(find_first_due_us(&client->timers), find_first_due_us(&client->endpoints.timers));
 }
 
 // ---- life ----

@@ -108,8 +108,6 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
     reply = make_reply(request->frame.call_id, &too_large, (struct slice){0});
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
   struct connection *connection = request->connection;
-  if (connection != NULL)
-    connection->request_count--;
   if (connection != NULL && request->state == REQUEST_RUNNING)
     queue_reply(server, connection, &reply);
   request_table_remove(&server->requests, request);
@@ -189,7 +187,6 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   request->arrived_us = server->now_us;
   request->deadline_us = find_deadline(&request->frame, server->now_us);
   list_append(&connection->requests, &request->node);
-  connection->request_count++;
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
   server->options.on_request(server->options.arg, request);
@@ -260,13 +257,12 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   struct rpc_packet_reader reader = rpc_packet_reader_make(slice_make(message->bytes, message->size));
   struct slice frame;
   enum wire_result result;
-  size_t frames = 0;
   sender_begin_packet(&connection->sender);
-  for (; (result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD; frames++)
+  while ((result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD)
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
     count_malformed(connection);
-  bool advanced = sender_end_packet(&connection->sender, frames, reader.acked);
+  bool advanced = sender_end_packet(&connection->sender, reader.acked);
   if (advanced && sender_is_acked(&connection->sender))
     connection_note_all_acked(connection);
   sender_queue_due_ack(&connection->sender);
@@ -320,7 +316,6 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
 {
   server->now_us = now_us;
   (void)transport_poll(&server->transport);
-  send_queue_uncork(&server->transport.sends, now_us);
 }
 
 void rpc_server_flush(struct rpc_server *server)
@@ -331,11 +326,6 @@ void rpc_server_flush(struct rpc_server *server)
 int rpc_server_fd(const struct rpc_server *server)
 {
   return server->transport.epoll_fd;
-}
-
-uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
-{
-  return send_queue_next_uncork_us(&server->transport.sends);
 }
 
 // ---- draining ----

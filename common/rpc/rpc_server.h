@@ -50,9 +50,6 @@ int rpc_server_fd(const struct rpc_server *server);
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 // Sends the replies of this turn. Cheap when there are none.
 void rpc_server_flush(struct rpc_server *server);
-// Returns when (monotonic clock, in microseconds) rpc_server_process must run next even if the fd stays quiet, because
-// of corked frames; DEADLINE_NONE for never.
-uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Starts draining: a GOAWAY frame tells every client to send no new calls here. Calls in flight go on, and so do those
 // that crossed with the GOAWAY. Once a client has acked the GOAWAY, its new calls are answered with UNAVAILABLE.

@@ -1,7 +1,5 @@
-// All corks last equally long, so a list in the order in which they were set is in the order of time.
 #include "common/rpc/sender_internal.h"
 
-#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/observe/metrics.h"
 
@@ -21,19 +19,6 @@ static void set_state(struct sender *sender, enum sender_state state)
     list_append(&sender->port->blocked, &sender->node);
 }
 
-// Changes the cork, and its list and time with it. Nothing else writes the cork.
-static void set_cork(struct sender *sender, enum cork_state cork)
-{
-  if (sender->cork == cork)
-    return;
-  sender->cork = cork;
-  list_remove(&sender->cork_node);
-  if (cork != CORK_ON)
-    return;
-  sender->uncork_us = clock_now_us() + RPC_CORK_US;
-  list_append(&sender->options.queue->corked, &sender->cork_node);
-}
-
 // Queues an idle sender for the flush. A blocked one is flushed when the port has room, and a closed one never.
 static void queue_sender(struct sender *sender)
 {
@@ -45,7 +30,6 @@ void sender_init(struct sender *sender, const struct sender_options *options)
 {
   *sender = (struct sender){.options = *options, .state = SENDER_CLOSED};
   list_init(&sender->node);
-  list_init(&sender->cork_node);
 }
 
 void sender_open(struct sender *sender, struct send_port *port)
@@ -58,7 +42,6 @@ void sender_open(struct sender *sender, struct send_port *port)
 void sender_close(struct sender *sender)
 {
   set_state(sender, SENDER_CLOSED);
-  set_cork(sender, CORK_OFF);
   outbox_clear(&sender->outbox);
 }
 
@@ -75,17 +58,6 @@ static bool window_is_open(const struct sender *sender)
   return window_in_flight(&sender->window) < sender->options.max_in_flight;
 }
 
-static bool is_more_to_come(const struct sender *sender)
-{
-  return sender->options.to_come == NULL || *sender->options.to_come > outbox_count(&sender->outbox);
-}
-
-static bool should_cork(const struct sender *sender)
-{
-  return window_is_busy(&sender->window) && !sender->window.ack_due && sender->cork != CORK_EXPIRED &&
-         !outbox_is_full(&sender->outbox) && is_more_to_come(sender);
-}
-
 // Sends one packet, which is an ack alone when `frames` is empty. False when the port has no room; the sender then
 // waits for it.
 static bool send_packet(struct sender *sender, struct slice frames)
@@ -98,7 +70,6 @@ static bool send_packet(struct sender *sender, struct slice frames)
     return false;
   }
   window_count_sent(&sender->window);
-  set_cork(sender, CORK_OFF);
   metric_add(sender->options.packets, 1);
   return true;
 }
@@ -119,15 +90,11 @@ void sender_flush(struct sender *sender)
   if (sender->state == SENDER_CLOSED || sender->state == SENDER_BLOCKED)
     return;
   set_state(sender, SENDER_IDLE);
-  while (!sender_is_empty(sender) && window_is_open(sender) && !should_cork(sender))
+  while (!sender_is_empty(sender) && window_is_open(sender))
     if (!send_frames(sender))
       return;
   // While the window is closed, the ack that opens it queues the sender again.
-  if (!window_is_open(sender))
-    return;
-  if (!sender_is_empty(sender))
-    set_cork(sender, CORK_ON);
-  else if (sender->window.ack_due)
+  if (window_is_open(sender) && sender->window.ack_due)
     (void)send_packet(sender, (struct slice){0});
 }
 
@@ -163,9 +130,8 @@ void sender_begin_packet(struct sender *sender)
   window_count_received(&sender->window);
 }
 
-bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked)
+bool sender_end_packet(struct sender *sender, uint64_t acked)
 {
-  window_note_batch(&sender->window, frames);
   bool advanced = window_apply_ack(&sender->window, acked);
   if (advanced && !sender_is_empty(sender))
     queue_sender(sender);
@@ -189,28 +155,12 @@ void sender_hurry_ack(struct sender *sender)
 void send_queue_init(struct send_queue *queue)
 {
   list_init(&queue->queued);
-  list_init(&queue->corked);
 }
 
 void send_queue_flush(struct send_queue *queue)
 {
   while (!list_empty(&queue->queued))
     sender_flush(CONTAINER_OF(queue->queued.next, struct sender, node));
-}
-
-uint64_t send_queue_next_uncork_us(const struct send_queue *queue)
-{
-  return list_empty(&queue->corked) ? DEADLINE_NONE
-                                    : CONTAINER_OF(queue->corked.next, struct sender, cork_node)->uncork_us;
-}
-
-void send_queue_uncork(struct send_queue *queue, uint64_t now_us)
-{
-  while (send_queue_next_uncork_us(queue) <= now_us) {
-    struct sender *sender = CONTAINER_OF(queue->corked.next, struct sender, cork_node);
-    set_cork(sender, CORK_EXPIRED);
-    queue_sender(sender);
-  }
 }
 
 void send_port_init(struct send_port *port,

@@ -1,9 +1,7 @@
-// The way of frames out of a client or a server: outbox, window, cork, flush. One sender for each connection.
+// The way of frames out of a client or a server: outbox, window, flush. One sender for each connection.
 //
-// Frames of one turn of the host's loop leave together when the turn ends. While packets are in flight, frames are
-// corked so that under load they gather into fewer, larger packets (Nagle's algorithm, RFC 896): until an ack arrives,
-// the packet is full, or RPC_CORK_US have passed. The host's timer counts in milliseconds, so a cork can last one more.
-// An idle connection sends at the end of the turn, and a full packet leaves at once.
+// Frames of one turn of the host's loop leave together when the turn ends, and a full packet leaves at once. No timer
+// holds frames back: the busier a host is, the longer its turns, and the more frames share a packet.
 #ifndef BULKHEAD_RPC_SENDER_INTERNAL_H
 #define BULKHEAD_RPC_SENDER_INTERNAL_H
 
@@ -16,15 +14,12 @@
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/window_internal.h"
 
-#define RPC_CORK_US 1000
-
 struct metric_series;
 struct sender;
 
 // The senders of one client or server that have something to do.
 struct send_queue {
   struct list queued;  // sender.node of SENDER_QUEUED, flushed at the end of the turn
-  struct list corked;  // sender.cork_node of CORK_ON, in the order of sender.uncork_us
 };
 
 // The connection that packets leave through.
@@ -38,23 +33,14 @@ struct send_port {
 
 enum sender_state {
   SENDER_CLOSED,   // has no connection, or the other side is given up: frames are dropped
-  SENDER_IDLE,     // has nothing to send, or waits for an ack or for the end of the cork
+  SENDER_IDLE,     // has nothing to send, or waits for an ack that opens its window
   SENDER_QUEUED,   // will be flushed at the end of the turn
   SENDER_BLOCKED,  // waits for room in the port
 };
 
-enum cork_state {
-  CORK_OFF,      // nothing is held back
-  CORK_ON,       // frames are held back until `uncork_us`
-  CORK_EXPIRED,  // frames were held back for long enough and leave with the next flush
-};
-
 struct sender_options {
   struct send_queue *queue;
-  uint64_t max_in_flight;  // unacked packets beyond which nothing is sent
-  // How many replies are still to come on a server; NULL on a client. Replies are corked only while more than those
-  // that are queued already are to come, because without them nothing may come from the other side that ends the cork.
-  const size_t *to_come;
+  uint64_t max_in_flight;         // unacked packets beyond which nothing is sent
   struct metric_series *packets;  // counts packets sent
   struct metric_series *frames;   // counts frames sent; NULL to count none
 };
@@ -63,10 +49,7 @@ struct sender {
   struct sender_options options;
   struct send_port *port;  // NULL before the first sender_open
   enum sender_state state;
-  enum cork_state cork;
-  uint64_t uncork_us;
   struct list node;
-  struct list cork_node;
   struct outbox outbox;
   struct packet_window window;
 };
@@ -74,10 +57,6 @@ struct sender {
 void send_queue_init(struct send_queue *queue);
 // Flushes all queued senders.
 void send_queue_flush(struct send_queue *queue);
-// Queues the senders whose cork has expired.
-void send_queue_uncork(struct send_queue *queue, uint64_t now_us);
-// Returns when the next cork expires, on the monotonic clock; DEADLINE_NONE when nothing is corked.
-uint64_t send_queue_next_uncork_us(const struct send_queue *queue);
 
 void send_port_init(struct send_port *port,
                     bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received));
@@ -101,14 +80,14 @@ uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame);
 uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us);
 // Drops a queued frame. False when it has left, or went with the connection.
 bool sender_drop(struct sender *sender, uint64_t number);
-// Sends the packets that may leave now: as far as window, cork and port allow.
+// Sends the packets that may leave now: as far as window and port allow.
 void sender_flush(struct sender *sender);
 
 // Counts a packet of the other side, before its frames are handled.
 void sender_begin_packet(struct sender *sender);
-// Notes what a packet said beside its frames: how many frames it held, and the other side's cumulative ack. Returns
-// true when the ack was neither stale nor impossible.
-bool sender_end_packet(struct sender *sender, size_t frames, uint64_t acked);
+// Applies the other side's cumulative ack, after the packet's frames were handled. True when the ack was neither stale
+// nor impossible.
+bool sender_end_packet(struct sender *sender, uint64_t acked);
 // Queues an ack of everything received, because the other side waits for it.
 void sender_hurry_ack(struct sender *sender);
 // Queues an ack if one is due.

@@ -17,7 +17,7 @@ void transport_init(struct transport *transport)
 
 void transport_free(struct transport *transport)
 {
-  CHECK(list_empty(&transport->sends.queued) && list_empty(&transport->sends.corked));
+  CHECK(list_empty(&transport->sends.queued));
   transport_unwatch(transport, &transport->events_watch);
   pipe_events_free(&transport->events);
   close(transport->epoll_fd);

@@ -13,12 +13,6 @@ void window_count_received(struct packet_window *window)
     window->ack_due = true;
 }
 
-void window_note_batch(struct packet_window *window, size_t frames)
-{
-  if (frames != 0)
-    window->last_batch_size = frames;
-}
-
 void window_hurry_ack(struct packet_window *window)
 {
   if (window->received != window->ack_sent)
@@ -31,10 +25,4 @@ bool window_apply_ack(struct packet_window *window, uint64_t acked)
     return false;
   window->acked = acked;
   return true;
-}
-
-bool window_is_busy(const struct packet_window *window)
-{
-  uint64_t limit = window->last_batch_size >= RPC_BATCH_FRAMES ? RPC_CORK_PACKETS_BUSY : RPC_CORK_PACKETS;
-  return window_in_flight(window) >= limit;
 }

@@ -10,12 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Packets in flight from which on frames are corked (see sender_internal.h); the smaller bound holds while the other
-// side sends batches.
-#define RPC_CORK_PACKETS 2
-#define RPC_CORK_PACKETS_BUSY 1
-// A packet with this many frames or more is a batch: the other side is under load.
-#define RPC_BATCH_FRAMES 4
 #define RPC_ACK_EVERY_PACKETS 8
 
 // A zeroed window is ready to use.
@@ -23,17 +17,14 @@ struct packet_window {
   uint64_t sent;
   uint64_t acked;  // of those sent
   uint64_t received;
-  uint64_t ack_sent;       // of those received
-  size_t last_batch_size;  // frames of the last received packet that held any
-  bool ack_due;            // an ack must leave now, in a packet of its own if there are no frames
+  uint64_t ack_sent;  // of those received
+  bool ack_due;       // an ack must leave now, in a packet of its own if there are no frames
 };
 
 // Counts a packet that was sent, which carried an ack of everything received so far.
 void window_count_sent(struct packet_window *window);
 // Counts a packet that was received, and makes an ack due if enough are unacked.
 void window_count_received(struct packet_window *window);
-// Notes how many frames a received packet held. Zero, an ack alone, says nothing about the load and is ignored.
-void window_note_batch(struct packet_window *window, size_t frames);
 // Makes an ack due at once if anything received is unacked.
 void window_hurry_ack(struct packet_window *window);
 // Applies the other side's cumulative ack. False if it is stale or impossible; then nothing changes.
@@ -43,8 +34,5 @@ static inline uint64_t window_in_flight(const struct packet_window *window)
 {
   return window->sent - window->acked;
 }
-
-// Returns whether so many packets are in flight that further frames should gather into fewer, larger packets.
-bool window_is_busy(const struct packet_window *window);
 
 #endif

@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/packet_internal.h"
@@ -62,7 +61,7 @@ static void stop(struct bench *bench)
 {
   sender_free(&bench->sender);
   sender_free(&bench->other);
-  cr_assert(list_empty(&bench->queue.queued) && list_empty(&bench->queue.corked) && list_empty(&bench->port.blocked));
+  cr_assert(list_empty(&bench->queue.queued) && list_empty(&bench->port.blocked));
 }
 
 static void add_frame(struct sender *sender)
@@ -77,7 +76,7 @@ static void add_frames(struct sender *sender, size_t count)
     add_frame(sender);
 }
 
-// One frame, one turn: a packet of its own unless it is corked.
+// One frame, one turn, one packet.
 static void send_in_turns(struct bench *bench, size_t turns)
 {
   for (size_t i = 0; i < turns; i++) {
@@ -86,10 +85,10 @@ static void send_in_turns(struct bench *bench, size_t turns)
   }
 }
 
-static void receive_packet(struct sender *sender, size_t frames, uint64_t acked)
+static void receive_packet(struct sender *sender, uint64_t acked)
 {
   sender_begin_packet(sender);
-  (void)sender_end_packet(sender, frames, acked);
+  (void)sender_end_packet(sender, acked);
 }
 
 Test(sender, frames_of_a_turn_leave_together_at_its_end)
@@ -107,96 +106,27 @@ Test(sender, frames_of_a_turn_leave_together_at_its_end)
   stop(&bench);
 }
 
-Test(sender, a_full_packet_leaves_at_once_although_packets_are_in_flight)
+Test(sender, a_full_packet_leaves_before_the_turn_ends)
 {
   struct bench bench;
   start(&bench);
-  send_in_turns(&bench, RPC_CORK_PACKETS);
-  size_t before = bench.packets;
   add_frames(&bench.sender, RPC_FULL_FRAMES - 1);
-  send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, before, "one frame short of a full packet is corked");
+  cr_assert_eq(bench.packets, 0);
   add_frame(&bench.sender);
-  cr_assert_eq(bench.packets, before + 1);
+  cr_assert_eq(bench.packets, 1);
   stop(&bench);
 }
 
-Test(sender, frames_gather_while_packets_are_in_flight_and_leave_with_an_ack)
+Test(sender, packets_in_flight_hold_no_frame_back)
 {
   struct bench bench;
   start(&bench);
   send_in_turns(&bench, 10);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS);
-  receive_packet(&bench.sender, 1, 1);
-  send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS + 1, "the eight gathered frames are one packet");
+  cr_assert_eq(bench.packets, 10);
   cr_assert(sender_is_empty(&bench.sender));
   cr_assert_not(sender_is_acked(&bench.sender));
-  receive_packet(&bench.sender, 1, RPC_CORK_PACKETS + 1);
+  receive_packet(&bench.sender, 10);
   cr_assert(sender_is_acked(&bench.sender));
-  stop(&bench);
-}
-
-Test(sender, one_packet_in_flight_is_enough_to_cork_when_the_other_side_sends_batches)
-{
-  struct bench bench;
-  start(&bench);
-  receive_packet(&bench.sender, RPC_BATCH_FRAMES, 0);
-  send_in_turns(&bench, 3);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS_BUSY);
-  receive_packet(&bench.sender, 0, 0);
-  send_in_turns(&bench, 1);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS_BUSY, "an ack alone says nothing about the load");
-  receive_packet(&bench.sender, RPC_BATCH_FRAMES - 1, 0);
-  send_in_turns(&bench, 1);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS, "it is not under load any more");
-  stop(&bench);
-}
-
-Test(sender, a_cork_lasts_for_a_moment_counted_from_the_first_frame)
-{
-  struct bench bench;
-  start(&bench);
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE);
-  send_in_turns(&bench, RPC_CORK_PACKETS);
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE, "nothing is held back yet");
-  uint64_t before_us = clock_now_us();
-  send_in_turns(&bench, 1);
-  uint64_t due_us = send_queue_next_uncork_us(&bench.queue);
-  cr_assert_geq(due_us, before_us + RPC_CORK_US);
-  cr_assert_leq(due_us, clock_now_us() + RPC_CORK_US);
-  send_in_turns(&bench, 1);
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), due_us, "more frames do not prolong it");
-  send_queue_uncork(&bench.queue, due_us - 1);
-  send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS);
-  send_queue_uncork(&bench.queue, due_us);
-  send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS + 1);
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE);
-  send_in_turns(&bench, 1);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS + 1, "the next frames are corked again");
-  stop(&bench);
-}
-
-Test(sender, corks_expire_in_the_order_in_which_they_were_set)
-{
-  struct bench bench;
-  start(&bench);
-  send_in_turns(&bench, RPC_CORK_PACKETS);
-  for (size_t i = 0; i < RPC_CORK_PACKETS; i++) {
-    add_frame(&bench.other);
-    send_queue_flush(&bench.queue);
-  }
-  add_frame(&bench.other);
-  send_queue_flush(&bench.queue);
-  send_in_turns(&bench, 1);
-  uint64_t first_us = send_queue_next_uncork_us(&bench.queue);
-  cr_assert_eq(first_us, bench.other.uncork_us);
-  cr_assert_leq(first_us, bench.sender.uncork_us);
-  send_queue_uncork(&bench.queue, bench.sender.uncork_us);
-  send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, 2 * RPC_CORK_PACKETS + 2);
   stop(&bench);
 }
 
@@ -204,13 +134,11 @@ Test(sender, the_window_closes_at_its_bound_and_opens_with_an_ack)
 {
   struct bench bench;
   start(&bench);
-  // Full packets are not corked, so only the window stops them.
   add_frames(&bench.sender, 3 * WINDOW_PACKETS * RPC_FULL_FRAMES);
   cr_assert_eq(bench.packets, WINDOW_PACKETS);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, WINDOW_PACKETS);
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE, "time does not open it");
-  receive_packet(&bench.sender, 0, 1);
+  receive_packet(&bench.sender, 1);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, WINDOW_PACKETS + 1, "what gathered meanwhile is one packet");
   cr_assert(sender_is_empty(&bench.sender));
@@ -222,23 +150,23 @@ Test(sender, acks_ride_on_packets_and_leave_alone_only_when_they_are_many)
   struct bench bench;
   start(&bench);
   for (uint64_t i = 1; i < RPC_ACK_EVERY_PACKETS; i++) {
-    receive_packet(&bench.sender, 1, 0);
+    receive_packet(&bench.sender, 0);
     sender_queue_due_ack(&bench.sender);
   }
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 0);
-  receive_packet(&bench.sender, 1, 0);
+  receive_packet(&bench.sender, 0);
   sender_queue_due_ack(&bench.sender);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.empty_packets, 1);
   cr_assert_eq(bench.last_acked, RPC_ACK_EVERY_PACKETS);
   // An ack that rode on a packet starts the count again.
-  receive_packet(&bench.sender, 1, 1);
+  receive_packet(&bench.sender, 1);
   add_frame(&bench.sender);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.last_acked, RPC_ACK_EVERY_PACKETS + 1);
   for (uint64_t i = 1; i < RPC_ACK_EVERY_PACKETS; i++) {
-    receive_packet(&bench.sender, 1, 2);
+    receive_packet(&bench.sender, 2);
     sender_queue_due_ack(&bench.sender);
   }
   send_queue_flush(&bench.queue);
@@ -253,7 +181,7 @@ Test(sender, an_ack_that_is_waited_for_leaves_at_once_but_only_with_something_to
   sender_hurry_ack(&bench.sender);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.packets, 0);
-  receive_packet(&bench.sender, 1, 0);
+  receive_packet(&bench.sender, 0);
   sender_hurry_ack(&bench.sender);
   send_queue_flush(&bench.queue);
   cr_assert_eq(bench.empty_packets, 1);
@@ -263,16 +191,17 @@ Test(sender, an_ack_that_is_waited_for_leaves_at_once_but_only_with_something_to
   stop(&bench);
 }
 
-Test(sender, a_due_ack_takes_corked_frames_along)
+Test(sender, a_due_ack_rides_on_frames_that_wait_for_the_turn_to_end)
 {
   struct bench bench;
   start(&bench);
-  send_in_turns(&bench, RPC_CORK_PACKETS + 1);
-  receive_packet(&bench.sender, 1, 0);
+  add_frame(&bench.sender);
+  receive_packet(&bench.sender, 0);
   sender_hurry_ack(&bench.sender);
   send_queue_flush(&bench.queue);
-  cr_assert_eq(bench.packets, RPC_CORK_PACKETS + 1);
+  cr_assert_eq(bench.packets, 1);
   cr_assert_eq(bench.empty_packets, 0);
+  cr_assert_eq(bench.last_acked, 1);
   cr_assert(sender_is_empty(&bench.sender));
   stop(&bench);
 }
@@ -283,13 +212,13 @@ Test(sender, stale_and_impossible_acks_change_nothing)
   start(&bench);
   send_in_turns(&bench, 2);
   sender_begin_packet(&bench.sender);
-  cr_assert_not(sender_end_packet(&bench.sender, 0, 0));
-  cr_assert_not(sender_end_packet(&bench.sender, 0, 3), "more than was sent");
-  cr_assert_not(sender_end_packet(&bench.sender, 0, UINT64_MAX));
+  cr_assert_not(sender_end_packet(&bench.sender, 0));
+  cr_assert_not(sender_end_packet(&bench.sender, 3), "more than was sent");
+  cr_assert_not(sender_end_packet(&bench.sender, UINT64_MAX));
   cr_assert_eq(window_in_flight(&bench.sender.window), 2);
-  cr_assert(sender_end_packet(&bench.sender, 0, 2));
-  cr_assert_not(sender_end_packet(&bench.sender, 0, 2), "said again");
-  cr_assert_not(sender_end_packet(&bench.sender, 0, 1), "late");
+  cr_assert(sender_end_packet(&bench.sender, 2));
+  cr_assert_not(sender_end_packet(&bench.sender, 2), "said again");
+  cr_assert_not(sender_end_packet(&bench.sender, 1), "late");
   cr_assert(sender_is_acked(&bench.sender));
   stop(&bench);
 }
@@ -319,7 +248,7 @@ Test(sender, an_ack_without_room_leaves_later)
 {
   struct bench bench;
   start(&bench);
-  receive_packet(&bench.sender, 1, 0);
+  receive_packet(&bench.sender, 0);
   bench.no_room = true;
   sender_hurry_ack(&bench.sender);
   send_queue_flush(&bench.queue);
@@ -335,11 +264,13 @@ Test(sender, closing_drops_what_is_unsent_and_opening_counts_from_the_beginning)
 {
   struct bench bench;
   start(&bench);
-  send_in_turns(&bench, RPC_CORK_PACKETS + 1);
-  receive_packet(&bench.sender, 1, 0);
+  send_in_turns(&bench, 1);
+  receive_packet(&bench.sender, 0);
+  add_frame(&bench.sender);
   sender_close(&bench.sender);
   cr_assert(sender_is_empty(&bench.sender));
-  cr_assert_eq(send_queue_next_uncork_us(&bench.queue), DEADLINE_NONE);
+  send_queue_flush(&bench.queue);
+  cr_assert_eq(bench.packets, 1, "what was unsent is dropped");
   cr_assert_eq(bench.sender.window.received, 1, "still readable");
   add_frame(&bench.sender);
   add_frames(&bench.sender, RPC_FULL_FRAMES);
