@@ -21,20 +21,52 @@ static const char *read_member_text(const void *message, size_t offset)
 
 // ---- what the request asks for ----
 
-// Reads an order_by such as "createTime desc". The contract lists the possible texts, so an unknown one cannot come.
-static void read_order(const struct query_list *list, const char *order_by, struct query_page *page)
+// Reads the direction behind the name of an order: "", " asc" or " desc". False for any other text.
+static bool read_direction(struct slice direction, bool *descending)
+{
+  *descending = slice_equal_string(direction, " desc");
+  return *descending || direction.size == 0 || slice_equal_string(direction, " asc");
+}
+
+static bool find_order(const struct query_list *list, struct slice text, struct query_page *page)
+{
+  for (size_t i = 0; i < list->order_count; i++) {
+    struct slice name = slice_from_string(list->orders[i].name);
+    if (!slice_starts_with(text, name) || !read_direction(slice_skip(text, name.size), &page->descending))
+      continue;
+    page->order = i;
+    return true;
+  }
+  return false;
+}
+
+// Returns the violation of an order_by that the list does not have.
+static const char *name_orders(const struct query_list *list, struct arena *arena)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  strbuf_add_string(&text, "must be one of: ");
+  for (size_t i = 0; i < list->order_count; i++)
+    strbuf_printf(&text, "%s%s asc, %s desc", i == 0 ? "" : ", ", list->orders[i].name, list->orders[i].name);
+  const char *rule = arena_string(arena, strbuf_slice(&text));
+  strbuf_free(&text);
+  return rule;
+}
+
+// Reads an order_by such as "createTime desc". The empty text gives the default order. False for an order that the list
+// does not have.
+static bool read_order(const struct query_list *list, const char *order_by, struct arena *arena,
+                       struct query_page *page)
 {
   page->order = list->default_order;
   page->descending = list->default_descending;
-  struct slice text = slice_from_string(order_by);
-  for (size_t i = 0; i < list->order_count; i++) {
-    struct slice name = slice_from_string(list->orders[i].name);
-    struct slice direction = slice_skip(text, name.size);
-    if (!slice_starts_with(text, name) || (direction.size > 0 && direction.data[0] != ' '))
-      continue;
-    page->order = i;
-    page->descending = slice_equal_string(direction, " desc");
-  }
+  if (order_by[0] == '\0' || find_order(list, slice_from_string(order_by), page))
+    return true;
+  page->refusal = (struct query_refusal){.field = "orderBy",
+                                         .rule = name_orders(list, arena),
+                                         .reason = "INVALID_ORDER_BY",
+                                         .message = "the list does not have this order"};
+  return false;
 }
 
 static uint64_t make_fingerprint(const struct query_list *list, const ProtobufCMessage *request,
@@ -68,23 +100,34 @@ static bool value_fits(struct slice value, enum query_kind kind)
   }
 }
 
+// Reads the page token, which the client may have forged. False where it is not one of this list, filters and order.
+static bool read_token(const struct query_list *list, const char *token, struct arena *arena, struct query_page *page)
+{
+  struct slice value, id;
+  if (token[0] == '\0')
+    return true;
+  if (page_token_read(token, page->fingerprint, arena, &value, &id) &&
+      value_fits(value, list->orders[page->order].kind)) {
+    page->after_value = value.data;
+    page->after_id = id.data;
+    return true;
+  }
+  page->refusal = (struct query_refusal){.field = "pageToken",
+                                         .rule = "must be the nextPageToken of a page of the same list",
+                                         .reason = "INVALID_PAGE_TOKEN",
+                                         .message = "the page token is not valid for this list"};
+  return false;
+}
+
 bool query_list_read(const struct query_list *list, const ProtobufCMessage *request, struct arena *arena,
                      struct query_page *page)
 {
   int32_t size = *(const int32_t *)((const char *)request + list->page_size);
   *page = (struct query_page){.size = size == 0 ? list->default_page_size : (size_t)size};
-  read_order(list, list->has_order_by ? read_member_text(request, list->order_by) : "", page);
-  page->fingerprint = make_fingerprint(list, request, page);
-  const char *token = read_member_text(request, list->page_token);
-  if (token[0] == '\0')
-    return true;
-  struct slice value, id;
-  if (!page_token_read(token, page->fingerprint, arena, &value, &id) ||
-      !value_fits(value, list->orders[page->order].kind))
+  if (!read_order(list, list->has_order_by ? read_member_text(request, list->order_by) : "", arena, page))
     return false;
-  page->after_value = value.data;
-  page->after_id = id.data;
-  return true;
+  page->fingerprint = make_fingerprint(list, request, page);
+  return read_token(list, read_member_text(request, list->page_token), arena, page);
 }
 
 // ---- the page ----

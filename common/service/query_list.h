@@ -35,6 +35,14 @@ struct query_list {
   size_t id;  // index of the column that breaks ties
 };
 
+// Why a list cannot answer a request: texts for the client.
+struct query_refusal {
+  const char *field;   // the JSON name of the request's field at fault
+  const char *rule;    // what is accepted there
+  const char *reason;  // "INVALID_ORDER_BY"
+  const char *message;
+};
+
 // Which page of a list a request asks for.
 struct query_page {
   size_t order;  // index of query_list.orders
@@ -43,10 +51,11 @@ struct query_page {
   uint64_t fingerprint;     // of list, filters and order; a page token is valid for the same ones only
   const char *after_value;  // where the page before ended; NULL for the first page
   const char *after_id;
+  struct query_refusal refusal;  // filled in where query_list_read returns false
 };
 
-// Reads which page the request asks for. False when its page token is malformed or belongs to another list. Texts live
-// in `arena` or in the request.
+// Reads which page the request asks for. False when the list does not have its order, or when its page token is
+// malformed or belongs to another list; page->refusal says which. Texts live in `arena` or in the request.
 bool query_list_read(const struct query_list *list, const ProtobufCMessage *request, struct arena *arena,
                      struct query_page *page) MUST_CHECK;
 // The request for a page.

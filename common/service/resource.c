@@ -240,8 +240,8 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
 {
   struct query_page page;
   if (!query_list_read(list, request, call_arena(call), &page)) {
-    call_violation(call, "pageToken", "must be the nextPageToken of a page of the same list");
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "the page token is not valid for this list");
+    call_violation(call, page.refusal.field, page.refusal.rule);
+    return call_fail(call, STATUS_INVALID_ARGUMENT, page.refusal.reason, "%s", page.refusal.message);
   }
   const struct query_list_call page_call = {.params = params, .request = request, .arena = call_arena(call)};
   struct slice wire = {0};

@@ -84,6 +84,23 @@ Test(item_list, a_page_has_fifty_items_where_the_request_says_nothing)
   cr_expect_eq(page_of(&request).size, 7);
 }
 
+Test(item_list, an_order_that_the_list_does_not_have_is_refused_by_name)
+{
+  static char *const wrong[] = {
+      "colour",           "createTimes", "create_time",     "name up", "name  desc", "name descending",
+      "createTime desc ", " name",       "createTime,name", "NAME",    "nam"};
+  for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+    const Item__V1__ListItemsRequest request = request_of(wrong[i]);
+    struct query_page page;
+    cr_expect_not(read_page(&request, &page), "%s", wrong[i]);
+    cr_expect_str_eq(page.refusal.field, "orderBy");
+    cr_expect_str_eq(page.refusal.reason, "INVALID_ORDER_BY");
+    cr_expect_str_eq(page.refusal.rule,
+                     "must be one of: createTime asc, createTime desc, updateTime asc, updateTime desc, name asc, "
+                     "name desc, quantity asc, quantity desc");
+  }
+}
+
 // ---- page tokens ----
 
 static const struct {
