@@ -116,6 +116,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
   pg->batch_timer = loop_timer_create(loop, handle_batch_timer, pg);
   pg->gathered.preparation = &HURRY;
+  pg_probe_init(&pg->probe, pg);
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
   return pg;
@@ -159,6 +160,7 @@ void pg_free(struct pg **pg)
   CHECK(list_empty(&ended->changing) && ended->change_batches == 0 && list_empty(&ended->ready_waiters));
   check_abandoned(ended);
   loop_hook_remove(&ended->hook);
+  pg_probe_destroy(&ended->probe);
   free_connections(ended->pipelined, ended->pipelined_count);
   pg_pool_destroy(&ended->writes);
   pg_pool_destroy(&ended->scans);
@@ -174,6 +176,8 @@ void pg_free(struct pg **pg)
 
 bool pg_ready(const struct pg *pg)
 {
+  if (pg_probe_is_silent(&pg->probe))
+    return false;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     if (pg_connection_established(&pg->pipelined[i]))
       return true;

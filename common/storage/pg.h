@@ -27,8 +27,8 @@
 //
 // A connection that breaks ends the statements in flight on it with UNAVAILABLE: each may or may not have been applied.
 // A read is repeated once instead. A statement that was not sent yet waits for a connection. While the server is away
-// that wait takes at most 2 s and at most half of the time that the task has left, so that the caller can still be
-// answered; then the statement is UNAVAILABLE.
+// or does not answer (pg_ready) that wait takes at most 2 s and at most half of the time that the task has left, so
+// that the caller can still be answered; then the statement is UNAVAILABLE.
 #ifndef BULKHEAD_STORAGE_PG_H
 #define BULKHEAD_STORAGE_PG_H
 
@@ -59,7 +59,8 @@ struct pg_options {
 struct pg *pg_create(struct loop *loop, const struct pg_options *options);
 // Closes all connections and nulls the pointer; accepts NULL. No statement may be in flight (CHECK).
 void pg_free(struct pg **pg);
-// Tells whether a pipelined connection is open.
+// Tells whether a pipelined connection is open and the server answers: an empty statement, sent every second, within
+// 2 s. Neither slow statements nor locks make it false.
 bool pg_ready(const struct pg *pg);
 // Waits until pg_ready, or until the task's deadline.
 enum status pg_wait_ready(struct pg *pg) MUST_CHECK;

@@ -105,7 +105,7 @@ static void log_break(struct pg_connection *c, const char *reason)
 // Tells whether the connection is kept for ever, and so opened again as soon as it can be.
 static bool is_permanent(const struct pg_connection *c)
 {
-  return c->use == PG_PIPELINED || c->use == PG_LISTENING;
+  return c->use == PG_PIPELINED || c->use == PG_LISTENING || c->use == PG_PROBING;
 }
 
 void pg_connection_break(struct pg_connection *c, const char *reason)
@@ -121,6 +121,8 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
   }
   if (c->use == PG_LISTENING)
     pg_channel_lost(c);
+  else if (c->use == PG_PROBING)
+    pg_probe_lost(c);
   else if (c->use != PG_PIPELINED)
     pg_pool_progress(c);
 }
@@ -143,6 +145,8 @@ static void finish_connecting(struct pg_connection *c)
     pg_became_ready(c->pg);
   else if (c->use == PG_LISTENING)
     pg_channel_connected(c);
+  else if (c->use == PG_PROBING)
+    pg_probe_connected(c);
   else
     pg_pool_connected(c);
 }

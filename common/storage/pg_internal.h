@@ -12,6 +12,7 @@
 //   pg_pool.c        a pool of connections, shared out among callers; the outcome of what runs on one
 //   pg_cancel.c      cancelling an overdue statement in the server
 //   pg_tx.c          transactions
+//   pg_probe.c       noticing that the server does not answer
 //   pg_channel.c     messages between instances: LISTEN and NOTIFY
 //   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
@@ -146,6 +147,7 @@ enum pg_connection_use {
   PG_BORROWED,   // of a pool: a task has it
   PG_DRAINING,   // of a pool: given back while something was in flight
   PG_LISTENING,  // a channel's, for ever
+  PG_PROBING,    // the probe's, for ever
 };
 
 struct pg_caller;
@@ -191,6 +193,20 @@ struct pg_pool {
   struct list turns;         // struct pg_caller with tasks that wait, in the order of their turns
 };
 
+// pg_probe.c makes every change.
+enum pg_probe_state {
+  PG_PROBE_IDLE,    // nothing was asked; the timer runs until the next time, unless there is no connection
+  PG_PROBE_ASKED,   // the timer bounds the answer
+  PG_PROBE_SILENT,  // no answer has come in time, and none yet
+};
+
+struct pg_probe {
+  struct pg_connection connection;
+  enum pg_probe_state state;
+  struct loop_timer *timer;
+  uint64_t silent_since_us;  // 0 unless a warning was logged and no answer has come since
+};
+
 struct pg {
   struct loop *loop;
   struct loop_hook hook;
@@ -203,6 +219,7 @@ struct pg {
 
   struct pg_connection *pipelined;
   size_t pipelined_count;
+  struct pg_probe probe;
   struct pg_pool writes;  // and transactions
   struct pg_pool scans;
   struct pg_pool gathered;  // changes of several tasks
@@ -351,6 +368,17 @@ void pg_cancel_stop(struct pg_connection *connection);
 // Waits, and blocks the loop, until a cancel request that is on its way has been delivered, 100 ms at most. After that
 // its thread is left to itself.
 void pg_cancel_leave(struct pg_connection *connection);
+
+// ---- pg_probe.c ----
+
+// Begins to ask the server, after a second.
+void pg_probe_init(struct pg_probe *probe, struct pg *pg);
+void pg_probe_destroy(struct pg_probe *probe);
+// Tells whether an answer is overdue.
+bool pg_probe_is_silent(const struct pg_probe *probe);
+// For pg_connection.c, with the probe's connection.
+void pg_probe_connected(struct pg_connection *connection);
+void pg_probe_lost(struct pg_connection *connection);
 
 // ---- pg_conninfo.c ----
 

@@ -360,3 +360,24 @@ void postgres_restart(struct server *server, bool immediate)
   waitpid(server->pid, NULL, 0);
   run_postgres(server);
 }
+
+void postgres_signal(const struct server *server, int number)
+{
+  // The server itself comes first, so that it makes no more processes.
+  cr_assert_eq(kill(server->pid, number), 0);
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d/task/%d/children", server->pid, server->pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  char pids[1024];
+  ssize_t size = read(fd, pids, sizeof(pids));
+  cr_assert(size > 0 && size < (ssize_t)sizeof(pids), "%s cannot be read", path);
+  close(fd);
+  struct slice rest = slice_make(pids, (size_t)size);
+  while (rest.size > 0) {
+    size_t end = slice_find(rest, ' ', 0);
+    int64_t pid;
+    if (slice_to_int64(slice_make(rest.data, end), 2, INT32_MAX, &pid))
+      kill((pid_t)pid, number);  // it may have ended meanwhile
+    rest = slice_skip(rest, end + 1);
+  }
+}

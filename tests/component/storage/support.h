@@ -84,6 +84,8 @@ void redis_stop(struct server *server);
 const char *redis_server_url(struct world *world, const struct server *server);
 void postgres_start(struct server *server);
 void postgres_restart(struct server *server, bool immediate);
+// Sends a signal to the server and to all of its processes.
+void postgres_signal(const struct server *server, int number);
 void postgres_stop(struct server *server);
 
 #endif
