@@ -347,8 +347,8 @@ components: $(COMPONENTS:%=$(OUT)/bin/component-%)
 
 # Proves for every query that its plan scans no table, with the data of tests/plans in the tables.
 .PHONY: plans check-query-tool
-check-query-tool: $(QUERY) $(PROTOSET)
-	@tests/queries/run $(QUERY) $(PROTOSET)
+check-query-tool: $(QUERY)
+	@tests/queries/run $(QUERY)
 plans: $(QUERY) $(PROTOSET)
 	@$(QUERY) plans $(PROTOSET) tests/plans $(QUERY_SERVICES)
 endif

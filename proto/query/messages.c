@@ -54,6 +54,14 @@ static bool is_written(const struct contract_field *field)
   return !rules->output_only && rules->from_header == NULL && rules->to_header == NULL && !is_mask;
 }
 
+static const char *const *keep_texts(const char *const *texts, size_t count, struct arena *arena)
+{
+  const char **kept = arena_array(arena, count, sizeof(*kept));
+  for (size_t i = 0; i < count; i++)
+    kept[i] = arena_printf(arena, "%s", texts[i]);
+  return kept;
+}
+
 static struct field make_field(const struct contract_field *field, struct arena *arena)
 {
   return (struct field){
@@ -67,6 +75,8 @@ static struct field make_field(const struct contract_field *field, struct arena 
       .immutable = field->rules.immutable,
       .number = (int)field->number,
       .encoding = name_encoding(field->type),
+      .one_of = keep_texts(field->rules.one_of, field->rules.one_of_count, arena),
+      .one_of_count = field->rules.one_of_count,
       .message = field->message == NULL ? "" : arena_printf(arena, "%s", field->message->full_name),
   };
 }

@@ -31,8 +31,10 @@ struct field {
   bool is_written;  // by clients, for the service to keep
   bool immutable;
   int number;
-  const char *encoding;  // of a number that is no varint: "ZIGZAG" or "FIXED"; else NULL
-  const char *message;   // full name of the type of a FIELD_MESSAGE or FIELD_TIME; else ""
+  const char *encoding;       // of a number that is no varint: "ZIGZAG" or "FIXED"; else NULL
+  const char *const *one_of;  // the values that the contract accepts; none where it accepts all
+  size_t one_of_count;
+  const char *message;  // full name of the type of a FIELD_MESSAGE or FIELD_TIME; else ""
 };
 
 struct message {

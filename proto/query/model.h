@@ -6,6 +6,7 @@
 //   statement.c    tokens -> SQL with $1, $2, ...; of a list one statement for every combination of filters, order,
 //                  direction and page; each piece remembers where it comes from
 //   stored.c       which fields that clients write no INSERT or UPDATE stores
+//   requested.c    which filters and orders that clients may ask for no list has
 //   messages.c     the messages of the contracts, from the protoset
 //   server.c       a private PostgreSQL, migrated as the service migrates itself
 //   describe.c     what PostgreSQL says of each statement
@@ -83,7 +84,8 @@ struct argument {
   bool used;
 };
 
-// A field of an argument that the statement leaves out, for a reason: "-- without item.note: why".
+// A field of an argument that the statement leaves out, for a reason: "-- without item.note: why". For a list also a
+// field of its request, with an `argument` of NULL: "-- without colour: why".
 struct omission {
   struct slice at;
   const struct argument *argument;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/compiler.h"
+#include "proto/query/requested.h"
 #include "proto/query/stored.h"
 
 // How deep fragments may hold fragments.
@@ -293,13 +294,14 @@ static void resolve_page(struct resolver *resolver)
     return;
   check_request_field(resolver, "page_size", FIELD_INT32);
   check_request_field(resolver, "page_token", FIELD_STRING);
-  if (query->order_count > 1)
+  if (query->order_count > 1 || message_field(query->request, SLICE("order_by")) != NULL)
     check_request_field(resolver, "order_by", FIELD_STRING);
   for (size_t i = 0; i < query->filter_count; i++)
     resolve_filter(resolver, &query->filters[i]);
   for (size_t i = 0; i < query->order_count; i++)
     resolve_order(resolver, &query->orders[i]);
   check_response(resolver);
+  check_requested(resolver->service, query, resolver->findings);
 }
 
 static void resolve_query(struct resolver *resolver)

@@ -26,6 +26,12 @@ static bool is_left_out(const struct query_source *query, const struct argument 
 
 // ---- what is left out ----
 
+// True for a field of a list's request, which requested.c resolves.
+static bool is_of_request(const struct query_source *query, const struct omission *omission)
+{
+  return query->rows == ROWS_PAGE && slice_find(omission->at, '.', 0) == omission->at.size;
+}
+
 static void resolve_omission(struct check *check, struct omission *omission)
 {
   struct slice name, member;
@@ -91,7 +97,8 @@ void check_stored(const struct service_source *service, struct query_source *que
 {
   struct check check = {.service = service, .query = query, .findings = findings};
   for (size_t i = 0; i < query->omission_count; i++)
-    resolve_omission(&check, &query->omissions[i]);
+    if (!is_of_request(query, &query->omissions[i]))
+      resolve_omission(&check, &query->omissions[i]);
   for (size_t i = 0; (query->body.inserts || query->body.updates) && i < query->argument_count; i++)
     check_argument(&check, &query->arguments[i]);
 }

@@ -30,7 +30,7 @@ RETURNING id, name, v.place;
 
 -- name: list :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
 -- page: 50
 -- filter category: name = :category OR note = :category

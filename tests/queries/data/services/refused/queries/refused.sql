@@ -31,7 +31,7 @@ WHERE name = :yes::text AND nothing = 1;
 
 -- name: list :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
 -- page: 50
 -- filter category: category = :category
@@ -41,8 +41,9 @@ SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
 
 -- name: unordered :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
+-- without category: other tests are about filters
 -- page: 50
 -- order description: description, name
 -- order name: name, name

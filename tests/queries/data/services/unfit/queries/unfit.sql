@@ -88,8 +88,9 @@ RETURNING id, name, v.place;
 
 -- name: list :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
+-- without category: other tests are about filters
 -- page: 50
 -- order name: name, id
 -- default: quantity desc

@@ -46,8 +46,9 @@ SELECT id FROM things;
 
 -- name: page_filter :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
+-- without category: other tests are about filters
 -- page: 50
 -- filter colour: name = :colour
 -- filter tag: name = 'tag'
@@ -57,7 +58,7 @@ SELECT id, name FROM things WHERE {filters} ORDER BY {order} LIMIT {limit};
 
 -- name: page_holes :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
 -- page: 50
 -- filter category: {nothing} AND name = :category
@@ -68,8 +69,9 @@ SELECT id, name FROM things WHERE {filters} AND {filters} ORDER BY {order} LIMIT
 
 -- name: page_order :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
+-- without category: other tests are about filters
 -- page: 50
 -- order name: name, id
 -- default: name asc
@@ -77,7 +79,7 @@ SELECT id, name FROM (SELECT * FROM things LIMIT {limit}) AS t WHERE {filters} O
 
 -- name: page_parameters :page
 -- row: item.v1.Item
--- request: item.v1.ListItemsRequest
+-- request: thing.v1.ListThingsRequest
 -- response: item.v1.ListItemsResponse
 -- page: 50
 -- filter category: name = :category
