@@ -109,6 +109,18 @@ static void read_response(struct reader *reader, struct slice argument, struct s
   reader->query->response_at = value;
 }
 
+// Reads the SQL of an annotation, which is a part of a statement and so has no semicolon.
+static void read_part(struct reader *reader, struct slice value, struct tokens *tokens)
+{
+  struct slice behind = tokens_read(value, tokens, &reader->place);
+  const char *end = value.data + value.size;
+  const char *semicolon = end - behind.size - 1;
+  if (semicolon >= value.data && *semicolon == ';')
+    findings_add(reader->findings, reader->service, reader->query, semicolon,
+                 "a filter or an order is a part of the statement below, so it has no semicolon; remove it and what "
+                 "follows");
+}
+
 static void read_filter(struct reader *reader, struct slice argument, struct slice value)
 {
   struct query_source *query = reader->query;
@@ -119,7 +131,7 @@ static void read_filter(struct reader *reader, struct slice argument, struct sli
   }
   struct filter *filter = &query->filters[query->filter_count++];
   *filter = (struct filter){.name = argument};
-  (void)tokens_read(value, &filter->condition, &reader->place);
+  read_part(reader, value, &filter->condition);
 }
 
 static void read_order(struct reader *reader, struct slice argument, struct slice value)
@@ -138,7 +150,7 @@ static void read_order(struct reader *reader, struct slice argument, struct slic
   }
   struct order *order = &query->orders[query->order_count++];
   *order = (struct order){.at = value, .name = argument, .id = id};
-  (void)tokens_read(slice_trim(slice_make(value.data, comma - 1)), &order->expression, &reader->place);
+  read_part(reader, slice_trim(slice_make(value.data, comma - 1)), &order->expression);
 }
 
 static void read_default(struct reader *reader, struct slice argument, struct slice value)
