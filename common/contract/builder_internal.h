@@ -137,6 +137,14 @@ void build_field_rules(struct contract_builder *builder, const struct declaratio
 void check_example(struct contract_builder *builder, const struct declaration *option,
                    const struct contract_field *field);
 
+// Reports an update (a method with a PATCH route, or named Update...) whose mask has another name than update_mask, or
+// whose mask or message is in a oneof.
+void check_update(struct contract_builder *builder, const struct contract_method *method,
+                  const Google__Api__HttpRule *rule);
+// Returns what is wrong with a PATCH that has a message as its body and no update mask; NULL for every other binding,
+// and where check_update has reported the mask. The binding's body must be filled in.
+const char *find_patch_problem(struct contract_builder *builder, const struct contract_binding *binding);
+
 void build_services(struct contract_builder *builder);
 // Whether `name` can be written as it is in C, JSON and OpenAPI.
 bool is_identifier(const char *name);

@@ -145,6 +145,14 @@ static void build_body(const struct rule_place *place)
     check_body_field(place);
 }
 
+static void check_patch(const struct rule_place *place)
+{
+  const struct contract_binding *binding = place->binding;
+  const char *problem = binding->method->input == NULL ? NULL : find_patch_problem(place->builder, binding);
+  if (problem != NULL)
+    refuse(place, "%s", problem);
+}
+
 // The gateway can send a whole message, or one message inside it.
 static void build_response_body(const struct rule_place *place)
 {
@@ -188,6 +196,7 @@ static void build_binding(struct contract_builder *builder, const struct declara
     return;
   contract->binding_count++;
   build_body(&place);
+  check_patch(&place);
   build_response_body(&place);
 }
 

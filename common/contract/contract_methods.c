@@ -205,6 +205,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
   method->output = build_message(builder, declaration, source->output_type);
   const Bulkhead__V1__MethodPolicy *policy = options_method_policy(builder, declaration, source->options);
   const Google__Api__HttpRule *rule = options_http_rule(builder, declaration, source->options);
+  check_update(builder, method, rule);
   build_policy(builder, declaration, policy, method);
   build_idempotency(builder, declaration, policy, rule, level, method);
   build_http(builder, declaration, policy, rule, method);
