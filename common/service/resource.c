@@ -100,13 +100,26 @@ struct remove_params {
   const char *etag;
 };
 
+// True where both queries read the same fields of the same message, so that a cache may hold the rows of either.
+static bool reads_like(const struct query *query, const struct query *other)
+{
+  if (query->message != other->message || query->column_count != other->column_count)
+    return false;
+  for (size_t i = 0; i < query->column_count; i++)
+    if (query->columns[i].number != other->columns[i].number)
+      return false;
+  return true;
+}
+
 static void check_update_shapes(const struct resource *resource)
 {
   CHECK(resource->lock->param_count == 1 && is_text(resource->lock, 0, offsetof(struct id_params, id)));
   const struct query *updates[] = {resource->update, resource->update_part};
-  for (size_t u = 0; u < ARRAY_LEN(updates) && updates[u] != NULL; u++)
+  for (size_t u = 0; u < ARRAY_LEN(updates) && updates[u] != NULL; u++) {
     for (size_t i = 0; i < updates[u]->param_count; i++)
       CHECK(updates[u]->params[i].from != QUERY_FROM_PARAMS && updates[u]->params[i].holder == 0);
+    CHECK(resource->cache == NULL || reads_like(updates[u], resource->get));
+  }
 }
 
 static void check_remove_shape(const struct resource *resource)
@@ -211,25 +224,77 @@ static const struct query *pick_update(const struct resource *resource, const Pr
 
 // ---- reading ----
 
-// Reads a row that only some callers may see. NOT_FOUND for the others.
-static enum status read_private(struct call *call, const struct resource *resource, const char *id, struct slice *wire)
+// A row to be loaded into the cache.
+struct row_source {
+  const struct resource *resource;
+  struct query_db db;
+};
+
+static enum status load_row(void *arg, struct slice key, struct arena *arena, struct slice *wire)
 {
-  ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
-  enum status status = query_gathered(resource_db(call), resource->get, id, call_arena(call), message);
-  if (status == STATUS_OK && !may_see(call, resource, message))
-    status = STATUS_NOT_FOUND;
-  if (status == STATUS_OK)
-    *wire = proto_pack_arena(message, call_arena(call));
-  return status;
+  const struct row_source *source = arg;
+  return query_gathered_packed(source->db, source->resource->get, arena_string(arena, key), arena, wire);
+}
+
+// Returns what changes run on: always the database itself, also in a call with an Idempotency-Key, because the cache is
+// told when a change begins and ends.
+static struct query_db own_db(struct call *call)
+{
+  return query_on(service_pg(call_service(call)));
+}
+
+// Reads a row as its packed message: from the cache where there is one, else from `db`.
+static enum status read_row(struct call *call, const struct resource *resource, struct query_db db, const char *id,
+                            struct slice *wire)
+{
+  struct slice key;
+  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &key);
+  if (cache == NULL)
+    return query_gathered_packed(db, resource->get, id, call_arena(call), wire);
+  struct row_source source = {.resource = resource, .db = own_db(call)};
+  return cache_get(cache, key, load_row, &source, call_arena(call), wire);
+}
+
+static enum status unpack_row(struct call *call, const struct resource *resource, struct slice wire,
+                              ProtobufCMessage **message)
+{
+  *message = proto_unpack(resource->get->message, wire, call_arena(call));
+  if (*message != NULL)
+    return STATUS_OK;
+  return call_fail(call, STATUS_INTERNAL, "INTERNAL", "a stored %s is not readable", resource->name);
+}
+
+// Reads the row that a change begins with: from memory, or else from the database, because what is about to change need
+// not enter the cache.
+static enum status read_before_change(struct call *call, const struct resource *resource, const char *id,
+                                      ProtobufCMessage **message)
+{
+  struct slice key;
+  struct slice wire;
+  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &key);
+  if (cache != NULL && cache_peek(cache, key, call_arena(call), &wire))
+    return unpack_row(call, resource, wire, message);
+  *message = proto_new(resource->get->message, call_arena(call));
+  return query_gathered(own_db(call), resource->get, id, call_arena(call), *message);
+}
+
+// Hides a row from callers who may not see it.
+static enum status check_visible(struct call *call, const struct resource *resource, struct slice wire)
+{
+  ProtobufCMessage *message = NULL;
+  if (!resource->is_private)
+    return STATUS_OK;
+  enum status status = unpack_row(call, resource, wire, &message);
+  return status != STATUS_OK || may_see(call, resource, message) ? status : STATUS_NOT_FOUND;
 }
 
 enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
   const char *id = get_text(request, "id");
   struct slice wire = {0};
-  enum status status = resource->is_private
-                           ? read_private(call, resource, id, &wire)
-                           : query_gathered_packed(resource_db(call), resource->get, id, call_arena(call), &wire);
+  enum status status = read_row(call, resource, resource_db(call), id, &wire);
+  if (status == STATUS_OK)
+    status = check_visible(call, resource, wire);
   if (status == STATUS_OK)
     call_reply_bytes(call, wire);
   return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, resource, id) : status;
@@ -272,13 +337,6 @@ static void end_cached(struct cached_change *cached)
   cache_change_end(&cached->change, task_effect() != TASK_EFFECT_UNKNOWN);
 }
 
-// Returns what changes run on: always the database itself, also in a call with an Idempotency-Key, because the cache is
-// told when a change begins and ends.
-static struct query_db own_db(struct call *call)
-{
-  return query_on(service_pg(call_service(call)));
-}
-
 // An update in progress.
 struct change {
   struct call *call;
@@ -289,7 +347,8 @@ struct change {
   const char *if_match;
   bool writes;  // the mask names a field that the update writes
   const struct query *update;
-  bool refused;  // refused here, with a reason for the caller, and not by PostgreSQL
+  bool refused;         // refused here, with a reason for the caller, and not by PostgreSQL
+  struct slice stored;  // the row as it was written
   struct cached_change cached;
 };
 
@@ -335,19 +394,16 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   status = cache_change_confirm(change->cached.change);
   if (status != STATUS_OK)
     return status;
-  struct slice wire = {0};
-  status = query_change_packed(db, change->update, message, call_arena(change->call), &wire);
-  call_reply_bytes(change->call, wire);
+  status = query_change_packed(db, change->update, message, call_arena(change->call), &change->stored);
+  call_reply_bytes(change->call, change->stored);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }
 
 static enum status update_optimistically(struct change *change)
 {
-  struct arena *arena = call_arena(change->call);
-  struct query_db db = own_db(change->call);
-  ProtobufCMessage *message = proto_new(change->resource->get->message, arena);
-  enum status status = query_gathered(db, change->resource->get, change->id, arena, message);
-  return status == STATUS_OK ? store_change(change, db, message) : status;
+  ProtobufCMessage *message = NULL;
+  enum status status = read_before_change(change->call, change->resource, change->id, &message);
+  return status == STATUS_OK ? store_change(change, own_db(change->call), message) : status;
 }
 
 // Updates with the row locked, so that no other change comes between. This takes four round trips and holds a
@@ -390,6 +446,8 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   enum status status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change);
+  if (status == STATUS_OK && change.writes)
+    cache_change_keep(change.cached.change, change.stored);
   end_cached(&change.cached);
   if (status == STATUS_ABORTED)
     return fail_stale(call, resource);
@@ -420,8 +478,8 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
   const char *if_match = get_text(request, "if_match");
   bool conditional = resource_is_conditional(if_match, "");
   check_remove_shape(resource);
-  ProtobufCMessage *message = proto_new(resource->get->message, call_arena(call));
-  enum status status = query_gathered(own_db(call), resource->get, id, call_arena(call), message);
+  ProtobufCMessage *message = NULL;
+  enum status status = read_before_change(call, resource, id, &message);
   if (status == STATUS_OK)
     status = check_access(call, resource, message);
   if (status == STATUS_NOT_FOUND)

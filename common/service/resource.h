@@ -37,8 +37,9 @@ struct resource {
   enum status (*check)(struct call *call, const ProtobufCMessage *message);
   // Tells the caller of an update that PostgreSQL refused although it keeps the contract. May be NULL.
   enum status (*refuse)(struct call *call, enum status status);
-  // Returns the cache that holds the rows, and the key of one, which is made in the call's arena; NULL where rows are
-  // not cached. The cache is told of each change before it is made. May be NULL.
+  // Returns the cache that holds the rows as packed messages, and the key of one, which is made in the call's arena;
+  // NULL where rows are not cached. Reads go through the cache; it is told of each change before it is made, and keeps
+  // what an update has stored. The updates must read the columns of `get`. May be NULL.
   struct cache *(*cache)(struct call *call, const char *id, struct slice *key);
 };
 

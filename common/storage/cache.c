@@ -191,13 +191,17 @@ static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash,
   return true;
 }
 
+static void put_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice value, uint32_t ttl_ms)
+{
+  uint64_t expires_us = deadline_after_ms(loop_now_us(cache->loop), ttl_ms);
+  cache_memory_put(&cache->memory, key, hash, value, expires_us);
+  metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
+}
+
 static void keep_in_memory(struct cache *cache, const struct load *load, struct slice value, uint32_t ttl_ms)
 {
-  if (load->state == LOAD_DETACHED)
-    return;
-  uint64_t expires_us = deadline_after_ms(loop_now_us(cache->loop), ttl_ms);
-  cache_memory_put(&cache->memory, load->key, load->hash, value, expires_us);
-  metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
+  if (load->state == LOAD_JOINABLE)
+    put_in_memory(cache, load->key, load->hash, value, ttl_ms);
 }
 
 // Looks in Redis. Only a load whose value may be kept looks there, because nothing else keeps an old value away from
@@ -276,6 +280,15 @@ static enum status join_load(struct load *load, struct arena *arena, struct slic
   return status;
 }
 
+bool cache_peek(struct cache *cache, struct slice key, struct arena *arena, struct slice *value)
+{
+  struct slice kept;
+  if (!is_on(cache) || !look_in_memory(cache, key, hash_bytes(key), &kept))
+    return false;
+  *value = arena_copy(arena, kept);
+  return true;
+}
+
 enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load_value, void *arg, struct arena *arena,
                       struct slice *value)
 {
@@ -313,6 +326,8 @@ struct cache_change {
   struct redis_call *hiding;   // while Redis has not answered
   bool bound;                  // the task's deadline was tightened
   uint64_t deadline_us;        // the task's deadline before that
+  bool has_value;              // `value` was given to be kept
+  struct slice value;
   struct completion hidden_done;
 };
 
@@ -413,6 +428,27 @@ enum status cache_change_confirm(struct cache_change *change)
   return status;
 }
 
+void cache_change_keep(struct cache_change *change, struct slice value)
+{
+  if (change == NULL)
+    return;
+  change->has_value = true;
+  change->value = value;
+}
+
+// Ends the change in both tiers, and leaves its value there, where it may.
+static void end_known(struct cache_change *change)
+{
+  struct cache *cache = change->cache;
+  struct slice key = change->hidden.keys[0];
+  bool keeps = change->has_value && cache_coherence_may_keep(&cache->coherence, &change->announced);
+  cache_coherence_end(&cache->coherence, &change->announced, true);
+  if (keeps)
+    put_in_memory(cache, key, hash_bytes(key), change->value, cache->ttl_ms);
+  if (change->hidden.epoch != 0)
+    cache_redis_show(&cache->shared, &change->hidden, keeps ? &change->value : NULL);
+}
+
 void cache_change_end(struct cache_change **change, bool known)
 {
   struct cache_change *ended = *change;
@@ -423,8 +459,9 @@ void cache_change_end(struct cache_change **change, bool known)
     task_restore_deadline(ended->deadline_us);
   if (ended->hiding != NULL)
     redis_call_forget(ended->hiding);
-  cache_coherence_end(&ended->cache->coherence, &ended->announced, known);
-  if (known && ended->hidden.epoch != 0)
-    cache_redis_show(&ended->cache->shared, &ended->hidden);
+  if (known)
+    end_known(ended);
+  else
+    cache_coherence_end(&ended->cache->coherence, &ended->announced, false);
   free(ended);
 }

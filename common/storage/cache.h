@@ -54,6 +54,9 @@ typedef enum status cache_load_fn(void *arg, struct slice key, struct arena *are
 enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load, void *arg, struct arena *arena,
                       struct slice *value) MUST_CHECK;
 
+// Copies the value from memory into `arena`. False where memory may not serve or does not have it. Does not wait.
+bool cache_peek(struct cache *cache, struct slice key, struct arena *arena, struct slice *value);
+
 // A change of some keys in the source, from before its first effect until its outcome is known.
 struct cache_change;
 
@@ -66,6 +69,9 @@ struct cache_change *cache_change_begin(struct cache *cache, const struct slice 
 // when the other instances cannot be reached. On success the task's deadline is three quarters of `hold_ms` away at
 // most, because the others forget the change after `hold_ms`, and an instance that was frozen must not write then.
 enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
+// Gives the value that the source holds of the only key of the change, once it is committed. The end of the change then
+// leaves it in both tiers, unless somebody else was changing the key, too. `value` must stay valid until then.
+void cache_change_keep(struct cache_change *change, struct slice value);
 // Ends the change and nulls the pointer. `known` is false when the write may still take effect, or nobody knows whether
 // it has: then the keys stay uncached for `hold_ms`. Does not wait. The task gets its deadline back.
 void cache_change_end(struct cache_change **change, bool known);

@@ -27,14 +27,29 @@ struct cache_announcement *cache_announcement_create(struct list *list, uint64_t
   return announcement;
 }
 
+static struct changing_key *find_key(const struct hashtable *changing, struct slice key, uint64_t hash)
+{
+  for (struct hashtable_node *node = hashtable_first(changing, hash); node != NULL; node = hashtable_next(node)) {
+    struct changing_key *found = CONTAINER_OF(node, struct changing_key, node);
+    if (slice_equal(slice_make(found->bytes, found->size), key))
+      return found;
+  }
+  return NULL;
+}
+
 void cache_announcement_add(struct hashtable *changing, struct cache_announcement *announcement, struct slice key)
 {
+  uint64_t hash = hash_bytes(key);
   struct changing_key *added = malloc(sizeof(*added) + key.size);
   CHECK(added != NULL);
-  added->size = key.size;
+  // Where several are there already, they have crossed each other.
+  struct changing_key *other = find_key(changing, key, hash);
+  if (other != NULL)
+    other->crossed = true;
+  *added = (struct changing_key){.crossed = other != NULL, .size = key.size};
   if (key.size > 0)
     memcpy(added->bytes, key.data, key.size);
-  hashtable_insert(changing, &added->node, hash_bytes(key));
+  hashtable_insert(changing, &added->node, hash);
   list_append(&announcement->keys, &added->sibling);
 }
 
@@ -71,12 +86,23 @@ struct cache_announcement *cache_announcement_find(struct list *list, uint64_t s
   return announcement->sequence == sequence ? announcement : NULL;
 }
 
+void cache_announcements_cross(struct list *list)
+{
+  for (struct list *node = list->next; node != list; node = node->next) {
+    struct list *keys = &CONTAINER_OF(node, struct cache_announcement, node)->keys;
+    for (struct list *sibling = keys->next; sibling != keys; sibling = sibling->next)
+      CONTAINER_OF(sibling, struct changing_key, sibling)->crossed = true;
+  }
+}
+
+bool cache_announcement_is_lone(const struct cache_announcement *announcement)
+{
+  const struct list *first = announcement->keys.next;
+  return first != &announcement->keys && first->next == &announcement->keys &&
+         !CONTAINER_OF(first, const struct changing_key, sibling)->crossed;
+}
+
 bool cache_announcements_have(const struct hashtable *changing, struct slice key, uint64_t hash)
 {
-  for (struct hashtable_node *node = hashtable_first(changing, hash); node != NULL; node = hashtable_next(node)) {
-    const struct changing_key *found = CONTAINER_OF(node, struct changing_key, node);
-    if (slice_equal(slice_make(found->bytes, found->size), key))
-      return true;
-  }
-  return false;
+  return find_key(changing, key, hash) != NULL;
 }

@@ -23,18 +23,24 @@ struct cache_announcement {
 struct changing_key {
   struct hashtable_node node;
   struct list sibling;
+  bool crossed;  // another change of the key was announced while this one was, or this instance may have missed one
   size_t size;
   char bytes[];
 };
 
 // Makes an announcement without keys, at its place in the list, which is in the order of the sequences.
 struct cache_announcement *cache_announcement_create(struct list *list, uint64_t sequence);
-// Adds a copy of the key to the announcement and to the table.
+// Adds a copy of the key to the announcement and to the table. All announcements of a key that are there at the same
+// time are crossed.
 void cache_announcement_add(struct hashtable *changing, struct cache_announcement *announcement, struct slice key);
 // Returns the one with this sequence, or NULL.
 struct cache_announcement *cache_announcement_find(struct list *list, uint64_t sequence);
 // Frees those from sequence `first` to `last`, and takes their keys out of the table.
 void cache_announcements_end(struct hashtable *changing, struct list *list, uint64_t first, uint64_t last);
+// Crosses all announcements of the list, because others may have been missed.
+void cache_announcements_cross(struct list *list);
+// Tells whether the announcement has one key, which no other change has crossed.
+bool cache_announcement_is_lone(const struct cache_announcement *announcement);
 // Tells whether the table holds the key. `hash` is its hash_bytes.
 bool cache_announcements_have(const struct hashtable *changing, struct slice key, uint64_t hash);
 

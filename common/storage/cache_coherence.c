@@ -109,6 +109,7 @@ static void enter_state(struct cache_coherence *c, enum coherence_state state)
     return;
   c->lease_until_us = 0;
   c->settled_us = clock_now_us() + c->hold_us;
+  cache_announcements_cross(&c->own);
   c->events.all_invalidated(c->events.arg);
 }
 

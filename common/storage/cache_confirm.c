@@ -96,6 +96,14 @@ static void queue_end(struct cache_coherence *c, const struct cache_announced *a
   cache_message_add_ended(&c->outbox, announced->first, announced->last);
 }
 
+bool cache_coherence_may_keep(struct cache_coherence *c, const struct cache_announced *announced)
+{
+  if (announced->first != announced->last || !cache_coherence_may_serve(c))
+    return false;
+  const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
+  return announcement != NULL && cache_announcement_is_lone(announcement);
+}
+
 void cache_coherence_end(struct cache_coherence *c, const struct cache_announced *announced, bool known)
 {
   if (known) {

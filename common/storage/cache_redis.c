@@ -20,29 +20,38 @@ static const char GIVE_UP_SCRIPT[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] t
                                      "return redis.call('DEL', KEYS[1])";
 // Puts tombstones in, or adds the token to those that are there. A tombstone of 64 changes becomes one that does not
 // count them, because each further change would copy all tokens. KEYS: the keys. ARGV: token, lifetime in ms.
-static const char HIDE_SCRIPT[] = "for i = 1, #KEYS do "
-                                  "  local value = redis.call('GET', KEYS[i]) "
-                                  "  if not value or string.sub(value, 1, 1) ~= 'x' then value = 'x' end "
-                                  "  if #value > 64 * #ARGV[1] then value = 'x!' end "
-                                  "  if value ~= 'x!' then value = value .. ARGV[1] end "
-                                  "  redis.call('SET', KEYS[i], value, 'PX', ARGV[2]) "
-                                  "end "
-                                  "return 1";
-// Takes the token out of tombstones; the last token takes its tombstone with it. What stands in place of a tombstone,
-// because Redis has evicted that, may have been loaded before the change, and goes, too. KEYS: the keys. ARGV: token.
-static const char SHOW_SCRIPT[] =
+static const char HIDE_SCRIPT[] =
     "for i = 1, #KEYS do "
     "  local value = redis.call('GET', KEYS[i]) "
-    "  if value and string.sub(value, 1, 1) == 'x' then "
-    "    local first, last = string.find(value, ARGV[1], 2, true) "
-    "    if first then value = string.sub(value, 1, first - 1) .. string.sub(value, last + 1) end "
-    "    if value ~= 'x' then redis.call('SET', KEYS[i], value, 'KEEPTTL') end "
-    "  end "
-    "  if value and (value == 'x' or string.sub(value, 1, 1) ~= 'x') then "
-    "    redis.call('DEL', KEYS[i]) "
-    "  end "
+    "  if not value or string.sub(value, 1, 1) ~= 'x' then value = 'x' "
+    "  elseif #value > 64 * #ARGV[1] then value = 'x!' "
+    "  elseif value ~= 'x!' and string.sub(value, 2, 2) ~= '+' then value = 'x+' .. string.sub(value, 2) end "
+    "  if value ~= 'x!' then value = value .. ARGV[1] end "
+    "  redis.call('SET', KEYS[i], value, 'PX', ARGV[2]) "
     "end "
     "return 1";
+// Takes the token out of tombstones; the last token takes its tombstone with it. What stands in place of a tombstone,
+// because Redis has evicted that, may have been loaded before the change, and goes, too. KEYS: the keys. ARGV: token.
+#define SHOW_SCRIPT                                                                                                    \
+  "for i = 1, #KEYS do "                                                                                               \
+  "  local value = redis.call('GET', KEYS[i]) "                                                                        \
+  "  if value and string.sub(value, 1, 1) == 'x' then "                                                                \
+  "    local first, last = string.find(value, ARGV[1], 2, true) "                                                      \
+  "    if first then value = string.sub(value, 1, first - 1) .. string.sub(value, last + 1) end "                      \
+  "    if value == 'x+' then value = 'x' end "                                                                         \
+  "    if value ~= 'x' then redis.call('SET', KEYS[i], value, 'KEEPTTL') end "                                         \
+  "  end "                                                                                                             \
+  "  if value and (value == 'x' or string.sub(value, 1, 1) ~= 'x') then "                                              \
+  "    redis.call('DEL', KEYS[i]) "                                                                                    \
+  "  end "                                                                                                             \
+  "end "                                                                                                               \
+  "return 1"
+// Puts a value in place of a tombstone of this change alone; does what SHOW_SCRIPT does to any other. KEYS: the key.
+// ARGV: token, value, lifetime in ms.
+static const char REPLACE_SCRIPT[] = "if redis.call('GET', KEYS[1]) == 'x' .. ARGV[1] then "
+                                     "  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
+                                     "  return 1 "
+                                     "end " SHOW_SCRIPT;
 
 void cache_redis_init(struct cache_redis *shared, struct redis *redis, const char *name, uint32_t ttl_ms,
                       uint32_t hold_ms)
@@ -117,25 +126,39 @@ enum status cache_redis_get(struct cache_redis *shared, uint64_t epoch, struct s
   return is_value(&reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
+// The value of a key, and the token that must stand in its place.
+struct new_value {
+  uint64_t epoch;
+  struct slice key;
+  const char *token;
+  struct slice value;
+};
+
+// Sends a script that puts the value in. Does not wait: a value that does not arrive is loaded again.
+static void send_value(struct cache_redis *shared, const char *script, const struct new_value *new)
+{
+  struct arena arena = {0};
+  char *stored = arena_alloc(&arena, 1 + new->value.size);
+  stored[0] = 'v';
+  if (new->value.size > 0)
+    memcpy(stored + 1, new->value.data, new->value.size);
+  const struct slice words[] = {SLICE("EVAL"),
+                                slice_from_string(script),
+                                SLICE("1"),
+                                make_redis_key(shared, new->epoch, new->key, &arena),
+                                slice_from_string(new->token),
+                                slice_make(stored, 1 + new->value.size),
+                                slice_from_string(arena_printf(&arena, "%u", shared->ttl_ms))};
+  (void)redis_send(shared->redis, words, ARRAY_LEN(words));
+  arena_free(&arena);
+}
+
 void cache_redis_put(struct cache_redis *shared, struct slice key, struct slice value, const struct cache_lease *lease)
 {
   if (!lease->taken || value.size > MAX_VALUE_BYTES)
     return;
-  struct arena arena = {0};
-  char *stored = arena_alloc(&arena, 1 + value.size);
-  stored[0] = 'v';
-  if (value.size > 0)
-    memcpy(stored + 1, value.data, value.size);
-  const struct slice words[] = {SLICE("EVAL"),
-                                slice_from_string(PUT_SCRIPT),
-                                SLICE("1"),
-                                make_redis_key(shared, lease->epoch, key, &arena),
-                                slice_from_string(lease->token),
-                                slice_make(stored, 1 + value.size),
-                                slice_from_string(arena_printf(&arena, "%u", shared->ttl_ms))};
-  // A value that does not arrive is loaded again.
-  (void)redis_send(shared->redis, words, ARRAY_LEN(words));
-  arena_free(&arena);
+  const struct new_value new = {.epoch = lease->epoch, .key = key, .token = lease->token, .value = value};
+  send_value(shared, PUT_SCRIPT, &new);
 }
 
 void cache_redis_give_up(struct cache_redis *shared, struct slice key, const struct cache_lease *lease)
@@ -178,8 +201,14 @@ struct redis_call *cache_redis_hide(struct cache_redis *shared, struct cache_hid
   return start_script(shared, HIDE_SCRIPT, hidden, done, arg);
 }
 
-void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden)
+void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden, const struct slice *value)
 {
+  if (value != NULL && hidden->count == 1 && value->size <= MAX_VALUE_BYTES) {
+    const struct new_value new = {
+        .epoch = hidden->epoch, .key = hidden->keys[0], .token = hidden->token, .value = *value};
+    send_value(shared, REPLACE_SCRIPT, &new);
+    return;
+  }
   // A tombstone that stays ends by itself.
   (void)start_script(shared, SHOW_SCRIPT, hidden, NULL, NULL);
 }

@@ -4,8 +4,9 @@
 // number for each change that is under way). An instance that misses takes a lease, loads, and puts the value in only
 // if its lease is still there; a script makes that one step. A change puts a tombstone in the place of whatever is
 // there before it takes effect, so no value that was loaded before enters after it, and nobody takes a lease. The
-// tombstone ends with the last change, or by itself. One of many changes ("x!") does not count them, and ends by
-// itself.
+// tombstone ends with the last change, or by itself. One that several changes have shared begins with "x+", also when
+// only one is left. One of many changes ("x!") does not count them, and ends by itself. A change leaves its value in
+// the place of a tombstone that was its own alone.
 #ifndef BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 
@@ -55,7 +56,8 @@ struct cache_hidden {
 // (redis_call_forget). Returns NULL when Redis is away: then it does not run. Does not wait.
 struct redis_call *cache_redis_hide(struct cache_redis *shared, struct cache_hidden *hidden, redis_done_fn *done,
                                     void *arg);
-// Takes this change out of the tombstones that are still there. Does not wait.
-void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden);
+// Takes this change out of the tombstones that are still there. A `value` takes the place of the only one, where no
+// other change has shared it; NULL for none. Does not wait.
+void cache_redis_show(struct cache_redis *shared, const struct cache_hidden *hidden, const struct slice *value);
 
 #endif

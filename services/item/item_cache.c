@@ -5,7 +5,6 @@
 #include "common/base/uuid.h"
 #include "common/service/call.h"
 #include "common/service/service.h"
-#include "item/queries.bh.h"
 #include "item/v1/item.bh.h"
 #include "services/item/item_state.h"
 
@@ -31,12 +30,6 @@ struct cache *item_cache_create(struct service *service, size_t max_bytes)
       service, &(struct cache_options){.name = ITEM_CACHE_NAME, .max_bytes = max_bytes, .ttl_ms = ttl_ms});
 }
 
-static enum status load(void *arg, struct slice key, struct arena *arena, struct slice *wire)
-{
-  struct item_state *state = arg;
-  return query_gathered_packed(query_on(state->pg), &item_db_get_query, arena_string(arena, key), arena, wire);
-}
-
 // A UUID is the same in either case (RFC 9562, section 4), and PostgreSQL takes both: one entry for an item, or a
 // change would be seen under one way to write its id and not under the other.
 static struct slice key_of(const char *id, char *key)
@@ -46,15 +39,6 @@ static struct slice key_of(const char *id, char *key)
     key[size] = (char)(id[size] >= 'A' && id[size] <= 'F' ? id[size] | 0x20 : id[size]);
   key[size] = '\0';
   return slice_make(key, size);
-}
-
-enum status item_cache_read(struct item_state *state, const char *id, struct arena *arena, struct slice *wire)
-{
-  char text[UUID_TEXT_SIZE];
-  struct slice key = key_of(id, text);
-  if (state->cache == NULL)
-    return load(state, key, arena, wire);
-  return cache_get(state->cache, key, load, state, arena, wire);
 }
 
 struct cache *item_cache_of(struct call *call, const char *id, struct slice *key)

@@ -82,14 +82,7 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
 static enum status get_item(struct call *call, const Item__V1__GetItemRequest *request, Item__V1__Item *response)
 {
   (void)response;
-  struct slice wire;
-  enum status status = item_cache_read(call_state(call), request->id, call_arena(call), &wire);
-  if (status == STATUS_NOT_FOUND)
-    return resource_fail_not_found(call, &item, request->id);
-  if (status != STATUS_OK)
-    return status;
-  call_reply_bytes(call, wire);
-  return STATUS_OK;
+  return resource_get(call, &item, &request->base);
 }
 
 static enum status list_items(struct call *call, const Item__V1__ListItemsRequest *request,

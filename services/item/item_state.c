@@ -13,7 +13,6 @@ enum status item_start(struct service *service, void **state_out, struct error *
   const struct item_settings *settings = service_settings(service);
   struct item_state *state = calloc(1, sizeof(*state));
   CHECK(state != NULL);
-  state->pg = service_pg(service);
   state->cache = item_cache_create(service, (size_t)settings->cache_bytes);
   *state_out = state;
   return STATUS_OK;

@@ -5,11 +5,9 @@
 #include "common/base/status.h"
 
 struct service;
-struct pg;
 struct cache;
 
 struct item_state {
-  struct pg *pg;        // the service's
   struct cache *cache;  // NULL when turned off
 };
 

@@ -152,6 +152,23 @@ Test(item_changes, that_are_refused_leave_the_item_in_the_cache)
   cr_expect_gt(read_item_metric(invalidations), before, "the owner's change does drop it");
 }
 
+// Who changes an item reads it next: neither that read nor the next change asks PostgreSQL for it.
+Test(item_changes, leave_the_new_item_in_the_cache)
+{
+  static const char reads[] = "bulkhead_postgres_statement_duration_seconds_count{statement=\"item_get\"} ";
+  const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "One"), &owner);
+  wait_cached(item->id);
+  long before = read_item_metric(reads);
+  cr_expect_gt(before, 0);
+  cr_expect_eq(rename_item(item->id, "Two").status, STATUS_OK);
+  cr_expect_str_eq(items_get(&items, item->id)->name, "Two");
+  cr_expect_eq(rename_item(item->id, "Three").status, STATUS_OK);
+  item = items_get(&items, item->id);
+  cr_expect_str_eq(item->name, "Three");
+  cr_expect_str_eq(item->etag, "3");
+  cr_expect_eq(read_item_metric(reads), before);
+}
+
 // A UUID is the same in either case (RFC 9562, section 4): both ways to write it must see the change.
 Test(item_changes, are_seen_at_once_however_the_id_is_written)
 {

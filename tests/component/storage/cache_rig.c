@@ -122,15 +122,27 @@ int64_t cache_hits(struct world *world, const char *tier)
   return hits_in(world->schema, tier);
 }
 
-static bool is_in_redis(struct world *world, struct instance *instance, const char *key)
+// Returns what the key holds in Redis: 'v' for a value, 't' for a lease, 'x' for a tombstone, 0 for nothing. Sees what
+// the instance has sent before, because Redis handles the commands of one connection in order.
+static char look_in_redis(struct world *world, struct instance *instance, const char *key)
 {
   struct redis_reply reply;
   const char *script = "local found = redis.call('KEYS', ARGV[1]) "
                        "return found[1] and string.sub(redis.call('GET', found[1]), 1, 1) or '' ";
   const struct slice words[] = {SLICE("EVAL"), slice_from_string(script), SLICE("0"),
                                 slice_from_string(arena_printf(&world->arena, "cache:%s:*:%s", world->schema, key))};
-  return redis_command(instance->redis, words, 4, &world->arena, &reply) == STATUS_OK &&
-         slice_equal_string(reply.string, "v");
+  cr_assert_eq(redis_command(instance->redis, words, 4, &world->arena, &reply), STATUS_OK);
+  return reply.string.size == 0 ? 0 : reply.string.data[0];
+}
+
+char instance_look_in_redis(struct world *world, struct instance *instance)
+{
+  return look_in_redis(world, instance, "key");
+}
+
+static bool is_in_redis(struct world *world, struct instance *instance, const char *key)
+{
+  return redis_up(instance->redis) && look_in_redis(world, instance, key) == 'v';
 }
 
 void instance_wait_shared(struct world *world, struct instance *instance)

@@ -47,6 +47,9 @@ bool instance_peek(struct instance *instance);
 void instance_warm(struct instance *instance, struct source *source);
 // Waits until the key's value is in Redis, because nobody waits for it to arrive there.
 void instance_wait_shared(struct world *world, struct instance *instance);
+// Returns what the key holds in Redis once Redis has handled what the instance has sent: 'v' for a value, 't' for a
+// lease, 'x' for a tombstone, 0 for nothing.
+char instance_look_in_redis(struct world *world, struct instance *instance);
 // Changes the source as a service does: announced before, ended after.
 void instance_change(struct instance *instance, struct source *source, int value);
 

@@ -1,0 +1,174 @@
+// What a change leaves in the tiers: its value where nobody else was changing the key, and nothing otherwise.
+#include <criterion/criterion.h>
+
+#include "common/storage/cache_redis_internal.h"
+#include "tests/component/storage/cache_rig.h"
+
+static const struct slice KEY = SLICE_INIT("key");
+
+static struct cache_change *begin_change(struct instance *instance)
+{
+  struct cache_change *change = cache_change_begin(instance->cache, &KEY, 1);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  return change;
+}
+
+// Ends a change that has written `text` and given it to be kept.
+static void end_change(struct cache_change *change, const char *text, bool known)
+{
+  cache_change_keep(change, slice_from_string(text));
+  cache_change_end(&change, known);
+}
+
+static void check_kept(struct world *world)
+{
+  struct pair pair;
+  pair_open(world, &pair, redis_url(), 0);
+  struct cache_change *change = begin_change(&pair.a);
+  pair.source.value = 2;
+  end_change(change, "key=2", true);
+  cr_expect(instance_peek(&pair.a));
+  cr_expect_eq(instance_look_in_redis(world, &pair.a), 'v');
+  // The other instance has it from Redis as soon as it has heard that the change is over.
+  while (!instance_peek(&pair.b))
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_expect_eq(instance_get(&pair.a, &pair.source), 2);
+  cr_expect_eq(instance_get(&pair.b, &pair.source), 2);
+  cr_expect_eq(pair.source.loads, 0);
+  pair_check(&pair, 10);
+  pair_close(&pair);
+}
+
+Test(cache_kept, a_change_leaves_its_value_in_both_tiers)
+{
+  with_pg(check_kept);
+}
+
+static void expect_nothing(struct world *world, struct pair *pair)
+{
+  // Redis has handled what both have sent once it has answered both.
+  (void)instance_look_in_redis(world, &pair->a);
+  cr_expect_eq(instance_look_in_redis(world, &pair->b), 0);
+  cr_expect_not(instance_peek(&pair->a));
+  cr_expect_not(instance_peek(&pair->b));
+}
+
+// Where two changes overlap, nobody knows here which was written last.
+static void check_crossed(struct world *world)
+{
+  struct pair pair;
+  pair_open(world, &pair, redis_url(), 0);
+  for (int round = 0; round < 4; round++) {
+    struct cache_change *changes[2];
+    int first = round % 2;
+    changes[0] = begin_change(&pair.a);
+    changes[1] = begin_change(round < 2 ? &pair.a : &pair.b);
+    end_change(changes[first], "key=2", true);
+    end_change(changes[1 - first], "key=3", true);
+    expect_nothing(world, &pair);
+  }
+  pair_check(&pair, 10);
+  pair_close(&pair);
+}
+
+Test(cache_kept, of_changes_that_overlap_none_leaves_a_value)
+{
+  with_pg(check_crossed);
+}
+
+// The other change begins and ends within the first; then there are three, of which never more than two overlap.
+static void check_crossed_within(struct world *world)
+{
+  struct pair pair;
+  pair_open(world, &pair, redis_url(), 0);
+  struct cache_change *change = begin_change(&pair.a);
+  end_change(begin_change(&pair.b), "key=2", true);
+  end_change(change, "key=3", true);
+  expect_nothing(world, &pair);
+  struct cache_change *outer[] = {begin_change(&pair.a), begin_change(&pair.a)};
+  end_change(outer[0], "key=4", true);
+  struct cache_change *last = begin_change(&pair.a);
+  end_change(outer[1], "key=5", true);
+  end_change(last, "key=6", true);
+  expect_nothing(world, &pair);
+  pair_close(&pair);
+}
+
+Test(cache_kept, nor_does_one_that_has_met_another_meanwhile)
+{
+  with_pg(check_crossed_within);
+}
+
+static void check_unknown(struct world *world)
+{
+  struct pair pair;
+  pair_open(world, &pair, redis_url(), 700);
+  end_change(begin_change(&pair.a), "key=2", false);
+  cr_expect_not(instance_peek(&pair.a));
+  cr_expect_eq(instance_look_in_redis(world, &pair.a), 'x');
+  pair_close(&pair);
+}
+
+Test(cache_kept, a_change_of_unknown_outcome_leaves_no_value)
+{
+  with_pg(check_unknown);
+}
+
+// Other changes may have been missed while the channel was away, also if it works again at the end.
+static void check_deaf(struct world *world)
+{
+  struct instance a, b;
+  instance_start(world, &a, "", 60000);
+  instance_settle(world, &a);
+  int64_t pid = instance_channel_pid(world);
+  instance_start(world, &b, "", 60000);
+  instance_settle(world, &b);
+  instance_meet(&b, &a);
+  struct cache_change *change = begin_change(&a);
+  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pid));
+  instance_lose_lease(world, &a);
+  instance_settle(world, &a);
+  end_change(change, "key=2", true);
+  cr_expect_not(instance_peek(&a));
+  instance_stop(&a);
+  instance_stop(&b);
+}
+
+Test(cache_kept, nor_does_one_that_may_have_missed_another)
+{
+  with_pg(check_deaf);
+}
+
+// A value may reach Redis late, when another change has come and gone there.
+static void check_late(struct world *world)
+{
+  struct instance a;
+  instance_start(world, &a, redis_url(), 60000);
+  instance_settle(world, &a);
+  struct cache_redis shared;
+  struct cache_hidden mine = {.epoch = 1, .keys = &KEY, .count = 1};
+  struct cache_hidden other = mine;
+  const struct slice value = SLICE("key=2");
+  cache_redis_init(&shared, a.redis, world->schema, 60000, 60000);
+  cache_redis_hide(&shared, &mine, NULL, NULL);
+  cache_redis_hide(&shared, &other, NULL, NULL);
+  cache_redis_show(&shared, &other, NULL);
+  cr_expect_eq(instance_look_in_redis(world, &a), 'x');
+  cache_redis_show(&shared, &mine, &value);
+  cr_expect_eq(instance_look_in_redis(world, &a), 0);
+  cache_redis_hide(&shared, &mine, NULL, NULL);
+  cache_redis_show(&shared, &mine, &value);
+  cr_expect_eq(instance_look_in_redis(world, &a), 'v', "alone it does");
+  cache_redis_hide(&shared, &other, NULL, NULL);
+  cache_redis_show(&shared, &mine, &value);
+  cr_expect_eq(instance_look_in_redis(world, &a), 'x', "said again, in the time of another");
+  cache_redis_show(&shared, &other, NULL);
+  cr_expect_eq(instance_look_in_redis(world, &a), 0);
+  cache_redis_clear(&shared);
+  instance_stop(&a);
+}
+
+Test(cache_kept, a_value_that_comes_late_does_not_enter_redis)
+{
+  with_pg(check_late);
+}
