@@ -13,6 +13,7 @@
 #include "common/service/common_migrations_internal.h"
 #include "common/service/host_port_internal.h"
 #include "common/service/idempotency_internal.h"
+#include "common/service/resource_shape_internal.h"
 #include "common/service/service_internal.h"
 
 enum {
@@ -143,6 +144,8 @@ static enum status start_service(struct service *service, struct error *error)
 {
   const struct service_definition *definition = service->definition;
   enum status status = dispatch_check_handlers(definition->bindings, definition->binding_count, error);
+  if (status == STATUS_OK)
+    status = resource_check_shapes(definition->resources, error);
   if (status != STATUS_OK)
     return status;
   if (definition->migrations == NULL && idempotency_is_used(definition))

@@ -96,8 +96,10 @@ struct query {
   size_t column_count;
   size_t row_size;
   const ProtobufCMessageDescriptor *message;  // the type of the rows; NULL where they are structs
-  bool gathers_changes;                       // it changes rows by an array of messages (query_change)
-  const uint16_t *field_order;                // where the rows are messages: the columns' indexes, by their numbers
+  // The type of the message that all parameters are fields of; NULL where there is another parameter.
+  const ProtobufCMessageDescriptor *argument;
+  bool gathers_changes;         // it changes rows by an array of messages (query_change)
+  const uint16_t *field_order;  // where the rows are messages: the columns' indexes, by their numbers
 };
 
 // The functions below may wait. Their results live in `arena`. `params` points to the query's struct of parameters.

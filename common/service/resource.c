@@ -7,6 +7,7 @@
 #include "common/runtime/task.h"
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
+#include "common/service/resource_shape_internal.h"
 #include "common/service/service.h"
 #include "google/protobuf/field_mask.pb-c.h"
 
@@ -80,53 +81,27 @@ static enum status check_access(struct call *call, const struct resource *resour
   return STATUS_OK;
 }
 
-// ---- the shapes of its queries ----
+// ---- declared resources ----
 
-static bool is_text(const struct query *query, size_t index, size_t offset)
+static bool is_declared(struct call *call, const struct resource *resource)
 {
-  const struct query_param *param = &query->params[index];
-  return param->kind == QUERY_TEXT && param->from == QUERY_FROM_PARAMS && param->offset == offset;
+  const struct resource *const *declared = service_resources(call_service(call));
+  while (declared != NULL && *declared != NULL && *declared != resource)
+    declared++;
+  return declared != NULL && *declared != NULL;
 }
 
-// The parameters of `lock`. The checks below make sure that the query takes them; another shape is a bug of the
-// service.
-struct id_params {
-  const char *id;
-};
-
-// The parameters of `remove`.
-struct remove_params {
-  const char *id;
-  const char *etag;
-};
-
-// True where both queries read the same fields of the same message, so that a cache may hold the rows of either.
-static bool reads_like(const struct query *query, const struct query *other)
+// Fails for a resource or request that was not checked when the service started, because the code below finds fields by
+// name and parameters by offset.
+static enum status check_declared(struct call *call, const struct resource *resource,
+                                  const ProtobufCMessageDescriptor *declared, const ProtobufCMessage *request)
 {
-  if (query->message != other->message || query->column_count != other->column_count)
-    return false;
-  for (size_t i = 0; i < query->column_count; i++)
-    if (query->columns[i].number != other->columns[i].number)
-      return false;
-  return true;
-}
-
-static void check_update_shapes(const struct resource *resource)
-{
-  CHECK(resource->lock->param_count == 1 && is_text(resource->lock, 0, offsetof(struct id_params, id)));
-  const struct query *updates[] = {resource->update, resource->update_part};
-  for (size_t u = 0; u < ARRAY_LEN(updates) && updates[u] != NULL; u++) {
-    for (size_t i = 0; i < updates[u]->param_count; i++)
-      CHECK(updates[u]->params[i].from != QUERY_FROM_PARAMS && updates[u]->params[i].holder == 0);
-    CHECK(resource->cache == NULL || reads_like(updates[u], resource->get));
-  }
-}
-
-static void check_remove_shape(const struct resource *resource)
-{
-  const struct query *remove = resource->remove;
-  CHECK(remove->param_count == 2 && is_text(remove, 0, offsetof(struct remove_params, id)) &&
-        is_text(remove, 1, offsetof(struct remove_params, etag)) && remove->params[1].nullable);
+  if (declared == request->descriptor && is_declared(call, resource))
+    return STATUS_OK;
+  return call_fail(call, STATUS_INTERNAL, "INTERNAL",
+                   "the service does not declare that it answers %s for \"%s\"; name the request in its struct "
+                   "resource, and the resource in service_definition.resources",
+                   request->descriptor->name, resource->name);
 }
 
 // ---- preconditions and masks ----
@@ -290,9 +265,12 @@ static enum status check_visible(struct call *call, const struct resource *resou
 
 enum status resource_get(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
+  enum status status = check_declared(call, resource, resource->get_request, request);
+  if (status != STATUS_OK)
+    return status;
   const char *id = get_text(request, "id");
   struct slice wire = {0};
-  enum status status = read_row(call, resource, resource_db(call), id, &wire);
+  status = read_row(call, resource, resource_db(call), id, &wire);
   if (status == STATUS_OK)
     status = check_visible(call, resource, wire);
   if (status == STATUS_OK)
@@ -415,7 +393,7 @@ static enum status update_locked(struct change *change)
   struct pg_tx *tx = NULL;
   enum status status = pg_begin(service_pg(call_service(change->call)), &tx);
   if (status == STATUS_OK)
-    status = query_one(query_in(tx), change->resource->lock, &(struct id_params){change->id}, arena, message);
+    status = query_one(query_in(tx), change->resource->lock, &(struct resource_id_params){change->id}, arena, message);
   if (status == STATUS_OK)
     status = store_change(change, query_in(tx), message);
   if (status == STATUS_OK)
@@ -432,18 +410,22 @@ static enum status fail_without_id(struct call *call, const struct resource *res
 
 enum status resource_update(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
+  enum status status = check_declared(call, resource, resource->update_request, request);
+  if (status != STATUS_OK)
+    return status;
   struct change change = {.call = call,
                           .resource = resource,
                           .body = get_message(request, resource->name),
                           .mask = get_message(request, "update_mask"),
                           .if_match = get_text(request, "if_match")};
-  check_update_shapes(resource);
+  if (change.body == NULL)
+    return fail_without_id(call, resource);
   change.id = get_text(change.body, "id");
   change.writes = mask_writes(change.mask, change.body, resource->update);
   change.update = pick_update(resource, change.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
-  enum status status = update_optimistically(&change);
+  status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_locked(&change);
   if (status == STATUS_OK && change.writes)
@@ -459,7 +441,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
 // Deletes the row. ABORTED when there is no such row with this etag; an etag of NULL fits any.
 static enum status remove_row(struct call *call, const struct resource *resource, const char *id, const char *etag)
 {
-  const struct remove_params params = {id, etag};
+  const struct resource_remove_params params = {id, etag};
   int64_t affected;
   struct cached_change cached;
   begin_cached(call, resource, id, &cached);
@@ -474,12 +456,14 @@ static enum status remove_row(struct call *call, const struct resource *resource
 
 enum status resource_delete(struct call *call, const struct resource *resource, const ProtobufCMessage *request)
 {
+  enum status status = check_declared(call, resource, resource->delete_request, request);
+  if (status != STATUS_OK)
+    return status;
   const char *id = get_text(request, "id");
   const char *if_match = get_text(request, "if_match");
   bool conditional = resource_is_conditional(if_match, "");
-  check_remove_shape(resource);
   ProtobufCMessage *message = NULL;
-  enum status status = read_before_change(call, resource, id, &message);
+  status = read_before_change(call, resource, id, &message);
   if (status == STATUS_OK)
     status = check_access(call, resource, message);
   if (status == STATUS_NOT_FOUND)

@@ -10,13 +10,18 @@
 #include "common/service/query_list.h"
 #include "common/storage/cache.h"
 
-// A resource: its names, its queries and its rules. It must outlive every call.
+// A resource: its names, its requests, its queries and its rules. It must outlive every call. The service declares it in
+// service_definition.resources and does not start where the parts do not fit each other.
 struct resource {
   const char *name;       // "item": the field of an update request that holds the resource
   const char *article;    // "an item"
   const char *title;      // "item": its name in messages for people
   const char *not_found;  // reason of the error, "ITEM_NOT_FOUND"
   const char *invalid;    // reason of the error, "INVALID_ITEM"
+  // The requests that resource_get, resource_update and resource_delete answer; NULL for a method that it does not have.
+  const ProtobufCMessageDescriptor *get_request;
+  const ProtobufCMessageDescriptor *update_request;
+  const ProtobufCMessageDescriptor *delete_request;
   // Reads a row by its id, :gathered.
   const struct query *get;
   // Reads and locks a row (:one, FOR UPDATE). Its only parameter is the id.
@@ -52,7 +57,8 @@ struct query_db resource_db(struct call *call);
 // Returns the caller's id, terminated, in the call's arena; empty for an anonymous caller.
 const char *resource_caller(struct call *call);
 
-// The functions below reply with packed bytes (call_reply_bytes); the handler leaves its response alone.
+// The functions below reply with packed bytes (call_reply_bytes); the handler leaves its response alone. INTERNAL for a
+// resource or a request that the service does not declare.
 
 // Answers a Get. `request` has the field id. NOT_FOUND where there is no such row that the caller may see.
 enum status resource_get(struct call *call, const struct resource *resource,

@@ -13,6 +13,11 @@ const void *service_settings(const struct service *service)
   return service->settings;
 }
 
+const struct resource *const *service_resources(const struct service *service)
+{
+  return service->definition->resources;
+}
+
 struct loop *service_loop(struct service *service)
 {
   return service->loop;

@@ -14,6 +14,7 @@
 #include "common/storage/pg.h"
 #include "common/storage/redis.h"
 
+struct resource;
 struct service;
 
 // A sub-command of the binary beside serve and migrate, such as `auth grant-role admin <user id>`. It runs as a task
@@ -35,6 +36,9 @@ struct service_definition {
   size_t settings_size;  // size of the struct that the settings fill
   const struct rpc_binding *bindings;
   size_t binding_count;
+  // The resources that handlers answer for (resource.h), ended by NULL; NULL where there are none. They are checked
+  // before the first call is taken.
+  const struct resource *const *resources;
   // Services that this one calls ("auth"): their endpoints are followed from the start. The endpoints of any other are
   // followed from the first call on, which then waits for the answer of discovery.
   const char *const *peers;
@@ -56,6 +60,7 @@ struct service_definition {
 int service_main(const struct service_definition *definition, int argc, char **argv);
 
 const void *service_settings(const struct service *service);
+const struct resource *const *service_resources(const struct service *service);
 struct loop *service_loop(struct service *service);
 struct pg *service_pg(struct service *service);
 struct redis *service_redis(struct service *service);

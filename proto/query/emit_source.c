@@ -166,12 +166,24 @@ static void emit_columns_table(struct emitter *e)
     emit_field_order(e);
 }
 
+// Returns the message that all parameters are fields of; NULL where there is another parameter.
+static const struct message *find_only_argument(const struct query_source *query)
+{
+  for (size_t i = 0; i < query->parameter_count; i++)
+    if (query->parameters[i].argument != &query->arguments[0])
+      return NULL;
+  return query->parameter_count == 0 ? NULL : query->arguments[0].message;
+}
+
 // Writes the members of struct query that follow its statement.
 static void emit_shape(struct emitter *e)
 {
   const struct query_source *query = e->query;
   if (has_params_table(query))
     strbuf_printf(e->out, "    .params = %s_param_table,\n    .param_count = %zu,\n", e->name, query->parameter_count);
+  const struct message *argument = find_only_argument(query);
+  if (argument != NULL)
+    strbuf_printf(e->out, "    .argument = &%s__descriptor,\n", c_name_lower(e->arena, argument->full_name));
   if (emit_is_change(query))
     strbuf_add_string(e->out, "    .gathers_changes = true,\n");
   if (column_count(query) > 0)

@@ -48,12 +48,15 @@ static enum status check_changed(struct call *call, const ProtobufCMessage *mess
                     "the item would not be valid after the change");
 }
 
-static const struct resource item = {
+const struct resource item_resource = {
     .name = "item",
     .article = "an item",
     .title = "item",
     .not_found = "ITEM_NOT_FOUND",
     .invalid = "INVALID_ITEM",
+    .get_request = &item__v1__get_item_request__descriptor,
+    .update_request = &item__v1__update_item_request__descriptor,
+    .delete_request = &item__v1__delete_item_request__descriptor,
     .get = &item_db_get_query,
     .lock = &item_db_lock_query,
     .update = &item_db_update_query,
@@ -82,7 +85,7 @@ static enum status create_item(struct call *call, const Item__V1__CreateItemRequ
 static enum status get_item(struct call *call, const Item__V1__GetItemRequest *request, Item__V1__Item *response)
 {
   (void)response;
-  return resource_get(call, &item, &request->base);
+  return resource_get(call, &item_resource, &request->base);
 }
 
 static enum status list_items(struct call *call, const Item__V1__ListItemsRequest *request,
@@ -95,14 +98,14 @@ static enum status list_items(struct call *call, const Item__V1__ListItemsReques
 static enum status update_item(struct call *call, const Item__V1__UpdateItemRequest *request, Item__V1__Item *response)
 {
   (void)response;
-  return resource_update(call, &item, &request->base);
+  return resource_update(call, &item_resource, &request->base);
 }
 
 static enum status delete_item(struct call *call, const Item__V1__DeleteItemRequest *request,
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  return resource_delete(call, &item, &request->base);
+  return resource_delete(call, &item_resource, &request->base);
 }
 
 // ---- batches ----

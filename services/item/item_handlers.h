@@ -3,8 +3,10 @@
 #ifndef BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
 #define BULKHEAD_SERVICES_ITEM_ITEM_HANDLERS_H
 
+#include "common/service/resource.h"
 #include "item/v1/item.bh.h"
 
 extern const struct item_v1_item_service_handlers item_handlers;
+extern const struct resource item_resource;
 
 #endif

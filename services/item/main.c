@@ -22,6 +22,8 @@ static const struct rpc_binding item_bindings[] = {
     {.service = &item_v1_item_service, .handlers = &item_handlers},
 };
 
+static const struct resource *const item_resources[] = {&item_resource, NULL};
+
 static const struct service_definition item_service = {
     .name = "item",
     .settings = item_setting_table,
@@ -29,6 +31,7 @@ static const struct service_definition item_service = {
     .settings_size = sizeof(struct item_settings),
     .bindings = item_bindings,
     .binding_count = ARRAY_LEN(item_bindings),
+    .resources = item_resources,
     .migrations = &item_migrations,
     .start = item_start,
     .stop = item_stop,

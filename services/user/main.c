@@ -37,6 +37,8 @@ static enum status start(struct service *service, void **state, struct error *er
   return STATUS_OK;
 }
 
+static const struct resource *const user_resources[] = {&user_resource, NULL};
+
 static const struct service_definition user_service = {
     .name = "user",
     .settings = user_setting_table,
@@ -44,6 +46,7 @@ static const struct service_definition user_service = {
     .settings_size = sizeof(struct user_settings),
     .bindings = user_bindings,
     .binding_count = ARRAY_LEN(user_bindings),
+    .resources = user_resources,
     .migrations = &user_migrations,
     .peers = (const char *const[]){"auth"},
     .peer_count = 1,

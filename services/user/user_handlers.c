@@ -25,12 +25,14 @@ static enum status refuse_write(struct call *call, enum status status)
   return status == STATUS_ALREADY_EXISTS ? fail_email_taken(call) : status;
 }
 
-static const struct resource user = {
+const struct resource user_resource = {
     .name = "user",
     .article = "a user",
     .title = "account",
     .not_found = "USER_NOT_FOUND",
     .invalid = "INVALID_USER",
+    .update_request = &user__v1__update_user_request__descriptor,
+    .delete_request = &user__v1__delete_user_request__descriptor,
     .get = &user_db_get_query,
     .lock = &user_db_lock_query,
     .update = &user_db_update_query,
@@ -130,7 +132,7 @@ static enum status fail_not_yours(struct call *call)
 static enum status read_user(struct call *call, const char *id, User__V1__User *response)
 {
   enum status status = user_db_get(resource_db(call), id, call_arena(call), response);
-  return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, &user, id) : status;
+  return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, &user_resource, id) : status;
 }
 
 static enum status get_current_user(struct call *call, const User__V1__GetCurrentUserRequest *request,
@@ -171,7 +173,7 @@ static enum status update_user(struct call *call, const User__V1__UpdateUserRequ
   const char *id = request->user->id;
   if (id[0] != '\0' && !may_access(call, id))
     return fail_not_yours(call);
-  return resource_update(call, &user, &request->base);
+  return resource_update(call, &user_resource, &request->base);
 }
 
 static enum status delete_user(struct call *call, const User__V1__DeleteUserRequest *request,
@@ -180,7 +182,7 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   (void)response;
   if (!may_access(call, request->id))
     return fail_not_yours(call);
-  enum status status = resource_delete(call, &user, &request->base);
+  enum status status = resource_delete(call, &user_resource, &request->base);
   // The account is deleted. Its credential is deleted now or, where the auth service is away, by the next sweep.
   if (status == STATUS_OK)
     take_back(call, request->id);
