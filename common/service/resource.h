@@ -10,8 +10,8 @@
 #include "common/service/query_list.h"
 #include "common/storage/cache.h"
 
-// A resource: its names, its requests, its queries and its rules. It must outlive every call. The service declares it in
-// service_definition.resources and does not start where the parts do not fit each other.
+// A resource: its names, its requests, its queries and its rules. It must outlive every call. The service declares it
+// in service_definition.resources and does not start where the parts do not fit each other.
 struct resource {
   const char *name;       // "item": the field of an update request that holds the resource
   const char *article;    // "an item"

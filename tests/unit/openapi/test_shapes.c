@@ -168,14 +168,9 @@ static const char CHANGES[] =
     "    option (google.api.http) = {patch: \"/all/{name}\" body: \"*\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
     "  }\n"
-    "  rpc PatchWithoutMask(Maskless) returns (Thing) {\n"
-    "    option (google.api.http) = {patch: \"/maskless/{name}\" body: \"thing\"};\n"
-    "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC};\n"
-    "  }\n"
     "}\n"
     "message Change { string name = 1; Thing thing = 2; google.protobuf.FieldMask update_mask = 3; }\n"
     "message AllAtOnce { string name = 1; Thing thing = 2; google.protobuf.FieldMask update_mask = 3; }\n"
-    "message Maskless { string name = 1; Thing thing = 2; string update_mask = 3; }\n"
     "message Thing { string text = 1 [(bulkhead.v1.field) = {required: true}]; }\n";
 
 static void expect_body(const char *path, const char *method, const char *schema)
@@ -191,7 +186,6 @@ Test(shapes, only_a_patch_of_one_field_under_a_mask_is_an_update)
   expect_body("/patched/{name}", "patch", "t.v1.ThingUpdate\"");
   expect_body("/replaced/{name}", "put", "t.v1.ThingCreate\"");
   expect_body("/all/{name}", "patch", "t.v1.AllAtOnce\"");
-  expect_body("/maskless/{name}", "patch", "t.v1.ThingCreate\"");
 }
 
 // ---- oneofs ----
