@@ -109,6 +109,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
       options->statement_timeout_ms == 0 ? PG_STATEMENT_TIMEOUT_MS : options->statement_timeout_ms;
   pg->pipelined_count = options->pipelined_connections == 0 ? DEFAULT_PIPELINED : options->pipelined_connections;
   pg->pipelined = make_connections(pg, pg->pipelined_count, PG_PIPELINED);
+  pg_probe_init(&pg->probe, pg);
   pg_pool_init(&pg->writes, pg, "a connection for writes to PostgreSQL",
                options->write_connections == 0 ? DEFAULT_WRITES : options->write_connections);
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
@@ -116,7 +117,6 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
   pg->batch_timer = loop_timer_create(loop, handle_batch_timer, pg);
   pg->gathered.preparation = &HURRY;
-  pg_probe_init(&pg->probe, pg);
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
   return pg;

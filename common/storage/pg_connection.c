@@ -141,9 +141,10 @@ static void finish_connecting(struct pg_connection *c)
   enter_state(c, PG_OPEN);
   watch_socket(c, LOOP_READABLE);
   metric_add(c->pg->connects_ok, 1);
-  if (c->use == PG_PIPELINED)
+  if (c->use == PG_PIPELINED) {
+    pg_probe_start(&c->pg->probe);
     pg_became_ready(c->pg);
-  else if (c->use == PG_LISTENING)
+  } else if (c->use == PG_LISTENING)
     pg_channel_connected(c);
   else if (c->use == PG_PROBING)
     pg_probe_connected(c);

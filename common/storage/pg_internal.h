@@ -195,7 +195,7 @@ struct pg_pool {
 
 // pg_probe.c makes every change.
 enum pg_probe_state {
-  PG_PROBE_IDLE,    // nothing was asked; the timer runs until the next time, unless there is no connection
+  PG_PROBE_IDLE,    // nothing was asked; the timer runs until the next time where there is a connection
   PG_PROBE_ASKED,   // the timer bounds the answer
   PG_PROBE_SILENT,  // no answer has come in time, and none yet
 };
@@ -371,8 +371,9 @@ void pg_cancel_leave(struct pg_connection *connection);
 
 // ---- pg_probe.c ----
 
-// Begins to ask the server, after a second.
 void pg_probe_init(struct pg_probe *probe, struct pg *pg);
+// Connects and begins to ask, unless it does so already. A server that was never reached needs no probe.
+void pg_probe_start(struct pg_probe *probe);
 void pg_probe_destroy(struct pg_probe *probe);
 // Tells whether an answer is overdue.
 bool pg_probe_is_silent(const struct pg_probe *probe);

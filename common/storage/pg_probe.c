@@ -13,7 +13,7 @@ static const struct pg_statement PROBE = {.name = "probe", .sql = "SELECT"};
 static void enter_state(struct pg_probe *probe, enum pg_probe_state state)
 {
   probe->state = state;
-  if (state == PG_PROBE_SILENT)
+  if (state == PG_PROBE_SILENT || !pg_connection_established(&probe->connection))
     loop_timer_stop(probe->timer);
   else
     loop_timer_start(probe->timer, state == PG_PROBE_ASKED ? ANSWER_WITHIN_MS : ASK_EVERY_MS);
@@ -78,8 +78,6 @@ static void handle_timer(void *arg)
     note_silence(probe);
   else if (c->state == PG_OPEN)
     ask(probe);
-  else if (c->state == PG_CLOSED)
-    pg_connection_open(c);
 }
 
 void pg_probe_connected(struct pg_connection *c)
@@ -89,9 +87,7 @@ void pg_probe_connected(struct pg_connection *c)
 
 void pg_probe_lost(struct pg_connection *c)
 {
-  struct pg_probe *probe = probe_of(c);
-  loop_timer_stop(probe->timer);
-  probe->state = PG_PROBE_IDLE;
+  enter_state(probe_of(c), PG_PROBE_IDLE);
 }
 
 bool pg_probe_is_silent(const struct pg_probe *probe)
@@ -103,8 +99,12 @@ void pg_probe_init(struct pg_probe *probe, struct pg *pg)
 {
   pg_connection_init(&probe->connection, pg, PG_PROBING);
   probe->timer = loop_timer_create(pg->loop, handle_timer, probe);
-  // A process that ends sooner, such as a command of the operator, needs no such connection.
-  enter_state(probe, PG_PROBE_IDLE);
+}
+
+void pg_probe_start(struct pg_probe *probe)
+{
+  if (probe->connection.state == PG_CLOSED)
+    pg_connection_open(&probe->connection);
 }
 
 void pg_probe_destroy(struct pg_probe *probe)

@@ -7,6 +7,8 @@
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 
+TestSuite(fault_03_outages, .fini = thaw_postgres);
+
 static const char *make_item(const struct account *owner)
 {
   return item_create(owner, text("{\"sku\":\"%s\",\"name\":\"Thing\"}", fresh_word()));
@@ -45,6 +47,39 @@ Test(fault_03_outages, without_postgresql_writes_are_503_within_the_deadline)
   stack("start", "postgres");
   wait_until_healthy();
   make_item(&ada);
+}
+
+// PostgreSQL keeps its connections open and answers nothing.
+Test(fault_03_outages, with_a_frozen_postgresql_everything_is_503_at_once_and_recovers_by_itself)
+{
+  struct account ada = account_create();
+  freeze_postgres();
+  struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token);
+  assert_unavailable(&reply, 4.5);
+  reply = HTTP(.path = "/v1/items", .token = ada.token, .body = "{\"sku\":\"a\",\"name\":\"b\"}");
+  assert_unavailable(&reply, 4.5);
+  cr_expect_str_eq(http_json(&reply, "reason"), "NOT_APPLIED");
+  thaw_postgres();
+  wait_until_healthy();
+  make_item(&ada);
+}
+
+// ALTER TABLE takes such a lock. It stops what needs the table, and nothing else.
+Test(fault_03_outages, a_locked_table_stops_its_own_requests_only)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", make_item(&ada));
+  struct sql_transaction *lock = sql_begin("LOCK TABLE item.items IN ACCESS EXCLUSIVE MODE");
+  struct http_reply list = HTTP(.path = "/v1/items", .token = ada.token, .timeout_ms = 15000);
+  ASSERT_PROBLEM(list, 504, "DEADLINE_EXCEEDED");
+  struct http_reply patch =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"quantity\":2}", .timeout_ms = 15000);
+  ASSERT_PROBLEM(patch, 504, "DEADLINE_EXCEEDED");
+  cr_expect_str_eq(http_json(&patch, "reason"), "NOT_APPLIED");
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  sql_commit(lock);
+  // The services have stayed ready, so nobody waits for them to come back.
+  ASSERT_STATUS(HTTP(.path = "/v1/items", .token = ada.token), 200);
 }
 
 Test(fault_03_outages, without_redis_everything_is_slower_and_right)

@@ -18,6 +18,7 @@ static void thaw_all(void)
   for (size_t i = 0; i < ARRAY_LEN(names); i++)
     if (access(text("%s/pids/%s", need_variable("BULKHEAD_RUN_DIR"), names[i]), F_OK) == 0)
       stack_signal(names[i], SIGCONT);
+  thaw_postgres();
 }
 
 TestSuite(fault_04_history, .fini = thaw_all);
@@ -148,6 +149,21 @@ static void stop_postgres(struct load *load)
 Test(fault_04_history, survives_the_stop_of_postgresql)
 {
   drill(stop_postgres);
+}
+
+static void freeze_and_thaw_postgres(struct load *load)
+{
+  for (size_t round = 0; round < 2; round++) {
+    await_some_writes(load);
+    freeze_postgres();
+    thaw_postgres();
+    look_around(load);
+  }
+}
+
+Test(fault_04_history, survives_a_frozen_postgresql)
+{
+  drill(freeze_and_thaw_postgres);
 }
 
 static void break_connections(struct load *load)

@@ -222,6 +222,36 @@ void wait_until_caching(void)
   wait_until(caching, NULL, "the use of both caches");
 }
 
+static void signal_postgres(int number)
+{
+  stack_signal("postgres", number);
+  const char *pid = text("%d", (int)pid_of("postgres"));
+  (void)output_of((const char *const[]){"pkill", text("-%d", number), "-P", pid, NULL});
+}
+
+static bool is_postgres_away(const void *arg)
+{
+  static const char *const names[] = {"auth-1", "user-1", "item-1", "item-2"};
+  (void)arg;
+  for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    struct http_reply reply = HTTP(.path = "/readyz", .base_url = admin_url(names[i]), .timeout_ms = 5000);
+    if (reply.status != 503 || strstr(reply.body, "\"postgres\":\"down\"") == NULL)
+      return false;
+  }
+  return true;
+}
+
+void freeze_postgres(void)
+{
+  signal_postgres(SIGSTOP);
+  wait_until(is_postgres_away, NULL, "the notice that PostgreSQL is frozen");
+}
+
+void thaw_postgres(void)
+{
+  signal_postgres(SIGCONT);
+}
+
 struct background {
   pthread_t thread;
   void (*body)(void *arg);

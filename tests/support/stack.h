@@ -11,6 +11,10 @@ void stack(const char *action, const char *name);
 
 // Sends a signal to a process of the stack, such as SIGSTOP to "redis".
 void stack_signal(const char *name, int number);
+// Stops PostgreSQL and all of its sessions, which keep their connections, and waits until every service has noticed.
+void freeze_postgres(void);
+// Lets it go on; does nothing where it runs. Does not wait.
+void thaw_postgres(void);
 
 // Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);

@@ -113,7 +113,7 @@ void warm_up(struct world *world)
   put_all(world, &first, 1);
   expect_own_row(&first);
   free_puts(&first, 1);
-  int64_t all = 4;  // two for reads, one for writes, one for batches
+  int64_t all = 5;  // two for reads, one for writes, one for batches, one that probes
   wait_until(has_connections, &all);
 }
 

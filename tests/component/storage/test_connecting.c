@@ -105,6 +105,13 @@ Test(connecting, redis_is_found_by_name, .timeout = 60)
   with_front_of_redis(check_redis_names);
 }
 
+// One is pipelined, one probes, and one is the pool's.
+static bool has_all_connections(void *arg)
+{
+  (void)arg;
+  return read_single_metric(METRIC_PG_CONNECTIONS) == 3;
+}
+
 static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
 {
   size_t before = names_looked_up();
@@ -115,6 +122,7 @@ static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
   struct pg_tx *tx;
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_OK, "%s", host);
   pg_rollback(&tx);
+  wait_until(has_all_connections, NULL);
   pg_free(&world->pg);
   cr_expect_eq(names_looked_up(), before + look_ups, "%s", host);
   cr_expect_eq(names_looked_up_in_place(), 0, "%s", host);
@@ -123,8 +131,8 @@ static void expect_pg_at(struct world *world, const char *host, size_t look_ups)
 static void check_pg_names(struct world *world)
 {
   expect_pg_at(world, "localhost", 0);
-  expect_pg_at(world, "one.test", 2);
-  expect_pg_at(world, "two.test", 2);
+  expect_pg_at(world, "one.test", 3);
+  expect_pg_at(world, "two.test", 3);
 }
 
 Test(connecting, postgres_is_found_by_name, .timeout = 60)
@@ -138,7 +146,7 @@ static void check_pg_hosts(struct world *world)
   world->pg = pg_at(world, "127.0.0.2,one.test");
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   pg_free(&world->pg);
-  cr_expect_eq(names_looked_up_in_place(), 1);
+  cr_expect_geq(names_looked_up_in_place(), 1);
 }
 
 Test(connecting, several_hosts_are_left_to_libpq, .timeout = 60)

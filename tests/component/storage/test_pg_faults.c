@@ -33,10 +33,11 @@ static bool pg_is_down(void *arg)
   return !pg_ready(arg);
 }
 
+// Three are pipelined, and one probes.
 static bool all_are_up(void *arg)
 {
   (void)arg;
-  return read_single_metric(METRIC_PG_CONNECTIONS) == 3;
+  return read_single_metric(METRIC_PG_CONNECTIONS) == 4;
 }
 
 static void check_restart(struct world *world)

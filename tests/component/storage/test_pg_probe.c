@@ -28,7 +28,7 @@ static bool pg_is_up(void *arg)
   return pg_ready(arg);
 }
 
-// A session that probes exists only once the first second has passed.
+// Tells whether a session has been asked.
 static bool is_probing(void *arg)
 {
   return run_sql(arg, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT' AND pid <> pg_backend_pid()") != NULL;

@@ -128,12 +128,12 @@ static void increment(void *arg)
   crew_finished(worker->crew);
 }
 
-// Two are pipelined, and three are the pool's.
+// Two are pipelined, one probes, and three are the pool's.
 static bool has_all_connections(void *arg)
 {
   (void)arg;
-  cr_assert_leq(read_single_metric(METRIC_PG_CONNECTIONS), 5);
-  return read_single_metric(METRIC_PG_CONNECTIONS) == 5;
+  cr_assert_leq(read_single_metric(METRIC_PG_CONNECTIONS), 6);
+  return read_single_metric(METRIC_PG_CONNECTIONS) == 6;
 }
 
 static void check_waiting(struct world *world)
