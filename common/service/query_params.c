@@ -143,23 +143,43 @@ static const char *array_text(char *const *items, size_t count, struct arena *ar
   return text;
 }
 
+// True where the message lacks the optional field.
+static bool is_absent(const struct query_param *param, const void *message)
+{
+  return param->presence != 0 && *(const int *)field_place(message, param->presence) == 0;
+}
+
+static bool is_number(const struct query_param *param)
+{
+  return param->kind == QUERY_FIELD_INT32 || param->kind == QUERY_INT64;
+}
+
+static int64_t number_of_each(const struct query_param *param, const void *message)
+{
+  const void *place = field_place(message, param->offset);
+  return param->kind == QUERY_FIELD_INT32 ? *(const int32_t *)place : *(const int64_t *)place;
+}
+
+// Returns an item of the array as text; NULL for SQL NULL.
 static const char *text_of_each(const struct query_param *param, const void *message, struct arena *arena)
 {
+  if (is_absent(param, message))
+    return NULL;
+  if (is_number(param))
+    return arena_printf(arena, "%lld", (long long)number_of_each(param, message));
   const void *place = field_place(message, param->offset);
   if (param->kind == QUERY_FIELD_TEXTS)
     return array_text(*(char *const *const *)place, *(const size_t *)field_place(message, param->count), arena);
   const char *text = *(const char *const *)place;
-  return param->nullable && text[0] == '\0' ? NULL : text;
+  return param->kind == QUERY_FIELD_TEXT && param->nullable && text[0] == '\0' ? NULL : text;
 }
 
 static void add_numbers_of_each(struct pg_params *to, const struct query_param *param, const void *const *messages,
                                 size_t count)
 {
   int64_t *numbers = arena_array(to->arena, count, sizeof(*numbers));
-  for (size_t i = 0; i < count; i++) {
-    const void *place = field_place(messages[i], param->offset);
-    numbers[i] = param->kind == QUERY_FIELD_INT32 ? *(const int32_t *)place : *(const int64_t *)place;
-  }
+  for (size_t i = 0; i < count; i++)
+    numbers[i] = number_of_each(param, messages[i]);
   pg_add_int_array(to, numbers, count);
 }
 
@@ -167,11 +187,13 @@ static void add_each(struct pg_params *to, const struct query_param *param, cons
 {
   const void *const *messages = *(const void *const *const *)field_place(params, param->holder);
   size_t count = *(const size_t *)field_place(params, param->holder_count);
-  if (param->kind == QUERY_FIELD_INT32 || param->kind == QUERY_INT64) {
+  // An array of numbers has no NULL, so optional ones are written as texts, which PostgreSQL reads as the array's type.
+  if (is_number(param) && param->presence == 0) {
     add_numbers_of_each(to, param, messages, count);
     return;
   }
-  CHECK(param->kind == QUERY_FIELD_TEXT || param->kind == QUERY_FIELD_TEXTS);
+  CHECK(is_number(param) || param->kind == QUERY_TEXT || param->kind == QUERY_FIELD_TEXT ||
+        param->kind == QUERY_FIELD_TEXTS);
   const char **texts = arena_array(to->arena, count, sizeof(*texts));
   for (size_t i = 0; i < count; i++)
     texts[i] = text_of_each(param, messages[i], to->arena);
@@ -180,7 +202,7 @@ static void add_each(struct pg_params *to, const struct query_param *param, cons
 
 static void add_field(struct pg_params *to, const struct query_param *param, const void *message)
 {
-  if (param->presence != 0 && *(const int *)field_place(message, param->presence) == 0)
+  if (is_absent(param, message))
     pg_add_text(to, NULL);
   else
     add_value(to, param, field_place(message, param->offset), field_place(message, param->count));

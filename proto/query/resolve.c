@@ -71,9 +71,9 @@ struct argument *resolve_argument(struct query_source *query, struct slice name)
   return NULL;
 }
 
-bool resolve_can_be_parameter(const struct argument *argument, const struct field *field)
+bool resolve_can_be_parameter(const struct field *field)
 {
-  return !field->in_oneof && !(field->optional && argument->repeated);
+  return !field->in_oneof;
 }
 
 static void report_unusable_field(struct resolver *resolver, const struct argument *argument,
@@ -81,14 +81,16 @@ static void report_unusable_field(struct resolver *resolver, const struct argume
 {
   if (parameter->field != NULL) {
     findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
-                 "%s." SLICE_FMT " cannot be a parameter here: it is in a oneof, or optional in many messages",
-                 argument->message->full_name, SLICE_ARG(parameter->member));
+                 "%s." SLICE_FMT
+                 " is in a oneof, so it cannot be taken from the message; take it as a parameter of its "
+                 "own, such as :" SLICE_FMT "?, which the handler fills (a :gathered change has none: write :one)",
+                 argument->message->full_name, SLICE_ARG(parameter->member), SLICE_ARG(parameter->member));
     return;
   }
   struct strbuf names;
   strbuf_init(&names, 0);
   for (size_t i = 0; i < argument->message->field_count; i++) {
-    if (resolve_can_be_parameter(argument, &argument->message->fields[i]))
+    if (resolve_can_be_parameter(&argument->message->fields[i]))
       strbuf_printf(&names, "%s%s", names.size == 0 ? "" : ", ", argument->message->fields[i].name);
   }
   findings_add(resolver->findings, resolver->service, resolver->query, parameter->at.data,
@@ -111,7 +113,7 @@ static void resolve_member(struct resolver *resolver, struct parameter *paramete
   if (argument->message == NULL)
     return;
   parameter->field = message_field(argument->message, parameter->member);
-  if (parameter->field == NULL || !resolve_can_be_parameter(argument, parameter->field)) {
+  if (parameter->field == NULL || !resolve_can_be_parameter(parameter->field)) {
     report_unusable_field(resolver, argument, parameter);
     return;
   }

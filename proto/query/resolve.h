@@ -14,9 +14,8 @@ const struct parameter *resolve_parameter(const struct query_source *query, cons
 void resolve_split(struct slice text, struct slice *name, struct slice *member);
 // Finds the argument of this name; NULL where the query has none.
 struct argument *resolve_argument(struct query_source *query, struct slice name);
-// True where a field of the argument can be a parameter. A member of a oneof cannot. An `optional` field cannot be an
-// array of many messages, because that cannot say which of them lack it.
-bool resolve_can_be_parameter(const struct argument *argument, const struct field *field);
+// True where the field of a message can be a parameter. A member of a oneof cannot.
+bool resolve_can_be_parameter(const struct field *field);
 // True for the parts of a page in the SQL of a list: {filters}, {order} and {limit}.
 bool resolve_is_page_hole(const struct query_source *query, struct slice name);
 

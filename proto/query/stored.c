@@ -1,6 +1,7 @@
 #include "proto/query/stored.h"
 
 #include "proto/query/resolve.h"
+#include "proto/query/types.h"
 
 struct check {
   const struct service_source *service;
@@ -60,8 +61,11 @@ static void resolve_omission(struct check *check, struct omission *omission)
 
 static bool can_be_bound(const struct argument *argument, const struct field *field)
 {
-  return resolve_can_be_parameter(argument, field) && field->type != FIELD_MESSAGE && field->type != FIELD_OTHER &&
-         (!field->repeated || field->type == FIELD_STRING);
+  if (!resolve_can_be_parameter(field) || (field->repeated && field->type != FIELD_STRING))
+    return false;
+  if (argument->repeated)
+    return type_fits_array(field);
+  return field->type != FIELD_MESSAGE && field->type != FIELD_OTHER;
 }
 
 static void report_forgotten(struct check *check, const struct argument *argument, const struct field *field)
@@ -76,9 +80,9 @@ static void report_forgotten(struct check *check, const struct argument *argumen
   else
     findings_add(
         check->findings, check->service, check->query, argument->at.data,
-        "clients may write %s.%s, which this statement does not store, so it would be lost; a query cannot take a "
-        "field of its type from the message, so store it by a parameter of its own and write \"-- without " SLICE_FMT
-        ".%s: why\"",
+        "clients may write %s.%s, which this statement does not store, so it would be lost; a query cannot take it "
+        "from the message, because of its type or its oneof, so store it by a parameter of its own and write \"-- "
+        "without " SLICE_FMT ".%s: why\"",
         argument->message->full_name, field->name, SLICE_ARG(argument->name), field->name);
 }
 

@@ -86,11 +86,19 @@ const char *type_field_kind(unsigned oid, const struct field *field)
   return NULL;
 }
 
+bool type_fits_array(const struct field *field)
+{
+  return field->type == FIELD_STRING || field->type == FIELD_INT32 || field->type == FIELD_INT64;
+}
+
 const char *type_each_kind(unsigned oid, const struct field *field)
 {
   enum type_class class = type_class(oid);
+  if (field->type == FIELD_STRING && class == CLASS_TEXTS && field->repeated)
+    return "FIELD_TEXTS";
+  // An optional text may be present and empty, so an empty one must not become NULL.
   if (field->type == FIELD_STRING && class == CLASS_TEXTS)
-    return field->repeated ? "FIELD_TEXTS" : "FIELD_TEXT";
+    return field->optional ? "TEXT" : "FIELD_TEXT";
   if (!field->repeated && field->type == FIELD_INT32 && class == CLASS_INTS)
     return "FIELD_INT32";
   return !field->repeated && field->type == FIELD_INT64 && class == CLASS_INTS ? "INT64" : NULL;

@@ -29,5 +29,7 @@ bool type_is_time(unsigned oid);
 const char *type_kind(unsigned oid);
 const char *type_field_kind(unsigned oid, const struct field *field);
 const char *type_each_kind(unsigned oid, const struct field *field);
+// True where a field of many messages can be an array in SQL.
+bool type_fits_array(const struct field *field);
 
 #endif

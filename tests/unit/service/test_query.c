@@ -146,6 +146,51 @@ Test(query, an_absent_parameter_is_null)
   cr_expect_null(values.values[2]);
 }
 
+struct optional_fields {
+  int _text_case;
+  const char *text;
+  int _number_case;
+  int32_t number;
+  int _big_case;
+  int64_t big;
+};
+
+struct many_params {
+  const struct optional_fields *const *messages;
+  size_t messages_count;
+};
+
+#define EACH                                                                                                           \
+  .nullable = true, .from = QUERY_FROM_MESSAGES, .holder = offsetof(struct many_params, messages),                     \
+  .holder_count = offsetof(struct many_params, messages_count)
+
+Test(query, an_optional_field_that_is_absent_from_one_of_many_messages_is_null_in_the_array)
+{
+  static const struct query_param table[] = {
+      {.kind = QUERY_TEXT,
+       EACH,
+       .offset = offsetof(struct optional_fields, text),
+       .presence = offsetof(struct optional_fields, _text_case)},
+      {.kind = QUERY_FIELD_INT32,
+       EACH,
+       .offset = offsetof(struct optional_fields, number),
+       .presence = offsetof(struct optional_fields, _number_case)},
+      {.kind = QUERY_INT64,
+       EACH,
+       .offset = offsetof(struct optional_fields, big),
+       .presence = offsetof(struct optional_fields, _big_case)},
+  };
+  const struct query query = {.params = table, .param_count = ARRAY_LEN(table)};
+  const struct optional_fields full = {3, "", 4, -7, 5, INT64_MIN}, empty = {0};
+  const struct many_params params = {(const struct optional_fields *const[]){&full, &empty}, 2};
+  struct pg_params values;
+  pg_params_init(&values, &arena);
+  query_add_params(&values, &query, &params);
+  cr_expect_str_eq(values.values[0], "{\"\",NULL}", "an empty text that is there is not NULL");
+  cr_expect_str_eq(values.values[1], "{\"-7\",NULL}");
+  cr_expect_str_eq(values.values[2], "{\"-9223372036854775808\",NULL}");
+}
+
 // ---- rows ----
 
 struct row {

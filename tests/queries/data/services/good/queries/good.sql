@@ -28,6 +28,18 @@ FROM unnest(:user.id::uuid[], :user.display_name::text[], :user.email?::text[])
 WHERE id = v.key
 RETURNING id, name, v.place;
 
+-- name: weigh :gathered
+-- row: item.v1.Item
+-- params: thing.v1.Thing[] as thing
+-- without thing.left: the test is about optional fields
+-- without thing.right: as left
+-- without thing.heavy: as left
+UPDATE things SET note = v.new_note, weight = v.new_weight, size = coalesce(v.new_size, size)
+FROM unnest(:thing.id::uuid[], :thing.note?::text[], :thing.weight?::int[], :thing.size?::bigint[])
+     WITH ORDINALITY AS v(key, new_note, new_weight, new_size, place)
+WHERE id = v.key
+RETURNING id, name, v.place;
+
 -- name: list :page
 -- row: item.v1.Item
 -- request: thing.v1.ListThingsRequest

@@ -30,6 +30,12 @@ INSERT INTO things (id, name, size) VALUES (:user.id::uuid, :user.display_name, 
 -- without user.create_time: the service sets it
 INSERT INTO things (id, name, note, size) VALUES (:user.id::uuid, :user.display_name, :user.email, 1);
 
+-- name: each_of_no_array :exec
+-- params: thing.v1.Thing[] as things
+INSERT INTO things (id, name, note, weight, size)
+SELECT id, '', note, weight, size
+FROM unnest(:things.id::uuid[], :things.note?::text[], :things.weight?::int[], :things.size?::bigint[]) AS v(id, note, weight, size);
+
 -- The queries below are right.
 
 -- name: insert_all :exec

@@ -38,6 +38,14 @@ SELECT id FROM things WHERE name = :item.colour;
 -- params: item.v1.Item as item
 SELECT id FROM things;
 
+-- name: oneof_field :many
+-- params: thing.v1.Thing[] as things
+SELECT unnest(:things.left::text[]);
+
+-- name: optional_field :many
+-- params: thing.v1.Thing[] as things
+SELECT unnest(:things.note::text[]);
+
 -- name: two_minds :many
 SELECT id FROM things WHERE name = :name? OR note = :name;
 
