@@ -13,6 +13,7 @@
 #include "proto/query/emit.h"
 #include "proto/query/file.h"
 #include "proto/query/kept.h"
+#include "proto/query/migrations.h"
 #include "proto/query/plans.h"
 #include "proto/query/resolve.h"
 #include "proto/query/server.h"
@@ -31,8 +32,10 @@ struct run {
 static enum status read_service(struct run *run, const char *name, struct service_source *service)
 {
   enum status status = source_read(service, name, &run->arena, &run->findings, &run->error);
-  if (status == STATUS_OK)
+  if (status == STATUS_OK) {
+    check_migrations(service, &run->findings);
     resolve_service(service, &run->messages, &run->findings);
+  }
   return status;
 }
 

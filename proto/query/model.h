@@ -2,6 +2,7 @@
 // them can be found again by file and line. One arena holds everything; the process ends with it.
 //
 //   source.c       .sql files -> annotations and tokens
+//   migrations.c   the numbers of the migrations
 //   resolve.c      names -> messages, fields, fragments and parameters
 //   statement.c    tokens -> SQL with $1, $2, ...; of a list one statement for every combination of filters, order,
 //                  direction and page; each piece remembers where it comes from
@@ -208,7 +209,7 @@ struct findings {
 };
 
 // Appends a finding: "services/item/queries/items.sql:12: get: ...". The line is that of `at`, which points into one of
-// the service's files. `query` is NULL for text that belongs to no query.
+// the service's files, queries or migrations. `query` is NULL for text that belongs to no query.
 void findings_add(struct findings *findings, const struct service_source *service, const struct query_source *query,
                   const char *at, const char *format, ...) PRINTF_LIKE(5, 6);
 

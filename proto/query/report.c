@@ -22,6 +22,8 @@ void findings_add(struct findings *findings, const struct service_source *servic
                   const char *at, const char *format, ...)
 {
   const struct sql_file *file = file_of(service->files, service->file_count, at);
+  if (file == NULL)
+    file = file_of(service->migrations, service->migration_count, at);
   if (file != NULL)
     strbuf_printf(&findings->text, "%s:%zu: ", file->path, line_of(file, at));
   else

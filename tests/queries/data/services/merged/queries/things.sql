@@ -1,0 +1,2 @@
+-- name: find :one
+SELECT name FROM things WHERE id = :id::uuid;
