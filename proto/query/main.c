@@ -86,13 +86,14 @@ static enum status generate(struct run *run, const char *name, const char *kept_
 
 static enum status check_plans(struct run *run, const char *name, const char *seed_folder)
 {
+  size_t before = run->findings.count;
   struct service_source service;
   enum status status = read_service(run, name, &service);
-  if (status == STATUS_OK && run->findings.count == 0)
+  if (status == STATUS_OK && run->findings.count == before)
     status = describe(run, &service);
-  if (status == STATUS_OK && run->findings.count == 0)
+  if (status == STATUS_OK && run->findings.count == before)
     bind_service(&service, &run->findings);
-  if (status == STATUS_OK && run->findings.count == 0)
+  if (status == STATUS_OK && run->findings.count == before)
     status = plans_check(&service, server_conninfo(&run->server, name), seed_folder, &run->arena, &run->findings,
                          &run->error);
   return status;

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <string.h>
 
+#include "common/base/strmap.h"
 #include "proto/query/file.h"
 #include "proto/query/statement.h"
 #include "proto/query/types.h"
@@ -14,6 +15,7 @@ struct checker {
   struct findings *findings;
   PGconn *conn;
   struct sql_file seed;
+  struct strmap missing;  // the names of samples that were reported
 };
 
 static enum status run_sql(struct checker *c, const char *sql, struct error *error)
@@ -39,18 +41,24 @@ static const char *sample_of(struct checker *c, const char *name)
   return arena_string(c->arena, slice_make(value.data, slice_find(value, '\n', 0)));
 }
 
-// Appends the sample of a parameter as an SQL literal. `array` is the type of the array that holds it; 0 for none.
+static const char *sample_of_parameter(struct checker *c, const struct parameter *parameter)
+{
+  return arena_string(c->arena, parameter->member.size > 0 ? parameter->member : parameter->name);
+}
+
+static const char *sample_of_order(struct checker *c, const struct order *order)
+{
+  return arena_printf(c->arena, "after_%s", order->field->name);
+}
+
+// Appends a sample as an SQL literal. `array` is the type of the array that holds it; 0 for none.
 static void add_sample(struct checker *c, struct strbuf *sql, const char *name, unsigned array)
 {
-  const char *value = sample_of(c, name);
-  if (value == NULL)
-    findings_add(c->findings, c->service, c->query, c->query->name.data,
-                 "%s has no sample of :%s; add a line \"-- sample %s: VALUE\"", c->seed.path, name, name);
   strbuf_add_string(sql, sql->data[sql->size - 1] == '(' ? "" : ", ");
-  if (value != NULL && array != 0)
-    strbuf_printf(sql, "ARRAY[%s]::%s", value, type_name(array));
+  if (array != 0)
+    strbuf_printf(sql, "ARRAY[%s]::%s", sample_of(c, name), type_name(array));
   else
-    strbuf_add_string(sql, value == NULL ? "NULL" : value);
+    strbuf_add_string(sql, sample_of(c, name));
 }
 
 static void add_page_samples(struct checker *c, const struct page_choice *choice, struct strbuf *sql)
@@ -59,7 +67,7 @@ static void add_page_samples(struct checker *c, const struct page_choice *choice
     if ((choice->filters & 1u << i) != 0)
       add_sample(c, sql, arena_string(c->arena, c->query->filters[i].name), 0);
   if (choice->after) {
-    add_sample(c, sql, arena_printf(c->arena, "after_%s", c->query->orders[choice->order].field->name), 0);
+    add_sample(c, sql, sample_of_order(c, &c->query->orders[choice->order]), 0);
     add_sample(c, sql, "after_id", 0);
   }
 }
@@ -73,8 +81,7 @@ static const char *explain_sql(struct checker *c, const struct statement *statem
   for (size_t i = 0; i < c->query->parameter_count; i++) {
     const struct parameter *parameter = &c->query->parameters[i];
     bool each = c->query->rows == ROWS_GATHERED || (parameter->argument != NULL && parameter->argument->repeated);
-    add_sample(c, &sql, arena_string(c->arena, parameter->member.size > 0 ? parameter->member : parameter->name),
-               each ? parameter->type : 0);
+    add_sample(c, &sql, sample_of_parameter(c, parameter), each ? parameter->type : 0);
   }
   if (c->query->rows == ROWS_PAGE) {
     struct page_choice choice = statement_choice(c->query, index);
@@ -88,6 +95,43 @@ static const char *explain_sql(struct checker *c, const struct statement *statem
   const char *text = arena_string(c->arena, strbuf_slice(&sql));
   strbuf_free(&sql);
   return text;
+}
+
+// ---- missing samples ----
+
+// Reports a sample that the seed lacks, at the first query that needs it.
+static void need_sample(struct checker *c, const char *name)
+{
+  if (sample_of(c, name) == NULL && strmap_add(&c->missing, slice_from_string(name), c->query))
+    findings_add(c->findings, c->service, c->query, c->query->name.data,
+                 "%s has no sample of :%s; add a line \"-- sample %s: VALUE\"", c->seed.path, name, name);
+}
+
+static void need_samples_of_query(struct checker *c)
+{
+  const struct query_source *query = c->query;
+  for (size_t i = 0; i < query->parameter_count; i++)
+    need_sample(c, sample_of_parameter(c, &query->parameters[i]));
+  if (query->rows != ROWS_PAGE)
+    return;
+  for (size_t i = 0; i < query->filter_count; i++)
+    need_sample(c, arena_string(c->arena, query->filters[i].name));
+  for (size_t i = 0; i < query->order_count; i++)
+    need_sample(c, sample_of_order(c, &query->orders[i]));
+  need_sample(c, "after_id");
+}
+
+// Reports every missing sample once. False where one is missing.
+static bool has_all_samples(struct checker *c)
+{
+  size_t before = c->findings->count;
+  for (size_t i = 0; i < c->service->query_count; i++) {
+    c->query = &c->service->queries[i];
+    if (c->query->scan.size == 0)
+      need_samples_of_query(c);
+  }
+  strmap_free(&c->missing);
+  return c->findings->count == before;
 }
 
 // ---- plans ----
@@ -166,25 +210,31 @@ static void check_statement(struct checker *c, size_t index)
   check_plan(c, &statement, explain, "generic");
 }
 
+static void check_queries(struct checker *c)
+{
+  for (size_t i = 0; i < c->service->query_count; i++) {
+    c->query = &c->service->queries[i];
+    for (size_t index = 0; c->query->scan.size == 0 && index < statement_count(c->query); index++)
+      check_statement(c, index);
+  }
+}
+
 enum status plans_check(struct service_source *service, const char *conninfo, const char *seed_folder,
                         struct arena *arena, struct findings *findings, struct error *error)
 {
-  struct checker c = {.service = service, .arena = arena, .findings = findings, .conn = PQconnectdb(conninfo)};
+  struct checker c = {.service = service, .arena = arena, .findings = findings};
   c.seed.path = arena_printf(arena, "%s/%s.sql", seed_folder, service->name);
   enum status status = file_read(c.seed.path, arena, &c.seed.text, error);
-  if (status == STATUS_OK)
-    status = run_sql(&c, "SET client_min_messages = error", error);
+  if (status != STATUS_OK || !has_all_samples(&c))
+    return status;
+  c.conn = PQconnectdb(conninfo);
+  status = run_sql(&c, "SET client_min_messages = error", error);
   if (status == STATUS_OK)
     status = run_sql(&c, c.seed.text.data, error);
   if (status == STATUS_OK)
     status = run_sql(&c, "VACUUM ANALYZE", error);
-  for (size_t i = 0; status == STATUS_OK && i < service->query_count; i++) {
-    c.query = &service->queries[i];
-    if (c.query->scan.size > 0)
-      continue;
-    for (size_t index = 0; index < statement_count(c.query); index++)
-      check_statement(&c, index);
-  }
+  if (status == STATUS_OK)
+    check_queries(&c);
   PQfinish(c.conn);
   return status;
 }
