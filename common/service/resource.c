@@ -315,6 +315,9 @@ static void end_cached(struct cached_change *cached)
   cache_change_end(&cached->change, task_effect() != TASK_EFFECT_UNKNOWN);
 }
 
+// The pause before a locked update is tried again.
+enum { LOCKED_PAUSE_MS = 20 };
+
 // An update in progress.
 struct change {
   struct call *call;
@@ -402,6 +405,20 @@ static enum status update_locked(struct change *change)
   return status;
 }
 
+// Repeats the locked update until it has all its locks, because the caller has named no state that could be missed: a
+// transaction that misses a lock behind its first statement (a unique value that another one is about to take) is lost.
+static enum status update_patiently(struct change *change)
+{
+  for (;;) {
+    enum status status = update_locked(change);
+    if (status != STATUS_ABORTED)
+      return status;
+    status = task_sleep_ms(LOCKED_PAUSE_MS);
+    if (status != STATUS_OK)
+      return status;
+  }
+}
+
 static enum status fail_without_id(struct call *call, const struct resource *resource)
 {
   call_violation(call, arena_printf(call_arena(call), "%s.id", resource->name), "is required");
@@ -427,7 +444,7 @@ enum status resource_update(struct call *call, const struct resource *resource, 
     return fail_without_id(call, resource);
   status = update_optimistically(&change);
   if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
-    status = update_locked(&change);
+    status = update_patiently(&change);
   if (status == STATUS_OK && change.writes)
     cache_change_keep(change.cached.change, change.stored);
   end_cached(&change.cached);

@@ -65,7 +65,7 @@ enum status resource_get(struct call *call, const struct resource *resource,
                          const ProtobufCMessage *request) MUST_CHECK;
 // Answers an Update. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and
 // written where its etag is still the same. Where it has changed meanwhile and the caller named no etag, the update is
-// repeated once with the row locked. ABORTED where the caller named another etag than the row has. An update whose mask
+// repeated with the row locked. ABORTED where the caller named another etag than the row has. An update whose mask
 // names no field that it writes answers with the row as it is.
 enum status resource_update(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;

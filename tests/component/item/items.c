@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 const struct rpc_context owner = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT(OWNER)};
 const struct rpc_context other_owner = {.request_id = SLICE_INIT("r-2"), .caller_id = SLICE_INIT(OTHER_OWNER)};
@@ -140,23 +141,40 @@ const char *items_count(struct items *items)
   return database_sql(&items->database, "SELECT count(*) FROM item.items");
 }
 
-void items_lock(struct items *items, struct process *holder, const char *id)
+long items_read_metric(struct items *items, const char *series)
+{
+  struct strbuf metrics;
+  strbuf_init(&metrics, 0);
+  const char *found = strstr(process_http(&items->process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
+  long value = found == NULL ? 0 : strtol(found + strlen(series), NULL, 10);
+  strbuf_free(&metrics);
+  return value;
+}
+
+void items_hold(struct items *items, struct process *holder, char *sql)
 {
   process_prepare(holder);
   process_launch(holder, items_text(items, "%s/psql", getenv("BULKHEAD_PG_BIN")),
-                 (char *[]){"psql", "-Xq", "-c", "SET application_name = 'holder'", "-c", "BEGIN", "-c",
-                            items_text(items, "SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id), "-c",
+                 (char *[]){"psql", "-Xq", "-c", "SET application_name = 'holder'", "-c", "BEGIN", "-c", sql, "-c",
                             "SELECT pg_sleep(600)", (char *)(uintptr_t)database_of_superuser(&items->database), NULL},
                  NULL);
   database_wait_sql(
       &items->database,
-      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND wait_event = 'PgSleep'", "1");
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND datname = current_database()"
+      " AND wait_event = 'PgSleep'",
+      "1");
+}
+
+void items_lock(struct items *items, struct process *holder, const char *id)
+{
+  items_hold(items, holder, items_text(items, "SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id));
 }
 
 void items_unlock(struct items *items, struct process *holder)
 {
   database_sql(&items->database,
-               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
+               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder' AND datname = "
+               "current_database()");
   process_end(holder);
   process_free(holder);
 }

@@ -58,7 +58,12 @@ void items_expect_violation(const struct outcome *outcome, enum status status, c
 struct outcome items_create_batch(struct items *items, Item__V1__Item **batch, size_t count);
 const char *items_count(struct items *items);
 
-// Locks an item in a transaction of another program, which items_unlock ends.
+// Reads the value of a series at /metrics, given with its labels and a space behind; 0 where there is none.
+long items_read_metric(struct items *items, const char *series);
+
+// Runs a statement in a transaction of another program, which items_unlock takes back.
+void items_hold(struct items *items, struct process *holder, char *sql);
+// Locks an item in such a transaction.
 void items_lock(struct items *items, struct process *holder, const char *id);
 void items_unlock(struct items *items, struct process *holder);
 

@@ -111,16 +111,6 @@ static struct outcome rename_item(const char *id, char *name)
   return outcome;
 }
 
-static long read_item_metric(const char *series)
-{
-  struct strbuf metrics;
-  strbuf_init(&metrics, 0);
-  const char *found = strstr(process_http(&items.process, "GET /metrics HTTP/1.0\r\n\r\n", &metrics), series);
-  long value = found == NULL ? 0 : strtol(found + strlen(series), NULL, 10);
-  strbuf_free(&metrics);
-  return value;
-}
-
 // A fresh process trusts its cache only after some seconds.
 static void wait_cached(const char *id)
 {
@@ -129,7 +119,7 @@ static void wait_cached(const char *id)
     cr_assert_lt(clock_now_us(), end_us, "the item is not served from memory");
     poll(NULL, 0, 20);
     items_get(&items, id);
-  } while (read_item_metric("bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ") == 0);
+  } while (items_read_metric(&items, "bulkhead_cache_hits_total{cache=\"item.v1.1\",tier=\"memory\"} ") == 0);
 }
 
 // A stranger must not be able to keep an item out of the caches by changes that are refused.
@@ -140,16 +130,16 @@ Test(item_changes, that_are_refused_leave_the_item_in_the_cache)
   Item__V1__Item *item = items_make(&items, "", "Stolen");
   item->id = items_text(&items, "%s", items_created(&items, items_make(&items, "S", "One"), &owner)->id);
   wait_cached(item->id);
-  long before = read_item_metric(invalidations);
+  long before = items_read_metric(&items, invalidations);
   struct outcome outcome;
   items_begin_update(
       &items, &(struct item_update){.item = item, .paths = &path, .count = 1, .as = &other_owner, .timeout_ms = 30000},
       &outcome);
   driver_finish(&items.driver, &outcome);
   cr_expect_eq(outcome.status, STATUS_PERMISSION_DENIED);
-  cr_expect_eq(read_item_metric(invalidations), before);
+  cr_expect_eq(items_read_metric(&items, invalidations), before);
   cr_expect_eq(rename_item(item->id, "Two").status, STATUS_OK);
-  cr_expect_gt(read_item_metric(invalidations), before, "the owner's change does drop it");
+  cr_expect_gt(items_read_metric(&items, invalidations), before, "the owner's change does drop it");
 }
 
 // Who changes an item reads it next: neither that read nor the next change asks PostgreSQL for it.
@@ -158,7 +148,7 @@ Test(item_changes, leave_the_new_item_in_the_cache)
   static const char reads[] = "bulkhead_postgres_statement_duration_seconds_count{statement=\"item_get\"} ";
   const Item__V1__Item *item = items_created(&items, items_make(&items, "S", "One"), &owner);
   wait_cached(item->id);
-  long before = read_item_metric(reads);
+  long before = items_read_metric(&items, reads);
   cr_expect_gt(before, 0);
   cr_expect_eq(rename_item(item->id, "Two").status, STATUS_OK);
   cr_expect_str_eq(items_get(&items, item->id)->name, "Two");
@@ -166,7 +156,7 @@ Test(item_changes, leave_the_new_item_in_the_cache)
   item = items_get(&items, item->id);
   cr_expect_str_eq(item->name, "Three");
   cr_expect_str_eq(item->etag, "3");
-  cr_expect_eq(read_item_metric(reads), before);
+  cr_expect_eq(items_read_metric(&items, reads), before);
 }
 
 // A UUID is the same in either case (RFC 9562, section 4): both ways to write it must see the change.
