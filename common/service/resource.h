@@ -18,7 +18,8 @@ struct resource {
   const char *title;      // "item": its name in messages for people
   const char *not_found;  // reason of the error, "ITEM_NOT_FOUND"
   const char *invalid;    // reason of the error, "INVALID_ITEM"
-  // The requests that resource_get, resource_update and resource_delete answer; NULL for a method that it does not have.
+  // The requests that resource_get, resource_update and resource_delete answer; NULL for a method that it does not
+  // have.
   const ProtobufCMessageDescriptor *get_request;
   const ProtobufCMessageDescriptor *update_request;
   const ProtobufCMessageDescriptor *delete_request;

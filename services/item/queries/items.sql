@@ -17,8 +17,8 @@ SELECT {item} FROM items WHERE id = :id::uuid FOR UPDATE;
 -- name: insert :gathered
 -- row: item.v1.Item
 -- params: item.v1.Item[] as item
--- Stores a new item. NOT_FOUND where the owner has an item with this sku; INVALID_ARGUMENT where PostgreSQL cannot
--- store a value that JSON allows (U+0000 or a number out of range in attributes).
+-- Stores a new item. NOT_FOUND where the owner has an item with this sku. Attributes are json, so they stay as they
+-- were sent, also a number such as 1e400, and PostgreSQL refuses none that the contract allows.
 WITH made AS (
   INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
   SELECT v.id, v.owner_id, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
@@ -36,8 +36,7 @@ SELECT made.*, k.place FROM unnest(:item.id::uuid[]) WITH ORDINALITY AS k(key, p
 -- row: item.v1.Item
 -- params: item.v1.Item[] as items
 -- Stores all items or none; the rows come in the order of the ids. ALREADY_EXISTS where the owner has an item with one
--- of the skus; INVALID_ARGUMENT where PostgreSQL cannot store a value. Batches insert their items in the order of the
--- skus, so that two of them never wait for each other.
+-- of the skus. Batches insert their items in the order of the skus, so that two of them never wait for each other.
 WITH made AS (
   INSERT INTO items (id, owner_id, sku, name, description, category, tags, price, currency, quantity, attributes)
   SELECT v.id, :owner_id::uuid, v.sku, v.name, v.description, v.category, v.tags::text[], v.price::numeric, v.currency,
@@ -61,7 +60,7 @@ FROM unnest(:skus::text[]) WITH ORDINALITY AS v(sku, place) ORDER BY v.place;
 -- row: item.v1.Item
 -- params: item.v1.Item as item
 -- Replaces the fields that may change, if the etag is still this one. ALREADY_EXISTS where the owner has another item
--- with this sku; INVALID_ARGUMENT where PostgreSQL cannot store a value.
+-- with this sku.
 UPDATE items SET sku = :item.sku, name = :item.name, description = :item.description, category = :item.category,
   tags = :item.tags::text[], price = :item.price?::numeric, currency = :item.currency?,
   quantity = :item.quantity::int, attributes = coalesce(:item.attributes?::json, '{}'),
@@ -77,7 +76,6 @@ RETURNING {item};
 -- without item.description: as sku
 -- without item.tags: as sku
 -- Replaces the fields that may change and that the search does not look at, if the etag is still this one.
--- INVALID_ARGUMENT where PostgreSQL cannot store a value.
 UPDATE items SET category = v.new_category, price = v.new_price::numeric, currency = v.new_currency,
   quantity = v.new_quantity::int, attributes = coalesce(v.new_attributes::json, '{}'),
   revision = revision + 1, update_time = greatest(clock_timestamp(), update_time)
