@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/contract/validate.h"
 #include "common/runtime/task.h"
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
+#include "common/service/resource_mask_internal.h"
 #include "common/service/resource_shape_internal.h"
 #include "common/service/service.h"
-#include "google/protobuf/field_mask.pb-c.h"
 
 struct query_db resource_db(struct call *call)
 {
@@ -104,7 +103,7 @@ static enum status check_declared(struct call *call, const struct resource *reso
                    request->descriptor->name, resource->name);
 }
 
-// ---- preconditions and masks ----
+// ---- preconditions ----
 
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
 {
@@ -116,85 +115,6 @@ bool resource_etag_fits(const char *etag, const char *if_match, const char *body
 bool resource_is_conditional(const char *if_match, const char *body_etag)
 {
   return (if_match[0] != '\0' && strcmp(if_match, "*") != 0) || body_etag[0] != '\0';
-}
-
-static bool update_writes(const struct query *update, const ProtobufCFieldDescriptor *field)
-{
-  // id and etag select the row, so an update does not write them.
-  if (strcmp(field->name, "id") == 0 || strcmp(field->name, "etag") == 0)
-    return false;
-  for (size_t i = 0; i < update->param_count; i++)
-    if (update->params[i].offset == field->offset)
-      return true;
-  return false;
-}
-
-static void copy_field(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCFieldDescriptor *field)
-{
-  bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
-  size_t size = repeated ? sizeof(void *) : validate_value_size(field->type);
-  memcpy((char *)to + field->offset, (const char *)from + field->offset, size);
-  if (repeated)
-    *(size_t *)((char *)to + field->quantifier_offset) =
-        *(const size_t *)((const char *)from + field->quantifier_offset);
-  // The presence of an optional field is copied, too, so that an absent one becomes absent.
-  if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
-    *(uint32_t *)((char *)to + field->quantifier_offset) =
-        *(const uint32_t *)((const char *)from + field->quantifier_offset);
-}
-
-static void merge_all(ProtobufCMessage *to, const ProtobufCMessage *from, const struct query *update)
-{
-  for (unsigned i = 0; i < to->descriptor->n_fields; i++)
-    if (update_writes(update, &to->descriptor->fields[i]))
-      copy_field(to, from, &to->descriptor->fields[i]);
-}
-
-const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
-                           const struct query *update)
-{
-  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
-  if (paths == NULL) {
-    merge_all(to, from, update);
-    return NULL;
-  }
-  for (size_t i = 0; i < paths->n_paths; i++) {
-    const ProtobufCFieldDescriptor *field = find_field(to, paths->paths[i]);
-    if (strcmp(paths->paths[i], "*") == 0)
-      merge_all(to, from, update);
-    else if (field == NULL)
-      return paths->paths[i];
-    else if (update_writes(update, field))
-      copy_field(to, from, field);
-  }
-  return NULL;
-}
-
-// True where an update with this mask writes a field. One without a mask writes all of them.
-static bool mask_writes(const ProtobufCMessage *mask, const ProtobufCMessage *message, const struct query *update)
-{
-  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
-  for (size_t i = 0; paths != NULL && i < paths->n_paths; i++) {
-    const ProtobufCFieldDescriptor *field = find_field(message, paths->paths[i]);
-    if (strcmp(paths->paths[i], "*") == 0 || (field != NULL && update_writes(update, field)))
-      return true;
-  }
-  return paths == NULL;
-}
-
-// Returns the query that writes what the mask names, and the fewest fields beside it.
-static const struct query *pick_update(const struct resource *resource, const ProtobufCMessage *mask,
-                                       const ProtobufCMessage *message)
-{
-  const Google__Protobuf__FieldMask *paths = (const Google__Protobuf__FieldMask *)(const void *)mask;
-  if (resource->update_part == NULL || paths == NULL)
-    return resource->update;
-  for (size_t i = 0; i < paths->n_paths; i++) {
-    const ProtobufCFieldDescriptor *field = find_field(message, paths->paths[i]);
-    if (field == NULL || (update_writes(resource->update, field) && !update_writes(resource->update_part, field)))
-      return resource->update;
-  }
-  return resource->update_part;
 }
 
 // ---- reading ----
@@ -438,8 +358,8 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   if (change.body == NULL)
     return fail_without_id(call, resource);
   change.id = get_text(change.body, "id");
-  change.writes = mask_writes(change.mask, change.body, resource->update);
-  change.update = pick_update(resource, change.mask, change.body);
+  change.writes = resource_mask_writes(change.mask, change.body, resource->update);
+  change.update = resource_pick_update(resource, change.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   status = update_optimistically(&change);
