@@ -176,7 +176,7 @@ static void check_gathered_change(struct binder *b)
     good = good && parameter->argument == query->parameters[0].argument && parameter->argument->repeated;
   }
   const struct parameter *key = &query->parameters[0];
-  if (!good || key->field == NULL || key->field->repeated || key->field->type != FIELD_STRING)
+  if (!good || key->field == NULL || key->field->repeated || key->field->optional || key->field->type != FIELD_STRING)
     findings_add(
         b->findings, b->service, query, query->name.data,
         "a gathered change is written as UPDATE ... FROM unnest(:item.id::uuid[], :item.name::text[]) WITH "

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/query/bind.h"
+#include "proto/query/gathered.h"
 #include "proto/query/resolve.h"
 #include "proto/query/statement.h"
 
@@ -199,6 +200,11 @@ static bool describe_first(struct describer *d)
   PQclear(result);
   if (good)
     d->query->description.read_only = only_reads(d, &statement);
+  if (good && d->query->rows == ROWS_GATHERED && !d->query->description.read_only)
+    check_gathered_plan(
+        &(struct gathered_check){
+            .service = d->service, .query = d->query, .findings = d->findings, .arena = d->arena, .conn = d->conn},
+        &statement);
   return good;
 }
 

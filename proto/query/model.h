@@ -11,6 +11,7 @@
 //   messages.c     the messages of the contracts, from the protoset
 //   server.c       a private PostgreSQL, migrated as the service migrates itself
 //   describe.c     what PostgreSQL says of each statement
+//   gathered.c     whether a gathered change takes each row by its key
 //   kept.c         what PostgreSQL said the last time
 //   bind.c         PostgreSQL's types and the contract's fields -> C
 //   emit_*.c       everything above -> C text

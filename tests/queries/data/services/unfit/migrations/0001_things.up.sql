@@ -7,3 +7,4 @@ CREATE TABLE things (
   place       point,
   create_time timestamptz NOT NULL DEFAULT now()
 );
+CREATE UNIQUE INDEX things_by_weight ON things (weight);
