@@ -105,6 +105,53 @@ Test(item_shape, queries_with_other_parameters_are_refused)
   expect_refused(&broken, "remove must have two parameters");
 }
 
+Test(item_shape, a_row_needs_id_and_etag_to_be_updated)
+{
+  struct resource broken = copy_item();
+  struct query get = item_db_get_query;
+  get.message = &item__v1__create_item_request__descriptor;
+  broken.get = &get;
+  broken.delete_request = NULL;
+  expect_refused(&broken, "item.v1.CreateItemRequest needs a field \"string id\"; ");
+  expect_refused(&broken, "item.v1.CreateItemRequest needs a field \"string etag\"; ");
+}
+
+// Each of these is not the parameter that a resource's remove has.
+Test(item_shape, a_remove_with_a_parameter_of_another_shape_is_refused)
+{
+  const struct query_param *right = item_db_delete_query.params;
+  for (size_t i = 0; i < 2; i++) {
+    struct query_param wrong[] = {right[i], right[i], right[i], right[i]};
+    wrong[0].kind = QUERY_INT64;
+    wrong[1].from = QUERY_FROM_MESSAGE;
+    wrong[2].offset += sizeof(char *);
+    wrong[3].nullable = false;
+    for (size_t k = 0; k < (i == 1 ? 4 : 3); k++) {
+      struct query_param params[] = {right[0], right[1]};
+      params[i] = wrong[k];
+      struct query remove = item_db_delete_query;
+      remove.params = params;
+      struct resource broken = copy_item();
+      broken.remove = &remove;
+      expect_refused(&broken, "remove must have two parameters");
+    }
+  }
+}
+
+Test(item_shape, a_cache_needs_the_same_columns_in_the_same_order)
+{
+  struct query update = item_db_update_query;
+  struct query_column columns[64];
+  cr_assert_leq(update.column_count, ARRAY_LEN(columns));
+  memcpy(columns, update.columns, update.column_count * sizeof(columns[0]));
+  columns[0] = update.columns[1];
+  columns[1] = update.columns[0];
+  update.columns = columns;
+  struct resource broken = copy_item();
+  broken.update = &update;
+  expect_refused(&broken, "update must give the same columns in the same order as get");
+}
+
 Test(item_shape, only_what_a_resource_answers_is_checked)
 {
   const struct resource reads = {
