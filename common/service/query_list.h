@@ -14,6 +14,7 @@ struct query_order {
 
 // A list as tables.
 struct query_list {
+  const ProtobufCMessageDescriptor *request;  // the type of the request, in which the offsets below are
   struct query shape;  // the columns of a row, and the parameters that every page has; its statement is not used
   // Indexed as [order][descending][after][filters]: `after` is 1 for a later page, and filters are bits.
   const struct pg_statement *statements;

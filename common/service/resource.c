@@ -202,6 +202,9 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
                           const ProtobufCMessage *request)
 {
   struct query_page page;
+  if (request->descriptor != list->request)
+    return call_fail(call, STATUS_INTERNAL, "INTERNAL", "the list answers %s, and the handler passes %s",
+                     list->request->name, request->descriptor->name);
   if (!query_list_read(list, request, call_arena(call), &page)) {
     call_violation(call, page.refusal.field, page.refusal.rule);
     return call_fail(call, STATUS_INVALID_ARGUMENT, page.refusal.reason, "%s", page.refusal.message);

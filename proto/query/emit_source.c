@@ -303,9 +303,10 @@ static void emit_places(struct emitter *e)
   const struct query_source *query = e->query;
   const char *request = c_name_struct(e->arena, query->request->full_name);
   strbuf_printf(e->out,
-                "    .page_size = offsetof(%s, page_size),\n    .page_token = offsetof(%s, page_token),\n"
+                "    .request = &%s__descriptor,\n    .page_size = offsetof(%s, page_size),\n    .page_token = "
+                "offsetof(%s, page_token),\n"
                 "    .rows = %d,\n    .next_page_token = %d,\n    .id = %zu,\n",
-                request, request, rows_field(query)->number,
+                c_name_lower(e->arena, query->request->full_name), request, request, rows_field(query)->number,
                 message_field(query->response, SLICE("next_page_token"))->number,
                 index_of_column(query, query->id_field->name));
   if (message_field(query->request, SLICE("order_by")) != NULL)
