@@ -66,6 +66,7 @@ LIBS_discovery := -lcurl
 LIBS_security  := -ljwt -lcrypto -lsodium
 LIBS_storage   := -lpq -lhiredis
 LIBS_service   := -lmicrohttpd
+LIBS_gateway   := -lz
 libs_of = $(sort $(foreach part,$(1),$(LIBS_$(part)))) -lprotobuf-c -lm
 
 objects_in  = $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
@@ -239,7 +240,7 @@ endif
 # ---- gateway ----
 $(OUT)/lib/libgateway.a: $(call objects_in,gateway)
 GATEWAY_ARCHIVES := $(call archives_of,gateway $(USES_gateway) gen-bh gen-pb)
-GATEWAY_LIBS     := $(call libs_of,$(USES_gateway))
+GATEWAY_LIBS     := $(call libs_of,gateway $(USES_gateway))
 MODULE := $(OUT)/lib/ngx_http_bulkhead_module.so
 # nginx-dev ships headers and configure, not the sources of nginx. Configured once with the flags that the packaged
 # nginx was built with, so that it takes our module; configure writes where it stands, hence the links.
@@ -381,7 +382,7 @@ benches: $(BENCHES:%=$(OUT)/bin/%)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archives_of,gateway $(sort $(USES_gateway) service $(USES_service)) gen-bh gen-pb)
 	@mkdir -p $(@D)
-	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS)
+	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS) $(LIBS_gateway)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
@@ -459,7 +460,7 @@ install: all
 	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in "$(DESTDIR)$(PREFIX)/share/bulkhead/"
 	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
 	install -d "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui"
-	for file in $(wildcard $(addprefix build/tools/swagger-ui-dist/,LICENSE NOTICE swagger-ui.css swagger-ui-bundle.js favicon-*.png)); do \
+	for file in $(wildcard $(addprefix build/tools/swagger-ui-dist/,LICENSE NOTICE swagger-ui.css swagger-ui.css.gz swagger-ui-bundle.js swagger-ui-bundle.js.gz favicon-*.png)); do \
 	  install -m 644 $$file "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui/" || exit 1; done
 	[ ! -e deploy/docker/gateway ] || install -m 755 deploy/docker/gateway "$(DESTDIR)$(PREFIX)/bin/bulkhead-gateway"
 

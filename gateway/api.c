@@ -11,6 +11,7 @@
 #include "common/contract/diagnostics.h"
 #include "common/observe/log.h"
 #include "gateway/document.h"
+#include "gateway/gzip.h"
 
 #define PROTOSET_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
@@ -81,6 +82,8 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
   collect_services(api);
   strbuf_init(&api->openapi, 0);
   document_write(api->contract, &api->openapi);
+  strbuf_init(&api->openapi_gzip, 0);
+  gzip_compress(strbuf_slice(&api->openapi), &api->openapi_gzip);
   snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"",
            hash_fingerprint(strbuf_slice(&api->openapi)));
   gateway_metrics_create(&api->metrics, api->contract, api->services, api->service_count);
@@ -111,6 +114,7 @@ void api_free(struct api **api)
     return;
   gateway_metrics_free(&gone->metrics);
   strbuf_free(&gone->openapi);
+  strbuf_free(&gone->openapi_gzip);
   free(gone->services);
   contract_free(&gone->contract);
   free(gone);

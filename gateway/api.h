@@ -18,6 +18,7 @@
 struct api {
   struct contract *contract;
   struct strbuf openapi;  // the OpenAPI document, JSON
+  struct strbuf openapi_gzip;
   char openapi_etag[20];  // ETag of the document, with its quotes
   const char **services;  // every service that has a route, and KEYS_SERVICE; views into `contract`
   size_t service_count;

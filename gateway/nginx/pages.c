@@ -16,6 +16,13 @@ ngx_int_t page_problem(ngx_http_request_t *r)
   return request_send_reply(r, exchange_reply(exchange));
 }
 
+// Returns the header that was added last.
+static ngx_table_elt_t *last_header(ngx_http_request_t *r)
+{
+  ngx_list_part_t *last = r->headers_out.headers.last;
+  return &((ngx_table_elt_t *)last->elts)[last->nelts - 1];
+}
+
 static ngx_int_t begin_page(ngx_http_request_t *r, const char *content_type)
 {
   if ((r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) == 0)
@@ -34,6 +41,17 @@ static ngx_int_t begin_page(ngx_http_request_t *r, const char *content_type)
   return NGX_OK;
 }
 
+// Announces a body that is compressed already, so that nginx does not compress it for each request.
+static ngx_int_t announce_gzip(ngx_http_request_t *r)
+{
+  if (request_add_header(r, SLICE("Content-Encoding"), SLICE("gzip")) != NGX_OK)
+    return NGX_ERROR;
+  r->headers_out.content_encoding = last_header(r);
+  // The strong tag names the bytes that are not compressed (RFC 9110, section 8.8.3).
+  ngx_http_weak_etag(r);
+  return NGX_OK;
+}
+
 ngx_int_t page_openapi(ngx_http_request_t *r)
 {
   ngx_int_t rc = begin_page(r, "application/json");
@@ -43,10 +61,15 @@ ngx_int_t page_openapi(ngx_http_request_t *r)
   if (request_add_header(r, SLICE("Cache-Control"), SLICE("no-cache")) != NGX_OK ||
       request_add_header(r, SLICE("ETag"), slice_from_string(module->api->openapi_etag)) != NGX_OK)
     return NGX_ERROR;
-  // nginx compares If-None-Match with this header, and makes the tag weak where it compresses.
-  ngx_list_part_t *last = r->headers_out.headers.last;
-  r->headers_out.etag = &((ngx_table_elt_t *)last->elts)[last->nelts - 1];
-  return request_send_bytes(r, strbuf_slice(&module->api->openapi));
+  // nginx compares If-None-Match with this header.
+  r->headers_out.etag = last_header(r);
+  // Caches keep both forms apart, also where this client takes the one that is not compressed.
+  r->gzip_vary = 1;
+  if (ngx_http_gzip_ok(r) != NGX_OK)
+    return request_send_bytes(r, strbuf_slice(&module->api->openapi));
+  if (announce_gzip(r) != NGX_OK)
+    return NGX_ERROR;
+  return request_send_bytes(r, strbuf_slice(&module->api->openapi_gzip));
 }
 
 static void free_text(void *data)
