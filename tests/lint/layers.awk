@@ -29,6 +29,7 @@ BEGIN {
   vendor["^(jwt\\.h$|openssl/|sodium)"] = "common/security"
   vendor["^microhttpd\\.h$"] = "common/service"
   vendor["^(ngx_|nginx)"] = "gateway/nginx"
+  vendor["^zlib\\.h$"] = "gateway"
   vendor["^criterion/"] = "tests"
   # protobuf-c reaches further, see may_see_protobuf().
   protobuf = "^protobuf-c/"
