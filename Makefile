@@ -284,15 +284,19 @@ tools: $(TOOLS:%=$(OUT)/bin/%)
 # hang at the end of a test; so nanomsg comes in front of it.
 CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lcriterion
 
-# TEST=word runs the tests with that word in their names; tests/named says what else it can be.
-TEST_RUNNER = TEST='$(TEST)' tests/named
+# TEST=word runs the tests with that word in their names; tests/named says what else it can be, and what ONLY_FAILURES does.
+TEST_RUNNER = ONLY_FAILURES='$(ONLY_FAILURES)' TEST='$(TEST)' tests/named
 
 # Without the test packages a target of tests first installs them, then runs in a make of its own.
 CRITERION_HEADER ?= /usr/include/criterion/criterion.h
 ifeq ($(or $(TEST_PACKAGES_TRIED),$(wildcard $(CRITERION_HEADER))),)
-unit units component components: deps-dev
+unit units: deps-check
 	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
-unit-% component-%: deps-dev
+unit-%: deps-check
+	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
+component components: deps-dev
+	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
+component-%: deps-dev
 	@$(MAKE) --no-print-directory TEST_PACKAGES_TRIED=yes $@
 else
 
@@ -387,16 +391,20 @@ $(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archiv
 fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 
 # ---- what people call ----
+# make sends SIGTERM to what it has started. A shell in between would die of it alone, so the recipes of what runs for long
+# replace theirs by exec.
 # Packages first, then everything else in a make of its own: what pkg-config says is known only then.
-.PHONY: deps deps-dev run watch demo check test mutate format compile_commands.json lint bench asan ubsan tsan fuzz install clean help
+.PHONY: deps deps-check deps-dev run watch demo check test mutate format compile_commands.json lint bench asan ubsan tsan fuzz install clean help
 deps:
 	@deploy/local/packages deploy/local/packages.list
+deps-check:
+	@deploy/local/packages deploy/local/packages.list deploy/local/packages-check.list
 deps-dev:
-	@deploy/local/packages deploy/local/packages.list deploy/local/packages-dev.list
+	@deploy/local/packages deploy/local/packages.list deploy/local/packages-check.list deploy/local/packages-dev.list
 
 run: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
-	@OUT=$(OUT) PORT=$(PORT) deploy/local/stack up
+	@exec env OUT=$(OUT) PORT=$(PORT) deploy/local/stack up
 
 # A service from the templates: make new SERVICE=note (PLURAL=notes).
 .PHONY: new
@@ -405,23 +413,22 @@ new:
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) tools
-	@OUT=$(OUT) deploy/demo/run
+	@exec env OUT=$(OUT) deploy/demo/run
 
 # ONLY="unit lint" runs some of its steps; see tests/run.
 test: deps-dev
-	@TEST='$(TEST)' tests/run $(ONLY)
+	@exec env TEST='$(TEST)' tests/run $(ONLY)
 
 # The daily loop: what shows most mistakes in least time, without servers. make test is the whole.
 QUICK_LINTS := banned docs layers format shell
-check: deps-dev
+check: deps-check
 	@$(MAKE) --no-print-directory -j$(shell nproc) all units
-	@$(MAKE) --no-print-directory -k -j$(shell nproc) --output-sync=target unit
+	@$(MAKE) --no-print-directory -k -j$(shell nproc) --output-sync=target ONLY_FAILURES=yes unit
 	@tests/run scripts
 	@LINT_OUT=$(OUT)/lint tests/lint/run.sh $(QUICK_LINTS)
 watch: deps
-	@$(MAKE) --no-print-directory -j$(shell nproc) all
-	@OUT=$(OUT) PORT=$(PORT) deploy/local/watch
-format: deps-dev
+	@exec env OUT=$(OUT) PORT=$(PORT) deploy/local/watch
+format: deps-check
 	@git ls-files --cached --others --exclude-standard '*.[ch]' | xargs -r -n 16 -P $(shell nproc) clang-format -i
 
 # For clangd and other tools: how each file is compiled, taken from what make would do.
@@ -431,7 +438,7 @@ compile_commands.json: deps-dev
 
 # What no test notices of small changes to one file; tests/mutate/run says what else can be set.
 mutate: deps-dev
-	@FILE="$(FILE)" TESTS="$(TESTS)" tests/mutate/run
+	@exec env FILE="$(FILE)" TESTS="$(TESTS)" tests/mutate/run
 
 lint: deps-dev
 	@tests/lint/run.sh
@@ -444,7 +451,7 @@ lint-flags: generated $(NGINX_CONFIG)
 
 bench: deps-dev
 	@$(MAKE) --no-print-directory -j$(shell nproc) all benches
-	@OUT=$(OUT) tests/bench/run
+	@exec env OUT=$(OUT) tests/bench/run
 
 asan ubsan tsan:
 	@$(MAKE) --no-print-directory VARIANT=$@ OUT=build/$@ all unit
@@ -479,7 +486,7 @@ help:
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
 	@echo "make component-NAME   tests of one part with real servers: $(COMPONENTS)"
 	@echo "        TEST=word     only the tests with that word in their names or suites; TEST=suite/name for one:"
-	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=lists/*, make test ONLY=fault TEST=redis"
+	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=item_lists/*, make test ONLY=fault TEST=redis"
 	@echo "make mutate FILE=common/rpc/outbox.c   small mistakes in that file that no test notices"
 	@echo "                      (TESTS=\"component-item\", SINCE=origin/main, RANGE=40-90, LIMIT=60, VARIANT=asan)"
 	@echo "make plans            proves that no query scans a table, on 100,000 rows"
@@ -494,7 +501,7 @@ help:
 	@echo "make compile_commands.json   for clangd and other tools"
 	@echo "make install          to $(PREFIX) (PREFIX=..., DESTDIR=...)"
 	@echo "make deps deps-dev    installs the Debian packages that are missing, Consul and the API page; deps-dev also what tests"
-	@echo "                      need. The targets above do so by themselves, but for make and make install"
+	@echo "                      need (deps-check: what make check needs). The targets above do so by themselves, but for make and make install"
 	@echo "make clean            removes what was built; downloads (build/tools) and data (.run) stay"
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

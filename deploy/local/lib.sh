@@ -40,7 +40,8 @@ pid_of() {
   [ -f "$RUN_DIR/pids/$1" ] || return 1
   # Another script may take the file away at this moment.
   read -r pid started 2>/dev/null <"$RUN_DIR/pids/$1" || return 1
-  [ "$(start_time_of "$pid")" = "$started" ] || return 1
+  # Without a start time it had ended before its pid file was written.
+  [ -n "$started" ] && [ "$(start_time_of "$pid")" = "$started" ] || return 1
   echo "$pid"
 }
 
@@ -57,20 +58,55 @@ end_of_log() {
   tail -c +$((begin + 1)) "$RUN_DIR/log/$1.log" | tail -n 20
 }
 
+# supervise NAME COMMAND...: starts a process, prints its pid, waits for its end and notes how it ended. Nothing depends on
+# the supervisor: where it dies first, how the process ends stays unknown.
+supervise() {
+  local name=$1
+  shift
+  setsid "$@" >>"$RUN_DIR/log/$name.log" 2>&1 &
+  echo $!
+  exec >/dev/null
+  wait $!
+  echo $? >"$RUN_DIR/log/.$name.end"
+}
+
 # launch NAME COMMAND...: starts a process in the background, with its output in $RUN_DIR/log/NAME.log. Descriptor 9 is
 # the stack's lock and must not be inherited.
 # The pid file is renamed into place, because other scripts may read it at any moment.
 launch() {
   local name=$1 pid
   shift
-  [ -z "$DIE_WITH_US" ] || set -- setpriv --pdeathsig "$DIE_WITH_US" -- "$@"
   mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
   size_of_log "$name" >"$RUN_DIR/log/.$name.begin"
-  setsid "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
-  pid=$!
-  disown "$pid"
+  rm -f "$RUN_DIR/log/.$name.end"
+  if [ -z "$DIE_WITH_US" ]; then
+    # In a subshell that ends at once, so that `wait` in this script does not wait for the supervisor.
+    pid=$( (supervise "$name" "$@" 9>&- 2>/dev/null </dev/null &) )
+  else
+    # The kernel sends the signal when the parent dies, so this script itself must be the parent.
+    setsid setpriv --pdeathsig "$DIE_WITH_US" -- "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
+    pid=$!
+    disown "$pid"
+  fi
   echo "$pid $(start_time_of "$pid")" >"$RUN_DIR/pids/.$name"
   mv "$RUN_DIR/pids/.$name" "$RUN_DIR/pids/$name"
+}
+
+# how_ended NAME: prints how the process ended, in words.
+how_ended() {
+  local code="" tries
+  # Its supervisor needs a moment to note it.
+  for tries in 1 2 3 4 5 6 7 8 9 10; do
+    read -r code 2>/dev/null <"$RUN_DIR/log/.$1.end" && break
+    sleep 0.05
+  done
+  if [ -z "$code" ]; then
+    echo "it is not known how"
+  elif [ "$code" -gt 128 ] && kill -l $((code - 128)) >/dev/null 2>&1; then
+    echo "by the signal $(kill -l $((code - 128))) ($((code - 128)))"
+  else
+    echo "with exit status $code"
+  fi
 }
 
 # announce_stop NAME: from here until stop_is_over, the end of this process is expected. The announcement counts
@@ -137,7 +173,7 @@ end_session() {
 
 # Reports a process that has ended although it should run, with the end of its log.
 report_end_of() {
-  say "$1 has ended unexpectedly; the end of its log ($RUN_DIR/log/$1.log):"
+  say "$1 has ended unexpectedly, $(how_ended "$1"); the end of its log ($RUN_DIR/log/$1.log):"
   end_of_log "$1" >&2 || true
 }
 

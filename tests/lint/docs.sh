@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the repository says of itself: its top level, paths of the machine it was written on, help for every setting and
-# metric, links in Markdown, migrations in pairs.
+# metric, links in Markdown, migrations in pairs, single tests that documents and make help show.
 # shellcheck source=tests/lint/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -133,6 +133,36 @@ services() {
   done
 }
 
+# folders_of TARGET: prints where the tests are that `make TARGET` runs.
+folders_of() {
+  case $1 in
+  unit-*) echo "tests/unit/${1#unit-}" ;;
+  component-*) echo "tests/component/${1#component-}" ;;
+  *) echo "tests/${1#*=}" ;;
+  esac
+}
+
+# has_test FOLDER NAME: tells whether there is a test for TEST=NAME, which tests/named explains.
+has_test() {
+  local pattern=$2 test
+  [[ $pattern == */* ]] || pattern="*$pattern*"
+  while IFS= read -r test; do
+    # shellcheck disable=SC2053 # the right side is a pattern
+    [[ $test == $pattern ]] && return
+  done < <(grep -rhE '^[A-Za-z]*Test\(' "$1" 2>/dev/null | sed -E 's/^[A-Za-z]*Test\(([A-Za-z0-9_]+), *([A-Za-z0-9_]+).*/\1\/\2/')
+  return 1
+}
+
+# `suite/name` stands for any test.
+test_examples() {
+  local example='make ((unit|component)-[a-z0-9]+|test ONLY=[a-z0-9]+) TEST=[A-Za-z0-9_/*]+' place target name
+  { grep -E '(\.md|^Makefile)$' <"$list" || true; } | { xargs -r grep -noHE "$example" || true; } | sed 's/:make /\t/; s/ TEST=/\t/' |
+    while IFS=$'\t' read -r place target name; do
+      [ "$name" = suite/name ] || has_test "$(folders_of "$target")" "$name" ||
+        printf '%s: make %s TEST=%s chooses no test\n' "$place" "$target" "$name"
+    done
+}
+
 list=$(mktemp)
 trap 'rm -f "$list" "$LINT_FINDINGS"' EXIT
 all_files >"$list"
@@ -143,4 +173,5 @@ settings_help | collect
 metrics_help | collect
 links | collect
 services | collect
+test_examples | collect
 finish docs

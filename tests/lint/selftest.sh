@@ -183,6 +183,7 @@ must_find docs common/observe/metrics.def 'metrics.def:1: the name of a counter'
 must_find docs README.md 'README.md:1: the link to none.md leads nowhere' <<<'[x](none.md)'
 must_find docs README.md 'README.md:2: README.md has no heading #none' <<<$'# Bulkhead\n[x](#none)\n## How it runs'
 must_find docs services/item/migrations/0002_x.up.sql '0002_x.up.sql:1: there is no .down.sql' <<<'SELECT 1;'
+must_find docs README.md 'README.md:2: make unit-base TEST=none* chooses no test' <<<$'# Bulkhead\n`make unit-base TEST=none*`\n## How it runs'
 must_find docs services/user/main.c 'services/user/main.c:1: services/user has no user_handlers.c' <<<'int x;'
 
 must_find shell deploy/local/run.sh 'run.sh:2:' <<<$'#!/bin/sh\necho $1'

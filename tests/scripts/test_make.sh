@@ -46,10 +46,12 @@ what_was_made_of_deleted_contracts_and_services_goes() {
 }
 
 missing_test_packages_are_installed() {
-  local planned
-  for target in unit-base component-item unit; do
+  local planned target list
+  for target in unit-base:check component-item:dev unit:check; do
+    list=packages-${target#*:}.list
+    target=${target%:*}
     planned=$(make -n "$target" CRITERION_HEADER=/nonexistent 2>&1) || fail "make $target without the test packages: $planned"
-    case $planned in *packages-dev.list*) ;; *) fail "make $target does not install the test packages: $planned" ;; esac
+    case $planned in *"$list"*) ;; *) fail "make $target does not install the test packages: $planned" ;; esac
   done
 }
 
@@ -64,6 +66,41 @@ single_tests_are_chosen_by_name() {
   [ "$(tests/named echo all)" = all ] || fail "without TEST= not all tests run"
   TEST=a tests/named echo "Synthesis: Tested: 2 | Passing: 2" >/dev/null || fail "tests that ran are taken for none"
   said=$(TEST=a tests/named echo "Synthesis: Tested: 0 | Passing: 0") && fail "no test of that name is taken for success: $said"
+}
+
+programs_that_pass_say_one_line_where_only_failures_count() {
+  local said program
+  program='echo "a line of a log"; echo "Synthesis: Tested: 2 |"; exit'
+  said=$(ONLY_FAILURES=yes tests/named sh -c "$program 0") || fail "a program that passes is taken for a failure"
+  [ "$said" = "Synthesis: Tested: 2 |" ] || fail "a program that passes says: $said"
+  said=$(ONLY_FAILURES=yes tests/named sh -c "$program 1") && fail "a program that fails is taken for success"
+  case $said in *"a line of a log"*) ;; *) fail "what a program said that fails is lost: $said" ;; esac
+}
+
+# wait_for_file FILE: waits until it is there, at most 20 s.
+wait_for_file() {
+  local end=$(($(date +%s) + 20))
+  until [ -e "$1" ]; do
+    [ "$(date +%s)" -lt "$end" ] || fail "$1 did not come about: $(cat make.log)"
+    sleep 0.02
+  done
+}
+
+# make sends SIGTERM to what it has started, and ends after it.
+a_make_that_is_terminated_ends_what_it_runs() {
+  local target script pid
+  printf '#!/bin/sh\n' >deploy/local/packages
+  for target in run:stack watch:watch; do
+    script=deploy/local/${target#*:}
+    printf '#!/bin/sh\ntrap "touch stopped; exit 0" TERM\ntouch started\nwhile :; do sleep 0.05; done\n' >"$script"
+    rm -f started stopped
+    make MAKE=true "${target%:*}" >make.log 2>&1 &
+    pid=$!
+    wait_for_file started
+    kill -TERM "$pid"
+    wait "$pid"
+    wait_for_file stopped
+  done
 }
 
 # A stack and programs of tests that only say how they were called, and a make that builds nothing.
@@ -105,6 +142,8 @@ what_was_made_of_deleted_contracts_and_services_goes
 missing_test_packages_are_installed
 single_tests_are_chosen_by_name
 help_is_true
-# Replaces files of the copy, so it comes last.
+programs_that_pass_say_one_line_where_only_failures_count
+# These replace files of the copy, so they come last.
+a_make_that_is_terminated_ends_what_it_runs
 single_tests_of_a_whole_stack_are_chosen_by_name
 echo "ok"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# deploy/local/stack where nothing runs: each command says so in one line, and down is no failure.
+# deploy/local/stack where nothing runs: each command says so in one line, and down is no failure. After `down` another stack
+# can start at once; how many instances there are is known to later commands.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
@@ -39,4 +40,37 @@ echo "$RUN_DIR/nowhere" >"$RUN_DIR/sockets"
 said=$(deploy/local/stack down 2>&1) || fail "down after a power cut ended with $?: $said"
 [ -z "$said" ] || fail "down after a power cut said: $said"
 nothing_runs
+
+# The script that holds the lock, as `make run` does, notices the end of the processes late.
+down_waits_for_the_lock() {
+  local holder
+  mkdir -p "$RUN_DIR/pids"
+  echo "1 1" >"$RUN_DIR/pids/gateway"
+  mkfifo "$RUN_DIR/held"
+  (
+    exec 9>"$RUN_DIR/lock"
+    flock 9
+    echo held >"$RUN_DIR/held"
+    while [ -e "$RUN_DIR/sockets" ]; do sleep 0.1; done
+    sleep 0.5
+  ) &
+  holder=$!
+  mktemp -d "$RUN_DIR/sockets.XXXXXX" >"$RUN_DIR/sockets"
+  read -r _ <"$RUN_DIR/held"
+  deploy/local/stack down >"$RUN_DIR/said" 2>&1 || fail "down ended with $?: $(cat "$RUN_DIR/said")"
+  flock -n "$RUN_DIR/lock" true || fail "down returned while the lock was held"
+  wait "$holder"
+}
+
+counts_of_instances_are_kept() {
+  local said
+  printf 'auth 1\nitem 2\nuser 2\n' >"$RUN_DIR/instances"
+  mktemp -d "$RUN_DIR/sockets.XXXXXX" >"$RUN_DIR/sockets"
+  said=$(deploy/local/stack stop user-2 2>&1) || fail "user-2 is not known: $said"
+  said=$(deploy/local/stack stop user-3 2>&1) && fail "user-3 is known: $said"
+  case $said in *"there is no process user-3"*"user-1 user-2"*) ;; *) fail "stop user-3 said: $said" ;; esac
+}
+
+down_waits_for_the_lock
+counts_of_instances_are_kept
 echo "ok"

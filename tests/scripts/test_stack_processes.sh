@@ -66,6 +66,20 @@ a_stopper_that_died_hides_nothing() {
   has_died sleeper || fail "the announcement of a script that has ended still hides an accident"
 }
 
+the_report_of_an_accident_says_how_it_ended() {
+  local said
+  launch sleeper sleep 600
+  kill -KILL "$(pid_of sleeper)"
+  wait_until "the end of the killed sleeper" has_died sleeper
+  said=$(report_end_of sleeper 2>&1)
+  case $said in *"by the signal KILL (9)"*) ;; *) fail "the report does not name the signal: $said" ;; esac
+  launch sleeper sh -c "exit 3"
+  wait_until "the end of the failing sleeper" has_died sleeper
+  said=$(report_end_of sleeper 2>&1)
+  case $said in *"with exit status 3"*) ;; *) fail "the report does not name the exit status: $said" ;; esac
+  rm -f "$RUN_DIR/pids/sleeper"
+}
+
 what_is_shown_of_a_failed_start_is_of_this_run() {
   local said run
   for run in first second; do
@@ -126,6 +140,7 @@ words_that_nobody_reads_end_nothing() {
 
 restarts_are_no_accidents
 a_stopper_that_died_hides_nothing
+the_report_of_an_accident_says_how_it_ended
 what_is_shown_of_a_failed_start_is_of_this_run
 servers_of_a_test_die_with_it
 sessions_end_with_all_their_workers
