@@ -163,12 +163,13 @@ static void check_accepted_orders(struct check *check, const struct field *order
   }
 }
 
+// True where clients can ask for the order by its name, or by an empty text if it is the default.
 static bool is_accepted(const struct field *order_by, const struct query_source *query, struct slice name)
 {
-  struct slice default_name = slice_make(query->default_order.data, slice_find(query->default_order, ' ', 0));
+  struct slice by_default = slice_make(query->default_order.data, slice_find(query->default_order, ' ', 0));
   for (size_t i = 0; i < order_by->one_of_count; i++) {
     const char *text = order_by->one_of[i];
-    if (slice_equal(name_of_order(text), name) || (text[0] == '\0' && slice_equal(default_name, name)))
+    if (slice_equal(text[0] == '\0' ? by_default : name_of_order(text), name))
       return true;
   }
   return order_by->one_of_count == 0;
