@@ -173,6 +173,8 @@ static void find_unknown_settings(const struct service_definition *definition, s
   settings_find_unknown(prefix, tables, ARRAY_LEN(tables), out);
 }
 
+// A variable that looks like a misspelt setting fails the command, because a check before a roll-out should stop there.
+// The service itself starts all the same: what it does not know may be another program's.
 static int run_check_config(struct service *service, int argc, char **argv)
 {
   (void)argv;
@@ -181,6 +183,7 @@ static int run_check_config(struct service *service, int argc, char **argv)
   struct strbuf unknown;
   strbuf_init(&unknown, 0);
   find_unknown_settings(service->definition, &unknown);
+  bool has_unknown = unknown.size > 0;
   say_lines(service, &unknown);
   int code = load_settings(service);
   if (code != EXIT_OK)
@@ -189,7 +192,8 @@ static int run_check_config(struct service *service, int argc, char **argv)
   strbuf_init(&out, 0);
   settings_print(common_settings_table, common_settings_count, &service->common, &out);
   settings_print(service->definition->settings, service->definition->setting_count, service->settings, &out);
-  return print(&out);
+  code = print(&out);
+  return has_unknown ? EXIT_FAILED : code;
 }
 
 static int run_version(struct service *service, int argc, char **argv)
@@ -204,7 +208,8 @@ static int run_help(struct service *service, int argc, char **argv);
 static const struct builtin builtins[] = {
     {"serve", "", "Serve until SIGTERM or SIGINT; what happens without a command.", true, run_serve},
     {"migrate", "up | down [n] | status | create <name>", "Change or show the database schema.", false, run_migrate},
-    {"check-config", "", "Show the settings that hold now, secrets hidden; name all that are wrong or misspelt.", false,
+    {"check-config", "",
+     "Show the settings that hold now, secrets hidden; name all that are wrong (exit status 2) or misspelt (1).", false,
      run_check_config},
     {"help", "", "Show this.", false, run_help},
     {"version", "", "Show the version.", false, run_version},

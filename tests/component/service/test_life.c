@@ -309,7 +309,7 @@ Test(life, check_config_names_all_that_is_wrong_or_misspelt)
   EXPECT_OUTPUT(probe, "probe: PROBE_GRETING is not a setting and has no effect; PROBE_GREETING may be meant");
   process_free(&probe);
   static const char *const misspelt[] = {"PROBE_GRETING=hello", "PROBE_SECRET_FILES=/x", NULL};
-  cr_expect_eq(run(&probe, misspelt, "check-config", NULL), 0);
+  cr_expect_eq(run(&probe, misspelt, "check-config", NULL), 1);
   EXPECT_OUTPUT(probe, "probe: PROBE_GRETING is not a setting and has no effect; PROBE_GREETING may be meant");
   EXPECT_OUTPUT(probe, "probe: PROBE_SECRET_FILES is not a setting");
   EXPECT_NO_OUTPUT(probe, PROBE_FOLDER " is not");
