@@ -22,6 +22,7 @@ static const struct step {
     {"authenticate", step_authenticate},  // 401, and 503 without keys
     {"authorise", step_authorise},        // 403
     {"body", step_body},                  // 400, 415
+    {"arrived", step_arrived},            // the same, where the size was not known before
     {"translate", step_translate},        // 400 with violations
     {"call", step_call},                  // waits for the service
     {"reply", step_reply},                // the service's answer or its error

@@ -30,8 +30,9 @@ struct exchange_input {
   struct slice if_none_match;
   struct slice request_id;
   struct slice traceparent;
-  struct slice idempotency_key;
+  struct slice idempotency_key;  // without data: absent
   bool has_body;
+  bool body_may_be_empty;  // with has_body: its size is known only at its end
   // Returns any other request header by name; letter case does not matter.
   transcode_header_fn *header;
   void *header_arg;

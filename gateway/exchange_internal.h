@@ -77,6 +77,7 @@ enum step_result step_route(struct exchange *exchange);
 enum step_result step_authenticate(struct exchange *exchange);
 enum step_result step_authorise(struct exchange *exchange);
 enum step_result step_body(struct exchange *exchange);
+enum step_result step_arrived(struct exchange *exchange);
 enum step_result step_translate(struct exchange *exchange);
 enum step_result step_call(struct exchange *exchange);
 enum step_result step_reply(struct exchange *exchange);

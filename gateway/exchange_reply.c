@@ -175,11 +175,14 @@ static enum status add_location(struct exchange *exchange, const struct contract
   return status;
 }
 
-// Returns the Cache-Control of a success. A cache may keep only what everybody may see.
+// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what has
+// an ETag, and asks each time whether it is still the same.
 static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
 {
-  if (policy_needs_token(&method->policy) || !method->no_side_effects)
+  if (!method->no_side_effects)
     return NO_STORE;
+  if (policy_needs_token(&method->policy))
+    return exchange->reply.has_etag ? "private, no-cache" : NO_STORE;
   if (method->cache_ttl_ms < 1000)
     return "no-cache";
   return arena_printf(&exchange->arena, "public, max-age=%u", method->cache_ttl_ms / 1000);

@@ -159,28 +159,55 @@ enum step_result step_authorise(struct exchange *exchange)
 
 static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
 {
-  reply_add_header(exchange, SLICE("Accept"), SLICE("application/json"));
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                    .http_status = 415,
                                                    .reason = "UNSUPPORTED_MEDIA_TYPE",
                                                    .detail = detail});
 }
 
-enum step_result step_body(struct exchange *exchange)
+// Hands on where the route takes a body of this kind.
+static enum step_result check_body(struct exchange *exchange)
 {
   const struct exchange_input *input = &exchange->input;
-  if (!input->has_body)
-    return STEP_NEXT;
   if (exchange->route.binding->body == CONTRACT_BODY_NONE)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                      .reason = "UNEXPECTED_BODY",
                                                      .detail = SLICE("this request takes no body")});
-  if (!media_type_is_json(input->content_type))
+  if (!media_type_is_json(input->content_type)) {
+    reply_add_header(exchange, SLICE("Accept"), SLICE("application/json"));
     return refuse_media(exchange, SLICE("the body must be application/json in UTF-8"));
+  }
   struct slice coding = input->header(input->header_arg, "Content-Encoding");
-  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity")))
+  if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity"))) {
+    // What would have been accepted (RFC 9110, section 15.5.16).
+    reply_add_header(exchange, SLICE("Accept-Encoding"), SLICE("identity"));
     return refuse_media(exchange, SLICE("the body must come without a content coding"));
-  return STEP_WANT_BODY;
+  }
+  return STEP_NEXT;
+}
+
+// Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a type
+// is judged before, where the route takes bodies.
+static bool is_judged_later(const struct exchange *exchange)
+{
+  bool means_one = exchange->input.content_type.size > 0 && exchange->route.binding->body != CONTRACT_BODY_NONE;
+  return exchange->input.body_may_be_empty && !means_one;
+}
+
+enum step_result step_body(struct exchange *exchange)
+{
+  if (!exchange->input.has_body)
+    return STEP_NEXT;
+  if (is_judged_later(exchange))
+    return STEP_WANT_BODY;
+  enum step_result result = check_body(exchange);
+  return result == STEP_NEXT ? STEP_WANT_BODY : result;
+}
+
+enum step_result step_arrived(struct exchange *exchange)
+{
+  bool is_unjudged = exchange->input.has_body && exchange->body.size > 0 && is_judged_later(exchange);
+  return is_unjudged ? check_body(exchange) : STEP_NEXT;
 }
 
 // ---- translate ----
@@ -221,15 +248,25 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
   exchange_resume(exchange);
 }
 
+static enum step_result refuse_idempotency_key(struct exchange *exchange)
+{
+  static const struct violation violation = {
+      .field = SLICE_INIT("Idempotency-Key"),
+      .description = SLICE_INIT("must come once, with 1 to 128 visible characters"),
+  };
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .reason = "INVALID_REQUEST",
+                                                   .detail = SLICE("the request is not valid"),
+                                                   .violations = &violation,
+                                                   .violation_count = 1});
+}
+
 enum step_result step_call(struct exchange *exchange)
 {
   const struct contract_method *method = exchange_method(exchange);
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
-    return exchange_fail(exchange,
-                         &(struct failure){.code = STATUS_INVALID_ARGUMENT,
-                                           .reason = "INVALID_REQUEST",
-                                           .detail = SLICE("Idempotency-Key must be 1 to 128 visible characters")});
+    return refuse_idempotency_key(exchange);
   struct rpc_context context = {
       .request_id = exchange_request_id(exchange),
       .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),

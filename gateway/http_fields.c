@@ -26,7 +26,7 @@ static struct slice strip_quotes(struct slice value)
 bool idempotency_key_read(struct slice value, struct slice *key)
 {
   *key = strip_quotes(value);
-  if (value.size == 0)
+  if (value.data == NULL)
     return true;
   if (key->size == 0 || key->size > IDEMPOTENCY_KEY_MAX_BYTES)
     return false;

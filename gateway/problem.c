@@ -29,6 +29,8 @@ static const struct http_error http_errors[] = {
     {413, STATUS_INVALID_ARGUMENT, "Content Too Large", "the body of the request is larger than the server accepts"},
     {414, STATUS_INVALID_ARGUMENT, "URI Too Long", "the request line is longer than the server accepts"},
     {415, STATUS_INVALID_ARGUMENT, "Unsupported Media Type", "the body must be application/json"},
+    {416, STATUS_OUT_OF_RANGE, "Range Not Satisfiable", "the file has no such range of bytes"},
+    {421, STATUS_FAILED_PRECONDITION, "Misdirected Request", "this server does not answer for that host"},
     {422, STATUS_FAILED_PRECONDITION, "Unprocessable Content", "the request contradicts one that came before"},
     {429, STATUS_RESOURCE_EXHAUSTED, "Too Many Requests", "too many requests; try again later"},
     {431, STATUS_INVALID_ARGUMENT, "Request Header Fields Too Large", "the headers are larger than the server accepts"},
@@ -36,9 +38,11 @@ static const struct http_error http_errors[] = {
     {500, STATUS_INTERNAL, "Internal Server Error", "an internal error occurred"},
     {501, STATUS_UNIMPLEMENTED, "Not Implemented",
      "this is not implemented; of transfer codings there is chunked alone"},
+    {502, STATUS_UNAVAILABLE, "Bad Gateway", "the service gave no valid answer; try again later"},
     {503, STATUS_UNAVAILABLE, "Service Unavailable", "the service cannot be reached right now; try again later"},
     {504, STATUS_DEADLINE_EXCEEDED, "Gateway Timeout", "the service did not answer in time"},
     {505, STATUS_UNIMPLEMENTED, "HTTP Version Not Supported", "the HTTP version is not supported"},
+    {507, STATUS_RESOURCE_EXHAUSTED, "Insufficient Storage", "the server has no room for the request; try again later"},
 };
 
 static const struct http_error *find_http_error(int http_status)

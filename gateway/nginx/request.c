@@ -111,7 +111,7 @@ static void find_own_headers(const ngx_http_request_t *r, struct exchange_input 
         input->content_type = SLICE("two");
       for (size_t w = 0; w < ARRAY_LEN(wanted); w++)
         if (slice_equal(name, wanted[w].name))
-          *wanted[w].value = to_slice(headers[i].value);
+          *wanted[w].value = wanted[w].value->data == NULL ? to_slice(headers[i].value) : SLICE("two values");
     }
   }
 }
@@ -134,6 +134,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .content_type = header_value(r->headers_in.content_type),
       .if_none_match = header_value(r->headers_in.if_none_match),
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
+      .body_may_be_empty = r->headers_in.chunked,
       .header = find_header,
       .header_arg = r,
   };

@@ -182,6 +182,39 @@ Test(e2e_06_bad_input, chunked_bodies_are_read_and_bad_chunks_are_not)
   assert_violation(&unknown, "colour");
 }
 
+// A chunked body of no bytes is no body, also where none is taken.
+Test(e2e_06_bad_input, an_empty_chunked_body_is_none)
+{
+  struct account ada = account_create();
+  struct http_request request = {.method = "GET",
+                                 .path = "/v1/users/me",
+                                 .token = ada.token,
+                                 .body = "",
+                                 .headers = {"Transfer-Encoding: chunked"}};
+  ASSERT_STATUS(http_send(&request), 200);
+  request.body = "{}";
+  struct http_reply refused = http_send(&request);
+  ASSERT_PROBLEM(refused, 400, "INVALID_ARGUMENT");
+  cr_assert_str_eq(http_json(&refused, "reason"), "UNEXPECTED_BODY");
+}
+
+Test(e2e_06_bad_input, an_idempotency_key_comes_once_and_is_not_empty)
+{
+  struct account ada = account_create();
+  struct http_request request = {.path = "/v1/items",
+                                 .token = ada.token,
+                                 .body = text("{\"sku\":\"%s\",\"name\":\"b\"}", fresh_word()),
+                                 .headers = {"Idempotency-Key;"}};
+  struct http_reply reply = http_send(&request);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "Idempotency-Key");
+  request.headers[0] = "Idempotency-Key: a";
+  request.headers[1] = "Idempotency-Key: b";
+  reply = http_send(&request);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "Idempotency-Key");
+}
+
 Test(e2e_06_bad_input, a_body_of_two_types_is_refused)
 {
   struct account ada = account_create();

@@ -283,7 +283,7 @@ Test(exchange, an_answer_becomes_json_with_its_etag)
   cr_assert(slice_equal(reply->content_type, SLICE("application/json")));
   cr_assert(fixture_contains(reply->body, "\"name\":\"Lamp\""));
   assert_header(reply, "ETag", "\"v2\"");
-  assert_header(reply, "Cache-Control", "no-store");
+  assert_header(reply, "Cache-Control", "private, no-cache");
   cr_assert(reply->has_etag);
   struct slice labels[] = {SLICE("item.v1.ItemService/GetItem"), SLICE("200")};
   cr_assert_eq(read_metric(METRIC_HTTP_REQUESTS, labels, 2), 1);

@@ -101,11 +101,12 @@ Test(http_fields, an_idempotency_key_is_the_same_with_and_without_quotes)
   cr_assert_not(key_is_valid(SLICE("\"\"")));
 }
 
-Test(http_fields, an_empty_idempotency_key_is_no_key)
+Test(http_fields, without_the_header_there_is_no_idempotency_key_and_an_empty_one_is_refused)
 {
   struct slice key;
   cr_assert(idempotency_key_read((struct slice){0}, &key));
   cr_assert_eq(key.size, 0);
+  cr_assert_not(key_is_valid(SLICE("")));
 }
 
 // Header values are views: what follows them in memory is somebody else's.

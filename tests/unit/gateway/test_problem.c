@@ -93,7 +93,7 @@ Test(problem, without_a_path_there_is_no_instance)
 Test(problem, statuses_that_nobody_expects_still_have_a_code)
 {
   cr_assert_eq(problem_code(418), STATUS_INVALID_ARGUMENT);
-  cr_assert_eq(problem_code(507), STATUS_INTERNAL);
+  cr_assert_eq(problem_code(508), STATUS_INTERNAL);
   cr_assert_eq(problem_code(500), STATUS_INTERNAL);
   cr_assert_str_eq(problem_title(418), "Error");
   cr_assert_eq(problem_code(404), STATUS_NOT_FOUND);

@@ -106,6 +106,15 @@ Test(refusals, a_body_with_a_content_coding_is_415)
   input.header_arg = (void *)(uintptr_t) "gzip";
   const struct exchange_reply *reply = start(input);
   assert_problem(reply, 415, "without a content coding");
+  assert_header(reply, "Accept-Encoding", "identity");
+}
+
+Test(refusals, a_body_of_another_type_is_415)
+{
+  struct exchange_input input = item_input();
+  input.content_type = SLICE("text/plain");
+  const struct exchange_reply *reply = start(input);
+  assert_problem(reply, 415, "application/json");
   assert_header(reply, "Accept", "application/json");
 }
 
@@ -127,6 +136,63 @@ Test(refusals, the_token_is_checked_before_the_body_is_read)
 Test(refusals, without_a_body_no_content_type_is_needed)
 {
   start_call(fixture_input("DELETE", ITEM_PATH));
+}
+
+// A request whose body has no announced size: chunked, or over HTTP/2.
+static struct exchange_input streamed_input(const char *method, const char *path)
+{
+  struct exchange_input input = fixture_input(method, path);
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  input.has_body = true;
+  input.body_may_be_empty = true;
+  return input;
+}
+
+Test(refusals, a_body_that_turns_out_empty_is_none)
+{
+  struct exchange_input input = streamed_input("GET", ITEM_PATH);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("")), EXCHANGE_WAITING);
+  cr_assert_str_eq(fixture_call(fixture, 1)->method, "item.v1.ItemService/GetItem");
+}
+
+Test(refusals, a_body_that_turns_out_to_be_one_is_refused_where_none_is_taken)
+{
+  struct exchange_input input = streamed_input("GET", ITEM_PATH);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("{}")), EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 400, "UNEXPECTED_BODY");
+}
+
+Test(refusals, a_body_that_arrives_without_a_type_is_415)
+{
+  struct exchange_input input = streamed_input("POST", "/v1/items");
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body(exchange, SLICE("{}")), EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 415, "UNSUPPORTED_MEDIA_TYPE");
+}
+
+Test(refusals, a_body_of_another_type_is_refused_before_it_arrives)
+{
+  struct exchange_input input = streamed_input("POST", "/v1/items");
+  input.content_type = SLICE("text/plain");
+  assert_problem(start(input), 415, "UNSUPPORTED_MEDIA_TYPE");
+}
+
+// Whoever sends an empty key, or two, believes that a repeat is safe.
+Test(refusals, an_idempotency_key_that_is_none_is_named)
+{
+  static const char *const KEYS[] = {"", "two values", "\"\""};
+  for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
+    struct exchange_input input = item_input();
+    input.idempotency_key = slice_from_string(KEYS[i]);
+    cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+    cr_assert_eq(exchange_body(exchange, SLICE("{\"sku\":\"S\",\"name\":\"Lamp\"}")), EXCHANGE_DONE);
+    assert_problem(exchange_reply(exchange), 400, "\"field\":\"Idempotency-Key\"");
+    exchange_close(&exchange);
+    exchange = fixture_exchange(fixture);
+  }
+  cr_assert_eq(fixture->call_count, 1);
 }
 
 Test(refusals, violations_beyond_the_cap_are_counted)
