@@ -175,8 +175,8 @@ static enum status add_location(struct exchange *exchange, const struct contract
   return status;
 }
 
-// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what has
-// an ETag, and asks each time whether it is still the same.
+// Returns the Cache-Control of a success. A shared cache may keep only what everybody may see. A client may keep what
+// has an ETag, and asks each time whether it is still the same.
 static const char *choose_cache_control(struct exchange *exchange, const struct contract_method *method)
 {
   if (!method->no_side_effects)

@@ -186,8 +186,8 @@ static enum step_result check_body(struct exchange *exchange)
   return STEP_NEXT;
 }
 
-// Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a type
-// is judged before, where the route takes bodies.
+// Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a
+// type is judged before, where the route takes bodies.
 static bool is_judged_later(const struct exchange *exchange)
 {
   bool means_one = exchange->input.content_type.size > 0 && exchange->route.binding->body != CONTRACT_BODY_NONE;

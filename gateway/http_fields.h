@@ -13,8 +13,9 @@
 bool request_id_valid(struct slice value);
 
 // Reads an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): 1 to 128 visible ASCII characters. The draft
-// writes the key in quotes, many clients do not; `key` is the same in both cases. A value without data means that there is no
-// such header, and no key. False for any other value, also an empty one: a client that sends it believes itself safe.
+// writes the key in quotes, many clients do not; `key` is the same in both cases. A value without data means that there
+// is no such header, and no key. False for any other value, also an empty one: a client that sends it believes itself
+// safe.
 bool idempotency_key_read(struct slice value, struct slice *key);
 
 enum bearer_result {
