@@ -182,9 +182,11 @@ static void add_parameter(const struct contract_binding *binding, struct decoder
     problem = "must be the same as in the header, or absent";
   if (problem != NULL)
     report(decoder, name, problem);
-  // A parameter that repeats an earlier value, or that only the service may set, is ignored.
+  // A parameter that repeats an earlier value, or that only the service may set, is ignored, and so is an empty update
+  // mask, which means the same as none (AIP-134).
   bool repeats = same != NULL && same->origin != PRESET_QUERY;
-  if (problem != NULL || repeats || leaf->rules.output_only)
+  bool names_nothing = known && leaf == binding->method->input->update_mask && value.size == 0;
+  if (problem != NULL || repeats || leaf->rules.output_only || names_nothing)
     decoder->preset_count--;
   else
     preset->label = join_names(decoder->arena, preset->path, preset->depth);

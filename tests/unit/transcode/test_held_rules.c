@@ -237,7 +237,7 @@ Test(held_rules, a_mask_of_the_clients_own_says_what_is_held)
   expect_masked("updateMask=name", "{\"name\":\"n\",\"size\":7,\"code\":\"x\",\"parts\":[{}],\"tags\":[\"\",\"\"]}",
                 "");
   expect_masked("updateMask=name,size", "{\"code\":\"x\"}", "name: is required\nsize: must be at most -1");
-  expect_masked("updateMask=", "{\"name\":\"much too long\"}", "");
+  expect_masked("updateMask=", "{\"name\":\"much too long\"}", "name: must be at most 8 characters");
   expect_masked("updateMask=part.ratio", "{\"part\":{\"ratio\":0}}", "part.ratio: must be at least 1");
   expect_masked("updateMask=part.ratio", "{\"part\":{\"ratio\":1}}", "");
   expect_masked("updateMask=part.right", "{\"part\":{\"label\":\"\"}}", "part.kind: one of its fields is required");

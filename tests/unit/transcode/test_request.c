@@ -166,6 +166,9 @@ Test(request, update_mask_of_a_patch)
       {NULL, "{}", "\"updateMask\":\"\""},
       {NULL, "{\"id\":\"x\"}", "\"updateMask\":\"\""},
       {"updateMask=longName", "{\"tags\":[]}", "\"updateMask\":\"longName\""},
+      // An empty one is the same as none (AIP-134): a client that sends it loses no change.
+      {"updateMask=", "{\"longName\":\"a\"}", "\"updateMask\":\"longName\""},
+      {"updateMask", "{\"longName\":\"a\"}", "\"updateMask\":\"longName\""},
   };
   for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
     struct exchange exchange = patch("/v1/things/x", CASES[i].body);
