@@ -70,19 +70,26 @@ void check_update(struct contract_builder *builder, const struct contract_method
                  ", or nothing fills it over REST and nobody reads it; rename the field");
 }
 
+// Finds a message that the body fills, in part or as a whole.
+static const struct contract_field *find_message_in_body(const struct contract_binding *binding)
+{
+  const struct contract_field *field = binding->body_field;
+  if (binding->body == CONTRACT_BODY_ALL)
+    return find_message(binding->method->input);
+  return field != NULL && is_single_message(field, CONTRACT_PLAIN) ? field : NULL;
+}
+
 const char *find_patch_problem(struct contract_builder *builder, const struct contract_binding *binding)
 {
   const struct contract_message *input = binding->method->input;
   if (strcmp(binding->http_method, "PATCH") != 0 || input->updated != NULL || find_mask(input) != NULL)
     return NULL;
-  const struct contract_field *message = find_message(input);
-  bool is_body = binding->body == CONTRACT_BODY_ALL || binding->body_field == message;
-  if (message == NULL || !is_body)
+  const struct contract_field *message = find_message_in_body(binding);
+  if (message == NULL)
     return NULL;
-  return arena_printf(
-      &builder->scratch,
-      "the request holds the message \"" SLICE_FMT
-      "\" and no mask, so a field that a client leaves out cannot be told from one that it empties; add "
-      "a single google.protobuf.FieldMask " UPDATE_MASK_FIELD " to %s, or write put",
-      SLICE_ARG(message->name), input->full_name);
+  return arena_printf(&builder->scratch,
+                      "the body holds the message \"" SLICE_FMT
+                      "\" and the request no mask, so a field that a client leaves out cannot be told from one that it "
+                      "empties; add a single google.protobuf.FieldMask " UPDATE_MASK_FIELD " to %s, or write put",
+                      SLICE_ARG(message->name), input->full_name);
 }

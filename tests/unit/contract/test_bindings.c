@@ -101,8 +101,11 @@ Test(bindings, the_body_of_a_patch_is_what_its_mask_is_about)
   EXPECT_MISTAKES({"U", "patch: \"/a\" body: \"part\"", NULL}, {"U", "patch: \"/b\" body: \"*\"", NULL},
                   {"U", "patch: \"/c\" body: \"other\"", "let the body be \"part\""},
                   {"U", "put: \"/d\" body: \"other\"", NULL},
-                  // Without a mask any field will do.
-                  {"R", "patch: \"/e\" body: \"right\"", NULL});
+                  {"R", "patch: \"/e\" body: \"right\"", "the body holds the message \"right\""},
+                  {"R", "patch: \"/f\" body: \"*\"", "the body holds the message \"left\""},
+                  // Without a message in the body, there is nothing of which parts could be left out.
+                  {"R", "patch: \"/g\" body: \"id\"", NULL}, {"R", "patch: \"/h\" body: \"list\"", NULL},
+                  {"R", "patch: \"/i/{left.id}\"", NULL}, {"Part", "patch: \"/j\" body: \"*\"", NULL});
 }
 
 Test(bindings, a_response_body_is_one_message)
