@@ -156,7 +156,7 @@ struct optional_fields {
 };
 
 struct many_params {
-  const struct optional_fields *const *messages;
+  const void *const *messages;
   size_t messages_count;
 };
 
@@ -182,13 +182,39 @@ Test(query, an_optional_field_that_is_absent_from_one_of_many_messages_is_null_i
   };
   const struct query query = {.params = table, .param_count = ARRAY_LEN(table)};
   const struct optional_fields full = {3, "", 4, -7, 5, INT64_MIN}, empty = {0};
-  const struct many_params params = {(const struct optional_fields *const[]){&full, &empty}, 2};
+  const struct many_params params = {(const void *const[]){&full, &empty}, 2};
   struct pg_params values;
   pg_params_init(&values, &arena);
   query_add_params(&values, &query, &params);
   cr_expect_str_eq(values.values[0], "{\"\",NULL}", "an empty text that is there is not NULL");
   cr_expect_str_eq(values.values[1], "{\"-7\",NULL}");
   cr_expect_str_eq(values.values[2], "{\"-9223372036854775808\",NULL}");
+}
+
+struct plain_fields {
+  const char *text;
+  const char *const *tags;
+  size_t n_tags;
+};
+
+Test(query, texts_and_lists_of_texts_of_many_messages_are_arrays_of_texts)
+{
+  static const struct query_param table[] = {
+      {.kind = QUERY_FIELD_TEXT, EACH, .offset = offsetof(struct plain_fields, text)},
+      {.kind = QUERY_FIELD_TEXTS,
+       EACH,
+       .offset = offsetof(struct plain_fields, tags),
+       .count = offsetof(struct plain_fields, n_tags)},
+  };
+  const struct query query = {.params = table, .param_count = ARRAY_LEN(table)};
+  const struct plain_fields full = {"lamp", (const char *const[]){"a\"b", "c\\d", ""}, 3}, empty = {.text = ""};
+  const struct many_params params = {(const void *const[]){&full, &empty}, 2};
+  struct pg_params values;
+  pg_params_init(&values, &arena);
+  query_add_params(&values, &query, &params);
+  cr_expect_str_eq(values.values[0], "{\"lamp\",NULL}", "an empty text without presence is NULL");
+  // Each list is the text of an array of its own, which is an item of the array around it.
+  cr_expect_str_eq(values.values[1], "{\"{\\\"a\\\\\\\"b\\\",\\\"c\\\\\\\\d\\\",\\\"\\\"}\",\"{}\"}");
 }
 
 // ---- rows ----
