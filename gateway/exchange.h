@@ -27,6 +27,7 @@ struct exchange_input {
   // Request headers that the steps read on every request; empty means absent.
   struct slice authorization;
   struct slice content_type;
+  struct slice if_match;
   struct slice if_none_match;
   struct slice request_id;
   struct slice traceparent;

@@ -207,6 +207,17 @@ static bool find_reply_message(const struct contract_binding *binding, struct sl
   return result == WIRE_END;
 }
 
+// Answers a read whose If-Match names another state than the one that was read.
+static enum step_result fail_precondition(struct exchange *exchange)
+{
+  exchange->reply.header_count = 0;
+  exchange->reply.has_etag = false;
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_ABORTED,
+                                                   .http_status = 412,
+                                                   .reason = "ETAG_MISMATCH",
+                                                   .detail = SLICE("its ETag is none of those in If-Match")});
+}
+
 static enum step_result reply_success(struct exchange *exchange, struct slice payload)
 {
   const struct contract_method *method = exchange_method(exchange);
@@ -220,6 +231,9 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
         exchange,
         "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
   bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
+  if (reads && emitted.etag.size > 0 && exchange->input.if_match.data != NULL &&
+      !if_match_holds(exchange->input.if_match, emitted.etag))
+    return fail_precondition(exchange);
   if (reads && emitted.etag.size > 0 && if_none_match_holds(exchange->input.if_none_match, emitted.etag)) {
     finish_reply(exchange, 304, NULL, choose_cache_control(exchange, method));
     return STEP_REPLIED;

@@ -1,5 +1,7 @@
 #include "gateway/http_fields.h"
 
+#include "common/base/etag.h"
+
 static bool is_alphanumeric(char c)
 {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -79,25 +81,14 @@ bool media_type_is_json(struct slice content_type)
          slice_equal_ignore_case(parameters, SLICE("charset=\"utf-8\""));
 }
 
+bool if_match_holds(struct slice if_match, struct slice etag)
+{
+  struct slice value = slice_trim(if_match);
+  return slice_equal(value, SLICE("*")) || etag_list_has(value, strip_quotes(etag), ETAG_STRONG);
+}
+
 bool if_none_match_holds(struct slice if_none_match, struct slice etag)
 {
-  struct slice rest = slice_trim(if_none_match);
-  if (slice_equal(rest, SLICE("*")))
-    return true;
-  while (rest.size > 0) {
-    if (slice_starts_with(rest, SLICE("W/")))
-      rest = slice_skip(rest, 2);
-    if (rest.size == 0 || rest.data[0] != '"')
-      return false;
-    size_t close = slice_find(rest, '"', 1);
-    if (close == rest.size)
-      return false;
-    if (slice_equal(slice_make(rest.data, close + 1), etag))
-      return true;
-    rest = slice_trim(slice_skip(rest, close + 1));
-    if (rest.size > 0 && rest.data[0] != ',')
-      return false;
-    rest = slice_trim(slice_skip(rest, 1));
-  }
-  return false;
+  struct slice value = slice_trim(if_none_match);
+  return slice_equal(value, SLICE("*")) || etag_list_has(value, strip_quotes(etag), ETAG_WEAK);
 }

@@ -28,6 +28,9 @@ enum bearer_result bearer_token(struct slice authorization, struct slice *token)
 // Whether the type is application/json with no other parameter than charset=utf-8 (RFC 8259 section 8.1).
 bool media_type_is_json(struct slice content_type);
 
+// Whether If-Match (RFC 9110 section 13.1.1) lists our strong entity tag, which comes with its quotes, or is "*".
+bool if_match_holds(struct slice if_match, struct slice etag);
+
 // Whether If-None-Match (RFC 9110 section 13.1.2) lists our strong entity tag, which comes with its quotes; compares
 // weakly.
 bool if_none_match_holds(struct slice if_none_match, struct slice etag);

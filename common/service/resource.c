@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/etag.h"
 #include "common/runtime/task.h"
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
@@ -105,9 +106,17 @@ static enum status check_declared(struct call *call, const struct resource *reso
 
 // ---- preconditions ----
 
+// An If-Match with quotes is a list, or holds a weak tag, which is like no other. Our etags have none.
+static bool is_matched(const char *etag, const char *if_match)
+{
+  if (strchr(if_match, '"') == NULL)
+    return strcmp(if_match, etag) == 0;
+  return etag_list_has(slice_from_string(if_match), slice_from_string(etag), ETAG_STRONG);
+}
+
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag)
 {
-  bool header = if_match[0] == '\0' || strcmp(if_match, "*") == 0 || strcmp(if_match, etag) == 0;
+  bool header = if_match[0] == '\0' || strcmp(if_match, "*") == 0 || is_matched(etag, if_match);
   bool body = body_etag[0] == '\0' || strcmp(body_etag, etag) == 0;
   return header && body;
 }

@@ -83,7 +83,7 @@ enum status resource_fail_not_found(struct call *call, const struct resource *re
 // ---- preconditions and masks, for handlers that change rows in another way ----
 
 // Checks preconditions (RFC 9110 section 13.1.1, AIP-154): an If-Match of "" or "*" and a body etag of "" allow any
-// state.
+// state. An If-Match is one etag without quotes, or a list as HTTP writes it, which allows each of its strong tags.
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag);
 // True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);

@@ -3,6 +3,7 @@
 #include "common/transcode/request_presets_internal.h"
 
 #include "common/base/codec.h"
+#include "common/base/etag.h"
 #include "common/base/utf8.h"
 
 // The most query parameters of a request, because each is compared with all those before it.
@@ -95,21 +96,19 @@ static void add_path_variables(const struct transcode_request *request, struct d
 
 // ---- headers ----
 
-// Takes the quotes off an If-Match value (RFC 9110, section 13.1.1): "*" or one strong entity tag. A list would mean
-// "any of these", which no service can check.
+// Takes the quotes off an If-Match of one strong entity tag, as services write their etags. "*", a list and a weak tag
+// stay as they are (RFC 9110, section 13.1.1); quotes tell them apart.
 static const char *unquote_etag(struct slice *value)
 {
+  struct slice rest = *value;
+  struct etag tag;
   if (slice_equal(*value, SLICE("*")))
     return NULL;
-  if (slice_starts_with(*value, SLICE("W/")))
-    return "must be a strong entity tag, not a weak one";
-  size_t size = value->size;
-  if (size < 2 || value->data[0] != '"' || value->data[size - 1] != '"')
-    return "must be one entity tag in quotes, or *";
-  *value = slice_make(value->data + 1, size - 2);
-  if (slice_find(*value, '"', 0) < value->size)
-    return "must be one entity tag in quotes, or *; a list is not supported";
-  return value->size == 0 ? "must not be an empty entity tag" : NULL;
+  if (!etag_list_valid(*value))
+    return "must be entity tags in quotes, separated by commas, or *";
+  if (etag_next(&rest, &tag) == ETAG_TAG && rest.size == 0 && !tag.is_weak && tag.value.size > 0)
+    *value = tag.value;
+  return NULL;
 }
 
 static void add_headers(const struct transcode_request *request, struct decoder *decoder)

@@ -132,6 +132,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .query = slice_skip(to_slice(r->unparsed_uri), path.size + 1),
       .authorization = header_value(r->headers_in.authorization),
       .content_type = header_value(r->headers_in.content_type),
+      .if_match = header_value(r->headers_in.if_match),
       .if_none_match = header_value(r->headers_in.if_none_match),
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
       .body_may_be_empty = r->headers_in.chunked,

@@ -130,6 +130,41 @@ Test(e2e_03_items, a_stale_etag_changes_nothing)
   cr_assert_str_eq(http_json(&read, "quantity"), "1");
 }
 
+static int patch_if(const struct account *as, const char *path, const char *if_match)
+{
+  return HTTP(.method = "PATCH", .path = path, .token = as->token, .body = "{\"quantity\":7}",
+              .headers = {text("If-Match: %s", if_match)})
+      .status;
+}
+
+// RFC 9110, section 13.1.1.
+Test(e2e_03_items, a_list_of_etags_allows_each_and_a_weak_one_none)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply item = HTTP(.path = path, .token = ada.token);
+  const char *etag = http_header(&item, "ETag");
+  cr_assert_eq(patch_if(&ada, path, "\"none\", W/\"other\""), 412);
+  cr_assert_eq(patch_if(&ada, path, text("W/%s", etag)), 412);
+  cr_assert_eq(patch_if(&ada, path, text("\"none\", %s", etag)), 200);
+  cr_assert_eq(patch_if(&ada, path, etag), 412);
+  cr_assert_eq(patch_if(&ada, path, "*"), 200);
+  cr_assert_eq(patch_if(&ada, path, "none"), 400);
+}
+
+Test(e2e_03_items, a_read_can_be_of_one_state_alone)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, full_item(fresh_word())));
+  struct http_reply item = HTTP(.path = path, .token = ada.token);
+  const char *if_match = text("If-Match: %s", http_header(&item, "ETag"));
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token, .headers = {if_match}), 200);
+  cr_assert_eq(patch_if(&ada, path, "*"), 200);
+  struct http_reply other = HTTP(.path = path, .token = ada.token, .headers = {if_match});
+  ASSERT_PROBLEM(other, 412, "ABORTED");
+  cr_assert_null(http_header(&other, "ETag"));
+}
+
 Test(e2e_03_items, an_unchanged_item_is_not_sent_again)
 {
   struct account ada = account_create();

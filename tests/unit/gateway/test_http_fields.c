@@ -70,6 +70,17 @@ Test(http_fields, if_none_match_compares_weakly_through_the_whole_list)
     cr_assert_not(if_none_match_holds(slice_from_string(not [i]), etag), "%s", not [i]);
 }
 
+Test(http_fields, if_match_compares_strongly_through_the_whole_list)
+{
+  struct slice etag = SLICE("\"v2\"");
+  static const char *const HOLDS[] = {"*", "\"v2\"", "\"v1\", \"v2\"", " W/\"v2\" ,\"v2\""};
+  static const char *const NOT[] = {"", "v2", "W/\"v2\"", "\"v1\", W/\"v2\"", "\"V2\""};
+  for (size_t i = 0; i < ARRAY_LEN(HOLDS); i++)
+    cr_assert(if_match_holds(slice_from_string(HOLDS[i]), etag), "%s", HOLDS[i]);
+  for (size_t i = 0; i < ARRAY_LEN(NOT); i++)
+    cr_assert_not(if_match_holds(slice_from_string(NOT[i]), etag), "%s", NOT[i]);
+}
+
 static bool key_is_valid(struct slice value)
 {
   struct slice key;

@@ -12,9 +12,25 @@ Test(resource, an_etag_fits_where_the_caller_names_it_or_nothing)
     bool fits;
     bool conditional;
   } cases[] = {
-      {"", "", true, false},   {"*", "", true, false},  {"7", "", true, true},   {"", "7", true, true},
-      {"7", "7", true, true},  {"*", "7", true, true},  {"8", "", false, true},  {"", "8", false, true},
-      {"7", "8", false, true}, {"8", "7", false, true}, {"*", "8", false, true}, {"77", "", false, true},
+      {"", "", true, false},
+      {"*", "", true, false},
+      {"7", "", true, true},
+      {"", "7", true, true},
+      {"7", "7", true, true},
+      {"*", "7", true, true},
+      {"8", "", false, true},
+      {"", "8", false, true},
+      {"7", "8", false, true},
+      {"8", "7", false, true},
+      {"*", "8", false, true},
+      {"77", "", false, true},
+      // As HTTP writes lists and weak tags (RFC 9110, section 13.1.1).
+      {"\"6\", \"7\"", "", true, true},
+      {"\"7\", \"8\"", "8", false, true},
+      {"\"6\", \"8\"", "", false, true},
+      {"W/\"7\"", "", false, true},
+      {"W/\"7\", \"7\"", "", true, true},
+      {"\"\"", "", false, true},
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
     cr_expect_eq(resource_etag_fits("7", cases[i].if_match, cases[i].body_etag), cases[i].fits, "\"%s\" \"%s\"",

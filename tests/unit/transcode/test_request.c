@@ -199,11 +199,12 @@ Test(request, if_match)
       {"\"v7\"", "\"ifMatch\":\"v7\""},
       {"*", "\"ifMatch\":\"*\""},
       {" \"v7\" ", "\"ifMatch\":\"v7\""},
-      {"W/\"v7\"", "If-Match: must be a strong entity tag, not a weak one"},
-      {"\"a\", \"b\"", "If-Match: must be one entity tag in quotes, or *; a list is not supported"},
-      {"v7", "If-Match: must be one entity tag in quotes, or *"},
-      {"\"\"", "If-Match: must not be an empty entity tag"},
-      {"", "If-Match: must be one entity tag in quotes, or *"},
+      {"W/\"v7\"", "\"ifMatch\":\"W/\\\"v7\\\"\""},
+      {"\"a\", \"b\"", "\"ifMatch\":\"\\\"a\\\", \\\"b\\\"\""},
+      {"\"\"", "\"ifMatch\":\"\\\"\\\"\""},
+      {"v7", "If-Match: must be entity tags in quotes, separated by commas, or *"},
+      {"\"a\" \"b\"", "If-Match: must be entity tags in quotes, separated by commas, or *"},
+      {"", "If-Match: must be entity tags in quotes, separated by commas, or *"},
   };
   for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
     struct exchange exchange = {.http_method = "DELETE", .path = "/v1/items/" ID, .if_match = CASES[i].header};
