@@ -105,11 +105,12 @@ static void enter_state(struct cache_coherence *c, enum coherence_state state)
 {
   c->state = state;
   metric_set(c->serving, state == COHERENCE_SETTLED);
+  // Until now, changes of others may have been missed that began while these were under way.
+  cache_announcements_cross(&c->own);
   if (state == COHERENCE_SETTLED)
     return;
   c->lease_until_us = 0;
   c->settled_us = clock_now_us() + c->hold_us;
-  cache_announcements_cross(&c->own);
   c->events.all_invalidated(c->events.arg);
 }
 

@@ -16,7 +16,8 @@
 //
 // Value. Who changes a key alone keeps what he has written, as if he had loaded it when he committed. Another change
 // could take effect before the end of this one only after its announcement was heard here, or after this instance's
-// lease, so an instance that still has its lease and has heard of none knows the latest value.
+// lease, so an instance that still has its lease and has heard of none knows the latest value. An instance that was not
+// settled when its change began may have missed one.
 //
 // Joining. What a new instance may have missed is over after `hold_ms`, so it keeps nothing until then. The same holds
 // after its channel was lost, and after its lease has been over for long.
@@ -131,9 +132,9 @@ void cache_coherence_announce(struct cache_coherence *coherence, const struct sl
 // that the task has left.
 enum status cache_coherence_confirm(struct cache_coherence *coherence,
                                     const struct cache_announced *announced) MUST_CHECK;
-// Tells whether what the change has written may be kept: it changed one key, this instance may serve, and no other
-// change of the key was under way since the announcement. To be asked when the outcome is known, before
-// cache_coherence_end.
+// Tells whether what the change has written may be kept: it changed one key, this instance may serve and was settled all
+// the time, and no other change of the key was under way since the announcement. To be asked when the outcome is known,
+// before cache_coherence_end.
 bool cache_coherence_may_keep(struct cache_coherence *coherence, const struct cache_announced *announced);
 // Ends a change: at once when its outcome is `known`, else when it must be. Does not wait.
 void cache_coherence_end(struct cache_coherence *coherence, const struct cache_announced *announced, bool known);

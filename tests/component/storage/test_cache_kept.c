@@ -1,5 +1,6 @@
 // What a change leaves in the tiers: its value where nobody else was changing the key, and nothing otherwise.
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "common/storage/cache_redis_internal.h"
 #include "tests/component/storage/cache_rig.h"
@@ -171,4 +172,34 @@ static void check_late(struct world *world)
 Test(cache_kept, a_value_that_comes_late_does_not_enter_redis)
 {
   with_pg(check_late);
+}
+
+// Waits until the only instance has sent its first message.
+static void await_first_message(struct world *world)
+{
+  const char *sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '%s' "
+                    "AND query LIKE 'SELECT pg_notify%%'";
+  while (strcmp(run_sql(world, arena_printf(&world->arena, sql, world->schema)), "0") == 0)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+}
+
+// What an instance missed before it joined may take effect until it is settled: after its own change, too.
+static void check_settling(struct world *world)
+{
+  struct instance a;
+  instance_start_holding(world, &a, "", 60000, 2000);
+  await_first_message(world);
+  struct cache_change *change = cache_change_begin(a.cache, &KEY, 1);
+  instance_settle(world, &a);
+  cr_assert_eq(cache_change_confirm(change), STATUS_OK);
+  end_change(change, "key=2", true);
+  cr_expect_not(instance_peek(&a));
+  end_change(begin_change(&a), "key=3", true);
+  cr_expect(instance_peek(&a), "once settled it does");
+  instance_stop(&a);
+}
+
+Test(cache_kept, nor_does_one_that_began_before_its_instance_was_settled)
+{
+  with_pg(check_settling);
 }
