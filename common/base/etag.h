@@ -1,5 +1,5 @@
-// Entity tags as HTTP writes them (RFC 9110, section 8.8.3): in quotes, W/ before those that are weak, in lists separated
-// by commas.
+// Entity tags as HTTP writes them (RFC 9110, section 8.8.3): in quotes, W/ before those that are weak, in lists
+// separated by commas.
 #ifndef BULKHEAD_BASE_ETAG_H
 #define BULKHEAD_BASE_ETAG_H
 
