@@ -66,11 +66,19 @@ static void free_member(struct cache_coherence *c, struct cache_member *member)
   free(member);
 }
 
-// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed.
+// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed. It
+// is forgotten up to CACHE_HEARTBEAT_MS later.
 static uint64_t memory_of_members_us(const struct cache_coherence *c)
 {
   uint64_t least_us = cache_ms_as_us(4 * CACHE_LEASE_MS);
   return c->hold_us > least_us ? c->hold_us : least_us;
+}
+
+// How long after its first message an instance settles. What the others changed before they heard that message is over
+// by then, and they have forgotten the members that it has never heard of.
+static uint64_t settling_us(const struct cache_coherence *c)
+{
+  return c->hold_us + cache_ms_as_us(2 * CACHE_HEARTBEAT_MS);
 }
 
 // Tells whether the member may serve what was published at that time.
@@ -110,7 +118,6 @@ static void enter_state(struct cache_coherence *c, enum coherence_state state)
   if (state == COHERENCE_SETTLED)
     return;
   c->lease_until_us = 0;
-  c->settled_us = clock_now_us() + c->hold_us;
   c->events.all_invalidated(c->events.arg);
 }
 
@@ -154,7 +161,7 @@ bool cache_coherence_is_alone(const struct cache_coherence *c, uint64_t now_us)
   // Whoever else there is has been heard meanwhile, and a newer one keeps nothing before this change is over.
   if (c->state != COHERENCE_SETTLED || now_us >= c->lease_until_us)
     return false;
-  if (now_us < c->settled_us - c->hold_us + memory_of_members_us(c))
+  if (now_us < c->settled_us - settling_us(c) + memory_of_members_us(c))
     return false;
   for (const struct list *node = c->members.next; node != &c->members; node = node->next)
     if (!CONTAINER_OF(node, const struct cache_member, node)->left)
@@ -278,6 +285,9 @@ static void extend_lease(struct cache_coherence *c, uint64_t now_us)
   bool forgotten = c->lease_until_us > 0 && now_us > c->lease_until_us + memory_of_members_us(c) / 2;
   if (forgotten)
     enter_state(c, COHERENCE_SETTLING);
+  // An instance that is alone announces nothing until it has heard the first message.
+  if (c->state == COHERENCE_SETTLING && c->lease_until_us == 0)
+    c->settled_us = now_us + settling_us(c);
   if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {
     if (c->epoch == 0)
       cache_coherence_start_epoch(c);

@@ -19,8 +19,8 @@
 // lease, so an instance that still has its lease and has heard of none knows the latest value. An instance that was not
 // settled when its change began may have missed one.
 //
-// Joining. What a new instance may have missed is over after `hold_ms`, so it keeps nothing until then. The same holds
-// after its channel was lost, and after its lease has been over for long.
+// Joining. What a new instance may have missed is over `hold_ms` after the others have heard of it, so it keeps nothing
+// until then. The same holds after its channel was lost, and after its lease has been over for long.
 //
 // Redis. Values in Redis are found under an epoch, a number that only grows. A change hides its keys there, too, before
 // it goes on. Redis is used only while every instance can use it, so an instance that has lost it need not hide
@@ -75,7 +75,7 @@ struct cache_coherence {
   char name[CACHE_INSTANCE_SIZE];
 
   enum coherence_state state;
-  uint64_t settled_us;  // when SETTLING becomes SETTLED
+  uint64_t settled_us;  // when SETTLING becomes SETTLED, once the first message was sent
   uint64_t lease_until_us;
   uint64_t epoch;        // 0 while nobody has begun one
   bool epoch_is_common;  // it was sent or heard on the channel
