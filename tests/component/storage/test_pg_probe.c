@@ -34,6 +34,30 @@ static bool is_probing(void *arg)
   return run_sql(arg, "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT' AND pid <> pg_backend_pid()") != NULL;
 }
 
+struct newer {
+  struct world *world;
+  const char *than;
+};
+
+static bool has_newer_probe(void *arg)
+{
+  const struct newer *newer = arg;
+  const char *sql = arena_printf(&newer->world->arena,
+                                 "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT' AND pid <> pg_backend_pid()"
+                                 " AND query_start > '%s'",
+                                 newer->than);
+  return run_sql(newer->world, sql) != NULL;
+}
+
+// Waits until one more probe has been answered for certain: the server has begun another one after it.
+static void await_answered_probe(struct world *world)
+{
+  for (int i = 0; i < 2; i++) {
+    struct newer newer = {.world = world, .than = run_sql(world, "SELECT clock_timestamp()")};
+    wait_until(has_newer_probe, &newer);
+  }
+}
+
 static enum status read_point(struct world *world)
 {
   struct pg_result result;
@@ -51,6 +75,9 @@ static void freeze_and_continue(struct world *world)
   cr_expect_eq(run_status(world, "SELECT 'write'"), STATUS_UNAVAILABLE);
   cr_expect_eq(task_check(), STATUS_OK);
   task_restore_deadline(before);
+  // The server stays down, also after the time in which the next probe would be sent.
+  cr_expect_eq(read_point(world), STATUS_UNAVAILABLE);
+  cr_expect_not(pg_ready(world->pg));
   postgres_signal(&server, SIGCONT);
   wait_until(pg_is_up, world->pg);
   cr_expect_eq(count_logged("PostgreSQL answers again", "\"level\":\"info\""), 1);
@@ -61,9 +88,12 @@ static void check_frozen(struct world *world)
 {
   capture_log();
   connect_to_server(world);
-  wait_until(is_probing, world);
+  await_answered_probe(world);
+  cr_expect_eq(count_logged("PostgreSQL answers again", NULL), 0);
   freeze_and_continue(world);
+  await_answered_probe(world);
   cr_expect_eq(count_logged("PostgreSQL has not answered", NULL), 1);
+  cr_expect_eq(count_logged("PostgreSQL answers again", NULL), 1);
   pg_free(&world->pg);
 }
 
