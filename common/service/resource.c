@@ -308,8 +308,16 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   if (status != STATUS_OK)
     return status;
   status = query_change_packed(db, change->update, message, call_arena(change->call), &change->stored);
-  call_reply_bytes(change->call, change->stored);
+  if (status == STATUS_OK)
+    call_reply_bytes(change->call, change->stored);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
+}
+
+// Tells whether the update has met another change, or has missed a lock. An ABORTED of the resource's own check has told
+// the caller its reason.
+static bool has_lost(const struct change *change, enum status status)
+{
+  return status == STATUS_ABORTED && !change->refused;
 }
 
 static enum status update_optimistically(struct change *change)
@@ -343,7 +351,7 @@ static enum status update_patiently(struct change *change)
 {
   for (;;) {
     enum status status = update_locked(change);
-    if (status != STATUS_ABORTED)
+    if (!has_lost(change, status))
       return status;
     status = task_sleep_ms(LOCKED_PAUSE_MS);
     if (status != STATUS_OK)
@@ -375,12 +383,12 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   status = update_optimistically(&change);
-  if (status == STATUS_ABORTED && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
+  if (has_lost(&change, status) && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_patiently(&change);
   if (status == STATUS_OK && change.writes)
     cache_change_keep(change.cached.change, change.stored);
   end_cached(&change.cached);
-  if (status == STATUS_ABORTED)
+  if (has_lost(&change, status))
     return fail_stale(call, resource);
   if (status == STATUS_NOT_FOUND)
     return resource_fail_not_found(call, resource, change.id);

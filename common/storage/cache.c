@@ -432,6 +432,7 @@ void cache_change_keep(struct cache_change *change, struct slice value)
 {
   if (change == NULL)
     return;
+  CHECK(change->hidden.count == 1);
   change->has_value = true;
   change->value = value;
 }

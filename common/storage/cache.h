@@ -69,8 +69,9 @@ struct cache_change *cache_change_begin(struct cache *cache, const struct slice 
 // when the other instances cannot be reached. On success the task's deadline is three quarters of `hold_ms` away at
 // most, because the others forget the change after `hold_ms`, and an instance that was frozen must not write then.
 enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
-// Gives the value that the source holds of the only key of the change, once it is committed. The end of the change then
-// leaves it in both tiers, unless somebody else was changing the key, too. `value` must stay valid until then.
+// Gives the value that the source holds of the only key of the change (CHECK), once it is committed. The end of the
+// change then leaves it in both tiers, unless another change of the key may have come between. `value` must stay valid
+// until then.
 void cache_change_keep(struct cache_change *change, struct slice value);
 // Ends the change and nulls the pointer. `known` is false when the write may still take effect, or nobody knows whether
 // it has: then the keys stay uncached for `hold_ms`. Does not wait. The task gets its deadline back.

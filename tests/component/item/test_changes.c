@@ -170,7 +170,7 @@ Test(item_changes, are_seen_at_once_however_the_id_is_written)
   wait_cached(item->id);
   static char *names[] = {"Two", "Three", "Four", "Five"};
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-    // Each spelling is read twice: from PostgreSQL and from the cache.
+    // Each way to write the id is read twice: what is not in the cache then is there the second time.
     for (size_t k = 0; k < 4; k++)
       items_get(&items, ids[k % 2]);
     cr_expect_eq(rename_item(ids[i % 2], names[i]).status, STATUS_OK);

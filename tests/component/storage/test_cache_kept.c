@@ -1,7 +1,10 @@
 // What a change leaves in the tiers: its value where nobody else was changing the key, and nothing otherwise.
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <string.h>
 
+#include "common/base/clock.h"
+#include "common/storage/cache_coherence_internal.h"
 #include "common/storage/cache_redis_internal.h"
 #include "tests/component/storage/cache_rig.h"
 
@@ -138,6 +141,34 @@ static void check_deaf(struct world *world)
 Test(cache_kept, nor_does_one_that_may_have_missed_another)
 {
   with_pg(check_deaf);
+}
+
+// Stops this process for longer than a lease, as an overloaded machine does.
+static void freeze_past_lease(void)
+{
+  uint64_t end_us = clock_now_us() + (CACHE_LEASE_MS + CACHE_HEARTBEAT_MS) * UINT64_C(1000);
+  while (clock_now_us() < end_us)
+    poll(NULL, 0, 10);
+}
+
+// Others do not wait for an instance whose lease is over, so it may not have heard yet of what they have changed.
+static void check_frozen(struct world *world)
+{
+  struct instance a;
+  instance_start(world, &a, redis_url(), 60000);
+  instance_settle(world, &a);
+  struct cache_change *change = begin_change(&a);
+  freeze_past_lease();
+  end_change(change, "key=2", true);
+  instance_settle(world, &a);
+  cr_expect_not(instance_peek(&a));
+  cr_expect_eq(instance_look_in_redis(world, &a), 0);
+  instance_stop(&a);
+}
+
+Test(cache_kept, nor_does_one_whose_instance_has_lost_its_lease)
+{
+  with_pg(check_frozen);
 }
 
 // A value may reach Redis late, when another change has come and gone there.
