@@ -313,8 +313,8 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
 }
 
-// Tells whether the update has met another change, or has missed a lock. An ABORTED of the resource's own check has told
-// the caller its reason.
+// Tells whether the update has met another change, or has missed a lock. An ABORTED of merge_change is no such loss: it
+// has given the caller a reason.
 static bool has_lost(const struct change *change, enum status status)
 {
   return status == STATUS_ABORTED && !change->refused;

@@ -66,16 +66,15 @@ static void free_member(struct cache_coherence *c, struct cache_member *member)
   free(member);
 }
 
-// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed. It
-// is forgotten up to CACHE_HEARTBEAT_MS later.
+// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed.
 static uint64_t memory_of_members_us(const struct cache_coherence *c)
 {
   uint64_t least_us = cache_ms_as_us(4 * CACHE_LEASE_MS);
   return c->hold_us > least_us ? c->hold_us : least_us;
 }
 
-// How long after its first message an instance settles. What the others changed before they heard that message is over
-// by then, and they have forgotten the members that it has never heard of.
+// How long after its first message an instance settles. By then, what was changed unannounced before that message was
+// heard is over, and the others have forgotten the members that this instance has never heard of.
 static uint64_t settling_us(const struct cache_coherence *c)
 {
   return c->hold_us + cache_ms_as_us(2 * CACHE_HEARTBEAT_MS);
@@ -285,7 +284,6 @@ static void extend_lease(struct cache_coherence *c, uint64_t now_us)
   bool forgotten = c->lease_until_us > 0 && now_us > c->lease_until_us + memory_of_members_us(c) / 2;
   if (forgotten)
     enter_state(c, COHERENCE_SETTLING);
-  // An instance that is alone announces nothing until it has heard the first message.
   if (c->state == COHERENCE_SETTLING && c->lease_until_us == 0)
     c->settled_us = now_us + settling_us(c);
   if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {

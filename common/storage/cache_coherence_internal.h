@@ -132,9 +132,9 @@ void cache_coherence_announce(struct cache_coherence *coherence, const struct sl
 // that the task has left.
 enum status cache_coherence_confirm(struct cache_coherence *coherence,
                                     const struct cache_announced *announced) MUST_CHECK;
-// Tells whether what the change has written may be kept: it changed one key, this instance may serve and was settled all
-// the time, and no other change of the key was under way since the announcement. To be asked when the outcome is known,
-// before cache_coherence_end.
+// Tells whether what the change has written may be kept: it changed one key, this instance may serve and has been
+// settled since the announcement, and no other change of the key was under way since then. To be asked when the outcome
+// is known, before cache_coherence_end.
 bool cache_coherence_may_keep(struct cache_coherence *coherence, const struct cache_announced *announced);
 // Ends a change: at once when its outcome is `known`, else when it must be. Does not wait.
 void cache_coherence_end(struct cache_coherence *coherence, const struct cache_announced *announced, bool known);
