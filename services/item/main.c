@@ -14,7 +14,7 @@ static const struct setting item_setting_table[] = {
      .default_value = "64m",
      .min = 0,
      .max = INT64_C(64) << 30,
-     .help = "Memory for items that were read; 0 turns the cache off, in Redis too.",
+     .help = "Memory for items that were read or changed; 0 turns the cache off, in Redis too.",
      SETTING_TARGET(struct item_settings, cache_bytes)},
 };
 

@@ -98,7 +98,7 @@ static void check_crossed_within(struct world *world)
   pair_close(&pair);
 }
 
-Test(cache_kept, nor_does_one_that_has_met_another_meanwhile)
+Test(cache_kept, a_change_that_has_met_another_leaves_no_value)
 {
   with_pg(check_crossed_within);
 }
@@ -138,7 +138,7 @@ static void check_deaf(struct world *world)
   instance_stop(&b);
 }
 
-Test(cache_kept, nor_does_one_that_may_have_missed_another)
+Test(cache_kept, a_change_that_may_have_missed_another_leaves_no_value)
 {
   with_pg(check_deaf);
 }
@@ -166,7 +166,7 @@ static void check_frozen(struct world *world)
   instance_stop(&a);
 }
 
-Test(cache_kept, nor_does_one_whose_instance_has_lost_its_lease)
+Test(cache_kept, a_change_whose_instance_has_lost_its_lease_leaves_no_value)
 {
   with_pg(check_frozen);
 }
@@ -230,7 +230,7 @@ static void check_settling(struct world *world)
   instance_stop(&a);
 }
 
-Test(cache_kept, nor_does_one_that_began_before_its_instance_was_settled)
+Test(cache_kept, a_change_that_began_before_its_instance_was_settled_leaves_no_value)
 {
   with_pg(check_settling);
 }
