@@ -73,11 +73,11 @@ static uint64_t memory_of_members_us(const struct cache_coherence *c)
   return c->hold_us > least_us ? c->hold_us : least_us;
 }
 
-// How long after its first message an instance settles. By then, what was changed unannounced before that message was
-// heard is over, and the others have forgotten the members that this instance has never heard of.
+// How long after its first message an instance settles. A change that it has missed may be confirmed a lease later, and
+// take effect `hold_ms` after that. The others have also forgotten the members that it has never heard of.
 static uint64_t settling_us(const struct cache_coherence *c)
 {
-  return c->hold_us + cache_ms_as_us(2 * CACHE_HEARTBEAT_MS);
+  return c->hold_us + cache_ms_as_us(2 * CACHE_LEASE_MS);
 }
 
 // Tells whether the member may serve what was published at that time.

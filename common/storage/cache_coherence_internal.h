@@ -19,8 +19,9 @@
 // lease, so an instance that still has its lease and has heard of none knows the latest value. An instance that was not
 // settled when its change began may have missed one.
 //
-// Joining. What a new instance may have missed is over `hold_ms` after the others have heard of it, so it keeps nothing
-// until then. The same holds after its channel was lost, and after its lease has been over for long.
+// Joining. What a new instance has missed may be confirmed up to a lease after the others have heard of it, and is over
+// `hold_ms` later. It keeps nothing until then. The same holds after its channel was lost, and after its lease has been
+// over for long.
 //
 // Redis. Values in Redis are found under an epoch, a number that only grows. A change hides its keys there, too, before
 // it goes on. Redis is used only while every instance can use it, so an instance that has lost it need not hide

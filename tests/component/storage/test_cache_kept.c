@@ -234,3 +234,36 @@ Test(cache_kept, a_change_that_began_before_its_instance_was_settled_leaves_no_v
 {
   with_pg(check_settling);
 }
+
+// Instance a misses the announcement because its channel is away. The change is confirmed when a's old lease is over,
+// and takes effect at the end of `hold_ms` from then. Until that instance a must keep nothing that it reads.
+static void check_missed(struct world *world)
+{
+  enum { HOLD_MS = 700, BEFORE_END_MS = 100 };
+  struct instance a, b;
+  struct source source = {.world = world, .value = 1};
+  instance_start_holding(world, &a, "", 60000, HOLD_MS);
+  instance_settle(world, &a);
+  int64_t pid = instance_channel_pid(world);
+  instance_start_holding(world, &b, "", 60000, HOLD_MS);
+  instance_settle(world, &b);
+  instance_meet(&b, &a);
+  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pid));
+  struct cache_change *change = begin_change(&b);
+  uint64_t over_us = clock_now_us() + HOLD_MS * UINT64_C(1000);
+  cache_change_end(&change, false);
+  while (clock_now_us() + BEFORE_END_MS * UINT64_C(1000) < over_us) {
+    (void)instance_get(&a, &source);
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  }
+  bool in_time = clock_now_us() < over_us;
+  source.value = 2;
+  cr_expect(!in_time || instance_get(&a, &source) == 2);
+  instance_stop(&a);
+  instance_stop(&b);
+}
+
+Test(cache_kept, nothing_is_kept_while_a_change_that_was_missed_may_take_effect)
+{
+  with_pg(check_missed);
+}
