@@ -36,7 +36,7 @@ struct cache_options {
   size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
   uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
   // The longest that a write may take effect after cache_change_confirm, also when its instance was killed meanwhile:
-  // longer than the sessions' statement_timeout. Nothing is cached for so long after a start.
+  // longer than the sessions' statement_timeout. Nothing is cached for a second longer than that after a start.
   uint32_t hold_ms;
   struct pg *pg;  // where the source is
   struct redis *redis;
