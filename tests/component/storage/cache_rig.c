@@ -219,6 +219,23 @@ void pair_open(struct world *world, struct pair *pair, const char *url, uint32_t
   instance_meet(&pair->b, &pair->a);
 }
 
+void pair_open_in_turn(struct world *world, struct pair *pair, uint32_t hold_ms)
+{
+  *pair = (struct pair){.source = {.world = world, .value = 1}};
+  instance_start_holding(world, &pair->a, "", 60000, hold_ms);
+  instance_settle(world, &pair->a);
+  pair->channel_pid = instance_channel_pid(world);
+  instance_start_holding(world, &pair->b, "", 60000, hold_ms);
+  instance_settle(world, &pair->b);
+  instance_meet(&pair->a, &pair->b);
+  instance_meet(&pair->b, &pair->a);
+}
+
+void pair_cut_channel(struct world *world, const struct pair *pair)
+{
+  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pair->channel_pid));
+}
+
 void pair_close(struct pair *pair)
 {
   instance_stop(&pair->a);

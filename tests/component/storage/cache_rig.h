@@ -63,9 +63,14 @@ struct pair {
   struct instance a;
   struct instance b;
   struct source source;
+  int64_t channel_pid;  // a's process at the server, where pair_open_in_turn has opened the pair
 };
 
 void pair_open(struct world *world, struct pair *pair, const char *url, uint32_t hold_ms);
+// Opens two instances without Redis one after the other, so that the channel of a can be cut.
+void pair_open_in_turn(struct world *world, struct pair *pair, uint32_t hold_ms);
+// Ends the connection of a's channel at the server; a connects again.
+void pair_cut_channel(struct world *world, const struct pair *pair);
 void pair_close(struct pair *pair);
 // Changes the value ten times, here and there. Both instances must see each change at once, and keep what they have
 // read.

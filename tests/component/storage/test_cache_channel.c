@@ -203,27 +203,19 @@ static void check_lost_end(struct world *world)
 {
   const struct slice key = SLICE("key");
   const struct slice other = SLICE("other");
-  struct source source = {.world = world, .value = 1};
-  struct instance a, b;
-  instance_start(world, &a, "", 60000);
-  instance_settle(world, &a);
-  int64_t pid = instance_channel_pid(world);
-  instance_start(world, &b, "", 60000);
-  instance_settle(world, &b);
-  instance_meet(&a, &b);
-  instance_meet(&b, &a);
+  struct pair pair;
+  pair_open_in_turn(world, &pair, 0);
   struct cache_change *changes[3];
   for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
-    changes[i] = cache_change_begin(a.cache, i == 1 ? &other : &key, 1);
+    changes[i] = cache_change_begin(pair.a.cache, i == 1 ? &other : &key, 1);
     cr_assert_eq(cache_change_confirm(changes[i]), STATUS_OK);
   }
-  terminate_backend(world, pid);
+  pair_cut_channel(world, &pair);
   cache_change_end(&changes[0], true);
   cache_change_end(&changes[2], true);
-  instance_warm(&b, &source);
+  instance_warm(&pair.b, &pair.source);
   cache_change_end(&changes[1], true);
-  instance_stop(&a);
-  instance_stop(&b);
+  pair_close(&pair);
 }
 
 Test(cache_channel, the_end_of_a_change_is_heard_though_the_channel_was_lost)

@@ -121,21 +121,15 @@ Test(cache_kept, a_change_of_unknown_outcome_leaves_no_value)
 // Other changes may have been missed while the channel was away, also if it works again at the end.
 static void check_deaf(struct world *world)
 {
-  struct instance a, b;
-  instance_start(world, &a, "", 60000);
-  instance_settle(world, &a);
-  int64_t pid = instance_channel_pid(world);
-  instance_start(world, &b, "", 60000);
-  instance_settle(world, &b);
-  instance_meet(&b, &a);
-  struct cache_change *change = begin_change(&a);
-  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pid));
-  instance_lose_lease(world, &a);
-  instance_settle(world, &a);
+  struct pair pair;
+  pair_open_in_turn(world, &pair, 0);
+  struct cache_change *change = begin_change(&pair.a);
+  pair_cut_channel(world, &pair);
+  instance_lose_lease(world, &pair.a);
+  instance_settle(world, &pair.a);
   end_change(change, "key=2", true);
-  cr_expect_not(instance_peek(&a));
-  instance_stop(&a);
-  instance_stop(&b);
+  cr_expect_not(instance_peek(&pair.a));
+  pair_close(&pair);
 }
 
 Test(cache_kept, a_change_that_may_have_missed_another_leaves_no_value)
@@ -240,27 +234,20 @@ Test(cache_kept, a_change_that_began_before_its_instance_was_settled_leaves_no_v
 static void check_missed(struct world *world)
 {
   enum { HOLD_MS = 700, BEFORE_END_MS = 100 };
-  struct instance a, b;
-  struct source source = {.world = world, .value = 1};
-  instance_start_holding(world, &a, "", 60000, HOLD_MS);
-  instance_settle(world, &a);
-  int64_t pid = instance_channel_pid(world);
-  instance_start_holding(world, &b, "", 60000, HOLD_MS);
-  instance_settle(world, &b);
-  instance_meet(&b, &a);
-  run_sql(world, arena_printf(&world->arena, "SELECT pg_terminate_backend(%lld)", (long long)pid));
-  struct cache_change *change = begin_change(&b);
+  struct pair pair;
+  pair_open_in_turn(world, &pair, HOLD_MS);
+  pair_cut_channel(world, &pair);
+  struct cache_change *change = begin_change(&pair.b);
   uint64_t over_us = clock_now_us() + HOLD_MS * UINT64_C(1000);
   cache_change_end(&change, false);
   while (clock_now_us() + BEFORE_END_MS * UINT64_C(1000) < over_us) {
-    (void)instance_get(&a, &source);
+    (void)instance_get(&pair.a, &pair.source);
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   }
   bool in_time = clock_now_us() < over_us;
-  source.value = 2;
-  cr_expect(!in_time || instance_get(&a, &source) == 2);
-  instance_stop(&a);
-  instance_stop(&b);
+  pair.source.value = 2;
+  cr_expect(!in_time || instance_get(&pair.a, &pair.source) == 2);
+  pair_close(&pair);
 }
 
 Test(cache_kept, nothing_is_kept_while_a_change_that_was_missed_may_take_effect)
