@@ -86,11 +86,17 @@ static void log_failure(const struct exchange *exchange, const char *message, st
   log_set_context(NULL);
 }
 
+// Takes back the headers of a success that becomes a failure.
+static void drop_headers(struct exchange *exchange)
+{
+  exchange->reply.header_count = 0;
+  exchange->reply.has_etag = false;
+}
+
 static enum step_result fail_internal(struct exchange *exchange, const char *message)
 {
   log_failure(exchange, message, (struct slice){0});
-  exchange->reply.header_count = 0;
-  exchange->reply.has_etag = false;
+  drop_headers(exchange);
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INTERNAL});
 }
 
@@ -210,8 +216,7 @@ static bool find_reply_message(const struct contract_binding *binding, struct sl
 // Answers a read whose If-Match names another state than the one that was read.
 static enum step_result fail_precondition(struct exchange *exchange)
 {
-  exchange->reply.header_count = 0;
-  exchange->reply.has_etag = false;
+  drop_headers(exchange);
   return exchange_fail(exchange, &(struct failure){.code = STATUS_ABORTED,
                                                    .http_status = 412,
                                                    .reason = "ETAG_MISMATCH",

@@ -128,6 +128,12 @@ bool resource_is_conditional(const char *if_match, const char *body_etag)
 
 // ---- reading ----
 
+// Finds the cache of the rows, and the key of one; NULL where they are not cached.
+static struct cache *find_cache(struct call *call, const struct resource *resource, const char *id, struct slice *key)
+{
+  return resource->cache == NULL ? NULL : resource->cache(call, id, key);
+}
+
 // A row to be loaded into the cache.
 struct row_source {
   const struct resource *resource;
@@ -152,7 +158,7 @@ static enum status read_row(struct call *call, const struct resource *resource, 
                             struct slice *wire)
 {
   struct slice key;
-  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &key);
+  struct cache *cache = find_cache(call, resource, id, &key);
   if (cache == NULL)
     return query_gathered_packed(db, resource->get, id, call_arena(call), wire);
   struct row_source source = {.resource = resource, .db = own_db(call)};
@@ -175,7 +181,7 @@ static enum status read_before_change(struct call *call, const struct resource *
 {
   struct slice key;
   struct slice wire;
-  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &key);
+  struct cache *cache = find_cache(call, resource, id, &key);
   if (cache != NULL && cache_peek(cache, key, call_arena(call), &wire))
     return unpack_row(call, resource, wire, message);
   *message = proto_new(resource->get->message, call_arena(call));
@@ -237,7 +243,7 @@ struct cached_change {
 static void begin_cached(struct call *call, const struct resource *resource, const char *id,
                          struct cached_change *cached)
 {
-  struct cache *cache = resource->cache == NULL ? NULL : resource->cache(call, id, &cached->key);
+  struct cache *cache = find_cache(call, resource, id, &cached->key);
   cached->change = cache_change_begin(cache, &cached->key, 1);
 }
 
