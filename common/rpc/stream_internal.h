@@ -86,4 +86,8 @@ void rpc_stream_close(struct rpc_stream **stream);
 // Takes the next packet, which is valid until the next call.
 enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet) MUST_CHECK;
 
+// Returns the name of the service at the other end, as its certificate proves it; valid until the stream is closed.
+// Empty without TLS.
+struct slice rpc_stream_peer(const struct rpc_stream *stream);
+
 #endif

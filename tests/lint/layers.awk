@@ -10,7 +10,7 @@ BEGIN {
   uses["contract"] = "base"
   uses["transcode"] = "base contract"
   uses["openapi"] = "base contract"
-  uses["rpc"] = "base observe config"
+  uses["rpc"] = "base observe config security"
   uses["discovery"] = "base observe config"
   uses["security"] = "base observe config"
   uses["storage"] = "base observe config runtime"
