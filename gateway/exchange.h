@@ -32,6 +32,7 @@ struct exchange_input {
   struct slice request_id;
   struct slice traceparent;
   struct slice idempotency_key;  // without data: absent
+  struct slice client_address;   // "192.0.2.7", "2001:db8::7"; empty where it is unknown
   bool has_body;
   bool body_may_be_empty;  // with has_body: its size is known only at its end
   // Returns any other request header by name; letter case does not matter.

@@ -275,6 +275,7 @@ enum step_result step_call(struct exchange *exchange)
       .caller_role_count = exchange->caller_role_count,
       .peer_service = SLICE(POLICY_GATEWAY),
       .idempotency_key = key,
+      .client_address = exchange->input.client_address,
   };
   struct rpc_call_options options = {
       .service = method->service,

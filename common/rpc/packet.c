@@ -24,6 +24,7 @@ enum {
   CONTEXT_CALLER_ROLES = 4,
   CONTEXT_PEER_SERVICE = 5,
   CONTEXT_IDEMPOTENCY_KEY = 6,
+  CONTEXT_CLIENT_ADDRESS = 9,
 };
 
 enum { STATUS_CODE = 1, STATUS_MESSAGE = 2, STATUS_REASON = 3, STATUS_VIOLATIONS = 4, STATUS_RETRY_AFTER_MS = 5 };
@@ -50,7 +51,7 @@ static size_t measure_context(const struct rpc_context *context)
 {
   size_t size = measure_bytes(context->request_id) + measure_bytes(context->traceparent) +
                 measure_bytes(context->caller_id) + measure_bytes(context->peer_service) +
-                measure_bytes(context->idempotency_key);
+                measure_bytes(context->idempotency_key) + measure_bytes(context->client_address);
   for (size_t i = 0; i < context->caller_role_count; i++)
     size += measure_nested(context->caller_roles[i].size);
   return size;
@@ -115,6 +116,7 @@ static void write_context(struct strbuf *out, const struct rpc_context *context)
     wire_write_bytes(out, CONTEXT_CALLER_ROLES, context->caller_roles[i]);
   write_bytes(out, CONTEXT_PEER_SERVICE, context->peer_service);
   write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
+  write_bytes(out, CONTEXT_CLIENT_ADDRESS, context->client_address);
 }
 
 static void write_status(struct strbuf *out, const struct rpc_status *status)
@@ -247,6 +249,8 @@ static bool decode_context_field(const struct wire_field *field, struct arena *a
     return take_text(field->bytes, &out->peer_service);
   case CONTEXT_IDEMPOTENCY_KEY:
     return take_text(field->bytes, &out->idempotency_key);
+  case CONTEXT_CLIENT_ADDRESS:
+    return take_text(field->bytes, &out->client_address);
   default:
     return true;
   }

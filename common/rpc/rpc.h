@@ -23,6 +23,7 @@ struct rpc_context {
   size_t caller_role_count;
   struct slice peer_service;
   struct slice idempotency_key;  // empty without one, see packet.proto
+  struct slice client_address;   // of the HTTP client, as text; empty without one
 };
 
 // The reasons of UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED: they say whether the call may be repeated.

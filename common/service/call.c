@@ -39,6 +39,11 @@ struct slice call_caller_id(const struct call *call)
   return call->context->caller_id;
 }
 
+struct slice call_client_address(const struct call *call)
+{
+  return call->context->client_address;
+}
+
 struct policy_caller call_policy_caller(const struct call *call)
 {
   return (struct policy_caller){
@@ -63,6 +68,11 @@ enum status call_fail(struct call *call, enum status status, const char *reason,
   va_end(args);
   call->reason = slice_from_string(reason);
   return status;
+}
+
+void call_retry_after(struct call *call, uint32_t retry_after_ms)
+{
+  call->retry_after_ms = retry_after_ms;
 }
 
 void call_violation(struct call *call, const char *field, const char *description)

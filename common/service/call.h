@@ -30,6 +30,8 @@ struct arena *call_arena(struct call *call);
 // The verified user behind the call; empty for an anonymous one.
 struct slice call_caller_id(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
+// The address of the HTTP client behind the call, as text; empty where there is none.
+struct slice call_client_address(const struct call *call);
 
 // Sets what the caller is told and returns `status`, for use as
 // `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);`. `reason` is static text in
@@ -38,6 +40,8 @@ bool call_caller_has_role(const struct call *call, const char *role);
 // task_note_effect.
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
     PRINTF_LIKE(4, 5);
+// Sets how long the caller is told to wait before it calls again (Retry-After), in milliseconds.
+void call_retry_after(struct call *call, uint32_t retry_after_ms);
 // Adds a violation of `field`, a JSON path. Clients see violations of INVALID_ARGUMENT, ALREADY_EXISTS and
 // FAILED_PRECONDITION.
 void call_violation(struct call *call, const char *field, const char *description);

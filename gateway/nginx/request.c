@@ -134,6 +134,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .content_type = header_value(r->headers_in.content_type),
       .if_match = header_value(r->headers_in.if_match),
       .if_none_match = header_value(r->headers_in.if_none_match),
+      .client_address = to_slice(r->connection->addr_text),
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
       .body_may_be_empty = r->headers_in.chunked,
       .header = find_header,

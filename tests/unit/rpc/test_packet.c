@@ -26,7 +26,8 @@ static struct rpc_frame full_request(struct slice payload)
                   .caller_roles = roles,
                   .caller_role_count = 3,
                   .peer_service = SLICE("gateway"),
-                  .idempotency_key = SLICE("k")},
+                  .idempotency_key = SLICE("k"),
+                  .client_address = SLICE("2001:db8::7")},
       .expires_at_us = UINT64_MAX,
   };
 }
@@ -108,6 +109,7 @@ Test(packet, what_we_write_has_the_meaning_that_protobuf_c_reads)
   cr_assert_eq(frame->payload.len, 7);
   cr_assert_str_eq(frame->context->caller_id, "u-1");
   cr_assert_str_eq(frame->context->idempotency_key, "k");
+  cr_assert_str_eq(frame->context->client_address, "2001:db8::7");
   cr_assert_eq(frame->context->n_caller_roles, 3);
   cr_assert_str_eq(frame->context->caller_roles[2], "admin");
   const Bulkhead__Rpc__V1__Status *status = theirs->frames[1]->status;
@@ -149,6 +151,7 @@ static struct slice pack_theirs(uint8_t *out)
   context.caller_roles = role_list;
   context.peer_service = "p";
   context.idempotency_key = "i";
+  context.client_address = "192.0.2.7";
   status.code = 5;
   status.message = "gone";
   status.reason = "GONE";
@@ -186,6 +189,7 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(slice_equal_string(frame.context.caller_roles[1], "admin"));
   cr_assert(slice_equal_string(frame.context.peer_service, "p"));
   cr_assert(slice_equal_string(frame.context.idempotency_key, "i"));
+  cr_assert(slice_equal_string(frame.context.client_address, "192.0.2.7"));
   cr_assert(frame.has_status);
   cr_assert_eq(frame.status.code, STATUS_NOT_FOUND);
   cr_assert(slice_equal_string(frame.status.message, "gone"));
