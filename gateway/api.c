@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "common/contract/diagnostics.h"
 #include "common/observe/log.h"
+#include "gateway/cors.h"
 #include "gateway/document.h"
 #include "gateway/gzip.h"
 
@@ -86,6 +87,10 @@ enum status api_load(struct slice protoset, struct api **out, struct error *erro
   gzip_compress(strbuf_slice(&api->openapi), &api->openapi_gzip);
   snprintf(api->openapi_etag, sizeof(api->openapi_etag), "\"%016" PRIx64 "\"",
            hash_fingerprint(strbuf_slice(&api->openapi)));
+  strbuf_init(&api->cors_allowed, 0);
+  strbuf_init(&api->cors_exposed, 0);
+  cors_write_allowed(api->contract, &api->cors_allowed);
+  cors_write_exposed(api->contract, &api->cors_exposed);
   gateway_metrics_create(&api->metrics, api->contract, api->services, api->service_count);
   *out = api;
   return STATUS_OK;
@@ -115,6 +120,8 @@ void api_free(struct api **api)
   gateway_metrics_free(&gone->metrics);
   strbuf_free(&gone->openapi);
   strbuf_free(&gone->openapi_gzip);
+  strbuf_free(&gone->cors_allowed);
+  strbuf_free(&gone->cors_exposed);
   free(gone->services);
   contract_free(&gone->contract);
   free(gone);

@@ -19,8 +19,10 @@ struct api {
   struct contract *contract;
   struct strbuf openapi;  // the OpenAPI document, JSON
   struct strbuf openapi_gzip;
-  char openapi_etag[20];  // ETag of the document, with its quotes
-  const char **services;  // every service that has a route, and KEYS_SERVICE; views into `contract`
+  char openapi_etag[20];       // ETag of the document, with its quotes
+  struct strbuf cors_allowed;  // names of request headers that scripts of other origins may set (gateway/cors.h)
+  struct strbuf cors_exposed;  // names of reply headers that they may read
+  const char **services;       // every service that has a route, and KEYS_SERVICE; views into `contract`
   size_t service_count;
   struct gateway_metrics metrics;
 };

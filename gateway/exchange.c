@@ -142,11 +142,20 @@ static bool cancel_wait(struct exchange *exchange)
 // without a route is one of the pages that nginx and the gateway serve by themselves, which can only be read.
 static struct slice list_allowed_methods(const struct exchange *exchange)
 {
-  const struct exchange_input *input = &exchange->input;
-  struct contract_route route;
-  const char *allow = NULL;
-  enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
-  return status != STATUS_UNIMPLEMENTED || allow == NULL ? SLICE("GET, HEAD") : slice_from_string(allow);
+  const char *allow = contract_allow(exchange->gateway->api->contract, exchange->input.path);
+  return allow == NULL ? SLICE("GET, HEAD, OPTIONS") : slice_from_string(allow);
+}
+
+// Makes the reply for a method that nginx does not take. OPTIONS of its pages is answered.
+static void answer_method(struct exchange *exchange)
+{
+  struct slice allow = list_allowed_methods(exchange);
+  if (slice_equal(exchange->input.method, SLICE("OPTIONS"))) {
+    exchange_describe(exchange, allow);
+    return;
+  }
+  reply_add_header(exchange, SLICE("Allow"), allow);
+  exchange_fail(exchange, &(struct failure){.code = problem_code(405), .http_status = 405});
 }
 
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status)
@@ -157,12 +166,13 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
     step_identify(exchange);
   }
   exchange->reply = (struct exchange_reply){0};
-  if (http_status == 405)
-    reply_add_header(exchange, SLICE("Allow"), list_allowed_methods(exchange));
   struct failure failure = {.code = problem_code(http_status), .http_status = http_status};
   if ((http_status == 503 || http_status == 504) && !may_have_begun)
     failure.reason = RPC_NOT_APPLIED;
-  exchange_fail(exchange, &failure);
+  if (http_status == 405)
+    answer_method(exchange);
+  else
+    exchange_fail(exchange, &failure);
   set_state(exchange, EXCHANGE_STATE_REPLIED);
 }
 

@@ -80,8 +80,8 @@ enum exchange_next exchange_start(struct exchange *exchange, const struct exchan
 // Goes on with the body after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
-// malformed, too slow). Allowed at any time; an exchange that was never started takes what identifies the request
-// from `input`.
+// malformed, too slow). An OPTIONS that it refused (405) is answered with 204 and the methods of the path. Allowed at
+// any time; an exchange that was never started takes what identifies the request from `input`.
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status);
 const struct exchange_reply *exchange_reply(const struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);

@@ -87,6 +87,9 @@ void exchange_resume(struct exchange *exchange);
 
 // Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
+// Answers OPTIONS with the methods of a path, and with the types that its PATCH takes. `allow` must live as long as the
+// exchange.
+enum step_result exchange_describe(struct exchange *exchange, struct slice allow);
 // Adds a header to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
 

@@ -38,6 +38,15 @@ static void finish_reply(struct exchange *exchange, int http_status, const char 
   reply_add_header(exchange, SLICE("Cache-Control"), slice_from_string(cache_control));
 }
 
+enum step_result exchange_describe(struct exchange *exchange, struct slice allow)
+{
+  reply_add_header(exchange, SLICE("Allow"), allow);
+  if (memmem(allow.data, allow.size, "PATCH", 5) != NULL)
+    reply_add_header(exchange, SLICE("Accept-Patch"), SLICE(PATCH_TYPES));
+  finish_reply(exchange, 204, NULL, NO_STORE);
+  return STEP_REPLIED;
+}
+
 // ---- problems ----
 
 // Returns the reason of the problem. 503 and 504 always have one of two, which say whether the request may be repeated:

@@ -42,9 +42,10 @@ enum step_result step_route(struct exchange *exchange)
   const char *allow = NULL;
   struct contract_route route = {0};
   enum status status = contract_route(exchange->gateway->api->contract, input->method, input->path, &route, &allow);
+  if (status == STATUS_UNIMPLEMENTED && slice_equal(input->method, SLICE("OPTIONS")))
+    return exchange_describe(exchange, slice_from_string(allow));
   if (status == STATUS_UNIMPLEMENTED) {
-    if (allow != NULL)
-      reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
+    reply_add_header(exchange, SLICE("Allow"), slice_from_string(allow));
     return exchange_fail(
         exchange, &(struct failure){.code = STATUS_UNIMPLEMENTED, .http_status = 405, .reason = "METHOD_NOT_ALLOWED"});
   }
@@ -173,9 +174,14 @@ static enum step_result check_body(struct exchange *exchange)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                      .reason = "UNEXPECTED_BODY",
                                                      .detail = SLICE("this request takes no body")});
-  if (!media_type_is_json(input->content_type)) {
-    reply_add_header(exchange, SLICE("Accept"), SLICE("application/json"));
-    return refuse_media(exchange, SLICE("the body must be application/json in UTF-8"));
+  bool patches = strcmp(exchange->route.binding->http_method, "PATCH") == 0;
+  if (!media_type_is_json(input->content_type) && !(patches && media_type_is_merge_patch(input->content_type))) {
+    // What would have been accepted (RFC 9110, section 15.5.16; RFC 5789, section 2.2).
+    reply_add_header(exchange, patches ? SLICE("Accept-Patch") : SLICE("Accept"),
+                     patches ? SLICE(PATCH_TYPES) : SLICE("application/json"));
+    return refuse_media(exchange, patches ? SLICE("the body must be application/json or application/merge-patch+json, "
+                                                  "in UTF-8")
+                                          : SLICE("the body must be application/json in UTF-8"));
   }
   struct slice coding = input->header(input->header_arg, "Content-Encoding");
   if (coding.size > 0 && !slice_equal_ignore_case(coding, SLICE("identity"))) {

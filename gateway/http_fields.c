@@ -71,14 +71,24 @@ enum bearer_result bearer_token(struct slice authorization, struct slice *token)
   return BEARER_TOKEN;
 }
 
-bool media_type_is_json(struct slice content_type)
+static bool is_media_type(struct slice content_type, struct slice wanted)
 {
   size_t end = slice_find(content_type, ';', 0);
-  if (!slice_equal_ignore_case(slice_trim(slice_make(content_type.data, end)), SLICE("application/json")))
+  if (!slice_equal_ignore_case(slice_trim(slice_make(content_type.data, end)), wanted))
     return false;
   struct slice parameters = slice_trim(slice_skip(content_type, end + 1));
   return parameters.size == 0 || slice_equal_ignore_case(parameters, SLICE("charset=utf-8")) ||
          slice_equal_ignore_case(parameters, SLICE("charset=\"utf-8\""));
+}
+
+bool media_type_is_json(struct slice content_type)
+{
+  return is_media_type(content_type, SLICE("application/json"));
+}
+
+bool media_type_is_merge_patch(struct slice content_type)
+{
+  return is_media_type(content_type, SLICE("application/merge-patch+json"));
 }
 
 bool if_match_holds(struct slice if_match, struct slice etag)

@@ -239,10 +239,14 @@ struct contract_route {
   struct slice values
       [CONTRACT_MAX_VARIABLES];  // values of the path variables, still percent-encoded; views into the request's path
 };
-// Finds the binding for an HTTP method and a raw path without query. NOT_FOUND when no route has the path.
-// UNIMPLEMENTED when the path is known, but not with this HTTP method: `allow`, if not NULL, is set to the value of the
-// Allow header ("GET, HEAD, PATCH, DELETE"). HEAD is routed as GET.
+// Finds the binding for an HTTP method and a raw path without query. NOT_FOUND when no route has the path, and for
+// every path with an empty segment, "." or "..", also percent-encoded. UNIMPLEMENTED when the path is known, but not
+// with this HTTP method: `allow`, if not NULL, is set to the value of the Allow header ("GET, HEAD, PATCH, DELETE,
+// OPTIONS"). HEAD is routed as GET.
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,
                            struct contract_route *route, const char **allow) MUST_CHECK;
+// Returns the value of the Allow header of a raw path: every HTTP method that it has a route for, HEAD beside GET, and
+// OPTIONS; those of all paths for "*" (RFC 9110, section 9.3.7). NULL when no route has the path.
+const char *contract_allow(const struct contract *contract, struct slice path);
 
 #endif

@@ -37,6 +37,7 @@ struct routes {
   struct route_node *root;
   struct slice http_methods[MAX_HTTP_METHODS];
   unsigned http_method_count;
+  unsigned used;       // bits of the HTTP methods that a route has
   const char **allow;  // Allow headers, indexed by the set of bits
 };
 
@@ -145,6 +146,7 @@ static void add_binding(struct contract_builder *builder, const struct contract_
                     MAX_HTTP_METHODS);
     return;
   }
+  routes->used |= 1u << entry->http_method;
   struct route_node *node = add_path(arena, routes->root, &path);
   const struct route_entry *other = find_same_route(node, entry);
   if (other != NULL) {
@@ -157,20 +159,28 @@ static void add_binding(struct contract_builder *builder, const struct contract_
   node->entries = entry;
 }
 
+// Writes the Allow header of a set of HTTP methods. Every path answers OPTIONS, also without a route for it.
+static const char *write_allow(struct arena *arena, const struct routes *routes, unsigned set)
+{
+  const char *text = "";
+  bool has_options = false;
+  for (unsigned i = 0; i < routes->http_method_count; i++) {
+    if ((set >> i & 1) == 0)
+      continue;
+    struct slice name = routes->http_methods[i];
+    const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
+    has_options = has_options || slice_equal(name, SLICE("OPTIONS"));
+    text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
+  }
+  return has_options ? text : arena_printf(arena, "%s%sOPTIONS", text, *text == '\0' ? "" : ", ");
+}
+
 static void prepare_allow(struct arena *arena, struct routes *routes)
 {
   unsigned combinations = 1u << routes->http_method_count;
   routes->allow = arena_array(arena, combinations, sizeof(*routes->allow));
-  for (unsigned set = 0; set < combinations; set++) {
-    const char *text = "";
-    for (unsigned i = 0; i < routes->http_method_count; i++)
-      if ((set >> i & 1) != 0) {
-        struct slice name = routes->http_methods[i];
-        const char *too = slice_equal(name, SLICE("GET")) ? ", HEAD" : "";
-        text = arena_printf(arena, "%s%s" SLICE_FMT "%s", text, *text == '\0' ? "" : ", ", SLICE_ARG(name), too);
-      }
-    routes->allow[set] = text;
-  }
+  for (unsigned set = 0; set < combinations; set++)
+    routes->allow[set] = write_allow(arena, routes, set);
 }
 
 void routes_build(struct contract_builder *builder)
@@ -235,10 +245,15 @@ static bool matches_literal(struct slice literal, struct slice segment)
           matches_escaped(literal, segment));
 }
 
+static bool matches_verb(struct slice verb, struct slice sent)
+{
+  return verb.data == NULL || sent.data == NULL ? verb.data == sent.data : matches_literal(verb, sent);
+}
+
 static bool match_entries(const struct route_node *node, struct match *match)
 {
   for (const struct route_entry *entry = node->entries; entry != NULL; entry = entry->next) {
-    if (!same_verb(entry->verb, match->verb))
+    if (!matches_verb(entry->verb, match->verb))
       continue;
     match->seen |= 1u << entry->http_method;
     if (entry->http_method == match->http_method) {
@@ -264,8 +279,18 @@ static bool match_node(const struct route_node *node, size_t depth, struct match
   return node->rest != NULL && match_entries(node->rest, match);
 }
 
-// Splits a path into segments. Returns false when there are more than any template has; a "**" is not meant for paths
-// of that size.
+// Whether a segment is empty, "." or "..", also percent-encoded. Clients and proxies resolve such segments, each in its
+// own way (RFC 3986, section 5.2.4), so a path with one leads nowhere: a "**" would hand it to a service as it is.
+static bool is_dot_segment(struct slice segment)
+{
+  if (segment.size == 0)
+    return true;
+  bool may_be = segment.data[0] == '.' || segment.data[0] == '%';
+  return may_be && (matches_literal(SLICE("."), segment) || matches_literal(SLICE(".."), segment));
+}
+
+// Splits a path into segments. Returns false for a path that leads nowhere: one with a dot segment, or with more
+// segments than any template has. A "**" is not meant for paths of that size.
 static bool split_path(struct slice path, struct match *match)
 {
   if (path.size == 0 || path.data[0] != '/')
@@ -274,7 +299,10 @@ static bool split_path(struct slice path, struct match *match)
     size_t end = slice_find(path, '/', start);
     if (match->count == MAX_PATH_SEGMENTS)
       return false;
-    match->segments[match->count++] = slice_make(path.data + start, end - start);
+    struct slice segment = slice_make(path.data + start, end - start);
+    if (is_dot_segment(segment))
+      return false;
+    match->segments[match->count++] = segment;
     start = end + 1;
   }
   return true;
@@ -296,7 +324,7 @@ static bool match_with_verb(const struct route_node *root, struct match *match)
     return false;
   }
   *last = slice_make(whole.data, at);
-  if (match_node(root, 0, match))
+  if (!is_dot_segment(*last) && match_node(root, 0, match))
     return true;
   *last = whole;
   match->verb = (struct slice){0};
@@ -318,6 +346,20 @@ static void fill_values(const struct match *match, struct contract_route *route)
     const char *start = match->segments[first].data;
     route->values[i] = slice_make(start, (size_t)(last->data + last->size - start));
   }
+}
+
+const char *contract_allow(const struct contract *contract, struct slice path)
+{
+  const struct routes *routes = contract->routes;
+  if (slice_equal(path, SLICE("*")))
+    return routes->allow[routes->used];
+  struct match match = {.http_method = MAX_HTTP_METHODS};
+  if (!split_path(path, &match))
+    return NULL;
+  // No route has this method, so every route of the path is seen.
+  (void)match_with_verb(routes->root, &match);
+  (void)match_node(routes->root, 0, &match);
+  return match.seen == 0 ? NULL : routes->allow[match.seen];
 }
 
 enum status contract_route(const struct contract *contract, struct slice http_method, struct slice path,

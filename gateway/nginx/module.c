@@ -18,6 +18,11 @@ static void *create_main_conf(ngx_conf_t *cf)
   return ngx_pcalloc(cf->pool, sizeof(struct module_conf));
 }
 
+static void *create_server_conf(ngx_conf_t *cf)
+{
+  return ngx_pcalloc(cf->pool, sizeof(struct server_conf));
+}
+
 // Reads the token from the first line of a file, so that it stands in no configuration.
 static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 {
@@ -115,6 +120,11 @@ static ngx_command_t directives[] = {
     // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
     PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
     TEXT_DIRECTIVE("bulkhead_log_level", log_level),
+    // The origins whose scripts may read the replies of a server, separated by commas; "*" for any, "" for none.
+    {.name = ngx_string("bulkhead_cors_origins"),
+     .type = NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
+     .set = cors_set_origins,
+     .conf = NGX_HTTP_SRV_CONF_OFFSET},
     // Directives that make a location answer with the gateway or one of its pages.
     HANDLER_DIRECTIVE("bulkhead"),
     HANDLER_DIRECTIVE("bulkhead_problem"),
@@ -206,6 +216,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   cleanup->data = module;
   metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
   metrics_single(METRIC_START_TIME);
+  cors_install_filter();
   return add_metrics_zone(cf, module) ? NGX_OK : NGX_ERROR;
 }
 
@@ -213,6 +224,7 @@ static ngx_http_module_t http_module = {
     .preconfiguration = variables_add,
     .postconfiguration = load_contracts,
     .create_main_conf = create_main_conf,
+    .create_srv_conf = create_server_conf,
 };
 
 ngx_module_t ngx_http_bulkhead_module = {

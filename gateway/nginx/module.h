@@ -5,6 +5,7 @@
 //   worker.c     start and stop of a worker, the event loop's glue
 //   request.c    requests in, bodies in, replies out
 //   pages.c      problem pages, OpenAPI, metrics, readiness
+//   cors_filter.c  headers for scripts of other origins
 //   variables.c  $bulkhead_… for the access log
 #ifndef BULKHEAD_GATEWAY_NGINX_MODULE_H
 #define BULKHEAD_GATEWAY_NGINX_MODULE_H
@@ -35,6 +36,11 @@ struct module_conf {
   struct api *api;    // NULL until loaded; freed with the configuration's pool
   ngx_shm_zone_t *metrics_zone;
   ngx_uint_t metrics_slots;
+};
+
+// The directives of server {}.
+struct server_conf {
+  ngx_str_t cors_origins;  // the origins whose scripts may read replies; empty for none
 };
 
 static inline struct slice to_slice(ngx_str_t text)
@@ -69,6 +75,10 @@ struct exchange *request_exchange(ngx_http_request_t *r);
 // Returns the exchange of a request and opens it where there is none yet. NULL without memory.
 struct exchange *request_open_exchange(ngx_http_request_t *r);
 void request_fill_input(ngx_http_request_t *r, struct exchange_input *input);
+// Returns the method of a request as sent; nginx makes it GET when it goes on to an error page.
+struct slice request_method(const ngx_http_request_t *r);
+// Returns a header of a request by its name; NULL data where there is none.
+struct slice request_header(const ngx_http_request_t *r, const char *name);
 // Returns the path of a request as sent, without the query.
 struct slice request_path(const ngx_http_request_t *r);
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply);
@@ -82,6 +92,11 @@ ngx_int_t page_problem(ngx_http_request_t *r);
 ngx_int_t page_openapi(ngx_http_request_t *r);
 ngx_int_t page_metrics(ngx_http_request_t *r);
 ngx_int_t page_ready(ngx_http_request_t *r);
+
+// ---- cors_filter.c ----
+
+char *cors_set_origins(ngx_conf_t *cf, ngx_command_t *command, void *conf);
+void cors_install_filter(void);
 
 // ---- variables.c ----
 

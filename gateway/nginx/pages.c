@@ -1,6 +1,16 @@
 // Pages that the gateway answers by itself: problems for nginx's own errors, the OpenAPI document, metrics, readiness.
 #include "gateway/nginx/module.h"
 
+// Whether nginx has refused "OPTIONS * HTTP/1.1" (RFC 9110, section 9.3.7): its parser knows no such target. The line
+// that it could not parse is still in its buffer.
+static bool asks_for_server(const ngx_http_request_t *r)
+{
+  if (r->err_status != NGX_HTTP_BAD_REQUEST || r->request_line.len > 0 || r->request_start == NULL)
+    return false;
+  return slice_starts_with(slice_make(r->request_start, (size_t)(r->header_in->last - r->request_start)),
+                           SLICE("OPTIONS * HTTP/1."));
+}
+
 // Answers nginx's own error status as a problem document; error_page leads here by an internal redirect.
 ngx_int_t page_problem(ngx_http_request_t *r)
 {
@@ -12,7 +22,15 @@ ngx_int_t page_problem(ngx_http_request_t *r)
   }
   struct exchange_input input;
   request_fill_input(r, &input);
-  exchange_fail_http(exchange, &input, r->err_status == 0 ? NGX_HTTP_NOT_FOUND : (int)r->err_status);
+  int http_status = r->err_status == 0 ? NGX_HTTP_NOT_FOUND : (int)r->err_status;
+  if (asks_for_server(r)) {
+    input.method = SLICE("OPTIONS");
+    input.path = SLICE("*");
+    http_status = NGX_HTTP_NOT_ALLOWED;
+  }
+  exchange_fail_http(exchange, &input, http_status);
+  // nginx sends err_status in place of the reply's own status.
+  r->err_status = (ngx_uint_t)exchange_reply(exchange)->http_status;
   return request_send_reply(r, exchange_reply(exchange));
 }
 

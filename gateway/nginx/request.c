@@ -74,9 +74,8 @@ static struct slice header_value(const ngx_table_elt_t *header)
   return header == NULL ? (struct slice){0} : to_slice(header->value);
 }
 
-static struct slice find_header(void *arg, const char *name)
+struct slice request_header(const ngx_http_request_t *r, const char *name)
 {
-  ngx_http_request_t *r = arg;
   struct slice wanted = slice_from_string(name);
   for (const ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {
     const ngx_table_elt_t *headers = part->elts;
@@ -85,6 +84,11 @@ static struct slice find_header(void *arg, const char *name)
         return to_slice(headers[i].value);
   }
   return (struct slice){0};
+}
+
+static struct slice find_header(void *arg, const char *name)
+{
+  return request_header(arg, name);
 }
 
 // Finds the headers that nginx has no member for, in one pass over all of them.
@@ -123,11 +127,17 @@ struct slice request_path(const ngx_http_request_t *r)
   return whole;
 }
 
+struct slice request_method(const ngx_http_request_t *r)
+{
+  struct slice line = to_slice(r->request_line);
+  return r->internal && line.size > 0 ? slice_make(line.data, slice_find(line, ' ', 0)) : to_slice(r->method_name);
+}
+
 void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
 {
   struct slice path = request_path(r);
   *input = (struct exchange_input){
-      .method = to_slice(r->method_name),
+      .method = request_method(r),
       .path = path,
       .query = slice_skip(to_slice(r->unparsed_uri), path.size + 1),
       .authorization = header_value(r->headers_in.authorization),

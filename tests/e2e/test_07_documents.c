@@ -88,7 +88,7 @@ Test(e2e_07_documents, a_wrong_method_says_which_are_allowed)
 {
   struct http_reply reply = HTTP(.method = "PUT", .path = "/v1/items/01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
   ASSERT_STATUS(reply, 405);
-  cr_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD, PATCH, DELETE");
+  cr_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD, PATCH, DELETE, OPTIONS");
 }
 
 Test(e2e_07_documents, health_is_public)

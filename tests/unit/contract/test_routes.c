@@ -42,6 +42,7 @@ Test(routes, of_the_real_contracts)
   expect_route(contract, "POST", "/v1/items:batchCreate", "BatchCreateItems", NULL);
   expect_route(contract, "PATCH", "/v1/items/a%2Fb", "UpdateItem", "a%2Fb");
   expect_route(contract, "GET", "/.well-known/jwks.json", "GetJwks", NULL);
+  expect_route(contract, "GET", "/%2Ewell%2dknown/jwks.json", "GetJwks", NULL);
 }
 
 Test(routes, literals_beat_variables)
@@ -70,11 +71,57 @@ Test(routes, nothing_there)
 
 Test(routes, known_paths_say_what_they_allow)
 {
-  expect_allow(fixture_bulkhead(), "PUT", "/v1/items/abc", "GET, HEAD, PATCH, DELETE");
-  expect_allow(fixture_bulkhead(), "DELETE", "/v1/items", "GET, HEAD, POST");
-  expect_allow(fixture_bulkhead(), "PUT", "/v1/users/me", "GET, HEAD, PATCH, DELETE");
-  expect_allow(fixture_bulkhead(), "GET", "/v1/items:batchCreate", "POST");
-  expect_allow(fixture_test(), "BREW", "/v1/query", "GET, HEAD, REPORT");
+  expect_allow(fixture_bulkhead(), "PUT", "/v1/items/abc", "GET, HEAD, PATCH, DELETE, OPTIONS");
+  expect_allow(fixture_bulkhead(), "DELETE", "/v1/items", "GET, HEAD, POST, OPTIONS");
+  expect_allow(fixture_bulkhead(), "PUT", "/v1/users/me", "GET, HEAD, PATCH, DELETE, OPTIONS");
+  expect_allow(fixture_bulkhead(), "GET", "/v1/items:batchCreate", "POST, OPTIONS");
+  expect_allow(fixture_test(), "BREW", "/v1/query", "GET, HEAD, REPORT, OPTIONS");
+}
+
+Test(routes, a_path_tells_all_its_methods)
+{
+  const struct contract *contract = fixture_bulkhead();
+  cr_assert_str_eq(contract_allow(contract, SLICE("/v1/items/abc")), "GET, HEAD, PATCH, DELETE, OPTIONS");
+  cr_assert_str_eq(contract_allow(contract, SLICE("/v1/items:batch%43reate")), "POST, OPTIONS");
+  cr_assert_str_eq(contract_allow(contract, SLICE("*")), "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+  cr_assert_null(contract_allow(contract, SLICE("/v1/nothing")));
+  cr_assert_null(contract_allow(contract, SLICE("/v1/items/..")));
+  const struct contract *own =
+      fixture_contract("service S { rpc Get(Q) returns (Q) {"
+                       " option (google.api.http) = {custom: {kind: \"OPTIONS\" path: \"/v1/q\"}};"
+                       " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+                       "message Q {}\n");
+  cr_assert_str_eq(contract_allow(own, SLICE("/v1/q")), "OPTIONS");
+}
+
+Test(routes, a_verb_may_be_percent_encoded_but_not_its_colon)
+{
+  expect_route(fixture_bulkhead(), "POST", "/v1/items:batch%43reate", "BatchCreateItems", NULL);
+  expect_route(fixture_bulkhead(), "POST", "/v1/items:%62atchCreat%65", "BatchCreateItems", NULL);
+  expect_nothing(fixture_bulkhead(), "POST", "/v1/items%3AbatchCreate");
+  expect_nothing(fixture_bulkhead(), "POST", "/v1/items:batch%63reate");
+  expect_nothing(fixture_bulkhead(), "POST", "/v1/items:batchCreate%");
+  expect_nothing(fixture_bulkhead(), "GET", "/v1%2Fitems");
+}
+
+Test(routes, no_path_with_a_dot_segment_leads_anywhere)
+{
+  static const char *const PATHS[] = {"/v1/files/..",
+                                      "/v1/files/a/../b",
+                                      "/v1/files/%2e%2e/b",
+                                      "/v1/files/.%2E",
+                                      "/v1/files/./b",
+                                      "/v1/files/%2e",
+                                      "/v1/files//b",
+                                      "/v1/files/a/",
+                                      "/v1/shelves/../books",
+                                      "/v1/../v1/files/a",
+                                      "/v1/shelves/s/books/..:read"};
+  for (size_t i = 0; i < ARRAY_LEN(PATHS); i++)
+    expect_nothing(fixture_test(), "GET", PATHS[i]);
+  expect_route(fixture_test(), "GET", "/v1/files/..a/...", "QueryAll", "..a/...");
+  expect_route(fixture_test(), "GET", "/v1/files/a%2F..%2Fb", "QueryAll", "a%2F..%2Fb");
+  expect_route(fixture_test(), "GET", "/v1/files/%2e%2ea", "QueryAll", "%2e%2ea");
 }
 
 Test(routes, verbs_and_colons)

@@ -403,14 +403,14 @@ Test(exchange, a_405_of_the_http_layer_says_what_is_allowed)
 {
   struct exchange_input input = fixture_input("POST", "/docs");
   exchange_fail_http(exchange, &input, 405);
-  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD");
+  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD, OPTIONS");
 }
 
 Test(exchange, a_405_of_the_http_layer_on_a_route_says_what_the_route_allows)
 {
   struct exchange_input input = fixture_input("TRACE", ITEM_PATH);
   exchange_fail_http(exchange, &input, 405);
-  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD, PATCH, DELETE");
+  assert_header(exchange_reply(exchange), "Allow", "GET, HEAD, PATCH, DELETE, OPTIONS");
 }
 
 Test(exchange, memory_of_one_exchange_serves_the_next)

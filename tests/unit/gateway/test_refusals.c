@@ -10,7 +10,7 @@ TestSuite(refusals, .init = open_all, .fini = close_all);
 
 Test(refusals, allow_lists_every_method_of_the_path)
 {
-  assert_header(start(fixture_input("POST", ITEM_PATH)), "Allow", "GET, HEAD, PATCH, DELETE");
+  assert_header(start(fixture_input("POST", ITEM_PATH)), "Allow", "GET, HEAD, PATCH, DELETE, OPTIONS");
 }
 
 Test(refusals, a_405_names_the_path_and_makes_no_call)
