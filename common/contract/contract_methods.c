@@ -45,6 +45,30 @@ static void build_roles(struct contract_builder *builder, const struct declarati
   method->policy.role_count = policy->n_roles;
 }
 
+static bool is_caller(const char *caller)
+{
+  return strcmp(caller, POLICY_ANY_SERVICE) == 0 || (is_role(caller) && strpbrk(caller, "_-") == NULL);
+}
+
+static void build_callers(struct contract_builder *builder, const struct declaration *option,
+                          const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
+{
+  if (method->policy.access == ACCESS_INTERNAL && policy->n_callers == 0)
+    report(builder, option,
+           "ACCESS_INTERNAL names no callers; add callers: \"...\" once for each service that may call");
+  const char **callers = arena_array(&builder->contract->arena, policy->n_callers, sizeof(*callers));
+  for (size_t i = 0; i < policy->n_callers; i++) {
+    if (!is_caller(policy->callers[i]))
+      report(builder, option,
+             "the caller \"%s\" is not accepted; write a service's name (a lower-case letter and up to %d of a-z and "
+             "0-9), \"gateway\", or \"*\" for every service",
+             policy->callers[i], MAX_ROLE_BYTES - 1);
+    callers[i] = keep_text(builder, policy->callers[i]);
+  }
+  method->policy.callers = callers;
+  method->policy.caller_count = policy->n_callers;
+}
+
 // Returns what is wrong with the field of the response that a location names; NULL when it can stand there.
 static const char *find_location_problem(const struct contract_field *field)
 {
@@ -121,6 +145,7 @@ static void build_policy(struct contract_builder *builder, const struct declarat
   method->timeout_ms = policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms;
   method->cache_ttl_ms = policy->cache_ttl_ms;
   build_roles(builder, &option, policy, method);
+  build_callers(builder, &option, policy, method);
   build_errors(builder, &option, policy, method);
   build_success(builder, &option, policy, method);
 }

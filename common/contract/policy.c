@@ -1,5 +1,7 @@
 #include "common/contract/policy.h"
 
+#include <string.h>
+
 bool policy_caller_has_role(const struct policy_caller *caller, const char *role)
 {
   for (size_t i = 0; i < caller->role_count; i++)
@@ -16,15 +18,37 @@ static bool has_one_role(const struct policy *policy, const struct policy_caller
   return false;
 }
 
-static bool is_service(const struct policy_caller *caller)
+// Whether the program at the other end of the connection may call, whoever its user is. The gateway is no service, so
+// POLICY_ANY_SERVICE does not name it.
+static bool may_peer_call(const struct policy *policy, struct slice peer)
 {
-  return caller->peer_service.size > 0 && !slice_equal_string(caller->peer_service, POLICY_GATEWAY);
+  bool is_gateway = slice_equal_string(peer, POLICY_GATEWAY);
+  if (is_gateway && policy->access != ACCESS_INTERNAL)
+    return true;
+  for (size_t i = 0; peer.size != 0 && i < policy->caller_count; i++)
+    if (slice_equal_string(peer, policy->callers[i]) ||
+        (!is_gateway && strcmp(policy->callers[i], POLICY_ANY_SERVICE) == 0))
+      return true;
+  return false;
 }
 
-enum status policy_check(const struct policy *policy, const struct policy_caller *caller, const char **message)
+static enum status check_peer(const struct policy *policy, const struct policy_caller *caller, const char **message)
+{
+  if (caller->peer_service.size == 0) {
+    *message = "the calling service has not proven its name";
+    return STATUS_UNAUTHENTICATED;
+  }
+  if (may_peer_call(policy, caller->peer_service))
+    return STATUS_OK;
+  *message = "the contract does not name the calling service as one that may call this";
+  return STATUS_PERMISSION_DENIED;
+}
+
+static enum status check_user(const struct policy *policy, const struct policy_caller *caller, const char **message)
 {
   switch (policy->access) {
   case ACCESS_PUBLIC:
+  case ACCESS_INTERNAL:
     return STATUS_OK;
   case ACCESS_AUTHENTICATED:
   case ACCESS_ROLE:
@@ -36,12 +60,14 @@ enum status policy_check(const struct policy *policy, const struct policy_caller
       return STATUS_OK;
     *message = "the caller lacks the role that this needs";
     return STATUS_PERMISSION_DENIED;
-  case ACCESS_INTERNAL:
-    if (is_service(caller))
-      return STATUS_OK;
-    break;
   }
   // An unknown access lets nobody in.
-  *message = "this is for other services only";
+  *message = "the method has an unknown access";
   return STATUS_PERMISSION_DENIED;
+}
+
+enum status policy_check(const struct policy *policy, const struct policy_caller *caller, const char **message)
+{
+  enum status status = check_peer(policy, caller, message);
+  return status == STATUS_OK ? check_user(policy, caller, message) : status;
 }

@@ -1,7 +1,7 @@
-// Decides who may call a method:  the one evaluator of a contract's access policy. The gateway asks it after it has
+// Decides who may call a method: the one evaluator of a contract's access policy. The gateway asks it after it has
 // verified the token; every service asks it again, because a call may come by another road than the gateway's routes.
-// A service believes what the other end of the connection says about caller and peer. So RPC_LISTEN belongs on
-// loopback, on a Unix socket, in a closed network, or behind mutual TLS (RPC_TLS_CA).
+// What it decides on has been proven to the program that asks: the user by a token that this program has verified
+// itself, the peer by the certificate or the hello of its connection (common/rpc/rpc.h). No field of a call counts.
 #ifndef BULKHEAD_CONTRACT_POLICY_H
 #define BULKHEAD_CONTRACT_POLICY_H
 
@@ -23,16 +23,21 @@ struct policy {
   enum access access;
   const char *const *roles;  // ACCESS_ROLE: the caller holds at least one of them
   size_t role_count;
+  // The services that may call beside the gateway; POLICY_ANY_SERVICE stands for all. ACCESS_INTERNAL: no others may.
+  const char *const *callers;
+  size_t caller_count;
 };
 
 // peer_service of calls that come from outside, through the gateway.
 #define POLICY_GATEWAY "gateway"
+// The entry of `callers` that means every service.
+#define POLICY_ANY_SERVICE "*"
 
 struct policy_caller {
   struct slice id;            // the verified user; empty for an anonymous caller
   const struct slice *roles;  // the roles in the user's token
   size_t role_count;
-  struct slice peer_service;  // which program makes the call: POLICY_GATEWAY or a service's name; empty when unknown
+  struct slice peer_service;  // the program that makes the call: POLICY_GATEWAY or a service; empty when unproven
 };
 
 // Decides whether `caller` may call a method with this policy: OK, UNAUTHENTICATED or PERMISSION_DENIED. On refusal

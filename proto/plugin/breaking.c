@@ -141,12 +141,23 @@ static const char *access_text(enum access access)
   return NAMES[access];
 }
 
-static bool has_role(const struct policy *policy, const char *role)
+static bool has_text(const char *const *texts, size_t count, const char *text)
 {
-  for (size_t i = 0; i < policy->role_count; i++)
-    if (strcmp(policy->roles[i], role) == 0)
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(texts[i], text) == 0)
       return true;
   return false;
+}
+
+static bool has_role(const struct policy *policy, const char *role)
+{
+  return has_text(policy->roles, policy->role_count, role);
+}
+
+static bool has_caller(const struct policy *policy, const char *caller)
+{
+  return has_text(policy->callers, policy->caller_count, caller) ||
+         (strcmp(caller, POLICY_GATEWAY) != 0 && has_text(policy->callers, policy->caller_count, POLICY_ANY_SERVICE));
 }
 
 static bool has_route(const struct contract *contract, const struct contract_method *method)
@@ -164,7 +175,7 @@ static void compare_policy(struct comparison *comparison, const struct contract_
   const struct policy *new = &present->policy;
   const char *element = method_element(comparison, present);
   const char *clients = clients_of(has_route(comparison->released, released) ? USE_REST : 0);
-  // A service that calls an internal method has no user, so only a public method still lets it in.
+  // A service that calls an internal method may have no user, so only a public method still lets it in.
   bool is_closed = new->access > old->access ||
                    (old->access == ACCESS_INTERNAL && new->access != ACCESS_INTERNAL &&new->access != ACCESS_PUBLIC);
   if (is_closed)
@@ -176,6 +187,10 @@ static void compare_policy(struct comparison *comparison, const struct contract_
       diagnostics_add(comparison->diagnostics, &present->place, element,
                       "the role %s may not call any more; %s that hold it are refused; restore it", old->roles[i],
                       clients);
+  for (size_t i = 0; i < old->caller_count; i++)
+    if (!has_caller(new, old->callers[i]))
+      diagnostics_add(comparison->diagnostics, &present->place, element,
+                      "callers names \"%s\" no more; its calls are refused; restore it", old->callers[i]);
 }
 
 static void compare_method(struct comparison *comparison, const struct contract_method *released)

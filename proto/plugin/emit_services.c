@@ -47,6 +47,8 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
   strbuf_printf(out, "     .policy = {.access = %s", access_name(method->policy.access));
   if (method->policy.role_count > 0)
     strbuf_printf(out, ", .roles = %s_%s_roles, .role_count = %zu", own, member, method->policy.role_count);
+  if (method->policy.caller_count > 0)
+    strbuf_printf(out, ", .callers = %s_%s_callers, .caller_count = %zu", own, member, method->policy.caller_count);
   strbuf_printf(out, "},\n     .timeout_ms = %u,\n", method->timeout_ms);
   if (method->cache_ttl_ms > 0)
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);
@@ -82,10 +84,13 @@ static void emit_methods(const struct emitter *emitter, const char *own, const s
 {
   for (size_t i = 0; i < service->method_count; i++) {
     const struct contract_method *method = &service->methods[i];
+    const char *member = c_name_member(emitter->arena, method->name);
     if (method->policy.role_count > 0)
-      emit_string_array(emitter->out,
-                        arena_printf(emitter->arena, "%s_%s_roles", own, c_name_member(emitter->arena, method->name)),
-                        method->policy.roles, method->policy.role_count);
+      emit_string_array(emitter->out, arena_printf(emitter->arena, "%s_%s_roles", own, member), method->policy.roles,
+                        method->policy.role_count);
+    if (method->policy.caller_count > 0)
+      emit_string_array(emitter->out, arena_printf(emitter->arena, "%s_%s_callers", own, member),
+                        method->policy.callers, method->policy.caller_count);
     emit_thunk(emitter, own, method);
   }
   strbuf_printf(emitter->out, "static const struct rpc_method %s_methods[] = {\n", own);

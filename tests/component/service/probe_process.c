@@ -19,7 +19,7 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
       arena_printf(&arena, PROBE_FOLDER "=%s", probe->folder),
       arena_printf(&arena, "PG_CONNINFO=%s", postgres == NULL ? "" : postgres),
       arena_printf(&arena, "RPC_LISTEN=%s", probe->url),
-      arena_printf(&arena, "RPC_STATIC=item=%s", probe->url),
+      arena_printf(&arena, "RPC_STATIC=probe=%s", probe->url),
   };
   size_t count = 5;
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {

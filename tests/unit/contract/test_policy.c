@@ -4,10 +4,15 @@
 #include "common/contract/policy.h"
 
 static const char *const staff_roles[] = {"admin", "support"};
+static const char *const user_only[] = {"user"};
 
 static enum status check(enum access access, const struct policy_caller *caller)
 {
-  const struct policy policy = {.access = access, .roles = staff_roles, .role_count = ARRAY_LEN(staff_roles)};
+  const struct policy policy = {.access = access,
+                                .roles = staff_roles,
+                                .role_count = ARRAY_LEN(staff_roles),
+                                .callers = user_only,
+                                .caller_count = ARRAY_LEN(user_only)};
   const char *message = NULL;
   enum status status = policy_check(&policy, caller, &message);
   cr_expect_eq(message != NULL, status != STATUS_OK, "a refusal, and only a refusal, says why");
@@ -30,12 +35,13 @@ static const struct policy_caller supporter = {
 static const struct policy_caller roles_without_subject = {
     .peer_service = SLICE_INIT(POLICY_GATEWAY), .roles = staff, .role_count = 2};
 static const struct policy_caller service = {.peer_service = SLICE_INIT("user")};
-static const struct policy_caller unknown_peer = {.id = SLICE_INIT("u1")};
+static const struct policy_caller other_service = {.peer_service = SLICE_INIT("item")};
+static const struct policy_caller unknown_peer = {.id = SLICE_INIT("u2"), .roles = staff, .role_count = 2};
 
 Test(policy, public_methods_are_open)
 {
   cr_expect_eq(check(ACCESS_PUBLIC, &anonymous), STATUS_OK);
-  cr_expect_eq(check(ACCESS_PUBLIC, &unknown_peer), STATUS_OK);
+  cr_expect_eq(check(ACCESS_PUBLIC, &service), STATUS_OK);
 }
 
 Test(policy, authenticated_methods_need_a_caller_and_no_role)
@@ -84,11 +90,53 @@ Test(policy, a_role_method_without_roles_lets_nobody_in)
   cr_expect_eq(policy_check(&policy, &supporter, &message), STATUS_PERMISSION_DENIED);
 }
 
-Test(policy, internal_methods_are_for_named_services_but_the_gateway)
+static enum status check_callers(enum access access, const char *caller, const char *peer)
+{
+  const struct policy policy = {.access = access, .callers = &caller, .caller_count = caller == NULL ? 0 : 1};
+  const struct policy_caller from = {.peer_service = slice_from_string(peer), .id = SLICE("u1")};
+  const char *message = NULL;
+  return policy_check(&policy, &from, &message);
+}
+
+Test(policy, an_unproven_peer_may_call_nothing)
+{
+  for (int access = ACCESS_PUBLIC; access <= ACCESS_INTERNAL; access++) {
+    cr_expect_eq(check((enum access)access, &unknown_peer), STATUS_UNAUTHENTICATED);
+    cr_expect_eq(check_callers((enum access)access, POLICY_ANY_SERVICE, ""), STATUS_UNAUTHENTICATED);
+    cr_expect_eq(check_callers((enum access)access, "", ""), STATUS_UNAUTHENTICATED);
+  }
+}
+
+Test(policy, internal_methods_are_for_the_services_that_callers_names)
 {
   cr_expect_eq(check(ACCESS_INTERNAL, &service), STATUS_OK);
+  cr_expect_eq(check(ACCESS_INTERNAL, &other_service), STATUS_PERMISSION_DENIED);
   cr_expect_eq(check(ACCESS_INTERNAL, &supporter), STATUS_PERMISSION_DENIED);
-  cr_expect_eq(check(ACCESS_INTERNAL, &unknown_peer), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, NULL, "user"), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, "user", "users"), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, "user", "use"), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, "user", "*"), STATUS_PERMISSION_DENIED);
+}
+
+Test(policy, the_gateway_may_call_internal_methods_only_by_its_name)
+{
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, POLICY_ANY_SERVICE, POLICY_GATEWAY), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, POLICY_ANY_SERVICE, "item"), STATUS_OK);
+  cr_expect_eq(check_callers(ACCESS_INTERNAL, POLICY_GATEWAY, POLICY_GATEWAY), STATUS_OK);
+}
+
+Test(policy, other_methods_are_for_the_gateway_and_the_services_that_callers_names)
+{
+  cr_expect_eq(check_callers(ACCESS_AUTHENTICATED, NULL, POLICY_GATEWAY), STATUS_OK);
+  cr_expect_eq(check_callers(ACCESS_AUTHENTICATED, NULL, "item"), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_AUTHENTICATED, "item", "item"), STATUS_OK);
+  cr_expect_eq(check_callers(ACCESS_PUBLIC, NULL, "item"), STATUS_PERMISSION_DENIED);
+  cr_expect_eq(check_callers(ACCESS_PUBLIC, POLICY_ANY_SERVICE, "item"), STATUS_OK);
+}
+
+Test(policy, the_user_counts_whichever_service_calls)
+{
+  cr_expect_eq(check(ACCESS_AUTHENTICATED, &service), STATUS_UNAUTHENTICATED);
 }
 
 Test(policy, an_unknown_access_lets_nobody_in)
