@@ -361,7 +361,7 @@ endif
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
 $(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)
-	@$(link) -lcriterion -lcurl -lm
+	@$(link) -lcriterion -lcurl -lssl -lcrypto -lm
 $(OUT)/bin/e2e: $(call objects_in,tests/e2e)
 $(OUT)/bin/fault: $(call objects_in,tests/fault tests/support/history)
 # The item service that tells no cache of a change. The drills of tests/fault must notice it.

@@ -83,6 +83,10 @@ struct http_reply http_send(const struct http_request *request)
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  if (getenv("BULKHEAD_CA") != NULL && getenv("BULKHEAD_CA")[0] != '\0')
+    curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("BULKHEAD_CA"));
+  if (request->http_version != 0)
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, request->http_version);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms == 0 ? 30000L : request->timeout_ms);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
@@ -106,6 +110,7 @@ struct http_reply http_send(const struct http_request *request)
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME, &reply.seconds);
+  curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &reply.http_version);
   reply.status = code == CURLE_OK ? (int)status : 0;
   reply.headers = arena_string(memory(), strbuf_slice(&headers));
   reply.body = arena_string(memory(), strbuf_slice(&body));

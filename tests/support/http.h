@@ -16,6 +16,7 @@ struct http_reply {
   const char *body;     // terminated
   size_t body_size;
   double seconds;
+  long http_version;  // CURL_HTTP_VERSION_… that was spoken
 };
 
 struct http_request {
@@ -28,9 +29,11 @@ struct http_request {
   const char *headers[6];  // further headers, "Name: value", up to the first NULL
   const char *base_url;    // NULL: BULKHEAD_URL
   long timeout_ms;         // 0: 30,000
+  long http_version;       // CURL_HTTP_VERSION_…; 0: HTTP/2 over TLS where the server offers it, else HTTP/1.1
 };
 
-// Sends a request and waits for the answer. Asserts that one comes, unless timeout_ms is set.
+// Sends a request and waits for the answer. Asserts that one comes, unless timeout_ms is set. Over TLS the authority in
+// the file BULKHEAD_CA is trusted.
 struct http_reply http_send(const struct http_request *request);
 #define HTTP(...) http_send(&(struct http_request){__VA_ARGS__})
 
