@@ -27,6 +27,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
   channel->endpoint_metrics = (struct endpoint_metrics){
       .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
+      .service = channel->service,
       .lost = metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1),
       .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
       .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),

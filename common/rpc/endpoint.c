@@ -89,8 +89,11 @@ static void dial_server(struct endpoint *endpoint, uint64_t now_us)
   struct endpoint_group *group = endpoint->group;
   heap_remove(&group->timers, &endpoint->timer);
   endpoint->link_id = ++group->last_link_id;
-  const struct rpc_link_options options = {
-      .url = endpoint->url, .tls = &group->tls, .events = &group->transport->events, .id = endpoint->link_id};
+  const struct rpc_link_options options = {.url = endpoint->url,
+                                           .tls = group->tls,
+                                           .service = endpoint->service,
+                                           .events = &group->transport->events,
+                                           .id = endpoint->link_id};
   struct error error;
   if (rpc_link_dial(&options, &endpoint->link, &error) == STATUS_OK)
     set_state(endpoint, ENDPOINT_CONNECTING);
@@ -129,6 +132,7 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   endpoint->group = group;
   endpoint->channel = channel;
   endpoint->metrics = metrics;
+  endpoint->service = metrics->service;
   endpoint->id = memory_copy_text(address->id);
   endpoint->url = memory_copy_text(address->url);
   list_init(&endpoint->calls);

@@ -19,6 +19,7 @@
 
 struct metric_series;
 struct rpc_channel;
+struct tls_context;
 struct endpoint;
 
 enum endpoint_state {
@@ -37,13 +38,14 @@ struct endpoint_group {
   struct heap timers;   // endpoint.timer
   struct list members;  // endpoint.node; all of them, also those that are no longer listed
   size_t max_message_bytes;
-  struct rpc_tls tls;
+  struct tls_context *tls;  // NULL without TLS
   uint64_t last_link_id;
   void (*on_readable)(void *endpoint);  // packets may have come
 };
 
-// The metric series that the endpoints of one service count in.
+// The service that endpoints belong to, and the metric series that they count in.
 struct endpoint_metrics {
+  const char *service;
   struct metric_series *connected;
   struct metric_series *lost;
   struct metric_series *packets;
@@ -54,6 +56,7 @@ struct endpoint {
   struct balancer_candidate load;
   struct endpoint_group *group;
   struct rpc_channel *channel;
+  const char *service;  // that the other side must prove to be
   const struct endpoint_metrics *metrics;
   char *id;
   char *url;

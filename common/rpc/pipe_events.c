@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/security/tls.h"
 
 void pipe_events_init(struct pipe_events *queue)
 {
@@ -25,6 +26,7 @@ void rpc_opened_discard(struct rpc_opened *opened)
     close(opened->fd);
   nng_stream_close(opened->stream);
   nng_stream_free(opened->stream);
+  tls_session_free(&opened->tls);
   opened->stream = NULL;
 }
 

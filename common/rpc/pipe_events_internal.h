@@ -9,12 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tls_session;
+
 // An open connection on its way to the stream that will own it.
 struct rpc_opened {
-  nng_stream *stream;  // NULL for none
-  int fd;              // a duplicate of its socket; -1 when it is not known, see nng_compat_internal.h
-  bool is_ipc;         // its messages are framed as SP over IPC has it
-  bool is_tls;
+  nng_stream *stream;       // NULL for none
+  struct tls_session *tls;  // NULL without TLS
+  int fd;                   // a duplicate of its socket; -1 when it is not known, see nng_compat_internal.h
+  bool is_ipc;              // its messages are framed as SP over IPC has it
 };
 
 // Closes a connection that no stream has taken over.
@@ -22,14 +24,14 @@ void rpc_opened_discard(struct rpc_opened *opened);
 
 enum pipe_event_kind {
   PIPE_OPENED,  // a connection is open and has exchanged SP's greeting; who takes the event owns it
-  PIPE_FAILED,  // a dial has failed, because of `error`
+  PIPE_FAILED,  // a dial has failed, because of `reason`
 };
 
 struct pipe_event {
   enum pipe_event_kind kind;
   uint64_t link_id;  // rpc_link_options.id
   struct rpc_opened opened;
-  int error;  // nng's
+  char reason[256];  // in words
 };
 
 struct pipe_events {

@@ -46,7 +46,8 @@ struct rpc_endpoint {
   struct slice url;  // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
 };
 
-// Names the files for mutual TLS (tls+tcp:// only); a NULL member means that there is no such file.
+// Names the files for mutual TLS, see common/security/tls.h. With `ca_file`, both are needed and every connection is
+// encrypted: URLs must be tls+tcp://. With NULL in it there is no TLS.
 struct rpc_tls {
   const char *ca_file;
   const char *cert_key_file;

@@ -15,6 +15,7 @@
 #include "common/observe/metrics.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/packet_internal.h"
+#include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 // The longest time that a call waits for a connected endpoint.
@@ -297,7 +298,7 @@ static void handle_events(void *arg)
   for (size_t i = 0; i < count; i++) {
     struct endpoint *endpoint = endpoint_find(&client->endpoints, events[i].link_id);
     if (endpoint != NULL && events[i].kind == PIPE_FAILED)
-      lose_endpoint(client, endpoint, rpc_link_error(events[i].error));
+      lose_endpoint(client, endpoint, events[i].reason);
     else if (endpoint != NULL)
       endpoint_set_connected(endpoint, &events[i].opened);
     // A connection of a dial that was given up meanwhile belongs to no endpoint.
@@ -428,7 +429,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   client->endpoints = (struct endpoint_group){
       .transport = &client->transport,
       .max_message_bytes = options->max_message_bytes == 0 ? RPC_MAX_MESSAGE_BYTES : options->max_message_bytes,
-      .tls = options->tls,
+      .tls = rpc_tls_open(&options->tls),
       .on_readable = receive_packets,
   };
   list_init(&client->endpoints.members);
@@ -458,6 +459,7 @@ void rpc_client_free(struct rpc_client **client_pointer)
     struct endpoint *endpoint = CONTAINER_OF(client->endpoints.members.next, struct endpoint, node);
     endpoint_free(&endpoint);
   }
+  tls_context_free(&client->endpoints.tls);
   transport_free(&client->transport);
   client_free_channels(client);
   call_table_free(&client->calls);

@@ -16,6 +16,7 @@
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/transport_internal.h"
+#include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 // The time that a client is told to wait when this instance is full.
@@ -26,6 +27,7 @@
 struct rpc_server {
   struct rpc_server_options options;  // its strings are not kept
   struct transport transport;
+  struct tls_context *tls;  // NULL without TLS
   struct rpc_link *link;
   int port;
   struct list connections;  // connection.node
@@ -376,8 +378,9 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
 enum status rpc_server_create(const struct rpc_server_options *options, struct rpc_server **out, struct error *error)
 {
   struct rpc_server *server = make_server(options);
+  server->tls = rpc_tls_open(&options->tls);
   const struct rpc_link_options link = {
-      .url = options->listen_url, .tls = &options->tls, .events = &server->transport.events};
+      .url = options->listen_url, .tls = server->tls, .events = &server->transport.events};
   enum status status = rpc_link_listen(&link, &server->link, &server->port, error);
   if (status != STATUS_OK) {
     rpc_server_free(&server);
@@ -399,6 +402,7 @@ void rpc_server_free(struct rpc_server **server_pointer)
     connection_close(&connection);
   }
   rpc_link_close(&server->link);
+  tls_context_free(&server->tls);
   transport_free(&server->transport);
   request_table_free(&server->requests);
   method_metrics_free(&server->methods);

@@ -10,7 +10,10 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/observe/log.h"
+#include "common/observe/metrics.h"
 #include "common/rpc/packet_internal.h"
+#include "common/security/tls.h"
 
 #define LENGTH_BYTES 8
 #define WORD_BYTES 4
@@ -51,12 +54,11 @@ static void add_aio(nng_aio **aio, void (*done)(void *arg), void *arg)
   nng_aio_set_timeout(*aio, NNG_DURATION_INFINITE);
 }
 
-static void init_transfers(struct rpc_stream *stream, bool is_tls)
+static void init_transfers(struct rpc_stream *stream)
 {
   stream->receiving = (struct stream_transfer){.start = nng_stream_recv, .wake_fd = stream->watch.fd};
   stream->sending = (struct stream_transfer){.start = nng_stream_send, .wake_fd = stream->watch.fd};
-  if (!is_tls)
-    add_aio(&stream->sending.attempt, NULL, NULL);
+  add_aio(&stream->sending.attempt, NULL, NULL);
   if (stream->mode == STREAM_DIRECT) {
     add_aio(&stream->receiving.attempt, NULL, NULL);
     return;
@@ -123,23 +125,75 @@ static size_t move_bytes(struct rpc_stream *stream, struct stream_transfer *tran
   return 0;
 }
 
+// ---- TLS ----
+
+// Ends the stream if its TLS session has ended, and counts and logs one that has failed.
+static void check_session(struct rpc_stream *stream)
+{
+  enum tls_state state = tls_session_state(stream->tls);
+  if (state == TLS_OPEN || stream->state == STREAM_ENDED)
+    return;
+  stream->state = STREAM_ENDED;
+  if (state == TLS_ENDED)
+    return;
+  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("tls")}, 1), 1);
+  log_warn("rpc", "ended a connection whose encryption is broken; its calls fail, and a client dials again",
+           LOG_SLICE("peer", tls_session_peer(stream->tls)), LOG_STRING("reason", tls_session_reason(stream->tls)));
+}
+
+// Returns the next encrypted bytes to send. The message is encrypted piece by piece, so that little of it waits in both
+// forms.
+static struct slice seal_bytes(struct rpc_stream *stream)
+{
+  struct slice output = tls_session_output(stream->tls);
+  struct slice left = slice_skip(strbuf_slice(&stream->out), stream->out_sent);
+  if (output.size != 0 || left.size == 0)
+    return output;
+  if (left.size > BUFFER_BYTES)
+    left.size = BUFFER_BYTES;
+  if (!tls_session_write(stream->tls, left))
+    check_session(stream);
+  stream->out_sent += left.size;
+  return tls_session_output(stream->tls);
+}
+
 // ---- sending ----
+
+static bool has_unsent(const struct rpc_stream *stream)
+{
+  return stream->out.size != 0 || (stream->tls != NULL && tls_session_output(stream->tls).size != 0);
+}
 
 static void watch_for_room(struct rpc_stream *stream)
 {
   if (stream->mode == STREAM_DIRECT)
-    transport_watch_room(stream->options.transport, &stream->watch, stream->out.size != 0);
+    transport_watch_room(stream->options.transport, &stream->watch, has_unsent(stream));
+}
+
+static size_t send_some(struct rpc_stream *stream)
+{
+  if (stream->tls == NULL) {
+    size_t moved = move_bytes(stream, &stream->sending, slice_skip(strbuf_slice(&stream->out), stream->out_sent));
+    stream->out_sent += moved;
+    return moved;
+  }
+  struct slice sealed = seal_bytes(stream);
+  size_t moved = stream->state == STREAM_OPEN ? move_bytes(stream, &stream->sending, sealed) : 0;
+  tls_session_sent(stream->tls, moved);
+  return moved;
+}
+
+static bool is_all_sent(const struct rpc_stream *stream)
+{
+  return stream->out_sent == stream->out.size && (stream->tls == NULL || tls_session_output(stream->tls).size == 0);
 }
 
 static void write_out(struct rpc_stream *stream)
 {
   size_t moved = 1;
-  while (stream->state == STREAM_OPEN && moved != 0 && stream->out_sent < stream->out.size) {
-    struct slice left = slice_make(stream->out.data + stream->out_sent, stream->out.size - stream->out_sent);
-    moved = move_bytes(stream, &stream->sending, left);
-    stream->out_sent += moved;
-  }
-  if (stream->state == STREAM_OPEN && stream->out_sent < stream->out.size)
+  while (stream->state == STREAM_OPEN && moved != 0 && !is_all_sent(stream))
+    moved = send_some(stream);
+  if (stream->state == STREAM_OPEN && !is_all_sent(stream))
     return;
   stream->out_sent = 0;
   strbuf_clear(&stream->out);
@@ -166,13 +220,13 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
   if (stream->state == STREAM_ENDED)
     return true;
   // A transfer in the background may have ended.
-  if (stream->out.size != 0)
+  if (has_unsent(stream))
     write_out(stream);
-  if (stream->out.size != 0)
+  if (has_unsent(stream))
     return false;
   add_message(stream, frames, received);
   write_out(stream);
-  if (stream->out.size != 0)
+  if (has_unsent(stream))
     watch_for_room(stream);
   return true;
 }
@@ -223,9 +277,37 @@ static void make_room(struct rpc_stream *stream, size_t needed)
   stream->in_capacity = wanted;
 }
 
+// Reads once from the socket, unless there is plaintext of what was read before.
+static void read_sealed(struct rpc_stream *stream, size_t needed)
+{
+  make_room(stream, needed);
+  uint8_t *out = stream->in + stream->in_end;
+  size_t size = stream->in_capacity - stream->in_end;
+  size_t got = tls_session_read(stream->tls, out, size);
+  size_t room_size;
+  uint8_t *room = tls_session_room(stream->tls, &room_size);
+  if (got == 0 && room_size != 0) {
+    tls_session_feed(stream->tls, move_bytes(stream, &stream->receiving, slice_make(room, room_size)));
+    got = tls_session_read(stream->tls, out, size);
+  }
+  stream->in_end += got;
+  // When all was taken, the host's loop says when there is more.
+  stream->readable = got == size;
+  check_session(stream);
+  // Some of what was read asks for an answer of OpenSSL's.
+  if (stream->out.size == 0 && has_unsent(stream)) {
+    write_out(stream);
+    watch_for_room(stream);
+  }
+}
+
 // Reads once. In STREAM_DIRECT the host's loop says when there is more.
 static void read_in(struct rpc_stream *stream, size_t needed)
 {
+  if (stream->tls != NULL) {
+    read_sealed(stream, needed);
+    return;
+  }
   if (!stream->receiving.running)
     make_room(stream, needed);
   struct slice room = slice_make((char *)stream->in + stream->in_end, stream->in_capacity - stream->in_end);
@@ -259,9 +341,9 @@ static void handle_ready(void *arg)
   if (stream->mode == STREAM_NOTIFIED && read(stream->watch.fd, &ignored, sizeof(ignored)) < 0)
     ignored = 0;
   stream->readable = true;
-  if (stream->out.size != 0) {
+  if (has_unsent(stream)) {
     write_out(stream);
-    if (stream->out.size == 0) {
+    if (!has_unsent(stream)) {
       watch_for_room(stream);
       send_port_unblock(&stream->port);
     }
@@ -278,15 +360,15 @@ struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_s
   CHECK(stream != NULL);
   stream->options = *options;
   stream->stream = opened->stream;
+  stream->tls = opened->tls;
   stream->is_ipc = opened->is_ipc;
   stream->mode = opened->fd >= 0 ? STREAM_DIRECT : STREAM_NOTIFIED;
-  bool is_tls = opened->is_tls;
   int fd = opened->fd >= 0 ? opened->fd : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   CHECK(fd >= 0);
   *opened = (struct rpc_opened){.fd = -1};
   stream->watch = (struct transport_watch){.on_ready = handle_ready, .arg = stream};
   transport_watch(options->transport, &stream->watch, fd);
-  init_transfers(stream, is_tls);
+  init_transfers(stream);
   send_port_init(&stream->port, transmit_packet);
   strbuf_init(&stream->out, 0);
   stream->readable = true;
@@ -297,8 +379,7 @@ struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_s
 
 struct slice rpc_stream_peer(const struct rpc_stream *stream)
 {
-  (void)stream;
-  return (struct slice){0};
+  return stream->tls == NULL ? (struct slice){0} : tls_session_peer(stream->tls);
 }
 
 void rpc_stream_close(struct rpc_stream **stream_pointer)
@@ -314,6 +395,7 @@ void rpc_stream_close(struct rpc_stream **stream_pointer)
   free_transfer(&stream->sending);
   nng_stream_free(stream->stream);
   close(fd);
+  tls_session_free(&stream->tls);
   strbuf_free(&stream->out);
   free(stream->in);
   free(stream);

@@ -1,10 +1,11 @@
-// One open connection as packets: SP's messages on a byte stream of nng's. Over plain TCP the host's thread reads and
-// writes it.
+// One open connection as packets: SP's messages on a byte stream of nng's. Over TCP, with TLS or without, the host's
+// thread reads and writes it.
 //
 // A message on the wire is its length in 8 bytes, a word of 4 bytes that ends SP's header, and the packet; over IPC a
 // byte 1 stands before the length. nng's own sockets do the same, but pass each message through two of nng's threads on
 // its way in and through one on its way out. A stream reads when the host's loop sees that its socket is readable,
-// and writes at once, so that no other thread has to wake up.
+// and writes at once, so that no other thread has to wake up. nng's own TLS would bring the threads back, and tells no
+// name of the other side: so a session of common/security stands between the stream and nng's plain TCP.
 #ifndef BULKHEAD_RPC_STREAM_INTERNAL_H
 #define BULKHEAD_RPC_STREAM_INTERNAL_H
 
@@ -20,13 +21,15 @@
 #include "common/rpc/sender_internal.h"
 #include "common/rpc/transport_internal.h"
 
+struct tls_session;
+
 // The word before every packet. SP's header ends at the first word with its high bit set; call ids are in the frames,
 // so the rest of the word has no meaning.
 #define RPC_HEADER_WORD 0x80000001u
 
 enum stream_mode {
-  STREAM_DIRECT,    // plain TCP: the host's loop watches the socket
-  STREAM_NOTIFIED,  // TLS and IPC: nng's threads read, and wake the host's loop
+  STREAM_DIRECT,    // TCP: the host's loop watches the socket
+  STREAM_NOTIFIED,  // IPC: nng's threads read, and wake the host's loop
 };
 
 enum stream_state {
@@ -43,7 +46,7 @@ enum stream_result {
 // One direction of a stream.
 struct stream_transfer {
   void (*start)(nng_stream *stream, nng_aio *aio);
-  nng_aio *attempt;     // moves what can be moved at once; NULL for TLS, which forbids giving up an attempt
+  nng_aio *attempt;     // moves what can be moved at once
   nng_aio *background;  // goes on in nng's threads; NULL in STREAM_DIRECT
   bool running;         // the transfer in the background was started, and its end has not been seen
   atomic_bool done;     // the transfer in the background has ended; set by one of nng's threads
@@ -61,6 +64,7 @@ struct rpc_stream_options {
 struct rpc_stream {
   struct rpc_stream_options options;
   nng_stream *stream;
+  struct tls_session *tls;  // between `stream` and the buffers; NULL without TLS, and always in STREAM_NOTIFIED
   enum stream_mode mode;
   enum stream_state state;
   bool is_ipc;

@@ -276,8 +276,7 @@ static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, siz
   *raw = (struct raw_client){0};
   transport_init(&raw->transport);
   transport_watch_events(&raw->transport, take_connection, raw);
-  const struct rpc_link_options options = {
-      .url = probe.url, .tls = &(struct rpc_tls){0}, .events = &raw->transport.events};
+  const struct rpc_link_options options = {.url = probe.url, .events = &raw->transport.events};
   cr_assert_eq(rpc_link_dial(&options, &raw->link, &error), STATUS_OK, "%s", error.message);
   while (raw->stream == NULL) {
     struct pollfd fd = {.fd = raw->transport.epoll_fd, .events = POLLIN};
