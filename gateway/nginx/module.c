@@ -20,7 +20,10 @@ static void *create_main_conf(ngx_conf_t *cf)
 
 static void *create_server_conf(ngx_conf_t *cf)
 {
-  return ngx_pcalloc(cf->pool, sizeof(struct server_conf));
+  struct server_conf *server = ngx_pcalloc(cf->pool, sizeof(*server));
+  if (server != NULL)
+    server->connections_per_address = NGX_CONF_UNSET;
+  return server;
 }
 
 // Reads the token from the first line of a file, so that it stands in no configuration.
@@ -125,6 +128,17 @@ static ngx_command_t directives[] = {
      .type = NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
      .set = cors_set_origins,
      .conf = NGX_HTTP_SRV_CONF_OFFSET},
+    // How many connections a client address may have; none are counted in a server without the directive.
+    {.name = ngx_string("bulkhead_connections_per_address"),
+     .type = NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
+     .set = ngx_conf_set_num_slot,
+     .conf = NGX_HTTP_SRV_CONF_OFFSET,
+     .offset = offsetof(struct server_conf, connections_per_address)},
+    // The addresses and networks whose connections carry the requests of many clients.
+    {.name = ngx_string("bulkhead_trusted_proxies"),
+     .type = NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
+     .set = connections_set_proxies,
+     .conf = NGX_HTTP_SRV_CONF_OFFSET},
     // Directives that make a location answer with the gateway or one of its pages.
     HANDLER_DIRECTIVE("bulkhead"),
     HANDLER_DIRECTIVE("bulkhead_problem"),
@@ -171,13 +185,17 @@ static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
   return pool->data == NULL ? NGX_ERROR : NGX_OK;
 }
 
+static ngx_uint_t count_workers(const ngx_conf_t *cf)
+{
+  // The number of workers is known only if worker_processes stands before http {}. Without it, nginx's default is used.
+  const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
+  return core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
+}
+
 // Adds shared memory with a slot for each worker. A reload counts from zero in new memory, because the old workers
 // still count in theirs.
 static bool add_metrics_zone(ngx_conf_t *cf, struct module_conf *module)
 {
-  // The number of workers is known only if worker_processes stands before http {}. Without it, nginx's default is used.
-  const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
-  module->metrics_slots = core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
   size_t bytes = module->metrics_slots * metrics_slot_size();
   // The slab allocator's own tables take less than a 64th, and some pages.
   size_t size = ngx_align(bytes + bytes / 64 + 16 * ngx_pagesize, ngx_pagesize);
@@ -217,6 +235,9 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
   metrics_single(METRIC_START_TIME);
   cors_install_filter();
+  module->metrics_slots = count_workers(cf);
+  if (!connections_add_zone(cf, module))
+    return NGX_ERROR;
   return add_metrics_zone(cf, module) ? NGX_OK : NGX_ERROR;
 }
 

@@ -3,6 +3,7 @@
 //
 //   module.c     directives, loading before the fork
 //   worker.c     start and stop of a worker, the event loop's glue
+//   connections.c   how many connections an address may have
 //   request.c    requests in, bodies in, replies out
 //   pages.c      problem pages, OpenAPI, metrics, readiness
 //   cors_filter.c  headers for scripts of other origins
@@ -14,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "gateway/address_counts.h"
 #include "gateway/exchange.h"
 #include "gateway/upstreams.h"
 
@@ -36,11 +38,15 @@ struct module_conf {
   struct api *api;    // NULL until loaded; freed with the configuration's pool
   ngx_shm_zone_t *metrics_zone;
   ngx_uint_t metrics_slots;
+  ngx_shm_zone_t *address_zone;  // what each client address holds
+  ngx_uint_t address_slots;
 };
 
 // The directives of server {}.
 struct server_conf {
-  ngx_str_t cors_origins;  // the origins whose scripts may read replies; empty for none
+  ngx_str_t cors_origins;             // the origins whose scripts may read replies; empty for none
+  ngx_int_t connections_per_address;  // below 1: connections are not counted
+  ngx_array_t *trusted_proxies;       // ngx_cidr_t; NULL: none
 };
 
 static inline struct slice to_slice(ngx_str_t text)
@@ -66,6 +72,17 @@ const struct upstreams *worker_upstreams(void);
 // Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
 // deadline has changed.
 void worker_touch(void);
+
+// ---- connections.c ----
+
+char *connections_set_proxies(ngx_conf_t *cf, ngx_command_t *command, void *conf);
+// Adds the memory in which the workers count, after metrics_slots is known. False after an error.
+bool connections_add_zone(ngx_conf_t *cf, struct module_conf *module);
+// Begins to count the connections of the public listeners in this worker.
+void connections_start(ngx_cycle_t *cycle, const struct module_conf *module);
+void connections_stop(void);
+// Returns what the client addresses hold.
+struct address_counts *connections_counts(void);
 
 // ---- request.c ----
 

@@ -1,4 +1,5 @@
-// Variables for the access log beside nginx's own. None of them holds a token or a query.
+// Variables for the access log beside nginx's own, none of which holds a token or a query, and $bulkhead_address for
+// limit_conn.
 #include "gateway/nginx/module.h"
 
 enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_PATH };
@@ -78,8 +79,34 @@ static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *
   return NGX_OK;
 }
 
+// Sets the variable to the bytes of the key that the client's address counts under. nginx counts no empty key.
+static ngx_int_t get_address(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
+{
+  (void)data;
+  uint64_t *key = ngx_palloc(r->pool, sizeof(*key));
+  if (key == NULL)
+    return NGX_ERROR;
+  *value = (ngx_http_variable_value_t){.not_found = 1};
+  if (!address_key(r->connection->sockaddr, key))
+    return NGX_OK;
+  *value = (ngx_http_variable_value_t){.valid = 1, .len = sizeof(*key), .data = (u_char *)key};
+  return NGX_OK;
+}
+
+static ngx_int_t add_address(ngx_conf_t *cf)
+{
+  ngx_str_t name = ngx_string("bulkhead_address");
+  ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, 0);
+  if (variable == NULL)
+    return NGX_ERROR;
+  variable->get_handler = get_address;
+  return NGX_OK;
+}
+
 ngx_int_t variables_add(ngx_conf_t *cf)
 {
+  if (add_address(cf) != NGX_OK)
+    return NGX_ERROR;
   for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
     ngx_str_t name = variables[i].name;
     ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);

@@ -181,6 +181,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   crash_report_install();
   memory_keep_freed();
   start_counting(module);
+  connections_start(cycle, module);
   struct error error;
   if (start_upstreams(module, &error) != STATUS_OK) {
     log_error("gateway", "the worker cannot start", LOG_STRING("reason", error.message));
@@ -206,6 +207,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
 void worker_stop(ngx_cycle_t *cycle)
 {
   (void)cycle;
+  connections_stop();
   if (worker.upstreams == NULL)
     return;
   stop_watching(&worker.rpc);

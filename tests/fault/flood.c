@@ -19,7 +19,7 @@
 #include "tests/support/stack.h"
 
 #define SECOND_US UINT64_C(1000000)
-#define OPENED_AT_ONCE 200
+#define OPENED_AT_ONCE 40
 
 struct stream {
   int fd;  // -1: closed
