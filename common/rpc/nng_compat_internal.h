@@ -11,9 +11,9 @@
 //                     moved at once, because a timeout of zero ends a transfer before it is tried: so a transfer is
 //                     started and cancelled at once, which leaves a finished one as it is. Can go when nng tells the
 //                     descriptor.
-//   TASK THREADS      What still runs on nng's threads (dials, handshakes, greetings and IPC) runs as tasks on one of 2 x CPUs
-//                     threads. Waking another one for each step costs more than the step. rpc_limit_nng_threads leaves
-//                     one at work. Can go when IPC is as fast without it. nng 1.7 has
+//   TASK THREADS      What still runs on nng's threads (dials, handshakes, greetings and IPC) runs as tasks on one of
+//                     2 x CPUs threads. Waking another one for each step costs more than the step.
+//                     rpc_limit_nng_threads leaves one at work. Can go when IPC is as fast without it. nng 1.7 has
 //                     nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS), but its minimum is 2.
 //   NAGLE             nng 1.5.2 documents that NNG_OPT_TCP_NODELAY is set by default, but on POSIX systems it is not. A
 //                     link sets it. Can go with any version that sets it.
