@@ -254,6 +254,6 @@ ngx_module_t ngx_http_bulkhead_module = {
 };
 
 // The symbols that nginx's load_module looks for.
-ngx_module_t *ngx_modules[] = {&ngx_http_bulkhead_module, NULL};
-char *ngx_module_names[] = {"ngx_http_bulkhead_module", NULL};
+ngx_module_t *ngx_modules[] = {&ngx_bulkhead_error_log_module, &ngx_http_bulkhead_module, NULL};
+char *ngx_module_names[] = {"ngx_bulkhead_error_log_module", "ngx_http_bulkhead_module", NULL};
 char *ngx_module_order[] = {NULL};

@@ -5,6 +5,8 @@
 //   worker.c     start and stop of a worker, the event loop's glue
 //   connections.c   how many connections an address may have
 //   request.c    requests in, bodies in, replies out
+//   client.c     clients that go away, or only end what they send, while a request waits
+//   error_log.c  nginx's own lines about errors as JSON
 //   pages.c      problem pages, OpenAPI, metrics, readiness
 //   cors_filter.c  headers for scripts of other origins
 //   variables.c  $bulkhead_… for the access log
@@ -102,6 +104,15 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
 // Sends a body. `bytes` must outlive the request or be in its pool.
 ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes);
 ngx_int_t request_add_header(ngx_http_request_t *r, struct slice name, struct slice value);
+
+// ---- client.c ----
+
+// Watches the client while the exchange waits; a client that has gone ends its request.
+void client_watch(ngx_http_request_t *r);
+
+// ---- error_log.c ----
+
+extern ngx_module_t ngx_bulkhead_error_log_module;
 
 // ---- pages.c ----
 

@@ -197,8 +197,7 @@ static bool join_body(ngx_http_request_t *r, struct slice *body)
 
 static void wait_for_progress(ngx_http_request_t *r)
 {
-  // While the exchange waits, nginx watches for a client that goes away.
-  r->read_event_handler = ngx_http_test_reading;
+  client_watch(r);
   worker_touch();
 }
 
@@ -301,8 +300,19 @@ ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
   return ngx_http_output_filter(r, &out);
 }
 
+// A client that has announced its body (Expect: 100-continue) and waits gets the answer instead of being asked for the
+// body. Whether it still sends that is not known, so the connection ends with the answer.
+static void decline_announced_body(ngx_http_request_t *r)
+{
+  if (r->request_body != NULL || r->expect_tested || r->headers_in.expect == NULL || r->stream != NULL)
+    return;
+  r->expect_tested = 1;
+  r->keepalive = 0;
+}
+
 ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply *reply)
 {
+  decline_announced_body(r);
   ngx_int_t rc = ngx_http_discard_request_body(r);
   if (rc != NGX_OK)
     return rc;

@@ -1,0 +1,218 @@
+// What the gateway does at its edge with clients of HTTP/1.1 that announce a body, that end what they send, or that go
+// away; and what nginx itself logs.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/strbuf.h"
+#include "tests/support/environment.h"
+#include "tests/support/gateway.h"
+#include "tests/support/http.h"
+#include "tests/support/raw.h"
+#include "tests/support/stack.h"
+
+static struct raw *open_gateway(void)
+{
+  return RAW(.url = need_variable("BULKHEAD_URL"));
+}
+
+static const char *path_and_headers(const char *method, const char *path, const char *headers)
+{
+  return text("%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, path, headers);
+}
+
+// ---- a body that is announced ----
+
+// Sends the head of a POST whose client waits for "100 Continue", and returns the first answer, whichever it is.
+static const char *announce_body(const char *path, const char *headers)
+{
+  struct raw *raw = open_gateway();
+  raw_send_text(raw, path_and_headers("POST", path, text("%sExpect: 100-continue\r\n", headers)));
+  const char *answer = raw_read_until(raw, "\r\n\r\n");
+  raw_close(&raw);
+  return answer;
+}
+
+static void assert_declined(const char *answer, int status)
+{
+  cr_assert(strstr(answer, text("HTTP/1.1 %d ", status)) == answer, "not %d at once: %s", status, answer);
+  // The client need not send the body now, so what it sends next on this connection could be either.
+  cr_assert_not_null(strstr(answer, "Connection: close"), "%s", answer);
+}
+
+Test(e2e_15_edge, an_announced_body_is_declined_before_it_is_sent)
+{
+  struct account ada = account_create();
+  const char *known = text("Authorization: Bearer %s\r\nContent-Type: application/json\r\n", ada.token);
+  assert_declined(announce_body("/v1/items", "Content-Type: application/json\r\nContent-Length: 900\r\n"), 401);
+  assert_declined(announce_body("/v1/items", text("%sContent-Length: 99000000\r\n", known)), 413);
+  assert_declined(announce_body("/v1/items", text("Authorization: Bearer %s\r\nContent-Type: text/xml\r\n"
+                                                  "Content-Length: 900\r\n",
+                                                  ada.token)),
+                  415);
+  assert_declined(announce_body("/v1/nowhere", "Content-Length: 900\r\n"), 404);
+  assert_declined(announce_body("/v1/items/none", text("%sTransfer-Encoding: chunked\r\n", known)), 405);
+}
+
+Test(e2e_15_edge, an_announced_body_that_is_wanted_is_asked_for)
+{
+  struct account ada = account_create();
+  struct raw *raw = open_gateway();
+  raw_send_text(raw, path_and_headers("POST", "/v1/items",
+                                      text("Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                                           "Content-Length: 24\r\nExpect: 100-continue\r\n",
+                                           ada.token)));
+  const char *answer = raw_read_until(raw, "\r\n\r\n");
+  cr_assert_str_eq(answer, "HTTP/1.1 100 Continue\r\n\r\n");
+  raw_send_text(raw, "{\"sku\":\"a\",\"name\":\"Abc\"}");
+  raw_read_until(raw, "HTTP/1.1 201 ");
+  // The connection goes on.
+  raw_send_text(raw, path_and_headers("GET", "/healthz", ""));
+  raw_read_until(raw, "{\"status\":\"ok\"}");
+  raw_close(&raw);
+}
+
+// ---- a client that ends what it sends ----
+
+// Makes an item and locks its row, so that writes of it wait.
+static struct sql_transaction *lock_item(const char *id)
+{
+  return sql_begin(text("SELECT FROM item.items WHERE id = '%s' FOR UPDATE", id));
+}
+
+static bool is_waiting(const void *arg)
+{
+  return strcmp(sql("SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND "
+                    "a.usename = 'bulkhead_item'"),
+                arg) == 0;
+}
+
+static const char *patch_of(const struct account *owner, const char *id)
+{
+  return path_and_headers("PATCH", text("/v1/items/%s", id),
+                          text("Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                               "Content-Length: 12\r\n",
+                               owner->token));
+}
+
+Test(e2e_15_edge, a_client_that_has_ended_what_it_sends_gets_its_answer)
+{
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  struct sql_transaction *lock = lock_item(id);
+  struct raw *raw = open_gateway();
+  raw_send_text(raw, text("%s{\"name\":\"B\"}", patch_of(&ada, id)));
+  wait_until(is_waiting, "t", "the wait for the lock");
+  raw_finish_sending(raw);
+  sql_commit(lock);
+  const char *answer = raw_read_all(raw);
+  cr_assert_not_null(strstr(answer, "HTTP/1.1 200 "), "%s", answer);
+  cr_assert_not_null(strstr(answer, "\"name\":\"B\""), "%s", answer);
+  raw_close(&raw);
+}
+
+Test(e2e_15_edge, the_end_may_come_with_the_request)
+{
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  for (int i = 0; i < 20; i++) {
+    struct raw *raw = open_gateway();
+    raw_send_text(raw,
+                  path_and_headers("GET", text("/v1/items/%s", id), text("Authorization: Bearer %s\r\n", ada.token)));
+    raw_finish_sending(raw);
+    const char *answer = raw_read_all(raw);
+    cr_assert_not_null(strstr(answer, "HTTP/1.1 200 "), "%s", answer);
+    raw_close(&raw);
+  }
+}
+
+static bool has_logged_499(const void *arg)
+{
+  const char *log =
+      output_of((const char *const[]){"cat", text("%s/log/access.log", need_variable("BULKHEAD_RUN_DIR")), NULL});
+  const char *line = strstr(log, arg);
+  return line != NULL && strstr(line, "\"status\":499") != NULL;
+}
+
+// Sends a PATCH that waits for a lock, ends the connection, and waits until the call has been cancelled in PostgreSQL.
+static void go_away_during_a_call(void (*leave)(struct raw **raw))
+{
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  struct sql_transaction *lock = lock_item(id);
+  struct raw *raw = open_gateway();
+  raw_send_text(raw, text("%s{\"name\":\"B\"}", patch_of(&ada, id)));
+  wait_until(is_waiting, "t", "the wait for the lock");
+  leave(&raw);
+  wait_until(has_logged_499, text("/v1/items/%s\",\"protocol", id), "the cancelled request");
+  wait_until(is_waiting, "f", "the end of the call that nobody waits for");
+  sql_commit(lock);
+  struct http_reply after = HTTP(.path = text("/v1/items/%s", id), .token = ada.token);
+  cr_assert_str_eq(http_json(&after, "name"), "Lamp");
+}
+
+Test(e2e_15_edge, a_client_that_has_closed_its_connection_cancels_its_call)
+{
+  go_away_during_a_call(raw_close);
+}
+
+Test(e2e_15_edge, a_client_that_is_reset_cancels_its_call)
+{
+  go_away_during_a_call(raw_reset);
+}
+
+// ---- what nginx logs ----
+
+static const char *gateway_log(const char *name)
+{
+  return output_of((const char *const[]){"cat", text("%s/log/%s.log", need_variable("BULKHEAD_RUN_DIR"), name), NULL});
+}
+
+static bool has_logged_a_size(const void *arg)
+{
+  return strstr(gateway_log("gateway"), arg) != NULL;
+}
+
+static const char *find_line(const char *log, const char *wanted)
+{
+  const char *place = strstr(log, wanted);
+  cr_assert_not_null(place, "no line with %s", wanted);
+  while (place > log && place[-1] != '\n')
+    place--;
+  return text("%.*s", (int)strcspn(place, "\n"), place);
+}
+
+Test(e2e_15_edge, errors_of_nginx_are_json_and_hold_no_query)
+{
+  const char *secret = fresh_word(), *message = "client intended to send too large body: 77777777 bytes";
+  struct raw *raw = open_gateway();
+  raw_send_text(raw, path_and_headers("POST", text("/v1/items?token=%s", secret),
+                                      text("Referer: http://localhost/?token=%s\r\nContent-Type: application/json\r\n"
+                                           "Content-Length: 77777777\r\n",
+                                           secret)));
+  raw_read_until(raw, "HTTP/1.1 413 ");
+  raw_close(&raw);
+  wait_until(has_logged_a_size, message, "the line of nginx");
+  const char *log = gateway_log("gateway");
+  cr_assert_null(strstr(log, secret), "the query is in the log");
+  const char *line = find_line(log, message);
+  cr_assert_str_eq(json_at(line, "level"), "error");
+  cr_assert_str_eq(json_at(line, "service"), "gateway");
+  cr_assert_str_eq(json_at(line, "subject"), "nginx");
+  cr_assert_str_eq(json_at(line, "client"), "127.0.0.1");
+  cr_assert_not_null(json_at(line, "time"));
+  cr_assert_str_eq(json_at(line, "message"), message);
+}
+
+// The configuration is read before a worker runs; what is wrong there is the line that an operator needs most.
+Test(e2e_15_edge, errors_at_the_start_are_json)
+{
+  const char *folder = need_variable("BULKHEAD_RUN_DIR");
+  setenv("TLS_CERTIFICATE", "README.md", 1);
+  setenv("TLS_KEY", "README.md", 1);
+  (void)output_of((const char *const[]){"bash", "-c", "! deploy/local/stack start gateway-20 2>/dev/null", NULL});
+  (void)output_of((const char *const[]){"rm", "-f", text("%s/gateway-20.ports", folder), NULL});
+  const char *line = find_line(gateway_log("gateway-20"), "cannot load certificate");
+  cr_assert_str_eq(json_at(line, "level"), "error");
+  cr_assert_str_eq(json_at(line, "subject"), "nginx");
+}
