@@ -1,10 +1,10 @@
 // Watches the client of a request that waits for a service, and cancels the request of one who has gone.
 //
-// The end of what a client sends (FIN) does not tell whether it still reads: it may have closed only its sending side, or
-// the whole connection. So an interim response is sent, which every client of HTTP/1.1 must take (RFC 9110, section
-// 15.2): a client that still reads ignores it, and for one who has gone the kernel at the other end answers with a reset.
-// HTTP/1.0 has no interim responses; such a client gets its answer, or nobody does. In HTTP/2 streams end by frames, and
-// nginx cancels them.
+// The end of what a client sends (FIN) does not tell whether it still reads: it may have closed only its sending side,
+// or the whole connection. So an interim response is sent, which every client of HTTP/1.1 must take (RFC 9110, section
+// 15.2): a client that still reads ignores it, and for one who has gone the kernel at the other end answers with a
+// reset. HTTP/1.0 has no interim responses; such a client gets its answer, or nobody does. In HTTP/2 streams end by
+// frames, and nginx cancels them.
 #include "gateway/nginx/module.h"
 
 static int take_socket_error(int fd)

@@ -1,8 +1,8 @@
-// Turns the lines that nginx itself writes about errors into JSON, as all other lines of the gateway are. What nginx adds
-// about the request is dropped but for the client's address, because queries and referrers may hold what nobody should
-// read.
+// Turns the lines that nginx itself writes about errors into JSON, as all other lines of the gateway are. What nginx
+// adds about the request is dropped but for the client's address, because queries and referrers may hold what nobody
+// should read.
 //
-// It is a module of nginx's core, so that it is there as soon as load_module has been read: also errors in the
+// This is a module of nginx's core, which is there as soon as load_module has been read: also errors in the
 // configuration behind that line become JSON.
 #include "gateway/nginx/module.h"
 
