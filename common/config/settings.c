@@ -1,5 +1,6 @@
 // Reads settings from the environment or from files into the members of a struct, by a table. Strings live in the
-// caller's arena; everything else is copied. Used at start-up, before other threads run (getenv).
+// caller's arena; everything else is copied. Nothing here or elsewhere changes the environment, so that getenv may be
+// called at any time.
 #include "common/config/settings.h"
 
 #include <errno.h>
@@ -270,15 +271,30 @@ static const char *read_environment(const char *name)
   return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-// Finds the value of a setting; `out` stays empty if none was set.
-static enum status find_value(const struct setting *setting, struct strbuf *out, struct error *error)
+// Returns the path that NAME_FILE holds, or NULL.
+static const char *find_path(const char *name)
 {
   struct strbuf file_name;
   strbuf_init(&file_name, 0);
-  strbuf_printf(&file_name, "%s_FILE", setting->name);
-  const char *value = read_environment(setting->name);
+  strbuf_printf(&file_name, "%s_FILE", name);
   const char *path = read_environment(strbuf_cstring(&file_name));
   strbuf_free(&file_name);
+  return path;
+}
+
+enum status settings_read_again(const char *name, struct strbuf *out, struct error *error)
+{
+  const char *path = find_path(name);
+  if (path == NULL)
+    return error_set(error, STATUS_NOT_FOUND, "%s_FILE is not set", name);
+  return read_file(name, path, out, error);
+}
+
+// Finds the value of a setting; `out` stays empty if none was set.
+static enum status find_value(const struct setting *setting, struct strbuf *out, struct error *error)
+{
+  const char *value = read_environment(setting->name);
+  const char *path = find_path(setting->name);
   if (value != NULL && path != NULL)
     return error_set(error, STATUS_INVALID_ARGUMENT, "%s and %s_FILE are both set; keep one", setting->name,
                      setting->name);

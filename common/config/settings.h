@@ -47,6 +47,10 @@ struct setting {
 enum status settings_load(const struct setting *table, size_t count, void *target, struct arena *arena,
                           struct strbuf *problems) MUST_CHECK;
 
+// Reads the file of NAME_FILE again, so that a secret can be changed while the process runs. `out` must be empty and
+// gets the text. NOT_FOUND when the value came by NAME. The file is small and local: this blocks.
+enum status settings_read_again(const char *name, struct strbuf *out, struct error *error) MUST_CHECK;
+
 struct setting_table {
   const struct setting *settings;
   size_t count;

@@ -67,7 +67,7 @@ static int run_migrate_up(struct service *service, char **argv)
   (void)argv;
   struct error error;
   size_t applied = 0;
-  if (migrations_up(service->common.pg_conninfo, service->definition->migrations, &applied, &error) != STATUS_OK)
+  if (migrations_up(service_migrate_conninfo(service), service->definition->migrations, &applied, &error) != STATUS_OK)
     return fail(service, EXIT_FAILED, error.message);
   printf("%zu migrations applied\n", applied);
   return EXIT_OK;
@@ -80,8 +80,8 @@ static int run_migrate_down(struct service *service, char **argv)
     return fail(service, EXIT_WRONG_USE, "migrate down: the number of steps must be from 1 to 9999");
   struct error error;
   size_t reverted = 0;
-  if (migrations_down(service->common.pg_conninfo, service->definition->migrations, (size_t)steps, &reverted, &error) !=
-      STATUS_OK)
+  if (migrations_down(service_migrate_conninfo(service), service->definition->migrations, (size_t)steps, &reverted,
+                      &error) != STATUS_OK)
     return fail(service, EXIT_FAILED, error.message);
   printf("%zu migrations taken back\n", reverted);
   return EXIT_OK;
@@ -93,7 +93,8 @@ static int run_migrate_status(struct service *service, char **argv)
   struct error error;
   struct strbuf out;
   strbuf_init(&out, 0);
-  if (migrations_status(service->common.pg_conninfo, service->definition->migrations, &out, &error) != STATUS_OK) {
+  if (migrations_status(service_migrate_conninfo(service), service->definition->migrations, &out, &error) !=
+      STATUS_OK) {
     strbuf_free(&out);
     return fail(service, EXIT_FAILED, error.message);
   }

@@ -24,6 +24,7 @@ struct common_settings {
   const char *consul_token;
 
   const char *pg_conninfo;
+  const char *pg_migrate_conninfo;
   int64_t pg_shared_connections;
   int64_t pg_pool_size;
   int64_t pg_scan_connections;
@@ -32,6 +33,7 @@ struct common_settings {
   int64_t idempotency_sweep_interval_ms;
 
   const char *redis_url;
+  const char *redis_user;
   const char *redis_password;
 
   int64_t drain_timeout_ms;

@@ -59,8 +59,8 @@ struct migration_job {
 static void run_migrations(void *arg)
 {
   struct migration_job *job = arg;
-  job->status =
-      migrations_up(job->service->common.pg_conninfo, job->service->definition->migrations, &job->applied, &job->error);
+  job->status = migrations_up(service_migrate_conninfo(job->service), job->service->definition->migrations,
+                              &job->applied, &job->error);
 }
 
 static enum status migrate(struct service *service, struct error *error)

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
@@ -64,6 +66,12 @@ enum status service_load_settings(struct service *service, const struct service_
     service->common.instance_id = arena_printf(&service->arena, "%s-%s", definition->name, uuid);
   }
   return STATUS_OK;
+}
+
+const char *service_migrate_conninfo(const struct service *service)
+{
+  const struct common_settings *common = &service->common;
+  return common->pg_migrate_conninfo == NULL ? common->pg_conninfo : common->pg_migrate_conninfo;
 }
 
 // ---- discovery ----
@@ -128,6 +136,7 @@ static void open_postgres(struct service *service)
   const struct common_settings *common = &service->common;
   const struct pg_options options = {
       .conninfo = common->pg_conninfo,
+      .conninfo_setting = "PG_CONNINFO",
       .pipelined_connections = (size_t)common->pg_shared_connections,
       .write_connections = (size_t)common->pg_pool_size,
       .scan_connections = (size_t)common->pg_scan_connections,
@@ -143,6 +152,9 @@ enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500, CACHE_HOLD_LEAST_MS = 6500 };
 
 struct cache *service_cache_create(struct service *service, const struct cache_options *options)
 {
+  // Redis lets a service have the keys that begin with its own name only.
+  size_t size = strlen(service->definition->name);
+  CHECK(strncmp(options->name, service->definition->name, size) == 0 && options->name[size] == '.');
   struct cache_options all = *options;
   all.pg = service->pg;
   all.redis = service->redis;
@@ -159,7 +171,12 @@ enum status service_open(struct service *service, void (*on_signal)(void *servic
   loop_on_signal(service->loop, SIGTERM, on_signal, service);
   loop_on_signal(service->loop, SIGINT, on_signal, service);
   open_postgres(service);
-  const struct redis_options redis = {.url = service->common.redis_url, .password = service->common.redis_password};
+  const struct redis_options redis = {
+      .url = service->common.redis_url,
+      .user = service->common.redis_user,
+      .password = service->common.redis_password,
+      .password_setting = "REDIS_PASSWORD",
+  };
   enum status status = redis_create(service->loop, &redis, &service->redis, error);
   if (status != STATUS_OK)
     return status;

@@ -45,6 +45,9 @@ struct service {
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
                                   struct strbuf *problems) MUST_CHECK;
 
+// Returns the connection string of the role that owns the schema.
+const char *service_migrate_conninfo(const struct service *service);
+
 // Opens what both serving and commands need: the loop, PostgreSQL, Redis, discovery and the RPC client. SIGTERM and
 // SIGINT call `on_signal(service, number)` from here on.
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number),

@@ -46,6 +46,7 @@ struct pg_tx;
 
 struct pg_options {
   const char *conninfo;           // libpq connection string or URI; it holds the password and is never logged
+  const char *conninfo_setting;   // whose file gives each new connection its password; NULL: `conninfo` has it
   size_t pipelined_connections;   // for point reads, always open; 0 means 2
   size_t write_connections;       // the pool for writes and transactions, opened on demand; 0 means 8
   size_t scan_connections;        // the pool for lists and other long reads, opened on demand; 0 means 4

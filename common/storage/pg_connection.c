@@ -235,6 +235,7 @@ void pg_connection_open(struct pg_connection *c)
     pg_connection_break(c, c->pg->malformed);
     return;
   }
+  pg_conninfo_read_password(c->pg);
   reconnect_begin_attempt(&c->reconnect);
   if (c->pg->host_name == NULL)
     start_connecting(c);

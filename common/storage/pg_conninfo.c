@@ -6,6 +6,8 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "common/base/strbuf.h"
+#include "common/config/settings.h"
+#include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
 // Used where the operator gives no value. A server that vanished silently is noticed within two seconds: by
@@ -34,6 +36,8 @@ static void set_keyword(struct pg *pg, const char *keyword, const char *value)
   size_t place = find_place(pg, keyword);
   if (pg->keywords[place] == NULL)
     pg->keywords[place] = memory_copy_string(keyword);
+  if (pg->values[place] != NULL)
+    explicit_bzero(pg->values[place], strlen(pg->values[place]));
   free(pg->values[place]);
   pg->values[place] = memory_copy_string(value);
 }
@@ -135,7 +139,37 @@ void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
   set_keyword(pg, "client_encoding", "UTF8");
   set_session_options(pg, given_options, options);
   find_host_name(pg);
+  pg->conninfo_setting = options->conninfo_setting;
   PQconninfoFree(parsed);
+}
+
+static void take_password(struct pg *pg, const char *conninfo)
+{
+  char *problem = NULL;
+  PQconninfoOption *parsed = PQconninfoParse(conninfo, &problem);
+  PQfreemem(problem);
+  for (size_t i = 0; parsed != NULL && parsed[i].keyword != NULL; i++)
+    if (parsed[i].val != NULL && strcmp(parsed[i].keyword, "password") == 0)
+      set_keyword(pg, "password", parsed[i].val);
+  PQconninfoFree(parsed);
+}
+
+void pg_conninfo_read_password(struct pg *pg)
+{
+  if (pg->conninfo_setting == NULL)
+    return;
+  struct error error;
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  enum status status = settings_read_again(pg->conninfo_setting, &text, &error);
+  if (status == STATUS_OK)
+    take_password(pg, strbuf_cstring(&text));
+  else if (status != STATUS_NOT_FOUND)
+    log_warn("postgres", "cannot read the password again; connecting with the one that was read before",
+             LOG_STRING("reason", error.message));
+  if (text.data != NULL)
+    explicit_bzero(text.data, text.size);
+  strbuf_free(&text);
 }
 
 void pg_conninfo_free(struct pg *pg)

@@ -212,8 +212,9 @@ struct pg {
   struct loop_hook hook;
   char **keywords;  // libpq parameters, NULL-terminated
   char **values;
-  char *host_name;        // to be resolved before each attempt to connect, or NULL
-  const char *malformed;  // why the connection string cannot be used, or NULL
+  char *host_name;               // to be resolved before each attempt to connect, or NULL
+  const char *conninfo_setting;  // its file gives the password of each new connection; NULL: none does
+  const char *malformed;         // why the connection string cannot be used, or NULL
 
   uint32_t statement_timeout_ms;
 
@@ -387,6 +388,8 @@ void pg_probe_lost(struct pg_connection *connection);
 void pg_conninfo_init(struct pg *pg, const struct pg_options *options);
 // Makes libpq try these addresses of pg->host_name, beginning with the one in place `first` (modulo their count).
 void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first);
+// Takes the password that the file of pg->conninfo_setting holds now. What was known stays if it cannot be read.
+void pg_conninfo_read_password(struct pg *pg);
 void pg_conninfo_free(struct pg *pg);
 
 // ---- pg_sqlstate.c ----

@@ -52,6 +52,11 @@ enum status redis_create(struct loop *loop, const struct redis_options *options,
   redis->loop = loop;
   redis->configured = configured;
   redis->address = address;
+  redis->password_setting = options->password_setting;
+  if (options->user != NULL && options->user[0] != '\0') {
+    free(redis->address.user);
+    redis->address.user = memory_copy_string(options->user);
+  }
   if (options->password != NULL && options->password[0] != '\0') {
     free(redis->address.password);
     redis->address.password = memory_copy_string(options->password);

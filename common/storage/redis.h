@@ -17,9 +17,11 @@
 struct redis;
 
 struct redis_options {
-  const char *url;  // "redis://host:6379/0", "unix:///run/redis.sock"; NULL or "" means no Redis: all is UNAVAILABLE
-  const char *password;         // NULL for none; never logged
-  uint32_t command_timeout_ms;  // 0 means 250; a command that takes longer drops the connection
+  const char *url;   // "redis://host:6379/0", "unix:///run/redis.sock"; NULL or "" means no Redis: all is UNAVAILABLE
+  const char *user;  // NULL: the URL's, or Redis' default user
+  const char *password;          // NULL: the URL's, or none; never logged
+  const char *password_setting;  // whose file gives each new connection its password; NULL: `password` holds
+  uint32_t command_timeout_ms;   // 0 means 250; a command that takes longer drops the connection
 };
 
 // Connects in the background. From here on the process ignores SIGPIPE, unless it has a handler for it.

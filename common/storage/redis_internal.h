@@ -92,6 +92,7 @@ struct redis {
   struct loop_hook hook;
   bool configured;
   struct redis_address address;
+  const char *password_setting;  // its file gives the password of each new connection; NULL: none does
   uint32_t command_timeout_ms;
   struct redis_link commands;
   struct list observers;

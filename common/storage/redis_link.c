@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 
 #include "common/base/check.h"
+#include "common/base/memory.h"
+#include "common/base/strbuf.h"
+#include "common/config/settings.h"
 #include "common/observe/log.h"
 #include "common/storage/redis_internal.h"
 
@@ -176,8 +179,32 @@ static void handle_handshake(redisAsyncContext *context, void *reply_pointer, vo
     take_up(link);
 }
 
+// Takes the password that the file of the setting holds now. What was known stays if it cannot be read.
+static void read_password(struct redis *redis)
+{
+  if (redis->password_setting == NULL)
+    return;
+  struct error error;
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  enum status status = settings_read_again(redis->password_setting, &text, &error);
+  if (status == STATUS_OK) {
+    if (redis->address.password != NULL)
+      explicit_bzero(redis->address.password, strlen(redis->address.password));
+    free(redis->address.password);
+    redis->address.password = memory_copy_text(strbuf_slice(&text));
+  } else if (status != STATUS_NOT_FOUND) {
+    log_warn("redis", "cannot read the password again; connecting with the one that was read before",
+             LOG_STRING("reason", error.message));
+  }
+  if (text.data != NULL)
+    explicit_bzero(text.data, text.size);
+  strbuf_free(&text);
+}
+
 static void send_handshake(struct redis_link *link)
 {
+  read_password(link->redis);
   const struct redis_address *address = &link->redis->address;
   char database[16];
   snprintf(database, sizeof(database), "%u", address->database);

@@ -212,13 +212,25 @@ free_port() {
 
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# secret NAME: prints a secret that stays the same at every start; its file is readable to its owner only.
+# keep_secret NAME TEXT: writes a file that only its owner can read; those who read it see the old text or the new one.
+keep_secret() {
+  local file=$RUN_DIR/secrets/$1
+  mkdir -p "$RUN_DIR/secrets" && chmod 700 "$RUN_DIR/secrets"
+  (umask 077 && printf '%s\n' "$2" >"$file.$BASHPID" && mv "$file.$BASHPID" "$file")
+}
+
+# secret NAME: prints a secret that stays the same at every start. No secret ever is an argument of a program, because all users
+# of a machine can read those: it goes in by a file or by standard input.
 secret() {
   local file=$RUN_DIR/secrets/$1
-  if [ ! -s "$file" ]; then
-    mkdir -p "$RUN_DIR/secrets" && chmod 700 "$RUN_DIR/secrets"
-    (umask 077 && random_secret >"$file.new" && mv "$file.new" "$file")
-  fi
+  [ -s "$file" ] || keep_secret "$1" "$(random_secret)"
+  cat "$file"
+}
+
+# secret_uuid NAME: the same as a UUID, which Consul's tokens must be.
+secret_uuid() {
+  local file=$RUN_DIR/secrets/$1
+  [ -s "$file" ] || keep_secret "$1" "$(cat /proc/sys/kernel/random/uuid)"
   cat "$file"
 }
 
@@ -274,30 +286,72 @@ wal_compression() {
   "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c wal_compression=lz4 -C wal_compression 2>/dev/null || echo on
 }
 
-# start_postgres: a private server on a socket below $SOCKETS; sets PG_SOCKET and PG_SUPER, a superuser's connection string.
-start_postgres() {
+# Sets PG_SOCKET, and how a superuser connects: PG_SUPER is a connection string, PGPASSFILE has its password.
+find_postgres() {
   find_pg_bin
   prepare_pg_user
   PG_SOCKET=$SOCKETS/pg
+  PG_PASSFILE=$RUN_DIR/secrets/pgpass
   # shellcheck disable=SC2034  # for those who source this
-  PG_SUPER="host=$PG_SOCKET user=postgres dbname=bulkhead"
+  PG_SUPER="host=$PG_SOCKET user=postgres dbname=bulkhead passfile='$PG_PASSFILE'"
+}
+
+# super_psql DATABASE ARGUMENT...
+super_psql() {
+  local database=$1
+  shift
+  PGPASSFILE=$PG_PASSFILE "$PG_BIN/psql" -XqAt -h "$PG_SOCKET" -U postgres "$@" "$database"
+}
+
+# make_cluster: the superuser's password is in the file from the first moment.
+make_cluster() {
+  # The cluster has another name until it is complete.
+  rm -rf "$PG_HOME/data" "$PG_HOME/data.new"
+  (umask 077 && secret pg_superuser >"$PG_HOME/password")
+  [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME/password"
+  (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data.new" -U postgres --auth=scram-sha-256 \
+    --pwfile="$PG_HOME/password" --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") \
+    >"$RUN_DIR/log/initdb.log" 2>&1 || {
+    rm -f "$PG_HOME/password"
+    cat "$RUN_DIR/log/initdb.log" >&2
+    return 1
+  }
+  rm -f "$PG_HOME/password"
+  mv "$PG_HOME/data.new" "$PG_HOME/data"
+}
+
+# Gives the superuser of a cluster the password of secrets/pg_superuser, without a server that anybody could connect to.
+set_superuser_password() {
+  rm -f "$PG_HOME/data/postmaster.pid"
+  printf "ALTER ROLE postgres PASSWORD '%s'\n" "$(secret pg_superuser)" |
+    (cd / && "${PG_AS[@]}" "$PG_BIN/postgres" --single -D "$PG_HOME/data" -c log_min_error_statement=panic postgres) \
+      >>"$RUN_DIR/log/postgres.log" 2>&1
+}
+
+# Everybody needs a password, the superuser, too. Clusters of earlier versions let it in without.
+PG_HBA='local all all scram-sha-256
+host all all all scram-sha-256'
+prepare_cluster() {
+  local known=
+  [ ! -s "$RUN_DIR/secrets/pg_superuser" ] || known=yes
+  if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
+    make_cluster || return 1
+  elif [ -z "$known" ] || [ "$(cat "$PG_HOME/data/pg_hba.conf")" != "$PG_HBA" ]; then
+    set_superuser_password || return 1
+  fi
+  printf '%s\n' "$PG_HBA" >"$PG_HOME/data/pg_hba.conf"
+  keep_secret pgpass "*:*:*:postgres:$(secret pg_superuser)"
+}
+
+# start_postgres: a private server on a socket below $SOCKETS; sets what find_postgres does.
+start_postgres() {
+  find_postgres
   is_running postgres && return
   mkdir -p "$PG_HOME" "$PG_SOCKET"
   chmod 700 "$PG_HOME"
   chmod 755 "$PG_SOCKET"
   [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
-  if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
-    # The cluster has another name until it is complete.
-    rm -rf "$PG_HOME/data" "$PG_HOME/data.new"
-    (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data.new" -U postgres --auth-local=trust --auth-host=reject \
-      --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") >"$RUN_DIR/log/initdb.log" 2>&1 || {
-      cat "$RUN_DIR/log/initdb.log" >&2
-      return 1
-    }
-    # The superuser may log in through the socket; the services need a password.
-    printf 'local all postgres trust\nlocal all all scram-sha-256\n' >"$PG_HOME/data.new/pg_hba.conf"
-    mv "$PG_HOME/data.new" "$PG_HOME/data"
-  fi
+  prepare_cluster || return 1
   # is_running has shown that it does not run, so lock files that a killed server has left are stale.
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
@@ -306,20 +360,75 @@ start_postgres() {
     -c "wal_compression=$(wal_compression)" -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
   cd "$OLDPWD" || return 1
   wait_for postgres 60 PostgreSQL "$PG_BIN/pg_isready" -q -h "$PG_SOCKET" -U postgres || return 1
-  "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT FROM pg_database WHERE datname = 'bulkhead'" postgres |
-    grep -q . || "$PG_BIN/createdb" -h "$PG_SOCKET" -U postgres bulkhead 2>>"$RUN_DIR/log/postgres.log" ||
-    "$PG_BIN/psql" -qAt -h "$PG_SOCKET" -U postgres -c "SELECT 1" bulkhead >/dev/null
+  super_psql bulkhead -c "SELECT 1" >/dev/null 2>&1 ||
+    super_psql postgres -c "CREATE DATABASE bulkhead" 2>>"$RUN_DIR/log/postgres.log" ||
+    super_psql bulkhead -c "SELECT 1" >/dev/null
+}
+
+# prepare_database SERVICE INSTANCES: the service's roles and schema. New passwords hold from here on.
+prepare_database() {
+  local connections=$((20 * $2))
+  [ "$connections" -ge 60 ] || connections=60
+  {
+    printf "\\set service %s\n\\set connections %s\n" "$1" "$connections"
+    printf "\\set password '%s'\n\\set owner_password '%s'\n" "$(secret "pg_$1")" "$(secret "pg_$1_owner")"
+    cat "$ROOT/deploy/postgres/bootstrap.sql"
+  } | super_psql bulkhead
+}
+
+# keep_conninfo SERVICE: writes the service's connection strings: secrets/pg_conninfo_NAME, and for its migrations
+# pg_migrate_conninfo_NAME.
+keep_conninfo() {
+  local common="host=$PG_SOCKET dbname=bulkhead"
+  keep_secret "pg_conninfo_$1" "$common user=bulkhead_$1 password=$(secret "pg_$1")"
+  keep_secret "pg_migrate_conninfo_$1" "$common user=bulkhead_$1_owner password=$(secret "pg_$1_owner")"
 }
 
 # ---- Redis ----
 
-# start_redis: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET.
+# redis_rules: what a service's user may do: with the keys that begin with its own name, the commands for caches and limits.
+redis_rules() {
+  echo "resetkeys ~$1:* ~cache:$1.* resetchannels -@all +ping +select +time +@string +@hash +del +unlink +exists" \
+    "+expire +pexpire +ttl +pttl +eval +evalsha +script|load"
+}
+
+sha256_of() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
+
+# write_redis_acl SERVICE...: a user for each service, and one for us.
+write_redis_acl() {
+  local service
+  keep_secret redis.acl "$(
+    echo "user default off"
+    echo "user admin on #$(sha256_of "$(secret redis_admin)") ~* &* +@all"
+    for service; do
+      echo "user $service on #$(sha256_of "$(secret "redis_$service")") $(redis_rules "$service")"
+    done
+  )"
+}
+
+# redis_admin: runs the commands on standard input; fails if one of them does.
+redis_admin() {
+  local replies
+  replies=$({
+    echo "AUTH admin $(secret redis_admin)"
+    cat
+  } | redis-cli -s "$REDIS_SOCKET")
+  ! grep -vx OK <<<"$replies" >&2
+}
+
+# start_redis [SERVICE...]: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET. Where
+# services are named, only they are let in, by passwords.
 start_redis() {
+  local acl=()
   REDIS_SOCKET=$SOCKETS/redis
   is_running redis && return
   command -v redis-server >/dev/null || die "no Redis server is installed; run: make deps"
+  if [ $# -gt 0 ]; then
+    write_redis_acl "$@"
+    acl=(--aclfile "$RUN_DIR/secrets/redis.acl")
+  fi
   launch redis redis-server --port 0 --unixsocket "$REDIS_SOCKET" --unixsocketperm 777 --save '' --appendonly no \
-    --dir "$SOCKETS" --maxmemory 256mb --maxmemory-policy allkeys-lru --daemonize no
+    --dir "$SOCKETS" --maxmemory 256mb --maxmemory-policy allkeys-lru --daemonize no "${acl[@]}"
   wait_for redis 20 Redis redis-cli -s "$REDIS_SOCKET" ping
 }
 
@@ -331,8 +440,10 @@ find_consul() {
   [ -x "$CONSUL" ] || die "no Consul is installed; run: make deps"
 }
 
-# start_consul: a private server on loopback, on ports of its own; sets CONSUL_URL. The ports stay the same for the life of a run.
+# start_consul [NAME...]: a private server on loopback, on ports of its own; sets CONSUL_URL. The ports stay the same for the life
+# of a run. Where programs are named, only they are let in, each by a token with which it registers its own name.
 start_consul() {
+  local acl=() name
   find_consul
   if [ ! -s "$RUN_DIR/consul.ports" ]; then
     echo "$(free_port) $(free_port) $(free_port)" >"$RUN_DIR/consul.ports"
@@ -342,11 +453,25 @@ start_consul() {
   CONSUL_URL=http://127.0.0.1:$http
   is_running consul && return
   mkdir -p "$RUN_DIR/consul"
+  if [ $# -gt 0 ]; then
+    for name; do secret_uuid "consul_$name" >/dev/null; done
+    # Newer versions call the first token initial_management, and know this name, too.
+    keep_secret consul.hcl "acl { enabled = true default_policy = \"deny\" tokens {
+      master = \"$(secret_uuid consul_management)\" agent = \"$(secret_uuid consul_management)\" } }"
+    acl=(-config-file "$RUN_DIR/secrets/consul.hcl")
+  fi
   launch consul "$CONSUL" agent -server -bootstrap-expect=1 -node=local -data-dir="$RUN_DIR/consul" \
     -bind=127.0.0.1 -client=127.0.0.1 -log-level=warn -hcl \
     "ports { http = $http server = $rpc serf_lan = $serf serf_wan = -1 dns = -1 grpc = -1 } disable_update_check = true
-     performance { raft_multiplier = 1 }"
-  wait_for consul 30 Consul consul_has_leader
+     performance { raft_multiplier = 1 }" "${acl[@]}"
+  wait_for consul 30 Consul consul_has_leader || return 1
+  [ $# -eq 0 ] || wait_for consul 30 "Consul's tokens" "$ROOT/deploy/consul/acl" "$CONSUL_URL" "$RUN_DIR/secrets" "$@"
+}
+
+# consul_get PATH: asks Consul with the token that may do everything.
+consul_get() {
+  printf 'header = "X-Consul-Token: %s"\n' "$(secret_uuid consul_management)" |
+    curl -sf --noproxy '*' -K - "$CONSUL_URL$1"
 }
 
 consul_has_leader() { [ "$(curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader")" != '""' ] && curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader"; }

@@ -111,8 +111,7 @@ Test(fault_03_outages, without_redis_everything_is_slower_and_right)
 static bool all_registered(const void *arg)
 {
   (void)arg;
-  struct http_reply reply =
-      HTTP(.path = "/v1/catalog/service/item", .base_url = getenv("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
+  struct http_reply reply = consul_get("/v1/catalog/service/item");
   return reply.status == 200 && http_json_count(&reply, "") == 2;
 }
 

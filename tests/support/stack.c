@@ -69,6 +69,20 @@ static pid_t pid_of(const char *name)
   return pid;
 }
 
+const char *secret_of_stack(const char *name)
+{
+  const char *path = text("%s/secrets/%s", need_variable("BULKHEAD_RUN_DIR"), name);
+  char *secret = (char *)(uintptr_t)output_of((const char *const[]){"cat", path, NULL});
+  secret[strcspn(secret, "\n")] = '\0';
+  return secret;
+}
+
+struct http_reply consul_get(const char *path)
+{
+  return HTTP(.path = path, .base_url = need_variable("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000,
+              .headers = {text("X-Consul-Token: %s", secret_of_stack("consul_management"))});
+}
+
 void stack_signal(const char *name, int number)
 {
   cr_assert_eq(kill(pid_of(name), number), 0, "%s: %s", name, strerror(errno));
@@ -140,8 +154,7 @@ void wait_until(bool (*holds)(const void *arg), const void *arg, const char *wha
 
 static int passing(const char *service)
 {
-  struct http_reply reply = HTTP(.path = text("/v1/health/service/%s?passing", service),
-                                 .base_url = need_variable("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000);
+  struct http_reply reply = consul_get(text("/v1/health/service/%s?passing", service));
   return reply.status == 200 && reply.body[0] == '[' ? http_json_count(&reply, "") : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/base/compiler.h"
+#include "tests/support/http.h"
 
 // Runs "deploy/local/stack ACTION NAME": stop, start, restart or kill. Asserts that it succeeds.
 void stack(const char *action, const char *name);
@@ -18,6 +19,11 @@ void thaw_postgres(void);
 
 // Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);
+
+// Asks the stack's Consul with the token that may read everything.
+struct http_reply consul_get(const char *path);
+// Reads one of the stack's secrets: secrets/NAME of its folder.
+const char *secret_of_stack(const char *name);
 
 // Runs one query as a superuser and returns what psql -At prints.
 const char *sql(const char *format, ...) PRINTF_LIKE(1, 2);

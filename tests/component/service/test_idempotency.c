@@ -21,7 +21,7 @@ static void start_probe(const char *setting)
 {
   const char *const environment[] = {
       "MIGRATE_ON_START=true",
-      arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
+      arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_owner(&database, "probe")),
       setting,
       NULL,
   };

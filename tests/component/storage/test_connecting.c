@@ -48,8 +48,7 @@ static struct pg *pg_at(struct world *world, const char *host)
   const char *rest;
   pg_folder(world, &rest);
   const struct pg_options options = {
-      .conninfo = arena_printf(&world->arena, "host=%s port=%u password=s3cret%s", host, front.port, rest),
-      .pipelined_connections = 1};
+      .conninfo = arena_printf(&world->arena, "host=%s port=%u%s", host, front.port, rest), .pipelined_connections = 1};
   return pg_create(world->loop, &options);
 }
 

@@ -16,7 +16,7 @@
 #include "tests/support/environment.h"
 
 #define PASSWORD "of-tests"
-#define MAX_ENVIRONMENT 16
+#define MAX_ENVIRONMENT 17
 
 // Runs a program of PostgreSQL and returns its output; *code is its exit code.
 static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
@@ -47,9 +47,15 @@ static char *conninfo(struct database *database, const char *name, const char *u
                       name, user);
 }
 
+// The superuser's password comes from the file that BULKHEAD_TEST_PG names.
+static char *super_conninfo(struct database *database, const char *name)
+{
+  return arena_printf(&database->arena, "%s dbname=%s", need_variable("BULKHEAD_TEST_PG"), name);
+}
+
 const char *database_of_superuser(struct database *database)
 {
-  return conninfo(database, database->name, "postgres");
+  return super_conninfo(database, database->name);
 }
 
 const char *database_of_service(struct database *database, const char *service)
@@ -57,22 +63,25 @@ const char *database_of_service(struct database *database, const char *service)
   return conninfo(database, database->name, arena_printf(&database->arena, "bulkhead_%s", service));
 }
 
-static void run_elsewhere(struct database *database, char *sql)
+const char *database_of_owner(struct database *database, const char *service)
 {
-  run_checked(database, "psql",
-              (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, "postgres", "postgres"), NULL});
+  return conninfo(database, database->name, arena_printf(&database->arena, "bulkhead_%s_owner", service));
 }
 
-// Makes the role and the schema of a service. Roles belong to the whole server, so tests that run side by side take
-// turns.
-static void bootstrap(struct database *database, const char *service)
+static void run_elsewhere(struct database *database, char *sql)
+{
+  run_checked(database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, super_conninfo(database, "postgres"), NULL});
+}
+
+// Roles belong to the whole server, so tests that run side by side take turns.
+void database_prepare(struct database *database, const char *service)
 {
   int lock = open(need_variable("BULKHEAD_PG_BIN"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   cr_assert_eq(flock(lock, LOCK_EX), 0);
   run_checked(database, "psql",
               (char *[]){"psql", "-Xq", "-v", arena_printf(&database->arena, "service=%s", service), "-v",
-                         "password=" PASSWORD, "-f", "deploy/postgres/bootstrap.sql",
-                         conninfo(database, database->name, "postgres"), NULL});
+                         "password=" PASSWORD, "-v", "owner_password=" PASSWORD, "-f", "deploy/postgres/bootstrap.sql",
+                         super_conninfo(database, database->name), NULL});
   close(lock);
 }
 
@@ -86,7 +95,7 @@ void database_create(struct database *database, const char *const *services)
   snprintf(database->name, sizeof(database->name), "test_%s", digits);
   run_elsewhere(database, arena_printf(&database->arena, "CREATE DATABASE %s", database->name));
   for (size_t i = 0; services[i] != NULL; i++)
-    bootstrap(database, services[i]);
+    database_prepare(database, services[i]);
 }
 
 void database_drop(struct database *database)
@@ -102,7 +111,7 @@ const char *database_sql(struct database *database, const char *format, ...)
   char *sql = arena_vprintf(&database->arena, format, args);
   va_end(args);
   char *output = (char *)(uintptr_t)run_checked(
-      database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, conninfo(database, database->name, "postgres"), NULL});
+      database, "psql", (char *[]){"psql", "-XqAt", "-c", sql, super_conninfo(database, database->name), NULL});
   size_t size = strlen(output);
   if (size > 0 && output[size - 1] == '\n')
     output[size - 1] = '\0';
@@ -151,7 +160,7 @@ const char *database_schema(struct database *database, const char *service)
 {
   const char *dump = run_checked(database, "pg_dump",
                                  (char *[]){"pg_dump", "-s", "-n", (char *)(uintptr_t)service, "-d",
-                                            conninfo(database, database->name, "postgres"), NULL});
+                                            super_conninfo(database, database->name), NULL});
   return without_restrict(database, dump);
 }
 
@@ -161,10 +170,11 @@ void service_launch(struct process *process, struct database *database, const ch
   struct arena *arena = &database->arena;
   const char *all[MAX_ENVIRONMENT + 1] = {
       arena_printf(arena, "PG_CONNINFO=%s", database_of_service(database, service)),
+      arena_printf(arena, "PG_MIGRATE_CONNINFO=%s", database_of_owner(database, service)),
       arena_printf(arena, "RPC_LISTEN=%s", process->url),
       arena_printf(arena, "RPC_STATIC=%s", peers == NULL ? "" : peers),
   };
-  size_t count = 3;
+  size_t count = 4;
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);
     all[count++] = environment[i];

@@ -13,10 +13,13 @@ struct database {
 
 // Makes the database with the role and the schema of each service; `services` ends with NULL.
 void database_create(struct database *database, const char *const *services);
+// Makes the roles and the schema of a service, or mends what is there of them.
+void database_prepare(struct database *database, const char *service);
 void database_drop(struct database *database);
 
-// Return connection strings: of a service's role, and of the superuser.
+// Return connection strings: of a service's role, of the role that owns its schema, and of the superuser.
 const char *database_of_service(struct database *database, const char *service);
+const char *database_of_owner(struct database *database, const char *service);
 const char *database_of_superuser(struct database *database);
 
 // Runs one query as the superuser and returns what psql -At prints; asserts success.

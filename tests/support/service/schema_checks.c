@@ -78,7 +78,19 @@ void check_instances_migrate_together(const char *service, const char *const *en
 static void expect_denied(struct database *database, const char *role, const char *sql)
 {
   const char *refusal = database_refusal(database, role, sql);
-  cr_expect_not_null(strstr(refusal, "permission denied "), "%s: %s", sql, refusal);
+  cr_expect(strstr(refusal, "permission denied ") != NULL || strstr(refusal, "must be owner of") != NULL, "%s: %s", sql,
+            refusal);
+}
+
+static void expect_no_definitions(struct database *database, const char *service, const char *table)
+{
+  struct arena *arena = &database->arena;
+  expect_denied(database, service, arena_printf(arena, "CREATE TABLE \"%s\".anything ()", service));
+  expect_denied(database, service, "CREATE TEMP TABLE anything ()");
+  expect_denied(database, service, arena_printf(arena, "CREATE FUNCTION \"%s\".f() RETURNS int RETURN 1", service));
+  expect_denied(database, service, arena_printf(arena, "ALTER TABLE \"%s\".%s ADD anything text", service, table));
+  expect_denied(database, service, arena_printf(arena, "DROP TABLE \"%s\".%s", service, table));
+  expect_denied(database, service, arena_printf(arena, "TRUNCATE \"%s\".%s", service, table));
 }
 
 // Lists the services, which are the folders with a main.c, as in the Makefile. Ends with NULL.
@@ -111,9 +123,28 @@ void check_schema_is_private(const char *service, const char *table, const char 
     expect_denied(&database, services[i], select);
     expect_denied(&database, services[i], arena_printf(&database.arena, "DROP TABLE \"%s\".%s", service, table));
   }
+  expect_no_definitions(&database, service, table);
   expect_denied(&database, service, "CREATE TABLE public.anything ()");
   expect_denied(&database, service, "CREATE SCHEMA anything");
   expect_denied(&database, service, "CREATE ROLE anything");
   database_drop(&database);
   arena_free(&names);
+}
+
+void check_earlier_schema_is_handed_over(const char *service, const char *table, const char *const *environment)
+{
+  struct database database;
+  database_create(&database, (const char *const[]){service, NULL});
+  migrate(&database, service, environment, "up", NULL);
+  database_sql(&database, "REASSIGN OWNED BY bulkhead_%s_owner TO bulkhead_%s", service, service);
+  const char *alter = arena_printf(&database.arena, "ALTER TABLE \"%s\".%s SET (fillfactor = 99)", service, table);
+  database_sql(&database, "SET ROLE bulkhead_%s; %s", service, alter);
+  database_prepare(&database, service);
+  expect_denied(&database, service, alter);
+  expect_no_definitions(&database, service, table);
+  database_sql(&database, "SET ROLE bulkhead_%s_owner; %s", service, alter);
+  database_sql(&database, "SET ROLE bulkhead_%s; SELECT * FROM \"%s\".%s; DELETE FROM \"%s\".%s", service, service,
+               table, service, table);
+  migrate(&database, service, environment, "up", NULL);
+  database_drop(&database);
 }

@@ -7,8 +7,10 @@
 void check_migrations_go_both_ways(const char *service, const char *const *environment);
 // Starts several instances together with MIGRATE_ON_START: each migration must run once.
 void check_instances_migrate_together(const char *service, const char *const *environment);
-// The roles of other services must not read its tables, of which `table` is one, and its own role must change nothing
-// outside its schema.
+// The roles of other services must not read its tables, of which `table` is one. Its own role must change rows only,
+// and nothing outside its schema.
 void check_schema_is_private(const char *service, const char *table, const char *const *environment);
+// A schema that the service's own role owns, as in earlier versions, gets its owner, and the service goes on working.
+void check_earlier_schema_is_handed_over(const char *service, const char *table, const char *const *environment);
 
 #endif
