@@ -216,3 +216,17 @@ Test(e2e_15_edge, errors_at_the_start_are_json)
   cr_assert_str_eq(json_at(line, "level"), "error");
   cr_assert_str_eq(json_at(line, "subject"), "nginx");
 }
+
+// ---- rights ----
+
+Test(e2e_15_edge, the_workers_of_the_gateway_are_never_root)
+{
+  const char *uids = output_of((const char *const[]){"bash", "-c",
+                                                     "read -r leader _ <\"$BULKHEAD_RUN_DIR/pids/gateway\" && for pid "
+                                                     "in $(pgrep -P \"$leader\"); do awk '/^[UG]id:/ {print "
+                                                     "$2, $3, $4, $5}' /proc/$pid/status; done",
+                                                     NULL});
+  cr_assert(uids[0] != '\0', "the gateway has no workers");
+  cr_assert_null(strstr(text(" %s", uids), " 0 "), "user and group ids of the workers: %s", uids);
+  cr_assert_neq(uids[0], '0', "user and group ids of the workers: %s", uids);
+}
