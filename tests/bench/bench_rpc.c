@@ -1,7 +1,8 @@
 // Calls per second of common/rpc beside nng's own REQ/REP, in one run: each a client and a server process over TCP on
-// the loopback, 64 calls outstanding, 128 bytes each way.
+// the loopback, 64 calls outstanding, 128 bytes each way. With a folder that deploy/tls/certificates has made for the
+// name "bench", common/rpc over mutual TLS, too.
 //
-//   bench_rpc [seconds for each, default 3]
+//   bench_rpc [seconds for each, default 3] [folder]
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -24,6 +25,10 @@
 #define OUTSTANDING 64
 #define PAYLOAD_BYTES 128
 #define WARM_UP_US 300000
+#define ROUNDS 3
+
+static struct rpc_tls certificates;
+static const struct rpc_tls no_certificates;
 
 // ---- server processes; forked before nng starts its threads ----
 
@@ -63,11 +68,11 @@ static void echo(void *arg, struct rpc_request *request)
   rpc_request_reply(request, NULL, rpc_request_payload(request));
 }
 
-static void serve_rpc(int fd)
+static void serve(int fd, const char *url, const struct rpc_tls *tls)
 {
   struct rpc_server *server;
   struct error error;
-  struct rpc_server_options options = {.listen_url = "tcp://127.0.0.1:0", .on_request = echo};
+  struct rpc_server_options options = {.listen_url = url, .tls = *tls, .on_request = echo};
   CHECK(rpc_server_create(&options, &server, &error) == STATUS_OK);
   tell_port(fd, rpc_server_port(server));
   struct pollfd poll_fd = {.fd = rpc_server_fd(server), .events = POLLIN};
@@ -76,6 +81,16 @@ static void serve_rpc(int fd)
     rpc_server_process(server, clock_now_us());
     rpc_server_flush(server);
   }
+}
+
+static void serve_rpc(int fd)
+{
+  serve(fd, "tcp://127.0.0.1:0", &no_certificates);
+}
+
+static void serve_tls(int fd)
+{
+  serve(fd, "tls+tcp://127.0.0.1:0", &certificates);
 }
 
 struct context {
@@ -152,15 +167,16 @@ static void turn_until(struct rpc_client *client, uint64_t end_us)
   }
 }
 
-static double measure_rpc(int port, double seconds)
+static double measure_rpc(int port, const struct rpc_tls *tls, size_t in_flight, double seconds)
 {
   char url[64];
-  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  snprintf(url, sizeof(url), "%s://127.0.0.1:%d", tls->ca_file == NULL ? "tcp" : "tls+tcp", port);
   struct rpc_endpoint endpoint = {.id = SLICE("x"), .url = slice_from_string(url)};
-  struct rpc_bench bench = {.client = rpc_client_create(&(struct rpc_client_options){.peer_service = "bench"})};
+  struct rpc_bench bench = {.client =
+                                rpc_client_create(&(struct rpc_client_options){.peer_service = "bench", .tls = *tls})};
   rpc_client_set_endpoints(bench.client, "bench", &endpoint, 1);
   bench.end_us = clock_now_us() + (uint64_t)(seconds * 1e6) + WARM_UP_US;
-  for (size_t i = 0; i < OUTSTANDING; i++)
+  for (size_t i = 0; i < in_flight; i++)
     next_call(&bench, NULL, (struct slice){0});
   turn_until(bench.client, clock_now_us() + WARM_UP_US);
   uint64_t calls = bench.calls, begin_us = clock_now_us();
@@ -223,20 +239,61 @@ static double measure_nng(int port, double seconds)
   return rate;
 }
 
+// ---- the run ----
+
+static void end_child(const struct child *child)
+{
+  kill(child->pid, SIGKILL);
+  waitpid(child->pid, NULL, 0);
+}
+
+static void keep_highest(double *so_far, double rate)
+{
+  if (rate > *so_far)
+    *so_far = rate;
+}
+
+// Measures with TLS and without in turns, because the speed of a machine that others share changes within seconds.
+static void compare_tls(int plain_port, int tls_port, double seconds)
+{
+  double plain = 0, tls = 0, plain_lone = 0, tls_lone = 0;
+  for (int i = 0; i < ROUNDS; i++) {
+    keep_highest(&plain, measure_rpc(plain_port, &no_certificates, OUTSTANDING, seconds / ROUNDS));
+    keep_highest(&tls, measure_rpc(tls_port, &certificates, OUTSTANDING, seconds / ROUNDS));
+    keep_highest(&plain_lone, measure_rpc(plain_port, &no_certificates, 1, seconds / ROUNDS));
+    keep_highest(&tls_lone, measure_rpc(tls_port, &certificates, 1, seconds / ROUNDS));
+  }
+  printf("without TLS, in turns     %9.0f calls/s\n", plain);
+  printf("with TLS, in turns        %9.0f calls/s\n", tls);
+  printf("without TLS, one call     %9.1f us\n", 1e6 / plain_lone);
+  printf("with TLS, one call        %9.1f us\n", 1e6 / tls_lone);
+}
+
 int main(int argc, char **argv)
 {
   double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
+  char ca_file[512], cert_key_file[512];
   log_init("bench", LOG_WARN);
+  if (argc > 2) {
+    snprintf(ca_file, sizeof(ca_file), "%s/bench/ca.pem", argv[2]);
+    snprintf(cert_key_file, sizeof(cert_key_file), "%s/bench/own.pem", argv[2]);
+    certificates = (struct rpc_tls){.ca_file = ca_file, .cert_key_file = cert_key_file};
+  }
   struct child nng_child = start_child(serve_nng);
   struct child rpc_child = start_child(serve_rpc);
+  struct child tls_child = {0};
+  if (argc > 2)
+    tls_child = start_child(serve_tls);
   double nng_rate = measure_nng(nng_child.port, seconds);
-  double rpc_rate = measure_rpc(rpc_child.port, seconds);
-  kill(nng_child.pid, SIGKILL);
-  kill(rpc_child.pid, SIGKILL);
-  waitpid(nng_child.pid, NULL, 0);
-  waitpid(rpc_child.pid, NULL, 0);
+  double rpc_rate = measure_rpc(rpc_child.port, &no_certificates, OUTSTANDING, seconds);
   printf("nng REQ/REP, %d contexts  %9.0f calls/s\n", OUTSTANDING, nng_rate);
   printf("common/rpc, %d in flight  %9.0f calls/s\n", OUTSTANDING, rpc_rate);
   printf("ratio                     %9.2f\n", rpc_rate / nng_rate);
+  if (argc > 2) {
+    compare_tls(rpc_child.port, tls_child.port, seconds);
+    end_child(&tls_child);
+  }
+  end_child(&nng_child);
+  end_child(&rpc_child);
   return 0;
 }
