@@ -3,20 +3,29 @@
 #include <string.h>
 
 #include "auth/queries.bh.h"
+#include "common/base/source.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
+#include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/security/password.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/auth_devices.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/settings.h"
 
+// The retry hint where too many hashes wait.
+#define BUSY_RETRY_MS 1000
+// Belongs to no account: a login to an unknown address reads as many rows as one to a known address.
+#define NO_USER_ID "00000000-0000-0000-0000-000000000000"
+
 // ---- passwords ----
 
-// Hashing takes tens of milliseconds of CPU and megabytes, so it runs in the thread pool, a few hashes at a time.
+// Hashing takes tens of milliseconds of CPU and megabytes, so it runs in the thread pool, a few hashes at a time, and
+// sources take turns.
 
 struct password_job {
   struct slice password;
@@ -42,13 +51,36 @@ static void verify_password(void *arg)
     job->matches = password_verify(job->password, job->hash);
 }
 
+// Tells a caller that too many hashes wait. Nothing was tried.
+static enum status fail_busy(struct call *call, enum status status)
+{
+  if (status != STATUS_RESOURCE_EXHAUSTED)
+    return status;
+  call_retry_after(call, BUSY_RETRY_MS);
+  return call_fail(call, status, "RATE_LIMITED", "too many logins and sign-ups wait; try again in a moment");
+}
+
+// Runs the job when it is the source's turn.
+static enum status run_in_turn(struct call *call, const char *source, void (*work)(void *arg), struct password_job *job)
+{
+  struct auth_state *state = call_state(call);
+  enum status status = hash_queue_acquire(&state->hashes, slice_from_string(source));
+  if (status == STATUS_OK) {
+    status = task_offload(work, job);
+    hash_queue_release(&state->hashes);
+  }
+  return fail_busy(call, status);
+}
+
 static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
                                      Google__Protobuf__Empty *response)
 {
   (void)response;
   struct auth_state *state = call_state(call);
   struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
-  enum status status = task_offload(hash_password, &job);
+  char source[SOURCE_TEXT_SIZE];
+  source_of_address(call_client_address(call), source);
+  enum status status = run_in_turn(call, source, hash_password, &job);
   if (status == STATUS_OK)
     status = job.status;
   if (status != STATUS_OK)
@@ -79,10 +111,12 @@ static enum status find_credential(struct call *call, const char *email, const c
   struct auth_state *state = call_state(call);
   *user_id = NULL;
   *hash = NULL;
-  enum status status = auth_peers_find_user(call_service(call), call, email, call_arena(call), user_id);
+  enum status found = auth_peers_find_user(call_service(call), call, email, call_arena(call), user_id);
+  if (found != STATUS_OK && found != STATUS_NOT_FOUND)
+    return found;
   struct auth_db_get_password_hash_row row = {0};
-  if (status == STATUS_OK)
-    status = auth_db_get_password_hash(query_on(state->pg), *user_id, call_arena(call), &row);
+  enum status status = auth_db_get_password_hash(query_on(state->pg), found == STATUS_OK ? *user_id : NO_USER_ID,
+                                                 call_arena(call), &row);
   *hash = row.password_hash;
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
@@ -104,34 +138,97 @@ static void rehash(struct call *call, const char *user_id, const struct password
     log_info("login", "a password stays at its old cost until the next login", LOG_STATUS(status));
 }
 
-static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
+// Refuses a login before its password is compared.
+static enum status refuse_login(struct call *call, const struct login_try *try)
+{
+  call_retry_after(call, try->retry_after_ms);
+  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "RATE_LIMITED",
+                   "too many logins to this account have failed; try again later, or from a device that it knows");
+}
+
+static void log_refusal(const char *message, const struct login_try *try)
+{
+  log_warn("login", message, LOG_STRING("account", try->account), LOG_STRING("source", try->source),
+           LOG_BOOL("knownDevice", try->device != NULL));
+}
+
+static enum status start_session(struct call *call, const char *user_id, Auth__V1__TokenResponse *response)
 {
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  const char *user_id;
-  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
-  enum status status = find_credential(call, request->email, &user_id, &job.hash);
-  if (status == STATUS_OK)
-    status = task_offload(verify_password, &job);
-  if (status != STATUS_OK)
-    return status;
-  if (!job.matches)
-    return fail_login(call);
-  if (password_needs_rehash(job.hash, &state->cost))
-    rehash(call, user_id, &job);
-
   struct refresh_token refresh = auth_tokens_new_refresh(arena);
   char session_id[UUID_TEXT_SIZE];
   uuid_v7(session_id);
   const struct auth_db_add_session_params params = {
       .id = session_id, .user_id = user_id, .token_hash = refresh.hash, .ttl_ms = state->settings->refresh_ttl_ms};
   struct auth_db_add_session_row row;
-  status = auth_db_add_session(resource_db(call), &params, arena, &row);
+  enum status status = auth_db_add_session(resource_db(call), &params, arena, &row);
   // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
   const struct auth_session session = {row.user_id, row.roles, row.roles_count};
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
+}
+
+// Compares the password, and on success sets the account's user.
+static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, const struct login_try *try,
+                                const char **user_id)
+{
+  struct auth_state *state = call_state(call);
+  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
+  enum status status = find_credential(call, request->email, user_id, &job.hash);
+  if (status == STATUS_OK)
+    status = run_in_turn(call, try->source, verify_password, &job);
+  if (status != STATUS_OK)
+    return status;
+  if (!job.matches)
+    return fail_login(call);
+  if (password_needs_rehash(job.hash, &state->cost))
+    rehash(call, *user_id, &job);
+  return STATUS_OK;
+}
+
+// Counts the end of a login, logs a failure, and gives back the try that has not failed.
+static void settle_login(struct call *call, const struct login_try *try, enum status status)
+{
+  struct auth_state *state = call_state(call);
+  if (status == STATUS_UNAUTHENTICATED) {
+    metric_add(state->logins[LOGIN_WRONG], 1);
+    log_refusal("a login failed: the address or the password is wrong", try);
+    return;
+  }
+  auth_limits_forgive_try(&state->limits, try, call_arena(call));
+  if (status == STATUS_OK)
+    metric_add(state->logins[LOGIN_OK], 1);
+  else if (status == STATUS_RESOURCE_EXHAUSTED)
+    metric_add(state->logins[LOGIN_BUSY], 1);
+}
+
+static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const char *secret = state->settings->key_secret;
+  struct login_try try = {.account = auth_devices_account(secret, request->email, arena),
+                          .address = call_client_address(call)};
+  struct device device;
+  if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
+    try.device = &device;
+  auth_limits_begin_try(&state->limits, &try, arena);
+  if (try.kind == LOGIN_TRY_REFUSED) {
+    metric_add(state->logins[LOGIN_LIMITED], 1);
+    log_refusal("a login was refused: too many to this account have failed", &try);
+    return refuse_login(call, &try);
+  }
+  const char *user_id;
+  enum status status = verify_login(call, request, &try, &user_id);
+  settle_login(call, &try, status);
+  if (status == STATUS_OK)
+    status = start_session(call, user_id, response);
+  response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
+  if (status == STATUS_OK)
+    status = auth_devices_issue(secret, try.account, try.device, arena, &response->device_token);
+  return status;
 }
 
 // ---- sessions ----

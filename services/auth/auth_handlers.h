@@ -5,5 +5,6 @@
 #include "auth/v1/auth.bh.h"
 
 extern const struct auth_v1_auth_service_handlers auth_handlers;
+extern const struct auth_v1_rate_limit_service_handlers auth_limit_handlers;
 
 #endif

@@ -2,14 +2,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/queries.bh.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
+#include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/service/service.h"
 #include "services/auth/settings.h"
 
+// More hashes at a time than there are cores would only make each of them slower.
+#define MAX_HASHES 4
 #define MIN_KEY_SECRET_BYTES 32
 #define HOUSEKEEPING_MS 60000
 #define HOUSEKEEPING_LIMIT_MS 30000
@@ -43,6 +47,22 @@ static void run_housekeeping(void *arg)
   }
 }
 
+static size_t choose_hash_slots(void)
+{
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return cores < 1 ? 1 : cores > MAX_HASHES ? MAX_HASHES : (size_t)cores;
+}
+
+static void create_login_series(struct auth_state *state)
+{
+  static const char *const names[LOGIN_OUTCOME_COUNT] = {
+      [LOGIN_OK] = "ok", [LOGIN_WRONG] = "wrong", [LOGIN_LIMITED] = "limited", [LOGIN_BUSY] = "busy"};
+  for (size_t i = 0; i < LOGIN_OUTCOME_COUNT; i++) {
+    struct slice name = slice_from_string(names[i]);
+    state->logins[i] = metrics_series(METRIC_LOGINS, &name, 1);
+  }
+}
+
 enum status auth_start(struct service *service, void **state_out, struct error *error)
 {
   const struct auth_settings *settings = service_settings(service);
@@ -60,6 +80,9 @@ enum status auth_start(struct service *service, void **state_out, struct error *
     free(state);
     return status;
   }
+  auth_limits_init(&state->limits, service_redis(service));
+  hash_queue_init(&state->hashes, choose_hash_slots());
+  create_login_series(state);
   *state_out = state;
   service_background(service, run_housekeeping, state);
   return STATUS_OK;
@@ -71,6 +94,7 @@ void auth_stop(struct service *service, void *state_opaque)
   struct auth_state *state = state_opaque;
   if (state == NULL)
     return;
+  auth_limits_free(&state->limits);
   auth_keys_free(&state->keys);
   free(state);
 }

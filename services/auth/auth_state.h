@@ -6,15 +6,24 @@
 #include "common/base/status.h"
 #include "common/security/password.h"
 #include "services/auth/auth_keys.h"
+#include "services/auth/auth_limits.h"
+#include "services/auth/hash_queue.h"
 
+struct metric_series;
 struct service;
 struct pg;
+
+// How a login ended, as the metric counts it.
+enum login_outcome { LOGIN_OK, LOGIN_WRONG, LOGIN_LIMITED, LOGIN_BUSY, LOGIN_OUTCOME_COUNT };
 
 struct auth_state {
   struct pg *pg;                         // the service's
   const struct auth_settings *settings;  // the service's
   struct password_cost cost;
   struct auth_keys keys;
+  struct auth_limits limits;
+  struct hash_queue hashes;
+  struct metric_series *logins[LOGIN_OUTCOME_COUNT];
 };
 
 enum status auth_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;

@@ -57,6 +57,7 @@ static const struct setting auth_setting_table[] = {
 
 static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
+    {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };
 
 static const struct service_definition auth_service = {

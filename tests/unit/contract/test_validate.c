@@ -9,10 +9,11 @@
 #include "google/protobuf/wrappers.pb-c.h"
 #include "item/v1/item.pb-c.h"
 
-static const char *const LOGIN_NAMES[] = {"email", "password"};
+static const char *const LOGIN_NAMES[] = {"email", "password", "deviceToken"};
 static const struct message_field_rules LOGIN_FIELDS[] = {
     {.rules = {.required = true, .format = FORMAT_EMAIL}},
     {.rules = {.required = true, .min_length = 8}},
+    {.rules = {.max_length = 128}},
 };
 static const struct message_rules LOGIN = {
     .descriptor = &auth__v1__login_request__descriptor, .fields = LOGIN_FIELDS, .shown_names = LOGIN_NAMES};

@@ -1,0 +1,118 @@
+#include "services/auth/hash_queue.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/runtime/task.h"
+
+// A source with waiting tasks. It exists as long as it has one.
+struct source {
+  struct list node;  // in hash_queue.turns
+  struct list waiters;
+  size_t count;
+  size_t name_size;
+  char name[];
+};
+
+// Lies on the stack of its task.
+struct waiter {
+  struct list node;
+  struct source *source;
+  struct completion granted;
+};
+
+void hash_queue_init(struct hash_queue *queue, size_t slots)
+{
+  *queue = (struct hash_queue){.free_slots = slots};
+  list_init(&queue->turns);
+}
+
+// Finds a source among those that wait: at most HASH_QUEUE_TOTAL.
+static struct source *find_source(const struct hash_queue *queue, struct slice name)
+{
+  for (struct list *node = queue->turns.next; node != &queue->turns; node = node->next) {
+    struct source *source = CONTAINER_OF(node, struct source, node);
+    if (slice_equal(slice_make(source->name, source->name_size), name))
+      return source;
+  }
+  return NULL;
+}
+
+static struct source *add_source(struct hash_queue *queue, struct slice name)
+{
+  struct source *source = calloc(1, sizeof(*source) + name.size);
+  CHECK(source != NULL);
+  source->name_size = name.size;
+  if (name.size > 0)
+    memcpy(source->name, name.data, name.size);
+  list_init(&source->waiters);
+  list_append(&queue->turns, &source->node);
+  return source;
+}
+
+static void remove_waiter(struct hash_queue *queue, struct waiter *waiter)
+{
+  struct source *source = waiter->source;
+  list_remove(&waiter->node);
+  waiter->source = NULL;
+  queue->waiting--;
+  source->count--;
+  if (source->count > 0)
+    return;
+  list_remove(&source->node);
+  free(source);
+}
+
+static void add_waiter(struct hash_queue *queue, struct source *source, struct waiter *waiter)
+{
+  waiter->source = source;
+  list_append(&source->waiters, &waiter->node);
+  source->count++;
+  queue->waiting++;
+}
+
+// Waits for the grant until the queue's own time is up, or the task's.
+static enum status wait_for_grant(struct hash_queue *queue, struct waiter *waiter)
+{
+  uint64_t end_us = deadline_after_ms(clock_now_us(), HASH_QUEUE_WAIT_MS);
+  bool is_ours = end_us < task_deadline_us();
+  uint64_t before_us = task_tighten_deadline(end_us);
+  enum status status = completion_wait(&waiter->granted);
+  task_restore_deadline(before_us);
+  if (waiter->granted.done)
+    return STATUS_OK;
+  remove_waiter(queue, waiter);
+  return status == STATUS_DEADLINE_EXCEEDED && is_ours ? STATUS_RESOURCE_EXHAUSTED : status;
+}
+
+enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_name)
+{
+  if (queue->free_slots > 0) {
+    queue->free_slots--;
+    return STATUS_OK;
+  }
+  struct source *source = find_source(queue, source_name);
+  if (queue->waiting >= HASH_QUEUE_TOTAL || (source != NULL && source->count >= HASH_QUEUE_PER_SOURCE))
+    return STATUS_RESOURCE_EXHAUSTED;
+  if (source == NULL)
+    source = add_source(queue, source_name);
+  struct waiter waiter = {.granted = {.what = "a turn to hash a password"}};
+  add_waiter(queue, source, &waiter);
+  return wait_for_grant(queue, &waiter);
+}
+
+void hash_queue_release(struct hash_queue *queue)
+{
+  if (list_empty(&queue->turns)) {
+    queue->free_slots++;
+    return;
+  }
+  struct source *source = CONTAINER_OF(queue->turns.next, struct source, node);
+  // The source goes to the end, so that the others have their turn before it has another.
+  list_remove(&source->node);
+  list_append(&queue->turns, &source->node);
+  struct waiter *waiter = CONTAINER_OF(source->waiters.next, struct waiter, node);
+  remove_waiter(queue, waiter);
+  completion_finish(&waiter->granted, STATUS_OK);
+}

@@ -1,0 +1,31 @@
+// Shares the hashing of passwords fairly between sources: a few hashes run at a time, and where more wait, the sources
+// take turns, so that one that sends hundreds of logins delays the others by one hash. The wait is bounded, in places
+// and in time. One thread.
+#ifndef BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
+#define BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+
+// How many may wait, of one source and in all, and for how long.
+#define HASH_QUEUE_PER_SOURCE 16
+#define HASH_QUEUE_TOTAL 256
+#define HASH_QUEUE_WAIT_MS 2000
+
+struct hash_queue {
+  size_t free_slots;
+  size_t waiting;
+  struct list turns;  // sources with waiting tasks, the next one first
+};
+
+void hash_queue_init(struct hash_queue *queue, size_t slots);
+// Waits for a slot, on behalf of a source. RESOURCE_EXHAUSTED where too many wait already, or where no slot came in
+// time; otherwise the status of the task. After OK, hash_queue_release gives the slot back.
+enum status hash_queue_acquire(struct hash_queue *queue, struct slice source) MUST_CHECK;
+void hash_queue_release(struct hash_queue *queue);
+
+#endif
