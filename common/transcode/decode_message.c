@@ -92,7 +92,6 @@ static const char *describe_difference(const struct preset *preset)
   case PRESET_PATH:
     return "must be the same as in the path, or absent";
   case PRESET_HEADER:
-    return "must be the same as in the header, or absent";
   case PRESET_QUERY:
     break;
   }
@@ -159,6 +158,9 @@ static bool read_member(struct decoder *decoder, struct level *level)
   const struct message_target *target = level->target;
   struct slice name = decoder->reader.text;
   const struct contract_field *field = contract_field_by_name(target->message, name);
+  // A field that comes in a header comes there only.
+  if (field != NULL && field->rules.from_header != NULL)
+    field = NULL;
   struct place place = make_member_place(target, field, name.data == NULL ? SLICE("") : name);
   const char *problem = field == NULL ? "is not a field that is known here"
                         : field_set_has(&level->keys, field_place(target->message, field)) ? "must not be given twice"
@@ -279,11 +281,44 @@ static void report_named_immutables(struct decoder *decoder, const struct level 
   }
 }
 
+// Whether the body or another part of the request says what the field is to be. What only the service sets need not be
+// said.
+static bool is_given(const struct level *level, size_t at)
+{
+  return field_set_has(&level->keys, at) || field_set_has(&level->set, at) ||
+         level->target->message->fields[at].rules.output_only;
+}
+
+// Whether the field is one of a group that has another value, or that is reported as a whole.
+static bool is_choice(const struct level *level, const struct contract_field *field)
+{
+  return field->oneof_index >= 0 && (field_set_has(&level->oneofs, (size_t)field->oneof_index) ||
+                                     level->target->message->oneofs[field->oneof_index].required);
+}
+
+// Reports what the client's own mask names and the body lacks, because such a field would be emptied unseen. What is
+// demanded or immutable is reported as such.
+static void report_unsaid(struct decoder *decoder, const struct level *level)
+{
+  const struct contract_message *message = level->target->message;
+  const struct field_set *demanded = &message_index(message)->demanded;
+  for (size_t i = 0; i < message->field_count; i++) {
+    const struct contract_field *field = &message->fields[i];
+    if (is_given(level, i) || is_choice(level, field) || field_set_has(demanded, i) || field->rules.immutable ||
+        !update_mask_names(&level->mask, field->name, false))
+      continue;
+    struct place place = make_member_place(level->target, field, field->json_name);
+    decoder_report(decoder, &place, "is named in the update mask, so the body must have it; null empties it");
+  }
+}
+
 static void report_missing(struct decoder *decoder, const struct level *level)
 {
   const struct message_index *index = message_index(level->target->message);
   if (decoder->rules_off)
     return;
+  if (level->mask.kind == MASK_PATHS)
+    report_unsaid(decoder, level);
   report_absent(decoder, level);
   if (index->has_required_oneof)
     report_absent_oneofs(decoder, level);

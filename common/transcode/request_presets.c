@@ -147,11 +147,11 @@ static bool decode_parameter(struct decoder *decoder, struct slice *text)
 }
 
 // Whether the query may name this field: it has one value or a list of values, and no other part of the request fills
-// it.
+// it. A field that comes in a header comes there only.
 static bool is_parameter(const struct contract_binding *binding, const struct preset *preset)
 {
   const struct contract_field *leaf = preset->path[preset->depth - 1];
-  if (leaf->is_map)
+  if (leaf->is_map || leaf->rules.from_header != NULL)
     return false;
   if (binding->body == CONTRACT_BODY_ALL ||
       (binding->body == CONTRACT_BODY_FIELD && preset->path[0] == binding->body_field))
@@ -160,6 +160,12 @@ static bool is_parameter(const struct contract_binding *binding, const struct pr
     return true;
   enum contract_well_known kind = leaf->message->well_known;
   return !leaf->repeated && kind != CONTRACT_PLAIN && kind != CONTRACT_EMPTY;
+}
+
+// Whether two values of a field are the same. A UUID is the same in either case.
+static bool same_value(const struct contract_field *field, struct slice a, struct slice b)
+{
+  return field->rules.format == FORMAT_UUID ? slice_equal_ignore_case(a, b) : slice_equal(a, b);
 }
 
 static void add_parameter(const struct contract_binding *binding, struct decoder *decoder, struct slice name,
@@ -175,10 +181,8 @@ static void add_parameter(const struct contract_binding *binding, struct decoder
     problem = "is not a parameter that is known here";
   else if (same != NULL && same->origin == PRESET_QUERY && !leaf->repeated)
     problem = "must not be given twice";
-  else if (same != NULL && same->origin == PRESET_PATH && !slice_equal(same->text, value))
+  else if (same != NULL && same->origin == PRESET_PATH && !same_value(leaf, same->text, value))
     problem = "must be the same as in the path, or absent";
-  else if (same != NULL && same->origin == PRESET_HEADER && !slice_equal(same->text, value))
-    problem = "must be the same as in the header, or absent";
   if (problem != NULL)
     report(decoder, name, problem);
   // A parameter that repeats an earlier value, or that only the service may set, is ignored, and so is an empty update

@@ -228,13 +228,33 @@ static const char *parse_bytes(struct slice text, struct arena *arena, struct sl
   return valid ? NULL : "must be base64";
 }
 
+static bool is_upper_hex(char byte)
+{
+  return byte >= 'A' && byte <= 'F';
+}
+
+// Returns a UUID in lower case. Either case means the same (RFC 9562, section 4), so that ids can be compared as texts
+// from here on: as keys of caches, with owners, in page tokens.
+static struct slice lower_uuid(struct slice text, struct arena *arena)
+{
+  size_t at = 0;
+  while (at < text.size && !is_upper_hex(text.data[at]))
+    at++;
+  if (at == text.size)
+    return text;
+  char *lower = arena_alloc(arena, text.size);
+  for (size_t i = 0; i < text.size; i++)
+    lower[i] = (char)(is_upper_hex(text.data[i]) ? text.data[i] | 0x20 : text.data[i]);
+  return slice_make(lower, text.size);
+}
+
 const char *scalar_from_json(const struct contract_field *field, enum jsontext_token token, struct slice text,
                              struct scalar_memory memory, struct scalar *out)
 {
   bool quoted = token == JSONTEXT_STRING;
   switch (field->type) {
   case CONTRACT_STRING:
-    out->bytes = text;
+    out->bytes = field->rules.format == FORMAT_UUID && quoted ? lower_uuid(text, memory.arena) : text;
     return quoted ? NULL : "must be a string";
   case CONTRACT_BYTES:
     return quoted ? parse_bytes(text, memory.arena, &out->bytes) : "must be a string of base64";

@@ -103,18 +103,39 @@ static bool is_lower(char byte)
   return byte >= 'a' && byte <= 'z';
 }
 
-// Converts a path such as createTime to create_time. False when it is not lowerCamel.
+static bool is_lower_or_digit(char byte)
+{
+  return is_lower(byte) || (byte >= '0' && byte <= '9');
+}
+
+// Whether the character at `at` may stand in a name of a mask: a small letter, a digit that does not begin the name, or
+// an underscore before a letter, so that the name has a JSON form.
+static bool fits_name(struct slice path, size_t at)
+{
+  bool start = at == 0 || path.data[at - 1] == '.';
+  char byte = path.data[at];
+  if (byte == '_')
+    return !start && at + 1 < path.size && is_lower_or_digit(path.data[at - 1]) && is_lower(path.data[at + 1]);
+  return is_lower(byte) || (!start && is_lower_or_digit(byte));
+}
+
+// Converts a path such as createTime to create_time; one that is written so already stays. "*" is all fields. False for
+// what is neither.
 static bool path_to_snake(struct slice path, char *to, size_t *size)
 {
   size_t written = 0;
+  if (slice_equal(path, SLICE("*"))) {
+    to[0] = '*';
+    *size = 1;
+    return true;
+  }
   for (size_t i = 0; i < path.size; i++) {
     char byte = path.data[i];
-    bool digit = byte >= '0' && byte <= '9';
     bool start = i == 0 || path.data[i - 1] == '.';
     if (is_upper(byte) && !start) {
       to[written++] = '_';
       to[written++] = (char)(byte | 0x20);
-    } else if (is_lower(byte) || (digit && !start) || (byte == '.' && !start)) {
+    } else if (fits_name(path, i) || (byte == '.' && !start)) {
       to[written++] = byte;
     } else {
       return false;
@@ -143,6 +164,10 @@ static bool parse_mask(struct slice text, struct strbuf *out)
 // Converts a path such as create_time to createTime. False for a name that would not convert back to itself.
 static bool path_to_camel(struct slice path, struct strbuf *json)
 {
+  if (slice_equal(path, SLICE("*"))) {
+    strbuf_add_byte(json, '*');
+    return true;
+  }
   for (size_t i = 0; i < path.size; i++) {
     char byte = path.data[i];
     if (byte == '_') {

@@ -248,7 +248,7 @@ Test(held_rules, a_mask_of_the_clients_own_says_what_is_held)
 
 Test(held_rules, a_mask_that_cannot_be_read_holds_back_no_rule)
 {
-  expect_masked("updateMask=name,a_b", "{\"name\":\"n\",\"size\":0}",
+  expect_masked("updateMask=name,a__b", "{\"name\":\"n\",\"size\":0}",
                 "updateMask: must be field paths separated by commas, such as name,createTime\n"
                 "size: must be at most -1\n"
                 "code: must be at least 3 characters\n"

@@ -231,7 +231,7 @@ Test(json, well_known_types)
   expect_violation("{\"duration\":\"1\"}", "duration: must be seconds with an s, such as 1.5s");
   expect_part("{\"mask\":\"name,createTime.inMs\"}", "\"mask\":\"name,createTime.inMs\"");
   expect_part("{\"mask\":\"\"}", "\"mask\":\"\"");
-  expect_violation("{\"mask\":\"create_time\"}",
+  expect_violation("{\"mask\":\"create__time\"}",
                    "mask: must be field paths separated by commas, such as name,createTime");
   expect_part("{\"wrappedBool\":true}", "\"wrappedBool\":true");
   expect_violation("{\"wrappedString\":\"a\\u0000\"}", "wrappedString: must not contain the character U+0000");

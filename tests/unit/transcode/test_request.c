@@ -165,7 +165,7 @@ Test(request, update_mask_of_a_patch)
       {NULL, "{\"nested\":null}", "\"updateMask\":\"nested\""},
       {NULL, "{}", "\"updateMask\":\"\""},
       {NULL, "{\"id\":\"x\"}", "\"updateMask\":\"\""},
-      {"updateMask=longName", "{\"tags\":[]}", "\"updateMask\":\"longName\""},
+      {"updateMask=longName", "{\"longName\":\"a\",\"tags\":[]}", "\"updateMask\":\"longName\""},
       // An empty one is the same as none (AIP-134): a client that sends it loses no change.
       {"updateMask=", "{\"longName\":\"a\"}", "\"updateMask\":\"longName\""},
       {"updateMask", "{\"longName\":\"a\"}", "\"updateMask\":\"longName\""},
@@ -177,6 +177,72 @@ Test(request, update_mask_of_a_patch)
     cr_assert(outcome.status == STATUS_OK, "%s", outcome.violations);
     cr_assert(strstr(outcome.json, CASES[i].mask) != NULL, "%s: %s", CASES[i].body, outcome.json);
   }
+}
+
+Test(request, a_mask_of_the_clients_own)
+{
+  static const struct {
+    const char *query;
+    const char *body;
+    const char *result;  // what the request message has, or the violations
+  } CASES[] = {
+      {"updateMask=long_name", "{\"longName\":\"a\"}", "\"updateMask\":\"longName\""},
+      {"update_mask=longName,nested.text_value", "{\"longName\":\"a\",\"nested\":{\"textValue\":\"b\"}}",
+       "\"updateMask\":\"longName,nested.textValue\""},
+      {"updateMask=*", "{\"longName\":\"a\"}", "\"updateMask\":\"*\""},
+      {"updateMask=longName", "{\"longName\":null}", "\"updateMask\":\"longName\""},
+      {"updateMask=longName", "{\"longName\":\"\"}", "\"updateMask\":\"longName\""},
+      {"updateMask=longName,tags", "{\"tags\":[]}",
+       "longName: is named in the update mask, so the body must have it; null empties it"},
+      {"updateMask=nested", "{}", "nested: is named in the update mask, so the body must have it; null empties it"},
+      {"updateMask=nested.deep.number", "{\"nested\":{\"deep\":{}}}",
+       "nested.deep.number: is named in the update mask, so the body must have it; null empties it"},
+      {"updateMask=nested.textValue", "{\"nested\":null}", "\"updateMask\":\"nested.textValue\""},
+      {"updateMask=id", "{}", "\"updateMask\":\"id\""},
+      {"updateMask=long__name", "{}", "updateMask: must be field paths"},
+      {"updateMask=_long", "{}", "updateMask: must be field paths"},
+      {"updateMask=long_", "{}", "updateMask: must be field paths"},
+      {"updateMask=long_Name", "{}", "updateMask: must be field paths"},
+      {"updateMask=LongName", "{}", "updateMask: must be field paths"},
+      {"updateMask=nested.*", "{}", "updateMask: must be field paths"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+    struct exchange exchange = patch("/v1/things/x", CASES[i].body);
+    exchange.query = CASES[i].query;
+    struct outcome outcome = fixture_request(fixture_test(), exchange);
+    const char *got = outcome.status == STATUS_OK ? outcome.json : outcome.violations;
+    cr_expect(strstr(got, CASES[i].result) != NULL, "%s: %s", CASES[i].query, got);
+  }
+}
+
+Test(request, what_comes_in_a_header_comes_nowhere_else)
+{
+  const struct contract *contract = fixture_contract(
+      "service S { rpc Put(Q) returns (Q) {"
+      " option (google.api.http) = {put: \"/v1/q\" body: \"*\"};"
+      " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+      "message Q { string note = 1; string if_match = 2 [(bulkhead.v1.field) = {from_header: \"If-Match\"}]; }\n");
+  struct exchange put = {.http_method = "PUT", .path = "/v1/q", .body = "{\"note\":\"a\"}", .if_match = "\"v7\""};
+  struct outcome outcome = fixture_request(contract, put);
+  cr_assert(strstr(outcome.json, "\"ifMatch\":\"v7\"") != NULL, "%s", outcome.json);
+  put.body = "{\"note\":\"a\",\"ifMatch\":\"v7\"}";
+  expect_violations(contract, put, "ifMatch: is not a field that is known here");
+  put.body = "{\"if_match\":\"v8\"}";
+  expect_violations(contract, put, "if_match: is not a field that is known here");
+  expect_violations(fixture_bulkhead(),
+                    (struct exchange){.http_method = "DELETE", .path = "/v1/items/" ID, .query = "if_match=v7"},
+                    "if_match: is not a parameter that is known here");
+}
+
+Test(request, ids_are_the_same_in_either_case)
+{
+  const char *upper = "/v1/items/01936B5E-7C1A-7D3E-9F00-1C2D3E4F5A6B";
+  expect_json(fixture_bulkhead(), get(upper, NULL), "{\"id\":\"" ID "\"}");
+  expect_json(fixture_bulkhead(), get(upper, "id=" ID), "{\"id\":\"" ID "\"}");
+  struct outcome outcome = fixture_request(fixture_bulkhead(), patch(upper, "{\"id\":\"" ID "\"}"));
+  cr_assert(strstr(outcome.json, "{\"item\":{\"id\":\"" ID "\"") == outcome.json, "%s", outcome.json);
+  outcome = fixture_request(fixture_bulkhead(), get("/v1/items", "ownerId=01936B5E-7C1A-7D3E-9F00-1C2D3E4F5A6B"));
+  cr_assert(strstr(outcome.json, "\"ownerId\":\"" ID "\"") != NULL, "%s", outcome.json);
 }
 
 Test(request, violations_in_a_body_field_are_named_as_in_the_body)
@@ -214,7 +280,7 @@ Test(request, if_match)
   }
   struct exchange both = {
       .http_method = "DELETE", .path = "/v1/items/" ID, .query = "ifMatch=v8", .if_match = "\"v7\""};
-  expect_violations(fixture_bulkhead(), both, "ifMatch: must be the same as in the header, or absent");
+  expect_violations(fixture_bulkhead(), both, "ifMatch: is not a parameter that is known here");
 }
 
 Test(request, whole_bodies)
@@ -297,7 +363,7 @@ Test(request, variables_of_several_segments_keep_their_slashes)
   cr_assert(strstr(outcome.json, "\"name\":\"shelves/a b/books/c%2Fd\"") != NULL, "%s", outcome.json);
   outcome = fixture_request(fixture_test(), get("/v1/files/a/b%2f%41", NULL));
   cr_assert(strstr(outcome.json, "\"path\":\"a/b%2fA\"") != NULL, "%s", outcome.json);
-  outcome = fixture_request(fixture_test(), get("/v1/files/", NULL));
+  outcome = fixture_request(fixture_test(), get("/v1/files", NULL));
   cr_assert(strstr(outcome.json, "\"path\":\"\"") != NULL, "%s", outcome.json);
 }
 

