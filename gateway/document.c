@@ -60,12 +60,19 @@ static const struct openapi_problem PROBLEMS[] = {
                "secrets; repeat the request with a new key"},
     {.when = OPENAPI_TAKES_IF_MATCH,
      .response = "PreconditionFailed",
-     .description =
-         "The resource has changed since the version that `If-Match` names. Read it again and repeat the change.",
+     .description = "The resource has changed since the version that `If-Match` names: read it again and repeat the "
+                    "change. Or it is in "
+                    "a state that `If-None-Match` excludes.",
      .http_status = 412,
      .code = STATUS_ABORTED,
      .reason = "ETAG_MISMATCH",
      .detail = "it has changed since you read it; read it again and repeat the change"},
+    {.when = OPENAPI_TAKES_IF_NONE_MATCH,
+     .response = "PreconditionFailed",
+     .http_status = 412,
+     .code = STATUS_ABORTED,
+     .reason = "ETAG_EXCLUDED",
+     .detail = "it is in a state that If-None-Match excludes"},
     {.when = OPENAPI_TAKES_BODY,
      .response = "ContentTooLarge",
      .description = "The body is larger than 4 MiB.",

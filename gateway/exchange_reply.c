@@ -121,6 +121,8 @@ static const struct {
 } reason_statuses[] = {
     // An If-Match that does not hold (RFC 9110).
     {SLICE_INIT("ETAG_MISMATCH"), 412},
+    // An If-None-Match that does not hold (RFC 9110).
+    {SLICE_INIT("ETAG_EXCLUDED"), 412},
     // An Idempotency-Key that was used with another request (draft-ietf-httpapi-idempotency-key-header).
     {SLICE_INIT("IDEMPOTENCY_KEY_REUSED"), 422},
 };

@@ -105,11 +105,11 @@ static void write_not_modified(struct openapi *api)
 
 // ---- problems: which ----
 
-static bool reads_if_match(const struct contract_message *message)
+static bool reads_header(const struct contract_message *message, struct slice name)
 {
   const struct message_index *index = message_index(message);
   for (size_t i = 0; i < index->from_header_count; i++)
-    if (slice_equal_ignore_case(slice_from_string(index->from_header[i]->rules.from_header), SLICE("If-Match")))
+    if (slice_equal_ignore_case(slice_from_string(index->from_header[i]->rules.from_header), name))
       return true;
   return false;
 }
@@ -137,7 +137,9 @@ static bool applies(const struct openapi_problem *problem, const struct contract
   case OPENAPI_NAMES_RESOURCE:
     return binding->variable_count > 0 && !declares(method, STATUS_NOT_FOUND);
   case OPENAPI_TAKES_IF_MATCH:
-    return reads_if_match(method->input);
+    return reads_header(method->input, SLICE("If-Match"));
+  case OPENAPI_TAKES_IF_NONE_MATCH:
+    return reads_header(method->input, SLICE("If-None-Match"));
   case OPENAPI_TAKES_KEY:
     return method->takes_idempotency_key;
   case OPENAPI_KEEPS_NO_REPLY:

@@ -40,6 +40,12 @@ static const char *get_text(const ProtobufCMessage *message, const char *name)
   return *(const char *const *)place_of(message, field);
 }
 
+// Returns "" for a field that the message does not have.
+static const char *get_optional_text(const ProtobufCMessage *message, const char *name)
+{
+  return find_field(message, name) == NULL ? "" : get_text(message, name);
+}
+
 static const ProtobufCMessage *get_message(const ProtobufCMessage *message, const char *name)
 {
   const ProtobufCFieldDescriptor *field = find_field(message, name);
@@ -58,6 +64,12 @@ static enum status fail_stale(struct call *call, const struct resource *resource
 {
   return call_fail(call, STATUS_ABORTED, "ETAG_MISMATCH",
                    "the %s has changed since you read it; read it again and repeat the change", resource->title);
+}
+
+static enum status fail_excluded(struct call *call, const struct resource *resource)
+{
+  return call_fail(call, STATUS_ABORTED, "ETAG_EXCLUDED", "the %s is in a state that If-None-Match excludes",
+                   resource->title);
 }
 
 static bool may_change(struct call *call, const ProtobufCMessage *message)
@@ -119,6 +131,12 @@ bool resource_etag_fits(const char *etag, const char *if_match, const char *body
   bool header = if_match[0] == '\0' || strcmp(if_match, "*") == 0 || is_matched(etag, if_match);
   bool body = body_etag[0] == '\0' || strcmp(body_etag, etag) == 0;
   return header && body;
+}
+
+bool resource_etag_allowed(const char *etag, const char *if_none_match)
+{
+  return strcmp(if_none_match, "*") != 0 &&
+         !etag_list_has(slice_from_string(if_none_match), slice_from_string(etag), ETAG_WEAK);
 }
 
 bool resource_is_conditional(const char *if_match, const char *body_etag)
@@ -264,7 +282,8 @@ struct change {
   const ProtobufCMessage *mask;
   const char *id;
   const char *if_match;
-  bool writes;  // the mask names a field that the update writes
+  const char *if_none_match;
+  bool differs;  // the change makes the row another one
   const struct query *update;
   bool refused;         // refused here, with a reason for the caller, and not by PostgreSQL
   struct slice stored;  // the row as it was written
@@ -272,7 +291,7 @@ struct change {
 };
 
 // Makes the row to store from `message`, the row as it is. Fails where the caller may not change it, or not this state.
-static enum status merge_change(const struct change *change, ProtobufCMessage *message)
+static enum status merge_change(struct change *change, ProtobufCMessage *message)
 {
   struct call *call = change->call;
   const struct resource *resource = change->resource;
@@ -281,13 +300,15 @@ static enum status merge_change(const struct change *change, ProtobufCMessage *m
     return status;
   if (!resource_etag_fits(get_text(message, "etag"), change->if_match, get_text(change->body, "etag")))
     return fail_stale(call, resource);
-  const char *unknown = resource_merge(message, change->body, change->mask, resource->update);
+  if (!resource_etag_allowed(get_text(message, "etag"), change->if_none_match))
+    return fail_excluded(call, resource);
+  const char *unknown = resource_merge(message, change->body, change->mask, resource->update, &change->differs);
   if (unknown != NULL) {
     call_violation(call, "updateMask",
                    arena_printf(call_arena(call), "names no field of %s: %s", resource->article, unknown));
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_UPDATE_MASK", "the update mask is not valid");
   }
-  return resource->check == NULL || !change->writes ? STATUS_OK : resource->check(call, message);
+  return resource->check == NULL || !change->differs ? STATUS_OK : resource->check(call, message);
 }
 
 // Answers with the row as it is.
@@ -297,7 +318,7 @@ static enum status answer_unchanged(struct call *call, const ProtobufCMessage *m
   return STATUS_OK;
 }
 
-// Merges the change and stores the row, unless it names nothing to store. ABORTED when the row has another etag by now,
+// Merges the change and stores the row, unless it is the same as before. ABORTED when the row has another etag by now,
 // or is gone.
 static enum status store_change(struct change *change, struct query_db db, ProtobufCMessage *message)
 {
@@ -305,7 +326,7 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   change->refused = status != STATUS_OK;
   if (status != STATUS_OK)
     return status;
-  if (!change->writes)
+  if (!change->differs)
     return answer_unchanged(change->call, message);
   // Announced only now, so that a caller who may not change the row cannot keep it out of the caches.
   if (change->cached.change == NULL)
@@ -380,18 +401,18 @@ enum status resource_update(struct call *call, const struct resource *resource, 
                           .resource = resource,
                           .body = get_message(request, resource->name),
                           .mask = get_message(request, "update_mask"),
-                          .if_match = get_text(request, "if_match")};
+                          .if_match = get_text(request, "if_match"),
+                          .if_none_match = get_optional_text(request, "if_none_match")};
   if (change.body == NULL)
     return fail_without_id(call, resource);
   change.id = get_text(change.body, "id");
-  change.writes = resource_mask_writes(change.mask, change.body, resource->update);
   change.update = resource_pick_update(resource, change.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   status = update_optimistically(&change);
   if (has_lost(&change, status) && !resource_is_conditional(change.if_match, get_text(change.body, "etag")))
     status = update_patiently(&change);
-  if (status == STATUS_OK && change.writes)
+  if (status == STATUS_OK && change.differs)
     cache_change_keep(change.cached.change, change.stored);
   end_cached(&change.cached);
   if (has_lost(&change, status))
@@ -424,7 +445,9 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
     return status;
   const char *id = get_text(request, "id");
   const char *if_match = get_text(request, "if_match");
-  bool conditional = resource_is_conditional(if_match, "");
+  const char *if_none_match = get_optional_text(request, "if_none_match");
+  // What is removed is the state that was judged.
+  bool conditional = resource_is_conditional(if_match, "") || if_none_match[0] != '\0';
   ProtobufCMessage *message = NULL;
   status = read_before_change(call, resource, id, &message);
   if (status == STATUS_OK)
@@ -436,6 +459,8 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
   const char *etag = get_text(message, "etag");
   if (!resource_etag_fits(etag, if_match, ""))
     return fail_stale(call, resource);
+  if (!resource_etag_allowed(etag, if_none_match))
+    return fail_excluded(call, resource);
   status = remove_row(call, resource, id, conditional ? etag : NULL);
   if (status == STATUS_ABORTED)
     return conditional ? fail_stale(call, resource) : resource_fail_not_found(call, resource, id);

@@ -64,13 +64,14 @@ const char *resource_caller(struct call *call);
 // Answers a Get. `request` has the field id. NOT_FOUND where there is no such row that the caller may see.
 enum status resource_get(struct call *call, const struct resource *resource,
                          const ProtobufCMessage *request) MUST_CHECK;
-// Answers an Update. `request` has the fields `name`, update_mask and if_match. The row is read, checked, merged and
-// written where its etag is still the same. Where it has changed meanwhile and the caller named no etag, the update is
-// repeated with the row locked. ABORTED where the caller named another etag than the row has. An update whose mask
-// names no field that it writes answers with the row as it is.
+// Answers an Update. `request` has the fields `name`, update_mask and if_match, and perhaps if_none_match. The row is
+// read, checked, merged and written where its etag is still the same. Where it has changed meanwhile and the caller
+// named no etag, the update is repeated with the row locked. ABORTED where the caller named another etag than the row
+// has, or excluded the one that it has. An update that changes no field answers with the row as it is, which keeps its
+// etag.
 enum status resource_update(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;
-// Answers a Delete. `request` has the fields id and if_match.
+// Answers a Delete. `request` has the fields id and if_match, and perhaps if_none_match.
 enum status resource_delete(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;
 // Answers a List with a page. `params` is the list's struct of parameters; NULL where it has none.
@@ -85,12 +86,15 @@ enum status resource_fail_not_found(struct call *call, const struct resource *re
 // Checks preconditions (RFC 9110 section 13.1.1, AIP-154): an If-Match of "" or "*" and a body etag of "" allow any
 // state. An If-Match is one etag without quotes, or a list as HTTP writes it, which allows each of its strong tags.
 bool resource_etag_fits(const char *etag, const char *if_match, const char *body_etag);
+// Checks an If-None-Match (RFC 9110 section 13.1.2), as HTTP writes it: false for "*" and for a list that has the etag,
+// strong or weak. "" allows any state.
+bool resource_etag_allowed(const char *etag, const char *if_none_match);
 // True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
 // Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an
-// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Returns the
-// path that is no field of the message, or NULL.
+// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Tells whether
+// a field differed. Returns the path that is no field of the message, or NULL.
 const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
-                           const struct query *update);
+                           const struct query *update, bool *differs);
 
 #endif

@@ -3,16 +3,12 @@
 #ifndef BULKHEAD_SERVICE_RESOURCE_MASK_INTERNAL_H
 #define BULKHEAD_SERVICE_RESOURCE_MASK_INTERNAL_H
 
-#include <stdbool.h>
-
 #include <protobuf-c/protobuf-c.h>
 
 #include "common/service/query.h"
 
 struct resource;
 
-// True where an update of `message` with this mask writes a field. One without a mask (NULL) writes all of them.
-bool resource_mask_writes(const ProtobufCMessage *mask, const ProtobufCMessage *message, const struct query *update);
 // Returns the query that writes what the mask names, and the fewest fields beside it.
 const struct query *resource_pick_update(const struct resource *resource, const ProtobufCMessage *mask,
                                          const ProtobufCMessage *message);

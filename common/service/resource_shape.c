@@ -41,6 +41,13 @@ static void need_text(struct mistakes *mistakes, const ProtobufCMessageDescripto
     add_mistake(mistakes, "%s needs a field \"string %s\"", message->name, name);
 }
 
+// Checks If-None-Match, which a request need not have.
+static void check_if_none_match(struct mistakes *mistakes, const ProtobufCMessageDescriptor *message)
+{
+  if (protobuf_c_message_descriptor_get_field_by_name(message, "if_none_match") != NULL)
+    need_text(mistakes, message, "if_none_match");
+}
+
 static void need_message(struct mistakes *mistakes, const ProtobufCMessageDescriptor *message, const char *name,
                          const ProtobufCMessageDescriptor *type)
 {
@@ -103,6 +110,7 @@ static void check_update(struct mistakes *mistakes, const struct resource *resou
   need_message(mistakes, resource->update_request, resource->name, row);
   need_message(mistakes, resource->update_request, "update_mask", &google__protobuf__field_mask__descriptor);
   need_text(mistakes, resource->update_request, "if_match");
+  check_if_none_match(mistakes, resource->update_request);
   need_text(mistakes, row, "id");
   need_text(mistakes, row, "etag");
   if (resource->lock == NULL || resource->update == NULL) {
@@ -120,6 +128,7 @@ static void check_delete(struct mistakes *mistakes, const struct resource *resou
 {
   need_text(mistakes, resource->delete_request, "id");
   need_text(mistakes, resource->delete_request, "if_match");
+  check_if_none_match(mistakes, resource->delete_request);
   need_text(mistakes, resource->get->message, "etag");
   if (resource->remove == NULL || !takes_id_and_etag(resource->remove))
     add_mistake(mistakes, "remove must have two parameters: :id, and :etag? (::text), which may be NULL");

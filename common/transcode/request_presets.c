@@ -111,6 +111,16 @@ static const char *unquote_etag(struct slice *value)
   return NULL;
 }
 
+// Brings the value of a header with entity tags into the form that services take. If-None-Match stays as HTTP writes it.
+// Returns what is wrong with it, or NULL.
+static const char *read_etags(struct slice header, struct slice *value)
+{
+  if (slice_equal_ignore_case(header, SLICE("If-Match")))
+    return unquote_etag(value);
+  struct slice kept = *value;
+  return slice_equal_ignore_case(header, SLICE("If-None-Match")) ? unquote_etag(&kept) : NULL;
+}
+
 static void add_headers(const struct transcode_request *request, struct decoder *decoder)
 {
   const struct message_index *index = message_index(request->route->binding->method->input);
@@ -121,7 +131,7 @@ static void add_headers(const struct transcode_request *request, struct decoder 
     if (value.data == NULL)
       continue;
     value = slice_trim(value);
-    const char *problem = slice_equal_ignore_case(name, SLICE("If-Match")) ? unquote_etag(&value) : NULL;
+    const char *problem = read_etags(name, &value);
     if (problem != NULL) {
       report(decoder, name, problem);
       continue;

@@ -189,9 +189,36 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   return status;
 }
 
+// ---- the caller's own account ----
+
+static enum status update_current_user(struct call *call, const User__V1__UpdateCurrentUserRequest *request,
+                                       User__V1__User *response)
+{
+  User__V1__User user = *request->user;
+  user.id = (char *)(uintptr_t)resource_caller(call);
+  User__V1__UpdateUserRequest update = USER__V1__UPDATE_USER_REQUEST__INIT;
+  update.user = &user;
+  update.update_mask = request->update_mask;
+  update.if_match = request->if_match;
+  update.if_none_match = request->if_none_match;
+  return update_user(call, &update, response);
+}
+
+static enum status delete_current_user(struct call *call, const User__V1__DeleteCurrentUserRequest *request,
+                                       Google__Protobuf__Empty *response)
+{
+  User__V1__DeleteUserRequest removal = USER__V1__DELETE_USER_REQUEST__INIT;
+  removal.id = (char *)(uintptr_t)resource_caller(call);
+  removal.if_match = request->if_match;
+  removal.if_none_match = request->if_none_match;
+  return delete_user(call, &removal, response);
+}
+
 const struct user_v1_user_service_handlers user_handlers = {
     .create_user = create_user,
     .get_current_user = get_current_user,
+    .update_current_user = update_current_user,
+    .delete_current_user = delete_current_user,
     .get_user = get_user,
     .list_users = list_users,
     .update_user = update_user,

@@ -59,3 +59,181 @@ Test(e2e_10_http, paths_with_dot_segments_lead_nowhere)
   struct http_reply above = HTTP(.path = "/../v1/items");
   ASSERT_PROBLEM(above, 400, "INVALID_ARGUMENT");
 }
+
+// ---- ids ----
+
+static const char *in_capitals(const char *id)
+{
+  char *upper = text("%s", id);
+  for (char *at = upper; *at != '\0'; at++)
+    *at = (char)(*at >= 'a' && *at <= 'f' ? *at & ~0x20 : *at);
+  return upper;
+}
+
+Test(e2e_10_http, an_id_is_the_same_in_capitals)
+{
+  struct account ada = account_create();
+  const char *id = item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word()));
+  const char *path = text("/v1/items/%s", in_capitals(id));
+  struct http_reply read = HTTP(.path = path, .token = ada.token);
+  ASSERT_STATUS(read, 200);
+  struct http_reply changed =
+      HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"name\":\"Desk lamp\"}");
+  ASSERT_STATUS(changed, 200);
+  read = HTTP(.path = text("/v1/items/%s", id), .token = ada.token);
+  cr_assert_str_eq(http_json(&read, "name"), "Desk lamp");
+  struct http_reply list = HTTP(.path = text("/v1/items?ownerId=%s", in_capitals(ada.id)), .token = ada.token);
+  cr_assert_eq(http_json_count(&list, "items"), 1);
+  ASSERT_STATUS(HTTP(.path = text("/v1/users/%s", in_capitals(ada.id)), .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = ada.token), 204);
+  ASSERT_STATUS(HTTP(.path = text("/v1/items/%s", id), .token = ada.token), 404);
+}
+
+// ---- preconditions ----
+
+struct owned {
+  struct account account;
+  const char *path;
+};
+
+static struct owned make_item(void)
+{
+  struct owned owned = {.account = account_create()};
+  owned.path = text("/v1/items/%s", item_create(&owned.account, text("{\"sku\":\"%s\",\"name\":\"Lamp\","
+                                                                     "\"description\":\"Brass\",\"quantity\":3}",
+                                                                     fresh_word())));
+  return owned;
+}
+
+static struct http_reply read_item(const struct owned *item)
+{
+  struct http_reply reply = HTTP(.path = item->path, .token = item->account.token);
+  ASSERT_STATUS(reply, 200);
+  return reply;
+}
+
+static struct http_reply patch(const struct owned *item, const char *query, const char *body, const char *header)
+{
+  return HTTP(.method = "PATCH", .path = text("%s%s", item->path, query), .token = item->account.token, .body = body,
+              .headers = {header});
+}
+
+Test(e2e_10_http, if_none_match_guards_changes)
+{
+  struct owned item = make_item();
+  struct http_reply read = read_item(&item);
+  const char *etag = http_header(&read, "ETag");
+  const char *excluded[] = {"If-None-Match: *", text("If-None-Match: %s", etag), text("If-None-Match: W/%s", etag),
+                            text("If-None-Match: \"other\", %s", etag)};
+  for (size_t i = 0; i < ARRAY_LEN(excluded); i++) {
+    struct http_reply refused = patch(&item, "", "{\"quantity\":4}", excluded[i]);
+    ASSERT_PROBLEM(refused, 412, "ABORTED");
+    cr_assert_str_eq(http_json(&refused, "reason"), "ETAG_EXCLUDED", "%s", excluded[i]);
+    refused = HTTP(.method = "DELETE", .path = item.path, .token = item.account.token, .headers = {excluded[i]});
+    ASSERT_PROBLEM(refused, 412, "ABORTED");
+  }
+  read = read_item(&item);
+  cr_assert_str_eq(http_header(&read, "ETag"), etag);
+  struct http_reply changed = patch(&item, "", "{\"quantity\":4}", "If-None-Match: \"other\"");
+  ASSERT_STATUS(changed, 200);
+  struct http_reply malformed = patch(&item, "", "{\"quantity\":5}", "If-None-Match: other");
+  ASSERT_PROBLEM(malformed, 400, "INVALID_ARGUMENT");
+  assert_violation(&malformed, "If-None-Match");
+  ASSERT_STATUS(
+      HTTP(.method = "DELETE", .path = item.path, .token = item.account.token, .headers = {"If-None-Match: \"other\""}),
+      204);
+  struct http_reply gone = patch(&item, "", "{\"quantity\":4}", "If-None-Match: *");
+  ASSERT_PROBLEM(gone, 404, "NOT_FOUND");
+}
+
+Test(e2e_10_http, what_comes_in_a_header_comes_nowhere_else)
+{
+  struct owned item = make_item();
+  struct http_reply reply =
+      HTTP(.method = "DELETE", .path = text("%s?ifMatch=*", item.path), .token = item.account.token);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "ifMatch");
+  reply = patch(&item, "?if_none_match=*", "{\"quantity\":4}", NULL);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "if_none_match");
+}
+
+// ---- changes ----
+
+Test(e2e_10_http, a_patch_that_changes_nothing_keeps_etag_and_time)
+{
+  struct owned item = make_item();
+  struct http_reply before = read_item(&item);
+  // Both ways to store: one statement for all fields, and the one that changes travel together in.
+  static const char *const SAME[] = {"{\"name\":\"Lamp\"}", "{\"quantity\":3}", "{\"quantity\":3,\"tags\":[]}", "{}",
+                                     "{\"description\":\"Brass\",\"price\":null}"};
+  for (size_t i = 0; i < ARRAY_LEN(SAME); i++) {
+    struct http_reply reply = patch(&item, "", SAME[i], NULL);
+    ASSERT_STATUS(reply, 200);
+    cr_assert_str_eq(http_header(&reply, "ETag"), http_header(&before, "ETag"), "%s", SAME[i]);
+    cr_assert_str_eq(reply.body, before.body, "%s", SAME[i]);
+  }
+  struct http_reply stale = patch(&item, "", "{\"quantity\":3}", "If-Match: \"other\"");
+  ASSERT_PROBLEM(stale, 412, "ABORTED");
+  struct http_reply changed = patch(&item, "", "{\"quantity\":4}", NULL);
+  cr_assert_str_neq(http_header(&changed, "ETag"), http_header(&before, "ETag"));
+  cr_assert_str_neq(http_json(&changed, "updateTime"), http_json(&before, "updateTime"));
+}
+
+Test(e2e_10_http, a_mask_names_what_is_changed)
+{
+  struct owned item = make_item();
+  struct http_reply reply = patch(&item, "?updateMask=name", "{\"name\":\"Desk lamp\",\"quantity\":9}", NULL);
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "name"), "Desk lamp");
+  cr_assert_str_eq(http_json(&reply, "quantity"), "3");
+  reply = patch(&item, "?updateMask=name,description", "{\"name\":\"Lamp\"}", NULL);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "description");
+  reply = patch(&item, "?updateMask=description", "{\"description\":null}", NULL);
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "description"), "");
+  reply = patch(&item, "?updateMask=*", text("{\"sku\":\"%s\",\"name\":\"All\"}", fresh_word()), NULL);
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "quantity"), "0");
+  reply = patch(&item, "?updateMask=*", "{\"name\":\"All\"}", NULL);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "sku");
+  reply = HTTP(.method = "PATCH", .path = "/v1/users/me?updateMask=display_name", .token = item.account.token,
+               .body = "{\"displayName\":\"Countess\"}");
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "displayName"), "Countess");
+}
+
+// ---- one's own account ----
+
+Test(e2e_10_http, me_is_changed_and_deleted)
+{
+  struct account ada = account_create();
+  struct account eve = account_create();
+  struct http_reply me = HTTP(.path = "/v1/users/me", .token = ada.token);
+  const char *etag = http_header(&me, "ETag");
+  struct http_reply changed = HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token,
+                                   .body = "{\"displayName\":\"Countess\"}", .headers = {text("If-Match: %s", etag)});
+  ASSERT_STATUS(changed, 200);
+  cr_assert_str_eq(http_json(&changed, "id"), ada.id);
+  cr_assert_str_eq(http_json(&changed, "displayName"), "Countess");
+  struct http_reply stale =
+      HTTP(.method = "DELETE", .path = "/v1/users/me", .token = ada.token, .headers = {text("If-Match: %s", etag)});
+  ASSERT_PROBLEM(stale, 412, "ABORTED");
+  struct http_reply taken = HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token,
+                                 .body = text("{\"email\":\"%s\"}", eve.email));
+  ASSERT_PROBLEM(taken, 409, "ALREADY_EXISTS");
+  assert_violation(&taken, "email");
+  struct http_reply invalid =
+      HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token, .body = "{\"displayName\":\"\"}");
+  ASSERT_PROBLEM(invalid, 400, "INVALID_ARGUMENT");
+  assert_violation(&invalid, "displayName");
+  struct http_reply other = HTTP(.method = "DELETE", .path = text("/v1/users/me?id=%s", eve.id), .token = ada.token);
+  ASSERT_PROBLEM(other, 400, "INVALID_ARGUMENT");
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/v1/users/me"), 401);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/v1/users/me", .token = ada.token), 204);
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 404);
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = eve.token), 200);
+  ASSERT_STATUS(account_login(ada.email, ada.password), 401);
+}

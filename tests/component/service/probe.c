@@ -335,11 +335,15 @@ static enum status find_user(struct call *call, const User__V1__FindUserByEmailR
 }
 
 NOT_TESTED(get_current_user, User__V1__GetCurrentUserRequest, User__V1__User)
+NOT_TESTED(update_current_user, User__V1__UpdateCurrentUserRequest, User__V1__User)
+NOT_TESTED(delete_current_user, User__V1__DeleteCurrentUserRequest, Google__Protobuf__Empty)
 NOT_TESTED(update_user, User__V1__UpdateUserRequest, User__V1__User)
 NOT_TESTED(delete_user, User__V1__DeleteUserRequest, Google__Protobuf__Empty)
 
 static const struct user_v1_user_service_handlers user_handlers = {.create_user = create_user,
                                                                    .get_current_user = get_current_user,
+                                                                   .update_current_user = update_current_user,
+                                                                   .delete_current_user = delete_current_user,
                                                                    .get_user = get_user,
                                                                    .list_users = list_users,
                                                                    .update_user = update_user,

@@ -54,9 +54,22 @@ Test(routes, literals_beat_variables)
   expect_route(contract, "GET", "/v1/users/%6D%65", "GetCurrentUser", NULL);
   expect_route(contract, "GET", "/v1/users/%6d%65", "GetCurrentUser", NULL);
   expect_route(contract, "GET", "/v1/users/%6Ee", "GetUser", "%6Ee");
-  // The variable has what the literal lacks.
-  expect_route(contract, "DELETE", "/v1/users/me", "DeleteUser", "me");
+  expect_route(contract, "DELETE", "/v1/users/me", "DeleteCurrentUser", NULL);
   expect_route(fixture_test(), "GET", "/v1/shelves/files/x", "QueryAll", "x");
+}
+
+Test(routes, a_variable_has_what_a_literal_lacks)
+{
+  const struct contract *contract = fixture_contract("service S { rpc Get(Q) returns (Q) {"
+                                                     " option (google.api.http) = {get: \"/v1/q/me\"};"
+                                                     " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; }\n"
+                                                     " rpc Delete(Q) returns (Q) {"
+                                                     " option (google.api.http) = {delete: \"/v1/q/{id}\"};"
+                                                     " option (bulkhead.v1.method) = {access: ACCESS_PUBLIC}; } }\n"
+                                                     "message Q { string id = 1; }\n");
+  expect_route(contract, "GET", "/v1/q/me", "Get", NULL);
+  expect_route(contract, "DELETE", "/v1/q/me", "Delete", "me");
+  expect_allow(contract, "PUT", "/v1/q/me", "GET, HEAD, DELETE, OPTIONS");
 }
 
 Test(routes, nothing_there)

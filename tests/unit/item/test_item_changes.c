@@ -22,7 +22,8 @@ static Item__V1__Item item_of(char *sku, char *name, char *price, char *currency
 
 static const char *merge(Item__V1__Item *item, const Item__V1__Item *change, const Google__Protobuf__FieldMask *mask)
 {
-  return resource_merge(&item->base, &change->base, mask == NULL ? NULL : &mask->base, &item_db_update_query);
+  bool differs;
+  return resource_merge(&item->base, &change->base, mask == NULL ? NULL : &mask->base, &item_db_update_query, &differs);
 }
 
 static char *old_tags[] = {"old"};
@@ -133,6 +134,41 @@ Test(item_changes, no_mask_and_a_star_change_all_an_empty_mask_nothing)
   cr_expect_eq(changed_by(NULL), ALL);
   cr_expect_eq(changed_by_paths((char *[]){"*"}, 1), ALL);
   cr_expect_eq(changed_by_paths(NULL, 0), 0);
+}
+
+static bool differs_by(const Item__V1__Item *change, char *path)
+{
+  Item__V1__Item item = old_item();
+  Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+  mask.paths = &path;
+  mask.n_paths = 1;
+  bool differs = false;
+  cr_expect_null(resource_merge(&item.base, &change->base, &mask.base, &item_db_update_query, &differs));
+  return differs;
+}
+
+Test(item_changes, an_update_with_what_is_there_already_differs_in_nothing)
+{
+  // Equal values that lie elsewhere in memory.
+  Item__V1__Item same = old_item();
+  char name[] = "old name", tag[] = "old", *tags[] = {tag};
+  same.name = name;
+  same.tags = tags;
+  const Item__V1__Item other = new_item();
+  cr_expect_not(differs_by(&same, "*"));
+  cr_expect(differs_by(&other, "*"));
+  for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+    cr_expect_not(differs_by(&same, paths[i].path), "%s", paths[i].path);
+    cr_expect(differs_by(&other, paths[i].path), "%s", paths[i].path);
+  }
+  // A list that is longer, and one of the same length.
+  char *more[] = {tag, tag}, *others[] = {"new"};
+  same.tags = more;
+  same.n_tags = 2;
+  cr_expect(differs_by(&same, "tags"));
+  same.tags = others;
+  same.n_tags = 1;
+  cr_expect(differs_by(&same, "tags"));
 }
 
 // A client sends back what it read.

@@ -39,3 +39,16 @@ Test(resource, an_etag_fits_where_the_caller_names_it_or_nothing)
                  cases[i].if_match, cases[i].body_etag);
   }
 }
+
+Test(resource, a_state_is_excluded_by_its_etag_or_a_star)
+{
+  static const struct {
+    const char *if_none_match;
+    bool allowed;
+  } cases[] = {
+      {"", true},         {"*", false},     {"\"7\"", false},        {"\"8\"", true},
+      {"W/\"7\"", false}, {"\"77\"", true}, {"\"6\", \"7\"", false}, {"\"6\", W/\"8\"", true},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+    cr_expect_eq(resource_etag_allowed("7", cases[i].if_none_match), cases[i].allowed, "%s", cases[i].if_none_match);
+}
