@@ -24,7 +24,7 @@ TestSuite(item_changes, .init = setup, .fini = teardown);
 
 enum { CALLS = 64 };
 
-// Each call sets a tag of its own and names the etag in If-Match and in the body.
+// Each call sets a description of its own, another one for each etag, and names the etag in If-Match and in the body.
 static void begin_updates(const char *id, const char *if_match, const char *body_etag, struct outcome *outcomes)
 {
   for (size_t i = 0; i < CALLS; i++) {
@@ -32,7 +32,7 @@ static void begin_updates(const char *id, const char *if_match, const char *body
     Item__V1__Item *item = items_make(&items, "", "");
     item->id = items_text(&items, "%s", id);
     item->etag = items_text(&items, "%s", body_etag);
-    item->description = items_text(&items, "change %zu", i);
+    item->description = items_text(&items, "change %s%s-%zu", if_match, body_etag, i);
     const struct item_update update = {.item = item,
                                        .paths = &path,
                                        .count = 1,

@@ -26,7 +26,7 @@ static void begin_counting(const Item__V1__Item *const *of, size_t count, const 
   for (size_t i = 0; i < CALLS; i++) {
     Item__V1__Item *item = items_make(&items, "", "");
     item->id = of[i % count]->id;
-    item->quantity = (int32_t)(100 + i);
+    item->quantity = (int32_t)((if_match[0] == '\0' ? 1000 : 100) + i);
     char *path = "quantity";
     const struct item_update update = {.item = item,
                                        .paths = &path,
