@@ -92,8 +92,8 @@ bool resource_etag_allowed(const char *etag, const char *if_none_match);
 // True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
 // Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an
-// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Tells whether
-// a field differed. Returns the path that is no field of the message, or NULL.
+// absent mask or "*", none for an empty one. A field that the update does not write may be named and stays. Tells
+// whether a field differed. Returns the path that is no field of the message, or NULL.
 const char *resource_merge(ProtobufCMessage *to, const ProtobufCMessage *from, const ProtobufCMessage *mask,
                            const struct query *update, bool *differs);
 

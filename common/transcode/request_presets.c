@@ -111,8 +111,8 @@ static const char *unquote_etag(struct slice *value)
   return NULL;
 }
 
-// Brings the value of a header with entity tags into the form that services take. If-None-Match stays as HTTP writes it.
-// Returns what is wrong with it, or NULL.
+// Brings the value of a header with entity tags into the form that services take. If-None-Match stays as HTTP writes
+// it. Returns what is wrong with it, or NULL.
 static const char *read_etags(struct slice header, struct slice *value)
 {
   if (slice_equal_ignore_case(header, SLICE("If-Match")))
