@@ -1,0 +1,58 @@
+// Mutual TLS between the services, where the stack was started with it (RPC_TLS=1): new certificates while all runs.
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/support/environment.h"
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+static void skip_without_tls(void)
+{
+  if (access(text("%s/rpc-tls.on", need_variable("BULKHEAD_RUN_DIR")), F_OK) != 0)
+    cr_skip_test("the stack runs without RPC_TLS=1");
+}
+
+struct reader {
+  const char *path;
+  const char *token;
+  atomic_bool ended;
+  size_t reads;
+};
+
+static void read_until_ended(void *arg)
+{
+  struct reader *reader = arg;
+  while (!atomic_load(&reader->ended)) {
+    ASSERT_STATUS(HTTP(.path = reader->path, .token = reader->token), 200);
+    reader->reads++;
+  }
+}
+
+// Makes new certificates from a new authority, and then a new instance, which has only these.
+static void rotate_and_restart(void)
+{
+  const char *const rotate[] = {"deploy/tls/certificates", "--rotate",
+                                text("%s/rpc-tls", need_variable("BULKHEAD_RUN_DIR")), NULL};
+  output_of(rotate);
+  stack("restart", "item-2");
+  wait_until_healthy();
+}
+
+// The second rotation ends the trust in what was there at first.
+Test(e2e_16_certificates, are_rotated_while_all_runs)
+{
+  skip_without_tls();
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\",\"price\":\"1.50\",\"currency\":\"EUR\"}");
+  struct reader reader = {.path = text("/v1/items/%s", id), .token = ada.token};
+  struct background *background = background_start(read_until_ended, &reader);
+  rotate_and_restart();
+  rotate_and_restart();
+  atomic_store(&reader.ended, true);
+  background_join(background);
+  cr_assert_gt(reader.reads, 0);
+  // The user service calls the auth service to sign somebody up.
+  (void)account_create();
+}
