@@ -119,6 +119,12 @@ enum exchange_next exchange_start(struct exchange *exchange, const struct exchan
   return run_steps(exchange);
 }
 
+size_t exchange_body_limit(const struct exchange *exchange)
+{
+  CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
+  return exchange_method(exchange)->max_body_bytes;
+}
+
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
 {
   CHECK(exchange->state == EXCHANGE_STATE_WANTS_BODY);
@@ -166,11 +172,19 @@ void exchange_fail_http(struct exchange *exchange, const struct exchange_input *
     step_identify(exchange);
   }
   exchange->reply = (struct exchange_reply){0};
+  bool reads_body = exchange->state == EXCHANGE_STATE_WANTS_BODY;
+  // What fails while a body is stored is a lack of memory or disk, which passes.
+  if (reads_body && http_status == 500)
+    http_status = 503;
   struct failure failure = {.code = problem_code(http_status), .http_status = http_status};
+  if (reads_body && http_status == 503)
+    failure.detail = SLICE("the server has no room for the body right now; try again later");
   if ((http_status == 503 || http_status == 504) && !may_have_begun)
     failure.reason = RPC_NOT_APPLIED;
   if (http_status == 405)
     answer_method(exchange);
+  else if (reads_body && http_status == 413)
+    exchange_refuse_large_body(exchange);
   else
     exchange_fail(exchange, &failure);
   set_state(exchange, EXCHANGE_STATE_REPLIED);

@@ -34,6 +34,7 @@ struct exchange_input {
   struct slice idempotency_key;  // without data: absent
   struct slice client_address;   // "192.0.2.7", "2001:db8::7"; empty where it is unknown
   bool has_body;
+  uint64_t body_bytes;     // the size that the request announces; 0 where it announces none
   bool body_may_be_empty;  // with has_body: its size is known only at its end
   // Returns any other request header by name; letter case does not matter.
   transcode_header_fn *header;
@@ -77,6 +78,8 @@ struct exchange_facts {
 // Must be closed with exchange_close.
 struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *progress, void *arg);
 enum exchange_next exchange_start(struct exchange *exchange, const struct exchange_input *input);
+// Returns how many bytes the body may have, after EXCHANGE_WANT_BODY. A body that announced more was refused before.
+size_t exchange_body_limit(const struct exchange *exchange);
 // Goes on with the body after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,

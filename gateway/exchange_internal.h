@@ -90,6 +90,8 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
 // Answers OPTIONS with the methods of a path, and with the types that its PATCH takes. `allow` must live as long as the
 // exchange.
 enum step_result exchange_describe(struct exchange *exchange, struct slice allow);
+// Makes the reply a 413 that says how large the body may be.
+enum step_result exchange_refuse_large_body(struct exchange *exchange);
 // Adds a header to the reply. `name` and `value` must live as long as the exchange.
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value);
 

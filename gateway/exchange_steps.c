@@ -192,6 +192,16 @@ static enum step_result check_body(struct exchange *exchange)
   return STEP_NEXT;
 }
 
+enum step_result exchange_refuse_large_body(struct exchange *exchange)
+{
+  const char *detail =
+      arena_printf(&exchange->arena, "the body may have %u bytes at most", exchange_method(exchange)->max_body_bytes);
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .http_status = 413,
+                                                   .reason = "BODY_TOO_LARGE",
+                                                   .detail = slice_from_string(detail)});
+}
+
 // Tells whether the body is judged when it has arrived, because it may turn out empty, which is no body. One with a
 // type is judged before, where the route takes bodies.
 static bool is_judged_later(const struct exchange *exchange)
@@ -207,7 +217,11 @@ enum step_result step_body(struct exchange *exchange)
   if (is_judged_later(exchange))
     return STEP_WANT_BODY;
   enum step_result result = check_body(exchange);
-  return result == STEP_NEXT ? STEP_WANT_BODY : result;
+  if (result != STEP_NEXT)
+    return result;
+  if (exchange->input.body_bytes > exchange_method(exchange)->max_body_bytes)
+    return exchange_refuse_large_body(exchange);
+  return STEP_WANT_BODY;
 }
 
 enum step_result step_arrived(struct exchange *exchange)

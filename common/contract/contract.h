@@ -166,6 +166,7 @@ struct contract_method {
   enum contract_rate_class rate_class;  // has no effect yet, see options.proto
   uint32_t timeout_ms;                  // 5,000 where the contract says nothing
   uint32_t cache_ttl_ms;
+  uint32_t max_body_bytes;
   int success_status;    // 200, 201, 204, ...
   const char *location;  // template of the Location header, filled from the response; NULL without one
   const struct contract_error *errors;

@@ -9,6 +9,10 @@
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TIMEOUT_MS 600000u
 #define MAX_ROLE_BYTES 32
+// What stands in nginx.conf.in as client_max_body_size.
+#define MAX_BODY_BYTES (4u * 1024 * 1024)
+#define DEFAULT_BODY_BYTES (512u * 1024)
+#define DEFAULT_PUBLIC_BODY_BYTES (8u * 1024)
 
 typedef Google__Protobuf__MethodDescriptorProto MethodProto;
 
@@ -119,6 +123,19 @@ static void build_success(struct contract_builder *builder, const struct declara
     check_location(builder, option, method);
 }
 
+// Sets how large a body may be. Who has shown nothing yet gets little of the gateway's memory.
+static void build_body_limit(struct contract_builder *builder, const struct declaration *option,
+                             const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
+{
+  if (policy->max_body_bytes > MAX_BODY_BYTES)
+    report(builder, option, "max_body_bytes %" PRIu32 " is too many; write at most %u", policy->max_body_bytes,
+           MAX_BODY_BYTES);
+  bool is_small = method->policy.access == ACCESS_PUBLIC || method->rate_class == CONTRACT_RATE_CREDENTIAL;
+  method->max_body_bytes = policy->max_body_bytes != 0 ? policy->max_body_bytes
+                           : is_small                  ? DEFAULT_PUBLIC_BODY_BYTES
+                                                       : DEFAULT_BODY_BYTES;
+}
+
 static void build_policy(struct contract_builder *builder, const struct declaration *declaration,
                          const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
@@ -144,6 +161,7 @@ static void build_policy(struct contract_builder *builder, const struct declarat
   method->rate_class = (enum contract_rate_class)policy->rate_class;
   method->timeout_ms = policy->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : policy->timeout_ms;
   method->cache_ttl_ms = policy->cache_ttl_ms;
+  build_body_limit(builder, &option, policy, method);
   build_roles(builder, &option, policy, method);
   build_callers(builder, &option, policy, method);
   build_errors(builder, &option, policy, method);

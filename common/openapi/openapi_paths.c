@@ -169,6 +169,8 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
     return;
   jsontext_key(&api->json, SLICE("requestBody"));
   jsontext_begin_object(&api->json);
+  openapi_write_text(api, "description",
+                     arena_printf(&api->arena, "At most %u bytes.", binding->method->max_body_bytes));
   jsontext_key_bool(&api->json, "required", true);
   jsontext_key(&api->json, SLICE("content"));
   jsontext_begin_object(&api->json);

@@ -15,7 +15,10 @@
 
 static void *create_main_conf(ngx_conf_t *cf)
 {
-  return ngx_pcalloc(cf->pool, sizeof(struct module_conf));
+  struct module_conf *module = ngx_pcalloc(cf->pool, sizeof(*module));
+  if (module != NULL)
+    module->body_budget = NGX_CONF_UNSET_SIZE;
+  return module;
 }
 
 static void *create_server_conf(ngx_conf_t *cf)
@@ -123,6 +126,12 @@ static ngx_command_t directives[] = {
     // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
     PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
     TEXT_DIRECTIVE("bulkhead_log_level", log_level),
+    // How many bytes the bodies that are read or worked on may have together, in all workers. Without it, any.
+    {.name = ngx_string("bulkhead_body_bytes"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     .set = ngx_conf_set_size_slot,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET,
+     .offset = offsetof(struct module_conf, body_budget)},
     // The origins whose scripts may read the replies of a server, separated by commas; "*" for any, "" for none.
     {.name = ngx_string("bulkhead_cors_origins"),
      .type = NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
@@ -235,6 +244,8 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
   metrics_single(METRIC_START_TIME);
   cors_install_filter();
+  body_install_filter();
+  pace_install_filter();
   module->metrics_slots = count_workers(cf);
   if (!connections_add_zone(cf, module))
     return NGX_ERROR;

@@ -4,6 +4,8 @@
 //   module.c     directives, loading before the fork
 //   worker.c     start and stop of a worker, the event loop's glue
 //   connections.c   how many connections an address may have
+//   body.c       how large a body may be, and how much room all of an address may take
+//   pace.c       how slowly a body may come, and a reply be read
 //   request.c    requests in, bodies in, replies out
 //   client.c     clients that go away, or only end what they send, while a request waits
 //   error_log.c  nginx's own lines about errors as JSON
@@ -42,6 +44,7 @@ struct module_conf {
   ngx_uint_t metrics_slots;
   ngx_shm_zone_t *address_zone;  // what each client address holds
   ngx_uint_t address_slots;
+  size_t body_budget;  // bytes of bodies, over all workers
 };
 
 // The directives of server {}.
@@ -85,6 +88,36 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module);
 void connections_stop(void);
 // Returns what the client addresses hold.
 struct address_counts *connections_counts(void);
+
+// ---- pace.c ----
+
+// Ends a request whose bytes come or go too slowly.
+struct pace {
+  // Returns the bytes that have moved so far; -1 while nothing is expected to move.
+  off_t (*count)(ngx_http_request_t *r, const struct pace *pace);
+  void (*end)(ngx_http_request_t *r);
+  // The members below are the watch's own.
+  ngx_http_request_t *r;
+  ngx_event_t timer;
+  off_t bytes;
+  ngx_uint_t slow_windows;
+};
+
+// Watches the request until pace_stop or the end of its pool. `pace` must live as long as the pool. False without
+// memory.
+bool pace_watch(ngx_http_request_t *r, struct pace *pace);
+void pace_stop(struct pace *pace);
+// Makes every reply watched that its client does not take at once.
+void pace_install_filter(void);
+
+// ---- body.c ----
+
+// Reads the request's body of at most `max_bytes` and calls `done`, perhaps at once. Returns NGX_DONE, or the HTTP
+// status of an error, for nginx to finalize the request with.
+ngx_int_t body_read(ngx_http_request_t *r, size_t max_bytes, ngx_http_client_body_handler_pt done);
+// Notes that no more of the body is waited for: it is complete, or was refused. Does nothing for other requests.
+void body_ended(ngx_http_request_t *r);
+void body_install_filter(void);
 
 // ---- request.c ----
 

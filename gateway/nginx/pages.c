@@ -20,6 +20,7 @@ ngx_int_t page_problem(ngx_http_request_t *r)
     r->keepalive = 0;
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
+  body_ended(r);
   struct exchange_input input;
   request_fill_input(r, &input);
   int http_status = r->err_status == 0 ? NGX_HTTP_NOT_FOUND : (int)r->err_status;

@@ -145,6 +145,7 @@ void request_fill_input(ngx_http_request_t *r, struct exchange_input *input)
       .if_match = header_value(r->headers_in.if_match),
       .if_none_match = header_value(r->headers_in.if_none_match),
       .client_address = to_slice(r->connection->addr_text),
+      .body_bytes = r->headers_in.content_length_n > 0 ? (uint64_t)r->headers_in.content_length_n : 0,
       .has_body = r->headers_in.content_length_n > 0 || r->headers_in.chunked,
       .body_may_be_empty = r->headers_in.chunked,
       .header = find_header,
@@ -212,6 +213,7 @@ static void on_body(ngx_http_request_t *r)
 {
   struct request *request = find_request(r);
   struct slice body;
+  body_ended(r);
   if (!join_body(r, &body)) {
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
     return;
@@ -220,13 +222,6 @@ static void on_body(ngx_http_request_t *r)
     wait_for_progress(r);
   else
     ngx_http_finalize_request(r, send_exchange(request));
-}
-
-static ngx_int_t read_body(ngx_http_request_t *r)
-{
-  r->request_body_in_single_buf = 1;
-  ngx_int_t rc = ngx_http_read_client_request_body(r, on_body);
-  return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
 }
 
 // ---- the way through ----
@@ -240,7 +235,7 @@ ngx_int_t request_handle(ngx_http_request_t *r)
   request_fill_input(r, &input);
   switch (exchange_start(exchange, &input)) {
   case EXCHANGE_WANT_BODY:
-    return read_body(r);
+    return body_read(r, exchange_body_limit(exchange), on_body);
   case EXCHANGE_WAITING:
     r->main->count++;
     wait_for_progress(r);
@@ -259,7 +254,9 @@ static void on_progress(void *arg, enum exchange_next next)
   ngx_http_request_t *r = request->r;
   ngx_connection_t *connection = r->connection;
   ngx_http_set_log_request(connection->log, r);
-  ngx_http_finalize_request(r, next == EXCHANGE_WANT_BODY ? read_body(r) : send_exchange(request));
+  ngx_http_finalize_request(r, next == EXCHANGE_WANT_BODY
+                                   ? body_read(r, exchange_body_limit(request->exchange), on_body)
+                                   : send_exchange(request));
   ngx_http_run_posted_requests(connection);
   worker_touch();
 }

@@ -44,6 +44,15 @@ Test(load, what_repeats_its_effect_when_it_is_repeated_takes_an_idempotency_key)
   cr_expect_not(method_named("item.v1.ItemService/GetItem")->takes_idempotency_key);
 }
 
+Test(load, a_method_says_how_large_a_body_may_be)
+{
+  cr_expect_eq(method_named("auth.v1.AuthService/Login")->max_body_bytes, 8192);
+  cr_expect_eq(method_named("user.v1.UserService/CreateUser")->max_body_bytes, 8192);
+  cr_expect_eq(method_named("auth.v1.AuthService/Logout")->max_body_bytes, 8192, "anybody may call it");
+  cr_expect_eq(method_named("item.v1.ItemService/UpdateItem")->max_body_bytes, 524288);
+  cr_expect_eq(method_named("item.v1.ItemService/BatchCreateItems")->max_body_bytes, 4194304);
+}
+
 Test(load, replies_with_tokens_are_not_kept)
 {
   cr_expect(method_named("auth.v1.AuthService/Login")->secret_reply);

@@ -148,9 +148,13 @@ Test(document, shows_an_internal_error)
 
 Test(document, shows_a_body_that_is_too_large)
 {
-  struct exchange_input input = fixture_input("POST", "/v1/auth/login");
-  exchange_fail_http(exchange, &input, 413);
-  assert_like_example(exchange_reply(exchange), "ContentTooLarge", "INVALID_ARGUMENT");
+  struct exchange_input input = fixture_input("POST", "/v1/items");
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  input.has_body = true;
+  input.content_type = SLICE("application/json");
+  input.body_bytes = 524289;
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_DONE);
+  assert_like_example(exchange_reply(exchange), "ContentTooLarge", "BODY_TOO_LARGE");
 }
 
 Test(document, shows_a_stale_precondition)

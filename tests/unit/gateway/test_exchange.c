@@ -392,6 +392,45 @@ Test(exchange, a_refusal_of_the_http_layer_keeps_the_request_id)
   assert_problem(exchange_reply(exchange), 413, "\"requestId\":\"r-9\"");
 }
 
+static struct exchange_input make_login(uint64_t body_bytes)
+{
+  struct exchange_input input = fixture_input("POST", "/v1/auth/login");
+  input.has_body = true;
+  input.body_bytes = body_bytes;
+  input.content_type = SLICE("application/json");
+  return input;
+}
+
+Test(exchange, a_body_that_announces_more_than_its_method_takes_is_413_before_it_is_read)
+{
+  assert_problem(start(make_login(8193)), 413, "the body may have 8192 bytes at most");
+}
+
+Test(exchange, a_body_of_as_much_as_its_method_takes_is_read)
+{
+  struct exchange_input input = make_login(8192);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  cr_assert_eq(exchange_body_limit(exchange), 8192);
+}
+
+Test(exchange, a_body_that_turns_out_too_large_is_refused_like_one_that_said_so)
+{
+  struct exchange_input input = make_login(0);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  exchange_fail_http(exchange, &input, 413);
+  assert_problem(exchange_reply(exchange), 413, "\"reason\":\"BODY_TOO_LARGE\"");
+}
+
+// nginx answers 500 where it cannot store a body.
+Test(exchange, a_body_without_room_is_503)
+{
+  struct exchange_input input = make_login(0);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
+  exchange_fail_http(exchange, &input, 500);
+  assert_problem(exchange_reply(exchange), 503, "NOT_APPLIED");
+  assert_header(exchange_reply(exchange), "Retry-After", "1");
+}
+
 Test(exchange, a_refusal_before_the_start_still_is_a_problem)
 {
   struct exchange_input input = fixture_input("", "");

@@ -63,6 +63,7 @@ Test(openapi, operations_of_the_real_contracts)
   struct slice parameters = VALUE(json, "paths", "/v1/items/{id}", "patch", "parameters");
   cr_assert(slice_starts_with(parameters, SLICE("[{\"name\":\"id\",\"in\":\"path\",\"required\":true,")));
   cr_assert(holds(parameters, "\"If-Match\""));
+  EXPECT_VALUE("\"At most 524288 bytes.\"", json, "paths", "/v1/items", "post", "requestBody", "description");
   EXPECT_VALUE("\"#/components/schemas/item.v1.ItemCreate\"", json, "paths", "/v1/items", "post", "requestBody",
                "content", "application/json", "schema", "$ref");
   VALUE(json, "paths", "/v1/items", "post", "responses", "201", "headers", "Location");
