@@ -284,6 +284,7 @@ static const char *find_path(const char *name)
 
 enum status settings_read_again(const char *name, struct strbuf *out, struct error *error)
 {
+  strbuf_init(out, FILE_MAX_BYTES);
   const char *path = find_path(name);
   if (path == NULL)
     return error_set(error, STATUS_NOT_FOUND, "%s_FILE is not set", name);

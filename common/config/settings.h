@@ -47,8 +47,9 @@ struct setting {
 enum status settings_load(const struct setting *table, size_t count, void *target, struct arena *arena,
                           struct strbuf *problems) MUST_CHECK;
 
-// Reads the file of NAME_FILE again, so that a secret can be changed while the process runs. `out` must be empty and
-// gets the text. NOT_FOUND when the value came by NAME. The file is small and local: this blocks.
+// Reads the file of NAME_FILE again, so that a secret can be changed while the process runs. Initialises `out`, which
+// the caller erases and frees whatever comes back. NOT_FOUND when NAME_FILE is not set. Blocks: the file is small and
+// local.
 enum status settings_read_again(const char *name, struct strbuf *out, struct error *error) MUST_CHECK;
 
 struct setting_table {

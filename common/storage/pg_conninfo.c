@@ -160,7 +160,6 @@ void pg_conninfo_read_password(struct pg *pg)
     return;
   struct error error;
   struct strbuf text;
-  strbuf_init(&text, 0);
   enum status status = settings_read_again(pg->conninfo_setting, &text, &error);
   if (status == STATUS_OK)
     take_password(pg, strbuf_cstring(&text));

@@ -186,7 +186,6 @@ static void read_password(struct redis *redis)
     return;
   struct error error;
   struct strbuf text;
-  strbuf_init(&text, 0);
   enum status status = settings_read_again(redis->password_setting, &text, &error);
   if (status == STATUS_OK) {
     if (redis->address.password != NULL)

@@ -384,6 +384,29 @@ keep_conninfo() {
   keep_secret "pg_migrate_conninfo_$1" "$common user=bulkhead_$1_owner password=$(secret "pg_$1_owner")"
 }
 
+# rotate_pg SERVICE: new passwords for both of its roles. Sessions that are open go on.
+rotate_pg() {
+  local old old_owner
+  old=$(secret "pg_$1") old_owner=$(secret "pg_$1_owner")
+  keep_secret "pg_$1" "$(random_secret)"
+  keep_secret "pg_$1_owner" "$(random_secret)"
+  if ! prepare_database "$1" "$2"; then
+    keep_secret "pg_$1" "$old"
+    keep_secret "pg_$1_owner" "$old_owner"
+    return 1
+  fi
+  # Connections made between the last two commands are refused, and tried again at once.
+  keep_conninfo "$1"
+}
+
+rotate_pg_superuser() {
+  local new
+  new=$(random_secret)
+  printf "SET log_min_error_statement = panic;\nALTER ROLE postgres PASSWORD '%s';\n" "$new" | super_psql postgres || return 1
+  keep_secret pg_superuser "$new"
+  keep_secret pgpass "*:*:*:postgres:$new"
+}
+
 # ---- Redis ----
 
 # redis_rules: what a service's user may do: with the keys that begin with its own name, the commands for caches and limits.
@@ -414,6 +437,16 @@ redis_admin() {
     cat
   } | redis-cli -s "$REDIS_SOCKET")
   ! grep -vx OK <<<"$replies" >&2
+}
+
+# rotate_redis USER: a new password, which holds beside the old one until its file has it.
+rotate_redis() {
+  local old new
+  old=$(secret "redis_$1")
+  new=$(random_secret)
+  redis_admin <<<"ACL SETUSER $1 #$(sha256_of "$new")" || return 1
+  keep_secret "redis_$1" "$new"
+  redis_admin <<<"ACL SETUSER $1 !$(sha256_of "$old")"
 }
 
 # start_redis [SERVICE...]: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET. Where

@@ -18,6 +18,8 @@
 SET log_min_error_statement = panic;
 SET client_min_messages = warning;
 
+-- All or nothing, so that a service that runs is not without its rights in between.
+BEGIN;
 SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') AS is_new \gset
 \if :is_new
 CREATE ROLE :"role";
@@ -49,3 +51,4 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SELECT current_database() AS database \gset
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC, :"role", :"owner";
 GRANT CONNECT ON DATABASE :"database" TO :"role", :"owner";
+COMMIT;

@@ -212,6 +212,23 @@ Test(settings, a_file_holds_the_value_without_its_line_ends)
   cr_assert_str_eq(target.password, "pass word");
 }
 
+Test(settings, a_file_that_has_changed_is_read_again)
+{
+  struct error again;
+  struct strbuf text;
+  cr_assert_eq(settings_read_again("T_PASSWORD", &text, &again), STATUS_NOT_FOUND);
+  strbuf_free(&text);
+  setenv("T_PASSWORD_FILE", file_with("first\n", 6), 1);
+  cr_assert_eq(load(), STATUS_OK);
+  setenv("T_PASSWORD_FILE", file_with("second\n", 7), 1);
+  cr_assert_eq(settings_read_again("T_PASSWORD", &text, &again), STATUS_OK);
+  cr_expect_str_eq(strbuf_cstring(&text), "second");
+  strbuf_free(&text);
+  setenv("T_PASSWORD_FILE", "/dev/zero", 1);
+  cr_expect_eq(settings_read_again("T_PASSWORD", &text, &again), STATUS_INVALID_ARGUMENT);
+  strbuf_free(&text);
+}
+
 Test(settings, a_value_and_a_file_at_once_are_refused)
 {
   setenv("T_PASSWORD", "hunter2", 1);
