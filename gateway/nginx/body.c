@@ -1,14 +1,15 @@
 // Reads the bodies of requests within bounds: how large one may be (its method says so), how slowly it may come, and
 // how much of the gateway's memory and disk all bodies of one address may take.
 //
-// Bodies share a budget. An address may hold as much as is left for the others, so that it never takes all: alone it
-// gets half of the budget, and two get a third each. A request that would get more is answered with 503. What a body
-// has taken is given back with the request's memory.
+// Bodies share a budget. An address gets a quarter of it at most, and no more than it leaves free, so that there is room
+// for others whatever a few addresses do. A request that would get more is answered with 503. What a body has taken is
+// given back with the request's memory.
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 
+#define MAX_SHARE 4  // an address gets a fourth of the budget
 #define LOG_INTERVAL_US UINT64_C(1000000)
 
 static ngx_http_request_body_filter_pt next_filter;
@@ -59,7 +60,9 @@ static bool take_room(const ngx_http_request_t *r, struct intake *intake, size_t
   size_t more = bytes - intake->taken;
   uint64_t by_all = address_held_by_all(counts, ADDRESS_BODY_BYTES);
   uint64_t own = address_held(counts, intake->key, ADDRESS_BODY_BYTES);
-  if (by_all + more > intake->budget || own + more > intake->budget - by_all) {
+  uint64_t free = intake->budget - (by_all < intake->budget ? by_all : intake->budget);
+  uint64_t most = free < intake->budget / MAX_SHARE ? free : intake->budget / MAX_SHARE;
+  if (own + more > most) {
     log_full(r, own, by_all);
     return false;
   }

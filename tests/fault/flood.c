@@ -78,7 +78,8 @@ static void open_stream(struct flood *flood, struct stream *stream, uint64_t now
   setsockopt(stream->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   // A small window, so that a connection that reads slowly holds the gateway up soon.
   int window = 4096;
-  setsockopt(stream->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+  if (!flood->kind->reads_all)
+    setsockopt(stream->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
   cr_assert_eq(bind(stream->fd, (struct sockaddr *)&own, sizeof(own)), 0, "bind: %s", strerror(errno));
   stream->sent = 0;
   stream->opened_us = now_us;
@@ -116,14 +117,14 @@ static void send_first(struct flood *flood, struct stream *stream, uint64_t now_
   }
   if (stream->sent < size)
     return;
-  struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = stream};
+  uint32_t reads = flood->kind->reads_all ? EPOLLIN : 0;
+  struct epoll_event event = {.events = EPOLLRDHUP | reads, .data.ptr = stream};
   (void)epoll_ctl(flood->epoll, EPOLL_CTL_MOD, stream->fd, &event);
 }
 
-static void read_some(struct flood *flood, struct stream *stream, uint64_t now_us)
+static void read_bytes(struct flood *flood, struct stream *stream, size_t left, uint64_t now_us)
 {
-  char bytes[4096];
-  size_t left = flood->kind->read_bytes;
+  static char bytes[65536];
   while (left > 0) {
     ssize_t got = recv(stream->fd, bytes, left < sizeof(bytes) ? left : sizeof(bytes), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -153,7 +154,7 @@ static void tend_streams(struct flood *flood)
     stream->due_us = now_us + SECOND_US;
     send_text(flood, stream, flood->kind->drip, now_us);
     if (stream->fd >= 0)
-      read_some(flood, stream, now_us);
+      read_bytes(flood, stream, flood->kind->read_bytes, now_us);
   }
 }
 
@@ -163,7 +164,9 @@ static void handle_event(struct flood *flood, const struct epoll_event *event)
   uint64_t now_us = clock_now_us();
   if (stream->fd < 0)
     return;
-  if ((event->events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0)
+  if ((event->events & EPOLLIN) != 0)
+    read_bytes(flood, stream, SIZE_MAX, now_us);
+  else if ((event->events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0)
     end_stream(flood, stream, now_us);
   else if ((event->events & EPOLLOUT) != 0)
     send_first(flood, stream, now_us);
@@ -195,6 +198,7 @@ struct flood *flood_start(const struct flood_kind *kind, size_t connections, siz
   allow_files(connections);
   struct flood *flood = calloc(1, sizeof(*flood));
   cr_assert_not_null(flood);
+  uint32_t from = ntohl(inet_addr(kind->from == NULL ? "127.0.0.2" : kind->from));
   flood->kind = kind;
   flood->gateway = find_gateway();
   flood->streams = calloc(connections, sizeof(*flood->streams));
@@ -202,7 +206,7 @@ struct flood *flood_start(const struct flood_kind *kind, size_t connections, siz
   flood->epoll = epoll_create1(EPOLL_CLOEXEC);
   cr_assert(flood->streams != NULL && flood->epoll >= 0);
   for (size_t i = 0; i < connections; i++)
-    flood->streams[i] = (struct stream){.fd = -1, .address = INADDR_LOOPBACK + 1 + (uint32_t)(i % addresses)};
+    flood->streams[i] = (struct stream){.fd = -1, .address = from + (uint32_t)(i % addresses)};
   flood->background = background_start(run_flood, flood);
   return flood;
 }

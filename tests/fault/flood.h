@@ -3,12 +3,15 @@
 #ifndef BULKHEAD_TESTS_FAULT_FLOOD_H
 #define BULKHEAD_TESTS_FAULT_FLOOD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct flood_kind {
+  const char *from;   // the first of its addresses; NULL: 127.0.0.2
   const char *first;  // what a connection sends at once; NULL: nothing
   const char *drip;   // what it sends every second after that; NULL: nothing
   size_t read_bytes;  // how much of the answers it reads a second; 0: nothing
+  bool reads_all;     // it reads all at once instead
 };
 
 struct flood_counts {
@@ -20,8 +23,7 @@ struct flood_counts {
 
 struct flood;
 
-// Starts `connections` connections from 127.0.0.2 and the addresses that follow it, `addresses` in all. `kind` must
-// outlive the flood.
+// Starts `connections` connections from `addresses` addresses. `kind` must outlive the flood.
 struct flood *flood_start(const struct flood_kind *kind, size_t connections, size_t addresses);
 struct flood_counts flood_count(struct flood *flood);
 // Waits until so many connections have been tried.
