@@ -48,7 +48,8 @@ static const struct openapi_problem PROBLEMS[] = {
      .response = "NotFound",
      .description = "There is no such resource.",
      .http_status = 404,
-     .code = STATUS_NOT_FOUND},
+     .code = STATUS_NOT_FOUND,
+     .reason = "NOT_FOUND"},
     {.when = OPENAPI_KEEPS_NO_REPLY,
      .response = "ReplyNotKept",
      .description =
@@ -82,7 +83,9 @@ static const struct openapi_problem PROBLEMS[] = {
      .detail = "the body may have 524288 bytes at most"},
     {.when = OPENAPI_TAKES_BODY,
      .response = "UnsupportedMediaType",
-     .description = "The body is not `application/json` in UTF-8, or has a content coding.",
+     .description =
+         "The body is not `application/json` in UTF-8 (or `application/merge-patch+json`, of a PATCH), or has a "
+         "content coding.",
      .http_status = 415,
      .code = STATUS_INVALID_ARGUMENT,
      .reason = "UNSUPPORTED_MEDIA_TYPE",
@@ -98,7 +101,8 @@ static const struct openapi_problem PROBLEMS[] = {
      .response = "TooManyRequests",
      .description = "The client has too many requests at once.",
      .http_status = 429,
-     .code = STATUS_RESOURCE_EXHAUSTED},
+     .code = STATUS_RESOURCE_EXHAUSTED,
+     .reason = "TOO_MANY_REQUESTS"},
     {.when = OPENAPI_ALWAYS,
      .response = "ServiceUnavailable",
      .description =
@@ -133,7 +137,8 @@ static const struct openapi_problem PROBLEMS[] = {
      .response = "Problem",
      .description = "Any other error.",
      .http_status = 500,
-     .code = STATUS_INTERNAL},
+     .code = STATUS_INTERNAL,
+     .reason = "INTERNAL"},
 };
 
 static void write_problem(const struct openapi_problem *problem, struct slice path, struct strbuf *out)

@@ -49,12 +49,12 @@ enum step_result exchange_describe(struct exchange *exchange, struct slice allow
 
 // ---- problems ----
 
-// Returns the reason of the problem. 503 and 504 always have one of two, which say whether the request may be repeated:
-// a failure without either leaves it open, unless the method only reads.
+// Returns the reason of the problem, which always has one. 503 and 504 have one of two, which say whether the request
+// may be repeated: a failure without either leaves it open, unless the method only reads.
 static const char *choose_reason(const struct exchange *exchange, const struct failure *failure, int http_status)
 {
   if (http_status != 503 && http_status != 504)
-    return failure->reason;
+    return failure->reason == NULL ? problem_reason(http_status) : failure->reason;
   const struct contract_method *method = exchange_method(exchange);
   bool not_applied = failure->reason != NULL && strcmp(failure->reason, RPC_NOT_APPLIED) == 0;
   return not_applied || (method != NULL && method->no_side_effects) ? RPC_NOT_APPLIED : RPC_OUTCOME_UNKNOWN;

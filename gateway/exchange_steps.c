@@ -238,6 +238,7 @@ enum step_result step_translate(struct exchange *exchange)
       .route = &exchange->route,
       .query = exchange->input.query,
       .body = exchange->body,
+      .merge_patch = media_type_is_merge_patch(exchange->input.content_type),
       .header = exchange->input.header,
       .header_arg = exchange->input.header_arg,
   };

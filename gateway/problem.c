@@ -10,39 +10,50 @@
 struct http_error {
   int status;
   enum status code;
+  const char *reason;  // where nothing more exact is known
   const char *title;
   const char *detail;
 };
 
 static const struct http_error http_errors[] = {
-    {400, STATUS_INVALID_ARGUMENT, "Bad Request",
+    {400, STATUS_INVALID_ARGUMENT, "BAD_REQUEST", "Bad Request",
      "the request is not well-formed HTTP; look for a malformed request line, header or chunk, and for headers that "
      "come twice"},
-    {401, STATUS_UNAUTHENTICATED, "Unauthorized", "an access token is required"},
-    {403, STATUS_PERMISSION_DENIED, "Forbidden", "the caller may not do this"},
-    {404, STATUS_NOT_FOUND, "Not Found", "there is nothing at this path"},
-    {405, STATUS_UNIMPLEMENTED, "Method Not Allowed", "the HTTP method is not allowed here"},
-    {408, STATUS_DEADLINE_EXCEEDED, "Request Timeout", "the request did not arrive in time"},
-    {409, STATUS_ABORTED, "Conflict", "the request conflicts with the present state"},
-    {411, STATUS_INVALID_ARGUMENT, "Length Required", "the request needs a Content-Length"},
-    {412, STATUS_FAILED_PRECONDITION, "Precondition Failed", "a precondition of the request does not hold"},
-    {413, STATUS_INVALID_ARGUMENT, "Content Too Large", "the body of the request is larger than the server accepts"},
-    {414, STATUS_INVALID_ARGUMENT, "URI Too Long", "the request line is longer than the server accepts"},
-    {415, STATUS_INVALID_ARGUMENT, "Unsupported Media Type", "the body must be application/json"},
-    {416, STATUS_OUT_OF_RANGE, "Range Not Satisfiable", "the file has no such range of bytes"},
-    {421, STATUS_FAILED_PRECONDITION, "Misdirected Request", "this server does not answer for that host"},
-    {422, STATUS_FAILED_PRECONDITION, "Unprocessable Content", "the request contradicts one that came before"},
-    {429, STATUS_RESOURCE_EXHAUSTED, "Too Many Requests", "too many requests; try again later"},
-    {431, STATUS_INVALID_ARGUMENT, "Request Header Fields Too Large", "the headers are larger than the server accepts"},
-    {499, STATUS_CANCELLED, "Client Closed Request", "the client went away"},
-    {500, STATUS_INTERNAL, "Internal Server Error", "an internal error occurred"},
-    {501, STATUS_UNIMPLEMENTED, "Not Implemented",
+    {401, STATUS_UNAUTHENTICATED, "UNAUTHENTICATED", "Unauthorized", "an access token is required"},
+    {403, STATUS_PERMISSION_DENIED, "FORBIDDEN", "Forbidden", "the caller may not do this"},
+    {404, STATUS_NOT_FOUND, "NOT_FOUND", "Not Found", "there is nothing at this path"},
+    {405, STATUS_UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "Method Not Allowed", "the HTTP method is not allowed here"},
+    {408, STATUS_DEADLINE_EXCEEDED, "REQUEST_TIMEOUT", "Request Timeout", "the request did not arrive in time"},
+    {409, STATUS_ABORTED, "CONFLICT", "Conflict", "the request conflicts with the present state"},
+    {411, STATUS_INVALID_ARGUMENT, "LENGTH_REQUIRED", "Length Required", "the request needs a Content-Length"},
+    {412, STATUS_FAILED_PRECONDITION, "PRECONDITION_FAILED", "Precondition Failed",
+     "a precondition of the request does not hold"},
+    {413, STATUS_INVALID_ARGUMENT, "BODY_TOO_LARGE", "Content Too Large",
+     "the body of the request is larger than the server accepts"},
+    {414, STATUS_INVALID_ARGUMENT, "URI_TOO_LONG", "URI Too Long",
+     "the request line is longer than the server accepts"},
+    {415, STATUS_INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type",
+     "the body must be application/json"},
+    {416, STATUS_OUT_OF_RANGE, "RANGE_NOT_SATISFIABLE", "Range Not Satisfiable", "the file has no such range of bytes"},
+    {421, STATUS_FAILED_PRECONDITION, "MISDIRECTED_REQUEST", "Misdirected Request",
+     "this server does not answer for that host"},
+    {422, STATUS_FAILED_PRECONDITION, "UNPROCESSABLE_CONTENT", "Unprocessable Content",
+     "the request contradicts one that came before"},
+    {429, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", "Too Many Requests", "too many requests; try again later"},
+    {431, STATUS_INVALID_ARGUMENT, "HEADERS_TOO_LARGE", "Request Header Fields Too Large",
+     "the headers are larger than the server accepts"},
+    {499, STATUS_CANCELLED, "CLIENT_CLOSED_REQUEST", "Client Closed Request", "the client went away"},
+    {500, STATUS_INTERNAL, "INTERNAL", "Internal Server Error", "an internal error occurred"},
+    {501, STATUS_UNIMPLEMENTED, "NOT_IMPLEMENTED", "Not Implemented",
      "this is not implemented; of transfer codings there is chunked alone"},
-    {502, STATUS_UNAVAILABLE, "Bad Gateway", "the service gave no valid answer; try again later"},
-    {503, STATUS_UNAVAILABLE, "Service Unavailable", "the service cannot be reached right now; try again later"},
-    {504, STATUS_DEADLINE_EXCEEDED, "Gateway Timeout", "the service did not answer in time"},
-    {505, STATUS_UNIMPLEMENTED, "HTTP Version Not Supported", "the HTTP version is not supported"},
-    {507, STATUS_RESOURCE_EXHAUSTED, "Insufficient Storage", "the server has no room for the request; try again later"},
+    {502, STATUS_UNAVAILABLE, "BAD_GATEWAY", "Bad Gateway", "the service gave no valid answer; try again later"},
+    {503, STATUS_UNAVAILABLE, "NOT_APPLIED", "Service Unavailable",
+     "the service cannot be reached right now; try again later"},
+    {504, STATUS_DEADLINE_EXCEEDED, "OUTCOME_UNKNOWN", "Gateway Timeout", "the service did not answer in time"},
+    {505, STATUS_UNIMPLEMENTED, "HTTP_VERSION_NOT_SUPPORTED", "HTTP Version Not Supported",
+     "the HTTP version is not supported"},
+    {507, STATUS_RESOURCE_EXHAUSTED, "INSUFFICIENT_STORAGE", "Insufficient Storage",
+     "the server has no room for the request; try again later"},
 };
 
 static const struct http_error *find_http_error(int http_status)
@@ -57,6 +68,12 @@ const char *problem_title(int http_status)
 {
   const struct http_error *error = find_http_error(http_status);
   return error == NULL ? "Error" : error->title;
+}
+
+const char *problem_reason(int http_status)
+{
+  const struct http_error *error = find_http_error(http_status);
+  return error == NULL ? NULL : error->reason;
 }
 
 enum status problem_code(int http_status)

@@ -30,6 +30,9 @@ void problem_write(const struct problem *problem, struct strbuf *out);
 
 // Returns the phrase of an HTTP status (RFC 9110 section 15), "Error" for one that the gateway never answers with.
 const char *problem_title(int http_status);
+// Returns the reason of a problem with this HTTP status of which nothing more exact is known, such as
+// "BODY_TOO_LARGE"; NULL for a status that the gateway never answers with.
+const char *problem_reason(int http_status);
 // Returns the canonical code of an HTTP status.
 enum status problem_code(int http_status);
 

@@ -14,7 +14,7 @@ enum openapi_when {
   OPENAPI_NEEDS_ROLE,           // methods that only callers with a role may call
   OPENAPI_TAKES_BODY,           // methods with a request body
   OPENAPI_NAMES_RESOURCE,       // methods with a path variable that declare no NOT_FOUND of their own
-  OPENAPI_TAKES_IF_MATCH,       // methods that read If-Match
+  OPENAPI_TAKES_IF_MATCH,       // methods that read If-Match, or whose reply to GET has an ETag
   OPENAPI_TAKES_IF_NONE_MATCH,  // methods that read If-None-Match, beside those that answer 304
   OPENAPI_TAKES_KEY,            // methods that take an Idempotency-Key
   OPENAPI_KEEPS_NO_REPLY,       // those of them whose reply is not kept for a repeat

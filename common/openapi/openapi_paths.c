@@ -102,14 +102,21 @@ static void write_header_parameters(struct openapi *api, const struct contract_m
   }
 }
 
-static void write_if_none_match(struct openapi *api)
+static void write_own_header(struct openapi *api, const char *name, const char *description)
 {
-  begin_parameter(api, "If-None-Match", "header", false);
-  openapi_write_description(api,
-                            "The ETag of a version that the client has; 304 comes back while it is the present one.");
+  begin_parameter(api, name, "header", false);
+  openapi_write_description(api, description);
   jsontext_key(&api->json, SLICE("schema"));
   jsontext_raw(&api->json, SLICE("{\"type\":\"string\"}"));
   jsontext_end_object(&api->json);
+}
+
+// Writes the preconditions of a read, which the gateway judges itself.
+static void write_read_conditions(struct openapi *api)
+{
+  write_own_header(api, "If-None-Match",
+                   "The ETag of a version that the client has; 304 comes back while it is the present one.");
+  write_own_header(api, "If-Match", "The ETag of the version that is wanted; 412 when another one is the present one.");
 }
 
 static void write_idempotency_key(struct openapi *api, const struct contract_method *method)
@@ -140,7 +147,7 @@ static void write_parameters(struct openapi *api, const struct operation *first,
     write_query_parameters(api, binding, binding->method->input, path, 0);
   write_header_parameters(api, binding->method->input);
   if (openapi_has_etag(binding))
-    write_if_none_match(api);
+    write_read_conditions(api);
   if (binding->method->takes_idempotency_key)
     write_idempotency_key(api, binding->method);
   jsontext_end_array(&api->json);
@@ -163,6 +170,14 @@ static void write_body_content(struct openapi *api, const struct contract_bindin
     openapi_write_message_example(api, binding->method->input, shape, binding);
 }
 
+static void write_media_type(struct openapi *api, const struct contract_binding *binding, const char *media_type)
+{
+  jsontext_key(&api->json, slice_from_string(media_type));
+  jsontext_begin_object(&api->json);
+  write_body_content(api, binding);
+  jsontext_end_object(&api->json);
+}
+
 static void write_request_body(struct openapi *api, const struct contract_binding *binding)
 {
   if (binding->body == CONTRACT_BODY_NONE)
@@ -174,10 +189,9 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
   jsontext_key_bool(&api->json, "required", true);
   jsontext_key(&api->json, SLICE("content"));
   jsontext_begin_object(&api->json);
-  jsontext_key(&api->json, SLICE("application/json"));
-  jsontext_begin_object(&api->json);
-  write_body_content(api, binding);
-  jsontext_end_object(&api->json);
+  write_media_type(api, binding, "application/json");
+  if (strcmp(binding->http_method, "PATCH") == 0)
+    write_media_type(api, binding, "application/merge-patch+json");
   jsontext_end_object(&api->json);
   jsontext_end_object(&api->json);
 }

@@ -137,7 +137,7 @@ static bool applies(const struct openapi_problem *problem, const struct contract
   case OPENAPI_NAMES_RESOURCE:
     return binding->variable_count > 0 && !declares(method, STATUS_NOT_FOUND);
   case OPENAPI_TAKES_IF_MATCH:
-    return reads_header(method->input, SLICE("If-Match"));
+    return reads_header(method->input, SLICE("If-Match")) || openapi_has_etag(binding);
   case OPENAPI_TAKES_IF_NONE_MATCH:
     return reads_header(method->input, SLICE("If-None-Match"));
   case OPENAPI_TAKES_KEY:

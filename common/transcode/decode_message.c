@@ -126,6 +126,14 @@ static bool read_value(struct decoder *decoder, const struct contract_field *fie
   return whole;
 }
 
+// Whether a merge patch would change a part of the value that comes next.
+static bool would_merge(const struct decoder *decoder, const struct contract_field *field)
+{
+  bool is_open = field->is_map || (!field->repeated && field->rules.format == FORMAT_JSON_OBJECT);
+  struct jsontext_reader ahead = decoder->reader;
+  return decoder->merge_patch && is_open && jsontext_read(&ahead) == JSONTEXT_OBJECT_BEGIN;
+}
+
 static bool read_known(struct decoder *decoder, struct level *level, const struct contract_field *field,
                        const struct message_target *inside)
 {
@@ -135,6 +143,13 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
     return read_bound(decoder, level, field, inside);
   if (field->rules.output_only)
     return jsontext_skip_value(&decoder->reader, NULL);
+  if (would_merge(decoder, field)) {
+    decoder_report(decoder, inside->place,
+                   "is replaced as a whole, which a merge patch cannot say; send it as application/json, or null to "
+                   "empty it");
+    field_set_add(&level->set, place);
+    return jsontext_skip_value(&decoder->reader, NULL);
+  }
   bool gathers = target->mask.kind == MASK_GIVEN;
   if (gathers && !goes_deeper(field))
     add_to_mask(decoder, inside->place);
@@ -185,8 +200,8 @@ static bool read_object(struct decoder *decoder, struct level *level)
       return false;
   if (token != JSONTEXT_OBJECT_END)
     return false;
-  // An update with {} empties the message as a whole.
-  if (level->members == 0 && target->mask.kind == MASK_GIVEN && target->place != NULL) {
+  // An update with {} empties the message as a whole, unless it is a merge patch.
+  if (level->members == 0 && !decoder->merge_patch && target->mask.kind == MASK_GIVEN && target->place != NULL) {
     add_to_mask(decoder, target->place);
     level->mask.kind = MASK_ALL;
   }

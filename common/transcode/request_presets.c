@@ -77,13 +77,21 @@ static bool decode_variable(struct decoder *decoder, bool multi_segment, struct 
   return valid;
 }
 
+// Names a variable for violations, as places in the body are named: without the field that the body fills.
+static struct slice label_variable(struct arena *arena, const struct contract_binding *binding,
+                                   const struct contract_path_variable *variable)
+{
+  size_t skipped = variable->depth > 1 && variable->path[0] == binding->body_field ? 1 : 0;
+  return join_names(arena, variable->path + skipped, variable->depth - skipped);
+}
+
 static void add_path_variables(const struct transcode_request *request, struct decoder *decoder)
 {
   const struct contract_binding *binding = request->route->binding;
   for (size_t i = 0; i < binding->variable_count; i++) {
     const struct contract_path_variable *variable = &binding->variables[i];
     struct slice text = request->route->values[i];
-    struct slice label = join_names(decoder->arena, variable->path, variable->depth);
+    struct slice label = label_variable(decoder->arena, binding, variable);
     if (!decode_variable(decoder, variable->multi_segment, &text)) {
       report(decoder, label, "has a broken percent escape");
       continue;

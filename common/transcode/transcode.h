@@ -26,14 +26,20 @@ struct transcode_request {
   const struct contract_route *route;
   struct slice query;  // the raw query, without '?'
   struct slice body;   // the raw body; empty where the request has none
+  bool merge_patch;    // the body is a merge patch (RFC 7396)
   transcode_header_fn *header;
   void *header_arg;
 };
 
 // Builds the wire bytes of the request message in `out` and checks the rules of options.proto. A PATCH without a mask
 // of the client's own, whose request has a google.protobuf.FieldMask update_mask, gets the fields of its body as the
-// mask (AIP-134). An If-Match value loses its quotes ("*" stays; weak tags and lists are violations). INVALID_ARGUMENT
-// with `violations` filled; nothing else fails.
+// mask (AIP-134). A mask of the client's own may name fields in their original form, too, and "*" is all; a field that
+// it names and the body lacks is a violation. An If-Match of one strong tag loses its quotes. INVALID_ARGUMENT with
+// `violations` filled; nothing else fails.
+//
+// A merge patch changes what it holds, and null empties a field, which is what every PATCH means. It differs where a
+// value is an object of the client's own making (a map, FORMAT_JSON_OBJECT): it would change members of it, which no
+// service can, so only null is accepted there. {} changes nothing.
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 

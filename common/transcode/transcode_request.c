@@ -66,6 +66,7 @@ enum status transcode_request_to_wire(const struct transcode_request *request, s
 {
   struct decoder decoder;
   decoder_init(&decoder, request->body, arena, out, violations);
+  decoder.merge_patch = request->merge_patch;
   request_presets(request, &decoder);
   decode_request(request, &decoder);
   if (out->failed)

@@ -205,6 +205,75 @@ Test(e2e_10_http, a_mask_names_what_is_changed)
   cr_assert_str_eq(http_json(&reply, "displayName"), "Countess");
 }
 
+static struct http_reply merge(const struct owned *item, const char *body)
+{
+  return HTTP(.method = "PATCH", .path = item->path, .token = item->account.token, .body = body,
+              .content_type = "application/merge-patch+json");
+}
+
+Test(e2e_10_http, a_merge_patch_is_taken)
+{
+  struct owned item = make_item();
+  struct http_reply reply = merge(&item, "{\"name\":\"Desk lamp\",\"description\":null}");
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "name"), "Desk lamp");
+  cr_assert_str_eq(http_json(&reply, "description"), "");
+  cr_assert_str_eq(http_json(&reply, "quantity"), "3");
+  reply = merge(&item, "{\"name\":null}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "name");
+  reply = merge(&item, "{\"attributes\":{\"colour\":null}}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "attributes");
+}
+
+Test(e2e_10_http, other_types_learn_what_is_taken)
+{
+  struct owned item = make_item();
+  struct http_reply refused = HTTP(.method = "PATCH", .path = item.path, .token = item.account.token, .body = "[]",
+                                   .content_type = "application/json-patch+json");
+  ASSERT_PROBLEM(refused, 415, "INVALID_ARGUMENT");
+  cr_assert_str_eq(http_header(&refused, "Accept-Patch"), "application/merge-patch+json, application/json");
+  refused = HTTP(.path = "/v1/items", .token = item.account.token, .body = "{}",
+                 .content_type = "application/merge-patch+json");
+  ASSERT_PROBLEM(refused, 415, "INVALID_ARGUMENT");
+  cr_assert_str_eq(http_header(&refused, "Accept"), "application/json");
+}
+
+// ---- problems ----
+
+static void assert_reason(const struct http_reply *reply, const char *reason, const char *type)
+{
+  cr_assert_str_eq(http_json(reply, "reason"), reason, "%s", reply->body);
+  cr_assert_str_eq(http_json(reply, "type"), type, "%s", reply->body);
+}
+
+Test(e2e_10_http, every_problem_has_a_reason)
+{
+  struct http_reply malformed = HTTP(.path = "/v1/auth/login", .body = "{\"email\"");
+  assert_reason(&malformed, "INVALID_REQUEST", "urn:bulkhead:problem:invalid-request");
+  struct http_reply large =
+      HTTP(.path = "/v1/auth/login", .body = text("{\"email\":\"%06000000d\"}", 0), .method = "POST");
+  ASSERT_STATUS(large, 413);
+  assert_reason(&large, "BODY_TOO_LARGE", "urn:bulkhead:problem:body-too-large");
+  struct http_reply above = HTTP(.path = "/../v1/items");
+  assert_reason(&above, "BAD_REQUEST", "urn:bulkhead:problem:bad-request");
+  struct http_reply file = HTTP(.path = "/docs/none");
+  assert_reason(&file, "NOT_FOUND", "urn:bulkhead:problem:not-found");
+  struct http_reply method = HTTP(.method = "DELETE", .path = "/docs");
+  assert_reason(&method, "METHOD_NOT_ALLOWED", "urn:bulkhead:problem:method-not-allowed");
+}
+
+Test(e2e_10_http, a_violation_names_what_the_client_has_sent)
+{
+  struct account ada = account_create();
+  struct http_reply reply =
+      HTTP(.method = "PATCH", .path = "/v1/users/7", .token = ada.token, .body = "{\"displayName\":\"\"}");
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "id");
+  assert_violation(&reply, "displayName");
+}
+
 // ---- one's own account ----
 
 Test(e2e_10_http, me_is_changed_and_deleted)

@@ -194,6 +194,7 @@ struct outcome fixture_request(const struct contract *contract, struct exchange 
   struct transcode_request request = {.route = &route,
                                       .query = slice_from_string(exchange.query),
                                       .body = slice_from_string(exchange.body),
+                                      .merge_patch = exchange.merge_patch,
                                       .header = find_header,
                                       .header_arg = &exchange};
   struct strbuf *wire = new_buffer();

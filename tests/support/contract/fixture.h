@@ -34,6 +34,7 @@ struct exchange {
   const char *query;
   const char *body;
   const char *if_match;
+  bool merge_patch;
 };
 struct outcome {
   enum status status;

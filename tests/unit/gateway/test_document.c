@@ -138,7 +138,7 @@ Test(document, shows_a_deadline_after_which_nobody_knows)
 
 Test(document, shows_too_many_requests)
 {
-  check_status((struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED}, "TooManyRequests", "RESOURCE_EXHAUSTED");
+  check_status((struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED}, "TooManyRequests", "TOO_MANY_REQUESTS");
 }
 
 Test(document, shows_an_internal_error)
@@ -165,6 +165,14 @@ Test(document, shows_a_stale_precondition)
                                              .message = SLICE("it has changed since you read it; read it again and "
                                                               "repeat the change")});
   assert_like_example(exchange_reply(exchange), "PreconditionFailed", "ETAG_MISMATCH");
+}
+
+Test(document, shows_an_excluded_state)
+{
+  check_status((struct rpc_status){.code = STATUS_ABORTED,
+                                   .reason = SLICE("ETAG_EXCLUDED"),
+                                   .message = SLICE("it is in a state that If-None-Match excludes")},
+               "PreconditionFailed", "ETAG_EXCLUDED");
 }
 
 // Creates an item and lets the service answer with `status`.

@@ -435,7 +435,7 @@ Test(exchange, a_refusal_before_the_start_still_is_a_problem)
 {
   struct exchange_input input = fixture_input("", "");
   exchange_fail_http(exchange, &input, 431);
-  assert_problem(exchange_reply(exchange), 431, "about:blank");
+  assert_problem(exchange_reply(exchange), 431, "\"reason\":\"HEADERS_TOO_LARGE\"");
 }
 
 Test(exchange, a_405_of_the_http_layer_says_what_is_allowed)

@@ -276,7 +276,7 @@ Test(held_rules, what_a_mask_leaves_out_must_still_have_its_form)
 Test(held_rules, the_path_is_held_whatever_the_mask_says)
 {
   expect((struct exchange){.http_method = "PATCH", .path = "/v1/things/7", .body = "{}"},
-         "thing.id: must be a UUID, such as 01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
+         "id: must be a UUID, such as 01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b");
   expect((struct exchange){.http_method = "DELETE", .path = "/v1/things/much-too-long", .query = "updateMask=size"},
          "thing.name: must be at most 8 characters\nthing.size: must be at most -1");
 }

@@ -215,6 +215,44 @@ Test(request, a_mask_of_the_clients_own)
   }
 }
 
+Test(request, a_merge_patch_changes_what_it_holds_and_empties_by_null)
+{
+  static const struct {
+    const char *body;
+    const char *result;  // what the request message has, or the violations
+  } CASES[] = {
+      {"{\"longName\":\"a\",\"tags\":null}", "\"updateMask\":\"longName,tags\""},
+      {"{\"nested\":{\"textValue\":null}}", "\"updateMask\":\"nested.textValue\""},
+      {"{\"nested\":null}", "\"updateMask\":\"nested\""},
+      {"{}", "\"updateMask\":\"\""},
+      {"{\"nested\":{\"deep\":{}}}", "\"updateMask\":\"\""},
+      {"[]", "must be an object"},
+      {"null", "must not be null"},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+    struct exchange exchange = patch("/v1/things/x", CASES[i].body);
+    exchange.merge_patch = true;
+    struct outcome outcome = fixture_request(fixture_test(), exchange);
+    const char *got = outcome.status == STATUS_OK ? outcome.json : outcome.violations;
+    cr_expect(strstr(got, CASES[i].result) != NULL, "%s: %s", CASES[i].body, got);
+  }
+}
+
+// It would say which members of the object to change, which no service can.
+Test(request, a_merge_patch_changes_no_part_of_a_clients_own_object)
+{
+  struct exchange exchange = patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"attributes\":{\"colour\":null}}");
+  struct outcome outcome = fixture_request(fixture_bulkhead(), exchange);
+  cr_assert(strstr(outcome.json, "\"attributes\":{\"colour\":null}") != NULL, "%s", outcome.violations);
+  exchange.merge_patch = true;
+  expect_violations(fixture_bulkhead(), exchange,
+                    "attributes: is replaced as a whole, which a merge patch cannot say; send it as application/json, "
+                    "or null to empty it");
+  exchange.body = "{\"attributes\":null}";
+  outcome = fixture_request(fixture_bulkhead(), exchange);
+  cr_assert(strstr(outcome.json, "\"updateMask\":\"attributes\"") != NULL, "%s", outcome.violations);
+}
+
 Test(request, what_comes_in_a_header_comes_nowhere_else)
 {
   const struct contract *contract = fixture_contract(

@@ -220,15 +220,16 @@ Test(same_verdicts, in_what_is_created)
 {
   for (size_t i = 0; i < ARRAY_LEN(THINGS); i++) {
     const char *body = arena_printf(&arena, "{\"thing\":%s,\"others\":[%s]}", THINGS[i], THINGS[i]);
-    expect_same("t.v1.CreateRequest", "", (struct exchange){"POST", "/v1/things", NULL, body, NULL});
+    expect_same("t.v1.CreateRequest", "", (struct exchange){"POST", "/v1/things", NULL, body, NULL, false});
   }
-  expect_same("t.v1.CreateRequest", "", (struct exchange){"POST", "/v1/things", NULL, "{}", NULL});
+  expect_same("t.v1.CreateRequest", "", (struct exchange){"POST", "/v1/things", NULL, "{}", NULL, false});
 }
 
 Test(same_verdicts, in_a_patch_whose_body_is_its_mask)
 {
   for (size_t i = 0; i < ARRAY_LEN(THINGS); i++)
-    expect_same("t.v1.UpdateRequest", "thing.", (struct exchange){"PATCH", "/v1/things/" ID, NULL, THINGS[i], NULL});
+    expect_same("t.v1.UpdateRequest", "thing.",
+                (struct exchange){"PATCH", "/v1/things/" ID, NULL, THINGS[i], NULL, false});
 }
 
 Test(same_verdicts, in_an_update_with_a_mask)
@@ -237,7 +238,7 @@ Test(same_verdicts, in_an_update_with_a_mask)
     for (size_t j = 0; j < ARRAY_LEN(MASKS); j++) {
       const char *body = arena_printf(&arena, "{\"thing\":%s,\"updateMask\":\"%s\",\"beside\":{\"serial\":\"a\"}}",
                                       THINGS[i], MASKS[j]);
-      expect_same("t.v1.UpdateRequest", "", (struct exchange){"PUT", "/v1/things", NULL, body, NULL});
+      expect_same("t.v1.UpdateRequest", "", (struct exchange){"PUT", "/v1/things", NULL, body, NULL, false});
     }
-  expect_same("t.v1.UpdateRequest", "", (struct exchange){"PUT", "/v1/things", NULL, "{}", NULL});
+  expect_same("t.v1.UpdateRequest", "", (struct exchange){"PUT", "/v1/things", NULL, "{}", NULL, false});
 }
