@@ -63,7 +63,8 @@ void tls_session_feed(struct tls_session *session, size_t size);
 // session is not open any more.
 size_t tls_session_read(struct tls_session *session, void *out, size_t size);
 
-// Encrypts the plaintext. False when the session is not open or has failed.
+// Encrypts the plaintext. False when the session is not open, and when a mebibyte waits for the connection already,
+// which ends the session.
 bool tls_session_write(struct tls_session *session, struct slice plaintext) MUST_CHECK;
 // Returns the bytes for the connection, also those of a handshake or of an alert. Valid until the next call that is not
 // tls_session_sent.

@@ -97,10 +97,11 @@ static void describe_failure(struct tls_session *session)
   bool is_alert = ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET;
   if (session->peer.problem[0] != '\0')
     snprintf(session->reason, sizeof(session->reason), "%s", session->peer.problem);
+  else if (text == NULL)
+    snprintf(session->reason, sizeof(session->reason), "the other side does not read what it is sent");
   else
     snprintf(session->reason, sizeof(session->reason), "%s: %s",
-             is_alert ? "the other side has refused this one" : "what the other side sends is no TLS 1.3",
-             text == NULL ? "it does not read its answers" : text);
+             is_alert ? "the other side has refused this one" : "what the other side sends is no TLS 1.3", text);
 }
 
 // Notes how an operation of OpenSSL's has ended. Nothing else changes the state, but for the end of the handshake.
