@@ -21,9 +21,11 @@ static const struct step {
     {"route", step_route},                // 404, 405
     {"authenticate", step_authenticate},  // 401, and 503 without keys
     {"authorise", step_authorise},        // 403
+    {"limit", step_limit},                // 429, or waits for a share of the limit
     {"body", step_body},                  // 400, 415
     {"arrived", step_arrived},            // the same, where the size was not known before
     {"translate", step_translate},        // 400 with violations
+    {"attempt", step_attempt},            // logins and sign-ups: 429, after the limit was asked
     {"call", step_call},                  // waits for the service
     {"reply", step_reply},                // the service's answer or its error
 };
@@ -98,6 +100,7 @@ static struct exchange *take_spare(struct gateway *gateway)
   CHECK(exchange != NULL);
   strbuf_init(&exchange->wire, 0);
   strbuf_init(&exchange->out, 0);
+  strbuf_init(&exchange->scratch, 0);
   return exchange;
 }
 
@@ -109,6 +112,7 @@ struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *pr
   exchange->arg = arg;
   exchange->started_us = gateway->clock.now_us();
   key_wait_init(&exchange->key_wait);
+  limit_wait_init(&exchange->limit_wait);
   return exchange;
 }
 
@@ -139,6 +143,8 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
 static bool cancel_wait(struct exchange *exchange)
 {
   keys_stop_waiting(&exchange->key_wait);
+  limit_wait_stop(&exchange->limit_wait);
+  limits_abandon_attempt(&exchange->attempt);
   struct rpc_call *call = exchange->call;
   exchange->call = NULL;
   return call != NULL && exchange->gateway->backend.cancel(exchange->gateway->backend.arg, call);

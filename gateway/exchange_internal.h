@@ -40,6 +40,9 @@ struct exchange {
   size_t caller_role_count;
 
   struct key_wait key_wait;
+  struct limit_wait limit_wait;
+  struct limit_attempt attempt;  // of a login or sign-up
+  struct limit_answer limit;     // its limit is NULL where the request has none
   struct rpc_call *call;
   const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs
   struct slice outcome_payload;
@@ -48,8 +51,9 @@ struct exchange {
 
   // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
-  struct strbuf wire;  // wire bytes of the request message
-  struct strbuf out;   // the reply's body
+  struct strbuf wire;     // wire bytes of the request message
+  struct strbuf out;      // the reply's body
+  struct strbuf scratch;  // values of reply headers
   struct exchange *next_spare;
 };
 
@@ -76,15 +80,19 @@ enum step_result step_identify(struct exchange *exchange);
 enum step_result step_route(struct exchange *exchange);
 enum step_result step_authenticate(struct exchange *exchange);
 enum step_result step_authorise(struct exchange *exchange);
+enum step_result step_limit(struct exchange *exchange);
 enum step_result step_body(struct exchange *exchange);
 enum step_result step_arrived(struct exchange *exchange);
 enum step_result step_translate(struct exchange *exchange);
+enum step_result step_attempt(struct exchange *exchange);
 enum step_result step_call(struct exchange *exchange);
 enum step_result step_reply(struct exchange *exchange);
 
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);
 
+// Adds the headers that tell of the request's rate limit, where it has one (exchange_limits.c).
+void exchange_add_limit_headers(struct exchange *exchange);
 // Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.
 enum step_result exchange_fail(struct exchange *exchange, const struct failure *failure);
 // Answers OPTIONS with the methods of a path, and with the types that its PATCH takes. `allow` must live as long as the

@@ -36,6 +36,7 @@ static void finish_reply(struct exchange *exchange, int http_status, const char 
   reply_add_header(exchange, SLICE("Content-Security-Policy"), SLICE("default-src 'none'; frame-ancestors 'none'"));
   reply_add_header(exchange, SLICE("Referrer-Policy"), SLICE("no-referrer"));
   reply_add_header(exchange, SLICE("Cache-Control"), slice_from_string(cache_control));
+  exchange_add_limit_headers(exchange);
 }
 
 enum step_result exchange_describe(struct exchange *exchange, struct slice allow)
@@ -271,6 +272,7 @@ enum step_result step_reply(struct exchange *exchange)
 {
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
+  limits_end_attempt(&exchange->attempt, status->code);
   if (status->code == STATUS_OK)
     return reply_success(exchange, exchange->outcome_payload);
   return reply_failure(exchange, status);

@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -16,6 +17,10 @@ struct gateway *gateway_create(const struct gateway_options *options)
                                           : (struct gateway_clock){.now_us = clock_now_us, .wall_us = clock_wall_us};
   gateway->verifier =
       token_verifier_create(&(struct token_verifier_options){.issuer = options->issuer, .audience = options->audience});
+  struct limits_options limits = {
+      .backend = &gateway->backend, .metrics = &options->api->metrics, .now_us = gateway->clock.now_us};
+  memcpy(limits.limits, options->limits, sizeof(limits.limits));
+  gateway->limits = limits_create(&limits);
   keys_init(&gateway->keys, gateway->verifier, &gateway->backend, &options->api->metrics, gateway->clock.now_us);
   return gateway;
 }
@@ -36,6 +41,7 @@ void gateway_free(struct gateway **gateway)
   gateway_stop(gone);
   exchange_free_spares(gone);
   token_verifier_free(&gone->verifier);
+  limits_free(&gone->limits);
   free(gone);
 }
 

@@ -10,6 +10,7 @@
 #include "gateway/api.h"
 #include "gateway/backend.h"
 #include "gateway/keys.h"
+#include "gateway/limits.h"
 
 struct exchange;
 
@@ -24,6 +25,7 @@ struct gateway_options {
   const char *audience;
   struct backend backend;
   const struct gateway_clock *clock;  // NULL stands for the system's clock
+  struct gcra_limit limits[LIMIT_CLASS_COUNT];
 };
 
 struct gateway {
@@ -32,6 +34,7 @@ struct gateway {
   struct gateway_clock clock;
   struct token_verifier *verifier;
   struct keys keys;
+  struct limits *limits;   // NULL where there are none
   struct exchange *spare;  // closed exchanges with their memory, for the next requests
   size_t spare_count;
   size_t in_flight;  // exchanges that wait for a service or for keys

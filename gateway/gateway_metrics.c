@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
@@ -31,7 +32,8 @@ static void create_http_series(struct gateway_metrics *metrics, struct slice met
   metrics->durations[row] = metrics_series(METRIC_HTTP_DURATION, &method, 1);
 }
 
-// Creates the RPC client's series for one method. The gateway calls only methods that have a route, GetJwks among them.
+// Creates the RPC client's series for one method. The gateway calls methods that have a route, and those that name it
+// as their caller.
 static void create_rpc_series(struct slice method)
 {
 #define STATUS_SERIES(name, code, http)                                                                                \
@@ -61,6 +63,26 @@ static void create_shared_series(const char *const *services, size_t service_cou
   metrics_single(METRIC_CONSUL_UP);
 }
 
+static bool names_gateway(const struct policy *policy)
+{
+  for (size_t i = 0; i < policy->caller_count; i++)
+    if (strcmp(policy->callers[i], POLICY_GATEWAY) == 0)
+      return true;
+  return false;
+}
+
+// Creates the series of the rate limits, in the order of limit_class.
+static void create_limit_series(struct gateway_metrics *metrics)
+{
+  static const char *const classes[] = {"read", "write", "expensive", "credential"};
+  for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+    struct slice class = slice_from_string(classes[i]);
+    metrics->limited[i] = metrics_series(METRIC_RATE_LIMITED, &class, 1);
+  }
+  metrics->leases_ok = metrics_series(METRIC_RATE_LEASES, &SLICE("ok"), 1);
+  metrics->leases_failed = metrics_series(METRIC_RATE_LEASES, &SLICE("failed"), 1);
+}
+
 void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
                             const char *const *services, size_t service_count)
 {
@@ -71,14 +93,15 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   CHECK(metrics->requests != NULL && metrics->durations != NULL);
   for (size_t i = 0; i < methods; i++) {
     const struct contract_method *method = contract_method(contract, i);
+    if (method->policy.access != ACCESS_INTERNAL || names_gateway(&method->policy))
+      create_rpc_series(method->full_name);
     // The rows of internal methods stay NULL, because nothing counts in them.
-    if (method->policy.access == ACCESS_INTERNAL)
-      continue;
-    create_http_series(metrics, method->full_name, method->index);
-    create_rpc_series(method->full_name);
+    if (method->policy.access != ACCESS_INTERNAL)
+      create_http_series(metrics, method->full_name, method->index);
   }
   create_http_series(metrics, SLICE("none"), methods);
   create_shared_series(services, service_count);
+  create_limit_series(metrics);
   metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
   metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);

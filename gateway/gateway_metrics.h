@@ -18,6 +18,9 @@ struct gateway_metrics {
   struct metric_series *token_misses;
   struct metric_series *keys_ok;
   struct metric_series *keys_failed;
+  struct metric_series *limited[4];  // by limit_class (limits.h)
+  struct metric_series *leases_ok;
+  struct metric_series *leases_failed;
 };
 
 // Creates the gateway's series, and those in which the RPC client and discovery count for the given services.

@@ -163,7 +163,7 @@ struct contract_method {
   const struct contract_message *input;
   const struct contract_message *output;
   struct policy policy;
-  enum contract_rate_class rate_class;  // has no effect yet, see options.proto
+  enum contract_rate_class rate_class;  // which limit of the gateway a call counts in
   uint32_t timeout_ms;                  // 5,000 where the contract says nothing
   uint32_t cache_ttl_ms;
   uint32_t max_body_bytes;

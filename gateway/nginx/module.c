@@ -62,6 +62,29 @@ static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf
   return NGX_CONF_OK;
 }
 
+// Reads the rate limit of a class: bulkhead_rate read "100/s burst 200".
+static char *set_rate(ngx_conf_t *cf, ngx_command_t *command, void *conf)
+{
+  (void)command;
+  struct module_conf *module = conf;
+  ngx_str_t *args = cf->args->elts;
+  enum limit_class kind = LIMIT_READ;
+  while (kind < LIMIT_CLASS_COUNT && !slice_equal_string(to_slice(args[1]), limit_class_name(kind)))
+    kind++;
+  if (kind == LIMIT_CLASS_COUNT) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%V\" is no class of rate limits; there are: read, write, expensive, credential", &args[1]);
+    return NGX_CONF_ERROR;
+  }
+  if (gcra_parse(to_slice(args[2]), &module->limits[kind]))
+    return NGX_CONF_OK;
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                     "the rate limit \"%V\" of class %V is not accepted; write a rate and perhaps a burst, such as "
+                     "\"100/s burst 200\" or \"30/m\", of s, m, h or d, or \"off\"",
+                     &args[2], &args[1]);
+  return NGX_CONF_ERROR;
+}
+
 // Sets two texts: the one at the command's offset and the one after it.
 static char *set_pair(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 {
@@ -126,6 +149,11 @@ static ngx_command_t directives[] = {
     // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
     PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
     TEXT_DIRECTIVE("bulkhead_log_level", log_level),
+    // The rate limit of a class of calls, and its burst: "100/s burst 200"; "" or "off" for none.
+    {.name = ngx_string("bulkhead_rate"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+     .set = set_rate,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET},
     // How many bytes the bodies that are read or worked on may have together, in all workers. Without it, any.
     {.name = ngx_string("bulkhead_body_bytes"),
      .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,

@@ -38,6 +38,7 @@ struct module_conf {
   ngx_str_t tls_ca_file;
   ngx_str_t tls_cert_key_file;
   ngx_str_t log_level;
+  struct gcra_limit limits[LIMIT_CLASS_COUNT];
   bool has_handlers;  // a location uses the module
   struct api *api;    // NULL until loaded; freed with the configuration's pool
   ngx_shm_zone_t *metrics_zone;

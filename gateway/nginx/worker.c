@@ -187,10 +187,12 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
     log_error("gateway", "the worker cannot start", LOG_STRING("reason", error.message));
     return NGX_ERROR;
   }
-  worker.gateway = gateway_create(&(struct gateway_options){.api = module->api,
-                                                            .issuer = (const char *)module->issuer.data,
-                                                            .audience = (const char *)module->audience.data,
-                                                            .backend = upstreams_backend(worker.upstreams)});
+  struct gateway_options options = {.api = module->api,
+                                    .issuer = (const char *)module->issuer.data,
+                                    .audience = (const char *)module->audience.data,
+                                    .backend = upstreams_backend(worker.upstreams)};
+  memcpy(options.limits, module->limits, sizeof(options.limits));
+  worker.gateway = gateway_create(&options);
   worker.no_connection.fd = (ngx_socket_t)-1;
   worker.timer = (ngx_event_t){.handler = on_timer, .data = &worker.no_connection, .log = cycle->log};
   worker.turn_end = (ngx_event_t){.handler = on_turn_end, .data = &worker.no_connection, .log = cycle->log};

@@ -1,0 +1,122 @@
+// The steps that keep to the rate limits, and the headers that tell clients of them
+// (draft-ietf-httpapi-ratelimit-headers):
+//
+//   RateLimit-Policy: "read";q=200;w=2     at most 200 at once, which come back within 2 seconds
+//   RateLimit: "read";r=150;t=1            150 are left, and all are back in a second
+#include "common/base/check.h"
+#include "gateway/exchange_internal.h"
+
+#define LOGIN_METHOD "auth.v1.AuthService/Login"
+
+static uint64_t to_seconds(uint64_t us)
+{
+  return (us + 999999) / 1000000;
+}
+
+void exchange_add_limit_headers(struct exchange *exchange)
+{
+  const struct limit_answer *answer = &exchange->limit;
+  if (answer->limit == NULL)
+    return;
+  const char *name = limit_class_name(answer->kind);
+  uint64_t window_s = to_seconds(answer->limit->interval_ns * answer->limit->burst / 1000);
+  struct strbuf *text = &exchange->scratch;
+  strbuf_clear(text);
+  strbuf_add_byte(text, '"');
+  strbuf_add_string(text, name);
+  strbuf_add_string(text, "\";q=");
+  strbuf_add_uint(text, answer->limit->burst);
+  strbuf_add_string(text, ";w=");
+  strbuf_add_uint(text, window_s);
+  size_t policy_size = text->size;
+  strbuf_add_byte(text, '"');
+  strbuf_add_string(text, name);
+  strbuf_add_string(text, "\";r=");
+  strbuf_add_uint(text, answer->remaining);
+  strbuf_add_string(text, ";t=");
+  strbuf_add_uint(text, to_seconds(answer->reset_us));
+  struct slice both = strbuf_slice(text);
+  reply_add_header(exchange, SLICE("RateLimit-Policy"), slice_make(both.data, policy_size));
+  reply_add_header(exchange, SLICE("RateLimit"), slice_skip(both, policy_size));
+}
+
+static uint32_t to_retry_ms(uint64_t us)
+{
+  uint64_t ms = us / 1000 + 1;
+  return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static enum step_result refuse(struct exchange *exchange, struct slice detail)
+{
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
+                                                   .reason = "RATE_LIMITED",
+                                                   .detail = detail,
+                                                   .retry_after_ms = to_retry_ms(exchange->limit.retry_after_us)});
+}
+
+// ---- requests ----
+
+static void on_share(void *arg)
+{
+  exchange_resume(arg);
+}
+
+enum step_result step_limit(struct exchange *exchange)
+{
+  struct limits *limits = exchange->gateway->limits;
+  enum limit_class kind = limit_class_of(exchange_method(exchange));
+  if (limits == NULL || kind == LIMIT_CREDENTIAL)
+    return STEP_NEXT;
+  exchange->limit_wait.wake = on_share;
+  exchange->limit_wait.arg = exchange;
+  switch (limits_take(limits, kind, exchange->caller_id, exchange->input.client_address, &exchange->limit_wait,
+                      &exchange->limit)) {
+  case LIMIT_OFF:
+  case LIMIT_PASSED:
+    break;
+  case LIMIT_WAITS:
+    return STEP_WAIT;
+  case LIMIT_REFUSED:
+    return refuse(exchange, SLICE("too many requests; wait as long as Retry-After says"));
+  }
+  return STEP_NEXT;
+}
+
+// ---- attempts ----
+
+static void on_judged(void *arg)
+{
+  exchange_resume(arg);
+}
+
+static enum step_result begin_attempt(struct exchange *exchange)
+{
+  const struct contract_method *method = exchange_method(exchange);
+  struct limit_attempt *attempt = &exchange->attempt;
+  struct slice login = {0};
+  // The auth service knows by the login whether the account knows the device.
+  if (slice_equal_string(method->full_name, LOGIN_METHOD))
+    login = strbuf_slice(&exchange->wire);
+  const struct rpc_context context = {
+      .request_id = exchange_request_id(exchange),
+      .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),
+      .client_address = exchange->input.client_address,
+  };
+  attempt->wake = on_judged;
+  attempt->arg = exchange;
+  bool is_on =
+      limits_begin_attempt(exchange->gateway->limits, exchange->input.client_address, login, &context, attempt);
+  return is_on ? STEP_WAIT : STEP_NEXT;
+}
+
+enum step_result step_attempt(struct exchange *exchange)
+{
+  if (exchange->gateway->limits == NULL || limit_class_of(exchange_method(exchange)) != LIMIT_CREDENTIAL)
+    return STEP_NEXT;
+  if (exchange->attempt.state == ATTEMPT_NONE)
+    return begin_attempt(exchange);
+  exchange->limit = exchange->attempt.answer;
+  if (exchange->attempt.state == ATTEMPT_REFUSED)
+    return refuse(exchange, SLICE("too many attempts from this address have failed; wait as long as Retry-After says"));
+  return STEP_NEXT;
+}

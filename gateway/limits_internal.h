@@ -1,0 +1,27 @@
+// What limits.c and limits_attempt.c share.
+#ifndef BULKHEAD_GATEWAY_LIMITS_INTERNAL_H
+#define BULKHEAD_GATEWAY_LIMITS_INTERNAL_H
+
+#include "common/base/bounded_table.h"
+#include "gateway/limits.h"
+#include "gateway/limits_peers.h"
+
+// The size of the longest name of a bucket, with its zero.
+#define LIMITS_NAME_SIZE 160
+
+struct limits {
+  struct gcra_limit limits[LIMIT_CLASS_COUNT];
+  const struct backend *backend;
+  const struct gateway_metrics *metrics;
+  uint64_t (*now_us)(void);
+  struct bounded_table buckets;   // struct bucket
+  struct bounded_table attempts;  // bounded_entry whose worth is the state of its GCRA
+  uint64_t away_until_us;         // the worker limits by itself until then
+  bool failing;                   // the last call has failed; changes are logged
+};
+
+bool limits_are_away(const struct limits *limits, uint64_t now_us);
+// Notes how a call to the auth service has ended.
+void limits_note_call(struct limits *limits, bool ok);
+
+#endif
