@@ -1,9 +1,9 @@
 // Reads the bodies of requests within bounds: how large one may be (its method says so), how slowly it may come, and
 // how much of the gateway's memory and disk all bodies of one address may take.
 //
-// Bodies share a budget. An address gets a quarter of it at most, and no more than it leaves free, so that there is room
-// for others whatever a few addresses do. A request that would get more is answered with 503. What a body has taken is
-// given back with the request's memory.
+// Bodies share a budget. An address gets a quarter of it at most, and no more than it leaves free, so that there is
+// room for others whatever a few addresses do. A request that would get more is answered with 503. What a body has
+// taken is given back with the request's memory.
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"

@@ -1,5 +1,5 @@
-// Floods of connections and bodies from few addresses, and clients that are slow on purpose: a bystander does not notice
-// them, and what is slow is closed within 10 s.
+// Floods of connections and bodies from few addresses, and clients that are slow on purpose: a bystander does not
+// notice them, and what is slow is closed within 10 s.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +56,7 @@ static size_t measure_workers_kb(void)
   size_t sum = 0;
   for (char *end = NULL; *numbers != '\0'; numbers = *end == '\0' ? end : end + 1)
     sum += strtoul(numbers, &end, 10);
+  cr_assert_gt(sum, 0, "the gateway has no workers");
   return sum;
 }
 

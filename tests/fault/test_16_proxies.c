@@ -1,0 +1,141 @@
+// Behind a load balancer: whom the gateway believes that a request comes from, and whom its limits hold.
+#include <criterion/criterion.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/compiler.h"
+#include "tests/support/environment.h"
+#include "tests/support/http.h"
+#include "tests/support/raw.h"
+#include "tests/support/stack.h"
+
+#define PROXY "127.0.0.9"
+#define STRANGER "127.0.0.8"
+#define CLIENT "203.0.113.7"
+
+// Restarts the gateway with other settings; NULL leaves one out.
+static void restart_gateway(const char *proxies, const char *protocol, const char *connections)
+{
+  const char *const settings[][2] = {
+      {"TRUSTED_PROXIES", proxies}, {"PROXY_PROTOCOL", protocol}, {"CONNECTIONS_PER_ADDRESS", connections}};
+  for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+    if (settings[i][1] != NULL)
+      setenv(settings[i][0], settings[i][1], 1);
+    else
+      unsetenv(settings[i][0]);
+  stack("restart", "gateway");
+}
+
+static void restore_gateway(void)
+{
+  restart_gateway(NULL, NULL, NULL);
+  wait_until_healthy();
+}
+
+TestSuite(fault_16_proxies, .fini = restore_gateway);
+
+struct line {
+  const char *path;
+  const char *peer;  // what the access log says, once the line is there
+};
+
+static bool is_logged(const void *arg)
+{
+  struct line *line = (struct line *)(uintptr_t)arg;
+  const char *script = text("sed -n 's|.*\"path\":\"%s\".*\"peer\":\"\\([^\"]*\\)\".*|\\1|p' '%s/log/access.log'",
+                            line->path, need_variable("BULKHEAD_RUN_DIR"));
+  const char *found = output_of((const char *const[]){"sh", "-c", script, NULL});
+  line->peer = text("%.*s", (int)strcspn(found, "\n"), found);
+  return *line->peer != '\0';
+}
+
+// Sends a request from `from`, behind a line of the PROXY protocol if there is one, and returns the client that the
+// access log names.
+static const char *find_logged_client(const char *from, const char *proxy_line, const char *forwarded_for)
+{
+  struct line line = {.path = text("/v1/%s", fresh_word())};
+  struct raw *raw = RAW(.url = need_variable("BULKHEAD_URL"), .from = from);
+  raw_send_text(raw, text("%sGET %s HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %s\r\nConnection: close\r\n\r\n",
+                          proxy_line, line.path, forwarded_for));
+  (void)raw_read_until(raw, "404 Not Found");
+  raw_close(&raw);
+  wait_until(is_logged, &line, "the line in the access log");
+  return line.peer;
+}
+
+Test(fault_16_proxies, a_listed_proxy_is_believed_and_nobody_else)
+{
+  restart_gateway("127.0.0.20," PROXY "/32", NULL, NULL);
+  cr_expect_str_eq(find_logged_client(PROXY, "", CLIENT), CLIENT);
+  cr_expect_str_eq(find_logged_client(STRANGER, "", CLIENT), STRANGER);
+  // What a client writes itself stands to the left of what the proxies add.
+  cr_expect_str_eq(find_logged_client(PROXY, "", "198.51.100.1, " CLIENT ", 127.0.0.20"), CLIENT);
+}
+
+Test(fault_16_proxies, without_listed_proxies_nobody_is_believed)
+{
+  restart_gateway(NULL, NULL, NULL);
+  cr_expect_str_eq(find_logged_client(PROXY, "", CLIENT), PROXY);
+}
+
+Test(fault_16_proxies, the_proxy_protocol_names_the_client)
+{
+  restart_gateway(PROXY, "on", NULL);
+  const char *line = "PROXY TCP4 " CLIENT " 192.0.2.1 40000 443\r\n";
+  cr_expect_str_eq(find_logged_client(PROXY, line, "198.51.100.1"), CLIENT);
+  cr_expect_str_eq(find_logged_client(STRANGER, line, "198.51.100.1"), STRANGER);
+}
+
+// ---- limits ----
+
+// Begins a request whose body does not come, for the client that the proxy names.
+static struct raw *begin_request(const char *from, const char *client)
+{
+  struct raw *raw = RAW(.url = need_variable("BULKHEAD_URL"), .from = from);
+  raw_send_text(raw, text("POST /v1/auth/login HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n"
+                          "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+                          client));
+  return raw;
+}
+
+Test(fault_16_proxies, behind_a_proxy_each_client_has_its_own_limit)
+{
+  restart_gateway(PROXY, NULL, "2");
+  struct raw *own[3], *other[2];
+  for (size_t i = 0; i < 2; i++) {
+    own[i] = begin_request(PROXY, CLIENT);
+    (void)raw_read_until(own[i], "100 Continue");
+  }
+  own[2] = begin_request(PROXY, CLIENT);
+  (void)raw_read_until(own[2], "429 Too Many Requests");
+  // The proxy's own connections are more than an address may have.
+  for (size_t i = 0; i < 2; i++) {
+    other[i] = begin_request(PROXY, "203.0.113.8");
+    (void)raw_read_until(other[i], "100 Continue");
+  }
+  for (size_t i = 0; i < 3; i++)
+    raw_close(&own[i]);
+  for (size_t i = 0; i < 2; i++)
+    raw_close(&other[i]);
+}
+
+Test(fault_16_proxies, an_address_without_a_proxy_is_closed_beyond_its_limit)
+{
+  restart_gateway(PROXY, NULL, "2");
+  struct raw *open[2], *more;
+  for (size_t i = 0; i < 2; i++) {
+    open[i] = begin_request(STRANGER, CLIENT);
+    (void)raw_read_until(open[i], "100 Continue");
+  }
+  more = RAW(.url = need_variable("BULKHEAD_URL"), .from = STRANGER);
+  char byte;
+  cr_expect_eq(raw_read(more, &byte, 1), 0, "the third connection is open");
+  raw_close(&more);
+  // Others are not held up.
+  struct raw *other = begin_request("127.0.0.7", CLIENT);
+  (void)raw_read_until(other, "100 Continue");
+  raw_close(&other);
+  for (size_t i = 0; i < 2; i++)
+    raw_close(&open[i]);
+}
