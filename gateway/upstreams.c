@@ -8,16 +8,30 @@
 #include "common/base/clock.h"
 #include "common/base/jsontext_writer.h"
 #include "common/base/uuid.h"
+#include "common/contract/policy.h"
 #include "common/discovery/discovery.h"
 #include "common/rpc/rpc_client.h"
+#include "common/security/service_identity.h"
 
 #define DEREGISTER_WAIT_MS 500
 
 struct upstreams {
   const struct api *api;
+  struct service_identity *identity;  // NULL without a key
   struct rpc_client *client;
   struct discovery *discovery;
 };
+
+static enum status open_identity(struct upstreams *upstreams, const struct upstreams_options *options,
+                                 struct error *error)
+{
+  if (options->service_key == NULL)
+    return STATUS_OK;
+  return service_identity_create(&(struct service_identity_options){.service = POLICY_GATEWAY,
+                                                                    .private_key = options->service_key,
+                                                                    .public_keys = options->service_keys},
+                                 &upstreams->identity, error);
+}
 
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out, struct error *error)
 {
@@ -34,7 +48,13 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
     upstreams_free(&upstreams);
     return status;
   }
-  upstreams->client = rpc_client_create(&(struct rpc_client_options){.peer_service = "gateway", .tls = options->tls});
+  status = open_identity(upstreams, options, error);
+  if (status != STATUS_OK) {
+    upstreams_free(&upstreams);
+    return status;
+  }
+  upstreams->client =
+      rpc_client_create(&(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls});
   for (size_t i = 0; i < options->api->service_count; i++)
     discovery_watch(upstreams->discovery, options->api->services[i]);
   *out = upstreams;
@@ -48,6 +68,7 @@ void upstreams_free(struct upstreams **upstreams)
   if (gone == NULL)
     return;
   rpc_client_free(&gone->client);
+  service_identity_free(&gone->identity);
   discovery_free(&gone->discovery);
   free(gone);
 }

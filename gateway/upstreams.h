@@ -22,6 +22,10 @@ struct upstreams_options {
   const char *consul_token;  // NULL without one
   const char *static_list;   // services without Consul, as discovery_options has it; NULL when only Consul is used
   struct rpc_tls tls;
+  // The gateway's private key (PEM) and the public keys of all services, see service_identity_options; NULL where all
+  // connections have TLS.
+  const char *service_key;
+  const char *service_keys;
 };
 
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out,

@@ -31,7 +31,6 @@ struct rpc_channel {
 };
 
 struct rpc_client {
-  char *peer_service;
   size_t max_calls_in_flight;
   struct transport transport;
   struct endpoint_group endpoints;

@@ -3,10 +3,18 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/observe/log.h"
+#include "common/observe/metrics.h"
 
 // The most unacked packets on a connection. Further frames wait in the server, and leave in larger batches.
 #define WINDOW_PACKETS 32
+// The largest packet of a client that has not proven its name: a hello fits.
+#define UNPROVEN_MESSAGE_BYTES ((size_t)8 * 1024)
+#define REFUSAL_LOG_MS 1000
+
+static void set_state(struct connection *connection, enum connection_state state);
 
 // ---- life ----
 
@@ -26,9 +34,17 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
                                             .on_readable = options->on_readable,
                                             .arg = connection};
   connection->stream = rpc_stream_open(opened, &stream);
+  connection->max_message_bytes = options->max_message_bytes;
   sender_init(&connection->sender, &sender);
   sender_open(&connection->sender, &connection->stream->port);
   log_debug("rpc", "a client has connected", LOG_INT("connection", connection->number));
+  struct slice peer = rpc_stream_peer(connection->stream);
+  if (peer.size != 0)
+    connection_set_proven(connection, peer);
+  else if (options->needs_proof)
+    connection->stream->options.max_message_bytes = UNPROVEN_MESSAGE_BYTES;
+  else
+    set_state(connection, CONNECTION_OPEN);
   return connection;
 }
 
@@ -40,6 +56,7 @@ void connection_close(struct connection **connection_pointer)
   list_remove(&connection->node);
   sender_free(&connection->sender);
   rpc_stream_close(&connection->stream);
+  free(connection->peer);
   free(connection);
 }
 
@@ -49,13 +66,44 @@ void connection_close(struct connection **connection_pointer)
 static void set_state(struct connection *connection, enum connection_state state)
 {
   static const char *const messages[] = {
+      [CONNECTION_OPEN] = "a client may send calls",
+      [CONNECTION_REFUSED] = "closing the connection of a client that has not proven its name",
       [CONNECTION_GOAWAY_SENT] = "told a client to send its calls to other instances",
       [CONNECTION_GOAWAY_ACKED] = "a client sends its calls to other instances now",
       [CONNECTION_ABANDONED] = "gave up a client that does not read its replies; it must connect again",
   };
   connection->state = state;
   LOG_AT(state == CONNECTION_ABANDONED ? LOG_WARN : LOG_DEBUG, "rpc", messages[state],
-         LOG_INT("connection", connection->number), LOG_INT("unsentBytes", sender_unsent_bytes(&connection->sender)));
+         LOG_INT("connection", connection->number), LOG_INT("unsentBytes", sender_unsent_bytes(&connection->sender)),
+         LOG_STRING("peer", connection->peer == NULL ? "" : connection->peer));
+}
+
+void connection_set_proven(struct connection *connection, struct slice peer)
+{
+  connection->peer = memory_copy_text(peer);
+  connection->stream->options.max_message_bytes = connection->max_message_bytes;
+  set_state(connection, CONNECTION_OPEN);
+}
+
+// Logs a refusal, one a second at most: a stranger that connects again and again must not fill the log.
+static void log_refusal(const struct connection *connection, const char *reason)
+{
+  static uint64_t quiet_until_us;
+  uint64_t now_us = clock_now_us();
+  if (now_us < quiet_until_us)
+    return;
+  quiet_until_us = deadline_after_ms(now_us, REFUSAL_LOG_MS);
+  log_warn("rpc", "refused a client that does not prove to be one of our services; its connection is closed",
+           LOG_INT("connection", connection->number), LOG_STRING("reason", reason));
+}
+
+void connection_refuse(struct connection *connection, const char *reason)
+{
+  if (connection->state == CONNECTION_REFUSED)
+    return;
+  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
+  set_state(connection, CONNECTION_REFUSED);
+  log_refusal(connection, reason);
 }
 
 void connection_send_goaway(struct connection *connection)
@@ -81,7 +129,7 @@ void connection_abandon(struct connection *connection)
 
 bool connection_is_idle(const struct connection *connection, bool acked)
 {
-  if (connection->state == CONNECTION_ABANDONED)
+  if (connection->state == CONNECTION_ABANDONED || connection->state == CONNECTION_UNPROVEN)
     return true;
   if (acked)
     return sender_is_acked(&connection->sender);

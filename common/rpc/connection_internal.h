@@ -13,9 +13,11 @@
 struct rpc_server;
 
 enum connection_state {
+  CONNECTION_UNPROVEN,      // has not proven its client's name: its requests are refused
   CONNECTION_OPEN,          // may be sent frames at any time
   CONNECTION_GOAWAY_SENT,   // may still send requests: they crossed with the GOAWAY
   CONNECTION_GOAWAY_ACKED,  // knows that the server drains; its requests are refused from now on
+  CONNECTION_REFUSED,       // has not proven its client's name and will not: to be closed
   CONNECTION_ABANDONED,     // does not take its replies: what it sends is dropped, and nothing is sent to it any more
 };
 
@@ -27,6 +29,9 @@ struct connection {
   struct list node;      // rpc_server.connections
   struct rpc_stream *stream;
   struct sender sender;
+  char *peer;                // the proven name of the client's program; NULL without proof
+  size_t max_message_bytes;  // once the client is proven
+  unsigned refused;          // requests that came without proof
 };
 
 struct connection_options {
@@ -34,6 +39,7 @@ struct connection_options {
   uint64_t number;
   size_t max_message_bytes;
   struct transport *transport;
+  bool needs_proof;                       // the client must show a hello, unless its certificate names it
   void (*on_readable)(void *connection);  // packets may have come, or the connection may have ended
   struct metric_series *packets;          // counts packets sent
 };
@@ -43,7 +49,14 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
 // Takes the connection out of its list, closes and frees it, and nulls the pointer. It must have no requests (CHECK).
 void connection_close(struct connection **connection);
 
-// Queues a GOAWAY frame, so that the client sends no further requests here. Ignored unless the connection is open.
+// Notes the proven name of the client: from now on its requests are served.
+void connection_set_proven(struct connection *connection, struct slice peer);
+// Notes that the client's hello proves nothing, or that too many requests came without one. The caller must close the
+// connection.
+void connection_refuse(struct connection *connection, const char *reason);
+
+// Queues a GOAWAY frame, so that the client sends no further requests here. Ignored unless the connection is open: a
+// client without proof is told once it has proven its name.
 void connection_send_goaway(struct connection *connection);
 // Notes that the client has acked everything that was sent to it, also the GOAWAY if there was one: after that its
 // requests are refused.
@@ -52,7 +65,7 @@ void connection_note_all_acked(struct connection *connection);
 void connection_abandon(struct connection *connection);
 
 // Returns whether everything has left the outbox and, if `acked`, has arrived. An abandoned connection is always
-// idle, because nothing is sent to it.
+// idle, because nothing is sent to it, and so is one without proof.
 bool connection_is_idle(const struct connection *connection, bool acked);
 
 #endif

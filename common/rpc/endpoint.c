@@ -11,6 +11,7 @@
 #include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
+#include "common/security/service_identity.h"
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 2000
@@ -135,6 +136,7 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   endpoint->service = metrics->service;
   endpoint->id = memory_copy_text(address->id);
   endpoint->url = memory_copy_text(address->url);
+  arena_init(&endpoint->proof);
   list_init(&endpoint->calls);
   list_init(&endpoint->node);
   list_append(&group->members, &endpoint->node);
@@ -155,16 +157,38 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   heap_remove(&endpoint->group->timers, &endpoint->timer);
   list_remove(&endpoint->node);
   sender_free(&endpoint->sender);
+  arena_free(&endpoint->proof);
   free(endpoint->id);
   free(endpoint->url);
   free(endpoint);
 }
 
-void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened)
+// Begins to prove both names: the server's certificate has done so already, or a hello asks for its own.
+static enum status exchange_names(struct endpoint *endpoint, struct error *error)
+{
+  const char *service = endpoint->service;
+  struct slice peer = rpc_stream_peer(endpoint->stream);
+  struct slice hello;
+  arena_reset(&endpoint->proof);
+  endpoint->nonce = (struct slice){0};
+  if (peer.size != 0 && !slice_equal_string(peer, service))
+    return error_set(error, STATUS_UNAUTHENTICATED, "its certificate is that of \"" SLICE_FMT "\", not of \"%s\"",
+                     SLICE_ARG(peer), service);
+  if (peer.size != 0 || endpoint->group->identity == NULL)
+    return STATUS_OK;
+  enum status status = service_identity_greet(endpoint->group->identity, service, endpoint->url, &endpoint->proof,
+                                              &hello, &endpoint->nonce);
+  if (status != STATUS_OK)
+    return error_set(error, status, "the hello could not be signed; look at SERVICE_KEY");
+  sender_add_hello(&endpoint->sender, hello);
+  return STATUS_OK;
+}
+
+enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened, struct error *error)
 {
   static const struct rpc_frame probe = {.kind = RPC_FRAME_REQUEST};
   if (endpoint->state != ENDPOINT_CONNECTING)
-    return;
+    return STATUS_OK;
   const struct rpc_stream_options options = {.transport = endpoint->group->transport,
                                              .max_message_bytes = endpoint->group->max_message_bytes,
                                              .on_readable = endpoint->group->on_readable,
@@ -173,15 +197,29 @@ void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened
   endpoint->clock = (struct peer_clock){0};
   endpoint->stream = rpc_stream_open(opened, &options);
   sender_open(&endpoint->sender, &endpoint->stream->port);
+  enum status status = exchange_names(endpoint, error);
+  if (status != STATUS_OK)
+    return status;
   (void)sender_add(&endpoint->sender, &probe);
   set_state(endpoint, ENDPOINT_PROBING);
+  return STATUS_OK;
 }
 
-static void note_packet(struct endpoint *endpoint)
+enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, struct error *error)
 {
-  if (endpoint->state == ENDPOINT_PROBING)
+  struct service_identity *identity = endpoint->group->identity;
+  if (hello.size != 0 && identity != NULL) {
+    if (endpoint->nonce.size == 0)
+      return error_set(error, STATUS_UNAUTHENTICATED, "a hello came that answers none of ours");
+    enum status status = service_identity_check_answer(identity, hello, clock_wall_us() / 1000000, endpoint->service,
+                                                       endpoint->nonce, error);
+    if (status != STATUS_OK)
+      return status;
+    endpoint->nonce = (struct slice){0};
+  }
+  if (endpoint->nonce.size == 0 && endpoint->state == ENDPOINT_PROBING)
     set_state(endpoint, ENDPOINT_READY);
-  sender_begin_packet(&endpoint->sender);
+  return STATUS_OK;
 }
 
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *reason)
@@ -252,7 +290,7 @@ enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *pac
 {
   enum stream_result result = rpc_stream_next(endpoint->stream, packet);
   if (result == STREAM_PACKET)
-    note_packet(endpoint);
+    sender_begin_packet(&endpoint->sender);
   if (result != STREAM_EMPTY)
     return result;
   // All has been read, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its last

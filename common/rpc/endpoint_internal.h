@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/arena.h"
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
@@ -21,11 +22,12 @@ struct metric_series;
 struct rpc_channel;
 struct tls_context;
 struct endpoint;
+struct service_identity;
 
 enum endpoint_state {
   ENDPOINT_BACKING_OFF,  // has no connection; `timer` says when to dial
   ENDPOINT_CONNECTING,   // `link` dials
-  ENDPOINT_PROBING,      // connected; the server was asked for a packet, which has not come yet
+  ENDPOINT_PROBING,      // connected; the server was asked for a packet and its proof, which have not come yet
   ENDPOINT_READY,        // connected and heard of, takes calls
   ENDPOINT_DRAINING,     // connected; the server has said GOAWAY: no new calls
   ENDPOINT_LINGERING,    // connected but no longer listed: no new calls, freed once it is quiet
@@ -39,6 +41,7 @@ struct endpoint_group {
   struct list members;  // endpoint.node; all of them, also those that are no longer listed
   size_t max_message_bytes;
   struct tls_context *tls;  // NULL without TLS
+  struct service_identity *identity;
   uint64_t last_link_id;
   void (*on_readable)(void *endpoint);  // packets may have come
 };
@@ -70,6 +73,8 @@ struct endpoint {
   struct list node;         // group.members
   struct heap_node timer;   // the next dial, or the next look whether a lingering one is quiet
   uint32_t backoff_ms;
+  struct arena proof;               // of `nonce`
+  struct slice nonce;               // what the server's hello must repeat; empty when it needs to show none
   uint64_t received_before_linger;  // packets received when `timer` was set for lingering
 };
 
@@ -83,9 +88,15 @@ void endpoint_free(struct endpoint **endpoint);
 // Finds the endpoint that waits for the dial with this id; NULL when none does any more.
 struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link_id);
 
-// Takes over the connection that the dial has opened, and asks the server for a packet (see peer_clock_internal.h).
-// The connection stays the caller's unless the endpoint is connecting.
-void endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened);
+// Takes over the connection that the dial has opened, and asks the server for a packet (see peer_clock_internal.h). The
+// connection stays the caller's unless the endpoint is connecting. Not OK when the server's certificate names another
+// service; then the caller must call endpoint_set_lost.
+enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened,
+                                   struct error *error) MUST_CHECK;
+// Notes the first packet of the server with its hello, which may be empty. The endpoint becomes ready, unless the hello
+// does not prove that the server is the service that was dialled. Then it is not OK, and the caller must call
+// endpoint_set_lost. A packet without hello that comes before the proof changes nothing.
+enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, struct error *error) MUST_CHECK;
 // Notes that the dial has failed or the connection broke: closes it, and schedules the next dial unless the endpoint is
 // no longer listed. The calls in flight stay in `calls` for the caller to end. `reason` is for the log.
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *reason);
@@ -100,7 +111,7 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
 // Takes the next packet that has arrived, and counts it for the next ack; it is valid until the next call. When there
-// is none, an ack is queued if one is due. The first packet makes the endpoint ready: it takes calls now. STREAM_OVER:
+// is none, an ack is queued if one is due. STREAM_OVER:
 // the connection has ended, and the caller must call endpoint_set_lost.
 enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet) MUST_CHECK;
 

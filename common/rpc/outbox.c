@@ -63,6 +63,13 @@ uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint3
   return note_frame(outbox, before);
 }
 
+void outbox_add_hello(struct outbox *outbox, struct slice hello)
+{
+  size_t before = outbox->frames.size;
+  rpc_hello_append(&outbox->frames, hello);
+  (void)note_frame(outbox, before);
+}
+
 // ---- dropping ----
 
 void outbox_clear(struct outbox *outbox)

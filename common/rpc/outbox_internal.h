@@ -50,6 +50,8 @@ void outbox_free(struct outbox *outbox);
 
 // Adds a frame and returns its number.
 uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame);
+// Adds a hello, which takes the place of a frame.
+void outbox_add_hello(struct outbox *outbox, struct slice hello);
 // Adds a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout.
 uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us);
 // Drops a frame that has not left, so that it never will; to be called once for a frame. False when it has left.

@@ -4,7 +4,7 @@
 
 #include "common/base/utf8.h"
 
-enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2, PACKET_SENT_AT_US = 3 };
+enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2, PACKET_SENT_AT_US = 3, PACKET_HELLO = 4 };
 
 enum {
   FRAME_CALL_ID = 1,
@@ -22,7 +22,6 @@ enum {
   CONTEXT_TRACEPARENT = 2,
   CONTEXT_CALLER_ID = 3,
   CONTEXT_CALLER_ROLES = 4,
-  CONTEXT_PEER_SERVICE = 5,
   CONTEXT_IDEMPOTENCY_KEY = 6,
   CONTEXT_CLIENT_ADDRESS = 9,
 };
@@ -50,8 +49,8 @@ static size_t measure_number(uint64_t value)
 static size_t measure_context(const struct rpc_context *context)
 {
   size_t size = measure_bytes(context->request_id) + measure_bytes(context->traceparent) +
-                measure_bytes(context->caller_id) + measure_bytes(context->peer_service) +
-                measure_bytes(context->idempotency_key) + measure_bytes(context->client_address);
+                measure_bytes(context->caller_id) + measure_bytes(context->idempotency_key) +
+                measure_bytes(context->client_address);
   for (size_t i = 0; i < context->caller_role_count; i++)
     size += measure_nested(context->caller_roles[i].size);
   return size;
@@ -114,7 +113,6 @@ static void write_context(struct strbuf *out, const struct rpc_context *context)
   write_bytes(out, CONTEXT_CALLER_ID, context->caller_id);
   for (size_t i = 0; i < context->caller_role_count; i++)
     wire_write_bytes(out, CONTEXT_CALLER_ROLES, context->caller_roles[i]);
-  write_bytes(out, CONTEXT_PEER_SERVICE, context->peer_service);
   write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
   write_bytes(out, CONTEXT_CLIENT_ADDRESS, context->client_address);
 }
@@ -152,6 +150,11 @@ void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
 {
   write_nested_head(packet, PACKET_FRAMES, measure_frame(frame));
   rpc_frame_append_body(packet, frame);
+}
+
+void rpc_hello_append(struct strbuf *packet, struct slice hello)
+{
+  wire_write_bytes(packet, PACKET_HELLO, hello);
 }
 
 void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms,
@@ -245,8 +248,6 @@ static bool decode_context_field(const struct wire_field *field, struct arena *a
     return take_text(field->bytes, &out->caller_id);
   case CONTEXT_CALLER_ROLES:
     return add_role(out, field->bytes, arena);
-  case CONTEXT_PEER_SERVICE:
-    return take_text(field->bytes, &out->peer_service);
   case CONTEXT_IDEMPOTENCY_KEY:
     return take_text(field->bytes, &out->idempotency_key);
   case CONTEXT_CLIENT_ADDRESS:
@@ -350,6 +351,11 @@ enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice 
       reader->acked = field.varint;
     if (field.type == WIRE_VARINT && field.number == PACKET_SENT_AT_US)
       reader->sent_at_us = field.varint;
+    if (field.type == WIRE_BYTES && field.number == PACKET_HELLO) {
+      if (reader->hello.size != 0)
+        return WIRE_MALFORMED;
+      reader->hello = field.bytes;
+    }
     if (field.type == WIRE_BYTES && field.number == PACKET_FRAMES) {
       *frame = field.bytes;
       return WIRE_FIELD;

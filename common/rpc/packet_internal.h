@@ -51,6 +51,8 @@ void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
 // Appends a frame as a field of a Packet: a body from rpc_frame_append_body with its time limits behind it.
 void rpc_frame_append_with_timeout(struct strbuf *packet, struct slice body, uint32_t timeout_ms,
                                    uint64_t expires_at_us);
+// Appends a hello as a field of a Packet.
+void rpc_hello_append(struct strbuf *packet, struct slice hello);
 // Returns how many bytes rpc_frame_append would append.
 size_t rpc_frame_packed_size(const struct rpc_frame *frame);
 // Writes what stands behind the frames of a packet to `out` and returns its size: an ack of `received` packets, and the
@@ -65,10 +67,14 @@ struct rpc_packet_reader {
   // What stands behind the frames, complete once the packet's end is reached; 0 when it is not there.
   uint64_t acked;
   uint64_t sent_at_us;
+  // The hello of the packet, known once its first frame was read or its end is reached, because a hello leaves before
+  // all frames; empty where there is none.
+  struct slice hello;
 };
 
 struct rpc_packet_reader rpc_packet_reader_make(struct slice packet);
-// Reads the next frame of the packet. WIRE_FIELD: `frame` holds its bytes. WIRE_END: there are no more.
+// Reads the next frame of the packet. WIRE_FIELD: `frame` holds its bytes. WIRE_END: there are no more. WIRE_MALFORMED
+// also for a second hello.
 enum wire_result rpc_packet_next(struct rpc_packet_reader *reader, struct slice *frame) MUST_CHECK;
 
 #endif

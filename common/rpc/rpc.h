@@ -13,6 +13,10 @@
 // The largest packet that either side accepts unless set otherwise, in bytes.
 #define RPC_MAX_MESSAGE_BYTES (8u * 1024 * 1024)
 
+// Every connection proves the names of both programs before it carries calls: by their certificates with TLS, by hellos
+// signed with keys of their own without (common/security/service_identity.h). A side that has neither certificate nor
+// identity proves nothing and asks for no proof, which is for tests of the transport only.
+
 // The context of a call, which travels from hop to hop beside the payload (CallContext in packet.proto). Slices are
 // views; an empty one means absent.
 struct rpc_context {
@@ -21,7 +25,7 @@ struct rpc_context {
   struct slice caller_id;
   const struct slice *caller_roles;
   size_t caller_role_count;
-  struct slice peer_service;
+  struct slice peer_service;     // the program that has sent the call, as its connection proves it; not sent
   struct slice idempotency_key;  // empty without one, see packet.proto
   struct slice client_address;   // of the HTTP client, as text; empty without one
 };

@@ -187,12 +187,10 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
       .kind = RPC_FRAME_REQUEST,
       .method = options->method,
       .payload = options->payload,
-      .has_context = options->context != NULL || client->peer_service != NULL,
+      .has_context = options->context != NULL,
   };
   if (options->context != NULL)
     frame.context = *options->context;
-  if (client->peer_service != NULL)
-    frame.context.peer_service = slice_from_string(client->peer_service);
   start_call(call, &frame);
   return call;
 }
@@ -243,15 +241,19 @@ static void handle_frame(struct endpoint *endpoint, const struct rpc_frame *fram
     count_malformed(endpoint);
 }
 
-static void handle_packet(struct endpoint *endpoint, struct slice body)
+// Handles a packet. False when its hello does not prove that the server is the service that was dialled; then `error`
+// says why, and nothing of the packet was handled.
+static bool handle_packet(struct endpoint *endpoint, struct slice body, struct error *error)
 {
   // Taken before the callbacks of the packet's calls run, because they are no part of its way.
   uint64_t received_us = clock_now_us();
   struct arena *scratch = &endpoint->channel->client->scratch;
   struct rpc_packet_reader reader = rpc_packet_reader_make(body);
   struct slice bytes;
-  enum wire_result result;
-  while ((result = rpc_packet_next(&reader, &bytes)) == WIRE_FIELD) {
+  enum wire_result result = rpc_packet_next(&reader, &bytes);
+  if (endpoint_check_hello(endpoint, reader.hello, error) != STATUS_OK)
+    return false;
+  for (; result == WIRE_FIELD; result = rpc_packet_next(&reader, &bytes)) {
     struct rpc_frame frame;
     if (rpc_frame_decode(bytes, scratch, &frame))
       handle_frame(endpoint, &frame);
@@ -264,6 +266,7 @@ static void handle_packet(struct endpoint *endpoint, struct slice body)
   if (reader.sent_at_us != 0)
     peer_clock_note(&endpoint->clock, reader.sent_at_us, received_us);
   arena_reset(scratch);
+  return true;
 }
 
 // ---- connections ----
@@ -290,6 +293,20 @@ static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint, 
   }
 }
 
+// Gives up a connection whose server is not the service that was dialled. It is dialled again with back-off.
+static void refuse_server(struct endpoint *endpoint, const char *reason)
+{
+  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
+  lose_endpoint(endpoint->channel->client, endpoint, reason);
+}
+
+static void handle_opened(struct endpoint *endpoint, struct rpc_opened *opened)
+{
+  struct error error;
+  if (endpoint_set_connected(endpoint, opened, &error) != STATUS_OK)
+    refuse_server(endpoint, error.message);
+}
+
 static void handle_events(void *arg)
 {
   struct rpc_client *client = arg;
@@ -300,7 +317,7 @@ static void handle_events(void *arg)
     if (endpoint != NULL && events[i].kind == PIPE_FAILED)
       lose_endpoint(client, endpoint, events[i].reason);
     else if (endpoint != NULL)
-      endpoint_set_connected(endpoint, &events[i].opened);
+      handle_opened(endpoint, &events[i].opened);
     // A connection of a dial that was given up meanwhile belongs to no endpoint.
     rpc_opened_discard(&events[i].opened);
   }
@@ -313,8 +330,13 @@ static void receive_packets(void *arg)
   struct endpoint *endpoint = arg;
   struct slice packet;
   enum stream_result result;
-  while ((result = endpoint_receive(endpoint, &packet)) == STREAM_PACKET)
-    handle_packet(endpoint, packet);
+  struct error error;
+  while ((result = endpoint_receive(endpoint, &packet)) == STREAM_PACKET) {
+    if (handle_packet(endpoint, packet, &error))
+      continue;
+    refuse_server(endpoint, error.message);
+    return;
+  }
   if (result == STREAM_OVER)
     lose_endpoint(endpoint->channel->client, endpoint, "the connection broke");
 }
@@ -421,7 +443,6 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
 {
   struct rpc_client *client = calloc(1, sizeof(*client));
   CHECK(client != NULL);
-  client->peer_service = memory_copy_string(options->peer_service);
   client->max_calls_in_flight =
       options->max_calls_in_flight == 0 ? DEFAULT_CALLS_IN_FLIGHT : options->max_calls_in_flight;
   transport_init(&client->transport);
@@ -430,6 +451,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
       .transport = &client->transport,
       .max_message_bytes = options->max_message_bytes == 0 ? RPC_MAX_MESSAGE_BYTES : options->max_message_bytes,
       .tls = rpc_tls_open(&options->tls),
+      .identity = options->identity,
       .on_readable = receive_packets,
   };
   list_init(&client->endpoints.members);
@@ -467,6 +489,5 @@ void rpc_client_free(struct rpc_client **client_pointer)
   heap_free(&client->endpoints.timers);
   method_metrics_free(&client->methods);
   arena_free(&client->scratch);
-  free(client->peer_service);
   free(client);
 }

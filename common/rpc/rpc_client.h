@@ -3,7 +3,8 @@
 // timeout has come, and rpc_client_flush at the end of each turn of its loop. All functions must be called on one
 // thread.
 //
-// Each endpoint has one connection, which takes calls once the server has answered over it. Frames that are queued in
+// Each endpoint has one connection, which takes calls once the server has answered over it, and proven that it is the
+// service that it is listed as: a list of endpoints, such as Consul's, proves nothing. Frames that are queued in
 // one turn for one endpoint leave as one packet. When a connection breaks, its calls in flight end at once with
 // UNAVAILABLE, and whatever was queued in it is dropped; a new one is dialled with back-off and jitter.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
@@ -19,9 +20,12 @@
 
 struct rpc_client;
 struct rpc_call;
+struct service_identity;
 
 struct rpc_client_options {
-  const char *peer_service;    // our own name, sent as peer_service
+  // Proves our name to servers and theirs to us, on connections without TLS; must outlive the client. NULL where all
+  // connections have TLS.
+  struct service_identity *identity;
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // per endpoint; 0: 4,096. Beyond it calls end with RESOURCE_EXHAUSTED
   struct rpc_tls tls;

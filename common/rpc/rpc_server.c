@@ -16,6 +16,7 @@
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/transport_internal.h"
+#include "common/security/service_identity.h"
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
@@ -23,6 +24,11 @@
 #define RETRY_AFTER_MS 100
 // The replies that a client may leave unread before it is given up, in messages of the largest size.
 #define MAX_UNSENT_MESSAGES 16
+// The connections that may be open without a proof of the client's name: when another comes, the oldest is closed. A
+// client of ours proves it with its first packet.
+#define MAX_UNPROVEN_CONNECTIONS 256
+// The requests that are answered on such a connection before it is closed.
+#define MAX_UNPROVEN_REQUESTS 32
 
 struct rpc_server {
   struct rpc_server_options options;  // its strings are not kept
@@ -160,6 +166,12 @@ static const struct rpc_status *find_refusal(const struct rpc_server *server, co
                                          .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};
+  static const struct rpc_status unproven = {
+      .code = STATUS_UNAUTHENTICATED,
+      .message = SLICE_INIT("the connection has not proven which service calls; see SERVICE_KEY and RPC_TLS_CA"),
+      .reason = SLICE_INIT("UNPROVEN_CALLER")};
+  if (connection->state == CONNECTION_UNPROVEN)
+    return &unproven;
   // Requests that crossed with the GOAWAY are still served.
   if (connection->state == CONNECTION_GOAWAY_ACKED)
     return &draining;
@@ -187,11 +199,21 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   request->message = message;
   message->users++;
   request->arrived_us = server->now_us;
+  request->frame.context.peer_service = (struct slice){0};
+  if (connection->peer != NULL)
+    request->frame.context.peer_service = arena_copy(&request->arena, slice_from_string(connection->peer));
   request->deadline_us = find_deadline(&request->frame, server->now_us);
   list_append(&connection->requests, &request->node);
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
   server->options.on_request(server->options.arg, request);
+}
+
+// Counts a request that was answered, and gives up a client that goes on without showing a hello.
+static void count_unproven(struct connection *connection)
+{
+  if (connection->state == CONNECTION_UNPROVEN && ++connection->refused >= MAX_UNPROVEN_REQUESTS)
+    connection_refuse(connection, "it sends requests without a hello");
 }
 
 // A client that has connected asks for a packet, whose clock it needs.
@@ -206,6 +228,7 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   if (is_probe(frame)) {
     struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
     queue_reply(server, connection, &answer);
+    count_unproven(connection);
     return;
   }
   const struct rpc_status *refusal = find_refusal(server, connection, frame);
@@ -216,6 +239,7 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
   struct rpc_frame reply = make_reply(frame->call_id, refusal, (struct slice){0});
   queue_reply(server, connection, &reply);
+  count_unproven(connection);
 }
 
 static void handle_cancel(struct rpc_server *server, const struct connection *connection, uint64_t call_id)
@@ -254,13 +278,40 @@ static void close_connection(struct rpc_server *server, struct connection *conne
   connection_close(&connection);
 }
 
+// Takes the hello of a client, and answers it with ours.
+static void handle_hello(struct rpc_server *server, struct connection *connection, struct slice hello)
+{
+  if (hello.size == 0 || server->options.identity == NULL)
+    return;
+  if (connection->state != CONNECTION_UNPROVEN) {
+    connection_refuse(connection, "it has sent a second hello");
+    return;
+  }
+  struct arena arena;
+  struct slice peer, answer;
+  struct error error;
+  arena_init(&arena);
+  enum status status = service_identity_accept(server->options.identity, hello, clock_wall_us() / 1000000, &arena,
+                                               &peer, &answer, &error);
+  if (status != STATUS_OK) {
+    connection_refuse(connection, error.message);
+  } else {
+    connection_set_proven(connection, peer);
+    sender_add_hello(&connection->sender, answer);
+    if (server->draining)
+      connection_send_goaway(connection);
+  }
+  arena_free(&arena);
+}
+
 static void handle_packet(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
   struct rpc_packet_reader reader = rpc_packet_reader_make(slice_make(message->bytes, message->size));
   struct slice frame;
-  enum wire_result result;
   sender_begin_packet(&connection->sender);
-  while ((result = rpc_packet_next(&reader, &frame)) == WIRE_FIELD)
+  enum wire_result result = rpc_packet_next(&reader, &frame);
+  handle_hello(server, connection, reader.hello);
+  for (; result == WIRE_FIELD && connection->state != CONNECTION_REFUSED; result = rpc_packet_next(&reader, &frame))
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
     count_malformed(connection);
@@ -283,9 +334,31 @@ static void receive_packets(void *arg)
     struct shared_message *message = shared_message_make(packet);
     handle_packet(connection->server, connection, message);
     shared_message_release(&message);
+    if (connection->state == CONNECTION_REFUSED) {
+      close_connection(connection->server, connection);
+      return;
+    }
   }
   if (result == STREAM_OVER)
     close_connection(connection->server, connection);
+}
+
+// Closes the oldest connection without proof when there are too many.
+static void limit_unproven(struct rpc_server *server)
+{
+  struct connection *oldest = NULL;
+  size_t count = 0;
+  for (struct list *node = server->connections.next; node != &server->connections; node = node->next) {
+    struct connection *connection = CONTAINER_OF(node, struct connection, node);
+    if (connection->state != CONNECTION_UNPROVEN)
+      continue;
+    oldest = oldest == NULL ? connection : oldest;
+    count++;
+  }
+  if (count <= MAX_UNPROVEN_CONNECTIONS)
+    return;
+  connection_refuse(oldest, "too many connections come without a hello");
+  close_connection(server, oldest);
 }
 
 static void open_connection(struct rpc_server *server, struct rpc_opened *opened)
@@ -297,11 +370,13 @@ static void open_connection(struct rpc_server *server, struct rpc_opened *opened
       .transport = &server->transport,
       .on_readable = receive_packets,
       .packets = server->packets,
+      .needs_proof = server->options.identity != NULL,
   };
   struct connection *connection = connection_open(opened, &options);
   list_append(&server->connections, &connection->node);
   if (server->draining)
     connection_send_goaway(connection);
+  limit_unproven(server);
 }
 
 static void handle_events(void *arg)

@@ -16,6 +16,7 @@
 #include "common/rpc/rpc.h"
 
 struct rpc_server;
+struct service_identity;
 // One request between its arrival and its reply. The server owns it; the handler may use it until it replies.
 struct rpc_request;
 
@@ -24,6 +25,9 @@ struct rpc_server_options {
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // 0: 4,096; beyond it requests are answered RESOURCE_EXHAUSTED with retry_after_ms
   struct rpc_tls tls;
+  // Proves our name to clients and theirs to us, on connections without TLS; must outlive the server. NULL where all
+  // connections have TLS.
+  struct service_identity *identity;
   // Runs when a request has arrived whose caller still waits. Each request needs exactly one rpc_request_reply, at once
   // or later.
   void (*on_request)(void *arg, struct rpc_request *request);

@@ -118,6 +118,14 @@ uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint3
   return number;
 }
 
+void sender_add_hello(struct sender *sender, struct slice hello)
+{
+  if (sender->state == SENDER_CLOSED)
+    return;
+  outbox_add_hello(&sender->outbox, hello);
+  queue_sender(sender);
+}
+
 bool sender_drop(struct sender *sender, uint64_t number)
 {
   return outbox_drop(&sender->outbox, number);

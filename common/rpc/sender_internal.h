@@ -78,6 +78,8 @@ uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame);
 // Queues a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout. Never
 // sends at once.
 uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us);
+// Queues a hello, which leaves before all frames that are queued later.
+void sender_add_hello(struct sender *sender, struct slice hello);
 // Drops a queued frame. False when it has left, or went with the connection.
 bool sender_drop(struct sender *sender, uint64_t number);
 // Sends the packets that may leave now: as far as window and port allow.

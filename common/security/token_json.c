@@ -18,7 +18,7 @@ static bool read_member(struct jsontext_reader *reader, struct slice name, const
   return jsontext_skip_value(reader, NULL);
 }
 
-static bool read_members(struct jsontext_reader *reader, const struct token_member *members, size_t count, void *target)
+bool token_read_object(struct jsontext_reader *reader, const struct token_member *members, size_t count, void *target)
 {
   if (jsontext_read(reader) != JSONTEXT_OBJECT_BEGIN)
     return false;
@@ -41,7 +41,7 @@ bool token_read_document(struct slice json, unsigned max_depth, struct arena *ar
 {
   struct jsontext_reader reader;
   jsontext_reader_init(&reader, json, max_depth, arena);
-  return read_members(&reader, members, count, target) && jsontext_read(&reader) == JSONTEXT_END;
+  return token_read_object(&reader, members, count, target) && jsontext_read(&reader) == JSONTEXT_END;
 }
 
 bool token_read_string(struct jsontext_reader *reader, struct slice *out)

@@ -27,6 +27,10 @@ struct token_member {
 bool token_read_document(struct slice json, unsigned max_depth, struct arena *arena, const struct token_member *members,
                          size_t count, void *target) MUST_CHECK;
 
+// Reads the next value, which must be an object, in the same way.
+bool token_read_object(struct jsontext_reader *reader, const struct token_member *members, size_t count,
+                       void *target) MUST_CHECK;
+
 bool token_read_string(struct jsontext_reader *reader, struct slice *out) MUST_CHECK;
 
 // Tells whether the text is 1 to `max_bytes` visible ASCII characters. Such texts go on into logs and SQL parameters.

@@ -47,8 +47,23 @@ const struct setting common_settings_table[] = {
     {.name = "RPC_STATIC",
      .type = SETTING_STRING,
      .optional = true,
-     .help = "Services that Consul is not asked for: auth=tcp://a:1,tcp://b:1;user=tcp://c:1.",
+     .help = "Services that Consul is not asked for: auth=tcp://a:1,tcp://b:1;user=tcp://c:1; without TLS, at the "
+             "addresses that they advertise.",
      TARGET(rpc_static)},
+    {.name = "SERVICE_KEY",
+     .type = SETTING_STRING,
+     .optional = true,
+     .secret = true,
+     .help =
+         "This service's private key (EC P-256, PEM), with which it proves its name to others where RPC has no TLS; "
+         "deploy/keys makes it.",
+     TARGET(service_key)},
+    {.name = "SERVICE_KEYS",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help =
+         "File with the public keys of all services: a JWK set whose key ids are their names; deploy/keys makes it.",
+     TARGET(service_keys)},
 
     {.name = "ADMIN_LISTEN",
      .type = SETTING_STRING,

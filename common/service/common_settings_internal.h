@@ -18,6 +18,8 @@ struct common_settings {
   const char *rpc_tls_ca;
   const char *rpc_tls_cert_key;
   const char *rpc_static;
+  const char *service_key;
+  const char *service_keys;
 
   const char *admin_listen;
   const char *consul_url;

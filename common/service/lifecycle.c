@@ -10,6 +10,7 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
+#include "common/security/service_identity.h"
 #include "common/service/common_migrations_internal.h"
 #include "common/service/host_port_internal.h"
 #include "common/service/idempotency_internal.h"
@@ -88,6 +89,7 @@ static enum status listen_rpc(struct service *service, struct error *error)
   const struct rpc_server_options options = {
       .listen_url = common->rpc_listen,
       .max_calls_in_flight = (size_t)common->rpc_max_calls,
+      .identity = service->identity,
       .tls = {.ca_file = common->rpc_tls_ca, .cert_key_file = common->rpc_tls_cert_key},
       .on_request = dispatch_request,
       .on_cancel = dispatch_cancel,
@@ -124,6 +126,8 @@ static enum status register_instance(struct service *service, struct error *erro
   enum status status = advertise_url(&advertised, arena, &url, error);
   if (status != STATUS_OK)
     return status;
+  if (service->identity != NULL)
+    service_identity_set_address(service->identity, url);
   const char *admin = admin_address(service);
   if (common->consul_url != NULL) {
     const struct discovery_registration registration = {
@@ -300,12 +304,28 @@ static enum status open_admin(struct service *service, struct error *error)
   return status;
 }
 
+// Refuses to serve where neither this service nor its callers could prove who they are.
+static enum status check_proof(const struct service *service, struct error *error)
+{
+  if (service->common.service_key != NULL || service->common.rpc_tls_ca != NULL)
+    return STATUS_OK;
+  const char *name = service->definition->name;
+  return error_set(
+      error, STATUS_INVALID_ARGUMENT,
+      "nothing proves the names of services that call each other; set RPC_TLS_CA and RPC_TLS_CERT_KEY, or, "
+      "without TLS, SERVICE_KEY_FILE and SERVICE_KEYS: `deploy/keys FOLDER` makes FOLDER/service_%s.pem and "
+      "FOLDER/service_keys.json",
+      name);
+}
+
 int service_serve(struct service *service)
 {
   struct error error;
   service->began_us = clock_now_us();
   service->phase = PHASE_STARTING;
-  enum status status = service_open(service, on_signal, &error);
+  enum status status = check_proof(service, &error);
+  if (status == STATUS_OK)
+    status = service_open(service, on_signal, &error);
   if (status == STATUS_OK)
     status = open_admin(service, &error);
   if (status != STATUS_OK) {

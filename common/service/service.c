@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
+#include "common/security/service_identity.h"
 
 const void *service_settings(const struct service *service)
 {
@@ -121,10 +122,25 @@ static enum status open_discovery(struct service *service, struct error *error)
 
 // ---- open and close ----
 
+// Reads the keys that prove the name of this service where connections have no TLS.
+static enum status open_identity(struct service *service, struct error *error)
+{
+  const struct common_settings *common = &service->common;
+  if (common->service_key == NULL)
+    return STATUS_OK;
+  if (common->service_keys == NULL)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "SERVICE_KEY is set and SERVICE_KEYS is not; name the file with the public keys of all services, "
+                     "which `deploy/keys FOLDER` writes beside SERVICE_KEY");
+  const struct service_identity_options options = {
+      .service = service->definition->name, .private_key = common->service_key, .public_keys = common->service_keys};
+  return service_identity_create(&options, &service->identity, error);
+}
+
 static void open_client(struct service *service)
 {
   const struct rpc_client_options options = {
-      .peer_service = service->definition->name,
+      .identity = service->identity,
       .tls = {.ca_file = service->common.rpc_tls_ca, .cert_key_file = service->common.rpc_tls_cert_key},
   };
   service->client = rpc_client_create(&options);
@@ -180,6 +196,9 @@ enum status service_open(struct service *service, void (*on_signal)(void *servic
   enum status status = redis_create(service->loop, &redis, &service->redis, error);
   if (status != STATUS_OK)
     return status;
+  status = open_identity(service, error);
+  if (status != STATUS_OK)
+    return status;
   open_client(service);
   return open_discovery(service, error);
 }
@@ -197,6 +216,7 @@ void service_close(struct service *service)
   rpc_pump_end(&service->client_pump);
   if (service->client != NULL)
     rpc_client_free(&service->client);
+  service_identity_free(&service->identity);
   redis_free(&service->redis);
   if (service->pg != NULL)
     pg_free(&service->pg);

@@ -23,7 +23,8 @@ struct service {
   struct redis *redis;
   struct discovery *discovery;
   struct loop_watch *discovery_watch;
-  struct strmap watched;  // peers whose endpoints are followed
+  struct strmap watched;              // peers whose endpoints are followed
+  struct service_identity *identity;  // NULL without SERVICE_KEY
   struct rpc_client *client;
   struct rpc_pump client_pump;
   struct rpc_server *server;

@@ -12,6 +12,7 @@
 // The name of the shared memory in which the workers count.
 #define METRICS_ZONE "bulkhead_metrics"
 #define CONSUL_TOKEN_MAX_BYTES 512
+#define SERVICE_KEY_MAX_BYTES 4096
 
 static void *create_main_conf(ngx_conf_t *cf)
 {
@@ -29,37 +30,71 @@ static void *create_server_conf(ngx_conf_t *cf)
   return server;
 }
 
+// Reads a file of at most `max_bytes` into `text`, which has room for one byte more. Returns its size, or -1 after it
+// has logged why.
+static ssize_t read_secret(ngx_conf_t *cf, const ngx_str_t *path, char *text, size_t max_bytes)
+{
+  int fd = open((const char *)path->data, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, max_bytes + 1);
+  int saved = errno;
+  if (fd >= 0)
+    close(fd);
+  if (got < 0)
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, saved, "cannot read \"%V\"", path);
+  return got;
+}
+
+static bool keep_secret(ngx_conf_t *cf, struct slice text, ngx_str_t *out)
+{
+  out->data = ngx_pnalloc(cf->pool, text.size + 1);
+  if (out->data == NULL)
+    return false;
+  memcpy(out->data, text.data, text.size);
+  out->data[text.size] = '\0';
+  out->len = text.size;
+  return true;
+}
+
 // Reads the token from the first line of a file, so that it stands in no configuration.
 static char *set_consul_token(ngx_conf_t *cf, ngx_command_t *command, void *conf)
 {
   (void)command;
   struct module_conf *module = conf;
-  ngx_str_t *path = &((ngx_str_t *)cf->args->elts)[1];
+  const ngx_str_t *path = &((ngx_str_t *)cf->args->elts)[1];
   if (path->len == 0)
     return NGX_CONF_OK;
   char text[CONSUL_TOKEN_MAX_BYTES + 1];
-  int fd = open((const char *)path->data, O_RDONLY | O_CLOEXEC);
-  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text));
-  int saved = errno;
-  if (fd >= 0)
-    close(fd);
-  if (got < 0) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, saved, "cannot read the Consul token from \"%V\"", path);
+  ssize_t got = read_secret(cf, path, text, CONSUL_TOKEN_MAX_BYTES);
+  if (got < 0)
     return NGX_CONF_ERROR;
-  }
   size_t size = slice_find(slice_make(text, (size_t)got), '\n', 0);
   if (size == 0 || size > CONSUL_TOKEN_MAX_BYTES) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the first line of \"%V\" must hold a Consul token of 1 to %d bytes", path,
                        CONSUL_TOKEN_MAX_BYTES);
     return NGX_CONF_ERROR;
   }
-  module->consul_token.data = ngx_pnalloc(cf->pool, size + 1);
-  if (module->consul_token.data == NULL)
+  return keep_secret(cf, slice_make(text, size), &module->consul_token) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+// Reads the gateway's key as the master, because the workers' user may not.
+static char *set_service_key(ngx_conf_t *cf, ngx_command_t *command, void *conf)
+{
+  (void)command;
+  struct module_conf *module = conf;
+  const ngx_str_t *path = &((ngx_str_t *)cf->args->elts)[1];
+  if (path->len == 0)
+    return NGX_CONF_OK;
+  char text[SERVICE_KEY_MAX_BYTES + 1];
+  ssize_t got = read_secret(cf, path, text, SERVICE_KEY_MAX_BYTES);
+  if (got < 0)
     return NGX_CONF_ERROR;
-  memcpy(module->consul_token.data, text, size);
-  module->consul_token.data[size] = '\0';
-  module->consul_token.len = size;
-  return NGX_CONF_OK;
+  if (got == 0 || got > SERVICE_KEY_MAX_BYTES) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%V\" must hold a private key of at most %d bytes; deploy/keys makes one", path,
+                       SERVICE_KEY_MAX_BYTES);
+    return NGX_CONF_ERROR;
+  }
+  return keep_secret(cf, slice_make(text, (size_t)got), &module->service_key) ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 // Reads the rate limit of a class: bulkhead_rate read "100/s burst 200".
@@ -146,6 +181,12 @@ static ngx_command_t directives[] = {
     TEXT_DIRECTIVE("bulkhead_audience", audience),
     // The registration of this gateway in Consul: host:port, and the URL of its readiness check.
     PAIR_DIRECTIVE("bulkhead_advertise", advertise_address),
+    // Without TLS to the services: the files of the gateway's private key and of the public keys of all services.
+    {.name = ngx_string("bulkhead_service_key"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     .set = set_service_key,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET},
+    TEXT_DIRECTIVE("bulkhead_service_keys", service_keys),
     // Mutual TLS to the services: the authority's certificate, our certificate and key in one file.
     PAIR_DIRECTIVE("bulkhead_rpc_tls", tls_ca_file),
     TEXT_DIRECTIVE("bulkhead_log_level", log_level),
@@ -202,6 +243,14 @@ static bool check_texts(ngx_conf_t *cf, const struct module_conf *module)
     }
   if (module->consul_url.len == 0 && module->static_list.len == 0) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "bulkhead_consul or bulkhead_static must say where the services are");
+    return false;
+  }
+  if (module->tls_ca_file.len == 0 && (module->service_key.len == 0 || module->service_keys.len == 0)) {
+    ngx_conf_log_error(
+        NGX_LOG_EMERG, cf, 0,
+        "nothing proves the gateway's name to the services; set bulkhead_rpc_tls, or bulkhead_service_key "
+        "and bulkhead_service_keys: `deploy/keys FOLDER` makes FOLDER/service_gateway.pem and "
+        "FOLDER/service_keys.json");
     return false;
   }
   enum log_level level;

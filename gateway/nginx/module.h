@@ -37,6 +37,8 @@ struct module_conf {
   ngx_str_t advertise_health_url;
   ngx_str_t tls_ca_file;
   ngx_str_t tls_cert_key_file;
+  ngx_str_t service_key;   // the text of the file
+  ngx_str_t service_keys;  // the path
   ngx_str_t log_level;
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
   bool has_handlers;  // a location uses the module

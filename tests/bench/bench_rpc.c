@@ -172,8 +172,7 @@ static double measure_rpc(int port, const struct rpc_tls *tls, size_t in_flight,
   char url[64];
   snprintf(url, sizeof(url), "%s://127.0.0.1:%d", tls->ca_file == NULL ? "tcp" : "tls+tcp", port);
   struct rpc_endpoint endpoint = {.id = SLICE("x"), .url = slice_from_string(url)};
-  struct rpc_bench bench = {.client =
-                                rpc_client_create(&(struct rpc_client_options){.peer_service = "bench", .tls = *tls})};
+  struct rpc_bench bench = {.client = rpc_client_create(&(struct rpc_client_options){.tls = *tls})};
   rpc_client_set_endpoints(bench.client, "bench", &endpoint, 1);
   bench.end_us = clock_now_us() + (uint64_t)(seconds * 1e6) + WARM_UP_US;
   for (size_t i = 0; i < in_flight; i++)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/component/service/probe.h"
+#include "tests/support/common/service_keys.h"
 
 #define MAX_ENVIRONMENT 16
 
@@ -20,8 +21,11 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
       arena_printf(&arena, "PG_CONNINFO=%s", postgres == NULL ? "" : postgres),
       arena_printf(&arena, "RPC_LISTEN=%s", probe->url),
       arena_printf(&arena, "RPC_STATIC=probe=%s", probe->url),
+      arena_printf(&arena, "SERVICE_KEY=%s", service_keys_private()),
+      arena_printf(&arena, "SERVICE_KEYS=%s", service_keys_public("probe")),
   };
-  size_t count = 5;
+  size_t count = 7;
+  driver_know(probe->url, "probe");
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);
     all[count++] = environment[i];

@@ -12,6 +12,7 @@
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
+#include "tests/support/common/service_keys.h"
 #include "user/v1/user.pb-c.h"
 
 #define ANY_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
@@ -269,7 +270,20 @@ static void take_connection(void *arg)
   free(events);
 }
 
-// Connects, and sends the frames in one packet.
+// Appends the hello of a gateway that connects to the probe.
+static void append_hello(struct strbuf *packet)
+{
+  struct service_identity *identity = service_keys_identity("gateway");
+  struct slice hello, nonce;
+  struct arena arena;
+  arena_init(&arena);
+  cr_assert_eq(service_identity_greet(identity, "probe", probe.url, &arena, &hello, &nonce), STATUS_OK);
+  rpc_hello_append(packet, hello);
+  arena_free(&arena);
+  service_identity_free(&identity);
+}
+
+// Connects, and sends a hello and the frames in one packet.
 static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, size_t count)
 {
   struct error error;
@@ -285,6 +299,7 @@ static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, siz
   }
   struct strbuf packet;
   strbuf_init(&packet, 0);
+  append_hello(&packet);
   for (size_t i = 0; i < count; i++)
     rpc_frame_append(&packet, &frames[i]);
   cr_assert(raw->stream->port.transmit(&raw->stream->port, strbuf_slice(&packet), 0));
@@ -311,7 +326,6 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
                            .payload = driver_pack(&gateway, &request.base),
                            .has_context = true,
                            .context = someone};
-  call.context.peer_service = SLICE("gateway");
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;

@@ -9,6 +9,7 @@
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
+#include "tests/support/common/service_keys.h"
 #include "user/v1/user.pb-c.h"
 
 static struct process probe;
@@ -132,17 +133,19 @@ Test(outcomes, a_stopped_process_begins_no_call_whose_deadline_has_passed)
 // A kernel takes connections for a process that does not run.
 Test(outcomes, a_stopped_process_is_sent_nothing_over_a_new_connection)
 {
-  struct rpc_client *client = rpc_client_create(&(struct rpc_client_options){.peer_service = "gateway"});
+  struct service_identity *identity = service_keys_identity("gateway");
+  struct rpc_client *client = rpc_client_create(&(struct rpc_client_options){.identity = identity});
   const struct rpc_endpoint endpoint = {.id = SLICE("only"), .url = slice_from_string(probe.url)};
   kill(probe.pid, SIGSTOP);
-  rpc_client_set_endpoints(client, "item", &endpoint, 1);
+  rpc_client_set_endpoints(client, "probe", &endpoint, 1);
   uint64_t end_us = deadline_after_ms(clock_now_us(), 200);
   while (clock_now_us() <= end_us) {
     rpc_client_process(client, clock_now_us());
     rpc_client_flush(client);
     poll(NULL, 0, 1);
   }
-  cr_expect_eq(rpc_client_ready_endpoints(client, "item"), 0);
+  cr_expect_eq(rpc_client_ready_endpoints(client, "probe"), 0);
   kill(probe.pid, SIGCONT);
   rpc_client_free(&client);
+  service_identity_free(&identity);
 }

@@ -13,10 +13,12 @@
 #include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/random.h"
+#include "tests/support/common/service_keys.h"
 #include "tests/support/environment.h"
+#include "tests/support/service/driver.h"
 
 #define PASSWORD "of-tests"
-#define MAX_ENVIRONMENT 17
+#define MAX_ENVIRONMENT 19
 
 // Runs a program of PostgreSQL and returns its output; *code is its exit code.
 static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
@@ -173,8 +175,11 @@ void service_launch(struct process *process, struct database *database, const ch
       arena_printf(arena, "PG_MIGRATE_CONNINFO=%s", database_of_owner(database, service)),
       arena_printf(arena, "RPC_LISTEN=%s", process->url),
       arena_printf(arena, "RPC_STATIC=%s", peers == NULL ? "" : peers),
+      arena_printf(arena, "SERVICE_KEY=%s", service_keys_private()),
+      arena_printf(arena, "SERVICE_KEYS=%s", service_keys_public(service)),
   };
-  size_t count = 4;
+  size_t count = 6;
+  driver_know(process->url, service);
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);
     all[count++] = environment[i];

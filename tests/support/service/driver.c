@@ -2,8 +2,11 @@
 
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/service/proto_memory_internal.h"
+#include "tests/support/common/service_keys.h"
 #include "tests/support/service/process.h"
 
 // How long one turn waits at most. The callers check their own deadlines between turns.
@@ -12,8 +15,29 @@
 // How long after its deadline a call waits for what the service says of it.
 #define REPLY_WAIT_MS 10000
 
-// The name under which the client knows the one service that it calls.
-#define SERVICE "service"
+// The services that driver_know was told of.
+static struct {
+  char url[128];
+  char service[32];
+} known[16];
+
+void driver_know(const char *url, const char *service)
+{
+  size_t i = 0;
+  while (known[i].url[0] != '\0' && strcmp(known[i].url, url) != 0)
+    cr_assert_lt(++i, ARRAY_LEN(known));
+  snprintf(known[i].url, sizeof(known[i].url), "%s", url);
+  snprintf(known[i].service, sizeof(known[i].service), "%s", service);
+}
+
+static const char *find_service(const char *url)
+{
+  for (size_t i = 0; i < ARRAY_LEN(known); i++)
+    if (strcmp(known[i].url, url) == 0)
+      return known[i].service;
+  cr_assert_fail("nothing was started at %s", url);
+  return NULL;
+}
 
 static void turn(struct driver *driver)
 {
@@ -29,15 +53,17 @@ static void turn(struct driver *driver)
 void driver_open(struct driver *driver, const char *url, const char *as)
 {
   arena_init(&driver->arena);
-  const struct rpc_client_options options = {.peer_service = as};
+  driver->service = find_service(url);
+  driver->identity = service_keys_identity(as);
+  const struct rpc_client_options options = {.identity = driver->identity};
   driver->client = rpc_client_create(&options);
   const struct rpc_endpoint endpoint = {
       .id = SLICE("only"),
       .url = slice_from_string(url),
   };
-  rpc_client_set_endpoints(driver->client, SERVICE, &endpoint, 1);
+  rpc_client_set_endpoints(driver->client, driver->service, &endpoint, 1);
   uint64_t end_us = patience_end_us();
-  while (rpc_client_ready_endpoints(driver->client, SERVICE) == 0) {
+  while (rpc_client_ready_endpoints(driver->client, driver->service) == 0) {
     cr_assert_lt(clock_now_us(), end_us, "nobody can be connected to at %s", url);
     turn(driver);
   }
@@ -46,6 +72,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
 void driver_close(struct driver *driver)
 {
   rpc_client_free(&driver->client);
+  service_identity_free(&driver->identity);
   arena_free(&driver->arena);
 }
 
@@ -71,7 +98,7 @@ void driver_begin(struct driver *driver, const char *method, struct slice payloa
 {
   *outcome = (struct outcome){.driver = driver};
   const struct rpc_call_options options = {
-      .service = SERVICE,
+      .service = driver->service,
       .method = slice_from_string(method),
       .payload = payload,
       .deadline_us = deadline_after_ms(clock_now_us(), timeout_ms),
@@ -94,7 +121,7 @@ void driver_finish(struct driver *driver, const struct outcome *outcome)
 void driver_wait_lost(struct driver *driver)
 {
   uint64_t end_us = patience_end_us();
-  while (rpc_client_ready_endpoints(driver->client, SERVICE) > 0) {
+  while (rpc_client_ready_endpoints(driver->client, driver->service) > 0) {
     cr_assert_lt(clock_now_us(), end_us, "the connection stays");
     turn(driver);
   }

@@ -10,6 +10,8 @@
 // A client that speaks to one service. Everything in results lives in its arena.
 struct driver {
   struct arena arena;
+  struct service_identity *identity;
+  const char *service;  // whom it calls
   struct rpc_client *client;
 };
 
@@ -27,8 +29,10 @@ struct outcome {
   struct slice payload;
 };
 
-// `url` is the service's, `as` the peer_service that the client claims to be. Connected when it returns: a call waits
-// for that a second only, which a busy machine may take.
+// Notes which service takes calls at `url`, because a client that connects must name it. Both texts are copied.
+void driver_know(const char *url, const char *service);
+// `url` is that of a service whose process was given to driver_know, `as` the name that the client proves. Connected
+// when it returns: a call waits for that a second only, which a busy machine may take.
 void driver_open(struct driver *driver, const char *url, const char *as);
 void driver_close(struct driver *driver);
 

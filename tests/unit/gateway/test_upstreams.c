@@ -7,12 +7,14 @@
 #include "common/rpc/rpc_server.h"
 #include "gateway/upstreams.h"
 #include "tests/support/common/fake_consul.h"
+#include "tests/support/common/service_keys.h"
 #include "tests/unit/gateway/fixture.h"
 
 #define PATIENCE_US (60 * UINT64_C(1000000))
 
 static struct fixture *fixture;
 static struct rpc_server *server;
+static struct service_identity *identity;  // of the server
 static struct upstreams *upstreams;
 static struct rpc_request *request;  // the last that came, until it is answered
 static char peer_service[32];        // of that request
@@ -36,7 +38,10 @@ static void ignore_cancel(void *arg, struct rpc_request *gone)
 static void create_upstreams(const char *static_list)
 {
   struct error error;
-  struct upstreams_options options = {.api = fixture->api, .static_list = static_list};
+  struct upstreams_options options = {.api = fixture->api,
+                                      .static_list = static_list,
+                                      .service_key = service_keys_private(),
+                                      .service_keys = service_keys_public("gateway")};
   cr_assert_eq(upstreams_create(&options, &upstreams, &error), STATUS_OK, "%s", error.message);
   cr_assert_not_null(upstreams);
 }
@@ -47,8 +52,12 @@ static void open_upstreams(void)
   struct rpc_server_options options = {
       .listen_url = "tcp://127.0.0.1:0", .on_request = keep_request, .on_cancel = ignore_cancel};
   fixture = fixture_open();
+  identity = service_keys_identity("item");
+  options.identity = identity;
   cr_assert_eq(rpc_server_create(&options, &server, &error), STATUS_OK, "%s", error.message);
-  create_upstreams(arena_printf(&fixture->arena, "item=tcp://127.0.0.1:%d", rpc_server_port(server)));
+  const char *url = arena_printf(&fixture->arena, "tcp://127.0.0.1:%d", rpc_server_port(server));
+  service_identity_set_address(identity, url);
+  create_upstreams(arena_printf(&fixture->arena, "item=%s", url));
 }
 
 static void answer(struct slice payload)
@@ -65,6 +74,7 @@ static void close_upstreams(void)
   if (request != NULL)
     answer(SLICE(""));
   rpc_server_free(&server);
+  service_identity_free(&identity);
   fixture_close(fixture);
 }
 

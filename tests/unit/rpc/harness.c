@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/common/service_keys.h"
+
 static void on_request(void *arg, struct rpc_request *request)
 {
   struct rig *rig = arg;
@@ -33,6 +35,7 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
   struct rpc_server_options server_options = {
       .listen_url = url,
       .tls = options->tls,
+      .identity = rig->server_identity,
       .max_message_bytes = options->max_message_bytes,
       .max_calls_in_flight = options->max_calls_in_flight,
       .on_request = on_request,
@@ -53,14 +56,30 @@ void rig_set_endpoint(struct rig *rig, int port)
   rpc_client_set_endpoints(rig->client, "test", &endpoint, 1);
 }
 
+const char *rig_url(struct rig *rig)
+{
+  snprintf(rig->url, sizeof(rig->url), "tcp://127.0.0.1:%d", rpc_server_port(rig->server));
+  return rig->url;
+}
+
+static void make_identities(struct rig *rig)
+{
+  rig->server_identity = service_keys_identity("test");
+  rig->client_identity = service_keys_identity("tester");
+}
+
 void rig_start(struct rig *rig, const struct rig_options *options)
 {
   *rig = (struct rig){.answering = options->answering};
+  if (options->with_hellos)
+    make_identities(rig);
   rig->server = rig_listen(rig, "tcp://127.0.0.1:0", options);
+  if (options->with_hellos)
+    service_identity_set_address(rig->server_identity, rig_url(rig));
   if (options->without_client)
     return;
   struct rpc_client_options client_options = {
-      .peer_service = "tester",
+      .identity = rig->client_identity,
       .max_message_bytes = options->max_message_bytes,
       .max_calls_in_flight = options->max_calls_in_flight,
   };
@@ -114,6 +133,8 @@ void rig_stop(struct rig *rig)
     rig_reply(rig, 0);
   free(rig->kept);
   rpc_server_free(&rig->server);
+  service_identity_free(&rig->client_identity);
+  service_identity_free(&rig->server_identity);
 }
 
 void rig_until(struct rig *rig, bool (*done)(struct rig *rig, void *arg), void *arg)

@@ -37,8 +37,10 @@ enum answering {
 struct rig {
   struct rpc_server *server;
   struct rpc_client *client;
-  bool server_stopped;  // the server is not turned
-  bool client_stopped;  // the client is not turned
+  struct service_identity *server_identity;  // of the service "test"; NULL without with_hellos
+  struct service_identity *client_identity;  // of "tester"
+  bool server_stopped;                       // the server is not turned
+  bool client_stopped;                       // the client is not turned
   enum answering answering;
   struct rpc_request **kept;
   size_t kept_count;
@@ -46,6 +48,7 @@ struct rig {
   size_t requests;
   size_t cancels;
   size_t outcomes;
+  char url[64];
 };
 
 // Fields that are 0 mean the defaults. The server listens on a free port of the loopback.
@@ -54,6 +57,7 @@ struct rig_options {
   size_t max_calls_in_flight;
   enum answering answering;
   bool without_client;
+  bool with_hellos;    // both sides prove their names
   struct rpc_tls tls;  // the server's
 };
 
@@ -61,6 +65,8 @@ void rig_start(struct rig *rig, const struct rig_options *options);
 void rig_stop(struct rig *rig);
 // Starts a server on `url` beside or instead of the rig's own.
 struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options);
+// Returns the address of the rig's server.
+const char *rig_url(struct rig *rig);
 // Sets the endpoints of the service "test" to one on this port of the loopback.
 void rig_set_endpoint(struct rig *rig, int port);
 

@@ -125,10 +125,10 @@ Test(calls, calls_of_one_turn_leave_as_one_packet)
   rig_stop(&rig);
 }
 
-Test(calls, the_context_arrives_with_our_own_name_as_the_peer)
+Test(calls, the_context_arrives_with_the_proven_name_as_the_peer)
 {
   struct rig rig;
-  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER, .with_hellos = true});
   struct slice roles[] = {SLICE("user"), SLICE("admin")};
   struct rpc_context context = {
       .request_id = SLICE("r-1"),

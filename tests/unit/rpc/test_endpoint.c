@@ -52,11 +52,12 @@ static bool take_event(struct rig *rig, void *arg)
 {
   (void)rig;
   struct lone_endpoint *lone = arg;
+  struct error error;
   size_t count;
   struct pipe_event *events = transport_take_events(&lone->transport, &count);
   for (size_t i = 0; i < count; i++) {
     if (events[i].link_id == lone->endpoint->link_id && events[i].kind == PIPE_OPENED)
-      endpoint_set_connected(lone->endpoint, &events[i].opened);
+      cr_assert_eq(endpoint_set_connected(lone->endpoint, &events[i].opened, &error), STATUS_OK);
     rpc_opened_discard(&events[i].opened);
   }
   free(events);
@@ -91,7 +92,9 @@ static bool has_packet(struct rig *rig, void *arg)
 // Turns the server until it has sent a packet, and takes it.
 static void take_packet(struct rig *rig, struct lone_endpoint *lone)
 {
+  struct error error;
   rig_until(rig, has_packet, lone);
+  cr_assert_eq(endpoint_check_hello(lone->endpoint, (struct slice){0}, &error), STATUS_OK);
 }
 
 Test(endpoint, takes_calls_once_the_server_has_answered)

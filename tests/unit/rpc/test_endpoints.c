@@ -62,7 +62,7 @@ Test(endpoints, a_killed_process_fails_its_calls_with_unavailable)
   int port;
   pid_t child = fork_silent_server(&port);
   struct rig rig = {0};
-  rig.client = rpc_client_create(&(struct rpc_client_options){.peer_service = "tester"});
+  rig.client = rpc_client_create(&(struct rpc_client_options){0});
   rig_set_endpoint(&rig, port);
   rig_until_ready(&rig, 1);
   static struct outcome outcomes[CALLS];

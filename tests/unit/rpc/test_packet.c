@@ -25,7 +25,6 @@ static struct rpc_frame full_request(struct slice payload)
                   .caller_id = SLICE("u-1"),
                   .caller_roles = roles,
                   .caller_role_count = 3,
-                  .peer_service = SLICE("gateway"),
                   .idempotency_key = SLICE("k"),
                   .client_address = SLICE("2001:db8::7")},
       .expires_at_us = UINT64_MAX,
@@ -144,12 +143,12 @@ static struct slice pack_theirs(uint8_t *out)
   frame.status = &status;
   frame.expires_at_us = 11;
   packet.sent_at_us = 12;
+  packet.hello = "h";
   context.request_id = "r";
   context.traceparent = "t";
   context.caller_id = "c";
   context.n_caller_roles = 2;
   context.caller_roles = role_list;
-  context.peer_service = "p";
   context.idempotency_key = "i";
   context.client_address = "192.0.2.7";
   status.code = 5;
@@ -187,7 +186,8 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(slice_equal_string(frame.context.caller_id, "c"));
   cr_assert_eq(frame.context.caller_role_count, 2);
   cr_assert(slice_equal_string(frame.context.caller_roles[1], "admin"));
-  cr_assert(slice_equal_string(frame.context.peer_service, "p"));
+  cr_assert_eq(frame.context.peer_service.size, 0);
+  cr_assert(slice_equal_string(reader.hello, "h"));
   cr_assert(slice_equal_string(frame.context.idempotency_key, "i"));
   cr_assert(slice_equal_string(frame.context.client_address, "192.0.2.7"));
   cr_assert(frame.has_status);

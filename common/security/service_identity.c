@@ -1,0 +1,293 @@
+// Two verifiers, because the audience of a client's hello is a name and an address, and that of an answer a name alone.
+#include "common/security/service_identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+#include "common/base/hash.h"
+#include "common/base/random.h"
+#include "common/security/base64url_internal.h"
+#include "common/security/jwk_set_internal.h"
+#include "common/security/key.h"
+#include "common/security/token.h"
+#include "common/security/token_claims_internal.h"
+
+#define HELLO_ISSUER "bulkhead-service"
+#define HELLO_SECONDS 60
+#define NONCE_BYTES 16
+#define MAX_KEYS_BYTES 65536
+// The client hellos that a server remembers, so that it takes none twice. Connections are few: these are more than come
+// in the time for which a hello is good.
+#define REMEMBERED_HELLOS 4096
+
+struct service_identity {
+  struct arena memory;  // erased when freed
+  const char *service;
+  const char *private_key;
+  const char *keys_path;              // NULL when the keys were given as text
+  struct stat keys_file;              // as it was read last
+  struct token_verifier *of_clients;  // NULL until the address is known
+  struct token_verifier *of_servers;
+  struct arena keys_memory;
+  struct jwk_set keys;                // in keys_memory
+  uint64_t taken[REMEMBERED_HELLOS];  // hashes of the nonces that came last, a ring
+  size_t taken_next;
+};
+
+// ---- keys ----
+
+static enum status read_file(const char *path, struct arena *arena, struct slice *out, struct error *error)
+{
+  char *text = arena_alloc(arena, MAX_KEYS_BYTES + 1);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, MAX_KEYS_BYTES + 1);
+  int failure = errno;
+  if (fd >= 0)
+    close(fd);
+  if (size < 0)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: %s", path, strerror(failure));
+  if (size > MAX_KEYS_BYTES)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s has more than %d bytes", path, MAX_KEYS_BYTES);
+  *out = slice_make(text, (size_t)size);
+  return STATUS_OK;
+}
+
+static enum status use_keys(struct service_identity *identity, const struct jwk_set *keys, struct error *error)
+{
+  enum status status = token_verifier_set_keys(identity->of_servers, keys->keys, keys->count, error);
+  if (status == STATUS_OK && identity->of_clients != NULL)
+    status = token_verifier_set_keys(identity->of_clients, keys->keys, keys->count, error);
+  return status;
+}
+
+// Reads the public keys from `text`, or from the file where that is NULL. On failure those in use stay.
+static enum status read_keys(struct service_identity *identity, const char *text, struct error *error)
+{
+  struct arena memory;
+  struct jwk_set keys;
+  struct slice json = text == NULL ? (struct slice){0} : slice_from_string(text);
+  arena_init(&memory);
+  enum status status = STATUS_OK;
+  if (text == NULL && stat(identity->keys_path, &identity->keys_file) != 0)
+    memset(&identity->keys_file, 0, sizeof(identity->keys_file));
+  if (text == NULL)
+    status = read_file(identity->keys_path, &memory, &json, error);
+  if (status == STATUS_OK)
+    status = jwk_set_parse(json, &memory, &keys, error);
+  if (status == STATUS_OK)
+    status = use_keys(identity, &keys, error);
+  if (status != STATUS_OK) {
+    arena_free(&memory);
+    return status;
+  }
+  arena_free(&identity->keys_memory);
+  identity->keys_memory = memory;
+  identity->keys = keys;
+  return STATUS_OK;
+}
+
+// Reads the file of public keys again if it is another one than was read. Returns whether it was read.
+static bool refresh_keys(struct service_identity *identity)
+{
+  struct stat now;
+  const struct stat *then = &identity->keys_file;
+  if (identity->keys_path == NULL || stat(identity->keys_path, &now) != 0 ||
+      (now.st_ino == then->st_ino && now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+       now.st_mtim.tv_nsec == then->st_mtim.tv_nsec))
+    return false;
+  struct error ignored;
+  return read_keys(identity, NULL, &ignored) == STATUS_OK;
+}
+
+// Checks that the others will believe what this program signs.
+static enum status check_own_key(struct service_identity *identity, struct error *error)
+{
+  struct slice x, y, thumbprint;
+  if (key_public_parts(identity->private_key, &identity->memory, &x, &y, &thumbprint) != STATUS_OK)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "SERVICE_KEY is not an unencrypted P-256 private key in PEM");
+  const struct token_public_key *keys = identity->keys.keys;
+  for (size_t i = 0; i < identity->keys.count; i++)
+    if (slice_equal_string(keys[i].kid, identity->service) && slice_equal(keys[i].x, x) && slice_equal(keys[i].y, y))
+      return STATUS_OK;
+  return error_set(
+      error, STATUS_INVALID_ARGUMENT,
+      "SERVICE_KEYS does not hold the public key of SERVICE_KEY under the id \"%s\"; deploy/keys writes both",
+      identity->service);
+}
+
+static struct token_verifier *make_verifier(const char *audience)
+{
+  // What was verified is not verified again, so the cache need not hold anything.
+  return token_verifier_create(
+      &(struct token_verifier_options){.issuer = HELLO_ISSUER, .audience = audience, .max_cached = 1});
+}
+
+enum status service_identity_create(const struct service_identity_options *options, struct service_identity **out,
+                                    struct error *error)
+{
+  struct service_identity *identity = calloc(1, sizeof(*identity));
+  CHECK(identity != NULL);
+  arena_init(&identity->memory);
+  arena_init(&identity->keys_memory);
+  identity->service = arena_string(&identity->memory, slice_from_string(options->service));
+  identity->private_key = arena_string(&identity->memory, slice_from_string(options->private_key));
+  identity->of_servers = make_verifier(options->service);
+  const char *keys = arena_string(&identity->memory, slice_from_string(options->public_keys));
+  bool is_text = keys[strspn(keys, " \t\r\n")] == '{';
+  identity->keys_path = is_text ? NULL : keys;
+  enum status status = read_keys(identity, is_text ? keys : NULL, error);
+  if (status != STATUS_OK)
+    error_prefix(error, "SERVICE_KEYS");
+  else
+    status = check_own_key(identity, error);
+  if (status != STATUS_OK)
+    service_identity_free(&identity);
+  *out = identity;
+  return status;
+}
+
+void service_identity_free(struct service_identity **identity_pointer)
+{
+  struct service_identity *identity = *identity_pointer;
+  *identity_pointer = NULL;
+  if (identity == NULL)
+    return;
+  token_verifier_free(&identity->of_clients);
+  token_verifier_free(&identity->of_servers);
+  arena_free(&identity->keys_memory);
+  arena_free(&identity->memory);
+  free(identity);
+}
+
+// Makes the audience of a client's hello: the service and the address that the client has dialled.
+static const char *format_audience(const char *service, const char *url, struct arena *arena)
+{
+  return arena_printf(arena, "%s at %s", service, url);
+}
+
+void service_identity_set_address(struct service_identity *identity, const char *url)
+{
+  struct error error;
+  token_verifier_free(&identity->of_clients);
+  identity->of_clients = make_verifier(format_audience(identity->service, url, &identity->memory));
+  // The same keys were good for the other verifier.
+  CHECK(use_keys(identity, &identity->keys, &error) == STATUS_OK);
+}
+
+// ---- hellos ----
+
+static enum status sign_hello(const struct service_identity *identity, const char *audience, struct slice nonce,
+                              int64_t now, struct arena *arena, struct slice *hello)
+{
+  const struct token_signing_key key = {.kid = identity->service, .private_pem = identity->private_key};
+  const struct token_claims claims = {.subject = slice_from_string(identity->service),
+                                      .id = nonce,
+                                      .issued_at = now,
+                                      .expires_at = now + HELLO_SECONDS};
+  return token_sign(&key, HELLO_ISSUER, audience, &claims, arena, hello);
+}
+
+// Returns the key id of a token whose signature has been verified.
+static struct slice get_key_id(struct slice hello, struct arena *arena)
+{
+  struct slice header, kid = {0};
+  if (!base64url_decode_strict(slice_make(hello.data, slice_find(hello, '.', 0)), arena, &header) ||
+      !token_header_parse(header, arena, &kid))
+    return (struct slice){0};
+  return kid;
+}
+
+static const char *name_refusal(enum token_result result)
+{
+  static const char *const reasons[] = {
+      [TOKEN_MALFORMED] = "the hello is malformed",
+      [TOKEN_UNKNOWN_KEY] = "the hello is signed with a key that SERVICE_KEYS does not hold",
+      [TOKEN_FORGED] = "the signature of the hello does not fit",
+      [TOKEN_EXPIRED] = "the hello has expired; compare the clocks",
+      [TOKEN_NOT_YET_VALID] = "the hello is from the future; compare the clocks",
+      [TOKEN_WRONG_AUDIENCE] =
+          "the hello is for another service or address; compare RPC_ADVERTISE with what was dialled",
+  };
+  return reasons[result];
+}
+
+// Checks signature, times, audience, and that the service has signed for itself.
+static enum status check_hello(struct service_identity *identity, bool of_client, struct slice hello, int64_t now,
+                               const struct token_claims **claims, struct error *error)
+{
+  if (hello.size > SERVICE_HELLO_MAX_BYTES)
+    return error_set(error, STATUS_UNAUTHENTICATED, "the hello is too long");
+  struct token_verifier *verifier = of_client ? identity->of_clients : identity->of_servers;
+  if (verifier == NULL)
+    return error_set(error, STATUS_UNAUTHENTICATED, "this service has no address yet");
+  enum token_result result = token_verify(verifier, hello, now, claims, NULL);
+  if ((result == TOKEN_UNKNOWN_KEY || result == TOKEN_FORGED) && refresh_keys(identity))
+    result = token_verify(verifier, hello, now, claims, NULL);
+  if (result != TOKEN_VALID)
+    return error_set(error, STATUS_UNAUTHENTICATED, "%s", name_refusal(result));
+  struct arena scratch;
+  arena_init(&scratch);
+  bool is_own = slice_equal(get_key_id(hello, &scratch), (*claims)->subject);
+  arena_free(&scratch);
+  if (!is_own)
+    return error_set(error, STATUS_UNAUTHENTICATED, "the hello is signed with another service's key");
+  return STATUS_OK;
+}
+
+// Remembers a client's hello. False when it was taken before.
+static bool remember(struct service_identity *identity, const struct token_claims *claims)
+{
+  uint64_t hash = hash_bytes(claims->id) ^ hash_bytes(claims->subject);
+  for (size_t i = 0; i < REMEMBERED_HELLOS; i++)
+    if (identity->taken[i] == hash)
+      return false;
+  identity->taken[identity->taken_next++ % REMEMBERED_HELLOS] = hash;
+  return true;
+}
+
+enum status service_identity_greet(struct service_identity *identity, const char *service, const char *url,
+                                   struct arena *arena, struct slice *hello, struct slice *nonce)
+{
+  unsigned char bytes[NONCE_BYTES];
+  random_bytes(bytes, sizeof(bytes));
+  *nonce = base64url_text(slice_make((char *)bytes, sizeof(bytes)), arena);
+  return sign_hello(identity, format_audience(service, url, arena), *nonce, clock_wall_us() / 1000000, arena, hello);
+}
+
+enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
+                                    struct arena *arena, struct slice *peer, struct slice *answer, struct error *error)
+{
+  const struct token_claims *claims;
+  enum status status = check_hello(identity, true, hello, now, &claims, error);
+  if (status != STATUS_OK)
+    return status;
+  if (!remember(identity, claims))
+    return error_set(error, STATUS_UNAUTHENTICATED, "the hello has come before");
+  *peer = arena_copy(arena, claims->subject);
+  const char *client = arena_string(arena, claims->subject);
+  if (sign_hello(identity, client, claims->id, now, arena, answer) != STATUS_OK)
+    return error_set(error, STATUS_UNAUTHENTICATED, "the answer could not be signed");
+  return STATUS_OK;
+}
+
+enum status service_identity_check_answer(struct service_identity *identity, struct slice hello, int64_t now,
+                                          const char *service, struct slice nonce, struct error *error)
+{
+  const struct token_claims *claims;
+  enum status status = check_hello(identity, false, hello, now, &claims, error);
+  if (status != STATUS_OK)
+    return status;
+  if (!slice_equal_string(claims->subject, service))
+    return error_set(error, STATUS_UNAUTHENTICATED, "the server is \"" SLICE_FMT "\", not \"%s\"",
+                     SLICE_ARG(claims->subject), service);
+  if (!slice_equal(claims->id, nonce))
+    return error_set(error, STATUS_UNAUTHENTICATED, "the hello answers another greeting");
+  return STATUS_OK;
+}

@@ -1,0 +1,58 @@
+// Proves the name of a program to the program at the other end of a connection without TLS, by hellos: tokens (token.h)
+// that are signed with a key of the service's own.
+//
+// The client's hello names itself (sub), the service that it has dialled and the address at which (aud), and a nonce
+// (jti). The server answers with a hello that names itself, is for the client, and repeats the nonce. So a hello is
+// worth nothing to another service than the one that was dialled, nor to the same service at another address: a
+// stranger who is registered under a service's name cannot pass the hello on to the real one. A server takes each hello
+// once. A hello is good for a minute, and its key id must be its subject: no service signs for another.
+//
+// The connection itself is neither encrypted nor protected from whoever can change its packets; TLS does that.
+// One thread.
+#ifndef BULKHEAD_SECURITY_SERVICE_IDENTITY_H
+#define BULKHEAD_SECURITY_SERVICE_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+#include "common/base/status.h"
+
+// A longer hello is refused before it is read.
+#define SERVICE_HELLO_MAX_BYTES 2048
+
+struct service_identity;
+
+struct service_identity_options {
+  const char *service;      // the name of this program: "item"
+  const char *private_key;  // PEM
+  // The public keys of all services: a JWK set whose key ids are the services' names, or the path of a file that holds
+  // one. The file is read again when it has changed and a hello comes whose key is unknown or does not fit.
+  const char *public_keys;
+};
+
+// Reads the keys. INVALID_ARGUMENT when one cannot be used, or `public_keys` has another or no key for `service`.
+enum status service_identity_create(const struct service_identity_options *options, struct service_identity **out,
+                                    struct error *error) MUST_CHECK;
+// Nulls the pointer and accepts NULL in it.
+void service_identity_free(struct service_identity **identity);
+
+// Sets the address at which clients dial this program. Until then no client's hello can be taken.
+void service_identity_set_address(struct service_identity *identity, const char *url);
+
+// Makes a client's hello for the server of `service` at `url`. `hello` and `nonce`, which the answer repeats, are in
+// `arena`.
+enum status service_identity_greet(struct service_identity *identity, const char *service, const char *url,
+                                   struct arena *arena, struct slice *hello, struct slice *nonce) MUST_CHECK;
+// Checks a client's hello at `now` (Unix seconds). On success `peer` is the client's name and `answer` the hello for
+// it, both in `arena`. Else UNAUTHENTICATED, and `error` says why.
+enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
+                                    struct arena *arena, struct slice *peer, struct slice *answer,
+                                    struct error *error) MUST_CHECK;
+// Checks whether `hello` is the answer of `service` to the greeting with this nonce. Else UNAUTHENTICATED, and `error`
+// says why.
+enum status service_identity_check_answer(struct service_identity *identity, struct slice hello, int64_t now,
+                                          const char *service, struct slice nonce, struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,59 @@
+#include "tests/support/common/service_keys.h"
+
+#include "common/base/check.h"
+#include "common/base/compiler.h"
+#include "common/base/strbuf.h"
+#include "common/security/key.h"
+
+static const char *const usual_names[] = {"gateway", "auth", "user", "item", "probe", "test", "tester"};
+
+static struct arena memory;
+static const char *private_key;
+static struct slice x, y;
+
+const char *service_keys_private(void)
+{
+  struct slice thumbprint;
+  if (private_key == NULL) {
+    CHECK(key_generate(&memory, &private_key) == STATUS_OK);
+    CHECK(key_public_parts(private_key, &memory, &x, &y, &thumbprint) == STATUS_OK);
+  }
+  return private_key;
+}
+
+static void add_key(struct strbuf *out, const char *name)
+{
+  strbuf_printf(out,
+                "%s{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"%s\",\"x\":\"" SLICE_FMT "\",\"y\":\"" SLICE_FMT "\"}",
+                out->data[out->size - 1] == '[' ? "" : ",", name, SLICE_ARG(x), SLICE_ARG(y));
+}
+
+const char *service_keys_public(const char *name)
+{
+  struct strbuf out;
+  bool is_usual = false;
+  (void)service_keys_private();
+  strbuf_init(&out, 0);
+  strbuf_add_string(&out, "{\"keys\":[");
+  for (size_t i = 0; i < ARRAY_LEN(usual_names); i++) {
+    add_key(&out, usual_names[i]);
+    is_usual = is_usual || strcmp(usual_names[i], name) == 0;
+  }
+  if (!is_usual)
+    add_key(&out, name);
+  strbuf_add_string(&out, "]}");
+  const char *text = arena_string(&memory, strbuf_slice(&out));
+  strbuf_free(&out);
+  return text;
+}
+
+struct service_identity *service_keys_identity(const char *name)
+{
+  struct service_identity *identity;
+  struct error error;
+  const struct service_identity_options options = {
+      .service = name, .private_key = service_keys_private(), .public_keys = service_keys_public(name)};
+  enum status status = service_identity_create(&options, &identity, &error);
+  CHECK(status == STATUS_OK);
+  return identity;
+}

@@ -1,0 +1,16 @@
+// Keys by which programs prove their names to each other in tests. One key pair is made for a test, and all names have
+// it, so that a service can be started and called before it is known who else will be.
+#ifndef BULKHEAD_TESTS_SUPPORT_COMMON_SERVICE_KEYS_H
+#define BULKHEAD_TESTS_SUPPORT_COMMON_SERVICE_KEYS_H
+
+#include "common/security/service_identity.h"
+
+// Returns the private key, in PEM. It lives as long as the process.
+const char *service_keys_private(void);
+// Returns a JWK set with the public key under the names of the suite's programs, and `name` where that is none of them.
+// It lives as long as the process.
+const char *service_keys_public(const char *name);
+// Makes the identity of the program `name`. The caller frees it.
+struct service_identity *service_keys_identity(const char *name);
+
+#endif
