@@ -238,7 +238,7 @@ Test(request, a_merge_patch_changes_what_it_holds_and_empties_by_null)
   }
 }
 
-// It would say which members of the object to change, which no service can.
+// Such a patch would say which members of the object to change, which no service can.
 Test(request, a_merge_patch_changes_no_part_of_a_clients_own_object)
 {
   struct exchange exchange = patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"attributes\":{\"colour\":null}}");
