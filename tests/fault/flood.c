@@ -15,6 +15,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/base/random.h"
 #include "tests/support/environment.h"
 #include "tests/support/stack.h"
 
@@ -54,7 +55,8 @@ static void close_stream(struct flood *flood, struct stream *stream, uint64_t no
 {
   close(stream->fd);
   stream->fd = -1;
-  stream->due_us = now_us + SECOND_US;
+  // The connections come back one by one and not all at once.
+  stream->due_us = now_us + SECOND_US / 2 + random_below(SECOND_US);
   atomic_fetch_sub(&flood->open, 1);
 }
 
