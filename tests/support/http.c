@@ -83,6 +83,8 @@ struct http_reply http_send(const struct http_request *request)
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  if (request->from != NULL)
+    curl_easy_setopt(curl, CURLOPT_INTERFACE, request->from);
   if (getenv("BULKHEAD_CA") != NULL && getenv("BULKHEAD_CA")[0] != '\0')
     curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("BULKHEAD_CA"));
   if (request->http_version != 0)

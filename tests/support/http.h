@@ -27,6 +27,7 @@ struct http_request {
   size_t body_size;    // 0: strlen(body)
   const char *content_type;
   const char *headers[6];  // further headers, "Name: value", up to the first NULL
+  const char *from;        // the address that the request comes from, such as "127.0.0.9"; NULL: the system's choice
   const char *base_url;    // NULL: BULKHEAD_URL
   long timeout_ms;         // 0: 30,000
   long http_version;       // CURL_HTTP_VERSION_…; 0: HTTP/2 over TLS where the server offers it, else HTTP/1.1
