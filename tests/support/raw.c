@@ -104,7 +104,7 @@ bool raw_send_text(struct raw *raw, const char *text)
 size_t raw_read(struct raw *raw, void *bytes, size_t size)
 {
   ssize_t got = raw->tls == NULL ? recv(raw->fd, bytes, size, 0) : SSL_read(raw->tls, bytes, (int)size);
-  cr_assert(got > 0 || errno != EAGAIN, "nothing came within %d s; before that: %s", WAIT_SECONDS,
+  cr_assert(got >= 0 || errno != EAGAIN, "nothing came within %d s; before that: %s", WAIT_SECONDS,
             strbuf_cstring(&raw->come));
   return got > 0 ? (size_t)got : 0;
 }
