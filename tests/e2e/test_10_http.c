@@ -1,8 +1,10 @@
 // HTTP as its clients expect it (RFC 9110): methods, preconditions, masks, ways to write a path.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/http.h"
+#include "tests/support/raw.h"
 
 #define SOME_ITEM "/v1/items/01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
 
@@ -27,6 +29,17 @@ Test(e2e_10_http, options_tells_the_methods_of_a_path)
   cr_assert_null(http_header(&items, "Accept-Patch"));
   struct http_reply nothing = HTTP(.method = "OPTIONS", .path = "/v1/nothing");
   ASSERT_PROBLEM(nothing, 404, "NOT_FOUND");
+}
+
+// curl cannot send this one.
+Test(e2e_10_http, options_of_a_star_tells_the_methods_of_the_server)
+{
+  struct raw *raw = RAW(.url = getenv("BULKHEAD_URL"));
+  cr_assert(raw_send_text(raw, "OPTIONS * HTTP/1.1\r\nHost: bulkhead\r\n\r\n"));
+  const char *reply = raw_read_all(raw);
+  raw_close(&raw);
+  cr_assert(strncmp(reply, "HTTP/1.1 204 ", 13) == 0, "%s", reply);
+  cr_assert(strstr(reply, "\r\nAllow: GET, HEAD, POST, PATCH, DELETE, OPTIONS\r\n") != NULL, "%s", reply);
 }
 
 Test(e2e_10_http, methods_that_nobody_takes_learn_all_that_the_path_has)

@@ -1,8 +1,10 @@
 // Scripts of other origins. tests/run starts the stack with CORS_ORIGINS for two of them.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/strbuf.h"
+#include "tests/support/gateway.h"
 #include "tests/support/http.h"
 
 #define APP "https://app.example.com"
@@ -89,4 +91,31 @@ Test(e2e_11_cors, a_script_of_another_origin_reads_nothing)
     cr_assert_null(http_header(&reply, "Access-Control-Allow-Origin"), "%s", ORIGINS[i]);
     cr_assert_str_eq(http_header(&reply, "Vary"), "Origin");
   }
+}
+
+Test(e2e_11_cors, any_origin_reads_where_the_setting_says_so)
+{
+  setenv("CORS_ORIGINS", "*", 1);
+  struct gateway_place gateway = gateway_start("gateway-41");
+  struct http_reply reply =
+      HTTP(.base_url = gateway.plain_url, .path = "/v1/items", .headers = {"Origin: https://any.example"});
+  gateway_stop(&gateway);
+  ASSERT_STATUS(reply, 401);
+  cr_assert_str_eq(http_header(&reply, "Access-Control-Allow-Origin"), "*");
+  cr_assert_null(http_header(&reply, "Access-Control-Allow-Credentials"));
+}
+
+Test(e2e_11_cors, no_origin_reads_without_the_setting)
+{
+  unsetenv("CORS_ORIGINS");
+  struct gateway_place gateway = gateway_start("gateway-42");
+  struct http_reply reply = HTTP(.base_url = gateway.plain_url, .path = "/v1/items", .headers = {FROM_APP});
+  struct http_reply preflight = HTTP(.base_url = gateway.plain_url, .method = "OPTIONS", .path = "/v1/items",
+                                     .headers = {FROM_APP, "Access-Control-Request-Method: POST"});
+  gateway_stop(&gateway);
+  ASSERT_STATUS(reply, 401);
+  cr_assert_null(http_header(&reply, "Access-Control-Allow-Origin"));
+  cr_assert_null(http_header(&reply, "Vary"));
+  ASSERT_STATUS(preflight, 204);
+  cr_assert_null(http_header(&preflight, "Access-Control-Allow-Origin"));
 }
