@@ -40,7 +40,7 @@ CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAG
 CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -Wno-missing-braces -I$(GEN) -I. $(CFLAGS)
 
 # ---- parts ----
-COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security storage service
+COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security identity storage service
 SERVICES     := $(sort $(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
 
 # Which parts may use which; tests/lint/layers.sh proves the same for the includes.
@@ -54,9 +54,10 @@ USES_openapi   := contract base
 USES_rpc       := security config observe base
 USES_discovery := config observe base
 USES_security  := config observe base
+USES_identity  := rpc security config observe base
 USES_storage   := runtime config observe base
-USES_service   := contract rpc discovery security storage runtime config observe base
-USES_gateway   := openapi transcode contract rpc discovery security config observe base
+USES_service   := identity contract rpc discovery security storage runtime config observe base
+USES_gateway   := openapi transcode contract identity rpc discovery security config observe base
 
 # The libraries behind a part. Each vendor's header is included in that one folder only.
 LIBS_runtime   := -luv

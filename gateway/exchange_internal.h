@@ -35,6 +35,7 @@ struct exchange {
   char traceparent[TRACEPARENT_SIZE];
 
   struct contract_route route;  // its binding is NULL until a route has matched
+  struct slice access_token;    // verified; a view of the input; empty where the method needs none
   struct slice caller_id;       // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;

@@ -132,6 +132,7 @@ enum step_result step_authenticate(struct exchange *exchange)
   if (result != TOKEN_VALID)
     return refuse_token(exchange, choose_token_reason(result), token_result_text(result));
   take_claims(exchange, claims);
+  exchange->access_token = token;
   return STEP_NEXT;
 }
 
@@ -291,10 +292,7 @@ enum step_result step_call(struct exchange *exchange)
   struct rpc_context context = {
       .request_id = exchange_request_id(exchange),
       .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),
-      .caller_id = exchange->caller_id,
-      .caller_roles = exchange->caller_roles,
-      .caller_role_count = exchange->caller_role_count,
-      .peer_service = SLICE(POLICY_GATEWAY),
+      .access_token = exchange->access_token,
       .idempotency_key = key,
       .client_address = exchange->input.client_address,
   };

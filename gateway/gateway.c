@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/v1/auth.pb-c.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "gateway/exchange.h"
@@ -21,7 +22,14 @@ struct gateway *gateway_create(const struct gateway_options *options)
       .backend = &gateway->backend, .metrics = &options->api->metrics, .now_us = gateway->clock.now_us};
   memcpy(limits.limits, options->limits, sizeof(limits.limits));
   gateway->limits = limits_create(&limits);
-  keys_init(&gateway->keys, gateway->verifier, &gateway->backend, &options->api->metrics, gateway->clock.now_us);
+  keys_init(&gateway->keys, &(struct keys_options){.source = {.service = KEYS_SERVICE,
+                                                              .method = SLICE(KEYS_METHOD),
+                                                              .reply = &auth__v1__json_web_key_set__descriptor},
+                                                   .verifier = gateway->verifier,
+                                                   .backend = &gateway->backend,
+                                                   .ok = options->api->metrics.keys_ok,
+                                                   .failed = options->api->metrics.keys_failed,
+                                                   .now_us = gateway->clock.now_us});
   return gateway;
 }
 

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "common/base/strbuf.h"
+#include "common/identity/keys.h"
+#include "common/rpc/backend.h"
 #include "gateway/api.h"
-#include "gateway/backend.h"
-#include "gateway/keys.h"
 #include "gateway/limits.h"
 
 struct exchange;

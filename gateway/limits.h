@@ -21,7 +21,7 @@
 #include "common/base/list.h"
 #include "common/base/slice.h"
 #include "common/contract/contract.h"
-#include "gateway/backend.h"
+#include "common/rpc/backend.h"
 #include "gateway/gateway_metrics.h"
 
 enum limit_class { LIMIT_READ, LIMIT_WRITE, LIMIT_EXPENSIVE, LIMIT_CREDENTIAL, LIMIT_CLASS_COUNT };

@@ -7,7 +7,7 @@
 
 #include "common/base/gcra.h"
 #include "common/base/slice.h"
-#include "gateway/backend.h"
+#include "common/rpc/backend.h"
 
 // How long the calls may take.
 #define LIMITS_SHARE_TIMEOUT_US (UINT64_C(100) * 1000)

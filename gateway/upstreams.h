@@ -11,8 +11,8 @@
 
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
+#include "common/rpc/backend.h"
 #include "gateway/api.h"
-#include "gateway/backend.h"
 
 struct upstreams;
 

@@ -20,9 +20,8 @@ enum {
 enum {
   CONTEXT_REQUEST_ID = 1,
   CONTEXT_TRACEPARENT = 2,
-  CONTEXT_CALLER_ID = 3,
-  CONTEXT_CALLER_ROLES = 4,
   CONTEXT_IDEMPOTENCY_KEY = 6,
+  CONTEXT_ACCESS_TOKEN = 8,
   CONTEXT_CLIENT_ADDRESS = 9,
 };
 
@@ -49,10 +48,8 @@ static size_t measure_number(uint64_t value)
 static size_t measure_context(const struct rpc_context *context)
 {
   size_t size = measure_bytes(context->request_id) + measure_bytes(context->traceparent) +
-                measure_bytes(context->caller_id) + measure_bytes(context->idempotency_key) +
+                measure_bytes(context->access_token) + measure_bytes(context->idempotency_key) +
                 measure_bytes(context->client_address);
-  for (size_t i = 0; i < context->caller_role_count; i++)
-    size += measure_nested(context->caller_roles[i].size);
   return size;
 }
 
@@ -110,10 +107,8 @@ static void write_context(struct strbuf *out, const struct rpc_context *context)
   write_nested_head(out, FRAME_CONTEXT, measure_context(context));
   write_bytes(out, CONTEXT_REQUEST_ID, context->request_id);
   write_bytes(out, CONTEXT_TRACEPARENT, context->traceparent);
-  write_bytes(out, CONTEXT_CALLER_ID, context->caller_id);
-  for (size_t i = 0; i < context->caller_role_count; i++)
-    wire_write_bytes(out, CONTEXT_CALLER_ROLES, context->caller_roles[i]);
   write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
+  write_bytes(out, CONTEXT_ACCESS_TOKEN, context->access_token);
   write_bytes(out, CONTEXT_CLIENT_ADDRESS, context->client_address);
 }
 
@@ -217,15 +212,6 @@ static bool decode_pair(struct slice bytes, struct slice *first, struct slice *s
   return result == WIRE_END;
 }
 
-static bool add_role(struct rpc_context *context, struct slice role, struct arena *arena)
-{
-  if (context->caller_role_count == RPC_MAX_ROLES)
-    return false;
-  struct slice *roles = grow_array(arena, context->caller_roles, context->caller_role_count, sizeof(*roles));
-  context->caller_roles = roles;
-  return take_text(role, &roles[context->caller_role_count++]);
-}
-
 static bool add_violation(struct rpc_status *status, struct slice bytes, struct arena *arena)
 {
   if (status->violation_count == RPC_MAX_VIOLATIONS)
@@ -237,17 +223,15 @@ static bool add_violation(struct rpc_status *status, struct slice bytes, struct 
   return decode_pair(bytes, &added->field, &added->description);
 }
 
-static bool decode_context_field(const struct wire_field *field, struct arena *arena, struct rpc_context *out)
+static bool decode_context_field(const struct wire_field *field, struct rpc_context *out)
 {
   switch (field->number) {
   case CONTEXT_REQUEST_ID:
     return take_text(field->bytes, &out->request_id);
   case CONTEXT_TRACEPARENT:
     return take_text(field->bytes, &out->traceparent);
-  case CONTEXT_CALLER_ID:
-    return take_text(field->bytes, &out->caller_id);
-  case CONTEXT_CALLER_ROLES:
-    return add_role(out, field->bytes, arena);
+  case CONTEXT_ACCESS_TOKEN:
+    return take_text(field->bytes, &out->access_token);
   case CONTEXT_IDEMPOTENCY_KEY:
     return take_text(field->bytes, &out->idempotency_key);
   case CONTEXT_CLIENT_ADDRESS:
@@ -257,13 +241,13 @@ static bool decode_context_field(const struct wire_field *field, struct arena *a
   }
 }
 
-static bool decode_context(struct slice bytes, struct arena *arena, struct rpc_context *out)
+static bool decode_context(struct slice bytes, struct rpc_context *out)
 {
   struct wire_reader reader = wire_reader_make(bytes);
   struct wire_field field;
   enum wire_result result;
   while ((result = wire_read(&reader, &field)) == WIRE_FIELD)
-    if (field.type == WIRE_BYTES && !decode_context_field(&field, arena, out))
+    if (field.type == WIRE_BYTES && !decode_context_field(&field, out))
       return false;
   return result == WIRE_END;
 }
@@ -301,7 +285,7 @@ static bool decode_frame_bytes(const struct wire_field *field, struct arena *are
     return true;
   case FRAME_CONTEXT:
     out->has_context = true;
-    return decode_context(field->bytes, arena, &out->context);
+    return decode_context(field->bytes, &out->context);
   case FRAME_STATUS:
     out->has_status = true;
     return decode_status(field->bytes, arena, &out->status);

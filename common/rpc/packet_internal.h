@@ -16,8 +16,7 @@
 #include "common/base/wire.h"
 #include "common/rpc/rpc.h"
 
-// The bounds of the lists in a frame: one with more elements is malformed.
-#define RPC_MAX_ROLES 64
+// The bound of the list in a frame: one with more elements is malformed.
 #define RPC_MAX_VIOLATIONS 64
 
 // The most bytes behind the frames of a packet: two tags and varints.
@@ -59,7 +58,7 @@ size_t rpc_frame_packed_size(const struct rpc_frame *frame);
 // time of sending unless it is 0.
 size_t rpc_tail_write(uint64_t received, uint64_t sent_at_us, uint8_t out[RPC_TAIL_MAX_BYTES]);
 
-// Decodes a frame. False when the bytes are not protobuf, hold text that is not UTF-8, or too many roles or violations.
+// Decodes a frame. False when the bytes are not protobuf, hold text that is not UTF-8, or too many violations.
 bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out) MUST_CHECK;
 
 struct rpc_packet_reader {

@@ -22,6 +22,8 @@
 struct rpc_context {
   struct slice request_id;
   struct slice traceparent;
+  struct slice access_token;  // the user's own token, which each service verifies itself; empty for an anonymous caller
+  // The user, as the token proves: set by the service that has verified it, and not sent.
   struct slice caller_id;
   const struct slice *caller_roles;
   size_t caller_role_count;

@@ -1,10 +1,16 @@
 // Reads JWK sets with the strict reader of tokens: a member that comes twice is an error.
 #include "common/security/jwk_set_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "common/base/compiler.h"
 #include "common/security/token_json_internal.h"
 
 #define SET_MAX_DEPTH 8
+#define MAX_KEYS_BYTES 65536
 
 struct jwk {
   struct slice kty, crv, kid, x, y;
@@ -77,4 +83,25 @@ enum status jwk_set_parse(struct slice json, struct arena *arena, struct jwk_set
                    "this is not a JWK set of at most %d keys, such as "
                    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"item\",\"x\":\"...\",\"y\":\"...\"}]}",
                    TOKEN_MAX_KEYS);
+}
+
+bool jwk_set_is_path(const char *keys)
+{
+  return keys[strspn(keys, " \t\r\n")] != '{';
+}
+
+enum status jwk_set_read_file(const char *path, struct arena *arena, struct slice *out, struct error *error)
+{
+  char *text = arena_alloc(arena, MAX_KEYS_BYTES + 1);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, MAX_KEYS_BYTES + 1);
+  int failure = errno;
+  if (fd >= 0)
+    close(fd);
+  if (size < 0)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: %s", path, strerror(failure));
+  if (size > MAX_KEYS_BYTES)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s has more than %d bytes", path, MAX_KEYS_BYTES);
+  *out = slice_make(text, (size_t)size);
+  return STATUS_OK;
 }

@@ -16,4 +16,9 @@ struct jwk_set {
 // INVALID_ARGUMENT for what is not a JWK set, and for one with more than TOKEN_MAX_KEYS keys.
 enum status jwk_set_parse(struct slice json, struct arena *arena, struct jwk_set *out, struct error *error) MUST_CHECK;
 
+// Tells whether a setting holds the path of a set rather than its text.
+bool jwk_set_is_path(const char *keys);
+// Reads a file of at most 64 KiB into `arena`. On failure `error` names the file.
+enum status jwk_set_read_file(const char *path, struct arena *arena, struct slice *out, struct error *error) MUST_CHECK;
+
 #endif

@@ -1,12 +1,9 @@
 // Two verifiers, because the audience of a client's hello is a name and an address, and that of an answer a name alone.
 #include "common/security/service_identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -22,7 +19,6 @@
 #define HELLO_ISSUER "bulkhead-service"
 #define HELLO_SECONDS 60
 #define NONCE_BYTES 16
-#define MAX_KEYS_BYTES 65536
 // The client hellos that a server remembers, so that it takes none twice. Connections are few: these are more than come
 // in the time for which a hello is good.
 #define REMEMBERED_HELLOS 4096
@@ -43,22 +39,6 @@ struct service_identity {
 
 // ---- keys ----
 
-static enum status read_file(const char *path, struct arena *arena, struct slice *out, struct error *error)
-{
-  char *text = arena_alloc(arena, MAX_KEYS_BYTES + 1);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t size = fd < 0 ? -1 : read(fd, text, MAX_KEYS_BYTES + 1);
-  int failure = errno;
-  if (fd >= 0)
-    close(fd);
-  if (size < 0)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: %s", path, strerror(failure));
-  if (size > MAX_KEYS_BYTES)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s has more than %d bytes", path, MAX_KEYS_BYTES);
-  *out = slice_make(text, (size_t)size);
-  return STATUS_OK;
-}
-
 static enum status use_keys(struct service_identity *identity, const struct jwk_set *keys, struct error *error)
 {
   enum status status = token_verifier_set_keys(identity->of_servers, keys->keys, keys->count, error);
@@ -78,7 +58,7 @@ static enum status read_keys(struct service_identity *identity, const char *text
   if (text == NULL && stat(identity->keys_path, &identity->keys_file) != 0)
     memset(&identity->keys_file, 0, sizeof(identity->keys_file));
   if (text == NULL)
-    status = read_file(identity->keys_path, &memory, &json, error);
+    status = jwk_set_read_file(identity->keys_path, &memory, &json, error);
   if (status == STATUS_OK)
     status = jwk_set_parse(json, &memory, &keys, error);
   if (status == STATUS_OK)
@@ -140,7 +120,7 @@ enum status service_identity_create(const struct service_identity_options *optio
   identity->private_key = arena_string(&identity->memory, slice_from_string(options->private_key));
   identity->of_servers = make_verifier(options->service);
   const char *keys = arena_string(&identity->memory, slice_from_string(options->public_keys));
-  bool is_text = keys[strspn(keys, " \t\r\n")] == '{';
+  bool is_text = !jwk_set_is_path(keys);
   identity->keys_path = is_text ? NULL : keys;
   enum status status = read_keys(identity, is_text ? keys : NULL, error);
   if (status != STATUS_OK)

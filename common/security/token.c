@@ -10,6 +10,7 @@
 #include "common/base/jsontext_writer.h"
 #include "common/base/strbuf.h"
 #include "common/security/base64url_internal.h"
+#include "common/security/jwk_set_internal.h"
 #include "common/security/token_cache_internal.h"
 #include "common/security/token_claims_internal.h"
 #include "common/security/token_issue_internal.h"
@@ -72,6 +73,7 @@ struct token_verifier {
   struct token_key_set keys;
   struct token_cache *cache;
   struct arena scratch;
+  int64_t extra_leeway_s;
 };
 
 struct token_verifier *token_verifier_create(const struct token_verifier_options *options)
@@ -82,6 +84,7 @@ struct token_verifier *token_verifier_create(const struct token_verifier_options
   arena_init(&verifier->scratch);
   verifier->issuer = arena_string(&verifier->memory, slice_from_string(options->issuer));
   verifier->audience = arena_string(&verifier->memory, slice_from_string(options->audience));
+  verifier->extra_leeway_s = options->extra_leeway_s;
   verifier->cache = token_cache_create(options->max_cached == 0 ? DEFAULT_MAX_CACHED : options->max_cached);
   return verifier;
 }
@@ -111,6 +114,21 @@ enum status token_verifier_set_keys(struct token_verifier *verifier, const struc
   enum status status = token_key_set_build(keys, count, &next, error);
   if (status == STATUS_OK)
     token_key_set_replace(&verifier->keys, &next, remove_tokens, verifier->cache);
+  return status;
+}
+
+enum status token_verifier_read_keys(struct token_verifier *verifier, const char *keys, struct error *error)
+{
+  struct arena memory;
+  struct jwk_set set;
+  arena_init(&memory);
+  struct slice json = slice_from_string(keys);
+  enum status status = jwk_set_is_path(keys) ? jwk_set_read_file(keys, &memory, &json, error) : STATUS_OK;
+  if (status == STATUS_OK)
+    status = jwk_set_parse(json, &memory, &set, error);
+  if (status == STATUS_OK)
+    status = token_verifier_set_keys(verifier, set.keys, set.count, error);
+  arena_free(&memory);
   return status;
 }
 
@@ -161,7 +179,7 @@ static enum token_result check_payload(const struct token_verifier *verifier, co
 {
   if (!payload->audience_fits || !slice_equal_string(payload->issuer, verifier->issuer))
     return TOKEN_WRONG_AUDIENCE;
-  return token_time_check(&payload->claims, payload->not_before, now);
+  return token_time_check(&payload->claims, payload->not_before, now, verifier->extra_leeway_s);
 }
 
 // Verifies a token that is not in the cache, and adds it when it is valid. Cheap checks come first, so that malformed
@@ -192,7 +210,7 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
 static enum token_result verify_cached(struct token_verifier *verifier, struct token_cache_entry *entry, int64_t now,
                                        const struct token_claims **claims)
 {
-  enum token_result result = token_time_check(&entry->claims, entry->not_before, now);
+  enum token_result result = token_time_check(&entry->claims, entry->not_before, now, verifier->extra_leeway_s);
   if (result == TOKEN_VALID)
     *claims = &entry->claims;
   else if (result == TOKEN_EXPIRED)

@@ -47,6 +47,9 @@ struct token_verifier_options {
   const char *issuer;
   const char *audience;
   size_t max_cached;  // 0: 65,536 tokens
+  // How much longer than 30 s after its end a token is taken. A service behind the gateway takes it longer than the
+  // gateway, so that a call that has begun in time does not fail on its way.
+  int64_t extra_leeway_s;
 };
 struct token_verifier *token_verifier_create(const struct token_verifier_options *options);
 void token_verifier_free(struct token_verifier **verifier);
@@ -61,6 +64,8 @@ struct token_public_key {
 // is not on the curve; FAILED_PRECONDITION for no keys.
 enum status token_verifier_set_keys(struct token_verifier *verifier, const struct token_public_key *keys, size_t count,
                                     struct error *error) MUST_CHECK;
+// Does the same with a JWK set (RFC 7517): its JSON, or the path of a file that holds it.
+enum status token_verifier_read_keys(struct token_verifier *verifier, const char *keys, struct error *error) MUST_CHECK;
 size_t token_verifier_key_count(const struct token_verifier *verifier);
 
 enum token_result {

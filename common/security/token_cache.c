@@ -14,6 +14,7 @@
 #include "common/security/token_claims_internal.h"
 
 #define MAX_ENTRIES ((size_t)1 << 24)
+#define HASHED_BYTES 64
 
 struct token_cache *token_cache_create(size_t max_entries)
 {
@@ -42,9 +43,16 @@ void token_cache_free(struct token_cache **cache)
   *cache = NULL;
 }
 
+// Hashes the end of a token, which is its signature: two tokens that are valid never share it, and those that are not
+// valid never enter the cache.
+static uint64_t hash_token(struct slice token)
+{
+  return hash_bytes(token.size <= HASHED_BYTES ? token : slice_skip(token, token.size - HASHED_BYTES));
+}
+
 struct token_cache_entry *token_cache_find(struct token_cache *cache, struct slice token)
 {
-  for (struct hashtable_node *node = hashtable_first(&cache->entries, hash_bytes(token)); node != NULL;
+  for (struct hashtable_node *node = hashtable_first(&cache->entries, hash_token(token)); node != NULL;
        node = hashtable_next(node)) {
     struct token_cache_entry *entry = CONTAINER_OF(node, struct token_cache_entry, node);
     if (!slice_equal(entry->token, token))
@@ -133,7 +141,7 @@ struct token_cache_entry *token_cache_add(struct token_cache *cache, struct slic
   entry->not_before = not_before;
   evict_expired(cache, now);
   make_room(cache, entry->bytes, now);
-  hashtable_insert(&cache->entries, &entry->node, hash_bytes(token));
+  hashtable_insert(&cache->entries, &entry->node, hash_token(token));
   list_append(&cache->order, &entry->order);
   cache->bytes += entry->bytes;
   return entry;

@@ -150,9 +150,10 @@ bool token_has_expired(const struct token_claims *claims, int64_t now)
   return now - TOKEN_LEEWAY_S >= claims->expires_at;
 }
 
-enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now)
+enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now,
+                                   int64_t extra_leeway_s)
 {
-  if (token_has_expired(claims, now))
+  if (token_has_expired(claims, now - extra_leeway_s))
     return TOKEN_EXPIRED;
   if (now + TOKEN_LEEWAY_S < not_before || now + TOKEN_LEEWAY_S < claims->issued_at)
     return TOKEN_NOT_YET_VALID;

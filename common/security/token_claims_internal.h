@@ -28,6 +28,8 @@ bool token_payload_parse(struct slice json, const char *audience, struct arena *
 
 bool token_has_expired(const struct token_claims *claims, int64_t now);
 // Checks the times of a token: VALID, EXPIRED or NOT_YET_VALID.
-enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now);
+// `extra_leeway_s` is added to the leeway after the end.
+enum token_result token_time_check(const struct token_claims *claims, int64_t not_before, int64_t now,
+                                   int64_t extra_leeway_s);
 
 #endif

@@ -12,6 +12,8 @@ void call_init(struct call *call, struct service *service, struct arena *arena, 
 {
   *call = (struct call){.service = service, .arena = arena, .context = context};
   list_init(&call->node);
+  call->verified = *context;
+  call->context = &call->verified;
   violations_init(&call->violations, arena);
   call->log_context = (struct log_context){
       .request_id = context->request_id,

@@ -18,7 +18,8 @@ struct call {
   const void *handlers;
   struct rpc_request *request;
   struct arena *arena;
-  const struct rpc_context *context;
+  const struct rpc_context *context;  // `verified`
+  struct rpc_context verified;        // as it came, with the user whom its token proves
   struct log_context log_context;
   struct task *task;  // NULL before it has started
   ProtobufCMessage *input;
@@ -27,6 +28,7 @@ struct call {
   enum task_effect effect;          // of the task, once the handler has returned
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
+  enum status refusal;  // why callers_identify has refused it
   // How the call ends, as far as the handler said so.
   struct slice message;
   struct slice reason;

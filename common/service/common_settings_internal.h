@@ -20,6 +20,9 @@ struct common_settings {
   const char *rpc_static;
   const char *service_key;
   const char *service_keys;
+  const char *auth_issuer;
+  const char *auth_audience;
+  const char *token_keys;
 
   const char *admin_listen;
   const char *consul_url;

@@ -181,8 +181,41 @@ static enum status check_request(struct call *call)
                    SLICE_ARG(first->field), SLICE_ARG(first->description), others);
 }
 
-// The gates run in this order; the first that refuses ends the call.
-static enum status (*const gates[])(struct call *call) = {find_method, check_policy, read_request, check_request};
+// The gates run in this order once the caller is known; the first that refuses ends the call.
+static enum status (*const gates[])(struct call *call) = {check_policy, read_request, check_request};
+
+static enum status pass_gates(struct call *call)
+{
+  enum status status = STATUS_OK;
+  for (size_t i = 0; i < ARRAY_LEN(gates) && status == STATUS_OK; i++)
+    status = gates[i](call);
+  return status;
+}
+
+// Begins a call whose caller could not be known at once.
+static void run_unidentified_call(void *arg)
+{
+  struct call *call = arg;
+  struct callers *callers = &call->service->callers;
+  enum status status = callers_wait(callers);
+  if (status == STATUS_OK && callers_identify(callers, call, true) != CALLERS_OK)
+    status = call->refusal;
+  if (status == STATUS_OK)
+    status = pass_gates(call);
+  if (status == STATUS_OK)
+    run_call(call);
+  else
+    finish_call(call, status);
+}
+
+static void start_call(struct call *call, void (*body)(void *arg))
+{
+  struct dispatch *dispatch = call->dispatch;
+  uint64_t deadline_us =
+      deadline_min(rpc_request_deadline_us(call->request), deadline_after_ms(call->began_us, call->method->timeout_ms));
+  list_append(&dispatch->calls, &call->node);
+  call->task = task_start(dispatch->loop, body, call, deadline_us, &call->log_context);
+}
 
 void dispatch_request(void *arg, struct rpc_request *request)
 {
@@ -195,18 +228,20 @@ void dispatch_request(void *arg, struct rpc_request *request)
   call->began_us = loop_now_us(dispatch->loop);
   rpc_request_set_data(request, call);
   log_set_context(&call->log_context);
-  for (size_t i = 0; i < ARRAY_LEN(gates); i++) {
-    enum status status = gates[i](call);
-    if (status != STATUS_OK) {
-      finish_call(call, status);
-      return;
-    }
+  enum status status = find_method(call);
+  enum callers_result identified = CALLERS_OK;
+  if (status == STATUS_OK)
+    identified = callers_identify(&dispatch->service->callers, call, false);
+  if (identified == CALLERS_REFUSED)
+    status = call->refusal;
+  if (status == STATUS_OK && identified == CALLERS_OK)
+    status = pass_gates(call);
+  if (status != STATUS_OK) {
+    finish_call(call, status);
+    return;
   }
   log_set_context(NULL);
-  uint64_t deadline_us =
-      deadline_min(rpc_request_deadline_us(request), deadline_after_ms(call->began_us, call->method->timeout_ms));
-  list_append(&dispatch->calls, &call->node);
-  call->task = task_start(dispatch->loop, run_call, call, deadline_us, &call->log_context);
+  start_call(call, identified == CALLERS_WAIT ? run_unidentified_call : run_call);
 }
 
 void dispatch_cancel(void *arg, struct rpc_request *request)

@@ -285,6 +285,7 @@ static bool render_ready(void *arg, struct strbuf *out)
       .phase = service->phase,
       .postgres = check_of(true, pg_ready(service->pg)),
       .redis = check_of(redis_url != NULL && redis_url[0] != '\0', redis_up(service->redis)),
+      .token_keys = check_of(callers_need_keys(&service->callers), callers_know_keys(&service->callers)),
       .consul = check_of(service->common.consul_url != NULL, discovery_consul_up(service->discovery)),
   };
   return readiness_render(&readiness, out);

@@ -12,7 +12,7 @@ static struct slice status_of(const struct readiness *readiness)
   case PHASE_SERVING:
     break;
   }
-  return readiness->postgres == CHECK_UP ? SLICE("ready") : SLICE("unavailable");
+  return readiness->postgres == CHECK_UP && readiness->token_keys != CHECK_DOWN ? SLICE("ready") : SLICE("unavailable");
 }
 
 static void write_check(struct jsontext_writer *json, const char *name, enum check_result result)
@@ -33,6 +33,7 @@ bool readiness_render(const struct readiness *readiness, struct strbuf *out)
   write_check(&json, "postgres", readiness->postgres);
   write_check(&json, "redis", readiness->redis);
   write_check(&json, "consul", readiness->consul);
+  write_check(&json, "tokenKeys", readiness->token_keys);
   jsontext_end_object(&json);
   jsontext_end_object(&json);
   return slice_equal(status, SLICE("ready"));

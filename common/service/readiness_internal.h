@@ -1,5 +1,5 @@
-// Decides whether an instance may get calls and renders the answer of /readyz: PostgreSQL is required, Redis and Consul
-// are only reported.
+// Decides whether an instance may get calls and renders the answer of /readyz: PostgreSQL and the keys of
+// access tokens are required, Redis and Consul are only reported.
 #ifndef BULKHEAD_SERVICE_READINESS_INTERNAL_H
 #define BULKHEAD_SERVICE_READINESS_INTERNAL_H
 
@@ -15,6 +15,7 @@ struct readiness {
   enum check_result postgres;
   enum check_result redis;
   enum check_result consul;
+  enum check_result token_keys;  // without them no user can be known
 };
 
 // Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down"}}; status is "starting", "ready",

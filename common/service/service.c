@@ -41,6 +41,16 @@ void *service_state(const struct service *service)
   return service->state;
 }
 
+const char *service_token_issuer(const struct service *service)
+{
+  return service->common.auth_issuer;
+}
+
+const char *service_token_audience(const struct service *service)
+{
+  return service->common.auth_audience;
+}
+
 static void check_names(const struct service_definition *definition)
 {
   for (size_t i = 0; i < definition->setting_count; i++) {
@@ -200,7 +210,8 @@ enum status service_open(struct service *service, void (*on_signal)(void *servic
   if (status != STATUS_OK)
     return status;
   open_client(service);
-  return open_discovery(service, error);
+  status = open_discovery(service, error);
+  return status == STATUS_OK ? callers_open(&service->callers, service, error) : status;
 }
 
 void service_close(struct service *service)
@@ -213,6 +224,7 @@ void service_close(struct service *service)
   loop_watch_end(&service->discovery_watch);
   discovery_free(&service->discovery);
   strmap_free(&service->watched);
+  callers_close(&service->callers);
   rpc_pump_end(&service->client_pump);
   if (service->client != NULL)
     rpc_client_free(&service->client);

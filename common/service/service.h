@@ -16,6 +16,7 @@
 
 struct resource;
 struct service;
+struct token_public_key;
 
 // A sub-command of the binary beside serve and migrate, such as `auth grant-role admin <user id>`. It runs as a task
 // with PostgreSQL connected and peers callable; service_state is NULL, because nothing has been started. `argv` holds
@@ -43,6 +44,10 @@ struct service_definition {
   // followed from the first call on, which then waits for the answer of discovery.
   const char *const *peers;
   size_t peer_count;
+  // The service that issues users' access tokens, as its contract declares it, and its method that answers with the
+  // public keys: {&auth_v1_auth_service, "GetJwks"}. NULL for that service itself, which calls service_set_token_keys.
+  const struct rpc_service *token_issuer;
+  const char *token_keys_method;
   const struct migration_set *migrations;
   const struct service_command *commands;
   size_t command_count;
@@ -68,6 +73,13 @@ struct redis *service_redis(struct service *service);
 // service's. The caller frees it (cache_free) when the service stops.
 struct cache *service_cache_create(struct service *service, const struct cache_options *options);
 void *service_state(const struct service *service);
+// What access tokens say of their issuer and their audience.
+const char *service_token_issuer(const struct service *service);
+const char *service_token_audience(const struct service *service);
+// For the service that issues access tokens: sets the public keys by which it verifies those of its callers. Fails as
+// token_verifier_set_keys does.
+enum status service_set_token_keys(struct service *service, const struct token_public_key *keys, size_t count,
+                                   struct error *error) MUST_CHECK;
 
 // Starts a background task without a deadline in the next turn of the loop. It lives as long as the service serves: it
 // is cancelled at the drain, after the last call has ended, and waited for before `stop`.

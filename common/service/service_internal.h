@@ -6,6 +6,7 @@
 #include "common/discovery/discovery.h"
 #include "common/observe/trace.h"
 #include "common/service/admin_internal.h"
+#include "common/service/callers_internal.h"
 #include "common/service/common_settings_internal.h"
 #include "common/service/dispatch_internal.h"
 #include "common/service/readiness_internal.h"
@@ -27,6 +28,7 @@ struct service {
   struct service_identity *identity;  // NULL without SERVICE_KEY
   struct rpc_client *client;
   struct rpc_pump client_pump;
+  struct callers callers;
   struct rpc_server *server;
   struct rpc_pump server_pump;
   struct dispatch dispatch;

@@ -15,14 +15,31 @@
 // More hashes at a time than there are cores would only make each of them slower.
 #define MAX_HASHES 4
 #define MIN_KEY_SECRET_BYTES 32
+// The newest keys, which are as many as a verifier takes.
+#define MAX_KEYS 32
 #define HOUSEKEEPING_MS 60000
 #define HOUSEKEEPING_LIMIT_MS 30000
+
+// Reads the signing keys, and verifies the tokens of this service's own callers with them.
+static enum status load_keys(struct auth_state *state, struct error *error)
+{
+  struct token_public_key keys[MAX_KEYS];
+  enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, error);
+  if (status != STATUS_OK)
+    return status;
+  size_t count = state->keys.count < MAX_KEYS ? state->keys.count : MAX_KEYS;
+  for (size_t i = 0; i < count; i++) {
+    const struct auth_key *key = &state->keys.keys[i];
+    keys[i] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
+  }
+  return service_set_token_keys(state->service, keys, count, error);
+}
 
 // Loads the keys again, because another instance may have made one, and removes expired sessions.
 static void keep_house(struct auth_state *state)
 {
   struct error error;
-  enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, &error);
+  enum status status = load_keys(state, &error);
   if (status != STATUS_OK)
     log_warn(
         "keys",
@@ -71,12 +88,14 @@ enum status auth_start(struct service *service, void **state_out, struct error *
                      MIN_KEY_SECRET_BYTES);
   struct auth_state *state = calloc(1, sizeof(*state));
   CHECK(state != NULL);
+  state->service = service;
   state->pg = service_pg(service);
   state->settings = settings;
   state->cost = (struct password_cost){.operations = (uint64_t)settings->argon2_passes,
                                        .memory_bytes = (size_t)settings->argon2_memory_bytes};
-  enum status status = auth_keys_load(&state->keys, state->pg, settings->key_secret, error);
+  enum status status = load_keys(state, error);
   if (status != STATUS_OK) {
+    auth_keys_free(&state->keys);
     free(state);
     return status;
   }

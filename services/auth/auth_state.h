@@ -19,6 +19,7 @@ enum login_outcome { LOGIN_OK, LOGIN_WRONG, LOGIN_LIMITED, LOGIN_BUSY, LOGIN_OUT
 struct auth_state {
   struct pg *pg;                         // the service's
   const struct auth_settings *settings;  // the service's
+  struct service *service;
   struct password_cost cost;
   struct auth_keys keys;
   struct auth_limits limits;

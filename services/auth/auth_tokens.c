@@ -6,6 +6,7 @@
 #include "common/base/uuid.h"
 #include "common/security/key.h"
 #include "common/security/token.h"
+#include "common/service/service.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
@@ -55,8 +56,8 @@ enum status auth_tokens_answer(const struct auth_state *state, const struct auth
       .expires_at = now + settings->access_ttl_ms / 1000,
   };
   struct slice token;
-  enum status status =
-      token_sign(&state->keys.keys[0].signing, settings->issuer, settings->audience, &claims, arena, &token);
+  enum status status = token_sign(&state->keys.keys[0].signing, service_token_issuer(state->service),
+                                  service_token_audience(state->service), &claims, arena, &token);
   if (status != STATUS_OK)
     return status;
   response->access_token = arena_string(arena, token);

@@ -6,8 +6,6 @@
 
 struct auth_settings {
   const char *key_secret;
-  const char *issuer;
-  const char *audience;
   int64_t access_ttl_ms;
   int64_t refresh_ttl_ms;
   int64_t argon2_passes;

@@ -1,5 +1,6 @@
 // The main program of the item service: a table of its handlers, migrations, settings and commands. common/service runs
 // it.
+#include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
 #include "item/v1/item.bh.h"
 #include "services/item/item_handlers.h"
@@ -32,6 +33,8 @@ static const struct service_definition item_service = {
     .bindings = item_bindings,
     .binding_count = ARRAY_LEN(item_bindings),
     .resources = item_resources,
+    .token_issuer = &auth_v1_auth_service,
+    .token_keys_method = "GetJwks",
     .migrations = &item_migrations,
     .start = item_start,
     .stop = item_stop,

@@ -1,5 +1,6 @@
 // The main program of the user service: a table of its handlers, migrations, settings and commands. common/service runs
 // it.
+#include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
 #include "services/user/settings.h"
 #include "services/user/user_handlers.h"
@@ -47,6 +48,8 @@ static const struct service_definition user_service = {
     .bindings = user_bindings,
     .binding_count = ARRAY_LEN(user_bindings),
     .resources = user_resources,
+    .token_issuer = &auth_v1_auth_service,
+    .token_keys_method = "GetJwks",
     .migrations = &user_migrations,
     .peers = (const char *const[]){"auth"},
     .peer_count = 1,

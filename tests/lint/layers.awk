@@ -13,9 +13,10 @@ BEGIN {
   uses["rpc"] = "base observe config security"
   uses["discovery"] = "base observe config"
   uses["security"] = "base observe config"
+  uses["identity"] = "base observe config rpc security"
   uses["storage"] = "base observe config runtime"
-  uses["service"] = "base observe config runtime contract rpc discovery security storage"
-  uses["gateway"] = "base observe config contract transcode openapi rpc discovery security"
+  uses["service"] = "base observe config runtime contract rpc discovery security identity storage"
+  uses["gateway"] = "base observe config contract transcode openapi rpc discovery security identity"
   uses["plugin"] = "base contract"  # it compiles contracts as the gateway does
   uses["query"] = "base storage contract"  # it migrates as the services do; C's names come with the contracts
   uses["deploy"] = "base"
@@ -75,7 +76,7 @@ function ring_of(folder,    part) {
 }
 
 function may_see_protobuf(folder) {
-  return folder == "common/contract" || folder == "common/service" || folder ~ /^(services|tests)\// ||
+  return folder == "common/contract" || folder == "common/service" || folder == "common/identity" || folder ~ /^(services|tests)\// ||
          folder ~ /^gateway/ || folder ~ /^proto\/(plugin|query)$/
 }
 
@@ -140,7 +141,7 @@ function check_generated(folder,    part, service) {
     return
   service = folder
   sub(/^[^\/]*\//, "", service)
-  if (part[1] != service && file !~ /_peers\.[ch]$/ && file !~ /^gateway\/(upstreams|keys)\.[ch]$/)
+  if (part[1] != service && file !~ /_peers\.[ch]$/ && file !~ /^gateway\/(upstreams|gateway)\.[ch]$/ && file !~ /^services\/[^\/]*\/main\.c$/)
     fail("the contract of " part[1] " may be included from " service "_peers.c only")
 }
 

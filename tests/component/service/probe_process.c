@@ -23,8 +23,9 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
       arena_printf(&arena, "RPC_STATIC=probe=%s", probe->url),
       arena_printf(&arena, "SERVICE_KEY=%s", service_keys_private()),
       arena_printf(&arena, "SERVICE_KEYS=%s", service_keys_public("probe")),
+      arena_printf(&arena, "TOKEN_KEYS=%s", service_keys_public("probe")),
   };
-  size_t count = 7;
+  size_t count = 8;
   driver_know(probe->url, "probe");
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);

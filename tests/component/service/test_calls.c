@@ -326,6 +326,7 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
                            .payload = driver_pack(&gateway, &request.base),
                            .has_context = true,
                            .context = someone};
+  call.context.access_token = service_keys_token(someone.caller_id, NULL, 0);
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;

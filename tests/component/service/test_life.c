@@ -111,9 +111,9 @@ Test(life, without_postgres_it_is_alive_but_not_ready)
   probe_start(&probe, NULL, (const char *const[]){NO_POSTGRES, NULL});
   process_wait_admin(&probe);
   process_wait_http(&probe, "/healthz", "200 OK");
-  process_wait_http(
-      &probe, "/readyz",
-      "{\"status\":\"starting\",\"checks\":{\"postgres\":\"down\",\"redis\":\"off\",\"consul\":\"off\"}}");
+  process_wait_http(&probe, "/readyz",
+                    "{\"status\":\"starting\",\"checks\":{\"postgres\":\"down\",\"redis\":\"off\",\"consul\":\"off\","
+                    "\"tokenKeys\":\"up\"}}");
   process_wait_http(&probe, "/readyz", "503 Service Unavailable");
   cr_expect_eq(process_stop(&probe), 0);
   EXPECT_NO_OUTPUT(probe, "stop was called");
@@ -139,8 +139,8 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
 #define EXPECT_ANSWER(request, text)                                                                                   \
   cr_expect_not_null(strstr(process_http(&probe, request, &answer), text), "%s", strbuf_cstring(&answer))
   EXPECT_ANSWER("GET /healthz HTTP/1.0\r\n\r\n", "{\"status\":\"ok\"}");
-  EXPECT_ANSWER("GET /readyz HTTP/1.0\r\n\r\n",
-                "{\"status\":\"ready\",\"checks\":{\"postgres\":\"up\",\"redis\":\"off\",\"consul\":\"off\"}}");
+  EXPECT_ANSWER("GET /readyz HTTP/1.0\r\n\r\n", "{\"status\":\"ready\",\"checks\":{\"postgres\":\"up\",\"redis\":"
+                                                "\"off\",\"consul\":\"off\",\"tokenKeys\":\"up\"}}");
   EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "bulkhead_build_info{service=\"probe\"");
   EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "Content-Type: text/plain; version=0.0.4");
   EXPECT_ANSWER("GET / HTTP/1.0\r\n\r\n", " 404 ");

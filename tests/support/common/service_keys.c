@@ -1,9 +1,11 @@
 #include "tests/support/common/service_keys.h"
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/strbuf.h"
 #include "common/security/key.h"
+#include "common/security/token.h"
 
 static const char *const usual_names[] = {"gateway", "auth", "user", "item", "probe", "test", "tester"};
 
@@ -56,4 +58,21 @@ struct service_identity *service_keys_identity(const char *name)
   enum status status = service_identity_create(&options, &identity, &error);
   CHECK(status == STATUS_OK);
   return identity;
+}
+
+struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count)
+{
+  static uint64_t number;
+  int64_t now = clock_wall_us() / 1000000;
+  const char *id = arena_printf(&memory, "test-%llu", (unsigned long long)number++);
+  const struct token_claims claims = {.subject = user,
+                                      .roles = roles,
+                                      .role_count = role_count,
+                                      .id = slice_from_string(id),
+                                      .issued_at = now,
+                                      .expires_at = now + 900};
+  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
+  struct slice token;
+  CHECK(token_sign(&key, "bulkhead", "bulkhead", &claims, &memory, &token) == STATUS_OK);
+  return token;
 }

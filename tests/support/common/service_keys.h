@@ -13,4 +13,7 @@ const char *service_keys_public(const char *name);
 // Makes the identity of the program `name`. The caller frees it.
 struct service_identity *service_keys_identity(const char *name);
 
+// Signs an access token, with the same key, for a user. It lives as long as the process.
+struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count);
+
 #endif

@@ -18,7 +18,7 @@
 #include "tests/support/service/driver.h"
 
 #define PASSWORD "of-tests"
-#define MAX_ENVIRONMENT 19
+#define MAX_ENVIRONMENT 20
 
 // Runs a program of PostgreSQL and returns its output; *code is its exit code.
 static const char *run_program(struct database *database, const char *program, char *const *arguments, int *code)
@@ -177,8 +177,9 @@ void service_launch(struct process *process, struct database *database, const ch
       arena_printf(arena, "RPC_STATIC=%s", peers == NULL ? "" : peers),
       arena_printf(arena, "SERVICE_KEY=%s", service_keys_private()),
       arena_printf(arena, "SERVICE_KEYS=%s", service_keys_public(service)),
+      arena_printf(arena, "TOKEN_KEYS=%s", service_keys_public(service)),
   };
-  size_t count = 6;
+  size_t count = 7;
   driver_know(process->url, service);
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);

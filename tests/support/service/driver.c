@@ -54,6 +54,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
 {
   arena_init(&driver->arena);
   driver->service = find_service(url);
+  driver->user = driver->token = (struct slice){0};
   driver->identity = service_keys_identity(as);
   const struct rpc_client_options options = {.identity = driver->identity};
   driver->client = rpc_client_create(&options);
@@ -93,17 +94,31 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   outcome->payload = arena_copy(arena, payload);
 }
 
+// Returns a token of the context's user: the last one, where it is the same user's.
+static struct slice find_token(struct driver *driver, const struct rpc_context *context)
+{
+  if (!slice_equal(driver->user, context->caller_id) || driver->user_roles != context->caller_role_count) {
+    driver->user = arena_copy(&driver->arena, context->caller_id);
+    driver->user_roles = context->caller_role_count;
+    driver->token = service_keys_token(context->caller_id, context->caller_roles, context->caller_role_count);
+  }
+  return driver->token;
+}
+
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome)
 {
   *outcome = (struct outcome){.driver = driver};
+  struct rpc_context with_token = context == NULL ? (struct rpc_context){0} : *context;
+  if (with_token.access_token.size == 0 && with_token.caller_id.size != 0)
+    with_token.access_token = find_token(driver, context);
   const struct rpc_call_options options = {
       .service = driver->service,
       .method = slice_from_string(method),
       .payload = payload,
       .deadline_us = deadline_after_ms(clock_now_us(), timeout_ms),
       .reply_wait_ms = REPLY_WAIT_MS,
-      .context = context,
+      .context = context == NULL ? NULL : &with_token,
   };
   outcome->call = rpc_client_call(driver->client, &options, on_done, outcome);
   rpc_client_flush(driver->client);

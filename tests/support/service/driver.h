@@ -13,6 +13,10 @@ struct driver {
   struct service_identity *identity;
   const char *service;  // whom it calls
   struct rpc_client *client;
+  // The token that was sent last, and whose it is.
+  struct slice token;
+  struct slice user;
+  size_t user_roles;
 };
 
 struct outcome {
@@ -36,7 +40,8 @@ void driver_know(const char *url, const char *service);
 void driver_open(struct driver *driver, const char *url, const char *as);
 void driver_close(struct driver *driver);
 
-// Begins a call with a payload; `outcome` is filled when it ends.
+// Begins a call with a payload; `outcome` is filled when it ends. The user of the context (caller_id, caller_roles)
+// goes along as an access token, unless the context has one.
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);

@@ -35,11 +35,8 @@ static void copy_context(struct fixture *fixture, struct fixture_call *call, con
     return;
   call->request_id = arena_copy(&fixture->arena, context->request_id);
   call->traceparent = arena_copy(&fixture->arena, context->traceparent);
-  call->caller_id = arena_copy(&fixture->arena, context->caller_id);
+  call->access_token = arena_copy(&fixture->arena, context->access_token);
   call->idempotency_key = arena_copy(&fixture->arena, context->idempotency_key);
-  call->role_count = context->caller_role_count;
-  for (size_t i = 0; i < context->caller_role_count && i < ARRAY_LEN(call->roles); i++)
-    call->roles[i] = arena_copy(&fixture->arena, context->caller_roles[i]);
 }
 
 static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,

@@ -19,9 +19,7 @@ struct fixture_call {
   struct slice payload;
   uint64_t deadline_us;
   uint32_t reply_wait_ms;
-  struct slice request_id, traceparent, caller_id, idempotency_key;
-  size_t role_count;
-  struct slice roles[16];
+  struct slice request_id, traceparent, access_token, idempotency_key;
   bool cancelled;
   bool ended;
   rpc_done_fn *done;

@@ -161,7 +161,7 @@ static size_t keys_after(struct fixture *fixture, const struct strbuf *set)
 {
   gateway_process(fixture->gateway, fixture_now_us);
   fixture_answer(fixture_call(fixture, 0), strbuf_slice(set));
-  return token_verifier_key_count(fixture->gateway->keys.verifier);
+  return token_verifier_key_count(fixture->gateway->keys.options.verifier);
 }
 
 Test(key_sets, keys_of_other_kinds_are_passed_over)

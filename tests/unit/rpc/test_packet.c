@@ -7,7 +7,6 @@
 #include "bulkhead/rpc/v1/packet.pb-c.h"
 #include "common/rpc/packet_internal.h"
 
-static struct slice roles[] = {SLICE_INIT("user"), SLICE_INIT(""), SLICE_INIT("admin")};
 static struct violation violations[] = {{SLICE_INIT("items[3].sku"), SLICE_INIT("must not be empty")},
                                         {SLICE_INIT(""), SLICE_INIT("")}};
 
@@ -22,9 +21,7 @@ static struct rpc_frame full_request(struct slice payload)
       .has_context = true,
       .context = {.request_id = SLICE("r-1"),
                   .traceparent = SLICE("00-11111111111111111111111111111111-2222222222222222-01"),
-                  .caller_id = SLICE("u-1"),
-                  .caller_roles = roles,
-                  .caller_role_count = 3,
+                  .access_token = SLICE("a.b.c"),
                   .idempotency_key = SLICE("k"),
                   .client_address = SLICE("2001:db8::7")},
       .expires_at_us = UINT64_MAX,
@@ -106,11 +103,9 @@ Test(packet, what_we_write_has_the_meaning_that_protobuf_c_reads)
   cr_assert_str_eq(frame->method, "item.v1.ItemService/GetItem");
   cr_assert_eq(frame->timeout_ms, UINT32_MAX);
   cr_assert_eq(frame->payload.len, 7);
-  cr_assert_str_eq(frame->context->caller_id, "u-1");
+  cr_assert_str_eq(frame->context->access_token, "a.b.c");
   cr_assert_str_eq(frame->context->idempotency_key, "k");
   cr_assert_str_eq(frame->context->client_address, "2001:db8::7");
-  cr_assert_eq(frame->context->n_caller_roles, 3);
-  cr_assert_str_eq(frame->context->caller_roles[2], "admin");
   const Bulkhead__Rpc__V1__Status *status = theirs->frames[1]->status;
   cr_assert_eq(status->code, 3);
   cr_assert_str_eq(status->reason, "VALIDATION");
@@ -130,7 +125,6 @@ static struct slice pack_theirs(uint8_t *out)
   Bulkhead__Rpc__V1__FieldViolation violation = BULKHEAD__RPC__V1__FIELD_VIOLATION__INIT;
   Bulkhead__Rpc__V1__Frame *frames[] = {&frame};
   Bulkhead__Rpc__V1__FieldViolation *violation_list[] = {&violation};
-  char *role_list[] = {"user", "admin"};
   packet.n_frames = 1;
   packet.frames = frames;
   packet.received = UINT64_MAX;
@@ -146,9 +140,7 @@ static struct slice pack_theirs(uint8_t *out)
   packet.hello = "h";
   context.request_id = "r";
   context.traceparent = "t";
-  context.caller_id = "c";
-  context.n_caller_roles = 2;
-  context.caller_roles = role_list;
+  context.access_token = "a.b.c";
   context.idempotency_key = "i";
   context.client_address = "192.0.2.7";
   status.code = 5;
@@ -183,9 +175,9 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(frame.has_context);
   cr_assert(slice_equal_string(frame.context.request_id, "r"));
   cr_assert(slice_equal_string(frame.context.traceparent, "t"));
-  cr_assert(slice_equal_string(frame.context.caller_id, "c"));
-  cr_assert_eq(frame.context.caller_role_count, 2);
-  cr_assert(slice_equal_string(frame.context.caller_roles[1], "admin"));
+  cr_assert(slice_equal_string(frame.context.access_token, "a.b.c"));
+  cr_assert_eq(frame.context.caller_id.size, 0);
+  cr_assert_eq(frame.context.caller_role_count, 0);
   cr_assert_eq(frame.context.peer_service.size, 0);
   cr_assert(slice_equal_string(reader.hello, "h"));
   cr_assert(slice_equal_string(frame.context.idempotency_key, "i"));
@@ -233,26 +225,19 @@ static bool decodes(const struct rpc_frame *frame)
   return result;
 }
 
-Test(packet, numbers_of_roles_and_violations_are_bounded)
+Test(packet, the_number_of_violations_is_bounded)
 {
-  struct slice many_roles[65] = {0};
   struct violation many_violations[65] = {0};
-  struct rpc_frame frame = {.has_context = true, .context = {.caller_roles = many_roles, .caller_role_count = 64}};
-  cr_assert(decodes(&frame));
-  frame.context.caller_role_count = 65;
-  cr_assert(!decodes(&frame));
-  frame = (struct rpc_frame){.has_status = true, .status = {.violations = many_violations, .violation_count = 64}};
+  struct rpc_frame frame = {.has_status = true, .status = {.violations = many_violations, .violation_count = 64}};
   cr_assert(decodes(&frame));
   frame.status.violation_count = 65;
   cr_assert(!decodes(&frame));
 }
 
-// Sends `count` roles and as many violations with these texts, and checks that each arrives with its own.
+// Sends `count` violations with these texts, and checks that each arrives with its own.
 static void check_list_arrives(const struct slice *texts, const struct violation *errors, size_t count)
 {
   struct rpc_frame frame = {
-      .has_context = true,
-      .context = {.caller_roles = texts, .caller_role_count = count},
       .has_status = true,
       .status = {.violations = errors, .violation_count = count},
   };
@@ -262,22 +247,20 @@ static void check_list_arrives(const struct slice *texts, const struct violation
   strbuf_init(&body, 0);
   rpc_frame_append_body(&body, &frame);
   cr_assert(rpc_frame_decode(strbuf_slice(&body), &arena, &got));
-  cr_assert_eq(got.context.caller_role_count, count);
   cr_assert_eq(got.status.violation_count, count);
   for (size_t i = 0; i < count; i++) {
-    cr_assert(slice_equal(got.context.caller_roles[i], texts[i]), "role %zu of %zu", i, count);
     cr_assert(slice_equal(got.status.violations[i].field, texts[i]), "violation %zu of %zu", i, count);
   }
   arena_free(&arena);
   strbuf_free(&body);
 }
 
-Test(packet, of_any_number_of_roles_and_violations_each_arrives_with_its_own_text)
+Test(packet, of_any_number_of_violations_each_arrives_with_its_own_text)
 {
-  static char numbers[RPC_MAX_ROLES][8];
-  struct slice texts[RPC_MAX_ROLES];
-  struct violation errors[RPC_MAX_ROLES];
-  for (size_t count = 1; count <= RPC_MAX_ROLES; count++) {
+  static char numbers[RPC_MAX_VIOLATIONS][8];
+  struct slice texts[RPC_MAX_VIOLATIONS];
+  struct violation errors[RPC_MAX_VIOLATIONS];
+  for (size_t count = 1; count <= RPC_MAX_VIOLATIONS; count++) {
     size_t last = count - 1;
     snprintf(numbers[last], sizeof(numbers[last]), "%zu", count);
     texts[last] = slice_from_string(numbers[last]);
@@ -290,7 +273,7 @@ Test(packet, text_that_is_not_utf8_is_refused_but_payloads_are_free)
 {
   struct slice bad = SLICE("\xff");
   cr_assert(!decodes(&(struct rpc_frame){.method = bad}));
-  cr_assert(!decodes(&(struct rpc_frame){.has_context = true, .context = {.caller_id = bad}}));
+  cr_assert(!decodes(&(struct rpc_frame){.has_context = true, .context = {.access_token = bad}}));
   cr_assert(!decodes(&(struct rpc_frame){.has_status = true, .status = {.message = bad}}));
   cr_assert(decodes(&(struct rpc_frame){.payload = bad}));
 }

@@ -1,67 +1,90 @@
-#include "gateway/keys.h"
+#include "common/identity/keys.h"
 
-#include "auth/v1/auth.pb-c.h"
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/observe/log.h"
-#include "gateway/api.h"
+#include "common/observe/metrics.h"
 
-// The most keys of a set. The auth service publishes the keys of one or two rotations, so more of them are a mistake.
+// The most keys of a set. An issuer publishes the keys of one or two rotations, so more of them are a mistake.
 #define MAX_KEYS 32
 #define MAX_KEY_SET_BYTES (64u * 1024)
 
-void keys_init(struct keys *keys, struct token_verifier *verifier, const struct backend *backend,
-               const struct gateway_metrics *metrics, uint64_t (*now_us)(void))
+void keys_init(struct keys *keys, const struct keys_options *options)
 {
-  *keys = (struct keys){.verifier = verifier, .backend = backend, .metrics = metrics, .now_us = now_us};
+  *keys = (struct keys){.options = *options};
   list_init(&keys->waiting);
 }
 
 void keys_stop(struct keys *keys)
 {
   if (keys->fetch != NULL)
-    keys->backend->cancel(keys->backend->arg, keys->fetch);
+    keys->options.backend->cancel(keys->options.backend->arg, keys->fetch);
   keys->fetch = NULL;
 }
 
 bool keys_known(const struct keys *keys)
 {
-  return token_verifier_key_count(keys->verifier) > 0;
+  return token_verifier_key_count(keys->options.verifier) > 0;
 }
 
-static bool is_p256(const Auth__V1__JsonWebKey *key)
+// Returns a text of a message by the name of its field; "" where there is none.
+static const char *get_text(const ProtobufCMessage *message, const char *name)
 {
-  return strcmp(key->kty, "EC") == 0 && strcmp(key->crv, "P-256") == 0;
+  const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+  if (field == NULL || field->type != PROTOBUF_C_TYPE_STRING || field->label == PROTOBUF_C_LABEL_REPEATED)
+    return "";
+  const char *text;
+  memcpy(&text, (const char *)message + field->offset, sizeof(text));
+  return text == NULL ? "" : text;
+}
+
+// Returns the messages of the field `keys`; none where there is no such field.
+static ProtobufCMessage **get_keys(const ProtobufCMessage *set, size_t *count)
+{
+  ProtobufCMessage **list = NULL;
+  *count = 0;
+  const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(set->descriptor, "keys");
+  if (field == NULL || field->type != PROTOBUF_C_TYPE_MESSAGE || field->label != PROTOBUF_C_LABEL_REPEATED)
+    return NULL;
+  memcpy(count, (const char *)set + field->quantifier_offset, sizeof(*count));
+  memcpy(&list, (const char *)set + field->offset, sizeof(list));
+  return list;
 }
 
 // Gives the verifier the P-256 keys of the set; keys of other kinds are passed over.
-static enum status use_keys(struct keys *keys, const Auth__V1__JsonWebKeySet *set, struct error *error)
+static enum status use_keys(struct keys *keys, const ProtobufCMessage *set, struct error *error)
 {
   struct token_public_key list[MAX_KEYS];
-  size_t count = 0;
-  if (set->n_keys > MAX_KEYS)
-    return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", set->n_keys, MAX_KEYS);
-  for (size_t i = 0; i < set->n_keys; i++) {
-    const Auth__V1__JsonWebKey *key = set->keys[i];
-    if (is_p256(key))
-      list[count++] = (struct token_public_key){
-          .kid = slice_from_string(key->kid), .x = slice_from_string(key->x), .y = slice_from_string(key->y)};
+  size_t used = 0;
+  size_t count;
+  ProtobufCMessage **messages = get_keys(set, &count);
+  if (count > MAX_KEYS)
+    return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", count, MAX_KEYS);
+  for (size_t i = 0; i < count; i++) {
+    const ProtobufCMessage *key = messages[i];
+    if (strcmp(get_text(key, "kty"), "EC") == 0 && strcmp(get_text(key, "crv"), "P-256") == 0)
+      list[used++] = (struct token_public_key){.kid = slice_from_string(get_text(key, "kid")),
+                                               .x = slice_from_string(get_text(key, "x")),
+                                               .y = slice_from_string(get_text(key, "y"))};
   }
-  if (count == 0)
+  if (used == 0)
     return error_set(error, STATUS_INTERNAL, "the key set has no P-256 key");
-  return token_verifier_set_keys(keys->verifier, list, count, error);
+  return token_verifier_set_keys(keys->options.verifier, list, used, error);
 }
 
-// Reads an auth.v1.JsonWebKeySet. The keys in use stay when it cannot be read.
+// Reads a key set. The keys in use stay when it cannot be read.
 static enum status take_key_set(struct keys *keys, struct slice payload, struct error *error)
 {
   if (payload.size > MAX_KEY_SET_BYTES)
     return error_set(error, STATUS_INTERNAL, "the key set has %zu bytes, more than %u", payload.size,
                      MAX_KEY_SET_BYTES);
-  Auth__V1__JsonWebKeySet *set = auth__v1__json_web_key_set__unpack(NULL, payload.size, (const uint8_t *)payload.data);
+  ProtobufCMessage *set =
+      protobuf_c_message_unpack(keys->options.source.reply, NULL, payload.size, (const uint8_t *)payload.data);
   if (set == NULL)
     return error_set(error, STATUS_INTERNAL, "the key set cannot be read");
   enum status status = use_keys(keys, set, error);
-  auth__v1__json_web_key_set__free_unpacked(set, NULL);
+  protobuf_c_message_free_unpacked(set, NULL);
   return status;
 }
 
@@ -90,13 +113,12 @@ static void set_failing(struct keys *keys, bool failing, const struct error *err
     return;
   keys->failing = failing;
   if (failing)
-    log_warn(
-        "keys",
-        "could not fetch the public keys from the auth service; retrying; without keys, requests with a token get 503",
-        LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
+    log_warn("keys",
+             "could not fetch the public keys of access tokens; retrying; without keys, requests with a token get 503",
+             LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
   else
-    log_info("keys", "the auth service gave its public keys again; tokens are verified with them",
-             LOG_INT("keys", token_verifier_key_count(keys->verifier)));
+    log_info("keys", "the public keys of access tokens came again; tokens are verified with them",
+             LOG_INT("keys", token_verifier_key_count(keys->options.verifier)));
 }
 
 static void on_fetched(void *arg, const struct rpc_status *status, struct slice payload)
@@ -110,10 +132,10 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
     error.status = take_key_set(keys, payload, &error);
   }
   bool ok = error.status == STATUS_OK;
-  metric_add(ok ? keys->metrics->keys_ok : keys->metrics->keys_failed, 1);
+  metric_add(ok ? keys->options.ok : keys->options.failed, 1);
   set_failing(keys, !ok, &error);
   uint64_t pause = ok ? KEYS_REFRESH_EVERY_US : keys_known(keys) ? KEYS_RETRY_US : KEYS_FIRST_RETRY_US;
-  keys->next_fetch_us = keys->now_us() + pause;
+  keys->next_fetch_us = keys->options.now_us() + pause;
   // Without any key the waiting requests go on waiting after a failure, because the next fetch may come within their
   // time.
   if (keys_known(keys))
@@ -123,18 +145,18 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
 static void start_fetch(struct keys *keys, uint64_t now_us)
 {
   struct rpc_call_options options = {
-      .service = KEYS_SERVICE,
-      .method = SLICE(KEYS_METHOD),
+      .service = keys->options.source.service,
+      .method = keys->options.source.method,
       .deadline_us = now_us + KEYS_FETCH_TIMEOUT_US,
   };
   keys->unknown_from_us = now_us + KEYS_UNKNOWN_EVERY_US;
   keys->next_fetch_us = DEADLINE_NONE;
-  keys->fetch = keys->backend->call(keys->backend->arg, &options, on_fetched, keys);
+  keys->fetch = keys->options.backend->call(keys->options.backend->arg, &options, on_fetched, keys);
 }
 
 bool keys_wait(struct keys *keys, struct key_wait *wait)
 {
-  uint64_t now_us = keys->now_us();
+  uint64_t now_us = keys->options.now_us();
   if (keys->fetch == NULL && keys_known(keys)) {
     if (now_us < keys->unknown_from_us)
       return false;

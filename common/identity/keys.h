@@ -1,17 +1,17 @@
-// Keeps the public keys of access tokens fresh: they are fetched from the auth service when a worker starts, every five
-// minutes, and when a token names an unknown key. Requests that need a fetch wait for its end, one second at most. A
-// state machine without a clock of its own: time is an argument. One thread, one fetch at a time.
-#ifndef BULKHEAD_GATEWAY_KEYS_H
-#define BULKHEAD_GATEWAY_KEYS_H
+// Keeps the public keys of access tokens fresh: they are fetched from the service that issues the tokens at the start,
+// every five minutes, and when a token names an unknown key. Requests that need a fetch wait for its end, one second at
+// most. A state machine without a clock of its own: time is an argument. One thread, one fetch at a time.
+#ifndef BULKHEAD_IDENTITY_KEYS_H
+#define BULKHEAD_IDENTITY_KEYS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "common/base/list.h"
-#include "common/rpc/rpc.h"
+#include "common/rpc/backend.h"
 #include "common/security/token.h"
-#include "gateway/backend.h"
-#include "gateway/gateway_metrics.h"
 
 #define KEYS_REFRESH_EVERY_US (UINT64_C(300) * 1000000)
 // The least time between fetches for unknown keys: forged key ids must not become a load on the auth service.
@@ -23,11 +23,26 @@
 #define KEYS_FETCH_TIMEOUT_US (UINT64_C(2) * 1000000)
 #define KEYS_MAX_WAIT_US (UINT64_C(1000) * 1000)
 
-struct keys {
-  struct token_verifier *verifier;
+struct metric_series;
+
+// Where the keys come from: a method whose reply is a JWK set as a message (auth.v1.JsonWebKeySet): a list `keys` of
+// messages with the texts kty, crv, kid, x and y.
+struct keys_source {
+  const char *service;
+  struct slice method;
+  const ProtobufCMessageDescriptor *reply;
+};
+
+struct keys_options {
+  struct keys_source source;
+  struct token_verifier *verifier;  // gets the keys
   const struct backend *backend;
-  const struct gateway_metrics *metrics;
+  struct metric_series *ok, *failed;  // count fetches
   uint64_t (*now_us)(void);
+};
+
+struct keys {
+  struct keys_options options;
   struct rpc_call *fetch;    // the fetch in flight; NULL when there is none
   uint64_t next_fetch_us;    // time of the next regular fetch
   uint64_t unknown_from_us;  // earliest time of the next fetch for an unknown key
@@ -44,10 +59,9 @@ struct key_wait {
   void *arg;
 };
 
-// Prepares the keys. `verifier`, `backend` and `metrics` stay the caller's and must outlive them. The first
-// keys_process starts the first fetch.
-void keys_init(struct keys *keys, struct token_verifier *verifier, const struct backend *backend,
-               const struct gateway_metrics *metrics, uint64_t (*now_us)(void));
+// Prepares the keys. What `options` points to stays the caller's and must outlive them. The first keys_process starts
+// the first fetch.
+void keys_init(struct keys *keys, const struct keys_options *options);
 // Cancels a fetch in flight; waiting requests are not woken.
 void keys_stop(struct keys *keys);
 

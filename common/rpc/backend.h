@@ -1,6 +1,6 @@
-// How the gateway reaches the services: in production the RPC client (upstreams.h), in tests a script.
-#ifndef BULKHEAD_GATEWAY_BACKEND_H
-#define BULKHEAD_GATEWAY_BACKEND_H
+// How calls leave: in production by the RPC client, in tests by a script.
+#ifndef BULKHEAD_RPC_BACKEND_H
+#define BULKHEAD_RPC_BACKEND_H
 
 #include "common/rpc/rpc_client.h"
 

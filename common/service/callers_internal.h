@@ -1,0 +1,49 @@
+// Private to common/service: who the user behind a call is. The user's token comes with the call, and this service
+// verifies it with the public keys of the service that has issued it. Those are fetched over RPC, set by the issuer
+// itself, or read from a file.
+#ifndef BULKHEAD_SERVICE_CALLERS_INTERNAL_H
+#define BULKHEAD_SERVICE_CALLERS_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "common/base/status.h"
+#include "common/identity/keys.h"
+#include "common/runtime/loop.h"
+
+struct call;
+struct rpc_client;
+struct service;
+
+struct callers {
+  struct loop *loop;  // NULL before callers_open
+  struct token_verifier *verifier;
+  struct backend backend;
+  bool fetches;   // the keys come by `keys`
+  bool is_fixed;  // the keys were read from a file and stay
+  struct keys keys;
+  struct loop_timer *timer;
+  uint64_t armed_us;  // when `timer` fires
+  struct loop_hook hook;
+};
+
+// Makes the verifier of a service whose RPC client is open, and starts to fetch keys where it has to.
+enum status callers_open(struct callers *callers, struct service *service, struct error *error) MUST_CHECK;
+// Closes what was opened, before the RPC client is freed. Accepts one that was not opened.
+void callers_close(struct callers *callers);
+
+// Returns whether the service verifies tokens: it fetches their keys, or has some.
+bool callers_need_keys(const struct callers *callers);
+// Returns whether tokens can be verified.
+bool callers_know_keys(const struct callers *callers);
+
+enum callers_result {
+  CALLERS_OK,       // the user is known, or the call has none
+  CALLERS_WAIT,     // a key is not known yet: callers_wait, then ask again
+  CALLERS_REFUSED,  // call_fail has said why
+};
+// Verifies the token of a call and notes whose it is in the call's context. With `waited` the answer is final.
+enum callers_result callers_identify(struct callers *callers, struct call *call, bool waited) MUST_CHECK;
+// Waits until keys have been fetched, one second at most. Must be called from a task.
+enum status callers_wait(struct callers *callers) MUST_CHECK;
+
+#endif
