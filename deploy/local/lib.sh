@@ -409,12 +409,6 @@ rotate_pg_superuser() {
 
 # ---- Redis ----
 
-# redis_rules: what a service's user may do: with the keys that begin with its own name, the commands for caches and limits.
-redis_rules() {
-  echo "resetkeys ~$1:* ~cache:$1.* resetchannels -@all +ping +select +time +@string +@hash +del +unlink +exists" \
-    "+expire +pexpire +ttl +pttl +eval +evalsha +script|load"
-}
-
 sha256_of() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
 
 # write_redis_acl SERVICE...: a user for each service, and one for us.
@@ -424,7 +418,7 @@ write_redis_acl() {
     echo "user default off"
     echo "user admin on #$(sha256_of "$(secret redis_admin)") ~* &* +@all"
     for service; do
-      echo "user $service on #$(sha256_of "$(secret "redis_$service")") $(redis_rules "$service")"
+      echo "user $service on #$(sha256_of "$(secret "redis_$service")") $("$ROOT/deploy/redis/rules" "$service")"
     done
   )"
 }
