@@ -1,0 +1,221 @@
+// Floods of HTTP/2 frames that are cheap to send: each is ended by the gateway, costs it a bounded amount of memory, and
+// a client beside it notices nothing. Each test has a gateway of its own with TLS, beside that of the stack.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fault/http2_attack.h"
+#include "tests/support/bystander.h"
+#include "tests/support/environment.h"
+#include "tests/support/gateway.h"
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+enum { ATTACKERS = 4, REQUESTS_MEANWHILE = 300, PARTS_AT_ONCE = 256 };
+// How much all workers of the gateway may grow.
+#define MAX_GROWTH_MB 64
+
+static struct gateway_place gateway;
+
+static void stop_gateway(void)
+{
+  if (gateway.name != NULL)
+    gateway_stop(&gateway);
+}
+
+// Returns the resident memory of all processes of the gateway, in MB.
+static long memory_mb(void)
+{
+  return strtol(output_of((const char *const[]){
+                    "bash", "-c",
+                    text("read -r leader _ <'%s/pids/%s' && for pid in $leader $(pgrep -P $leader); do cat "
+                         "/proc/$pid/status; done | awk '/^VmRSS/ {sum += $2} END {print int(sum / 1024)}'",
+                         need_variable("BULKHEAD_RUN_DIR"), gateway.name),
+                    NULL}),
+                NULL, 10);
+}
+
+// Attacks while a bystander makes its requests. Returns what came of it.
+static struct http2_attack_counts withstand(const char *name, struct http2_attack_kind *kind)
+{
+  gateway = gateway_start_https(name);
+  struct account ada = account_create();
+  struct bystander *bystander = bystander_start(&ada);
+  long before_mb = memory_mb();
+  bystander_attacked(bystander);
+  struct http2_attack *attack = http2_attack_start(gateway.https_url, kind, ATTACKERS);
+  long highest_mb = before_mb;
+  for (int i = 0; i < 6; i++) {
+    bystander_await(bystander, REQUESTS_MEANWHILE / 6);
+    long now_mb = memory_mb();
+    highest_mb = now_mb > highest_mb ? now_mb : highest_mb;
+  }
+  struct http2_attack_counts counts = http2_attack_stop(&attack);
+  bystander_assert_unharmed(&bystander, kind->name);
+  printf("%s: %zu connections, %zu closed by the gateway, %zu KB sent; its memory grew from %ld to %ld MB\n",
+         kind->name, counts.connections, counts.closed, counts.bytes / 1024, before_mb, highest_mb);
+  cr_assert_leq(highest_mb, before_mb + MAX_GROWTH_MB);
+  return counts;
+}
+
+static void repeat_frame(struct strbuf *out, enum http2_frame type, uint32_t stream, struct slice payload)
+{
+  for (int i = 0; i < PARTS_AT_ONCE; i++)
+    http2_add_frame(out, type, 0, stream, payload);
+}
+
+// ---- rapid reset ----
+
+static void ask_and_reset(struct strbuf *out, const void *arg, uint32_t round)
+{
+  for (uint32_t i = 0; i < PARTS_AT_ONCE / 4; i++) {
+    uint32_t stream = 2 * (round * (PARTS_AT_ONCE / 4) + i) + 1;
+    http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_STREAM | HTTP2_END_HEADERS, stream, strbuf_slice(arg));
+    http2_add_frame(out, HTTP2_RST_STREAM, 0, stream, SLICE("\0\0\0\10"));
+  }
+}
+
+// The requests come in a size that nginx's own limit of streams at once lets pass.
+Test(fault_11_http2, requests_that_are_reset_at_once, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  http2_add_headers(&headers, "GET", text("/v1/items/%s", id), ada.token);
+  struct http2_attack_kind kind = {.name = "rapid reset", .go_on = ask_and_reset, .reads = true, .arg = &headers};
+  struct http2_attack_counts counts = withstand("gateway-31", &kind);
+  cr_assert_gt(counts.closed, 0);
+  strbuf_free(&headers);
+}
+
+// ---- frames that want an answer ----
+
+static void add_settings(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  repeat_frame(out, HTTP2_SETTINGS, 0, (struct slice){0});
+}
+
+static void add_pings(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  repeat_frame(out, HTTP2_PING, 0, SLICE("12345678"));
+}
+
+Test(fault_11_http2, settings_without_end, .fini = stop_gateway)
+{
+  struct http2_attack_kind kind = {.name = "settings whose answers nobody reads", .go_on = add_settings};
+  cr_assert_gt(withstand("gateway-32", &kind).closed, 0);
+}
+
+Test(fault_11_http2, pings_without_end, .fini = stop_gateway)
+{
+  struct http2_attack_kind kind = {.name = "pings", .go_on = add_pings, .reads = true};
+  cr_assert_gt(withstand("gateway-33", &kind).closed, 0);
+}
+
+// ---- headers and bodies without end ----
+
+static void begin_headers(struct strbuf *out, const void *arg)
+{
+  http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_STREAM, 1, strbuf_slice(arg));
+}
+
+static void add_empty_continuations(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  repeat_frame(out, HTTP2_CONTINUATION, 1, (struct slice){0});
+}
+
+static void add_headers_without_end(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  repeat_frame(out, HTTP2_CONTINUATION, 1, SLICE("\0\3x-a\5value"));
+}
+
+static void begin_body(struct strbuf *out, const void *arg)
+{
+  http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_HEADERS, 1, strbuf_slice(arg));
+}
+
+static void add_empty_data(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  repeat_frame(out, HTTP2_DATA, 1, (struct slice){0});
+}
+
+Test(fault_11_http2, empty_continuations_without_end, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "GET", "/healthz", NULL);
+  struct http2_attack_kind kind = {
+      .name = "empty CONTINUATION", .begin = begin_headers, .go_on = add_empty_continuations, .arg = &headers};
+  cr_assert_gt(withstand("gateway-34", &kind).closed, 0);
+  strbuf_free(&headers);
+}
+
+Test(fault_11_http2, headers_without_end, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "GET", "/healthz", NULL);
+  struct http2_attack_kind kind = {
+      .name = "CONTINUATION with headers", .begin = begin_headers, .go_on = add_headers_without_end, .arg = &headers};
+  cr_assert_gt(withstand("gateway-35", &kind).closed, 0);
+  strbuf_free(&headers);
+}
+
+Test(fault_11_http2, empty_data_without_end, .fini = stop_gateway)
+{
+  struct account ada = account_create();
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "POST", "/v1/items", ada.token);
+  struct http2_attack_kind kind = {.name = "empty DATA", .begin = begin_body, .go_on = add_empty_data, .arg = &headers};
+  cr_assert_gt(withstand("gateway-36", &kind).closed, 0);
+  strbuf_free(&headers);
+}
+
+// ---- windows ----
+
+static void add_window_updates(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  // After some thousand the window would be too large; settings that change it back and forth cost as much.
+  if (round < 8)
+    repeat_frame(out, HTTP2_WINDOW_UPDATE, 0, SLICE("\0\0\0\1"));
+  else
+    repeat_frame(out, HTTP2_SETTINGS, 0, round % 2 == 0 ? SLICE("\0\4\0\0\0\0") : SLICE("\0\4\0\1\0\0"));
+}
+
+Test(fault_11_http2, windows_that_change_without_end, .fini = stop_gateway)
+{
+  struct http2_attack_kind kind = {.name = "windows", .go_on = add_window_updates, .reads = true};
+  cr_assert_gt(withstand("gateway-37", &kind).closed, 0);
+}
+
+// Asks for large documents and gives no window to send them.
+static void ask_without_window(struct strbuf *out, const void *arg)
+{
+  http2_add_frame(out, HTTP2_SETTINGS, 0, 0, SLICE("\0\4\0\0\0\0"));
+  for (uint32_t i = 0; i < 128; i++)
+    http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_STREAM | HTTP2_END_HEADERS, 2 * i + 1, strbuf_slice(arg));
+}
+
+Test(fault_11_http2, answers_that_may_not_be_sent, .fini = stop_gateway)
+{
+  struct strbuf headers;
+  strbuf_init(&headers, 0);
+  http2_add_headers(&headers, "GET", "/docs/swagger-ui/swagger-ui-bundle.js", NULL);
+  struct http2_attack_kind kind = {.name = "answers without a window", .begin = ask_without_window, .arg = &headers};
+  withstand("gateway-38", &kind);
+  strbuf_free(&headers);
+}
