@@ -1,5 +1,5 @@
-// Attackers that speak HTTP/2 over TLS in ways that no client does. Each has a thread and one connection at a time; where
-// the gateway closes it, the attacker opens the next.
+// Attackers that speak HTTP/2 over TLS in ways that no client does. Each has a thread and one connection at a time;
+// where the gateway closes it, the attacker opens the next.
 #ifndef BULKHEAD_TESTS_FAULT_HTTP2_ATTACK_H
 #define BULKHEAD_TESTS_FAULT_HTTP2_ATTACK_H
 
