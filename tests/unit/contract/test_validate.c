@@ -40,8 +40,8 @@ static const struct message_field_rules BATCH_FIELDS[] = {
 static const struct message_rules BATCH = {.descriptor = &item__v1__batch_create_items_request__descriptor,
                                            .fields = BATCH_FIELDS,
                                            .shown_names = BATCH_NAMES};
-static const char *const UPDATE_NAMES[] = {"item", "updateMask", "ifMatch"};
-static const struct message_field_rules UPDATE_FIELDS[] = {
+static const char *const UPDATE_NAMES[] = {"item", "updateMask", "ifMatch", "ifNoneMatch"};
+static const struct message_field_rules UPDATE_FIELDS[4] = {
     {.rules = {.required = true}, .message = &ITEM}, {.message = NULL}, {.rules = {.max_length = 4}}};
 static const struct message_rules UPDATE = {
     .descriptor = &item__v1__update_item_request__descriptor, .fields = UPDATE_FIELDS, .shown_names = UPDATE_NAMES};
