@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/strbuf.h"
 #include "tests/fault/flood.h"
 #include "tests/support/bystander.h"
 #include "tests/support/environment.h"
+#include "tests/support/gateway.h"
 #include "tests/support/http.h"
+#include "tests/support/raw.h"
 #include "tests/support/stack.h"
 
 // What is slow is closed within 10 s; the rest is what a busy machine needs.
@@ -203,4 +206,64 @@ Test(fault_10_floods, what_is_slow_is_closed)
   assert_closed(&trickled_logins, "a body that trickles in");
   assert_closed(&stalled_uploads, "an upload that stalls");
   assert_closed(&slow_readers, "a reply that is read in sips");
+}
+
+// ---- the same over HTTP/2 ----
+
+enum { FRAME_HEAD_SIZE = 9, FRAME_HEADERS = 1, FRAME_RST_STREAM = 3, FLAG_END_STREAM = 1 };
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define NO_SETTINGS "\0\0\0\4\0\0\0\0\0"
+// SETTINGS_INITIAL_WINDOW_SIZE 0: the client takes nothing of a reply's body.
+#define NO_WINDOW "\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0"
+// HEADERS of stream 1, END_HEADERS, in HPACK without Huffman's code.
+#define BUNDLE_HEAD                                                                                                    \
+  "\0\0\x32\1\5\0\0\0\1\x82\x87\4\x25/docs/swagger-ui/swagger-ui-bundle.js\1\x07"                                      \
+  "a.local"
+#define LOGIN_HEAD                                                                                                     \
+  "\0\0\x32\1\4\0\0\0\1\x83\x87\4\x0e/v1/auth/login\1\7a.local\x0f\x10\x10"                                            \
+  "application/json\x0f\x0d\1"                                                                                         \
+  "9"
+
+static bool ends_stream(const unsigned char *head)
+{
+  return head[8] == 1 && (head[3] == FRAME_RST_STREAM || (head[4] & FLAG_END_STREAM) != 0);
+}
+
+static void read_exactly(struct raw *raw, unsigned char *bytes, size_t size)
+{
+  for (size_t got = 0; got < size;) {
+    size_t more = raw_read(raw, bytes + got, size - got);
+    cr_assert_gt(more, 0, "the connection ended before the stream");
+    got += more;
+  }
+}
+
+static void assert_stream_ends(const char *url, const void *bytes, size_t size, const char *name)
+{
+  static unsigned char payload[1 << 14];
+  unsigned char frame[FRAME_HEAD_SIZE] = {0};
+  struct raw *raw = RAW(.url = url, .alpn = "h2");
+  uint64_t begun_us = clock_now_us();
+  cr_assert(raw_send(raw, bytes, size));
+  while (!ends_stream(frame)) {
+    read_exactly(raw, frame, sizeof(frame));
+    size_t payload_size = (size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2];
+    cr_assert_leq(payload_size, sizeof(payload));
+    read_exactly(raw, payload, payload_size);
+  }
+  uint64_t life_ms = (clock_now_us() - begun_us) / 1000;
+  raw_close(&raw);
+  fprintf(stderr, "%s: ended after %.1f s\n", name, (double)life_ms / 1000);
+  cr_assert_lt(life_ms, SLOW_IS_CLOSED_MS, "%s: ended after %zu ms", name, (size_t)life_ms);
+}
+
+Test(fault_10_floods, what_is_slow_over_http2_is_ended)
+{
+  struct gateway_place place = gateway_start_https("gateway-40");
+  static const char no_window[] = PREFACE NO_WINDOW BUNDLE_HEAD;
+  static const char no_body[] = PREFACE NO_SETTINGS LOGIN_HEAD;
+  assert_stream_ends(place.https_url, no_window, sizeof(no_window) - 1, "a reply without a window");
+  assert_stream_ends(place.https_url, no_body, sizeof(no_body) - 1, "a body that does not come");
+  gateway_stop(&place);
 }

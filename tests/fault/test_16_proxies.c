@@ -1,5 +1,6 @@
-// Behind a load balancer: whom the gateway believes that a request comes from, and whom its limits hold.
+// Whom the gateway believes that a request comes from behind a load balancer, and whom its limits hold.
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,59 @@ Test(fault_16_proxies, an_address_without_a_proxy_is_closed_beyond_its_limit)
   struct raw *other = begin_request("127.0.0.7", CLIENT);
   (void)raw_read_until(other, "100 Continue");
   raw_close(&other);
+  for (size_t i = 0; i < 2; i++)
+    raw_close(&open[i]);
+}
+
+static bool is_refused(const char *from)
+{
+  struct raw *raw = begin_request(from, CLIENT);
+  char byte;
+  bool refused = raw_read(raw, &byte, 1) == 0;
+  raw_close(&raw);
+  return refused;
+}
+
+// Returns the pids of the workers that serve; "" while there are none.
+static const char *find_workers(void)
+{
+  const char *script = text("pid=$(cut -d' ' -f1 '%s/pids/gateway'); cat /proc/$pid/task/$pid/children",
+                            need_variable("BULKHEAD_RUN_DIR"));
+  return output_of((const char *const[]){"sh", "-c", script, NULL});
+}
+
+static bool has_new_worker(const void *arg)
+{
+  const char *now = find_workers();
+  for (char *end = NULL; *now != '\0' && *now != '\n'; now = *end == '\0' ? end : end + 1) {
+    long pid = strtol(now, &end, 10);
+    if (pid > 0 && strstr(arg, text("%ld ", pid)) == NULL)
+      return true;
+  }
+  return false;
+}
+
+static void kill_workers(const char *pids)
+{
+  (void)output_of((const char *const[]){"sh", "-c", text("kill -KILL %s", pids), NULL});
+}
+
+Test(fault_16_proxies, a_reload_keeps_what_is_counted_and_a_crash_leaves_nothing)
+{
+  restart_gateway(NULL, NULL, "2");
+  struct raw *open[2];
+  for (size_t i = 0; i < 2; i++) {
+    open[i] = begin_request(STRANGER, CLIENT);
+    (void)raw_read_until(open[i], "100 Continue");
+  }
+  const char *workers = find_workers();
+  stack_signal("gateway", SIGHUP);
+  wait_until(has_new_worker, workers, "a worker after the reload");
+  cr_expect(is_refused(STRANGER), "the reload has forgotten the connections");
+  workers = find_workers();
+  kill_workers(workers);
+  wait_until(has_new_worker, workers, "a worker after the crash");
+  cr_expect_not(is_refused(STRANGER), "the crashed worker's connections still count");
   for (size_t i = 0; i < 2; i++)
     raw_close(&open[i]);
 }
