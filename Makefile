@@ -477,7 +477,7 @@ clean:
 	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
 
 help:
-	@echo "make run              the whole suite on http://127.0.0.1:$(PORT) (PORT=...); Ctrl-C stops it"
+	@echo "make run              the whole suite on http://127.0.0.1:$(PORT) (PORT=...); Ctrl-C stops it. TLS=1: HTTPS and HTTP/2, HTTPS_PORT=8443"
 	@echo "make watch            the same with its logs here; what you save is built, and what changed is restarted"
 	@echo "make demo             Debian's package index into the running suite, through its API"
 	@echo
