@@ -385,7 +385,7 @@ benches: $(BENCHES:%=$(OUT)/bin/%)
 
 # ---- fuzzers: make VARIANT=fuzz CC=clang fuzzers ----
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-$(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(call archives_of,gateway $(sort $(USES_gateway) service $(USES_service)) gen-bh gen-pb)
+$(FUZZERS:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/fuzz/%.o $(TEST_SUPPORT) $(call archives_of,gateway $(sort $(USES_gateway) service $(USES_service)) gen-bh gen-pb)
 	@mkdir -p $(@D)
 	@$(link) -fsanitize=fuzzer $(SERVICE_LIBS) $(LIBS_gateway)
 .PHONY: fuzzers
