@@ -360,9 +360,11 @@ plans: $(QUERY) $(PROTOSET)
 endif
 
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
-$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(OUT)/lib/libbase.a
+# Some of them speak RPC as a stranger would.
+STACK_TEST_PARTS := rpc $(USES_rpc)
+$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(call archives_of,$(STACK_TEST_PARTS))
 	@mkdir -p $(@D)
-	@$(link) -lcriterion -lcurl -lssl -lcrypto -lm
+	@$(link) -lcriterion -lcurl -lssl -lcrypto $(call libs_of,$(STACK_TEST_PARTS))
 $(OUT)/bin/e2e: $(call objects_in,tests/e2e)
 $(OUT)/bin/fault: $(call objects_in,tests/fault tests/support/history)
 # The item service that tells no cache of a change. The drills of tests/fault must notice it.
