@@ -9,7 +9,7 @@ static const char *const METHODS[] = {"GET", "PUT", "POST", "DELETE", "OPTIONS",
 // The schema of a problem document, as the gateway writes it.
 static const char PROBLEM_SCHEMA[] =
     "{\"type\":\"object\",\"description\":\"An error (RFC 9457).\","
-    "\"required\":[\"type\",\"title\",\"status\",\"detail\",\"instance\",\"code\",\"requestId\"],"
+    "\"required\":[\"type\",\"title\",\"status\",\"detail\",\"instance\",\"code\",\"reason\",\"requestId\"],"
     "\"properties\":{"
     "\"type\":{\"type\":\"string\",\"format\":\"uri-reference\",\"description\":\"Which kind of problem this is.\"},"
     "\"title\":{\"type\":\"string\",\"description\":\"The phrase of the HTTP status.\"},"
