@@ -89,7 +89,7 @@ static void on_judged(void *arg)
   exchange_resume(arg);
 }
 
-static enum step_result begin_attempt(struct exchange *exchange)
+static enum attempt_start begin_attempt(struct exchange *exchange)
 {
   const struct contract_method *method = exchange_method(exchange);
   struct limit_attempt *attempt = &exchange->attempt;
@@ -104,19 +104,21 @@ static enum step_result begin_attempt(struct exchange *exchange)
   };
   attempt->wake = on_judged;
   attempt->arg = exchange;
-  bool is_on =
-      limits_begin_attempt(exchange->gateway->limits, exchange->input.client_address, login, &context, attempt);
-  return is_on ? STEP_WAIT : STEP_NEXT;
+  return limits_begin_attempt(exchange->gateway->limits, exchange->input.client_address, login, &context, attempt);
 }
 
 enum step_result step_attempt(struct exchange *exchange)
 {
+  const struct limit_attempt *attempt = &exchange->attempt;
   if (exchange->gateway->limits == NULL || limit_class_of(exchange_method(exchange)) != LIMIT_CREDENTIAL)
     return STEP_NEXT;
-  if (exchange->attempt.state == ATTEMPT_NONE)
-    return begin_attempt(exchange);
-  exchange->limit = exchange->attempt.answer;
-  if (exchange->attempt.state == ATTEMPT_REFUSED)
+  enum attempt_start start = attempt->state == ATTEMPT_NONE ? begin_attempt(exchange) : ATTEMPT_JUDGED;
+  if (start == ATTEMPT_UNLIMITED)
+    return STEP_NEXT;
+  if (start == ATTEMPT_WAITS)
+    return STEP_WAIT;
+  exchange->limit = attempt->answer;
+  if (attempt->state == ATTEMPT_REFUSED)
     return refuse(exchange, SLICE("too many attempts from this address have failed; wait as long as Retry-After says"));
   return STEP_NEXT;
 }

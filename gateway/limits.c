@@ -47,7 +47,7 @@ struct limits *limits_create(const struct limits_options *options)
   limits->metrics = options->metrics;
   limits->now_us = options->now_us;
   bounded_table_init(&limits->buckets, MAX_BUCKETS, sizeof(struct bucket));
-  bounded_table_init(&limits->attempts, MAX_BUCKETS, sizeof(struct bounded_entry));
+  bounded_table_init(&limits->attempts, MAX_BUCKETS, sizeof(struct attempt_bucket));
   return limits;
 }
 

@@ -95,22 +95,28 @@ enum attempt_state {
   ATTEMPT_REFUSED,  // nothing was taken
 };
 
+enum attempt_start {
+  ATTEMPT_UNLIMITED,  // the class has no limit
+  ATTEMPT_JUDGED,     // the state says the result
+  ATTEMPT_WAITS,      // `wake` will be called once; then the state says the result
+};
+
 // One attempt, embedded in its request; zeroed at first.
 struct limit_attempt {
   enum attempt_state state;
   struct limits *limits;
   struct rpc_call *call;
-  uint64_t key;      // of the local bucket
+  uint64_t key;  // of the local bucket
+  bool names_device;
   char source[128];  // what it counts against, as the auth service names it
   struct limit_answer answer;
   void (*wake)(void *arg);
   void *arg;
 };
 
-// Takes the unit of an attempt. `login` holds the LoginRequest where it is a login, and else nothing. False where the
-// class has no limit; otherwise `wake` is called once, and the state says the result.
-bool limits_begin_attempt(struct limits *limits, struct slice address, struct slice login,
-                          const struct rpc_context *context, struct limit_attempt *attempt);
+// Takes the unit of an attempt. `login` holds the LoginRequest where it is a login, and else nothing.
+enum attempt_start limits_begin_attempt(struct limits *limits, struct slice address, struct slice login,
+                                        const struct rpc_context *context, struct limit_attempt *attempt);
 // Ends an attempt with what has become of it. Gives the unit back unless it has failed.
 void limits_end_attempt(struct limit_attempt *attempt, enum status outcome);
 // Ends an attempt whose client has gone: it stays taken. Cancels a call in flight.

@@ -14,18 +14,18 @@ static const struct gcra_limit *get_limit(const struct limits *limits)
 
 // ---- by this worker alone ----
 
-static struct bounded_entry *find_local_bucket(struct limits *limits, uint64_t key)
+static struct attempt_bucket *find_local_bucket(struct limits *limits, uint64_t key)
 {
-  struct bounded_entry *entry = bounded_table_find(&limits->attempts, key);
-  // No entry is pinned, so there is always a place.
-  return entry != NULL ? entry : bounded_table_add(&limits->attempts, key);
+  struct attempt_bucket *bucket = bounded_table_find(&limits->attempts, key);
+  // None is pinned, so there is always a place.
+  return bucket != NULL ? bucket : bounded_table_add(&limits->attempts, key);
 }
 
 static void judge_locally(struct limit_attempt *attempt)
 {
   const struct gcra_limit *limit = get_limit(attempt->limits);
   uint64_t now_ns = attempt->limits->now_us() * 1000;
-  struct bounded_entry *entry = find_local_bucket(attempt->limits, attempt->key);
+  struct bounded_entry *entry = &find_local_bucket(attempt->limits, attempt->key)->entry;
   attempt->state = gcra_take(limit, &entry->worth, now_ns) ? ATTEMPT_LOCAL : ATTEMPT_REFUSED;
   attempt->answer.remaining = gcra_room(limit, entry->worth, now_ns);
   attempt->answer.reset_us = gcra_reset_ns(entry->worth, now_ns) / 1000;
@@ -41,6 +41,11 @@ static void use_answer(struct limit_attempt *attempt, const struct limit_state *
   attempt->answer.reset_us = state->reset_us;
   attempt->answer.retry_after_us = state->retry_after_us;
   memcpy(attempt->source, state->source, sizeof(attempt->source));
+  // Further attempts of the address, unless they name a device, need not be asked about until then.
+  if (attempt->state == ATTEMPT_REFUSED && !attempt->names_device) {
+    struct attempt_bucket *bucket = find_local_bucket(attempt->limits, attempt->key);
+    bucket->refused_until_us = attempt->limits->now_us() + state->retry_after_us;
+  }
 }
 
 static void finish_judgement(struct limit_attempt *attempt)
@@ -50,7 +55,6 @@ static void finish_judgement(struct limit_attempt *attempt)
     attempt->answer.reset_us = attempt->answer.retry_after_us;
     metric_add(attempt->limits->metrics->limited[LIMIT_CREDENTIAL], 1);
   }
-  attempt->wake(attempt->arg);
 }
 
 static void on_begun(void *arg, const struct rpc_status *status, struct slice payload)
@@ -65,6 +69,7 @@ static void on_begun(void *arg, const struct rpc_status *status, struct slice pa
   else
     judge_locally(attempt);
   finish_judgement(attempt);
+  attempt->wake(attempt->arg);
 }
 
 static struct limit_call make_call(struct limit_attempt *attempt)
@@ -83,21 +88,37 @@ static char *to_text(struct slice slice, char *out, size_t size)
   return out;
 }
 
-bool limits_begin_attempt(struct limits *limits, struct slice address, struct slice login,
-                          const struct rpc_context *context, struct limit_attempt *attempt)
+// Refuses an attempt of an address that the auth service has just refused. Floods of them end here.
+static bool refuse_again(struct limit_attempt *attempt)
+{
+  const struct attempt_bucket *bucket = bounded_table_find(&attempt->limits->attempts, attempt->key);
+  uint64_t now_us = attempt->limits->now_us();
+  if (attempt->names_device || bucket == NULL || now_us >= bucket->refused_until_us)
+    return false;
+  attempt->state = ATTEMPT_REFUSED;
+  attempt->answer.retry_after_us = bucket->refused_until_us - now_us;
+  finish_judgement(attempt);
+  return true;
+}
+
+enum attempt_start limits_begin_attempt(struct limits *limits, struct slice address, struct slice login,
+                                        const struct rpc_context *context, struct limit_attempt *attempt)
 {
   if (limits == NULL || !gcra_is_on(get_limit(limits)))
-    return false;
+    return ATTEMPT_UNLIMITED;
   char source[SOURCE_TEXT_SIZE], address_text[SOURCE_TEXT_SIZE];
   source_of_address(address, source);
   attempt->limits = limits;
   attempt->state = ATTEMPT_ASKED;
   attempt->key = hash_bytes(slice_from_string(source));
   attempt->answer = (struct limit_answer){.kind = LIMIT_CREDENTIAL, .limit = get_limit(limits)};
+  attempt->names_device = limits_peers_names_device(login);
+  if (refuse_again(attempt))
+    return ATTEMPT_JUDGED;
   struct limit_call call = make_call(attempt);
   attempt->call =
       limits_peers_begin_attempt(&call, to_text(address, address_text, sizeof(address_text)), login, context);
-  return true;
+  return ATTEMPT_WAITS;
 }
 
 // ---- the end ----
@@ -124,7 +145,7 @@ void limits_end_attempt(struct limit_attempt *attempt, enum status outcome)
   if (state == ATTEMPT_SHARED)
     forgive_shared(attempt, outcome == STATUS_OK);
   if (state == ATTEMPT_LOCAL)
-    gcra_give_back(get_limit(attempt->limits), &find_local_bucket(attempt->limits, attempt->key)->worth,
+    gcra_give_back(get_limit(attempt->limits), &find_local_bucket(attempt->limits, attempt->key)->entry.worth,
                    attempt->limits->now_us() * 1000);
 }
 

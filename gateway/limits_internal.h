@@ -9,13 +9,19 @@
 // The size of the longest name of a bucket, with its zero.
 #define LIMITS_NAME_SIZE 160
 
+// The attempts of an address, as this worker knows them.
+struct attempt_bucket {
+  struct bounded_entry entry;  // its worth is the state of the local GCRA, in nanoseconds
+  uint64_t refused_until_us;   // until then the auth service has no unit for the address
+};
+
 struct limits {
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
   const struct backend *backend;
   const struct gateway_metrics *metrics;
   uint64_t (*now_us)(void);
   struct bounded_table buckets;   // struct bucket
-  struct bounded_table attempts;  // bounded_entry whose worth is the state of its GCRA
+  struct bounded_table attempts;  // struct attempt_bucket
   uint64_t away_until_us;         // the worker limits by itself until then
   bool failing;                   // the last call has failed; changes are logged
 };

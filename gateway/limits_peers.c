@@ -5,6 +5,10 @@
 
 #include "auth/v1/auth.pb-c.h"
 #include "common/base/check.h"
+#include "common/base/wire.h"
+
+// The number of LoginRequest.device_token.
+#define LOGIN_DEVICE_TOKEN 3
 
 static void pack_limit(const struct gcra_limit *limit, Auth__V1__RateLimit *out)
 {
@@ -61,6 +65,16 @@ struct rpc_call *limits_peers_begin_attempt(const struct limit_call *call, const
                    &(struct rpc_call_options){.method = SLICE("auth.v1.RateLimitService/BeginAttempt"),
                                               .deadline_us = call->now_us + LIMITS_ATTEMPT_TIMEOUT_US,
                                               .context = context});
+}
+
+bool limits_peers_names_device(struct slice login)
+{
+  struct wire_reader reader = wire_reader_make(login);
+  struct wire_field field;
+  while (wire_read(&reader, &field) == WIRE_FIELD)
+    if (field.number == LOGIN_DEVICE_TOKEN && field.type == WIRE_BYTES && field.bytes.size > 0)
+      return true;
+  return false;
 }
 
 static void ignore_end(void *arg, const struct rpc_status *status, struct slice payload)

@@ -38,6 +38,8 @@ struct rpc_call *limits_peers_take_share(const struct limit_call *call, const ch
 // Takes the unit of an attempt from `address`; `login` is the LoginRequest of a login.
 struct rpc_call *limits_peers_begin_attempt(const struct limit_call *call, const char *address, struct slice login,
                                             const struct rpc_context *context);
+// Tells whether a LoginRequest names a device, known or not.
+bool limits_peers_names_device(struct slice login);
 // Gives the unit of an attempt back. Nothing depends on the answer, so `done` of the call is not used.
 void limits_peers_forgive_attempt(const struct limit_call *call, const char *source, bool succeeded);
 

@@ -14,7 +14,7 @@
 // How many may wait, of one source and in all, and for how long.
 #define HASH_QUEUE_PER_SOURCE 16
 #define HASH_QUEUE_TOTAL 256
-#define HASH_QUEUE_WAIT_MS 2000
+#define HASH_QUEUE_WAIT_MS 5000
 
 struct hash_queue {
   size_t free_slots;

@@ -1,0 +1,212 @@
+// Guesses at passwords, many at a time: those who know theirs get in meanwhile, and guessing gets nowhere.
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/support/bystander.h"
+#include "tests/support/gateway.h"
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+#define PASSWORD "correct horse battery"
+#define ATTACKERS 220
+#define OWNERS 20
+// Right logins take 500 ms at most on a machine that has nothing else to do; this is what a busy one needs.
+#define MOST_SECONDS 5.0
+#define PAUSE_US 200000
+#define GUESSES 1500
+#define GUESSERS 16
+
+// What one thread sends, and what became of it.
+struct login {
+  struct background *thread;
+  const char *base_url;
+  const char *from;
+  const char *email;
+  const char *password;
+  const char *device_token;
+  struct http_reply reply;
+  atomic_bool *stop;   // repeats the login until then; NULL: once
+  atomic_int *counts;  // of each status
+};
+
+static void count_status(struct login *login)
+{
+  if (login->counts != NULL)
+    atomic_fetch_add(&login->counts[login->reply.status], 1);
+}
+
+static void log_in(void *arg)
+{
+  struct login *login = arg;
+  const char *body = text("{\"email\":\"%s\",\"password\":\"%s\",\"deviceToken\":\"%s\"}", login->email,
+                          login->password, login->device_token == NULL ? "" : login->device_token);
+  do {
+    login->reply = HTTP(.path = "/v1/auth/login", .base_url = login->base_url, .from = login->from, .body = body);
+    count_status(login);
+    // An attacker who asks as fast as it can would be measured instead of the services: both share this machine.
+    if (login->stop != NULL)
+      usleep(PAUSE_US);
+  } while (login->stop != NULL && !atomic_load(login->stop));
+}
+
+static void start_logins(struct login *logins, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    logins[i].thread = background_start(log_in, &logins[i]);
+}
+
+static void join_logins(struct login *logins, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    background_join(logins[i].thread);
+}
+
+static int compare_seconds(const void *a, const void *b)
+{
+  double first = ((const struct login *)a)->reply.seconds, second = ((const struct login *)b)->reply.seconds;
+  return (first > second) - (first < second);
+}
+
+static void expect_all_succeed(struct login *owners, const char *attack)
+{
+  for (size_t i = 0; i < OWNERS; i++)
+    cr_expect_eq(owners[i].reply.status, 200, "%s: a right login got %d: %s", attack, owners[i].reply.status,
+                 owners[i].reply.body);
+  qsort(owners, OWNERS, sizeof(*owners), compare_seconds);
+  double longest = owners[OWNERS - 1].reply.seconds;
+  fprintf(stderr, "%s: %d right logins took %.0f ms in the middle and %.0f ms at most\n", attack, OWNERS,
+          owners[OWNERS / 2].reply.seconds * 1000, longest * 1000);
+  cr_expect_leq(longest, MOST_SECONDS);
+}
+
+static struct account accounts[OWNERS];
+
+// Each owner has an account and an address.
+static void make_owners(struct login *owners, const char *base_url)
+{
+  for (size_t i = 0; i < OWNERS; i++) {
+    if (accounts[i].email == NULL)
+      accounts[i] = account_create();
+    owners[i] = (struct login){
+        .base_url = base_url, .from = text("127.0.1.%zu", i + 1), .email = accounts[i].email, .password = PASSWORD};
+  }
+}
+
+// Attacks with logins to accounts that do not exist, all from one address, again and again.
+static void attack_with_bogus_logins(const char *base_url, const char *attack)
+{
+  static struct login attackers[ATTACKERS];
+  static struct login owners[OWNERS];
+  atomic_bool stop = false;
+  static atomic_int counts[1000];
+  make_owners(owners, base_url);
+  start_logins(owners, OWNERS);
+  join_logins(owners, OWNERS);
+  expect_all_succeed(owners, "in calm");
+  for (size_t i = 0; i < ATTACKERS; i++)
+    attackers[i] = (struct login){.base_url = base_url,
+                                  .from = "127.0.0.31",
+                                  .email = fresh_email(),
+                                  .password = "a wrong password",
+                                  .stop = &stop,
+                                  .counts = counts};
+  make_owners(owners, base_url);
+  start_logins(attackers, ATTACKERS);
+  while (atomic_load(&counts[401]) + atomic_load(&counts[429]) < ATTACKERS)
+    sched_yield();
+  start_logins(owners, OWNERS);
+  join_logins(owners, OWNERS);
+  atomic_store(&stop, true);
+  join_logins(attackers, ATTACKERS);
+  fprintf(stderr, "%s: of the attacker's logins %d were tried and %d refused\n", attack, atomic_load(&counts[401]),
+          atomic_load(&counts[429]));
+  cr_expect_gt(atomic_load(&counts[429]), 0);
+  expect_all_succeed(owners, attack);
+}
+
+// Without a limit for addresses: all that stands between the attacker and the others is the queue of hashes.
+Test(guessing, parallel_bogus_logins_leave_the_hashing_to_others)
+{
+  const struct account reader = account_create();
+  struct bystander *bystander = bystander_start(&reader);
+  bystander_attacked(bystander);
+  attack_with_bogus_logins(NULL, "220 bogus logins at a time, no limit");
+  bystander_await(bystander, 100);
+  bystander_assert_unharmed(&bystander, "220 bogus logins at a time, no limit");
+}
+
+Test(guessing, parallel_bogus_logins_are_refused_by_address)
+{
+  setenv("RATE_CREDENTIAL", "30/m", 1);
+  struct gateway_place gateway = gateway_start("gateway-41");
+  attack_with_bogus_logins(gateway.plain_url, "220 bogus logins at a time, 30 a minute");
+  gateway_stop(&gateway);
+}
+
+struct guesser {
+  struct background *thread;
+  const char *email;
+  atomic_int *left;
+  atomic_int *counts;
+};
+
+static void guess(void *arg)
+{
+  struct guesser *guesser = arg;
+  while (atomic_fetch_sub(guesser->left, 1) > 0) {
+    struct http_reply reply =
+        HTTP(.path = "/v1/auth/login", .from = "127.0.0.32",
+             .body = text("{\"email\":\"%s\",\"password\":\"guess %s\"}", guesser->email, fresh_word()));
+    atomic_fetch_add(&guesser->counts[reply.status], 1);
+  }
+}
+
+static struct http_reply log_in_from(const char *from, const char *email, const char *password, const char *device)
+{
+  struct login login = {.from = from, .email = email, .password = password, .device_token = device};
+  log_in(&login);
+  return login.reply;
+}
+
+// The owner of the account comes from a device that it knows, at the attacker's own address, and from a new source.
+static void expect_owner_gets_in(const struct account *owner, const char *device)
+{
+  struct http_reply reply = log_in_from("127.0.0.32", owner->email, PASSWORD, device);
+  ASSERT_STATUS(reply, 200);
+  for (int i = 0; i < 4; i++) {
+    reply = log_in_from("127.0.2.1", owner->email, "a mistyped password", NULL);
+    ASSERT_STATUS(reply, 401);
+  }
+  reply = log_in_from("127.0.2.1", owner->email, PASSWORD, NULL);
+  ASSERT_STATUS(reply, 200);
+}
+
+Test(guessing, many_guesses_at_one_account_get_nowhere_and_do_not_lock_its_owner_out)
+{
+  struct account owner = account_create();
+  struct http_reply known = log_in_from("127.0.2.2", owner.email, PASSWORD, NULL);
+  const char *device = http_json(&known, "deviceToken");
+  struct guesser guessers[GUESSERS];
+  static atomic_int counts[1000];
+  atomic_int left = GUESSES;
+  for (size_t i = 0; i < GUESSERS; i++) {
+    guessers[i] = (struct guesser){.email = owner.email, .left = &left, .counts = counts};
+    guessers[i].thread = background_start(guess, &guessers[i]);
+  }
+  while (atomic_load(&counts[429]) == 0)
+    sched_yield();
+  expect_owner_gets_in(&owner, device);
+  for (size_t i = 0; i < GUESSERS; i++)
+    background_join(guessers[i].thread);
+  fprintf(stderr, "of %d guesses at one account %d were tried and %d refused\n", GUESSES, atomic_load(&counts[401]),
+          atomic_load(&counts[429]));
+  // Five of the source, twenty that all sources share, and one more a minute.
+  cr_expect_leq(atomic_load(&counts[401]), 30);
+  cr_expect_eq(atomic_load(&counts[401]) + atomic_load(&counts[429]), GUESSES);
+  struct http_reply reply = log_in_from("127.0.0.32", owner.email, PASSWORD, device);
+  ASSERT_STATUS(reply, 200);
+}
