@@ -193,6 +193,22 @@ Test(e2e_10_http, a_patch_that_changes_nothing_keeps_etag_and_time)
   cr_assert_str_neq(http_json(&changed, "updateTime"), http_json(&before, "updateTime"));
 }
 
+// Two instances answer in turn, each with rows in memory.
+Test(e2e_10_http, a_change_back_is_never_taken_for_none)
+{
+  struct owned item = make_item();
+  const char *etag = "";
+  for (int i = 0; i < 100; i++) {
+    struct http_reply reply = patch(&item, "", text("{\"quantity\":%d}", i % 2), NULL);
+    ASSERT_STATUS(reply, 200);
+    cr_assert_str_eq(http_json(&reply, "quantity"), text("%d", i % 2));
+    cr_assert_str_neq(http_header(&reply, "ETag"), etag, "change %d", i);
+    etag = http_header(&reply, "ETag");
+    struct http_reply read = read_item(&item);
+    cr_assert_str_eq(http_json(&read, "quantity"), text("%d", i % 2));
+  }
+}
+
 Test(e2e_10_http, a_mask_names_what_is_changed)
 {
   struct owned item = make_item();
