@@ -201,32 +201,28 @@ static enum status check_url(const struct rpc_link_options *options, bool is_cli
   return wants_tls ? tls_context_load(options->tls, error) : STATUS_OK;
 }
 
-// Opens the dialer or the listener. On failure the link is closed.
-static enum status open_link(const struct rpc_link_options *options, bool is_client, struct rpc_link **out,
-                             struct error *error)
+// Makes a link and opens its dialer or its listener. NULL on failure.
+static struct rpc_link *open_link(const struct rpc_link_options *options, bool is_client, struct error *error)
 {
-  enum status status = check_url(options, is_client, error);
-  if (status != STATUS_OK)
-    return status;
+  if (check_url(options, is_client, error) != STATUS_OK)
+    return NULL;
   struct rpc_link *link = make_link(options, is_client ? SP_PROTOCOL_REQ : SP_PROTOCOL_REP);
   // TLS is ours, so nng only knows of TCP.
   const char *url = options->url + (link->tls != NULL ? strlen(TLS_SCHEME_PREFIX) : 0);
   int result = is_client ? open_dialer(link, url) : open_listener(link, url);
-  if (result != 0) {
-    rpc_link_close(&link);
-    return error_set(error, translate_code(result), "cannot %s %s: %s", is_client ? "dial" : "listen on", options->url,
-                     nng_strerror(result));
-  }
-  *out = link;
-  return STATUS_OK;
+  if (result == 0)
+    return link;
+  error_set(error, translate_code(result), "cannot %s %s: %s", is_client ? "dial" : "listen on", options->url,
+            nng_strerror(result));
+  rpc_link_close(&link);
+  return NULL;
 }
 
 enum status rpc_link_dial(const struct rpc_link_options *options, struct rpc_link **out, struct error *error)
 {
-  struct rpc_link *link;
-  enum status status = open_link(options, true, &link, error);
-  if (status != STATUS_OK)
-    return status;
+  struct rpc_link *link = open_link(options, true, error);
+  if (link == NULL)
+    return error->status;
   nng_aio_set_timeout(link->aio, RPC_GREETING_TIMEOUT_MS);
   nng_stream_dialer_dial(link->dialer, link->aio);
   *out = link;
@@ -236,10 +232,9 @@ enum status rpc_link_dial(const struct rpc_link_options *options, struct rpc_lin
 enum status rpc_link_listen(const struct rpc_link_options *options, struct rpc_link **out, int *port,
                             struct error *error)
 {
-  struct rpc_link *link;
-  enum status status = open_link(options, false, &link, error);
-  if (status != STATUS_OK)
-    return status;
+  struct rpc_link *link = open_link(options, false, error);
+  if (link == NULL)
+    return error->status;
   *port = 0;
   if (!link->is_ipc && nng_stream_listener_get_int(link->listener, NNG_OPT_TCP_BOUND_PORT, port) != 0)
     *port = 0;

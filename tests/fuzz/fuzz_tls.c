@@ -1,8 +1,8 @@
 // Strangers at a TLS session. The first byte chooses what the rest is:
 //   'h'  bytes for a server that waits for a handshake
 //   'c'  bytes for a client that waits for its answer
-//   otherwise changes of what a client and a server with good certificates send each other: pairs of bytes, how many bytes
-//   go on unchanged, and what the next one is XORed with
+//   otherwise changes of what a client and a server with good certificates send each other, as pairs of bytes: how many
+//   bytes go on unchanged, and what the next one is XORed with
 // A session never has a name unless it is open, and never gives out what was not sent.
 #include <stdint.h>
 #include <stdlib.h>
@@ -82,21 +82,30 @@ struct changes {
   size_t size;
 };
 
+// Applies changes to the bytes until one lies beyond them.
+static void apply_changes(uint8_t *bytes, size_t size, struct changes *changes)
+{
+  size_t at = 0;
+  while (changes->size >= 2) {
+    at += changes->data[0];
+    if (at >= size)
+      return;
+    bytes[at] ^= changes->data[1];
+    changes->data += 2;
+    changes->size -= 2;
+  }
+}
+
 // Carries what a session wants to send, changed. Returns how many bytes.
 static size_t carry(struct tls_session *from, struct tls_session *to, struct changes *changes)
 {
   uint8_t bytes[4096];
   struct slice output = tls_session_output(from);
-  size_t size = output.size < sizeof(bytes) ? output.size : sizeof(bytes);
-  if (size == 0)
+  if (output.data == NULL)
     return 0;
+  size_t size = output.size < sizeof(bytes) ? output.size : sizeof(bytes);
   memcpy(bytes, output.data, size);
-  for (size_t at = 0; changes->size >= 2; changes->data += 2, changes->size -= 2) {
-    at += changes->data[0];
-    if (at >= size)
-      break;
-    bytes[at] ^= changes->data[1];
-  }
+  apply_changes(bytes, size, changes);
   size_t fed = feed(to, bytes, size);
   tls_session_sent(from, fed);
   return fed;
