@@ -210,3 +210,20 @@ Test(e2e_12_https, a_new_certificate_is_served_without_a_restart, .fini = stop_g
   raw_read_until(open, "{\"status\":\"ok\"}");
   raw_close(&open);
 }
+
+// testssl.sh tries protocols, suites and the known attacks, of which it rates each; some 40 s. Its lines are
+// "id","host","port","severity","finding",….
+Test(e2e_12_https, testssl_finds_nothing_wrong, .fini = stop_gateway)
+{
+  gateway = gateway_start_https("gateway-21");
+  const char *findings = text("%s/testssl-%s.csv", need_variable("BULKHEAD_RUN_DIR"), fresh_word());
+  const char *script =
+      text("timeout 200 testssl --quiet --color 0 --warnings off --nodns min --csvfile %s -p -s -f -U %s "
+           "</dev/null >/dev/null 2>&1; cat %s",
+           findings, gateway.https_url, findings);
+  const char *said = output_of((const char *const[]){"bash", "-c", script, NULL});
+  cr_assert_not_null(strstr(said, "\"RC4\""), "testssl.sh has not come to its last check: %s", said);
+  static const char *const WRONG[] = {"\"LOW\"", "\"MEDIUM\"", "\"HIGH\"", "\"CRITICAL\"", "\"FATAL\""};
+  for (size_t i = 0; i < ARRAY_LEN(WRONG); i++)
+    cr_assert_null(strstr(said, WRONG[i]), "%s", said);
+}
