@@ -151,10 +151,11 @@ ngx_int_t body_read(ngx_http_request_t *r, size_t max_bytes, ngx_http_client_bod
   // What is announced is taken before any of it is read.
   if (r->headers_in.content_length_n > 0 && !take_room(r, intake, (size_t)r->headers_in.content_length_n))
     return NGX_HTTP_SERVICE_UNAVAILABLE;
-  if (!pace_watch(r, &intake->pace))
-    return NGX_HTTP_INTERNAL_SERVER_ERROR;
   r->request_body_in_single_buf = 1;
   ngx_int_t rc = ngx_http_read_client_request_body(r, done);
+  // Without memory for the watch, nginx' own timeouts are left.
+  if (rc == NGX_AGAIN)
+    (void)pace_watch(r, &intake->pace);
   return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
 }
 

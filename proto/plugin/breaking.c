@@ -193,6 +193,23 @@ static void compare_policy(struct comparison *comparison, const struct contract_
                       "callers names \"%s\" no more; its calls are refused; restore it", old->callers[i]);
 }
 
+static bool takes_body(const struct contract *contract, const struct contract_method *method)
+{
+  for (size_t i = 0; i < contract_binding_count(contract); i++)
+    if (contract_binding(contract, i)->method == method && contract_binding(contract, i)->body != CONTRACT_BODY_NONE)
+      return true;
+  return false;
+}
+
+static void compare_body_limit(struct comparison *comparison, const struct contract_method *released,
+                               const struct contract_method *present)
+{
+  if (present->max_body_bytes < released->max_body_bytes && takes_body(comparison->released, released))
+    diagnostics_add(comparison->diagnostics, &present->place, method_element(comparison, present),
+                    "max_body_bytes fell from %u to %u; REST clients that send larger bodies are refused; restore it",
+                    released->max_body_bytes, present->max_body_bytes);
+}
+
 static void compare_method(struct comparison *comparison, const struct contract_method *released)
 {
   const struct contract_method *present = contract_method_by_name(comparison->present, released->full_name);
@@ -202,6 +219,7 @@ static void compare_method(struct comparison *comparison, const struct contract_
     return;
   }
   compare_policy(comparison, released, present);
+  compare_body_limit(comparison, released, present);
   comparison_add_pair(comparison, released->input, present->input, USE_REQUEST);
   comparison_add_pair(comparison, released->output, present->output, USE_RESPONSE);
 }

@@ -89,8 +89,9 @@ static void prepare_request(struct bystander *bystander, const struct account *a
   bystander->headers = curl_slist_append(NULL, text("Authorization: Bearer %s", account->token));
   curl_easy_setopt(curl, CURLOPT_URL, bystander->url);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, bystander->headers);
-  if (getenv("BULKHEAD_CA") != NULL && getenv("BULKHEAD_CA")[0] != '\0')
-    curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("BULKHEAD_CA"));
+  const char *authority = getenv("BULKHEAD_CA");
+  if (authority != NULL && *authority != '\0')
+    curl_easy_setopt(curl, CURLOPT_CAINFO, authority);
   curl_easy_setopt(curl, CURLOPT_INTERFACE, "127.0.0.1");
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);

@@ -19,7 +19,7 @@ static const struct change CHANGES[] = {
     {"  string note = 11;", "  string note = 11;\n  string more = 12;", NOTHING, NULL},
     {"  COLOUR_BLUE = 2;", "  COLOUR_BLUE = 2;\n  COLOUR_GREEN = 3;", NOTHING, NULL},
     {"max_length: 100", "max_length: 200", NOTHING, NULL},
-    {"access: ACCESS_AUTHENTICATED", "access: ACCESS_PUBLIC", NOTHING, NULL},
+    {"access: ACCESS_AUTHENTICATED", "access: ACCESS_PUBLIC max_body_bytes: 524288", NOTHING, NULL},
     {"message Unused {\n  string text = 1;", "message Unused {\n  int32 number = 2;", NOTHING, NULL},
     {"  string text = 1;\n}\n\nmessage CountReply", "  string words = 1;\n}\n\nmessage CountReply", NOTHING, NULL},
     {"  string name = 1;\n  Filter filter", "  reserved 1;\n  Filter filter", NOTHING, NULL},
@@ -102,6 +102,12 @@ static const struct change CHANGES[] = {
      "shop.v1.ShopService.CloseShop: POST /v1/shop:close answers with another body; REST clients read the old one; "
      "restore response_body",
      NULL},
+    {"success_status: 201 ", "success_status: 201 max_body_bytes: 1000 ",
+     "shop.v1.ShopService.CreateThing: max_body_bytes fell from 524288 to 1000; REST clients that send larger bodies "
+     "are "
+     "refused; restore it",
+     NULL},
+    {"success_status: 201 ", "success_status: 201 max_body_bytes: 1000000 ", NOTHING, NULL},
     {"success_status: 201 ", "",
      "shop.v1.ShopService.CreateThing: success_status changed from 201 to 200; REST clients expect the old one; "
      "restore "
