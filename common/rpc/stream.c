@@ -164,10 +164,17 @@ static bool has_unsent(const struct rpc_stream *stream)
   return stream->out.size != 0 || (stream->tls != NULL && tls_session_output(stream->tls).size != 0);
 }
 
+// Returns whether the host's loop must come back although nothing may arrive: a stream that has ended while it sent has
+// to be noticed by its owner.
+static bool needs_turn(const struct rpc_stream *stream)
+{
+  return stream->state == STREAM_ENDED || has_unsent(stream);
+}
+
 static void watch_for_room(struct rpc_stream *stream)
 {
   if (stream->mode == STREAM_DIRECT)
-    transport_watch_room(stream->options.transport, &stream->watch, has_unsent(stream));
+    transport_watch_room(stream->options.transport, &stream->watch, needs_turn(stream));
 }
 
 static size_t send_some(struct rpc_stream *stream)
@@ -222,11 +229,11 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
   // A transfer in the background may have ended.
   if (has_unsent(stream))
     write_out(stream);
-  if (has_unsent(stream))
+  if (stream->state == STREAM_OPEN && has_unsent(stream))
     return false;
   add_message(stream, frames, received);
   write_out(stream);
-  if (has_unsent(stream))
+  if (needs_turn(stream))
     watch_for_room(stream);
   return true;
 }
