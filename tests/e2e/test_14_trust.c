@@ -55,8 +55,8 @@ static struct service_identity *steal_identity(const char *service)
   return identity;
 }
 
-// Returns a stranger's identity as `service`: a key of its own beside the real public keys of all others, which it needs
-// to understand what they send.
+// Returns a stranger's identity as `service`: a key of its own beside the real public keys of all others, which it
+// needs to understand what they send.
 static struct service_identity *pretend_identity(const char *service)
 {
   const char *pem;
@@ -201,8 +201,8 @@ Test(e2e_14_trust, no_program_can_make_up_a_user)
 
 static int connect_to(const char *url)
 {
-  unsigned port = 0;
-  cr_assert_eq(sscanf(strrchr(url, ':'), ":%u", &port), 1, "%s", url);
+  uint64_t port = 0;
+  cr_assert(slice_to_uint64(slice_from_string(strrchr(url, ':') + 1), 1, 65535, &port), "%s", url);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
