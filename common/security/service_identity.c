@@ -127,10 +127,12 @@ enum status service_identity_create(const struct service_identity_options *optio
     error_prefix(error, "SERVICE_KEYS");
   else
     status = check_own_key(identity, error);
-  if (status != STATUS_OK)
-    service_identity_free(&identity);
   *out = identity;
-  return status;
+  if (status == STATUS_OK)
+    return STATUS_OK;
+  service_identity_free(out);
+  error->status = STATUS_INVALID_ARGUMENT;
+  return STATUS_INVALID_ARGUMENT;
 }
 
 void service_identity_free(struct service_identity **identity_pointer)

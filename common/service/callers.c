@@ -82,9 +82,10 @@ enum status callers_open(struct callers *callers, struct service *service, struc
   if (common->token_keys != NULL) {
     callers->is_fixed = true;
     enum status status = token_verifier_read_keys(callers->verifier, common->token_keys, error);
-    if (status != STATUS_OK)
-      error_prefix(error, "TOKEN_KEYS");
-    return status;
+    if (status == STATUS_OK)
+      return STATUS_OK;
+    error_prefix(error, "TOKEN_KEYS");
+    return STATUS_INVALID_ARGUMENT;
   }
   const struct rpc_method *method = find_keys_method(service->definition);
   if (method == NULL)

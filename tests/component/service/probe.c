@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "auth/v1/auth.bh.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
@@ -446,6 +447,8 @@ static const struct service_definition definition = {
     .binding_count = ARRAY_LEN(bindings),
     .peers = peers,
     .peer_count = ARRAY_LEN(peers),
+    .token_issuer = &auth_v1_auth_service,
+    .token_keys_method = "GetJwks",
     .migrations = &migration_set,
     .commands = commands,
     .command_count = ARRAY_LEN(commands),

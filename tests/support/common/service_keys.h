@@ -7,7 +7,7 @@
 
 // Returns the private key, in PEM. It lives as long as the process.
 const char *service_keys_private(void);
-// Returns a JWK set with the public key under the names of the suite's programs, and `name` where that is none of them.
+// Returns a JWK set with the public key under the names of the suite's programs and all names that it was called with.
 // It lives as long as the process.
 const char *service_keys_public(const char *name);
 // Makes the identity of the program `name`. The caller frees it.

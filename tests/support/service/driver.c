@@ -55,6 +55,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
   arena_init(&driver->arena);
   driver->service = find_service(url);
   driver->user = driver->token = (struct slice){0};
+  (void)service_keys_public(driver->service);
   driver->identity = service_keys_identity(as);
   const struct rpc_client_options options = {.identity = driver->identity};
   driver->client = rpc_client_create(&options);

@@ -1,0 +1,120 @@
+// How a service learns who calls: what it needs to start, and what calls with tokens get until it knows the keys.
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "auth/v1/auth.pb-c.h"
+#include "common/base/arena.h"
+#include "common/base/clock.h"
+#include "common/rpc/rpc_server.h"
+#include "common/security/key.h"
+#include "item/v1/item.pb-c.h"
+#include "tests/component/service/probe.h"
+#include "tests/component/service/probe_process.h"
+#include "tests/support/common/service_keys.h"
+
+#define GET_ITEM "item.v1.ItemService/GetItem"
+
+static const struct rpc_context someone = {.request_id = SLICE_INIT("r-1"), .caller_id = SLICE_INIT("caller-1")};
+
+static struct process probe;
+static struct arena arena;
+
+static void expect_no_start(const char *const *environment, const char *reason)
+{
+  probe_start(&probe, NULL, environment);
+  cr_expect_eq(process_end(&probe), 2);
+  EXPECT_OUTPUT(probe, reason);
+  process_free(&probe);
+}
+
+Test(callers, a_service_that_cannot_prove_its_name_does_not_start)
+{
+  expect_no_start((const char *const[]){"SERVICE_KEY", NULL}, "`deploy/keys FOLDER` makes FOLDER/service_probe.pem");
+  expect_no_start((const char *const[]){"SERVICE_KEYS", NULL}, "SERVICE_KEY is set and SERVICE_KEYS is not");
+  expect_no_start((const char *const[]){"SERVICE_KEYS={\"keys\":[]}", NULL}, "SERVICE_KEYS: the set holds no key");
+  expect_no_start((const char *const[]){"TOKEN_KEYS=/nowhere", NULL}, "TOKEN_KEYS: /nowhere: No such file");
+}
+
+// ---- the issuer of tokens ----
+
+static struct rpc_server *issuer;
+static struct service_identity *issuer_identity;
+static int key_requests;
+
+static void answer_keys(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  struct slice x, y, thumbprint;
+  cr_assert_eq(key_public_parts(service_keys_private(), &arena, &x, &y, &thumbprint), STATUS_OK);
+  Auth__V1__JsonWebKey key = AUTH__V1__JSON_WEB_KEY__INIT;
+  key.kty = "EC";
+  key.crv = "P-256";
+  key.kid = "auth";
+  key.x = arena_string(&arena, x);
+  key.y = arena_string(&arena, y);
+  Auth__V1__JsonWebKey *keys[] = {&key};
+  Auth__V1__JsonWebKeySet set = AUTH__V1__JSON_WEB_KEY_SET__INIT;
+  set.n_keys = 1;
+  set.keys = keys;
+  uint8_t bytes[1024];
+  cr_assert_leq(auth__v1__json_web_key_set__get_packed_size(&set), sizeof(bytes));
+  key_requests++;
+  rpc_request_reply(request, NULL, slice_make(bytes, auth__v1__json_web_key_set__pack(&set, bytes)));
+}
+
+// Listens as auth, and starts the probe, which asks it for keys. Nothing is answered until the issuer is turned.
+static void start_with_issuer(void)
+{
+  struct error error;
+  issuer_identity = service_keys_identity("auth");
+  const struct rpc_server_options options = {
+      .listen_url = "tcp://127.0.0.1:0", .identity = issuer_identity, .on_request = answer_keys};
+  cr_assert_eq(rpc_server_create(&options, &issuer, &error), STATUS_OK, "%s", error.message);
+  const char *url = arena_printf(&arena, "tcp://127.0.0.1:%d", rpc_server_port(issuer));
+  service_identity_set_address(issuer_identity, url);
+  const char *peers = arena_printf(&arena, "RPC_STATIC=auth=%s", url);
+  probe_start(&probe, NULL, (const char *const[]){"TOKEN_KEYS", peers, NULL});
+  process_wait_admin(&probe);
+  process_wait_output(&probe, "\"message\":\"ready\"");
+}
+
+static void turn_issuer(void)
+{
+  poll(&(struct pollfd){.fd = rpc_server_fd(issuer), .events = POLLIN}, 1, 5);
+  rpc_server_process(issuer, clock_now_us());
+  rpc_server_flush(issuer);
+}
+
+static struct outcome get_item(struct driver *driver)
+{
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = "01936b5e-0000-7d3e-9f00-1c2d3e4f5a6b";
+  return driver_call(driver, GET_ITEM, &request.base, &someone);
+}
+
+Test(callers, calls_with_tokens_wait_for_the_keys_and_say_that_nothing_has_happened)
+{
+  struct driver gateway;
+  start_with_issuer();
+  process_wait_http(&probe, "/readyz", "\"tokenKeys\":\"down\"");
+  driver_open(&gateway, probe.url, "gateway");
+  struct outcome outcome = get_item(&gateway);
+  cr_expect_eq(outcome.status, STATUS_UNAVAILABLE);
+  cr_expect(slice_equal_string(outcome.reason, RPC_NOT_APPLIED));
+
+  uint64_t end_us = patience_end_us();
+  while (key_requests == 0) {
+    cr_assert_lt(clock_now_us(), end_us, "nobody has asked for the keys");
+    turn_issuer();
+  }
+  process_wait_ready(&probe);
+  outcome = get_item(&gateway);
+  cr_expect_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
+  driver_close(&gateway);
+  cr_expect_eq(process_stop(&probe), 0);
+  process_free(&probe);
+  rpc_server_free(&issuer);
+  service_identity_free(&issuer_identity);
+  arena_free(&arena);
+}
