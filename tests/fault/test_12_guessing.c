@@ -1,9 +1,11 @@
 // Guesses at passwords, many at a time: those who know theirs get in meanwhile, and guessing gets nowhere.
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/support/bystander.h"
@@ -209,4 +211,42 @@ Test(guessing, many_guesses_at_one_account_get_nowhere_and_do_not_lock_its_owner
   cr_expect_eq(atomic_load(&counts[401]) + atomic_load(&counts[429]), GUESSES);
   struct http_reply reply = log_in_from("127.0.0.32", owner.email, PASSWORD, device);
   ASSERT_STATUS(reply, 200);
+}
+
+// Reads until the limit refuses, and returns how many passed. None waits for what is away.
+static int read_until_refused(const struct gateway_place *gateway, const char *token)
+{
+  for (int passed = 0; passed < 500; passed++) {
+    struct http_reply reply = HTTP(.path = "/v1/users/me", .token = token, .base_url = gateway->plain_url);
+    if (reply.status == 429)
+      return passed;
+    ASSERT_STATUS(reply, 200);
+  }
+  cr_assert_fail("nothing was refused");
+  return 0;
+}
+
+// Each of the two workers limits by itself meanwhile.
+static void expect_local_limits(const struct gateway_place *gateway, const char *what)
+{
+  struct account reader = account_create();
+  stack_signal(what, SIGSTOP);
+  int passed = read_until_refused(gateway, reader.token);
+  struct http_reply login = HTTP(.path = "/v1/auth/login", .from = "127.0.0.33", .timeout_ms = 20000,
+                                 .body = text("{\"email\":\"%s\",\"password\":\"%s\"}", reader.email, PASSWORD));
+  stack_signal(what, SIGCONT);
+  fprintf(stderr, "%s is frozen: %d reads passed a limit of 20 at once, a login gets %d\n", what, passed, login.status);
+  cr_expect_geq(passed, 20);
+  cr_expect_leq(passed, 60);
+  cr_expect_eq(login.status, strcmp(what, "redis") == 0 ? 200 : 504);
+}
+
+Test(guessing, limits_hold_while_redis_or_the_auth_service_is_frozen)
+{
+  setenv("RATE_READ", "1/m burst 20", 1);
+  struct gateway_place gateway = gateway_start("gateway-42");
+  expect_local_limits(&gateway, "redis");
+  expect_local_limits(&gateway, "auth-1");
+  gateway_stop(&gateway);
+  wait_until_healthy();
 }
