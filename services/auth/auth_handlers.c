@@ -214,6 +214,11 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   struct device device;
   if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
     try.device = &device;
+  try.source = auth_limits_name_source(&try, arena);
+  if (!hash_queue_has_room(&state->hashes, slice_from_string(try.source))) {
+    metric_add(state->logins[LOGIN_BUSY], 1);
+    return fail_busy(call, STATUS_RESOURCE_EXHAUSTED);
+  }
   auth_limits_begin_try(&state->limits, &try, arena);
   if (try.kind == LOGIN_TRY_REFUSED) {
     metric_add(state->logins[LOGIN_LIMITED], 1);

@@ -132,6 +132,22 @@ enum status auth_limits_take(struct auth_limits *limits, const struct limit_requ
 
 // ---- tries ----
 
+static const char *print_device(const struct device *device, struct arena *arena)
+{
+  char id[2 * DEVICE_ID_BYTES + 1];
+  *hex_encode(device->id, DEVICE_ID_BYTES, id) = '\0';
+  return arena_printf(arena, "device:%s", id);
+}
+
+const char *auth_limits_name_source(const struct login_try *try, struct arena *arena)
+{
+  if (try->device != NULL)
+    return print_device(try->device, arena);
+  char source[SOURCE_TEXT_SIZE];
+  source_of_address(try->address, source);
+  return arena_string(arena, slice_from_string(source));
+}
+
 // The keys of a try, in the order of TRY_SCRIPT, or that of the device alone.
 struct try_keys {
   const char *source;
@@ -150,11 +166,8 @@ static struct try_keys make_keys(const struct login_try *try, struct arena *aren
       .network = arena_printf(arena, "auth:try:%s:net:%s", try->account, network),
       .shared = arena_printf(arena, "auth:try:%s", try->account),
   };
-  if (try->device != NULL) {
-    char id[2 * DEVICE_ID_BYTES + 1];
-    *hex_encode(try->device->id, DEVICE_ID_BYTES, id) = '\0';
-    keys.device = arena_printf(arena, "auth:try:%s:device:%s", try->account, id);
-  }
+  if (try->device != NULL)
+    keys.device = arena_printf(arena, "auth:try:%s:%s", try->account, print_device(try->device, arena));
   return keys;
 }
 
@@ -223,9 +236,6 @@ static enum status try_unknown(struct auth_limits *limits, const struct try_keys
 void auth_limits_begin_try(struct auth_limits *limits, struct login_try *try, struct arena *arena)
 {
   struct try_keys keys = make_keys(try, arena);
-  char source[SOURCE_TEXT_SIZE];
-  source_of_address(try->address, source);
-  try->source = keys.device != NULL ? keys.device : arena_string(arena, slice_from_string(source));
   uint64_t wait_us = 0;
   enum status status = keys.device != NULL ? try_device(limits, &keys, arena, try, &wait_us)
                                            : try_unknown(limits, &keys, arena, try, &wait_us);

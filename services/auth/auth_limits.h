@@ -63,12 +63,14 @@ struct login_try {
   const char *account;  // auth_devices_account
   struct slice address;
   const struct device *device;  // NULL for an unknown one
+  const char *source;           // auth_limits_name_source: what takes turns in the queue of hashes, and stands in logs
   // Set by auth_limits_begin_try.
   enum login_try_kind kind;
-  const char *source;  // what takes turns in the queue of hashes, and stands in logs
   uint32_t retry_after_ms;
 };
 
+// Names the source of a try: its device where that is known, else its address.
+const char *auth_limits_name_source(const struct login_try *try, struct arena *arena);
 // Takes a try before the password is compared. May wait.
 void auth_limits_begin_try(struct auth_limits *limits, struct login_try *try, struct arena *arena);
 // Gives the try back, because it has not failed. Does not wait.

@@ -86,15 +86,23 @@ static enum status wait_for_grant(struct hash_queue *queue, struct waiter *waite
   return status == STATUS_DEADLINE_EXCEEDED && is_ours ? STATUS_RESOURCE_EXHAUSTED : status;
 }
 
+bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_name)
+{
+  if (queue->free_slots > 0)
+    return true;
+  const struct source *source = find_source(queue, source_name);
+  return queue->waiting < HASH_QUEUE_TOTAL && (source == NULL || source->count < HASH_QUEUE_PER_SOURCE);
+}
+
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_name)
 {
+  if (!hash_queue_has_room(queue, source_name))
+    return STATUS_RESOURCE_EXHAUSTED;
   if (queue->free_slots > 0) {
     queue->free_slots--;
     return STATUS_OK;
   }
   struct source *source = find_source(queue, source_name);
-  if (queue->waiting >= HASH_QUEUE_TOTAL || (source != NULL && source->count >= HASH_QUEUE_PER_SOURCE))
-    return STATUS_RESOURCE_EXHAUSTED;
   if (source == NULL)
     source = add_source(queue, source_name);
   struct waiter waiter = {.granted = {.what = "a turn to hash a password"}};

@@ -4,6 +4,7 @@
 #ifndef BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 #define BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ struct hash_queue {
 };
 
 void hash_queue_init(struct hash_queue *queue, size_t slots);
+// Tells whether a source may wait, so that what would be refused costs nothing before.
+bool hash_queue_has_room(const struct hash_queue *queue, struct slice source);
 // Waits for a slot, on behalf of a source. RESOURCE_EXHAUSTED where too many wait already, or where no slot came in
 // time; otherwise the status of the task. After OK, hash_queue_release gives the slot back.
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source) MUST_CHECK;
