@@ -18,6 +18,8 @@
 // The time for which a connection to an instance that is no longer listed must be quiet before it is closed. A server
 // that shuts down usually closes it before, when it has the ack of its last packet.
 #define LINGER_MS 30000
+// The largest packet of a server that has not proven its name: a hello fits.
+#define UNPROVEN_MESSAGE_BYTES ((size_t)8 * 1024)
 // Nothing limits the packets in flight to a server but the room in the connection.
 #define NO_WINDOW UINT64_MAX
 
@@ -181,6 +183,7 @@ static enum status exchange_names(struct endpoint *endpoint, struct error *error
   if (status != STATUS_OK)
     return error_set(error, status, "the hello could not be signed; look at SERVICE_KEY");
   sender_add_hello(&endpoint->sender, hello);
+  endpoint->stream->options.max_message_bytes = UNPROVEN_MESSAGE_BYTES;
   return STATUS_OK;
 }
 
@@ -216,6 +219,7 @@ enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, 
     if (status != STATUS_OK)
       return status;
     endpoint->nonce = (struct slice){0};
+    endpoint->stream->options.max_message_bytes = endpoint->group->max_message_bytes;
   }
   if (endpoint->nonce.size == 0 && endpoint->state == ENDPOINT_PROBING)
     set_state(endpoint, ENDPOINT_READY);

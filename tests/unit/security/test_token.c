@@ -116,6 +116,25 @@ Test(token, expiry_with_its_leeway_to_the_second)
   cr_assert_not(cached);
 }
 
+// A call that the gateway has taken in the last second of a token must not fail on its way.
+Test(token, a_service_takes_a_token_longer_than_the_gateway)
+{
+  struct error error;
+  struct slice token = signed_token(&good_claims);
+  struct token_verifier *service = token_verifier_create(
+      &(struct token_verifier_options){.issuer = FORGE_ISSUER, .audience = FORGE_AUDIENCE, .extra_leeway_s = 60});
+  cr_assert_eq(token_verifier_set_keys(service, &FORGE_KEY, 1, &error), STATUS_OK);
+  const struct token_claims *claims;
+  int64_t end = good_claims.expires_at + TOKEN_LEEWAY_S;
+  // In full, from the cache, and no longer than told.
+  cr_expect_eq(token_verify(service, token, end, &claims, NULL), TOKEN_VALID);
+  cr_expect_eq(token_verify(service, token, end + 59, &claims, NULL), TOKEN_VALID);
+  cr_expect_eq(token_verify(service, token, end + 60, &claims, NULL), TOKEN_EXPIRED);
+  cr_expect_eq(token_verify(service, token, good_claims.issued_at - TOKEN_LEEWAY_S - 1, &claims, NULL),
+               TOKEN_NOT_YET_VALID);
+  token_verifier_free(&service);
+}
+
 Test(token, begin_with_its_leeway_to_the_second)
 {
   struct slice token = signed_token(&good_claims);

@@ -1,5 +1,8 @@
 // Key sets: which are accepted, which are refused, and what a rotation does to cached tokens.
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "common/security/token.h"
 #include "common/security/token_keys_internal.h"
@@ -144,4 +147,57 @@ Test(token_keys, another_key_under_the_same_id_is_another_key)
     cr_assert_eq(verify(&cached), TOKEN_FORGED, "%zu", i);
     cr_assert_not(cached);
   }
+}
+
+static enum status read_keys(const char *keys)
+{
+  struct error error = {0};
+  enum status status = token_verifier_read_keys(verifier, keys, &error);
+  cr_assert_eq(error.message[0] == '\0', status == STATUS_OK, "%s", error.message);
+  return status;
+}
+
+#define JWK(kid, x, y)                                                                                                 \
+  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"" kid "\",\"use\":\"sig\",\"x\":\"" x "\",\"y\":\"" y "\"}"
+
+Test(token_keys, a_jwk_set_is_read_as_json_or_from_a_file)
+{
+  static const char set[] =
+      " {\"keys\": [\n" JWK(FORGE_KID, FORGE_X, FORGE_Y) ",\n" JWK("other", OTHER_X, OTHER_Y) "]}\n";
+  cr_expect_eq(read_keys(set), STATUS_OK);
+  cr_expect_eq(token_verifier_key_count(verifier), 2);
+  cr_expect_eq(verify(NULL), TOKEN_VALID);
+  char path[] = "/tmp/bulkhead-keys-XXXXXX";
+  int fd = mkstemp(path);
+  cr_assert_eq(write(fd, set, sizeof(set) - 1), (ssize_t)sizeof(set) - 1);
+  close(fd);
+  cr_expect_eq(read_keys(path), STATUS_OK);
+  cr_expect_eq(verify(NULL), TOKEN_VALID);
+  unlink(path);
+  cr_expect_eq(read_keys(path), STATUS_INVALID_ARGUMENT);
+  cr_expect_eq(verify(NULL), TOKEN_VALID, "the keys in use stay");
+}
+
+Test(token_keys, keys_of_other_kinds_are_passed_over_and_what_is_no_set_is_refused)
+{
+  static const char rsa[] = "{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\",\"kid\":\"rsa\"}";
+  char text[1024];
+  snprintf(text, sizeof(text), "{\"keys\":[%s,%s]}", rsa, JWK(FORGE_KID, FORGE_X, FORGE_Y));
+  cr_expect_eq(read_keys(text), STATUS_OK);
+  cr_expect_eq(token_verifier_key_count(verifier), 1);
+  static const char *const wrong[] = {
+      "{}",
+      "{\"keys\":[]}",
+      "{\"keys\":{}}",
+      "{\"keys\":[1]}",
+      "{\"keys\":[" JWK(FORGE_KID, FORGE_X, FORGE_Y) "}",
+      "{\"keys\":[" JWK(FORGE_KID, FORGE_X, FORGE_Y) " " JWK("other", OTHER_X, OTHER_Y) "]}",
+      "{\"keys\":[" JWK(FORGE_KID, FORGE_X, FORGE_Y) "," JWK(FORGE_KID, FORGE_X, FORGE_Y) "]}",
+      "{\"keys\":[" JWK(FORGE_KID, FORGE_X, FORGE_X) "]}",
+      "{\"keys\":[{\"kty\":\"EC\",\"kty\":\"RSA\"}]}",
+      "{\"keys\":[" JWK(FORGE_KID, FORGE_X, FORGE_Y) "]} x",
+  };
+  for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+    cr_expect_neq(read_keys(wrong[i]), STATUS_OK, "%s", wrong[i]);
+  cr_expect_eq(verify(NULL), TOKEN_VALID, "the keys in use stay");
 }
