@@ -8,6 +8,7 @@
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/resource_mask_internal.h"
+#include "common/service/resource_patch_internal.h"
 #include "common/service/resource_shape_internal.h"
 #include "common/service/service.h"
 
@@ -279,7 +280,7 @@ struct change {
   struct call *call;
   const struct resource *resource;
   const ProtobufCMessage *body;
-  const ProtobufCMessage *mask;
+  struct resource_patch patch;  // has the mask
   const char *id;
   const char *if_match;
   const char *if_none_match;
@@ -302,7 +303,11 @@ static enum status merge_change(struct change *change, ProtobufCMessage *message
     return fail_stale(call, resource);
   if (!resource_etag_allowed(get_text(message, "etag"), change->if_none_match))
     return fail_excluded(call, resource);
-  const char *unknown = resource_merge(message, change->body, change->mask, resource->update, &change->differs);
+  const ProtobufCMessage *body = change->body;
+  status = resource_patch_apply(call, resource, &change->patch, message, &body);
+  if (status != STATUS_OK)
+    return status;
+  const char *unknown = resource_merge(message, body, change->patch.mask, resource->update, &change->differs);
   if (unknown != NULL) {
     call_violation(call, "updateMask",
                    arena_printf(call_arena(call), "names no field of %s: %s", resource->article, unknown));
@@ -400,13 +405,13 @@ enum status resource_update(struct call *call, const struct resource *resource, 
   struct change change = {.call = call,
                           .resource = resource,
                           .body = get_message(request, resource->name),
-                          .mask = get_message(request, "update_mask"),
                           .if_match = get_text(request, "if_match"),
                           .if_none_match = get_optional_text(request, "if_none_match")};
   if (change.body == NULL)
     return fail_without_id(call, resource);
   change.id = get_text(change.body, "id");
-  change.update = resource_pick_update(resource, change.mask, change.body);
+  resource_patch_read(get_message(request, "update_mask"), change.body, call_arena(call), &change.patch);
+  change.update = resource_pick_update(resource, change.patch.mask, change.body);
   if (change.id[0] == '\0')
     return fail_without_id(call, resource);
   status = update_optimistically(&change);

@@ -67,8 +67,8 @@ enum status resource_get(struct call *call, const struct resource *resource,
 // Answers an Update. `request` has the fields `name`, update_mask and if_match, and perhaps if_none_match. The row is
 // read, checked, merged and written where its etag is still the same. Where it has changed meanwhile and the caller
 // named no etag, the update is repeated with the row locked. ABORTED where the caller named another etag than the row
-// has, or excluded the one that it has. An update that changes no field answers with the row as it is, which keeps its
-// etag.
+// has, or excluded the one that it has. A path such as "attributes.*" merges a JSON object (RFC 7396). An update that
+// changes no field answers with the row as it is, which keeps its etag.
 enum status resource_update(struct call *call, const struct resource *resource,
                             const ProtobufCMessage *request) MUST_CHECK;
 // Answers a Delete. `request` has the fields id and if_match, and perhaps if_none_match.

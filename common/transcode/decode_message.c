@@ -24,6 +24,9 @@ static struct place make_member_place(const struct message_target *target, const
   return (struct place){.parent = target->place, .name = name, .field = field};
 }
 
+// The end of a mask's path to an object whose members a merge patch changes (common/service/resource_patch_internal.h).
+#define MEMBERS SLICE(".*")
+
 // Appends the path of `place` in original names, as a FieldMask has it.
 static void render_mask_path(const struct place *place, struct strbuf *path)
 {
@@ -36,11 +39,12 @@ static void render_mask_path(const struct place *place, struct strbuf *path)
     strbuf_add(path, place->field->name);
 }
 
-static void add_to_mask(struct decoder *decoder, const struct place *place)
+static void add_to_mask(struct decoder *decoder, const struct place *place, struct slice end)
 {
   struct strbuf path;
   strbuf_init(&path, 0);
   render_mask_path(place, &path);
+  strbuf_add(&path, end);
   wire_write_bytes(decoder->gathered_mask, 1, strbuf_slice(&path));
   strbuf_free(&path);
 }
@@ -126,8 +130,8 @@ static bool read_value(struct decoder *decoder, const struct contract_field *fie
   return whole;
 }
 
-// Whether a merge patch would change a part of the value that comes next.
-static bool would_merge(const struct decoder *decoder, const struct contract_field *field)
+// Whether a merge patch changes members of the object that comes next, instead of the field as a whole.
+static bool merges_next(const struct decoder *decoder, const struct contract_field *field)
 {
   bool is_open = field->is_map || (!field->repeated && field->rules.format == FORMAT_JSON_OBJECT);
   struct jsontext_reader ahead = decoder->reader;
@@ -143,23 +147,24 @@ static bool read_known(struct decoder *decoder, struct level *level, const struc
     return read_bound(decoder, level, field, inside);
   if (field->rules.output_only)
     return jsontext_skip_value(&decoder->reader, NULL);
-  if (would_merge(decoder, field)) {
+  bool gathers = target->mask.kind == MASK_GIVEN;
+  bool merges = merges_next(decoder, field);
+  if (merges && (field->is_map || !gathers)) {
     decoder_report(decoder, inside->place,
                    "is replaced as a whole, which a merge patch cannot say; send it as application/json, or null to "
                    "empty it");
     field_set_add(&level->set, place);
     return jsontext_skip_value(&decoder->reader, NULL);
   }
-  bool gathers = target->mask.kind == MASK_GIVEN;
   if (gathers && !goes_deeper(field))
-    add_to_mask(decoder, inside->place);
+    add_to_mask(decoder, inside->place, merges ? MEMBERS : SLICE(""));
   bool set;
   if (!read_value(decoder, field, inside, &set))
     return false;
   if (!set) {
     // null clears the message as a whole, so the mask names it.
     if (gathers && goes_deeper(field))
-      add_to_mask(decoder, inside->place);
+      add_to_mask(decoder, inside->place, SLICE(""));
     return true;
   }
   field_set_add(&level->set, place);
@@ -202,7 +207,7 @@ static bool read_object(struct decoder *decoder, struct level *level)
     return false;
   // An update with {} empties the message as a whole, unless it is a merge patch.
   if (level->members == 0 && !decoder->merge_patch && target->mask.kind == MASK_GIVEN && target->place != NULL) {
-    add_to_mask(decoder, target->place);
+    add_to_mask(decoder, target->place, SLICE(""));
     level->mask.kind = MASK_ALL;
   }
   return true;

@@ -37,9 +37,10 @@ struct transcode_request {
 // it names and the body lacks is a violation. An If-Match of one strong tag loses its quotes. INVALID_ARGUMENT with
 // `violations` filled; nothing else fails.
 //
-// A merge patch changes what it holds, and null empties a field, which is what every PATCH means. It differs where a
-// value is an object of the client's own making (a map, FORMAT_JSON_OBJECT): it would change members of it, which no
-// service can, so only null is accepted there. {} changes nothing.
+// A merge patch changes what it holds, and null empties a field, which is what every PATCH means. It differs for an
+// object of the client's own making (FORMAT_JSON_OBJECT), of which it changes members: the mask then says
+// "attributes.*". A map, and an object in a request with a mask of the client's own, would be replaced as a whole, so
+// only null is accepted there. {} changes nothing.
 enum status transcode_request_to_wire(const struct transcode_request *request, struct arena *arena, struct strbuf *out,
                                       struct violations *violations) MUST_CHECK;
 

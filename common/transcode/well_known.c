@@ -161,20 +161,22 @@ static bool parse_mask(struct slice text, struct strbuf *out)
   return true;
 }
 
+// Whether the character at `at` is all of a path's last name.
+static bool is_star(struct slice path, size_t at)
+{
+  return path.data[at] == '*' && at + 1 == path.size && (at == 0 || path.data[at - 1] == '.');
+}
+
 // Converts a path such as create_time to createTime. False for a name that would not convert back to itself.
 static bool path_to_camel(struct slice path, struct strbuf *json)
 {
-  if (slice_equal(path, SLICE("*"))) {
-    strbuf_add_byte(json, '*');
-    return true;
-  }
   for (size_t i = 0; i < path.size; i++) {
     char byte = path.data[i];
     if (byte == '_') {
       if (i == 0 || i + 1 == path.size || !is_lower(path.data[i + 1]))
         return false;
       byte = (char)(path.data[++i] & ~0x20);
-    } else if (!is_lower(byte) && !(byte >= '0' && byte <= '9') && byte != '.') {
+    } else if (!is_lower(byte) && !(byte >= '0' && byte <= '9') && byte != '.' && !is_star(path, i)) {
       return false;
     }
     strbuf_add_byte(json, byte);

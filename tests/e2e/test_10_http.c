@@ -251,7 +251,25 @@ Test(e2e_10_http, a_merge_patch_is_taken)
   reply = merge(&item, "{\"name\":null}");
   ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
   assert_violation(&reply, "name");
-  reply = merge(&item, "{\"attributes\":{\"colour\":null}}");
+}
+
+Test(e2e_10_http, a_merge_patch_changes_members_of_attributes)
+{
+  struct owned item = make_item();
+  struct http_reply reply = merge(&item, "{\"attributes\":{\"colour\":\"brass\",\"size\":{\"cm\":40,\"kg\":3}}}");
+  ASSERT_STATUS(reply, 200);
+  reply = merge(&item, "{\"attributes\":{\"colour\":null,\"size\":{\"kg\":4}}}");
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_json(&reply, "attributes"), "{\"size\":{\"cm\":40,\"kg\":4}}");
+  const char *etag = http_header(&reply, "ETag");
+  reply = merge(&item, "{\"attributes\":{\"colour\":null,\"size\":{\"cm\":40}}}");
+  ASSERT_STATUS(reply, 200);
+  cr_assert_str_eq(http_header(&reply, "ETag"), etag);
+  reply = patch(&item, "", "{\"attributes\":{\"colour\":\"red\"}}", NULL);
+  cr_assert_str_eq(http_json(&reply, "attributes"), "{\"colour\":\"red\"}");
+  // Each patch is short enough, the result of both is not.
+  ASSERT_STATUS(merge(&item, text("{\"attributes\":{\"a\":\"%09000d\"}}", 0)), 200);
+  reply = merge(&item, text("{\"attributes\":{\"b\":\"%09000d\"}}", 0));
   ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
   assert_violation(&reply, "attributes");
 }

@@ -238,16 +238,21 @@ Test(request, a_merge_patch_changes_what_it_holds_and_empties_by_null)
   }
 }
 
-// Such a patch would say which members of the object to change, which no service can.
-Test(request, a_merge_patch_changes_no_part_of_a_clients_own_object)
+// The service that has the object changes members of it.
+Test(request, a_merge_patch_names_the_members_of_a_clients_own_object)
 {
   struct exchange exchange = patch("/v1/items/" ID, "{\"name\":\"Lamp\",\"attributes\":{\"colour\":null}}");
   struct outcome outcome = fixture_request(fixture_bulkhead(), exchange);
-  cr_assert(strstr(outcome.json, "\"attributes\":{\"colour\":null}") != NULL, "%s", outcome.violations);
+  cr_assert(strstr(outcome.json, "\"updateMask\":\"name,attributes\"") != NULL, "%s", outcome.json);
   exchange.merge_patch = true;
+  outcome = fixture_request(fixture_bulkhead(), exchange);
+  cr_assert(strstr(outcome.json, "\"updateMask\":\"name,attributes.*\"") != NULL, "%s", outcome.json);
+  cr_assert(strstr(outcome.json, "\"attributes\":{\"colour\":null}") != NULL, "%s", outcome.json);
+  exchange.query = "updateMask=attributes";
   expect_violations(fixture_bulkhead(), exchange,
                     "attributes: is replaced as a whole, which a merge patch cannot say; send it as application/json, "
                     "or null to empty it");
+  exchange.query = NULL;
   exchange.body = "{\"attributes\":null}";
   outcome = fixture_request(fixture_bulkhead(), exchange);
   cr_assert(strstr(outcome.json, "\"updateMask\":\"attributes\"") != NULL, "%s", outcome.violations);
