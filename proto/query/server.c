@@ -248,8 +248,8 @@ static enum status run_sql(const char *conninfo, const char *sql, struct error *
   return status;
 }
 
-// Makes the service's role and schema as deploy/postgres/bootstrap.sql does, but in a database for this service alone,
-// so that services cannot see each other.
+// Makes the schema in a database for this service alone, so that services cannot see each other. Unlike in
+// deploy/postgres/bootstrap.sql, the service's role owns it: the statements are prepared and explained as the owner.
 static enum status bootstrap(const struct server *server, const char *service, struct error *error)
 {
   const char *super = super_conninfo(server);
