@@ -11,7 +11,6 @@
 #include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/security/service_identity.h"
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 2000
@@ -170,19 +169,18 @@ static enum status exchange_names(struct endpoint *endpoint, struct error *error
 {
   const char *service = endpoint->service;
   struct slice peer = rpc_stream_peer(endpoint->stream);
-  struct slice hello;
   arena_reset(&endpoint->proof);
-  endpoint->nonce = (struct slice){0};
+  endpoint->greeting = (struct service_greeting){0};
   if (peer.size != 0 && !slice_equal_string(peer, service))
     return error_set(error, STATUS_UNAUTHENTICATED, "its certificate is that of \"" SLICE_FMT "\", not of \"%s\"",
                      SLICE_ARG(peer), service);
   if (peer.size != 0 || endpoint->group->identity == NULL)
     return STATUS_OK;
-  enum status status = service_identity_greet(endpoint->group->identity, service, endpoint->url, &endpoint->proof,
-                                              &hello, &endpoint->nonce);
+  enum status status =
+      service_identity_greet(endpoint->group->identity, service, endpoint->url, &endpoint->proof, &endpoint->greeting);
   if (status != STATUS_OK)
     return error_set(error, status, "the hello could not be signed; look at SERVICE_KEY");
-  sender_add_hello(&endpoint->sender, hello);
+  sender_add_hello(&endpoint->sender, endpoint->greeting.hello);
   endpoint->stream->options.max_message_bytes = UNPROVEN_MESSAGE_BYTES;
   return STATUS_OK;
 }
@@ -212,16 +210,16 @@ enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, 
 {
   struct service_identity *identity = endpoint->group->identity;
   if (hello.size != 0 && identity != NULL) {
-    if (endpoint->nonce.size == 0)
+    if (endpoint->greeting.nonce.size == 0)
       return error_set(error, STATUS_UNAUTHENTICATED, "a hello came that answers none of ours");
-    enum status status = service_identity_check_answer(identity, hello, clock_wall_us() / 1000000, endpoint->service,
-                                                       endpoint->nonce, error);
+    enum status status =
+        service_identity_check_answer(identity, hello, clock_wall_us() / 1000000, &endpoint->greeting, error);
     if (status != STATUS_OK)
       return status;
-    endpoint->nonce = (struct slice){0};
+    endpoint->greeting = (struct service_greeting){0};
     endpoint->stream->options.max_message_bytes = endpoint->group->max_message_bytes;
   }
-  if (endpoint->nonce.size == 0 && endpoint->state == ENDPOINT_PROBING)
+  if (endpoint->greeting.nonce.size == 0 && endpoint->state == ENDPOINT_PROBING)
     set_state(endpoint, ENDPOINT_READY);
   return STATUS_OK;
 }

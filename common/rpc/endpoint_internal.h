@@ -17,12 +17,12 @@
 #include "common/rpc/sender_internal.h"
 #include "common/rpc/stream_internal.h"
 #include "common/rpc/transport_internal.h"
+#include "common/security/service_identity.h"
 
 struct metric_series;
 struct rpc_channel;
 struct tls_context;
 struct endpoint;
-struct service_identity;
 
 enum endpoint_state {
   ENDPOINT_BACKING_OFF,  // has no connection; `timer` says when to dial
@@ -73,9 +73,9 @@ struct endpoint {
   struct list node;         // group.members
   struct heap_node timer;   // the next dial, or the next look whether a lingering one is quiet
   uint32_t backoff_ms;
-  struct arena proof;               // of `nonce`
-  struct slice nonce;               // what the server's hello must repeat; empty when it needs to show none
-  uint64_t received_before_linger;  // packets received when `timer` was set for lingering
+  struct arena proof;                // of `greeting`
+  struct service_greeting greeting;  // without a nonce when the server needs to show no hello
+  uint64_t received_before_linger;   // packets received when `timer` was set for lingering
 };
 
 // Creates an endpoint of the group and dials at once. `address` is copied; `metrics` must outlive the endpoint.

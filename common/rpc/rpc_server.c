@@ -288,16 +288,16 @@ static void handle_hello(struct rpc_server *server, struct connection *connectio
     return;
   }
   struct arena arena;
-  struct slice peer, answer;
+  struct service_proof proof = {.arena = &arena};
   struct error error;
   arena_init(&arena);
-  enum status status = service_identity_accept(server->options.identity, hello, clock_wall_us() / 1000000, &arena,
-                                               &peer, &answer, &error);
+  enum status status =
+      service_identity_accept(server->options.identity, hello, clock_wall_us() / 1000000, &proof, &error);
   if (status != STATUS_OK) {
     connection_refuse(connection, error.message);
   } else {
-    connection_set_proven(connection, peer);
-    sender_add_hello(&connection->sender, answer);
+    connection_set_proven(connection, proof.peer);
+    sender_add_hello(&connection->sender, proof.answer);
     if (server->draining)
       connection_send_goaway(connection);
   }

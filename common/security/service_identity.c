@@ -47,17 +47,18 @@ static enum status use_keys(struct service_identity *identity, const struct jwk_
   return status;
 }
 
-// Reads the public keys from `text`, or from the file where that is NULL. On failure those in use stay.
+// Reads the public keys from their file, or from `text` where they have none. On failure those in use stay.
 static enum status read_keys(struct service_identity *identity, const char *text, struct error *error)
 {
+  bool from_file = identity->keys_path != NULL;
   struct arena memory;
   struct jwk_set keys;
-  struct slice json = text == NULL ? (struct slice){0} : slice_from_string(text);
+  struct slice json = from_file ? (struct slice){0} : slice_from_string(text);
   arena_init(&memory);
   enum status status = STATUS_OK;
-  if (text == NULL && stat(identity->keys_path, &identity->keys_file) != 0)
+  if (from_file && stat(identity->keys_path, &identity->keys_file) != 0)
     memset(&identity->keys_file, 0, sizeof(identity->keys_file));
-  if (text == NULL)
+  if (from_file)
     status = jwk_set_read_file(identity->keys_path, &memory, &json, error);
   if (status == STATUS_OK)
     status = jwk_set_parse(json, &memory, &keys, error);
@@ -83,7 +84,7 @@ static bool refresh_keys(struct service_identity *identity)
        now.st_mtim.tv_nsec == then->st_mtim.tv_nsec))
     return false;
   struct error ignored;
-  return read_keys(identity, NULL, &ignored) == STATUS_OK;
+  return read_keys(identity, "", &ignored) == STATUS_OK;
 }
 
 // Checks that the others will believe what this program signs.
@@ -122,7 +123,7 @@ enum status service_identity_create(const struct service_identity_options *optio
   const char *keys = arena_string(&identity->memory, slice_from_string(options->public_keys));
   bool is_text = !jwk_set_is_path(keys);
   identity->keys_path = is_text ? NULL : keys;
-  enum status status = read_keys(identity, is_text ? keys : NULL, error);
+  enum status status = read_keys(identity, keys, error);
   if (status != STATUS_OK)
     error_prefix(error, "SERVICE_KEYS");
   else
@@ -166,9 +167,10 @@ void service_identity_set_address(struct service_identity *identity, const char 
 // ---- hellos ----
 
 static enum status sign_hello(const struct service_identity *identity, const char *audience, struct slice nonce,
-                              int64_t now, struct arena *arena, struct slice *hello)
+                              struct arena *arena, struct slice *hello)
 {
   const struct token_signing_key key = {.kid = identity->service, .private_pem = identity->private_key};
+  int64_t now = clock_wall_us() / 1000000;
   const struct token_claims claims = {.subject = slice_from_string(identity->service),
                                       .id = nonce,
                                       .issued_at = now,
@@ -200,27 +202,26 @@ static const char *name_refusal(enum token_result result)
   return reasons[result];
 }
 
-// Checks signature, times, audience, and that the service has signed for itself.
-static enum status check_hello(struct service_identity *identity, bool of_client, struct slice hello, int64_t now,
-                               const struct token_claims **claims, struct error *error)
+// Checks signature, times, audience, and that the service has signed for itself. Returns what is wrong; NULL when all
+// is right.
+static const char *find_fault(struct service_identity *identity, struct token_verifier *verifier, struct slice hello,
+                              int64_t now, const struct token_claims **claims)
 {
+  *claims = NULL;
   if (hello.size > SERVICE_HELLO_MAX_BYTES)
-    return error_set(error, STATUS_UNAUTHENTICATED, "the hello is too long");
-  struct token_verifier *verifier = of_client ? identity->of_clients : identity->of_servers;
+    return "the hello is too long";
   if (verifier == NULL)
-    return error_set(error, STATUS_UNAUTHENTICATED, "this service has no address yet");
+    return "this service has no address yet";
   enum token_result result = token_verify(verifier, hello, now, claims, NULL);
   if ((result == TOKEN_UNKNOWN_KEY || result == TOKEN_FORGED) && refresh_keys(identity))
     result = token_verify(verifier, hello, now, claims, NULL);
-  if (result != TOKEN_VALID)
-    return error_set(error, STATUS_UNAUTHENTICATED, "%s", name_refusal(result));
+  if (result != TOKEN_VALID || *claims == NULL)
+    return name_refusal(result);
   struct arena scratch;
   arena_init(&scratch);
   bool is_own = slice_equal(get_key_id(hello, &scratch), (*claims)->subject);
   arena_free(&scratch);
-  if (!is_own)
-    return error_set(error, STATUS_UNAUTHENTICATED, "the hello is signed with another service's key");
-  return STATUS_OK;
+  return is_own ? NULL : "the hello is signed with another service's key";
 }
 
 // Remembers a client's hello. False when it was taken before.
@@ -235,41 +236,42 @@ static bool remember(struct service_identity *identity, const struct token_claim
 }
 
 enum status service_identity_greet(struct service_identity *identity, const char *service, const char *url,
-                                   struct arena *arena, struct slice *hello, struct slice *nonce)
+                                   struct arena *arena, struct service_greeting *greeting)
 {
   unsigned char bytes[NONCE_BYTES];
   random_bytes(bytes, sizeof(bytes));
-  *nonce = base64url_text(slice_make((char *)bytes, sizeof(bytes)), arena);
-  return sign_hello(identity, format_audience(service, url, arena), *nonce, clock_wall_us() / 1000000, arena, hello);
-}
-
-enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
-                                    struct arena *arena, struct slice *peer, struct slice *answer, struct error *error)
-{
-  const struct token_claims *claims;
-  enum status status = check_hello(identity, true, hello, now, &claims, error);
-  if (status != STATUS_OK)
-    return status;
-  if (!remember(identity, claims))
-    return error_set(error, STATUS_UNAUTHENTICATED, "the hello has come before");
-  *peer = arena_copy(arena, claims->subject);
-  const char *client = arena_string(arena, claims->subject);
-  if (sign_hello(identity, client, claims->id, now, arena, answer) != STATUS_OK)
-    return error_set(error, STATUS_UNAUTHENTICATED, "the answer could not be signed");
-  return STATUS_OK;
+  greeting->service = service;
+  greeting->nonce = base64url_text(slice_make((char *)bytes, sizeof(bytes)), arena);
+  return sign_hello(identity, format_audience(service, url, arena), greeting->nonce, arena, &greeting->hello);
 }
 
 enum status service_identity_check_answer(struct service_identity *identity, struct slice hello, int64_t now,
-                                          const char *service, struct slice nonce, struct error *error)
+                                          const struct service_greeting *greeting, struct error *error)
 {
   const struct token_claims *claims;
-  enum status status = check_hello(identity, false, hello, now, &claims, error);
-  if (status != STATUS_OK)
-    return status;
-  if (!slice_equal_string(claims->subject, service))
+  const char *fault = find_fault(identity, identity->of_servers, hello, now, &claims);
+  if (fault != NULL)
+    return error_set(error, STATUS_UNAUTHENTICATED, "%s", fault);
+  if (!slice_equal_string(claims->subject, greeting->service))
     return error_set(error, STATUS_UNAUTHENTICATED, "the server is \"" SLICE_FMT "\", not \"%s\"",
-                     SLICE_ARG(claims->subject), service);
-  if (!slice_equal(claims->id, nonce))
+                     SLICE_ARG(claims->subject), greeting->service);
+  if (!slice_equal(claims->id, greeting->nonce))
     return error_set(error, STATUS_UNAUTHENTICATED, "the hello answers another greeting");
+  return STATUS_OK;
+}
+
+enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
+                                    struct service_proof *proof, struct error *error)
+{
+  const struct token_claims *claims;
+  const char *fault = find_fault(identity, identity->of_clients, hello, now, &claims);
+  if (fault != NULL)
+    return error_set(error, STATUS_UNAUTHENTICATED, "%s", fault);
+  if (!remember(identity, claims))
+    return error_set(error, STATUS_UNAUTHENTICATED, "the hello has come before");
+  const char *client = arena_string(proof->arena, claims->subject);
+  proof->peer = slice_from_string(client);
+  if (sign_hello(identity, client, claims->id, proof->arena, &proof->answer) != STATUS_OK)
+    return error_set(error, STATUS_UNAUTHENTICATED, "the answer could not be signed");
   return STATUS_OK;
 }

@@ -41,18 +41,32 @@ void service_identity_free(struct service_identity **identity);
 // Sets the address at which clients dial this program. Until then no client's hello can be taken.
 void service_identity_set_address(struct service_identity *identity, const char *url);
 
-// Makes a client's hello for the server of `service` at `url`. `hello` and `nonce`, which the answer repeats, are in
-// `arena`.
+// What a client keeps of its hello until the answer comes.
+struct service_greeting {
+  const char *service;  // whom it was made for
+  struct slice hello;
+  struct slice nonce;  // what the answer must repeat
+};
+
+// Makes a client's hello for the server of `service`, which must outlive the greeting, at `url`. The texts of the
+// greeting are in `arena`.
 enum status service_identity_greet(struct service_identity *identity, const char *service, const char *url,
-                                   struct arena *arena, struct slice *hello, struct slice *nonce) MUST_CHECK;
-// Checks a client's hello at `now` (Unix seconds). On success `peer` is the client's name and `answer` the hello for
-// it, both in `arena`. Else UNAUTHENTICATED, and `error` says why.
-enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
-                                    struct arena *arena, struct slice *peer, struct slice *answer,
-                                    struct error *error) MUST_CHECK;
-// Checks whether `hello` is the answer of `service` to the greeting with this nonce. Else UNAUTHENTICATED, and `error`
-// says why.
+                                   struct arena *arena, struct service_greeting *greeting) MUST_CHECK;
+// Checks whether `hello` is the answer to the greeting at `now` (Unix seconds). Else UNAUTHENTICATED, and `error` says
+// why.
 enum status service_identity_check_answer(struct service_identity *identity, struct slice hello, int64_t now,
-                                          const char *service, struct slice nonce, struct error *error) MUST_CHECK;
+                                          const struct service_greeting *greeting, struct error *error) MUST_CHECK;
+
+// What a server learns from a client's hello.
+struct service_proof {
+  struct arena *arena;  // of the texts; set by the caller
+  struct slice peer;    // the client's name
+  struct slice answer;  // the hello for the client
+};
+
+// Checks a client's hello at `now` (Unix seconds), and fills `proof`. UNAUTHENTICATED where it proves nothing; then
+// `error` says why.
+enum status service_identity_accept(struct service_identity *identity, struct slice hello, int64_t now,
+                                    struct service_proof *proof, struct error *error) MUST_CHECK;
 
 #endif

@@ -253,19 +253,19 @@ static bool takes_hello(const char *url, struct slice hello)
 Test(e2e_14_trust, a_hello_is_good_once_and_where_it_was_meant_for)
 {
   struct service_identity *user = steal_identity("user");
-  struct slice hello, nonce;
+  struct service_greeting greeting;
   const char *auth = rpc_url("auth");
   const char *item = rpc_url("item");
-  cr_assert_eq(service_identity_greet(user, "auth", auth, &arena, &hello, &nonce), STATUS_OK);
-  cr_expect_not(takes_hello(item, hello), "for another service");
-  cr_expect(takes_hello(auth, hello));
-  cr_expect_not(takes_hello(auth, hello), "replayed");
+  cr_assert_eq(service_identity_greet(user, "auth", auth, &arena, &greeting), STATUS_OK);
+  cr_expect_not(takes_hello(item, greeting.hello), "for another service");
+  cr_expect(takes_hello(auth, greeting.hello));
+  cr_expect_not(takes_hello(auth, greeting.hello), "replayed");
   // A client that a stranger has lured to its own address says so in its hello.
-  cr_assert_eq(service_identity_greet(user, "auth", "tcp://127.0.0.1:1", &arena, &hello, &nonce), STATUS_OK);
-  cr_expect_not(takes_hello(auth, hello), "passed on");
+  cr_assert_eq(service_identity_greet(user, "auth", "tcp://127.0.0.1:1", &arena, &greeting), STATUS_OK);
+  cr_expect_not(takes_hello(auth, greeting.hello), "passed on");
   struct service_identity *pretended = pretend_identity("user");
-  cr_assert_eq(service_identity_greet(pretended, "auth", auth, &arena, &hello, &nonce), STATUS_OK);
-  cr_expect_not(takes_hello(auth, hello), "signed with another key");
+  cr_assert_eq(service_identity_greet(pretended, "auth", auth, &arena, &greeting), STATUS_OK);
+  cr_expect_not(takes_hello(auth, greeting.hello), "signed with another key");
   service_identity_free(&pretended);
   service_identity_free(&user);
 }

@@ -274,11 +274,11 @@ static void take_connection(void *arg)
 static void append_hello(struct strbuf *packet)
 {
   struct service_identity *identity = service_keys_identity("gateway");
-  struct slice hello, nonce;
+  struct service_greeting greeting;
   struct arena arena;
   arena_init(&arena);
-  cr_assert_eq(service_identity_greet(identity, "probe", probe.url, &arena, &hello, &nonce), STATUS_OK);
-  rpc_hello_append(packet, hello);
+  cr_assert_eq(service_identity_greet(identity, "probe", probe.url, &arena, &greeting), STATUS_OK);
+  rpc_hello_append(packet, greeting.hello);
   arena_free(&arena);
   service_identity_free(&identity);
 }

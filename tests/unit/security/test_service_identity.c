@@ -75,30 +75,32 @@ static int64_t now(void)
 
 static struct slice greet(struct service_identity *from, const char *service, const char *url, struct slice *nonce)
 {
-  struct slice hello;
-  cr_assert_eq(service_identity_greet(from, service, url, &arena, &hello, nonce), STATUS_OK);
-  return hello;
+  struct service_greeting greeting;
+  cr_assert_eq(service_identity_greet(from, service, url, &arena, &greeting), STATUS_OK);
+  *nonce = greeting.nonce;
+  return greeting.hello;
 }
 
 static struct slice accept_hello(struct slice hello)
 {
-  struct slice peer, answer;
-  enum status status = service_identity_accept(auth, hello, now(), &arena, &peer, &answer, &error);
+  struct service_proof proof = {.arena = &arena};
+  enum status status = service_identity_accept(auth, hello, now(), &proof, &error);
   cr_assert_eq(status, STATUS_OK, "%s", error.message);
-  cr_expect(slice_equal_string(peer, "item"));
-  return answer;
+  cr_expect(slice_equal_string(proof.peer, "item"));
+  return proof.answer;
 }
 
 static void expect_refused(struct slice hello, int64_t at, const char *reason)
 {
-  struct slice peer, answer;
-  cr_expect_eq(service_identity_accept(auth, hello, at, &arena, &peer, &answer, &error), STATUS_UNAUTHENTICATED);
+  struct service_proof proof = {.arena = &arena};
+  cr_expect_eq(service_identity_accept(auth, hello, at, &proof, &error), STATUS_UNAUTHENTICATED);
   cr_expect_not_null(strstr(error.message, reason), "%s instead of %s", error.message, reason);
 }
 
 static void expect_answer_refused(struct slice answer, const char *service, struct slice nonce, const char *reason)
 {
-  enum status status = service_identity_check_answer(item, answer, now(), service, nonce, &error);
+  const struct service_greeting greeting = {.service = service, .nonce = nonce};
+  enum status status = service_identity_check_answer(item, answer, now(), &greeting, &error);
   cr_expect_eq(status, STATUS_UNAUTHENTICATED);
   cr_expect_not_null(strstr(error.message, reason), "%s instead of %s", error.message, reason);
 }
@@ -119,8 +121,8 @@ Test(service_identity, both_sides_prove_their_names)
 {
   struct slice nonce;
   struct slice answer = accept_hello(greet(item, "auth", URL, &nonce));
-  cr_expect_eq(service_identity_check_answer(item, answer, now(), "auth", nonce, &error), STATUS_OK, "%s",
-               error.message);
+  const struct service_greeting greeting = {.service = "auth", .nonce = nonce};
+  cr_expect_eq(service_identity_check_answer(item, answer, now(), &greeting, &error), STATUS_OK, "%s", error.message);
 }
 
 Test(service_identity, a_hello_is_taken_once)
@@ -187,9 +189,10 @@ Test(service_identity, malformed_and_huge_hellos_are_refused)
 
 Test(service_identity, a_server_without_address_takes_no_hello)
 {
-  struct slice nonce, peer, answer;
+  struct slice nonce;
+  struct service_proof proof = {.arena = &arena};
   struct slice hello = greet(auth, "item", URL, &nonce);
-  cr_expect_eq(service_identity_accept(item, hello, now(), &arena, &peer, &answer, &error), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(service_identity_accept(item, hello, now(), &proof, &error), STATUS_UNAUTHENTICATED);
 }
 
 Test(service_identity, keys_that_do_not_fit_are_refused_at_the_start)
@@ -235,9 +238,8 @@ Test(service_identity, a_service_that_is_added_is_known_without_a_restart)
   add_key(&out, "auth", auth_key);
   add_key(&out, "note", stranger_key);
   write_keys(path, finish_keys(&out));
-  struct slice peer, answer;
-  cr_expect_eq(service_identity_accept(auth, hello, now(), &arena, &peer, &answer, &error), STATUS_OK, "%s",
-               error.message);
-  cr_expect(slice_equal_string(peer, "note"));
+  struct service_proof proof = {.arena = &arena};
+  cr_expect_eq(service_identity_accept(auth, hello, now(), &proof, &error), STATUS_OK, "%s", error.message);
+  cr_expect(slice_equal_string(proof.peer, "note"));
   unlink(path);
 }
