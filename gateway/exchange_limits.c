@@ -49,7 +49,7 @@ static uint32_t to_retry_ms(uint64_t us)
 static enum step_result refuse(struct exchange *exchange, struct slice detail)
 {
   return exchange_fail(exchange, &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
-                                                   .reason = "RATE_LIMITED",
+                                                   .reason = LIMITS_REASON,
                                                    .detail = detail,
                                                    .retry_after_ms = to_retry_ms(exchange->limit.retry_after_us)});
 }

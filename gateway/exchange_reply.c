@@ -272,7 +272,7 @@ enum step_result step_reply(struct exchange *exchange)
 {
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
-  limits_end_attempt(&exchange->attempt, status->code);
+  limits_end_attempt(&exchange->attempt, status);
   if (status->code == STATUS_OK)
     return reply_success(exchange, exchange->outcome_payload);
   return reply_failure(exchange, status);

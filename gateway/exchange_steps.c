@@ -276,7 +276,7 @@ static enum step_result refuse_idempotency_key(struct exchange *exchange)
       .field = SLICE_INIT("Idempotency-Key"),
       .description = SLICE_INIT("must come once, with 1 to 128 visible characters"),
   };
-  limits_end_attempt(&exchange->attempt, STATUS_INVALID_ARGUMENT);
+  limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_INVALID_ARGUMENT});
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
                                                    .reason = "INVALID_REQUEST",
                                                    .detail = SLICE("the request is not valid"),

@@ -26,7 +26,7 @@ struct bucket {
   uint32_t remaining;         // units left for others, as of the last answer
   bool has_answer;
   uint32_t waiting_count;
-  uint32_t demand;  // requests that waited for the last answer, for the next fetch
+  uint32_t demand;  // requests that waited for the last answer and have not passed since
   struct limits *limits;
   const struct gcra_limit *limit;
   struct rpc_call *fetch;  // NULL without one in flight
@@ -282,6 +282,8 @@ enum limit_verdict limits_take(struct limits *limits, enum limit_class kind, str
   CHECK(taken);
   if (bucket->units > 0)
     bucket->units--;
+  if (bucket->demand > 0)
+    bucket->demand--;
   if (bucket->fetch == NULL)
     bucket->entry.worth = bucket->full_ns;
   fill_answer(bucket, now_us, answer);

@@ -30,6 +30,9 @@ enum limit_class { LIMIT_READ, LIMIT_WRITE, LIMIT_EXPENSIVE, LIMIT_CREDENTIAL, L
 #define LIMITS_LEASE_US (UINT64_C(100) * 1000)
 #define LIMITS_AWAY_US (UINT64_C(1000) * 1000)
 
+// The reason of a refusal by a rate limit, here and in the services.
+#define LIMITS_REASON "RATE_LIMITED"
+
 struct limits;
 
 struct limits_options {
@@ -118,7 +121,7 @@ struct limit_attempt {
 enum attempt_start limits_begin_attempt(struct limits *limits, struct slice address, struct slice login,
                                         const struct rpc_context *context, struct limit_attempt *attempt);
 // Ends an attempt with what has become of it. Gives the unit back unless it has failed.
-void limits_end_attempt(struct limit_attempt *attempt, enum status outcome);
+void limits_end_attempt(struct limit_attempt *attempt, const struct rpc_status *outcome);
 // Ends an attempt whose client has gone: it stays taken. Cancels a call in flight.
 void limits_abandon_attempt(struct limit_attempt *attempt);
 

@@ -129,21 +129,31 @@ static void forgive_shared(struct limit_attempt *attempt, bool succeeded)
   limits_peers_forgive_attempt(&call, attempt->source, succeeded);
 }
 
-// Tells whether the outcome says that a guess was wrong: at a password, or at which accounts there are.
-static bool has_failed(enum status outcome)
+// Tells whether the outcome says that a guess was wrong, at a password or at which accounts there are, or that it was
+// one too many for its account.
+static bool has_failed(const struct rpc_status *outcome)
 {
-  return outcome == STATUS_UNAUTHENTICATED || outcome == STATUS_PERMISSION_DENIED || outcome == STATUS_NOT_FOUND ||
-         outcome == STATUS_ALREADY_EXISTS;
+  switch (outcome->code) {
+  case STATUS_UNAUTHENTICATED:
+  case STATUS_PERMISSION_DENIED:
+  case STATUS_NOT_FOUND:
+  case STATUS_ALREADY_EXISTS:
+    return true;
+  case STATUS_RESOURCE_EXHAUSTED:
+    return slice_equal_string(outcome->reason, LIMITS_REASON);
+  default:
+    return false;
+  }
 }
 
-void limits_end_attempt(struct limit_attempt *attempt, enum status outcome)
+void limits_end_attempt(struct limit_attempt *attempt, const struct rpc_status *outcome)
 {
   enum attempt_state state = attempt->state;
   attempt->state = ATTEMPT_NONE;
   if (has_failed(outcome))
     return;
   if (state == ATTEMPT_SHARED)
-    forgive_shared(attempt, outcome == STATUS_OK);
+    forgive_shared(attempt, outcome->code == STATUS_OK);
   if (state == ATTEMPT_LOCAL)
     gcra_give_back(get_limit(attempt->limits), &find_local_bucket(attempt->limits, attempt->key)->entry.worth,
                    attempt->limits->now_us() * 1000);

@@ -35,6 +35,8 @@ bool gcra_parse(struct slice text, struct gcra_limit *out)
   if (text.size == 0 || slice_equal_string(text, "off"))
     return true;
   size_t slash = slice_find(text, '/', 0);
+  if (slash >= text.size)
+    return false;
   struct slice behind = slice_skip(text, slash + 1);
   size_t space = slice_find(behind, ' ', 0);
   uint64_t period_ns = unit_ns(slice_make(behind.data, space));

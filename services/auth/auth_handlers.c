@@ -57,7 +57,7 @@ static enum status fail_busy(struct call *call, enum status status)
   if (status != STATUS_RESOURCE_EXHAUSTED)
     return status;
   call_retry_after(call, BUSY_RETRY_MS);
-  return call_fail(call, status, "RATE_LIMITED", "too many logins and sign-ups wait; try again in a moment");
+  return call_fail(call, status, "TOO_MANY_REQUESTS", "too many logins and sign-ups wait; try again in a moment");
 }
 
 // Runs the job when it is the source's turn.

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "tests/support/gateway.h"
@@ -164,6 +165,25 @@ Test(limits, right_logins_are_free_and_a_known_device_is_not_held_up_by_its_addr
   in = login(&gateway, "127.0.0.25", email, "correct horse battery", device);
   ASSERT_STATUS(in, 200);
   cr_expect_not_null(http_json(&in, "deviceToken"));
+  gateway_stop(&gateway);
+}
+
+// Whoever goes on at an account that refuses further guesses is stopped at the gateway.
+Test(limits, guesses_that_the_account_refuses_count_as_failures)
+{
+  set_limits("off", "6/h burst 40");
+  struct gateway_place gateway = gateway_start("gateway-40");
+  struct account ada = account_create();
+  int counts[3] = {0};
+  for (int i = 0; i < 60; i++) {
+    struct http_reply reply = login(&gateway, "127.0.0.28", ada.email, "a wrong password", "");
+    counts[reply.status == 401 ? 0
+           : http_header(&reply, "RateLimit") != NULL && strstr(http_header(&reply, "RateLimit"), "r=0;") != NULL
+               ? 2
+               : 1]++;
+  }
+  cr_expect_eq(counts[0], 25, "%d were tried", counts[0]);
+  cr_expect_geq(counts[2], 20, "%d were refused by the gateway", counts[2]);
   gateway_stop(&gateway);
 }
 

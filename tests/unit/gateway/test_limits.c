@@ -149,6 +149,20 @@ Test(limits, the_first_share_passes_before_any_answer_and_the_next_request_waits
   expect_passes(6);
 }
 
+// A share of one unit is not fetched ahead: what a worker holds is missing in the others.
+Test(limits, of_a_small_limit_nothing_is_held_back)
+{
+  const struct slice nobody = {0};
+  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_PASSED);
+  grant(0, 1);
+  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_WAITS);
+  cr_assert_eq(asked.wanted, 1);
+  grant(1, 0);
+  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_PASSED);
+  cr_assert_not(asked.in_flight);
+  cr_assert_eq(asked.count, 2);
+}
+
 Test(limits, more_is_fetched_before_the_share_is_spent)
 {
   expect_passes(1);
