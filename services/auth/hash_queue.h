@@ -13,7 +13,7 @@
 #include "common/base/status.h"
 
 // How many may wait, of one source and in all, and for how long.
-#define HASH_QUEUE_PER_SOURCE 16
+#define HASH_QUEUE_PER_SOURCE 32
 #define HASH_QUEUE_TOTAL 256
 #define HASH_QUEUE_WAIT_MS 5000
 

@@ -36,7 +36,14 @@ static void teardown(void)
   accounts_close(&accounts);
 }
 
+// After a test that has stopped the services to read all that they have logged.
+static void free_stopped(void)
+{
+  accounts_free(&accounts);
+}
+
 TestSuite(guessing, .init = open_with_redis, .fini = teardown);
+TestSuite(guessing_logs, .init = open_with_redis, .fini = free_stopped);
 TestSuite(guessing_without_redis, .init = open_without_redis, .fini = teardown);
 
 static struct outcome login(const char *address, const char *account, const char *password, const char *device_token)
@@ -189,7 +196,7 @@ Test(guessing, at_an_unknown_account_ends_in_the_same_way)
   cr_expect(slice_equal(outcome.reason, known.reason));
 }
 
-Test(guessing, is_logged_without_address_and_password_and_counted)
+Test(guessing_logs, tell_neither_address_nor_password)
 {
   guess_until_refused(ATTACKER);
   accounts_stop(&accounts);
