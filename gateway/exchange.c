@@ -234,6 +234,7 @@ static void destroy_exchange(struct exchange *exchange)
   arena_free(&exchange->arena);
   strbuf_free(&exchange->wire);
   strbuf_free(&exchange->out);
+  strbuf_free(&exchange->scratch);
   free(exchange);
 }
 
@@ -252,6 +253,7 @@ void exchange_close(struct exchange **exchange)
   arena_reset(&gone->arena);
   empty_buffer(&gone->wire);
   empty_buffer(&gone->out);
+  empty_buffer(&gone->scratch);
   memset(gone, 0, offsetof(struct exchange, arena));
   gone->next_spare = gateway->spare;
   gateway->spare = gone;

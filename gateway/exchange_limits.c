@@ -61,7 +61,8 @@ static void on_share(void *arg)
   exchange_resume(arg);
 }
 
-enum step_result step_limit(struct exchange *exchange)
+// Counts the request in the limit of its class, for the user or, where that is empty, for the address.
+static enum step_result take_unit(struct exchange *exchange, struct slice user)
 {
   struct limits *limits = exchange->gateway->limits;
   enum limit_class kind = limit_class_of(exchange_method(exchange));
@@ -69,8 +70,7 @@ enum step_result step_limit(struct exchange *exchange)
     return STEP_NEXT;
   exchange->limit_wait.wake = on_share;
   exchange->limit_wait.arg = exchange;
-  switch (limits_take(limits, kind, exchange->caller_id, exchange->input.client_address, &exchange->limit_wait,
-                      &exchange->limit)) {
+  switch (limits_take(limits, kind, user, exchange->input.client_address, &exchange->limit_wait, &exchange->limit)) {
   case LIMIT_OFF:
   case LIMIT_PASSED:
     break;
@@ -80,6 +80,18 @@ enum step_result step_limit(struct exchange *exchange)
     return refuse(exchange, SLICE("too many requests; wait as long as Retry-After says"));
   }
   return STEP_NEXT;
+}
+
+enum step_result step_limit(struct exchange *exchange)
+{
+  return take_unit(exchange, exchange->caller_id);
+}
+
+enum step_result exchange_limit_token(struct exchange *exchange, struct slice token)
+{
+  if (exchange->gateway->limits == NULL || token_is_cached(exchange->gateway->verifier, token))
+    return STEP_NEXT;
+  return take_unit(exchange, (struct slice){0});
 }
 
 // ---- attempts ----

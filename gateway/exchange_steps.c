@@ -122,6 +122,9 @@ enum step_result step_authenticate(struct exchange *exchange)
                                            .reason = RPC_NOT_APPLIED,
                                            .detail = SLICE("tokens cannot be verified right now; try again later")});
   }
+  enum step_result limited = exchange_limit_token(exchange, token);
+  if (limited != STEP_NEXT)
+    return limited;
   const struct token_claims *claims = NULL;
   bool cached = false;
   enum token_result result =

@@ -25,7 +25,6 @@ struct bucket {
   int32_t owed;               // units to charge with the next fetch
   uint32_t remaining;         // units left for others, as of the last answer
   bool has_answer;
-  uint32_t waiting_count;
   uint32_t demand;  // requests that waited for the last answer and have not passed since
   struct limits *limits;
   const struct gcra_limit *limit;
@@ -123,13 +122,13 @@ static void wake_all(struct bucket *bucket)
   // Only requests that wait now are woken, because a woken request may wait again.
   struct list woken;
   list_init(&woken);
+  bucket->demand = 0;
   while (!list_empty(&bucket->waiting)) {
     struct list *node = bucket->waiting.next;
     list_remove(node);
     list_append(&woken, node);
+    bucket->demand++;
   }
-  bucket->demand = bucket->waiting_count;
-  bucket->waiting_count = 0;
   while (!list_empty(&woken)) {
     struct limit_wait *wait = CONTAINER_OF(woken.next, struct limit_wait, node);
     list_remove(&wait->node);
@@ -177,14 +176,13 @@ static void start_fetch(struct bucket *bucket, const char *name, uint32_t wanted
   bucket->fetch = limits_peers_take_share(&call, name, charge, wanted);
 }
 
-// Begins a new lease, whose share is spent on credit: the charge is settled by the answer.
+// Begins a new lease, whose share is spent on credit: the charge is settled by the answer. What is left of the old lease
+// counts, and goes back where it is more than a share.
 static void begin_lease(struct bucket *bucket, const char *name, uint64_t now_us)
 {
   int32_t share = choose_share(bucket->limit);
-  if (bucket->units < share) {
-    bucket->owed += share - bucket->units;
-    bucket->units = share;
-  }
+  bucket->owed += share - bucket->units;
+  bucket->units = share;
   bucket->lease_ends_us = now_us + LIMITS_LEASE_US;
   start_fetch(bucket, name, 0, now_us);
 }
@@ -260,13 +258,14 @@ enum limit_verdict limits_take(struct limits *limits, enum limit_class kind, str
 {
   if (limits == NULL || !gcra_is_on(&limits->limits[kind]))
     return LIMIT_OFF;
-  *answer = (struct limit_answer){.kind = kind, .limit = &limits->limits[kind]};
+  *answer = (struct limit_answer){0};
   char name[LIMITS_NAME_SIZE];
   write_name(kind, user, address, name);
   struct bucket *bucket = find_bucket(limits, kind, name);
   // Eight callers whose answers are on their way have the only places: this one is not counted.
   if (bucket == NULL)
     return LIMIT_OFF;
+  *answer = (struct limit_answer){.kind = kind, .limit = &limits->limits[kind]};
   uint64_t now_us = limits->now_us();
   bool waits = false;
   if (gcra_room(bucket->limit, bucket->full_ns, now_us * 1000) == 0)
@@ -275,7 +274,6 @@ enum limit_verdict limits_take(struct limits *limits, enum limit_class kind, str
     if (!waits)
       return refuse(bucket, now_us, answer);
     list_append(&bucket->waiting, &wait->node);
-    bucket->waiting_count++;
     return LIMIT_WAITS;
   }
   bool taken = gcra_take(bucket->limit, &bucket->full_ns, now_us * 1000);

@@ -218,6 +218,11 @@ static enum token_result verify_cached(struct token_verifier *verifier, struct t
   return result;
 }
 
+bool token_is_cached(const struct token_verifier *verifier, struct slice token)
+{
+  return token.size != 0 && token.size <= TOKEN_MAX_BYTES && token_cache_find(verifier->cache, token) != NULL;
+}
+
 enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,
                                const struct token_claims **claims, bool *cached)
 {

@@ -80,6 +80,9 @@ enum token_result {
 // Returns the result in words for the caller of the API: "the access token has expired".
 const char *token_result_text(enum token_result result);
 
+// Tells whether a token was verified before, so that verifying it again costs no check of its signature.
+bool token_is_cached(const struct token_verifier *verifier, struct slice token);
+
 // Verifies a token at `now` (Unix seconds). On TOKEN_VALID `*claims` points to claims that stay valid until the next
 // call with this verifier. `cached` (may be NULL) tells whether the token was found in the cache.
 enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,

@@ -36,8 +36,9 @@ void exchange_init(struct exchange *exchange)
   curl_easy_setopt(exchange->curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(exchange->curl, CURLOPT_NOSIGNAL, 1L);
   // A local stack with TLS has an authority of its own.
-  if (getenv("BULKHEAD_CA") != NULL && getenv("BULKHEAD_CA")[0] != '\0')
-    curl_easy_setopt(exchange->curl, CURLOPT_CAINFO, getenv("BULKHEAD_CA"));
+  const char *authority = getenv("BULKHEAD_CA");
+  if (authority != NULL && authority[0] != '\0')
+    curl_easy_setopt(exchange->curl, CURLOPT_CAINFO, authority);
   curl_easy_setopt(exchange->curl, CURLOPT_TIMEOUT, REQUEST_TIMEOUT_SECONDS);
   curl_easy_setopt(exchange->curl, CURLOPT_WRITEFUNCTION, collect);
   curl_easy_setopt(exchange->curl, CURLOPT_WRITEDATA, &exchange->reply);

@@ -27,10 +27,10 @@ static enum status load_keys(struct auth_state *state, struct error *error)
   enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, error);
   if (status != STATUS_OK)
     return status;
-  size_t count = state->keys.count < MAX_KEYS ? state->keys.count : MAX_KEYS;
-  for (size_t i = 0; i < count; i++) {
-    const struct auth_key *key = &state->keys.keys[i];
-    keys[i] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
+  size_t count = 0;
+  for (; count < state->keys.count && count < MAX_KEYS; count++) {
+    const struct auth_key *key = &state->keys.keys[count];
+    keys[count] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
   }
   return service_set_token_keys(state->service, keys, count, error);
 }

@@ -85,8 +85,9 @@ struct http_reply http_send(const struct http_request *request)
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   if (request->from != NULL)
     curl_easy_setopt(curl, CURLOPT_INTERFACE, request->from);
-  if (getenv("BULKHEAD_CA") != NULL && getenv("BULKHEAD_CA")[0] != '\0')
-    curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("BULKHEAD_CA"));
+  const char *authority = getenv("BULKHEAD_CA");
+  if (authority != NULL && authority[0] != '\0')
+    curl_easy_setopt(curl, CURLOPT_CAINFO, authority);
   if (request->http_version != 0)
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, request->http_version);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms == 0 ? 30000L : request->timeout_ms);

@@ -260,6 +260,31 @@ Test(limits, an_idle_caller_gives_what_it_has_not_spent_to_the_next_lease)
   cr_assert_eq(asked.charge, 3);
 }
 
+Test(limits, a_new_lease_keeps_no_more_than_its_share)
+{
+  expect_passes(10);
+  grant(0, 190);
+  cr_assert_eq(read_once(), LIMIT_WAITS);
+  grant(60, 130);
+  clock_us += LIMITS_LEASE_US;
+  expect_passes(1);
+  cr_assert_eq(asked.charge, -50);
+}
+
+Test(limits, a_request_that_has_stopped_waiting_asks_for_nothing)
+{
+  struct limit_wait gone = {.wake = wake};
+  expect_passes(10);
+  limit_wait_init(&gone);
+  cr_assert_eq(limits_take(limits, LIMIT_READ, USER, ADDRESS, &gone, &answer), LIMIT_WAITS);
+  cr_assert_eq(read_once(), LIMIT_WAITS);
+  limit_wait_stop(&gone);
+  grant(0, 190);
+  cr_assert_eq(woken, 1);
+  cr_assert_eq(read_once(), LIMIT_WAITS);
+  cr_assert_eq(asked.wanted, 11);
+}
+
 Test(limits, a_flood_of_addresses_needs_no_more_memory)
 {
   expect_passes(1);
