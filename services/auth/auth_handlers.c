@@ -188,20 +188,29 @@ static enum status verify_login(struct call *call, const Auth__V1__LoginRequest 
   return STATUS_OK;
 }
 
-// Counts the end of a login, logs a failure, and gives back the try that has not failed.
+// Counts the end of a login, logs a failure, and gives back what the login is owed. A client that cancels keeps its try
+// taken: otherwise guessing would cost nothing.
 static void settle_login(struct call *call, const struct login_try *try, enum status status)
 {
   struct auth_state *state = call_state(call);
-  if (status == STATUS_UNAUTHENTICATED) {
+  switch (status) {
+  case STATUS_OK:
+    metric_add(state->logins[LOGIN_OK], 1);
+    auth_limits_reset_tries(&state->limits, try, call_arena(call));
+    return;
+  case STATUS_UNAUTHENTICATED:
     metric_add(state->logins[LOGIN_WRONG], 1);
     log_refusal("a login failed: the address or the password is wrong", try);
     return;
-  }
-  auth_limits_forgive_try(&state->limits, try, call_arena(call));
-  if (status == STATUS_OK)
-    metric_add(state->logins[LOGIN_OK], 1);
-  else if (status == STATUS_RESOURCE_EXHAUSTED)
+  case STATUS_CANCELLED:
+    return;
+  case STATUS_RESOURCE_EXHAUSTED:
     metric_add(state->logins[LOGIN_BUSY], 1);
+    break;
+  default:
+    break;
+  }
+  auth_limits_return_try(&state->limits, try, call_arena(call));
 }
 
 static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)

@@ -23,7 +23,7 @@ static enum status read_limit(struct call *call, const Auth__V1__RateLimit *limi
                    "a limit gives a unit back in a day at most, and holds at most %d", GCRA_MAX_UNITS);
 }
 
-static void write_state(const struct limit_state *state, Auth__V1__RateLimitState *response)
+static void write_state(const struct share_state *state, Auth__V1__RateLimitState *response)
 {
   response->granted = state->granted;
   response->remaining = state->remaining;
@@ -35,7 +35,7 @@ static void write_state(const struct limit_state *state, Auth__V1__RateLimitStat
 static enum status take(struct call *call, const struct limit_request *request, Auth__V1__RateLimitState *response)
 {
   struct auth_state *state = call_state(call);
-  struct limit_state limit;
+  struct share_state limit;
   enum status status = auth_limits_take(&state->limits, request, call_arena(call), &limit);
   if (status == STATUS_OK)
     write_state(&limit, response);
@@ -91,7 +91,7 @@ static enum status forgive_attempt(struct call *call, const Auth__V1__ForgiveAtt
   (void)response;
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct limit_state limit = {.granted = 1};
+  struct share_state limit = {.granted = 1};
   struct limit_request attempt = {.key = arena_printf(arena, "auth:attempt:%s", request->source), .charge = -1};
   enum status status = read_limit(call, request->limit, &attempt.limit);
   const struct limit_request success = {

@@ -57,13 +57,17 @@ static const char TRY_SCRIPT[] =
                             "if shared[1] == 1 then return {2, 0} end "
                             "return {0, shared[4]}";
 
-// Gives a try back. KEYS: as in TRY_SCRIPT. ARGV: which of both kinds it was, interval and burst of the bucket. The
-// source has all its tries again, because its owner knows the password.
+// Gives tries back. KEYS: as in TRY_SCRIPT. ARGV: which of both kinds the try was, interval and burst of the bucket, and
+// whether the password was right, so that the source has all its tries again ("all") or the one that it took ("one").
 static const char FORGIVE_SCRIPT[] =
     GCRA_SCRIPT USED_SCRIPT "if ARGV[1] == '2' then take(KEYS[3], tonumber(ARGV[2]), tonumber(ARGV[3]), -1, 0) end "
-                            "local tries = math.min(used(KEYS[1]), used(KEYS[2])) "
-                            "if tries > 0 then redis.call('DECRBY', KEYS[2], tries) end "
-                            "redis.call('DEL', KEYS[1]) "
+                            "local tries = 0 "
+                            "if ARGV[4] == 'all' then tries = used(KEYS[1]) "
+                            "elseif ARGV[1] == '1' then tries = 1 end "
+                            "for i = 1, 2 do "
+                            "  if used(KEYS[i]) > tries then redis.call('DECRBY', KEYS[i], tries) "
+                            "  else redis.call('DEL', KEYS[i]) end "
+                            "end "
                             "return 1";
 
 void auth_limits_init(struct auth_limits *limits, struct redis *redis)
@@ -105,7 +109,7 @@ static bool read_numbers(const struct redis_reply *reply, uint64_t *numbers, siz
 }
 
 enum status auth_limits_take(struct auth_limits *limits, const struct limit_request *request, struct arena *arena,
-                             struct limit_state *state)
+                             struct share_state *state)
 {
   const struct slice words[] = {
       SLICE("EVAL"),
@@ -122,7 +126,7 @@ enum status auth_limits_take(struct auth_limits *limits, const struct limit_requ
   uint64_t numbers[5];
   if (status != STATUS_OK || !read_numbers(&reply, numbers, ARRAY_LEN(numbers)))
     return STATUS_UNAVAILABLE;
-  *state = (struct limit_state){.granted = (uint32_t)numbers[0],
+  *state = (struct share_state){.granted = (uint32_t)numbers[0],
                                 .remaining = (uint32_t)numbers[1],
                                 .overdrawn = (uint32_t)numbers[2],
                                 .retry_after_us = numbers[3],
@@ -197,7 +201,7 @@ static enum login_try_kind try_locally(struct auth_limits *limits, const struct 
 static enum status try_device(struct auth_limits *limits, const struct try_keys *keys, struct arena *arena,
                               struct login_try *try, uint64_t *wait_us)
 {
-  struct limit_state state;
+  struct share_state state;
   enum status status = auth_limits_take(
       limits, &(struct limit_request){.key = keys->device, .limit = of_device, .wanted = 1}, arena, &state);
   if (status != STATUS_OK)
@@ -239,7 +243,8 @@ void auth_limits_begin_try(struct auth_limits *limits, struct login_try *try, st
   uint64_t wait_us = 0;
   enum status status = keys.device != NULL ? try_device(limits, &keys, arena, try, &wait_us)
                                            : try_unknown(limits, &keys, arena, try, &wait_us);
-  if (status != STATUS_OK)
+  try->is_local = status != STATUS_OK;
+  if (try->is_local)
     try->kind = try_locally(limits, &keys, &wait_us);
   try->retry_after_ms = (uint32_t)(wait_us / 1000) + 1;
 }
@@ -260,23 +265,31 @@ static void forgive_locally(struct auth_limits *limits, const struct login_try *
     gcra_give_back(buckets[try->kind].limit, &entry->worth, clock_now_us() * 1000);
 }
 
-void auth_limits_forgive_try(struct auth_limits *limits, const struct login_try *try, struct arena *arena)
+// Gives a unit of the device's bucket back.
+static void forgive_device(struct auth_limits *limits, const struct try_keys *keys, struct arena *arena)
+{
+  const struct slice words[] = {SLICE("EVAL"),
+                                slice_from_string(TAKE_SCRIPT),
+                                SLICE("1"),
+                                slice_from_string(keys->device),
+                                print_interval(&of_device, arena),
+                                print_number(of_device.burst, arena),
+                                SLICE("-1"),
+                                SLICE("0")};
+  (void)redis_send(limits->redis, words, ARRAY_LEN(words));
+}
+
+// Gives back what `how_many` says: "all" or "one".
+static void forgive_try(struct auth_limits *limits, const struct login_try *try, struct slice how_many,
+                        struct arena *arena)
 {
   struct try_keys keys = make_keys(try, arena);
-  if (!redis_up(limits->redis)) {
+  if (try->is_local) {
     forgive_locally(limits, try, &keys);
     return;
   }
   if (keys.device != NULL) {
-    const struct slice words[] = {SLICE("EVAL"),
-                                  slice_from_string(TAKE_SCRIPT),
-                                  SLICE("1"),
-                                  slice_from_string(keys.device),
-                                  print_interval(&of_device, arena),
-                                  print_number(of_device.burst, arena),
-                                  SLICE("-1"),
-                                  SLICE("0")};
-    (void)redis_send(limits->redis, words, ARRAY_LEN(words));
+    forgive_device(limits, &keys, arena);
     return;
   }
   const struct slice words[] = {SLICE("EVAL"),
@@ -287,6 +300,17 @@ void auth_limits_forgive_try(struct auth_limits *limits, const struct login_try 
                                 slice_from_string(keys.shared),
                                 print_number(try->kind, arena),
                                 print_interval(&shared_by_unknown, arena),
-                                print_number(shared_by_unknown.burst, arena)};
+                                print_number(shared_by_unknown.burst, arena),
+                                how_many};
   (void)redis_send(limits->redis, words, ARRAY_LEN(words));
+}
+
+void auth_limits_reset_tries(struct auth_limits *limits, const struct login_try *try, struct arena *arena)
+{
+  forgive_try(limits, try, SLICE("all"), arena);
+}
+
+void auth_limits_return_try(struct auth_limits *limits, const struct login_try *try, struct arena *arena)
+{
+  forgive_try(limits, try, SLICE("one"), arena);
 }

@@ -1,15 +1,17 @@
 // Rate limits in Redis, exact for all instances and gateways, by scripts that judge and count in one step.
 //
 // Failed logins are limited for each account and source, in such a way that attacking an account does not lock its
-// owner out: - A source (an IPv4 address, the /64 of an IPv6 one) has five tries a day for each account, as long as its
-// network (the
-//   /24, the /48) has not used 25.
-// - Every further try takes from what all unknown sources share for that account: 20, and one more a minute. - A device
-// that the account has signed in from before (auth_devices.h) has tries of its own: 10, and one more a minute. A try
-// that succeeds is given back. Accounts that do not exist are limited in the same way.
+// owner out. A source (an IPv4 address, the /64 of an IPv6 one) has five tries a day for each account, as long as its
+// network (the /24, the /48) has not used 25. Every further try takes from what all unknown sources share for that
+// account: 20, and one more a minute. A device that the account has signed in from before (auth_devices.h) has tries of
+// its own: 10, and one more a minute.
+//
+// A right password gives the source all its tries back. A login that the service could not judge gives back the one try
+// that it took, and one that its client cancelled keeps it. Accounts that do not exist are limited in the same way.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_LIMITS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/arena.h"
@@ -38,7 +40,7 @@ struct limit_request {
   uint32_t wanted;
 };
 
-struct limit_state {
+struct share_state {
   uint32_t granted;
   uint32_t remaining;
   uint32_t overdrawn;
@@ -48,7 +50,7 @@ struct limit_state {
 
 // Charges and grants units of the bucket `key`. UNAVAILABLE without Redis. May wait.
 enum status auth_limits_take(struct auth_limits *limits, const struct limit_request *request, struct arena *arena,
-                             struct limit_state *state) MUST_CHECK;
+                             struct share_state *state) MUST_CHECK;
 
 // ---- the tries of an account ----
 
@@ -63,9 +65,10 @@ struct login_try {
   const char *account;  // auth_devices_account
   struct slice address;
   const struct device *device;  // NULL for an unknown one
-  const char *source;           // auth_limits_name_source: what takes turns in the queue of hashes, and stands in logs
+  const char *source;           // auth_limits_name_source: what stands in logs
   // Set by auth_limits_begin_try.
   enum login_try_kind kind;
+  bool is_local;  // taken while Redis was away
   uint32_t retry_after_ms;
 };
 
@@ -73,7 +76,9 @@ struct login_try {
 const char *auth_limits_name_source(const struct login_try *try, struct arena *arena);
 // Takes a try before the password is compared. May wait.
 void auth_limits_begin_try(struct auth_limits *limits, struct login_try *try, struct arena *arena);
-// Gives the try back, because it has not failed. Does not wait.
-void auth_limits_forgive_try(struct auth_limits *limits, const struct login_try *try, struct arena *arena);
+// Gives back all tries of the source, because the password was right. Does not wait.
+void auth_limits_reset_tries(struct auth_limits *limits, const struct login_try *try, struct arena *arena);
+// Gives back the one try that was taken, because the password was not compared. Does not wait.
+void auth_limits_return_try(struct auth_limits *limits, const struct login_try *try, struct arena *arena);
 
 #endif

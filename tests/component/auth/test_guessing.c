@@ -179,6 +179,59 @@ Test(guessing, a_right_password_gives_the_source_its_tries_back)
   }
 }
 
+// A login that the service could not judge tells a guesser nothing, and gives back no try but its own.
+Test(guessing, a_login_that_could_not_be_judged_costs_its_source_nothing_and_gives_it_nothing)
+{
+  for (int i = 0; i < 4; i++)
+    cr_expect_eq(guess(ATTACKER), STATUS_UNAUTHENTICATED);
+  database_sql(&accounts.database, "ALTER TABLE auth.credentials RENAME TO credentials_away");
+  for (int i = 0; i < 3; i++) {
+    enum status status = guess(ATTACKER);
+    cr_expect_neq(status, STATUS_UNAUTHENTICATED);
+    cr_expect_neq(status, STATUS_RESOURCE_EXHAUSTED);
+  }
+  database_sql(&accounts.database, "ALTER TABLE auth.credentials_away RENAME TO credentials");
+  int tried = 4 + guess_until_refused(ATTACKER);
+  cr_expect_geq(tried, 25, "%d were tried", tried);
+  cr_expect_leq(tried, 27, "%d were tried", tried);
+}
+
+// Begins a guess and cancels it while the database holds up the reading of its account's hash.
+static void cancel_guess(const char *address)
+{
+  const struct rpc_context context = {.request_id = SLICE("r-1"), .client_address = slice_from_string(address)};
+  struct outcome outcome;
+  Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
+  request.email = email;
+  request.password = "a wrong password";
+  database_sql(&accounts.database,
+               "CREATE TABLE public.gate ();"
+               "CREATE FUNCTION public.wait_for_gate() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS"
+               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
+               "  RETURN true; END';"
+               "CREATE POLICY gate ON auth.credentials USING (public.wait_for_gate());"
+               "ALTER TABLE auth.credentials ENABLE ROW LEVEL SECURITY");
+  driver_begin(&accounts.to_auth, LOGIN, driver_pack(&accounts.to_auth, &request.base), &context, 30000, &outcome);
+  database_wait_sql(&accounts.database,
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth' AND datname = "
+                    "current_database() AND wait_event = 'PgSleep'",
+                    "1");
+  rpc_call_cancel(outcome.call);
+  rpc_client_flush(accounts.to_auth.client);
+  process_wait_http(&accounts.auth, "/metrics", "Login\",status=\"CANCELLED\"} 1");
+  database_sql(&accounts.database, "ALTER TABLE auth.credentials DISABLE ROW LEVEL SECURITY");
+}
+
+Test(guessing, a_cancelled_login_keeps_its_try)
+{
+  for (int i = 0; i < 4; i++)
+    cr_expect_eq(guess(ATTACKER), STATUS_UNAUTHENTICATED);
+  cancel_guess(ATTACKER);
+  int tried = 5 + guess_until_refused(ATTACKER);
+  cr_expect_geq(tried, 25, "%d were tried", tried);
+  cr_expect_leq(tried, 27, "%d were tried", tried);
+}
+
 // Neither the limit nor its answer tells whether an account exists.
 Test(guessing, at_an_unknown_account_ends_in_the_same_way)
 {
