@@ -38,11 +38,14 @@ static bool send_interim_response(ngx_http_request_t *r)
 
 // Reads are not watched from here on: every later event of the connection would look like another end. A reset shows
 // itself as a write event, too.
+//
+// The flags of ngx_del_event are those of what is left: without NGX_CLEAR_EVENT, epoll would report at each turn of the
+// loop that the socket can be written, and the worker would never sleep.
 static bool watch_writes_only(ngx_connection_t *connection)
 {
   if (!connection->write->active && ngx_add_event(connection->write, NGX_WRITE_EVENT, NGX_CLEAR_EVENT) != NGX_OK)
     return false;
-  return !connection->read->active || ngx_del_event(connection->read, NGX_READ_EVENT, 0) == NGX_OK;
+  return !connection->read->active || ngx_del_event(connection->read, NGX_READ_EVENT, NGX_CLEAR_EVENT) == NGX_OK;
 }
 
 // Goes on with a request whose client has ended what it sends. False where the client has gone.

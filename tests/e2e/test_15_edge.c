@@ -3,7 +3,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/strbuf.h"
 #include "tests/support/environment.h"
 #include "tests/support/gateway.h"
@@ -124,6 +126,52 @@ Test(e2e_15_edge, the_end_may_come_with_the_request)
     cr_assert_not_null(strstr(answer, "HTTP/1.1 200 "), "%s", answer);
     raw_close(&raw);
   }
+}
+
+// Returns the CPU time of a gateway's workers so far, in seconds.
+static double sum_cpu_of_workers(const char *name)
+{
+  const char *script =
+      text("read -r leader _ <\"$BULKHEAD_RUN_DIR/pids/%s\" && for pid in $(pgrep -P \"$leader\"); do cut "
+           "-d' ' -f14,15 /proc/$pid/stat; done | awk '{sum += $1 + $2} END {print sum}'",
+           name);
+  return strtod(output_of((const char *const[]){"bash", "-c", script, NULL}), NULL) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static bool has_passed(const void *deadline_us)
+{
+  return clock_now_us() >= *(const uint64_t *)deadline_us;
+}
+
+static struct gateway_place own_gateway;
+
+static void stop_own_gateway(void)
+{
+  if (own_gateway.name != NULL)
+    gateway_stop(&own_gateway);
+}
+
+// epoll reports again and again what nobody takes, if it is asked to: a few such clients would use all cores.
+Test(e2e_15_edge, a_client_that_waits_half_closed_costs_no_cpu, .fini = stop_own_gateway)
+{
+  own_gateway = gateway_start("gateway-43");
+  struct account ada = account_create();
+  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}");
+  struct sql_transaction *lock = lock_item(id);
+  struct raw *raw = RAW(.url = own_gateway.plain_url);
+  raw_send_text(raw, text("%s{\"name\":\"B\"}", patch_of(&ada, id)));
+  wait_until(is_waiting, "t", "the wait for the lock");
+  raw_finish_sending(raw);
+  (void)raw_read_until(raw, "100 Continue");
+  const uint64_t seconds = 2;
+  double before = sum_cpu_of_workers(own_gateway.name);
+  uint64_t end_us = clock_now_us() + seconds * 1000000;
+  wait_until(has_passed, &end_us, "some seconds of waiting");
+  double used = sum_cpu_of_workers(own_gateway.name) - before;
+  sql_commit(lock);
+  (void)raw_read_until(raw, "HTTP/1.1 200 ");
+  raw_close(&raw);
+  cr_assert_lt(used, (double)seconds / 10, "the workers used %.2f s of CPU in %d s", used, (int)seconds);
 }
 
 static bool has_logged_499(const void *arg)
