@@ -11,11 +11,21 @@ static bool asks_for_server(const ngx_http_request_t *r)
                            SLICE("OPTIONS * HTTP/1."));
 }
 
+// Drops the headers of the reply that failed: the range filter refuses with 416 after others have added theirs, and they
+// are added again to the problem. Content-Range stays: it says how long the file is (RFC 9110, section 15.5.17).
+static ngx_int_t drop_headers(ngx_http_request_t *r)
+{
+  const ngx_table_elt_t *range = r->headers_out.content_range;
+  struct slice value = range == NULL || range->hash == 0 ? (struct slice){0} : to_slice(range->value);
+  ngx_http_clean_header(r);
+  return value.size == 0 ? NGX_OK : request_add_header(r, SLICE("Content-Range"), value);
+}
+
 // Answers nginx's own error status as a problem document; error_page leads here by an internal redirect.
 ngx_int_t page_problem(ngx_http_request_t *r)
 {
   struct exchange *exchange = request_open_exchange(r);
-  if (exchange == NULL) {
+  if (exchange == NULL || drop_headers(r) != NGX_OK) {
     // Without memory for a problem document, nginx answers with its plain page and closes the connection.
     r->keepalive = 0;
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
