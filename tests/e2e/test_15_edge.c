@@ -1,11 +1,13 @@
 // What the gateway does at its edge with clients of HTTP/1.1 that announce a body, that end what they send, or that go
 // away; and what nginx itself logs.
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/random.h"
 #include "common/base/strbuf.h"
 #include "tests/support/environment.h"
 #include "tests/support/gateway.h"
@@ -211,14 +213,15 @@ Test(e2e_15_edge, a_client_that_is_reset_cancels_its_call)
 
 // ---- what nginx logs ----
 
-static const char *gateway_log(const char *name)
-{
-  return output_of((const char *const[]){"cat", text("%s/log/%s.log", need_variable("BULKHEAD_RUN_DIR"), name), NULL});
-}
+struct logged {
+  size_t before;  // how long the log was
+  const char *message;
+};
 
-static bool has_logged_a_size(const void *arg)
+static bool has_logged(const void *arg)
 {
-  return strstr(gateway_log("gateway"), arg) != NULL;
+  const struct logged *logged = arg;
+  return strstr(log_since("gateway", logged->before), logged->message) != NULL;
 }
 
 static const char *find_line(const char *log, const char *wanted)
@@ -232,16 +235,19 @@ static const char *find_line(const char *log, const char *wanted)
 
 Test(e2e_15_edge, errors_of_nginx_are_json_and_hold_no_query)
 {
-  const char *secret = fresh_word(), *message = "client intended to send too large body: 77777777 bytes";
+  // Tests that run beside this one write to the same log, so the size is one that no other sends.
+  const char *secret = fresh_word(), *size = text("%" PRIu64, 1000000000 + random_below(1000000000));
+  const char *message = text("client intended to send too large body: %s bytes", size);
+  struct logged logged = {.before = log_size("gateway"), .message = message};
   struct raw *raw = open_gateway();
   raw_send_text(raw, path_and_headers("POST", text("/v1/items?token=%s", secret),
                                       text("Referer: http://localhost/?token=%s\r\nContent-Type: application/json\r\n"
-                                           "Content-Length: 77777777\r\n",
-                                           secret)));
+                                           "Content-Length: %s\r\n",
+                                           secret, size)));
   raw_read_until(raw, "HTTP/1.1 413 ");
   raw_close(&raw);
-  wait_until(has_logged_a_size, message, "the line of nginx");
-  const char *log = gateway_log("gateway");
+  wait_until(has_logged, &logged, "the line of nginx");
+  const char *log = log_since("gateway", logged.before);
   cr_assert_null(strstr(log, secret), "the query is in the log");
   const char *line = find_line(log, message);
   cr_assert_str_eq(json_at(line, "level"), "error");
@@ -256,11 +262,12 @@ Test(e2e_15_edge, errors_of_nginx_are_json_and_hold_no_query)
 Test(e2e_15_edge, errors_at_the_start_are_json)
 {
   const char *folder = need_variable("BULKHEAD_RUN_DIR");
+  size_t before = log_size("gateway-20");
   setenv("TLS_CERTIFICATE", "README.md", 1);
   setenv("TLS_KEY", "README.md", 1);
   (void)output_of((const char *const[]){"bash", "-c", "! deploy/local/stack start gateway-20 2>/dev/null", NULL});
   (void)output_of((const char *const[]){"rm", "-f", text("%s/gateway-20.ports", folder), NULL});
-  const char *line = find_line(gateway_log("gateway-20"), "cannot load certificate");
+  const char *line = find_line(log_since("gateway-20", before), "cannot load certificate");
   cr_assert_str_eq(json_at(line, "level"), "error");
   cr_assert_str_eq(json_at(line, "subject"), "nginx");
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +76,20 @@ const char *secret_of_stack(const char *name)
   char *secret = (char *)(uintptr_t)output_of((const char *const[]){"cat", path, NULL});
   secret[strcspn(secret, "\n")] = '\0';
   return secret;
+}
+
+size_t log_size(const char *name)
+{
+  struct stat file;
+  if (stat(text("%s/log/%s.log", need_variable("BULKHEAD_RUN_DIR"), name), &file) != 0)
+    return 0;
+  return (size_t)file.st_size;
+}
+
+const char *log_since(const char *name, size_t size)
+{
+  return output_of((const char *const[]){"tail", "-c", text("+%zu", size + 1),
+                                         text("%s/log/%s.log", need_variable("BULKHEAD_RUN_DIR"), name), NULL});
 }
 
 struct http_reply consul_get(const char *path)

@@ -3,6 +3,7 @@
 #define BULKHEAD_TESTS_SUPPORT_STACK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/compiler.h"
 #include "tests/support/http.h"
@@ -24,6 +25,11 @@ const char *output_of(const char *const *arguments);
 struct http_reply consul_get(const char *path);
 // Reads one of the stack's secrets: secrets/NAME of its folder.
 const char *secret_of_stack(const char *name);
+
+// Returns how long the log of a process of the stack is: log/NAME.log of its folder; 0 where there is none.
+size_t log_size(const char *name);
+// Returns what has come to that log since it was `size` long.
+const char *log_since(const char *name, size_t size);
 
 // Runs one query as a superuser and returns what psql -At prints.
 const char *sql(const char *format, ...) PRINTF_LIKE(1, 2);
