@@ -176,8 +176,8 @@ static void start_fetch(struct bucket *bucket, const char *name, uint32_t wanted
   bucket->fetch = limits_peers_take_share(&call, name, charge, wanted);
 }
 
-// Begins a new lease, whose share is spent on credit: the charge is settled by the answer. What is left of the old lease
-// counts, and goes back where it is more than a share.
+// Begins a new lease, whose share is spent on credit: the charge is settled by the answer. What is left of the old
+// lease counts, and goes back where it is more than a share.
 static void begin_lease(struct bucket *bucket, const char *name, uint64_t now_us)
 {
   int32_t share = choose_share(bucket->limit);

@@ -122,9 +122,20 @@ static bool declares(const struct contract_method *method, enum status code)
   return false;
 }
 
+// Whether the method declares an error with the reason of a general problem, so that it says itself what that means.
+static bool declares_reason(const struct contract_method *method, const struct openapi_problem *problem)
+{
+  for (size_t i = 0; i < method->error_count; i++)
+    if (problem->reason != NULL && strcmp(method->errors[i].reason, problem->reason) == 0)
+      return true;
+  return false;
+}
+
 static bool applies(const struct openapi_problem *problem, const struct contract_binding *binding)
 {
   const struct contract_method *method = binding->method;
+  if (declares_reason(method, problem))
+    return false;
   switch (problem->when) {
   case OPENAPI_ALWAYS:
     return true;

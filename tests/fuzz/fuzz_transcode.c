@@ -22,6 +22,16 @@ static enum status read_json(const struct contract_message *message, struct slic
   return status;
 }
 
+// Whether a message has a field that is not read from what is written: a secret, which is never written, or one that comes
+// in a header only.
+static bool has_one_way_field(const struct contract_message *message)
+{
+  for (size_t i = 0; i < message->field_count; i++)
+    if (message->fields[i].rules.secret || message->fields[i].rules.from_header != NULL)
+      return true;
+  return false;
+}
+
 static void check_message(const struct contract_message *message, struct slice input)
 {
   struct strbuf wire;
@@ -34,7 +44,6 @@ static void check_message(const struct contract_message *message, struct slice i
   strbuf_init(&again, 0);
   if (read_json(message, input, &wire) == STATUS_OK) {
     CHECK(transcode_wire_to_json(message, strbuf_slice(&wire), &json) == STATUS_OK);
-    // A secret that is required is missing now; everything else must be read again.
     if (read_json(message, strbuf_slice(&json), &again) == STATUS_OK) {
       CHECK(transcode_wire_to_json(message, strbuf_slice(&again), &json_again) == STATUS_OK);
       CHECK(slice_equal(strbuf_slice(&json), strbuf_slice(&json_again)));
@@ -43,7 +52,7 @@ static void check_message(const struct contract_message *message, struct slice i
       CHECK(read_json(message, strbuf_slice(&json_again), &wire) == STATUS_OK);
       CHECK(slice_equal(strbuf_slice(&wire), strbuf_slice(&again)));
     } else {
-      CHECK(slice_equal_string(slice_from_string(message->full_name), "auth.v1.LoginRequest"));
+      CHECK(has_one_way_field(message));
     }
   }
   strbuf_free(&wire);

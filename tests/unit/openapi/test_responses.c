@@ -121,6 +121,26 @@ Test(responses, declared_errors_are_shown_with_their_reason)
   VALUE(token, "NO_TOKEN");
 }
 
+static const char OWN_REASON[] = "service S {\n"
+                                 "  rpc Look(In) returns (In) {\n"
+                                 "    option (google.api.http) = {get: \"/look\"};\n"
+                                 "    option (bulkhead.v1.method) = {\n"
+                                 "      access: ACCESS_AUTHENTICATED\n"
+                                 "      errors: {code: CODE_UNAUTHENTICATED reason: \"NO_TOKEN\" detail: \"its own\"}\n"
+                                 "    };\n"
+                                 "  }\n"
+                                 "}\n"
+                                 "message In {}\n";
+
+Test(responses, a_method_may_say_itself_what_a_general_reason_means)
+{
+  struct slice json = write_document(load_contract(OWN_REASON));
+  struct slice refused = VALUE(json, "paths", "/look", "get", "responses", "401");
+  EXPECT_VALUE("\"Other: `NO_TOKEN`.\"", refused, "description");
+  EXPECT_VALUE("\"its own\"", refused, "content", "application/problem+json", "examples", "NO_TOKEN", "value",
+               "detail");
+}
+
 Test(responses, success_says_what_happened)
 {
   struct slice json = write_document(load_contract(CONTRACT));
