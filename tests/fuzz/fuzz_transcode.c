@@ -22,8 +22,8 @@ static enum status read_json(const struct contract_message *message, struct slic
   return status;
 }
 
-// Whether a message has a field that is not read from what is written: a secret, which is never written, or one that comes
-// in a header only.
+// Whether a message has a field that is not read from what is written: a secret, which is never written, or one that
+// comes in a header only.
 static bool has_one_way_field(const struct contract_message *message)
 {
   for (size_t i = 0; i < message->field_count; i++)
