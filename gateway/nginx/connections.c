@@ -1,12 +1,14 @@
 // Limits the connections of each client address, before anything is read from them: nginx' limit_conn counts only
-// requests whose headers were read. The handler of each public listener is replaced by one that counts first; a cleanup
-// of the connection's pool gives the count back. HTTP/2 and TLS connections count alike.
+// requests whose headers were read. The handler of each public listener is replaced by one that counts first; a
+// cleanup of the connection's pool gives the count back. HTTP/2 and TLS connections count alike. Where a trusted proxy
+// names the client by the PROXY protocol, the connection counts for that client as soon as the name has come.
 #include "gateway/nginx/module.h"
 
 #include <netinet/tcp.h>
 
 #include "common/base/clock.h"
 #include "common/observe/log.h"
+#include "gateway/log_limit.h"
 
 #define ZONE "bulkhead_addresses"
 // Workers of a configuration that was replaced keep their slots until their last connection ends.
@@ -15,13 +17,20 @@
 // How many bytes of a reply the kernel takes ahead of what it has sent. A client that reads slowly holds no more, and
 // its pace is seen soon (pace.c).
 #define MAX_UNSENT_BYTES (128 * 1024)
-#define LOG_INTERVAL_US UINT64_C(1000000)
+// The second version of the PROXY protocol may have additions behind the addresses.
+#define MAX_PROXY_HEADER_BYTES 4096
+
+// What is kept of a connection until its pool is destroyed.
+struct guest {
+  bool is_counted;
+  uint64_t key;
+  ngx_event_handler_pt first_handler;  // nginx' own, for when the PROXY protocol has named the client
+};
 
 static struct {
   struct address_counts counts;
   struct metric_series *refused;
-  uint64_t logged_us;         // when the latest refusal was logged
-  uint64_t refused_unlogged;  // since then
+  struct log_limit refusals;  // lines about them
 } clients;
 
 struct address_counts *connections_counts(void)
@@ -82,77 +91,146 @@ bool connections_add_zone(ngx_conf_t *cf, struct module_conf *module)
 
 // ---- connections ----
 
+// Returns the configuration of a listener's address.
+static const ngx_http_addr_conf_t *find_address(const ngx_listening_t *listening)
+{
+  const ngx_http_port_t *port = listening->servers;
+  if (listening->sockaddr->sa_family == AF_INET6)
+    return &((const ngx_http_in6_addr_t *)port->addrs)->conf;
+  return &((const ngx_http_in_addr_t *)port->addrs)->conf;
+}
+
 // Returns the configuration of the server that a listener leads to where several share it: the default one.
 static const struct server_conf *find_server(const ngx_listening_t *listening)
 {
-  const ngx_http_port_t *port = listening->servers;
-  const ngx_http_addr_conf_t *address;
-  if (listening->sockaddr->sa_family == AF_INET6)
-    address = &((const ngx_http_in6_addr_t *)port->addrs)->conf;
-  else
-    address = &((const ngx_http_in_addr_t *)port->addrs)->conf;
-  return address->default_server->ctx->srv_conf[ngx_http_bulkhead_module.ctx_index];
+  return find_address(listening)->default_server->ctx->srv_conf[ngx_http_bulkhead_module.ctx_index];
 }
 
 static void on_connection_end(void *data)
 {
-  const uint64_t *key = data;
-  address_give_back(&clients.counts, *key, ADDRESS_CONNECTIONS, 1);
+  const struct guest *guest = data;
+  if (guest->is_counted)
+    address_give_back(&clients.counts, guest->key, ADDRESS_CONNECTIONS, 1);
 }
 
-// Counts the connection until its pool is destroyed. Without memory it is not counted.
-static void count_connection(ngx_connection_t *connection, uint64_t key)
+// Returns NULL without memory; the connection is not counted then.
+static struct guest *open_guest(ngx_connection_t *connection)
 {
-  ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(connection->pool, sizeof(key));
-  if (cleanup == NULL || !address_take(&clients.counts, key, ADDRESS_CONNECTIONS, 1))
-    return;
-  *(uint64_t *)cleanup->data = key;
+  ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(connection->pool, sizeof(struct guest));
+  if (cleanup == NULL)
+    return NULL;
+  *(struct guest *)cleanup->data = (struct guest){0};
   cleanup->handler = on_connection_end;
+  return cleanup->data;
 }
 
-static void log_refusal(const ngx_connection_t *connection, uint64_t limit)
+static struct guest *find_guest(const ngx_connection_t *connection)
 {
-  clients.refused_unlogged++;
-  uint64_t now_us = clock_now_us();
-  if (now_us - clients.logged_us < LOG_INTERVAL_US)
-    return;
-  log_warn("connections", "a client address has as many connections as it may have; further ones are closed at once",
-           LOG_SLICE("client", to_slice(connection->addr_text)), LOG_INT("limit", limit),
-           LOG_INT("closedSinceLastLine", clients.refused_unlogged));
-  clients.logged_us = now_us;
-  clients.refused_unlogged = 0;
+  const ngx_pool_cleanup_t *cleanup = connection->pool->cleanup;
+  while (cleanup->handler != on_connection_end)
+    cleanup = cleanup->next;
+  return cleanup->data;
+}
+
+static void log_refusal(struct slice client, uint64_t limit)
+{
+  uint64_t suppressed;
+  if (log_limit_pass(&clients.refusals, clock_now_us(), &suppressed))
+    log_warn("connections", "a client address has as many connections as it may have; further ones are closed at once",
+             LOG_SLICE("client", client), LOG_INT("limit", limit), LOG_INT("closedSinceLastLine", suppressed + 1));
 }
 
 // Closes with a reset, which leaves nothing behind in the kernel.
-static void refuse_connection(ngx_connection_t *connection, uint64_t limit)
+static void refuse_connection(ngx_connection_t *connection, struct slice client, uint64_t limit)
 {
   metric_add(clients.refused, 1);
-  log_refusal(connection, limit);
+  log_refusal(client, limit);
   const struct linger at_once = {.l_onoff = 1};
   (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
   ngx_http_close_connection(connection);
 }
 
-// A trusted proxy's connections are those of many clients. limit_conn counts their requests, by the client that the
-// proxy names.
+// Counts the connection for an address. False where that has as many as it may have; the connection is closed then.
+static bool admit_connection(ngx_connection_t *connection, struct guest *guest, const struct sockaddr *address,
+                             struct slice client)
+{
+  uint64_t limit = (uint64_t)find_server(connection->listening)->connections_per_address;
+  if (guest == NULL || !address_key(address, &guest->key))
+    return true;
+  if (address_held(&clients.counts, guest->key, ADDRESS_CONNECTIONS) >= limit) {
+    refuse_connection(connection, client, limit);
+    return false;
+  }
+  guest->is_counted = address_take(&clients.counts, guest->key, ADDRESS_CONNECTIONS, 1);
+  return true;
+}
+
+// ---- clients behind the PROXY protocol ----
+
+// Admits the client that the proxy has named. A proxy that names itself, as some do to see whether the gateway lives,
+// may have any number of connections. False when the connection is closed.
+static bool admit_named_client(ngx_connection_t *connection, struct guest *guest)
+{
+  ngx_addr_t client;
+  if (connection->proxy_protocol == NULL)
+    return true;
+  ngx_str_t name = connection->proxy_protocol->src_addr;
+  if (ngx_parse_addr(connection->pool, &client, name.data, name.len) != NGX_OK ||
+      ngx_cmp_sockaddr(client.sockaddr, client.socklen, connection->sockaddr, connection->socklen, 0) == NGX_OK)
+    return true;
+  return admit_connection(connection, guest, client.sockaddr, to_slice(name));
+}
+
+// Reads what the proxy says ahead of nginx, whose handler reads it again and perhaps a whole request behind it. False
+// when the connection is closed.
+static bool read_client_name(ngx_connection_t *connection, struct guest *guest)
+{
+  u_char bytes[MAX_PROXY_HEADER_BYTES];
+  ssize_t size = recv(connection->fd, bytes, sizeof(bytes), MSG_PEEK);
+  // nginx' handler sees the same end or error, or goes on waiting.
+  if (size <= 0)
+    return true;
+  connection->read->handler = guest->first_handler;
+  if (ngx_proxy_protocol_read(connection, bytes, bytes + size) != NULL)
+    return admit_named_client(connection, guest);
+  ngx_http_close_connection(connection);
+  return false;
+}
+
+static void on_first_bytes(ngx_event_t *read)
+{
+  ngx_connection_t *connection = read->data;
+  struct guest *guest = find_guest(connection);
+  bool ends = read->timedout || connection->close;
+  if (ends || read_client_name(connection, guest))
+    guest->first_handler(read);
+}
+
+static void await_client_name(ngx_connection_t *connection, struct guest *guest)
+{
+  guest->first_handler = connection->read->handler;
+  connection->read->handler = on_first_bytes;
+}
+
+// ---- listeners ----
+
 static bool is_trusted_proxy(const struct server_conf *server, struct sockaddr *address)
 {
   return server->trusted_proxies != NULL && ngx_cidr_match(address, server->trusted_proxies) == NGX_OK;
 }
 
+// A trusted proxy's connections are those of many clients. Where it names them only in headers, limit_conn counts their
+// requests.
 static void on_accept(ngx_connection_t *connection)
 {
-  const struct server_conf *server = find_server(connection->listening);
-  uint64_t limit = (uint64_t)server->connections_per_address;
-  uint64_t key;
-  if (address_key(connection->sockaddr, &key) && !is_trusted_proxy(server, connection->sockaddr)) {
-    if (address_held(&clients.counts, key, ADDRESS_CONNECTIONS) >= limit) {
-      refuse_connection(connection, limit);
-      return;
-    }
-    count_connection(connection, key);
-  }
+  struct guest *guest = open_guest(connection);
+  bool is_proxy = is_trusted_proxy(find_server(connection->listening), connection->sockaddr);
+  if (!is_proxy && !admit_connection(connection, guest, connection->sockaddr, to_slice(connection->addr_text)))
+    return;
+  bool is_named = is_proxy && guest != NULL && find_address(connection->listening)->proxy_protocol;
   ngx_http_init_connection(connection);
+  if (is_named && !connection->destroyed)
+    await_client_name(connection, guest);
 }
 
 void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)

@@ -141,6 +141,49 @@ Test(fault_16_proxies, an_address_without_a_proxy_is_closed_beyond_its_limit)
     raw_close(&open[i]);
 }
 
+// Connects as the proxy, which names the client by the PROXY protocol, and sends some text.
+static struct raw *connect_for(const char *client, const char *sent)
+{
+  struct raw *raw = RAW(.url = need_variable("BULKHEAD_URL"), .from = PROXY);
+  const char *family = strchr(client, ':') == NULL ? "TCP4" : "TCP6";
+  raw_send_text(raw, text("PROXY %s %s %s 40000 443\r\n%s", family, client, client, sent));
+  return raw;
+}
+
+static bool is_served(const void *client)
+{
+  struct raw *raw = connect_for(client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  char byte;
+  bool served = raw_read(raw, &byte, 1) == 1;
+  raw_close(&raw);
+  return served;
+}
+
+static bool is_named_client_refused(const void *client)
+{
+  return !is_served(client);
+}
+
+// limit_conn counts whose head has come. Who never ends one is counted as soon as the proxy has named the client.
+Test(fault_16_proxies, behind_the_proxy_protocol_slow_heads_count_for_their_client)
+{
+  restart_gateway(PROXY, "on", "2");
+  struct raw *slow[2], *own[3];
+  for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+    slow[i] = connect_for(CLIENT, i == 0 ? "" : "GET /v1/items HTTP/1.1\r\nHost: loc");
+  for (size_t i = 0; i < ARRAY_LEN(own); i++)
+    own[i] = connect_for(PROXY, "");
+  wait_until(is_named_client_refused, CLIENT, "the refusal of the client's third connection");
+  cr_expect(is_served("203.0.113.8"), "another client is refused");
+  cr_expect(is_served("2001:db8::1"), "another client is refused");
+  cr_expect(is_served(PROXY), "the proxy itself is refused");
+  for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+    raw_close(&slow[i]);
+  wait_until(is_served, CLIENT, "a connection in place of those that have ended");
+  for (size_t i = 0; i < ARRAY_LEN(own); i++)
+    raw_close(&own[i]);
+}
+
 static bool is_refused(const char *from)
 {
   struct raw *raw = begin_request(from, CLIENT);

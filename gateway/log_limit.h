@@ -1,0 +1,17 @@
+// Limits a line of the log that clients can cause as often as they like to one a second, and counts what was left out.
+#ifndef BULKHEAD_GATEWAY_LOG_LIMIT_H
+#define BULKHEAD_GATEWAY_LOG_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The limit of one kind of line. All zero at first.
+struct log_limit {
+  uint64_t next_us;     // when a line may be written again
+  uint64_t suppressed;  // lines that were left out since the last one
+};
+
+// Returns whether the line may be written now. `suppressed` becomes the number of lines that were left out before it.
+bool log_limit_pass(struct log_limit *limit, uint64_t now_us, uint64_t *suppressed);
+
+#endif
