@@ -8,9 +8,9 @@
 
 #include "common/base/clock.h"
 #include "common/observe/log.h"
+#include "gateway/log_limit.h"
 
 #define MAX_SHARE 4  // an address gets a fourth of the budget
-#define LOG_INTERVAL_US UINT64_C(1000000)
 
 static ngx_http_request_body_filter_pt next_filter;
 
@@ -39,16 +39,20 @@ static struct intake *find_intake(const ngx_http_request_t *r)
   return NULL;
 }
 
-static void log_full(const ngx_http_request_t *r, uint64_t held, uint64_t held_by_all)
+static void log_full(const ngx_http_request_t *r, uint64_t held, uint64_t held_by_all, size_t budget)
 {
-  static uint64_t logged_us;
-  uint64_t now_us = clock_now_us();
-  if (now_us - logged_us < LOG_INTERVAL_US)
+  static struct log_limit limit;
+  uint64_t suppressed;
+  if (!log_limit_pass(&limit, clock_now_us(), &suppressed))
     return;
-  logged_us = now_us;
-  log_warn("bodies", "a client address has as many bytes of bodies here as it may have; its request was answered 503",
+  // What all hold leaves an address less than its share.
+  bool is_shared = held_by_all > budget - budget / MAX_SHARE;
+  log_warn("bodies",
+           is_shared ? "bodies of all clients leave no room for one more (BODY_BYTES); its request was answered 503"
+                     : "bodies of a client address take the quarter of BODY_BYTES that it may have; its request was "
+                       "answered 503",
            LOG_SLICE("client", to_slice(r->connection->addr_text)), LOG_INT("bytesOfAddress", held),
-           LOG_INT("bytesOfAll", held_by_all));
+           LOG_INT("bytesOfAll", held_by_all), LOG_INT("refusedSinceLastLine", suppressed + 1));
 }
 
 // Counts `bytes` in all for the body. False where the budget has no room for them.
@@ -63,7 +67,7 @@ static bool take_room(const ngx_http_request_t *r, struct intake *intake, size_t
   uint64_t free = intake->budget - (by_all < intake->budget ? by_all : intake->budget);
   uint64_t most = free < intake->budget / MAX_SHARE ? free : intake->budget / MAX_SHARE;
   if (own + more > most) {
-    log_full(r, own, by_all);
+    log_full(r, own, by_all, intake->budget);
     return false;
   }
   if (address_take(counts, intake->key, ADDRESS_BODY_BYTES, more))

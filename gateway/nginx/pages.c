@@ -11,8 +11,8 @@ static bool asks_for_server(const ngx_http_request_t *r)
                            SLICE("OPTIONS * HTTP/1."));
 }
 
-// Drops the headers of the reply that failed: the range filter refuses with 416 after others have added theirs, and they
-// are added again to the problem. Content-Range stays: it says how long the file is (RFC 9110, section 15.5.17).
+// Drops the headers of the reply that failed: the range filter refuses with 416 after others have added theirs, which
+// they do again for the problem. Content-Range stays: it says how long the file is (RFC 9110, section 15.5.17).
 static ngx_int_t drop_headers(ngx_http_request_t *r)
 {
   const ngx_table_elt_t *range = r->headers_out.content_range;
