@@ -38,6 +38,8 @@ bool gcra_parse(struct slice text, struct gcra_limit *out)
   if (slash >= text.size)
     return false;
   struct slice behind = slice_skip(text, slash + 1);
+  if (behind.size == 0)
+    return false;
   size_t space = slice_find(behind, ' ', 0);
   uint64_t period_ns = unit_ns(slice_make(behind.data, space));
   uint64_t rate, burst;
