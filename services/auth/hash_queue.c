@@ -6,7 +6,7 @@
 #include "common/base/compiler.h"
 #include "common/runtime/task.h"
 
-// A source with waiting tasks. It exists as long as it has one.
+// A source with waiting tasks. It is freed when the last of them leaves.
 struct source {
   struct list node;  // in hash_queue.turns
   struct list waiters;
@@ -72,7 +72,7 @@ static void add_waiter(struct hash_queue *queue, struct source *source, struct w
   queue->waiting++;
 }
 
-// Waits for the grant until the queue's own time is up, or the task's.
+// Waits for the grant until the queue's own time is up, or the task's. A waiter that is dropped returns the reason.
 static enum status wait_for_grant(struct hash_queue *queue, struct waiter *waiter)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), HASH_QUEUE_WAIT_MS);
@@ -81,9 +81,29 @@ static enum status wait_for_grant(struct hash_queue *queue, struct waiter *waite
   enum status status = completion_wait(&waiter->granted);
   task_restore_deadline(before_us);
   if (waiter->granted.done)
-    return STATUS_OK;
+    return waiter->granted.status;
   remove_waiter(queue, waiter);
   return status == STATUS_DEADLINE_EXCEEDED && is_ours ? STATUS_RESOURCE_EXHAUSTED : status;
+}
+
+// Finds the source with the most waiters; NULL where none waits.
+static struct source *find_greediest(const struct hash_queue *queue)
+{
+  struct source *greediest = NULL;
+  for (struct list *node = queue->turns.next; node != &queue->turns; node = node->next) {
+    struct source *source = CONTAINER_OF(node, struct source, node);
+    if (greediest == NULL || source->count > greediest->count)
+      greediest = source;
+  }
+  return greediest;
+}
+
+// Takes its place from the newest waiter of a source.
+static void drop_newest(struct hash_queue *queue, struct source *source)
+{
+  struct waiter *waiter = CONTAINER_OF(source->waiters.previous, struct waiter, node);
+  remove_waiter(queue, waiter);
+  completion_finish(&waiter->granted, STATUS_RESOURCE_EXHAUSTED);
 }
 
 bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_name)
@@ -91,7 +111,11 @@ bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_nam
   if (queue->free_slots > 0)
     return true;
   const struct source *source = find_source(queue, source_name);
-  return queue->waiting < HASH_QUEUE_TOTAL && (source == NULL || source->count < HASH_QUEUE_PER_SOURCE);
+  size_t count = source == NULL ? 0 : source->count;
+  if (count >= HASH_QUEUE_PER_SOURCE)
+    return false;
+  // A source that has one fewer than the greediest would only change places with it.
+  return queue->waiting < HASH_QUEUE_TOTAL || find_greediest(queue)->count > count + 1;
 }
 
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_name)
@@ -102,6 +126,8 @@ enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_nam
     queue->free_slots--;
     return STATUS_OK;
   }
+  if (queue->waiting >= HASH_QUEUE_TOTAL)
+    drop_newest(queue, find_greediest(queue));
   struct source *source = find_source(queue, source_name);
   if (source == NULL)
     source = add_source(queue, source_name);

@@ -1,6 +1,7 @@
 // Shares the hashing of passwords fairly between sources: a few hashes run at a time, and where more wait, the sources
 // take turns, so that one that sends hundreds of logins delays the others by one hash. The wait is bounded, in places
-// and in time. One thread.
+// and in time. Where all places are taken, the source with the most waiters loses its newest to a source that has
+// fewer. One thread.
 #ifndef BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 #define BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 
@@ -24,10 +25,12 @@ struct hash_queue {
 };
 
 void hash_queue_init(struct hash_queue *queue, size_t slots);
-// Tells whether a source may wait, so that what would be refused costs nothing before.
+// Tells whether a source may wait, so that what would be refused costs nothing before. A source with no waiter may,
+// unless every place belongs to a source of its own.
 bool hash_queue_has_room(const struct hash_queue *queue, struct slice source);
-// Waits for a slot, on behalf of a source. RESOURCE_EXHAUSTED where too many wait already, or where no slot came in
-// time; otherwise the status of the task. After OK, hash_queue_release gives the slot back.
+// Waits for a slot, on behalf of a source. RESOURCE_EXHAUSTED where too many wait already, where the place went to a
+// source with fewer waiters, or where no slot came in time; otherwise the status of the task. After OK,
+// hash_queue_release gives the slot back.
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source) MUST_CHECK;
 void hash_queue_release(struct hash_queue *queue);
 

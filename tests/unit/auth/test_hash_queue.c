@@ -1,4 +1,5 @@
 // Who hashes next: sources take turns, and the wait is bounded.
+#include <stdio.h>
 #include <string.h>
 
 #include "services/auth/hash_queue.h"
@@ -7,7 +8,7 @@
 
 struct rig {
   struct hash_queue queue;
-  char order[64];
+  char order[HASH_QUEUE_TOTAL + 2];
   size_t order_size;
 };
 
@@ -80,6 +81,56 @@ TASK_TEST(hash_queue, one_source_has_so_many_places_and_the_others_theirs)
   cr_assert_eq(logins[last].status, STATUS_UNKNOWN, "it waits");
   finish_logins(logins, last + 1);
   cr_assert_eq(logins[last].status, STATUS_OK);
+}
+
+// A network with many addresses fills the queue, but keeps out none that has no place yet.
+TASK_TEST(hash_queue, a_full_queue_drops_the_newest_of_the_greediest)
+{
+  struct rig rig = {0};
+  static struct login logins[HASH_QUEUE_TOTAL + 1];
+  static char names[HASH_QUEUE_TOTAL + 1][16];
+  hash_queue_init(&rig.queue, 1);
+  size_t last_of_greediest = 1 + 31;
+  for (size_t i = 0; i <= HASH_QUEUE_TOTAL; i++) {
+    // The first runs. 31 wait of the greediest and 25 or fewer of each other.
+    snprintf(names[i], sizeof(names[i]), "attacker-%zu", i <= last_of_greediest - 1 ? 0 : 1 + i % 9);
+    start_login(&logins[i], &rig, names[i]);
+  }
+  struct login bob, again;
+  yield_task();
+  cr_assert_eq(rig.queue.waiting, HASH_QUEUE_TOTAL);
+  start_login(&bob, &rig, "bob");
+  yield_task();
+  cr_assert_eq(rig.queue.waiting, HASH_QUEUE_TOTAL);
+  cr_expect_eq(bob.status, STATUS_UNKNOWN, "it waits");
+  cr_expect_eq(logins[last_of_greediest - 1].status, STATUS_RESOURCE_EXHAUSTED);
+  for (size_t i = 0; i <= HASH_QUEUE_TOTAL; i++)
+    cr_expect(i == 0 || i == last_of_greediest - 1 || logins[i].status == STATUS_UNKNOWN, "%zu still waits", i);
+  // The greediest cannot take a place back.
+  start_login(&again, &rig, names[0]);
+  yield_task();
+  cr_expect_eq(again.status, STATUS_RESOURCE_EXHAUSTED);
+  completion_finish(&bob.may_leave, STATUS_OK);
+  finish_logins(logins, HASH_QUEUE_TOTAL + 1);
+  cr_expect_eq(bob.status, STATUS_OK);
+  cr_expect_eq(rig.queue.waiting, 0);
+  cr_expect_eq(rig.queue.free_slots, 1);
+}
+
+TASK_TEST(hash_queue, a_full_queue_of_one_place_each_takes_no_more)
+{
+  struct rig rig = {0};
+  static struct login logins[HASH_QUEUE_TOTAL + 2];
+  static char names[HASH_QUEUE_TOTAL + 2][16];
+  hash_queue_init(&rig.queue, 1);
+  for (size_t i = 0; i <= HASH_QUEUE_TOTAL + 1; i++) {
+    snprintf(names[i], sizeof(names[i]), "source-%zu", i);
+    start_login(&logins[i], &rig, names[i]);
+  }
+  yield_task();
+  cr_expect_eq(logins[HASH_QUEUE_TOTAL].status, STATUS_UNKNOWN, "it waits");
+  cr_expect_eq(logins[HASH_QUEUE_TOTAL + 1].status, STATUS_RESOURCE_EXHAUSTED);
+  finish_logins(logins, HASH_QUEUE_TOTAL + 2);
 }
 
 TASK_TEST(hash_queue, who_is_cancelled_leaves_the_queue)
