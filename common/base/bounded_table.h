@@ -1,6 +1,6 @@
 // A hash table of bounded size for what strangers choose the keys of, such as addresses: entries of one size in sets of
 // eight, and a new one takes the place of that of its set which is worth the least. It never grows, and its memory is
-// only touched where it is used. Keys are hashes under a random key (hash.h), so nobody can aim at a set.
+// only touched where it is used. Keys are hashes under a random key (hash.h), so an attacker cannot aim at a set.
 #ifndef BULKHEAD_BASE_BOUNDED_TABLE_H
 #define BULKHEAD_BASE_BOUNDED_TABLE_H
 

@@ -12,6 +12,9 @@
 // The largest rate and burst that a setting may name.
 #define GCRA_MAX_UNITS 1000000
 
+// The reason of a refusal by a rate limit, at the gateway and in the services.
+#define GCRA_REASON "RATE_LIMITED"
+
 struct gcra_limit {
   uint64_t interval_ns;  // the time in which one unit comes back; 0 stands for no limit
   uint32_t burst;        // how many units a full bucket holds; at least 1

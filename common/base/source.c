@@ -59,6 +59,11 @@ void source_of_address(struct slice address, char out[SOURCE_TEXT_SIZE])
   write_source(address, 4, 8, out);
 }
 
+void source_site(struct slice address, char out[SOURCE_TEXT_SIZE])
+{
+  write_source(address, 4, 6, out);
+}
+
 void source_network(struct slice address, char out[SOURCE_TEXT_SIZE])
 {
   write_source(address, 3, 6, out);

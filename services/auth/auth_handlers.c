@@ -60,16 +60,25 @@ static enum status fail_busy(struct call *call, enum status status)
   return call_fail(call, status, "TOO_MANY_REQUESTS", "too many logins and sign-ups wait; try again in a moment");
 }
 
-// Runs the job when it is the source's turn.
-static enum status run_in_turn(struct call *call, const char *source, void (*work)(void *arg), struct password_job *job)
+// Names who takes turns: the client's address and never its device, because anybody gets as many devices as he likes by
+// logging in to an account of his own.
+static struct slice name_turn(struct call *call)
+{
+  char site[SOURCE_TEXT_SIZE];
+  source_site(call_client_address(call), site);
+  return slice_from_string(arena_string(call_arena(call), slice_from_string(site)));
+}
+
+// Runs the job when it is the client's turn.
+static enum status run_in_turn(struct call *call, void (*work)(void *arg), struct password_job *job)
 {
   struct auth_state *state = call_state(call);
-  enum status status = hash_queue_acquire(&state->hashes, slice_from_string(source));
-  if (status == STATUS_OK) {
-    status = task_offload(work, job);
-    hash_queue_release(&state->hashes);
-  }
-  return fail_busy(call, status);
+  enum status status = hash_queue_acquire(&state->hashes, name_turn(call));
+  if (status != STATUS_OK)
+    return status;
+  status = task_offload(work, job);
+  hash_queue_release(&state->hashes);
+  return status;
 }
 
 static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
@@ -78,9 +87,7 @@ static enum status create_credential(struct call *call, const Auth__V1__CreateCr
   (void)response;
   struct auth_state *state = call_state(call);
   struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
-  char source[SOURCE_TEXT_SIZE];
-  source_of_address(call_client_address(call), source);
-  enum status status = run_in_turn(call, source, hash_password, &job);
+  enum status status = fail_busy(call, run_in_turn(call, hash_password, &job));
   if (status == STATUS_OK)
     status = job.status;
   if (status != STATUS_OK)
@@ -99,7 +106,8 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 
 // ---- login ----
 
-// Fails alike for an unknown address and a wrong password, so that nobody learns which addresses have accounts.
+// Fails alike for an unknown address and a wrong password, so that the answer does not tell which addresses have
+// accounts.
 static enum status fail_login(struct call *call)
 {
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS", "the e-mail address or the password is wrong");
@@ -121,13 +129,13 @@ static enum status find_credential(struct call *call, const char *email, const c
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-// Hashes the password again, because the cost has been raised since it was set. A failure is harmless: the old hash
-// stays.
+// Hashes the password again, in turn, because the cost has been raised since it was set. A failure is harmless: the old
+// hash stays, as it does where too many hashes wait.
 static void rehash(struct call *call, const char *user_id, const struct password_job *verified)
 {
   struct auth_state *state = call_state(call);
   struct password_job job = {.password = verified->password, .cost = &state->cost};
-  enum status status = task_offload(hash_password, &job);
+  enum status status = run_in_turn(call, hash_password, &job);
   if (status == STATUS_OK)
     status = job.status;
   const struct auth_db_replace_password_hash_params params = {
@@ -142,7 +150,7 @@ static void rehash(struct call *call, const char *user_id, const struct password
 static enum status refuse_login(struct call *call, const struct login_try *try)
 {
   call_retry_after(call, try->retry_after_ms);
-  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "RATE_LIMITED",
+  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, GCRA_REASON,
                    "too many logins to this account have failed; try again later, or from a device that it knows");
 }
 
@@ -171,14 +179,13 @@ static enum status start_session(struct call *call, const char *user_id, Auth__V
 }
 
 // Compares the password, and on success sets the account's user.
-static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, const struct login_try *try,
-                                const char **user_id)
+static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, const char **user_id)
 {
   struct auth_state *state = call_state(call);
   struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
   enum status status = find_credential(call, request->email, user_id, &job.hash);
   if (status == STATUS_OK)
-    status = run_in_turn(call, try->source, verify_password, &job);
+    status = fail_busy(call, run_in_turn(call, verify_password, &job));
   if (status != STATUS_OK)
     return status;
   if (!job.matches)
@@ -224,7 +231,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
     try.device = &device;
   try.source = auth_limits_name_source(&try, arena);
-  if (!hash_queue_has_room(&state->hashes, slice_from_string(try.source))) {
+  if (!hash_queue_has_room(&state->hashes, name_turn(call))) {
     metric_add(state->logins[LOGIN_BUSY], 1);
     return fail_busy(call, STATUS_RESOURCE_EXHAUSTED);
   }
@@ -235,7 +242,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
     return refuse_login(call, &try);
   }
   const char *user_id;
-  enum status status = verify_login(call, request, &try, &user_id);
+  enum status status = verify_login(call, request, &user_id);
   settle_login(call, &try, status);
   if (status == STATUS_OK)
     status = start_session(call, user_id, response);

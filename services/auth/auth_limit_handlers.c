@@ -1,6 +1,5 @@
 // The rate limits that the gateways share: shares for most requests, and attempts, each counted, for logins and
 // sign-ups.
-#include "common/base/codec.h"
 #include "common/base/source.h"
 #include "common/service/call.h"
 #include "services/auth/auth_devices.h"
@@ -52,27 +51,25 @@ static enum status take_share(struct call *call, const Auth__V1__TakeShareReques
   return status == STATUS_OK ? take(call, &share, response) : status;
 }
 
-// Names what an attempt counts against: the device of a login, where the account knows it, else the address.
+// Names what an attempt counts against: its address, or, for a login from a device that the account knows, that account
+// at that address. All devices of an account share this one bucket, because anybody gets as many devices as he likes by
+// logging in to an account of his own.
 static char *find_source(struct call *call, const Auth__V1__BeginAttemptRequest *request)
 {
   const struct auth_state *state = call_state(call);
   const char *secret = state->settings->key_secret;
   struct arena *arena = call_arena(call);
-  Auth__V1__LoginRequest *login =
-      request->login.len == 0 ? NULL : auth__v1__login_request__unpack(NULL, request->login.len, request->login.data);
-  struct device device;
-  bool is_known = login != NULL && auth_devices_read(secret, auth_devices_account(secret, login->email, arena),
-                                                     login->device_token, arena, &device);
-  if (login != NULL)
-    auth__v1__login_request__free_unpacked(login, NULL);
-  if (is_known) {
-    char id[2 * DEVICE_ID_BYTES + 1];
-    *hex_encode(device.id, DEVICE_ID_BYTES, id) = '\0';
-    return arena_printf(arena, "device:%s", id);
-  }
   char source[SOURCE_TEXT_SIZE];
   source_of_address(slice_from_string(request->address), source);
-  return arena_string(arena, slice_from_string(source));
+  Auth__V1__LoginRequest *login =
+      request->login.len == 0 ? NULL : auth__v1__login_request__unpack(NULL, request->login.len, request->login.data);
+  if (login == NULL)
+    return arena_string(arena, slice_from_string(source));
+  const char *account = auth_devices_account(secret, login->email, arena);
+  struct device device;
+  bool is_known = auth_devices_read(secret, account, login->device_token, arena, &device);
+  auth__v1__login_request__free_unpacked(login, NULL);
+  return is_known ? arena_printf(arena, "%s:%s", account, source) : arena_string(arena, slice_from_string(source));
 }
 
 static enum status begin_attempt(struct call *call, const Auth__V1__BeginAttemptRequest *request,

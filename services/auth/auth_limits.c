@@ -57,8 +57,8 @@ static const char TRY_SCRIPT[] =
                             "if shared[1] == 1 then return {2, 0} end "
                             "return {0, shared[4]}";
 
-// Gives tries back. KEYS: as in TRY_SCRIPT. ARGV: which of both kinds the try was, interval and burst of the bucket, and
-// whether the password was right, so that the source has all its tries again ("all") or the one that it took ("one").
+// Gives tries back. KEYS: as in TRY_SCRIPT. ARGV: which of both kinds the try was, interval and burst of the bucket,
+// "all" where the source has all its tries again or "one" where only this try comes back.
 static const char FORGIVE_SCRIPT[] =
     GCRA_SCRIPT USED_SCRIPT "if ARGV[1] == '2' then take(KEYS[3], tonumber(ARGV[2]), tonumber(ARGV[3]), -1, 0) end "
                             "local tries = 0 "

@@ -155,6 +155,45 @@ Test(guessing, from_a_known_device_ends_as_well)
   cr_expect_eq(right_login(HOME, sign_in(HOME)), STATUS_OK);
 }
 
+// Takes an attempt as the gateway does, from a limit of two; tells whether it was granted.
+static bool begin_attempt(const char *address, const char *device_token)
+{
+  static const struct rpc_context context = {.request_id = SLICE_INIT("r-1")};
+  Auth__V1__LoginRequest login_request = AUTH__V1__LOGIN_REQUEST__INIT;
+  login_request.email = email;
+  login_request.password = "a wrong password";
+  login_request.device_token = (char *)(uintptr_t)device_token;
+  struct slice packed = driver_pack(&accounts.to_auth, &login_request.base);
+  Auth__V1__RateLimit limit = AUTH__V1__RATE_LIMIT__INIT;
+  limit.interval_ns = UINT64_C(3600000000000);
+  limit.burst = 2;
+  Auth__V1__BeginAttemptRequest request = AUTH__V1__BEGIN_ATTEMPT_REQUEST__INIT;
+  request.address = (char *)(uintptr_t)address;
+  request.limit = &limit;
+  request.login = (ProtobufCBinaryData){.len = packed.size, .data = (uint8_t *)(uintptr_t)packed.data};
+  struct outcome outcome =
+      driver_call(&accounts.to_auth, "auth.v1.RateLimitService/BeginAttempt", &request.base, &context);
+  cr_assert_eq(outcome.status, STATUS_OK, "%s", status_name(outcome.status));
+  const Auth__V1__RateLimitState *state = (const void *)driver_reply(&outcome, &auth__v1__rate_limit_state__descriptor);
+  return state->granted == 1;
+}
+
+// Anybody may log in to an account of his own as often as he likes, and gets a new device each time.
+Test(guessing, devices_of_one_account_do_not_multiply_the_attempts_of_an_address)
+{
+  char address[32];
+  snprintf(address, sizeof(address), "10.%d.%d.7", getpid() / 256 % 256, getpid() % 256);
+  const char *first = sign_in(HOME);
+  const char *second = sign_in(HOME);
+  cr_expect_str_neq(first, second);
+  cr_expect(begin_attempt(address, first));
+  cr_expect(begin_attempt(address, second));
+  cr_expect_not(begin_attempt(address, first));
+  cr_expect_not(begin_attempt(address, sign_in(HOME)));
+  cr_expect(begin_attempt(address, ""), "the address has a bucket of its own");
+  cr_expect(begin_attempt("192.0.2.99", first), "the account's devices elsewhere are not held up");
+}
+
 // Five tries for each address of a network would be hundreds.
 Test(guessing, a_network_has_a_bound_of_its_own)
 {
