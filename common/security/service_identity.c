@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/base/file_stamp.h"
 #include "common/base/hash.h"
 #include "common/base/random.h"
+#include "common/observe/log.h"
 #include "common/security/base64url_internal.h"
 #include "common/security/jwk_set_internal.h"
 #include "common/security/key.h"
@@ -28,7 +29,7 @@ struct service_identity {
   const char *service;
   const char *private_key;
   const char *keys_path;              // NULL when the keys were given as text
-  struct stat keys_file;              // as it was read last
+  struct file_stamp keys_stamp;       // of the file when it was last tried
   struct token_verifier *of_clients;  // NULL until the address is known
   struct token_verifier *of_servers;
   struct arena keys_memory;
@@ -56,8 +57,7 @@ static enum status read_keys(struct service_identity *identity, const char *text
   struct slice json = from_file ? (struct slice){0} : slice_from_string(text);
   arena_init(&memory);
   enum status status = STATUS_OK;
-  if (from_file && stat(identity->keys_path, &identity->keys_file) != 0)
-    memset(&identity->keys_file, 0, sizeof(identity->keys_file));
+  identity->keys_stamp = file_stamp_take(identity->keys_path);
   if (from_file)
     status = jwk_set_read_file(identity->keys_path, &memory, &json, error);
   if (status == STATUS_OK)
@@ -74,17 +74,23 @@ static enum status read_keys(struct service_identity *identity, const char *text
   return STATUS_OK;
 }
 
-// Reads the file of public keys again if it is another one than was read. Returns whether it was read.
-static bool refresh_keys(struct service_identity *identity)
+// Reads the file of public keys again if it has changed. The keys in use stay when it cannot be used.
+static void refresh_keys(struct service_identity *identity)
 {
-  struct stat now;
-  const struct stat *then = &identity->keys_file;
-  if (identity->keys_path == NULL || stat(identity->keys_path, &now) != 0 ||
-      (now.st_ino == then->st_ino && now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
-       now.st_mtim.tv_nsec == then->st_mtim.tv_nsec))
-    return false;
-  struct error ignored;
-  return read_keys(identity, "", &ignored) == STATUS_OK;
+  if (identity->keys_path == NULL)
+    return;
+  struct file_stamp now = file_stamp_take(identity->keys_path);
+  if (file_stamp_equal(&now, &identity->keys_stamp))
+    return;
+  struct error error;
+  if (read_keys(identity, "", &error) == STATUS_OK)
+    log_info("rpc", "the services' public keys have changed and were read", LOG_STRING("file", identity->keys_path),
+             LOG_INT("keys", identity->keys.count));
+  else
+    log_error("rpc",
+              "the changed file of the services' public keys cannot be used; the old keys stay in use, also those that "
+              "it no longer holds; make it again with deploy/keys",
+              LOG_STRING("file", identity->keys_path), LOG_STRING("reason", error.message));
 }
 
 // Checks that the others will believe what this program signs.
@@ -212,9 +218,9 @@ static const char *find_fault(struct service_identity *identity, struct token_ve
     return "the hello is too long";
   if (verifier == NULL)
     return "this service has no address yet";
+  // Each hello is checked with the keys that the file holds now: one that was taken out is believed no longer.
+  refresh_keys(identity);
   enum token_result result = token_verify(verifier, hello, now, claims, NULL);
-  if ((result == TOKEN_UNKNOWN_KEY || result == TOKEN_FORGED) && refresh_keys(identity))
-    result = token_verify(verifier, hello, now, claims, NULL);
   if (result != TOKEN_VALID || *claims == NULL)
     return name_refusal(result);
   struct arena scratch;

@@ -28,7 +28,8 @@ struct service_identity_options {
   const char *service;      // the name of this program: "item"
   const char *private_key;  // PEM
   // The public keys of all services: a JWK set whose key ids are the services' names, or the path of a file that holds
-  // one. The file is read again when it has changed and a hello comes whose key is unknown or does not fit.
+  // one. A file that has changed is read again before the next hello is checked; while it cannot be used, the keys read
+  // before stay.
   const char *public_keys;
 };
 

@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "common/base/check.h"
+#include "common/base/file_stamp.h"
 #include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
@@ -18,14 +17,6 @@
 
 #define NAME_PREFIX "bulkhead://service/"
 #define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-
-// What a file looked like; all zero for one that cannot be looked at.
-struct file_stamp {
-  dev_t device;
-  ino_t inode;
-  off_t size;
-  struct timespec changed;
-};
 
 struct tls_context {
   char *ca_file;
@@ -108,21 +99,6 @@ static int verify_peer(X509_STORE_CTX *store, void *arg)
 
 // ---- files ----
 
-static struct file_stamp stamp_file(const char *path)
-{
-  struct stat info;
-  if (path == NULL || stat(path, &info) != 0)
-    return (struct file_stamp){0};
-  return (struct file_stamp){
-      .device = info.st_dev, .inode = info.st_ino, .size = info.st_size, .changed = info.st_mtim};
-}
-
-static bool is_same_stamp(const struct file_stamp *a, const struct file_stamp *b)
-{
-  return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-         a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
 // A key with a passphrase must fail, rather than ask at the terminal.
 static int refuse_passphrase(char *out, int size, int writing, void *arg)
 {
@@ -184,15 +160,15 @@ static SSL_CTX *make_ssl_context(const struct tls_context *context, struct error
 // Replaces what is in use if the files have changed and are good. The caller holds the mutex.
 static void refresh(struct tls_context *context)
 {
-  struct file_stamp stamps[2] = {stamp_file(context->ca_file), stamp_file(context->cert_key_file)};
+  struct file_stamp stamps[2] = {file_stamp_take(context->ca_file), file_stamp_take(context->cert_key_file)};
   bool tried = context->loaded != NULL || context->error.status != STATUS_OK;
-  if (tried && is_same_stamp(&stamps[0], &context->stamps[0]) && is_same_stamp(&stamps[1], &context->stamps[1]))
+  if (tried && file_stamp_equal(&stamps[0], &context->stamps[0]) && file_stamp_equal(&stamps[1], &context->stamps[1]))
     return;
   context->error = (struct error){0};
   SSL_CTX *made = make_ssl_context(context, &context->error);
   memcpy(context->stamps, stamps, sizeof(stamps));
   const char *result = made == NULL ? "failed" : "ok";
-  metric_add(metrics_series(METRIC_TLS_FILES_READ, (struct slice[]){slice_from_string(result)}, 1), 1);
+  metric_add_from_any_thread(metrics_series(METRIC_TLS_FILES_READ, (struct slice[]){slice_from_string(result)}, 1), 1);
   if (made == NULL) {
     log_error("tls",
               context->loaded == NULL ? "the certificate files cannot be used"

@@ -243,3 +243,29 @@ Test(service_identity, a_service_that_is_added_is_known_without_a_restart)
   cr_expect(slice_equal_string(proof.peer, "note"));
   unlink(path);
 }
+
+Test(service_identity, a_key_that_is_removed_or_replaced_is_believed_no_longer)
+{
+  char path[] = "/tmp/bulkhead-keys-XXXXXX";
+  struct slice nonce;
+  struct strbuf out;
+  close(mkstemp(path));
+  write_keys(path, keys);
+  service_identity_free(&auth);
+  auth = open_identity("auth", auth_key, path);
+  cr_assert_not_null(auth, "%s", error.message);
+  service_identity_set_address(auth, URL);
+  (void)accept_hello(greet(item, "auth", URL, &nonce));
+  strbuf_init(&out, 0);
+  add_key(&out, "auth", auth_key);
+  write_keys(path, finish_keys(&out));
+  expect_refused(greet(item, "auth", URL, &nonce), now(), "does not hold");
+  write_keys(path, keys);
+  (void)accept_hello(greet(item, "auth", URL, &nonce));
+  strbuf_init(&out, 0);
+  add_key(&out, "auth", auth_key);
+  add_key(&out, "item", stranger_key);
+  write_keys(path, finish_keys(&out));
+  expect_refused(greet(item, "auth", URL, &nonce), now(), "does not fit");
+  unlink(path);
+}
