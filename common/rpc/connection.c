@@ -101,7 +101,7 @@ void connection_refuse(struct connection *connection, const char *reason)
 {
   if (connection->state == CONNECTION_REFUSED)
     return;
-  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
+  metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
   set_state(connection, CONNECTION_REFUSED);
   log_refusal(connection, reason);
 }

@@ -111,7 +111,7 @@ static void report_refusal(const struct greeting *greeting)
   struct slice reason = slice_from_string(name_reason(greeting->error.status));
   char peer[INET6_ADDRSTRLEN + 16];
   uint64_t unlogged;
-  metric_add(metrics_series(METRIC_RPC_REFUSED, &reason, 1), 1);
+  metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, &reason, 1), 1);
   if (greeting->greetings->protocol == SP_PROTOCOL_REQ || !may_log(greeting->greetings, &unlogged))
     return;
   format_peer(greeting->stream, peer, sizeof(peer));

@@ -296,7 +296,7 @@ static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint, 
 // Gives up a connection whose server is not the service that was dialled. It is dialled again with back-off.
 static void refuse_server(struct endpoint *endpoint, const char *reason)
 {
-  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
+  metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
   lose_endpoint(endpoint->channel->client, endpoint, reason);
 }
 

@@ -136,7 +136,7 @@ static void check_session(struct rpc_stream *stream)
   stream->state = STREAM_ENDED;
   if (state == TLS_ENDED)
     return;
-  metric_add(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("tls")}, 1), 1);
+  metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("tls")}, 1), 1);
   log_warn("rpc", "ended a connection whose encryption is broken; its calls fail, and a client dials again",
            LOG_SLICE("peer", tls_session_peer(stream->tls)), LOG_STRING("reason", tls_session_reason(stream->tls)));
 }
