@@ -36,6 +36,7 @@ struct service_identity {
   struct jwk_set keys;                // in keys_memory
   uint64_t taken[REMEMBERED_HELLOS];  // hashes of the nonces that came last, a ring
   size_t taken_next;
+  int64_t started;  // Unix seconds: older hellos may have been taken by an earlier process
 };
 
 // ---- keys ----
@@ -126,6 +127,7 @@ enum status service_identity_create(const struct service_identity_options *optio
   identity->service = arena_string(&identity->memory, slice_from_string(options->service));
   identity->private_key = arena_string(&identity->memory, slice_from_string(options->private_key));
   identity->of_servers = make_verifier(options->service);
+  identity->started = clock_wall_us() / 1000000;
   const char *keys = arena_string(&identity->memory, slice_from_string(options->public_keys));
   bool is_text = !jwk_set_is_path(keys);
   identity->keys_path = is_text ? NULL : keys;
@@ -273,6 +275,12 @@ enum status service_identity_accept(struct service_identity *identity, struct sl
   const char *fault = find_fault(identity, identity->of_clients, hello, now, &claims);
   if (fault != NULL)
     return error_set(error, STATUS_UNAUTHENTICATED, "%s", fault);
+  // A clock that was set back since the start must not lock everybody out until it has caught up.
+  if (now < identity->started)
+    identity->started = now;
+  if (claims->issued_at < identity->started)
+    return error_set(error, STATUS_UNAUTHENTICATED,
+                     "the hello is from before the start of this process; if this goes on, compare the clocks");
   if (!remember(identity, claims))
     return error_set(error, STATUS_UNAUTHENTICATED, "the hello has come before");
   const char *client = arena_string(proof->arena, claims->subject);

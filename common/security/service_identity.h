@@ -4,8 +4,13 @@
 // The client's hello names itself (sub), the service that it has dialled and the address at which (aud), and a nonce
 // (jti). The server answers with a hello that names itself, is for the client, and repeats the nonce. So a hello is
 // worth nothing to another service than the one that was dialled, nor to the same service at another address: a
-// stranger who is registered under a service's name cannot pass the hello on to the real one. A server takes each hello
-// once. A hello is good for a minute, and its key id must be its subject: no service signs for another.
+// stranger who is registered under a service's name cannot pass the hello on to the real one. A hello is good for a
+// minute, and its key id must be its subject: no service signs for another.
+//
+// A server takes each hello once. It remembers them in memory, so it takes none from before its own start: a client
+// whose clock is some seconds behind gets through that many seconds after a server's restart, because it dials again
+// with a new hello. What is left: a hello of a client whose clock is ahead can be repeated after a restart for as long
+// as the clock is ahead, and instances that share one advertised address do not know what the others have taken.
 //
 // The connection itself is neither encrypted nor protected from whoever can change its packets; TLS does that.
 // One thread.

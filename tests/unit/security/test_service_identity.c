@@ -106,11 +106,14 @@ static void expect_answer_refused(struct slice answer, const char *service, stru
 }
 
 // Signs a hello as no service of ours would.
+static int64_t forged_at;  // 0: now
+
 static struct slice forge(const char *kid, const char *key, const char *issuer, const char *audience,
                           const char *subject)
 {
+  int64_t at = forged_at == 0 ? now() : forged_at;
   const struct token_claims claims = {
-      .subject = slice_from_string(subject), .id = SLICE("nonce-1"), .issued_at = now(), .expires_at = now() + 60};
+      .subject = slice_from_string(subject), .id = SLICE("nonce-1"), .issued_at = at, .expires_at = at + 60};
   const struct token_signing_key signing = {.kid = kid, .private_pem = key};
   struct slice hello;
   cr_assert_eq(token_sign(&signing, issuer, audience, &claims, &arena, &hello), STATUS_OK);
@@ -268,4 +271,17 @@ Test(service_identity, a_key_that_is_removed_or_replaced_is_believed_no_longer)
   write_keys(path, finish_keys(&out));
   expect_refused(greet(item, "auth", URL, &nonce), now(), "does not fit");
   unlink(path);
+}
+
+// What a process has taken is forgotten when it ends.
+Test(service_identity, a_hello_from_before_the_start_is_refused)
+{
+  forged_at = now() - 30;
+  struct slice hello = forge("item", item_key, "bulkhead-service", "auth at " URL, "item");
+  expect_refused(hello, now(), "from before the start");
+  struct slice nonce;
+  (void)accept_hello(greet(item, "auth", URL, &nonce));
+  // A clock that was set back makes the start earlier, too.
+  struct service_proof proof = {.arena = &arena};
+  cr_expect_eq(service_identity_accept(auth, hello, forged_at, &proof, &error), STATUS_OK, "%s", error.message);
 }
