@@ -111,8 +111,8 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
 
 // Takes the next packet that has arrived, and counts it for the next ack; it is valid until the next call. When there
-// is none, an ack is queued if one is due. STREAM_OVER:
-// the connection has ended, and the caller must call endpoint_set_lost.
+// is none, an ack is queued if one is due. After STREAM_OVER the connection has ended, and the caller must call
+// endpoint_set_lost.
 enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet) MUST_CHECK;
 
 #endif
