@@ -4,14 +4,17 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/compiler.h"
 #include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
+#include "common/rpc/packet_internal.h"
+#include "common/security/service_identity.h"
 
 // The most unacked packets on a connection. Further frames wait in the server, and leave in larger batches.
 #define WINDOW_PACKETS 32
-// The largest packet of a client that has not proven its name: a hello fits.
-#define UNPROVEN_MESSAGE_BYTES ((size_t)8 * 1024)
+// The packets and frames, of whatever kind, that are taken from a client without proof before its connection is closed.
+#define MAX_UNPROVEN_INPUT 32
 #define REFUSAL_LOG_MS 1000
 
 static void set_state(struct connection *connection, enum connection_state state);
@@ -42,7 +45,7 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
   if (peer.size != 0)
     connection_set_proven(connection, peer);
   else if (options->needs_proof)
-    connection->stream->options.max_message_bytes = UNPROVEN_MESSAGE_BYTES;
+    connection->stream->options.max_message_bytes = RPC_UNPROVEN_PACKET_BYTES;
   else
     set_state(connection, CONNECTION_OPEN);
   return connection;
@@ -104,6 +107,45 @@ void connection_refuse(struct connection *connection, const char *reason)
   metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1), 1);
   set_state(connection, CONNECTION_REFUSED);
   log_refusal(connection, reason);
+}
+
+void connection_take_hello(struct connection *connection, struct service_identity *identity, struct slice hello)
+{
+  if (connection->state != CONNECTION_UNPROVEN) {
+    connection_refuse(connection, "it has sent a second hello");
+    return;
+  }
+  struct arena arena;
+  struct service_proof proof = {.arena = &arena};
+  struct error error;
+  arena_init(&arena);
+  if (service_identity_accept(identity, hello, clock_wall_us() / 1000000, &proof, &error) == STATUS_OK) {
+    connection_set_proven(connection, proof.peer);
+    sender_add_hello(&connection->sender, proof.answer);
+  } else {
+    connection_refuse(connection, error.message);
+  }
+  arena_free(&arena);
+}
+
+void connection_count_unproven(struct connection *connection)
+{
+  if (connection->state == CONNECTION_UNPROVEN && ++connection->unproven_input > MAX_UNPROVEN_INPUT)
+    connection_refuse(connection, "it goes on without a hello");
+}
+
+struct connection *connection_find_unproven(const struct list *connections, size_t *count)
+{
+  struct connection *oldest = NULL;
+  *count = 0;
+  for (struct list *node = connections->next; node != connections; node = node->next) {
+    struct connection *connection = CONTAINER_OF(node, struct connection, node);
+    if (connection->state != CONNECTION_UNPROVEN)
+      continue;
+    oldest = oldest == NULL ? connection : oldest;
+    ++*count;
+  }
+  return oldest;
 }
 
 void connection_send_goaway(struct connection *connection)

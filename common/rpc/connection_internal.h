@@ -11,6 +11,7 @@
 #include "common/rpc/stream_internal.h"
 
 struct rpc_server;
+struct service_identity;
 
 enum connection_state {
   CONNECTION_UNPROVEN,      // has not proven its client's name: its requests are refused
@@ -31,7 +32,8 @@ struct connection {
   struct sender sender;
   char *peer;                // the proven name of the client's program; NULL without proof
   size_t max_message_bytes;  // once the client is proven
-  unsigned refused;          // requests that came without proof
+  unsigned unproven_input;   // packets and frames that came without proof
+  uint64_t opened_us;
 };
 
 struct connection_options {
@@ -51,9 +53,15 @@ void connection_close(struct connection **connection);
 
 // Notes the proven name of the client: from now on its requests are served.
 void connection_set_proven(struct connection *connection, struct slice peer);
-// Notes that the client's hello proves nothing, or that too many requests came without one. The caller must close the
-// connection.
+// Notes that the client's hello proves nothing, or that none has come in time. The caller must close the connection.
 void connection_refuse(struct connection *connection, const char *reason);
+// Takes the hello of a client, and answers it with ours. Refuses the client if it proves nothing.
+void connection_take_hello(struct connection *connection, struct service_identity *identity, struct slice hello);
+// Counts a packet or frame, and refuses a client that goes on without showing a hello.
+void connection_count_unproven(struct connection *connection);
+// Returns the connection without proof that was opened first; NULL when there is none. `count` becomes how many there
+// are.
+struct connection *connection_find_unproven(const struct list *connections, size_t *count);
 
 // Queues a GOAWAY frame, so that the client sends no further requests here. Ignored unless the connection is open: a
 // client without proof is told once it has proven its name.

@@ -11,14 +11,13 @@
 #include "common/base/memory.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
+#include "common/rpc/packet_internal.h"
 
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_MAX_MS 2000
 // The time for which a connection to an instance that is no longer listed must be quiet before it is closed. A server
 // that shuts down usually closes it before, when it has the ack of its last packet.
 #define LINGER_MS 30000
-// The largest packet of a server that has not proven its name: a hello fits.
-#define UNPROVEN_MESSAGE_BYTES ((size_t)8 * 1024)
 // Nothing limits the packets in flight to a server but the room in the connection.
 #define NO_WINDOW UINT64_MAX
 
@@ -181,7 +180,7 @@ static enum status exchange_names(struct endpoint *endpoint, struct error *error
   if (status != STATUS_OK)
     return error_set(error, status, "the hello could not be signed; look at SERVICE_KEY");
   sender_add_hello(&endpoint->sender, endpoint->greeting.hello);
-  endpoint->stream->options.max_message_bytes = UNPROVEN_MESSAGE_BYTES;
+  endpoint->stream->options.max_message_bytes = RPC_UNPROVEN_PACKET_BYTES;
   return STATUS_OK;
 }
 

@@ -18,6 +18,8 @@
 
 // The bound of the list in a frame: one with more elements is malformed.
 #define RPC_MAX_VIOLATIONS 64
+// The largest packet of a program that has not proven its name: a hello fits.
+#define RPC_UNPROVEN_PACKET_BYTES ((size_t)8 * 1024)
 
 // The most bytes behind the frames of a packet: two tags and varints.
 #define RPC_TAIL_MAX_BYTES 22

@@ -11,12 +11,12 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/connection_internal.h"
+#include "common/rpc/greeting_internal.h"
 #include "common/rpc/link_internal.h"
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/transport_internal.h"
-#include "common/security/service_identity.h"
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
@@ -27,8 +27,6 @@
 // The connections that may be open without a proof of the client's name: when another comes, the oldest is closed. A
 // client of ours proves it with its first packet.
 #define MAX_UNPROVEN_CONNECTIONS 256
-// The requests that are answered on such a connection before it is closed.
-#define MAX_UNPROVEN_REQUESTS 32
 
 struct rpc_server {
   struct rpc_server_options options;  // its strings are not kept
@@ -44,6 +42,8 @@ struct rpc_server {
   struct metric_series *in_flight;
   struct metric_series *packets;
   uint64_t now_us;
+  // When the first connection without proof has had its time, or earlier; DEADLINE_NONE when there is none.
+  uint64_t unproven_until_us;
   bool draining;
 };
 
@@ -209,13 +209,6 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
-// Counts a request that was answered, and gives up a client that goes on without showing a hello.
-static void count_unproven(struct connection *connection)
-{
-  if (connection->state == CONNECTION_UNPROVEN && ++connection->refused >= MAX_UNPROVEN_REQUESTS)
-    connection_refuse(connection, "it sends requests without a hello");
-}
-
 // A client that has connected asks for a packet, whose clock it needs.
 static bool is_probe(const struct rpc_frame *frame)
 {
@@ -228,7 +221,6 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   if (is_probe(frame)) {
     struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
     queue_reply(server, connection, &answer);
-    count_unproven(connection);
     return;
   }
   const struct rpc_status *refusal = find_refusal(server, connection, frame);
@@ -239,7 +231,6 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
   struct rpc_frame reply = make_reply(frame->call_id, refusal, (struct slice){0});
   queue_reply(server, connection, &reply);
-  count_unproven(connection);
 }
 
 static void handle_cancel(struct rpc_server *server, const struct connection *connection, uint64_t call_id)
@@ -262,6 +253,7 @@ static void handle_frame(struct rpc_server *server, struct connection *connectio
   else
     // Kinds of a later version are not an error here, but the counter shows that they come.
     count_malformed(connection);
+  connection_count_unproven(connection);
 }
 
 // ---- connections ----
@@ -278,30 +270,13 @@ static void close_connection(struct rpc_server *server, struct connection *conne
   connection_close(&connection);
 }
 
-// Takes the hello of a client, and answers it with ours.
 static void handle_hello(struct rpc_server *server, struct connection *connection, struct slice hello)
 {
   if (hello.size == 0 || server->options.identity == NULL)
     return;
-  if (connection->state != CONNECTION_UNPROVEN) {
-    connection_refuse(connection, "it has sent a second hello");
-    return;
-  }
-  struct arena arena;
-  struct service_proof proof = {.arena = &arena};
-  struct error error;
-  arena_init(&arena);
-  enum status status =
-      service_identity_accept(server->options.identity, hello, clock_wall_us() / 1000000, &proof, &error);
-  if (status != STATUS_OK) {
-    connection_refuse(connection, error.message);
-  } else {
-    connection_set_proven(connection, proof.peer);
-    sender_add_hello(&connection->sender, proof.answer);
-    if (server->draining)
-      connection_send_goaway(connection);
-  }
-  arena_free(&arena);
+  connection_take_hello(connection, server->options.identity, hello);
+  if (server->draining)
+    connection_send_goaway(connection);
 }
 
 static void handle_packet(struct rpc_server *server, struct connection *connection, struct shared_message *message)
@@ -311,6 +286,7 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   sender_begin_packet(&connection->sender);
   enum wire_result result = rpc_packet_next(&reader, &frame);
   handle_hello(server, connection, reader.hello);
+  connection_count_unproven(connection);
   for (; result == WIRE_FIELD && connection->state != CONNECTION_REFUSED; result = rpc_packet_next(&reader, &frame))
     handle_frame(server, connection, frame, message);
   if (result == WIRE_MALFORMED)
@@ -343,22 +319,38 @@ static void receive_packets(void *arg)
     close_connection(connection->server, connection);
 }
 
-// Closes the oldest connection without proof when there are too many.
+// Closes the oldest connection without proof when there are too many. It is read first, because its hello may have come
+// in this turn; after that it may be proven or closed.
 static void limit_unproven(struct rpc_server *server)
 {
-  struct connection *oldest = NULL;
-  size_t count = 0;
-  for (struct list *node = server->connections.next; node != &server->connections; node = node->next) {
-    struct connection *connection = CONTAINER_OF(node, struct connection, node);
-    if (connection->state != CONNECTION_UNPROVEN)
-      continue;
-    oldest = oldest == NULL ? connection : oldest;
-    count++;
-  }
+  size_t count;
+  struct connection *oldest = connection_find_unproven(&server->connections, &count);
+  if (count <= MAX_UNPROVEN_CONNECTIONS)
+    return;
+  oldest->stream->readable = true;
+  receive_packets(oldest);
+  oldest = connection_find_unproven(&server->connections, &count);
   if (count <= MAX_UNPROVEN_CONNECTIONS)
     return;
   connection_refuse(oldest, "too many connections come without a hello");
   close_connection(server, oldest);
+}
+
+// Closes the connections that have not proven their clients' names in time, and notes when the next one is due.
+static void expire_unproven(struct rpc_server *server)
+{
+  size_t count;
+  struct connection *oldest;
+  server->unproven_until_us = DEADLINE_NONE;
+  while ((oldest = connection_find_unproven(&server->connections, &count)) != NULL) {
+    uint64_t until_us = deadline_after_ms(oldest->opened_us, RPC_GREETING_TIMEOUT_MS);
+    if (until_us > server->now_us) {
+      server->unproven_until_us = until_us;
+      return;
+    }
+    connection_refuse(oldest, "it has not shown a hello in time");
+    close_connection(server, oldest);
+  }
 }
 
 static void open_connection(struct rpc_server *server, struct rpc_opened *opened)
@@ -374,6 +366,10 @@ static void open_connection(struct rpc_server *server, struct rpc_opened *opened
   };
   struct connection *connection = connection_open(opened, &options);
   list_append(&server->connections, &connection->node);
+  connection->opened_us = server->now_us;
+  if (connection->state == CONNECTION_UNPROVEN)
+    server->unproven_until_us =
+        deadline_min(server->unproven_until_us, deadline_after_ms(server->now_us, RPC_GREETING_TIMEOUT_MS));
   if (server->draining)
     connection_send_goaway(connection);
   limit_unproven(server);
@@ -393,6 +389,13 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
 {
   server->now_us = now_us;
   (void)transport_poll(&server->transport);
+  if (now_us >= server->unproven_until_us)
+    expire_unproven(server);
+}
+
+uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
+{
+  return server->unproven_until_us;
 }
 
 void rpc_server_flush(struct rpc_server *server)
@@ -447,6 +450,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
   server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);
   server->now_us = clock_now_us();
+  server->unproven_until_us = DEADLINE_NONE;
   return server;
 }
 

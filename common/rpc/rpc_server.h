@@ -54,6 +54,9 @@ int rpc_server_fd(const struct rpc_server *server);
 void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 // Sends the replies of this turn. Cheap when there are none.
 void rpc_server_flush(struct rpc_server *server);
+// Returns when rpc_server_process has something to do although nothing has come, or earlier: a client that does not
+// prove its name in time loses its connection. DEADLINE_NONE when nothing is due.
+uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Starts draining: a GOAWAY frame tells every client to send no new calls here. Calls in flight go on, and so do those
 // that crossed with the GOAWAY. Once a client has acked the GOAWAY, its new calls are answered with UNAVAILABLE.

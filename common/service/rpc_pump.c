@@ -28,9 +28,8 @@ static uint64_t flush_packets(struct rpc_pump *pump)
     rpc_client_flush(pump->client);
     return rpc_client_next_timeout_us(pump->client);
   }
-  // A server has nothing that is due by time.
   rpc_server_flush(pump->server);
-  return DEADLINE_NONE;
+  return rpc_server_next_timeout_us(pump->server);
 }
 
 static void on_turn_end(void *arg)

@@ -1,11 +1,19 @@
 // Connections without TLS: which calls pass before and after both sides have proven their names, and what becomes of a
 // server that lies.
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/observe/metrics.h"
+#include "common/rpc/greeting_internal.h"
+#include "common/rpc/packet_internal.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/support/common/service_keys.h"
 #include "tests/unit/rpc/harness.h"
+#include "tests/unit/rpc/raw_peer.h"
 
 static void expect_never_ready(struct rig *rig)
 {
@@ -114,5 +122,146 @@ Test(hello, a_server_that_drains_says_so_after_its_proof)
   rig_until_done(&rig, &outcome, 1);
   cr_expect_eq(outcome.code, STATUS_UNAVAILABLE);
   cr_expect_eq(rig.requests, 0);
+  rig_stop(&rig);
+}
+
+// ---- strangers ----
+
+static uint64_t count_refused(void)
+{
+  return (uint64_t)read_metric(METRIC_RPC_REFUSED, (struct slice[]){SLICE("hello")}, 1);
+}
+
+static bool is_refused(struct rig *rig, void *arg)
+{
+  (void)rig;
+  return count_refused() == *(const uint64_t *)arg;
+}
+
+// Whatever a stranger sends, a connection takes little of it.
+static void expect_refused_after(struct slice packet)
+{
+  struct rig rig;
+  uint64_t expected = count_refused() + 1;
+  rig_start(&rig, &(struct rig_options){.with_hellos = true, .without_client = true});
+  nng_socket stranger = raw_dial(rpc_server_port(rig.server));
+  for (size_t i = 0; i < 40; i++)
+    raw_send(stranger, packet);
+  rig_until(&rig, is_refused, &expected);
+  cr_expect_eq(rig.requests, 0);
+  rig_stop(&rig);
+}
+
+Test(hello, empty_packets_without_name_are_bounded)
+{
+  expect_refused_after((struct slice){0});
+}
+
+Test(hello, malformed_packets_without_name_are_bounded)
+{
+  expect_refused_after(SLICE("\x0a\xff"));
+}
+
+Test(hello, cancels_without_name_are_bounded)
+{
+  struct strbuf packet;
+  strbuf_init(&packet, 0);
+  rpc_frame_append(&packet, &(struct rpc_frame){.call_id = 7, .kind = RPC_FRAME_CANCEL});
+  expect_refused_after(strbuf_slice(&packet));
+  strbuf_free(&packet);
+}
+
+static bool is_watched(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return rpc_server_next_timeout_us(rig->server) != DEADLINE_NONE;
+}
+
+Test(hello, a_connection_must_be_proven_in_time)
+{
+  struct rig rig;
+  uint64_t refused = count_refused();
+  rig_start(&rig, &(struct rig_options){.with_hellos = true, .without_client = true});
+  (void)raw_dial(rpc_server_port(rig.server));
+  rig_until(&rig, is_watched, NULL);
+  uint64_t due_us = rpc_server_next_timeout_us(rig.server);
+  rpc_server_process(rig.server, due_us - 1);
+  cr_expect_eq(count_refused(), refused);
+  cr_expect_eq(rpc_server_next_timeout_us(rig.server), due_us);
+  rpc_server_process(rig.server, due_us);
+  cr_expect_eq(count_refused(), refused + 1);
+  cr_expect_eq(rpc_server_next_timeout_us(rig.server), DEADLINE_NONE);
+  rig_stop(&rig);
+}
+
+Test(hello, a_proven_connection_outlives_the_time_for_hellos)
+{
+  struct rig rig;
+  struct outcome outcome = {0};
+  rig_start(&rig, &(struct rig_options){.with_hellos = true});
+  rpc_server_process(rig.server, clock_now_us() + 2 * RPC_GREETING_TIMEOUT_MS * UINT64_C(1000));
+  rig_call(&rig, SLICE("hello"), &outcome);
+  rig_until_done(&rig, &outcome, 1);
+  cr_expect_eq(outcome.code, STATUS_OK);
+  rig_stop(&rig);
+}
+
+// Connects by hand, and waits until the server has greeted.
+static int connect_by_hand(int port)
+{
+  static const char greeting[] = {0, 'S', 'P', 0, 0, SP_PROTOCOL_REQ, 0, 0};
+  char answer[sizeof(greeting)];
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+  cr_assert_eq(write(fd, greeting, sizeof(greeting)), (ssize_t)sizeof(greeting));
+  cr_assert_eq(recv(fd, answer, sizeof(answer), MSG_WAITALL), (ssize_t)sizeof(answer));
+  return fd;
+}
+
+// Sends a client's hello as a packet of its own.
+static void send_hello(struct rig *rig, int fd)
+{
+  struct arena arena;
+  struct service_greeting greeting;
+  struct strbuf packet;
+  arena_init(&arena);
+  strbuf_init(&packet, 0);
+  cr_assert_eq(service_identity_greet(rig->client_identity, "test", rig_url(rig), &arena, &greeting), STATUS_OK);
+  rpc_hello_append(&packet, greeting.hello);
+  size_t size = packet.size + 4;
+  const uint8_t head[] = {0, 0, 0, 0, 0, 0, (uint8_t)(size >> 8), (uint8_t)size, 0x80, 0, 0, 1};
+  cr_assert_eq(write(fd, head, sizeof(head)), (ssize_t)sizeof(head));
+  cr_assert_eq(write(fd, packet.data, packet.size), (ssize_t)packet.size);
+  strbuf_free(&packet);
+  arena_free(&arena);
+}
+
+static bool is_readable(struct rig *rig, void *arg)
+{
+  (void)rig;
+  return poll(&(struct pollfd){.fd = *(const int *)arg, .events = POLLIN}, 1, 0) == 1;
+}
+
+// The crowd comes in one turn of the server, after a client whose hello lies in the socket.
+Test(hello, a_crowd_of_strangers_does_not_push_out_a_client_whose_hello_has_come)
+{
+  struct rig rig;
+  int strangers[300];
+  char byte;
+  rig_start(&rig, &(struct rig_options){.with_hellos = true, .without_client = true});
+  int port = rpc_server_port(rig.server);
+  int client = connect_by_hand(port);
+  send_hello(&rig, client);
+  int server_fd = rpc_server_fd(rig.server);
+  cr_assert_eq(poll(&(struct pollfd){.fd = server_fd, .events = POLLIN}, 1, 60000), 1);
+  for (size_t i = 0; i < 300; i++)
+    strangers[i] = connect_by_hand(port);
+  rig_until(&rig, is_readable, &client);
+  cr_expect_eq(recv(client, &byte, 1, 0), 1, "the server has closed the connection instead of answering the hello");
+  close(client);
+  for (size_t i = 0; i < 300; i++)
+    close(strangers[i]);
   rig_stop(&rig);
 }
