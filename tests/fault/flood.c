@@ -39,6 +39,8 @@ struct flood {
   struct background *background;
   atomic_bool stop;
   atomic_size_t attempts, open, closed, longest_ms;
+  const char *failed_call;  // the first of the system's that failed on the flood's thread; NULL: none
+  int error;                // its errno
 };
 
 static struct sockaddr_in find_gateway(void)
@@ -70,30 +72,55 @@ static void end_stream(struct flood *flood, struct stream *stream, uint64_t now_
   close_stream(flood, stream, now_us);
 }
 
-static void open_stream(struct flood *flood, struct stream *stream, uint64_t now_us)
+// Notes that the flood itself cannot go on as it should; flood_stop fails the test by that.
+static void note_failure(struct flood *flood, const char *call)
 {
-  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(stream->address)};
+  if (flood->failed_call != NULL)
+    return;
+  flood->error = errno;
+  flood->failed_call = call;
+}
+
+// Returns a socket that is bound to an address; -1 where the system gives none.
+static int make_socket(struct flood *flood, uint32_t address)
+{
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
   int on = 1;
-  stream->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  cr_assert_geq(stream->fd, 0, "socket: %s", strerror(errno));
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    note_failure(flood, "socket");
+    return -1;
+  }
   // The port is chosen by connect(), so that all addresses together are not limited to 28,000.
-  setsockopt(stream->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   // A small window, so that a connection that reads slowly holds the gateway up soon.
   int window = 4096;
   if (!flood->kind->reads_all)
-    setsockopt(stream->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
-  cr_assert_eq(bind(stream->fd, (struct sockaddr *)&own, sizeof(own)), 0, "bind: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+  if (bind(fd, (struct sockaddr *)&own, sizeof(own)) == 0)
+    return fd;
+  note_failure(flood, "bind");
+  close(fd);
+  return -1;
+}
+
+static void open_stream(struct flood *flood, struct stream *stream, uint64_t now_us)
+{
   stream->sent = 0;
   stream->opened_us = now_us;
   stream->due_us = now_us + SECOND_US;
-  atomic_fetch_add(&flood->open, 1);
   atomic_fetch_add(&flood->attempts, 1);
+  stream->fd = make_socket(flood, stream->address);
+  if (stream->fd < 0)
+    return;
+  atomic_fetch_add(&flood->open, 1);
   if (connect(stream->fd, (struct sockaddr *)&flood->gateway, sizeof(flood->gateway)) != 0 && errno != EINPROGRESS) {
     end_stream(flood, stream, now_us);
     return;
   }
   struct epoll_event event = {.events = EPOLLOUT | EPOLLRDHUP, .data.ptr = stream};
-  cr_assert_eq(epoll_ctl(flood->epoll, EPOLL_CTL_ADD, stream->fd, &event), 0);
+  if (epoll_ctl(flood->epoll, EPOLL_CTL_ADD, stream->fd, &event) != 0)
+    note_failure(flood, "epoll_ctl");
 }
 
 static void send_text(struct flood *flood, struct stream *stream, const char *text, uint64_t now_us)
@@ -254,6 +281,7 @@ void flood_stop(struct flood **flood)
     if (done->streams[i].fd >= 0)
       close(done->streams[i].fd);
   close(done->epoll);
+  cr_assert_null(done->failed_call, "the flood itself failed: %s: %s", done->failed_call, strerror(done->error));
   free(done->streams);
   free(done);
 }

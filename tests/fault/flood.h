@@ -30,6 +30,7 @@ struct flood_counts flood_count(struct flood *flood);
 void flood_await_attempts(struct flood *flood, size_t attempts);
 // Waits until the gateway has closed so many.
 void flood_await_closed(struct flood *flood, size_t closed);
+// Fails the test where the system has refused the flood a socket.
 void flood_stop(struct flood **flood);
 
 #endif

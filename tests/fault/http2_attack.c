@@ -10,12 +10,13 @@
 #include "tests/support/raw.h"
 #include "tests/support/stack.h"
 
-#define MAX_ATTACKERS 64
+enum { MAX_ATTACKERS = 64, PARTS_AT_ONCE = 256 };
 
 struct attacker {
   struct http2_attack *attack;
   struct background *background;
   const char *address;
+  int error;  // the last errno of a connection that could not be made or stayed silent; 0: none
 };
 
 struct http2_attack {
@@ -81,6 +82,37 @@ void http2_add_headers(struct strbuf *block, const char *method, const char *pat
     add_header(block, "authorization", text("Bearer %s", token));
 }
 
+// ---- parts of an attack ----
+
+void http2_repeat_frame(struct strbuf *out, enum http2_frame type, uint32_t stream, struct slice payload)
+{
+  for (int i = 0; i < PARTS_AT_ONCE; i++)
+    http2_add_frame(out, type, 0, stream, payload);
+}
+
+void http2_ask_and_reset(struct strbuf *out, const void *arg, uint32_t round)
+{
+  for (uint32_t i = 0; i < PARTS_AT_ONCE / 4; i++) {
+    uint32_t stream = 2 * (round * (PARTS_AT_ONCE / 4) + i) + 1;
+    http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_STREAM | HTTP2_END_HEADERS, stream, strbuf_slice(arg));
+    http2_add_frame(out, HTTP2_RST_STREAM, 0, stream, SLICE("\0\0\0\10"));
+  }
+}
+
+void http2_add_settings(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  http2_repeat_frame(out, HTTP2_SETTINGS, 0, (struct slice){0});
+}
+
+void http2_add_pings(struct strbuf *out, const void *arg, uint32_t round)
+{
+  (void)arg;
+  (void)round;
+  http2_repeat_frame(out, HTTP2_PING, 0, SLICE("12345678"));
+}
+
 // ---- attackers ----
 
 static void take_answers(struct raw *raw)
@@ -130,7 +162,7 @@ static void run_attacker(void *arg)
   struct attacker *attacker = arg;
   struct http2_attack *attack = attacker->attack;
   while (!atomic_load(&attack->stop)) {
-    struct raw *raw = RAW(.url = attack->url, .alpn = "h2", .from = attacker->address);
+    struct raw *raw = RAW(.url = attack->url, .alpn = "h2", .from = attacker->address, .error = &attacker->error);
     atomic_fetch_add(&attack->connections, 1);
     if (raw == NULL)
       continue;
@@ -162,8 +194,12 @@ struct http2_attack_counts http2_attack_count(struct http2_attack *attack)
 struct http2_attack_counts http2_attack_stop(struct http2_attack **attack)
 {
   atomic_store(&(*attack)->stop, true);
-  for (size_t i = 0; i < (*attack)->count; i++)
-    background_join((*attack)->attackers[i].background);
+  for (size_t i = 0; i < (*attack)->count; i++) {
+    struct attacker *attacker = &(*attack)->attackers[i];
+    background_join(attacker->background);
+    cr_expect_eq(attacker->error, 0, "%s from %s: %s", (*attack)->kind->name, attacker->address,
+                 strerror(attacker->error));
+  }
   struct http2_attack_counts counts = http2_attack_count(*attack);
   free(*attack);
   *attack = NULL;

@@ -25,6 +25,15 @@ void http2_add_frame(struct strbuf *out, enum http2_frame type, unsigned flags, 
 // Appends the header block of a request: literals only, no table. `token` may be NULL.
 void http2_add_headers(struct strbuf *block, const char *method, const char *path, const char *token);
 
+// Appends many of one frame, as an attack sends them at once.
+void http2_repeat_frame(struct strbuf *out, enum http2_frame type, uint32_t stream, struct slice payload);
+
+// Parts for http2_attack_kind.go_on: requests that are reset at once (`arg` is the strbuf of their header block), empty
+// settings and pings, both of which want an answer.
+void http2_ask_and_reset(struct strbuf *out, const void *arg, uint32_t round);
+void http2_add_settings(struct strbuf *out, const void *arg, uint32_t round);
+void http2_add_pings(struct strbuf *out, const void *arg, uint32_t round);
+
 struct http2_attack_kind {
   const char *name;
   // Appends what a connection begins with, behind the preface and empty settings; NULL: nothing.
@@ -46,6 +55,7 @@ struct http2_attack;
 // Starts attackers from 127.0.0.2 on, each from an address of its own. `url` and `kind` must outlive the attack.
 struct http2_attack *http2_attack_start(const char *url, const struct http2_attack_kind *kind, size_t attackers);
 struct http2_attack_counts http2_attack_count(struct http2_attack *attack);
+// Fails the test where an attacker could not connect, or waited 20 s for nothing.
 struct http2_attack_counts http2_attack_stop(struct http2_attack **attack);
 
 #endif

@@ -47,7 +47,8 @@ static void log_in(void *arg)
   const char *body = text("{\"email\":\"%s\",\"password\":\"%s\",\"deviceToken\":\"%s\"}", login->email,
                           login->password, login->device_token == NULL ? "" : login->device_token);
   do {
-    login->reply = HTTP(.path = "/v1/auth/login", .base_url = login->base_url, .from = login->from, .body = body);
+    login->reply = HTTP(.path = "/v1/auth/login", .base_url = login->base_url, .from = login->from, .body = body,
+                        .timeout_ms = 30000);
     count_status(login);
     // An attacker who asks as fast as it can would be measured instead of the services: both share this machine.
     if (login->stop != NULL)
@@ -161,7 +162,7 @@ static void guess(void *arg)
   struct guesser *guesser = arg;
   while (atomic_fetch_sub(guesser->left, 1) > 0) {
     struct http_reply reply =
-        HTTP(.path = "/v1/auth/login", .from = "127.0.0.32",
+        HTTP(.path = "/v1/auth/login", .from = "127.0.0.32", .timeout_ms = 30000,
              .body = text("{\"email\":\"%s\",\"password\":\"guess %s\"}", guesser->email, fresh_word()));
     atomic_fetch_add(&guesser->counts[reply.status], 1);
   }

@@ -33,8 +33,8 @@ static void read_and_write(void *arg)
   for (int i = 0; !atomic_load(&client->stop); i++) {
     struct http_reply reply = i % (READS_BETWEEN_WRITES + 1) == 0
                                   ? HTTP(.method = "PATCH", .path = client->path, .token = client->token,
-                                         .body = text("{\"quantity\":%d}", i))
-                                  : HTTP(.path = client->path, .token = client->token);
+                                         .body = text("{\"quantity\":%d}", i), .timeout_ms = 30000)
+                                  : HTTP(.path = client->path, .token = client->token, .timeout_ms = 30000);
     note_answer(client, reply.status);
   }
 }
@@ -110,9 +110,9 @@ Test(fault_13_rotation, passwords_change_without_a_failed_request)
                atomic_load(&client.failed), atomic_load(&client.answered), atomic_load(&client.last_failure));
 
   cr_expect_not_null(strstr(try_postgres(old_pg), "password authentication failed"));
-  cr_expect_not_null(strstr(try_postgres(secret_of_stack("pg_item")), "1"));
+  cr_expect_str_eq(try_postgres(secret_of_stack("pg_item")), "1\n");
   cr_expect_not_null(strstr(try_redis(old_redis), "WRONGPASS"));
-  cr_expect_not_null(strstr(try_redis(secret_of_stack("redis_item")), "OK"));
+  cr_expect_str_eq(try_redis(secret_of_stack("redis_item")), "OK\n");
 
   // The instances, which were started with the old passwords, connect with the new ones.
   end_connections();

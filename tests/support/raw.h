@@ -11,11 +11,14 @@ struct raw_options {
   const char *alpn;     // "h2"; NULL: no ALPN
   int tls_version;      // TLS1_1_VERSION and so on, the only one that is offered; 0: all
   const char *ciphers;  // of TLS 1.2, as OpenSSL names them; NULL: all that OpenSSL has
+  // Takes the errno of a connection that cannot be made or stays silent, which fails the test where this is NULL.
+  // Threads other than the test's own need it, because criterion cannot end a test from there.
+  int *error;
 };
 
 struct raw;
 
-// Connects. NULL where the handshake of TLS fails.
+// Connects. NULL where the handshake of TLS fails, and with `error` where the connection does.
 struct raw *raw_open(const struct raw_options *options);
 #define RAW(...) raw_open(&(struct raw_options){__VA_ARGS__})
 // Sends all of it; false where the other end has closed the connection.
@@ -25,7 +28,7 @@ bool raw_send_text(struct raw *raw, const char *text);
 const char *raw_read_until(struct raw *raw, const char *wanted);
 // Reads until the other end closes the connection, and returns all that has come.
 const char *raw_read_all(struct raw *raw);
-// Reads some bytes; 0 at the end of the connection, also by a reset.
+// Reads some bytes; 0 at the end of the connection, also by a reset, and with `error` after 20 s of silence.
 size_t raw_read(struct raw *raw, void *bytes, size_t size);
 // Tells whether there is something to read, or the end, without waiting.
 bool raw_is_readable(struct raw *raw);
