@@ -79,13 +79,13 @@ static void run_bystander(void *arg)
   }
 }
 
-static void prepare_request(struct bystander *bystander, const struct account *account)
+static void prepare_request(struct bystander *bystander, const struct account *account, const char *base_url)
 {
   CURL *curl = curl_easy_init();
   cr_assert_not_null(curl);
   const char *id = item_create(account, text("{\"sku\":\"%s\",\"name\":\"Bystander's lamp\"}", fresh_word()));
   bystander->curl = curl;
-  bystander->url = text("%s/v1/items/%s", need_variable("BULKHEAD_URL"), id);
+  bystander->url = text("%s/v1/items/%s", base_url, id);
   bystander->headers = curl_slist_append(NULL, text("Authorization: Bearer %s", account->token));
   curl_easy_setopt(curl, CURLOPT_URL, bystander->url);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, bystander->headers);
@@ -108,11 +108,16 @@ static void prepare_phase(struct phase *phase)
 
 struct bystander *bystander_start(const struct account *account)
 {
+  return bystander_start_at(account, need_variable("BULKHEAD_URL"));
+}
+
+struct bystander *bystander_start_at(const struct account *account, const char *base_url)
+{
   struct bystander *bystander = calloc(1, sizeof(*bystander));
   cr_assert_not_null(bystander);
   prepare_phase(&bystander->calm);
   prepare_phase(&bystander->attacked);
-  prepare_request(bystander, account);
+  prepare_request(bystander, account, base_url);
   bystander->background = background_start(run_bystander, bystander);
   bystander_await(bystander, CALM_REQUESTS);
   return bystander;
@@ -160,11 +165,13 @@ static struct bystander_seen sum_up(struct phase *phase)
   return seen;
 }
 
-static void print_seen(const char *attack, const char *when, const struct bystander_seen *seen)
+// Writes the line that tests/run shows at the end of the fault scenarios.
+static void print_seen(const char *attack, const struct bystander_seen *calm, const struct bystander_seen *attacked)
 {
-  fprintf(stderr, "bystander, %s, %s: %zu of %zu requests succeeded (%.2f %%), p50 %.2f ms, p99 %.2f ms\n", attack,
-          when, seen->succeeded, seen->requests, 100.0 * (double)seen->succeeded / (double)seen->requests,
-          (double)seen->p50_us / 1e3, (double)seen->p99_us / 1e3);
+  fprintf(stderr, "bystander: %s: %.1f %% of %zu, p50 %.1f ms -> %.1f ms, p99 %.1f ms -> %.1f ms (%.1f x)\n", attack,
+          100.0 * (double)attacked->succeeded / (double)attacked->requests, attacked->requests,
+          (double)calm->p50_us / 1e3, (double)attacked->p50_us / 1e3, (double)calm->p99_us / 1e3,
+          (double)attacked->p99_us / 1e3, (double)attacked->p99_us / (double)calm->p99_us);
 }
 
 static void free_bystander(struct bystander *bystander)
@@ -185,9 +192,8 @@ struct bystander_seen bystander_assert_unharmed(struct bystander **bystander, co
   struct bystander_seen calm = sum_up(&done->calm);
   struct bystander_seen attacked = sum_up(&done->attacked);
   free_bystander(done);
-  print_seen(attack, "calm", &calm);
-  print_seen(attack, "attacked", &attacked);
   cr_assert_gt(attacked.requests, 0, "%s: the bystander made no request during the attack", attack);
+  print_seen(attack, &calm, &attacked);
   cr_assert_eq(calm.succeeded, calm.requests, "%s: before the attack: %s", attack, calm.first_failure);
   cr_assert_eq(attacked.succeeded, attacked.requests, "%s: %zu of %zu requests of the bystander failed, first: %s",
                attack, attacked.requests - attacked.succeeded, attacked.requests, attacked.first_failure);

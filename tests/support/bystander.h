@@ -22,12 +22,15 @@ struct bystander_seen {
 // Starts the client on a thread of its own and watches it for a while without an attack. `account` needs a token that
 // stays valid. The gateway must be healthy.
 struct bystander *bystander_start(const struct account *account);
+// Starts one that reads at another gateway than that of BULKHEAD_URL.
+struct bystander *bystander_start_at(const struct account *account, const char *base_url);
 // Begins to count for the attack. Call it right before the attack begins.
 void bystander_attacked(struct bystander *bystander);
 // Waits until the client has made `requests` more. It makes some 150 a second while nothing holds it up.
 void bystander_await(struct bystander *bystander, size_t requests);
-// Stops the client, prints what it saw in calm and since bystander_attacked, and asserts that all requests have
-// succeeded and that the p99 stayed below a second. Returns what it saw during the attack.
+// Stops the client and prints one line: what it saw since bystander_attacked, beside the calm, and how many times as
+// large the p99 has become. Asserts that all requests have succeeded and that the p99 stayed below a second. Returns
+// what it saw during the attack.
 struct bystander_seen bystander_assert_unharmed(struct bystander **bystander, const char *attack);
 
 #endif
