@@ -4,9 +4,9 @@
 // nothing is locked; what an address holds is the sum over the slots. What a worker that died had counted leaves with
 // its slot: readers pass over the slots of processes that are gone, and the next worker to start takes them.
 //
-// Two workers that admit an address at the same moment may each not see what the other adds. So a limit may be exceeded
-// by what each further worker admits at that moment: a connection, or the bytes of one body. An address for which a slot
-// has no room is not counted.
+// Two workers that admit an address at the same moment may each not see what the other adds. So a limit may be
+// exceeded by what each further worker admits at that moment: a connection, or the bytes of one body. An address for
+// which a slot has no room is not counted.
 #ifndef BULKHEAD_GATEWAY_ADDRESS_COUNTS_H
 #define BULKHEAD_GATEWAY_ADDRESS_COUNTS_H
 
