@@ -47,6 +47,7 @@ Test(e2e_12_https, the_api_speaks_http_2_and_1_1, .fini = stop_gateway)
 // A browser that has seen this header never speaks plain HTTP to this host again.
 Test(e2e_12_https, every_answer_asks_for_https_next_time, .fini = stop_gateway)
 {
+  setenv("HSTS_MAX_AGE", "31536000", 1);
   gateway = gateway_start_https("gateway-13");
   static const char *const PATHS[] = {"/healthz", "/docs", "/openapi.json", "/v1/items", "/nowhere"};
   for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {
@@ -55,6 +56,14 @@ Test(e2e_12_https, every_answer_asks_for_https_next_time, .fini = stop_gateway)
     cr_assert_not_null(header, "%s: %s", PATHS[i], reply.headers);
     cr_assert_str_eq(header, "max-age=31536000");
   }
+}
+
+// The header holds for all ports of a host name, also those of a developer's other programs.
+Test(e2e_12_https, a_browser_forgets_the_local_stack, .fini = stop_gateway)
+{
+  gateway = gateway_start_https("gateway-44");
+  struct http_reply reply = HTTP(.path = "/healthz");
+  cr_assert_str_eq(http_header(&reply, "Strict-Transport-Security"), "max-age=0");
 }
 
 Test(e2e_12_https, the_plain_port_only_leads_to_https, .fini = stop_gateway)
