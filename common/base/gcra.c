@@ -28,6 +28,12 @@ static bool parse_burst(struct slice text, uint64_t rate, uint64_t *burst)
   return slice_to_uint64(slice_trim(slice_skip(text, sizeof(word) - 1)), 1, GCRA_MAX_UNITS, burst);
 }
 
+bool gcra_is_in_bounds(const struct gcra_limit *limit)
+{
+  return limit->interval_ns > 0 && limit->burst > 0 && limit->burst <= GCRA_MAX_UNITS &&
+         limit->interval_ns <= GCRA_LONGEST_FILL_NS / limit->burst;
+}
+
 bool gcra_parse(struct slice text, struct gcra_limit *out)
 {
   *out = (struct gcra_limit){0};
@@ -46,7 +52,10 @@ bool gcra_parse(struct slice text, struct gcra_limit *out)
   if (period_ns == 0 || !slice_to_uint64(slice_trim(slice_make(text.data, slash)), 1, GCRA_MAX_UNITS, &rate) ||
       !parse_burst(slice_skip(behind, space), rate, &burst))
     return false;
-  *out = (struct gcra_limit){.interval_ns = period_ns / rate, .burst = (uint32_t)burst};
+  const struct gcra_limit limit = {.interval_ns = period_ns / rate, .burst = (uint32_t)burst};
+  if (!gcra_is_in_bounds(&limit))
+    return false;
+  *out = limit;
   return true;
 }
 

@@ -12,6 +12,9 @@
 // The largest rate and burst that a setting may name.
 #define GCRA_MAX_UNITS 1000000
 
+// The longest time in which an empty bucket may become full: 366 days. It keeps the sums of times in 64 bits.
+#define GCRA_LONGEST_FILL_NS (UINT64_C(366) * 86400 * 1000000000)
+
 // The reason of a refusal by a rate limit, at the gateway and in the services.
 #define GCRA_REASON "RATE_LIMITED"
 
@@ -21,8 +24,11 @@ struct gcra_limit {
 };
 
 // Reads a setting: "100/s burst 200", "30/m" (the burst is the rate then), "off" or "" for no limit. The units of time
-// are s, m, h and d. False for anything else.
+// are s, m, h and d. False for anything else, and for a limit that is out of bounds.
 bool gcra_parse(struct slice text, struct gcra_limit *out) MUST_CHECK;
+
+// Tells whether a limit holds 1 to GCRA_MAX_UNITS units, which come back within GCRA_LONGEST_FILL_NS.
+bool gcra_is_in_bounds(const struct gcra_limit *limit);
 
 static inline bool gcra_is_on(const struct gcra_limit *limit)
 {

@@ -113,10 +113,11 @@ static char *set_rate(ngx_conf_t *cf, ngx_command_t *command, void *conf)
   }
   if (gcra_parse(to_slice(args[2]), &module->limits[kind]))
     return NGX_CONF_OK;
-  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                     "the rate limit \"%V\" of class %V is not accepted; write a rate and perhaps a burst, such as "
-                     "\"100/s burst 200\" or \"30/m\", of s, m, h or d, or \"off\"",
-                     &args[2], &args[1]);
+  ngx_conf_log_error(
+      NGX_LOG_EMERG, cf, 0,
+      "the rate limit \"%V\" of class %V is not accepted; write a rate and perhaps a burst, such as "
+      "\"100/s burst 200\" or \"30/m\", of s, m, h or d, whose burst comes back within 366 days, or \"off\"",
+      &args[2], &args[1]);
   return NGX_CONF_ERROR;
 }
 

@@ -8,18 +8,16 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
-#define LONGEST_INTERVAL_NS (UINT64_C(86400) * 1000000000)
-
 // How many successes of one source are given back: 60 a minute.
 static const struct gcra_limit free_successes = {.interval_ns = 1000000000, .burst = 60};
 
 static enum status read_limit(struct call *call, const Auth__V1__RateLimit *limit, struct gcra_limit *out)
 {
   *out = (struct gcra_limit){.interval_ns = limit->interval_ns, .burst = limit->burst};
-  if (limit->interval_ns <= LONGEST_INTERVAL_NS && limit->burst <= GCRA_MAX_UNITS)
+  if (gcra_is_in_bounds(out))
     return STATUS_OK;
   return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST",
-                   "a limit gives a unit back in a day at most, and holds at most %d", GCRA_MAX_UNITS);
+                   "a limit holds at most %d units, and is full again within 366 days", GCRA_MAX_UNITS);
 }
 
 static void write_state(const struct share_state *state, Auth__V1__RateLimitState *response)

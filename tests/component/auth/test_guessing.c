@@ -155,8 +155,8 @@ Test(guessing, from_a_known_device_ends_as_well)
   cr_expect_eq(right_login(HOME, sign_in(HOME)), STATUS_OK);
 }
 
-// Takes an attempt as the gateway does, from a limit of two; tells whether it was granted.
-static bool begin_attempt(const char *address, const char *device_token)
+// Takes an attempt as the gateway does, from a limit of `burst` that come back one an hour.
+static struct outcome try_attempt(const char *address, const char *device_token, uint32_t burst)
 {
   static const struct rpc_context context = {.request_id = SLICE_INIT("r-1")};
   Auth__V1__LoginRequest login_request = AUTH__V1__LOGIN_REQUEST__INIT;
@@ -166,13 +166,17 @@ static bool begin_attempt(const char *address, const char *device_token)
   struct slice packed = driver_pack(&accounts.to_auth, &login_request.base);
   Auth__V1__RateLimit limit = AUTH__V1__RATE_LIMIT__INIT;
   limit.interval_ns = UINT64_C(3600000000000);
-  limit.burst = 2;
+  limit.burst = burst;
   Auth__V1__BeginAttemptRequest request = AUTH__V1__BEGIN_ATTEMPT_REQUEST__INIT;
   request.address = (char *)(uintptr_t)address;
   request.limit = &limit;
   request.login = (ProtobufCBinaryData){.len = packed.size, .data = (uint8_t *)(uintptr_t)packed.data};
-  struct outcome outcome =
-      driver_call(&accounts.to_auth, "auth.v1.RateLimitService/BeginAttempt", &request.base, &context);
+  return driver_call(&accounts.to_auth, "auth.v1.RateLimitService/BeginAttempt", &request.base, &context);
+}
+
+static bool begin_attempt(const char *address, const char *device_token)
+{
+  struct outcome outcome = try_attempt(address, device_token, 2);
   cr_assert_eq(outcome.status, STATUS_OK, "%s", status_name(outcome.status));
   const Auth__V1__RateLimitState *state = (const void *)driver_reply(&outcome, &auth__v1__rate_limit_state__descriptor);
   return state->granted == 1;
@@ -192,6 +196,13 @@ Test(guessing, devices_of_one_account_do_not_multiply_the_attempts_of_an_address
   cr_expect_not(begin_attempt(address, sign_in(HOME)));
   cr_expect(begin_attempt(address, ""), "the address has a bucket of its own");
   cr_expect(begin_attempt("192.0.2.99", first), "the account's devices elsewhere are not held up");
+}
+
+Test(guessing, a_limit_that_takes_years_to_come_back_is_refused)
+{
+  cr_expect_eq(try_attempt("192.0.2.98", "", 366 * 24).status, STATUS_OK);
+  struct outcome outcome = try_attempt("192.0.2.98", "", 366 * 24 + 1);
+  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT, "%s", status_name(outcome.status));
 }
 
 // Five tries for each address of a network would be hundreds.

@@ -21,10 +21,14 @@ Test(gcra, settings_name_rate_unit_and_burst)
       {" 30/m  burst  5 ", 2000 * MS, 5},
       {"1/h", 3600 * 1000 * MS, 1},
       {"86400/d burst 10", 1000 * MS, 10},
+      {"1/d burst 366", 86400 * 1000 * MS, 366},
+      {"1/m burst 527040", 60 * 1000 * MS, 527040},
   };
-  static const char *const invalid[] = {
-      "100",       "0/s", "100/w", "100/s burst", "100/s burst 0",  "100/s 5",         "-1/s",   "on",
-      "1000001/s", "/s",  "1.5/s", "100/s burst", "100/s, burst 2", "100/s burst 2 x", "100 / s"};
+  static const char *const invalid[] = {"100", "0/s", "100/w", "100/s burst", "100/s burst 0", "100/s 5", "-1/s", "on",
+                                        "1000001/s", "/s", "1.5/s", "100/s burst", "100/s, burst 2", "100/s burst 2 x",
+                                        "100 / s",
+                                        // Such a bucket would need more than 366 days to become full.
+                                        "1/d burst 367", "1/d burst 1000000", "1/m burst 527041"};
   struct gcra_limit limit;
   for (size_t i = 0; i < sizeof(valid) / sizeof(*valid); i++) {
     cr_expect(gcra_parse(slice_from_string(valid[i].text), &limit), "%s", valid[i].text);
