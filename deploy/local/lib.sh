@@ -443,8 +443,9 @@ rotate_redis() {
   redis_admin <<<"ACL SETUSER $1 !$(sha256_of "$old")"
 }
 
-# start_redis [SERVICE...]: a private server that writes nothing to disk, because it is a cache only. Sets REDIS_SOCKET. Where
-# services are named, only they are let in, by passwords.
+# start_redis [SERVICE...]: a private server that writes nothing to disk, because it may lose all it has. Every key has a
+# lifetime. volatile-ttl evicts the keys with the shortest one first, which are entries of caches (minutes) before the counters
+# of failed logins (a day). Sets REDIS_SOCKET. Where services are named, only they are let in, by passwords.
 start_redis() {
   local acl=()
   REDIS_SOCKET=$SOCKETS/redis
@@ -455,7 +456,7 @@ start_redis() {
     acl=(--aclfile "$RUN_DIR/secrets/redis.acl")
   fi
   launch redis redis-server --port 0 --unixsocket "$REDIS_SOCKET" --unixsocketperm 777 --save '' --appendonly no \
-    --dir "$SOCKETS" --maxmemory 256mb --maxmemory-policy allkeys-lru --daemonize no "${acl[@]}"
+    --dir "$SOCKETS" --maxmemory 256mb --maxmemory-policy volatile-ttl --daemonize no "${acl[@]}"
   wait_for redis 20 Redis redis-cli -s "$REDIS_SOCKET" ping
 }
 
