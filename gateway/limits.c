@@ -122,13 +122,7 @@ static void wake_all(struct bucket *bucket)
   // Only requests that wait now are woken, because a woken request may wait again.
   struct list woken;
   list_init(&woken);
-  bucket->demand = 0;
-  while (!list_empty(&bucket->waiting)) {
-    struct list *node = bucket->waiting.next;
-    list_remove(node);
-    list_append(&woken, node);
-    bucket->demand++;
-  }
+  bucket->demand = (uint32_t)list_move_all(&bucket->waiting, &woken);
   while (!list_empty(&woken)) {
     struct limit_wait *wait = CONTAINER_OF(woken.next, struct limit_wait, node);
     list_remove(&wait->node);

@@ -38,4 +38,16 @@ static inline void list_remove(struct list *node)
   list_init(node);
 }
 
+// Moves all nodes of a list to the end of another. Returns how many.
+static inline size_t list_move_all(struct list *from, struct list *to)
+{
+  size_t count = 0;
+  for (; !list_empty(from); count++) {
+    struct list *node = from->next;
+    list_remove(node);
+    list_append(to, node);
+  }
+  return count;
+}
+
 #endif

@@ -40,3 +40,21 @@ Test(list, a_thing_is_taken_out_from_anywhere_and_twice_without_harm)
   list_remove(&things[2].node);
   cr_assert(list_empty(&list));
 }
+
+Test(list, all_things_of_one_list_are_moved_to_the_end_of_another)
+{
+  struct list from, to;
+  struct thing things[3] = {{.number = 1}, {.number = 2}, {.number = 3}};
+  list_init(&from);
+  list_init(&to);
+  list_append(&to, &things[0].node);
+  cr_assert_eq(list_move_all(&from, &to), 0);
+  list_append(&from, &things[1].node);
+  list_append(&from, &things[2].node);
+  cr_assert_eq(list_move_all(&from, &to), 2);
+  cr_assert(list_empty(&from));
+  int expected = 1;
+  for (struct list *at = to.next; at != &to; at = at->next)
+    cr_assert_eq(CONTAINER_OF(at, struct thing, node)->number, expected++);
+  cr_assert_eq(expected, 4);
+}
