@@ -95,6 +95,15 @@ static bool wait_for_keys(struct exchange *exchange)
   return keys_wait(&exchange->gateway->keys, &exchange->key_wait);
 }
 
+// Answers that the keys which verify tokens are missing: the token may be a good one.
+static enum step_result refuse_unverified(struct exchange *exchange)
+{
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_UNAVAILABLE,
+                                         .reason = RPC_NOT_APPLIED,
+                                         .detail = SLICE("tokens cannot be verified right now; try again later")});
+}
+
 static const char *choose_token_reason(enum token_result result)
 {
   return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "INVALID_TOKEN";
@@ -114,14 +123,8 @@ enum step_result step_authenticate(struct exchange *exchange)
     break;
   }
   struct gateway *gateway = exchange->gateway;
-  if (!keys_known(&gateway->keys)) {
-    if (wait_for_keys(exchange))
-      return STEP_WAIT;
-    return exchange_fail(exchange,
-                         &(struct failure){.code = STATUS_UNAVAILABLE,
-                                           .reason = RPC_NOT_APPLIED,
-                                           .detail = SLICE("tokens cannot be verified right now; try again later")});
-  }
+  if (!keys_known(&gateway->keys))
+    return wait_for_keys(exchange) ? STEP_WAIT : refuse_unverified(exchange);
   enum step_result limited = exchange_limit_token(exchange, token);
   if (limited != STEP_NEXT)
     return limited;
@@ -132,6 +135,8 @@ enum step_result step_authenticate(struct exchange *exchange)
   metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
   if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
     return STEP_WAIT;
+  if (result == TOKEN_UNKNOWN_KEY && keys_outdated(&gateway->keys))
+    return refuse_unverified(exchange);
   if (result != TOKEN_VALID)
     return refuse_token(exchange, choose_token_reason(result), token_result_text(result));
   take_claims(exchange, claims);

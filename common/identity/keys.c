@@ -28,6 +28,11 @@ bool keys_known(const struct keys *keys)
   return token_verifier_key_count(keys->options.verifier) > 0;
 }
 
+bool keys_outdated(const struct keys *keys)
+{
+  return keys->failing || keys->fetch != NULL;
+}
+
 // Returns a text of a message by the name of its field; "" where there is none.
 static const char *get_text(const ProtobufCMessage *message, const char *name)
 {
@@ -93,11 +98,7 @@ static void wake_all(struct keys *keys)
   // Only requests that wait now are woken, because a woken request may wait again.
   struct list woken;
   list_init(&woken);
-  while (!list_empty(&keys->waiting)) {
-    struct list *node = keys->waiting.next;
-    list_remove(node);
-    list_append(&woken, node);
-  }
+  (void)list_move_all(&keys->waiting, &woken);
   while (!list_empty(&woken)) {
     struct key_wait *wait = CONTAINER_OF(woken.next, struct key_wait, node);
     list_remove(&wait->node);

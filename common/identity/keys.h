@@ -66,6 +66,8 @@ void keys_init(struct keys *keys, const struct keys_options *options);
 void keys_stop(struct keys *keys);
 
 bool keys_known(const struct keys *keys);
+// Returns whether an unknown key may be a good one: the last fetch has failed, or one is in flight.
+bool keys_outdated(const struct keys *keys);
 
 // Waits for a key that is unknown: starts a fetch where one is due and adds `wait` to the list. Returns false when
 // waiting would not help, because a fetch has just ended.

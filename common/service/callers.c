@@ -169,7 +169,8 @@ enum callers_result callers_identify(struct callers *callers, struct call *call,
   }
   if (result == TOKEN_UNKNOWN_KEY && !waited && callers->fetches)
     return CALLERS_WAIT;
-  if (!callers_know_keys(callers))
+  bool may_be_new = result == TOKEN_UNKNOWN_KEY && callers->fetches && keys_outdated(&callers->keys);
+  if (!callers_know_keys(callers) || may_be_new)
     call->refusal =
         call_fail(call, STATUS_UNAVAILABLE, RPC_NOT_APPLIED, "tokens cannot be verified right now; try again later");
   else

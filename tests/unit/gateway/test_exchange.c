@@ -103,6 +103,31 @@ Test(exchange, an_unknown_key_waits_for_fresh_keys_and_then_goes_on)
   assert_problem(exchange_reply(exchange), 401, "INVALID_TOKEN");
 }
 
+// While the keys rotate, an unknown key may be the new one: a client must not throw its session away for a failed fetch.
+Test(exchange, an_unknown_key_gets_503_while_the_keys_cannot_be_fetched)
+{
+  static const struct rpc_status unavailable = {.code = STATUS_UNAVAILABLE, .message = SLICE_INIT("no endpoint")};
+  fixture_now_us += KEYS_UNKNOWN_EVERY_US;
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.authorization = fixture_foreign_bearer(fixture);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
+  fixture_answer_status(fixture_call(fixture, 1), &unavailable);
+  cr_assert_eq(fixture->progress, EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 503, "\"reason\":\"NOT_APPLIED\"");
+}
+
+Test(exchange, an_unknown_key_gets_503_while_the_keys_are_not_fetched_in_time)
+{
+  fixture_now_us += KEYS_UNKNOWN_EVERY_US;
+  struct exchange_input input = fixture_input("GET", ITEM_PATH);
+  input.authorization = fixture_foreign_bearer(fixture);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
+  fixture_now_us += KEYS_MAX_WAIT_US;
+  gateway_process(fixture->gateway, fixture_now_us);
+  cr_assert_eq(fixture->progress, EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 503, "\"reason\":\"NOT_APPLIED\"");
+}
+
 Test(exchange_without_keys, waits_and_then_answers_503)
 {
   fixture = fixture_open();
