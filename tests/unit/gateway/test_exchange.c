@@ -103,7 +103,8 @@ Test(exchange, an_unknown_key_waits_for_fresh_keys_and_then_goes_on)
   assert_problem(exchange_reply(exchange), 401, "INVALID_TOKEN");
 }
 
-// While the keys rotate, an unknown key may be the new one: a client must not throw its session away for a failed fetch.
+// While the keys rotate, an unknown key may be the new one: a client must not throw its session away because a fetch
+// has failed.
 Test(exchange, an_unknown_key_gets_503_while_the_keys_cannot_be_fetched)
 {
   static const struct rpc_status unavailable = {.code = STATUS_UNAVAILABLE, .message = SLICE_INIT("no endpoint")};
