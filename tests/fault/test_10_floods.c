@@ -1,13 +1,16 @@
 // Floods of connections and bodies from few addresses, and clients that are slow on purpose: a bystander does not
 // notice them, and what is slow is closed within 10 s.
 #include <criterion/criterion.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/strbuf.h"
 #include "tests/fault/flood.h"
+#include "tests/fault/http2_attack.h"
 #include "tests/support/bystander.h"
 #include "tests/support/environment.h"
 #include "tests/support/gateway.h"
@@ -159,30 +162,117 @@ Test(fault_10_floods, fetches_of_a_large_file_leave_others_alone)
 
 // ---- all together ----
 
-Test(fault_10_floods, all_floods_together_leave_others_alone)
+enum { GUESSERS = 60, HTTP2_ATTACKERS = 1, SIEGE_REQUESTS = 200, GUESS_PAUSE_US = 200000 };
+
+// A client that tries to log in to accounts that do not exist, again and again.
+struct guesser {
+  struct background *thread;
+  atomic_bool *stop;
+  atomic_size_t *answers;
+};
+
+static void guess_passwords(void *arg)
 {
-  struct account ada = account_create();
-  const struct flood_kind kinds[] = {
-      from_address(idle, "127.0.0.2"),
-      from_address(slow_headers, "127.0.0.3"),
-      from_address(trickled_logins, "127.0.0.4"),
-      from_address(make_stalled_uploads(&ada), "127.0.0.5"),
-      from_address(slow_readers, "127.0.0.6"),
-      from_address(bundle_fetches, "127.0.0.7"),
+  struct guesser *guesser = arg;
+  while (!atomic_load(guesser->stop)) {
+    struct http_reply reply = HTTP(.path = "/v1/auth/login", .from = "127.0.0.31", .timeout_ms = 30000,
+                                   .body = text("{\"email\":\"%s\",\"password\":\"a wrong one\"}", fresh_email()));
+    if (reply.status == 401 || reply.status == 429)
+      atomic_fetch_add(guesser->answers, 1);
+    usleep(GUESS_PAUSE_US);
+  }
+}
+
+// All that attacks at once: connections and logins at the stack's gateway, HTTP/2 at one with TLS.
+struct siege {
+  struct flood_kind kinds[6];
+  struct flood *floods[6];
+  struct http2_attack_kind http2_kinds[3];
+  struct http2_attack *http2_attacks[3];
+  struct strbuf headers;
+  struct guesser guessers[GUESSERS];
+  atomic_bool stop;
+  atomic_size_t guesses;
+};
+
+static void start_floods(struct siege *siege, const struct account *account)
+{
+  static const size_t connections[ARRAY_LEN(siege->kinds)] = {4000, 4000, 400, 33, 400, 100};
+  const struct flood_kind kinds[] = {idle,         slow_headers,  trickled_logins, make_stalled_uploads(account),
+                                     slow_readers, bundle_fetches};
+  for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+    siege->kinds[i] = from_address(kinds[i], text("127.0.0.%zu", i + 2));
+    siege->floods[i] = flood_start(&siege->kinds[i], connections[i], 1);
+  }
+  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+    flood_await_attempts(siege->floods[i], connections[i]);
+}
+
+static void start_http2_attacks(struct siege *siege, const struct account *account, const char *https_url)
+{
+  const struct http2_attack_kind kinds[] = {
+      {.name = "rapid reset", .go_on = http2_ask_and_reset, .reads = true, .arg = &siege->headers},
+      {.name = "settings whose answers nobody reads", .go_on = http2_add_settings},
+      {.name = "pings", .go_on = http2_add_pings, .reads = true},
   };
-  static const size_t connections[ARRAY_LEN(kinds)] = {4000, 4000, 400, 33, 400, 100};
-  struct flood *floods[ARRAY_LEN(kinds)];
-  struct bystander *bystander = bystander_start(&ada);
-  bystander_attacked(bystander);
-  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-    floods[i] = flood_start(&kinds[i], connections[i], 1);
-  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-    flood_await_attempts(floods[i], connections[i]);
+  strbuf_init(&siege->headers, 0);
+  http2_add_headers(&siege->headers, "GET", "/v1/users/me", account->token);
+  for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+    siege->http2_kinds[i] = kinds[i];
+    siege->http2_attacks[i] = http2_attack_start(https_url, &siege->http2_kinds[i], HTTP2_ATTACKERS);
+  }
+}
+
+static void start_guessers(struct siege *siege)
+{
+  for (size_t i = 0; i < GUESSERS; i++) {
+    siege->guessers[i] = (struct guesser){.stop = &siege->stop, .answers = &siege->guesses};
+    siege->guessers[i].thread = background_start(guess_passwords, &siege->guessers[i]);
+  }
+}
+
+// Ends all, and asserts that each of them has attacked.
+static void end_siege(struct siege *siege)
+{
+  atomic_store(&siege->stop, true);
+  for (size_t i = 0; i < ARRAY_LEN(siege->http2_attacks); i++)
+    cr_expect_gt(http2_attack_stop(&siege->http2_attacks[i]).closed, 0, "%s", siege->http2_kinds[i].name);
+  for (size_t i = 0; i < GUESSERS; i++)
+    background_join(siege->guessers[i].thread);
+  for (size_t i = 0; i < ARRAY_LEN(siege->floods); i++)
+    flood_stop(&siege->floods[i]);
+  cr_expect_gt(atomic_load(&siege->guesses), 0, "no login was answered");
+  strbuf_free(&siege->headers);
+}
+
+// Starts a gateway that speaks HTTPS and logs no request; what BULKHEAD_URL names stays.
+static struct gateway_place start_gateway_with_tls(void)
+{
+  setenv("TLS", "1", 1);
+  setenv("GATEWAY_ACCESS_LOG", "off", 1);
+  setenv("BULKHEAD_CA", text("%s/tls/ca.pem", need_variable("BULKHEAD_RUN_DIR")), 1);
+  return gateway_start("gateway-43");
+}
+
+Test(fault_10_floods, all_attacks_together_leave_others_alone)
+{
+  static struct siege siege;
+  struct gateway_place gateway = start_gateway_with_tls();
+  struct account ada = account_create();
+  struct bystander *at_plain = bystander_start(&ada);
+  struct bystander *at_tls = bystander_start_at(&ada, gateway.https_url);
+  bystander_attacked(at_plain);
+  bystander_attacked(at_tls);
+  start_floods(&siege, &ada);
+  start_http2_attacks(&siege, &ada, gateway.https_url);
+  start_guessers(&siege);
   create_batch(&ada);
-  bystander_await(bystander, WATCHED_REQUESTS);
-  (void)bystander_assert_unharmed(&bystander, "all floods together");
-  for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-    flood_stop(&floods[i]);
+  bystander_await(at_plain, SIEGE_REQUESTS);
+  bystander_await(at_tls, SIEGE_REQUESTS);
+  (void)bystander_assert_unharmed(&at_plain, "all attacks together, over HTTP");
+  (void)bystander_assert_unharmed(&at_tls, "all attacks together, over HTTPS");
+  end_siege(&siege);
+  gateway_stop(&gateway);
 }
 
 // ---- what is slow is closed ----
