@@ -124,6 +124,31 @@ static enum status create_schema(struct session *s, const char *quoted)
   return status;
 }
 
+// Takes the rights to change the list from everybody but its owner: the default privileges of the schema may give them
+// to the role that the service works with.
+static enum status protect_list(struct session *s)
+{
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(&sql,
+                "DO $$ DECLARE other name; BEGIN FOR other IN SELECT DISTINCT grantee::regrole::text FROM pg_class,"
+                " aclexplode(relacl) WHERE oid = '%s'::regclass AND grantee NOT IN (0, relowner) AND privilege_type IN"
+                " ('INSERT', 'UPDATE', 'DELETE') LOOP"
+                " EXECUTE 'REVOKE INSERT, UPDATE, DELETE ON %s FROM ' || other; END LOOP; END $$",
+                s->table, s->table);
+  enum status status = run_sql(s, s->list, strbuf_cstring(&sql));
+  strbuf_free(&sql);
+  return status;
+}
+
+static enum status create_list(struct session *s)
+{
+  enum status status = run_on_table(s, s->list, "CREATE TABLE IF NOT EXISTS ",
+                                    " (version integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
+                                    " applied_at timestamptz NOT NULL DEFAULT now())");
+  return status == STATUS_OK ? protect_list(s) : status;
+}
+
 static enum status prepare_session(struct session *s)
 {
   char *quoted = PQescapeIdentifier(s->conn, s->set->schema, strlen(s->set->schema));
@@ -145,11 +170,7 @@ static enum status prepare_session(struct session *s)
   if (status == STATUS_OK)
     status = create_schema(s, quoted);
   PQfreemem(quoted);
-  if (status != STATUS_OK)
-    return status;
-  return run_on_table(s, s->list, "CREATE TABLE IF NOT EXISTS ",
-                      " (version integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
-                      " applied_at timestamptz NOT NULL DEFAULT now())");
+  return status == STATUS_OK ? create_list(s) : status;
 }
 
 // ---- what is there ----

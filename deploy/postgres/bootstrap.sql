@@ -46,6 +46,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"service"
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"role";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"service" GRANT USAGE, SELECT ON SEQUENCES TO :"role";
 
+-- The lists of what was applied are the owner's to write; migrations that make them take the rights away, too.
+SELECT format('REVOKE INSERT, UPDATE, DELETE ON %I.%I FROM %I', schemaname, tablename, :'role') FROM pg_tables
+WHERE schemaname = :'service' AND tablename IN ('schema_migrations', 'common_migrations') \gexec
+
 -- Nothing in the shared schema is for the services, and only they may connect.
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SELECT current_database() AS database \gset

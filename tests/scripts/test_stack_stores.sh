@@ -62,6 +62,9 @@ as_owner() { "$PG_BIN/psql" -XqAt -c "$1" "$(cat "$RUN_DIR/secrets/pg_migrate_co
 { prepare_database item 2 && keep_conninfo item; } || fail "bootstrap.sql"
 as_owner 'CREATE TABLE things (id serial PRIMARY KEY)' || fail "the owner cannot make tables"
 as_service 'INSERT INTO things DEFAULT VALUES; DELETE FROM things' || fail "the service cannot change rows of a new table"
+as_owner 'CREATE TABLE schema_migrations (version int)' || fail "the owner cannot make a list of migrations"
+prepare_database item 2 || fail "bootstrap.sql cannot be repeated"
+case $(as_service 'DELETE FROM schema_migrations') in *"permission denied"*) ;; *) fail "the service can change the list of migrations" ;; esac
 case $(as_service 'DROP TABLE things') in *"must be owner"*) ;; *) fail "the service can drop a table" ;; esac
 
 # The service reads all the time while its database is prepared again.

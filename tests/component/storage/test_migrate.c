@@ -114,6 +114,34 @@ Test(migrate, a_migration_gives_way_to_who_uses_its_table)
   with_pg(check_table_in_use);
 }
 
+// The schema's default privileges let another role change its tables, as they let the role of a service.
+static void check_rights(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  struct migration_set set = set_of(world, 1);
+  const char *role = arena_printf(&world->arena, "%s_role", world->schema);
+  run_sql(world, arena_printf(&world->arena, "CREATE ROLE %s", role));
+  run_sql(world,
+          arena_printf(&world->arena, "ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT, DELETE ON TABLES TO %s",
+                       world->schema, role));
+  cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_OK, "%s", error.message);
+  cr_expect_str_eq(
+      run_sql(world, arena_printf(&world->arena,
+                                  "SELECT has_table_privilege('%s', 'a', 'DELETE')::text || '-' ||"
+                                  " has_table_privilege('%s', 'schema_migrations', 'DELETE')::text || '-' ||"
+                                  " has_table_privilege('%s', 'schema_migrations', 'SELECT')::text",
+                                  role, role, role)),
+      "true-false-true");
+  run_sql(world, arena_printf(&world->arena, "DROP OWNED BY %s", role));
+  run_sql(world, arena_printf(&world->arena, "DROP ROLE %s", role));
+}
+
+Test(migrate, only_the_owner_changes_the_list)
+{
+  with_pg(check_rights);
+}
+
 static void check_failure(struct world *world)
 {
   struct error error = {0};
