@@ -343,11 +343,21 @@ prepare_cluster() {
   keep_secret pgpass "*:*:*:postgres:$(secret pg_superuser)"
 }
 
+# Others may write to /var/tmp, and root writes the superuser's password below PG_HOME.
+refuse_foreign_home() {
+  [ "$(id -u)" -eq 0 ] || return 0
+  case $([ -L "$PG_HOME" ] || stat -c %U "$PG_HOME") in
+  root | postgres) ;;
+  *) die "$PG_HOME is a link or belongs to somebody else; remove it" ;;
+  esac
+}
+
 # start_postgres: a private server on a socket below $SOCKETS; sets what find_postgres does.
 start_postgres() {
   find_postgres
   is_running postgres && return
   mkdir -p "$PG_HOME" "$PG_SOCKET"
+  refuse_foreign_home
   chmod 700 "$PG_HOME"
   chmod 755 "$PG_SOCKET"
   [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
