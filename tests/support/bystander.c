@@ -16,7 +16,6 @@ enum {
   MOST_REQUESTS = 100000,
   PAUSE_US = 5000,
   TIMEOUT_MS = 5000,
-  MAX_P99_US = 1000000,
 };
 
 struct phase {
@@ -197,7 +196,5 @@ struct bystander_seen bystander_assert_unharmed(struct bystander **bystander, co
   cr_assert_eq(calm.succeeded, calm.requests, "%s: before the attack: %s", attack, calm.first_failure);
   cr_assert_eq(attacked.succeeded, attacked.requests, "%s: %zu of %zu requests of the bystander failed, first: %s",
                attack, attacked.requests - attacked.succeeded, attacked.requests, attacked.first_failure);
-  cr_assert_lt(attacked.p99_us, MAX_P99_US, "%s: the bystander's p99 is %.1f ms", attack,
-               (double)attacked.p99_us / 1e3);
   return attacked;
 }

@@ -29,7 +29,7 @@ void bystander_attacked(struct bystander *bystander);
 // Waits until the client has made `requests` more. It makes some 150 a second while nothing holds it up.
 void bystander_await(struct bystander *bystander, size_t requests);
 // Stops the client and prints one line: what it saw since bystander_attacked, beside the calm, and how many times as
-// large the p99 has become. Asserts that all requests have succeeded and that the p99 stayed below a second. Returns
+// large the p99 has become. Asserts that all requests have succeeded, each within five seconds. Returns
 // what it saw during the attack.
 struct bystander_seen bystander_assert_unharmed(struct bystander **bystander, const char *attack);
 
