@@ -41,6 +41,7 @@ struct http2_attack_kind {
   // Appends the next part, again and again. `round` counts from 0 on each connection. NULL: only waits for the end.
   void (*go_on)(struct strbuf *out, const void *arg, uint32_t round);
   bool reads;  // takes what the gateway sends
+  bool ends;   // the gateway is to close such connections
   const void *arg;
 };
 
