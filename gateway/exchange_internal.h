@@ -92,9 +92,8 @@ enum step_result step_reply(struct exchange *exchange);
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);
 
-// Counts the check of a token's signature, which costs more than a request, for the address of the client. Tokens that
-// were verified before are free.
-enum step_result exchange_limit_token(struct exchange *exchange, struct slice token);
+// Counts the check of a token's signature, which costs more than a request, for the address of the client.
+enum step_result exchange_limit_token(struct exchange *exchange);
 // Adds the headers that tell of the request's rate limit, where it has one (exchange_limits.c).
 void exchange_add_limit_headers(struct exchange *exchange);
 // Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.

@@ -109,6 +109,24 @@ static const char *choose_token_reason(enum token_result result)
   return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "INVALID_TOKEN";
 }
 
+// Verifies the access token. STEP_NEXT with the result, and with the claims of a valid token; anything else when the
+// client has had as many signatures checked as it may.
+static enum step_result verify_token(struct exchange *exchange, struct slice token, enum token_result *result,
+                                     const struct token_claims **claims)
+{
+  struct gateway *gateway = exchange->gateway;
+  int64_t now_s = gateway->clock.wall_us() / 1000000;
+  bool cached = token_verify_cached(gateway->verifier, token, now_s, claims, result);
+  if (!cached) {
+    enum step_result limited = exchange_limit_token(exchange);
+    if (limited != STEP_NEXT)
+      return limited;
+    *result = token_verify(gateway->verifier, token, now_s, claims, NULL);
+  }
+  metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
+  return STEP_NEXT;
+}
+
 enum step_result step_authenticate(struct exchange *exchange)
 {
   if (!policy_needs_token(&exchange_method(exchange)->policy))
@@ -125,14 +143,11 @@ enum step_result step_authenticate(struct exchange *exchange)
   struct gateway *gateway = exchange->gateway;
   if (!keys_known(&gateway->keys))
     return wait_for_keys(exchange) ? STEP_WAIT : refuse_unverified(exchange);
-  enum step_result limited = exchange_limit_token(exchange, token);
+  const struct token_claims *claims = NULL;
+  enum token_result result;
+  enum step_result limited = verify_token(exchange, token, &result, &claims);
   if (limited != STEP_NEXT)
     return limited;
-  const struct token_claims *claims = NULL;
-  bool cached = false;
-  enum token_result result =
-      token_verify(gateway->verifier, token, gateway->clock.wall_us() / 1000000, &claims, &cached);
-  metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
   if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
     return STEP_WAIT;
   if (result == TOKEN_UNKNOWN_KEY && keys_outdated(&gateway->keys))

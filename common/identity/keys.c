@@ -6,8 +6,6 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 
-// The most keys of a set. An issuer publishes the keys of one or two rotations, so more of them are a mistake.
-#define MAX_KEYS 32
 #define MAX_KEY_SET_BYTES (64u * 1024)
 
 void keys_init(struct keys *keys, const struct keys_options *options)
@@ -60,12 +58,13 @@ static ProtobufCMessage **get_keys(const ProtobufCMessage *set, size_t *count)
 // Gives the verifier the P-256 keys of the set; keys of other kinds are passed over.
 static enum status use_keys(struct keys *keys, const ProtobufCMessage *set, struct error *error)
 {
-  struct token_public_key list[MAX_KEYS];
+  struct token_public_key list[TOKEN_MAX_KEYS];
   size_t used = 0;
   size_t count;
   ProtobufCMessage **messages = get_keys(set, &count);
-  if (count > MAX_KEYS)
-    return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", count, MAX_KEYS);
+  // An issuer publishes the keys of one or two rotations, so more of them are a mistake.
+  if (count > TOKEN_MAX_KEYS)
+    return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", count, TOKEN_MAX_KEYS);
   for (size_t i = 0; i < count; i++) {
     const ProtobufCMessage *key = messages[i];
     if (strcmp(get_text(key, "kty"), "EC") == 0 && strcmp(get_text(key, "crv"), "P-256") == 0)

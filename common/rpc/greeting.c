@@ -17,8 +17,6 @@
 #define GREETING_BYTES 8
 // The most connections of a link that have not got through. An honest one needs milliseconds.
 #define MAX_GREETINGS 512
-// Refused connections are logged at most this often, because strangers can make any number of them.
-#define LOG_PAUSE_MS 1000
 
 enum greeting_state {
   GREETING_HANDSHAKING,  // TLS
@@ -94,13 +92,8 @@ static void format_peer(nng_stream *stream, char *out, size_t size)
 // Returns whether a refusal may be logged now. `unlogged` becomes how many were not logged since the last one.
 static bool may_log(struct greetings *greetings, uint64_t *unlogged)
 {
-  uint64_t now_us = clock_now_us();
   pthread_mutex_lock(&greetings->mutex);
-  bool allowed = now_us >= greetings->next_log_us;
-  *unlogged = greetings->unlogged;
-  greetings->unlogged = allowed ? 0 : greetings->unlogged + 1;
-  if (allowed)
-    greetings->next_log_us = deadline_after_ms(now_us, LOG_PAUSE_MS);
+  bool allowed = log_limit_pass(&greetings->refusals, clock_now_us(), unlogged);
   pthread_mutex_unlock(&greetings->mutex);
   return allowed;
 }

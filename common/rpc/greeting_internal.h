@@ -10,6 +10,7 @@
 
 #include "common/base/list.h"
 #include "common/base/status.h"
+#include "common/observe/log_limit.h"
 
 struct tls_session;
 
@@ -34,8 +35,7 @@ struct greetings {
   bool closing;
   struct list members;  // oldest first
   size_t count;
-  uint64_t next_log_us;  // when a refusal may be logged again
-  uint64_t unlogged;     // refusals since the last that was logged
+  struct log_limit refusals;  // strangers can make any number of them
 };
 
 void greetings_init(struct greetings *greetings, uint8_t protocol, greeting_end_fn *on_end, void *arg);

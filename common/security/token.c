@@ -206,34 +206,31 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
   return result;
 }
 
-// Checks the times of a token from the cache: it may have expired since it was added.
-static enum token_result verify_cached(struct token_verifier *verifier, struct token_cache_entry *entry, int64_t now,
-                                       const struct token_claims **claims)
+bool token_verify_cached(struct token_verifier *verifier, struct slice token, int64_t now,
+                         const struct token_claims **claims, enum token_result *result)
 {
-  enum token_result result = token_time_check(&entry->claims, entry->not_before, now, verifier->extra_leeway_s);
-  if (result == TOKEN_VALID)
+  if (token.size == 0 || token.size > TOKEN_MAX_BYTES)
+    return false;
+  struct token_cache_entry *entry = token_cache_find(verifier->cache, token);
+  if (entry == NULL)
+    return false;
+  // The token may have expired since it was added.
+  *result = token_time_check(&entry->claims, entry->not_before, now, verifier->extra_leeway_s);
+  if (*result == TOKEN_VALID)
     *claims = &entry->claims;
-  else if (result == TOKEN_EXPIRED)
+  else if (*result == TOKEN_EXPIRED)
     token_cache_remove(verifier->cache, entry);
-  return result;
-}
-
-bool token_is_cached(const struct token_verifier *verifier, struct slice token)
-{
-  return token.size != 0 && token.size <= TOKEN_MAX_BYTES && token_cache_find(verifier->cache, token) != NULL;
+  return true;
 }
 
 enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,
                                const struct token_claims **claims, bool *cached)
 {
+  enum token_result result = TOKEN_MALFORMED;
+  bool is_cached = token_verify_cached(verifier, token, now, claims, &result);
   if (cached != NULL)
-    *cached = false;
-  if (token.size == 0 || token.size > TOKEN_MAX_BYTES)
-    return TOKEN_MALFORMED;
-  struct token_cache_entry *entry = token_cache_find(verifier->cache, token);
-  if (entry == NULL)
-    return verify_new(verifier, token, now, claims);
-  if (cached != NULL)
-    *cached = true;
-  return verify_cached(verifier, entry, now, claims);
+    *cached = is_cached;
+  if (is_cached || token.size == 0 || token.size > TOKEN_MAX_BYTES)
+    return result;
+  return verify_new(verifier, token, now, claims);
 }

@@ -18,6 +18,8 @@
 #include "common/base/status.h"
 
 #define TOKEN_MAX_BYTES 4096
+// The most keys of a verifier.
+#define TOKEN_MAX_KEYS 32
 #define TOKEN_MAX_ROLES 16
 
 struct token_claims {
@@ -60,8 +62,8 @@ struct token_public_key {
   struct slice x, y;  // base64url
 };
 // Replaces all keys of the verifier. Cached tokens of keys that are gone are removed. On an error the old keys stay:
-// INVALID_ARGUMENT for more than 32 keys, for a key id that comes twice or is not visible ASCII, and for a point that
-// is not on the curve; FAILED_PRECONDITION for no keys.
+// INVALID_ARGUMENT for more than TOKEN_MAX_KEYS, for a key id that comes twice or is not visible ASCII, and for a point
+// that is not on the curve; FAILED_PRECONDITION for no keys.
 enum status token_verifier_set_keys(struct token_verifier *verifier, const struct token_public_key *keys, size_t count,
                                     struct error *error) MUST_CHECK;
 // Does the same with a JWK set (RFC 7517): its JSON, or the path of a file that holds it.
@@ -80,12 +82,13 @@ enum token_result {
 // Returns the result in words for the caller of the API: "the access token has expired".
 const char *token_result_text(enum token_result result);
 
-// Tells whether a token was verified before, so that verifying it again costs no check of its signature.
-bool token_is_cached(const struct token_verifier *verifier, struct slice token);
-
 // Verifies a token at `now` (Unix seconds). On TOKEN_VALID `*claims` points to claims that stay valid until the next
 // call with this verifier. `cached` (may be NULL) tells whether the token was found in the cache.
 enum token_result token_verify(struct token_verifier *verifier, struct slice token, int64_t now,
                                const struct token_claims **claims, bool *cached) MUST_CHECK;
+// Verifies a token that was verified before, which costs no check of its signature. False, without a result, for one
+// that is not in the cache.
+bool token_verify_cached(struct token_verifier *verifier, struct slice token, int64_t now,
+                         const struct token_claims **claims, enum token_result *result) MUST_CHECK;
 
 #endif

@@ -10,8 +10,6 @@
 #include "common/security/ec_key_internal.h"
 #include "common/security/token.h"
 
-#define TOKEN_MAX_KEYS 32
-
 // A trusted public key. Its address stays the same while it is in the set, so cached tokens can point to it.
 struct token_key {
   struct arena memory;  // of the texts

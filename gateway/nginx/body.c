@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/observe/log.h"
-#include "gateway/log_limit.h"
+#include "common/observe/log_limit.h"
 
 #define MAX_SHARE 4  // an address gets a fourth of the budget
 

@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/observe/log.h"
-#include "gateway/log_limit.h"
+#include "common/observe/log_limit.h"
 
 #define ZONE "bulkhead_addresses"
 // Workers of a configuration that was replaced keep their slots until their last connection ends.
@@ -76,15 +76,10 @@ static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *old)
 bool connections_add_zone(ngx_conf_t *cf, struct module_conf *module)
 {
   module->address_slots = SLOTS_PER_WORKER * module->metrics_slots + SPARE_SLOTS;
-  size_t bytes = address_counts_size(module->address_slots);
-  // The memory comes zeroed from the kernel, and only what is used of it takes room.
-  size_t size = ngx_align(bytes + bytes / 64 + 16 * ngx_pagesize, ngx_pagesize);
   ngx_str_t name = ngx_string(ZONE);
-  module->address_zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_bulkhead_module);
+  module->address_zone = module_add_zone(cf, name, address_counts_size(module->address_slots), init_zone);
   if (module->address_zone == NULL)
     return false;
-  module->address_zone->init = init_zone;
-  module->address_zone->data = module;
   metrics_single(METRIC_CONNECTIONS_REFUSED);
   return true;
 }

@@ -279,19 +279,28 @@ static ngx_uint_t count_workers(const ngx_conf_t *cf)
   return core->worker_processes == NGX_CONF_UNSET ? 1 : (ngx_uint_t)core->worker_processes;
 }
 
+ngx_shm_zone_t *module_add_zone(ngx_conf_t *cf, ngx_str_t name, size_t bytes, ngx_shm_zone_init_pt init)
+{
+  // The slab allocator's own tables take less than a 64th, and some pages. The memory comes zeroed from the kernel, and
+  // only what is used of it takes room.
+  size_t size = ngx_align(bytes + bytes / 64 + 16 * ngx_pagesize, ngx_pagesize);
+  ngx_shm_zone_t *zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_bulkhead_module);
+  if (zone == NULL)
+    return NULL;
+  zone->init = init;
+  zone->data = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
+  return zone;
+}
+
 // Adds shared memory with a slot for each worker. A reload counts from zero in new memory, because the old workers
 // still count in theirs.
 static bool add_metrics_zone(ngx_conf_t *cf, struct module_conf *module)
 {
-  size_t bytes = module->metrics_slots * metrics_slot_size();
-  // The slab allocator's own tables take less than a 64th, and some pages.
-  size_t size = ngx_align(bytes + bytes / 64 + 16 * ngx_pagesize, ngx_pagesize);
   ngx_str_t name = ngx_string(METRICS_ZONE);
-  module->metrics_zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_bulkhead_module);
+  size_t bytes = module->metrics_slots * metrics_slot_size();
+  module->metrics_zone = module_add_zone(cf, name, bytes, init_metrics_zone);
   if (module->metrics_zone == NULL)
     return false;
-  module->metrics_zone->init = init_metrics_zone;
-  module->metrics_zone->data = module;
   module->metrics_zone->noreuse = 1;
   return true;
 }

@@ -70,6 +70,12 @@ static inline ngx_str_t to_text(struct slice slice)
   return text;
 }
 
+// ---- module.c ----
+
+// Adds zeroed memory of at least `bytes`, shared by the workers, with the module's configuration as its data; `init`
+// allocates what it holds. NULL after an error.
+ngx_shm_zone_t *module_add_zone(ngx_conf_t *cf, ngx_str_t name, size_t bytes, ngx_shm_zone_init_pt init);
+
 // ---- worker.c ----
 
 ngx_int_t worker_start(ngx_cycle_t *cycle);

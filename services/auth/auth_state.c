@@ -15,20 +15,18 @@
 // More hashes at a time than there are cores would only make each of them slower.
 #define MAX_HASHES 4
 #define MIN_KEY_SECRET_BYTES 32
-// The newest keys, which are as many as a verifier takes.
-#define MAX_KEYS 32
 #define HOUSEKEEPING_MS 60000
 #define HOUSEKEEPING_LIMIT_MS 30000
 
-// Reads the signing keys, and verifies the tokens of this service's own callers with them.
+// Reads the signing keys, and verifies the tokens of this service's own callers with the newest of them.
 static enum status load_keys(struct auth_state *state, struct error *error)
 {
-  struct token_public_key keys[MAX_KEYS];
+  struct token_public_key keys[TOKEN_MAX_KEYS];
   enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, error);
   if (status != STATUS_OK)
     return status;
   size_t count = 0;
-  for (; count < state->keys.count && count < MAX_KEYS; count++) {
+  for (; count < state->keys.count && count < TOKEN_MAX_KEYS; count++) {
     const struct auth_key *key = &state->keys.keys[count];
     keys[count] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
   }

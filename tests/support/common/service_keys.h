@@ -5,15 +5,15 @@
 
 #include "common/security/service_identity.h"
 
-// Returns the private key, in PEM. It lives as long as the process.
+// Returns the private key, in PEM. The text lives as long as the process.
 const char *service_keys_private(void);
 // Returns a JWK set with the public key under the names of the suite's programs and all names that it was called with.
-// It lives as long as the process.
+// The text lives as long as the process.
 const char *service_keys_public(const char *name);
 // Makes the identity of the program `name`. The caller frees it.
 struct service_identity *service_keys_identity(const char *name);
 
-// Signs an access token, with the same key, for a user. It lives as long as the process.
+// Signs an access token, with the same key, for a user. The token lives as long as the process.
 struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count);
 
 #endif

@@ -1,4 +1,4 @@
-#include "gateway/log_limit.h"
+#include "common/observe/log_limit.h"
 
 #define INTERVAL_US UINT64_C(1000000)
 

@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "gateway/log_limit.h"
+#include "common/observe/log_limit.h"
 
 #define SECOND_US UINT64_C(1000000)
 

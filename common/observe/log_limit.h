@@ -1,6 +1,7 @@
-// Limits a line of the log that clients can cause as often as they like to one a second, and counts what was left out.
-#ifndef BULKHEAD_GATEWAY_LOG_LIMIT_H
-#define BULKHEAD_GATEWAY_LOG_LIMIT_H
+// Limits a line of the log that strangers can cause as often as they like to one a second, and counts what was left
+// out.
+#ifndef BULKHEAD_OBSERVE_LOG_LIMIT_H
+#define BULKHEAD_OBSERVE_LOG_LIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
