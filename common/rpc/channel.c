@@ -86,11 +86,11 @@ static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoi
   balancer_end_batch(&channel->balancer);
 }
 
-static void add_endpoint(struct rpc_channel *channel, const struct rpc_endpoint *address)
+static struct balancer_candidate *make_endpoint(struct rpc_channel *channel, const struct rpc_endpoint *address)
 {
   struct endpoint *endpoint =
       endpoint_create(&channel->client->endpoints, address, channel, &channel->endpoint_metrics, clock_now_us());
-  channel->candidates[channel->candidate_count++] = &endpoint->load;
+  return &endpoint->load;
 }
 
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
@@ -102,7 +102,7 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
   CHECK(channel->candidates != NULL);
   for (size_t i = 0; i < count; i++)
     if (!is_known(channel, &endpoints[i]))
-      add_endpoint(channel, &endpoints[i]);
+      channel->candidates[channel->candidate_count++] = make_endpoint(channel, &endpoints[i]);
   // The next rpc_client_process frees those that went, because this function may run inside a callback.
   transport_wake(&client->transport);
 }
@@ -114,6 +114,86 @@ size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *s
   for (size_t i = 0; channel != NULL && i < channel->candidate_count; i++)
     ready += channel->candidates[i]->ready ? 1 : 0;
   return ready;
+}
+
+// ---- endpoints that are replaced ----
+
+// Dials the endpoint's server again, and sends new calls over the new connection only.
+static void replace_endpoint(struct endpoint *endpoint)
+{
+  struct rpc_channel *channel = endpoint->channel;
+  const struct rpc_endpoint address = {.id = slice_from_string(endpoint->id), .url = slice_from_string(endpoint->url)};
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    if (channel->candidates[i] != &endpoint->load)
+      continue;
+    endpoint_set_replaced(endpoint, clock_now_us());
+    channel->client->unlisted_count++;
+    channel->candidates[i] = make_endpoint(channel, &address);
+    balancer_end_batch(&channel->balancer);
+    return;
+  }
+}
+
+// Returns whether calls of an earlier connection to the same server are in flight.
+static bool was_replaced_before(const struct endpoint *endpoint)
+{
+  const struct list *members = &endpoint->group->members;
+  for (const struct list *node = members->next; node != members; node = node->next) {
+    const struct endpoint *other = CONTAINER_OF(node, struct endpoint, node);
+    if (other->is_replaced && strcmp(other->url, endpoint->url) == 0)
+      return true;
+  }
+  return false;
+}
+
+void channel_reconnect_endpoint(struct endpoint *endpoint)
+{
+  if (endpoint->state == ENDPOINT_READY && !was_replaced_before(endpoint))
+    replace_endpoint(endpoint);
+  else
+    endpoint_set_draining(endpoint);
+}
+
+static void recheck_channel(struct rpc_channel *channel)
+{
+  struct error error;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    struct endpoint *endpoint = endpoint_of(channel->candidates[i]);
+    if (endpoint_is_trusted(endpoint, &error))
+      continue;
+    rpc_trust_report_revoked(channel->service, &error);
+    replace_endpoint(endpoint);
+  }
+}
+
+void client_recheck_servers(struct rpc_client *client)
+{
+  client->recheck_us = deadline_after_ms(client->now_us, RPC_RECHECK_MS);
+  for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
+    recheck_channel(channel);
+}
+
+// ---- the endpoints of a client ----
+
+void client_run_endpoint_timers(struct rpc_client *client)
+{
+  struct heap_node *first;
+  while ((first = heap_first(&client->endpoints.timers)) != NULL && first->key <= client->now_us)
+    endpoint_run_timer(CONTAINER_OF(first, struct endpoint, timer), client->now_us);
+}
+
+void client_free_finished_endpoints(struct rpc_client *client)
+{
+  struct list *next;
+  struct list *members = &client->endpoints.members;
+  for (struct list *node = members->next; client->unlisted_count != 0 && node != members; node = next) {
+    next = node->next;
+    struct endpoint *endpoint = CONTAINER_OF(node, struct endpoint, node);
+    if (!endpoint_is_finished(endpoint))
+      continue;
+    client->unlisted_count--;
+    endpoint_free(&endpoint);
+  }
 }
 
 void client_free_channels(struct rpc_client *client)

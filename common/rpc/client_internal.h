@@ -42,6 +42,7 @@ struct rpc_client {
   struct method_metrics methods;
   struct arena scratch;  // arrays of the packet that is being read
   uint64_t now_us;       // of the current turn
+  uint64_t recheck_us;   // when the servers are looked at again, see trust_internal.h; DEADLINE_NONE for never
 };
 
 static inline struct endpoint *endpoint_of(struct balancer_candidate *candidate)
@@ -54,6 +55,15 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
 // Chooses the endpoint for the next call; NULL when none is ready. One with as many calls in flight as are allowed is
 // chosen only when all ready endpoints have that many.
 struct balancer_candidate *channel_pick(struct rpc_channel *channel);
+// Notes that a server has asked for a new connection: it is dialled again, and new calls go over the new connection. A
+// server that asks again before the calls over the old one have ended is treated as one that shuts down.
+void channel_reconnect_endpoint(struct endpoint *endpoint);
+// Looks whether the servers would still be believed to be who they are, and replaces the endpoints of the others.
+void client_recheck_servers(struct rpc_client *client);
+// Does what the timers of endpoints are due for.
+void client_run_endpoint_timers(struct rpc_client *client);
+// Frees endpoints that get no new calls, once their calls have ended and the connection is closed.
+void client_free_finished_endpoints(struct rpc_client *client);
 void client_free_channels(struct rpc_client *client);
 
 #endif

@@ -59,6 +59,7 @@ void connection_close(struct connection **connection_pointer)
   list_remove(&connection->node);
   sender_free(&connection->sender);
   rpc_stream_close(&connection->stream);
+  service_evidence_free(&connection->evidence);
   free(connection->peer);
   free(connection);
 }
@@ -119,7 +120,9 @@ void connection_take_hello(struct connection *connection, struct service_identit
   struct service_proof proof = {.arena = &arena};
   struct error error;
   arena_init(&arena);
-  if (service_identity_accept(identity, hello, clock_wall_us() / 1000000, &proof, &error) == STATUS_OK) {
+  int64_t now = clock_wall_us() / 1000000;
+  if (service_identity_accept(identity, hello, now, &proof, &error) == STATUS_OK) {
+    service_identity_keep(identity, hello, now, true, &connection->evidence);
     connection_set_proven(connection, proof.peer);
     sender_add_hello(&connection->sender, proof.answer);
   } else {
@@ -148,11 +151,13 @@ struct connection *connection_find_unproven(const struct list *connections, size
   return oldest;
 }
 
-void connection_send_goaway(struct connection *connection)
+void connection_send_goaway(struct connection *connection, struct slice reason)
 {
   if (connection->state != CONNECTION_OPEN)
     return;
-  struct rpc_frame frame = {.kind = RPC_FRAME_GOAWAY};
+  struct rpc_frame frame = {.kind = RPC_FRAME_GOAWAY,
+                            .has_status = reason.size != 0,
+                            .status = {.code = STATUS_UNAVAILABLE, .reason = reason}};
   (void)sender_add(&connection->sender, &frame);
   set_state(connection, CONNECTION_GOAWAY_SENT);
 }
@@ -176,4 +181,41 @@ bool connection_is_idle(const struct connection *connection, bool acked)
   if (acked)
     return sender_is_acked(&connection->sender);
   return sender_is_empty(&connection->sender);
+}
+
+// ---- clients that are accepted no longer ----
+
+static void revoke_connection(struct connection *connection, const struct error *error, uint64_t now_us)
+{
+  rpc_trust_report_revoked(connection->peer, error);
+  connection->revoked_us = now_us;
+  connection_send_goaway(connection, SLICE(RPC_RECONNECT));
+}
+
+// Returns whether nothing is left to do for a revoked client: its requests are answered, the answers have arrived, and
+// nothing came since the last look.
+static bool is_finished(struct connection *connection)
+{
+  uint64_t before = connection->received_before_recheck;
+  connection->received_before_recheck = connection->sender.window.received;
+  return list_empty(&connection->requests) && connection_is_idle(connection, true) &&
+         before == connection->sender.window.received;
+}
+
+uint64_t connection_recheck(struct connection *connection, const struct rpc_trust *trust, uint64_t now_us)
+{
+  struct error error;
+  if (connection->peer == NULL)
+    return DEADLINE_NONE;
+  if (connection->revoked_us == 0) {
+    if (rpc_trust_accepts(trust, connection->stream, &connection->evidence, &error))
+      return deadline_after_ms(now_us, RPC_RECHECK_MS);
+    revoke_connection(connection, &error, now_us);
+    return deadline_after_ms(now_us, RPC_REVOKED_RECHECK_MS);
+  }
+  if (now_us >= deadline_after_ms(connection->revoked_us, RPC_REVOKED_MAX_MS) || is_finished(connection))
+    return 0;
+  // From now on new requests are refused, also those of a client that does not ack the GOAWAY.
+  connection_note_all_acked(connection);
+  return deadline_after_ms(now_us, RPC_REVOKED_RECHECK_MS);
 }

@@ -9,9 +9,9 @@
 #include "common/base/list.h"
 #include "common/rpc/sender_internal.h"
 #include "common/rpc/stream_internal.h"
+#include "common/rpc/trust_internal.h"
 
 struct rpc_server;
-struct service_identity;
 
 enum connection_state {
   CONNECTION_UNPROVEN,      // has not proven its client's name: its requests are refused
@@ -34,6 +34,9 @@ struct connection {
   size_t max_message_bytes;  // once the client is proven
   unsigned unproven_input;   // packets and frames that came without proof
   uint64_t opened_us;
+  struct service_evidence evidence;  // the hello that has proven `peer`; none with TLS
+  uint64_t revoked_us;               // when `peer` was found to be accepted no longer; 0 while it is
+  uint64_t received_before_recheck;  // packets received when a revoked connection was looked at last
 };
 
 struct connection_options {
@@ -63,9 +66,13 @@ void connection_count_unproven(struct connection *connection);
 // are.
 struct connection *connection_find_unproven(const struct list *connections, size_t *count);
 
-// Queues a GOAWAY frame, so that the client sends no further requests here. Ignored unless the connection is open: a
-// client without proof is told once it has proven its name.
-void connection_send_goaway(struct connection *connection);
+// Queues a GOAWAY frame, so that the client sends no further requests here: with RPC_RECONNECT as `reason` over this
+// connection, with an empty one to this server. Ignored unless the connection is open: a client without proof is told
+// once it has proven its name.
+void connection_send_goaway(struct connection *connection, struct slice reason);
+// Looks whether the client would still be let in, and revokes the connection if not; see trust_internal.h. Returns when
+// to look again: 0 when the caller must close the connection now, DEADLINE_NONE when there is nothing to look at.
+uint64_t connection_recheck(struct connection *connection, const struct rpc_trust *trust, uint64_t now_us);
 // Notes that the client has acked everything that was sent to it, also the GOAWAY if there was one: after that its
 // requests are refused.
 void connection_note_all_acked(struct connection *connection);

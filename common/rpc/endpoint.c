@@ -40,8 +40,9 @@ static void log_state(const struct endpoint *endpoint)
       [ENDPOINT_PROBING] = {LOG_DEBUG, "connected to an endpoint, waiting for its first packet"},
       [ENDPOINT_READY] = {LOG_INFO, "connected to an endpoint"},
       [ENDPOINT_DRAINING] = {LOG_INFO, "an endpoint shuts down; new calls go to others"},
-      [ENDPOINT_LINGERING] = {LOG_INFO, "an endpoint is no longer listed; it finishes its calls"},
-      [ENDPOINT_GONE] = {LOG_DEBUG, "an endpoint that is no longer listed is gone"},
+      [ENDPOINT_LINGERING] = {LOG_INFO,
+                              "an endpoint is no longer listed or has a new connection; it finishes its calls"},
+      [ENDPOINT_GONE] = {LOG_DEBUG, "an endpoint that is no longer listed or has a new connection is gone"},
   };
   LOG_AT(lines[endpoint->state].level, "rpc", lines[endpoint->state].message, LOG_STRING("endpoint", endpoint->id),
          LOG_STRING("url", endpoint->url));
@@ -83,6 +84,7 @@ static void drop_connection(struct endpoint *endpoint)
   sender_close(&endpoint->sender);
   rpc_stream_close(&endpoint->stream);
   rpc_link_close(&endpoint->link);
+  service_evidence_free(&endpoint->evidence);
 }
 
 static void dial_server(struct endpoint *endpoint, uint64_t now_us)
@@ -91,7 +93,7 @@ static void dial_server(struct endpoint *endpoint, uint64_t now_us)
   heap_remove(&group->timers, &endpoint->timer);
   endpoint->link_id = ++group->last_link_id;
   const struct rpc_link_options options = {.url = endpoint->url,
-                                           .tls = group->tls,
+                                           .tls = group->trust.tls,
                                            .service = endpoint->service,
                                            .events = &group->transport->events,
                                            .id = endpoint->link_id};
@@ -173,10 +175,10 @@ static enum status exchange_names(struct endpoint *endpoint, struct error *error
   if (peer.size != 0 && !slice_equal_string(peer, service))
     return error_set(error, STATUS_UNAUTHENTICATED, "its certificate is that of \"" SLICE_FMT "\", not of \"%s\"",
                      SLICE_ARG(peer), service);
-  if (peer.size != 0 || endpoint->group->identity == NULL)
+  if (peer.size != 0 || endpoint->group->trust.identity == NULL)
     return STATUS_OK;
-  enum status status =
-      service_identity_greet(endpoint->group->identity, service, endpoint->url, &endpoint->proof, &endpoint->greeting);
+  enum status status = service_identity_greet(endpoint->group->trust.identity, service, endpoint->url, &endpoint->proof,
+                                              &endpoint->greeting);
   if (status != STATUS_OK)
     return error_set(error, status, "the hello could not be signed; look at SERVICE_KEY");
   sender_add_hello(&endpoint->sender, endpoint->greeting.hello);
@@ -207,14 +209,15 @@ enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened 
 
 enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, struct error *error)
 {
-  struct service_identity *identity = endpoint->group->identity;
+  struct service_identity *identity = endpoint->group->trust.identity;
   if (hello.size != 0 && identity != NULL) {
     if (endpoint->greeting.nonce.size == 0)
       return error_set(error, STATUS_UNAUTHENTICATED, "a hello came that answers none of ours");
-    enum status status =
-        service_identity_check_answer(identity, hello, clock_wall_us() / 1000000, &endpoint->greeting, error);
+    int64_t now = clock_wall_us() / 1000000;
+    enum status status = service_identity_check_answer(identity, hello, now, &endpoint->greeting, error);
     if (status != STATUS_OK)
       return status;
+    service_identity_keep(identity, hello, now, false, &endpoint->evidence);
     endpoint->greeting = (struct service_greeting){0};
     endpoint->stream->options.max_message_bytes = endpoint->group->max_message_bytes;
   }
@@ -247,7 +250,7 @@ void endpoint_set_draining(struct endpoint *endpoint)
 static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 {
   endpoint->received_before_linger = endpoint->sender.window.received;
-  set_timer(endpoint, deadline_after_ms(now_us, LINGER_MS));
+  set_timer(endpoint, deadline_after_ms(now_us, endpoint->is_replaced ? RPC_REVOKED_RECHECK_MS : LINGER_MS));
 }
 
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
@@ -262,6 +265,18 @@ void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
   set_state(endpoint, ENDPOINT_LINGERING);
 }
 
+void endpoint_set_replaced(struct endpoint *endpoint, uint64_t now_us)
+{
+  endpoint->is_replaced = true;
+  endpoint_set_unlisted(endpoint, now_us);
+}
+
+bool endpoint_is_trusted(struct endpoint *endpoint, struct error *error)
+{
+  bool takes_calls = endpoint->state == ENDPOINT_READY || endpoint->state == ENDPOINT_DRAINING;
+  return !takes_calls || rpc_trust_accepts(&endpoint->group->trust, endpoint->stream, &endpoint->evidence, error);
+}
+
 bool endpoint_is_finished(const struct endpoint *endpoint)
 {
   return endpoint->state == ENDPOINT_GONE && list_empty(&endpoint->calls);
@@ -269,6 +284,9 @@ bool endpoint_is_finished(const struct endpoint *endpoint)
 
 static bool is_quiet(const struct endpoint *endpoint)
 {
+  // A server that is believed no longer does not decide how long its connection stays.
+  if (endpoint->is_replaced)
+    return list_empty(&endpoint->calls);
   return list_empty(&endpoint->calls) && sender_is_empty(&endpoint->sender) &&
          endpoint->sender.window.received == endpoint->received_before_linger;
 }

@@ -17,11 +17,11 @@
 #include "common/rpc/sender_internal.h"
 #include "common/rpc/stream_internal.h"
 #include "common/rpc/transport_internal.h"
+#include "common/rpc/trust_internal.h"
 #include "common/security/service_identity.h"
 
 struct metric_series;
 struct rpc_channel;
-struct tls_context;
 struct endpoint;
 
 enum endpoint_state {
@@ -30,8 +30,8 @@ enum endpoint_state {
   ENDPOINT_PROBING,      // connected; the server was asked for a packet and its proof, which have not come yet
   ENDPOINT_READY,        // connected and heard of, takes calls
   ENDPOINT_DRAINING,     // connected; the server has said GOAWAY: no new calls
-  ENDPOINT_LINGERING,    // connected but no longer listed: no new calls, freed once it is quiet
-  ENDPOINT_GONE,         // no longer listed and not connected: freed once it has no calls
+  ENDPOINT_LINGERING,    // connected but no longer listed or replaced: no new calls, freed once it is quiet
+  ENDPOINT_GONE,         // no longer listed or replaced, and not connected: freed once it has no calls
 };
 
 // Holds what the endpoints of one client share.
@@ -40,8 +40,7 @@ struct endpoint_group {
   struct heap timers;   // endpoint.timer
   struct list members;  // endpoint.node; all of them, also those that are no longer listed
   size_t max_message_bytes;
-  struct tls_context *tls;  // NULL without TLS
-  struct service_identity *identity;
+  struct rpc_trust trust;
   uint64_t last_link_id;
   void (*on_readable)(void *endpoint);  // packets may have come
 };
@@ -75,7 +74,9 @@ struct endpoint {
   uint32_t backoff_ms;
   struct arena proof;                // of `greeting`
   struct service_greeting greeting;  // without a nonce when the server needs to show no hello
+  struct service_evidence evidence;  // the hello that has proven the server's name; none with TLS
   uint64_t received_before_linger;   // packets received when `timer` was set for lingering
+  bool is_replaced;                  // an endpoint with another connection to the same server takes its calls
 };
 
 // Creates an endpoint of the group and dials at once. `address` is copied; `metrics` must outlive the endpoint.
@@ -105,6 +106,12 @@ void endpoint_set_draining(struct endpoint *endpoint);
 // Notes that discovery no longer lists the endpoint: it gets no new calls, and is finished once its calls have ended
 // and its connection has been quiet.
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us);
+// Notes that an endpoint with another connection takes the calls to the same server from now on: this one gets none,
+// and is finished once its calls have ended.
+void endpoint_set_replaced(struct endpoint *endpoint, uint64_t now_us);
+// Returns whether the endpoint's server would still be believed to be the service that was dialled. Else `error` says
+// why. An endpoint that gets no new calls anyway is not looked at.
+bool endpoint_is_trusted(struct endpoint *endpoint, struct error *error) MUST_CHECK;
 // Returns whether the endpoint may be freed: it is no longer listed, not connected, and has no calls.
 bool endpoint_is_finished(const struct endpoint *endpoint);
 // Does what the endpoint's timer was set for: dials, or lets go of a lingering connection that has become quiet.

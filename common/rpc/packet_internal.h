@@ -21,6 +21,9 @@
 // The largest packet of a program that has not proven its name: a hello fits.
 #define RPC_UNPROVEN_PACKET_BYTES ((size_t)8 * 1024)
 
+// The reason of a GOAWAY that ends the connection only, and not the server.
+#define RPC_RECONNECT "RECONNECT"
+
 // The most bytes behind the frames of a packet: two tags and varints.
 #define RPC_TAIL_MAX_BYTES 22
 

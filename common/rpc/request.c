@@ -4,8 +4,12 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
+
+// The time that a client is told to wait when this instance is full.
+#define RETRY_AFTER_MS 100
 
 // ---- messages ----
 
@@ -26,6 +30,50 @@ void shared_message_release(struct shared_message **shared_pointer)
   *shared_pointer = NULL;
   if (--shared->users == 0)
     free(shared);
+}
+
+// ---- before a request begins ----
+
+bool request_is_probe(const struct rpc_frame *frame)
+{
+  return frame->call_id == 0 && frame->method.size == 0;
+}
+
+uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us)
+{
+  uint64_t by_arrival_us = frame->timeout_ms == 0 ? DEADLINE_NONE : deadline_after_ms(now_us, frame->timeout_ms);
+  return frame->expires_at_us == 0 ? by_arrival_us : deadline_min(by_arrival_us, frame->expires_at_us);
+}
+
+const struct rpc_status *request_find_refusal(enum connection_state state, const struct rpc_frame *frame,
+                                              uint64_t now_us, bool is_full)
+{
+  static const struct rpc_status leaving = {.code = STATUS_UNAVAILABLE,
+                                            .message = SLICE_INIT("no more calls are taken over this connection"),
+                                            .reason = SLICE_INIT(RPC_NOT_APPLIED)};
+  static const struct rpc_status expired = {.code = STATUS_DEADLINE_EXCEEDED,
+                                            .message = SLICE_INIT("the deadline had passed when the request was read"),
+                                            .reason = SLICE_INIT(RPC_NOT_APPLIED)};
+  static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED,
+                                         .message = SLICE_INIT("too many calls in flight in this instance"),
+                                         .reason = SLICE_INIT(RPC_NOT_APPLIED),
+                                         .retry_after_ms = RETRY_AFTER_MS};
+  static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
+                                             .message = SLICE_INIT("the request names no method")};
+  static const struct rpc_status unproven = {
+      .code = STATUS_UNAUTHENTICATED,
+      .message = SLICE_INIT("the connection has not proven which service calls; see SERVICE_KEY and RPC_TLS_CA"),
+      .reason = SLICE_INIT("UNPROVEN_CALLER")};
+  if (state == CONNECTION_UNPROVEN)
+    return &unproven;
+  // Requests that crossed with the GOAWAY are still served.
+  if (state == CONNECTION_GOAWAY_ACKED)
+    return &leaving;
+  if (frame->expires_at_us != 0 && frame->expires_at_us <= now_us)
+    return &expired;
+  if (is_full)
+    return &full;
+  return frame->method.size == 0 ? &nameless : NULL;
 }
 
 // ---- table ----

@@ -9,10 +9,9 @@
 #include "common/base/arena.h"
 #include "common/base/hashtable.h"
 #include "common/base/list.h"
+#include "common/rpc/connection_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/rpc_server.h"
-
-struct connection;
 
 // A copy of a received packet. Its users are the loop that reads it, and each of its requests.
 struct shared_message {
@@ -45,6 +44,16 @@ struct rpc_request {
   uint64_t arrived_us;
   void *data;
 };
+
+// Returns whether a request only asks for a packet, as that of a client does which has connected and needs the server's
+// clock.
+bool request_is_probe(const struct rpc_frame *frame);
+// Returns when the client stops waiting for a request that has come now: the earlier of its two limits.
+uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us);
+// Returns why a request over a connection in this state may not begin; NULL when it may. `is_full` says that the server
+// has as many requests as it takes.
+const struct rpc_status *request_find_refusal(enum connection_state state, const struct rpc_frame *frame,
+                                              uint64_t now_us, bool is_full);
 
 // A zeroed table is ready and empty. The key is the call id, which each client chooses for itself: a find compares the
 // connection too.

@@ -234,6 +234,8 @@ static void handle_frame(struct endpoint *endpoint, const struct rpc_frame *fram
 {
   if (frame->kind == RPC_FRAME_RESPONSE)
     handle_response(endpoint, frame);
+  else if (frame->kind == RPC_FRAME_GOAWAY && slice_equal_string(frame->status.reason, RPC_RECONNECT))
+    channel_reconnect_endpoint(endpoint);
   else if (frame->kind == RPC_FRAME_GOAWAY)
     endpoint_set_draining(endpoint);
   else
@@ -376,39 +378,19 @@ static void end_refused(struct rpc_client *client)
   }
 }
 
-static void run_endpoint_timers(struct rpc_client *client)
-{
-  struct heap_node *first;
-  while ((first = heap_first(&client->endpoints.timers)) != NULL && first->key <= client->now_us)
-    endpoint_run_timer(CONTAINER_OF(first, struct endpoint, timer), client->now_us);
-}
-
-// Frees endpoints that discovery no longer lists, once their calls have ended and the connection is closed.
-static void free_finished_endpoints(struct rpc_client *client)
-{
-  struct list *next;
-  struct list *members = &client->endpoints.members;
-  for (struct list *node = members->next; client->unlisted_count != 0 && node != members; node = next) {
-    next = node->next;
-    struct endpoint *endpoint = CONTAINER_OF(node, struct endpoint, node);
-    if (!endpoint_is_finished(endpoint))
-      continue;
-    client->unlisted_count--;
-    endpoint_free(&endpoint);
-  }
-}
-
 void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
   (void)transport_poll(&client->transport);
   end_refused(client);
   expire_calls(client);
-  run_endpoint_timers(client);
+  client_run_endpoint_timers(client);
+  if (now_us >= client->recheck_us)
+    client_recheck_servers(client);
   // An endpoint may have become ready, or have room again.
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     dispatch_waiting(channel);
-  free_finished_endpoints(client);
+  client_free_finished_endpoints(client);
 }
 
 void rpc_client_flush(struct rpc_client *client)
@@ -416,7 +398,7 @@ void rpc_client_flush(struct rpc_client *client)
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     balancer_end_batch(&channel->balancer);
   send_queue_flush(&client->transport.sends);
-  free_finished_endpoints(client);
+  client_free_finished_endpoints(client);
 }
 
 int rpc_client_fd(const struct rpc_client *client)
@@ -434,7 +416,8 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
 {
   if (!list_empty(&client->refused))
     return 0;
-  return deadline_min(find_first_due_us(&client->timers), find_first_due_us(&client->endpoints.timers));
+  uint64_t due_us = deadline_min(find_first_due_us(&client->timers), find_first_due_us(&client->endpoints.timers));
+  return deadline_min(due_us, client->recheck_us);
 }
 
 // ---- life ----
@@ -450,14 +433,15 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   client->endpoints = (struct endpoint_group){
       .transport = &client->transport,
       .max_message_bytes = options->max_message_bytes == 0 ? RPC_MAX_MESSAGE_BYTES : options->max_message_bytes,
-      .tls = rpc_tls_open(&options->tls),
-      .identity = options->identity,
+      .trust = {.tls = rpc_tls_open(&options->tls), .identity = options->identity},
       .on_readable = receive_packets,
   };
   list_init(&client->endpoints.members);
   list_init(&client->refused);
   method_metrics_init(&client->methods, METRIC_RPC_CLIENT_CALLS, METRIC_RPC_CLIENT_DURATION);
   client->now_us = clock_now_us();
+  bool proves_names = client->endpoints.trust.tls != NULL || options->identity != NULL;
+  client->recheck_us = proves_names ? deadline_after_ms(client->now_us, RPC_RECHECK_MS) : DEADLINE_NONE;
   return client;
 }
 
@@ -481,7 +465,7 @@ void rpc_client_free(struct rpc_client **client_pointer)
     struct endpoint *endpoint = CONTAINER_OF(client->endpoints.members.next, struct endpoint, node);
     endpoint_free(&endpoint);
   }
-  tls_context_free(&client->endpoints.tls);
+  tls_context_free(&client->endpoints.trust.tls);
   transport_free(&client->transport);
   client_free_channels(client);
   call_table_free(&client->calls);

@@ -20,8 +20,6 @@
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// The time that a client is told to wait when this instance is full.
-#define RETRY_AFTER_MS 100
 // The replies that a client may leave unread before it is given up, in messages of the largest size.
 #define MAX_UNSENT_MESSAGES 16
 // The connections that may be open without a proof of the client's name: when another comes, the oldest is closed. A
@@ -44,6 +42,7 @@ struct rpc_server {
   uint64_t now_us;
   // When the first connection without proof has had its time, or earlier; DEADLINE_NONE when there is none.
   uint64_t unproven_until_us;
+  uint64_t recheck_us;  // when a client is looked at again, see trust_internal.h; DEADLINE_NONE when there is none
   bool draining;
 };
 
@@ -150,45 +149,6 @@ static struct rpc_request *get_spare(struct rpc_server *server)
   return server->spare;
 }
 
-// Returns why a request may not begin; NULL when it may.
-static const struct rpc_status *find_refusal(const struct rpc_server *server, const struct connection *connection,
-                                             const struct rpc_frame *frame)
-{
-  static const struct rpc_status draining = {.code = STATUS_UNAVAILABLE,
-                                             .message = SLICE_INIT("this instance is shutting down"),
-                                             .reason = SLICE_INIT(RPC_NOT_APPLIED)};
-  static const struct rpc_status expired = {.code = STATUS_DEADLINE_EXCEEDED,
-                                            .message = SLICE_INIT("the deadline had passed when the request was read"),
-                                            .reason = SLICE_INIT(RPC_NOT_APPLIED)};
-  static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED,
-                                         .message = SLICE_INIT("too many calls in flight in this instance"),
-                                         .reason = SLICE_INIT(RPC_NOT_APPLIED),
-                                         .retry_after_ms = RETRY_AFTER_MS};
-  static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
-                                             .message = SLICE_INIT("the request names no method")};
-  static const struct rpc_status unproven = {
-      .code = STATUS_UNAUTHENTICATED,
-      .message = SLICE_INIT("the connection has not proven which service calls; see SERVICE_KEY and RPC_TLS_CA"),
-      .reason = SLICE_INIT("UNPROVEN_CALLER")};
-  if (connection->state == CONNECTION_UNPROVEN)
-    return &unproven;
-  // Requests that crossed with the GOAWAY are still served.
-  if (connection->state == CONNECTION_GOAWAY_ACKED)
-    return &draining;
-  if (frame->expires_at_us != 0 && frame->expires_at_us <= server->now_us)
-    return &expired;
-  if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
-    return &full;
-  return frame->method.size == 0 ? &nameless : NULL;
-}
-
-// Returns when the client stops waiting for a request that has come now: the earlier of its two limits.
-static uint64_t find_deadline(const struct rpc_frame *frame, uint64_t now_us)
-{
-  uint64_t by_arrival_us = frame->timeout_ms == 0 ? DEADLINE_NONE : deadline_after_ms(now_us, frame->timeout_ms);
-  return frame->expires_at_us == 0 ? by_arrival_us : deadline_min(by_arrival_us, frame->expires_at_us);
-}
-
 // Makes the spare request a real one and gives it to the handler.
 static void begin_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
@@ -202,28 +162,23 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   request->frame.context.peer_service = (struct slice){0};
   if (connection->peer != NULL)
     request->frame.context.peer_service = arena_copy(&request->arena, slice_from_string(connection->peer));
-  request->deadline_us = find_deadline(&request->frame, server->now_us);
+  request->deadline_us = request_find_deadline(&request->frame, server->now_us);
   list_append(&connection->requests, &request->node);
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
   server->options.on_request(server->options.arg, request);
 }
 
-// A client that has connected asks for a packet, whose clock it needs.
-static bool is_probe(const struct rpc_frame *frame)
-{
-  return frame->call_id == 0 && frame->method.size == 0;
-}
-
 static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
   const struct rpc_frame *frame = &server->spare->frame;
-  if (is_probe(frame)) {
+  if (request_is_probe(frame)) {
     struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
     queue_reply(server, connection, &answer);
     return;
   }
-  const struct rpc_status *refusal = find_refusal(server, connection, frame);
+  bool is_full = request_table_count(&server->requests) >= server->options.max_calls_in_flight;
+  const struct rpc_status *refusal = request_find_refusal(connection->state, frame, server->now_us, is_full);
   if (refusal == NULL) {
     begin_request(server, connection, message);
     return;
@@ -270,13 +225,37 @@ static void close_connection(struct rpc_server *server, struct connection *conne
   connection_close(&connection);
 }
 
+// Lets a client that has just proven its name be looked at in time.
+static void schedule_recheck(struct rpc_server *server)
+{
+  server->recheck_us = deadline_min(server->recheck_us, deadline_after_ms(server->now_us, RPC_RECHECK_MS));
+}
+
+// Looks whether all clients would still be let in, and closes revoked connections that are finished.
+static void recheck_clients(struct rpc_server *server)
+{
+  const struct rpc_trust trust = {.tls = server->tls, .identity = server->options.identity};
+  struct list *next;
+  server->recheck_us = DEADLINE_NONE;
+  for (struct list *node = server->connections.next; node != &server->connections; node = next) {
+    next = node->next;
+    struct connection *connection = CONTAINER_OF(node, struct connection, node);
+    uint64_t due_us = connection_recheck(connection, &trust, server->now_us);
+    if (due_us == 0)
+      close_connection(server, connection);
+    else
+      server->recheck_us = deadline_min(server->recheck_us, due_us);
+  }
+}
+
 static void handle_hello(struct rpc_server *server, struct connection *connection, struct slice hello)
 {
   if (hello.size == 0 || server->options.identity == NULL)
     return;
   connection_take_hello(connection, server->options.identity, hello);
+  schedule_recheck(server);
   if (server->draining)
-    connection_send_goaway(connection);
+    connection_send_goaway(connection, SLICE(""));
 }
 
 static void handle_packet(struct rpc_server *server, struct connection *connection, struct shared_message *message)
@@ -367,11 +346,13 @@ static void open_connection(struct rpc_server *server, struct rpc_opened *opened
   struct connection *connection = connection_open(opened, &options);
   list_append(&server->connections, &connection->node);
   connection->opened_us = server->now_us;
+  if (connection->peer != NULL)
+    schedule_recheck(server);
   if (connection->state == CONNECTION_UNPROVEN)
     server->unproven_until_us =
         deadline_min(server->unproven_until_us, deadline_after_ms(server->now_us, RPC_GREETING_TIMEOUT_MS));
   if (server->draining)
-    connection_send_goaway(connection);
+    connection_send_goaway(connection, SLICE(""));
   limit_unproven(server);
 }
 
@@ -391,11 +372,13 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
   (void)transport_poll(&server->transport);
   if (now_us >= server->unproven_until_us)
     expire_unproven(server);
+  if (now_us >= server->recheck_us)
+    recheck_clients(server);
 }
 
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 {
-  return server->unproven_until_us;
+  return deadline_min(server->unproven_until_us, server->recheck_us);
 }
 
 void rpc_server_flush(struct rpc_server *server)
@@ -414,7 +397,7 @@ void rpc_server_drain(struct rpc_server *server)
 {
   server->draining = true;
   for (struct list *node = server->connections.next; node != &server->connections; node = node->next)
-    connection_send_goaway(CONTAINER_OF(node, struct connection, node));
+    connection_send_goaway(CONTAINER_OF(node, struct connection, node), SLICE(""));
 }
 
 size_t rpc_server_calls_in_flight(const struct rpc_server *server)
@@ -451,6 +434,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);
   server->now_us = clock_now_us();
   server->unproven_until_us = DEADLINE_NONE;
+  server->recheck_us = DEADLINE_NONE;
   return server;
 }
 

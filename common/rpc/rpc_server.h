@@ -2,6 +2,9 @@
 // the fd, calls rpc_server_process and, at the end of each turn, rpc_server_flush. All functions must be called on one
 // thread.
 //
+// A client whose key or certificate is accepted no longer is told to connect again, and its connection is closed once
+// its calls have ended.
+//
 // Replies leave in any order, in one batch for each turn and connection. At most 32 packets on a connection are
 // unacked; further frames wait in the server and leave in larger batches.
 #ifndef BULKHEAD_RPC_RPC_SERVER_H
@@ -55,7 +58,8 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us);
 // Sends the replies of this turn. Cheap when there are none.
 void rpc_server_flush(struct rpc_server *server);
 // Returns when rpc_server_process has something to do although nothing has come, or earlier: a client that does not
-// prove its name in time loses its connection. DEADLINE_NONE when nothing is due.
+// prove its name in time loses its connection, and so does one whose proof holds no longer. DEADLINE_NONE when nothing
+// is due.
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server);
 
 // Starts draining: a GOAWAY frame tells every client to send no new calls here. Calls in flight go on, and so do those

@@ -9,6 +9,7 @@
 #include "common/base/compiler.h"
 #include "common/base/file_stamp.h"
 #include "common/base/hash.h"
+#include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/security/base64url_internal.h"
@@ -34,6 +35,7 @@ struct service_identity {
   struct token_verifier *of_servers;
   struct arena keys_memory;
   struct jwk_set keys;                // in keys_memory
+  uint64_t generation;                // of `keys`: how often they were read
   uint64_t taken[REMEMBERED_HELLOS];  // hashes of the nonces that came last, a ring
   size_t taken_next;
   int64_t started;  // Unix seconds: older hellos may have been taken by an earlier process
@@ -72,6 +74,7 @@ static enum status read_keys(struct service_identity *identity, const char *text
   arena_free(&identity->keys_memory);
   identity->keys_memory = memory;
   identity->keys = keys;
+  identity->generation++;
   return STATUS_OK;
 }
 
@@ -288,4 +291,35 @@ enum status service_identity_accept(struct service_identity *identity, struct sl
   if (sign_hello(identity, client, claims->id, proof->arena, &proof->answer) != STATUS_OK)
     return error_set(error, STATUS_UNAUTHENTICATED, "the answer could not be signed");
   return STATUS_OK;
+}
+
+// ---- hellos of open connections ----
+
+void service_identity_keep(const struct service_identity *identity, struct slice hello, int64_t now, bool is_client,
+                           struct service_evidence *evidence)
+{
+  *evidence = (struct service_evidence){
+      .hello = memory_copy_text(hello), .shown_at = now, .is_client = is_client, .keys = identity->generation};
+}
+
+void service_evidence_free(struct service_evidence *evidence)
+{
+  free(evidence->hello);
+  *evidence = (struct service_evidence){0};
+}
+
+bool service_identity_recheck(struct service_identity *identity, struct service_evidence *evidence, struct error *error)
+{
+  refresh_keys(identity);
+  if (evidence->hello == NULL || evidence->keys == identity->generation)
+    return true;
+  const struct token_claims *claims;
+  struct token_verifier *verifier = evidence->is_client ? identity->of_clients : identity->of_servers;
+  const char *fault = find_fault(identity, verifier, slice_from_string(evidence->hello), evidence->shown_at, &claims);
+  if (fault != NULL) {
+    error_set(error, STATUS_UNAUTHENTICATED, "%s", fault);
+    return false;
+  }
+  evidence->keys = identity->generation;
+  return true;
 }

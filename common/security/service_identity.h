@@ -17,6 +17,7 @@
 #ifndef BULKHEAD_SECURITY_SERVICE_IDENTITY_H
 #define BULKHEAD_SECURITY_SERVICE_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,6 +70,24 @@ struct service_proof {
   struct slice peer;    // the client's name
   struct slice answer;  // the hello for the client
 };
+
+// The hello that has proven the name of a connection's other side, kept to be checked again. All zero where none was
+// needed.
+struct service_evidence {
+  char *hello;
+  int64_t shown_at;  // Unix seconds
+  bool is_client;    // who has shown it
+  uint64_t keys;     // the generation of the keys that it was checked with
+};
+// Keeps a hello that was taken at `now`. The caller frees it with service_evidence_free.
+void service_identity_keep(const struct service_identity *identity, struct slice hello, int64_t now, bool is_client,
+                           struct service_evidence *evidence);
+// Frees what service_identity_keep has made, and accepts evidence that is all zero.
+void service_evidence_free(struct service_evidence *evidence);
+// Checks whether the hello would still be taken at its time, with the keys that hold now. Else false, and `error` says
+// why. Costs next to nothing while the keys have not changed.
+bool service_identity_recheck(struct service_identity *identity, struct service_evidence *evidence,
+                              struct error *error) MUST_CHECK;
 
 // Checks a client's hello at `now` (Unix seconds), and fills `proof`. UNAUTHENTICATED where it proves nothing; then
 // `error` says why.

@@ -49,6 +49,11 @@ void tls_session_free(struct tls_session **session);
 // Goes on with the handshake as far as the received bytes allow. Returns the state.
 enum tls_state tls_session_advance(struct tls_session *session);
 enum tls_state tls_session_state(const struct tls_session *session);
+// Judges the certificate of the other side of an open session again, with the context's files and the time `now` (Unix
+// seconds). False when it would not be accepted any more; then `error` says why. Costs next to nothing while neither
+// the files have changed nor a certificate has expired.
+bool tls_session_recheck(struct tls_session *session, struct tls_context *context, int64_t now,
+                         struct error *error) MUST_CHECK;
 // Returns the proven name of the other side; empty while handshaking. Valid as long as the session.
 struct slice tls_session_peer(const struct tls_session *session);
 // Returns why the session has failed, in words for the log; "" if it has not.

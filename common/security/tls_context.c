@@ -1,5 +1,6 @@
 // The files of a context become one SSL_CTX, which is replaced as a whole. Whether they have changed is seen by their
-// inode, size and time at each new session: two calls of stat beside a handshake that costs a thousand times as much.
+// inode, size and time at each new session and each look at an open one: two calls of stat beside a handshake that
+// costs a thousand times as much.
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -24,6 +25,7 @@ struct tls_context {
   pthread_mutex_t mutex;
   // The rest is guarded by the mutex.
   SSL_CTX *loaded;              // NULL until the files could be used
+  uint64_t generation;          // of `loaded`: how often it was replaced
   struct file_stamp stamps[2];  // of the files when they were last tried
   struct error error;           // why they could not be used then
 };
@@ -180,6 +182,7 @@ static void refresh(struct tls_context *context)
            LOG_STRING("certificate", context->cert_key_file));
   SSL_CTX_free(context->loaded);
   context->loaded = made;
+  context->generation++;
 }
 
 // ---- life ----
@@ -226,8 +229,57 @@ enum status tls_context_make_ssl(struct tls_context *context, struct tls_peer *p
     return status;
   pthread_mutex_lock(&context->mutex);
   SSL *ssl = SSL_new(context->loaded);
+  peer->generation = context->generation;
   pthread_mutex_unlock(&context->mutex);
   CHECK(ssl != NULL && SSL_set_app_data(ssl, peer) == 1);
   *out = ssl;
   return STATUS_OK;
+}
+
+// ---- open sessions ----
+
+static bool has_expired(const STACK_OF(X509) * chain, int64_t now)
+{
+  time_t time = (time_t)now;
+  for (int i = 0; i < sk_X509_num(chain); i++)
+    if (X509_cmp_time(X509_get0_notAfter(sk_X509_value(chain, i)), &time) != 1)
+      return true;
+  return false;
+}
+
+// Verifies the chain that the other side has shown in the handshake, as the handshake does.
+static bool verify_again(const SSL_CTX *loaded, SSL *ssl, int64_t now, struct error *error)
+{
+  X509_STORE_CTX *store = X509_STORE_CTX_new();
+  CHECK(store != NULL);
+  CHECK(X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(loaded), SSL_get0_peer_certificate(ssl),
+                            SSL_get_peer_cert_chain(ssl)) == 1);
+  CHECK(X509_STORE_CTX_set_default(store, SSL_is_server(ssl) ? "ssl_client" : "ssl_server") == 1);
+  X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store), SSL_get_security_level(ssl));
+  X509_STORE_CTX_set_time(store, 0, (time_t)now);
+  bool accepted = X509_verify_cert(store) == 1;
+  if (!accepted)
+    error_set(error, STATUS_UNAUTHENTICATED, "its certificate: %s",
+              X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+  X509_STORE_CTX_free(store);
+  ERR_clear_error();
+  return accepted;
+}
+
+bool tls_context_recheck(struct tls_context *context, struct tls_peer *peer, SSL *ssl, int64_t now, struct error *error)
+{
+  pthread_mutex_lock(&context->mutex);
+  refresh(context);
+  uint64_t generation = context->generation;
+  SSL_CTX *loaded = context->loaded;
+  if (loaded != NULL)
+    CHECK(SSL_CTX_up_ref(loaded) == 1);
+  pthread_mutex_unlock(&context->mutex);
+  // The chain that was verified may have expired where another leads to an authority that has not.
+  bool is_known = peer->generation == generation && !has_expired(SSL_get0_verified_chain(ssl), now);
+  bool accepted = is_known || (loaded != NULL && verify_again(loaded, ssl, now, error));
+  SSL_CTX_free(loaded);
+  if (accepted)
+    peer->generation = generation;
+  return accepted;
 }

@@ -139,6 +139,11 @@ enum tls_state tls_session_state(const struct tls_session *session)
   return session->state;
 }
 
+bool tls_session_recheck(struct tls_session *session, struct tls_context *context, int64_t now, struct error *error)
+{
+  return tls_context_recheck(context, &session->peer, session->ssl, now, error);
+}
+
 struct slice tls_session_peer(const struct tls_session *session)
 {
   return session->state == TLS_HANDSHAKING ? (struct slice){0} : slice_from_string(session->peer.name);

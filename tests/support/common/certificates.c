@@ -54,13 +54,13 @@ static void add_extension(X509 *certificate, int id, const char *value)
   X509_EXTENSION_free(extension);
 }
 
-static X509 *make_certificate(struct authority *authority, EVP_PKEY *key, const char *name, int days)
+static X509 *make_certificate(struct authority *authority, EVP_PKEY *key, const char *name, long seconds)
 {
   X509 *certificate = X509_new();
   CHECK(certificate != NULL && X509_set_version(certificate, 2) == 1);
   CHECK(ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++authority->serial) == 1);
   CHECK(X509_gmtime_adj(X509_getm_notBefore(certificate), -DAY_SECONDS) != NULL);
-  CHECK(X509_gmtime_adj(X509_getm_notAfter(certificate), days * DAY_SECONDS) != NULL);
+  CHECK(X509_gmtime_adj(X509_getm_notAfter(certificate), seconds) != NULL);
   CHECK(X509_set_pubkey(certificate, key) == 1);
   X509_NAME *subject = X509_get_subject_name(certificate);
   CHECK(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0) == 1);
@@ -78,7 +78,7 @@ struct authority *authority_create(void)
   authority->key = EVP_EC_gen("P-256");
   CHECK(authority->key != NULL);
   // The name tells authorities apart, as that of their folder does.
-  X509 *certificate = make_certificate(authority, authority->key, authority->folder, 2);
+  X509 *certificate = make_certificate(authority, authority->key, authority->folder, 2 * DAY_SECONDS);
   add_extension(certificate, NID_basic_constraints, "critical,CA:TRUE");
   CHECK(X509_sign(certificate, authority->key, EVP_sha256()) > 0);
   authority->certificate = certificate;
@@ -103,11 +103,28 @@ const char *authority_file(const struct authority *authority)
   return authority->paths[0];
 }
 
+const char *authority_trust(struct authority *authority, const char *file, const struct authority *other)
+{
+  const char *path = add_path(authority, file);
+  char temporary[128];
+  snprintf(temporary, sizeof(temporary), "%s.new", path);
+  FILE *out = fopen(temporary, "we");
+  CHECK(out != NULL && PEM_write_X509(out, authority->certificate) == 1);
+  CHECK(other == NULL || PEM_write_X509(out, other->certificate) == 1);
+  CHECK(fclose(out) == 0 && rename(temporary, path) == 0);
+  return path;
+}
+
 const char *authority_issue(struct authority *authority, const char *file, const char *uri, int days)
+{
+  return authority_issue_briefly(authority, file, uri, days * DAY_SECONDS);
+}
+
+const char *authority_issue_briefly(struct authority *authority, const char *file, const char *uri, long seconds)
 {
   EVP_PKEY *key = EVP_EC_gen("P-256");
   CHECK(key != NULL);
-  X509 *certificate = make_certificate(authority, key, "test", days);
+  X509 *certificate = make_certificate(authority, key, "test", seconds);
   if (uri != NULL) {
     char names[256];
     snprintf(names, sizeof(names), "URI:%s", uri);

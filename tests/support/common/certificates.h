@@ -11,10 +11,16 @@ void authority_free(struct authority **authority);
 // Returns the path of the authority's certificate, as long as the authority lives.
 const char *authority_file(const struct authority *authority);
 
+// Writes the certificates of the authority and, unless it is NULL, of `other` to FOLDER/FILE, which is replaced at once
+// if it exists. Returns the path, as long as the authority lives.
+const char *authority_trust(struct authority *authority, const char *file, const struct authority *other);
+
 // Writes a certificate and its key to FOLDER/FILE, which is replaced at once if it exists. `uri` goes into
 // subjectAltName, NULL for none; the certificate begins a day ago and ends in `days` days; 0 makes one that has
 // expired. Returns the path, as long as the authority lives.
 const char *authority_issue(struct authority *authority, const char *file, const char *uri, int days);
+// Does the same, with an end in `seconds`.
+const char *authority_issue_briefly(struct authority *authority, const char *file, const char *uri, long seconds);
 // Does the same for the service "test" for a day, which is what most tests want.
 const char *authority_issue_test(struct authority *authority);
 

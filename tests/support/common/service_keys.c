@@ -1,5 +1,7 @@
 #include "tests/support/common/service_keys.h"
 
+#include <stdio.h>
+
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
@@ -56,12 +58,32 @@ const char *service_keys_public(const char *name)
   return text;
 }
 
+void service_keys_write(const char *path, const char *const *listed)
+{
+  struct strbuf out;
+  (void)service_keys_private();
+  strbuf_init(&out, 0);
+  strbuf_add_string(&out, "{\"keys\":[");
+  for (size_t i = 0; listed[i] != NULL; i++)
+    add_key(&out, listed[i]);
+  strbuf_add_string(&out, "]}");
+  const char *temporary = arena_printf(&memory, "%s.new", path);
+  FILE *file = fopen(temporary, "we");
+  CHECK(file != NULL && fputs(strbuf_cstring(&out), file) >= 0 && fclose(file) == 0 && rename(temporary, path) == 0);
+  strbuf_free(&out);
+}
+
 struct service_identity *service_keys_identity(const char *name)
+{
+  return service_keys_identity_by(name, service_keys_public(name));
+}
+
+struct service_identity *service_keys_identity_by(const char *name, const char *public_keys)
 {
   struct service_identity *identity;
   struct error error;
   const struct service_identity_options options = {
-      .service = name, .private_key = service_keys_private(), .public_keys = service_keys_public(name)};
+      .service = name, .private_key = service_keys_private(), .public_keys = public_keys};
   enum status status = service_identity_create(&options, &identity, &error);
   CHECK(status == STATUS_OK);
   return identity;

@@ -12,6 +12,11 @@ const char *service_keys_private(void);
 const char *service_keys_public(const char *name);
 // Makes the identity of the program `name`. The caller frees it.
 struct service_identity *service_keys_identity(const char *name);
+// Does the same with other public keys: a JWK set, or the path of a file.
+struct service_identity *service_keys_identity_by(const char *name, const char *public_keys);
+// Writes a JWK set with the public key under exactly these names, up to a NULL, to a file, which is replaced at once if
+// it exists.
+void service_keys_write(const char *path, const char *const *listed);
 
 // Signs an access token, with the same key, for a user. The token lives as long as the process.
 struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count);

@@ -1,9 +1,14 @@
 #include "tests/unit/rpc/raw_peer.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/rpc/greeting_internal.h"
 
 nng_socket raw_dial(int port)
 {
@@ -83,4 +88,39 @@ void raw_packet_free(struct raw_packet *packet)
 {
   nng_msg_free(packet->message);
   arena_free(&packet->arena);
+}
+
+int raw_connect(int port)
+{
+  static const char greeting[] = {0, 'S', 'P', 0, 0, SP_PROTOCOL_REQ, 0, 0};
+  char answer[sizeof(greeting)];
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+  cr_assert_eq(write(fd, greeting, sizeof(greeting)), (ssize_t)sizeof(greeting));
+  cr_assert_eq(recv(fd, answer, sizeof(answer), MSG_WAITALL), (ssize_t)sizeof(answer));
+  return fd;
+}
+
+void raw_send_packet(int fd, struct slice packet)
+{
+  size_t size = packet.size + 4;
+  const uint8_t head[] = {0, 0, 0, 0, 0, 0, (uint8_t)(size >> 8), (uint8_t)size, 0x80, 0, 0, 1};
+  cr_assert_eq(send(fd, head, sizeof(head), MSG_NOSIGNAL), (ssize_t)sizeof(head));
+  cr_assert_eq(send(fd, packet.data, packet.size, MSG_NOSIGNAL), (ssize_t)packet.size);
+}
+
+void raw_send_hello(int fd, struct service_identity *identity, const char *url)
+{
+  struct arena arena;
+  struct service_greeting greeting;
+  struct strbuf packet;
+  arena_init(&arena);
+  strbuf_init(&packet, 0);
+  cr_assert_eq(service_identity_greet(identity, "test", url, &arena, &greeting), STATUS_OK);
+  rpc_hello_append(&packet, greeting.hello);
+  raw_send_packet(fd, strbuf_slice(&packet));
+  strbuf_free(&packet);
+  arena_free(&arena);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/rpc/packet_internal.h"
+#include "common/security/service_identity.h"
 
 // Connects to a server on this port. Raw sockets are left open until the process ends: see CLOSE HANGS in
 // nng_compat_internal.h.
@@ -18,6 +19,13 @@ nng_socket raw_listen(int *port);
 void raw_send(nng_socket socket, struct slice body);
 // Sends frames and an ack of `acked` packets, from the client's side.
 void raw_send_frames(nng_socket socket, const struct rpc_frame *frames, size_t count, uint64_t acked);
+
+// Connects to a server on this port by a plain socket, and waits until the server has greeted. The caller closes it.
+int raw_connect(int port);
+// Sends a packet of fewer than 64 KiB over a connection of raw_connect.
+void raw_send_packet(int fd, struct slice packet);
+// Sends the hello of `identity` to the service "test" at `url` as a packet of its own.
+void raw_send_hello(int fd, struct service_identity *identity, const char *url);
 
 struct raw_packet {
   nng_msg *message;

@@ -1,10 +1,8 @@
 // Connections without TLS: which calls pass before and after both sides have proven their names, and what becomes of a
 // server that lies.
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/observe/metrics.h"
@@ -206,38 +204,6 @@ Test(hello, a_proven_connection_outlives_the_time_for_hellos)
   rig_stop(&rig);
 }
 
-// Connects by hand, and waits until the server has greeted.
-static int connect_by_hand(int port)
-{
-  static const char greeting[] = {0, 'S', 'P', 0, 0, SP_PROTOCOL_REQ, 0, 0};
-  char answer[sizeof(greeting)];
-  struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-  cr_assert_eq(write(fd, greeting, sizeof(greeting)), (ssize_t)sizeof(greeting));
-  cr_assert_eq(recv(fd, answer, sizeof(answer), MSG_WAITALL), (ssize_t)sizeof(answer));
-  return fd;
-}
-
-// Sends a client's hello as a packet of its own.
-static void send_hello(struct rig *rig, int fd)
-{
-  struct arena arena;
-  struct service_greeting greeting;
-  struct strbuf packet;
-  arena_init(&arena);
-  strbuf_init(&packet, 0);
-  cr_assert_eq(service_identity_greet(rig->client_identity, "test", rig_url(rig), &arena, &greeting), STATUS_OK);
-  rpc_hello_append(&packet, greeting.hello);
-  size_t size = packet.size + 4;
-  const uint8_t head[] = {0, 0, 0, 0, 0, 0, (uint8_t)(size >> 8), (uint8_t)size, 0x80, 0, 0, 1};
-  cr_assert_eq(write(fd, head, sizeof(head)), (ssize_t)sizeof(head));
-  cr_assert_eq(write(fd, packet.data, packet.size), (ssize_t)packet.size);
-  strbuf_free(&packet);
-  arena_free(&arena);
-}
-
 static bool is_readable(struct rig *rig, void *arg)
 {
   (void)rig;
@@ -252,12 +218,12 @@ Test(hello, a_crowd_of_strangers_does_not_push_out_a_client_whose_hello_has_come
   char byte;
   rig_start(&rig, &(struct rig_options){.with_hellos = true, .without_client = true});
   int port = rpc_server_port(rig.server);
-  int client = connect_by_hand(port);
-  send_hello(&rig, client);
+  int client = raw_connect(port);
+  raw_send_hello(client, rig.client_identity, rig_url(&rig));
   int server_fd = rpc_server_fd(rig.server);
   cr_assert_eq(poll(&(struct pollfd){.fd = server_fd, .events = POLLIN}, 1, 60000), 1);
   for (size_t i = 0; i < 300; i++)
-    strangers[i] = connect_by_hand(port);
+    strangers[i] = raw_connect(port);
   rig_until(&rig, is_readable, &client);
   cr_expect_eq(recv(client, &byte, 1, 0), 1, "the server has closed the connection instead of answering the hello");
   close(client);

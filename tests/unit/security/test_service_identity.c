@@ -285,3 +285,39 @@ Test(service_identity, a_hello_from_before_the_start_is_refused)
   struct service_proof proof = {.arena = &arena};
   cr_expect_eq(service_identity_accept(auth, hello, forged_at, &proof, &error), STATUS_OK, "%s", error.message);
 }
+
+// ---- hellos of open connections ----
+
+Test(service_identity, a_hello_that_was_taken_is_checked_again_with_the_keys_that_hold_now)
+{
+  char path[] = "/tmp/bulkhead-keys-XXXXXX";
+  struct slice nonce;
+  struct strbuf out;
+  struct service_evidence evidence;
+  close(mkstemp(path));
+  write_keys(path, keys);
+  service_identity_free(&auth);
+  auth = open_identity("auth", auth_key, path);
+  cr_assert_not_null(auth, "%s", error.message);
+  service_identity_set_address(auth, URL);
+  struct slice hello = greet(item, "auth", URL, &nonce);
+  (void)accept_hello(hello);
+  service_identity_keep(auth, hello, now(), true, &evidence);
+  cr_expect(service_identity_recheck(auth, &evidence, &error));
+  strbuf_init(&out, 0);
+  add_key(&out, "item", item_key);
+  add_key(&out, "note", stranger_key);
+  add_key(&out, "auth", auth_key);
+  write_keys(path, finish_keys(&out));
+  cr_expect(service_identity_recheck(auth, &evidence, &error), "other keys have changed: %s", error.message);
+  strbuf_init(&out, 0);
+  add_key(&out, "auth", auth_key);
+  add_key(&out, "item", stranger_key);
+  write_keys(path, finish_keys(&out));
+  cr_expect_not(service_identity_recheck(auth, &evidence, &error));
+  cr_expect_not_null(strstr(error.message, "does not fit"), "%s", error.message);
+  write_keys(path, keys);
+  cr_expect(service_identity_recheck(auth, &evidence, &error), "%s", error.message);
+  service_evidence_free(&evidence);
+  unlink(path);
+}

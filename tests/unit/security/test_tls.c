@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/check.h"
 #include "common/security/tls.h"
@@ -357,4 +358,37 @@ Test(tls, a_context_whose_files_come_later_can_be_used_then)
   tls_context_free(&context);
   authority_free(&authority);
   authority_free(&scratch);
+}
+
+// ---- open sessions ----
+
+static bool is_still_accepted(struct pair *pair, struct tls_session *session, long days, const char *reason)
+{
+  struct error error = {0};
+  bool accepted = tls_session_recheck(session, pair->context, (int64_t)time(NULL) + days * 24 * 60 * 60, &error);
+  cr_expect(accepted || strstr(error.message, reason) != NULL, "%s", error.message);
+  cr_expect_eq(ERR_peek_error(), 0, "OpenSSL's queue of errors is left as it was");
+  return accepted;
+}
+
+Test(tls, a_certificate_of_an_open_session_is_judged_again_by_files_and_time)
+{
+  struct authority *second = authority_create();
+  struct pair pair;
+  pair_open(&pair, "test");
+  shake_hands(&pair, SIZE_MAX);
+  cr_expect(is_still_accepted(&pair, pair.client, 0, ""));
+  cr_expect(is_still_accepted(&pair, pair.server, 0, ""));
+  cr_expect_not(is_still_accepted(&pair, pair.client, 2, "has expired"));
+  cr_expect_not(is_still_accepted(&pair, pair.server, 2, "has expired"));
+  authority_trust(pair.authority, "ca.pem", second);
+  cr_expect(is_still_accepted(&pair, pair.server, 0, ""), "another authority was added");
+  cr_assert_eq(rename(authority_file(second), authority_file(pair.authority)), 0);
+  cr_expect_not(is_still_accepted(&pair, pair.client, 0, "self-signed certificate in certificate chain"));
+  cr_expect_not(is_still_accepted(&pair, pair.server, 0, "self-signed certificate in certificate chain"));
+  authority_trust(pair.authority, "ca.pem", NULL);
+  cr_expect(is_still_accepted(&pair, pair.server, 0, ""));
+  expect_text(pair.client, pair.server, "still open");
+  pair_close(&pair);
+  authority_free(&second);
 }
