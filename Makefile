@@ -427,7 +427,7 @@ QUICK_LINTS := banned docs layers format shell
 check: deps-check
 	@$(MAKE) --no-print-directory -j$(shell nproc) all units
 	@$(MAKE) --no-print-directory -k -j$(shell nproc) --output-sync=target ONLY_FAILURES=yes unit
-	@tests/run scripts
+	@VARIANT=$(VARIANT) tests/run scripts
 	@LINT_OUT=$(OUT)/lint tests/lint/run.sh $(QUICK_LINTS)
 watch: deps
 	@exec env OUT=$(OUT) PORT=$(PORT) deploy/local/watch
@@ -467,7 +467,7 @@ install: all
 	for service in $(SERVICES); do \
 	  install -m 755 $(OUT)/bin/$$service "$(DESTDIR)$(PREFIX)/bin/bulkhead-$$service" || exit 1; done
 	install -m 644 $(MODULE) "$(DESTDIR)$(PREFIX)/lib/bulkhead/"
-	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in "$(DESTDIR)$(PREFIX)/share/bulkhead/"
+	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in gateway/nginx/settings.sh "$(DESTDIR)$(PREFIX)/share/bulkhead/"
 	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
 	install -d "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui"
 	for file in $(wildcard $(addprefix build/tools/swagger-ui-dist/,LICENSE NOTICE swagger-ui.css swagger-ui.css.gz swagger-ui-bundle.js swagger-ui-bundle.js.gz favicon-*.png)); do \

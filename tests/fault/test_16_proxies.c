@@ -15,16 +15,13 @@
 #define STRANGER "127.0.0.8"
 #define CLIENT "203.0.113.7"
 
-// Restarts the gateway with other settings; NULL leaves one out.
+// Restarts the gateway with other settings; NULL takes one away.
 static void restart_gateway(const char *proxies, const char *protocol, const char *connections)
 {
   const char *const settings[][2] = {
       {"TRUSTED_PROXIES", proxies}, {"PROXY_PROTOCOL", protocol}, {"CONNECTIONS_PER_ADDRESS", connections}};
   for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-    if (settings[i][1] != NULL)
-      setenv(settings[i][0], settings[i][1], 1);
-    else
-      unsetenv(settings[i][0]);
+    setenv(settings[i][0], settings[i][1] == NULL ? "" : settings[i][1], 1);
   stack("restart", "gateway");
 }
 

@@ -64,7 +64,8 @@ down_waits_for_the_lock() {
 
 counts_of_instances_are_kept() {
   local said
-  printf 'auth 1\nitem 2\nuser 2\n' >"$RUN_DIR/instances"
+  mkdir -p "$RUN_DIR/settings"
+  echo 'USER_INSTANCES=2' >"$RUN_DIR/settings/up"
   mktemp -d "$RUN_DIR/sockets.XXXXXX" >"$RUN_DIR/sockets"
   said=$(deploy/local/stack stop user-2 2>&1) || fail "user-2 is not known: $said"
   said=$(deploy/local/stack stop user-3 2>&1) && fail "user-3 is known: $said"
