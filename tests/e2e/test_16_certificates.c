@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/support/environment.h"
@@ -46,7 +47,18 @@ static void rotate_and_restart(void)
   wait_until_healthy();
 }
 
-// The second rotation ends the trust in what was there at first.
+struct logged {
+  const char *process;
+  size_t size;  // of its log before
+};
+
+static bool has_ended_a_connection(const void *arg)
+{
+  const struct logged *logged = arg;
+  return strstr(log_since(logged->process, logged->size), "is accepted no longer") != NULL;
+}
+
+// The second rotation ends the trust in what was there at first, also over connections that are open since then.
 Test(e2e_16_certificates, are_rotated_while_all_runs)
 {
   skip_without_tls();
@@ -55,7 +67,9 @@ Test(e2e_16_certificates, are_rotated_while_all_runs)
   struct reader reader = {.path = text("/v1/items/%s", id), .token = ada.token};
   struct background *background = background_start(read_until_ended, &reader);
   rotate_and_restart();
+  const struct logged auth = {.process = "auth-1", .size = log_size("auth-1")};
   rotate_and_restart();
+  wait_until(has_ended_a_connection, &auth, "the end of a connection that the first authority has proven");
   atomic_store(&reader.ended, true);
   background_join(background);
   cr_assert_gt(reader.reads, 0);

@@ -1,7 +1,9 @@
-// The passwords of PostgreSQL and Redis change while clients read and write.
+// The passwords of PostgreSQL and Redis change, and the key of a service is taken away, while clients read and write.
 #include <criterion/criterion.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/support/environment.h"
 #include "tests/support/http.h"
@@ -119,4 +121,55 @@ Test(fault_13_rotation, passwords_change_without_a_failed_request)
   wait_until(reads_and_writes, &client, "connections with the new passwords");
   wait_until_healthy();
   wait_until_caching();
+}
+
+// ---- keys of services ----
+
+static void write_service_keys(const char *json)
+{
+  const char *path = text("%s/keys/service_keys.json", need_variable("BULKHEAD_RUN_DIR"));
+  FILE *file = fopen(text("%s.new", path), "we");
+  cr_assert(file != NULL && fputs(json, file) >= 0 && fclose(file) == 0);
+  cr_assert_eq(rename(text("%s.new", path), path), 0);
+}
+
+static bool is_user_refused(const void *token)
+{
+  return HTTP(.path = "/v1/users/me", .token = token).status == 503;
+}
+
+static bool is_user_served(const void *token)
+{
+  return HTTP(.path = "/v1/users/me", .token = token).status == 200;
+}
+
+// The user service proves its name by a key that is known no longer. Its connections are open since before.
+Test(fault_13_rotation, a_service_whose_key_is_taken_out_is_cut_off_and_no_other)
+{
+  if (access(text("%s/rpc-tls.on", need_variable("BULKHEAD_RUN_DIR")), F_OK) == 0)
+    cr_skip_test("with RPC_TLS=1 the keys are not used");
+  struct account ada = account_create();
+  const char *id = item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"Lamp\",\"price\":\"1.00\",\"currency\":\"EUR\","
+                                          "\"quantity\":1}",
+                                          fresh_word()));
+  struct client client = {.path = text("/v1/items/%s", id), .token = ada.token};
+  const char *keys = output_of(
+      (const char *const[]){"cat", text("%s/keys/service_keys.json", need_variable("BULKHEAD_RUN_DIR")), NULL});
+  char *without = text("%s", keys);
+  char *name = strstr(without, "\"kid\":\"user\"");
+  cr_assert_not_null(name, "%s", keys);
+  memcpy(name, "\"kid\":\"gone\"", strlen("\"kid\":\"gone\""));
+  struct background *background = background_start(read_and_write, &client);
+  await_requests(&client);
+  write_service_keys(without);
+  wait_until(is_user_refused, ada.token, "the end of the user service's connections");
+  await_requests(&client);
+  write_service_keys(keys);
+  wait_until(is_user_served, ada.token, "connections to the user service");
+  await_requests(&client);
+  atomic_store(&client.stop, true);
+  background_join(background);
+  cr_assert_eq(atomic_load(&client.failed), 0, "%zu of %zu requests failed, the last with %d",
+               atomic_load(&client.failed), atomic_load(&client.answered), atomic_load(&client.last_failure));
+  wait_until_healthy();
 }
