@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# The gateway as `make install` brings it, and containers have it, with HTTPS: HTTP/2 and 1.1, where plain HTTP leads, certificates
+# that change, and an end in good order. No service runs beside it. BULKHEAD_BIN is the folder of the programs (build/release/bin).
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=deploy/local/lib.sh
+. deploy/local/lib.sh
+out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
+RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+chmod 755 "$RUN_DIR"
+prepare_run_dir
+
+tidy_up() {
+  halt gateway TERM 10
+  remove_sockets
+  rm -rf "$RUN_DIR"
+}
+trap tidy_up EXIT
+
+fail() {
+  echo "FAIL: $*"
+  exit 1
+}
+
+# wait_until WHAT COMMAND...: waits until the command succeeds, at most 20 s.
+wait_until() {
+  local what=$1 end=$(($(date +%s) + 20))
+  shift
+  until "$@"; do
+    [ "$(date +%s)" -lt "$end" ] || fail "$what did not come about; $(end_of_log gateway)"
+    sleep 0.05
+  done
+}
+
+# make_certificate NAME: a new authority and a certificate of it.
+make_certificate() { deploy/local/certificate "$RUN_DIR/$1" || fail "no certificate was made"; }
+# serve_certificate NAME: puts it where the gateway finds it.
+serve_certificate() { cp "$RUN_DIR/$1/gateway.pem" "$RUN_DIR/served.pem" && cp "$RUN_DIR/$1/gateway.key" "$RUN_DIR/served.key"; }
+serial_of() { openssl x509 -in "$1" -noout -serial; }
+served_serial() { openssl s_client -connect "127.0.0.1:$https" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+serves() { [ "$(served_serial)" = "$(serial_of "$RUN_DIR/$1/gateway.pem")" ]; }
+ask() { curl -s --noproxy '*' --max-time 10 "$@"; }
+ask_https() { ask --cacert "$RUN_DIR/first/ca.pem" "$@"; }
+
+install_gateway() {
+  local said
+  said=$(make VARIANT="$(basename "$out")" OUT="$out" PREFIX="$RUN_DIR/installed" install 2>&1) || fail "make install: $said"
+  make_certificate first
+  make_certificate second
+  serve_certificate first
+  deploy/keys "$RUN_DIR/secrets" "$RUN_DIR/keys"
+}
+
+# The sanitizers' runtime must come before nginx's own libraries.
+stand_before_nginx() {
+  local libraries=
+  case $(basename "$out") in
+  asan) libraries=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) ;;
+  ubsan) libraries=$(gcc -print-file-name=libubsan.so) ;;
+  *) return ;;
+  esac
+  mkdir "$RUN_DIR/before"
+  printf '#!/bin/sh\nLD_PRELOAD=%s ASAN_OPTIONS=detect_leaks=0 exec %s "$@"\n' "$libraries" "$(command -v nginx)" >"$RUN_DIR/before/nginx"
+  chmod 755 "$RUN_DIR/before/nginx"
+}
+
+start_gateway() {
+  plain=$(free_port) admin=$(free_port) https=$(free_port)
+  stand_before_nginx
+  launch gateway env -i PATH="$RUN_DIR/before:$PATH" GATEWAY_RUN="$RUN_DIR/gateway" GATEWAY_WORKERS=2 GATEWAY_LISTEN="127.0.0.1:$plain" \
+    GATEWAY_ADMIN_LISTEN="127.0.0.1:$admin" HTTPS_LISTEN="127.0.0.1:$https" \
+    TLS_CERTIFICATE="$RUN_DIR/served.pem" TLS_KEY="$RUN_DIR/served.key" \
+    SERVICE_KEY_FILE="$RUN_DIR/secrets/service_gateway.pem" SERVICE_KEYS="$RUN_DIR/keys/service_keys.json" \
+    GATEWAY_STATIC='auth=tcp://127.0.0.1:1;user=tcp://127.0.0.1:1;item=tcp://127.0.0.1:1' "$RUN_DIR/installed/bin/bulkhead-gateway"
+  wait_for gateway 20 "the gateway" ask -f "http://127.0.0.1:$admin/healthz" || fail "the gateway does not start"
+}
+
+https_answers() {
+  local said path
+  for path in /healthz /docs /openapi.json; do
+    said=$(ask_https --http2 -o /dev/null -w '%{http_version} %{http_code}' "https://localhost:$https$path")
+    [ "$said" = "2 200" ] || fail "$path by HTTP/2 answers $said"
+    said=$(ask_https --http1.1 -o /dev/null -w '%{http_version} %{http_code}' "https://localhost:$https$path")
+    [ "$said" = "1.1 200" ] || fail "$path by HTTP/1.1 answers $said"
+  done
+  said=$(ask_https -o /dev/null -D - "https://localhost:$https/v1/items")
+  grep -qi '^strict-transport-security: max-age=31536000' <<<"$said" || fail "browsers are not told to come by HTTPS: $said"
+  grep -q '^HTTP/2 401' <<<"$said" || fail "a call without a token answers $said"
+}
+
+plain_http_leads_to_https() {
+  local said
+  said=$(ask -o /dev/null -w '%{http_code} %{redirect_url}' "http://127.0.0.1:$plain/v1/items?q=a%20b")
+  [ "$said" = "308 https://127.0.0.1:$https/v1/items?q=a%20b" ] || fail "plain HTTP answers $said"
+}
+
+has_logged() { grep -q -- "$1" "$RUN_DIR/log/gateway.log"; }
+
+a_signal_reads_the_certificate_again() {
+  local pid
+  pid=$(pid_of gateway)
+  serves first || fail "another certificate than TLS_CERTIFICATE is served"
+  # A broken file changes nothing.
+  echo nothing >"$RUN_DIR/served.pem"
+  kill -HUP "$pid"
+  wait_until "the report of a broken certificate" has_logged "cannot load certificate"
+  serves first || fail "a broken certificate has ended the use of the one before"
+  serve_certificate second
+  kill -HUP "$pid"
+  wait_until "the new certificate" serves second
+  [ "$(pid_of gateway)" = "$pid" ] || fail "the gateway was started again"
+}
+
+an_end_in_good_order() {
+  kill -QUIT "$(pid_of gateway)"
+  wait_until "the end" eval '! is_running gateway'
+  case $(how_ended gateway) in *"status 0") ;; *) fail "the gateway ended $(how_ended gateway)" ;; esac
+}
+
+install_gateway
+start_gateway
+https_answers
+plain_http_leads_to_https
+a_signal_reads_the_certificate_again
+an_end_in_good_order
+echo "ok"
