@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/rpc/rpc_server.h"
 #include "common/security/key.h"
+#include "common/security/token.h"
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
@@ -42,20 +43,31 @@ static struct rpc_server *issuer;
 static struct service_identity *issuer_identity;
 static int key_requests;
 
-static void answer_keys(void *arg, struct rpc_request *request)
+static const char *later_key;  // in PEM, of the id "auth-2"
+static bool has_later_key;     // the issuer publishes it
+
+// Describes a public key. The texts are in the arena.
+static Auth__V1__JsonWebKey describe_key(const char *kid, const char *pem)
 {
-  (void)arg;
   struct slice x, y, thumbprint;
-  cr_assert_eq(key_public_parts(service_keys_private(), &arena, &x, &y, &thumbprint), STATUS_OK);
+  cr_assert_eq(key_public_parts(pem, &arena, &x, &y, &thumbprint), STATUS_OK);
   Auth__V1__JsonWebKey key = AUTH__V1__JSON_WEB_KEY__INIT;
   key.kty = "EC";
   key.crv = "P-256";
-  key.kid = "auth";
+  key.kid = arena_string(&arena, slice_from_string(kid));
   key.x = arena_string(&arena, x);
   key.y = arena_string(&arena, y);
-  Auth__V1__JsonWebKey *keys[] = {&key};
+  return key;
+}
+
+static void answer_keys(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  Auth__V1__JsonWebKey first = describe_key("auth", service_keys_private());
+  Auth__V1__JsonWebKey later = has_later_key ? describe_key("auth-2", later_key) : first;
+  Auth__V1__JsonWebKey *keys[] = {&first, &later};
   Auth__V1__JsonWebKeySet set = AUTH__V1__JSON_WEB_KEY_SET__INIT;
-  set.n_keys = 1;
+  set.n_keys = has_later_key ? 2 : 1;
   set.keys = keys;
   uint8_t bytes[1024];
   cr_assert_leq(auth__v1__json_web_key_set__get_packed_size(&set), sizeof(bytes));
@@ -86,6 +98,16 @@ static void turn_issuer(void)
   rpc_server_flush(issuer);
 }
 
+static void stop_all(struct driver *gateway)
+{
+  driver_close(gateway);
+  cr_expect_eq(process_stop(&probe), 0);
+  process_free(&probe);
+  rpc_server_free(&issuer);
+  service_identity_free(&issuer_identity);
+  arena_free(&arena);
+}
+
 static struct outcome get_item(struct driver *driver)
 {
   Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
@@ -111,10 +133,91 @@ Test(callers, calls_with_tokens_wait_for_the_keys_and_say_that_nothing_has_happe
   process_wait_ready(&probe);
   outcome = get_item(&gateway);
   cr_expect_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
-  driver_close(&gateway);
-  cr_expect_eq(process_stop(&probe), 0);
-  process_free(&probe);
-  rpc_server_free(&issuer);
-  service_identity_free(&issuer_identity);
-  arena_free(&arena);
+  stop_all(&gateway);
+}
+
+// ---- keys that come later ----
+
+static struct slice sign_token(const char *kid, const char *pem)
+{
+  int64_t now = clock_wall_us() / 1000000;
+  const struct token_claims claims = {
+      .subject = SLICE("caller-1"), .id = SLICE("later"), .issued_at = now, .expires_at = now + 900};
+  const struct token_signing_key key = {.kid = kid, .private_pem = pem};
+  struct slice token;
+  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &arena, &token), STATUS_OK);
+  return token;
+}
+
+// Calls with a token while the issuer answers, or while it is silent.
+static enum status call_with(struct driver *driver, struct slice token, bool issuer_answers)
+{
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = "01936b5e-0000-7d3e-9f00-1c2d3e4f5a6b";
+  const struct rpc_context context = {.request_id = SLICE("r-2"), .access_token = token};
+  struct outcome outcome;
+  driver_begin(driver, GET_ITEM, driver_pack(driver, &request.base), &context, 10000, &outcome);
+  while (issuer_answers && !outcome.done) {
+    turn_issuer();
+    rpc_client_process(driver->client, clock_now_us());
+    rpc_client_flush(driver->client);
+  }
+  driver_finish(driver, &outcome);
+  cr_expect(outcome.status != STATUS_UNAVAILABLE || slice_equal_string(outcome.reason, RPC_NOT_APPLIED));
+  return outcome.status;
+}
+
+// Calls until the token's key is asked for, which is not before five seconds after the last time, and returns what
+// comes then.
+static enum status call_until_asked(struct driver *driver, struct slice token)
+{
+  enum status status;
+  uint64_t end_us = patience_end_us();
+  while ((status = call_with(driver, token, false)) == STATUS_UNAUTHENTICATED) {
+    cr_assert_lt(clock_now_us(), end_us, "the key is not asked for");
+    poll(NULL, 0, 20);
+  }
+  return status;
+}
+
+// Calls until the service knows the key. Until then it must not take the token for a forged one.
+static void call_until_known(struct driver *driver, struct slice token)
+{
+  enum status status;
+  uint64_t end_us = patience_end_us();
+  while ((status = call_with(driver, token, true)) != STATUS_OK) {
+    cr_assert_eq(status, STATUS_UNAVAILABLE, "%s", status_name(status));
+    cr_assert_lt(clock_now_us(), end_us, "the key is not fetched");
+    poll(NULL, 0, 20);
+  }
+}
+
+Test(callers, a_token_of_a_later_key_is_no_forged_one_while_the_issuer_is_away)
+{
+  struct driver gateway;
+  const char *stranger;
+  start_with_issuer();
+  cr_assert_eq(key_generate(&arena, &later_key), STATUS_OK);
+  cr_assert_eq(key_generate(&arena, &stranger), STATUS_OK);
+  struct slice known = sign_token("auth", service_keys_private());
+  struct slice later = sign_token("auth-2", later_key);
+  uint64_t end_us = patience_end_us();
+  while (key_requests == 0) {
+    cr_assert_lt(clock_now_us(), end_us, "nobody has asked for the keys");
+    turn_issuer();
+  }
+  process_wait_ready(&probe);
+  driver_open(&gateway, probe.url, "gateway");
+  cr_expect_eq(call_until_asked(&gateway, later), STATUS_UNAVAILABLE);
+  cr_expect_eq(call_with(&gateway, later, false), STATUS_UNAVAILABLE, "also after the fetch has failed");
+  cr_expect_eq(call_with(&gateway, known, false), STATUS_OK);
+
+  has_later_key = true;
+  int requests = key_requests;
+  call_until_known(&gateway, later);
+  cr_expect_gt(key_requests, requests);
+  cr_expect_eq(call_with(&gateway, known, true), STATUS_OK);
+  cr_expect_eq(call_with(&gateway, sign_token("auth-3", stranger), true), STATUS_UNAUTHENTICATED);
+  cr_expect_eq(call_with(&gateway, sign_token("auth-2", stranger), true), STATUS_UNAUTHENTICATED);
+  stop_all(&gateway);
 }
