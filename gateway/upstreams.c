@@ -22,7 +22,8 @@ struct upstreams {
   struct discovery *discovery;
 };
 
-static enum status open_identity(struct upstreams *upstreams, const struct upstreams_options *options,
+// `out` stays as it is without a key.
+static enum status open_identity(const struct upstreams_options *options, struct service_identity **out,
                                  struct error *error)
 {
   if (options->service_key == NULL)
@@ -30,7 +31,15 @@ static enum status open_identity(struct upstreams *upstreams, const struct upstr
   return service_identity_create(&(struct service_identity_options){.service = POLICY_GATEWAY,
                                                                     .private_key = options->service_key,
                                                                     .public_keys = options->service_keys},
-                                 &upstreams->identity, error);
+                                 out, error);
+}
+
+enum status upstreams_check_keys(const struct upstreams_options *options, struct error *error)
+{
+  struct service_identity *identity = NULL;
+  enum status status = open_identity(options, &identity, error);
+  service_identity_free(&identity);
+  return status;
 }
 
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out, struct error *error)
@@ -48,7 +57,7 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
     upstreams_free(&upstreams);
     return status;
   }
-  status = open_identity(upstreams, options, error);
+  status = open_identity(options, &upstreams->identity, error);
   if (status != STATUS_OK) {
     upstreams_free(&upstreams);
     return status;

@@ -28,6 +28,8 @@ struct upstreams_options {
   const char *service_keys;
 };
 
+// Tells whether upstreams_create can use the keys: reads the files and starts no thread, so it may come before a fork.
+enum status upstreams_check_keys(const struct upstreams_options *options, struct error *error) MUST_CHECK;
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out,
                              struct error *error) MUST_CHECK;
 // Ends calls in flight with CANCELLED, deregisters, and sets the pointer to NULL. A NULL pointer is accepted.

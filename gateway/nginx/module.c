@@ -262,6 +262,20 @@ static bool check_texts(ngx_conf_t *cf, const struct module_conf *module)
   return true;
 }
 
+// Reads the keys once as a worker will. Each worker would end at its start with keys that cannot be used, and leave a
+// master that holds the ports; here, a start ends at once and a reload changes nothing.
+static bool check_keys(ngx_conf_t *cf, const struct module_conf *module)
+{
+  struct error error;
+  if (module->service_key.len == 0 ||
+      upstreams_check_keys(&(struct upstreams_options){.service_key = (const char *)module->service_key.data,
+                                                       .service_keys = (const char *)module->service_keys.data},
+                           &error) == STATUS_OK)
+    return true;
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.message);
+  return false;
+}
+
 static ngx_int_t init_metrics_zone(ngx_shm_zone_t *zone, void *old)
 {
   (void)old;
@@ -316,7 +330,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   struct module_conf *module = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
   if (!module->has_handlers)
     return NGX_OK;
-  if (!check_texts(cf, module))
+  if (!check_texts(cf, module) || !check_keys(cf, module))
     return NGX_ERROR;
   struct error error;
   if (api_load_file((const char *)module->protoset.data, &module->api, &error) != STATUS_OK) {

@@ -80,7 +80,8 @@ describe_kind() {
 PORT_PATTERN='([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
 ORIGIN_PATTERN='https?://[]a-z0-9._:[-]+'
 NETWORK_PATTERN='[0-9a-fA-F.:]+(/[0-9]{1,3})?'
-PLACES_PATTERN='[a-z][a-z0-9_-]*=[][a-zA-Z0-9._:/,+-]+'
+PLACE_PATTERN="((tls\+)?tcp://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):$PORT_PATTERN|ipc:///[a-zA-Z0-9._/-]+)"
+PLACES_PATTERN="[a-z][a-z0-9_-]*=$PLACE_PATTERN(,$PLACE_PATTERN)*"
 
 # ---- checks ----
 

@@ -82,6 +82,7 @@ values_are_checked() {
   refuses_value GATEWAY_ACCESS_LOG 0 "on or off"
   refuses_value CONSUL_URL consul:8500 "a URL"
   refuses_value GATEWAY_STATIC tcp://127.0.0.1:1 "services and where they are"
+  refuses_value GATEWAY_STATIC item=tcp://127.0.0.1 "services and where they are"
   refuses_value GATEWAY_WORKERS 0 "a number from 1 to 999, or auto"
   refuses_value LOG_LEVEL verbose "debug, info, warn or error"
   refuses_value GATEWAY_RUN run "a whole path"

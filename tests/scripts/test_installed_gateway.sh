@@ -64,14 +64,17 @@ stand_before_nginx() {
   chmod 755 "$RUN_DIR/before/nginx"
 }
 
+# start_gateway [NAME=VALUE...]
 start_gateway() {
   plain=$(free_port) admin=$(free_port) https=$(free_port)
-  stand_before_nginx
   launch gateway env -i PATH="$RUN_DIR/before:$PATH" GATEWAY_RUN="$RUN_DIR/gateway" GATEWAY_WORKERS=2 GATEWAY_LISTEN="127.0.0.1:$plain" \
     GATEWAY_ADMIN_LISTEN="127.0.0.1:$admin" HTTPS_LISTEN="127.0.0.1:$https" \
     TLS_CERTIFICATE="$RUN_DIR/served.pem" TLS_KEY="$RUN_DIR/served.key" \
     SERVICE_KEY_FILE="$RUN_DIR/secrets/service_gateway.pem" SERVICE_KEYS="$RUN_DIR/keys/service_keys.json" \
-    GATEWAY_STATIC='auth=tcp://127.0.0.1:1;user=tcp://127.0.0.1:1;item=tcp://127.0.0.1:1' "$RUN_DIR/installed/bin/bulkhead-gateway"
+    GATEWAY_STATIC='auth=tcp://127.0.0.1:1;user=tcp://127.0.0.1:1;item=tcp://127.0.0.1:1' "$@" "$RUN_DIR/installed/bin/bulkhead-gateway"
+}
+
+wait_for_gateway() {
   wait_for gateway 20 "the gateway" ask -f "http://127.0.0.1:$admin/healthz" || fail "the gateway does not start"
 }
 
@@ -111,6 +114,25 @@ a_signal_reads_the_certificate_again() {
   [ "$(pid_of gateway)" = "$pid" ] || fail "the gateway was started again"
 }
 
+# ends_at_start TEXT NAME=VALUE...: a gateway with these settings ends by itself and logs TEXT.
+ends_at_start() {
+  local text=$1
+  shift
+  start_gateway "$@"
+  wait_until "the end of a gateway that cannot start with $*" eval '! is_running gateway'
+  case $(how_ended gateway) in *"status 0") fail "with $* the gateway ended in good order" ;; esac
+  end_of_log gateway | grep -qF -- "$text" || fail "with $* the gateway has not logged \"$text\": $(end_of_log gateway)"
+}
+
+# Every worker would end, and the master would hold the ports.
+keys_that_cannot_be_used_end_the_start() {
+  head -c 200 "$RUN_DIR/keys/service_keys.json" >"$RUN_DIR/cut.json"
+  printf -- '-----BEGIN PRIVATE KEY-----\n' >"$RUN_DIR/cut.pem"
+  ends_at_start "not a JWK set" SERVICE_KEYS="$RUN_DIR/cut.json"
+  ends_at_start "not an unencrypted P-256 private key" SERVICE_KEY_FILE="$RUN_DIR/cut.pem"
+  ends_at_start 'does not hold the public key' SERVICE_KEY_FILE="$RUN_DIR/secrets/service_item.pem"
+}
+
 an_end_in_good_order() {
   kill -QUIT "$(pid_of gateway)"
   wait_until "the end" eval '! is_running gateway'
@@ -118,7 +140,10 @@ an_end_in_good_order() {
 }
 
 install_gateway
+stand_before_nginx
+keys_that_cannot_be_used_end_the_start
 start_gateway
+wait_for_gateway
 https_answers
 plain_http_leads_to_https
 a_signal_reads_the_certificate_again
