@@ -65,12 +65,13 @@ static void on_share(void *arg)
 static enum step_result take_unit(struct exchange *exchange, struct slice user)
 {
   struct limits *limits = exchange->gateway->limits;
-  enum limit_class kind = limit_class_of(exchange_method(exchange));
-  if (limits == NULL || kind == LIMIT_CREDENTIAL)
+  const struct limit_request request = {
+      .kind = limit_class_of(exchange_method(exchange)), .user = user, .address = exchange->input.client_address};
+  if (limits == NULL || request.kind == LIMIT_CREDENTIAL)
     return STEP_NEXT;
   exchange->limit_wait.wake = on_share;
   exchange->limit_wait.arg = exchange;
-  switch (limits_take(limits, kind, user, exchange->input.client_address, &exchange->limit_wait, &exchange->limit)) {
+  switch (limits_take(limits, &request, &exchange->limit_wait, &exchange->limit)) {
   case LIMIT_OFF:
   case LIMIT_PASSED:
     break;

@@ -247,14 +247,15 @@ static enum limit_verdict refuse(struct bucket *bucket, uint64_t now_us, struct 
   return LIMIT_REFUSED;
 }
 
-enum limit_verdict limits_take(struct limits *limits, enum limit_class kind, struct slice user, struct slice address,
-                               struct limit_wait *wait, struct limit_answer *answer)
+enum limit_verdict limits_take(struct limits *limits, const struct limit_request *request, struct limit_wait *wait,
+                               struct limit_answer *answer)
 {
+  enum limit_class kind = request->kind;
   if (limits == NULL || !gcra_is_on(&limits->limits[kind]))
     return LIMIT_OFF;
   *answer = (struct limit_answer){0};
   char name[LIMITS_NAME_SIZE];
-  write_name(kind, user, address, name);
+  write_name(kind, request->user, request->address, name);
   struct bucket *bucket = find_bucket(limits, kind, name);
   // Eight callers whose answers are on their way have the only places: this one is not counted.
   if (bucket == NULL)

@@ -74,9 +74,16 @@ struct limit_wait {
   void *arg;
 };
 
-// Counts one request. `user` is empty for an anonymous caller.
-enum limit_verdict limits_take(struct limits *limits, enum limit_class kind, struct slice user, struct slice address,
-                               struct limit_wait *wait, struct limit_answer *answer);
+// What a request counts in: the bucket of its user or, without one, of its address.
+struct limit_request {
+  enum limit_class kind;
+  struct slice user;  // empty for an anonymous caller
+  struct slice address;
+};
+
+// Counts one request.
+enum limit_verdict limits_take(struct limits *limits, const struct limit_request *request, struct limit_wait *wait,
+                               struct limit_answer *answer);
 static inline void limit_wait_init(struct limit_wait *wait)
 {
   list_init(&wait->node);

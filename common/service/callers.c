@@ -8,9 +8,10 @@
 #include "common/service/call_internal.h"
 #include "common/service/service_internal.h"
 
-// How much longer than the gateway this service takes a token, so that one which was good when the call began is good at
-// its later hops. Calls of up to this long never meet an expired token. Longer ones may (options.proto, timeout_ms): no
-// service's word about when a call began is taken instead, because one that is compromised would use old tokens by it.
+// How much longer than the gateway this service takes a token, so that one which was good when the call began is good
+// at its later hops. Calls of up to this long never meet an expired token. Longer ones may (options.proto, timeout_ms):
+// no service's word about when a call began is taken instead, because one that is compromised would use old tokens by
+// it.
 #define EXTRA_LEEWAY_S 60
 
 // ---- keys ----

@@ -87,9 +87,14 @@ static void teardown(void)
 
 TestSuite(limits, .init = setup, .fini = teardown);
 
+static enum limit_verdict take(enum limit_class kind, struct slice user, struct slice address)
+{
+  return limits_take(limits, &(struct limit_request){kind, user, address}, &wait, &answer);
+}
+
 static enum limit_verdict read_once(void)
 {
-  return limits_take(limits, LIMIT_READ, USER, ADDRESS, &wait, &answer);
+  return take(LIMIT_READ, USER, ADDRESS);
 }
 
 static void expect_passes(int count)
@@ -128,8 +133,8 @@ Test(limits, no_setting_means_no_limits)
 {
   const struct limits_options options = {.backend = &backend, .metrics = &metrics, .now_us = now_us};
   cr_assert_null(limits_create(&options));
-  cr_assert_eq(limits_take(NULL, LIMIT_READ, USER, ADDRESS, &wait, &answer), LIMIT_OFF);
-  cr_assert_eq(limits_take(limits, LIMIT_EXPENSIVE, USER, ADDRESS, &wait, &answer), LIMIT_OFF);
+  cr_assert_eq(limits_take(NULL, &(struct limit_request){LIMIT_READ, USER, ADDRESS}, &wait, &answer), LIMIT_OFF);
+  cr_assert_eq(take(LIMIT_EXPENSIVE, USER, ADDRESS), LIMIT_OFF);
 }
 
 Test(limits, the_first_share_passes_before_any_answer_and_the_next_request_waits_for_it)
@@ -153,12 +158,12 @@ Test(limits, the_first_share_passes_before_any_answer_and_the_next_request_waits
 Test(limits, of_a_small_limit_nothing_is_held_back)
 {
   const struct slice nobody = {0};
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, ADDRESS), LIMIT_PASSED);
   grant(0, 1);
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_WAITS);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, ADDRESS), LIMIT_WAITS);
   cr_assert_eq(asked.wanted, 1);
   grant(1, 0);
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, ADDRESS, &wait, &answer), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, ADDRESS), LIMIT_PASSED);
   cr_assert_not(asked.in_flight);
   cr_assert_eq(asked.count, 2);
 }
@@ -237,17 +242,17 @@ Test(limits, without_the_auth_service_each_worker_limits_by_itself)
 
 Test(limits, users_and_addresses_and_classes_count_apart)
 {
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, USER, ADDRESS, &wait, &answer), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, USER, ADDRESS), LIMIT_PASSED);
   fail_call();
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, USER, ADDRESS, &wait, &answer), LIMIT_PASSED);
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, USER, ADDRESS, &wait, &answer), LIMIT_REFUSED);
+  cr_assert_eq(take(LIMIT_WRITE, USER, ADDRESS), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, USER, ADDRESS), LIMIT_REFUSED);
   cr_assert_eq(read_once(), LIMIT_PASSED);
   const struct slice nobody = {0};
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, SLICE("2001:db8::1"), &wait, &answer), LIMIT_PASSED);
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, SLICE("2001:db8::2"), &wait, &answer), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, SLICE("2001:db8::1")), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, SLICE("2001:db8::2")), LIMIT_PASSED);
   // The third address of one /64 finds nothing left.
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, SLICE("2001:db8::3"), &wait, &answer), LIMIT_REFUSED);
-  cr_assert_eq(limits_take(limits, LIMIT_WRITE, nobody, SLICE("2001:db8:0:1::3"), &wait, &answer), LIMIT_PASSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, SLICE("2001:db8::3")), LIMIT_REFUSED);
+  cr_assert_eq(take(LIMIT_WRITE, nobody, SLICE("2001:db8:0:1::3")), LIMIT_PASSED);
 }
 
 Test(limits, an_idle_caller_gives_what_it_has_not_spent_to_the_next_lease)
@@ -276,7 +281,7 @@ Test(limits, a_request_that_has_stopped_waiting_asks_for_nothing)
   struct limit_wait gone = {.wake = wake};
   expect_passes(10);
   limit_wait_init(&gone);
-  cr_assert_eq(limits_take(limits, LIMIT_READ, USER, ADDRESS, &gone, &answer), LIMIT_WAITS);
+  cr_assert_eq(limits_take(limits, &(struct limit_request){LIMIT_READ, USER, ADDRESS}, &gone, &answer), LIMIT_WAITS);
   cr_assert_eq(read_once(), LIMIT_WAITS);
   limit_wait_stop(&gone);
   grant(0, 190);
@@ -293,6 +298,6 @@ Test(limits, a_flood_of_addresses_needs_no_more_memory)
   for (int i = 0; i < 300000; i++) {
     char address[32];
     snprintf(address, sizeof(address), "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
-    cr_assert_eq(limits_take(limits, LIMIT_READ, nobody, slice_from_string(address), &wait, &answer), LIMIT_PASSED);
+    cr_assert_eq(take(LIMIT_READ, nobody, slice_from_string(address)), LIMIT_PASSED);
   }
 }
