@@ -53,7 +53,10 @@ describe_kind() {
   switch) accepted="on or off" pattern='on|off' ;;
   level) accepted="debug, info, warn or error" pattern='debug|info|warn|error' ;;
   workers) accepted="a number from 1 to 999, or auto" pattern='[1-9][0-9]{0,2}|auto' ;;
-  rate) accepted="a rate and perhaps a burst, such as 100/s burst 200 or 30/m, of s, m, h or d, or off" pattern='[0-9]+/[smhd]( burst [0-9]+)?|off' ;;
+  rate)
+    accepted="a rate and perhaps a burst, such as 100/s burst 200 or 30/m, of s, m, h or d, or off"
+    pattern='[0-9]+/[smhd]( burst [0-9]+)?|off'
+    ;;
   origins)
     accepted="origins as browsers send them, such as https://app.example.com,http://localhost:3000, or * for any"
     pattern="\*|$ORIGIN_PATTERN(,$ORIGIN_PATTERN)*"
@@ -97,6 +100,9 @@ demand() {
   refused=yes
 }
 
+# Prints the name of the user that this runs as. In containers a user may have none.
+own_name() { id -un 2>/dev/null || id -u; }
+
 is_set() { eval "[ -n \"\${$1:-}\" ]"; }
 
 # choose_gateway_user: sets GATEWAY_AS, the user of the workers where root starts nginx; empty where they run as whoever starts it.
@@ -129,7 +135,7 @@ file_fault() {
   elif [ ! -f "$2" ]; then
     echo ", which is not a file"
   elif [ ! -r "$2" ]; then
-    echo ", which $(id -un) cannot read"
+    echo ", which $(own_name) cannot read"
   elif is_for_workers "$1" && ! workers_can -r "$2"; then
     echo ", which $GATEWAY_AS cannot read"
   elif [ ! -s "$2" ]; then

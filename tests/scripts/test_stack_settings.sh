@@ -37,7 +37,10 @@ do_stack() {
 ask() {
   curl -s --noproxy '*' --max-time 10 ${BULKHEAD_CA:+--cacert "$BULKHEAD_CA"} "$@"
 }
-allows_origin() { ask -D - -o /dev/null -H "Origin: https://app.example.com" "$BULKHEAD_URL/v1/items" | grep -qi '^access-control-allow-origin: https://app.example.com'; }
+allows_origin() {
+  ask -D - -o /dev/null -H "Origin: https://app.example.com" "$BULKHEAD_URL/v1/items" |
+    grep -qi '^access-control-allow-origin: https://app.example.com'
+}
 has_limit() {
   ask -D - -o /dev/null -H "Authorization: Bearer $token" "$BULKHEAD_URL/v1/users/me" | grep -qi "^ratelimit-policy:.*;q=$1;"
 }
