@@ -9,14 +9,26 @@ services() {
   for main in "$root"/services/*/main.c; do basename "$(dirname "$main")"; done
 }
 
-# put FILE TEXT: whoever reads it sees the old text or the new one. What is the same stays untouched.
+# Ends the script where another one changes the secrets. What a killed script has started keeps the lock until it has ended, too.
+lock() {
+  exec 9>>"$folder/lock"
+  flock -w 10 9 || {
+    echo "${0##*/}: process $(cat "$folder/lock") is changing the secrets in $folder; run this again once it has ended" >&2
+    exit 1
+  }
+  echo $$ >"$folder/lock"
+}
+
+# put FILE TEXT: whoever reads it sees the old text or the new one, also after a power cut. What is the same stays untouched.
 put() {
   mkdir -p "$folder/${1%/*}"
   chmod 755 "$folder/${1%/*}"
   [ "$(cat "$folder/$1" 2>/dev/null)" != "$2" ] || return 0
   (umask 077 && printf '%s\n' "$2" >"$folder/$1.new")
   chmod 444 "$folder/$1.new"
+  sync "$folder/$1.new"
   mv -f "$folder/$1.new" "$folder/$1"
+  sync "$folder/${1%/*}"
 }
 # keep FILE TEXT: the same for a file that is not there yet.
 keep() { [ -s "$folder/$1" ] || put "$1" "$2"; }
@@ -28,13 +40,18 @@ put_conninfo() {
   put "$1/pg_migrate_conninfo" "$common user=bulkhead_$1_owner password=$(cat "$folder/bootstrap/$1_owner")"
 }
 
-# Redis' users, as the local stack has them.
+# redis_hashes FILE...: Redis' words for these passwords. Files that do not exist and repetitions are left out.
+redis_hashes() {
+  (cd "$folder" && cat "$@" 2>/dev/null) | sort -u | while read -r password; do printf '#%s ' "$(sha256_of "$password")"; done
+}
+
+# Redis' users, as the local stack has them. While a service's password changes, the old and the new one hold.
 put_redis_acl() {
   put redis/users.acl "$(
     echo "user default off"
-    echo "user admin on #$(sha256_of "$(cat "$folder/redis/admin")") ~* &* +@all"
+    echo "user admin on $(redis_hashes redis/admin)~* &* +@all"
     for service in $(services); do
-      echo "user $service on #$(sha256_of "$(cat "$folder/$service/redis")") $("$root/deploy/redis/rules" "$service")"
+      echo "user $service on $(redis_hashes "$service/redis" "$service/redis.next")$("$root/deploy/redis/rules" "$service")"
     done
   )"
 }

@@ -212,12 +212,37 @@ free_port() {
 
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# keep_secret NAME TEXT: writes a file that only its owner can read; those who read it see the old text or the new one.
+# locked COMMAND...: runs a command that changes secrets while no other script does. What a killed script has started keeps the lock
+# until it has ended, too.
+locked() {
+  (
+    exec 8>>"$RUN_DIR/secrets.lock"
+    flock -w 10 8 ||
+      die "process $(cat "$RUN_DIR/secrets.lock") is changing the secrets in $RUN_DIR; try again once it has ended"
+    echo $$ >"$RUN_DIR/secrets.lock"
+    "$@"
+  )
+}
+
+# keep_secret NAME TEXT: writes a file that only its owner can read; those who read it see the old text or the new one, also after a
+# power cut. What is the same stays untouched.
 keep_secret() {
   local file=$RUN_DIR/secrets/$1
   mkdir -p "$RUN_DIR/secrets" && chmod 700 "$RUN_DIR/secrets"
-  (umask 077 && printf '%s\n' "$2" >"$file.$BASHPID" && mv "$file.$BASHPID" "$file")
+  [ "$(cat "$file" 2>/dev/null)" != "$2" ] || return 0
+  (
+    umask 077 && printf '%s\n' "$2" >"$file.$BASHPID" && sync "$file.$BASHPID" &&
+      mv "$file.$BASHPID" "$file" && sync "$RUN_DIR/secrets"
+  )
 }
+
+# secrets/NAME.next holds the new password of a rotation, from before the store knows it until secrets/NAME and all that is made of
+# it have it. So each step may be the last one of a script that is killed: whoever finds NAME.next later takes all steps again.
+is_next() { [ -s "$RUN_DIR/secrets/$1.next" ]; }
+make_next() { keep_secret "$1.next" "$(random_secret)"; }
+# take_next NAME: the secret becomes the new one, if there is one.
+take_next() { ! is_next "$1" || keep_secret "$1" "$(cat "$RUN_DIR/secrets/$1.next")"; }
+drop_next() { rm -f "$RUN_DIR/secrets/$1.next"; }
 
 # secret NAME: prints a secret that stays the same at every start. No secret ever is an argument of a program, because all users
 # of a machine can read those: it goes in by a file or by standard input.
@@ -226,6 +251,9 @@ secret() {
   [ -s "$file" ] || keep_secret "$1" "$(random_secret)"
   cat "$file"
 }
+
+# newest_secret NAME: prints what the secret is or is about to become.
+newest_secret() { if is_next "$1"; then cat "$RUN_DIR/secrets/$1.next"; else secret "$1"; fi; }
 
 # secret_uuid NAME: the same as a UUID, which Consul's tokens must be.
 secret_uuid() {
@@ -328,7 +356,8 @@ set_superuser_password() {
       >>"$RUN_DIR/log/postgres.log" 2>&1
 }
 
-# Everybody needs a password, the superuser, too. Clusters of earlier versions let it in without.
+# Everybody needs a password, the superuser, too. Clusters of earlier versions let it in without. A rotation of the superuser's
+# password that was interrupted is undone.
 PG_HBA='local all all scram-sha-256
 host all all all scram-sha-256'
 prepare_cluster() {
@@ -336,11 +365,11 @@ prepare_cluster() {
   [ ! -s "$RUN_DIR/secrets/pg_superuser" ] || known=yes
   if [ ! -s "$PG_HOME/data/PG_VERSION" ]; then
     make_cluster || return 1
-  elif [ -z "$known" ] || [ "$(cat "$PG_HOME/data/pg_hba.conf")" != "$PG_HBA" ]; then
+  elif [ -z "$known" ] || is_next pg_superuser || [ "$(cat "$PG_HOME/data/pg_hba.conf")" != "$PG_HBA" ]; then
     set_superuser_password || return 1
   fi
   printf '%s\n' "$PG_HBA" >"$PG_HOME/data/pg_hba.conf"
-  keep_secret pgpass "*:*:*:postgres:$(secret pg_superuser)"
+  keep_secret pgpass "*:*:*:postgres:$(secret pg_superuser)" && drop_next pg_superuser
 }
 
 # Others may write to /var/tmp, and root writes the superuser's password below PG_HOME.
@@ -361,7 +390,7 @@ start_postgres() {
   chmod 700 "$PG_HOME"
   chmod 755 "$PG_SOCKET"
   [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME" "$PG_SOCKET"
-  prepare_cluster || return 1
+  locked prepare_cluster || return 1
   # is_running has shown that it does not run, so lock files that a killed server has left are stale.
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
@@ -375,15 +404,17 @@ start_postgres() {
     super_psql bulkhead -c "SELECT 1" >/dev/null
 }
 
-# prepare_database SERVICE INSTANCES: the service's roles and schema. New passwords hold from here on.
+# prepare_database SERVICE INSTANCES: the service's roles and schema. New passwords hold from here on; connections that are made
+# before their files have them are refused, and tried again at once.
 prepare_database() {
   local connections=$((20 * $2))
   [ "$connections" -ge 60 ] || connections=60
   {
     printf "\\set service %s\n\\set connections %s\n" "$1" "$connections"
-    printf "\\set password '%s'\n\\set owner_password '%s'\n" "$(secret "pg_$1")" "$(secret "pg_$1_owner")"
+    printf "\\set password '%s'\n\\set owner_password '%s'\n" "$(newest_secret "pg_$1")" "$(newest_secret "pg_$1_owner")"
     cat "$ROOT/deploy/postgres/bootstrap.sql"
-  } | super_psql bulkhead
+  } | super_psql bulkhead || return 1
+  take_next "pg_$1" && take_next "pg_$1_owner" && keep_conninfo "$1" && drop_next "pg_$1" && drop_next "pg_$1_owner"
 }
 
 # keep_conninfo SERVICE: writes the service's connection strings: secrets/pg_conninfo_NAME, and for its migrations
@@ -394,36 +425,48 @@ keep_conninfo() {
   keep_secret "pg_migrate_conninfo_$1" "$common user=bulkhead_$1_owner password=$(secret "pg_$1_owner")"
 }
 
-# rotate_pg SERVICE: new passwords for both of its roles. Sessions that are open go on.
-rotate_pg() {
-  local old old_owner
-  old=$(secret "pg_$1") old_owner=$(secret "pg_$1_owner")
-  keep_secret "pg_$1" "$(random_secret)"
-  keep_secret "pg_$1_owner" "$(random_secret)"
-  if ! prepare_database "$1" "$2"; then
-    keep_secret "pg_$1" "$old"
-    keep_secret "pg_$1_owner" "$old_owner"
-    return 1
-  fi
-  # Connections made between the last two commands are refused, and tried again at once.
-  keep_conninfo "$1"
+# rotate_pg SERVICE INSTANCES: new passwords for both of its roles. Sessions that are open go on.
+rotate_pg() { make_next "pg_$1" && make_next "pg_$1_owner" && prepare_database "$1" "$2"; }
+
+# finish_pg SERVICE INSTANCES: finishes a rotation that was interrupted.
+finish_pg() {
+  if is_next "pg_$1" || is_next "pg_$1_owner"; then prepare_database "$1" "$2"; fi
+}
+
+# Finishes or undoes a rotation of the superuser's password, whichever of both passwords PostgreSQL has.
+settle_pg_superuser() {
+  local name password
+  is_next pg_superuser || return 0
+  for name in pg_superuser.next pg_superuser; do
+    password=$(secret "$name")
+    keep_secret pgpass "*:*:*:postgres:$password"
+    if super_psql postgres -c "SELECT 1" >/dev/null 2>&1; then
+      keep_secret pg_superuser "$password" && drop_next pg_superuser
+      return
+    fi
+  done
+  say "PostgreSQL's superuser gets in neither with the password in $RUN_DIR/secrets/pg_superuser.next nor with that in pg_superuser;" \
+    "if PostgreSQL runs, start the stack again: that sets the password"
+  return 1
 }
 
 rotate_pg_superuser() {
   local new
-  new=$(random_secret)
-  printf "SET log_min_error_statement = panic;\nALTER ROLE postgres PASSWORD '%s';\n" "$new" | super_psql postgres || return 1
-  keep_secret pg_superuser "$new"
-  keep_secret pgpass "*:*:*:postgres:$new"
+  settle_pg_superuser && make_next pg_superuser || return 1
+  new=$(newest_secret pg_superuser)
+  printf "SET log_min_error_statement = panic;\nALTER ROLE postgres PASSWORD '%s';\n" "$new" | super_psql postgres
+  settle_pg_superuser && [ "$(secret pg_superuser)" = "$new" ]
 }
 
 # ---- Redis ----
 
 sha256_of() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
 
-# write_redis_acl SERVICE...: a user for each service, and one for us.
+# write_redis_acl SERVICE...: a user for each service, and one for us. A Redis that starts knows none of the passwords of a rotation
+# that was interrupted.
 write_redis_acl() {
   local service
+  rm -f "$RUN_DIR"/secrets/redis_*.next
   keep_secret redis.acl "$(
     echo "user default off"
     echo "user admin on #$(sha256_of "$(secret redis_admin)") ~* &* +@all"
@@ -443,15 +486,16 @@ redis_admin() {
   ! grep -vx OK <<<"$replies" >&2
 }
 
-# rotate_redis USER: a new password, which holds beside the old one until its file has it.
-rotate_redis() {
-  local old new
-  old=$(secret "redis_$1")
-  new=$(random_secret)
-  redis_admin <<<"ACL SETUSER $1 #$(sha256_of "$new")" || return 1
-  keep_secret "redis_$1" "$new"
-  redis_admin <<<"ACL SETUSER $1 !$(sha256_of "$old")"
+# finish_redis USER: gives the user its new password, if there is one. Both hold until the file has it.
+finish_redis() {
+  local hash
+  is_next "redis_$1" || return 0
+  hash="#$(sha256_of "$(newest_secret "redis_$1")")"
+  redis_admin <<<"ACL SETUSER $1 $hash" && take_next "redis_$1" && redis_admin <<<"ACL SETUSER $1 resetpass $hash" &&
+    drop_next "redis_$1"
 }
+
+rotate_redis() { make_next "redis_$1" && finish_redis "$1"; }
 
 # start_redis [SERVICE...]: a private server that writes nothing to disk, because it may lose all it has. Every key has a
 # lifetime. volatile-ttl evicts the keys with the shortest one first, which are entries of caches (minutes) before the counters
@@ -462,7 +506,7 @@ start_redis() {
   is_running redis && return
   command -v redis-server >/dev/null || die "no Redis server is installed; run: make deps"
   if [ $# -gt 0 ]; then
-    write_redis_acl "$@"
+    locked write_redis_acl "$@" || return
     acl=(--aclfile "$RUN_DIR/secrets/redis.acl")
   fi
   launch redis redis-server --port 0 --unixsocket "$REDIS_SOCKET" --unixsocketperm 777 --save '' --appendonly no \
