@@ -1,40 +1,17 @@
 // Mutual TLS between the services, where the stack was started with it (RPC_TLS=1): new certificates while all runs.
 #include <criterion/criterion.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/support/environment.h"
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
+#include "tests/support/steady_client.h"
 
 static void skip_without_tls(void)
 {
   if (access(text("%s/rpc-tls.on", need_variable("BULKHEAD_RUN_DIR")), F_OK) != 0)
     cr_skip_test("the stack runs without RPC_TLS=1");
-}
-
-struct reader {
-  const char *path;
-  const char *token;
-  atomic_bool ended;
-  size_t reads;
-  size_t failed;
-  struct http_reply last_failure;
-};
-
-static void read_until_ended(void *arg)
-{
-  struct reader *reader = arg;
-  while (!atomic_load(&reader->ended)) {
-    struct http_reply reply = HTTP(.path = reader->path, .token = reader->token, .timeout_ms = 30000);
-    reader->reads++;
-    if (reply.status == 200)
-      continue;
-    reader->failed++;
-    reader->last_failure = reply;
-  }
 }
 
 // Makes new certificates from a new authority, and then a new instance, which has only these.
@@ -63,18 +40,13 @@ Test(e2e_16_certificates, are_rotated_while_all_runs)
 {
   skip_without_tls();
   struct account ada = account_create();
-  const char *id = item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\",\"price\":\"1.50\",\"currency\":\"EUR\"}");
-  struct reader reader = {.path = text("/v1/items/%s", id), .token = ada.token};
-  struct background *background = background_start(read_until_ended, &reader);
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
   rotate_and_restart();
   const struct logged auth = {.process = "auth-1", .size = log_size("auth-1")};
   rotate_and_restart();
   wait_until(has_ended_a_connection, &auth, "the end of a connection that the first authority has proven");
-  atomic_store(&reader.ended, true);
-  background_join(background);
-  cr_assert_gt(reader.reads, 0);
-  cr_assert_eq(reader.failed, 0, "%zu of %zu reads failed, the last with %d: %s", reader.failed, reader.reads,
-               reader.last_failure.status, reader.last_failure.body);
+  steady_client_await(reader, 1);
+  steady_client_end(&reader, 0);
   // The user service calls the auth service to sign somebody up.
   (void)account_create();
 }

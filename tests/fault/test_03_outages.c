@@ -1,11 +1,13 @@
 // Outages of single parts: what still works, how the rest is refused, and that everything recovers by itself.
 #include <criterion/criterion.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
+#include "tests/support/steady_client.h"
+
+enum { ENOUGH_READS = 200 };
 
 TestSuite(fault_03_outages, .fini = thaw_postgres);
 
@@ -131,34 +133,6 @@ Test(fault_03_outages, without_consul_everything_goes_on_and_a_consul_without_me
 
 // ---- requests without a pause while something happens ----
 
-struct readers {
-  const char *path;
-  const char *token;
-  atomic_bool stop;
-  atomic_size_t answered;
-  atomic_size_t failed;
-  _Atomic int last_failure;
-};
-
-static void read_on(void *arg)
-{
-  struct readers *readers = arg;
-  while (!atomic_load(&readers->stop)) {
-    struct http_reply reply = HTTP(.path = readers->path, .token = readers->token, .timeout_ms = 15000);
-    atomic_fetch_add(&readers->answered, 1);
-    if (reply.status == 200)
-      continue;
-    atomic_store(&readers->last_failure, reply.status);
-    atomic_fetch_add(&readers->failed, 1);
-  }
-}
-
-static bool is_answering(const void *arg)
-{
-  const struct readers *readers = arg;
-  return atomic_load(&readers->answered) > 200;
-}
-
 static bool is_silent(const void *arg)
 {
   (void)arg;
@@ -178,37 +152,30 @@ Test(fault_03_outages, the_gateways_workers_end_with_their_master)
 Test(fault_03_outages, a_restart_in_good_order_loses_no_request)
 {
   struct account ada = account_create();
-  struct readers readers = {.path = text("/v1/items/%s", make_item(&ada)), .token = ada.token};
-  struct background *background = background_start(read_on, &readers);
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
   for (int round = 0; round < 2; round++) {
     stack("restart", "item-1");
     wait_until_healthy();
     stack("restart", "item-2");
     wait_until_healthy();
   }
-  wait_until(is_answering, &readers, "answers");
-  atomic_store(&readers.stop, true);
-  background_join(background);
-  cr_assert_eq(atomic_load(&readers.failed), 0, "%zu of %zu requests failed, the last with %d",
-               atomic_load(&readers.failed), atomic_load(&readers.answered), atomic_load(&readers.last_failure));
+  steady_client_await(reader, ENOUGH_READS);
+  steady_client_end(&reader, 0);
 }
 
 Test(fault_03_outages, a_killed_instance_fails_its_calls_at_once_and_the_other_goes_on)
 {
   struct account ada = account_create();
-  struct readers readers = {.path = text("/v1/items/%s", make_item(&ada)), .token = ada.token};
-  struct background *background = background_start(read_on, &readers);
-  wait_until(is_answering, &readers, "answers");
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
+  steady_client_await(reader, ENOUGH_READS);
   stack("kill", "item-1");
   // The other instance answers alone from now on.
   for (int i = 0; i < 100; i++) {
-    struct http_reply reply = HTTP(.path = readers.path, .token = ada.token);
+    struct http_reply reply = HTTP(.path = steady_client_path(reader), .token = ada.token);
     cr_assert_lt(reply.seconds, 4.0);
   }
-  atomic_store(&readers.stop, true);
-  background_join(background);
   // Only a request in flight at that moment may fail; this reader has one at a time.
-  cr_assert_leq(atomic_load(&readers.failed), 2, "%zu requests failed", atomic_load(&readers.failed));
+  steady_client_end(&reader, 2);
   stack("start", "item-1");
   wait_until_healthy();
 }
