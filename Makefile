@@ -422,7 +422,7 @@ demo: deps
 test: deps-dev
 	@exec env TEST='$(TEST)' tests/run $(ONLY)
 
-# The daily loop: what shows most mistakes in least time, without servers. make test is the whole.
+# The daily loop: what shows most mistakes in least time; only the tests of scripts start servers. make test is the whole.
 QUICK_LINTS := banned docs layers format shell
 check: deps-check
 	@$(MAKE) --no-print-directory -j$(shell nproc) all units
@@ -483,7 +483,7 @@ help:
 	@echo "make watch            the same with its logs here; what you save is built, and what changed is restarted"
 	@echo "make demo             Debian's package index into the running suite, through its API"
 	@echo
-	@echo "make check            the daily loop: build, all unit tests, the quick lints; no servers"
+	@echo "make check            the daily loop: build, all unit tests, those of the scripts, the quick lints"
 	@echo "make new SERVICE=note writes a new service that works: contract, queries, handlers, tests (PLURAL=notes)"
 	@echo "make test             every test there is, with sanitizers (ONLY=\"unit e2e\" for some steps)"
 	@echo "make unit-NAME        unit tests of one part: $(UNITS)"
