@@ -7,9 +7,6 @@
 // frames, and nginx cancels them.
 #include "gateway/nginx/module.h"
 
-// With 8 MB, some 250 requests of a connection may be reset without any payload.
-#define RESET_COST_BYTES (32 * 1024)
-
 static int take_socket_error(int fd)
 {
   int error = 0;
@@ -61,17 +58,10 @@ static bool go_on_half_closed(ngx_http_request_t *r)
   return send_interim_response(r);
 }
 
-// A reset costs its client a few bytes and us a call. nginx closes a connection of HTTP/2 whose bytes exceed what it
-// counts as payload by 8 MB, so each reset of a request that waits counts as this many.
-static void charge_reset(ngx_http_request_t *r)
-{
-  r->stream->connection->total_bytes += RESET_COST_BYTES;
-}
-
 static void on_stream_event(ngx_http_request_t *r)
 {
   if (r->connection->error)
-    charge_reset(r);
+    http2_charge_reset(r);
   ngx_http_test_reading(r);
 }
 

@@ -81,6 +81,7 @@ bool connections_add_zone(ngx_conf_t *cf, struct module_conf *module)
   if (module->address_zone == NULL)
     return false;
   metrics_single(METRIC_CONNECTIONS_REFUSED);
+  http2_prepare();
   return true;
 }
 
@@ -127,7 +128,7 @@ static struct guest *find_guest(const ngx_connection_t *connection)
   return cleanup->data;
 }
 
-static void log_refusal(struct slice client, uint64_t limit)
+static void log_refusal(struct slice client, ngx_int_t limit)
 {
   uint64_t suppressed;
   if (log_limit_pass(&clients.refusals, clock_now_us(), &suppressed))
@@ -136,7 +137,7 @@ static void log_refusal(struct slice client, uint64_t limit)
 }
 
 // Closes with a reset, which leaves nothing behind in the kernel.
-static void refuse_connection(ngx_connection_t *connection, struct slice client, uint64_t limit)
+static void refuse_connection(ngx_connection_t *connection, struct slice client, ngx_int_t limit)
 {
   metric_add(clients.refused, 1);
   log_refusal(client, limit);
@@ -149,10 +150,10 @@ static void refuse_connection(ngx_connection_t *connection, struct slice client,
 static bool admit_connection(ngx_connection_t *connection, struct guest *guest, const struct sockaddr *address,
                              struct slice client)
 {
-  uint64_t limit = (uint64_t)find_server(connection->listening)->connections_per_address;
-  if (guest == NULL || !address_key(address, &guest->key))
+  ngx_int_t limit = find_server(connection->listening)->connections_per_address;
+  if (limit < 1 || guest == NULL || !address_key(address, &guest->key))
     return true;
-  if (address_held(&clients.counts, guest->key, ADDRESS_CONNECTIONS) >= limit) {
+  if (address_held(&clients.counts, guest->key, ADDRESS_CONNECTIONS) >= (uint64_t)limit) {
     refuse_connection(connection, client, limit);
     return false;
   }
@@ -224,14 +225,25 @@ static void on_accept(ngx_connection_t *connection)
     return;
   bool is_named = is_proxy && guest != NULL && find_address(connection->listening)->proxy_protocol;
   ngx_http_init_connection(connection);
-  if (is_named && !connection->destroyed)
+  if (connection->destroyed)
+    return;
+  if (find_address(connection->listening)->http2)
+    http2_guard(connection);
+  if (is_named)
     await_client_name(connection, guest);
+}
+
+// The listener for operators has neither.
+static bool is_public(const ngx_listening_t *listening)
+{
+  return find_server(listening)->connections_per_address >= 1 || find_address(listening)->http2;
 }
 
 void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)
 {
   ngx_slab_pool_t *pool = (ngx_slab_pool_t *)(void *)module->address_zone->shm.addr;
   clients.refused = metrics_single(METRIC_CONNECTIONS_REFUSED);
+  http2_prepare();
   if (!address_counts_attach(&clients.counts, pool->data, module->address_slots))
     log_warn("connections",
              "too many workers of earlier configurations still serve; this worker limits no address until the next "
@@ -239,7 +251,7 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)
              LOG_INT("slots", module->address_slots));
   ngx_listening_t *listening = cycle->listening.elts;
   for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++) {
-    if (listening[i].handler != ngx_http_init_connection || find_server(&listening[i])->connections_per_address < 1)
+    if (listening[i].handler != ngx_http_init_connection || !is_public(&listening[i]))
       continue;
     listening[i].handler = on_accept;
     const int unsent = MAX_UNSENT_BYTES;

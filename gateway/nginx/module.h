@@ -4,6 +4,7 @@
 //   module.c     directives, loading before the fork
 //   worker.c     start and stop of a worker, the event loop's glue
 //   connections.c   how many connections an address may have
+//   http2.c      how much a connection of HTTP/2 may cost
 //   body.c       how large a body may be, and how much room all of an address may take
 //   pace.c       how slowly a body may come, and a reply be read
 //   request.c    requests in, bodies in, replies out
@@ -97,6 +98,15 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module);
 void connections_stop(void);
 // Returns what the client addresses hold.
 struct address_counts *connections_counts(void);
+
+// ---- http2.c ----
+
+// Prepares the counter of floods: once before the workers start, and in each of them.
+void http2_prepare(void);
+// Bounds what a new connection costs, if its client chooses HTTP/2. Call it before anything is read.
+void http2_guard(ngx_connection_t *connection);
+// Notes that the client has reset a request that waited for a service.
+void http2_charge_reset(ngx_http_request_t *r);
 
 // ---- pace.c ----
 

@@ -205,6 +205,7 @@ static void run_flood(void *arg)
 {
   struct flood *flood = arg;
   struct epoll_event events[256];
+  background_let_others_first();
   while (!atomic_load(&flood->stop)) {
     tend_streams(flood);
     int count = epoll_wait(flood->epoll, events, ARRAY_LEN(events), 10);

@@ -161,6 +161,7 @@ static void run_attacker(void *arg)
 {
   struct attacker *attacker = arg;
   struct http2_attack *attack = attacker->attack;
+  background_let_others_first();
   while (!atomic_load(&attack->stop)) {
     struct raw *raw = RAW(.url = attack->url, .alpn = "h2", .from = attacker->address, .error = &attacker->error);
     atomic_fetch_add(&attack->connections, 1);

@@ -89,6 +89,17 @@ static struct http2_attack_counts withstand(const char *name, struct http2_attac
   return counts;
 }
 
+// Returns how many floods the gateway has counted for its operators.
+static size_t counted_floods(void)
+{
+  static const char series[] = "\nbulkhead_http2_floods_total ";
+  struct http_reply reply = HTTP(.path = "/metrics", .base_url = gateway.admin_url);
+  ASSERT_STATUS(reply, 200);
+  const char *line = strstr(reply.body, series);
+  cr_assert_not_null(line, "%s", reply.body);
+  return strtoul(line + sizeof(series) - 1, NULL, 10);
+}
+
 // ---- rapid reset ----
 
 // Counts the requests that their clients have cancelled, in all of a gateway's log.
@@ -133,6 +144,7 @@ Test(fault_11_http2, pings_without_end, .fini = stop_gateway)
 {
   struct http2_attack_kind kind = {.name = "pings", .go_on = http2_add_pings, .ends = true, .reads = true};
   cr_assert_gt(withstand("gateway-33", &kind).closed, 0);
+  cr_assert_gt(counted_floods(), 0);
 }
 
 // ---- headers and bodies without end ----

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -299,6 +300,12 @@ struct background *background_start(void (*body)(void *arg), void *arg)
   *background = (struct background){.body = body, .arg = arg};
   cr_assert_eq(pthread_create(&background->thread, NULL, run_background, background), 0);
   return background;
+}
+
+void background_let_others_first(void)
+{
+  const struct sched_param none = {0};
+  cr_assert_eq(sched_setscheduler(0, SCHED_IDLE, &none), 0);
 }
 
 void background_join(struct background *background)

@@ -51,5 +51,8 @@ void wait_until_caching(void);
 struct background;
 struct background *background_start(void (*body)(void *arg), void *arg);
 void background_join(struct background *background);
+// Gives the calling thread only the time of the processors that nobody else wants. An attacker in the world has a
+// machine of its own; here it would be measured instead of what it attacks.
+void background_let_others_first(void);
 
 #endif

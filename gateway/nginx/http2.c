@@ -1,0 +1,156 @@
+// Bounds what a connection of HTTP/2 costs others. nginx handles all frames that have come before it turns to the next
+// connection, and takes 8 MB of frames without payload for a flood: half a million pings, which keep a worker for a
+// tenth of a second and more. Here a connection gets a share of each turn of the event loop, and the bound is lower.
+//
+// nginx sets a connection's recv() when the TLS handshake has ended, and reads frames with it at once. So what follows
+// the handshake is replaced, and that replaces recv().
+#include "gateway/nginx/module.h"
+
+#include "common/base/clock.h"
+#include "common/observe/log.h"
+#include "common/observe/log_limit.h"
+
+// What a connection reads before others have their turn.
+#define SHARE_BYTES (16 * 1024)
+// What may come and go without payload beside MAX_OVERHEAD times the payload: frames' heads, settings, pings, resets.
+#define FREE_BYTES (256 * 1024)
+#define MAX_OVERHEAD 8
+// What the reset of a request that waits counts as, so that a connection may have some 250 of them without payload.
+#define RESET_COST_BYTES 1024
+
+struct guard {
+  ngx_event_handler_pt first_handler;                       // nginx' own, which begins the handshake
+  void (*handshake_handler)(ngx_connection_t *connection);  // nginx' own, after the handshake
+  ngx_recv_pt recv;                                         // nginx' own
+  size_t taken;                                             // of the share, in bytes
+};
+
+static struct {
+  struct metric_series *count;
+  struct log_limit lines;
+} floods;
+
+void http2_prepare(void)
+{
+  floods.count = metrics_single(METRIC_HTTP2_FLOODS);
+}
+
+// ---- the guard of a connection ----
+
+// Marks the guard among the cleanups of a connection's pool, which is where it is found; it needs none itself.
+static void on_connection_end(void *data)
+{
+  (void)data;
+}
+
+static struct guard *find_guard(const ngx_connection_t *connection)
+{
+  const ngx_pool_cleanup_t *cleanup = connection->pool->cleanup;
+  while (cleanup->handler != on_connection_end)
+    cleanup = cleanup->next;
+  return cleanup->data;
+}
+
+// ---- reading ----
+
+static bool is_flood(const ngx_http_v2_connection_t *http2)
+{
+  return http2->total_bytes > MAX_OVERHEAD * http2->payload_bytes + FREE_BYTES;
+}
+
+static void report_flood(const ngx_connection_t *connection)
+{
+  uint64_t suppressed;
+  metric_add(floods.count, 1);
+  if (log_limit_pass(&floods.lines, clock_now_us(), &suppressed))
+    log_warn("connections", "a client sent frames of HTTP/2 with hardly any payload; its connection was closed",
+             LOG_SLICE("client", to_slice(connection->addr_text)), LOG_INT("closedSinceLastLine", suppressed + 1));
+}
+
+// Lets other connections have their turn, and goes on reading in the next one.
+static ssize_t yield_turn(ngx_event_t *read)
+{
+  read->ready = 0;
+  if (read->posted) {
+    ngx_delete_posted_event(read);
+  }
+  ngx_post_event(read, &ngx_posted_next_events);
+  return NGX_AGAIN;
+}
+
+// Reads as nginx' own recv() does. An error makes nginx close the connection at once; it would read on for seconds from
+// one that it found to be a flood itself.
+static ssize_t read_share(ngx_connection_t *connection, u_char *out, size_t size)
+{
+  struct guard *guard = find_guard(connection);
+  if (is_flood(connection->data)) {
+    report_flood(connection);
+    return NGX_ERROR;
+  }
+  if (guard->taken >= SHARE_BYTES) {
+    guard->taken = 0;
+    return yield_turn(connection->read);
+  }
+  size_t rest = SHARE_BYTES - guard->taken;
+  ssize_t got = guard->recv(connection, out, size < rest ? size : rest);
+  if (got > 0)
+    guard->taken += (size_t)got;
+  else
+    guard->taken = 0;
+  return got;
+}
+
+// ---- handshake ----
+
+static bool has_chosen_http2(const ngx_connection_t *connection)
+{
+  const unsigned char *protocol;
+  unsigned size;
+  SSL_get0_alpn_selected(connection->ssl->connection, &protocol, &size);
+  return slice_equal(slice_make(protocol, size), SLICE("h2"));
+}
+
+// Also called after a handshake that has failed.
+static void on_handshake_end(ngx_connection_t *connection)
+{
+  struct guard *guard = find_guard(connection);
+  if (connection->ssl != NULL && connection->ssl->handshaked && has_chosen_http2(connection)) {
+    guard->recv = connection->recv;
+    connection->recv = read_share;
+  }
+  guard->handshake_handler(connection);
+}
+
+static void on_first_bytes(ngx_event_t *read)
+{
+  ngx_connection_t *connection = read->data;
+  struct guard *guard = find_guard(connection);
+  read->handler = guard->first_handler;
+  guard->first_handler(read);
+  if (connection->destroyed)
+    return;
+  if (read->handler == guard->first_handler) {
+    read->handler = on_first_bytes;
+  } else if (connection->ssl != NULL && connection->ssl->handler != NULL) {
+    guard->handshake_handler = connection->ssl->handler;
+    connection->ssl->handler = on_handshake_end;
+  }
+}
+
+void http2_guard(ngx_connection_t *connection)
+{
+  ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(connection->pool, sizeof(struct guard));
+  if (cleanup == NULL)
+    return;
+  cleanup->handler = on_connection_end;
+  *(struct guard *)cleanup->data = (struct guard){.first_handler = connection->read->handler};
+  connection->read->handler = on_first_bytes;
+}
+
+// ---- resets ----
+
+// nginx counts the head of a request as payload. What a reset costs makes up for that, too.
+void http2_charge_reset(ngx_http_request_t *r)
+{
+  r->stream->connection->total_bytes += RESET_COST_BYTES + MAX_OVERHEAD * r->request_length;
+}
