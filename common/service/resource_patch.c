@@ -14,7 +14,14 @@ static void *copy_bytes(struct arena *arena, const void *bytes, size_t size)
   return memcpy(arena_alloc(arena, size), bytes, size);
 }
 
-// Finds the field of a path such as "attributes.*": a text that is always there. NULL for any other path.
+// Tells whether the field is a text that is always there.
+static bool is_plain_text(const ProtobufCFieldDescriptor *field)
+{
+  return field->type == PROTOBUF_C_TYPE_STRING && field->label != PROTOBUF_C_LABEL_REPEATED &&
+         (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0;
+}
+
+// Finds the field of a path such as "attributes.*". NULL for any other path.
 static const ProtobufCFieldDescriptor *find_patched(const ProtobufCMessage *body, const char *path, struct arena *arena)
 {
   size_t size = strlen(path);
@@ -22,9 +29,7 @@ static const ProtobufCFieldDescriptor *find_patched(const ProtobufCMessage *body
     return NULL;
   const char *name = arena_string(arena, slice_make(path, size - 2));
   const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(body->descriptor, name);
-  bool is_text = field != NULL && field->type == PROTOBUF_C_TYPE_STRING && field->label != PROTOBUF_C_LABEL_REPEATED &&
-                 (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0;
-  return is_text ? field : NULL;
+  return field != NULL && is_plain_text(field) ? field : NULL;
 }
 
 void resource_patch_read(const ProtobufCMessage *mask, const ProtobufCMessage *body, struct arena *arena,
@@ -85,16 +90,34 @@ static bool merge_text(struct call *call, const ProtobufCFieldDescriptor *field,
   return problem == NULL;
 }
 
+static bool is_empty_object(const char *text)
+{
+  return *text == '\0' || strcmp(text, "{}") == 0;
+}
+
+// Writes an object that the change leaves empty as it is stored, because the column may hold {} where a request has no
+// text: such a change would count as one.
+static void keep_empty_objects(const struct message_rules *rules, const ProtobufCMessage *stored,
+                               ProtobufCMessage *body)
+{
+  for (unsigned i = 0; rules != NULL && i < body->descriptor->n_fields; i++) {
+    const ProtobufCFieldDescriptor *field = &body->descriptor->fields[i];
+    if (!is_plain_text(field) || rules->fields[i].rules.format != FORMAT_JSON_OBJECT)
+      continue;
+    if (is_empty_object(*text_at(stored, field)) && is_empty_object(*text_at(body, field)))
+      *text_at(body, field) = *text_at(stored, field);
+  }
+}
+
 enum status resource_patch_apply(struct call *call, const struct resource *resource, const struct resource_patch *patch,
                                  const ProtobufCMessage *stored, const ProtobufCMessage **body)
 {
-  if (patch->count == 0)
-    return STATUS_OK;
   const struct message_rules *rules = find_rules(call, resource->name);
   ProtobufCMessage *copy = copy_bytes(call_arena(call), *body, (*body)->descriptor->sizeof_message);
   bool valid = true;
   for (size_t i = 0; i < patch->count; i++)
     valid = merge_text(call, patch->fields[i], rules, stored, copy) && valid;
+  keep_empty_objects(rules, stored, copy);
   *body = copy;
   return valid ? STATUS_OK
                : call_fail(call, STATUS_INVALID_ARGUMENT, resource->invalid,

@@ -15,8 +15,8 @@ struct resource_patch {
 // Splits a mask, which may be NULL. `body` is the message that its paths start in.
 void resource_patch_read(const ProtobufCMessage *mask, const ProtobufCMessage *body, struct arena *arena,
                          struct resource_patch *patch);
-// Makes *body a copy in which the named fields hold what `stored` has, with the members that they change. Fails with a
-// violation where a text then breaks the contract's rules.
+// Makes *body a copy in which the named fields hold what `stored` has, with the members that they change; an object
+// that is empty in both stays as it is stored. Fails with a violation where a text then breaks the contract's rules.
 enum status resource_patch_apply(struct call *call, const struct resource *resource, const struct resource_patch *patch,
                                  const ProtobufCMessage *stored, const ProtobufCMessage **body) MUST_CHECK;
 

@@ -178,8 +178,13 @@ Test(e2e_10_http, a_patch_that_changes_nothing_keeps_etag_and_time)
   struct owned item = make_item();
   struct http_reply before = read_item(&item);
   // Both ways to store: one statement for all fields, and the one that changes travel together in.
-  static const char *const SAME[] = {"{\"name\":\"Lamp\"}", "{\"quantity\":3}", "{\"quantity\":3,\"tags\":[]}", "{}",
-                                     "{\"description\":\"Brass\",\"price\":null}"};
+  static const char *const SAME[] = {"{\"name\":\"Lamp\"}",
+                                     "{\"quantity\":3}",
+                                     "{\"quantity\":3,\"tags\":[]}",
+                                     "{}",
+                                     "{\"description\":\"Brass\",\"price\":null}",
+                                     "{\"attributes\":null}",
+                                     "{\"attributes\":{}}"};
   for (size_t i = 0; i < ARRAY_LEN(SAME); i++) {
     struct http_reply reply = patch(&item, "", SAME[i], NULL);
     ASSERT_STATUS(reply, 200);
