@@ -139,6 +139,66 @@ Test(goodbye, after_a_goaway_new_calls_go_elsewhere_and_old_ones_still_end)
   rpc_client_free(&rig.client);
 }
 
+// Turns the rig until frames have come, whichever acks come before.
+static struct raw_packet wait_for_frames(struct rig *rig, struct raw_wait *raw)
+{
+  wait_for_packet(rig, raw);
+  while (raw->packet.count == 0) {
+    raw_packet_free(&raw->packet);
+    wait_for_packet(rig, raw);
+  }
+  return raw->packet;
+}
+
+static void answer_call(nng_socket socket, const struct raw_packet *packet)
+{
+  const struct rpc_frame reply = {.call_id = packet->frames[0].call_id, .kind = RPC_FRAME_RESPONSE};
+  raw_answer(socket, packet, &reply, 1, 3);
+}
+
+// The server asks for a new connection, and then for another one, while a call over the first is in flight.
+Test(goodbye, a_server_that_asks_for_a_new_connection_gets_one_for_new_calls)
+{
+  static const struct rpc_frame reconnect = {
+      .kind = RPC_FRAME_GOAWAY,
+      .has_status = true,
+      .status = {.code = STATUS_UNAVAILABLE, .reason = SLICE_INIT(RPC_RECONNECT)}};
+  int port;
+  struct raw_wait raw = {.socket = raw_listen(&port)};
+  struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){0})};
+  rig_set_endpoint(&rig, port);
+  struct raw_packet probe = wait_for_frames(&rig, &raw);
+  raw_answer(raw.socket, &probe, NULL, 0, 1);
+  rig_until_ready(&rig, 1);
+  struct outcome old, new;
+  rig_call(&rig, SLICE("old"), &old);
+  struct raw_packet first = wait_for_frames(&rig, &raw);
+  raw_answer(raw.socket, &first, &reconnect, 1, 2);
+  struct raw_packet second_probe = wait_for_frames(&rig, &raw);
+  cr_assert_eq(second_probe.frames[0].call_id, 0);
+  raw_answer(raw.socket, &second_probe, NULL, 0, 1);
+  rig_until_ready(&rig, 1);
+  rig_call(&rig, SLICE("new"), &new);
+  struct raw_packet second = wait_for_frames(&rig, &raw);
+  raw_answer(raw.socket, &second, &reconnect, 1, 2);
+  rig_until_ready(&rig, 0);
+  answer_call(raw.socket, &first);
+  answer_call(raw.socket, &second);
+  rig_until_done(&rig, &old, 1);
+  rig_until_done(&rig, &new, 1);
+  cr_expect_eq(old.code, STATUS_OK, "%s", old.message);
+  cr_expect_eq(new.code, STATUS_OK, "%s", new.message);
+  raw_packet_free(&probe);
+  raw_packet_free(&first);
+  raw_packet_free(&second_probe);
+  raw_packet_free(&second);
+  while (raw_receive(raw.socket, &raw.packet)) {
+    cr_expect_eq(raw.packet.count, 0, "the server was dialled a third time while it ends its calls");
+    raw_packet_free(&raw.packet);
+  }
+  rpc_client_free(&rig.client);
+}
+
 // ---- a client that does not read ----
 
 // 32 packets in flight hold a reply or two each; those that wait have nowhere to go but the bound.
