@@ -174,6 +174,7 @@ struct guesser {
 static void guess_passwords(void *arg)
 {
   struct guesser *guesser = arg;
+  background_let_others_first();
   while (!atomic_load(guesser->stop)) {
     struct http_reply reply = HTTP(.path = "/v1/auth/login", .from = "127.0.0.31", .timeout_ms = 30000,
                                    .body = text("{\"email\":\"%s\",\"password\":\"a wrong one\"}", fresh_email()));

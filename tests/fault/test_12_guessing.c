@@ -44,6 +44,8 @@ static void count_status(struct login *login)
 static void log_in(void *arg)
 {
   struct login *login = arg;
+  if (login->stop != NULL)
+    background_let_others_first();
   const char *body = text("{\"email\":\"%s\",\"password\":\"%s\",\"deviceToken\":\"%s\"}", login->email,
                           login->password, login->device_token == NULL ? "" : login->device_token);
   do {
