@@ -9,11 +9,14 @@ services() {
   for main in "$root"/services/*/main.c; do basename "$(dirname "$main")"; done
 }
 
-# Ends the script where another one changes the secrets. What a killed script has started keeps the lock until it has ended, too.
+# Ends the script where another one changes the secrets or the container bootstrap reads them: that has the same lock. What a killed
+# script has started keeps it until it has ended, too.
 lock() {
-  exec 9>>"$folder/lock"
+  mkdir -p "$folder/bootstrap"
+  exec 9<"$folder/bootstrap"
   flock -w 10 9 || {
-    echo "${0##*/}: process $(cat "$folder/lock") is changing the secrets in $folder; run this again once it has ended" >&2
+    echo "${0##*/}: process $(cat "$folder/lock"), what it has started or the container bootstrap is at work with the secrets in $folder;" \
+      "run this again once it has ended" >&2
     exit 1
   }
   echo $$ >"$folder/lock"

@@ -218,7 +218,7 @@ locked() {
   (
     exec 8>>"$RUN_DIR/secrets.lock"
     flock -w 10 8 ||
-      die "process $(cat "$RUN_DIR/secrets.lock") is changing the secrets in $RUN_DIR; try again once it has ended"
+      die "process $(cat "$RUN_DIR/secrets.lock"), or what it has started, is changing the secrets in $RUN_DIR; try again once it has ended"
     echo $$ >"$RUN_DIR/secrets.lock"
     "$@"
   )

@@ -18,6 +18,7 @@ SERVICES=()
 for main in "$ROOT"/services/*/main.c; do SERVICES+=("$(basename "$(dirname "$main")")"); done
 
 tidy_up() {
+  halt item-1 KILL 5
   halt redis TERM 5
   halt postgres INT 20
   remove_sockets
@@ -160,16 +161,11 @@ restart_docker_redis() {
   wait_for redis 20 Redis redis-cli -s "$REDIS_SOCKET" ping || fail "$where: Redis does not start"
   docker_redis_works
 }
-# As the container bootstrap makes them.
+# Runs what the container bootstrap runs.
 make_docker_roles() {
-  local service
-  for service in "${SERVICES[@]}"; do
-    {
-      printf "\\set service %s\n\\set password '%s'\n" "$service" "$(cat "$BULKHEAD_SECRETS/bootstrap/$service")"
-      printf "\\set owner_password '%s'\n" "$(cat "$BULKHEAD_SECRETS/bootstrap/${service}_owner")"
-      cat "$ROOT/deploy/postgres/bootstrap.sql"
-    } | super_psql bulkhead || fail "$where: $service gets no roles"
-  done
+  sed "s|/tmp/|$RUN_DIR/|g; s|/run/secrets|$BULKHEAD_SECRETS/bootstrap|g; s|/bulkhead/|$ROOT/deploy/postgres/|g;
+    s|-h postgres|-h $PG_SOCKET|g" deploy/docker/bootstrap >"$RUN_DIR/bootstrap"
+  sh "$RUN_DIR/bootstrap" || fail "$where: bootstrap ended with $?"
 }
 make_docker_secrets() { deploy/docker/secrets "$BULKHEAD_SECRETS" || fail "$where: deploy/docker/secrets ended with $?"; }
 # Redis may start again by itself at any time.
@@ -192,34 +188,49 @@ only_the_named_service_changes() {
   [ "$(cat "$3")" = "$user" ] || fail "$1 changes what it was not asked for"
 }
 
+# The program stands in for the service: it runs and says nothing.
+a_service_that_starts_finishes_it() {
+  local where="a service that starts"
+  mkdir -p "$RUN_DIR/out/bin"
+  printf '#!/bin/sh\n[ $# -gt 0 ] || exec sleep 600\n' >"$RUN_DIR/out/bin/item"
+  chmod +x "$RUN_DIR/out/bin/item"
+  make_next pg_item
+  OUT=$RUN_DIR/out LOG_LEVEL=warn deploy/local/stack start item-1 >"$RUN_DIR/said" 2>&1 || fail "item-1 does not start: $(cat "$RUN_DIR/said")"
+  halt item-1 KILL 5
+  local_is_in_order
+}
+
 # Two at once: the second waits, or says who is at it.
 two_at_once_do_not_meet() {
   local where="two at once" first said
   "$@" >"$RUN_DIR/first" 2>&1 &
   first=$!
-  said=$("$@" 2>&1) || case $said in *"is changing the secrets"*) ;; *) fail "the second of two rotations says: $said" ;; esac
-  wait "$first" || grep -q "is changing the secrets" "$RUN_DIR/first" || fail "the first of two rotations says: $(cat "$RUN_DIR/first")"
+  said=$("$@" 2>&1) || case $said in *"the secrets in"*) ;; *) fail "the second of two rotations says: $said" ;; esac
+  wait "$first" || grep -q "the secrets in" "$RUN_DIR/first" || fail "the first of two rotations says: $(cat "$RUN_DIR/first")"
 }
 
-# is_refused FILE COMMAND...: the command ends with an error that names whoever has locked the file.
+# is_refused FILE COMMAND...: the command ends with an error that names the process in the file.
 is_refused() {
   local said
   said=$("${@:2}" 2>&1) && fail "${*:2} begins while somebody else changes the secrets"
-  case $said in *"process $(cat "$1") is changing the secrets in"*) ;; *) fail "${*:2} says: $said" ;; esac
+  case $said in *"process $(cat "$1")"*"the secrets in"*) ;; *) fail "${*:2} says: $said" ;; esac
 }
 
-# Each waits for a while first, so they wait at the same time.
+# Each waits for some seconds first, so they wait at the same time; bootstrap would wait for a minute.
 nobody_passes_the_lock() {
-  local here=$RUN_DIR/secrets.lock there=$BULKHEAD_SECRETS/lock pids=()
+  local here=$RUN_DIR/secrets.lock there=$BULKHEAD_SECRETS/lock pids=() pid said
   (
-    exec 5>"$here" 6>"$there"
-    flock 5 && flock 6 && echo 4711 >&5 && echo 4712 >&6
+    exec 5>"$here" 6<"$BULKHEAD_SECRETS/bootstrap"
+    flock 5 && flock 6 && echo 4711 >"$here" && echo 4712 >"$there"
     is_refused "$here" deploy/local/stack rotate-passwords 5>&- 6>&- &
     pids+=($!)
     is_refused "$there" deploy/docker/rotate-passwords 5>&- 6>&- &
     pids+=($!)
     is_refused "$there" deploy/docker/secrets "$BULKHEAD_SECRETS" 5>&- 6>&- &
     pids+=($!)
+    sed -i 's/flock -w 60/flock -w 1/' "$RUN_DIR/bootstrap"
+    said=$(sh "$RUN_DIR/bootstrap" 2>&1 6>&-) && fail "bootstrap begins while somebody else changes the secrets"
+    case $said in *"secrets has been at work"*) ;; *) fail "bootstrap says: $said" ;; esac
     for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
   ) || exit 1
 }
@@ -236,6 +247,7 @@ kill_before_steps local 1 deploy/local/stack rotate-passwords item
 rotate 0 deploy/local/stack rotate-passwords || fail "the rotation was killed"
 kill_before_steps local "$(($(cat "$STEPS/count") - 11))" deploy/local/stack rotate-passwords
 only_the_named_service_changes deploy/local/stack "$RUN_DIR/secrets/pg_item" "$RUN_DIR/secrets/pg_user" rotate-passwords
+a_service_that_starts_finishes_it
 two_at_once_do_not_meet deploy/local/stack rotate-passwords
 local_is_in_order
 
