@@ -1,15 +1,8 @@
 #!/usr/bin/env bash
 # deploy/tls/certificates and deploy/local/certificate: a rotation for one service leaves all of them able to talk, and what a
 # killed run has left is mended by the next one.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-folder=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
 
 # accepts NAME OTHER: NAME trusts the authority that has signed OTHER's certificate.
 accepts() { openssl verify -CAfile "$folder/rpc/$1/ca.pem" "$folder/rpc/$2/own.pem" >/dev/null 2>&1; }

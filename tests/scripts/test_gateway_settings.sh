@@ -1,23 +1,16 @@
 #!/usr/bin/env bash
 # gateway/nginx/settings.sh: every setting refuses what it cannot use and says what it accepts; what it accepts is in nginx'
 # configuration. nginx itself is a stand-in here.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
 # shellcheck source=gateway/nginx/settings.sh
 . gateway/nginx/settings.sh
-folder=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
-trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"
 mkdir -p "$folder/bin" "$folder/share/bulkhead" "$folder/run"
 cp deploy/docker/gateway "$folder/bin/bulkhead-gateway"
 cp gateway/nginx/settings.sh gateway/nginx/nginx.conf.in "$folder/share/bulkhead/"
 printf '#!/bin/sh\necho nginx runs\n' >"$folder/bin/nginx"
 chmod 755 "$folder/bin/nginx"
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
 
 # Files that settings name. The workers of another user may read them all but `closed`.
 printf -- '-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n' >"$folder/pem"

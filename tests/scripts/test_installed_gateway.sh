@@ -1,35 +1,20 @@
 #!/usr/bin/env bash
 # The gateway as `make install` brings it, and containers have it, with HTTPS: HTTP/2 and 1.1, where plain HTTP leads, certificates
 # that change, and an end in good order. No service runs beside it. BULKHEAD_BIN is the folder of the programs (build/release/bin).
-set -u
-cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
 # shellcheck source=deploy/local/lib.sh
 . deploy/local/lib.sh
 out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+RUN_DIR=$folder
 chmod 755 "$RUN_DIR"
 prepare_run_dir
 
 tidy_up() {
+  # Shown where the test fails.
+  end_of_log gateway
   halt gateway TERM 10
   remove_sockets
-  rm -rf "$RUN_DIR"
-}
-trap tidy_up EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
-
-# wait_until WHAT COMMAND...: waits until the command succeeds, at most 20 s.
-wait_until() {
-  local what=$1 end=$(($(date +%s) + 20))
-  shift
-  until "$@"; do
-    [ "$(date +%s)" -lt "$end" ] || fail "$what did not come about; $(end_of_log gateway)"
-    sleep 0.05
-  done
 }
 
 # make_certificate NAME: a new authority and a certificate of it.

@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # deploy/keys: a pair of keys for each program, one at a time; what is there stays, and what a killed run has left is mended.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-tree=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
-trap 'rm -rf "$tree"' EXIT
-mkdir "$tree/deploy"
-cp deploy/keys "$tree/deploy"
-cd "$tree" || exit 1
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+mkdir "$folder/deploy"
+cp deploy/keys "$folder/deploy"
+cd "$folder" || exit 1
 
 add_service() { mkdir -p "services/$1" && touch "services/$1/main.c"; }
 make_keys() { deploy/keys "$@" || fail "deploy/keys $* ended with $?"; }

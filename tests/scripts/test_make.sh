@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # The Makefile's promises about what is built when, in a copy of the tree.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-tree=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
-trap 'rm -rf "$tree"' EXIT
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$tree" 2>/dev/null
-cd "$tree" || exit 1
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$folder" 2>/dev/null
+cd "$folder" || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
 
 a_deleted_migration_is_noticed() {
   local target=build/release/gen/services/item/migrations.c down said

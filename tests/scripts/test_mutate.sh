@@ -1,16 +1,9 @@
 #!/usr/bin/env bash
 # make mutate: what it makes of a line, and what it refuses.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
-trap 'rm -rf "$work"' EXIT
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
 
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
-
-cat >"$work/sample.c" <<'END'
+cat >"$folder/sample.c" <<'END'
 static const int limit = 1 < 2;
 int sample(int a, const char *text)
 {
@@ -23,12 +16,12 @@ int sample(int a, const char *text)
   return a == 4;
 }
 END
-perl tests/mutate/mutants.pl "$work/sample.c" >"$work/mutants" || fail "mutants.pl ended with $?"
+perl tests/mutate/mutants.pl "$folder/sample.c" >"$folder/mutants" || fail "mutants.pl ended with $?"
 
 # has LINE TEXT: a mutant of that line becomes that text.
 has() {
   awk -F'\t' -v line="$1" -v text="$2" '$1 == line { sub(/^ */, "", $3); if ($3 == text) found = 1 } END { exit !found }' \
-    "$work/mutants" || fail "no mutant of line $1 is: $2"
+    "$folder/mutants" || fail "no mutant of line $1 is: $2"
 }
 has 5 "if (!(a < 10 && text[0] != '<'))"
 has 5 "if (0 && (a < 10 && text[0] != '<'))"
@@ -40,8 +33,8 @@ has 8 ";"
 has 9 ";"
 has 10 "return a != 4;"
 # Declarations, comments, literals and CHECKs are left alone.
-cut -f1 "$work/mutants" | grep -qxE '1|4|7' && fail "lines that must stay were changed: $(cat "$work/mutants")"
-grep -qF 'a <= b' "$work/mutants" && fail "a literal was changed"
+cut -f1 "$folder/mutants" | grep -qxE '1|4|7' && fail "lines that must stay were changed: $(cat "$folder/mutants")"
+grep -qF 'a <= b' "$folder/mutants" && fail "a literal was changed"
 
 # refuses WHY ARGUMENT...: make mutate fails before it changes anything.
 refuses() {

@@ -2,11 +2,12 @@
 # Rotations of passwords that are killed before each of their steps, those of the local stack and those of the containers: every
 # program still gets into Redis, the next rotation finishes what was begun, and so does the next start. Two rotations at once do not
 # meet. The containers' stores are servers of this machine.
-set -u
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+ROOT=$PWD
 # shellcheck source=deploy/local/lib.sh
 . "$ROOT/deploy/local/lib.sh"
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+RUN_DIR=$folder
 export RUN_DIR
 chmod 711 "$RUN_DIR"
 prepare_run_dir
@@ -22,13 +23,6 @@ tidy_up() {
   halt redis TERM 5
   halt postgres INT 20
   remove_sockets
-  rm -rf "$RUN_DIR"
-}
-trap tidy_up EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
 }
 
 # ---- rotations that are killed ----

@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
 # deploy/local/stack where nothing runs: each command says so in one line, and down is no failure. After `down` another stack
 # can start at once; how many instances there are is known to later commands.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+RUN_DIR=$folder
 export RUN_DIR
-trap 'rm -rf "$RUN_DIR"' EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
 
 # expect CODE COMMAND...: the command ends with this code and says in one line that nothing runs.
 expect() {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Processes of the local stack: a stop that was asked for is told from an accident, whatever the moment; a script that launches
 # servers for a test takes them along when it dies; what a test leaves in its session is ended.
-set -u
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+ROOT=$PWD
 # shellcheck source=deploy/local/lib.sh
 . "$ROOT/deploy/local/lib.sh"
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+RUN_DIR=$folder
 prepare_run_dir
 watcher=
 
@@ -13,23 +14,6 @@ tidy_up() {
   [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
   halt sleeper KILL 5
   remove_sockets
-  rm -rf "$RUN_DIR"
-}
-trap tidy_up EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
-}
-
-# wait_until WHAT COMMAND...: waits until the command succeeds, at most 20 s.
-wait_until() {
-  local what=$1 end=$(($(date +%s) + 20))
-  shift
-  until "$@"; do
-    [ "$(date +%s)" -lt "$end" ] || fail "$what did not come about"
-    sleep 0.02
-  done
 }
 
 is_gone() { ! kill -0 "$1" 2>/dev/null; }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What `deploy/local/stack up` was given holds for what is restarted from a terminal that has none of it; what a restart is given is
 # kept; a wrong value changes nothing. BULKHEAD_BIN is the folder of the programs (build/release/bin).
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+RUN_DIR=$folder
 chmod 755 "$RUN_DIR"
 export RUN_DIR
 
@@ -17,13 +17,6 @@ stack() {
 
 tidy_up() {
   stack -- down >/dev/null
-  rm -rf "$RUN_DIR"
-}
-trap tidy_up EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
 }
 
 # do_stack NAME=VALUE... -- ARGUMENT...: a command that must succeed; what it says is in `said`. Reads the gateway's address, which a

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The private stores: PostgreSQL lets nobody in without a password, also with the data of an earlier version or after its secrets
 # were lost; bootstrap.sql may be repeated while a service works; Redis' users have the passwords that their files say.
-set -u
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/support.sh"
+ROOT=$PWD
 # shellcheck source=deploy/local/lib.sh
 . "$ROOT/deploy/local/lib.sh"
-RUN_DIR=$(mktemp -d /tmp/bulkhead-test.XXXXXX)
+RUN_DIR=$folder
 chmod 711 "$RUN_DIR"
 prepare_run_dir
 INITDB_OPTIONS=(--no-sync)
@@ -15,13 +16,6 @@ tidy_up() {
   halt redis TERM 5
   halt postgres INT 20
   remove_sockets
-  rm -rf "$RUN_DIR"
-}
-trap tidy_up EXIT
-
-fail() {
-  echo "FAIL: $*"
-  exit 1
 }
 
 as_stranger() { PGPASSFILE=/nonexistent "$PG_BIN/psql" -wXqAt -h "$PG_SOCKET" -U postgres -c 'SELECT 1' postgres; }
