@@ -2,6 +2,7 @@
 // file of authorities, or its certificate has expired. The time of one side is set ahead, so that it looks at once.
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -358,5 +359,73 @@ Test(trust, a_client_that_ignores_its_end_is_refused_and_closed)
   look_as_server(&trust, RPC_REVOKED_MAX_MS);
   rig_until(rig, has_ended, &thief);
   close(thief);
+  stop(&trust);
+}
+
+// ---- the end of a connection ----
+
+static struct slice read_all(int fd, char *bytes, size_t size)
+{
+  ssize_t got = recv(fd, bytes, size, MSG_DONTWAIT);
+  return slice_make(bytes, got > 0 ? (size_t)got : 0);
+}
+
+// Counts the packets that have come whole; each has its size in front of it, in 8 bytes of which these fill the last.
+static size_t count_packets(struct slice bytes)
+{
+  size_t count = 0;
+  while (bytes.size > 8) {
+    const unsigned char *size = (const unsigned char *)bytes.data + 6;
+    bytes = slice_skip(bytes, 8 + ((size_t)size[0] << 8 | size[1]));
+    count++;
+  }
+  return count;
+}
+
+static void send_ack(int fd, size_t packets)
+{
+  uint8_t tail[RPC_TAIL_MAX_BYTES];
+  size_t size = rpc_tail_write(packets, 0, tail);
+  raw_send_packet(fd, slice_make((char *)tail, size));
+}
+
+static bool is_readable(struct rig *rig, void *arg)
+{
+  (void)rig;
+  return poll(&(struct pollfd){.fd = *(const int *)arg, .events = POLLIN}, 1, 0) == 1;
+}
+
+static void turn_often(struct rig *rig)
+{
+  for (size_t i = 0; i < 10; i++)
+    rig_turn(rig);
+}
+
+// The server waits until its last packets have arrived, and once more for what may have crossed with them.
+Test(trust, a_connection_is_closed_once_all_has_arrived_and_nothing_comes_any_more)
+{
+  struct trust_rig trust;
+  char bytes[8192];
+  start_with_keys(&trust);
+  struct rig *rig = &trust.rig;
+  int client = raw_connect(rpc_server_port(rig->server));
+  raw_send_hello(client, rig->client_identity, rig_url(rig));
+  rig_until(rig, is_readable, &client);
+  size_t packets = count_packets(read_all(client, bytes, sizeof(bytes)));
+  service_keys_write(trust.keys, (const char *const[]){"test", NULL});
+  look_as_server(&trust, RPC_RECHECK_MS + 1);
+  rig_until(rig, is_readable, &client);
+  packets += count_packets(read_all(client, bytes, sizeof(bytes)));
+  look_as_server(&trust, RPC_REVOKED_RECHECK_MS + 1);
+  look_as_server(&trust, RPC_REVOKED_RECHECK_MS + 1);
+  look_as_server(&trust, RPC_REVOKED_RECHECK_MS + 1);
+  cr_expect_not(is_readable(rig, &client), "the GOAWAY has not been acked");
+  send_ack(client, packets);
+  turn_often(rig);
+  look_as_server(&trust, RPC_REVOKED_RECHECK_MS + 1);
+  cr_expect_not(is_readable(rig, &client), "something has come since the last look");
+  look_as_server(&trust, RPC_REVOKED_RECHECK_MS + 1);
+  rig_until(rig, has_ended, &client);
+  close(client);
   stop(&trust);
 }
