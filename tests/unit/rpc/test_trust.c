@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/observe/metrics.h"
+#include "common/rpc/client_internal.h"
 #include "common/rpc/trust_internal.h"
 #include "tests/support/common/certificates.h"
 #include "tests/support/common/read_metric.h"
@@ -111,9 +112,10 @@ static void look_as_server(struct trust_rig *trust, uint64_t ms)
   rpc_server_flush(trust->rig.server);
 }
 
-static void look_as_client(struct rpc_client *client)
+// Lets a client look at its servers as it does after `looks` times RPC_RECHECK_MS from now.
+static void look_as_client(struct rpc_client *client, unsigned looks)
 {
-  rpc_client_process(client, clock_now_us() + (RPC_RECHECK_MS + 1) * UINT64_C(1000));
+  rpc_client_process(client, clock_now_us() + looks * (RPC_RECHECK_MS + 1) * UINT64_C(1000));
   rpc_client_flush(client);
 }
 
@@ -226,6 +228,16 @@ Test(trust, a_file_that_changes_or_breaks_drops_nobody_who_is_in_it)
 
 // ---- what a client no longer believes ----
 
+// Returns how many connections the client has, or dials.
+static size_t count_endpoints(const struct rpc_client *client)
+{
+  size_t count = 0;
+  const struct list *members = &client->endpoints.members;
+  for (const struct list *node = members->next; node != members; node = node->next)
+    count++;
+  return count;
+}
+
 Test(trust, a_server_whose_authority_is_taken_out_gets_no_call)
 {
   struct trust_rig trust;
@@ -236,16 +248,20 @@ Test(trust, a_server_whose_authority_is_taken_out_gets_no_call)
   trust.other = open_client(&trust, authority_file(trust.authority), authority_issue_test(trust.authority));
   keep_call(&trust, &outcome);
   authority_trust(trust.second, "client-ca.pem", NULL);
-  look_as_client(trust.rig.client);
+  look_as_client(trust.rig.client, 1);
   cr_expect_eq(rpc_client_ready_endpoints(trust.rig.client, "test"), 0);
   size_t requests = trust.rig.requests;
   expect_call(&trust, trust.rig.client, STATUS_UNAVAILABLE);
   cr_expect_eq(trust.rig.requests, requests);
   trust.rig.answering = ANSWER_AT_ONCE;
   rig_reply_all(&trust.rig);
+  look_as_client(trust.rig.client, 1);
+  cr_expect_eq(count_endpoints(trust.rig.client), 2, "a call is in flight over the old connection");
   rig_until_done(&trust.rig, &outcome, 1);
   cr_expect_eq(outcome.code, STATUS_OK);
-  look_as_client(trust.other);
+  look_as_client(trust.rig.client, 2);
+  cr_expect_eq(count_endpoints(trust.rig.client), 1, "the old connection is closed");
+  look_as_client(trust.other, 1);
   expect_call(&trust, trust.other, STATUS_OK);
   stop(&trust);
 }
@@ -261,7 +277,7 @@ Test(trust, a_server_whose_key_is_taken_out_gets_no_call)
   trust.rig.client_identity = service_keys_identity_by("tester", keys);
   open_clients_with_keys(&trust, trust.rig.client_identity);
   service_keys_write(keys, (const char *const[]){"tester", NULL});
-  look_as_client(trust.rig.client);
+  look_as_client(trust.rig.client, 1);
   size_t requests = trust.rig.requests;
   expect_call(&trust, trust.rig.client, STATUS_UNAVAILABLE);
   cr_expect_eq(trust.rig.requests, requests);
