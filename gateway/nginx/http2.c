@@ -13,6 +13,7 @@
 // What a connection reads before others have their turn.
 #define SHARE_BYTES (16 * 1024)
 // What may come and go without payload beside MAX_OVERHEAD times the payload: frames' heads, settings, pings, resets.
+// Bodies that nginx skips, because their requests were refused, count neither as this nor as payload.
 #define FREE_BYTES (256 * 1024)
 #define MAX_OVERHEAD 8
 // What the reset of a request that waits counts as, so that a connection may have some 250 of them without payload.
@@ -23,6 +24,8 @@ struct guard {
   void (*handshake_handler)(ngx_connection_t *connection);  // nginx' own, after the handshake
   ngx_recv_pt recv;                                         // nginx' own
   size_t taken;                                             // of the share, in bytes
+  size_t window;                                            // nginx' receive window when it was looked at last
+  off_t body_bytes;                                         // of all DATA frames
 };
 
 static struct {
@@ -53,9 +56,19 @@ static struct guard *find_guard(const ngx_connection_t *connection)
 
 // ---- reading ----
 
-static bool is_flood(const ngx_http_v2_connection_t *http2)
+// Counts what has come in DATA frames: each takes its size from the window. nginx opens the window again when three
+// quarters of its 2 GB are used, and what came just before that is not counted.
+static void count_bodies(struct guard *guard, const ngx_http_v2_connection_t *http2)
 {
-  return http2->total_bytes > MAX_OVERHEAD * http2->payload_bytes + FREE_BYTES;
+  if (http2->recv_window < guard->window)
+    guard->body_bytes += (off_t)(guard->window - http2->recv_window);
+  guard->window = http2->recv_window;
+}
+
+static bool is_flood(struct guard *guard, const ngx_http_v2_connection_t *http2)
+{
+  count_bodies(guard, http2);
+  return http2->total_bytes > MAX_OVERHEAD * http2->payload_bytes + guard->body_bytes + FREE_BYTES;
 }
 
 static void report_flood(const ngx_connection_t *connection)
@@ -83,7 +96,7 @@ static ssize_t yield_turn(ngx_event_t *read)
 static ssize_t read_share(ngx_connection_t *connection, u_char *out, size_t size)
 {
   struct guard *guard = find_guard(connection);
-  if (is_flood(connection->data)) {
+  if (is_flood(guard, connection->data)) {
     report_flood(connection);
     return NGX_ERROR;
   }
@@ -125,12 +138,14 @@ static void on_first_bytes(ngx_event_t *read)
 {
   ngx_connection_t *connection = read->data;
   struct guard *guard = find_guard(connection);
+  // That of connections.c, where it still waits for the PROXY protocol; else this function.
+  ngx_event_handler_pt awaiting = read->handler;
   read->handler = guard->first_handler;
   guard->first_handler(read);
   if (connection->destroyed)
     return;
   if (read->handler == guard->first_handler) {
-    read->handler = on_first_bytes;
+    read->handler = awaiting;
   } else if (connection->ssl != NULL && connection->ssl->handler != NULL) {
     guard->handshake_handler = connection->ssl->handler;
     connection->ssl->handler = on_handshake_end;

@@ -156,6 +156,51 @@ Test(e2e_12_https, what_nginx_refuses_is_a_problem_document_here, .fini = stop_g
   raw_close(&raw);
 }
 
+// ---- uploads that are refused ----
+
+static size_t drop_bytes(char *data, size_t size, size_t count, void *arg)
+{
+  (void)data;
+  (void)arg;
+  return size * count;
+}
+
+// Sends an upload without a token over the connection of `curl`, and asserts that it is refused. Returns how many new
+// connections that took.
+static long upload_in_vain(CURL *curl, const char *body)
+{
+  long status = 0;
+  long connections = 0;
+  curl_easy_setopt(curl, CURLOPT_URL, text("%s/v1/items", gateway.https_url));
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(curl, CURLOPT_CAINFO, need_variable("BULKHEAD_CA"));
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop_bytes);
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+  cr_assert_eq(curl_easy_perform(curl), CURLE_OK);
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &connections);
+  cr_assert_eq(status, 401);
+  return connections;
+}
+
+// A client whose token has expired is no flood, although nginx takes none of its bodies for payload.
+Test(e2e_12_https, refused_uploads_keep_the_connection, .fini = stop_gateway)
+{
+  gateway = gateway_start_https("gateway-45");
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  for (int i = 0; i < 60 * 1024 / 16; i++)
+    strbuf_add_string(&body, "0123456789abcdef");
+  CURL *curl = curl_easy_init();
+  cr_assert_eq(upload_in_vain(curl, strbuf_cstring(&body)), 1);
+  for (int i = 0; i < 40; i++)
+    cr_assert_eq(upload_in_vain(curl, strbuf_cstring(&body)), 0, "the connection was closed after %d uploads", i + 1);
+  curl_easy_cleanup(curl);
+  strbuf_free(&body);
+}
+
+// ---- certificates that change ----
+
 static const char *served_serial(void)
 {
   struct raw *raw = RAW(.url = gateway.https_url);
