@@ -25,7 +25,7 @@ ticks() {
 }
 
 # shellcheck disable=SC2046  # names of processes
-our_ticks() { family gateway gateway-2 $(cd "$RUN_DIR/pids" && echo auth-* user-* item-*) | ticks; }
+our_ticks() { family $(cd "$RUN_DIR/pids" && echo gateway* auth-* user-* item-*) | ticks; }
 postgres_ticks() { family postgres | ticks; }
 redis_ticks() { family redis | ticks; }
 constant_ticks() { (echo "$constant_pid" && pgrep -P "$constant_pid") | ticks; }
