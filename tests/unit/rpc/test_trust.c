@@ -71,12 +71,17 @@ static void start_with_tls(struct trust_rig *trust)
   trust->rig.server = rig_listen(&trust->rig, "tls+tcp://127.0.0.1:0", &(struct rig_options){.tls = tls});
 }
 
+static const char *tls_url(const struct rpc_server *server, char out[64])
+{
+  snprintf(out, 64, "tls+tcp://127.0.0.1:%d", rpc_server_port(server));
+  return out;
+}
+
 static struct rpc_client *open_client(struct trust_rig *trust, const char *ca_file, const char *cert_key_file)
 {
   char url[64];
   struct rpc_client *client = rpc_client_create(&(struct rpc_client_options){.tls = {ca_file, cert_key_file}});
-  snprintf(url, sizeof(url), "tls+tcp://127.0.0.1:%d", rpc_server_port(trust->rig.server));
-  connect_client(trust, client, url);
+  connect_client(trust, client, tls_url(trust->rig.server, url));
   return client;
 }
 
@@ -282,6 +287,47 @@ Test(trust, a_server_whose_key_is_taken_out_gets_no_call)
   expect_call(&trust, trust.rig.client, STATUS_UNAVAILABLE);
   cr_expect_eq(trust.rig.requests, requests);
   unlink(keys);
+  stop(&trust);
+}
+
+static bool are_both_ready(struct rig *rig, void *arg)
+{
+  struct rpc_server *later = arg;
+  rpc_server_process(later, clock_now_us());
+  rpc_server_flush(later);
+  return rpc_client_ready_endpoints(rig->client, "test") == 2;
+}
+
+// The later one of two instances has a certificate of another authority. It is not turned any more, so a call that it
+// gets does not end.
+Test(trust, an_instance_whose_authority_is_taken_out_leaves_the_calls_to_the_other)
+{
+  enum { CALLS = 20 };
+  struct trust_rig trust;
+  struct outcome outcomes[CALLS];
+  char urls[2][64];
+  start_with_tls(&trust);
+  struct rig *rig = &trust.rig;
+  const char *ca_file = authority_trust(trust.second, "client-ca.pem", trust.authority);
+  const struct rpc_tls tls = {ca_file, authority_issue_test(trust.second)};
+  struct rpc_server *later = rig_listen(rig, "tls+tcp://127.0.0.1:0", &(struct rig_options){.tls = tls});
+  const struct rpc_endpoint endpoints[] = {
+      {.id = SLICE("first"), .url = slice_from_string(tls_url(rig->server, urls[0]))},
+      {.id = SLICE("later"), .url = slice_from_string(tls_url(later, urls[1]))},
+  };
+  rig->client =
+      rpc_client_create(&(struct rpc_client_options){.tls = {ca_file, authority_issue_test(trust.authority)}});
+  rpc_client_set_endpoints(rig->client, "test", endpoints, 2);
+  rig_until(rig, are_both_ready, later);
+  cr_assert_eq(rename(authority_trust(trust.authority, "only.pem", NULL), ca_file), 0);
+  look_as_client(rig->client, 1);
+  cr_expect_eq(rpc_client_ready_endpoints(rig->client, "test"), 1);
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(rig, SLICE("x"), &outcomes[i]);
+  rig_until_done(rig, outcomes, CALLS);
+  for (size_t i = 0; i < CALLS; i++)
+    cr_expect_eq(outcomes[i].code, STATUS_OK, "%s", outcomes[i].message);
+  rpc_server_free(&later);
   stop(&trust);
 }
 
