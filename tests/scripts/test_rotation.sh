@@ -218,6 +218,8 @@ nobody_passes_the_lock() {
     flock 5 && flock 6 && echo 4711 >"$here" && echo 4712 >"$there"
     is_refused "$here" deploy/local/stack rotate-passwords 5>&- 6>&- &
     pids+=($!)
+    OUT=$RUN_DIR/out is_refused "$here" deploy/local/stack restart item-1 5>&- 6>&- &
+    pids+=($!)
     is_refused "$there" deploy/docker/rotate-passwords 5>&- 6>&- &
     pids+=($!)
     is_refused "$there" deploy/docker/secrets "$BULKHEAD_SECRETS" 5>&- 6>&- &
