@@ -203,7 +203,7 @@ Test(trust, a_client_whose_certificate_expires_is_dropped)
 {
   struct trust_rig trust;
   start_with_tls(&trust);
-  const char *brief = authority_issue_briefly(trust.second, "client.pem", "bulkhead://service/tester", 3);
+  const char *brief = authority_issue_briefly(trust.second, "client.pem", "bulkhead://service/tester", 10);
   trust.rig.client = open_client(&trust, authority_file(trust.authority), brief);
   expect_call(&trust, trust.rig.client, STATUS_OK);
   rig_until(&trust.rig, is_refused, &trust);
