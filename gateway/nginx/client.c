@@ -58,18 +58,9 @@ static bool go_on_half_closed(ngx_http_request_t *r)
   return send_interim_response(r);
 }
 
-static void on_stream_event(ngx_http_request_t *r)
-{
-  if (r->connection->error)
-    http2_charge_reset(r);
-  ngx_http_test_reading(r);
-}
-
 static void on_read_event(ngx_http_request_t *r)
 {
-  if (r->stream != NULL)
-    on_stream_event(r);
-  else if (!r->connection->read->pending_eof)
+  if (r->stream != NULL || !r->connection->read->pending_eof)
     ngx_http_test_reading(r);
   else if (!go_on_half_closed(r))
     cancel(r);

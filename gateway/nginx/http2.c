@@ -16,8 +16,8 @@
 // Bodies that nginx skips, because their requests were refused, count neither as this nor as payload.
 #define FREE_BYTES (256 * 1024)
 #define MAX_OVERHEAD 8
-// What the reset of a request that waits counts as, so that a connection may have some 250 of them without payload.
-#define RESET_COST_BYTES 1024
+// The payload that must come with the reset of a request, beside FREE_BYTES: some 250 of them need none.
+#define RESET_BYTES 1024
 
 struct guard {
   ngx_event_handler_pt first_handler;                       // nginx' own, which begins the handshake
@@ -26,6 +26,7 @@ struct guard {
   size_t taken;                                             // of the share, in bytes
   size_t window;                                            // nginx' receive window when it was looked at last
   off_t body_bytes;                                         // of all DATA frames
+  off_t reset_bytes;                                        // the payload that resets need
 };
 
 static struct {
@@ -46,12 +47,13 @@ static void on_connection_end(void *data)
   (void)data;
 }
 
+// Returns NULL for a connection that there was no memory to guard.
 static struct guard *find_guard(const ngx_connection_t *connection)
 {
   const ngx_pool_cleanup_t *cleanup = connection->pool->cleanup;
-  while (cleanup->handler != on_connection_end)
+  while (cleanup != NULL && cleanup->handler != on_connection_end)
     cleanup = cleanup->next;
-  return cleanup->data;
+  return cleanup == NULL ? NULL : cleanup->data;
 }
 
 // ---- reading ----
@@ -68,7 +70,8 @@ static void count_bodies(struct guard *guard, const ngx_http_v2_connection_t *ht
 static bool is_flood(struct guard *guard, const ngx_http_v2_connection_t *http2)
 {
   count_bodies(guard, http2);
-  return http2->total_bytes > MAX_OVERHEAD * http2->payload_bytes + guard->body_bytes + FREE_BYTES;
+  return http2->total_bytes > MAX_OVERHEAD * http2->payload_bytes + guard->body_bytes + FREE_BYTES ||
+         guard->reset_bytes > http2->payload_bytes + FREE_BYTES;
 }
 
 static void report_flood(const ngx_connection_t *connection)
@@ -76,8 +79,10 @@ static void report_flood(const ngx_connection_t *connection)
   uint64_t suppressed;
   metric_add(floods.count, 1);
   if (log_limit_pass(&floods.lines, clock_now_us(), &suppressed))
-    log_warn("connections", "a client sent frames of HTTP/2 with hardly any payload; its connection was closed",
-             LOG_SLICE("client", to_slice(connection->addr_text)), LOG_INT("closedSinceLastLine", suppressed + 1));
+    log_warn(
+        "connections",
+        "a client sent frames of HTTP/2 with hardly any payload, or reset too many requests; its connection was closed",
+        LOG_SLICE("client", to_slice(connection->addr_text)), LOG_INT("closedSinceLastLine", suppressed + 1));
 }
 
 // Lets other connections have their turn, and goes on reading in the next one.
@@ -164,8 +169,23 @@ void http2_guard(ngx_connection_t *connection)
 
 // ---- resets ----
 
-// nginx counts the head of a request as payload. What a reset costs makes up for that, too.
-void http2_charge_reset(ngx_http_request_t *r)
+// Counts a request that its client has reset, at whatever step. nginx takes its head for payload, which may be many
+// times what has come, because HPACK repeats headers by their number.
+static ngx_int_t count_reset(ngx_http_request_t *r)
 {
-  r->stream->connection->total_bytes += RESET_COST_BYTES + MAX_OVERHEAD * r->request_length;
+  struct guard *guard =
+      r->stream == NULL || !r->connection->error ? NULL : find_guard(r->stream->connection->connection);
+  if (guard != NULL)
+    guard->reset_bytes += RESET_BYTES + r->request_length;
+  return NGX_OK;
+}
+
+bool http2_count_resets(ngx_conf_t *cf)
+{
+  ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+  ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_LOG_PHASE].handlers);
+  if (handler == NULL)
+    return false;
+  *handler = count_reset;
+  return true;
 }

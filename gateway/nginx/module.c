@@ -348,7 +348,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   body_install_filter();
   pace_install_filter();
   module->metrics_slots = count_workers(cf);
-  if (!connections_add_zone(cf, module))
+  if (!connections_add_zone(cf, module) || !http2_count_resets(cf))
     return NGX_ERROR;
   return add_metrics_zone(cf, module) ? NGX_OK : NGX_ERROR;
 }

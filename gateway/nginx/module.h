@@ -105,8 +105,8 @@ struct address_counts *connections_counts(void);
 void http2_prepare(void);
 // Bounds what a new connection costs, if its client chooses HTTP/2. Call it before anything is read.
 void http2_guard(ngx_connection_t *connection);
-// Notes that the client has reset a request that waited for a service.
-void http2_charge_reset(ngx_http_request_t *r);
+// Lets requests that their clients reset be counted. False without memory.
+bool http2_count_resets(ngx_conf_t *cf);
 
 // ---- pace.c ----
 

@@ -90,13 +90,27 @@ void http2_repeat_frame(struct strbuf *out, enum http2_frame type, uint32_t stre
     http2_add_frame(out, type, 0, stream, payload);
 }
 
-void http2_ask_and_reset(struct strbuf *out, const void *arg, uint32_t round)
+static void reset_requests(struct strbuf *out, const struct strbuf *headers, struct slice body, uint32_t round)
 {
   for (uint32_t i = 0; i < PARTS_AT_ONCE / 4; i++) {
     uint32_t stream = 2 * (round * (PARTS_AT_ONCE / 4) + i) + 1;
-    http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_STREAM | HTTP2_END_HEADERS, stream, strbuf_slice(arg));
+    unsigned end = body.size == 0 ? HTTP2_END_STREAM : 0;
+    http2_add_frame(out, HTTP2_HEADERS, HTTP2_END_HEADERS | end, stream, strbuf_slice(headers));
+    if (body.size != 0)
+      http2_add_frame(out, HTTP2_DATA, HTTP2_END_STREAM, stream, body);
     http2_add_frame(out, HTTP2_RST_STREAM, 0, stream, SLICE("\0\0\0\10"));
   }
+}
+
+void http2_ask_and_reset(struct strbuf *out, const void *arg, uint32_t round)
+{
+  reset_requests(out, arg, (struct slice){0}, round);
+}
+
+void http2_upload_and_reset(struct strbuf *out, const void *arg, uint32_t round)
+{
+  static const char body[300] = "{";
+  reset_requests(out, arg, slice_make(body, sizeof(body)), round);
 }
 
 void http2_add_settings(struct strbuf *out, const void *arg, uint32_t round)

@@ -28,9 +28,10 @@ void http2_add_headers(struct strbuf *block, const char *method, const char *pat
 // Appends many of one frame, as an attack sends them at once.
 void http2_repeat_frame(struct strbuf *out, enum http2_frame type, uint32_t stream, struct slice payload);
 
-// Parts for http2_attack_kind.go_on: requests that are reset at once (`arg` is the strbuf of their header block), empty
-// settings and pings, both of which want an answer.
+// Parts for http2_attack_kind.go_on: requests that are reset at once (`arg` is the strbuf of their header block), the
+// same with a body of 300 bytes, empty settings and pings, both of which want an answer.
 void http2_ask_and_reset(struct strbuf *out, const void *arg, uint32_t round);
+void http2_upload_and_reset(struct strbuf *out, const void *arg, uint32_t round);
 void http2_add_settings(struct strbuf *out, const void *arg, uint32_t round);
 void http2_add_pings(struct strbuf *out, const void *arg, uint32_t round);
 
