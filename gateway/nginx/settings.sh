@@ -236,7 +236,7 @@ write_nginx_conf() {
   template=$1 replacements='' refused=''
   shift
   # The first replacement of a name is the one that counts.
-  [ "$GATEWAY_ACCESS_LOG" = on ] || replace ACCESS_LOG off
+  [ "$GATEWAY_ACCESS_LOG" = on ] || { replace ACCESS_LOG off && replace ACCESS_LOG_OPTIONS ''; }
   for pair; do
     value=${pair#*=}
     check_value "${pair%%=*}" plain

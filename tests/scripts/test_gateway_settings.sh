@@ -144,7 +144,7 @@ what_is_accepted_is_configured() {
   [ "$said" = "nginx runs" ] || fail "with the least of settings the launcher said $said"
   has_line 'listen 0.0.0.0:8080 backlog=4096;'
   has_line 'bulkhead_rate read "200/s burst 400";'
-  has_line 'access_log /dev/stdout bulkhead;'
+  has_line 'access_log "/dev/stdout" bulkhead;'
   start GATEWAY_LISTEN='[::1]:8080' HTTPS_LISTEN='*:443' TLS_CERTIFICATE="$folder/pem" TLS_KEY="$folder/pem" RATE_READ=off \
     RATE_WRITE='5/h burst 6' CORS_ORIGINS='https://a.example,http://[::1]:3000' TRUSTED_PROXIES=10.0.0.1,2001:db8::/32 PROXY_PROTOCOL=on \
     GATEWAY_STATIC='item=tcp://a:1,tls+tcp://b:2;user=ipc:///c' RPC_TLS_CA="$folder/pem" RPC_TLS_CERT_KEY="$folder/pem" \
@@ -156,7 +156,7 @@ what_is_accepted_is_configured() {
   has_line 'bulkhead_cors_origins "https://a.example,http://[::1]:3000";'
   has_line 'bulkhead_trusted_proxies 10.0.0.1 2001:db8::/32; set_real_ip_from 10.0.0.1; set_real_ip_from 2001:db8::/32;'
   has_line ' real_ip_header proxy_protocol;'
-  has_line 'access_log off;'
+  has_line 'access_log "off";'
   ! grep -vE '^#' "$folder/run/nginx.conf" | grep '@[A-Z_]*@' || fail "nginx.conf has places without a value"
 }
 
