@@ -17,6 +17,15 @@ a_rotation_for_one_reaches_all() {
   [ "$(cat "$folder/rpc/item/own.pem")" = "$kept" ] || fail "item has a new certificate, too"
 }
 
+# Where root makes the files, another user owns the folders that they are put in.
+a_link_is_replaced() {
+  mkdir "$folder/elsewhere"
+  ln -sf "$folder/elsewhere" "$folder/rpc/item/own.pem"
+  deploy/tls/certificates "$folder/rpc" item || fail "no certificate was made in the place of a link"
+  [ -z "$(ls "$folder/elsewhere")" ] || fail "a link leads certificates to where it likes: $(ls "$folder/elsewhere")"
+  accepts auth item || fail "a link stays where the certificate should be"
+}
+
 # key_of FILE: prints the public key of a certificate or a key.
 key_of() { openssl x509 -in "$1" -noout -pubkey 2>/dev/null || openssl pkey -in "$1" -pubout; }
 
@@ -32,5 +41,6 @@ a_key_without_its_certificate_is_replaced() {
 }
 
 a_rotation_for_one_reaches_all
+a_link_is_replaced
 a_key_without_its_certificate_is_replaced
 echo "ok"
