@@ -83,6 +83,14 @@ static void write_service_keys(const char *json)
   cr_assert_eq(rename(text("%s.new", path), path), 0);
 }
 
+static const char *keys_of_stack;
+
+static void restore_service_keys(void)
+{
+  if (keys_of_stack != NULL)
+    write_service_keys(keys_of_stack);
+}
+
 static bool is_user_refused(const void *token)
 {
   return HTTP(.path = "/v1/users/me", .token = token).status == 503;
@@ -94,23 +102,23 @@ static bool is_user_served(const void *token)
 }
 
 // The user service proves its name by a key that is known no longer. Its connections are open since before.
-Test(fault_13_rotation, a_service_whose_key_is_taken_out_is_cut_off_and_no_other)
+Test(fault_13_rotation, a_service_whose_key_is_taken_out_is_cut_off_and_no_other, .fini = restore_service_keys)
 {
   if (access(text("%s/rpc-tls.on", need_variable("BULKHEAD_RUN_DIR")), F_OK) == 0)
     cr_skip_test("with RPC_TLS=1 the keys are not used");
   struct account ada = account_create();
-  const char *keys = output_of(
+  keys_of_stack = output_of(
       (const char *const[]){"cat", text("%s/keys/service_keys.json", need_variable("BULKHEAD_RUN_DIR")), NULL});
-  char *without = text("%s", keys);
+  char *without = text("%s", keys_of_stack);
   char *name = strstr(without, "\"kid\":\"user\"");
-  cr_assert_not_null(name, "%s", keys);
+  cr_assert_not_null(name, "%s", keys_of_stack);
   memcpy(name, "\"kid\":\"gone\"", strlen("\"kid\":\"gone\""));
   struct steady_client *client = steady_client_start(&ada, STEADY_READS_AND_WRITES);
   steady_client_await(client, REQUESTS_BETWEEN_ROTATIONS);
   write_service_keys(without);
   wait_until(is_user_refused, ada.token, "the end of the user service's connections");
   steady_client_await(client, REQUESTS_BETWEEN_ROTATIONS);
-  write_service_keys(keys);
+  restore_service_keys();
   wait_until(is_user_served, ada.token, "connections to the user service");
   steady_client_await(client, REQUESTS_BETWEEN_ROTATIONS);
   steady_client_end(&client, 0);
