@@ -331,12 +331,18 @@ super_psql() {
   PGPASSFILE=$PG_PASSFILE "$PG_BIN/psql" -XqAt -h "$PG_SOCKET" -U postgres "$@" "$database"
 }
 
+# write_for_postgres FILE: writes standard input to a file that only PostgreSQL's user can read, and as that user: it owns the folder, and
+# root would follow a link that it has put there.
+write_for_postgres() {
+  # shellcheck disable=SC2016  # the shell in there expands it
+  (cd / && "${PG_AS[@]}" sh -c 'umask 077 && cat >"$1"' sh "$1")
+}
+
 # make_cluster: the superuser's password is in the file from the first moment.
 make_cluster() {
   # The cluster has another name until it is complete.
   rm -rf "$PG_HOME/data" "$PG_HOME/data.new"
-  (umask 077 && secret pg_superuser >"$PG_HOME/password")
-  [ "$(id -u)" -ne 0 ] || chown postgres: "$PG_HOME/password"
+  secret pg_superuser | write_for_postgres "$PG_HOME/password" || return 1
   (cd / && "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_HOME/data.new" -U postgres --auth=scram-sha-256 \
     --pwfile="$PG_HOME/password" --encoding=UTF8 --locale=C.UTF-8 --no-instructions "${INITDB_OPTIONS[@]}") \
     >"$RUN_DIR/log/initdb.log" 2>&1 || {
@@ -368,7 +374,7 @@ prepare_cluster() {
   elif [ -z "$known" ] || is_next pg_superuser || [ "$(cat "$PG_HOME/data/pg_hba.conf")" != "$PG_HBA" ]; then
     set_superuser_password || return 1
   fi
-  printf '%s\n' "$PG_HBA" >"$PG_HOME/data/pg_hba.conf"
+  printf '%s\n' "$PG_HBA" | write_for_postgres "$PG_HOME/data/pg_hba.conf" || return 1
   keep_secret pgpass "*:*:*:postgres:$(secret pg_superuser)" && drop_next pg_superuser
 }
 

@@ -29,6 +29,17 @@ restart_postgres() {
   start_postgres || fail "PostgreSQL does not start"
 }
 
+# PostgreSQL's user owns its folder, and puts a link to a file of root's there.
+echo "root's" >"$folder/precious"
+chmod 600 "$folder/precious"
+if [ "$(id -u)" -eq 0 ]; then
+  find_postgres
+  mkdir "$PG_HOME" && ln -s "$folder/precious" "$PG_HOME/password"
+  (start_postgres) >/dev/null 2>&1
+  [ "$(stat -c %U "$folder/precious") $(cat "$folder/precious")" = "root root's" ] || fail "root follows a link of PostgreSQL's user"
+  rm "$PG_HOME/password"
+fi
+
 start_postgres || fail "PostgreSQL does not start"
 is_closed "a new cluster"
 super_psql bulkhead -c 'CREATE TABLE kept (it int)'
