@@ -18,10 +18,9 @@ static bool has_one_role(const struct policy *policy, const struct policy_caller
   return false;
 }
 
-// Whether the program at the other end of the connection may call, whoever its user is. The gateway is no service, so
-// POLICY_ANY_SERVICE does not name it.
-static bool may_peer_call(const struct policy *policy, struct slice peer)
+bool policy_admits_peer(const struct policy *policy, struct slice peer)
 {
+  // The gateway is no service, so POLICY_ANY_SERVICE does not name it.
   bool is_gateway = slice_equal_string(peer, POLICY_GATEWAY);
   if (is_gateway && policy->access != ACCESS_INTERNAL)
     return true;
@@ -38,7 +37,7 @@ static enum status check_peer(const struct policy *policy, const struct policy_c
     *message = "the calling service has not proven its name";
     return STATUS_UNAUTHENTICATED;
   }
-  if (may_peer_call(policy, caller->peer_service))
+  if (policy_admits_peer(policy, caller->peer_service))
     return STATUS_OK;
   *message = "the contract does not name the calling service as one that may call this";
   return STATUS_PERMISSION_DENIED;

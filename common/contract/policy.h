@@ -45,6 +45,9 @@ struct policy_caller {
 enum status policy_check(const struct policy *policy, const struct policy_caller *caller,
                          const char **message) MUST_CHECK;
 
+// Whether the program at the other end of the connection may call, whoever its user is. False for an unproven one.
+bool policy_admits_peer(const struct policy *policy, struct slice peer);
+
 // Whether the caller holds `role`; the whole name must be equal, case included.
 bool policy_caller_has_role(const struct policy_caller *caller, const char *role);
 

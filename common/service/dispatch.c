@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
+#include "common/observe/log.h"
+#include "common/observe/log_limit.h"
 #include "common/service/call_internal.h"
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
@@ -145,6 +148,20 @@ static enum status find_method(struct call *call)
   return STATUS_OK;
 }
 
+// Tells the operator, because it is a mistake of the suite that no user can mend: the contract or the calling service
+// must change.
+static void log_unadmitted_peer(const struct call *call, struct slice peer)
+{
+  static struct log_limit limit;
+  uint64_t suppressed;
+  if (log_limit_pass(&limit, clock_now_us(), &suppressed))
+    log_warn("calls",
+             "a service was refused, because the contract does not name it as a caller of the method; add callers: to "
+             "the method's policy if it may call",
+             LOG_SLICE("peer", peer), LOG_STRING("method", call->method->full_name),
+             LOG_INT("refusedSinceLastLine", suppressed + 1));
+}
+
 static enum status check_policy(struct call *call)
 {
   const char *message = NULL;
@@ -152,6 +169,11 @@ static enum status check_policy(struct call *call)
   enum status status = policy_check(&call->method->policy, &caller, &message);
   if (status == STATUS_OK)
     return STATUS_OK;
+  bool is_proven = caller.peer_service.size != 0;
+  if (is_proven && !policy_admits_peer(&call->method->policy, caller.peer_service)) {
+    log_unadmitted_peer(call, caller.peer_service);
+    return call_fail(call, status, "SERVICE_NOT_ADMITTED", "%s", message);
+  }
   return call_fail(call, status, status_name(status), "%s", message);
 }
 

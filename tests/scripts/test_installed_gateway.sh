@@ -11,7 +11,7 @@ chmod 755 "$RUN_DIR"
 prepare_run_dir
 
 tidy_up() {
-  # Shown where the test fails.
+  # tests/run shows it where the test fails.
   end_of_log gateway
   halt gateway TERM 10
   remove_sockets

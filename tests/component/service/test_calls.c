@@ -118,7 +118,9 @@ Test(calls, internal_methods_are_closed_to_the_gateway)
   static const char method[] = "user.v1.UserService/FindUserByEmail";
   User__V1__FindUserByEmailRequest find = USER__V1__FIND_USER_BY_EMAIL_REQUEST__INIT;
   find.email = "ada@example.com";
-  cr_expect_eq(driver_call(&gateway, method, &find.base, &admin).status, STATUS_PERMISSION_DENIED);
+  struct outcome refused = driver_call(&gateway, method, &find.base, &admin);
+  cr_expect_eq(refused.status, STATUS_PERMISSION_DENIED);
+  EXPECT_SLICE(refused.reason, "SERVICE_NOT_ADMITTED");
   struct driver service;
   driver_open(&service, probe.url, "auth");
   cr_expect_eq(driver_call(&service, method, &find.base, &anonymous).status, STATUS_OK);
