@@ -66,6 +66,25 @@ counts_of_instances_are_kept() {
   case $said in *"there is no process user-3"*"user-1 user-2"*) ;; *) fail "stop user-3 said: $said" ;; esac
 }
 
+# Another `up` would give what runs other settings.
+up_leaves_what_runs_alone() {
+  local said before
+  (
+    # shellcheck source=deploy/local/lib.sh
+    . deploy/local/lib.sh
+    launch item-1 sleep 600
+  )
+  before=$(cat "$RUN_DIR/pids/item-1")
+  said=$(RATE_READ=5/s deploy/local/stack up --detach 2>&1) && fail "up starts a second stack in $RUN_DIR"
+  case $said in *"a stack runs already in $RUN_DIR"*"deploy/local/stack down"*) ;; *) fail "up beside a stack that runs said: $said" ;; esac
+  case $said in *"do not run:"*" gateway "*"item-2 "*"deploy/local/stack start NAME"*) ;; *) fail "up does not name what is dead: $said" ;; esac
+  case $said in *item-1*) fail "up says that item-1 is dead: $said" ;; esac
+  kill -0 "${before% *}" || fail "up has ended what ran"
+  [ "$(cat "$RUN_DIR/settings/up")" = USER_INSTANCES=2 ] || fail "up has changed the settings of what runs"
+  deploy/local/stack down || fail "down ended with $?"
+}
+
 down_waits_for_the_lock
 counts_of_instances_are_kept
+up_leaves_what_runs_alone
 echo "ok"
