@@ -84,6 +84,35 @@ up_leaves_what_runs_alone() {
   deploy/local/stack down || fail "down ended with $?"
 }
 
+# up_refuses NAME VALUE WORDS: `up` with this setting ends with one line, and has written nothing.
+up_refuses() {
+  local said code
+  said=$(env RUN_DIR="$folder/fresh" "$1=$2" deploy/local/stack up --detach 2>&1)
+  code=$?
+  [ "$code" -eq 1 ] || fail "up with $1=$2 ended with $code: $said"
+  case $said in "bulkhead: $1 is \"$2\", but "*"$3"*) ;; *) fail "up with $1=$2 said: $said" ;; esac
+  [ "$(wc -l <<<"$said")" -eq 1 ] || fail "up with $1=$2 said more than one line: $said"
+  [ ! -e "$folder/fresh" ] || fail "up with $1=$2 wrote $(find "$folder/fresh")"
+}
+
+up_refuses_wrong_settings() {
+  local value
+  for value in 65536 99999 080 80a -1; do
+    up_refuses PORT "$value" "a port from 0 to 65535"
+    up_refuses HTTPS_PORT "$value" "a port from 0 to 65535"
+  done
+  for value in no off on 2; do up_refuses RPC_TLS "$value" "1 or 0"; done
+  up_refuses TLS maybe "1 or 0"
+  for value in two 1.5 -1 08 100; do
+    up_refuses ITEM_INSTANCES "$value" "a whole number from 0 to 99"
+    up_refuses AUTH_INSTANCES "$value" "a whole number from 0 to 99"
+  done
+  up_refuses GATEWAY_LISTEN 0.0.0.0:8080 "PORT and HTTPS_PORT"
+  up_refuses HTTPS_LISTEN 0.0.0.0:8443 "PORT and HTTPS_PORT"
+  up_refuses GATEWAY_ADMIN_LISTEN 0.0.0.0:9090 "for operators at a free one"
+}
+
+up_refuses_wrong_settings
 down_waits_for_the_lock
 counts_of_instances_are_kept
 up_leaves_what_runs_alone

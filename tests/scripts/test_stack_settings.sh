@@ -94,6 +94,8 @@ a_wrong_value_changes_nothing() {
   refuses 'gateway: RATE_READ is "often", but must be' RATE_READ=often -- restart gateway
   refuses 'item: PG_POOL_SIZE is "many", but must be' PG_POOL_SIZE=many -- restart item-1
   refuses 'TLS is "maybe", but must be' TLS=maybe -- restart gateway
+  refuses 'GATEWAY_LISTEN is "0.0.0.0:1", but' GATEWAY_LISTEN=0.0.0.0:1 -- restart gateway
+  refuses 'ITEM_INSTANCES is "two", but must be' ITEM_INSTANCES=two -- restart item-1
   refuses 'gateway: TLS_KEY is' TLS_CERTIFICATE=README.md TLS_KEY=nowhere -- start gateway-3
   do_stack -- restart gateway
   has_limit 8 || fail "RATE_READ is lost after a wrong one was refused"
@@ -110,6 +112,9 @@ out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
 said=$(stack PORT=0 CORS_ORIGINS="https://app.example.com; x" OUT="$out" -- up --detach) && fail "up takes a wrong CORS_ORIGINS"
 grep -q 'gateway: CORS_ORIGINS is ' <<<"$said" || fail "up with a wrong CORS_ORIGINS said $said"
 [ -z "$(ls "$RUN_DIR/pids")" ] || fail "up with a wrong CORS_ORIGINS has left processes"
+[ ! -e "$RUN_DIR/settings" ] && [ ! -e "$RUN_DIR/gateway.ports" ] || fail "up with a wrong CORS_ORIGINS has kept settings"
+# An earlier version kept what is no port.
+echo "99999 20001 99999" >"$RUN_DIR/gateway.ports"
 do_stack PORT=0 CORS_ORIGINS=https://app.example.com RATE_READ=9/s ITEM_CACHE_BYTES=1m ITEM_INSTANCES=2 REDIS_PASSWORD=hidden \
   OUT="$out" -- up --detach
 log_in
