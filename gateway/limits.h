@@ -30,7 +30,8 @@ enum limit_class { LIMIT_READ, LIMIT_WRITE, LIMIT_EXPENSIVE, LIMIT_CREDENTIAL, L
 #define LIMITS_LEASE_US (UINT64_C(100) * 1000)
 #define LIMITS_AWAY_US (UINT64_C(1000) * 1000)
 
-#define LIMITS_REASON GCRA_REASON
+// The reason of a refusal by a rate limit.
+#define LIMITS_REASON "RATE_LIMITED"
 
 struct limits;
 

@@ -140,7 +140,7 @@ static bool has_failed(const struct rpc_status *outcome)
   case STATUS_ALREADY_EXISTS:
     return true;
   case STATUS_RESOURCE_EXHAUSTED:
-    return slice_equal_string(outcome->reason, LIMITS_REASON);
+    return slice_equal_string(outcome->reason, GCRA_FAILURES_REASON);
   default:
     return false;
   }

@@ -15,8 +15,9 @@
 // The longest time in which an empty bucket may become full: 366 days. It keeps the sums of times in 64 bits.
 #define GCRA_LONGEST_FILL_NS (UINT64_C(366) * 86400 * 1000000000)
 
-// The reason of a refusal by a rate limit, at the gateway and in the services.
-#define GCRA_REASON "RATE_LIMITED"
+// The reason for which a service refuses to try a credential: too many tries before it have failed. The gateway counts
+// such a refusal as one more.
+#define GCRA_FAILURES_REASON "TOO_MANY_FAILURES"
 
 struct gcra_limit {
   uint64_t interval_ns;  // the time in which one unit comes back; 0 stands for no limit

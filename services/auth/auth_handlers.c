@@ -150,7 +150,7 @@ static void rehash(struct call *call, const char *user_id, const struct password
 static enum status refuse_login(struct call *call, const struct login_try *try)
 {
   call_retry_after(call, try->retry_after_ms);
-  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, GCRA_REASON,
+  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, GCRA_FAILURES_REASON,
                    "too many logins to this account have failed; try again later, or from a device that it knows");
 }
 

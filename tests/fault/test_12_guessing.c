@@ -108,13 +108,14 @@ static void attack_with_bogus_logins(const char *base_url, const char *attack)
   static struct login owners[OWNERS];
   atomic_bool stop = false;
   static atomic_int counts[1000];
+  const char *from = fresh_address();
   make_owners(owners, base_url);
   start_logins(owners, OWNERS);
   join_logins(owners, OWNERS);
   expect_all_succeed(owners, "in calm");
   for (size_t i = 0; i < ATTACKERS; i++)
     attackers[i] = (struct login){.base_url = base_url,
-                                  .from = "127.0.0.31",
+                                  .from = from,
                                   .email = fresh_email(),
                                   .password = "a wrong password",
                                   .stop = &stop,

@@ -260,6 +260,12 @@ void assert_violation(const struct http_reply *reply, const char *field)
 
 // ---- accounts and items ----
 
+const char *fresh_address(void)
+{
+  return text("127.%u.%u.%u", 16 + (unsigned)random_below(200), (unsigned)random_below(256),
+              1 + (unsigned)random_below(254));
+}
+
 const char *fresh_word(void)
 {
   unsigned char bytes[6];

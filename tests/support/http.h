@@ -81,6 +81,8 @@ struct http_reply account_sign_up(const char *email, const char *password);
 struct http_reply account_login(const char *email, const char *password);
 // Makes a word that occurs in no other test, for skus, tags and texts.
 const char *fresh_word(void);
+// Returns an address of this machine that no other test uses, for HTTP(.from); limits remember addresses.
+const char *fresh_address(void);
 // Creates an item by POST /v1/items, asserts 201, and returns its id.
 const char *item_create(const struct account *owner, const char *json);
 

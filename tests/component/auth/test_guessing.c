@@ -93,7 +93,7 @@ static void expect_few_guesses(void)
   cr_expect_leq(tried, 27);
   struct outcome refused = login(ATTACKER, email, ACCOUNTS_PASSWORD, "");
   cr_expect_eq(refused.status, STATUS_RESOURCE_EXHAUSTED, "a right password is not tried either");
-  cr_expect(slice_equal_string(refused.reason, "RATE_LIMITED"));
+  cr_expect(slice_equal_string(refused.reason, "TOO_MANY_FAILURES"));
   cr_expect_gt(refused.retry_after_ms, 0);
   cr_expect_leq(refused.retry_after_ms, 60001);
 }
