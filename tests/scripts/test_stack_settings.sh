@@ -101,6 +101,20 @@ a_wrong_value_changes_nothing() {
   has_limit 8 || fail "RATE_READ is lost after a wrong one was refused"
 }
 
+# TLS=1 has given the gateway a certificate of the stack's own.
+a_reload_says_what_became_of_it() {
+  local certificate=$RUN_DIR/tls/gateway.pem
+  do_stack -- reload gateway
+  [ -z "$said" ] || fail "a reload without settings said: $said"
+  cp "$certificate" "$folder/good.pem"
+  echo broken >"$certificate"
+  refuses "the reload failed, and gateway goes on with what it had: cannot load certificate \"$certificate\"" -- reload gateway
+  cp "$folder/good.pem" "$certificate"
+  do_stack RATE_READ=8/s RATE_WRITE=3/s -- reload gateway
+  case $said in "a reload takes no settings, so these do not change: RATE_WRITE; "*"stack restart gateway") ;; *) fail "a reload said: $said" ;; esac
+  has_limit 8 || fail "RATE_READ is lost after reloads"
+}
+
 only_the_owner_reads_them() {
   local others
   others=$(find "$RUN_DIR/settings" -perm /077)
@@ -121,5 +135,6 @@ log_in
 settings_of_up_hold
 a_restart_changes_one_process
 a_wrong_value_changes_nothing
+a_reload_says_what_became_of_it
 only_the_owner_reads_them
 echo "ok"
