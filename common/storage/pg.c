@@ -174,14 +174,17 @@ void pg_free(struct pg **pg)
 
 // ---- readiness ----
 
-bool pg_ready(const struct pg *pg)
+bool pg_is_connected(const struct pg *pg)
 {
-  if (pg_probe_is_silent(&pg->probe))
-    return false;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     if (pg_connection_established(&pg->pipelined[i]))
       return true;
   return false;
+}
+
+bool pg_ready(const struct pg *pg)
+{
+  return !pg_probe_is_silent(&pg->probe) && pg_is_connected(pg);
 }
 
 void pg_became_ready(struct pg *pg)

@@ -97,8 +97,8 @@ static void log_break(struct pg_connection *c, const char *reason)
              LOG_INT("inFlight", c->in_flight));
     return;
   }
-  LOG_AT(reconnect_count_failure(&c->reconnect), "postgres", "cannot connect, will try again",
-         LOG_SLICE("reason", line));
+  (void)reconnect_count_failure(&c->reconnect);
+  pg_outage_note_failure(c->pg, line);
   metric_add(c->pg->connects_failed, 1);
 }
 
@@ -135,8 +135,9 @@ static void finish_connecting(struct pg_connection *c)
     pg_connection_break(c, PQerrorMessage(c->conn));
     return;
   }
-  if (c->reconnect.failures > 0)
-    log_info("postgres", "connected again", LOG_INT("failures", c->reconnect.failures));
+  bool was_connected = pg_is_connected(c->pg);
+  if (was_connected || c->use == PG_PIPELINED)
+    pg_outage_note_success(c->pg, was_connected);
   reconnect_succeed(&c->reconnect);
   enter_state(c, PG_OPEN);
   watch_socket(c, LOOP_READABLE);

@@ -8,6 +8,7 @@
 //   pg_gather.c      pg_query_row: keys of several tasks as one query
 //   pg_change.c      pg_change_row: changes of several tasks as one statement
 //   pg_connection.c  connecting, breaking, back-off, the socket
+//   pg_outage.c      telling the operator that the server cannot be reached
 //   pg_pipeline.c    what is in flight on one connection: sending, and which result belongs to which request
 //   pg_pool.c        a pool of connections, shared out among callers; the outcome of what runs on one
 //   pg_cancel.c      cancelling an overdue statement in the server
@@ -207,6 +208,14 @@ struct pg_probe {
   uint64_t silent_since_us;  // 0 unless a warning was logged and no answer has come since
 };
 
+// What the operator is told of failed attempts to connect. All zero at first. pg_outage.c makes every change.
+struct pg_outage {
+  unsigned failures;  // since the outage began, of all connections; 0 while there is none
+  uint64_t began_us;  // the first of them
+  uint64_t next_us;   // no warning is written before this
+  bool was_told;      // a warning was written, so its end is told, too
+};
+
 struct pg {
   struct loop *loop;
   struct loop_hook hook;
@@ -217,6 +226,7 @@ struct pg {
   const char *malformed;         // why the connection string cannot be used, or NULL
 
   uint32_t statement_timeout_ms;
+  struct pg_outage outage;
 
   struct pg_connection *pipelined;
   size_t pipelined_count;
@@ -249,6 +259,8 @@ struct pg {
 // Returns OK when a pipelined connection is open. Otherwise waits for one, for half of the time that the task has left
 // at most, so that the caller can still be answered; then UNAVAILABLE.
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
+// Tells whether a pipelined connection is open, even one on which the server has fallen silent.
+bool pg_is_connected(const struct pg *pg);
 // Wakes the tasks that wait for pg_ready.
 void pg_became_ready(struct pg *pg);
 
@@ -321,6 +333,18 @@ void pg_ignore_notices(PGconn *conn);
 bool pg_connection_established(const struct pg_connection *connection);
 // Watches the socket for input, and for room to write when `writable`.
 void pg_connection_watch(struct pg_connection *connection, bool writable);
+
+// ---- pg_outage.c ----
+
+// Counts a failed attempt to connect. Returns whether to warn of it now: at the first, and every 30 s while it lasts.
+bool pg_outage_count_failure(struct pg_outage *outage, uint64_t now_us);
+// Ends the outage; returns whether it was warned of. `was_connected` says that other connections were open all the
+// time: failures that alternate with successes are not warned of more often then.
+bool pg_outage_end(struct pg_outage *outage, bool was_connected);
+// Logs a failed attempt of any connection, as a warning where that is due.
+void pg_outage_note_failure(struct pg *pg, struct slice reason);
+// Logs the end of an outage, if there was one. `was_connected` is pg_is_connected from before the new connection.
+void pg_outage_note_success(struct pg *pg, bool was_connected);
 
 // ---- pg_pipeline.c ----
 

@@ -202,6 +202,70 @@ Test(connecting, redis_is_there_when_its_name_is, .timeout = 60)
   with_front_of_redis(check_redis_absent);
 }
 
+// ---- an outage ----
+
+enum { MANY_CONNECTIONS = 4 };
+
+static bool has_failed_often(void *arg)
+{
+  (void)arg;
+  const struct slice failed = SLICE("failed");
+  return read_metric(METRIC_PG_CONNECTS, &failed, 1) >= 3 * MANY_CONNECTIONS;
+}
+
+// With the pipelined ones, one probes.
+static bool has_many_connections(void *arg)
+{
+  (void)arg;
+  return read_single_metric(METRIC_PG_CONNECTIONS) == MANY_CONNECTIONS + 1;
+}
+
+// `more` goes to the end of the connection string.
+static struct pg *absent_pg(struct world *world, const char *more)
+{
+  const char *rest;
+  pg_folder(world, &rest);
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=absent.test port=%u%s%s", front.port, rest, more),
+      .pipelined_connections = MANY_CONNECTIONS};
+  return pg_create(world->loop, &options);
+}
+
+static void check_outage(struct world *world)
+{
+  world->pg = absent_pg(world, "");
+  wait_until(has_failed_often, NULL);
+  cr_expect_eq(count_logged("\"level\":\"warn\"", "cannot reach PostgreSQL"), 1, "one for all connections");
+  cr_expect_eq(count_logged("cannot reach PostgreSQL", "cannot resolve the host name \\\"absent.test\\\""), 1);
+  cr_expect_eq(count_logged("connected to PostgreSQL again", NULL), 0);
+  names_appear();
+  wait_until(has_many_connections, NULL);
+  cr_expect_eq(count_logged("\"level\":\"info\"", "connected to PostgreSQL again"), 1, "one for all connections");
+  pg_free(&world->pg);
+}
+
+Test(connecting, an_outage_of_postgres_and_its_end_are_told_once, .timeout = 60)
+{
+  capture_log();
+  with_front_of_pg(check_outage);
+}
+
+static void check_wrong_password(struct world *world)
+{
+  names_appear();
+  world->pg = absent_pg(world, " password=hush-hush");
+  wait_until(has_failed_often, NULL);
+  cr_expect_eq(count_logged("cannot reach PostgreSQL", "password authentication failed"), 1);
+  cr_expect_eq(count_logged("hush-hush", NULL), 0);
+  pg_free(&world->pg);
+}
+
+Test(connecting, a_wrong_password_is_told_but_not_shown, .timeout = 60)
+{
+  capture_log();
+  with_front_of_pg(check_wrong_password);
+}
+
 // ---- a resolver that does not answer ----
 
 static bool has_looked(void *arg)

@@ -1,0 +1,47 @@
+// Tells the operator that PostgreSQL cannot be reached: one warning for all connections of a pg, repeated while it
+// lasts, and one line when it is reached again.
+#include "common/observe/log.h"
+#include "common/storage/pg_internal.h"
+
+enum { WARN_EVERY_MS = 30000 };
+
+bool pg_outage_count_failure(struct pg_outage *outage, uint64_t now_us)
+{
+  if (outage->failures++ == 0)
+    outage->began_us = now_us;
+  if (now_us < outage->next_us)
+    return false;
+  outage->next_us = deadline_after_ms(now_us, WARN_EVERY_MS);
+  outage->was_told = true;
+  return true;
+}
+
+bool pg_outage_end(struct pg_outage *outage, bool was_connected)
+{
+  bool was_told = outage->was_told;
+  *outage = (struct pg_outage){.next_us = was_connected ? outage->next_us : 0};
+  return was_told;
+}
+
+void pg_outage_note_failure(struct pg *pg, struct slice reason)
+{
+  struct pg_outage *outage = &pg->outage;
+  uint64_t now_us = clock_now_us();
+  enum log_level level = pg_outage_count_failure(outage, now_us) ? LOG_WARN : LOG_DEBUG;
+  const char *message =
+      pg_is_connected(pg)
+          ? "cannot open another connection to PostgreSQL, will try again; what needs it waits; see whether the server "
+            "takes as many connections as PG_POOL_SIZE and the other settings ask for"
+          : "cannot reach PostgreSQL, will try again; until then this instance is not ready and refuses what needs "
+            "PostgreSQL; see whether the server runs and what PG_CONNINFO says";
+  LOG_AT(level, "postgres", message, LOG_SLICE("reason", reason), LOG_INT("failures", outage->failures),
+         LOG_INT("outageMs", (now_us - outage->began_us) / 1000));
+}
+
+void pg_outage_note_success(struct pg *pg, bool was_connected)
+{
+  struct pg_outage ended = pg->outage;
+  if (pg_outage_end(&pg->outage, was_connected))
+    log_info("postgres", "connected to PostgreSQL again", LOG_INT("failures", ended.failures),
+             LOG_INT("outageMs", (clock_now_us() - ended.began_us) / 1000));
+}
