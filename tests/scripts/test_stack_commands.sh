@@ -112,6 +112,32 @@ up_refuses_wrong_settings() {
   up_refuses GATEWAY_ADMIN_LISTEN 0.0.0.0:9090 "for operators at a free one"
 }
 
+unknown_names_are_named() {
+  local said code
+  said=$(deploy/local/stack bogus 2>&1)
+  code=$?
+  [ "$code" -eq 2 ] || fail "an unknown command ended with $code"
+  [ "$(wc -l <<<"$said")" -eq 1 ] || fail "an unknown command said more than one line: $said"
+  case $said in *"there is no command bogus; there are: "*" logs "*" rotate-passwords "*" up help") ;; *) fail "an unknown command said: $said" ;; esac
+  echo line >"$RUN_DIR/log/item-1.log"
+  said=$(timeout 20 deploy/local/stack logs foo 2>&1) && fail "there is a log foo: $said"
+  case $said in *"there is no log foo; there are: "*"item-1"*) ;; *) fail "logs foo said: $said" ;; esac
+}
+
+help_is_given() {
+  local command said
+  for command in deploy/local/stack deploy/tls/certificates deploy/keys; do
+    said=$("$command" --help 2>&1) || fail "$command --help ended with $?: $said"
+    case $said in *"  $command "*) ;; *) fail "$command --help said: $said" ;; esac
+  done
+  for command in deploy/tls/certificates deploy/keys; do
+    said=$("$command" --halp 2>&1) && fail "$command takes --halp for a folder"
+    case $said in *"usage: $command "*) ;; *) fail "$command --halp said: $said" ;; esac
+  done
+}
+
+help_is_given
+unknown_names_are_named
 up_refuses_wrong_settings
 down_waits_for_the_lock
 counts_of_instances_are_kept
