@@ -199,6 +199,21 @@ check_pair() {
   fi
 }
 
+# warn_of_unknown_settings: names variables of the environment that begin as the gateway's settings do and are no settings. Beginnings that
+# other programs' variables have, too, such as AUTH_ and CONSUL_, do not count, nor does what Kubernetes says about a service "gateway".
+warn_of_unknown_settings() {
+  awk 'BEGIN {
+    for (name in ENVIRON)
+      if (name ~ /^(GATEWAY|TLS|HTTPS|HSTS|CORS|RATE|CONNECTIONS|BODY|TRUSTED)_[A-Z0-9_]*$/ &&
+          name !~ /^(HTTPS_PROXY$|GATEWAY_SERVICE_|GATEWAY_PORT_)/ && ENVIRON[name] !~ /^tcp:/)
+        print name
+  }' | sort | while read -r name; do
+    each_setting print_setting_name | grep -qx "$name" ||
+      echo "gateway: $name is not a setting and has no effect; the command help lists all settings" >&2
+  done
+}
+print_setting_name() { echo "$1"; }
+
 # print_setting NAME KIND DEFAULT MEANING: for people.
 print_setting() {
   describe_kind "$2"

@@ -131,11 +131,10 @@ run_folders_are_checked() {
 # A mistake in a setting that has no case above would be found by nobody.
 every_setting_was_tried() {
   local name
-  for name in $(each_setting print_name); do
+  for name in $(each_setting print_setting_name); do
     case " $tried" in *" $name "*) ;; *) fail "no test refuses a value of $name" ;; esac
   done
 }
-print_name() { echo "$1"; }
 
 has_line() { grep -qF -- "$1" "$folder/run/nginx.conf" || fail "nginx.conf lacks \"$1\""; }
 
@@ -160,10 +159,21 @@ what_is_accepted_is_configured() {
   ! grep -vE '^#' "$folder/run/nginx.conf" | grep '@[A-Z_]*@' || fail "nginx.conf has places without a value"
 }
 
+misspelt_settings_are_named() {
+  local name
+  start RATE_REED=1/s CORS_ORIGIN=https://a.example TLS_CERT="$folder/pem" HTTPS_PROXY=http://proxy:3128 GATEWAY_PORT=tcp://10.0.0.1:8080 \
+    GATEWAY_SERVICE_HOST=10.0.0.1 GATEWAY_PORT_8080_TCP_PORT=8080 CONSUL_HTTP_ADDR=consul:8500 || fail "a misspelt setting is refused: $said"
+  for name in RATE_REED CORS_ORIGIN TLS_CERT; do
+    grep -qx "gateway: $name is not a setting and has no effect; the command help lists all settings" <<<"$said" ||
+      fail "the misspelt setting $name is not named: $said"
+  done
+  [ "$(wc -l <<<"$said")" -eq 4 ] || fail "other variables are taken for misspelt settings: $said"
+}
+
 help_names_all() {
   local name
   said=$("$folder/bin/bulkhead-gateway" help) || fail "help ended with $?"
-  for name in $(each_setting print_name); do
+  for name in $(each_setting print_setting_name); do
     grep -qx -- "  $name" <<<"$said" || fail "help does not name $name"
   done
 }
@@ -175,5 +185,6 @@ what_belongs_together_is_checked
 users_are_checked
 run_folders_are_checked
 every_setting_was_tried
+misspelt_settings_are_named
 help_names_all
 echo "ok"

@@ -112,6 +112,15 @@ up_refuses_wrong_settings() {
   up_refuses GATEWAY_ADMIN_LISTEN 0.0.0.0:9090 "for operators at a free one"
 }
 
+misspelt_settings_are_named() {
+  local said
+  said=$(env RATE_REED=1/s ITM_INSTANCES=3 GATEWAY_INSTANCES=2 AUTH_INSTANCES=2 PORT=none deploy/local/stack up 2>&1) && fail "up takes PORT=none"
+  case $said in *"gateway: RATE_REED is not a setting and has no effect; "*) ;; *) fail "RATE_REED is not named: $said" ;; esac
+  case $said in *"bulkhead: ITM_INSTANCES is not a setting and has no effect; there are: "*ITEM_INSTANCES*) ;; *) fail "ITM_INSTANCES is not named: $said" ;; esac
+  case $said in *"gateway: GATEWAY_INSTANCES is not"*) ;; *) fail "GATEWAY_INSTANCES is not named: $said" ;; esac
+  [ "$(wc -l <<<"$said")" -eq 4 ] || fail "other variables are taken for misspelt settings: $said"
+}
+
 unknown_names_are_named() {
   local said code
   said=$(deploy/local/stack bogus 2>&1)
@@ -138,6 +147,7 @@ help_is_given() {
 
 help_is_given
 unknown_names_are_named
+misspelt_settings_are_named
 up_refuses_wrong_settings
 down_waits_for_the_lock
 counts_of_instances_are_kept

@@ -76,7 +76,9 @@ a_restart_changes_one_process() {
   do_stack LOG_LEVEL=debug -- restart item-1
   do_stack -- restart item-1
   has_variable item-1 LOG_LEVEL=debug || fail "LOG_LEVEL of a restart is lost after another"
-  do_stack -- restart item-2
+  do_stack CORS_ORIGIN=https://app.example.com -- restart item-2
+  [ "$said" = "gateway: CORS_ORIGIN is not a setting and has no effect; the command help lists all settings" ] ||
+    fail "a restart with a misspelt setting said: $said"
   ! has_variable item-2 LOG_LEVEL=debug || fail "LOG_LEVEL of item-1 has reached item-2"
 }
 
