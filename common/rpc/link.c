@@ -187,18 +187,35 @@ static int open_listener(struct rpc_link *link, const char *url)
   return result == 0 ? nng_stream_listener_listen(link->listener) : result;
 }
 
+static bool wants_tls(const char *url)
+{
+  return strncmp(url, TLS_SCHEME_PREFIX, strlen(TLS_SCHEME_PREFIX)) == 0;
+}
+
 // Checks that the URL asks for TLS exactly if there are certificates: otherwise whoever can put a URL into Consul could
-// have calls sent in clear. A listener on this machine alone (IPC) needs none.
+// have calls sent in clear.
+static enum status check_encryption(const char *url, bool has_tls, struct error *error)
+{
+  if (wants_tls(url) && !has_tls)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s needs RPC_TLS_CA and RPC_TLS_CERT_KEY", url);
+  if (!wants_tls(url) && has_tls)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "%s is without encryption, but RPC_TLS_CA is set: it must be tls+tcp://host:port", url);
+  return STATUS_OK;
+}
+
+// A listener on this machine alone (IPC) needs no encryption.
+enum status rpc_check_scheme(const char *listen_url, bool has_tls, struct error *error)
+{
+  return strncmp(listen_url, "ipc:", 4) == 0 ? STATUS_OK : check_encryption(listen_url, has_tls, error);
+}
+
 static enum status check_url(const struct rpc_link_options *options, bool is_client, struct error *error)
 {
-  bool wants_tls = strncmp(options->url, TLS_SCHEME_PREFIX, strlen(TLS_SCHEME_PREFIX)) == 0;
-  bool is_local = !is_client && strncmp(options->url, "ipc:", 4) == 0;
-  if (wants_tls && options->tls == NULL)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "%s needs RPC_TLS_CA and RPC_TLS_CERT_KEY", options->url);
-  if (!wants_tls && options->tls != NULL && !is_local)
-    return error_set(error, STATUS_INVALID_ARGUMENT,
-                     "%s is without encryption, but RPC_TLS_CA is set: it must be tls+tcp://host:port", options->url);
-  return wants_tls ? tls_context_load(options->tls, error) : STATUS_OK;
+  bool has_tls = options->tls != NULL;
+  enum status status =
+      is_client ? check_encryption(options->url, has_tls, error) : rpc_check_scheme(options->url, has_tls, error);
+  return status == STATUS_OK && wants_tls(options->url) ? tls_context_load(options->tls, error) : status;
 }
 
 // Makes a link and opens its dialer or its listener. NULL on failure.

@@ -59,4 +59,8 @@ struct rpc_tls {
   const char *cert_key_file;
 };
 
+// Checks that the URL of a server asks for TLS exactly if there are certificates (`has_tls`). A server that is created
+// checks the same.
+enum status rpc_check_scheme(const char *listen_url, bool has_tls, struct error *error) MUST_CHECK;
+
 #endif

@@ -52,12 +52,23 @@ static int print(struct strbuf *text)
 
 // ---- serve ----
 
+// Says what is wrong with the settings together.
+static int check_settings(const struct service *service)
+{
+  struct strbuf problems;
+  strbuf_init(&problems, 0);
+  enum status status = service_check_settings(service, &problems);
+  say_lines(service, &problems);
+  return status == STATUS_OK ? EXIT_OK : EXIT_WRONG_USE;
+}
+
 static int run_serve(struct service *service, int argc, char **argv)
 {
   (void)argv;
   if (argc > 0)
     return fail(service, EXIT_WRONG_USE, "serve takes no arguments");
-  return service_serve(service);
+  int code = check_settings(service);
+  return code == EXIT_OK ? service_serve(service) : code;
 }
 
 // ---- migrate ----
@@ -187,6 +198,8 @@ static int run_check_config(struct service *service, int argc, char **argv)
   bool has_unknown = unknown.size > 0;
   say_lines(service, &unknown);
   int code = load_settings(service);
+  if (code == EXIT_OK)
+    code = check_settings(service);
   if (code != EXIT_OK)
     return code;
   struct strbuf out;

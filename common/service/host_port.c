@@ -102,14 +102,18 @@ struct slice advertise_host(struct slice listen_host, const char *advertise, con
 static enum status choose_address(const struct advertised *what, struct slice listen_address, struct host_port *chosen,
                                   struct error *error)
 {
+  struct host_port listen;
+  if (!host_port_parse(listen_address, &listen) || !listen.has_port)
+    return error_set(
+        error, STATUS_INVALID_ARGUMENT,
+        "RPC_LISTEN: \"%s\" holds no host:port; write it like tcp://127.0.0.1:0, where port 0 picks a free "
+        "one",
+        what->listen_url);
   if (what->advertise != NULL) {
     if (host_port_parse(slice_from_string(what->advertise), chosen) && !host_is_wildcard(chosen->host))
       return STATUS_OK;
     return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_ADVERTISE: \"%s\" is no host or host:port", what->advertise);
   }
-  struct host_port listen;
-  if (!host_port_parse(listen_address, &listen))
-    return error_set(error, STATUS_INVALID_ARGUMENT, "RPC_LISTEN: \"%s\" holds no host:port", what->listen_url);
   *chosen = (struct host_port){.host = advertise_host(listen.host, NULL, what->primary)};
   return STATUS_OK;
 }
@@ -124,7 +128,10 @@ enum status advertise_url(const struct advertised *what, struct arena *arena, co
   struct slice scheme = slice_make(listen_url, (size_t)(mark - listen_url));
   if (!slice_equal(scheme, SLICE("tcp")) && !slice_equal(scheme, SLICE("tls+tcp"))) {
     *out = listen_url;
-    return STATUS_OK;
+    return slice_equal(scheme, SLICE("ipc"))
+               ? STATUS_OK
+               : error_set(error, STATUS_INVALID_ARGUMENT,
+                           "RPC_LISTEN: \"%s\" must begin with tcp://, tls+tcp:// or ipc://", listen_url);
   }
   struct host_port chosen;
   enum status status = choose_address(what, slice_from_string(mark + 3), &chosen, error);

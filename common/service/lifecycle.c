@@ -305,28 +305,12 @@ static enum status open_admin(struct service *service, struct error *error)
   return status;
 }
 
-// Refuses to serve where neither this service nor its callers could prove who they are.
-static enum status check_proof(const struct service *service, struct error *error)
-{
-  if (service->common.service_key != NULL || service->common.rpc_tls_ca != NULL)
-    return STATUS_OK;
-  const char *name = service->definition->name;
-  return error_set(
-      error, STATUS_INVALID_ARGUMENT,
-      "nothing proves the names of services that call each other; set RPC_TLS_CA and RPC_TLS_CERT_KEY, or, "
-      "without TLS, SERVICE_KEY_FILE and SERVICE_KEYS: `deploy/keys FOLDER` makes FOLDER/service_%s.pem and "
-      "FOLDER/service_keys.json",
-      name);
-}
-
 int service_serve(struct service *service)
 {
   struct error error;
   service->began_us = clock_now_us();
   service->phase = PHASE_STARTING;
-  enum status status = check_proof(service, &error);
-  if (status == STATUS_OK)
-    status = service_open(service, on_signal, &error);
+  enum status status = service_open(service, on_signal, &error);
   if (status == STATUS_OK)
     status = open_admin(service, &error);
   if (status != STATUS_OK) {

@@ -131,8 +131,7 @@ static enum status open_discovery(struct service *service, struct error *error)
 
 // ---- open and close ----
 
-// Reads the keys that prove the name of this service where connections have no TLS.
-static enum status open_identity(struct service *service, struct error *error)
+enum status service_make_identity(const struct service *service, struct service_identity **out, struct error *error)
 {
   const struct common_settings *common = &service->common;
   if (common->service_key == NULL)
@@ -143,7 +142,7 @@ static enum status open_identity(struct service *service, struct error *error)
                      "which `deploy/keys FOLDER` writes beside SERVICE_KEY");
   const struct service_identity_options options = {
       .service = service->definition->name, .private_key = common->service_key, .public_keys = common->service_keys};
-  return service_identity_create(&options, &service->identity, error);
+  return service_identity_create(&options, out, error);
 }
 
 static void open_client(struct service *service)
@@ -205,7 +204,7 @@ enum status service_open(struct service *service, void (*on_signal)(void *servic
   enum status status = redis_create(service->loop, &redis, &service->redis, error);
   if (status != STATUS_OK)
     return status;
-  status = open_identity(service, error);
+  status = service_make_identity(service, &service->identity, error);
   if (status != STATUS_OK)
     return status;
   open_client(service);

@@ -48,6 +48,14 @@ struct service {
 enum status service_load_settings(struct service *service, const struct service_definition *definition,
                                   struct strbuf *problems) MUST_CHECK;
 
+// Checks the settings that were loaded as far as that goes without connecting or listening, with the functions by which
+// the process is opened. Appends a line to `problems` for each thing with which the service could not serve.
+enum status service_check_settings(const struct service *service, struct strbuf *problems) MUST_CHECK;
+
+// Reads the keys that prove the name of this service where connections have no TLS. Without SERVICE_KEY, OK and none.
+enum status service_make_identity(const struct service *service, struct service_identity **out,
+                                  struct error *error) MUST_CHECK;
+
 // Returns the connection string of the role that owns the schema.
 const char *service_migrate_conninfo(const struct service *service);
 

@@ -316,6 +316,41 @@ Test(life, check_config_names_all_that_is_wrong_or_misspelt)
   process_free(&probe);
 }
 
+// check-config and the start refuse the same, with the same words.
+static void expect_refused(const char *const *environment, const char *text)
+{
+  static char *const commands[] = {"check-config", "serve"};
+  for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+    struct process probe;
+    cr_expect_eq(run(&probe, environment, commands[i], NULL), 2, "%s: %s", commands[i], text);
+    EXPECT_OUTPUT(probe, text);
+    EXPECT_NO_OUTPUT(probe, "PG_POOL_SIZE=8");
+    process_free(&probe);
+  }
+}
+
+#define EXPECT_REFUSED(text, ...) expect_refused((const char *const[]){__VA_ARGS__, NULL}, text)
+
+Test(life, check_config_refuses_a_name_without_proof)
+{
+  EXPECT_REFUSED("probe: nothing proves the names of services", "SERVICE_KEY=", "SERVICE_KEYS=");
+  EXPECT_REFUSED("probe: SERVICE_KEY is set and SERVICE_KEYS is not", "SERVICE_KEYS=");
+  EXPECT_REFUSED("probe: SERVICE_KEYS: /nonexistent/keys.json: No such file", "SERVICE_KEYS=/nonexistent/keys.json");
+  EXPECT_REFUSED("probe: SERVICE_KEY_FILE", "SERVICE_KEY=", "SERVICE_KEY_FILE=/nonexistent/key.pem");
+  EXPECT_REFUSED("probe: SERVICE_KEY is not an unencrypted P-256 private key", "SERVICE_KEY=x");
+  EXPECT_REFUSED("probe: RPC_TLS_CA, RPC_TLS_CERT_KEY: TLS: /nonexistent/ca.pem", "RPC_TLS_CA=/nonexistent/ca.pem",
+                 "RPC_TLS_CERT_KEY=/nonexistent/own.pem");
+}
+
+Test(life, check_config_refuses_addresses_that_cannot_be_used)
+{
+  EXPECT_REFUSED("probe: RPC_LISTEN: tcp://127.0.0.1:0 is without encryption", "RPC_TLS_CA=/nonexistent/ca.pem",
+                 "RPC_LISTEN=tcp://127.0.0.1:0");
+  EXPECT_REFUSED("probe: RPC_LISTEN: tls+tcp://127.0.0.1:0 needs RPC_TLS_CA", "RPC_LISTEN=tls+tcp://127.0.0.1:0");
+  EXPECT_REFUSED("probe: RPC_LISTEN: \"tls+tcp://x\" holds no host:port", "RPC_LISTEN=tls+tcp://x");
+  EXPECT_REFUSED("probe: RPC_ADVERTISE: ", "RPC_LISTEN=tcp://127.0.0.1:0", "RPC_ADVERTISE=0.0.0.0");
+}
+
 Test(life, own_commands_run_with_postgres)
 {
   struct process probe;

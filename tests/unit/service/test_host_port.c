@@ -75,6 +75,9 @@ Test(host_port, names_the_setting_that_is_wrong)
   static const struct example cases[] = {
       {"localhost:1", NULL, "RPC_LISTEN"},
       {"tcp://[::1", NULL, "RPC_LISTEN"},
+      {"tcp://localhost", NULL, "RPC_LISTEN"},
+      {"tls+tcp://0.0.0.0", "item.example:81", "RPC_LISTEN"},
+      {"http://localhost:1", NULL, "RPC_LISTEN"},
       {"tcp://0.0.0.0:0", "host:port", "RPC_ADVERTISE"},
       {"tcp://0.0.0.0:0", "0.0.0.0", "RPC_ADVERTISE"},
       {"tcp://0.0.0.0:0", "", "RPC_ADVERTISE"},

@@ -1,0 +1,80 @@
+// Finds what is wrong with settings that are each well-formed: what the parts of the process would refuse when they
+// are opened. Nothing is connected and nobody listens.
+#include "common/base/compiler.h"
+#include "common/rpc/rpc.h"
+#include "common/security/service_identity.h"
+#include "common/security/tls.h"
+#include "common/service/host_port_internal.h"
+#include "common/service/service_internal.h"
+
+// Refuses to serve where neither this service nor its callers could prove who they are.
+static enum status check_proof(const struct service *service, struct error *error)
+{
+  if (service->common.service_key != NULL || service->common.rpc_tls_ca != NULL)
+    return STATUS_OK;
+  const char *name = service->definition->name;
+  return error_set(
+      error, STATUS_INVALID_ARGUMENT,
+      "nothing proves the names of services that call each other; set RPC_TLS_CA and RPC_TLS_CERT_KEY, or, "
+      "without TLS, SERVICE_KEY_FILE and SERVICE_KEYS: `deploy/keys FOLDER` makes FOLDER/service_%s.pem and "
+      "FOLDER/service_keys.json",
+      name);
+}
+
+static enum status check_identity(const struct service *service, struct error *error)
+{
+  struct service_identity *identity = NULL;
+  enum status status = service_make_identity(service, &identity, error);
+  service_identity_free(&identity);
+  return status;
+}
+
+static enum status check_tls_files(const struct service *service, struct error *error)
+{
+  const struct common_settings *common = &service->common;
+  if (common->rpc_tls_ca == NULL)
+    return STATUS_OK;
+  struct tls_context *tls = tls_context_create(common->rpc_tls_ca, common->rpc_tls_cert_key);
+  enum status status = tls_context_load(tls, error);
+  tls_context_free(&tls);
+  if (status != STATUS_OK)
+    error_prefix(error, "RPC_TLS_CA, RPC_TLS_CERT_KEY");
+  return status;
+}
+
+// Checks RPC_LISTEN, and RPC_ADVERTISE with it. Whether its port is free is seen when it is opened.
+static enum status check_rpc_addresses(const struct service *service, struct error *error)
+{
+  const struct common_settings *common = &service->common;
+  const struct advertised advertised = {
+      .listen_url = common->rpc_listen, .advertise = common->rpc_advertise, .primary = "127.0.0.1"};
+  struct arena arena = {0};
+  const char *url = NULL;
+  enum status status = advertise_url(&advertised, &arena, &url, error);
+  arena_free(&arena);
+  if (status != STATUS_OK)
+    return status;
+  status = rpc_check_scheme(common->rpc_listen, common->rpc_tls_ca != NULL, error);
+  if (status != STATUS_OK)
+    error_prefix(error, "RPC_LISTEN");
+  return status;
+}
+
+enum status service_check_settings(const struct service *service, struct strbuf *problems)
+{
+  static enum status (*const checks[])(const struct service *service, struct error *error) = {
+      check_proof,
+      check_identity,
+      check_tls_files,
+      check_rpc_addresses,
+  };
+  enum status result = STATUS_OK;
+  for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+    struct error error;
+    if (checks[i](service, &error) == STATUS_OK)
+      continue;
+    strbuf_printf(problems, "%s\n", error.message);
+    result = STATUS_INVALID_ARGUMENT;
+  }
+  return result;
+}
