@@ -208,12 +208,18 @@ struct pg_probe {
   uint64_t silent_since_us;  // 0 unless a warning was logged and no answer has come since
 };
 
+enum pg_outage_told {
+  PG_OUTAGE_UNTOLD,
+  PG_OUTAGE_IN_PART,  // connections are open, and no further one can be opened
+  PG_OUTAGE_WHOLE,    // no connection is open
+};
+
 // What the operator is told of failed attempts to connect. All zero at first. pg_outage.c makes every change.
 struct pg_outage {
-  unsigned failures;  // since the outage began, of all connections; 0 while there is none
-  uint64_t began_us;  // the first of them
-  uint64_t next_us;   // no warning is written before this
-  bool was_told;      // a warning was written, so its end is told, too
+  unsigned failures;         // since the outage began, of all connections; 0 while there is none
+  uint64_t began_us;         // the first of them
+  uint64_t next_us;          // no warning is written before this
+  enum pg_outage_told told;  // its end is told only if it was
 };
 
 struct pg {
@@ -337,7 +343,8 @@ void pg_connection_watch(struct pg_connection *connection, bool writable);
 // ---- pg_outage.c ----
 
 // Counts a failed attempt to connect. Returns whether to warn of it now: at the first, and every 30 s while it lasts.
-bool pg_outage_count_failure(struct pg_outage *outage, uint64_t now_us);
+// Where other connections are open (`is_connected`), the first warning comes after a second.
+bool pg_outage_count_failure(struct pg_outage *outage, bool is_connected, uint64_t now_us);
 // Ends the outage; returns whether it was warned of. `was_connected` says that other connections were open all the
 // time: failures that alternate with successes are not warned of more often then.
 bool pg_outage_end(struct pg_outage *outage, bool was_connected);

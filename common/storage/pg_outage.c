@@ -3,22 +3,35 @@
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
-enum { WARN_EVERY_MS = 30000 };
+enum {
+  WARN_EVERY_MS = 30000,
+  // A failure beside open connections is told when it has lasted so long. A server that shuts down refuses new
+  // connections before it closes the open ones, and that is told better by the next failure.
+  PART_LASTS_MS = 1000,
+};
 
-bool pg_outage_count_failure(struct pg_outage *outage, uint64_t now_us)
+static bool is_due(const struct pg_outage *outage, bool is_connected, uint64_t now_us)
+{
+  if (is_connected && now_us < deadline_after_ms(outage->began_us, PART_LASTS_MS))
+    return false;
+  bool has_become_worse = !is_connected && outage->told == PG_OUTAGE_IN_PART;
+  return has_become_worse || now_us >= outage->next_us;
+}
+
+bool pg_outage_count_failure(struct pg_outage *outage, bool is_connected, uint64_t now_us)
 {
   if (outage->failures++ == 0)
     outage->began_us = now_us;
-  if (now_us < outage->next_us)
+  if (!is_due(outage, is_connected, now_us))
     return false;
   outage->next_us = deadline_after_ms(now_us, WARN_EVERY_MS);
-  outage->was_told = true;
+  outage->told = is_connected ? PG_OUTAGE_IN_PART : PG_OUTAGE_WHOLE;
   return true;
 }
 
 bool pg_outage_end(struct pg_outage *outage, bool was_connected)
 {
-  bool was_told = outage->was_told;
+  bool was_told = outage->told != PG_OUTAGE_UNTOLD;
   *outage = (struct pg_outage){.next_us = was_connected ? outage->next_us : 0};
   return was_told;
 }
@@ -27,9 +40,10 @@ void pg_outage_note_failure(struct pg *pg, struct slice reason)
 {
   struct pg_outage *outage = &pg->outage;
   uint64_t now_us = clock_now_us();
-  enum log_level level = pg_outage_count_failure(outage, now_us) ? LOG_WARN : LOG_DEBUG;
+  bool is_connected = pg_is_connected(pg);
+  enum log_level level = pg_outage_count_failure(outage, is_connected, now_us) ? LOG_WARN : LOG_DEBUG;
   const char *message =
-      pg_is_connected(pg)
+      is_connected
           ? "cannot open another connection to PostgreSQL, will try again; what needs it waits; see whether the server "
             "takes as many connections as PG_POOL_SIZE and the other settings ask for"
           : "cannot reach PostgreSQL, will try again; until then this instance is not ready and refuses what needs "
