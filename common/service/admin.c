@@ -63,12 +63,20 @@ static int open_at(const struct addrinfo *address)
   return -1;
 }
 
+enum status admin_parse_address(const char *listen_address, struct host_port *out, struct error *error)
+{
+  if (host_port_parse(slice_from_string(listen_address), out) && out->has_port)
+    return STATUS_OK;
+  return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\" must be host:port, such as 127.0.0.1:0",
+                   listen_address);
+}
+
 static enum status open_socket(const char *listen_address, int *fd, struct error *error)
 {
   struct host_port where;
-  if (!host_port_parse(slice_from_string(listen_address), &where) || !where.has_port)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "ADMIN_LISTEN: \"%s\" must be host:port, such as 127.0.0.1:0",
-                     listen_address);
+  enum status status = admin_parse_address(listen_address, &where, error);
+  if (status != STATUS_OK)
+    return status;
   char host[256];
   char port[8];
   snprintf(host, sizeof(host), SLICE_FMT, SLICE_ARG(where.host));

@@ -11,6 +11,7 @@
 #include "common/runtime/loop.h"
 
 struct admin;
+struct host_port;
 
 struct admin_options {
   const char *listen;  // host:port, such as "127.0.0.1:0"
@@ -19,6 +20,8 @@ struct admin_options {
   void *arg;
 };
 
+// Reads the host and port of `listen`, which must outlive `out`. Otherwise `error` names the setting.
+enum status admin_parse_address(const char *listen, struct host_port *out, struct error *error) MUST_CHECK;
 enum status admin_create(struct loop *loop, const struct admin_options *options, struct admin **out,
                          struct error *error) MUST_CHECK;
 // Frees the port and closes open connections. Nulls the pointer and accepts NULL in it.

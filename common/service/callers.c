@@ -76,12 +76,17 @@ static void start_fetching(struct callers *callers, struct service *service, con
   loop_hook_add(callers->loop, &callers->hook);
 }
 
+struct token_verifier *callers_make_verifier(const struct common_settings *common)
+{
+  return token_verifier_create(&(struct token_verifier_options){
+      .issuer = common->auth_issuer, .audience = common->auth_audience, .extra_leeway_s = EXTRA_LEEWAY_S});
+}
+
 enum status callers_open(struct callers *callers, struct service *service, struct error *error)
 {
   const struct common_settings *common = &service->common;
   callers->loop = service->loop;
-  callers->verifier = token_verifier_create(&(struct token_verifier_options){
-      .issuer = common->auth_issuer, .audience = common->auth_audience, .extra_leeway_s = EXTRA_LEEWAY_S});
+  callers->verifier = callers_make_verifier(common);
   if (common->token_keys != NULL) {
     callers->is_fixed = true;
     enum status status = token_verifier_read_keys(callers->verifier, common->token_keys, error);

@@ -11,6 +11,7 @@
 #include "common/runtime/loop.h"
 
 struct call;
+struct common_settings;
 struct rpc_client;
 struct service;
 
@@ -26,6 +27,8 @@ struct callers {
   struct loop_hook hook;
 };
 
+// Makes the verifier of access tokens, without keys. The caller frees it.
+struct token_verifier *callers_make_verifier(const struct common_settings *common);
 // Makes the verifier of a service whose RPC client is open, and starts to fetch keys where it has to.
 enum status callers_open(struct callers *callers, struct service *service, struct error *error) MUST_CHECK;
 // Closes what was opened, before the RPC client is freed. Accepts one that was not opened.

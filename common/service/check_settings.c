@@ -1,9 +1,11 @@
 // Finds what is wrong with settings that are each well-formed: what the parts of the process would refuse when they
 // are opened. Nothing is connected and nobody listens.
 #include "common/base/compiler.h"
+#include "common/discovery/discovery.h"
 #include "common/rpc/rpc.h"
 #include "common/security/service_identity.h"
 #include "common/security/tls.h"
+#include "common/security/token.h"
 #include "common/service/host_port_internal.h"
 #include "common/service/service_internal.h"
 
@@ -60,13 +62,59 @@ static enum status check_rpc_addresses(const struct service *service, struct err
   return status;
 }
 
+static enum status check_token_keys(const struct service *service, struct error *error)
+{
+  const struct common_settings *common = &service->common;
+  if (common->token_keys == NULL)
+    return STATUS_OK;
+  struct token_verifier *verifier = callers_make_verifier(common);
+  enum status status = token_verifier_read_keys(verifier, common->token_keys, error);
+  token_verifier_free(&verifier);
+  if (status != STATUS_OK)
+    error_prefix(error, "TOKEN_KEYS");
+  return status;
+}
+
+// Sends Consul no request, because no endpoints are followed.
+static enum status check_discovery(const struct discovery_options *options, const char *setting, struct error *error)
+{
+  struct discovery *discovery = NULL;
+  enum status status = discovery_create(options, &discovery, error);
+  discovery_free(&discovery);
+  if (status != STATUS_OK)
+    error_prefix(error, "%s", setting);
+  return status;
+}
+
+static enum status check_static_list(const struct service *service, struct error *error)
+{
+  return check_discovery(&(struct discovery_options){.static_list = service->common.rpc_static}, "RPC_STATIC", error);
+}
+
+static enum status check_consul(const struct service *service, struct error *error)
+{
+  return check_discovery(&(struct discovery_options){.consul_url = service->common.consul_url}, "CONSUL_URL", error);
+}
+
+static enum status check_redis(const struct service *service, struct error *error)
+{
+  enum status status = redis_check_url(service->common.redis_url, error);
+  if (status != STATUS_OK)
+    error_prefix(error, "REDIS_URL");
+  return status;
+}
+
+static enum status check_admin_address(const struct service *service, struct error *error)
+{
+  struct host_port where;
+  return admin_parse_address(service->common.admin_listen, &where, error);
+}
+
 enum status service_check_settings(const struct service *service, struct strbuf *problems)
 {
   static enum status (*const checks[])(const struct service *service, struct error *error) = {
-      check_proof,
-      check_identity,
-      check_tls_files,
-      check_rpc_addresses,
+      check_proof,       check_identity, check_tls_files, check_rpc_addresses, check_token_keys,
+      check_static_list, check_consul,   check_redis,     check_admin_address,
   };
   enum status result = STATUS_OK;
   for (size_t i = 0; i < ARRAY_LEN(checks); i++) {

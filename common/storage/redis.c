@@ -38,6 +38,15 @@ static void ignore_sigpipe(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+enum status redis_check_url(const char *url, struct error *error)
+{
+  struct redis_address address = {0};
+  bool configured = url != NULL && url[0] != '\0';
+  enum status status = configured ? redis_url_parse(url, &address, error) : STATUS_OK;
+  redis_address_clear(&address);
+  return status;
+}
+
 enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
                          struct error *error)
 {

@@ -24,6 +24,8 @@ struct redis_options {
   uint32_t command_timeout_ms;   // 0 means 250; a command that takes longer drops the connection
 };
 
+// Checks whether redis_create would take the URL.
+enum status redis_check_url(const char *url, struct error *error) MUST_CHECK;
 // Connects in the background. From here on the process ignores SIGPIPE, unless it has a handler for it.
 enum status redis_create(struct loop *loop, const struct redis_options *options, struct redis **out,
                          struct error *error) MUST_CHECK;

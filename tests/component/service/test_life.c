@@ -348,7 +348,16 @@ Test(life, check_config_refuses_addresses_that_cannot_be_used)
                  "RPC_LISTEN=tcp://127.0.0.1:0");
   EXPECT_REFUSED("probe: RPC_LISTEN: tls+tcp://127.0.0.1:0 needs RPC_TLS_CA", "RPC_LISTEN=tls+tcp://127.0.0.1:0");
   EXPECT_REFUSED("probe: RPC_LISTEN: \"tls+tcp://x\" holds no host:port", "RPC_LISTEN=tls+tcp://x");
+  EXPECT_REFUSED("probe: ADMIN_LISTEN: ", "ADMIN_LISTEN=nowhere");
   EXPECT_REFUSED("probe: RPC_ADVERTISE: ", "RPC_LISTEN=tcp://127.0.0.1:0", "RPC_ADVERTISE=0.0.0.0");
+}
+
+Test(life, check_config_refuses_servers_and_keys_that_cannot_be_used)
+{
+  EXPECT_REFUSED("probe: TOKEN_KEYS: /nonexistent/keys.json: No such file", "TOKEN_KEYS=/nonexistent/keys.json");
+  EXPECT_REFUSED("probe: RPC_STATIC: ", "RPC_STATIC=auth");
+  EXPECT_REFUSED("probe: CONSUL_URL: ", "CONSUL_URL=consul:8500");
+  EXPECT_REFUSED("probe: REDIS_URL: ", "REDIS_URL=redis:6379");
 }
 
 Test(life, own_commands_run_with_postgres)
