@@ -59,6 +59,7 @@ void log_write(enum log_level level, const char *subject, const char *message, c
                size_t field_count);
 
 // The fields form a compound literal, whose first element is empty so that a line may have no fields.
+// `level` is evaluated twice, so it must have no side effect.
 #define LOG_AT(level, subject, message, ...)                                                                           \
   (log_enabled(level)                                                                                                  \
        ? log_write(level, subject, message, (const struct log_field[]){{.key = NULL}, ##__VA_ARGS__} + 1,              \
