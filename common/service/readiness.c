@@ -12,7 +12,9 @@ static struct slice status_of(const struct readiness *readiness)
   case PHASE_SERVING:
     break;
   }
-  return readiness->postgres == CHECK_UP && readiness->token_keys != CHECK_DOWN ? SLICE("ready") : SLICE("unavailable");
+  if (readiness->token_keys == CHECK_DOWN)
+    return SLICE("unavailable");
+  return readiness->postgres == CHECK_DOWN ? SLICE("degraded") : SLICE("ready");
 }
 
 static void write_check(struct jsontext_writer *json, const char *name, enum check_result result)
@@ -36,5 +38,5 @@ bool readiness_render(const struct readiness *readiness, struct strbuf *out)
   write_check(&json, "tokenKeys", readiness->token_keys);
   jsontext_end_object(&json);
   jsontext_end_object(&json);
-  return slice_equal(status, SLICE("ready"));
+  return readiness->phase == PHASE_SERVING && readiness->token_keys != CHECK_DOWN;
 }

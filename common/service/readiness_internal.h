@@ -1,5 +1,7 @@
-// Decides whether an instance may get calls and renders the answer of /readyz: PostgreSQL and the keys of
-// access tokens are required, Redis and Consul are only reported.
+// Decides whether an instance may get calls and renders the answer of /readyz, which Consul and Kubernetes ask. It says
+// whether this process takes calls, and not whether the stores that all instances share are there: a PostgreSQL that is
+// away for a moment would take every instance off every list at once. A call that needs a store which is away is
+// refused by itself. PostgreSQL, Redis and Consul are only reported; an instance starts once it has reached PostgreSQL.
 #ifndef BULKHEAD_SERVICE_READINESS_INTERNAL_H
 #define BULKHEAD_SERVICE_READINESS_INTERNAL_H
 
@@ -18,8 +20,9 @@ struct readiness {
   enum check_result token_keys;  // without them no user can be known
 };
 
-// Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down"}}; status is "starting", "ready",
-// "unavailable" or "draining". True only for "ready".
+// Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down","tokenKeys":"up"}}. The status is
+// "starting", "ready", "degraded" (without PostgreSQL), "unavailable" (without keys of access tokens) or "draining".
+// True for "ready" and "degraded".
 bool readiness_render(const struct readiness *readiness, struct strbuf *out);
 
 #endif

@@ -46,7 +46,7 @@ void pg_outage_note_failure(struct pg *pg, struct slice reason)
       is_connected
           ? "cannot open another connection to PostgreSQL, will try again; what needs it waits; see whether the server "
             "takes as many connections as PG_POOL_SIZE and the other settings ask for"
-          : "cannot reach PostgreSQL, will try again; until then this instance is not ready and refuses what needs "
+          : "cannot reach PostgreSQL, will try again; until then this instance refuses what needs "
             "PostgreSQL; see whether the server runs and what PG_CONNINFO says";
   LOG_AT(level, "postgres", message, LOG_SLICE("reason", reason), LOG_INT("failures", outage->failures),
          LOG_INT("outageMs", (now_us - outage->began_us) / 1000));

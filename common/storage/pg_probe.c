@@ -31,7 +31,7 @@ static void note_silence(struct pg_probe *probe)
   probe->silent_since_us = clock_now_us() - ANSWER_WITHIN_MS * UINT64_C(1000);
   log_warn("postgres",
            "PostgreSQL has not answered an empty statement, though its connections are open; until it answers this "
-           "instance is not ready and refuses what needs PostgreSQL; see whether the server is stopped, overloaded or "
+           "instance refuses what needs PostgreSQL; see whether the server is stopped, overloaded or "
            "waits for its disk",
            LOG_INT("silentMs", ANSWER_WITHIN_MS));
 }

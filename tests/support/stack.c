@@ -263,7 +263,7 @@ static bool is_postgres_away(const void *arg)
   (void)arg;
   for (size_t i = 0; i < ARRAY_LEN(names); i++) {
     struct http_reply reply = HTTP(.path = "/readyz", .base_url = admin_url(names[i]), .timeout_ms = 5000);
-    if (reply.status != 503 || strstr(reply.body, "\"postgres\":\"down\"") == NULL)
+    if (strstr(reply.body, "\"postgres\":\"down\"") == NULL)
       return false;
   }
   return true;
