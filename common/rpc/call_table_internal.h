@@ -28,7 +28,7 @@ struct rpc_call {
   uint64_t id;
   enum call_state state;
   struct list node;        // in the list of its state
-  struct heap_node timer;  // its deadline, or earlier the end of its waiting
+  struct heap_node timer;  // its deadline, or earlier the end of its hope
   uint64_t started_us;
   uint64_t deadline_us;
   uint64_t give_up_us;    // the end of waiting for the reply, not before the deadline

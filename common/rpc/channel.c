@@ -8,6 +8,9 @@
 #include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
 
+// How long a call waits for an endpoint after the last sign that one will be ready.
+#define HOPE_MS 1000
+
 static struct rpc_channel *find_channel(const struct rpc_client *client, const char *service)
 {
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
@@ -22,6 +25,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   CHECK(channel != NULL);
   channel->client = client;
   channel->service = memory_copy_string(service);
+  channel->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
   list_init(&channel->waiting);
   struct slice label = slice_from_string(channel->service);
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
@@ -52,6 +56,54 @@ struct balancer_candidate *channel_pick(struct rpc_channel *channel)
   return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
 }
 
+// ---- hope ----
+
+bool channel_is_ready(const struct rpc_channel *channel)
+{
+  for (size_t i = 0; i < channel->candidate_count; i++)
+    if (channel->candidates[i]->ready)
+      return true;
+  return false;
+}
+
+uint64_t channel_hope_until_us(const struct rpc_channel *channel)
+{
+  uint64_t until_us = channel->hope_until_us;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    uint64_t endpoint_until_us = endpoint_of(channel->candidates[i])->hope_until_us;
+    until_us = endpoint_until_us > until_us ? endpoint_until_us : until_us;
+  }
+  return until_us;
+}
+
+void channel_note_lost(struct endpoint *endpoint)
+{
+  if (endpoint->state == ENDPOINT_READY) {
+    endpoint->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
+    endpoint->said_goodbye = false;
+  } else if (!endpoint->said_goodbye) {
+    endpoint->hope_until_us = 0;
+  }
+}
+
+void channel_drain_endpoint(struct endpoint *endpoint)
+{
+  if (endpoint->state == ENDPOINT_READY)
+    endpoint->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
+  endpoint->said_goodbye = true;
+  endpoint_set_draining(endpoint);
+}
+
+// Lets calls wait for a successor of an endpoint that goes from the list.
+static void hope_for_successor(struct endpoint *endpoint)
+{
+  uint64_t until_us = endpoint->hope_until_us;
+  if (endpoint->state == ENDPOINT_READY)
+    until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
+  if (until_us > endpoint->channel->hope_until_us)
+    endpoint->channel->hope_until_us = until_us;
+}
+
 // ---- endpoints ----
 
 static bool is_listed(const struct endpoint *endpoint, const struct rpc_endpoint *listed, size_t count)
@@ -79,6 +131,7 @@ static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoi
       channel->candidates[kept++] = channel->candidates[i];
       continue;
     }
+    hope_for_successor(endpoint);
     endpoint_set_unlisted(endpoint, clock_now_us());
     channel->client->unlisted_count++;
   }
@@ -88,8 +141,10 @@ static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoi
 
 static struct balancer_candidate *make_endpoint(struct rpc_channel *channel, const struct rpc_endpoint *address)
 {
+  uint64_t now_us = clock_now_us();
   struct endpoint *endpoint =
-      endpoint_create(&channel->client->endpoints, address, channel, &channel->endpoint_metrics, clock_now_us());
+      endpoint_create(&channel->client->endpoints, address, channel, &channel->endpoint_metrics, now_us);
+  endpoint->hope_until_us = deadline_after_ms(now_us, HOPE_MS);
   return &endpoint->load;
 }
 
@@ -97,6 +152,9 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
                               size_t count)
 {
   struct rpc_channel *channel = client_channel(client, service);
+  // What was waited for has come, and is hoped for by itself now.
+  if (count > 0 && channel->candidate_count == 0)
+    channel->hope_until_us = 0;
   remove_unlisted(channel, endpoints, count);
   channel->candidates = realloc(channel->candidates, (channel->candidate_count + count + 1) * sizeof(void *));
   CHECK(channel->candidates != NULL);
@@ -151,7 +209,7 @@ void channel_reconnect_endpoint(struct endpoint *endpoint)
   if (endpoint->state == ENDPOINT_READY && !was_replaced_before(endpoint))
     replace_endpoint(endpoint);
   else
-    endpoint_set_draining(endpoint);
+    channel_drain_endpoint(endpoint);
 }
 
 static void recheck_channel(struct rpc_channel *channel)

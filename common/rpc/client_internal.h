@@ -24,7 +24,8 @@ struct rpc_channel {
   struct balancer_candidate **candidates;  // endpoint.load of the listed endpoints
   size_t candidate_count;
   struct balancer balancer;
-  struct list waiting;  // rpc_call.node
+  uint64_t hope_until_us;  // until when calls wait for an endpoint that is not listed yet
+  struct list waiting;     // rpc_call.node
   size_t waiting_count;
   struct metric_series *in_flight;
   struct endpoint_metrics endpoint_metrics;
@@ -55,6 +56,16 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
 // Chooses the endpoint for the next call; NULL when none is ready. One with as many calls in flight as are allowed is
 // chosen only when all ready endpoints have that many.
 struct balancer_candidate *channel_pick(struct rpc_channel *channel);
+// Returns whether an endpoint takes calls.
+bool channel_is_ready(const struct rpc_channel *channel);
+// Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint
+// was listed, lost, or announced its end. A dial that fails ends the hope for its endpoint, unless that has announced
+// its end: its successor may be on its way.
+uint64_t channel_hope_until_us(const struct rpc_channel *channel);
+// Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
+void channel_note_lost(struct endpoint *endpoint);
+// Notes that the server of an endpoint shuts down: it gets no new calls.
+void channel_drain_endpoint(struct endpoint *endpoint);
 // Notes that a server has asked for a new connection: it is dialled again, and new calls go over the new connection. A
 // server that asks again before the calls over the old one have ended is treated as one that shuts down.
 void channel_reconnect_endpoint(struct endpoint *endpoint);
@@ -65,5 +76,24 @@ void client_run_endpoint_timers(struct rpc_client *client);
 // Frees endpoints that get no new calls, once their calls have ended and the connection is closed.
 void client_free_finished_endpoints(struct rpc_client *client);
 void client_free_channels(struct rpc_client *client);
+
+// ---- calls, in client_calls.c ----
+
+// Ends a call with what its server has answered. Its callback runs.
+void client_end_call(struct rpc_call *call, const struct rpc_status *status, struct slice payload);
+// Ends a call that no server has answered. `has_left` says whether its request has left.
+void client_fail_call(struct rpc_call *call, enum status code, bool has_left, const char *message);
+// Lets the call end with the next rpc_client_process, because `done` must not run inside rpc_client_call.
+void client_refuse_call(struct rpc_call *call, enum status code, const char *message);
+// Takes the request of a call back. False when it has left, so that the server may have begun the call.
+bool client_withdraw_request(struct rpc_call *call);
+// Ends a call whose timer has fired, or lets it wait on: for an endpoint, or for the server's last word.
+void client_expire_call(struct rpc_client *client, struct rpc_call *call);
+// Ends the calls that were refused before.
+void client_end_refused(struct rpc_client *client);
+// Sends the calls of the channel that wait for an endpoint, oldest first, as far as there is room.
+void channel_dispatch_waiting(struct rpc_channel *channel);
+// Ends the calls of the channel that wait for an endpoint, unless one is ready or may soon be.
+void channel_end_hopeless_calls(struct rpc_channel *channel);
 
 #endif

@@ -14,7 +14,8 @@
 #include "common/rpc/packet_internal.h"
 
 #define BACKOFF_FIRST_MS 20
-#define BACKOFF_MAX_MS 2000
+// Few, because calls to a service without any endpoint are refused until one is connected again.
+#define BACKOFF_MAX_MS 500
 // The time for which a connection to an instance that is no longer listed must be quiet before it is closed. A server
 // that shuts down usually closes it before, when it has the ack of its last packet.
 #define LINGER_MS 30000
@@ -69,12 +70,14 @@ static void set_timer(struct endpoint *endpoint, uint64_t due_us)
 
 static void schedule_dial(struct endpoint *endpoint, uint64_t now_us, const char *reason)
 {
+  bool is_news = endpoint->backoff_ms <= BACKOFF_FIRST_MS;
   uint32_t pause_ms = backoff_next_ms(&endpoint->backoff_ms, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
   set_timer(endpoint, deadline_after_ms(now_us, pause_ms));
   set_state(endpoint, ENDPOINT_BACKING_OFF);
-  log_warn("rpc", "no connection to an endpoint; it is dialled again, other endpoints take its calls",
-           LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url), LOG_STRING("reason", reason),
-           LOG_INT("retryMs", pause_ms));
+  LOG_AT(is_news ? LOG_WARN : LOG_DEBUG, "rpc",
+         "no connection to an endpoint; it is dialled again, other endpoints take its calls",
+         LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url), LOG_STRING("reason", reason),
+         LOG_INT("retryMs", pause_ms));
 }
 
 // ---- connection ----

@@ -73,8 +73,9 @@ struct rpc_call_options {
 typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slice payload);
 
 // Queues a call. `done` runs exactly once, always from rpc_client_process (or rpc_client_free), also for a call that is
-// refused. Without a connected endpoint the call waits for one, within its deadline and for 1 s at most, and then ends
-// with UNAVAILABLE.
+// refused. While no endpoint is ready, the call waits within its deadline only if one may soon be: for 1 s after an
+// endpoint was listed, its connection broke, or it has announced its end. Once its dial has failed, calls end at once
+// with UNAVAILABLE and RPC_NOT_APPLIED.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
 // Cancels a call: `done` will not run. A request that has not left never will; otherwise the server is sent a CANCEL.
