@@ -174,6 +174,14 @@ uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams)
   return rpc_client_next_timeout_us(upstreams->client);
 }
 
+bool upstreams_are_ready(const struct upstreams *upstreams)
+{
+  for (size_t i = 0; i < upstreams->api->service_count; i++)
+    if (rpc_client_ready_endpoints(upstreams->client, upstreams->api->services[i]) == 0)
+      return false;
+  return true;
+}
+
 void upstreams_write_health(const struct upstreams *upstreams, bool ready, struct strbuf *out)
 {
   struct jsontext_writer json;

@@ -46,6 +46,9 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
 // registered.
 void upstreams_deregister(struct upstreams *upstreams);
 
+// Tells whether every service has an endpoint that takes calls.
+bool upstreams_are_ready(const struct upstreams *upstreams);
+
 int upstreams_rpc_fd(const struct upstreams *upstreams);
 // Receives replies and expires calls; callbacks of calls run inside.
 void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us);

@@ -234,7 +234,7 @@ static void on_accept(ngx_connection_t *connection)
 }
 
 // The listener for operators has neither.
-static bool is_public(const ngx_listening_t *listening)
+bool connections_is_public(const ngx_listening_t *listening)
 {
   return find_server(listening)->connections_per_address >= 1 || find_address(listening)->http2;
 }
@@ -251,7 +251,7 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)
              LOG_INT("slots", module->address_slots));
   ngx_listening_t *listening = cycle->listening.elts;
   for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++) {
-    if (listening[i].handler != ngx_http_init_connection || !is_public(&listening[i]))
+    if (listening[i].handler != ngx_http_init_connection || !connections_is_public(&listening[i]))
       continue;
     listening[i].handler = on_accept;
     const int unsent = MAX_UNSENT_BYTES;

@@ -120,8 +120,10 @@ static ssize_t read_share(ngx_connection_t *connection, u_char *out, size_t size
 
 // ---- handshake ----
 
-static bool has_chosen_http2(const ngx_connection_t *connection)
+bool http2_is_spoken(const ngx_connection_t *connection)
 {
+  if (connection->ssl == NULL || !connection->ssl->handshaked)
+    return false;
   const unsigned char *protocol;
   unsigned size;
   SSL_get0_alpn_selected(connection->ssl->connection, &protocol, &size);
@@ -132,7 +134,7 @@ static bool has_chosen_http2(const ngx_connection_t *connection)
 static void on_handshake_end(ngx_connection_t *connection)
 {
   struct guard *guard = find_guard(connection);
-  if (connection->ssl != NULL && connection->ssl->handshaked && has_chosen_http2(connection)) {
+  if (http2_is_spoken(connection)) {
     guard->recv = connection->recv;
     connection->recv = read_share;
   }

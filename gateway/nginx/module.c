@@ -347,6 +347,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   cors_install_filter();
   body_install_filter();
   pace_install_filter();
+  handover_install_filter();
   module->metrics_slots = count_workers(cf);
   if (!connections_add_zone(cf, module) || !http2_count_resets(cf))
     return NGX_ERROR;

@@ -4,6 +4,7 @@
 //   module.c     directives, loading before the fork
 //   worker.c     start and stop of a worker, the event loop's glue
 //   connections.c   how many connections an address may have
+//   handover.c   listeners and connections when the workers are replaced
 //   http2.c      how much a connection of HTTP/2 may cost
 //   body.c       how large a body may be, and how much room all of an address may take
 //   pace.c       how slowly a body may come, and a reply be read
@@ -84,6 +85,8 @@ void worker_stop(ngx_cycle_t *cycle);
 // Returns the gateway of this worker; NULL before the start and in processes that serve no requests.
 struct gateway *worker_gateway(void);
 const struct upstreams *worker_upstreams(void);
+// Tells whether every service takes calls and tokens can be verified.
+bool worker_can_serve(void);
 // Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
 // deadline has changed.
 void worker_touch(void);
@@ -96,8 +99,20 @@ bool connections_add_zone(ngx_conf_t *cf, struct module_conf *module);
 // Begins to count the connections of the public listeners in this worker.
 void connections_start(ngx_cycle_t *cycle, const struct module_conf *module);
 void connections_stop(void);
+// Tells whether a listener is for clients; the one for operators is not.
+bool connections_is_public(const ngx_listening_t *listening);
 // Returns what the client addresses hold.
 struct address_counts *connections_counts(void);
+
+// ---- handover.c ----
+
+// Makes a new worker accept no client before handover_serve, or for a second at most.
+void handover_begin(ngx_cycle_t *cycle);
+// Lets a worker accept clients as soon as it can serve them. Cheap; call it whenever that may have changed.
+void handover_serve(void);
+// Takes care of the idle connections of a worker that shuts down. Call it before nginx closes them.
+void handover_end(ngx_cycle_t *cycle);
+void handover_install_filter(void);
 
 // ---- http2.c ----
 
@@ -105,6 +120,8 @@ struct address_counts *connections_counts(void);
 void http2_prepare(void);
 // Bounds what a new connection costs, if its client chooses HTTP/2. Call it before anything is read.
 void http2_guard(ngx_connection_t *connection);
+// Tells whether the client of a connection has chosen HTTP/2.
+bool http2_is_spoken(const ngx_connection_t *connection);
 // Lets requests that their clients reset be counted. False without memory.
 bool http2_count_resets(ngx_conf_t *cf);
 

@@ -33,6 +33,11 @@ const struct upstreams *worker_upstreams(void)
   return worker.upstreams;
 }
 
+bool worker_can_serve(void)
+{
+  return worker.gateway != NULL && keys_known(&worker.gateway->keys) && upstreams_are_ready(worker.upstreams);
+}
+
 void worker_touch(void)
 {
   ngx_post_event(&worker.turn_end, &ngx_posted_events);
@@ -60,6 +65,7 @@ static void on_turn_end(ngx_event_t *event)
   if (worker.upstreams == NULL)
     return;
   upstreams_flush(worker.upstreams);
+  handover_serve();
   set_timer();
 }
 
@@ -79,6 +85,7 @@ static void on_rpc(ngx_event_t *event)
   if (connection->close) {
     // A graceful shutdown has begun: nginx closes connections that are marked idle, as this one is for this purpose.
     connection->close = 0;
+    handover_end((ngx_cycle_t *)(uintptr_t)ngx_cycle);
     upstreams_deregister(worker.upstreams);
     return;
   }
@@ -184,6 +191,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   memory_keep_freed();
   start_counting(module);
   connections_start(cycle, module);
+  handover_begin(cycle);
   struct error error;
   if (start_upstreams(module, &error) != STATUS_OK) {
     log_error("gateway", "the worker cannot start", LOG_STRING("reason", error.message));

@@ -1,0 +1,158 @@
+// Hands the public listeners over from one generation of workers to the next, at a reload, an upgrade or a restart, so
+// that no request is lost. Both generations share the listening sockets, whose queues of new connections outlive them.
+//
+// A new worker accepts connections once it can serve them. A worker that shuts down says "Connection: close" with each
+// answer (nginx does that, and sends GOAWAY over HTTP/2). nginx would close idle connections at once, and the kernel
+// answers a request that has come just then with a reset. Here they stay open for IDLE_MS, in which clients that use
+// them get an answer and leave. What is idle after that gets a FIN, and a reset only after LINGER_MS.
+#include "gateway/nginx/module.h"
+
+#include <ngx_event.h>
+
+// The longest time for which a new worker accepts nothing. A service may be away for long.
+#define HOLD_MS 1000
+#define IDLE_MS 5000
+#define LINGER_MS 3000
+
+static ngx_http_output_body_filter_pt next_body_filter;
+
+static struct {
+  ngx_cycle_t *cycle;  // NULL: the listeners accept
+  ngx_event_t timer;
+  ngx_connection_t no_connection;          // nginx's debug log reads an fd behind every event
+  ngx_event_handler_pt keepalive_handler;  // nginx' own, of an idle connection
+} handover;
+
+// ---- a new worker ----
+
+static void resume_accepting(void)
+{
+  ngx_cycle_t *cycle = handover.cycle;
+  const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+  ngx_listening_t *listening = cycle->listening.elts;
+  handover.cycle = NULL;
+  for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++) {
+    if (!connections_is_public(&listening[i]) || listening[i].connection == NULL)
+      continue;
+    // nginx' own choice: with several workers, a connection wakes one of them.
+    ngx_uint_t flags = core->worker_processes > 1 ? NGX_EXCLUSIVE_EVENT : 0;
+    (void)ngx_add_event(listening[i].connection->read, NGX_READ_EVENT, flags);
+  }
+}
+
+static void on_hold_end(ngx_event_t *event)
+{
+  (void)event;
+  if (handover.cycle != NULL)
+    resume_accepting();
+}
+
+void handover_begin(ngx_cycle_t *cycle)
+{
+  ngx_listening_t *listening = cycle->listening.elts;
+  for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++)
+    if (connections_is_public(&listening[i]) && listening[i].connection->read->active)
+      (void)ngx_del_event(listening[i].connection->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
+  handover.cycle = cycle;
+  handover.no_connection.fd = (ngx_socket_t)-1;
+  handover.timer =
+      (ngx_event_t){.handler = on_hold_end, .data = &handover.no_connection, .log = cycle->log, .cancelable = 1};
+  ngx_add_timer(&handover.timer, HOLD_MS);
+}
+
+void handover_serve(void)
+{
+  if (handover.cycle == NULL || !worker_can_serve())
+    return;
+  resume_accepting();
+  ngx_del_timer(&handover.timer);
+}
+
+// ---- idle connections of a worker that shuts down ----
+
+static void on_lingering(ngx_event_t *read)
+{
+  ngx_connection_t *connection = read->data;
+  u_char skipped[4096];
+  ssize_t got = 1;
+  while (!read->timedout && !connection->close && got > 0)
+    got = recv(connection->fd, skipped, sizeof(skipped), 0);
+  if (got < 0 && ngx_socket_errno == NGX_EAGAIN && ngx_handle_read_event(read, 0) == NGX_OK)
+    return;
+  ngx_http_close_connection(connection);
+}
+
+// Says that no more answers come, and reads on: a close of what holds unread bytes is a reset.
+static void close_gently(ngx_connection_t *connection)
+{
+  if (connection->ssl != NULL) {
+    connection->ssl->handler = ngx_http_close_connection;
+    connection->ssl->shutdown_without_free = 1;
+    connection->ssl->no_wait_shutdown = 1;
+    if (ngx_ssl_shutdown(connection) == NGX_AGAIN)
+      return;
+  }
+  if (ngx_shutdown_socket(connection->fd, NGX_WRITE_SHUTDOWN) == -1) {
+    ngx_http_close_connection(connection);
+    return;
+  }
+  connection->read->handler = on_lingering;
+  connection->read->timedout = 0;
+  ngx_add_timer(connection->read, LINGER_MS);
+  on_lingering(connection->read);
+}
+
+static void on_idle(ngx_event_t *read)
+{
+  ngx_connection_t *connection = read->data;
+  if (connection->close) {
+    ngx_http_close_connection(connection);
+    return;
+  }
+  if (read->timedout) {
+    close_gently(connection);
+    return;
+  }
+  read->handler = handover.keepalive_handler;
+  read->handler(read);
+  // Not a byte of a request has come, such as where TLS has sent something of its own.
+  if (connection->fd != (ngx_socket_t)-1 && read->handler == handover.keepalive_handler)
+    read->handler = on_idle;
+}
+
+static bool is_idle_client(const ngx_connection_t *connection)
+{
+  return connection->fd != (ngx_socket_t)-1 && connection->idle && connection->listening != NULL &&
+         !http2_is_spoken(connection);
+}
+
+void handover_end(ngx_cycle_t *cycle)
+{
+  ngx_connection_t *connections = cycle->connections;
+  for (ngx_uint_t i = 0; i < cycle->connection_n; i++) {
+    if (!is_idle_client(&connections[i]))
+      continue;
+    // nginx closes what is marked idle.
+    connections[i].idle = 0;
+    handover.keepalive_handler = connections[i].read->handler;
+    connections[i].read->handler = on_idle;
+    ngx_add_timer(connections[i].read, IDLE_MS);
+  }
+}
+
+// ---- answers that are under way when a worker shuts down ----
+
+// An answer that has begun before the shutdown has not said that the connection ends with it: the client may send its
+// next request at any moment.
+static ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in)
+{
+  if (ngx_exiting && r == r->main && r->keepalive)
+    r->lingering_close = 1;
+  return next_body_filter(r, in);
+}
+
+void handover_install_filter(void)
+{
+  next_body_filter = ngx_http_top_body_filter;
+  ngx_http_top_body_filter = filter_body;
+}

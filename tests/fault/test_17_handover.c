@@ -1,0 +1,57 @@
+// A gateway whose workers are replaced while clients send by the clock: no request may be lost.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/environment.h"
+#include "tests/support/http.h"
+#include "tests/support/open_loop.h"
+#include "tests/support/raw.h"
+#include "tests/support/stack.h"
+
+enum {
+  TIMES = 3,
+  REQUESTS_BETWEEN = 1600,  // two seconds of them
+};
+
+static void assert_harmless(const char *action)
+{
+  struct account ada = account_create();
+  wait_until_healthy();
+  struct open_loop *loop = open_loop_start(&ada, NULL);
+  open_loop_await(loop, REQUESTS_BETWEEN);
+  for (size_t i = 0; i < TIMES; i++) {
+    stack(action, "gateway");
+    open_loop_await(loop, REQUESTS_BETWEEN);
+  }
+  (void)open_loop_assert_unharmed(&loop, action);
+}
+
+Test(fault_17_handover, reload_loses_nothing)
+{
+  assert_harmless("reload");
+}
+
+static void ask(struct raw *raw)
+{
+  cr_assert(raw_send_text(raw, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+}
+
+// Clients may send at any moment on a connection that they were told is kept.
+Test(fault_17_handover, idle_connections_are_told_before_they_end)
+{
+  struct raw *used = RAW(.url = need_variable("BULKHEAD_URL"));
+  struct raw *unused = RAW(.url = need_variable("BULKHEAD_URL"));
+  ask(used);
+  ask(unused);
+  (void)raw_read_until(used, "Connection: keep-alive");
+  (void)raw_read_until(unused, "Connection: keep-alive");
+  stack("reload", "gateway");
+  ask(used);
+  cr_assert_not_null(strstr(raw_read_all(used), "Connection: close"), "the connection has ended without a word");
+  (void)raw_read_all(unused);
+  // A request that crosses the end is not answered by a reset, after which nothing could be sent.
+  ask(unused);
+  ask(unused);
+  raw_close(&used);
+  raw_close(&unused);
+}
