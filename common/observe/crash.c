@@ -4,6 +4,7 @@
 #include "common/observe/crash.h"
 
 #include <execinfo.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -27,6 +28,7 @@ enum {
   MAX_FRAMES = 64,
   STACK_BYTES = 64 * 1024,
   HEAD_BYTES = 1024,
+  REPORT_SECONDS = 2,
 };
 
 static const struct {
@@ -99,6 +101,17 @@ static void add_context(struct head *head)
   add_id(head, ", trace ", context->trace_id);
 }
 
+// Bounds the time of the report, which waits for whoever reads standard error: SIGALRM ends the process if nobody does.
+static void bound_report(unsigned seconds)
+{
+  sigset_t alarms;
+  sigemptyset(&alarms);
+  sigaddset(&alarms, SIGALRM);
+  signal(SIGALRM, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+  alarm(seconds);
+}
+
 static void write_head(struct head *head)
 {
   if (head->size == sizeof(head->text))
@@ -138,8 +151,11 @@ static void report_crash(int number, siginfo_t *info, void *machine_context)
     add_address(&head, info->si_addr);
   }
   add_context(&head);
+  bound_report(REPORT_SECONDS);
+  log_flush_at_crash();
   write_head(&head);
   write_backtrace();
+  bound_report(0);
   if (!is_fault)
     raise(number);
 }
@@ -150,7 +166,10 @@ static void report_after_asan(void)
   struct head head = {.size = 0};
   add_string(&head, "crash: reported by a sanitizer");
   add_context(&head);
+  bound_report(REPORT_SECONDS);
+  log_flush_at_crash();
   write_head(&head);
+  bound_report(0);
 }
 #endif
 

@@ -1,5 +1,6 @@
 // Structured logs. A line is built in one buffer, under a lock, and written by one write(2), so that lines of several
-// threads and processes do not mix. Logging allocates nothing, so it works when memory is exhausted.
+// threads and processes do not mix; log_sink.c writes it. Logging allocates nothing, so it works when memory is
+// exhausted.
 #include "common/observe/log.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/utf8.h"
+#include "common/observe/log_sink_internal.h"
 #include "common/observe/metrics.h"
 
 enum {
@@ -33,11 +35,12 @@ static atomic_int log_threshold = LOG_INFO;
 // thread-local.
 static _Thread_local const struct log_context *thread_context __attribute__((tls_model("initial-exec")));
 
-static pthread_once_t counters_once = PTHREAD_ONCE_INIT;
+static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
 static struct metric_series *line_counters[LEVEL_COUNT];
 
-static void make_counters(void)
+static void set_up(void)
 {
+  log_sink_init();
   for (size_t i = 0; i < LEVEL_COUNT; i++) {
     struct slice label = slice_from_string(level_names[i]);
     line_counters[i] = metrics_series(METRIC_LOG_LINES, &label, 1);
@@ -48,7 +51,7 @@ void log_init(const char *service, enum log_level level)
 {
   log_service = service;
   atomic_store_explicit(&log_threshold, (int)level, memory_order_relaxed);
-  pthread_once(&counters_once, make_counters);
+  pthread_once(&setup_once, set_up);
 }
 
 bool log_level_parse(struct slice text, enum log_level *out)
@@ -87,7 +90,6 @@ struct line {
 
 // The buffer of all threads: it is too large for a task's stack, and for thread-local memory.
 static struct line shared_line;
-static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool line_add(struct line *line, const char *bytes, size_t size)
 {
@@ -224,7 +226,8 @@ static void line_add_time(struct line *line)
   line_add_string(line, "time", slice_make(text, size), size);
 }
 
-static void line_begin(struct line *line, enum log_level level, const char *subject, const char *message)
+static void line_begin(struct line *line, enum log_level level, const char *subject, const char *message,
+                       const struct log_context *context)
 {
   line->size = 0;
   line->truncated = false;
@@ -235,12 +238,12 @@ static void line_begin(struct line *line, enum log_level level, const char *subj
   line_add_int(line, "pid", getpid());
   line_add_string(line, "subject", slice_from_string(subject), CONTEXT_SIZE);
   line_add_string(line, "message", slice_from_string(message), MESSAGE_SIZE);
-  if (thread_context == NULL)
+  if (context == NULL)
     return;
-  if (thread_context->request_id.size > 0)
-    line_add_string(line, "requestId", thread_context->request_id, CONTEXT_SIZE);
-  if (thread_context->trace_id.size > 0)
-    line_add_string(line, "traceId", thread_context->trace_id, CONTEXT_SIZE);
+  if (context->request_id.size > 0)
+    line_add_string(line, "requestId", context->request_id, CONTEXT_SIZE);
+  if (context->trace_id.size > 0)
+    line_add_string(line, "traceId", context->trace_id, CONTEXT_SIZE);
 }
 
 static void line_add_field(struct line *line, const struct log_field *field)
@@ -266,31 +269,47 @@ static void line_end(struct line *line)
   line->size += size;
 }
 
-// Writes the line. When standard error is closed or full the line is lost and the process goes on. A pipe takes up to
-// PIPE_BUF bytes in one piece; the rest of a longer line follows.
-static void line_send(const struct line *line)
+static void count_line(enum log_level level)
 {
-  for (size_t sent = 0; sent < line->size;) {
-    ssize_t written = write(STDERR_FILENO, line->data + sent, line->size - sent);
-    if (written < 0 && errno != EINTR)
-      return;
-    if (written > 0)
-      sent += (size_t)written;
-  }
+  metric_add_from_any_thread(line_counters[level], 1);
+}
+
+struct slice log_make_gap_line(uint64_t dropped)
+{
+  // The sink asks for it while it has yet to send a line, which is in the other buffer.
+  static struct line line;
+  line_begin(&line, LOG_WARN, "log",
+             "lines of the log are missing here, because standard error did not take them; see whether what collects "
+             "the log keeps up",
+             NULL);
+  line_add_field(&line, &LOG_INT("dropped", dropped));
+  line_end(&line);
+  count_line(LOG_WARN);
+  return slice_make(line.data, line.size);
 }
 
 void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
                size_t field_count)
 {
   int saved_errno = errno;
-  pthread_mutex_lock(&line_lock);
-  line_begin(&shared_line, level, subject, message);
+  pthread_once(&setup_once, set_up);
+  log_sink_lock();
+  line_begin(&shared_line, level, subject, message, thread_context);
   for (size_t i = 0; i < field_count; i++)
     line_add_field(&shared_line, &fields[i]);
   line_end(&shared_line);
-  line_send(&shared_line);
-  pthread_mutex_unlock(&line_lock);
-  pthread_once(&counters_once, make_counters);
-  metric_add_from_any_thread(line_counters[level], 1);
+  log_sink_send(slice_make(shared_line.data, shared_line.size));
+  log_sink_unlock();
+  count_line(level);
   errno = saved_errno;
+}
+
+void log_flush(uint32_t timeout_ms)
+{
+  log_sink_flush(timeout_ms);
+}
+
+void log_flush_at_crash(void)
+{
+  log_sink_flush_at_crash();
 }

@@ -9,6 +9,10 @@
 // Secrets must never be logged. One line is one write(2) of at most 16 KiB; what does not fit is cut value by value, so
 // that the line stays valid JSON, and the line ends with "truncated":true. Bytes that are not UTF-8 become U+FFFD. Any
 // thread may log; lines are counted by level in the metric LOG_LINES.
+//
+// Logging never waits for whoever reads standard error. What a full pipe does not take is kept, at least 256 KiB of it,
+// and written as soon as there is room, also at exit, for a second. Lines beyond that are dropped, counted in the
+// metric LOG_DROPPED, and a line at their place says how many they were.
 #ifndef BULKHEAD_OBSERVE_LOG_H
 #define BULKHEAD_OBSERVE_LOG_H
 
@@ -57,6 +61,11 @@ const struct log_context *log_get_context(void);
 
 void log_write(enum log_level level, const char *subject, const char *message, const struct log_field *fields,
                size_t field_count);
+
+// Writes what is kept for a full pipe, for `timeout_ms` at most. exit() does so by itself; _exit() does not.
+void log_flush(uint32_t timeout_ms);
+// The same from a signal handler that ends the process. It may wait for the reader, so the caller bounds it.
+void log_flush_at_crash(void);
 
 // The fields form a compound literal, whose first element is empty so that a line may have no fields.
 // `level` is evaluated twice, so it must have no side effect.

@@ -210,6 +210,7 @@ static void give_up(const char *what)
 {
   log_error("service", "something did not end in time; the process exits without waiting for it any longer",
             LOG_STRING("what", what));
+  log_flush(FLUSH_MS);
   _exit(1);
 }
 
@@ -267,6 +268,7 @@ static void on_signal(void *arg, int number)
     return;
   }
   log_warn("service", "a second signal came; the process exits at once, calls in flight are lost");
+  log_flush(FLUSH_MS);
   _exit(1);
 }
 

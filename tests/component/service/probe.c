@@ -456,6 +456,17 @@ static const struct service_definition definition = {
     .stop = stop,
 };
 
+static void redirect_standard_error(void)
+{
+  const char *text = getenv(PROBE_STDERR);
+  int64_t fd;
+  if (text == NULL)
+    return;
+  CHECK(slice_to_int64(slice_from_string(text), 0, INT32_MAX, &fd));
+  CHECK(dup2((int)fd, STDERR_FILENO) == STDERR_FILENO);
+  close((int)fd);
+}
+
 // Becomes the probe before criterion's main runs, so that the probe starts and ends like a real service.
 __attribute__((constructor)) static void become_the_probe(int argc, char **argv)
 {
@@ -465,5 +476,6 @@ __attribute__((constructor)) static void become_the_probe(int argc, char **argv)
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
   // A crash on purpose must not leave a core file.
   setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+  redirect_standard_error();
   exit(service_main(&definition, argc, argv));
 }

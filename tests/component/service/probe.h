@@ -49,4 +49,7 @@ const struct rpc_method *probe_item_method(const char *full_name);
 #define PROBE_FOLDER "BULKHEAD_PROBE_FOLDER"
 #define PROBE_RELEASE_FILE "release"
 
+// The environment variable with the number of the descriptor that becomes the probe's standard error.
+#define PROBE_STDERR "BULKHEAD_PROBE_STDERR"
+
 #endif
