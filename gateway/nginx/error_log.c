@@ -2,9 +2,14 @@
 // adds about the request is dropped but for the client's address, because queries and referrers may hold what nobody
 // should read.
 //
+// The module also sees to it that no worker waits for whoever reads an access log that is a pipe.
+//
 // This is a module of nginx's core, which is there as soon as load_module has been read: also errors in the
 // configuration behind that line become JSON.
 #include "gateway/nginx/module.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "common/base/strbuf.h"
 #include "common/observe/log.h"
@@ -95,6 +100,24 @@ static void *install_writer(ngx_cycle_t *cycle)
   return cycle;
 }
 
+// Makes nginx's writes to pipes fail where they would wait. nginx then leaves the line out, and says so once a minute.
+// The flag belongs to the open file description, which is nginx's own, because nginx opens /dev/stdout by its name;
+// standard error is not, and log_write has its own way. A log that SIGUSR1 opens again waits again.
+static ngx_int_t open_logs_without_waiting(ngx_cycle_t *cycle)
+{
+  for (ngx_list_part_t *part = &cycle->open_files.part; part != NULL; part = part->next) {
+    const ngx_open_file_t *files = part->elts;
+    for (ngx_uint_t i = 0; i < part->nelts; i++) {
+      struct stat kind;
+      int fd = files[i].fd;
+      bool is_own = fd > STDERR_FILENO && fstat(fd, &kind) == 0 && (S_ISFIFO(kind.st_mode) || S_ISCHR(kind.st_mode));
+      if (is_own && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+        return NGX_ERROR;
+    }
+  }
+  return NGX_OK;
+}
+
 static ngx_core_module_t core_module = {
     .name = ngx_string("bulkhead_error_log"),
     .create_conf = install_writer,
@@ -104,4 +127,5 @@ ngx_module_t ngx_bulkhead_error_log_module = {
     NGX_MODULE_V1,
     .ctx = &core_module,
     .type = NGX_CORE_MODULE,
+    .init_module = open_logs_without_waiting,
 };

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The gateway as `make install` brings it, and containers have it, with HTTPS: HTTP/2 and 1.1, where plain HTTP leads, certificates
-# that change, and an end in good order. No service runs beside it. BULKHEAD_BIN is the folder of the programs (build/release/bin).
+# that change, an end in good order, and a log that nobody reads. No service runs beside it. BULKHEAD_BIN is the folder of the programs
+# (build/release/bin).
 # shellcheck source=tests/scripts/support.sh
 . "$(dirname "$0")/support.sh"
 # shellcheck source=deploy/local/lib.sh
@@ -118,6 +119,21 @@ keys_that_cannot_be_used_end_the_start() {
   ends_at_start 'does not hold the public key' SERVICE_KEY_FILE="$RUN_DIR/secrets/service_item.pem"
 }
 
+# A collector of logs that has stopped reading: the gateway's access log and its other lines go to one full pipe.
+a_log_that_nobody_reads_stops_no_request() {
+  local codes
+  mkfifo "$RUN_DIR/log.pipe"
+  exec 7<>"$RUN_DIR/log.pipe"
+  serve_certificate first
+  # shellcheck disable=SC2016  # the inner shell expands them
+  start_gateway LOG_PIPE="$RUN_DIR/log.pipe" sh -c 'exec "$0" >"$LOG_PIPE" 2>&1'
+  wait_for_gateway
+  codes=$(ask_https -o /dev/null -w '%{http_code}\n' "https://localhost:$https/v1/items?q=[1-1000]" | sort | uniq -c | tr -s ' ')
+  [ "$codes" = " 1000 401" ] || fail "with a full pipe behind its log the gateway answered: $codes"
+  an_end_in_good_order
+  exec 7>&-
+}
+
 an_end_in_good_order() {
   kill -QUIT "$(pid_of gateway)"
   wait_until "the end" eval '! is_running gateway'
@@ -133,4 +149,5 @@ https_answers
 plain_http_leads_to_https
 a_signal_reads_the_certificate_again
 an_end_in_good_order
+a_log_that_nobody_reads_stops_no_request
 echo "ok"
