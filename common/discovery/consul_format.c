@@ -17,6 +17,7 @@ struct instance {
   struct slice node_address;
   struct slice url;
   uint64_t port;
+  bool is_failing;
 };
 
 // Reads the value of `key` into `out` or skips it. False when the value has the wrong type.
@@ -74,12 +75,38 @@ static bool take_service(struct jsontext_reader *reader, struct slice key, struc
   return jsontext_skip_value(reader, NULL);
 }
 
+static bool take_check(struct jsontext_reader *reader, struct slice key, struct instance *out)
+{
+  struct slice status;
+  if (!slice_equal_string(key, "Status"))
+    return jsontext_skip_value(reader, NULL);
+  if (!read_string(reader, &status))
+    return false;
+  out->is_failing = out->is_failing || !slice_equal_string(status, "passing");
+  return true;
+}
+
+static bool read_checks(struct jsontext_reader *reader, struct instance *out)
+{
+  enum jsontext_token token = jsontext_read(reader);
+  if (token == JSONTEXT_NULL)
+    return true;
+  if (token != JSONTEXT_ARRAY_BEGIN)
+    return false;
+  while ((token = jsontext_read(reader)) == JSONTEXT_OBJECT_BEGIN)
+    if (!read_members(reader, take_check, out))
+      return false;
+  return token == JSONTEXT_ARRAY_END;
+}
+
 static bool take_entry(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
   if (slice_equal_string(key, "Service"))
     return read_object(reader, take_service, out);
   if (slice_equal_string(key, "Node"))
     return read_object(reader, take_node, out);
+  if (slice_equal_string(key, "Checks"))
+    return read_checks(reader, out);
   return jsontext_skip_value(reader, NULL);
 }
 
@@ -98,8 +125,7 @@ static bool add_instance(struct endpoint_list *list, const struct instance *inst
   return endpoint_list_add(list, instance->id, url);
 }
 
-static bool read_entries(struct jsontext_reader *reader, struct arena *arena, struct endpoint_list *list,
-                         size_t *skipped)
+static bool read_entries(struct jsontext_reader *reader, struct arena *arena, struct consul_answer *answer)
 {
   if (jsontext_read(reader) != JSONTEXT_ARRAY_BEGIN)
     return false;
@@ -110,27 +136,33 @@ static bool read_entries(struct jsontext_reader *reader, struct arena *arena, st
     struct instance instance = {0};
     if (token != JSONTEXT_OBJECT_BEGIN || !read_members(reader, take_entry, &instance))
       return false;
-    if (!add_instance(list, &instance, arena))
-      (*skipped)++;
+    if (!add_instance(instance.is_failing ? &answer->failing : &answer->passing, &instance, arena))
+      answer->skipped++;
   }
 }
 
-bool consul_read_health(struct slice json, struct endpoint_list *out, size_t *skipped)
+bool consul_read_health(struct slice json, struct consul_answer *out)
 {
   struct arena arena = {0};
   struct jsontext_reader reader;
-  struct endpoint_list list = {0};
-  *skipped = 0;
+  struct consul_answer answer = {0};
   jsontext_reader_init(&reader, json, MAX_DEPTH, &arena);
-  bool valid = read_entries(&reader, &arena, &list, skipped);
+  bool valid = read_entries(&reader, &arena, &answer);
   arena_free(&arena);
   if (!valid) {
-    endpoint_list_free(&list);
+    consul_answer_free(&answer);
     return false;
   }
-  endpoint_list_sort(&list);
-  *out = list;
+  endpoint_list_sort(&answer.passing);
+  endpoint_list_sort(&answer.failing);
+  *out = answer;
   return true;
+}
+
+void consul_answer_free(struct consul_answer *answer)
+{
+  endpoint_list_free(&answer->passing);
+  endpoint_list_free(&answer->failing);
 }
 
 void consul_health_url(struct strbuf *out, const char *base, const char *service, uint64_t index, uint32_t wait_ms)
@@ -138,9 +170,8 @@ void consul_health_url(struct strbuf *out, const char *base, const char *service
   strbuf_add_string(out, base);
   strbuf_add_string(out, "/v1/health/service/");
   percent_encode(slice_from_string(service), out);
-  strbuf_add_string(out, "?passing");
   if (index != 0)
-    strbuf_printf(out, "&index=%llu&wait=%lums", (unsigned long long)index, (unsigned long)wait_ms);
+    strbuf_printf(out, "?index=%llu&wait=%lums", (unsigned long long)index, (unsigned long)wait_ms);
 }
 
 void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister)

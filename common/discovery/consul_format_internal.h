@@ -10,11 +10,21 @@
 #include "common/discovery/discovery.h"
 #include "common/discovery/endpoint_list_internal.h"
 
-// Reads the answer of /v1/health/service/<name> into a sorted list, which the caller frees. An instance that cannot be
-// dialled is left out and counted in `skipped`. False when the text is not the JSON that Consul documents.
-bool consul_read_health(struct slice json, struct endpoint_list *out, size_t *skipped);
+// An answer about the instances of a service. Both lists are sorted.
+struct consul_answer {
+  struct endpoint_list passing;
+  struct endpoint_list failing;  // registered, but a health check does not pass
+  size_t skipped;                // registered, but with an address that cannot be dialled
+  uint64_t index;                // X-Consul-Index
+  bool is_after_outage;          // the request before has failed
+};
 
-// Writes "<base>/v1/health/service/<service>?passing&index=..&wait=..ms". With index 0, Consul answers at once.
+// Reads the answer of /v1/health/service/<name> into the lists and `skipped` of `out`, which the caller frees. False
+// when the text is not the JSON that Consul documents; then there is nothing to free.
+bool consul_read_health(struct slice json, struct consul_answer *out);
+void consul_answer_free(struct consul_answer *answer);
+
+// Writes "<base>/v1/health/service/<service>?index=..&wait=..ms". With index 0, Consul answers at once.
 void consul_health_url(struct strbuf *out, const char *base, const char *service, uint64_t index, uint32_t wait_ms);
 // Writes "<base>/v1/agent/service/<id>", with "deregister/" before the id if `deregister` is set.
 void consul_service_url(struct strbuf *out, const char *base, const char *id, bool deregister);

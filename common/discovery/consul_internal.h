@@ -26,8 +26,9 @@ enum status consul_start(const struct consul_options *options, struct consul **o
 // Ends the thread without deregistering and frees everything. Nulls the pointer and accepts NULL in it.
 void consul_free(struct consul **consul);
 
-// Starts asking for the endpoints of a service. Must be called once at most for each service.
-void consul_watch(struct consul *consul, const char *service);
+// Starts asking for the endpoints of a service. Must be called once at most for each service. `saved` (NULL for none)
+// is used when Consul does not answer, or names nobody; it is copied.
+void consul_watch(struct consul *consul, const char *service, const struct endpoint_list *saved);
 // Sets the desired state to this registration; the thread registers it now, and again whenever Consul has lost it.
 void consul_register(struct consul *consul, const struct discovery_registration *registration);
 // Sets the desired state to no registration, and waits at most `timeout_ms` for Consul. Does nothing when nothing is

@@ -5,9 +5,8 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 
-// Longer than an instance may take to look for its registration: the pause between two looks, and the longest back-off
-// after Consul was away.
-#define RECALL_MS 20000
+// Much longer than an instance that reaches Consul needs to register again.
+#define RECALL_MS 120000
 
 static bool has_id(const struct endpoint_list *list, const char *id)
 {
@@ -17,28 +16,44 @@ static bool has_id(const struct endpoint_list *list, const char *id)
   return false;
 }
 
-static void add_missing(struct endpoint_list *list, const struct endpoint_list *known)
+// Adds the endpoints of `known` that an answer does not name. A full list has no place for more.
+static void add_unnamed(struct endpoint_list *list, const struct endpoint_list *known,
+                        const struct consul_answer *answer)
 {
   for (size_t i = 0; i < known->count; i++) {
     const struct discovery_endpoint *endpoint = &known->endpoints[i];
-    // A full list has no place for more.
-    if (!has_id(list, endpoint->id))
+    if (!has_id(&answer->passing, endpoint->id) && !has_id(&answer->failing, endpoint->id))
       (void)endpoint_list_add(list, slice_from_string(endpoint->id), slice_from_string(endpoint->url));
   }
   endpoint_list_sort(list);
 }
 
-bool consul_recall_complete(struct consul_recall *recall, uint64_t index, uint64_t now_us, struct endpoint_list *list)
+// Returns whether the answer shows that Consul may have lost its memory since the one before.
+static bool may_have_forgotten(const struct consul_recall *recall, const struct consul_answer *answer)
 {
-  if (index < recall->index)
+  bool is_empty = answer->passing.count == 0 && answer->failing.count == 0;
+  return answer->is_after_outage || answer->index < recall->index || (is_empty && !recall->was_empty);
+}
+
+bool consul_recall_complete(struct consul_recall *recall, const struct consul_answer *answer, uint64_t now_us,
+                            struct endpoint_list *out)
+{
+  if (recall->known.count != 0 && may_have_forgotten(recall, answer))
     recall->until_us = deadline_after_ms(now_us, RECALL_MS);
-  recall->index = index;
+  recall->index = answer->index;
+  recall->was_empty = answer->passing.count == 0 && answer->failing.count == 0;
+  *out = endpoint_list_copy(answer->passing.count != 0 ? &answer->passing : &answer->failing);
   bool recalls = now_us < recall->until_us;
   if (recalls)
-    add_missing(list, &recall->known);
+    add_unnamed(out, &recall->known, answer);
   endpoint_list_free(&recall->known);
-  recall->known = endpoint_list_copy(list);
+  recall->known = endpoint_list_copy(out);
   return recalls;
+}
+
+uint32_t consul_recall_left_ms(const struct consul_recall *recall, uint64_t now_us)
+{
+  return recall->until_us <= now_us ? 0 : deadline_left_ms(recall->until_us, now_us);
 }
 
 void consul_recall_free(struct consul_recall *recall)

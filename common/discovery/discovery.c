@@ -163,7 +163,7 @@ void discovery_watch(struct discovery *discovery, const char *service)
   add_watched(discovery, service);
   const struct endpoint_list *fixed = static_list_find(discovery->static_services, service);
   if (fixed == NULL && discovery->consul != NULL) {
-    consul_watch(discovery->consul, service);
+    consul_watch(discovery->consul, service, NULL);
     return;
   }
   if (fixed == NULL)

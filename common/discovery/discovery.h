@@ -2,8 +2,9 @@
 // connection for minutes, and hands over finished lists through an fd, so that any event loop can use it. Services of a
 // static list need no Consul.
 //
-// While Consul is away, its last answer holds; also for 20 s after it has come back without its memory, because the
-// instances register again only then. Lists are sorted by id.
+// While Consul is away, its last answer holds. A Consul that may have lost its memory, or suddenly names nobody, empties
+// no list: the instances that it does not name stay for two minutes, because they register again by themselves. Where
+// no instance passes its check, all that are registered are listed. Lists are sorted by id.
 #ifndef BULKHEAD_DISCOVERY_DISCOVERY_H
 #define BULKHEAD_DISCOVERY_DISCOVERY_H
 
@@ -58,7 +59,8 @@ struct discovery_registration {
   const char *health_url;  // HTTP check, every 2 s: "http://10.0.0.7:4712/readyz"
   const char *version;     // that Consul shows in Meta
 };
-// Registers this instance now, and again whenever Consul has lost the registration, which is checked every few seconds.
+// Registers this instance now, and again whenever Consul has lost the registration, which is checked every few seconds
+// and as soon as Consul is back.
 // Strings are copied. Consul removes an instance whose health check has failed for a minute.
 void discovery_register(struct discovery *discovery, const struct discovery_registration *registration);
 // Deregisters this instance, and waits at most `timeout_ms` for Consul's answer. Must be called before a drain, so that

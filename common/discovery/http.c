@@ -8,6 +8,8 @@
 #include "common/base/check.h"
 
 #define CONNECT_TIMEOUT_MS 2000L
+// A connection on which Consul holds a query back for a minute is probed, so that a host that has vanished is noticed.
+#define KEEPALIVE_S 3L
 
 static void init_curl(void)
 {
@@ -60,6 +62,9 @@ static void set_options(struct http_exchange *exchange, const struct http_reques
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);

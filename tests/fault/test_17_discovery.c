@@ -1,5 +1,6 @@
 // What instances are found by while PostgreSQL or Consul is away, forgets or freezes.
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@ enum { CHECKED_PROCESSES = 4, ENOUGH_READS = 200 };
 static void heal(void)
 {
   thaw_postgres();
+  stack("start", "consul");
+  stack_signal("consul", SIGCONT);
 }
 
 TestSuite(fault_17_discovery, .fini = heal);
@@ -59,4 +62,62 @@ Test(fault_17_discovery, without_postgresql_no_instance_is_unlisted_and_each_ans
   wait_until(none_checked_without_postgres, NULL, "a health check of every instance with PostgreSQL");
   wait_until_healthy();
   ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+}
+
+// ---- Consul ----
+
+static bool both_registered(const void *arg)
+{
+  (void)arg;
+  struct http_reply reply = consul_get("/v1/health/service/item?passing");
+  return reply.status == 200 && http_json_count(&reply, "") == 2;
+}
+
+static void wipe_consul(void)
+{
+  stack("kill", "consul");
+  (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", getenv("BULKHEAD_RUN_DIR")), NULL});
+}
+
+Test(fault_17_discovery, a_consul_that_comes_back_without_its_memory_loses_no_request)
+{
+  struct account ada = account_create();
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS_AND_WRITES);
+  for (int round = 0; round < 2; round++) {
+    steady_client_await(reader, ENOUGH_READS);
+    wipe_consul();
+    steady_client_await(reader, ENOUGH_READS);
+    stack("start", "consul");
+    wait_until(both_registered, NULL, "the registration of both item services");
+  }
+  steady_client_await(reader, ENOUGH_READS);
+  steady_client_end(&reader, 0);
+  wait_until_healthy();
+}
+
+static void deregister(const char *service)
+{
+  struct http_reply listed = consul_get(text("/v1/health/service/%s", service));
+  cr_assert_eq(listed.status, 200);
+  for (int i = 0, count = http_json_count(&listed, ""); i < count; i++) {
+    const char *id = http_json(&listed, text("[%d].Service.ID", i));
+    struct http_reply reply = HTTP(.method = "PUT", .path = text("/v1/agent/service/deregister/%s", id),
+                                   .base_url = getenv("BULKHEAD_CONSUL_URL"), .timeout_ms = 5000, .body = "",
+                                   .headers = {text("X-Consul-Token: %s", secret_of_stack("consul_management"))});
+    cr_assert_eq(reply.status, 200, "%d: %s", reply.status, reply.body);
+  }
+}
+
+Test(fault_17_discovery, a_consul_that_is_emptied_while_it_runs_loses_no_request)
+{
+  struct account ada = account_create();
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS_AND_WRITES);
+  steady_client_await(reader, ENOUGH_READS);
+  deregister("auth");
+  deregister("user");
+  deregister("item");
+  wait_until(both_registered, NULL, "the registration of both item services");
+  steady_client_await(reader, ENOUGH_READS);
+  steady_client_end(&reader, 0);
+  wait_until_healthy();
 }

@@ -7,17 +7,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_list(const struct endpoint_list *list)
+{
+  for (size_t i = 0; i < list->count; i++) {
+    CHECK(endpoint_url_valid(slice_from_string(list->endpoints[i].url)));
+    CHECK(list->endpoints[i].id[0] != '\0');
+    CHECK(i == 0 || strcmp(list->endpoints[i - 1].id, list->endpoints[i].id) <= 0);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-  struct endpoint_list list;
-  size_t skipped;
-  if (!consul_read_health(slice_make(data, size), &list, &skipped))
+  struct consul_answer answer;
+  if (!consul_read_health(slice_make(data, size), &answer))
     return 0;
-  for (size_t i = 0; i < list.count; i++) {
-    CHECK(endpoint_url_valid(slice_from_string(list.endpoints[i].url)));
-    CHECK(list.endpoints[i].id[0] != '\0');
-    CHECK(i == 0 || strcmp(list.endpoints[i - 1].id, list.endpoints[i].id) <= 0);
-  }
-  endpoint_list_free(&list);
+  check_list(&answer.passing);
+  check_list(&answer.failing);
+  consul_answer_free(&answer);
   return 0;
 }

@@ -63,50 +63,62 @@ Test(urls, only_what_can_be_dialled_is_valid)
   cr_assert(!endpoint_url_valid(SLICE("")));
 }
 
-static struct endpoint_list read_health(const char *json, size_t *skipped)
+static struct consul_answer read_health(const char *json)
 {
-  struct endpoint_list list;
-  cr_assert(consul_read_health(slice_from_string(json), &list, skipped), "%s", json);
-  return list;
+  struct consul_answer answer;
+  cr_assert(consul_read_health(slice_from_string(json), &answer), "%s", json);
+  return answer;
 }
 
 Test(health, the_url_comes_from_the_meta_or_from_address_and_port)
 {
-  size_t skipped;
-  struct endpoint_list list = read_health(
+  struct consul_answer answer = read_health(
       "[{\"Node\":{\"Address\":\"10.0.0.1\"},\"Service\":{\"ID\":\"c\",\"Address\":\"\",\"Port\":3,\"Meta\":null},"
       "\"Checks\":[{\"Status\":\"passing\"}]},"
       "{\"Service\":{\"ID\":\"a\",\"Address\":\"10.0.0.2\",\"Port\":1,\"Meta\":{\"url\":\"ipc:///run/"
       "a\",\"x\":\"y\"}}},"
-      "{\"Service\":{\"ID\":\"b\",\"Address\":\"fd00::1\",\"Port\":2}}]",
-      &skipped);
-  cr_assert_eq(skipped, 0);
-  cr_assert_eq(list.count, 3);
-  cr_assert_str_eq(list.endpoints[0].id, "a");
-  cr_assert_str_eq(list.endpoints[0].url, "ipc:///run/a");
-  cr_assert_str_eq(list.endpoints[1].url, "tcp://[fd00::1]:2");
-  cr_assert_str_eq(list.endpoints[2].url, "tcp://10.0.0.1:3");
-  endpoint_list_free(&list);
+      "{\"Service\":{\"ID\":\"b\",\"Address\":\"fd00::1\",\"Port\":2}}]");
+  cr_assert_eq(answer.skipped, 0);
+  cr_assert_eq(answer.passing.count, 3);
+  cr_assert_str_eq(answer.passing.endpoints[0].id, "a");
+  cr_assert_str_eq(answer.passing.endpoints[0].url, "ipc:///run/a");
+  cr_assert_str_eq(answer.passing.endpoints[1].url, "tcp://[fd00::1]:2");
+  cr_assert_str_eq(answer.passing.endpoints[2].url, "tcp://10.0.0.1:3");
+  consul_answer_free(&answer);
+}
+
+Test(health, an_instance_with_a_check_that_does_not_pass_is_failing)
+{
+  struct consul_answer answer = read_health(
+      "[{\"Service\":{\"ID\":\"ill\",\"Address\":\"h\",\"Port\":1},"
+      "\"Checks\":[{\"Status\":\"passing\",\"Output\":\"\"},{\"CheckID\":\"c\",\"Status\":\"critical\"}]},"
+      "{\"Service\":{\"ID\":\"worn\",\"Address\":\"h\",\"Port\":3},\"Checks\":[{\"Status\":\"warning\"}]},"
+      "{\"Service\":{\"ID\":\"bare\",\"Address\":\"h\",\"Port\":4},\"Checks\":null},"
+      "{\"Checks\":[{\"Status\":\"passing\"}],\"Service\":{\"ID\":\"well\",\"Address\":\"h\",\"Port\":2}}]");
+  cr_assert_eq(answer.failing.count, 2);
+  cr_assert_str_eq(answer.failing.endpoints[0].id, "ill");
+  cr_assert_str_eq(answer.failing.endpoints[1].id, "worn");
+  cr_assert_eq(answer.passing.count, 2);
+  cr_assert_str_eq(answer.passing.endpoints[0].id, "bare");
+  cr_assert_str_eq(answer.passing.endpoints[1].id, "well");
+  consul_answer_free(&answer);
 }
 
 Test(health, instances_that_cannot_be_dialled_are_left_out)
 {
-  size_t skipped;
-  struct endpoint_list list = read_health("[{\"Service\":{\"ID\":\"good\",\"Address\":\"h\",\"Port\":1}},"
-                                          "{\"Service\":{\"ID\":\"no port\",\"Address\":\"h\",\"Port\":0}},"
-                                          "{\"Service\":{\"ID\":\"\",\"Address\":\"h\",\"Port\":1}},"
-                                          "{\"Service\":{\"ID\":\"x\",\"Meta\":{\"url\":\"http://h:1\"}}},{}]",
-                                          &skipped);
-  cr_assert_eq(list.count, 1);
-  cr_assert_eq(skipped, 4);
-  endpoint_list_free(&list);
+  struct consul_answer answer = read_health("[{\"Service\":{\"ID\":\"good\",\"Address\":\"h\",\"Port\":1}},"
+                                            "{\"Service\":{\"ID\":\"no port\",\"Address\":\"h\",\"Port\":0}},"
+                                            "{\"Service\":{\"ID\":\"\",\"Address\":\"h\",\"Port\":1}},"
+                                            "{\"Service\":{\"ID\":\"x\",\"Meta\":{\"url\":\"http://h:1\"}}},{}]");
+  cr_assert_eq(answer.passing.count, 1);
+  cr_assert_eq(answer.skipped, 4);
+  consul_answer_free(&answer);
 }
 
 Test(health, no_instances_are_an_empty_list)
 {
-  size_t skipped;
-  struct endpoint_list list = read_health("[]", &skipped);
-  cr_assert_eq(list.count, 0);
+  struct consul_answer answer = read_health("[]");
+  cr_assert_eq(answer.passing.count + answer.failing.count, 0);
 }
 
 Test(health, what_is_not_consuls_shape_is_refused)
@@ -118,6 +130,9 @@ Test(health, what_is_not_consuls_shape_is_refused)
       "[1]",
       "[",
       "[{\"Service\":1}]",
+      "[{\"Checks\":1}]",
+      "[{\"Checks\":[1]}]",
+      "[{\"Checks\":[{\"Status\":1}]}]",
       "[{\"Service\":{\"ID\":1}}]",
       "[{},]",
       "[] x",
@@ -128,9 +143,8 @@ Test(health, what_is_not_consuls_shape_is_refused)
       "<html></html>",
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-    struct endpoint_list list;
-    size_t skipped;
-    cr_assert(!consul_read_health(slice_from_string(cases[i]), &list, &skipped), "%s", cases[i]);
+    struct consul_answer answer;
+    cr_assert(!consul_read_health(slice_from_string(cases[i]), &answer), "%s", cases[i]);
   }
 }
 
@@ -139,10 +153,10 @@ Test(requests, names_in_urls_are_escaped)
   struct strbuf url;
   strbuf_init(&url, 0);
   consul_health_url(&url, "http://c:8500", "a/b c", 0, 60000);
-  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/a%2Fb%20c?passing");
+  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/a%2Fb%20c");
   strbuf_clear(&url);
   consul_health_url(&url, "http://c:8500", "item", 42, 60000);
-  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/item?passing&index=42&wait=60000ms");
+  cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/health/service/item?index=42&wait=60000ms");
   strbuf_clear(&url);
   consul_service_url(&url, "http://c:8500", "item-1", true);
   cr_assert_str_eq(strbuf_cstring(&url), "http://c:8500/v1/agent/service/deregister/item-1");
