@@ -31,6 +31,8 @@ static void resume_accepting(void)
   const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
   ngx_listening_t *listening = cycle->listening.elts;
   handover.cycle = NULL;
+  // Who replaces a master waits for this title before it ends the one before (upgrade.sh).
+  ngx_setproctitle("worker process serves clients");
   for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++) {
     if (!connections_is_public(&listening[i]) || listening[i].connection == NULL)
       continue;

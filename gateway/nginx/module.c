@@ -354,6 +354,22 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   return add_metrics_zone(cf, module) ? NGX_OK : NGX_ERROR;
 }
 
+// Lets a master in the foreground be upgraded. nginx ignores USR2 in a process whose parent is the one that has started
+// it, because a new binary whose predecessor still runs looks like that; and WINCH, which a terminal sends when its
+// window changes, in every process that has not become a daemon.
+static ngx_int_t master_start(ngx_cycle_t *cycle)
+{
+  (void)cycle;
+  if (ngx_inherited || ngx_process == NGX_PROCESS_SIGNALLER)
+    return NGX_OK;
+  ngx_parent = -1;
+  int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+  ngx_daemonized = terminal < 0;
+  if (terminal >= 0)
+    close(terminal);
+  return NGX_OK;
+}
+
 static ngx_http_module_t http_module = {
     .preconfiguration = variables_add,
     .postconfiguration = load_contracts,
@@ -362,8 +378,13 @@ static ngx_http_module_t http_module = {
 };
 
 ngx_module_t ngx_http_bulkhead_module = {
-    NGX_MODULE_V1,           .ctx = &http_module,          .commands = directives,
-    .type = NGX_HTTP_MODULE, .init_process = worker_start, .exit_process = worker_stop,
+    NGX_MODULE_V1,
+    .ctx = &http_module,
+    .commands = directives,
+    .type = NGX_HTTP_MODULE,
+    .init_module = master_start,
+    .init_process = worker_start,
+    .exit_process = worker_stop,
 };
 
 // The symbols that nginx's load_module looks for.

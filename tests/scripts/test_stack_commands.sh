@@ -127,7 +127,7 @@ unknown_names_are_named() {
   code=$?
   [ "$code" -eq 2 ] || fail "an unknown command ended with $code"
   [ "$(wc -l <<<"$said")" -eq 1 ] || fail "an unknown command said more than one line: $said"
-  case $said in *"there is no command bogus; there are: "*" logs "*" rotate-passwords "*" up help") ;; *) fail "an unknown command said: $said" ;; esac
+  case $said in *"there is no command bogus; there are: "*" logs "*" rotate-passwords "*" up upgrade help") ;; *) fail "an unknown command said: $said" ;; esac
   echo line >"$RUN_DIR/log/item-1.log"
   said=$(timeout 20 deploy/local/stack logs foo 2>&1) && fail "there is a log foo: $said"
   case $said in *"there is no log foo; there are: "*"item-1"*) ;; *) fail "logs foo said: $said" ;; esac

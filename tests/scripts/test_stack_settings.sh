@@ -103,6 +103,25 @@ a_wrong_value_changes_nothing() {
   has_limit 8 || fail "RATE_READ is lost after a wrong one was refused"
 }
 
+# Holds a port until its process is ended: `holder`.
+hold_port() {
+  perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => shift, Listen => 1) or exit 1; sleep 60' "$1" &
+  holder=$!
+  wait_until "a listener on port $1" eval "(exec 3<>/dev/tcp/127.0.0.1/$1) 2>/dev/null"
+}
+
+# A gateway without TLS does not listen at its port for HTTPS.
+a_successor_that_cannot_serve_changes_nothing() {
+  local holder
+  do_stack TLS=0 -- restart gateway
+  hold_port "$(cut -d' ' -f3 "$RUN_DIR/gateway.ports")"
+  refuses 'failed (98: Address already in use)' TLS=1 -- restart gateway
+  ask -o /dev/null -f "$BULKHEAD_URL/healthz" || fail "the old gateway does not serve any more"
+  do_stack -- reload gateway
+  kill "$holder"
+  do_stack TLS=1 -- restart gateway
+}
+
 # TLS=1 has given the gateway a certificate of the stack's own.
 a_reload_says_what_became_of_it() {
   local certificate=$RUN_DIR/tls/gateway.pem
@@ -137,6 +156,7 @@ log_in
 settings_of_up_hold
 a_restart_changes_one_process
 a_wrong_value_changes_nothing
+a_successor_that_cannot_serve_changes_nothing
 a_reload_says_what_became_of_it
 only_the_owner_reads_them
 echo "ok"

@@ -26,9 +26,19 @@ static void assert_harmless(const char *action)
   (void)open_loop_assert_unharmed(&loop, action);
 }
 
-Test(fault_17_handover, reload_loses_nothing)
+Test(fault_18_handover, reload_loses_nothing)
 {
   assert_harmless("reload");
+}
+
+Test(fault_18_handover, upgrade_loses_nothing)
+{
+  assert_harmless("upgrade");
+}
+
+Test(fault_18_handover, restart_loses_nothing)
+{
+  assert_harmless("restart");
 }
 
 static void ask(struct raw *raw)
@@ -37,7 +47,7 @@ static void ask(struct raw *raw)
 }
 
 // Clients may send at any moment on a connection that they were told is kept.
-Test(fault_17_handover, idle_connections_are_told_before_they_end)
+Test(fault_18_handover, idle_connections_are_told_before_they_end)
 {
   struct raw *used = RAW(.url = need_variable("BULKHEAD_URL"));
   struct raw *unused = RAW(.url = need_variable("BULKHEAD_URL"));
