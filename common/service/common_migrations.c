@@ -24,6 +24,13 @@ enum status migrations_up(const char *conninfo, const struct migration_set *own,
   return status;
 }
 
+enum status migrations_check(const char *conninfo, const struct migration_set *own, struct error *error)
+{
+  const struct migration_set common = common_set(own);
+  enum status status = migrate_check(conninfo, &common, error);
+  return status == STATUS_OK ? migrate_check(conninfo, own, error) : status;
+}
+
 enum status migrations_down(const char *conninfo, const struct migration_set *own, size_t steps, size_t *reverted,
                             struct error *error)
 {

@@ -5,10 +5,11 @@
 
 #include "common/storage/migrate.h"
 
-// The functions below block and do what migrate.h says of migrate_up, migrate_down and migrate_status. `own` are the
+// The functions below block and do what migrate.h says of the function that begins with "migrate". `own` are the
 // service's own migrations.
 enum status migrations_up(const char *conninfo, const struct migration_set *own, size_t *applied,
                           struct error *error) MUST_CHECK;
+enum status migrations_check(const char *conninfo, const struct migration_set *own, struct error *error) MUST_CHECK;
 // Reverts the service's own migrations first.
 enum status migrations_down(const char *conninfo, const struct migration_set *own, size_t steps, size_t *reverted,
                             struct error *error) MUST_CHECK;

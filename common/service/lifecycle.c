@@ -64,14 +64,30 @@ static void run_migrations(void *arg)
                               &job->applied, &job->error);
 }
 
+static void check_migrations(void *arg)
+{
+  struct migration_job *job = arg;
+  job->status = migrations_check(job->service->common.pg_conninfo, job->service->definition->migrations, &job->error);
+}
+
+// Applies the migrations that are missing, where the setting says so. In any case a release that is older than the schema
+// starts only if the migrations that it does not know say that it can run with them.
 static enum status migrate(struct service *service, struct error *error)
 {
-  if (!service->common.migrate_on_start || service->definition->migrations == NULL)
+  if (service->definition->migrations == NULL)
     return STATUS_OK;
   struct migration_job job = {.service = service};
-  enum status status = task_offload(run_migrations, &job);
+  enum status status = task_offload(service->common.migrate_on_start ? run_migrations : check_migrations, &job);
   if (status != STATUS_OK)
     return error_set(error, status, "the migrations were not begun");
+  bool is_unreadable = job.status != STATUS_OK && job.status != STATUS_FAILED_PRECONDITION;
+  if (is_unreadable && !service->common.migrate_on_start) {
+    log_warn("service",
+             "cannot read which migrations were applied; this release starts without knowing whether it fits "
+             "the schema",
+             LOG_STRING("reason", job.error.message));
+    return STATUS_OK;
+  }
   if (job.status != STATUS_OK) {
     *error = job.error;
     error_prefix(error, "migrations");

@@ -1,25 +1,14 @@
 // Applies, reverts and lists migrations, with blocking calls on a connection of its own.
 #include "common/storage/migrate.h"
 
-#include <libpq-fe.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/base/backoff.h"
-#include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/memory.h"
 #include "common/base/strbuf.h"
 #include "common/observe/log.h"
-#include "common/storage/pg_internal.h"
-
-// A row of the list: a migration that was applied.
-struct applied {
-  unsigned version;
-  bool same;  // its checksum is that of this program's file
-  const char *at;
-};
+#include "common/storage/migrate_internal.h"
 
 enum direction { UP, DOWN };
 
@@ -27,261 +16,6 @@ enum direction { UP, DOWN };
 // way, and is tried again.
 #define LOCK_TIMEOUT "100ms"
 enum { LOCK_PAUSE_FIRST_MS = 100, LOCK_PAUSE_MAX_MS = 5000, LOCK_PATIENCE_MINUTES = 5 };
-
-struct session {
-  PGconn *conn;
-  const struct migration_set *set;
-  const char *list;  // the table that lists what was applied
-  char *table;       // its name in SQL: quoted, with its schema
-  struct error *error;
-  PGresult *rows;  // keeps the strings of `applied`
-  struct applied *applied;
-  size_t applied_count;
-  bool lock_missed;  // the last failure was a lock that could not be had
-};
-
-// Sets the error to libpq's text, cut after its first line. libpq prints no password, except within a connection string
-// that it cannot parse; connect_session refuses that one earlier.
-static enum status report_failure(struct session *s, const char *doing, const PGresult *result)
-{
-  const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-  const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-  struct slice line = slice_from_string(text != NULL ? text : PQerrorMessage(s->conn));
-  line.size = slice_find(line, '\n', 0);
-  s->lock_missed = sqlstate != NULL && (strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "40P01") == 0);
-  if (sqlstate == NULL)
-    return error_set(s->error, STATUS_UNAVAILABLE, "%s: " SLICE_FMT, doing, SLICE_ARG(line));
-  return error_set(s->error, STATUS_INTERNAL, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
-}
-
-static enum status run_sql(struct session *s, const char *doing, const char *sql)
-{
-  PGresult *result = PQexec(s->conn, sql);
-  ExecStatusType got = PQresultStatus(result);
-  enum status status = got == PGRES_COMMAND_OK || got == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, doing, result);
-  PQclear(result);
-  return status;
-}
-
-// Runs a statement that is put together from `before`, the quoted name of the table, and `after`.
-static enum status run_on_table(struct session *s, const char *doing, const char *before, const char *after)
-{
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql, "%s%s%s", before, s->table, after);
-  enum status status = run_sql(s, doing, strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
-}
-
-// ---- opening: the lock, the schema, the table ----
-
-static enum status connect_session(struct session *s, const char *conninfo)
-{
-  char *problem = NULL;
-  PQconninfoOption *parsed = PQconninfoParse(conninfo, &problem);
-  PQfreemem(problem);  // not shown, because it quotes the string
-  if (parsed == NULL)
-    return error_set(s->error, STATUS_INVALID_ARGUMENT,
-                     "PostgreSQL: the connection string must be keyword=value pairs or a postgresql:// URI");
-  PQconninfoFree(parsed);
-  s->conn = PQconnectdb(conninfo);
-  CHECK(s->conn != NULL);
-  if (PQstatus(s->conn) != CONNECTION_OK)
-    return report_failure(s, "PostgreSQL: cannot connect", NULL);
-  pg_ignore_notices(s->conn);
-  return STATUS_OK;
-}
-
-// Takes an advisory lock for the whole session, so that it spans the transactions of all migrations. The server
-// releases it when the connection ends.
-static enum status lock_schema(struct session *s)
-{
-  const char *values[] = {s->set->schema};
-  PGresult *result = PQexecParams(s->conn, "SELECT pg_advisory_lock(hashtextextended('bulkhead migrate ' || $1, 0))", 1,
-                                  NULL, values, NULL, NULL, 0);
-  enum status status =
-      PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, "advisory lock", result);
-  PQclear(result);
-  return status;
-}
-
-// Creates the schema where it does not exist. A role that owns its schema need not be allowed to create others.
-static enum status create_schema(struct session *s, const char *quoted)
-{
-  const char *values[] = {s->set->schema};
-  PGresult *result =
-      PQexecParams(s->conn, "SELECT 1 FROM pg_namespace WHERE nspname = $1", 1, NULL, values, NULL, NULL, 0);
-  bool there = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
-  PQclear(result);
-  if (there)
-    return STATUS_OK;
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s", quoted);
-  enum status status = run_sql(s, "schema", strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
-}
-
-// Takes the rights to change the list from everybody but its owner: the default privileges of the schema may give them
-// to the role that the service works with.
-static enum status protect_list(struct session *s)
-{
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql,
-                "DO $$ DECLARE other name; BEGIN FOR other IN SELECT DISTINCT grantee::regrole::text FROM pg_class,"
-                " aclexplode(relacl) WHERE oid = '%s'::regclass AND grantee NOT IN (0, relowner) AND privilege_type IN"
-                " ('INSERT', 'UPDATE', 'DELETE') LOOP"
-                " EXECUTE 'REVOKE INSERT, UPDATE, DELETE ON %s FROM ' || other; END LOOP; END $$",
-                s->table, s->table);
-  enum status status = run_sql(s, s->list, strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
-}
-
-static enum status create_list(struct session *s)
-{
-  enum status status = run_on_table(s, s->list, "CREATE TABLE IF NOT EXISTS ",
-                                    " (version integer PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL,"
-                                    " applied_at timestamptz NOT NULL DEFAULT now())");
-  return status == STATUS_OK ? protect_list(s) : status;
-}
-
-static enum status prepare_session(struct session *s)
-{
-  char *quoted = PQescapeIdentifier(s->conn, s->set->schema, strlen(s->set->schema));
-  if (quoted == NULL)
-    return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is not valid UTF-8");
-  struct strbuf text;
-  strbuf_init(&text, 0);
-  strbuf_printf(&text, "%s.%s", quoted, s->list);
-  s->table = memory_copy_text(strbuf_slice(&text));
-  strbuf_clear(&text);
-  strbuf_printf(&text,
-                "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "
-                "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
-                quoted);
-  enum status status = run_sql(s, "session", strbuf_cstring(&text));
-  strbuf_free(&text);
-  if (status == STATUS_OK)
-    status = lock_schema(s);
-  if (status == STATUS_OK)
-    status = create_schema(s, quoted);
-  PQfreemem(quoted);
-  return status == STATUS_OK ? create_list(s) : status;
-}
-
-// ---- what is there ----
-
-static bool is_known(const struct migration_set *set, unsigned version)
-{
-  return version >= 1 && version <= set->count;
-}
-
-// Compares the checksum of a text with the stored one. The server computes it, so no cryptography is needed here.
-static enum status compare_checksum(struct session *s, struct slice text, const char *expected, bool *same)
-{
-  const char *values[] = {text.data == NULL ? "" : text.data, expected};
-  const int lengths[] = {(int)text.size, (int)strlen(expected)};
-  const int formats[] = {1, 1};
-  PGresult *result = PQexecParams(s->conn, "SELECT encode(sha256(convert_to($1::text, 'UTF8')), 'hex') = $2::text", 2,
-                                  NULL, values, lengths, formats, 0);
-  enum status status = PQresultStatus(result) == PGRES_TUPLES_OK ? STATUS_OK : report_failure(s, "checksum", result);
-  *same = status == STATUS_OK && PQgetvalue(result, 0, 0)[0] == 't';
-  PQclear(result);
-  return status;
-}
-
-static enum status read_row(struct session *s, int row)
-{
-  struct applied *applied = &s->applied[s->applied_count];
-  uint64_t version = 0;
-  if (!slice_to_uint64(slice_from_string(PQgetvalue(s->rows, row, 0)), 1, UINT32_MAX, &version))
-    return error_set(s->error, STATUS_INTERNAL, "%s: version \"%s\" is not a positive number", s->list,
-                     PQgetvalue(s->rows, row, 0));
-  applied->version = (unsigned)version;
-  applied->at = PQgetvalue(s->rows, row, 2);
-  enum status status = STATUS_OK;
-  if (is_known(s->set, applied->version))
-    status =
-        compare_checksum(s, s->set->migrations[applied->version - 1].up, PQgetvalue(s->rows, row, 1), &applied->same);
-  s->applied_count++;
-  return status;
-}
-
-static enum status read_applied(struct session *s)
-{
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(
-      &sql, "SELECT version, sha256, to_char(applied_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM %s ORDER BY version",
-      s->table);
-  s->rows = PQexec(s->conn, strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  if (PQresultStatus(s->rows) != PGRES_TUPLES_OK)
-    return report_failure(s, s->list, s->rows);
-  int count = PQntuples(s->rows);
-  s->applied = calloc((size_t)count + 1, sizeof(*s->applied));
-  CHECK(s->applied != NULL);
-  enum status status = STATUS_OK;
-  for (int row = 0; row < count && status == STATUS_OK; row++)
-    status = read_row(s, row);
-  return status;
-}
-
-static enum status refuse_changed(struct session *s)
-{
-  for (size_t i = 0; i < s->applied_count; i++) {
-    const struct applied *applied = &s->applied[i];
-    if (!is_known(s->set, applied->version))
-      return error_set(s->error, STATUS_FAILED_PRECONDITION,
-                       "migration %04u is applied in the database but unknown here: this program is older than it",
-                       applied->version);
-    if (!applied->same)
-      return error_set(s->error, STATUS_FAILED_PRECONDITION,
-                       "%04u_%s.up.sql was changed after it was applied: undo the change and write a new migration",
-                       applied->version, s->set->migrations[applied->version - 1].name);
-    if (applied->version != i + 1)
-      return error_set(s->error, STATUS_FAILED_PRECONDITION,
-                       "migration %04zu is missing below %04u: %s was edited by hand", i + 1, applied->version,
-                       s->list);
-  }
-  return STATUS_OK;
-}
-
-static enum status check_set(const struct migration_set *set, struct error *error)
-{
-  for (size_t i = 0; i < set->count; i++)
-    if (set->migrations[i].version != i + 1)
-      return error_set(error, STATUS_FAILED_PRECONDITION,
-                       "migration %04u_%s: the numbers must go 1, 2, ... without gaps", set->migrations[i].version,
-                       set->migrations[i].name);
-  return STATUS_OK;
-}
-
-static void close_session(struct session *s)
-{
-  PQclear(s->rows);
-  PQfinish(s->conn);
-  free(s->applied);
-  free(s->table);
-}
-
-static enum status open_session(struct session *s, const char *conninfo, const struct migration_set *set,
-                                struct error *error)
-{
-  *s = (struct session){.set = set, .error = error, .list = set->table == NULL ? "schema_migrations" : set->table};
-  enum status status = check_set(set, error);
-  if (status == STATUS_OK)
-    status = connect_session(s, conninfo);
-  if (status == STATUS_OK)
-    status = prepare_session(s);
-  if (status == STATUS_OK)
-    status = read_applied(s);
-  return status;
-}
 
 // ---- running one ----
 
@@ -311,7 +45,7 @@ static enum status report_file_failure(struct session *s, const struct migration
   strbuf_printf(&place, "%04u_%s.%s.sql", migration->version, migration->name, direction == UP ? "up" : "down");
   if (line > 0)
     strbuf_printf(&place, ":%zu", line);
-  enum status status = report_failure(s, strbuf_cstring(&place), result);
+  enum status status = migrate_report_failure(s, strbuf_cstring(&place), result);
   strbuf_free(&place);
   return status;
 }
@@ -335,14 +69,15 @@ static enum status insert_row(struct session *s, const struct migration *migrati
   struct strbuf sql;
   strbuf_init(&sql, 0);
   strbuf_printf(&sql,
-                "INSERT INTO %s (version, name, sha256) VALUES (%u, $1,"
-                " encode(sha256(convert_to($2::text, 'UTF8')), 'hex'))",
-                s->table, migration->version);
+                "INSERT INTO %s (version, name, sha256, compatible_from) VALUES (%u, $1,"
+                " encode(sha256(convert_to($2::text, 'UTF8')), 'hex'), nullif(%u, 0))",
+                s->table, migration->version, migration->compatible_from);
   const char *values[] = {migration->name, migration->up.data == NULL ? "" : migration->up.data};
   const int lengths[] = {0, (int)migration->up.size};
   const int formats[] = {0, 1};
   PGresult *result = PQexecParams(s->conn, strbuf_cstring(&sql), 2, NULL, values, lengths, formats, 0);
-  enum status status = PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : report_failure(s, s->list, result);
+  enum status status =
+      PQresultStatus(result) == PGRES_COMMAND_OK ? STATUS_OK : migrate_report_failure(s, s->list, result);
   PQclear(result);
   strbuf_free(&sql);
   return status;
@@ -350,12 +85,11 @@ static enum status insert_row(struct session *s, const struct migration *migrati
 
 static enum status delete_row(struct session *s, const struct migration *migration)
 {
-  char after[40];
-  struct strbuf text;
-  strbuf_init(&text, sizeof(after));
-  strbuf_printf(&text, " WHERE version = %u", migration->version);
-  enum status status = run_on_table(s, s->list, "DELETE FROM ", strbuf_cstring(&text));
-  strbuf_free(&text);
+  struct strbuf sql;
+  strbuf_init(&sql, 0);
+  strbuf_printf(&sql, "DELETE FROM %s WHERE version = %u", s->table, migration->version);
+  enum status status = migrate_run_sql(s, s->list, strbuf_cstring(&sql));
+  strbuf_free(&sql);
   return status;
 }
 
@@ -373,7 +107,7 @@ static enum status check_still_open(struct session *s, const struct migration *m
 static enum status try_migration(struct session *s, const struct migration *migration, enum direction direction)
 {
   s->lock_missed = false;
-  enum status status = run_sql(s, "BEGIN", "BEGIN; SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'");
+  enum status status = migrate_run_sql(s, "BEGIN", "BEGIN; SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'");
   if (status == STATUS_OK)
     status = run_file(s, migration, direction);
   if (status == STATUS_OK)
@@ -381,7 +115,7 @@ static enum status try_migration(struct session *s, const struct migration *migr
   if (status == STATUS_OK)
     status = direction == UP ? insert_row(s, migration) : delete_row(s, migration);
   if (status == STATUS_OK)
-    return run_sql(s, "COMMIT", "COMMIT");
+    return migrate_run_sql(s, "COMMIT", "COMMIT");
   PQclear(PQexec(s->conn, "ROLLBACK"));
   return status;
 }
@@ -415,18 +149,54 @@ static enum status run_migration(struct session *s, const struct migration *migr
 
 // ---- the commands ----
 
+// Refuses what this program cannot run with, and says so where the schema is newer than this program.
+static enum status judge_list(struct session *s)
+{
+  enum status status = migrate_refuse_incompatible(s);
+  const struct applied *newest = migrate_newest_unknown(s);
+  if (status == STATUS_OK && newest != NULL)
+    log_info("migrate", "the schema is newer than this release; its migrations say that this release can run with it",
+             LOG_STRING("schema", s->set->schema), LOG_STRING("list", s->list),
+             LOG_INT("schemaVersion", newest->version), LOG_INT("releaseVersion", s->set->count));
+  return status;
+}
+
+enum status migrate_check(const char *conninfo, const struct migration_set *set, struct error *error)
+{
+  struct session session;
+  enum status status = migrate_open_reader(&session, conninfo, set, error);
+  if (status == STATUS_OK)
+    status = judge_list(&session);
+  migrate_close_session(&session);
+  return status;
+}
+
+// Refuses to revert what only a later release can revert.
+static enum status refuse_unknown(struct session *s)
+{
+  const struct applied *newest = migrate_newest_unknown(s);
+  if (newest == NULL)
+    return STATUS_OK;
+  return error_set(s->error, STATUS_FAILED_PRECONDITION,
+                   "migration %04u_%s is applied and unknown to this release, whose last is %04zu; a release that has "
+                   "the migration must revert it first",
+                   newest->version, newest->name, s->set->count);
+}
+
 enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied, struct error *error)
 {
   struct session session;
   *applied = 0;
-  enum status status = open_session(&session, conninfo, set, error);
+  enum status status = migrate_open_session(&session, conninfo, set, error);
   if (status == STATUS_OK)
-    status = refuse_changed(&session);
+    status = migrate_refuse_changed(&session);
+  if (status == STATUS_OK)
+    status = judge_list(&session);
   for (size_t i = session.applied_count; i < set->count && status == STATUS_OK; i++) {
     status = run_migration(&session, &set->migrations[i], UP);
     *applied += status == STATUS_OK;
   }
-  close_session(&session);
+  migrate_close_session(&session);
   return status;
 }
 
@@ -435,20 +205,22 @@ enum status migrate_down(const char *conninfo, const struct migration_set *set, 
 {
   struct session session;
   *reverted = 0;
-  enum status status = open_session(&session, conninfo, set, error);
+  enum status status = migrate_open_session(&session, conninfo, set, error);
   if (status == STATUS_OK)
-    status = refuse_changed(&session);
+    status = migrate_refuse_changed(&session);
+  if (status == STATUS_OK)
+    status = refuse_unknown(&session);
   for (size_t i = session.applied_count; i > 0 && *reverted < steps && status == STATUS_OK; i--) {
     status = run_migration(&session, &set->migrations[i - 1], DOWN);
     *reverted += status == STATUS_OK;
   }
-  close_session(&session);
+  migrate_close_session(&session);
   return status;
 }
 
-static void add_line(struct strbuf *out, unsigned version, const char *name, const char *state, bool is_changed)
+static void add_line(struct strbuf *out, unsigned version, const char *name, const char *state, const char *note)
 {
-  strbuf_printf(out, "%04u  %-32s  %s%s\n", version, name, state, is_changed ? "  CHANGED" : "");
+  strbuf_printf(out, "%04u  %-32s  %s%s\n", version, name, state, note);
 }
 
 static bool is_applied(const struct session *s, unsigned version)
@@ -463,17 +235,18 @@ enum status migrate_status(const char *conninfo, const struct migration_set *set
                            struct error *error)
 {
   struct session session;
-  enum status status = open_session(&session, conninfo, set, error);
+  enum status status = migrate_open_session(&session, conninfo, set, error);
   for (size_t i = 0; session.applied != NULL && i < session.applied_count && status == STATUS_OK; i++) {
     const struct applied *applied = &session.applied[i];
-    bool known = is_known(set, applied->version);
-    add_line(out, applied->version, known ? set->migrations[applied->version - 1].name : "(unknown to this program)",
-             applied->at, known && !applied->same);
+    bool known = migrate_is_known(set, applied->version);
+    const char *note = known ? applied->same ? "" : "  CHANGED" : "  of a later release";
+    add_line(out, applied->version, known ? set->migrations[applied->version - 1].name : applied->name, applied->at,
+             note);
   }
   for (size_t i = 0; i < set->count && status == STATUS_OK; i++) {
     if (!is_applied(&session, set->migrations[i].version))
-      add_line(out, set->migrations[i].version, set->migrations[i].name, "pending", false);
+      add_line(out, set->migrations[i].version, set->migrations[i].name, "pending", "");
   }
-  close_session(&session);
+  migrate_close_session(&session);
   return status;
 }

@@ -1,7 +1,10 @@
 #!/bin/sh
 # Prints a C file that defines `const struct migration_set <service>_migrations` (common/storage/migrate.h) with the
-# texts of <folder>/NNNN_name.up.sql and .down.sql in it. Refuses gaps, missing halves, doubled numbers, foreign names
-# and empty files, for each of them would surface only when an operator migrates.
+# texts of <folder>/NNNN_name.up.sql and .down.sql in it. Refuses gaps, missing halves, doubled numbers, foreign names,
+# empty files and declarations that cannot be read, for each of them would surface only when an operator migrates.
+#
+# The first line of NNNN_name.up.sql may be "-- compatible from: MMMM": releases whose last migration is MMMM, or a later
+# one, run with a schema that has NNNN (services/README.md).
 #
 #   sh proto/plugin/embed_migrations.sh item services/item/migrations
 set -eu
@@ -40,6 +43,24 @@ literal() {
       }
     }
     END { if (open) print "\"" }'
+}
+
+# Prints the number that the first line declares, without leading zeros; 0 where it declares nothing.
+compatible_from() {
+  awk -v file="$1" -v own="$2" '
+    { sub(/\r$/, "") }
+    FNR == 1 && /^-- compatible from: [0-9][0-9][0-9][0-9]$/ { from = $4 + 0; next }
+    tolower($0) ~ /^ *--+ *compatible( from)? *:/ {
+      problem = sprintf("%s:%d: this must be the first line, and read \"-- compatible from: %s\" with the number of the " \
+        "last migration of the oldest release that still runs once %s is applied", file, FNR, own, own)
+      exit
+    }
+    END {
+      if (problem == "" && NR > 0 && from > own + 0)
+        problem = sprintf("%s:1: compatible from: %04d is a later migration than this one", file, from)
+      if (problem != "") { print problem > "/dev/stderr"; exit 1 }
+      print from + 0
+    }' "$1"
 }
 
 count=0
@@ -84,7 +105,8 @@ if [ "$count" -gt 0 ]; then
   version=0
   for stem in $names; do
     version=$((version + 1))
-    echo "  {.version = $version, .name = \"${stem#*_}\", .up = SLICE_INIT("
+    from=$(compatible_from "$folder/$stem.up.sql" "${stem%%_*}")
+    echo "  {.version = $version, .name = \"${stem#*_}\", .compatible_from = $from, .up = SLICE_INIT("
     literal "$folder/$stem.up.sql"
     echo "  ), .down = SLICE_INIT("
     literal "$folder/$stem.down.sql"

@@ -10,10 +10,15 @@
 #include "tests/component/storage/support.h"
 
 static const struct migration MIGRATIONS[] = {
-    {1, "first", SLICE_INIT("CREATE TABLE a (id int);\nCREATE TABLE b (id int); -- größe\n"),
-     SLICE_INIT("DROP TABLE b; DROP TABLE a;")},
-    {2, "second", SLICE_INIT("INSERT INTO a VALUES (1)"), SLICE_INIT("DELETE FROM a")},
-    {3, "third", SLICE_INIT("ALTER TABLE a ADD name text"), SLICE_INIT("ALTER TABLE a DROP name")},
+    {.version = 1,
+     .name = "first",
+     .up = SLICE_INIT("CREATE TABLE a (id int);\nCREATE TABLE b (id int); -- größe\n"),
+     .down = SLICE_INIT("DROP TABLE b; DROP TABLE a;")},
+    {.version = 2, .name = "second", .up = SLICE_INIT("INSERT INTO a VALUES (1)"), .down = SLICE_INIT("DELETE FROM a")},
+    {.version = 3,
+     .name = "third",
+     .up = SLICE_INIT("ALTER TABLE a ADD name text"),
+     .down = SLICE_INIT("ALTER TABLE a DROP name")},
 };
 
 static struct migration_set set_of(struct world *world, size_t count)
@@ -57,6 +62,80 @@ static void check_up_and_down(struct world *world)
 Test(migrate, up_and_down)
 {
   with_pg(check_up_and_down);
+}
+
+// ---- a schema that is newer than the release ----
+
+// What the release of four migrations brings: 0004 expands, so that releases with 0003 still run, and 0005 contracts,
+// so that only those with 0004 do.
+static const struct migration EXPAND = {.version = 4,
+                                        .name = "expand",
+                                        .up = SLICE_INIT("ALTER TABLE a ADD title text"),
+                                        .down = SLICE_INIT("ALTER TABLE a DROP title"),
+                                        .compatible_from = 3};
+static const struct migration CONTRACT = {.version = 5,
+                                          .name = "contract",
+                                          .up = SLICE_INIT("ALTER TABLE a DROP name"),
+                                          .down = SLICE_INIT("ALTER TABLE a ADD name text"),
+                                          .compatible_from = 4};
+
+static void check_roll_back(struct world *world)
+{
+  struct error error = {0};
+  size_t n = 99;
+  struct migration all[] = {MIGRATIONS[0], MIGRATIONS[1], MIGRATIONS[2], EXPAND, CONTRACT};
+  struct migration_set two = set_of(world, 2);
+  struct migration_set three = set_of(world, 3);
+  struct migration_set four = {.schema = world->schema, .migrations = all, .count = 4};
+  struct migration_set five = {.schema = world->schema, .migrations = all, .count = 5};
+  cr_assert_eq(migrate_check(conninfo(), &two, &error), STATUS_OK, "an empty schema: %s", error.message);
+  cr_assert_eq(migrate_up(conninfo(), &four, &n, &error), STATUS_OK, "%s", error.message);
+
+  // The release before starts again, and changes nothing.
+  cr_assert_eq(migrate_up(conninfo(), &three, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(n, 0);
+  cr_assert_eq(migrate_check(conninfo(), &three, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_down(conninfo(), &three, 1, &n, &error), STATUS_FAILED_PRECONDITION, "it cannot revert 0004");
+  cr_assert_not_null(strstr(error.message, "0004_expand"), "%s", error.message);
+
+  // The one before that must not: neither 0003 nor 0004 says that it can run.
+  cr_assert_eq(migrate_up(conninfo(), &two, &n, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_eq(migrate_check(conninfo(), &two, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_not_null(strstr(error.message, "migration 0003_third is applied and unknown to this release, whose last is "
+                                           "0002; it says that only releases with 0003 or a later one can run"),
+                     "%s", error.message);
+
+  cr_assert_eq(migrate_up(conninfo(), &five, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_up(conninfo(), &four, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_check(conninfo(), &three, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_not_null(strstr(error.message, "0005_contract"), "%s", error.message);
+  cr_assert_eq(migrate_down(conninfo(), &five, 2, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_check(conninfo(), &three, &error), STATUS_OK, "%s", error.message);
+}
+
+Test(migrate, a_release_runs_with_a_newer_schema_that_says_so)
+{
+  with_pg(check_roll_back);
+}
+
+// The list of a release that knew nothing of compatibility has no column for it.
+static void check_old_list(struct world *world)
+{
+  struct error error = {0};
+  size_t n;
+  struct migration_set two = set_of(world, 2);
+  struct migration_set three = set_of(world, 3);
+  cr_assert_eq(migrate_up(conninfo(), &three, &n, &error), STATUS_OK, "%s", error.message);
+  run_sql(world, "ALTER TABLE schema_migrations DROP compatible_from");
+  cr_assert_eq(migrate_check(conninfo(), &three, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_check(conninfo(), &two, &error), STATUS_FAILED_PRECONDITION);
+  cr_assert_eq(migrate_up(conninfo(), &three, &n, &error), STATUS_OK, "%s", error.message);
+  cr_assert_null(run_sql(world, "SELECT max(compatible_from) FROM schema_migrations"));
+}
+
+Test(migrate, a_list_of_an_earlier_release_is_read)
+{
+  with_pg(check_old_list);
 }
 
 // ---- a table in use ----
@@ -146,9 +225,11 @@ static void check_failure(struct world *world)
 {
   struct error error = {0};
   size_t n;
-  const struct migration bad[] = {
-      MIGRATIONS[0],
-      {2, "bad", SLICE_INIT("-- ü\nINSERT INTO a VALUES (5);\nSELECT *\nFROM no_such;"), SLICE_INIT("")}};
+  const struct migration bad[] = {MIGRATIONS[0],
+                                  {.version = 2,
+                                   .name = "bad",
+                                   .up = SLICE_INIT("-- ü\nINSERT INTO a VALUES (5);\nSELECT *\nFROM no_such;"),
+                                   .down = SLICE_INIT("")}};
   struct migration_set set = {.schema = world->schema, .migrations = bad, .count = 2};
   cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_INTERNAL);
   cr_assert_eq(n, 1);
@@ -157,7 +238,8 @@ static void check_failure(struct world *world)
   cr_assert_str_eq(run_sql(world, "SELECT (SELECT count(*) FROM a) || '-' || max(version) FROM schema_migrations"),
                    "0-1");
 
-  const struct migration sly[] = {MIGRATIONS[0], {2, "sly", SLICE_INIT("COMMIT"), SLICE_INIT("")}};
+  const struct migration sly[] = {MIGRATIONS[0],
+                                  {.version = 2, .name = "sly", .up = SLICE_INIT("COMMIT"), .down = SLICE_INIT("")}};
   set.migrations = sly;
   cr_assert_eq(migrate_up(conninfo(), &set, &n, &error), STATUS_FAILED_PRECONDITION);
   cr_assert_str_eq(run_sql(world, "SELECT max(version) FROM schema_migrations"), "1");
@@ -229,7 +311,8 @@ static void check_slow(struct world *world)
 {
   struct error error = {0};
   size_t n;
-  const struct migration slow[] = {{1, "slow", SLICE_INIT("SELECT pg_sleep(0.2)"), SLICE_INIT("")}};
+  const struct migration slow[] = {
+      {.version = 1, .name = "slow", .up = SLICE_INIT("SELECT pg_sleep(0.2)"), .down = SLICE_INIT("")}};
   const struct migration_set set = {.schema = world->schema, .migrations = slow, .count = 1};
   const char *limited = arena_printf(&world->arena, "%s options='-c statement_timeout=50'", conninfo());
   cr_assert_eq(migrate_up(limited, &set, &n, &error), STATUS_OK, "%s", error.message);

@@ -21,7 +21,7 @@ Test(embed_migrations, embeds_every_byte_in_order)
   command_make_folder(folder);
   write_text(folder, "0001_first.up.sql", hard_sql);
   write_text(folder, "0001_first.down.sql", "DROP TABLE t;\n");
-  write_text(folder, "0002_second_thing.up.sql", "SELECT 1;\n");
+  write_text(folder, "0002_second_thing.up.sql", "-- compatible from: 0001\nSELECT 1;\n");
   write_text(folder, "0002_second_thing.down.sql", hard_sql);
   write_text(folder, "notes.txt", "not SQL");
   write_text(
@@ -30,8 +30,9 @@ Test(embed_migrations, embeds_every_byte_in_order)
       "extern const struct migration_set shop_migrations;\n"
       "int main(void) { const struct migration_set *s = &shop_migrations; printf(\"%s %zu\\n\", s->schema, "
       "s->count);\n"
-      "for (size_t i = 0; i < s->count; i++) { const struct migration *m = &s->migrations[i]; printf(\"%u %s\\n\","
-      " m->version, m->name); fwrite(m->up.data, 1, m->up.size, stdout); fwrite(m->down.data, 1, m->down.size, "
+      "for (size_t i = 0; i < s->count; i++) { const struct migration *m = &s->migrations[i]; printf(\"%u %s %u\\n\","
+      " m->version, m->name, m->compatible_from); fwrite(m->up.data, 1, m->up.size, stdout); fwrite(m->down.data, 1, "
+      "m->down.size, "
       "stdout); } }\n");
   struct strbuf output;
   strbuf_init(&output, 0);
@@ -42,7 +43,9 @@ Test(embed_migrations, embeds_every_byte_in_order)
   cr_expect_eq(code, 0);
   struct strbuf expected;
   strbuf_init(&expected, 0);
-  strbuf_printf(&expected, "shop 2\n1 first\n%sDROP TABLE t;\n2 second_thing\nSELECT 1;\n%s", hard_sql, hard_sql);
+  strbuf_printf(&expected,
+                "shop 2\n1 first 0\n%sDROP TABLE t;\n2 second_thing 1\n-- compatible from: 0001\nSELECT 1;\n%s",
+                hard_sql, hard_sql);
   cr_expect_str_eq(strbuf_cstring(&output), strbuf_cstring(&expected));
   strbuf_free(&expected);
   strbuf_free(&output);
@@ -79,4 +82,27 @@ Test(embed_migrations, refuses_what_would_fail_at_an_operators)
   EXPECT_REFUSED("must be of a-z, 0-9 and _", "0001_A-b.up.sql", "0001_A-b.down.sql");
   EXPECT_REFUSED("/0001_empty.up.sql: it is empty; write its SQL, or a comment that says why there is none",
                  "0001_empty.up.sql", "0001_empty.down.sql");
+}
+
+static void expect_declaration_refused(const char *text, const char *message)
+{
+  char folder[64];
+  command_make_folder(folder);
+  write_text(folder, "0001_a.up.sql", text);
+  write_text(folder, "0001_a.down.sql", "SELECT 1;\n");
+  struct strbuf output;
+  strbuf_init(&output, 0);
+  cr_expect_eq(command_run(&output, SCRIPT " %s", folder), 1);
+  cr_expect_not_null(strstr(strbuf_cstring(&output), message), "got: %s", strbuf_cstring(&output));
+  strbuf_free(&output);
+  command_remove_folder(folder);
+}
+
+Test(embed_migrations, refuses_declarations_that_would_be_overlooked)
+{
+  expect_declaration_refused("-- compatible from: 0002\n",
+                             "0001_a.up.sql:1: compatible from: 0002 is a later migration");
+  expect_declaration_refused("-- compatible: yes\n", "0001_a.up.sql:1: this must be the first line, and read");
+  expect_declaration_refused("-- compatible from: 1\n", "0001_a.up.sql:1: this must be the first line, and read");
+  expect_declaration_refused("SELECT 1;\n-- Compatible from: 0001\n", "0001_a.up.sql:2: this must be the first line");
 }
