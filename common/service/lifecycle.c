@@ -70,8 +70,8 @@ static void check_migrations(void *arg)
   job->status = migrations_check(job->service->common.pg_conninfo, job->service->definition->migrations, &job->error);
 }
 
-// Applies the migrations that are missing, where the setting says so. In any case a release that is older than the schema
-// starts only if the migrations that it does not know say that it can run with them.
+// Applies the migrations that are missing, where the setting says so. In any case a release that is older than the
+// schema starts only if the migrations that it does not know say that it can run with them.
 static enum status migrate(struct service *service, struct error *error)
 {
   if (service->definition->migrations == NULL)

@@ -1,5 +1,5 @@
-// The session of a migration: its connection, the lock, and the list of what was applied. migrate_session.c opens it and
-// migrate.c works with it.
+// The session of a migration: its connection, the lock, and the list of what was applied. migrate_session.c opens it
+// and migrate.c works with it.
 #ifndef BULKHEAD_STORAGE_MIGRATE_INTERNAL_H
 #define BULKHEAD_STORAGE_MIGRATE_INTERNAL_H
 
