@@ -1,5 +1,12 @@
 #include "common/rpc/balancer_internal.h"
 
+static bool is_better(const struct balancer_candidate *candidate, const struct balancer_candidate *best)
+{
+  if (candidate->silent != best->silent)
+    return best->silent;
+  return candidate->calls_in_flight < best->calls_in_flight;
+}
+
 static struct balancer_candidate *choose_candidate(struct balancer *balancer,
                                                    struct balancer_candidate *const *candidates, size_t count)
 {
@@ -8,7 +15,7 @@ static struct balancer_candidate *choose_candidate(struct balancer *balancer,
   for (size_t i = 0; i < count; i++) {
     size_t index = (balancer->next + i) % count;
     struct balancer_candidate *candidate = candidates[index];
-    if (!candidate->ready || (best != NULL && candidate->calls_in_flight >= best->calls_in_flight))
+    if (!candidate->ready || (best != NULL && !is_better(candidate, best)))
       continue;
     best = candidate;
     best_index = index;

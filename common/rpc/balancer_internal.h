@@ -12,7 +12,8 @@
 
 // What the choice of an endpoint depends on; embedded in the endpoint.
 struct balancer_candidate {
-  bool ready;  // connected and taking calls
+  bool ready;   // connected and taking calls
+  bool silent;  // does not answer at the moment: chosen only when all ready ones are silent
   size_t calls_in_flight;
 };
 
@@ -24,7 +25,7 @@ struct balancer {
 };
 
 // Picks the endpoint of the next call: the current batch's if it is still ready, else the ready candidate with the
-// fewest calls in flight. NULL when none is ready.
+// fewest calls in flight, of those that are not silent if there are any. NULL when none is ready.
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count);
 // Ends the current batch: the turn is over, the candidates have changed, or the chosen one is full.

@@ -33,6 +33,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
       .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
       .service = channel->service,
       .lost = metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1),
+      .silent = metrics_series(METRIC_RPC_ENDPOINT_SILENT, &label, 1),
       .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
       .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),
   };
@@ -232,13 +233,6 @@ void client_recheck_servers(struct rpc_client *client)
 }
 
 // ---- the endpoints of a client ----
-
-void client_run_endpoint_timers(struct rpc_client *client)
-{
-  struct heap_node *first;
-  while ((first = heap_first(&client->endpoints.timers)) != NULL && first->key <= client->now_us)
-    endpoint_run_timer(CONTAINER_OF(first, struct endpoint, timer), client->now_us);
-}
 
 void client_free_finished_endpoints(struct rpc_client *client)
 {

@@ -71,8 +71,6 @@ void channel_drain_endpoint(struct endpoint *endpoint);
 void channel_reconnect_endpoint(struct endpoint *endpoint);
 // Looks whether the servers would still be believed to be who they are, and replaces the endpoints of the others.
 void client_recheck_servers(struct rpc_client *client);
-// Does what the timers of endpoints are due for.
-void client_run_endpoint_timers(struct rpc_client *client);
 // Frees endpoints that get no new calls, once their calls have ended and the connection is closed.
 void client_free_finished_endpoints(struct rpc_client *client);
 void client_free_channels(struct rpc_client *client);

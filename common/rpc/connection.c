@@ -16,6 +16,7 @@
 // The packets and frames, of whatever kind, that are taken from a client without proof before its connection is closed.
 #define MAX_UNPROVEN_INPUT 32
 #define REFUSAL_LOG_MS 1000
+#define MAX_LOOKS_WITHOUT_PROGRESS 10
 
 static void set_state(struct connection *connection, enum connection_state state);
 
@@ -74,7 +75,8 @@ static void set_state(struct connection *connection, enum connection_state state
       [CONNECTION_REFUSED] = "closing the connection of a client that has not proven its name",
       [CONNECTION_GOAWAY_SENT] = "told a client to send its calls to other instances",
       [CONNECTION_GOAWAY_ACKED] = "a client sends its calls to other instances now",
-      [CONNECTION_ABANDONED] = "gave up a client that does not read its replies; it must connect again",
+      [CONNECTION_ABANDONED] =
+          "closing the connection of a client that does not read its replies; it must connect again",
   };
   connection->state = state;
   LOG_AT(state == CONNECTION_ABANDONED ? LOG_WARN : LOG_DEBUG, "rpc", messages[state],
@@ -181,6 +183,16 @@ bool connection_is_idle(const struct connection *connection, bool acked)
   if (acked)
     return sender_is_acked(&connection->sender);
   return sender_is_empty(&connection->sender);
+}
+
+bool connection_look_for_progress(struct connection *connection)
+{
+  bool waiting = !sender_is_empty(&connection->sender) || rpc_stream_has_unsent(connection->stream);
+  uint64_t moved = connection->stream->sent_bytes + connection->sender.window.acked;
+  bool progress = !waiting || moved != connection->moved_before_look;
+  connection->moved_before_look = moved;
+  connection->looks_without_progress = progress ? 0 : connection->looks_without_progress + 1;
+  return connection->looks_without_progress >= MAX_LOOKS_WITHOUT_PROGRESS;
 }
 
 // ---- clients that are accepted no longer ----

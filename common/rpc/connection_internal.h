@@ -19,7 +19,7 @@ enum connection_state {
   CONNECTION_GOAWAY_SENT,   // may still send requests: they crossed with the GOAWAY
   CONNECTION_GOAWAY_ACKED,  // knows that the server drains; its requests are refused from now on
   CONNECTION_REFUSED,       // has not proven its client's name and will not: to be closed
-  CONNECTION_ABANDONED,     // does not take its replies: what it sends is dropped, and nothing is sent to it any more
+  CONNECTION_ABANDONED,     // does not take its replies: to be closed
 };
 
 struct connection {
@@ -37,6 +37,8 @@ struct connection {
   struct service_evidence evidence;  // the hello that has proven `peer`; none with TLS
   uint64_t revoked_us;               // when `peer` was found to be accepted no longer; 0 while it is
   uint64_t received_before_recheck;  // packets received when a revoked connection was looked at last
+  uint64_t moved_before_look;        // what the client had taken when it was looked at last
+  unsigned looks_without_progress;
 };
 
 struct connection_options {
@@ -78,6 +80,12 @@ uint64_t connection_recheck(struct connection *connection, const struct rpc_trus
 void connection_note_all_acked(struct connection *connection);
 // Gives the client up: drops what is unsent, and drops all replies from now on.
 void connection_abandon(struct connection *connection);
+
+// The time between two looks whether the client reads.
+#define CONNECTION_LOOK_MS 1000
+// Returns whether the client has taken nothing at many looks in a row although frames wait for it. The looks are
+// counted, and not the time, so that a client is not blamed for a pause of our own process.
+bool connection_look_for_progress(struct connection *connection);
 
 // Returns whether everything has left the outbox and, if `acked`, has arrived. An abandoned connection is always
 // idle, because nothing is sent to it, and so is one without proof.

@@ -59,6 +59,7 @@ static void set_state(struct endpoint *endpoint, enum endpoint_state state)
   metric_add(endpoint->metrics->connected, after - before);
   endpoint->state = state;
   endpoint->load.ready = state == ENDPOINT_READY;
+  endpoint->load.silent = false;
   log_state(endpoint);
 }
 
@@ -189,9 +190,16 @@ static enum status exchange_names(struct endpoint *endpoint, struct error *error
   return STATUS_OK;
 }
 
-enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened, struct error *error)
+// Asks the server for a packet.
+static void ask_for_packet(struct endpoint *endpoint)
 {
   static const struct rpc_frame probe = {.kind = RPC_FRAME_REQUEST};
+  (void)sender_add(&endpoint->sender, &probe);
+}
+
+enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened, uint64_t now_us,
+                                   struct error *error)
+{
   if (endpoint->state != ENDPOINT_CONNECTING)
     return STATUS_OK;
   const struct rpc_stream_options options = {.transport = endpoint->group->transport,
@@ -205,7 +213,9 @@ enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened 
   enum status status = exchange_names(endpoint, error);
   if (status != STATUS_OK)
     return status;
-  (void)sender_add(&endpoint->sender, &probe);
+  ask_for_packet(endpoint);
+  liveness_begin(&endpoint->liveness, true, now_us);
+  set_timer(endpoint, liveness_next_look_us(&endpoint->liveness, true));
   set_state(endpoint, ENDPOINT_PROBING);
   return STATUS_OK;
 }
@@ -246,8 +256,10 @@ void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *r
 
 void endpoint_set_draining(struct endpoint *endpoint)
 {
-  if (endpoint->state == ENDPOINT_READY)
-    set_state(endpoint, ENDPOINT_DRAINING);
+  if (endpoint->state != ENDPOINT_READY)
+    return;
+  sender_hold_ack(&endpoint->sender);
+  set_state(endpoint, ENDPOINT_DRAINING);
 }
 
 static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
@@ -294,16 +306,54 @@ static bool is_quiet(const struct endpoint *endpoint)
          endpoint->sender.window.received == endpoint->received_before_linger;
 }
 
-void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
+static void set_silent(struct endpoint *endpoint, bool silent)
 {
-  if (endpoint->state == ENDPOINT_BACKING_OFF) {
-    dial_server(endpoint, now_us);
-  } else if (is_quiet(endpoint)) {
-    heap_remove(&endpoint->group->timers, &endpoint->timer);
-    set_state(endpoint, ENDPOINT_GONE);
-  } else {
+  if (silent == endpoint->load.silent)
+    return;
+  endpoint->load.silent = silent;
+  if (silent)
+    metric_add(endpoint->metrics->silent, 1);
+  LOG_AT(silent ? LOG_WARN : LOG_INFO, "rpc",
+         silent ? "an endpoint does not answer; its calls wait, and new ones go to others"
+                : "an endpoint answers again",
+         LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
+         LOG_INT("callsInFlight", endpoint->load.calls_in_flight));
+}
+
+// Looks whether the server answers. False when the connection to it must be given up.
+static bool look_at_server(struct endpoint *endpoint, uint64_t now_us)
+{
+  bool awaited = !list_empty(&endpoint->calls) || endpoint->state == ENDPOINT_PROBING;
+  enum liveness_verdict verdict = liveness_look(&endpoint->liveness, endpoint->stream->received_bytes, awaited, now_us);
+  if (verdict == LIVENESS_LOST)
+    return false;
+  if (verdict == LIVENESS_ASK)
+    ask_for_packet(endpoint);
+  if (verdict == LIVENESS_SILENT && endpoint->state == ENDPOINT_READY)
+    set_silent(endpoint, true);
+  set_timer(endpoint, liveness_next_look_us(&endpoint->liveness, awaited));
+  return true;
+}
+
+static void look_at_lingering(struct endpoint *endpoint, uint64_t now_us)
+{
+  if (!is_quiet(endpoint)) {
     schedule_quiet_check(endpoint, now_us);
+    return;
   }
+  heap_remove(&endpoint->group->timers, &endpoint->timer);
+  set_state(endpoint, ENDPOINT_GONE);
+}
+
+bool endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
+{
+  if (endpoint->state == ENDPOINT_BACKING_OFF)
+    dial_server(endpoint, now_us);
+  else if (endpoint->state == ENDPOINT_LINGERING)
+    look_at_lingering(endpoint, now_us);
+  else
+    return look_at_server(endpoint, now_us);
+  return true;
 }
 
 // ---- packets ----
@@ -311,8 +361,10 @@ void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
 enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet)
 {
   enum stream_result result = rpc_stream_next(endpoint->stream, packet);
-  if (result == STREAM_PACKET)
+  if (result == STREAM_PACKET) {
     sender_begin_packet(&endpoint->sender);
+    set_silent(endpoint, false);
+  }
   if (result != STREAM_EMPTY)
     return result;
   // All has been read, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its last

@@ -12,6 +12,7 @@
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/link_internal.h"
+#include "common/rpc/liveness_internal.h"
 #include "common/rpc/peer_clock_internal.h"
 #include "common/rpc/rpc.h"
 #include "common/rpc/sender_internal.h"
@@ -50,6 +51,7 @@ struct endpoint_metrics {
   const char *service;
   struct metric_series *connected;
   struct metric_series *lost;
+  struct metric_series *silent;
   struct metric_series *packets;
   struct metric_series *frames;
 };
@@ -68,9 +70,10 @@ struct endpoint {
   struct rpc_stream *stream;  // the connection; NULL when there is none
   struct sender sender;
   struct peer_clock clock;  // of the server
-  struct list calls;        // rpc_call.node
-  struct list node;         // group.members
-  struct heap_node timer;   // the next dial, or the next look whether a lingering one is quiet
+  struct liveness liveness;
+  struct list calls;       // rpc_call.node
+  struct list node;        // group.members
+  struct heap_node timer;  // the next dial, or the next look whether the server answers or a lingering one is quiet
   uint32_t backoff_ms;
   struct arena proof;                // of `greeting`
   struct service_greeting greeting;  // without a nonce when the server needs to show no hello
@@ -94,7 +97,7 @@ struct endpoint *endpoint_find(const struct endpoint_group *group, uint64_t link
 // Takes over the connection that the dial has opened, and asks the server for a packet (see peer_clock_internal.h). The
 // connection stays the caller's unless the endpoint is connecting. Not OK when the server's certificate names another
 // service; then the caller must call endpoint_set_lost.
-enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened,
+enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened *opened, uint64_t now_us,
                                    struct error *error) MUST_CHECK;
 // Notes the first packet of the server with its hello, which may be empty. The endpoint becomes ready, unless the hello
 // does not prove that the server is the service that was dialled. Then it is not OK, and the caller must call
@@ -116,8 +119,11 @@ void endpoint_set_replaced(struct endpoint *endpoint, uint64_t now_us);
 bool endpoint_is_trusted(struct endpoint *endpoint, struct error *error) MUST_CHECK;
 // Returns whether the endpoint may be freed: it is no longer listed, not connected, and has no calls.
 bool endpoint_is_finished(const struct endpoint *endpoint);
-// Does what the endpoint's timer was set for: dials, or lets go of a lingering connection that has become quiet.
-void endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us);
+// Does what the endpoint's timer was set for: dials, asks a server that is quiet for a packet, or lets go of a
+// lingering connection that has become quiet. A server that leaves the question unanswered is silent: it gets new calls
+// only when no other endpoint is ready. False when it was silent for so long that the caller must call
+// endpoint_set_lost.
+bool endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
 
 // Takes the next packet that has arrived, and counts it for the next ack; it is valid until the next call. When there
 // is none, an ack is queued if one is due. After STREAM_OVER the connection has ended, and the caller must call

@@ -46,7 +46,7 @@ uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us)
 }
 
 const struct rpc_status *request_find_refusal(enum connection_state state, const struct rpc_frame *frame,
-                                              uint64_t now_us, bool is_full)
+                                              uint64_t now_us, enum request_room room)
 {
   static const struct rpc_status leaving = {.code = STATUS_UNAVAILABLE,
                                             .message = SLICE_INIT("no more calls are taken over this connection"),
@@ -58,6 +58,11 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
                                          .message = SLICE_INIT("too many calls in flight in this instance"),
                                          .reason = SLICE_INIT(RPC_NOT_APPLIED),
                                          .retry_after_ms = RETRY_AFTER_MS};
+  static const struct rpc_status congested = {
+      .code = STATUS_RESOURCE_EXHAUSTED,
+      .message = SLICE_INIT("too many bytes of replies wait for this client in this instance"),
+      .reason = SLICE_INIT(RPC_NOT_APPLIED),
+      .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};
   static const struct rpc_status unproven = {
@@ -71,8 +76,8 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
     return &leaving;
   if (frame->expires_at_us != 0 && frame->expires_at_us <= now_us)
     return &expired;
-  if (is_full)
-    return &full;
+  if (room != REQUEST_HAS_ROOM)
+    return room == REQUEST_TOO_MANY_CALLS ? &full : &congested;
   return frame->method.size == 0 ? &nameless : NULL;
 }
 

@@ -50,10 +50,16 @@ struct rpc_request {
 bool request_is_probe(const struct rpc_frame *frame);
 // Returns when the client stops waiting for a request that has come now: the earlier of its two limits.
 uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us);
-// Returns why a request over a connection in this state may not begin; NULL when it may. `is_full` says that the server
-// has as many requests as it takes.
+// Whether there is room for one more request.
+enum request_room {
+  REQUEST_HAS_ROOM,
+  REQUEST_TOO_MANY_CALLS,  // the server has as many requests as it takes
+  REQUEST_TOO_MANY_BYTES,  // the client has left too many bytes of replies unread
+};
+
+// Returns why a request over a connection in this state may not begin; NULL when it may.
 const struct rpc_status *request_find_refusal(enum connection_state state, const struct rpc_frame *frame,
-                                              uint64_t now_us, bool is_full);
+                                              uint64_t now_us, enum request_room room);
 
 // A zeroed table is ready and empty. The key is the call id, which each client chooses for itself: a find compares the
 // connection too.

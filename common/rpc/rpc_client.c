@@ -110,7 +110,7 @@ static void refuse_server(struct endpoint *endpoint, const char *reason)
 static void handle_opened(struct endpoint *endpoint, struct rpc_opened *opened)
 {
   struct error error;
-  if (endpoint_set_connected(endpoint, opened, &error) != STATUS_OK)
+  if (endpoint_set_connected(endpoint, opened, endpoint->channel->client->now_us, &error) != STATUS_OK)
     refuse_server(endpoint, error.message);
 }
 
@@ -157,13 +157,23 @@ static void expire_calls(struct rpc_client *client)
     client_expire_call(client, CONTAINER_OF(first, struct rpc_call, timer));
 }
 
+static void run_endpoint_timers(struct rpc_client *client)
+{
+  struct heap_node *first;
+  while ((first = heap_first(&client->endpoints.timers)) != NULL && first->key <= client->now_us) {
+    struct endpoint *endpoint = CONTAINER_OF(first, struct endpoint, timer);
+    if (!endpoint_run_timer(endpoint, client->now_us))
+      lose_endpoint(client, endpoint, "its server does not answer");
+  }
+}
+
 void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
   (void)transport_poll(&client->transport);
   client_end_refused(client);
   expire_calls(client);
-  client_run_endpoint_timers(client);
+  run_endpoint_timers(client);
   if (now_us >= client->recheck_us)
     client_recheck_servers(client);
   // An endpoint may have become ready, or have room again.

@@ -16,44 +16,21 @@
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/request_internal.h"
+#include "common/rpc/server_internal.h"
 #include "common/rpc/transport_internal.h"
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// The replies that a client may leave unread before it is given up, in messages of the largest size.
+// The replies that a client may leave unread, in messages of the largest size: how many before its new requests are
+// refused, and how many before its connection is closed. The second is for the replies of requests that run already.
+#define CONGESTED_MESSAGES 4
 #define MAX_UNSENT_MESSAGES 16
-// The connections that may be open without a proof of the client's name: when another comes, the oldest is closed. A
-// client of ours proves it with its first packet.
-#define MAX_UNPROVEN_CONNECTIONS 256
-
-struct rpc_server {
-  struct rpc_server_options options;  // its strings are not kept
-  struct transport transport;
-  struct tls_context *tls;  // NULL without TLS
-  struct rpc_link *link;
-  int port;
-  struct list connections;  // connection.node
-  uint64_t last_connection;
-  struct request_table requests;
-  struct method_metrics methods;
-  struct rpc_request *spare;  // a frame is decoded into it before it is known to be a request
-  struct metric_series *in_flight;
-  struct metric_series *packets;
-  uint64_t now_us;
-  // When the first connection without proof has had its time, or earlier; DEADLINE_NONE when there is none.
-  uint64_t unproven_until_us;
-  uint64_t recheck_us;  // when a client is looked at again, see trust_internal.h; DEADLINE_NONE when there is none
-  bool draining;
-};
 
 // ---- replies ----
 
-// Gives up a client that sends requests but does not read its replies, because they must not fill the memory. Its
-// connection stays open: after a close the client would connect again and send more requests.
-static void limit_unsent(const struct rpc_server *server, struct connection *connection)
+static bool has_unsent_messages(const struct rpc_server *server, const struct connection *connection, size_t count)
 {
-  if (sender_unsent_bytes(&connection->sender) > MAX_UNSENT_MESSAGES * server->options.max_message_bytes)
-    connection_abandon(connection);
+  return sender_unsent_bytes(&connection->sender) > count * server->options.max_message_bytes;
 }
 
 static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *status, struct slice payload)
@@ -66,10 +43,11 @@ static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *st
   return frame;
 }
 
-static void queue_reply(const struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
+static void queue_reply(struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
 {
   (void)sender_add(&connection->sender, reply);
-  limit_unsent(server, connection);
+  if (has_unsent_messages(server, connection, MAX_UNSENT_MESSAGES))
+    server_abandon_client(server, connection);
 }
 
 static bool reply_fits(const struct rpc_server *server, const struct rpc_frame *reply)
@@ -169,6 +147,14 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
+static enum request_room find_room(const struct rpc_server *server, const struct connection *connection)
+{
+  if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
+    return REQUEST_TOO_MANY_CALLS;
+  bool congested = has_unsent_messages(server, connection, CONGESTED_MESSAGES);
+  return congested ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
+}
+
 static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
   const struct rpc_frame *frame = &server->spare->frame;
@@ -177,8 +163,8 @@ static void handle_request(struct rpc_server *server, struct connection *connect
     queue_reply(server, connection, &answer);
     return;
   }
-  bool is_full = request_table_count(&server->requests) >= server->options.max_calls_in_flight;
-  const struct rpc_status *refusal = request_find_refusal(connection->state, frame, server->now_us, is_full);
+  const struct rpc_status *refusal =
+      request_find_refusal(connection->state, frame, server->now_us, find_room(server, connection));
   if (refusal == NULL) {
     begin_request(server, connection, message);
     return;
@@ -213,7 +199,7 @@ static void handle_frame(struct rpc_server *server, struct connection *connectio
 
 // ---- connections ----
 
-static void close_connection(struct rpc_server *server, struct connection *connection)
+void server_close_connection(struct rpc_server *server, struct connection *connection)
 {
   // A handler may reply from inside on_cancel, so each request leaves the list before it is cancelled.
   while (!list_empty(&connection->requests)) {
@@ -225,35 +211,12 @@ static void close_connection(struct rpc_server *server, struct connection *conne
   connection_close(&connection);
 }
 
-// Lets a client that has just proven its name be looked at in time.
-static void schedule_recheck(struct rpc_server *server)
-{
-  server->recheck_us = deadline_min(server->recheck_us, deadline_after_ms(server->now_us, RPC_RECHECK_MS));
-}
-
-// Looks whether all clients would still be let in, and closes revoked connections that are finished.
-static void recheck_clients(struct rpc_server *server)
-{
-  const struct rpc_trust trust = {.tls = server->tls, .identity = server->options.identity};
-  struct list *next;
-  server->recheck_us = DEADLINE_NONE;
-  for (struct list *node = server->connections.next; node != &server->connections; node = next) {
-    next = node->next;
-    struct connection *connection = CONTAINER_OF(node, struct connection, node);
-    uint64_t due_us = connection_recheck(connection, &trust, server->now_us);
-    if (due_us == 0)
-      close_connection(server, connection);
-    else
-      server->recheck_us = deadline_min(server->recheck_us, due_us);
-  }
-}
-
 static void handle_hello(struct rpc_server *server, struct connection *connection, struct slice hello)
 {
   if (hello.size == 0 || server->options.identity == NULL)
     return;
   connection_take_hello(connection, server->options.identity, hello);
-  schedule_recheck(server);
+  server_schedule_recheck(server);
   if (server->draining)
     connection_send_goaway(connection, SLICE(""));
 }
@@ -276,9 +239,8 @@ static void handle_packet(struct rpc_server *server, struct connection *connecti
   sender_queue_due_ack(&connection->sender);
 }
 
-// Handles the packets that have come over a connection, and closes it if it has ended. Requests that came before the
-// end are still seen, and cancelled.
-static void receive_packets(void *arg)
+// Requests that came before the end of the connection are still seen, and cancelled.
+void server_receive_packets(void *arg)
 {
   struct connection *connection = arg;
   struct slice packet;
@@ -290,46 +252,12 @@ static void receive_packets(void *arg)
     handle_packet(connection->server, connection, message);
     shared_message_release(&message);
     if (connection->state == CONNECTION_REFUSED) {
-      close_connection(connection->server, connection);
+      server_close_connection(connection->server, connection);
       return;
     }
   }
   if (result == STREAM_OVER)
-    close_connection(connection->server, connection);
-}
-
-// Closes the oldest connection without proof when there are too many. It is read first, because its hello may have come
-// in this turn; after that it may be proven or closed.
-static void limit_unproven(struct rpc_server *server)
-{
-  size_t count;
-  struct connection *oldest = connection_find_unproven(&server->connections, &count);
-  if (count <= MAX_UNPROVEN_CONNECTIONS)
-    return;
-  oldest->stream->readable = true;
-  receive_packets(oldest);
-  oldest = connection_find_unproven(&server->connections, &count);
-  if (count <= MAX_UNPROVEN_CONNECTIONS)
-    return;
-  connection_refuse(oldest, "too many connections come without a hello");
-  close_connection(server, oldest);
-}
-
-// Closes the connections that have not proven their clients' names in time, and notes when the next one is due.
-static void expire_unproven(struct rpc_server *server)
-{
-  size_t count;
-  struct connection *oldest;
-  server->unproven_until_us = DEADLINE_NONE;
-  while ((oldest = connection_find_unproven(&server->connections, &count)) != NULL) {
-    uint64_t until_us = deadline_after_ms(oldest->opened_us, RPC_GREETING_TIMEOUT_MS);
-    if (until_us > server->now_us) {
-      server->unproven_until_us = until_us;
-      return;
-    }
-    connection_refuse(oldest, "it has not shown a hello in time");
-    close_connection(server, oldest);
-  }
+    server_close_connection(connection->server, connection);
 }
 
 static void open_connection(struct rpc_server *server, struct rpc_opened *opened)
@@ -339,21 +267,16 @@ static void open_connection(struct rpc_server *server, struct rpc_opened *opened
       .number = ++server->last_connection,
       .max_message_bytes = server->options.max_message_bytes,
       .transport = &server->transport,
-      .on_readable = receive_packets,
+      .on_readable = server_receive_packets,
       .packets = server->packets,
       .needs_proof = server->options.identity != NULL,
   };
   struct connection *connection = connection_open(opened, &options);
   list_append(&server->connections, &connection->node);
   connection->opened_us = server->now_us;
-  if (connection->peer != NULL)
-    schedule_recheck(server);
-  if (connection->state == CONNECTION_UNPROVEN)
-    server->unproven_until_us =
-        deadline_min(server->unproven_until_us, deadline_after_ms(server->now_us, RPC_GREETING_TIMEOUT_MS));
   if (server->draining)
     connection_send_goaway(connection, SLICE(""));
-  limit_unproven(server);
+  server_watch_connection(server, connection);
 }
 
 static void handle_events(void *arg)
@@ -370,15 +293,12 @@ void rpc_server_process(struct rpc_server *server, uint64_t now_us)
 {
   server->now_us = now_us;
   (void)transport_poll(&server->transport);
-  if (now_us >= server->unproven_until_us)
-    expire_unproven(server);
-  if (now_us >= server->recheck_us)
-    recheck_clients(server);
+  server_run_watches(server);
 }
 
 uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 {
-  return deadline_min(server->unproven_until_us, server->recheck_us);
+  return server_next_watch_us(server);
 }
 
 void rpc_server_flush(struct rpc_server *server)
@@ -435,6 +355,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   server->now_us = clock_now_us();
   server->unproven_until_us = DEADLINE_NONE;
   server->recheck_us = DEADLINE_NONE;
+  server->look_us = DEADLINE_NONE;
   return server;
 }
 

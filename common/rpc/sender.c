@@ -36,6 +36,7 @@ void sender_open(struct sender *sender, struct send_port *port)
 {
   sender->port = port;
   sender->window = (struct packet_window){0};
+  sender->held_until = 0;
   set_state(sender, SENDER_IDLE);
 }
 
@@ -58,18 +59,25 @@ static bool window_is_open(const struct sender *sender)
   return window_in_flight(&sender->window) < sender->options.max_in_flight;
 }
 
+// Returns how many packets of the other side may be acked now.
+static uint64_t find_ack(const struct sender *sender)
+{
+  return sender->outbox.first < sender->held_until ? sender->held_ack : sender->window.received;
+}
+
 // Sends one packet, which is an ack alone when `frames` is empty. False when the port has no room; the sender then
 // waits for it.
 static bool send_packet(struct sender *sender, struct slice frames)
 {
   struct send_port *port = sender->port;
+  uint64_t ack = find_ack(sender);
   if (!port->full)
-    port->full = !port->transmit(port, frames, sender->window.received);
+    port->full = !port->transmit(port, frames, ack);
   if (port->full) {
     set_state(sender, SENDER_BLOCKED);
     return false;
   }
-  window_count_sent(&sender->window);
+  window_count_sent(&sender->window, ack);
   metric_add(sender->options.packets, 1);
   return true;
 }
@@ -93,6 +101,10 @@ void sender_flush(struct sender *sender)
   while (!sender_is_empty(sender) && window_is_open(sender))
     if (!send_frames(sender))
       return;
+  if (sender->held_until != 0 && sender->outbox.first >= sender->held_until) {
+    sender->held_until = 0;
+    window_hurry_ack(&sender->window);
+  }
   // While the window is closed, the ack that opens it queues the sender again.
   if (window_is_open(sender) && sender->window.ack_due)
     (void)send_packet(sender, (struct slice){0});
@@ -128,7 +140,11 @@ void sender_add_hello(struct sender *sender, struct slice hello)
 
 bool sender_drop(struct sender *sender, uint64_t number)
 {
-  return outbox_drop(&sender->outbox, number);
+  bool dropped = outbox_drop(&sender->outbox, number);
+  // The frame may have been the last one that an ack waited for.
+  if (sender->held_until != 0)
+    queue_sender(sender);
+  return dropped;
 }
 
 // ---- receiving ----
@@ -150,6 +166,12 @@ void sender_queue_due_ack(struct sender *sender)
 {
   if (sender->window.ack_due)
     queue_sender(sender);
+}
+
+void sender_hold_ack(struct sender *sender)
+{
+  sender->held_until = sender->outbox.next;
+  sender->held_ack = sender->window.received - 1;
 }
 
 void sender_hurry_ack(struct sender *sender)

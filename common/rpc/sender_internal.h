@@ -52,6 +52,9 @@ struct sender {
   struct list node;
   struct outbox outbox;
   struct packet_window window;
+  // While frames with a lower number than `held_until` wait, no packet acks more than `held_ack` packets.
+  uint64_t held_until;
+  uint64_t held_ack;
 };
 
 void send_queue_init(struct send_queue *queue);
@@ -90,6 +93,9 @@ void sender_begin_packet(struct sender *sender);
 // Applies the other side's cumulative ack, after the packet's frames were handled. True when the ack was neither stale
 // nor impossible.
 bool sender_end_packet(struct sender *sender, uint64_t acked);
+// Holds the ack of the packet that is being handled back until all frames that wait now have left: the other side takes
+// no new frames once it has the ack.
+void sender_hold_ack(struct sender *sender);
 // Queues an ack of everything received, because the other side waits for it.
 void sender_hurry_ack(struct sender *sender);
 // Queues an ack if one is due.

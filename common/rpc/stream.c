@@ -2,9 +2,12 @@
 // nng_compat_internal.h. A transfer in the background runs on, and its memory stays where it is until it ends.
 #include "common/rpc/stream_internal.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -21,6 +24,12 @@
 #define IPC_MESSAGE 1
 // The size of the buffers of a connection that carries no large messages.
 #define BUFFER_BYTES (64u * 1024)
+// What was sent must be acked by the other host within this time, in ms.
+#define UNACKED_TIMEOUT_MS 10000
+// A quiet connection is probed after this time, then at this interval, in s. It ends after this many unanswered probes.
+#define KEEPALIVE_IDLE_S 10
+#define KEEPALIVE_INTERVAL_S 3
+#define KEEPALIVE_PROBES 3
 
 static void write_number(uint8_t *out, uint64_t value, size_t size)
 {
@@ -159,7 +168,7 @@ static struct slice seal_bytes(struct rpc_stream *stream)
 
 // ---- sending ----
 
-static bool has_unsent(const struct rpc_stream *stream)
+bool rpc_stream_has_unsent(const struct rpc_stream *stream)
 {
   return stream->out.size != 0 || (stream->tls != NULL && tls_session_output(stream->tls).size != 0);
 }
@@ -168,7 +177,7 @@ static bool has_unsent(const struct rpc_stream *stream)
 // to be noticed by its owner.
 static bool needs_turn(const struct rpc_stream *stream)
 {
-  return stream->state == STREAM_ENDED || has_unsent(stream);
+  return stream->state == STREAM_ENDED || rpc_stream_has_unsent(stream);
 }
 
 static void watch_for_room(struct rpc_stream *stream)
@@ -182,11 +191,13 @@ static size_t send_some(struct rpc_stream *stream)
   if (stream->tls == NULL) {
     size_t moved = move_bytes(stream, &stream->sending, slice_skip(strbuf_slice(&stream->out), stream->out_sent));
     stream->out_sent += moved;
+    stream->sent_bytes += moved;
     return moved;
   }
   struct slice sealed = seal_bytes(stream);
   size_t moved = stream->state == STREAM_OPEN ? move_bytes(stream, &stream->sending, sealed) : 0;
   tls_session_sent(stream->tls, moved);
+  stream->sent_bytes += moved;
   return moved;
 }
 
@@ -227,9 +238,9 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
   if (stream->state == STREAM_ENDED)
     return true;
   // A transfer in the background may have ended.
-  if (has_unsent(stream))
+  if (rpc_stream_has_unsent(stream))
     write_out(stream);
-  if (stream->state == STREAM_OPEN && has_unsent(stream))
+  if (stream->state == STREAM_OPEN && rpc_stream_has_unsent(stream))
     return false;
   add_message(stream, frames, received);
   write_out(stream);
@@ -294,7 +305,9 @@ static void read_sealed(struct rpc_stream *stream, size_t needed)
   size_t room_size;
   uint8_t *room = tls_session_room(stream->tls, &room_size);
   if (got == 0 && room_size != 0) {
-    tls_session_feed(stream->tls, move_bytes(stream, &stream->receiving, slice_make(room, room_size)));
+    size_t moved = move_bytes(stream, &stream->receiving, slice_make(room, room_size));
+    stream->received_bytes += moved;
+    tls_session_feed(stream->tls, moved);
     got = tls_session_read(stream->tls, out, size);
   }
   stream->in_end += got;
@@ -302,7 +315,7 @@ static void read_sealed(struct rpc_stream *stream, size_t needed)
   stream->readable = got == size;
   check_session(stream);
   // Some of what was read asks for an answer of OpenSSL's.
-  if (stream->out.size == 0 && has_unsent(stream)) {
+  if (stream->out.size == 0 && rpc_stream_has_unsent(stream)) {
     write_out(stream);
     watch_for_room(stream);
   }
@@ -320,6 +333,7 @@ static void read_in(struct rpc_stream *stream, size_t needed)
   struct slice room = slice_make((char *)stream->in + stream->in_end, stream->in_capacity - stream->in_end);
   size_t moved = move_bytes(stream, &stream->receiving, room);
   stream->in_end += moved;
+  stream->received_bytes += moved;
   if (moved == 0 || stream->mode == STREAM_DIRECT)
     stream->readable = false;
 }
@@ -348,9 +362,9 @@ static void handle_ready(void *arg)
   if (stream->mode == STREAM_NOTIFIED && read(stream->watch.fd, &ignored, sizeof(ignored)) < 0)
     ignored = 0;
   stream->readable = true;
-  if (has_unsent(stream)) {
+  if (rpc_stream_has_unsent(stream)) {
     write_out(stream);
-    if (!has_unsent(stream)) {
+    if (!rpc_stream_has_unsent(stream)) {
       watch_for_room(stream);
       send_port_unblock(&stream->port);
     }
@@ -361,6 +375,23 @@ static void handle_ready(void *arg)
 
 // ---- life ----
 
+// Lets the kernel find out that the other host has vanished or is cut off: what is sent must be acked, and a quiet
+// connection is probed. A connection for which that cannot be set still has its owner's looks, see liveness_internal.h.
+static void watch_for_vanished_host(int fd)
+{
+  static const struct {
+    int level;
+    int name;
+    int value;
+  } options[] = {
+      {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKED_TIMEOUT_MS}, {SOL_SOCKET, SO_KEEPALIVE, 1},
+      {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},       {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
+      {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(options); i++)
+    (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
 struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options)
 {
   struct rpc_stream *stream = calloc(1, sizeof(*stream));
@@ -370,6 +401,8 @@ struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_s
   stream->tls = opened->tls;
   stream->is_ipc = opened->is_ipc;
   stream->mode = opened->fd >= 0 ? STREAM_DIRECT : STREAM_NOTIFIED;
+  if (opened->fd >= 0)
+    watch_for_vanished_host(opened->fd);
   int fd = opened->fd >= 0 ? opened->fd : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   CHECK(fd >= 0);
   *opened = (struct rpc_opened){.fd = -1};

@@ -68,7 +68,9 @@ struct rpc_stream {
   enum stream_mode mode;
   enum stream_state state;
   bool is_ipc;
-  bool readable;  // there may be something to read
+  bool readable;            // there may be something to read
+  uint64_t received_bytes;  // moved in and out over the socket so far
+  uint64_t sent_bytes;
   struct transport_watch watch;
   struct stream_transfer receiving;
   struct stream_transfer sending;
@@ -87,6 +89,8 @@ struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_s
 // Closes the connection and frees the stream. Nulls the pointer and accepts NULL in it.
 void rpc_stream_close(struct rpc_stream **stream);
 
+// Returns whether bytes wait that the socket has not taken.
+bool rpc_stream_has_unsent(const struct rpc_stream *stream);
 // Takes the next packet, which is valid until the next call.
 enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet) MUST_CHECK;
 

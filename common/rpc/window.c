@@ -1,9 +1,9 @@
 #include "common/rpc/window_internal.h"
 
-void window_count_sent(struct packet_window *window)
+void window_count_sent(struct packet_window *window, uint64_t acked)
 {
   window->sent++;
-  window->ack_sent = window->received;
+  window->ack_sent = acked;
   window->ack_due = false;
 }
 

@@ -21,8 +21,8 @@ struct packet_window {
   bool ack_due;       // an ack must leave now, in a packet of its own if there are no frames
 };
 
-// Counts a packet that was sent, which carried an ack of everything received so far.
-void window_count_sent(struct packet_window *window);
+// Counts a packet that was sent, which carried an ack of `acked` received packets.
+void window_count_sent(struct packet_window *window, uint64_t acked);
 // Counts a packet that was received, and makes an ack due if enough are unacked.
 void window_count_received(struct packet_window *window);
 // Makes an ack due at once if anything received is unacked.

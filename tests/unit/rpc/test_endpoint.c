@@ -57,7 +57,7 @@ static bool take_event(struct rig *rig, void *arg)
   struct pipe_event *events = transport_take_events(&lone->transport, &count);
   for (size_t i = 0; i < count; i++) {
     if (events[i].link_id == lone->endpoint->link_id && events[i].kind == PIPE_OPENED)
-      cr_assert_eq(endpoint_set_connected(lone->endpoint, &events[i].opened, &error), STATUS_OK);
+      cr_assert_eq(endpoint_set_connected(lone->endpoint, &events[i].opened, clock_now_us(), &error), STATUS_OK);
     rpc_opened_discard(&events[i].opened);
   }
   free(events);
@@ -73,7 +73,7 @@ static void connect_endpoint(struct rig *rig, struct lone_endpoint *lone)
 // Dials again, and says that this has failed.
 static void fail_dial(struct endpoint *endpoint)
 {
-  endpoint_run_timer(endpoint, clock_now_us());
+  cr_assert(endpoint_run_timer(endpoint, clock_now_us()));
   cr_assert_eq(endpoint->state, ENDPOINT_CONNECTING);
   endpoint_set_lost(endpoint, clock_now_us(), "test");
   cr_assert_eq(endpoint->state, ENDPOINT_BACKING_OFF);
@@ -144,7 +144,7 @@ Test(endpoint, the_backoff_grows_although_an_earlier_connection_carried_answers)
   fail_dial(lone.endpoint);
   cr_assert_eq(lone.endpoint->backoff_ms, 4 * first_ms);
 
-  endpoint_run_timer(lone.endpoint, clock_now_us());
+  cr_assert(endpoint_run_timer(lone.endpoint, clock_now_us()));
   connect_endpoint(&rig, &lone);
   take_packet(&rig, &lone);
   endpoint_set_lost(lone.endpoint, clock_now_us(), "test");

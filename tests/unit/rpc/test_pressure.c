@@ -282,3 +282,36 @@ Test(pressure, the_client_survives_a_server_that_talks_nonsense)
   arena_free(&arena);
   rig_stop(&rig);
 }
+
+static bool is_server_idle(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return rpc_server_idle(rig->server);
+}
+
+// Its requests are more than the network's buffers hold, so that many packets wait in it when the GOAWAY comes.
+Test(pressure, requests_that_waited_in_the_client_when_the_goaway_came_are_served)
+{
+  enum { CALLS = 5, PAYLOAD = 5 * 1024 * 1024 };
+  struct rig rig;
+  static struct outcome outcomes[CALLS];
+  char *bytes = calloc(1, PAYLOAD);
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  rig.server_stopped = true;
+  for (size_t i = 0; i < CALLS; i++) {
+    rig_call(&rig, slice_make(bytes, PAYLOAD), &outcomes[i]);
+    rig_turn(&rig);
+  }
+  rpc_server_drain(rig.server);
+  rpc_server_flush(rig.server);
+  rig_until_ready(&rig, 0);
+  rig.server_stopped = false;
+  rig_until_kept(&rig, CALLS);
+  rig_reply_all(&rig);
+  rig_until_done(&rig, outcomes, CALLS);
+  for (size_t i = 0; i < CALLS; i++)
+    cr_expect_eq(outcomes[i].code, STATUS_OK, "%zu: %s", i, outcomes[i].message);
+  rig_until(&rig, is_server_idle, NULL);
+  free(bytes);
+  rig_stop(&rig);
+}
