@@ -313,7 +313,7 @@ enum step_result step_call(struct exchange *exchange)
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return refuse_idempotency_key(exchange);
-  struct rpc_context context = {
+  exchange->call_context = (struct rpc_context){
       .request_id = exchange_request_id(exchange),
       .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),
       .access_token = exchange->access_token,
@@ -327,7 +327,10 @@ enum step_result step_call(struct exchange *exchange)
       // The deadline counts from here. nginx bounds how slowly a client may send its body.
       .deadline_us = deadline_after_ms(exchange->gateway->clock.now_us(), method->timeout_ms),
       .reply_wait_ms = REPLY_WAIT_MS,
-      .context = &context,
+      .context = &exchange->call_context,
+      .keeps_request = true,
+      // A reply that is not kept cannot be given to a repeat.
+      .is_repeatable = method->no_side_effects || (key.size > 0 && !method->secret_reply),
   };
   const struct backend *backend = &exchange->gateway->backend;
   exchange->call = backend->call(backend->arg, &options, on_called, exchange);

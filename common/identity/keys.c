@@ -148,6 +148,8 @@ static void start_fetch(struct keys *keys, uint64_t now_us)
       .service = keys->options.source.service,
       .method = keys->options.source.method,
       .deadline_us = now_us + KEYS_FETCH_TIMEOUT_US,
+      .keeps_request = true,
+      .is_repeatable = true,
   };
   keys->unknown_from_us = now_us + KEYS_UNKNOWN_EVERY_US;
   keys->next_fetch_us = DEADLINE_NONE;

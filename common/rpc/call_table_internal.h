@@ -3,6 +3,7 @@
 #ifndef BULKHEAD_RPC_CALL_TABLE_INTERNAL_H
 #define BULKHEAD_RPC_CALL_TABLE_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,7 +38,13 @@ struct rpc_call {
   struct rpc_channel *channel;
   struct endpoint *endpoint;  // CALL_IN_FLIGHT
   struct slice method;
-  struct strbuf request;        // CALL_WAITING: the frame without its timeout
+  struct slice payload;               // the caller's; not used where there is a copy
+  const struct rpc_context *context;  // the same
+  struct strbuf copy;                 // the frame without its time limits; empty where the caller keeps the request
+  bool is_repeatable;
+  bool has_left;                // set while its connection is given up: the request has left over it
+  bool may_have_begun;          // an earlier attempt has left, and what became of it is not known
+  uint8_t attempts;             // how often the request has left or was refused
   enum status refusal;          // CALL_REFUSED: how it ends
   const char *refusal_message;  // CALL_REFUSED
   rpc_done_fn *done;

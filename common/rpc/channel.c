@@ -29,6 +29,11 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   list_init(&channel->waiting);
   struct slice label = slice_from_string(channel->service);
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
+  channel->not_retried = metrics_series(METRIC_RPC_NOT_RETRIED, &label, 1);
+  static const char *const reasons[] = {
+      [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken"};
+  for (size_t i = 0; i < RETRY_REASON_COUNT; i++)
+    channel->retried[i] = metrics_series(METRIC_RPC_RETRIES, (struct slice[]){label, slice_from_string(reasons[i])}, 2);
   channel->endpoint_metrics = (struct endpoint_metrics){
       .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
       .service = channel->service,
@@ -57,6 +62,20 @@ struct balancer_candidate *channel_pick(struct rpc_channel *channel)
   return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
 }
 
+struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint)
+{
+  struct balancer_candidate *best = NULL;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    struct balancer_candidate *candidate = channel->candidates[i];
+    if (candidate == &endpoint->load || !candidate->ready ||
+        candidate->calls_in_flight >= channel->client->max_calls_in_flight)
+      continue;
+    if (best == NULL || candidate->calls_in_flight < best->calls_in_flight)
+      best = candidate;
+  }
+  return best;
+}
+
 // ---- hope ----
 
 bool channel_is_ready(const struct rpc_channel *channel)
@@ -81,8 +100,8 @@ void channel_note_lost(struct endpoint *endpoint)
 {
   if (endpoint->state == ENDPOINT_READY) {
     endpoint->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
-    endpoint->said_goodbye = false;
-  } else if (!endpoint->said_goodbye) {
+    endpoint->may_come_up = false;
+  } else if (!endpoint->may_come_up) {
     endpoint->hope_until_us = 0;
   }
 }
@@ -91,7 +110,7 @@ void channel_drain_endpoint(struct endpoint *endpoint)
 {
   if (endpoint->state == ENDPOINT_READY)
     endpoint->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
-  endpoint->said_goodbye = true;
+  endpoint->may_come_up = true;
   endpoint_set_draining(endpoint);
 }
 
@@ -146,6 +165,7 @@ static struct balancer_candidate *make_endpoint(struct rpc_channel *channel, con
   struct endpoint *endpoint =
       endpoint_create(&channel->client->endpoints, address, channel, &channel->endpoint_metrics, now_us);
   endpoint->hope_until_us = deadline_after_ms(now_us, HOPE_MS);
+  endpoint->may_come_up = true;
   return &endpoint->load;
 }
 

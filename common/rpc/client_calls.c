@@ -2,6 +2,7 @@
 // rpc_client_process, after the call has left the table, so a callback may start calls, cancel others, or set
 // endpoints.
 #include "common/base/check.h"
+#include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/packet_internal.h"
@@ -27,7 +28,6 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
   list_remove(&call->node);
   heap_remove(&client->timers, &call->timer);
   if (call->state == CALL_WAITING) {
-    strbuf_free(&call->request);
     call->channel->waiting_count--;
   } else if (call->state == CALL_IN_FLIGHT) {
     call->endpoint->load.calls_in_flight--;
@@ -52,6 +52,7 @@ static void release_call(struct rpc_call *call)
 {
   set_call_state(call, CALL_DETACHED);
   metric_add(call->channel->in_flight, -1);
+  strbuf_free(&call->copy);
   call_table_release(&call->client->calls, call);
 }
 
@@ -65,8 +66,12 @@ void client_end_call(struct rpc_call *call, const struct rpc_status *status, str
   method_metrics_count(&client->methods, call->method, true, status->code, duration_us);
   rpc_done_fn *done = call->done;
   void *arg = call->arg;
+  struct rpc_status told = *status;
+  // What the last server says of itself does not hold for an earlier attempt.
+  if (call->may_have_begun && slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)))
+    told.reason = SLICE(RPC_OUTCOME_UNKNOWN);
   release_call(call);
-  done(arg, status, payload);
+  done(arg, &told, payload);
 }
 
 bool client_withdraw_request(struct rpc_call *call)
@@ -76,6 +81,7 @@ bool client_withdraw_request(struct rpc_call *call)
 
 void client_fail_call(struct rpc_call *call, enum status code, bool has_left, const char *message)
 {
+  has_left = has_left || call->may_have_begun;
   struct rpc_status status = {.code = code,
                               .message = slice_from_string(message),
                               .reason = has_left ? SLICE(RPC_OUTCOME_UNKNOWN) : SLICE(RPC_NOT_APPLIED),
@@ -103,25 +109,23 @@ bool rpc_call_cancel(struct rpc_call *call)
   bool has_left = !client_withdraw_request(call);
   if (has_left)
     send_cancel(call);
+  has_left = has_left || call->may_have_begun;
   release_call(call);
   return has_left;
 }
 
 // ---- the start of a call ----
 
-static void wait_for_endpoint(struct rpc_call *call, const struct rpc_frame *frame)
+static struct rpc_frame make_request(const struct rpc_call *call)
 {
-  if (channel_hope_until_us(call->channel) <= call->started_us) {
-    client_refuse_call(call, STATUS_UNAVAILABLE, NO_ENDPOINT);
-    return;
-  }
-  if (call->channel->waiting_count >= call->client->max_calls_in_flight) {
-    client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls wait for the service");
-    return;
-  }
-  strbuf_init(&call->request, 0);
-  rpc_frame_append_body(&call->request, frame);
-  set_call_state(call, CALL_WAITING);
+  struct rpc_frame frame = {.call_id = call->id,
+                            .kind = RPC_FRAME_REQUEST,
+                            .method = call->method,
+                            .payload = call->payload,
+                            .has_context = call->context != NULL};
+  if (call->context != NULL)
+    frame.context = *call->context;
+  return frame;
 }
 
 static bool request_fits(const struct rpc_client *client, const struct rpc_frame *frame)
@@ -131,32 +135,47 @@ static bool request_fits(const struct rpc_client *client, const struct rpc_frame
   return rpc_frame_packed_size(frame) + RPC_TAIL_MAX_BYTES + limit_bytes <= client->endpoints.max_message_bytes;
 }
 
-static void start_call(struct rpc_call *call, struct rpc_frame *frame)
+static void send_request(struct rpc_call *call, struct endpoint *endpoint, uint64_t now_us)
 {
-  struct rpc_client *client = call->client;
-  uint32_t timeout_ms = deadline_left_ms(call->deadline_us, call->started_us);
-  if (!request_fits(client, frame)) {
-    client_refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
-    return;
+  // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
+  uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
+  uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
+  uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
+  call->endpoint = endpoint;
+  if (call->copy.size != 0) {
+    call->frame_number =
+        sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
+  } else {
+    struct rpc_frame frame = make_request(call);
+    frame.timeout_ms = timeout_ms;
+    frame.expires_at_us = expires_at_us;
+    call->frame_number = sender_add(&endpoint->sender, &frame);
   }
-  if (timeout_ms == 0) {
-    client_refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
-    return;
-  }
-  struct balancer_candidate *pick = channel_pick(call->channel);
-  if (pick == NULL) {
-    wait_for_endpoint(call, frame);
-    return;
-  }
-  if (pick->calls_in_flight >= client->max_calls_in_flight) {
-    client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
-    return;
-  }
-  call->endpoint = endpoint_of(pick);
-  frame->timeout_ms = timeout_ms;
-  frame->expires_at_us = peer_clock_turn(&call->endpoint->clock, call->deadline_us);
-  call->frame_number = sender_add(&call->endpoint->sender, frame);
   set_call_state(call, CALL_IN_FLIGHT);
+}
+
+static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
+{
+  if (channel_hope_until_us(call->channel) <= now_us)
+    client_refuse_call(call, STATUS_UNAVAILABLE, NO_ENDPOINT);
+  else if (call->channel->waiting_count >= call->client->max_calls_in_flight)
+    client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls wait for the service");
+  else
+    set_call_state(call, CALL_WAITING);
+}
+
+// Sends a call that is in no list to an endpoint, or lets it wait for one.
+static void place_call(struct rpc_call *call, uint64_t now_us)
+{
+  struct balancer_candidate *pick = channel_pick(call->channel);
+  if (deadline_left_ms(call->deadline_us, now_us) == 0)
+    client_refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
+  else if (pick == NULL)
+    wait_for_endpoint(call, now_us);
+  else if (pick->calls_in_flight >= call->client->max_calls_in_flight)
+    client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
+  else
+    send_request(call, endpoint_of(pick), now_us);
 }
 
 static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
@@ -169,10 +188,21 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->give_up_us = deadline_after_ms(options->deadline_us, options->reply_wait_ms);
   call->channel = client_channel(client, options->service);
   call->method = options->method;
+  call->payload = options->payload;
+  call->context = options->context;
+  call->is_repeatable = options->is_repeatable;
   call->done = done;
   call->arg = arg;
   metric_add(call->channel->in_flight, 1);
+  retry_budget_note_call(&call->channel->retries, call->started_us);
   return call;
+}
+
+static void copy_request(struct rpc_call *call, const struct rpc_frame *frame)
+{
+  rpc_frame_append_body(&call->copy, frame);
+  call->payload = (struct slice){0};
+  call->context = NULL;
 }
 
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
@@ -180,16 +210,14 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 {
   CHECK(options->deadline_us != DEADLINE_NONE);
   struct rpc_call *call = make_call(client, options, done, arg);
-  struct rpc_frame frame = {
-      .call_id = call->id,
-      .kind = RPC_FRAME_REQUEST,
-      .method = options->method,
-      .payload = options->payload,
-      .has_context = options->context != NULL,
-  };
-  if (options->context != NULL)
-    frame.context = *options->context;
-  start_call(call, &frame);
+  const struct rpc_frame frame = make_request(call);
+  if (!request_fits(client, &frame)) {
+    client_refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
+    return call;
+  }
+  place_call(call, call->started_us);
+  if (!options->keeps_request)
+    copy_request(call, &frame);
   return call;
 }
 
@@ -200,15 +228,91 @@ void channel_dispatch_waiting(struct rpc_channel *channel)
     struct balancer_candidate *pick = channel_pick(channel);
     if (pick == NULL || pick->calls_in_flight >= client->max_calls_in_flight)
       return;
-    struct rpc_call *call = CONTAINER_OF(channel->waiting.next, struct rpc_call, node);
-    uint32_t timeout_ms = deadline_left_ms(call->deadline_us, client->now_us);
-    call->endpoint = endpoint_of(pick);
-    // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
-    call->frame_number =
-        sender_add_with_timeout(&call->endpoint->sender, strbuf_slice(&call->request), timeout_ms == 0 ? 1 : timeout_ms,
-                                peer_clock_turn(&call->endpoint->clock, call->deadline_us));
-    set_call_state(call, CALL_IN_FLIGHT);
+    send_request(CONTAINER_OF(channel->waiting.next, struct rpc_call, node), endpoint_of(pick), client->now_us);
   }
+}
+
+// ---- retries ----
+
+// The most times that the request of a call leaves.
+#define MAX_ATTEMPTS 3
+
+static bool take_from_budget(struct rpc_call *call)
+{
+  struct rpc_channel *channel = call->channel;
+  uint64_t now_us = call->client->now_us;
+  if (retry_budget_take(&channel->retries, now_us))
+    return true;
+  uint64_t suppressed = 0;
+  metric_add(channel->not_retried, 1);
+  if (log_limit_pass(&channel->budget_log, now_us, &suppressed))
+    log_warn("rpc",
+             "a call that could be sent to another instance fails, because a fifth of the recent calls were sent again "
+             "already; look what is wrong with the service",
+             LOG_STRING("service", channel->service), LOG_INT("alsoBefore", suppressed));
+  return false;
+}
+
+// Takes a call back from its endpoint, to be sent again.
+static void take_back(struct rpc_call *call, enum retry_reason reason)
+{
+  metric_add(call->channel->retried[reason], 1);
+  if (reason != RETRY_UNSENT)
+    call->attempts++;
+  set_call_state(call, CALL_DETACHED);
+}
+
+// Tells whether the server says that it has not begun the call.
+static bool is_refusal(const struct rpc_status *status)
+{
+  return (status->code == STATUS_UNAVAILABLE || status->code == STATUS_RESOURCE_EXHAUSTED) &&
+         slice_equal(status->reason, SLICE(RPC_NOT_APPLIED));
+}
+
+bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status)
+{
+  if (!is_refusal(status) || call->attempts + 1 >= MAX_ATTEMPTS || call->deadline_us <= call->client->now_us)
+    return false;
+  // A server that shuts down refuses what has crossed with its goodbye, however much that is.
+  if (call->endpoint->state != ENDPOINT_READY) {
+    take_back(call, RETRY_REFUSED);
+    place_call(call, call->client->now_us);
+    return true;
+  }
+  struct balancer_candidate *other = channel_pick_other(call->channel, call->endpoint);
+  if (other == NULL || !take_from_budget(call))
+    return false;
+  take_back(call, RETRY_REFUSED);
+  send_request(call, endpoint_of(other), call->client->now_us);
+  return true;
+}
+
+// Sends a call again whose connection broke. False where that must not be done.
+static bool retry_broken(struct rpc_call *call)
+{
+  if (call->has_left && (!call->is_repeatable || call->attempts + 1 >= MAX_ATTEMPTS || !take_from_budget(call)))
+    return false;
+  call->may_have_begun = call->may_have_begun || call->has_left;
+  take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
+  place_call(call, call->client->now_us);
+  return true;
+}
+
+void client_move_calls(struct endpoint *endpoint)
+{
+  size_t moved = 0, failed = 0;
+  while (!list_empty(&endpoint->calls)) {
+    struct rpc_call *call = CONTAINER_OF(endpoint->calls.next, struct rpc_call, node);
+    if (retry_broken(call)) {
+      moved++;
+      continue;
+    }
+    failed++;
+    client_fail_call(call, STATUS_UNAVAILABLE, true, "the connection to the service broke");
+  }
+  if (moved + failed > 0)
+    log_warn("rpc", "calls were in flight on a connection that broke; those that may be are sent again",
+             LOG_STRING("endpoint", endpoint->id), LOG_INT("sentAgain", moved), LOG_INT("failed", failed));
 }
 
 // ---- hope and time ----

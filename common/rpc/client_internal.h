@@ -10,11 +10,21 @@
 #include "common/base/compiler.h"
 #include "common/base/heap.h"
 #include "common/base/list.h"
+#include "common/observe/log_limit.h"
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/endpoint_internal.h"
 #include "common/rpc/method_metrics_internal.h"
+#include "common/rpc/retry_budget_internal.h"
 #include "common/rpc/transport_internal.h"
+
+// Why a call is sent again.
+enum retry_reason {
+  RETRY_UNSENT,   // its connection broke before the request had left
+  RETRY_REFUSED,  // a server has not begun it
+  RETRY_BROKEN,   // its connection broke while it was in flight
+  RETRY_REASON_COUNT,
+};
 
 // The way to one service: its listed endpoints, and the calls that wait for one of them.
 struct rpc_channel {
@@ -27,7 +37,11 @@ struct rpc_channel {
   uint64_t hope_until_us;  // until when calls wait for an endpoint that is not listed yet
   struct list waiting;     // rpc_call.node
   size_t waiting_count;
+  struct retry_budget retries;
+  struct log_limit budget_log;  // of the line about the exhausted budget
   struct metric_series *in_flight;
+  struct metric_series *retried[RETRY_REASON_COUNT];
+  struct metric_series *not_retried;  // the budget was exhausted
   struct endpoint_metrics endpoint_metrics;
 };
 
@@ -59,9 +73,10 @@ struct balancer_candidate *channel_pick(struct rpc_channel *channel);
 // Returns whether an endpoint takes calls.
 bool channel_is_ready(const struct rpc_channel *channel);
 // Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint
-// was listed, lost, or announced its end. A dial that fails ends the hope for its endpoint, unless that has announced
-// its end: its successor may be on its way.
+// was listed, lost, or announced its end. A dial that fails ends the hope for an endpoint that was lost without notice.
 uint64_t channel_hope_until_us(const struct rpc_channel *channel);
+// Chooses another endpoint than this one for a call that goes on; NULL when no other is ready and has room.
+struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint);
 // Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
 void channel_note_lost(struct endpoint *endpoint);
 // Notes that the server of an endpoint shuts down: it gets no new calls.
@@ -85,6 +100,11 @@ void client_fail_call(struct rpc_call *call, enum status code, bool has_left, co
 void client_refuse_call(struct rpc_call *call, enum status code, const char *message);
 // Takes the request of a call back. False when it has left, so that the server may have begun the call.
 bool client_withdraw_request(struct rpc_call *call);
+// Sends a call again that its server has refused without beginning it. False where that must not or cannot be done.
+bool client_retry_refused(struct rpc_call *call, const struct rpc_status *refusal);
+// Sends the calls of an endpoint again that may be, and ends the others. `has_left` of the calls must be set, and the
+// endpoint must not be ready any more.
+void client_move_calls(struct endpoint *endpoint);
 // Ends a call whose timer has fired, or lets it wait on: for an endpoint, or for the server's last word.
 void client_expire_call(struct rpc_client *client, struct rpc_call *call);
 // Ends the calls that were refused before.

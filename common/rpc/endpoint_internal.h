@@ -80,8 +80,8 @@ struct endpoint {
   struct service_evidence evidence;  // the hello that has proven the server's name; none with TLS
   uint64_t received_before_linger;   // packets received when `timer` was set for lingering
   uint64_t hope_until_us;            // until when calls wait for it while it takes none; channel.c sets it
-  bool said_goodbye;                 // its server has announced its end, so that a successor may come
-  bool is_replaced;                  // an endpoint with another connection to the same server takes its calls
+  bool may_come_up;  // a dial that fails does not end the hope: its server may be about to start, or have a successor
+  bool is_replaced;  // an endpoint with another connection to the same server takes its calls
 };
 
 // Creates an endpoint of the group and dials at once. `address` is copied; `metrics` must outlive the endpoint.

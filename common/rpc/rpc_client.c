@@ -28,7 +28,9 @@ static void handle_response(struct endpoint *endpoint, const struct rpc_frame *f
 {
   struct rpc_call *call = call_table_find(&endpoint->channel->client->calls, frame->call_id);
   // A reply that came too late, or to a call that went to another endpoint, finds no call.
-  if (call != NULL && call->state == CALL_IN_FLIGHT && call->endpoint == endpoint)
+  if (call == NULL || call->state != CALL_IN_FLIGHT || call->endpoint != endpoint)
+    return;
+  if (frame->status.code == STATUS_OK || !client_retry_refused(call, &frame->status))
     client_end_call(call, &frame->status, frame->payload);
 }
 
@@ -75,28 +77,22 @@ static bool handle_packet(struct endpoint *endpoint, struct slice body, struct e
 
 // ---- connections ----
 
-// Refuses the calls of an endpoint whose requests have not left, while its sender still knows which these are.
-static void refuse_unsent_calls(struct endpoint *endpoint)
+// Withdraws the requests of an endpoint that have not left, while its sender still knows which these are.
+static void withdraw_requests(struct endpoint *endpoint)
 {
-  struct list *next;
-  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = next) {
-    next = node->next;
+  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = node->next) {
     struct rpc_call *call = CONTAINER_OF(node, struct rpc_call, node);
-    if (client_withdraw_request(call))
-      client_refuse_call(call, STATUS_UNAVAILABLE, "the connection to the service broke before the request was sent");
+    call->has_left = !client_withdraw_request(call);
   }
 }
 
 static void lose_endpoint(struct rpc_client *client, struct endpoint *endpoint, const char *reason)
 {
   struct rpc_channel *channel = endpoint->channel;
-  refuse_unsent_calls(endpoint);
+  withdraw_requests(endpoint);
   channel_note_lost(endpoint);
   endpoint_set_lost(endpoint, client->now_us, reason);
-  while (!list_empty(&endpoint->calls)) {
-    struct rpc_call *call = CONTAINER_OF(endpoint->calls.next, struct rpc_call, node);
-    client_fail_call(call, STATUS_UNAVAILABLE, true, "the connection to the service broke");
-  }
+  client_move_calls(endpoint);
   channel_end_hopeless_calls(channel);
 }
 

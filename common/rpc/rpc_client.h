@@ -5,8 +5,11 @@
 //
 // Each endpoint has one connection, which takes calls once the server has answered over it, and proven that it is the
 // service that it is listed as: a list of endpoints, such as Consul's, proves nothing. Frames that are queued in
-// one turn for one endpoint leave as one packet. When a connection breaks, its calls in flight end at once with
-// UNAVAILABLE, and whatever was queued in it is dropped; a new one is dialled with back-off and jitter.
+// one turn for one endpoint leave as one packet. A connection that breaks is dialled again with back-off and jitter.
+//
+// A call whose request has not left when its connection breaks, or that a server has refused without beginning it, goes
+// to another endpoint by itself. So does one in flight there if it is repeatable; others end at once with UNAVAILABLE.
+// Only the retries of requests that a server may have seen count against a budget: a fifth of the recent calls.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H
 
@@ -57,14 +60,20 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
 struct rpc_call_options {
-  const char *service;   // whose endpoints: "item"
-  struct slice method;   // "item.v1.ItemService/GetItem"; must stay valid until the call has ended
-  struct slice payload;  // copied
+  const char *service;  // whose endpoints: "item"
+  struct slice method;  // "item.v1.ItemService/GetItem"; must stay valid until the call has ended
+  struct slice payload;
   uint64_t deadline_us;  // DEADLINE_NONE is refused (CHECK): every call has an end
   // How much longer than the deadline the call waits for its reply once the request has left. The server ends its work
   // at the deadline, and may then still say what has happened.
   uint32_t reply_wait_ms;
-  const struct rpc_context *context;  // copied; may be NULL
+  const struct rpc_context *context;  // may be NULL
+  // `payload` and `context` stay valid until `done` runs or rpc_call_cancel returns. Otherwise they are copied.
+  bool keeps_request;
+  // A repeat does nothing more than the call itself, and is answered as the call would have been: a method without side
+  // effects, or a creation whose Idempotency-Key brings the first answer again. Such a call is also sent again when it
+  // is not known what has become of it.
+  bool is_repeatable;
 };
 
 // Runs when a call has ended. `status` and `payload` are valid only during the callback. With status->code OK, payload
@@ -74,8 +83,8 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 
 // Queues a call. `done` runs exactly once, always from rpc_client_process (or rpc_client_free), also for a call that is
 // refused. While no endpoint is ready, the call waits within its deadline only if one may soon be: for 1 s after an
-// endpoint was listed, its connection broke, or it has announced its end. Once its dial has failed, calls end at once
-// with UNAVAILABLE and RPC_NOT_APPLIED.
+// endpoint was listed, its connection broke, or it has announced its end. Once one whose connection broke cannot be
+// dialled either, calls end at once with UNAVAILABLE and RPC_NOT_APPLIED.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
 // Cancels a call: `done` will not run. A request that has not left never will; otherwise the server is sent a CANCEL.

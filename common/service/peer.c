@@ -29,7 +29,9 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   completion_finish(&waiting->done, STATUS_OK);
 }
 
+// The request of a call, which stays until the call has ended.
 struct outgoing {
+  struct strbuf payload;
   struct rpc_context context;
   char traceparent[TRACEPARENT_SIZE];
   char request_id[UUID_TEXT_SIZE];
@@ -59,24 +61,19 @@ static void make_context(struct outgoing *outgoing, const struct call *call)
 }
 
 static struct rpc_call *send_call(struct service *service, const struct rpc_method *method,
-                                  const ProtobufCMessage *request, struct waiting *waiting)
+                                  const struct outgoing *outgoing, struct waiting *waiting)
 {
-  struct outgoing outgoing;
-  make_context(&outgoing, waiting->call);
-  struct strbuf payload;
-  strbuf_init(&payload, 0);
-  proto_pack(request, &payload);
   const struct rpc_call_options options = {
       .service = method->service,
       .method = slice_from_string(method->full_name),
-      .payload = strbuf_slice(&payload),
+      .payload = strbuf_slice(&outgoing->payload),
       .deadline_us =
           deadline_min(task_deadline_us(), deadline_after_ms(loop_now_us(service->loop), method->timeout_ms)),
-      .context = &outgoing.context,
+      .context = &outgoing->context,
+      .keeps_request = true,
+      .is_repeatable = method->no_side_effects,
   };
-  struct rpc_call *handle = rpc_client_call(service->client, &options, on_done, waiting);
-  strbuf_free(&payload);
-  return handle;
+  return rpc_client_call(service->client, &options, on_done, waiting);
 }
 
 static enum status set_peer_failure(struct call *call, enum status status, const char *reason, const char *message)
@@ -104,9 +101,9 @@ static enum task_effect find_effect(const struct waiting *waiting)
 
 // Sends the call and waits until it has ended, or until the task may not wait any longer.
 static enum status wait_for_reply(struct service *service, const struct rpc_method *method,
-                                  const ProtobufCMessage *request, struct waiting *waiting)
+                                  const struct outgoing *outgoing, struct waiting *waiting)
 {
-  struct rpc_call *handle = send_call(service, method, request, waiting);
+  struct rpc_call *handle = send_call(service, method, outgoing, waiting);
   enum status status = completion_wait(&waiting->done);
   if (waiting->done.done) {
     note_effect(method, find_effect(waiting));
@@ -128,7 +125,12 @@ enum status call_peer(struct service *service, struct call *call, const struct r
     return set_peer_failure(call, status, RPC_NOT_APPLIED, "");
   service_follow_peer(service, method->service);
   struct waiting waiting = {.done = {.what = method->full_name}, .call = call, .arena = arena};
-  status = wait_for_reply(service, method, request, &waiting);
+  struct outgoing outgoing;
+  make_context(&outgoing, call);
+  strbuf_init(&outgoing.payload, 0);
+  proto_pack(request, &outgoing.payload);
+  status = wait_for_reply(service, method, &outgoing, &waiting);
+  strbuf_free(&outgoing.payload);
   if (status != STATUS_OK)
     return status;
   *response = proto_unpack(method->output, waiting.payload, arena);

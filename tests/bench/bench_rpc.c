@@ -153,7 +153,8 @@ static void next_call(void *arg, const struct rpc_status *status, struct slice a
   struct rpc_call_options options = {.service = "bench",
                                      .method = SLICE("bench.v1.Bench/Echo"),
                                      .payload = {.data = payload, .size = sizeof(payload)},
-                                     .deadline_us = bench->end_us + 60 * UINT64_C(1000000)};
+                                     .deadline_us = bench->end_us + 60 * UINT64_C(1000000),
+                                     .keeps_request = true};
   rpc_client_call(bench->client, &options, next_call, bench);
 }
 

@@ -48,12 +48,21 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
   return server;
 }
 
+void rig_set_endpoints(struct rig *rig, const int *ports, size_t count)
+{
+  char urls[8][64];
+  struct rpc_endpoint endpoints[8];
+  cr_assert_leq(count, 8);
+  for (size_t i = 0; i < count; i++) {
+    snprintf(urls[i], sizeof(urls[i]), "tcp://127.0.0.1:%d", ports[i]);
+    endpoints[i] = (struct rpc_endpoint){.id = slice_from_string(urls[i]), .url = slice_from_string(urls[i])};
+  }
+  rpc_client_set_endpoints(rig->client, "test", endpoints, count);
+}
+
 void rig_set_endpoint(struct rig *rig, int port)
 {
-  char url[64];
-  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
-  struct rpc_endpoint endpoint = {.id = slice_from_string(url), .url = slice_from_string(url)};
-  rpc_client_set_endpoints(rig->client, "test", &endpoint, 1);
+  rig_set_endpoints(rig, &port, 1);
 }
 
 const char *rig_url(struct rig *rig)
@@ -90,18 +99,24 @@ void rig_start(struct rig *rig, const struct rig_options *options)
 
 void rig_turn(struct rig *rig)
 {
-  struct pollfd fds[2];
+  struct pollfd fds[3];
   nfds_t count = 0;
   bool with_server = rig->server != NULL && !rig->server_stopped;
   bool with_client = rig->client != NULL && !rig->client_stopped;
   if (with_server)
     fds[count++] = (struct pollfd){.fd = rpc_server_fd(rig->server), .events = POLLIN};
+  if (rig->other != NULL)
+    fds[count++] = (struct pollfd){.fd = rpc_server_fd(rig->other), .events = POLLIN};
   if (with_client)
     fds[count++] = (struct pollfd){.fd = rpc_client_fd(rig->client), .events = POLLIN};
   poll(fds, count, 5);
   if (with_server) {
     rpc_server_process(rig->server, clock_now_us());
     rpc_server_flush(rig->server);
+  }
+  if (rig->other != NULL) {
+    rpc_server_process(rig->other, clock_now_us());
+    rpc_server_flush(rig->other);
   }
   if (with_client) {
     rpc_client_process(rig->client, clock_now_us());
@@ -133,6 +148,7 @@ void rig_stop(struct rig *rig)
     rig_reply(rig, 0);
   free(rig->kept);
   rpc_server_free(&rig->server);
+  rpc_server_free(&rig->other);
   service_identity_free(&rig->client_identity);
   service_identity_free(&rig->server_identity);
 }
@@ -226,6 +242,13 @@ struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint3
 {
   return start_call(rig, (struct rpc_call_options){.deadline_us = deadline_us, .reply_wait_ms = reply_wait_ms},
                     outcome);
+}
+
+struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, struct outcome *outcome)
+{
+  return start_call(
+      rig, (struct rpc_call_options){.payload = payload, .deadline_us = TEST_DEADLINE_US, .is_repeatable = true},
+      outcome);
 }
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome)

@@ -36,6 +36,7 @@ enum answering {
 
 struct rig {
   struct rpc_server *server;
+  struct rpc_server *other;  // a second server of "test", which is turned too; NULL without
   struct rpc_client *client;
   struct service_identity *server_identity;  // of the service "test"; NULL without with_hellos
   struct service_identity *client_identity;  // of "tester"
@@ -69,6 +70,8 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
 const char *rig_url(struct rig *rig);
 // Sets the endpoints of the service "test" to one on this port of the loopback.
 void rig_set_endpoint(struct rig *rig, int port);
+// Sets the endpoints to those on these ports.
+void rig_set_endpoints(struct rig *rig, const int *ports, size_t count);
 
 // Turns both once; waits up to 5 ms for something to happen.
 void rig_turn(struct rig *rig);
@@ -78,6 +81,8 @@ void rig_until_ready(struct rig *rig, size_t endpoints);
 void rig_until_done(struct rig *rig, struct outcome *outcomes, size_t count);
 void rig_until_kept(struct rig *rig, size_t count);
 
+// Calls a method whose repeat does nothing more.
+struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
 // Calls with a deadline, and waits `reply_wait_ms` longer than that for the reply.

@@ -1,5 +1,6 @@
 // A service without any instance: calls wait while there is hope, and are refused at once when there is none.
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "common/rpc/client_internal.h"
 #include "tests/unit/rpc/harness.h"
@@ -58,6 +59,31 @@ Test(outages, a_newly_listed_endpoint_ends_the_outage_for_the_calls_that_wait_fo
   struct outcome outcome = call_in_outage(&rig);
   cr_assert_not(outcome.done);
   outcome.rig = &rig;
+  rig_stop(&rig);
+}
+
+// Programs that start together list each other before they listen.
+Test(outages, an_endpoint_that_has_just_been_listed_may_come_up_later)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.without_client = true});
+  char url[64];
+  snprintf(url, sizeof(url), "%s", rig_url(&rig));
+  int port = rpc_server_port(rig.server);
+  rpc_server_free(&rig.server);
+  rig.client = rpc_client_create(&(struct rpc_client_options){0});
+  rig_set_endpoint(&rig, port);
+  static struct outcome outcome;
+  rig_call(&rig, SLICE("x"), &outcome);
+  const struct endpoint *endpoint = CONTAINER_OF(rig.client->endpoints.members.next, struct endpoint, node);
+  for (size_t turns = 0; endpoint->state != ENDPOINT_BACKING_OFF; turns++) {
+    rig_turn(&rig);
+    cr_assert_lt(turns, 10000);
+  }
+  cr_assert_not(outcome.done);
+  rig.server = rig_listen(&rig, url, &(struct rig_options){0});
+  rig_until_done(&rig, &outcome, 1);
+  cr_assert_eq(outcome.code, STATUS_OK);
   rig_stop(&rig);
 }
 
