@@ -111,6 +111,15 @@ enum status api_load_file(const char *path, struct api **out, struct error *erro
   return status;
 }
 
+uint32_t api_longest_call_ms(const struct api *api)
+{
+  uint32_t longest_ms = 0;
+  for (size_t i = 0; i < contract_method_count(api->contract); i++)
+    if (contract_method(api->contract, i)->timeout_ms > longest_ms)
+      longest_ms = contract_method(api->contract, i)->timeout_ms;
+  return longest_ms;
+}
+
 void api_free(struct api **api)
 {
   struct api *gone = *api;

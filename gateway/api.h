@@ -4,6 +4,7 @@
 #define BULKHEAD_GATEWAY_API_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/slice.h"
 #include "common/base/status.h"
@@ -26,6 +27,9 @@ struct api {
   size_t service_count;
   struct gateway_metrics metrics;
 };
+
+// Returns the longest time limit of the methods.
+uint32_t api_longest_call_ms(const struct api *api);
 
 // Compiles a descriptor set, which may be freed afterwards. INVALID_ARGUMENT for contracts that cannot be served; the
 // error names the place. The caller frees *out with api_free.

@@ -174,9 +174,10 @@ const struct setting common_settings_table[] = {
 
     {.name = "DRAIN_TIMEOUT",
      .type = SETTING_DURATION,
-     .default_value = "10s",
+     .optional = true,
+     .min = 1,
      .max = 600000,
-     .help = "How long calls at work may take to end after SIGTERM.",
+     .help = "How long calls at work may take to end after SIGTERM. Not set: as long as the longest method may take.",
      TARGET(drain_timeout_ms)},
 };
 

@@ -44,6 +44,16 @@ enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t b
   return status;
 }
 
+uint32_t dispatch_longest_ms(const struct rpc_binding *bindings, size_t binding_count)
+{
+  uint32_t longest_ms = 0;
+  for (size_t i = 0; i < binding_count; i++)
+    for (size_t m = 0; m < bindings[i].service->method_count; m++)
+      if (bindings[i].service->methods[m].timeout_ms > longest_ms)
+        longest_ms = bindings[i].service->methods[m].timeout_ms;
+  return longest_ms;
+}
+
 static void add_method(struct dispatch *dispatch, struct served_method *served, const struct rpc_method *method,
                        const void *handlers)
 {

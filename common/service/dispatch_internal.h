@@ -3,6 +3,7 @@
 #define BULKHEAD_SERVICE_DISPATCH_INTERNAL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/list.h"
 #include "common/base/strmap.h"
@@ -25,6 +26,9 @@ struct dispatch {
 // Checks that every method of the bindings has a handler; the error names those that have none.
 enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t binding_count,
                                     struct error *error) MUST_CHECK;
+
+// Returns the longest time limit of the methods; 0 without any.
+uint32_t dispatch_longest_ms(const struct rpc_binding *bindings, size_t binding_count);
 
 // Builds the table of methods. CHECKs that each method is there once and has a policy.
 void dispatch_init(struct dispatch *dispatch, struct service *service, const struct rpc_binding *bindings,

@@ -23,6 +23,8 @@ enum {
   // ours, and the process must end all the same.
   GRACE_MS = 5000,
   FLUSH_MS = 500,
+  // For a call that came just before the drain, and its reply.
+  DRAIN_MARGIN_MS = 1000,
 };
 
 static void drain(void *arg);
@@ -230,12 +232,21 @@ static void give_up(const char *what)
   _exit(1);
 }
 
+// Returns how long calls may take to end: as long as the longest may take at all, unless DRAIN_TIMEOUT says otherwise.
+static uint64_t drain_timeout_ms(const struct service *service)
+{
+  if (service->common.drain_timeout_ms > 0)
+    return (uint64_t)service->common.drain_timeout_ms;
+  const struct service_definition *definition = service->definition;
+  return dispatch_longest_ms(definition->bindings, definition->binding_count) + DRAIN_MARGIN_MS;
+}
+
 static void drain_calls(struct service *service)
 {
   if (service->server == NULL)
     return;
   rpc_server_drain(service->server);
-  if (service_wait_until(service, calls_are_done, (uint64_t)service->common.drain_timeout_ms))
+  if (service_wait_until(service, calls_are_done, drain_timeout_ms(service)))
     return;
   if (no_call_is_left(service)) {
     log_warn("service", "a client did not take its last replies within the drain timeout; they are lost");
@@ -262,7 +273,8 @@ static void drain(void *arg)
 {
   struct service *service = arg;
   log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
-           LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)));
+           LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)),
+           LOG_INT("timeoutMs", drain_timeout_ms(service)));
   if (task_offload(deregister, service) != STATUS_OK)
     log_warn("service", "could not deregister; the failing health check will remove this instance");
   drain_calls(service);

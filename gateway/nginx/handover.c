@@ -9,6 +9,8 @@
 
 #include <ngx_event.h>
 
+#include "common/observe/log.h"
+
 // The longest time for which a new worker accepts nothing. A service may be away for long.
 #define HOLD_MS 1000
 #define IDLE_MS 5000
@@ -130,7 +132,10 @@ static bool is_idle_client(const ngx_connection_t *connection)
 
 void handover_end(ngx_cycle_t *cycle)
 {
+  const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
   ngx_connection_t *connections = cycle->connections;
+  log_info("gateway", "draining: a worker takes no more clients", LOG_INT("calls", worker_gateway()->in_flight),
+           LOG_INT("timeoutMs", core->shutdown_timeout));
   for (ngx_uint_t i = 0; i < cycle->connection_n; i++) {
     if (!is_idle_client(&connections[i]))
       continue;

@@ -12,6 +12,8 @@
 // The name of the shared memory in which the workers count.
 #define METRICS_ZONE "bulkhead_metrics"
 #define CONSUL_TOKEN_MAX_BYTES 512
+// For a request that came just before the shutdown, and its answer.
+#define SHUTDOWN_MARGIN_MS 5000
 #define SERVICE_KEY_MAX_BYTES 4096
 
 static void *create_main_conf(ngx_conf_t *cf)
@@ -325,6 +327,14 @@ static void free_api(void *arg)
   api_free(&module->api);
 }
 
+// Lets workers that shut down end every call, so that worker_shutdown_timeout need not repeat what the contracts say.
+static void bound_shutdown(ngx_conf_t *cf, const struct module_conf *module)
+{
+  ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cf->cycle->conf_ctx, ngx_core_module);
+  if (core->shutdown_timeout == NGX_CONF_UNSET_MSEC)
+    core->shutdown_timeout = api_longest_call_ms(module->api) + SHUTDOWN_MARGIN_MS;
+}
+
 static ngx_int_t load_contracts(ngx_conf_t *cf)
 {
   struct module_conf *module = ngx_http_conf_get_module_main_conf(cf, ngx_http_bulkhead_module);
@@ -342,6 +352,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
     return NGX_ERROR;
   cleanup->handler = free_api;
   cleanup->data = module;
+  bound_shutdown(cf, module);
   metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
   metrics_single(METRIC_START_TIME);
   cors_install_filter();

@@ -41,6 +41,41 @@ Test(fault_18_handover, restart_loses_nothing)
   assert_harmless("restart");
 }
 
+struct change {
+  const struct account *owner;
+  const char *id;
+  struct http_reply reply;
+};
+
+static void make_change(void *arg)
+{
+  struct change *change = arg;
+  change->reply = HTTP(.method = "PATCH", .path = text("/v1/items/%s", change->id), .token = change->owner->token,
+                       .body = "{\"quantity\":7}");
+}
+
+static bool is_waiting(const void *arg)
+{
+  (void)arg;
+  return strcmp(sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_item' AND wait_event_type = "
+                    "'Lock'"),
+                "0") != 0;
+}
+
+Test(fault_18_handover, a_call_in_flight_ends_in_the_old_worker)
+{
+  struct account ada = account_create();
+  struct change change = {.owner = &ada, .id = item_create(&ada, "{\"sku\":\"SLOW\",\"name\":\"Lamp\"}")};
+  struct sql_transaction *lock = sql_begin(text("SELECT FROM item.items WHERE id = '%s' FOR UPDATE", change.id));
+  struct background *client = background_start(make_change, &change);
+  wait_until(is_waiting, NULL, "a change that waits");
+  stack("reload", "gateway");
+  sql_commit(lock);
+  background_join(client);
+  ASSERT_STATUS(change.reply, 200);
+  cr_assert_str_eq(http_header(&change.reply, "Connection"), "close");
+}
+
 static void ask(struct raw *raw)
 {
   cr_assert(raw_send_text(raw, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));

@@ -25,6 +25,14 @@ Test(api, each_service_is_known_once)
   fixture_close(fixture);
 }
 
+// A worker that shuts down waits for as long.
+Test(api, the_longest_call_is_known)
+{
+  struct fixture *fixture = fixture_open();
+  cr_assert_eq(api_longest_call_ms(fixture->api), 30000);
+  fixture_close(fixture);
+}
+
 Test(api, the_document_has_a_strong_etag)
 {
   struct fixture *fixture = fixture_open();
