@@ -32,8 +32,8 @@ static uint32_t answer_timeout_ms(const struct job *job)
   return job->failures == 0 && !job->has_list ? FIRST_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
 }
 
-// Returns how long Consul may wait for a change: not beyond the time until which instances are recalled, because its end
-// changes the list.
+// Returns how long Consul may wait for a change: not beyond the time until which instances are recalled, because its
+// end changes the list.
 static uint32_t choose_wait_ms(const struct consul *consul, const struct job *job)
 {
   uint32_t recall_ms = consul_recall_left_ms(&job->recall, clock_now_us());

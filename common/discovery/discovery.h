@@ -2,9 +2,9 @@
 // connection for minutes, and hands over finished lists through an fd, so that any event loop can use it. Services of a
 // static list need no Consul.
 //
-// While Consul is away, its last answer holds. A Consul that may have lost its memory, or suddenly names nobody, empties
-// no list: the instances that it does not name stay for two minutes, because they register again by themselves. Where
-// no instance passes its check, all that are registered are listed. Lists are sorted by id.
+// While Consul is away, its last answer holds. A Consul that may have lost its memory, or suddenly names nobody,
+// empties no list: the instances that it does not name stay for two minutes, because they register again by themselves.
+// Where no instance passes its check, all that are registered are listed. Lists are sorted by id.
 #ifndef BULKHEAD_DISCOVERY_DISCOVERY_H
 #define BULKHEAD_DISCOVERY_DISCOVERY_H
 
