@@ -42,17 +42,29 @@ enum status upstreams_check_keys(const struct upstreams_options *options, struct
   return status;
 }
 
+static enum status open_discovery(const struct upstreams_options *options, struct discovery **out, struct error *error)
+{
+  struct strbuf saved_file;
+  strbuf_init(&saved_file, 0);
+  if (options->state_dir != NULL)
+    strbuf_printf(&saved_file, "%s/gateway.endpoints", options->state_dir);
+  const struct discovery_options discovery = {
+      .consul_url = options->consul_url,
+      .consul_token = options->consul_token,
+      .static_list = options->static_list,
+      .saved_file = options->state_dir == NULL ? NULL : strbuf_cstring(&saved_file),
+  };
+  enum status status = discovery_create(&discovery, out, error);
+  strbuf_free(&saved_file);
+  return status;
+}
+
 enum status upstreams_create(const struct upstreams_options *options, struct upstreams **out, struct error *error)
 {
   struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
   CHECK(upstreams != NULL);
   upstreams->api = options->api;
-  struct discovery_options discovery = {
-      .consul_url = options->consul_url,
-      .consul_token = options->consul_token,
-      .static_list = options->static_list,
-  };
-  enum status status = discovery_create(&discovery, &upstreams->discovery, error);
+  enum status status = open_discovery(options, &upstreams->discovery, error);
   if (status != STATUS_OK) {
     upstreams_free(&upstreams);
     return status;

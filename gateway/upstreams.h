@@ -21,6 +21,7 @@ struct upstreams_options {
   const char *consul_url;    // NULL when only static_list is used
   const char *consul_token;  // NULL without one
   const char *static_list;   // services without Consul, as discovery_options has it; NULL when only Consul is used
+  const char *state_dir;     // where the last known places are kept for a start without Consul; NULL: they are not
   struct rpc_tls tls;
   // The gateway's private key (PEM) and the public keys of all services, see service_identity_options; NULL where all
   // connections have TLS.

@@ -12,6 +12,7 @@
 #include "common/base/memory.h"
 #include "common/discovery/consul_internal.h"
 #include "common/discovery/endpoint_list_internal.h"
+#include "common/discovery/saved_lists_internal.h"
 #include "common/discovery/static_list_internal.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
@@ -37,7 +38,9 @@ struct watched {
 
 struct discovery {
   struct static_service *static_services;
-  struct consul *consul;  // NULL: no Consul is used
+  struct consul *consul;     // NULL: no Consul is used
+  struct saved_lists saved;  // of the last run; only the host's thread uses it
+  struct saved_lists kept;   // of this run; only Consul's thread uses it
   int event_fd;
   pthread_mutex_t mutex;
   struct watched *watched;  // only the host's thread adds to it, under the mutex
@@ -79,9 +82,12 @@ static void set_list(struct discovery *discovery, const char *service, struct en
   wake_host(discovery);
 }
 
+// Runs on Consul's thread.
 static void take_list(void *arg, const char *service, struct endpoint_list *list)
 {
-  set_list(arg, service, list);
+  struct discovery *discovery = arg;
+  saved_lists_keep(&discovery->kept, service, list);
+  set_list(discovery, service, list);
 }
 
 static enum status start_consul(struct discovery *discovery, const struct discovery_options *options,
@@ -89,6 +95,8 @@ static enum status start_consul(struct discovery *discovery, const struct discov
 {
   if (options->consul_url == NULL)
     return STATUS_OK;
+  saved_lists_open(&discovery->saved, options->saved_file);
+  saved_lists_copy(&discovery->kept, &discovery->saved);
   struct consul_options consul = {
       .url = options->consul_url,
       .token = options->consul_token,
@@ -136,6 +144,8 @@ void discovery_free(struct discovery **discovery_pointer)
   *discovery_pointer = NULL;
   discovery_deregister(discovery, FREE_TIMEOUT_MS);
   consul_free(&discovery->consul);
+  saved_lists_close(&discovery->saved);
+  saved_lists_close(&discovery->kept);
   static_list_free(&discovery->static_services);
   free_watched(discovery->watched);
   close(discovery->event_fd);
@@ -163,7 +173,7 @@ void discovery_watch(struct discovery *discovery, const char *service)
   add_watched(discovery, service);
   const struct endpoint_list *fixed = static_list_find(discovery->static_services, service);
   if (fixed == NULL && discovery->consul != NULL) {
-    consul_watch(discovery->consul, service, NULL);
+    consul_watch(discovery->consul, service, saved_lists_find(&discovery->saved, service));
     return;
   }
   if (fixed == NULL)

@@ -28,6 +28,9 @@ struct discovery_options {
   // Names endpoints of services that Consul is not asked for: "item=tcp://a:1,tcp://b:1;user=tcp://c:1". NULL: there
   // are none.
   const char *static_list;
+  // A file that keeps the last known endpoints of watched services, for a start without Consul; NULL for none. Its
+  // folder must exist. Where it cannot be written, this is logged and nothing else follows.
+  const char *saved_file;
   uint32_t wait_ms;  // how long Consul waits for a change before it answers; 0: 60,000
 };
 

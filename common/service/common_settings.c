@@ -90,6 +90,12 @@ const struct setting common_settings_table[] = {
      .optional = true,
      .help = "Consul's HTTP address, such as http://127.0.0.1:8500; not set: no Consul.",
      TARGET(consul_url)},
+    {.name = "STATE_DIR",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "A folder that lasts, where the last known places of other services are kept for a start without Consul; "
+             "not set: they are not kept.",
+     TARGET(state_dir)},
     {.name = "CONSUL_TOKEN",
      .type = SETTING_STRING,
      .optional = true,

@@ -19,6 +19,8 @@
 
 enum {
   DEREGISTER_TIMEOUT_MS = 2000,
+  // Longer than a frozen Consul is waited for before the saved list is used.
+  KEYS_WAIT_MS = 3000,
   // How long calls and background tasks may take to return once they are cancelled. One that takes longer is a bug of
   // ours, and the process must end all the same.
   GRACE_MS = 5000,
@@ -162,6 +164,23 @@ static enum status register_instance(struct service *service, struct error *erro
   return STATUS_OK;
 }
 
+static bool users_can_be_known(const struct service *service)
+{
+  return !callers_need_keys(&service->callers) || callers_know_keys(&service->callers);
+}
+
+// Waits a moment for the keys of access tokens, because until it has them an instance refuses what another could serve.
+// Without their issuer it takes calls all the same, and /readyz says what is missing.
+static void wait_for_token_keys(struct service *service)
+{
+  if (service_wait_until(service, users_can_be_known, KEYS_WAIT_MS) || service->stop_reason != NULL)
+    return;
+  log_warn("service",
+           "the keys of access tokens have not come; calls of users are refused until they do; see whether the service "
+           "that issues tokens runs and is found",
+           LOG_INT("waitedMs", KEYS_WAIT_MS));
+}
+
 static enum status start_service(struct service *service, struct error *error)
 {
   const struct service_definition *definition = service->definition;
@@ -186,6 +205,7 @@ static enum status start_service(struct service *service, struct error *error)
     return status;
   service->has_started = true;
   idempotency_start_sweep(service);
+  wait_for_token_keys(service);
   // A signal may have come while the start did not wait for anything; no wait has noticed it then.
   status = task_check();
   if (status != STATUS_OK)

@@ -112,12 +112,21 @@ void service_follow_peer(struct service *service, const char *peer)
     discovery_watch(service->discovery, peer);
 }
 
+static const char *saved_file(struct service *service)
+{
+  const char *folder = service->common.state_dir;
+  if (folder == NULL || folder[0] == '\0')
+    return NULL;
+  return arena_printf(&service->arena, "%s/%s.endpoints", folder, service->definition->name);
+}
+
 static enum status open_discovery(struct service *service, struct error *error)
 {
   const struct discovery_options options = {
       .consul_url = service->common.consul_url,
       .consul_token = service->common.consul_token,
       .static_list = service->common.rpc_static,
+      .saved_file = saved_file(service),
   };
   enum status status = discovery_create(&options, &service->discovery, error);
   if (status != STATUS_OK)

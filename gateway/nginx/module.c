@@ -175,6 +175,8 @@ static ngx_command_t directives[] = {
     // both is required.
     TEXT_DIRECTIVE("bulkhead_consul", consul_url),
     TEXT_DIRECTIVE("bulkhead_static", static_list),
+    // A folder where the last known places are kept for a start without Consul; "" for none.
+    TEXT_DIRECTIVE("bulkhead_state_dir", state_dir),
     {.name = ngx_string("bulkhead_consul_token_file"),
      .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
      .set = set_consul_token,

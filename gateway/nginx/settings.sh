@@ -27,6 +27,7 @@ each_setting() {
   "$1" AUTH_AUDIENCE text bulkhead "whom access tokens are for, as the auth service has it"
   "$1" CONSUL_URL url "" "where Consul is; not set: none"
   "$1" CONSUL_TOKEN_FILE file "" "a file with Consul's ACL token, if it has ACLs"
+  "$1" STATE_DIR path "" "a folder that lasts, where the last known places of the services are kept for a start without Consul"
   "$1" GATEWAY_STATIC places "" "services that Consul is not asked for"
   "$1" RPC_TLS_CA pem "" "the authorities (PEM) that sign the services' certificates, for mutual TLS to them: deploy/tls/certificates"
   "$1" RPC_TLS_CERT_KEY pem "" "the gateway's certificate and key (PEM), for RPC_TLS_CA"
@@ -246,6 +247,13 @@ replace_proxies() {
 # Prints how many files a worker may open: 32768, or what the system allows if that is less.
 files_per_worker() { awk '/^Max open files/ { print ($5 == "unlimited" || $5 > 32768) ? 32768 : $5 }' /proc/self/limits; }
 
+# Makes STATE_DIR for the workers where it is not there. Without it all works but a start without Consul.
+make_state_folder() {
+  [ ! -d "$STATE_DIR" ] || return 0
+  (umask 022 && mkdir -p "$STATE_DIR") && { [ -z "$GATEWAY_AS" ] || chown "$GATEWAY_AS" "$STATE_DIR"; } ||
+    echo "gateway: STATE_DIR \"$STATE_DIR\" cannot be made, so that a start without Consul will find no service" >&2
+}
+
 # write_nginx_conf TEMPLATE NAME=VALUE...: writes GATEWAY_RUN/nginx.conf from the settings and what else the template names.
 write_nginx_conf() {
   template=$1 replacements='' refused=''
@@ -267,5 +275,6 @@ write_nginx_conf() {
   unused=tls
   ! is_set TLS_CERTIFICATE || unused=plain
   (umask 022 && mkdir -p "$GATEWAY_RUN/tmp")
+  ! is_set STATE_DIR || make_state_folder
   sed -e "/^ *#$unused: /d" -e "s/^\( *\)#\(tls\|plain\): /\1/" -e "$replacements" "$template" >"$GATEWAY_RUN/nginx.conf"
 }

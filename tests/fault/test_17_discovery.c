@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/compiler.h"
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 #include "tests/support/steady_client.h"
@@ -120,4 +121,69 @@ Test(fault_17_discovery, a_consul_that_is_emptied_while_it_runs_loses_no_request
   steady_client_await(reader, ENOUGH_READS);
   steady_client_end(&reader, 0);
   wait_until_healthy();
+}
+
+// Returns the connections of the gateway's workers to instances of a service.
+static bool is_connected_to_both(const void *arg)
+{
+  (void)arg;
+  struct http_reply ready = HTTP(.path = "/readyz", .base_url = getenv("BULKHEAD_ADMIN_URL"));
+  return ready.status == 200 && strcmp(http_json(&ready, "services.item"), "2") == 0;
+}
+
+Test(fault_17_discovery, without_consul_instances_are_restarted_in_turn_and_lose_no_request)
+{
+  struct account ada = account_create();
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
+  steady_client_await(reader, ENOUGH_READS);
+  wipe_consul();
+  static const char *const instances[] = {"item-1", "item-2"};
+  for (size_t i = 0; i < ARRAY_LEN(instances); i++) {
+    stack("restart", instances[i]);
+    wait_until(is_connected_to_both, NULL, text("the gateway's connection to %s after its restart", instances[i]));
+    steady_client_await(reader, ENOUGH_READS);
+  }
+  stack("start", "consul");
+  wait_until(both_registered, NULL, "the registration of both item services");
+  steady_client_await(reader, ENOUGH_READS);
+  steady_client_end(&reader, 0);
+  wait_until_healthy();
+}
+
+static bool works_again(const void *arg)
+{
+  return HTTP(.path = arg, .base_url = NULL, .token = NULL).status == 401;
+}
+
+// Each process starts with the places that it saved when Consul was there.
+Test(fault_17_discovery, everything_starts_without_consul_and_finds_each_other)
+{
+  struct account ada = account_create();
+  const char *path = text("/v1/items/%s", item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"A\"}", fresh_word())));
+  wipe_consul();
+  static const char *const processes[] = {"auth-1", "user-1", "item-1", "item-2", "gateway"};
+  for (size_t i = 0; i < ARRAY_LEN(processes); i++)
+    stack("kill", processes[i]);
+  for (size_t i = 0; i < ARRAY_LEN(processes); i++)
+    stack("start", processes[i]);
+  wait_until(works_again, path, "an answer of the gateway");
+  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
+  struct account bob = account_create();
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = bob.token), 200);
+  stack("start", "consul");
+  wait_until_healthy();
+}
+
+Test(fault_17_discovery, a_frozen_consul_holds_up_neither_requests_nor_starts)
+{
+  struct account ada = account_create();
+  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
+  stack_signal("consul", SIGSTOP);
+  stack("restart", "item-1");
+  wait_until(is_connected_to_both, NULL, "the gateway's connection to item-1 after its restart");
+  steady_client_await(reader, ENOUGH_READS);
+  stack_signal("consul", SIGCONT);
+  wait_until_healthy();
+  steady_client_await(reader, ENOUGH_READS);
+  steady_client_end(&reader, 0);
 }

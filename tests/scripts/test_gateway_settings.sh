@@ -78,6 +78,7 @@ values_are_checked() {
   refuses_value GATEWAY_STATIC item=tcp://127.0.0.1 "services and where they are"
   refuses_value GATEWAY_WORKERS 0 "a number from 1 to 999, or auto"
   refuses_value LOG_LEVEL verbose "debug, info, warn or error"
+  refuses_value STATE_DIR state "a whole path"
   refuses_value GATEWAY_RUN run "a whole path"
   refuses_value GATEWAY_RUN "$folder/\$run" "a whole path"
   refuses_value TLS_KEY pem "a whole path" TLS_CERTIFICATE="$folder/pem"
@@ -126,6 +127,14 @@ run_folders_are_checked() {
     refuses "GATEWAY_RUN is \"$run\", which is a directory of the user nobody with the mode 755, but must be a folder" LOG_LEVEL=
     rm -rf "$run"
   fi
+}
+
+# A folder that cannot be made costs a start without Consul, and not this one.
+state_folders_are_made() {
+  start STATE_DIR="$folder/state/gateway" || fail "with STATE_DIR the launcher said $said"
+  [ -d "$folder/state/gateway" ] || fail "the folder of STATE_DIR was not made"
+  start STATE_DIR="$folder/bin/nginx/state" || fail "with a STATE_DIR that cannot be made the launcher said $said"
+  case $said in *"cannot be made"*"nginx runs"*) ;; *) fail "with a STATE_DIR that cannot be made the launcher said $said" ;; esac
 }
 
 # A mistake in a setting that has no case above would be found by nobody.
@@ -184,6 +193,7 @@ files_are_checked
 what_belongs_together_is_checked
 users_are_checked
 run_folders_are_checked
+state_folders_are_made
 every_setting_was_tried
 misspelt_settings_are_named
 help_names_all

@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
@@ -172,6 +174,42 @@ static struct fake_answer answer_empty(const char *request, size_t count)
   (void)request;
   (void)count;
   return (struct fake_answer){200, "7", "[]"};
+}
+
+// ---- starting without Consul ----
+
+static struct fake_answer fail_twice(const char *request, size_t count)
+{
+  (void)request;
+  return count < 2 ? (struct fake_answer){500, NULL, NULL} : (struct fake_answer){200, "7", other_instance};
+}
+
+Test(watch, a_start_without_consul_uses_the_list_that_was_saved_until_consul_answers)
+{
+  char path[] = "/tmp/bulkhead-saved-XXXXXX";
+  int fd = mkstemp(path);
+  cr_assert_geq(fd, 0);
+  static const char text[] = "bulkhead endpoints 1\nitem saved tcp://10.0.0.9:9\n";
+  cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+  close(fd);
+  fake = fake_consul_start(fail_twice);
+  struct error error;
+  struct discovery_options options = {.consul_url = fake_consul_url(fake), .saved_file = path, .wait_ms = 1000};
+  cr_assert_eq(discovery_create(&options, &discovery, &error), STATUS_OK);
+  discovery_watch(discovery, "item");
+  wait_for_changes(1);
+  cr_assert_str_eq(seen.id, "saved");
+  // After an outage "saved" may have been forgotten by Consul, so it stays beside "b".
+  wait_for_changes(2);
+  cr_assert_eq(seen.count, 2);
+  cr_assert_str_eq(seen.id, "b");
+  stop();
+  char now[256] = "";
+  FILE *file = fopen(path, "r");
+  cr_assert_gt(fread(now, 1, sizeof(now) - 1, file), 0);
+  fclose(file);
+  cr_assert_str_eq(now, "bulkhead endpoints 1\nitem b tcp://10.0.0.2:2\nitem saved tcp://10.0.0.9:9\n");
+  unlink(path);
 }
 
 Test(watch, the_token_goes_with_each_request)
