@@ -31,7 +31,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
   channel->not_retried = metrics_series(METRIC_RPC_NOT_RETRIED, &label, 1);
   static const char *const reasons[] = {
-      [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken"};
+      [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken", [RETRY_SILENT] = "silent"};
   for (size_t i = 0; i < RETRY_REASON_COUNT; i++)
     channel->retried[i] = metrics_series(METRIC_RPC_RETRIES, (struct slice[]){label, slice_from_string(reasons[i])}, 2);
   channel->endpoint_metrics = (struct endpoint_metrics){
@@ -67,7 +67,7 @@ struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel,
   struct balancer_candidate *best = NULL;
   for (size_t i = 0; i < channel->candidate_count; i++) {
     struct balancer_candidate *candidate = channel->candidates[i];
-    if (candidate == &endpoint->load || !candidate->ready ||
+    if (candidate == &endpoint->load || !candidate->ready || candidate->silent ||
         candidate->calls_in_flight >= channel->client->max_calls_in_flight)
       continue;
     if (best == NULL || candidate->calls_in_flight < best->calls_in_flight)

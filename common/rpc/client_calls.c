@@ -287,15 +287,41 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
   return true;
 }
 
+// Tells whether a call may be sent again although its server may have begun it, and takes that from the budget.
+static bool may_repeat(struct rpc_call *call)
+{
+  return call->is_repeatable && call->attempts + 1 < MAX_ATTEMPTS && take_from_budget(call);
+}
+
 // Sends a call again whose connection broke. False where that must not be done.
 static bool retry_broken(struct rpc_call *call)
 {
-  if (call->has_left && (!call->is_repeatable || call->attempts + 1 >= MAX_ATTEMPTS || !take_from_budget(call)))
+  if (call->has_left && !may_repeat(call))
     return false;
   call->may_have_begun = call->may_have_begun || call->has_left;
   take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
   place_call(call, call->client->now_us);
   return true;
+}
+
+void client_leave_silent(struct endpoint *endpoint)
+{
+  struct list *next;
+  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = next) {
+    next = node->next;
+    struct rpc_call *call = CONTAINER_OF(node, struct rpc_call, node);
+    struct balancer_candidate *other = channel_pick_other(call->channel, endpoint);
+    if (other == NULL)
+      return;
+    bool has_left = !client_withdraw_request(call);
+    if (has_left && !may_repeat(call))
+      continue;
+    if (has_left)
+      send_cancel(call);
+    call->may_have_begun = call->may_have_begun || has_left;
+    take_back(call, has_left ? RETRY_SILENT : RETRY_UNSENT);
+    send_request(call, endpoint_of(other), call->client->now_us);
+  }
 }
 
 void client_move_calls(struct endpoint *endpoint)

@@ -23,6 +23,7 @@ enum retry_reason {
   RETRY_UNSENT,   // its connection broke before the request had left
   RETRY_REFUSED,  // a server has not begun it
   RETRY_BROKEN,   // its connection broke while it was in flight
+  RETRY_SILENT,   // its instance does not answer
   RETRY_REASON_COUNT,
 };
 
@@ -75,7 +76,7 @@ bool channel_is_ready(const struct rpc_channel *channel);
 // Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint
 // was listed, lost, or announced its end. A dial that fails ends the hope for an endpoint that was lost without notice.
 uint64_t channel_hope_until_us(const struct rpc_channel *channel);
-// Chooses another endpoint than this one for a call that goes on; NULL when no other is ready and has room.
+// Chooses another endpoint than this one for a call that goes on; NULL when no other is ready, answers and has room.
 struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint);
 // Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
 void channel_note_lost(struct endpoint *endpoint);
@@ -105,6 +106,8 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *refusa
 // Sends the calls of an endpoint again that may be, and ends the others. `has_left` of the calls must be set, and the
 // endpoint must not be ready any more.
 void client_move_calls(struct endpoint *endpoint);
+// Sends the calls of a silent endpoint that may be sent again to others. The rest wait for its answer.
+void client_leave_silent(struct endpoint *endpoint);
 // Ends a call whose timer has fired, or lets it wait on: for an endpoint, or for the server's last word.
 void client_expire_call(struct rpc_client *client, struct rpc_call *call);
 // Ends the calls that were refused before.

@@ -314,7 +314,7 @@ static void set_silent(struct endpoint *endpoint, bool silent)
   if (silent)
     metric_add(endpoint->metrics->silent, 1);
   LOG_AT(silent ? LOG_WARN : LOG_INFO, "rpc",
-         silent ? "an endpoint does not answer; its calls wait, and new ones go to others"
+         silent ? "an endpoint does not answer; new calls go to others, and so do those in flight that may be repeated"
                 : "an endpoint answers again",
          LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
          LOG_INT("callsInFlight", endpoint->load.calls_in_flight));

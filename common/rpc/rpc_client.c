@@ -160,6 +160,8 @@ static void run_endpoint_timers(struct rpc_client *client)
     struct endpoint *endpoint = CONTAINER_OF(first, struct endpoint, timer);
     if (!endpoint_run_timer(endpoint, client->now_us))
       lose_endpoint(client, endpoint, "its server does not answer");
+    else if (endpoint->load.silent)
+      client_leave_silent(endpoint);
   }
 }
 

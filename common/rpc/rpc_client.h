@@ -9,6 +9,7 @@
 //
 // A call whose request has not left when its connection breaks, or that a server has refused without beginning it, goes
 // to another endpoint by itself. So does one in flight there if it is repeatable; others end at once with UNAVAILABLE.
+// From a server that does not answer for half a second repeatable calls go to another, and others wait for it.
 // Only the retries of requests that a server may have seen count against a budget: a fifth of the recent calls.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H

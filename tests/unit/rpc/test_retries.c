@@ -158,6 +158,37 @@ Test(retries, what_has_not_left_goes_over_the_next_connection_whatever_it_is)
   rig_stop(&rig);
 }
 
+// ---- instances that stand still ----
+
+Test(retries, repeatable_calls_at_an_instance_that_stands_still_are_answered_by_another)
+{
+  struct rig rig;
+  start_two(&rig);
+  static struct outcome before[4 * CALLS], write;
+  rig.answering = ANSWER_AT_ONCE;
+  for (size_t i = 0; i < 4 * CALLS; i++)
+    rig_call(&rig, SLICE("x"), &before[i]);
+  rig_until_done(&rig, before, 4 * CALLS);
+  rig.answering = ANSWER_LATER;
+  call_both(&rig, rig_call_repeatable);
+  for (size_t i = rig.kept_count; i-- > 0;)
+    if (rig.kept[i]->server == rig.other)
+      rig_reply(&rig, i);
+  rig.server_stopped = true;
+  size_t standing = rig.kept_count;
+  rig_until_kept(&rig, 2 * standing);
+  for (size_t i = rig.kept_count; i-- > 0;)
+    if (rig.kept[i]->server == rig.other)
+      rig_reply(&rig, i);
+  rig_until_done(&rig, outcomes, CALLS);
+  cr_assert_eq(count_codes(STATUS_OK), CALLS);
+  cr_assert_eq(retries("silent"), (int64_t)standing);
+  rig_call(&rig, SLICE("x"), &write);
+  rig_until_kept(&rig, standing + 1);
+  cr_assert_eq(count_kept(&rig, rig.server), standing, "a new call goes to the other");
+  rig_stop(&rig);
+}
+
 // ---- refusals ----
 
 Test(retries, a_call_that_an_instance_has_not_begun_goes_to_another)
