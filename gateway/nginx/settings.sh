@@ -19,6 +19,7 @@ each_setting() {
   "$1" RATE_WRITE rate "50/s burst 100" "writes of the same"
   "$1" RATE_EXPENSIVE rate "20/s burst 40" "searches and batches of the same"
   "$1" RATE_CREDENTIAL rate 30/m "failed logins and sign-ups of one address"
+  "$1" GATEWAY_CONNECTIONS 100..500000 10000 "connections of clients that the gateway holds; each takes a file, which it must be allowed"
   "$1" CONNECTIONS_PER_ADDRESS 1..65535 1024 "connections, and requests at a time, of one address (of IPv6: of one /64)"
   "$1" BODY_BYTES bytes 96m "room for all bodies together, in GATEWAY_RUN/tmp and memory; one address gets a quarter at most"
   "$1" TRUSTED_PROXIES networks "" "load balancers that are believed about a client's address"
@@ -95,9 +96,9 @@ refuse() {
   refused=yes
 }
 
-# demand TEXT: refuses settings that do not go together.
+# demand TEXT...: refuses settings that do not go together.
 demand() {
-  echo "gateway: $1" >&2
+  echo "gateway: $*" >&2
   refused=yes
 }
 
@@ -186,10 +187,26 @@ check_gateway_settings() {
   check_pair SERVICE_KEY_FILE SERVICE_KEYS
   [ "$PROXY_PROTOCOL" != on ] || is_set TRUSTED_PROXIES ||
     demand "PROXY_PROTOCOL is \"on\" without TRUSTED_PROXIES, which says who may speak it"
+  [ -n "$refused" ] || check_files
   is_set CONSUL_URL || is_set GATEWAY_STATIC || demand "neither CONSUL_URL nor GATEWAY_STATIC is set, so that no service can be found"
   is_set RPC_TLS_CA || is_set SERVICE_KEYS ||
     demand "nothing proves the gateway's name to the services; set RPC_TLS_CA and RPC_TLS_CERT_KEY, or SERVICE_KEY_FILE and SERVICE_KEYS"
   [ -z "$refused" ]
+}
+
+# Prints the connections that a worker must be able to have: any of them may get all clients. nginx closes idle ones when a sixteenth is left.
+# The rest are listeners and its own.
+connections_per_worker() { echo $((GATEWAY_CONNECTIONS + GATEWAY_CONNECTIONS / 15 + 512)); }
+
+# Prints the files that a worker must be able to open: its connections, those to the services, and the bodies of requests.
+files_per_worker() { echo $(($(connections_per_worker) + 4096)); }
+
+# Refuses more connections than this process may have files. Only root may raise its own limit.
+check_files() {
+  # shellcheck disable=SC3045  # Debian's shells have -n and -H
+  (ulimit -n "$(files_per_worker)") 2>/dev/null ||
+    demand "GATEWAY_CONNECTIONS is \"$GATEWAY_CONNECTIONS\", for which a worker opens up to $(files_per_worker) files, but it may open $(ulimit -Hn)" \
+      "only; raise that (ulimit -Hn as root, LimitNOFILE of systemd, ulimits of a container), or set fewer"
 }
 
 check_pair() {
@@ -244,9 +261,6 @@ replace_proxies() {
   replace PROXY_WORD "$word"
 }
 
-# Prints how many files a worker may open: 32768, or what the system allows if that is less.
-files_per_worker() { awk '/^Max open files/ { print ($5 == "unlimited" || $5 > 32768) ? 32768 : $5 }' /proc/self/limits; }
-
 # Makes STATE_DIR for the workers where it is not there. Without it all works but a start without Consul.
 make_state_folder() {
   [ ! -d "$STATE_DIR" ] || return 0
@@ -270,6 +284,7 @@ write_nginx_conf() {
   replace_proxies
   replace USER_LINE "${GATEWAY_AS:+user $GATEWAY_AS $(id -gn "${GATEWAY_AS:-root}");}"
   replace FILES "$(files_per_worker)"
+  replace CONNECTIONS "$(connections_per_worker)"
   replace REDIRECT_PORT "$([ "$HTTPS_PORT" = 443 ] || echo ":$HTTPS_PORT")"
   # Lines of the template that begin with #tls: or #plain: are for one of both.
   unused=tls

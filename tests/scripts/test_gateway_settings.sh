@@ -61,6 +61,7 @@ values_are_checked() {
   refuses_value HTTPS_PORT 65536 "a whole number from 1 to 65535"
   refuses_value HTTPS_PORT '1|e' "a whole number from 1 to 65535"
   refuses_value HSTS_MAX_AGE 1y "a whole number from 0 to"
+  refuses_value GATEWAY_CONNECTIONS 99 "a whole number from 100 to 500000"
   refuses_value CONNECTIONS_PER_ADDRESS 0 "a whole number from 1 to 65535"
   refuses_value BODY_BYTES 1g "a size, such as"
   refuses_value CORS_ORIGINS 'https://a.example"; include x' "origins as browsers send them"
@@ -82,6 +83,29 @@ values_are_checked() {
   refuses_value GATEWAY_RUN run "a whole path"
   refuses_value GATEWAY_RUN "$folder/\$run" "a whole path"
   refuses_value TLS_KEY pem "a whole path" TLS_CERTIFICATE="$folder/pem"
+}
+
+# start_with_files FILES CONNECTIONS: prints how the launcher ends, and what it says, where it may open so many files.
+start_with_files() {
+  (
+    drop=()
+    ulimit -n "$1" || exit
+    # Root would raise the limit.
+    [ "$(id -u)" -ne 0 ] || drop=(setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource)
+    said=$(env -i PATH="$folder/bin:$PATH" GATEWAY_RUN="$folder/run" CONSUL_URL=http://127.0.0.1:1 GATEWAY_CONNECTIONS="$2" \
+      SERVICE_KEY_FILE="$folder/pem" SERVICE_KEYS="$folder/jwks" "${drop[@]}" "$folder/bin/bulkhead-gateway" 2>&1)
+    code=$?
+    echo "$code $said"
+  )
+}
+
+files_for_connections_are_checked() {
+  local said
+  said=$(start_with_files 6000 2000)
+  [ "$said" = "2 gateway: GATEWAY_CONNECTIONS is \"2000\", for which a worker opens up to 6741 files, but it may open 6000 only; raise that (ulimit\
+ -Hn as root, LimitNOFILE of systemd, ulimits of a container), or set fewer" ] || fail "with 6000 files the launcher said: $said"
+  said=$(start_with_files 6741 2000)
+  [ "$said" = "0 nginx runs" ] || fail "with 6741 files the launcher said: $said"
 }
 
 files_are_checked() {
@@ -190,6 +214,7 @@ help_names_all() {
 what_is_accepted_is_configured
 values_are_checked
 files_are_checked
+files_for_connections_are_checked
 what_belongs_together_is_checked
 users_are_checked
 run_folders_are_checked
