@@ -1,8 +1,11 @@
 // Discovery against a real Consul that comes, goes and forgets.
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/discovery/discovery.h"
@@ -39,6 +42,15 @@ static void start(void)
   struct error error;
   struct discovery_options options = {.consul_url = consul.url};
   cr_assert_eq(discovery_create(&options, &discovery, &error), STATUS_OK, "%s", error.message);
+}
+
+// Starts another discovery, which follows "item" and keeps a file.
+static void start_discovery(const char *file)
+{
+  struct error error;
+  struct discovery_options options = {.consul_url = consul.url, .saved_file = file};
+  cr_assert_eq(discovery_create(&options, &discovery, &error), STATUS_OK, "%s", error.message);
+  discovery_watch(discovery, "item");
 }
 
 static void stop(void)
@@ -217,6 +229,62 @@ Test(consul, the_last_list_stays_while_consul_is_away_and_all_comes_back_with_it
   cr_assert_eq(seen.count, 2);
   cr_assert_str_eq(seen.ids[0], "item-new");
   cr_assert_str_eq(seen.ids[1], "item-own");
+  stop();
+}
+
+// ---- starting without Consul ----
+
+static char saved_file[] = "/tmp/bulkhead-saved-XXXXXX";
+
+// Lets a discovery save that "item" has the instance "item-z", and ends it.
+static void save_list(void)
+{
+  int fd = mkstemp(saved_file);
+  cr_assert_geq(fd, 0);
+  close(fd);
+  register_by_hand("item-z", 1);
+  discovery_free(&discovery);
+  start_discovery(saved_file);
+  wait_for_count(1);
+  discovery_free(&discovery);
+}
+
+Test(consul, a_start_while_consul_is_away_finds_what_was_saved_and_then_what_is_there)
+{
+  start();
+  save_list();
+  consul_process_kill(&consul);
+  start_discovery(saved_file);
+  wait_for_change();
+  cr_assert_eq(seen.count, 1);
+  cr_assert_str_eq(seen.ids[0], "item-z");
+  cr_assert_str_eq(seen.urls[0], "tcp://10.0.0.9:1");
+  cr_assert_not(discovery_consul_up(discovery));
+  consul_process_start(&consul);
+  register_by_hand("item-a", 2);
+  wait_for_count(2);
+  cr_assert_str_eq(seen.ids[0], "item-a");
+  unlink(saved_file);
+  stop();
+}
+
+Test(consul, a_start_while_consul_is_frozen_finds_what_was_saved_and_ends_in_time)
+{
+  start();
+  save_list();
+  kill(consul.pid, SIGSTOP);
+  start_discovery(saved_file);
+  discovery_register(discovery, &own);
+  wait_for_change();
+  cr_assert_str_eq(seen.ids[0], "item-z");
+  discovery_deregister(discovery, 100);
+  discovery_free(&discovery);
+  kill(consul.pid, SIGCONT);
+  start_discovery(saved_file);
+  discovery_register(discovery, &own);
+  wait_for_count(2);
+  cr_assert_str_eq(seen.ids[0], "item-own");
+  unlink(saved_file);
   stop();
 }
 
