@@ -4,6 +4,7 @@
 #include "common/rpc/outbox_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 
@@ -41,33 +42,36 @@ static void free_ring(struct outbox *outbox)
 // ---- adding ----
 
 // Notes the frame that was appended behind `size_before` bytes, and returns its number.
-static uint64_t note_frame(struct outbox *outbox, size_t size_before)
+static uint64_t note_frame(struct outbox *outbox, size_t size_before, uint8_t owner)
 {
   if (outbox->next - outbox->first == outbox->ring_capacity)
     grow_ring(outbox);
-  *get_frame(outbox, outbox->next) = (struct outbox_frame){.size = (uint32_t)(outbox->frames.size - size_before)};
+  uint32_t size = (uint32_t)(outbox->frames.size - size_before);
+  *get_frame(outbox, outbox->next) = (struct outbox_frame){.size = size, .owner = owner};
+  outbox->owned_bytes[owner] += size;
   return outbox->next++;
 }
 
-uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame)
+uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame, uint8_t owner)
 {
+  CHECK(owner <= OUTBOX_OWNERS);
   size_t before = outbox->frames.size;
   rpc_frame_append(&outbox->frames, frame);
-  return note_frame(outbox, before);
+  return note_frame(outbox, before, owner);
 }
 
 uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us)
 {
   size_t before = outbox->frames.size;
   rpc_frame_append_with_timeout(&outbox->frames, body, timeout_ms, expires_at_us);
-  return note_frame(outbox, before);
+  return note_frame(outbox, before, 0);
 }
 
 void outbox_add_hello(struct outbox *outbox, struct slice hello)
 {
   size_t before = outbox->frames.size;
   rpc_hello_append(&outbox->frames, hello);
-  (void)note_frame(outbox, before);
+  (void)note_frame(outbox, before, 0);
 }
 
 // ---- dropping ----
@@ -78,6 +82,7 @@ void outbox_clear(struct outbox *outbox)
   outbox->first = outbox->next;
   outbox->dropped_count = 0;
   outbox->dropped_bytes = 0;
+  memset(outbox->owned_bytes, 0, sizeof(outbox->owned_bytes));
   strbuf_clear(&outbox->frames);
   if (outbox->frames.capacity > KEEP_BYTES)
     strbuf_free(&outbox->frames);
@@ -132,6 +137,7 @@ bool outbox_drop(struct outbox *outbox, uint64_t number)
   frame->dropped = true;
   outbox->dropped_count++;
   outbox->dropped_bytes += frame->size;
+  outbox->owned_bytes[frame->owner] -= frame->size;
   pop_dropped(outbox);
   if (outbox_count(outbox) == 0)
     outbox_clear(outbox);
@@ -178,10 +184,13 @@ void outbox_remove(struct outbox *outbox, struct outbox_packet packet)
 {
   outbox->head += packet.bytes.size;
   for (size_t left = packet.frame_count; left > 0; outbox->first++) {
-    if (get_frame(outbox, outbox->first)->dropped)
+    const struct outbox_frame *frame = get_frame(outbox, outbox->first);
+    if (frame->dropped) {
       outbox->dropped_count--;
-    else
-      left--;
+      continue;
+    }
+    outbox->owned_bytes[frame->owner] -= frame->size;
+    left--;
   }
   CHECK(outbox->head <= outbox->frames.size);
   if (outbox_count(outbox) == 0)

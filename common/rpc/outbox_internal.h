@@ -22,23 +22,28 @@
 // save little, and the other side can begin with these meanwhile.
 #define RPC_FULL_FRAMES 32
 
+// Frames may have an owner, from 1 to this, so that what waits for each of them is known. 0 stands for none.
+#define OUTBOX_OWNERS 63
+
 // A frame in the outbox: its bytes, tag and length included, and whether it was dropped. A dropped frame has no bytes
 // once its place was used for others.
 struct outbox_frame {
   uint32_t size;
+  uint8_t owner;
   bool dropped;
 };
 
 // A zeroed outbox is ready and empty. Frames are numbered in the order in which they were added.
 struct outbox {
   struct strbuf frames;
-  size_t head;                // bytes at the front that were sent
-  struct outbox_frame *ring;  // the frame with the number n is ring[n % ring_capacity]
-  size_t ring_capacity;       // a power of two, or 0
-  uint64_t first;             // number of the frame at the front
-  uint64_t next;              // number of the next frame to be added
-  size_t dropped_count;       // dropped frames between `first` and `next`
-  size_t dropped_bytes;       // bytes that these still have in `frames`
+  size_t head;                            // bytes at the front that were sent
+  struct outbox_frame *ring;              // the frame with the number n is ring[n % ring_capacity]
+  size_t ring_capacity;                   // a power of two, or 0
+  uint64_t first;                         // number of the frame at the front
+  uint64_t next;                          // number of the next frame to be added
+  size_t dropped_count;                   // dropped frames between `first` and `next`
+  size_t dropped_bytes;                   // bytes that these still have in `frames`
+  size_t owned_bytes[OUTBOX_OWNERS + 1];  // of the frames that wait, by owner
 };
 
 struct outbox_packet {
@@ -48,8 +53,8 @@ struct outbox_packet {
 
 void outbox_free(struct outbox *outbox);
 
-// Adds a frame and returns its number.
-uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame);
+// Adds a frame of `owner` and returns its number.
+uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame, uint8_t owner);
 // Adds a hello, which takes the place of a frame.
 void outbox_add_hello(struct outbox *outbox, struct slice hello);
 // Adds a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout.

@@ -10,6 +10,8 @@
 
 // The time that a client is told to wait when this instance is full.
 #define RETRY_AFTER_MS 100
+// The bytes of an access token that are enough to tell callers apart.
+#define OWNER_BYTES 16
 
 // ---- messages ----
 
@@ -60,7 +62,8 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
                                          .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status congested = {
       .code = STATUS_RESOURCE_EXHAUSTED,
-      .message = SLICE_INIT("too many bytes of replies wait for this client in this instance"),
+      .message = SLICE_INIT(
+          "too many bytes of replies to this caller wait in this instance; read them, or ask for less at a time"),
       .reason = SLICE_INIT(RPC_NOT_APPLIED),
       .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
@@ -79,6 +82,14 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
   if (room != REQUEST_HAS_ROOM)
     return room == REQUEST_TOO_MANY_CALLS ? &full : &congested;
   return frame->method.size == 0 ? &nameless : NULL;
+}
+
+uint8_t request_find_owner(const struct rpc_context *context)
+{
+  // The end of a token is its signature, which differs from any other's.
+  const struct slice *who = context->access_token.size != 0 ? &context->access_token : &context->client_address;
+  struct slice end = slice_skip(*who, who->size > OWNER_BYTES ? who->size - OWNER_BYTES : 0);
+  return end.size == 0 ? 0 : (uint8_t)(1 + hash_bytes(end) % OUTBOX_OWNERS);
 }
 
 // ---- table ----

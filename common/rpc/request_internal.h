@@ -42,8 +42,13 @@ struct rpc_request {
   struct arena arena;
   uint64_t deadline_us;
   uint64_t arrived_us;
+  uint8_t owner;  // of its reply in the outbox
   void *data;
 };
+
+// Returns the owner of the replies to a caller, who is told by the access token or, without one, by the client's
+// address: callers share an owner by chance. 0 where neither is known.
+uint8_t request_find_owner(const struct rpc_context *context);
 
 // Returns whether a request only asks for a packet, as that of a client does which has connected and needs the server's
 // clock.
@@ -54,7 +59,7 @@ uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us);
 enum request_room {
   REQUEST_HAS_ROOM,
   REQUEST_TOO_MANY_CALLS,  // the server has as many requests as it takes
-  REQUEST_TOO_MANY_BYTES,  // the client has left too many bytes of replies unread
+  REQUEST_TOO_MANY_BYTES,  // the client has left too many bytes of replies unread, or of those for the same caller
 };
 
 // Returns why a request over a connection in this state may not begin; NULL when it may.

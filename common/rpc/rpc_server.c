@@ -21,10 +21,12 @@
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// The replies that a client may leave unread, in messages of the largest size: how many before its new requests are
+// The replies that may wait for a client, in messages of the largest size: how many before its new requests are
 // refused, and how many before its connection is closed. The second is for the replies of requests that run already.
-#define CONGESTED_MESSAGES 4
+#define CONGESTED_MESSAGES 8
 #define MAX_UNSENT_MESSAGES 16
+// A caller whose replies are more than this part of the largest message gets no new ones, so that others get theirs.
+#define CALLER_MESSAGE_PART 2
 
 // ---- replies ----
 
@@ -43,9 +45,17 @@ static struct rpc_frame make_reply(uint64_t call_id, const struct rpc_status *st
   return frame;
 }
 
-static void queue_reply(struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply)
+static bool is_congested(const struct rpc_server *server, const struct connection *connection, uint8_t owner)
 {
-  (void)sender_add(&connection->sender, reply);
+  size_t owned = owner == 0 ? 0 : connection->sender.outbox.owned_bytes[owner];
+  return owned > server->options.max_message_bytes / CALLER_MESSAGE_PART ||
+         has_unsent_messages(server, connection, CONGESTED_MESSAGES);
+}
+
+static void queue_reply(struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply,
+                        uint8_t owner)
+{
+  (void)sender_add_owned(&connection->sender, reply, owner);
   if (has_unsent_messages(server, connection, MAX_UNSENT_MESSAGES))
     server_abandon_client(server, connection);
 }
@@ -94,7 +104,7 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
   struct connection *connection = request->connection;
   if (connection != NULL && request->state == REQUEST_RUNNING)
-    queue_reply(server, connection, &reply);
+    queue_reply(server, connection, &reply, request->owner);
   request_table_remove(&server->requests, request);
   free_request(&request);
 }
@@ -147,12 +157,17 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
-static enum request_room find_room(const struct rpc_server *server, const struct connection *connection)
+static enum request_room find_room(const struct rpc_server *server, const struct connection *connection, uint8_t owner)
 {
   if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
     return REQUEST_TOO_MANY_CALLS;
-  bool congested = has_unsent_messages(server, connection, CONGESTED_MESSAGES);
-  return congested ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
+  return is_congested(server, connection, owner) ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
+}
+
+bool rpc_request_is_wanted(const struct rpc_request *request)
+{
+  return request->connection != NULL && request->state == REQUEST_RUNNING &&
+         !is_congested(request->server, request->connection, request->owner);
 }
 
 static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
@@ -160,18 +175,20 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   const struct rpc_frame *frame = &server->spare->frame;
   if (request_is_probe(frame)) {
     struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
-    queue_reply(server, connection, &answer);
+    queue_reply(server, connection, &answer, 0);
     return;
   }
+  uint8_t owner = request_find_owner(&frame->context);
   const struct rpc_status *refusal =
-      request_find_refusal(connection->state, frame, server->now_us, find_room(server, connection));
+      request_find_refusal(connection->state, frame, server->now_us, find_room(server, connection, owner));
   if (refusal == NULL) {
+    server->spare->owner = owner;
     begin_request(server, connection, message);
     return;
   }
   method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
   struct rpc_frame reply = make_reply(frame->call_id, refusal, (struct slice){0});
-  queue_reply(server, connection, &reply);
+  queue_reply(server, connection, &reply, owner);
 }
 
 static void handle_cancel(struct rpc_server *server, const struct connection *connection, uint64_t call_id)

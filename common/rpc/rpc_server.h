@@ -80,6 +80,10 @@ const struct rpc_context *rpc_request_context(const struct rpc_request *request)
 uint64_t rpc_request_deadline_us(const struct rpc_request *request);
 // Returns the arena of the request, which is freed with its reply.
 struct arena *rpc_request_arena(struct rpc_request *request);
+// Returns whether the reply would be taken: the client waits, and has not left too many bytes of replies unread, nor of
+// those to the same caller. A handler asks before it begins what makes a large reply, and answers RESOURCE_EXHAUSTED
+// instead.
+bool rpc_request_is_wanted(const struct rpc_request *request);
 // Sets a pointer for the handler's own use; rpc_request_data returns it (NULL until set).
 void rpc_request_set_data(struct rpc_request *request, void *data);
 void *rpc_request_data(const struct rpc_request *request);

@@ -112,9 +112,14 @@ void sender_flush(struct sender *sender)
 
 uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame)
 {
+  return sender_add_owned(sender, frame, 0);
+}
+
+uint64_t sender_add_owned(struct sender *sender, const struct rpc_frame *frame, uint8_t owner)
+{
   if (sender->state == SENDER_CLOSED)
     return NO_FRAME;
-  uint64_t number = outbox_add(&sender->outbox, frame);
+  uint64_t number = outbox_add(&sender->outbox, frame, owner);
   queue_sender(sender);
   if (outbox_is_full(&sender->outbox))
     sender_flush(sender);

@@ -78,6 +78,8 @@ void sender_free(struct sender *sender);
 
 // Queues a frame and returns its number; a packet that is full with it leaves at once.
 uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame);
+// Queues a frame of an owner, see outbox_internal.h.
+uint64_t sender_add_owned(struct sender *sender, const struct rpc_frame *frame, uint8_t owner);
 // Queues a frame that lacks only its time limits, and returns its number; see rpc_frame_append_with_timeout. Never
 // sends at once.
 uint64_t sender_add_with_timeout(struct sender *sender, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us);

@@ -83,6 +83,7 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->interruptible = false;
   task->effect = TASK_NO_EFFECT;
   task->caller = 0;
+  task->is_wanted = NULL;
   task->deadline_us = deadline_us;
   task->deadline = (struct loop_alarm){.fire = expire_deadline};
   inherit_from(task, current);
@@ -203,6 +204,19 @@ void task_set_caller(uint64_t caller)
 uint64_t task_caller(void)
 {
   return checked_current()->caller;
+}
+
+void task_set_wanted(bool (*is_wanted)(void *arg), void *arg)
+{
+  struct task *task = checked_current();
+  task->is_wanted = is_wanted;
+  task->wanted_arg = arg;
+}
+
+bool task_is_wanted(void)
+{
+  const struct task *task = checked_current();
+  return task->is_wanted == NULL || task->is_wanted(task->wanted_arg);
 }
 
 void task_note_effect(enum task_effect effect)

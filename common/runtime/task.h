@@ -52,6 +52,12 @@ void task_shield(bool shielded);
 void task_set_caller(uint64_t caller);
 uint64_t task_caller(void);
 
+// Sets a function that says whether what the current task makes would be taken now; NULL, as at its start, for always.
+// Tasks that it starts do not inherit it.
+void task_set_wanted(bool (*is_wanted)(void *arg), void *arg);
+// Asks that function. What makes much, such as a list, asks before it begins.
+bool task_is_wanted(void);
+
 // ---- what a task has changed outside this process ----
 
 // What the work of a task has done to the world: to rows of PostgreSQL, to another service. A reply says by it whether

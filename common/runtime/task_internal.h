@@ -32,7 +32,9 @@ struct task {
   bool interruptible;  // cancellation and deadline end the current wait
   enum status reason;  // why the wait ended, if not by its completion
   enum task_effect effect;
-  uint64_t caller;  // see task_set_caller
+  uint64_t caller;               // see task_set_caller
+  bool (*is_wanted)(void *arg);  // see task_set_wanted
+  void *wanted_arg;
   uint64_t deadline_us;
   struct loop_alarm deadline;  // set at the first wait, kept over the following ones
 };

@@ -6,7 +6,7 @@
 #include "common/service/service_internal.h"
 
 // Retry hint for transient failures; the gateway sends it as Retry-After.
-#define UNAVAILABLE_RETRY_MS 1000
+#define RETRY_AFTER_MS 1000
 
 void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context)
 {
@@ -148,8 +148,8 @@ struct rpc_status call_outcome(struct call *call, enum status status)
     outcome.reason = slice_from_string(outcome_reason);
   if (outcome.reason.size == 0)
     outcome.reason = slice_from_string(status_name(status));
-  if (status == STATUS_UNAVAILABLE && outcome.retry_after_ms == 0)
-    outcome.retry_after_ms = UNAVAILABLE_RETRY_MS;
+  if ((status == STATUS_UNAVAILABLE || status == STATUS_RESOURCE_EXHAUSTED) && outcome.retry_after_ms == 0)
+    outcome.retry_after_ms = RETRY_AFTER_MS;
   return outcome;
 }
 

@@ -131,11 +131,18 @@ static enum status invoke_handler(struct call *call)
   return call->method->invoke(call->handlers, call, call->input, call->output);
 }
 
+static bool is_reply_wanted(void *arg)
+{
+  const struct call *call = arg;
+  return rpc_request_is_wanted(call->request);
+}
+
 static void run_call(void *arg)
 {
   struct call *call = arg;
   struct slice caller = call_caller_id(call);
   task_set_caller(caller.size == 0 ? 0 : hash_bytes(caller));
+  task_set_wanted(is_reply_wanted, call);
   // A call that was cancelled, or whose deadline has passed, before its task ran must not begin.
   enum status status = task_check();
   if (status == STATUS_OK)

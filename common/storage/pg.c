@@ -114,6 +114,8 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
                options->write_connections == 0 ? DEFAULT_WRITES : options->write_connections);
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
                options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
+  pg->scans.limit = &pg->scan_limit;
+  pg->scans.refused = metrics_single(METRIC_PG_REFUSED);
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
   pg->batch_timer = loop_timer_create(loop, handle_batch_timer, pg);
   pg->gathered.preparation = &HURRY;

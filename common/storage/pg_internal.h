@@ -23,6 +23,7 @@
 
 #include "common/base/hashtable.h"
 #include "common/base/list.h"
+#include "common/base/queue_limit.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/loop.h"
 #include "common/runtime/resolve.h"
@@ -161,6 +162,7 @@ struct pg_connection {
   enum pg_connection_use use;
   struct pg_pool *pool;          // NULL for a pipelined one
   struct pg_caller *borrower;    // while PG_BORROWED
+  uint64_t lent_us;              // when it was lent
   struct loop_resolve *resolve;  // while PG_RESOLVING
   PGconn *conn;                  // NULL without one
   int fd;                        // a duplicate of libpq's socket, because libpq closes its own before the watch can end
@@ -190,8 +192,11 @@ struct pg_pool {
   const struct pg_statement *preparation;  // runs on each new connection before it is lent; NULL for none
   struct pg_connection *connections;
   size_t count;
-  struct hashtable callers;  // struct pg_caller: who has connections, or waits for one
-  struct list turns;         // struct pg_caller with tasks that wait, in the order of their turns
+  struct hashtable callers;   // struct pg_caller: who has connections, or waits for one
+  struct list turns;          // struct pg_caller with tasks that wait, in the order of their turns
+  size_t waiting;             // tasks that wait
+  struct queue_limit *limit;  // of the tasks that wait; NULL where they wait until their deadlines
+  struct metric_series *refused;
 };
 
 // pg_probe.c makes every change.
@@ -239,6 +244,7 @@ struct pg {
   struct pg_probe probe;
   struct pg_pool writes;  // and transactions
   struct pg_pool scans;
+  struct queue_limit scan_limit;
   struct pg_pool gathered;  // changes of several tasks
   size_t change_batches;    // under way
   uint64_t batch_began_us;  // the latest of them

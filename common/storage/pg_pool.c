@@ -5,6 +5,9 @@
 // served within one caller. One caller has at most three quarters of a pool, so that what it queues leaves room for the
 // others. Work for no caller in particular has a turn like a caller, and no limit. Statements that are repeated because
 // of a lock have a turn and a quarter of the pool together, so that one locked row leaves room for the other rows.
+//
+// A task that would wait for too long is refused at once where the pool has a limit (queue_limit.h):
+// RESOURCE_EXHAUSTED.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -93,12 +96,51 @@ static size_t limit_of_caller(const struct pg_pool *pool, const struct pg_caller
   return limit == 0 ? 1 : limit;
 }
 
-static void remove_waiter(struct pg_caller *caller, struct pg_pool_waiter *waiter)
+static void note_waiting(struct pg_pool *pool)
+{
+  if (pool->limit != NULL)
+    queue_limit_note_waiting(pool->limit, pool->waiting, loop_now_us(pool->pg->loop));
+}
+
+static void add_waiter(struct pg_pool *pool, struct pg_caller *caller, struct pg_pool_waiter *waiter)
+{
+  list_append(&caller->waiters, &waiter->node);
+  if (caller->waiting++ == 0)
+    list_append(&pool->turns, &caller->turn);
+  pool->waiting++;
+  note_waiting(pool);
+}
+
+static void remove_waiter(struct pg_pool *pool, struct pg_caller *caller, struct pg_pool_waiter *waiter)
 {
   list_remove(&waiter->node);
   caller->waiting--;
   if (caller->waiting == 0)
     list_remove(&caller->turn);
+  pool->waiting--;
+  note_waiting(pool);
+}
+
+static size_t count_waiting_callers(const struct pg_pool *pool)
+{
+  size_t count = 0;
+  for (const struct list *node = pool->turns.next; node != &pool->turns; node = node->next)
+    count++;
+  return count;
+}
+
+// Returns whether the pool's queue is short enough for one more task of the caller. Callers take turns: before its turn
+// comes, each of the others that wait is served as often as the caller itself.
+static bool may_wait(const struct pg_pool *pool, const struct pg_caller *caller)
+{
+  if (pool->limit == NULL || pool->waiting == 0)
+    return true;
+  size_t callers = count_waiting_callers(pool) + (caller->waiting == 0 ? 1 : 0);
+  size_t ahead = (caller->waiting + 1) * callers - 1;
+  if (ahead > pool->waiting)
+    ahead = pool->waiting;
+  size_t servers = callers == 1 ? limit_of_caller(pool, caller) : pool->count;
+  return queue_limit_admits(pool->limit, ahead, servers, loop_now_us(pool->pg->loop));
 }
 
 // ---- lending ----
@@ -107,6 +149,7 @@ static void lend_connection(struct pg_connection *c, struct pg_caller *caller)
 {
   c->use = PG_BORROWED;
   c->borrower = caller;
+  c->lent_us = loop_now_us(c->pg->loop);
   caller->lent++;
 }
 
@@ -132,7 +175,7 @@ static struct pg_caller *find_next_caller(const struct pg_pool *pool)
 static void serve_caller(struct pg_pool *pool, struct pg_caller *caller, struct pg_connection *c)
 {
   struct pg_pool_waiter *waiter = CONTAINER_OF(caller->waiters.next, struct pg_pool_waiter, node);
-  remove_waiter(caller, waiter);
+  remove_waiter(pool, caller, waiter);
   if (caller->waiting > 0) {
     list_remove(&caller->turn);
     list_append(&pool->turns, &caller->turn);
@@ -199,13 +242,16 @@ static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *c
                                        struct pg_connection **connection)
 {
   struct pg_pool_waiter waiter = {.completion = {.what = pool->what}};
-  list_append(&caller->waiters, &waiter.node);
-  if (caller->waiting++ == 0)
-    list_append(&pool->turns, &caller->turn);
+  if (!may_wait(pool, caller)) {
+    metric_add(pool->refused, 1);
+    free_idle_caller(pool, caller);
+    return STATUS_RESOURCE_EXHAUSTED;
+  }
+  add_waiter(pool, caller, &waiter);
   open_for_waiters(pool);
   enum status status = wait_while_usable(pool, &waiter.completion);
   if (waiter.connection == NULL) {
-    remove_waiter(caller, &waiter);
+    remove_waiter(pool, caller, &waiter);
     free_idle_caller(pool, caller);
     return pg_ready(pool->pg) ? status : STATUS_UNAVAILABLE;
   }
@@ -282,6 +328,9 @@ void pg_pool_return(struct pg_connection *c)
 {
   CHECK(c->use == PG_BORROWED);
   struct pg_caller *caller = c->borrower;
+  uint64_t now_us = loop_now_us(c->pg->loop);
+  if (c->pool->limit != NULL)
+    queue_limit_note_service(c->pool->limit, now_us > c->lent_us ? now_us - c->lent_us : 0);
   c->borrower = NULL;
   caller->lent--;
   free_idle_caller(c->pool, caller);

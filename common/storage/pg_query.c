@@ -78,6 +78,12 @@ static enum status try_point(struct pg *pg, struct pg_statement_entry *entry, st
 
 // ---- pools ----
 
+// A scan may make megabytes: it does not begin while the replies before it wait to be read.
+static bool is_unwanted(const struct pg_pool *pool)
+{
+  return pool == &pool->pg->scans && !task_is_wanted();
+}
+
 static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *entry, struct pg_execution *execution,
                               bool after_lock)
 {
@@ -87,6 +93,10 @@ static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *e
     return status;
   // The wait may have used up the time, so the clock itself is read before the statement is sent.
   status = task_check();
+  if (status == STATUS_OK && is_unwanted(pool)) {
+    metric_add(pool->refused, 1);
+    status = STATUS_RESOURCE_EXHAUSTED;
+  }
   if (status == STATUS_OK)
     status = pg_pool_run(connection, pg_request_create(pool->pg, entry, PG_SINGLE, execution));
   pg_pool_return(connection);

@@ -237,6 +237,14 @@ struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t 
   return start_call(rig, (struct rpc_call_options){.payload = payload, .deadline_us = deadline_us}, outcome);
 }
 
+struct rpc_call *rig_call_as(struct rig *rig, struct slice token, struct slice payload, struct outcome *outcome)
+{
+  const struct rpc_context context = {.access_token = token};
+  return start_call(rig,
+                    (struct rpc_call_options){.payload = payload, .deadline_us = TEST_DEADLINE_US, .context = &context},
+                    outcome);
+}
+
 struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint32_t reply_wait_ms,
                                     struct outcome *outcome)
 {

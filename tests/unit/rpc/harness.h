@@ -85,6 +85,8 @@ void rig_until_kept(struct rig *rig, size_t count);
 struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
+// Calls on behalf of the user whom `token` names.
+struct rpc_call *rig_call_as(struct rig *rig, struct slice token, struct slice payload, struct outcome *outcome);
 // Calls with a deadline, and waits `reply_wait_ms` longer than that for the reply.
 struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint32_t reply_wait_ms,
                                     struct outcome *outcome);

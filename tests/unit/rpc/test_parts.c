@@ -159,7 +159,7 @@ static void add_payload(struct outbox *outbox, uint64_t id, size_t size)
 {
   char *bytes = calloc(1, size + 1);
   struct rpc_frame frame = {.call_id = id, .kind = RPC_FRAME_RESPONSE, .payload = slice_make(bytes, size)};
-  outbox_add(outbox, &frame);
+  outbox_add(outbox, &frame, 0);
   free(bytes);
 }
 
@@ -294,7 +294,7 @@ Test(outbox, a_dropped_frame_never_leaves_and_the_others_keep_their_order)
 {
   struct outbox outbox = {0};
   for (uint64_t id = 0; id < 100; id++) {
-    cr_assert_eq(outbox_add(&outbox, &(struct rpc_frame){.call_id = id + 1, .kind = RPC_FRAME_CANCEL}), id);
+    cr_assert_eq(outbox_add(&outbox, &(struct rpc_frame){.call_id = id + 1, .kind = RPC_FRAME_CANCEL}, 0), id);
   }
   size_t bytes = outbox_bytes(&outbox);
   // The first, the last, and every third.
@@ -316,7 +316,7 @@ Test(outbox, frames_can_be_dropped_behind_a_packet_that_has_left)
   struct outbox outbox = {0};
   uint64_t large = 0;
   for (uint64_t id = 1; id <= 6; id++) {
-    uint64_t number = outbox_add(&outbox, &(struct rpc_frame){.call_id = id, .kind = RPC_FRAME_CANCEL});
+    uint64_t number = outbox_add(&outbox, &(struct rpc_frame){.call_id = id, .kind = RPC_FRAME_CANCEL}, 0);
     if (id == 2)
       add_payload(&outbox, 100, RPC_LARGE_FRAME_BYTES);
     large = id == 2 ? number + 1 : large;

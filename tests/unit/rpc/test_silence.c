@@ -167,20 +167,20 @@ Test(silence, an_idle_server_that_stands_still_loses_its_connection_too)
 
 // ---- clients that do not read ----
 
-// Replies of one packet each. 32 packets can leave, and those that wait are between the two limits of the server: 4 and
+// Replies of one packet each. 32 packets can leave, and those that wait are between the two limits of the server: 8 and
 // 16 messages.
-enum { MAX_MESSAGE = 256 * 1024, LARGE = 100 * 1024, REPLIES = 44 };
+enum { MAX_MESSAGE = 128 * 1024, LARGE = 100 * 1024, REPLIES = 44 };
 
 // Starts a rig whose client has stopped reading, while replies wait for it.
-static void start_unread(struct rig *rig, struct outcome *outcomes)
+static void start_unread(struct rig *rig, struct slice token, struct outcome *outcomes, size_t count)
 {
   char *bytes = calloc(1, LARGE);
   rig_start(rig, &(struct rig_options){.max_message_bytes = MAX_MESSAGE, .answering = ANSWER_LATER});
-  for (size_t i = 0; i < REPLIES; i++) {
-    rig_call(rig, slice_make(bytes, LARGE), &outcomes[i]);
+  for (size_t i = 0; i < count; i++) {
+    rig_call_as(rig, token, slice_make(bytes, LARGE), &outcomes[i]);
     rpc_client_flush(rig->client);
   }
-  rig_until_kept(rig, REPLIES);
+  rig_until_kept(rig, count);
   rig->client_stopped = true;
   while (rig->kept_count != 0) {
     rig_reply(rig, 0);
@@ -193,7 +193,7 @@ Test(silence, requests_of_a_client_that_leaves_many_replies_unread_are_refused_b
 {
   struct rig rig;
   static struct outcome outcomes[REPLIES], late, after;
-  start_unread(&rig, outcomes);
+  start_unread(&rig, SLICE(""), outcomes, REPLIES);
   rig_call(&rig, SLICE("late"), &late);
   rpc_client_flush(rig.client);
   for (size_t i = 0; i < 20; i++)
@@ -212,11 +212,41 @@ Test(silence, requests_of_a_client_that_leaves_many_replies_unread_are_refused_b
   rig_stop(&rig);
 }
 
+static bool has_refused(struct rig *rig, void *arg)
+{
+  const struct outcome *outcome = arg;
+  (void)rig;
+  return outcome->done;
+}
+
+// 34 replies are two more than can leave, and one of them is more than half of a message.
+Test(silence, a_caller_who_leaves_replies_unread_holds_up_nobody_else)
+{
+  enum { HOARDED = 34 };
+  struct rig rig;
+  static struct outcome outcomes[HOARDED], same, other;
+  start_unread(&rig, SLICE("hoarder"), outcomes, HOARDED);
+  rig_call_as(&rig, SLICE("hoarder"), SLICE("x"), &same);
+  rig_call_as(&rig, SLICE("somebody"), SLICE("x"), &other);
+  rpc_client_flush(rig.client);
+  while (rig.requests == HOARDED)
+    rig_turn(&rig);
+  cr_assert_eq(rig.requests, HOARDED + 1, "the other caller's request begins");
+  rig_reply_all(&rig);
+  rig.client_stopped = false;
+  rig_until(&rig, has_refused, &same);
+  rig_until(&rig, has_refused, &other);
+  cr_assert_eq(same.code, STATUS_RESOURCE_EXHAUSTED, "%s", same.message);
+  cr_assert_eq(other.code, STATUS_OK, "%s", other.message);
+  rig_until_done(&rig, outcomes, HOARDED);
+  rig_stop(&rig);
+}
+
 Test(silence, a_client_that_takes_nothing_for_ten_seconds_must_connect_again)
 {
   struct rig rig;
   static struct outcome outcomes[REPLIES], after;
-  start_unread(&rig, outcomes);
+  start_unread(&rig, SLICE(""), outcomes, REPLIES);
   uint64_t now_us = clock_now_us();
   for (size_t i = 0; i < 10; i++, now_us += 1000 * MS)
     rpc_server_process(rig.server, now_us);
