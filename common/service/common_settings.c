@@ -106,8 +106,8 @@ const struct setting common_settings_table[] = {
     {.name = "PG_CONNINFO",
      .type = SETTING_STRING,
      .secret = true,
-     .help = "libpq connection string or URI of the service's database and role. The password of PG_CONNINFO_FILE is "
-             "read again for each new connection.",
+     .help = "libpq connection string or URI of the service's database and role; of several hosts the first that takes "
+             "writes is used. The password of PG_CONNINFO_FILE is read again for each new connection.",
      TARGET(pg_conninfo)},
     {.name = "PG_MIGRATE_CONNINFO",
      .type = SETTING_STRING,

@@ -54,7 +54,7 @@ static enum status connect_session(struct session *s, const char *conninfo)
     return error_set(s->error, STATUS_INVALID_ARGUMENT,
                      "PostgreSQL: the connection string must be keyword=value pairs or a postgresql:// URI");
   PQconninfoFree(parsed);
-  s->conn = PQconnectdb(conninfo);
+  s->conn = pg_connect_blocking(conninfo);
   CHECK(s->conn != NULL);
   if (PQstatus(s->conn) != CONNECTION_OK)
     return migrate_report_failure(s, "PostgreSQL: cannot connect", NULL);

@@ -1,5 +1,6 @@
 // One connection: resolving the host's name and connecting without blocking, breaking, and connecting again.
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,7 +99,10 @@ static void log_break(struct pg_connection *c, const char *reason)
     return;
   }
   (void)reconnect_count_failure(&c->reconnect);
-  pg_outage_note_failure(c->pg, line);
+  if (!pg_places_has_more(c->pg, c->reconnect.failures))
+    pg_outage_note_failure(c->pg, line);
+  else if (c->pg->outage.failures == 0)
+    log_info("postgres", "a host of PG_CONNINFO cannot be used; the next one is tried", LOG_SLICE("reason", line));
   metric_add(c->pg->connects_failed, 1);
 }
 
@@ -108,16 +112,33 @@ static bool is_permanent(const struct pg_connection *c)
   return c->use == PG_PIPELINED || c->use == PG_LISTENING || c->use == PG_PROBING;
 }
 
+// Tells whether the next attempt should go elsewhere. A server that says why it ends a connection is still there.
+static bool is_place_lost(const struct pg_connection *c, const char *reason)
+{
+  return !pg_connection_established(c) || strstr(reason, "FATAL") == NULL;
+}
+
+// Tries the next place at once, and pauses where all have been tried.
+static void schedule_attempt(struct pg_connection *c)
+{
+  enter_state(c, PG_BACKING_OFF);
+  if (pg_places_has_more(c->pg, c->reconnect.failures))
+    loop_timer_start(c->reconnect.timer, 0);
+  else
+    reconnect_back_off(&c->reconnect);
+}
+
 void pg_connection_break(struct pg_connection *c, const char *reason)
 {
   bool was_established = pg_connection_established(c);
+  if (is_place_lost(c, reason))
+    pg_places_fail(c->pg, c->turn);
   log_break(c, reason);
   close_connection(c);
   pg_pipeline_fail(c);
   // A connection of a pool that was lost is opened again when a task needs it.
   if (is_permanent(c) || !was_established) {
-    enter_state(c, PG_BACKING_OFF);
-    reconnect_back_off(&c->reconnect);
+    schedule_attempt(c);
   }
   if (c->use == PG_LISTENING)
     pg_channel_lost(c);
@@ -157,7 +178,12 @@ static void continue_connecting(struct pg_connection *c)
 {
   // libpq may go on to another address with another socket.
   unwatch_socket(c);
-  switch (PQconnectPoll(c->conn)) {
+  PostgresPollingStatusType next = PQconnectPoll(c->conn);
+  if (c->state == PG_REACHING && PQstatus(c->conn) != CONNECTION_STARTED) {
+    enter_state(c, PG_CONNECTING);
+    reconnect_begin_attempt(&c->reconnect);
+  }
+  switch (next) {
   case PGRES_POLLING_OK:
     finish_connecting(c);
     break;
@@ -177,7 +203,7 @@ static void handle_socket(void *arg, int events)
 {
   struct pg_connection *c = arg;
   (void)events;  // libpq writes what is left when it reads, so both events are handled alike
-  if (c->state == PG_CONNECTING)
+  if (c->state == PG_REACHING || c->state == PG_CONNECTING)
     continue_connecting(c);
   else
     pg_pipeline_receive(c);
@@ -194,10 +220,11 @@ void pg_ignore_notices(PGconn *conn)
   PQsetNoticeProcessor(conn, ignore_notice, NULL);
 }
 
-// Starts libpq on its own. It resolves no name here, except those that pg_conninfo.c leaves to it.
+// Starts libpq on its own. It resolves no name here, except those that pg_places.c leaves to it.
 static void start_connecting(struct pg_connection *c)
 {
-  enter_state(c, PG_CONNECTING);
+  enter_state(c, PG_REACHING);
+  loop_timer_start(c->reconnect.timer, PG_REACH_TIMEOUT_MS);
   c->conn = PQconnectStartParams((const char *const *)c->pg->keywords, (const char *const *)c->pg->values, 0);
   CHECK(c->conn != NULL);  // out of memory
   if (PQstatus(c->conn) == CONNECTION_BAD) {
@@ -216,15 +243,14 @@ static void handle_resolved(void *arg, const struct address_list *found, const c
     pg_connection_break(c, reason);
     return;
   }
-  // An address that swallows what is sent to it may use up the attempt's time, so the next attempt starts behind it.
-  pg_conninfo_set_addresses(c->pg, found, c->reconnect.failures);
+  pg_places_aim(c->pg, c->turn, found);
   start_connecting(c);
 }
 
 static void start_resolving(struct pg_connection *c)
 {
   enter_state(c, PG_RESOLVING);
-  c->resolve = loop_resolve_start(c->pg->loop, c->pg->host_name, handle_resolved, c);
+  c->resolve = loop_resolve_start(c->pg->loop, pg_places_name(c->pg, c->turn), handle_resolved, c);
   if (c->resolve == NULL)
     pg_connection_break(c, "the host of the connection string cannot be a host name");
 }
@@ -238,10 +264,26 @@ void pg_connection_open(struct pg_connection *c)
   }
   pg_conninfo_read_password(c->pg);
   reconnect_begin_attempt(&c->reconnect);
-  if (c->pg->host_name == NULL)
-    start_connecting(c);
-  else
+  c->turn = c->pg->turn;
+  if (pg_places_name(c->pg, c->turn) != NULL) {
     start_resolving(c);
+    return;
+  }
+  pg_places_aim(c->pg, c->turn, NULL);
+  start_connecting(c);
+}
+
+static void give_up_attempt(struct pg_connection *c)
+{
+  if (c->state == PG_RESOLVING) {
+    pg_connection_break(c, "resolving the host name took too long");
+    return;
+  }
+  char reason[256];
+  snprintf(reason, sizeof(reason), "connection to \"%s\", port %s: %s", PQhost(c->conn), PQport(c->conn),
+           c->state == PG_REACHING ? "the host did not accept the connection in time"
+                                   : "the server did not answer in time");
+  pg_connection_break(c, reason);
 }
 
 static void handle_timer(void *arg)
@@ -251,10 +293,9 @@ static void handle_timer(void *arg)
     pg_cancel_continue(c);
     return;
   }
-  if (c->state == PG_RESOLVING || c->state == PG_CONNECTING) {
+  if (c->state == PG_RESOLVING || c->state == PG_REACHING || c->state == PG_CONNECTING) {
     if (!reconnect_extend_attempt(&c->reconnect))
-      pg_connection_break(c, c->state == PG_RESOLVING ? "resolving the host name took too long"
-                                                      : "the server did not answer in time");
+      give_up_attempt(c);
     return;
   }
   if (is_permanent(c)) {

@@ -22,24 +22,24 @@ static const struct {
     {"tcp_user_timeout", "2000"},
 };
 
-// Returns the place of the keyword, or the first free place.
-static size_t find_place(const struct pg *pg, const char *keyword)
+// Returns the index of the keyword, or of the first free entry.
+static size_t find_keyword(const struct pg *pg, const char *keyword)
 {
-  size_t place = 0;
-  while (pg->keywords[place] != NULL && strcmp(pg->keywords[place], keyword) != 0)
-    place++;
-  return place;
+  size_t index = 0;
+  while (pg->keywords[index] != NULL && strcmp(pg->keywords[index], keyword) != 0)
+    index++;
+  return index;
 }
 
-static void set_keyword(struct pg *pg, const char *keyword, const char *value)
+void pg_conninfo_set(struct pg *pg, const char *keyword, const char *value)
 {
-  size_t place = find_place(pg, keyword);
-  if (pg->keywords[place] == NULL)
-    pg->keywords[place] = memory_copy_string(keyword);
-  if (pg->values[place] != NULL)
-    explicit_bzero(pg->values[place], strlen(pg->values[place]));
-  free(pg->values[place]);
-  pg->values[place] = memory_copy_string(value);
+  size_t index = find_keyword(pg, keyword);
+  if (pg->keywords[index] == NULL)
+    pg->keywords[index] = memory_copy_string(keyword);
+  if (pg->values[index] != NULL)
+    explicit_bzero(pg->values[index], strlen(pg->values[index]));
+  free(pg->values[index]);
+  pg->values[index] = memory_copy_string(value);
 }
 
 static uint32_t clamp_idle_ms(uint32_t statement_timeout_ms)
@@ -61,48 +61,16 @@ static void set_session_options(struct pg *pg, const char *given, const struct p
   // PostgreSQL uses the last value of an option, so the operator's options come last.
   if (given != NULL)
     strbuf_printf(&text, " %s", given);
-  set_keyword(pg, "options", strbuf_cstring(&text));
+  pg_conninfo_set(pg, "options", strbuf_cstring(&text));
   strbuf_free(&text);
 }
 
-// Returns the value that libpq will use: the environment's where the connection string has none or an empty one.
-static const char *effective_value(const struct pg *pg, const char *keyword, const char *variable)
+const char *pg_conninfo_value(const struct pg *pg, const char *keyword, const char *variable)
 {
-  const char *value = pg->values[find_place(pg, keyword)];
+  const char *value = pg->values[find_keyword(pg, keyword)];
   if (value == NULL || *value == '\0')
     value = getenv(variable);
   return value == NULL ? "" : value;
-}
-
-// Finds the one host name that is resolved before each attempt to connect. Two cases are left to libpq, which resolves
-// names on the loop's thread: several hosts, each with a port of its own, and a host that a service file names.
-static void find_host_name(struct pg *pg)
-{
-  const char *host = effective_value(pg, "host", "PGHOST");
-  if (!host_is_name(host) || strchr(host, ',') != NULL || strchr(effective_value(pg, "port", "PGPORT"), ',') != NULL ||
-      effective_value(pg, "hostaddr", "PGHOSTADDR")[0] != '\0' ||
-      effective_value(pg, "service", "PGSERVICE")[0] != '\0')
-    return;
-  pg->host_name = memory_copy_string(host);
-}
-
-// libpq connects to the addresses in `hostaddr`, and verifies the server's certificate against the names in `host`.
-// Both lists must have the same length (libpq 15, "Specifying Multiple Hosts"); a single port holds for all.
-void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first)
-{
-  struct strbuf hosts;
-  struct strbuf addresses;
-  strbuf_init(&hosts, 0);
-  strbuf_init(&addresses, 0);
-  for (size_t i = 0; i < found->count; i++) {
-    const char *comma = i == 0 ? "" : ",";
-    strbuf_printf(&hosts, "%s%s", comma, pg->host_name);
-    strbuf_printf(&addresses, "%s%s", comma, found->texts[(first + i) % found->count]);
-  }
-  set_keyword(pg, "host", strbuf_cstring(&hosts));
-  set_keyword(pg, "hostaddr", strbuf_cstring(&addresses));
-  strbuf_free(&hosts);
-  strbuf_free(&addresses);
 }
 
 void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
@@ -118,29 +86,50 @@ void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
   while (parsed[given].keyword != NULL)
     given++;
   // Room for the keywords that are set below, and for the NULL at the end.
-  size_t slots = given + ARRAY_LEN(DEFAULTS) + 6;
+  size_t slots = given + ARRAY_LEN(DEFAULTS) + 8;
   pg->keywords = calloc(slots, sizeof(*pg->keywords));
   pg->values = calloc(slots, sizeof(*pg->values));
   CHECK(pg->keywords != NULL && pg->values != NULL);
 
   const char *given_options = NULL;
   for (size_t i = 0; i < ARRAY_LEN(DEFAULTS); i++)
-    set_keyword(pg, DEFAULTS[i].keyword, DEFAULTS[i].value);
+    pg_conninfo_set(pg, DEFAULTS[i].keyword, DEFAULTS[i].value);
   for (size_t i = 0; i < given; i++) {
     if (parsed[i].val == NULL)
       continue;
     if (strcmp(parsed[i].keyword, "options") == 0)
       given_options = parsed[i].val;
     else
-      set_keyword(pg, parsed[i].keyword, parsed[i].val);
+      pg_conninfo_set(pg, parsed[i].keyword, parsed[i].val);
   }
   if (options->application_name != NULL)
-    set_keyword(pg, "application_name", options->application_name);
-  set_keyword(pg, "client_encoding", "UTF8");
+    pg_conninfo_set(pg, "application_name", options->application_name);
+  pg_conninfo_set(pg, "client_encoding", "UTF8");
   set_session_options(pg, given_options, options);
-  find_host_name(pg);
+  pg_places_init(pg);
   pg->conninfo_setting = options->conninfo_setting;
   PQconninfoFree(parsed);
+}
+
+PGconn *pg_connect_blocking(const char *conninfo)
+{
+  const char *keywords[ARRAY_LEN(DEFAULTS) + 4] = {0};
+  const char *values[ARRAY_LEN(keywords)] = {0};
+  size_t count = 0;
+  for (; count < ARRAY_LEN(DEFAULTS); count++) {
+    keywords[count] = DEFAULTS[count].keyword;
+    values[count] = DEFAULTS[count].value;
+  }
+  keywords[count] = "connect_timeout";
+  values[count++] = "5";  // seconds, for each host
+  if (strchr(conninfo, ',') != NULL) {
+    keywords[count] = "target_session_attrs";
+    values[count++] = "read-write";
+  }
+  // libpq puts the parts of the connection string in the place of `dbname`, and takes the last value of each keyword.
+  keywords[count] = "dbname";
+  values[count] = conninfo;
+  return PQconnectdbParams(keywords, values, 1);
 }
 
 static void take_password(struct pg *pg, const char *conninfo)
@@ -150,7 +139,7 @@ static void take_password(struct pg *pg, const char *conninfo)
   PQfreemem(problem);
   for (size_t i = 0; parsed != NULL && parsed[i].keyword != NULL; i++)
     if (parsed[i].val != NULL && strcmp(parsed[i].keyword, "password") == 0)
-      set_keyword(pg, "password", parsed[i].val);
+      pg_conninfo_set(pg, "password", parsed[i].val);
   PQconninfoFree(parsed);
 }
 
@@ -182,8 +171,7 @@ void pg_conninfo_free(struct pg *pg)
   }
   free(pg->keywords);
   free(pg->values);
-  free(pg->host_name);
-  pg->host_name = NULL;
+  pg_places_free(pg);
   pg->keywords = NULL;
   pg->values = NULL;
 }

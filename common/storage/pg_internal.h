@@ -15,6 +15,7 @@
 //   pg_tx.c          transactions
 //   pg_probe.c       noticing that the server does not answer
 //   pg_channel.c     messages between instances: LISTEN and NOTIFY
+//   pg_places.c      the hosts of a connection string, and which of them is tried next
 //   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
 #define BULKHEAD_STORAGE_PG_INTERNAL_H
@@ -34,6 +35,8 @@
 // Requests in flight on one pipelined connection at most; the others stay queued.
 #define PG_MAX_IN_FLIGHT 1024
 #define PG_CONNECT_TIMEOUT_MS 5000
+// How long a host may take to accept a connection, before anything is said on it. A host that has vanished does not.
+#define PG_REACH_TIMEOUT_MS 2000
 #define PG_STATEMENT_TIMEOUT_MS 5000
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100
@@ -138,7 +141,8 @@ enum pg_connection_state {
   PG_CLOSED,       // nothing is there, and nothing is scheduled
   PG_BACKING_OFF,  // waits for the timer after a failure
   PG_RESOLVING,    // the host's name is being resolved; the timer bounds it
-  PG_CONNECTING,   // libpq is connecting; the timer bounds it
+  PG_REACHING,     // no host has accepted the connection yet; the timer bounds it
+  PG_CONNECTING,   // one has, and libpq and the server greet each other; the timer bounds it
   PG_OPEN,
   PG_FAILING,  // a send failed; the connection is broken at the next safe place
 };
@@ -164,6 +168,7 @@ struct pg_connection {
   struct pg_caller *borrower;    // while PG_BORROWED
   uint64_t lent_us;              // when it was lent
   struct loop_resolve *resolve;  // while PG_RESOLVING
+  size_t turn;                   // pg.turn when the last attempt to connect began
   PGconn *conn;                  // NULL without one
   int fd;                        // a duplicate of libpq's socket, because libpq closes its own before the watch can end
   struct loop_watch *watch;
@@ -227,12 +232,21 @@ struct pg_outage {
   enum pg_outage_told told;  // its end is told only if it was
 };
 
+// One host of the connection string.
+struct pg_place {
+  char *host;     // a name, an address or a folder; may be empty with an address
+  char *address;  // of `hostaddr`, or empty
+  char *port;     // or empty
+};
+
 struct pg {
   struct loop *loop;
   struct loop_hook hook;
   char **keywords;  // libpq parameters, NULL-terminated
   char **values;
-  char *host_name;               // to be resolved before each attempt to connect, or NULL
+  struct pg_place *places;
+  size_t place_count;            // 0: libpq finds the host
+  size_t turn;                   // which place, and which of its addresses, the next attempt to connect begins with
   const char *conninfo_setting;  // its file gives the password of each new connection; NULL: none does
   const char *malformed;         // why the connection string cannot be used, or NULL
 
@@ -421,13 +435,30 @@ void pg_probe_lost(struct pg_connection *connection);
 
 // ---- pg_conninfo.c ----
 
-// Fills pg->keywords, pg->values and pg->host_name, or pg->malformed.
+// Fills pg->keywords, pg->values and pg->places, or pg->malformed.
 void pg_conninfo_init(struct pg *pg, const struct pg_options *options);
-// Makes libpq try these addresses of pg->host_name, beginning with the one in place `first` (modulo their count).
-void pg_conninfo_set_addresses(struct pg *pg, const struct address_list *found, size_t first);
+void pg_conninfo_set(struct pg *pg, const char *keyword, const char *value);
+// Returns the value that libpq will use: the environment's where the connection string has none or an empty one.
+const char *pg_conninfo_value(const struct pg *pg, const char *keyword, const char *variable);
 // Takes the password that the file of pg->conninfo_setting holds now. What was known stays if it cannot be read.
 void pg_conninfo_read_password(struct pg *pg);
 void pg_conninfo_free(struct pg *pg);
+// Connects to a host that takes writes, blocking, with what this suite adds for hosts that vanish. NULL when memory is
+// exhausted.
+PGconn *pg_connect_blocking(const char *conninfo);
+
+// ---- pg_places.c ----
+
+void pg_places_init(struct pg *pg);
+void pg_places_free(struct pg *pg);
+// Returns the host name that must be resolved before an attempt in this turn, or NULL.
+const char *pg_places_name(const struct pg *pg, size_t turn);
+// Makes libpq try the place of this turn. `found` are the addresses of pg_places_name; NULL where that is.
+void pg_places_aim(struct pg *pg, size_t turn, const struct address_list *found);
+// Moves the turn on, because the place of `turn` has failed, unless another connection has done so.
+void pg_places_fail(struct pg *pg, size_t turn);
+// Tells whether there are places that were not tried since a connection has begun to fail.
+bool pg_places_has_more(const struct pg *pg, unsigned failures);
 
 // ---- pg_sqlstate.c ----
 

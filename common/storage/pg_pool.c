@@ -207,7 +207,7 @@ static size_t count_wanted(const struct pg_pool *pool)
 
 static bool is_connecting(const struct pg_connection *c)
 {
-  return c->state == PG_RESOLVING || c->state == PG_CONNECTING;
+  return c->state == PG_RESOLVING || c->state == PG_REACHING || c->state == PG_CONNECTING;
 }
 
 // Opens connections until as many are on their way as could be used.

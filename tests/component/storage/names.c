@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -86,16 +88,30 @@ struct ends {
   size_t count;
 };
 
-static void add_pair(struct ends *ends, const char *socket_path)
+static struct ends ends;
+static atomic_int *signals_handled;
+
+// Has the kernel drop all packets for the sockets of TCP, or none.
+static void filter_packets(int number)
+{
+  static struct sock_filter drop = {.code = BPF_RET | BPF_K, .k = 0};
+  static const struct sock_fprog program = {.len = 1, .filter = &drop};
+  int option = number == SIGUSR1 ? SO_ATTACH_FILTER : SO_DETACH_FILTER;
+  for (size_t i = 0; i < ends.count; i++)
+    (void)setsockopt(ends.fds[i].fd, SOL_SOCKET, option, &program, sizeof(program));
+  atomic_fetch_add(signals_handled, 1);
+}
+
+static void add_pair(const char *socket_path)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
-  int outer = accept(ends->fds[0].fd, NULL, NULL);
+  int outer = accept(ends.fds[0].fd, NULL, NULL);
   int inner = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (ends->count == ARRAY_LEN(ends->fds) || connect(inner, (struct sockaddr *)&address, sizeof(address)) != 0)
+  if (ends.count == ARRAY_LEN(ends.fds) || connect(inner, (struct sockaddr *)&address, sizeof(address)) != 0)
     _exit(1);
-  ends->fds[ends->count++] = (struct pollfd){.fd = outer, .events = POLLIN};
-  ends->fds[ends->count++] = (struct pollfd){.fd = inner, .events = POLLIN};
+  ends.fds[ends.count++] = (struct pollfd){.fd = outer, .events = POLLIN};
+  ends.fds[ends.count++] = (struct pollfd){.fd = inner, .events = POLLIN};
 }
 
 // Copies the bytes that have arrived. False at the end of the connection.
@@ -109,29 +125,33 @@ static bool forward(int from, int to)
   return size > 0;
 }
 
-static void remove_pair(struct ends *ends, size_t place)
+static void remove_pair(size_t place)
 {
-  close(ends->fds[place].fd);
-  close(ends->fds[place + 1].fd);
-  ends->count -= 2;
-  memmove(&ends->fds[place], &ends->fds[ends->count], 2 * sizeof(ends->fds[0]));
+  close(ends.fds[place].fd);
+  close(ends.fds[place + 1].fd);
+  ends.count -= 2;
+  memmove(&ends.fds[place], &ends.fds[ends.count], 2 * sizeof(ends.fds[0]));
 }
 
-_Noreturn static void serve(int listener, const char *socket_path)
+_Noreturn static void serve(int listener, const char *socket_path, const sigset_t *mask)
 {
-  struct ends ends = {.fds = {{.fd = listener, .events = POLLIN}, {.fd = -1}}, .count = 2};
+  ends = (struct ends){.fds = {{.fd = listener, .events = POLLIN}, {.fd = -1}}, .count = 2};
   signal(SIGPIPE, SIG_IGN);
-  while (poll(ends.fds, ends.count, -1) > 0) {
+  signal(SIGUSR1, filter_packets);
+  signal(SIGUSR2, filter_packets);
+  sigprocmask(SIG_SETMASK, mask, NULL);
+  for (;;) {
+    if (poll(ends.fds, ends.count, -1) <= 0)
+      continue;  // a signal came
     for (size_t i = 2; i < ends.count; i++) {
       if (ends.fds[i].revents == 0 || forward(ends.fds[i].fd, ends.fds[i ^ 1].fd))
         continue;
-      remove_pair(&ends, i & ~(size_t)1);
+      remove_pair(i & ~(size_t)1);
       break;  // the places have changed: poll again
     }
     if (ends.fds[0].revents != 0)
-      add_pair(&ends, socket_path);
+      add_pair(socket_path);
   }
-  _exit(1);
 }
 
 void front_open(struct front *front, const char *socket_path)
@@ -142,12 +162,23 @@ void front_open(struct front *front, const char *socket_path)
   cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, MAX_PAIRS) == 0);
   cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
   front->port = ntohs(address.sin_port);
+  front->signals = mmap(NULL, sizeof(*front->signals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  cr_assert_neq(front->signals, MAP_FAILED);
+  // A signal that comes before the process handles it waits.
+  sigset_t own;
+  sigset_t before;
+  sigemptyset(&own);
+  sigaddset(&own, SIGUSR1);
+  sigaddset(&own, SIGUSR2);
+  sigprocmask(SIG_BLOCK, &own, &before);
   front->pid = fork();
   cr_assert_geq(front->pid, 0);
   if (front->pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    serve(listener, socket_path);
+    signals_handled = front->signals;
+    serve(listener, socket_path, &before);
   }
+  sigprocmask(SIG_SETMASK, &before, NULL);
   close(listener);
 }
 
@@ -155,4 +186,23 @@ void front_close(struct front *front)
 {
   kill(front->pid, SIGKILL);
   waitpid(front->pid, NULL, 0);
+  munmap(front->signals, sizeof(*front->signals));
+}
+
+static void send_signal(const struct front *front, int number)
+{
+  int before = atomic_load(front->signals);
+  cr_assert_eq(kill(front->pid, number), 0);
+  while (atomic_load(front->signals) == before)
+    poll(NULL, 0, 1);
+}
+
+void front_vanish(const struct front *front)
+{
+  send_signal(front, SIGUSR1);
+}
+
+void front_return(const struct front *front)
+{
+  send_signal(front, SIGUSR2);
 }

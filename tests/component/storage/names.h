@@ -10,6 +10,7 @@
 #ifndef BULKHEAD_TESTS_COMPONENT_STORAGE_NAMES_H
 #define BULKHEAD_TESTS_COMPONENT_STORAGE_NAMES_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,8 +24,12 @@ size_t names_looked_up_in_place(void);
 struct front {
   int pid;
   uint16_t port;
+  atomic_int *signals;  // that it has handled; shared with it
 };
 void front_open(struct front *front, const char *socket_path);
 void front_close(struct front *front);
+// Lets the front's host vanish: what is sent to it is swallowed, whether it opens a connection or comes on an open one.
+void front_vanish(const struct front *front);
+void front_return(const struct front *front);
 
 #endif

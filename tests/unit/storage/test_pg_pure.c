@@ -194,11 +194,11 @@ Test(pg_conninfo, a_host_name_gets_its_addresses)
   struct pg pg;
   const struct address_list found = {.count = 3, .texts = {"10.0.0.1", "10.0.0.2", "fe80::1%eth0"}};
   make_conninfo(&pg, "postgresql://u@db.example/d?sslmode=verify-full");
-  cr_assert_str_eq(pg.host_name, "db.example");
-  pg_conninfo_set_addresses(&pg, &found, 0);
+  cr_assert_str_eq(pg_places_name(&pg, 0), "db.example");
+  pg_places_aim(&pg, 0, &found);
   cr_expect_str_eq(value_of(&pg, "host"), "db.example,db.example,db.example");
   cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.1,10.0.0.2,fe80::1%eth0");
-  pg_conninfo_set_addresses(&pg, &found, 4);
+  pg_places_aim(&pg, 4, &found);
   cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.2,fe80::1%eth0,10.0.0.1");
   cr_expect_str_eq(value_of(&pg, "sslmode"), "verify-full");
   pg_conninfo_free(&pg);
@@ -210,20 +210,20 @@ Test(pg_conninfo, the_host_name_may_come_from_the_environment)
   const struct address_list found = {.count = 1, .texts = {"10.0.0.1"}};
   setenv("PGHOST", "db.example", 1);
   make_conninfo(&pg, "dbname=d");
-  cr_assert_str_eq(pg.host_name, "db.example");
-  pg_conninfo_set_addresses(&pg, &found, 0);
+  cr_assert_str_eq(pg_places_name(&pg, 0), "db.example");
+  pg_places_aim(&pg, 0, &found);
   cr_expect_str_eq(value_of(&pg, "host"), "db.example");
   pg_conninfo_free(&pg);
   make_conninfo(&pg, "host='' dbname=d");
-  cr_assert_not_null(pg.host_name, "libpq takes an empty one for none");
-  cr_expect_str_eq(pg.host_name, "db.example");
+  cr_assert_not_null(pg_places_name(&pg, 0), "libpq takes an empty one for none");
+  cr_expect_str_eq(pg_places_name(&pg, 0), "db.example");
   pg_conninfo_free(&pg);
   make_conninfo(&pg, "host=10.0.0.1 dbname=d");
-  cr_expect_null(pg.host_name);
+  cr_expect_null(pg_places_name(&pg, 0));
   pg_conninfo_free(&pg);
 }
 
-Test(pg_conninfo, what_is_no_single_name_is_left_to_libpq)
+Test(pg_conninfo, what_is_no_name_is_not_resolved)
 {
   static const char *const others[] = {
       "dbname=d",
@@ -232,18 +232,67 @@ Test(pg_conninfo, what_is_no_single_name_is_left_to_libpq)
       "host=10.0.0.1",
       "host=::1",
       "host=''",
-      "host=a,b",
+      "host=a, port=1",
       "host=a port=1,2",
+      "host=a,b hostaddr=10.0.0.1",
       "host=a hostaddr=10.0.0.1",
-      "postgresql://a:1,b:2/d",
       "service=s host=a",
   };
   for (size_t i = 0; i < ARRAY_LEN(others); i++) {
     struct pg pg;
     make_conninfo(&pg, others[i]);
-    cr_expect_null(pg.host_name, "%s", others[i]);
+    cr_expect_null(pg_places_name(&pg, 0), "%s", others[i]);
+    pg_places_aim(&pg, 0, NULL);
     pg_conninfo_free(&pg);
   }
+}
+
+// Each attempt has one place, because libpq cannot leave one that swallows what is sent to it.
+Test(pg_places, several_hosts_are_tried_by_turns)
+{
+  struct pg pg;
+  const struct address_list found = {.count = 2, .texts = {"10.0.0.1", "10.0.0.2"}};
+  make_conninfo(&pg, "postgresql://a.example:1,10.9.9.9:2,[::1]:3/d");
+  cr_assert_str_eq(pg_places_name(&pg, pg.turn), "a.example");
+  pg_places_aim(&pg, pg.turn, &found);
+  cr_expect_str_eq(value_of(&pg, "host"), "a.example,a.example");
+  cr_expect_str_eq(value_of(&pg, "port"), "1");
+  cr_expect_str_eq(value_of(&pg, "target_session_attrs"), "read-write", "a service writes");
+  size_t first = pg.turn;
+  pg_places_fail(&pg, first);
+  pg_places_fail(&pg, first);
+  cr_assert_eq(pg.turn, first + 1, "another connection has moved it on already");
+  cr_assert_null(pg_places_name(&pg, pg.turn));
+  pg_places_aim(&pg, pg.turn, NULL);
+  cr_expect_str_eq(value_of(&pg, "host"), "10.9.9.9");
+  cr_expect_str_eq(value_of(&pg, "hostaddr"), "");
+  cr_expect_str_eq(value_of(&pg, "port"), "2");
+  pg_places_fail(&pg, pg.turn);
+  pg_places_aim(&pg, pg.turn, NULL);
+  cr_expect_str_eq(value_of(&pg, "host"), "::1");
+  // The second round begins with the next address of each name.
+  pg_places_fail(&pg, pg.turn);
+  pg_places_aim(&pg, pg.turn, &found);
+  cr_expect_str_eq(value_of(&pg, "hostaddr"), "10.0.0.2,10.0.0.1");
+  pg_conninfo_free(&pg);
+}
+
+Test(pg_places, attempts_pause_after_each_round)
+{
+  struct pg pg;
+  make_conninfo(&pg, "host=a,b port=1 target_session_attrs=any");
+  cr_expect_str_eq(value_of(&pg, "target_session_attrs"), "any", "the operator's holds");
+  pg_places_aim(&pg, 1, NULL);
+  cr_expect_str_eq(value_of(&pg, "host"), "b");
+  cr_expect_str_eq(value_of(&pg, "port"), "1");
+  cr_expect(pg_places_has_more(&pg, 1));
+  cr_expect_not(pg_places_has_more(&pg, 2));
+  cr_expect(pg_places_has_more(&pg, 3));
+  pg_conninfo_free(&pg);
+  make_conninfo(&pg, "host=a");
+  cr_expect_null(value_of(&pg, "target_session_attrs"), "a single server may be a stand-by");
+  cr_expect_not(pg_places_has_more(&pg, 1));
+  pg_conninfo_free(&pg);
 }
 
 Test(redis_url, forms)

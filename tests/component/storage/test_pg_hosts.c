@@ -1,0 +1,181 @@
+// Several PostgreSQL servers in one connection string: one of them vanishes, dies, or is a stand-by.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/storage/migrate.h"
+#include "tests/component/storage/names.h"
+#include "tests/component/storage/support.h"
+
+static struct server first;
+static struct server second;
+static struct front first_front;
+static struct front second_front;
+
+static void open_front(struct front *front, const struct server *server)
+{
+  char path[96];
+  snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", server->folder);
+  front_open(front, path);
+}
+
+static void setup(void)
+{
+  postgres_start(&first);
+  postgres_start(&second);
+  open_front(&first_front, &first);
+  open_front(&second_front, &second);
+}
+
+static void teardown(void)
+{
+  front_close(&first_front);
+  front_close(&second_front);
+  postgres_stop(&first);
+  postgres_stop(&second);
+}
+
+TestSuite(pg_hosts, .init = setup, .fini = teardown, .timeout = 120);
+
+// `more` goes to the end of the connection string.
+static void connect(struct world *world, const char *more)
+{
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=127.0.0.1,127.0.0.1 port=%u,%u user=test dbname=postgres%s",
+                               first_front.port, second_front.port, more),
+      .pipelined_connections = 1};
+  world->pg = pg_create(world->loop, &options);
+}
+
+static bool is_answered_by(struct world *world, const struct server *server)
+{
+  struct pg_result result;
+  const struct pg_statement *where = statement("SHOW data_directory", PG_LANE_WRITE);
+  return pg_query(world->pg, where, NULL, &world->arena, &result) == STATUS_OK &&
+         strncmp(cell_text(&result, 0, 0), server->folder, strlen(server->folder)) == 0;
+}
+
+// Repeats a query until this server answers; each attempt ends by itself.
+static void wait_for(struct world *world, const struct server *server)
+{
+  while (!is_answered_by(world, server))
+    cr_assert_eq(task_sleep_ms(10), STATUS_OK, "%s does not answer", server == &first ? "the first" : "the second");
+}
+
+// ---- a host that vanishes ----
+
+static void check_vanished_before(struct world *world)
+{
+  front_vanish(&first_front);
+  connect(world, "");
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK, "libpq does not leave a host that swallows its packets");
+  wait_for(world, &second);
+  cr_expect_eq(count_logged("the next one is tried", NULL), 1, "one connection pays for all");
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, one_that_has_vanished_is_left)
+{
+  capture_log();
+  with_loop(check_vanished_before);
+}
+
+static void check_vanishing(struct world *world)
+{
+  connect(world, "");
+  wait_for(world, &first);
+  front_vanish(&first_front);
+  wait_for(world, &second);
+  // The one that has returned is used when the other is lost.
+  front_return(&first_front);
+  front_vanish(&second_front);
+  wait_for(world, &first);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, the_next_takes_over_from_one_that_vanishes)
+{
+  with_loop(check_vanishing);
+}
+
+static void check_migration(struct world *world)
+{
+  struct error error = {0};
+  size_t count;
+  static const struct migration notes = {
+      .version = 1, .name = "notes", .up = SLICE_INIT("CREATE TABLE notes (id int)"), .down = SLICE_INIT("SELECT 1")};
+  const struct migration_set set = {.schema = "notes", .migrations = &notes, .count = 1};
+  front_vanish(&first_front);
+  const char *conninfo = arena_printf(&world->arena, "host=127.0.0.1,127.0.0.1 port=%u,%u user=test dbname=postgres",
+                                      first_front.port, second_front.port);
+  cr_assert_eq(migrate_up(conninfo, &set, &count, &error), STATUS_OK, "%s", error.message);
+  cr_expect_eq(count, 1);
+}
+
+Test(pg_hosts, a_migration_leaves_one_that_has_vanished)
+{
+  with_loop(check_migration);
+}
+
+// ---- a server that dies ----
+
+static void check_death(struct world *world)
+{
+  connect(world, "");
+  wait_for(world, &first);
+  postgres_signal(&first, SIGKILL);
+  wait_for(world, &second);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, the_next_takes_over_from_one_that_dies)
+{
+  with_loop(check_death);
+}
+
+// ---- a stand-by ----
+
+static void make_read_only(struct world *world, bool is_read_only)
+{
+  run_sql(world, is_read_only ? "ALTER SYSTEM SET default_transaction_read_only = on"
+                              : "ALTER SYSTEM SET default_transaction_read_only = off");
+  run_sql(world, "SELECT pg_reload_conf()");
+}
+
+static void check_stand_by(struct world *world)
+{
+  connect(world, " target_session_attrs=any");
+  wait_for(world, &first);
+  make_read_only(world, true);
+  pg_free(&world->pg);
+  connect(world, "");
+  wait_for(world, &second);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, a_service_goes_to_the_one_that_takes_writes)
+{
+  with_loop(check_stand_by);
+}
+
+static void check_demotion(struct world *world)
+{
+  connect(world, "");
+  wait_for(world, &first);
+  run_sql(world, "CREATE TABLE notes (id int)");
+  make_read_only(world, true);
+  // Whoever writes meets the stand-by, and the next one the server that has taken over.
+  enum status status;
+  while ((status = run_status(world, "CREATE TABLE IF NOT EXISTS found (id int)")) == STATUS_OK)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_expect_eq(status, STATUS_UNAVAILABLE);
+  wait_for(world, &second);
+  cr_expect_eq(run_status(world, "CREATE TABLE found (id int)"), STATUS_OK);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, a_server_that_becomes_a_stand_by_is_left)
+{
+  with_loop(check_demotion);
+}
