@@ -290,6 +290,34 @@ Test(registration, a_refused_one_is_sent_again_and_so_is_one_that_could_not_be_c
   stop();
 }
 
+static size_t watch_requests;
+static size_t watch_requests_at_fifth_check;
+
+// Each second question about the instances fails, so that Consul is away and back again and again.
+static struct fake_answer come_and_go(const char *request, size_t count)
+{
+  if (strstr(request, ITEM) != NULL) {
+    watch_requests++;
+    return count % 2 == 0 ? (struct fake_answer){500, NULL, NULL} : (struct fake_answer){200, "7", one_instance};
+  }
+  if (strncmp(request, CHECK_OWN, strlen(CHECK_OWN)) == 0 && count == 4)
+    watch_requests_at_fifth_check = watch_requests;
+  return (struct fake_answer){200, NULL, "{}"};
+}
+
+// A question follows an answer or a failure after 150 ms at most, and without a reason a registration is looked for
+// every 3 s only.
+Test(registration, it_is_looked_for_as_soon_as_consul_is_back)
+{
+  start(come_and_go, NULL);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 1, NULL);
+  discovery_watch(discovery, "item");
+  fake_consul_wait(fake, CHECK_OWN, 5, NULL);
+  stop();
+  cr_assert_lt(watch_requests_at_fifth_check, 40);
+}
+
 static struct fake_answer refuse_to_deregister(const char *request, size_t count)
 {
   (void)count;
