@@ -6,10 +6,13 @@
 
 #include "common/base/compiler.h"
 #include "tests/support/http.h"
+#include "tests/support/open_loop.h"
 #include "tests/support/stack.h"
-#include "tests/support/steady_client.h"
 
-enum { CHECKED_PROCESSES = 4, ENOUGH_READS = 200 };
+enum {
+  CHECKED_PROCESSES = 4,
+  REQUESTS_BETWEEN = 800,  // a second of them
+};
 
 static void heal(void)
 {
@@ -83,16 +86,16 @@ static void wipe_consul(void)
 Test(fault_17_discovery, a_consul_that_comes_back_without_its_memory_loses_no_request)
 {
   struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS_AND_WRITES);
+  struct open_loop *loop = open_loop_start(&ada, NULL);
   for (int round = 0; round < 2; round++) {
-    steady_client_await(reader, ENOUGH_READS);
+    open_loop_await(loop, REQUESTS_BETWEEN);
     wipe_consul();
-    steady_client_await(reader, ENOUGH_READS);
+    open_loop_await(loop, REQUESTS_BETWEEN);
     stack("start", "consul");
     wait_until(both_registered, NULL, "the registration of both item services");
   }
-  steady_client_await(reader, ENOUGH_READS);
-  steady_client_end(&reader, 0);
+  open_loop_await(loop, REQUESTS_BETWEEN);
+  (void)open_loop_assert_unharmed(&loop, "Consul is wiped");
   wait_until_healthy();
 }
 
@@ -112,14 +115,14 @@ static void deregister(const char *service)
 Test(fault_17_discovery, a_consul_that_is_emptied_while_it_runs_loses_no_request)
 {
   struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS_AND_WRITES);
-  steady_client_await(reader, ENOUGH_READS);
+  struct open_loop *loop = open_loop_start(&ada, NULL);
+  open_loop_await(loop, REQUESTS_BETWEEN);
   deregister("auth");
   deregister("user");
   deregister("item");
   wait_until(both_registered, NULL, "the registration of both item services");
-  steady_client_await(reader, ENOUGH_READS);
-  steady_client_end(&reader, 0);
+  open_loop_await(loop, REQUESTS_BETWEEN);
+  (void)open_loop_assert_unharmed(&loop, "Consul is emptied");
   wait_until_healthy();
 }
 
@@ -134,19 +137,19 @@ static bool is_connected_to_both(const void *arg)
 Test(fault_17_discovery, without_consul_instances_are_restarted_in_turn_and_lose_no_request)
 {
   struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
-  steady_client_await(reader, ENOUGH_READS);
+  struct open_loop *loop = open_loop_start(&ada, NULL);
+  open_loop_await(loop, REQUESTS_BETWEEN);
   wipe_consul();
   static const char *const instances[] = {"item-1", "item-2"};
   for (size_t i = 0; i < ARRAY_LEN(instances); i++) {
     stack("restart", instances[i]);
     wait_until(is_connected_to_both, NULL, text("the gateway's connection to %s after its restart", instances[i]));
-    steady_client_await(reader, ENOUGH_READS);
+    open_loop_await(loop, REQUESTS_BETWEEN);
   }
   stack("start", "consul");
   wait_until(both_registered, NULL, "the registration of both item services");
-  steady_client_await(reader, ENOUGH_READS);
-  steady_client_end(&reader, 0);
+  open_loop_await(loop, REQUESTS_BETWEEN);
+  (void)open_loop_assert_unharmed(&loop, "Consul is away while instances are restarted");
   wait_until_healthy();
 }
 
@@ -177,13 +180,13 @@ Test(fault_17_discovery, everything_starts_without_consul_and_finds_each_other)
 Test(fault_17_discovery, a_frozen_consul_holds_up_neither_requests_nor_starts)
 {
   struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
+  struct open_loop *loop = open_loop_start(&ada, NULL);
   stack_signal("consul", SIGSTOP);
   stack("restart", "item-1");
   wait_until(is_connected_to_both, NULL, "the gateway's connection to item-1 after its restart");
-  steady_client_await(reader, ENOUGH_READS);
+  open_loop_await(loop, REQUESTS_BETWEEN);
   stack_signal("consul", SIGCONT);
   wait_until_healthy();
-  steady_client_await(reader, ENOUGH_READS);
-  steady_client_end(&reader, 0);
+  open_loop_await(loop, REQUESTS_BETWEEN);
+  (void)open_loop_assert_unharmed(&loop, "Consul is frozen while an instance is restarted");
 }
