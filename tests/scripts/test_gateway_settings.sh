@@ -8,7 +8,7 @@
 chmod 755 "$folder"
 mkdir -p "$folder/bin" "$folder/share/bulkhead" "$folder/run"
 cp deploy/docker/gateway "$folder/bin/bulkhead-gateway"
-cp gateway/nginx/settings.sh gateway/nginx/nginx.conf.in "$folder/share/bulkhead/"
+cp gateway/nginx/settings.sh gateway/nginx/upgrade.sh gateway/nginx/nginx.conf.in "$folder/share/bulkhead/"
 printf '#!/bin/sh\necho nginx runs\n' >"$folder/bin/nginx"
 chmod 755 "$folder/bin/nginx"
 

@@ -12,6 +12,8 @@ chmod 755 "$RUN_DIR"
 prepare_run_dir
 
 tidy_up() {
+  # Ends ask_on.
+  rm -f "$RUN_DIR/asked"
   # tests/run shows it where the test fails.
   end_of_log gateway
   halt gateway TERM 10
@@ -134,10 +136,49 @@ a_log_that_nobody_reads_stops_no_request() {
   exec 7>&-
 }
 
+ask_second() { ask --cacert "$RUN_DIR/second/ca.pem" -f -o /dev/null "https://localhost:$https/healthz"; }
+nginx_pid() { cat "$RUN_DIR/gateway/gateway.pid"; }
+serves_alone() { [ "$(nginx_pid 2>/dev/null)" != "$1" ] && ! start_time_of "$1" >/dev/null && ask_second; }
+
+# Asks until the file `asked` goes away; it has a line for each request that failed.
+ask_on() {
+  while [ -e "$RUN_DIR/asked" ]; do
+    ask_second || [ ! -e "$RUN_DIR/asked" ] || echo failed >>"$RUN_DIR/asked"
+  done
+}
+
+a_signal_upgrades() {
+  local launcher before asking
+  launcher=$(pid_of gateway)
+  : >"$RUN_DIR/asked"
+  ask_on &
+  asking=$!
+  # The second is by an nginx that is itself a successor.
+  for _ in 1 2; do
+    before=$(nginx_pid)
+    kill -USR2 "$launcher"
+    wait_until "the end of the nginx before" serves_alone "$before"
+  done
+  mv "$RUN_DIR/asked" "$RUN_DIR/failures"
+  wait "$asking"
+  [ ! -s "$RUN_DIR/failures" ] || fail "$(wc -l <"$RUN_DIR/failures") requests failed during upgrades"
+  [ "$(pid_of gateway)" = "$launcher" ] || fail "the launcher has ended"
+  before=$(nginx_pid)
+  mv "$RUN_DIR/installed/lib/bulkhead/ngx_http_bulkhead_module.so" "$RUN_DIR/module.so"
+  kill -USR2 "$launcher"
+  wait_until "the report of an upgrade that failed" has_logged "the upgrade failed, and the nginx that runs goes on"
+  mv "$RUN_DIR/module.so" "$RUN_DIR/installed/lib/bulkhead/ngx_http_bulkhead_module.so"
+  [ "$(nginx_pid)" = "$before" ] || fail "a failed upgrade has ended the nginx before"
+  serves second || fail "after a failed upgrade the gateway does not serve"
+}
+
 an_end_in_good_order() {
+  local nginx
+  nginx=$(nginx_pid)
   kill -QUIT "$(pid_of gateway)"
   wait_until "the end" eval '! is_running gateway'
   case $(how_ended gateway) in *"status 0") ;; *) fail "the gateway ended $(how_ended gateway)" ;; esac
+  ! start_time_of "$nginx" >/dev/null || fail "nginx goes on without its launcher"
 }
 
 install_gateway
@@ -148,6 +189,7 @@ wait_for_gateway
 https_answers
 plain_http_leads_to_https
 a_signal_reads_the_certificate_again
+a_signal_upgrades
 an_end_in_good_order
 a_log_that_nobody_reads_stops_no_request
 echo "ok"
