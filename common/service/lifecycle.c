@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
@@ -25,6 +26,10 @@ enum {
   // ours, and the process must end all the same.
   GRACE_MS = 5000,
   FLUSH_MS = 500,
+  // What a start needs and does not find is looked for again after such pauses. It is told at first and as often.
+  START_PAUSE_FIRST_MS = 100,
+  START_PAUSE_MAX_MS = 2000,
+  START_WARN_EVERY_MS = 30000,
   // For a call that came just before the drain, and its reply.
   DRAIN_MARGIN_MS = 1000,
 };
@@ -74,32 +79,67 @@ static void check_migrations(void *arg)
   job->status = migrations_check(job->service->common.pg_conninfo, job->service->definition->migrations, &job->error);
 }
 
-// Applies the migrations that are missing, where the setting says so. In any case a release that is older than the
-// schema starts only if the migrations that it does not know say that it can run with them.
+// Applies the migrations that are missing, where the setting says so; else UNAVAILABLE where some are. In any case a
+// release that is older than the schema starts only if the migrations that it does not know say that it can run with
+// them.
 static enum status migrate(struct service *service, struct error *error)
 {
   if (service->definition->migrations == NULL)
     return STATUS_OK;
+  service->phase = PHASE_MIGRATING;
   struct migration_job job = {.service = service};
   enum status status = task_offload(service->common.migrate_on_start ? run_migrations : check_migrations, &job);
   if (status != STATUS_OK)
     return error_set(error, status, "the migrations were not begun");
-  bool is_unreadable = job.status != STATUS_OK && job.status != STATUS_FAILED_PRECONDITION;
-  if (is_unreadable && !service->common.migrate_on_start) {
+  if (job.status == STATUS_INTERNAL && !service->common.migrate_on_start) {
     log_warn("service",
              "cannot read which migrations were applied; this release starts without knowing whether it fits "
              "the schema",
              LOG_STRING("reason", job.error.message));
-    return STATUS_OK;
-  }
-  if (job.status != STATUS_OK) {
+  } else if (job.status != STATUS_OK) {
     *error = job.error;
     error_prefix(error, "migrations");
     return job.status;
   }
+  if (service->stop_reason == NULL)
+    service->phase = PHASE_STARTING;
   if (job.applied > 0)
     log_info("service", "migrations applied", LOG_INT("count", job.applied));
   return STATUS_OK;
+}
+
+// Makes one attempt at what needs PostgreSQL.
+static enum status try_to_start(struct service *service, struct error *error)
+{
+  enum status status = pg_wait_ready(service->pg);
+  if (status != STATUS_OK)
+    return error_set(error, status, "PostgreSQL did not become ready");
+  status = migrate(service, error);
+  if (status == STATUS_OK && service->definition->start != NULL)
+    status = service->definition->start(service, &service->state, error);
+  return status;
+}
+
+// Repeats the attempt while it fails for the lack of something that may come: a server, a role, the migrations. The
+// admin port answers meanwhile, and a signal ends the wait.
+static enum status start_with_postgres(struct service *service, struct error *error)
+{
+  uint32_t pause_ms = 0;
+  uint64_t warn_us = 0;
+  for (;;) {
+    enum status status = try_to_start(service, error);
+    if ((status != STATUS_UNAVAILABLE && status != STATUS_DEADLINE_EXCEEDED) || service->stop_reason != NULL)
+      return status;
+    bool is_due = clock_now_us() >= warn_us;
+    if (is_due)
+      warn_us = deadline_after_ms(clock_now_us(), START_WARN_EVERY_MS);
+    LOG_AT(is_due ? LOG_WARN : LOG_DEBUG, "service",
+           "the start waits for what it needs, and tries again; until then this instance is not ready",
+           LOG_STRING("reason", error->message), LOG_INT("waitedMs", (clock_now_us() - service->began_us) / 1000));
+    status = task_sleep_ms(backoff_next_ms(&pause_ms, START_PAUSE_FIRST_MS, START_PAUSE_MAX_MS));
+    if (status != STATUS_OK)
+      return error_set(error, status, "stopped during the start");
+  }
 }
 
 static enum status listen_rpc(struct service *service, struct error *error)
@@ -193,14 +233,7 @@ static enum status start_service(struct service *service, struct error *error)
     return error_set(error, STATUS_FAILED_PRECONDITION,
                      "the methods that take an Idempotency-Key need the table that migrations make; name a migration "
                      "set in the service definition");
-  status = pg_wait_ready(service->pg);
-  if (status != STATUS_OK)
-    return error_set(error, status, "PostgreSQL did not become ready");
-  status = migrate(service, error);
-  if (status != STATUS_OK)
-    return status;
-  if (service->definition->start != NULL)
-    status = service->definition->start(service, &service->state, error);
+  status = start_with_postgres(service, error);
   if (status != STATUS_OK)
     return status;
   service->has_started = true;

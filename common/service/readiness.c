@@ -7,6 +7,8 @@ static struct slice status_of(const struct readiness *readiness)
   switch (readiness->phase) {
   case PHASE_STARTING:
     return SLICE("starting");
+  case PHASE_MIGRATING:
+    return SLICE("migrating");
   case PHASE_DRAINING:
     return SLICE("draining");
   case PHASE_SERVING:

@@ -9,7 +9,7 @@
 
 #include "common/base/strbuf.h"
 
-enum service_phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING };
+enum service_phase { PHASE_STARTING, PHASE_MIGRATING, PHASE_SERVING, PHASE_DRAINING };
 enum check_result { CHECK_OFF, CHECK_DOWN, CHECK_UP };
 
 struct readiness {
@@ -21,8 +21,8 @@ struct readiness {
 };
 
 // Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down","tokenKeys":"up"}}. The status is
-// "starting", "ready", "degraded" (without PostgreSQL), "unavailable" (without keys of access tokens) or "draining".
-// True for "ready" and "degraded".
+// "starting", "migrating" (the schema lacks what this release needs), "ready", "degraded" (without PostgreSQL),
+// "unavailable" (without keys of access tokens) or "draining". True for "ready" and "degraded".
 bool readiness_render(const struct readiness *readiness, struct strbuf *out);
 
 #endif

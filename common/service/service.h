@@ -52,7 +52,8 @@ struct service_definition {
   const struct service_command *commands;
   size_t command_count;
   // Builds the state, before the first call is taken: runs as a task, with PostgreSQL connected and migrated.
-  // Background tasks are started here. NULL if there is nothing to do, as with `stop`.
+  // Background tasks are started here. Where it fails with UNAVAILABLE or DEADLINE_EXCEEDED it is called again, so it
+  // leaves nothing behind then. NULL if there is nothing to do, as with `stop`.
   enum status (*start)(struct service *service, void **state, struct error *error);
   // Ends what `start` has built: runs as a task after the last call and the last background task have ended, and only
   // if `start` succeeded.

@@ -167,6 +167,11 @@ enum status migrate_check(const char *conninfo, const struct migration_set *set,
   enum status status = migrate_open_reader(&session, conninfo, set, error);
   if (status == STATUS_OK)
     status = judge_list(&session);
+  if (status == STATUS_OK && session.applied_count < set->count)
+    status = error_set(error, STATUS_UNAVAILABLE,
+                       "schema %s lacks %04u_%s and what follows it; apply it by `migrate up` or set MIGRATE_ON_START",
+                       set->schema, set->migrations[session.applied_count].version,
+                       set->migrations[session.applied_count].name);
   migrate_close_session(&session);
   return status;
 }

@@ -19,7 +19,9 @@ enum status migrate_report_failure(struct session *s, const char *doing, const P
   s->lock_missed = sqlstate != NULL && (strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "40P01") == 0);
   if (sqlstate == NULL)
     return error_set(s->error, STATUS_UNAVAILABLE, "%s: " SLICE_FMT, doing, SLICE_ARG(line));
-  return error_set(s->error, STATUS_INTERNAL, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
+  // A server that shuts down, or has no connection left, may be back.
+  enum status status = pg_sqlstate_status(sqlstate) == STATUS_UNAVAILABLE ? STATUS_UNAVAILABLE : STATUS_INTERNAL;
+  return error_set(s->error, status, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
 }
 
 enum status migrate_run_sql(struct session *s, const char *doing, const char *sql)

@@ -17,6 +17,7 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
   const char *postgres = getenv("BULKHEAD_TEST_PG");
   const char *all[MAX_ENVIRONMENT + 1] = {
       "BULKHEAD_PROBE=1",
+      "MIGRATE_ON_START=true",
       arena_printf(&arena, PROBE_FOLDER "=%s", probe->folder),
       arena_printf(&arena, "PG_CONNINFO=%s", postgres == NULL ? "" : postgres),
       arena_printf(&arena, "RPC_LISTEN=%s", probe->url),
@@ -25,7 +26,7 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
       arena_printf(&arena, "SERVICE_KEYS=%s", service_keys_public("probe")),
       arena_printf(&arena, "TOKEN_KEYS=%s", service_keys_public("probe")),
   };
-  size_t count = 8;
+  size_t count = 9;
   driver_know(probe->url, "probe");
   for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
     cr_assert_lt(count, MAX_ENVIRONMENT);

@@ -88,7 +88,8 @@ static void check_roll_back(struct world *world)
   struct migration_set three = set_of(world, 3);
   struct migration_set four = {.schema = world->schema, .migrations = all, .count = 4};
   struct migration_set five = {.schema = world->schema, .migrations = all, .count = 5};
-  cr_assert_eq(migrate_check(conninfo(), &two, &error), STATUS_OK, "an empty schema: %s", error.message);
+  cr_assert_eq(migrate_check(conninfo(), &two, &error), STATUS_UNAVAILABLE, "there is nothing yet");
+  cr_assert_not_null(strstr(error.message, "lacks 0001_first"), "%s", error.message);
   cr_assert_eq(migrate_up(conninfo(), &four, &n, &error), STATUS_OK, "%s", error.message);
 
   // The release before starts again, and changes nothing.
@@ -111,6 +112,8 @@ static void check_roll_back(struct world *world)
   cr_assert_not_null(strstr(error.message, "0005_contract"), "%s", error.message);
   cr_assert_eq(migrate_down(conninfo(), &five, 2, &n, &error), STATUS_OK, "%s", error.message);
   cr_assert_eq(migrate_check(conninfo(), &three, &error), STATUS_OK, "%s", error.message);
+  cr_assert_eq(migrate_check(conninfo(), &four, &error), STATUS_UNAVAILABLE);
+  cr_assert_not_null(strstr(error.message, "lacks 0004_expand"), "%s", error.message);
 }
 
 Test(migrate, a_release_runs_with_a_newer_schema_that_says_so)
