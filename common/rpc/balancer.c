@@ -1,39 +1,190 @@
 #include "common/rpc/balancer_internal.h"
 
-static bool is_better(const struct balancer_candidate *candidate, const struct balancer_candidate *best)
+// A rise of slowness by a reply counts with this weight, a fall by the time that has passed since the last reply.
+#define RISE 0.1f
+#define FALL_US 1000000.0f
+// Without replies slowness halves in this time, so that the endpoint is tried again.
+#define HALVING_US UINT64_C(1000000)
+#define MAX_SLOWNESS 1000.0f
+// Below this, differences of slowness matter less than those of the calls in flight: they are chance.
+#define CALM_SLOWNESS 4.0f
+// A failure counts as a reply that took so many times as long as others.
+#define FAILURE_FACTOR 30.0f
+// The quiet after which an endpoint with calls in flight is thought to be slow.
+#define QUIET_US UINT64_C(50000)
+// An endpoint is far slower than the others when its replies take so many times their time, and so long.
+#define FAR_SLOWER 8.0f
+#define FAR_SLOWER_US 20000.0f
+#define SLOW_LOOKS 10
+
+// ---- slowness ----
+
+// Returns how slow an endpoint is that is quiet although it has calls in flight.
+static float find_quiet_slowness(const struct balancer_candidate *candidate, uint64_t now_us)
 {
-  if (candidate->silent != best->silent)
-    return best->silent;
-  return candidate->calls_in_flight < best->calls_in_flight;
+  uint64_t since_us = candidate->heard_us > candidate->busy_since_us ? candidate->heard_us : candidate->busy_since_us;
+  if (candidate->calls_in_flight == 0 || now_us < since_us + QUIET_US)
+    return 0;
+  return (float)(now_us - since_us) * (float)candidate->calls_in_flight / (float)(candidate->cost_us + 1);
+}
+
+static float find_slowness(const struct balancer_candidate *candidate, uint64_t now_us)
+{
+  float slowness = candidate->slowness;
+  uint64_t halvings = now_us > candidate->judged_us ? (now_us - candidate->judged_us) / HALVING_US : 0;
+  slowness /= (float)(1u << (halvings > 20 ? 20 : halvings));
+  float quiet = find_quiet_slowness(candidate, now_us);
+  if (quiet > slowness)
+    slowness = quiet;
+  return slowness < 1 ? 1 : slowness;
+}
+
+static void learn_slowness(struct balancer_candidate *candidate, float sample, uint64_t now_us)
+{
+  float before = find_slowness(candidate, now_us);
+  float passed_us = now_us > candidate->judged_us ? (float)(now_us - candidate->judged_us) : 0;
+  float weight = sample > before ? RISE : passed_us / (passed_us + FALL_US);
+  float after = before + (sample - before) * weight;
+  candidate->slowness = after > MAX_SLOWNESS ? MAX_SLOWNESS : after;
+  candidate->judged_us = now_us;
+}
+
+bool balancer_note_reply(struct balancer_candidate *candidate, const struct balancer_reply *reply, uint64_t now_us)
+{
+  float sample = (float)reply->duration_us / (float)(reply->cost_us + 1);
+  if (reply->failed) {
+    float worse = find_slowness(candidate, now_us) * FAILURE_FACTOR;
+    sample = worse > sample ? worse : sample;
+  }
+  learn_slowness(candidate, sample, now_us);
+  candidate->reply_us += ((float)reply->duration_us - candidate->reply_us) / 16;
+  return ejection_note(&candidate->ejection, reply->failed, now_us);
+}
+
+void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us)
+{
+  candidate->ready_since_us = now_us;
+  candidate->heard_us = now_us;
+  candidate->slowness = 0;
+  candidate->reply_us = 0;
+}
+
+void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us)
+{
+  if (candidate->calls_in_flight++ == 0)
+    candidate->busy_since_us = now_us;
+  candidate->cost_us += cost_us;
+}
+
+void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us)
+{
+  candidate->calls_in_flight--;
+  candidate->cost_us -= cost_us;
+}
+
+// ---- the choice ----
+
+// Returns how long the candidate should take for one more call.
+static float estimate_wait(const struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us)
+{
+  float wait = (CALM_SLOWNESS + find_slowness(candidate, now_us)) * (float)(candidate->cost_us + cost_us);
+  uint64_t age_us = now_us - candidate->ready_since_us;
+  if (candidate->ready_since_us == 0 || now_us < candidate->ready_since_us || age_us >= BALANCER_SLOW_START_US)
+    return wait;
+  uint64_t least_us = BALANCER_SLOW_START_US / 10;
+  return wait * (float)BALANCER_SLOW_START_US / (float)(age_us < least_us ? least_us : age_us);
+}
+
+enum demand {
+  DEMAND_HEALTHY,  // answers, and is not ejected
+  DEMAND_AWAKE,    // answers
+  DEMAND_ROOM,     // has room for a call
+  DEMAND_READY,
+};
+
+struct search {
+  const struct balancer *balancer;
+  struct balancer_candidate *const *candidates;
+  size_t count;
+  enum demand demand;
+  uint64_t now_us;
+};
+
+static bool meets_demand(const struct search *search, const struct balancer_candidate *candidate)
+{
+  size_t limit = search->balancer->max_in_flight;
+  bool has_room = limit == 0 || candidate->calls_in_flight < limit;
+  if (!candidate->ready)
+    return false;
+  switch (search->demand) {
+  case DEMAND_HEALTHY:
+    return has_room && !candidate->silent && !ejection_is_active(&candidate->ejection, search->now_us);
+  case DEMAND_AWAKE:
+    return has_room && !candidate->silent;
+  case DEMAND_ROOM:
+    return has_room;
+  case DEMAND_READY:
+    break;
+  }
+  return true;
+}
+
+static uint64_t draw_random(struct balancer *balancer)
+{
+  balancer->random = balancer->random * 6364136223846793005u + 1442695040888963407u;
+  return balancer->random >> 33;
+}
+
+// Returns the index of the first candidate from `from` on that meets the demand and is not `except`; `count` if there
+// is none.
+static size_t find_candidate(const struct search *search, size_t from, const struct balancer_candidate *except)
+{
+  for (size_t i = 0; i < search->count; i++) {
+    size_t index = (from + i) % search->count;
+    if (search->candidates[index] != except && meets_demand(search, search->candidates[index]))
+      return index;
+  }
+  return search->count;
 }
 
 static struct balancer_candidate *choose_candidate(struct balancer *balancer,
-                                                   struct balancer_candidate *const *candidates, size_t count)
+                                                   struct balancer_candidate *const *candidates, size_t count,
+                                                   uint32_t cost_us, uint64_t now_us)
 {
-  struct balancer_candidate *best = NULL;
-  size_t best_index = 0;
-  for (size_t i = 0; i < count; i++) {
-    size_t index = (balancer->next + i) % count;
-    struct balancer_candidate *candidate = candidates[index];
-    if (!candidate->ready || (best != NULL && !is_better(candidate, best)))
-      continue;
-    best = candidate;
-    best_index = index;
+  struct search search = {.balancer = balancer, .candidates = candidates, .count = count, .now_us = now_us};
+  size_t first = find_candidate(&search, balancer->next, NULL);
+  while (first == count && search.demand != DEMAND_READY) {
+    search.demand++;
+    first = find_candidate(&search, balancer->next, NULL);
   }
-  if (best != NULL)
-    balancer->next = best_index + 1;
-  return best;
+  if (first == count)
+    return NULL;
+  balancer->next = first + 1;
+  size_t second = find_candidate(&search, (size_t)draw_random(balancer) % count, candidates[first]);
+  if (second == count ||
+      estimate_wait(candidates[second], cost_us, now_us) >= estimate_wait(candidates[first], cost_us, now_us))
+    return candidates[first];
+  return candidates[second];
+}
+
+static bool batch_goes_on(const struct balancer *balancer, uint32_t cost_us)
+{
+  const struct balancer_candidate *chosen = balancer->chosen;
+  return balancer->batch_left != 0 && balancer->batch_cost_us >= cost_us && chosen->ready && !chosen->silent &&
+         (balancer->max_in_flight == 0 || chosen->calls_in_flight < balancer->max_in_flight);
 }
 
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
-                                         size_t count)
+                                         size_t count, uint32_t cost_us, uint64_t now_us)
 {
-  if (balancer->batch_left == 0 || !balancer->chosen->ready) {
-    balancer->chosen = choose_candidate(balancer, candidates, count);
+  if (!batch_goes_on(balancer, cost_us)) {
+    balancer->chosen = choose_candidate(balancer, candidates, count, cost_us, now_us);
     balancer->batch_left = balancer->chosen == NULL ? 0 : BALANCER_BATCH;
+    balancer->batch_cost_us = BALANCER_BATCH_COST_US;
   }
   if (balancer->batch_left != 0)
     balancer->batch_left--;
+  balancer->batch_cost_us -= cost_us < balancer->batch_cost_us ? cost_us : balancer->batch_cost_us;
   return balancer->chosen;
 }
 
@@ -41,4 +192,80 @@ void balancer_end_batch(struct balancer *balancer)
 {
   balancer->chosen = NULL;
   balancer->batch_left = 0;
+}
+
+// ---- ejection ----
+
+struct survey {
+  size_t ready;
+  size_t ejected;  // of those that are ready
+  size_t well;     // answer, are not ejected, and did not fail last
+  float slowness;  // sum over those
+};
+
+static struct survey survey_candidates(struct balancer_candidate *const *candidates, size_t count,
+                                       const struct balancer_candidate *except, uint64_t now_us)
+{
+  struct survey survey = {0};
+  for (size_t i = 0; i < count; i++) {
+    const struct balancer_candidate *candidate = candidates[i];
+    if (!candidate->ready)
+      continue;
+    survey.ready++;
+    if (ejection_is_active(&candidate->ejection, now_us)) {
+      survey.ejected++;
+    } else if (!candidate->silent && candidate->ejection.failures == 0 && candidate != except) {
+      survey.well++;
+      survey.slowness += find_slowness(candidate, now_us);
+    }
+  }
+  return survey;
+}
+
+bool balancer_eject(struct balancer_candidate *const *candidates, size_t count, struct balancer_candidate *failing,
+                    uint64_t now_us)
+{
+  struct survey survey = survey_candidates(candidates, count, failing, now_us);
+  // Where all fail, the fault is behind them, and nothing would be won.
+  if (survey.well == 0 || 2 * (survey.ejected + 1) > survey.ready)
+    return false;
+  ejection_begin(&failing->ejection, now_us);
+  return true;
+}
+
+static bool is_far_slower(const struct balancer_candidate *candidate, const struct survey *others, uint64_t now_us)
+{
+  return others->well != 0 && candidate->ready && candidate->reply_us > FAR_SLOWER_US &&
+         find_slowness(candidate, now_us) > FAR_SLOWER * others->slowness / (float)others->well;
+}
+
+// Notes whether a candidate is far slower than the others. Returns whether it has been so for long enough.
+static bool note_look(struct balancer_candidate *candidate, const struct survey *all, uint64_t now_us)
+{
+  struct survey others = *all;
+  if (candidate->ready && !candidate->silent && candidate->ejection.failures == 0 &&
+      !ejection_is_active(&candidate->ejection, now_us)) {
+    others.well--;
+    others.slowness -= find_slowness(candidate, now_us);
+  }
+  candidate->slow_looks = is_far_slower(candidate, &others, now_us) ? candidate->slow_looks + 1 : 0;
+  return candidate->slow_looks >= SLOW_LOOKS && !ejection_is_active(&candidate->ejection, now_us);
+}
+
+struct balancer_candidate *balancer_find_slow(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                              size_t count, uint64_t now_us)
+{
+  if (now_us < balancer->next_look_us)
+    return NULL;
+  balancer->next_look_us = now_us + BALANCER_LOOK_US;
+  struct survey survey = survey_candidates(candidates, count, NULL, now_us);
+  struct balancer_candidate *found = NULL;
+  for (size_t i = 0; i < count; i++) {
+    if (2 * survey.ejected > survey.ready)
+      ejection_end(&candidates[i]->ejection, now_us);
+    if (note_look(candidates[i], &survey, now_us) && found == NULL &&
+        balancer_eject(candidates, count, candidates[i], now_us))
+      found = candidates[i];
+  }
+  return found;
 }

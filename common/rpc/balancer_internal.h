@@ -1,34 +1,86 @@
-// Chooses the endpoint of the next call: the ready one with the fewest calls in flight, ties in turns. The calls of one
-// turn go to the same endpoint in batches, because they then leave as one packet.
+// Chooses the endpoint of the next call: of two candidates the one that should answer first, by its slowness and the
+// cost of the calls that it has in flight. The first of the two goes around, the second is random, so that equals take
+// turns and no candidate is everybody's favourite. The calls of one turn go to the same endpoint in batches, because
+// they then leave as one packet.
+//
+// Slowness is the time of replies by the usual cost of their methods: a rise counts at once, and what has been bad is
+// forgotten within seconds. A failure makes slower, however fast it comes. An endpoint with calls in flight that says
+// nothing is as slow as it has been quiet. An endpoint that is new gets its full share only after a while. One that
+// fails or is slow where others are not is ejected, at most half of them at a time.
 #ifndef BULKHEAD_RPC_BALANCER_INTERNAL_H
 #define BULKHEAD_RPC_BALANCER_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "common/rpc/ejection_internal.h"
 
 // The most calls of one turn that go to the same endpoint. They leave as one packet, and a packet costs both sides far
 // more than one more call in it.
 #define BALANCER_BATCH 32
+// The most that the calls of a batch may cost together, if there is more than one.
+#define BALANCER_BATCH_COST_US 16000
+// The time in which a new endpoint comes to its full share.
+#define BALANCER_SLOW_START_US UINT64_C(3000000)
+// How often balancer_find_slow looks.
+#define BALANCER_LOOK_US UINT64_C(100000)
 
 // What the choice of an endpoint depends on; embedded in the endpoint.
 struct balancer_candidate {
   bool ready;   // connected and taking calls
-  bool silent;  // does not answer at the moment: chosen only when all ready ones are silent
+  bool silent;  // does not answer: chosen only when all that are ready do not
   size_t calls_in_flight;
+  uint64_t cost_us;         // of the calls in flight
+  uint64_t ready_since_us;  // 0: it is not new
+  uint64_t busy_since_us;   // when it got the first of the calls in flight
+  uint64_t heard_us;        // when its last packet came
+  uint64_t judged_us;       // when `slowness` changed last
+  float slowness;           // 0 without a reply
+  float reply_us;           // of recent replies
+  uint32_t slow_looks;      // looks in a row at which it was far slower than the others
+  struct ejection ejection;
+};
+
+// How a call has ended at an endpoint.
+struct balancer_reply {
+  uint64_t duration_us;
+  uint32_t cost_us;
+  bool failed;
 };
 
 // A zeroed balancer is ready to use.
 struct balancer {
-  size_t next;  // index at which the next search begins, so that ties take turns
+  size_t max_in_flight;  // calls of one endpoint; 0: no limit
+  size_t next;           // index at which the next search begins, so that ties take turns
+  uint64_t random;
+  uint64_t next_look_us;
   struct balancer_candidate *chosen;
-  size_t batch_left;  // calls that may still go to `chosen`
+  size_t batch_left;       // calls that may still go to `chosen`
+  uint64_t batch_cost_us;  // what they may cost
 };
 
-// Picks the endpoint of the next call: the current batch's if it is still ready, else the ready candidate with the
-// fewest calls in flight, of those that are not silent if there are any. NULL when none is ready.
+// Picks the endpoint of a call that costs `cost_us`: the current batch's if it still takes calls, else the better one
+// of two. NULL when none is ready. One with as many calls as are allowed is picked only when all ready ones have that
+// many.
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
-                                         size_t count);
-// Ends the current batch: the turn is over, the candidates have changed, or the chosen one is full.
+                                         size_t count, uint32_t cost_us, uint64_t now_us);
+// Ends the current batch: the turn is over, or the candidates have changed.
 void balancer_end_batch(struct balancer *balancer);
+
+// Notes that the endpoint takes calls from now on: it may be another process than before.
+void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us);
+// Counts a call that goes to the endpoint, and one that has ended there or was taken back.
+void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us);
+void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us);
+// Learns from a reply. Returns whether the endpoint has failed so often that it should be ejected.
+bool balancer_note_reply(struct balancer_candidate *candidate, const struct balancer_reply *reply, uint64_t now_us);
+// Ejects an endpoint that fails. False when that must not be: half of the endpoints are out, or no other does better.
+bool balancer_eject(struct balancer_candidate *const *candidates, size_t count, struct balancer_candidate *failing,
+                    uint64_t now_us);
+// Looks now and then for an endpoint that has been far slower than the others for a second, and ejects it. NULL when
+// there is none. Lets ejected endpoints return when they have become more than half of those that are ready.
+struct balancer_candidate *balancer_find_slow(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                              size_t count, uint64_t now_us);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/rpc/rpc_client.h"
 
 struct rpc_channel;
+struct method_entry;
 struct endpoint;
 
 enum call_state {
@@ -38,6 +39,9 @@ struct rpc_call {
   struct rpc_channel *channel;
   struct endpoint *endpoint;  // CALL_IN_FLIGHT
   struct slice method;
+  struct method_entry *entry;         // of the method
+  uint32_t cost_us;                   // CALL_IN_FLIGHT: what the call counts at its endpoint
+  uint64_t sent_us;                   // CALL_IN_FLIGHT: when the request was queued
   struct slice payload;               // the caller's; not used where there is a copy
   const struct rpc_context *context;  // the same
   struct strbuf copy;                 // the frame without its time limits; empty where the caller keeps the request

@@ -4,6 +4,8 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
+#include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
@@ -26,9 +28,13 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   channel->client = client;
   channel->service = memory_copy_string(service);
   channel->hope_until_us = deadline_after_ms(clock_now_us(), HOPE_MS);
+  channel->balancer.max_in_flight = client->max_calls_in_flight;
+  channel->balancer.random = random_below(UINT32_MAX);
   list_init(&channel->waiting);
   struct slice label = slice_from_string(channel->service);
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
+  channel->ejected[0] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("failures")}, 2);
+  channel->ejected[1] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("slowness")}, 2);
   channel->not_retried = metrics_series(METRIC_RPC_NOT_RETRIED, &label, 1);
   static const char *const reasons[] = {
       [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken", [RETRY_SILENT] = "silent"};
@@ -53,13 +59,11 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
   return channel != NULL ? channel : add_channel(client, service);
 }
 
-struct balancer_candidate *channel_pick(struct rpc_channel *channel)
+struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us)
 {
-  struct balancer_candidate *pick = balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
-  if (pick == NULL || pick->calls_in_flight < channel->client->max_calls_in_flight)
-    return pick;
-  balancer_end_batch(&channel->balancer);
-  return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count);
+  struct rpc_channel *channel = call->channel;
+  return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count,
+                       method_cost_us(&call->entry->cost), now_us);
 }
 
 struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint)
@@ -74,6 +78,36 @@ struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel,
       best = candidate;
   }
   return best;
+}
+
+// ---- ejection ----
+
+static void report_ejection(const struct endpoint *endpoint, bool is_slow)
+{
+  const struct rpc_channel *channel = endpoint->channel;
+  metric_add(channel->ejected[is_slow ? 1 : 0], 1);
+  log_warn("rpc",
+           is_slow ? "an endpoint is far slower than the others; for a while it gets no calls"
+                   : "an endpoint fails where others do not; for a while it gets no calls",
+           LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
+           LOG_INT("pauseMs", (endpoint->load.ejection.until_us - channel->client->now_us) / 1000),
+           LOG_INT("timesInARow", endpoint->load.ejection.rounds));
+}
+
+void channel_eject_failing(struct endpoint *endpoint)
+{
+  const struct rpc_channel *channel = endpoint->channel;
+  if (endpoint->load.ready &&
+      balancer_eject(channel->candidates, channel->candidate_count, &endpoint->load, channel->client->now_us))
+    report_ejection(endpoint, false);
+}
+
+void channel_eject_slow(struct rpc_channel *channel)
+{
+  struct balancer_candidate *slow =
+      balancer_find_slow(&channel->balancer, channel->candidates, channel->candidate_count, channel->client->now_us);
+  if (slow != NULL)
+    report_ejection(endpoint_of(slow), true);
 }
 
 // ---- hope ----

@@ -30,7 +30,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
   if (call->state == CALL_WAITING) {
     call->channel->waiting_count--;
   } else if (call->state == CALL_IN_FLIGHT) {
-    call->endpoint->load.calls_in_flight--;
+    balancer_count_ended(&call->endpoint->load, call->cost_us);
   }
   call->state = state;
   if (state == CALL_WAITING) {
@@ -39,7 +39,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
     uint64_t give_up_us = channel_hope_until_us(call->channel);
     heap_insert(&client->timers, &call->timer, deadline_min(call->deadline_us, give_up_us));
   } else if (state == CALL_IN_FLIGHT) {
-    call->endpoint->load.calls_in_flight++;
+    balancer_count_sent(&call->endpoint->load, call->cost_us, call->sent_us);
     list_append(&call->endpoint->calls, &call->node);
     heap_insert(&client->timers, &call->timer, call->deadline_us);
   } else if (state == CALL_REFUSED) {
@@ -63,7 +63,7 @@ void client_end_call(struct rpc_call *call, const struct rpc_status *status, str
   struct rpc_client *client = call->client;
   // The turn's time is near enough, and spares a look at the clock for each call.
   uint64_t duration_us = client->now_us > call->started_us ? client->now_us - call->started_us : 0;
-  method_metrics_count(&client->methods, call->method, true, status->code, duration_us);
+  method_entry_count(&client->methods, call->entry, status->code, duration_us);
   rpc_done_fn *done = call->done;
   void *arg = call->arg;
   struct rpc_status told = *status;
@@ -114,6 +114,41 @@ bool rpc_call_cancel(struct rpc_call *call)
   return has_left;
 }
 
+// ---- what a call tells of its endpoint ----
+
+// Tells whether a status says something of the instance that has sent it, and not of the request.
+static bool is_instance_failure(const struct rpc_status *status)
+{
+  switch (status->code) {
+  case STATUS_UNAVAILABLE:
+  case STATUS_DEADLINE_EXCEEDED:
+  case STATUS_INTERNAL:
+  case STATUS_UNKNOWN:
+  case STATUS_DATA_LOSS:
+    return true;
+  case STATUS_RESOURCE_EXHAUSTED:
+    // The reason of a limit that its caller has exceeded is another.
+    return slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)) ||
+           slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED));
+  default:
+    return false;
+  }
+}
+
+void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status)
+{
+  uint64_t now_us = call->client->now_us;
+  const struct balancer_reply reply = {
+      .duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0,
+      .cost_us = call->cost_us,
+      .failed = status->code != STATUS_OK && is_instance_failure(status),
+  };
+  if (!reply.failed)
+    method_cost_note(&call->entry->cost, reply.duration_us, now_us);
+  if (balancer_note_reply(&call->endpoint->load, &reply, now_us))
+    channel_eject_failing(call->endpoint);
+}
+
 // ---- the start of a call ----
 
 static struct rpc_frame make_request(const struct rpc_call *call)
@@ -142,6 +177,8 @@ static void send_request(struct rpc_call *call, struct endpoint *endpoint, uint6
   uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
   uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
   call->endpoint = endpoint;
+  call->cost_us = method_cost_us(&call->entry->cost);
+  call->sent_us = now_us;
   if (call->copy.size != 0) {
     call->frame_number =
         sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
@@ -167,7 +204,7 @@ static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
 // Sends a call that is in no list to an endpoint, or lets it wait for one.
 static void place_call(struct rpc_call *call, uint64_t now_us)
 {
-  struct balancer_candidate *pick = channel_pick(call->channel);
+  struct balancer_candidate *pick = channel_pick(call, now_us);
   if (deadline_left_ms(call->deadline_us, now_us) == 0)
     client_refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
   else if (pick == NULL)
@@ -188,6 +225,7 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->give_up_us = deadline_after_ms(options->deadline_us, options->reply_wait_ms);
   call->channel = client_channel(client, options->service);
   call->method = options->method;
+  call->entry = method_metrics_find(&client->methods, options->method);
   call->payload = options->payload;
   call->context = options->context;
   call->is_repeatable = options->is_repeatable;
@@ -225,10 +263,11 @@ void channel_dispatch_waiting(struct rpc_channel *channel)
 {
   struct rpc_client *client = channel->client;
   while (!list_empty(&channel->waiting)) {
-    struct balancer_candidate *pick = channel_pick(channel);
+    struct rpc_call *call = CONTAINER_OF(channel->waiting.next, struct rpc_call, node);
+    struct balancer_candidate *pick = channel_pick(call, client->now_us);
     if (pick == NULL || pick->calls_in_flight >= client->max_calls_in_flight)
       return;
-    send_request(CONTAINER_OF(channel->waiting.next, struct rpc_call, node), endpoint_of(pick), client->now_us);
+    send_request(call, endpoint_of(pick), client->now_us);
   }
 }
 
@@ -373,8 +412,10 @@ void client_expire_call(struct rpc_client *client, struct rpc_call *call)
     set_timer(call, call->give_up_us);
     return;
   }
-  if (has_left)
+  if (has_left) {
+    client_judge_endpoint(call, &(struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED});
     send_cancel(call);
+  }
   client_fail_call(call, STATUS_DEADLINE_EXCEEDED, has_left, "the deadline of the call has passed");
 }
 

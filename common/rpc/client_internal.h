@@ -42,6 +42,7 @@ struct rpc_channel {
   struct log_limit budget_log;  // of the line about the exhausted budget
   struct metric_series *in_flight;
   struct metric_series *retried[RETRY_REASON_COUNT];
+  struct metric_series *ejected[2];   // because of failures, because of slowness
   struct metric_series *not_retried;  // the budget was exhausted
   struct endpoint_metrics endpoint_metrics;
 };
@@ -68,9 +69,13 @@ static inline struct endpoint *endpoint_of(struct balancer_candidate *candidate)
 
 // Finds the channel to a service, and makes it on first use.
 struct rpc_channel *client_channel(struct rpc_client *client, const char *service);
-// Chooses the endpoint for the next call; NULL when none is ready. One with as many calls in flight as are allowed is
+// Chooses the endpoint for a call; NULL when none is ready. One with as many calls in flight as are allowed is
 // chosen only when all ready endpoints have that many.
-struct balancer_candidate *channel_pick(struct rpc_channel *channel);
+struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us);
+// Keeps an endpoint that fails out of the choice for a while, if others do better.
+void channel_eject_failing(struct endpoint *endpoint);
+// Keeps an endpoint that is far slower than the others out of the choice for a while.
+void channel_eject_slow(struct rpc_channel *channel);
 // Returns whether an endpoint takes calls.
 bool channel_is_ready(const struct rpc_channel *channel);
 // Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint
@@ -93,6 +98,8 @@ void client_free_channels(struct rpc_client *client);
 
 // ---- calls, in client_calls.c ----
 
+// Learns from a reply how well the endpoint of the call does.
+void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status);
 // Ends a call with what its server has answered. Its callback runs.
 void client_end_call(struct rpc_call *call, const struct rpc_status *status, struct slice payload);
 // Ends a call that no server has answered. `has_left` says whether its request has left.

@@ -60,6 +60,8 @@ static void set_state(struct endpoint *endpoint, enum endpoint_state state)
   endpoint->state = state;
   endpoint->load.ready = state == ENDPOINT_READY;
   endpoint->load.silent = false;
+  if (endpoint->load.ready)
+    balancer_note_ready(&endpoint->load, clock_now_us());
   log_state(endpoint);
 }
 

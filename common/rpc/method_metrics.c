@@ -8,13 +8,6 @@
 
 #define MAX_METHODS 1024
 
-struct method_entry {
-  struct method_entry *next;
-  struct slice name;  // its bytes are behind the entry
-  struct metric_series *duration;
-  struct metric_series *calls[STATUS_COUNT];
-};
-
 static struct method_entry *add_entry(struct method_metrics *table, struct slice name)
 {
   struct method_entry *entry = calloc(1, sizeof(*entry) + name.size);
@@ -57,10 +50,14 @@ static struct method_entry *find_entry(struct method_metrics *table, struct slic
   return table->other;
 }
 
-void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
-                          uint64_t duration_us)
+struct method_entry *method_metrics_find(struct method_metrics *table, struct slice method)
 {
-  struct method_entry *entry = find_entry(table, method, add);
+  return find_entry(table, method, true);
+}
+
+void method_entry_count(const struct method_metrics *table, struct method_entry *entry, enum status status,
+                        uint64_t duration_us)
+{
   struct metric_series **calls = &entry->calls[status];
   if (*calls == NULL) {
     struct slice labels[] = {entry->name, slice_from_string(status_name(status))};
@@ -68,4 +65,10 @@ void method_metrics_count(struct method_metrics *table, struct slice method, boo
   }
   metric_add(*calls, 1);
   metric_observe_us(entry->duration, duration_us);
+}
+
+void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
+                          uint64_t duration_us)
+{
+  method_entry_count(table, find_entry(table, method, add), status, duration_us);
 }

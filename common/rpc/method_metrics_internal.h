@@ -11,8 +11,16 @@
 #include "common/base/status.h"
 #include "common/base/strmap.h"
 #include "common/observe/metrics.h"
+#include "common/rpc/method_cost_internal.h"
 
-struct method_entry;
+// A method that was called. Its cost is the client's to note.
+struct method_entry {
+  struct method_entry *next;
+  struct slice name;  // its bytes are behind the entry
+  struct method_cost cost;
+  struct metric_series *duration;
+  struct metric_series *calls[STATUS_COUNT];
+};
 
 struct method_metrics {
   enum metric calls;
@@ -25,6 +33,11 @@ struct method_metrics {
 void method_metrics_init(struct method_metrics *table, enum metric calls, enum metric duration);
 void method_metrics_free(struct method_metrics *table);
 
+// Returns the entry of a method, which lives as long as the table.
+struct method_entry *method_metrics_find(struct method_metrics *table, struct slice method);
+// Counts a call of a method that was found before.
+void method_entry_count(const struct method_metrics *table, struct method_entry *entry, enum status status,
+                        uint64_t duration_us);
 // Counts a call that has ended. With `add` false, a method that is not in the table yet counts as "other".
 void method_metrics_count(struct method_metrics *table, struct slice method, bool add, enum status status,
                           uint64_t duration_us);

@@ -30,6 +30,7 @@ static void handle_response(struct endpoint *endpoint, const struct rpc_frame *f
   // A reply that came too late, or to a call that went to another endpoint, finds no call.
   if (call == NULL || call->state != CALL_IN_FLIGHT || call->endpoint != endpoint)
     return;
+  client_judge_endpoint(call, &frame->status);
   if (frame->status.code == STATUS_OK || !client_retry_refused(call, &frame->status))
     client_end_call(call, &frame->status, frame->payload);
 }
@@ -53,6 +54,7 @@ static bool handle_packet(struct endpoint *endpoint, struct slice body, struct e
 {
   // Taken before the callbacks of the packet's calls run, because they are no part of its way.
   uint64_t received_us = clock_now_us();
+  endpoint->load.heard_us = received_us;
   struct arena *scratch = &endpoint->channel->client->scratch;
   struct rpc_packet_reader reader = rpc_packet_reader_make(body);
   struct slice bytes;
@@ -165,6 +167,12 @@ static void run_endpoint_timers(struct rpc_client *client)
   }
 }
 
+static void look_at_channel(struct rpc_channel *channel)
+{
+  channel_dispatch_waiting(channel);
+  channel_eject_slow(channel);
+}
+
 void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
@@ -176,7 +184,7 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
     client_recheck_servers(client);
   // An endpoint may have become ready, or have room again.
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
-    channel_dispatch_waiting(channel);
+    look_at_channel(channel);
   client_free_finished_endpoints(client);
 }
 

@@ -1,74 +1,11 @@
-// The small parts by themselves: balancer, call table, connection, outbox.
+// The small parts by themselves: call table, connection, outbox.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/rpc/balancer_internal.h"
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/connection_internal.h"
 #include "common/rpc/outbox_internal.h"
-
-static struct balancer_candidate *pick_next(struct balancer *balancer, struct balancer_candidate *const *all,
-                                            size_t count)
-{
-  balancer_end_batch(balancer);
-  return balancer_pick(balancer, all, count);
-}
-
-Test(balancer, picks_the_least_busy_of_the_ready)
-{
-  struct balancer balancer = {0};
-  struct balancer_candidate a = {.ready = true, .calls_in_flight = 3};
-  struct balancer_candidate b = {.ready = true, .calls_in_flight = 1};
-  struct balancer_candidate c = {.ready = false, .calls_in_flight = 0};
-  struct balancer_candidate *all[] = {&a, &b, &c};
-  cr_assert_eq(balancer_pick(&balancer, all, 3), &b);
-  b.calls_in_flight = 4;
-  cr_assert_eq(pick_next(&balancer, all, 3), &a);
-  a.ready = b.ready = false;
-  cr_assert_null(pick_next(&balancer, all, 3));
-  cr_assert_null(pick_next(&balancer, NULL, 0));
-}
-
-Test(balancer, equals_take_turns)
-{
-  struct balancer balancer = {0};
-  struct balancer_candidate candidates[3] = {{.ready = true}, {.ready = true}, {.ready = true}};
-  struct balancer_candidate *all[] = {&candidates[0], &candidates[1], &candidates[2]};
-  size_t picks[3] = {0};
-  for (size_t i = 0; i < 30; i++)
-    picks[pick_next(&balancer, all, 3) - candidates]++;
-  for (size_t i = 0; i < 3; i++)
-    cr_assert_eq(picks[i], 10);
-  // A list that has become shorter since the last pick is no problem.
-  cr_assert_eq(pick_next(&balancer, all, 1), &candidates[0]);
-}
-
-Test(balancer, the_calls_of_a_turn_stay_together_up_to_a_bound)
-{
-  struct balancer balancer = {0};
-  struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
-  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
-  size_t picks[2] = {0};
-  for (size_t i = 0; i < 2 * BALANCER_BATCH; i++) {
-    struct balancer_candidate *pick = balancer_pick(&balancer, all, 2);
-    pick->calls_in_flight++;
-    picks[pick - candidates]++;
-    if (i + 1 == BALANCER_BATCH)
-      cr_assert_eq(picks[0] * picks[1], 0, "a part of the turn has gone elsewhere");
-  }
-  cr_assert_eq(picks[0], picks[1], "a long turn is shared");
-}
-
-Test(balancer, one_that_is_not_ready_any_more_keeps_no_turn)
-{
-  struct balancer balancer = {0};
-  struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
-  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
-  struct balancer_candidate *first = balancer_pick(&balancer, all, 2);
-  first->ready = false;
-  cr_assert_neq(balancer_pick(&balancer, all, 2), first);
-}
 
 Test(call_table, an_old_id_finds_nothing_though_its_place_is_used_again)
 {

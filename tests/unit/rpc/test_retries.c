@@ -253,6 +253,35 @@ Test(retries, where_all_refuse_the_requests_are_at_most_a_fifth_more)
   rig_stop(&rig);
 }
 
+// ---- instances that fail ----
+
+Test(retries, an_instance_that_fails_where_another_does_not_gets_no_calls_for_a_while)
+{
+  static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
+  struct rig rig;
+  start_two(&rig);
+  enum { SINGLE = 40 };
+  size_t failed = 0, late = 0;
+  for (size_t i = 0; i < SINGLE; i++) {
+    struct outcome outcome;
+    rig_call(&rig, SLICE("x"), &outcome);
+    rig_until_kept(&rig, 1);
+    bool fails = rig.kept[0]->server == rig.server;
+    if (fails)
+      rpc_request_reply(rig.kept[0], &broken, (struct slice){0});
+    else
+      rpc_request_reply(rig.kept[0], NULL, SLICE("fine"));
+    rig.kept_count = 0;
+    rig_until_done(&rig, &outcome, 1);
+    failed += fails ? 1 : 0;
+    late += fails && i >= SINGLE / 2 ? 1 : 0;
+  }
+  cr_assert_gt(failed, 0);
+  cr_assert_lt(failed, SINGLE / 4, "a failure that comes at once attracts calls");
+  cr_assert_eq(late, 0);
+  rig_stop(&rig);
+}
+
 // ---- the budget ----
 
 static size_t take_all(struct retry_budget *budget, uint64_t now_us)
