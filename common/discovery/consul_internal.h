@@ -27,7 +27,7 @@ enum status consul_start(const struct consul_options *options, struct consul **o
 void consul_free(struct consul **consul);
 
 // Starts asking for the endpoints of a service. Must be called once at most for each service. `saved` (NULL for none)
-// is used when Consul does not answer, or names nobody; it is copied.
+// is what the host knows until Consul answers, and also afterwards when Consul names nobody; it is copied.
 void consul_watch(struct consul *consul, const char *service, const struct endpoint_list *saved);
 // Sets the desired state to this registration; the thread registers it now, and again whenever Consul has lost it.
 void consul_register(struct consul *consul, const struct discovery_registration *registration);

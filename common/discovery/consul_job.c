@@ -20,17 +20,10 @@
 // The pause after an answer without an index, because Consul cannot wait for changes then.
 #define POLL_PAUSE_MS 1000
 #define REGISTRATION_CHECK_MS 3000
-// The time for an answer that Consul need not wait for. The first try has less: a start with a Consul that is frozen
-// goes on with the saved list.
-#define FIRST_TIMEOUT_MS 1000
+// The time for an answer that Consul need not wait for.
 #define ANSWER_TIMEOUT_MS 5000
 
 // ---- requests ----
-
-static uint32_t answer_timeout_ms(const struct job *job)
-{
-  return job->failures == 0 && !job->has_list ? FIRST_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
-}
 
 // Returns how long Consul may wait for a change: not beyond the time until which instances are recalled, because its
 // end changes the list.
@@ -47,8 +40,7 @@ static void begin_watch(struct consul *consul, struct job *job)
   struct strbuf url;
   strbuf_init(&url, 0);
   consul_health_url(&url, consul->url, job->service, job->index, wait_ms);
-  struct http_request request = {
-      .url = strbuf_cstring(&url), .token = consul->token, .timeout_ms = answer_timeout_ms(job)};
+  struct http_request request = {.url = strbuf_cstring(&url), .token = consul->token, .timeout_ms = ANSWER_TIMEOUT_MS};
   // Consul may wait up to a sixteenth longer than it was asked to.
   if (job->index != 0)
     request.timeout_ms += wait_ms + wait_ms / 16;
@@ -142,18 +134,6 @@ static void log_failure(const struct job *job)
              LOG_STRING("id", job->consul->registered_id), LOG_STRING("reason", job->reason));
 }
 
-// Gives the host the list that was saved, where Consul has not answered since the start.
-static void use_saved_list(struct consul *consul, struct job *job)
-{
-  if (job->kind != JOB_WATCH || job->has_list || job->recall.known.count == 0)
-    return;
-  log_warn("consul", "Consul has not answered since the start; the instances that were saved are used",
-           LOG_STRING("peer", job->service), LOG_INT("count", job->recall.known.count));
-  struct endpoint_list saved = endpoint_list_copy(&job->recall.known);
-  job->has_list = true;
-  consul->on_list(consul->arg, job->service, &saved);
-}
-
 // Retries come every second, so only the first failure and another reason than before are logged.
 static void retry_job(struct consul *consul, struct job *job, const char *reason)
 {
@@ -164,7 +144,6 @@ static void retry_job(struct consul *consul, struct job *job, const char *reason
   snprintf(job->reason, sizeof(job->reason), "%s", reason);
   if (is_news)
     log_failure(job);
-  use_saved_list(consul, job);
   // Consul may have restarted with lower indexes; waiting for one from before could miss changes.
   job->index = 0;
   consul_job_schedule(job, job->kind == JOB_CHECK ? JOB_REGISTER : job->kind,
@@ -192,7 +171,6 @@ static void end_watch(struct consul *consul, struct job *job)
     log_debug("consul", "instances that Consul may have forgotten are kept", LOG_STRING("peer", job->service),
               LOG_INT("count", list.count - answer.passing.count));
   consul_answer_free(&answer);
-  job->has_list = true;
   consul->on_list(consul->arg, job->service, &list);
 }
 

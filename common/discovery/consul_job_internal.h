@@ -36,7 +36,6 @@ struct job {
   char *service;                 // JOB_WATCH
   uint64_t index;                // JOB_WATCH: X-Consul-Index of the last answer
   struct consul_recall recall;   // JOB_WATCH
-  bool has_list;                 // JOB_WATCH: the host was given a list
 };
 
 // What the host wants Consul to hold about this process. `version` grows with each change; the thread has reconciled

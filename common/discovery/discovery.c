@@ -166,6 +166,17 @@ static void add_watched(struct discovery *discovery, const char *service)
   pthread_mutex_unlock(&discovery->mutex);
 }
 
+// Begins with the list that was saved, so that a start waits for Consul neither when it is away nor when it is there.
+static void follow_in_consul(struct discovery *discovery, const char *service)
+{
+  const struct endpoint_list *saved = saved_lists_find(&discovery->saved, service);
+  if (saved != NULL) {
+    struct endpoint_list list = endpoint_list_copy(saved);
+    set_list(discovery, service, &list);
+  }
+  consul_watch(discovery->consul, service, saved);
+}
+
 void discovery_watch(struct discovery *discovery, const char *service)
 {
   if (find_watched(discovery, service) != NULL)
@@ -173,7 +184,7 @@ void discovery_watch(struct discovery *discovery, const char *service)
   add_watched(discovery, service);
   const struct endpoint_list *fixed = static_list_find(discovery->static_services, service);
   if (fixed == NULL && discovery->consul != NULL) {
-    consul_watch(discovery->consul, service, saved_lists_find(&discovery->saved, service));
+    follow_in_consul(discovery, service);
     return;
   }
   if (fixed == NULL)

@@ -41,7 +41,8 @@ enum status discovery_create(const struct discovery_options *options, struct dis
 // in it.
 void discovery_free(struct discovery **discovery);
 
-// Starts watching a service; further calls do nothing. Its first list comes like every change: through the fd.
+// Starts watching a service; further calls do nothing. Its first list comes like every change: through the fd. It is
+// the one that was saved, where there is one, until Consul has answered.
 void discovery_watch(struct discovery *discovery, const char *service);
 
 // Returns the fd to watch: it is readable (level-triggered) when discovery_process has something to do. It belongs to

@@ -20,7 +20,6 @@
 
 enum {
   DEREGISTER_TIMEOUT_MS = 2000,
-  // Longer than a frozen Consul is waited for before the saved list is used.
   KEYS_WAIT_MS = 3000,
   // How long calls and background tasks may take to return once they are cancelled. One that takes longer is a bug of
   // ours, and the process must end all the same.

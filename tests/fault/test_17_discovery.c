@@ -182,11 +182,13 @@ Test(fault_17_discovery, a_frozen_consul_holds_up_neither_requests_nor_starts)
   struct account ada = account_create();
   struct open_loop *loop = open_loop_start(&ada, NULL);
   stack_signal("consul", SIGSTOP);
+  stack("reload", "gateway");
+  open_loop_await(loop, REQUESTS_BETWEEN);
   stack("restart", "item-1");
   wait_until(is_connected_to_both, NULL, "the gateway's connection to item-1 after its restart");
   open_loop_await(loop, REQUESTS_BETWEEN);
   stack_signal("consul", SIGCONT);
   wait_until_healthy();
   open_loop_await(loop, REQUESTS_BETWEEN);
-  (void)open_loop_assert_unharmed(&loop, "Consul is frozen while an instance is restarted");
+  (void)open_loop_assert_unharmed(&loop, "Consul is frozen while the gateway is reloaded and an instance restarted");
 }

@@ -259,7 +259,7 @@ Test(consul, a_start_while_consul_is_away_finds_what_was_saved_and_then_what_is_
   cr_assert_eq(seen.count, 1);
   cr_assert_str_eq(seen.ids[0], "item-z");
   cr_assert_str_eq(seen.urls[0], "tcp://10.0.0.9:1");
-  cr_assert_not(discovery_consul_up(discovery));
+  wait_until_up(false);
   consul_process_start(&consul);
   register_by_hand("item-a", 2);
   wait_for_count(2);
