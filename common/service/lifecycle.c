@@ -12,6 +12,7 @@
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/security/service_identity.h"
+#include "common/service/capacity_internal.h"
 #include "common/service/common_migrations_internal.h"
 #include "common/service/host_port_internal.h"
 #include "common/service/idempotency_internal.h"
@@ -235,6 +236,7 @@ static enum status start_service(struct service *service, struct error *error)
   status = start_with_postgres(service, error);
   if (status != STATUS_OK)
     return status;
+  capacity_check(service->pg);
   service->has_started = true;
   idempotency_start_sweep(service);
   wait_for_token_keys(service);

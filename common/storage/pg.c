@@ -198,6 +198,12 @@ void pg_became_ready(struct pg *pg)
   }
 }
 
+size_t pg_connections_at_most(const struct pg *pg)
+{
+  enum { PROBE_AND_CHANNEL = 2 };
+  return pg->pipelined_count + pg->writes.count + pg->scans.count + pg->gathered.count + PROBE_AND_CHANNEL;
+}
+
 enum status pg_wait_ready(struct pg *pg)
 {
   if (pg_ready(pg))

@@ -61,6 +61,8 @@ struct pg_options {
 struct pg *pg_create(struct loop *loop, const struct pg_options *options);
 // Closes all connections and nulls the pointer; accepts NULL. No statement may be in flight (CHECK).
 void pg_free(struct pg **pg);
+// Returns how many connections may be open at a time, a channel's and a probe's included.
+size_t pg_connections_at_most(const struct pg *pg);
 // Tells whether a pipelined connection is open and the server answers: an empty statement, sent every second, within
 // 2 s. Neither slow statements nor locks make it false.
 bool pg_ready(const struct pg *pg);

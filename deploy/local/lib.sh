@@ -387,7 +387,7 @@ refuse_foreign_home() {
   esac
 }
 
-# start_postgres: a private server on a socket below $SOCKETS; sets what find_postgres does.
+# start_postgres: a private server on a socket below $SOCKETS; sets what find_postgres does. It takes PG_ROOM connections (200).
 start_postgres() {
   find_postgres
   is_running postgres && return
@@ -401,7 +401,7 @@ start_postgres() {
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
   launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
-    -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c max_connections=200 -c max_wal_size=2GB \
+    -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c "max_connections=${PG_ROOM:-200}" -c max_wal_size=2GB \
     -c "wal_compression=$(wal_compression)" -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
   cd "$OLDPWD" || return 1
   wait_for postgres 60 PostgreSQL "$PG_BIN/pg_isready" -q -h "$PG_SOCKET" -U postgres || return 1
@@ -410,13 +410,29 @@ start_postgres() {
     super_psql bulkhead -c "SELECT 1" >/dev/null
 }
 
+# number_or VALUE DEFAULT: the value where it is a number; services refuse another one themselves.
+number_or() {
+  case $1 in
+  '' | *[!0-9]* | ?????*) echo "$2" ;;
+  *) echo "$1" ;;
+  esac
+}
+
+# connection_limit INSTANCES: how many connections to PostgreSQL the instances of a service may have together: what each may open
+# (capacity.c), two more for its start, and room for three instances at least.
+connection_limit() {
+  local each limit
+  each=$(($(number_or "${PG_SHARED_CONNECTIONS:-}" 2) + $(number_or "${PG_POOL_SIZE:-}" 8) + $(number_or "${PG_SCAN_CONNECTIONS:-}" 4) + 6))
+  limit=$((each * $1))
+  [ "$limit" -ge 60 ] || limit=60
+  echo "$limit"
+}
+
 # prepare_database SERVICE INSTANCES: the service's roles and schema. New passwords hold from here on; connections that are made
 # before their files have them are refused, and tried again at once.
 prepare_database() {
-  local connections=$((20 * $2))
-  [ "$connections" -ge 60 ] || connections=60
   {
-    printf "\\set service %s\n\\set connections %s\n" "$1" "$connections"
+    printf "\\set service %s\n\\set connections %s\n" "$1" "$(connection_limit "$2")"
     printf "\\set password '%s'\n\\set owner_password '%s'\n" "$(newest_secret "pg_$1")" "$(newest_secret "pg_$1_owner")"
     cat "$ROOT/deploy/postgres/bootstrap.sql"
   } | super_psql bulkhead || return 1

@@ -56,3 +56,16 @@ SELECT current_database() AS database \gset
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC, :"role", :"owner";
 GRANT CONNECT ON DATABASE :"database" TO :"role", :"owner";
 COMMIT;
+
+-- All instances of all services must find room at the same time.
+DO $$
+DECLARE
+  allowed bigint;
+  open bigint := current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int;
+BEGIN
+  SELECT sum(rolconnlimit) INTO allowed FROM pg_roles JOIN pg_namespace ON rolname = 'bulkhead_' || nspname;
+  IF allowed > open THEN
+    RAISE WARNING 'the services may open % connections together, and PostgreSQL takes %: raise max_connections, or allow them fewer',
+      allowed, open;
+  END IF;
+END $$;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The private stores: PostgreSQL lets nobody in without a password, also with the data of an earlier version or after its secrets
-# were lost; bootstrap.sql may be repeated while a service works; Redis' users have the passwords that their files say.
+# were lost; bootstrap.sql may be repeated while a service works, and says where its limits do not fit the server; Redis' users have the passwords that their files say.
 # shellcheck source=tests/scripts/support.sh
 . "$(dirname "$0")/support.sh"
 ROOT=$PWD
@@ -80,6 +80,19 @@ for _ in 1 2 3 4 5; do rotate_pg item 2 || fail "bootstrap.sql cannot be repeate
 touch "$RUN_DIR/prepared"
 wait "$reader" || fail "the service lost its rights for a moment: $(cat "$RUN_DIR/refused")"
 as_service 'SELECT 1' >/dev/null || fail "the new password does not work"
+
+# ---- how many connections there are ----
+
+limit_of_item() { super_psql bulkhead -c "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'bulkhead_item'"; }
+[ "$(limit_of_item)" = 60 ] || fail "two instances may open $(limit_of_item) connections"
+said=$(PG_POOL_SIZE=30 prepare_database item 5 2>&1) || fail "bootstrap.sql: $said"
+[ "$(limit_of_item)" = 210 ] || fail "five instances with 40 connections each may open $(limit_of_item)"
+case $said in *"may open 210 connections together, and PostgreSQL takes 197: raise max_connections"*) ;; *) fail "210 of 197 are not told: $said" ;; esac
+halt postgres INT 20
+PG_ROOM=300 start_postgres || fail "PostgreSQL does not start with room for 300 connections"
+said=$(PG_POOL_SIZE=30 prepare_database item 5 2>&1)
+[ -z "$said" ] || fail "with room for 300 connections 210 are told: $said"
+prepare_database item 2 || fail "the limit cannot be lowered"
 
 # ---- Redis ----
 

@@ -133,3 +133,22 @@ Test(start_order, a_start_that_waits_can_be_ended)
   process_wait_output(&probe, "the start waits for what it needs");
   expect_end();
 }
+
+// ---- connections ----
+
+Test(start_order, more_connections_than_postgres_takes_are_told)
+{
+  const char *conninfo = arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_owner(&database, "probe"));
+  probe_serve(&probe, (const char *const[]){conninfo, "PG_POOL_SIZE=256", NULL});
+  expect_end();
+  EXPECT_OUTPUT(probe, "PostgreSQL does not take as many connections as this instance may open");
+  EXPECT_OUTPUT(probe, "\"connections\":266,\"limit\":20");
+}
+
+Test(start_order, the_instances_that_fit_are_counted)
+{
+  const char *conninfo = arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_owner(&database, "probe"));
+  probe_serve(&probe, (const char *const[]){conninfo, "PG_POOL_SIZE=1", "PG_SCAN_CONNECTIONS=1", NULL});
+  expect_end();
+  EXPECT_OUTPUT(probe, "\"connections\":8,\"limit\":20,\"instances\":2");
+}
