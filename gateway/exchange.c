@@ -246,6 +246,7 @@ void exchange_close(struct exchange **exchange)
     return;
   struct gateway *gateway = gone->gateway;
   exchange_abandon(gone);
+  answer_budget_release(&gateway->answers, &gone->answer);
   if (gateway->spare_count >= MAX_SPARES) {
     destroy_exchange(gone);
     return;

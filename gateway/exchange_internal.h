@@ -5,6 +5,7 @@
 #include "common/base/arena.h"
 #include "common/base/uuid.h"
 #include "common/observe/trace.h"
+#include "gateway/answer_budget.h"
 #include "gateway/exchange.h"
 #include "gateway/http_fields.h"
 #include "gateway/problem.h"
@@ -44,6 +45,7 @@ struct exchange {
   struct limit_wait limit_wait;
   struct limit_attempt attempt;  // of a login or sign-up
   struct limit_answer limit;     // its limit is NULL where the request has none
+  struct answer_share answer;    // what the reply holds of gateway.answers
   struct rpc_call *call;
   struct rpc_context call_context;   // of `call`
   const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs
@@ -102,6 +104,8 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
 // Answers OPTIONS with the methods of a path, and with the types that its PATCH takes. `allow` must live as long as the
 // exchange.
 enum step_result exchange_describe(struct exchange *exchange, struct slice allow);
+// Makes the reply a 429, because too many bytes of answers to the caller, or to all, wait to be read.
+enum step_result exchange_refuse_answer(struct exchange *exchange);
 // Makes the reply a 413 that says how large the body may be.
 enum step_result exchange_refuse_large_body(struct exchange *exchange);
 // Adds a header to the reply. `name` and `value` must live as long as the exchange.

@@ -273,7 +273,13 @@ enum step_result step_reply(struct exchange *exchange)
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
   limits_end_attempt(&exchange->attempt, status);
-  if (status->code == STATUS_OK)
-    return reply_success(exchange, exchange->outcome_payload);
-  return reply_failure(exchange, status);
+  struct answer_budget *answers = &exchange->gateway->answers;
+  if (status->code != STATUS_OK) {
+    answer_budget_release(answers, &exchange->answer);
+    return reply_failure(exchange, status);
+  }
+  if (!answer_budget_take(answers, &exchange->answer, exchange->outcome_payload.size,
+                          !exchange_method(exchange)->no_side_effects))
+    return exchange_refuse_answer(exchange);
+  return reply_success(exchange, exchange->outcome_payload);
 }

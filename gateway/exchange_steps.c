@@ -3,6 +3,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/base/hash.h"
 #include "common/observe/log.h"
 #include "gateway/exchange_internal.h"
 
@@ -12,6 +13,8 @@
 // statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the
 // client as the reason of the 503 or 504, so that a 504 comes at the method's timeout plus this at the latest.
 #define REPLY_WAIT_MS 400
+// When a caller whose answers wait to be read may try again.
+#define UNREAD_RETRY_MS 1000
 
 // ---- identify ----
 
@@ -293,6 +296,24 @@ static void on_called(void *arg, const struct rpc_status *status, struct slice p
   exchange_resume(exchange);
 }
 
+enum step_result exchange_refuse_answer(struct exchange *exchange)
+{
+  return exchange_fail(
+      exchange, &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
+                                  .reason = "TOO_MANY_UNREAD_BYTES",
+                                  .detail = SLICE("large answers to you wait here to be read; read them first, or "
+                                                  "ask for fewer at a time, such as by a smaller pageSize"),
+                                  .retry_after_ms = UNREAD_RETRY_MS});
+}
+
+// Reserves room for the answer. Nothing is asked for that could not be held.
+static bool reserve_answer(struct exchange *exchange)
+{
+  struct slice caller = exchange->caller_id.size > 0 ? exchange->caller_id : exchange->input.client_address;
+  return answer_budget_reserve(&exchange->gateway->answers, &exchange->answer, hash_bytes(caller),
+                               hash_integers((uintptr_t)exchange_method(exchange), 0));
+}
+
 static enum step_result refuse_idempotency_key(struct exchange *exchange)
 {
   static const struct violation violation = {
@@ -313,6 +334,10 @@ enum step_result step_call(struct exchange *exchange)
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return refuse_idempotency_key(exchange);
+  if (!reserve_answer(exchange)) {
+    limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED});
+    return exchange_refuse_answer(exchange);
+  }
   exchange->call_context = (struct rpc_context){
       .request_id = exchange_request_id(exchange),
       .traceparent = slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1),

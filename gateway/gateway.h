@@ -9,6 +9,7 @@
 #include "common/base/strbuf.h"
 #include "common/identity/keys.h"
 #include "common/rpc/backend.h"
+#include "gateway/answer_budget.h"
 #include "gateway/api.h"
 #include "gateway/limits.h"
 
@@ -38,6 +39,7 @@ struct gateway {
   struct exchange *spare;  // closed exchanges with their memory, for the next requests
   size_t spare_count;
   size_t in_flight;  // exchanges that wait for a service or for keys
+  struct answer_budget answers;
   bool stopped;
 };
 

@@ -147,6 +147,12 @@ void pace_stop(struct pace *pace);
 // Makes every reply watched that its client does not take at once.
 void pace_install_filter(void);
 
+// ---- pieces.c ----
+
+// Sends the body of a reply whose header was sent, a large one over several turns of the loop. `body` must not be
+// empty, and must live as long as the request. Returns what a handler of nginx' returns.
+ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body);
+
 // ---- body.c ----
 
 // Reads the request's body of at most `max_bytes` and calls `done`, perhaps at once. Returns NGX_DONE, or the HTTP

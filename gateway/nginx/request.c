@@ -283,18 +283,7 @@ ngx_int_t request_send_bytes(ngx_http_request_t *r, struct slice bytes)
     return rc;
   if (bytes.size == 0)
     return ngx_http_send_special(r, NGX_HTTP_LAST);
-  ngx_buf_t *buf = ngx_calloc_buf(r->pool);
-  if (buf == NULL)
-    return NGX_ERROR;
-  buf->pos = to_text(bytes).data;
-  buf->last = buf->pos + bytes.size;
-  buf->start = buf->pos;
-  buf->end = buf->last;
-  buf->memory = 1;
-  buf->last_buf = 1;
-  buf->last_in_chain = 1;
-  ngx_chain_t out = {.buf = buf};
-  return ngx_http_output_filter(r, &out);
+  return pieces_send(r, bytes);
 }
 
 // A client that has announced its body (Expect: 100-continue) and waits gets the answer instead of being asked for the

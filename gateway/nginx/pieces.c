@@ -1,0 +1,84 @@
+// Sends a large reply in pieces, one in a turn of the worker's loop. nginx' filters take what they are given at once:
+// to compress a list of megabytes holds all other clients of the worker up for a tenth of a second, and a few hundred
+// of them for many.
+#include "gateway/nginx/module.h"
+
+#define PIECE_BYTES ((size_t)64 * 1024)
+
+struct pieces {
+  ngx_http_request_t *r;
+  struct slice left;
+  ngx_event_t turn;  // posted for the next turn
+};
+
+static void forget_turn(void *data)
+{
+  struct pieces *pieces = data;
+  // The macro is two statements.
+  if (pieces->turn.posted) {
+    ngx_delete_posted_event(&pieces->turn);
+  }
+}
+
+static ngx_int_t send_piece(ngx_http_request_t *r, struct slice piece, bool is_last)
+{
+  ngx_buf_t *buf = ngx_calloc_buf(r->pool);
+  if (buf == NULL)
+    return NGX_ERROR;
+  buf->pos = to_text(piece).data;
+  buf->last = buf->pos + piece.size;
+  buf->start = buf->pos;
+  buf->end = buf->last;
+  buf->memory = 1;
+  buf->last_buf = is_last;
+  buf->last_in_chain = 1;
+  ngx_chain_t out = {.buf = buf};
+  return ngx_http_output_filter(r, &out);
+}
+
+// Sends the next piece. NGX_DONE while others follow, which the event sends; else how the request ends.
+static ngx_int_t send_next(struct pieces *pieces)
+{
+  struct slice piece = pieces->left;
+  if (piece.size > PIECE_BYTES)
+    piece.size = PIECE_BYTES;
+  pieces->left = slice_skip(pieces->left, piece.size);
+  bool is_last = pieces->left.size == 0;
+  ngx_int_t rc = send_piece(pieces->r, piece, is_last);
+  if (is_last || rc == NGX_ERROR)
+    return rc;
+  ngx_post_event(&pieces->turn, &ngx_posted_next_events);
+  return NGX_DONE;
+}
+
+static void on_turn(ngx_event_t *event)
+{
+  struct pieces *pieces = event->data;
+  ngx_http_request_t *r = pieces->r;
+  ngx_connection_t *connection = r->connection;
+  ngx_http_set_log_request(connection->log, r);
+  ngx_int_t rc = connection->error ? NGX_ERROR : send_next(pieces);
+  if (rc != NGX_DONE)
+    ngx_http_finalize_request(r, rc);
+  ngx_http_run_posted_requests(connection);
+}
+
+ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
+{
+  if (body.size <= PIECE_BYTES)
+    return send_piece(r, body, true);
+  struct pieces *pieces = ngx_pcalloc(r->pool, sizeof(*pieces));
+  ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, 0);
+  if (pieces == NULL || cleanup == NULL)
+    return NGX_ERROR;
+  cleanup->handler = forget_turn;
+  cleanup->data = pieces;
+  pieces->r = r;
+  pieces->left = body;
+  pieces->turn = (ngx_event_t){.handler = on_turn, .data = pieces, .log = r->connection->log};
+  ngx_int_t rc = send_next(pieces);
+  // The request stays until the last piece has been sent.
+  if (rc == NGX_DONE)
+    r->main->count++;
+  return rc;
+}

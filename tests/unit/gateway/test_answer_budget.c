@@ -1,0 +1,88 @@
+// Which answers a worker has room for.
+#include <criterion/criterion.h>
+
+#include "gateway/answer_budget.h"
+
+#define MB ((size_t)1024 * 1024)
+enum { ADA = 7, BOB = 8, LIST = 3, GET = 4 };
+
+static struct answer_budget budget;
+
+// An answer of this size comes and is sent.
+static void send_answer(uint64_t caller, uint64_t method, size_t bytes)
+{
+  struct answer_share share;
+  cr_assert(answer_budget_reserve(&budget, &share, caller, method));
+  cr_assert(answer_budget_take(&budget, &share, bytes, false));
+  answer_budget_release(&budget, &share);
+}
+
+Test(answer_budget, small_answers_are_not_counted)
+{
+  struct answer_share share;
+  for (size_t i = 0; i < 100000; i++) {
+    cr_assert(answer_budget_reserve(&budget, &share, ADA, GET));
+    cr_assert(answer_budget_take(&budget, &share, ANSWER_SMALL_BYTES - 1, false));
+  }
+  cr_assert_eq(budget.total, 0);
+}
+
+Test(answer_budget, a_caller_holds_as_much_as_the_limit_says_and_others_hold_theirs)
+{
+  struct answer_share shares[5];
+  send_answer(ADA, LIST, 4 * MB);
+  for (size_t i = 0; i < 4; i++)
+    cr_assert(answer_budget_reserve(&budget, &shares[i], ADA, LIST));
+  cr_assert_not(answer_budget_reserve(&budget, &shares[4], ADA, LIST));
+  cr_assert(answer_budget_reserve(&budget, &shares[4], ADA, GET), "a method with small answers has room");
+  cr_assert(answer_budget_reserve(&budget, &shares[4], BOB, LIST));
+  answer_budget_release(&budget, &shares[0]);
+  cr_assert(answer_budget_reserve(&budget, &shares[0], ADA, LIST));
+}
+
+// Five hundred lists are called before the first answer tells how large they are.
+Test(answer_budget, answers_that_are_larger_than_expected_are_turned_away_when_they_come)
+{
+  static struct answer_share shares[500];
+  size_t taken = 0;
+  for (size_t i = 0; i < 500; i++)
+    cr_assert(answer_budget_reserve(&budget, &shares[i], ADA, LIST));
+  for (size_t i = 0; i < 500; i++)
+    taken += answer_budget_take(&budget, &shares[i], 4 * MB, false) ? 1 : 0;
+  cr_assert_eq(taken, 4);
+  cr_assert_leq(budget.total, ANSWER_CALLER_BYTES);
+  cr_assert(answer_budget_take(&budget, &shares[499], 4 * MB, true), "what tells of a change is held all the same");
+  for (size_t i = 0; i < 500; i++)
+    answer_budget_release(&budget, &shares[i]);
+  cr_assert_eq(budget.total, 0);
+  cr_assert_eq(budget.held[ADA], 0);
+}
+
+Test(answer_budget, a_single_answer_is_held_whatever_its_size)
+{
+  struct answer_share first, second;
+  send_answer(ADA, LIST, 300 * MB);
+  cr_assert(answer_budget_reserve(&budget, &first, ADA, LIST));
+  cr_assert_not(answer_budget_reserve(&budget, &second, BOB, LIST), "but not beside another one");
+  answer_budget_release(&budget, &first);
+  cr_assert(answer_budget_reserve(&budget, &second, BOB, LIST));
+}
+
+Test(answer_budget, many_callers_hold_no_more_than_all_may)
+{
+  static struct answer_share shares[ANSWER_CALLERS];
+  size_t held = 0;
+  send_answer(0, LIST, 8 * MB);
+  for (size_t i = 0; i < ANSWER_CALLERS; i++)
+    held += answer_budget_reserve(&budget, &shares[i], i, LIST) ? 1 : 0;
+  cr_assert_eq(held, ANSWER_TOTAL_BYTES / (8 * MB));
+}
+
+// One large answer does not keep a method's small ones out for long.
+Test(answer_budget, an_expectation_that_was_too_high_goes_down)
+{
+  send_answer(ADA, LIST, 4 * MB);
+  for (size_t i = 0; i < 100; i++)
+    send_answer(ADA, LIST, 1000);
+  cr_assert_lt(budget.expected[LIST], ANSWER_SMALL_BYTES);
+}
