@@ -50,6 +50,7 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   call->payload = arena_copy(&fixture->arena, options->payload);
   call->deadline_us = options->deadline_us;
   call->reply_wait_ms = options->reply_wait_ms;
+  call->is_repeatable = options->is_repeatable;
   call->done = done;
   call->arg = done_arg;
   copy_context(fixture, call, options->context);

@@ -19,6 +19,7 @@ struct fixture_call {
   struct slice payload;
   uint64_t deadline_us;
   uint32_t reply_wait_ms;
+  bool is_repeatable;
   struct slice request_id, traceparent, access_token, idempotency_key;
   bool cancelled;
   bool ended;

@@ -283,13 +283,22 @@ Test(exchange, a_call_that_creates_carries_the_idempotency_key)
 {
   cr_assert_eq(start_creation(SLICE("\"key-1\"")), EXCHANGE_WAITING);
   cr_assert(slice_equal_string(fixture_call(fixture, 1)->idempotency_key, "key-1"));
+  cr_assert(fixture_call(fixture, 1)->is_repeatable);
+}
+
+Test(exchange, a_creation_without_a_key_is_not_sent_twice)
+{
+  cr_assert_eq(start_creation((struct slice){0}), EXCHANGE_WAITING);
+  cr_assert_not(fixture_call(fixture, 1)->is_repeatable);
 }
 
 Test(exchange, other_calls_carry_no_idempotency_key)
 {
   struct exchange_input input = fixture_input("GET", ITEM_PATH);
   input.idempotency_key = SLICE("two words");
-  cr_assert_eq(start_call(input)->idempotency_key.size, 0);
+  const struct fixture_call *call = start_call(input);
+  cr_assert_eq(call->idempotency_key.size, 0);
+  cr_assert(call->is_repeatable, "it is a read");
 }
 
 // ---- reply ----
