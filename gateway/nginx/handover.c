@@ -2,9 +2,9 @@
 // that no request is lost. Both generations share the listening sockets, whose queues of new connections outlive them.
 //
 // A new worker accepts connections once it can serve them. A worker that shuts down says "Connection: close" with each
-// answer (nginx does that, and sends GOAWAY over HTTP/2). nginx would close idle connections at once, and the kernel
-// answers a request that has come just then with a reset. Here they stay open for IDLE_MS, in which clients that use
-// them get an answer and leave. What is idle after that gets a FIN, and a reset only after LINGER_MS.
+// answer (nginx does that), and over HTTP/2 GOAWAY. nginx would close idle connections at once, and the kernel answers
+// a request that has come just then with a reset. Here they stay open for IDLE_MS, in which clients that use them get
+// an answer and leave. What is idle after that gets a FIN, and a reset only after LINGER_MS.
 #include "gateway/nginx/module.h"
 
 #include <ngx_event.h>
@@ -21,6 +21,7 @@ static ngx_http_output_body_filter_pt next_body_filter;
 static struct {
   ngx_cycle_t *cycle;  // NULL: the listeners accept
   ngx_event_t timer;
+  ngx_event_t http2_timer;
   ngx_connection_t no_connection;          // nginx's debug log reads an fd behind every event
   ngx_event_handler_pt keepalive_handler;  // nginx' own, of an idle connection
 } handover;
@@ -124,10 +125,43 @@ static void on_idle(ngx_event_t *read)
     read->handler = on_idle;
 }
 
+// ---- HTTP/2 in a worker that shuts down ----
+
+static bool is_http2_client(const ngx_connection_t *connection)
+{
+  return connection->fd != (ngx_socket_t)-1 && connection->listening != NULL && http2_is_spoken(connection);
+}
+
+// Sends GOAWAY to clients that have asked for nothing since the shutdown has begun.
+static void on_http2_end(ngx_event_t *event)
+{
+  (void)event;
+  ngx_connection_t *connections = ngx_cycle->connections;
+  for (ngx_uint_t i = 0; i < ngx_cycle->connection_n; i++) {
+    if (!is_http2_client(&connections[i]) || http2_is_ending(&connections[i]))
+      continue;
+    connections[i].close = 1;
+    connections[i].read->handler(connections[i].read);
+  }
+}
+
+// Lets nginx send GOAWAY with the client's next request, which is still answered, instead of at once: many clients do
+// not repeat a request that crosses a GOAWAY.
+static void say_goodbye(ngx_connection_t *connection)
+{
+  connection->idle = 0;
+  connection->requests = NGX_MAX_INT32_VALUE;
+  if (handover.http2_timer.timer_set)
+    return;
+  handover.http2_timer = (ngx_event_t){.handler = on_http2_end, .data = &handover.no_connection, .log = ngx_cycle->log};
+  ngx_add_timer(&handover.http2_timer, IDLE_MS);
+}
+
+// ---- the end of a worker ----
+
 static bool is_idle_client(const ngx_connection_t *connection)
 {
-  return connection->fd != (ngx_socket_t)-1 && connection->idle && connection->listening != NULL &&
-         !http2_is_spoken(connection);
+  return connection->fd != (ngx_socket_t)-1 && connection->idle && connection->listening != NULL;
 }
 
 void handover_end(ngx_cycle_t *cycle)
@@ -137,6 +171,8 @@ void handover_end(ngx_cycle_t *cycle)
   log_info("gateway", "draining: a worker takes no more clients", LOG_INT("calls", worker_gateway()->in_flight),
            LOG_INT("timeoutMs", core->shutdown_timeout));
   for (ngx_uint_t i = 0; i < cycle->connection_n; i++) {
+    if (is_http2_client(&connections[i]))
+      say_goodbye(&connections[i]);
     if (!is_idle_client(&connections[i]))
       continue;
     // nginx closes what is marked idle.

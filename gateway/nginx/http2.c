@@ -130,6 +130,12 @@ bool http2_is_spoken(const ngx_connection_t *connection)
   return slice_equal(slice_make(protocol, size), SLICE("h2"));
 }
 
+bool http2_is_ending(const ngx_connection_t *connection)
+{
+  const ngx_http_v2_connection_t *http2 = connection->data;
+  return http2->goaway;
+}
+
 // Also called after a handshake that has failed.
 static void on_handshake_end(ngx_connection_t *connection)
 {

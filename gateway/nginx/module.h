@@ -123,6 +123,8 @@ void http2_prepare(void);
 void http2_guard(ngx_connection_t *connection);
 // Tells whether the client of a connection has chosen HTTP/2.
 bool http2_is_spoken(const ngx_connection_t *connection);
+// Tells whether GOAWAY was sent on a connection of HTTP/2.
+bool http2_is_ending(const ngx_connection_t *connection);
 // Lets requests that their clients reset be counted. False without memory.
 bool http2_count_resets(ngx_conf_t *cf);
 

@@ -1,16 +1,21 @@
 // A gateway whose workers are replaced while clients send by the clock: no request may be lost.
 #include <criterion/criterion.h>
+#include <curl/curl.h>
 #include <string.h>
 
 #include "tests/support/environment.h"
+#include "tests/support/gateway.h"
 #include "tests/support/http.h"
 #include "tests/support/open_loop.h"
 #include "tests/support/raw.h"
 #include "tests/support/stack.h"
+#include "tests/support/steady_client.h"
 
 enum {
   TIMES = 3,
   REQUESTS_BETWEEN = 1600,  // two seconds of them
+  HTTP2_CLIENTS = 8,
+  HTTP2_REQUESTS = 100,
 };
 
 static void assert_harmless(const char *action)
@@ -39,6 +44,31 @@ Test(fault_18_handover, upgrade_loses_nothing)
 Test(fault_18_handover, restart_loses_nothing)
 {
   assert_harmless("restart");
+}
+
+static void stop_gateway(void)
+{
+  stack("stop", "gateway-70");
+}
+
+// Clients of HTTP/2 keep a connection for all of their requests until GOAWAY tells them to leave.
+Test(fault_18_handover, http2_clients_lose_nothing, .fini = stop_gateway)
+{
+  struct account ada = account_create();
+  struct steady_client *clients[HTTP2_CLIENTS];
+  (void)gateway_start_https("gateway-70");
+  cr_assert_eq(HTTP(.path = "/healthz").http_version, CURL_HTTP_VERSION_2);
+  for (size_t i = 0; i < HTTP2_CLIENTS; i++)
+    clients[i] = steady_client_start(&ada, STEADY_READS_AND_WRITES);
+  const char *const actions[] = {"reload", "upgrade", "reload"};
+  for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+    steady_client_await(clients[0], HTTP2_REQUESTS);
+    stack(actions[i], "gateway-70");
+  }
+  for (size_t i = 0; i < HTTP2_CLIENTS; i++) {
+    steady_client_await(clients[i], HTTP2_REQUESTS);
+    steady_client_end(&clients[i], 0);
+  }
 }
 
 struct change {
