@@ -1,7 +1,7 @@
 #include "common/base/backoff.h"
 #include "common/storage/reconnect_internal.h"
 
-enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 2000 };
+enum { BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 1000 };
 
 void reconnect_init(struct reconnect *reconnect, struct loop *loop, uint32_t timeout_ms, void (*fired)(void *arg),
                     void *arg)
