@@ -170,7 +170,8 @@ static bool request_fits(const struct rpc_client *client, const struct rpc_frame
   return rpc_frame_packed_size(frame) + RPC_TAIL_MAX_BYTES + limit_bytes <= client->endpoints.max_message_bytes;
 }
 
-static void send_request(struct rpc_call *call, struct endpoint *endpoint, uint64_t now_us)
+// Sends the request of a call to an endpoint. `frame` is what make_request has made of the call before, or NULL.
+static void send_request(struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame, uint64_t now_us)
 {
   // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
   uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
@@ -183,10 +184,14 @@ static void send_request(struct rpc_call *call, struct endpoint *endpoint, uint6
     call->frame_number =
         sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
   } else {
-    struct rpc_frame frame = make_request(call);
-    frame.timeout_ms = timeout_ms;
-    frame.expires_at_us = expires_at_us;
-    call->frame_number = sender_add(&endpoint->sender, &frame);
+    struct rpc_frame made;
+    if (frame == NULL) {
+      made = make_request(call);
+      frame = &made;
+    }
+    frame->timeout_ms = timeout_ms;
+    frame->expires_at_us = expires_at_us;
+    call->frame_number = sender_add(&endpoint->sender, frame);
   }
   set_call_state(call, CALL_IN_FLIGHT);
 }
@@ -202,7 +207,7 @@ static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
 }
 
 // Sends a call that is in no list to an endpoint, or lets it wait for one.
-static void place_call(struct rpc_call *call, uint64_t now_us)
+static void place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us)
 {
   struct balancer_candidate *pick = channel_pick(call, now_us);
   if (deadline_left_ms(call->deadline_us, now_us) == 0)
@@ -212,7 +217,7 @@ static void place_call(struct rpc_call *call, uint64_t now_us)
   else if (pick->calls_in_flight >= call->client->max_calls_in_flight)
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
   else
-    send_request(call, endpoint_of(pick), now_us);
+    send_request(call, endpoint_of(pick), frame, now_us);
 }
 
 static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
@@ -236,8 +241,11 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   return call;
 }
 
-static void copy_request(struct rpc_call *call, const struct rpc_frame *frame)
+// Copies the request of a call without its time limits.
+static void copy_request(struct rpc_call *call, struct rpc_frame *frame)
 {
+  frame->timeout_ms = 0;
+  frame->expires_at_us = 0;
   rpc_frame_append_body(&call->copy, frame);
   call->payload = (struct slice){0};
   call->context = NULL;
@@ -248,12 +256,12 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 {
   CHECK(options->deadline_us != DEADLINE_NONE);
   struct rpc_call *call = make_call(client, options, done, arg);
-  const struct rpc_frame frame = make_request(call);
+  struct rpc_frame frame = make_request(call);
   if (!request_fits(client, &frame)) {
     client_refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
     return call;
   }
-  place_call(call, call->started_us);
+  place_call(call, &frame, call->started_us);
   if (!options->keeps_request)
     copy_request(call, &frame);
   return call;
@@ -267,7 +275,7 @@ void channel_dispatch_waiting(struct rpc_channel *channel)
     struct balancer_candidate *pick = channel_pick(call, client->now_us);
     if (pick == NULL || pick->calls_in_flight >= client->max_calls_in_flight)
       return;
-    send_request(call, endpoint_of(pick), client->now_us);
+    send_request(call, endpoint_of(pick), NULL, client->now_us);
   }
 }
 
@@ -315,14 +323,14 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
   // A server that shuts down refuses what has crossed with its goodbye, however much that is.
   if (call->endpoint->state != ENDPOINT_READY) {
     take_back(call, RETRY_REFUSED);
-    place_call(call, call->client->now_us);
+    place_call(call, NULL, call->client->now_us);
     return true;
   }
   struct balancer_candidate *other = channel_pick_other(call->channel, call->endpoint);
   if (other == NULL || !take_from_budget(call))
     return false;
   take_back(call, RETRY_REFUSED);
-  send_request(call, endpoint_of(other), call->client->now_us);
+  send_request(call, endpoint_of(other), NULL, call->client->now_us);
   return true;
 }
 
@@ -339,7 +347,7 @@ static bool retry_broken(struct rpc_call *call)
     return false;
   call->may_have_begun = call->may_have_begun || call->has_left;
   take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
-  place_call(call, call->client->now_us);
+  place_call(call, NULL, call->client->now_us);
   return true;
 }
 
@@ -359,7 +367,7 @@ void client_leave_silent(struct endpoint *endpoint)
       send_cancel(call);
     call->may_have_begun = call->may_have_begun || has_left;
     take_back(call, has_left ? RETRY_SILENT : RETRY_UNSENT);
-    send_request(call, endpoint_of(other), call->client->now_us);
+    send_request(call, endpoint_of(other), NULL, call->client->now_us);
   }
 }
 
