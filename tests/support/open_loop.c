@@ -295,9 +295,13 @@ static int compare_times(const void *a, const void *b)
 
 static uint64_t find_p99(const struct open_loop *loop)
 {
-  size_t count = loop->seen.answered < MOST_ANSWERS ? loop->seen.answered : MOST_ANSWERS;
+  size_t count = loop->seen.answered;
+  if (count == 0)
+    return 0;
+  if (count > MOST_ANSWERS)
+    count = MOST_ANSWERS;
   qsort(loop->times_us, count, sizeof(*loop->times_us), compare_times);
-  return count == 0 ? 0 : loop->times_us[count - 1 - count / 100];
+  return loop->times_us[count - 1 - count / 100];
 }
 
 struct open_loop_seen open_loop_assert_unharmed(struct open_loop **loop_pointer, const char *event)
