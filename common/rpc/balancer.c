@@ -58,7 +58,7 @@ bool balancer_note_reply(struct balancer_candidate *candidate, const struct bala
   }
   learn_slowness(candidate, sample, now_us);
   candidate->reply_us += ((float)reply->duration_us - candidate->reply_us) / 16;
-  return ejection_note(&candidate->ejection, reply->failed, now_us);
+  return !reply->is_overload && ejection_note(&candidate->ejection, reply->failed, now_us);
 }
 
 void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us)

@@ -116,6 +116,14 @@ bool rpc_call_cancel(struct rpc_call *call)
 
 // ---- what a call tells of its endpoint ----
 
+// Tells whether an instance has more to do than it can. It should get fewer calls, but it must not be ejected: others
+// would get all of its calls, and the many calls of a single caller would take one instance after the other away.
+static bool is_overload(const struct rpc_status *status)
+{
+  return status->code == STATUS_RESOURCE_EXHAUSTED &&
+         slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED));
+}
+
 // Tells whether a status says something of the instance that has sent it, and not of the request.
 static bool is_instance_failure(const struct rpc_status *status)
 {
@@ -128,8 +136,7 @@ static bool is_instance_failure(const struct rpc_status *status)
     return true;
   case STATUS_RESOURCE_EXHAUSTED:
     // The reason of a limit that its caller has exceeded is another.
-    return slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)) ||
-           slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED));
+    return slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)) || is_overload(status);
   default:
     return false;
   }
@@ -142,6 +149,7 @@ void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *statu
       .duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0,
       .cost_us = call->cost_us,
       .failed = status->code != STATUS_OK && is_instance_failure(status),
+      .is_overload = is_overload(status),
   };
   if (!reply.failed)
     method_cost_note(&call->entry->cost, reply.duration_us, now_us);

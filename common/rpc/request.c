@@ -64,7 +64,7 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
       .code = STATUS_RESOURCE_EXHAUSTED,
       .message = SLICE_INIT(
           "too many bytes of replies to this caller wait in this instance; read them, or ask for less at a time"),
-      .reason = SLICE_INIT(RPC_NOT_APPLIED),
+      .reason = SLICE_INIT(RPC_TOO_MANY_UNREAD_BYTES),
       .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};

@@ -35,6 +35,9 @@ struct rpc_context {
 // The reasons of UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED: they say whether the call may be repeated.
 #define RPC_NOT_APPLIED "NOT_APPLIED"          // nothing has happened, and nothing will
 #define RPC_OUTCOME_UNKNOWN "OUTCOME_UNKNOWN"  // the call may have been carried out, wholly or in part
+// The reason of RESOURCE_EXHAUSTED where the caller has left too many bytes of replies unread. It says nothing of the
+// instance; nothing has happened.
+#define RPC_TOO_MANY_UNREAD_BYTES "TOO_MANY_UNREAD_BYTES"
 
 // How a call has failed, as Status in packet.proto carries it.
 struct rpc_status {

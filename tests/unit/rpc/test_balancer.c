@@ -212,6 +212,16 @@ Test(ejection, comes_after_failures_in_a_row_and_lasts_longer_each_time)
   cr_assert_eq(candidates[0].ejection.rounds, 0);
 }
 
+// One caller asks for more than is served: each instance refuses most of it, and serves the others.
+Test(ejection, does_not_come_of_too_much_to_do)
+{
+  struct balancer_candidate candidate = {.ready = true};
+  const struct balancer_reply refusal = {.duration_us = 100, .cost_us = 100, .failed = true, .is_overload = true};
+  for (size_t i = 0; i < 100; i++)
+    cr_assert_not(balancer_note_reply(&candidate, &refusal, NOW_US + i));
+  cr_assert_gt(candidate.slowness, 10, "it gets fewer calls all the same");
+}
+
 Test(ejection, does_not_happen_where_all_fail)
 {
   struct balancer_candidate candidates[3] = {{.ready = true}, {.ready = true}, {.ready = true}};

@@ -203,7 +203,7 @@ Test(silence, requests_of_a_client_that_leaves_many_replies_unread_are_refused_b
   rig_until_done(&rig, outcomes, REPLIES);
   rig_until_done(&rig, &late, 1);
   cr_assert_eq(late.code, STATUS_RESOURCE_EXHAUSTED, "%d %s", (int)late.code, late.message);
-  cr_assert_str_eq(late.reason, RPC_NOT_APPLIED);
+  cr_assert_str_eq(late.reason, RPC_TOO_MANY_UNREAD_BYTES);
   cr_assert_gt(late.retry_after_ms, 0);
   rig.answering = ANSWER_AT_ONCE;
   rig_call(&rig, SLICE("after"), &after);
