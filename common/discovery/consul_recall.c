@@ -35,19 +35,35 @@ static bool may_have_forgotten(const struct consul_recall *recall, const struct 
   return answer->is_after_outage || answer->index < recall->index || (is_empty && !recall->was_empty);
 }
 
+static void replace_list(struct endpoint_list *list, const struct endpoint_list *with)
+{
+  endpoint_list_free(list);
+  *list = endpoint_list_copy(with);
+}
+
+// Begins to recall where Consul may have lost its memory, and ends it in time.
+static void update_period(struct consul_recall *recall, const struct consul_answer *answer, uint64_t now_us)
+{
+  if (recall->until_us != 0 && now_us >= recall->until_us) {
+    recall->until_us = 0;
+    replace_list(&recall->known, &recall->named);
+  }
+  if (recall->until_us == 0 && recall->known.count != 0 && may_have_forgotten(recall, answer))
+    recall->until_us = deadline_after_ms(now_us, RECALL_MS);
+}
+
 bool consul_recall_complete(struct consul_recall *recall, const struct consul_answer *answer, uint64_t now_us,
                             struct endpoint_list *out)
 {
-  if (recall->known.count != 0 && may_have_forgotten(recall, answer))
-    recall->until_us = deadline_after_ms(now_us, RECALL_MS);
+  update_period(recall, answer, now_us);
   recall->index = answer->index;
   recall->was_empty = answer->passing.count == 0 && answer->failing.count == 0;
   *out = endpoint_list_copy(answer->passing.count != 0 ? &answer->passing : &answer->failing);
-  bool recalls = now_us < recall->until_us;
+  replace_list(&recall->named, out);
+  bool recalls = recall->until_us != 0;
   if (recalls)
     add_unnamed(out, &recall->known, answer);
-  endpoint_list_free(&recall->known);
-  recall->known = endpoint_list_copy(out);
+  replace_list(&recall->known, out);
   return recalls;
 }
 
@@ -59,4 +75,5 @@ uint32_t consul_recall_left_ms(const struct consul_recall *recall, uint64_t now_
 void consul_recall_free(struct consul_recall *recall)
 {
   endpoint_list_free(&recall->known);
+  endpoint_list_free(&recall->named);
 }

@@ -12,6 +12,7 @@
 // A zeroed one is ready and recalls nothing.
 struct consul_recall {
   struct endpoint_list known;  // the list of the last answer, completed; at the start the one that was saved
+  struct endpoint_list named;  // the list of the last answer as it came
   uint64_t index;              // X-Consul-Index of the last answer
   uint64_t until_us;           // Consul may not know all instances until then
   bool was_empty;              // the last answer named no instance
@@ -21,8 +22,8 @@ struct consul_recall {
 // registered, because a Consul that reaches nobody says little about who can be called.
 //
 // Known instances that Consul does not name are added for two minutes once it may have lost its memory: after an
-// outage, after an index below that of the answer before, and when it suddenly names nobody. Returns whether this is so
-// now. The end of that time changes the list, so the caller must ask again by consul_recall_left_ms.
+// outage, after an index below that of the answer before, and when it suddenly names nobody. Whoever is not named in that
+// time is gone at its end, also when Consul loses its memory again and again. Returns whether this is so now. The end of that time changes the list, so the caller must ask again by consul_recall_left_ms.
 bool consul_recall_complete(struct consul_recall *recall, const struct consul_answer *answer, uint64_t now_us,
                             struct endpoint_list *out);
 // Returns how long known instances will be added to answers; 0 when they are not.

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,8 +196,11 @@ static bool write_new_file(const char *path, struct slice text)
 static bool replace_file(const char *path, struct slice text)
 {
   struct strbuf name;
+  // The process id alone is the same in all containers.
+  char host[HOST_NAME_MAX + 1] = "";
+  (void)gethostname(host, sizeof(host) - 1);
   strbuf_init(&name, 0);
-  strbuf_printf(&name, "%s.%ld", path, (long)getpid());
+  strbuf_printf(&name, "%s.%s.%ld", path, host, (long)getpid());
   bool is_replaced = write_new_file(strbuf_cstring(&name), text) && rename(strbuf_cstring(&name), path) == 0;
   int failure = errno;
   if (!is_replaced)

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/compiler.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
 #include "common/observe/metrics.h"
@@ -41,6 +43,7 @@ static struct {
   int fd;  // STDERR_FILENO, or one of our own for TARGET_OWN
   dev_t device;
   ino_t inode;
+  sigset_t signals;  // that were blocked when the lock was taken
   bool has_thread;   // the thread that empties the queue runs
   bool is_cut;       // the end of the last line that was written is lost
   uint64_t dropped;  // since the last line that said so
@@ -51,14 +54,31 @@ static struct {
 
 static struct metric_series *dropped_counter;
 
+// Signals wait while the lock is held: nginx logs in its signal handlers, which would wait for ever for the thread that
+// they interrupt. Those of a crash do not wait, because their report takes no lock.
+static void block_signals(sigset_t *before)
+{
+  static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
+    sigdelset(&blocked, crashes[i]);
+  pthread_sigmask(SIG_BLOCK, &blocked, before);
+}
+
 void log_sink_lock(void)
 {
+  sigset_t before;
+  block_signals(&before);
   pthread_mutex_lock(&sink_lock);
+  sink.signals = before;
 }
 
 void log_sink_unlock(void)
 {
+  sigset_t before = sink.signals;
   pthread_mutex_unlock(&sink_lock);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 // ---- the target ----
@@ -224,6 +244,8 @@ static bool send_gap_line(void)
 void log_sink_send(struct slice line)
 {
   find_target();
+  if (!sink.has_thread)
+    (void)write_queue();
   if (!send_gap_line() || !send_or_keep(line))
     count_dropped(1);
 }

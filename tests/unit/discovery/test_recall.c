@@ -97,6 +97,19 @@ Test(recall, after_an_outage_consul_may_have_lost_its_memory)
   expect_completed(10, 130 * SECOND, IDS("b", "c"), "bc");
 }
 
+// Such as a proxy in front of Consul that ends each long query.
+Test(recall, an_instance_that_is_gone_does_not_stay_because_outages_go_on)
+{
+  uint64_t now_us = SECOND;
+  expect_completed(7, now_us, IDS("a", "b"), "ab");
+  for (size_t i = 0; i < 2; i++)
+    expect_list((struct consul_answer){.passing = make_list(IDS("b")), .index = 8, .is_after_outage = true},
+                now_us += 60 * SECOND, "ab");
+  for (size_t i = 0; i < 5; i++)
+    expect_list((struct consul_answer){.passing = make_list(IDS("b")), .index = 8, .is_after_outage = true},
+                now_us += 61 * SECOND, "b");
+}
+
 Test(recall, an_instance_that_fails_its_check_is_left_out_while_another_passes)
 {
   expect_completed(7, SECOND, IDS("a", "b"), "ab");
