@@ -1,5 +1,7 @@
 #include "gateway/answer_budget.h"
 
+#include "common/base/hash.h"
+
 // An expectation that was too high goes down by one part of this with each answer.
 #define EXPECTED_DECAY 16
 
@@ -8,9 +10,7 @@ static bool has_room(const struct answer_budget *budget, const struct answer_sha
 {
   size_t held = budget->held[share->caller] - share->bytes;
   size_t total = budget->total - share->bytes;
-  if (held != 0 && held + bytes > ANSWER_CALLER_BYTES)
-    return false;
-  return total == 0 || total + bytes <= ANSWER_TOTAL_BYTES;
+  return (held == 0 || held + bytes <= ANSWER_CALLER_BYTES) && (total == 0 || total + bytes <= ANSWER_TOTAL_BYTES);
 }
 
 static void hold(struct answer_budget *budget, struct answer_share *share, size_t bytes)
@@ -23,10 +23,13 @@ static void hold(struct answer_budget *budget, struct answer_share *share, size_
 bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *share, uint64_t caller, uint64_t method)
 {
   *share = (struct answer_share){.caller = (uint16_t)(caller % ANSWER_CALLERS),
-                                 .method = (uint16_t)(method % ANSWER_METHODS)};
-  size_t expected = budget->expected[share->method];
-  if (expected < ANSWER_SMALL_BYTES)
+                                 .expectation = (uint16_t)(hash_integers(caller, method) % ANSWER_EXPECTATIONS)};
+  size_t expected = budget->expected[share->expectation];
+  // What a caller who holds nothing asks for is judged when it has come.
+  if (expected < ANSWER_SMALL_BYTES || budget->held[share->caller] == 0) {
+    hold(budget, share, expected < ANSWER_SMALL_BYTES ? 0 : expected);
     return true;
+  }
   if (!has_room(budget, share, expected))
     return false;
   hold(budget, share, expected);
@@ -35,7 +38,7 @@ bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *sh
 
 bool answer_budget_take(struct answer_budget *budget, struct answer_share *share, size_t bytes, bool is_needed)
 {
-  size_t *expected = &budget->expected[share->method];
+  size_t *expected = &budget->expected[share->expectation];
   size_t lower = *expected - *expected / EXPECTED_DECAY;
   *expected = bytes > lower ? bytes : lower;
   size_t counted = bytes < ANSWER_SMALL_BYTES ? 0 : bytes;

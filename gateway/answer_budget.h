@@ -1,8 +1,8 @@
 // How many bytes of large answers one worker holds, in all and for each caller: what is sent slowly must not fill the
 // memory, and whoever asks for much must not keep the worker busy with nothing else. Small answers are not counted.
 //
-// Room is reserved before the service is called, by the size that answers of the method have had, and corrected when
-// the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room by chance.
+// Room is reserved before the service is called, by the size that answers of the method to the caller have had, and
+// corrected when the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room by chance.
 #ifndef BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 #define BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 
@@ -17,12 +17,12 @@
 #define ANSWER_TOTAL_BYTES ((size_t)128 * 1024 * 1024)
 
 #define ANSWER_CALLERS 1024
-#define ANSWER_METHODS 256
+#define ANSWER_EXPECTATIONS 4096
 
 // A zeroed budget is ready.
 struct answer_budget {
   size_t held[ANSWER_CALLERS];
-  size_t expected[ANSWER_METHODS];
+  size_t expected[ANSWER_EXPECTATIONS];  // by caller and method
   size_t total;
 };
 
@@ -30,11 +30,11 @@ struct answer_budget {
 struct answer_share {
   size_t bytes;
   uint16_t caller;
-  uint16_t method;
+  uint16_t expectation;
 };
 
-// Reserves room for an answer of the method to the caller, both as hashes. False when there is none: then nothing is
-// held.
+// Reserves room for an answer of the method to the caller, both as hashes. False when the caller holds too much for
+// another one, or all do and the caller some of it: then nothing is held.
 bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *share, uint64_t caller, uint64_t method);
 // Corrects the reservation to the size of the answer that has come. False when there is no room for it: then the
 // reservation is as before. `is_needed` says that the answer must be held all the same, because it tells of a change;

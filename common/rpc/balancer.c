@@ -67,6 +67,8 @@ void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us)
   candidate->heard_us = now_us;
   candidate->slowness = 0;
   candidate->reply_us = 0;
+  candidate->ejection.failures = 0;
+  ejection_end(&candidate->ejection, now_us);
 }
 
 void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us)

@@ -342,16 +342,16 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
   return true;
 }
 
-// Tells whether a call may be sent again although its server may have begun it, and takes that from the budget.
-static bool may_repeat(struct rpc_call *call)
+// Tells whether a call may be sent again although its server may have begun it.
+static bool is_repeatable(const struct rpc_call *call)
 {
-  return call->is_repeatable && call->attempts + 1 < MAX_ATTEMPTS && take_from_budget(call);
+  return call->is_repeatable && call->attempts + 1 < MAX_ATTEMPTS;
 }
 
 // Sends a call again whose connection broke. False where that must not be done.
 static bool retry_broken(struct rpc_call *call)
 {
-  if (call->has_left && !may_repeat(call))
+  if (call->has_left && !(is_repeatable(call) && take_from_budget(call)))
     return false;
   call->may_have_begun = call->may_have_begun || call->has_left;
   take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
@@ -369,8 +369,11 @@ void client_leave_silent(struct endpoint *endpoint)
     if (other == NULL)
       return;
     bool has_left = !client_withdraw_request(call);
-    if (has_left && !may_repeat(call))
+    if (has_left && !is_repeatable(call))
       continue;
+    // The others are tried at the next look.
+    if (has_left && !take_from_budget(call))
+      return;
     if (has_left)
       send_cancel(call);
     call->may_have_begun = call->may_have_begun || has_left;

@@ -4,8 +4,9 @@
 static size_t advance_slots(struct retry_budget *budget, uint64_t now_us)
 {
   uint64_t slot = now_us / RETRY_BUDGET_SLOT_US;
-  if (slot == budget->last_slot)
-    return slot % RETRY_BUDGET_SLOTS;
+  // The time of a turn is a little older than that of a call in it.
+  if (slot <= budget->last_slot)
+    return budget->last_slot % RETRY_BUDGET_SLOTS;
   uint64_t passed = slot - budget->last_slot;
   for (uint64_t i = 1; i <= passed && i <= RETRY_BUDGET_SLOTS; i++) {
     size_t index = (budget->last_slot + i) % RETRY_BUDGET_SLOTS;

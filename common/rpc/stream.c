@@ -238,13 +238,14 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
   if (stream->state == STREAM_ENDED)
     return true;
   // A transfer in the background may have ended.
-  if (rpc_stream_has_unsent(stream))
+  bool was_watched = rpc_stream_has_unsent(stream);
+  if (was_watched)
     write_out(stream);
   if (stream->state == STREAM_OPEN && rpc_stream_has_unsent(stream))
     return false;
   add_message(stream, frames, received);
   write_out(stream);
-  if (needs_turn(stream))
+  if (was_watched || needs_turn(stream))
     watch_for_room(stream);
   return true;
 }

@@ -257,6 +257,7 @@ static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *c
   }
   // The connection was lent in the very moment in which the task gave up waiting.
   if (status != STATUS_OK) {
+    waiter.connection->lent_us = 0;
     pg_pool_return(waiter.connection);
     return status;
   }
@@ -329,7 +330,7 @@ void pg_pool_return(struct pg_connection *c)
   CHECK(c->use == PG_BORROWED);
   struct pg_caller *caller = c->borrower;
   uint64_t now_us = loop_now_us(c->pg->loop);
-  if (c->pool->limit != NULL)
+  if (c->pool->limit != NULL && c->lent_us != 0)
     queue_limit_note_service(c->pool->limit, now_us > c->lent_us ? now_us - c->lent_us : 0);
   c->borrower = NULL;
   caller->lent--;

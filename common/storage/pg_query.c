@@ -99,6 +99,8 @@ static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *e
   }
   if (status == STATUS_OK)
     status = pg_pool_run(connection, pg_request_create(pool->pg, entry, PG_SINGLE, execution));
+  else
+    connection->lent_us = 0;
   pg_pool_return(connection);
   return status;
 }

@@ -132,10 +132,10 @@ static bool is_http2_client(const ngx_connection_t *connection)
   return connection->fd != (ngx_socket_t)-1 && connection->listening != NULL && http2_is_spoken(connection);
 }
 
-// Sends GOAWAY to clients that have asked for nothing since the shutdown has begun.
+// Sends GOAWAY to clients that have asked for nothing since the shutdown has begun, and to those whose handshake ended
+// after that.
 static void on_http2_end(ngx_event_t *event)
 {
-  (void)event;
   ngx_connection_t *connections = ngx_cycle->connections;
   for (ngx_uint_t i = 0; i < ngx_cycle->connection_n; i++) {
     if (!is_http2_client(&connections[i]) || http2_is_ending(&connections[i]))
@@ -143,6 +143,15 @@ static void on_http2_end(ngx_event_t *event)
     connections[i].close = 1;
     connections[i].read->handler(connections[i].read);
   }
+  ngx_add_timer(event, IDLE_MS);
+}
+
+static void start_http2_timer(void)
+{
+  // A worker waits for its clients, and not for this.
+  handover.http2_timer =
+      (ngx_event_t){.handler = on_http2_end, .data = &handover.no_connection, .log = ngx_cycle->log, .cancelable = 1};
+  ngx_add_timer(&handover.http2_timer, IDLE_MS);
 }
 
 // Lets nginx send GOAWAY with the client's next request, which is still answered, instead of at once: many clients do
@@ -151,10 +160,6 @@ static void say_goodbye(ngx_connection_t *connection)
 {
   connection->idle = 0;
   connection->requests = NGX_MAX_INT32_VALUE;
-  if (handover.http2_timer.timer_set)
-    return;
-  handover.http2_timer = (ngx_event_t){.handler = on_http2_end, .data = &handover.no_connection, .log = ngx_cycle->log};
-  ngx_add_timer(&handover.http2_timer, IDLE_MS);
 }
 
 // ---- the end of a worker ----
@@ -181,6 +186,7 @@ void handover_end(ngx_cycle_t *cycle)
     connections[i].read->handler = on_idle;
     ngx_add_timer(connections[i].read, IDLE_MS);
   }
+  start_http2_timer();
 }
 
 // ---- answers that are under way when a worker shuts down ----

@@ -4,16 +4,30 @@
 #include "gateway/nginx/module.h"
 
 #define PIECE_BYTES ((size_t)64 * 1024)
+#define GUARD_MS 60000
 
 struct pieces {
   ngx_http_request_t *r;
   struct slice left;
-  ngx_event_t turn;  // posted for the next turn
+  ngx_event_t turn;   // posted for the next turn
+  ngx_event_t guard;  // a timer: a worker that shuts down waits for timers, and not for what is posted
 };
+
+static void drop_guard(struct pieces *pieces)
+{
+  if (pieces->guard.timer_set)
+    ngx_del_timer(&pieces->guard);
+}
+
+static void on_guard(ngx_event_t *event)
+{
+  ngx_add_timer(event, GUARD_MS);
+}
 
 static void forget_turn(void *data)
 {
   struct pieces *pieces = data;
+  drop_guard(pieces);
   // The macro is two statements.
   if (pieces->turn.posted) {
     ngx_delete_posted_event(&pieces->turn);
@@ -45,8 +59,10 @@ static ngx_int_t send_next(struct pieces *pieces)
   pieces->left = slice_skip(pieces->left, piece.size);
   bool is_last = pieces->left.size == 0;
   ngx_int_t rc = send_piece(pieces->r, piece, is_last);
-  if (is_last || rc == NGX_ERROR)
+  if (is_last || rc == NGX_ERROR) {
+    drop_guard(pieces);
     return rc;
+  }
   ngx_post_event(&pieces->turn, &ngx_posted_next_events);
   return NGX_DONE;
 }
@@ -63,6 +79,16 @@ static void on_turn(ngx_event_t *event)
   ngx_http_run_posted_requests(connection);
 }
 
+// Ends what client.c does for a request that waits: an interim response must not come between two pieces. A client of
+// HTTP/1.1 that has gone shows when something is sent to it.
+static void watch_no_half_close(ngx_http_request_t *r)
+{
+  if (r->stream != NULL)
+    r->read_event_handler = ngx_http_test_reading;
+  else if (!r->discard_body)
+    r->read_event_handler = ngx_http_block_reading;
+}
+
 ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
 {
   if (body.size <= PIECE_BYTES)
@@ -76,6 +102,9 @@ ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
   pieces->r = r;
   pieces->left = body;
   pieces->turn = (ngx_event_t){.handler = on_turn, .data = pieces, .log = r->connection->log};
+  pieces->guard = (ngx_event_t){.handler = on_guard, .data = pieces, .log = r->connection->log};
+  ngx_add_timer(&pieces->guard, GUARD_MS);
+  watch_no_half_close(r);
   ngx_int_t rc = send_next(pieces);
   // The request stays until the last piece has been sent.
   if (rc == NGX_DONE)
