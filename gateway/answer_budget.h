@@ -2,7 +2,8 @@
 // memory, and whoever asks for much must not keep the worker busy with nothing else. Small answers are not counted.
 //
 // Room is reserved before the service is called, by the size that answers of the method to the caller have had, and
-// corrected when the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room by chance.
+// corrected when the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room
+// by chance.
 #ifndef BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 #define BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 

@@ -22,8 +22,9 @@ struct consul_recall {
 // registered, because a Consul that reaches nobody says little about who can be called.
 //
 // Known instances that Consul does not name are added for two minutes once it may have lost its memory: after an
-// outage, after an index below that of the answer before, and when it suddenly names nobody. Whoever is not named in that
-// time is gone at its end, also when Consul loses its memory again and again. Returns whether this is so now. The end of that time changes the list, so the caller must ask again by consul_recall_left_ms.
+// outage, after an index below that of the answer before, and when it suddenly names nobody. Whoever is not named in
+// that time is gone at its end, also when Consul loses its memory again and again. Returns whether this is so now. The
+// end of that time changes the list, so the caller must ask again by consul_recall_left_ms.
 bool consul_recall_complete(struct consul_recall *recall, const struct consul_answer *answer, uint64_t now_us,
                             struct endpoint_list *out);
 // Returns how long known instances will be added to answers; 0 when they are not.

@@ -67,6 +67,47 @@ static ngx_int_t send_next(struct pieces *pieces)
   return NGX_DONE;
 }
 
+static bool is_unsent(const ngx_http_request_t *r)
+{
+  return r->buffered || r->postponed || r->connection->buffered;
+}
+
+static void wait_for_room(ngx_http_request_t *r)
+{
+  const ngx_http_core_loc_conf_t *core = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+  ngx_event_t *write = r->connection->write;
+  ngx_add_timer(write, core->send_timeout);
+  if (ngx_handle_write_event(write, core->send_lowat) != NGX_OK)
+    ngx_http_finalize_request(r, NGX_ERROR);
+}
+
+// Sends what the client has not taken yet, as nginx does for a request that was finalised. nginx would end the
+// connection of a client that has said that it sends nothing more.
+static void on_writable(ngx_http_request_t *r)
+{
+  if (r->connection->write->timedout) {
+    r->connection->timedout = 1;
+    ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
+    return;
+  }
+  ngx_int_t rc = ngx_http_output_filter(r, NULL);
+  if (rc != NGX_ERROR && is_unsent(r))
+    wait_for_room(r);
+  else
+    ngx_http_finalize_request(r, rc);
+}
+
+// Ends a request whose last piece was given to the filters, once all of it has left.
+static void end_pieces(ngx_http_request_t *r, ngx_int_t rc)
+{
+  if (rc == NGX_ERROR || r->stream != NULL || !is_unsent(r)) {
+    ngx_http_finalize_request(r, rc);
+    return;
+  }
+  r->write_event_handler = on_writable;
+  wait_for_room(r);
+}
+
 static void on_turn(ngx_event_t *event)
 {
   struct pieces *pieces = event->data;
@@ -75,7 +116,7 @@ static void on_turn(ngx_event_t *event)
   ngx_http_set_log_request(connection->log, r);
   ngx_int_t rc = connection->error ? NGX_ERROR : send_next(pieces);
   if (rc != NGX_DONE)
-    ngx_http_finalize_request(r, rc);
+    end_pieces(r, rc);
   ngx_http_run_posted_requests(connection);
 }
 

@@ -130,6 +130,43 @@ Test(e2e_15_edge, the_end_may_come_with_the_request)
   }
 }
 
+// Creates items whose list leaves the gateway in many pieces.
+static void create_long_list(const struct account *account)
+{
+  struct strbuf body;
+  strbuf_init(&body, 0);
+  strbuf_add_string(&body, "{\"items\":[");
+  for (int i = 0; i < 100; i++)
+    strbuf_add_string(&body, text("%s{\"sku\":\"%s\",\"name\":\"L\",\"description\":\"%015000d\"}", i == 0 ? "" : ",",
+                                  fresh_word(), i));
+  strbuf_add_string(&body, "]}");
+  struct http_reply reply =
+      HTTP(.path = "/v1/items:batchCreate", .token = account->token, .body = strbuf_cstring(&body));
+  strbuf_free(&body);
+  ASSERT_STATUS(reply, 200);
+}
+
+Test(e2e_15_edge, the_end_may_come_in_the_middle_of_a_long_answer)
+{
+  struct account ada = account_create();
+  create_long_list(&ada);
+  for (int i = 0; i < 10; i++) {
+    struct raw *raw = open_gateway();
+    raw_send_text(raw, path_and_headers("GET", text("/v1/items?pageSize=100&ownerId=%s", ada.id),
+                                        text("Authorization: Bearer %s\r\n", ada.token)));
+    (void)raw_read_until(raw, "\"items\":[");
+    raw_finish_sending(raw);
+    const char *answer = raw_read_all(raw);
+    const char *head_end = strstr(answer, "\r\n\r\n");
+    const char *length = strstr(answer, "Content-Length: ");
+    cr_assert(head_end != NULL && length != NULL && length < head_end, "%.300s", answer);
+    size_t announced = strtoul(length + strlen("Content-Length: "), NULL, 10);
+    cr_assert_eq(strlen(head_end + 4), announced, "%zu bytes of %zu", strlen(head_end + 4), announced);
+    cr_assert_null(strstr(head_end, "HTTP/1.1"), "an interim response is in the body");
+    raw_close(&raw);
+  }
+}
+
 // Returns the CPU time of a gateway's workers so far, in seconds.
 static double sum_cpu_of_workers(const char *name)
 {
