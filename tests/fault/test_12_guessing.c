@@ -242,7 +242,11 @@ static void expect_local_limits(const struct gateway_place *gateway, const char 
   fprintf(stderr, "%s is frozen: %d reads passed a limit of 20 at once, a login gets %d\n", what, passed, login.status);
   cr_expect_geq(passed, 20);
   cr_expect_leq(passed, 60);
-  cr_expect_eq(login.status, strcmp(what, "redis") == 0 ? 200 : 504);
+  // A connection whose other end stays silent is given up, mostly before the deadline of the call.
+  if (strcmp(what, "redis") == 0)
+    cr_expect_eq(login.status, 200);
+  else
+    cr_expect(login.status == 503 || login.status == 504, "%d", login.status);
 }
 
 Test(guessing, limits_hold_while_redis_or_the_auth_service_is_frozen)
