@@ -11,7 +11,6 @@
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/connection_internal.h"
-#include "common/rpc/greeting_internal.h"
 #include "common/rpc/link_internal.h"
 #include "common/rpc/method_metrics_internal.h"
 #include "common/rpc/packet_internal.h"

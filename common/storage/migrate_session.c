@@ -1,4 +1,5 @@
 // Opens the session of a migration: connects, takes the lock, and reads and judges the list of what was applied.
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,14 +36,25 @@ enum status migrate_run_sql(struct session *s, const char *doing, const char *sq
 }
 
 // Runs a statement that is put together from `before`, the quoted name of the table, and `after`.
-static enum status run_on_table(struct session *s, const char *doing, const char *before, const char *after)
+static enum status run_format(struct session *s, const char *doing, const char *format, ...) PRINTF_LIKE(3, 4);
+
+// Runs SQL that is made as printf does.
+static enum status run_format(struct session *s, const char *doing, const char *format, ...)
 {
   struct strbuf sql;
+  va_list args;
   strbuf_init(&sql, 0);
-  strbuf_printf(&sql, "%s%s%s", before, s->table, after);
+  va_start(args, format);
+  strbuf_vprintf(&sql, format, args);
+  va_end(args);
   enum status status = migrate_run_sql(s, doing, strbuf_cstring(&sql));
   strbuf_free(&sql);
   return status;
+}
+
+static enum status run_on_table(struct session *s, const char *doing, const char *before, const char *after)
+{
+  return run_format(s, doing, "%s%s%s", before, s->table, after);
 }
 
 // ---- opening: the lock, the schema, the table ----
@@ -87,44 +99,31 @@ static enum status create_schema(struct session *s, const char *quoted)
   PQclear(result);
   if (there)
     return STATUS_OK;
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql, "CREATE SCHEMA IF NOT EXISTS %s", quoted);
-  enum status status = migrate_run_sql(s, "schema", strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
+  return run_format(s, "schema", "CREATE SCHEMA IF NOT EXISTS %s", quoted);
 }
 
 // Adds the column that the lists of earlier releases lack. ALTER TABLE would wait for whoever reads the list, a backup
 // for example, so it is left alone where the column is there.
 static enum status add_column(struct session *s)
 {
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql,
-                "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '%s'::regclass AND"
-                " attname = 'compatible_from') THEN ALTER TABLE %s ADD COLUMN compatible_from integer; END IF; END $$",
-                s->table, s->table);
-  enum status status = migrate_run_sql(s, s->list, strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
+  return run_format(
+      s, s->list,
+      "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '%s'::regclass AND"
+      " attname = 'compatible_from') THEN ALTER TABLE %s ADD COLUMN compatible_from integer; END IF; END $$",
+      s->table, s->table);
 }
 
 // Takes the rights to change the list from everybody but its owner: the default privileges of the schema may give them
 // to the role that the service works with.
 static enum status protect_list(struct session *s)
 {
-  struct strbuf sql;
-  strbuf_init(&sql, 0);
-  strbuf_printf(&sql,
-                "DO $$ DECLARE other name; BEGIN FOR other IN SELECT DISTINCT grantee::regrole::text FROM pg_class,"
-                " aclexplode(relacl) WHERE oid = '%s'::regclass AND grantee NOT IN (0, relowner) AND privilege_type IN"
-                " ('INSERT', 'UPDATE', 'DELETE') LOOP"
-                " EXECUTE 'REVOKE INSERT, UPDATE, DELETE ON %s FROM ' || other; END LOOP; END $$",
-                s->table, s->table);
-  enum status status = migrate_run_sql(s, s->list, strbuf_cstring(&sql));
-  strbuf_free(&sql);
-  return status;
+  return run_format(
+      s, s->list,
+      "DO $$ DECLARE other name; BEGIN FOR other IN SELECT DISTINCT grantee::regrole::text FROM pg_class,"
+      " aclexplode(relacl) WHERE oid = '%s'::regclass AND grantee NOT IN (0, relowner) AND privilege_type IN"
+      " ('INSERT', 'UPDATE', 'DELETE') LOOP"
+      " EXECUTE 'REVOKE INSERT, UPDATE, DELETE ON %s FROM ' || other; END LOOP; END $$",
+      s->table, s->table);
 }
 
 static enum status create_list(struct session *s)
@@ -156,14 +155,10 @@ static enum status prepare_session(struct session *s)
   char *quoted = name_list(s);
   if (quoted == NULL)
     return error_set(s->error, STATUS_INVALID_ARGUMENT, "schema: the name is not valid UTF-8");
-  struct strbuf text;
-  strbuf_init(&text, 0);
-  strbuf_printf(&text,
-                "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "
-                "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
-                quoted);
-  enum status status = migrate_run_sql(s, "session", strbuf_cstring(&text));
-  strbuf_free(&text);
+  enum status status = run_format(s, "session",
+                                  "SET search_path = %s; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; "
+                                  "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0",
+                                  quoted);
   if (status == STATUS_OK)
     status = lock_schema(s);
   if (status == STATUS_OK)
