@@ -17,23 +17,37 @@ serves() {
   [ -n "$(children_of "$1" 'worker process serves clients')" ] && [ -z "$(children_of "$1" 'worker process *$')" ]
 }
 
-# start_successor PID: starts the nginx that takes over from this one, and sets `successor` once its workers serve. Where that fails, no
-# successor is left, and this one goes on.
+# successor_of PID PID_FILE: prints the process that nginx' successor has written into the file; nothing before it has.
+successor_of() {
+  { read -r written <"$2"; } 2>/dev/null || return 0
+  [ "$written" = "$1" ] || echo "$written"
+}
+
+# has_ended PID PID_FILE TIME: tells whether an upgrade that began after the file's TIME of change has failed. nginx renames its file while
+# an upgrade is under way, and gives it back its name once it has seen the successor's end. A reload before that would only add workers.
+has_ended() {
+  [ "$(stat -c %z "$2" 2>/dev/null || echo "$3")" != "$3" ] && [ ! -e "$2.oldbin" ] && [ "$(cat "$2")" = "$1" ]
+}
+
+# start_successor PID PID_FILE: starts the nginx that takes over from this one, and sets `successor` once its workers serve. Where that
+# fails, no successor is left, and this one goes on.
 start_successor() {
   successor='' tries=0
-  kill -USR2 "$1" || return 1
+  renamed=$(stat -c %z "$2") && kill -USR2 "$1" || return 1
   while [ "$tries" -lt 600 ] && kill -0 "$1" 2>/dev/null; do
-    before=$successor
-    successor=$(children_of "$1" 'master process')
-    if [ -n "$successor" ]; then
-      ! serves "$successor" || return 0
-    elif [ -n "$before" ] || [ "$tries" -gt 40 ]; then
-      # It has ended by itself, or none has come within two seconds.
-      return 1
-    fi
+    ! has_ended "$1" "$2" "$renamed" || return 1
+    successor=$(successor_of "$1" "$2")
+    [ -z "$successor" ] || ! serves "$successor" || return 0
     tries=$((tries + 1))
     sleep 0.05
   done
-  [ -z "$successor" ] || kill -TERM "$successor"
+  # One that has not come far enough to write the file is the only child that is no worker.
+  for child in ${successor:-$(children_of "$1" .)}; do
+    children_of "$1" 'worker process' | grep -qx "$child" || kill -TERM "$child"
+  done
+  while [ "$tries" -lt 800 ] && kill -0 "$1" 2>/dev/null && ! has_ended "$1" "$2" "$renamed"; do
+    tries=$((tries + 1))
+    sleep 0.05
+  done
   return 1
 }
