@@ -32,17 +32,17 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
   list_init(&connection->node);
   const struct sender_options sender = {
       .queue = &options->transport->sends, .max_in_flight = WINDOW_PACKETS, .packets = options->packets};
-  const struct rpc_stream_options stream = {.transport = options->transport,
-                                            .max_message_bytes = options->max_message_bytes,
-                                            .with_clock = true,
-                                            .on_readable = options->on_readable,
-                                            .arg = connection};
-  connection->stream = rpc_stream_open(opened, &stream);
+  const struct packet_stream_options stream = {.transport = options->transport,
+                                               .max_message_bytes = options->max_message_bytes,
+                                               .with_clock = true,
+                                               .on_readable = options->on_readable,
+                                               .arg = connection};
+  connection->stream = packet_stream_open(opened, &stream);
   connection->max_message_bytes = options->max_message_bytes;
   sender_init(&connection->sender, &sender);
   sender_open(&connection->sender, &connection->stream->port);
   log_debug("rpc", "a client has connected", LOG_INT("connection", connection->number));
-  struct slice peer = rpc_stream_peer(connection->stream);
+  struct slice peer = packet_stream_peer(connection->stream);
   if (peer.size != 0)
     connection_set_proven(connection, peer);
   else if (options->needs_proof)
@@ -59,7 +59,7 @@ void connection_close(struct connection **connection_pointer)
   CHECK(list_empty(&connection->requests));
   list_remove(&connection->node);
   sender_free(&connection->sender);
-  rpc_stream_close(&connection->stream);
+  packet_stream_close(&connection->stream);
   service_evidence_free(&connection->evidence);
   free(connection->peer);
   free(connection);
@@ -187,7 +187,7 @@ bool connection_is_idle(const struct connection *connection, bool acked)
 
 bool connection_look_for_progress(struct connection *connection)
 {
-  bool waiting = !sender_is_empty(&connection->sender) || rpc_stream_has_unsent(connection->stream);
+  bool waiting = !sender_is_empty(&connection->sender) || packet_stream_has_unsent(connection->stream);
   uint64_t moved = connection->stream->sent_bytes + connection->sender.window.acked;
   bool progress = !waiting || moved != connection->moved_before_look;
   connection->moved_before_look = moved;

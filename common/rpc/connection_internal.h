@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "common/base/list.h"
+#include "common/rpc/packet_stream_internal.h"
 #include "common/rpc/sender_internal.h"
-#include "common/rpc/stream_internal.h"
 #include "common/rpc/trust_internal.h"
 
 struct rpc_server;
@@ -28,7 +28,7 @@ struct connection {
   enum connection_state state;
   struct list requests;  // rpc_request.node
   struct list node;      // rpc_server.connections
-  struct rpc_stream *stream;
+  struct packet_stream *stream;
   struct sender sender;
   char *peer;                // the proven name of the client's program; NULL without proof
   size_t max_message_bytes;  // once the client is proven

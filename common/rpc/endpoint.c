@@ -88,7 +88,7 @@ static void schedule_dial(struct endpoint *endpoint, uint64_t now_us, const char
 static void drop_connection(struct endpoint *endpoint)
 {
   sender_close(&endpoint->sender);
-  rpc_stream_close(&endpoint->stream);
+  packet_stream_close(&endpoint->stream);
   rpc_link_close(&endpoint->link);
   service_evidence_free(&endpoint->evidence);
 }
@@ -175,7 +175,7 @@ void endpoint_free(struct endpoint **endpoint_pointer)
 static enum status exchange_names(struct endpoint *endpoint, struct error *error)
 {
   const char *service = endpoint->service;
-  struct slice peer = rpc_stream_peer(endpoint->stream);
+  struct slice peer = packet_stream_peer(endpoint->stream);
   arena_reset(&endpoint->proof);
   endpoint->greeting = (struct service_greeting){0};
   if (peer.size != 0 && !slice_equal_string(peer, service))
@@ -204,13 +204,13 @@ enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened 
 {
   if (endpoint->state != ENDPOINT_CONNECTING)
     return STATUS_OK;
-  const struct rpc_stream_options options = {.transport = endpoint->group->transport,
-                                             .max_message_bytes = endpoint->group->max_message_bytes,
-                                             .on_readable = endpoint->group->on_readable,
-                                             .arg = endpoint};
+  const struct packet_stream_options options = {.transport = endpoint->group->transport,
+                                                .max_message_bytes = endpoint->group->max_message_bytes,
+                                                .on_readable = endpoint->group->on_readable,
+                                                .arg = endpoint};
   rpc_link_close(&endpoint->link);
   endpoint->clock = (struct peer_clock){0};
-  endpoint->stream = rpc_stream_open(opened, &options);
+  endpoint->stream = packet_stream_open(opened, &options);
   sender_open(&endpoint->sender, &endpoint->stream->port);
   enum status status = exchange_names(endpoint, error);
   if (status != STATUS_OK)
@@ -360,14 +360,14 @@ bool endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
 
 // ---- packets ----
 
-enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet)
+enum packet_stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet)
 {
-  enum stream_result result = rpc_stream_next(endpoint->stream, packet);
-  if (result == STREAM_PACKET) {
+  enum packet_stream_result result = packet_stream_next(endpoint->stream, packet);
+  if (result == PACKET_STREAM_READ) {
     sender_begin_packet(&endpoint->sender);
     set_silent(endpoint, false);
   }
-  if (result != STREAM_EMPTY)
+  if (result != PACKET_STREAM_EMPTY)
     return result;
   // All has been read, also after a GOAWAY in the last packet: a server that shuts down waits for the ack of its last
   // packet before it ends.
@@ -375,5 +375,5 @@ enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *pac
     sender_hurry_ack(&endpoint->sender);
   else
     sender_queue_due_ack(&endpoint->sender);
-  return STREAM_EMPTY;
+  return PACKET_STREAM_EMPTY;
 }

@@ -13,10 +13,10 @@
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/link_internal.h"
 #include "common/rpc/liveness_internal.h"
+#include "common/rpc/packet_stream_internal.h"
 #include "common/rpc/peer_clock_internal.h"
 #include "common/rpc/rpc.h"
 #include "common/rpc/sender_internal.h"
-#include "common/rpc/stream_internal.h"
 #include "common/rpc/transport_internal.h"
 #include "common/rpc/trust_internal.h"
 #include "common/security/service_identity.h"
@@ -65,9 +65,9 @@ struct endpoint {
   char *id;
   char *url;
   enum endpoint_state state;
-  uint64_t link_id;           // of the last dial
-  struct rpc_link *link;      // the dial; NULL when there is none
-  struct rpc_stream *stream;  // the connection; NULL when there is none
+  uint64_t link_id;              // of the last dial
+  struct rpc_link *link;         // the dial; NULL when there is none
+  struct packet_stream *stream;  // the connection; NULL when there is none
   struct sender sender;
   struct peer_clock clock;  // of the server
   struct liveness liveness;
@@ -126,8 +126,8 @@ bool endpoint_is_finished(const struct endpoint *endpoint);
 bool endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us) MUST_CHECK;
 
 // Takes the next packet that has arrived, and counts it for the next ack; it is valid until the next call. When there
-// is none, an ack is queued if one is due. After STREAM_OVER the connection has ended, and the caller must call
+// is none, an ack is queued if one is due. After PACKET_STREAM_OVER the connection has ended, and the caller must call
 // endpoint_set_lost.
-enum stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet) MUST_CHECK;
+enum packet_stream_result endpoint_receive(struct endpoint *endpoint, struct slice *packet) MUST_CHECK;
 
 #endif

@@ -134,15 +134,15 @@ static void receive_packets(void *arg)
 {
   struct endpoint *endpoint = arg;
   struct slice packet;
-  enum stream_result result;
+  enum packet_stream_result result;
   struct error error;
-  while ((result = endpoint_receive(endpoint, &packet)) == STREAM_PACKET) {
+  while ((result = endpoint_receive(endpoint, &packet)) == PACKET_STREAM_READ) {
     if (handle_packet(endpoint, packet, &error))
       continue;
     refuse_server(endpoint, error.message);
     return;
   }
-  if (result == STREAM_OVER)
+  if (result == PACKET_STREAM_OVER)
     lose_endpoint(endpoint->channel->client, endpoint, "the connection broke");
 }
 

@@ -260,8 +260,8 @@ void server_receive_packets(void *arg)
 {
   struct connection *connection = arg;
   struct slice packet;
-  enum stream_result result;
-  while ((result = rpc_stream_next(connection->stream, &packet)) == STREAM_PACKET) {
+  enum packet_stream_result result;
+  while ((result = packet_stream_next(connection->stream, &packet)) == PACKET_STREAM_READ) {
     if (connection->state == CONNECTION_ABANDONED)
       continue;
     struct shared_message *message = shared_message_make(packet);
@@ -272,7 +272,7 @@ void server_receive_packets(void *arg)
       return;
     }
   }
-  if (result == STREAM_OVER)
+  if (result == PACKET_STREAM_OVER)
     server_close_connection(connection->server, connection);
 }
 

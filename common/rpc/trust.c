@@ -3,10 +3,10 @@
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/rpc/stream_internal.h"
+#include "common/rpc/packet_stream_internal.h"
 #include "common/security/tls.h"
 
-bool rpc_trust_accepts(const struct rpc_trust *trust, const struct rpc_stream *stream,
+bool rpc_trust_accepts(const struct rpc_trust *trust, const struct packet_stream *stream,
                        struct service_evidence *evidence, struct error *error)
 {
   if (stream->tls != NULL)

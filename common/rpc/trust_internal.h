@@ -13,7 +13,7 @@
 #include "common/base/status.h"
 #include "common/security/service_identity.h"
 
-struct rpc_stream;
+struct packet_stream;
 struct tls_context;
 
 // How often open connections are looked at.
@@ -34,7 +34,7 @@ struct rpc_trust {
 // Judges the other side of an open connection again: its certificate, or the hello that is kept as `evidence`. One that
 // has proven nothing is accepted, because nothing was asked of it. False when it would be refused now; then `error`
 // says why.
-bool rpc_trust_accepts(const struct rpc_trust *trust, const struct rpc_stream *stream,
+bool rpc_trust_accepts(const struct rpc_trust *trust, const struct packet_stream *stream,
                        struct service_evidence *evidence, struct error *error) MUST_CHECK;
 // Counts and logs that the other side of a connection, `peer`, is accepted no longer.
 void rpc_trust_report_revoked(const char *peer, const struct error *error);

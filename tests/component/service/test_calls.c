@@ -7,7 +7,7 @@
 
 #include "common/rpc/link_internal.h"
 #include "common/rpc/packet_internal.h"
-#include "common/rpc/stream_internal.h"
+#include "common/rpc/packet_stream_internal.h"
 #include "item/v1/item.bh.h"
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
@@ -251,7 +251,7 @@ Test(calls, the_methods_timeout_bounds_a_call_to_a_peer)
 struct raw_client {
   struct transport transport;
   struct rpc_link *link;
-  struct rpc_stream *stream;
+  struct packet_stream *stream;
 };
 
 static void ignore_packets(void *arg)
@@ -266,9 +266,9 @@ static void take_connection(void *arg)
   struct pipe_event *events = transport_take_events(&raw->transport, &count);
   cr_assert_eq(count, 1);
   cr_assert_eq(events[0].kind, PIPE_OPENED);
-  const struct rpc_stream_options options = {
+  const struct packet_stream_options options = {
       .transport = &raw->transport, .max_message_bytes = RPC_MAX_MESSAGE_BYTES, .on_readable = ignore_packets};
-  raw->stream = rpc_stream_open(&events[0].opened, &options);
+  raw->stream = packet_stream_open(&events[0].opened, &options);
   free(events);
 }
 
@@ -310,7 +310,7 @@ static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, siz
 
 static void raw_close(struct raw_client *raw)
 {
-  rpc_stream_close(&raw->stream);
+  packet_stream_close(&raw->stream);
   rpc_link_close(&raw->link);
   transport_free(&raw->transport);
 }

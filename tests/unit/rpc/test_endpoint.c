@@ -86,7 +86,7 @@ static bool has_packet(struct rig *rig, void *arg)
   struct slice packet;
   send_queue_flush(&lone->transport.sends);
   (void)transport_poll(&lone->transport);
-  return endpoint_receive(lone->endpoint, &packet) == STREAM_PACKET;
+  return endpoint_receive(lone->endpoint, &packet) == PACKET_STREAM_READ;
 }
 
 // Turns the server until it has sent a packet, and takes it.
@@ -159,7 +159,7 @@ static bool is_server_idle(struct rig *rig, void *arg)
   struct lone_endpoint *lone = arg;
   struct slice packet;
   (void)transport_poll(&lone->transport);
-  while (endpoint_receive(lone->endpoint, &packet) == STREAM_PACKET)
+  while (endpoint_receive(lone->endpoint, &packet) == PACKET_STREAM_READ)
     continue;
   send_queue_flush(&lone->transport.sends);
   return rpc_server_idle(rig->server);

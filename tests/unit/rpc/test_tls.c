@@ -89,7 +89,7 @@ Test(tls, each_side_knows_the_name_that_the_other_has_proven)
   start(&tls);
   rig_until_ready(&tls.rig, 1);
   const struct endpoint *endpoint = endpoint_of(tls.rig.client->channels->candidates[0]);
-  cr_assert(slice_equal(rpc_stream_peer(endpoint->stream), SLICE("test")));
+  cr_assert(slice_equal(packet_stream_peer(endpoint->stream), SLICE("test")));
   stop(&tls);
 }
 

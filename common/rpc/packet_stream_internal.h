@@ -6,8 +6,8 @@
 // its way in and through one on its way out. A stream reads when the host's loop sees that its socket is readable,
 // and writes at once, so that no other thread has to wake up. nng's own TLS would bring the threads back, and tells no
 // name of the other side: so a session of common/security stands between the stream and nng's plain TCP.
-#ifndef BULKHEAD_RPC_STREAM_INTERNAL_H
-#define BULKHEAD_RPC_STREAM_INTERNAL_H
+#ifndef BULKHEAD_RPC_PACKET_STREAM_INTERNAL_H
+#define BULKHEAD_RPC_PACKET_STREAM_INTERNAL_H
 
 #include <nng/nng.h>
 #include <stdatomic.h>
@@ -27,33 +27,33 @@ struct tls_session;
 // so the rest of the word has no meaning.
 #define RPC_HEADER_WORD 0x80000001u
 
-enum stream_mode {
-  STREAM_DIRECT,    // TCP: the host's loop watches the socket
-  STREAM_NOTIFIED,  // IPC: nng's threads read, and wake the host's loop
+enum packet_stream_mode {
+  PACKET_STREAM_DIRECT,    // TCP: the host's loop watches the socket
+  PACKET_STREAM_NOTIFIED,  // IPC: nng's threads read, and wake the host's loop
 };
 
-enum stream_state {
-  STREAM_OPEN,
-  STREAM_ENDED,  // the other side or the network has ended it, or what came was not SP
+enum packet_stream_state {
+  PACKET_STREAM_OPEN,
+  PACKET_STREAM_ENDED,  // the other side or the network has ended it, or what came was not SP
 };
 
-enum stream_result {
-  STREAM_PACKET,  // a packet was read
-  STREAM_EMPTY,   // nothing more has come
-  STREAM_OVER,    // the connection has ended, and all that came before was read
+enum packet_stream_result {
+  PACKET_STREAM_READ,   // a packet was read
+  PACKET_STREAM_EMPTY,  // nothing more has come
+  PACKET_STREAM_OVER,   // the connection has ended, and all that came before was read
 };
 
 // One direction of a stream.
-struct stream_transfer {
+struct packet_stream_transfer {
   void (*start)(nng_stream *stream, nng_aio *aio);
   nng_aio *attempt;     // moves what can be moved at once
-  nng_aio *background;  // goes on in nng's threads; NULL in STREAM_DIRECT
+  nng_aio *background;  // goes on in nng's threads; NULL in PACKET_STREAM_DIRECT
   bool running;         // the transfer in the background was started, and its end has not been seen
   atomic_bool done;     // the transfer in the background has ended; set by one of nng's threads
   int wake_fd;          // the eventfd that `background` writes to when it ends
 };
 
-struct rpc_stream_options {
+struct packet_stream_options {
   struct transport *transport;
   size_t max_message_bytes;
   bool with_clock;                 // packets carry the present time: a server's do
@@ -61,19 +61,19 @@ struct rpc_stream_options {
   void *arg;
 };
 
-struct rpc_stream {
-  struct rpc_stream_options options;
+struct packet_stream {
+  struct packet_stream_options options;
   nng_stream *stream;
-  struct tls_session *tls;  // between `stream` and the buffers; NULL without TLS, and always in STREAM_NOTIFIED
-  enum stream_mode mode;
-  enum stream_state state;
+  struct tls_session *tls;  // between `stream` and the buffers; NULL without TLS, and always in PACKET_STREAM_NOTIFIED
+  enum packet_stream_mode mode;
+  enum packet_stream_state state;
   bool is_ipc;
   bool readable;            // there may be something to read
   uint64_t received_bytes;  // moved in and out over the socket so far
   uint64_t sent_bytes;
   struct transport_watch watch;
-  struct stream_transfer receiving;
-  struct stream_transfer sending;
+  struct packet_stream_transfer receiving;
+  struct packet_stream_transfer sending;
   struct send_port port;  // for senders
   // What has been received and not been taken: the bytes from `in_begin` to `in_end`.
   uint8_t *in;
@@ -85,17 +85,17 @@ struct rpc_stream {
 };
 
 // Takes over an open connection, and empties `opened`.
-struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options);
+struct packet_stream *packet_stream_open(struct rpc_opened *opened, const struct packet_stream_options *options);
 // Closes the connection and frees the stream. Nulls the pointer and accepts NULL in it.
-void rpc_stream_close(struct rpc_stream **stream);
+void packet_stream_close(struct packet_stream **stream);
 
 // Returns whether bytes wait that the socket has not taken.
-bool rpc_stream_has_unsent(const struct rpc_stream *stream);
+bool packet_stream_has_unsent(const struct packet_stream *stream);
 // Takes the next packet, which is valid until the next call.
-enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet) MUST_CHECK;
+enum packet_stream_result packet_stream_next(struct packet_stream *stream, struct slice *packet) MUST_CHECK;
 
 // Returns the name of the service at the other end, as its certificate proves it; valid until the stream is closed.
 // Empty without TLS.
-struct slice rpc_stream_peer(const struct rpc_stream *stream);
+struct slice packet_stream_peer(const struct packet_stream *stream);
 
 #endif

@@ -1,6 +1,6 @@
 // An attempt that can move nothing at once is cancelled, so that none of nng's threads continues it: see DESCRIPTOR in
 // nng_compat_internal.h. A transfer in the background runs on, and its memory stays where it is until it ends.
-#include "common/rpc/stream_internal.h"
+#include "common/rpc/packet_stream_internal.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -49,7 +49,7 @@ static uint64_t read_number(const uint8_t *bytes, size_t size)
 
 static void note_transfer_end(void *arg)
 {
-  struct stream_transfer *transfer = arg;
+  struct packet_stream_transfer *transfer = arg;
   uint64_t one = 1;
   atomic_store(&transfer->done, true);
   // The write fails only when the eventfd's counter is full, and then the fd is readable anyway.
@@ -63,12 +63,12 @@ static void add_aio(nng_aio **aio, void (*done)(void *arg), void *arg)
   nng_aio_set_timeout(*aio, NNG_DURATION_INFINITE);
 }
 
-static void init_transfers(struct rpc_stream *stream)
+static void init_transfers(struct packet_stream *stream)
 {
-  stream->receiving = (struct stream_transfer){.start = nng_stream_recv, .wake_fd = stream->watch.fd};
-  stream->sending = (struct stream_transfer){.start = nng_stream_send, .wake_fd = stream->watch.fd};
+  stream->receiving = (struct packet_stream_transfer){.start = nng_stream_recv, .wake_fd = stream->watch.fd};
+  stream->sending = (struct packet_stream_transfer){.start = nng_stream_send, .wake_fd = stream->watch.fd};
   add_aio(&stream->sending.attempt, NULL, NULL);
-  if (stream->mode == STREAM_DIRECT) {
+  if (stream->mode == PACKET_STREAM_DIRECT) {
     add_aio(&stream->receiving.attempt, NULL, NULL);
     return;
   }
@@ -76,7 +76,7 @@ static void init_transfers(struct rpc_stream *stream)
   add_aio(&stream->sending.background, note_transfer_end, &stream->sending);
 }
 
-static void free_transfer(struct stream_transfer *transfer)
+static void free_transfer(struct packet_stream_transfer *transfer)
 {
   // These wait for callbacks that run, which only write to the fd.
   if (transfer->attempt != NULL)
@@ -85,8 +85,8 @@ static void free_transfer(struct stream_transfer *transfer)
     nng_aio_free(transfer->background);
 }
 
-static void start_transfer(const struct rpc_stream *stream, const struct stream_transfer *transfer, nng_aio *aio,
-                           struct slice bytes)
+static void start_transfer(const struct packet_stream *stream, const struct packet_stream_transfer *transfer,
+                           nng_aio *aio, struct slice bytes)
 {
   nng_iov iov = {.iov_buf = (void *)(uintptr_t)bytes.data, .iov_len = bytes.size};
   CHECK(nng_aio_set_iov(aio, 1, &iov) == 0);
@@ -94,18 +94,19 @@ static void start_transfer(const struct rpc_stream *stream, const struct stream_
 }
 
 // Returns how many bytes a transfer has moved. A failed transfer ends the stream, unless we have cancelled it.
-static size_t finish_transfer(struct rpc_stream *stream, nng_aio *aio, bool may_be_cancelled)
+static size_t finish_transfer(struct packet_stream *stream, nng_aio *aio, bool may_be_cancelled)
 {
   int result = nng_aio_result(aio);
   if (result == 0)
     return nng_aio_count(aio);
   if (result != NNG_ECANCELED || !may_be_cancelled)
-    stream->state = STREAM_ENDED;
+    stream->state = PACKET_STREAM_ENDED;
   return 0;
 }
 
 // Moves what can be moved at once.
-static size_t try_transfer(struct rpc_stream *stream, const struct stream_transfer *transfer, struct slice bytes)
+static size_t try_transfer(struct packet_stream *stream, const struct packet_stream_transfer *transfer,
+                           struct slice bytes)
 {
   if (transfer->attempt == NULL)
     return 0;
@@ -117,7 +118,7 @@ static size_t try_transfer(struct rpc_stream *stream, const struct stream_transf
 
 // Moves bytes as far as that is possible now, and returns how many; 0 when none can be moved yet, or when the
 // connection has ended. A transfer that runs in the background keeps the bytes of its start.
-static size_t move_bytes(struct rpc_stream *stream, struct stream_transfer *transfer, struct slice bytes)
+static size_t move_bytes(struct packet_stream *stream, struct packet_stream_transfer *transfer, struct slice bytes)
 {
   if (transfer->running && !atomic_load(&transfer->done))
     return 0;
@@ -126,7 +127,7 @@ static size_t move_bytes(struct rpc_stream *stream, struct stream_transfer *tran
     return finish_transfer(stream, transfer->background, false);
   }
   size_t moved = try_transfer(stream, transfer, bytes);
-  if (moved != 0 || stream->state == STREAM_ENDED || transfer->background == NULL)
+  if (moved != 0 || stream->state == PACKET_STREAM_ENDED || transfer->background == NULL)
     return moved;
   atomic_store(&transfer->done, false);
   transfer->running = true;
@@ -137,12 +138,12 @@ static size_t move_bytes(struct rpc_stream *stream, struct stream_transfer *tran
 // ---- TLS ----
 
 // Ends the stream if its TLS session has ended, and counts and logs one that has failed.
-static void check_session(struct rpc_stream *stream)
+static void check_session(struct packet_stream *stream)
 {
   enum tls_state state = tls_session_state(stream->tls);
-  if (state == TLS_OPEN || stream->state == STREAM_ENDED)
+  if (state == TLS_OPEN || stream->state == PACKET_STREAM_ENDED)
     return;
-  stream->state = STREAM_ENDED;
+  stream->state = PACKET_STREAM_ENDED;
   if (state == TLS_ENDED)
     return;
   metric_add_from_any_thread(metrics_series(METRIC_RPC_REFUSED, (struct slice[]){SLICE("tls")}, 1), 1);
@@ -152,7 +153,7 @@ static void check_session(struct rpc_stream *stream)
 
 // Returns the next encrypted bytes to send. The message is encrypted piece by piece, so that little of it waits in both
 // forms.
-static struct slice seal_bytes(struct rpc_stream *stream)
+static struct slice seal_bytes(struct packet_stream *stream)
 {
   struct slice output = tls_session_output(stream->tls);
   struct slice left = slice_skip(strbuf_slice(&stream->out), stream->out_sent);
@@ -168,25 +169,25 @@ static struct slice seal_bytes(struct rpc_stream *stream)
 
 // ---- sending ----
 
-bool rpc_stream_has_unsent(const struct rpc_stream *stream)
+bool packet_stream_has_unsent(const struct packet_stream *stream)
 {
   return stream->out.size != 0 || (stream->tls != NULL && tls_session_output(stream->tls).size != 0);
 }
 
 // Returns whether the host's loop must come back although nothing may arrive: a stream that has ended while it sent has
 // to be noticed by its owner.
-static bool needs_turn(const struct rpc_stream *stream)
+static bool needs_turn(const struct packet_stream *stream)
 {
-  return stream->state == STREAM_ENDED || rpc_stream_has_unsent(stream);
+  return stream->state == PACKET_STREAM_ENDED || packet_stream_has_unsent(stream);
 }
 
-static void watch_for_room(struct rpc_stream *stream)
+static void watch_for_room(struct packet_stream *stream)
 {
-  if (stream->mode == STREAM_DIRECT)
+  if (stream->mode == PACKET_STREAM_DIRECT)
     transport_watch_room(stream->options.transport, &stream->watch, needs_turn(stream));
 }
 
-static size_t send_some(struct rpc_stream *stream)
+static size_t send_some(struct packet_stream *stream)
 {
   if (stream->tls == NULL) {
     size_t moved = move_bytes(stream, &stream->sending, slice_skip(strbuf_slice(&stream->out), stream->out_sent));
@@ -195,23 +196,23 @@ static size_t send_some(struct rpc_stream *stream)
     return moved;
   }
   struct slice sealed = seal_bytes(stream);
-  size_t moved = stream->state == STREAM_OPEN ? move_bytes(stream, &stream->sending, sealed) : 0;
+  size_t moved = stream->state == PACKET_STREAM_OPEN ? move_bytes(stream, &stream->sending, sealed) : 0;
   tls_session_sent(stream->tls, moved);
   stream->sent_bytes += moved;
   return moved;
 }
 
-static bool is_all_sent(const struct rpc_stream *stream)
+static bool is_all_sent(const struct packet_stream *stream)
 {
   return stream->out_sent == stream->out.size && (stream->tls == NULL || tls_session_output(stream->tls).size == 0);
 }
 
-static void write_out(struct rpc_stream *stream)
+static void write_out(struct packet_stream *stream)
 {
   size_t moved = 1;
-  while (stream->state == STREAM_OPEN && moved != 0 && !is_all_sent(stream))
+  while (stream->state == PACKET_STREAM_OPEN && moved != 0 && !is_all_sent(stream))
     moved = send_some(stream);
-  if (stream->state == STREAM_OPEN && !is_all_sent(stream))
+  if (stream->state == PACKET_STREAM_OPEN && !is_all_sent(stream))
     return;
   stream->out_sent = 0;
   strbuf_clear(&stream->out);
@@ -219,7 +220,7 @@ static void write_out(struct rpc_stream *stream)
     strbuf_free(&stream->out);
 }
 
-static void add_message(struct rpc_stream *stream, struct slice frames, uint64_t received)
+static void add_message(struct packet_stream *stream, struct slice frames, uint64_t received)
 {
   uint8_t tail[RPC_TAIL_MAX_BYTES];
   size_t tail_size = rpc_tail_write(received, stream->options.with_clock ? clock_now_us() : 0, tail);
@@ -234,14 +235,14 @@ static void add_message(struct rpc_stream *stream, struct slice frames, uint64_t
 
 static bool transmit_packet(struct send_port *port, struct slice frames, uint64_t received)
 {
-  struct rpc_stream *stream = CONTAINER_OF(port, struct rpc_stream, port);
-  if (stream->state == STREAM_ENDED)
+  struct packet_stream *stream = CONTAINER_OF(port, struct packet_stream, port);
+  if (stream->state == PACKET_STREAM_ENDED)
     return true;
   // A transfer in the background may have ended.
-  bool was_watched = rpc_stream_has_unsent(stream);
+  bool was_watched = packet_stream_has_unsent(stream);
   if (was_watched)
     write_out(stream);
-  if (stream->state == STREAM_OPEN && rpc_stream_has_unsent(stream))
+  if (stream->state == PACKET_STREAM_OPEN && packet_stream_has_unsent(stream))
     return false;
   add_message(stream, frames, received);
   write_out(stream);
@@ -254,34 +255,34 @@ static bool transmit_packet(struct send_port *port, struct slice frames, uint64_
 
 // Looks for a packet in what has been received. `needed` becomes the size of the message that is not complete yet, 0
 // when even that is unknown.
-static enum stream_result take_message(struct rpc_stream *stream, struct slice *packet, size_t *needed)
+static enum packet_stream_result take_message(struct packet_stream *stream, struct slice *packet, size_t *needed)
 {
   size_t prefix = stream->is_ipc ? 1 : 0;
   const uint8_t *bytes = stream->in + stream->in_begin;
   size_t size = stream->in_end - stream->in_begin;
   *needed = 0;
   if (size < prefix + LENGTH_BYTES)
-    return STREAM_EMPTY;
+    return PACKET_STREAM_EMPTY;
   uint64_t length = read_number(bytes + prefix, LENGTH_BYTES);
   // The limit counts the header word, too.
   if ((prefix != 0 && bytes[0] != IPC_MESSAGE) || length > stream->options.max_message_bytes + WORD_BYTES)
-    return STREAM_OVER;
+    return PACKET_STREAM_OVER;
   *needed = prefix + LENGTH_BYTES + (size_t)length;
   if (size < *needed)
-    return STREAM_EMPTY;
+    return PACKET_STREAM_EMPTY;
   stream->in_begin += *needed;
   const uint8_t *word = bytes + prefix + LENGTH_BYTES;
   const uint8_t *end = bytes + *needed;
   while (end - word >= WORD_BYTES && (word[0] & 0x80u) == 0)
     word += WORD_BYTES;
   if (end - word < WORD_BYTES)
-    return STREAM_OVER;
+    return PACKET_STREAM_OVER;
   *packet = slice_make((const char *)word + WORD_BYTES, (size_t)(end - word - WORD_BYTES));
-  return STREAM_PACKET;
+  return PACKET_STREAM_READ;
 }
 
 // Moves what is left to the front of the buffer, and makes it large enough for the message that is coming in.
-static void make_room(struct rpc_stream *stream, size_t needed)
+static void make_room(struct packet_stream *stream, size_t needed)
 {
   size_t left = stream->in_end - stream->in_begin;
   if (left != 0 && stream->in_begin != 0)
@@ -297,7 +298,7 @@ static void make_room(struct rpc_stream *stream, size_t needed)
 }
 
 // Reads once from the socket, unless there is plaintext of what was read before.
-static void read_sealed(struct rpc_stream *stream, size_t needed)
+static void read_sealed(struct packet_stream *stream, size_t needed)
 {
   make_room(stream, needed);
   uint8_t *out = stream->in + stream->in_end;
@@ -316,14 +317,14 @@ static void read_sealed(struct rpc_stream *stream, size_t needed)
   stream->readable = got == size;
   check_session(stream);
   // Some of what was read asks for an answer of OpenSSL's.
-  if (stream->out.size == 0 && rpc_stream_has_unsent(stream)) {
+  if (stream->out.size == 0 && packet_stream_has_unsent(stream)) {
     write_out(stream);
     watch_for_room(stream);
   }
 }
 
-// Reads once. In STREAM_DIRECT the host's loop says when there is more.
-static void read_in(struct rpc_stream *stream, size_t needed)
+// Reads once. In PACKET_STREAM_DIRECT the host's loop says when there is more.
+static void read_in(struct packet_stream *stream, size_t needed)
 {
   if (stream->tls != NULL) {
     read_sealed(stream, needed);
@@ -335,37 +336,37 @@ static void read_in(struct rpc_stream *stream, size_t needed)
   size_t moved = move_bytes(stream, &stream->receiving, room);
   stream->in_end += moved;
   stream->received_bytes += moved;
-  if (moved == 0 || stream->mode == STREAM_DIRECT)
+  if (moved == 0 || stream->mode == PACKET_STREAM_DIRECT)
     stream->readable = false;
 }
 
-enum stream_result rpc_stream_next(struct rpc_stream *stream, struct slice *packet)
+enum packet_stream_result packet_stream_next(struct packet_stream *stream, struct slice *packet)
 {
   while (true) {
     size_t needed;
-    enum stream_result result = take_message(stream, packet, &needed);
-    if (result == STREAM_OVER)
-      stream->state = STREAM_ENDED;
-    if (result != STREAM_EMPTY)
+    enum packet_stream_result result = take_message(stream, packet, &needed);
+    if (result == PACKET_STREAM_OVER)
+      stream->state = PACKET_STREAM_ENDED;
+    if (result != PACKET_STREAM_EMPTY)
       return result;
-    if (stream->state == STREAM_ENDED)
-      return STREAM_OVER;
+    if (stream->state == PACKET_STREAM_ENDED)
+      return PACKET_STREAM_OVER;
     if (!stream->readable)
-      return STREAM_EMPTY;
+      return PACKET_STREAM_EMPTY;
     read_in(stream, needed);
   }
 }
 
 static void handle_ready(void *arg)
 {
-  struct rpc_stream *stream = arg;
+  struct packet_stream *stream = arg;
   uint64_t ignored;
-  if (stream->mode == STREAM_NOTIFIED && read(stream->watch.fd, &ignored, sizeof(ignored)) < 0)
+  if (stream->mode == PACKET_STREAM_NOTIFIED && read(stream->watch.fd, &ignored, sizeof(ignored)) < 0)
     ignored = 0;
   stream->readable = true;
-  if (rpc_stream_has_unsent(stream)) {
+  if (packet_stream_has_unsent(stream)) {
     write_out(stream);
-    if (!rpc_stream_has_unsent(stream)) {
+    if (!packet_stream_has_unsent(stream)) {
       watch_for_room(stream);
       send_port_unblock(&stream->port);
     }
@@ -393,15 +394,15 @@ static void watch_for_vanished_host(int fd)
     (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
 }
 
-struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_stream_options *options)
+struct packet_stream *packet_stream_open(struct rpc_opened *opened, const struct packet_stream_options *options)
 {
-  struct rpc_stream *stream = calloc(1, sizeof(*stream));
+  struct packet_stream *stream = calloc(1, sizeof(*stream));
   CHECK(stream != NULL);
   stream->options = *options;
   stream->stream = opened->stream;
   stream->tls = opened->tls;
   stream->is_ipc = opened->is_ipc;
-  stream->mode = opened->fd >= 0 ? STREAM_DIRECT : STREAM_NOTIFIED;
+  stream->mode = opened->fd >= 0 ? PACKET_STREAM_DIRECT : PACKET_STREAM_NOTIFIED;
   if (opened->fd >= 0)
     watch_for_vanished_host(opened->fd);
   int fd = opened->fd >= 0 ? opened->fd : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -413,19 +414,19 @@ struct rpc_stream *rpc_stream_open(struct rpc_opened *opened, const struct rpc_s
   send_port_init(&stream->port, transmit_packet);
   strbuf_init(&stream->out, 0);
   stream->readable = true;
-  if (stream->mode == STREAM_NOTIFIED)
+  if (stream->mode == PACKET_STREAM_NOTIFIED)
     read_in(stream, 0);
   return stream;
 }
 
-struct slice rpc_stream_peer(const struct rpc_stream *stream)
+struct slice packet_stream_peer(const struct packet_stream *stream)
 {
   return stream->tls == NULL ? (struct slice){0} : tls_session_peer(stream->tls);
 }
 
-void rpc_stream_close(struct rpc_stream **stream_pointer)
+void packet_stream_close(struct packet_stream **stream_pointer)
 {
-  struct rpc_stream *stream = *stream_pointer;
+  struct packet_stream *stream = *stream_pointer;
   *stream_pointer = NULL;
   if (stream == NULL)
     return;
