@@ -123,6 +123,59 @@ single_tests_of_a_whole_stack_are_chosen_by_name() {
   done
 }
 
+# say_and_do NAME COMMAND: a program of tests that does so, and then says that its three tests have passed.
+say_and_do() {
+  printf '#!/bin/sh\n%s\necho "Synthesis: Tested: 3 | Passing: 3 |"\n' "$2" >"build/release/bin/$1"
+}
+
+# wait_for_both: the command of a program that ends only if another one, which does the same, runs beside it.
+wait_for_both() { echo "touch $1; for i in \$(seq 400); do [ -e $2 ] && break; sleep 0.05; done; [ -e $2 ] || exit 1"; }
+
+run_two_steps() { VARIANT=release TEST=a PATH=$PWD/stand-ins:$PATH tests/run "e2e fault"; }
+
+steps_run_side_by_side_and_are_summed_up() {
+  local said
+  say_and_do e2e "$(wait_for_both first second)"
+  say_and_do fault "$(wait_for_both second first)"
+  said=$(run_two_steps) || fail "two steps side by side: $said"
+  [ "${said##*$'\n'}" = "8 passed, 0 failed" ] || fail "the sum of two steps is: $said"
+  say_and_do e2e "exit 1"
+  said=$(run_two_steps) && fail "a step that fails beside one that passes is taken for success: $said"
+  [ "${said##*$'\n'}" = "5 passed, 1 failed" ] || fail "the sum with a step that fails is: $said"
+}
+
+a_step_that_dies_has_failed() {
+  local said
+  say_and_do e2e :
+  # The step's own process calls the stack.
+  # shellcheck disable=SC2016  # the stand-in expands these
+  printf '#!/bin/sh\ncase $1:$RUN_DIR in up:*fault) kill -KILL $PPID ;; esac\nmkdir -p "$RUN_DIR/log"; : >"$RUN_DIR/env"\n' \
+    >deploy/local/stack
+  said=$(run_two_steps) && fail "a step that dies is taken for success: $said"
+  case $said in *"the step fault ended with 137 and without a sum"*) ;; *) fail "a step that dies is not named: $said" ;; esac
+}
+
+steps_that_are_terminated_leave_nothing() {
+  local pid
+  stand_ins
+  # shellcheck disable=SC2016
+  printf 'case $1 in down) touch "$RUN_DIR.down" ;; esac\n' >>deploy/local/stack
+  say_and_do e2e 'echo $$ >e2e.pid; exec sleep 300'
+  say_and_do fault 'echo $$ >fault.pid; exec sleep 300'
+  rm -f e2e.pid fault.pid
+  VARIANT=release TEST=a PATH=$PWD/stand-ins:$PATH tests/run "e2e fault" >make.log 2>&1 &
+  pid=$!
+  wait_for_file e2e.pid
+  wait_for_file fault.pid
+  rm -f build/run-*.down
+  kill -TERM "$pid"
+  wait "$pid" && fail "a run that was terminated ends with 0"
+  wait_for_file build/run-e2e.down
+  wait_for_file build/run-fault.down
+  ! kill -0 "$(cat e2e.pid)" 2>/dev/null || fail "a test of e2e outlives the run: $(cat make.log)"
+  ! kill -0 "$(cat fault.pid)" 2>/dev/null || fail "a test of fault outlives the run: $(cat make.log)"
+}
+
 # Every target that make help names exists.
 help_is_true() {
   local target
@@ -141,4 +194,7 @@ programs_that_pass_say_one_line_where_only_failures_count
 # These replace files of the copy, so they come last.
 a_make_that_is_terminated_ends_what_it_runs
 single_tests_of_a_whole_stack_are_chosen_by_name
+steps_run_side_by_side_and_are_summed_up
+a_step_that_dies_has_failed
+steps_that_are_terminated_leave_nothing
 echo "ok"
