@@ -397,7 +397,7 @@ fuzzers: $(FUZZERS:%=$(OUT)/bin/%) $(PROTOSET)
 # make sends SIGTERM to what it has started. A shell in between would die of it alone, so the recipes of what runs for long
 # replace theirs by exec.
 # Packages first, then everything else in a make of its own: what pkg-config says is known only then.
-.PHONY: deps deps-check deps-dev run watch demo check test mutate format compile_commands.json lint bench asan ubsan tsan fuzz install clean help
+.PHONY: deps deps-check deps-dev run watch demo check test fault mutate format compile_commands.json lint bench asan ubsan tsan fuzz install clean help
 deps:
 	@deploy/local/packages deploy/local/packages.list
 deps-check:
@@ -421,6 +421,10 @@ demo: deps
 # ONLY="unit lint" runs some of its steps; see tests/run.
 test: deps-dev
 	@exec env TEST='$(TEST)' tests/run $(ONLY)
+
+# The drills for an operator, of what users get: some fifteen minutes. TEST=drill_02_consul/* runs some of them.
+fault: deps-dev
+	@exec env VARIANT=release TEST='$(TEST)' tests/run drills
 
 # The daily loop: what shows most mistakes in least time; only the tests of scripts start servers, and the one that takes a minute is
 # left out. make test is the whole.
@@ -491,6 +495,7 @@ help:
 	@echo "make component-NAME   tests of one part with real servers: $(COMPONENTS)"
 	@echo "        TEST=word     only the tests with that word in their names or suites; TEST=suite/name for one:"
 	@echo "                      make unit-rpc TEST=deadline, make component-item TEST=item_lists/*, make test ONLY=fault TEST=redis"
+	@echo "make fault            drills: everything is broken in turn under load; a table of what clients saw (TEST=drill_02_consul/*)"
 	@echo "make mutate FILE=common/rpc/outbox.c   small mistakes in that file that no test notices"
 	@echo "                      (TESTS=\"component-item\", SINCE=origin/main, RANGE=40-90, LIMIT=60, VARIANT=asan)"
 	@echo "make plans            proves that no query scans a table, on 100,000 rows"

@@ -12,6 +12,7 @@
 #include "common/base/random.h"
 #include "tests/support/environment.h"
 #include "tests/support/history/history.h"
+#include "tests/support/item_value.h"
 #include "tests/support/stack.h"
 
 enum {
@@ -21,9 +22,6 @@ enum {
   TIMEOUT_MS = 15000,  // longer than the gateway takes for any answer
   ETAG_SIZE = 64,
 };
-
-// A value that is never written: the fields of an item do not belong together.
-#define TORN UINT64_MAX
 
 struct counters {
   atomic_size_t reads, writes, failed;
@@ -135,28 +133,6 @@ static void perform(struct client *client, struct exchange *exchange)
 
 // ---- reads and writes ----
 
-// A value is the item's quantity and, behind a letter, its category. One write in four also sets the name. That is made
-// by a statement of its own; the others travel together with other clients' writes.
-static const char *make_value_body(uint64_t value, char body[128])
-{
-  const char *name = value % 4 == 0 ? "\"name\":\"Lamp\"," : "";
-  snprintf(body, 128, "{%s\"category\":\"v%llu\",\"quantity\":%llu}", name, (unsigned long long)value,
-           (unsigned long long)value);
-  return body;
-}
-
-static uint64_t number_after(const char *body, const char *mark)
-{
-  const char *place = strstr(body, mark);
-  return place == NULL ? TORN : strtoull(place + strlen(mark), NULL, 10);
-}
-
-static uint64_t value_in(const char *body)
-{
-  uint64_t quantity = number_after(body, "\"quantity\":");
-  return quantity == number_after(body, "\"category\":\"v") ? quantity : TORN;
-}
-
 static bool body_holds(struct client *client, const char *member)
 {
   return strstr(strbuf_cstring(&client->body), member) != NULL;
@@ -205,7 +181,7 @@ static struct history_operation make_operation(const struct client *client, cons
 // Records the item in an answer as read. The answer to a write holds the item, too.
 static void record_read(struct client *client, const struct exchange *exchange)
 {
-  client->seen = value_in(strbuf_cstring(&client->body));
+  client->seen = item_value_in(strbuf_cstring(&client->body));
   struct history_operation operation = make_operation(client, exchange, client->seen);
   operation.kind = HISTORY_READ;
   history_add(&client->history, &operation);
@@ -234,9 +210,9 @@ static enum history_outcome outcome_of(struct client *client, const struct excha
 
 static void write_item(struct client *client)
 {
-  char body[128];
+  char body[ITEM_VALUE_BODY_BYTES];
   uint64_t value = atomic_fetch_add(&client->load->last_value, 1) + 1;
-  struct exchange exchange = {.body = make_value_body(value, body),
+  struct exchange exchange = {.body = item_value_body(value, body),
                               .conditional = client->etag[0] != '\0' && random_below(3) == 0};
   uint64_t expected = exchange.conditional ? client->seen : 0;
   perform(client, &exchange);

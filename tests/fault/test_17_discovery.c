@@ -5,14 +5,13 @@
 #include <string.h>
 
 #include "common/base/compiler.h"
+#include "tests/fault/drill.h"
 #include "tests/support/http.h"
-#include "tests/support/open_loop.h"
 #include "tests/support/stack.h"
 
-enum {
-  CHECKED_PROCESSES = 4,
-  REQUESTS_BETWEEN = 800,  // a second of them
-};
+enum { CHECKED_PROCESSES = 4 };
+
+static const struct drill_goal unharmed = {.text = "0 failed"};
 
 static void heal(void)
 {
@@ -22,6 +21,7 @@ static void heal(void)
 }
 
 TestSuite(fault_17_discovery, .fini = heal);
+TestSuite(drill_02_consul, .fini = heal);
 
 static int count_text(const char *body, const char *part)
 {
@@ -83,20 +83,18 @@ static void wipe_consul(void)
   (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", getenv("BULKHEAD_RUN_DIR")), NULL});
 }
 
-Test(fault_17_discovery, a_consul_that_comes_back_without_its_memory_loses_no_request)
+Test(drill_02_consul, consul_loses_its_memory)
 {
-  struct account ada = account_create();
-  struct open_loop *loop = open_loop_start(&ada, NULL);
+  struct drill *drill = drill_start("Consul killed, and back without its memory, twice");
+  drill_break(drill);
   for (int round = 0; round < 2; round++) {
-    open_loop_await(loop, REQUESTS_BETWEEN);
     wipe_consul();
-    open_loop_await(loop, REQUESTS_BETWEEN);
+    drill_endure(drill, 10);
     stack("start", "consul");
+    drill_mend(drill);
     wait_until(both_registered, NULL, "the registration of both item services");
   }
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  (void)open_loop_assert_unharmed(&loop, "Consul is wiped");
-  wait_until_healthy();
+  drill_end(&drill, &unharmed);
 }
 
 static void deregister(const char *service)
@@ -112,21 +110,19 @@ static void deregister(const char *service)
   }
 }
 
-Test(fault_17_discovery, a_consul_that_is_emptied_while_it_runs_loses_no_request)
+Test(drill_02_consul, consul_is_emptied_while_it_runs)
 {
-  struct account ada = account_create();
-  struct open_loop *loop = open_loop_start(&ada, NULL);
-  open_loop_await(loop, REQUESTS_BETWEEN);
+  struct drill *drill = drill_start("Consul emptied while it runs");
+  drill_break(drill);
   deregister("auth");
   deregister("user");
   deregister("item");
   wait_until(both_registered, NULL, "the registration of both item services");
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  (void)open_loop_assert_unharmed(&loop, "Consul is emptied");
-  wait_until_healthy();
+  drill_endure(drill, 5);
+  drill_end(&drill, &unharmed);
 }
 
-// Returns the connections of the gateway's workers to instances of a service.
+// Tells whether the gateway is connected to both instances.
 static bool is_connected_to_both(const void *arg)
 {
   (void)arg;
@@ -134,23 +130,30 @@ static bool is_connected_to_both(const void *arg)
   return ready.status == 200 && strcmp(http_json(&ready, "services.item"), "2") == 0;
 }
 
-Test(fault_17_discovery, without_consul_instances_are_restarted_in_turn_and_lose_no_request)
+// Restarts both instances, each once the gateway is connected to the other.
+static void restart_instances(const struct drill *drill)
 {
-  struct account ada = account_create();
-  struct open_loop *loop = open_loop_start(&ada, NULL);
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  wipe_consul();
   static const char *const instances[] = {"item-1", "item-2"};
   for (size_t i = 0; i < ARRAY_LEN(instances); i++) {
     stack("restart", instances[i]);
     wait_until(is_connected_to_both, NULL, text("the gateway's connection to %s after its restart", instances[i]));
-    open_loop_await(loop, REQUESTS_BETWEEN);
+    drill_endure(drill, 5);
   }
+}
+
+Test(drill_02_consul, consul_is_away_while_instances_are_restarted)
+{
+  struct drill *drill = drill_start("Consul away (60 s), both item services restarted meanwhile");
+  drill_break(drill);
+  wipe_consul();
+  drill_endure(drill, 25);
+  restart_instances(drill);
+  drill_endure(drill, 25);
   stack("start", "consul");
+  drill_mend(drill);
   wait_until(both_registered, NULL, "the registration of both item services");
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  (void)open_loop_assert_unharmed(&loop, "Consul is away while instances are restarted");
-  wait_until_healthy();
+  drill_endure(drill, 10);
+  drill_end(&drill, &unharmed);
 }
 
 static bool works_again(const void *arg)
@@ -177,18 +180,15 @@ Test(fault_17_discovery, everything_starts_without_consul_and_finds_each_other)
   wait_until_healthy();
 }
 
-Test(fault_17_discovery, a_frozen_consul_holds_up_neither_requests_nor_starts)
+Test(drill_02_consul, consul_is_frozen_while_others_start)
 {
-  struct account ada = account_create();
-  struct open_loop *loop = open_loop_start(&ada, NULL);
+  struct drill *drill = drill_start("Consul frozen, the gateway reloaded and both item services restarted meanwhile");
+  drill_break(drill);
   stack_signal("consul", SIGSTOP);
   stack("reload", "gateway");
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  stack("restart", "item-1");
-  wait_until(is_connected_to_both, NULL, "the gateway's connection to item-1 after its restart");
-  open_loop_await(loop, REQUESTS_BETWEEN);
+  drill_endure(drill, 20);
+  restart_instances(drill);
   stack_signal("consul", SIGCONT);
-  wait_until_healthy();
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  (void)open_loop_assert_unharmed(&loop, "Consul is frozen while the gateway is reloaded and an instance restarted");
+  drill_mend(drill);
+  drill_end(&drill, &unharmed);
 }

@@ -6,45 +6,14 @@
 #include "tests/support/environment.h"
 #include "tests/support/gateway.h"
 #include "tests/support/http.h"
-#include "tests/support/open_loop.h"
 #include "tests/support/raw.h"
 #include "tests/support/stack.h"
 #include "tests/support/steady_client.h"
 
 enum {
-  TIMES = 3,
-  REQUESTS_BETWEEN = 1600,  // two seconds of them
   HTTP2_CLIENTS = 8,
   HTTP2_REQUESTS = 100,
 };
-
-static void assert_harmless(const char *action)
-{
-  struct account ada = account_create();
-  wait_until_healthy();
-  struct open_loop *loop = open_loop_start(&ada, NULL);
-  open_loop_await(loop, REQUESTS_BETWEEN);
-  for (size_t i = 0; i < TIMES; i++) {
-    stack(action, "gateway");
-    open_loop_await(loop, REQUESTS_BETWEEN);
-  }
-  (void)open_loop_assert_unharmed(&loop, action);
-}
-
-Test(fault_18_handover, reload_loses_nothing)
-{
-  assert_harmless("reload");
-}
-
-Test(fault_18_handover, upgrade_loses_nothing)
-{
-  assert_harmless("upgrade");
-}
-
-Test(fault_18_handover, restart_loses_nothing)
-{
-  assert_harmless("restart");
-}
 
 static void stop_gateway(void)
 {

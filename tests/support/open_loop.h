@@ -1,37 +1,63 @@
-// Clients that send by the clock: each at its own connection, at fixed times, however long answers take. What the
-// gateway does to its connections shows as failures here, because nothing is repeated: not even what an HTTP library
-// repeats unseen.
+// Clients that send by the clock, however long answers take: reads and changes of a few items, creates and logins.
+// Nothing is repeated, not even what an HTTP library repeats unseen, so what happens to a connection shows as a
+// failure. What each request met is kept, one outcome a request.
 #ifndef BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
 #define BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "tests/support/http.h"
 
 enum {
-  OPEN_LOOP_CLIENTS = 200,     // every fourth makes a connection for each request, the others keep theirs
-  OPEN_LOOP_PER_SECOND = 800,  // of all clients together; every fifth request changes the item, the others read it
+  OPEN_LOOP_PER_SECOND = 400,  // every fourth at a new connection, the others at connections that are kept
+  OPEN_LOOP_ITEMS = 8,         // that are read and changed
+};
+
+enum open_loop_kind {
+  OPEN_LOOP_READ,
+  OPEN_LOOP_CHANGE,
+  OPEN_LOOP_CREATE,        // without Idempotency-Key
+  OPEN_LOOP_KEYED_CREATE,  // with one
+  OPEN_LOOP_LOGIN,
+  OPEN_LOOP_KINDS,
+};
+
+struct open_loop_outcome {
+  enum open_loop_kind kind;
+  int status;         // 0 without an answer
+  bool unapplied;     // it had no effect and never will: it was not sent, or the answer says so
+  bool retry_after;   // the answer has the header
+  uint32_t item;      // that was read or changed, by its index
+  uint64_t value;     // that was read, or written by a change; see item_value.h
+  uint64_t seen;      // the value in the answer to a change
+  uint64_t due_us;    // when the clock asked for it
+  uint64_t sent_us;   // when it was sent
+  uint64_t ended_us;  // when it was answered or given up
+};
+
+struct open_loop_result {
+  struct open_loop_outcome *outcomes;  // in the order in which they were due
+  size_t count;
+  const char *word;           // a create has the category `word` and the sku "word-INDEX", by its index in `outcomes`
+  const char *first_failure;  // NULL where all was answered with 2xx
+  size_t connections;
 };
 
 struct open_loop;
 
-struct open_loop_seen {
-  size_t sent;
-  size_t answered;  // with 200
-  size_t failed;    // answered otherwise, or not at all
-  size_t connections;
-  uint64_t longest_gap_us;  // between two answers with 200, whosever
-  uint64_t p99_us;          // from the time at which a request was due to its answer
-};
-
-// Starts the clients, which use an item of `owner`, on a thread of their own. They speak HTTP/1.1 to `url`, which is
-// plain; NULL: BULKHEAD_URL.
+// Creates the items and starts the clients on a thread of their own. They speak HTTP/1.1 to `url`, which is plain;
+// NULL: BULKHEAD_URL.
 struct open_loop *open_loop_start(const struct account *owner, const char *url);
 // Waits until so many more requests were sent.
 void open_loop_await(const struct open_loop *loop, size_t requests);
-// Stops the clients and prints one line: what they saw during `event`. Asserts that every request was answered with
-// 200. Nulls the pointer.
-struct open_loop_seen open_loop_assert_unharmed(struct open_loop **loop, const char *event);
+// Stops the clients after what is in flight, and returns what they met. Nulls the pointer.
+struct open_loop_result open_loop_stop(struct open_loop **loop);
+
+static inline bool open_loop_succeeded(const struct open_loop_outcome *outcome)
+{
+  return outcome->status / 100 == 2;
+}
 
 #endif
