@@ -33,6 +33,14 @@ static void teardown(void)
   process_free(&probe);
 }
 
+// Stops the probe as its clients see it: they answer its goodbye, which it would else wait for.
+static int stop_probe(void)
+{
+  kill(probe.pid, SIGTERM);
+  driver_wait_lost(&gateway);
+  return process_end(&probe);
+}
+
 TestSuite(debugging, .init = setup, .fini = teardown);
 
 static void begin(char *what, struct outcome *outcome)
@@ -63,7 +71,7 @@ Test(debugging, the_admin_port_lists_the_tasks)
   probe_release(&probe);
   driver_finish(&gateway, &held);
   process_wait_http(&probe, "/debug/tasks", "\"count\":2,");
-  cr_expect_eq(process_stop(&probe), 0);
+  cr_expect_eq(stop_probe(), 0);
 }
 
 Test(debugging, gdb_lists_the_tasks_with_their_backtraces)
@@ -92,7 +100,7 @@ Test(debugging, gdb_lists_the_tasks_with_their_backtraces)
   probe_release(&probe);
   driver_finish(&gateway, &held);
   cr_expect_eq(held.status, STATUS_OK);
-  cr_expect_eq(process_stop(&probe), 0);
+  cr_expect_eq(stop_probe(), 0);
 }
 
 static void expect_last_words(char *what)
@@ -124,7 +132,7 @@ Test(debugging, sometimes_fails)
   begin(PROBE_INTERNAL, &done);
   driver_finish(&gateway, &done);
   cr_assert_null(getenv(FAIL_ON_PURPOSE));
-  cr_expect_eq(process_stop(&probe), 0);
+  cr_expect_eq(stop_probe(), 0);
   EXPECT_OUTPUT(probe, "\"requestId\":\"r-debug\",\"traceId\":\"" TRACE "\"");
 }
 
@@ -141,5 +149,5 @@ Test(debugging, a_test_that_fails_shows_the_log_of_its_service)
   EXPECT_OUTPUT(tests, "\"service\":\"probe\"");
   EXPECT_OUTPUT(tests, "\"message\":\"a call failed\"");
   process_free(&tests);
-  cr_expect_eq(process_stop(&probe), 0);
+  cr_expect_eq(stop_probe(), 0);
 }
