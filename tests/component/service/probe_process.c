@@ -49,6 +49,12 @@ void probe_open(struct process *probe, struct driver *gateway, const char *const
   driver_open(gateway, probe->url, "gateway");
 }
 
+void probe_open_connected(struct process *probe, struct driver *gateway)
+{
+  probe_open(probe, gateway, NULL);
+  process_wait_output(probe, "\"message\":\"connected to an endpoint\"");
+}
+
 void probe_close(struct process *probe, struct driver *gateway)
 {
   driver_close(gateway);

@@ -12,6 +12,8 @@ void probe_start(struct process *probe, char *const *arguments, const char *cons
 void probe_serve(struct process *probe, const char *const *environment);
 // Starts a probe as a server and opens a driver that calls it as the gateway.
 void probe_open(struct process *probe, struct driver *gateway, const char *const *environment);
+// The same with a probe that is connected to itself: without a connection its calls to its peer fail at once.
+void probe_open_connected(struct process *probe, struct driver *gateway);
 // Closes the driver, stops the probe, asserts that it ends well, and frees it.
 void probe_close(struct process *probe, struct driver *gateway);
 // Lets calls with PROBE_HOLD go on.

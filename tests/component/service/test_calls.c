@@ -37,7 +37,7 @@ static const struct rpc_context admin = {.request_id = SLICE_INIT("r-2"),
 
 static void setup(void)
 {
-  probe_open(&probe, &gateway, NULL);
+  probe_open_connected(&probe, &gateway);
 }
 
 static void teardown(void)
