@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/base/strbuf.h"
 #include "common/rpc/rpc_client.h"
+#include "common/rpc/stream_flow_internal.h"
 
 struct rpc_channel;
 struct method_entry;
@@ -46,11 +47,15 @@ struct rpc_call {
   const struct rpc_context *context;  // the same
   struct strbuf copy;                 // the frame without its time limits; empty where the caller keeps the request
   bool is_repeatable;
-  bool has_left;                // set while its connection is given up: the request has left over it
-  bool may_have_begun;          // an earlier attempt has left, and what became of it is not known
-  uint8_t attempts;             // how often the request has left or was refused
-  enum status refusal;          // CALL_REFUSED: how it ends
-  const char *refusal_message;  // CALL_REFUSED
+  bool has_left;                           // set while its connection is given up: the request has left over it
+  bool may_have_begun;                     // an earlier attempt has left, and what became of it is not known
+  uint8_t attempts;                        // how often the request has left or was refused
+  enum status refusal;                     // CALL_REFUSED: how it ends
+  const char *refusal_message;             // CALL_REFUSED
+  const struct rpc_stream_events *stream;  // NULL without a stream
+  struct stream_flow flow;
+  struct list wait_for_backlog;  // rpc_client.blocked, while it waits until its connection has sent what waits
+  bool has_streamed;             // a message has come or was written: the call is not sent again
   rpc_done_fn *done;
   void *arg;
   size_t next_free;  // private: CALL_FREE

@@ -26,6 +26,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
 {
   struct rpc_client *client = call->client;
   list_remove(&call->node);
+  list_remove(&call->wait_for_backlog);
   heap_remove(&client->timers, &call->timer);
   if (call->state == CALL_WAITING) {
     call->channel->waiting_count--;
@@ -97,7 +98,7 @@ void client_refuse_call(struct rpc_call *call, enum status code, const char *mes
   transport_wake(&call->client->transport);
 }
 
-static void send_cancel(const struct rpc_call *call)
+void client_send_cancel(const struct rpc_call *call)
 {
   struct rpc_frame frame = {.call_id = call->id, .kind = RPC_FRAME_CANCEL};
   (void)sender_add(&call->endpoint->sender, &frame);
@@ -108,7 +109,7 @@ bool rpc_call_cancel(struct rpc_call *call)
   CHECK(call->state != CALL_FREE);
   bool has_left = !client_withdraw_request(call);
   if (has_left)
-    send_cancel(call);
+    client_send_cancel(call);
   has_left = has_left || call->may_have_begun;
   release_call(call);
   return has_left;
@@ -144,11 +145,15 @@ static bool is_instance_failure(const struct rpc_status *status)
 
 void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status)
 {
+  // How long a stream lasts is up to both sides' hosts, and so is its deadline once messages flow.
+  bool is_failure = status->code != STATUS_OK && is_instance_failure(status);
+  if (call->stream != NULL && (!is_failure || (call->has_streamed && status->code == STATUS_DEADLINE_EXCEEDED)))
+    return;
   uint64_t now_us = call->client->now_us;
   const struct balancer_reply reply = {
       .duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0,
       .cost_us = call->cost_us,
-      .failed = status->code != STATUS_OK && is_instance_failure(status),
+      .failed = is_failure,
       .is_overload = is_overload(status),
   };
   if (!reply.failed)
@@ -165,7 +170,8 @@ static struct rpc_frame make_request(const struct rpc_call *call)
                             .kind = RPC_FRAME_REQUEST,
                             .method = call->method,
                             .payload = call->payload,
-                            .has_context = call->context != NULL};
+                            .has_context = call->context != NULL,
+                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
   if (call->context != NULL)
     frame.context = *call->context;
   return frame;
@@ -202,6 +208,8 @@ static void send_request(struct rpc_call *call, struct endpoint *endpoint, struc
     call->frame_number = sender_add(&endpoint->sender, frame);
   }
   set_call_state(call, CALL_IN_FLIGHT);
+  if (call->stream != NULL)
+    client_begin_stream(call);
 }
 
 static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
@@ -242,6 +250,10 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->payload = options->payload;
   call->context = options->context;
   call->is_repeatable = options->is_repeatable;
+  call->stream = options->stream;
+  call->flow = stream_flow_make(STREAM_CREDIT_BYTES);
+  call->flow.sends_no_more = !options->writes_messages;
+  list_init(&call->wait_for_backlog);
   call->done = done;
   call->arg = arg;
   metric_add(call->channel->in_flight, 1);
@@ -326,7 +338,8 @@ static bool is_refusal(const struct rpc_status *status)
 
 bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status)
 {
-  if (!is_refusal(status) || call->attempts + 1 >= MAX_ATTEMPTS || call->deadline_us <= call->client->now_us)
+  if (!is_refusal(status) || call->has_streamed || call->attempts + 1 >= MAX_ATTEMPTS ||
+      call->deadline_us <= call->client->now_us)
     return false;
   // A server that shuts down refuses what has crossed with its goodbye, however much that is.
   if (call->endpoint->state != ENDPOINT_READY) {
@@ -345,13 +358,13 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
 // Tells whether a call may be sent again although its server may have begun it.
 static bool is_repeatable(const struct rpc_call *call)
 {
-  return call->is_repeatable && call->attempts + 1 < MAX_ATTEMPTS;
+  return call->is_repeatable && !call->has_streamed && call->attempts + 1 < MAX_ATTEMPTS;
 }
 
 // Sends a call again whose connection broke. False where that must not be done.
 static bool retry_broken(struct rpc_call *call)
 {
-  if (call->has_left && !(is_repeatable(call) && take_from_budget(call)))
+  if (call->has_streamed || (call->has_left && !(is_repeatable(call) && take_from_budget(call))))
     return false;
   call->may_have_begun = call->may_have_begun || call->has_left;
   take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
@@ -369,13 +382,13 @@ void client_leave_silent(struct endpoint *endpoint)
     if (other == NULL)
       return;
     bool has_left = !client_withdraw_request(call);
-    if (has_left && !is_repeatable(call))
+    if (call->has_streamed || (has_left && !is_repeatable(call)))
       continue;
     // The others are tried at the next look.
     if (has_left && !take_from_budget(call))
       return;
     if (has_left)
-      send_cancel(call);
+      client_send_cancel(call);
     call->may_have_begun = call->may_have_begun || has_left;
     take_back(call, has_left ? RETRY_SILENT : RETRY_UNSENT);
     send_request(call, endpoint_of(other), NULL, call->client->now_us);
@@ -433,7 +446,7 @@ void client_expire_call(struct rpc_client *client, struct rpc_call *call)
   }
   if (has_left) {
     client_judge_endpoint(call, &(struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED});
-    send_cancel(call);
+    client_send_cancel(call);
   }
   client_fail_call(call, STATUS_DEADLINE_EXCEEDED, has_left, "the deadline of the call has passed");
 }

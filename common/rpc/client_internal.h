@@ -28,6 +28,8 @@ enum retry_reason {
 };
 
 // The way to one service: its listed endpoints, and the calls that wait for one of them.
+struct rpc_frame;
+
 struct rpc_channel {
   struct rpc_channel *next;
   struct rpc_client *client;
@@ -55,6 +57,7 @@ struct rpc_client {
   struct call_table calls;
   struct heap timers;   // rpc_call.timer
   struct list refused;  // rpc_call.node
+  struct list blocked;  // rpc_call.wait_for_backlog
   struct rpc_channel *channels;
   struct method_metrics methods;
   struct arena scratch;  // arrays of the packet that is being read
@@ -117,6 +120,14 @@ void client_move_calls(struct endpoint *endpoint);
 void client_leave_silent(struct endpoint *endpoint);
 // Ends a call whose timer has fired, or lets it wait on: for an endpoint, or for the server's last word.
 void client_expire_call(struct rpc_client *client, struct rpc_call *call);
+// Sends CANCEL for a call whose request has left.
+void client_send_cancel(const struct rpc_call *call);
+// Notes that the request of a stream was queued: messages may be written now.
+void client_begin_stream(struct rpc_call *call);
+// Handles a frame of a stream. False for a frame of another kind.
+bool client_handle_stream_frame(struct endpoint *endpoint, const struct rpc_frame *frame);
+// Tells the streams that wait for their connections to send which of them may write again.
+void client_wake_writers(struct rpc_client *client);
 // Ends the calls that were refused before.
 void client_end_refused(struct rpc_client *client);
 // Sends the calls of the channel that wait for an endpoint, oldest first, as far as there is room.

@@ -15,6 +15,7 @@ enum {
   FRAME_PAYLOAD = 6,
   FRAME_STATUS = 7,
   FRAME_EXPIRES_AT_US = 8,
+  FRAME_CREDIT = 9,
 };
 
 enum {
@@ -71,7 +72,7 @@ static size_t measure_frame(const struct rpc_frame *frame)
 {
   size_t size = measure_number(frame->call_id) + measure_number(frame->kind) + measure_bytes(frame->method) +
                 measure_number(frame->timeout_ms) + measure_bytes(frame->payload) +
-                measure_number(frame->expires_at_us);
+                measure_number(frame->expires_at_us) + measure_number(frame->credit);
   if (frame->has_context)
     size += measure_nested(measure_context(&frame->context));
   if (frame->has_status)
@@ -139,6 +140,7 @@ void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
   if (frame->has_status)
     write_status(out, &frame->status);
   write_number(out, FRAME_EXPIRES_AT_US, frame->expires_at_us);
+  write_number(out, FRAME_CREDIT, frame->credit);
 }
 
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame)
@@ -304,6 +306,8 @@ static void decode_frame_number(const struct wire_field *field, struct rpc_frame
     out->timeout_ms = (uint32_t)field->varint;
   else if (field->number == FRAME_EXPIRES_AT_US)
     out->expires_at_us = field->varint;
+  else if (field->number == FRAME_CREDIT)
+    out->credit = (uint32_t)field->varint;
 }
 
 bool rpc_frame_decode(struct slice bytes, struct arena *arena, struct rpc_frame *out)

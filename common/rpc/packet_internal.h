@@ -27,11 +27,14 @@
 // The most bytes behind the frames of a packet: two tags and varints.
 #define RPC_TAIL_MAX_BYTES 22
 
-// The kinds of frames, as FrameKind in packet.proto numbers them. Missing numbers are reserved for streams.
+// The kinds of frames, as FrameKind in packet.proto numbers them.
 enum rpc_frame_kind {
   RPC_FRAME_REQUEST = 1,
   RPC_FRAME_RESPONSE = 2,
+  RPC_FRAME_MESSAGE = 3,
+  RPC_FRAME_HALF_CLOSE = 4,
   RPC_FRAME_CANCEL = 5,
+  RPC_FRAME_CREDIT = 6,
   RPC_FRAME_GOAWAY = 7,
 };
 
@@ -40,6 +43,7 @@ struct rpc_frame {
   uint32_t kind;  // an rpc_frame_kind, or any other number in a received frame
   uint32_t timeout_ms;
   uint64_t expires_at_us;  // on the server's clock; 0 when the client does not know it
+  uint32_t credit;         // in bytes; a request with 0 opens no stream
   struct slice method;
   struct slice payload;
   bool has_context;

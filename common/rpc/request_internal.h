@@ -12,6 +12,7 @@
 #include "common/rpc/connection_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "common/rpc/rpc_server.h"
+#include "common/rpc/stream_flow_internal.h"
 
 // A copy of a received packet. Its users are the loop that reads it, and each of its requests.
 struct shared_message {
@@ -43,6 +44,9 @@ struct rpc_request {
   uint64_t deadline_us;
   uint64_t arrived_us;
   uint8_t owner;  // of its reply in the outbox
+  bool is_stream;
+  struct stream_flow flow;       // of a stream
+  struct list wait_for_backlog;  // rpc_server.blocked, while it waits until its connection has sent what waits
   void *data;
 };
 

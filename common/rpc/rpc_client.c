@@ -43,7 +43,7 @@ static void handle_frame(struct endpoint *endpoint, const struct rpc_frame *fram
     channel_reconnect_endpoint(endpoint);
   else if (frame->kind == RPC_FRAME_GOAWAY)
     channel_drain_endpoint(endpoint);
-  else
+  else if (!client_handle_stream_frame(endpoint, frame))
     // Kinds of a later version are not an error here, but the counter shows that they come.
     count_malformed(endpoint);
 }
@@ -193,6 +193,7 @@ void rpc_client_flush(struct rpc_client *client)
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     balancer_end_batch(&channel->balancer);
   send_queue_flush(&client->transport.sends);
+  client_wake_writers(client);
   client_free_finished_endpoints(client);
 }
 
@@ -233,6 +234,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   };
   list_init(&client->endpoints.members);
   list_init(&client->refused);
+  list_init(&client->blocked);
   method_metrics_init(&client->methods, METRIC_RPC_CLIENT_CALLS, METRIC_RPC_CLIENT_DURATION);
   client->now_us = clock_now_us();
   bool proves_names = client->endpoints.trust.tls != NULL || options->identity != NULL;

@@ -60,6 +60,14 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
 // Returns how many endpoints of the service take calls: connected, heard of since, and not draining.
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
+// Takes what comes over the stream of a call, from rpc_client_process. Neither runs after `done`.
+struct rpc_stream_events {
+  // A message of the server, valid during the callback.
+  void (*on_message)(void *arg, struct slice payload);
+  // rpc_call_may_write has become true, after it was asked and was false.
+  void (*on_writable)(void *arg);
+};
+
 struct rpc_call_options {
   const char *service;  // whose endpoints: "item"
   struct slice method;  // "item.v1.ItemService/GetItem"; must stay valid until the call has ended
@@ -75,6 +83,11 @@ struct rpc_call_options {
   // effects, or a creation whose Idempotency-Key brings the first answer again. Such a call is also sent again when it
   // is not known what has become of it.
   bool is_repeatable;
+  // Opens a stream; must outlive the call, and gets the `arg` of `done`. NULL for a call with one message each way.
+  // Once a message has come or was written, the call is not sent again.
+  const struct rpc_stream_events *stream;
+  // The client sends messages beside `payload`, which may then be empty. Only with `stream`.
+  bool writes_messages;
 };
 
 // Runs when a call has ended. `status` and `payload` are valid only during the callback. With status->code OK, payload
@@ -88,6 +101,23 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 // dialled either, calls end at once with UNAVAILABLE and RPC_NOT_APPLIED.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
+// ---- streams ----
+// Nothing waits in here: the host keeps messages until it can use them, and gives credit for them then; and it writes
+// only while it may.
+
+// Gives the server credit for a message of `size` bytes that on_message has brought and that is used up now.
+void rpc_call_take_message(struct rpc_call *call, size_t size);
+// Returns whether a message may be written: the request has been sent, the server takes more, and so does the
+// connection.
+bool rpc_call_may_write(struct rpc_call *call);
+// Sends a message, which is copied. rpc_call_may_write must have returned true just before. False when the message is
+// larger than max_message_bytes, which ends nothing.
+bool rpc_call_write(struct rpc_call *call, struct slice payload) MUST_CHECK;
+// Says that no more messages follow. A call that was not sent yet says so when it is.
+void rpc_call_half_close(struct rpc_call *call);
+
+// ---- cancelling ----
+
 // Cancels a call: `done` will not run. A request that has not left never will; otherwise the server is sent a CANCEL.
 // Returns whether the request has left, so that the server may have begun the call. Must not be called after `done` has
 // run, because the call is freed then.

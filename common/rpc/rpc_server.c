@@ -51,10 +51,10 @@ static bool is_congested(const struct rpc_server *server, const struct connectio
          has_unsent_messages(server, connection, CONGESTED_MESSAGES);
 }
 
-static void queue_reply(struct rpc_server *server, struct connection *connection, const struct rpc_frame *reply,
+void server_queue_frame(struct rpc_server *server, struct connection *connection, const struct rpc_frame *frame,
                         uint8_t owner)
 {
-  (void)sender_add_owned(&connection->sender, reply, owner);
+  (void)sender_add_owned(&connection->sender, frame, owner);
   if (has_unsent_messages(server, connection, MAX_UNSENT_MESSAGES))
     server_abandon_client(server, connection);
 }
@@ -84,6 +84,7 @@ static void free_request(struct rpc_request **request_pointer)
   if (request == NULL)
     return;
   list_remove(&request->node);
+  list_remove(&request->wait_for_backlog);
   if (request->message != NULL)
     shared_message_release(&request->message);
   arena_free(&request->arena);
@@ -103,7 +104,7 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
   struct connection *connection = request->connection;
   if (connection != NULL && request->state == REQUEST_RUNNING)
-    queue_reply(server, connection, &reply, request->owner);
+    server_queue_frame(server, connection, &reply, request->owner);
   request_table_remove(&server->requests, request);
   free_request(&request);
 }
@@ -116,12 +117,11 @@ static void count_malformed(const struct connection *connection)
   log_debug("rpc", "dropped a packet or frame that could not be read", LOG_INT("connection", connection->number));
 }
 
-// Changes the state of a request to cancelled or orphaned, and tells the handler the first time. Nothing else writes
-// the state.
-static void cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state)
+void server_cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state)
 {
   bool first = request->state == REQUEST_RUNNING;
   request->state = state;
+  list_remove(&request->wait_for_backlog);
   if (first && server->options.on_cancel != NULL)
     server->options.on_cancel(server->options.arg, request);
 }
@@ -132,6 +132,7 @@ static struct rpc_request *get_spare(struct rpc_server *server)
     server->spare = calloc(1, sizeof(*server->spare));
     CHECK(server->spare != NULL);
     list_init(&server->spare->node);
+    list_init(&server->spare->wait_for_backlog);
   }
   return server->spare;
 }
@@ -150,6 +151,8 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   if (connection->peer != NULL)
     request->frame.context.peer_service = arena_copy(&request->arena, slice_from_string(connection->peer));
   request->deadline_us = request_find_deadline(&request->frame, server->now_us);
+  request->is_stream = request->frame.credit != 0;
+  request->flow = stream_flow_make(request->frame.credit);
   list_append(&connection->requests, &request->node);
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
@@ -171,15 +174,19 @@ bool rpc_request_is_wanted(const struct rpc_request *request)
 
 static void handle_request(struct rpc_server *server, struct connection *connection, struct shared_message *message)
 {
+  static const struct rpc_status no_streams = {.code = STATUS_UNIMPLEMENTED,
+                                               .message = SLICE_INIT("no streams are served here")};
   const struct rpc_frame *frame = &server->spare->frame;
   if (request_is_probe(frame)) {
     struct rpc_frame answer = make_reply(0, NULL, (struct slice){0});
-    queue_reply(server, connection, &answer, 0);
+    server_queue_frame(server, connection, &answer, 0);
     return;
   }
   uint8_t owner = request_find_owner(&frame->context);
   const struct rpc_status *refusal =
       request_find_refusal(connection->state, frame, server->now_us, find_room(server, connection, owner));
+  if (refusal == NULL && frame->credit != 0 && server->options.on_message == NULL)
+    refusal = &no_streams;
   if (refusal == NULL) {
     server->spare->owner = owner;
     begin_request(server, connection, message);
@@ -187,14 +194,14 @@ static void handle_request(struct rpc_server *server, struct connection *connect
   }
   method_metrics_count(&server->methods, frame->method, false, refusal->code, 0);
   struct rpc_frame reply = make_reply(frame->call_id, refusal, (struct slice){0});
-  queue_reply(server, connection, &reply, owner);
+  server_queue_frame(server, connection, &reply, owner);
 }
 
 static void handle_cancel(struct rpc_server *server, const struct connection *connection, uint64_t call_id)
 {
   struct rpc_request *request = request_table_find(&server->requests, connection, call_id);
   if (request != NULL)
-    cancel_request(server, request, REQUEST_CANCELLED);
+    server_cancel_request(server, request, REQUEST_CANCELLED);
 }
 
 static void handle_frame(struct rpc_server *server, struct connection *connection, struct slice bytes,
@@ -207,7 +214,7 @@ static void handle_frame(struct rpc_server *server, struct connection *connectio
     handle_request(server, connection, message);
   else if (readable && spare->frame.kind == RPC_FRAME_CANCEL)
     handle_cancel(server, connection, spare->frame.call_id);
-  else
+  else if (!readable || !server_handle_stream_frame(server, connection, &spare->frame))
     // Kinds of a later version are not an error here, but the counter shows that they come.
     count_malformed(connection);
   connection_count_unproven(connection);
@@ -222,7 +229,7 @@ void server_close_connection(struct rpc_server *server, struct connection *conne
     struct rpc_request *request = CONTAINER_OF(connection->requests.next, struct rpc_request, node);
     list_remove(&request->node);
     request->connection = NULL;
-    cancel_request(server, request, REQUEST_ORPHANED);
+    server_cancel_request(server, request, REQUEST_ORPHANED);
   }
   connection_close(&connection);
 }
@@ -320,6 +327,7 @@ uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 void rpc_server_flush(struct rpc_server *server)
 {
   send_queue_flush(&server->transport.sends);
+  server_wake_writers(server);
 }
 
 int rpc_server_fd(const struct rpc_server *server)
@@ -365,6 +373,7 @@ static struct rpc_server *make_server(const struct rpc_server_options *options)
   transport_init(&server->transport);
   transport_watch_events(&server->transport, handle_events, server);
   list_init(&server->connections);
+  list_init(&server->blocked);
   method_metrics_init(&server->methods, METRIC_RPC_SERVER_CALLS, METRIC_RPC_SERVER_DURATION);
   server->in_flight = metrics_single(METRIC_RPC_SERVER_IN_FLIGHT);
   server->packets = metrics_single(METRIC_RPC_SERVER_PACKETS);

@@ -36,6 +36,12 @@ struct rpc_server_options {
   void (*on_request)(void *arg, struct rpc_request *request);
   // Runs when the client has cancelled the request or has gone. A reply is still due; it is dropped.
   void (*on_cancel)(void *arg, struct rpc_request *request);
+  // Take what comes over streams, see rpc_request_is_stream; NULL where the host serves none, and then requests that
+  // open one are answered with UNIMPLEMENTED. The payload is valid during the callback. Never run after on_cancel.
+  void (*on_message)(void *arg, struct rpc_request *request, struct slice payload);
+  void (*on_half_close)(void *arg, struct rpc_request *request);
+  // Runs when rpc_request_may_write has become true, after it was asked and was false.
+  void (*on_writable)(void *arg, struct rpc_request *request);
   void *arg;
 };
 
@@ -87,6 +93,25 @@ bool rpc_request_is_wanted(const struct rpc_request *request);
 // Sets a pointer for the handler's own use; rpc_request_data returns it (NULL until set).
 void rpc_request_set_data(struct rpc_request *request, void *data);
 void *rpc_request_data(const struct rpc_request *request);
+
+// ---- streams ----
+
+// A request that opens a stream is answered with any number of messages before its reply, and may itself be followed by
+// any number. The payload of the request is the first message where the method takes only one. Nothing waits in here:
+// the host keeps what comes until it can be used, and gives credit for it then; and it writes only while it may.
+
+// Returns whether the request has opened a stream.
+bool rpc_request_is_stream(const struct rpc_request *request);
+// Gives the client credit for a message of `size` bytes that on_message has brought and that is used up now.
+void rpc_request_take_message(struct rpc_request *request, size_t size);
+// Returns whether a message may be sent: the client takes more, and so does the connection. A request that was
+// cancelled may not send any.
+bool rpc_request_may_write(struct rpc_request *request);
+// Sends a message, which is copied. rpc_request_may_write must have returned true just before. False when the message
+// is larger than max_message_bytes, which ends nothing.
+bool rpc_request_write(struct rpc_request *request, struct slice payload) MUST_CHECK;
+
+// ---- replies ----
 
 // Replies to the request and frees it. With `status` NULL or OK, the reply is `payload`, which is copied; otherwise it
 // is the status. A reply over max_message_bytes becomes INTERNAL.

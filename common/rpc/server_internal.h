@@ -24,6 +24,7 @@ struct rpc_server {
   uint64_t last_connection;
   struct request_table requests;
   struct method_metrics methods;
+  struct list blocked;        // rpc_request.wait_for_backlog
   struct rpc_request *spare;  // a frame is decoded into it before it is known to be a request
   struct metric_series *in_flight;
   struct metric_series *packets;
@@ -40,6 +41,18 @@ struct rpc_server {
 void server_close_connection(struct rpc_server *server, struct connection *connection);
 // Handles the packets that have come over a connection (`arg`), and closes it if it has ended.
 void server_receive_packets(void *arg);
+
+// Changes the state of a request to cancelled or orphaned, and tells the handler the first time. Nothing else writes
+// the state.
+void server_cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state);
+// Queues a reply for a client, and gives the client up if it leaves too many bytes of them unread.
+void server_queue_frame(struct rpc_server *server, struct connection *connection, const struct rpc_frame *frame,
+                        uint8_t owner);
+// Handles a frame of a stream. False for a frame of another kind.
+bool server_handle_stream_frame(struct rpc_server *server, const struct connection *connection,
+                                const struct rpc_frame *frame);
+// Tells the streams that wait for their connections to send which of them may write again.
+void server_wake_writers(struct rpc_server *server);
 
 // Watches a connection that was just opened. May close it, or another one, if too many have proven no name.
 void server_watch_connection(struct rpc_server *server, struct connection *connection);

@@ -30,6 +30,24 @@ static void on_cancel(void *arg, struct rpc_request *request)
   rig->cancels++;
 }
 
+static void on_message(void *arg, struct rpc_request *request, struct slice payload)
+{
+  struct rig *rig = arg;
+  rig->streams->on_message(rig, request, payload);
+}
+
+static void on_half_close(void *arg, struct rpc_request *request)
+{
+  struct rig *rig = arg;
+  rig->streams->on_half_close(rig, request);
+}
+
+static void on_writable(void *arg, struct rpc_request *request)
+{
+  struct rig *rig = arg;
+  rig->streams->on_writable(rig, request);
+}
+
 struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options)
 {
   struct rpc_server_options server_options = {
@@ -40,6 +58,9 @@ struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig
       .max_calls_in_flight = options->max_calls_in_flight,
       .on_request = on_request,
       .on_cancel = on_cancel,
+      .on_message = options->streams == NULL ? NULL : on_message,
+      .on_half_close = options->streams == NULL ? NULL : on_half_close,
+      .on_writable = options->streams == NULL ? NULL : on_writable,
       .arg = rig,
   };
   struct rpc_server *server = NULL;
@@ -79,7 +100,7 @@ static void make_identities(struct rig *rig)
 
 void rig_start(struct rig *rig, const struct rig_options *options)
 {
-  *rig = (struct rig){.answering = options->answering};
+  *rig = (struct rig){.answering = options->answering, .streams = options->streams};
   if (options->with_hellos)
     make_identities(rig);
   rig->server = rig_listen(rig, "tcp://127.0.0.1:0", options);
@@ -257,6 +278,12 @@ struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, stru
   return start_call(
       rig, (struct rpc_call_options){.payload = payload, .deadline_us = TEST_DEADLINE_US, .is_repeatable = true},
       outcome);
+}
+
+struct rpc_call *rig_open_stream(struct rig *rig, struct rpc_call_options options, struct outcome *outcome)
+{
+  options.deadline_us = options.deadline_us == 0 ? TEST_DEADLINE_US : options.deadline_us;
+  return start_call(rig, options, outcome);
 }
 
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome)

@@ -34,7 +34,15 @@ enum answering {
   ANSWER_LATER,    // keeps the requests
 };
 
+// Serves the streams of a rig; the requests are kept or answered like others.
+struct stream_host {
+  void (*on_message)(struct rig *rig, struct rpc_request *request, struct slice payload);
+  void (*on_half_close)(struct rig *rig, struct rpc_request *request);
+  void (*on_writable)(struct rig *rig, struct rpc_request *request);
+};
+
 struct rig {
+  const struct stream_host *streams;  // NULL: none are served
   struct rpc_server *server;
   struct rpc_server *other;  // a second server of "test", which is turned too; NULL without
   struct rpc_client *client;
@@ -57,6 +65,7 @@ struct rig_options {
   size_t max_message_bytes;
   size_t max_calls_in_flight;
   enum answering answering;
+  const struct stream_host *streams;
   bool without_client;
   bool with_hellos;    // both sides prove their names
   struct rpc_tls tls;  // the server's
@@ -90,6 +99,8 @@ struct rpc_call *rig_call_as(struct rig *rig, struct slice token, struct slice p
 // Calls with a deadline, and waits `reply_wait_ms` longer than that for the reply.
 struct rpc_call *rig_call_patiently(struct rig *rig, uint64_t deadline_us, uint32_t reply_wait_ms,
                                     struct outcome *outcome);
+// Opens a stream, whose events get `outcome`. A deadline of 0 means TEST_DEADLINE_US.
+struct rpc_call *rig_open_stream(struct rig *rig, struct rpc_call_options options, struct outcome *outcome);
 // Replies to the kept request `index` with its own payload and removes it from `kept`.
 void rig_reply(struct rig *rig, size_t index);
 void rig_reply_all(struct rig *rig);

@@ -127,7 +127,7 @@ static void read_replies(struct rig *rig, int fd, size_t count, struct slice pay
 
 // ---- what arrives ----
 
-Test(stream, packets_are_read_however_the_network_cuts_them)
+Test(packet_stream, packets_are_read_however_the_network_cuts_them)
 {
   enum { REQUESTS = 3 };
   struct rig rig;
@@ -150,7 +150,7 @@ Test(stream, packets_are_read_however_the_network_cuts_them)
 }
 
 // A device of nng's between client and server adds such words.
-Test(stream, words_that_other_hops_have_put_before_the_packet_are_skipped)
+Test(packet_stream, words_that_other_hops_have_put_before_the_packet_are_skipped)
 {
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.without_client = true});
@@ -165,7 +165,7 @@ Test(stream, words_that_other_hops_have_put_before_the_packet_are_skipped)
   rig_stop(&rig);
 }
 
-Test(stream, only_those_who_do_not_speak_sp_are_hung_up_on)
+Test(packet_stream, only_those_who_do_not_speak_sp_are_hung_up_on)
 {
   static const struct slice greetings[] = {SLICE_INIT("GET / HT"), SLICE_INIT(GREETING_OF_REP),
                                            SLICE_INIT("\0SP\x01\0\x30\0\0"), SLICE_INIT("\0SP\0\0\x30\0\x01")};
@@ -194,7 +194,7 @@ Test(stream, only_those_who_do_not_speak_sp_are_hung_up_on)
 
 // ---- what leaves ----
 
-Test(stream, a_client_that_reads_late_gets_everything)
+Test(packet_stream, a_client_that_reads_late_gets_everything)
 {
   // More than the buffers of both sockets hold.
   enum { REQUESTS = 20, PAYLOAD = 1024 * 1024 };
@@ -251,7 +251,7 @@ static void expect_large_calls(struct rig *rig, const char *url)
   rig_stop(rig);
 }
 
-Test(stream, large_packets_go_both_ways_over_tcp)
+Test(packet_stream, large_packets_go_both_ways_over_tcp)
 {
   struct rig rig;
   char url[64];
@@ -260,7 +260,7 @@ Test(stream, large_packets_go_both_ways_over_tcp)
   expect_large_calls(&rig, url);
 }
 
-Test(stream, large_packets_go_both_ways_over_ipc)
+Test(packet_stream, large_packets_go_both_ways_over_ipc)
 {
   struct rig rig = {0};
   char folder[] = "/tmp/bulkhead-ipc.XXXXXX", url[64];
@@ -294,7 +294,7 @@ static void wait_for_both(struct opened_wait *wait)
 }
 
 // A stream that does not know its socket works, too, but each packet wakes three threads more.
-Test(stream, both_ends_of_a_tcp_connection_know_their_sockets)
+Test(packet_stream, both_ends_of_a_tcp_connection_know_their_sockets)
 {
   struct opened_wait wait = {.count = 0};
   struct rpc_link *server, *client;
@@ -321,7 +321,7 @@ Test(stream, both_ends_of_a_tcp_connection_know_their_sockets)
   pipe_events_free(&wait.events);
 }
 
-Test(stream, a_dial_that_nobody_takes_fails_with_its_reason)
+Test(packet_stream, a_dial_that_nobody_takes_fails_with_its_reason)
 {
   struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){0})};
   struct pipe_events events;
@@ -355,7 +355,7 @@ Test(stream, a_dial_that_nobody_takes_fails_with_its_reason)
 }
 
 // A link that closes waits for its threads, and for no other side.
-Test(stream, a_listener_closes_although_a_client_keeps_silent)
+Test(packet_stream, a_listener_closes_although_a_client_keeps_silent)
 {
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.without_client = true});

@@ -1,0 +1,47 @@
+#include "common/rpc/stream_flow_internal.h"
+
+// Credit beyond this is dropped: a peer that gives so much makes a mistake.
+#define MAX_CREDIT ((int64_t)1 << 40)
+
+struct stream_flow stream_flow_make(uint32_t may_send)
+{
+  return (struct stream_flow){.may_send = may_send, .may_receive = STREAM_CREDIT_BYTES};
+}
+
+static int64_t find_cost(size_t size)
+{
+  return (int64_t)(size + STREAM_MESSAGE_COST);
+}
+
+void stream_flow_count_sent(struct stream_flow *flow, size_t size)
+{
+  flow->may_send -= find_cost(size);
+}
+
+bool stream_flow_add_credit(struct stream_flow *flow, uint32_t credit)
+{
+  bool waited = flow->may_send <= 0;
+  flow->may_send += credit;
+  if (flow->may_send > MAX_CREDIT)
+    flow->may_send = MAX_CREDIT;
+  return waited && stream_flow_may_send(flow);
+}
+
+bool stream_flow_count_received(struct stream_flow *flow, size_t size)
+{
+  if (flow->receives_no_more || flow->may_receive <= 0)
+    return false;
+  flow->may_receive -= find_cost(size);
+  return true;
+}
+
+uint32_t stream_flow_take(struct stream_flow *flow, size_t size)
+{
+  flow->taken += (uint32_t)find_cost(size);
+  if (flow->receives_no_more || flow->taken < STREAM_CREDIT_BYTES / 2)
+    return 0;
+  uint32_t credit = flow->taken;
+  flow->taken = 0;
+  flow->may_receive += credit;
+  return credit;
+}
