@@ -19,11 +19,12 @@ static const struct step {
 } steps[] = {
     {"identify", step_identify},          // request id, trace
     {"route", step_route},                // 404, 405
+    {"time", step_time},                  // 400
     {"authenticate", step_authenticate},  // 401, and 503 without keys
     {"authorise", step_authorise},        // 403
     {"limit", step_limit},                // 429, or waits for a share of the limit
     {"body", step_body},                  // 400, 415
-    {"arrived", step_arrived},            // the same, where the size was not known before
+    {"arrived", step_arrived},            // 504; 400 and 415, where the size was not known before
     {"translate", step_translate},        // 400 with violations
     {"attempt", step_attempt},            // logins and sign-ups: 429, after the limit was asked
     {"call", step_call},                  // waits for the service
@@ -42,11 +43,15 @@ static void count_request(const struct exchange *exchange, int http_status)
                         now_us - exchange->started_us);
 }
 
-// Changes the state. The gauge of waiting requests and the counter of answered ones change only here.
+// Changes the state. The gauge of waiting requests and the counter of answered ones change only here. A call in flight
+// keeps the deadline by itself.
 static void set_state(struct exchange *exchange, enum exchange_state state)
 {
   enum exchange_state before = exchange->state;
   exchange->state = state;
+  heap_remove(&exchange->gateway->waits, &exchange->timer);
+  if (state == EXCHANGE_STATE_WAITING && exchange->call == NULL && exchange->deadline_us != DEADLINE_NONE)
+    heap_insert(&exchange->gateway->waits, &exchange->timer, exchange->deadline_us);
   bool waited = before == EXCHANGE_STATE_WAITING;
   bool waits = state == EXCHANGE_STATE_WAITING;
   if (waited != waits)
@@ -111,6 +116,7 @@ struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *pr
   exchange->progress = progress;
   exchange->arg = arg;
   exchange->started_us = gateway->clock.now_us();
+  exchange->deadline_us = DEADLINE_NONE;
   key_wait_init(&exchange->key_wait);
   limit_wait_init(&exchange->limit_wait);
   return exchange;
@@ -148,6 +154,18 @@ static bool cancel_wait(struct exchange *exchange)
   struct rpc_call *call = exchange->call;
   exchange->call = NULL;
   return call != NULL && exchange->gateway->backend.cancel(exchange->gateway->backend.arg, call);
+}
+
+void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)
+{
+  struct heap_node *first;
+  while ((first = heap_first(&gateway->waits)) != NULL && first->key <= now_us) {
+    struct exchange *exchange = CONTAINER_OF(first, struct exchange, timer);
+    (void)cancel_wait(exchange);
+    (void)exchange_refuse_expired(exchange);
+    set_state(exchange, EXCHANGE_STATE_REPLIED);
+    exchange->progress(exchange->arg, EXCHANGE_DONE);
+  }
 }
 
 // Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path

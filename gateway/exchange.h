@@ -1,6 +1,6 @@
 // One HTTP exchange from request to reply, as a table of named steps:
 //
-//   identify → route → authenticate → authorise → body → translate → call → reply
+//   identify → route → time → authenticate → authorise → body → translate → call → reply
 //
 // A step may hand on, fail (a problem document becomes the reply) or wait. The host (gateway/nginx, tests) feeds the
 // request in and sends the reply out; nothing here knows a socket.
@@ -17,6 +17,7 @@
 #include "common/base/slice.h"
 #include "common/transcode/transcode.h"
 #include "gateway/gateway.h"
+#include "gateway/time_limits.h"
 
 struct exchange;
 
@@ -32,7 +33,8 @@ struct exchange_input {
   struct slice request_id;
   struct slice traceparent;
   struct slice idempotency_key;  // without data: absent
-  struct slice client_address;   // "192.0.2.7", "2001:db8::7"; empty where it is unknown
+  struct time_limits time_limits;
+  struct slice client_address;  // "192.0.2.7", "2001:db8::7"; empty where it is unknown
   bool has_body;
   uint64_t body_bytes;     // the size that the request announces; 0 where it announces none
   bool body_may_be_empty;  // with has_body: its size is known only at its end
@@ -93,6 +95,9 @@ void exchange_close(struct exchange **exchange);
 // Tells the exchange that the client has gone: cancels a call in flight, and `progress` is not called any more. The
 // exchange must still be closed.
 void exchange_abandon(struct exchange *exchange);
+
+// Answers the waiting exchanges whose client waits no longer than `now_us`; gateway_process calls it.
+void exchange_expire_waits(struct gateway *gateway, uint64_t now_us);
 
 // Frees the closed exchanges that were kept for reuse; gateway_free calls it.
 void exchange_free_spares(struct gateway *gateway);

@@ -3,6 +3,7 @@
 #define BULKHEAD_GATEWAY_EXCHANGE_INTERNAL_H
 
 #include "common/base/arena.h"
+#include "common/base/heap.h"
 #include "common/base/uuid.h"
 #include "common/observe/trace.h"
 #include "gateway/answer_budget.h"
@@ -29,7 +30,9 @@ struct exchange {
   enum exchange_state state;
   size_t step;  // index of the current step
   uint64_t started_us;
-  bool waited_for_keys;  // the request has waited once; a key that is unknown after a fetch stays unknown
+  uint64_t deadline_us;    // the client's own; DEADLINE_NONE where it has set none
+  struct heap_node timer;  // in gateway.waits, while the exchange waits for something else than its call
+  bool waited_for_keys;    // the request has waited once; a key that is unknown after a fetch stays unknown
 
   char request_id_text[REQUEST_ID_MAX_BYTES];
   size_t request_id_size;
@@ -82,6 +85,7 @@ struct failure {
 // Steps of the exchange, in the order of the table (exchange_steps.c, exchange_reply.c).
 enum step_result step_identify(struct exchange *exchange);
 enum step_result step_route(struct exchange *exchange);
+enum step_result step_time(struct exchange *exchange);
 enum step_result step_authenticate(struct exchange *exchange);
 enum step_result step_authorise(struct exchange *exchange);
 enum step_result step_limit(struct exchange *exchange);
@@ -97,6 +101,8 @@ void exchange_resume(struct exchange *exchange);
 
 // Counts the check of a token's signature, which costs more than a request, for the address of the client.
 enum step_result exchange_limit_token(struct exchange *exchange);
+// Answers 504, because the client's own deadline has passed before the call was made.
+enum step_result exchange_refuse_expired(struct exchange *exchange);
 // Adds the headers that tell of the request's rate limit, where it has one (exchange_limits.c).
 void exchange_add_limit_headers(struct exchange *exchange);
 // Makes the reply a problem document. Headers that were added before (Allow, WWW-Authenticate) stay.

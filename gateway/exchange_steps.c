@@ -9,9 +9,9 @@
 
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
-// How much longer than a method's timeout the gateway waits for the reply. A service whose time is up cancels its
+// How much longer than the deadline of a call the gateway waits for the reply. A service whose time is up cancels its
 // statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the
-// client as the reason of the 503 or 504, so that a 504 comes at the method's timeout plus this at the latest.
+// client as the reason of the 503 or 504, so that a 504 comes at the deadline plus this at the latest.
 #define REPLY_WAIT_MS 400
 // When a caller whose answers wait to be read may try again.
 #define UNREAD_RETRY_MS 1000
@@ -56,6 +56,43 @@ enum step_result step_route(struct exchange *exchange)
     return exchange_fail(exchange, &(struct failure){.code = STATUS_NOT_FOUND, .reason = "NO_SUCH_PATH"});
   exchange->route = route;
   return STEP_NEXT;
+}
+
+// ---- time ----
+
+// Answers that one header is not as it must be.
+static enum step_result refuse_header(struct exchange *exchange, const struct violation *violation)
+{
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
+                                                   .reason = "INVALID_REQUEST",
+                                                   .detail = SLICE("the request is not valid"),
+                                                   .violations = violation,
+                                                   .violation_count = 1});
+}
+
+enum step_result step_time(struct exchange *exchange)
+{
+  uint64_t limit_us;
+  const struct violation *wrong = NULL;
+  if (!time_limits_read(&exchange->input.time_limits, &limit_us, &wrong))
+    return refuse_header(exchange, wrong);
+  // The client's time counts from the arrival of the request's head.
+  if (limit_us != TIME_LIMIT_NONE)
+    exchange->deadline_us = exchange->started_us + limit_us;
+  return STEP_NEXT;
+}
+
+static bool has_expired(const struct exchange *exchange)
+{
+  return exchange->deadline_us != DEADLINE_NONE && exchange->deadline_us <= exchange->gateway->clock.now_us();
+}
+
+enum step_result exchange_refuse_expired(struct exchange *exchange)
+{
+  return exchange_fail(
+      exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
+                                  .reason = RPC_NOT_APPLIED,
+                                  .detail = SLICE("the time that the request gives itself is over before it began")});
 }
 
 // ---- authenticate ----
@@ -253,6 +290,8 @@ enum step_result step_body(struct exchange *exchange)
 
 enum step_result step_arrived(struct exchange *exchange)
 {
+  if (has_expired(exchange))
+    return exchange_refuse_expired(exchange);
   bool is_unjudged = exchange->input.has_body && exchange->body.size > 0 && is_judged_later(exchange);
   return is_unjudged ? check_body(exchange) : STEP_NEXT;
 }
@@ -321,11 +360,22 @@ static enum step_result refuse_idempotency_key(struct exchange *exchange)
       .description = SLICE_INIT("must come once, with 1 to 128 visible characters"),
   };
   limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_INVALID_ARGUMENT});
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_INVALID_ARGUMENT,
-                                                   .reason = "INVALID_REQUEST",
-                                                   .detail = SLICE("the request is not valid"),
-                                                   .violations = &violation,
-                                                   .violation_count = 1});
+  return refuse_header(exchange, &violation);
+}
+
+// Returns when the call must have ended: after the method's time, or before, when the client's is over. The method's
+// time counts from here. nginx bounds how slowly a client may send its body.
+static uint64_t find_call_deadline(const struct exchange *exchange)
+{
+  uint64_t now_us = exchange->gateway->clock.now_us();
+  return deadline_min(deadline_after_ms(now_us, exchange_method(exchange)->timeout_ms), exchange->deadline_us);
+}
+
+// Returns how much longer than the deadline the call waits for its reply. A client that has set a limit to a read is
+// answered at once, because what has become of a read does not matter.
+static uint32_t find_reply_wait_ms(const struct exchange *exchange)
+{
+  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects ? 0 : REPLY_WAIT_MS;
 }
 
 enum step_result step_call(struct exchange *exchange)
@@ -349,9 +399,8 @@ enum step_result step_call(struct exchange *exchange)
       .service = method->service,
       .method = method->full_name,
       .payload = strbuf_slice(&exchange->wire),
-      // The deadline counts from here. nginx bounds how slowly a client may send its body.
-      .deadline_us = deadline_after_ms(exchange->gateway->clock.now_us(), method->timeout_ms),
-      .reply_wait_ms = REPLY_WAIT_MS,
+      .deadline_us = find_call_deadline(exchange),
+      .reply_wait_ms = find_reply_wait_ms(exchange),
       .context = &exchange->call_context,
       .keeps_request = true,
       // A reply that is not kept cannot be given to a repeat.

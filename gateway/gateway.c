@@ -48,6 +48,7 @@ void gateway_free(struct gateway **gateway)
   CHECK(gone->in_flight == 0);
   gateway_stop(gone);
   exchange_free_spares(gone);
+  heap_free(&gone->waits);
   token_verifier_free(&gone->verifier);
   limits_free(&gone->limits);
   free(gone);
@@ -56,11 +57,13 @@ void gateway_free(struct gateway **gateway)
 void gateway_process(struct gateway *gateway, uint64_t now_us)
 {
   keys_process(&gateway->keys, now_us);
+  exchange_expire_waits(gateway, now_us);
 }
 
 uint64_t gateway_next_timeout_us(const struct gateway *gateway)
 {
-  return keys_next_timeout_us(&gateway->keys);
+  const struct heap_node *first = heap_first(&gateway->waits);
+  return deadline_min(keys_next_timeout_us(&gateway->keys), first == NULL ? DEADLINE_NONE : first->key);
 }
 
 void gateway_waiting(struct gateway *gateway, bool waits)

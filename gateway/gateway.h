@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/heap.h"
 #include "common/base/strbuf.h"
 #include "common/identity/keys.h"
 #include "common/rpc/backend.h"
@@ -38,7 +39,8 @@ struct gateway {
   struct limits *limits;   // NULL where there are none
   struct exchange *spare;  // closed exchanges with their memory, for the next requests
   size_t spare_count;
-  size_t in_flight;  // exchanges that wait for a service or for keys
+  size_t in_flight;   // exchanges that wait for a service or for keys
+  struct heap waits;  // exchange.timer, by the deadline of the client
   struct answer_budget answers;
   bool stopped;
 };
@@ -50,7 +52,8 @@ void gateway_stop(struct gateway *gateway);
 // Frees the gateway. Every exchange must be closed (CHECK).
 void gateway_free(struct gateway **gateway);
 
-// Fetches keys that are due and ends waits that have timed out. `now_us` is the clock's time.
+// Fetches keys that are due, and ends waits whose time is over, also by their client's own limit. `now_us` is the
+// clock's time.
 void gateway_process(struct gateway *gateway, uint64_t now_us);
 // Returns when gateway_process must be called next, in the clock's microseconds; DEADLINE_NONE for never.
 uint64_t gateway_next_timeout_us(const struct gateway *gateway);

@@ -136,6 +136,21 @@ static void write_idempotency_key(struct openapi *api, const struct contract_met
   jsontext_end_object(&api->json);
 }
 
+// Writes how long the client may say it waits.
+static void write_time_limit(struct openapi *api, const struct contract_method *method)
+{
+  begin_parameter(api, "Request-Timeout", "header", false);
+  openapi_write_description(
+      api, arena_printf(&api->arena,
+                        "How many seconds the client waits for the answer, at most %u.%03u here. When they are over, "
+                        "work on the request ends and 504 comes back. `Grpc-Timeout` (`250m`) and `Connect-Timeout-Ms` "
+                        "(`250`) say the same.",
+                        method->timeout_ms / 1000, method->timeout_ms % 1000));
+  jsontext_key(&api->json, SLICE("schema"));
+  jsontext_raw(&api->json, SLICE("{\"type\":\"string\",\"pattern\":\"^[0-9]{1,9}(\\\\.[0-9]{1,9})?$\"}"));
+  jsontext_end_object(&api->json);
+}
+
 static void write_parameters(struct openapi *api, const struct operation *first, const struct operation *operation)
 {
   const struct contract_binding *binding = operation->binding;
@@ -150,6 +165,7 @@ static void write_parameters(struct openapi *api, const struct operation *first,
     write_read_conditions(api);
   if (binding->method->takes_idempotency_key)
     write_idempotency_key(api, binding->method);
+  write_time_limit(api, binding->method);
   jsontext_end_array(&api->json);
 }
 

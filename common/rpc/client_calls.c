@@ -12,6 +12,9 @@
 // What a caller is told to wait when no endpoint can be reached.
 #define RETRY_AFTER_MS 1000
 
+// A call whose deadline passes sooner than this says more of the caller, who may choose it, than of the instance.
+#define FAIR_TIME_US UINT64_C(1000000)
+
 // ---- the state of a call ----
 
 static void set_timer(struct rpc_call *call, uint64_t due_us)
@@ -150,8 +153,11 @@ void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *statu
   if (call->stream != NULL && (!is_failure || (call->has_streamed && status->code == STATUS_DEADLINE_EXCEEDED)))
     return;
   uint64_t now_us = call->client->now_us;
+  uint64_t duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0;
+  if (status->code == STATUS_DEADLINE_EXCEEDED && duration_us < FAIR_TIME_US)
+    return;
   const struct balancer_reply reply = {
-      .duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0,
+      .duration_us = duration_us,
       .cost_us = call->cost_us,
       .failed = is_failure,
       .is_overload = is_overload(status),

@@ -101,6 +101,9 @@ static void find_own_headers(const ngx_http_request_t *r, struct exchange_input 
       {SLICE("x-request-id"), &input->request_id},
       {SLICE("traceparent"), &input->traceparent},
       {SLICE("idempotency-key"), &input->idempotency_key},
+      {SLICE("request-timeout"), &input->time_limits.request_timeout},
+      {SLICE("grpc-timeout"), &input->time_limits.grpc_timeout},
+      {SLICE("connect-timeout-ms"), &input->time_limits.connect_timeout_ms},
   };
   const struct slice content_type = SLICE("content-type");
   for (const ngx_list_part_t *part = &r->headers_in.headers.part; part != NULL; part = part->next) {

@@ -71,7 +71,8 @@ Test(e2e_11_cors, a_preflight_learns_what_the_path_takes)
   cr_assert_str_eq(http_header(&reply, "Access-Control-Allow-Origin"), APP);
   cr_assert_str_eq(http_header(&reply, "Access-Control-Allow-Methods"), "GET, HEAD, PATCH, DELETE, OPTIONS");
   const char *allowed = http_header(&reply, "Access-Control-Allow-Headers");
-  static const char *const NAMES[] = {"Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key"};
+  static const char *const NAMES[] = {"Authorization", "Content-Type",    "If-Match",
+                                      "If-None-Match", "Idempotency-Key", "Request-Timeout"};
   for (size_t i = 0; i < ARRAY_LEN(NAMES); i++)
     cr_assert(strstr(allowed, NAMES[i]) != NULL, "%s", allowed);
   cr_assert_str_eq(http_header(&reply, "Access-Control-Max-Age"), "7200");

@@ -55,6 +55,24 @@ Test(responses, are_those_that_the_method_can_answer_with)
   expect_statuses(json, "/ping", "post", LIST("200", "400", "413"), LIST("401", "403", "404", "412"));
 }
 
+// ---- headers of every request ----
+
+Test(responses, the_clients_time_limit_is_documented_with_that_of_the_method)
+{
+  struct slice json =
+      write_document(load_contract("service S {\n"
+                                   "  rpc Get(In) returns (Out) {\n"
+                                   "    option (google.api.http) = {get: \"/x\"};\n"
+                                   "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC timeout_ms: 7500};\n"
+                                   "  }\n"
+                                   "}\n"
+                                   "message In {}\n"
+                                   "message Out {}\n"));
+  struct slice parameters = VALUE(json, "paths", "/x", "get", "parameters");
+  cr_expect(holds(parameters, "\"Request-Timeout\""));
+  cr_expect(holds(parameters, "at most 7.500 here"), SLICE_FMT, SLICE_ARG(parameters));
+}
+
 // ---- Idempotency-Key ----
 
 static const char KEYS[] = "service S {\n"

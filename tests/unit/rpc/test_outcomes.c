@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/rpc/client_internal.h"
 #include "tests/unit/rpc/harness.h"
 
 #define SECOND_US UINT64_C(1000000)
@@ -211,5 +212,41 @@ Test(outcomes, a_client_that_closes_says_it_too)
   cr_assert_str_eq(left.reason, RPC_OUTCOME_UNKNOWN);
   cr_assert_eq(queued.code, STATUS_CANCELLED);
   cr_assert_str_eq(queued.reason, RPC_NOT_APPLIED);
+  rig_stop(&rig);
+}
+
+// ---- callers without patience ----
+
+static const struct balancer_candidate *find_load(const struct rig *rig)
+{
+  return &CONTAINER_OF(rig->client->endpoints.members.next, struct endpoint, node)->load;
+}
+
+// Makes a call that ends with its deadline, which comes after `patience_us`.
+static void let_expire(struct rig *rig, uint64_t patience_us)
+{
+  struct outcome outcome;
+  uint64_t before_us = clock_now_us();
+  rig_call_until(rig, SLICE("x"), TEST_DEADLINE_US, &outcome);
+  rig_until_kept(rig, rig->kept_count + 1);
+  struct rpc_call *call = CONTAINER_OF(rig->client->timers.nodes[0], struct rpc_call, timer);
+  call->sent_us = before_us;
+  call->deadline_us = call->give_up_us = before_us + patience_us;
+  heap_remove(&rig->client->timers, &call->timer);
+  heap_insert(&rig->client->timers, &call->timer, call->deadline_us);
+  rpc_client_process(rig->client, call->deadline_us);
+  cr_assert_eq(outcome.code, STATUS_DEADLINE_EXCEEDED);
+}
+
+// Otherwise a client that gives its requests a millisecond would take one instance after the other from everybody.
+Test(outcomes, a_caller_without_patience_says_nothing_of_the_instance)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  for (size_t i = 0; i < 20; i++)
+    let_expire(&rig, 1000);
+  cr_assert_eq(find_load(&rig)->ejection.failures, 0);
+  let_expire(&rig, 2 * SECOND_US);
+  cr_assert_eq(find_load(&rig)->ejection.failures, 1);
   rig_stop(&rig);
 }
