@@ -7,6 +7,7 @@
 # one counts as not set. In nginx.conf.in @NAME@ stands for its value.
 each_setting() {
   "$1" GATEWAY_LISTEN address 0.0.0.0:8080 "where clients come"
+  "$1" GATEWAY_ADVERTISE host "" "the host or address that Consul shows and asks for the gateway's health; not set: the name of this machine"
   "$1" GATEWAY_ADMIN_LISTEN address 0.0.0.0:9090 "where /metrics and /readyz are, which are not for the public"
   "$1" TLS_CERTIFICATE file "" "the certificate with its chain (PEM). With it HTTPS and HTTP/2 at HTTPS_LISTEN, and GATEWAY_LISTEN only
       sends clients there. SIGHUP reads it again: no connection is lost"
@@ -50,6 +51,7 @@ describe_kind() {
     accepted="an address and a port, such as 127.0.0.1:8080 or [::1]:8080"
     pattern="([a-zA-Z0-9._*-]+|\[[0-9a-fA-F:.]+\]):$PORT_PATTERN"
     ;;
+  host) accepted="a host name or an address, such as 10.0.0.7 or 2001:db8::7" pattern='[a-zA-Z0-9._-]+|[0-9a-fA-F:.]+' ;;
   *..*) accepted="a whole number from ${1%..*} to ${1#*..}" pattern='[0-9]{1,10}' ;;
   bytes) accepted="a size, such as 512k or 96m" pattern='[1-9][0-9]{0,9}[kKmM]?' ;;
   switch) accepted="on or off" pattern='on|off' ;;

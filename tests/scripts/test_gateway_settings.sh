@@ -57,6 +57,7 @@ values_are_checked() {
   for name in GATEWAY_LISTEN GATEWAY_ADMIN_LISTEN; do refuses_value "$name" 8080 "an address and a port"; done
   refuses_value GATEWAY_LISTEN '127.0.0.1:8080; include x' "an address and a port"
   refuses_value GATEWAY_LISTEN 127.0.0.1:65536 "an address and a port"
+  refuses_value GATEWAY_ADVERTISE 10.0.0.7/8 "a host name or an address"
   refuses_value HTTPS_LISTEN ::1 "an address and a port" HTTPS_PORT=1
   refuses_value HTTPS_PORT 65536 "a whole number from 1 to 65535"
   refuses_value HTTPS_PORT '1|e' "a whole number from 1 to 65535"
@@ -177,11 +178,15 @@ what_is_accepted_is_configured() {
   has_line 'listen 0.0.0.0:8080 backlog=4096;'
   has_line 'bulkhead_rate read "200/s burst 400";'
   has_line 'access_log "/dev/stdout" bulkhead;'
+  has_line "bulkhead_advertise \"$(hostname):8080\" \"http://$(hostname):9090/readyz\";"
+  start GATEWAY_ADVERTISE=10.0.0.7 || fail "an address to advertise is refused: $said"
+  has_line 'bulkhead_advertise "10.0.0.7:8080" "http://10.0.0.7:9090/readyz";'
   start GATEWAY_LISTEN='[::1]:8080' HTTPS_LISTEN='*:443' TLS_CERTIFICATE="$folder/pem" TLS_KEY="$folder/pem" RATE_READ=off \
     RATE_WRITE='5/h burst 6' CORS_ORIGINS='https://a.example,http://[::1]:3000' TRUSTED_PROXIES=10.0.0.1,2001:db8::/32 PROXY_PROTOCOL=on \
     GATEWAY_STATIC='item=tcp://a:1,tls+tcp://b:2;user=ipc:///c' RPC_TLS_CA="$folder/pem" RPC_TLS_CERT_KEY="$folder/pem" \
-    GATEWAY_ACCESS_LOG=off || fail "good settings are refused: $said"
+    GATEWAY_ACCESS_LOG=off GATEWAY_ADVERTISE=2001:db8::7 || fail "good settings are refused: $said"
   has_line 'listen [::1]:8080 backlog=4096 proxy_protocol;'
+  has_line 'bulkhead_advertise "[2001:db8::7]:8080" "http://[2001:db8::7]:9090/readyz";'
   has_line 'listen *:443 ssl http2 backlog=4096 proxy_protocol;'
   has_line "return 308 https://\$host\$request_uri;"
   has_line 'bulkhead_rate write "5/h burst 6";'
