@@ -18,7 +18,7 @@
 #include "tests/support/raw.h"
 #include "tests/support/stack.h"
 
-// What is slow is closed within 10 s, which the tests print. A busy machine may need more; nginx itself waits for a minute.
+// What is slow is closed within 10 s, which the tests print; a busy machine may need more. nginx itself waits a minute.
 #define SLOW_IS_CLOSED_MS 30000
 #define WATCHED_REQUESTS 1000
 
