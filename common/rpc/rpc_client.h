@@ -101,8 +101,10 @@ typedef void rpc_done_fn(void *arg, const struct rpc_status *status, struct slic
 // dialled either, calls end at once with UNAVAILABLE and RPC_NOT_APPLIED.
 struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
                                  void *arg);
+
 // ---- streams ----
-// Nothing waits in here: the host keeps messages until it can use them, and gives credit for them then; and it writes
+
+// Nothing of a stream waits in here: the host keeps messages until it can use them, and gives credit for them then; and it writes
 // only while it may.
 
 // Gives the server credit for a message of `size` bytes that on_message has brought and that is used up now.

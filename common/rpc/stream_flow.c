@@ -5,7 +5,7 @@
 
 struct stream_flow stream_flow_make(uint32_t may_send)
 {
-  return (struct stream_flow){.may_send = may_send, .may_receive = STREAM_CREDIT_BYTES};
+  return (struct stream_flow){.may_send = may_send, .may_receive = STREAM_CREDIT_BYTES, .credit = STREAM_CREDIT_BYTES};
 }
 
 static int64_t find_cost(size_t size)
@@ -32,15 +32,21 @@ bool stream_flow_count_received(struct stream_flow *flow, size_t size)
   if (flow->receives_no_more || flow->may_receive <= 0)
     return false;
   flow->may_receive -= find_cost(size);
+  flow->kept += find_cost(size);
   return true;
 }
 
 uint32_t stream_flow_take(struct stream_flow *flow, size_t size)
 {
   flow->taken += (uint32_t)find_cost(size);
-  if (flow->receives_no_more || flow->taken < STREAM_CREDIT_BYTES / 2)
+  flow->kept -= find_cost(size);
+  if (flow->receives_no_more || flow->taken < flow->credit / 2)
     return 0;
   uint32_t credit = flow->taken;
+  if (flow->kept == 0 && flow->credit < STREAM_MAX_CREDIT_BYTES) {
+    credit += flow->credit;
+    flow->credit *= 2;
+  }
   flow->taken = 0;
   flow->may_receive += credit;
   return credit;

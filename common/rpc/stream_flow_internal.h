@@ -2,7 +2,9 @@
 // take its messages gives no credit, so that its writer waits, and nobody else.
 //
 // Credit is counted in bytes of messages. A message may be sent while any is left, whatever its size: the reader keeps
-// at most the credit and one message. An empty message counts, too, because the reader has to keep it.
+// at most the credit and one message. A reader that takes all that comes gives more credit over time, up to a bound, so
+// that a fast stream need not wait for the other side's turns. An empty message counts, too, because the reader has to
+// keep it.
 #ifndef BULKHEAD_RPC_STREAM_FLOW_INTERNAL_H
 #define BULKHEAD_RPC_STREAM_FLOW_INTERNAL_H
 
@@ -14,6 +16,8 @@
 
 // The credit of both directions when a stream is opened.
 #define STREAM_CREDIT_BYTES (256u * 1024)
+// How much more the credit of a direction becomes whose reader takes all that comes at once.
+#define STREAM_MAX_CREDIT_BYTES (1024u * 1024)
 // What a message counts beyond its bytes.
 #define STREAM_MESSAGE_COST 64u
 // A writer waits while the connection has more unsent bytes than this, so that it does not hold up what comes behind
@@ -23,7 +27,9 @@
 struct stream_flow {
   int64_t may_send;
   int64_t may_receive;
+  int64_t kept;           // bytes that have come and were not taken
   uint32_t taken;         // bytes that were taken since credit was given last
+  uint32_t credit;        // the most that the other side has been given at a time
   bool sends_no_more;     // this side has ended its messages
   bool receives_no_more;  // the other side has
 };

@@ -1,9 +1,12 @@
 // Calls per second of common/rpc beside nng's own REQ/REP, in one run: each a client and a server process over TCP on
 // the loopback, 64 calls outstanding, 128 bytes each way. With a folder that deploy/tls/certificates has made for the
-// name "bench", common/rpc over mutual TLS, too.
+// name "bench", common/rpc over mutual TLS, too. And the bytes per second of one stream of 64 KiB messages beside those of
+// nng's PUSH/PULL.
 //
 //   bench_rpc [seconds for each, default 3] [folder]
 #include <nng/nng.h>
+#include <nng/protocol/pipeline0/pull.h>
+#include <nng/protocol/pipeline0/push.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <poll.h>
@@ -24,6 +27,7 @@
 
 #define OUTSTANDING 64
 #define PAYLOAD_BYTES 128
+#define MESSAGE_BYTES 65536
 #define WARM_UP_US 300000
 #define ROUNDS 3
 
@@ -62,17 +66,55 @@ static struct child start_child(void (*serve)(int fd))
   return child;
 }
 
-static void echo(void *arg, struct rpc_request *request)
+static const char message_bytes[MESSAGE_BYTES];
+
+static void write_messages(void *arg, struct rpc_request *request)
 {
   (void)arg;
-  rpc_request_reply(request, NULL, rpc_request_payload(request));
+  while (rpc_request_may_write(request))
+    CHECK(rpc_request_write(request, slice_make(message_bytes, MESSAGE_BYTES)));
+}
+
+static void refuse_message(void *arg, struct rpc_request *request, struct slice message)
+{
+  (void)arg;
+  (void)request;
+  (void)message;
+  CHECK(false);
+}
+
+static void ignore_half_close(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  (void)request;
+}
+
+static void end_stream(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  if (rpc_request_is_stream(request))
+    rpc_request_reply(request, NULL, (struct slice){0});
+}
+
+static void echo(void *arg, struct rpc_request *request)
+{
+  if (rpc_request_is_stream(request))
+    write_messages(arg, request);
+  else
+    rpc_request_reply(request, NULL, rpc_request_payload(request));
 }
 
 static void serve(int fd, const char *url, const struct rpc_tls *tls)
 {
   struct rpc_server *server;
   struct error error;
-  struct rpc_server_options options = {.listen_url = url, .tls = *tls, .on_request = echo};
+  struct rpc_server_options options = {.listen_url = url,
+                                       .tls = *tls,
+                                       .on_request = echo,
+                                       .on_cancel = end_stream,
+                                       .on_message = refuse_message,
+                                       .on_half_close = ignore_half_close,
+                                       .on_writable = write_messages};
   CHECK(rpc_server_create(&options, &server, &error) == STATUS_OK);
   tell_port(fd, rpc_server_port(server));
   struct pollfd poll_fd = {.fd = rpc_server_fd(server), .events = POLLIN};
@@ -91,6 +133,27 @@ static void serve_rpc(int fd)
 static void serve_tls(int fd)
 {
   serve(fd, "tls+tcp://127.0.0.1:0", &certificates);
+}
+
+static nng_msg *make_message(void)
+{
+  nng_msg *message;
+  CHECK(nng_msg_alloc(&message, MESSAGE_BYTES) == 0);
+  memcpy(nng_msg_body(message), message_bytes, MESSAGE_BYTES);
+  return message;
+}
+
+static void serve_push(int fd)
+{
+  nng_socket socket;
+  nng_listener listener;
+  int port;
+  CHECK(nng_push0_open(&socket) == 0);
+  CHECK(nng_listen(socket, "tcp://127.0.0.1:0", &listener, 0) == 0);
+  CHECK(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0);
+  tell_port(fd, port);
+  for (;;)
+    CHECK(nng_sendmsg(socket, make_message(), 0) == 0);
 }
 
 struct context {
@@ -239,7 +302,7 @@ static double measure_nng(int port, double seconds)
   return rate;
 }
 
-// ---- the run ----
+// ---- the rounds ----
 
 static void end_child(const struct child *child)
 {
@@ -252,6 +315,88 @@ static void keep_highest(double *so_far, double rate)
   if (rate > *so_far)
     *so_far = rate;
 }
+
+// ---- streams ----
+
+struct stream_bench {
+  struct rpc_call *call;
+  uint64_t bytes;
+};
+
+static void count_message(void *arg, struct slice message)
+{
+  struct stream_bench *bench = arg;
+  bench->bytes += message.size;
+  rpc_call_take_message(bench->call, message.size);
+}
+
+static void ignore_end(void *arg, const struct rpc_status *status, struct slice reply)
+{
+  (void)arg;
+  (void)reply;
+  CHECK(status->code == STATUS_CANCELLED);
+}
+
+// Returns the bytes per second of one stream.
+static double measure_stream(int port, double seconds)
+{
+  static const struct rpc_stream_events events = {.on_message = count_message};
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  struct rpc_endpoint endpoint = {.id = SLICE("x"), .url = slice_from_string(url)};
+  struct rpc_client *client = rpc_client_create(&(struct rpc_client_options){0});
+  struct stream_bench bench = {0};
+  rpc_client_set_endpoints(client, "bench", &endpoint, 1);
+  struct rpc_call_options options = {.service = "bench",
+                                     .method = SLICE("bench.v1.Bench/Stream"),
+                                     .deadline_us = clock_now_us() + 600 * UINT64_C(1000000),
+                                     .stream = &events};
+  bench.call = rpc_client_call(client, &options, ignore_end, &bench);
+  turn_until(client, clock_now_us() + WARM_UP_US);
+  uint64_t bytes = bench.bytes, begin_us = clock_now_us();
+  turn_until(client, begin_us + (uint64_t)(seconds * 1e6));
+  double rate = (double)(bench.bytes - bytes) * 1e6 / (double)(clock_now_us() - begin_us);
+  rpc_client_free(&client);
+  return rate;
+}
+
+static nng_socket open_pull(int port)
+{
+  nng_socket socket;
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", port);
+  CHECK(nng_pull0_open(&socket) == 0);
+  CHECK(nng_dial(socket, url, NULL, 0) == 0);
+  return socket;
+}
+
+// Between its measurements the socket stays open, and its server waits until it reads again.
+static double measure_pull(nng_socket socket, double seconds)
+{
+  nng_msg *message;
+  uint64_t bytes = 0;
+  uint64_t warm_us = clock_now_us() + WARM_UP_US, end_us = warm_us + (uint64_t)(seconds * 1e6);
+  for (uint64_t now_us = 0; now_us < end_us; now_us = clock_now_us()) {
+    CHECK(nng_recvmsg(socket, &message, 0) == 0);
+    bytes += now_us < warm_us ? 0 : nng_msg_len(message);
+    nng_msg_free(message);
+  }
+  return (double)bytes / seconds;
+}
+
+static void compare_streams(int rpc_port, int push_port, double seconds)
+{
+  double rpc = 0, nng = 0;
+  nng_socket pull = open_pull(push_port);
+  for (int i = 0; i < ROUNDS; i++) {
+    keep_highest(&rpc, measure_stream(rpc_port, seconds / ROUNDS));
+    keep_highest(&nng, measure_pull(pull, seconds / ROUNDS));
+  }
+  printf("nng PUSH/PULL, 64 KiB     %9.0f MB/s\n", nng / 1e6);
+  printf("one stream, 64 KiB        %9.0f MB/s\n", rpc / 1e6);
+}
+
+// ---- the run ----
 
 // Measures with TLS and without in turns, because the speed of a machine that others share changes within seconds.
 static void compare_tls(int plain_port, int tls_port, double seconds)
@@ -281,6 +426,7 @@ int main(int argc, char **argv)
   }
   struct child nng_child = start_child(serve_nng);
   struct child rpc_child = start_child(serve_rpc);
+  struct child push_child = start_child(serve_push);
   struct child tls_child = {0};
   if (argc > 2)
     tls_child = start_child(serve_tls);
@@ -293,6 +439,8 @@ int main(int argc, char **argv)
     compare_tls(rpc_child.port, tls_child.port, seconds);
     end_child(&tls_child);
   }
+  compare_streams(rpc_child.port, push_child.port, seconds);
+  end_child(&push_child);
   end_child(&nng_child);
   end_child(&rpc_child);
   return 0;

@@ -44,6 +44,30 @@ Test(stream_flow, what_a_reader_keeps_is_bounded)
   cr_assert(stream_flow_count_received(&flow, 1000));
 }
 
+Test(stream_flow, a_reader_that_takes_all_at_once_gives_more_credit_up_to_a_bound)
+{
+  struct stream_flow flow = stream_flow_make(0);
+  int64_t most = 0;
+  for (size_t i = 0; i < 100000; i++) {
+    cr_assert(stream_flow_count_received(&flow, 1000));
+    (void)stream_flow_take(&flow, 1000);
+    most = flow.may_receive > most ? flow.may_receive : most;
+  }
+  cr_assert_gt(most, STREAM_MAX_CREDIT_BYTES / 2);
+  cr_assert_leq(most, STREAM_MAX_CREDIT_BYTES);
+}
+
+Test(stream_flow, a_reader_with_unread_messages_gives_no_more_credit_than_in_the_beginning)
+{
+  struct stream_flow flow = stream_flow_make(0);
+  cr_assert(stream_flow_count_received(&flow, 1000));
+  for (size_t i = 0; i < 10000; i++) {
+    cr_assert(stream_flow_count_received(&flow, 1000));
+    (void)stream_flow_take(&flow, 1000);
+    cr_assert_leq(flow.may_receive, STREAM_CREDIT_BYTES);
+  }
+}
+
 Test(stream_flow, nothing_may_come_after_the_end)
 {
   struct stream_flow flow = stream_flow_make(0);
