@@ -104,8 +104,8 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 
 // ---- streams ----
 
-// Nothing of a stream waits in here: the host keeps messages until it can use them, and gives credit for them then; and it writes
-// only while it may.
+// Nothing of a stream waits in here: the host keeps messages until it can use them, and gives credit for them then; and
+// it writes only while it may.
 
 // Gives the server credit for a message of `size` bytes that on_message has brought and that is used up now.
 void rpc_call_take_message(struct rpc_call *call, size_t size);

@@ -1,7 +1,7 @@
 // Calls per second of common/rpc beside nng's own REQ/REP, in one run: each a client and a server process over TCP on
 // the loopback, 64 calls outstanding, 128 bytes each way. With a folder that deploy/tls/certificates has made for the
-// name "bench", common/rpc over mutual TLS, too. And the bytes per second of one stream of 64 KiB messages beside those of
-// nng's PUSH/PULL.
+// name "bench", common/rpc over mutual TLS, too. And the bytes per second of one stream of 64 KiB messages beside those
+// of nng's PUSH/PULL.
 //
 //   bench_rpc [seconds for each, default 3] [folder]
 #include <nng/nng.h>
