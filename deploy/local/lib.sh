@@ -47,7 +47,13 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-size_of_log() { stat -c %s "$RUN_DIR/log/$1.log" 2>/dev/null || echo 0; }
+# log_of NAME: prints the log of a process. A successor (NAME.next) and the one before it (NAME.old) write the log of their name.
+log_of() {
+  local name=${1%.next}
+  echo "$RUN_DIR/log/${name%.old}.log"
+}
+
+size_of_log() { stat -c %s "$(log_of "$1")" 2>/dev/null || echo 0; }
 
 # Prints the last lines that the process has logged since its start. What earlier runs logged stands before that.
 end_of_log() {
@@ -55,19 +61,24 @@ end_of_log() {
   [ ! -s "$RUN_DIR/log/.$1.begin" ] || read -r begin <"$RUN_DIR/log/.$1.begin"
   # The log was emptied or rotated meanwhile.
   [ "$(size_of_log "$1")" -ge "$begin" ] || begin=0
-  tail -c +$((begin + 1)) "$RUN_DIR/log/$1.log" | tail -n 20
+  tail -c +$((begin + 1)) "$(log_of "$1")" | tail -n 20
 }
 
 # supervise NAME COMMAND...: starts a process, prints its pid, waits for its end and notes how it ended. Nothing depends on
-# the supervisor: where it dies first, how the process ends stays unknown.
+# the supervisor: where it dies first, how the process ends stays unknown. The process may have got another name meanwhile.
 supervise() {
-  local name=$1
+  local name=$1 child code file
   shift
-  setsid "$@" >>"$RUN_DIR/log/$name.log" 2>&1 &
-  echo $!
+  setsid "$@" >>"$(log_of "$name")" 2>&1 &
+  child=$!
+  echo "$child"
   exec >/dev/null
-  wait $!
-  echo $? >"$RUN_DIR/log/.$name.end"
+  wait "$child"
+  code=$?
+  file=$(grep -l "^$child " "$RUN_DIR"/pids/* 2>/dev/null | head -n 1)
+  # Where the name has gone to another process, nobody asks.
+  [ -n "$file" ] || [ ! -e "$RUN_DIR/pids/$name" ] || return 0
+  echo "$code" >"$RUN_DIR/log/.$(basename "${file:-$name}").end"
 }
 
 # launch NAME COMMAND...: starts a process in the background, with its output in $RUN_DIR/log/NAME.log. Descriptor 9 is
@@ -84,7 +95,7 @@ launch() {
     pid=$( (supervise "$name" "$@" 9>&- 2>/dev/null </dev/null &) )
   else
     # The kernel sends the signal when the parent dies, so this script itself must be the parent.
-    setsid setpriv --pdeathsig "$DIE_WITH_US" -- "$@" 9>&- >>"$RUN_DIR/log/$name.log" 2>&1 </dev/null &
+    setsid setpriv --pdeathsig "$DIE_WITH_US" -- "$@" 9>&- >>"$(log_of "$name")" 2>&1 </dev/null &
     pid=$!
     disown "$pid"
   fi
@@ -419,11 +430,11 @@ number_or() {
 }
 
 # connection_limit INSTANCES: how many connections to PostgreSQL the instances of a service may have together: what each may open
-# (capacity.c), two more for its start, and room for three instances at least.
+# (capacity.c), two more for its start, as much for the successor of one that is restarted, and room for three instances at least.
 connection_limit() {
   local each limit
   each=$(($(number_or "${PG_SHARED_CONNECTIONS:-}" 2) + $(number_or "${PG_POOL_SIZE:-}" 8) + $(number_or "${PG_SCAN_CONNECTIONS:-}" 4) + 6))
-  limit=$((each * $1))
+  limit=$((each * ($1 + 1)))
   [ "$limit" -ge 60 ] || limit=60
   echo "$limit"
 }
@@ -572,10 +583,12 @@ start_consul() {
   [ $# -eq 0 ] || wait_for consul 30 "Consul's tokens" "$ROOT/deploy/consul/acl" "$CONSUL_URL" "$RUN_DIR/secrets" "$@"
 }
 
-# consul_get PATH: asks Consul with the token that may do everything.
+# consul_get PATH [OPTION...]: asks Consul with the token that may do everything.
 consul_get() {
+  local path=$1
+  shift
   printf 'header = "X-Consul-Token: %s"\n' "$(secret_uuid consul_management)" |
-    curl -sf --noproxy '*' -K - "$CONSUL_URL$1"
+    curl -sf --noproxy '*' -K - "$@" "$CONSUL_URL$path"
 }
 
 consul_has_leader() { [ "$(curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader")" != '""' ] && curl -sf --noproxy '*' "$CONSUL_URL/v1/status/leader"; }

@@ -223,7 +223,7 @@ static const char *judge_times(const struct drill *drill, const struct drill_goa
 
 static const char *tell_failures(const struct seen *seen)
 {
-  static const char *const names[] = {"reads", "changes", "creates", "keyed creates", "logins"};
+  static const char *const names[] = {"reads", "changes", "creates", "keyed creates", "account reads", "logins"};
   const char *kinds = "", *statuses = "";
   if (seen->failed == 0)
     return "0";

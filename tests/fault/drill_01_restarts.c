@@ -13,10 +13,11 @@ static size_t count_rounds(void)
   return drill_is_long() ? 2 : 1;
 }
 
-Test(drill_01_restarts, instances_in_turn)
+// auth and user have one instance only.
+Test(drill_01_restarts, services_in_turn)
 {
-  static const char *const instances[] = {"item-1", "item-2"};
-  struct drill *drill = drill_start("both item services restarted in turn");
+  static const char *const instances[] = {"auth-1", "item-1", "user-1", "item-2"};
+  struct drill *drill = drill_start("every service restarted in turn");
   drill_break(drill);
   for (size_t i = 0; i < count_rounds() * ARRAY_LEN(instances); i++) {
     stack("restart", instances[i % ARRAY_LEN(instances)]);

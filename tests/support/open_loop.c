@@ -26,8 +26,8 @@ enum {
   FRESH_EVERY = 4,    // of so many rounds of the mix one makes connections
   MIX = 20,           // requests that follow each other; of these so many are:
   MIX_CHANGES = 3,    //
-  MIX_CREATES = 2,    // one with a key and one without; the others are reads,
-  LOGIN_EVERY = 200,  // but for one in so many
+  MIX_CREATES = 2,    // one with a key and one without; one reads the account, the others read an item,
+  LOGIN_EVERY = 100,  // but for one in so many
   ANSWER_BYTES = 4096,
   REQUEST_BYTES = 2048,
   MOST_OUTCOMES = 1000000,
@@ -136,7 +136,8 @@ static void end_request(struct open_loop *loop, struct client *client, int statu
 
 static void note_first_failure(struct open_loop *loop, const struct open_loop_outcome *outcome, const char *why)
 {
-  static const char *const names[] = {"a read", "a change", "a create", "a create with a key", "a login"};
+  static const char *const names[] = {"a read", "a change", "a create", "a create with a key", "a read of an account",
+                                      "a login"};
   if (loop->result.first_failure == NULL)
     loop->result.first_failure =
         text("%s after %.1f s: %s", names[outcome->kind], (double)(outcome->due_us - loop->started_us) / 1e6, why);
@@ -186,6 +187,8 @@ static enum open_loop_kind choose_kind(size_t number)
   size_t place = number % MIX;
   if (number % LOGIN_EVERY == MIX - 1)
     return OPEN_LOOP_LOGIN;
+  if (place == MIX - 2)
+    return OPEN_LOOP_ACCOUNT;
   if (place < MIX_CREATES)
     return place == 0 ? OPEN_LOOP_CREATE : OPEN_LOOP_KEYED_CREATE;
   return place < MIX_CREATES + MIX_CHANGES ? OPEN_LOOP_CHANGE : OPEN_LOOP_READ;
@@ -212,6 +215,7 @@ static const char *format_body(const struct open_loop *loop, const struct client
     snprintf(body, 256, "{\"email\":\"%s\",\"password\":\"%s\"}", loop->owner->email, loop->owner->password);
     break;
   case OPEN_LOOP_READ:
+  case OPEN_LOOP_ACCOUNT:
   case OPEN_LOOP_KINDS:
     break;
   }
@@ -220,7 +224,9 @@ static const char *format_body(const struct open_loop *loop, const struct client
 
 static size_t format_request(const struct open_loop *loop, const struct client *client, char request[REQUEST_BYTES])
 {
-  static const char *const methods[] = {"GET", "PATCH", "POST", "POST", "POST"};
+  static const char *const methods[] = {"GET", "PATCH", "POST", "POST", "GET", "POST"};
+  static const char *const paths[] = {"/v1/items", "/v1/items",    "/v1/items",
+                                      "/v1/items", "/v1/users/me", "/v1/auth/login"};
   const struct open_loop_outcome *outcome = &loop->result.outcomes[client->outcome];
   bool of_item = outcome->kind == OPEN_LOOP_READ || outcome->kind == OPEN_LOOP_CHANGE;
   char body[256], path[64] = "", key[64] = "";
@@ -233,8 +239,7 @@ static size_t format_request(const struct open_loop *loop, const struct client *
       snprintf(request, REQUEST_BYTES,
                "%s %s%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
                "%sContent-Length: %zu\r\n\r\n%s",
-               methods[outcome->kind], outcome->kind == OPEN_LOOP_LOGIN ? "/v1/auth/login" : "/v1/items", path,
-               loop->owner->token, key, strlen(body), body);
+               methods[outcome->kind], paths[outcome->kind], path, loop->owner->token, key, strlen(body), body);
   cr_assert_lt(size, REQUEST_BYTES);
   return (size_t)size;
 }

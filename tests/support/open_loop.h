@@ -1,5 +1,5 @@
-// Clients that send by the clock, however long answers take: reads and changes of a few items, creates and logins.
-// Nothing is repeated, not even what an HTTP library repeats unseen, so what happens to a connection shows as a
+// Clients that send by the clock, however long answers take: reads and changes of a few items, creates, account reads,
+// logins. Nothing is repeated, not even what an HTTP library repeats unseen, so what happens to a connection shows as a
 // failure. What each request met is kept, one outcome a request.
 #ifndef BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
 #define BULKHEAD_TESTS_SUPPORT_OPEN_LOOP_H
@@ -20,6 +20,7 @@ enum open_loop_kind {
   OPEN_LOOP_CHANGE,
   OPEN_LOOP_CREATE,        // without Idempotency-Key
   OPEN_LOOP_KEYED_CREATE,  // with one
+  OPEN_LOOP_ACCOUNT,       // a read of the own account
   OPEN_LOOP_LOGIN,
   OPEN_LOOP_KINDS,
 };

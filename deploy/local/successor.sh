@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# Restarts a service without a lost request, also where it has one instance only: its successor starts beside it, and takes calls before
+# the old one drains. Sourced by deploy/local/stack.
+# Where nobody would find the successor, the old one ends first.
+#
+# Both run for a while, so they differ in what others know them by: the process is NAME.next until it takes over the name and the old one
+# becomes NAME.old; its port is a free one; and each start of a successor has a number of its own in the instance's id.
+
+# instance_id NAME: prints the id under which a process registers. It stays the same until a successor gets the next one, because
+# whoever starts after a crash takes the place of the dead.
+instance_id() {
+  local generation=0
+  [ ! -s "$RUN_DIR/$1.generation" ] || read -r generation <"$RUN_DIR/$1.generation"
+  echo "$1-$(basename "$SOCKETS" | tr -dc a-zA-Z0-9)-$generation"
+}
+
+next_generation() {
+  local generation=0
+  [ ! -s "$RUN_DIR/$1.generation" ] || read -r generation <"$RUN_DIR/$1.generation"
+  echo $((generation + 1)) >"$RUN_DIR/$1.generation"
+}
+
+consul_answers() { [ -n "$(consul_get /v1/status/leader -m 2)" ]; }
+
+# is_listed SERVICE ID: tells whether Consul names that instance among those that take calls.
+is_listed() { consul_get "/v1/health/service/$1?passing" -m 2 | grep -qF "\"ServiceID\":\"$2\""; }
+
+# Prints the gateways that run.
+running_gateways() {
+  local name
+  for name in $(names); do
+    case $name in gateway | gateway-[1-9]*) ! is_running "$name" || echo "$name" ;; esac
+  done
+}
+
+# running_instances SERVICE: prints how many of its instances run, successors and the old ones included.
+running_instances() {
+  local name count=0
+  for name in $(names); do
+    case $name in "$1"-[1-9]*) ! is_running "$name" || count=$((count + 1)) ;; esac
+  done
+  echo "$count"
+}
+
+# gateways_know SERVICE: tells whether all gateways are connected to all instances that run.
+gateways_know() {
+  local name wanted known port
+  wanted=$(running_instances "$1")
+  for name in $(running_gateways); do
+    read -r _ port _ <"$RUN_DIR/$name.ports"
+    known=$(curl -s -m 2 --noproxy '*' "http://127.0.0.1:$port/readyz" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p")
+    [ "${known:-0}" -ge "$wanted" ] || return 1
+  done
+}
+
+# await_soon SECONDS COMMAND...: waits until the command succeeds; fails where the time is over or the successor ends.
+await_soon() {
+  local name=$1 end=$(($(date +%s) + $2))
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    is_running "$name" && [ "$(date +%s)" -lt "$end" ] || return 1
+    sleep 0.05
+  done
+}
+
+# takes_calls NAME: waits until the successor of that process is ready, listed and known.
+takes_calls() {
+  local service=${1%-*}
+  await_soon "$1.next" 60 is_serving "$1.next" &&
+    await_soon "$1.next" 30 is_listed "$service" "$(instance_id "$1")" &&
+    await_soon "$1.next" 30 gateways_know "$service"
+}
+
+# drop_successor NAME: ends a successor that cannot serve, or that a killed script has left.
+drop_successor() {
+  [ ! -e "$RUN_DIR/pids/$1.next" ] || stop_one "$1.next"
+}
+
+# take_over_name NAME: the successor gets the name, and the old one drains. `make run` sees no accident, because none of the names ever
+# stands for a process that has ended.
+take_over_name() {
+  mv "$RUN_DIR/pids/$1" "$RUN_DIR/pids/$1.old" && mv "$RUN_DIR/pids/$1.next" "$RUN_DIR/pids/$1" && stop_one "$1.old"
+}
+
+# why_not_beside NAME: prints why no successor can start while that process runs; fails where one can.
+why_not_beside() {
+  if [ -n "${RPC_LISTEN:-}${ADMIN_LISTEN:-}" ]; then
+    echo "RPC_LISTEN or ADMIN_LISTEN gives $1 a port that two processes cannot have"
+  elif ! consul_answers; then
+    echo "Consul does not answer, so nobody would find a successor of $1"
+  else
+    return 1
+  fi
+}
+
+# replace_service NAME: where the successor cannot serve, the old one goes on.
+replace_service() {
+  local name=$1 begin why
+  drop_successor "$name"
+  [ ! -e "$RUN_DIR/pids/$name.old" ] || stop_one "$name.old"
+  if why=$(why_not_beside "$name"); then
+    say "$why: it ends before it starts again, at the same port"
+    stop_one "$name" && start_one "$name"
+    return
+  fi
+  finish_rotation_or_say
+  begin=$(size_of_log "$name")
+  next_generation "$name"
+  launch_service "$name" "$name.next" || return 1
+  if ! takes_calls "$name"; then
+    drop_successor "$name"
+    say "the new process does not serve, and $name goes on with the old one and its settings; its log ($RUN_DIR/log/$name.log) says why:"
+    tail -c +$((begin + 1)) "$RUN_DIR/log/$name.log" | grep -v '"level":"info"' | tail -n 20 >&2
+    return 1
+  fi
+  take_over_name "$name" && keep_settings "$name" "${name%%-[0-9]*}"
+}
