@@ -181,15 +181,24 @@ static bool is_excused(const struct drill *drill, const struct drill_goal *goal,
   return outcome->status == 503 || outcome->status == 504 || (outcome->status == 0 && goal->may_be_silent);
 }
 
+// Tells whether a client that was refused does not hear when to come again.
+static bool lacks_retry_after(const struct open_loop_outcome *outcome)
+{
+  return outcome->status == 503 && outcome->unapplied && !outcome->retry_after;
+}
+
 static void judge_counts(const struct drill *drill, const struct drill_goal *goal)
 {
-  size_t unexcused = 0;
+  size_t unexcused = 0, without_retry_after = 0;
   for (size_t i = 0; i < drill->result.count; i++) {
     const struct open_loop_outcome *outcome = &drill->result.outcomes[i];
     unexcused += !open_loop_succeeded(outcome) && !is_excused(drill, goal, outcome);
+    without_retry_after += lacks_retry_after(outcome);
   }
   cr_expect_eq(unexcused, 0, "%s: %zu of %zu requests failed that were to succeed; the first that failed: %s",
                drill->name, unexcused, drill->result.count, drill->result.first_failure);
+  cr_expect_eq(without_retry_after, 0, "%s: %zu answers with 503 have no Retry-After", drill->name,
+               without_retry_after);
   ledger_assert_right(&drill->result, drill->name);
 }
 
@@ -198,18 +207,29 @@ static const char *join(const char *left, const char *separator, const char *rig
   return left[0] == '\0' ? right : text("%s%s%s", left, separator, right);
 }
 
+// Returns how many requests of these kinds have failed.
+static size_t count_failed_of(const struct seen *seen, unsigned kinds)
+{
+  size_t failed = 0;
+  for (unsigned i = 0; i < OPEN_LOOP_KINDS; i++)
+    failed += (kinds >> i & 1) != 0 ? seen->failed_of[i] : 0;
+  return failed;
+}
+
 static const char *miss(const char *missed, const char *what, double got, double asked)
 {
   return asked == 0 || got <= asked ? missed : join(missed, ", ", text("%s %.0f > %.0f ms", what, got, asked));
 }
 
-// Returns which times were missed; "" where none was.
+// Returns what was missed of what fails no test; "" where nothing was.
 static const char *judge_times(const struct drill *drill, const struct drill_goal *goal, const struct seen *before,
                                const struct seen *seen)
 {
-  const char *missed = "";
+  size_t unspared = count_failed_of(seen, goal->to_be_spared);
+  const char *missed = unspared == 0 ? "" : text("%zu failed that ought not to", unspared);
   if (goal->p99_times > 0 && (double)seen->p99_us > goal->p99_times * (double)before->p99_us)
-    missed = text("p99 %.1f x > %.0f x", (double)seen->p99_us / (double)before->p99_us, goal->p99_times);
+    missed =
+        join(missed, ", ", text("p99 %.1f x > %.0f x", (double)seen->p99_us / (double)before->p99_us, goal->p99_times));
   missed = miss(missed, "a failure took", (double)seen->slowest_refusal_us / 1e3, (double)goal->refusal_ms);
   missed = miss(missed, "an answer took", (double)seen->slowest_us / 1e3, (double)goal->slowest_ms);
   missed = miss(missed, "settled after", (double)find_last_trouble(drill, drill->broken_us, true) / 1e3,

@@ -29,7 +29,8 @@ enum {
 struct drill_goal {
   const char *text;   // what is to be reached, for the table
   unsigned may_fail;  // the kinds of which some may fail, with 503 or 504, between the break and the end of the healing
-  bool may_be_silent;  // requests may also end without an answer, because the gateway itself is what breaks
+  unsigned to_be_spared;  // those of them of which none ought to fail, which the table tells
+  bool may_be_silent;     // requests may also end without an answer, because the gateway itself is what breaks
   // Times, 0 where nothing is asked:
   double p99_times;      // the p99 in the window in units of that before
   uint64_t refusal_ms;   // the longest time until a failure was answered

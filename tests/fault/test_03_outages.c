@@ -5,9 +5,6 @@
 
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
-#include "tests/support/steady_client.h"
-
-enum { ENOUGH_READS = 200 };
 
 TestSuite(fault_03_outages, .fini = thaw_postgres);
 
@@ -84,55 +81,6 @@ Test(fault_03_outages, a_locked_table_stops_its_own_requests_only)
   ASSERT_STATUS(HTTP(.path = "/v1/items", .token = ada.token), 200);
 }
 
-Test(fault_03_outages, without_redis_everything_is_slower_and_right)
-{
-  struct account ada = account_create();
-  const char *path = text("/v1/items/%s", make_item(&ada));
-  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
-  stack("kill", "redis");
-  for (int quantity = 1; quantity < 10; quantity++) {
-    ASSERT_STATUS(
-        HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity)), 200);
-    for (int i = 0; i < 4; i++) {
-      struct http_reply read = HTTP(.path = path, .token = ada.token);
-      ASSERT_STATUS(read, 200);
-      cr_assert_str_eq(http_json(&read, "quantity"), text("%d", quantity));
-    }
-  }
-  stack("start", "redis");
-  for (int quantity = 10; quantity < 40; quantity++) {
-    ASSERT_STATUS(
-        HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = text("{\"quantity\":%d}", quantity)), 200);
-    for (int i = 0; i < 4; i++) {
-      struct http_reply read = HTTP(.path = path, .token = ada.token);
-      cr_assert_str_eq(http_json(&read, "quantity"), text("%d", quantity));
-    }
-  }
-}
-
-static bool all_registered(const void *arg)
-{
-  (void)arg;
-  struct http_reply reply = consul_get("/v1/catalog/service/item");
-  return reply.status == 200 && http_json_count(&reply, "") == 2;
-}
-
-Test(fault_03_outages, without_consul_everything_goes_on_and_a_consul_without_memory_learns_all_again)
-{
-  struct account ada = account_create();
-  const char *path = text("/v1/items/%s", make_item(&ada));
-  stack("kill", "consul");
-  for (int i = 0; i < 50; i++)
-    ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
-  (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", getenv("BULKHEAD_RUN_DIR")), NULL});
-  stack("start", "consul");
-  wait_until(all_registered, NULL, "the registration of both item services");
-  wait_until_healthy();
-  ASSERT_STATUS(HTTP(.path = path, .token = ada.token), 200);
-}
-
-// ---- requests without a pause while something happens ----
-
 static bool is_silent(const void *arg)
 {
   (void)arg;
@@ -146,35 +94,5 @@ Test(fault_03_outages, the_gateways_workers_end_with_their_master)
   stack("kill", "gateway");
   wait_until(is_silent, NULL, "the workers of a killed gateway go on");
   stack("start", "gateway");
-  wait_until_healthy();
-}
-
-Test(fault_03_outages, a_restart_in_good_order_loses_no_request)
-{
-  struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
-  for (int round = 0; round < 2; round++) {
-    stack("restart", "item-1");
-    wait_until_healthy();
-    stack("restart", "item-2");
-    wait_until_healthy();
-  }
-  steady_client_await(reader, ENOUGH_READS);
-  steady_client_end(&reader, 0);
-}
-
-Test(fault_03_outages, of_a_killed_instance_no_read_fails)
-{
-  struct account ada = account_create();
-  struct steady_client *reader = steady_client_start(&ada, STEADY_READS);
-  steady_client_await(reader, ENOUGH_READS);
-  stack("kill", "item-1");
-  // The other instance answers alone from now on.
-  for (int i = 0; i < 100; i++) {
-    struct http_reply reply = HTTP(.path = steady_client_path(reader), .token = ada.token);
-    ASSERT_STATUS(reply, 200);
-  }
-  steady_client_end(&reader, 0);
-  stack("start", "item-1");
   wait_until_healthy();
 }

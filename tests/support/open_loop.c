@@ -27,7 +27,7 @@ enum {
   MIX = 20,           // requests that follow each other; of these so many are:
   MIX_CHANGES = 3,    //
   MIX_CREATES = 2,    // one with a key and one without; one reads the account, the others read an item,
-  LOGIN_EVERY = 100,  // but for one in so many
+  LOGIN_EVERY = 200,  // but for one in so many
   ANSWER_BYTES = 4096,
   REQUEST_BYTES = 2048,
   MOST_OUTCOMES = 1000000,
