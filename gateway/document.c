@@ -99,8 +99,9 @@ static const struct openapi_problem PROBLEMS[] = {
      .detail = "this Idempotency-Key was used with another request; use a new key for a new request"},
     {.when = OPENAPI_ALWAYS,
      .response = "TooManyRequests",
-     .description = "The client has too many requests at once, or exceeds a rate limit: wait as long as `Retry-After` "
-                    "says. Where there are rate limits, every answer has `RateLimit-Policy` and `RateLimit`, such as "
+     .description = "The client has too many requests at once, or exceeds a rate limit, or more requests come than can "
+                    "be answered in good time (`OVERLOADED`): wait as long as `Retry-After` says. Where there are rate "
+                    "limits, every answer has `RateLimit-Policy` and `RateLimit`, such as "
                     "`\"read\";q=200;w=2` and `\"read\";r=150;t=1`: at most 200 at once, which come back within 2 "
                     "seconds; 150 are left, and all are back in a second.",
      .http_status = 429,

@@ -265,6 +265,7 @@ void exchange_close(struct exchange **exchange)
   struct gateway *gateway = gone->gateway;
   exchange_abandon(gone);
   answer_budget_release(&gateway->answers, &gone->answer);
+  admission_return(gateway->admission, &gone->place, false, gateway->clock.now_us());
   if (gateway->spare_count >= MAX_SPARES) {
     destroy_exchange(gone);
     return;

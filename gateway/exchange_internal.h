@@ -49,6 +49,7 @@ struct exchange {
   struct limit_attempt attempt;  // of a login or sign-up
   struct limit_answer limit;     // its limit is NULL where the request has none
   struct answer_share answer;    // what the reply holds of gateway.answers
+  struct admission_place place;  // what the call holds of gateway.admission
   struct rpc_call *call;
   struct rpc_context call_context;   // of `call`
   const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs

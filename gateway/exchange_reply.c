@@ -268,10 +268,8 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
   return STEP_REPLIED;
 }
 
-enum step_result step_reply(struct exchange *exchange)
+static enum step_result reply_outcome(struct exchange *exchange, const struct rpc_status *status)
 {
-  const struct rpc_status *status = exchange->outcome;
-  exchange->outcome = NULL;
   limits_end_attempt(&exchange->attempt, status);
   struct answer_budget *answers = &exchange->gateway->answers;
   if (status->code != STATUS_OK) {
@@ -282,4 +280,14 @@ enum step_result step_reply(struct exchange *exchange)
                           !exchange_method(exchange)->no_side_effects))
     return exchange_refuse_answer(exchange);
   return reply_success(exchange, exchange->outcome_payload);
+}
+
+enum step_result step_reply(struct exchange *exchange)
+{
+  const struct rpc_status *status = exchange->outcome;
+  exchange->outcome = NULL;
+  bool is_complete = status->code == STATUS_OK;
+  enum step_result result = reply_outcome(exchange, status);
+  admission_return(exchange->gateway->admission, &exchange->place, is_complete, exchange->gateway->clock.now_us());
+  return result;
 }

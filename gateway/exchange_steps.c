@@ -15,6 +15,8 @@
 #define REPLY_WAIT_MS 400
 // When a caller whose answers wait to be read may try again.
 #define UNREAD_RETRY_MS 1000
+// When a caller whose call was refused may try again: the crowd may have gone by then.
+#define OVERLOAD_RETRY_MS 1000
 
 // ---- identify ----
 
@@ -345,12 +347,32 @@ enum step_result exchange_refuse_answer(struct exchange *exchange)
                                   .retry_after_ms = UNREAD_RETRY_MS});
 }
 
-// Reserves room for the answer. Nothing is asked for that could not be held.
-static bool reserve_answer(struct exchange *exchange)
+// Makes the reply a 429, because more calls of the method come than can be answered in good time.
+static enum step_result refuse_call(struct exchange *exchange)
 {
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
+                                         .reason = "OVERLOADED",
+                                         .detail = SLICE("more requests of this kind come than can be answered in good "
+                                                         "time; wait as long as Retry-After says"),
+                                         .retry_after_ms = OVERLOAD_RETRY_MS});
+}
+
+// Takes a place among the calls in flight, and reserves room for the answer. STEP_NEXT where there is both.
+static enum step_result reserve_call(struct exchange *exchange, uint64_t deadline_us)
+{
+  uint64_t now_us = exchange->gateway->clock.now_us();
+  struct gateway *gateway = exchange->gateway;
+  const struct contract_method *method = exchange_method(exchange);
   struct slice caller = exchange->caller_id.size > 0 ? exchange->caller_id : exchange->input.client_address;
-  return answer_budget_reserve(&exchange->gateway->answers, &exchange->answer, hash_bytes(caller),
-                               hash_integers((uintptr_t)exchange_method(exchange), 0));
+  const struct admission_request request = {
+      .method = method, .caller = hash_bytes(caller), .left_us = deadline_us > now_us ? deadline_us - now_us : 0};
+  if (admission_take(gateway->admission, &request, &exchange->place, now_us) != CONCURRENCY_ADMITTED)
+    return refuse_call(exchange);
+  if (answer_budget_reserve(&gateway->answers, &exchange->answer, request.caller, hash_integers((uintptr_t)method, 0)))
+    return STEP_NEXT;
+  admission_return(gateway->admission, &exchange->place, false, now_us);
+  return exchange_refuse_answer(exchange);
 }
 
 static enum step_result refuse_idempotency_key(struct exchange *exchange)
@@ -384,9 +406,10 @@ enum step_result step_call(struct exchange *exchange)
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return refuse_idempotency_key(exchange);
-  if (!reserve_answer(exchange)) {
+  uint64_t deadline_us = find_call_deadline(exchange);
+  if (reserve_call(exchange, deadline_us) != STEP_NEXT) {
     limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED});
-    return exchange_refuse_answer(exchange);
+    return STEP_REPLIED;
   }
   exchange->call_context = (struct rpc_context){
       .request_id = exchange_request_id(exchange),
@@ -399,7 +422,7 @@ enum step_result step_call(struct exchange *exchange)
       .service = method->service,
       .method = method->full_name,
       .payload = strbuf_slice(&exchange->wire),
-      .deadline_us = find_call_deadline(exchange),
+      .deadline_us = deadline_us,
       .reply_wait_ms = find_reply_wait_ms(exchange),
       .context = &exchange->call_context,
       .keeps_request = true,

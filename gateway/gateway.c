@@ -22,6 +22,7 @@ struct gateway *gateway_create(const struct gateway_options *options)
       .backend = &gateway->backend, .metrics = &options->api->metrics, .now_us = gateway->clock.now_us};
   memcpy(limits.limits, options->limits, sizeof(limits.limits));
   gateway->limits = limits_create(&limits);
+  gateway->admission = admission_create(options->api->contract, &options->api->metrics);
   keys_init(&gateway->keys, &(struct keys_options){.source = {.service = KEYS_SERVICE,
                                                               .method = SLICE(KEYS_METHOD),
                                                               .reply = &auth__v1__json_web_key_set__descriptor},
@@ -51,6 +52,7 @@ void gateway_free(struct gateway **gateway)
   heap_free(&gone->waits);
   token_verifier_free(&gone->verifier);
   limits_free(&gone->limits);
+  admission_free(&gone->admission);
   free(gone);
 }
 

@@ -10,6 +10,7 @@
 #include "common/base/strbuf.h"
 #include "common/identity/keys.h"
 #include "common/rpc/backend.h"
+#include "gateway/admission.h"
 #include "gateway/answer_budget.h"
 #include "gateway/api.h"
 #include "gateway/limits.h"
@@ -42,6 +43,7 @@ struct gateway {
   size_t in_flight;   // exchanges that wait for a service or for keys
   struct heap waits;  // exchange.timer, by the deadline of the client
   struct answer_budget answers;
+  struct admission *admission;
   bool stopped;
 };
 

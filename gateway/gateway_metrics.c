@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
+#include "gateway/admission.h"
 
 // The statuses that the gateway answers with; every other one is counted as "other".
 static const int http_codes[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413,
@@ -83,6 +84,29 @@ static void create_limit_series(struct gateway_metrics *metrics)
   metrics->leases_failed = metrics_series(METRIC_RATE_LEASES, &SLICE("failed"), 1);
 }
 
+static struct metric_series *shed_series(struct slice method, const char *reason)
+{
+  struct slice values[] = {method, slice_from_string(reason)};
+  return metrics_series(METRIC_SHED, values, ARRAY_LEN(values));
+}
+
+static void create_admission_series(struct gateway_metrics *metrics, const struct contract *contract)
+{
+  metrics->admission = calloc(metrics->method_count + 1, sizeof(*metrics->admission));
+  CHECK(metrics->admission != NULL);
+  for (size_t i = 0; i < metrics->method_count; i++) {
+    const struct contract_method *method = contract_method(contract, i);
+    if (method->policy.access == ACCESS_INTERNAL || !admission_limits(method))
+      continue;
+    metrics->admission[method->index] = (struct admission_series){
+        .limit = metrics_series(METRIC_CALL_LIMIT, &method->full_name, 1),
+        .in_flight = metrics_series(METRIC_CALLS_ADMITTED, &method->full_name, 1),
+        .crowded = shed_series(method->full_name, "crowded"),
+        .late = shed_series(method->full_name, "late"),
+    };
+  }
+}
+
 void gateway_metrics_create(struct gateway_metrics *metrics, const struct contract *contract,
                             const char *const *services, size_t service_count)
 {
@@ -102,6 +126,7 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   create_http_series(metrics, SLICE("none"), methods);
   create_shared_series(services, service_count);
   create_limit_series(metrics);
+  create_admission_series(metrics, contract);
   metrics->in_flight = metrics_single(METRIC_HTTP_IN_FLIGHT);
   metrics->token_hits = metrics_single(METRIC_TOKEN_CACHE_HITS);
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
@@ -113,6 +138,7 @@ void gateway_metrics_free(struct gateway_metrics *metrics)
 {
   free(metrics->requests);
   free(metrics->durations);
+  free(metrics->admission);
   *metrics = (struct gateway_metrics){0};
 }
 

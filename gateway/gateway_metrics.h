@@ -9,6 +9,14 @@
 #include "common/contract/contract.h"
 #include "common/observe/metrics.h"
 
+// The series of a method whose calls have a limit (admission.h); all NULL for other methods.
+struct admission_series {
+  struct metric_series *limit;
+  struct metric_series *in_flight;
+  struct metric_series *crowded;
+  struct metric_series *late;
+};
+
 struct gateway_metrics {
   struct metric_series **requests;  // [method index or method_count for "none"][place of the HTTP status]
   struct metric_series **durations;
@@ -18,7 +26,8 @@ struct gateway_metrics {
   struct metric_series *token_misses;
   struct metric_series *keys_ok;
   struct metric_series *keys_failed;
-  struct metric_series *limited[4];  // by limit_class (limits.h)
+  struct metric_series *limited[4];    // by limit_class (limits.h)
+  struct admission_series *admission;  // by the method's index
   struct metric_series *leases_ok;
   struct metric_series *leases_failed;
 };

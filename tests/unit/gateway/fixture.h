@@ -8,7 +8,7 @@
 
 #define FIXTURE_ISSUER "https://issuer.test"
 #define FIXTURE_AUDIENCE "audience.test"
-#define FIXTURE_MAX_CALLS 16
+#define FIXTURE_MAX_CALLS 640
 #define FIXTURE_ITEM_ID "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
 #define FIXTURE_USER_ID "01936b5e-7c1a-7d3e-9f00-000000000001"
 

@@ -1,0 +1,55 @@
+// How many calls of a kind may be in flight at a time, learnt from how long they take. What comes beyond that is
+// refused at once, so that the calls that are let in take about as long as they do without the crowd. A pure state
+// machine: the caller passes the clock.
+//
+// Every window of a tenth of a second the median duration of its calls is compared with what is allowed: twice the
+// median of a time with few calls, and never less than CONCURRENCY_CALM_MS. The limit is multiplied by the quotient of
+// the two where calls take longer, and grows by its square root where they do not: so a burst is let in after a calm
+// time, and a standing queue is not. The limit stays between CONCURRENCY_LEAST, so that slow calls that few make at a
+// time are never refused, and CONCURRENCY_MOST. (The gradient is that of Envoy's and Netflix's adaptive concurrency.)
+//
+// Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
+// nearly all, two get nearly a half each, and there is always something left for one who has nothing yet: one who has
+// few may exceed the limit by a quarter.
+#ifndef BULKHEAD_BASE_CONCURRENCY_LIMIT_H
+#define BULKHEAD_BASE_CONCURRENCY_LIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONCURRENCY_LEAST 32
+#define CONCURRENCY_MOST 512
+#define CONCURRENCY_SHARE 8
+#define CONCURRENCY_CALM_MS 50
+
+// A duration's bucket: each power of two in microseconds has four.
+#define CONCURRENCY_BUCKETS 128
+
+enum concurrency_verdict {
+  CONCURRENCY_ADMITTED,
+  CONCURRENCY_CROWDED,  // the caller holds its share of the limit
+  CONCURRENCY_LATE,     // the call would hardly end before its deadline
+};
+
+struct concurrency_limit {
+  uint32_t limit;     // 0 before the first call, which makes it CONCURRENCY_MOST
+  size_t in_flight;   // admitted, and not ended
+  uint64_t calm_us;   // the least median of windows with few calls; 0 before the first
+  uint64_t usual_us;  // the median of the last window that had one
+  // The window that runs now.
+  uint64_t began_us;
+  size_t most_in_flight;
+  uint32_t ended;
+  uint32_t buckets[CONCURRENCY_BUCKETS];
+};
+
+// Asks to begin a call of a caller who has `held` in flight and `left_us` until its deadline. Where it is admitted,
+// concurrency_limit_end must follow.
+enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, size_t held, uint64_t left_us,
+                                                 uint64_t now_us);
+// Notes the end of an admitted call. `duration_us` is how long it took; 0 where that says nothing, because it was given
+// up or failed at once.
+void concurrency_limit_end(struct concurrency_limit *limit, uint64_t duration_us, uint64_t now_us);
+
+#endif

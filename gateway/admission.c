@@ -1,0 +1,97 @@
+#include "gateway/admission.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "gateway/limits.h"
+
+struct method_limit {
+  struct concurrency_limit limit;
+  uint16_t held[ADMISSION_CALLERS];
+};
+
+struct admission {
+  const struct gateway_metrics *metrics;
+  size_t count;
+  struct method_limit **methods;  // by the method's index; NULL before its first call
+};
+
+bool admission_limits(const struct contract_method *method)
+{
+  return method->cache_ttl_ms == 0 && limit_class_of(method) != LIMIT_CREDENTIAL;
+}
+
+struct admission *admission_create(const struct contract *contract, const struct gateway_metrics *metrics)
+{
+  struct admission *admission = calloc(1, sizeof(*admission));
+  CHECK(admission != NULL);
+  admission->metrics = metrics;
+  admission->count = contract_method_count(contract);
+  admission->methods = calloc(admission->count + 1, sizeof(struct method_limit *));
+  CHECK(admission->methods != NULL);
+  return admission;
+}
+
+void admission_free(struct admission **admission)
+{
+  struct admission *gone = *admission;
+  *admission = NULL;
+  if (gone == NULL)
+    return;
+  for (size_t i = 0; i < gone->count; i++)
+    free(gone->methods[i]);
+  free(gone->methods);
+  free(gone);
+}
+
+static struct method_limit *find_limit(struct admission *admission, size_t method)
+{
+  CHECK(method < admission->count);
+  struct method_limit **limit = &admission->methods[method];
+  if (*limit == NULL)
+    *limit = calloc(1, sizeof(**limit));
+  CHECK(*limit != NULL);
+  return *limit;
+}
+
+static void show_limit(const struct admission *admission, size_t method, const struct concurrency_limit *limit)
+{
+  const struct admission_series *series = &admission->metrics->admission[method];
+  metric_set(series->limit, limit->limit);
+  metric_set(series->in_flight, (int64_t)limit->in_flight);
+}
+
+enum concurrency_verdict admission_take(struct admission *admission, const struct admission_request *request,
+                                        struct admission_place *place, uint64_t now_us)
+{
+  *place = (struct admission_place){.method = (uint16_t)request->method->index,
+                                    .caller = (uint16_t)(request->caller % ADMISSION_CALLERS)};
+  if (!admission_limits(request->method))
+    return CONCURRENCY_ADMITTED;
+  struct method_limit *limit = find_limit(admission, place->method);
+  size_t held = limit->held[place->caller];
+  enum concurrency_verdict verdict = concurrency_limit_begin(&limit->limit, held, request->left_us, now_us);
+  if (verdict == CONCURRENCY_ADMITTED) {
+    place->is_held = true;
+    place->began_us = now_us;
+    limit->held[place->caller]++;
+  } else {
+    const struct admission_series *series = &admission->metrics->admission[place->method];
+    metric_add(verdict == CONCURRENCY_LATE ? series->late : series->crowded, 1);
+  }
+  show_limit(admission, place->method, &limit->limit);
+  return verdict;
+}
+
+void admission_return(struct admission *admission, struct admission_place *place, bool is_complete, uint64_t now_us)
+{
+  if (!place->is_held)
+    return;
+  place->is_held = false;
+  struct method_limit *limit = find_limit(admission, place->method);
+  limit->held[place->caller]--;
+  uint64_t duration_us = now_us > place->began_us ? now_us - place->began_us : 1;
+  bool tells = is_complete || duration_us > limit->limit.usual_us;
+  concurrency_limit_end(&limit->limit, tells ? duration_us : 0, now_us);
+  show_limit(admission, place->method, &limit->limit);
+}

@@ -1,0 +1,52 @@
+// Which calls a worker lets in when more come than can be answered in good time. Each method has a limit of its own
+// (common/base/concurrency_limit.h), which callers share. What is beyond it is refused before the service hears of it,
+// because a refusal here costs next to nothing.
+//
+// Methods whose answers are cached have no limit, because their calls cost little more than a refusal. Nor have logins
+// and sign-ups, whose costly part has its own queue in the auth service.
+#ifndef BULKHEAD_GATEWAY_ADMISSION_H
+#define BULKHEAD_GATEWAY_ADMISSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/concurrency_limit.h"
+#include "common/contract/contract.h"
+#include "gateway/gateway_metrics.h"
+
+// Callers are told apart by a hash, so two may share their share by chance.
+#define ADMISSION_CALLERS 1024
+
+struct admission;
+
+// What one exchange holds. Zeroed: nothing.
+struct admission_place {
+  bool is_held;
+  uint16_t method;
+  uint16_t caller;
+  uint64_t began_us;
+};
+
+// Tells whether calls of the method have a limit.
+bool admission_limits(const struct contract_method *method);
+
+// Makes the limits of the methods; never NULL. `metrics` must outlive them.
+struct admission *admission_create(const struct contract *contract, const struct gateway_metrics *metrics);
+// Nulls the pointer and accepts NULL in it.
+void admission_free(struct admission **admission);
+
+struct admission_request {
+  const struct contract_method *method;
+  uint64_t caller;   // a hash
+  uint64_t left_us;  // until the deadline of the call
+};
+
+// Asks for a place for a call. CONCURRENCY_ADMITTED without a place where the method has no limit.
+enum concurrency_verdict admission_take(struct admission *admission, const struct admission_request *request,
+                                        struct admission_place *place, uint64_t now_us);
+// Gives the place back, where one is held. `is_complete` says that the time it was held for is what such a call takes.
+// A call that failed or was given up tells only that it takes longer than that.
+void admission_return(struct admission *admission, struct admission_place *place, bool is_complete, uint64_t now_us);
+
+#endif

@@ -1,0 +1,101 @@
+// What the gateway lets in while calls of a method are in flight.
+#include <criterion/criterion.h>
+
+#include "gateway/admission.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/unit/gateway/one_exchange.h"
+
+TestSuite(admission, .init = open_all, .fini = close_all);
+
+#define LIST_METHOD "item.v1.ItemService/ListItems"
+
+static struct exchange *lists[CONCURRENCY_MOST + 1];
+static size_t list_count;
+
+// Starts a request in an exchange of its own. Returns whether it waits for a service.
+static bool begin(struct exchange **made, const char *method, const char *path)
+{
+  static struct slice token;
+  if (token.size == 0)
+    token = fixture_bearer(fixture, "user", 900);
+  struct exchange_input input = fixture_input(method, path);
+  input.authorization = token;
+  *made = fixture_exchange(fixture);
+  return exchange_start(*made, &input) == EXCHANGE_WAITING;
+}
+
+// Asks for lists until one is refused, which is the last in `lists`.
+static void fill(void)
+{
+  while (begin(&lists[list_count++], "GET", "/v1/items"))
+    cr_assert_lt(list_count, ARRAY_LEN(lists));
+}
+
+static void close_lists(void)
+{
+  while (list_count > 0)
+    exchange_close(&lists[--list_count]);
+}
+
+static int64_t count_shed(const char *reason)
+{
+  struct slice values[] = {SLICE(LIST_METHOD), slice_from_string(reason)};
+  return read_metric(METRIC_SHED, values, ARRAY_LEN(values));
+}
+
+Test(admission, what_is_beyond_the_limit_is_refused_before_a_service_is_asked)
+{
+  fill();
+  cr_assert_gt(list_count, CONCURRENCY_MOST * 8 / 10);
+  const struct exchange_reply *reply = exchange_reply(lists[list_count - 1]);
+  assert_problem(reply, 429, "\"reason\":\"OVERLOADED\"");
+  assert_header(reply, "Retry-After", "1");
+  cr_assert_eq(fixture->call_count, list_count);  // the first call fetched the keys
+  cr_assert_eq(count_shed("crowded"), 1);
+  close_lists();
+}
+
+Test(admission, other_methods_and_cached_ones_are_not_in_the_crowd)
+{
+  fill();
+  struct exchange *get, *remove;
+  cr_assert(begin(&get, "GET", ITEM_PATH));
+  cr_assert(begin(&remove, "DELETE", ITEM_PATH));
+  exchange_close(&get);
+  exchange_close(&remove);
+  close_lists();
+}
+
+Test(admission, cached_reads_have_no_limit)
+{
+  struct exchange *gets[CONCURRENCY_MOST + 64];
+  for (size_t i = 0; i < ARRAY_LEN(gets); i++)
+    cr_assert(begin(&gets[i], "GET", ITEM_PATH));
+  for (size_t i = 0; i < ARRAY_LEN(gets); i++)
+    exchange_close(&gets[i]);
+}
+
+Test(admission, an_answer_makes_room_and_so_does_a_client_that_leaves)
+{
+  fill();
+  struct exchange *next;
+  fixture_answer(fixture_call(fixture, 1), (struct slice){0});
+  cr_assert(begin(&next, "GET", "/v1/items"));
+  exchange_close(&next);
+  exchange_close(&lists[1]);
+  cr_assert(begin(&next, "GET", "/v1/items"));
+  exchange_close(&next);
+  close_lists();
+  cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), 0);
+}
+
+Test(admission, calls_that_take_longer_and_longer_lower_the_limit)
+{
+  fill();
+  for (size_t i = 1; i < list_count; i++) {
+    fixture_now_us += 5000;
+    fixture_answer(fixture_call(fixture, i), (struct slice){0});
+  }
+  close_lists();
+  cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), CONCURRENCY_MOST / 4);
+}
