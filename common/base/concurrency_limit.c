@@ -78,12 +78,21 @@ static uint32_t find_root(uint32_t value)
   return root;
 }
 
+// Tells whether so many calls were in flight that they may have held each other up. Where few are slow, something else
+// is the cause, and to let in fewer would help nobody.
+static bool is_crowd(const struct concurrency_limit *limit)
+{
+  return limit->most_in_flight >= limit->limit / 2;
+}
+
 // Returns the limit that follows from a median: the old one times allowed / median, but at least half of the old one,
 // and its square root.
 static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t median_us)
 {
   uint64_t allowed_us = 2 * limit->calm_us > CALM_US ? 2 * limit->calm_us : CALM_US;
   uint64_t next = limit->limit;
+  if (!is_crowd(limit))
+    median_us = 0;
   if (median_us > 2 * allowed_us)
     next = next / 2;
   else if (median_us > allowed_us)
