@@ -451,9 +451,9 @@ prepare_database() {
 }
 
 # keep_conninfo SERVICE: writes the service's connection strings: secrets/pg_conninfo_NAME, and for its migrations
-# pg_migrate_conninfo_NAME.
+# pg_migrate_conninfo_NAME. BULKHEAD_PG_PLACE, such as "host=127.0.0.1 port=5433", puts something between them and PostgreSQL's socket.
 keep_conninfo() {
-  local common="host=$PG_SOCKET dbname=bulkhead"
+  local common="${BULKHEAD_PG_PLACE:-host=$PG_SOCKET} dbname=bulkhead"
   keep_secret "pg_conninfo_$1" "$common user=bulkhead_$1 password=$(secret "pg_$1")"
   keep_secret "pg_migrate_conninfo_$1" "$common user=bulkhead_$1_owner password=$(secret "pg_$1_owner")"
 }

@@ -178,7 +178,9 @@ static bool is_excused(const struct drill *drill, const struct drill_goal *goal,
     return false;
   if ((goal->may_fail >> outcome->kind & 1) == 0)
     return false;
-  return outcome->status == 503 || outcome->status == 504 || (outcome->status == 0 && goal->may_be_silent);
+  // What would wait behind others for too long is refused by 429.
+  return outcome->status == 503 || outcome->status == 504 || outcome->status == 429 ||
+         (outcome->status == 0 && goal->may_be_silent);
 }
 
 // Tells whether a client that was refused does not hear when to come again.

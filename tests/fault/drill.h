@@ -27,8 +27,9 @@ enum {
 };
 
 struct drill_goal {
-  const char *text;   // what is to be reached, for the table
-  unsigned may_fail;  // the kinds of which some may fail, with 503 or 504, between the break and the end of the healing
+  const char *text;  // what is to be reached, for the table
+  unsigned
+      may_fail;  // the kinds of which some may fail, with 429, 503 or 504, between the break and the end of the healing
   unsigned to_be_spared;  // those of them of which none ought to fail, which the table tells
   bool may_be_silent;     // requests may also end without an answer, because the gateway itself is what breaks
   // Times, 0 where nothing is asked:
