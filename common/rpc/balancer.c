@@ -114,8 +114,7 @@ struct search {
 
 static bool meets_demand(const struct search *search, const struct balancer_candidate *candidate)
 {
-  size_t limit = search->balancer->max_in_flight;
-  bool has_room = limit == 0 || candidate->calls_in_flight < limit;
+  bool has_room = balancer_has_room(search->balancer, candidate);
   if (!candidate->ready)
     return false;
   switch (search->demand) {
@@ -173,7 +172,7 @@ static bool batch_goes_on(const struct balancer *balancer, uint32_t cost_us)
 {
   const struct balancer_candidate *chosen = balancer->chosen;
   return balancer->batch_left != 0 && balancer->batch_cost_us >= cost_us && chosen->ready && !chosen->silent &&
-         (balancer->max_in_flight == 0 || chosen->calls_in_flight < balancer->max_in_flight);
+         balancer_has_room(balancer, chosen);
 }
 
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,

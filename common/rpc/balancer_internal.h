@@ -30,6 +30,7 @@
 struct balancer_candidate {
   bool ready;   // connected and taking calls
   bool silent;  // does not answer: chosen only when all that are ready do not
+  bool full;    // as many bytes wait to be sent to it as may: chosen only when it is so with all that are ready
   size_t calls_in_flight;
   uint64_t cost_us;         // of the calls in flight
   uint64_t ready_since_us;  // 0: it is not new
@@ -61,9 +62,16 @@ struct balancer {
   uint64_t batch_cost_us;  // what they may cost
 };
 
+// Returns whether one more call may go to the candidate.
+static inline bool balancer_has_room(const struct balancer *balancer, const struct balancer_candidate *candidate)
+{
+  bool has_calls_left = balancer->max_in_flight == 0 || candidate->calls_in_flight < balancer->max_in_flight;
+  return has_calls_left && !candidate->full;
+}
+
 // Picks the endpoint of a call that costs `cost_us`: the current batch's if it still takes calls, else the better one
-// of two. NULL when none is ready. One with as many calls as are allowed is picked only when all ready ones have that
-// many.
+// of two. NULL when none is ready. One with as many calls as are allowed, or with too many unsent bytes, is picked only
+// when all ready ones are so.
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count, uint32_t cost_us, uint64_t now_us);
 // Ends the current batch: the turn is over, or the candidates have changed.

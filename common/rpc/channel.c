@@ -59,9 +59,43 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
   return channel != NULL ? channel : add_channel(client, service);
 }
 
+// ---- room ----
+
+void channel_note_unsent(struct endpoint *endpoint)
+{
+  struct rpc_channel *channel = endpoint->channel;
+  bool full = sender_unsent_bytes(&endpoint->sender) >= channel->client->max_unsent_bytes;
+  if (full == endpoint->load.full)
+    return;
+  endpoint->load.full = full;
+  channel->has_full = channel->has_full || full;
+  uint64_t suppressed = 0;
+  if (full && log_limit_pass(&channel->full_log, clock_now_us(), &suppressed))
+    log_warn("rpc",
+             "an endpoint does not take what is sent to it; calls go to others, and are refused where all are so",
+             LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
+             LOG_INT("unsentBytes", sender_unsent_bytes(&endpoint->sender)), LOG_INT("alsoBefore", suppressed));
+}
+
+// Looks which endpoints have room again.
+static void look_for_room(struct rpc_channel *channel)
+{
+  channel->has_full = false;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    struct endpoint *endpoint = endpoint_of(channel->candidates[i]);
+    if (endpoint->load.full)
+      channel_note_unsent(endpoint);
+    channel->has_full = channel->has_full || endpoint->load.full;
+  }
+}
+
+// ---- the choice ----
+
 struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us)
 {
   struct rpc_channel *channel = call->channel;
+  if (channel->has_full)
+    look_for_room(channel);
   return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count,
                        method_cost_us(&call->entry->cost), now_us);
 }
@@ -72,7 +106,7 @@ struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel,
   for (size_t i = 0; i < channel->candidate_count; i++) {
     struct balancer_candidate *candidate = channel->candidates[i];
     if (candidate == &endpoint->load || !candidate->ready || candidate->silent ||
-        candidate->calls_in_flight >= channel->client->max_calls_in_flight)
+        !balancer_has_room(&channel->balancer, candidate))
       continue;
     if (best == NULL || candidate->calls_in_flight < best->calls_in_flight)
       best = candidate;

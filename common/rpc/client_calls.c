@@ -214,6 +214,7 @@ static void send_request(struct rpc_call *call, struct endpoint *endpoint, struc
     call->frame_number = sender_add(&endpoint->sender, frame);
   }
   set_call_state(call, CALL_IN_FLIGHT);
+  channel_note_unsent(endpoint);
   if (call->stream != NULL)
     client_begin_stream(call);
 }
@@ -236,7 +237,9 @@ static void place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t 
     client_refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
   else if (pick == NULL)
     wait_for_endpoint(call, now_us);
-  else if (pick->calls_in_flight >= call->client->max_calls_in_flight)
+  else if (pick->full)
+    client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many bytes wait to be sent to the service");
+  else if (!balancer_has_room(&call->channel->balancer, pick))
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
   else
     send_request(call, endpoint_of(pick), frame, now_us);
@@ -299,7 +302,7 @@ void channel_dispatch_waiting(struct rpc_channel *channel)
   while (!list_empty(&channel->waiting)) {
     struct rpc_call *call = CONTAINER_OF(channel->waiting.next, struct rpc_call, node);
     struct balancer_candidate *pick = channel_pick(call, client->now_us);
-    if (pick == NULL || pick->calls_in_flight >= client->max_calls_in_flight)
+    if (pick == NULL || !balancer_has_room(&channel->balancer, pick))
       return;
     send_request(call, endpoint_of(pick), NULL, client->now_us);
   }

@@ -42,6 +42,8 @@ struct rpc_channel {
   size_t waiting_count;
   struct retry_budget retries;
   struct log_limit budget_log;  // of the line about the exhausted budget
+  bool has_full;                // some endpoint may have too many unsent bytes
+  struct log_limit full_log;    // of the line about that
   struct metric_series *in_flight;
   struct metric_series *retried[RETRY_REASON_COUNT];
   struct metric_series *ejected[2];   // because of failures, because of slowness
@@ -51,6 +53,7 @@ struct rpc_channel {
 
 struct rpc_client {
   size_t max_calls_in_flight;
+  size_t max_unsent_bytes;  // of one endpoint
   struct transport transport;
   struct endpoint_group endpoints;
   size_t unlisted_count;  // endpoints that are in `endpoints`, but in no channel
@@ -75,6 +78,8 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
 // Chooses the endpoint for a call; NULL when none is ready. One with as many calls in flight as are allowed is
 // chosen only when all ready endpoints have that many.
 struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us);
+// Notes whether as many bytes wait to be sent to the endpoint as may, after something was added to them.
+void channel_note_unsent(struct endpoint *endpoint);
 // Keeps an endpoint that fails out of the choice for a while, if others do better.
 void channel_eject_failing(struct endpoint *endpoint);
 // Keeps an endpoint that is far slower than the others out of the choice for a while.

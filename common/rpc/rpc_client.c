@@ -15,6 +15,7 @@
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
+#define DEFAULT_UNSENT_BYTES ((size_t)64 * 1024 * 1024)
 
 // ---- received packets ----
 
@@ -224,6 +225,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   CHECK(client != NULL);
   client->max_calls_in_flight =
       options->max_calls_in_flight == 0 ? DEFAULT_CALLS_IN_FLIGHT : options->max_calls_in_flight;
+  client->max_unsent_bytes = options->max_unsent_bytes == 0 ? DEFAULT_UNSENT_BYTES : options->max_unsent_bytes;
   transport_init(&client->transport);
   transport_watch_events(&client->transport, handle_events, client);
   client->endpoints = (struct endpoint_group){

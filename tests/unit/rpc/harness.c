@@ -112,6 +112,7 @@ void rig_start(struct rig *rig, const struct rig_options *options)
       .identity = rig->client_identity,
       .max_message_bytes = options->max_message_bytes,
       .max_calls_in_flight = options->max_calls_in_flight,
+      .max_unsent_bytes = options->max_unsent_bytes,
   };
   rig->client = rpc_client_create(&client_options);
   rig_set_endpoint(rig, rpc_server_port(rig->server));

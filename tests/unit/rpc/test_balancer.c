@@ -181,6 +181,21 @@ Test(balancer, a_new_instance_gets_its_share_slowly)
   cr_assert_gt(count_picks(&balancer, all, 2, &candidates[1], NOW_US + BALANCER_SLOW_START_US), 0);
 }
 
+// ---- room ----
+
+Test(balancer, an_endpoint_with_too_much_unsent_is_chosen_only_where_all_are_so)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[2] = {{.ready = true, .full = true}, {.ready = true}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
+  cr_assert_eq(count_picks(&balancer, all, 2, &candidates[0], NOW_US), 0);
+  // Better one that is silent than one that takes nothing more.
+  candidates[1].silent = true;
+  cr_assert_eq(count_picks(&balancer, all, 2, &candidates[0], NOW_US), 0);
+  candidates[1].full = true;
+  cr_assert_not_null(balancer_pick(&balancer, all, 2, 1, NOW_US), "the caller is told why");
+}
+
 // ---- ejection ----
 
 static bool fail_often(struct balancer_candidate *candidate, uint64_t now_us)

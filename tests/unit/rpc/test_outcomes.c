@@ -23,7 +23,7 @@ static struct outcome *crowd;
 
 static void stall_server(struct rig *rig)
 {
-  rig_start(rig, &(struct rig_options){0});
+  rig_start(rig, &(struct rig_options){.max_unsent_bytes = SIZE_MAX});
   rig->server_stopped = true;
   crowd = calloc(CROWD, sizeof(*crowd));
   char *bytes = calloc(1, CROWD_BYTES);

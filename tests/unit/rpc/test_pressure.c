@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/rpc/client_internal.h"
 #include "common/rpc/outbox_internal.h"
 #include "common/rpc/packet_internal.h"
 #include "tests/support/common/read_metric.h"
@@ -104,7 +105,7 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
 {
   enum { TURNS = 2000 };
   struct rig rig;
-  rig_start(&rig, &(struct rig_options){0});
+  rig_start(&rig, &(struct rig_options){.max_unsent_bytes = SIZE_MAX});
   struct outcome *outcomes = calloc(TURNS, sizeof(*outcomes));
   char *bytes = calloc(1, 20000);
   rig.server_stopped = true;
@@ -121,6 +122,82 @@ Test(pressure, a_server_that_does_not_read_for_a_while_loses_nothing)
     cr_assert_eq(outcomes[i].payload_size, 20000);
   }
   free(bytes);
+  free(outcomes);
+  rig_stop(&rig);
+}
+
+// ---- what waits to be sent ----
+
+enum { BOUND = 1000000, HEAVY_BYTES = 20000, HEAVY_CALLS = 2000 };
+
+// Makes calls with large requests, a turn each.
+static void call_heavily(struct rig *rig, struct outcome *outcomes, size_t count)
+{
+  char *bytes = calloc(1, HEAVY_BYTES);
+  for (size_t i = 0; i < count; i++) {
+    rig_call(rig, slice_make(bytes, HEAVY_BYTES), &outcomes[i]);
+    rpc_client_process(rig->client, clock_now_us());
+    rpc_client_flush(rig->client);
+  }
+  free(bytes);
+}
+
+static size_t count_ended(const struct outcome *outcomes, size_t count)
+{
+  size_t ended = 0;
+  for (size_t i = 0; i < count; i++)
+    ended += outcomes[i].done ? 1 : 0;
+  return ended;
+}
+
+Test(pressure, a_server_that_hangs_costs_its_client_no_more_than_a_bound)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.max_unsent_bytes = BOUND});
+  struct outcome *outcomes = calloc(HEAVY_CALLS, sizeof(*outcomes));
+  rig.server_stopped = true;
+  call_heavily(&rig, outcomes, HEAVY_CALLS);
+  const struct endpoint *endpoint = CONTAINER_OF(rig.client->endpoints.members.next, struct endpoint, node);
+  cr_assert_lt(sender_unsent_bytes(&endpoint->sender), BOUND + 2 * HEAVY_BYTES);
+  size_t refused = count_ended(outcomes, HEAVY_CALLS);
+  cr_assert_gt(refused, 100, "the network takes some megabytes, and not 40");
+  for (size_t i = 0; i < HEAVY_CALLS; i++) {
+    if (!outcomes[i].done)
+      continue;
+    cr_assert_eq(outcomes[i].code, STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_str_eq(outcomes[i].reason, RPC_NOT_APPLIED);
+  }
+  // All others are served once the server goes on, and new ones, too.
+  rig.server_stopped = false;
+  rig_until_done(&rig, outcomes, HEAVY_CALLS);
+  cr_assert_eq(rig.requests, HEAVY_CALLS - refused);
+  struct outcome later;
+  rig_call(&rig, SLICE("x"), &later);
+  rig_until_done(&rig, &later, 1);
+  cr_assert_eq(later.code, STATUS_OK);
+  free(outcomes);
+  rig_stop(&rig);
+}
+
+Test(pressure, calls_that_end_make_room_in_what_waits_to_be_sent)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.max_unsent_bytes = BOUND});
+  struct outcome *outcomes = calloc(HEAVY_CALLS, sizeof(*outcomes));
+  rig.server_stopped = true;
+  call_heavily(&rig, outcomes, HEAVY_CALLS);
+  struct outcome refused;
+  rig_call(&rig, SLICE("x"), &refused);
+  rpc_client_process(rig.client, clock_now_us());
+  cr_assert_eq(refused.code, STATUS_RESOURCE_EXHAUSTED);
+  struct list *calls = &CONTAINER_OF(rig.client->endpoints.members.next, struct endpoint, node)->calls;
+  while (!list_empty(calls))
+    rpc_call_cancel(CONTAINER_OF(calls->next, struct rpc_call, node));
+  struct outcome taken;
+  rig_call(&rig, SLICE("x"), &taken);
+  rig.server_stopped = false;
+  rig_until_done(&rig, &taken, 1);
+  cr_assert_eq(taken.code, STATUS_OK);
   free(outcomes);
   rig_stop(&rig);
 }
