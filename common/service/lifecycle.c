@@ -91,9 +91,9 @@ static enum status migrate(struct service *service, struct error *error)
   enum status status = task_offload(service->common.migrate_on_start ? run_migrations : check_migrations, &job);
   if (status != STATUS_OK)
     return error_set(error, status, "the migrations were not begun");
-  if (job.status == STATUS_INTERNAL && !service->common.migrate_on_start) {
+  if (job.status == STATUS_PERMISSION_DENIED && !service->common.migrate_on_start) {
     log_warn("service",
-             "cannot read which migrations were applied; this release starts without knowing whether it fits "
+             "the role may not read which migrations were applied; this release starts without knowing whether it fits "
              "the schema",
              LOG_STRING("reason", job.error.message));
   } else if (job.status != STATUS_OK) {

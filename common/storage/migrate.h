@@ -40,7 +40,8 @@ struct migration_set {
 enum status migrate_up(const char *conninfo, const struct migration_set *set, size_t *applied,
                        struct error *error) MUST_CHECK;
 // Looks whether this program can run with the schema, without changing anything. Refuses one that is newer and not
-// declared compatible; UNAVAILABLE for one that lacks a migration, because that may still be applied.
+// declared compatible; UNAVAILABLE for one that lacks a migration, because that may still be applied, and where the
+// list cannot be read in time; PERMISSION_DENIED where the role may not read it.
 enum status migrate_check(const char *conninfo, const struct migration_set *set, struct error *error) MUST_CHECK;
 // Reverts the last `steps` migrations. `reverted` is the number of those that were.
 enum status migrate_down(const char *conninfo, const struct migration_set *set, size_t steps, size_t *reverted,

@@ -9,6 +9,22 @@
 #include "common/storage/migrate_internal.h"
 #include "common/storage/pg_internal.h"
 
+#define INSUFFICIENT_PRIVILEGE "42501"
+
+// Judges a failure: UNAVAILABLE for what passes by itself, which is a server that shuts down or has no connection left,
+// a lock that others hold, a limit of time.
+static enum status judge_sqlstate(const char *sqlstate)
+{
+  switch (pg_sqlstate_status(sqlstate)) {
+  case STATUS_UNAVAILABLE:
+  case STATUS_ABORTED:
+  case STATUS_DEADLINE_EXCEEDED:
+    return STATUS_UNAVAILABLE;
+  default:
+    return strcmp(sqlstate, INSUFFICIENT_PRIVILEGE) == 0 ? STATUS_PERMISSION_DENIED : STATUS_INTERNAL;
+  }
+}
+
 // libpq prints no password, except within a connection string that it cannot parse; connect_session refuses that one
 // earlier.
 enum status migrate_report_failure(struct session *s, const char *doing, const PGresult *result)
@@ -20,9 +36,7 @@ enum status migrate_report_failure(struct session *s, const char *doing, const P
   s->lock_missed = sqlstate != NULL && (strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "40P01") == 0);
   if (sqlstate == NULL)
     return error_set(s->error, STATUS_UNAVAILABLE, "%s: " SLICE_FMT, doing, SLICE_ARG(line));
-  // A server that shuts down, or has no connection left, may be back.
-  enum status status = pg_sqlstate_status(sqlstate) == STATUS_UNAVAILABLE ? STATUS_UNAVAILABLE : STATUS_INTERNAL;
-  return error_set(s->error, status, "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
+  return error_set(s->error, judge_sqlstate(sqlstate), "%s: SQLSTATE %s: " SLICE_FMT, doing, sqlstate, SLICE_ARG(line));
 }
 
 enum status migrate_run_sql(struct session *s, const char *doing, const char *sql)
