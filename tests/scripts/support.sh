@@ -13,9 +13,9 @@ fail() {
   exit 1
 }
 
-# wait_until WHAT COMMAND...: waits until the command succeeds, at most 20 s.
+# wait_until WHAT COMMAND...: waits until the command succeeds, at most a minute.
 wait_until() {
-  local what=$1 end=$(($(date +%s) + 20))
+  local what=$1 end=$(($(date +%s) + 60))
   shift
   until "$@"; do
     [ "$(date +%s)" -lt "$end" ] || fail "$what did not come about"
