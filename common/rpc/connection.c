@@ -31,7 +31,11 @@ struct connection *connection_open(struct rpc_opened *opened, const struct conne
   list_init(&connection->requests);
   list_init(&connection->node);
   const struct sender_options sender = {
-      .queue = &options->transport->sends, .max_in_flight = WINDOW_PACKETS, .packets = options->packets};
+      .queue = &options->transport->sends,
+      .max_in_flight = WINDOW_PACKETS,
+      .max_message_bytes = options->max_message_bytes,
+      .packets = options->packets,
+  };
   const struct packet_stream_options stream = {.transport = options->transport,
                                                .max_message_bytes = options->max_message_bytes,
                                                .with_clock = true,

@@ -127,6 +127,7 @@ static void init_sender(struct endpoint *endpoint)
   const struct sender_options options = {
       .queue = &endpoint->group->transport->sends,
       .max_in_flight = NO_WINDOW,
+      .max_message_bytes = endpoint->group->max_message_bytes,
       .packets = endpoint->metrics->packets,
       .frames = endpoint->metrics->frames,
   };

@@ -154,12 +154,13 @@ struct outbox_packet outbox_peek(struct outbox *outbox)
   if (outbox->dropped_bytes > 0)
     close_gaps(outbox);
   struct outbox_packet packet = {.bytes.data = outbox->frames.data + outbox->head};
+  size_t max_bytes = outbox->max_packet_bytes == 0 ? RPC_PACKET_BYTES : outbox->max_packet_bytes;
   for (uint64_t number = outbox->first; number != outbox->next; number++) {
     const struct outbox_frame *frame = get_frame(outbox, number);
     if (frame->dropped)
       continue;
     bool alone = frame->size > RPC_LARGE_FRAME_BYTES;
-    if (packet.frame_count > 0 && (alone || packet.bytes.size + frame->size > RPC_PACKET_BYTES))
+    if (packet.frame_count > 0 && (alone || packet.bytes.size + frame->size > max_bytes))
       break;
     packet.bytes.size += frame->size;
     packet.frame_count++;

@@ -36,6 +36,7 @@ struct outbox_frame {
 // A zeroed outbox is ready and empty. Frames are numbered in the order in which they were added.
 struct outbox {
   struct strbuf frames;
+  size_t max_packet_bytes;                // of a packet with several frames; 0: RPC_PACKET_BYTES
   size_t head;                            // bytes at the front that were sent
   struct outbox_frame *ring;              // the frame with the number n is ring[n % ring_capacity]
   size_t ring_capacity;                   // a power of two, or 0

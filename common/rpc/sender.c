@@ -29,6 +29,9 @@ static void queue_sender(struct sender *sender)
 void sender_init(struct sender *sender, const struct sender_options *options)
 {
   *sender = (struct sender){.options = *options, .state = SENDER_CLOSED};
+  size_t max_bytes = options->max_message_bytes;
+  if (max_bytes != 0 && max_bytes < RPC_PACKET_BYTES + RPC_TAIL_MAX_BYTES)
+    sender->outbox.max_packet_bytes = max_bytes - RPC_TAIL_MAX_BYTES;
   list_init(&sender->node);
 }
 

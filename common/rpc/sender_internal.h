@@ -41,6 +41,7 @@ enum sender_state {
 struct sender_options {
   struct send_queue *queue;
   uint64_t max_in_flight;         // unacked packets beyond which nothing is sent
+  size_t max_message_bytes;       // of a packet that the other side takes; 0: no less than RPC_PACKET_BYTES
   struct metric_series *packets;  // counts packets sent
   struct metric_series *frames;   // counts frames sent; NULL to count none
 };

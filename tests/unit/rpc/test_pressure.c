@@ -89,6 +89,24 @@ Test(pressure, a_full_packet_waits_for_nothing)
   rig_stop(&rig);
 }
 
+// A packet over the cap of the other side ends the connection.
+Test(pressure, no_packet_exceeds_a_cap_that_its_requests_and_replies_keep)
+{
+  enum { CALLS = 100, CAP = 4096 };
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.max_message_bytes = CAP, .answering = ANSWER_LATER});
+  static struct outcome outcomes[CALLS];
+  char bytes[CAP / 4] = {0};
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(&rig, slice_make(bytes, sizeof(bytes)), &outcomes[i]);
+  rig_until_kept(&rig, CALLS);
+  rig_reply_all(&rig);
+  rig_until_done(&rig, outcomes, CALLS);
+  for (size_t i = 0; i < CALLS; i++)
+    cr_assert_eq(outcomes[i].code, STATUS_OK);
+  rig_stop(&rig);
+}
+
 Test(pressure, calls_do_not_wait_for_the_replies_of_others)
 {
   struct rig rig;
