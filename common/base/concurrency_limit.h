@@ -6,7 +6,8 @@
 // median of a time with few calls, and never less than CONCURRENCY_CALM_MS. The limit is multiplied by the quotient of
 // the two where calls take longer and at least half of the limit was in flight, and grows by its square root otherwise:
 // so a burst is let in after a calm time, and a standing queue is not. Calls that are slow for another reason than a
-// crowd are not refused. The limit stays between CONCURRENCY_LEAST and CONCURRENCY_MOST. (The gradient is that of Envoy's and Netflix's adaptive concurrency.)
+// crowd are not refused. The limit stays between CONCURRENCY_LEAST and CONCURRENCY_MOST. (The gradient is that of
+// Envoy's and Netflix's adaptive concurrency.)
 //
 // Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
 // nearly all, two get nearly a half each, and there is always something left for one who has nothing yet: one who has

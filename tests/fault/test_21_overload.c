@@ -1,0 +1,88 @@
+// More comes than can be answered: what is beyond it is refused at once and leaves no trace, others do not notice it,
+// and all is served again as soon as less comes. Counts are judged, times are printed.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fault/crowd.h"
+#include "tests/support/bystander.h"
+#include "tests/support/stack.h"
+
+enum { REFUSED = 200, MOST_CREATES = 6000, AFTERWARDS = 20 };
+
+struct creates {
+  const char *token;
+  const char *word;  // their category; the sku is "word-INDEX"
+};
+
+static const char *write_create(const void *arg, size_t i)
+{
+  static char bytes[4096];
+  const struct creates *creates = arg;
+  char body[256];
+  int body_bytes = snprintf(body, sizeof(body), "{\"sku\":\"%s-%zu\",\"name\":\"Lamp\",\"category\":\"%s\"}",
+                            creates->word, i, creates->word);
+  int size = snprintf(bytes, sizeof(bytes),
+                      "POST /v1/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+                      "Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+                      creates->token, body_bytes, body);
+  cr_assert_lt(size, (int)sizeof(bytes));
+  return bytes;
+}
+
+// Counts how often each create is stored.
+static unsigned *count_stored(const struct creates *creates, size_t count)
+{
+  unsigned *stored = calloc(count, sizeof(*stored));
+  cr_assert_not_null(stored);
+  const char *at =
+      sql("SELECT string_agg(split_part(sku, '-', 2), ' ') FROM item.items WHERE category = '%s'", creates->word);
+  while (*at != '\0' && *at != '\n') {
+    char *end;
+    size_t index = strtoul(at, &end, 10);
+    cr_assert_lt(index, count, "the database holds a create that nobody sent: %.20s", at);
+    stored[index]++;
+    at = end + strspn(end, " ");
+  }
+  return stored;
+}
+
+// Asserts that what succeeded is stored once, what was refused is not, and that every refusal says when to come again.
+static void assert_stored_as_told(const struct crowd *crowd, const struct creates *creates)
+{
+  unsigned *stored = count_stored(creates, crowd->count);
+  for (size_t i = 0; i < crowd->count; i++) {
+    const struct crowd_client *client = &crowd->clients[i];
+    if (client->status == 201)
+      cr_assert_eq(stored[i], 1, "an acknowledged create is stored %u times", stored[i]);
+    else if (client->unapplied)
+      cr_assert_eq(stored[i], 0, "a refused create is stored: %s", client->answer);
+    else
+      cr_assert(stored[i] <= 1 && (client->status == 503 || client->status == 504), "%s", client->answer);
+    cr_assert(client->status != 429 || client->retry_after, "%s", client->answer);
+  }
+  free(stored);
+}
+
+// Nothing is written while the table is locked, so the crowd outgrows what is let in on a machine of any speed. Reads
+// go on meanwhile.
+Test(fault_21_overload, a_crowd_of_writes_is_refused_beyond_what_is_let_in_and_others_go_on)
+{
+  struct account ada = account_create();
+  struct account bob = account_create();
+  const struct creates creates = {.token = ada.token, .word = fresh_word()};
+  struct bystander *bystander = bystander_start(&bob);
+  struct sql_transaction *lock = sql_begin("LOCK TABLE item.items IN SHARE MODE");
+  bystander_attacked(bystander);
+  struct crowd *crowd = crowd_until_refused(&(struct crowd_requests){write_create, &creates}, REFUSED, MOST_CREATES);
+  bystander_await(bystander, 50);
+  sql_commit(lock);
+  crowd_await_all(crowd);
+  (void)bystander_assert_unharmed(&bystander, "more writes than are let in, which wait for a lock");
+  crowd_print(crowd, "creates");
+  assert_stored_as_told(crowd, &creates);
+  for (int i = 0; i < AFTERWARDS; i++)
+    (void)item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word()));
+  crowd_free(&crowd);
+}
