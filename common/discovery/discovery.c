@@ -1,5 +1,5 @@
-// Hands the endpoints of watched services from Consul's thread to the host's: under a mutex, with an eventfd as the
-// signal.
+// Hands the endpoints of watched services from the threads that follow them to the host's: under a mutex, with an
+// eventfd as the signal.
 #include "common/discovery/discovery.h"
 
 #include <pthread.h>
@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "common/discovery/consul_internal.h"
+#include "common/discovery/dns_internal.h"
 #include "common/discovery/endpoint_list_internal.h"
 #include "common/discovery/saved_lists_internal.h"
 #include "common/discovery/static_list_internal.h"
@@ -38,6 +39,7 @@ struct watched {
 
 struct discovery {
   struct static_service *static_services;
+  struct dns *dns;           // NULL: no name is followed in DNS
   struct consul *consul;     // NULL: no Consul is used
   struct saved_lists saved;  // of the last run; only the host's thread uses it
   struct saved_lists kept;   // of this run; only Consul's thread uses it
@@ -61,7 +63,7 @@ static void wake_host(struct discovery *discovery)
   (void)written;
 }
 
-// Takes over the list and wakes the host if it differs from the last one. Both threads call it.
+// Takes over the list and wakes the host if it differs from the last one. All threads call it.
 static void set_list(struct discovery *discovery, const char *service, struct endpoint_list *list)
 {
   pthread_mutex_lock(&discovery->mutex);
@@ -88,6 +90,19 @@ static void take_list(void *arg, const char *service, struct endpoint_list *list
   struct discovery *discovery = arg;
   saved_lists_keep(&discovery->kept, service, list);
   set_list(discovery, service, list);
+}
+
+// Runs on the thread that follows names.
+static void take_resolved(void *arg, const char *service, struct endpoint_list *list)
+{
+  set_list(arg, service, list);
+}
+
+static void start_dns(struct discovery *discovery)
+{
+  for (const struct static_service *service = discovery->static_services; service != NULL; service = service->next)
+    if (service->names.count > 0 && discovery->dns == NULL)
+      discovery->dns = dns_start(&(struct dns_options){.on_list = take_resolved, .arg = discovery});
 }
 
 static enum status start_consul(struct discovery *discovery, const struct discovery_options *options,
@@ -121,6 +136,7 @@ enum status discovery_create(const struct discovery_options *options, struct dis
     discovery_free(&discovery);
     return status;
   }
+  start_dns(discovery);
   *out = discovery;
   return STATUS_OK;
 }
@@ -144,6 +160,7 @@ void discovery_free(struct discovery **discovery_pointer)
   *discovery_pointer = NULL;
   discovery_deregister(discovery, FREE_TIMEOUT_MS);
   consul_free(&discovery->consul);
+  dns_free(&discovery->dns);
   saved_lists_close(&discovery->saved);
   saved_lists_close(&discovery->kept);
   static_list_free(&discovery->static_services);
@@ -182,7 +199,11 @@ void discovery_watch(struct discovery *discovery, const char *service)
   if (find_watched(discovery, service) != NULL)
     return;
   add_watched(discovery, service);
-  const struct endpoint_list *fixed = static_list_find(discovery->static_services, service);
+  const struct static_service *fixed = static_list_find_service(discovery->static_services, service);
+  if (fixed != NULL && fixed->names.count > 0) {
+    dns_watch(discovery->dns, fixed);
+    return;
+  }
   if (fixed == NULL && discovery->consul != NULL) {
     follow_in_consul(discovery, service);
     return;
@@ -194,7 +215,7 @@ void discovery_watch(struct discovery *discovery, const char *service)
              LOG_STRING("peer", service));
   struct endpoint_list list = {0};
   if (fixed != NULL)
-    list = endpoint_list_copy(fixed);
+    list = endpoint_list_copy(&fixed->list);
   set_list(discovery, service, &list);
 }
 

@@ -1,6 +1,7 @@
 // Where the instances of services listen. One background thread talks to Consul, because its blocking queries hold a
 // connection for minutes, and hands over finished lists through an fd, so that any event loop can use it. Services of a
-// static list need no Consul.
+// static list need no Consul. A name of that list may stand for all instances of a service: then a second thread asks
+// DNS for its addresses every two seconds.
 //
 // While Consul is away, its last answer holds. A Consul that may have lost its memory, or suddenly names nobody,
 // empties no list: the instances that it does not name stay for two minutes, because they register again by themselves.
@@ -25,8 +26,8 @@ struct discovery_endpoint {
 struct discovery_options {
   const char *consul_url;    // "http://127.0.0.1:8500"; NULL: no Consul
   const char *consul_token;  // ACL token or NULL; never logged
-  // Names endpoints of services that Consul is not asked for: "item=tcp://a:1,tcp://b:1;user=tcp://c:1". NULL: there
-  // are none.
+  // Names endpoints of services that Consul is not asked for: "item=tcp://a:1,tcp://b:1;user=tcp://c:1". With dns+ in
+  // front of a URL, "user=dns+tcp://c:1", all addresses of its host are followed. NULL: there are none.
   const char *static_list;
   // A file that keeps the last known endpoints of watched services, for a start without Consul; NULL for none. Its
   // folder must exist. Where it cannot be written, this is logged and nothing else follows.

@@ -26,6 +26,17 @@ static struct static_service *add_service(struct static_service **services, stru
   return service;
 }
 
+// Adds an endpoint, or a name to be followed. False for what is neither.
+static bool add_place(struct static_service *service, struct slice url)
+{
+  if (!slice_starts_with(url, SLICE("dns+")))
+    return endpoint_list_add(&service->list, url, url);
+  struct slice name = slice_skip(url, sizeof("dns+") - 1);
+  struct slice host;
+  int port;
+  return endpoint_url_split(name, &host, &port) && endpoint_list_add(&service->names, name, name);
+}
+
 static enum status parse_service(struct slice part, struct static_service **services, struct error *error)
 {
   struct slice rest = part;
@@ -41,10 +52,10 @@ static enum status parse_service(struct slice part, struct static_service **serv
                      service->name);
   while (rest.size != 0) {
     struct slice url = cut_part(&rest, ',');
-    if (url.size != 0 && !endpoint_list_add(&service->list, url, url))
+    if (url.size != 0 && !add_place(service, url))
       return error_set(error, STATUS_INVALID_ARGUMENT,
-                       "\"" SLICE_FMT "\" is not an endpoint of \"%s\": write tcp://host:port, tls+tcp://host:port or "
-                       "ipc:///path",
+                       "\"" SLICE_FMT "\" is not an endpoint of \"%s\": write tcp://host:port, tls+tcp://host:port, "
+                       "either with dns+ in front to follow all addresses of the name, or ipc:///path",
                        SLICE_ARG(url), service->name);
   }
   endpoint_list_sort(&service->list);
@@ -74,15 +85,22 @@ void static_list_free(struct static_service **services)
     struct static_service *service = *services;
     *services = service->next;
     endpoint_list_free(&service->list);
+    endpoint_list_free(&service->names);
     free(service->name);
     free(service);
   }
 }
 
-const struct endpoint_list *static_list_find(const struct static_service *services, const char *name)
+const struct static_service *static_list_find_service(const struct static_service *services, const char *name)
 {
   for (; services != NULL; services = services->next)
     if (strcmp(services->name, name) == 0)
-      return &services->list;
+      return services;
   return NULL;
+}
+
+const struct endpoint_list *static_list_find(const struct static_service *services, const char *name)
+{
+  const struct static_service *service = static_list_find_service(services, name);
+  return service == NULL ? NULL : &service->list;
 }

@@ -48,7 +48,8 @@ const struct setting common_settings_table[] = {
      .type = SETTING_STRING,
      .optional = true,
      .help = "Services that Consul is not asked for: auth=tcp://a:1,tcp://b:1;user=tcp://c:1; without TLS, at the "
-             "addresses that they advertise.",
+             "addresses that they advertise. With dns+ in front, user=dns+tcp://c:1, all addresses of the name are "
+             "followed.",
      TARGET(rpc_static)},
     {.name = "SERVICE_KEY",
      .type = SETTING_STRING,

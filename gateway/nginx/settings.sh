@@ -30,7 +30,8 @@ each_setting() {
   "$1" CONSUL_URL url "" "where Consul is; not set: none"
   "$1" CONSUL_TOKEN_FILE file "" "a file with Consul's ACL token, if it has ACLs"
   "$1" STATE_DIR path "" "a folder that lasts, where the last known places of the services are kept for a start without Consul"
-  "$1" GATEWAY_STATIC places "" "services that Consul is not asked for"
+  "$1" GATEWAY_STATIC places "" "services that Consul is not asked for; with dns+ in front all addresses
+      of a name are followed"
   "$1" RPC_TLS_CA pem "" "the authorities (PEM) that sign the services' certificates, for mutual TLS to them: deploy/tls/certificates"
   "$1" RPC_TLS_CERT_KEY pem "" "the gateway's certificate and key (PEM), for RPC_TLS_CA"
   "$1" SERVICE_KEY_FILE key "" "the gateway's private key (PEM), where RPC has no TLS: deploy/keys"
@@ -71,7 +72,7 @@ describe_kind() {
     ;;
   url) accepted="a URL, such as http://127.0.0.1:8500" pattern='https?://[][a-zA-Z0-9._:/-]+' ;;
   places)
-    accepted="services and where they are, such as item=tcp://a:1,tcp://b:1;user=tls+tcp://c:1"
+    accepted="services and where they are, such as item=tcp://a:1,tcp://b:1;user=dns+tls+tcp://c:1"
     pattern="$PLACES_PATTERN(;$PLACES_PATTERN)*"
     ;;
   user) accepted="a user of this machine other than root, such as www-data" pattern='[a-zA-Z0-9_][a-zA-Z0-9_.-]*' ;;
@@ -87,7 +88,7 @@ describe_kind() {
 PORT_PATTERN='([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
 ORIGIN_PATTERN='https?://[]a-z0-9._:[-]+'
 NETWORK_PATTERN='[0-9a-fA-F.:]+(/[0-9]{1,3})?'
-PLACE_PATTERN="((tls\+)?tcp://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):$PORT_PATTERN|ipc:///[a-zA-Z0-9._/-]+)"
+PLACE_PATTERN="((dns\+)?(tls\+)?tcp://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]):$PORT_PATTERN|ipc:///[a-zA-Z0-9._/-]+)"
 PLACES_PATTERN="[a-z][a-z0-9_-]*=$PLACE_PATTERN(,$PLACE_PATTERN)*"
 
 # ---- checks ----

@@ -183,7 +183,7 @@ what_is_accepted_is_configured() {
   has_line 'bulkhead_advertise "10.0.0.7:8080" "http://10.0.0.7:9090/readyz";'
   start GATEWAY_LISTEN='[::1]:8080' HTTPS_LISTEN='*:443' TLS_CERTIFICATE="$folder/pem" TLS_KEY="$folder/pem" RATE_READ=off \
     RATE_WRITE='5/h burst 6' CORS_ORIGINS='https://a.example,http://[::1]:3000' TRUSTED_PROXIES=10.0.0.1,2001:db8::/32 PROXY_PROTOCOL=on \
-    GATEWAY_STATIC='item=tcp://a:1,tls+tcp://b:2;user=ipc:///c' RPC_TLS_CA="$folder/pem" RPC_TLS_CERT_KEY="$folder/pem" \
+    GATEWAY_STATIC='item=tcp://a:1,tls+tcp://b:2;auth=dns+tls+tcp://c:3;user=ipc:///c' RPC_TLS_CA="$folder/pem" RPC_TLS_CERT_KEY="$folder/pem" \
     GATEWAY_ACCESS_LOG=off GATEWAY_ADVERTISE=2001:db8::7 || fail "good settings are refused: $said"
   has_line 'listen [::1]:8080 backlog=4096 proxy_protocol;'
   has_line 'bulkhead_advertise "[2001:db8::7]:8080" "http://[2001:db8::7]:9090/readyz";'

@@ -371,6 +371,41 @@ function checkConnections(suite: Suite, report: Report): void {
   if (!(room >= roles)) report(`the roles may open ${roles} connections, and PostgreSQL takes ${room}`);
 }
 
+// ---- who finds whom ----
+
+// What RPC_STATIC or GATEWAY_STATIC says about a service.
+function placeOf(environment: facts.Environment, service: string): string | undefined {
+  const places = environment["RPC_STATIC"] ?? environment["GATEWAY_STATIC"] ?? "";
+  return places
+    .split(";")
+    .find((place) => place.startsWith(`${service}=`))
+    ?.slice(service.length + 1);
+}
+
+function isHeadless(suite: Suite, place: string, to: Pod): boolean {
+  const [, name, port] = /^dns\+tls\+tcp:\/\/([a-z-]+):(\d+)$/.exec(place) ?? [];
+  const service = suite.manifests.find(({ kind, metadata }) => kind === "Service" && metadata.name === name);
+  return (
+    service?.["spec"].clusterIP === "None" &&
+    selects({ matchLabels: service["spec"].selector }, to.labels) &&
+    portOf(to, "rpc") === Number(port)
+  );
+}
+
+function checkDiscovery(suite: Suite, report: Report): void {
+  const pods = podsOf(suite).filter(isServing);
+  for (const from of pods) {
+    const environment = environmentOf(suite, from, report);
+    for (const to of pods.filter(({ name }) => name !== "gateway" && facts.callersOf(name).includes(from.name))) {
+      const place = placeOf(environment, to.name);
+      if (place === undefined && environment["CONSUL_URL"] === undefined)
+        report(`${from.owner} is not told where ${to.name} is`);
+      if (place !== undefined && !isHeadless(suite, place, to))
+        report(`${from.owner} finds ${to.name} by ${place}, which is not a headless Service of it`);
+    }
+  }
+}
+
 // ---- who reaches whom ----
 
 const policiesOf = ({ manifests }: Suite, pod: Pod, direction: string): Json[] =>
@@ -457,6 +492,7 @@ export async function findFaults(suite: Suite): Promise<string[]> {
   await checkProbes(suite, report);
   checkGrace(suite, report);
   checkConnections(suite, report);
+  checkDiscovery(suite, report);
   checkNetwork(suite, report);
   return [...findings];
 }

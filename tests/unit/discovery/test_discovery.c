@@ -58,6 +58,22 @@ Test(discovery, a_static_list_comes_once_through_the_fd)
   discovery_free(&discovery);
 }
 
+Test(discovery, the_addresses_of_a_name_come_through_the_fd)
+{
+  struct discovery *discovery;
+  struct error error;
+  struct discovery_options options = {.static_list = "item=dns+tcp://127.0.0.1:7000"};
+  cr_assert_eq(discovery_create(&options, &discovery, &error), STATUS_OK);
+  discovery_watch(discovery, "item");
+  struct pollfd poll_fd = {.fd = discovery_fd(discovery), .events = POLLIN};
+  cr_assert_eq(poll(&poll_fd, 1, 60000), 1);
+  struct seen seen = {0};
+  discovery_process(discovery, on_changed, &seen);
+  cr_assert_eq(seen.count, 1);
+  cr_assert_str_eq(seen.first_url, "tcp://127.0.0.1:7000");
+  discovery_free(&discovery);
+}
+
 Test(discovery, a_service_that_nobody_knows_is_an_empty_list)
 {
   struct discovery *discovery;

@@ -18,9 +18,22 @@ Test(static_list, services_and_endpoints_are_found)
   cr_assert_str_eq(items->endpoints[1].id, "tcp://b:2");
   cr_assert_eq(static_list_find(services, "user")->count, 1);
   cr_assert_null(static_list_find(services, "auth"));
+  cr_assert_null(static_list_find_service(services, "auth"));
   static_list_free(&services);
   cr_assert_eq(static_list_parse((struct slice){0}, &services, &error), STATUS_OK);
   cr_assert_null(services);
+}
+
+Test(static_list, names_to_be_followed_stand_beside_the_endpoints)
+{
+  struct static_service *services;
+  struct error error;
+  cr_assert_eq(static_list_parse(SLICE("item=dns+tls+tcp://item:1,tcp://a:1"), &services, &error), STATUS_OK);
+  const struct static_service *item = static_list_find_service(services, "item");
+  cr_assert_eq(item->list.count, 1);
+  cr_assert_eq(item->names.count, 1);
+  cr_assert_str_eq(item->names.endpoints[0].url, "tls+tcp://item:1");
+  static_list_free(&services);
 }
 
 Test(static_list, errors_quote_the_part_that_is_wrong)
@@ -34,6 +47,8 @@ Test(static_list, errors_quote_the_part_that_is_wrong)
       {"item=tcp://a:1;user=http://b:2", "\"http://b:2\""},
       {"item=tcp://a:99999", "\"tcp://a:99999\""},
       {"item=tcp://a", "\"tcp://a\""},
+      {"item=dns+ipc:///a", "\"dns+ipc:///a\""},
+      {"item=dns+tcp://a", "\"dns+tcp://a\""},
       {"item=tcp://a:1;item=tcp://b:1", "\"item\""},
   };
   for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
