@@ -218,11 +218,10 @@ static void set_desired_id(struct consul *consul, const char *id)
 
 void consul_register(struct consul *consul, const struct discovery_registration *registration)
 {
-  char check_id[UUID_TEXT_SIZE];
-  uuid_v7(check_id);
   pthread_mutex_lock(&consul->mutex);
+  uuid_v7(consul->desired.check_id);
   strbuf_clear(&consul->desired.body);
-  consul_write_registration(&consul->desired.body, registration, check_id);
+  consul_write_registration(&consul->desired.body, registration, consul->desired.check_id);
   set_desired_id(consul, registration->id);
   pthread_mutex_unlock(&consul->mutex);
 }

@@ -16,6 +16,7 @@ struct instance {
   struct slice address;
   struct slice node_address;
   struct slice url;
+  struct slice registration;  // names the registration that is in force
   uint64_t port;
   bool is_failing;
 };
@@ -53,7 +54,11 @@ static bool read_string(struct jsontext_reader *reader, struct slice *out)
 
 static bool take_meta(struct jsontext_reader *reader, struct slice key, struct instance *out)
 {
-  return slice_equal_string(key, "url") ? read_string(reader, &out->url) : jsontext_skip_value(reader, NULL);
+  if (slice_equal_string(key, "url"))
+    return read_string(reader, &out->url);
+  if (slice_equal_string(key, "registration"))
+    return read_string(reader, &out->registration);
+  return jsontext_skip_value(reader, NULL);
 }
 
 static bool take_node(struct jsontext_reader *reader, struct slice key, struct instance *out)
@@ -159,6 +164,18 @@ bool consul_read_health(struct slice json, struct consul_answer *out)
   return true;
 }
 
+bool consul_has_other_registration(struct slice json, const char *check_id)
+{
+  struct arena arena = {0};
+  struct jsontext_reader reader;
+  struct instance instance = {0};
+  jsontext_reader_init(&reader, json, MAX_DEPTH, &arena);
+  bool is_other = read_object(&reader, take_service, &instance) && instance.registration.size != 0 &&
+                  !slice_equal_string(instance.registration, check_id);
+  arena_free(&arena);
+  return is_other;
+}
+
 void consul_answer_free(struct consul_answer *answer)
 {
   endpoint_list_free(&answer->passing);
@@ -232,6 +249,7 @@ void consul_write_registration(struct strbuf *out, const struct discovery_regist
   jsontext_begin_object(&writer);
   write_optional(&writer, "url", registration->url);
   write_optional(&writer, "version", registration->version);
+  write_optional(&writer, "registration", check_id);
   jsontext_end_object(&writer);
   if (registration->health_url != NULL)
     write_check(&writer, registration->health_url, check_id);

@@ -24,6 +24,10 @@ struct consul_answer {
 bool consul_read_health(struct slice json, struct consul_answer *out);
 void consul_answer_free(struct consul_answer *answer);
 
+// Tells whether the answer of /v1/agent/service/<id> shows another registration than that with this check: one of an
+// earlier process with the same id, which Consul has carried out late, names the places of a process that has ended.
+bool consul_has_other_registration(struct slice json, const char *check_id);
+
 // Writes "<base>/v1/health/service/<service>?index=..&wait=..ms". With index 0, Consul answers at once.
 void consul_health_url(struct strbuf *out, const char *base, const char *service, uint64_t index, uint32_t wait_ms);
 // Writes "<base>/v1/agent/service/<id>", with "deregister/" before the id if `deregister` is set.

@@ -57,6 +57,7 @@ static void begin_registration(struct consul *consul, struct job *job)
     consul_register_url(&url, consul->url);
     pthread_mutex_lock(&consul->mutex);
     strbuf_add(&body, strbuf_slice(&consul->desired.body));
+    memcpy(consul->registered_check_id, consul->desired.check_id, sizeof(consul->registered_check_id));
     pthread_mutex_unlock(&consul->mutex);
   } else {
     consul_service_url(&url, consul->url, consul->registered_id, job->kind == JOB_DEREGISTER);
@@ -187,12 +188,25 @@ static void end_deregister(struct consul *consul, struct job *job, const char *f
   pthread_mutex_unlock(&consul->mutex);
 }
 
+// Returns what is wrong with our registration, by the answer to a question for it; NULL where all is right.
+static const char *find_fault(const struct consul *consul, const struct job *job, long status)
+{
+  if (status == 404)
+    return "Consul has lost the registration of this instance; registering it again";
+  if (job->kind == JOB_CHECK &&
+      consul_has_other_registration(strbuf_slice(&job->exchange.answer), consul->registered_check_id))
+    return "another process has registered under the id of this instance, an earlier one if ids are unique; "
+           "registering "
+           "it again";
+  return NULL;
+}
+
 static void end_registration(struct consul *consul, struct job *job, long status)
 {
   note_success(consul, job);
-  if (status == 404) {
-    log_warn("consul", "Consul has lost the registration of this instance; registering it again",
-             LOG_STRING("id", consul->registered_id));
+  const char *fault = find_fault(consul, job, status);
+  if (fault != NULL) {
+    log_warn("consul", fault, LOG_STRING("id", consul->registered_id));
     consul_job_schedule(job, JOB_REGISTER, 0);
     return;
   }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/base/strbuf.h"
+#include "common/base/uuid.h"
 #include "common/discovery/consul_internal.h"
 #include "common/discovery/consul_recall_internal.h"
 #include "common/discovery/http_internal.h"
@@ -42,6 +43,7 @@ struct job {
 // Consul with it once `reconciled` is the same.
 struct desired_state {
   char *id;  // NULL: not to be registered
+  char check_id[UUID_TEXT_SIZE];
   struct strbuf body;
   uint64_t version;
   uint64_t reconciled;
@@ -58,10 +60,11 @@ struct consul {
   atomic_bool up;
   struct metric_series *up_metric;
   struct metric_series *errors_metric;
-  // Only the thread uses the members from here to `registered_id`.
+  // Only the thread uses the members from here to `registered_check_id`.
   struct job *watches;
   struct job registration;
   char *registered_id;  // the id of the last registration that was sent to Consul; NULL: none was
+  char registered_check_id[UUID_TEXT_SIZE];
   // The host and the thread use the members below, under the mutex.
   pthread_mutex_t mutex;
   pthread_cond_t reconciled;  // desired.reconciled has changed

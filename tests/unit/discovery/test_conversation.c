@@ -273,6 +273,22 @@ Test(registration, one_that_consul_has_lost_is_sent_again)
   stop();
 }
 
+// What a frozen Consul has got of an earlier process with the same id may be carried out after what this one has sent.
+static struct fake_answer show_an_earlier_one_once(const char *request, size_t count)
+{
+  bool shown = strncmp(request, CHECK_OWN, strlen(CHECK_OWN)) == 0 && count == 0;
+  return (struct fake_answer){200, NULL, shown ? "{\"ID\":\"item-1\",\"Meta\":{\"registration\":\"earlier\"}}" : "{}"};
+}
+
+Test(registration, one_that_an_earlier_process_has_replaced_is_sent_again)
+{
+  start(show_an_earlier_one_once, NULL);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 2, NULL);
+  fake_consul_wait(fake, CHECK_OWN, 2, NULL);
+  stop();
+}
+
 static struct fake_answer refuse_twice(const char *request, size_t count)
 {
   (void)request;

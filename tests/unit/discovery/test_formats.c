@@ -188,11 +188,12 @@ Test(requests, a_registration_says_where_and_how_to_look)
                                                 .health_url = "http://10.0.0.7:4712/readyz",
                                                 .version = "1.2.3"};
   consul_write_registration(&body, &registration, "check-1");
-  cr_assert_str_eq(strbuf_cstring(&body), "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
-                                          "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\"},"
-                                          "\"Check\":{\"CheckID\":\"check-1\",\"HTTP\":\"http://10.0.0.7:4712/"
-                                          "readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
-                                          "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
+  cr_assert_str_eq(strbuf_cstring(&body),
+                   "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
+                   "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\",\"registration\":\"check-1\"},"
+                   "\"Check\":{\"CheckID\":\"check-1\",\"HTTP\":\"http://10.0.0.7:4712/"
+                   "readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
+                   "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
   strbuf_free(&body);
 }
 
@@ -214,7 +215,7 @@ Test(requests, the_registered_place_is_that_of_the_url_unless_another_is_set)
   registration.port = 80;
   check_registered_place(&registration, "\"Address\":\"10.0.0.9\",\"Port\":80,");
   registration = (struct discovery_registration){.service = "item", .id = "item-1", .url = "ipc:///run/item.sock"};
-  check_registered_place(&registration, "\"Name\":\"item\",\"Port\":0,\"Meta\":{\"url\":\"ipc:///run/item.sock\"}");
+  check_registered_place(&registration, "\"Name\":\"item\",\"Port\":0,\"Meta\":{\"url\":\"ipc:///run/item.sock\",");
 }
 
 Test(index, one_that_goes_backwards_starts_over)
