@@ -171,10 +171,13 @@ struct contract_method {
   const char *location;  // template of the Location header, filled from the response; NULL without one
   const struct contract_error *errors;
   size_t error_count;
-  bool no_side_effects;        // idempotency_level NO_SIDE_EFFECTS
-  bool takes_idempotency_key;  // a POST whose repeat would repeat its effect: it has no idempotency_level
-  bool secret_reply;           // the reply is not kept for a repeat with the same Idempotency-Key
-  size_t index;                // 0 .. method_count - 1, for tables beside this one
+  bool client_streams;          // the client sends any number of messages
+  bool server_streams;          // the service does
+  uint32_t message_timeout_ms;  // how long either side of a stream waits for one message; 0: as long as for the call
+  bool no_side_effects;         // idempotency_level NO_SIDE_EFFECTS
+  bool takes_idempotency_key;   // a POST whose repeat would repeat its effect: it has no idempotency_level
+  bool secret_reply;            // the reply is not kept for a repeat with the same Idempotency-Key
+  size_t index;                 // 0 .. method_count - 1, for tables beside this one
   struct source_place place;
 };
 

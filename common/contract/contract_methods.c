@@ -233,6 +233,28 @@ static void build_http(struct contract_builder *builder, const struct declaratio
   build_bindings(builder, &http, method, rule);
 }
 
+static void build_stream(struct contract_builder *builder, const struct declaration *declaration,
+                         const Bulkhead__V1__MethodPolicy *policy, const Google__Api__HttpRule *rule,
+                         struct contract_method *method)
+{
+  struct declaration option = declaration_of_policy(declaration);
+  bool streams = method->client_streams || method->server_streams;
+  uint32_t limit_ms = policy == NULL ? 0 : policy->message_timeout_ms;
+  if (streams && rule != NULL)
+    report(builder, declaration,
+           "a method with stream has a route, but streams are served between services only; leave google.api.http out");
+  if (streams && method->cache_ttl_ms != 0)
+    report(builder, &option, "cache_ttl_ms has no effect on a method with stream; leave it out");
+  if (!streams && limit_ms != 0)
+    report(builder, &option, "message_timeout_ms has no effect on a method without stream; leave it out");
+  if (limit_ms > method->timeout_ms)
+    report(builder, &option,
+           "message_timeout_ms %" PRIu32 " has no effect, because the whole call may take %" PRIu32
+           " ms only; write less, or a longer timeout_ms",
+           limit_ms, method->timeout_ms);
+  method->message_timeout_ms = limit_ms;
+}
+
 static void build_method(struct contract_builder *builder, const struct declaration *declaration,
                          const MethodProto *source, struct contract_method *method)
 {
@@ -240,10 +262,8 @@ static void build_method(struct contract_builder *builder, const struct declarat
   method->place = declaration_place(declaration);
   IdempotencyLevel level = get_idempotency_level(source->options);
   method->no_side_effects = level == GOOGLE__PROTOBUF__METHOD_OPTIONS__IDEMPOTENCY_LEVEL__NO_SIDE_EFFECTS;
-  bool streams = (source->has_client_streaming && source->client_streaming) ||
-                 (source->has_server_streaming && source->server_streaming);
-  if (streams)
-    report(builder, declaration, "streaming methods are not served yet; leave stream out");
+  method->client_streams = source->has_client_streaming && source->client_streaming;
+  method->server_streams = source->has_server_streaming && source->server_streaming;
   method->input = build_message(builder, declaration, source->input_type);
   method->output = build_message(builder, declaration, source->output_type);
   const Bulkhead__V1__MethodPolicy *policy = options_method_policy(builder, declaration, source->options);
@@ -251,6 +271,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
   check_update(builder, method, rule);
   build_policy(builder, declaration, policy, method);
   build_idempotency(builder, declaration, policy, rule, level, method);
+  build_stream(builder, declaration, policy, rule, method);
   build_http(builder, declaration, policy, rule, method);
 }
 

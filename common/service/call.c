@@ -82,6 +82,35 @@ void call_violation(struct call *call, const char *field, const char *descriptio
   violations_add(&call->violations, slice_from_string(field), slice_from_string(description));
 }
 
+enum status call_check_message(struct call *call, const ProtobufCMessage *message)
+{
+  if (message == NULL)
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "MALFORMED_REQUEST", "the request is no %s",
+                     call->method->input->name);
+  if (call->method->input_rules == NULL)
+    return STATUS_OK;
+  validate_message(call->method->input_rules, message, &call->violations);
+  if (call->violations.count == 0)
+    return STATUS_OK;
+  const struct violation *first = &call->violations.items[0];
+  size_t others = call->violations.count + call->violations.more - 1;
+  if (others == 0)
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT, SLICE_ARG(first->field),
+                     SLICE_ARG(first->description));
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT ", and %zu more",
+                   SLICE_ARG(first->field), SLICE_ARG(first->description), others);
+}
+
+struct stream *call_stream(struct call *call)
+{
+  return &call->stream;
+}
+
+bool call_is_draining(const struct call *call)
+{
+  return call->service->phase == PHASE_DRAINING;
+}
+
 void call_reply_bytes(struct call *call, struct slice wire)
 {
   call->has_reply_bytes = true;

@@ -22,6 +22,7 @@
 
 struct call;
 struct service;
+struct stream;
 
 // The state that the service's start function has made.
 void *call_state(const struct call *call);
@@ -32,6 +33,12 @@ struct slice call_caller_id(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
 // The address of the HTTP client behind the call, as text; empty where there is none.
 struct slice call_client_address(const struct call *call);
+
+// Returns the stream of a call to a method with `stream` in its contract; handlers get it as an argument.
+struct stream *call_stream(struct call *call);
+// Returns whether this instance is about to end. A handler whose stream would go on for long ends it with UNAVAILABLE
+// then, so that its client opens it again at another instance; others are cancelled at the end of the drain.
+bool call_is_draining(const struct call *call);
 
 // Sets what the caller is told and returns `status`, for use as
 // `return call_fail(call, STATUS_NOT_FOUND, "ITEM_NOT_FOUND", "there is no item %s", id);`. `reason` is static text in
@@ -61,6 +68,9 @@ struct rpc_method {
   struct policy policy;
   uint32_t timeout_ms;
   uint32_t cache_ttl_ms;
+  bool client_streams;          // the client sends any number of messages; the handler gets a stream and no request
+  bool server_streams;          // the handler sends any number of messages, and has no response
+  uint32_t message_timeout_ms;  // of one read or write of a stream; 0: only the call as a whole has a limit
   bool no_side_effects;
   bool takes_idempotency_key;
   bool secret_reply;  // the reply is not kept for a repeat with the same Idempotency-Key

@@ -7,6 +7,7 @@
 #include "common/rpc/rpc_server.h"
 #include "common/runtime/task.h"
 #include "common/service/call.h"
+#include "common/service/stream_internal.h"
 
 struct idempotency;
 
@@ -24,6 +25,7 @@ struct call {
   struct task *task;  // NULL before it has started
   ProtobufCMessage *input;
   ProtobufCMessage *output;
+  struct stream stream;  // of a method with one
   uint64_t began_us;
   enum task_effect effect;          // of the task, once the handler has returned
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
@@ -43,6 +45,9 @@ struct call {
 void call_init(struct call *call, struct service *service, struct arena *arena, const struct rpc_context *context);
 // Who makes the call, as the policy sees it.
 struct policy_caller call_policy_caller(const struct call *call);
+// Checks a message of the client against its rules; NULL is one that could not be read. Where it is not OK, what is
+// wrong was noted as how the call fails.
+enum status call_check_message(struct call *call, const ProtobufCMessage *message) MUST_CHECK;
 // Makes the status to send from what the handler returned, with default texts where it gave none. The result lives in
 // the call's arena. `status` must not be OK.
 struct rpc_status call_outcome(struct call *call, enum status status);

@@ -44,12 +44,17 @@ enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t b
   return status;
 }
 
+static bool is_stream(const struct rpc_method *method)
+{
+  return method->client_streams || method->server_streams;
+}
+
 uint32_t dispatch_longest_ms(const struct rpc_binding *bindings, size_t binding_count)
 {
   uint32_t longest_ms = 0;
   for (size_t i = 0; i < binding_count; i++)
     for (size_t m = 0; m < bindings[i].service->method_count; m++)
-      if (bindings[i].service->methods[m].timeout_ms > longest_ms)
+      if (!is_stream(&bindings[i].service->methods[m]) && bindings[i].service->methods[m].timeout_ms > longest_ms)
         longest_ms = bindings[i].service->methods[m].timeout_ms;
   return longest_ms;
 }
@@ -115,12 +120,15 @@ static void finish_call(struct call *call, enum status status)
   struct slice payload = {0};
   if (status != STATUS_OK)
     outcome = call_outcome(call, status);
+  else if (call->method->server_streams)
+    payload = (struct slice){0};
   else if (call->has_reply_bytes)
     payload = call->reply_bytes;
   else
     payload = proto_pack_arena(call->output, call->arena);
   log_set_context(&call->log_context);
   log_end(call, status, outcome.message);
+  stream_release(&call->stream);
   // The texts of the context are freed with the request.
   log_set_context(NULL);
   rpc_request_reply(call->request, status == STATUS_OK ? NULL : &outcome, payload);
@@ -160,6 +168,7 @@ static enum status find_method(struct call *call)
   if (served == NULL)
     return call_fail(call, STATUS_UNIMPLEMENTED, "UNKNOWN_METHOD", "there is no such method here");
   call->method = served->method;
+  call->stream.method = served->method;
   call->handlers = served->handlers;
   call->log_context.method = slice_from_string(served->method->full_name);
   return STATUS_OK;
@@ -194,34 +203,26 @@ static enum status check_policy(struct call *call)
   return call_fail(call, status, status_name(status), "%s", message);
 }
 
-static enum status read_request(struct call *call)
+static enum status check_kind(struct call *call)
 {
-  call->input = proto_unpack(call->method->input, rpc_request_payload(call->request), call->arena);
-  if (call->input == NULL)
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "MALFORMED_REQUEST", "the request is no %s",
-                     call->method->input->name);
-  call->output = proto_new(call->method->output, call->arena);
-  return STATUS_OK;
+  if (rpc_request_is_stream(call->request) == is_stream(call->method))
+    return STATUS_OK;
+  return call_fail(call, STATUS_UNIMPLEMENTED, "WRONG_KIND_OF_CALL",
+                   "the method is %s; is the caller's contract older?",
+                   is_stream(call->method) ? "one with a stream" : "one without a stream");
 }
 
-static enum status check_request(struct call *call)
+static enum status read_request(struct call *call)
 {
-  if (call->method->input_rules == NULL)
+  call->output = proto_new(call->method->output, call->arena);
+  if (call->method->client_streams)
     return STATUS_OK;
-  validate_message(call->method->input_rules, call->input, &call->violations);
-  if (call->violations.count == 0)
-    return STATUS_OK;
-  const struct violation *first = &call->violations.items[0];
-  size_t others = call->violations.count + call->violations.more - 1;
-  if (others == 0)
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT, SLICE_ARG(first->field),
-                     SLICE_ARG(first->description));
-  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", SLICE_FMT " " SLICE_FMT ", and %zu more",
-                   SLICE_ARG(first->field), SLICE_ARG(first->description), others);
+  call->input = proto_unpack(call->method->input, rpc_request_payload(call->request), call->arena);
+  return call_check_message(call, call->input);
 }
 
 // The gates run in this order once the caller is known; the first that refuses ends the call.
-static enum status (*const gates[])(struct call *call) = {check_policy, read_request, check_request};
+static enum status (*const gates[])(struct call *call) = {check_policy, check_kind, read_request};
 
 static enum status pass_gates(struct call *call)
 {
@@ -265,6 +266,7 @@ void dispatch_request(void *arg, struct rpc_request *request)
   call->dispatch = dispatch;
   call->request = request;
   call->began_us = loop_now_us(dispatch->loop);
+  stream_init(&call->stream, call, request);
   rpc_request_set_data(request, call);
   log_set_context(&call->log_context);
   enum status status = find_method(call);
@@ -289,6 +291,27 @@ void dispatch_cancel(void *arg, struct rpc_request *request)
   struct call *call = rpc_request_data(request);
   if (call != NULL && call->task != NULL)
     task_cancel(call->task);
+}
+
+void dispatch_message(void *arg, struct rpc_request *request, struct slice payload)
+{
+  (void)arg;
+  struct call *call = rpc_request_data(request);
+  stream_add(&call->stream, payload);
+}
+
+void dispatch_half_close(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  struct call *call = rpc_request_data(request);
+  stream_note_all(&call->stream);
+}
+
+void dispatch_writable(void *arg, struct rpc_request *request)
+{
+  (void)arg;
+  struct call *call = rpc_request_data(request);
+  stream_wake_writer(&call->stream);
 }
 
 void dispatch_cancel_all(struct dispatch *dispatch)

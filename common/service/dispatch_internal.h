@@ -27,7 +27,8 @@ struct dispatch {
 enum status dispatch_check_handlers(const struct rpc_binding *bindings, size_t binding_count,
                                     struct error *error) MUST_CHECK;
 
-// Returns the longest time limit of the methods; 0 without any.
+// Returns the longest time limit of the methods without a stream; 0 without any. A stream may go on for far longer than
+// a process that ends can wait for it.
 uint32_t dispatch_longest_ms(const struct rpc_binding *bindings, size_t binding_count);
 
 // Builds the table of methods. CHECKs that each method is there once and has a policy.
@@ -35,9 +36,12 @@ void dispatch_init(struct dispatch *dispatch, struct service *service, const str
                    size_t binding_count);
 void dispatch_free(struct dispatch *dispatch);
 
-// Callbacks for on_request and on_cancel of the RPC server's options; `arg` is the dispatch.
+// The callbacks of the RPC server's options; `arg` is the dispatch.
 void dispatch_request(void *arg, struct rpc_request *request);
 void dispatch_cancel(void *arg, struct rpc_request *request);
+void dispatch_message(void *arg, struct rpc_request *request, struct slice payload);
+void dispatch_half_close(void *arg, struct rpc_request *request);
+void dispatch_writable(void *arg, struct rpc_request *request);
 
 // Cancels all calls whose task runs.
 void dispatch_cancel_all(struct dispatch *dispatch);

@@ -153,6 +153,9 @@ static enum status listen_rpc(struct service *service, struct error *error)
       .tls = {.ca_file = common->rpc_tls_ca, .cert_key_file = common->rpc_tls_cert_key},
       .on_request = dispatch_request,
       .on_cancel = dispatch_cancel,
+      .on_message = dispatch_message,
+      .on_half_close = dispatch_half_close,
+      .on_writable = dispatch_writable,
       .arg = &service->dispatch,
   };
   enum status status = rpc_server_create(&options, &service->server, error);

@@ -1,9 +1,9 @@
 // Calls to other services. A task waits with its completion on its own stack, so a task that leaves early (deadline,
 // cancellation) cancels the call: a late reply must not finish a completion that is gone.
 #include "common/base/check.h"
-#include "common/base/uuid.h"
 #include "common/runtime/task.h"
 #include "common/service/call_internal.h"
+#include "common/service/peer_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
 
@@ -32,32 +32,28 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
 // The request of a call, which stays until the call has ended.
 struct outgoing {
   struct strbuf payload;
-  struct rpc_context context;
-  char traceparent[TRACEPARENT_SIZE];
-  char request_id[UUID_TEXT_SIZE];
+  struct peer_context context;
 };
 
-// Makes the context of the outgoing call: the incoming one with a new span. Background work starts a trace and a
-// request id of its own.
-static void make_context(struct outgoing *outgoing, const struct call *call)
+void peer_make_context(struct peer_context *out, const struct call *call)
 {
   struct trace_context parent;
   struct trace_context span;
-  outgoing->context = call == NULL ? (struct rpc_context){0} : *call->context;
-  if (trace_parse(outgoing->context.traceparent, &parent))
+  out->context = call == NULL ? (struct rpc_context){0} : *call->context;
+  if (trace_parse(out->context.traceparent, &parent))
     trace_child(&parent, &span);
   else
     trace_start(&span);
-  trace_format(&span, outgoing->traceparent);
-  outgoing->context.traceparent = slice_from_string(outgoing->traceparent);
+  trace_format(&span, out->traceparent);
+  out->context.traceparent = slice_from_string(out->traceparent);
   // The RPC client sets the name of this service itself.
-  outgoing->context.peer_service = (struct slice){0};
+  out->context.peer_service = (struct slice){0};
   // The key names the client's request, not the calls that serve it.
-  outgoing->context.idempotency_key = (struct slice){0};
-  if (outgoing->context.request_id.size > 0)
+  out->context.idempotency_key = (struct slice){0};
+  if (out->context.request_id.size > 0)
     return;
-  uuid_v7(outgoing->request_id);
-  outgoing->context.request_id = slice_from_string(outgoing->request_id);
+  uuid_v7(out->request_id);
+  out->context.request_id = slice_from_string(out->request_id);
 }
 
 static struct rpc_call *send_call(struct service *service, const struct rpc_method *method,
@@ -69,14 +65,14 @@ static struct rpc_call *send_call(struct service *service, const struct rpc_meth
       .payload = strbuf_slice(&outgoing->payload),
       .deadline_us =
           deadline_min(task_deadline_us(), deadline_after_ms(loop_now_us(service->loop), method->timeout_ms)),
-      .context = &outgoing->context,
+      .context = &outgoing->context.context,
       .keeps_request = true,
       .is_repeatable = method->no_side_effects,
   };
   return rpc_client_call(service->client, &options, on_done, waiting);
 }
 
-static enum status set_peer_failure(struct call *call, enum status status, const char *reason, const char *message)
+enum status peer_set_failure(struct call *call, enum status status, const char *reason, const char *message)
 {
   const struct rpc_status peer = {
       .code = status, .message = slice_from_string(message), .reason = slice_from_string(reason)};
@@ -85,7 +81,7 @@ static enum status set_peer_failure(struct call *call, enum status status, const
   return status;
 }
 
-static void note_effect(const struct rpc_method *method, enum task_effect effect)
+void peer_note_effect(const struct rpc_method *method, enum task_effect effect)
 {
   if (!method->no_side_effects)
     task_note_effect(effect);
@@ -106,12 +102,12 @@ static enum status wait_for_reply(struct service *service, const struct rpc_meth
   struct rpc_call *handle = send_call(service, method, outgoing, waiting);
   enum status status = completion_wait(&waiting->done);
   if (waiting->done.done) {
-    note_effect(method, find_effect(waiting));
+    peer_note_effect(method, find_effect(waiting));
     return waiting->status;
   }
   bool has_left = rpc_call_cancel(handle);
-  note_effect(method, has_left ? TASK_EFFECT_UNKNOWN : TASK_NO_EFFECT);
-  return set_peer_failure(waiting->call, status, has_left ? RPC_OUTCOME_UNKNOWN : RPC_NOT_APPLIED, "");
+  peer_note_effect(method, has_left ? TASK_EFFECT_UNKNOWN : TASK_NO_EFFECT);
+  return peer_set_failure(waiting->call, status, has_left ? RPC_OUTCOME_UNKNOWN : RPC_NOT_APPLIED, "");
 }
 
 enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
@@ -122,11 +118,11 @@ enum status call_peer(struct service *service, struct call *call, const struct r
     call->peer_status = (struct rpc_status){.code = STATUS_OK};
   enum status status = task_check();
   if (status != STATUS_OK)
-    return set_peer_failure(call, status, RPC_NOT_APPLIED, "");
+    return peer_set_failure(call, status, RPC_NOT_APPLIED, "");
   service_follow_peer(service, method->service);
   struct waiting waiting = {.done = {.what = method->full_name}, .call = call, .arena = arena};
   struct outgoing outgoing;
-  make_context(&outgoing, call);
+  peer_make_context(&outgoing.context, call);
   strbuf_init(&outgoing.payload, 0);
   proto_pack(request, &outgoing.payload);
   status = wait_for_reply(service, method, &outgoing, &waiting);
@@ -135,7 +131,7 @@ enum status call_peer(struct service *service, struct call *call, const struct r
     return status;
   *response = proto_unpack(method->output, waiting.payload, arena);
   if (*response == NULL)
-    return set_peer_failure(call, STATUS_INTERNAL, "MALFORMED_REPLY",
+    return peer_set_failure(call, STATUS_INTERNAL, "MALFORMED_REPLY",
                             "another service sent a reply that could not be read");
   return STATUS_OK;
 }

@@ -210,6 +210,15 @@ static void compare_body_limit(struct comparison *comparison, const struct contr
                     released->max_body_bytes, present->max_body_bytes);
 }
 
+static void compare_streams(struct comparison *comparison, const struct contract_method *released,
+                            const struct contract_method *present)
+{
+  if (present->client_streams != released->client_streams || present->server_streams != released->server_streams)
+    diagnostics_add(comparison->diagnostics, &present->place, method_element(comparison, present),
+                    "stream was added or taken away; RPC clients that call the method are answered UNIMPLEMENTED; "
+                    "restore it, and add a method beside it");
+}
+
 static void compare_method(struct comparison *comparison, const struct contract_method *released)
 {
   const struct contract_method *present = contract_method_by_name(comparison->present, released->full_name);
@@ -220,6 +229,7 @@ static void compare_method(struct comparison *comparison, const struct contract_
   }
   compare_policy(comparison, released, present);
   compare_body_limit(comparison, released, present);
+  compare_streams(comparison, released, present);
   comparison_add_pair(comparison, released->input, present->input, USE_REQUEST);
   comparison_add_pair(comparison, released->output, present->output, USE_RESPONSE);
 }

@@ -101,21 +101,64 @@ static void emit_handlers(const struct emitter *emitter, const struct contract_s
   strbuf_printf(emitter->out, "struct %s_handlers {\n", own);
   for (size_t i = 0; i < service->method_count; i++) {
     const struct contract_method *method = &service->methods[i];
-    strbuf_printf(emitter->out, "  enum status (*%s)(struct call *call, const %s *request, %s *response);\n",
-                  c_name_member(arena, method->name), c_name_struct(arena, method->input->full_name),
-                  c_name_struct(arena, method->output->full_name));
+    const char *input = c_name_struct(arena, method->input->full_name);
+    const char *output = c_name_struct(arena, method->output->full_name);
+    const char *request =
+        method->client_streams ? "struct stream *stream" : arena_printf(arena, "const %s *request", input);
+    const char *response =
+        method->server_streams ? "struct stream *stream" : arena_printf(arena, "%s *response", output);
+    strbuf_printf(emitter->out, "  enum status (*%s)(struct call *call, %s", c_name_member(arena, method->name),
+                  request);
+    if (!method->client_streams || !method->server_streams)
+      strbuf_printf(emitter->out, ", %s", response);
+    strbuf_add_string(emitter->out, ");\n");
   }
   if (service->method_count == 0)
     strbuf_add_string(emitter->out, "  char no_methods;\n");
   strbuf_printf(emitter->out, "};\nextern const struct rpc_service %s;\n", own);
 }
 
+// Declares what moves the messages of a stream with their types, for both sides.
+static void emit_stream(const struct emitter *emitter, const char *name, const struct contract_method *method)
+{
+  struct arena *arena = emitter->arena;
+  const char *input = c_name_struct(arena, method->input->full_name);
+  const char *output = c_name_struct(arena, method->output->full_name);
+  const char *request = method->client_streams ? "" : arena_printf(arena, ", const %s *request", input);
+  strbuf_printf(emitter->out, "void %s(struct service *service, struct call *call%s, struct stream **stream);\n", name,
+                request);
+  if (method->client_streams)
+    strbuf_printf(emitter->out,
+                  "bool %s_read_request(struct stream *stream, const %s **message) MUST_CHECK;\n"
+                  "bool %s_write_request(struct stream *stream, const %s *message) MUST_CHECK;\n",
+                  name, input, name, input);
+  if (method->server_streams)
+    strbuf_printf(emitter->out,
+                  "bool %s_read_response(struct stream *stream, const %s **message) MUST_CHECK;\n"
+                  "bool %s_write_response(struct stream *stream, const %s *message) MUST_CHECK;\n",
+                  name, output, name, output);
+  else
+    strbuf_printf(emitter->out,
+                  "enum status %s_finish(struct stream *stream, struct arena *arena, %s **response) MUST_CHECK;\n",
+                  name, output);
+}
+
 static void emit_client(const struct emitter *emitter, const struct contract_service *service)
 {
   struct arena *arena = emitter->arena;
-  strbuf_printf(emitter->out, "\n// The calling side of %s: call_peer with its types.\n", service->full_name);
+  strbuf_printf(emitter->out,
+                "\n// The calling side of %s: call_peer and stream_open with its types, and what moves the messages of "
+                "streams.\n",
+                service->full_name);
   for (size_t i = 0; i < service->method_count; i++) {
     const struct contract_method *method = &service->methods[i];
+    if (method->client_streams || method->server_streams) {
+      emit_stream(
+          emitter,
+          arena_printf(arena, "%s_%s", c_name_own(arena, service->full_name), c_name_member(arena, method->name)),
+          method);
+      continue;
+    }
     strbuf_printf(emitter->out,
                   "enum status %s_%s(struct service *service, struct call *call, const %s *request,\n"
                   "    struct arena *arena, %s **response) MUST_CHECK;\n",
@@ -140,7 +183,8 @@ void emit_header(const struct emitter *emitter)
   strbuf_printf(out, "// Made by protoc-gen-bulkhead from %s. Do not edit.\n", emitter->file);
   strbuf_printf(out, "#ifndef %s\n#define %s\n\n", guard, guard);
   strbuf_printf(out, "#include <stdbool.h>\n#include <stdint.h>\n\n#include \"%s\"\n",
-                has_services(emitter) ? "common/service/call.h" : "common/contract/validate.h");
+                has_services(emitter) ? "common/service/call.h\"\n#include \"common/service/stream.h"
+                                      : "common/contract/validate.h");
   strbuf_printf(out, "#include \"%s.pb-c.h\"\n\n", stem);
   emit_messages(emitter);
   for (size_t i = 0; i < contract_service_count(emitter->contract); i++) {

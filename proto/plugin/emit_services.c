@@ -18,6 +18,23 @@ static const char *access_name(enum access access)
   return "ACCESS_INTERNAL";
 }
 
+// Writes what the handler gets beside the call: its request or the stream of the client's messages, and its response
+// unless it sends messages itself.
+static const char *find_arguments(const struct emitter *emitter, const struct contract_method *method)
+{
+  struct arena *arena = emitter->arena;
+  const char *request =
+      arena_printf(arena, "(const %s *)(const void *)request", c_name_struct(arena, method->input->full_name));
+  const char *response = arena_printf(arena, "(%s *)(void *)response", c_name_struct(arena, method->output->full_name));
+  if (method->client_streams && method->server_streams)
+    return "call_stream(call)";
+  if (method->client_streams)
+    return arena_printf(arena, "call_stream(call), %s", response);
+  if (method->server_streams)
+    return arena_printf(arena, "%s, call_stream(call)", request);
+  return arena_printf(arena, "%s, %s", request, response);
+}
+
 static void emit_thunk(const struct emitter *emitter, const char *own, const struct contract_method *method)
 {
   struct arena *arena = emitter->arena;
@@ -26,11 +43,12 @@ static void emit_thunk(const struct emitter *emitter, const char *own, const str
                 "static enum status invoke_%s_%s(const void *handlers, struct call *call,\n"
                 "    const ProtobufCMessage *request, ProtobufCMessage *response)\n"
                 "{\n"
+                "%s%s"
                 "  const struct %s_handlers *table = handlers;\n"
-                "  return table->%s(call, (const %s *)(const void *)request, (%s *)(void *)response);\n"
+                "  return table->%s(call, %s);\n"
                 "}\n",
-                own, member, own, member, c_name_struct(arena, method->input->full_name),
-                c_name_struct(arena, method->output->full_name));
+                own, member, method->client_streams ? "  (void)request;\n" : "",
+                method->server_streams ? "  (void)response;\n" : "", own, member, find_arguments(emitter, method));
 }
 
 static void emit_method(const struct emitter *emitter, const char *own, const struct contract_method *method)
@@ -52,6 +70,12 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
   strbuf_printf(out, "},\n     .timeout_ms = %u,\n", method->timeout_ms);
   if (method->cache_ttl_ms > 0)
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);
+  if (method->client_streams)
+    strbuf_add_string(out, "     .client_streams = true,\n");
+  if (method->server_streams)
+    strbuf_add_string(out, "     .server_streams = true,\n");
+  if (method->message_timeout_ms > 0)
+    strbuf_printf(out, "     .message_timeout_ms = %u,\n", method->message_timeout_ms);
   if (method->no_side_effects)
     strbuf_add_string(out, "     .no_side_effects = true,\n");
   if (method->takes_idempotency_key)
@@ -60,6 +84,65 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
     strbuf_add_string(out, "     .secret_reply = true,\n");
   strbuf_printf(out, "     .handler_offset = offsetof(struct %s_handlers, %s),\n", own, member);
   strbuf_printf(out, "     .invoke = invoke_%s_%s},\n", own, member);
+}
+
+// Writes a function that moves messages of a stream with their type.
+static void emit_mover(const struct emitter *emitter, const char *name, const struct contract_message *message,
+                       bool reads)
+{
+  const char *type = c_name_struct(emitter->arena, message->full_name);
+  if (reads)
+    strbuf_printf(emitter->out,
+                  "\nbool %s(struct stream *stream, const %s **message)\n"
+                  "{\n"
+                  "  const ProtobufCMessage *base = NULL;\n"
+                  "  bool is_there = stream_read(stream, &base);\n"
+                  "  *message = (const %s *)(const void *)base;\n"
+                  "  return is_there;\n"
+                  "}\n",
+                  name, type, type);
+  else
+    strbuf_printf(emitter->out,
+                  "\nbool %s(struct stream *stream, const %s *message)\n"
+                  "{\n"
+                  "  return stream_write(stream, &message->base);\n"
+                  "}\n",
+                  name, type);
+}
+
+static void emit_stream_client(const struct emitter *emitter, const char *own, const struct contract_method *method,
+                               size_t index)
+{
+  struct arena *arena = emitter->arena;
+  const char *name = arena_printf(arena, "%s_%s", own, c_name_member(arena, method->name));
+  const char *request = method->client_streams ? ""
+                                               : arena_printf(arena, ", const %s *request",
+                                                              c_name_struct(arena, method->input->full_name));
+  strbuf_printf(emitter->out,
+                "\nvoid %s(struct service *service, struct call *call%s, struct stream **stream)\n"
+                "{\n"
+                "  stream_open(service, call, &%s_methods[%zu], %s, stream);\n"
+                "}\n",
+                name, request, own, index, method->client_streams ? "NULL" : "&request->base");
+  if (method->client_streams) {
+    emit_mover(emitter, arena_printf(arena, "%s_read_request", name), method->input, true);
+    emit_mover(emitter, arena_printf(arena, "%s_write_request", name), method->input, false);
+  }
+  if (method->server_streams) {
+    emit_mover(emitter, arena_printf(arena, "%s_read_response", name), method->output, true);
+    emit_mover(emitter, arena_printf(arena, "%s_write_response", name), method->output, false);
+    return;
+  }
+  const char *output = c_name_struct(arena, method->output->full_name);
+  strbuf_printf(emitter->out,
+                "\nenum status %s_finish(struct stream *stream, struct arena *arena, %s **response)\n"
+                "{\n"
+                "  ProtobufCMessage *message = NULL;\n"
+                "  enum status status = stream_finish(stream, arena, &message);\n"
+                "  *response = (%s *)(void *)message;\n"
+                "  return status;\n"
+                "}\n",
+                name, output, output);
 }
 
 static void emit_client(const struct emitter *emitter, const char *own, const struct contract_method *method,
@@ -110,8 +193,13 @@ static void emit_service(const struct emitter *emitter, const struct contract_se
   if (service->method_count > 0)
     strbuf_printf(emitter->out, ",\n    .methods = %s_methods, .method_count = %zu", own, service->method_count);
   strbuf_add_string(emitter->out, "};\n");
-  for (size_t i = 0; i < service->method_count; i++)
-    emit_client(emitter, own, &service->methods[i], i);
+  for (size_t i = 0; i < service->method_count; i++) {
+    const struct contract_method *method = &service->methods[i];
+    if (method->client_streams || method->server_streams)
+      emit_stream_client(emitter, own, method, i);
+    else
+      emit_client(emitter, own, method, i);
+  }
 }
 
 void emit_services(const struct emitter *emitter)

@@ -248,6 +248,8 @@ function check_purity(where, header,    queue, visited, first, last, i, n, part,
 }
 
 END {
+  # protoc-gen-bulkhead writes an include of it.
+  public["common/service/stream.h"] = 1
   for (where in rules_include)
     check_purity(where, rules_include[where])
   for (header in at_home)

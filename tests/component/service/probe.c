@@ -1,4 +1,5 @@
 #include "tests/component/service/probe.h"
+#include "tests/component/service/probe_streams.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -420,6 +421,7 @@ static const struct setting settings[] = {
 static const struct rpc_binding bindings[] = {
     {.service = &user_v1_user_service, .handlers = &user_handlers},
     {.service = &own_items, .handlers = &item_handlers},
+    {.service = &probe_streams, .handlers = probe_stream_handlers},
 };
 
 static const char *const peers[] = {"probe"};

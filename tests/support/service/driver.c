@@ -39,7 +39,7 @@ static const char *find_service(const char *url)
   return NULL;
 }
 
-static void turn(struct driver *driver)
+void driver_turn(struct driver *driver)
 {
   uint64_t next_us = rpc_client_next_timeout_us(driver->client);
   uint32_t wait_ms = next_us == DEADLINE_NONE ? MAX_TURN_MS : deadline_left_ms(next_us, clock_now_us());
@@ -67,7 +67,7 @@ void driver_open(struct driver *driver, const char *url, const char *as)
   uint64_t end_us = patience_end_us();
   while (rpc_client_ready_endpoints(driver->client, driver->service) == 0) {
     cr_assert_lt(clock_now_us(), end_us, "nobody can be connected to at %s", url);
-    turn(driver);
+    driver_turn(driver);
   }
 }
 
@@ -130,7 +130,7 @@ void driver_finish(struct driver *driver, const struct outcome *outcome)
   uint64_t end_us = patience_end_us();
   while (!outcome->done) {
     cr_assert_lt(clock_now_us(), end_us, "the call did not end");
-    turn(driver);
+    driver_turn(driver);
   }
 }
 
@@ -139,7 +139,7 @@ void driver_wait_lost(struct driver *driver)
   uint64_t end_us = patience_end_us();
   while (rpc_client_ready_endpoints(driver->client, driver->service) > 0) {
     cr_assert_lt(clock_now_us(), end_us, "the connection stays");
-    turn(driver);
+    driver_turn(driver);
   }
 }
 

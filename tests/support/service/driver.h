@@ -45,6 +45,8 @@ void driver_close(struct driver *driver);
 void driver_begin(struct driver *driver, const char *method, struct slice payload, const struct rpc_context *context,
                   uint64_t timeout_ms, struct outcome *outcome);
 void driver_finish(struct driver *driver, const struct outcome *outcome);
+// Runs the client once; waits up to a second for something to happen.
+void driver_turn(struct driver *driver);
 // Runs the client until the service has closed the connection.
 void driver_wait_lost(struct driver *driver);
 // Makes a call with a message and a timeout of 10 s, and returns its outcome.

@@ -31,6 +31,14 @@ static const struct change CHANGES[] = {
     {"  oneof range {", "  oneof span {", NOTHING, NULL},
     {"    int64 until = 2;", "    int64 until = 2;\n    int64 around = 3;", NOTHING, NULL},
     // Changes that break the wire format.
+    {"returns (CountReply)", "returns (stream CountReply)",
+     "shop.v1.ShopService.CountThings: stream was added or taken away; RPC clients that call the method are answered "
+     "UNIMPLEMENTED; restore it, and add a method beside it",
+     NULL},
+    {"(CountRequest) returns", "(stream CountRequest) returns",
+     "shop.v1.ShopService.CountThings: stream was added or taken away; RPC clients that call the method are answered "
+     "UNIMPLEMENTED; restore it, and add a method beside it",
+     NULL},
     {"int32 count = 3 [(bulkhead.v1.field) = {minimum: {value: 0} maximum: {value: 9}}]", "string count = 3",
      "shop.v1.Thing.count: the type of field 3 changed from int32 to string; RPC and REST clients send and read the "
      "old "

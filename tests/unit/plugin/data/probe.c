@@ -32,6 +32,89 @@ enum status call_peer(struct service *service, struct call *call, const struct r
   return STATUS_OK;
 }
 
+// ---- streams, of which one message is known ----
+
+static struct stream *const the_stream = (struct stream *)(void *)&reply;
+static const ProtobufCMessage *message_moved;
+
+struct stream *call_stream(struct call *call)
+{
+  (void)call;
+  return the_stream;
+}
+
+void stream_open(struct service *service, struct call *call, const struct rpc_method *method,
+                 const ProtobufCMessage *request, struct stream **out)
+{
+  (void)service, (void)call;
+  method_called = method;
+  message_moved = request;
+  *out = the_stream;
+}
+
+bool stream_read(struct stream *stream, const ProtobufCMessage **message)
+{
+  *message = message_moved;
+  return stream == the_stream;
+}
+
+bool stream_write(struct stream *stream, const ProtobufCMessage *message)
+{
+  message_moved = message;
+  return stream == the_stream;
+}
+
+enum status stream_finish(struct stream *stream, struct arena *arena, ProtobufCMessage **response)
+{
+  (void)stream, (void)arena;
+  *response = &reply.base;
+  return STATUS_OK;
+}
+
+static enum status handle_export(struct call *call, const Odd__V1__Unchecked *request, struct stream *stream)
+{
+  static Odd__V1__Label label;
+  (void)call;
+  odd__v1__label__init(&label);
+  return request->number == 7 && odd_v1_streams_export_write_response(stream, &label) ? STATUS_OK : STATUS_ABORTED;
+}
+
+static enum status handle_import(struct call *call, struct stream *stream, Odd__V1__Unchecked *response)
+{
+  const Odd__V1__Label *label = NULL;
+  (void)call;
+  response->number = 8;
+  return odd_v1_streams_import_read_request(stream, &label) ? STATUS_OK : STATUS_ABORTED;
+}
+
+static enum status handle_exchange(struct call *call, struct stream *stream)
+{
+  (void)call;
+  return stream == the_stream ? STATUS_OK : STATUS_ABORTED;
+}
+
+static void check_streams(void)
+{
+  const struct odd_v1_streams_handlers handlers = {handle_export, handle_import, handle_exchange};
+  const struct rpc_method *methods = odd_v1_streams.methods;
+  EXPECT(!methods[0].client_streams && methods[0].server_streams && methods[0].message_timeout_ms == 100);
+  EXPECT(methods[1].client_streams && !methods[1].server_streams && methods[1].message_timeout_ms == 0);
+  EXPECT(methods[2].client_streams && methods[2].server_streams);
+  Odd__V1__Unchecked number = ODD__V1__UNCHECKED__INIT;
+  number.number = 7;
+  EXPECT(methods[0].invoke(&handlers, NULL, &number.base, NULL) == STATUS_OK);
+  EXPECT(message_moved->descriptor == &odd__v1__label__descriptor);
+  EXPECT(methods[1].invoke(&handlers, NULL, NULL, &number.base) == STATUS_OK && number.number == 8);
+  EXPECT(methods[2].invoke(&handlers, NULL, NULL, NULL) == STATUS_OK);
+  struct stream *stream = NULL;
+  odd_v1_streams_export(NULL, NULL, &number, &stream);
+  EXPECT(stream == the_stream && method_called == &methods[0] && message_moved == &number.base);
+  odd_v1_streams_exchange(NULL, NULL, &stream);
+  EXPECT(method_called == &methods[2] && message_moved == NULL);
+  Odd__V1__Unchecked *answer = NULL;
+  EXPECT(odd_v1_streams_import_finish(stream, NULL, &answer) == STATUS_OK && answer == &reply);
+}
+
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)
 {
   (void)call, (void)reason, (void)format;
@@ -169,5 +252,6 @@ int main(void)
   check_rules();
   check_methods();
   check_calls();
+  check_streams();
   return failures == 0 ? 0 : 1;
 }

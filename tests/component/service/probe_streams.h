@@ -1,0 +1,28 @@
+// The probe's methods with streams. Their messages are ListItemsRequest and Item, whatever the method is about.
+#ifndef BULKHEAD_TESTS_SERVICE_PROBE_STREAMS_H
+#define BULKHEAD_TESTS_SERVICE_PROBE_STREAMS_H
+
+#include "common/service/call.h"
+
+// Sends `page_size` items, whose quantity counts from 1.
+#define PROBE_COUNT "probe.v1.Streams/Count"
+// Takes messages, and answers with the sum of their page_size as quantity.
+#define PROBE_SUM "probe.v1.Streams/Sum"
+// Sends an item with the name `q` for each message.
+#define PROBE_ECHO "probe.v1.Streams/Echo"
+// Does the same through PROBE_ECHO of the peer.
+#define PROBE_RELAY "probe.v1.Streams/Relay"
+// Answers what PROBE_COUNT and PROBE_SUM of the peer come to.
+#define PROBE_ADD "probe.v1.Streams/Add"
+// Sends an item, then none until the process drains, and ends with UNAVAILABLE.
+#define PROBE_WATCH "probe.v1.Streams/Watch"
+// Takes one message, and then waits 100 ms at most for each.
+#define PROBE_HURRY "probe.v1.Streams/Hurry"
+
+// `q` of messages to PROBE_COUNT and PROBE_ECHO: the handler fails with ALREADY_EXISTS.
+#define PROBE_STREAM_FAILS "fail"
+
+extern const struct rpc_service probe_streams;
+extern void (*const probe_stream_handlers[])(void);
+
+#endif
