@@ -125,7 +125,8 @@ bool rpc_call_cancel(struct rpc_call *call)
 static bool is_overload(const struct rpc_status *status)
 {
   return status->code == STATUS_RESOURCE_EXHAUSTED &&
-         slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED));
+         (slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED)) ||
+          slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)));
 }
 
 // Tells whether a status says something of the instance that has sent it, and not of the request.
@@ -140,7 +141,7 @@ static bool is_instance_failure(const struct rpc_status *status)
     return true;
   case STATUS_RESOURCE_EXHAUSTED:
     // The reason of a limit that its caller has exceeded is another.
-    return slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)) || is_overload(status);
+    return is_overload(status);
   default:
     return false;
   }

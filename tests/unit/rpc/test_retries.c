@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/rpc/ejection_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/retry_budget_internal.h"
 #include "tests/support/common/read_metric.h"
@@ -279,6 +280,45 @@ Test(retries, an_instance_that_fails_where_another_does_not_gets_no_calls_for_a_
   cr_assert_gt(failed, 0);
   cr_assert_lt(failed, SINGLE / 4, "a failure that comes at once attracts calls");
   cr_assert_eq(late, 0);
+  rig_stop(&rig);
+}
+
+static int64_t count_ejected(void)
+{
+  struct slice labels[] = {SLICE("test"), SLICE("failures")};
+  return read_metric(METRIC_RPC_EJECTED, labels, 2);
+}
+
+static size_t count_done(void)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < CALLS; i++)
+    count += outcomes[i].done ? 1 : 0;
+  return count;
+}
+
+// One instance has as many calls in flight as it takes, and says so to each further one.
+Test(retries, a_full_instance_is_not_ejected)
+{
+  static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED, .reason = SLICE_INIT(RPC_NOT_APPLIED)};
+  struct rig rig;
+  start_two(&rig);
+  size_t refused = 0;
+  for (size_t round = 0; round < 20; round++) {
+    for (size_t i = 0; i < CALLS; i++)
+      rig_call(&rig, SLICE("x"), &outcomes[i]);
+    for (size_t turns = 0; count_done() < CALLS; turns++) {
+      cr_assert_lt(turns, 10000);
+      rig_turn(&rig);
+      while (rig.kept_count > 0) {
+        struct rpc_request *request = rig.kept[--rig.kept_count];
+        refused += request->server == rig.server ? 1 : 0;
+        rpc_request_reply(request, request->server == rig.server ? &full : NULL, SLICE("fine"));
+      }
+    }
+  }
+  cr_assert_gt(refused, EJECTION_FAILURES);
+  cr_assert_eq(count_ejected(), 0);
   rig_stop(&rig);
 }
 
