@@ -374,8 +374,14 @@ $(SILENT_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/support/
                 $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $(@D)
 	@$(link) $(SILENT_FUNCTIONS:%=-Wl,--wrap=%) $(SERVICE_LIBS)
+# The item service that refuses every request.
+REFUSING_ITEM := $(OUT)/refusing/bin/item
+$(REFUSING_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/support/refusing) $(OUT)/lib/libsvc-item.a \
+                  $(call archives_of,service $(USES_service) gen-bh gen-pb)
+	@mkdir -p $(@D)
+	@$(link) -Wl,--wrap=dispatch_request $(SERVICE_LIBS)
 .PHONY: stack-tests
-stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault $(SILENT_ITEM)
+stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault $(SILENT_ITEM) $(REFUSING_ITEM)
 
 # ---- benches ----
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))

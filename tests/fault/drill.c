@@ -18,6 +18,7 @@ enum {
 
 struct drill {
   const char *name;
+  const char *note;  // "" without one
   struct account owner;
   struct open_loop *loop;
   uint64_t broken_us, mended_us, healthy_us;
@@ -56,6 +57,7 @@ struct drill *drill_start_at(const char *name, const char *url)
   wait_until_healthy();
   wait_until_caching();
   drill->name = name;
+  drill->note = "";
   drill->owner = account_create();
   drill->loop = open_loop_start(&drill->owner, url);
   watch_calm(drill);
@@ -80,6 +82,11 @@ void drill_endure(const struct drill *drill, unsigned long_seconds)
 void drill_mend(struct drill *drill)
 {
   drill->mended_us = clock_now_us();
+}
+
+void drill_note(struct drill *drill, const char *note)
+{
+  drill->note = note;
 }
 
 // ---- figures ----
@@ -279,7 +286,7 @@ static void tell(const struct drill *drill, const struct drill_goal *goal)
                   seen.sent, seen.answered, tell_failures(&seen), (double)seen.longest_gap_us / 1e3,
                   (double)before.p99_us / 1e3, (double)seen.p99_us / 1e3, (double)seen.slowest_us / 1e3,
                   (double)find_last_trouble(drill, drill->mended_us, false) / 1e6, goal->text,
-                  missed[0] == '\0' ? "reached" : text("missed: %s", missed)));
+                  join(drill->note, "; ", missed[0] == '\0' ? "reached" : text("missed: %s", missed))));
 }
 
 void drill_end(struct drill **drill_pointer, const struct drill_goal *goal)

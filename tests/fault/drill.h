@@ -54,6 +54,8 @@ void drill_break(struct drill *drill);
 void drill_endure(const struct drill *drill, unsigned long_seconds);
 // Notes that what was broken has been started or connected again, and can heal from now on.
 void drill_mend(struct drill *drill);
+// Adds a figure of its own to the line.
+void drill_note(struct drill *drill, const char *note);
 // Waits until all is healthy, watches for another while, stops the clients and judges. Prints the line. Nulls the
 // pointer.
 void drill_end(struct drill **drill, const struct drill_goal *goal);

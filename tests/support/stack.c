@@ -238,6 +238,20 @@ static const char *admin_url(const char *name)
   return text("http://%.*s", (int)strcspn(last + 1, "\n"), last + 1);
 }
 
+double metric_sum(const char *process, const char *series)
+{
+  const char *url = strcmp(process, "gateway") == 0 ? need_variable("BULKHEAD_ADMIN_URL") : admin_url(process);
+  struct http_reply reply = HTTP(.path = "/metrics", .base_url = url);
+  cr_assert_eq(reply.status, 200);
+  double sum = 0;
+  for (const char *at = strstr(reply.body, series); at != NULL; at = strstr(at + 1, series)) {
+    const char *number = strstr(at, "} ");
+    cr_assert_not_null(number);
+    sum += strtod(number + 2, NULL);
+  }
+  return sum;
+}
+
 static bool caching(const void *arg)
 {
   (void)arg;

@@ -21,6 +21,10 @@ void thaw_postgres(void);
 // Runs a program and returns what it prints on standard output; asserts that it ends with 0.
 const char *output_of(const char *const *arguments);
 
+// Adds up a metric of a service's process, such as "item-1", or of the gateway ("gateway"), over all series that begin
+// so: "bulkhead_rpc_server_calls_total{".
+double metric_sum(const char *process, const char *series);
+
 // Asks the stack's Consul with the token that may read everything.
 struct http_reply consul_get(const char *path);
 // Reads one of the stack's secrets: secrets/NAME of its folder.
