@@ -229,7 +229,8 @@ warn_of_unknown_settings() {
           name !~ /^(HTTPS_PROXY$|GATEWAY_SERVICE_|GATEWAY_PORT_)/ && ENVIRON[name] !~ /^tcp:/)
         print name
   }' | sort | while read -r name; do
-    each_setting print_setting_name | grep -qx "$name" ||
+    # Without -q, because that ends before it has read all, and bash says so where SIGPIPE is ignored.
+    each_setting print_setting_name | grep -x "$name" >/dev/null ||
       echo "gateway: $name is not a setting and has no effect; the command help lists all settings" >&2
   done
 }

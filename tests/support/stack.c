@@ -19,7 +19,7 @@
 #include "tests/support/environment.h"
 #include "tests/support/http.h"
 
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS 180
 
 static void read_all(int fd, struct strbuf *out)
 {
