@@ -16,7 +16,7 @@
 #include "common/base/strbuf.h"
 #include "tests/support/http.h"
 
-#define WAIT_SECONDS 20
+#define WAIT_SECONDS 60
 
 struct raw {
   int fd;

@@ -43,7 +43,7 @@ struct sql_transaction;
 struct sql_transaction *sql_begin(const char *statement);
 void sql_commit(struct sql_transaction *transaction);
 
-// Waits until `holds(arg)` is true; fails the test after 60 s.
+// Waits until `holds(arg)` is true; fails the test after three minutes.
 void wait_until(bool (*holds)(const void *arg), const void *arg, const char *what);
 // Waits until every part of the stack passes its health check in Consul and the gateway has connected to all of them.
 void wait_until_healthy(void);
