@@ -86,12 +86,12 @@ as_service 'SELECT 1' >/dev/null || fail "the new password does not work"
 limit_of_item() { super_psql bulkhead -c "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'bulkhead_item'"; }
 [ "$(limit_of_item)" = 60 ] || fail "two instances may open $(limit_of_item) connections"
 said=$(PG_POOL_SIZE=30 prepare_database item 5 2>&1) || fail "bootstrap.sql: $said"
-[ "$(limit_of_item)" = 210 ] || fail "five instances with 40 connections each may open $(limit_of_item)"
-case $said in *"may open 210 connections together, and PostgreSQL takes 197: raise max_connections"*) ;; *) fail "210 of 197 are not told: $said" ;; esac
+[ "$(limit_of_item)" = 252 ] || fail "five instances with 42 connections each and a successor may open $(limit_of_item)"
+case $said in *"may open 252 connections together, and PostgreSQL takes 197: raise max_connections"*) ;; *) fail "252 of 197 are not told: $said" ;; esac
 halt postgres INT 20
 PG_ROOM=300 start_postgres || fail "PostgreSQL does not start with room for 300 connections"
 said=$(PG_POOL_SIZE=30 prepare_database item 5 2>&1)
-[ -z "$said" ] || fail "with room for 300 connections 210 are told: $said"
+[ -z "$said" ] || fail "with room for 300 connections 252 are told: $said"
 prepare_database item 2 || fail "the limit cannot be lowered"
 
 # ---- Redis ----
