@@ -24,12 +24,20 @@ export const readme = read("deploy/k8s/README.md");
 
 const SETTINGS_SH = join(ROOT, "gateway/nginx/settings.sh");
 
+const helps = new Map<string, string>();
+function helpOf(service: string): string {
+  const help =
+    helps.get(service) ?? execFileSync(join(variable("BULKHEAD_BIN"), service), ["help"], { encoding: "utf8" });
+  helps.set(service, help);
+  return help;
+}
+
 function settingsOf(program: string): string[] {
   if (program === "gateway") {
     const script = '. "$0"; name() { echo "$1"; }; each_setting name';
     return execFileSync("sh", ["-c", script, SETTINGS_SH], { encoding: "utf8" }).trim().split("\n");
   }
-  const help = execFileSync(join(variable("BULKHEAD_BIN"), program), ["help"], { encoding: "utf8" });
+  const help = helpOf(program);
   const names = help.slice(help.indexOf("\nSettings,")).match(/^[A-Z][A-Z0-9_]+$/gm) ?? [];
   return names.flatMap((name) => [name, `${name}_FILE`]);
 }
@@ -139,9 +147,15 @@ export function fixedConnectionsOf(service: string): number {
   if (line === undefined) throw new Error(`${service} has not logged how many connections it opens`);
   return line.connections - poolOf({});
 }
-const DEFAULT_POOL: Record<string, number> = { PG_SHARED_CONNECTIONS: 2, PG_POOL_SIZE: 8, PG_SCAN_CONNECTIONS: 4 };
+const POOL = ["PG_SHARED_CONNECTIONS", "PG_POOL_SIZE", "PG_SCAN_CONNECTIONS"];
+const defaultOf = (name: string): number => {
+  const [, value] =
+    new RegExp(`^${name}\\n(?: .*\\n)*? .*default "(\\d+)"$`, "m").exec(helpOf(SERVICES[0] ?? "")) ?? [];
+  if (value === undefined) throw new Error(`the help of a service does not say what ${name} is by default`);
+  return Number(value);
+};
 export function poolOf(environment: Environment): number {
-  return Object.entries(DEFAULT_POOL).reduce((sum, [name, value]) => sum + Number(environment[name] ?? value), 0);
+  return POOL.reduce((sum, name) => sum + Number(environment[name] ?? defaultOf(name)), 0);
 }
 
 function adminOf(program: string): string {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseAllDocuments } from "yaml";
-import { readme, ROOT } from "./facts.js";
+import { compose, fixedConnectionsOf, poolOf, readme, ROOT, SERVICES } from "./facts.js";
 import { type Json, type Manifest, readDocuments, render } from "./kustomize.js";
 import { findFaults, type Suite } from "./manifests.js";
 
@@ -52,6 +52,15 @@ test("the README names what the Secrets hold", () => {
       const part = readme.split("\n\n").find((text) => text.includes(told) && text.includes(`\`${key}\``));
       assert.ok(part !== undefined, `the README does not name ${key} of the Secret ${name}`);
     }
+});
+
+test("compose: what the services may open together fits into PostgreSQL", () => {
+  const { bootstrap, postgres } = compose.services;
+  const [, each] = /:-(\d+)\}/.exec(bootstrap.environment.SERVICE_CONNECTIONS) ?? [];
+  const [, room] = /max_connections=(\d+)/.exec(postgres.command.join()) ?? [];
+  assert.ok(SERVICES.length * Number(each) + 3 <= Number(room), `${SERVICES.length} x ${each} in ${room}`);
+  // The comment at the top of docker-compose.yml says how many an instance needs.
+  for (const service of SERVICES) assert.ok(3 * (poolOf({}) + fixedConnectionsOf(service)) <= Number(each), service);
 });
 
 test("what is rendered here is what kubectl renders", (context) => {
