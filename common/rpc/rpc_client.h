@@ -32,8 +32,8 @@ struct rpc_client_options {
   struct service_identity *identity;
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // per endpoint; 0: 4,096. Beyond it calls end with RESOURCE_EXHAUSTED
-  // Requests to one endpoint that wait for room in its connection; 0: 64 MiB. Beyond it calls go to others, and end with
-  // RESOURCE_EXHAUSTED where it is so with all. One request may exceed it.
+  // Requests to one endpoint that wait for room in its connection; 0: 64 MiB. Beyond it calls go to others, and end
+  // with RESOURCE_EXHAUSTED where it is so with all. One request may exceed it.
   size_t max_unsent_bytes;
   struct rpc_tls tls;
 };
