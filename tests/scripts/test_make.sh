@@ -142,6 +142,9 @@ steps_run_side_by_side_and_are_summed_up() {
   say_and_do e2e "exit 1"
   said=$(run_two_steps) && fail "a step that fails beside one that passes is taken for success: $said"
   [ "${said##*$'\n'}" = "5 passed, 1 failed" ] || fail "the sum with a step that fails is: $said"
+  say_and_do fault :
+  said=$(SIDE_BY_SIDE=1 run_two_steps) && fail "a step that fails before one that passes is taken for success: $said"
+  [ "${said##*$'\n'}" = "5 passed, 1 failed" ] || fail "the sum of two steps one after the other is: $said"
 }
 
 a_step_that_dies_has_failed() {
