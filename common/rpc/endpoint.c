@@ -265,10 +265,19 @@ void endpoint_set_draining(struct endpoint *endpoint)
   set_state(endpoint, ENDPOINT_DRAINING);
 }
 
+// Sets the timer of a lingering endpoint: for the next look whether it is quiet, or an earlier one whether its server
+// still answers the calls that it has.
+static void set_linger_timer(struct endpoint *endpoint)
+{
+  uint64_t look_us = list_empty(&endpoint->calls) ? DEADLINE_NONE : liveness_next_look_us(&endpoint->liveness, true);
+  set_timer(endpoint, deadline_min(endpoint->quiet_check_us, look_us));
+}
+
 static void schedule_quiet_check(struct endpoint *endpoint, uint64_t now_us)
 {
   endpoint->received_before_linger = endpoint->sender.window.received;
-  set_timer(endpoint, deadline_after_ms(now_us, endpoint->is_replaced ? RPC_REVOKED_RECHECK_MS : LINGER_MS));
+  endpoint->quiet_check_us = deadline_after_ms(now_us, endpoint->is_replaced ? RPC_REVOKED_RECHECK_MS : LINGER_MS);
+  set_linger_timer(endpoint);
 }
 
 void endpoint_set_unlisted(struct endpoint *endpoint, uint64_t now_us)
@@ -323,22 +332,29 @@ static void set_silent(struct endpoint *endpoint, bool silent)
          LOG_INT("callsInFlight", endpoint->load.calls_in_flight));
 }
 
-// Looks whether the server answers. False when the connection to it must be given up.
-static bool look_at_server(struct endpoint *endpoint, uint64_t now_us)
+// Judges whether the server answers. False when the connection to it must be given up.
+static bool judge_server(struct endpoint *endpoint, bool awaited, uint64_t now_us)
 {
-  bool awaited = !list_empty(&endpoint->calls) || endpoint->state == ENDPOINT_PROBING;
   enum liveness_verdict verdict = liveness_look(&endpoint->liveness, endpoint->stream->received_bytes, awaited, now_us);
   if (verdict == LIVENESS_LOST)
     return false;
   if (verdict == LIVENESS_ASK)
     ask_for_packet(endpoint);
-  if (verdict == LIVENESS_SILENT && endpoint->state == ENDPOINT_READY)
+  if (verdict == LIVENESS_SILENT && is_connected_state(endpoint->state))
     set_silent(endpoint, true);
+  return true;
+}
+
+static bool look_at_server(struct endpoint *endpoint, uint64_t now_us)
+{
+  bool awaited = !list_empty(&endpoint->calls) || endpoint->state == ENDPOINT_PROBING;
+  if (!judge_server(endpoint, awaited, now_us))
+    return false;
   set_timer(endpoint, liveness_next_look_us(&endpoint->liveness, awaited));
   return true;
 }
 
-static void look_at_lingering(struct endpoint *endpoint, uint64_t now_us)
+static void look_whether_quiet(struct endpoint *endpoint, uint64_t now_us)
 {
   if (!is_quiet(endpoint)) {
     schedule_quiet_check(endpoint, now_us);
@@ -348,12 +364,24 @@ static void look_at_lingering(struct endpoint *endpoint, uint64_t now_us)
   set_state(endpoint, ENDPOINT_GONE);
 }
 
+static bool look_at_lingering(struct endpoint *endpoint, uint64_t now_us)
+{
+  bool look_is_due = now_us >= liveness_next_look_us(&endpoint->liveness, true);
+  if (!list_empty(&endpoint->calls) && look_is_due && !judge_server(endpoint, true, now_us))
+    return false;
+  if (now_us >= endpoint->quiet_check_us)
+    look_whether_quiet(endpoint, now_us);
+  else
+    set_linger_timer(endpoint);
+  return true;
+}
+
 bool endpoint_run_timer(struct endpoint *endpoint, uint64_t now_us)
 {
   if (endpoint->state == ENDPOINT_BACKING_OFF)
     dial_server(endpoint, now_us);
   else if (endpoint->state == ENDPOINT_LINGERING)
-    look_at_lingering(endpoint, now_us);
+    return look_at_lingering(endpoint, now_us);
   else
     return look_at_server(endpoint, now_us);
   return true;

@@ -78,7 +78,8 @@ struct endpoint {
   struct arena proof;                // of `greeting`
   struct service_greeting greeting;  // without a nonce when the server needs to show no hello
   struct service_evidence evidence;  // the hello that has proven the server's name; none with TLS
-  uint64_t received_before_linger;   // packets received when `timer` was set for lingering
+  uint64_t quiet_check_us;           // of a lingering endpoint: when to look whether it is quiet
+  uint64_t received_before_linger;   // packets received when that was set
   uint64_t hope_until_us;            // until when calls wait for it while it takes none; channel.c sets it
   bool may_come_up;  // a dial that fails does not end the hope: its server may be about to start, or have a successor
   bool is_replaced;  // an endpoint with another connection to the same server takes its calls

@@ -47,6 +47,30 @@ static bool has_request(struct rig *rig, void *arg)
   return two->first.kept_count + two->second.kept_count != 0;
 }
 
+static bool second_is_ready(struct rig *rig, void *arg)
+{
+  struct two *two = arg;
+  rig_turn(&two->second);
+  return rpc_client_ready_endpoints(rig->client, "test") == 1;
+}
+
+// Calls the first server, takes it off the list and lets it stand still.
+static void call_and_delist(struct two *two, struct outcome *outcome, bool repeatable)
+{
+  start_two(two);
+  const struct rpc_endpoint first = {.id = SLICE("first"), .url = slice_from_string(rig_url(&two->first))};
+  const struct rpc_endpoint second = {.id = SLICE("second"), .url = slice_from_string(rig_url(&two->second))};
+  rpc_client_set_endpoints(two->first.client, "test", &first, 1);
+  if (repeatable)
+    rig_call_repeatable(&two->first, SLICE("x"), outcome);
+  else
+    rig_call(&two->first, SLICE("x"), outcome);
+  rig_until_kept(&two->first, 1);
+  rpc_client_set_endpoints(two->first.client, "test", &second, 1);
+  rig_until(&two->first, second_is_ready, two);
+  two->first.server_stopped = true;
+}
+
 static bool is_answered(struct rig *rig, void *arg)
 {
   struct two *two = arg;
@@ -106,6 +130,33 @@ Test(silence, a_server_that_stands_still_gets_no_new_calls_until_it_answers_agai
   while (two.first.outcomes != 2 * CALLS + 1)
     (void)is_answered(&two.first, &two), rig_turn(&two.first);
   cr_assert_gt(two.still->requests, before, "it gets calls again");
+  rig_stop(&two.first);
+  rig_stop(&two.second);
+}
+
+Test(silence, calls_at_a_server_that_is_off_the_list_and_stands_still_end_before_their_deadline)
+{
+  struct two two;
+  struct outcome outcome;
+  call_and_delist(&two, &outcome, false);
+  pass_time(&two.first, clock_now_us(), LIVENESS_LOST_MS + 1000);
+  cr_assert(outcome.done);
+  cr_assert_eq(outcome.code, STATUS_UNAVAILABLE);
+  cr_assert_str_eq(outcome.reason, RPC_OUTCOME_UNKNOWN);
+  rig_stop(&two.first);
+  rig_stop(&two.second);
+}
+
+Test(silence, repeatable_calls_at_a_server_that_is_off_the_list_and_stands_still_go_to_another)
+{
+  struct two two;
+  struct outcome outcome;
+  call_and_delist(&two, &outcome, true);
+  two.second.answering = ANSWER_AT_ONCE;
+  pass_time(&two.first, clock_now_us(), 1500);
+  rig_until(&two.first, is_answered, &two);
+  cr_assert_eq(outcome.code, STATUS_OK);
+  cr_assert_eq(two.second.requests, 1);
   rig_stop(&two.first);
   rig_stop(&two.second);
 }
