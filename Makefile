@@ -380,7 +380,25 @@ $(REFUSING_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/suppor
                   $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $(@D)
 	@$(link) -Wl,--wrap=dispatch_request $(SERVICE_LIBS)
-.PHONY: stack-tests
+# Releases to come, for a roll-back across a change of the schema: the item service with its migrations and those of tests/support/releases
+# up to a number. A migration of its own with that number makes the build fail: rename those of the releases then.
+RELEASES := $(sort $(foreach file,$(wildcard tests/support/releases/*.up.sql),$(firstword $(subst _, ,$(notdir $(file))))))
+define RELEASE_template
+$(OUT)/release-$(1)/migrations.c: $(wildcard services/item/migrations services/item/migrations/*.sql tests/support/releases/*.sql) proto/plugin/embed_migrations.sh
+	@rm -rf $$(@D)/item && mkdir -p $$(@D)/item
+	@cp services/item/migrations/*.sql $$(@D)/item
+	@for number in $(RELEASES); do [ $$$$number -gt $(1) ] || cp tests/support/releases/$$$${number}_*.sql $$(@D)/item || exit 1; done
+	@sh proto/plugin/embed_migrations.sh item $$(@D)/item > $$@.new && mv $$@.new $$@
+$(OUT)/release-$(1)/migrations.o: $(OUT)/release-$(1)/migrations.c
+	@$$(CC) $$(CFLAGS_ALL) -c $$< -o $$@
+$(OUT)/release-$(1)/bin/item: $(OUT)/obj/services/item/main.o $(OUT)/release-$(1)/migrations.o $(OUT)/lib/libsvc-item.a \
+                  $(call archives_of,service $(USES_service) gen-bh gen-pb)
+	@mkdir -p $$(@D)
+	@$$(link) $(SERVICE_LIBS)
+endef
+$(foreach release,$(RELEASES),$(eval $(call RELEASE_template,$(release))))
+.PHONY: stack-tests releases
+releases: $(RELEASES:%=$(OUT)/release-%/bin/item)
 stack-tests: $(OUT)/bin/e2e $(OUT)/bin/fault $(SILENT_ITEM) $(REFUSING_ITEM)
 
 # ---- benches ----
