@@ -5,6 +5,11 @@
 #include "common/base/check.h"
 #include "gateway/limits.h"
 
+static const struct concurrency_bounds EXPENSIVE = {
+    .least = ADMISSION_EXPENSIVE_LEAST, .most = ADMISSION_EXPENSIVE_MOST, .calm_us = 50 * 1000};
+static const struct concurrency_bounds OTHERS = {
+    .least = ADMISSION_OTHER_LEAST, .most = ADMISSION_OTHER_MOST, .calm_us = 500 * 1000};
+
 struct method_limit {
   struct concurrency_limit limit;
   uint16_t held[ADMISSION_CALLERS];
@@ -44,13 +49,15 @@ void admission_free(struct admission **admission)
   free(gone);
 }
 
-static struct method_limit *find_limit(struct admission *admission, size_t method)
+static struct method_limit *find_limit(struct admission *admission, const struct contract_method *method)
 {
-  CHECK(method < admission->count);
-  struct method_limit **limit = &admission->methods[method];
-  if (*limit == NULL)
-    *limit = calloc(1, sizeof(**limit));
+  CHECK(method->index < admission->count);
+  struct method_limit **limit = &admission->methods[method->index];
+  if (*limit != NULL)
+    return *limit;
+  *limit = calloc(1, sizeof(**limit));
   CHECK(*limit != NULL);
+  (*limit)->limit.bounds = limit_class_of(method) == LIMIT_EXPENSIVE ? EXPENSIVE : OTHERS;
   return *limit;
 }
 
@@ -68,7 +75,7 @@ enum concurrency_verdict admission_take(struct admission *admission, const struc
                                     .caller = (uint16_t)(request->caller % ADMISSION_CALLERS)};
   if (!admission_limits(request->method))
     return CONCURRENCY_ADMITTED;
-  struct method_limit *limit = find_limit(admission, place->method);
+  struct method_limit *limit = find_limit(admission, request->method);
   size_t held = limit->held[place->caller];
   enum concurrency_verdict verdict = concurrency_limit_begin(&limit->limit, held, request->left_us, now_us);
   if (verdict == CONCURRENCY_ADMITTED) {
@@ -88,7 +95,7 @@ void admission_return(struct admission *admission, struct admission_place *place
   if (!place->is_held)
     return;
   place->is_held = false;
-  struct method_limit *limit = find_limit(admission, place->method);
+  struct method_limit *limit = admission->methods[place->method];
   limit->held[place->caller]--;
   uint64_t duration_us = now_us > place->began_us ? now_us - place->began_us : 1;
   bool tells = is_complete || duration_us > limit->limit.usual_us;

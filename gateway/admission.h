@@ -2,6 +2,9 @@
 // (common/base/concurrency_limit.h), which callers share. What is beyond it is refused before the service hears of it,
 // because a refusal here costs next to nothing.
 //
+// Expensive methods, such as lists, are held to 50 ms. Others may take half a second before calls are refused, because a
+// refusal costs about a quarter of such a call: to answer late is better there than to refuse much.
+//
 // Methods whose answers are cached have no limit, because their calls cost little more than a refusal. Nor have logins
 // and sign-ups, whose costly part has its own queue in the auth service.
 #ifndef BULKHEAD_GATEWAY_ADMISSION_H
@@ -17,6 +20,12 @@
 
 // Callers are told apart by a hash, so two may share their share by chance.
 #define ADMISSION_CALLERS 1024
+
+// How many calls of a method are in flight at a time.
+#define ADMISSION_EXPENSIVE_LEAST 32
+#define ADMISSION_EXPENSIVE_MOST 512
+#define ADMISSION_OTHER_LEAST 256
+#define ADMISSION_OTHER_MOST 1024
 
 struct admission;
 

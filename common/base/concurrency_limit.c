@@ -16,8 +16,6 @@ enum {
   RESERVE_PART = 4,
 };
 
-static const uint64_t CALM_US = (uint64_t)CONCURRENCY_CALM_MS * 1000;
-
 // ---- the median ----
 
 static size_t find_bucket(uint64_t duration_us)
@@ -60,7 +58,7 @@ static void begin_window(struct concurrency_limit *limit, uint64_t now_us)
 // Tells whether the window saw so few calls at a time that they cannot have waited for each other for long.
 static bool is_calm(const struct concurrency_limit *limit)
 {
-  return limit->most_in_flight <= CONCURRENCY_LEAST / 4;
+  return limit->most_in_flight <= limit->bounds.least / 4;
 }
 
 static void note_calm(struct concurrency_limit *limit, uint64_t median_us)
@@ -89,7 +87,7 @@ static bool is_crowd(const struct concurrency_limit *limit)
 // and its square root.
 static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t median_us)
 {
-  uint64_t allowed_us = 2 * limit->calm_us > CALM_US ? 2 * limit->calm_us : CALM_US;
+  uint64_t allowed_us = 2 * limit->calm_us > limit->bounds.calm_us ? 2 * limit->calm_us : limit->bounds.calm_us;
   uint64_t next = limit->limit;
   if (!is_crowd(limit))
     median_us = 0;
@@ -98,9 +96,9 @@ static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t 
   else if (median_us > allowed_us)
     next = next * allowed_us / median_us;
   next += find_root(limit->limit);
-  if (next < CONCURRENCY_LEAST)
-    return CONCURRENCY_LEAST;
-  return next > CONCURRENCY_MOST ? CONCURRENCY_MOST : (uint32_t)next;
+  if (next < limit->bounds.least)
+    return limit->bounds.least;
+  return next > limit->bounds.most ? limit->bounds.most : (uint32_t)next;
 }
 
 static void end_window(struct concurrency_limit *limit, uint64_t now_us)
@@ -112,14 +110,14 @@ static void end_window(struct concurrency_limit *limit, uint64_t now_us)
     limit->limit = follow_gradient(limit, limit->usual_us);
   }
   if (limit->in_flight == 0 && now_us >= limit->began_us + QUIET_US)
-    limit->limit = CONCURRENCY_MOST;
+    limit->limit = limit->bounds.most;
   begin_window(limit, now_us);
 }
 
 static void move_window(struct concurrency_limit *limit, uint64_t now_us)
 {
   if (limit->limit == 0) {
-    limit->limit = CONCURRENCY_MOST;
+    limit->limit = limit->bounds.most;
     begin_window(limit, now_us);
   }
   uint64_t age_us = now_us > limit->began_us ? now_us - limit->began_us : 0;
@@ -133,7 +131,7 @@ static void move_window(struct concurrency_limit *limit, uint64_t now_us)
 // because nobody would learn otherwise that calls take less time again.
 static bool is_late(const struct concurrency_limit *limit, uint64_t left_us)
 {
-  return left_us < limit->usual_us && limit->in_flight >= CONCURRENCY_LEAST / 4;
+  return left_us < limit->usual_us && limit->in_flight >= limit->bounds.least / 4;
 }
 
 // Tells whether a caller who has `held` in flight may have one more. One who has few may exceed the limit a little,

@@ -3,10 +3,10 @@
 // machine: the caller passes the clock.
 //
 // Every window of a tenth of a second the median duration of its calls is compared with what is allowed: twice the
-// median of a time with few calls, and never less than CONCURRENCY_CALM_MS. The limit is multiplied by the quotient of
+// median of a time with few calls, and never less than `calm_us`. The limit is multiplied by the quotient of
 // the two where calls take longer and at least half of the limit was in flight, and grows by its square root otherwise:
 // so a burst is let in after a calm time, and a standing queue is not. Calls that are slow for another reason than a
-// crowd are not refused. The limit stays between CONCURRENCY_LEAST and CONCURRENCY_MOST. (The gradient is that of
+// crowd are not refused. The limit stays within its bounds. (The gradient is that of
 // Envoy's and Netflix's adaptive concurrency.)
 //
 // Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
@@ -19,10 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONCURRENCY_LEAST 32
-#define CONCURRENCY_MOST 512
 #define CONCURRENCY_SHARE 8
-#define CONCURRENCY_CALM_MS 50
 
 // A duration's bucket: each power of two in microseconds has four.
 #define CONCURRENCY_BUCKETS 128
@@ -33,8 +30,16 @@ enum concurrency_verdict {
   CONCURRENCY_LATE,     // the call would hardly end before its deadline
 };
 
+struct concurrency_bounds {
+  uint32_t least;    // calls that are always let in
+  uint32_t most;     // and that never are exceeded; a burst is let in up to this
+  uint64_t calm_us;  // a median up to this is never too long
+};
+
+// Zeroed but for its bounds, a limit is ready.
 struct concurrency_limit {
-  uint32_t limit;     // 0 before the first call, which makes it CONCURRENCY_MOST
+  struct concurrency_bounds bounds;
+  uint32_t limit;     // 0 before the first call, which makes it the most
   size_t in_flight;   // admitted, and not ended
   uint64_t calm_us;   // the least median of windows with few calls; 0 before the first
   uint64_t usual_us;  // the median of the last window that had one

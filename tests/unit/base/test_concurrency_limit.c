@@ -10,6 +10,13 @@
 #define SECOND UINT64_C(1000000)
 #define NO_DEADLINE UINT64_MAX
 
+#define LEAST 32
+#define MOST 512
+#define BOUNDS                                                                                                         \
+  {                                                                                                                    \
+    .least = LEAST, .most = MOST, .calm_us = 50 * MS                                                                   \
+  }
+
 static enum concurrency_verdict begin(struct concurrency_limit *limit, size_t held)
 {
   return concurrency_limit_begin(limit, held, NO_DEADLINE, SECOND);
@@ -17,25 +24,25 @@ static enum concurrency_verdict begin(struct concurrency_limit *limit, size_t he
 
 Test(concurrency_limit, one_caller_gets_nearly_all_and_another_finds_room)
 {
-  struct concurrency_limit limit = {0};
+  struct concurrency_limit limit = {.bounds = BOUNDS};
   size_t held = 0;
   while (begin(&limit, held) == CONCURRENCY_ADMITTED)
     held++;
-  cr_assert_gt(held, CONCURRENCY_MOST * 8 / 10);
-  cr_assert_lt(held, CONCURRENCY_MOST);
+  cr_assert_gt(held, MOST * 8 / 10);
+  cr_assert_lt(held, MOST);
   cr_assert_eq(begin(&limit, 0), CONCURRENCY_ADMITTED);
 }
 
 Test(concurrency_limit, what_cannot_end_in_time_is_refused_while_others_are_in_flight)
 {
-  struct concurrency_limit limit = {0};
-  for (size_t i = 0; i < CONCURRENCY_LEAST; i++)
+  struct concurrency_limit limit = {.bounds = BOUNDS};
+  for (size_t i = 0; i < LEAST; i++)
     cr_assert_eq(begin(&limit, i), CONCURRENCY_ADMITTED);
-  for (size_t i = 0; i < CONCURRENCY_LEAST / 2; i++)
+  for (size_t i = 0; i < LEAST / 2; i++)
     concurrency_limit_end(&limit, 200 * MS, SECOND + 200 * MS);
   cr_assert_eq(concurrency_limit_begin(&limit, 0, 100 * MS, SECOND + 200 * MS), CONCURRENCY_LATE);
   cr_assert_eq(concurrency_limit_begin(&limit, 0, 300 * MS, SECOND + 200 * MS), CONCURRENCY_ADMITTED);
-  while (limit.in_flight > CONCURRENCY_LEAST / 4 - 1)
+  while (limit.in_flight > LEAST / 4 - 1)
     concurrency_limit_end(&limit, 200 * MS, SECOND + 250 * MS);
   cr_assert_eq(concurrency_limit_begin(&limit, 0, 100 * MS, SECOND + 250 * MS), CONCURRENCY_ADMITTED,
                "calls may have become faster");
@@ -43,19 +50,19 @@ Test(concurrency_limit, what_cannot_end_in_time_is_refused_while_others_are_in_f
 
 Test(concurrency_limit, a_few_slow_calls_are_never_refused)
 {
-  struct concurrency_limit limit = {0};
+  struct concurrency_limit limit = {.bounds = BOUNDS};
   for (uint64_t now_us = SECOND; now_us < 600 * SECOND; now_us += 5 * SECOND) {
-    for (size_t i = 0; i < CONCURRENCY_LEAST / 4; i++)
+    for (size_t i = 0; i < LEAST / 4; i++)
       cr_assert_eq(concurrency_limit_begin(&limit, i, NO_DEADLINE, now_us), CONCURRENCY_ADMITTED);
-    for (size_t i = 0; i < CONCURRENCY_LEAST / 4; i++)
+    for (size_t i = 0; i < LEAST / 4; i++)
       concurrency_limit_end(&limit, 5 * SECOND, now_us + 5 * SECOND);
   }
-  cr_assert_geq(limit.limit, CONCURRENCY_LEAST);
+  cr_assert_geq(limit.limit, LEAST);
 }
 
 Test(concurrency_limit, a_pause_of_some_seconds_lets_a_burst_in_again)
 {
-  struct concurrency_limit limit = {0};
+  struct concurrency_limit limit = {.bounds = BOUNDS};
   uint64_t now_us = SECOND;
   for (int round = 0; round < 20; round++, now_us += SECOND) {
     size_t held = 0;
@@ -64,9 +71,9 @@ Test(concurrency_limit, a_pause_of_some_seconds_lets_a_burst_in_again)
     while (held-- > 0)
       concurrency_limit_end(&limit, SECOND, now_us + SECOND);
   }
-  cr_assert_eq(limit.limit, CONCURRENCY_LEAST);
+  cr_assert_eq(limit.limit, LEAST);
   (void)concurrency_limit_begin(&limit, 0, NO_DEADLINE, now_us + 10 * SECOND);
-  cr_assert_eq(limit.limit, CONCURRENCY_MOST);
+  cr_assert_eq(limit.limit, MOST);
 }
 
 // ---- a simulation ----
@@ -196,7 +203,7 @@ static struct seen run(struct world *world, const char *what, uint64_t *now_us, 
 static struct world *make_world(size_t servers, uint64_t service_us)
 {
   static struct world world;
-  world = (struct world){.servers = servers, .service_us = service_us, .random = 20};
+  world = (struct world){.limit = {.bounds = BOUNDS}, .servers = servers, .service_us = service_us, .random = 20};
   return &world;
 }
 

@@ -9,7 +9,7 @@ TestSuite(admission, .init = open_all, .fini = close_all);
 
 #define LIST_METHOD "item.v1.ItemService/ListItems"
 
-static struct exchange *lists[CONCURRENCY_MOST + 1];
+static struct exchange *lists[ADMISSION_EXPENSIVE_MOST + 1];
 static size_t list_count;
 
 // Starts a request in an exchange of its own. Returns whether it waits for a service.
@@ -46,7 +46,7 @@ static int64_t count_shed(const char *reason)
 Test(admission, what_is_beyond_the_limit_is_refused_before_a_service_is_asked)
 {
   fill();
-  cr_assert_gt(list_count, CONCURRENCY_MOST * 8 / 10);
+  cr_assert_gt(list_count, ADMISSION_EXPENSIVE_MOST * 8 / 10);
   const struct exchange_reply *reply = exchange_reply(lists[list_count - 1]);
   assert_problem(reply, 429, "\"reason\":\"OVERLOADED\"");
   assert_header(reply, "Retry-After", "1");
@@ -68,7 +68,7 @@ Test(admission, other_methods_and_cached_ones_are_not_in_the_crowd)
 
 Test(admission, cached_reads_have_no_limit)
 {
-  struct exchange *gets[CONCURRENCY_MOST + 64];
+  struct exchange *gets[ADMISSION_EXPENSIVE_MOST + 64];
   for (size_t i = 0; i < ARRAY_LEN(gets); i++)
     cr_assert(begin(&gets[i], "GET", ITEM_PATH));
   for (size_t i = 0; i < ARRAY_LEN(gets); i++)
@@ -97,5 +97,5 @@ Test(admission, calls_that_take_longer_and_longer_lower_the_limit)
     fixture_answer(fixture_call(fixture, i), (struct slice){0});
   }
   close_lists();
-  cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), CONCURRENCY_MOST / 4);
+  cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), ADMISSION_EXPENSIVE_MOST / 4);
 }
