@@ -13,8 +13,6 @@
 #include "common/rpc/rpc_client.h"
 #include "common/security/service_identity.h"
 
-#define DEREGISTER_WAIT_MS 500
-
 struct upstreams {
   const struct api *api;
   struct service_identity *identity;  // NULL without a key
@@ -142,7 +140,7 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
 
 void upstreams_deregister(struct upstreams *upstreams)
 {
-  discovery_deregister(upstreams->discovery, DEREGISTER_WAIT_MS);
+  discovery_deregister(upstreams->discovery, 0);
 }
 
 int upstreams_rpc_fd(const struct upstreams *upstreams)

@@ -43,8 +43,8 @@ struct backend upstreams_backend(struct upstreams *upstreams);
 // URL of the health check.
 enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,
                                struct error *error) MUST_CHECK;
-// Deregisters, waiting half a second at most for Consul's answer. To be called before a drain; does nothing when not
-// registered.
+// Begins to deregister, and returns at once, because calls are at work; upstreams_free waits for Consul's answer. To be
+// called before a drain; does nothing when not registered.
 void upstreams_deregister(struct upstreams *upstreams);
 
 // Tells whether every service has an endpoint that takes calls.

@@ -230,8 +230,10 @@ void consul_deregister(struct consul *consul, uint32_t timeout_ms)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), timeout_ms);
   pthread_mutex_lock(&consul->mutex);
-  if (consul->desired.id != NULL) {
-    set_desired_id(consul, NULL);
+  if (consul->desired.id != NULL || consul->desired.is_unwaited) {
+    if (consul->desired.id != NULL)
+      set_desired_id(consul, NULL);
+    consul->desired.is_unwaited = timeout_ms == 0;
     while (consul->desired.reconciled != consul->desired.version &&
            condition_wait_until(&consul->reconciled, &consul->mutex, end_us))
       continue;

@@ -32,7 +32,7 @@ void consul_watch(struct consul *consul, const char *service, const struct endpo
 // Sets the desired state to this registration; the thread registers it now, and again whenever Consul has lost it.
 void consul_register(struct consul *consul, const struct discovery_registration *registration);
 // Sets the desired state to no registration, and waits at most `timeout_ms` for Consul. Does nothing when nothing is
-// registered.
+// registered, but for the wait where an earlier call had no time for it.
 void consul_deregister(struct consul *consul, uint32_t timeout_ms);
 // Returns whether the last request to Consul worked.
 bool consul_up(const struct consul *consul);

@@ -47,6 +47,7 @@ struct desired_state {
   struct strbuf body;
   uint64_t version;
   uint64_t reconciled;
+  bool is_unwaited;  // a deregistration was begun, and nobody has waited for it
 };
 
 struct consul {

@@ -69,7 +69,7 @@ struct discovery_registration {
 // Strings are copied. Consul removes an instance whose health check has failed for a minute.
 void discovery_register(struct discovery *discovery, const struct discovery_registration *registration);
 // Deregisters this instance, and waits at most `timeout_ms` for Consul's answer. Must be called before a drain, so that
-// others stop sending calls first. Does nothing when not registered.
+// others stop sending calls first. Does nothing when not registered. After a call with no time, discovery_free waits.
 void discovery_deregister(struct discovery *discovery, uint32_t timeout_ms);
 
 // Returns whether the last request to Consul worked; true when no Consul is used. /readyz shows it.

@@ -371,6 +371,18 @@ Test(registration, freeing_deregisters_and_without_a_registration_nothing_is_sen
   fake_consul_stop(&fake);
 }
 
+Test(registration, freeing_waits_for_a_deregistration_that_was_only_begun)
+{
+  start(answer_ok, NULL);
+  register_item();
+  fake_consul_wait(fake, REGISTER, 1, NULL);
+  discovery_deregister(discovery, 0);
+  discovery_free(&discovery);
+  char text[4096];
+  cr_assert(fake_consul_last(fake, DEREGISTER "item-1", text));
+  fake_consul_stop(&fake);
+}
+
 // Lets the fake answer a registration.
 static sem_t may_answer;
 
