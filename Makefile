@@ -406,6 +406,7 @@ BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
 $(BENCHES:%=$(OUT)/bin/%): $(OUT)/bin/%: $(OUT)/obj/tests/bench/%.o $(call archives_of,transcode service $(USES_service) gen-pb)
 	@mkdir -p $(@D)
 	@$(link) $(SERVICE_LIBS)
+$(OUT)/bin/bench_rpc: $(OUT)/obj/tests/bench/bare_channel.o
 .PHONY: benches
 benches: $(BENCHES:%=$(OUT)/bin/%)
 

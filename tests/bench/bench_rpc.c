@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -24,6 +25,7 @@
 #include "common/observe/log.h"
 #include "common/rpc/rpc_client.h"
 #include "common/rpc/rpc_server.h"
+#include "tests/bench/bare_channel.h"
 
 #define OUTSTANDING 64
 #define PAYLOAD_BYTES 128
@@ -154,6 +156,11 @@ static void serve_push(int fd)
   tell_port(fd, port);
   for (;;)
     CHECK(nng_sendmsg(socket, make_message(), 0) == 0);
+}
+
+static void serve_bare(int fd)
+{
+  bare_serve(tell_port, fd);
 }
 
 struct context {
@@ -316,6 +323,12 @@ static void keep_highest(double *so_far, double rate)
     *so_far = rate;
 }
 
+static void keep_lowest(double *so_far, double value)
+{
+  if (value < *so_far)
+    *so_far = value;
+}
+
 // ---- streams ----
 
 struct stream_bench {
@@ -398,6 +411,39 @@ static void compare_streams(int rpc_port, int push_port, double seconds)
 
 // ---- the run ----
 
+// Returns the CPU time of this process and a child, in seconds.
+static double read_cpu_s(pid_t child)
+{
+  struct timespec own, other;
+  clockid_t clock;
+  CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) == 0);
+  CHECK(clock_getcpuclockid(child, &clock) == 0 && clock_gettime(clock, &other) == 0);
+  return (double)(own.tv_sec + other.tv_sec) + (double)(own.tv_nsec + other.tv_nsec) / 1e9;
+}
+
+// Measures a bare channel and common/rpc in turns. The CPU time is that of both processes, warming up included.
+static void compare_bare(const struct child *bare_child, const struct child *rpc_child, double seconds)
+{
+  double bare = 0, rpc = 0, bare_cpu = 1, rpc_cpu = 1;
+  double all_s = seconds / ROUNDS + WARM_UP_US / 1e6;
+  for (int i = 0; i < ROUNDS; i++) {
+    uint64_t from_us = clock_now_us() + WARM_UP_US, us = (uint64_t)(seconds * 1e6) / ROUNDS;
+    struct slice bytes = {.data = payload, .size = sizeof(payload)};
+    double cpu_s = read_cpu_s(bare_child->pid);
+    double rate = (double)bare_call(bare_child->port, bytes, OUTSTANDING, from_us, from_us + us) * 1e6 / (double)us;
+    keep_highest(&bare, rate);
+    keep_lowest(&bare_cpu, (read_cpu_s(bare_child->pid) - cpu_s) / (rate * all_s));
+    cpu_s = read_cpu_s(rpc_child->pid);
+    rate = measure_rpc(rpc_child->port, &no_certificates, OUTSTANDING, seconds / ROUNDS);
+    keep_highest(&rpc, rate);
+    keep_lowest(&rpc_cpu, (read_cpu_s(rpc_child->pid) - cpu_s) / (rate * all_s));
+  }
+  printf("a bare channel, in turns  %9.0f calls/s\n", bare);
+  printf("common/rpc, in turns      %9.0f calls/s\n", rpc);
+  printf("a bare channel, CPU       %9.2f us a call\n", bare_cpu * 1e6);
+  printf("common/rpc, CPU           %9.2f us a call\n", rpc_cpu * 1e6);
+}
+
 // Measures with TLS and without in turns, because the speed of a machine that others share changes within seconds.
 static void compare_tls(int plain_port, int tls_port, double seconds)
 {
@@ -426,6 +472,7 @@ int main(int argc, char **argv)
   }
   struct child nng_child = start_child(serve_nng);
   struct child rpc_child = start_child(serve_rpc);
+  struct child bare_child = start_child(serve_bare);
   struct child push_child = start_child(serve_push);
   struct child tls_child = {0};
   if (argc > 2)
@@ -439,7 +486,9 @@ int main(int argc, char **argv)
     compare_tls(rpc_child.port, tls_child.port, seconds);
     end_child(&tls_child);
   }
+  compare_bare(&bare_child, &rpc_child, seconds);
   compare_streams(rpc_child.port, push_child.port, seconds);
+  end_child(&bare_child);
   end_child(&push_child);
   end_child(&nng_child);
   end_child(&rpc_child);
