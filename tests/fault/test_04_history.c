@@ -98,19 +98,6 @@ Test(fault_04_history, survives_frozen_item_services)
   drill(freeze_instances);
 }
 
-static void restart_instances(struct load *load)
-{
-  for (size_t round = 0; round < 4; round++) {
-    await_some_writes(load);
-    stack("restart", round % 2 == 0 ? "item-1" : "item-2");
-  }
-}
-
-Test(fault_04_history, survives_restarts_in_good_order)
-{
-  drill(restart_instances);
-}
-
 static void stop_all_instances(struct load *load)
 {
   (void)load;
@@ -214,7 +201,7 @@ Test(fault_04_history, a_locked_row_does_not_stop_other_rows)
   drill(lock_a_row);
 }
 
-// ---- Redis and Consul ----
+// ---- Redis ----
 
 static void kill_redis(struct load *load)
 {
@@ -243,40 +230,4 @@ static void freeze_redis(struct load *load)
 Test(fault_04_history, survives_a_frozen_redis)
 {
   drill(freeze_redis);
-}
-
-static void lose_consul(struct load *load)
-{
-  size_t failed = count_failed(load, 0);
-  stack("kill", "consul");
-  load_await(load, LOAD_ALL_ITEMS, 20, 5, "without Consul");
-  (void)output_of((const char *const[]){"rm", "-rf", text("%s/consul", need_variable("BULKHEAD_RUN_DIR")), NULL});
-  stack("start", "consul");
-  wait_until_healthy();
-  load_await(load, LOAD_ALL_ITEMS, 20, 5, "with a Consul that has lost its memory");
-  cr_expect_eq(count_failed(load, 0), failed, "reads or writes failed because of Consul");
-}
-
-Test(fault_04_history, survives_a_consul_that_loses_its_memory)
-{
-  drill(lose_consul);
-}
-
-// ---- the other services ----
-
-static void lose_other_services(struct load *load)
-{
-  stack("stop", "auth-1");
-  load_await(load, LOAD_ALL_ITEMS, 20, 5, "without the auth service");
-  stack("start", "auth-1");
-  stack("kill", "user-1");
-  load_await(load, LOAD_ALL_ITEMS, 20, 5, "without the user service");
-  stack("start", "user-1");
-  stack("kill", "auth-1");
-  stack("start", "auth-1");
-}
-
-Test(fault_04_history, needs_no_other_service)
-{
-  drill(lose_other_services);
 }
