@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/compiler.h"
 #include "tests/fault/drill.h"
@@ -28,7 +27,11 @@ static struct size measure(const char *name)
            "'/^VmRSS:/ {kib += $2} /^Threads:/ {threads += $2} /^File:/ {files++} END {print kib, threads, files}'",
            need_variable("BULKHEAD_RUN_DIR"), name, name);
   const char *said = output_of((const char *const[]){"sh", "-c", script, NULL});
-  cr_assert_eq(sscanf(said, "%ld %ld %ld", &size.kib, &size.threads, &size.files), 3, "%s: %s", name, said);
+  char *end;
+  size.kib = strtol(said, &end, 10);
+  size.threads = strtol(end, &end, 10);
+  size.files = strtol(end, &end, 10);
+  cr_assert(size.kib > 0 && size.threads > 0 && size.files > 0, "%s: %s", name, said);
   return size;
 }
 
