@@ -61,8 +61,10 @@ static void start_thread(void *(*body)(void *arg), void *arg)
 static void *accept_connections(void *arg)
 {
   const struct relay *relay = arg;
+  struct sockaddr_in from;
+  socklen_t size = sizeof(from);
   int client;
-  while ((client = accept4(relay->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+  while ((client = accept4(relay->listener, (struct sockaddr *)&from, &size, SOCK_CLOEXEC)) >= 0) {
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct passage *passage = malloc(sizeof(*passage));
     if (passage == NULL || connect(server, (const struct sockaddr *)&relay->server, sizeof(relay->server)) != 0) {
