@@ -72,9 +72,9 @@ programs_that_pass_say_one_line_where_only_failures_count() {
   case $said in *"a line of a log"*) ;; *) fail "what a program said that fails is lost: $said" ;; esac
 }
 
-# wait_for_file FILE: waits until it is there, at most 20 s.
+# wait_for_file FILE: waits until it is there, at most a minute.
 wait_for_file() {
-  local end=$(($(date +%s) + 20))
+  local end=$(($(date +%s) + 60))
   until [ -e "$1" ]; do
     [ "$(date +%s)" -lt "$end" ] || fail "$1 did not come about: $(cat make.log)"
     sleep 0.02
