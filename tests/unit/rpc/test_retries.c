@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/rpc/ejection_internal.h"
+#include "common/rpc/outbox_internal.h"
 #include "common/rpc/request_internal.h"
 #include "common/rpc/retry_budget_internal.h"
 #include "tests/support/common/read_metric.h"
@@ -40,8 +41,9 @@ static void kill_server(struct rig *rig)
   rpc_server_free(&rig->server);
 }
 
-// Calls in flight at two servers, each with fewer than fill a packet, so that no reply leaves by itself.
-enum { CALLS = 60 };
+// Calls in flight at two servers. All together are fewer than fill a packet, so that no reply leaves by itself, however
+// the balancer has shared them out.
+enum { CALLS = RPC_FULL_FRAMES - 2 };
 
 static struct outcome outcomes[CALLS];
 
