@@ -80,7 +80,8 @@ all: services gateway protoset tools
 
 # ---- contracts ----
 PROTO_INCLUDE  ?= /usr/include
-API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto)))
+# What every process serves (proto/grpc) is compiled as the services' own contracts are.
+API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto proto/grpc/*/v*/*.proto)))
 OWN_PROTOS     := $(patsubst proto/%,%,$(wildcard proto/google/*/*.proto proto/bulkhead/*/*.proto proto/bulkhead/*/*/*.proto))
 # The well-known types; protobuf-c ships none compiled.
 GOOGLE_PROTOS  := $(addprefix google/protobuf/,descriptor.proto timestamp.proto duration.proto field_mask.proto \
@@ -159,7 +160,11 @@ COMMON_MIGRATIONS := $(wildcard common/service/migrations common/service/migrati
 $(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh
 	@mkdir -p $(@D)
 	@sh proto/plugin/embed_migrations.sh common common/service/migrations > $@.new && mv $@.new $@
-$(OUT)/lib/libservice.a: $(OUT)/obj/gen/common/service/migrations.o
+# The contracts themselves lie there, too, for grpc.reflection.v1; without their comments, which are most of the set.
+$(GEN)/common/service/descriptors.c: $(PROTOSET) proto/plugin/embed_descriptors.sh
+	@mkdir -p $(@D)
+	@sh proto/plugin/embed_descriptors.sh $(PROTOSET) $(API_PROTOS) > $@.new && mv $@.new $@
+$(OUT)/lib/libservice.a: $(OUT)/obj/gen/common/service/migrations.o $(OUT)/obj/gen/common/service/descriptors.o
 
 link = $(CC) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 
@@ -227,7 +232,7 @@ services: $(SERVICES:%=$(OUT)/bin/%)
 GONE_SERVICES := $(filter-out $(SERVICES),$(patsubst $(GEN)/services/%/migrations.c,%,$(wildcard $(GEN)/services/*/migrations.c)))
 GONE_QUERIES  := $(filter-out $(QUERY_HEADERS) $(QUERY_HEADERS:.h=.c),$(wildcard $(GEN)/*/queries.bh.[ch]))
 GONE_C        := $(filter-out $(BH_HEADERS) $(BH_SOURCES) $(PB_STEMS:%=$(GEN)/%.pb-c.h) $(PB_STEMS:%=$(GEN)/%.pb-c.c), \
-                   $(wildcard $(addprefix $(GEN)/*/v*/*.,pb-c.c pb-c.h bh.c bh.h)))
+                   $(wildcard $(addprefix $(GEN)/*/v*/*.,pb-c.c pb-c.h bh.c bh.h) $(addprefix $(GEN)/grpc/*/v*/*.,pb-c.c pb-c.h bh.c bh.h)))
 GONE := $(GONE_QUERIES) $(GONE_C) $(patsubst $(GEN)/%.c,$(OUT)/obj/gen/%.o,$(filter %.c,$(GONE_QUERIES) $(GONE_C))) \
         $(if $(GONE_C),$(OUT)/lib/libgen-bh.a $(CONTRACT_LIST)) $(if $(GONE_QUERIES),$(QUERY_STAMP)) \
         $(foreach service,$(GONE_SERVICES),$(GEN)/services/$(service) $(OUT)/obj/services/$(service) \

@@ -114,9 +114,9 @@ enum status api_load_file(const char *path, struct api **out, struct error *erro
 uint32_t api_longest_call_ms(const struct api *api)
 {
   uint32_t longest_ms = 0;
-  for (size_t i = 0; i < contract_method_count(api->contract); i++)
-    if (contract_method(api->contract, i)->timeout_ms > longest_ms)
-      longest_ms = contract_method(api->contract, i)->timeout_ms;
+  for (size_t i = 0; i < contract_binding_count(api->contract); i++)
+    if (contract_binding(api->contract, i)->method->timeout_ms > longest_ms)
+      longest_ms = contract_binding(api->contract, i)->method->timeout_ms;
   return longest_ms;
 }
 

@@ -28,7 +28,7 @@ struct api {
   struct gateway_metrics metrics;
 };
 
-// Returns the longest time limit of the methods.
+// Returns the longest time limit of the methods with a route.
 uint32_t api_longest_call_ms(const struct api *api);
 
 // Compiles a descriptor set, which may be freed afterwards. INVALID_ARGUMENT for contracts that cannot be served; the

@@ -14,8 +14,10 @@
 #include "common/security/service_identity.h"
 #include "common/service/capacity_internal.h"
 #include "common/service/common_migrations_internal.h"
+#include "common/service/health_internal.h"
 #include "common/service/host_port_internal.h"
 #include "common/service/idempotency_internal.h"
+#include "common/service/reflection_internal.h"
 #include "common/service/resource_shape_internal.h"
 #include "common/service/service_internal.h"
 
@@ -142,10 +144,28 @@ static enum status start_with_postgres(struct service *service, struct error *er
   }
 }
 
+// Binds what every process serves beside what the service itself has named.
+static void bind_all(struct service *service)
+{
+  const struct service_definition *definition = service->definition;
+  const struct rpc_binding common[] = {
+      {.service = &grpc_health_v1_health, .handlers = &health_handlers},
+      {.service = &grpc_reflection_v1_server_reflection, .handlers = &reflection_handlers},
+  };
+  size_t own = definition->binding_count;
+  struct rpc_binding *bindings = arena_array(&service->arena, own + ARRAY_LEN(common), sizeof(*bindings));
+  if (own > 0)
+    memcpy(bindings, definition->bindings, own * sizeof(*bindings));
+  memcpy(bindings + own, common, sizeof(common));
+  service->bindings = bindings;
+  service->binding_count = own + ARRAY_LEN(common);
+}
+
 static enum status listen_rpc(struct service *service, struct error *error)
 {
   const struct common_settings *common = &service->common;
-  dispatch_init(&service->dispatch, service, service->definition->bindings, service->definition->binding_count);
+  bind_all(service);
+  dispatch_init(&service->dispatch, service, service->bindings, service->binding_count);
   const struct rpc_server_options options = {
       .listen_url = common->rpc_listen,
       .max_calls_in_flight = (size_t)common->rpc_max_calls,
@@ -364,17 +384,21 @@ static enum check_result check_of(bool configured, bool up)
   return up ? CHECK_UP : CHECK_DOWN;
 }
 
-static bool render_ready(void *arg, struct strbuf *out)
+struct readiness service_readiness(const struct service *service)
 {
-  const struct service *service = arg;
   const char *redis_url = service->common.redis_url;
-  const struct readiness readiness = {
+  return (struct readiness){
       .phase = service->phase,
       .postgres = check_of(true, pg_ready(service->pg)),
       .redis = check_of(redis_url != NULL && redis_url[0] != '\0', redis_up(service->redis)),
       .token_keys = check_of(callers_need_keys(&service->callers), callers_know_keys(&service->callers)),
       .consul = check_of(service->common.consul_url != NULL, discovery_consul_up(service->discovery)),
   };
+}
+
+static bool render_ready(void *arg, struct strbuf *out)
+{
+  const struct readiness readiness = service_readiness(arg);
   return readiness_render(&readiness, out);
 }
 

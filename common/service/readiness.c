@@ -2,6 +2,11 @@
 
 #include "common/base/jsontext_writer.h"
 
+bool readiness_is_ready(const struct readiness *readiness)
+{
+  return readiness->phase == PHASE_SERVING && readiness->token_keys != CHECK_DOWN;
+}
+
 static struct slice status_of(const struct readiness *readiness)
 {
   switch (readiness->phase) {
@@ -40,5 +45,5 @@ bool readiness_render(const struct readiness *readiness, struct strbuf *out)
   write_check(&json, "tokenKeys", readiness->token_keys);
   jsontext_end_object(&json);
   jsontext_end_object(&json);
-  return readiness->phase == PHASE_SERVING && readiness->token_keys != CHECK_DOWN;
+  return readiness_is_ready(readiness);
 }

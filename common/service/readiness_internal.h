@@ -20,9 +20,13 @@ struct readiness {
   enum check_result token_keys;  // without them no user can be known
 };
 
+// Returns whether the instance may get calls.
+bool readiness_is_ready(const struct readiness *readiness);
+
 // Appends {"status":"ready","checks":{"postgres":"up","redis":"off","consul":"down","tokenKeys":"up"}}. The status is
 // "starting", "migrating" (the schema lacks what this release needs), "ready", "degraded" (without PostgreSQL),
-// "unavailable" (without keys of access tokens) or "draining". True for "ready" and "degraded".
+// "unavailable" (without keys of access tokens) or "draining". Returns readiness_is_ready, which is true for "ready"
+// and "degraded".
 bool readiness_render(const struct readiness *readiness, struct strbuf *out);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/uuid.h"
+#include "common/contract/descriptor_set.h"
 #include "common/observe/log.h"
 #include "common/security/service_identity.h"
 
@@ -228,6 +229,7 @@ void service_close(struct service *service)
   rpc_server_free(&service->server);
   if (service->dispatch.service != NULL)
     dispatch_free(&service->dispatch);
+  descriptor_set_free(&service->descriptors);
   loop_watch_end(&service->discovery_watch);
   discovery_free(&service->discovery);
   strmap_free(&service->watched);

@@ -31,7 +31,10 @@ struct service {
   struct callers callers;
   struct rpc_server *server;
   struct rpc_pump server_pump;
+  const struct rpc_binding *bindings;  // all that is served, known once the process listens
+  size_t binding_count;
   struct dispatch dispatch;
+  struct descriptor_set *descriptors;  // NULL until the first call to grpc.reflection.v1
   struct admin *admin;
   struct list backgrounds;
 
@@ -76,6 +79,9 @@ bool background_end_all(struct service *service, uint64_t grace_ms) MUST_CHECK;
 // cancelled nor past its deadline.
 bool service_wait_until(const struct service *service, bool (*reached)(const struct service *service),
                         uint64_t ms) MUST_CHECK;
+
+// Returns what decides whether this instance may get calls.
+struct readiness service_readiness(const struct service *service);
 
 // Serves until SIGTERM or SIGINT; returns the exit code.
 int service_serve(struct service *service);

@@ -9,9 +9,11 @@
 #include "common/rpc/rpc_server.h"
 #include "common/security/key.h"
 #include "common/security/token.h"
+#include "grpc/health/v1/health.pb-c.h"
 #include "item/v1/item.pb-c.h"
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
+#include "tests/component/service/stream_client.h"
 #include "tests/support/common/service_keys.h"
 
 #define GET_ITEM "item.v1.ItemService/GetItem"
@@ -115,12 +117,23 @@ static struct outcome get_item(struct driver *driver)
   return driver_call(driver, GET_ITEM, &request.base, &someone);
 }
 
+static void expect_health(struct stream_client *watch, size_t count, unsigned status)
+{
+  const Grpc__Health__V1__HealthCheckResponse *response =
+      (void *)stream_client_await(watch, count, &grpc__health__v1__health_check_response__descriptor);
+  cr_expect_eq(response->status, status, "message %zu: %u", count, (unsigned)response->status);
+}
+
 Test(callers, calls_with_tokens_wait_for_the_keys_and_say_that_nothing_has_happened)
 {
   struct driver gateway;
+  struct stream_client watch;
+  Grpc__Health__V1__HealthCheckRequest process = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
   start_with_issuer();
   process_wait_http(&probe, "/readyz", "\"tokenKeys\":\"down\"");
   driver_open(&gateway, probe.url, "gateway");
+  stream_client_open(&watch, &gateway, "grpc.health.v1.Health/Watch", &process.base);
+  expect_health(&watch, 1, GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
   struct outcome outcome = get_item(&gateway);
   cr_expect_eq(outcome.status, STATUS_UNAVAILABLE);
   cr_expect(slice_equal_string(outcome.reason, RPC_NOT_APPLIED));
@@ -131,6 +144,7 @@ Test(callers, calls_with_tokens_wait_for_the_keys_and_say_that_nothing_has_happe
     turn_issuer();
   }
   process_wait_ready(&probe);
+  expect_health(&watch, 2, GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
   outcome = get_item(&gateway);
   cr_expect_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
   stop_all(&gateway);
