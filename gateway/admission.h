@@ -1,9 +1,9 @@
 // Which calls a worker lets in when more come than can be answered in good time. Each method has a limit of its own
 // (common/base/concurrency_limit.h), which callers share. What is beyond it is refused before the service hears of it,
-// because a refusal here costs next to nothing.
+// because a refusal here costs much less than most calls.
 //
-// Expensive methods, such as lists, are held to 50 ms. Others may take half a second before calls are refused, because a
-// refusal costs about a quarter of such a call: to answer late is better there than to refuse much.
+// Expensive methods, such as lists, are held to 50 ms. Others may take half a second before calls are refused, because
+// a refusal costs about a quarter of such a call: to answer late is better there than to refuse much.
 //
 // Methods whose answers are cached have no limit, because their calls cost little more than a refusal. Nor have logins
 // and sign-ups, whose costly part has its own queue in the auth service.

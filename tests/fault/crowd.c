@@ -159,10 +159,9 @@ void crowd_print(const struct crowd *crowd, const char *what)
       times_us[refused++] = client->ended_us - client->sent_us;
   }
   qsort(times_us, refused, sizeof(*times_us), compare_times);
-  size_t last = refused == 0 ? 0 : refused - 1;
+  size_t middle = refused / 2, late = refused * 99 / 100;
   printf("%s: %zu sent, %zu succeeded, %zu refused (p50 %.1f ms, p99 %.1f ms), %zu others\n", what, crowd->count, ok,
-         refused, (double)times_us[last / 2] / 1e3, (double)times_us[last * 99 / 100] / 1e3,
-         crowd->count - ok - refused);
+         refused, (double)times_us[middle] / 1e3, (double)times_us[late] / 1e3, crowd->count - ok - refused);
   free(times_us);
 }
 

@@ -7,6 +7,7 @@
 
 #include "tests/fault/crowd.h"
 #include "tests/support/bystander.h"
+#include "tests/support/environment.h"
 #include "tests/support/stack.h"
 
 enum { REFUSED = 200, MOST_CREATES = 6000, AFTERWARDS = 20 };
@@ -66,6 +67,17 @@ static void assert_stored_as_told(const struct crowd *crowd, const struct create
   free(stored);
 }
 
+static void assert_looks_alive(void)
+{
+  struct http_reply health = HTTP(.path = "/healthz");
+  ASSERT_STATUS(health, 200);
+  struct http_reply metrics = HTTP(.path = "/metrics", .base_url = need_variable("BULKHEAD_ADMIN_URL"));
+  ASSERT_STATUS(metrics, 200);
+  cr_assert_not_null(strstr(metrics.body,
+                            "bulkhead_requests_shed_total{method=\"item.v1.ItemService/BatchCreateItems\","
+                            "reason=\"crowded\"}"));
+}
+
 // Nothing is written while the table is locked, so the crowd outgrows what is let in on a machine of any speed. Reads
 // go on meanwhile.
 Test(fault_21_overload, a_crowd_of_writes_is_refused_beyond_what_is_let_in_and_others_go_on)
@@ -77,6 +89,7 @@ Test(fault_21_overload, a_crowd_of_writes_is_refused_beyond_what_is_let_in_and_o
   struct sql_transaction *lock = sql_begin("LOCK TABLE item.items IN SHARE MODE");
   bystander_attacked(bystander);
   struct crowd *crowd = crowd_until_refused(&(struct crowd_requests){write_create, &creates}, REFUSED, MOST_CREATES);
+  assert_looks_alive();
   bystander_await(bystander, 50);
   sql_commit(lock);
   crowd_await_all(crowd);

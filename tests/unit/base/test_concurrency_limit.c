@@ -192,9 +192,10 @@ static struct seen run(struct world *world, const char *what, uint64_t *now_us, 
         offer(world, caller, *now_us);
   }
   qsort(world->durations_us, world->total, sizeof(uint32_t), compare);
+  size_t middle = world->total / 2, late = world->total * 99 / 100;
   struct seen seen = {.per_second = (double)world->total / seconds,
-                      .p50_ms = world->durations_us[world->total / 2] / 1e3,
-                      .p99_ms = world->durations_us[world->total * 99 / 100] / 1e3};
+                      .p50_ms = world->durations_us[middle] / 1e3,
+                      .p99_ms = world->durations_us[late] / 1e3};
   printf("%-52s %6.0f/s, p50 %6.1f ms, p99 %6.1f ms, limit %u\n", what, seen.per_second, seen.p50_ms, seen.p99_ms,
          world->limit.limit);
   return seen;
