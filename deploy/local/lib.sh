@@ -106,8 +106,8 @@ launch() {
 # how_ended NAME: prints how the process ended, in words.
 how_ended() {
   local code="" tries
-  # Its supervisor needs a moment to note it.
-  for tries in 1 2 3 4 5 6 7 8 9 10; do
+  # Its supervisor needs a moment to note it, on a busy machine some seconds.
+  for tries in $(seq 100); do
     read -r code 2>/dev/null <"$RUN_DIR/log/.$1.end" && break
     sleep 0.05
   done
