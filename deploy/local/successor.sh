@@ -53,7 +53,7 @@ gateways_know() {
   done
 }
 
-# await_soon SECONDS COMMAND...: waits until the command succeeds; fails where the time is over or the successor ends.
+# await_soon NAME SECONDS COMMAND...: waits until the command succeeds; fails where the time is over or that process ends.
 await_soon() {
   local name=$1 end=$(($(date +%s) + $2))
   shift 2
@@ -63,12 +63,10 @@ await_soon() {
   done
 }
 
-# takes_calls NAME: waits until the successor of that process is ready, listed and known.
+# takes_calls NAME: waits until the successor of that process is listed, which it is only once it is ready, and known.
 takes_calls() {
   local service=${1%-*}
-  await_soon "$1.next" 60 is_serving "$1.next" &&
-    await_soon "$1.next" 30 is_listed "$service" "$(instance_id "$1")" &&
-    await_soon "$1.next" 30 gateways_know "$service"
+  await_soon "$1.next" 60 is_listed "$service" "$(instance_id "$1")" && await_soon "$1.next" 30 gateways_know "$service"
 }
 
 # drop_successor NAME: ends a successor that cannot serve, or that a killed script has left.

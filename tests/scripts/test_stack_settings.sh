@@ -143,6 +143,18 @@ only_the_owner_reads_them() {
   ! grep -r PASSWORD "$RUN_DIR/settings" || fail "a secret was kept"
 }
 
+# A program that finds its settings good and ends as soon as it is to serve.
+a_service_that_ends_at_once_takes_no_name() {
+  mkdir -p "$RUN_DIR/broken/bin"
+  # shellcheck disable=SC2016  # the program expands it
+  printf '#!/bin/sh\n[ "${1:-}" = check-config ]\n' >"$RUN_DIR/broken/bin/item"
+  chmod 755 "$RUN_DIR/broken/bin/item"
+  refuses 'the new process does not serve, and item-1 goes on' OUT="$RUN_DIR/broken" -- restart item-1
+  # What says nothing when it becomes ready is found ready all the same.
+  do_stack LOG_LEVEL=warn -- restart item-1
+  has_variable item-1 LOG_LEVEL=warn || fail "item-1 has not restarted with LOG_LEVEL=warn"
+}
+
 out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
 said=$(stack PORT=0 CORS_ORIGINS="https://app.example.com; x" OUT="$out" -- up --detach) && fail "up takes a wrong CORS_ORIGINS"
 grep -q 'gateway: CORS_ORIGINS is ' <<<"$said" || fail "up with a wrong CORS_ORIGINS said $said"
@@ -157,6 +169,7 @@ settings_of_up_hold
 a_restart_changes_one_process
 a_wrong_value_changes_nothing
 a_successor_that_cannot_serve_changes_nothing
+a_service_that_ends_at_once_takes_no_name
 a_reload_says_what_became_of_it
 only_the_owner_reads_them
 echo "ok"
