@@ -76,6 +76,8 @@ supervise() {
   wait "$child"
   code=$?
   file=$(grep -l "^$child " "$RUN_DIR"/pids/* 2>/dev/null | head -n 1)
+  # A process that ends at once may get its pid file only now.
+  [ -n "$file" ] || [ ! -e "$RUN_DIR/pids/$name" ] || file=$(grep -l "^$child " "$RUN_DIR"/pids/* 2>/dev/null | head -n 1)
   # Where the name has gone to another process, nobody asks.
   [ -n "$file" ] || [ ! -e "$RUN_DIR/pids/$name" ] || return 0
   echo "$code" >"$RUN_DIR/log/.$(basename "${file:-$name}").end"
@@ -89,7 +91,7 @@ launch() {
   shift
   mkdir -p "$RUN_DIR/pids" "$RUN_DIR/log"
   size_of_log "$name" >"$RUN_DIR/log/.$name.begin"
-  rm -f "$RUN_DIR/log/.$name.end"
+  rm -f "$RUN_DIR/log/.$name.end" "$RUN_DIR/pids/$name"
   if [ -z "$DIE_WITH_US" ]; then
     # In a subshell that ends at once, so that `wait` in this script does not wait for the supervisor.
     pid=$( (supervise "$name" "$@" 9>&- 2>/dev/null </dev/null &) )
