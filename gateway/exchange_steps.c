@@ -9,9 +9,10 @@
 
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
-// How much longer than the deadline of a call the gateway waits for the reply. A service whose time is up cancels its
-// statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What it learns so reaches the
-// client as the reason of the 503 or 504, so that a 504 comes at the deadline plus this at the latest.
+// How much longer than the deadline of a call the gateway waits for the reply, if the call changes something. A service
+// whose time is up cancels its statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What
+// it learns so reaches the client as the reason of the 503 or 504, so that a 504 comes at the deadline plus this at the
+// latest.
 #define REPLY_WAIT_MS 400
 // When a caller whose answers wait to be read may try again.
 #define UNREAD_RETRY_MS 1000
@@ -393,11 +394,11 @@ static uint64_t find_call_deadline(const struct exchange *exchange)
   return deadline_min(deadline_after_ms(now_us, exchange_method(exchange)->timeout_ms), exchange->deadline_us);
 }
 
-// Returns how much longer than the deadline the call waits for its reply. A client that has set a limit to a read is
-// answered at once, because what has become of a read does not matter.
+// Returns how much longer than the deadline the call waits for its reply. A read is answered at the deadline, because
+// what has become of it does not matter.
 static uint32_t find_reply_wait_ms(const struct exchange *exchange)
 {
-  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects ? 0 : REPLY_WAIT_MS;
+  return exchange_method(exchange)->no_side_effects ? 0 : REPLY_WAIT_MS;
 }
 
 enum step_result step_call(struct exchange *exchange)

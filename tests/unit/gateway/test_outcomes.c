@@ -67,3 +67,8 @@ Test(outcomes, the_reply_may_come_a_little_later_than_the_deadline)
   cr_assert_gt(call->reply_wait_ms, 300);
   cr_assert_leq(call->reply_wait_ms, 1000);
 }
+
+Test(outcomes, a_read_is_answered_at_the_methods_own_deadline)
+{
+  cr_assert_eq(start_call(fixture_input("GET", ITEM_PATH))->reply_wait_ms, 0);
+}
