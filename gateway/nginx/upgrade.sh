@@ -7,8 +7,8 @@
 children_of() {
   # shellcheck disable=SC2013  # they are words
   for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
-    # It may end meanwhile.
-    ! (tr '\0' ' ' <"/proc/$child/cmdline" | grep -q -- "$2") 2>/dev/null || echo "$child"
+    # It may end meanwhile, and so may who reads this: bash says so where SIGPIPE is ignored.
+    ! (tr '\0' ' ' <"/proc/$child/cmdline" | grep -q -- "$2") 2>/dev/null || echo "$child" 2>/dev/null
   done
 }
 
