@@ -51,13 +51,15 @@ static void learn_slowness(struct balancer_candidate *candidate, float sample, u
 
 bool balancer_note_reply(struct balancer_candidate *candidate, const struct balancer_reply *reply, uint64_t now_us)
 {
-  float sample = (float)reply->duration_us / (float)(reply->cost_us + 1);
+  float sample = reply->is_untimed ? 0 : (float)reply->duration_us / (float)(reply->cost_us + 1);
   if (reply->failed) {
     float worse = find_slowness(candidate, now_us) * FAILURE_FACTOR;
     sample = worse > sample ? worse : sample;
   }
-  learn_slowness(candidate, sample, now_us);
-  candidate->reply_us += ((float)reply->duration_us - candidate->reply_us) / 16;
+  if (reply->failed || !reply->is_untimed)
+    learn_slowness(candidate, sample, now_us);
+  if (!reply->is_untimed)
+    candidate->reply_us += ((float)reply->duration_us - candidate->reply_us) / 16;
   return !reply->is_overload && ejection_note(&candidate->ejection, reply->failed, now_us);
 }
 

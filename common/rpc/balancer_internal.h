@@ -48,6 +48,7 @@ struct balancer_reply {
   uint64_t duration_us;
   uint32_t cost_us;
   bool failed;
+  bool is_untimed;   // how long it took says nothing of the endpoint
   bool is_overload;  // with `failed`: the endpoint has too much to do, which ejects it never
 };
 

@@ -54,8 +54,8 @@ struct rpc_call {
   const char *refusal_message;             // CALL_REFUSED
   const struct rpc_stream_events *stream;  // NULL without a stream
   struct stream_flow flow;
-  struct list wait_for_backlog;  // rpc_client.blocked, while it waits until its connection has sent what waits
-  bool has_streamed;             // a message has come or was written: the call is not sent again
+  struct list backlog_node;  // rpc_client.blocked, while it waits until its connection has sent what waits
+  bool has_streamed;         // a message has come or was written: the call is not sent again
   rpc_done_fn *done;
   void *arg;
   size_t next_free;  // private: CALL_FREE

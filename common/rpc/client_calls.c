@@ -29,11 +29,11 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
 {
   struct rpc_client *client = call->client;
   list_remove(&call->node);
-  list_remove(&call->wait_for_backlog);
+  list_remove(&call->backlog_node);
   heap_remove(&client->timers, &call->timer);
   if (call->state == CALL_WAITING) {
     call->channel->waiting_count--;
-  } else if (call->state == CALL_IN_FLIGHT) {
+  } else if (call->state == CALL_IN_FLIGHT && call->stream == NULL) {
     balancer_count_ended(&call->endpoint->load, call->cost_us);
   }
   call->state = state;
@@ -43,7 +43,9 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
     uint64_t give_up_us = channel_hope_until_us(call->channel);
     heap_insert(&client->timers, &call->timer, deadline_min(call->deadline_us, give_up_us));
   } else if (state == CALL_IN_FLIGHT) {
-    balancer_count_sent(&call->endpoint->load, call->cost_us, call->sent_us);
+    // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
+    if (call->stream == NULL)
+      balancer_count_sent(&call->endpoint->load, call->cost_us, call->sent_us);
     list_append(&call->endpoint->calls, &call->node);
     heap_insert(&client->timers, &call->timer, call->deadline_us);
   } else if (state == CALL_REFUSED) {
@@ -149,21 +151,20 @@ static bool is_instance_failure(const struct rpc_status *status)
 
 void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status)
 {
-  // How long a stream lasts is up to both sides' hosts, and so is its deadline once messages flow.
-  bool is_failure = status->code != STATUS_OK && is_instance_failure(status);
-  if (call->stream != NULL && (!is_failure || (call->has_streamed && status->code == STATUS_DEADLINE_EXCEEDED)))
-    return;
   uint64_t now_us = call->client->now_us;
   uint64_t duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0;
-  if (status->code == STATUS_DEADLINE_EXCEEDED && duration_us < FAIR_TIME_US)
+  // How long a stream lasts is up to the hosts of both sides.
+  bool is_stream = call->stream != NULL;
+  if (status->code == STATUS_DEADLINE_EXCEEDED && (duration_us < FAIR_TIME_US || (is_stream && call->has_streamed)))
     return;
   const struct balancer_reply reply = {
       .duration_us = duration_us,
       .cost_us = call->cost_us,
-      .failed = is_failure,
+      .failed = status->code != STATUS_OK && is_instance_failure(status),
       .is_overload = is_overload(status),
+      .is_untimed = is_stream,
   };
-  if (!reply.failed)
+  if (!reply.failed && !is_stream)
     method_cost_note(&call->entry->cost, reply.duration_us, now_us);
   if (balancer_note_reply(&call->endpoint->load, &reply, now_us))
     channel_eject_failing(call->endpoint);
@@ -263,7 +264,7 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->stream = options->stream;
   call->flow = stream_flow_make(STREAM_CREDIT_BYTES);
   call->flow.sends_no_more = !options->writes_messages;
-  list_init(&call->wait_for_backlog);
+  list_init(&call->backlog_node);
   call->done = done;
   call->arg = arg;
   metric_add(call->channel->in_flight, 1);
@@ -285,6 +286,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
                                  void *arg)
 {
   CHECK(options->deadline_us != DEADLINE_NONE);
+  CHECK(!options->writes_messages || options->stream->on_writable != NULL);
   struct rpc_call *call = make_call(client, options, done, arg);
   struct rpc_frame frame = make_request(call);
   if (!request_fits(client, &frame)) {
@@ -365,10 +367,11 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
   return true;
 }
 
-// Tells whether a call may be sent again although its server may have begun it.
+// Tells whether a call may be sent again although its server may have begun it. A stream may not, because messages of
+// the earlier attempt may still come, and would be taken for those of the next.
 static bool is_repeatable(const struct rpc_call *call)
 {
-  return call->is_repeatable && !call->has_streamed && call->attempts + 1 < MAX_ATTEMPTS;
+  return call->is_repeatable && call->stream == NULL && call->attempts + 1 < MAX_ATTEMPTS;
 }
 
 // Sends a call again whose connection broke. False where that must not be done.
@@ -391,8 +394,11 @@ void client_leave_silent(struct endpoint *endpoint)
     struct balancer_candidate *other = channel_pick_other(call->channel, endpoint);
     if (other == NULL)
       return;
+    // The messages behind the request of a stream would go without it.
+    if (call->has_streamed)
+      continue;
     bool has_left = !client_withdraw_request(call);
-    if (call->has_streamed || (has_left && !is_repeatable(call)))
+    if (has_left && !is_repeatable(call))
       continue;
     // The others are tried at the next look.
     if (has_left && !take_from_budget(call))
@@ -415,7 +421,7 @@ void client_move_calls(struct endpoint *endpoint)
       continue;
     }
     failed++;
-    client_fail_call(call, STATUS_UNAVAILABLE, true, "the connection to the service broke");
+    client_fail_call(call, STATUS_UNAVAILABLE, call->has_left, "the connection to the service broke");
   }
   if (moved + failed > 0)
     log_warn("rpc", "calls were in flight on a connection that broke; those that may be are sent again",

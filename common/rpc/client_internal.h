@@ -60,7 +60,7 @@ struct rpc_client {
   struct call_table calls;
   struct heap timers;   // rpc_call.timer
   struct list refused;  // rpc_call.node
-  struct list blocked;  // rpc_call.wait_for_backlog
+  struct list blocked;  // rpc_call.backlog_node
   struct rpc_channel *channels;
   struct method_metrics methods;
   struct arena scratch;  // arrays of the packet that is being read

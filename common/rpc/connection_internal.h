@@ -32,6 +32,7 @@ struct connection {
   struct sender sender;
   char *peer;                // the proven name of the client's program; NULL without proof
   size_t max_message_bytes;  // once the client is proven
+  size_t kept_bytes;         // of messages of its streams that the host has not taken
   unsigned unproven_input;   // packets and frames that came without proof
   uint64_t opened_us;
   struct service_evidence evidence;  // the hello that has proven `peer`; none with TLS

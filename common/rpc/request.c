@@ -80,7 +80,7 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
   if (frame->expires_at_us != 0 && frame->expires_at_us <= now_us)
     return &expired;
   if (room != REQUEST_HAS_ROOM)
-    return room == REQUEST_TOO_MANY_CALLS ? &full : &congested;
+    return room == REQUEST_TOO_MANY_BYTES ? &congested : &full;
   return frame->method.size == 0 ? &nameless : NULL;
 }
 

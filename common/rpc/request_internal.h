@@ -45,8 +45,8 @@ struct rpc_request {
   uint64_t arrived_us;
   uint8_t owner;  // of its reply in the outbox
   bool is_stream;
-  struct stream_flow flow;       // of a stream
-  struct list wait_for_backlog;  // rpc_server.blocked, while it waits until its connection has sent what waits
+  struct stream_flow flow;   // of a stream
+  struct list backlog_node;  // rpc_server.blocked, while it waits until its connection has sent what waits
   void *data;
 };
 
@@ -63,6 +63,7 @@ uint64_t request_find_deadline(const struct rpc_frame *frame, uint64_t now_us);
 enum request_room {
   REQUEST_HAS_ROOM,
   REQUEST_TOO_MANY_CALLS,  // the server has as many requests as it takes
+  REQUEST_TOO_MANY_STREAMS,
   REQUEST_TOO_MANY_BYTES,  // the client has left too many bytes of replies unread, or of those for the same caller
 };
 

@@ -194,7 +194,9 @@ void rpc_client_flush(struct rpc_client *client)
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     balancer_end_batch(&channel->balancer);
   send_queue_flush(&client->transport.sends);
+  // What the woken ones write leaves, too.
   client_wake_writers(client);
+  send_queue_flush(&client->transport.sends);
   client_free_finished_endpoints(client);
 }
 

@@ -63,11 +63,11 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
 // Returns how many endpoints of the service take calls: connected, heard of since, and not draining.
 size_t rpc_client_ready_endpoints(const struct rpc_client *client, const char *service);
 
-// Takes what comes over the stream of a call, from rpc_client_process. Neither runs after `done`.
+// Takes what comes over the stream of a call, from rpc_client_process and rpc_client_flush. Neither runs after `done`.
 struct rpc_stream_events {
   // A message of the server, valid during the callback.
   void (*on_message)(void *arg, struct slice payload);
-  // rpc_call_may_write has become true, after it was asked and was false.
+  // rpc_call_may_write has become true, after it was asked and was false. NULL where the client writes no messages.
   void (*on_writable)(void *arg);
 };
 
@@ -86,8 +86,8 @@ struct rpc_call_options {
   // effects, or a creation whose Idempotency-Key brings the first answer again. Such a call is also sent again when it
   // is not known what has become of it.
   bool is_repeatable;
-  // Opens a stream; must outlive the call, and gets the `arg` of `done`. NULL for a call with one message each way.
-  // Once a message has come or was written, the call is not sent again.
+  // Opens a stream; must outlive the call, and gets the `arg` of `done`. NULL for a call with one message each way. A
+  // stream is opened again only where its request has not left, or was refused.
   const struct rpc_stream_events *stream;
   // The client sends messages beside `payload`, which may then be empty. Only with `stream`.
   bool writes_messages;

@@ -20,10 +20,11 @@
 #include "common/security/tls.h"
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
-// The replies that may wait for a client, in messages of the largest size: how many before its new requests are
-// refused, and how many before its connection is closed. The second is for the replies of requests that run already.
-#define CONGESTED_MESSAGES 8
+// The replies that may wait for a client, in messages of the largest size, before its connection is closed. More than
+// SERVER_CONGESTED_MESSAGES, for the replies of requests that run already.
 #define MAX_UNSENT_MESSAGES 16
+// Streams may last for long: they take this part of the calls in flight at most, and leave the others room.
+#define STREAM_CALLS_PART 2
 // A caller whose replies are more than this part of the largest message gets no new ones, so that others get theirs.
 #define CALLER_MESSAGE_PART 2
 
@@ -48,7 +49,7 @@ static bool is_congested(const struct rpc_server *server, const struct connectio
 {
   size_t owned = owner == 0 ? 0 : connection->sender.outbox.owned_bytes[owner];
   return owned > server->options.max_message_bytes / CALLER_MESSAGE_PART ||
-         has_unsent_messages(server, connection, CONGESTED_MESSAGES);
+         has_unsent_messages(server, connection, SERVER_CONGESTED_MESSAGES);
 }
 
 void server_queue_frame(struct rpc_server *server, struct connection *connection, const struct rpc_frame *frame,
@@ -84,7 +85,7 @@ static void free_request(struct rpc_request **request_pointer)
   if (request == NULL)
     return;
   list_remove(&request->node);
-  list_remove(&request->wait_for_backlog);
+  list_remove(&request->backlog_node);
   if (request->message != NULL)
     shared_message_release(&request->message);
   arena_free(&request->arena);
@@ -106,6 +107,10 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
   if (connection != NULL && request->state == REQUEST_RUNNING)
     server_queue_frame(server, connection, &reply, request->owner);
   request_table_remove(&server->requests, request);
+  if (request->is_stream) {
+    server->streams--;
+    server_forget_messages(request);
+  }
   free_request(&request);
 }
 
@@ -121,7 +126,7 @@ void server_cancel_request(struct rpc_server *server, struct rpc_request *reques
 {
   bool first = request->state == REQUEST_RUNNING;
   request->state = state;
-  list_remove(&request->wait_for_backlog);
+  list_remove(&request->backlog_node);
   if (first && server->options.on_cancel != NULL)
     server->options.on_cancel(server->options.arg, request);
 }
@@ -132,9 +137,28 @@ static struct rpc_request *get_spare(struct rpc_server *server)
     server->spare = calloc(1, sizeof(*server->spare));
     CHECK(server->spare != NULL);
     list_init(&server->spare->node);
-    list_init(&server->spare->wait_for_backlog);
+    list_init(&server->spare->backlog_node);
   }
   return server->spare;
+}
+
+// A stream may last for long, and does not keep the packet that it came in.
+static void copy_frame(struct rpc_request *request)
+{
+  struct rpc_context *context = &request->frame.context;
+  struct slice *const slices[] = {&request->frame.method,  &request->frame.payload, &context->request_id,
+                                  &context->traceparent,   &context->access_token,  &context->idempotency_key,
+                                  &context->client_address};
+  for (size_t i = 0; i < ARRAY_LEN(slices); i++)
+    *slices[i] = arena_copy(&request->arena, *slices[i]);
+  shared_message_release(&request->message);
+}
+
+static void begin_stream(struct rpc_request *request)
+{
+  request->flow = stream_flow_make(request->frame.credit);
+  request->server->streams++;
+  copy_frame(request);
 }
 
 // Makes the spare request a real one and gives it to the handler.
@@ -152,7 +176,8 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
     request->frame.context.peer_service = arena_copy(&request->arena, slice_from_string(connection->peer));
   request->deadline_us = request_find_deadline(&request->frame, server->now_us);
   request->is_stream = request->frame.credit != 0;
-  request->flow = stream_flow_make(request->frame.credit);
+  if (request->is_stream)
+    begin_stream(request);
   list_append(&connection->requests, &request->node);
   request_table_add(&server->requests, request);
   metric_add(server->in_flight, 1);
@@ -163,6 +188,9 @@ static enum request_room find_room(const struct rpc_server *server, const struct
 {
   if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
     return REQUEST_TOO_MANY_CALLS;
+  bool opens_stream = server->spare->frame.credit != 0;
+  if (opens_stream && server->streams >= server->options.max_calls_in_flight / STREAM_CALLS_PART)
+    return REQUEST_TOO_MANY_STREAMS;
   return is_congested(server, connection, owner) ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
 }
 
@@ -327,7 +355,9 @@ uint64_t rpc_server_next_timeout_us(const struct rpc_server *server)
 void rpc_server_flush(struct rpc_server *server)
 {
   send_queue_flush(&server->transport.sends);
+  // What the woken ones write leaves, too.
   server_wake_writers(server);
+  send_queue_flush(&server->transport.sends);
 }
 
 int rpc_server_fd(const struct rpc_server *server)

@@ -24,7 +24,8 @@ struct rpc_server {
   uint64_t last_connection;
   struct request_table requests;
   struct method_metrics methods;
-  struct list blocked;        // rpc_request.wait_for_backlog
+  struct list blocked;        // rpc_request.backlog_node
+  size_t streams;             // requests with a stream that were not replied to
   struct rpc_request *spare;  // a frame is decoded into it before it is known to be a request
   struct metric_series *in_flight;
   struct metric_series *packets;
@@ -45,9 +46,14 @@ void server_receive_packets(void *arg);
 // Changes the state of a request to cancelled or orphaned, and tells the handler the first time. Nothing else writes
 // the state.
 void server_cancel_request(struct rpc_server *server, struct rpc_request *request, enum request_state state);
-// Queues a reply for a client, and gives the client up if it leaves too many bytes of them unread.
+// The replies that may wait for a client, in messages of the largest size, before its new requests are refused.
+#define SERVER_CONGESTED_MESSAGES 8
+
+// Queues a frame for a client, and gives the client up if it leaves too many bytes of them unread.
 void server_queue_frame(struct rpc_server *server, struct connection *connection, const struct rpc_frame *frame,
                         uint8_t owner);
+// Forgets the messages of a stream that its host has not taken, because the request ends.
+void server_forget_messages(struct rpc_request *request);
 // Handles a frame of a stream. False for a frame of another kind.
 bool server_handle_stream_frame(struct rpc_server *server, const struct connection *connection,
                                 const struct rpc_frame *frame);

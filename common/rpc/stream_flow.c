@@ -10,7 +10,7 @@ struct stream_flow stream_flow_make(uint32_t may_send)
 
 static int64_t find_cost(size_t size)
 {
-  return (int64_t)(size + STREAM_MESSAGE_COST);
+  return (int64_t)stream_flow_cost(size);
 }
 
 void stream_flow_count_sent(struct stream_flow *flow, size_t size)

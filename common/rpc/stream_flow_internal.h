@@ -37,6 +37,19 @@ struct stream_flow {
 // Opens both directions. `may_send` is what the other side has given in the beginning.
 struct stream_flow stream_flow_make(uint32_t may_send);
 
+// Returns what a message of `size` bytes counts.
+static inline size_t stream_flow_cost(size_t size)
+{
+  return size + STREAM_MESSAGE_COST;
+}
+
+// Returns how many unsent bytes of a connection stop the streams over it. Far fewer than those beyond which it is given
+// up, also where messages are small.
+static inline size_t stream_backlog(size_t max_message_bytes)
+{
+  return max_message_bytes * 4 < STREAM_BACKLOG_BYTES ? max_message_bytes * 4 : STREAM_BACKLOG_BYTES;
+}
+
 // Returns whether the credit lets a message be sent.
 static inline bool stream_flow_may_send(const struct stream_flow *flow)
 {

@@ -169,6 +169,7 @@ static enum status find_method(struct call *call)
     return call_fail(call, STATUS_UNIMPLEMENTED, "UNKNOWN_METHOD", "there is no such method here");
   call->method = served->method;
   call->stream.method = served->method;
+  call->stream.ignores_messages = !served->method->client_streams;
   call->handlers = served->handlers;
   call->log_context.method = slice_from_string(served->method->full_name);
   return STATUS_OK;
@@ -289,7 +290,10 @@ void dispatch_cancel(void *arg, struct rpc_request *request)
 {
   (void)arg;
   struct call *call = rpc_request_data(request);
-  if (call != NULL && call->task != NULL)
+  if (call == NULL)
+    return;
+  stream_fail(&call->stream, STATUS_CANCELLED);
+  if (call->task != NULL)
     task_cancel(call->task);
 }
 
@@ -316,6 +320,10 @@ void dispatch_writable(void *arg, struct rpc_request *request)
 
 void dispatch_cancel_all(struct dispatch *dispatch)
 {
-  for (struct list *node = dispatch->calls.next; node != &dispatch->calls; node = node->next)
-    task_cancel(CONTAINER_OF(node, struct call, node)->task);
+  for (struct list *node = dispatch->calls.next; node != &dispatch->calls; node = node->next) {
+    struct call *call = CONTAINER_OF(node, struct call, node);
+    // Its client may open the stream again at another instance.
+    stream_fail(&call->stream, STATUS_UNAVAILABLE);
+    task_cancel(call->task);
+  }
 }

@@ -76,6 +76,7 @@ void stream_open(struct service *service, struct call *call, const struct rpc_me
   CHECK(stream != NULL);
   stream_init(stream, call, NULL);
   stream->method = method;
+  stream->ignores_messages = !method->server_streams;
   if (call != NULL)
     call->peer_status = (struct rpc_status){.code = STATUS_OK};
   service_follow_peer(service, method->service);
@@ -92,6 +93,7 @@ void stream_open(struct service *service, struct call *call, const struct rpc_me
 
 void stream_end_writes(struct stream *stream)
 {
+  stream->writes_no_more = true;
   if (stream->peer != NULL)
     rpc_call_half_close(stream->peer);
 }

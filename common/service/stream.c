@@ -36,6 +36,7 @@ static void empty_inbox(struct stream *stream)
 
 void stream_release(struct stream *stream)
 {
+  CHECK(stream->reader == NULL && stream->writer == NULL);
   empty_inbox(stream);
   arena_free(&stream->message);
 }
@@ -48,6 +49,9 @@ static void wake(struct completion *waiting)
 
 void stream_add(struct stream *stream, struct slice payload)
 {
+  // Without credit for them, no more than a few come.
+  if (stream->ignores_messages)
+    return;
   struct stream_message *message = malloc(sizeof(*message) + payload.size);
   CHECK(message != NULL);
   message->size = payload.size;
@@ -69,14 +73,21 @@ void stream_wake_writer(struct stream *stream)
   wake(stream->writer);
 }
 
+void stream_fail(struct stream *stream, enum status status)
+{
+  if (stream->status == STATUS_OK)
+    stream->status = status;
+  wake(stream->reader);
+  wake(stream->writer);
+}
+
 // ---- waiting ----
 
-// Waits until the callbacks of the RPC layer wake the task, at most as long as the method lets it wait for a message.
-// False when the task may not wait any longer; the stream has failed then.
-static bool wait_for(struct stream *stream, struct completion **place, const char *what)
+// Waits until the callbacks of the RPC layer wake the task, at most `limit_ms` unless that is 0. False when the task
+// may not wait any longer; the stream has failed then.
+static bool wait_for(struct stream *stream, struct completion **place, const char *what, uint32_t limit_ms)
 {
   struct completion waiting = {.what = what};
-  uint32_t limit_ms = stream->method->message_timeout_ms;
   uint64_t before_us = task_deadline_us();
   if (limit_ms > 0)
     (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), limit_ms));
@@ -88,13 +99,14 @@ static bool wait_for(struct stream *stream, struct completion **place, const cha
     task_restore_deadline(before_us);
   if (waiting.done)
     return true;
-  stream->status = status;
+  if (stream->status == STATUS_OK)
+    stream->status = status;
   return false;
 }
 
 bool stream_wait_for_end(struct stream *stream)
 {
-  return wait_for(stream, &stream->reader, "the end of a stream");
+  return wait_for(stream, &stream->reader, "the end of a stream", 0);
 }
 
 // ---- reading ----
@@ -128,7 +140,8 @@ bool stream_read(struct stream *stream, const ProtobufCMessage **message)
 {
   *message = NULL;
   while (list_empty(&stream->inbox)) {
-    if (stream->has_all || stream->status != STATUS_OK || !wait_for(stream, &stream->reader, "a message of a stream"))
+    if (stream->has_all || stream->status != STATUS_OK ||
+        !wait_for(stream, &stream->reader, "a message of a stream", stream->method->message_timeout_ms))
       return false;
   }
   struct stream_message *next = CONTAINER_OF(stream->inbox.next, struct stream_message, node);
@@ -140,6 +153,7 @@ bool stream_read(struct stream *stream, const ProtobufCMessage **message)
     return true;
   *message = NULL;
   stream->status = status;
+  stream->ignores_messages = true;
   empty_inbox(stream);
   return false;
 }
@@ -167,14 +181,12 @@ static bool wait_for_room(struct stream *stream)
   for (;;) {
     if (stream->status != STATUS_OK)
       return false;
-    if (stream->request == NULL && stream->has_ended) {
-      // The other side wants no more messages, and has said so with its reply.
-      stream->status = STATUS_ABORTED;
+    // The other side may reply before all has been written: it wants no more messages.
+    if (stream->request == NULL && stream->has_ended)
       return false;
-    }
     if (may_write(stream))
       return true;
-    if (!wait_for(stream, &stream->writer, "room in a stream"))
+    if (!wait_for(stream, &stream->writer, "room in a stream", stream->method->message_timeout_ms))
       return false;
   }
 }
@@ -189,6 +201,7 @@ static enum status fail_too_large(struct stream *stream)
 
 bool stream_write(struct stream *stream, const ProtobufCMessage *message)
 {
+  CHECK(!stream->writes_no_more);
   CHECK(message->descriptor == (stream->request != NULL ? stream->method->output : stream->method->input));
   // A task that does nothing but write ends with its call, too.
   enum status status = task_check();

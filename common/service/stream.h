@@ -8,7 +8,7 @@
 //
 // protoc-gen-bulkhead writes such functions for each method, with its types; they are made of what stands here. A
 // reader gives credit for what it has read, so that a task that reads slowly slows down who writes to it, and nobody
-// else. One task may read while another writes.
+// else. A stream belongs to one task at a time: two must not wait in it.
 //
 // A stream ends for good with the reply, the deadline of the call, or its cancellation. With message_timeout_ms in the
 // contract, a wait for one message, or for room for one, has a limit of its own.
@@ -32,8 +32,8 @@ struct stream;
 // and when the stream has failed; stream_status tells which. At the serving side a message has been validated against
 // its contract.
 bool stream_read(struct stream *stream, const ProtobufCMessage **message) MUST_CHECK;
-// Sends a message, and waits while the other side takes no more. False when the stream has failed or the other side has
-// ended the call; stream_status tells why.
+// Sends a message, and waits while the other side takes no more. False when the stream has failed; with stream_status
+// OK, the other side has replied already and wants no more messages.
 bool stream_write(struct stream *stream, const ProtobufCMessage *message) MUST_CHECK;
 // Returns OK while the stream goes on and when the other side has ended its messages in good order, else why the stream
 // has failed. A handler ends with it, unless it fails itself.

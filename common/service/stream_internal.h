@@ -23,6 +23,8 @@ struct stream {
   struct completion *writer;    // a task waits until it may write
   bool has_all;                 // the other side sends no more
   bool has_ended;               // the calling side: the reply has come
+  bool writes_no_more;          // the calling side has ended its messages
+  bool ignores_messages;        // nobody reads what comes
   enum status status;
   bool is_not_applied;  // the calling side: the call has failed, and nothing has happened
   struct slice reply;   // the calling side: the payload of a reply that is OK, of malloc
@@ -38,6 +40,8 @@ void stream_add(struct stream *stream, struct slice payload);
 void stream_note_all(struct stream *stream);
 // Waits for a message or the end. False when the task may not wait any longer.
 bool stream_wait_for_end(struct stream *stream) MUST_CHECK;
+// Ends the stream with a failure, unless it has failed before, and wakes the tasks that wait.
+void stream_fail(struct stream *stream, enum status status);
 // Wakes the task that waits until it may write.
 void stream_wake_writer(struct stream *stream);
 

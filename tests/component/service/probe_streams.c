@@ -10,8 +10,8 @@
 #include "item/v1/item.pb-c.h"
 
 // As protoc-gen-bulkhead writes them.
-static const struct rpc_method methods[7];
-enum { COUNT, SUM, ECHO, RELAY, ADD, WATCH, HURRY };
+static const struct rpc_method methods[8];
+enum { COUNT, SUM, ECHO, RELAY, ADD, WATCH, HURRY, HASTY };
 
 static bool read_request(struct stream *stream, const Item__V1__ListItemsRequest **request)
 {
@@ -65,6 +65,14 @@ static enum status sum(struct call *call, Item__V1__Item *response)
   return stream_status(call_stream(call));
 }
 
+static enum status take_first(struct call *call, Item__V1__Item *response)
+{
+  const Item__V1__ListItemsRequest *request;
+  if (read_request(call_stream(call), &request))
+    response->quantity = 1000 + request->page_size;
+  return stream_status(call_stream(call));
+}
+
 static enum status echo(struct call *call)
 {
   struct stream *stream = call_stream(call);
@@ -103,9 +111,9 @@ static enum status count_at_peer(struct call *call, Item__V1__ListItemsRequest *
   struct stream *counts;
   const Item__V1__Item *item;
   stream_open(call_service(call), call, &methods[COUNT], &request->base, &counts);
-  while (read_item(counts, &item))
-    if (!write_request(sums, "", (uint32_t)item->quantity))
-      break;
+  // A peer that has replied wants no more, and that is well.
+  while (read_item(counts, &item) && write_request(sums, "", (uint32_t)item->quantity))
+    (void)task_sleep_ms(request->page_size > 150 ? 1 : 0);
   enum status status = stream_status(counts);
   stream_close(&counts);
   return status;
@@ -116,7 +124,8 @@ static enum status add(struct call *call, const Item__V1__ListItemsRequest *requ
   struct stream *sums;
   ProtobufCMessage *reply = NULL;
   Item__V1__ListItemsRequest same = *request;
-  stream_open(call_service(call), call, &methods[SUM], NULL, &sums);
+  bool is_hasty = strcmp(request->q, PROBE_HASTY_PEER) == 0;
+  stream_open(call_service(call), call, &methods[is_hasty ? HASTY : SUM], NULL, &sums);
   enum status status = count_at_peer(call, &same, sums);
   if (status == STATUS_OK)
     status = stream_finish(sums, call_arena(call), &reply);
@@ -180,6 +189,13 @@ static enum status invoke_watch(const void *handlers, struct call *call, const P
   return watch(call);
 }
 
+static enum status invoke_hasty(const void *handlers, struct call *call, const ProtobufCMessage *request,
+                                ProtobufCMessage *response)
+{
+  (void)handlers, (void)request;
+  return take_first(call, (Item__V1__Item *)(void *)response);
+}
+
 #define METHOD(name, called, ...)                                                                                      \
   {                                                                                                                    \
     .full_name = (name), .service = "probe", .input = &item__v1__list_items_request__descriptor,                       \
@@ -190,13 +206,14 @@ static enum status invoke_watch(const void *handlers, struct call *call, const P
 
 static const char *const any[] = {POLICY_ANY_SERVICE};
 
-static const struct rpc_method methods[7] = {
+static const struct rpc_method methods[8] = {
     [COUNT] = METHOD(PROBE_COUNT, invoke_count, .server_streams = true, .no_side_effects = true),
     [SUM] = METHOD(PROBE_SUM, invoke_sum, .client_streams = true),
     [ECHO] = METHOD(PROBE_ECHO, invoke_echo, .client_streams = true, .server_streams = true),
     [RELAY] = METHOD(PROBE_RELAY, invoke_relay, .client_streams = true, .server_streams = true),
     [ADD] = METHOD(PROBE_ADD, invoke_add),
     [WATCH] = METHOD(PROBE_WATCH, invoke_watch, .server_streams = true),
+    [HASTY] = METHOD(PROBE_HASTY, invoke_hasty, .client_streams = true),
     [HURRY] = METHOD(PROBE_HURRY, invoke_sum, .client_streams = true, .message_timeout_ms = 100),
 };
 

@@ -19,6 +19,11 @@
 // Takes one message, and then waits 100 ms at most for each.
 #define PROBE_HURRY "probe.v1.Streams/Hurry"
 
+// Replies after the first message: 1,000 and its page_size.
+#define PROBE_HASTY "probe.v1.Streams/Hasty"
+// `q` of PROBE_ADD: it uses PROBE_HASTY instead of PROBE_SUM.
+#define PROBE_HASTY_PEER "hasty"
+
 // `q` of messages to PROBE_COUNT and PROBE_ECHO: the handler fails with ALREADY_EXISTS.
 #define PROBE_STREAM_FAILS "fail"
 

@@ -228,6 +228,19 @@ Test(streams, a_call_without_a_stream_may_use_streams_of_others)
   cr_expect(slice_equal_string(outcome.reason, "COUNTED"));
 }
 
+Test(streams, a_peer_that_replies_early_ends_the_writes_and_its_reply_counts)
+{
+  const struct rpc_context context = {0};
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.page_size = 200;
+  request.q = PROBE_HASTY_PEER;
+  struct outcome outcome = driver_call(&gateway, PROBE_ADD, &request.base, &context);
+  cr_assert_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
+  const Item__V1__Item *item =
+      (const Item__V1__Item *)(const void *)driver_reply(&outcome, &item__v1__item__descriptor);
+  cr_expect_eq(item->quantity, 1001);
+}
+
 // ---- ends ----
 
 Test(streams, a_client_that_goes_silent_meets_the_time_limit_of_a_message)
