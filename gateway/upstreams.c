@@ -15,6 +15,7 @@
 
 struct upstreams {
   const struct api *api;
+  const char *zone;                   // NULL without one
   struct service_identity *identity;  // NULL without a key
   struct rpc_client *client;
   struct discovery *discovery;
@@ -62,6 +63,7 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
   struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
   CHECK(upstreams != NULL);
   upstreams->api = options->api;
+  upstreams->zone = options->zone;
   enum status status = open_discovery(options, &upstreams->discovery, error);
   if (status != STATUS_OK) {
     upstreams_free(&upstreams);
@@ -72,8 +74,8 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
     upstreams_free(&upstreams);
     return status;
   }
-  upstreams->client =
-      rpc_client_create(&(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls});
+  upstreams->client = rpc_client_create(
+      &(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls, .zone = options->zone});
   for (size_t i = 0; i < options->api->service_count; i++)
     discovery_watch(upstreams->discovery, options->api->services[i]);
   *out = upstreams;
@@ -134,7 +136,8 @@ enum status upstreams_register(struct upstreams *upstreams, const char *address,
                                                                             .address = host,
                                                                             .port = (int)port,
                                                                             .health_url = health_url,
-                                                                            .version = BULKHEAD_VERSION});
+                                                                            .version = BULKHEAD_VERSION,
+                                                                            .zone = upstreams->zone});
   return STATUS_OK;
 }
 
@@ -159,7 +162,9 @@ static void on_endpoints(void *arg, const char *service, const struct discovery_
   struct rpc_endpoint *list = calloc(count == 0 ? 1 : count, sizeof(*list));
   CHECK(list != NULL);
   for (size_t i = 0; i < count; i++)
-    list[i] = (struct rpc_endpoint){slice_from_string(endpoints[i].id), slice_from_string(endpoints[i].url)};
+    list[i] = (struct rpc_endpoint){.id = slice_from_string(endpoints[i].id),
+                                    .url = slice_from_string(endpoints[i].url),
+                                    .zone = slice_from_string(endpoints[i].zone)};
   rpc_client_set_endpoints(upstreams->client, service, list, count);
   free(list);
 }

@@ -16,6 +16,7 @@ struct instance {
   struct slice address;
   struct slice node_address;
   struct slice url;
+  struct slice zone;
   struct slice registration;  // names the registration that is in force
   uint64_t port;
   bool is_failing;
@@ -56,6 +57,8 @@ static bool take_meta(struct jsontext_reader *reader, struct slice key, struct i
 {
   if (slice_equal_string(key, "url"))
     return read_string(reader, &out->url);
+  if (slice_equal_string(key, "zone"))
+    return read_string(reader, &out->zone);
   if (slice_equal_string(key, "registration"))
     return read_string(reader, &out->registration);
   return jsontext_skip_value(reader, NULL);
@@ -127,7 +130,7 @@ static bool add_instance(struct endpoint_list *list, const struct instance *inst
     url = slice_from_string(
         arena_printf(arena, v6 ? "tcp://[%.*s]:%u" : "tcp://%.*s:%u", SLICE_ARG(host), (unsigned)instance->port));
   }
-  return endpoint_list_add(list, instance->id, url);
+  return endpoint_list_add_in_zone(list, instance->id, url, instance->zone);
 }
 
 static bool read_entries(struct jsontext_reader *reader, struct arena *arena, struct consul_answer *answer)
@@ -249,6 +252,7 @@ void consul_write_registration(struct strbuf *out, const struct discovery_regist
   jsontext_begin_object(&writer);
   write_optional(&writer, "url", registration->url);
   write_optional(&writer, "version", registration->version);
+  write_optional(&writer, "zone", registration->zone);
   write_optional(&writer, "registration", check_id);
   jsontext_end_object(&writer);
   if (registration->health_url != NULL)

@@ -23,7 +23,7 @@ static void add_unnamed(struct endpoint_list *list, const struct endpoint_list *
   for (size_t i = 0; i < known->count; i++) {
     const struct discovery_endpoint *endpoint = &known->endpoints[i];
     if (!has_id(&answer->passing, endpoint->id) && !has_id(&answer->failing, endpoint->id))
-      (void)endpoint_list_add(list, slice_from_string(endpoint->id), slice_from_string(endpoint->url));
+      (void)endpoint_list_add_copy(list, endpoint);
   }
   endpoint_list_sort(list);
 }

@@ -20,7 +20,8 @@ struct discovery;
 
 struct discovery_endpoint {
   const char *id;
-  const char *url;  // "tcp://127.0.0.1:4711"
+  const char *url;   // "tcp://127.0.0.1:4711"
+  const char *zone;  // where the instance runs, as it has registered; "" when it has not said
 };
 
 struct discovery_options {
@@ -63,6 +64,7 @@ struct discovery_registration {
   int port;                // that Consul shows; 0: the one in url
   const char *health_url;  // HTTP check, every 2 s: "http://10.0.0.7:4712/readyz"
   const char *version;     // that Consul shows in Meta
+  const char *zone;        // where this instance runs, which others find in Meta; NULL: it does not say
 };
 // Registers this instance now, and again whenever Consul has lost the registration, which is checked every few seconds
 // and as soon as Consul is back.

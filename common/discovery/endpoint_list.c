@@ -14,6 +14,7 @@ void endpoint_list_free(struct endpoint_list *list)
   for (size_t i = 0; i < list->count; i++) {
     free((void *)(uintptr_t)list->endpoints[i].id);
     free((void *)(uintptr_t)list->endpoints[i].url);
+    free((void *)(uintptr_t)list->endpoints[i].zone);
   }
   free(list->endpoints);
   *list = (struct endpoint_list){0};
@@ -73,12 +74,26 @@ bool endpoint_url_valid(struct slice url)
 
 bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice url)
 {
+  return endpoint_list_add_in_zone(list, id, url, SLICE(""));
+}
+
+bool endpoint_list_add_copy(struct endpoint_list *list, const struct discovery_endpoint *endpoint)
+{
+  return endpoint_list_add_in_zone(list, slice_from_string(endpoint->id), slice_from_string(endpoint->url),
+                                   slice_from_string(endpoint->zone));
+}
+
+bool endpoint_list_add_in_zone(struct endpoint_list *list, struct slice id, struct slice url, struct slice zone)
+{
   if (list->count == DISCOVERY_MAX_ENDPOINTS || !is_plain(id) || !endpoint_url_valid(url))
     return false;
   list->endpoints = realloc(list->endpoints, (list->count + 1) * sizeof(*list->endpoints));
   CHECK(list->endpoints != NULL);
-  list->endpoints[list->count++] =
-      (struct discovery_endpoint){.id = memory_copy_text(id), .url = memory_copy_text(url)};
+  list->endpoints[list->count++] = (struct discovery_endpoint){
+      .id = memory_copy_text(id),
+      .url = memory_copy_text(url),
+      .zone = memory_copy_text(is_plain(zone) ? zone : SLICE("")),
+  };
   return true;
 }
 
@@ -87,7 +102,10 @@ static int compare_endpoints(const void *a, const void *b)
   const struct discovery_endpoint *left = a;
   const struct discovery_endpoint *right = b;
   int by_id = strcmp(left->id, right->id);
-  return by_id != 0 ? by_id : strcmp(left->url, right->url);
+  int by_url = strcmp(left->url, right->url);
+  if (by_id != 0 || by_url != 0)
+    return by_id != 0 ? by_id : by_url;
+  return strcmp(left->zone, right->zone);
 }
 
 void endpoint_list_sort(struct endpoint_list *list)
@@ -110,7 +128,6 @@ struct endpoint_list endpoint_list_copy(const struct endpoint_list *list)
 {
   struct endpoint_list copy = {0};
   for (size_t i = 0; i < list->count; i++)
-    CHECK(
-        endpoint_list_add(&copy, slice_from_string(list->endpoints[i].id), slice_from_string(list->endpoints[i].url)));
+    CHECK(endpoint_list_add_copy(&copy, &list->endpoints[i]));
   return copy;
 }

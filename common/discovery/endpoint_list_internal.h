@@ -21,6 +21,10 @@ void endpoint_list_free(struct endpoint_list *list);
 // Adds a copy of the endpoint. False when the list is full, the id is not printable ASCII, or the URL cannot be
 // dialled.
 bool endpoint_list_add(struct endpoint_list *list, struct slice id, struct slice url);
+// Adds a copy of the endpoint with its zone. One that is too long or not printable ASCII counts as not known.
+bool endpoint_list_add_in_zone(struct endpoint_list *list, struct slice id, struct slice url, struct slice zone);
+// Adds a copy of an endpoint of another list. False when the list is full.
+bool endpoint_list_add_copy(struct endpoint_list *list, const struct discovery_endpoint *endpoint);
 void endpoint_list_sort(struct endpoint_list *list);
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 struct endpoint_list endpoint_list_copy(const struct endpoint_list *list);

@@ -16,6 +16,10 @@
 #define FAR_SLOWER 8.0f
 #define FAR_SLOWER_US 20000.0f
 #define SLOW_LOOKS 10
+// A call leaves the zone when its candidate there is so many times slower than one elsewhere.
+#define SPILL_FACTOR 2.0f
+// What is known of candidates elsewhere is forgotten more slowly, because few calls go there to learn it again.
+#define FAR_HALVING_US UINT64_C(20000000)
 
 // ---- slowness ----
 
@@ -28,15 +32,21 @@ static float find_quiet_slowness(const struct balancer_candidate *candidate, uin
   return (float)(now_us - since_us) * (float)candidate->calls_in_flight / (float)(candidate->cost_us + 1);
 }
 
-static float find_slowness(const struct balancer_candidate *candidate, uint64_t now_us)
+// Returns the slowness of a candidate whose past counts half after each `halving_us` without replies.
+static float remember_slowness(const struct balancer_candidate *candidate, uint64_t halving_us, uint64_t now_us)
 {
   float slowness = candidate->slowness;
-  uint64_t halvings = now_us > candidate->judged_us ? (now_us - candidate->judged_us) / HALVING_US : 0;
+  uint64_t halvings = now_us > candidate->judged_us ? (now_us - candidate->judged_us) / halving_us : 0;
   slowness /= (float)(1u << (halvings > 20 ? 20 : halvings));
   float quiet = find_quiet_slowness(candidate, now_us);
   if (quiet > slowness)
     slowness = quiet;
   return slowness < 1 ? 1 : slowness;
+}
+
+static float find_slowness(const struct balancer_candidate *candidate, uint64_t now_us)
+{
+  return remember_slowness(candidate, HALVING_US, now_us);
 }
 
 static void learn_slowness(struct balancer_candidate *candidate, float sample, uint64_t now_us)
@@ -88,15 +98,21 @@ void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us
 
 // ---- the choice ----
 
+// Returns how many times longer a new candidate is said to take, so that it comes to its full share slowly.
+static float find_start_factor(const struct balancer_candidate *candidate, uint64_t now_us)
+{
+  uint64_t age_us = now_us - candidate->ready_since_us;
+  if (candidate->ready_since_us == 0 || now_us < candidate->ready_since_us || age_us >= BALANCER_SLOW_START_US)
+    return 1;
+  uint64_t least_us = BALANCER_SLOW_START_US / 10;
+  return (float)BALANCER_SLOW_START_US / (float)(age_us < least_us ? least_us : age_us);
+}
+
 // Returns how long the candidate should take for one more call.
 static float estimate_wait(const struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us)
 {
   float wait = (CALM_SLOWNESS + find_slowness(candidate, now_us)) * (float)(candidate->cost_us + cost_us);
-  uint64_t age_us = now_us - candidate->ready_since_us;
-  if (candidate->ready_since_us == 0 || now_us < candidate->ready_since_us || age_us >= BALANCER_SLOW_START_US)
-    return wait;
-  uint64_t least_us = BALANCER_SLOW_START_US / 10;
-  return wait * (float)BALANCER_SLOW_START_US / (float)(age_us < least_us ? least_us : age_us);
+  return wait * find_start_factor(candidate, now_us);
 }
 
 enum demand {
@@ -106,18 +122,26 @@ enum demand {
   DEMAND_READY,
 };
 
+enum place {
+  PLACE_ANY,
+  PLACE_NEAR,
+  PLACE_FAR,
+};
+
 struct search {
-  const struct balancer *balancer;
+  struct balancer *balancer;
   struct balancer_candidate *const *candidates;
   size_t count;
   enum demand demand;
+  enum place place;
+  uint32_t cost_us;  // of the call
   uint64_t now_us;
 };
 
 static bool meets_demand(const struct search *search, const struct balancer_candidate *candidate)
 {
   bool has_room = balancer_has_room(search->balancer, candidate);
-  if (!candidate->ready)
+  if (!candidate->ready || (search->place != PLACE_ANY && candidate->near != (search->place == PLACE_NEAR)))
     return false;
   switch (search->demand) {
   case DEMAND_HEALTHY:
@@ -150,24 +174,89 @@ static size_t find_candidate(const struct search *search, size_t from, const str
   return search->count;
 }
 
-static struct balancer_candidate *choose_candidate(struct balancer *balancer,
-                                                   struct balancer_candidate *const *candidates, size_t count,
-                                                   uint32_t cost_us, uint64_t now_us)
+static struct balancer_candidate *find_better(const struct search *search, struct balancer_candidate *first,
+                                              struct balancer_candidate *second)
 {
-  struct search search = {.balancer = balancer, .candidates = candidates, .count = count, .now_us = now_us};
-  size_t first = find_candidate(&search, balancer->next, NULL);
-  while (first == count && search.demand != DEMAND_READY) {
-    search.demand++;
-    first = find_candidate(&search, balancer->next, NULL);
-  }
-  if (first == count)
+  float wait = estimate_wait(first, search->cost_us, search->now_us);
+  return estimate_wait(second, search->cost_us, search->now_us) >= wait ? first : second;
+}
+
+// Chooses one of two candidates that meet the demand; NULL if there is none.
+static struct balancer_candidate *choose_of_two(const struct search *search)
+{
+  struct balancer *balancer = search->balancer;
+  size_t first = find_candidate(search, balancer->next, NULL);
+  if (first == search->count)
     return NULL;
   balancer->next = first + 1;
-  size_t second = find_candidate(&search, (size_t)draw_random(balancer) % count, candidates[first]);
-  if (second == count ||
-      estimate_wait(candidates[second], cost_us, now_us) >= estimate_wait(candidates[first], cost_us, now_us))
-    return candidates[first];
-  return candidates[second];
+  struct balancer_candidate *chosen = search->candidates[first];
+  size_t second = find_candidate(search, (size_t)draw_random(balancer) % search->count, chosen);
+  return second == search->count ? chosen : find_better(search, chosen, search->candidates[second]);
+}
+
+// ---- zones ----
+
+// Returns whether enough of the near candidates can be used that calls should stay with them.
+static bool has_usable_zone(const struct search *search)
+{
+  size_t near = 0;
+  size_t usable = 0;
+  for (size_t i = 0; i < search->count; i++) {
+    const struct balancer_candidate *candidate = search->candidates[i];
+    if (!candidate->near)
+      continue;
+    near++;
+    if (candidate->ready && !candidate->silent && !ejection_is_active(&candidate->ejection, search->now_us))
+      usable++;
+  }
+  return near != 0 && near != search->count && 2 * usable >= near;
+}
+
+static bool prefers_near(const struct search *search)
+{
+  struct balancer *balancer = search->balancer;
+  if (search->now_us >= balancer->next_zone_look_us) {
+    balancer->next_zone_look_us = search->now_us + BALANCER_LOOK_US;
+    balancer->prefers_near = has_usable_zone(search);
+  }
+  return balancer->prefers_near;
+}
+
+// Returns whether a near candidate is so much slower than one elsewhere that the call may go there.
+static bool is_spilling(const struct balancer_candidate *near, const struct balancer_candidate *far, uint64_t now_us)
+{
+  float here = (CALM_SLOWNESS + find_slowness(near, now_us)) * find_start_factor(near, now_us);
+  float there = (CALM_SLOWNESS + remember_slowness(far, FAR_HALVING_US, now_us)) * find_start_factor(far, now_us);
+  return here > SPILL_FACTOR * there;
+}
+
+// Chooses a healthy candidate of the zone, or one elsewhere if the zone has too much to do. NULL if the zone has none.
+static struct balancer_candidate *choose_near(const struct search *search)
+{
+  struct search zone = *search;
+  zone.place = PLACE_NEAR;
+  struct balancer_candidate *near = choose_of_two(&zone);
+  if (near == NULL)
+    return NULL;
+  zone.place = PLACE_FAR;
+  size_t index = find_candidate(&zone, (size_t)draw_random(search->balancer) % search->count, NULL);
+  if (index == search->count || !is_spilling(near, search->candidates[index], search->now_us))
+    return near;
+  return find_better(search, near, search->candidates[index]);
+}
+
+// ---- picking ----
+
+static struct balancer_candidate *choose_candidate(struct search *search)
+{
+  struct balancer_candidate *chosen = prefers_near(search) ? choose_near(search) : NULL;
+  while (chosen == NULL) {
+    chosen = choose_of_two(search);
+    if (chosen != NULL || search->demand == DEMAND_READY)
+      break;
+    search->demand++;
+  }
+  return chosen;
 }
 
 static bool batch_goes_on(const struct balancer *balancer, uint32_t cost_us)
@@ -181,7 +270,9 @@ struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balan
                                          size_t count, uint32_t cost_us, uint64_t now_us)
 {
   if (!batch_goes_on(balancer, cost_us)) {
-    balancer->chosen = choose_candidate(balancer, candidates, count, cost_us, now_us);
+    struct search search = {
+        .balancer = balancer, .candidates = candidates, .count = count, .cost_us = cost_us, .now_us = now_us};
+    balancer->chosen = choose_candidate(&search);
     balancer->batch_left = balancer->chosen == NULL ? 0 : BALANCER_BATCH;
     balancer->batch_cost_us = BALANCER_BATCH_COST_US;
   }

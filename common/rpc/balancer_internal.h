@@ -7,6 +7,11 @@
 // forgotten within seconds. A failure makes slower, however fast it comes. An endpoint with calls in flight that says
 // nothing is as slow as it has been quiet. An endpoint that is new gets its full share only after a while. One that
 // fails or is slow where others are not is ejected, at most half of them at a time.
+//
+// Candidates that are near, in the zone of the client, are preferred while at least half of those listed can be used:
+// the two come from the near ones. When the better one of these is far slower than a random one elsewhere, the call
+// goes to the better of both, so that what a zone cannot do spills over. Calls in flight alone do not count for that:
+// idle candidates elsewhere would always have fewer.
 #ifndef BULKHEAD_RPC_BALANCER_INTERNAL_H
 #define BULKHEAD_RPC_BALANCER_INTERNAL_H
 
@@ -23,13 +28,14 @@
 #define BALANCER_BATCH_COST_US 16000
 // The time in which a new endpoint comes to its full share.
 #define BALANCER_SLOW_START_US UINT64_C(3000000)
-// How often balancer_find_slow looks.
+// How often balancer_find_slow looks, and how often it is counted how many near candidates can be used.
 #define BALANCER_LOOK_US UINT64_C(100000)
 
 // What the choice of an endpoint depends on; embedded in the endpoint.
 struct balancer_candidate {
   bool ready;   // connected and taking calls
   bool silent;  // does not answer: chosen only when all that are ready do not
+  bool near;    // in the zone of the client
   bool full;    // as many bytes wait to be sent to it as may: chosen only when it is so with all that are ready
   size_t calls_in_flight;
   uint64_t cost_us;         // of the calls in flight
@@ -58,6 +64,8 @@ struct balancer {
   size_t next;           // index at which the next search begins, so that ties take turns
   uint64_t random;
   uint64_t next_look_us;
+  uint64_t next_zone_look_us;
+  bool prefers_near;
   struct balancer_candidate *chosen;
   size_t batch_left;       // calls that may still go to `chosen`
   uint64_t batch_cost_us;  // what they may cost

@@ -202,12 +202,18 @@ static bool is_listed(const struct endpoint *endpoint, const struct rpc_endpoint
   return false;
 }
 
-static bool is_known(const struct rpc_channel *channel, const struct rpc_endpoint *address)
+// NULL when the channel has no such endpoint.
+static struct balancer_candidate *find_known(const struct rpc_channel *channel, const struct rpc_endpoint *address)
 {
   for (size_t i = 0; i < channel->candidate_count; i++)
     if (is_listed(endpoint_of(channel->candidates[i]), address, 1))
-      return true;
-  return false;
+      return channel->candidates[i];
+  return NULL;
+}
+
+static bool is_near(const struct rpc_client *client, struct slice zone)
+{
+  return zone.size != 0 && client->zone != NULL && slice_equal_string(zone, client->zone);
 }
 
 static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoint *listed, size_t count)
@@ -247,9 +253,13 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
   remove_unlisted(channel, endpoints, count);
   channel->candidates = realloc(channel->candidates, (channel->candidate_count + count + 1) * sizeof(void *));
   CHECK(channel->candidates != NULL);
-  for (size_t i = 0; i < count; i++)
-    if (!is_known(channel, &endpoints[i]))
-      channel->candidates[channel->candidate_count++] = make_endpoint(channel, &endpoints[i]);
+  for (size_t i = 0; i < count; i++) {
+    struct balancer_candidate *candidate = find_known(channel, &endpoints[i]);
+    if (candidate == NULL)
+      candidate = channel->candidates[channel->candidate_count++] = make_endpoint(channel, &endpoints[i]);
+    candidate->near = is_near(client, endpoints[i].zone);
+  }
+  channel->balancer.next_zone_look_us = 0;
   // The next rpc_client_process frees those that went, because this function may run inside a callback.
   transport_wake(&client->transport);
 }
@@ -276,6 +286,7 @@ static void replace_endpoint(struct endpoint *endpoint)
     endpoint_set_replaced(endpoint, clock_now_us());
     channel->client->unlisted_count++;
     channel->candidates[i] = make_endpoint(channel, &address);
+    channel->candidates[i]->near = endpoint->load.near;
     balancer_end_batch(&channel->balancer);
     return;
   }

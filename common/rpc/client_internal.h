@@ -54,6 +54,7 @@ struct rpc_channel {
 struct rpc_client {
   size_t max_calls_in_flight;
   size_t max_unsent_bytes;  // of one endpoint
+  char *zone;               // NULL: not known
   struct transport transport;
   struct endpoint_group endpoints;
   size_t unlisted_count;  // endpoints that are in `endpoints`, but in no channel

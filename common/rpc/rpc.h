@@ -51,8 +51,9 @@ struct rpc_status {
 
 // Where an instance of a service listens.
 struct rpc_endpoint {
-  struct slice id;   // names the instance, such as its service id in Consul
-  struct slice url;  // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
+  struct slice id;    // names the instance, such as its service id in Consul
+  struct slice url;   // "tcp://127.0.0.1:4711", "ipc:///run/item.sock", "tls+tcp://…"
+  struct slice zone;  // where it runs, such as a data centre; empty: not known
 };
 
 // Names the files for mutual TLS, see common/security/tls.h. With `ca_file`, both are needed and every connection is

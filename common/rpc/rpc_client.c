@@ -228,6 +228,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   client->max_calls_in_flight =
       options->max_calls_in_flight == 0 ? DEFAULT_CALLS_IN_FLIGHT : options->max_calls_in_flight;
   client->max_unsent_bytes = options->max_unsent_bytes == 0 ? DEFAULT_UNSENT_BYTES : options->max_unsent_bytes;
+  client->zone = memory_copy_string(options->zone);
   transport_init(&client->transport);
   transport_watch_events(&client->transport, handle_events, client);
   client->endpoints = (struct endpoint_group){
@@ -274,5 +275,6 @@ void rpc_client_free(struct rpc_client **client_pointer)
   heap_free(&client->endpoints.timers);
   method_metrics_free(&client->methods);
   arena_free(&client->scratch);
+  free(client->zone);
   free(client);
 }

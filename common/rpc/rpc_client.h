@@ -36,6 +36,9 @@ struct rpc_client_options {
   // with RESOURCE_EXHAUSTED where it is so with all. One request may exceed it.
   size_t max_unsent_bytes;
   struct rpc_tls tls;
+  // Where this process runs; copied. Calls go to endpoints of the same zone while these can do them. NULL or "": all
+  // endpoints are alike.
+  const char *zone;
 };
 
 // Creates a client; never NULL. Its first dial starts nng's threads, so it must be called after any fork.
@@ -56,7 +59,8 @@ void rpc_client_flush(struct rpc_client *client);
 // of deadlines or reconnects; DEADLINE_NONE for never.
 uint64_t rpc_client_next_timeout_us(const struct rpc_client *client);
 
-// Sets the endpoints of `service` to exactly these, which are copied. Connections to endpoints that stay are untouched.
+// Sets the endpoints of `service` to exactly these, which are copied. Connections to endpoints that stay are untouched,
+// also where their zone has changed.
 // Calls in flight at endpoints that go may finish, up to their deadlines; new calls avoid them.
 void rpc_client_set_endpoints(struct rpc_client *client, const char *service, const struct rpc_endpoint *endpoints,
                               size_t count);

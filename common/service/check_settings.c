@@ -9,6 +9,8 @@
 #include "common/service/host_port_internal.h"
 #include "common/service/service_internal.h"
 
+#define MAX_ZONE_BYTES 64
+
 // Refuses to serve where neither this service nor its callers could prove who they are.
 static enum status check_proof(const struct service *service, struct error *error)
 {
@@ -96,6 +98,24 @@ static enum status check_consul(const struct service *service, struct error *err
   return check_discovery(&(struct discovery_options){.consul_url = service->common.consul_url}, "CONSUL_URL", error);
 }
 
+static bool is_zone_character(char character)
+{
+  return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
+         (character >= '0' && character <= '9') || character == '.' || character == '_' || character == '-';
+}
+
+static enum status check_zone(const struct service *service, struct error *error)
+{
+  struct slice zone = slice_from_string(service->common.zone);
+  bool valid = zone.size <= MAX_ZONE_BYTES;
+  for (size_t i = 0; i < zone.size && valid; i++)
+    valid = is_zone_character(zone.data[i]);
+  return valid ? STATUS_OK
+               : error_set(error, STATUS_INVALID_ARGUMENT,
+                           "ZONE: \"%s\" must be 1 to %d letters, digits and . _ -, such as eu-1a",
+                           service->common.zone, MAX_ZONE_BYTES);
+}
+
 static enum status check_redis(const struct service *service, struct error *error)
 {
   enum status status = redis_check_url(service->common.redis_url, error);
@@ -114,7 +134,7 @@ enum status service_check_settings(const struct service *service, struct strbuf 
 {
   static enum status (*const checks[])(const struct service *service, struct error *error) = {
       check_proof,       check_identity, check_tls_files, check_rpc_addresses, check_token_keys,
-      check_static_list, check_consul,   check_redis,     check_admin_address,
+      check_static_list, check_consul,   check_redis,     check_admin_address, check_zone,
   };
   enum status result = STATUS_OK;
   for (size_t i = 0; i < ARRAY_LEN(checks); i++) {

@@ -97,6 +97,12 @@ const struct setting common_settings_table[] = {
      .help = "A folder that lasts, where the last known places of other services are kept for a start without Consul; "
              "not set: they are not kept.",
      TARGET(state_dir)},
+    {.name = "ZONE",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "Where this instance runs, such as eu-1a; others find it in Consul. Calls go to instances of the same "
+             "zone while these can do them; not set: all instances are alike.",
+     TARGET(zone)},
     {.name = "CONSUL_TOKEN",
      .type = SETTING_STRING,
      .optional = true,

@@ -27,6 +27,7 @@ struct common_settings {
   const char *admin_listen;
   const char *consul_url;
   const char *state_dir;
+  const char *zone;
   const char *consul_token;
 
   const char *pg_conninfo;

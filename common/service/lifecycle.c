@@ -219,6 +219,7 @@ static enum status register_instance(struct service *service, struct error *erro
         .url = url,
         .health_url = arena_printf(arena, "http://%s/readyz", admin),
         .version = BULKHEAD_VERSION,
+        .zone = common->zone,
     };
     discovery_register(service->discovery, &registration);
   }

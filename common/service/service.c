@@ -95,6 +95,7 @@ static void on_endpoints(void *arg, const char *name, const struct discovery_end
   for (size_t i = 0; i < count; i++) {
     list[i].id = slice_from_string(endpoints[i].id);
     list[i].url = slice_from_string(endpoints[i].url);
+    list[i].zone = slice_from_string(endpoints[i].zone);
   }
   rpc_client_set_endpoints(service->client, name, list, count);
   free(list);
@@ -160,6 +161,7 @@ static void open_client(struct service *service)
   const struct rpc_client_options options = {
       .identity = service->identity,
       .tls = {.ca_file = service->common.rpc_tls_ca, .cert_key_file = service->common.rpc_tls_cert_key},
+      .zone = service->common.zone,
   };
   service->client = rpc_client_create(&options);
   rpc_pump_client(&service->client_pump, service->loop, service->client);

@@ -177,6 +177,8 @@ static ngx_command_t directives[] = {
     TEXT_DIRECTIVE("bulkhead_static", static_list),
     // A folder where the last known places are kept for a start without Consul; "" for none.
     TEXT_DIRECTIVE("bulkhead_state_dir", state_dir),
+    // Where this gateway runs: it prefers instances that have registered the same zone; "" for none.
+    TEXT_DIRECTIVE("bulkhead_zone", zone),
     {.name = ngx_string("bulkhead_consul_token_file"),
      .type = NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
      .set = set_consul_token,

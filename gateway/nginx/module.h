@@ -34,6 +34,7 @@ struct module_conf {
   ngx_str_t consul_token;
   ngx_str_t static_list;
   ngx_str_t state_dir;
+  ngx_str_t zone;
   ngx_str_t issuer;
   ngx_str_t audience;
   ngx_str_t advertise_address;

@@ -30,6 +30,7 @@ each_setting() {
   "$1" CONSUL_URL url "" "where Consul is; not set: none"
   "$1" CONSUL_TOKEN_FILE file "" "a file with Consul's ACL token, if it has ACLs"
   "$1" STATE_DIR path "" "a folder that lasts, where the last known places of the services are kept for a start without Consul"
+  "$1" ZONE zone "" "where this gateway runs, such as eu-1a: requests go to instances of the same zone while these can do them"
   "$1" GATEWAY_STATIC places "" "services that Consul is not asked for; with dns+ in front all addresses
       of a name are followed"
   "$1" RPC_TLS_CA pem "" "the authorities (PEM) that sign the services' certificates, for mutual TLS to them: deploy/tls/certificates"
@@ -76,6 +77,7 @@ describe_kind() {
     pattern="$PLACES_PATTERN(;$PLACES_PATTERN)*"
     ;;
   user) accepted="a user of this machine other than root, such as www-data" pattern='[a-zA-Z0-9_][a-zA-Z0-9_.-]*' ;;
+  zone) accepted="1 to 64 letters, digits and . _ -" pattern='[a-zA-Z0-9._-]{1,64}' ;;
   text) accepted="letters, digits and . _ : / = , @ % + * -" pattern='[a-zA-Z0-9._:/=,@%+*-]+' ;;
   plain) accepted="text without \" \$ & | and \\" pattern='[^"$&|\]*' ;;
   path) accepted="a whole path, from /, without \" \$ & | and \\" pattern='/[^"$&|\]*' ;;

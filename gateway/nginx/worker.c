@@ -153,6 +153,7 @@ static enum status start_upstreams(const struct module_conf *module, struct erro
       .consul_token = null_if_empty(module->consul_token),
       .static_list = null_if_empty(module->static_list),
       .state_dir = null_if_empty(module->state_dir),
+      .zone = null_if_empty(module->zone),
       .service_key = null_if_empty(module->service_key),
       .service_keys = null_if_empty(module->service_keys),
       .tls = {.ca_file = null_if_empty(module->tls_ca_file), .cert_key_file = null_if_empty(module->tls_cert_key_file)},

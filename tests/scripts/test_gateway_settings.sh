@@ -81,6 +81,7 @@ values_are_checked() {
   refuses_value GATEWAY_WORKERS 0 "a number from 1 to 999, or auto"
   refuses_value LOG_LEVEL verbose "debug, info, warn or error"
   refuses_value STATE_DIR state "a whole path"
+  refuses_value ZONE "eu 1" "1 to 64 letters, digits"
   refuses_value GATEWAY_RUN run "a whole path"
   refuses_value GATEWAY_RUN "$folder/\$run" "a whole path"
   refuses_value TLS_KEY pem "a whole path" TLS_CERTIFICATE="$folder/pem"

@@ -360,6 +360,7 @@ Test(life, check_config_refuses_servers_and_keys_that_cannot_be_used)
   EXPECT_REFUSED("probe: RPC_STATIC: ", "RPC_STATIC=auth");
   EXPECT_REFUSED("probe: CONSUL_URL: ", "CONSUL_URL=consul:8500");
   EXPECT_REFUSED("probe: REDIS_URL: ", "REDIS_URL=redis:6379");
+  EXPECT_REFUSED("probe: ZONE: \"eu 1\" must be", "ZONE=eu 1");
 }
 
 Test(life, own_commands_run_with_postgres)

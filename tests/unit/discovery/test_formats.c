@@ -102,6 +102,33 @@ Test(health, the_url_comes_from_the_meta_or_from_address_and_port)
   consul_answer_free(&answer);
 }
 
+Test(health, the_zone_comes_from_the_meta)
+{
+  struct consul_answer answer =
+      read_health("[{\"Service\":{\"ID\":\"a\",\"Address\":\"10.0.0.2\",\"Port\":1,\"Meta\":{\"zone\":\"eu-1a\"}}},"
+                  "{\"Service\":{\"ID\":\"b\",\"Address\":\"10.0.0.3\",\"Port\":1,\"Meta\":{\"zone\":\"not a zone\"}}},"
+                  "{\"Service\":{\"ID\":\"c\",\"Address\":\"10.0.0.4\",\"Port\":1}}]");
+  cr_assert_eq(answer.passing.count, 3);
+  cr_assert_str_eq(answer.passing.endpoints[0].zone, "eu-1a");
+  cr_assert_str_eq(answer.passing.endpoints[1].zone, "");
+  cr_assert_str_eq(answer.passing.endpoints[2].zone, "");
+  consul_answer_free(&answer);
+}
+
+Test(endpoint_list, another_zone_is_a_change)
+{
+  struct endpoint_list list = {0};
+  cr_assert(endpoint_list_add_in_zone(&list, SLICE("a"), SLICE("tcp://10.0.0.2:1"), SLICE("eu-1a")));
+  struct endpoint_list same = endpoint_list_copy(&list);
+  struct endpoint_list other = {0};
+  cr_assert(endpoint_list_add_in_zone(&other, SLICE("a"), SLICE("tcp://10.0.0.2:1"), SLICE("eu-1b")));
+  cr_expect(endpoint_list_equal(&list, &same));
+  cr_expect(!endpoint_list_equal(&list, &other));
+  endpoint_list_free(&list);
+  endpoint_list_free(&same);
+  endpoint_list_free(&other);
+}
+
 Test(health, an_instance_with_a_check_that_does_not_pass_is_failing)
 {
   struct consul_answer answer = read_health(
@@ -186,11 +213,13 @@ Test(requests, a_registration_says_where_and_how_to_look)
                                                 .id = "item-1",
                                                 .url = "tcp://10.0.0.7:4711",
                                                 .health_url = "http://10.0.0.7:4712/readyz",
-                                                .version = "1.2.3"};
+                                                .version = "1.2.3",
+                                                .zone = "eu-1a"};
   consul_write_registration(&body, &registration, "check-1");
   cr_assert_str_eq(strbuf_cstring(&body),
                    "{\"ID\":\"item-1\",\"Name\":\"item\",\"Address\":\"10.0.0.7\",\"Port\":4711,"
-                   "\"Meta\":{\"url\":\"tcp://10.0.0.7:4711\",\"version\":\"1.2.3\",\"registration\":\"check-1\"},"
+                   "\"Meta\":{\"url\":\"tcp://"
+                   "10.0.0.7:4711\",\"version\":\"1.2.3\",\"zone\":\"eu-1a\",\"registration\":\"check-1\"},"
                    "\"Check\":{\"CheckID\":\"check-1\",\"HTTP\":\"http://10.0.0.7:4712/"
                    "readyz\",\"Interval\":\"2s\",\"Timeout\":\"1s\","
                    "\"DeregisterCriticalServiceAfter\":\"1m\",\"Status\":\"passing\"}}");
