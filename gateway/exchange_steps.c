@@ -9,11 +9,12 @@
 
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
-// How much longer than the deadline of a call the gateway waits for the reply, if the call changes something. A service
-// whose time is up cancels its statements, and waits up to 300 ms for PostgreSQL to say what has become of them. What
-// it learns so reaches the client as the reason of the 503 or 504, so that a 504 comes at the deadline plus this at the
-// latest.
+// How much time of a call that changes something is kept for the word of what has become of it. A service whose time is
+// up cancels its statements, and waits up to 300 ms for PostgreSQL to say how they have ended. What it learns so reaches
+// the client as the reason of the 503 or 504 when its own time is up.
 #define REPLY_WAIT_MS 400
+// No more than this part of a call's time is kept.
+#define REPLY_WAIT_PART 4
 // When a caller whose answers wait to be read may try again.
 #define UNREAD_RETRY_MS 1000
 // When a caller whose call was refused may try again: the crowd may have gone by then.
@@ -386,19 +387,22 @@ static enum step_result refuse_idempotency_key(struct exchange *exchange)
   return refuse_header(exchange, &violation);
 }
 
-// Returns when the call must have ended: after the method's time, or before, when the client's is over. The method's
-// time counts from here. nginx bounds how slowly a client may send its body.
-static uint64_t find_call_deadline(const struct exchange *exchange)
+// Returns when the client must have its answer: after the method's time, or before, when the client's is over. The
+// method's time counts from here. nginx bounds how slowly a client may send its body.
+static uint64_t find_answer_deadline(const struct exchange *exchange)
 {
   uint64_t now_us = exchange->gateway->clock.now_us();
   return deadline_min(deadline_after_ms(now_us, exchange_method(exchange)->timeout_ms), exchange->deadline_us);
 }
 
-// Returns how much longer than the deadline the call waits for its reply. A read is answered at the deadline, because
-// what has become of it does not matter.
-static uint32_t find_reply_wait_ms(const struct exchange *exchange)
+// Returns how much of the time is kept for the reply to a call whose time is up. None of a read's, because what has
+// become of it does not matter.
+static uint32_t find_reply_wait_ms(const struct exchange *exchange, uint64_t answer_us)
 {
-  return exchange_method(exchange)->no_side_effects ? 0 : REPLY_WAIT_MS;
+  if (exchange_method(exchange)->no_side_effects)
+    return 0;
+  uint32_t part_ms = deadline_left_ms(answer_us, exchange->gateway->clock.now_us()) / REPLY_WAIT_PART;
+  return part_ms < REPLY_WAIT_MS ? part_ms : REPLY_WAIT_MS;
 }
 
 enum step_result step_call(struct exchange *exchange)
@@ -407,7 +411,9 @@ enum step_result step_call(struct exchange *exchange)
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return refuse_idempotency_key(exchange);
-  uint64_t deadline_us = find_call_deadline(exchange);
+  uint64_t answer_us = find_answer_deadline(exchange);
+  uint32_t reply_wait_ms = find_reply_wait_ms(exchange, answer_us);
+  uint64_t deadline_us = answer_us - (uint64_t)reply_wait_ms * 1000;
   if (reserve_call(exchange, deadline_us) != STEP_NEXT) {
     limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED});
     return STEP_REPLIED;
@@ -424,7 +430,7 @@ enum step_result step_call(struct exchange *exchange)
       .method = method->full_name,
       .payload = strbuf_slice(&exchange->wire),
       .deadline_us = deadline_us,
-      .reply_wait_ms = find_reply_wait_ms(exchange),
+      .reply_wait_ms = reply_wait_ms,
       .context = &exchange->call_context,
       .keeps_request = true,
       // A reply that is not kept cannot be given to a repeat.

@@ -131,7 +131,8 @@ static uint64_t timeout_of(const char *path, const char *body)
   // The time that a slow client takes for its body does not count.
   fixture_now_us += 3000000;
   cr_assert_eq(exchange_body(exchange, slice_from_string(body)), EXCHANGE_WAITING);
-  return fixture_call(fixture, 1)->deadline_us - fixture_now_us;
+  const struct fixture_call *call = fixture_call(fixture, 1);
+  return call->deadline_us + (uint64_t)call->reply_wait_ms * 1000 - fixture_now_us;
 }
 
 Test(replies, a_method_has_its_own_timeout)

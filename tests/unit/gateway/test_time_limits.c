@@ -133,9 +133,27 @@ Test(time, a_read_is_answered_at_the_deadline)
   cr_assert_eq(start_call(limited("GET", ITEM_PATH, "0.25"))->reply_wait_ms, 0);
 }
 
-Test(time, a_change_waits_a_little_longer_for_what_has_become_of_it)
+// Returns how long after the request's arrival a change is answered at the latest, in ms.
+static uint64_t find_change_answer_ms(const char *seconds, uint32_t *reply_wait_ms)
 {
-  cr_assert_gt(start_call(limited("DELETE", ITEM_PATH, "0.25"))->reply_wait_ms, 300);
+  const struct fixture_call *call = start_call(limited("DELETE", ITEM_PATH, seconds));
+  *reply_wait_ms = call->reply_wait_ms;
+  return (call->deadline_us - fixture_now_us) / 1000 + call->reply_wait_ms;
+}
+
+Test(time, a_change_keeps_some_of_its_time_to_learn_what_has_become_of_it)
+{
+  uint32_t reply_wait_ms;
+  cr_assert_eq(find_change_answer_ms("3", &reply_wait_ms), 3000);
+  cr_assert_gt(reply_wait_ms, 300);
+}
+
+Test(time, a_change_with_little_time_uses_most_of_it)
+{
+  uint32_t reply_wait_ms;
+  cr_assert_eq(find_change_answer_ms("0.2", &reply_wait_ms), 200);
+  cr_assert_gt(reply_wait_ms, 0);
+  cr_assert_leq(reply_wait_ms, 50);
 }
 
 Test(time, a_malformed_limit_is_400_and_names_the_header)
@@ -159,7 +177,8 @@ Test(time, what_a_body_takes_to_come_is_gone_from_the_limit)
   cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WANT_BODY);
   fixture_now_us += 1500000;
   cr_assert_eq(exchange_body(exchange, SLICE("{\"email\":\"ada@example.com\",\"password\":\"x\"}")), EXCHANGE_WAITING);
-  cr_assert_eq(fixture_call(fixture, 1)->deadline_us, begin_us + 2000000);
+  const struct fixture_call *call = fixture_call(fixture, 1);
+  cr_assert_eq(call->deadline_us + (uint64_t)call->reply_wait_ms * 1000, begin_us + 2000000);
 }
 
 Test(time, a_request_that_has_expired_is_not_even_decoded)
