@@ -10,8 +10,8 @@
 #define AUTHENTICATE SLICE("WWW-Authenticate")
 #define CHALLENGE "Bearer realm=\"bulkhead\""
 // How much time of a call that changes something is kept for the word of what has become of it. A service whose time is
-// up cancels its statements, and waits up to 300 ms for PostgreSQL to say how they have ended. What it learns so reaches
-// the client as the reason of the 503 or 504 when its own time is up.
+// up cancels its statements, and waits up to 300 ms for PostgreSQL to say how they have ended. What it learns so
+// reaches the client as the reason of the 503 or 504 when its own time is up.
 #define REPLY_WAIT_MS 400
 // No more than this part of a call's time is kept.
 #define REPLY_WAIT_PART 4
