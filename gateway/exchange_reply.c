@@ -282,11 +282,28 @@ static enum step_result reply_outcome(struct exchange *exchange, const struct rp
   return reply_success(exchange, exchange->outcome_payload);
 }
 
+// Tells whether the call was carried out to its end, so that the time it took is what such calls take.
+static bool is_carried_out(enum status code)
+{
+  switch (code) {
+  case STATUS_OK:
+  case STATUS_INVALID_ARGUMENT:
+  case STATUS_NOT_FOUND:
+  case STATUS_ALREADY_EXISTS:
+  case STATUS_PERMISSION_DENIED:
+  case STATUS_FAILED_PRECONDITION:
+  case STATUS_ABORTED:
+    return true;
+  default:
+    return false;
+  }
+}
+
 enum step_result step_reply(struct exchange *exchange)
 {
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
-  bool is_complete = status->code == STATUS_OK;
+  bool is_complete = is_carried_out(status->code);
   enum step_result result = reply_outcome(exchange, status);
   admission_return(exchange->gateway->admission, &exchange->place, is_complete, exchange->gateway->clock.now_us());
   return result;

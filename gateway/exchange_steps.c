@@ -414,7 +414,7 @@ enum step_result step_call(struct exchange *exchange)
   uint64_t answer_us = find_answer_deadline(exchange);
   uint32_t reply_wait_ms = find_reply_wait_ms(exchange, answer_us);
   uint64_t deadline_us = answer_us - (uint64_t)reply_wait_ms * 1000;
-  if (reserve_call(exchange, deadline_us) != STEP_NEXT) {
+  if (reserve_call(exchange, answer_us) != STEP_NEXT) {
     limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED});
     return STEP_REPLIED;
   }

@@ -108,9 +108,15 @@ static void end_window(struct concurrency_limit *limit, uint64_t now_us)
     if (is_calm(limit))
       note_calm(limit, limit->usual_us);
     limit->limit = follow_gradient(limit, limit->usual_us);
+  } else {
+    // Nobody learns what calls take while none ends: what was bad is forgotten.
+    limit->usual_us /= 2;
   }
-  if (limit->in_flight == 0 && now_us >= limit->began_us + QUIET_US)
+  if (limit->in_flight == 0 && now_us >= limit->began_us + QUIET_US) {
     limit->limit = limit->bounds.most;
+    limit->usual_us = 0;
+    limit->calm_us = 0;
+  }
   begin_window(limit, now_us);
 }
 

@@ -10,8 +10,8 @@
 // Envoy's and Netflix's adaptive concurrency.)
 //
 // Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
-// nearly all, two get nearly a half each, and there is always something left for one who has nothing yet: one who has
-// few may exceed the limit by a quarter.
+// nearly all, two get nearly a half each, and there is something left for one who has nothing yet: callers with few
+// calls may exceed the limit by a quarter together.
 #ifndef BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 #define BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 
@@ -31,8 +31,8 @@ enum concurrency_verdict {
 };
 
 struct concurrency_bounds {
-  uint32_t least;    // calls that are always let in
-  uint32_t most;     // and that never are exceeded; a burst is let in up to this
+  uint32_t least;    // the limit never falls below it
+  uint32_t most;     // nor rises above it; a burst is let in up to this
   uint64_t calm_us;  // a median up to this is never too long
 };
 

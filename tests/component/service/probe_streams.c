@@ -201,7 +201,7 @@ static enum status invoke_hasty(const void *handlers, struct call *call, const P
   {                                                                                                                    \
     .full_name = (name), .service = "probe", .input = &item__v1__list_items_request__descriptor,                       \
     .output = &item__v1__item__descriptor, .input_rules = &item_v1_list_items_request_rules,                           \
-    .policy = {.access = ACCESS_PUBLIC, .callers = any, .caller_count = 1}, .timeout_ms = 60000, .invoke = (called),   \
+    .policy = {.access = ACCESS_PUBLIC, .callers = any, .caller_count = 1}, .timeout_ms = 30000, .invoke = (called),   \
     __VA_ARGS__                                                                                                        \
   }
 

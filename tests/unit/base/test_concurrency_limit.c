@@ -259,3 +259,47 @@ Test(concurrency_limit, a_caller_that_floods_takes_nothing_from_the_others)
   cr_expect_geq(served, offered * 99 / 100);
   cr_expect_geq(world->served[0], 20 * 900u, "what the others leave goes to the flood");
 }
+
+// ---- after an outage ----
+
+// Begins this many calls of different callers at a time, and returns how many were let in.
+static size_t begin_crowd(struct concurrency_limit *limit, size_t count, uint64_t left_us, uint64_t now_us)
+{
+  size_t admitted = 0;
+  for (size_t i = 0; i < count; i++)
+    admitted += concurrency_limit_begin(limit, 0, left_us, now_us) == CONCURRENCY_ADMITTED;
+  return admitted;
+}
+
+static void end_crowd(struct concurrency_limit *limit, size_t count, uint64_t duration_us, uint64_t now_us)
+{
+  for (size_t i = 0; i < count; i++)
+    concurrency_limit_end(limit, duration_us, now_us);
+}
+
+Test(concurrency_limit, an_outage_is_forgotten_in_a_quiet_time)
+{
+  struct concurrency_limit limit = {.bounds = {.least = 32, .most = 512, .calm_us = 50000}};
+  uint64_t now_us = 1000000;
+  cr_assert_eq(begin_crowd(&limit, 100, 30000000, now_us), 100);
+  now_us += 30000000;
+  end_crowd(&limit, 100, 30000000, now_us);
+  now_us += UINT64_C(3600) * 1000000;
+  cr_assert_eq(begin_crowd(&limit, 100, 30000000, now_us), 100);
+}
+
+Test(concurrency_limit, calls_that_wait_and_do_not_end_let_the_next_ones_in_again)
+{
+  struct concurrency_limit limit = {.bounds = {.least = 256, .most = 1024, .calm_us = 500000}};
+  uint64_t now_us = 1000000;
+  cr_assert_eq(begin_crowd(&limit, 200, 5000000, now_us), 200);
+  now_us += 5000000;
+  end_crowd(&limit, 100, 5000000, now_us);
+  // A hundred hang; nothing ends meanwhile.
+  size_t admitted = 0;
+  for (size_t i = 0; i < 10; i++) {
+    now_us += 1100000;
+    admitted = begin_crowd(&limit, 1, 4600000, now_us);
+  }
+  cr_assert_eq(admitted, 1);
+}
