@@ -201,6 +201,11 @@ void discovery_watch(struct discovery *discovery, const char *service)
   add_watched(discovery, service);
   const struct static_service *fixed = static_list_find_service(discovery->static_services, service);
   if (fixed != NULL && fixed->names.count > 0) {
+    // The places beside the names need no DNS.
+    if (fixed->list.count > 0) {
+      struct endpoint_list known = endpoint_list_copy(&fixed->list);
+      set_list(discovery, service, &known);
+    }
     dns_watch(discovery->dns, fixed);
     return;
   }
