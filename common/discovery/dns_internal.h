@@ -28,7 +28,8 @@ struct dns *dns_start(const struct dns_options *options);
 void dns_free(struct dns **dns);
 
 // Starts following the names of a service, which must outlive the thread. While a name cannot be resolved, or stands
-// for nothing, the last list holds: whoever is in it and gone refuses connections, and calls go elsewhere.
+// for nothing, the last list holds. Connections to an instance of it that is gone are refused or time out, and calls go
+// elsewhere.
 void dns_watch(struct dns *dns, const struct static_service *service);
 
 // Adds an endpoint like `url` for each address, without repetitions. Of hosts with addresses of both families those of

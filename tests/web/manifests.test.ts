@@ -37,7 +37,19 @@ function makeSecrets(): Suite["secrets"] {
   return secrets;
 }
 const secrets = makeSecrets();
-const suiteOf = (overlay: string): Suite => ({ manifests: render(folderOf(overlay)), secrets, folder });
+
+// What an operator of the production overlay makes: the Secrets of the README's table, without the tokens for Consul.
+const production: Suite["secrets"] = new Map(
+  [...secrets]
+    .filter(([name]) => !STORES.includes(name))
+    .map(([name, { consul: _, ...data }]) => [name, data]),
+);
+const secretsOf = (overlay: string): Suite["secrets"] => (overlay === "production" ? production : secrets);
+const suiteOf = (overlay: string): Suite => ({
+  manifests: render(folderOf(overlay)),
+  secrets: secretsOf(overlay),
+  folder,
+});
 
 for (const overlay of OVERLAYS)
   test(`${overlay}: nothing is wrong`, async () => {
