@@ -69,14 +69,29 @@ takes_calls() {
   await_soon "$1.next" 60 is_listed "$service" "$(instance_id "$1")" && await_soon "$1.next" 30 gateways_know "$service"
 }
 
-# drop_successor NAME: ends a successor that cannot serve, or that a killed script has left.
+# note_place NAME: keeps where the process of that name listens and the number in its id, until a successor takes over the name.
+note_place() {
+  local kind
+  for kind in port generation; do
+    if [ -s "$RUN_DIR/$1.$kind" ]; then cat "$RUN_DIR/$1.$kind"; else echo 0; fi >"$RUN_DIR/$1.$kind.before" || return
+  done
+}
+
+forget_place() { rm -f "$RUN_DIR/$1.port.before" "$RUN_DIR/$1.generation.before"; }
+
+# drop_successor NAME: ends a successor that cannot serve, or that a killed script has left. The place of the old one holds again.
 drop_successor() {
+  local kind
   [ ! -e "$RUN_DIR/pids/$1.next" ] || stop_one "$1.next"
+  for kind in port generation; do
+    [ ! -e "$RUN_DIR/$1.$kind.before" ] || mv "$RUN_DIR/$1.$kind.before" "$RUN_DIR/$1.$kind"
+  done
 }
 
 # take_over_name NAME: the successor gets the name, and the old one drains. `make run` sees no accident, because none of the names ever
 # stands for a process that has ended.
 take_over_name() {
+  forget_place "$1"
   mv "$RUN_DIR/pids/$1" "$RUN_DIR/pids/$1.old" && mv "$RUN_DIR/pids/$1.next" "$RUN_DIR/pids/$1" && stop_one "$1.old"
 }
 
@@ -103,8 +118,11 @@ replace_service() {
   fi
   finish_rotation_or_say
   begin=$(size_of_log "$name")
-  next_generation "$name"
-  launch_service "$name" "$name.next" || return 1
+  note_place "$name" && next_generation "$name" || return 1
+  if ! launch_service "$name" "$name.next"; then
+    drop_successor "$name"
+    return 1
+  fi
   if ! takes_calls "$name"; then
     drop_successor "$name"
     say "the new process does not serve, and $name goes on with the old one and its settings; its log ($RUN_DIR/log/$name.log) says why:"

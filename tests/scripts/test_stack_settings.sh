@@ -145,11 +145,14 @@ only_the_owner_reads_them() {
 
 # A program that finds its settings good and ends as soon as it is to serve.
 a_service_that_ends_at_once_takes_no_name() {
+  local place
+  place=$(cat "$RUN_DIR/item-1.port" "$RUN_DIR/item-1.generation")
   mkdir -p "$RUN_DIR/broken/bin"
   # shellcheck disable=SC2016  # the program expands it
   printf '#!/bin/sh\n[ "${1:-}" = check-config ]\n' >"$RUN_DIR/broken/bin/item"
   chmod 755 "$RUN_DIR/broken/bin/item"
   refuses 'the new process does not serve, and item-1 goes on' OUT="$RUN_DIR/broken" -- restart item-1
+  [ "$(cat "$RUN_DIR/item-1.port" "$RUN_DIR/item-1.generation")" = "$place" ] || fail "the port and the number of item-1 are those of a dropped process"
   # What says nothing when it becomes ready is found ready all the same.
   do_stack LOG_LEVEL=warn -- restart item-1
   has_variable item-1 LOG_LEVEL=warn || fail "item-1 has not restarted with LOG_LEVEL=warn"
