@@ -33,24 +33,37 @@ running_gateways() {
   done
 }
 
-# running_instances SERVICE: prints how many of its instances run, successors and the old ones included.
-running_instances() {
-  local name count=0
-  for name in $(names); do
-    case $name in "$1"-[1-9]*) ! is_running "$name" || count=$((count + 1)) ;; esac
-  done
-  echo "$count"
+# count_listed SERVICE: prints how many of its instances Consul names among those that take calls.
+count_listed() { consul_get "/v1/health/service/$1?passing" -m 2 | grep -o '"ServiceID":"[^"]\+"' | sort -u | wc -l; }
+
+# count_known GATEWAY SERVICE: prints to how many instances that gateway is connected; fails where it does not answer.
+count_known() {
+  local port page
+  read -r _ port _ <"$RUN_DIR/$1.ports" && page=$(curl -s -m 2 --noproxy '*' "http://127.0.0.1:$port/readyz") || return
+  page=$(sed -n "s/.*\"$2\":\([0-9]*\).*/\1/p" <<<"$page")
+  echo "${page:-0}"
 }
 
-# gateways_know SERVICE: tells whether all gateways are connected to all instances that run.
-gateways_know() {
-  local name wanted known port
-  wanted=$(running_instances "$1")
+# note_known SERVICE: prints GATEWAY:COUNT for each gateway that answers, with what count_known says before a successor starts.
+note_known() {
+  local name count
   for name in $(running_gateways); do
-    read -r _ port _ <"$RUN_DIR/$name.ports"
-    known=$(curl -s -m 2 --noproxy '*' "http://127.0.0.1:$port/readyz" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p")
-    [ "${known:-0}" -ge "$wanted" ] || return 1
+    if count=$(count_known "$name" "$1"); then
+      echo "$name:$count"
+    else
+      say "$name does not answer, so nothing waits until it knows the new process"
+    fi
   done
+}
+
+# has_learned GATEWAY:COUNT SERVICE: tells whether that gateway is connected to one more instance than it was, or to all that take calls:
+# another instance may have gone meanwhile.
+has_learned() {
+  local gateway=${1%:*} known listed
+  is_running "$gateway" || return 0
+  known=$(count_known "$gateway" "$2") || return
+  [ "$known" -le "${1#*:}" ] || return 0
+  listed=$(count_listed "$2") && [ "$listed" -gt 0 ] && [ "$known" -ge "$listed" ]
 }
 
 # await_soon NAME SECONDS COMMAND...: waits until the command succeeds; fails where the time is over or that process ends.
@@ -63,10 +76,21 @@ await_soon() {
   done
 }
 
-# takes_calls NAME: waits until the successor of that process is listed, which it is only once it is ready, and known.
+# takes_calls NAME GATEWAY:COUNT...: waits until the successor of that process is listed, which it is only once it is ready, and until
+# these gateways are connected to it. Prints what has failed.
 takes_calls() {
-  local service=${1%-*}
-  await_soon "$1.next" 60 is_listed "$service" "$(instance_id "$1")" && await_soon "$1.next" 30 gateways_know "$service"
+  local name=$1 service=${1%-*} noted
+  shift
+  if ! await_soon "$name.next" 60 is_listed "$service" "$(instance_id "$name")"; then
+    if is_running "$name.next"; then echo "Consul does not list the new process as ready"; else echo "the new process does not serve"; fi
+    return 1
+  fi
+  for noted; do
+    await_soon "$name.next" 30 has_learned "$noted" "$service" || {
+      echo "${noted%:*} has no connection to the new process"
+      return 1
+    }
+  done
 }
 
 # note_place NAME: keeps where the process of that name listens and the number in its id, until a successor takes over the name.
@@ -108,7 +132,7 @@ why_not_beside() {
 
 # replace_service NAME: where the successor cannot serve, the old one goes on.
 replace_service() {
-  local name=$1 begin why
+  local name=$1 begin why noted
   drop_successor "$name"
   [ ! -e "$RUN_DIR/pids/$name.old" ] || stop_one "$name.old"
   if why=$(why_not_beside "$name"); then
@@ -118,14 +142,16 @@ replace_service() {
   fi
   finish_rotation_or_say
   begin=$(size_of_log "$name")
+  noted=$(note_known "${name%-*}")
   note_place "$name" && next_generation "$name" || return 1
   if ! launch_service "$name" "$name.next"; then
     drop_successor "$name"
     return 1
   fi
-  if ! takes_calls "$name"; then
+  # shellcheck disable=SC2086  # each gateway is a word of its own
+  if ! why=$(takes_calls "$name" $noted); then
     drop_successor "$name"
-    say "the new process does not serve, and $name goes on with the old one and its settings; its log ($RUN_DIR/log/$name.log) says why:"
+    say "$why, and $name goes on with the old one and its settings; its log ($RUN_DIR/log/$name.log) says why:"
     tail -c +$((begin + 1)) "$RUN_DIR/log/$name.log" | grep -v '"level":"info"' | tail -n 20 >&2
     return 1
   fi
