@@ -158,6 +158,22 @@ a_service_that_ends_at_once_takes_no_name() {
   has_variable item-1 LOG_LEVEL=warn || fail "item-1 has not restarted with LOG_LEVEL=warn"
 }
 
+knows_one_item() {
+  local port
+  read -r _ port _ <"$RUN_DIR/gateway.ports"
+  ask "http://127.0.0.1:$port/readyz" | grep -qF '"item":1,'
+}
+
+# The gateway is connected to fewer instances than run.
+an_ill_instance_hinders_no_restart() {
+  local pid
+  read -r pid _ <"$RUN_DIR/pids/item-2"
+  kill -STOP "$pid"
+  wait_until "the end of the connection to item-2" knows_one_item
+  do_stack -- restart item-1
+  kill -CONT "$pid"
+}
+
 out=$(dirname "${BULKHEAD_BIN:-build/release/bin}")
 said=$(stack PORT=0 CORS_ORIGINS="https://app.example.com; x" OUT="$out" -- up --detach) && fail "up takes a wrong CORS_ORIGINS"
 grep -q 'gateway: CORS_ORIGINS is ' <<<"$said" || fail "up with a wrong CORS_ORIGINS said $said"
@@ -175,4 +191,5 @@ a_successor_that_cannot_serve_changes_nothing
 a_service_that_ends_at_once_takes_no_name
 a_reload_says_what_became_of_it
 only_the_owner_reads_them
+an_ill_instance_hinders_no_restart
 echo "ok"
