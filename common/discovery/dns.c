@@ -107,7 +107,7 @@ static int resolve_name(const struct dns *dns, const char *url, struct endpoint_
   const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
   int failure = dns->lookup(name, NULL, &hints, &found);
-  if (failure != 0)
+  if (failure != 0 || found == NULL)
     return failure;
   dns_add_addresses(list, slice_from_string(url), found);
   freeaddrinfo(found);

@@ -236,8 +236,6 @@ Test(e2e_12_https, a_new_certificate_is_served_without_a_restart, .fini = stop_g
   setenv("TLS_KEY", key, 1);
   gateway = gateway_start("gateway-19");
   const char *before = served_serial();
-  struct raw *open = RAW(.url = gateway.https_url, .alpn = "http/1.1");
-  raw_send_text(open, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
 
   // A file that is no certificate changes nothing.
   size_t logged_before = log_size(gateway.name);
@@ -252,6 +250,8 @@ Test(e2e_12_https, a_new_certificate_is_served_without_a_restart, .fini = stop_g
   make_certificate(others);
   copy_file(text("%s/gateway.pem", others), certificate);
   copy_file(text("%s/gateway.key", others), key);
+  struct raw *open = RAW(.url = gateway.https_url, .alpn = "http/1.1");
+  raw_send_text(open, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
   stack("reload", gateway.name);
   wait_until(serves_another, before, "the new certificate");
   // The request that had begun before is answered.

@@ -198,6 +198,7 @@ Test(stream_faults, what_on_writable_writes_leaves_with_the_flush)
   cr_expect_eq(sender_unsent_bytes(&call->endpoint->sender), 0, "%zu bytes stay, and next timeout is %llu",
                sender_unsent_bytes(&call->endpoint->sender),
                (unsigned long long)rpc_client_next_timeout_us(rig.client));
+  rig_stop(&rig);
 }
 
 Test(stream_faults, streams_within_their_credit_do_not_cost_the_connection)
@@ -218,6 +219,8 @@ Test(stream_faults, streams_within_their_credit_do_not_cost_the_connection)
     rig_turn(&rig);
   }
   cr_expect_eq(rig.cancels, 0, "%zu streams were cancelled, because the server closed the connection", rig.cancels);
+  rig.client_stopped = false;
+  rig_stop(&rig);
 }
 
 Test(stream_faults, a_long_stream_does_not_keep_the_packet_that_opened_it)
