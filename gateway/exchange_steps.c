@@ -361,9 +361,8 @@ static enum step_result refuse_call(struct exchange *exchange)
 }
 
 // Takes a place among the calls in flight, and reserves room for the answer. STEP_NEXT where there is both.
-static enum step_result reserve_call(struct exchange *exchange, uint64_t deadline_us)
+static enum step_result reserve_call(struct exchange *exchange, uint64_t deadline_us, uint64_t now_us)
 {
-  uint64_t now_us = exchange->gateway->clock.now_us();
   struct gateway *gateway = exchange->gateway;
   const struct contract_method *method = exchange_method(exchange);
   struct slice caller = exchange->caller_id.size > 0 ? exchange->caller_id : exchange->input.client_address;
@@ -389,19 +388,18 @@ static enum step_result refuse_idempotency_key(struct exchange *exchange)
 
 // Returns when the client must have its answer: after the method's time, or before, when the client's is over. The
 // method's time counts from here. nginx bounds how slowly a client may send its body.
-static uint64_t find_answer_deadline(const struct exchange *exchange)
+static uint64_t find_answer_deadline(const struct exchange *exchange, uint64_t now_us)
 {
-  uint64_t now_us = exchange->gateway->clock.now_us();
   return deadline_min(deadline_after_ms(now_us, exchange_method(exchange)->timeout_ms), exchange->deadline_us);
 }
 
 // Returns how much of the time is kept for the reply to a call whose time is up. None of a read's, because what has
 // become of it does not matter.
-static uint32_t find_reply_wait_ms(const struct exchange *exchange, uint64_t answer_us)
+static uint32_t find_reply_wait_ms(const struct exchange *exchange, uint64_t answer_us, uint64_t now_us)
 {
   if (exchange_method(exchange)->no_side_effects)
     return 0;
-  uint32_t part_ms = deadline_left_ms(answer_us, exchange->gateway->clock.now_us()) / REPLY_WAIT_PART;
+  uint32_t part_ms = deadline_left_ms(answer_us, now_us) / REPLY_WAIT_PART;
   return part_ms < REPLY_WAIT_MS ? part_ms : REPLY_WAIT_MS;
 }
 
@@ -411,10 +409,11 @@ enum step_result step_call(struct exchange *exchange)
   struct slice key = {0};
   if (method->takes_idempotency_key && !idempotency_key_read(exchange->input.idempotency_key, &key))
     return refuse_idempotency_key(exchange);
-  uint64_t answer_us = find_answer_deadline(exchange);
-  uint32_t reply_wait_ms = find_reply_wait_ms(exchange, answer_us);
+  uint64_t now_us = exchange->gateway->clock.now_us();
+  uint64_t answer_us = find_answer_deadline(exchange, now_us);
+  uint32_t reply_wait_ms = find_reply_wait_ms(exchange, answer_us, now_us);
   uint64_t deadline_us = answer_us - (uint64_t)reply_wait_ms * 1000;
-  if (reserve_call(exchange, answer_us) != STEP_NEXT) {
+  if (reserve_call(exchange, answer_us, now_us) != STEP_NEXT) {
     limits_end_attempt(&exchange->attempt, &(struct rpc_status){.code = STATUS_RESOURCE_EXHAUSTED});
     return STEP_REPLIED;
   }

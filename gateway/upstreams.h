@@ -22,8 +22,8 @@ struct upstreams_options {
   const char *consul_token;  // NULL without one
   const char *static_list;   // services without Consul, as discovery_options has it; NULL when only Consul is used
   const char *state_dir;     // where the last known places are kept for a start without Consul; NULL: they are not
-  const char
-      *zone;  // where this gateway runs: instances there are preferred; NULL without one. Must outlive the upstreams
+  // Where this gateway runs: instances there are preferred; NULL without one. Must outlive the upstreams.
+  const char *zone;
   struct rpc_tls tls;
   // The gateway's private key (PEM) and the public keys of all services, see service_identity_options; NULL where all
   // connections have TLS.

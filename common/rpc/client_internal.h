@@ -27,9 +27,9 @@ enum retry_reason {
   RETRY_REASON_COUNT,
 };
 
-// The way to one service: its listed endpoints, and the calls that wait for one of them.
 struct rpc_frame;
 
+// The way to one service: its listed endpoints, and the calls that wait for one of them.
 struct rpc_channel {
   struct rpc_channel *next;
   struct rpc_client *client;

@@ -8,14 +8,9 @@ struct stream_flow stream_flow_make(uint32_t may_send)
   return (struct stream_flow){.may_send = may_send, .may_receive = STREAM_CREDIT_BYTES, .credit = STREAM_CREDIT_BYTES};
 }
 
-static int64_t find_cost(size_t size)
-{
-  return (int64_t)stream_flow_cost(size);
-}
-
 void stream_flow_count_sent(struct stream_flow *flow, size_t size)
 {
-  flow->may_send -= find_cost(size);
+  flow->may_send -= (int64_t)stream_flow_cost(size);
 }
 
 bool stream_flow_add_credit(struct stream_flow *flow, uint32_t credit)
@@ -31,15 +26,15 @@ bool stream_flow_count_received(struct stream_flow *flow, size_t size)
 {
   if (flow->receives_no_more || flow->may_receive <= 0)
     return false;
-  flow->may_receive -= find_cost(size);
-  flow->kept += find_cost(size);
+  flow->may_receive -= (int64_t)stream_flow_cost(size);
+  flow->kept += (int64_t)stream_flow_cost(size);
   return true;
 }
 
 uint32_t stream_flow_take(struct stream_flow *flow, size_t size)
 {
-  flow->taken += (uint32_t)find_cost(size);
-  flow->kept -= find_cost(size);
+  flow->taken += (uint32_t)stream_flow_cost(size);
+  flow->kept -= (int64_t)stream_flow_cost(size);
   if (flow->receives_no_more || flow->taken < flow->credit / 2)
     return 0;
   uint32_t credit = flow->taken;

@@ -81,18 +81,17 @@ enum status peer_set_failure(struct call *call, enum status status, const char *
   return status;
 }
 
+enum task_effect peer_find_effect(enum status status, bool not_applied)
+{
+  if (status == STATUS_OK)
+    return TASK_EFFECT_DONE;
+  return not_applied ? TASK_NO_EFFECT : TASK_EFFECT_UNKNOWN;
+}
+
 void peer_note_effect(const struct rpc_method *method, enum task_effect effect)
 {
   if (!method->no_side_effects)
     task_note_effect(effect);
-}
-
-// Returns what a call that has ended has done.
-static enum task_effect find_effect(const struct waiting *waiting)
-{
-  if (waiting->status == STATUS_OK)
-    return TASK_EFFECT_DONE;
-  return waiting->not_applied ? TASK_NO_EFFECT : TASK_EFFECT_UNKNOWN;
 }
 
 // Sends the call and waits until it has ended, or until the task may not wait any longer.
@@ -102,7 +101,7 @@ static enum status wait_for_reply(struct service *service, const struct rpc_meth
   struct rpc_call *handle = send_call(service, method, outgoing, waiting);
   enum status status = completion_wait(&waiting->done);
   if (waiting->done.done) {
-    peer_note_effect(method, find_effect(waiting));
+    peer_note_effect(method, peer_find_effect(waiting->status, waiting->not_applied));
     return waiting->status;
   }
   bool has_left = rpc_call_cancel(handle);

@@ -19,6 +19,8 @@ struct peer_context {
 void peer_make_context(struct peer_context *out, const struct call *call);
 // Keeps a failure that no peer has sent for call_fail_as_peer, and returns its status. `call` may be NULL.
 enum status peer_set_failure(struct call *call, enum status status, const char *reason, const char *message);
+// Returns what a call that has ended has done; `not_applied`: its failure says that nothing has happened.
+enum task_effect peer_find_effect(enum status status, bool not_applied);
 // Notes for the task what a call to this method has done.
 void peer_note_effect(const struct rpc_method *method, enum task_effect effect);
 

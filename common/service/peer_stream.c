@@ -61,7 +61,6 @@ static struct rpc_call *begin_call(struct stream *stream, struct service *servic
       .payload = strbuf_slice(payload),
       .deadline_us = deadline_min(task_deadline_us(), limit_us),
       .context = &context->context,
-      .is_repeatable = method->no_side_effects && !method->client_streams,
       .stream = &events,
       .writes_messages = method->client_streams,
   };
@@ -119,9 +118,7 @@ static enum task_effect end_call(struct stream *stream)
 {
   if (stream->peer != NULL)
     return rpc_call_cancel(stream->peer) ? TASK_EFFECT_UNKNOWN : TASK_NO_EFFECT;
-  if (stream->status == STATUS_OK)
-    return TASK_EFFECT_DONE;
-  return stream->is_not_applied ? TASK_NO_EFFECT : TASK_EFFECT_UNKNOWN;
+  return peer_find_effect(stream->status, stream->is_not_applied);
 }
 
 void stream_close(struct stream **stream_pointer)

@@ -1,26 +1,8 @@
 // Instances that refuse everything: a request that could be tried elsewhere is not tried without end.
 #include <criterion/criterion.h>
-#include <stdlib.h>
 
 #include "tests/fault/drill.h"
-#include "tests/support/environment.h"
 #include "tests/support/stack.h"
-
-// The programs of the stack, beside which are those that the Makefile links for tests.
-static const char *own_programs(void)
-{
-  return text("%s/..", need_variable("BULKHEAD_BIN"));
-}
-
-static void start_instances_from(const char *out)
-{
-  stack("stop", "item-1");
-  stack("stop", "item-2");
-  cr_assert_eq(setenv("OUT", out, 1), 0);
-  stack("start", "item-1");
-  stack("start", "item-2");
-  wait_until_healthy();
-}
 
 static double count_sent(void)
 {
@@ -40,12 +22,12 @@ Test(drill_06_refusals, all_replies_fail)
     cr_skip_test("the budget of retries counts ten seconds");
   struct drill *drill = drill_start("all replies fail");
   drill_break(drill);
-  start_instances_from(text("%s/refusing", own_programs()));
+  stack_restart_items_from(text("%s/refusing", stack_programs()));
   double sent = count_sent(), served = count_served();
   drill_endure(drill, 30);
   sent = count_sent() - sent, served = count_served() - served;
   drill_mend(drill);
-  start_instances_from(own_programs());
+  stack_restart_items_from(stack_programs());
   drill_note(drill, text("%.0f tried, %.2f each", served, served / sent));
   drill_end(&drill, &(struct drill_goal){
                         .text = "<= 1.2 requests upstream per request",

@@ -1,26 +1,13 @@
 // The history checker notices what it should: instances whose caches hear of no change are found out by the same
 // clients and the same checker. The Makefile links them for this purpose.
 #include <criterion/criterion.h>
-#include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "tests/fault/load.h"
-#include "tests/support/environment.h"
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 
 enum { NOTICED_WITHIN_S = 60 };
-
-// Starts both instances from the programs in `out`, a sibling of the folder of the stack's own programs.
-static void restart_from(const char *out)
-{
-  stack("stop", "item-1");
-  stack("stop", "item-2");
-  cr_assert_eq(setenv("OUT", out, 1), 0);
-  stack("start", "item-1");
-  stack("start", "item-2");
-  wait_until_healthy();
-}
 
 static bool contradicts_itself(const struct account *owner)
 {
@@ -37,14 +24,14 @@ static bool contradicts_itself(const struct account *owner)
 
 Test(fault_05_silence, instances_that_announce_no_change_are_noticed)
 {
-  const char *out = text("%s/..", need_variable("BULKHEAD_BIN"));
+  const char *own = stack_programs();
   struct account owner = account_create();
-  restart_from(text("%s/silent", out));
+  stack_restart_items_from(text("%s/silent", own));
   wait_until_caching();
   uint64_t end = clock_now_us() + NOTICED_WITHIN_S * UINT64_C(1000000);
   bool noticed = false;
   while (!noticed && clock_now_us() < end)
     noticed = contradicts_itself(&owner);
-  restart_from(out);
+  stack_restart_items_from(own);
   cr_assert(noticed, "nothing was noticed within %d s", NOTICED_WITHIN_S);
 }

@@ -62,6 +62,21 @@ void stack(const char *action, const char *name)
   (void)output_of((const char *const[]){"deploy/local/stack", action, name, NULL});
 }
 
+const char *stack_programs(void)
+{
+  return text("%s/..", need_variable("BULKHEAD_BIN"));
+}
+
+void stack_restart_items_from(const char *out)
+{
+  stack("stop", "item-1");
+  stack("stop", "item-2");
+  cr_assert_eq(setenv("OUT", out, 1), 0);
+  stack("start", "item-1");
+  stack("start", "item-2");
+  wait_until_healthy();
+}
+
 static pid_t pid_of(const char *name)
 {
   const char *found =

@@ -11,6 +11,11 @@
 // Runs "deploy/local/stack ACTION NAME": stop, start, restart or kill. Asserts that it succeeds.
 void stack(const char *action, const char *name);
 
+// Returns the folder of the stack's own programs, beside which are those that the Makefile links for tests.
+const char *stack_programs(void);
+// Restarts both instances of item from the programs in the folder `out`, and waits until all are healthy.
+void stack_restart_items_from(const char *out);
+
 // Sends a signal to a process of the stack, such as SIGSTOP to "redis".
 void stack_signal(const char *name, int number);
 // Stops PostgreSQL and all of its sessions, which keep their connections, and waits until every service has noticed.

@@ -86,8 +86,8 @@ Test(start_order, the_stores_may_come_later)
   expect_end();
 }
 
-// The role of the schema's owner may be made, or its server be reached, later than that of the service.
-Test(start_order, what_migrates_may_come_later)
+// Starts a service whose role is there, while that of the schema's owner is not.
+static void start_before_owner(void)
 {
   const char *const environment[] = {
       arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
@@ -96,6 +96,12 @@ Test(start_order, what_migrates_may_come_later)
   };
   probe_start(&probe, NULL, environment);
   process_wait_admin(&probe);
+}
+
+// The role of the schema's owner may be made, or its server be reached, later than that of the service.
+Test(start_order, what_migrates_may_come_later)
+{
+  start_before_owner();
   process_wait_http(&probe, "/readyz", "{\"status\":\"migrating\"");
   process_wait_http(&probe, "/readyz", "503 Service Unavailable");
   process_wait_output(&probe, "the start waits for what it needs");
@@ -123,13 +129,7 @@ Test(start_order, the_migrations_may_be_applied_later_by_others)
 
 Test(start_order, a_start_that_waits_can_be_ended)
 {
-  const char *const environment[] = {
-      arena_printf(&database.arena, "PG_CONNINFO=%s", database_of_service(&database, "probe")),
-      in_folder("PG_MIGRATE_CONNINFO", database_of_owner(&database, "probe")),
-      NULL,
-  };
-  probe_start(&probe, NULL, environment);
-  process_wait_admin(&probe);
+  start_before_owner();
   process_wait_output(&probe, "the start waits for what it needs");
   expect_end();
 }

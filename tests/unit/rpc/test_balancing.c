@@ -3,9 +3,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/rpc/balancer_internal.h"
+#include "tests/unit/rpc/event_queue.h"
 
 enum { INSTANCES = 200, CLIENTS = 8, SECONDS = 2000, SLOW = 10 };
 
@@ -29,15 +29,6 @@ enum choice { CHOICE_RANDOM, CHOICE_IN_TURN, CHOICE_LEAST, CHOICE_OURS, CHOICES 
 
 static const char *const names[CHOICES] = {"random", "round robin", "least in flight", "balancer"};
 
-// A call in flight, in a heap by its end.
-struct event {
-  uint64_t end_us;
-  uint64_t sent_us;
-  unsigned client;
-  unsigned instance;
-  bool failed;
-};
-
 struct client {
   struct balancer balancer;
   struct balancer_candidate states[INSTANCES];
@@ -60,9 +51,7 @@ struct simulation {
   uint64_t seed;
   uint64_t free_us[INSTANCES];  // when an instance has done what it was given
   struct client clients[CLIENTS];
-  struct event *heap;
-  size_t heap_count;
-  size_t heap_capacity;
+  struct event_queue calls;
   uint32_t *durations;  // of the calls that have ended, in microseconds
   struct result result;
 };
@@ -71,38 +60,6 @@ static uint64_t draw(struct simulation *simulation, uint64_t below)
 {
   simulation->seed = simulation->seed * 6364136223846793005u + 1442695040888963407u;
   return (simulation->seed >> 24) % below;
-}
-
-// ---- the heap of calls in flight ----
-
-static void push_event(struct simulation *simulation, struct event event)
-{
-  if (simulation->heap_count == simulation->heap_capacity) {
-    simulation->heap_capacity = simulation->heap_capacity == 0 ? 1024 : 2 * simulation->heap_capacity;
-    simulation->heap = realloc(simulation->heap, simulation->heap_capacity * sizeof(event));
-    cr_assert_not_null(simulation->heap);
-  }
-  size_t i = simulation->heap_count++;
-  for (; i > 0 && simulation->heap[(i - 1) / 2].end_us > event.end_us; i = (i - 1) / 2)
-    simulation->heap[i] = simulation->heap[(i - 1) / 2];
-  simulation->heap[i] = event;
-}
-
-static struct event pop_event(struct simulation *simulation)
-{
-  struct event first = simulation->heap[0];
-  struct event last = simulation->heap[--simulation->heap_count];
-  size_t i = 0;
-  for (size_t child = 1; child < simulation->heap_count; child = 2 * i + 1) {
-    if (child + 1 < simulation->heap_count && simulation->heap[child + 1].end_us < simulation->heap[child].end_us)
-      child++;
-    if (simulation->heap[child].end_us >= last.end_us)
-      break;
-    simulation->heap[i] = simulation->heap[child];
-    i = child;
-  }
-  simulation->heap[i] = last;
-  return first;
 }
 
 // ---- instances ----
@@ -176,7 +133,7 @@ static void send_call(struct simulation *simulation, uint64_t now_us)
     event.failed = true;
   }
   balancer_count_sent(&client->states[instance], LEAST_US, now_us);
-  push_event(simulation, event);
+  event_queue_push(&simulation->calls, event);
   simulation->result.refusing += refuses(instance, now_us) ? 1 : 0;
   simulation->result.slow += is_slow(instance) ? 1 : 0;
   simulation->result.frozen += instance == 1 && now_us > FREEZE_BEGIN_US + SECOND_US && now_us < FREEZE_END_US ? 1 : 0;
@@ -226,10 +183,9 @@ static struct result simulate(enum choice choice)
     }
   }
   for (uint64_t now_us = START_US; now_us < end_us; now_us += GAP_US) {
-    while (simulation->heap_count > 0 && simulation->heap[0].end_us <= now_us) {
-      struct event event = pop_event(simulation);
+    struct event event;
+    while (event_queue_pop(&simulation->calls, now_us, &event))
       end_call(simulation, &event);
-    }
     send_call(simulation, now_us);
   }
   struct result result = simulation->result;
@@ -238,7 +194,7 @@ static struct result simulate(enum choice choice)
   result.p99_us = simulation->durations[result.calls / 100 * 99];
   result.p999_us = simulation->durations[result.calls / 1000 * 999];
   free(simulation->durations);
-  free(simulation->heap);
+  event_queue_free(&simulation->calls);
   free(simulation);
   return result;
 }

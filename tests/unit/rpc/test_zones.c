@@ -6,8 +6,9 @@
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
+#include "tests/unit/rpc/event_queue.h"
 
-enum { ZONES = 3, PER_ZONE = 4, INSTANCES = ZONES * PER_ZONE, CLIENTS = 6, MAX_IN_FLIGHT = 100000 };
+enum { ZONES = 3, PER_ZONE = 4, INSTANCES = ZONES * PER_ZONE, CLIENTS = 6 };
 
 #define MS UINT64_C(1000)
 #define SECOND_US UINT64_C(1000000)
@@ -17,14 +18,6 @@ enum { ZONES = 3, PER_ZONE = 4, INSTANCES = ZONES * PER_ZONE, CLIENTS = 6, MAX_I
 // What another zone takes for the way there and back.
 #define FAR_US (2 * MS)
 #define NEVER UINT64_MAX
-
-struct event {
-  uint64_t end_us;
-  uint64_t sent_us;
-  unsigned client;
-  unsigned instance;
-  bool failed;
-};
 
 struct client {
   struct balancer balancer;
@@ -63,8 +56,7 @@ struct simulation {
   uint64_t seed;
   uint64_t free_us[INSTANCES];
   struct client clients[CLIENTS];
-  struct event *events;  // a heap by their end
-  size_t event_count;
+  struct event_queue calls;
   struct result result;
 };
 
@@ -82,34 +74,6 @@ static unsigned zone_of(unsigned instance)
 static unsigned zone_of_client(unsigned client)
 {
   return client % ZONES;
-}
-
-// ---- calls in flight ----
-
-static void push_event(struct simulation *simulation, struct event event)
-{
-  cr_assert_lt(simulation->event_count, MAX_IN_FLIGHT);
-  size_t i = simulation->event_count++;
-  for (; i > 0 && simulation->events[(i - 1) / 2].end_us > event.end_us; i = (i - 1) / 2)
-    simulation->events[i] = simulation->events[(i - 1) / 2];
-  simulation->events[i] = event;
-}
-
-static struct event pop_event(struct simulation *simulation)
-{
-  struct event first = simulation->events[0];
-  struct event last = simulation->events[--simulation->event_count];
-  size_t i = 0;
-  for (size_t child = 1; child < simulation->event_count; child = 2 * i + 1) {
-    if (child + 1 < simulation->event_count && simulation->events[child + 1].end_us < simulation->events[child].end_us)
-      child++;
-    if (simulation->events[child].end_us >= last.end_us)
-      break;
-    simulation->events[i] = simulation->events[child];
-    i = child;
-  }
-  simulation->events[i] = last;
-  return first;
 }
 
 // ---- instances ----
@@ -194,7 +158,7 @@ static void send_call(struct simulation *simulation, uint64_t now_us)
   if (event.failed)
     event.end_us = now_us + TIMEOUT_US;
   balancer_count_sent(&client->states[instance], find_cost_us(&simulation->scenario), now_us);
-  push_event(simulation, event);
+  event_queue_push(&simulation->calls, event);
   simulation->result.calls++;
 }
 
@@ -225,8 +189,6 @@ static struct simulation *open_simulation(const struct scenario *scenario)
   cr_assert_not_null(simulation);
   simulation->scenario = *scenario;
   simulation->seed = 20261122;
-  simulation->events = calloc(MAX_IN_FLIGHT, sizeof(struct event));
-  cr_assert_not_null(simulation->events);
   for (unsigned c = 0; c < CLIENTS; c++) {
     simulation->clients[c].balancer.random = c;
     for (unsigned i = 0; i < INSTANCES; i++) {
@@ -240,10 +202,9 @@ static struct simulation *open_simulation(const struct scenario *scenario)
 
 static void end_calls_until(struct simulation *simulation, uint64_t now_us)
 {
-  while (simulation->event_count > 0 && simulation->events[0].end_us <= now_us) {
-    struct event event = pop_event(simulation);
+  struct event event;
+  while (event_queue_pop(&simulation->calls, now_us, &event))
     end_call(simulation, &event);
-  }
 }
 
 static struct result simulate(const struct scenario *scenario)
@@ -258,7 +219,7 @@ static struct result simulate(const struct scenario *scenario)
   end_calls_until(simulation, NEVER);
   struct result result = simulation->result;
   cr_assert_eq(result.ended, result.calls, "a call was lost");
-  free(simulation->events);
+  event_queue_free(&simulation->calls);
   free(simulation);
   return result;
 }

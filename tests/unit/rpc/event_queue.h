@@ -1,0 +1,30 @@
+// The calls in flight of a simulation, ordered by their end.
+#ifndef BULKHEAD_TESTS_UNIT_RPC_EVENT_QUEUE_H
+#define BULKHEAD_TESTS_UNIT_RPC_EVENT_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A call in flight.
+struct event {
+  uint64_t end_us;
+  uint64_t sent_us;
+  unsigned client;
+  unsigned instance;
+  bool failed;
+};
+
+// A heap by end_us; begins as zeros.
+struct event_queue {
+  struct event *events;
+  size_t count;
+  size_t capacity;
+};
+
+void event_queue_push(struct event_queue *queue, struct event event);
+// Takes the event that ends first, if it has ended by `now_us`. False where none has.
+bool event_queue_pop(struct event_queue *queue, uint64_t now_us, struct event *out);
+void event_queue_free(struct event_queue *queue);
+
+#endif
