@@ -12,6 +12,7 @@ void call_init(struct call *call, struct service *service, struct arena *arena, 
 {
   *call = (struct call){.service = service, .arena = arena, .context = context};
   list_init(&call->node);
+  list_init(&call->streams);
   call->verified = *context;
   call->context = &call->verified;
   violations_init(&call->violations, arena);

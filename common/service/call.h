@@ -37,7 +37,8 @@ struct slice call_client_address(const struct call *call);
 // Returns the stream of a call to a method with `stream` in its contract; handlers get it as an argument.
 struct stream *call_stream(struct call *call);
 // Returns whether this instance is about to end. A handler whose stream would go on for long ends it with UNAVAILABLE
-// then, so that its client opens it again at another instance; others are cancelled at the end of the drain.
+// then, so that its client opens it again at another instance. A stream that waits in a read or a write while nothing
+// comes or leaves for a second ends so by itself; the others are cancelled at the end of the drain.
 bool call_is_draining(const struct call *call);
 
 // Sets what the caller is told and returns `status`, for use as

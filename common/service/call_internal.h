@@ -26,6 +26,7 @@ struct call {
   ProtobufCMessage *input;
   ProtobufCMessage *output;
   struct stream stream;  // of a method with one
+  struct list streams;   // stream.node: `stream`, and those to other services that serve the call
   uint64_t began_us;
   enum task_effect effect;          // of the task, once the handler has returned
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key

@@ -318,6 +318,21 @@ void dispatch_writable(void *arg, struct rpc_request *request)
   stream_wake_writer(&call->stream);
 }
 
+static void end_idle_streams(const struct call *call, uint64_t now_us, uint64_t idle_us)
+{
+  for (struct list *node = call->streams.next; node != &call->streams; node = node->next)
+    stream_end_if_idle(CONTAINER_OF(node, struct stream, node), now_us, idle_us);
+}
+
+void dispatch_end_idle_streams(struct dispatch *dispatch, uint64_t now_us, uint64_t idle_us)
+{
+  for (struct list *node = dispatch->calls.next; node != &dispatch->calls; node = node->next) {
+    const struct call *call = CONTAINER_OF(node, struct call, node);
+    if (is_stream(call->method))
+      end_idle_streams(call, now_us, idle_us);
+  }
+}
+
 void dispatch_cancel_all(struct dispatch *dispatch)
 {
   for (struct list *node = dispatch->calls.next; node != &dispatch->calls; node = node->next) {

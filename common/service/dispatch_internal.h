@@ -43,6 +43,9 @@ void dispatch_message(void *arg, struct rpc_request *request, struct slice paylo
 void dispatch_half_close(void *arg, struct rpc_request *request);
 void dispatch_writable(void *arg, struct rpc_request *request);
 
+// Ends the streams that wait while nothing has moved in them for `idle_us`, as far as calls before this one have seen:
+// those of calls with a stream, in both directions. A call without one has its time limit.
+void dispatch_end_idle_streams(struct dispatch *dispatch, uint64_t now_us, uint64_t idle_us);
 // Cancels all calls whose task runs.
 void dispatch_cancel_all(struct dispatch *dispatch);
 

@@ -34,6 +34,9 @@ enum {
   START_WARN_EVERY_MS = 30000,
   // For a call that came just before the drain, and its reply.
   DRAIN_MARGIN_MS = 1000,
+  // A stream in which nothing comes and nothing leaves for so long ends during a drain.
+  STREAM_IDLE_MS = 1000,
+  DRAIN_LOOK_MS = 5,
 };
 
 static void drain(void *arg);
@@ -319,12 +322,25 @@ static uint64_t drain_timeout_ms(const struct service *service)
   return dispatch_longest_ms(definition->bindings, definition->binding_count) + DRAIN_MARGIN_MS;
 }
 
+// Waits until all calls have ended and their replies have left. False when the drain timeout comes first.
+static bool await_calls(struct service *service)
+{
+  uint64_t end_us = deadline_after_ms(clock_now_us(), drain_timeout_ms(service));
+  while (!calls_are_done(service)) {
+    uint64_t now_us = clock_now_us();
+    if (now_us >= end_us || task_sleep_ms(DRAIN_LOOK_MS) != STATUS_OK)
+      return false;
+    dispatch_end_idle_streams(&service->dispatch, now_us, STREAM_IDLE_MS * 1000);
+  }
+  return true;
+}
+
 static void drain_calls(struct service *service)
 {
   if (service->server == NULL)
     return;
   rpc_server_drain(service->server);
-  if (service_wait_until(service, calls_are_done, drain_timeout_ms(service)))
+  if (await_calls(service))
     return;
   if (no_call_is_left(service)) {
     log_warn("service", "a client did not take its last replies within the drain timeout; they are lost");

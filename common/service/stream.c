@@ -21,8 +21,11 @@ struct stream_message {
 void stream_init(struct stream *stream, struct call *call, struct rpc_request *request)
 {
   *stream = (struct stream){.call = call, .request = request, .status = STATUS_OK};
+  list_init(&stream->node);
   list_init(&stream->inbox);
   arena_init(&stream->message);
+  if (call != NULL)
+    list_append(&call->streams, &stream->node);
 }
 
 static void empty_inbox(struct stream *stream)
@@ -36,7 +39,8 @@ static void empty_inbox(struct stream *stream)
 
 void stream_release(struct stream *stream)
 {
-  CHECK(stream->reader == NULL && stream->writer == NULL);
+  CHECK("a task waits in a stream that ends" && stream->reader == NULL && stream->writer == NULL);
+  list_remove(&stream->node);
   empty_inbox(stream);
   arena_free(&stream->message);
 }
@@ -59,6 +63,7 @@ void stream_add(struct stream *stream, struct slice payload)
     memcpy(message->bytes, payload.data, payload.size);
   list_init(&message->node);
   list_append(&stream->inbox, &message->node);
+  stream->moves++;
   wake(stream->reader);
 }
 
@@ -81,6 +86,16 @@ void stream_fail(struct stream *stream, enum status status)
   wake(stream->writer);
 }
 
+void stream_end_if_idle(struct stream *stream, uint64_t now_us, uint64_t idle_us)
+{
+  if (stream->idle_since_us == 0 || stream->seen_moves != stream->moves) {
+    stream->seen_moves = stream->moves;
+    stream->idle_since_us = now_us;
+  } else if ((stream->reader != NULL || stream->writer != NULL) && now_us - stream->idle_since_us >= idle_us) {
+    stream_fail(stream, STATUS_UNAVAILABLE);
+  }
+}
+
 // ---- waiting ----
 
 // Waits until the callbacks of the RPC layer wake the task, at most `limit_ms` unless that is 0. False when the task
@@ -91,16 +106,16 @@ static bool wait_for(struct stream *stream, struct completion **place, const cha
   uint64_t before_us = task_deadline_us();
   if (limit_ms > 0)
     (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), limit_ms));
-  CHECK(*place == NULL);
+  CHECK("one task reads a stream, and one writes" && *place == NULL);
   *place = &waiting;
+  stream->moves++;
   enum status status = completion_wait(&waiting);
   *place = NULL;
   if (limit_ms > 0)
     task_restore_deadline(before_us);
   if (waiting.done)
     return true;
-  if (stream->status == STATUS_OK)
-    stream->status = status;
+  stream_fail(stream, status);
   return false;
 }
 
@@ -152,7 +167,7 @@ bool stream_read(struct stream *stream, const ProtobufCMessage **message)
   if (status == STATUS_OK)
     return true;
   *message = NULL;
-  stream->status = status;
+  stream_fail(stream, status);
   stream->ignores_messages = true;
   empty_inbox(stream);
   return false;
@@ -205,8 +220,8 @@ bool stream_write(struct stream *stream, const ProtobufCMessage *message)
   CHECK(message->descriptor == (stream->request != NULL ? stream->method->output : stream->method->input));
   // A task that does nothing but write ends with its call, too.
   enum status status = task_check();
-  if (status != STATUS_OK && stream->status == STATUS_OK)
-    stream->status = status;
+  if (status != STATUS_OK)
+    stream_fail(stream, status);
   if (!wait_for_room(stream))
     return false;
   struct strbuf bytes;
@@ -214,7 +229,9 @@ bool stream_write(struct stream *stream, const ProtobufCMessage *message)
   proto_pack(message, &bytes);
   bool sent = send_message(stream, strbuf_slice(&bytes));
   strbuf_free(&bytes);
-  if (!sent)
-    stream->status = fail_too_large(stream);
+  if (sent)
+    stream->moves++;
+  else
+    stream_fail(stream, fail_too_large(stream));
   return sent;
 }

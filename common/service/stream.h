@@ -8,10 +8,15 @@
 //
 // protoc-gen-bulkhead writes such functions for each method, with its types; they are made of what stands here. A
 // reader gives credit for what it has read, so that a task that reads slowly slows down who writes to it, and nobody
-// else. A stream belongs to one task at a time: two must not wait in it.
+// else.
+//
+// One task may read a stream while another one writes to it. Two readers, or two writers, at the same time are a bug
+// that ends the process. What makes one of them fail makes the other fail, too. A handler waits for the tasks that it
+// has started before it returns, because the stream ends with it.
 //
 // A stream ends for good with the reply, the deadline of the call, or its cancellation. With message_timeout_ms in the
-// contract, a wait for one message, or for room for one, has a limit of its own.
+// contract, a wait for one message, or for room for one, has a limit of its own. Once the process drains, a stream that
+// waits for a second without a message in either direction ends with UNAVAILABLE; see call_is_draining.
 #ifndef BULKHEAD_SERVICE_STREAM_H
 #define BULKHEAD_SERVICE_STREAM_H
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/list.h"
 #include "common/base/slice.h"
@@ -13,6 +14,7 @@
 #include "common/service/stream.h"
 
 struct stream {
+  struct list node;  // in call.streams; empty without a call
   const struct rpc_method *method;
   struct call *call;            // the serving side: the call itself; the calling side: whose work it is, or NULL
   struct rpc_request *request;  // the serving side; NULL at the calling one
@@ -21,6 +23,9 @@ struct stream {
   struct arena message;         // holds the one that was read last
   struct completion *reader;    // a task waits for a message or the end; NULL when none does
   struct completion *writer;    // a task waits until it may write
+  size_t moves;                 // messages that have come or left, and waits that have begun
+  size_t seen_moves;            // when stream_end_if_idle looked last
+  uint64_t idle_since_us;       // since when it has seen no other moves; 0 before its first look
   bool has_all;                 // the other side sends no more
   bool has_ended;               // the calling side: the reply has come
   bool writes_no_more;          // the calling side has ended its messages
@@ -42,6 +47,9 @@ void stream_note_all(struct stream *stream);
 bool stream_wait_for_end(struct stream *stream) MUST_CHECK;
 // Ends the stream with a failure, unless it has failed before, and wakes the tasks that wait.
 void stream_fail(struct stream *stream, enum status status);
+// Ends a stream with UNAVAILABLE in which a task waits, if nothing has moved for `idle_us`, as far as calls before this
+// one have seen.
+void stream_end_if_idle(struct stream *stream, uint64_t now_us, uint64_t idle_us);
 // Wakes the task that waits until it may write.
 void stream_wake_writer(struct stream *stream);
 

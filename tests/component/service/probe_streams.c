@@ -10,8 +10,8 @@
 #include "item/v1/item.pb-c.h"
 
 // As protoc-gen-bulkhead writes them.
-static const struct rpc_method methods[8];
-enum { COUNT, SUM, ECHO, RELAY, ADD, WATCH, HURRY, HASTY };
+static const struct rpc_method methods[9];
+enum { COUNT, SUM, ECHO, RELAY, ADD, WATCH, HURRY, HASTY, BOTH };
 
 static bool read_request(struct stream *stream, const Item__V1__ListItemsRequest **request)
 {
@@ -146,6 +146,42 @@ static enum status watch(struct call *call)
   return status == STATUS_OK ? call_fail(call, STATUS_UNAVAILABLE, "DRAINING", "it ends") : status;
 }
 
+// The task that writes while its handler reads.
+struct writing {
+  struct stream *stream;
+  struct completion ended;
+};
+
+static void write_items(void *arg)
+{
+  static char name[20001];
+  struct writing *writing = arg;
+  memset(name, 'x', sizeof(name) - 1);
+  for (size_t i = 0; i < PROBE_BOTH_ITEMS && write_item(writing->stream, name, 0); i++)
+    ;
+  completion_finish(&writing->ended, STATUS_OK);
+}
+
+static enum status both(struct call *call)
+{
+  const Item__V1__ListItemsRequest *request;
+  struct writing writing = {.stream = call_stream(call)};
+  int32_t sum = 0;
+  task_start(service_loop(call_service(call)), write_items, &writing, DEADLINE_NONE, NULL);
+  while (read_request(writing.stream, &request))
+    sum += request->page_size;
+  // The other task uses what lies on this one's stack, so neither cancellation nor the deadline may end this wait.
+  uint64_t deadline_us = task_deadline_us();
+  task_shield(true);
+  task_restore_deadline(DEADLINE_NONE);
+  enum status status = completion_wait(&writing.ended);
+  task_restore_deadline(deadline_us);
+  task_shield(false);
+  if (status == STATUS_OK)
+    status = stream_status(writing.stream);
+  return status == STATUS_OK && !write_item(writing.stream, "sum", sum) ? stream_status(writing.stream) : status;
+}
+
 // ---- the table ----
 
 static enum status invoke_count(const void *handlers, struct call *call, const ProtobufCMessage *request,
@@ -190,6 +226,13 @@ static enum status invoke_watch(const void *handlers, struct call *call, const P
   return watch(call);
 }
 
+static enum status invoke_both(const void *handlers, struct call *call, const ProtobufCMessage *request,
+                               ProtobufCMessage *response)
+{
+  (void)handlers, (void)request, (void)response;
+  return both(call);
+}
+
 static enum status invoke_hasty(const void *handlers, struct call *call, const ProtobufCMessage *request,
                                 ProtobufCMessage *response)
 {
@@ -207,7 +250,7 @@ static enum status invoke_hasty(const void *handlers, struct call *call, const P
 
 static const char *const any[] = {POLICY_ANY_SERVICE};
 
-static const struct rpc_method methods[8] = {
+static const struct rpc_method methods[9] = {
     [COUNT] = METHOD(PROBE_COUNT, invoke_count, .server_streams = true, .no_side_effects = true),
     [SUM] = METHOD(PROBE_SUM, invoke_sum, .client_streams = true),
     [ECHO] = METHOD(PROBE_ECHO, invoke_echo, .client_streams = true, .server_streams = true),
@@ -215,6 +258,7 @@ static const struct rpc_method methods[8] = {
     [ADD] = METHOD(PROBE_ADD, invoke_add),
     [WATCH] = METHOD(PROBE_WATCH, invoke_watch, .server_streams = true),
     [HASTY] = METHOD(PROBE_HASTY, invoke_hasty, .client_streams = true),
+    [BOTH] = METHOD(PROBE_BOTH, invoke_both, .client_streams = true, .server_streams = true),
     [HURRY] = METHOD(PROBE_HURRY, invoke_sum, .client_streams = true, .message_timeout_ms = 100),
 };
 

@@ -24,6 +24,11 @@
 // `q` of PROBE_ADD: it uses PROBE_HASTY instead of PROBE_SUM.
 #define PROBE_HASTY_PEER "hasty"
 
+// A task of its own sends PROBE_BOTH_ITEMS items of 20 kB, while the handler reads as PROBE_SUM does. Then it sends an
+// item with the sum.
+#define PROBE_BOTH "probe.v1.Streams/Both"
+enum { PROBE_BOTH_ITEMS = 200 };
+
 // `q` of messages to PROBE_COUNT and PROBE_ECHO: the handler fails with ALREADY_EXISTS.
 #define PROBE_STREAM_FAILS "fail"
 

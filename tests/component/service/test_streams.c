@@ -16,6 +16,8 @@ static struct driver gateway;
 // One stream as this test sees it.
 static struct {
   struct rpc_call *call;
+  bool reads_nothing;  // gives no credit for what comes
+  size_t unread;       // bytes without credit
   size_t messages;
   int64_t sum;  // of the items' quantities
   char name[64];
@@ -45,10 +47,12 @@ static void on_message(void *arg, struct slice payload)
   Item__V1__Item *item = item__v1__item__unpack(NULL, payload.size, (const uint8_t *)payload.data);
   cr_assert_not_null(item);
   stream.messages++;
+  stream.unread += stream.reads_nothing ? payload.size : 0;
   stream.sum += item->quantity;
   snprintf(stream.name, sizeof(stream.name), "%s", item->name);
   item__v1__item__free_unpacked(item, NULL);
-  rpc_call_take_message(stream.call, payload.size);
+  if (!stream.reads_nothing)
+    rpc_call_take_message(stream.call, payload.size);
 }
 
 static void on_writable(void *arg)
@@ -192,6 +196,38 @@ Test(streams, a_method_is_called_as_its_contract_says)
   cr_expect_str_eq(stream.reason, "WRONG_KIND_OF_CALL");
 }
 
+// ---- one task reads, another writes ----
+
+// Opens a stream whose handler cannot write all that it has to, and waits until it waits for credit.
+static void open_both(void)
+{
+  open_stream(PROBE_BOTH, true, (struct slice){0});
+  stream.reads_nothing = true;
+  await_messages(10);
+}
+
+Test(streams, one_task_reads_while_another_waits_to_write)
+{
+  open_both();
+  for (int i = 1; i <= 1000; i++)
+    write_message("", i % 200);
+  rpc_call_half_close(stream.call);
+  stream.reads_nothing = false;
+  rpc_call_take_message(stream.call, stream.unread);
+  await_end(STATUS_OK);
+  cr_expect_eq(stream.messages, PROBE_BOTH_ITEMS + 1);
+  cr_expect_str_eq(stream.name, "sum");
+  cr_expect_eq(stream.sum, 5 * (199 * 200 / 2));
+}
+
+Test(streams, what_ends_the_stream_for_the_reader_ends_it_for_the_writer)
+{
+  open_both();
+  write_message("", 100000);
+  await_end(STATUS_INVALID_ARGUMENT);
+  cr_expect_str_eq(stream.field, "pageSize");
+}
+
 // ---- streams between services ----
 
 Test(streams, a_handler_passes_messages_on_to_another_service_and_back)
@@ -254,6 +290,18 @@ Test(stream_drain, an_endless_stream_ends_with_the_drain_and_may_be_opened_elsew
 {
   open_stream(PROBE_WATCH, false, pack("", 0));
   await_messages(1);
+  cr_assert_eq(kill(probe.pid, SIGTERM), 0);
+  await_end(STATUS_UNAVAILABLE);
+  driver_close(&gateway);
+  cr_expect_eq(process_end(&probe), 0, "%s", strbuf_cstring(&probe.output));
+  process_free(&probe);
+}
+
+Test(stream_drain, a_stream_in_which_nothing_comes_does_not_hold_the_drain)
+{
+  probe_open(&probe, &gateway, (const char *const[]){"DRAIN_TIMEOUT=10m", NULL});
+  open_stream(PROBE_SUM, true, (struct slice){0});
+  write_message("", 1);
   cr_assert_eq(kill(probe.pid, SIGTERM), 0);
   await_end(STATUS_UNAVAILABLE);
   driver_close(&gateway);
