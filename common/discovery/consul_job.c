@@ -192,12 +192,11 @@ static void end_deregister(struct consul *consul, struct job *job, const char *f
 static const char *find_fault(const struct consul *consul, const struct job *job, long status)
 {
   if (status == 404)
-    return "Consul has lost the registration of this instance; registering it again";
+    return "Consul has lost the registration of this instance, which registers again";
   if (job->kind == JOB_CHECK &&
       consul_has_other_registration(strbuf_slice(&job->exchange.answer), consul->registered_check_id))
-    return "another process has registered under the id of this instance, an earlier one if ids are unique; "
-           "registering "
-           "it again";
+    return "another process has registered under the id of this instance, which registers again; if this repeats, give "
+           "each process an INSTANCE_ID of its own";
   return NULL;
 }
 

@@ -42,7 +42,8 @@ struct discovery {
   struct dns *dns;           // NULL: no name is followed in DNS
   struct consul *consul;     // NULL: no Consul is used
   struct saved_lists saved;  // of the last run; only the host's thread uses it
-  struct saved_lists kept;   // of this run; only Consul's thread uses it
+  pthread_mutex_t kept_mutex;
+  struct saved_lists kept;  // of this run, under kept_mutex; the threads of Consul and of DNS use it
   int event_fd;
   pthread_mutex_t mutex;
   struct watched *watched;  // only the host's thread adds to it, under the mutex
@@ -84,15 +85,23 @@ static void set_list(struct discovery *discovery, const char *service, struct en
   wake_host(discovery);
 }
 
+// Runs on the threads of Consul and of DNS, which may wait for the disk.
+static void keep_list(void *arg, const char *service, const struct endpoint_list *list)
+{
+  struct discovery *discovery = arg;
+  pthread_mutex_lock(&discovery->kept_mutex);
+  saved_lists_keep(&discovery->kept, service, list);
+  pthread_mutex_unlock(&discovery->kept_mutex);
+}
+
 // Runs on Consul's thread.
 static void take_list(void *arg, const char *service, struct endpoint_list *list)
 {
-  struct discovery *discovery = arg;
-  saved_lists_keep(&discovery->kept, service, list);
-  set_list(discovery, service, list);
+  keep_list(arg, service, list);
+  set_list(arg, service, list);
 }
 
-// Runs on the thread that follows names.
+// Runs on the thread that follows names, and on the host's inside dns_watch.
 static void take_resolved(void *arg, const char *service, struct endpoint_list *list)
 {
   set_list(arg, service, list);
@@ -102,7 +111,8 @@ static void start_dns(struct discovery *discovery)
 {
   for (const struct static_service *service = discovery->static_services; service != NULL; service = service->next)
     if (service->names.count > 0 && discovery->dns == NULL)
-      discovery->dns = dns_start(&(struct dns_options){.on_list = take_resolved, .arg = discovery});
+      discovery->dns =
+          dns_start(&(struct dns_options){.on_list = take_resolved, .on_name = keep_list, .arg = discovery});
 }
 
 static enum status start_consul(struct discovery *discovery, const struct discovery_options *options,
@@ -110,8 +120,6 @@ static enum status start_consul(struct discovery *discovery, const struct discov
 {
   if (options->consul_url == NULL)
     return STATUS_OK;
-  saved_lists_open(&discovery->saved, options->saved_file);
-  saved_lists_copy(&discovery->kept, &discovery->saved);
   struct consul_options consul = {
       .url = options->consul_url,
       .token = options->consul_token,
@@ -122,14 +130,32 @@ static enum status start_consul(struct discovery *discovery, const struct discov
   return consul_start(&consul, &discovery->consul, error);
 }
 
+// Returns whether places come from Consul or DNS, so that they may change and are worth being saved.
+static bool uses_names(const struct discovery *discovery, const struct discovery_options *options)
+{
+  for (const struct static_service *service = discovery->static_services; service != NULL; service = service->next)
+    if (service->names.count > 0)
+      return true;
+  return options->consul_url != NULL;
+}
+
+static void open_saved(struct discovery *discovery, const char *path)
+{
+  saved_lists_open(&discovery->saved, path);
+  saved_lists_copy(&discovery->kept, &discovery->saved);
+}
+
 enum status discovery_create(const struct discovery_options *options, struct discovery **out, struct error *error)
 {
   struct discovery *discovery = calloc(1, sizeof(*discovery));
   CHECK(discovery != NULL);
   CHECK(pthread_mutex_init(&discovery->mutex, NULL) == 0);
+  CHECK(pthread_mutex_init(&discovery->kept_mutex, NULL) == 0);
   discovery->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   CHECK(discovery->event_fd >= 0);
   enum status status = static_list_parse(slice_from_string(options->static_list), &discovery->static_services, error);
+  if (status == STATUS_OK && uses_names(discovery, options))
+    open_saved(discovery, options->saved_file);
   if (status == STATUS_OK)
     status = start_consul(discovery, options, error);
   if (status != STATUS_OK) {
@@ -167,6 +193,7 @@ void discovery_free(struct discovery **discovery_pointer)
   free_watched(discovery->watched);
   close(discovery->event_fd);
   pthread_mutex_destroy(&discovery->mutex);
+  pthread_mutex_destroy(&discovery->kept_mutex);
   free(discovery);
 }
 
@@ -201,12 +228,7 @@ void discovery_watch(struct discovery *discovery, const char *service)
   add_watched(discovery, service);
   const struct static_service *fixed = static_list_find_service(discovery->static_services, service);
   if (fixed != NULL && fixed->names.count > 0) {
-    // The places beside the names need no DNS.
-    if (fixed->list.count > 0) {
-      struct endpoint_list known = endpoint_list_copy(&fixed->list);
-      set_list(discovery, service, &known);
-    }
-    dns_watch(discovery->dns, fixed);
+    dns_watch(discovery->dns, fixed, &discovery->saved);
     return;
   }
   if (fixed == NULL && discovery->consul != NULL) {

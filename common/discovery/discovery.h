@@ -30,8 +30,8 @@ struct discovery_options {
   // Names endpoints of services that Consul is not asked for: "item=tcp://a:1,tcp://b:1;user=tcp://c:1". With dns+ in
   // front of a URL, "user=dns+tcp://c:1", all addresses of its host are followed. NULL: there are none.
   const char *static_list;
-  // A file that keeps the last known endpoints of watched services, for a start without Consul; NULL for none. Its
-  // folder must exist. Where it cannot be written, this is logged and nothing else follows.
+  // A file that keeps the last known endpoints of watched services, for a start without Consul or DNS; NULL for none.
+  // Its folder must exist. Where it cannot be written, this is logged and nothing else follows.
   const char *saved_file;
   uint32_t wait_ms;  // how long Consul waits for a change before it answers; 0: 60,000
 };
@@ -44,7 +44,7 @@ enum status discovery_create(const struct discovery_options *options, struct dis
 void discovery_free(struct discovery **discovery);
 
 // Starts watching a service; further calls do nothing. Its first list comes like every change: through the fd. It is
-// the one that was saved, where there is one, until Consul has answered.
+// the one that was saved, where there is one, until Consul or DNS has answered.
 void discovery_watch(struct discovery *discovery, const char *service);
 
 // Returns the fd to watch: it is readable (level-triggered) when discovery_process has something to do. It belongs to

@@ -51,7 +51,7 @@ static bool cut_before(struct slice *rest, char mark, struct slice *out)
 
 static bool is_service_name(struct slice name)
 {
-  if (name.size == 0 || name.size > 64)
+  if (name.size == 0 || name.size > SAVED_LISTS_NAME_BYTES)
     return false;
   for (size_t i = 0; i < name.size; i++)
     if (name.data[i] <= ' ' || name.data[i] > '~')
@@ -132,7 +132,7 @@ static void read_file(struct saved_lists *saved)
   strbuf_clear(&saved->written);
   log_warn("discovery",
            "the file with the last known endpoints cannot be read or holds something else; it is ignored, and replaced "
-           "once Consul answers",
+           "once Consul or DNS answers",
            LOG_STRING("path", saved->path));
 }
 
@@ -218,10 +218,11 @@ static void write_file(struct saved_lists *saved)
   bool is_news = !text.failed && !slice_equal(strbuf_slice(&text), strbuf_slice(&saved->written));
   bool has_failed = is_news && !replace_file(saved->path, strbuf_slice(&text));
   if (has_failed && !saved->has_failed)
-    log_warn("discovery",
-             "could not save the endpoints of services; a start without Consul will not find them; check the folder "
-             "that STATE_DIR names",
-             LOG_STRING("path", saved->path), LOG_STRING("reason", strerror(errno)));
+    log_warn(
+        "discovery",
+        "could not save the endpoints of services; a start without Consul or DNS will not find them; check the folder "
+        "that STATE_DIR names",
+        LOG_STRING("path", saved->path), LOG_STRING("reason", strerror(errno)));
   saved->has_failed = has_failed;
   if (is_news && !has_failed) {
     strbuf_clear(&saved->written);

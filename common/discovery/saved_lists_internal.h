@@ -1,6 +1,6 @@
-// The last known endpoints of services in a file, for a start without Consul. A line names one endpoint:
-// "item item-1 tcp://10.0.0.1:7000". Whoever can write the file decides only where is dialled: who answers there must
-// still prove its name.
+// The last known endpoints of services in a file, for a start without Consul or DNS. A line names one endpoint: "item
+// item-1 tcp://10.0.0.1:7000", or by a name that DNS resolves: "dns+tcp://item:7000 ...". Whoever can write the file
+// decides only where is dialled: who answers there must still prove its name.
 #ifndef BULKHEAD_DISCOVERY_SAVED_LISTS_INTERNAL_H
 #define BULKHEAD_DISCOVERY_SAVED_LISTS_INTERNAL_H
 
@@ -12,6 +12,8 @@
 
 // A file that is larger is not read, and a longer text is not written.
 #define SAVED_LISTS_MAX_BYTES ((size_t)1024 * 1024)
+// The longest name of a service: a URL of 255 bytes with dns+ in front.
+#define SAVED_LISTS_NAME_BYTES 259
 
 // A zeroed one has no file: it holds nothing and saves nothing.
 struct saved_lists {

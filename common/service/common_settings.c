@@ -94,8 +94,8 @@ const struct setting common_settings_table[] = {
     {.name = "STATE_DIR",
      .type = SETTING_STRING,
      .optional = true,
-     .help = "A folder that lasts, where the last known places of other services are kept for a start without Consul; "
-             "not set: they are not kept.",
+     .help = "A folder that lasts, where the last known places of other services are kept for a start without Consul "
+             "or DNS; not set: they are not kept.",
      TARGET(state_dir)},
     {.name = "ZONE",
      .type = SETTING_STRING,

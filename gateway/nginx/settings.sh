@@ -29,7 +29,7 @@ each_setting() {
   "$1" AUTH_AUDIENCE text bulkhead "whom access tokens are for, as the auth service has it"
   "$1" CONSUL_URL url "" "where Consul is; not set: none"
   "$1" CONSUL_TOKEN_FILE file "" "a file with Consul's ACL token, if it has ACLs"
-  "$1" STATE_DIR path "" "a folder that lasts, where the last known places of the services are kept for a start without Consul"
+  "$1" STATE_DIR path "" "a folder that lasts, where the last known places of the services are kept for a start without Consul or DNS"
   "$1" ZONE zone "" "where this gateway runs, such as eu-1a: requests go to instances of the same zone while these can do them"
   "$1" GATEWAY_STATIC places "" "services that Consul is not asked for; with dns+ in front all addresses
       of a name are followed"

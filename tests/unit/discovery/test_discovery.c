@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,6 +73,42 @@ Test(discovery, the_addresses_of_a_name_come_through_the_fd)
   cr_assert_eq(seen.count, 1);
   cr_assert_str_eq(seen.first_url, "tcp://127.0.0.1:7000");
   discovery_free(&discovery);
+}
+
+static void watch_names(const char *static_list, const char *saved_file, struct seen *seen)
+{
+  struct discovery *discovery;
+  struct error error;
+  const struct discovery_options options = {.static_list = static_list, .saved_file = saved_file};
+  cr_assert_eq(discovery_create(&options, &discovery, &error), STATUS_OK);
+  discovery_watch(discovery, "item");
+  struct pollfd poll_fd = {.fd = discovery_fd(discovery), .events = POLLIN};
+  cr_assert_eq(poll(&poll_fd, 1, 60000), 1);
+  *seen = (struct seen){0};
+  discovery_process(discovery, on_changed, seen);
+  discovery_free(&discovery);
+}
+
+// No resolver takes a label of 64 characters.
+#define NO_HOST "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+Test(discovery, what_a_name_stood_for_is_kept_for_a_start_without_dns)
+{
+  char folder[] = "/tmp/bulkhead-test-XXXXXX", path[64];
+  cr_assert_not_null(mkdtemp(folder));
+  snprintf(path, sizeof(path), "%s/endpoints", folder);
+  struct seen seen;
+  watch_names("item=dns+tcp://127.0.0.1:4711", path, &seen);
+  FILE *file = fopen(path, "r+");
+  char line[200];
+  cr_assert(file != NULL && fgets(line, sizeof(line), file) != NULL && fgets(line, sizeof(line), file) != NULL);
+  cr_expect_str_eq(line, "dns+tcp://127.0.0.1:4711 tcp://127.0.0.1:4711 tcp://127.0.0.1:4711\n");
+  fputs("dns+tcp://" NO_HOST ":1 tcp://127.0.0.9:1 tcp://127.0.0.9:1\n", file);
+  fclose(file);
+  watch_names("item=dns+tcp://" NO_HOST ":1", path, &seen);
+  cr_expect_str_eq(seen.first_url, "tcp://127.0.0.9:1");
+  unlink(path);
+  rmdir(folder);
 }
 
 Test(discovery, a_service_that_nobody_knows_is_an_empty_list)

@@ -66,6 +66,8 @@ static struct {
   pthread_mutex_t mutex;
   pthread_cond_t changed;
   const char *const *hosts;  // NULL: DNS does not answer
+  const char *dead;          // a host that does not exist any more; NULL for none
+  char saved[64];            // the first address that was to be saved last, behind its name
   size_t lookups;
   size_t count;
   char first[64];
@@ -74,13 +76,18 @@ static struct {
 static int look_up(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found)
 {
   (void)hints;
-  cr_assert_str_eq(host, "item");
   cr_assert_null(port);
   pthread_mutex_lock(&world.mutex);
   world.lookups++;
   const char *const *hosts = world.hosts;
+  bool is_dead = world.dead != NULL && strcmp(host, world.dead) == 0;
   pthread_cond_broadcast(&world.changed);
   pthread_mutex_unlock(&world.mutex);
+  if (is_dead)
+    return EAI_NONAME;
+  static const char *const other[] = {"10.0.9.9", NULL};
+  if (strcmp(host, "other") == 0)
+    hosts = other;
   if (hosts == NULL)
     return EAI_AGAIN;
   *found = find_hosts(hosts);
@@ -99,6 +106,22 @@ static void take_list(void *arg, const char *service, struct endpoint_list *list
   endpoint_list_free(list);
 }
 
+static void save_name(void *arg, const char *name, const struct endpoint_list *list)
+{
+  (void)arg;
+  pthread_mutex_lock(&world.mutex);
+  snprintf(world.saved, sizeof(world.saved), "%s %s", name, list->endpoints[0].url);
+  pthread_mutex_unlock(&world.mutex);
+}
+
+static void set_dead(const char *host)
+{
+  pthread_mutex_lock(&world.mutex);
+  world.dead = host;
+  world.lookups = 0;
+  pthread_mutex_unlock(&world.mutex);
+}
+
 static void set_hosts(const char *const *hosts)
 {
   pthread_mutex_lock(&world.mutex);
@@ -112,10 +135,9 @@ static void await(size_t count, const char *first, size_t lookups)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), 60000);
   pthread_mutex_lock(&world.mutex);
-  while (world.count != count || world.lookups < lookups)
-    cr_assert(condition_wait_until(&world.changed, &world.mutex, end_us), "%zu endpoints and %zu look-ups", world.count,
-              world.lookups);
-  cr_assert_str_eq(world.first, first);
+  while (world.count != count || world.lookups < lookups || strcmp(world.first, first) != 0)
+    cr_assert(condition_wait_until(&world.changed, &world.mutex, end_us), "%zu endpoints (%s) and %zu look-ups",
+              world.count, world.first, world.lookups);
   pthread_mutex_unlock(&world.mutex);
 }
 
@@ -126,8 +148,9 @@ Test(dns, the_instances_of_a_name_are_followed_and_the_last_ones_hold_while_ther
   struct error error;
   cr_assert_eq(static_list_parse(SLICE("item=dns+tcp://item:7000"), &services, &error), STATUS_OK);
   set_hosts((const char *const[]){"10.0.0.1", NULL});
+  const struct saved_lists none = {0};
   struct dns *dns = dns_start(&(struct dns_options){.lookup = look_up, .pause_ms = 1, .on_list = take_list});
-  dns_watch(dns, services);
+  dns_watch(dns, services, &none);
   await(1, "tcp://10.0.0.1:7000", 1);
   set_hosts((const char *const[]){"10.0.0.3", "10.0.0.2", "10.0.0.1", NULL});
   await(3, "tcp://10.0.0.1:7000", 1);
@@ -143,4 +166,45 @@ Test(dns, the_instances_of_a_name_are_followed_and_the_last_ones_hold_while_ther
   dns_free(&dns);
   cr_assert_null(dns);
   static_list_free(&services);
+}
+
+Test(dns, a_name_that_is_gone_keeps_its_places_and_the_other_is_followed)
+{
+  condition_init(&world.changed);
+  struct static_service *services;
+  struct error error;
+  const struct saved_lists none = {0};
+  cr_assert_eq(static_list_parse(SLICE("item=dns+tcp://other:7000,dns+tcp://item:7000"), &services, &error), STATUS_OK);
+  set_hosts((const char *const[]){"10.0.0.1", NULL});
+  struct dns *dns =
+      dns_start(&(struct dns_options){.lookup = look_up, .pause_ms = 1, .on_list = take_list, .on_name = save_name});
+  dns_watch(dns, services, &none);
+  await(2, "tcp://10.0.0.1:7000", 2);
+  set_dead("other");
+  set_hosts((const char *const[]){"10.0.0.3", "10.0.0.2", NULL});
+  await(3, "tcp://10.0.0.2:7000", 4);
+  dns_free(&dns);
+  cr_expect_str_eq(world.saved, "dns+tcp://item:7000 tcp://10.0.0.2:7000");
+  static_list_free(&services);
+}
+
+Test(dns, a_start_without_dns_begins_with_what_was_saved)
+{
+  condition_init(&world.changed);
+  struct static_service *services;
+  struct error error;
+  struct saved_lists saved = {0};
+  cr_assert_eq(static_list_parse(SLICE("item=dns+tcp://item:7000,tcp://10.0.0.9:7000"), &services, &error), STATUS_OK);
+  cr_assert(saved_lists_parse(SLICE("bulkhead endpoints 1\n"
+                                    "dns+tcp://item:7000 tcp://10.0.0.1:7000 tcp://10.0.0.1:7000\n"),
+                              &saved.services));
+  set_hosts(NULL);
+  struct dns *dns = dns_start(&(struct dns_options){.lookup = look_up, .pause_ms = 1, .on_list = take_list});
+  dns_watch(dns, services, &saved);
+  await(2, "tcp://10.0.0.1:7000", 3);
+  set_hosts((const char *const[]){"10.0.0.2", NULL});
+  await(2, "tcp://10.0.0.2:7000", 1);
+  dns_free(&dns);
+  static_list_free(&services);
+  static_list_free(&saved.services);
 }
