@@ -61,10 +61,30 @@ struct rpc_channel *client_channel(struct rpc_client *client, const char *servic
 
 // ---- room ----
 
+// Returns whether all endpoints of the client together have `max_unsent_bytes` to send, and this one at least its even
+// part of them. An endpoint that takes what it is sent goes on while others do not, and the sum stays below twice the
+// maximum: of what comes on top, each endpoint gets its part at most.
+static bool is_full(const struct endpoint *endpoint)
+{
+  // The sum is made for those only who may have their part.
+  enum { MANY_ENDPOINTS = 1024 };
+  const struct rpc_client *client = endpoint->channel->client;
+  size_t unsent = sender_unsent_bytes(&endpoint->sender);
+  if (unsent < client->max_unsent_bytes / MANY_ENDPOINTS)
+    return false;
+  size_t sum = 0, count = 0;
+  const struct list *members = &client->endpoints.members;
+  for (const struct list *node = members->next; node != members; node = node->next) {
+    sum += sender_unsent_bytes(&CONTAINER_OF(node, const struct endpoint, node)->sender);
+    count++;
+  }
+  return sum >= client->max_unsent_bytes && unsent >= client->max_unsent_bytes / count;
+}
+
 void channel_note_unsent(struct endpoint *endpoint)
 {
   struct rpc_channel *channel = endpoint->channel;
-  bool full = sender_unsent_bytes(&endpoint->sender) >= channel->client->max_unsent_bytes;
+  bool full = is_full(endpoint);
   if (full == endpoint->load.full)
     return;
   endpoint->load.full = full;

@@ -53,7 +53,7 @@ struct rpc_channel {
 
 struct rpc_client {
   size_t max_calls_in_flight;
-  size_t max_unsent_bytes;  // of one endpoint
+  size_t max_unsent_bytes;  // of all endpoints, see rpc_client_options
   char *zone;               // NULL: not known
   struct transport transport;
   struct endpoint_group endpoints;

@@ -32,8 +32,9 @@ struct rpc_client_options {
   struct service_identity *identity;
   size_t max_message_bytes;    // 0: RPC_MAX_MESSAGE_BYTES
   size_t max_calls_in_flight;  // per endpoint; 0: 4,096. Beyond it calls end with RESOURCE_EXHAUSTED
-  // Requests to one endpoint that wait for room in its connection; 0: 64 MiB. Beyond it calls go to others, and end
-  // with RESOURCE_EXHAUSTED where it is so with all. One request may exceed it.
+  // Requests that wait for room in the connections of all endpoints; 0: 64 MiB. Beyond it an endpoint gets no more
+  // calls while it has its even part of them, so that all together have less than twice as much. The calls go to
+  // others, and end with RESOURCE_EXHAUSTED where it is so with all. One request may exceed the bounds.
   size_t max_unsent_bytes;
   struct rpc_tls tls;
   // Where this process runs; copied. Calls go to endpoints of the same zone while these can do them. NULL or "": all

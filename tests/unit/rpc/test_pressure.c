@@ -197,6 +197,44 @@ Test(pressure, a_server_that_hangs_costs_its_client_no_more_than_a_bound)
   rig_stop(&rig);
 }
 
+static size_t sum_unsent(const struct rpc_client *client)
+{
+  size_t sum = 0;
+  const struct list *members = &client->endpoints.members;
+  for (const struct list *node = members->next; node != members; node = node->next)
+    sum += sender_unsent_bytes(&CONTAINER_OF(node, struct endpoint, node)->sender);
+  return sum;
+}
+
+Test(pressure, many_servers_that_hang_cost_their_client_no_more_than_twice_the_bound_of_one)
+{
+  enum { SERVERS = 6 };
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.max_unsent_bytes = BOUND});
+  struct rpc_endpoint endpoints[SERVERS];
+  char ids[SERVERS][8];
+  for (size_t i = 0; i < SERVERS; i++) {
+    snprintf(ids[i], sizeof(ids[i]), "%zu", i);
+    endpoints[i] = (struct rpc_endpoint){.id = slice_from_string(ids[i]), .url = slice_from_string(rig_url(&rig))};
+  }
+  rpc_client_set_endpoints(rig.client, "test", endpoints, SERVERS);
+  rig_until_ready(&rig, SERVERS);
+  struct outcome *outcomes = calloc(SERVERS * HEAVY_CALLS, sizeof(*outcomes));
+  rig.server_stopped = true;
+  call_heavily(&rig, outcomes, SERVERS * HEAVY_CALLS);
+  cr_assert_gt(count_ended(outcomes, SERVERS * HEAVY_CALLS), 100);
+  cr_expect_lt(sum_unsent(rig.client), 2 * BOUND + SERVERS * HEAVY_BYTES);
+  cr_expect_gt(sum_unsent(rig.client), BOUND);
+  rig.server_stopped = false;
+  rig_until_done(&rig, outcomes, SERVERS * HEAVY_CALLS);
+  struct outcome later;
+  rig_call(&rig, SLICE("x"), &later);
+  rig_until_done(&rig, &later, 1);
+  cr_assert_eq(later.code, STATUS_OK);
+  free(outcomes);
+  rig_stop(&rig);
+}
+
 Test(pressure, calls_that_end_make_room_in_what_waits_to_be_sent)
 {
   struct rig rig;
