@@ -25,6 +25,8 @@
 #define MAX_UNSENT_MESSAGES 16
 // Streams may last for long: they take this part of the calls in flight at most, and leave the others room.
 #define STREAM_CALLS_PART 2
+// Requests to vital methods that are taken beyond max_calls_in_flight.
+#define VITAL_CALLS 64
 // A caller whose replies are more than this part of the largest message gets no new ones, so that others get theirs.
 #define CALLER_MESSAGE_PART 2
 
@@ -184,7 +186,16 @@ static void begin_request(struct rpc_server *server, struct connection *connecti
   server->options.on_request(server->options.arg, request);
 }
 
-static enum request_room find_room(const struct rpc_server *server, const struct connection *connection, uint8_t owner)
+static bool is_vital(const struct rpc_server *server, const struct rpc_frame *frame)
+{
+  const struct rpc_server_options *options = &server->options;
+  return frame->credit == 0 && options->is_vital != NULL &&
+         request_table_count(&server->requests) < options->max_calls_in_flight + VITAL_CALLS &&
+         options->is_vital(options->arg, frame->method);
+}
+
+static enum request_room find_usual_room(const struct rpc_server *server, const struct connection *connection,
+                                         uint8_t owner)
 {
   if (request_table_count(&server->requests) >= server->options.max_calls_in_flight)
     return REQUEST_TOO_MANY_CALLS;
@@ -192,6 +203,12 @@ static enum request_room find_room(const struct rpc_server *server, const struct
   if (opens_stream && server->streams >= server->options.max_calls_in_flight / STREAM_CALLS_PART)
     return REQUEST_TOO_MANY_STREAMS;
   return is_congested(server, connection, owner) ? REQUEST_TOO_MANY_BYTES : REQUEST_HAS_ROOM;
+}
+
+static enum request_room find_room(const struct rpc_server *server, const struct connection *connection, uint8_t owner)
+{
+  enum request_room room = find_usual_room(server, connection, owner);
+  return room != REQUEST_HAS_ROOM && is_vital(server, &server->spare->frame) ? REQUEST_HAS_ROOM : room;
 }
 
 bool rpc_request_is_wanted(const struct rpc_request *request)

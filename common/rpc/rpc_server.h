@@ -34,6 +34,10 @@ struct rpc_server_options {
   // Runs when a request has arrived whose caller still waits. Each request needs exactly one rpc_request_reply, at once
   // or later.
   void (*on_request)(void *arg, struct rpc_request *request);
+  // Says whether requests to a method are taken while all others are refused, because there are too many calls or too
+  // many unread bytes: up to 64 beyond max_calls_in_flight. For what has a small reply at once, such as a health check.
+  // NULL: no method's are. Never asked about streams.
+  bool (*is_vital)(void *arg, struct slice method);
   // Runs when the client has cancelled the request or has gone. A reply is still due; it is dropped.
   void (*on_cancel)(void *arg, struct rpc_request *request);
   // Take what comes over streams, see rpc_request_is_stream; NULL where the host serves none, and then requests that

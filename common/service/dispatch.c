@@ -10,6 +10,7 @@
 #include "common/observe/log.h"
 #include "common/observe/log_limit.h"
 #include "common/service/call_internal.h"
+#include "common/service/health_internal.h"
 #include "common/service/idempotency_internal.h"
 #include "common/service/proto_memory_internal.h"
 #include "common/service/service_internal.h"
@@ -91,6 +92,13 @@ void dispatch_free(struct dispatch *dispatch)
   strmap_free(&dispatch->methods);
   free(dispatch->served);
   dispatch->served = NULL;
+}
+
+bool dispatch_is_vital(void *arg, struct slice method)
+{
+  const struct dispatch *dispatch = arg;
+  const struct served_method *served = strmap_get(&dispatch->methods, method);
+  return served != NULL && served->handlers == &health_handlers && !is_stream(served->method);
 }
 
 // ---- the end of a call ----

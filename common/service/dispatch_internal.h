@@ -37,6 +37,8 @@ void dispatch_init(struct dispatch *dispatch, struct service *service, const str
 void dispatch_free(struct dispatch *dispatch);
 
 // The callbacks of the RPC server's options; `arg` is the dispatch.
+// Health checks without a stream are vital.
+bool dispatch_is_vital(void *arg, struct slice method);
 void dispatch_request(void *arg, struct rpc_request *request);
 void dispatch_cancel(void *arg, struct rpc_request *request);
 void dispatch_message(void *arg, struct rpc_request *request, struct slice payload);

@@ -174,6 +174,7 @@ static enum status listen_rpc(struct service *service, struct error *error)
       .max_calls_in_flight = (size_t)common->rpc_max_calls,
       .identity = service->identity,
       .tls = {.ca_file = common->rpc_tls_ca, .cert_key_file = common->rpc_tls_cert_key},
+      .is_vital = dispatch_is_vital,
       .on_request = dispatch_request,
       .on_cancel = dispatch_cancel,
       .on_message = dispatch_message,

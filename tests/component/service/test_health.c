@@ -3,6 +3,8 @@
 #include <signal.h>
 
 #include "grpc/health/v1/health.pb-c.h"
+#include "item/v1/item.pb-c.h"
+#include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
 #include "tests/component/service/stream_client.h"
 
@@ -81,6 +83,34 @@ Test(health, the_list_names_all_services)
   for (size_t i = 0; i < response->n_statuses; i++)
     cr_expect_eq(response->statuses[i]->value->status, STATUS(SERVING));
   cr_expect_str_eq(response->statuses[0]->key, "");
+}
+
+static void begin_list(const char *q, struct outcome *outcome)
+{
+  const struct rpc_context context = {.caller_id = SLICE("caller-1")};
+  Item__V1__ListItemsRequest request = ITEM__V1__LIST_ITEMS_REQUEST__INIT;
+  request.q = (char *)(uintptr_t)q;
+  driver_begin(&gateway, "item.v1.ItemService/ListItems", driver_pack(&gateway, &request.base), &context, 60000,
+               outcome);
+}
+
+Test(health_full, a_process_that_takes_no_more_calls_still_answers, .fini = teardown)
+{
+  enum { CALLS = 2 };
+  struct outcome held[CALLS], refused;
+  probe_open(&probe, &gateway, (const char *const[]){"RPC_MAX_CALLS=2", NULL});
+  for (size_t i = 0; i < CALLS; i++)
+    begin_list(PROBE_HOLD, &held[i]);
+  begin_list("", &refused);
+  driver_finish(&gateway, &refused);
+  cr_assert_eq(refused.status, STATUS_RESOURCE_EXHAUSTED);
+  expect_serving(&gateway, "");
+  expect_serving(&gateway, "item.v1.ItemService");
+  probe_release(&probe);
+  for (size_t i = 0; i < CALLS; i++) {
+    driver_finish(&gateway, &held[i]);
+    cr_expect_eq(held[i].status, STATUS_OK);
+  }
 }
 
 // Ends the probe itself.
