@@ -434,6 +434,7 @@ enum step_result step_call(struct exchange *exchange)
       .keeps_request = true,
       // A reply that is not kept cannot be given to a repeat.
       .is_repeatable = method->no_side_effects || (key.size > 0 && !method->secret_reply),
+      .hedge_after_ms = method->hedge_after_ms,
   };
   const struct backend *backend = &exchange->gateway->backend;
   exchange->call = backend->call(backend->arg, &options, on_called, exchange);

@@ -174,6 +174,7 @@ struct contract_method {
   bool client_streams;          // the client sends any number of messages
   bool server_streams;          // the service does
   uint32_t message_timeout_ms;  // how long either side of a stream waits for one message; 0: as long as for the call
+  uint32_t hedge_after_ms;      // when a call without reply is sent to a second instance as well; 0: never
   bool no_side_effects;         // idempotency_level NO_SIDE_EFFECTS
   bool takes_idempotency_key;   // a POST whose repeat would repeat its effect: it has no idempotency_level
   bool secret_reply;            // the reply is not kept for a repeat with the same Idempotency-Key

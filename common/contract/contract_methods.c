@@ -255,6 +255,25 @@ static void build_stream(struct contract_builder *builder, const struct declarat
   method->message_timeout_ms = limit_ms;
 }
 
+static void build_hedging(struct contract_builder *builder, const struct declaration *declaration,
+                          const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
+{
+  struct declaration option = declaration_of_policy(declaration);
+  uint32_t after_ms = policy == NULL ? 0 : policy->hedge_after_ms;
+  if (after_ms != 0 && !method->no_side_effects)
+    report(builder, &option,
+           "hedge_after_ms is set on a method that may change something, and would be carried out twice; add option "
+           "idempotency_level = NO_SIDE_EFFECTS, or leave it out");
+  if (after_ms != 0 && (method->client_streams || method->server_streams))
+    report(builder, &option, "hedge_after_ms has no effect on a method with stream; leave it out");
+  if (after_ms >= method->timeout_ms && after_ms != 0)
+    report(builder, &option,
+           "hedge_after_ms %" PRIu32 " has no effect, because the whole call may take %" PRIu32
+           " ms only; write less, or a longer timeout_ms",
+           after_ms, method->timeout_ms);
+  method->hedge_after_ms = after_ms;
+}
+
 static void build_method(struct contract_builder *builder, const struct declaration *declaration,
                          const MethodProto *source, struct contract_method *method)
 {
@@ -272,6 +291,7 @@ static void build_method(struct contract_builder *builder, const struct declarat
   build_policy(builder, declaration, policy, method);
   build_idempotency(builder, declaration, policy, rule, level, method);
   build_stream(builder, declaration, policy, rule, method);
+  build_hedging(builder, declaration, policy, method);
   build_http(builder, declaration, policy, rule, method);
 }
 

@@ -73,6 +73,14 @@ bool balancer_note_reply(struct balancer_candidate *candidate, const struct bala
   return !reply->is_overload && ejection_note(&candidate->ejection, reply->failed, now_us);
 }
 
+void balancer_note_unanswered(struct balancer_candidate *candidate, uint64_t waited_us, uint32_t cost_us,
+                              uint64_t now_us)
+{
+  float sample = (float)waited_us / (float)(cost_us + 1);
+  if (sample > find_slowness(candidate, now_us))
+    learn_slowness(candidate, sample, now_us);
+}
+
 void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us)
 {
   candidate->ready_since_us = now_us;
@@ -196,6 +204,11 @@ static struct balancer_candidate *choose_of_two(const struct search *search)
 
 // ---- zones ----
 
+static bool is_usable(const struct balancer_candidate *candidate, uint64_t now_us)
+{
+  return candidate->ready && !candidate->silent && !ejection_is_active(&candidate->ejection, now_us);
+}
+
 // Returns whether enough of the near candidates can be used that calls should stay with them.
 static bool has_usable_zone(const struct search *search)
 {
@@ -206,8 +219,7 @@ static bool has_usable_zone(const struct search *search)
     if (!candidate->near)
       continue;
     near++;
-    if (candidate->ready && !candidate->silent && !ejection_is_active(&candidate->ejection, search->now_us))
-      usable++;
+    usable += is_usable(candidate, search->now_us) ? 1 : 0;
   }
   return near != 0 && near != search->count && 2 * usable >= near;
 }
@@ -286,6 +298,57 @@ void balancer_end_batch(struct balancer *balancer)
 {
   balancer->chosen = NULL;
   balancer->batch_left = 0;
+}
+
+// ---- another endpoint ----
+
+// Finds the candidate that meets the demand and should answer first; NULL if there is none.
+static struct balancer_candidate *find_best(const struct search *search, const struct balancer_candidate *except)
+{
+  struct balancer_candidate *best = NULL;
+  float best_wait = 0;
+  size_t from = search->count == 0 ? 0 : (size_t)draw_random(search->balancer) % search->count;
+  for (size_t i = 0; i < search->count; i++) {
+    struct balancer_candidate *candidate = search->candidates[(from + i) % search->count];
+    if (candidate == except || !meets_demand(search, candidate))
+      continue;
+    float wait = estimate_wait(candidate, search->cost_us, search->now_us);
+    if (best == NULL || wait < best_wait) {
+      best = candidate;
+      best_wait = wait;
+    }
+  }
+  return best;
+}
+
+static struct balancer_candidate *find_healthy_other(const struct search *search,
+                                                     const struct balancer_candidate *except)
+{
+  struct search zone = *search;
+  zone.place = PLACE_NEAR;
+  struct balancer_candidate *near = prefers_near(search) ? find_best(&zone, except) : NULL;
+  return near != NULL ? near : find_best(search, except);
+}
+
+struct balancer_candidate *balancer_pick_other(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                               size_t count, const struct balancer_candidate *except, uint64_t now_us)
+{
+  struct search search = {
+      .balancer = balancer, .candidates = candidates, .count = count, .cost_us = 1, .now_us = now_us};
+  struct balancer_candidate *other = find_healthy_other(&search, except);
+  search.demand = DEMAND_AWAKE;
+  return other != NULL ? other : find_best(&search, except);
+}
+
+struct balancer_candidate *balancer_pick_hedge(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                               size_t count, const struct balancer_candidate *except, uint64_t now_us)
+{
+  struct search search = {
+      .balancer = balancer, .candidates = candidates, .count = count, .cost_us = 1, .now_us = now_us};
+  size_t usable = 0;
+  for (size_t i = 0; i < count; i++)
+    usable += is_usable(candidates[i], now_us) ? 1 : 0;
+  return usable < 2 || 2 * usable < count ? NULL : find_healthy_other(&search, except);
 }
 
 // ---- ejection ----

@@ -83,6 +83,15 @@ static inline bool balancer_has_room(const struct balancer *balancer, const stru
 // when all ready ones are so.
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
                                          size_t count, uint32_t cost_us, uint64_t now_us);
+// Picks another endpoint than `except` for a call that is sent again: the one that should answer first, of the near
+// ones while these are preferred. One that is ejected is picked only when all others are so. NULL when no other is
+// ready, answers and has room.
+struct balancer_candidate *balancer_pick_other(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                               size_t count, const struct balancer_candidate *except, uint64_t now_us);
+// Picks the endpoint of a hedge in the same way. NULL also when all others are ejected, or when fewer than two or fewer
+// than half of the candidates can be used: then those that are left have enough to do.
+struct balancer_candidate *balancer_pick_hedge(struct balancer *balancer, struct balancer_candidate *const *candidates,
+                                               size_t count, const struct balancer_candidate *except, uint64_t now_us);
 // Ends the current batch: the turn is over, or the candidates have changed.
 void balancer_end_batch(struct balancer *balancer);
 
@@ -93,6 +102,12 @@ void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us,
 void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us);
 // Learns from a reply. Returns whether the endpoint has failed so often that it should be ejected.
 bool balancer_note_reply(struct balancer_candidate *candidate, const struct balancer_reply *reply, uint64_t now_us);
+// Learns from a call that was given up after `waited_us`, because its deadline came, its caller went or another
+// endpoint was quicker: the reply would have taken at least as long. That never makes an endpoint look quicker than
+// before, and never slower than the reply would have. It is no failure, and is not counted among the replies without
+// which no endpoint is ejected for its slowness, so that callers without patience eject none.
+void balancer_note_unanswered(struct balancer_candidate *candidate, uint64_t waited_us, uint32_t cost_us,
+                              uint64_t now_us);
 // Ejects an endpoint that fails. False when that must not be: half of the endpoints are out, or no other does better.
 bool balancer_eject(struct balancer_candidate *const *candidates, size_t count, struct balancer_candidate *failing,
                     uint64_t now_us);

@@ -23,31 +23,41 @@ enum call_state {
   CALL_FREE,       // a free place in the slab
   CALL_DETACHED,   // in no list: just taken, or about to end
   CALL_WAITING,    // for a connected endpoint; in the channel's list
-  CALL_IN_FLIGHT,  // queued or sent; in the endpoint's list
+  CALL_IN_FLIGHT,  // queued or sent; its attempts are in their endpoints' lists
   CALL_REFUSED,    // ends with the next rpc_client_process; in the client's list
+};
+
+// The request of a call at one endpoint.
+struct rpc_attempt {
+  struct list node;  // endpoint.attempts
+  struct rpc_call *call;
+  struct endpoint *endpoint;
+  uint64_t frame_number;  // the request in the endpoint's sender
+  uint64_t sent_us;       // when the request was queued
+  uint32_t cost_us;       // what the call counts at the endpoint
+  bool has_left;          // set while its connection is given up: the request has left over it
 };
 
 struct rpc_call {
   uint64_t id;
   enum call_state state;
   struct list node;        // in the list of its state
-  struct heap_node timer;  // its deadline, or earlier the end of its hope
+  struct heap_node timer;  // its deadline, or earlier the end of its hope, or the time to hedge
   uint64_t started_us;
   uint64_t deadline_us;
-  uint64_t give_up_us;    // the end of waiting for the reply, not before the deadline
-  uint64_t frame_number;  // CALL_IN_FLIGHT: the request in the endpoint's sender
+  uint64_t give_up_us;  // the end of waiting for the reply, not before the deadline
   struct rpc_client *client;
   struct rpc_channel *channel;
-  struct endpoint *endpoint;  // CALL_IN_FLIGHT
+  struct rpc_attempt attempt;  // CALL_IN_FLIGHT
+  struct rpc_attempt *hedge;   // CALL_IN_FLIGHT: the same request at another endpoint; NULL without one
   struct slice method;
   struct method_entry *entry;         // of the method
-  uint32_t cost_us;                   // CALL_IN_FLIGHT: what the call counts at its endpoint
-  uint64_t sent_us;                   // CALL_IN_FLIGHT: when the request was queued
   struct slice payload;               // the caller's; not used where there is a copy
   const struct rpc_context *context;  // the same
   struct strbuf copy;                 // the frame without its time limits; empty where the caller keeps the request
+  uint32_t hedge_after_ms;            // 0: never
+  bool is_hedged;                     // a hedge was sent once, or there was none to send it to
   bool is_repeatable;
-  bool has_left;                           // set while its connection is given up: the request has left over it
   bool may_have_begun;                     // an earlier attempt has left, and what became of it is not known
   uint8_t attempts;                        // how often the request has left or was refused
   enum status refusal;                     // CALL_REFUSED: how it ends

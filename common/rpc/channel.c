@@ -40,6 +40,11 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
       [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken", [RETRY_SILENT] = "silent"};
   for (size_t i = 0; i < RETRY_REASON_COUNT; i++)
     channel->retried[i] = metrics_series(METRIC_RPC_RETRIES, (struct slice[]){label, slice_from_string(reasons[i])}, 2);
+  static const char *const events[] = {
+      [HEDGE_SENT] = "sent", [HEDGE_WON] = "won", [HEDGE_CANCELLED] = "cancelled", [HEDGE_OVER_BUDGET] = "over_budget"};
+  for (size_t i = 0; i < HEDGE_EVENT_COUNT; i++)
+    channel->hedges[i] = metrics_series(METRIC_RPC_HEDGES, (struct slice[]){label, slice_from_string(events[i])}, 2);
+  channel->left_zone = metrics_series(METRIC_RPC_LEFT_ZONE, &label, 1);
   channel->endpoint_metrics = (struct endpoint_metrics){
       .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
       .service = channel->service,
@@ -120,18 +125,18 @@ struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t no
                        method_cost_us(&call->entry->cost), now_us);
 }
 
-struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint)
+struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint64_t now_us)
 {
-  struct balancer_candidate *best = NULL;
-  for (size_t i = 0; i < channel->candidate_count; i++) {
-    struct balancer_candidate *candidate = channel->candidates[i];
-    if (candidate == &endpoint->load || !candidate->ready || candidate->silent ||
-        !balancer_has_room(&channel->balancer, candidate))
-      continue;
-    if (best == NULL || candidate->calls_in_flight < best->calls_in_flight)
-      best = candidate;
-  }
-  return best;
+  struct rpc_channel *channel = call->channel;
+  return balancer_pick_other(&channel->balancer, channel->candidates, channel->candidate_count,
+                             &call->attempt.endpoint->load, now_us);
+}
+
+struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint64_t now_us)
+{
+  struct rpc_channel *channel = call->channel;
+  return balancer_pick_hedge(&channel->balancer, channel->candidates, channel->candidate_count,
+                             &call->attempt.endpoint->load, now_us);
 }
 
 // ---- ejection ----
@@ -231,9 +236,11 @@ static struct balancer_candidate *find_known(const struct rpc_channel *channel, 
   return NULL;
 }
 
-static bool is_near(const struct rpc_client *client, struct slice zone)
+static void set_zone(const struct rpc_client *client, struct endpoint *endpoint, struct slice zone)
 {
-  return zone.size != 0 && client->zone != NULL && slice_equal_string(zone, client->zone);
+  bool are_known = zone.size != 0 && client->zone != NULL;
+  endpoint->load.near = are_known && slice_equal_string(zone, client->zone);
+  endpoint->is_elsewhere = are_known && !endpoint->load.near;
 }
 
 static void remove_unlisted(struct rpc_channel *channel, const struct rpc_endpoint *listed, size_t count)
@@ -277,7 +284,7 @@ void rpc_client_set_endpoints(struct rpc_client *client, const char *service, co
     struct balancer_candidate *candidate = find_known(channel, &endpoints[i]);
     if (candidate == NULL)
       candidate = channel->candidates[channel->candidate_count++] = make_endpoint(channel, &endpoints[i]);
-    candidate->near = is_near(client, endpoints[i].zone);
+    set_zone(client, endpoint_of(candidate), endpoints[i].zone);
   }
   channel->balancer.next_zone_look_us = 0;
   // The next rpc_client_process frees those that went, because this function may run inside a callback.
@@ -307,6 +314,7 @@ static void replace_endpoint(struct endpoint *endpoint)
     channel->client->unlisted_count++;
     channel->candidates[i] = make_endpoint(channel, &address);
     channel->candidates[i]->near = endpoint->load.near;
+    endpoint_of(channel->candidates[i])->is_elsewhere = endpoint->is_elsewhere;
     balancer_end_batch(&channel->balancer);
     return;
   }

@@ -12,9 +12,6 @@
 // What a caller is told to wait when no endpoint can be reached.
 #define RETRY_AFTER_MS 1000
 
-// A call whose deadline passes sooner than this says more of the caller, who may choose it, than of the instance.
-#define FAIR_TIME_US UINT64_C(1000000)
-
 // ---- the state of a call ----
 
 static void set_timer(struct rpc_call *call, uint64_t due_us)
@@ -23,9 +20,16 @@ static void set_timer(struct rpc_call *call, uint64_t due_us)
   heap_insert(&call->client->timers, &call->timer, due_us);
 }
 
-// Changes the state of a call: moves it between the lists, timers and counts of the states. Nothing else writes the
-// state.
-static void set_call_state(struct rpc_call *call, enum call_state state)
+// Returns when the timer of a call in flight fires first: when it should be hedged, or at its deadline.
+static uint64_t find_flight_end(const struct rpc_call *call)
+{
+  if (!client_may_hedge(call))
+    return call->deadline_us;
+  return deadline_min(call->deadline_us, deadline_after_ms(call->attempt.sent_us, call->hedge_after_ms));
+}
+
+// Nothing else writes the state.
+void client_set_call_state(struct rpc_call *call, enum call_state state)
 {
   struct rpc_client *client = call->client;
   list_remove(&call->node);
@@ -33,8 +37,9 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
   heap_remove(&client->timers, &call->timer);
   if (call->state == CALL_WAITING) {
     call->channel->waiting_count--;
-  } else if (call->state == CALL_IN_FLIGHT && call->stream == NULL) {
-    balancer_count_ended(&call->endpoint->load, call->cost_us);
+  } else if (call->state == CALL_IN_FLIGHT) {
+    client_end_attempt(&call->attempt);
+    client_end_hedge(call);
   }
   call->state = state;
   if (state == CALL_WAITING) {
@@ -43,11 +48,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
     uint64_t give_up_us = channel_hope_until_us(call->channel);
     heap_insert(&client->timers, &call->timer, deadline_min(call->deadline_us, give_up_us));
   } else if (state == CALL_IN_FLIGHT) {
-    // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
-    if (call->stream == NULL)
-      balancer_count_sent(&call->endpoint->load, call->cost_us, call->sent_us);
-    list_append(&call->endpoint->calls, &call->node);
-    heap_insert(&client->timers, &call->timer, call->deadline_us);
+    heap_insert(&client->timers, &call->timer, find_flight_end(call));
   } else if (state == CALL_REFUSED) {
     list_append(&client->refused, &call->node);
   }
@@ -56,7 +57,7 @@ static void set_call_state(struct rpc_call *call, enum call_state state)
 // Takes the call out of the table without calling its callback, which the caller does where it is due.
 static void release_call(struct rpc_call *call)
 {
-  set_call_state(call, CALL_DETACHED);
+  client_set_call_state(call, CALL_DETACHED);
   metric_add(call->channel->in_flight, -1);
   strbuf_free(&call->copy);
   call_table_release(&call->client->calls, call);
@@ -82,7 +83,17 @@ void client_end_call(struct rpc_call *call, const struct rpc_status *status, str
 
 bool client_withdraw_request(struct rpc_call *call)
 {
-  return call->state != CALL_IN_FLIGHT || sender_drop(&call->endpoint->sender, call->frame_number);
+  return call->state != CALL_IN_FLIGHT || client_withdraw_attempt(&call->attempt);
+}
+
+// Takes a request back whose caller has gone, or cancels it if it has left. Returns whether it has.
+static bool cancel_request(const struct rpc_attempt *attempt)
+{
+  if (client_withdraw_attempt(attempt))
+    return false;
+  client_cancel_attempt(attempt);
+  client_note_unanswered(attempt);
+  return true;
 }
 
 void client_fail_call(struct rpc_call *call, enum status code, bool has_left, const char *message)
@@ -99,91 +110,23 @@ void client_refuse_call(struct rpc_call *call, enum status code, const char *mes
 {
   call->refusal = code;
   call->refusal_message = message;
-  set_call_state(call, CALL_REFUSED);
+  client_set_call_state(call, CALL_REFUSED);
   transport_wake(&call->client->transport);
-}
-
-void client_send_cancel(const struct rpc_call *call)
-{
-  struct rpc_frame frame = {.call_id = call->id, .kind = RPC_FRAME_CANCEL};
-  (void)sender_add(&call->endpoint->sender, &frame);
 }
 
 bool rpc_call_cancel(struct rpc_call *call)
 {
   CHECK(call->state != CALL_FREE);
-  bool has_left = !client_withdraw_request(call);
-  if (has_left)
-    client_send_cancel(call);
-  has_left = has_left || call->may_have_begun;
+  bool has_left = call->may_have_begun;
+  if (call->state == CALL_IN_FLIGHT && cancel_request(&call->attempt))
+    has_left = true;
+  if (call->hedge != NULL && cancel_request(call->hedge))
+    has_left = true;
   release_call(call);
   return has_left;
 }
 
-// ---- what a call tells of its endpoint ----
-
-// Tells whether an instance has more to do than it can. It should get fewer calls, but it must not be ejected: others
-// would get all of its calls, and the many calls of a single caller would take one instance after the other away.
-static bool is_overload(const struct rpc_status *status)
-{
-  return status->code == STATUS_RESOURCE_EXHAUSTED &&
-         (slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED)) ||
-          slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)));
-}
-
-// Tells whether a status says something of the instance that has sent it, and not of the request.
-static bool is_instance_failure(const struct rpc_status *status)
-{
-  switch (status->code) {
-  case STATUS_UNAVAILABLE:
-  case STATUS_DEADLINE_EXCEEDED:
-  case STATUS_INTERNAL:
-  case STATUS_UNKNOWN:
-  case STATUS_DATA_LOSS:
-    return true;
-  case STATUS_RESOURCE_EXHAUSTED:
-    // The reason of a limit that its caller has exceeded is another.
-    return is_overload(status);
-  default:
-    return false;
-  }
-}
-
-void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status)
-{
-  uint64_t now_us = call->client->now_us;
-  uint64_t duration_us = now_us > call->sent_us ? now_us - call->sent_us : 0;
-  // How long a stream lasts is up to the hosts of both sides.
-  bool is_stream = call->stream != NULL;
-  if (status->code == STATUS_DEADLINE_EXCEEDED && (duration_us < FAIR_TIME_US || (is_stream && call->has_streamed)))
-    return;
-  const struct balancer_reply reply = {
-      .duration_us = duration_us,
-      .cost_us = call->cost_us,
-      .failed = status->code != STATUS_OK && is_instance_failure(status),
-      .is_overload = is_overload(status),
-      .is_untimed = is_stream,
-  };
-  if (!reply.failed && !is_stream)
-    method_cost_note(&call->entry->cost, reply.duration_us, now_us);
-  if (balancer_note_reply(&call->endpoint->load, &reply, now_us))
-    channel_eject_failing(call->endpoint);
-}
-
 // ---- the start of a call ----
-
-static struct rpc_frame make_request(const struct rpc_call *call)
-{
-  struct rpc_frame frame = {.call_id = call->id,
-                            .kind = RPC_FRAME_REQUEST,
-                            .method = call->method,
-                            .payload = call->payload,
-                            .has_context = call->context != NULL,
-                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
-  if (call->context != NULL)
-    frame.context = *call->context;
-  return frame;
-}
 
 static bool request_fits(const struct rpc_client *client, const struct rpc_frame *frame)
 {
@@ -192,31 +135,10 @@ static bool request_fits(const struct rpc_client *client, const struct rpc_frame
   return rpc_frame_packed_size(frame) + RPC_TAIL_MAX_BYTES + limit_bytes <= client->endpoints.max_message_bytes;
 }
 
-// Sends the request of a call to an endpoint. `frame` is what make_request has made of the call before, or NULL.
-static void send_request(struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame, uint64_t now_us)
+void client_send_request(struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame, uint64_t now_us)
 {
-  // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
-  uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
-  uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
-  uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
-  call->endpoint = endpoint;
-  call->cost_us = method_cost_us(&call->entry->cost);
-  call->sent_us = now_us;
-  if (call->copy.size != 0) {
-    call->frame_number =
-        sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
-  } else {
-    struct rpc_frame made;
-    if (frame == NULL) {
-      made = make_request(call);
-      frame = &made;
-    }
-    frame->timeout_ms = timeout_ms;
-    frame->expires_at_us = expires_at_us;
-    call->frame_number = sender_add(&endpoint->sender, frame);
-  }
-  set_call_state(call, CALL_IN_FLIGHT);
-  channel_note_unsent(endpoint);
+  client_begin_attempt(&call->attempt, endpoint, frame, now_us);
+  client_set_call_state(call, CALL_IN_FLIGHT);
   if (call->stream != NULL)
     client_begin_stream(call);
 }
@@ -228,11 +150,10 @@ static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
   else if (call->channel->waiting_count >= call->client->max_calls_in_flight)
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls wait for the service");
   else
-    set_call_state(call, CALL_WAITING);
+    client_set_call_state(call, CALL_WAITING);
 }
 
-// Sends a call that is in no list to an endpoint, or lets it wait for one.
-static void place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us)
+void client_place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us)
 {
   struct balancer_candidate *pick = channel_pick(call, now_us);
   if (deadline_left_ms(call->deadline_us, now_us) == 0)
@@ -244,7 +165,7 @@ static void place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t 
   else if (!balancer_has_room(&call->channel->balancer, pick))
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
   else
-    send_request(call, endpoint_of(pick), frame, now_us);
+    client_send_request(call, endpoint_of(pick), frame, now_us);
 }
 
 static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_call_options *options, rpc_done_fn *done,
@@ -261,10 +182,13 @@ static struct rpc_call *make_call(struct rpc_client *client, const struct rpc_ca
   call->payload = options->payload;
   call->context = options->context;
   call->is_repeatable = options->is_repeatable;
+  call->hedge_after_ms = options->hedge_after_ms;
   call->stream = options->stream;
   call->flow = stream_flow_make(STREAM_CREDIT_BYTES);
   call->flow.sends_no_more = !options->writes_messages;
   list_init(&call->backlog_node);
+  list_init(&call->attempt.node);
+  call->attempt.call = call;
   call->done = done;
   call->arg = arg;
   metric_add(call->channel->in_flight, 1);
@@ -287,13 +211,15 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
 {
   CHECK(options->deadline_us != DEADLINE_NONE);
   CHECK(!options->writes_messages || options->stream->on_writable != NULL);
+  CHECK(options->hedge_after_ms == 0 ||
+        (options->is_repeatable && options->stream == NULL && options->reply_wait_ms == 0));
   struct rpc_call *call = make_call(client, options, done, arg);
-  struct rpc_frame frame = make_request(call);
+  struct rpc_frame frame = client_make_request(call);
   if (!request_fits(client, &frame)) {
     client_refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
     return call;
   }
-  place_call(call, &frame, call->started_us);
+  client_place_call(call, &frame, call->started_us);
   if (!options->keeps_request)
     copy_request(call, &frame);
   return call;
@@ -307,125 +233,8 @@ void channel_dispatch_waiting(struct rpc_channel *channel)
     struct balancer_candidate *pick = channel_pick(call, client->now_us);
     if (pick == NULL || !balancer_has_room(&channel->balancer, pick))
       return;
-    send_request(call, endpoint_of(pick), NULL, client->now_us);
+    client_send_request(call, endpoint_of(pick), NULL, client->now_us);
   }
-}
-
-// ---- retries ----
-
-// The most times that the request of a call leaves.
-#define MAX_ATTEMPTS 3
-
-static bool take_from_budget(struct rpc_call *call)
-{
-  struct rpc_channel *channel = call->channel;
-  uint64_t now_us = call->client->now_us;
-  if (retry_budget_take(&channel->retries, now_us))
-    return true;
-  uint64_t suppressed = 0;
-  metric_add(channel->not_retried, 1);
-  if (log_limit_pass(&channel->budget_log, now_us, &suppressed))
-    log_warn("rpc",
-             "a call that could be sent to another instance fails, because a fifth of the recent calls were sent again "
-             "already; look what is wrong with the service",
-             LOG_STRING("service", channel->service), LOG_INT("alsoBefore", suppressed));
-  return false;
-}
-
-// Takes a call back from its endpoint, to be sent again.
-static void take_back(struct rpc_call *call, enum retry_reason reason)
-{
-  metric_add(call->channel->retried[reason], 1);
-  if (reason != RETRY_UNSENT)
-    call->attempts++;
-  set_call_state(call, CALL_DETACHED);
-}
-
-// Tells whether the server says that it has not begun the call.
-static bool is_refusal(const struct rpc_status *status)
-{
-  return (status->code == STATUS_UNAVAILABLE || status->code == STATUS_RESOURCE_EXHAUSTED) &&
-         slice_equal(status->reason, SLICE(RPC_NOT_APPLIED));
-}
-
-bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status)
-{
-  if (!is_refusal(status) || call->has_streamed || call->attempts + 1 >= MAX_ATTEMPTS ||
-      call->deadline_us <= call->client->now_us)
-    return false;
-  // A server that shuts down refuses what has crossed with its goodbye, however much that is.
-  if (call->endpoint->state != ENDPOINT_READY) {
-    take_back(call, RETRY_REFUSED);
-    place_call(call, NULL, call->client->now_us);
-    return true;
-  }
-  struct balancer_candidate *other = channel_pick_other(call->channel, call->endpoint);
-  if (other == NULL || !take_from_budget(call))
-    return false;
-  take_back(call, RETRY_REFUSED);
-  send_request(call, endpoint_of(other), NULL, call->client->now_us);
-  return true;
-}
-
-// Tells whether a call may be sent again although its server may have begun it. A stream may not, because messages of
-// the earlier attempt may still come, and would be taken for those of the next.
-static bool is_repeatable(const struct rpc_call *call)
-{
-  return call->is_repeatable && call->stream == NULL && call->attempts + 1 < MAX_ATTEMPTS;
-}
-
-// Sends a call again whose connection broke. False where that must not be done.
-static bool retry_broken(struct rpc_call *call)
-{
-  if (call->has_streamed || (call->has_left && !(is_repeatable(call) && take_from_budget(call))))
-    return false;
-  call->may_have_begun = call->may_have_begun || call->has_left;
-  take_back(call, call->has_left ? RETRY_BROKEN : RETRY_UNSENT);
-  place_call(call, NULL, call->client->now_us);
-  return true;
-}
-
-void client_leave_silent(struct endpoint *endpoint)
-{
-  struct list *next;
-  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = next) {
-    next = node->next;
-    struct rpc_call *call = CONTAINER_OF(node, struct rpc_call, node);
-    struct balancer_candidate *other = channel_pick_other(call->channel, endpoint);
-    if (other == NULL)
-      return;
-    // The messages behind the request of a stream would go without it.
-    if (call->has_streamed)
-      continue;
-    bool has_left = !client_withdraw_request(call);
-    if (has_left && !is_repeatable(call))
-      continue;
-    // The others are tried at the next look.
-    if (has_left && !take_from_budget(call))
-      return;
-    if (has_left)
-      client_send_cancel(call);
-    call->may_have_begun = call->may_have_begun || has_left;
-    take_back(call, has_left ? RETRY_SILENT : RETRY_UNSENT);
-    send_request(call, endpoint_of(other), NULL, call->client->now_us);
-  }
-}
-
-void client_move_calls(struct endpoint *endpoint)
-{
-  size_t moved = 0, failed = 0;
-  while (!list_empty(&endpoint->calls)) {
-    struct rpc_call *call = CONTAINER_OF(endpoint->calls.next, struct rpc_call, node);
-    if (retry_broken(call)) {
-      moved++;
-      continue;
-    }
-    failed++;
-    client_fail_call(call, STATUS_UNAVAILABLE, call->has_left, "the connection to the service broke");
-  }
-  if (moved + failed > 0)
-    log_warn("rpc", "calls were in flight on a connection that broke; those that may be are sent again",
-             LOG_STRING("endpoint", endpoint->id), LOG_INT("sentAgain", moved), LOG_INT("failed", failed));
 }
 
 // ---- hope and time ----
@@ -449,22 +258,40 @@ static void stop_waiting(struct rpc_call *call)
     set_timer(call, deadline_min(call->deadline_us, hope_until_us));
 }
 
-void client_expire_call(struct rpc_client *client, struct rpc_call *call)
+static void stop_late_attempt(const struct rpc_attempt *attempt)
 {
-  if (call->deadline_us > client->now_us) {
-    stop_waiting(call);
-    return;
-  }
+  client_judge_attempt(attempt, &(struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED});
+  client_cancel_attempt(attempt);
+}
+
+// Ends a call whose deadline has passed, or lets it wait for the server's last word.
+static void end_late_call(struct rpc_call *call)
+{
+  struct rpc_client *client = call->client;
   bool has_left = !client_withdraw_request(call);
   if (has_left && call->give_up_us > client->now_us) {
     set_timer(call, call->give_up_us);
     return;
   }
-  if (has_left) {
-    client_judge_endpoint(call, &(struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED});
-    client_send_cancel(call);
+  if (has_left)
+    stop_late_attempt(&call->attempt);
+  if (call->hedge != NULL && !client_withdraw_attempt(call->hedge)) {
+    stop_late_attempt(call->hedge);
+    has_left = true;
   }
   client_fail_call(call, STATUS_DEADLINE_EXCEEDED, has_left, "the deadline of the call has passed");
+}
+
+void client_expire_call(struct rpc_client *client, struct rpc_call *call)
+{
+  if (call->deadline_us <= client->now_us) {
+    end_late_call(call);
+  } else if (call->state == CALL_IN_FLIGHT) {
+    set_timer(call, call->deadline_us);
+    client_hedge_call(call);
+  } else {
+    stop_waiting(call);
+  }
 }
 
 void client_end_refused(struct rpc_client *client)

@@ -15,6 +15,7 @@
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/endpoint_internal.h"
 #include "common/rpc/method_metrics_internal.h"
+#include "common/rpc/packet_internal.h"
 #include "common/rpc/retry_budget_internal.h"
 #include "common/rpc/transport_internal.h"
 
@@ -26,6 +27,18 @@ enum retry_reason {
   RETRY_SILENT,   // its instance does not answer
   RETRY_REASON_COUNT,
 };
+
+// What becomes of hedges.
+enum hedge_event {
+  HEDGE_SENT,
+  HEDGE_WON,          // its answer came first
+  HEDGE_CANCELLED,    // one of the two requests was cancelled, because the other was answered
+  HEDGE_OVER_BUDGET,  // was not sent, because too many calls were sent again
+  HEDGE_EVENT_COUNT,
+};
+
+// The most times that the request of a call leaves.
+#define RPC_MAX_ATTEMPTS 3
 
 struct rpc_frame;
 
@@ -48,6 +61,8 @@ struct rpc_channel {
   struct metric_series *retried[RETRY_REASON_COUNT];
   struct metric_series *ejected[2];   // because of failures, because of slowness
   struct metric_series *not_retried;  // the budget was exhausted
+  struct metric_series *left_zone;
+  struct metric_series *hedges[HEDGE_EVENT_COUNT];
   struct endpoint_metrics endpoint_metrics;
 };
 
@@ -90,8 +105,11 @@ bool channel_is_ready(const struct rpc_channel *channel);
 // Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint
 // was listed, lost, or announced its end. A dial that fails ends the hope for an endpoint that was lost without notice.
 uint64_t channel_hope_until_us(const struct rpc_channel *channel);
-// Chooses another endpoint than this one for a call that goes on; NULL when no other is ready, answers and has room.
-struct balancer_candidate *channel_pick_other(const struct rpc_channel *channel, const struct endpoint *endpoint);
+// Chooses another endpoint for a call in flight that is to be sent again; NULL when no other is ready, answers and has
+// room.
+struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint64_t now_us);
+// Chooses the endpoint of a hedge. NULL when no other does well, or fewer than two or than half of the endpoints do.
+struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint64_t now_us);
 // Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
 void channel_note_lost(struct endpoint *endpoint);
 // Notes that the server of an endpoint shuts down: it gets no new calls.
@@ -105,10 +123,64 @@ void client_recheck_servers(struct rpc_client *client);
 void client_free_finished_endpoints(struct rpc_client *client);
 void client_free_channels(struct rpc_client *client);
 
+// ---- the requests of calls, in client_attempts.c ----
+
+// Makes the request of a call, without its time limits.
+struct rpc_frame client_make_request(const struct rpc_call *call);
+// Queues the request of `attempt->call` at an endpoint. `frame` is what client_make_request has made of the call
+// before, or NULL.
+void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
+                          uint64_t now_us);
+// Notes that the endpoint owes no answer any more.
+void client_end_attempt(struct rpc_attempt *attempt);
+// Takes a request back. False when it has left, so that the server may have begun the call.
+bool client_withdraw_attempt(const struct rpc_attempt *attempt);
+// Sends CANCEL for a request that has left.
+void client_cancel_attempt(const struct rpc_attempt *attempt);
+// Finds the attempt of a call at this endpoint; NULL when there is none. `call` may be NULL.
+struct rpc_attempt *client_find_attempt(struct rpc_call *call, const struct endpoint *endpoint);
+// Learns from how an attempt has ended how well its endpoint does.
+void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status);
+// Learns from an attempt that is given up without an answer how slow its endpoint is at least.
+void client_note_unanswered(const struct rpc_attempt *attempt);
+// Tells whether a status says something of the instance that has sent it, and not of the request.
+bool client_is_instance_failure(const struct rpc_status *status);
+
+// ---- hedges, in client_hedges.c ----
+
+// Tells whether a second request of the call may be sent to another endpoint, if the first takes long.
+static inline bool client_may_hedge(const struct rpc_call *call)
+{
+  return call->hedge_after_ms != 0 && !call->is_hedged && call->attempts + 2 <= RPC_MAX_ATTEMPTS;
+}
+
+// Sends a second request of a call in flight that takes long, where that may be.
+void client_hedge_call(struct rpc_call *call);
+// Forgets the hedge of a call that ends; there may be none.
+void client_end_hedge(struct rpc_call *call);
+// Handles the answer to one of the two requests of a call. Returns whether it ends the call: then the other request is
+// cancelled, and the call has this one only. Otherwise it has the other one only.
+bool client_settle_hedge(struct rpc_attempt *attempt, const struct rpc_status *status) MUST_CHECK;
+// Gives up one of the two requests of a call, which goes on with the other.
+void client_drop_attempt(struct rpc_attempt *attempt, bool may_have_begun);
+// Gives up the request at a silent endpoint of a call that has two, if the other endpoint is silent, too.
+void client_leave_hedged(struct rpc_attempt *attempt);
+
+// ---- calls that are sent again, in client_retries.c ----
+
+// Takes a call back from its endpoint, to be sent again.
+void client_take_back(struct rpc_call *call, enum retry_reason reason);
+// Tells whether the server says that it has not begun the call.
+bool client_is_refusal(const struct rpc_status *status);
+
 // ---- calls, in client_calls.c ----
 
-// Learns from a reply how well the endpoint of the call does.
-void client_judge_endpoint(struct rpc_call *call, const struct rpc_status *status);
+// Changes the state of a call: moves it between the lists, timers and counts of the states.
+void client_set_call_state(struct rpc_call *call, enum call_state state);
+// Sends the request of a call that is in no list to an endpoint. `frame` as for client_begin_attempt.
+void client_send_request(struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame, uint64_t now_us);
+// Sends a call that is in no list to the endpoint that should answer first, or lets it wait for one.
+void client_place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us);
 // Ends a call with what its server has answered. Its callback runs.
 void client_end_call(struct rpc_call *call, const struct rpc_status *status, struct slice payload);
 // Ends a call that no server has answered. `has_left` says whether its request has left.
@@ -119,15 +191,13 @@ void client_refuse_call(struct rpc_call *call, enum status code, const char *mes
 bool client_withdraw_request(struct rpc_call *call);
 // Sends a call again that its server has refused without beginning it. False where that must not or cannot be done.
 bool client_retry_refused(struct rpc_call *call, const struct rpc_status *refusal);
-// Sends the calls of an endpoint again that may be, and ends the others. `has_left` of the calls must be set, and the
-// endpoint must not be ready any more.
+// Sends the calls of an endpoint again that may be, and ends the others. `has_left` of the attempts must be set, and
+// the endpoint must not be ready any more.
 void client_move_calls(struct endpoint *endpoint);
 // Sends the calls of a silent endpoint that may be sent again to others. The rest wait for its answer.
 void client_leave_silent(struct endpoint *endpoint);
-// Ends a call whose timer has fired, or lets it wait on: for an endpoint, or for the server's last word.
+// Hedges a call whose timer has fired, ends it, or lets it wait on: for an endpoint, or for the server's last word.
 void client_expire_call(struct rpc_client *client, struct rpc_call *call);
-// Sends CANCEL for a call whose request has left.
-void client_send_cancel(const struct rpc_call *call);
 // Notes that the request of a stream was queued: messages may be written now.
 void client_begin_stream(struct rpc_call *call);
 // Handles a frame of a stream. False for a frame of another kind.

@@ -9,7 +9,7 @@
 static void send_frame(struct rpc_call *call, struct rpc_frame *frame)
 {
   frame->call_id = call->id;
-  (void)sender_add(&call->endpoint->sender, frame);
+  (void)sender_add(&call->attempt.endpoint->sender, frame);
 }
 
 // The call is not sent again, so what it would be sent from is not needed any more.
@@ -46,9 +46,9 @@ static void handle_message(struct rpc_call *call, struct slice payload)
   uint64_t suppressed;
   if (log_limit_pass(&limit, call->client->now_us, &suppressed))
     log_warn("rpc", "ended a stream, because its server has sent more than it may; look at the server's version",
-             LOG_SLICE("method", call->method), LOG_STRING("endpoint", call->endpoint->id),
+             LOG_SLICE("method", call->method), LOG_STRING("endpoint", call->attempt.endpoint->id),
              LOG_INT("alsoBefore", suppressed));
-  client_send_cancel(call);
+  client_cancel_attempt(&call->attempt);
   client_fail_call(call, STATUS_INTERNAL, true, "the server has sent a message without credit for it");
 }
 
@@ -58,7 +58,7 @@ bool client_handle_stream_frame(struct endpoint *endpoint, const struct rpc_fram
     return false;
   struct rpc_call *call = call_table_find(&endpoint->channel->client->calls, frame->call_id);
   // A frame that has crossed with the end of its call is dropped.
-  if (call == NULL || call->state != CALL_IN_FLIGHT || call->endpoint != endpoint || call->stream == NULL)
+  if (call == NULL || call->state != CALL_IN_FLIGHT || call->attempt.endpoint != endpoint || call->stream == NULL)
     return true;
   if (frame->kind == RPC_FRAME_MESSAGE)
     handle_message(call, frame->payload);
@@ -80,7 +80,7 @@ bool rpc_call_may_write(struct rpc_call *call)
 {
   if (call->state != CALL_IN_FLIGHT || !stream_flow_may_send(&call->flow))
     return false;
-  if (sender_unsent_bytes(&call->endpoint->sender) < stream_backlog(call->client->endpoints.max_message_bytes))
+  if (sender_unsent_bytes(&call->attempt.endpoint->sender) < stream_backlog(call->client->endpoints.max_message_bytes))
     return true;
   list_remove(&call->backlog_node);
   list_append(&call->client->blocked, &call->backlog_node);

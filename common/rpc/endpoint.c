@@ -146,7 +146,7 @@ struct endpoint *endpoint_create(struct endpoint_group *group, const struct rpc_
   endpoint->id = memory_copy_text(address->id);
   endpoint->url = memory_copy_text(address->url);
   arena_init(&endpoint->proof);
-  list_init(&endpoint->calls);
+  list_init(&endpoint->attempts);
   list_init(&endpoint->node);
   list_append(&group->members, &endpoint->node);
   init_sender(endpoint);
@@ -160,7 +160,7 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   *endpoint_pointer = NULL;
   if (endpoint == NULL)
     return;
-  CHECK(list_empty(&endpoint->calls));
+  CHECK(list_empty(&endpoint->attempts));
   drop_connection(endpoint);
   set_state(endpoint, ENDPOINT_GONE);
   heap_remove(&endpoint->group->timers, &endpoint->timer);
@@ -269,7 +269,7 @@ void endpoint_set_draining(struct endpoint *endpoint)
 // still answers the calls that it has.
 static void set_linger_timer(struct endpoint *endpoint)
 {
-  uint64_t look_us = list_empty(&endpoint->calls) ? DEADLINE_NONE : liveness_next_look_us(&endpoint->liveness, true);
+  uint64_t look_us = list_empty(&endpoint->attempts) ? DEADLINE_NONE : liveness_next_look_us(&endpoint->liveness, true);
   set_timer(endpoint, deadline_min(endpoint->quiet_check_us, look_us));
 }
 
@@ -306,15 +306,15 @@ bool endpoint_is_trusted(struct endpoint *endpoint, struct error *error)
 
 bool endpoint_is_finished(const struct endpoint *endpoint)
 {
-  return endpoint->state == ENDPOINT_GONE && list_empty(&endpoint->calls);
+  return endpoint->state == ENDPOINT_GONE && list_empty(&endpoint->attempts);
 }
 
 static bool is_quiet(const struct endpoint *endpoint)
 {
   // A server that is believed no longer does not decide how long its connection stays.
   if (endpoint->is_replaced)
-    return list_empty(&endpoint->calls);
-  return list_empty(&endpoint->calls) && sender_is_empty(&endpoint->sender) &&
+    return list_empty(&endpoint->attempts);
+  return list_empty(&endpoint->attempts) && sender_is_empty(&endpoint->sender) &&
          endpoint->sender.window.received == endpoint->received_before_linger;
 }
 
@@ -347,7 +347,7 @@ static bool judge_server(struct endpoint *endpoint, bool awaited, uint64_t now_u
 
 static bool look_at_server(struct endpoint *endpoint, uint64_t now_us)
 {
-  bool awaited = !list_empty(&endpoint->calls) || endpoint->state == ENDPOINT_PROBING;
+  bool awaited = !list_empty(&endpoint->attempts) || endpoint->state == ENDPOINT_PROBING;
   if (!judge_server(endpoint, awaited, now_us))
     return false;
   set_timer(endpoint, liveness_next_look_us(&endpoint->liveness, awaited));
@@ -367,7 +367,7 @@ static void look_whether_quiet(struct endpoint *endpoint, uint64_t now_us)
 static bool look_at_lingering(struct endpoint *endpoint, uint64_t now_us)
 {
   bool look_is_due = now_us >= liveness_next_look_us(&endpoint->liveness, true);
-  if (!list_empty(&endpoint->calls) && look_is_due && !judge_server(endpoint, true, now_us))
+  if (!list_empty(&endpoint->attempts) && look_is_due && !judge_server(endpoint, true, now_us))
     return false;
   if (now_us >= endpoint->quiet_check_us)
     look_whether_quiet(endpoint, now_us);

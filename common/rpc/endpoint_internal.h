@@ -71,7 +71,7 @@ struct endpoint {
   struct sender sender;
   struct peer_clock clock;  // of the server
   struct liveness liveness;
-  struct list calls;       // rpc_call.node
+  struct list attempts;    // rpc_attempt.node
   struct list node;        // group.members
   struct heap_node timer;  // the next dial, or the next look whether the server answers or a lingering one is quiet
   uint32_t backoff_ms;
@@ -81,8 +81,9 @@ struct endpoint {
   uint64_t quiet_check_us;           // of a lingering endpoint: when to look whether it is quiet
   uint64_t received_before_linger;   // packets received when that was set
   uint64_t hope_until_us;            // until when calls wait for it while it takes none; channel.c sets it
-  bool may_come_up;  // a dial that fails does not end the hope: its server may be about to start, or have a successor
-  bool is_replaced;  // an endpoint with another connection to the same server takes its calls
+  bool may_come_up;   // a dial that fails does not end the hope: its server may be about to start, or have a successor
+  bool is_elsewhere;  // in another zone than the client, as far as both are known
+  bool is_replaced;   // an endpoint with another connection to the same server takes its calls
 };
 
 // Creates an endpoint of the group and dials at once. `address` is copied; `metrics` must outlive the endpoint.
@@ -105,7 +106,7 @@ enum status endpoint_set_connected(struct endpoint *endpoint, struct rpc_opened 
 // endpoint_set_lost. A packet without hello that comes before the proof changes nothing.
 enum status endpoint_check_hello(struct endpoint *endpoint, struct slice hello, struct error *error) MUST_CHECK;
 // Notes that the dial has failed or the connection broke: closes it, and schedules the next dial unless the endpoint is
-// no longer listed. The calls in flight stay in `calls` for the caller to end. `reason` is for the log.
+// no longer listed. The calls in flight stay in `attempts` for the caller to end. `reason` is for the log.
 void endpoint_set_lost(struct endpoint *endpoint, uint64_t now_us, const char *reason);
 // Notes that the server has sent GOAWAY: the endpoint gets no new calls. Ignored unless the endpoint is ready.
 void endpoint_set_draining(struct endpoint *endpoint);

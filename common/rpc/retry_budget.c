@@ -25,13 +25,25 @@ void retry_budget_note_call(struct retry_budget *budget, uint64_t now_us)
   budget->calls++;
 }
 
-bool retry_budget_take(struct retry_budget *budget, uint64_t now_us)
+static bool take(struct retry_budget *budget, uint64_t percent_of_budget, uint64_t now_us)
 {
   size_t index = advance_slots(budget, now_us);
   uint64_t allowed = budget->calls * RETRY_BUDGET_PERCENT / 100;
-  if (budget->retries >= (allowed < RETRY_BUDGET_MIN ? RETRY_BUDGET_MIN : allowed))
+  if (allowed < RETRY_BUDGET_MIN)
+    allowed = RETRY_BUDGET_MIN;
+  if (budget->retries >= allowed * percent_of_budget / 100)
     return false;
   budget->retries_in[index]++;
   budget->retries++;
   return true;
+}
+
+bool retry_budget_take(struct retry_budget *budget, uint64_t now_us)
+{
+  return take(budget, 100, now_us);
+}
+
+bool retry_budget_take_hedge(struct retry_budget *budget, uint64_t now_us)
+{
+  return take(budget, 50, now_us);
 }

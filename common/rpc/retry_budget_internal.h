@@ -1,6 +1,6 @@
-// How many calls may be sent again: at most a fifth as many as were made in the last ten seconds, so that a service in
-// trouble gets hardly more requests than it would without retries. A few are always allowed, because a quiet client has
-// made hardly any calls.
+// How many calls may be sent again, as retries or hedges: at most a fifth as many as were made in the last ten seconds,
+// so that a service in trouble gets hardly more requests than it would without retries. A few are always allowed,
+// because a quiet client has made hardly any calls.
 #ifndef BULKHEAD_RPC_RETRY_BUDGET_INTERNAL_H
 #define BULKHEAD_RPC_RETRY_BUDGET_INTERNAL_H
 
@@ -28,5 +28,9 @@ struct retry_budget {
 void retry_budget_note_call(struct retry_budget *budget, uint64_t now_us);
 // Takes one retry out of the budget. False when it is exhausted.
 bool retry_budget_take(struct retry_budget *budget, uint64_t now_us);
+
+// Takes one hedge out of the budget. False when half of the budget is used, because the other half is kept for retries
+// of calls that would fail otherwise.
+bool retry_budget_take_hedge(struct retry_budget *budget, uint64_t now_us);
 
 #endif

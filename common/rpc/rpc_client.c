@@ -28,10 +28,13 @@ static void count_malformed(const struct endpoint *endpoint)
 static void handle_response(struct endpoint *endpoint, const struct rpc_frame *frame)
 {
   struct rpc_call *call = call_table_find(&endpoint->channel->client->calls, frame->call_id);
-  // A reply that came too late, or to a call that went to another endpoint, finds no call.
-  if (call == NULL || call->state != CALL_IN_FLIGHT || call->endpoint != endpoint)
+  struct rpc_attempt *attempt = client_find_attempt(call, endpoint);
+  // A reply that came too late, or to a call that went to another endpoint, finds none.
+  if (attempt == NULL)
     return;
-  client_judge_endpoint(call, &frame->status);
+  client_judge_attempt(attempt, &frame->status);
+  if (call->hedge != NULL && !client_settle_hedge(attempt, &frame->status))
+    return;
   if (frame->status.code == STATUS_OK || !client_retry_refused(call, &frame->status))
     client_end_call(call, &frame->status, frame->payload);
 }
@@ -83,9 +86,9 @@ static bool handle_packet(struct endpoint *endpoint, struct slice body, struct e
 // Withdraws the requests of an endpoint that have not left, while its sender still knows which these are.
 static void withdraw_requests(struct endpoint *endpoint)
 {
-  for (struct list *node = endpoint->calls.next; node != &endpoint->calls; node = node->next) {
-    struct rpc_call *call = CONTAINER_OF(node, struct rpc_call, node);
-    call->has_left = !client_withdraw_request(call);
+  for (struct list *node = endpoint->attempts.next; node != &endpoint->attempts; node = node->next) {
+    struct rpc_attempt *attempt = CONTAINER_OF(node, struct rpc_attempt, node);
+    attempt->has_left = !client_withdraw_attempt(attempt);
   }
 }
 

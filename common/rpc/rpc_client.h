@@ -10,7 +10,8 @@
 // A call whose request has not left when its connection breaks, or that a server has refused without beginning it, goes
 // to another endpoint by itself. So does one in flight there if it is repeatable; others end at once with UNAVAILABLE.
 // From a server that does not answer for half a second repeatable calls go to another, and others wait for it.
-// Only the retries of requests that a server may have seen count against a budget: a fifth of the recent calls.
+// Only the retries of requests that a server may have seen count against a budget: a fifth of the recent calls. Hedges
+// count, too, and may use half of it.
 #ifndef BULKHEAD_RPC_RPC_CLIENT_H
 #define BULKHEAD_RPC_RPC_CLIENT_H
 
@@ -91,6 +92,10 @@ struct rpc_call_options {
   // effects, or a creation whose Idempotency-Key brings the first answer again. Such a call is also sent again when it
   // is not known what has become of it.
   bool is_repeatable;
+  // After how long without a reply a second request of the call goes to another instance; the first good answer counts,
+  // and the other request is cancelled. 0: never. Only where the call is repeatable, without a stream, and with
+  // reply_wait_ms 0.
+  uint32_t hedge_after_ms;
   // Opens a stream; must outlive the call, and gets the `arg` of `done`. NULL for a call with one message each way. A
   // stream is opened again only where its request has not left, or was refused.
   const struct rpc_stream_events *stream;

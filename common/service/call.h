@@ -72,6 +72,7 @@ struct rpc_method {
   bool client_streams;          // the client sends any number of messages; the handler gets a stream and no request
   bool server_streams;          // the handler sends any number of messages, and has no response
   uint32_t message_timeout_ms;  // of one read or write of a stream; 0: only the call as a whole has a limit
+  uint32_t hedge_after_ms;      // when a call without reply is sent to a second instance as well; 0: never
   bool no_side_effects;
   bool takes_idempotency_key;
   bool secret_reply;  // the reply is not kept for a repeat with the same Idempotency-Key

@@ -68,6 +68,7 @@ static struct rpc_call *send_call(struct service *service, const struct rpc_meth
       .context = &outgoing->context.context,
       .keeps_request = true,
       .is_repeatable = method->no_side_effects,
+      .hedge_after_ms = method->hedge_after_ms,
   };
   return rpc_client_call(service->client, &options, on_done, waiting);
 }

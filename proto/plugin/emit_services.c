@@ -76,6 +76,8 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
     strbuf_add_string(out, "     .server_streams = true,\n");
   if (method->message_timeout_ms > 0)
     strbuf_printf(out, "     .message_timeout_ms = %u,\n", method->message_timeout_ms);
+  if (method->hedge_after_ms > 0)
+    strbuf_printf(out, "     .hedge_after_ms = %u,\n", method->hedge_after_ms);
   if (method->no_side_effects)
     strbuf_add_string(out, "     .no_side_effects = true,\n");
   if (method->takes_idempotency_key)

@@ -51,6 +51,7 @@ static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *o
   call->deadline_us = options->deadline_us;
   call->reply_wait_ms = options->reply_wait_ms;
   call->is_repeatable = options->is_repeatable;
+  call->hedge_after_ms = options->hedge_after_ms;
   call->done = done;
   call->arg = done_arg;
   copy_context(fixture, call, options->context);

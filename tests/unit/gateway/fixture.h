@@ -20,6 +20,7 @@ struct fixture_call {
   uint64_t deadline_us;
   uint32_t reply_wait_ms;
   bool is_repeatable;
+  uint32_t hedge_after_ms;
   struct slice request_id, traceparent, access_token, idempotency_key;
   bool cancelled;
   bool ended;

@@ -290,6 +290,7 @@ Test(exchange, a_creation_without_a_key_is_not_sent_twice)
 {
   cr_assert_eq(start_creation((struct slice){0}), EXCHANGE_WAITING);
   cr_assert_not(fixture_call(fixture, 1)->is_repeatable);
+  cr_assert_eq(fixture_call(fixture, 1)->hedge_after_ms, 0);
 }
 
 Test(exchange, other_calls_carry_no_idempotency_key)
@@ -299,6 +300,7 @@ Test(exchange, other_calls_carry_no_idempotency_key)
   const struct fixture_call *call = start_call(input);
   cr_assert_eq(call->idempotency_key.size, 0);
   cr_assert(call->is_repeatable, "it is a read");
+  cr_assert_eq(call->hedge_after_ms, 100, "as its contract says");
 }
 
 // ---- reply ----

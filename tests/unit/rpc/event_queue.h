@@ -1,4 +1,4 @@
-// The calls in flight of a simulation, ordered by their end.
+// The events of a simulation, such as the ends of the calls in flight, ordered by their time.
 #ifndef BULKHEAD_TESTS_UNIT_RPC_EVENT_QUEUE_H
 #define BULKHEAD_TESTS_UNIT_RPC_EVENT_QUEUE_H
 
@@ -6,13 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A call in flight.
+// A call in flight, or something else that happens to one later.
 struct event {
   uint64_t end_us;
   uint64_t sent_us;
   unsigned client;
   unsigned instance;
   bool failed;
+  // For the simulation that knows more events than the ends of calls:
+  uint8_t kind;
+  uint8_t attempt;
+  uint32_t call;
 };
 
 // A heap by end_us; begins as zeros.

@@ -281,6 +281,16 @@ struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, stru
       outcome);
 }
 
+struct rpc_call *rig_call_hedged(struct rig *rig, uint32_t hedge_after_ms, uint64_t deadline_us,
+                                 struct outcome *outcome)
+{
+  return start_call(
+      rig,
+      (struct rpc_call_options){
+          .payload = SLICE("x"), .deadline_us = deadline_us, .is_repeatable = true, .hedge_after_ms = hedge_after_ms},
+      outcome);
+}
+
 struct rpc_call *rig_open_stream(struct rig *rig, struct rpc_call_options options, struct outcome *outcome)
 {
   options.deadline_us = options.deadline_us == 0 ? TEST_DEADLINE_US : options.deadline_us;

@@ -93,6 +93,9 @@ void rig_until_kept(struct rig *rig, size_t count);
 
 // Calls a method whose repeat does nothing more.
 struct rpc_call *rig_call_repeatable(struct rig *rig, struct slice payload, struct outcome *outcome);
+// The same, with a second request after `hedge_after_ms` without a reply.
+struct rpc_call *rig_call_hedged(struct rig *rig, uint32_t hedge_after_ms, uint64_t deadline_us,
+                                 struct outcome *outcome);
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
 // Calls on behalf of the user whom `token` names.

@@ -143,6 +143,21 @@ Test(balancer, an_instance_that_refuses_at_once_attracts_nothing)
   cr_assert_eq(count_picks(&balancer, all, 2, &candidates[0], NOW_US), 0);
 }
 
+Test(balancer, a_call_that_is_given_up_makes_an_endpoint_slower_and_never_quicker)
+{
+  struct balancer_candidate candidate = {.ready = true};
+  balancer_note_unanswered(&candidate, 300 * MS, COST_US, NOW_US);
+  float slow = candidate.slowness;
+  cr_assert_gt(slow, 100);
+  balancer_note_unanswered(&candidate, COST_US, COST_US, NOW_US + 10 * MS);
+  cr_assert_eq(candidate.slowness, slow);
+  cr_assert_eq(candidate.judged_us, NOW_US);
+  // Nothing is learnt of one that waited for less than others take.
+  struct balancer_candidate usual = {.ready = true};
+  balancer_note_unanswered(&usual, COST_US / 2, COST_US, NOW_US);
+  cr_assert_eq(usual.slowness, 0);
+}
+
 Test(balancer, what_has_been_slow_is_tried_again_after_some_seconds)
 {
   struct balancer balancer = {0};

@@ -230,7 +230,7 @@ static void let_expire(struct rig *rig, uint64_t patience_us)
   rig_call_until(rig, SLICE("x"), TEST_DEADLINE_US, &outcome);
   rig_until_kept(rig, rig->kept_count + 1);
   struct rpc_call *call = CONTAINER_OF(rig->client->timers.nodes[0], struct rpc_call, timer);
-  call->sent_us = before_us;
+  call->attempt.sent_us = before_us;
   call->deadline_us = call->give_up_us = before_us + patience_us;
   heap_remove(&rig->client->timers, &call->timer);
   heap_insert(&rig->client->timers, &call->timer, call->deadline_us);
@@ -239,7 +239,7 @@ static void let_expire(struct rig *rig, uint64_t patience_us)
 }
 
 // Otherwise a client that gives its requests a millisecond would take one instance after the other from everybody.
-Test(outcomes, a_caller_without_patience_says_nothing_of_the_instance)
+Test(outcomes, callers_without_patience_do_not_make_an_instance_fail)
 {
   struct rig rig;
   rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
@@ -248,5 +248,30 @@ Test(outcomes, a_caller_without_patience_says_nothing_of_the_instance)
   cr_assert_eq(find_load(&rig)->ejection.failures, 0);
   let_expire(&rig, 2 * SECOND_US);
   cr_assert_eq(find_load(&rig)->ejection.failures, 1);
+  rig_stop(&rig);
+}
+
+Test(outcomes, a_call_that_expires_early_says_how_slow_its_instance_is_at_least)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  let_expire(&rig, 300000);
+  // The method has not been answered yet, so its calls are said to cost a millisecond.
+  cr_assert_gt(find_load(&rig)->slowness, 20);
+  cr_assert_eq(find_load(&rig)->reply_us, 0);
+  rig_stop(&rig);
+}
+
+Test(outcomes, a_call_that_its_caller_cancels_says_it_too)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  struct outcome outcome;
+  struct rpc_call *call = rig_call(&rig, SLICE("x"), &outcome);
+  rig_until_kept(&rig, 1);
+  call->attempt.sent_us -= 300000;
+  cr_assert(rpc_call_cancel(call));
+  cr_assert_gt(find_load(&rig)->slowness, 20);
+  cr_assert_eq(find_load(&rig)->ejection.failures, 0);
   rig_stop(&rig);
 }

@@ -246,9 +246,9 @@ Test(pressure, calls_that_end_make_room_in_what_waits_to_be_sent)
   rig_call(&rig, SLICE("x"), &refused);
   rpc_client_process(rig.client, clock_now_us());
   cr_assert_eq(refused.code, STATUS_RESOURCE_EXHAUSTED);
-  struct list *calls = &CONTAINER_OF(rig.client->endpoints.members.next, struct endpoint, node)->calls;
-  while (!list_empty(calls))
-    rpc_call_cancel(CONTAINER_OF(calls->next, struct rpc_call, node));
+  struct list *attempts = &CONTAINER_OF(rig.client->endpoints.members.next, struct endpoint, node)->attempts;
+  while (!list_empty(attempts))
+    rpc_call_cancel(CONTAINER_OF(attempts->next, struct rpc_attempt, node)->call);
   struct outcome taken;
   rig_call(&rig, SLICE("x"), &taken);
   rig.server_stopped = false;

@@ -95,7 +95,7 @@ Test(stream_faults, a_stream_that_waits_in_front_of_a_silent_server_arrives_ther
   do {
     call = rig_call(&first, slice_make(bytes, sizeof(bytes)), &fill[count++]);
     rpc_client_flush(first.client);
-  } while (sender_unsent_bytes(&call->endpoint->sender) == 0 && count < 4000);
+  } while (sender_unsent_bytes(&call->attempt.endpoint->sender) == 0 && count < 4000);
   cr_assert_lt(count, 4000);
   struct rpc_call *stream = open_stream(&first, &writes, &outcome);
   rpc_client_flush(first.client);
@@ -143,7 +143,7 @@ Test(stream_faults, streams_that_end_well_clear_the_failures_of_an_endpoint)
   struct endpoint *endpoint = NULL;
   for (size_t i = 0; i < 20; i++) {
     struct rpc_call *call = rig_open_stream(&rig, (struct rpc_call_options){.stream = &events}, &outcome);
-    endpoint = call->endpoint;
+    endpoint = call->attempt.endpoint;
     rig_until_kept(&rig, 1);
     struct rpc_request *request = rig.kept[0];
     rig.kept_count = 0;
@@ -195,8 +195,8 @@ Test(stream_faults, what_on_writable_writes_leaves_with_the_flush)
   writing = rig_open_stream(&rig, (struct rpc_call_options){.stream = &events, .writes_messages = true}, &outcome);
   struct rpc_call *call = writing;
   rpc_client_flush(rig.client);
-  cr_expect_eq(sender_unsent_bytes(&call->endpoint->sender), 0, "%zu bytes stay, and next timeout is %llu",
-               sender_unsent_bytes(&call->endpoint->sender),
+  cr_expect_eq(sender_unsent_bytes(&call->attempt.endpoint->sender), 0, "%zu bytes stay, and next timeout is %llu",
+               sender_unsent_bytes(&call->attempt.endpoint->sender),
                (unsigned long long)rpc_client_next_timeout_us(rig.client));
   rig_stop(&rig);
 }

@@ -178,6 +178,7 @@ static void check_methods(void)
   EXPECT(deliver_method->policy.caller_count == 2 && strcmp(deliver_method->policy.callers[0], "user") == 0);
   EXPECT(strcmp(deliver_method->policy.callers[1], "gateway") == 0);
   EXPECT(deliver_method->cache_ttl_ms == 60 && deliver_method->timeout_ms == 5000);
+  EXPECT(deliver_method->hedge_after_ms == 40 && delete_method->hedge_after_ms == 0);
   EXPECT(service->methods[2].policy.access == ACCESS_PUBLIC && service->methods[2].input_rules == NULL);
   EXPECT(service->methods[3].policy.access == ACCESS_AUTHENTICATED &&
          service->methods[3].input_rules == &odd_v1_label_rules);

@@ -1,0 +1,152 @@
+// The request of a call at one endpoint, from when it is queued until it is answered, taken back or cancelled, and what
+// it tells of the endpoint.
+#include "common/observe/metrics.h"
+#include "common/rpc/client_internal.h"
+#include "common/rpc/packet_internal.h"
+
+// A call whose deadline passes sooner than this says more of the caller, who may choose it, than of the instance.
+#define FAIR_TIME_US UINT64_C(1000000)
+
+// ---- the request ----
+
+struct rpc_frame client_make_request(const struct rpc_call *call)
+{
+  struct rpc_frame frame = {.call_id = call->id,
+                            .kind = RPC_FRAME_REQUEST,
+                            .method = call->method,
+                            .payload = call->payload,
+                            .has_context = call->context != NULL,
+                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
+  if (call->context != NULL)
+    frame.context = *call->context;
+  return frame;
+}
+
+// Queues the request at the endpoint, and returns its number there.
+static uint64_t queue_request(const struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame,
+                              uint64_t now_us)
+{
+  // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
+  uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
+  uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
+  uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
+  if (call->copy.size != 0)
+    return sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
+  struct rpc_frame made;
+  if (frame == NULL) {
+    made = client_make_request(call);
+    frame = &made;
+  }
+  frame->timeout_ms = timeout_ms;
+  frame->expires_at_us = expires_at_us;
+  return sender_add(&endpoint->sender, frame);
+}
+
+void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
+                          uint64_t now_us)
+{
+  struct rpc_call *call = attempt->call;
+  attempt->endpoint = endpoint;
+  attempt->cost_us = method_cost_us(&call->entry->cost);
+  attempt->sent_us = now_us;
+  attempt->frame_number = queue_request(call, endpoint, frame, now_us);
+  // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
+  if (call->stream == NULL)
+    balancer_count_sent(&endpoint->load, attempt->cost_us, now_us);
+  list_append(&endpoint->attempts, &attempt->node);
+  if (endpoint->is_elsewhere)
+    metric_add(call->channel->left_zone, 1);
+  channel_note_unsent(endpoint);
+}
+
+void client_end_attempt(struct rpc_attempt *attempt)
+{
+  list_remove(&attempt->node);
+  if (attempt->call->stream == NULL)
+    balancer_count_ended(&attempt->endpoint->load, attempt->cost_us);
+}
+
+bool client_withdraw_attempt(const struct rpc_attempt *attempt)
+{
+  return sender_drop(&attempt->endpoint->sender, attempt->frame_number);
+}
+
+void client_cancel_attempt(const struct rpc_attempt *attempt)
+{
+  struct rpc_frame frame = {.call_id = attempt->call->id, .kind = RPC_FRAME_CANCEL};
+  (void)sender_add(&attempt->endpoint->sender, &frame);
+}
+
+struct rpc_attempt *client_find_attempt(struct rpc_call *call, const struct endpoint *endpoint)
+{
+  if (call == NULL || call->state != CALL_IN_FLIGHT)
+    return NULL;
+  if (call->attempt.endpoint == endpoint)
+    return &call->attempt;
+  return call->hedge != NULL && call->hedge->endpoint == endpoint ? call->hedge : NULL;
+}
+
+// ---- what an attempt tells of its endpoint ----
+
+// Tells whether an instance has more to do than it can. It should get fewer calls, but it must not be ejected: others
+// would get all of its calls, and the many calls of a single caller would take one instance after the other away.
+static bool is_overload(const struct rpc_status *status)
+{
+  return status->code == STATUS_RESOURCE_EXHAUSTED &&
+         (slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED)) ||
+          slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)));
+}
+
+bool client_is_instance_failure(const struct rpc_status *status)
+{
+  switch (status->code) {
+  case STATUS_UNAVAILABLE:
+  case STATUS_DEADLINE_EXCEEDED:
+  case STATUS_INTERNAL:
+  case STATUS_UNKNOWN:
+  case STATUS_DATA_LOSS:
+    return true;
+  case STATUS_RESOURCE_EXHAUSTED:
+    // The reason of a limit that its caller has exceeded is another.
+    return is_overload(status);
+  default:
+    return false;
+  }
+}
+
+static uint64_t find_duration_us(const struct rpc_attempt *attempt)
+{
+  uint64_t now_us = attempt->call->client->now_us;
+  return now_us > attempt->sent_us ? now_us - attempt->sent_us : 0;
+}
+
+void client_note_unanswered(const struct rpc_attempt *attempt)
+{
+  if (attempt->call->stream == NULL)
+    balancer_note_unanswered(&attempt->endpoint->load, find_duration_us(attempt), attempt->cost_us,
+                             attempt->call->client->now_us);
+}
+
+void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status)
+{
+  const struct rpc_call *call = attempt->call;
+  uint64_t now_us = call->client->now_us;
+  uint64_t duration_us = find_duration_us(attempt);
+  // How long a stream lasts is up to the hosts of both sides.
+  bool is_stream = call->stream != NULL;
+  if (status->code == STATUS_DEADLINE_EXCEEDED && (duration_us < FAIR_TIME_US || (is_stream && call->has_streamed))) {
+    client_note_unanswered(attempt);
+    return;
+  }
+  const struct balancer_reply reply = {
+      .duration_us = duration_us,
+      .cost_us = attempt->cost_us,
+      .failed = status->code != STATUS_OK && client_is_instance_failure(status),
+      .is_overload = is_overload(status),
+      .is_untimed = is_stream,
+  };
+  if (!reply.failed && !is_stream)
+    method_cost_note(&call->entry->cost, reply.duration_us, now_us);
+  if (balancer_note_reply(&attempt->endpoint->load, &reply, now_us))
+    channel_eject_failing(attempt->endpoint);
+}
