@@ -51,6 +51,8 @@ static void dispatch_queue(struct pg *pg, struct list *queue)
 static void dispatch_turn(void *arg)
 {
   struct pg *pg = arg;
+  if (pg->fence.is_due)
+    pg_fence_leave(pg);
   pg_gather_dispatch(pg);
   pg_change_dispatch(pg);
   if (list_empty(&pg->reads) && list_empty(&pg->singles))
@@ -86,8 +88,8 @@ static struct metric_series *connects_series(const char *result)
 
 static void init_lists(struct pg *pg)
 {
-  struct list *lists[] = {&pg->reads,    &pg->singles,       &pg->gathering,
-                          &pg->changing, &pg->free_requests, &pg->ready_waiters};
+  struct list *lists[] = {&pg->reads,         &pg->singles,       &pg->gathering, &pg->changing,
+                          &pg->free_requests, &pg->ready_waiters, &pg->all};
   for (size_t i = 0; i < ARRAY_LEN(lists); i++)
     list_init(lists[i]);
 }

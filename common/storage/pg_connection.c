@@ -309,11 +309,14 @@ static void handle_timer(void *arg)
 void pg_connection_init(struct pg_connection *c, struct pg *pg, enum pg_connection_use use)
 {
   *c = (struct pg_connection){.pg = pg, .use = use, .fd = -1};
+  list_init(&c->node);
+  list_append(&pg->all, &c->node);
   reconnect_init(&c->reconnect, pg->loop, PG_CONNECT_TIMEOUT_MS, handle_timer, c);
 }
 
 void pg_connection_destroy(struct pg_connection *c)
 {
+  list_remove(&c->node);
   pg_cancel_leave(c);
   close_connection(c);
   pg_pipeline_fail(c);

@@ -161,6 +161,7 @@ struct pg_cancel;
 struct pg_pool;
 
 struct pg_connection {
+  struct list node;  // pg.all
   struct pg *pg;
   enum pg_connection_state state;
   enum pg_connection_use use;
@@ -232,6 +233,13 @@ struct pg_outage {
   enum pg_outage_told told;  // its end is told only if it was
 };
 
+// When a server was left that takes no writes. All zero at first. pg_fence.c makes every change.
+struct pg_fence {
+  size_t first_turn;  // connections of an earlier turn go
+  uint64_t next_us;   // the server is not left again before this
+  bool is_due;        // pg_fence_leave has something to do
+};
+
 // One host of the connection string.
 struct pg_place {
   char *host;     // a name, an address or a folder; may be empty with an address
@@ -252,7 +260,9 @@ struct pg {
 
   uint32_t statement_timeout_ms;
   struct pg_outage outage;
+  struct pg_fence fence;
 
+  struct list all;  // pg_connection.node: all connections, open or not
   struct pg_connection *pipelined;
   size_t pipelined_count;
   struct pg_probe probe;
@@ -373,6 +383,15 @@ void pg_outage_note_failure(struct pg *pg, struct slice reason);
 // Logs the end of an outage, if there was one. `was_connected` is pg_is_connected from before the new connection.
 void pg_outage_note_success(struct pg *pg, bool was_connected);
 
+// ---- pg_fence.c ----
+
+// Notes that the server has refused a statement because it is read-only: the connections to it will go.
+void pg_fence_note_refusal(struct pg_connection *connection);
+// Closes the connections that are to go, but those that tasks have; to be called where nothing is being sent or read.
+void pg_fence_leave(struct pg *pg);
+// Closes a connection that is to go. False when it may stay.
+bool pg_fence_end_stale(struct pg_connection *connection);
+
 // ---- pg_pipeline.c ----
 
 // Sends a request: Parse where the connection has not prepared the statement, then Bind and Execute. A PG_READ joins
@@ -462,6 +481,8 @@ bool pg_places_has_more(const struct pg *pg, unsigned failures);
 
 // ---- pg_sqlstate.c ----
 
+// The SQLSTATE of a server that takes no writes, and has changed nothing.
+#define PG_READ_ONLY "25006"
 // Translates an SQLSTATE: "23505" gives ALREADY_EXISTS; NULL and malformed ones give INTERNAL.
 enum status pg_sqlstate_status(const char *sqlstate);
 

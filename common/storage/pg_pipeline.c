@@ -222,12 +222,6 @@ static bool is_hit_by_cancel(const struct pg_connection *c, const struct pg_requ
          strcmp(sqlstate, "57014") == 0 && (c->cancel != NULL || request->sent_us <= c->cancelled_us);
 }
 
-// Tells whether the server has become a stand-by, which another host of the connection string has taken over from.
-static bool is_demoted(const struct pg *pg, const char *sqlstate)
-{
-  return pg->place_count > 1 && sqlstate != NULL && strcmp(sqlstate, "25006") == 0;
-}
-
 // Takes the request's own error, from its Parse, its Execute or its Sync.
 static void take_error(struct pg_connection *c, struct pg_request *request, const PGresult *result)
 {
@@ -237,8 +231,8 @@ static void take_error(struct pg_connection *c, struct pg_request *request, cons
     take_lost_prepared(c, request);
   else if (is_hit_by_cancel(c, request, sqlstate))
     pg_request_enter(request, PG_REQUEST_RETRY);
-  if (is_demoted(c->pg, sqlstate))
-    pg_connection_fail(c);
+  if (sqlstate != NULL && strcmp(sqlstate, PG_READ_ONLY) == 0)
+    pg_fence_note_refusal(c);
   if (c->group_error == STATUS_OK)
     c->group_error = request->status;
   if (request->status == STATUS_INTERNAL && request->state != PG_REQUEST_RETRY)

@@ -307,7 +307,7 @@ static bool is_drained(struct pg_connection *c)
 
 void pg_pool_progress(struct pg_connection *c)
 {
-  if (c->use == PG_BORROWED || (c->use == PG_DRAINING && !is_drained(c)))
+  if (c->use == PG_BORROWED || (c->use == PG_DRAINING && !is_drained(c)) || pg_fence_end_stale(c))
     return;
   c->use = PG_POOLED;
   serve_waiters(c->pool);
@@ -347,6 +347,12 @@ static bool has_effect(const struct pg_request *request)
   return request->kind == PG_COMMIT || (request->kind == PG_SINGLE && request->entry->statement->lane == PG_LANE_WRITE);
 }
 
+// Tells whether the server has refused the request because it takes no writes.
+static bool is_refused(const struct pg_request *request)
+{
+  return request->execution != NULL && slice_equal_string(request->execution->result->sqlstate, PG_READ_ONLY);
+}
+
 // Notes for the task what the request did. A connection that ended meanwhile does not tell.
 static void note_effect(const struct pg_request *request, enum status status)
 {
@@ -354,7 +360,7 @@ static void note_effect(const struct pg_request *request, enum status status)
     return;
   if (status == STATUS_OK)
     task_note_effect(TASK_EFFECT_DONE);
-  else if (status == STATUS_UNAVAILABLE)
+  else if (status == STATUS_UNAVAILABLE && !is_refused(request))
     task_note_effect(TASK_EFFECT_UNKNOWN);
 }
 

@@ -17,7 +17,7 @@ static const struct sqlstate_rule RULES[] = {
     {"40P01", STATUS_ABORTED},              // deadlock_detected
     {"55P03", STATUS_ABORTED},              // lock_not_available
     {"57014", STATUS_DEADLINE_EXCEEDED},    // query_canceled: statement_timeout, or our cancel
-    {"25006", STATUS_UNAVAILABLE},          // read_only_sql_transaction: the server has become a stand-by
+    {PG_READ_ONLY, STATUS_UNAVAILABLE},     // read_only_sql_transaction: the server has become a stand-by
     {"25P03", STATUS_UNAVAILABLE},          // idle_in_transaction_session_timeout: the connection is gone
     {"57P0", STATUS_UNAVAILABLE},           // shutdown, crash, cannot connect now
     {"08", STATUS_UNAVAILABLE},             // connection exception

@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/storage/migrate.h"
 #include "tests/component/storage/names.h"
@@ -178,4 +180,106 @@ static void check_demotion(struct world *world)
 Test(pg_hosts, a_server_that_becomes_a_stand_by_is_left)
 {
   with_loop(check_demotion);
+}
+
+// ---- one host, which leads elsewhere after a failover ----
+
+struct write {
+  struct crew *crew;
+  enum status status;
+  enum task_effect effect;
+};
+
+static void write_once(void *arg)
+{
+  struct write *write = arg;
+  write->status = run_status(write->crew->world, "CREATE TABLE IF NOT EXISTS found (id int)");
+  write->effect = task_effect();
+  crew_finished(write->crew);
+}
+
+// A task of its own, because an effect is the highest of all that a task has had.
+static struct write try_to_write(struct world *world)
+{
+  struct crew crew = {.world = world};
+  struct write write = {.crew = &crew};
+  crew_start(&crew, write_once, &write);
+  crew_join(&crew);
+  return write;
+}
+
+static bool reads_from(struct world *world, const struct server *server)
+{
+  struct pg_result result;
+  const struct pg_statement *where = statement("SHOW data_directory", PG_LANE_POINT);
+  return pg_query(world->pg, where, NULL, &world->arena, &result) == STATUS_OK &&
+         strncmp(cell_text(&result, 0, 0), server->folder, strlen(server->folder)) == 0;
+}
+
+// Lets the folder's socket lead to another server.
+static void lead(const char *folder, const struct server *server)
+{
+  char link[128], target[128];
+  snprintf(link, sizeof(link), "%s/.s.PGSQL.5432", folder);
+  snprintf(target, sizeof(target), "%s/.s.PGSQL.5432", server->folder);
+  unlink(link);
+  cr_assert_eq(symlink(target, link), 0);
+}
+
+static void check_fence(struct world *world)
+{
+  char folder[] = "/tmp/bulkhead-test-XXXXXX", link[64];
+  cr_assert_not_null(mkdtemp(folder));
+  lead(folder, &first);
+  const struct pg_options options = {
+      .conninfo = arena_printf(&world->arena, "host=%s user=test dbname=postgres", folder), .pipelined_connections = 2};
+  world->pg = pg_create(world->loop, &options);
+  wait_for(world, &first);
+  cr_assert(reads_from(world, &first));
+  make_read_only(world, true);
+  lead(folder, &second);
+  struct write write;
+  while ((write = try_to_write(world)).status == STATUS_OK)
+    cr_assert_eq(task_sleep_ms(1), STATUS_OK);
+  cr_expect_eq(write.status, STATUS_UNAVAILABLE);
+  cr_expect_eq(write.effect, TASK_NO_EFFECT, "the server has said that nothing was changed");
+  // All that comes later finds the server that has taken over: reads would be stale elsewhere.
+  cr_expect(reads_from(world, &second));
+  cr_expect_eq(try_to_write(world).status, STATUS_OK);
+  cr_expect(is_answered_by(world, &second));
+  pg_free(&world->pg);
+  snprintf(link, sizeof(link), "%s/.s.PGSQL.5432", folder);
+  unlink(link);
+  rmdir(folder);
+}
+
+Test(pg_hosts, a_server_that_was_fenced_is_left_also_where_one_host_leads_to_its_successor)
+{
+  with_loop(check_fence);
+}
+
+static void check_fenced_alone(struct world *world)
+{
+  connect(world, " target_session_attrs=any");
+  wait_for(world, &first);
+  make_read_only(world, true);
+  pg_free(&world->pg);
+  const struct pg_options options = {.conninfo =
+                                         arena_printf(&world->arena, "host=%s user=test dbname=postgres", first.folder),
+                                     .pipelined_connections = 1};
+  world->pg = pg_create(world->loop, &options);
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  size_t before = count_logged("the server takes no writes", NULL);
+  for (size_t i = 0; i < 50; i++) {
+    cr_expect_eq(try_to_write(world).status, STATUS_UNAVAILABLE);
+    cr_expect(reads_from(world, &first), "a server that nobody has taken over from can still be read");
+  }
+  cr_expect_leq(count_logged("the server takes no writes", NULL) - before, 3, "not dialled again for each write");
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, the_only_server_may_be_read_only)
+{
+  capture_log();
+  with_loop(check_fenced_alone);
 }
