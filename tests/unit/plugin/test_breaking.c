@@ -143,8 +143,8 @@ static const struct change CHANGES[] = {
      "refused; "
      "restore it",
      NULL},
-    {"callers: \"auth\" callers", "callers",
-     "shop.v1.ShopService.CountThings: callers names \"auth\" no more; its calls are refused; restore it", NULL},
+    {"callers: \"gateway\" callers", "callers",
+     "shop.v1.ShopService.CountThings: callers names \"gateway\" no more; its calls are refused; restore it", NULL},
     // Changes of rules.
     {"string note = 11;", "string note = 11 [(bulkhead.v1.field) = {required: true}];",
      "shop.v1.Thing.note: the field is required now; RPC and REST clients that leave it out are refused; take it back",
