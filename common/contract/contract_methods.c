@@ -54,22 +54,6 @@ static bool is_caller(const char *caller)
   return strcmp(caller, POLICY_ANY_SERVICE) == 0 || (is_role(caller) && strpbrk(caller, "_-") == NULL);
 }
 
-// Returns whether a package of the contracts begins with the service's name. Only what is written as a name is looked
-// for: anything else was reported as such.
-static bool is_known_caller(const struct contract_builder *builder, const char *caller)
-{
-  if (!is_caller(caller) || strcmp(caller, POLICY_ANY_SERVICE) == 0 || strcmp(caller, POLICY_GATEWAY) == 0)
-    return true;
-  size_t size = strlen(caller);
-  for (size_t i = 0; i < builder->source_count; i++) {
-    const char *package = builder->sources[i].file->package;
-    if (builder->sources[i].file->is_own && strncmp(package, caller, size) == 0 &&
-        (package[size] == '.' || package[size] == '\0'))
-      return true;
-  }
-  return false;
-}
-
 static void build_callers(struct contract_builder *builder, const struct declaration *option,
                           const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
@@ -83,12 +67,6 @@ static void build_callers(struct contract_builder *builder, const struct declara
              "the caller \"%s\" is not accepted; write a service's name (a lower-case letter and up to %d of a-z and "
              "0-9), \"gateway\", or \"*\" for every service",
              policy->callers[i], MAX_ROLE_BYTES - 1);
-    if (!is_known_caller(builder, policy->callers[i]))
-      report(
-          builder, option,
-          "the caller \"%s\" is no service, because no contract has a package such as %s.v1; correct the name, or add "
-          "proto/%s/v1/%s.proto",
-          policy->callers[i], policy->callers[i], policy->callers[i], policy->callers[i]);
     callers[i] = keep_text(builder, policy->callers[i]);
   }
   method->policy.callers = callers;

@@ -1,7 +1,8 @@
 // protoc-gen-bulkhead: the compiler of contracts at build time.
 //
 //   protoc --plugin=protoc-gen-bulkhead=... --bulkhead_out=FOLDER ...   writes C, as a plugin of protoc
-//   protoc-gen-bulkhead check SET [RELEASED]   loads a descriptor set as the gateway will, and compares it with the
+//   protoc-gen-bulkhead check SET [RELEASED]   loads the descriptor set of all contracts as the gateway will, looks
+//                                              whether all callers are services of it, and compares it with the
 //                                              released one; tells every mistake
 //   protoc-gen-bulkhead plain SET              prints the set as protoc-c can read it
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #include "common/contract/contract.h"
 #include "proto/plugin/breaking.h"
+#include "proto/plugin/callers.h"
 #include "proto/plugin/generate.h"
 #include "proto/plugin/plain.h"
 
@@ -92,6 +94,18 @@ static bool load_file(const char *path, struct contract **contract)
   return done;
 }
 
+static bool check_callers(const struct contract *contract)
+{
+  struct diagnostics diagnostics;
+  diagnostics_init(&diagnostics);
+  callers_find_unknown(contract, &diagnostics);
+  bool is_well = diagnostics.count == 0;
+  if (!is_well)
+    print_diagnostics(&diagnostics);
+  diagnostics_free(&diagnostics);
+  return is_well;
+}
+
 static bool compare_with_released(const struct contract *contract, const char *released_path)
 {
   struct contract *released;
@@ -121,7 +135,7 @@ static bool compare_with_released(const struct contract *contract, const char *r
 static bool run_check(const char *path, const char *released_path)
 {
   struct contract *contract;
-  bool done = load_file(path, &contract);
+  bool done = load_file(path, &contract) && check_callers(contract);
   if (done && released_path != NULL)
     done = compare_with_released(contract, released_path);
   contract_free(&contract);

@@ -71,6 +71,16 @@ Test(compile, a_refused_contract_changes_nothing_and_is_named_from_the_root)
   cr_expect(holds("cmp set before"));
 }
 
+Test(compile, a_caller_that_is_no_service_is_refused)
+{
+  cr_assert_neq(compile_after("sed -i 's|callers: \"[*]\"|callers: \"sop\"|' proto/shop/v1/shop.proto"), 0);
+  const char *said = strbuf_cstring(&output);
+  static const char start[] =
+      "proto/shop/v1/shop.proto:22:3: shop.v1.ShopService.CountThings: the caller \"sop\" is no "
+      "service, because";
+  cr_expect(strncmp(said, start, strlen(start)) == 0, "%s", said);
+}
+
 Test(compile, a_change_that_breaks_clients_of_the_released_contracts_is_refused)
 {
   cr_assert_eq(compile_after("true"), 0);

@@ -175,7 +175,7 @@ static void check_methods(void)
   EXPECT(delete_method->input_rules == &odd_v1_httprequest2_go_rules);
   const struct rpc_method *deliver_method = &service->methods[1];
   EXPECT(deliver_method->policy.access == ACCESS_INTERNAL && deliver_method->no_side_effects);
-  EXPECT(deliver_method->policy.caller_count == 2 && strcmp(deliver_method->policy.callers[0], "odd") == 0);
+  EXPECT(deliver_method->policy.caller_count == 2 && strcmp(deliver_method->policy.callers[0], "user") == 0);
   EXPECT(strcmp(deliver_method->policy.callers[1], "gateway") == 0);
   EXPECT(deliver_method->cache_ttl_ms == 60 && deliver_method->timeout_ms == 5000);
   EXPECT(deliver_method->hedge_after_ms == 40 && delete_method->hedge_after_ms == 0);
