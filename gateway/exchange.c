@@ -222,13 +222,16 @@ const struct exchange_reply *exchange_reply(const struct exchange *exchange)
 
 struct exchange_facts exchange_facts(const struct exchange *exchange)
 {
-  struct exchange_facts facts = {.caller_id = exchange->caller_id};
+  struct exchange_facts facts = {.caller_id = exchange->caller_id, .reason = exchange->reply.reason};
   if (exchange->request_id_size > 0) {
     facts.request_id = exchange_request_id(exchange);
     facts.trace_id = trace_id_of(slice_make(exchange->traceparent, TRACEPARENT_SIZE - 1));
   }
-  if (exchange_method(exchange) != NULL)
-    facts.method = exchange_method(exchange)->full_name;
+  const struct contract_method *method = exchange_method(exchange);
+  if (method != NULL) {
+    facts.method = method->full_name;
+    facts.rate_class = slice_from_string(limit_class_name(limit_class_of(method)));
+  }
   return facts;
 }
 

@@ -65,15 +65,18 @@ struct exchange_reply {
   struct exchange_header *headers;  // array in the exchange's arena
   size_t header_count;
   size_t header_capacity;
-  bool has_etag;  // a strong ETag names the body's bytes, so they must not be re-encoded
+  bool has_etag;        // a strong ETag names the body's bytes, so they must not be re-encoded
+  struct slice reason;  // of a problem; empty for another reply
 };
 
 // Facts about a request for the access log.
 struct exchange_facts {
   struct slice request_id;
   struct slice trace_id;
-  struct slice caller_id;  // the verified user; empty for an anonymous caller
-  struct slice method;     // full RPC name; empty when no route matched
+  struct slice caller_id;   // the verified user; empty for an anonymous caller
+  struct slice method;      // full RPC name; empty when no route matched
+  struct slice rate_class;  // whose limit the request counts in: "read"; empty when no route matched
+  struct slice reason;      // of the problem that is the reply; empty for another reply
 };
 
 // Opens an exchange, in the memory of a closed one where there is one. Never NULL. `progress` is called with `arg`.

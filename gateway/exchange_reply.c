@@ -78,6 +78,7 @@ enum step_result exchange_fail(struct exchange *exchange, const struct failure *
       .violations = failure->violations,
       .violation_count = failure->violation_count,
   };
+  exchange->reply.reason = problem.reason;
   strbuf_clear(&exchange->out);
   problem_write(&problem, &exchange->out);
   finish_reply(exchange, http_status, PROBLEM_CONTENT_TYPE, NO_STORE);

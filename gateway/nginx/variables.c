@@ -2,7 +2,7 @@
 // limit_conn.
 #include "gateway/nginx/module.h"
 
-enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_PATH };
+enum fact { FACT_REQUEST_ID, FACT_TRACE_ID, FACT_CALLER, FACT_METHOD, FACT_RATE_CLASS, FACT_REASON, FACT_PATH };
 
 static const struct {
   ngx_str_t name;
@@ -12,6 +12,8 @@ static const struct {
     {ngx_string("bulkhead_trace_id"), FACT_TRACE_ID},
     {ngx_string("bulkhead_caller"), FACT_CALLER},
     {ngx_string("bulkhead_method"), FACT_METHOD},
+    {ngx_string("bulkhead_rate_class"), FACT_RATE_CLASS},
+    {ngx_string("bulkhead_reason"), FACT_REASON},
     {ngx_string("bulkhead_path"), FACT_PATH},
 };
 
@@ -60,6 +62,10 @@ static struct slice find_fact(ngx_http_request_t *r, enum fact fact)
     return facts.caller_id;
   case FACT_METHOD:
     return facts.method;
+  case FACT_RATE_CLASS:
+    return facts.rate_class;
+  case FACT_REASON:
+    return facts.reason;
   case FACT_PATH:
     break;
   }

@@ -201,4 +201,5 @@ Test(e2e_07_documents, the_access_log_is_json_whatever_the_path_holds)
   const char *line = access_line(id);
   cr_assert_str_eq(json_at(line, "path"), "/v1/%FF\"\\%22", "%s", line);
   cr_assert_null(strstr(line, "not-for-the-log"));
+  cr_expect_str_eq(json_at(line, "reason"), "NO_SUCH_PATH");
 }

@@ -24,6 +24,16 @@ Test(exchange_memory, facts_name_request_trace_caller_and_method)
   cr_assert(slice_equal_string(facts.trace_id, "0af7651916cd43dd8448eb211c80319c"));
   cr_assert(slice_equal_string(facts.caller_id, FIXTURE_USER_ID));
   cr_assert(slice_equal_string(facts.method, "item.v1.ItemService/GetItem"));
+  cr_assert(slice_equal_string(facts.rate_class, "read"));
+  cr_assert_eq(facts.reason.size, 0, "nothing has failed");
+}
+
+Test(exchange_memory, facts_name_the_reason_of_a_problem)
+{
+  assert_problem(start(fixture_input("GET", "/v1/nothing")), 404, "NO_SUCH_PATH");
+  struct exchange_facts facts = exchange_facts(exchange);
+  cr_assert(slice_equal_string(facts.reason, "NO_SUCH_PATH"), SLICE_FMT, SLICE_ARG(facts.reason));
+  cr_assert_eq(facts.rate_class.size, 0, "no route has matched");
 }
 
 Test(exchange_memory, a_broken_traceparent_starts_a_trace_of_its_own)
