@@ -9,6 +9,7 @@
 #include "common/observe/log.h"
 #include "common/storage/pg_channel_internal.h"
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_vanished_internal.h"
 
 // ---- the socket ----
 
@@ -131,10 +132,13 @@ static void schedule_attempt(struct pg_connection *c)
 void pg_connection_break(struct pg_connection *c, const char *reason)
 {
   bool was_established = pg_connection_established(c);
+  bool has_vanished = was_established && pg_vanished_is_why(reason);
   if (is_place_lost(c, reason))
     pg_places_fail(c->pg, c->turn);
   log_break(c, reason);
   close_connection(c);
+  if (has_vanished)
+    pg_vanished_leave(c->pg, c->turn);
   pg_pipeline_fail(c);
   // A connection of a pool that was lost is opened again when a task needs it.
   if (is_permanent(c) || !was_established) {
@@ -279,11 +283,13 @@ static void give_up_attempt(struct pg_connection *c)
     pg_connection_break(c, "resolving the host name took too long");
     return;
   }
+  bool has_vanished = c->state == PG_REACHING;
   char reason[256];
   snprintf(reason, sizeof(reason), "connection to \"%s\", port %s: %s", PQhost(c->conn), PQport(c->conn),
-           c->state == PG_REACHING ? "the host did not accept the connection in time"
-                                   : "the server did not answer in time");
+           has_vanished ? "the host did not accept the connection in time" : "the server did not answer in time");
   pg_connection_break(c, reason);
+  if (has_vanished)
+    pg_vanished_leave(c->pg, c->turn);
 }
 
 static void handle_timer(void *arg)

@@ -11,7 +11,8 @@
 #include "common/storage/pg_internal.h"
 
 // Used where the operator gives no value. A server that vanished silently is noticed within two seconds: by
-// tcp_user_timeout while something is under way to it, and by the keep-alives while its answer is waited for.
+// tcp_user_timeout while something is under way to it, and by the keep-alives while its answer is waited for. The
+// former is as long as PG_REACH_TIMEOUT_MS.
 static const struct {
   const char *keyword;
   const char *value;
@@ -19,7 +20,7 @@ static const struct {
     {"keepalives_idle", "1"},
     {"keepalives_interval", "1"},
     {"keepalives_count", "1"},
-    {"tcp_user_timeout", "2000"},
+    {"tcp_user_timeout", "1700"},
 };
 
 // Returns the index of the keyword, or of the first free entry.

@@ -16,6 +16,7 @@
 //   pg_probe.c       noticing that the server does not answer
 //   pg_channel.c     messages between instances: LISTEN and NOTIFY
 //   pg_places.c      the hosts of a connection string, and which of them is tried next
+//   pg_vanished.c    leaving a host that has vanished with all connections at once
 //   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
 #define BULKHEAD_STORAGE_PG_INTERNAL_H
@@ -36,7 +37,7 @@
 #define PG_MAX_IN_FLIGHT 1024
 #define PG_CONNECT_TIMEOUT_MS 5000
 // How long a host may take to accept a connection, before anything is said on it. A host that has vanished does not.
-#define PG_REACH_TIMEOUT_MS 2000
+#define PG_REACH_TIMEOUT_MS 1700
 #define PG_STATEMENT_TIMEOUT_MS 5000
 // How long a statement waits for a lock before it makes room for others and is repeated.
 #define PG_LOCK_TIMEOUT_MS 100

@@ -197,8 +197,30 @@ static void send_signal(const struct front *front, int number)
     poll(NULL, 0, 1);
 }
 
+// Tells whether the front has sent something that the kernel of its clients has not confirmed. A line of /proc/net/tcp
+// has a number, both addresses and ports, the state, and the bytes in both queues, all of base 16.
+static bool has_unconfirmed(const struct front *front)
+{
+  char line[256];
+  bool found = false;
+  FILE *table = fopen("/proc/net/tcp", "r");
+  cr_assert_not_null(table);
+  while (fgets(line, sizeof(line), table) != NULL) {
+    unsigned long numbers[6] = {0};
+    char *at = strstr(line, ": ");
+    for (size_t i = 0; at != NULL && i < 6; i++)
+      numbers[i] = strtoul(at + 1, &at, 16);
+    found = found || (numbers[1] == front->port && numbers[4] == 1 && numbers[5] > 0);
+  }
+  fclose(table);
+  return found;
+}
+
 void front_vanish(const struct front *front)
 {
+  // What is unconfirmed would be sent again, and heard by who takes the host for gone.
+  for (int tries = 0; tries < 1000 && has_unconfirmed(front); tries++)
+    poll(NULL, 0, 1);
   send_signal(front, SIGUSR1);
 }
 

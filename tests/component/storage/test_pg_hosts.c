@@ -101,6 +101,31 @@ Test(pg_hosts, the_next_takes_over_from_one_that_vanishes)
   with_loop(check_vanishing);
 }
 
+static void check_leaving_together(struct world *world)
+{
+  capture_log();
+  // Without keep-alives in time only what has sent something learns by itself that nobody answers. The connection of
+  // the point reads sends nothing here.
+  connect(world, " keepalives_idle=600");
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  wait_for(world, &first);
+  front_vanish(&first_front);
+  wait_for(world, &second);
+  static const struct pg_statement read = {.name = "read", .sql = "SHOW data_directory", .lane = PG_LANE_POINT};
+  // One that has sent something times out; the others are ended, and libpq takes that for the server's doing.
+  while (count_logged("connection lost", "server closed the connection") == 0)
+    cr_assert_eq(task_sleep_ms(10), STATUS_OK, "an idle connection stays at a host that has vanished");
+  struct pg_result result;
+  cr_assert_eq(pg_query(world->pg, &read, NULL, &world->arena, &result), STATUS_OK);
+  cr_expect_eq(strncmp(cell_text(&result, 0, 0), second.folder, strlen(second.folder)), 0);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, idle_connections_leave_with_the_first_that_notices)
+{
+  with_loop(check_leaving_together);
+}
+
 static void check_migration(struct world *world)
 {
   struct error error = {0};

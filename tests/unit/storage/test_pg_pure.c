@@ -175,7 +175,7 @@ Test(pg_conninfo, a_vanished_host_is_noticed_in_two_seconds)
 {
   struct pg pg = {0};
   pg_conninfo_init(&pg, &(const struct pg_options){.conninfo = "host=10.0.0.1 keepalives_interval=9"});
-  cr_expect_str_eq(value_of(&pg, "tcp_user_timeout"), "2000");
+  cr_expect_str_eq(value_of(&pg, "tcp_user_timeout"), "1700");
   cr_expect_str_eq(value_of(&pg, "keepalives_idle"), "1");
   cr_expect_str_eq(value_of(&pg, "keepalives_interval"), "9", "the operator's holds");
   pg_conninfo_free(&pg);
