@@ -1,12 +1,16 @@
 #include "common/base/memory.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 
 #define KEEP_BYTES (64 * 1024 * 1024)
+// Growth that is worth a trim.
+#define TRIM_BYTES (64 * 1024)
 // Setting either threshold stops glibc from adapting the other, so both are set: larger pieces are mapped one by one.
 #define MAP_FROM_BYTES (1024 * 1024)
 
@@ -30,4 +34,29 @@ void memory_keep_freed(void)
   // A failure leaves malloc as it is, which is slower but right.
   (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
   (void)mallopt(M_MMAP_THRESHOLD, MAP_FROM_BYTES);
+}
+
+// Returns how much memory the process has of its own, without what files hold; 0 where the kernel does not say.
+static size_t count_resident(void)
+{
+  char line[128] = "", *end;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (file == NULL)
+    return 0;
+  bool is_known = fgets(line, sizeof(line), file) != NULL;
+  fclose(file);
+  // In pages: the address space, what is resident, and what of that files hold.
+  (void)strtoul(line, &end, 10);
+  unsigned long pages = strtoul(end, &end, 10), shared = strtoul(end, &end, 10);
+  return is_known && pages >= shared ? (pages - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+bool memory_trim_look(struct memory_trim *trim)
+{
+  size_t resident = count_resident();
+  if (resident < trim->resident_bytes + TRIM_BYTES)
+    return false;
+  (void)malloc_trim(0);
+  trim->resident_bytes = count_resident();
+  return true;
 }

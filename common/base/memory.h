@@ -2,6 +2,9 @@
 #ifndef BULKHEAD_BASE_MEMORY_H
 #define BULKHEAD_BASE_MEMORY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "common/base/slice.h"
 
 // Copies a text to a terminated string that the caller frees; never NULL.
@@ -11,7 +14,19 @@ char *memory_copy_string(const char *string);
 
 // Lets up to 64 MB of freed memory stay with the process; call it once, at the start of a process that serves requests.
 // By default glibc gives back what is free at the top of the heap beyond 128 KB, and under load takes it again at once,
-// page by page.
+// page by page. memory_trim_look gives it back between bursts.
 void memory_keep_freed(void);
+
+// How often to look for memory that can be given back.
+#define MEMORY_TRIM_EVERY_MS 10000
+
+// What a process had in memory after the last look; zero at first.
+struct memory_trim {
+  size_t resident_bytes;
+};
+// Gives what is free to the system where the process has grown since the last look: a burst, such as requests that wait
+// for a store to come back, leaves much that nothing needs again for long. Returns whether it did so. Costs a
+// millisecond or a few in a process with tens of MB.
+bool memory_trim_look(struct memory_trim *trim);
 
 #endif

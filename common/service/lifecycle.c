@@ -434,6 +434,13 @@ static enum status open_admin(struct service *service, struct error *error)
   return status;
 }
 
+static void trim_memory(void *arg)
+{
+  struct service *service = arg;
+  (void)memory_trim_look(&service->trim);
+  loop_timer_start(service->trim_timer, MEMORY_TRIM_EVERY_MS);
+}
+
 int service_serve(struct service *service)
 {
   struct error error;
@@ -448,6 +455,8 @@ int service_serve(struct service *service)
   }
   const struct slice labels[] = {slice_from_string(service->definition->name), SLICE(BULKHEAD_VERSION)};
   metric_set(metrics_series(METRIC_BUILD_INFO, labels, ARRAY_LEN(labels)), 1);
+  service->trim_timer = loop_timer_create(service->loop, trim_memory, service);
+  loop_timer_start(service->trim_timer, MEMORY_TRIM_EVERY_MS);
   static const struct log_context start_context = {.method = SLICE_INIT("start")};
   service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, &start_context);
   loop_run(service->loop);

@@ -243,6 +243,7 @@ void service_close(struct service *service)
   redis_free(&service->redis);
   if (service->pg != NULL)
     pg_free(&service->pg);
+  loop_timer_free(&service->trim_timer);
   if (service->loop != NULL)
     loop_free(&service->loop);
   arena_free(&service->arena);

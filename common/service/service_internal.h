@@ -2,6 +2,7 @@
 #ifndef BULKHEAD_SERVICE_SERVICE_INTERNAL_H
 #define BULKHEAD_SERVICE_SERVICE_INTERNAL_H
 
+#include "common/base/memory.h"
 #include "common/base/strmap.h"
 #include "common/discovery/discovery.h"
 #include "common/observe/trace.h"
@@ -37,6 +38,8 @@ struct service {
   struct descriptor_set *descriptors;  // NULL until the first call to grpc.reflection.v1
   struct admin *admin;
   struct list backgrounds;
+  struct loop_timer *trim_timer;
+  struct memory_trim trim;
 
   void *state;
   bool has_started;  // definition.start succeeded

@@ -20,6 +20,8 @@ static struct worker {
   ngx_event_t timer;
   uint64_t timer_us;  // when the timer fires; DEADLINE_NONE while it is not set
   ngx_event_t turn_end;
+  ngx_event_t trim_timer;
+  struct memory_trim trim;
   ngx_connection_t no_connection;  // nginx's debug log reads an fd behind every event
 } worker = {.timer_us = DEADLINE_NONE};
 
@@ -77,6 +79,12 @@ static void on_timer(ngx_event_t *event)
   gateway_process(worker.gateway, now_us);
   upstreams_process_calls(worker.upstreams, now_us);
   worker_touch();
+}
+
+static void on_trim_timer(ngx_event_t *event)
+{
+  (void)memory_trim_look(&worker.trim);
+  ngx_add_timer(event, MEMORY_TRIM_EVERY_MS);
 }
 
 static void on_rpc(ngx_event_t *event)
@@ -208,6 +216,10 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   worker.no_connection.fd = (ngx_socket_t)-1;
   worker.timer = (ngx_event_t){.handler = on_timer, .data = &worker.no_connection, .log = cycle->log};
   worker.turn_end = (ngx_event_t){.handler = on_turn_end, .data = &worker.no_connection, .log = cycle->log};
+  // A worker that shuts down does not wait for it.
+  worker.trim_timer =
+      (ngx_event_t){.handler = on_trim_timer, .data = &worker.no_connection, .log = cycle->log, .cancelable = 1};
+  ngx_add_timer(&worker.trim_timer, MEMORY_TRIM_EVERY_MS);
   worker.rpc = watch_fd(upstreams_rpc_fd(worker.upstreams), on_rpc, cycle->log);
   worker.discovery = watch_fd(upstreams_discovery_fd(worker.upstreams), on_discovery, cycle->log);
   if (worker.rpc == NULL || worker.discovery == NULL)
@@ -228,6 +240,8 @@ void worker_stop(ngx_cycle_t *cycle)
   stop_watching(&worker.discovery);
   if (worker.timer.timer_set)
     ngx_del_timer(&worker.timer);
+  if (worker.trim_timer.timer_set)
+    ngx_del_timer(&worker.trim_timer);
   if (worker.gateway != NULL)
     gateway_stop(worker.gateway);
   upstreams_free(&worker.upstreams);
