@@ -3,6 +3,8 @@
 # the old one drains. Sourced by deploy/local/stack.
 # Where nobody would find the successor, the old one ends first.
 #
+# A restart that is killed leaves both; the next command for that name, or its own trap, leaves one.
+#
 # Both run for a while, so they differ in what others know them by: the process is NAME.next until it takes over the name and the old one
 # becomes NAME.old; its port is a free one; and each start of a successor has a number of its own in the instance's id.
 
@@ -156,4 +158,47 @@ replace_service() {
     return 1
   fi
   take_over_name "$name" && keep_settings "$name" "${name%%-[0-9]*}"
+}
+
+# ---- one command at a time ----
+
+# settle_service NAME: a successor that has not taken over the name is dropped, and one that was about to has it now.
+settle_service() {
+  local name=$1
+  if [ -e "$RUN_DIR/pids/$name.next" ] && [ -e "$RUN_DIR/pids/$name.old" ] && [ ! -e "$RUN_DIR/pids/$name" ]; then
+    mv "$RUN_DIR/pids/$name.next" "$RUN_DIR/pids/$name"
+  fi
+  drop_successor "$name"
+  [ ! -e "$RUN_DIR/pids/$name.old" ] || stop_one "$name.old"
+}
+
+has_no_successor() { [ ! -e "$2.oldbin" ] && [ "$(cat "$2")" = "$1" ]; }
+
+# settle_replaced_gateway NAME: ends a successor that was not let take over, and gives the old one its configuration back.
+settle_replaced_gateway() {
+  local old conf=$RUN_DIR/$1/nginx.conf
+  [ -e "$conf.before" ] || return 0
+  if old=$(pid_of "$1"); then
+    end_successor "$old" "$RUN_DIR/$1/gateway.pid"
+    await_soon "$1" 30 has_no_successor "$old" "$RUN_DIR/$1/gateway.pid" ||
+      say "the new process of $1, of a restart that was killed, does not end; see $RUN_DIR/log/$1.log"
+  fi
+  mv "$conf.before" "$conf"
+}
+
+settle() {
+  case $1 in gateway*) settle_replaced_gateway "$1" ;; *-*) settle_service "$1" ;; esac
+}
+
+# alone NAME COMMAND...: runs a command that starts, ends or replaces the process, while no other script does so. What a script that was
+# killed has left is settled first; what this one leaves when it is interrupted, at once. `kill` and `down` wait for nobody.
+alone() {
+  local name=$1
+  shift
+  # Descriptor 9 is not passed on to what is launched.
+  exec 9>>"$RUN_DIR/$name.lock"
+  flock -w $(($(longest_call_s) + 120)) 9 || die "another script is starting or ending $name; try again once it has ended"
+  settle "$name"
+  trap 'trap - INT TERM HUP; settle "$name"; exit 130' INT TERM HUP
+  "$@"
 }

@@ -29,6 +29,15 @@ has_ended() {
   [ "$(stat -c %z "$2" 2>/dev/null || echo "$3")" != "$3" ] && [ ! -e "$2.oldbin" ] && [ "$(cat "$2")" = "$1" ]
 }
 
+# end_successor PID PID_FILE: ends the nginx that was to take over from this one, if there is one. Does not wait.
+end_successor() {
+  successor=$(successor_of "$1" "$2")
+  # One that has not come far enough to write the file is the only child that is no worker.
+  for child in ${successor:-$(children_of "$1" .)}; do
+    children_of "$1" 'worker process' | grep -qx "$child" || kill -TERM "$child"
+  done
+}
+
 # start_successor PID PID_FILE: starts the nginx that takes over from this one, and sets `successor` once its workers serve. Where that
 # fails, no successor is left, and this one goes on.
 start_successor() {
@@ -41,10 +50,7 @@ start_successor() {
     tries=$((tries + 1))
     sleep 0.05
   done
-  # One that has not come far enough to write the file is the only child that is no worker.
-  for child in ${successor:-$(children_of "$1" .)}; do
-    children_of "$1" 'worker process' | grep -qx "$child" || kill -TERM "$child"
-  done
+  end_successor "$1" "$2"
   while [ "$tries" -lt 800 ] && kill -0 "$1" 2>/dev/null && ! has_ended "$1" "$2" "$renamed"; do
     tries=$((tries + 1))
     sleep 0.05
