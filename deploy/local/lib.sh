@@ -401,6 +401,7 @@ refuse_foreign_home() {
 }
 
 # start_postgres: a private server on a socket below $SOCKETS; sets what find_postgres does. It takes PG_ROOM connections (200).
+# BULKHEAD_PG_LISTEN, an address of this machine, is one more place where it listens.
 start_postgres() {
   find_postgres
   is_running postgres && return
@@ -413,7 +414,7 @@ start_postgres() {
   # is_running has shown that it does not run, so lock files that a killed server has left are stale.
   rm -f "$PG_HOME/data/postmaster.pid" "$PG_SOCKET"/.s.PGSQL.*
   cd / || return 1
-  launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c listen_addresses= \
+  launch postgres "${PG_AS[@]}" "$PG_BIN/postgres" -D "$PG_HOME/data" -c "listen_addresses=${BULKHEAD_PG_LISTEN:-}" \
     -c "unix_socket_directories=$PG_SOCKET" -c shared_buffers=256MB -c "max_connections=${PG_ROOM:-200}" -c max_wal_size=2GB \
     -c "wal_compression=$(wal_compression)" -c log_line_prefix='%m [%p] %u ' "${PG_OPTIONS[@]}"
   cd "$OLDPWD" || return 1

@@ -14,14 +14,23 @@ enum {
   CALM_SECONDS = 5,   // before and after, in the long form
   SLOW_US = 500000,   // what has met a fault
   MANY_STATUSES = 8,  // that are told apart
+  MANY_FAULTS = 8,    // of one drill
+};
+
+// From the break to the next one, or the end.
+struct fault {
+  uint64_t broken_us, mended_us;
 };
 
 struct drill {
   const char *name;
-  const char *note;  // "" without one
+  const char *note;    // "" without one
+  const char *missed;  // of the drill's own goals; "" without one
   struct account owner;
   struct open_loop *loop;
-  uint64_t broken_us, mended_us, healthy_us;
+  struct fault faults[MANY_FAULTS];
+  size_t fault_count;
+  uint64_t healthy_us;
   struct open_loop_result result;
 };
 
@@ -58,6 +67,7 @@ struct drill *drill_start_at(const char *name, const char *url)
   wait_until_caching();
   drill->name = name;
   drill->note = "";
+  drill->missed = "";
   drill->owner = account_create();
   drill->loop = open_loop_start(&drill->owner, url);
   watch_calm(drill);
@@ -71,7 +81,8 @@ struct drill *drill_start(const char *name)
 
 void drill_break(struct drill *drill)
 {
-  drill->broken_us = clock_now_us();
+  cr_assert_lt(drill->fault_count, MANY_FAULTS);
+  drill->faults[drill->fault_count++].broken_us = clock_now_us();
 }
 
 void drill_endure(const struct drill *drill, unsigned long_seconds)
@@ -81,12 +92,17 @@ void drill_endure(const struct drill *drill, unsigned long_seconds)
 
 void drill_mend(struct drill *drill)
 {
-  drill->mended_us = clock_now_us();
+  drill->faults[drill->fault_count - 1].mended_us = clock_now_us();
 }
 
 void drill_note(struct drill *drill, const char *note)
 {
   drill->note = note;
+}
+
+void drill_miss(struct drill *drill, const char *what)
+{
+  drill->missed = drill->missed[0] == '\0' ? what : text("%s, %s", drill->missed, what);
 }
 
 // ---- figures ----
@@ -162,18 +178,42 @@ static struct seen sum_up(const struct drill *drill, uint64_t begin_us, uint64_t
   return seen;
 }
 
-// Returns the time from a moment on until the last request was due that failed, or, with `slow`, took long; 0 without
-// one.
-static uint64_t find_last_trouble(const struct drill *drill, uint64_t from_us, bool slow)
+// Returns the time from a moment on until the last request was due, before `end_us`, that failed, or, with `slow`, took
+// long; 0 without one.
+static uint64_t find_last_trouble(const struct drill *drill, uint64_t from_us, uint64_t end_us, bool slow)
 {
   uint64_t last_us = from_us;
   for (size_t i = 0; i < drill->result.count; i++) {
     const struct open_loop_outcome *outcome = &drill->result.outcomes[i];
     bool is_trouble = !open_loop_succeeded(outcome) || (slow && outcome->ended_us - outcome->due_us >= SLOW_US);
-    if (is_trouble && outcome->due_us > last_us)
+    if (is_trouble && outcome->due_us > last_us && outcome->due_us < end_us)
       last_us = outcome->due_us;
   }
   return last_us - from_us;
+}
+
+static uint64_t max_us(uint64_t left, uint64_t right)
+{
+  return left > right ? left : right;
+}
+
+static uint64_t find_settling(const struct drill *drill)
+{
+  uint64_t longest_us = 0;
+  for (size_t i = 0; i < drill->fault_count; i++)
+    longest_us =
+        max_us(longest_us, find_last_trouble(drill, drill->faults[i].broken_us, drill->faults[i].mended_us, true));
+  return longest_us;
+}
+
+static uint64_t find_recovery(const struct drill *drill)
+{
+  uint64_t longest_us = 0;
+  for (size_t i = 0; i < drill->fault_count; i++) {
+    uint64_t end_us = i + 1 < drill->fault_count ? drill->faults[i + 1].broken_us : UINT64_MAX;
+    longest_us = max_us(longest_us, find_last_trouble(drill, drill->faults[i].mended_us, end_us, false));
+  }
+  return longest_us;
 }
 
 // ---- judgement ----
@@ -181,7 +221,7 @@ static uint64_t find_last_trouble(const struct drill *drill, uint64_t from_us, b
 static bool is_excused(const struct drill *drill, const struct drill_goal *goal,
                        const struct open_loop_outcome *outcome)
 {
-  if (outcome->ended_us < drill->broken_us || outcome->due_us >= drill->healthy_us)
+  if (outcome->ended_us < drill->faults[0].broken_us || outcome->due_us >= drill->healthy_us)
     return false;
   if ((goal->may_fail >> outcome->kind & 1) == 0)
     return false;
@@ -235,16 +275,16 @@ static const char *judge_times(const struct drill *drill, const struct drill_goa
                                const struct seen *seen)
 {
   size_t unspared = count_failed_of(seen, goal->to_be_spared);
-  const char *missed = unspared == 0 ? "" : text("%zu failed that ought not to", unspared);
+  const char *missed = drill->missed;
+  if (unspared > 0)
+    missed = join(missed, ", ", text("%zu failed that ought not to", unspared));
   if (goal->p99_times > 0 && (double)seen->p99_us > goal->p99_times * (double)before->p99_us)
     missed =
         join(missed, ", ", text("p99 %.1f x > %.0f x", (double)seen->p99_us / (double)before->p99_us, goal->p99_times));
   missed = miss(missed, "a failure took", (double)seen->slowest_refusal_us / 1e3, (double)goal->refusal_ms);
   missed = miss(missed, "an answer took", (double)seen->slowest_us / 1e3, (double)goal->slowest_ms);
-  missed = miss(missed, "settled after", (double)find_last_trouble(drill, drill->broken_us, true) / 1e3,
-                (double)goal->settle_ms);
-  missed = miss(missed, "last failure after", (double)find_last_trouble(drill, drill->mended_us, false) / 1e3,
-                (double)goal->recovery_ms);
+  missed = miss(missed, "settled after", (double)find_settling(drill) / 1e3, (double)goal->settle_ms);
+  missed = miss(missed, "last failure after", (double)find_recovery(drill) / 1e3, (double)goal->recovery_ms);
   return missed;
 }
 
@@ -279,13 +319,13 @@ static void print_line(const char *line)
 
 static void tell(const struct drill *drill, const struct drill_goal *goal)
 {
-  struct seen before = sum_up(drill, 0, drill->broken_us);
-  struct seen seen = sum_up(drill, drill->broken_us, UINT64_MAX);
+  struct seen before = sum_up(drill, 0, drill->faults[0].broken_us);
+  struct seen seen = sum_up(drill, drill->faults[0].broken_us, UINT64_MAX);
   const char *missed = judge_times(drill, goal, &before, &seen);
   print_line(text("| %s | %zu | %zu | %s | %.0f ms | %.1f -> %.1f ms | %.0f ms | %.2f s | %s | %s |", drill->name,
                   seen.sent, seen.answered, tell_failures(&seen), (double)seen.longest_gap_us / 1e3,
                   (double)before.p99_us / 1e3, (double)seen.p99_us / 1e3, (double)seen.slowest_us / 1e3,
-                  (double)find_last_trouble(drill, drill->mended_us, false) / 1e6, goal->text,
+                  (double)find_recovery(drill) / 1e6, goal->text,
                   join(drill->note, "; ", missed[0] == '\0' ? "reached" : text("missed: %s", missed))));
 }
 
@@ -293,7 +333,7 @@ void drill_end(struct drill **drill_pointer, const struct drill_goal *goal)
 {
   struct drill *drill = *drill_pointer;
   *drill_pointer = NULL;
-  if (drill->mended_us == 0)
+  if (drill->faults[drill->fault_count - 1].mended_us == 0)
     drill_mend(drill);
   wait_until_healthy();
   drill->healthy_us = clock_now_us();

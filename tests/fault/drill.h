@@ -36,8 +36,8 @@ struct drill_goal {
   double p99_times;      // the p99 in the window in units of that before
   uint64_t refusal_ms;   // the longest time until a failure was answered
   uint64_t slowest_ms;   // the longest time until any answer
-  uint64_t settle_ms;    // from the break to the last request that took half a second or failed
-  uint64_t recovery_ms;  // from the healing to the last failure
+  uint64_t settle_ms;    // from a break to the last request that took half a second or failed, while it lasts
+  uint64_t recovery_ms;  // from a healing to the last failure, until the next break
 };
 
 struct drill;
@@ -48,14 +48,16 @@ bool drill_is_long(void);
 struct drill *drill_start(const char *name);
 // The same with clients that speak to another gateway than that of BULKHEAD_URL.
 struct drill *drill_start_at(const char *name, const char *url);
-// Notes that the fault begins now.
+// Notes that the fault begins now. There may be several, one after the other.
 void drill_break(struct drill *drill);
 // Lets a second of requests pass; in the long form `long_seconds`.
 void drill_endure(const struct drill *drill, unsigned long_seconds);
-// Notes that what was broken has been started or connected again, and can heal from now on.
+// Notes that what was broken last has been started or connected again, and can heal from now on.
 void drill_mend(struct drill *drill);
 // Adds a figure of its own to the line.
 void drill_note(struct drill *drill, const char *note);
+// Tells in the line that a goal of the drill's own was missed.
+void drill_miss(struct drill *drill, const char *what);
 // Waits until all is healthy, watches for another while, stops the clients and judges. Prints the line. Nulls the
 // pointer.
 void drill_end(struct drill **drill, const struct drill_goal *goal);

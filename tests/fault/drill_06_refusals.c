@@ -28,10 +28,13 @@ Test(drill_06_refusals, all_replies_fail)
   sent = count_sent() - sent, served = count_served() - served;
   drill_mend(drill);
   stack_restart_items_from(stack_programs());
-  drill_note(drill, text("%.0f tried, %.2f each", served, served / sent));
+  drill_note(drill, text("%.0f requests tried %.0f times, %.3f each", sent, served, served / sent));
+  if (served > 1.2 * sent)
+    drill_miss(drill, "more upstream");
   drill_end(&drill, &(struct drill_goal){
                         .text = "<= 1.2 requests upstream per request",
                         .may_fail = DRILL_READS | DRILL_WRITES,
                     });
-  cr_expect_leq(served, 1.25 * sent, "%.0f requests were tried %.0f times", sent, served);
+  // A count, and so it is judged: a percent more may be in flight between both looks at it.
+  cr_expect_leq(served, 1.21 * sent, "%.0f requests were tried %.0f times", sent, served);
 }
