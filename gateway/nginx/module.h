@@ -12,6 +12,7 @@
 //   client.c     clients that go away, or only end what they send, while a request waits
 //   error_log.c  nginx's own lines about errors as JSON
 //   pages.c      problem pages, OpenAPI, metrics, readiness
+//   certificate.c  when the public certificate expires
 //   cors_filter.c  headers for scripts of other origins
 //   variables.c  $bulkhead_… for the access log
 #ifndef BULKHEAD_GATEWAY_NGINX_MODULE_H
@@ -92,6 +93,11 @@ bool worker_can_serve(void);
 // Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
 // deadline has changed.
 void worker_touch(void);
+
+// ---- certificate.c ----
+
+// Sets the metric about the public certificate; the earliest of several.
+void certificate_tell_expiry(ngx_cycle_t *cycle);
 
 // ---- connections.c ----
 

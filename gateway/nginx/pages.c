@@ -1,11 +1,23 @@
 // Pages that the gateway answers by itself: problems for nginx's own errors, the OpenAPI document, metrics, readiness.
 #include "gateway/nginx/module.h"
 
+// Tells whether a request of HTTP/2 is for the server. nginx has read its fields up to the :path, whose form it refuses.
+// The :method, if it came before, is the query that error_page has given to this page.
+static bool asks_for_server_by_fields(const ngx_http_request_t *r)
+{
+  return slice_equal(to_slice(r->args), SLICE("OPTIONS")) && r->uri_start != NULL &&
+         slice_equal(slice_make(r->uri_start, (size_t)(r->uri_end - r->uri_start)), SLICE("*"));
+}
+
 // Whether nginx has refused "OPTIONS * HTTP/1.1" (RFC 9110, section 9.3.7): its parser knows no such target. The line
 // that it could not parse is still in its buffer.
 static bool asks_for_server(const ngx_http_request_t *r)
 {
-  if (r->err_status != NGX_HTTP_BAD_REQUEST || r->request_line.len > 0 || r->request_start == NULL)
+  if (r->err_status != NGX_HTTP_BAD_REQUEST)
+    return false;
+  if (r->http_version == NGX_HTTP_VERSION_20)
+    return asks_for_server_by_fields(r);
+  if (r->request_line.len > 0 || r->request_start == NULL)
     return false;
   return slice_starts_with(slice_make(r->request_start, (size_t)(r->header_in->last - r->request_start)),
                            SLICE("OPTIONS * HTTP/1."));

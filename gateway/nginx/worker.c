@@ -200,6 +200,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   crash_report_install();
   memory_keep_freed();
   start_counting(module);
+  certificate_tell_expiry(cycle);
   connections_start(cycle, module);
   handover_begin(cycle);
   struct error error;

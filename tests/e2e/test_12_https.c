@@ -44,6 +44,33 @@ Test(e2e_12_https, the_api_speaks_http_2_and_1_1, .fini = stop_gateway)
   ASSERT_STATUS(HTTP(.method = "DELETE", .path = text("/v1/items/%s", id), .token = ada.token), 204);
 }
 
+Test(e2e_12_https, options_of_a_star_tells_the_methods_of_the_server, .fini = stop_gateway)
+{
+  gateway = gateway_start_https("gateway-60");
+  static const long versions[] = {CURL_HTTP_VERSION_2_0, CURL_HTTP_VERSION_1_1};
+  for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+    struct http_reply reply = HTTP(.method = "OPTIONS", .path = "/", .target = "*", .http_version = versions[i]);
+    ASSERT_STATUS(reply, 204);
+    cr_expect_eq(reply.http_version, versions[i]);
+    cr_expect_str_eq(http_header(&reply, "Allow"), "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+  }
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/", .target = "*", .http_version = CURL_HTTP_VERSION_2_0), 400);
+}
+
+// The local stack's certificate is good for some days at least.
+Test(e2e_12_https, the_end_of_the_certificate_is_a_metric, .fini = stop_gateway)
+{
+  gateway = gateway_start_https("gateway-61");
+  struct http_reply metrics = HTTP(.path = "/metrics", .base_url = gateway.admin_url);
+  const char *series = "\nbulkhead_certificate_expiry_time_seconds ";
+  const char *line = strstr(metrics.body, series);
+  cr_assert_not_null(line, "%s", metrics.body);
+  const char *told = output_of((const char *const[]){
+      "bash", "-c", "date -u +%s -d \"$(openssl x509 -noout -enddate -in \"$0\" | cut -d= -f2)\"",
+      text("%s/tls/gateway.pem", need_variable("BULKHEAD_RUN_DIR")), NULL});
+  cr_expect_eq(strtod(line + strlen(series), NULL), strtod(told, NULL), "%s", told);
+}
+
 // A browser that has seen this header never speaks plain HTTP to this host again.
 Test(e2e_12_https, every_answer_asks_for_https_next_time, .fini = stop_gateway)
 {

@@ -83,6 +83,8 @@ struct http_reply http_send(const struct http_request *request)
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  if (request->target != NULL)
+    curl_easy_setopt(curl, CURLOPT_REQUEST_TARGET, request->target);
   if (request->from != NULL)
     curl_easy_setopt(curl, CURLOPT_INTERFACE, request->from);
   const char *authority = getenv("BULKHEAD_CA");

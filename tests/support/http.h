@@ -30,6 +30,7 @@ struct http_request {
   const char *from;        // the address that the request comes from, such as "127.0.0.9"; NULL: the system's choice
   const char *base_url;    // NULL: BULKHEAD_URL
   long timeout_ms;         // 0: 30,000
+  const char *target;      // what is asked for in place of the path, such as "*"; NULL: the path
   long http_version;       // CURL_HTTP_VERSION_…; 0: HTTP/2 over TLS where the server offers it, else HTTP/1.1
 };
 
