@@ -1,4 +1,4 @@
-// The public certificate, as nginx has loaded it: when it expires, for whoever watches over it.
+// Tells operators when the public certificate expires, as nginx has loaded it.
 #include <ngx_http_ssl_module.h>
 #include <time.h>
 

@@ -1,8 +1,8 @@
 // Pages that the gateway answers by itself: problems for nginx's own errors, the OpenAPI document, metrics, readiness.
 #include "gateway/nginx/module.h"
 
-// Tells whether a request of HTTP/2 is for the server. nginx has read its fields up to the :path, whose form it refuses.
-// The :method, if it came before, is the query that error_page has given to this page.
+// Tells whether a request of HTTP/2 is for the server. nginx has read its fields up to the :path, whose form it
+// refuses. The :method, if it came before, is the query that error_page has given to this page.
 static bool asks_for_server_by_fields(const ngx_http_request_t *r)
 {
   return slice_equal(to_slice(r->args), SLICE("OPTIONS")) && r->uri_start != NULL &&

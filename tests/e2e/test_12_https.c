@@ -65,9 +65,9 @@ Test(e2e_12_https, the_end_of_the_certificate_is_a_metric, .fini = stop_gateway)
   const char *series = "\nbulkhead_certificate_expiry_time_seconds ";
   const char *line = strstr(metrics.body, series);
   cr_assert_not_null(line, "%s", metrics.body);
-  const char *told = output_of((const char *const[]){
-      "bash", "-c", "date -u +%s -d \"$(openssl x509 -noout -enddate -in \"$0\" | cut -d= -f2)\"",
-      text("%s/tls/gateway.pem", need_variable("BULKHEAD_RUN_DIR")), NULL});
+  const char *told = output_of(
+      (const char *const[]){"bash", "-c", "date -u +%s -d \"$(openssl x509 -noout -enddate -in \"$0\" | cut -d= -f2)\"",
+                            text("%s/tls/gateway.pem", need_variable("BULKHEAD_RUN_DIR")), NULL});
   cr_expect_eq(strtod(line + strlen(series), NULL), strtod(told, NULL), "%s", told);
 }
 
