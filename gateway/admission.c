@@ -15,10 +15,14 @@ struct method_limit {
   uint16_t held[ADMISSION_CALLERS];
 };
 
+// For so long after a refusal there is a crowd.
+#define CROWD_US (1000 * 1000)
+
 struct admission {
   const struct gateway_metrics *metrics;
   size_t count;
   struct method_limit **methods;  // by the method's index; NULL before its first call
+  uint64_t crowded_us;            // when a call was refused last because there were too many; 0 before the first
 };
 
 bool admission_limits(const struct contract_method *method)
@@ -68,6 +72,29 @@ static void show_limit(const struct admission *admission, size_t method, const s
   metric_set(series->in_flight, (int64_t)limit->in_flight);
 }
 
+static void count_refusal(struct admission *admission, size_t method, enum concurrency_verdict verdict, uint64_t now_us)
+{
+  const struct admission_series *series = &admission->metrics->admission[method];
+  metric_add(verdict == CONCURRENCY_LATE ? series->late : series->crowded, 1);
+  if (verdict == CONCURRENCY_CROWDED)
+    admission->crowded_us = now_us;
+}
+
+bool admission_has_room(struct admission *admission, const struct contract_method *method, uint64_t caller,
+                        uint64_t now_us)
+{
+  const struct method_limit *limit = find_limit(admission, method);
+  if (concurrency_limit_has_room(&limit->limit, limit->held[caller % ADMISSION_CALLERS]))
+    return true;
+  count_refusal(admission, method->index, CONCURRENCY_CROWDED, now_us);
+  return false;
+}
+
+bool admission_is_crowded(const struct admission *admission, uint64_t now_us)
+{
+  return admission->crowded_us != 0 && now_us < admission->crowded_us + CROWD_US;
+}
+
 enum concurrency_verdict admission_take(struct admission *admission, const struct admission_request *request,
                                         struct admission_place *place, uint64_t now_us)
 {
@@ -83,8 +110,7 @@ enum concurrency_verdict admission_take(struct admission *admission, const struc
     place->began_us = now_us;
     limit->held[place->caller]++;
   } else {
-    const struct admission_series *series = &admission->metrics->admission[place->method];
-    metric_add(verdict == CONCURRENCY_LATE ? series->late : series->crowded, 1);
+    count_refusal(admission, place->method, verdict, now_us);
   }
   show_limit(admission, place->method, &limit->limit);
   return verdict;

@@ -51,6 +51,11 @@ struct admission_request {
   uint64_t left_us;  // until the deadline of the call
 };
 
+// Tells whether a call of the method would find a place now. Where it would not, it counts as refused.
+bool admission_has_room(struct admission *admission, const struct contract_method *method, uint64_t caller,
+                        uint64_t now_us);
+// Tells whether calls were refused lately because there were too many.
+bool admission_is_crowded(const struct admission *admission, uint64_t now_us);
 // Asks for a place for a call. CONCURRENCY_ADMITTED without a place where the method has no limit.
 enum concurrency_verdict admission_take(struct admission *admission, const struct admission_request *request,
                                         struct admission_place *place, uint64_t now_us);

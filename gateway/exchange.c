@@ -22,6 +22,7 @@ static const struct step {
     {"time", step_time},                  // 400
     {"authenticate", step_authenticate},  // 401, and 503 without keys
     {"authorise", step_authorise},        // 403
+    {"admit", step_admit},                // 429
     {"limit", step_limit},                // 429, or waits for a share of the limit
     {"body", step_body},                  // 400, 415
     {"arrived", step_arrived},            // 504; 400 and 415, where the size was not known before
@@ -218,6 +219,13 @@ const struct exchange_reply *exchange_reply(const struct exchange *exchange)
 {
   CHECK(exchange->state == EXCHANGE_STATE_REPLIED);
   return &exchange->reply;
+}
+
+void exchange_note_sent(struct exchange *exchange)
+{
+  struct gateway *gateway = exchange->gateway;
+  if (exchange->place.is_held)
+    admission_return(gateway->admission, &exchange->place, exchange->is_carried_out, gateway->clock.now_us());
 }
 
 struct exchange_facts exchange_facts(const struct exchange *exchange)

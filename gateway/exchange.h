@@ -1,6 +1,6 @@
 // One HTTP exchange from request to reply, as a table of named steps:
 //
-//   identify → route → time → authenticate → authorise → body → translate → call → reply
+//   identify → route → time → authenticate → authorise → admit → body → translate → call → reply
 //
 // A step may hand on, fail (a problem document becomes the reply) or wait. The host (gateway/nginx, tests) feeds the
 // request in and sends the reply out; nothing here knows a socket.
@@ -92,6 +92,9 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 // any time; an exchange that was never started takes what identifies the request from `input`.
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status);
 const struct exchange_reply *exchange_reply(const struct exchange *exchange);
+// Tells the exchange that the host has nothing more to do for the reply but to wait for the client: a call that is
+// limited (admission.h) takes its place until then.
+void exchange_note_sent(struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);
 // Ends the exchange and sets the pointer to NULL: cancels a call in flight; a request without a reply counts as 499.
 void exchange_close(struct exchange **exchange);

@@ -50,6 +50,7 @@ struct exchange {
   struct limit_answer limit;     // its limit is NULL where the request has none
   struct answer_share answer;    // what the reply holds of gateway.answers
   struct admission_place place;  // what the call holds of gateway.admission
+  bool is_carried_out;           // the call has ended as such calls do
   struct rpc_call *call;
   struct rpc_context call_context;   // of `call`
   const struct rpc_status *outcome;  // how the call ended; valid, as the payload, only while the reply step runs
@@ -89,6 +90,7 @@ enum step_result step_route(struct exchange *exchange);
 enum step_result step_time(struct exchange *exchange);
 enum step_result step_authenticate(struct exchange *exchange);
 enum step_result step_authorise(struct exchange *exchange);
+enum step_result step_admit(struct exchange *exchange);
 enum step_result step_limit(struct exchange *exchange);
 enum step_result step_body(struct exchange *exchange);
 enum step_result step_arrived(struct exchange *exchange);

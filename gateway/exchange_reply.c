@@ -304,8 +304,6 @@ enum step_result step_reply(struct exchange *exchange)
 {
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
-  bool is_complete = is_carried_out(status->code);
-  enum step_result result = reply_outcome(exchange, status);
-  admission_return(exchange->gateway->admission, &exchange->place, is_complete, exchange->gateway->clock.now_us());
-  return result;
+  exchange->is_carried_out = is_carried_out(status->code);
+  return reply_outcome(exchange, status);
 }

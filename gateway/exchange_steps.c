@@ -224,6 +224,36 @@ enum step_result step_authorise(struct exchange *exchange)
       exchange, &(struct failure){.code = status, .reason = "ROLE_REQUIRED", .detail = slice_from_string(message)});
 }
 
+// ---- admit ----
+
+static uint64_t hash_of_caller(const struct exchange *exchange)
+{
+  return hash_bytes(exchange->caller_id.size > 0 ? exchange->caller_id : exchange->input.client_address);
+}
+
+// Makes the reply a 429, because more calls of the method come than can be answered in good time.
+static enum step_result refuse_call(struct exchange *exchange)
+{
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
+                                         .reason = "OVERLOADED",
+                                         .detail = SLICE("more requests of this kind come than can be answered in good "
+                                                         "time; wait as long as Retry-After says"),
+                                         .retry_after_ms = OVERLOAD_RETRY_MS});
+}
+
+// Refuses what would find no place at the call, before its body is read and translated. The place itself is taken when
+// the call is made, because a body may come slowly.
+enum step_result step_admit(struct exchange *exchange)
+{
+  struct gateway *gateway = exchange->gateway;
+  const struct contract_method *method = exchange_method(exchange);
+  if (!admission_limits(method))
+    return STEP_NEXT;
+  bool has_room = admission_has_room(gateway->admission, method, hash_of_caller(exchange), gateway->clock.now_us());
+  return has_room ? STEP_NEXT : refuse_call(exchange);
+}
+
 // ---- body ----
 
 static enum step_result refuse_media(struct exchange *exchange, struct slice detail)
@@ -349,25 +379,13 @@ enum step_result exchange_refuse_answer(struct exchange *exchange)
                                   .retry_after_ms = UNREAD_RETRY_MS});
 }
 
-// Makes the reply a 429, because more calls of the method come than can be answered in good time.
-static enum step_result refuse_call(struct exchange *exchange)
-{
-  return exchange_fail(exchange,
-                       &(struct failure){.code = STATUS_RESOURCE_EXHAUSTED,
-                                         .reason = "OVERLOADED",
-                                         .detail = SLICE("more requests of this kind come than can be answered in good "
-                                                         "time; wait as long as Retry-After says"),
-                                         .retry_after_ms = OVERLOAD_RETRY_MS});
-}
-
 // Takes a place among the calls in flight, and reserves room for the answer. STEP_NEXT where there is both.
 static enum step_result reserve_call(struct exchange *exchange, uint64_t deadline_us, uint64_t now_us)
 {
   struct gateway *gateway = exchange->gateway;
   const struct contract_method *method = exchange_method(exchange);
-  struct slice caller = exchange->caller_id.size > 0 ? exchange->caller_id : exchange->input.client_address;
   const struct admission_request request = {
-      .method = method, .caller = hash_bytes(caller), .left_us = deadline_us > now_us ? deadline_us - now_us : 0};
+      .method = method, .caller = hash_of_caller(exchange), .left_us = deadline_us > now_us ? deadline_us - now_us : 0};
   if (admission_take(gateway->admission, &request, &exchange->place, now_us) != CONCURRENCY_ADMITTED)
     return refuse_call(exchange);
   if (answer_budget_reserve(&gateway->answers, &exchange->answer, request.caller, hash_integers((uintptr_t)method, 0)))

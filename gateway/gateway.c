@@ -68,6 +68,11 @@ uint64_t gateway_next_timeout_us(const struct gateway *gateway)
   return deadline_min(keys_next_timeout_us(&gateway->keys), first == NULL ? DEADLINE_NONE : first->key);
 }
 
+bool gateway_is_crowded(const struct gateway *gateway)
+{
+  return admission_is_crowded(gateway->admission, gateway->clock.now_us());
+}
+
 void gateway_waiting(struct gateway *gateway, bool waits)
 {
   gateway->in_flight += waits ? 1 : (size_t)-1;

@@ -59,6 +59,8 @@ void gateway_free(struct gateway **gateway);
 void gateway_process(struct gateway *gateway, uint64_t now_us);
 // Returns when gateway_process must be called next, in the clock's microseconds; DEADLINE_NONE for never.
 uint64_t gateway_next_timeout_us(const struct gateway *gateway);
+// Tells whether requests were refused within the last second because there were too many.
+bool gateway_is_crowded(const struct gateway *gateway);
 
 // Counts an exchange that starts (`waits`) or ends waiting in the gauge of requests in flight.
 void gateway_waiting(struct gateway *gateway, bool waits);

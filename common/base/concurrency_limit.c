@@ -51,6 +51,7 @@ static void begin_window(struct concurrency_limit *limit, uint64_t now_us)
 {
   limit->began_us = now_us;
   limit->most_in_flight = limit->in_flight;
+  limit->least_in_flight = limit->in_flight;
   limit->ended = 0;
   memset(limit->buckets, 0, sizeof(limit->buckets));
 }
@@ -76,25 +77,24 @@ static uint32_t find_root(uint32_t value)
   return root;
 }
 
-// Tells whether so many calls were in flight that they may have held each other up. Where few are slow, something else
-// is the cause, and to let in fewer would help nobody.
+// Tells whether so many calls were in flight that they may have held each other up: much of what is let in, or a queue
+// that was there all the time. Where few are slow, something else is the cause, and to let in fewer would help nobody.
 static bool is_crowd(const struct concurrency_limit *limit)
 {
-  return limit->most_in_flight >= limit->limit / 2;
+  return limit->most_in_flight >= limit->limit / 2 || limit->least_in_flight > limit->bounds.least;
 }
 
-// Returns the limit that follows from a median: the old one times allowed / median, but at least half of the old one,
-// and its square root.
+// Returns the limit that follows from a median: what was in flight times allowed / median, but at least half of it, and
+// the square root of the old limit.
 static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t median_us)
 {
   uint64_t allowed_us = 2 * limit->calm_us > limit->bounds.calm_us ? 2 * limit->calm_us : limit->bounds.calm_us;
   uint64_t next = limit->limit;
-  if (!is_crowd(limit))
-    median_us = 0;
-  if (median_us > 2 * allowed_us)
-    next = next / 2;
-  else if (median_us > allowed_us)
-    next = next * allowed_us / median_us;
+  if (is_crowd(limit) && median_us > allowed_us) {
+    if (limit->most_in_flight < next)
+      next = limit->most_in_flight;
+    next = median_us > 2 * allowed_us ? next / 2 : next * allowed_us / median_us;
+  }
   next += find_root(limit->limit);
   if (next < limit->bounds.least)
     return limit->bounds.least;
@@ -151,6 +151,11 @@ static bool has_share(const struct concurrency_limit *limit, size_t held)
   return held < CONCURRENCY_SHARE * free;
 }
 
+bool concurrency_limit_has_room(const struct concurrency_limit *limit, size_t held)
+{
+  return limit->limit == 0 || has_share(limit, held);
+}
+
 enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, size_t held, uint64_t left_us,
                                                  uint64_t now_us)
 {
@@ -168,6 +173,8 @@ enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit
 void concurrency_limit_end(struct concurrency_limit *limit, uint64_t duration_us, uint64_t now_us)
 {
   limit->in_flight--;
+  if (limit->in_flight < limit->least_in_flight)
+    limit->least_in_flight = limit->in_flight;
   if (duration_us > 0) {
     limit->buckets[find_bucket(duration_us)]++;
     limit->ended++;

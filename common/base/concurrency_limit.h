@@ -3,11 +3,12 @@
 // machine: the caller passes the clock.
 //
 // Every window of a tenth of a second the median duration of its calls is compared with what is allowed: twice the
-// median of a time with few calls, and never less than `calm_us`. The limit is multiplied by the quotient of
-// the two where calls take longer and at least half of the limit was in flight, and grows by its square root otherwise:
-// so a burst is let in after a calm time, and a standing queue is not. Calls that are slow for another reason than a
-// crowd are not refused. The limit stays within its bounds. (The gradient is that of
-// Envoy's and Netflix's adaptive concurrency.)
+// median of a time with few calls, and never less than `calm_us`. Where calls take longer and are a crowd, what was in
+// flight is multiplied by the quotient of the two and becomes the limit; otherwise the limit grows by its square root:
+// so a burst is let in after a calm time, and a standing queue is not. Calls are a crowd where at least half of the
+// limit was in flight, or never fewer than `least`. Those that are slow for another reason are not refused. The limit
+// stays within its bounds. (The gradient is that of Envoy's and Netflix's adaptive concurrency; a queue stands that
+// does not empty within a window, as CoDel tells it from a burst.)
 //
 // Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
 // nearly all, two get nearly a half each, and there is something left for one who has nothing yet: callers with few
@@ -46,10 +47,13 @@ struct concurrency_limit {
   // The window that runs now.
   uint64_t began_us;
   size_t most_in_flight;
+  size_t least_in_flight;
   uint32_t ended;
   uint32_t buckets[CONCURRENCY_BUCKETS];
 };
 
+// Tells whether a caller who has `held` in flight would be let in now, unless its deadline is too near.
+bool concurrency_limit_has_room(const struct concurrency_limit *limit, size_t held);
 // Asks to begin a call of a caller who has `held` in flight and `left_us` until its deadline. Where it is admitted,
 // concurrency_limit_end must follow.
 enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, size_t held, uint64_t left_us,

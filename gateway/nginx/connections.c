@@ -19,6 +19,10 @@
 #define MAX_UNSENT_BYTES (128 * 1024)
 // The second version of the PROXY protocol may have additions behind the addresses.
 #define MAX_PROXY_HEADER_BYTES 4096
+// New connections that a turn of the loop takes. With one, as nginx does by itself, those of an overload would wait for
+// seconds behind what each turn has to do, and no answer would reach them, not even a refusal. With all of them, a
+// flood of connections would hold up those that are open.
+#define ACCEPTS_A_TURN 16
 
 // What is kept of a connection until its pool is destroyed.
 struct guest {
@@ -30,7 +34,9 @@ struct guest {
 static struct {
   struct address_counts counts;
   struct metric_series *refused;
-  struct log_limit refusals;  // lines about them
+  struct log_limit refusals;        // lines about them
+  ngx_uint_t accepted;              // counts up with each connection
+  ngx_event_handler_pt accept_one;  // nginx' own
 } clients;
 
 struct address_counts *connections_counts(void)
@@ -219,6 +225,7 @@ static bool is_trusted_proxy(const struct server_conf *server, struct sockaddr *
 // requests.
 static void on_accept(ngx_connection_t *connection)
 {
+  clients.accepted++;
   struct guest *guest = open_guest(connection);
   bool is_proxy = is_trusted_proxy(find_server(connection->listening), connection->sockaddr);
   if (!is_proxy && !admit_connection(connection, guest, connection->sockaddr, to_slice(connection->addr_text)))
@@ -231,6 +238,16 @@ static void on_accept(ngx_connection_t *connection)
     http2_guard(connection);
   if (is_named)
     await_client_name(connection, guest);
+}
+
+static void on_acceptable(ngx_event_t *event)
+{
+  ngx_uint_t before;
+  ngx_uint_t end = clients.accepted + ACCEPTS_A_TURN;
+  do {
+    before = clients.accepted;
+    clients.accept_one(event);
+  } while (clients.accepted != before && clients.accepted != end);
 }
 
 // The listener for operators has neither.
@@ -254,6 +271,8 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)
     if (listening[i].handler != ngx_http_init_connection || !connections_is_public(&listening[i]))
       continue;
     listening[i].handler = on_accept;
+    clients.accept_one = listening[i].connection->read->handler;
+    listening[i].connection->read->handler = on_acceptable;
     const int unsent = MAX_UNSENT_BYTES;
     (void)setsockopt(listening[i].fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
   }

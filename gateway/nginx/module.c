@@ -230,6 +230,11 @@ static ngx_command_t directives[] = {
     HANDLER_DIRECTIVE("bulkhead_openapi"),
     HANDLER_DIRECTIVE("bulkhead_metrics"),
     HANDLER_DIRECTIVE("bulkhead_ready"),
+    // Names the location whose settings of gzip hold while requests are refused because there are too many.
+    {.name = ngx_string("bulkhead_fast_gzip"),
+     .type = NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     .set = compression_set_fast,
+     .conf = NGX_HTTP_LOC_CONF_OFFSET},
     ngx_null_command,
 };
 

@@ -8,6 +8,8 @@
 //   http2.c      how much a connection of HTTP/2 may cost
 //   body.c       how large a body may be, and how much room all of an address may take
 //   pace.c       how slowly a body may come, and a reply be read
+//   pieces.c     large replies, in turns
+//   compression.c   how much time a reply's compression takes
 //   request.c    requests in, bodies in, replies out
 //   client.c     clients that go away, or only end what they send, while a request waits
 //   error_log.c  nginx's own lines about errors as JSON
@@ -46,6 +48,7 @@ struct module_conf {
   ngx_str_t service_keys;  // the path
   ngx_str_t log_level;
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
+  void *fast_gzip;    // the configuration of gzip while there is a crowd; NULL: the usual one
   bool has_handlers;  // a location uses the module
   struct api *api;    // NULL until loaded; freed with the configuration's pool
   ngx_shm_zone_t *metrics_zone;
@@ -158,9 +161,20 @@ void pace_install_filter(void);
 
 // ---- pieces.c ----
 
-// Sends the body of a reply whose header was sent, a large one over several turns of the loop. `body` must not be
-// empty, and must live as long as the request. Returns what a handler of nginx' returns.
+// Prepares the worker's queue of replies.
+void pieces_start(ngx_log_t *log);
+// Notes that a turn of the loop ends.
+void pieces_end_turn(void);
+// Sends the body of a reply whose header was sent, a large one over several turns of the loop, and each after those
+// that wait already. `body` must not be empty, and must live as long as the request. Returns what a handler of nginx'
+// returns: NGX_DONE while some of it waits; request_note_sent is called when it waits no more.
 ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body);
+
+// ---- compression.c ----
+
+char *compression_set_fast(ngx_conf_t *cf, ngx_command_t *command, void *conf);
+// Lets the reply be compressed in less time. Call it before the header is sent.
+void compression_hurry(ngx_http_request_t *r);
 
 // ---- body.c ----
 
@@ -176,6 +190,8 @@ void body_install_filter(void);
 ngx_int_t request_handle(ngx_http_request_t *r);
 // Returns the exchange of a request, also after an internal redirect; NULL when the request has none.
 struct exchange *request_exchange(ngx_http_request_t *r);
+// Tells the exchange of a request that all of its reply was given to nginx.
+void request_note_sent(ngx_http_request_t *r);
 // Returns the exchange of a request and opens it where there is none yet. NULL without memory.
 struct exchange *request_open_exchange(ngx_http_request_t *r);
 void request_fill_input(ngx_http_request_t *r, struct exchange_input *input);

@@ -1,17 +1,64 @@
-// Sends a large reply in pieces, one in a turn of the worker's loop. nginx' filters take what they are given at once:
-// to compress a list of megabytes holds all other clients of the worker up for a tenth of a second, and a few hundred
-// of them for many.
+// Sends large replies in pieces, by turns. nginx' filters take what they are given at once: to compress a list of
+// megabytes holds all other clients of the worker up for a tenth of a second, and a few hundred small ones do the same.
+//
+// In one turn of the loop replies are given to the filters for TURN_US, a piece of each after the other. What is left
+// waits for the next turns, so whatever else the worker has to do, such as to refuse a request, waits no longer than
+// that.
 #include "gateway/nginx/module.h"
 
+#include "common/base/clock.h"
+
 #define PIECE_BYTES ((size_t)64 * 1024)
+// What costs too little to wait.
+#define SMALL_BYTES ((size_t)8 * 1024)
+#define TURN_US 1000
 #define GUARD_MS 60000
 
 struct pieces {
+  ngx_queue_t link;  // in sender.waiting
+  bool is_waiting;
   ngx_http_request_t *r;
   struct slice left;
-  ngx_event_t turn;   // posted for the next turn
   ngx_event_t guard;  // a timer: a worker that shuts down waits for timers, and not for what is posted
 };
+
+// The worker's replies that wait for their turn.
+static struct {
+  ngx_queue_t waiting;  // in the order of their turns
+  ngx_event_t turn;     // posted for the next turn of the loop while replies wait
+  uint64_t spent_us;    // on replies in this turn of the loop
+} sender;
+
+static void on_turn(ngx_event_t *event);
+
+void pieces_start(ngx_log_t *log)
+{
+  ngx_queue_init(&sender.waiting);
+  sender.turn = (ngx_event_t){.handler = on_turn, .log = log};
+}
+
+void pieces_end_turn(void)
+{
+  sender.spent_us = 0;
+}
+
+// ---- the queue ----
+
+static void enqueue(struct pieces *pieces)
+{
+  pieces->is_waiting = true;
+  ngx_queue_insert_tail(&sender.waiting, &pieces->link);
+  ngx_post_event(&sender.turn, &ngx_posted_next_events);
+}
+
+static void dequeue(struct pieces *pieces)
+{
+  // The macro is two statements.
+  if (pieces->is_waiting) {
+    ngx_queue_remove(&pieces->link);
+  }
+  pieces->is_waiting = false;
+}
 
 static void drop_guard(struct pieces *pieces)
 {
@@ -28,11 +75,10 @@ static void forget_turn(void *data)
 {
   struct pieces *pieces = data;
   drop_guard(pieces);
-  // The macro is two statements.
-  if (pieces->turn.posted) {
-    ngx_delete_posted_event(&pieces->turn);
-  }
+  dequeue(pieces);
 }
+
+// ---- pieces ----
 
 static ngx_int_t send_piece(ngx_http_request_t *r, struct slice piece, bool is_last)
 {
@@ -50,21 +96,18 @@ static ngx_int_t send_piece(ngx_http_request_t *r, struct slice piece, bool is_l
   return ngx_http_output_filter(r, &out);
 }
 
-// Sends the next piece. NGX_DONE while others follow, which the event sends; else how the request ends.
-static ngx_int_t send_next(struct pieces *pieces)
+// Sends the next piece of `left`, and takes it off. NGX_DONE while others follow; else how the request ends.
+static ngx_int_t send_next(ngx_http_request_t *r, struct slice *left)
 {
-  struct slice piece = pieces->left;
+  struct slice piece = *left;
   if (piece.size > PIECE_BYTES)
     piece.size = PIECE_BYTES;
-  pieces->left = slice_skip(pieces->left, piece.size);
-  bool is_last = pieces->left.size == 0;
-  ngx_int_t rc = send_piece(pieces->r, piece, is_last);
-  if (is_last || rc == NGX_ERROR) {
-    drop_guard(pieces);
-    return rc;
-  }
-  ngx_post_event(&pieces->turn, &ngx_posted_next_events);
-  return NGX_DONE;
+  *left = slice_skip(*left, piece.size);
+  bool is_last = left->size == 0;
+  uint64_t before_us = clock_now_us();
+  ngx_int_t rc = send_piece(r, piece, is_last);
+  sender.spent_us += clock_now_us() - before_us;
+  return is_last || rc == NGX_ERROR ? rc : NGX_DONE;
 }
 
 static bool is_unsent(const ngx_http_request_t *r)
@@ -108,16 +151,32 @@ static void end_pieces(ngx_http_request_t *r, ngx_int_t rc)
   wait_for_room(r);
 }
 
-static void on_turn(ngx_event_t *event)
+static void send_in_turn(struct pieces *pieces)
 {
-  struct pieces *pieces = event->data;
   ngx_http_request_t *r = pieces->r;
   ngx_connection_t *connection = r->connection;
   ngx_http_set_log_request(connection->log, r);
-  ngx_int_t rc = connection->error ? NGX_ERROR : send_next(pieces);
-  if (rc != NGX_DONE)
+  dequeue(pieces);
+  ngx_int_t rc = connection->error ? NGX_ERROR : send_next(r, &pieces->left);
+  if (rc == NGX_DONE) {
+    enqueue(pieces);
+  } else {
+    drop_guard(pieces);
+    request_note_sent(r);
     end_pieces(r, rc);
+  }
   ngx_http_run_posted_requests(connection);
+}
+
+static void on_turn(ngx_event_t *event)
+{
+  sender.spent_us = 0;
+  while (!ngx_queue_empty(&sender.waiting) && sender.spent_us < TURN_US)
+    send_in_turn(ngx_queue_data(ngx_queue_head(&sender.waiting), struct pieces, link));
+  // The macro is more than one statement.
+  if (!ngx_queue_empty(&sender.waiting)) {
+    ngx_post_event(event, &ngx_posted_next_events);
+  }
 }
 
 // Ends what client.c does for a request that waits: an interim response must not come between two pieces. A client of
@@ -130,10 +189,9 @@ static void watch_no_half_close(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_block_reading;
 }
 
-ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
+// Makes what is left of a reply wait for its turn. The request stays until the last piece has been sent.
+static ngx_int_t wait_for_turn(ngx_http_request_t *r, struct slice left)
 {
-  if (body.size <= PIECE_BYTES)
-    return send_piece(r, body, true);
   struct pieces *pieces = ngx_pcalloc(r->pool, sizeof(*pieces));
   ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, 0);
   if (pieces == NULL || cleanup == NULL)
@@ -141,14 +199,20 @@ ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
   cleanup->handler = forget_turn;
   cleanup->data = pieces;
   pieces->r = r;
-  pieces->left = body;
-  pieces->turn = (ngx_event_t){.handler = on_turn, .data = pieces, .log = r->connection->log};
+  pieces->left = left;
   pieces->guard = (ngx_event_t){.handler = on_guard, .data = pieces, .log = r->connection->log};
   ngx_add_timer(&pieces->guard, GUARD_MS);
   watch_no_half_close(r);
-  ngx_int_t rc = send_next(pieces);
-  // The request stays until the last piece has been sent.
-  if (rc == NGX_DONE)
-    r->main->count++;
-  return rc;
+  enqueue(pieces);
+  r->main->count++;
+  return NGX_DONE;
+}
+
+ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
+{
+  if (body.size <= SMALL_BYTES)
+    return send_piece(r, body, true);
+  bool is_free = ngx_queue_empty(&sender.waiting) && sender.spent_us < TURN_US;
+  ngx_int_t rc = is_free ? send_next(r, &body) : NGX_DONE;
+  return rc == NGX_DONE ? wait_for_turn(r, body) : rc;
 }

@@ -48,6 +48,13 @@ struct exchange *request_exchange(ngx_http_request_t *r)
   return request == NULL ? NULL : request->exchange;
 }
 
+void request_note_sent(ngx_http_request_t *r)
+{
+  struct exchange *exchange = request_exchange(r);
+  if (exchange != NULL)
+    exchange_note_sent(exchange);
+}
+
 struct exchange *request_open_exchange(ngx_http_request_t *r)
 {
   struct request *request = find_request(r);
@@ -319,5 +326,10 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
     r->gzip_tested = 1;
     r->gzip_ok = 0;
   }
-  return request_send_bytes(r, reply->body);
+  if (gateway_is_crowded(worker_gateway()))
+    compression_hurry(r);
+  rc = request_send_bytes(r, reply->body);
+  if (rc != NGX_DONE)
+    request_note_sent(r);
+  return rc;
 }

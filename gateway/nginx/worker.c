@@ -64,6 +64,7 @@ static void set_timer(void)
 static void on_turn_end(ngx_event_t *event)
 {
   (void)event;
+  pieces_end_turn();
   if (worker.upstreams == NULL)
     return;
   upstreams_flush(worker.upstreams);
@@ -202,6 +203,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   start_counting(module);
   certificate_tell_expiry(cycle);
   connections_start(cycle, module);
+  pieces_start(cycle->log);
   handover_begin(cycle);
   struct error error;
   if (start_upstreams(module, &error) != STATUS_OK) {

@@ -226,6 +226,20 @@ Test(concurrency_limit, three_and_five_times_too_much_leave_goodput_and_duration
   cr_expect_gt(without.p50_ms, 10 * three.p50_ms);
 }
 
+// A queue that grows slowly is as bad as one that comes at once.
+Test(concurrency_limit, a_little_too_much_does_not_stand_in_a_queue_below_a_high_limit)
+{
+  struct world *world = make_world(8, 4 * MS);
+  uint64_t now_us = SECOND;
+  (void)run(world, "half of 1 x", &now_us, 5, (double[]){0, 100});
+  cr_assert_eq(world->limit.limit, MOST);
+  struct seen first = run(world, "1.05 x, the first seconds", &now_us, 2, (double[]){0, 210});
+  struct seen later = run(world, "1.05 x, later", &now_us, 20, (double[]){0, 210});
+  cr_expect_leq(first.p99_ms, 100);
+  cr_expect_geq(later.per_second, 0.95 * 2000);
+  cr_expect_leq(later.p99_ms, 100);
+}
+
 Test(concurrency_limit, it_follows_servers_that_become_half_as_many_and_twice_as_many)
 {
   struct world *world = make_world(16, 4 * MS);
