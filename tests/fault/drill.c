@@ -306,7 +306,7 @@ static const char *tell_failures(const struct seen *seen)
   return text("%zu: %s (%s)", seen->failed, kinds, statuses);
 }
 
-static void print_line(const char *line)
+void drill_print_line(const char *line)
 {
   const char *path = getenv("DRILL_TABLE");
   fprintf(stderr, "drill: %s\n", line);
@@ -322,11 +322,11 @@ static void tell(const struct drill *drill, const struct drill_goal *goal)
   struct seen before = sum_up(drill, 0, drill->faults[0].broken_us);
   struct seen seen = sum_up(drill, drill->faults[0].broken_us, UINT64_MAX);
   const char *missed = judge_times(drill, goal, &before, &seen);
-  print_line(text("| %s | %zu | %zu | %s | %.0f ms | %.1f -> %.1f ms | %.0f ms | %.2f s | %s | %s |", drill->name,
-                  seen.sent, seen.answered, tell_failures(&seen), (double)seen.longest_gap_us / 1e3,
-                  (double)before.p99_us / 1e3, (double)seen.p99_us / 1e3, (double)seen.slowest_us / 1e3,
-                  (double)find_recovery(drill) / 1e6, goal->text,
-                  join(drill->note, "; ", missed[0] == '\0' ? "reached" : text("missed: %s", missed))));
+  drill_print_line(text("| %s | %zu | %zu | %s | %.0f ms | %.1f -> %.1f ms | %.0f ms | %.2f s | %s | %s |", drill->name,
+                        seen.sent, seen.answered, tell_failures(&seen), (double)seen.longest_gap_us / 1e3,
+                        (double)before.p99_us / 1e3, (double)seen.p99_us / 1e3, (double)seen.slowest_us / 1e3,
+                        (double)find_recovery(drill) / 1e6, goal->text,
+                        join(drill->note, "; ", missed[0] == '\0' ? "reached" : text("missed: %s", missed))));
 }
 
 void drill_end(struct drill **drill_pointer, const struct drill_goal *goal)

@@ -54,6 +54,8 @@ void drill_break(struct drill *drill);
 void drill_endure(const struct drill *drill, unsigned long_seconds);
 // Notes that what was broken last has been started or connected again, and can heal from now on.
 void drill_mend(struct drill *drill);
+// Prints a line of the table, and adds it to the file of the table where there is one.
+void drill_print_line(const char *line);
 // Adds a figure of its own to the line.
 void drill_note(struct drill *drill, const char *note);
 // Tells in the line that a goal of the drill's own was missed.
