@@ -59,6 +59,16 @@ static bool is_service_name(struct slice name)
   return true;
 }
 
+// Parses the URL and, behind it, the zone of an endpoint, which may be missing.
+static bool parse_place(struct slice rest, struct slice id, struct endpoint_list *list)
+{
+  struct slice url = rest;
+  bool has_zone = cut_before(&rest, ' ', &url);
+  if (!endpoint_list_add_in_zone(list, id, url, has_zone ? rest : SLICE("")))
+    return false;
+  return !has_zone || list->endpoints[list->count - 1].zone[0] != '\0';
+}
+
 static bool parse_line(struct slice line, struct static_service **services, size_t *service_count)
 {
   struct slice name;
@@ -71,7 +81,7 @@ static bool parse_line(struct slice line, struct static_service **services, size
       return false;
     service = add_service(services, name);
   }
-  return endpoint_list_add(&service->list, id, line);
+  return parse_place(line, id, &service->list);
 }
 
 bool saved_lists_parse(struct slice text, struct static_service **out)
@@ -97,8 +107,11 @@ void saved_lists_format(const struct static_service *services, struct strbuf *ou
 {
   strbuf_add_string(out, FIRST_LINE "\n");
   for (; services != NULL; services = services->next)
-    for (size_t i = 0; i < services->list.count; i++)
-      strbuf_printf(out, "%s %s %s\n", services->name, services->list.endpoints[i].id, services->list.endpoints[i].url);
+    for (size_t i = 0; i < services->list.count; i++) {
+      const struct discovery_endpoint *endpoint = &services->list.endpoints[i];
+      strbuf_printf(out, "%s %s %s%s%s\n", services->name, endpoint->id, endpoint->url,
+                    endpoint->zone[0] == '\0' ? "" : " ", endpoint->zone);
+    }
 }
 
 // ---- reading ----

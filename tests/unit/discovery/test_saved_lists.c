@@ -70,6 +70,26 @@ Test(saved_lists, what_was_kept_is_found_after_the_next_start)
   cr_expect_eq(count_saved("auth"), 1);
 }
 
+static const char *find_saved_zone(const struct saved_lists *lists, size_t index)
+{
+  const struct endpoint_list *list = saved_lists_find(lists, "item");
+  return list == NULL || index >= list->count ? "none" : list->endpoints[index].zone;
+}
+
+Test(saved_lists, zones_are_found_after_the_next_start)
+{
+  struct endpoint_list list = make_list(IDS("item-1"));
+  cr_assert(endpoint_list_add_in_zone(&list, SLICE("item-2"), SLICE("tcp://10.0.0.2:7000"), SLICE("eu-1a")));
+  saved_lists_open(&saved, path);
+  saved_lists_keep(&saved, "item", &list);
+  endpoint_list_free(&list);
+  struct saved_lists again;
+  saved_lists_open(&again, path);
+  cr_expect_str_eq(find_saved_zone(&again, 0), "");
+  cr_expect_str_eq(find_saved_zone(&again, 1), "eu-1a");
+  saved_lists_close(&again);
+}
+
 Test(saved_lists, a_service_without_instances_keeps_its_last_ones)
 {
   saved_lists_open(&saved, path);
@@ -109,6 +129,13 @@ static void write_text(const char *text)
   cr_assert_eq(fclose(file), 0);
 }
 
+Test(saved_lists, a_file_of_a_release_before_zones_is_read)
+{
+  write_text("bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000\n");
+  saved_lists_open(&saved, path);
+  cr_expect_str_eq(find_saved_zone(&saved, 0), "");
+}
+
 Test(saved_lists, a_file_that_holds_anything_else_is_ignored_and_replaced)
 {
   static const char *const texts[] = {
@@ -119,7 +146,9 @@ Test(saved_lists, a_file_that_holds_anything_else_is_ignored_and_replaced)
       "bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000",
       "bulkhead endpoints 1\nitem item-1\n",
       "bulkhead endpoints 1\nitem item-1 http://10.0.0.1:7000\n",
-      "bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000 x\n",
+      "bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000 \n",
+      "bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000 eu-1a x\n",
+      "bulkhead endpoints 1\nitem item-1 tcp://10.0.0.1:7000 eu\x01\n",
       "bulkhead endpoints 1\n item-1 tcp://10.0.0.1:7000\n",
       "bulkhead endpoints 1\nitem  tcp://10.0.0.1:7000\n",
       "bulkhead endpoints 1\n\xff\xfe item-1 tcp://10.0.0.1:7000\n",

@@ -1,12 +1,15 @@
 // Simulates clients and instances in three zones for minutes of virtual time: which zone calls go to, and what becomes
 // of them where a zone has too much to do or loses its instances. The seeds are fixed.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/rpc/balancer_internal.h"
 #include "common/rpc/client_internal.h"
 #include "common/rpc/rpc_client.h"
+#include "tests/support/common/read_metric.h"
 #include "tests/unit/rpc/event_queue.h"
+#include "tests/unit/rpc/harness.h"
 
 enum { ZONES = 3, PER_ZONE = 4, INSTANCES = ZONES * PER_ZONE, CLIENTS = 6 };
 
@@ -346,6 +349,45 @@ Test(zones, the_last_instance_of_a_zone_may_go_at_once)
   cr_assert_eq(balancer_pick(&balancer, all, 2, 100, START_US), &far);
 }
 
+// ---- another endpoint ----
+
+Test(zones, a_call_that_is_sent_again_stays_in_the_zone_while_that_does_well)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[5] = {{.ready = true},
+                                             {.ready = true, .near = true},
+                                             {.ready = true, .near = true, .calls_in_flight = 3, .cost_us = 300},
+                                             {.ready = true},
+                                             {.ready = true, .near = true, .calls_in_flight = 9, .cost_us = 900}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1], &candidates[2], &candidates[3], &candidates[4]};
+  candidates[2].heard_us = candidates[4].heard_us = START_US;
+  cr_expect_eq(balancer_pick_other(&balancer, all, 5, &candidates[1], START_US), &candidates[2]);
+  cr_expect_eq(balancer_pick_hedge(&balancer, all, 5, &candidates[1], START_US), &candidates[2]);
+  candidates[2].ejection.until_us = START_US + 1;
+  cr_expect_eq(balancer_pick_other(&balancer, all, 5, &candidates[1], START_US), &candidates[4]);
+  candidates[4].full = true;
+  const struct balancer_candidate *other = balancer_pick_other(&balancer, all, 5, &candidates[1], START_US);
+  cr_expect(other != NULL && !other->near, "the zone has no other that does well");
+  // One of three is left in the zone.
+  candidates[4].full = false;
+  candidates[1].silent = candidates[2].silent = true;
+  other = balancer_pick_other(&balancer, all, 5, &candidates[1], START_US + BALANCER_LOOK_US);
+  cr_expect(other != NULL && !other->near, "most of the zone is away");
+}
+
+Test(zones, a_call_that_is_sent_again_goes_to_an_ejected_instance_rather_than_to_none)
+{
+  struct balancer balancer = {0};
+  struct balancer_candidate candidates[2] = {{.ready = true}, {.ready = true}};
+  struct balancer_candidate *all[] = {&candidates[0], &candidates[1]};
+  candidates[1].ejection.until_us = START_US + 1;
+  cr_expect_eq(balancer_pick_other(&balancer, all, 2, &candidates[0], START_US), &candidates[1]);
+  cr_expect_null(balancer_pick_hedge(&balancer, all, 2, &candidates[0], START_US));
+  candidates[1].silent = true;
+  cr_expect_null(balancer_pick_other(&balancer, all, 2, &candidates[0], START_US));
+  cr_expect_null(balancer_pick_other(&balancer, NULL, 0, &candidates[0], START_US));
+}
+
 // ---- the client ----
 
 static void set_zones(struct rpc_client *client, struct slice first, struct slice second)
@@ -370,6 +412,35 @@ Test(zones, the_endpoints_of_the_clients_zone_are_near_also_when_it_is_known_lat
   candidates = client->channels->candidates;
   cr_expect(!candidates[0]->near && candidates[1]->near);
   rpc_client_free(&client);
+}
+
+static int64_t count_left_zone(void)
+{
+  struct slice label = SLICE("test");
+  return read_metric(METRIC_RPC_LEFT_ZONE, &label, 1);
+}
+
+Test(zones, requests_that_leave_the_zone_are_counted)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){0});
+  char url[64];
+  snprintf(url, sizeof(url), "%s", rig_url(&rig));
+  rpc_client_free(&rig.client);
+  rig.client = rpc_client_create(&(struct rpc_client_options){.zone = "eu-1a"});
+  struct rpc_endpoint endpoint = {.id = SLICE("only"), .url = slice_from_string(url), .zone = SLICE("eu-1b")};
+  static const struct slice zones[] = {SLICE_INIT("eu-1b"), SLICE_INIT("eu-1a"), SLICE_INIT("")};
+  for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++) {
+    endpoint.zone = zones[i];
+    rpc_client_set_endpoints(rig.client, "test", &endpoint, 1);
+    rig_until_ready(&rig, 1);
+    struct outcome outcome;
+    rig_call(&rig, SLICE("x"), &outcome);
+    rig_until_done(&rig, &outcome, 1);
+    cr_expect_eq(outcome.code, STATUS_OK);
+    cr_expect_eq(count_left_zone(), 1, "its own zone and one that is not known do not count");
+  }
+  rig_stop(&rig);
 }
 
 Test(zones, a_client_without_a_zone_is_near_to_none)
