@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/compiler.h"
+#include "common/rpc/rpc_client.h"
 #include "gateway/admission.h"
 
 // The statuses that the gateway answers with; every other one is counted as "other".
@@ -46,13 +47,10 @@ static void create_rpc_series(struct slice method)
 
 static void create_shared_series(const char *const *services, size_t service_count)
 {
-  static const enum metric by_service[] = {METRIC_RPC_CLIENT_IN_FLIGHT, METRIC_RPC_CLIENT_PACKETS,
-                                           METRIC_RPC_CLIENT_FRAMES,    METRIC_RPC_ENDPOINTS,
-                                           METRIC_RPC_ENDPOINT_LOST,    METRIC_DISCOVERY_UPDATES};
   for (size_t i = 0; i < service_count; i++) {
     struct slice service = slice_from_string(services[i]);
-    for (size_t m = 0; m < ARRAY_LEN(by_service); m++)
-      metrics_series(by_service[m], &service, 1);
+    metrics_series(METRIC_DISCOVERY_UPDATES, &service, 1);
+    rpc_client_make_series(services[i]);
   }
   static const char *const levels[] = {"debug", "info", "warn", "error"};
   for (size_t i = 0; i < ARRAY_LEN(levels); i++) {

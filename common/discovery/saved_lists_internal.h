@@ -1,7 +1,7 @@
 // The last known endpoints of services in a file, for a start without Consul or DNS. A line names one endpoint: "item
-// item-1 tcp://10.0.0.1:7000", with its zone behind where that is known: "item item-1 tcp://10.0.0.1:7000 eu-1a"; or one
-// by a name that DNS resolves, which knows no zones: "dns+tcp://item:7000 ...". Whoever can write the file
-// decides only where is dialled: who answers there must still prove its name.
+// item-1 tcp://10.0.0.1:7000", with its zone behind where that is known: "item item-1 tcp://10.0.0.1:7000 eu-1a"; or
+// one by a name that DNS resolves, which knows no zones: "dns+tcp://item:7000 ...". Whoever can write the file decides
+// only where is dialled: who answers there must still prove its name.
 #ifndef BULKHEAD_DISCOVERY_SAVED_LISTS_INTERNAL_H
 #define BULKHEAD_DISCOVERY_SAVED_LISTS_INTERNAL_H
 

@@ -63,7 +63,9 @@ bool balancer_note_reply(struct balancer_candidate *candidate, const struct bala
 {
   float sample = reply->is_untimed ? 0 : (float)reply->duration_us / (float)(reply->cost_us + 1);
   if (reply->failed) {
-    float worse = find_slowness(candidate, now_us) * FAILURE_FACTOR;
+    // The first failure after an answer may be that of its method alone, which is for the method's breaker to judge.
+    bool is_single = !reply->is_overload && candidate->ejection.failures == 0;
+    float worse = find_slowness(candidate, now_us) * (is_single ? 1 : FAILURE_FACTOR);
     sample = worse > sample ? worse : sample;
   }
   if (reply->failed || !reply->is_untimed)
@@ -124,7 +126,7 @@ static float estimate_wait(const struct balancer_candidate *candidate, uint32_t 
 }
 
 enum demand {
-  DEMAND_HEALTHY,  // answers, and is not ejected
+  DEMAND_HEALTHY,  // answers, is not ejected, and does the calls of the method
   DEMAND_AWAKE,    // answers
   DEMAND_ROOM,     // has room for a call
   DEMAND_READY,
@@ -153,7 +155,7 @@ static bool meets_demand(const struct search *search, const struct balancer_cand
     return false;
   switch (search->demand) {
   case DEMAND_HEALTHY:
-    return has_room && !candidate->silent && !ejection_is_active(&candidate->ejection, search->now_us);
+    return has_room && !candidate->avoided && balancer_is_usable(candidate, search->now_us);
   case DEMAND_AWAKE:
     return has_room && !candidate->silent;
   case DEMAND_ROOM:
@@ -204,11 +206,6 @@ static struct balancer_candidate *choose_of_two(const struct search *search)
 
 // ---- zones ----
 
-static bool is_usable(const struct balancer_candidate *candidate, uint64_t now_us)
-{
-  return candidate->ready && !candidate->silent && !ejection_is_active(&candidate->ejection, now_us);
-}
-
 // Returns whether enough of the near candidates can be used that calls should stay with them.
 static bool has_usable_zone(const struct search *search)
 {
@@ -219,7 +216,7 @@ static bool has_usable_zone(const struct search *search)
     if (!candidate->near)
       continue;
     near++;
-    usable += is_usable(candidate, search->now_us) ? 1 : 0;
+    usable += balancer_is_usable(candidate, search->now_us) ? 1 : 0;
   }
   return near != 0 && near != search->count && 2 * usable >= near;
 }
@@ -275,7 +272,7 @@ static bool batch_goes_on(const struct balancer *balancer, uint32_t cost_us)
 {
   const struct balancer_candidate *chosen = balancer->chosen;
   return balancer->batch_left != 0 && balancer->batch_cost_us >= cost_us && chosen->ready && !chosen->silent &&
-         balancer_has_room(balancer, chosen);
+         !chosen->avoided && balancer_has_room(balancer, chosen);
 }
 
 struct balancer_candidate *balancer_pick(struct balancer *balancer, struct balancer_candidate *const *candidates,
@@ -347,7 +344,7 @@ struct balancer_candidate *balancer_pick_hedge(struct balancer *balancer, struct
       .balancer = balancer, .candidates = candidates, .count = count, .cost_us = 1, .now_us = now_us};
   size_t usable = 0;
   for (size_t i = 0; i < count; i++)
-    usable += is_usable(candidates[i], now_us) ? 1 : 0;
+    usable += balancer_is_usable(candidates[i], now_us) ? 1 : 0;
   return usable < 2 || 2 * usable < count ? NULL : find_healthy_other(&search, except);
 }
 

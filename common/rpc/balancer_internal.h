@@ -4,9 +4,9 @@
 // they then leave as one packet.
 //
 // Slowness is the time of replies by the usual cost of their methods: a rise counts at once, and what has been bad is
-// forgotten within seconds. A failure makes slower, however fast it comes. An endpoint with calls in flight that says
-// nothing is as slow as it has been quiet. An endpoint that is new gets its full share only after a while. One that
-// fails or is slow where others are not is ejected, at most half of them at a time.
+// forgotten within seconds. Failures in a row make slower, however fast they come. An endpoint with calls in flight
+// that says nothing is as slow as it has been quiet. An endpoint that is new gets its full share only after a while.
+// One that fails or is slow where others are not is ejected, at most half of them at a time.
 //
 // Candidates that are near, in the zone of the client, are preferred while at least half of those listed can be used:
 // the two come from the near ones. When the better one of these is far slower than a random one elsewhere, the call
@@ -33,10 +33,11 @@
 
 // What the choice of an endpoint depends on; embedded in the endpoint.
 struct balancer_candidate {
-  bool ready;   // connected and taking calls
-  bool silent;  // does not answer: chosen only when all that are ready do not
-  bool near;    // in the zone of the client
-  bool full;    // as many bytes wait to be sent to it as may: chosen only when it is so with all that are ready
+  bool ready;    // connected and taking calls
+  bool silent;   // does not answer: chosen only when all that are ready do not
+  bool near;     // in the zone of the client
+  bool avoided;  // its breaker is open for the method of the call at hand: chosen only when all are so; see channel.c
+  bool full;     // as many bytes wait to be sent to it as may: chosen only when it is so with all that are ready
   size_t calls_in_flight;
   uint64_t cost_us;         // of the calls in flight
   uint64_t ready_since_us;  // 0: it is not new
@@ -70,6 +71,12 @@ struct balancer {
   size_t batch_left;       // calls that may still go to `chosen`
   uint64_t batch_cost_us;  // what they may cost
 };
+
+// Returns whether the candidate takes calls, answers, and is not ejected.
+static inline bool balancer_is_usable(const struct balancer_candidate *candidate, uint64_t now_us)
+{
+  return candidate->ready && !candidate->silent && !ejection_is_active(&candidate->ejection, now_us);
+}
 
 // Returns whether one more call may go to the candidate.
 static inline bool balancer_has_room(const struct balancer *balancer, const struct balancer_candidate *candidate)

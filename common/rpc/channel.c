@@ -31,28 +31,7 @@ static struct rpc_channel *add_channel(struct rpc_client *client, const char *se
   channel->balancer.max_in_flight = client->max_calls_in_flight;
   channel->balancer.random = random_below(UINT32_MAX);
   list_init(&channel->waiting);
-  struct slice label = slice_from_string(channel->service);
-  channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
-  channel->ejected[0] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("failures")}, 2);
-  channel->ejected[1] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("slowness")}, 2);
-  channel->not_retried = metrics_series(METRIC_RPC_NOT_RETRIED, &label, 1);
-  static const char *const reasons[] = {
-      [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken", [RETRY_SILENT] = "silent"};
-  for (size_t i = 0; i < RETRY_REASON_COUNT; i++)
-    channel->retried[i] = metrics_series(METRIC_RPC_RETRIES, (struct slice[]){label, slice_from_string(reasons[i])}, 2);
-  static const char *const events[] = {
-      [HEDGE_SENT] = "sent", [HEDGE_WON] = "won", [HEDGE_CANCELLED] = "cancelled", [HEDGE_OVER_BUDGET] = "over_budget"};
-  for (size_t i = 0; i < HEDGE_EVENT_COUNT; i++)
-    channel->hedges[i] = metrics_series(METRIC_RPC_HEDGES, (struct slice[]){label, slice_from_string(events[i])}, 2);
-  channel->left_zone = metrics_series(METRIC_RPC_LEFT_ZONE, &label, 1);
-  channel->endpoint_metrics = (struct endpoint_metrics){
-      .connected = metrics_series(METRIC_RPC_ENDPOINTS, &label, 1),
-      .service = channel->service,
-      .lost = metrics_series(METRIC_RPC_ENDPOINT_LOST, &label, 1),
-      .silent = metrics_series(METRIC_RPC_ENDPOINT_SILENT, &label, 1),
-      .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
-      .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),
-  };
+  channel_make_series(channel);
   channel->next = client->channels;
   client->channels = channel;
   return channel;
@@ -121,6 +100,11 @@ struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t no
   struct rpc_channel *channel = call->channel;
   if (channel->has_full)
     look_for_room(channel);
+  if (channel->has_open && channel_mark_open(channel, call->entry->index) != 0) {
+    struct balancer_candidate *tried = channel_find_try(channel, call->entry->index, now_us);
+    if (tried != NULL)
+      return tried;
+  }
   return balancer_pick(&channel->balancer, channel->candidates, channel->candidate_count,
                        method_cost_us(&call->entry->cost), now_us);
 }
@@ -128,6 +112,7 @@ struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t no
 struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint64_t now_us)
 {
   struct rpc_channel *channel = call->channel;
+  (void)channel_mark_open(channel, call->entry->index);
   return balancer_pick_other(&channel->balancer, channel->candidates, channel->candidate_count,
                              &call->attempt.endpoint->load, now_us);
 }
@@ -135,6 +120,7 @@ struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint6
 struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint64_t now_us)
 {
   struct rpc_channel *channel = call->channel;
+  (void)channel_mark_open(channel, call->entry->index);
   return balancer_pick_hedge(&channel->balancer, channel->candidates, channel->candidate_count,
                              &call->attempt.endpoint->load, now_us);
 }

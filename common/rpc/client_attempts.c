@@ -127,6 +127,16 @@ void client_note_unanswered(const struct rpc_attempt *attempt)
                              attempt->call->client->now_us);
 }
 
+// Tells the breaker of the method. Returns whether that is all that the reply should change: a failure at an endpoint
+// whose breaker is open was expected, and must neither eject the endpoint nor drive the calls of other methods away.
+static bool note_outcome(const struct rpc_attempt *attempt, const struct balancer_reply *reply)
+{
+  enum breaker_outcome failure = reply->is_overload ? BREAKER_REFUSED : BREAKER_FAILED;
+  bool was_open = breaker_set_is_open(&attempt->endpoint->breakers, attempt->call->entry->index);
+  channel_note_outcome(attempt, reply->failed ? failure : BREAKER_ANSWERED);
+  return was_open && reply->failed;
+}
+
 void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status)
 {
   const struct rpc_call *call = attempt->call;
@@ -147,6 +157,8 @@ void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_st
   };
   if (!reply.failed && !is_stream)
     method_cost_note(&call->entry->cost, reply.duration_us, now_us);
+  if ((reply.failed || attempt->endpoint->breakers.count != 0) && note_outcome(attempt, &reply))
+    return;
   if (balancer_note_reply(&attempt->endpoint->load, &reply, now_us))
     channel_eject_failing(attempt->endpoint);
 }

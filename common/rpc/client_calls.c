@@ -9,7 +9,7 @@
 #include "common/rpc/rpc_client.h"
 
 #define NO_ENDPOINT "no instance of the service can be reached"
-// What a caller is told to wait when no endpoint can be reached.
+// What a caller is told to wait when no endpoint can be reached or takes the call.
 #define RETRY_AFTER_MS 1000
 
 // ---- the state of a call ----
@@ -99,10 +99,11 @@ static bool cancel_request(const struct rpc_attempt *attempt)
 void client_fail_call(struct rpc_call *call, enum status code, bool has_left, const char *message)
 {
   has_left = has_left || call->may_have_begun;
+  bool is_transient = code == STATUS_UNAVAILABLE || code == STATUS_RESOURCE_EXHAUSTED;
   struct rpc_status status = {.code = code,
                               .message = slice_from_string(message),
                               .reason = has_left ? SLICE(RPC_OUTCOME_UNKNOWN) : SLICE(RPC_NOT_APPLIED),
-                              .retry_after_ms = code == STATUS_UNAVAILABLE ? RETRY_AFTER_MS : 0};
+                              .retry_after_ms = is_transient ? RETRY_AFTER_MS : 0};
   client_end_call(call, &status, (struct slice){0});
 }
 
@@ -153,6 +154,17 @@ static void wait_for_endpoint(struct rpc_call *call, uint64_t now_us)
     client_set_call_state(call, CALL_WAITING);
 }
 
+// Refuses a call whose method fails or is refused everywhere, if it should not be tried. False if it should.
+static bool shed_call(struct rpc_call *call, struct balancer_candidate *pick, uint64_t now_us)
+{
+  enum status status = channel_shed(call, pick, now_us);
+  if (status != STATUS_OK)
+    client_refuse_call(call, status,
+                       status == STATUS_UNAVAILABLE ? "all instances of the service fail this method"
+                                                    : "all instances of the service have too much to do");
+  return status != STATUS_OK;
+}
+
 void client_place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us)
 {
   struct balancer_candidate *pick = channel_pick(call, now_us);
@@ -164,7 +176,7 @@ void client_place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t 
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many bytes wait to be sent to the service");
   else if (!balancer_has_room(&call->channel->balancer, pick))
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many calls in flight to the service");
-  else
+  else if (!pick->avoided || !shed_call(call, pick, now_us))
     client_send_request(call, endpoint_of(pick), frame, now_us);
 }
 

@@ -12,6 +12,7 @@
 #include "common/base/list.h"
 #include "common/observe/log_limit.h"
 #include "common/rpc/balancer_internal.h"
+#include "common/rpc/breaker_internal.h"
 #include "common/rpc/call_table_internal.h"
 #include "common/rpc/endpoint_internal.h"
 #include "common/rpc/method_metrics_internal.h"
@@ -62,6 +63,10 @@ struct rpc_channel {
   struct metric_series *ejected[2];   // because of failures, because of slowness
   struct metric_series *not_retried;  // the budget was exhausted
   struct metric_series *left_zone;
+  struct metric_series *breakers_opened;
+  struct metric_series *shed[2];  // calls that were refused here: the method fails everywhere, or all refuse it
+  bool has_open;                  // some breaker of an endpoint may be open
+  struct log_limit breaker_log;   // of the lines about that
   struct metric_series *hedges[HEDGE_EVENT_COUNT];
   struct endpoint_metrics endpoint_metrics;
 };
@@ -89,6 +94,8 @@ static inline struct endpoint *endpoint_of(struct balancer_candidate *candidate)
   return CONTAINER_OF(candidate, struct endpoint, load);
 }
 
+// Makes the metric series of a channel, by its service, or finds those that there are.
+void channel_make_series(struct rpc_channel *channel);
 // Finds the channel to a service, and makes it on first use.
 struct rpc_channel *client_channel(struct rpc_client *client, const char *service);
 // Chooses the endpoint for a call; NULL when none is ready. One with as many calls in flight as are allowed is
@@ -110,6 +117,16 @@ uint64_t channel_hope_until_us(const struct rpc_channel *channel);
 struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint64_t now_us);
 // Chooses the endpoint of a hedge. NULL when no other does well, or fewer than two or than half of the endpoints do.
 struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint64_t now_us);
+// Tells the endpoint's breaker of the call's method how an attempt has ended.
+void channel_note_outcome(const struct rpc_attempt *attempt, enum breaker_outcome outcome);
+// Marks the endpoints whose breakers for a method are open as to be avoided, and the others as not. Returns how many
+// are.
+size_t channel_mark_open(struct rpc_channel *channel, size_t method);
+// Finds one of those that channel_mark_open has marked that is due to be tried, and takes the mark off; NULL for none.
+struct balancer_candidate *channel_find_try(const struct rpc_channel *channel, size_t method, uint64_t now_us);
+// Decides what becomes of a call for which all endpoints are to be avoided, and `pick` was chosen. STATUS_OK: it goes
+// there. Otherwise it ends here with this status.
+enum status channel_shed(const struct rpc_call *call, struct balancer_candidate *pick, uint64_t now_us) MUST_CHECK;
 // Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
 void channel_note_lost(struct endpoint *endpoint);
 // Notes that the server of an endpoint shuts down: it gets no new calls.

@@ -46,7 +46,7 @@ bool client_retry_refused(struct rpc_call *call, const struct rpc_status *status
     return true;
   }
   struct balancer_candidate *other = channel_pick_other(call, call->client->now_us);
-  if (other == NULL || !take_from_budget(call))
+  if (other == NULL || other->avoided || !take_from_budget(call))
     return false;
   client_take_back(call, RETRY_REFUSED);
   client_send_request(call, endpoint_of(other), NULL, call->client->now_us);

@@ -60,8 +60,10 @@ static void set_state(struct endpoint *endpoint, enum endpoint_state state)
   endpoint->state = state;
   endpoint->load.ready = state == ENDPOINT_READY;
   endpoint->load.silent = false;
-  if (endpoint->load.ready)
+  if (endpoint->load.ready) {
     balancer_note_ready(&endpoint->load, clock_now_us());
+    breaker_set_free(&endpoint->breakers);
+  }
   log_state(endpoint);
 }
 
@@ -167,6 +169,7 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   list_remove(&endpoint->node);
   sender_free(&endpoint->sender);
   arena_free(&endpoint->proof);
+  breaker_set_free(&endpoint->breakers);
   free(endpoint->id);
   free(endpoint->url);
   free(endpoint);

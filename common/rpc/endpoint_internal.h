@@ -11,6 +11,7 @@
 #include "common/base/heap.h"
 #include "common/base/list.h"
 #include "common/rpc/balancer_internal.h"
+#include "common/rpc/breaker_internal.h"
 #include "common/rpc/link_internal.h"
 #include "common/rpc/liveness_internal.h"
 #include "common/rpc/packet_stream_internal.h"
@@ -58,6 +59,7 @@ struct endpoint_metrics {
 
 struct endpoint {
   struct balancer_candidate load;
+  struct breaker_set breakers;
   struct endpoint_group *group;
   struct rpc_channel *channel;
   const char *service;  // that the other side must prove to be

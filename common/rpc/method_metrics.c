@@ -15,6 +15,7 @@ static struct method_entry *add_entry(struct method_metrics *table, struct slice
   memcpy(entry + 1, name.data, name.size);
   entry->name = slice_make(entry + 1, name.size);
   entry->duration = metrics_series(table->duration, &entry->name, 1);
+  entry->index = table->entry_count++;
   entry->next = table->entries;
   table->entries = entry;
   return entry;

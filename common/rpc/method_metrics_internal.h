@@ -17,6 +17,7 @@
 struct method_entry {
   struct method_entry *next;
   struct slice name;  // its bytes are behind the entry
+  size_t index;       // from 0, in the order in which methods are first seen
   struct method_cost cost;
   struct metric_series *duration;
   struct metric_series *calls[STATUS_COUNT];
@@ -28,6 +29,7 @@ struct method_metrics {
   struct strmap methods;
   struct method_entry *other;
   struct method_entry *entries;  // all of them, to be freed
+  size_t entry_count;
 };
 
 void method_metrics_init(struct method_metrics *table, enum metric calls, enum metric duration);

@@ -49,6 +49,10 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options);
 // NULL in it.
 void rpc_client_free(struct rpc_client **client);
 
+// Makes the metric series of the calls to a service, which a client otherwise makes itself. Processes that share their
+// metrics must do so before (metrics_attach).
+void rpc_client_make_series(const char *service);
+
 // Returns the fd to watch: it is readable (level-triggered) when rpc_client_process has something to do. It belongs to
 // the client.
 int rpc_client_fd(const struct rpc_client *client);

@@ -10,7 +10,7 @@ enum {
   WARM_READS = 400,  // so that a tenth of them allows some hedges
   READS = 4,         // while an instance stands still: too few for the second or so in which others would notice
   MAX_ROUNDS = 40,
-  WANTED = 5,
+  WANTED = 5,  // hedges that are answered first
 };
 
 static const char *const both[] = {"item-1", "item-2"};
@@ -54,6 +54,29 @@ static void read_while_one_stands_still(const struct account *owner, const char 
     read_item(owner, id);
 }
 
+struct counts {
+  double sent, won, cancelled, retries, ejections;
+};
+
+static struct counts count_all(void)
+{
+  return (struct counts){.sent = count_hedges("sent"),
+                         .won = count_hedges("won"),
+                         .cancelled = count_hedges("cancelled"),
+                         .retries = count_retries(),
+                         .ejections = count_ejections()};
+}
+
+static struct counts count_since(const struct counts *before)
+{
+  struct counts now = count_all();
+  return (struct counts){.sent = now.sent - before->sent,
+                         .won = now.won - before->won,
+                         .cancelled = now.cancelled - before->cancelled,
+                         .retries = now.retries - before->retries,
+                         .ejections = now.ejections - before->ejections};
+}
+
 Test(fault_22_hedging, reads_of_an_instance_that_stands_still_are_answered_by_the_other)
 {
   struct account owner = account_create();
@@ -61,21 +84,18 @@ Test(fault_22_hedging, reads_of_an_instance_that_stands_still_are_answered_by_th
   wait_until_caching();
   for (size_t i = 0; i < WARM_READS; i++)
     read_item(&owner, id);
-  double sent = count_hedges("sent"), won = count_hedges("won"), cancelled = count_hedges("cancelled");
-  double retries = count_retries(), ejections = count_ejections();
+  struct counts before = count_all();
   size_t rounds = 0;
-  for (; rounds < MAX_ROUNDS && count_hedges("won") - won < WANTED; rounds++)
+  for (; rounds < MAX_ROUNDS && count_since(&before).won < WANTED; rounds++)
     read_while_one_stands_still(&owner, id, both[rounds % 2]);
-  sent = count_hedges("sent") - sent, won = count_hedges("won") - won;
-  cancelled = count_hedges("cancelled") - cancelled;
-  retries = count_retries() - retries, ejections = count_ejections() - ejections;
+  struct counts counts = count_since(&before);
   cr_log_info(
       "%zu rounds of %d reads: %.0f hedges sent, %.0f won, %.0f requests cancelled; %.0f retries, %.0f ejections",
-      rounds, 2 * READS, sent, won, cancelled, retries, ejections);
-  cr_expect_geq(won, WANTED);
-  cr_expect_leq(won, sent);
-  cr_expect_geq(cancelled, won, "the request at the instance that stands still is taken back");
-  cr_expect_leq(sent, (double)WARM_READS / 10 + (double)rounds * 2 * READS / 10 + 10, "no more than the budget allows");
-  cr_expect_lt(retries, won, "reads were answered before the silence was noticed");
-  cr_expect_eq(ejections, 0, "a request that was cancelled is no failure of its instance");
+      rounds, 2 * READS, counts.sent, counts.won, counts.cancelled, counts.retries, counts.ejections);
+  cr_expect(counts.won >= WANTED && counts.won <= counts.sent);
+  cr_expect_geq(counts.cancelled, counts.won, "requests at instances that stand still are taken back");
+  // The budget also counts the reads before, and allows each worker a few more.
+  cr_expect_leq(counts.sent, (double)(WARM_READS + rounds * 2 * READS) / 10 + 10);
+  cr_expect_lt(counts.retries, counts.won, "reads were answered before the silence was noticed");
+  cr_expect_eq(counts.ejections, 0, "a request that was cancelled is no failure of its instance");
 }

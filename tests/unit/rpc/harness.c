@@ -250,13 +250,19 @@ static struct rpc_call *start_call(struct rig *rig, struct rpc_call_options opti
 {
   *outcome = (struct outcome){.rig = rig};
   options.service = "test";
-  options.method = SLICE("test.v1.Test/Echo");
+  if (options.method.size == 0)
+    options.method = SLICE("test.v1.Test/Echo");
   return rpc_client_call(rig->client, &options, on_done, outcome);
 }
 
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome)
 {
   return start_call(rig, (struct rpc_call_options){.payload = payload, .deadline_us = deadline_us}, outcome);
+}
+
+struct rpc_call *rig_call_method(struct rig *rig, struct slice method, struct outcome *outcome)
+{
+  return start_call(rig, (struct rpc_call_options){.method = method, .deadline_us = TEST_DEADLINE_US}, outcome);
 }
 
 struct rpc_call *rig_call_as(struct rig *rig, struct slice token, struct slice payload, struct outcome *outcome)

@@ -98,6 +98,8 @@ struct rpc_call *rig_call_hedged(struct rig *rig, uint32_t hedge_after_ms, uint6
                                  struct outcome *outcome);
 struct rpc_call *rig_call(struct rig *rig, struct slice payload, struct outcome *outcome);
 struct rpc_call *rig_call_until(struct rig *rig, struct slice payload, uint64_t deadline_us, struct outcome *outcome);
+// Calls another method than the usual one.
+struct rpc_call *rig_call_method(struct rig *rig, struct slice method, struct outcome *outcome);
 // Calls on behalf of the user whom `token` names.
 struct rpc_call *rig_call_as(struct rig *rig, struct slice token, struct slice payload, struct outcome *outcome);
 // Calls with a deadline, and waits `reply_wait_ms` longer than that for the reply.

@@ -1,0 +1,285 @@
+// Circuit breakers: when calls of one method leave an instance, when they come back, and what becomes of them where
+// there is nowhere to go.
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "common/rpc/breaker_internal.h"
+#include "common/rpc/client_internal.h"
+#include "common/rpc/request_internal.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/unit/rpc/harness.h"
+
+#define NOW_US UINT64_C(1000000000)
+#define SECOND_US UINT64_C(1000000)
+
+// ---- the state machine ----
+
+static void note_many(struct breaker *breaker, enum breaker_outcome outcome, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    (void)breaker_note(breaker, outcome, NOW_US);
+}
+
+Test(breakers, open_after_some_failures_in_a_row)
+{
+  struct breaker breaker = {0};
+  note_many(&breaker, BREAKER_FAILED, BREAKER_FAILURES - 1);
+  cr_expect_eq(breaker.state, BREAKER_CLOSED);
+  cr_expect(breaker_note(&breaker, BREAKER_FAILED, NOW_US), "the change is told");
+  cr_expect_eq(breaker.state, BREAKER_OPEN);
+  cr_expect_not(breaker_note(&breaker, BREAKER_FAILED, NOW_US));
+}
+
+Test(breakers, open_where_most_calls_are_refused_or_fail)
+{
+  struct breaker breaker = {0};
+  for (size_t i = 0; i < 30; i++) {
+    note_many(&breaker, BREAKER_FAILED, 1);
+    note_many(&breaker, BREAKER_REFUSED, 1);
+    note_many(&breaker, BREAKER_ANSWERED, 1);
+  }
+  cr_expect_eq(breaker.state, BREAKER_OPEN);
+}
+
+Test(breakers, do_not_open_for_a_few_failures_among_many_answers)
+{
+  struct breaker breaker = {0};
+  for (size_t i = 0; i < 10000; i++) {
+    (void)breaker_note(&breaker, i % 5 == 0 ? BREAKER_FAILED : BREAKER_ANSWERED, NOW_US);
+    cr_assert_eq(breaker.state, BREAKER_CLOSED);
+  }
+}
+
+Test(breakers, are_tried_soon_and_then_more_and_more_seldom)
+{
+  struct breaker breaker = {0};
+  cr_expect_not(breaker_take_try(&breaker, NOW_US), "one that is closed needs no try");
+  note_many(&breaker, BREAKER_FAILED, BREAKER_FAILURES);
+  cr_expect_not(breaker_take_try(&breaker, NOW_US + BREAKER_FIRST_TRY_US - 1));
+  size_t tries = 0;
+  for (uint64_t now_us = NOW_US; now_us <= NOW_US + 64 * SECOND_US; now_us += 10000) {
+    if (!breaker_take_try(&breaker, now_us))
+      continue;
+    tries++;
+    cr_expect_not(breaker_take_try(&breaker, now_us), "one call only");
+    (void)breaker_note(&breaker, BREAKER_FAILED, now_us);
+  }
+  cr_expect_eq(tries, 12, "%zu: at 1/4, 3/4, 7/4, 15/4, 31/4, 63/4 s and then every 8 s", tries);
+}
+
+Test(breakers, close_after_a_few_answers)
+{
+  struct breaker breaker = {0};
+  note_many(&breaker, BREAKER_FAILED, 1000);
+  uint64_t now_us = NOW_US + 20 * SECOND_US;
+  size_t tries = 0;
+  for (; breaker.state == BREAKER_OPEN && tries < 10; now_us += 10000)
+    if (breaker_take_try(&breaker, now_us)) {
+      tries++;
+      (void)breaker_note(&breaker, BREAKER_ANSWERED, now_us);
+    }
+  cr_expect_eq(tries, 3);
+  cr_expect_leq(now_us, NOW_US + 21 * SECOND_US, "after an answer the next try comes soon");
+}
+
+// An instance that is alone does 30 of 100 calls a tick.
+Test(breakers, where_all_refuse_twice_as_many_calls_go_out_as_are_answered)
+{
+  struct breaker breaker = {0};
+  size_t sent = 0, answered = 0;
+  for (uint64_t tick = 0; tick < 2000; tick++) {
+    size_t room = 30;
+    for (size_t i = 0; i < 100; i++) {
+      uint64_t now_us = NOW_US + tick * 10000 + i;
+      if (breaker_judge(&breaker, now_us) != BREAKER_LETS)
+        continue;
+      bool is_answered = room > 0;
+      room -= is_answered ? 1 : 0;
+      sent += tick < 200 ? 0 : 1;
+      answered += is_answered && tick >= 200 ? 1 : 0;
+      (void)breaker_note(&breaker, is_answered ? BREAKER_ANSWERED : BREAKER_REFUSED, now_us);
+    }
+  }
+  cr_log_info("of 180,000 calls %zu were sent, and %zu of 54,000 possible answered", sent, answered);
+  cr_expect_geq(answered, 54000 * 95 / 100);
+  cr_expect_leq(sent, 2 * 54000 * 11 / 10);
+}
+
+Test(breakers, where_all_fail_calls_go_out_until_very_many_in_a_row_have_failed)
+{
+  struct breaker breaker = {0};
+  note_many(&breaker, BREAKER_FAILED, BREAKER_DEAD_FAILURES - 1);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_LETS);
+  note_many(&breaker, BREAKER_FAILED, 1);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_SHEDS_FAILING);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US + BREAKER_REFUSED_TRY_US), BREAKER_LETS, "a try");
+  cr_expect_eq(breaker_judge(&breaker, NOW_US + BREAKER_REFUSED_TRY_US), BREAKER_SHEDS_FAILING);
+  note_many(&breaker, BREAKER_ANSWERED, 1);
+  cr_expect_eq(breaker.state, BREAKER_OPEN);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_LETS, "one answer is enough");
+}
+
+Test(breakers, of_an_instance_are_made_for_methods_that_fail)
+{
+  struct breaker_set set = {0};
+  cr_expect_not(breaker_set_note(&set, 3, BREAKER_ANSWERED, NOW_US));
+  cr_expect_eq(set.count, 0);
+  for (size_t i = 0; i < BREAKER_FAILURES; i++)
+    cr_expect_eq(breaker_set_note(&set, 3, BREAKER_FAILED, NOW_US), i + 1 == BREAKER_FAILURES);
+  cr_expect(set.open == 1 && breaker_set_is_open(&set, 3));
+  cr_expect_not(breaker_set_is_open(&set, 2));
+  cr_expect_not(breaker_set_is_open(&set, 4));
+  cr_expect_null(breaker_set_find(&set, 4));
+  breaker_set_free(&set);
+}
+
+// ---- the client ----
+
+#define BAD SLICE("test.v1.Test/Bad")
+#define GOOD SLICE("test.v1.Test/Good")
+
+static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
+static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED, .reason = SLICE_INIT(RPC_NOT_APPLIED)};
+
+static void start_two(struct rig *rig)
+{
+  rig_start(rig, &(struct rig_options){.answering = ANSWER_LATER});
+  rig->other = rig_listen(rig, "tcp://127.0.0.1:0", &(struct rig_options){0});
+  int ports[] = {rpc_server_port(rig->server), rpc_server_port(rig->other)};
+  rig_set_endpoints(rig, ports, 2);
+  rig_until_ready(rig, 2);
+}
+
+// Makes one call, which the servers in `failing` answer with `failure` if it is of the method BAD. Returns the server
+// that it came to; NULL if it came to none.
+static const struct rpc_server *call_once(struct rig *rig, struct slice method, const struct rpc_status *failure,
+                                          const struct rpc_server *const failing[2], struct outcome *outcome)
+{
+  const struct rpc_server *at = NULL;
+  rig_call_method(rig, method, outcome);
+  while (!outcome->done) {
+    rig_turn(rig);
+    while (rig->kept_count > 0) {
+      struct rpc_request *request = rig->kept[--rig->kept_count];
+      at = request->server;
+      bool fails = slice_equal(rpc_request_method(request), BAD) && (at == failing[0] || at == failing[1]);
+      rpc_request_reply(request, fails ? failure : NULL, SLICE("fine"));
+    }
+  }
+  return at;
+}
+
+static int64_t count_opened(void)
+{
+  struct slice label = SLICE("test");
+  return read_metric(METRIC_RPC_BREAKERS_OPENED, &label, 1);
+}
+
+static int64_t count_ejected(void)
+{
+  struct slice labels[] = {SLICE("test"), SLICE("failures")};
+  return read_metric(METRIC_RPC_EJECTED, labels, 2);
+}
+
+static int64_t count_shed(const char *reason)
+{
+  struct slice labels[] = {SLICE("test"), slice_from_string(reason)};
+  return read_metric(METRIC_RPC_SHED, labels, 2);
+}
+
+Test(breakers, calls_of_a_method_that_one_instance_fails_go_to_the_other_and_its_other_methods_go_on)
+{
+  enum { ROUNDS = 200 };
+  struct rig rig;
+  start_two(&rig);
+  const struct rpc_server *const failing[2] = {rig.server, NULL};
+  size_t failed = 0, late = 0, good = 0;
+  for (size_t i = 0; i < ROUNDS; i++) {
+    struct outcome outcome;
+    (void)call_once(&rig, BAD, &broken, failing, &outcome);
+    failed += outcome.code != STATUS_OK ? 1 : 0;
+    late += outcome.code != STATUS_OK && i >= ROUNDS / 2 ? 1 : 0;
+    for (size_t k = 0; k < 3; k++)
+      good += call_once(&rig, GOOD, NULL, failing, &outcome) == rig.server && i >= ROUNDS / 2 ? 1 : 0;
+  }
+  cr_expect_gt(failed, 0);
+  cr_expect_lt(failed, 20, "%zu calls failed", failed);
+  cr_expect_lt(late, 5, "%zu of the later ones", late);
+  cr_expect_gt(good, ROUNDS * 3 / 2 / 5, "only %zu calls of the good method went there", good);
+  cr_expect_eq(count_ejected(), 0);
+  cr_expect_geq(count_opened(), 1);
+  rig_stop(&rig);
+}
+
+Test(breakers, where_a_method_fails_everywhere_it_is_refused_here_at_last_and_others_are_served)
+{
+  enum { CALLS = 3 * BREAKER_DEAD_FAILURES };
+  struct rig rig;
+  start_two(&rig);
+  const struct rpc_server *const failing[2] = {rig.server, rig.other};
+  size_t sent = 0;
+  struct outcome outcome;
+  for (size_t i = 0; i < CALLS; i++)
+    sent += call_once(&rig, BAD, &broken, failing, &outcome) != NULL ? 1 : 0;
+  cr_expect_geq(sent, BREAKER_DEAD_FAILURES);
+  cr_expect_lt(sent, CALLS);
+  cr_expect_eq(count_shed("failing"), (int64_t)(CALLS - sent));
+  while (call_once(&rig, BAD, &broken, failing, &outcome) != NULL)
+    ;
+  cr_expect_eq(outcome.code, STATUS_UNAVAILABLE);
+  cr_expect_str_eq(outcome.reason, RPC_NOT_APPLIED);
+  cr_expect_gt(outcome.retry_after_ms, 0);
+  (void)call_once(&rig, GOOD, NULL, failing, &outcome);
+  cr_expect_eq(outcome.code, STATUS_OK);
+  // The fault is mended: a try finds out.
+  const struct rpc_server *const none[2] = {NULL, NULL};
+  while (call_once(&rig, BAD, &broken, none, &outcome) == NULL)
+    rig_turn(&rig);
+  cr_expect_eq(outcome.code, STATUS_OK);
+  rig_stop(&rig);
+}
+
+Test(breakers, an_instance_that_is_alone_and_refuses_is_still_tried)
+{
+  enum { CALLS = 200 };
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  const struct rpc_server *const failing[2] = {rig.server, NULL}, *const none[2] = {NULL, NULL};
+  size_t sent = 0;
+  struct outcome outcome;
+  for (size_t i = 0; i < CALLS; i++)
+    sent += call_once(&rig, BAD, &full, failing, &outcome) != NULL ? 1 : 0;
+  cr_expect_lt(sent, CALLS / 2);
+  cr_expect_eq(count_shed("refusing"), (int64_t)(CALLS - sent));
+  while (call_once(&rig, BAD, &full, failing, &outcome) != NULL)
+    ;
+  cr_expect_eq(outcome.code, STATUS_RESOURCE_EXHAUSTED);
+  cr_expect_str_eq(outcome.reason, RPC_NOT_APPLIED);
+  cr_expect_gt(outcome.retry_after_ms, 0);
+  while (rig.client->channels->has_open) {
+    (void)call_once(&rig, BAD, &full, none, &outcome);
+    rig_turn(&rig);
+  }
+  cr_expect_eq(outcome.code, STATUS_OK);
+  rig_stop(&rig);
+}
+
+Test(breakers, are_forgotten_with_the_process_that_they_were_of)
+{
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.answering = ANSWER_LATER});
+  const struct rpc_server *const failing[2] = {rig.server, NULL}, *const none[2] = {NULL, NULL};
+  struct outcome outcome;
+  for (size_t i = 0; i < 2 * BREAKER_DEAD_FAILURES; i++)
+    (void)call_once(&rig, BAD, &broken, failing, &outcome);
+  cr_expect_eq(outcome.code, STATUS_UNAVAILABLE);
+  char url[64];
+  snprintf(url, sizeof(url), "%s", rig_url(&rig));
+  rpc_server_free(&rig.server);
+  rig_until_ready(&rig, 0);
+  rig.server = rig_listen(&rig, url, &(struct rig_options){0});
+  rig_until_ready(&rig, 1);
+  cr_expect_eq(call_once(&rig, BAD, &broken, none, &outcome), rig.server);
+  cr_expect_eq(outcome.code, STATUS_OK);
+  rig_stop(&rig);
+}
