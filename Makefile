@@ -80,8 +80,9 @@ all: services gateway protoset tools
 
 # ---- contracts ----
 PROTO_INCLUDE  ?= /usr/include
-# What every process serves (proto/grpc) is compiled as the services' own contracts are.
-API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto proto/grpc/*/v*/*.proto)))
+# What every process serves (proto/grpc, proto/process) is compiled as the services' own contracts are.
+API_PROTOS     := $(patsubst proto/%,%,$(filter-out proto/bulkhead/% proto/google/%,$(wildcard proto/*/v*/*.proto \
+                    proto/grpc/*/v*/*.proto proto/process/*/v*/*.proto)))
 OWN_PROTOS     := $(patsubst proto/%,%,$(wildcard proto/google/*/*.proto proto/bulkhead/*/*.proto proto/bulkhead/*/*/*.proto))
 # The well-known types; protobuf-c ships none compiled.
 GOOGLE_PROTOS  := $(addprefix google/protobuf/,descriptor.proto timestamp.proto duration.proto field_mask.proto \
@@ -232,7 +233,8 @@ services: $(SERVICES:%=$(OUT)/bin/%)
 GONE_SERVICES := $(filter-out $(SERVICES),$(patsubst $(GEN)/services/%/migrations.c,%,$(wildcard $(GEN)/services/*/migrations.c)))
 GONE_QUERIES  := $(filter-out $(QUERY_HEADERS) $(QUERY_HEADERS:.h=.c),$(wildcard $(GEN)/*/queries.bh.[ch]))
 GONE_C        := $(filter-out $(BH_HEADERS) $(BH_SOURCES) $(PB_STEMS:%=$(GEN)/%.pb-c.h) $(PB_STEMS:%=$(GEN)/%.pb-c.c), \
-                   $(wildcard $(addprefix $(GEN)/*/v*/*.,pb-c.c pb-c.h bh.c bh.h) $(addprefix $(GEN)/grpc/*/v*/*.,pb-c.c pb-c.h bh.c bh.h)))
+                   $(wildcard $(addprefix $(GEN)/*/v*/*.,pb-c.c pb-c.h bh.c bh.h) $(addprefix $(GEN)/grpc/*/v*/*.,pb-c.c pb-c.h bh.c bh.h) \
+                   $(addprefix $(GEN)/process/*/v*/*.,pb-c.c pb-c.h bh.c bh.h)))
 GONE := $(GONE_QUERIES) $(GONE_C) $(patsubst $(GEN)/%.c,$(OUT)/obj/gen/%.o,$(filter %.c,$(GONE_QUERIES) $(GONE_C))) \
         $(if $(GONE_C),$(OUT)/lib/libgen-bh.a $(CONTRACT_LIST)) $(if $(GONE_QUERIES),$(QUERY_STAMP)) \
         $(foreach service,$(GONE_SERVICES),$(GEN)/services/$(service) $(OUT)/obj/services/$(service) \

@@ -154,6 +154,7 @@ static void bind_all(struct service *service)
   const struct rpc_binding common[] = {
       {.service = &grpc_health_v1_health, .handlers = &health_handlers},
       {.service = &grpc_reflection_v1_server_reflection, .handlers = &reflection_handlers},
+      {.service = &process_cache_v1_instances, .handlers = &cache_instances_handlers},
   };
   size_t own = definition->binding_count;
   struct rpc_binding *bindings = arena_array(&service->arena, own + ARRAY_LEN(common), sizeof(*bindings));
@@ -215,6 +216,7 @@ static enum status register_instance(struct service *service, struct error *erro
     return status;
   if (service->identity != NULL)
     service_identity_set_address(service->identity, url);
+  cache_instances_set_url(&service->cache_instances, url);
   const char *admin = admin_address(service);
   if (common->consul_url != NULL) {
     const struct discovery_registration registration = {
@@ -372,6 +374,8 @@ static void drain(void *arg)
            LOG_INT("timeoutMs", drain_timeout_ms(service)));
   if (task_offload(deregister, service) != STATUS_OK)
     log_warn("service", "could not deregister; the failing health check will remove this instance");
+  // Before the address is free for another process, which takes this one for dead.
+  cache_instances_retire(&service->cache_instances);
   drain_calls(service);
   if (!background_end_all(service, GRACE_MS))
     give_up("background tasks");

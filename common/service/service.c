@@ -156,14 +156,19 @@ enum status service_make_identity(const struct service *service, struct service_
   return service_identity_create(&options, out, error);
 }
 
-static void open_client(struct service *service)
+struct rpc_client *service_make_client(struct service *service)
 {
   const struct rpc_client_options options = {
       .identity = service->identity,
       .tls = {.ca_file = service->common.rpc_tls_ca, .cert_key_file = service->common.rpc_tls_cert_key},
       .zone = service->common.zone,
   };
-  service->client = rpc_client_create(&options);
+  return rpc_client_create(&options);
+}
+
+static void open_client(struct service *service)
+{
+  service->client = service_make_client(service);
   rpc_pump_client(&service->client_pump, service->loop, service->client);
 }
 
@@ -197,12 +202,20 @@ struct cache *service_cache_create(struct service *service, const struct cache_o
   all.hold_ms = (uint32_t)service->common.pg_statement_timeout_ms + CACHE_HOLD_BEYOND_STATEMENT_MS;
   if (all.hold_ms < CACHE_HOLD_LEAST_MS)
     all.hold_ms = CACHE_HOLD_LEAST_MS;
-  return cache_create(service->loop, &all);
+  // The instances know each other by a table, which migrations make.
+  if (service->definition->migrations != NULL) {
+    all.ask = cache_instances_ask;
+    all.ask_arg = service;
+  }
+  struct cache *cache = cache_create(service->loop, &all);
+  cache_instances_add(&service->cache_instances, cache, options->name);
+  return cache;
 }
 
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number), struct error *error)
 {
   list_init(&service->backgrounds);
+  cache_instances_init(&service->cache_instances);
   service->loop = loop_create();
   loop_on_signal(service->loop, SIGTERM, on_signal, service);
   loop_on_signal(service->loop, SIGINT, on_signal, service);
@@ -236,6 +249,7 @@ void service_close(struct service *service)
   discovery_free(&service->discovery);
   strmap_free(&service->watched);
   callers_close(&service->callers);
+  cache_instances_clear(&service->cache_instances);
   rpc_pump_end(&service->client_pump);
   if (service->client != NULL)
     rpc_client_free(&service->client);

@@ -7,6 +7,7 @@
 #include "common/discovery/discovery.h"
 #include "common/observe/trace.h"
 #include "common/service/admin_internal.h"
+#include "common/service/cache_instances_internal.h"
 #include "common/service/callers_internal.h"
 #include "common/service/common_settings_internal.h"
 #include "common/service/dispatch_internal.h"
@@ -29,6 +30,7 @@ struct service {
   struct service_identity *identity;  // NULL without SERVICE_KEY
   struct rpc_client *client;
   struct rpc_pump client_pump;
+  struct cache_instances cache_instances;
   struct callers callers;
   struct rpc_server *server;
   struct rpc_pump server_pump;
@@ -71,6 +73,9 @@ enum status service_open(struct service *service, void (*on_signal)(void *servic
                          struct error *error) MUST_CHECK;
 // Closes everything; accepts a service that service_open has left half-built.
 void service_close(struct service *service);
+
+// Makes an RPC client by the service's settings; the caller drives and frees it.
+struct rpc_client *service_make_client(struct service *service);
 
 // Follows the endpoints of `peer`, a text that lives as long as the service.
 void service_follow_peer(struct service *service, const char *peer);

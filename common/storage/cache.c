@@ -1,10 +1,10 @@
-// Gets, loads in progress, and changes. The tiers are cache_memory.c and cache_redis.c; who may serve what, and when a
-// change may go on, is cache_coherence.c.
+// Gets, and loads in progress. The tiers are cache_memory.c and cache_redis.c; changes are cache_changes.c; who
+// may serve what, and when a change may go on, is cache_coherence.c.
 //
 // A load in progress is found by its key, and later callers join it. When its key is invalidated meanwhile, the load is
 // detached: it still answers the callers who joined before, enters no tier, and nobody joins it any more. While its key
 // is changing, or invalidations may go unheard, a load is detached from the start.
-#include "common/storage/cache.h"
+#include "common/storage/cache_internal.h"
 
 #include <stdlib.h>
 
@@ -14,12 +14,9 @@
 #include "common/base/hashtable.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
-#include "common/storage/cache_coherence_internal.h"
-#include "common/storage/cache_memory_internal.h"
-#include "common/storage/cache_redis_internal.h"
 
 enum load_state {
-  LOAD_JOINABLE,  // in cache.loads; its value may enter the tiers
+  LOAD_JOINABLE,  // in cache.loads; its value may enter the tiers if it `keeps`
   LOAD_DETACHED,  // its value may be older than an invalidation
 };
 
@@ -29,6 +26,7 @@ struct load {
   struct slice key;
   uint64_t hash;
   enum load_state state;
+  bool keeps;          // what it reads in the source may be kept and shared
   struct list joined;  // struct joined_get
 };
 
@@ -45,27 +43,6 @@ struct source {
   cache_load_fn *load;
   void *arg;
 };
-
-struct cache {
-  struct loop *loop;
-  uint32_t ttl_ms;
-  uint32_t hold_ms;
-  struct cache_memory memory;
-  struct cache_coherence coherence;
-  struct cache_redis shared;
-  struct redis_observer redis_observer;
-  struct hashtable loads;  // those that are LOAD_JOINABLE, by the hash of their keys
-  struct metric_series *hits_memory;
-  struct metric_series *hits_redis;
-  struct metric_series *misses;
-  struct metric_series *entries;
-  struct metric_series *invalidations;
-};
-
-static bool is_on(const struct cache *cache)
-{
-  return cache->ttl_ms > 0;
-}
 
 // ---- loads in progress ----
 
@@ -93,8 +70,8 @@ static void invalidate_here(void *arg, struct slice key)
 {
   struct cache *cache = arg;
   uint64_t hash = hash_bytes(key);
-  struct load *load = find_load(cache, key, hash);
-  if (load != NULL)
+  struct load *load;
+  while ((load = find_load(cache, key, hash)) != NULL)
     detach_load(cache, load);
   if (!cache_memory_remove(&cache->memory, key, hash))
     return;
@@ -102,12 +79,18 @@ static void invalidate_here(void *arg, struct slice key)
   metric_set(cache->entries, (int64_t)cache_memory_count(&cache->memory));
 }
 
-static void invalidate_all_here(void *arg)
+static void invalidate_loads_here(void *arg)
 {
   struct cache *cache = arg;
   struct hashtable_node *node;
   while ((node = hashtable_any(&cache->loads, NULL)) != NULL)
     detach_load(cache, CONTAINER_OF(node, struct load, node));
+}
+
+static void invalidate_all_here(void *arg)
+{
+  struct cache *cache = arg;
+  invalidate_loads_here(cache);
   metric_add(cache->invalidations, (int64_t)cache_memory_count(&cache->memory));
   cache_memory_clear(&cache->memory);
   metric_set(cache->entries, 0);
@@ -135,9 +118,11 @@ static void handle_redis_state(void *arg, bool up)
 
 static void connect_instances(struct cache *cache, const struct cache_options *options)
 {
-  const struct cache_coherence_events events = {
-      .invalidated = invalidate_here, .all_invalidated = invalidate_all_here, .arg = cache};
-  cache_coherence_init(&cache->coherence, cache->loop, options->pg, options->name, options->hold_ms, &events);
+  const struct cache_coherence_events events = {.invalidated = invalidate_here,
+                                                .all_invalidated = invalidate_all_here,
+                                                .loads_invalidated = invalidate_loads_here,
+                                                .arg = cache};
+  cache_coherence_init(&cache->coherence, cache->loop, options, &events);
   cache_redis_init(&cache->shared, options->redis, options->name, half_ttl_ms(options->ttl_ms), options->hold_ms);
   cache->redis_observer = (struct redis_observer){.changed = handle_redis_state, .arg = cache};
   redis_observe(options->redis, &cache->redis_observer);
@@ -158,7 +143,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   cache->entries = metrics_series(METRIC_CACHE_ENTRIES, &name, 1);
   cache->invalidations = metrics_series(METRIC_CACHE_INVALIDATIONS, &name, 1);
   cache_memory_init(&cache->memory, options->max_bytes);
-  if (is_on(cache))
+  if (cache_is_on(cache))
     connect_instances(cache, options);
   return cache;
 }
@@ -171,7 +156,7 @@ void cache_free(struct cache **cache)
   *cache = NULL;
   CHECK(ended->loads.count == 0);
   hashtable_free(&ended->loads);
-  if (is_on(ended)) {
+  if (cache_is_on(ended)) {
     redis_unobserve(&ended->redis_observer);
     cache_coherence_clear(&ended->coherence);
     cache_redis_clear(&ended->shared);
@@ -185,13 +170,13 @@ void cache_free(struct cache **cache)
 static bool look_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice *value)
 {
   if (!cache_coherence_may_serve(&cache->coherence) ||
-      !cache_memory_get(&cache->memory, key, hash, loop_now_us(cache->loop), value))
+      !cache_memory_get(&cache->memory, key, hash, cache_coherence_age_us(&cache->coherence), value))
     return false;
   metric_add(cache->hits_memory, 1);
   return true;
 }
 
-static void put_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice value, uint32_t ttl_ms)
+void cache_put_in_memory(struct cache *cache, struct slice key, uint64_t hash, struct slice value, uint32_t ttl_ms)
 {
   uint64_t expires_us = deadline_after_ms(loop_now_us(cache->loop), ttl_ms);
   cache_memory_put(&cache->memory, key, hash, value, expires_us);
@@ -201,7 +186,7 @@ static void put_in_memory(struct cache *cache, struct slice key, uint64_t hash, 
 static void keep_in_memory(struct cache *cache, const struct load *load, struct slice value, uint32_t ttl_ms)
 {
   if (load->state == LOAD_JOINABLE)
-    put_in_memory(cache, load->key, load->hash, value, ttl_ms);
+    cache_put_in_memory(cache, load->key, load->hash, value, ttl_ms);
 }
 
 // Looks in Redis. Only a load whose value may be kept looks there, because nothing else keeps an old value away from
@@ -214,7 +199,7 @@ static enum status look_in_redis(struct cache *cache, const struct load *load, s
     return STATUS_UNAVAILABLE;
   enum status status = cache_redis_get(&cache->shared, epoch, load->key, arena, value, lease);
   // Meanwhile the key may have been announced, or the lease may have ended.
-  bool trusted = load->state == LOAD_JOINABLE && cache_coherence_may_serve(&cache->coherence);
+  bool trusted = load->state == LOAD_JOINABLE && cache_coherence_may_use_redis(&cache->coherence);
   return trusted ? status : STATUS_UNAVAILABLE;
 }
 
@@ -233,9 +218,12 @@ static enum status fetch_value(struct cache *cache, const struct load *load, con
     cache_redis_give_up(&cache->shared, load->key, &lease);
     return status;
   }
+  if (!load->keeps || load->state == LOAD_DETACHED) {
+    cache_redis_give_up(&cache->shared, load->key, &lease);
+    return STATUS_OK;
+  }
   keep_in_memory(cache, load, *value, cache->ttl_ms);
-  if (load->state == LOAD_JOINABLE)
-    cache_redis_put(&cache->shared, load->key, *value, &lease);
+  cache_redis_put(&cache->shared, load->key, *value, &lease);
   return STATUS_OK;
 }
 
@@ -259,7 +247,8 @@ static enum status run_load(struct cache *cache, struct load *load, const struct
 {
   list_init(&load->joined);
   load->state = LOAD_DETACHED;
-  if (cache_coherence_may_serve(&cache->coherence) &&
+  load->keeps = cache_coherence_is_current(&cache->coherence);
+  if (cache_coherence_may_use_redis(&cache->coherence) &&
       !cache_coherence_is_changing(&cache->coherence, load->key, load->hash)) {
     load->state = LOAD_JOINABLE;
     hashtable_insert(&cache->loads, &load->node, load->hash);
@@ -283,7 +272,7 @@ static enum status join_load(struct load *load, struct arena *arena, struct slic
 bool cache_peek(struct cache *cache, struct slice key, struct arena *arena, struct slice *value)
 {
   struct slice kept;
-  if (!is_on(cache) || !look_in_memory(cache, key, hash_bytes(key), &kept))
+  if (!cache_is_on(cache) || !look_in_memory(cache, key, hash_bytes(key), &kept))
     return false;
   *value = arena_copy(arena, kept);
   return true;
@@ -293,7 +282,7 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
                       struct slice *value)
 {
   *value = (struct slice){0};
-  if (!is_on(cache) || key.size > CACHE_MAX_KEY_BYTES)
+  if (!cache_is_on(cache) || key.size > CACHE_MAX_KEY_BYTES)
     return load_value(arg, key, arena, value);
   uint64_t hash = hash_bytes(key);
   const struct source source = {.load = load_value, .arg = arg};
@@ -304,9 +293,9 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
       return STATUS_OK;
     }
     // Without a lease nobody can tell whether a running load has read before a change that is over by now.
-    bool may_join = cache_coherence_may_serve(&cache->coherence);
+    bool may_join = cache_coherence_is_current(&cache->coherence);
     struct load *running = may_join ? find_load(cache, key, hash) : NULL;
-    if (running == NULL) {
+    if (running == NULL || !running->keeps) {
       struct load load = {.key = key, .hash = hash};
       return run_load(cache, &load, &source, arena, value);
     }
@@ -315,154 +304,4 @@ enum status cache_get(struct cache *cache, struct slice key, cache_load_fn *load
     if (!retry)
       return status;
   }
-}
-
-// ---- changes ----
-
-struct cache_change {
-  struct cache *cache;
-  struct cache_announced announced;
-  struct cache_hidden hidden;  // epoch 0: nothing is hidden
-  struct redis_call *hiding;   // while Redis has not answered
-  bool bound;                  // the task's deadline was tightened
-  uint64_t deadline_us;        // the task's deadline before that
-  bool has_value;              // `value` was given to be kept
-  struct slice value;
-  struct completion hidden_done;
-};
-
-static void handle_hidden(void *arg, enum status status, const redisReply *reply)
-{
-  struct cache_change *change = arg;
-  struct redis *redis = change->cache->shared.redis;
-  change->hiding = NULL;
-  // Redis refuses. A new connection starts an epoch, in which nothing is left to be hidden.
-  if (status != STATUS_OK && redis_up(redis))
-    redis_link_drop(&redis->commands, reply == NULL ? "a cached value could not be hidden" : reply->str);
-  completion_finish(&change->hidden_done, status);
-}
-
-static void start_hiding(struct cache_change *change)
-{
-  struct cache *cache = change->cache;
-  change->hidden.epoch = cache_coherence_epoch(&cache->coherence);
-  if (change->hidden.epoch == 0)
-    return;
-  change->hidden_done = (struct completion){.what = "Redis"};
-  change->hiding = cache_redis_hide(&cache->shared, &change->hidden, handle_hidden, change);
-  if (change->hiding == NULL)
-    completion_finish(&change->hidden_done, STATUS_UNAVAILABLE);
-}
-
-struct cache_change *cache_change_begin(struct cache *cache, const struct slice *keys, size_t count)
-{
-  if (cache == NULL || !is_on(cache) || count == 0)
-    return NULL;
-  struct cache_change *change = calloc(1, sizeof(*change));
-  CHECK(change != NULL);
-  *change = (struct cache_change){.cache = cache, .hidden = {.keys = keys, .count = count}};
-  cache_coherence_announce(&cache->coherence, keys, count, &change->announced);
-  start_hiding(change);
-  return change;
-}
-
-// Announces the keys again: the others learn with it that this instance has lost Redis.
-static void announce_again(struct cache_change *change)
-{
-  struct cache_announced before = change->announced;
-  struct cache_coherence *coherence = &change->cache->coherence;
-  cache_coherence_announce(coherence, change->hidden.keys, change->hidden.count, &change->announced);
-  cache_coherence_end(coherence, &before, true);
-}
-
-static enum status finish_hiding(struct cache_change *change)
-{
-  if (change->hidden.epoch == 0)
-    return STATUS_OK;
-  enum status status = completion_wait(&change->hidden_done);
-  if (!change->hidden_done.done)
-    return status;
-  if (change->hidden_done.status != STATUS_OK) {
-    change->hidden.epoch = 0;
-    announce_again(change);
-  }
-  return STATUS_OK;
-}
-
-// Tells whether values are used in another epoch by now, where the keys are not hidden.
-static bool is_epoch_over(const struct cache_change *change)
-{
-  uint64_t epoch = cache_coherence_epoch(&change->cache->coherence);
-  return epoch != 0 && epoch != change->hidden.epoch;
-}
-
-// Tightens the task's deadline, so that the write can begin only while the other instances remember the change.
-static void bind_task(struct cache_change *change)
-{
-  uint64_t begin_ms = (uint64_t)change->cache->hold_ms * 3 / 4;
-  if (change->bound || begin_ms == 0)
-    return;
-  change->bound = true;
-  change->deadline_us = task_tighten_deadline(deadline_after_ms(clock_now_us(), begin_ms));
-}
-
-static enum status confirm_everywhere(struct cache_change *change)
-{
-  for (;;) {
-    enum status status = finish_hiding(change);
-    if (status == STATUS_OK)
-      status = cache_coherence_confirm(&change->cache->coherence, &change->announced);
-    if (status != STATUS_OK || !is_epoch_over(change))
-      return status;
-    start_hiding(change);
-  }
-}
-
-enum status cache_change_confirm(struct cache_change *change)
-{
-  if (change == NULL)
-    return STATUS_OK;
-  enum status status = confirm_everywhere(change);
-  if (status == STATUS_OK)
-    bind_task(change);
-  return status;
-}
-
-void cache_change_keep(struct cache_change *change, struct slice value)
-{
-  if (change == NULL)
-    return;
-  CHECK(change->hidden.count == 1);
-  change->has_value = true;
-  change->value = value;
-}
-
-// Ends the change in both tiers, and leaves its value there, where it may.
-static void end_known(struct cache_change *change)
-{
-  struct cache *cache = change->cache;
-  struct slice key = change->hidden.keys[0];
-  bool keeps = change->has_value && cache_coherence_may_keep(&cache->coherence, &change->announced);
-  cache_coherence_end(&cache->coherence, &change->announced, true);
-  if (keeps)
-    put_in_memory(cache, key, hash_bytes(key), change->value, cache->ttl_ms);
-  if (change->hidden.epoch != 0)
-    cache_redis_show(&cache->shared, &change->hidden, keeps ? &change->value : NULL);
-}
-
-void cache_change_end(struct cache_change **change, bool known)
-{
-  struct cache_change *ended = *change;
-  if (ended == NULL)
-    return;
-  *change = NULL;
-  if (ended->bound)
-    task_restore_deadline(ended->deadline_us);
-  if (ended->hiding != NULL)
-    redis_call_forget(ended->hiding);
-  if (known)
-    end_known(ended);
-  else
-    cache_coherence_end(&ended->cache->coherence, &ended->announced, false);
-  free(ended);
 }

@@ -7,11 +7,13 @@
 // only under a lease of half a second, which needs the channel to be alive (cache_coherence_internal.h says why this is
 // enough).
 //
-// What may be lost. Without Redis the memory tier works on. Without the channel each read loads, and `hold_ms` longer,
-// as after a start. An instance that is killed or frozen delays each change by the rest of its lease at most. A process
-// that is killed between its write and the end of its change leaves its keys uncached for `hold_ms`.
-// After its channel has connected, an instance waits half a second before its first change goes on, because it does not
-// know yet who serves.
+// What may be lost. Without Redis the memory tier works on. While PostgreSQL is away, the instances that have lost it
+// promise each other to change nothing, and serve what is cached, for half a minute at most. Where the channel of one
+// is away alone, each of its reads loads, and `hold_ms` longer, as after a start. An instance that is killed or frozen
+// delays each change by the rest of its lease at most. A process that is killed between its write and the end of its
+// change leaves its keys uncached for `hold_ms`. After its channel has connected, an instance waits half a second
+// before its first change goes on, because it does not know yet who serves; and half a minute at most for an instance
+// that may serve, and can be neither heard nor asked.
 //
 // Entries also expire after `ttl_ms`. Concurrent misses of one key load once. A cache's name holds the version of its
 // data format.
@@ -31,6 +33,29 @@
 
 struct cache;
 
+// A question to another instance of the cache, over a way that does not need PostgreSQL.
+struct cache_question {
+  const char *cache;    // its name
+  const char *address;  // of the instance, as it was given to cache_set_address there
+  // For cache_answer: the name of the instance that asks, and how often it has joined the others.
+  const char *asker;
+  uint64_t generation;
+  bool is_telling;
+  uint32_t timeout_ms;
+};
+
+// An instance's name: 16 hexadecimal digits, drawn at its start.
+#define CACHE_INSTANCE_SIZE 17
+
+struct cache_reply {
+  bool agreed;
+  char instance[CACHE_INSTANCE_SIZE];  // the name of who has answered
+};
+
+// Carries a question to the instance that is reached at the address, and calls cache_answer there. Called from a task,
+// which waits. Any status but OK: no answer came.
+typedef enum status cache_ask_fn(void *arg, const struct cache_question *question, struct cache_reply *reply);
+
 struct cache_options {
   const char *name;  // of the metrics and of the keys in Redis, with the version of the data format: "item.v1"
   size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
@@ -38,13 +63,26 @@ struct cache_options {
   // The longest that a write may take effect after cache_change_confirm, also when its instance was killed meanwhile:
   // longer than the sessions' statement_timeout. Nothing is cached for a second longer than that after a start.
   uint32_t hold_ms;
-  struct pg *pg;  // where the source is
+  struct pg *pg;  // where the source is, and the table cache_instances if there is `ask`
   struct redis *redis;
+  // How instances reach each other while PostgreSQL is away. With it no change goes on before cache_set_address. NULL:
+  // nothing is served while PostgreSQL is away.
+  cache_ask_fn *ask;
+  void *ask_arg;
 };
 
 struct cache *cache_create(struct loop *loop, const struct cache_options *options);
-// Nulls the pointer; accepts NULL. No cache_get may be waiting (CHECK).
+// Nulls the pointer; accepts NULL. No cache_get may be waiting (CHECK). With `ask` it is called from a task, and waits.
 void cache_free(struct cache **cache);
+
+// ---- with other instances, beside PostgreSQL; for a cache that has `ask`, else they do nothing ----
+
+// Says where this instance is reached; copied.
+void cache_set_address(struct cache *cache, const char *address);
+// Answers an instance's question: it asks for a promise, or tells that it is about to change things.
+void cache_answer(struct cache *cache, const struct cache_question *question, struct cache_reply *reply);
+// Says that this instance answers no questions any more, because it is about to end.
+void cache_retire(struct cache *cache);
 
 // Loads the value from the source, into `arena`. A failure, NOT_FOUND among them, is returned to the caller and not
 // cached.

@@ -77,6 +77,15 @@ void cache_announcements_end(struct hashtable *changing, struct list *list, uint
   }
 }
 
+void cache_announcements_end_old(struct hashtable *changing, struct list *list)
+{
+  for (struct list *node = list->next, *next = node->next; node != list; node = next, next = node->next) {
+    struct cache_announcement *announcement = CONTAINER_OF(node, struct cache_announcement, node);
+    if (announcement->is_old)
+      free_announcement(changing, announcement);
+  }
+}
+
 struct cache_announcement *cache_announcement_find(struct list *list, uint64_t sequence)
 {
   struct list *node = find_place(list, sequence);

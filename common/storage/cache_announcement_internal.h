@@ -15,6 +15,7 @@ struct cache_announcement {
   uint64_t sequence;
   uint64_t published_us;  // when this instance's was known to be committed; 0 before
   uint64_t ends_us;       // when one of unknown outcome ends; 0 for the others
+  bool is_old;            // another one's: of before the channel was lost, and not announced again
   bool queued;            // this instance's: somebody may have heard of it
   struct list keys;       // struct changing_key
 };
@@ -37,6 +38,8 @@ void cache_announcement_add(struct hashtable *changing, struct cache_announcemen
 struct cache_announcement *cache_announcement_find(struct list *list, uint64_t sequence);
 // Frees those from sequence `first` to `last`, and takes their keys out of the table.
 void cache_announcements_end(struct hashtable *changing, struct list *list, uint64_t first, uint64_t last);
+// Frees those that are old.
+void cache_announcements_end_old(struct hashtable *changing, struct list *list);
 // Crosses all announcements of the list, because others may have been missed.
 void cache_announcements_cross(struct list *list);
 // Tells whether the announcement has one key, which no other change has crossed.

@@ -9,26 +9,15 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/observe/log.h"
+#include "common/storage/cache_host_internal.h"
+#include "common/storage/cache_siblings_internal.h"
 
 // Acknowledgements in one message at most.
 enum { MAX_ACKS = 80 };
 
-// Another instance.
-struct cache_member {
-  struct list node;
-  char name[CACHE_INSTANCE_SIZE];
-  uint64_t first_heard_us;
-  uint64_t heard_us;
-  uint64_t acked;   // the last of this instance's sequences that it has acknowledged
-  uint64_t to_ack;  // the last of its sequences that was taken in here, and not acknowledged yet; else 0
-  bool uses_redis;
-  bool left;
-  struct list announcements;  // struct cache_announcement
-};
-
 // ---- epochs ----
 
-static void take_epoch(struct cache_coherence *c, uint64_t epoch, bool is_common)
+void cache_coherence_take_epoch(struct cache_coherence *c, uint64_t epoch, bool is_common)
 {
   if (epoch <= c->epoch)
     return;
@@ -39,38 +28,8 @@ static void take_epoch(struct cache_coherence *c, uint64_t epoch, bool is_common
 void cache_coherence_start_epoch(struct cache_coherence *c)
 {
   uint64_t now_us = (uint64_t)clock_wall_us();
-  take_epoch(c, now_us > c->epoch ? now_us : c->epoch + 1, false);
+  cache_coherence_take_epoch(c, now_us > c->epoch ? now_us : c->epoch + 1, false);
   c->due = true;
-}
-
-// ---- members ----
-
-static struct cache_member *find_member(const struct cache_coherence *c, struct slice name)
-{
-  for (const struct list *node = c->members.next; node != &c->members; node = node->next) {
-    struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
-    if (slice_equal_string(name, member->name))
-      return member;
-  }
-  return NULL;
-}
-
-// What was changed while a member could not use Redis is hidden nowhere, so the epoch ends with that time. Where the
-// member has left, it ended then.
-static void free_member(struct cache_coherence *c, struct cache_member *member)
-{
-  if (!member->uses_redis && !member->left)
-    cache_coherence_start_epoch(c);
-  cache_announcements_end(&c->changing, &member->announcements, 0, UINT64_MAX);
-  list_remove(&member->node);
-  free(member);
-}
-
-// How long after its last message a member is remembered. Its lease is over before, and so is what it has changed.
-static uint64_t memory_of_members_us(const struct cache_coherence *c)
-{
-  uint64_t least_us = cache_ms_as_us(4 * CACHE_LEASE_MS);
-  return c->hold_us > least_us ? c->hold_us : least_us;
 }
 
 // How long after its first message an instance settles. A change that it has missed may be confirmed a lease later, and
@@ -80,44 +39,22 @@ static uint64_t settling_us(const struct cache_coherence *c)
   return c->hold_us + cache_ms_as_us(2 * CACHE_LEASE_MS);
 }
 
-// Tells whether the member may serve what was published at that time.
-static bool is_awaited(const struct cache_member *member, const struct cache_announcement *announcement)
-{
-  return !member->left && member->acked < announcement->sequence &&
-         member->first_heard_us <= announcement->published_us &&
-         member->heard_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS) > announcement->published_us;
-}
-
-bool cache_coherence_has_awaited(const struct cache_coherence *c, const struct cache_announcement *announcement)
-{
-  for (const struct list *node = c->members.next; node != &c->members; node = node->next)
-    if (is_awaited(CONTAINER_OF(node, const struct cache_member, node), announcement))
-      return true;
-  return false;
-}
-
-uint64_t cache_coherence_confirmed_us(const struct cache_coherence *c, const struct cache_announcement *announcement)
-{
-  uint64_t since_us = announcement->published_us;
-  // An instance that shows no sign of life after the members were forgotten got its lease before.
-  if (!cache_coherence_has_awaited(c, announcement) && c->forgotten_us < since_us)
-    since_us = c->forgotten_us;
-  return since_us + cache_ms_as_us(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS);
-}
-
 // ---- states ----
 
 // The one place that changes the state.
 static void enter_state(struct cache_coherence *c, enum coherence_state state)
 {
   c->state = state;
-  metric_set(c->serving, state == COHERENCE_SETTLED);
+  metric_set(c->serving, state == COHERENCE_SETTLED || cache_coherence_may_serve(c));
   // Until now, changes of others may have been missed that began while these were under way.
   cache_announcements_cross(&c->own);
   if (state == COHERENCE_SETTLED)
     return;
   c->lease_until_us = 0;
-  c->events.all_invalidated(c->events.arg);
+  if (cache_coherence_may_serve(c))
+    c->events.loads_invalidated(c->events.arg);
+  else
+    c->events.all_invalidated(c->events.arg);
 }
 
 bool cache_coherence_is_changing(const struct cache_coherence *c, struct slice key, uint64_t hash)
@@ -127,7 +64,31 @@ bool cache_coherence_is_changing(const struct cache_coherence *c, struct slice k
 
 bool cache_coherence_may_serve(const struct cache_coherence *c)
 {
+  return outage_may_serve(&c->outage, clock_now_us());
+}
+
+uint64_t cache_coherence_age_us(const struct cache_coherence *c)
+{
+  uint64_t now_us = loop_now_us(c->loop);
+  uint64_t lease_until_us = c->outage.lease_began_us + cache_ms_as_us(CACHE_LEASE_MS);
+  return now_us < lease_until_us ? now_us : lease_until_us;
+}
+
+bool cache_coherence_may_use_redis(const struct cache_coherence *c)
+{
+  return c->state != COHERENCE_SETTLING && cache_coherence_may_serve(c);
+}
+
+bool cache_coherence_is_current(const struct cache_coherence *c)
+{
   return c->state == COHERENCE_SETTLED && clock_now_us() < c->lease_until_us;
+}
+
+bool cache_coherence_may_change(const struct cache_coherence *c, uint64_t now_us)
+{
+  if (c->siblings != NULL)
+    return outage_may_change(&c->outage, now_us);
+  return now_us < c->outage.lease_began_us + cache_ms_as_us(CACHE_GAP_MS);
 }
 
 uint64_t cache_coherence_epoch(const struct cache_coherence *c)
@@ -158,9 +119,9 @@ void cache_coherence_set_redis(struct cache_coherence *c, bool up)
 bool cache_coherence_is_alone(const struct cache_coherence *c, uint64_t now_us)
 {
   // Whoever else there is has been heard meanwhile, and a newer one keeps nothing before this change is over.
-  if (c->state != COHERENCE_SETTLED || now_us >= c->lease_until_us)
+  if (c->state != COHERENCE_SETTLED || now_us >= c->lease_until_us || !cache_coherence_may_change(c, now_us))
     return false;
-  if (now_us < c->settled_us - settling_us(c) + memory_of_members_us(c))
+  if (now_us < c->settled_us - settling_us(c) + cache_members_memory_us(c))
     return false;
   for (const struct list *node = c->members.next; node != &c->members; node = node->next)
     if (!CONTAINER_OF(node, const struct cache_member, node)->left)
@@ -180,10 +141,18 @@ void cache_coherence_queue(struct cache_coherence *c, struct cache_announcement 
   cache_message_end_change(&c->outbox);
 }
 
-static void queue_own(struct cache_coherence *c)
+void cache_coherence_queue_own(struct cache_coherence *c)
 {
   for (struct list *node = c->own.next; node != &c->own; node = node->next)
     cache_coherence_queue(c, CONTAINER_OF(node, struct cache_announcement, node));
+}
+
+// Takes all that was announced as unknown to the others: it is to be announced again.
+static void forget_publications(struct cache_coherence *c)
+{
+  c->send_sequence = 0;
+  for (struct list *node = c->own.next; node != &c->own; node = node->next)
+    CONTAINER_OF(node, struct cache_announcement, node)->published_us = 0;
 }
 
 // Queues the end of every change that is not under way any more, because the channel may have lost its end.
@@ -198,6 +167,16 @@ static void queue_ended(struct cache_coherence *c)
   }
   if (first <= c->last_sequence)
     cache_message_add_ended(&c->outbox, first, c->last_sequence);
+}
+
+void cache_coherence_join(struct cache_coherence *c)
+{
+  if (!outage_join(&c->outage, clock_now_us()))
+    return;
+  strbuf_clear(&c->outbox);
+  forget_publications(c);
+  queue_ended(c);
+  cache_coherence_queue_own(c);
 }
 
 static void add_acks(struct cache_coherence *c, struct strbuf *message)
@@ -257,12 +236,19 @@ static void send_queued(void *arg)
 
 // ---- what was sent ----
 
-static void wake_confirmed(struct cache_coherence *c)
+bool cache_coherence_is_confirmed(const struct cache_coherence *c, const struct cache_announcement *announcement,
+                                  uint64_t now_us)
+{
+  return announcement->published_us != 0 && cache_coherence_may_change(c, now_us) &&
+         now_us >= cache_coherence_confirmed_us(c, announcement);
+}
+
+void cache_coherence_wake_confirmed(struct cache_coherence *c)
 {
   uint64_t now_us = clock_now_us();
   for (struct list *node = c->waiting.next, *next = node->next; node != &c->waiting; node = next, next = node->next) {
     struct cache_wait *wait = CONTAINER_OF(node, struct cache_wait, node);
-    if (wait->announcement->published_us == 0 || now_us < cache_coherence_confirmed_us(c, wait->announcement))
+    if (!cache_coherence_is_confirmed(c, wait->announcement, now_us))
       continue;
     list_remove(&wait->node);
     completion_finish(&wait->completion, STATUS_OK);
@@ -280,8 +266,11 @@ static void note_published(struct cache_coherence *c, uint64_t now_us)
 
 static void extend_lease(struct cache_coherence *c, uint64_t now_us)
 {
+  // What was kept from before the channel was lost is outdated once the right to serve has had a gap.
+  if (c->state == COHERENCE_SETTLING && !outage_may_serve(&c->outage, now_us))
+    c->events.all_invalidated(c->events.arg);
   // The others may have forgotten an instance whose lease has been over for long, and announce nothing to it.
-  bool forgotten = c->lease_until_us > 0 && now_us > c->lease_until_us + memory_of_members_us(c) / 2;
+  bool forgotten = c->lease_until_us > 0 && now_us > c->lease_until_us + cache_members_memory_us(c) / 2;
   if (forgotten)
     enter_state(c, COHERENCE_SETTLING);
   if (c->state == COHERENCE_SETTLING && c->lease_until_us == 0)
@@ -289,9 +278,11 @@ static void extend_lease(struct cache_coherence *c, uint64_t now_us)
   if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {
     if (c->epoch == 0)
       cache_coherence_start_epoch(c);
+    cache_members_end_lost(c);
     enter_state(c, COHERENCE_SETTLED);
   }
   c->lease_until_us = c->send_began_us + cache_ms_as_us(CACHE_LEASE_MS);
+  outage_sent(&c->outage, c->send_began_us, now_us, c->state == COHERENCE_SETTLED);
 }
 
 static void handle_sent(void *arg, enum status status)
@@ -305,13 +296,8 @@ static void handle_sent(void *arg, enum status status)
   extend_lease(c, now_us);
   if (c->send_epoch == c->epoch && c->epoch != 0)
     c->epoch_is_common = true;
-  wake_confirmed(c);
-}
-
-static void forget_members(struct cache_coherence *c)
-{
-  while (!list_empty(&c->members))
-    free_member(c, CONTAINER_OF(c->members.next, struct cache_member, node));
+  cache_coherence_join(c);
+  cache_coherence_wake_confirmed(c);
 }
 
 static void handle_hearing(void *arg, bool hearing)
@@ -320,111 +306,37 @@ static void handle_hearing(void *arg, bool hearing)
   c->sending = false;
   c->acks_due = false;
   strbuf_clear(&c->outbox);
-  c->send_sequence = 0;
+  forget_publications(c);
   c->forgotten_us = clock_now_us();
-  if (hearing) {
-    enter_state(c, COHERENCE_SETTLING);
-    queue_ended(c);
-    queue_own(c);
-    c->due = true;
+  // What others were changing stays unserved while the right to serve lasts, and until it must have ended.
+  bool serves = cache_coherence_may_serve(c);
+  if (!serves)
+    cache_members_forget(c);
+  if (hearing || !serves)
+    c->epoch_is_common = false;
+  enter_state(c, hearing ? COHERENCE_SETTLING : COHERENCE_DEAF);
+  cache_siblings_wake(c->siblings);
+  if (!hearing) {
+    outage_lost(&c->outage);
     return;
   }
-  forget_members(c);
-  c->epoch_is_common = false;
-  enter_state(c, COHERENCE_DEAF);
+  cache_members_lose(c);
+  outage_connected(&c->outage, c->forgotten_us);
+  queue_ended(c);
+  cache_coherence_queue_own(c);
+  c->due = true;
 }
 
 // ---- what was heard ----
 
-static struct cache_member *meet_member(struct cache_coherence *c, struct slice name)
-{
-  struct cache_member *member = find_member(c, name);
-  uint64_t now_us = clock_now_us();
-  if (member == NULL) {
-    member = calloc(1, sizeof(*member));
-    CHECK(member != NULL);
-    memcpy(member->name, name.data, CACHE_INSTANCE_SIZE - 1);
-    member->first_heard_us = now_us;
-    list_init(&member->announcements);
-    list_append(&c->members, &member->node);
-    queue_own(c);  // it does not know what is changing now
-  }
-  member->heard_us = now_us;
-  return member;
-}
-
-static bool take_change(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
-{
-  char bytes[CACHE_MAX_KEY_BYTES];
-  size_t size;
-  struct slice keys = line->keys;
-  member->to_ack = line->first > member->to_ack ? line->first : member->to_ack;
-  c->acks_due = true;
-  if (cache_announcement_find(&member->announcements, line->first) != NULL)
-    return true;  // announced again, for somebody else
-  struct cache_announcement *announcement = cache_announcement_create(&member->announcements, line->first);
-  while (cache_message_next_key(&keys, bytes, sizeof(bytes), &size)) {
-    struct slice key = slice_make(bytes, size);
-    cache_announcement_add(&c->changing, announcement, key);
-    c->events.invalidated(c->events.arg, key);
-  }
-  return keys.size == 0;
-}
-
-static void take_ack(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
-{
-  if (!slice_equal_string(line->instance, c->name) || line->first <= member->acked)
-    return;
-  member->acked = line->first;
-  wake_confirmed(c);
-}
-
-static bool take_line(struct cache_coherence *c, struct cache_member *member, const struct cache_line *line)
-{
-  switch (line->kind) {
-  case CACHE_LINE_CHANGE:
-    return take_change(c, member, line);
-  case CACHE_LINE_ENDED:
-    cache_announcements_end(&c->changing, &member->announcements, line->first, line->last);
-    return true;
-  case CACHE_LINE_ACK:
-    take_ack(c, member, line);
-    return true;
-  case CACHE_LINE_QUIT:
-    member->left = true;
-    if (!member->uses_redis)
-      cache_coherence_start_epoch(c);
-    wake_confirmed(c);
-    return true;
-  case CACHE_LINE_HEAD:
-    break;
-  }
-  return false;
-}
-
-static bool take_message(struct cache_coherence *c, struct slice message)
-{
-  struct cache_line line;
-  if (!cache_message_next(&message, &line) || line.kind != CACHE_LINE_HEAD)
-    return false;
-  if (slice_equal_string(line.instance, c->name))
-    return true;
-  struct cache_member *member = meet_member(c, line.instance);
-  member->uses_redis = line.last == 1;
-  take_epoch(c, line.first, true);
-  while (cache_message_next(&message, &line))
-    if (!take_line(c, member, &line))
-      return false;
-  return message.size == 0;
-}
-
 static void handle_message(void *arg, struct slice message)
 {
   struct cache_coherence *c = arg;
-  if (take_message(c, message) || c->state == COHERENCE_DEAF)
+  if (cache_members_take_message(c, message) || c->state == COHERENCE_DEAF)
     return;
   // A newer version may have sent it, to announce a change.
   log_warn("cache", "a message of another instance is not understood; nothing cached is served for a while");
+  outage_stop_serving(&c->outage);
   enter_state(c, COHERENCE_SETTLING);
 }
 
@@ -435,11 +347,8 @@ static void handle_timer(void *arg)
   struct cache_coherence *c = arg;
   uint64_t now_us = clock_now_us();
   cache_coherence_end_unknown(c, now_us);
-  for (struct list *node = c->members.next, *next = node->next; node != &c->members; node = next, next = node->next) {
-    struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
-    if (member->heard_us + memory_of_members_us(c) <= now_us)
-      free_member(c, member);
-  }
+  metric_set(c->serving, cache_coherence_may_serve(c));
+  cache_members_forget_silent(c, now_us);
   c->due = true;
   loop_timer_start(c->timer, CACHE_HEARTBEAT_MS);
 }
@@ -452,10 +361,11 @@ static void handle_end_timer(void *arg)
 
 // ---- creating and freeing ----
 
-void cache_coherence_init(struct cache_coherence *c, struct loop *loop, struct pg *pg, const char *name,
-                          uint32_t hold_ms, const struct cache_coherence_events *events)
+void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const struct cache_options *options,
+                          const struct cache_coherence_events *events)
 {
-  *c = (struct cache_coherence){.loop = loop, .events = *events, .hold_us = cache_ms_as_us(hold_ms)};
+  *c = (struct cache_coherence){.loop = loop, .events = *events, .hold_us = cache_ms_as_us(options->hold_ms)};
+  const char *name = options->name;
   struct slice label = slice_from_string(name);
   c->serving = metrics_series(METRIC_CACHE_SERVING, &label, 1);
   c->waited_out = metrics_series(METRIC_CACHE_LEASES_WAITED_OUT, &label, 1);
@@ -475,12 +385,16 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, struct p
   snprintf(channel, sizeof(channel), "cache:%.56s", name);
   const struct pg_channel_events channel_events = {
       .message = handle_message, .hearing = handle_hearing, .sent = handle_sent, .arg = c};
-  c->channel = pg_channel_create(pg, channel, &channel_events);
+  c->channel = pg_channel_create(options->pg, channel, &channel_events);
+  outage_init(&c->outage, c->name, cache_host_name());
+  if (options->ask != NULL)
+    c->siblings = cache_siblings_create(c, options);
 }
 
 void cache_coherence_clear(struct cache_coherence *c)
 {
   CHECK(list_empty(&c->waiting));
+  cache_siblings_free(&c->siblings);
   struct strbuf message;
   strbuf_init(&message, 0);
   cache_message_add_head(&message, c->name, c->epoch, c->uses_redis);
@@ -492,7 +406,8 @@ void cache_coherence_clear(struct cache_coherence *c)
   loop_hook_remove(&c->hook);
   loop_timer_free(&c->timer);
   loop_timer_free(&c->end_timer);
-  forget_members(c);
+  cache_members_forget(c);
+  outage_clear(&c->outage);
   cache_announcements_end(&c->changing, &c->own, 0, UINT64_MAX);
   hashtable_free(&c->changing);
   strbuf_free(&c->outbox);

@@ -3,7 +3,8 @@
 // something is connected to it, and because it delivers in one order to all.
 //
 // Lease. An instance serves cached values only until LEASE_MS after it began to send its last message that was reported
-// as sent. By then it had heard everything that was committed before. Each instance sends something every 100 ms.
+// as sent. By then it had heard everything that was committed before. Each instance sends something every 100 ms. While
+// PostgreSQL is away, promises of the others extend that (cache_outage_internal.h).
 //
 // Change. Before something is changed its keys are announced. Each instance drops them, loads them without keeping them
 // until the change has ended, and acknowledges that. The change goes on when every instance that may hold a lease has
@@ -21,7 +22,8 @@
 //
 // Joining. What a new instance has missed may be confirmed up to a lease after the others have heard of it, and is over
 // `hold_ms` later. It keeps nothing until then. The same holds after its channel was lost, and after its lease has been
-// over for long.
+// over for long. What it has in memory from before is dropped then, unless promises have kept its right to serve
+// without a gap.
 //
 // Redis. Values in Redis are found under an epoch, a number that only grows. A change hides its keys there, too, before
 // it goes on. Redis is used only while every instance can use it, so an instance that has lost it need not hide
@@ -42,13 +44,14 @@
 #include "common/observe/metrics.h"
 #include "common/runtime/loop.h"
 #include "common/runtime/task.h"
+#include "common/storage/cache.h"
 #include "common/storage/cache_announcement_internal.h"
 #include "common/storage/cache_message_internal.h"
+#include "common/storage/cache_outage_internal.h"
 #include "common/storage/pg_channel_internal.h"
 
 #define CACHE_MAX_KEY_BYTES 1024
 #define CACHE_HEARTBEAT_MS 100
-#define CACHE_LEASE_MS 500
 // How long the end of a change waits for another message to travel with: until then the others load its keys each time.
 #define CACHE_END_MS 5
 
@@ -56,6 +59,8 @@
 struct cache_coherence_events {
   void (*invalidated)(void *arg, struct slice key);
   void (*all_invalidated)(void *arg);
+  // What loads in progress have read must not be kept; what was kept before may be.
+  void (*loads_invalidated)(void *arg);
   void *arg;
 };
 
@@ -68,6 +73,9 @@ enum coherence_state {
 struct cache_coherence {
   struct loop *loop;
   struct cache_coherence_events events;
+  struct outage outage;
+  struct cache_siblings
+      *siblings;  // NULL: this instance serves by its lease only, and knows others by the channel only
   struct pg_channel *channel;
   struct loop_hook hook;
   struct loop_timer *timer;      // for signs of life
@@ -104,14 +112,21 @@ struct cache_coherence {
   struct metric_series *waited_out;
 };
 
-// `name` is the cache's. `hold_ms` is the longest that a change may take effect after its announcement.
-void cache_coherence_init(struct cache_coherence *coherence, struct loop *loop, struct pg *pg, const char *name,
-                          uint32_t hold_ms, const struct cache_coherence_events *events);
-// No change may be under way (CHECK).
+// Uses of the options: loop, pg, name, hold_ms, and what is said there of siblings.
+void cache_coherence_init(struct cache_coherence *coherence, struct loop *loop, const struct cache_options *options,
+                          const struct cache_coherence_events *events);
+// No change may be under way (CHECK). With siblings it is called from a task, which waits for what is under way.
 void cache_coherence_clear(struct cache_coherence *coherence);
 
-// Tells whether what is cached may be served and loads may be shared now.
+// Tells whether what is in memory may be served now.
 bool cache_coherence_may_serve(const struct cache_coherence *coherence);
+// Returns the time by which values in memory expire. It stands still while promises take the place of the lease,
+// because what expires then cannot be loaded again, and is right.
+uint64_t cache_coherence_age_us(const struct cache_coherence *coherence);
+// Tells whether what is in Redis may be served now: what was missed while the channel was lost may not be hidden there.
+bool cache_coherence_may_use_redis(const struct cache_coherence *coherence);
+// Tells whether what is loaded from now on may be kept and shared: this instance hears of every change.
+bool cache_coherence_is_current(const struct cache_coherence *coherence);
 // Tells whether somebody is about to change the key: then nothing of it is kept. `hash` is the key's hash_bytes.
 bool cache_coherence_is_changing(const struct cache_coherence *coherence, struct slice key, uint64_t hash);
 
@@ -140,10 +155,36 @@ bool cache_coherence_may_keep(struct cache_coherence *coherence, const struct ca
 // Ends a change: at once when its outcome is `known`, else when it must be. Does not wait.
 void cache_coherence_end(struct cache_coherence *coherence, const struct cache_announced *announced, bool known);
 
-// ---- between cache_coherence.c and cache_confirm.c ----
+// ---- between cache_coherence.c, cache_members.c and cache_confirm.c ----
 
-// How far the clocks of two machines may drift apart within a lease.
-#define CACHE_CLOCK_MARGIN_MS 25
+// Another instance.
+struct cache_member {
+  struct list node;
+  char name[CACHE_INSTANCE_SIZE];
+  uint64_t first_heard_us;
+  uint64_t heard_us;
+  uint64_t acked;   // the last of this instance's sequences that it has acknowledged
+  uint64_t to_ack;  // the last of its sequences that was taken in here, and not acknowledged yet; else 0
+  bool uses_redis;
+  bool left;
+  struct list announcements;  // struct cache_announcement
+};
+
+// Takes a message of another instance in. False where it is not understood.
+bool cache_members_take_message(struct cache_coherence *coherence, struct slice message) MUST_CHECK;
+// Returns how long after its last message a member is remembered. Its lease is over before, and so is what it has
+// changed.
+uint64_t cache_members_memory_us(const struct cache_coherence *coherence);
+void cache_members_forget(struct cache_coherence *coherence);
+void cache_members_forget_silent(struct cache_coherence *coherence, uint64_t now_us);
+// Says that the ends of what members are changing may be missed from here on.
+void cache_members_lose(struct cache_coherence *coherence);
+// Ends what members were changing then, and have not announced again.
+void cache_members_end_lost(struct cache_coherence *coherence);
+// Takes an epoch, if it is later than the present one.
+void cache_coherence_take_epoch(struct cache_coherence *coherence, uint64_t epoch, bool is_common);
+// Announces all that this instance is changing again.
+void cache_coherence_queue_own(struct cache_coherence *coherence);
 
 // A task that waits in cache_coherence_confirm; it lies on its stack.
 struct cache_wait {
@@ -170,6 +211,15 @@ uint64_t cache_coherence_confirmed_us(const struct cache_coherence *coherence,
                                       const struct cache_announcement *announcement);
 // Ends the changes of unknown outcome whose time is over.
 void cache_coherence_end_unknown(struct cache_coherence *coherence, uint64_t now_us);
+// Wakes the tasks whose changes may go on.
+void cache_coherence_wake_confirmed(struct cache_coherence *coherence);
+// Does what follows from an end of the enrolment, if it has ended.
+void cache_coherence_join(struct cache_coherence *coherence);
+// Tells whether the announcement may be confirmed.
+bool cache_coherence_is_confirmed(const struct cache_coherence *coherence,
+                                  const struct cache_announcement *announcement, uint64_t now_us);
+// Tells whether this instance may confirm changes at all now.
+bool cache_coherence_may_change(const struct cache_coherence *coherence, uint64_t now_us);
 // Starts the next epoch.
 void cache_coherence_start_epoch(struct cache_coherence *coherence);
 

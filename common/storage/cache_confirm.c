@@ -22,7 +22,6 @@ static size_t announce_line(struct cache_coherence *c, const struct slice *keys,
       continue;  // it is never cached
     size += cache_message_key_size(key);
     cache_announcement_add(&c->changing, announcement, key);
-    c->events.invalidated(c->events.arg, key);
   }
   if (alone)
     announcement->published_us = clock_now_us();
@@ -68,18 +67,36 @@ static uint64_t latest_publication_us(uint64_t now_us)
   return deadline_after_ms(now_us, wait_ms);
 }
 
+// Drops the keys here, as the others have done when they acknowledged. Not before: a change that cannot go on, because
+// PostgreSQL is away, must not take away what cannot be loaded again.
+static void invalidate_own(struct cache_coherence *c, const struct cache_announced *announced)
+{
+  for (uint64_t sequence = announced->first; sequence <= announced->last; sequence++) {
+    const struct cache_announcement *announcement = cache_announcement_find(&c->own, sequence);
+    const struct list *keys = &announcement->keys;
+    for (const struct list *node = keys->next; node != keys; node = node->next) {
+      const struct changing_key *key = CONTAINER_OF(node, const struct changing_key, sibling);
+      c->events.invalidated(c->events.arg, slice_make(key->bytes, key->size));
+    }
+  }
+}
+
 enum status cache_coherence_confirm(struct cache_coherence *c, const struct cache_announced *announced)
 {
   const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
   CHECK(announcement != NULL);
   uint64_t publish_until_us = latest_publication_us(clock_now_us());
   for (;;) {
-    bool published = announcement->published_us != 0;
-    uint64_t until_us = published ? cache_coherence_confirmed_us(c, announcement) : publish_until_us;
-    if (clock_now_us() >= until_us) {
-      metric_add(c->waited_out, published && cache_coherence_has_awaited(c, announcement));
-      return published ? STATUS_OK : STATUS_UNAVAILABLE;
+    uint64_t now_us = clock_now_us();
+    if (cache_coherence_is_confirmed(c, announcement, now_us)) {
+      invalidate_own(c, announced);
+      metric_add(c->waited_out, cache_coherence_has_awaited(c, announcement));
+      return STATUS_OK;
     }
+    bool published = announcement->published_us != 0 && cache_coherence_may_change(c, now_us);
+    uint64_t until_us = published ? cache_coherence_confirmed_us(c, announcement) : publish_until_us;
+    if (now_us >= until_us)
+      return STATUS_UNAVAILABLE;
     enum status status = wait_for_progress(c, announcement, until_us);
     if (status != STATUS_OK)
       return status;
@@ -98,7 +115,7 @@ static void queue_end(struct cache_coherence *c, const struct cache_announced *a
 
 bool cache_coherence_may_keep(struct cache_coherence *c, const struct cache_announced *announced)
 {
-  if (announced->first != announced->last || !cache_coherence_may_serve(c))
+  if (announced->first != announced->last || !cache_coherence_is_current(c))
     return false;
   const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
   return announcement != NULL && cache_announcement_is_lone(announcement);

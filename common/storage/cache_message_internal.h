@@ -17,9 +17,7 @@
 
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
-
-// An instance's name: 16 hexadecimal digits, drawn at its start.
-#define CACHE_INSTANCE_SIZE 17
+#include "common/storage/cache.h"
 
 enum cache_line_kind { CACHE_LINE_HEAD, CACHE_LINE_CHANGE, CACHE_LINE_ENDED, CACHE_LINE_ACK, CACHE_LINE_QUIT };
 

@@ -62,7 +62,7 @@ Test(drill_04_stores, redis)
 
 // ---- PostgreSQL ----
 
-// The cache serves only while it hears from the other instances, by PostgreSQL's notifications, so some reads fail.
+// An item whose change was under way is not cached, and its reads fail.
 static const struct drill_goal without_postgres = {
     .text = "reads from the cache 0 failed; others 503 or 504 by their deadline; healthy <= 2 s after",
     .may_fail = DRILL_ALL,

@@ -130,6 +130,12 @@ export function callersOf(service: string): string[] {
   return [...callers].sort();
 }
 
+// Whether instances of a service call each other, because it has a cache.
+export const asksItself = (service: string): boolean =>
+  readdirSync(`services/${service}`).some(
+    (name) => name.endsWith(".c") && read(`services/${service}/${name}`).includes("service_cache_create("),
+  );
+
 // ---- the running stack ----
 
 const readLog = (program: string): Json[] =>

@@ -218,6 +218,14 @@ const faults: [string, RegExp, (suite: Suite) => void][] = [
     (suite) => delete find(suite, "NetworkPolicy", "user").spec.egress,
   ],
   [
+    "instances with a cache that do not reach each other",
+    /Deployment item does not reach the port rpc of Deployment item/,
+    (suite) =>
+      (find(suite, "NetworkPolicy", "item").spec.egress[0].to[0].podSelector = {
+        matchLabels: { "app.kubernetes.io/name": "auth" },
+      }),
+  ],
+  [
     "a pod that everybody reaches",
     /has no policy for Ingress/,
     (suite) => {

@@ -444,6 +444,7 @@ function reaches(suite: Suite, from: Pod, to: Pod, port: number): boolean {
 // Whether a pod has business with a port of another one.
 function mayReach(from: Pod, to: Pod, port: string): boolean {
   const component = from.labels["app.kubernetes.io/component"] ?? "";
+  if (port === "rpc" && from === to) return facts.asksItself(to.name);
   if (port === "rpc") return facts.callersOf(to.name).includes(from.name);
   if (port === "admin") return from.name === "consul";
   if (to.name === "postgres") return ["service", "migration"].includes(component) || from.name === "bootstrap";
@@ -456,7 +457,8 @@ function checkNetwork(suite: Suite, report: Report): void {
   const pods = podsOf(suite);
   for (const from of pods)
     for (const to of pods)
-      for (const { name, containerPort } of from === to ? [] : (to.container.ports ?? [])) {
+      for (const { name, containerPort } of to.container.ports ?? []) {
+        if (from === to && name !== "rpc") continue;
         const does = reaches(suite, from, to, containerPort);
         if (does !== mayReach(from, to, name))
           report(`${from.owner} ${does ? "reaches" : "does not reach"} the port ${name} of ${to.owner}`);

@@ -1,7 +1,10 @@
 #include "tests/component/storage/cache_rig.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "common/base/strbuf.h"
 #include "tests/support/common/read_metric.h"
 
 enum status source_load(void *arg, struct slice key, struct arena *arena, struct slice *value)
@@ -20,23 +23,93 @@ enum status source_load(void *arg, struct slice key, struct arena *arena, struct
   return STATUS_OK;
 }
 
+// ---- how instances reach each other ----
+
+static struct instance *running[8];
+
+static struct instance *find_running(const char *address)
+{
+  for (size_t i = 0; i < ARRAY_LEN(running); i++)
+    if (running[i] != NULL && strcmp(running[i]->address, address) == 0)
+      return running[i];
+  return NULL;
+}
+
+static enum status ask_instance(void *arg, const struct cache_question *question, struct cache_reply *reply)
+{
+  const struct instance *from = arg;
+  struct instance *to = find_running(question->address);
+  if (to == NULL || to->is_cut_off || from->is_cut_off)
+    return task_sleep_ms(question->timeout_ms) == STATUS_OK ? STATUS_UNAVAILABLE : task_check();
+  to->asked++;
+  cache_answer(to->cache, question, reply);
+  return STATUS_OK;
+}
+
+static void open_address(struct instance *instance)
+{
+  size_t place = 0;
+  while (running[place] != NULL)
+    place++;
+  cr_assert_lt(place, ARRAY_LEN(running));
+  running[place] = instance;
+  snprintf(instance->address, sizeof(instance->address), "rig://%p", (void *)instance);
+  cache_set_address(instance->cache, instance->address);
+}
+
+static void close_address(const struct instance *instance)
+{
+  for (size_t i = 0; i < ARRAY_LEN(running); i++)
+    if (running[i] == instance)
+      running[i] = NULL;
+}
+
+// ---- instances ----
+
+// Makes the table that the instances know each other by, as the migrations of every service do.
+static void make_table(struct world *world)
+{
+  if (strcmp(run_sql(world, "SELECT to_regclass('cache_instances') IS NULL"), "f") == 0)
+    return;
+  struct strbuf sql;
+  strbuf_init(&sql, 1 << 16);
+  cr_assert(strbuf_read_file(&sql, "common/service/migrations/0002_cache_instances.up.sql"));
+  run_sql(world, strbuf_cstring(&sql));
+  strbuf_free(&sql);
+}
+
+static void start(struct world *world, struct instance *instance, const char *conninfo, const char *url,
+                  const struct cache_options *wanted)
+{
+  struct error error;
+  *instance = (struct instance){.name = world->schema, .has_redis = url[0] != '\0'};
+  make_table(world);
+  const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
+  cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
+  instance->pg = pg_create(world->loop, &(struct pg_options){.conninfo = conninfo, .application_name = world->schema});
+  const struct cache_options cache_options = {.name = world->schema,
+                                              .max_bytes = 1 << 20,
+                                              .ttl_ms = wanted->ttl_ms,
+                                              .hold_ms = wanted->hold_ms,
+                                              .pg = instance->pg,
+                                              .redis = instance->redis,
+                                              .ask = ask_instance,
+                                              .ask_arg = instance};
+  instance->cache = cache_create(world->loop, &cache_options);
+  open_address(instance);
+}
+
 void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
                             uint32_t hold_ms)
 {
-  struct error error;
-  const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
-  cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
-  instance->pg =
-      pg_create(world->loop, &(struct pg_options){.conninfo = world->conninfo, .application_name = world->schema});
-  const struct cache_options cache_options = {.name = world->schema,
-                                              .max_bytes = 1 << 20,
-                                              .ttl_ms = ttl_ms,
-                                              .hold_ms = hold_ms,
-                                              .pg = instance->pg,
-                                              .redis = instance->redis};
-  instance->cache = cache_create(world->loop, &cache_options);
-  instance->name = world->schema;
-  instance->has_redis = url[0] != '\0';
+  const struct cache_options wanted = {.ttl_ms = ttl_ms, .hold_ms = hold_ms};
+  start(world, instance, world->conninfo, url, &wanted);
+}
+
+void instance_start_behind(struct world *world, struct instance *instance, const char *conninfo, const char *url)
+{
+  const struct cache_options wanted = {.ttl_ms = 60000};
+  start(world, instance, conninfo, url, &wanted);
 }
 
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms)
@@ -46,6 +119,7 @@ void instance_start(struct world *world, struct instance *instance, const char *
 
 void instance_stop(struct instance *instance)
 {
+  close_address(instance);
   cache_free(&instance->cache);
   redis_free(&instance->redis);
   pg_free(&instance->pg);
@@ -167,6 +241,10 @@ void instance_settle(struct world *world, struct instance *instance)
 
 void instance_lose_lease(struct world *world, struct instance *instance)
 {
+  // The promises of the others, or that there are none, must not take the place of the lease.
+  const struct cache_question told = {.cache = instance->name, .asker = "0123456789abcdef", .is_telling = true};
+  struct cache_reply reply;
+  cache_answer(instance->cache, &told, &reply);
   struct source source = {.world = world};
   struct slice value;
   const struct slice key = SLICE("lease");

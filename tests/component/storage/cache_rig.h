@@ -20,6 +20,9 @@ struct source {
 
 struct instance {
   const char *name;  // the cache's
+  char address[32];  // where other instances ask it
+  bool is_cut_off;   // nobody reaches it there, and it reaches nobody
+  unsigned asked;    // questions that have reached it
   bool has_redis;
   struct pg *pg;
   struct redis *redis;
@@ -32,6 +35,9 @@ enum status source_load(void *arg, struct slice key, struct arena *arena, struct
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms);
 void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
                             uint32_t hold_ms);
+// Starts an instance that reaches PostgreSQL in a way of its own.
+void instance_start_behind(struct world *world, struct instance *instance, const char *conninfo, const char *url);
+// Frees all of the instance, as a process does that ends.
 void instance_stop(struct instance *instance);
 // Waits until the memory tier works, and, where the instance uses it, Redis: until a probe's entry has gone through
 // both.

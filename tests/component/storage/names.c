@@ -108,8 +108,13 @@ static void add_pair(const char *socket_path)
   snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
   int outer = accept(ends.fds[0].fd, NULL, NULL);
   int inner = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (ends.count == ARRAY_LEN(ends.fds) || connect(inner, (struct sockaddr *)&address, sizeof(address)) != 0)
+  if (ends.count == ARRAY_LEN(ends.fds))
     _exit(1);
+  if (connect(inner, (struct sockaddr *)&address, sizeof(address)) != 0) {
+    close(outer);
+    close(inner);
+    return;
+  }
   ends.fds[ends.count++] = (struct pollfd){.fd = outer, .events = POLLIN};
   ends.fds[ends.count++] = (struct pollfd){.fd = inner, .events = POLLIN};
 }

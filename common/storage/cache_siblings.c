@@ -1,0 +1,277 @@
+#include "common/storage/cache_siblings_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/storage/cache_coherence_internal.h"
+#include "common/storage/cache_host_internal.h"
+
+enum {
+  STATEMENT_MS = 2000,
+  // Shorter than half of what is left of a lease when a round begins, so that a second round may follow.
+  QUESTION_MS = 150,
+  LEAVE_MS = 500,
+};
+
+static const struct pg_statement STORE = {
+    .name = "store the cache's instance",
+    .sql = "INSERT INTO cache_instances (cache, name, address, host, generation) VALUES ($1, $2, $3, $4, $5::bigint) "
+           "ON CONFLICT (cache, name) DO UPDATE SET address = EXCLUDED.address, host = EXCLUDED.host, "
+           "generation = EXCLUDED.generation, update_time = now() "
+           "WHERE cache_instances.generation <= EXCLUDED.generation",
+    .lane = PG_LANE_WRITE,
+};
+static const struct pg_statement READ = {
+    .name = "read the cache's instances",
+    .sql = "SELECT name, address, host, generation FROM cache_instances WHERE cache = $1",
+    .lane = PG_LANE_POINT,
+};
+static const struct pg_statement DELETE = {
+    .name = "delete an instance of the cache",
+    .sql = "DELETE FROM cache_instances WHERE cache = $1 AND name = $2 AND generation = $3::bigint",
+    .lane = PG_LANE_WRITE,
+};
+
+struct cache_siblings {
+  struct cache_coherence *coherence;
+  struct pg *pg;
+  char *cache;
+  char *address;
+  cache_ask_fn *ask;
+  void *ask_arg;
+  struct loop_timer *timer;
+  struct list errands;
+  struct completion *all_done;  // of the task that waits for the last errand
+};
+
+// A step under way, in a task.
+struct errand {
+  struct list node;
+  struct cache_siblings *siblings;
+  struct task *task;
+  enum outage_step_kind kind;
+  uint64_t began_us;
+  uint64_t generation;
+  char member[CACHE_INSTANCE_SIZE];
+  char address[OUTAGE_MAX_ADDRESS_BYTES];
+};
+
+// ---- errands ----
+
+static void store_row(struct errand *errand, struct arena *arena)
+{
+  struct cache_siblings *siblings = errand->siblings;
+  struct outage *outage = &siblings->coherence->outage;
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, siblings->cache);
+  pg_add_text(&params, outage->name);
+  pg_add_text(&params, siblings->address);
+  pg_add_text(&params, outage->host);
+  pg_add_int(&params, (int64_t)errand->generation);
+  struct pg_result result;
+  enum status status = pg_query(siblings->pg, &STORE, &params, arena, &result);
+  outage_stored(outage, errand->generation, status == STATUS_OK);
+}
+
+static void read_rows(struct errand *errand, struct arena *arena)
+{
+  struct cache_siblings *siblings = errand->siblings;
+  struct outage *outage = &siblings->coherence->outage;
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, siblings->cache);
+  struct pg_result result;
+  if (pg_query(siblings->pg, &READ, &params, arena, &result) != STATUS_OK) {
+    outage_rows(outage, NULL, 0, errand->began_us);
+    return;
+  }
+  struct outage_row *rows = arena_array(arena, result.rows + 1, sizeof(*rows));
+  for (size_t i = 0; i < result.rows; i++)
+    rows[i] = (struct outage_row){.name = pg_slice(&result, i, 0),
+                                  .address = pg_slice(&result, i, 1),
+                                  .host = pg_slice(&result, i, 2),
+                                  .generation = (uint64_t)pg_int(&result, i, 3)};
+  outage_rows(outage, rows, result.rows, errand->began_us);
+}
+
+// A failure leaves the row to the next who finds it.
+static void delete_row(struct errand *errand, struct arena *arena)
+{
+  struct cache_siblings *siblings = errand->siblings;
+  struct pg_params params;
+  pg_params_init(&params, arena);
+  pg_add_text(&params, siblings->cache);
+  pg_add_text(&params, errand->member);
+  pg_add_int(&params, (int64_t)errand->generation);
+  struct pg_result result;
+  if (pg_query(siblings->pg, &DELETE, &params, arena, &result) == STATUS_OK && result.affected > 0)
+    log_info("cache", "removed the row of an instance that has ended without saying so",
+             LOG_STRING("address", errand->address));
+}
+
+static void put_question(struct errand *errand)
+{
+  struct cache_siblings *siblings = errand->siblings;
+  const struct cache_question question = {.cache = siblings->cache,
+                                          .address = errand->address,
+                                          .asker = siblings->coherence->name,
+                                          .generation = siblings->coherence->outage.generation,
+                                          .is_telling = errand->kind == OUTAGE_TELL,
+                                          .timeout_ms = QUESTION_MS};
+  struct cache_reply reply = {.agreed = false};
+  bool answered = siblings->ask(siblings->ask_arg, &question, &reply) == STATUS_OK;
+  const struct outage_reply said = {
+      .answered = answered, .agreed = answered && reply.agreed, .name = slice_from_string(reply.instance)};
+  outage_answered(&siblings->coherence->outage, slice_from_string(errand->member), &said, clock_now_us());
+}
+
+static void run_errand(void *arg)
+{
+  struct errand *errand = arg;
+  struct cache_siblings *siblings = errand->siblings;
+  struct arena arena = {0};
+  switch (errand->kind) {
+  case OUTAGE_STORE:
+    store_row(errand, &arena);
+    break;
+  case OUTAGE_READ:
+    read_rows(errand, &arena);
+    break;
+  case OUTAGE_DELETE:
+    delete_row(errand, &arena);
+    break;
+  case OUTAGE_ASK:
+  case OUTAGE_TELL:
+    put_question(errand);
+    break;
+  case OUTAGE_NOTHING:
+    CHECK(false);
+  }
+  arena_free(&arena);
+  list_remove(&errand->node);
+  free(errand);
+  if (siblings->all_done == NULL)
+    cache_siblings_wake(siblings);
+  else if (list_empty(&siblings->errands))
+    completion_finish(siblings->all_done, STATUS_OK);
+}
+
+static void start_errand(struct cache_siblings *siblings, const struct outage_step *step)
+{
+  struct errand *errand = calloc(1, sizeof(*errand));
+  CHECK(errand != NULL);
+  *errand = (struct errand){.siblings = siblings,
+                            .kind = step->kind,
+                            .began_us = clock_now_us(),
+                            .generation = siblings->coherence->outage.generation};
+  if (step->member != NULL) {
+    errand->generation = step->member->generation;
+    memcpy(errand->member, step->member->name, sizeof(errand->member));
+    memcpy(errand->address, step->member->address, sizeof(errand->address));
+  }
+  list_append(&siblings->errands, &errand->node);
+  bool asks = step->kind == OUTAGE_ASK || step->kind == OUTAGE_TELL;
+  uint64_t deadline_us = deadline_after_ms(errand->began_us, asks ? QUESTION_MS : STATEMENT_MS);
+  errand->task = task_start(siblings->coherence->loop, run_errand, errand, deadline_us, NULL);
+}
+
+// ---- time ----
+
+static void handle_timer(void *arg)
+{
+  struct cache_siblings *siblings = arg;
+  struct cache_coherence *coherence = siblings->coherence;
+  struct outage *outage = &coherence->outage;
+  struct outage_step step;
+  while ((step = outage_next(outage, clock_now_us(), cache_host_is_free)).kind != OUTAGE_NOTHING)
+    start_errand(siblings, &step);
+  cache_coherence_join(coherence);
+  cache_coherence_wake_confirmed(coherence);
+  loop_timer_start(siblings->timer, outage_is_calm(outage, clock_now_us()) ? 2 * OUTAGE_TICK_MS : OUTAGE_TICK_MS);
+}
+
+void cache_siblings_wake(struct cache_siblings *siblings)
+{
+  if (siblings != NULL)
+    loop_timer_start(siblings->timer, 0);
+}
+
+// ---- creating and freeing ----
+
+struct cache_siblings *cache_siblings_create(struct cache_coherence *coherence, const struct cache_options *options)
+{
+  struct cache_siblings *siblings = calloc(1, sizeof(*siblings));
+  CHECK(siblings != NULL);
+  *siblings = (struct cache_siblings){.coherence = coherence,
+                                      .pg = options->pg,
+                                      .cache = memory_copy_string(options->name),
+                                      .ask = options->ask,
+                                      .ask_arg = options->ask_arg};
+  list_init(&siblings->errands);
+  siblings->timer = loop_timer_create(coherence->loop, handle_timer, siblings);
+  cache_siblings_wake(siblings);
+  return siblings;
+}
+
+void cache_siblings_set_address(struct cache_siblings *siblings, const char *address)
+{
+  CHECK(siblings->address == NULL);
+  siblings->address = memory_copy_string(address);
+  outage_set_address(&siblings->coherence->outage, siblings->address);
+  cache_siblings_wake(siblings);
+}
+
+static void end_errands(struct cache_siblings *siblings)
+{
+  struct completion all_done = {.what = "what the cache has asked of other instances"};
+  if (list_empty(&siblings->errands))
+    return;
+  siblings->all_done = &all_done;
+  for (struct list *node = siblings->errands.next; node != &siblings->errands; node = node->next)
+    task_cancel(CONTAINER_OF(node, struct errand, node)->task);
+  task_shield(true);
+  uint64_t before = task_tighten_deadline(DEADLINE_NONE);
+  CHECK(completion_wait(&all_done) == STATUS_OK);
+  task_restore_deadline(before);
+  task_shield(false);
+}
+
+// Without its row the instances that start next need not ask this one.
+static void delete_own_row(struct cache_siblings *siblings)
+{
+  const struct outage *outage = &siblings->coherence->outage;
+  if (!outage->connected || !outage->stored)
+    return;
+  struct arena arena = {0};
+  struct pg_params params;
+  pg_params_init(&params, &arena);
+  pg_add_text(&params, siblings->cache);
+  pg_add_text(&params, outage->name);
+  pg_add_int(&params, (int64_t)outage->generation);
+  struct pg_result result;
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), LEAVE_MS));
+  if (pg_query(siblings->pg, &DELETE, &params, &arena, &result) != STATUS_OK)
+    log_debug("cache", "the row of this instance stays; the next instance that starts removes it");
+  task_restore_deadline(before);
+  arena_free(&arena);
+}
+
+void cache_siblings_free(struct cache_siblings **siblings)
+{
+  struct cache_siblings *ended = *siblings;
+  if (ended == NULL)
+    return;
+  *siblings = NULL;
+  loop_timer_free(&ended->timer);
+  end_errands(ended);
+  delete_own_row(ended);
+  free(ended->cache);
+  free(ended->address);
+  free(ended);
+}
