@@ -79,7 +79,7 @@ Test(health, the_list_names_all_services)
   cr_assert_eq(outcome.status, STATUS_OK);
   const Grpc__Health__V1__HealthListResponse *response =
       (void *)driver_reply(&outcome, &grpc__health__v1__health_list_response__descriptor);
-  cr_assert_eq(response->n_statuses, 6, "the process, three of its own, health and reflection");
+  cr_assert_eq(response->n_statuses, 7, "the process, three of its own, health, reflection and the cache's instances");
   for (size_t i = 0; i < response->n_statuses; i++)
     cr_expect_eq(response->statuses[i]->value->status, STATUS(SERVING));
   cr_expect_str_eq(response->statuses[0]->key, "");

@@ -53,7 +53,7 @@ Test(reflection, services_are_listed)
 {
   const Grpc__Reflection__V1__ServerReflectionResponse *answer = ask(QUESTION(LIST_SERVICES), "*");
   cr_assert_eq(answer->message_response_case, ANSWER(LIST_SERVICES_RESPONSE));
-  cr_expect_eq(answer->list_services_response->n_service, 5);
+  cr_expect_eq(answer->list_services_response->n_service, 6);
   cr_expect(lists(answer->list_services_response, "item.v1.ItemService"));
   cr_expect(lists(answer->list_services_response, "grpc.health.v1.Health"));
   cr_expect(lists(answer->list_services_response, "grpc.reflection.v1.ServerReflection"));
