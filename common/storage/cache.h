@@ -37,7 +37,8 @@ struct cache;
 struct cache_question {
   const char *cache;    // its name
   const char *address;  // of the instance, as it was given to cache_set_address there
-  // For cache_answer: the name of the instance that asks, and how often it has joined the others.
+  // For cache_answer: the name of the instance that asks, and the generation of its row while it is without PostgreSQL,
+  // else 0. Until it has another row it needs the promises of all whom it has asked with that generation.
   const char *asker;
   uint64_t generation;
   bool is_telling;

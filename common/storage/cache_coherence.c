@@ -182,6 +182,11 @@ void cache_coherence_join(struct cache_coherence *c)
 static void add_acks(struct cache_coherence *c, struct strbuf *message)
 {
   size_t count = 0;
+  // An acknowledgement covers all that came before, also what was missed while the channel was lost. Whoever still serves
+  // what it had then lets the others wait for the end of its lease, and of their promises.
+  c->acks_due = false;
+  if (c->state == COHERENCE_SETTLING && cache_coherence_may_serve(c))
+    return;
   for (struct list *node = c->members.next; node != &c->members && count < MAX_ACKS; node = node->next) {
     struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
     if (member->to_ack == 0)

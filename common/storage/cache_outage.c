@@ -292,6 +292,11 @@ static bool is_channel_silent(const struct outage *o, uint64_t now_us)
   return !o->connected || now_us > o->lease_began_us + ms(SILENT_CHANNEL_MS);
 }
 
+uint64_t outage_asking_generation(const struct outage *o)
+{
+  return o->connected ? 0 : o->generation;
+}
+
 bool outage_promise(struct outage *o, struct slice name, uint64_t generation, uint64_t now_us)
 {
   struct outage_member *member = meet_member(o, name);

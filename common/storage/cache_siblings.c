@@ -118,17 +118,18 @@ static void delete_row(struct errand *errand, struct arena *arena)
 static void put_question(struct errand *errand)
 {
   struct cache_siblings *siblings = errand->siblings;
+  struct outage *outage = &siblings->coherence->outage;
   const struct cache_question question = {.cache = siblings->cache,
                                           .address = errand->address,
                                           .asker = siblings->coherence->name,
-                                          .generation = siblings->coherence->outage.generation,
+                                          .generation = outage_asking_generation(outage),
                                           .is_telling = errand->kind == OUTAGE_TELL,
                                           .timeout_ms = QUESTION_MS};
   struct cache_reply reply = {.agreed = false};
   bool answered = siblings->ask(siblings->ask_arg, &question, &reply) == STATUS_OK;
   const struct outage_reply said = {
       .answered = answered, .agreed = answered && reply.agreed, .name = slice_from_string(reply.instance)};
-  outage_answered(&siblings->coherence->outage, slice_from_string(errand->member), &said, clock_now_us());
+  outage_answered(outage, slice_from_string(errand->member), &said, clock_now_us());
 }
 
 static void run_errand(void *arg)
