@@ -98,8 +98,26 @@ void exchange_finish(struct exchange *exchange, CURLcode code)
   exchange->retry_after = retry_after > 60 ? 60 : (long)retry_after;
 }
 
+void exchange_tell_wait(const struct exchange *exchange)
+{
+  enum { TELL_EVERY_S = 10 };
+  static double told;
+  double now = now_seconds();
+  if (told != 0 && now - told < TELL_EVERY_S)
+    return;
+  told = now;
+  struct strbuf reason;
+  strbuf_init(&reason, 0);
+  json_member(strbuf_slice(&exchange->reply), "reason", &reason);
+  const char *cause = exchange->status == 429 ? "; RATE_EXPENSIVE of the gateway bounds batches and lists" : "";
+  fprintf(stderr, "\n  asked to come back later (HTTP %ld %s)%s; waiting, and going on by itself\n", exchange->status,
+          strbuf_cstring(&reason), cause);
+  strbuf_free(&reason);
+}
+
 static void wait_as_asked(const struct exchange *exchange)
 {
+  exchange_tell_wait(exchange);
   struct timespec pause = {.tv_sec = exchange->retry_after > 0 ? exchange->retry_after : 1};
   nanosleep(&pause, NULL);
 }

@@ -38,6 +38,9 @@ void exchange_finish(struct exchange *exchange, CURLcode code);
 // Prepare, perform, finish; tries again for as long as the answer is 429 or 503, after the time that it asks for.
 void exchange_run(struct exchange *exchange, const struct session *session, const char *path);
 
+// Says that the gateway has asked to wait, and why; at most once in ten seconds.
+void exchange_tell_wait(const struct exchange *exchange);
+
 // Signs up if need be, logs in. False, having said why, when that fails.
 bool session_open(struct session *session);
 // New tokens where the old ones end soon.

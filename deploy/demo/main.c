@@ -162,6 +162,8 @@ static void settle(struct import *import, struct batch *batch, CURLcode code)
     import->failed = true;
     return;
   }
+  if (exchange->status != 0)
+    exchange_tell_wait(exchange);
   batch->not_before = now_seconds() + (exchange->retry_after > 0 ? (double)exchange->retry_after : 0.5);
 }
 
