@@ -182,8 +182,8 @@ void cache_coherence_join(struct cache_coherence *c)
 static void add_acks(struct cache_coherence *c, struct strbuf *message)
 {
   size_t count = 0;
-  // An acknowledgement covers all that came before, also what was missed while the channel was lost. Whoever still serves
-  // what it had then lets the others wait for the end of its lease, and of their promises.
+  // An acknowledgement covers all that came before, also what was missed while the channel was lost. Whoever still
+  // serves what it had then lets the others wait for the end of its lease, and of their promises.
   c->acks_due = false;
   if (c->state == COHERENCE_SETTLING && cache_coherence_may_serve(c))
     return;

@@ -132,8 +132,8 @@ uint64_t outage_asking_generation(const struct outage *outage);
 // A question that outage_next has asked for is over; `name` is the member that was meant.
 void outage_answered(struct outage *outage, struct slice name, const struct outage_reply *reply, uint64_t now_us);
 
-// Another instance asks for a promise. True: it has it. `generation` is that of its row while it is without the channel,
-// else 0: until it has another row it needs this instance's promises.
+// Another instance asks for a promise. True: it has it. `generation` is that of its row while it is without the
+// channel, else 0: until it has another row it needs this instance's promises.
 bool outage_promise(struct outage *outage, struct slice name, uint64_t generation, uint64_t now_us);
 // Another instance is about to change things, and may be unknown here.
 void outage_told(struct outage *outage, uint64_t now_us);
