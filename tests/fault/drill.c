@@ -236,6 +236,25 @@ static bool lacks_retry_after(const struct open_loop_outcome *outcome)
   return outcome->status == 503 && outcome->unapplied && !outcome->retry_after;
 }
 
+// Returns how many requests of a kind were served while a fault had lasted for a second.
+static size_t count_served_late(const struct drill *drill, unsigned kind)
+{
+  size_t served = 0;
+  for (size_t i = 0; i < drill->result.count; i++) {
+    const struct open_loop_outcome *outcome = &drill->result.outcomes[i];
+    served += outcome->kind == kind && open_loop_succeeded(outcome) &&
+              outcome->due_us > drill->faults[0].broken_us + 1000000 && outcome->due_us < drill->faults[0].mended_us;
+  }
+  return served;
+}
+
+static void judge_served(const struct drill *drill, const struct drill_goal *goal)
+{
+  for (unsigned kind = 0; kind < OPEN_LOOP_KINDS; kind++)
+    if ((goal->some_served >> kind & 1) != 0)
+      cr_expect_gt(count_served_late(drill, kind), 0, "%s: none of what is to be served meanwhile was", drill->name);
+}
+
 static void judge_counts(const struct drill *drill, const struct drill_goal *goal)
 {
   size_t unexcused = 0, without_retry_after = 0;
@@ -248,6 +267,7 @@ static void judge_counts(const struct drill *drill, const struct drill_goal *goa
                drill->name, unexcused, drill->result.count, drill->result.first_failure);
   cr_expect_eq(without_retry_after, 0, "%s: %zu answers with 503 have no Retry-After", drill->name,
                without_retry_after);
+  judge_served(drill, goal);
   ledger_assert_right(&drill->result, drill->name);
 }
 
@@ -292,7 +312,8 @@ static const char *judge_times(const struct drill *drill, const struct drill_goa
 
 static const char *tell_failures(const struct seen *seen)
 {
-  static const char *const names[] = {"reads", "changes", "creates", "keyed creates", "account reads", "logins"};
+  static const char *const names[] = {"reads",         "changes", "creates",     "keyed creates",
+                                      "account reads", "logins",  "steady reads"};
   const char *kinds = "", *statuses = "";
   if (seen->failed == 0)
     return "0";

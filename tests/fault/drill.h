@@ -16,7 +16,9 @@
 // Sets of kinds of requests.
 enum {
   DRILL_NONE = 0,
-  DRILL_READS = 1 << OPEN_LOOP_READ,
+  // Of items that nobody changes: they are in every cache that has settled.
+  DRILL_STEADY_READS = 1 << OPEN_LOOP_STEADY_READ,
+  DRILL_READS = 1 << OPEN_LOOP_READ | DRILL_STEADY_READS,
   DRILL_CHANGES = 1 << OPEN_LOOP_CHANGE,
   DRILL_CREATES = 1 << OPEN_LOOP_CREATE,
   DRILL_KEYED_CREATES = 1 << OPEN_LOOP_KEYED_CREATE,
@@ -31,7 +33,9 @@ struct drill_goal {
   unsigned
       may_fail;  // the kinds of which some may fail, with 429, 503 or 504, between the break and the end of the healing
   unsigned to_be_spared;  // those of them of which none ought to fail, which the table tells
-  bool may_be_silent;     // requests may also end without an answer, because the gateway itself is what breaks
+  unsigned
+      some_served;     // the kinds of which some must be served later than a second after the break, before the mending
+  bool may_be_silent;  // requests may also end without an answer, because the gateway itself is what breaks
   // Times, 0 where nothing is asked:
   double p99_times;      // the p99 in the window in units of that before
   uint64_t refusal_ms;   // the longest time until a failure was answered

@@ -56,7 +56,7 @@ struct client {
 struct open_loop {
   struct sockaddr_in address;
   const struct account *owner;
-  const char *ids[OPEN_LOOP_ITEMS];
+  const char *ids[OPEN_LOOP_ITEMS + OPEN_LOOP_STEADY_ITEMS];
   struct background *background;
   atomic_bool stopped;
   atomic_size_t sent;
@@ -191,7 +191,9 @@ static enum open_loop_kind choose_kind(size_t number)
     return OPEN_LOOP_ACCOUNT;
   if (place < MIX_CREATES)
     return place == 0 ? OPEN_LOOP_CREATE : OPEN_LOOP_KEYED_CREATE;
-  return place < MIX_CREATES + MIX_CHANGES ? OPEN_LOOP_CHANGE : OPEN_LOOP_READ;
+  if (place < MIX_CREATES + MIX_CHANGES)
+    return OPEN_LOOP_CHANGE;
+  return place % 2 == 0 ? OPEN_LOOP_READ : OPEN_LOOP_STEADY_READ;
 }
 
 static bool is_fresh(size_t number)
@@ -215,6 +217,7 @@ static const char *format_body(const struct open_loop *loop, const struct client
     snprintf(body, 256, "{\"email\":\"%s\",\"password\":\"%s\"}", loop->owner->email, loop->owner->password);
     break;
   case OPEN_LOOP_READ:
+  case OPEN_LOOP_STEADY_READ:
   case OPEN_LOOP_ACCOUNT:
   case OPEN_LOOP_KINDS:
     break;
@@ -224,11 +227,12 @@ static const char *format_body(const struct open_loop *loop, const struct client
 
 static size_t format_request(const struct open_loop *loop, const struct client *client, char request[REQUEST_BYTES])
 {
-  static const char *const methods[] = {"GET", "PATCH", "POST", "POST", "GET", "POST"};
-  static const char *const paths[] = {"/v1/items", "/v1/items",    "/v1/items",
-                                      "/v1/items", "/v1/users/me", "/v1/auth/login"};
+  static const char *const methods[] = {"GET", "PATCH", "POST", "POST", "GET", "POST", "GET"};
+  static const char *const paths[] = {"/v1/items",    "/v1/items",      "/v1/items", "/v1/items",
+                                      "/v1/users/me", "/v1/auth/login", "/v1/items"};
   const struct open_loop_outcome *outcome = &loop->result.outcomes[client->outcome];
-  bool of_item = outcome->kind == OPEN_LOOP_READ || outcome->kind == OPEN_LOOP_CHANGE;
+  bool of_item =
+      outcome->kind == OPEN_LOOP_READ || outcome->kind == OPEN_LOOP_CHANGE || outcome->kind == OPEN_LOOP_STEADY_READ;
   char body[256], path[64] = "", key[64] = "";
   (void)format_body(loop, client, body);
   if (of_item)
@@ -280,6 +284,8 @@ static void begin_request(struct open_loop *loop, uint64_t due_us)
                                         .item = (uint32_t)(number / 3 % OPEN_LOOP_ITEMS),
                                         .value = OPEN_LOOP_ITEMS + 1 + number,
                                         .due_us = due_us};
+  if (outcome->kind == OPEN_LOOP_STEADY_READ)
+    outcome->item = (uint32_t)(OPEN_LOOP_ITEMS + number / 3 % OPEN_LOOP_STEADY_ITEMS);
   struct client *kept = is_fresh(number) ? NULL : take_kept(loop);
   cr_assert(kept != NULL || loop->unused_count > 0, "more than %d requests are in flight", CLIENTS);
   struct client *client = kept != NULL ? kept : &loop->clients[loop->unused[--loop->unused_count]];
@@ -386,7 +392,7 @@ static void allow_many_files(void)
 
 static void create_items(struct open_loop *loop)
 {
-  for (size_t i = 0; i < OPEN_LOOP_ITEMS; i++)
+  for (size_t i = 0; i < ARRAY_LEN(loop->ids); i++)
     loop->ids[i] =
         item_create(loop->owner, text("{\"sku\":\"%s\",\"name\":\"Lamp\",\"category\":\"v%zu\",\"quantity\":%zu}",
                                       fresh_word(), i + 1, i + 1));

@@ -13,6 +13,7 @@
 enum {
   OPEN_LOOP_PER_SECOND = 400,  // every fourth at a new connection, the others at connections that are kept
   OPEN_LOOP_ITEMS = 8,         // that are read and changed
+  OPEN_LOOP_STEADY_ITEMS = 8,  // that are only read
 };
 
 enum open_loop_kind {
@@ -22,6 +23,7 @@ enum open_loop_kind {
   OPEN_LOOP_KEYED_CREATE,  // with one
   OPEN_LOOP_ACCOUNT,       // a read of the own account
   OPEN_LOOP_LOGIN,
+  OPEN_LOOP_STEADY_READ,  // of an item that nobody changes, so that it is cached
   OPEN_LOOP_KINDS,
 };
 
@@ -30,7 +32,7 @@ struct open_loop_outcome {
   int status;         // 0 without an answer
   bool unapplied;     // it had no effect and never will: it was not sent, or the answer says so
   bool retry_after;   // the answer has the header
-  uint32_t item;      // that was read or changed, by its index
+  uint32_t item;      // that was read or changed, by its index; those that are only read come last
   uint64_t value;     // that was read, or written by a change; see item_value.h
   uint64_t seen;      // the value in the answer to a change
   uint64_t due_us;    // when the clock asked for it
