@@ -16,7 +16,7 @@
 // Sets of kinds of requests.
 enum {
   DRILL_NONE = 0,
-  // Of items that nobody changes: they are in every cache that has settled.
+  // Reads of items that nobody changes: every cache that has settled holds them.
   DRILL_STEADY_READS = 1 << OPEN_LOOP_STEADY_READ,
   DRILL_READS = 1 << OPEN_LOOP_READ | DRILL_STEADY_READS,
   DRILL_CHANGES = 1 << OPEN_LOOP_CHANGE,
