@@ -46,6 +46,7 @@ struct cache_siblings {
   void *ask_arg;
   struct loop_timer *timer;
   struct list errands;
+  bool is_without_lease;        // what is cached is served by promises, as the log has it
   struct completion *all_done;  // of the task that waits for the last errand
 };
 
@@ -184,6 +185,24 @@ static void start_errand(struct cache_siblings *siblings, const struct outage_st
 
 // ---- time ----
 
+static void log_right(struct cache_siblings *siblings, uint64_t now_us)
+{
+  const struct outage *outage = &siblings->coherence->outage;
+  bool has_lease = now_us < outage->right_began_us + cache_ms_as_us(CACHE_LEASE_MS);
+  bool is_without_lease = outage_may_serve(outage, now_us) && !has_lease;
+  if (is_without_lease == siblings->is_without_lease)
+    return;
+  siblings->is_without_lease = is_without_lease;
+  if (is_without_lease)
+    log_warn("cache",
+             "PostgreSQL does not answer the cache; what is cached is served on for 30 s at most, because the other "
+             "instances that have lost it promise to change nothing",
+             LOG_STRING("cache", siblings->cache));
+  else
+    log_info("cache", "what is cached is not served without PostgreSQL any more", LOG_STRING("cache", siblings->cache),
+             LOG_BOOL("hasLease", has_lease));
+}
+
 static void handle_timer(void *arg)
 {
   struct cache_siblings *siblings = arg;
@@ -194,6 +213,7 @@ static void handle_timer(void *arg)
     start_errand(siblings, &step);
   cache_coherence_join(coherence);
   cache_coherence_wake_confirmed(coherence);
+  log_right(siblings, clock_now_us());
   loop_timer_start(siblings->timer, outage_is_calm(outage, clock_now_us()) ? 2 * OUTAGE_TICK_MS : OUTAGE_TICK_MS);
 }
 
