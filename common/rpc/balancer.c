@@ -100,12 +100,6 @@ void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us,
   candidate->cost_us += cost_us;
 }
 
-void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us)
-{
-  candidate->calls_in_flight--;
-  candidate->cost_us -= cost_us;
-}
-
 // ---- the choice ----
 
 // Returns how many times longer a new candidate is said to take, so that it comes to its full share slowly.

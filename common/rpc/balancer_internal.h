@@ -106,7 +106,11 @@ void balancer_end_batch(struct balancer *balancer);
 void balancer_note_ready(struct balancer_candidate *candidate, uint64_t now_us);
 // Counts a call that goes to the endpoint, and one that has ended there or was taken back.
 void balancer_count_sent(struct balancer_candidate *candidate, uint32_t cost_us, uint64_t now_us);
-void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us);
+static inline void balancer_count_ended(struct balancer_candidate *candidate, uint32_t cost_us)
+{
+  candidate->calls_in_flight--;
+  candidate->cost_us -= cost_us;
+}
 // Learns from a reply. Returns whether the endpoint has failed so often that it should be ejected.
 bool balancer_note_reply(struct balancer_candidate *candidate, const struct balancer_reply *reply, uint64_t now_us);
 // Learns from a call that was given up after `waited_us`, because its deadline came, its caller went or another

@@ -1,70 +1,9 @@
-// The request of a call at one endpoint, from when it is queued until it is answered, taken back or cancelled, and what
-// it tells of the endpoint.
-#include "common/observe/metrics.h"
+// How the request of a call at one endpoint ends: it is taken back, cancelled or answered, and tells of the endpoint.
 #include "common/rpc/client_internal.h"
 #include "common/rpc/packet_internal.h"
 
 // A call whose deadline passes sooner than this says more of the caller, who may choose it, than of the instance.
 #define FAIR_TIME_US UINT64_C(1000000)
-
-// ---- the request ----
-
-struct rpc_frame client_make_request(const struct rpc_call *call)
-{
-  struct rpc_frame frame = {.call_id = call->id,
-                            .kind = RPC_FRAME_REQUEST,
-                            .method = call->method,
-                            .payload = call->payload,
-                            .has_context = call->context != NULL,
-                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
-  if (call->context != NULL)
-    frame.context = *call->context;
-  return frame;
-}
-
-// Queues the request at the endpoint, and returns its number there.
-static uint64_t queue_request(const struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame,
-                              uint64_t now_us)
-{
-  // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
-  uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
-  uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
-  uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
-  if (call->copy.size != 0)
-    return sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
-  struct rpc_frame made;
-  if (frame == NULL) {
-    made = client_make_request(call);
-    frame = &made;
-  }
-  frame->timeout_ms = timeout_ms;
-  frame->expires_at_us = expires_at_us;
-  return sender_add(&endpoint->sender, frame);
-}
-
-void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
-                          uint64_t now_us)
-{
-  struct rpc_call *call = attempt->call;
-  attempt->endpoint = endpoint;
-  attempt->cost_us = method_cost_us(&call->entry->cost);
-  attempt->sent_us = now_us;
-  attempt->frame_number = queue_request(call, endpoint, frame, now_us);
-  // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
-  if (call->stream == NULL)
-    balancer_count_sent(&endpoint->load, attempt->cost_us, now_us);
-  list_append(&endpoint->attempts, &attempt->node);
-  if (endpoint->is_elsewhere)
-    metric_add(call->channel->left_zone, 1);
-  channel_note_unsent(endpoint);
-}
-
-void client_end_attempt(struct rpc_attempt *attempt)
-{
-  list_remove(&attempt->node);
-  if (attempt->call->stream == NULL)
-    balancer_count_ended(&attempt->endpoint->load, attempt->cost_us);
-}
 
 bool client_withdraw_attempt(const struct rpc_attempt *attempt)
 {
@@ -75,15 +14,6 @@ void client_cancel_attempt(const struct rpc_attempt *attempt)
 {
   struct rpc_frame frame = {.call_id = attempt->call->id, .kind = RPC_FRAME_CANCEL};
   (void)sender_add(&attempt->endpoint->sender, &frame);
-}
-
-struct rpc_attempt *client_find_attempt(struct rpc_call *call, const struct endpoint *endpoint)
-{
-  if (call == NULL || call->state != CALL_IN_FLIGHT)
-    return NULL;
-  if (call->attempt.endpoint == endpoint)
-    return &call->attempt;
-  return call->hedge != NULL && call->hedge->endpoint == endpoint ? call->hedge : NULL;
 }
 
 // ---- what an attempt tells of its endpoint ----

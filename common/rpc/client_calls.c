@@ -39,7 +39,8 @@ void client_set_call_state(struct rpc_call *call, enum call_state state)
     call->channel->waiting_count--;
   } else if (call->state == CALL_IN_FLIGHT) {
     client_end_attempt(&call->attempt);
-    client_end_hedge(call);
+    if (call->hedge != NULL)
+      client_end_hedge(call);
   }
   call->state = state;
   if (state == CALL_WAITING) {
@@ -128,6 +129,56 @@ bool rpc_call_cancel(struct rpc_call *call)
 }
 
 // ---- the start of a call ----
+
+static struct rpc_frame make_request(const struct rpc_call *call)
+{
+  struct rpc_frame frame = {.call_id = call->id,
+                            .kind = RPC_FRAME_REQUEST,
+                            .method = call->method,
+                            .payload = call->payload,
+                            .has_context = call->context != NULL,
+                            .credit = call->stream == NULL ? 0 : STREAM_CREDIT_BYTES};
+  if (call->context != NULL)
+    frame.context = *call->context;
+  return frame;
+}
+
+// Queues the request at the endpoint, and returns its number there.
+static uint64_t queue_request(const struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame,
+                              uint64_t now_us)
+{
+  // A timeout of 0 would mean none. A call whose deadline has passed expires with the next look at the timers.
+  uint32_t left_ms = deadline_left_ms(call->deadline_us, now_us);
+  uint32_t timeout_ms = left_ms == 0 ? 1 : left_ms;
+  uint64_t expires_at_us = peer_clock_turn(&endpoint->clock, call->deadline_us);
+  if (call->copy.size != 0)
+    return sender_add_with_timeout(&endpoint->sender, strbuf_slice(&call->copy), timeout_ms, expires_at_us);
+  struct rpc_frame made;
+  if (frame == NULL) {
+    made = make_request(call);
+    frame = &made;
+  }
+  frame->timeout_ms = timeout_ms;
+  frame->expires_at_us = expires_at_us;
+  return sender_add(&endpoint->sender, frame);
+}
+
+void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
+                          uint64_t now_us)
+{
+  struct rpc_call *call = attempt->call;
+  attempt->endpoint = endpoint;
+  attempt->cost_us = method_cost_us(&call->entry->cost);
+  attempt->sent_us = now_us;
+  attempt->frame_number = queue_request(call, endpoint, frame, now_us);
+  // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
+  if (call->stream == NULL)
+    balancer_count_sent(&endpoint->load, attempt->cost_us, now_us);
+  list_append(&endpoint->attempts, &attempt->node);
+  if (endpoint->is_elsewhere)
+    metric_add(call->channel->left_zone, 1);
+  channel_note_unsent(endpoint);
+}
 
 static bool request_fits(const struct rpc_client *client, const struct rpc_frame *frame)
 {
@@ -226,7 +277,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
   CHECK(options->hedge_after_ms == 0 ||
         (options->is_repeatable && options->stream == NULL && options->reply_wait_ms == 0));
   struct rpc_call *call = make_call(client, options, done, arg);
-  struct rpc_frame frame = client_make_request(call);
+  struct rpc_frame frame = make_request(call);
   if (!request_fits(client, &frame)) {
     client_refuse_call(call, STATUS_INVALID_ARGUMENT, "the request is larger than a message may be");
     return call;

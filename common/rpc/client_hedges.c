@@ -41,8 +41,6 @@ void client_hedge_call(struct rpc_call *call)
 
 void client_end_hedge(struct rpc_call *call)
 {
-  if (call->hedge == NULL)
-    return;
   client_end_attempt(call->hedge);
   free(call->hedge);
   call->hedge = NULL;

@@ -142,20 +142,28 @@ void client_free_channels(struct rpc_client *client);
 
 // ---- the requests of calls, in client_attempts.c ----
 
-// Makes the request of a call, without its time limits.
-struct rpc_frame client_make_request(const struct rpc_call *call);
-// Queues the request of `attempt->call` at an endpoint. `frame` is what client_make_request has made of the call
-// before, or NULL.
-void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
-                          uint64_t now_us);
 // Notes that the endpoint owes no answer any more.
-void client_end_attempt(struct rpc_attempt *attempt);
+static inline void client_end_attempt(struct rpc_attempt *attempt)
+{
+  list_remove(&attempt->node);
+  if (attempt->call->stream == NULL)
+    balancer_count_ended(&attempt->endpoint->load, attempt->cost_us);
+}
+
 // Takes a request back. False when it has left, so that the server may have begun the call.
 bool client_withdraw_attempt(const struct rpc_attempt *attempt);
 // Sends CANCEL for a request that has left.
 void client_cancel_attempt(const struct rpc_attempt *attempt);
 // Finds the attempt of a call at this endpoint; NULL when there is none. `call` may be NULL.
-struct rpc_attempt *client_find_attempt(struct rpc_call *call, const struct endpoint *endpoint);
+static inline struct rpc_attempt *client_find_attempt(struct rpc_call *call, const struct endpoint *endpoint)
+{
+  if (call == NULL || call->state != CALL_IN_FLIGHT)
+    return NULL;
+  if (call->attempt.endpoint == endpoint)
+    return &call->attempt;
+  return call->hedge != NULL && call->hedge->endpoint == endpoint ? call->hedge : NULL;
+}
+
 // Learns from how an attempt has ended how well its endpoint does.
 void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status);
 // Learns from an attempt that is given up without an answer how slow its endpoint is at least.
@@ -173,7 +181,7 @@ static inline bool client_may_hedge(const struct rpc_call *call)
 
 // Sends a second request of a call in flight that takes long, where that may be.
 void client_hedge_call(struct rpc_call *call);
-// Forgets the hedge of a call that ends; there may be none.
+// Forgets the hedge of a call, which must have one.
 void client_end_hedge(struct rpc_call *call);
 // Handles the answer to one of the two requests of a call. Returns whether it ends the call: then the other request is
 // cancelled, and the call has this one only. Otherwise it has the other one only.
@@ -194,6 +202,10 @@ bool client_is_refusal(const struct rpc_status *status);
 
 // Changes the state of a call: moves it between the lists, timers and counts of the states.
 void client_set_call_state(struct rpc_call *call, enum call_state state);
+// Queues the request of `attempt->call` at an endpoint. `frame` is its frame where that was made before, else
+// NULL.
+void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint, struct rpc_frame *frame,
+                          uint64_t now_us);
 // Sends the request of a call that is in no list to an endpoint. `frame` as for client_begin_attempt.
 void client_send_request(struct rpc_call *call, struct endpoint *endpoint, struct rpc_frame *frame, uint64_t now_us);
 // Sends a call that is in no list to the endpoint that should answer first, or lets it wait for one.
