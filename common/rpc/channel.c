@@ -62,7 +62,7 @@ static bool is_full(const struct endpoint *endpoint)
     sum += sender_unsent_bytes(&CONTAINER_OF(node, const struct endpoint, node)->sender);
     count++;
   }
-  return sum >= client->max_unsent_bytes && unsent >= client->max_unsent_bytes / count;
+  return sum >= client->max_unsent_bytes && unsent * count >= client->max_unsent_bytes;
 }
 
 void channel_note_unsent(struct endpoint *endpoint)
