@@ -68,12 +68,12 @@ has_learned() {
   listed=$(count_listed "$2") && [ "$listed" -gt 0 ] && [ "$known" -ge "$listed" ]
 }
 
-# await_soon NAME SECONDS COMMAND...: waits until the command succeeds; fails where the time is over or that process ends.
+# await_soon NAME SECONDS COMMAND...: waits until the command succeeds; fails where the time is over, or that process or the script ends.
 await_soon() {
   local name=$1 end=$(($(date +%s) + $2))
   shift 2
   until "$@" >/dev/null 2>&1; do
-    is_running "$name" && [ "$(date +%s)" -lt "$end" ] || return 1
+    is_running "$name" && [ "$(date +%s)" -lt "$end" ] && kill -0 $$ 2>/dev/null || return 1
     sleep 0.05
   done
 }
@@ -150,9 +150,12 @@ replace_service() {
     drop_successor "$name"
     return 1
   fi
+  # In the background, because only `wait` is ended by a signal at once.
   # shellcheck disable=SC2086  # each gateway is a word of its own
-  if ! why=$(takes_calls "$name" $noted); then
+  takes_calls "$name" $noted >"$RUN_DIR/log/.$name.why" &
+  if ! wait $!; then
     drop_successor "$name"
+    why=$(cat "$RUN_DIR/log/.$name.why")
     say "$why, and $name goes on with the old one and its settings; its log ($RUN_DIR/log/$name.log) says why:"
     tail -c +$((begin + 1)) "$RUN_DIR/log/$name.log" | grep -v '"level":"info"' | tail -n 20 >&2
     return 1
