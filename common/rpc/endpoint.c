@@ -15,7 +15,7 @@
 
 #define BACKOFF_FIRST_MS 20
 // Few, because calls to a service without any endpoint are refused until one is connected again.
-#define BACKOFF_MAX_MS 500
+#define BACKOFF_MAX_MS 250
 // The time for which a connection to an instance that is no longer listed must be quiet before it is closed. A server
 // that shuts down usually closes it before, when it has the ack of its last packet.
 #define LINGER_MS 30000
