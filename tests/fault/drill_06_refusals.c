@@ -15,7 +15,8 @@ static double count_served(void)
   return metric_sum("item-1", series) + metric_sum("item-2", series);
 }
 
-// The budget of retries looks back for ten seconds: what was answered before the fault pays for retries at its beginning.
+// The budget of retries looks back for ten seconds: what was answered before the fault pays for retries at its
+// beginning.
 enum { LOOKS_BACK_S = 10, SECONDS = 30 };
 
 Test(drill_06_refusals, all_replies_fail)
