@@ -9,7 +9,7 @@
 #include "common/base/check.h"
 
 #define KEEP_BYTES (64 * 1024 * 1024)
-// Growth that is worth a trim.
+// A change that is worth a trim.
 #define TRIM_BYTES (64 * 1024)
 // Setting either threshold stops glibc from adapting the other, so both are set: larger pieces are mapped one by one.
 #define MAP_FROM_BYTES (1024 * 1024)
@@ -51,12 +51,18 @@ static size_t count_resident(void)
   return is_known && pages >= shared ? (pages - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static size_t count_used(void)
+{
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
 bool memory_trim_look(struct memory_trim *trim)
 {
-  size_t resident = count_resident();
-  if (resident < trim->resident_bytes + TRIM_BYTES)
+  size_t used = count_used();
+  if (count_resident() < trim->resident_bytes + TRIM_BYTES && used + TRIM_BYTES > trim->used_bytes)
     return false;
   (void)malloc_trim(0);
-  trim->resident_bytes = count_resident();
+  *trim = (struct memory_trim){.resident_bytes = count_resident(), .used_bytes = used};
   return true;
 }

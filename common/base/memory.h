@@ -20,11 +20,11 @@ void memory_keep_freed(void);
 // How often to look for memory that can be given back.
 #define MEMORY_TRIM_EVERY_MS 10000
 
-// What a process had in memory after the last look; zero at first.
+// What a process had after memory was given back last: pages, and what was in use of them. Zero at first.
 struct memory_trim {
-  size_t resident_bytes;
+  size_t resident_bytes, used_bytes;
 };
-// Gives what is free to the system where the process has grown since the last look: a burst, such as requests that wait
+// Gives what is free to the system where the process has grown since, or uses less: a burst, such as requests that wait
 // for a store to come back, leaves much that nothing needs again for long. Returns whether it did so. Costs a
 // millisecond or a few in a process with tens of MB.
 bool memory_trim_look(struct memory_trim *trim);
