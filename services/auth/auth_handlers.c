@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "auth/queries.bh.h"
+#include "common/base/clock.h"
 #include "common/base/source.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
@@ -76,8 +77,9 @@ static enum status run_in_turn(struct call *call, void (*work)(void *arg), struc
   enum status status = hash_queue_acquire(&state->hashes, name_turn(call));
   if (status != STATUS_OK)
     return status;
+  uint64_t before_us = clock_now_us();
   status = task_offload(work, job);
-  hash_queue_release(&state->hashes);
+  hash_queue_release(&state->hashes, clock_now_us() - before_us);
   return status;
 }
 

@@ -3,8 +3,12 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/runtime/task.h"
+
+// A new measurement counts as one part of this.
+#define SMOOTHING 8
 
 // A source with waiting tasks. It is freed when the last of them leaves.
 struct source {
@@ -24,7 +28,7 @@ struct waiter {
 
 void hash_queue_init(struct hash_queue *queue, size_t slots)
 {
-  *queue = (struct hash_queue){.free_slots = slots};
+  *queue = (struct hash_queue){.free_slots = slots, .slots = slots};
   list_init(&queue->turns);
 }
 
@@ -106,13 +110,32 @@ static void drop_newest(struct hash_queue *queue, struct source *source)
   completion_finish(&waiter->granted, STATUS_RESOURCE_EXHAUSTED);
 }
 
+static size_t count_sources(const struct hash_queue *queue)
+{
+  size_t count = 0;
+  for (const struct list *node = queue->turns.next; node != &queue->turns; node = node->next)
+    count++;
+  return count;
+}
+
+// Tells whether the turn of one more of a source that has `count` waiters would come in time. Sources take turns:
+// before it, each of the others is served as often as the source itself.
+static bool comes_in_time(const struct hash_queue *queue, size_t count)
+{
+  size_t sources = count_sources(queue) + (count == 0 ? 1 : 0);
+  size_t ahead = (count + 1) * sources - 1;
+  if (ahead > queue->waiting)
+    ahead = queue->waiting;
+  return ahead * queue->hash_us / queue->slots <= UINT64_C(1000) * HASH_QUEUE_WAIT_MS;
+}
+
 bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_name)
 {
   if (queue->free_slots > 0)
     return true;
   const struct source *source = find_source(queue, source_name);
   size_t count = source == NULL ? 0 : source->count;
-  if (count >= HASH_QUEUE_PER_SOURCE)
+  if (count >= HASH_QUEUE_PER_SOURCE || !comes_in_time(queue, count))
     return false;
   // A source that has one fewer than the greediest would only change places with it.
   return queue->waiting < HASH_QUEUE_TOTAL || find_greediest(queue)->count > count + 1;
@@ -136,8 +159,9 @@ enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_nam
   return wait_for_grant(queue, &waiter);
 }
 
-void hash_queue_release(struct hash_queue *queue)
+void hash_queue_release(struct hash_queue *queue, uint64_t hashed_us)
 {
+  queue->hash_us = queue->hash_us == 0 ? hashed_us : (queue->hash_us * (SMOOTHING - 1) + hashed_us) / SMOOTHING;
   if (list_empty(&queue->turns)) {
     queue->free_slots++;
     return;

@@ -2,6 +2,8 @@
 // take turns, so that one that sends hundreds of logins delays the others by one hash. The wait is bounded, in places
 // and in time. Where all places are taken, the source with the most waiters loses its newest to a source that has
 // fewer. One thread.
+//
+// Whose turn would not come in HASH_QUEUE_WAIT_MS, by how long hashes take, is refused at once.
 #ifndef BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 #define BULKHEAD_SERVICES_AUTH_HASH_QUEUE_H
 
@@ -22,16 +24,19 @@ struct hash_queue {
   size_t free_slots;
   size_t waiting;
   struct list turns;  // sources with waiting tasks, the next one first
+  size_t slots;
+  uint64_t hash_us;  // how long a hash takes, smoothed; 0 before the first
 };
 
 void hash_queue_init(struct hash_queue *queue, size_t slots);
 // Tells whether a source may wait, so that what would be refused costs nothing before. A source with no waiter may,
-// unless every place belongs to a source of its own.
+// unless every place belongs to a source of its own, or so many wait that its turn would not come in time.
 bool hash_queue_has_room(const struct hash_queue *queue, struct slice source);
 // Waits for a slot, on behalf of a source. RESOURCE_EXHAUSTED where too many wait already, where the place went to a
 // source with fewer waiters, or where no slot came in time; otherwise the status of the task. After OK,
 // hash_queue_release gives the slot back.
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source) MUST_CHECK;
-void hash_queue_release(struct hash_queue *queue);
+// `hashed_us` is how long the slot was used.
+void hash_queue_release(struct hash_queue *queue, uint64_t hashed_us);
 
 #endif

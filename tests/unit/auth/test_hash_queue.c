@@ -27,7 +27,7 @@ static void hash(void *arg)
     return;
   login->rig->order[login->rig->order_size++] = login->source[0];
   (void)!completion_wait(&login->may_leave);
-  hash_queue_release(&login->rig->queue);
+  hash_queue_release(&login->rig->queue, login->rig->queue.hash_us);
 }
 
 static void start_login(struct login *login, struct rig *rig, const char *source)
@@ -131,6 +131,44 @@ TASK_TEST(hash_queue, a_full_queue_of_one_place_each_takes_no_more)
   cr_expect_eq(logins[HASH_QUEUE_TOTAL].status, STATUS_UNKNOWN, "it waits");
   cr_expect_eq(logins[HASH_QUEUE_TOTAL + 1].status, STATUS_RESOURCE_EXHAUSTED);
   finish_logins(logins, HASH_QUEUE_TOTAL + 2);
+}
+
+TASK_TEST(hash_queue, who_would_wait_for_too_long_is_refused_at_once_and_another_source_is_not)
+{
+  struct rig rig = {0};
+  struct login logins[10], bob;
+  hash_queue_init(&rig.queue, 1);
+  rig.queue.hash_us = HASH_QUEUE_WAIT_MS * 1000 / 5;
+  for (size_t i = 0; i < 10; i++)
+    start_login(&logins[i], &rig, "attacker");
+  yield_task();
+  // One runs, and the last one that waits has five before it.
+  cr_expect_eq(logins[6].status, STATUS_UNKNOWN, "it waits");
+  cr_expect_eq(logins[7].status, STATUS_RESOURCE_EXHAUSTED);
+  start_login(&bob, &rig, "bob");
+  yield_task();
+  cr_expect_eq(bob.status, STATUS_UNKNOWN, "it waits");
+  completion_finish(&bob.may_leave, STATUS_OK);
+  finish_logins(logins, 7);
+  cr_expect_eq(bob.status, STATUS_OK);
+  cr_expect_eq(rig.queue.free_slots, 1);
+}
+
+TASK_TEST(hash_queue, a_source_whose_turn_would_not_come_in_time_is_refused_at_once)
+{
+  struct rig rig = {0};
+  static char names[8][16];
+  struct login logins[8];
+  hash_queue_init(&rig.queue, 1);
+  rig.queue.hash_us = HASH_QUEUE_WAIT_MS * 1000 / 5;
+  for (size_t i = 0; i < 8; i++) {
+    snprintf(names[i], sizeof(names[i]), "source-%zu", i);
+    start_login(&logins[i], &rig, names[i]);
+  }
+  yield_task();
+  cr_expect_eq(logins[6].status, STATUS_UNKNOWN, "it waits");
+  cr_expect_eq(logins[7].status, STATUS_RESOURCE_EXHAUSTED);
+  finish_logins(logins, 7);
 }
 
 TASK_TEST(hash_queue, who_is_cancelled_leaves_the_queue)
