@@ -6,6 +6,9 @@
 // wrote them until nginx has sent them.
 #include "gateway/nginx/module.h"
 
+// What is smaller is not compressed: gzip_min_length of nginx.conf.in.
+#define COMPRESSED_BYTES 1400
+
 // What the module keeps for a request, in the request's pool.
 struct request {
   ngx_http_request_t *r;
@@ -326,7 +329,7 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
     r->gzip_tested = 1;
     r->gzip_ok = 0;
   }
-  if (gateway_is_crowded(worker_gateway()))
+  if (reply->body.size >= COMPRESSED_BYTES && gateway_is_crowded(worker_gateway()))
     compression_hurry(r);
   rc = request_send_bytes(r, reply->body);
   if (rc != NGX_DONE)

@@ -24,7 +24,7 @@ struct overload {
   const char *name;
   unsigned times;
   double goodput;        // to reach, of the peak
-  double p99_times;      // to reach, of the p99 at 1 x
+  double p99_times;      // to reach, of the p99 at 1 x; 0 where nothing is asked
   uint64_t refusal_ms;   // to reach, p99
   uint64_t recovery_ms;  // to reach
 };
@@ -134,20 +134,21 @@ static void tell(const struct overload *overload, const struct surge_seen seen[3
   double share = during->goodput / peak, times = (double)during->good_p99_us / (double)calm->good_p99_us;
   const char *missed = "";
   missed = miss(missed, share < overload->goodput, "goodput");
-  missed = miss(missed, times > overload->p99_times, "p99");
+  missed = miss(missed, overload->p99_times > 0 && times > overload->p99_times, "p99");
   missed = miss(missed, during->refused_p99_us > overload->refusal_ms * 1000, "refusals");
   missed = miss(missed, recovery_us > overload->recovery_ms * 1000, "recovery");
-  drill_print_line(text(
-      "| %s, %u x %.0f/s | %zu | %zu | %zu: %zu refused | - | %.1f -> %.1f ms | refusals %.1f ms (p50), %.1f ms (p99) "
-      "| "
-      "%.2f s | goodput %.0f %%, p99 %.0f x, refusals %zu ms, recovery %.1f s | goodput %.0f/s, %.0f %%; p99 %.1f x; "
-      "clients took %.2f of a processor and sent %.1f ms late (p99); %s; %s |",
-      overload->name, overload->times, peak, during->sent, during->good, during->refused + during->failed,
-      during->refused, (double)calm->good_p99_us / 1e3, (double)during->good_p99_us / 1e3,
-      (double)during->refused_p50_us / 1e3, (double)during->refused_p99_us / 1e3, (double)recovery_us / 1e6,
-      100 * overload->goodput, overload->p99_times, (size_t)overload->refusal_ms, (double)overload->recovery_ms / 1e3,
-      during->goodput, 100 * share, times, during->cpu, (double)during->late_p99_us / 1e3, tell_memory(),
-      missed[0] == '\0' ? "reached" : text("missed: %s", missed)));
+  drill_print_line(
+      text("| %s, %u x %.0f/s | %zu | %zu | %zu: %zu refused | - | %.1f -> %.1f ms | refusals %.1f ms (p50), %.1f ms "
+           "(p99) | "
+           "%.2f s | goodput %.0f %%, %srefusals %zu ms, recovery %.1f s | goodput %.0f/s, %.0f %%; p99 %.1f x; "
+           "clients took %.2f of a processor and sent %.1f ms late (p99); %s; %s |",
+           overload->name, overload->times, peak, during->sent, during->good, during->refused + during->failed,
+           during->refused, (double)calm->good_p99_us / 1e3, (double)during->good_p99_us / 1e3,
+           (double)during->refused_p50_us / 1e3, (double)during->refused_p99_us / 1e3, (double)recovery_us / 1e6,
+           100 * overload->goodput, overload->p99_times > 0 ? text("p99 %.0f x, ", overload->p99_times) : "",
+           (size_t)overload->refusal_ms, (double)overload->recovery_ms / 1e3, during->goodput, 100 * share, times,
+           during->cpu, (double)during->late_p99_us / 1e3, tell_memory(),
+           missed[0] == '\0' ? "reached" : text("missed: %s", missed)));
 }
 
 // What is asked for after the overload is answered, and nothing has failed but by a refusal.
@@ -214,6 +215,8 @@ Test(drill_09_overload, lists_five_times)
   overload_lists(5, 0.8);
 }
 
+// Logins wait for their turn for up to five seconds, because a person who waits is served better than one who is
+// refused.
 Test(drill_09_overload, logins_three_times)
 {
   const char *requests[CALLERS];
