@@ -39,7 +39,7 @@ struct drill_goal {
   // Times, 0 where nothing is asked:
   double p99_times;      // the p99 in the window in units of that before
   uint64_t refusal_ms;   // the longest time until a failure was answered
-  uint64_t slowest_ms;   // the longest time until any answer
+  uint64_t late_ms;      // from a deadline, which is that of the contract, to the answer
   uint64_t settle_ms;    // from a break to the last request that took half a second or failed, while it lasts
   uint64_t recovery_ms;  // from a healing to the last failure, until the next break
 };

@@ -68,6 +68,7 @@ static const struct drill_goal without_postgres = {
     .may_fail = DRILL_ALL,
     .to_be_spared = DRILL_STEADY_READS,
     .some_served = DRILL_STEADY_READS,
+    .late_ms = 50,
     .recovery_ms = 2000,
 };
 
