@@ -102,17 +102,21 @@ static void *install_writer(ngx_cycle_t *cycle)
 
 // Makes nginx's writes to pipes fail where they would wait. nginx then leaves the line out, and says so once a minute.
 // The flag belongs to the open file description, which is nginx's own, because nginx opens /dev/stdout by its name;
-// standard error is not, and log_write has its own way. A log that SIGUSR1 opens again waits again.
+// standard error is not, and log_write has its own way. SIGUSR1 would open the pipe again without it: nginx leaves
+// files without a name alone, and a pipe has nothing to be opened again for.
 static ngx_int_t open_logs_without_waiting(ngx_cycle_t *cycle)
 {
   for (ngx_list_part_t *part = &cycle->open_files.part; part != NULL; part = part->next) {
-    const ngx_open_file_t *files = part->elts;
+    ngx_open_file_t *files = part->elts;
     for (ngx_uint_t i = 0; i < part->nelts; i++) {
       struct stat kind;
       int fd = files[i].fd;
       bool is_own = fd > STDERR_FILENO && fstat(fd, &kind) == 0 && (S_ISFIFO(kind.st_mode) || S_ISCHR(kind.st_mode));
-      if (is_own && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+      if (!is_own)
+        continue;
+      if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
         return NGX_ERROR;
+      files[i].name.len = 0;  // messages print its text up to the zero
     }
   }
   return NGX_OK;

@@ -121,7 +121,13 @@ keys_that_cannot_be_used_end_the_start() {
   ends_at_start 'does not hold the public key' SERVICE_KEY_FILE="$RUN_DIR/secrets/service_item.pem"
 }
 
-# A collector of logs that has stopped reading: the gateway's access log and its other lines go to one full pipe.
+# Prints how many of a thousand requests got which status.
+ask_a_thousand() {
+  ask_https -o /dev/null -w '%{http_code}\n' "https://localhost:$https/v1/items?q=[1-1000]" | sort | uniq -c | tr -s ' '
+}
+
+# A collector of logs that has stopped reading: the gateway's access log and its other lines go to one full pipe, also after a signal
+# that has logs opened again.
 a_log_that_nobody_reads_stops_no_request() {
   local codes
   mkfifo "$RUN_DIR/log.pipe"
@@ -130,8 +136,11 @@ a_log_that_nobody_reads_stops_no_request() {
   # shellcheck disable=SC2016  # the inner shell expands them
   start_gateway LOG_PIPE="$RUN_DIR/log.pipe" sh -c 'exec "$0" >"$LOG_PIPE" 2>&1'
   wait_for_gateway
-  codes=$(ask_https -o /dev/null -w '%{http_code}\n' "https://localhost:$https/v1/items?q=[1-1000]" | sort | uniq -c | tr -s ' ')
+  codes=$(ask_a_thousand)
   [ "$codes" = " 1000 401" ] || fail "with a full pipe behind its log the gateway answered: $codes"
+  kill -USR1 "$(nginx_pid)"
+  codes=$(ask_a_thousand)
+  [ "$codes" = " 1000 401" ] || fail "after SIGUSR1, with a full pipe behind its log, the gateway answered: $codes"
   an_end_in_good_order
   exec 7>&-
 }
