@@ -291,6 +291,8 @@ tools: $(TOOLS:%=$(OUT)/bin/%)
 # Criterion speaks with the processes of its tests through nanomsg. nng defines the same functions, and those of 1.5.2 may
 # hang at the end of a test; so nanomsg comes in front of it.
 CRITERION := $(if $(wildcard /usr/lib/*/libnanomsg.so.5),-l:libnanomsg.so.5) -lcriterion
+# Criterion takes no notice of what a test's teardown asserts, so this does.
+TEARDOWNS = $(call objects_in,tests/support/criterion)
 
 # TEST=word runs the tests with that word in their names; tests/named says what else it can be, and what ONLY_FAILURES does.
 TEST_RUNNER = ONLY_FAILURES='$(ONLY_FAILURES)' TEST='$(TEST)' tests/named
@@ -315,7 +317,7 @@ ifeq ($(VARIANT),tsan)
 $(foreach unit,$(UNITS),$(call objects_in,tests/unit/$(unit))) $(call objects_in,tests/support/common tests/support/contract): INCLUDES := -Itests/tsan $(INCLUDES)
 UNIT_RUNNER := $(OUT)/obj/tests/tsan/runner.o
 else
-UNIT_RUNNER := $(CRITERION)
+UNIT_RUNNER := $(CRITERION) $(TEARDOWNS)
 endif
 # What tests of every kind share, linked where it is used.
 TEST_SUPPORT := $(OUT)/lib/libtest-support.a
@@ -345,7 +347,7 @@ COMPONENTS := $(notdir $(wildcard tests/component/*))
 define COMPONENT_template
 $(OUT)/bin/component-$(1): $(call objects_in,tests/component/$(1)) $(if $(filter $(1),$(SERVICES)),$(OUT)/lib/libsvc-$(1).a) \
                            $(if $(filter $(1),service $(SERVICES)),$(call objects_in,tests/support/service)) \
-                           $(TEST_SUPPORT) \
+                           $(TEARDOWNS) $(TEST_SUPPORT) \
                            $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $$(@D)
 	@$$(link) $(CRITERION) $(SERVICE_LIBS)
@@ -369,7 +371,7 @@ endif
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
 # Some of them speak RPC as a stranger would.
 STACK_TEST_PARTS := rpc $(USES_rpc)
-$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(call archives_of,$(STACK_TEST_PARTS))
+$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(TEARDOWNS) $(call archives_of,$(STACK_TEST_PARTS))
 	@mkdir -p $(@D)
 	@$(link) -lcriterion -lcurl -lssl -lcrypto $(call libs_of,$(STACK_TEST_PARTS))
 $(OUT)/bin/e2e: $(call objects_in,tests/e2e)
