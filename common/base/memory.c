@@ -9,8 +9,11 @@
 #include "common/base/check.h"
 
 #define KEEP_BYTES (64 * 1024 * 1024)
-// A change that is worth a trim.
-#define TRIM_BYTES (64 * 1024)
+// What is worth a trim.
+#define TRIM_BYTES (512 * 1024)
+// Between two trims, where the first was not in vain, and where several were.
+#define LEAST_LOOKS 2
+#define MOST_LOOKS 4
 // Setting either threshold stops glibc from adapting the other, so both are set: larger pieces are mapped one by one.
 #define MAP_FROM_BYTES (1024 * 1024)
 
@@ -51,18 +54,53 @@ static size_t count_resident(void)
   return is_known && pages >= shared ? (pages - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static size_t count_used(void)
+// Pages of what malloc has handed out may not exist yet, so the difference can be negative.
+static int64_t count_beyond_used(const struct mallinfo2 *info)
 {
-  struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
+  return (int64_t)count_resident() - (int64_t)(info->uordblks + info->hblkhd);
+}
+
+// What malloc counts as free stays free after a trim, without its pages; so pages are asked for, too.
+static size_t find_spare(struct memory_trim *trim, const struct mallinfo2 *info)
+{
+  int64_t beyond = count_beyond_used(info);
+  if (beyond < trim->base_bytes)
+    trim->base_bytes = beyond;
+  size_t grown = (size_t)(beyond - trim->base_bytes);
+  return grown < info->fordblks ? grown : info->fordblks;
+}
+
+static uint32_t find_wait(const struct memory_trim *trim)
+{
+  // What is due again so soon was taken by a load that goes on.
+  bool was_in_vain = trim->wait_looks != 0 && trim->looks <= 2 * trim->wait_looks;
+  uint32_t longer = 2 * trim->wait_looks;
+  if (!was_in_vain)
+    return LEAST_LOOKS;
+  return longer < MOST_LOOKS ? longer : MOST_LOOKS;
+}
+
+bool memory_trim_is_due(struct memory_trim *trim, size_t spare_bytes)
+{
+  // In use at one of both looks is in use.
+  bool is_spare = trim->spare_bytes >= TRIM_BYTES && spare_bytes >= TRIM_BYTES;
+  trim->spare_bytes = spare_bytes;
+  trim->looks++;
+  if (!is_spare || trim->looks < trim->wait_looks)
+    return false;
+  trim->wait_looks = find_wait(trim);
+  trim->looks = 0;
+  trim->spare_bytes = 0;
+  return true;
 }
 
 bool memory_trim_look(struct memory_trim *trim)
 {
-  size_t used = count_used();
-  if (count_resident() < trim->resident_bytes + TRIM_BYTES && used + TRIM_BYTES > trim->used_bytes)
+  struct mallinfo2 info = mallinfo2();
+  if (!memory_trim_is_due(trim, find_spare(trim, &info)))
     return false;
   (void)malloc_trim(0);
-  *trim = (struct memory_trim){.resident_bytes = count_resident(), .used_bytes = used};
+  info = mallinfo2();
+  trim->base_bytes = count_beyond_used(&info);
   return true;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/slice.h"
 
@@ -20,13 +21,19 @@ void memory_keep_freed(void);
 // How often to look for memory that can be given back.
 #define MEMORY_TRIM_EVERY_MS 10000
 
-// What a process had after memory was given back last: pages, and what was in use of them. Zero at first.
+// What was seen at the looks so far. Zero at first.
 struct memory_trim {
-  size_t resident_bytes, used_bytes;
+  int64_t base_bytes;   // pages of the process beyond what malloc has handed out: after a trim, or fewer since
+  size_t spare_bytes;   // at the last look: free in malloc, and in pages that have come since the trim
+  uint32_t looks;       // since the trim
+  uint32_t wait_looks;  // how many must pass before the next trim
 };
-// Gives what is free to the system where the process has grown since, or uses less: a burst, such as requests that wait
-// for a store to come back, leaves much that nothing needs again for long. Returns whether it did so. Costs a
-// millisecond or a few in a process with tens of MB.
+// Gives what is free to the system where half a MB or more was free at two looks in a row: a burst, such as requests
+// that wait for a store to come back, leaves much that nothing needs again for long. Memory that was given back in
+// vain, because a steady load took it again at once, is given back at every fourth look at most. Returns whether it did
+// so. Costs a millisecond or a few in a process with tens of MB.
 bool memory_trim_look(struct memory_trim *trim);
+// Decides at a look with so many spare bytes. True starts the wait for the next trim.
+bool memory_trim_is_due(struct memory_trim *trim, size_t spare_bytes);
 
 #endif
