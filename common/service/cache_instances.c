@@ -20,11 +20,16 @@ struct known_cache {
 struct instance_connection {
   struct list node;
   char *url;
+  uint64_t used_us;
   struct rpc_client *client;
   struct rpc_pump pump;
 };
 
-enum { MAX_CONNECTIONS = 256 };
+enum {
+  MAX_CONNECTIONS = 256,
+  // A connection that nobody has used for so long is closed.
+  IDLE_MS = 60000,
+};
 
 // ---- answering ----
 
@@ -86,24 +91,34 @@ static struct instance_connection *open_connection(struct service *service, cons
   return connection;
 }
 
-// Returns the connection, the latest used of all. The least recently used of too many is closed.
-static struct instance_connection *find_connection(struct service *service, const char *url)
+static struct instance_connection *search_connection(struct list *all, const char *url, size_t *count)
 {
-  struct list *all = &service->cache_instances.connections;
   struct instance_connection *found = NULL;
-  size_t count = 0;
-  for (struct list *node = all->next; node != all; node = node->next, count++) {
+  *count = 0;
+  for (struct list *node = all->next; node != all; node = node->next, ++*count) {
     struct instance_connection *connection = CONTAINER_OF(node, struct instance_connection, node);
     if (strcmp(connection->url, url) == 0)
       found = connection;
   }
+  return found;
+}
+
+// Returns the connection, the last of all by use. Closes the first where it is one too many, or was idle for long.
+static struct instance_connection *find_connection(struct service *service, const char *url)
+{
+  struct list *all = &service->cache_instances.connections;
+  size_t count;
+  struct instance_connection *found = search_connection(all, url, &count);
   if (found != NULL)
     list_remove(&found->node);
   else
     found = open_connection(service, url);
+  found->used_us = clock_now_us();
   list_append(all, &found->node);
-  if (count >= MAX_CONNECTIONS)
-    free_connection(CONTAINER_OF(all->next, struct instance_connection, node));
+  struct instance_connection *first = CONTAINER_OF(all->next, struct instance_connection, node);
+  bool is_idle = first->used_us + IDLE_MS * UINT64_C(1000) < found->used_us;
+  if (first != found && (is_idle || count > MAX_CONNECTIONS))
+    free_connection(first);
   return found;
 }
 
@@ -190,6 +205,19 @@ void cache_instances_add(struct cache_instances *instances, struct cache *cache,
   list_append(&instances->caches, &known->node);
   if (instances->url != NULL)
     cache_set_address(cache, instances->url);
+}
+
+void cache_instances_remove(struct cache_instances *instances, const struct cache *cache)
+{
+  for (struct list *node = instances->caches.next; node != &instances->caches; node = node->next) {
+    struct known_cache *known = CONTAINER_OF(node, struct known_cache, node);
+    if (known->cache != cache)
+      continue;
+    list_remove(&known->node);
+    free(known->name);
+    free(known);
+    return;
+  }
 }
 
 void cache_instances_set_url(struct cache_instances *instances, const char *url)

@@ -18,11 +18,12 @@ struct cache_instances {
 extern const struct process_cache_v1_instances_handlers cache_instances_handlers;
 
 void cache_instances_init(struct cache_instances *instances);
-// Adds a cache, which must live until cache_instances_retire.
 void cache_instances_add(struct cache_instances *instances, struct cache *cache, const char *name);
+// Takes a cache away that is about to be freed; does nothing where it is not there.
+void cache_instances_remove(struct cache_instances *instances, const struct cache *cache);
 // Says where this process is reached; `url` must outlive it.
 void cache_instances_set_url(struct cache_instances *instances, const char *url);
-// Says that this process is about to end. The caches may be freed from then on.
+// Says that this process is about to end, and takes all caches away.
 void cache_instances_retire(struct cache_instances *instances);
 // Closes the connections. Accepts one that was never initialised.
 void cache_instances_clear(struct cache_instances *instances);

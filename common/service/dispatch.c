@@ -98,7 +98,10 @@ bool dispatch_is_vital(void *arg, struct slice method)
 {
   const struct dispatch *dispatch = arg;
   const struct served_method *served = strmap_get(&dispatch->methods, method);
-  return served != NULL && served->handlers == &health_handlers && !is_stream(served->method);
+  if (served == NULL || is_stream(served->method))
+    return false;
+  // Without answers of the others nothing cached is served while PostgreSQL is away, which is when calls pile up.
+  return served->handlers == &health_handlers || served->handlers == &cache_instances_handlers;
 }
 
 // ---- the end of a call ----

@@ -212,6 +212,12 @@ struct cache *service_cache_create(struct service *service, const struct cache_o
   return cache;
 }
 
+void service_cache_free(struct service *service, struct cache **cache)
+{
+  cache_instances_remove(&service->cache_instances, *cache);
+  cache_free(cache);
+}
+
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number), struct error *error)
 {
   list_init(&service->backgrounds);

@@ -71,8 +71,10 @@ struct loop *service_loop(struct service *service);
 struct pg *service_pg(struct service *service);
 struct redis *service_redis(struct service *service);
 // Makes a cache of what is in the service's PostgreSQL. `options` has its name, max_bytes and ttl_ms; the rest is the
-// service's. The caller frees it (cache_free) when the service stops.
+// service's. Other instances reach it over RPC until service_cache_free.
 struct cache *service_cache_create(struct service *service, const struct cache_options *options);
+// Frees a cache and nulls the pointer; accepts NULL. Called from a task, such as the service's stop function.
+void service_cache_free(struct service *service, struct cache **cache);
 void *service_state(const struct service *service);
 // What access tokens say of their issuer and their audience.
 const char *service_token_issuer(const struct service *service);

@@ -57,8 +57,12 @@ struct cache_reply {
 // which waits. Any status but OK: no answer came.
 typedef enum status cache_ask_fn(void *arg, const struct cache_question *question, struct cache_reply *reply);
 
+#define CACHE_MAX_NAME_BYTES 128
+
 struct cache_options {
-  const char *name;  // of the metrics and of the keys in Redis, with the version of the data format: "item.v1"
+  // Names metrics and keys in Redis, and holds the version of the data format: "item.v1". At most CACHE_MAX_NAME_BYTES
+  // (CHECK).
+  const char *name;
   size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
   uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
   // The longest that a write may take effect after cache_change_confirm, also when its instance was killed meanwhile:
@@ -78,7 +82,7 @@ void cache_free(struct cache **cache);
 
 // ---- with other instances, beside PostgreSQL; for a cache that has `ask`, else they do nothing ----
 
-// Says where this instance is reached; copied.
+// Says where this instance is reached; copied. No other living instance may be reached there.
 void cache_set_address(struct cache *cache, const char *address);
 // Answers an instance's question: it asks for a promise, or tells that it is about to change things.
 void cache_answer(struct cache *cache, const struct cache_question *question, struct cache_reply *reply);

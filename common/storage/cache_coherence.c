@@ -6,7 +6,6 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/observe/log.h"
 #include "common/storage/cache_host_internal.h"
@@ -390,10 +389,10 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const st
   snprintf(channel, sizeof(channel), "cache:%.56s", name);
   const struct pg_channel_events channel_events = {
       .message = handle_message, .hearing = handle_hearing, .sent = handle_sent, .arg = c};
-  c->channel = pg_channel_create(options->pg, channel, &channel_events);
   outage_init(&c->outage, c->name, cache_host_name());
   if (options->ask != NULL)
     c->siblings = cache_siblings_create(c, options);
+  c->channel = pg_channel_create(options->pg, channel, &channel_events);
 }
 
 void cache_coherence_clear(struct cache_coherence *c)

@@ -74,8 +74,8 @@ struct cache_coherence {
   struct loop *loop;
   struct cache_coherence_events events;
   struct outage outage;
-  struct cache_siblings
-      *siblings;  // NULL: this instance serves by its lease only, and knows others by the channel only
+  // NULL: this instance serves by its lease only, and knows others by the channel only.
+  struct cache_siblings *siblings;
   struct pg_channel *channel;
   struct loop_hook hook;
   struct loop_timer *timer;      // for signs of life
@@ -112,7 +112,7 @@ struct cache_coherence {
   struct metric_series *waited_out;
 };
 
-// Uses of the options: loop, pg, name, hold_ms, and what is said there of siblings.
+// The options' pg, name, hold_ms, ask and ask_arg are used here.
 void cache_coherence_init(struct cache_coherence *coherence, struct loop *loop, const struct cache_options *options,
                           const struct cache_coherence_events *events);
 // No change may be under way (CHECK). With siblings it is called from a task, which waits for what is under way.

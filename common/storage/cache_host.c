@@ -1,5 +1,6 @@
 #include "common/storage/cache_host_internal.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,19 @@ static bool split(const char *url, char host[NI_MAXHOST], char port[NI_MAXSERV])
     name = slice_make(name.data + 1, name.size - 2);
   return snprintf(host, NI_MAXHOST, "%.*s", (int)name.size, name.data) < NI_MAXHOST &&
          snprintf(port, NI_MAXSERV, "%s", colon + 1) < NI_MAXSERV;
+}
+
+bool cache_host_is_number(const char *address)
+{
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  struct in_addr four;
+  struct in6_addr six;
+  if (strstr(address, "tcp://") == NULL || !split(address, host, port))
+    return false;
+  if (inet_pton(AF_INET, host, &four) == 1)
+    return ntohl(four.s_addr) >> 24 != IN_LOOPBACKNET;
+  return inet_pton(AF_INET6, host, &six) == 1 && !IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 // Binds a socket, which fails while another one listens on the address, and where it is not of this host.

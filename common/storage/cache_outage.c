@@ -4,18 +4,18 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/storage/cache_host_internal.h"
 
 enum {
-  // The channel is silent when the last message that was reported as sent began so long ago. Signs of life leave every
-  // 100 ms.
-  SILENT_CHANNEL_MS = 200,
+  // The channel is silent when no message was reported as sent for so long. Signs of life leave every 100 ms, one after
+  // the other. A server that takes longer for each is slow, and not away.
+  SILENT_CHANNEL_MS = 250,
   // Between the beginnings of two rounds, and of two readings of the rows.
   ROUND_EVERY_MS = 100,
   READ_EVERY_MS = 500,
   // How long an instance may take to come back to the channel by itself before it is told.
   TELL_AFTER_MS = 1000,
-  // A member that was not heard for so long has no lease, and enrols again before it confirms a change: longer than
-  // CACHE_GAP_MS by more than clocks can differ.
+  // A member that was not heard for so long has no lease, and enrols again: longer than CACHE_GAP_MS, as clocks differ.
   SILENT_MEMBER_MS = 2000,
   // How often a member must be heard before it is certain that it has heard this instance: it begins to send its second
   // message after its first one was sent, and by then it has heard all that came before that one.
@@ -124,6 +124,8 @@ static void begin_enrolment(struct outage *o, uint64_t now_us)
   o->generation++;
   o->first_sent_us = 0;
   o->stored = false;
+  o->busy = false;
+  o->failed = false;
   o->read_us = 0;
   o->joined = false;
   o->round_us = 0;
@@ -180,6 +182,7 @@ void outage_sent(struct outage *o, uint64_t began_us, uint64_t now_us, bool is_s
   if (o->first_sent_us == 0)
     o->first_sent_us = now_us;
   o->lease_began_us = began_us;
+  o->reported_us = now_us;
   if (!is_settled)
     return;
   o->right_began_us = began_us;
@@ -202,12 +205,17 @@ void outage_left(struct outage *o, struct slice name)
   struct outage_member *member = find_member(o, name);
   if (member != NULL)
     free_member(member);
+  // Perhaps the round waits for its answer alone. Another round follows.
+  o->round_us = 0;
 }
 
 void outage_stored(struct outage *o, uint64_t generation, bool done)
 {
+  if (generation != o->generation)
+    return;
   o->busy = false;
-  o->stored |= done && o->connected && generation == o->generation;
+  o->failed = !done;
+  o->stored |= done && o->connected;
 }
 
 static void take_row(struct outage *o, const struct outage_row *row, uint64_t began_us)
@@ -229,9 +237,12 @@ static void take_row(struct outage *o, const struct outage_row *row, uint64_t be
 
 void outage_rows(struct outage *o, const struct outage_row *rows, size_t count, uint64_t began_us)
 {
+  // What was read before this enrolment may lack somebody who did not see this instance's row either.
+  if (!o->stored || began_us < o->connected_us)
+    return;
   o->busy = false;
-  // What was read before this enrolment, or before the own row was there, may lack somebody who did not see it either.
-  if (rows == NULL || !o->stored || began_us < o->connected_us)
+  o->failed = rows == NULL;
+  if (o->failed)
     return;
   for (struct list *node = o->members.next; node != &o->members; node = node->next)
     member_at(node)->read_us = 0;
@@ -253,13 +264,10 @@ static void try_to_end_round(struct outage *o, uint64_t now_us)
   o->round_us = 0;
 }
 
-// Tells whether only one living process can have the member's address: each host has a loopback of its own.
+// Tells whether only one living process can have the member's address.
 static bool is_address_unique(const struct outage_member *member)
 {
-  const char *address = member->address;
-  bool is_loopback = strstr(address, "://127.") != NULL || strstr(address, "://[::1]") != NULL ||
-                     strstr(address, "://localhost") != NULL;
-  return member->is_on_this_host || !is_loopback;
+  return member->is_on_this_host || cache_host_is_number(member->address);
 }
 
 void outage_answered(struct outage *o, struct slice name, const struct outage_reply *reply, uint64_t now_us)
@@ -289,7 +297,7 @@ void outage_answered(struct outage *o, struct slice name, const struct outage_re
 
 static bool is_channel_silent(const struct outage *o, uint64_t now_us)
 {
-  return !o->connected || now_us > o->lease_began_us + ms(SILENT_CHANNEL_MS);
+  return !o->connected || now_us > o->reported_us + ms(SILENT_CHANNEL_MS);
 }
 
 uint64_t outage_asking_generation(const struct outage *o)
@@ -393,7 +401,10 @@ static struct outage_step statement_step(struct outage *o, uint64_t now_us)
 {
   if (!o->connected || o->address == NULL || o->busy)
     return step(OUTAGE_NOTHING, NULL);
+  if (o->failed && now_us < o->statement_us + ms(READ_EVERY_MS))
+    return step(OUTAGE_NOTHING, NULL);
   o->busy = true;
+  o->statement_us = now_us;
   if (!o->stored)
     return step(OUTAGE_STORE, NULL);
   if (is_reading_due(o, now_us))
@@ -427,8 +438,10 @@ static struct outage_step clearing_step(struct outage *o, uint64_t now_us, bool 
     if (is_cleared(member, now_us))
       continue;
     member->dead = is_address_taken_over(o, member, is_free);
-    if (!member->dead && is_telling_due && member->asked_us == 0)
-      return ask(member, OUTAGE_TELL, now_us);
+    if (member->dead || !is_telling_due || member->asked_us != 0 || now_us < member->told_us + ms(ROUND_EVERY_MS))
+      continue;
+    member->told_us = now_us;
+    return ask(member, OUTAGE_TELL, now_us);
   }
   return step(OUTAGE_NOTHING, NULL);
 }
@@ -468,7 +481,8 @@ static void forget_members(struct outage *o, uint64_t now_us)
 {
   for (struct list *node = o->members.next, *next = node->next; node != &o->members; node = next, next = node->next) {
     struct outage_member *member = member_at(node);
-    if (!has_row(member) && member->asked_us == 0 && o->connected && is_silent(o, member) &&
+    // Before the rows are read it is not known which of them have one.
+    if (o->read_us != 0 && !has_row(member) && member->asked_us == 0 && o->connected && is_silent(o, member) &&
         now_us > member->heard_us + ms(OUTAGE_MAX_MS))
       free_member(member);
   }

@@ -21,7 +21,8 @@
 // twice, because R would know it then; and all other ways say that R does not serve.
 //
 // Death. An instance is dead when its address cannot be its own any more: another process answers there, or nobody
-// listens there on this host. A refused connection to another host proves nothing, because packet filters refuse, too.
+// listens there on this host. This needs addresses that no two living instances share. A refused connection to another
+// host proves nothing, because packet filters refuse, too.
 #ifndef BULKHEAD_STORAGE_CACHE_OUTAGE_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_OUTAGE_INTERNAL_H
 
@@ -68,6 +69,7 @@ struct outage_member {
   uint64_t asking_generation;  // the latest with which it has asked for a promise
   uint64_t heard_us;           // when it was heard last over the channel; 0 for never
   unsigned heard;              // how often since this enrolment began, counted to 2
+  uint64_t told_us;            // when it was told last; for the pace
   uint64_t asked_us;           // when the question began that has no answer yet; 0 where there is none
   bool is_telling;             // that question is OUTAGE_TELL
   bool promised;               // in the round that is under way
@@ -82,12 +84,15 @@ struct outage {
   bool connected;           // the channel works
   uint64_t connected_us;    // when this enrolment began: with the connection, or after a gap
   uint64_t lease_began_us;  // when the last message that was reported as sent began; 0 for none
+  uint64_t reported_us;     // when a message was reported as sent last
   uint64_t right_began_us;  // when the last lease began that was a right to serve, which promises may extend
   uint64_t serves_until_us;
   uint64_t promised_until_us;  // this instance confirms nothing before
   uint64_t generation;         // of the own row
   uint64_t first_sent_us;      // when a message was first reported as sent in this enrolment; 0 for not yet
   bool busy;                   // a statement is under way
+  bool failed;                 // the last statement; the next one waits
+  uint64_t statement_us;       // when it began
   bool stored;                 // the own row, in this enrolment
   uint64_t read_us;            // when the rows were read last in this enrolment; 0 for not yet
   bool joined;                 // the enrolment has ended: changes may be confirmed

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/observe/log.h"
+#include "common/observe/log_limit.h"
 #include "common/runtime/task.h"
 #include "common/storage/cache_coherence_internal.h"
 #include "common/storage/cache_host_internal.h"
@@ -31,6 +32,11 @@ static const struct pg_statement READ = {
     .sql = "SELECT name, address, host, generation FROM cache_instances WHERE cache = $1",
     .lane = PG_LANE_POINT,
 };
+static const struct pg_statement LEAVE = {
+    .name = "take the cache's instance away",
+    .sql = "DELETE FROM cache_instances WHERE cache = $1 AND name = $2",
+    .lane = PG_LANE_WRITE,
+};
 static const struct pg_statement DELETE = {
     .name = "delete an instance of the cache",
     .sql = "DELETE FROM cache_instances WHERE cache = $1 AND name = $2 AND generation = $3::bigint",
@@ -46,7 +52,7 @@ struct cache_siblings {
   void *ask_arg;
   struct loop_timer *timer;
   struct list errands;
-  bool is_without_lease;        // what is cached is served by promises, as the log has it
+  bool is_without_lease;        // what is cached is served by promises, and the log says so
   struct completion *all_done;  // of the task that waits for the last errand
 };
 
@@ -64,6 +70,17 @@ struct errand {
 
 // ---- errands ----
 
+static void warn_of_row(const struct cache_siblings *siblings, enum status status)
+{
+  static struct log_limit limit;
+  uint64_t suppressed;
+  if (log_limit_pass(&limit, clock_now_us(), &suppressed))
+    log_warn("cache",
+             "the row of this instance in cache_instances could not be stored, and what is cached cannot be changed "
+             "here until it is; see what PostgreSQL says, and whether the migrations were applied",
+             LOG_STRING("cache", siblings->cache), LOG_STATUS(status), LOG_INT("failedSinceLastLine", suppressed + 1));
+}
+
 static void store_row(struct errand *errand, struct arena *arena)
 {
   struct cache_siblings *siblings = errand->siblings;
@@ -77,6 +94,8 @@ static void store_row(struct errand *errand, struct arena *arena)
   pg_add_int(&params, (int64_t)errand->generation);
   struct pg_result result;
   enum status status = pg_query(siblings->pg, &STORE, &params, arena, &result);
+  if (status != STATUS_OK)
+    warn_of_row(siblings, status);
   outage_stored(outage, errand->generation, status == STATUS_OK);
 }
 
@@ -198,9 +217,13 @@ static void log_right(struct cache_siblings *siblings, uint64_t now_us)
              "PostgreSQL does not answer the cache; what is cached is served on for 30 s at most, because the other "
              "instances that have lost it promise to change nothing",
              LOG_STRING("cache", siblings->cache));
+  else if (has_lease)
+    log_info("cache", "PostgreSQL answers the cache again", LOG_STRING("cache", siblings->cache));
   else
-    log_info("cache", "what is cached is not served without PostgreSQL any more", LOG_STRING("cache", siblings->cache),
-             LOG_BOOL("hasLease", has_lease));
+    log_warn("cache",
+             "what is cached is not served without PostgreSQL any more: it was away for too long, or another instance "
+             "works with it or does not answer; reads fail until it is reached again",
+             LOG_STRING("cache", siblings->cache));
 }
 
 static void handle_timer(void *arg)
@@ -219,7 +242,7 @@ static void handle_timer(void *arg)
 
 void cache_siblings_wake(struct cache_siblings *siblings)
 {
-  if (siblings != NULL)
+  if (siblings != NULL && siblings->timer != NULL)
     loop_timer_start(siblings->timer, 0);
 }
 
@@ -257,7 +280,9 @@ static void end_errands(struct cache_siblings *siblings)
   for (struct list *node = siblings->errands.next; node != &siblings->errands; node = node->next)
     task_cancel(CONTAINER_OF(node, struct errand, node)->task);
   task_shield(true);
+  // Errands have deadlines of their own. This one's may be over.
   uint64_t before = task_tighten_deadline(DEADLINE_NONE);
+  task_restore_deadline(DEADLINE_NONE);
   CHECK(completion_wait(&all_done) == STATUS_OK);
   task_restore_deadline(before);
   task_shield(false);
@@ -267,17 +292,16 @@ static void end_errands(struct cache_siblings *siblings)
 static void delete_own_row(struct cache_siblings *siblings)
 {
   const struct outage *outage = &siblings->coherence->outage;
-  if (!outage->connected || !outage->stored)
+  if (!outage->connected || outage->generation == 0)
     return;
   struct arena arena = {0};
   struct pg_params params;
   pg_params_init(&params, &arena);
   pg_add_text(&params, siblings->cache);
   pg_add_text(&params, outage->name);
-  pg_add_int(&params, (int64_t)outage->generation);
   struct pg_result result;
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), LEAVE_MS));
-  if (pg_query(siblings->pg, &DELETE, &params, &arena, &result) != STATUS_OK)
+  if (pg_query(siblings->pg, &LEAVE, &params, &arena, &result) != STATUS_OK)
     log_debug("cache", "the row of this instance stays; the next instance that starts removes it");
   task_restore_deadline(before);
   arena_free(&arena);
@@ -288,10 +312,10 @@ void cache_siblings_free(struct cache_siblings **siblings)
   struct cache_siblings *ended = *siblings;
   if (ended == NULL)
     return;
-  *siblings = NULL;
   loop_timer_free(&ended->timer);
   end_errands(ended);
   delete_own_row(ended);
+  *siblings = NULL;
   free(ended->cache);
   free(ended->address);
   free(ended);

@@ -20,10 +20,9 @@ enum status item_start(struct service *service, void **state_out, struct error *
 
 void item_stop(struct service *service, void *state_opaque)
 {
-  (void)service;
   struct item_state *state = state_opaque;
   if (state == NULL)
     return;
-  cache_free(&state->cache);
+  service_cache_free(service, &state->cache);
   free(state);
 }

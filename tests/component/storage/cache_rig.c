@@ -53,7 +53,7 @@ static void open_address(struct instance *instance)
     place++;
   cr_assert_lt(place, ARRAY_LEN(running));
   running[place] = instance;
-  snprintf(instance->address, sizeof(instance->address), "rig://%p", (void *)instance);
+  snprintf(instance->address, sizeof(instance->address), "tcp://192.0.2.1:%zu", 9000 + place);
   cache_set_address(instance->cache, instance->address);
 }
 

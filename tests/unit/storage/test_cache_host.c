@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/storage/cache_host_internal.h"
@@ -37,8 +38,26 @@ Test(cache_host, other_hosts_and_names_prove_nothing)
   cr_expect_not(cache_host_is_free(""));
 }
 
-Test(cache_host, the_host_has_one_name)
+Test(cache_host, only_a_number_names_one_host)
 {
-  cr_expect_str_eq(cache_host_name(), cache_host_name());
-  cr_expect_neq(cache_host_name()[0], '\0');
+  cr_expect(cache_host_is_number("tcp://192.0.2.1:9000"));
+  cr_expect(cache_host_is_number("tls+tcp://[2001:db8::1]:9000"));
+  cr_expect_not(cache_host_is_number("tcp://127.0.0.2:9000"));
+  cr_expect_not(cache_host_is_number("tcp://[::1]:9000"));
+  cr_expect_not(cache_host_is_number("tcp://item.test:9000"));
+  cr_expect_not(cache_host_is_number("ipc:///tmp/item:1"));
+}
+
+Test(cache_host, the_name_is_that_of_the_boot_and_the_network)
+{
+  char boot[37] = "";
+  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+  cr_assert_not_null(file);
+  cr_assert_eq(fread(boot, 1, 36, file), 36);
+  fclose(file);
+  struct stat network;
+  cr_assert_eq(stat("/proc/self/ns/net", &network), 0);
+  char expected[64];
+  snprintf(expected, sizeof(expected), "%s/%llu", boot, (unsigned long long)network.st_ino);
+  cr_expect_str_eq(cache_host_name(), expected);
 }
