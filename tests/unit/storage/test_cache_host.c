@@ -45,7 +45,7 @@ Test(cache_host, only_a_number_names_one_host)
   cr_expect_not(cache_host_is_number("tcp://127.0.0.2:9000"));
   cr_expect_not(cache_host_is_number("tcp://[::1]:9000"));
   cr_expect_not(cache_host_is_number("tcp://item.test:9000"));
-  cr_expect_not(cache_host_is_number("ipc:///tmp/item:1"));
+  cr_expect_not(cache_host_is_number("ipc://item:1"));
 }
 
 Test(cache_host, the_name_is_that_of_the_boot_and_the_network)
