@@ -39,6 +39,12 @@ struct rpc_context {
 // instance; nothing has happened.
 #define RPC_TOO_MANY_UNREAD_BYTES "TOO_MANY_UNREAD_BYTES"
 
+// The reason of UNAUTHENTICATED where the connection has not proven which service calls.
+#define RPC_UNPROVEN_CALLER "UNPROVEN_CALLER"
+// The reason of RESOURCE_EXHAUSTED where an instance has too much to do, whoever asks. Other reasons of it are about
+// what the caller wants, and its callers' circuit breakers pass them over (common/rpc/breaker_internal.h).
+#define RPC_INSTANCE_FULL "INSTANCE_FULL"
+
 // How a call has failed, as Status in packet.proto carries it.
 struct rpc_status {
   enum status code;

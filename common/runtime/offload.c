@@ -43,8 +43,10 @@ static enum status run_job(struct loop *loop, struct job *job)
 
 static enum status take_slot(struct scheduler *scheduler)
 {
-  if (scheduler->offload_waiting >= OFFLOAD_LIMIT * MAX_WAITING_PER_SLOT)
+  if (scheduler->offload_waiting >= OFFLOAD_LIMIT * MAX_WAITING_PER_SLOT) {
+    task_note_full();
     return STATUS_RESOURCE_EXHAUSTED;
+  }
   scheduler->offload_waiting++;
   enum status status = semaphore_acquire(&scheduler->offload_slots);
   scheduler->offload_waiting--;

@@ -82,6 +82,7 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->shields = 0;
   task->interruptible = false;
   task->effect = TASK_NO_EFFECT;
+  task->found_full = false;
   task->caller = 0;
   task->is_wanted = NULL;
   task->deadline_us = deadline_us;
@@ -217,6 +218,16 @@ bool task_is_wanted(void)
 {
   const struct task *task = checked_current();
   return task->is_wanted == NULL || task->is_wanted(task->wanted_arg);
+}
+
+void task_note_full(void)
+{
+  checked_current()->found_full = true;
+}
+
+bool task_found_full(void)
+{
+  return checked_current()->found_full;
 }
 
 void task_note_effect(enum task_effect effect)

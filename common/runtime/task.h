@@ -58,6 +58,12 @@ void task_set_wanted(bool (*is_wanted)(void *arg), void *arg);
 // Asks that function. What makes much, such as a list, asks before it begins.
 bool task_is_wanted(void);
 
+// Notes that the current task was refused what is scarce because all that want it are too many for this process,
+// whoever asks: a refusal because of what its own caller has already is not noted.
+void task_note_full(void);
+// Tells whether that was noted since the task's start.
+bool task_found_full(void);
+
 // ---- what a task has changed outside this process ----
 
 // What the work of a task has done to the world: to rows of PostgreSQL, to another service. A reply says by it whether

@@ -32,6 +32,7 @@ struct task {
   bool interruptible;  // cancellation and deadline end the current wait
   enum status reason;  // why the wait ended, if not by its completion
   enum task_effect effect;
+  bool found_full;               // see task_note_full
   uint64_t caller;               // see task_set_caller
   bool (*is_wanted)(void *arg);  // see task_set_wanted
   void *wanted_arg;

@@ -176,7 +176,9 @@ struct rpc_status call_outcome(struct call *call, enum status status)
     outcome.message = slice_from_string(default_message(status));
   if (outcome_reason != NULL)
     outcome.reason = slice_from_string(outcome_reason);
-  if (outcome.reason.size == 0)
+  if (outcome.reason.size == 0 && status == STATUS_RESOURCE_EXHAUSTED && call->found_full)
+    outcome.reason = SLICE(RPC_INSTANCE_FULL);
+  else if (outcome.reason.size == 0)
     outcome.reason = slice_from_string(status_name(status));
   if ((status == STATUS_UNAVAILABLE || status == STATUS_RESOURCE_EXHAUSTED) && outcome.retry_after_ms == 0)
     outcome.retry_after_ms = RETRY_AFTER_MS;

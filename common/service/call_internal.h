@@ -29,6 +29,7 @@ struct call {
   struct list streams;   // stream.node: `stream`, and those to other services that serve the call
   uint64_t began_us;
   enum task_effect effect;          // of the task, once the handler has returned
+  bool found_full;                  // the same, see task_note_full
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
   enum status refusal;  // why callers_identify has refused it

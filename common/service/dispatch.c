@@ -167,6 +167,7 @@ static void run_call(void *arg)
   if (status == STATUS_OK)
     status = idempotency_applies(call) ? idempotency_run(call, invoke_handler) : invoke_handler(call);
   call->effect = task_effect();
+  call->found_full = task_found_full();
   finish_call(call, status);
 }
 

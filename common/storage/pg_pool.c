@@ -143,6 +143,21 @@ static bool may_wait(const struct pg_pool *pool, const struct pg_caller *caller)
   return queue_limit_admits(pool->limit, ahead, servers, loop_now_us(pool->pg->loop));
 }
 
+// Tells whether even a caller that has nothing in the queue would be refused: then all callers want too much together.
+static bool is_full_for_all(const struct pg_pool *pool)
+{
+  return !queue_limit_admits(pool->limit, count_waiting_callers(pool), pool->count, loop_now_us(pool->pg->loop));
+}
+
+static enum status refuse_waiter(struct pg_pool *pool, struct pg_caller *caller)
+{
+  metric_add(pool->refused, 1);
+  if (is_full_for_all(pool))
+    task_note_full();
+  free_idle_caller(pool, caller);
+  return STATUS_RESOURCE_EXHAUSTED;
+}
+
 // ---- lending ----
 
 static void lend_connection(struct pg_connection *c, struct pg_caller *caller)
@@ -242,11 +257,8 @@ static enum status wait_for_connection(struct pg_pool *pool, struct pg_caller *c
                                        struct pg_connection **connection)
 {
   struct pg_pool_waiter waiter = {.completion = {.what = pool->what}};
-  if (!may_wait(pool, caller)) {
-    metric_add(pool->refused, 1);
-    free_idle_caller(pool, caller);
-    return STATUS_RESOURCE_EXHAUSTED;
-  }
+  if (!may_wait(pool, caller))
+    return refuse_waiter(pool, caller);
   add_waiter(pool, caller, &waiter);
   open_for_waiters(pool);
   enum status status = wait_while_usable(pool, &waiter.completion);

@@ -44,6 +44,25 @@ TASK_TEST(task_effect, a_task_in_the_place_of_an_ended_one_starts_with_none)
   }
 }
 
+static void note_full(void *arg)
+{
+  bool *before = arg;
+  *before = task_found_full();
+  task_note_full();
+  cr_expect(task_found_full());
+}
+
+TASK_TEST(task_effect, what_a_task_found_full_is_its_own)
+{
+  for (int i = 0; i < 3; i++) {
+    bool before = true;
+    task_start(task_loop(), note_full, &before, DEADLINE_NONE, NULL);
+    yield_task();
+    cr_expect_not(before);
+    cr_expect_not(task_found_full());
+  }
+}
+
 static void note_outside(void)
 {
   task_note_effect(TASK_EFFECT_DONE);

@@ -127,3 +127,13 @@ Test(call, a_peers_failure_can_become_ours)
   cr_assert_eq(outcome.violation_count, 1);
   EXPECT_SLICE(outcome.violations[0].description, "taken");
 }
+
+Test(call, what_too_much_is_for_tells_in_the_reason)
+{
+  EXPECT_SLICE(call_outcome(&call, STATUS_RESOURCE_EXHAUSTED).reason, "RESOURCE_EXHAUSTED");
+  call.found_full = true;
+  EXPECT_SLICE(call_outcome(&call, STATUS_RESOURCE_EXHAUSTED).reason, RPC_INSTANCE_FULL);
+  EXPECT_SLICE(call_outcome(&call, STATUS_NOT_FOUND).reason, "NOT_FOUND");
+  call.reason = SLICE("TOO_MANY_FAILURES");
+  EXPECT_SLICE(call_outcome(&call, STATUS_RESOURCE_EXHAUSTED).reason, "TOO_MANY_FAILURES");
+}
