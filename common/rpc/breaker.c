@@ -7,7 +7,8 @@
 
 // The weight of one call among the recent ones.
 #define WEIGHT 0.1f
-// An answer outweighs failures while the breaker is open: a few tries close it.
+// While the breaker is open, an answer outweighs failures, and one to a try also refusals: a few close it. Answers
+// among many calls that are refused do not, because that half of them are answered is what is aimed at.
 #define RECOVERY_WEIGHT 0.3f
 // The share of calls without an answer above which a breaker opens, and below which it closes.
 #define OPEN_SHARE 0.5f
@@ -16,6 +17,8 @@
 #define MISSED_WEIGHT (1.0f / 32)
 // An instance gets so many times the calls that it answers.
 #define SHARE_OF_ANSWERS 2.0f
+// The least share of the calls that an instance gets, so that it can show that it does better.
+#define LEAST_SHARE 0.1f
 
 static void move(float *share, float towards, float weight)
 {
@@ -32,14 +35,15 @@ static void set_state(struct breaker *breaker, enum breaker_state state, uint64_
   breaker->next_refused_try_us = now_us + BREAKER_REFUSED_TRY_US;
 }
 
-static void note_answer(struct breaker *breaker, uint64_t now_us)
+static void note_answer(struct breaker *breaker, bool is_try, uint64_t now_us)
 {
+  bool is_open = breaker->state == BREAKER_OPEN;
   breaker->failed_in_a_row = 0;
-  move(&breaker->failed, 0, breaker->state == BREAKER_OPEN ? RECOVERY_WEIGHT : WEIGHT);
-  move(&breaker->refused, 0, WEIGHT);
+  move(&breaker->failed, 0, is_open ? RECOVERY_WEIGHT : WEIGHT);
+  move(&breaker->refused, 0, is_open && is_try ? RECOVERY_WEIGHT : WEIGHT);
   move(&breaker->missed, 0, MISSED_WEIGHT);
   // The next try comes soon: the instance may be well again.
-  if (breaker->state == BREAKER_OPEN) {
+  if (is_open) {
     breaker->pause_us = BREAKER_FIRST_TRY_US;
     breaker->next_try_us = now_us + breaker->pause_us;
   }
@@ -58,8 +62,8 @@ static void note_miss(struct breaker *breaker, enum breaker_outcome outcome)
 
 bool breaker_note(struct breaker *breaker, enum breaker_outcome outcome, uint64_t now_us)
 {
-  if (outcome == BREAKER_ANSWERED)
-    note_answer(breaker, now_us);
+  if (outcome == BREAKER_ANSWERED || outcome == BREAKER_TRY_ANSWERED)
+    note_answer(breaker, outcome == BREAKER_TRY_ANSWERED, now_us);
   else
     note_miss(breaker, outcome);
   float share = breaker->failed + breaker->refused;
@@ -83,10 +87,20 @@ bool breaker_take_try(struct breaker *breaker, uint64_t now_us)
   return true;
 }
 
-// Lets twice as many calls go as were answered of those that wanted to.
+void breaker_return_try(struct breaker *breaker, uint64_t now_us)
+{
+  if (breaker->state != BREAKER_OPEN)
+    return;
+  if (breaker->pause_us > BREAKER_FIRST_TRY_US)
+    breaker->pause_us /= 2;
+  breaker->next_try_us = now_us + breaker->pause_us;
+}
+
+// Lets twice as many calls go as were answered of those that wanted to, and some in any case.
 static bool takes_its_share(struct breaker *breaker)
 {
-  breaker->credit += SHARE_OF_ANSWERS * (1 - breaker->missed);
+  float share = SHARE_OF_ANSWERS * (1 - breaker->missed);
+  breaker->credit += share > LEAST_SHARE ? share : LEAST_SHARE;
   if (breaker->credit < 1)
     return false;
   breaker->credit = breaker->credit < 2 ? breaker->credit - 1 : 1;
@@ -127,7 +141,8 @@ static void make_room(struct breaker_set *set, size_t method)
 
 bool breaker_set_note(struct breaker_set *set, size_t method, enum breaker_outcome outcome, uint64_t now_us)
 {
-  if (outcome == BREAKER_ANSWERED && method >= set->count)
+  bool is_answer = outcome == BREAKER_ANSWERED || outcome == BREAKER_TRY_ANSWERED;
+  if (is_answer && method >= set->count)
     return false;
   make_room(set, method);
   struct breaker *breaker = &set->breakers[method];

@@ -4,11 +4,15 @@
 // whole.
 //
 // Where all instances have theirs open for a method, there is nowhere to go, and the breaker of the one that was chosen
-// says what becomes of the call: - Where they refuse because they have too much to do, an instance gets twice as many
+// says what becomes of the call. Where they refuse because they have too much to do, an instance gets twice as many
 // calls as it lately has answered of those that wanted to go there (the client-side throttling of Google's SRE book,
-// with K = 2). The rest is refused here, so that an instance does not spend on refusals what it needs for its work. -
-// Where they fail, the fault is behind them, and most of what is served (from a cache, say) would be lost by refusing:
-// all go there, until very many calls in a row have failed. From then on only tries go out, until one is answered.
+// with K = 2), and a tenth of them in any case. The rest is refused here, so that an instance does not spend on
+// refusals what it needs for its work. Where they fail, the fault is behind them, and most of what is served (from a
+// cache, say) would be lost by refusing: all go there, until very many calls in a row have failed. From then on only
+// tries go out, until one is answered.
+//
+// A refusal counts where the instance says that it has too much to do, whoever asks. One that is aimed at a single
+// caller, because of what it wants, is not noted at all: the calls of the others would pay for it.
 //
 // Rates count by calls and not by time, so that a busy instance is left within milliseconds, and a rare method, too,
 // has a breaker. A few failures among many good calls do not open it.
@@ -19,8 +23,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The failures in a row after which a breaker without other news opens.
-#define BREAKER_FAILURES 7
 // How long after its opening an instance is tried, and the longest time between two tries while others do its calls.
 #define BREAKER_FIRST_TRY_US UINT64_C(250000)
 #define BREAKER_MAX_TRY_US UINT64_C(8000000)
@@ -37,6 +39,7 @@ enum breaker_state {
 // How a call of the method has ended at the instance.
 enum breaker_outcome {
   BREAKER_ANSWERED,
+  BREAKER_TRY_ANSWERED,  // the same, for a call that was sent as a try: it was picked by time, and says more
   BREAKER_FAILED,
   BREAKER_REFUSED,  // the instance has too much to do
 };
@@ -64,6 +67,8 @@ struct breaker {
 bool breaker_note(struct breaker *breaker, enum breaker_outcome outcome, uint64_t now_us);
 // Takes a try of an open breaker: true when one is due, which the caller must then send to the instance.
 bool breaker_take_try(struct breaker *breaker, uint64_t now_us);
+// Gives a try back that has ended without an outcome: the next comes as soon as it would have without it.
+void breaker_return_try(struct breaker *breaker, uint64_t now_us);
 // Judges a call for which all instances have their breakers open.
 enum breaker_verdict breaker_judge(struct breaker *breaker, uint64_t now_us);
 

@@ -36,6 +36,8 @@ struct rpc_attempt {
   uint64_t sent_us;       // when the request was queued
   uint32_t cost_us;       // what the call counts at the endpoint
   bool has_left;          // set while its connection is given up: the request has left over it
+  bool is_try;            // of the method's breaker at the endpoint, which does not know yet how it ends
+  bool is_answered;       // which the breaker knows
 };
 
 struct rpc_call {
@@ -56,7 +58,7 @@ struct rpc_call {
   const struct rpc_context *context;  // the same
   struct strbuf copy;                 // the frame without its time limits; empty where the caller keeps the request
   uint32_t hedge_after_ms;            // 0: never
-  bool is_hedged;                     // a hedge was sent once, or there was none to send it to
+  bool is_hedged;                     // a hedge was sent once, or was over the budget
   bool is_repeatable;
   bool may_have_begun;                     // an earlier attempt has left, and what became of it is not known
   uint8_t attempts;                        // how often the request has left or was refused

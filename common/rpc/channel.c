@@ -95,13 +95,15 @@ static void look_for_room(struct rpc_channel *channel)
 
 // ---- the choice ----
 
-struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us)
+struct balancer_candidate *channel_pick(struct rpc_call *call, uint64_t now_us)
 {
   struct rpc_channel *channel = call->channel;
+  call->attempt.is_try = false;
   if (channel->has_full)
     look_for_room(channel);
   if (channel->has_open && channel_mark_open(channel, call->entry->index) != 0) {
     struct balancer_candidate *tried = channel_find_try(channel, call->entry->index, now_us);
+    call->attempt.is_try = tried != NULL;
     if (tried != NULL)
       return tried;
   }

@@ -19,10 +19,11 @@ static void report_change(const struct rpc_attempt *attempt, const struct breake
          LOG_INT("refusedPercent", (int)(100 * breaker->refused)), LOG_INT("alsoBefore", suppressed));
 }
 
-void channel_note_outcome(const struct rpc_attempt *attempt, enum breaker_outcome outcome)
+void channel_note_outcome(struct rpc_attempt *attempt, enum breaker_outcome outcome)
 {
   struct endpoint *endpoint = attempt->endpoint;
   size_t method = attempt->call->entry->index;
+  attempt->is_try = false;
   // One that shuts down refuses what has crossed with its goodbye.
   if (endpoint->state != ENDPOINT_READY)
     return;
@@ -30,6 +31,14 @@ void channel_note_outcome(const struct rpc_attempt *attempt, enum breaker_outcom
     return;
   attempt->call->channel->has_open = true;
   report_change(attempt, breaker_set_find(&endpoint->breakers, method));
+}
+
+void channel_return_try(struct rpc_attempt *attempt)
+{
+  struct breaker *breaker = breaker_set_find(&attempt->endpoint->breakers, attempt->call->entry->index);
+  attempt->is_try = false;
+  if (breaker != NULL)
+    breaker_return_try(breaker, attempt->call->client->now_us);
 }
 
 size_t channel_mark_open(struct rpc_channel *channel, size_t method)
@@ -60,8 +69,19 @@ struct balancer_candidate *channel_find_try(const struct rpc_channel *channel, s
   return NULL;
 }
 
+// Tells whether an instance whose breaker is not open takes calls of the method, though perhaps none now.
+static bool has_closed(const struct rpc_channel *channel)
+{
+  for (size_t i = 0; i < channel->candidate_count; i++)
+    if (channel->candidates[i]->ready && !channel->candidates[i]->avoided)
+      return true;
+  return false;
+}
+
 enum status channel_shed(const struct rpc_call *call, struct balancer_candidate *pick, uint64_t now_us)
 {
+  if (has_closed(call->channel))
+    return STATUS_OK;
   struct breaker *breaker = breaker_set_find(&endpoint_of(pick)->breakers, call->entry->index);
   enum breaker_verdict verdict = breaker == NULL ? BREAKER_LETS : breaker_judge(breaker, now_us);
   if (verdict == BREAKER_LETS)

@@ -23,8 +23,14 @@ void client_cancel_attempt(const struct rpc_attempt *attempt)
 static bool is_overload(const struct rpc_status *status)
 {
   return status->code == STATUS_RESOURCE_EXHAUSTED &&
-         (slice_equal_string(status->reason, status_name(STATUS_RESOURCE_EXHAUSTED)) ||
-          slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)));
+         (slice_equal(status->reason, SLICE(RPC_INSTANCE_FULL)) || slice_equal(status->reason, SLICE(RPC_NOT_APPLIED)));
+}
+
+// Tells whether a caller was refused because of what it wants itself. That says nothing of the instance: neither that
+// it has too much to do nor, were it taken for an answer, that it answers soon.
+static bool is_own_limit(const struct rpc_status *status)
+{
+  return status->code == STATUS_RESOURCE_EXHAUSTED && !is_overload(status);
 }
 
 bool client_is_instance_failure(const struct rpc_status *status)
@@ -37,7 +43,6 @@ bool client_is_instance_failure(const struct rpc_status *status)
   case STATUS_DATA_LOSS:
     return true;
   case STATUS_RESOURCE_EXHAUSTED:
-    // The reason of a limit that its caller has exceeded is another.
     return is_overload(status);
   default:
     return false;
@@ -59,21 +64,35 @@ void client_note_unanswered(const struct rpc_attempt *attempt)
 
 // Tells the breaker of the method. Returns whether that is all that the reply should change: a failure at an endpoint
 // whose breaker is open was expected, and must neither eject the endpoint nor drive the calls of other methods away.
-static bool note_outcome(const struct rpc_attempt *attempt, const struct balancer_reply *reply)
+static bool note_outcome(struct rpc_attempt *attempt, const struct balancer_reply *reply)
 {
   enum breaker_outcome failure = reply->is_overload ? BREAKER_REFUSED : BREAKER_FAILED;
   bool was_open = breaker_set_is_open(&attempt->endpoint->breakers, attempt->call->entry->index);
-  channel_note_outcome(attempt, reply->failed ? failure : BREAKER_ANSWERED);
+  if (reply->failed)
+    channel_note_outcome(attempt, failure);
+  else
+    client_note_answer(attempt);
   return was_open && reply->failed;
 }
 
-void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status)
+void client_note_answer(struct rpc_attempt *attempt)
+{
+  if (attempt->is_answered)
+    return;
+  attempt->is_answered = true;
+  if (attempt->endpoint->breakers.count != 0)
+    channel_note_outcome(attempt, attempt->is_try ? BREAKER_TRY_ANSWERED : BREAKER_ANSWERED);
+}
+
+void client_judge_attempt(struct rpc_attempt *attempt, const struct rpc_status *status)
 {
   const struct rpc_call *call = attempt->call;
   uint64_t now_us = call->client->now_us;
   uint64_t duration_us = find_duration_us(attempt);
   // How long a stream lasts is up to the hosts of both sides.
   bool is_stream = call->stream != NULL;
+  if (is_own_limit(status))
+    return;
   if (status->code == STATUS_DEADLINE_EXCEEDED && (duration_us < FAIR_TIME_US || (is_stream && call->has_streamed))) {
     client_note_unanswered(attempt);
     return;

@@ -170,6 +170,7 @@ void client_begin_attempt(struct rpc_attempt *attempt, struct endpoint *endpoint
   attempt->endpoint = endpoint;
   attempt->cost_us = method_cost_us(&call->entry->cost);
   attempt->sent_us = now_us;
+  attempt->is_answered = false;
   attempt->frame_number = queue_request(call, endpoint, frame, now_us);
   // A stream may be idle for long: it does not say how much its endpoint has to do, nor that it owes an answer.
   if (call->stream == NULL)
@@ -218,10 +219,12 @@ static bool shed_call(struct rpc_call *call, struct balancer_candidate *pick, ui
 
 void client_place_call(struct rpc_call *call, struct rpc_frame *frame, uint64_t now_us)
 {
-  struct balancer_candidate *pick = channel_pick(call, now_us);
-  if (deadline_left_ms(call->deadline_us, now_us) == 0)
+  if (deadline_left_ms(call->deadline_us, now_us) == 0) {
     client_refuse_call(call, STATUS_DEADLINE_EXCEEDED, "the deadline had passed before the call");
-  else if (pick == NULL)
+    return;
+  }
+  struct balancer_candidate *pick = channel_pick(call, now_us);
+  if (pick == NULL)
     wait_for_endpoint(call, now_us);
   else if (pick->full)
     client_refuse_call(call, STATUS_RESOURCE_EXHAUSTED, "too many bytes wait to be sent to the service");
@@ -321,7 +324,7 @@ static void stop_waiting(struct rpc_call *call)
     set_timer(call, deadline_min(call->deadline_us, hope_until_us));
 }
 
-static void stop_late_attempt(const struct rpc_attempt *attempt)
+static void stop_late_attempt(struct rpc_attempt *attempt)
 {
   client_judge_attempt(attempt, &(struct rpc_status){.code = STATUS_DEADLINE_EXCEEDED});
   client_cancel_attempt(attempt);

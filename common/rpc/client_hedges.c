@@ -89,18 +89,25 @@ static void abandon_attempt(struct rpc_attempt *attempt)
   end_attempt(attempt);
 }
 
+// Tells whether an instance will not have to do with the call, where one of another version or with other keys may.
+static bool is_foreign(const struct rpc_status *status)
+{
+  return status->code == STATUS_UNIMPLEMENTED ||
+         (status->code == STATUS_UNAUTHENTICATED && slice_equal(status->reason, SLICE(RPC_UNPROVEN_CALLER)));
+}
+
 // Tells whether a status ends its call: it is no failure that another instance may not have.
 static bool is_final(const struct rpc_status *status)
 {
   return status->code == STATUS_OK ||
-         (!client_is_instance_failure(status) && status->code != STATUS_RESOURCE_EXHAUSTED);
+         (!client_is_instance_failure(status) && !is_foreign(status) && status->code != STATUS_RESOURCE_EXHAUSTED);
 }
 
 bool client_settle_hedge(struct rpc_attempt *attempt, const struct rpc_status *status)
 {
   struct rpc_call *call = attempt->call;
   if (!is_final(status)) {
-    client_drop_attempt(attempt, !client_is_refusal(status));
+    client_drop_attempt(attempt, !client_is_refusal(status) && !is_foreign(status));
     return false;
   }
   if (attempt == call->hedge)

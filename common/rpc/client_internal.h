@@ -22,7 +22,7 @@
 
 // Why a call is sent again.
 enum retry_reason {
-  RETRY_UNSENT,   // its connection broke before the request had left
+  RETRY_UNSENT,   // its request had not left when its connection broke, its instance was silent or it was to be hedged
   RETRY_REFUSED,  // a server has not begun it
   RETRY_BROKEN,   // its connection broke while it was in flight
   RETRY_SILENT,   // its instance does not answer
@@ -99,8 +99,9 @@ void channel_make_series(struct rpc_channel *channel);
 // Finds the channel to a service, and makes it on first use.
 struct rpc_channel *client_channel(struct rpc_client *client, const char *service);
 // Chooses the endpoint for a call; NULL when none is ready. One with as many calls in flight as are allowed is
-// chosen only when all ready endpoints have that many.
-struct balancer_candidate *channel_pick(const struct rpc_call *call, uint64_t now_us);
+// chosen only when all ready endpoints have that many. Notes in the call's attempt whether it is a try of a breaker,
+// which the caller must then send.
+struct balancer_candidate *channel_pick(struct rpc_call *call, uint64_t now_us);
 // Notes whether as many bytes wait to be sent to the endpoint as may, after something was added to them.
 void channel_note_unsent(struct endpoint *endpoint);
 // Keeps an endpoint that fails out of the choice for a while, if others do better.
@@ -118,14 +119,17 @@ struct balancer_candidate *channel_pick_other(const struct rpc_call *call, uint6
 // Chooses the endpoint of a hedge. NULL when no other does well, or fewer than two or than half of the endpoints do.
 struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint64_t now_us);
 // Tells the endpoint's breaker of the call's method how an attempt has ended.
-void channel_note_outcome(const struct rpc_attempt *attempt, enum breaker_outcome outcome);
+void channel_note_outcome(struct rpc_attempt *attempt, enum breaker_outcome outcome);
+// Gives the try back that an attempt was, because it has ended without an outcome.
+void channel_return_try(struct rpc_attempt *attempt);
 // Marks the endpoints whose breakers for a method are open as to be avoided, and the others as not. Returns how many
 // are.
 size_t channel_mark_open(struct rpc_channel *channel, size_t method);
 // Finds one of those that channel_mark_open has marked that is due to be tried, and takes the mark off; NULL for none.
 struct balancer_candidate *channel_find_try(const struct rpc_channel *channel, size_t method, uint64_t now_us);
-// Decides what becomes of a call for which all endpoints are to be avoided, and `pick` was chosen. STATUS_OK: it goes
-// there. Otherwise it ends here with this status.
+// Decides what becomes of a call for which `pick` was chosen, which is to be avoided. STATUS_OK: it goes there, also
+// because an endpoint that is not to be avoided is ready, but full, silent or ejected. Otherwise all that are ready are
+// to be avoided, and the call ends here with this status.
 enum status channel_shed(const struct rpc_call *call, struct balancer_candidate *pick, uint64_t now_us) MUST_CHECK;
 // Notes that the connection of an endpoint broke, or that its dial has failed; to be called before endpoint_set_lost.
 void channel_note_lost(struct endpoint *endpoint);
@@ -148,6 +152,8 @@ static inline void client_end_attempt(struct rpc_attempt *attempt)
   list_remove(&attempt->node);
   if (attempt->call->stream == NULL)
     balancer_count_ended(&attempt->endpoint->load, attempt->cost_us);
+  if (attempt->is_try)
+    channel_return_try(attempt);
 }
 
 // Takes a request back. False when it has left, so that the server may have begun the call.
@@ -164,8 +170,10 @@ static inline struct rpc_attempt *client_find_attempt(struct rpc_call *call, con
   return call->hedge != NULL && call->hedge->endpoint == endpoint ? call->hedge : NULL;
 }
 
+// Tells the breaker that an endpoint has answered an attempt, also with the first frame of a stream; once per attempt.
+void client_note_answer(struct rpc_attempt *attempt);
 // Learns from how an attempt has ended how well its endpoint does.
-void client_judge_attempt(const struct rpc_attempt *attempt, const struct rpc_status *status);
+void client_judge_attempt(struct rpc_attempt *attempt, const struct rpc_status *status);
 // Learns from an attempt that is given up without an answer how slow its endpoint is at least.
 void client_note_unanswered(const struct rpc_attempt *attempt);
 // Tells whether a status says something of the instance that has sent it, and not of the request.

@@ -60,6 +60,8 @@ bool client_handle_stream_frame(struct endpoint *endpoint, const struct rpc_fram
   // A frame that has crossed with the end of its call is dropped.
   if (call == NULL || call->state != CALL_IN_FLIGHT || call->attempt.endpoint != endpoint || call->stream == NULL)
     return true;
+  // The stream may last for days: its breaker need not wait for its end.
+  client_note_answer(&call->attempt);
   if (frame->kind == RPC_FRAME_MESSAGE)
     handle_message(call, frame->payload);
   else if (stream_flow_add_credit(&call->flow, frame->credit) && rpc_call_may_write(call))

@@ -71,7 +71,7 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
   static const struct rpc_status unproven = {
       .code = STATUS_UNAUTHENTICATED,
       .message = SLICE_INIT("the connection has not proven which service calls; see SERVICE_KEY and RPC_TLS_CA"),
-      .reason = SLICE_INIT("UNPROVEN_CALLER")};
+      .reason = SLICE_INIT(RPC_UNPROVEN_CALLER)};
   if (state == CONNECTION_UNPROVEN)
     return &unproven;
   // Requests that crossed with the GOAWAY are still served.

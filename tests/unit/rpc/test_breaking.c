@@ -32,6 +32,8 @@ struct scenario {
   unsigned percent_failed;  // of the calls of ILL at the failing instances, during the fault
   unsigned failing;         // instances, from the first one on
   bool has_limit;           // instances refuse what they cannot do soon
+  bool is_flooded;          // the same, during the fault: of one caller only, who makes nearly all calls
+  bool counts_shares;       // refusals of that caller count as if they were for everybody
   bool has_breakers;
 };
 
@@ -53,6 +55,8 @@ struct result {
   size_t healed;             // calls of ILL after HEALED_US
   size_t healed_at_first;    // of those, at the first instance
   size_t ejections;
+  size_t others;         // calls of other callers than the one who floods, during the fault
+  size_t others_failed;  // of those
   uint64_t last_failure_us;
 };
 
@@ -78,13 +82,20 @@ static bool is_fault(uint64_t now_us)
 
 // ---- instances ----
 
+// Tells whether a call is of the caller who wants far more than its share.
+static bool is_flood(const struct scenario *scenario, const struct event *call)
+{
+  return scenario->is_flooded && is_fault(call->sent_us) && call->call % 20 != 0;
+}
+
 static enum breaker_outcome work_on(struct simulation *simulation, const struct event *call, uint64_t *end_us)
 {
   const struct scenario *scenario = &simulation->scenario;
   uint64_t *free_us = &simulation->free_us[call->instance];
   uint64_t now_us = call->sent_us;
   *free_us = *free_us > now_us ? *free_us : now_us;
-  bool is_full = scenario->has_limit && *free_us > now_us + QUEUE_US;
+  bool is_limited = scenario->has_limit || is_flood(scenario, call);
+  bool is_full = is_limited && *free_us > now_us + QUEUE_US;
   *free_us += is_full ? REFUSAL_US : COST_US + draw(simulation, 2 * (WORK_US - COST_US));
   // A refusal does not wait behind the work.
   *end_us = is_full ? now_us + REFUSAL_US : *free_us;
@@ -97,14 +108,16 @@ static enum breaker_outcome work_on(struct simulation *simulation, const struct 
 
 // ---- clients, as channel.c has it ----
 
-static struct balancer_candidate *pick(struct client *client, unsigned method, uint64_t now_us)
+static struct balancer_candidate *pick(struct client *client, unsigned method, uint64_t now_us, bool *is_try)
 {
+  *is_try = false;
   for (size_t i = 0; i < INSTANCES; i++)
     client->states[i].avoided = breaker_set_is_open(&client->breakers[i], method);
   for (size_t i = 0; i < INSTANCES; i++)
     if (client->states[i].avoided && balancer_is_usable(&client->states[i], now_us) &&
         breaker_take_try(breaker_set_find(&client->breakers[i], method), now_us)) {
       client->states[i].avoided = false;
+      *is_try = true;
       return &client->states[i];
     }
   balancer_end_batch(&client->balancer);
@@ -134,17 +147,25 @@ static void send_call(struct simulation *simulation, uint64_t now_us)
   unsigned number = (unsigned)draw(simulation, CLIENTS);
   unsigned method = draw(simulation, 10) < 3 ? ILL : WELL;
   struct client *client = &simulation->clients[number];
-  struct balancer_candidate *picked = pick(client, method, now_us);
+  bool is_try = false;
+  struct balancer_candidate *picked = pick(client, method, now_us, &is_try);
   unsigned instance = (unsigned)(picked - client->states);
+  struct event call = {.sent_us = now_us, .client = number, .instance = instance, .kind = (uint8_t)method};
+  if (simulation->scenario.is_flooded)
+    call.call = (uint32_t)draw(simulation, 1000);
+  bool is_other = is_fault(now_us) && !is_flood(&simulation->scenario, &call);
   count_call(simulation, method, instance, now_us);
+  simulation->result.others += is_other ? 1 : 0;
   if (is_shed(client, picked, method, now_us)) {
+    simulation->result.others_failed += is_other ? 1 : 0;
     simulation->result.shed++;
     simulation->result.failed[method]++;
     simulation->result.shed_healed += now_us >= HEALED_US ? 1 : 0;
     return;
   }
-  struct event call = {.sent_us = now_us, .client = number, .instance = instance, .kind = (uint8_t)method};
   call.attempt = (uint8_t)work_on(simulation, &call, &call.end_us);
+  if (is_try && call.attempt == BREAKER_ANSWERED)
+    call.attempt = BREAKER_TRY_ANSWERED;
   balancer_count_sent(picked, COST_US, now_us);
   event_queue_push(&simulation->events, call);
 }
@@ -157,7 +178,7 @@ static void end_call(struct simulation *simulation, const struct event *call)
   enum breaker_outcome outcome = (enum breaker_outcome)call->attempt;
   const struct balancer_reply reply = {.duration_us = call->end_us - call->sent_us,
                                        .cost_us = COST_US,
-                                       .failed = outcome != BREAKER_ANSWERED,
+                                       .failed = outcome == BREAKER_FAILED || outcome == BREAKER_REFUSED,
                                        .is_overload = outcome == BREAKER_REFUSED};
   struct result *result = &simulation->result;
   candidate->heard_us = call->end_us;
@@ -167,6 +188,9 @@ static void end_call(struct simulation *simulation, const struct event *call)
   result->refused += reply.is_overload && is_fault(call->sent_us) ? 1 : 0;
   if (reply.failed)
     result->last_failure_us = call->end_us;
+  // A refusal that is for its caller says nothing of the instance.
+  if (reply.is_overload && simulation->scenario.is_flooded && !simulation->scenario.counts_shares)
+    return;
   bool was_open = breaker_set_is_open(breakers, call->kind);
   if (simulation->scenario.has_breakers)
     (void)breaker_set_note(breakers, call->kind, outcome, call->end_us);
@@ -192,6 +216,8 @@ static void print_result(const struct scenario *scenario, const struct result *r
          percent(result->at_first[WELL], result->calls[WELL]));
   printf(" done %6zu, refused %6zu, shed %6zu; %zu ejections; healed %5.2f %%\n", result->done[0] + result->done[1],
          result->refused, result->shed, result->ejections, percent(result->healed_at_first, result->healed));
+  if (scenario->is_flooded)
+    printf("  of %zu calls of other callers %zu failed\n", result->others, result->others_failed);
 }
 
 static struct result simulate(const struct scenario *scenario)
@@ -304,4 +330,19 @@ Test(breaking, instances_that_have_far_too_much_to_do_waste_less_on_refusals)
   cr_expect_lt(with.refused, 2 * (with.done[0] + with.done[1]));
   cr_expect_eq(with.ejections, 0);
   cr_expect_eq(with.shed_healed, 0);
+}
+
+Test(breaking, a_caller_who_floods_takes_the_method_from_nobody_else)
+{
+  struct scenario scenario = {
+      .name = "one caller floods", .gap_us = GAP_AT(40), .fault_gap_us = GAP_AT(400), .is_flooded = true};
+  struct result without, with, counted, ignored;
+  compare(scenario, &without, &with);
+  cr_expect_gt(with.refused, 1000);
+  cr_expect_eq(with.others_failed, 0, "%zu of %zu calls of other callers failed", with.others_failed, with.others);
+  cr_expect_eq(with.shed, 0);
+  scenario.name = "the same, taken for overload";
+  scenario.counts_shares = true;
+  compare(scenario, &ignored, &counted);
+  cr_expect_gt(counted.others_failed * 3, counted.others, "what counting these refusals would do");
 }

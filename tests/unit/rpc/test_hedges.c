@@ -38,12 +38,32 @@ static void answer(struct rig *rig, size_t index, const struct rpc_status *statu
   rpc_request_reply(request, status, payload);
 }
 
+// Puts the request of a call's first attempt before that of its hedge, in whatever order the servers were turned.
+static void sort_kept(struct rig *rig, const struct rpc_call *call)
+{
+  char url[64];
+  snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", rpc_server_port(rig->kept[0]->server));
+  if (strcmp(url, call->attempt.endpoint->url) == 0)
+    return;
+  struct rpc_request *request = rig->kept[0];
+  rig->kept[0] = rig->kept[1];
+  rig->kept[1] = request;
+}
+
 static struct rpc_call *call_until_hedged(struct rig *rig, struct outcome *outcome)
 {
   struct rpc_call *call = rig_call_hedged(rig, HEDGE_MS, TEST_DEADLINE_US, outcome);
   rig_until_kept(rig, 2);
   cr_assert_neq(rig->kept[0]->server, rig->kept[1]->server);
+  sort_kept(rig, call);
   return call;
+}
+
+static bool has_no_hedge(struct rig *rig, void *arg)
+{
+  const struct rpc_call *call = arg;
+  (void)rig;
+  return call->hedge == NULL;
 }
 
 static bool was_cancelled(struct rig *rig, void *arg)
@@ -138,8 +158,7 @@ Test(hedges, a_failure_of_one_request_waits_for_the_other)
     struct rpc_call *call = call_until_hedged(&rig, &outcome);
     const struct rpc_server *left = rig.kept[1 - failing]->server;
     answer(&rig, failing, &broken, (struct slice){0});
-    while (call->hedge != NULL)
-      rig_turn(&rig);
+    rig_until(&rig, has_no_hedge, call);
     cr_assert(!outcome.done && rig.kept_count == 1 && rig.kept[0]->server == left);
     answer(&rig, 0, NULL, SLICE("the other"));
     rig_until_done(&rig, &outcome, 1);
@@ -156,8 +175,7 @@ Test(hedges, where_both_refuse_the_call_is_sent_once_more)
   struct outcome outcome;
   struct rpc_call *call = call_until_hedged(&rig, &outcome);
   answer(&rig, 0, &not_begun, (struct slice){0});
-  while (call->hedge != NULL)
-    rig_turn(&rig);
+  rig_until(&rig, has_no_hedge, call);
   answer(&rig, 0, &not_begun, (struct slice){0});
   rig_until_kept(&rig, 1);
   answer(&rig, 0, NULL, SLICE("at last"));
@@ -174,8 +192,7 @@ Test(hedges, a_call_that_fails_everywhere_ends_with_the_last_failure)
   struct outcome outcome;
   struct rpc_call *call = call_until_hedged(&rig, &outcome);
   answer(&rig, 0, &broken, (struct slice){0});
-  while (call->hedge != NULL)
-    rig_turn(&rig);
+  rig_until(&rig, has_no_hedge, call);
   // The first request may have been carried out, whatever the second instance says of its own.
   answer(&rig, 0, &not_begun, (struct slice){0});
   rig_until_kept(&rig, 1);
@@ -183,6 +200,41 @@ Test(hedges, a_call_that_fails_everywhere_ends_with_the_last_failure)
   rig_until_done(&rig, &outcome, 1);
   cr_expect_eq(outcome.code, STATUS_UNAVAILABLE);
   cr_expect_str_eq(outcome.reason, RPC_OUTCOME_UNKNOWN);
+  rig_stop(&rig);
+}
+
+Test(hedges, an_instance_that_does_not_know_the_method_or_the_caller_waits_for_the_other)
+{
+  static const struct rpc_status foreign[] = {
+      {.code = STATUS_UNIMPLEMENTED},
+      {.code = STATUS_UNAUTHENTICATED, .reason = SLICE_INIT(RPC_UNPROVEN_CALLER)},
+  };
+  for (size_t i = 0; i < 2; i++) {
+    struct rig rig;
+    start_two(&rig);
+    struct outcome outcome;
+    struct rpc_call *call = call_until_hedged(&rig, &outcome);
+    answer(&rig, i, &foreign[i], (struct slice){0});
+    rig_until(&rig, has_no_hedge, call);
+    cr_assert_not(outcome.done);
+    cr_expect_not(call->may_have_begun);
+    answer(&rig, 0, &foreign[i], (struct slice){0});
+    rig_until_done(&rig, &outcome, 1);
+    cr_expect_eq(outcome.code, foreign[i].code, "both say so");
+    rig_stop(&rig);
+  }
+}
+
+Test(hedges, a_caller_whose_token_is_refused_need_not_wait_for_the_other)
+{
+  struct rig rig;
+  start_two(&rig);
+  struct outcome outcome;
+  call_until_hedged(&rig, &outcome);
+  answer(&rig, 0, &(struct rpc_status){.code = STATUS_UNAUTHENTICATED}, (struct slice){0});
+  rig_until_done(&rig, &outcome, 1);
+  cr_expect_eq(outcome.code, STATUS_UNAUTHENTICATED);
+  until_cancels(&rig, 1);
   rig_stop(&rig);
 }
 
@@ -223,9 +275,12 @@ Test(hedges, both_requests_end_with_the_deadline_of_the_call)
   struct rig rig;
   start_two(&rig);
   struct outcome outcome;
-  rig_call_hedged(&rig, HEDGE_MS, clock_now_us() + 300000, &outcome);
-  rig_until_kept(&rig, 2);
-  rig_until_done(&rig, &outcome, 1);
+  struct rpc_call *call = call_until_hedged(&rig, &outcome);
+  // The deadline comes now, and soon after the requests have left.
+  call->attempt.sent_us = call->hedge->sent_us = rig.client->now_us;
+  call->deadline_us = call->give_up_us = rig.client->now_us;
+  client_expire_call(rig.client, call);
+  cr_assert(outcome.done);
   cr_expect_eq(outcome.code, STATUS_DEADLINE_EXCEEDED);
   cr_expect_str_eq(outcome.reason, RPC_OUTCOME_UNKNOWN);
   until_cancels(&rig, 2);

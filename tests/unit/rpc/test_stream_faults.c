@@ -157,6 +157,40 @@ Test(stream_faults, streams_that_end_well_clear_the_failures_of_an_endpoint)
   rig_stop(&rig);
 }
 
+static bool has_closed_breakers(struct rig *rig, void *arg)
+{
+  (void)arg;
+  return !breaker_set_is_open(&endpoint_of(rig->client->channels->candidates[0])->breakers, 0);
+}
+
+Test(stream_faults, the_first_frames_of_streams_close_the_breaker_of_their_method)
+{
+  static const struct rpc_status broken = {.code = STATUS_INTERNAL};
+  struct rig rig;
+  rig_start(&rig, &with_streams);
+  struct endpoint *endpoint = endpoint_of(rig.client->channels->candidates[0]);
+  for (size_t i = 0; i < 10; i++) {
+    struct outcome outcome;
+    rig_open_stream(&rig, (struct rpc_call_options){.stream = &events}, &outcome);
+    rig_until_kept(&rig, 1);
+    rpc_request_reply(rig.kept[--rig.kept_count], &broken, (struct slice){0});
+    rig_until_done(&rig, &outcome, 1);
+  }
+  cr_assert(breaker_set_is_open(&endpoint->breakers, 0));
+  struct outcome outcomes[3];
+  for (size_t i = 0; i < 3; i++)
+    rig_open_stream(&rig, (struct rpc_call_options){.stream = &events}, &outcomes[i]);
+  rig_until_kept(&rig, 3);
+  for (size_t i = 0; i < 3; i++)
+    cr_assert(rpc_request_write(rig.kept[i], SLICE("a message")));
+  rig_until(&rig, has_closed_breakers, NULL);
+  float failed = endpoint->breakers.breakers[0].failed;
+  rig_reply_all(&rig);
+  rig_until_done(&rig, outcomes, 3);
+  cr_expect_eq(endpoint->breakers.breakers[0].failed, failed, "each stream counts as answered once");
+  rig_stop(&rig);
+}
+
 Test(stream_faults, one_long_stream_that_fails_does_not_eject_its_endpoint)
 {
   struct balancer balancer = {.max_in_flight = 100};
