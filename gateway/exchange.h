@@ -1,6 +1,7 @@
 // One HTTP exchange from request to reply, as a table of named steps:
 //
-//   identify → route → time → authenticate → authorise → admit → body → translate → call → reply
+//   identify → route → time → authenticate → authorise → admit → limit → body → arrived →
+//   translate → attempt → call → reply
 //
 // A step may hand on, fail (a problem document becomes the reply) or wait. The host (gateway/nginx, tests) feeds the
 // request in and sends the reply out; nothing here knows a socket.
