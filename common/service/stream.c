@@ -39,7 +39,8 @@ static void empty_inbox(struct stream *stream)
 
 void stream_release(struct stream *stream)
 {
-  CHECK("a task waits in a stream that ends" && stream->reader == NULL && stream->writer == NULL);
+  bool no_task_waits_in_the_stream = stream->reader == NULL && stream->writer == NULL;
+  CHECK(no_task_waits_in_the_stream);
   list_remove(&stream->node);
   empty_inbox(stream);
   arena_free(&stream->message);
@@ -106,7 +107,8 @@ static bool wait_for(struct stream *stream, struct completion **place, const cha
   uint64_t before_us = task_deadline_us();
   if (limit_ms > 0)
     (void)task_tighten_deadline(deadline_after_ms(clock_now_us(), limit_ms));
-  CHECK("one task reads a stream, and one writes" && *place == NULL);
+  bool one_task_reads_and_one_writes = *place == NULL;
+  CHECK(one_task_reads_and_one_writes);
   *place = &waiting;
   stream->moves++;
   enum status status = completion_wait(&waiting);

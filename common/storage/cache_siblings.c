@@ -53,7 +53,8 @@ struct cache_siblings {
   struct loop_timer *timer;
   struct list errands;
   bool is_without_lease;        // what is cached is served by promises, and the log says so
-  struct completion *all_done;  // of the task that waits for the last errand
+  bool is_ending;
+  struct completion all_done;  // of the last errand, when it is ending
 };
 
 // A step under way, in a task.
@@ -177,10 +178,10 @@ static void run_errand(void *arg)
   arena_free(&arena);
   list_remove(&errand->node);
   free(errand);
-  if (siblings->all_done == NULL)
+  if (!siblings->is_ending)
     cache_siblings_wake(siblings);
   else if (list_empty(&siblings->errands))
-    completion_finish(siblings->all_done, STATUS_OK);
+    completion_finish(&siblings->all_done, STATUS_OK);
 }
 
 static void start_errand(struct cache_siblings *siblings, const struct outage_step *step)
@@ -273,17 +274,17 @@ void cache_siblings_set_address(struct cache_siblings *siblings, const char *add
 
 static void end_errands(struct cache_siblings *siblings)
 {
-  struct completion all_done = {.what = "what the cache has asked of other instances"};
+  siblings->is_ending = true;
+  siblings->all_done.what = "what the cache has asked of other instances";
   if (list_empty(&siblings->errands))
     return;
-  siblings->all_done = &all_done;
   for (struct list *node = siblings->errands.next; node != &siblings->errands; node = node->next)
     task_cancel(CONTAINER_OF(node, struct errand, node)->task);
   task_shield(true);
   // Errands have deadlines of their own. This one's may be over.
   uint64_t before = task_tighten_deadline(DEADLINE_NONE);
   task_restore_deadline(DEADLINE_NONE);
-  CHECK(completion_wait(&all_done) == STATUS_OK);
+  CHECK(completion_wait(&siblings->all_done) == STATUS_OK);
   task_restore_deadline(before);
   task_shield(false);
 }
