@@ -3,29 +3,67 @@
 // older and older, and what they hear of changes ends; new ones find the successor at another host of the connection
 // string, or behind the same name or address.
 //
-// Where nobody has taken over, the new connections end at the same server. So all of them are left at most every two
-// seconds, and reads go on in between.
+// Where nobody has taken over, the new connections end at the same server. Leaving it again costs the reads in flight
+// and the LISTEN channel, so each pause is twice as long as the one before, up to half a minute. The first write that
+// is accepted ends that, and so does half a minute without a refusal.
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/observe/log.h"
 #include "common/storage/pg_internal.h"
 
-enum { LEAVE_PAUSE_MS = 2000 };
+enum { FIRST_PAUSE_MS = 2000, LONGEST_PAUSE_MS = 30000 };
 
 static bool is_stale(const struct pg_connection *c)
 {
   return pg_connection_established(c) && c->turn < c->pg->fence.first_turn;
 }
 
+static uint32_t find_pause_ms(const struct pg_fence *fence, uint64_t now_us)
+{
+  bool is_first = fence->pause_ms == 0 || now_us >= deadline_after_ms(fence->next_us, LONGEST_PAUSE_MS);
+  if (is_first)
+    return FIRST_PAUSE_MS;
+  return 2 * fence->pause_ms < LONGEST_PAUSE_MS ? 2 * fence->pause_ms : LONGEST_PAUSE_MS;
+}
+
+bool pg_fence_is_time(struct pg_fence *fence, uint64_t now_us)
+{
+  if (now_us < fence->next_us)
+    return false;
+  fence->pause_ms = find_pause_ms(fence, now_us);
+  fence->next_us = deadline_after_ms(now_us, fence->pause_ms);
+  return true;
+}
+
+void pg_fence_reset_pause(struct pg_fence *fence, uint64_t now_us)
+{
+  uint64_t soon_us = deadline_after_ms(now_us, FIRST_PAUSE_MS);
+  fence->pause_ms = 0;
+  if (fence->next_us > soon_us)
+    fence->next_us = soon_us;
+}
+
+void pg_fence_note_success(struct pg_connection *c, const char *command)
+{
+  // A server that is read-only refuses these also where they would change no row.
+  static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "MERGE"};
+  struct pg *pg = c->pg;
+  if (pg->fence.pause_ms == 0 || is_stale(c))
+    return;
+  for (size_t i = 0; i < ARRAY_LEN(writes); i++)
+    if (strncmp(command, writes[i], strlen(writes[i])) == 0)
+      pg_fence_reset_pause(&pg->fence, loop_now_us(pg->loop));
+}
+
 void pg_fence_note_refusal(struct pg_connection *c)
 {
   struct pg *pg = c->pg;
-  uint64_t now_us = loop_now_us(pg->loop);
-  // Elsewhere there may be a server that takes writes.
-  if (pg->place_count > 1)
+  // Elsewhere there may be a server that takes writes. Of a server that is being left this says nothing new.
+  if (pg->place_count > 1 || is_stale(c))
     pg_connection_fail(c);
-  if (now_us < pg->fence.next_us)
+  if (is_stale(c) || !pg_fence_is_time(&pg->fence, loop_now_us(pg->loop)))
     return;
-  pg->fence.next_us = deadline_after_ms(now_us, LEAVE_PAUSE_MS);
   // The connections of before are told from later ones by their turn.
   pg_places_fail(pg, c->turn);
   pg->fence.first_turn = pg->turn;

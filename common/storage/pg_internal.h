@@ -16,6 +16,7 @@
 //   pg_probe.c       noticing that the server does not answer
 //   pg_channel.c     messages between instances: LISTEN and NOTIFY
 //   pg_places.c      the hosts of a connection string, and which of them is tried next
+//   pg_fence.c       leaving a server that takes no writes any more
 //   pg_vanished.c    leaving a host that has vanished with all connections at once
 //   pg_params.c, pg_result.c, pg_sqlstate.c, pg_conninfo.c   parameters, rows, error codes, connection parameters
 #ifndef BULKHEAD_STORAGE_PG_INTERNAL_H
@@ -31,6 +32,7 @@
 #include "common/runtime/resolve.h"
 #include "common/runtime/task.h"
 #include "common/storage/pg.h"
+#include "common/storage/pg_fence_internal.h"
 #include "common/storage/reconnect_internal.h"
 
 // Requests in flight on one pipelined connection at most; the others stay queued.
@@ -234,13 +236,6 @@ struct pg_outage {
   enum pg_outage_told told;  // its end is told only if it was
 };
 
-// When a server was left that takes no writes. All zero at first. pg_fence.c makes every change.
-struct pg_fence {
-  size_t first_turn;  // connections of an earlier turn go
-  uint64_t next_us;   // the server is not left again before this
-  bool is_due;        // pg_fence_leave has something to do
-};
-
 // One host of the connection string.
 struct pg_place {
   char *host;     // a name, an address or a folder; may be empty with an address
@@ -384,15 +379,6 @@ void pg_outage_note_failure(struct pg *pg, struct slice reason);
 // Logs the end of an outage, if there was one. `was_connected` is pg_is_connected from before the new connection.
 void pg_outage_note_success(struct pg *pg, bool was_connected);
 
-// ---- pg_fence.c ----
-
-// Notes that the server has refused a statement because it is read-only: the connections to it will go.
-void pg_fence_note_refusal(struct pg_connection *connection);
-// Closes the connections that are to go, but those that tasks have; to be called where nothing is being sent or read.
-void pg_fence_leave(struct pg *pg);
-// Closes a connection that is to go. False when it may stay.
-bool pg_fence_end_stale(struct pg_connection *connection);
-
 // ---- pg_pipeline.c ----
 
 // Sends a request: Parse where the connection has not prepared the statement, then Bind and Execute. A PG_READ joins
@@ -475,6 +461,8 @@ void pg_places_free(struct pg *pg);
 const char *pg_places_name(const struct pg *pg, size_t turn);
 // Makes libpq try the place of this turn. `found` are the addresses of pg_places_name; NULL where that is.
 void pg_places_aim(struct pg *pg, size_t turn, const struct address_list *found);
+// Tells whether attempts in both turns go to the same place. The next round through all places begins with it again.
+bool pg_places_are_same(const struct pg *pg, size_t turn, size_t other_turn);
 // Moves the turn on, because the place of `turn` has failed, unless another connection has done so.
 void pg_places_fail(struct pg *pg, size_t turn);
 // Tells whether there are places that were not tried since a connection has begun to fail.

@@ -253,8 +253,9 @@ static void take_abort(struct pg_connection *c, struct pg_request *request)
 }
 
 // Takes the rows, and with them the result itself: `*result` becomes NULL.
-static void take_rows(struct pg_request *request, PGresult **result)
+static void take_rows(struct pg_connection *c, struct pg_request *request, PGresult **result)
 {
+  pg_fence_note_success(c, PQcmdStatus(*result));
   // The server answers the COMMIT of a failed transaction with ROLLBACK, and with no error.
   if (request->kind == PG_COMMIT && strcmp(PQcmdStatus(*result), "COMMIT") != 0)
     request->status = STATUS_ABORTED;
@@ -267,7 +268,7 @@ static void take_query_result(struct pg_connection *c, struct pg_request *reques
   switch (PQresultStatus(*result)) {
   case PGRES_COMMAND_OK:
   case PGRES_TUPLES_OK:
-    take_rows(request, result);
+    take_rows(c, request, result);
     break;
   case PGRES_PIPELINE_ABORTED:
     take_abort(c, request);

@@ -126,6 +126,11 @@ void pg_places_aim(struct pg *pg, size_t turn, const struct address_list *found)
     set_addresses(pg, place->host, found, turn / pg->place_count);
 }
 
+bool pg_places_are_same(const struct pg *pg, size_t turn, size_t other_turn)
+{
+  return pg->place_count < 2 || turn % pg->place_count == other_turn % pg->place_count;
+}
+
 void pg_places_fail(struct pg *pg, size_t turn)
 {
   if (pg->turn == turn)

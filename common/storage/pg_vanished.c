@@ -26,9 +26,13 @@ static bool has_heard_nothing(const struct pg_connection *c)
   return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_last_ack_recv >= QUIET_MS;
 }
 
-static bool is_in_vain(const struct pg_connection *c)
+// An attempt of another turn begins with another host, or with another of its addresses, which may be there. A
+// connection of another turn may be one to the same host, from an earlier round through all of them.
+static bool is_in_vain(const struct pg_connection *c, size_t turn)
 {
-  return c->state == PG_REACHING || (pg_connection_established(c) && has_heard_nothing(c));
+  if (c->state == PG_REACHING)
+    return c->turn == turn;
+  return pg_places_are_same(c->pg, c->turn, turn) && pg_connection_established(c) && has_heard_nothing(c);
 }
 
 void pg_vanished_leave(struct pg *pg, size_t turn)
@@ -38,7 +42,7 @@ void pg_vanished_leave(struct pg *pg, size_t turn)
   for (struct list *node = pg->all.next; node != &pg->all; node = node->next) {
     struct pg_connection *c = CONTAINER_OF(node, struct pg_connection, node);
     // The loop then finds the socket closed, so nothing is finished under the feet of who has called.
-    if (c->turn == turn && c->fd >= 0 && is_in_vain(c))
+    if (c->fd >= 0 && is_in_vain(c, turn))
       (void)shutdown(c->fd, SHUT_RDWR);
   }
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/storage/migrate.h"
+#include "common/storage/pg_internal.h"
 #include "tests/component/storage/names.h"
 #include "tests/component/storage/support.h"
 
@@ -287,6 +288,7 @@ static void check_fenced_alone(struct world *world)
 {
   connect(world, " target_session_attrs=any");
   wait_for(world, &first);
+  run_sql(world, "CREATE TABLE notes (id int)");
   make_read_only(world, true);
   pg_free(&world->pg);
   const struct pg_options options = {.conninfo =
@@ -300,6 +302,11 @@ static void check_fenced_alone(struct world *world)
     cr_expect(reads_from(world, &first), "a server that nobody has taken over from can still be read");
   }
   cr_expect_leq(count_logged("the server takes no writes", NULL) - before, 3, "not dialled again for each write");
+  cr_expect_gt(world->pg->fence.pause_ms, 0);
+  make_read_only(world, false);
+  while (run_status(world, "INSERT INTO notes VALUES (1)") != STATUS_OK)
+    cr_assert_eq(task_sleep_ms(10), STATUS_OK);
+  cr_expect_eq(world->pg->fence.pause_ms, 0, "a write was accepted");
   pg_free(&world->pg);
 }
 

@@ -350,3 +350,13 @@ Test(redis_url, malformed_ones_are_refused_without_their_secrets)
     cr_assert_gt(strlen(error.message), 0);
   }
 }
+
+// ---- places ----
+
+Test(pg_places, the_same_place_comes_again_in_each_round)
+{
+  const struct pg pg = {.place_count = 2};
+  cr_expect(pg_places_are_same(&pg, 1, 1));
+  cr_expect(pg_places_are_same(&pg, 1, 3), "a round later");
+  cr_expect_not(pg_places_are_same(&pg, 1, 2));
+}
