@@ -109,6 +109,7 @@ static struct crowd *make_crowd(size_t most)
   allow_files(most + SPARE_FILES);
   struct crowd *crowd = calloc(1, sizeof(*crowd));
   cr_assert_not_null(crowd);
+  crowd->most = most;
   crowd->clients = calloc(most, sizeof(*crowd->clients));
   cr_assert_not_null(crowd->clients);
   crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -116,14 +117,21 @@ static struct crowd *make_crowd(size_t most)
   return crowd;
 }
 
-struct crowd *crowd_until_refused(const struct crowd_requests *requests, size_t refused, size_t most)
+void crowd_add(struct crowd *crowd, const struct crowd_requests *requests, size_t count)
 {
-  struct crowd *crowd = make_crowd(most);
-  while (crowd->refused < refused && crowd->count < most) {
+  cr_assert_leq(count, crowd->most - crowd->count, "all %zu clients have sent their request", crowd->count);
+  for (; count > 0; count--) {
     send_request(crowd, crowd->count, requests->write(requests->arg, crowd->count));
     crowd->count++;
     read_answers(crowd, 0);
   }
+}
+
+struct crowd *crowd_until_refused(const struct crowd_requests *requests, size_t refused, size_t most)
+{
+  struct crowd *crowd = make_crowd(most);
+  while (crowd->refused < refused && crowd->count < most)
+    crowd_add(crowd, requests, 1);
   uint64_t end_us = deadline_after_ms(clock_now_us(), PATIENCE_MS);
   while (crowd->refused < refused && crowd->answered < crowd->count && clock_now_us() < end_us)
     read_answers(crowd, 100);

@@ -22,6 +22,7 @@ struct crowd_client {
 struct crowd {
   struct crowd_client *clients;
   size_t count;  // that have sent their request
+  size_t most;   // that may
   size_t answered;
   size_t refused;  // with 429
   int epoll;
@@ -36,6 +37,9 @@ struct crowd_requests {
 // Lets one client after the other send its request, and reads answers meanwhile, until `refused` of them were refused
 // with 429. Fails the test where that has not happened a minute after `most` have sent theirs.
 struct crowd *crowd_until_refused(const struct crowd_requests *requests, size_t refused, size_t most);
+// Lets so many more clients send their request, within `most` of crowd_until_refused, and reads the answers that are
+// there.
+void crowd_add(struct crowd *crowd, const struct crowd_requests *requests, size_t count);
 // Reads answers until every client has one. Fails the test after a minute.
 void crowd_await_all(struct crowd *crowd);
 // Prints how many were answered with what, and how long the refusals took.
