@@ -1,6 +1,7 @@
 // Who gets a connection of a pool next, and how many one caller may have.
 #include <criterion/criterion.h>
 
+#include "common/storage/pg_internal.h"
 #include "tests/component/storage/support.h"
 #include "tests/support/common/yield_task.h"
 
@@ -96,4 +97,63 @@ Test(pg_turns, one_caller_never_has_a_whole_pool)
 {
   with_pg_options((struct pg_options){.write_connections = 4, .scan_connections = 4, .statement_timeout_ms = 600000},
                   check_shares);
+}
+
+// ---- refusals ----
+
+struct list_reader {
+  struct crew *crew;
+  struct task *task;
+  uint64_t caller;
+  enum status status;
+  bool has_ended;
+  bool found_full;
+};
+
+static void read_list(void *arg)
+{
+  struct list_reader *reader = arg;
+  struct world *world = reader->crew->world;
+  struct pg_result result;
+  task_set_caller(reader->caller);
+  reader->status = pg_query(world->pg, statement("SELECT pg_sleep(600)", PG_LANE_SCAN), NULL, &world->arena, &result);
+  reader->found_full = task_found_full();
+  reader->has_ended = true;
+  crew_finished(reader->crew);
+}
+
+static void start_reader(struct list_reader *reader, struct crew *crew, uint64_t caller)
+{
+  *reader = (struct list_reader){.crew = crew, .caller = caller};
+  crew->running++;
+  reader->task = task_start(crew->world->loop, read_list, reader, DEADLINE_NONE, NULL);
+  yield_task();
+}
+
+// Lists take ten minutes each, so none may wait behind as many as there are connections.
+static void check_refusals(struct world *world)
+{
+  enum { OF_ONE = 8, OF_OTHERS = 7 };
+  struct crew crew = {.world = world};
+  struct list_reader readers[OF_ONE + OF_OTHERS];
+  queue_limit_note_service(&world->pg->scan_limit, UINT64_C(600000000));
+  for (size_t i = 0; i < OF_ONE; i++)
+    start_reader(&readers[i], &crew, 7);
+  cr_expect_eq(readers[OF_ONE - 1].status, STATUS_RESOURCE_EXHAUSTED);
+  cr_expect_not(readers[OF_ONE - 1].found_full, "another caller would have its turn in time");
+  for (size_t i = OF_ONE; i < OF_ONE + OF_OTHERS; i++)
+    start_reader(&readers[i], &crew, 10 + i);
+  cr_expect_not(readers[OF_ONE].has_ended);
+  cr_expect_eq(readers[OF_ONE + OF_OTHERS - 1].status, STATUS_RESOURCE_EXHAUSTED);
+  cr_expect(readers[OF_ONE + OF_OTHERS - 1].found_full, "too many callers, each with one list");
+  for (size_t i = 0; i < OF_ONE + OF_OTHERS; i++)
+    if (!readers[i].has_ended)
+      task_cancel(readers[i].task);
+  crew_join(&crew);
+}
+
+Test(pg_turns, a_refusal_tells_whether_it_is_for_one_caller_or_for_all)
+{
+  with_pg_options((struct pg_options){.write_connections = 1, .scan_connections = 4, .statement_timeout_ms = 600000},
+                  check_refusals);
 }
