@@ -424,6 +424,8 @@ Test(breakers, nothing_is_refused_here_while_an_instance_that_does_the_method_ha
   rig_until(&rig, is_shed, &(struct answers){.failure = &broken, .failing = failing, .outcome = &outcome});
   // One of them is another process now, and has no room.
   struct endpoint *closed = endpoint_of(rig.client->channels->candidates[0]);
+  struct endpoint *dead = endpoint_of(rig.client->channels->candidates[1]);
+  dead->breakers.breakers[dead->breakers.count - 1].failed_in_a_row = BREAKER_DEAD_FAILURES;
   breaker_set_free(&closed->breakers);
   rig.client->channels->balancer.max_in_flight = 1;
   closed->load.calls_in_flight = 1;
