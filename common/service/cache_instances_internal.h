@@ -29,7 +29,6 @@ void cache_instances_retire(struct cache_instances *instances);
 void cache_instances_clear(struct cache_instances *instances);
 
 // A cache_ask_fn; `arg` is the service.
-enum status cache_instances_ask(void *service, const struct cache_question *question,
-                                struct cache_reply *reply) MUST_CHECK;
+enum status cache_instances_ask(void *arg, const struct cache_question *question, struct cache_reply *reply) MUST_CHECK;
 
 #endif
