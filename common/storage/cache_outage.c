@@ -7,18 +7,19 @@
 #include "common/storage/cache_host_internal.h"
 
 enum {
-  // The channel is silent when no message was reported as sent for so long. Signs of life leave every 100 ms, one after
-  // the other. A server that takes longer for each is slow, and not away.
+  // The channel is silent when no message was reported as sent for so long. A server that is slow is not away.
   SILENT_CHANNEL_MS = 250,
+  // Whoever is asked promises sooner than it would ask, because the others may have heard nothing for longer.
+  SILENT_FOR_PROMISE_MS = 175,
   // Between the beginnings of two rounds, and of two readings of the rows.
-  ROUND_EVERY_MS = 100,
+  ROUND_EVERY_MS = 50,
   READ_EVERY_MS = 500,
   // How long an instance may take to come back to the channel by itself before it is told.
   TELL_AFTER_MS = 1000,
   // A member that was not heard for so long has no lease, and enrols again: longer than CACHE_GAP_MS, as clocks differ.
   SILENT_MEMBER_MS = 2000,
-  // How often a member must be heard before it is certain that it has heard this instance: it begins to send its second
-  // message after its first one was sent, and by then it has heard all that came before that one.
+  // How often a member must be heard until it must have heard this instance: it sends its second message after its
+  // first one was sent, and has heard then all that came before that one.
   HEARD_ENOUGH = 2,
 };
 
@@ -81,11 +82,6 @@ static struct outage_member *meet_member(struct outage *o, struct slice name)
   return member;
 }
 
-static bool has_row(const struct outage_member *member)
-{
-  return member->read_us != 0;
-}
-
 static uint64_t later(uint64_t a, uint64_t b)
 {
   return a > b ? a : b;
@@ -98,8 +94,8 @@ static bool is_silent(const struct outage *o, const struct outage_member *member
   return o->lease_began_us > member->heard_us + ms(SILENT_MEMBER_MS);
 }
 
-// Tells whether the member may change something that this instance does not hear of, unless it promises not to. It was
-// not silent when the lease began that the promises follow; later it may be, because the channel was lost.
+// Tells whether the member may change something unheard unless it promises not to: it was heard shortly before the lease
+// that the promises follow.
 static bool is_asked(const struct outage *o, const struct outage_member *member)
 {
   return member->heard_us != 0 && o->right_began_us <= member->heard_us + ms(SILENT_MEMBER_MS);
@@ -112,7 +108,7 @@ static bool is_outdated(const struct outage_member *member, uint64_t now_us)
 
 static bool is_cleared(const struct outage_member *member, uint64_t now_us)
 {
-  return !has_row(member) || member->heard >= HEARD_ENOUGH || member->told || member->dead ||
+  return member->read_us == 0 || member->heard >= HEARD_ENOUGH || member->told || member->dead ||
          member->asking_generation >= member->generation || is_outdated(member, now_us);
 }
 
@@ -237,12 +233,11 @@ static void take_row(struct outage *o, const struct outage_row *row, uint64_t be
 
 void outage_rows(struct outage *o, const struct outage_row *rows, size_t count, uint64_t began_us)
 {
-  // What was read before this enrolment may lack somebody who did not see this instance's row either.
+  // What was read before may lack somebody who did not see this instance's row either.
   if (!o->stored || began_us < o->connected_us)
     return;
   o->busy = false;
-  o->failed = rows == NULL;
-  if (o->failed)
+  if ((o->failed = rows == NULL))
     return;
   for (struct list *node = o->members.next; node != &o->members; node = node->next)
     member_at(node)->read_us = 0;
@@ -295,9 +290,14 @@ void outage_answered(struct outage *o, struct slice name, const struct outage_re
     o->round_us = 0;
 }
 
+static bool is_silent_for(const struct outage *o, uint64_t now_us, uint64_t silent_ms)
+{
+  return !o->connected || now_us > o->reported_us + ms(silent_ms);
+}
+
 static bool is_channel_silent(const struct outage *o, uint64_t now_us)
 {
-  return !o->connected || now_us > o->reported_us + ms(SILENT_CHANNEL_MS);
+  return is_silent_for(o, now_us, SILENT_CHANNEL_MS);
 }
 
 uint64_t outage_asking_generation(const struct outage *o)
@@ -310,7 +310,7 @@ bool outage_promise(struct outage *o, struct slice name, uint64_t generation, ui
   struct outage_member *member = meet_member(o, name);
   if (member != NULL)
     member->asking_generation = later(member->asking_generation, generation);
-  if (o->joined && !is_channel_silent(o, now_us))
+  if (o->joined && !is_silent_for(o, now_us, SILENT_FOR_PROMISE_MS))
     return false;
   o->promised_until_us = later(o->promised_until_us, now_us + ms(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS));
   return true;
@@ -327,7 +327,7 @@ static void give_up_promises(struct outage *o, uint64_t now_us)
 
 bool outage_is_calm(const struct outage *o, uint64_t now_us)
 {
-  return o->joined && !is_channel_silent(o, now_us);
+  return o->joined && !is_silent_for(o, now_us, SILENT_FOR_PROMISE_MS);
 }
 
 void outage_stop_serving(struct outage *o)
@@ -351,11 +351,11 @@ void outage_retire(struct outage *o, uint64_t now_us)
 
 // ---- what is to be done ----
 
-// Tells whether the row lacks for somebody who was heard, or is older than what was heard, or somebody is not cleared.
+// Tells whether a row is missing, older than what was heard of the member since, or still to be cleared.
 static bool is_row_wanted(const struct outage *o, const struct outage_member *member, uint64_t now_us)
 {
-  bool lacks = is_asked(o, member) && !has_row(member);
-  bool is_old = has_row(member) && is_silent(o, member) && member->read_us < member->heard_us;
+  bool lacks = is_asked(o, member) && member->read_us == 0;
+  bool is_old = member->read_us != 0 && is_silent(o, member) && member->read_us < member->heard_us;
   return lacks || is_old || !is_cleared(member, now_us);
 }
 
@@ -382,7 +382,7 @@ static bool is_address_taken_over(const struct outage *o, const struct outage_me
 // Tells whether the member's row may go: nobody has to clear it any more.
 static bool is_removable(const struct outage *o, const struct outage_member *member, uint64_t now_us)
 {
-  if (!has_row(member))
+  if (member->read_us == 0)
     return false;
   if (member->dead || (is_outdated(member, now_us) && member->heard == 0))
     return true;
@@ -448,7 +448,8 @@ static struct outage_step clearing_step(struct outage *o, uint64_t now_us, bool 
 
 static bool is_round_due(const struct outage *o, uint64_t now_us)
 {
-  return o->enrolled && !o->retired && !outage_is_calm(o, now_us) && outage_may_serve(o, now_us) &&
+  bool is_without = !o->joined || is_channel_silent(o, now_us);
+  return o->enrolled && !o->retired && is_without && outage_may_serve(o, now_us) &&
          now_us >= o->last_round_us + ms(ROUND_EVERY_MS) && now_us < o->right_began_us + ms(OUTAGE_MAX_MS);
 }
 
@@ -476,13 +477,12 @@ static struct outage_step round_step(struct outage *o, uint64_t now_us)
   return step(OUTAGE_NOTHING, NULL);
 }
 
-// Forgets those without a row that were not heard for so long that they may be gone for good.
+// Forgets those without a row that were not heard for long.
 static void forget_members(struct outage *o, uint64_t now_us)
 {
   for (struct list *node = o->members.next, *next = node->next; node != &o->members; node = next, next = node->next) {
     struct outage_member *member = member_at(node);
-    // Before the rows are read it is not known which of them have one.
-    if (o->read_us != 0 && !has_row(member) && member->asked_us == 0 && o->connected && is_silent(o, member) &&
+    if (o->read_us != 0 && member->read_us == 0 && member->asked_us == 0 && o->connected && is_silent(o, member) &&
         now_us > member->heard_us + ms(OUTAGE_MAX_MS))
       free_member(member);
   }

@@ -64,7 +64,7 @@ struct outage_member {
   char address[OUTAGE_MAX_ADDRESS_BYTES];  // "" while its row is not known
   bool is_on_this_host;
   uint64_t generation;         // of its row, as it was read last
-  uint64_t read_us;            // when that row was read; 0 where the last reading did not have it
+  uint64_t read_us;            // when that row was read; 0 where the last reading had none
   uint64_t row_since_us;       // when a row of it was seen first
   uint64_t asking_generation;  // the latest with which it has asked for a promise
   uint64_t heard_us;           // when it was heard last over the channel; 0 for never

@@ -52,7 +52,7 @@ struct cache_siblings {
   void *ask_arg;
   struct loop_timer *timer;
   struct list errands;
-  bool is_without_lease;        // what is cached is served by promises, and the log says so
+  bool is_without_lease;  // what is cached is served by promises, and the log says so
   bool is_ending;
   struct completion all_done;  // of the last errand, when it is ending
 };

@@ -123,31 +123,49 @@ static size_t count_rows(struct world *world)
 
 // ---- all have lost PostgreSQL ----
 
-// Reads are served all through the outage, and afterwards the first change is seen by all.
+// Tells whether both instances serve the key for some leases, without loading it.
+static bool serve_for_long(const struct trio *trio, struct instance *a, struct instance *b)
+{
+  unsigned loads = trio->source.loads;
+  uint64_t end_us = deadline_after_ms(clock_now_us(), 6 * CACHE_LEASE_MS);
+  while (clock_now_us() < end_us) {
+    if (!instance_peek(a) || !instance_peek(b))
+      return false;
+    cr_assert_eq(task_sleep_ms(5), STATUS_OK);
+  }
+  return trio->source.loads == loads;
+}
+
+static void settle_both(struct world *world, struct trio *trio)
+{
+  for (size_t i = 0; i < 2; i++)
+    instance_settle(world, &trio->instances[i]);
+  for (size_t i = 0; i < 2; i++)
+    instance_warm(&trio->instances[i], &trio->source);
+}
+
+// Reads are served all through the outage, and afterwards the first change is seen by all. A machine that is too busy
+// for a round of questions within a lease gets another try.
 static void endure(struct world *world, void (*lose)(void), void (*give_back)(void))
 {
+  enum { TRIES = 4 };
   struct trio trio;
   begin_with(world, &trio, 2);
   struct instance *a = &trio.instances[0];
   struct instance *b = &trio.instances[1];
-  unsigned loads = trio.source.loads;
   lose();
-  uint64_t end_us = deadline_after_ms(clock_now_us(), 6 * CACHE_LEASE_MS);
-  // A process that stands still for longer than what is left of a lease has to stop to serve, which says nothing.
-  bool stalled = false;
-  for (uint64_t now_us = clock_now_us(), before_us = now_us; now_us < end_us && !stalled; now_us = clock_now_us()) {
-    stalled = now_us - before_us > 50000;
-    before_us = now_us;
-    bool served = instance_peek(a) && instance_peek(b);
-    cr_assert(stalled || served || clock_now_us() - now_us > 50000,
-              "something cached is not served while PostgreSQL is away");
-    cr_assert_eq(task_sleep_ms(5), STATUS_OK);
+  bool served = serve_for_long(&trio, a, b);
+  for (unsigned i = 1; i < TRIES && !served; i++) {
+    give_back();
+    settle_both(world, &trio);
+    lose();
+    served = serve_for_long(&trio, a, b);
   }
-  cr_expect(stalled || trio.source.loads == loads);
+  cr_assert(served, "what is cached is not served while PostgreSQL is away");
   cr_expect_gt(a->asked, 0);
   cr_expect_gt(b->asked, 0);
   cr_expect_eq(try_to_change(a, &trio.source, 2), STATUS_UNAVAILABLE, "nobody can hear of the change");
-  cr_expect(stalled || instance_peek(a), "a change that did not go on has taken away what was cached");
+  cr_expect(instance_peek(a), "a change that did not go on has taken away what was cached");
   give_back();
   while (try_to_change(b, &trio.source, 3) != STATUS_OK)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);
