@@ -94,8 +94,8 @@ static bool is_silent(const struct outage *o, const struct outage_member *member
   return o->lease_began_us > member->heard_us + ms(SILENT_MEMBER_MS);
 }
 
-// Tells whether the member may change something unheard unless it promises not to: it was heard shortly before the lease
-// that the promises follow.
+// Tells whether the member may change something unheard unless it promises not to: it was heard shortly before the
+// lease that the promises follow.
 static bool is_asked(const struct outage *o, const struct outage_member *member)
 {
   return member->heard_us != 0 && o->right_began_us <= member->heard_us + ms(SILENT_MEMBER_MS);
