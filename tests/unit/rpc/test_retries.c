@@ -262,7 +262,8 @@ Test(retries, an_instance_that_fails_where_another_does_not_gets_no_calls_for_a_
   static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
   struct rig rig;
   start_two(&rig);
-  enum { SINGLE = 40 };
+  // Now and then it is tried again, after pauses that double from a quarter of a second on.
+  enum { SINGLE = 40, TRIES = 3 };
   size_t failed = 0, late = 0;
   for (size_t i = 0; i < SINGLE; i++) {
     struct outcome outcome;
@@ -280,7 +281,7 @@ Test(retries, an_instance_that_fails_where_another_does_not_gets_no_calls_for_a_
   }
   cr_assert_gt(failed, 0);
   cr_assert_lt(failed, SINGLE / 4, "a failure that comes at once attracts calls");
-  cr_assert_eq(late, 0);
+  cr_assert_leq(late, TRIES);
   rig_stop(&rig);
 }
 
