@@ -132,7 +132,7 @@ export function callersOf(service: string): string[] {
 
 // Whether instances of a service call each other, because it has a cache.
 export const asksItself = (service: string): boolean =>
-  readdirSync(`services/${service}`).some(
+  readdirSync(join(ROOT, "services", service)).some(
     (name) => name.endsWith(".c") && read(`services/${service}/${name}`).includes("service_cache_create("),
   );
 
