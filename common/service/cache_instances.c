@@ -207,15 +207,20 @@ void cache_instances_add(struct cache_instances *instances, struct cache *cache,
     cache_set_address(cache, instances->url);
 }
 
+static void forget_cache(struct known_cache *known)
+{
+  list_remove(&known->node);
+  free(known->name);
+  free(known);
+}
+
 void cache_instances_remove(struct cache_instances *instances, const struct cache *cache)
 {
   for (struct list *node = instances->caches.next; node != &instances->caches; node = node->next) {
     struct known_cache *known = CONTAINER_OF(node, struct known_cache, node);
     if (known->cache != cache)
       continue;
-    list_remove(&known->node);
-    free(known->name);
-    free(known);
+    forget_cache(known);
     return;
   }
 }
@@ -232,9 +237,7 @@ void cache_instances_retire(struct cache_instances *instances)
   while (!list_empty(&instances->caches)) {
     struct known_cache *known = CONTAINER_OF(instances->caches.next, struct known_cache, node);
     cache_retire(known->cache);
-    list_remove(&known->node);
-    free(known->name);
-    free(known);
+    forget_cache(known);
   }
 }
 

@@ -300,6 +300,11 @@ static bool is_channel_silent(const struct outage *o, uint64_t now_us)
   return is_silent_for(o, now_us, SILENT_CHANNEL_MS);
 }
 
+bool outage_is_calm(const struct outage *o, uint64_t now_us)
+{
+  return o->joined && !is_silent_for(o, now_us, SILENT_FOR_PROMISE_MS);
+}
+
 uint64_t outage_asking_generation(const struct outage *o)
 {
   return o->connected ? 0 : o->generation;
@@ -310,7 +315,7 @@ bool outage_promise(struct outage *o, struct slice name, uint64_t generation, ui
   struct outage_member *member = meet_member(o, name);
   if (member != NULL)
     member->asking_generation = later(member->asking_generation, generation);
-  if (o->joined && !is_silent_for(o, now_us, SILENT_FOR_PROMISE_MS))
+  if (outage_is_calm(o, now_us))
     return false;
   o->promised_until_us = later(o->promised_until_us, now_us + ms(CACHE_LEASE_MS + CACHE_CLOCK_MARGIN_MS));
   return true;
@@ -323,11 +328,6 @@ static void give_up_promises(struct outage *o, uint64_t now_us)
     o->serves_until_us = 0;
   o->enrolled = false;
   o->round_us = 0;
-}
-
-bool outage_is_calm(const struct outage *o, uint64_t now_us)
-{
-  return o->joined && !is_silent_for(o, now_us, SILENT_FOR_PROMISE_MS);
 }
 
 void outage_stop_serving(struct outage *o)

@@ -194,6 +194,15 @@ void rig_until_ready(struct rig *rig, size_t endpoints)
   rig_until(rig, has_endpoints, &endpoints);
 }
 
+void rig_start_two(struct rig *rig)
+{
+  rig_start(rig, &(struct rig_options){.answering = ANSWER_LATER});
+  rig->other = rig_listen(rig, "tcp://127.0.0.1:0", &(struct rig_options){0});
+  int ports[] = {rpc_server_port(rig->server), rpc_server_port(rig->other)};
+  rig_set_endpoints(rig, ports, 2);
+  rig_until_ready(rig, 2);
+}
+
 struct outcome_row {
   struct outcome *outcomes;
   size_t count;

@@ -76,6 +76,8 @@ void rig_start(struct rig *rig, const struct rig_options *options);
 void rig_stop(struct rig *rig);
 // Starts a server on `url` beside or instead of the rig's own.
 struct rpc_server *rig_listen(struct rig *rig, const char *url, const struct rig_options *options);
+// Starts a rig with a second server, `other`. The test answers the requests to both (ANSWER_LATER).
+void rig_start_two(struct rig *rig);
 // Returns the address of the rig's server.
 const char *rig_url(struct rig *rig);
 // Sets the endpoints of the service "test" to one on this port of the loopback.

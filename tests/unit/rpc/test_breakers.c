@@ -181,15 +181,6 @@ Test(breakers, of_an_instance_are_made_for_methods_that_fail)
 static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
 static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED, .reason = SLICE_INIT(RPC_INSTANCE_FULL)};
 
-static void start_two(struct rig *rig)
-{
-  rig_start(rig, &(struct rig_options){.answering = ANSWER_LATER});
-  rig->other = rig_listen(rig, "tcp://127.0.0.1:0", &(struct rig_options){0});
-  int ports[] = {rpc_server_port(rig->server), rpc_server_port(rig->other)};
-  rig_set_endpoints(rig, ports, 2);
-  rig_until_ready(rig, 2);
-}
-
 // What answers a call: the servers in `failing` answer one of the method BAD with `failure`.
 struct answers {
   const struct rpc_status *failure;
@@ -263,7 +254,7 @@ Test(breakers, calls_of_a_method_that_one_instance_fails_go_to_the_other_and_its
 {
   enum { ROUNDS = 200 };
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   const struct rpc_server *const failing[2] = {rig.server, NULL};
   size_t failed = 0, late = 0, good = 0;
   for (size_t i = 0; i < ROUNDS; i++) {
@@ -287,7 +278,7 @@ Test(breakers, where_a_method_fails_everywhere_it_is_refused_here_at_last_and_ot
 {
   enum { CALLS = 3 * BREAKER_DEAD_FAILURES };
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   const struct rpc_server *const failing[2] = {rig.server, rig.other};
   size_t sent = 0;
   struct outcome outcome;
@@ -418,7 +409,7 @@ Test(breakers, a_call_that_comes_too_late_takes_no_try)
 Test(breakers, nothing_is_refused_here_while_an_instance_that_does_the_method_has_no_room)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   const struct rpc_server *const failing[2] = {rig.server, rig.other}, *const none[2] = {NULL, NULL};
   struct outcome outcome;
   rig_until(&rig, is_shed, &(struct answers){.failure = &broken, .failing = failing, .outcome = &outcome});

@@ -16,15 +16,6 @@ static const struct rpc_status not_begun = {
 static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
 static const struct rpc_status not_found = {.code = STATUS_NOT_FOUND, .message = SLICE_INIT("no such thing")};
 
-static void start_two(struct rig *rig)
-{
-  rig_start(rig, &(struct rig_options){.answering = ANSWER_LATER});
-  rig->other = rig_listen(rig, "tcp://127.0.0.1:0", &(struct rig_options){0});
-  int ports[] = {rpc_server_port(rig->server), rpc_server_port(rig->other)};
-  rig_set_endpoints(rig, ports, 2);
-  rig_until_ready(rig, 2);
-}
-
 static int64_t hedges(const char *event)
 {
   struct slice labels[] = {SLICE("test"), slice_from_string(event)};
@@ -92,7 +83,7 @@ static size_t count_in_flight(const struct rig *rig)
 Test(hedges, the_second_instance_answers_a_call_whose_first_one_takes_long)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   call_until_hedged(&rig, &outcome);
   answer(&rig, 1, NULL, SLICE("second"));
@@ -108,7 +99,7 @@ Test(hedges, the_second_instance_answers_a_call_whose_first_one_takes_long)
 Test(hedges, the_first_instance_may_still_answer_first)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   call_until_hedged(&rig, &outcome);
   answer(&rig, 0, NULL, SLICE("first"));
@@ -123,7 +114,7 @@ Test(hedges, the_first_instance_may_still_answer_first)
 Test(hedges, a_call_that_is_answered_in_time_is_sent_once)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   rig_call_hedged(&rig, 60000, TEST_DEADLINE_US, &outcome);
   rig_until_kept(&rig, 1);
@@ -137,7 +128,7 @@ Test(hedges, a_call_that_is_answered_in_time_is_sent_once)
 Test(hedges, an_answer_that_is_no_failure_of_the_instance_ends_the_call)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   call_until_hedged(&rig, &outcome);
   answer(&rig, 1, &not_found, (struct slice){0});
@@ -153,7 +144,7 @@ Test(hedges, a_failure_of_one_request_waits_for_the_other)
 {
   for (size_t failing = 0; failing < 2; failing++) {
     struct rig rig;
-    start_two(&rig);
+    rig_start_two(&rig);
     struct outcome outcome;
     struct rpc_call *call = call_until_hedged(&rig, &outcome);
     const struct rpc_server *left = rig.kept[1 - failing]->server;
@@ -171,7 +162,7 @@ Test(hedges, a_failure_of_one_request_waits_for_the_other)
 Test(hedges, where_both_refuse_the_call_is_sent_once_more)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   struct rpc_call *call = call_until_hedged(&rig, &outcome);
   answer(&rig, 0, &not_begun, (struct slice){0});
@@ -188,7 +179,7 @@ Test(hedges, where_both_refuse_the_call_is_sent_once_more)
 Test(hedges, a_call_that_fails_everywhere_ends_with_the_last_failure)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   struct rpc_call *call = call_until_hedged(&rig, &outcome);
   answer(&rig, 0, &broken, (struct slice){0});
@@ -211,7 +202,7 @@ Test(hedges, an_instance_that_does_not_know_the_method_or_the_caller_waits_for_t
   };
   for (size_t i = 0; i < 2; i++) {
     struct rig rig;
-    start_two(&rig);
+    rig_start_two(&rig);
     struct outcome outcome;
     struct rpc_call *call = call_until_hedged(&rig, &outcome);
     answer(&rig, i, &foreign[i], (struct slice){0});
@@ -228,7 +219,7 @@ Test(hedges, an_instance_that_does_not_know_the_method_or_the_caller_waits_for_t
 Test(hedges, a_caller_whose_token_is_refused_need_not_wait_for_the_other)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   call_until_hedged(&rig, &outcome);
   answer(&rig, 0, &(struct rpc_status){.code = STATUS_UNAUTHENTICATED}, (struct slice){0});
@@ -250,7 +241,7 @@ Test(hedges, a_connection_that_breaks_takes_one_request_only)
 {
   for (size_t breaking = 0; breaking < 2; breaking++) {
     struct rig rig;
-    start_two(&rig);
+    rig_start_two(&rig);
     struct outcome outcome;
     call_until_hedged(&rig, &outcome);
     break_connection(&rig, breaking);
@@ -273,7 +264,7 @@ Test(hedges, a_connection_that_breaks_takes_one_request_only)
 Test(hedges, both_requests_end_with_the_deadline_of_the_call)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   struct rpc_call *call = call_until_hedged(&rig, &outcome);
   // The deadline comes now, and soon after the requests have left.
@@ -291,7 +282,7 @@ Test(hedges, both_requests_end_with_the_deadline_of_the_call)
 Test(hedges, a_caller_that_cancels_cancels_both_requests)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   cr_expect(rpc_call_cancel(call_until_hedged(&rig, &outcome)));
   until_cancels(&rig, 2);
@@ -302,7 +293,7 @@ Test(hedges, a_caller_that_cancels_cancels_both_requests)
 Test(hedges, a_client_that_is_closed_forgets_both_requests)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   call_until_hedged(&rig, &outcome);
   rpc_client_free(&rig.client);
@@ -346,7 +337,7 @@ Test(hedges, are_no_more_than_half_of_the_budget_of_retries)
   enum { CALLS = 40 };
   static struct outcome outcomes[CALLS];
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   for (size_t i = 0; i < CALLS; i++)
     rig_call_hedged(&rig, HEDGE_MS, TEST_DEADLINE_US, &outcomes[i]);
   rig_until_kept(&rig, CALLS + RETRY_BUDGET_MIN / 2);

@@ -15,15 +15,6 @@
 static const struct rpc_status not_begun = {
     .code = STATUS_UNAVAILABLE, .message = SLICE_INIT("not now"), .reason = SLICE_INIT(RPC_NOT_APPLIED)};
 
-static void start_two(struct rig *rig)
-{
-  rig_start(rig, &(struct rig_options){.answering = ANSWER_LATER});
-  rig->other = rig_listen(rig, "tcp://127.0.0.1:0", &(struct rig_options){0});
-  int ports[] = {rpc_server_port(rig->server), rpc_server_port(rig->other)};
-  rig_set_endpoints(rig, ports, 2);
-  rig_until_ready(rig, 2);
-}
-
 static size_t count_kept(const struct rig *rig, const struct rpc_server *server)
 {
   size_t count = 0;
@@ -80,7 +71,7 @@ static int64_t retries(const char *reason)
 Test(retries, repeatable_calls_of_a_killed_instance_are_answered_by_another)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   static struct outcome before[4 * CALLS];
   rig.answering = ANSWER_AT_ONCE;
   for (size_t i = 0; i < 4 * CALLS; i++)
@@ -100,7 +91,7 @@ Test(retries, repeatable_calls_of_a_killed_instance_are_answered_by_another)
 Test(retries, other_calls_of_a_killed_instance_end_at_once_and_may_have_happened)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   size_t lost = call_both(&rig, rig_call);
   size_t requests = rig.requests;
   kill_server(&rig);
@@ -120,7 +111,7 @@ Test(retries, other_calls_of_a_killed_instance_end_at_once_and_may_have_happened
 Test(retries, a_refusal_says_nothing_about_an_earlier_attempt)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   rig_call_repeatable(&rig, SLICE("x"), &outcome);
   rig_until_kept(&rig, 1);
@@ -166,7 +157,7 @@ Test(retries, what_has_not_left_goes_over_the_next_connection_whatever_it_is)
 Test(retries, repeatable_calls_at_an_instance_that_stands_still_are_answered_by_another)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   static struct outcome before[4 * CALLS], write;
   rig.answering = ANSWER_AT_ONCE;
   for (size_t i = 0; i < 4 * CALLS; i++)
@@ -197,7 +188,7 @@ Test(retries, repeatable_calls_at_an_instance_that_stands_still_are_answered_by_
 Test(retries, a_call_that_an_instance_has_not_begun_goes_to_another)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   struct outcome outcome;
   rig_call(&rig, SLICE("x"), &outcome);
   rig_until_kept(&rig, 1);
@@ -238,7 +229,7 @@ static void refuse_all(struct rig *rig)
 Test(retries, where_all_refuse_the_requests_are_at_most_a_fifth_more)
 {
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   enum { ROUNDS = 60 };
   for (size_t round = 0; round < ROUNDS; round++) {
     for (size_t i = 0; i < CALLS; i++)
@@ -261,7 +252,7 @@ Test(retries, an_instance_that_fails_where_another_does_not_gets_no_calls_for_a_
 {
   static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   // Now and then it is tried again, after pauses that double from a quarter of a second on.
   enum { SINGLE = 40, TRIES = 3 };
   size_t failed = 0, late = 0;
@@ -304,7 +295,7 @@ Test(retries, a_full_instance_is_not_ejected)
 {
   static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED, .reason = SLICE_INIT(RPC_NOT_APPLIED)};
   struct rig rig;
-  start_two(&rig);
+  rig_start_two(&rig);
   size_t refused = 0;
   for (size_t round = 0; round < 20; round++) {
     for (size_t i = 0; i < CALLS; i++)
