@@ -49,6 +49,16 @@ enum status transcode_request_to_wire(const struct transcode_request *request, s
 enum status transcode_wire_to_json(const struct contract_message *message, struct slice wire,
                                    struct strbuf *json) MUST_CHECK;
 
+// Does what transcode_wire_to_json does, in pieces, because a message of megabytes holds up all else that its thread
+// has to do. `wire` and `json` must outlive the pieces, which lie in the arena.
+struct transcode_pieces;
+struct transcode_pieces *transcode_pieces_begin(const struct contract_message *message, struct slice wire,
+                                                struct arena *arena, struct strbuf *json);
+// Appends whole values until the piece has `max_bytes` or more, or the message ends: a value is a field of the message,
+// or an element of one that is a list. INTERNAL as of transcode_wire_to_json; then `json` is as it was before the
+// first piece, and there is no further one.
+enum status transcode_pieces_write(struct transcode_pieces *pieces, size_t max_bytes, bool *is_done) MUST_CHECK;
+
 // Finds the response fields that go out as headers (to_header) at the top level of `wire` and calls `emit` for each
 // that is set; an ETag is quoted. INTERNAL for a value that cannot stand in a header.
 typedef void transcode_emit_fn(void *arg, const char *name, struct slice value);

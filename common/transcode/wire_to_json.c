@@ -198,22 +198,24 @@ static bool write_packed(const struct contract_field *field, struct slice packed
   return true;
 }
 
+static bool write_element(const struct contract_field *field, const struct wire_field *item, struct strbuf *json,
+                          bool *first)
+{
+  if (item->type == WIRE_BYTES && is_packable(field))
+    return write_packed(field, item->bytes, json, first);
+  add_comma(json, first);
+  return write_value(field, item->varint, item->bytes, json);
+}
+
 static bool write_list(const struct contract_field *field, const struct slot *slot, struct strbuf *json)
 {
   struct values values = slot_values(slot, field);
   struct wire_field item;
   bool first = true;
   strbuf_add_byte(json, '[');
-  while (slot->count > 0 && next_value(&values, &item)) {
-    if (item.type == WIRE_BYTES && is_packable(field)) {
-      if (!write_packed(field, item.bytes, json, &first))
-        return false;
-      continue;
-    }
-    add_comma(json, &first);
-    if (!write_value(field, item.varint, item.bytes, json))
+  while (slot->count > 0 && next_value(&values, &item))
+    if (!write_element(field, &item, json, &first))
       return false;
-  }
   strbuf_add_byte(json, ']');
   return true;
 }
@@ -325,6 +327,13 @@ static bool write_field(const struct contract_field *field, const struct slot *s
   return write_value(field, slot->varint, slot->bytes, json);
 }
 
+// Writes the key of a field. Each prepared key begins with its comma.
+static void write_key(struct slice key, struct strbuf *json, bool *first)
+{
+  strbuf_add(json, *first ? slice_skip(key, 1) : key);
+  *first = false;
+}
+
 // Writes a message as an object. The recursion is as deep as the contract, CONTRACT_MAX_DEPTH at most.
 static bool write_message(const struct contract_message *message, struct slice wire, struct strbuf *json)
 {
@@ -339,9 +348,7 @@ static bool write_message(const struct contract_message *message, struct slice w
     const struct contract_field *field = &message->fields[i];
     if (is_left_out(field, &slots[i]))
       continue;
-    // Each prepared key begins with its comma.
-    strbuf_add(json, first ? slice_make(keys[i].data + 1, keys[i].size - 1) : keys[i]);
-    first = false;
+    write_key(keys[i], json, &first);
     if (!write_field(field, &slots[i], json))
       return false;
   }
@@ -362,4 +369,107 @@ enum status transcode_wire_to_json(const struct contract_message *message, struc
 {
   size_t before = json->size;
   return finish(write_any_message(message, wire, json), before, json);
+}
+
+// ---- in pieces ----
+
+struct transcode_pieces {
+  const struct contract_message *message;
+  struct slice wire;
+  struct strbuf *json;
+  size_t before;         // bytes in `json` that are not this message's
+  bool has_begun;        // the fields are collected
+  size_t place;          // of the field that is written now, or next
+  bool is_first;         // no field has been written
+  bool in_list;          // elements of the field are left in `values`
+  bool is_first_value;   // no element has been written
+  struct values values;  // of the list that is written now
+  struct slot slots[];   // by the fields' places
+};
+
+struct transcode_pieces *transcode_pieces_begin(const struct contract_message *message, struct slice wire,
+                                                struct arena *arena, struct strbuf *json)
+{
+  struct transcode_pieces *pieces =
+      arena_zalloc(arena, sizeof(*pieces) + message->field_count * sizeof(pieces->slots[0]));
+  pieces->message = message;
+  pieces->wire = wire;
+  pieces->json = json;
+  pieces->before = json->size;
+  // JSON is mostly a little longer than the wire bytes, and what is reserved costs less than what is grown.
+  if (json->max_size == 0)
+    (void)strbuf_reserve(json, wire.size + wire.size / 8);
+  return pieces;
+}
+
+// Begins the field of this place, and writes all of it where it is no list.
+static bool begin_field(struct transcode_pieces *pieces)
+{
+  const struct contract_field *field = &pieces->message->fields[pieces->place];
+  const struct slot *slot = &pieces->slots[pieces->place];
+  if (is_left_out(field, slot)) {
+    pieces->place++;
+    return true;
+  }
+  write_key(message_index(pieces->message)->keys[pieces->place], pieces->json, &pieces->is_first);
+  if (!field->repeated || field->is_map || slot->count == 0) {
+    pieces->place++;
+    return write_field(field, slot, pieces->json);
+  }
+  strbuf_add_byte(pieces->json, '[');
+  pieces->values = slot_values(slot, field);
+  pieces->in_list = true;
+  pieces->is_first_value = true;
+  return true;
+}
+
+static bool write_next_element(struct transcode_pieces *pieces)
+{
+  struct wire_field item;
+  if (next_value(&pieces->values, &item))
+    return write_element(&pieces->message->fields[pieces->place], &item, pieces->json, &pieces->is_first_value);
+  strbuf_add_byte(pieces->json, ']');
+  pieces->in_list = false;
+  pieces->place++;
+  return true;
+}
+
+static bool begin_message(struct transcode_pieces *pieces)
+{
+  pieces->has_begun = true;
+  pieces->is_first = true;
+  strbuf_add_byte(pieces->json, '{');
+  return collect(pieces->message, pieces->wire, pieces->slots);
+}
+
+// Writes the next value, however large it is.
+static bool write_next(struct transcode_pieces *pieces, bool *is_done)
+{
+  if (!pieces->has_begun)
+    return begin_message(pieces);
+  if (pieces->in_list)
+    return write_next_element(pieces);
+  if (pieces->place < pieces->message->field_count)
+    return begin_field(pieces);
+  strbuf_add_byte(pieces->json, '}');
+  *is_done = true;
+  return true;
+}
+
+static bool is_written_at_once(const struct contract_message *message)
+{
+  return message->well_known != CONTRACT_PLAIN && message->well_known != CONTRACT_EMPTY;
+}
+
+enum status transcode_pieces_write(struct transcode_pieces *pieces, size_t max_bytes, bool *is_done)
+{
+  struct strbuf *json = pieces->json;
+  size_t from = json->size;
+  bool written = true;
+  *is_done = is_written_at_once(pieces->message);
+  if (*is_done)
+    written = write_any_message(pieces->message, pieces->wire, json);
+  while (written && !json->failed && !*is_done && json->size - from < max_bytes)
+    written = write_next(pieces, is_done);
+  return finish(written, pieces->before, json);
 }

@@ -1,4 +1,5 @@
-// Any bytes as the reply of a service: JSON that reads back, or INTERNAL with nothing written.
+// Any bytes as the reply of a service: JSON that reads back, the same at once and in pieces, or INTERNAL with nothing
+// written.
 #include "common/base/jsontext_reader.h"
 #include "common/transcode/transcode.h"
 #include "tests/fuzz/fuzz_contract.h"
@@ -16,6 +17,23 @@ static void ignore_header(void *arg, const char *name, struct slice value)
     CHECK(value.data[i] >= ' ' && value.data[i] <= '~');
 }
 
+static void check_pieces(const struct contract_message *message, struct slice wire, enum status wanted,
+                         struct slice json)
+{
+  struct strbuf out;
+  struct arena arena;
+  strbuf_init(&out, 0);
+  arena_init(&arena);
+  struct transcode_pieces *pieces = transcode_pieces_begin(message, wire, &arena, &out);
+  bool is_done = false;
+  enum status status;
+  while ((status = transcode_pieces_write(pieces, 16, &is_done)) == STATUS_OK && !is_done)
+    continue;
+  CHECK(status == wanted && slice_equal(strbuf_slice(&out), json));
+  strbuf_free(&out);
+  arena_free(&arena);
+}
+
 static void check_message(const struct contract_message *message, struct slice wire)
 {
   struct strbuf json;
@@ -30,6 +48,7 @@ static void check_message(const struct contract_message *message, struct slice w
   } else {
     CHECK(status == STATUS_INTERNAL && json.size == 0);
   }
+  check_pieces(message, wire, status, strbuf_slice(&json));
   status = transcode_response_headers(message, wire, &arena, ignore_header, NULL);
   CHECK(status == STATUS_OK || status == STATUS_INTERNAL);
   strbuf_free(&json);

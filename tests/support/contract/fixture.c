@@ -165,6 +165,21 @@ static const char *list_violations(const struct violations *violations)
   return text;
 }
 
+void fixture_expect_same_pieces(const struct contract_message *message, struct slice wire, const char *json)
+{
+  struct strbuf *pieces_json = new_buffer();
+  struct transcode_pieces *pieces = transcode_pieces_begin(message, wire, &memory, pieces_json);
+  enum status status = STATUS_OK;
+  bool is_done = false;
+  while (status == STATUS_OK && !is_done) {
+    size_t before = pieces_json->size;
+    status = transcode_pieces_write(pieces, 1, &is_done);
+    cr_assert(status != STATUS_OK || pieces_json->size > before, "a piece without a byte");
+  }
+  cr_assert_eq(status == STATUS_OK, json != NULL);
+  cr_assert_str_eq(strbuf_cstring(pieces_json), json == NULL ? "" : json);
+}
+
 static struct outcome finish(const struct contract_message *message, enum status status, struct strbuf *wire,
                              const struct violations *violations)
 {
@@ -176,6 +191,7 @@ static struct outcome finish(const struct contract_message *message, enum status
   outcome.wire = strbuf_slice(wire);
   cr_assert(transcode_wire_to_json(message, outcome.wire, json) == STATUS_OK);
   outcome.json = strbuf_cstring(json);
+  fixture_expect_same_pieces(message, outcome.wire, outcome.json);
   return outcome;
 }
 

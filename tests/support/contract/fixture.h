@@ -45,5 +45,7 @@ struct outcome {
 struct outcome fixture_request(const struct contract *contract, struct exchange exchange);
 // Translates JSON to wire bytes and back to JSON.
 struct outcome fixture_round_trip(const struct contract_message *message, const char *json);
+// Expects that translation in the smallest pieces makes the same JSON; NULL: that it fails and leaves nothing.
+void fixture_expect_same_pieces(const struct contract_message *message, struct slice wire, const char *json);
 
 #endif

@@ -321,6 +321,8 @@ static enum status to_json(const char *message, struct strbuf *wire, struct strb
 {
   strbuf_clear(json);
   enum status status = transcode_wire_to_json(fixture_message(message), strbuf_slice(wire), json);
+  fixture_expect_same_pieces(fixture_message(message), strbuf_slice(wire),
+                             status == STATUS_OK ? strbuf_cstring(json) : NULL);
   strbuf_clear(wire);
   return status;
 }
@@ -381,6 +383,7 @@ Test(wire, garbage_is_internal_and_leaves_nothing)
     strbuf_add_string(&json, "kept");
     cr_assert(transcode_wire_to_json(fixture_message("t.v1.Sub"), GARBAGE[i], &json) == STATUS_INTERNAL, "%zu", i);
     cr_assert_str_eq(strbuf_cstring(&json), "kept");
+    fixture_expect_same_pieces(fixture_message("t.v1.Sub"), GARBAGE[i], NULL);
   }
   struct strbuf wire = {0};
   wire_write_bytes(&wire, 37, SLICE("{\"a\":1} trailing"));
