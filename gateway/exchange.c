@@ -80,6 +80,9 @@ static enum exchange_next run_steps(struct exchange *exchange)
     case STEP_WANT_BODY:
       set_state(exchange, EXCHANGE_STATE_WANTS_BODY);
       return EXCHANGE_WANT_BODY;
+    case STEP_WRITE:
+      set_state(exchange, EXCHANGE_STATE_WRITING);
+      return EXCHANGE_WRITING;
     }
   }
 }
@@ -143,6 +146,16 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body)
   // The step that asked for the body is done.
   exchange->step++;
   return run_steps(exchange);
+}
+
+enum exchange_next exchange_write(struct exchange *exchange)
+{
+  if (exchange->state != EXCHANGE_STATE_WRITING)
+    return EXCHANGE_WAITING;
+  if (exchange_write_piece(exchange) == STEP_WRITE)
+    return EXCHANGE_WRITING;
+  set_state(exchange, EXCHANGE_STATE_REPLIED);
+  return EXCHANGE_DONE;
 }
 
 // Cancels the call in flight, or the wait for keys, so that no progress is reported any more. Returns whether the

@@ -16,6 +16,7 @@ enum exchange_state {
   EXCHANGE_STATE_RUNNING,     // a step is running
   EXCHANGE_STATE_WANTS_BODY,  // the host is reading the body
   EXCHANGE_STATE_WAITING,     // waits for keys or for the service
+  EXCHANGE_STATE_WRITING,     // the host has a large reply written piece by piece
   EXCHANGE_STATE_REPLIED,
   EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
 };
@@ -57,10 +58,11 @@ struct exchange {
   struct slice outcome_payload;
 
   struct exchange_reply reply;
+  struct transcode_pieces *pieces;  // of the reply while it is written
 
   // The members below are kept from one request to the next; exchange_close zeroes all above.
   struct arena arena;
-  struct strbuf wire;     // wire bytes of the request message
+  struct strbuf wire;     // wire bytes of the request message, then of a large response
   struct strbuf out;      // the reply's body
   struct strbuf scratch;  // values of reply headers
   struct exchange *next_spare;
@@ -71,6 +73,7 @@ enum step_result {
   STEP_REPLIED,  // the reply is complete, a success or a problem
   STEP_WAIT,
   STEP_WANT_BODY,
+  STEP_WRITE,  // the reply is large, and exchange_write_piece writes it
 };
 
 // Describes an error for exchange_fail. http_status 0 stands for the HTTP status of the code.
@@ -98,6 +101,9 @@ enum step_result step_translate(struct exchange *exchange);
 enum step_result step_attempt(struct exchange *exchange);
 enum step_result step_call(struct exchange *exchange);
 enum step_result step_reply(struct exchange *exchange);
+
+// Writes the next piece of a large reply: STEP_WRITE while others follow, STEP_REPLIED at the end.
+enum step_result exchange_write_piece(struct exchange *exchange);
 
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);

@@ -9,6 +9,10 @@
 #define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
 #define FIRST_HEADERS 16
+// A response of more bytes is written in pieces, of about this many bytes of JSON each. A piece takes a tenth of a
+// millisecond.
+#define AT_ONCE_BYTES ((size_t)64 * 1024)
+#define PIECE_BYTES ((size_t)64 * 1024)
 
 void reply_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
@@ -104,9 +108,12 @@ static void drop_headers(struct exchange *exchange)
   exchange->reply.has_etag = false;
 }
 
-static enum step_result fail_internal(struct exchange *exchange, const char *message)
+// Answers a call whose response is not what the contract says.
+static enum step_result fail_unfit(struct exchange *exchange)
 {
-  log_failure(exchange, message, (struct slice){0});
+  log_failure(exchange,
+              "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?",
+              (struct slice){0});
   drop_headers(exchange);
   return exchange_fail(exchange, &(struct failure){.code = STATUS_INTERNAL});
 }
@@ -236,6 +243,31 @@ static enum step_result fail_precondition(struct exchange *exchange)
                                                    .detail = SLICE("its ETag is none of those in If-Match")});
 }
 
+static enum step_result finish_success(struct exchange *exchange)
+{
+  const struct contract_method *method = exchange_method(exchange);
+  finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
+  return STEP_REPLIED;
+}
+
+// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends.
+static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
+                                     struct slice bytes)
+{
+  strbuf_clear(&exchange->wire);
+  strbuf_add(&exchange->wire, bytes);
+  exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
+  return STEP_WRITE;
+}
+
+enum step_result exchange_write_piece(struct exchange *exchange)
+{
+  bool is_done = false;
+  if (transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done) != STATUS_OK)
+    return fail_unfit(exchange);
+  return is_done ? finish_success(exchange) : STEP_WRITE;
+}
+
 static enum step_result reply_success(struct exchange *exchange, struct slice payload)
 {
   const struct contract_method *method = exchange_method(exchange);
@@ -245,9 +277,7 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
   if (!find_reply_message(exchange->route.binding, payload, &message, &bytes) ||
       transcode_response_headers(message, bytes, &exchange->arena, add_response_header, &emitted) != STATUS_OK ||
       add_location(exchange, method, payload) != STATUS_OK)
-    return fail_internal(
-        exchange,
-        "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
+    return fail_unfit(exchange);
   bool reads = slice_equal(exchange->input.method, SLICE("GET")) || slice_equal(exchange->input.method, SLICE("HEAD"));
   if (reads && emitted.etag.size > 0 && exchange->input.if_match.data != NULL &&
       !if_match_holds(exchange->input.if_match, emitted.etag))
@@ -261,12 +291,10 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
     return STEP_REPLIED;
   }
   strbuf_clear(&exchange->out);
-  if (transcode_wire_to_json(message, bytes, &exchange->out) != STATUS_OK)
-    return fail_internal(
-        exchange,
-        "a reply does not fit its contract, the client gets 500; are gateway and service of the same version?");
-  finish_reply(exchange, method->success_status, "application/json", choose_cache_control(exchange, method));
-  return STEP_REPLIED;
+  if (bytes.size > AT_ONCE_BYTES)
+    return begin_pieces(exchange, message, bytes);
+  return transcode_wire_to_json(message, bytes, &exchange->out) == STATUS_OK ? finish_success(exchange)
+                                                                             : fail_unfit(exchange);
 }
 
 static enum step_result reply_outcome(struct exchange *exchange, const struct rpc_status *status)

@@ -8,7 +8,8 @@
 //   http2.c      how much a connection of HTTP/2 may cost
 //   body.c       how large a body may be, and how much room all of an address may take
 //   pace.c       how slowly a body may come, and a reply be read
-//   pieces.c     large replies, in turns
+//   turns.c      turns of large replies
+//   pieces.c     large replies, in pieces
 //   compression.c   how much time a reply's compression takes
 //   request.c    requests in, bodies in, replies out
 //   client.c     clients that go away, or only end what they send, while a request waits
@@ -96,6 +97,8 @@ bool worker_can_serve(void);
 // Schedules a flush and a look at the timers for the end of this turn of the loop, because something was queued or a
 // deadline has changed.
 void worker_touch(void);
+// Sends what was queued for the services in this turn of the loop so far.
+void worker_flush(void);
 
 // ---- certificate.c ----
 
@@ -159,12 +162,35 @@ void pace_stop(struct pace *pace);
 // Makes every reply watched that its client does not take at once.
 void pace_install_filter(void);
 
+// ---- turns.c ----
+
+// What a request does piece by piece. Lies in the request's pool.
+struct turn {
+  // Does one piece: a fraction of a millisecond. Returns NGX_DONE while others follow.
+  ngx_int_t (*run)(struct turn *turn);
+  // Called with what the last piece has returned.
+  void (*end)(struct turn *turn, ngx_int_t rc);
+  ngx_http_request_t *r;
+  // The members below are the queue's own.
+  ngx_queue_t link;
+  bool is_waiting;
+  ngx_event_t guard;
+};
+
+// Prepares the worker's queue.
+void turns_start(ngx_log_t *log);
+// Notes that a turn of the loop ends.
+void turns_end_turn(void);
+// Tells whether nothing waits, and this turn of the loop has time for a piece.
+bool turns_are_free(void);
+// Does a piece at once.
+ngx_int_t turns_run(struct turn *turn);
+// Does the pieces in the next turns of the loop, until the last one or the end of the request's pool. False without
+// memory.
+bool turns_wait(ngx_http_request_t *r, struct turn *turn);
+
 // ---- pieces.c ----
 
-// Prepares the worker's queue of replies.
-void pieces_start(ngx_log_t *log);
-// Notes that a turn of the loop ends.
-void pieces_end_turn(void);
 // Sends the body of a reply whose header was sent, a large one over several turns of the loop, and each after those
 // that wait already. `body` must not be empty, and must live as long as the request. Returns what a handler of nginx'
 // returns: NGX_DONE while some of it waits; request_note_sent is called when it waits no more.

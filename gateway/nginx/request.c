@@ -13,6 +13,7 @@
 struct request {
   ngx_http_request_t *r;
   struct exchange *exchange;
+  struct turn turn;  // while a large reply is written
 };
 
 static void on_progress(void *arg, enum exchange_next next);
@@ -220,6 +221,39 @@ static ngx_int_t send_exchange(struct request *request)
   return request_send_reply(request->r, exchange_reply(request->exchange));
 }
 
+// ---- large replies ----
+
+static ngx_int_t write_piece(struct turn *turn)
+{
+  const struct request *request = CONTAINER_OF(turn, struct request, turn);
+  switch (exchange_write(request->exchange)) {
+  case EXCHANGE_WRITING:
+    return NGX_DONE;
+  case EXCHANGE_DONE:
+    return NGX_OK;
+  case EXCHANGE_WANT_BODY:
+  case EXCHANGE_WAITING:
+    break;
+  }
+  return NGX_DECLINED;
+}
+
+static void on_written(struct turn *turn, ngx_int_t rc)
+{
+  struct request *request = CONTAINER_OF(turn, struct request, turn);
+  // Else the request has another reply by now, or nobody waits for one.
+  if (rc == NGX_OK)
+    ngx_http_finalize_request(request->r, send_exchange(request));
+}
+
+// Has a large reply written by turns.
+static void write_by_turns(struct request *request)
+{
+  request->turn = (struct turn){.run = write_piece, .end = on_written};
+  if (!turns_wait(request->r, &request->turn))
+    ngx_http_finalize_request(request->r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
+
 // nginx calls this once the body is there, perhaps from within ngx_http_read_client_request_body, which counted the
 // request.
 static void on_body(ngx_http_request_t *r)
@@ -253,10 +287,22 @@ ngx_int_t request_handle(ngx_http_request_t *r)
     r->main->count++;
     wait_for_progress(r);
     return NGX_DONE;
+  case EXCHANGE_WRITING:  // only after a wait
   case EXCHANGE_DONE:
     break;
   }
   return request_send_reply(r, exchange_reply(exchange));
+}
+
+static void go_on(struct request *request, enum exchange_next next)
+{
+  ngx_http_request_t *r = request->r;
+  if (next == EXCHANGE_WRITING)
+    write_by_turns(request);
+  else if (next == EXCHANGE_WANT_BODY)
+    ngx_http_finalize_request(r, body_read(r, exchange_body_limit(request->exchange), on_body));
+  else
+    ngx_http_finalize_request(r, send_exchange(request));
 }
 
 // Goes on with a request when a wait has ended, outside of nginx's events for it. nginx runs posted requests at the end
@@ -264,12 +310,9 @@ ngx_int_t request_handle(ngx_http_request_t *r)
 static void on_progress(void *arg, enum exchange_next next)
 {
   struct request *request = arg;
-  ngx_http_request_t *r = request->r;
-  ngx_connection_t *connection = r->connection;
-  ngx_http_set_log_request(connection->log, r);
-  ngx_http_finalize_request(r, next == EXCHANGE_WANT_BODY
-                                   ? body_read(r, exchange_body_limit(request->exchange), on_body)
-                                   : send_exchange(request));
+  ngx_connection_t *connection = request->r->connection;
+  ngx_http_set_log_request(connection->log, request->r);
+  go_on(request, next);
   ngx_http_run_posted_requests(connection);
   worker_touch();
 }

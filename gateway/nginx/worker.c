@@ -61,10 +61,16 @@ static void set_timer(void)
   ngx_add_timer(&worker.timer, (ngx_msec_t)deadline_left_ms(next_us, clock_now_us()) + 1);
 }
 
+void worker_flush(void)
+{
+  if (worker.upstreams != NULL)
+    upstreams_flush(worker.upstreams);
+}
+
 static void on_turn_end(ngx_event_t *event)
 {
   (void)event;
-  pieces_end_turn();
+  turns_end_turn();
   if (worker.upstreams == NULL)
     return;
   upstreams_flush(worker.upstreams);
@@ -203,7 +209,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   start_counting(module);
   certificate_tell_expiry(cycle);
   connections_start(cycle, module);
-  pieces_start(cycle->log);
+  turns_start(cycle->log);
   handover_begin(cycle);
   struct error error;
   if (start_upstreams(module, &error) != STATUS_OK) {

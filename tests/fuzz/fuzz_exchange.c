@@ -223,6 +223,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   bool called = next == EXCHANGE_WAITING && call_done != NULL;
   if (called)
     answer((enum status)code, request.body);
+  while (next == EXCHANGE_WRITING)
+    next = exchange_write(exchange);
   // An unknown key may wait for fresh ones; the client gives up then.
   if (next == EXCHANGE_DONE)
     check_reply(exchange_reply(exchange), called);

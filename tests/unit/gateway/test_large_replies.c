@@ -1,0 +1,126 @@
+// Replies of megabytes are written in pieces, between which the gateway does its other work.
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+
+#include "common/base/wire.h"
+#include "tests/support/common/read_metric.h"
+#include "tests/unit/gateway/one_exchange.h"
+
+TestSuite(large_replies, .init = open_all, .fini = close_all);
+
+enum { ITEMS = 120, ITEM_BYTES = 30000 };
+// Much less than a millisecond's work.
+#define MOST_BYTES_A_PIECE ((size_t)128 * 1024)
+
+// Returns a list of items of 30 KB each, which ends with `end`.
+static struct slice make_list(struct slice end)
+{
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  for (size_t i = 0; i < ITEMS; i++) {
+    size_t mark = wire_begin_nested(&wire, 1);
+    wire_write_bytes(&wire, 5, slice_from_string(arena_printf(&fixture->arena, "%0*zu", ITEM_BYTES, i)));
+    wire_end_nested(&wire, mark);
+  }
+  strbuf_add(&wire, end);
+  struct slice copy = arena_copy(&fixture->arena, strbuf_slice(&wire));
+  strbuf_free(&wire);
+  return copy;
+}
+
+static struct fixture_call *ask_for_list(void)
+{
+  return start_call(fixture_input("GET", "/v1/items"));
+}
+
+// Answers from bytes that are gone when the call has ended, as those of a packet are.
+static void answer_and_overwrite(struct fixture_call *call, struct slice payload)
+{
+  char *bytes = malloc(payload.size);
+  memcpy(bytes, payload.data, payload.size);
+  fixture_answer(call, slice_make(bytes, payload.size));
+  memset(bytes, 0xff, payload.size);
+  free(bytes);
+}
+
+static size_t count_answered(const char *status)
+{
+  struct slice labels[] = {SLICE("item.v1.ItemService/ListItems"), slice_from_string(status)};
+  return (size_t)read_metric(METRIC_HTTP_REQUESTS, labels, 2);
+}
+
+Test(large_replies, are_written_in_many_pieces)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("")));
+  cr_assert_eq(fixture->progress, EXCHANGE_WRITING);
+  size_t pieces = 1;
+  for (; exchange_write(exchange) == EXCHANGE_WRITING; pieces++)
+    cr_assert_eq(count_answered("200"), 0, "an answer counts at its end");
+  cr_assert_eq(count_answered("200"), 1);
+  const struct exchange_reply *reply = exchange_reply(exchange);
+  cr_assert_eq(reply->http_status, 200);
+  cr_assert_gt(reply->body.size, (size_t)ITEMS * ITEM_BYTES);
+  cr_assert_geq(pieces, reply->body.size / MOST_BYTES_A_PIECE, "%zu pieces", pieces);
+  cr_assert(fixture_contains(reply->body, "119\""));
+  cr_assert(fixture_contains(reply->body, "\"nextPageToken\":\"\"}"));
+  cr_assert_eq(fixture->progress_count, 1);
+}
+
+Test(large_replies, let_others_be_answered_between_their_pieces)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("")));
+  size_t others = 0;
+  do {
+    struct exchange *other = fixture_exchange(fixture);
+    struct exchange_input input = fixture_input("GET", ITEM_PATH);
+    input.authorization = fixture_bearer(fixture, "user", 900);
+    cr_assert_eq(exchange_start(other, &input), EXCHANGE_WAITING);
+    fixture_answer(fixture_call(fixture, 2 + others), fixture_item(fixture, "Lamp", "v1"));
+    cr_assert_eq(fixture->progress, EXCHANGE_DONE);
+    cr_assert_eq(exchange_reply(other)->http_status, 200);
+    exchange_close(&other);
+    others++;
+  } while (exchange_write(exchange) == EXCHANGE_WRITING);
+  cr_assert_gt(others, 20);
+  cr_assert_gt(exchange_reply(exchange)->body.size, (size_t)ITEMS * ITEM_BYTES);
+}
+
+Test(large_replies, that_break_off_become_a_500_with_nothing_of_what_was_written)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("\x0a\x03\x22\x01\xff")));
+  cr_redirect_stderr();
+  while (exchange_write(exchange) == EXCHANGE_WRITING)
+    continue;
+  assert_problem(exchange_reply(exchange), 500, "INTERNAL");
+  cr_assert_not_null(strstr(fixture_read_log(), "a reply does not fit its contract"));
+  cr_assert_eq(count_answered("500"), 1);
+}
+
+Test(large_replies, of_clients_that_have_gone_are_written_no_more)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("")));
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WRITING);
+  exchange_abandon(exchange);
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WAITING);
+  cr_assert_eq(count_answered("499"), 1);
+}
+
+Test(large_replies, give_way_to_a_problem_of_the_http_layer)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("")));
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WRITING);
+  struct exchange_input input = fixture_input("GET", "/v1/items");
+  exchange_fail_http(exchange, &input, 408);
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WAITING);
+  assert_problem(exchange_reply(exchange), 408, "408");
+}
+
+Test(large_replies, leave_no_memory_with_the_next_request)
+{
+  answer_and_overwrite(ask_for_list(), make_list(SLICE("")));
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WRITING);
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WAITING);
+  assert_problem(start(fixture_input("GET", ITEM_PATH)), 401, "TOKEN_MISSING");
+}
