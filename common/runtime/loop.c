@@ -144,6 +144,7 @@ static void end_turn(uv_prepare_t *prepare)
     if (!loop->hook_added && (budget == 0 || list_empty(runnable)))
       break;
   }
+  scheduler_end_turn(loop);
   bool more = loop->hook_added || !list_empty(runnable);
   CHECK((more ? uv_idle_start(&loop->keep_turning, keep_polling) : uv_idle_stop(&loop->keep_turning)) == 0);
   watches_apply(loop);

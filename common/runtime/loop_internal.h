@@ -32,7 +32,8 @@ static inline bool alarm_is_set(const struct loop_alarm *alarm)
 struct scheduler {
   struct context home;  // the loop's own stack
   struct list runnable;
-  struct list tasks;  // every task that has not ended, the oldest first
+  struct list yielded;  // tasks that go on in the next turn
+  struct list tasks;    // every task that has not ended, the oldest first
   size_t task_count;
 
   struct task *idle;  // ended tasks, whose stacks the next ones use
@@ -45,6 +46,8 @@ struct scheduler {
 };
 
 void scheduler_init(struct loop *loop);
+// Makes the tasks runnable that have left this turn to others.
+void scheduler_end_turn(struct loop *loop);
 // Runs runnable tasks until none is left or `budget` of them have had their turn; returns what is left of the budget.
 size_t scheduler_run(struct loop *loop, size_t budget);
 void scheduler_free(struct loop *loop);

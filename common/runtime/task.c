@@ -135,6 +135,7 @@ static void suspend_task(struct task *task)
 void scheduler_init(struct loop *loop)
 {
   list_init(&loop->scheduler.runnable);
+  list_init(&loop->scheduler.yielded);
   list_init(&loop->scheduler.tasks);
   semaphore_init(&loop->scheduler.offload_slots, OFFLOAD_LIMIT);
   loop->scheduler.offloaded = metrics_single(METRIC_OFFLOADED);
@@ -149,6 +150,16 @@ size_t scheduler_run(struct loop *loop, size_t budget)
     resume_task(task);
   }
   return budget;
+}
+
+void scheduler_end_turn(struct loop *loop)
+{
+  struct list *yielded = &loop->scheduler.yielded;
+  while (!list_empty(yielded)) {
+    struct task *task = CONTAINER_OF(yielded->next, struct task, queue);
+    list_remove(&task->queue);
+    make_runnable(task);
+  }
 }
 
 void scheduler_free(struct loop *loop)
@@ -170,6 +181,15 @@ enum status task_check(void)
 {
   // loop_now_us stands still while a task computes, so the clock itself is read.
   return check_task_at(checked_current(), clock_now_us());
+}
+
+enum status task_yield(void)
+{
+  struct task *task = checked_current();
+  task->state = TASK_RUNNABLE;
+  list_append(&task->loop->scheduler.yielded, &task->queue);
+  suspend_task(task);
+  return task_check();
 }
 
 uint64_t task_deadline_us(void)

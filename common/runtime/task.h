@@ -43,6 +43,9 @@ uint64_t task_tighten_deadline(uint64_t deadline_us);
 void task_restore_deadline(uint64_t deadline_us);
 // Tells loops that compute for long without waiting whether to go on: OK, CANCELLED or DEADLINE_EXCEEDED.
 enum status task_check(void);
+// Goes on in the next turn of the loop, after others had theirs and what has come in was read: for work that takes more
+// than a fraction of a millisecond. Returns what task_check returns then.
+enum status task_yield(void) MUST_CHECK;
 // Begins a shield of the current task, or ends one. Shields nest. While there is one, cancellation does not end the
 // task's waits (the deadline still does): for roll-backs and compensation.
 void task_shield(bool shielded);

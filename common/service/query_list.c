@@ -1,4 +1,4 @@
-#include "common/service/query_list.h"
+#include "common/service/query_list_internal.h"
 
 #include <string.h>
 
@@ -7,12 +7,14 @@
 #include "common/base/strbuf.h"
 #include "common/base/utf8.h"
 #include "common/base/wire.h"
+#include "common/runtime/task.h"
 #include "common/service/page_token_internal.h"
-#include "common/service/query_pack_internal.h"
 
 // The packed size at which a page of large rows ends early, well below what one RPC message may hold
 // (RPC_MAX_MESSAGE_BYTES).
 #define MAX_PAGE_BYTES ((size_t)4 * 1024 * 1024)
+// What is packed before others have a turn.
+#define YIELD_BYTES ((size_t)256 * 1024)
 
 static const char *read_member_text(const void *message, size_t offset)
 {
@@ -175,11 +177,13 @@ static struct slice write_token_behind(const struct query_list *list, const stru
       page_token_write(page->fingerprint, value, pg_slice(packer->result, row, list->id), packer->arena));
 }
 
-// Packs the rows that fit the page: at least one, if there is any. *count is their number.
+// Packs the rows that fit the page: at least one, if there is any. *count is their number. Packing megabytes leaves
+// other tasks their turns.
 static enum status pack_rows(const struct query_list *list, const struct query_packer *packer, size_t max_count,
                              struct strbuf *out, size_t *count)
 {
   size_t rows = packer->result->rows < max_count ? packer->result->rows : max_count;
+  size_t yielded_at = 0;
   for (*count = 0; *count < rows; ++*count) {
     size_t before = out->size;
     size_t mark = wire_begin_nested(out, list->rows);
@@ -191,12 +195,18 @@ static enum status pack_rows(const struct query_list *list, const struct query_p
       strbuf_truncate(out, before);
       break;
     }
+    if (out->size - yielded_at < YIELD_BYTES)
+      continue;
+    yielded_at = out->size;
+    status = task_yield();
+    if (status != STATUS_OK)
+      return status;
   }
   return STATUS_OK;
 }
 
-static enum status pack_response(const struct query_list *list, const struct query_page *page,
-                                 const struct query_packer *packer, struct slice *wire)
+enum status query_list_pack(const struct query_list *list, const struct query_page *page,
+                            const struct query_packer *packer, struct slice *wire)
 {
   struct strbuf *out = query_pack_buffer(packer);
   size_t count;
@@ -219,5 +229,5 @@ enum status query_list_run(struct query_db db, const struct query_list *list, co
   if (status != STATUS_OK)
     return status;
   const struct query_packer packer = {.query = &list->shape, .result = &result, .arena = call->arena};
-  return pack_response(list, page, &packer, wire);
+  return query_list_pack(list, page, &packer, wire);
 }
