@@ -14,8 +14,9 @@
 // Between two trims, where the first was not in vain, and where several were.
 #define LEAST_LOOKS 2
 #define MOST_LOOKS 4
-// Setting either threshold stops glibc from adapting the other, so both are set: larger pieces are mapped one by one.
-#define MAP_FROM_BYTES (1024 * 1024)
+// Setting either threshold stops glibc from adapting the other, so both are set: larger pieces are mapped one by one,
+// and their pages come from the system one by one each time. The messages of large lists are below it.
+#define MAP_FROM_BYTES (10 * 1024 * 1024)
 
 char *memory_copy_text(struct slice text)
 {
