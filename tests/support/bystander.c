@@ -161,16 +161,20 @@ static struct bystander_seen sum_up(struct phase *phase)
   qsort(phase->times_us, requests, sizeof(*phase->times_us), compare_times);
   seen.p50_us = phase->times_us[requests / 2];
   seen.p99_us = phase->times_us[requests - 1 - requests / 100];
+  seen.longest_us = phase->times_us[requests - 1];
   return seen;
 }
 
 // Writes the line that tests/run shows at the end of the fault scenarios.
 static void print_seen(const char *attack, const struct bystander_seen *calm, const struct bystander_seen *attacked)
 {
-  fprintf(stderr, "bystander: %s: %.1f %% of %zu, p50 %.1f ms -> %.1f ms, p99 %.1f ms -> %.1f ms (%.1f x)\n", attack,
-          100.0 * (double)attacked->succeeded / (double)attacked->requests, attacked->requests,
+  fprintf(stderr,
+          "bystander: %s: %.1f %% of %zu, p50 %.1f ms -> %.1f ms, p99 %.1f ms -> %.1f ms (%.1f x), longest %.1f ms -> "
+          "%.1f ms\n",
+          attack, 100.0 * (double)attacked->succeeded / (double)attacked->requests, attacked->requests,
           (double)calm->p50_us / 1e3, (double)attacked->p50_us / 1e3, (double)calm->p99_us / 1e3,
-          (double)attacked->p99_us / 1e3, (double)attacked->p99_us / (double)calm->p99_us);
+          (double)attacked->p99_us / 1e3, (double)attacked->p99_us / (double)calm->p99_us,
+          (double)calm->longest_us / 1e3, (double)attacked->longest_us / 1e3);
 }
 
 static void free_bystander(struct bystander *bystander)

@@ -16,6 +16,7 @@ struct bystander_seen {
   size_t succeeded;
   uint64_t p50_us;
   uint64_t p99_us;
+  uint64_t longest_us;
   const char *first_failure;  // NULL where all succeeded
 };
 
