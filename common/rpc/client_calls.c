@@ -11,6 +11,9 @@
 #define NO_ENDPOINT "no instance of the service can be reached"
 // What a caller is told to wait when no endpoint can be reached or takes the call.
 #define RETRY_AFTER_MS 1000
+// How many calls that had waited end in one turn. An answer to a client costs up to a tenth of a millisecond, and what
+// else the turn has to do waits for it, such as calls whose deadlines pass.
+#define GIVEN_UP_A_TURN 16
 
 // ---- the state of a call ----
 
@@ -26,6 +29,17 @@ static uint64_t find_flight_end(const struct rpc_call *call)
   if (!client_may_hedge(call))
     return call->deadline_us;
   return deadline_min(call->deadline_us, deadline_after_ms(call->attempt.sent_us, call->hedge_after_ms));
+}
+
+static void queue_refused(struct rpc_call *call)
+{
+  struct rpc_client *client = call->client;
+  bool has_waited = call->started_us < client->now_us;
+  list_append(has_waited ? &client->given_up : &client->refused, &call->node);
+  // Not in this turn, because a callback that calls again and is refused again could keep it from ending.
+  if (has_waited)
+    heap_insert(&client->timers, &call->timer,
+                call->deadline_us > client->now_us ? call->deadline_us : client->now_us + 1);
 }
 
 // Nothing else writes the state.
@@ -51,7 +65,7 @@ void client_set_call_state(struct rpc_call *call, enum call_state state)
   } else if (state == CALL_IN_FLIGHT) {
     heap_insert(&client->timers, &call->timer, find_flight_end(call));
   } else if (state == CALL_REFUSED) {
-    list_append(&client->refused, &call->node);
+    queue_refused(call);
   }
 }
 
@@ -310,8 +324,7 @@ void channel_end_hopeless_calls(struct rpc_channel *channel)
   struct rpc_client *client = channel->client;
   while (!list_empty(&channel->waiting) && channel_hope_until_us(channel) <= client->now_us &&
          !channel_is_ready(channel))
-    client_fail_call(CONTAINER_OF(channel->waiting.next, struct rpc_call, node), STATUS_UNAVAILABLE, false,
-                     NO_ENDPOINT);
+    client_refuse_call(CONTAINER_OF(channel->waiting.next, struct rpc_call, node), STATUS_UNAVAILABLE, NO_ENDPOINT);
 }
 
 // Ends a call that has waited for an endpoint for as long as there was hope, unless hope has come again.
@@ -319,7 +332,7 @@ static void stop_waiting(struct rpc_call *call)
 {
   uint64_t hope_until_us = channel_hope_until_us(call->channel);
   if (hope_until_us <= call->client->now_us)
-    client_fail_call(call, STATUS_UNAVAILABLE, false, NO_ENDPOINT);
+    client_refuse_call(call, STATUS_UNAVAILABLE, NO_ENDPOINT);
   else
     set_timer(call, deadline_min(call->deadline_us, hope_until_us));
 }
@@ -348,9 +361,16 @@ static void end_late_call(struct rpc_call *call)
   client_fail_call(call, STATUS_DEADLINE_EXCEEDED, has_left, "the deadline of the call has passed");
 }
 
+static void end_refused_call(struct rpc_call *call)
+{
+  client_fail_call(call, call->refusal, false, call->refusal_message);
+}
+
 void client_expire_call(struct rpc_client *client, struct rpc_call *call)
 {
-  if (call->deadline_us <= client->now_us) {
+  if (call->state == CALL_REFUSED) {
+    end_refused_call(call);
+  } else if (call->deadline_us <= client->now_us) {
     end_late_call(call);
   } else if (call->state == CALL_IN_FLIGHT) {
     set_timer(call, call->deadline_us);
@@ -366,8 +386,13 @@ void client_end_refused(struct rpc_client *client)
   struct list refused;
   list_init(&refused);
   (void)list_move_all(&client->refused, &refused);
-  while (!list_empty(&refused)) {
-    struct rpc_call *call = CONTAINER_OF(refused.next, struct rpc_call, node);
-    client_fail_call(call, call->refusal, false, call->refusal_message);
+  for (size_t i = 0; i < GIVEN_UP_A_TURN && !list_empty(&client->given_up); i++) {
+    struct list *node = client->given_up.next;
+    list_remove(node);
+    list_append(&refused, node);
   }
+  while (!list_empty(&refused))
+    end_refused_call(CONTAINER_OF(refused.next, struct rpc_call, node));
+  if (!list_empty(&client->given_up))
+    transport_wake(&client->transport);
 }

@@ -80,7 +80,10 @@ struct rpc_client {
   size_t unlisted_count;  // endpoints that are in `endpoints`, but in no channel
   struct call_table calls;
   struct heap timers;   // rpc_call.timer
-  struct list refused;  // rpc_call.node
+  struct list refused;  // rpc_call.node: calls that were refused when they were made
+  // The same of calls that had waited. Many of them may be refused at a time, so they end by and by, or at their
+  // deadlines.
+  struct list given_up;
   struct list blocked;  // rpc_call.backlog_node
   struct rpc_channel *channels;
   struct method_metrics methods;
@@ -241,7 +244,7 @@ void client_begin_stream(struct rpc_call *call);
 bool client_handle_stream_frame(struct endpoint *endpoint, const struct rpc_frame *frame);
 // Tells the streams that wait for their connections to send which of them may write again.
 void client_wake_writers(struct rpc_client *client);
-// Ends the calls that were refused before.
+// Ends the calls that were refused before; of those that had waited, a few.
 void client_end_refused(struct rpc_client *client);
 // Sends the calls of the channel that wait for an endpoint, oldest first, as far as there is room.
 void channel_dispatch_waiting(struct rpc_channel *channel);

@@ -122,7 +122,8 @@ void client_move_calls(struct endpoint *endpoint)
       moved++;
     } else {
       failed++;
-      client_fail_call(call, STATUS_UNAVAILABLE, call->attempt.has_left, "the connection to the service broke");
+      call->may_have_begun = call->may_have_begun || call->attempt.has_left;
+      client_refuse_call(call, STATUS_UNAVAILABLE, "the connection to the service broke");
     }
   }
   if (moved + failed > 0)

@@ -181,9 +181,9 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
   (void)transport_poll(&client->transport);
-  client_end_refused(client);
   expire_calls(client);
   run_endpoint_timers(client);
+  client_end_refused(client);
   if (now_us >= client->recheck_us)
     client_recheck_servers(client);
   // An endpoint may have become ready, or have room again.
@@ -216,7 +216,7 @@ static uint64_t find_first_due_us(const struct heap *timers)
 
 uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
 {
-  if (!list_empty(&client->refused))
+  if (!list_empty(&client->refused) || !list_empty(&client->given_up))
     return 0;
   uint64_t due_us = deadline_min(find_first_due_us(&client->timers), find_first_due_us(&client->endpoints.timers));
   return deadline_min(due_us, client->recheck_us);
@@ -242,6 +242,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   };
   list_init(&client->endpoints.members);
   list_init(&client->refused);
+  list_init(&client->given_up);
   list_init(&client->blocked);
   method_metrics_init(&client->methods, METRIC_RPC_CLIENT_CALLS, METRIC_RPC_CLIENT_DURATION);
   client->now_us = clock_now_us();

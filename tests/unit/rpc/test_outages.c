@@ -141,3 +141,39 @@ Test(outages, a_callback_that_calls_again_when_refused_does_not_hold_up_the_loop
   }
   rig_stop(&rig);
 }
+
+static size_t count_done(const struct outcome *outcomes, size_t count)
+{
+  size_t done = 0;
+  for (size_t i = 0; i < count; i++)
+    done += outcomes[i].done;
+  return done;
+}
+
+// Each end may cost its callback an answer to a client. Those whose deadlines pass meanwhile do not wait for their
+// turn.
+Test(outages, many_calls_that_are_given_up_end_by_and_by_but_at_their_deadlines)
+{
+  enum { CALLS = 100, URGENT = 20 };
+  const uint64_t second_us = 1000000;
+  struct rig rig = {.client = rpc_client_create(&(struct rpc_client_options){0})};
+  static struct outcome patient[CALLS], urgent[URGENT];
+  uint64_t deadline_us = clock_now_us() + 100 * second_us;
+  for (size_t i = 0; i < CALLS; i++)
+    rig_call(&rig, SLICE("x"), &patient[i]);
+  for (size_t i = 0; i < URGENT; i++)
+    rig_call_until(&rig, SLICE("x"), deadline_us, &urgent[i]);
+  rpc_client_process(rig.client, deadline_us - second_us);
+  size_t done = count_done(patient, CALLS) + count_done(urgent, URGENT);
+  cr_expect_gt(done, 0);
+  cr_expect_lt(done, URGENT);
+  cr_expect_eq(rpc_client_next_timeout_us(rig.client), 0, "the others end without a pause");
+  rpc_client_process(rig.client, deadline_us);
+  cr_expect_lt(count_done(patient, CALLS), CALLS / 2);
+  for (size_t i = 0; i < URGENT; i++)
+    assert_refused(&urgent[i]);
+  for (size_t i = 0; i < CALLS; i++)
+    rpc_client_process(rig.client, deadline_us);
+  cr_expect_eq(count_done(patient, CALLS), CALLS);
+  rig_stop(&rig);
+}
