@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_vanished_internal.h"
 
 enum { DEFAULT_PIPELINED = 2, DEFAULT_WRITES = 8, DEFAULT_SCANS = 4, USABLE_WAIT_MS = 2000 };
 
@@ -25,7 +26,7 @@ static struct pg_connection *pick_connection(struct pg *pg)
   struct pg_connection *best = NULL;
   for (size_t i = 0; i < pg->pipelined_count; i++) {
     struct pg_connection *c = &pg->pipelined[i];
-    if (c->state != PG_OPEN || c->in_flight >= PG_MAX_IN_FLIGHT)
+    if (!pg_connection_usable(c) || c->in_flight >= PG_MAX_IN_FLIGHT)
       continue;
     if (best == NULL || c->in_flight < best->in_flight)
       best = c;
@@ -51,8 +52,6 @@ static void dispatch_queue(struct pg *pg, struct list *queue)
 static void dispatch_turn(void *arg)
 {
   struct pg *pg = arg;
-  if (pg->fence.is_due)
-    pg_fence_leave(pg);
   pg_gather_dispatch(pg);
   pg_change_dispatch(pg);
   if (list_empty(&pg->reads) && list_empty(&pg->singles))
@@ -123,6 +122,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg->gathered.preparation = &HURRY;
   for (size_t i = 0; i < pg->pipelined_count; i++)
     pg_connection_open(&pg->pipelined[i]);
+  pg_vanished_watch(pg);
   return pg;
 }
 
@@ -170,6 +170,8 @@ void pg_free(struct pg **pg)
   pg_pool_destroy(&ended->scans);
   pg_pool_destroy(&ended->gathered);
   loop_timer_free(&ended->batch_timer);
+  if (ended->vanished_timer != NULL)
+    loop_timer_free(&ended->vanished_timer);
   free_requests(ended);
   pg_free_statements(ended);
   pg_conninfo_free(ended);

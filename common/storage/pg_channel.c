@@ -106,7 +106,7 @@ static void handle_sent(void *arg, enum status status)
 bool pg_channel_send(struct pg_channel *channel, struct slice payload)
 {
   CHECK(payload.size <= PG_CHANNEL_MAX_BYTES);
-  if (channel->state != CHANNEL_HEARING || channel->connection.state != PG_OPEN)
+  if (channel->state != CHANNEL_HEARING || !pg_connection_usable(&channel->connection))
     return false;
   struct arena arena = {0};
   struct pg_params params;

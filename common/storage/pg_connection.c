@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -59,10 +60,23 @@ static void enter_state(struct pg_connection *c, enum pg_connection_state state)
     metric_add(c->pg->connections, is_established ? 1 : -1);
 }
 
+bool pg_connection_usable(const struct pg_connection *c)
+{
+  return c->state == PG_OPEN && c->leaving == NULL;
+}
+
 void pg_connection_fail(struct pg_connection *c)
 {
   if (c->state == PG_OPEN)
     enter_state(c, PG_FAILING);
+}
+
+void pg_connection_leave(struct pg_connection *c, const char *reason)
+{
+  if (c->fd < 0 || c->leaving != NULL)
+    return;
+  c->leaving = reason;
+  (void)shutdown(c->fd, SHUT_RDWR);
 }
 
 // ---- breaking ----
@@ -85,6 +99,7 @@ static void close_connection(struct pg_connection *c)
   if (c->conn != NULL)
     PQfinish(c->conn);
   c->conn = NULL;
+  c->leaving = NULL;
   free(c->prepared);
   c->prepared = NULL;
   c->prepared_count = 0;
@@ -132,7 +147,9 @@ static void schedule_attempt(struct pg_connection *c)
 void pg_connection_break(struct pg_connection *c, const char *reason)
 {
   bool was_established = pg_connection_established(c);
-  bool has_vanished = was_established && pg_vanished_is_why(reason);
+  bool has_vanished = was_established && c->leaving == NULL && pg_vanished_is_why(reason);
+  if (c->leaving != NULL)
+    reason = c->leaving;
   if (is_place_lost(c, reason))
     pg_places_fail(c->pg, c->turn);
   log_break(c, reason);

@@ -14,6 +14,8 @@
 
 enum { FIRST_PAUSE_MS = 2000, LONGEST_PAUSE_MS = 30000 };
 
+#define TAKES_NO_WRITES "the server takes no writes"
+
 static bool is_stale(const struct pg_connection *c)
 {
   return pg_connection_established(c) && c->turn < c->pg->fence.first_turn;
@@ -56,6 +58,17 @@ void pg_fence_note_success(struct pg_connection *c, const char *command)
       pg_fence_reset_pause(&pg->fence, loop_now_us(pg->loop));
 }
 
+// Leaves the connections that are to go. The statement of a task ends first. What was sent for nobody ends with the
+// connection.
+static void leave_stale(struct pg *pg)
+{
+  for (struct list *node = pg->all.next; node != &pg->all; node = node->next) {
+    struct pg_connection *c = CONTAINER_OF(node, struct pg_connection, node);
+    if (is_stale(c) && c->use != PG_BORROWED)
+      pg_connection_leave(c, TAKES_NO_WRITES);
+  }
+}
+
 void pg_fence_note_refusal(struct pg_connection *c)
 {
   struct pg *pg = c->pg;
@@ -67,8 +80,8 @@ void pg_fence_note_refusal(struct pg_connection *c)
   // The connections of before are told from later ones by their turn.
   pg_places_fail(pg, c->turn);
   pg->fence.first_turn = pg->turn;
-  pg->fence.is_due = true;
   pg_connection_fail(c);
+  leave_stale(pg);
   log_warn("postgres",
            "the server takes no writes, so all connections are opened again to find the one that does; see whether it "
            "was fenced or has become a stand-by, and whether PG_CONNINFO leads to its successor");
@@ -78,19 +91,6 @@ bool pg_fence_end_stale(struct pg_connection *c)
 {
   if (!is_stale(c))
     return false;
-  pg_connection_break(c, "the server takes no writes");
+  pg_connection_break(c, TAKES_NO_WRITES);
   return true;
-}
-
-void pg_fence_leave(struct pg *pg)
-{
-  struct list *next;
-  pg->fence.is_due = false;
-  for (struct list *node = pg->all.next; node != &pg->all; node = next) {
-    next = node->next;
-    struct pg_connection *c = CONTAINER_OF(node, struct pg_connection, node);
-    // The statement of a task ends first. What was sent for nobody ends with the connection.
-    if (c->use != PG_BORROWED)
-      (void)pg_fence_end_stale(c);
-  }
 }

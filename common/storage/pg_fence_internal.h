@@ -14,7 +14,6 @@ struct pg_fence {
   size_t first_turn;  // connections of an earlier turn go
   uint64_t next_us;   // the server is not left again before this
   uint32_t pause_ms;  // that ends then; 0 where writes were accepted since
-  bool is_due;        // pg_fence_leave has something to do
 };
 
 // Notes that the server has refused a statement because it is read-only: the connections to it will go.
@@ -25,8 +24,6 @@ void pg_fence_note_success(struct pg_connection *connection, const char *command
 bool pg_fence_is_time(struct pg_fence *fence, uint64_t now_us);
 // Lets the next pause be the shortest, and the one that has begun end soon.
 void pg_fence_reset_pause(struct pg_fence *fence, uint64_t now_us);
-// Closes the connections that are to go, but those that tasks have; to be called where nothing is being sent or read.
-void pg_fence_leave(struct pg *pg);
 // Closes a connection that is to go. False when it may stay.
 bool pg_fence_end_stale(struct pg_connection *connection);
 

@@ -177,6 +177,7 @@ struct pg_connection {
   int fd;                        // a duplicate of libpq's socket, because libpq closes its own before the watch can end
   struct loop_watch *watch;
   int watched_events;
+  const char *leaving;  // why it is about to be closed; NULL: it is not. It is sent nothing more
   struct reconnect reconnect;
 
   struct pg_command *commands;  // a ring
@@ -257,6 +258,7 @@ struct pg {
   uint32_t statement_timeout_ms;
   struct pg_outage outage;
   struct pg_fence fence;
+  struct loop_timer *vanished_timer;  // NULL with one place
 
   struct list all;  // pg_connection.node: all connections, open or not
   struct pg_connection *pipelined;
@@ -359,6 +361,11 @@ void pg_connection_open(struct pg_connection *connection);
 void pg_connection_fail(struct pg_connection *connection);
 // Closes the connection and ends what is in flight with UNAVAILABLE. A pipelined connection reconnects later.
 void pg_connection_break(struct pg_connection *connection, const char *reason);
+// Lets the loop find the connection broken, for `reason`, which must outlive that. Unlike pg_connection_break it may be
+// called anywhere, because nothing is finished under the feet of who calls.
+void pg_connection_leave(struct pg_connection *connection, const char *reason);
+// Tells whether statements may be sent on the connection.
+bool pg_connection_usable(const struct pg_connection *connection);
 // Keeps libpq from writing the server's notices to standard error.
 void pg_ignore_notices(PGconn *conn);
 // Tells whether the server has accepted the connection, and it has not been closed yet.

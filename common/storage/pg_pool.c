@@ -171,7 +171,7 @@ static void lend_connection(struct pg_connection *c, struct pg_caller *caller)
 static struct pg_connection *find_open(const struct pg_pool *pool)
 {
   for (size_t i = 0; i < pool->count; i++)
-    if (pool->connections[i].use == PG_POOLED && pool->connections[i].state == PG_OPEN)
+    if (pool->connections[i].use == PG_POOLED && pg_connection_usable(&pool->connections[i]))
       return &pool->connections[i];
   return NULL;
 }

@@ -113,9 +113,9 @@ static void check_leaving_together(struct world *world)
   front_vanish(&first_front);
   wait_for(world, &second);
   static const struct pg_statement read = {.name = "read", .sql = "SHOW data_directory", .lane = PG_LANE_POINT};
-  // One that has sent something times out; the others are ended, and libpq takes that for the server's doing.
-  while (count_logged("connection lost", "server closed the connection") == 0)
+  while (count_logged("connection lost", "\"inFlight\":0") == 0)
     cr_assert_eq(task_sleep_ms(10), STATUS_OK, "an idle connection stays at a host that has vanished");
+  cr_expect_gt(count_logged("connection lost", "the host confirms nothing"), 0);
   struct pg_result result;
   cr_assert_eq(pg_query(world->pg, &read, NULL, &world->arena, &result), STATUS_OK);
   cr_expect_eq(strncmp(cell_text(&result, 0, 0), second.folder, strlen(second.folder)), 0);
@@ -125,6 +125,40 @@ static void check_leaving_together(struct world *world)
 Test(pg_hosts, idle_connections_leave_with_the_first_that_notices)
 {
   with_loop(check_leaving_together);
+}
+
+static void check_unconfirmed(struct world *world)
+{
+  // The kernel waits for longer than this test.
+  connect(world, " tcp_user_timeout=600000 keepalives_idle=600");
+  wait_for(world, &first);
+  front_vanish(&first_front);
+  wait_for(world, &second);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, one_that_confirms_nothing_is_left_before_the_kernel_gives_up)
+{
+  with_loop(check_unconfirmed);
+}
+
+static void check_frozen(struct world *world)
+{
+  capture_log();
+  connect(world, "");
+  wait_for(world, &first);
+  postgres_signal(&first, SIGSTOP);
+  while (count_logged("PostgreSQL has not answered an empty statement", NULL) == 0)
+    cr_assert_eq(task_sleep_ms(10), STATUS_OK);
+  cr_expect_eq(count_logged("connection lost", NULL), 0, "its host confirms what it gets");
+  postgres_signal(&first, SIGCONT);
+  wait_for(world, &first);
+  pg_free(&world->pg);
+}
+
+Test(pg_hosts, a_frozen_server_is_not_taken_for_a_vanished_host)
+{
+  with_loop(check_frozen);
 }
 
 static void check_migration(struct world *world)
