@@ -240,7 +240,7 @@ static void on_accept(ngx_connection_t *connection)
     await_client_name(connection, guest);
 }
 
-static void on_acceptable(ngx_event_t *event)
+void connections_accept_some(ngx_event_t *event)
 {
   ngx_uint_t before;
   ngx_uint_t end = clients.accepted + ACCEPTS_A_TURN;
@@ -248,6 +248,15 @@ static void on_acceptable(ngx_event_t *event)
     before = clients.accepted;
     clients.accept_one(event);
   } while (clients.accepted != before && clients.accepted != end);
+}
+
+void connections_accept_waiting(ngx_event_t *event)
+{
+  ngx_uint_t before;
+  do {
+    before = clients.accepted;
+    clients.accept_one(event);
+  } while (clients.accepted != before);
 }
 
 // The listener for operators has neither.
@@ -272,7 +281,7 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module)
       continue;
     listening[i].handler = on_accept;
     clients.accept_one = listening[i].connection->read->handler;
-    listening[i].connection->read->handler = on_acceptable;
+    listening[i].connection->read->handler = connections_accept_some;
     const int unsent = MAX_UNSENT_BYTES;
     (void)setsockopt(listening[i].fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
   }

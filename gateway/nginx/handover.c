@@ -1,13 +1,16 @@
 // Hands the public listeners over from one generation of workers to the next, at a reload, an upgrade or a restart, so
 // that no request is lost. Both generations share the listening sockets, whose queues of new connections outlive them.
 //
-// A new worker accepts connections once it can serve them. A worker that shuts down says "Connection: close" with each
+// A new worker accepts connections once it can serve them. A worker that shuts down takes what waits in the queues:
+// where no successor shares them, the kernel resets what nobody has accepted. It says "Connection: close" with each
 // answer (nginx does that), and over HTTP/2 GOAWAY. nginx would close idle connections at once, and the kernel answers
 // a request that has come just then with a reset. Here they stay open for IDLE_MS, in which clients that use them get
 // an answer and leave. What is idle after that gets a FIN, and a reset only after LINGER_MS.
 #include "gateway/nginx/module.h"
 
+#include <fcntl.h>
 #include <ngx_event.h>
+#include <unistd.h>
 
 #include "common/observe/log.h"
 
@@ -15,13 +18,24 @@
 #define HOLD_MS 1000
 #define IDLE_MS 5000
 #define LINGER_MS 3000
+// How long a worker that shuts down accepts on: the other processes close their listeners at almost the same time, and
+// what comes between their ends is taken by the last.
+#define LAST_ACCEPTS_MS 50
 
 static ngx_http_output_body_filter_pt next_body_filter;
+
+// A public listener, under a descriptor that nginx does not close.
+struct kept_listener {
+  ngx_listening_t *listening;
+  int fd;
+};
 
 static struct {
   ngx_cycle_t *cycle;  // NULL: the listeners accept
   ngx_event_t timer;
   ngx_event_t http2_timer;
+  ngx_array_t *kept;  // struct kept_listener; NULL without memory
+  ngx_event_t last_accepts;
   ngx_connection_t no_connection;          // nginx's debug log reads an fd behind every event
   ngx_event_handler_pt keepalive_handler;  // nginx' own, of an idle connection
 } handover;
@@ -52,9 +66,23 @@ static void on_hold_end(ngx_event_t *event)
     resume_accepting();
 }
 
+static void keep_listener(ngx_listening_t *listening)
+{
+  int fd = fcntl(listening->fd, F_DUPFD_CLOEXEC, 0);
+  struct kept_listener *kept = fd < 0 || handover.kept == NULL ? NULL : ngx_array_push(handover.kept);
+  if (kept != NULL)
+    *kept = (struct kept_listener){.listening = listening, .fd = fd};
+  else if (fd >= 0)
+    close(fd);
+}
+
 void handover_begin(ngx_cycle_t *cycle)
 {
   ngx_listening_t *listening = cycle->listening.elts;
+  handover.kept = ngx_array_create(cycle->pool, 2, sizeof(struct kept_listener));
+  for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++)
+    if (connections_is_public(&listening[i]))
+      keep_listener(&listening[i]);
   for (ngx_uint_t i = 0; i < cycle->listening.nelts; i++)
     if (connections_is_public(&listening[i]) && listening[i].connection->read->active)
       (void)ngx_del_event(listening[i].connection->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
@@ -71,6 +99,67 @@ void handover_serve(void)
     return;
   resume_accepting();
   ngx_del_timer(&handover.timer);
+}
+
+// ---- the listeners of a worker that shuts down ----
+
+// Makes a listener accept on under the descriptor that was kept, as nginx does at the start of a worker.
+static void accept_on(struct kept_listener *kept)
+{
+  ngx_connection_t *connection = ngx_get_connection(kept->fd, ngx_cycle->log);
+  kept->listening->connection = connection;
+  if (connection == NULL)
+    return;
+  connection->type = SOCK_STREAM;
+  connection->log = &kept->listening->log;
+  connection->listening = kept->listening;
+  connection->read->log = connection->log;
+  connection->read->accept = 1;
+  connection->read->handler = connections_accept_some;
+  (void)ngx_add_event(connection->read, NGX_READ_EVENT, 0);
+}
+
+// Accepts what waits, and closes.
+static void end_listener(struct kept_listener *kept)
+{
+  ngx_connection_t *connection = kept->listening->connection;
+  if (connection != NULL) {
+    connections_accept_waiting(connection->read);
+    if (connection->read->active)
+      (void)ngx_del_event(connection->read, NGX_READ_EVENT, 0);
+    // nginx sets a timer where no more files may be opened.
+    if (connection->read->timer_set)
+      ngx_del_timer(connection->read);
+    ngx_free_connection(connection);
+    connection->fd = (ngx_socket_t)-1;
+    kept->listening->connection = NULL;
+  }
+  close(kept->fd);
+}
+
+static void on_last_accepts(ngx_event_t *event)
+{
+  struct kept_listener *kept = handover.kept->elts;
+  for (ngx_uint_t i = 0; i < handover.kept->nelts; i++) {
+    if (event->timedout)
+      end_listener(&kept[i]);
+    else
+      accept_on(&kept[i]);
+  }
+  if (!event->timedout)
+    ngx_add_timer(event, LAST_ACCEPTS_MS);
+}
+
+// nginx has closed its own descriptors by now. Where a successor has the same listeners, it does not matter who serves
+// what comes.
+static void end_listeners(void)
+{
+  if (handover.kept == NULL)
+    return;
+  handover.last_accepts =
+      (ngx_event_t){.handler = on_last_accepts, .data = &handover.no_connection, .log = ngx_cycle->log};
+  // Later in this turn, because nginx is about to close connections that are idle.
+  ngx_post_event(&handover.last_accepts, &ngx_posted_events);
 }
 
 // ---- idle connections of a worker that shuts down ----
@@ -187,6 +276,7 @@ void handover_end(ngx_cycle_t *cycle)
     ngx_add_timer(connections[i].read, IDLE_MS);
   }
   start_http2_timer();
+  end_listeners();
 }
 
 // ---- answers that are under way when a worker shuts down ----

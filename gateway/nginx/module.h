@@ -115,6 +115,10 @@ void connections_start(ngx_cycle_t *cycle, const struct module_conf *module);
 void connections_stop(void);
 // Tells whether a listener is for clients; the one for operators is not.
 bool connections_is_public(const ngx_listening_t *listening);
+// The handler of a listening connection's read event: accepts as many of those that wait as a turn of the loop takes.
+void connections_accept_some(ngx_event_t *event);
+// Accepts all of them.
+void connections_accept_waiting(ngx_event_t *event);
 // Returns what the client addresses hold.
 struct address_counts *connections_counts(void);
 
@@ -124,7 +128,8 @@ struct address_counts *connections_counts(void);
 void handover_begin(ngx_cycle_t *cycle);
 // Lets a worker accept clients as soon as it can serve them. Cheap; call it whenever that may have changed.
 void handover_serve(void);
-// Takes care of the idle connections of a worker that shuts down. Call it before nginx closes them.
+// Takes care of the idle connections of a worker that shuts down, and of those that no worker has accepted. Call it
+// before nginx closes idle connections.
 void handover_end(ngx_cycle_t *cycle);
 void handover_install_filter(void);
 

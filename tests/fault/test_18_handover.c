@@ -1,6 +1,7 @@
-// A gateway whose workers are replaced while clients send by the clock: no request may be lost.
+// A gateway whose workers are replaced while clients send by the clock, or end: no request may be lost.
 #include <criterion/criterion.h>
 #include <curl/curl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/environment.h"
@@ -98,4 +99,53 @@ Test(fault_18_handover, idle_connections_are_told_before_they_end)
   ask(unused);
   raw_close(&used);
   raw_close(&unused);
+}
+
+// ---- a gateway that ends without a successor ----
+
+// More than its workers accept in a turn of their loops.
+enum { WAITING_CONNECTIONS = 100 };
+
+// Runs a command of the shell that knows `master`, the pid of the gateway's nginx.
+static const char *with_master(const char *command)
+{
+  const char *file = text("%s/pids/gateway-71", need_variable("BULKHEAD_RUN_DIR"));
+  return output_of((const char *const[]){"sh", "-c", text("read -r master _ <%s; %s", file, command), NULL});
+}
+
+static long count_files_of_master(void)
+{
+  return strtol(with_master("ls /proc/$master/fd | wc -l"), NULL, 10);
+}
+
+static bool has_closed_listeners(const void *arg)
+{
+  const long *before = arg;
+  return count_files_of_master() < *before;
+}
+
+static void stop_lonely_gateway(void)
+{
+  stack("stop", "gateway-71");
+}
+
+// The kernel has accepted them, and no worker has. They would end with a reset.
+Test(fault_18_handover, connections_that_wait_to_be_accepted_are_served_before_the_gateway_ends,
+     .fini = stop_lonely_gateway)
+{
+  struct gateway_place place = gateway_start("gateway-71");
+  struct raw *waiting[WAITING_CONNECTIONS];
+  long files = count_files_of_master();
+  (void)with_master("kill -STOP $(cat /proc/$master/task/$master/children)");
+  for (size_t i = 0; i < WAITING_CONNECTIONS; i++) {
+    waiting[i] = RAW(.url = place.plain_url);
+    ask(waiting[i]);
+  }
+  (void)with_master("kill -QUIT $master");
+  wait_until(has_closed_listeners, &files, "the end of the listeners");
+  (void)with_master("kill -CONT $(cat /proc/$master/task/$master/children)");
+  for (size_t i = 0; i < WAITING_CONNECTIONS; i++) {
+    (void)raw_read_until(waiting[i], "HTTP/1.1 200");
+    raw_close(&waiting[i]);
+  }
 }
