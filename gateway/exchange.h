@@ -51,8 +51,8 @@ enum exchange_next {
   EXCHANGE_WRITING,    // the reply is large: the host calls exchange_write, and does its other work between pieces
 };
 
-// Tells the host that a waiting exchange has gone on, with DONE, WANT_BODY or, which only it brings, WRITING. Called once
-// after each EXCHANGE_WAITING, from gateway_process or when a call ends.
+// Tells the host that a waiting exchange has gone on, with DONE, WANT_BODY or, which only it brings, WRITING. Called
+// once after each EXCHANGE_WAITING, from gateway_process or when a call ends.
 typedef void exchange_progress_fn(void *arg, enum exchange_next next);
 
 struct exchange_header {
@@ -89,8 +89,8 @@ enum exchange_next exchange_start(struct exchange *exchange, const struct exchan
 size_t exchange_body_limit(const struct exchange *exchange);
 // Goes on with the body after EXCHANGE_WANT_BODY. `body` must stay valid until the close.
 enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
-// Writes the next piece of a large reply, after EXCHANGE_WRITING. Returns WRITING while others follow, then DONE; WAITING
-// where the exchange is written no more, because it was abandoned or has another reply by now.
+// Writes the next piece of a large reply, after EXCHANGE_WRITING. Returns WRITING while others follow, then DONE;
+// WAITING where the exchange is written no more, because it was abandoned or has another reply by now.
 enum exchange_next exchange_write(struct exchange *exchange);
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
 // malformed, too slow). An OPTIONS that it refused (405) is answered with 204 and the methods of the path. Allowed at

@@ -1,9 +1,9 @@
-// Large replies take turns: to translate or compress megabytes at once would hold up all other clients of the worker for
-// tens of milliseconds, and a few hundred smaller replies do the same.
+// Large replies take turns: to translate or compress megabytes at once would hold up all other clients of the worker
+// for tens of milliseconds, and a few hundred smaller replies do the same.
 //
 // In one turn of the loop the replies that wait get TURN_US together, a piece of each after the other, so one of few
-// pieces ends before larger ones that have come earlier. What is left waits for the next turns. Whatever else the worker
-// has to do, such as to pass on or refuse a request, waits no longer than that.
+// pieces ends before larger ones that have come earlier. What is left waits for the next turns. Whatever else the
+// worker has to do, such as to pass on or refuse a request, waits no longer than that.
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"
