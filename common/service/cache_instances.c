@@ -59,7 +59,8 @@ static enum status ask(struct call *call, const Process__Cache__V1__AskRequest *
   const struct cache_question question = {.cache = request->cache,
                                           .asker = request->asker,
                                           .generation = request->generation,
-                                          .is_telling = request->is_telling};
+                                          .is_telling = request->is_telling,
+                                          .has_left = request->has_left};
   cache_answer(cache, &question, reply);
   response->instance = reply->instance;
   response->agreed = reply->agreed;
@@ -179,6 +180,7 @@ enum status cache_instances_ask(void *arg, const struct cache_question *question
   request.asker = (char *)question->asker;
   request.generation = question->generation;
   request.is_telling = question->is_telling;
+  request.has_left = question->has_left;
   struct asking asking = {.done = {.what = "another instance of the cache"}};
   struct slice payload = proto_pack_arena(&request.base, &asking.arena);
   enum status status = send_and_wait(service, question, payload, &asking);

@@ -8,7 +8,8 @@
 // enough).
 //
 // What may be lost. Without Redis the memory tier works on. While PostgreSQL is away, the instances that have lost it
-// promise each other to change nothing, and serve what is cached, for half a minute at most. Where the channel of one
+// promise each other to change nothing, and serve what is cached, for half a minute at most. An instance that ends in
+// good order meanwhile (cache_free) promises that for ever, and the others need it no more. Where the channel of one
 // is away alone, each of its reads loads, and `hold_ms` longer, as after a start. An instance that is killed or frozen
 // delays each change by the rest of its lease at most. A process that is killed between its write and the end of its
 // change leaves its keys uncached for `hold_ms`. After its channel has connected, an instance waits half a second
@@ -41,7 +42,8 @@ struct cache_question {
   // else 0. Until it has another row it needs the promises of all whom it has asked with that generation.
   const char *asker;
   uint64_t generation;
-  bool is_telling;
+  bool is_telling;  // it is about to change things
+  bool has_left;    // it changes nothing any more, and serves nothing while PostgreSQL is away
   uint32_t timeout_ms;
 };
 
@@ -84,7 +86,7 @@ void cache_free(struct cache **cache);
 
 // Says where this instance is reached; copied. No other living instance may be reached there.
 void cache_set_address(struct cache *cache, const char *address);
-// Answers an instance's question: it asks for a promise, or tells that it is about to change things.
+// Answers an instance's question: it asks for a promise, tells that it is about to change things, or that it has left.
 void cache_answer(struct cache *cache, const struct cache_question *question, struct cache_reply *reply);
 // Says that this instance answers no questions any more, because it is about to end.
 void cache_retire(struct cache *cache);

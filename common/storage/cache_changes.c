@@ -181,6 +181,12 @@ void cache_answer(struct cache *cache, const struct cache_question *question, st
   // An instance that has ended may have had an address at which this one is reached now.
   if (strcmp(question->asker, coherence->name) == 0)
     return;
+  if (question->has_left) {
+    outage_gone(&coherence->outage, slice_from_string(question->asker), clock_now_us());
+    cache_siblings_wake(coherence->siblings);
+    reply->agreed = true;
+    return;
+  }
   if (!question->is_telling) {
     reply->agreed =
         outage_promise(&coherence->outage, slice_from_string(question->asker), question->generation, clock_now_us());

@@ -149,7 +149,7 @@ static bool take_line(struct cache_coherence *c, struct cache_member *member, co
     return true;
   case CACHE_LINE_QUIT:
     member->left = true;
-    outage_left(&c->outage, slice_from_string(member->name));
+    outage_gone(&c->outage, slice_from_string(member->name), clock_now_us());
     if (!member->uses_redis)
       cache_coherence_start_epoch(c);
     cache_coherence_wake_confirmed(c);

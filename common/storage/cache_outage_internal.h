@@ -15,14 +15,23 @@
 // serve by promises only after all that. Whoever has sent nothing over the channel for CACHE_GAP_MS enrols again,
 // because the others do not ask it any more.
 //
+// Leaving. An instance that ends in good order confirms no change from some moment on, for ever, and serves nothing by
+// promises any more. It says so to the others over RPC (OUTAGE_LEAVE), so they need neither its promises nor to clear
+// it, also while its row stays because PostgreSQL is away. That moment is the end of its last call, or comes earlier,
+// when it is about to end and PostgreSQL does not answer: it does not answer questions any more then. What was said is
+// true of a process, by its name, so it may arrive late, twice or not at all. An instance to which it was not said goes
+// on asking, and stops to serve. An instance that starts while PostgreSQL is away was never heard by anybody, and
+// cannot change anything before it is enrolled.
+//
 // Why this is enough. Let W confirm a change while R serves by promises. What R acknowledged is not in its memory. If R
 // has not acknowledged it, R's lease is over by then, so R has a chain of promises that began within the lease. W is
 // not in it, because W promised nothing. So W enrolled after R's row was stored, and has cleared it; it has not heard R
-// twice, because R would know it then; and all other ways say that R does not serve.
+// twice, because R would know it then; and all other ways say that R does not serve. Where W left, it confirmed its
+// last change before it said so, while its earlier promise to R held, or R's lease.
 //
 // Death. An instance is dead when its address cannot be its own any more: another process answers there, or nobody
-// listens there on this host. This needs addresses that no two living instances share. A refused connection to another
-// host proves nothing, because packet filters refuse, too.
+// listens there on this host. So what it would have to promise holds. This needs addresses that no two living instances
+// share. A refused connection to another host proves nothing, because packet filters refuse, too.
 #ifndef BULKHEAD_STORAGE_CACHE_OUTAGE_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_OUTAGE_INTERNAL_H
 
@@ -71,10 +80,14 @@ struct outage_member {
   unsigned heard;              // how often since this enrolment began, counted to 2
   uint64_t told_us;            // when it was told last; for the pace
   uint64_t asked_us;           // when the question began that has no answer yet; 0 where there is none
-  bool is_telling;             // that question is OUTAGE_TELL
+  unsigned question;           // which step that question is
   bool promised;               // in the round that is under way
   bool told;                   // during this enrolment
   bool dead;
+  bool gone;           // it said that it has left
+  uint64_t gone_us;    // when that was heard
+  uint64_t asking_us;  // when it asked for a promise last
+  bool knows_end;      // it was told that this instance has left
 };
 
 struct outage {
@@ -98,6 +111,7 @@ struct outage {
   bool joined;                 // the enrolment has ended: changes may be confirmed
   bool enrolled;               // promises may extend the right
   bool retired;                // this instance is about to end
+  bool left;                   // it confirms no change any more
   uint64_t round_us;           // when the round began that is under way; 0 for none
   uint64_t last_round_us;
   struct list members;  // struct outage_member
@@ -118,8 +132,8 @@ void outage_lost(struct outage *outage);
 // nothing was missed.
 void outage_sent(struct outage *outage, uint64_t began_us, uint64_t now_us, bool is_settled);
 void outage_heard(struct outage *outage, struct slice name, uint64_t now_us);
-// The instance said over the channel that it ends.
-void outage_left(struct outage *outage, struct slice name);
+// The instance has left: it said so, over the channel or as an answer to nothing.
+void outage_gone(struct outage *outage, struct slice name, uint64_t now_us);
 
 // The own row of that generation was stored, or (false) was not.
 void outage_stored(struct outage *outage, uint64_t generation, bool done);
@@ -146,6 +160,11 @@ void outage_told(struct outage *outage, uint64_t now_us);
 void outage_stop_serving(struct outage *outage);
 // This instance is about to end and answers no questions any more.
 void outage_retire(struct outage *outage, uint64_t now_us);
+// This instance confirms no change any more, and the others are told so. Retires it, too.
+void outage_leave(struct outage *outage, uint64_t now_us);
+// The same, where this instance is about to end and PostgreSQL does not answer it. It stays while its channel may come
+// back to life and a change waits for that (`has_waiting`).
+void outage_leave_if_cut_off(struct outage *outage, bool has_waiting, uint64_t now_us);
 
 // ---- what holds ----
 
@@ -162,6 +181,9 @@ bool outage_is_calm(const struct outage *outage, uint64_t now_us);
 // was announced before must be announced again, because members may have missed it.
 bool outage_join(struct outage *outage, uint64_t now_us);
 
+// Tells whether all others know that this instance has left.
+bool outage_is_left_known(const struct outage *outage);
+
 // ---- what is to be done ----
 
 enum outage_step_kind {
@@ -170,7 +192,8 @@ enum outage_step_kind {
   OUTAGE_READ,    // all rows; outage_rows follows
   OUTAGE_DELETE,  // the row of `member`, if it still has its generation
   OUTAGE_ASK,     // `member` for a promise; outage_answered follows
-  OUTAGE_TELL,    // `member`; outage_answered follows
+  OUTAGE_TELL,    // `member` that this instance is about to change things; outage_answered follows
+  OUTAGE_LEAVE,   // `member` that this instance has left; outage_answered follows
 };
 
 struct outage_step {

@@ -52,7 +52,8 @@ struct cache_siblings {
   void *ask_arg;
   struct loop_timer *timer;
   struct list errands;
-  bool is_without_lease;  // what is cached is served by promises, and the log says so
+  bool is_without_lease;    // what is cached is served by promises, and the log says so
+  struct completion *left;  // finished once all others know that this instance has left; NULL while nobody waits
   bool is_ending;
   struct completion all_done;  // of the last errand, when it is ending
 };
@@ -132,7 +133,7 @@ static void delete_row(struct errand *errand, struct arena *arena)
   pg_add_int(&params, (int64_t)errand->generation);
   struct pg_result result;
   if (pg_query(siblings->pg, &DELETE, &params, arena, &result) == STATUS_OK && result.affected > 0)
-    log_info("cache", "removed the row of an instance that has ended without saying so",
+    log_info("cache", "removed the row of an instance that has ended and could not remove it itself",
              LOG_STRING("address", errand->address));
 }
 
@@ -145,6 +146,7 @@ static void put_question(struct errand *errand)
                                           .asker = siblings->coherence->name,
                                           .generation = outage_asking_generation(outage),
                                           .is_telling = errand->kind == OUTAGE_TELL,
+                                          .has_left = errand->kind == OUTAGE_LEAVE,
                                           .timeout_ms = QUESTION_MS};
   struct cache_reply reply = {.agreed = false};
   bool answered = siblings->ask(siblings->ask_arg, &question, &reply) == STATUS_OK;
@@ -170,6 +172,7 @@ static void run_errand(void *arg)
     break;
   case OUTAGE_ASK:
   case OUTAGE_TELL:
+  case OUTAGE_LEAVE:
     put_question(errand);
     break;
   case OUTAGE_NOTHING:
@@ -198,7 +201,7 @@ static void start_errand(struct cache_siblings *siblings, const struct outage_st
     memcpy(errand->address, step->member->address, sizeof(errand->address));
   }
   list_append(&siblings->errands, &errand->node);
-  bool asks = step->kind == OUTAGE_ASK || step->kind == OUTAGE_TELL;
+  bool asks = step->kind == OUTAGE_ASK || step->kind == OUTAGE_TELL || step->kind == OUTAGE_LEAVE;
   uint64_t deadline_us = deadline_after_ms(errand->began_us, asks ? QUESTION_MS : STATEMENT_MS);
   errand->task = task_start(siblings->coherence->loop, run_errand, errand, deadline_us, NULL);
 }
@@ -233,8 +236,11 @@ static void handle_timer(void *arg)
   struct cache_coherence *coherence = siblings->coherence;
   struct outage *outage = &coherence->outage;
   struct outage_step step;
+  outage_leave_if_cut_off(outage, !list_empty(&coherence->waiting), clock_now_us());
   while ((step = outage_next(outage, clock_now_us(), cache_host_is_free)).kind != OUTAGE_NOTHING)
     start_errand(siblings, &step);
+  if (siblings->left != NULL && !siblings->left->done && outage_is_left_known(outage))
+    completion_finish(siblings->left, STATUS_OK);
   cache_coherence_join(coherence);
   cache_coherence_wake_confirmed(coherence);
   log_right(siblings, clock_now_us());
@@ -270,6 +276,21 @@ void cache_siblings_set_address(struct cache_siblings *siblings, const char *add
   siblings->address = memory_copy_string(address);
   outage_set_address(&siblings->coherence->outage, siblings->address);
   cache_siblings_wake(siblings);
+}
+
+// Tells the others that this instance changes nothing any more, so that they need not ask one that is gone. Whoever
+// does not answer in time goes on asking.
+static void say_farewell(struct cache_siblings *siblings)
+{
+  struct completion left = {.what = "the other instances' caches, to which this one says that it ends"};
+  outage_leave(&siblings->coherence->outage, clock_now_us());
+  siblings->left = &left;
+  cache_siblings_wake(siblings);
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), LEAVE_MS));
+  if (completion_wait(&left) != STATUS_OK)
+    log_debug("cache", "not all other instances have heard that this one ends");
+  task_restore_deadline(before);
+  siblings->left = NULL;
 }
 
 static void end_errands(struct cache_siblings *siblings)
@@ -313,6 +334,7 @@ void cache_siblings_free(struct cache_siblings **siblings)
   struct cache_siblings *ended = *siblings;
   if (ended == NULL)
     return;
+  say_farewell(ended);
   loop_timer_free(&ended->timer);
   end_errands(ended);
   delete_own_row(ended);

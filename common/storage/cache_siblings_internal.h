@@ -9,8 +9,8 @@ struct cache_siblings;
 
 // `coherence` must outlive it.
 struct cache_siblings *cache_siblings_create(struct cache_coherence *coherence, const struct cache_options *options);
-// Takes this instance's row away if PostgreSQL is there, and waits for all tasks. Nulls the pointer; accepts NULL.
-// Called from a task.
+// Tells the others that this instance ends, takes its row away if PostgreSQL is there, and waits for all tasks. Nulls
+// the pointer; accepts NULL. Called from a task.
 void cache_siblings_free(struct cache_siblings **siblings);
 
 void cache_siblings_set_address(struct cache_siblings *siblings, const char *address);

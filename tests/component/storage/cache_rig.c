@@ -66,9 +66,20 @@ static void close_address(const struct instance *instance)
 
 // ---- instances ----
 
-// Makes the table that the instances know each other by, as the migrations of every service do.
+static bool has_running(void)
+{
+  for (size_t i = 0; i < ARRAY_LEN(running); i++)
+    if (running[i] != NULL)
+      return true;
+  return false;
+}
+
+// Makes the table that the instances know each other by, as the migrations of every service do. Where others run it is
+// there, and PostgreSQL may be away.
 static void make_table(struct world *world)
 {
+  if (has_running())
+    return;
   if (strcmp(run_sql(world, "SELECT to_regclass('cache_instances') IS NULL"), "f") == 0)
     return;
   struct strbuf sql;

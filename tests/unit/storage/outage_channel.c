@@ -304,7 +304,7 @@ void instance_hears(struct world *w, size_t i, const struct note *note)
       break;
     case LINE_QUIT:
       neighbour->left = true;
-      outage_left(&in->outage, slice_from_string(w->instances[note->from].name));
+      outage_gone(&in->outage, slice_from_string(w->instances[note->from].name), now_us);
       break;
     }
   }

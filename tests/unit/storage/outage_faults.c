@@ -76,7 +76,7 @@ static void cut_hosts(struct world *w, size_t from, size_t to, enum way way, uin
 static void replace(struct world *w, size_t i)
 {
   size_t place = w->instances[i].place;
-  if (world_chance(w, 25))
+  if (world_chance(w, 60))
     instance_quit(w, i);
   else
     world_kill(w, i);
@@ -124,6 +124,25 @@ static void stop_postgres(struct world *w, uint64_t for_us)
   post(w, for_us, start_postgres, 0);
 }
 
+static void replace_one(struct world *w, const struct event *event)
+{
+  (void)event;
+  size_t i = draw_living(w);
+  if (i != WORLD_NOBODY)
+    replace(w, i);
+}
+
+// PostgreSQL is away, and instances come and go meanwhile.
+static void replace_in_outage(struct world *w, uint64_t for_us)
+{
+  if (world_chance(w, 50))
+    stop_postgres(w, for_us);
+  else if (w->frozen_until_us < w->now_us)
+    w->frozen_until_us = w->now_us + for_us;
+  for (uint64_t count = world_draw(w, 1, 3); count > 0; count--)
+    post(w, world_draw(w, 0, for_us), replace_one, 0);
+}
+
 static void do_harm(struct world *w, const struct event *event)
 {
   (void)event;
@@ -132,7 +151,7 @@ static void do_harm(struct world *w, const struct event *event)
   uint64_t for_us = world_chance(w, 50) ? world_draw(w, 50, 900) * WORLD_MS : world_draw(w, 500, 8000) * WORLD_MS;
   if (i == WORLD_NOBODY)
     return;
-  switch (world_draw(w, 0, 12)) {
+  switch (world_draw(w, 0, 14)) {
   case 0:
     stop_postgres(w, for_us);
     break;
@@ -164,6 +183,10 @@ static void do_harm(struct world *w, const struct event *event)
     break;
   case 10:
     w->wires[w->instances[i].connection].server_open = false;
+    break;
+  case 11:
+  case 12:
+    replace_in_outage(w, for_us);
     break;
   default:
     cut_all_but(w, i, for_us);

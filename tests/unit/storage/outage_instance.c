@@ -66,7 +66,8 @@ static void read_key(struct world *w, size_t i, size_t key)
   struct instance *in = &w->instances[i];
   if (in->retired)
     return;
-  bool counts = w->now_us >= w->window_from_us && w->now_us < w->window_to_us;
+  bool counts = w->now_us >= w->window_from_us && w->now_us < w->window_to_us && i >= w->window_first &&
+                i - w->window_first < w->window_count;
   w->counts.window_reads += counts;
   if (in->has[key] && instance_may_serve(w, i)) {
     w->counts.served++;
@@ -131,12 +132,13 @@ static void take_steps(struct world *w, size_t i)
       break;
     case OUTAGE_ASK:
     case OUTAGE_TELL:
+    case OUTAGE_LEAVE:
       in->questions[member] = ++w->order;
       world_post(
           w, w->now_us + QUESTION_MS * WORLD_MS,
           &(struct event){
               .run = question_times_out, .inside = true, .instance = i, .a = member, .x = in->questions[member]});
-      world_ask(w, i, step.member, step.kind == OUTAGE_TELL);
+      world_ask(w, i, step.member, step.kind);
       break;
     }
   }
@@ -168,11 +170,15 @@ static void question_answered(struct world *w, const struct event *event)
 static bool answer_question(struct world *w, size_t i, const struct event *event)
 {
   struct instance *in = &w->instances[i];
-  bool is_telling = event->y != 0;
   if (event->a == i)
     return false;
   struct slice asker = slice_from_string(w->instances[event->a].name);
-  if (!is_telling) {
+  if (event->kind == OUTAGE_LEAVE) {
+    world_trace(w, i, "hears of the end of", event->a);
+    outage_gone(&in->outage, asker, instance_now_us(w, i));
+    return true;
+  }
+  if (event->kind == OUTAGE_ASK) {
     bool promised = outage_promise(&in->outage, asker, event->number, instance_now_us(w, i));
     world_trace(w, i, promised ? "promises" : "does not promise", event->a);
     return promised;
@@ -182,24 +188,31 @@ static bool answer_question(struct world *w, size_t i, const struct event *event
   return true;
 }
 
+static uint64_t question_us(struct world *w)
+{
+  uint64_t slow_us = w->question_ms * WORLD_MS;
+  return world_latency_us(w) + (slow_us > 0 ? world_draw(w, slow_us * 3 / 4, slow_us * 5 / 4) : 0);
+}
+
 static void question_arrives(struct world *w, const struct event *event)
 {
   size_t asker = event->a;
-  bool agreed = answer_question(w, event->instance, event);
+  bool is_open = !w->instances[event->instance].retired;  // one that drains answers nothing
+  bool agreed = is_open && answer_question(w, event->instance, event);
   enum way way = w->between[w->instances[asker].host][w->instances[event->instance].host];
   if (way == WAY_DROPS || (way == WAY_REFUSES && world_chance(w, 50)))
     return;
-  world_post(w, w->now_us + world_latency_us(w),
+  world_post(w, w->now_us + question_us(w),
              &(struct event){.run = question_answered,
                              .inside = true,
                              .instance = asker,
                              .a = event->b,
-                             .b = event->instance,
+                             .b = is_open ? event->instance : WORLD_NOBODY,
                              .x = event->x,
                              .y = agreed});
 }
 
-void world_ask(struct world *w, size_t i, const struct outage_member *member, bool is_telling)
+void world_ask(struct world *w, size_t i, const struct outage_member *member, enum outage_step_kind kind)
 {
   size_t place = world_find_place(member->address);
   size_t meant = world_find_instance(w, member->name);
@@ -208,7 +221,7 @@ void world_ask(struct world *w, size_t i, const struct outage_member *member, bo
     place = w->instances[i].place;
   enum way way = w->between[w->instances[i].host][w->place_hosts[place]];
   size_t owner = w->owners[place];
-  struct event event = {.inside = true, .a = i, .b = meant, .x = w->instances[i].questions[meant], .y = is_telling};
+  struct event event = {.inside = true, .a = i, .b = meant, .x = w->instances[i].questions[meant], .kind = kind};
   event.number = outage_asking_generation(&w->instances[i].outage);
   if (way == WAY_DROPS)
     return;
@@ -219,7 +232,7 @@ void world_ask(struct world *w, size_t i, const struct outage_member *member, bo
     event.run = question_arrives;
     event.instance = owner;
   }
-  world_post(w, w->now_us + world_latency_us(w), &event);
+  world_post(w, w->now_us + question_us(w), &event);
 }
 
 // ---- statements ----
@@ -348,8 +361,7 @@ static void tick(struct world *w, const struct event *event)
   size_t i = event->instance;
   struct instance *in = &w->instances[i];
   uint64_t now_us = instance_now_us(w, i);
-  if (!in->retired)
-    mind_channel(w, i);
+  mind_channel(w, i);
   for (size_t n = 0; n < w->count; n++)
     if (in->neighbours[n].known && in->neighbours[n].heard_us + instance_memory_us() <= now_us)
       in->neighbours[n] = (struct neighbour){.known = false};
@@ -357,6 +369,7 @@ static void tick(struct world *w, const struct event *event)
     in->due = true;
     in->next_sign_us = now_us + HEARTBEAT_MS * WORLD_MS;
   }
+  instance_drain(w, i);
   take_steps(w, i);
   instance_join(w, i);
   instance_wake_changes(w, i);
@@ -413,25 +426,4 @@ void instance_begin(struct world *w, size_t i)
 void instance_end(struct world *w, size_t i)
 {
   outage_clear(&w->instances[i].outage);
-}
-
-static void quit_now(struct world *w, const struct event *event)
-{
-  world_kill(w, event->instance);
-}
-
-// Ends cleanly, unless a change is under way: takes its row away, says that it ends, and is gone a little later.
-void instance_quit(struct world *w, size_t i)
-{
-  struct instance *in = &w->instances[i];
-  for (size_t c = 0; c < WORLD_CHANGES; c++)
-    if (in->changes[c].state != CHANGE_NONE)
-      return;
-  in->retired = true;
-  outage_retire(&in->outage, instance_now_us(w, i));
-  if (in->outage.stored && in->hearing)
-    (void)world_query(w, i, STATEMENT_DELETE, i, in->outage.generation);
-  instance_queue_line(in, (struct note_line){.kind = LINE_QUIT});
-  instance_flush(w, i);
-  world_post(w, w->now_us + 50 * WORLD_MS, &(struct event){.run = quit_now, .instance = i});
 }

@@ -186,10 +186,13 @@ static void move_up(struct world *w, const struct event *event)
     world_post(w, w->now_us + 5 * WORLD_MS, event);
     return;
   }
-  if (w->slow_until_us > w->now_us && event->b == 0) {
+  bool is_slow = w->slow_until_us > w->now_us;
+  if ((is_slow || w->notify_ms > 0) && event->b == 0) {
     struct event later = *event;
     later.b = 1;
-    world_post(w, w->now_us + world_draw(w, 200 * WORLD_MS, 450 * WORLD_MS), &later);
+    uint64_t least_ms = is_slow ? 200 : w->notify_ms * 3 / 4;
+    uint64_t most_ms = is_slow ? 450 : w->notify_ms * 5 / 4;
+    world_post(w, w->now_us + world_draw(w, least_ms * WORLD_MS, most_ms * WORLD_MS), &later);
     return;
   }
   enum wire_kind kind = wire->up[wire->up_next++].kind;
@@ -418,7 +421,11 @@ void world_note_read(struct world *w, size_t key, uint64_t value, uint64_t known
 
 void world_init(struct world *w, uint64_t seed)
 {
-  *w = (struct world){.seed = seed * 0x9e3779b97f4a7c15u + 1, .up = true, .keys = WORLD_KEYS, .write_gap_ms = 500};
+  *w = (struct world){.seed = seed * 0x9e3779b97f4a7c15u + 1,
+                      .up = true,
+                      .keys = WORLD_KEYS,
+                      .write_gap_ms = 500,
+                      .window_count = WORLD_INSTANCES};
   for (int i = 0; i < 8; i++)
     (void)world_draw(w, 0, 2);
 }

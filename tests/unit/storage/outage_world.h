@@ -15,10 +15,10 @@
 #include "common/storage/cache_outage_internal.h"
 
 enum {
-  WORLD_INSTANCES = 10,  // that are ever started
+  WORLD_INSTANCES = 16,  // that are ever started
   WORLD_KEYS = 3,
   WORLD_HOSTS = 4,
-  WORLD_PLACES = 24,   // addresses
+  WORLD_PLACES = 32,   // addresses
   WORLD_CHANGES = 16,  // of an instance at the same time
   WORLD_HEARD = 200,   // of another, whose ends may have been missed
   WORLD_LINES = 24,
@@ -83,9 +83,12 @@ struct load {
 
 struct instance {
   bool alive, retired;
-  uint64_t frozen_until_us;  // in the world's time
-  double rate;               // of its clock
-  uint64_t clock_us;         // its clock at the beginning of the world
+  bool says_farewell;          // all its changes have ended
+  uint64_t farewell_until_us;  // it waits no longer
+  bool has_quit;               // it has taken its row away, and is gone in a moment
+  uint64_t frozen_until_us;    // in the world's time
+  double rate;                 // of its clock
+  uint64_t clock_us;           // its clock at the beginning of the world
   size_t place, host;
   char name[CACHE_INSTANCE_SIZE];
   char host_name[16];
@@ -164,6 +167,8 @@ struct world {
   unsigned crashes;
   uint64_t frozen_until_us;
   uint64_t slow_until_us;  // until then a NOTIFY takes long
+  uint64_t notify_ms;      // what a NOTIFY takes on average, always; 0 for a moment
+  uint64_t question_ms;    // what each way of a question takes on average; 0 for a moment
   bool has_locks;          // some statements wait for long
   uint64_t versions[WORLD_KEYS], last_version, known[WORLD_KEYS];
   struct world_row rows[WORLD_INSTANCES];
@@ -180,6 +185,7 @@ struct world {
   bool one_address;  // hosts are reached at loopback addresses, which say nothing about another host
 
   uint64_t window_from_us, window_to_us;  // where reads are counted apart
+  size_t window_first, window_count;      // of these instances
   uint64_t started_us;                    // the last start of an instance
   struct world_counts counts;
 };
@@ -227,7 +233,7 @@ uint64_t world_query(struct world *world, size_t instance, enum statement_kind k
 
 // ---- for instances: each other ----
 
-void world_ask(struct world *world, size_t instance, const struct outage_member *member, bool is_telling);
+void world_ask(struct world *world, size_t instance, const struct outage_member *member, enum outage_step_kind kind);
 size_t world_find_instance(const struct world *world, const char *name);
 
 // Notes a read that began when `known` was the least that it may return.
@@ -248,6 +254,12 @@ void instance_hears(struct world *world, size_t instance, const struct note *not
 void instance_finished(struct world *world, const struct event *event, enum statement_kind kind, enum outcome outcome);
 // Reads all keys at once: what runs first after a freeze.
 void instance_thaw(struct world *world, const struct event *event);
+
+// ---- outage_leaving.c ----
+
+// Ends an instance in good order, which takes a while.
 void instance_quit(struct world *world, size_t instance);
+// Takes the next step of that, if it ends.
+void instance_drain(struct world *world, size_t instance);
 
 #endif

@@ -46,6 +46,8 @@ static bool is_clean(uint64_t seed, struct world_counts *sum)
   world->one_address = seed % 10 == 0;
   world->write_gap_ms = 100 + seed * 97 % 1400;
   world->has_locks = true;
+  world->notify_ms = seed % 7 == 0 ? 50 + seed * 31 % 350 : 0;
+  world->question_ms = seed % 5 == 0 ? 5 + seed * 17 % 100 : 0;
   if (seed % 2 == 0)
     world_run(world, 5 * SECOND_US);
   world_begin_faults(world);
@@ -217,4 +219,128 @@ Test(cache_outage_world, an_instance_frozen_in_an_outage_does_not_hold_the_other
     cr_expect_eq(world->counts.stale, 0);
     close_world(world);
   }
+}
+
+// ---- instances that come and go in an outage ----
+
+enum ending { ENDING_PLANNED, ENDING_KILLED };
+
+// What became of three instances, of which the first two are replaced one after the other while PostgreSQL is away.
+struct replacement {
+  unsigned served_percent;  // by the third one
+  uint64_t first_write_ms;  // of anybody after PostgreSQL was back
+};
+
+static void end_one(struct world *world, size_t instance, enum ending ending)
+{
+  if (ending == ENDING_PLANNED)
+    instance_quit(world, instance);
+  else
+    world_kill(world, instance);
+}
+
+static struct replacement replace_in_outage(uint64_t seed, enum outage_kind kind, enum ending ending, size_t hosts)
+{
+  struct world *world = open_world(seed, 3, hosts);
+  world_run(world, 8 * SECOND_US);
+  world->write_gap_ms = 0;
+  world_run(world, 10 * SECOND_US);
+  world->window_from_us = world->now_us;
+  world->window_to_us = world->now_us + 20 * SECOND_US;
+  world->window_first = 2;
+  world->window_count = 1;
+  begin_outage(world, kind, 20 * SECOND_US);
+  for (size_t i = 0; i < 2; i++) {
+    world_run(world, world->now_us + 2 * SECOND_US);
+    end_one(world, i, ending);
+    world_run(world, world->now_us + 4 * SECOND_US);
+    size_t started = world_start(world, world_add_place(world, i % hosts));
+    if (kind == OUTAGE_VANISHED)
+      world_cut(world, started, WAY_DROPS, WAY_DROPS);
+  }
+  world_run(world, 30 * SECOND_US);
+  struct replacement result = {.served_percent = served_percent(world)};
+  end_outage(world);
+  world->write_gap_ms = 20;
+  uint64_t written = world->counts.acknowledged;
+  for (; world->counts.acknowledged == written && world->now_us < 75 * SECOND_US; result.first_write_ms += 50)
+    world_run(world, world->now_us + 50 * WORLD_MS);
+  world_run(world, 80 * SECOND_US);
+  cr_expect_eq(world->counts.stale, 0);
+  close_world(world);
+  return result;
+}
+
+static void expect_replaced(enum ending ending, size_t hosts)
+{
+  enum { WORLDS = 10 };
+  for (enum outage_kind kind = 0; kind < OUTAGE_KINDS; kind++) {
+    struct replacement worst = {.served_percent = 100};
+    for (uint64_t seed = 1; seed <= WORLDS; seed++) {
+      struct replacement one = replace_in_outage(seed, kind, ending, hosts);
+      worst.served_percent = one.served_percent < worst.served_percent ? one.served_percent : worst.served_percent;
+      worst.first_write_ms = one.first_write_ms > worst.first_write_ms ? one.first_write_ms : worst.first_write_ms;
+    }
+    printf("PostgreSQL %s, two of three instances on %zu hosts are %s meanwhile: of %d times the least that the third "
+           "served is %u %%; the first write followed after %llu ms at most\n",
+           outage_names[kind], hosts, ending == ENDING_PLANNED ? "replaced" : "killed", WORLDS, worst.served_percent,
+           (unsigned long long)worst.first_write_ms);
+    cr_expect_geq(worst.served_percent, 99, "PostgreSQL %s", outage_names[kind]);
+    cr_expect_leq(worst.first_write_ms, 6000, "PostgreSQL %s", outage_names[kind]);
+  }
+}
+
+Test(cache_outage_world, instances_that_end_in_good_order_take_nothing_from_the_others)
+{
+  expect_replaced(ENDING_PLANNED, 3);
+}
+
+// A port of its own host that is free again shows that nobody is there any more.
+Test(cache_outage_world, an_instance_that_is_killed_on_the_same_host_takes_nothing_from_the_others)
+{
+  expect_replaced(ENDING_KILLED, 1);
+}
+
+// ---- slow ways ----
+
+struct pace {
+  uint64_t written;
+  unsigned served_percent;
+};
+
+// Three instances write and read for 20 s, and every message between them takes long.
+static struct pace live_slowly(uint64_t seed, uint64_t notify_ms, uint64_t question_ms)
+{
+  struct world *world = open_world(seed, 3, 3);
+  world->notify_ms = notify_ms;
+  world->question_ms = question_ms;
+  world->write_gap_ms = 1000;
+  world_run(world, 15 * SECOND_US);
+  world->window_from_us = world->now_us;
+  world->window_to_us = world->now_us + 20 * SECOND_US;
+  uint64_t before = world->counts.acknowledged;
+  world_run(world, 35 * SECOND_US);
+  struct pace pace = {.written = world->counts.acknowledged - before, .served_percent = served_percent(world)};
+  cr_expect_eq(world->counts.stale, 0);
+  close_world(world);
+  return pace;
+}
+
+// Whatever PostgreSQL or the network take, changes go on: an instance that is only slow is not taken for one that has
+// lost PostgreSQL for as long as somebody asks.
+Test(cache_outage_world, changes_go_on_however_slow_messages_are)
+{
+  for (uint64_t notify_ms = 0; notify_ms <= 400; notify_ms += 200)
+    for (uint64_t question_ms = 0; question_ms <= 200; question_ms += 100) {
+      struct pace least = {.written = UINT64_MAX, .served_percent = 100};
+      for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct pace pace = live_slowly(seed, notify_ms, question_ms);
+        least.written = pace.written < least.written ? pace.written : least.written;
+        least.served_percent = pace.served_percent < least.served_percent ? pace.served_percent : least.served_percent;
+      }
+      printf("a NOTIFY takes %llu ms, a question %llu ms each way: at least %llu writes in 20 s, %u %% served\n",
+             (unsigned long long)notify_ms, (unsigned long long)question_ms, (unsigned long long)least.written,
+             least.served_percent);
+      cr_expect_gt(least.written, 20, "a NOTIFY takes %llu ms", (unsigned long long)notify_ms);
+    }
 }
