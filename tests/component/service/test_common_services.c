@@ -1,9 +1,11 @@
-// grpc.health.v1 of a running service, which has not bound it.
+// What every service serves without binding it: grpc.health.v1, and process.cache.v1, where only instances of the same
+// service may ask each other.
 #include <criterion/criterion.h>
 #include <signal.h>
 
 #include "grpc/health/v1/health.pb-c.h"
 #include "item/v1/item.pb-c.h"
+#include "process/cache/v1/instances.pb-c.h"
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_process.h"
 #include "tests/component/service/stream_client.h"
@@ -24,6 +26,9 @@ static void teardown(void)
 }
 
 TestSuite(health, .init = setup, .fini = teardown);
+TestSuite(cache_instances, .init = setup, .fini = teardown);
+
+// ---- grpc.health.v1 ----
 
 static struct outcome check(struct driver *driver, char *service)
 {
@@ -130,4 +135,46 @@ Test(health_drain, watches_tell_the_drain_and_end, .init = setup)
   driver_close(&gateway);
   cr_expect_eq(process_end(&probe), 0, "%s", strbuf_cstring(&probe.output));
   process_free(&probe);
+}
+
+// ---- process.cache.v1 ----
+
+static struct outcome ask_as(struct driver *driver, char *asker)
+{
+  const struct rpc_context context = {0};
+  Process__Cache__V1__AskRequest request = PROCESS__CACHE__V1__ASK_REQUEST__INIT;
+  request.cache = "words";
+  request.asker = asker;
+  return driver_call(driver, "process.cache.v1.Instances/Ask", &request.base, &context);
+}
+
+static void expect_refusal(const char *service, char *asker, enum status status, const char *reason)
+{
+  struct driver driver;
+  driver_open(&driver, probe.url, service);
+  struct outcome outcome = ask_as(&driver, asker);
+  cr_expect_eq(outcome.status, status, "%s: " SLICE_FMT, service, SLICE_ARG(outcome.message));
+  cr_expect(slice_equal_string(outcome.reason, reason), SLICE_FMT, SLICE_ARG(outcome.reason));
+  driver_close(&driver);
+}
+
+Test(cache_instances, another_service_may_not_ask)
+{
+  expect_refusal("user", "0123456789abcdef", STATUS_PERMISSION_DENIED, "ANOTHER_SERVICE");
+}
+
+Test(cache_instances, the_gateway_may_not_ask)
+{
+  struct outcome outcome = ask_as(&gateway, "0123456789abcdef");
+  cr_expect_eq(outcome.status, STATUS_PERMISSION_DENIED);
+}
+
+Test(cache_instances, a_cache_that_the_process_does_not_have_is_named)
+{
+  expect_refusal("probe", "0123456789abcdef", STATUS_NOT_FOUND, "CACHE_UNKNOWN");
+}
+
+Test(cache_instances, what_is_no_name_of_an_instance_is_refused)
+{
+  expect_refusal("probe", "short", STATUS_INVALID_ARGUMENT, "INVALID_REQUEST");
 }
