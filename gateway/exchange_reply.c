@@ -263,9 +263,12 @@ static enum step_result begin_pieces(struct exchange *exchange, const struct con
 enum step_result exchange_write_piece(struct exchange *exchange)
 {
   bool is_done = false;
-  if (transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done) != STATUS_OK)
-    return fail_unfit(exchange);
-  return is_done ? finish_success(exchange) : STEP_WRITE;
+  enum status status = transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done);
+  if (status == STATUS_OK && !is_done)
+    return STEP_WRITE;
+  // A client may read the reply slowly, and the response need not stay as long.
+  strbuf_free(&exchange->wire);
+  return status == STATUS_OK ? finish_success(exchange) : fail_unfit(exchange);
 }
 
 static enum step_result reply_success(struct exchange *exchange, struct slice payload)

@@ -3,6 +3,7 @@
 #include <criterion/redirect.h>
 
 #include "common/base/wire.h"
+#include "gateway/exchange_internal.h"
 #include "tests/support/common/read_metric.h"
 #include "tests/unit/gateway/one_exchange.h"
 
@@ -113,6 +114,17 @@ Test(large_replies, give_way_to_a_problem_of_the_http_layer)
   exchange_fail_http(exchange, &input, 408);
   cr_assert_eq(exchange_write(exchange), EXCHANGE_WAITING);
   assert_problem(exchange_reply(exchange), 408, "408");
+}
+
+Test(large_replies, are_kept_in_one_form_only_while_they_are_read)
+{
+  struct slice list = make_list(SLICE(""));
+  answer_and_overwrite(ask_for_list(), list);
+  cr_assert_geq(exchange->wire.capacity, list.size);
+  while (exchange_write(exchange) == EXCHANGE_WRITING)
+    continue;
+  cr_assert_eq(exchange->wire.capacity, 0);
+  cr_assert_lt(exchange->out.capacity, 2 * list.size);
 }
 
 Test(large_replies, leave_no_memory_with_the_next_request)
