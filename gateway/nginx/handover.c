@@ -139,15 +139,10 @@ static void end_listener(struct kept_listener *kept)
 
 static void on_last_accepts(ngx_event_t *event)
 {
+  (void)event;
   struct kept_listener *kept = handover.kept->elts;
-  for (ngx_uint_t i = 0; i < handover.kept->nelts; i++) {
-    if (event->timedout)
-      end_listener(&kept[i]);
-    else
-      accept_on(&kept[i]);
-  }
-  if (!event->timedout)
-    ngx_add_timer(event, LAST_ACCEPTS_MS);
+  for (ngx_uint_t i = 0; i < handover.kept->nelts; i++)
+    end_listener(&kept[i]);
 }
 
 // nginx has closed its own descriptors by now. Where a successor has the same listeners, it does not matter who serves
@@ -156,10 +151,13 @@ static void end_listeners(void)
 {
   if (handover.kept == NULL)
     return;
+  struct kept_listener *kept = handover.kept->elts;
+  for (ngx_uint_t i = 0; i < handover.kept->nelts; i++)
+    accept_on(&kept[i]);
+  // The worker does not end before it.
   handover.last_accepts =
       (ngx_event_t){.handler = on_last_accepts, .data = &handover.no_connection, .log = ngx_cycle->log};
-  // Later in this turn, because nginx is about to close connections that are idle.
-  ngx_post_event(&handover.last_accepts, &ngx_posted_events);
+  ngx_add_timer(&handover.last_accepts, LAST_ACCEPTS_MS);
 }
 
 // ---- idle connections of a worker that shuts down ----
