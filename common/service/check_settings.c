@@ -116,6 +116,14 @@ static enum status check_zone(const struct service *service, struct error *error
                            service->common.zone, MAX_ZONE_BYTES);
 }
 
+static enum status check_postgres(const struct service *service, struct error *error)
+{
+  enum status status = pg_check_conninfo(service->common.pg_conninfo, error);
+  if (status != STATUS_OK)
+    error_prefix(error, "PG_CONNINFO");
+  return status;
+}
+
 static enum status check_redis(const struct service *service, struct error *error)
 {
   enum status status = redis_check_url(service->common.redis_url, error);
@@ -133,8 +141,8 @@ static enum status check_admin_address(const struct service *service, struct err
 enum status service_check_settings(const struct service *service, struct strbuf *problems)
 {
   static enum status (*const checks[])(const struct service *service, struct error *error) = {
-      check_proof,       check_identity, check_tls_files, check_rpc_addresses, check_token_keys,
-      check_static_list, check_consul,   check_redis,     check_admin_address, check_zone,
+      check_proof,  check_identity, check_tls_files,     check_rpc_addresses, check_token_keys, check_static_list,
+      check_consul, check_redis,    check_admin_address, check_zone,          check_postgres,
   };
   enum status result = STATUS_OK;
   for (size_t i = 0; i < ARRAY_LEN(checks); i++) {

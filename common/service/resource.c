@@ -336,10 +336,11 @@ static enum status store_change(struct change *change, struct query_db db, Proto
   // Announced only now, so that a caller who may not change the row cannot keep it out of the caches.
   if (change->cached.change == NULL)
     begin_cached(change->call, change->resource, change->id, &change->cached);
-  status = cache_change_confirm(change->cached.change);
-  if (status != STATUS_OK)
-    return status;
-  status = query_change_packed(db, change->update, message, call_arena(change->call), &change->stored);
+  do {
+    status = cache_change_confirm(change->cached.change);
+    if (status == STATUS_OK)
+      status = query_change_packed(db, change->update, message, call_arena(change->call), &change->stored);
+  } while (cache_change_is_late(change->cached.change, status));
   if (status == STATUS_OK)
     call_reply_bytes(change->call, change->stored);
   return status == STATUS_NOT_FOUND ? STATUS_ABORTED : status;
@@ -434,9 +435,12 @@ static enum status remove_row(struct call *call, const struct resource *resource
   int64_t affected;
   struct cached_change cached;
   begin_cached(call, resource, id, &cached);
-  enum status status = cache_change_confirm(cached.change);
-  if (status == STATUS_OK)
-    status = query_exec(own_db(call), resource->remove, &params, call_arena(call), &affected);
+  enum status status;
+  do {
+    status = cache_change_confirm(cached.change);
+    if (status == STATUS_OK)
+      status = query_exec(own_db(call), resource->remove, &params, call_arena(call), &affected);
+  } while (cache_change_is_late(cached.change, status));
   if (status == STATUS_OK && affected == 0)
     status = STATUS_ABORTED;
   end_cached(&cached);

@@ -187,9 +187,9 @@ static void open_postgres(struct service *service)
   service->pg = pg_create(service->loop, &options);
 }
 
-// How long a cache expects a write after its announcement: the time of its confirmation, its statement and its commit.
-// The least is longer than the timeout of most methods, because a call may begin its write until its deadline.
-enum { CACHE_HOLD_BEYOND_STATEMENT_MS = 1500, CACHE_HOLD_LEAST_MS = 6500 };
+// How long after this instance was last heard by the others it may begin a write that was confirmed, and how much
+// faster their clocks may be.
+enum { CACHE_BEGIN_MS = 2000, CACHE_HOLD_MARGIN_MS = 100 };
 
 struct cache *service_cache_create(struct service *service, const struct cache_options *options)
 {
@@ -199,9 +199,8 @@ struct cache *service_cache_create(struct service *service, const struct cache_o
   struct cache_options all = *options;
   all.pg = service->pg;
   all.redis = service->redis;
-  all.hold_ms = (uint32_t)service->common.pg_statement_timeout_ms + CACHE_HOLD_BEYOND_STATEMENT_MS;
-  if (all.hold_ms < CACHE_HOLD_LEAST_MS)
-    all.hold_ms = CACHE_HOLD_LEAST_MS;
+  all.begin_ms = CACHE_BEGIN_MS;
+  all.hold_ms = CACHE_BEGIN_MS + pg_effect_ms(service->pg) + CACHE_HOLD_MARGIN_MS;
   // The instances know each other by a table, which migrations make.
   if (service->definition->migrations != NULL) {
     all.ask = cache_instances_ask;

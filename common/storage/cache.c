@@ -139,7 +139,8 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
   struct slice name = slice_from_string(options->name);
   cache->loop = loop;
   cache->ttl_ms = options->ttl_ms;
-  cache->hold_ms = options->hold_ms;
+  CHECK(options->begin_ms == 0 || options->begin_ms > CACHE_BEGIN_LEAST_MS);
+  cache->begin_ms = options->begin_ms;
   cache->hits_memory = hits_series(name, SLICE("memory"));
   cache->hits_redis = hits_series(name, SLICE("redis"));
   cache->misses = metrics_series(METRIC_CACHE_MISSES, &name, 1);

@@ -60,6 +60,7 @@ struct cache_reply {
 typedef enum status cache_ask_fn(void *arg, const struct cache_question *question, struct cache_reply *reply);
 
 #define CACHE_MAX_NAME_BYTES 128
+#define CACHE_BEGIN_LEAST_MS 1500
 
 struct cache_options {
   // Names metrics and keys in Redis, and holds the version of the data format: "item.v1". At most CACHE_MAX_NAME_BYTES
@@ -67,8 +68,13 @@ struct cache_options {
   const char *name;
   size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
   uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
-  // The longest that a write may take effect after cache_change_confirm, also when its instance was killed meanwhile:
-  // longer than the sessions' statement_timeout. Nothing is cached for a second longer than that after a start.
+  // How long after the last message of this instance to the others a write that was confirmed may begin, because they
+  // remember its announcement for `hold_ms` from there; longer than CACHE_BEGIN_LEAST_MS (CHECK). 0: until the task's
+  // deadline.
+  uint32_t begin_ms;
+  // The longest from that message until a write may take effect, also when its instance was killed meanwhile: longer
+  // than `begin_ms` and what the server may take from there (pg_effect_ms). Nothing is cached for a second longer than
+  // that after a start.
   uint32_t hold_ms;
   struct pg *pg;  // where the source is, and the table cache_instances if there is `ask`
   struct redis *redis;
@@ -111,9 +117,12 @@ struct cache_change;
 struct cache_change *cache_change_begin(struct cache *cache, const struct slice *keys, size_t count);
 // Waits until nobody serves or keeps the keys any more: a round trip through PostgreSQL, and for an instance that does
 // not answer half a second at most. Call it before the first effect. On failure nothing may be changed: UNAVAILABLE
-// when the other instances cannot be reached. On success the task's deadline is three quarters of `hold_ms` away at
-// most, because the others forget the change after `hold_ms`, and an instance that was frozen must not write then.
+// when the other instances cannot be reached. On success the task's deadline is `begin_ms` away at most, because the
+// others forget the change after `hold_ms`, and an instance that was frozen must not write then. May be called again.
 enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
+// Tells whether a write has failed with that status only because the time was over that the confirmation gave, and the
+// task has more. It gets its deadline back then, and may confirm the change again and repeat the write.
+bool cache_change_is_late(struct cache_change *change, enum status status);
 // Gives the value that the source holds of the only key of the change (CHECK), once it is committed. The end of the
 // change then leaves it in both tiers, unless another change of the key may have come between. `value` must stay valid
 // until then.

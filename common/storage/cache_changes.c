@@ -14,6 +14,7 @@ struct cache_change {
   struct cache_announced announced;
   struct cache_hidden hidden;  // epoch 0: nothing is hidden
   struct redis_call *hiding;   // while Redis has not answered
+  uint64_t hidden_us;          // when Redis was asked to hide the keys
   bool bound;                  // the task's deadline was tightened
   uint64_t deadline_us;        // the task's deadline before that
   bool has_value;              // `value` was given to be kept
@@ -38,6 +39,7 @@ static void start_hiding(struct cache_change *change)
   change->hidden.epoch = cache_coherence_epoch(&cache->coherence);
   if (change->hidden.epoch == 0)
     return;
+  change->hidden_us = clock_now_us();
   change->hidden_done = (struct completion){.what = "Redis"};
   change->hiding = cache_redis_hide(&cache->shared, &change->hidden, handle_hidden, change);
   if (change->hiding == NULL)
@@ -86,14 +88,28 @@ static bool is_epoch_over(const struct cache_change *change)
   return epoch != 0 && epoch != change->hidden.epoch;
 }
 
-// Tightens the task's deadline, so that the write can begin only while the other instances remember the change.
+// Tells whether the keys may show again before a write of now has taken effect.
+static bool is_hiding_old(const struct cache_change *change)
+{
+  return change->hidden.epoch != 0 && clock_now_us() > change->hidden_us + cache_ms_as_us(CACHE_TOMBSTONE_MARGIN_MS);
+}
+
+static void unbind_task(struct cache_change *change)
+{
+  if (change->bound)
+    task_restore_deadline(change->deadline_us);
+  change->bound = false;
+}
+
+// Tightens the task's deadline, so that the write can begin only while the other instances remember the change. They
+// count from the last message of this instance that they have heard, and not from the confirmation.
 static void bind_task(struct cache_change *change)
 {
-  uint64_t begin_ms = (uint64_t)change->cache->hold_ms * 3 / 4;
-  if (change->bound || begin_ms == 0)
+  const struct cache *cache = change->cache;
+  if (cache->begin_ms == 0)
     return;
   change->bound = true;
-  change->deadline_us = task_tighten_deadline(deadline_after_ms(clock_now_us(), begin_ms));
+  change->deadline_us = task_tighten_deadline(cache->coherence.outage.lease_began_us + cache_ms_as_us(cache->begin_ms));
 }
 
 static enum status confirm_everywhere(struct cache_change *change)
@@ -102,7 +118,7 @@ static enum status confirm_everywhere(struct cache_change *change)
     enum status status = finish_hiding(change);
     if (status == STATUS_OK)
       status = cache_coherence_confirm(&change->cache->coherence, &change->announced);
-    if (status != STATUS_OK || !is_epoch_over(change))
+    if (status != STATUS_OK || (!is_epoch_over(change) && !is_hiding_old(change)))
       return status;
     start_hiding(change);
   }
@@ -112,10 +128,19 @@ enum status cache_change_confirm(struct cache_change *change)
 {
   if (change == NULL)
     return STATUS_OK;
+  unbind_task(change);
   enum status status = confirm_everywhere(change);
   if (status == STATUS_OK)
     bind_task(change);
   return status;
+}
+
+bool cache_change_is_late(struct cache_change *change, enum status status)
+{
+  if (change == NULL || !change->bound || status != STATUS_DEADLINE_EXCEEDED || task_effect() == TASK_EFFECT_UNKNOWN)
+    return false;
+  unbind_task(change);
+  return task_check() == STATUS_OK;
 }
 
 void cache_change_keep(struct cache_change *change, struct slice value)
@@ -146,8 +171,7 @@ void cache_change_end(struct cache_change **change, bool known)
   if (ended == NULL)
     return;
   *change = NULL;
-  if (ended->bound)
-    task_restore_deadline(ended->deadline_us);
+  unbind_task(ended);
   if (ended->hiding != NULL)
     redis_call_forget(ended->hiding);
   if (known)

@@ -12,7 +12,7 @@
 struct cache {
   struct loop *loop;
   uint32_t ttl_ms;
-  uint32_t hold_ms;
+  uint32_t begin_ms;
   struct cache_memory memory;
   struct cache_coherence coherence;
   struct cache_redis shared;

@@ -54,7 +54,7 @@ enum {
   // How much later the others take that time to be over: their clocks may be faster by a hundredth.
   OUTAGE_MAX_MARGIN_MS = 3000,
   // An instance that has had no message reported as sent for so long enrols again.
-  CACHE_GAP_MS = 1500,
+  CACHE_GAP_MS = CACHE_BEGIN_LEAST_MS,
   OUTAGE_MAX_ADDRESS_BYTES = 512,
 };
 

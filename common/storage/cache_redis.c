@@ -8,7 +8,7 @@
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 
-enum { TOMBSTONE_MARGIN_MS = 1000, MAX_VALUE_BYTES = 1 << 20 };
+enum { MAX_VALUE_BYTES = 1 << 20 };
 #define LEASE_MS "5000"
 
 // Puts a value in place of a lease. KEYS: the key. ARGV: token, value, lifetime in ms.
@@ -188,7 +188,7 @@ static struct redis_call *start_script(struct cache_redis *shared, const char *s
   for (size_t i = 0; i < count; i++)
     words[3 + i] = make_redis_key(shared, hidden->epoch, hidden->keys[i], &arena);
   words[3 + count] = slice_from_string(hidden->token);
-  words[4 + count] = slice_from_string(arena_printf(&arena, "%u", shared->hold_ms + TOMBSTONE_MARGIN_MS));
+  words[4 + count] = slice_from_string(arena_printf(&arena, "%u", shared->hold_ms + CACHE_TOMBSTONE_MARGIN_MS));
   struct redis_call *call = redis_call_start(shared->redis, words, count + 5, done, arg);
   arena_free(&arena);
   return call;

@@ -17,6 +17,10 @@
 
 #define CACHE_TOKEN_SIZE 34
 
+// A tombstone lasts for so much longer than `hold_ms`. A change that is confirmed later than that hides its keys again.
+// Longer than Redis may take to answer.
+enum { CACHE_TOMBSTONE_MARGIN_MS = 3000 };
+
 struct cache_redis {
   struct redis *redis;
   char *prefix;

@@ -61,6 +61,13 @@ struct pg_options {
 struct pg *pg_create(struct loop *loop, const struct pg_options *options);
 // Closes all connections and nulls the pointer; accepts NULL. No statement may be in flight (CHECK).
 void pg_free(struct pg **pg);
+// Tells whether the connection string leaves alone what pg_effect_ms rests on. INVALID_ARGUMENT where it sets
+// statement_timeout, which is in the options, or turns tcp_user_timeout off, or sets it to more than a minute.
+enum status pg_check_conninfo(const char *conninfo, struct error *error) MUST_CHECK;
+// Returns how long after it was sent a statement may take effect at most, also when this process has ended meanwhile:
+// what the server does not take is given up after tcp_user_timeout, and a statement that it has taken after
+// statement_timeout. A server that stands still itself is not counted.
+uint32_t pg_effect_ms(const struct pg *pg);
 // Returns how many connections may be open at a time, a channel's and a probe's included.
 size_t pg_connections_at_most(const struct pg *pg);
 // Tells whether a pipelined connection is open and the server answers: an empty statement, sent every second, within

@@ -112,6 +112,51 @@ void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
   PQconninfoFree(parsed);
 }
 
+enum { LONGEST_USER_TIMEOUT_MS = 60000 };
+
+// Returns how long TCP tries to deliver; 0 where that is the system's default or longer than a minute.
+static uint32_t read_user_timeout_ms(const char *value)
+{
+  int64_t ms = 0;
+  return slice_to_int64(slice_from_string(value), 1, LONGEST_USER_TIMEOUT_MS, &ms) ? (uint32_t)ms : 0;
+}
+
+uint32_t pg_effect_ms(const struct pg *pg)
+{
+  uint32_t deliver_ms = 0;
+  if (pg->keywords != NULL)
+    deliver_ms = read_user_timeout_ms(pg_conninfo_value(pg, "tcp_user_timeout", ""));
+  return (deliver_ms == 0 ? LONGEST_USER_TIMEOUT_MS : deliver_ms) + pg->statement_timeout_ms;
+}
+
+static enum status check_option(const PQconninfoOption *option, struct error *error)
+{
+  if (strcmp(option->keyword, "tcp_user_timeout") == 0 && read_user_timeout_ms(option->val) == 0)
+    return error_set(
+        error, STATUS_INVALID_ARGUMENT,
+        "tcp_user_timeout is \"%s\", and must be 1 to %d (milliseconds), because a change waits until what "
+        "an instance has sent before it died cannot take effect any more",
+        option->val, LONGEST_USER_TIMEOUT_MS);
+  if (strcmp(option->keyword, "options") == 0 && strstr(option->val, "statement_timeout") != NULL)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "options must not set statement_timeout; PG_STATEMENT_TIMEOUT does");
+  return STATUS_OK;
+}
+
+enum status pg_check_conninfo(const char *conninfo, struct error *error)
+{
+  char *problem = NULL;
+  PQconninfoOption *parsed = PQconninfoParse(conninfo, &problem);
+  PQfreemem(problem);
+  enum status status = STATUS_OK;
+  // Whether it can be read at all is seen when it is used.
+  for (size_t i = 0; parsed != NULL && parsed[i].keyword != NULL && status == STATUS_OK; i++)
+    if (parsed[i].val != NULL)
+      status = check_option(&parsed[i], error);
+  PQconninfoFree(parsed);
+  return status;
+}
+
 PGconn *pg_connect_blocking(const char *conninfo)
 {
   const char *keywords[ARRAY_LEN(DEFAULTS) + 4] = {0};

@@ -91,6 +91,27 @@ Test(item_locks, one_locked_item_holds_up_no_other, .timeout = 90)
   cr_expect_str_eq(items_get(&items, locked)->name, "Unlocked");
 }
 
+// What a confirmation gives to a write is over before the lock is free. The change is confirmed again, as long as its
+// caller waits.
+Test(item_locks, a_change_waits_longer_than_its_confirmation_lasts, .timeout = 90)
+{
+  enum { LOCKED_MS = 2500, PATIENT_MS = 4000 };
+  const char *id = items_created(&items, items_make(&items, "S", "Locked"), &owner)->id;
+  struct process holder;
+  struct outcome outcome;
+  items_lock(&items, &holder, id);
+  uint64_t began_us = clock_now_us();
+  begin_rename(id, "Changed", &owner, 30000, &outcome);
+  wait_for_sessions("wait_event_type = 'Lock'", "t");
+  while (clock_now_us() < deadline_after_ms(began_us, LOCKED_MS))
+    driver_turn(&items.driver);
+  items_unlock(&items, &holder);
+  driver_finish(&items.driver, &outcome);
+  // A machine that stood still has used up the time of the call.
+  bool is_overdue = clock_now_us() > deadline_after_ms(began_us, PATIENT_MS);
+  cr_expect(outcome.status == STATUS_OK || is_overdue, "%s", status_name(outcome.status));
+}
+
 static void begin_new_sku(const char *id, char *sku, struct outcome *outcome)
 {
   char *path = "sku";

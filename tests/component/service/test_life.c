@@ -333,6 +333,11 @@ static void expect_refused(const char *const *environment, const char *text)
 
 #define EXPECT_REFUSED(text, ...) expect_refused((const char *const[]){__VA_ARGS__, NULL}, text)
 
+Test(life, check_config_refuses_a_connection_without_an_end)
+{
+  EXPECT_REFUSED("probe: PG_CONNINFO: tcp_user_timeout is \"0\"", "PG_CONNINFO=host=/nonexistent tcp_user_timeout=0");
+}
+
 Test(life, check_config_refuses_a_name_without_proof)
 {
   EXPECT_REFUSED("probe: nothing proves the names of services", "SERVICE_KEY=", "SERVICE_KEYS=");

@@ -144,7 +144,7 @@ void instance_wake_changes(struct world *w, size_t i)
                                .inside = true,
                                .instance = i,
                                .x = change->sequence,
-                               .y = now_us + WORLD_BEGIN_MS * WORLD_MS});
+                               .y = in->outage.lease_began_us + WORLD_BEGIN_MS * WORLD_MS});
   }
 }
 

@@ -307,7 +307,7 @@ static void arrive(struct world *w, const struct event *event)
   }
   // What has not arrived after so long was given up by TCP, and by its sender.
   if (way == WAY_DROPS || w->frozen_until_us > w->now_us) {
-    if (way != WAY_DROPS || w->now_us < event->sent_us + 200 * WORLD_MS)
+    if (way != WAY_DROPS || w->now_us < event->sent_us + WORLD_REACH_MS * WORLD_MS)
       world_post(w, w->now_us + 5 * WORLD_MS, event);
     else
       reply(w, event, OUTCOME_UNKNOWN);

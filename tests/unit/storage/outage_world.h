@@ -22,11 +22,12 @@ enum {
   WORLD_CHANGES = 16,  // of an instance at the same time
   WORLD_HEARD = 200,   // of another, whose ends may have been missed
   WORLD_LINES = 24,
-  // What the instances take for the longest time between a confirmation and its effect.
-  WORLD_HOLD_MS = 3000,
-  // How long after its confirmation a write may leave its process, and take effect at the server.
-  WORLD_BEGIN_MS = 600,
+  // How long after the last message of its process a write may leave it, and what takes up to how long from there.
+  WORLD_BEGIN_MS = 2000,
+  WORLD_REACH_MS = 200,
   WORLD_STATEMENT_MS = 700,
+  // The longest that a write may take effect after that message, as services compute it.
+  WORLD_HOLD_MS = WORLD_BEGIN_MS + WORLD_REACH_MS + WORLD_STATEMENT_MS + 100,
 };
 
 #define WORLD_MS UINT64_C(1000)

@@ -181,6 +181,29 @@ Test(pg_conninfo, a_vanished_host_is_noticed_in_two_seconds)
   pg_conninfo_free(&pg);
 }
 
+// A change counts on it that what an instance sent before it died cannot take effect later.
+Test(pg_conninfo, it_is_known_when_a_statement_cannot_take_effect_any_more)
+{
+  struct pg pg = {.statement_timeout_ms = 5000};
+  pg_conninfo_init(&pg, &(const struct pg_options){.conninfo = "host=10.0.0.1"});
+  cr_expect_eq(pg_effect_ms(&pg), 6700);
+  pg_conninfo_free(&pg);
+  pg_conninfo_init(&pg, &(const struct pg_options){.conninfo = "host=10.0.0.1 tcp_user_timeout=300"});
+  cr_expect_eq(pg_effect_ms(&pg), 5300);
+  pg_conninfo_free(&pg);
+}
+
+Test(pg_conninfo, settings_that_leave_that_open_are_refused)
+{
+  struct error error;
+  cr_expect_eq(pg_check_conninfo("host=a tcp_user_timeout=300 options='-c search_path=b'", &error), STATUS_OK);
+  cr_expect_eq(pg_check_conninfo("host=a tcp_user_timeout=0", &error), STATUS_INVALID_ARGUMENT);
+  cr_expect_not_null(strstr(error.message, "must be 1 to 60000"));
+  cr_expect_eq(pg_check_conninfo("host=a tcp_user_timeout=60001", &error), STATUS_INVALID_ARGUMENT);
+  cr_expect_eq(pg_check_conninfo("host=a options='-c statement_timeout=0'", &error), STATUS_INVALID_ARGUMENT);
+  cr_expect_not_null(strstr(error.message, "PG_STATEMENT_TIMEOUT"));
+}
+
 static void make_conninfo(struct pg *pg, const char *conninfo)
 {
   *pg = (struct pg){0};
