@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/base/thread.h"
 #include "common/observe/crash.h"
 #include "common/observe/log.h"
 
@@ -206,6 +207,8 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   end_with_master();
   crash_report_install();
   memory_keep_freed();
+  // Refusals and small replies are not to wait for a whole turn of PostgreSQL's or a service's.
+  thread_ask_for_short_turns();
   start_counting(module);
   certificate_tell_expiry(cycle);
   connections_start(cycle, module);
