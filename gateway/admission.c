@@ -3,7 +3,11 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "gateway/cost_shares.h"
 #include "gateway/limits.h"
+
+// What a call costs beside the work on its bytes, as a number of bytes.
+#define CALL_BYTES 2048
 
 static const struct concurrency_bounds EXPENSIVE = {
     .least = ADMISSION_EXPENSIVE_LEAST, .most = ADMISSION_EXPENSIVE_MOST, .calm_us = 50 * 1000};
@@ -12,7 +16,8 @@ static const struct concurrency_bounds OTHERS = {
 
 struct method_limit {
   struct concurrency_limit limit;
-  uint16_t held[ADMISSION_CALLERS];
+  struct cost_shares shares;
+  size_t count;  // of the calls in flight
 };
 
 // For so long after a refusal there is a crowd.
@@ -65,11 +70,11 @@ static struct method_limit *find_limit(struct admission *admission, const struct
   return *limit;
 }
 
-static void show_limit(const struct admission *admission, size_t method, const struct concurrency_limit *limit)
+static void show_limit(const struct admission *admission, size_t method, const struct method_limit *limit)
 {
   const struct admission_series *series = &admission->metrics->admission[method];
-  metric_set(series->limit, limit->limit);
-  metric_set(series->in_flight, (int64_t)limit->in_flight);
+  metric_set(series->limit, limit->limit.limit);
+  metric_set(series->in_flight, (int64_t)limit->count);
 }
 
 static void count_refusal(struct admission *admission, size_t method, enum concurrency_verdict verdict, uint64_t now_us)
@@ -80,11 +85,17 @@ static void count_refusal(struct admission *admission, size_t method, enum concu
     admission->crowded_us = now_us;
 }
 
+static struct concurrency_call weigh_call(const struct cost_shares *shares, uint16_t caller)
+{
+  return (struct concurrency_call){.held = shares->held[caller], .weight = cost_shares_weigh(shares, caller)};
+}
+
 bool admission_has_room(struct admission *admission, const struct contract_method *method, uint64_t caller,
                         uint64_t now_us)
 {
   const struct method_limit *limit = find_limit(admission, method);
-  if (concurrency_limit_has_room(&limit->limit, limit->held[caller % ADMISSION_CALLERS]))
+  const struct concurrency_call call = weigh_call(&limit->shares, caller % COST_CALLERS);
+  if (concurrency_limit_has_room(&limit->limit, &call))
     return true;
   count_refusal(admission, method->index, CONCURRENCY_CROWDED, now_us);
   return false;
@@ -99,21 +110,30 @@ enum concurrency_verdict admission_take(struct admission *admission, const struc
                                         struct admission_place *place, uint64_t now_us)
 {
   *place = (struct admission_place){.method = (uint16_t)request->method->index,
-                                    .caller = (uint16_t)(request->caller % ADMISSION_CALLERS)};
+                                    .caller = (uint16_t)(request->caller % COST_CALLERS)};
   if (!admission_limits(request->method))
     return CONCURRENCY_ADMITTED;
   struct method_limit *limit = find_limit(admission, request->method);
-  size_t held = limit->held[place->caller];
-  enum concurrency_verdict verdict = concurrency_limit_begin(&limit->limit, held, request->left_us, now_us);
+  struct concurrency_call call = weigh_call(&limit->shares, place->caller);
+  call.left_us = request->left_us;
+  enum concurrency_verdict verdict = concurrency_limit_begin(&limit->limit, &call, now_us);
   if (verdict == CONCURRENCY_ADMITTED) {
     place->is_held = true;
     place->began_us = now_us;
-    limit->held[place->caller]++;
+    place->weight = (uint16_t)call.weight;
+    limit->shares.held[place->caller] += place->weight;
+    limit->count++;
   } else {
     count_refusal(admission, place->method, verdict, now_us);
   }
-  show_limit(admission, place->method, &limit->limit);
+  show_limit(admission, place->method, limit);
   return verdict;
+}
+
+void admission_note_bytes(struct admission *admission, const struct admission_place *place, size_t bytes)
+{
+  if (place->is_held)
+    cost_shares_note(&admission->methods[place->method]->shares, place->caller, CALL_BYTES + bytes);
 }
 
 void admission_return(struct admission *admission, struct admission_place *place, bool is_complete, uint64_t now_us)
@@ -122,9 +142,10 @@ void admission_return(struct admission *admission, struct admission_place *place
     return;
   place->is_held = false;
   struct method_limit *limit = admission->methods[place->method];
-  limit->held[place->caller]--;
+  limit->shares.held[place->caller] -= place->weight;
+  limit->count--;
   uint64_t duration_us = now_us > place->began_us ? now_us - place->began_us : 1;
   bool tells = is_complete || duration_us > limit->limit.usual_us;
-  concurrency_limit_end(&limit->limit, tells ? duration_us : 0, now_us);
-  show_limit(admission, place->method, &limit->limit);
+  concurrency_limit_end(&limit->limit, place->weight, tells ? duration_us : 0, now_us);
+  show_limit(admission, place->method, limit);
 }

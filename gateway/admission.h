@@ -1,6 +1,7 @@
 // Which calls a worker lets in when more come than can be answered in good time. Each method has a limit of its own
-// (common/base/concurrency_limit.h), which callers share. What is beyond it is refused before the service hears of it,
-// because a refusal here costs much less than most calls.
+// (common/base/concurrency_limit.h), which callers share by what their calls cost (cost_shares.h): by the bytes of
+// their requests and answers, which the work of everybody on the way grows with. What is beyond the limit is refused
+// before the service hears of it, because a refusal here costs much less than most calls.
 //
 // Expensive methods, such as lists, are held to 50 ms. Others may take half a second before calls are refused, because
 // a refusal costs about a quarter of such a call: to answer late is better there than to refuse much.
@@ -18,9 +19,6 @@
 #include "common/contract/contract.h"
 #include "gateway/gateway_metrics.h"
 
-// Callers are told apart by a hash, so two may share their share by chance.
-#define ADMISSION_CALLERS 1024
-
 // How many calls of a method are in flight at a time.
 #define ADMISSION_EXPENSIVE_LEAST 32
 #define ADMISSION_EXPENSIVE_MOST 512
@@ -34,6 +32,7 @@ struct admission_place {
   bool is_held;
   uint16_t method;
   uint16_t caller;
+  uint16_t weight;
   uint64_t began_us;
 };
 
@@ -59,6 +58,8 @@ bool admission_is_crowded(const struct admission *admission, uint64_t now_us);
 // Asks for a place for a call. CONCURRENCY_ADMITTED without a place where the method has no limit.
 enum concurrency_verdict admission_take(struct admission *admission, const struct admission_request *request,
                                         struct admission_place *place, uint64_t now_us);
+// Notes how many bytes the request and the answer of a call have, before its place is given back.
+void admission_note_bytes(struct admission *admission, const struct admission_place *place, size_t bytes);
 // Gives the place back, where one is held. `is_complete` says that the time it was held for is what such a call takes.
 // A call that failed or was given up tells only that it takes longer than that.
 void admission_return(struct admission *admission, struct admission_place *place, bool is_complete, uint64_t now_us);

@@ -336,5 +336,8 @@ enum step_result step_reply(struct exchange *exchange)
   const struct rpc_status *status = exchange->outcome;
   exchange->outcome = NULL;
   exchange->is_carried_out = is_carried_out(status->code);
+  if (exchange->is_carried_out)
+    admission_note_bytes(exchange->gateway->admission, &exchange->place,
+                         exchange->body.size + exchange->outcome_payload.size);
   return reply_outcome(exchange, status);
 }

@@ -56,10 +56,16 @@ static void begin_window(struct concurrency_limit *limit, uint64_t now_us)
   memset(limit->buckets, 0, sizeof(limit->buckets));
 }
 
+// Tells how many usual calls weigh as much, rounded up.
+static size_t count_calls(size_t weight)
+{
+  return (weight + CONCURRENCY_UNIT - 1) / CONCURRENCY_UNIT;
+}
+
 // Tells whether the window saw so few calls at a time that they cannot have waited for each other for long.
 static bool is_calm(const struct concurrency_limit *limit)
 {
-  return limit->most_in_flight <= limit->bounds.least / 4;
+  return count_calls(limit->most_in_flight) <= limit->bounds.least / 4;
 }
 
 static void note_calm(struct concurrency_limit *limit, uint64_t median_us)
@@ -81,7 +87,8 @@ static uint32_t find_root(uint32_t value)
 // that was there all the time. Where few are slow, something else is the cause, and to let in fewer would help nobody.
 static bool is_crowd(const struct concurrency_limit *limit)
 {
-  return limit->most_in_flight >= limit->limit / 2 || limit->least_in_flight > limit->bounds.least;
+  return count_calls(limit->most_in_flight) >= limit->limit / 2 ||
+         count_calls(limit->least_in_flight) > limit->bounds.least;
 }
 
 // Returns the limit that follows from a median: what was in flight times allowed / median, but at least half of it, and
@@ -91,8 +98,8 @@ static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t 
   uint64_t allowed_us = 2 * limit->calm_us > limit->bounds.calm_us ? 2 * limit->calm_us : limit->bounds.calm_us;
   uint64_t next = limit->limit;
   if (is_crowd(limit) && median_us > allowed_us) {
-    if (limit->most_in_flight < next)
-      next = limit->most_in_flight;
+    if (count_calls(limit->most_in_flight) < next)
+      next = count_calls(limit->most_in_flight);
     next = median_us > 2 * allowed_us ? next / 2 : next * allowed_us / median_us;
   }
   next += find_root(limit->limit);
@@ -137,42 +144,42 @@ static void move_window(struct concurrency_limit *limit, uint64_t now_us)
 // because nobody would learn otherwise that calls take less time again.
 static bool is_late(const struct concurrency_limit *limit, uint64_t left_us)
 {
-  return left_us < limit->usual_us && limit->in_flight >= limit->bounds.least / 4;
+  return left_us < limit->usual_us && count_calls(limit->in_flight) >= limit->bounds.least / 4;
 }
 
-// Tells whether a caller who has `held` in flight may have one more. One who has few may exceed the limit a little,
-// because a caller who has many may have taken all of it when it was higher.
-static bool has_share(const struct concurrency_limit *limit, size_t held)
+// Tells whether a caller may have one more. One who has few may exceed the limit a little, because a caller who has
+// many may have taken all of it when it was higher.
+static bool has_share(const struct concurrency_limit *limit, const struct concurrency_call *call)
 {
-  size_t most = limit->limit;
-  if (held < most / FEW_PART)
+  size_t most = (size_t)limit->limit * CONCURRENCY_UNIT;
+  if (call->held < most / FEW_PART)
     most += most / RESERVE_PART;
   size_t free = most > limit->in_flight ? most - limit->in_flight : 0;
-  return held < CONCURRENCY_SHARE * free;
+  return limit->in_flight == 0 || (free >= call->weight && call->held < CONCURRENCY_SHARE * free);
 }
 
-bool concurrency_limit_has_room(const struct concurrency_limit *limit, size_t held)
+bool concurrency_limit_has_room(const struct concurrency_limit *limit, const struct concurrency_call *call)
 {
-  return limit->limit == 0 || has_share(limit, held);
+  return limit->limit == 0 || has_share(limit, call);
 }
 
-enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, size_t held, uint64_t left_us,
+enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, const struct concurrency_call *call,
                                                  uint64_t now_us)
 {
   move_window(limit, now_us);
-  if (!has_share(limit, held))
+  if (!has_share(limit, call))
     return CONCURRENCY_CROWDED;
-  if (is_late(limit, left_us))
+  if (is_late(limit, call->left_us))
     return CONCURRENCY_LATE;
-  limit->in_flight++;
+  limit->in_flight += call->weight;
   if (limit->in_flight > limit->most_in_flight)
     limit->most_in_flight = limit->in_flight;
   return CONCURRENCY_ADMITTED;
 }
 
-void concurrency_limit_end(struct concurrency_limit *limit, uint64_t duration_us, uint64_t now_us)
+void concurrency_limit_end(struct concurrency_limit *limit, size_t weight, uint64_t duration_us, uint64_t now_us)
 {
-  limit->in_flight--;
+  limit->in_flight -= weight;
   if (limit->in_flight < limit->least_in_flight)
     limit->least_in_flight = limit->in_flight;
   if (duration_us > 0) {

@@ -10,9 +10,13 @@
 // stays within its bounds. (The gradient is that of Envoy's and Netflix's adaptive concurrency; a queue stands that
 // does not empty within a window, as CoDel tells it from a burst.)
 //
-// Callers share what is free: one may hold CONCURRENCY_SHARE times as many as are free at the moment. One alone gets
+// Calls may have weights, by what they cost: a usual one has CONCURRENCY_UNIT, and the limit is a number of usual
+// calls.
+//
+// Callers share what is free: one may hold CONCURRENCY_SHARE times as much as is free at the moment. One alone gets
 // nearly all, two get nearly a half each, and there is something left for one who has nothing yet: callers with few
-// calls may exceed the limit by a quarter together.
+// calls may exceed the limit by a quarter together. A heavy call waits for as much room as it takes, so callers with
+// light ones go first; where nothing is in flight every call is let in.
 #ifndef BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 #define BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 
@@ -21,6 +25,9 @@
 #include <stdint.h>
 
 #define CONCURRENCY_SHARE 8
+
+// The weight of a usual call.
+#define CONCURRENCY_UNIT 16
 
 // A duration's bucket: each power of two in microseconds has four.
 #define CONCURRENCY_BUCKETS 128
@@ -41,7 +48,7 @@ struct concurrency_bounds {
 struct concurrency_limit {
   struct concurrency_bounds bounds;
   uint32_t limit;     // 0 before the first call, which makes it the most
-  size_t in_flight;   // admitted, and not ended
+  size_t in_flight;   // the weights of what is admitted, and has not ended
   uint64_t calm_us;   // the least median of windows with few calls; 0 before the first
   uint64_t usual_us;  // the median of the last window that had one
   // The window that runs now.
@@ -52,14 +59,19 @@ struct concurrency_limit {
   uint32_t buckets[CONCURRENCY_BUCKETS];
 };
 
-// Tells whether a caller who has `held` in flight would be let in now, unless its deadline is too near.
-bool concurrency_limit_has_room(const struct concurrency_limit *limit, size_t held);
-// Asks to begin a call of a caller who has `held` in flight and `left_us` until its deadline. Where it is admitted,
-// concurrency_limit_end must follow.
-enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, size_t held, uint64_t left_us,
+struct concurrency_call {
+  size_t held;       // the weights of what its caller has in flight
+  size_t weight;     // of the call
+  uint64_t left_us;  // until its deadline
+};
+
+// Tells whether a call would be let in now, unless its deadline is too near.
+bool concurrency_limit_has_room(const struct concurrency_limit *limit, const struct concurrency_call *call);
+// Asks to begin a call. Where it is admitted, concurrency_limit_end must follow.
+enum concurrency_verdict concurrency_limit_begin(struct concurrency_limit *limit, const struct concurrency_call *call,
                                                  uint64_t now_us);
-// Notes the end of an admitted call. `duration_us` is how long it took; 0 where that says nothing, because it was given
-// up or failed at once.
-void concurrency_limit_end(struct concurrency_limit *limit, uint64_t duration_us, uint64_t now_us);
+// Notes the end of an admitted call of that weight. `duration_us` is how long it took; 0 where that says nothing,
+// because it was given up or failed at once.
+void concurrency_limit_end(struct concurrency_limit *limit, size_t weight, uint64_t duration_us, uint64_t now_us);
 
 #endif

@@ -17,9 +17,23 @@
     .least = LEAST, .most = MOST, .calm_us = 50 * MS                                                                   \
   }
 
+// Begins and ends a usual call of a caller who has so many.
+static enum concurrency_verdict begin_at(struct concurrency_limit *limit, size_t held, uint64_t left_us,
+                                         uint64_t now_us)
+{
+  const struct concurrency_call call = {
+      .held = held * CONCURRENCY_UNIT, .weight = CONCURRENCY_UNIT, .left_us = left_us};
+  return concurrency_limit_begin(limit, &call, now_us);
+}
+
+static void end_at(struct concurrency_limit *limit, uint64_t duration_us, uint64_t now_us)
+{
+  concurrency_limit_end(limit, CONCURRENCY_UNIT, duration_us, now_us);
+}
+
 static enum concurrency_verdict begin(struct concurrency_limit *limit, size_t held)
 {
-  return concurrency_limit_begin(limit, held, NO_DEADLINE, SECOND);
+  return begin_at(limit, held, NO_DEADLINE, SECOND);
 }
 
 Test(concurrency_limit, one_caller_gets_nearly_all_and_another_finds_room)
@@ -33,19 +47,31 @@ Test(concurrency_limit, one_caller_gets_nearly_all_and_another_finds_room)
   cr_assert_eq(begin(&limit, 0), CONCURRENCY_ADMITTED);
 }
 
+Test(concurrency_limit, a_heavy_call_waits_for_as_much_room_as_it_takes_and_a_light_one_goes_before_it)
+{
+  const struct concurrency_call heavy = {.weight = 10 * CONCURRENCY_UNIT, .left_us = NO_DEADLINE};
+  const struct concurrency_call light = {.weight = 1, .left_us = NO_DEADLINE};
+  struct concurrency_limit limit = {.bounds = {.least = 4, .most = 4, .calm_us = 50 * MS}};
+  cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_ADMITTED, "nothing is in flight");
+  concurrency_limit_end(&limit, heavy.weight, MS, SECOND);
+  cr_assert_eq(concurrency_limit_begin(&limit, &light, SECOND), CONCURRENCY_ADMITTED);
+  cr_assert_not(concurrency_limit_has_room(&limit, &heavy));
+  cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_CROWDED);
+  cr_assert_eq(concurrency_limit_begin(&limit, &light, SECOND), CONCURRENCY_ADMITTED);
+}
+
 Test(concurrency_limit, what_cannot_end_in_time_is_refused_while_others_are_in_flight)
 {
   struct concurrency_limit limit = {.bounds = BOUNDS};
   for (size_t i = 0; i < LEAST; i++)
     cr_assert_eq(begin(&limit, i), CONCURRENCY_ADMITTED);
   for (size_t i = 0; i < LEAST / 2; i++)
-    concurrency_limit_end(&limit, 200 * MS, SECOND + 200 * MS);
-  cr_assert_eq(concurrency_limit_begin(&limit, 0, 100 * MS, SECOND + 200 * MS), CONCURRENCY_LATE);
-  cr_assert_eq(concurrency_limit_begin(&limit, 0, 300 * MS, SECOND + 200 * MS), CONCURRENCY_ADMITTED);
-  while (limit.in_flight > LEAST / 4 - 1)
-    concurrency_limit_end(&limit, 200 * MS, SECOND + 250 * MS);
-  cr_assert_eq(concurrency_limit_begin(&limit, 0, 100 * MS, SECOND + 250 * MS), CONCURRENCY_ADMITTED,
-               "calls may have become faster");
+    end_at(&limit, 200 * MS, SECOND + 200 * MS);
+  cr_assert_eq(begin_at(&limit, 0, 100 * MS, SECOND + 200 * MS), CONCURRENCY_LATE);
+  cr_assert_eq(begin_at(&limit, 0, 300 * MS, SECOND + 200 * MS), CONCURRENCY_ADMITTED);
+  while (limit.in_flight > (LEAST / 4 - 1) * CONCURRENCY_UNIT)
+    end_at(&limit, 200 * MS, SECOND + 250 * MS);
+  cr_assert_eq(begin_at(&limit, 0, 100 * MS, SECOND + 250 * MS), CONCURRENCY_ADMITTED, "calls may have become faster");
 }
 
 Test(concurrency_limit, a_few_slow_calls_are_never_refused)
@@ -53,9 +79,9 @@ Test(concurrency_limit, a_few_slow_calls_are_never_refused)
   struct concurrency_limit limit = {.bounds = BOUNDS};
   for (uint64_t now_us = SECOND; now_us < 600 * SECOND; now_us += 5 * SECOND) {
     for (size_t i = 0; i < LEAST / 4; i++)
-      cr_assert_eq(concurrency_limit_begin(&limit, i, NO_DEADLINE, now_us), CONCURRENCY_ADMITTED);
+      cr_assert_eq(begin_at(&limit, i, NO_DEADLINE, now_us), CONCURRENCY_ADMITTED);
     for (size_t i = 0; i < LEAST / 4; i++)
-      concurrency_limit_end(&limit, 5 * SECOND, now_us + 5 * SECOND);
+      end_at(&limit, 5 * SECOND, now_us + 5 * SECOND);
   }
   cr_assert_geq(limit.limit, LEAST);
 }
@@ -66,13 +92,13 @@ Test(concurrency_limit, a_pause_of_some_seconds_lets_a_burst_in_again)
   uint64_t now_us = SECOND;
   for (int round = 0; round < 20; round++, now_us += SECOND) {
     size_t held = 0;
-    while (concurrency_limit_begin(&limit, 0, NO_DEADLINE, now_us) == CONCURRENCY_ADMITTED)
+    while (begin_at(&limit, 0, NO_DEADLINE, now_us) == CONCURRENCY_ADMITTED)
       held++;
     while (held-- > 0)
-      concurrency_limit_end(&limit, SECOND, now_us + SECOND);
+      end_at(&limit, SECOND, now_us + SECOND);
   }
   cr_assert_eq(limit.limit, LEAST);
-  (void)concurrency_limit_begin(&limit, 0, NO_DEADLINE, now_us + 10 * SECOND);
+  (void)begin_at(&limit, 0, NO_DEADLINE, now_us + 10 * SECOND);
   cr_assert_eq(limit.limit, MOST);
 }
 
@@ -138,7 +164,7 @@ static void end_call(struct world *world, struct server *server)
   if (world->total < sizeof(world->durations_us) / sizeof(world->durations_us[0]))
     world->durations_us[world->total++] = (uint32_t)duration_us;
   if (!world->is_unlimited)
-    concurrency_limit_end(&world->limit, duration_us, server->free_us);
+    end_at(&world->limit, duration_us, server->free_us);
 }
 
 static void serve(struct world *world, uint64_t now_us)
@@ -158,8 +184,7 @@ static void serve(struct world *world, uint64_t now_us)
 static void offer(struct world *world, size_t caller, uint64_t now_us)
 {
   world->offered[caller]++;
-  if (!world->is_unlimited &&
-      concurrency_limit_begin(&world->limit, world->held[caller], 5 * SECOND, now_us) != CONCURRENCY_ADMITTED)
+  if (!world->is_unlimited && begin_at(&world->limit, world->held[caller], 5 * SECOND, now_us) != CONCURRENCY_ADMITTED)
     return;
   world->held[caller]++;
   cr_assert_lt(world->tail - world->head, MOST_WAITING);
@@ -281,14 +306,14 @@ static size_t begin_crowd(struct concurrency_limit *limit, size_t count, uint64_
 {
   size_t admitted = 0;
   for (size_t i = 0; i < count; i++)
-    admitted += concurrency_limit_begin(limit, 0, left_us, now_us) == CONCURRENCY_ADMITTED;
+    admitted += begin_at(limit, 0, left_us, now_us) == CONCURRENCY_ADMITTED;
   return admitted;
 }
 
 static void end_crowd(struct concurrency_limit *limit, size_t count, uint64_t duration_us, uint64_t now_us)
 {
   for (size_t i = 0; i < count; i++)
-    concurrency_limit_end(limit, duration_us, now_us);
+    end_at(limit, duration_us, now_us);
 }
 
 Test(concurrency_limit, an_outage_is_forgotten_in_a_quiet_time)

@@ -148,3 +148,38 @@ Test(admission, calls_that_take_longer_and_longer_lower_the_limit)
   close_lists();
   cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), ADMISSION_EXPENSIVE_MOST / 4);
 }
+
+// ---- by cost ----
+
+enum { SMALL = 1, LARGE = 2 };
+
+// Begins calls of a caller until one is refused, ends all, and returns how many they were. Each has so many bytes.
+static size_t count_let_in(uint64_t caller, size_t bytes)
+{
+  static struct admission_place places[ADMISSION_EXPENSIVE_MOST * 16];
+  struct admission *admission = fixture->gateway->admission;
+  const struct admission_request request = {
+      .method = contract_method_by_name(fixture->gateway->api->contract, SLICE(LIST_METHOD)),
+      .caller = caller,
+      .left_us = UINT64_MAX};
+  size_t count = 0;
+  while (admission_take(admission, &request, &places[count], fixture_now_us) == CONCURRENCY_ADMITTED)
+    cr_assert_lt(++count, ARRAY_LEN(places));
+  cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), (int64_t)count);
+  for (size_t i = 0; i < count; i++) {
+    admission_note_bytes(admission, &places[i], bytes);
+    admission_return(admission, &places[i], true, fixture_now_us);
+  }
+  return count;
+}
+
+Test(admission, one_with_large_answers_has_fewer_in_flight_than_one_with_small_ones)
+{
+  size_t unknown = count_let_in(LARGE, 1000000);
+  cr_assert_geq(unknown, ADMISSION_EXPENSIVE_MOST * 8 / 10);
+  for (int i = 0; i < 10; i++)
+    (void)count_let_in(SMALL, 1000);
+  size_t small = count_let_in(SMALL, 1000), large = count_let_in(LARGE, 1000000);
+  cr_assert_gt(small, 8 * large, "%zu and %zu", small, large);
+  cr_assert_geq(large, 8);
+}
