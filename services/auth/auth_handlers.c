@@ -233,7 +233,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
     try.device = &device;
   try.source = auth_limits_name_source(&try, arena);
-  if (!hash_queue_has_room(&state->hashes, name_turn(call))) {
+  if (!hash_queue_has_room(&state->hashes, name_turn(call), clock_now_us())) {
     metric_add(state->logins[LOGIN_BUSY], 1);
     return fail_busy(call, STATUS_RESOURCE_EXHAUSTED);
   }

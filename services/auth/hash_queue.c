@@ -60,7 +60,8 @@ static void remove_waiter(struct hash_queue *queue, struct waiter *waiter)
   struct source *source = waiter->source;
   list_remove(&waiter->node);
   waiter->source = NULL;
-  queue->waiting--;
+  if (--queue->waiting == 0)
+    queue->waiting_since_us = 0;
   source->count--;
   if (source->count > 0)
     return;
@@ -73,7 +74,8 @@ static void add_waiter(struct hash_queue *queue, struct source *source, struct w
   waiter->source = source;
   list_append(&source->waiters, &waiter->node);
   source->count++;
-  queue->waiting++;
+  if (queue->waiting++ == 0)
+    queue->waiting_since_us = clock_now_us();
 }
 
 // Waits for the grant until the queue's own time is up, or the task's. A waiter that is dropped returns the reason.
@@ -118,24 +120,32 @@ static size_t count_sources(const struct hash_queue *queue)
   return count;
 }
 
+// Returns how long one more of a source that has `count` waiters may wait.
+static uint32_t find_patience_ms(const struct hash_queue *queue, size_t count, uint64_t now_us)
+{
+  bool is_steady =
+      queue->waiting_since_us != 0 && now_us >= deadline_after_ms(queue->waiting_since_us, HASH_QUEUE_BURST_MS);
+  return is_steady && count > 0 ? HASH_QUEUE_STEADY_MS : HASH_QUEUE_WAIT_MS;
+}
+
 // Tells whether the turn of one more of a source that has `count` waiters would come in time. Sources take turns:
 // before it, each of the others is served as often as the source itself.
-static bool comes_in_time(const struct hash_queue *queue, size_t count)
+static bool comes_in_time(const struct hash_queue *queue, size_t count, uint64_t now_us)
 {
   size_t sources = count_sources(queue) + (count == 0 ? 1 : 0);
   size_t ahead = (count + 1) * sources - 1;
   if (ahead > queue->waiting)
     ahead = queue->waiting;
-  return ahead * queue->hash_us / queue->slots <= UINT64_C(1000) * HASH_QUEUE_WAIT_MS;
+  return ahead * queue->hash_us / queue->slots <= UINT64_C(1000) * find_patience_ms(queue, count, now_us);
 }
 
-bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_name)
+bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_name, uint64_t now_us)
 {
   if (queue->free_slots > 0)
     return true;
   const struct source *source = find_source(queue, source_name);
   size_t count = source == NULL ? 0 : source->count;
-  if (count >= HASH_QUEUE_PER_SOURCE || !comes_in_time(queue, count))
+  if (count >= HASH_QUEUE_PER_SOURCE || !comes_in_time(queue, count, now_us))
     return false;
   // A source that has one fewer than the greediest would only change places with it.
   return queue->waiting < HASH_QUEUE_TOTAL || find_greediest(queue)->count > count + 1;
@@ -143,7 +153,7 @@ bool hash_queue_has_room(const struct hash_queue *queue, struct slice source_nam
 
 enum status hash_queue_acquire(struct hash_queue *queue, struct slice source_name)
 {
-  if (!hash_queue_has_room(queue, source_name))
+  if (!hash_queue_has_room(queue, source_name, clock_now_us()))
     return STATUS_RESOURCE_EXHAUSTED;
   if (queue->free_slots > 0) {
     queue->free_slots--;

@@ -171,6 +171,28 @@ TASK_TEST(hash_queue, a_source_whose_turn_would_not_come_in_time_is_refused_at_o
   finish_logins(logins, 7);
 }
 
+// A burst may wait for seconds. In a queue that never empties nobody who has a waiter gets another one for long.
+TASK_TEST(hash_queue, a_standing_queue_takes_the_first_of_a_source_and_no_more_than_are_served_soon)
+{
+  struct rig rig = {0};
+  struct login logins[5], bob;
+  hash_queue_init(&rig.queue, 1);
+  rig.queue.hash_us = HASH_QUEUE_STEADY_MS * 1000 / 2;
+  for (size_t i = 0; i < 4; i++)
+    start_login(&logins[i], &rig, "ada");
+  yield_task();
+  cr_assert_eq(rig.queue.waiting, 3);
+  rig.queue.waiting_since_us = 1;
+  start_login(&logins[4], &rig, "ada");
+  start_login(&bob, &rig, "bob");
+  yield_task();
+  cr_expect_eq(logins[4].status, STATUS_RESOURCE_EXHAUSTED);
+  cr_expect_eq(bob.status, STATUS_UNKNOWN, "it waits");
+  completion_finish(&bob.may_leave, STATUS_OK);
+  finish_logins(logins, 4);
+  cr_expect_eq(rig.queue.waiting_since_us, 0, "the next ones are a burst again");
+}
+
 TASK_TEST(hash_queue, who_is_cancelled_leaves_the_queue)
 {
   struct rig rig = {0};
