@@ -25,6 +25,9 @@ struct queue_limit {
 void queue_limit_note_service(struct queue_limit *limit, uint64_t service_us);
 // Notes how many wait now, after each change.
 void queue_limit_note_waiting(struct queue_limit *limit, size_t waiting, uint64_t now_us);
+// Returns how long one more would wait behind `ahead` others, who are served by `servers` at a time; 0 before anybody
+// was served.
+uint64_t queue_limit_wait_us(const struct queue_limit *limit, size_t ahead, size_t servers);
 // Returns whether one more may wait behind `ahead` others, who are served by `servers` (at least 1) at a time. Always
 // true behind fewer than `servers`, so that none idles.
 bool queue_limit_admits(const struct queue_limit *limit, size_t ahead, size_t servers, uint64_t now_us);

@@ -103,6 +103,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   pg->connects_ok = connects_series("ok");
   pg->connects_failed = connects_series("failed");
   pg->cancels = metrics_single(METRIC_PG_CANCELS);
+  pg->refused = metrics_single(METRIC_PG_REFUSED);
   pg_conninfo_init(pg, options);
   pg->hook = (struct loop_hook){.run = dispatch_turn, .arg = pg};
   loop_hook_add(loop, &pg->hook);
@@ -115,8 +116,6 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
                options->write_connections == 0 ? DEFAULT_WRITES : options->write_connections);
   pg_pool_init(&pg->scans, pg, "a connection for scans of PostgreSQL",
                options->scan_connections == 0 ? DEFAULT_SCANS : options->scan_connections);
-  pg->scans.limit = &pg->scan_limit;
-  pg->scans.refused = metrics_single(METRIC_PG_REFUSED);
   pg_pool_init(&pg->gathered, pg, "a connection for gathered changes to PostgreSQL", PG_GATHERED_CONNECTIONS);
   pg->batch_timer = loop_timer_create(loop, handle_batch_timer, pg);
   pg->gathered.preparation = &HURRY;
@@ -232,4 +231,12 @@ enum status pg_wait_usable(struct pg *pg)
   status = pg_wait_ready(pg);
   task_restore_deadline(before);
   return status == STATUS_DEADLINE_EXCEEDED ? STATUS_UNAVAILABLE : status;
+}
+
+bool pg_may_queue(const struct pg *pg, const struct queue_limit *limit, size_t ahead, size_t servers)
+{
+  uint64_t now_us = loop_now_us(pg->loop);
+  uint64_t begin_us = now_us + queue_limit_wait_us(limit, ahead, servers);
+  bool is_in_time = ahead < servers || begin_us < task_deadline_us();
+  return is_in_time && queue_limit_admits(limit, ahead, servers, now_us);
 }

@@ -6,10 +6,11 @@
 // it to themselves. - Gathered changes (pg_change_row) have two connections of their own. - Lists, searches and
 // everything long that only reads have a pool of their own. Every single statement is an implicit transaction, so one
 // caller's error never touches another caller's work. Tasks that wait for a connection of a pool are served by turns
-// between their callers (task_set_caller), and one caller has three quarters of a pool at most. A list that would wait
-// for too long is refused with RESOURCE_EXHAUSTED at once (common/base/queue_limit.h), and so is one whose reply would
-// not be taken now (task_set_wanted). Where that is because of all callers together, and not of what the caller has in
-// the queue already, it is noted (task_note_full).
+// between their callers (task_set_caller), and one caller has three quarters of a pool at most. What would wait for too
+// long (common/base/queue_limit.h), or longer than its task has time, is refused with RESOURCE_EXHAUSTED at once:
+// statements of the pools, unless they work for no caller or are repeated because of a lock, and rows by their keys. So
+// is a list whose reply would not be taken now (task_set_wanted). Where that is because of all callers together, and
+// not of what the caller has in the queue already, it is noted (task_note_full).
 //
 // No statement is sent after its task's deadline. One that is in flight then, or when its task is cancelled, is
 // cancelled in the server at once, wherever it runs. A read of another task that this hits is repeated unseen. The task

@@ -8,6 +8,9 @@
 // empties its place. The last read to leave cancels the batch, because nothing may be in flight when the pg is freed.
 // An error that one key may have caused must not reach the other reads: then the batch is halved until the key is
 // alone.
+//
+// A read that would wait for too long behind others (queue_limit.h), or longer than it has time, is refused at once:
+// RESOURCE_EXHAUSTED. As many as fill the batches that run side by side may always wait.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -40,7 +43,8 @@ struct batch {
   const struct pg_statement *statement;
   struct task *task;
   size_t count;
-  size_t queries;                   // sent for this batch, or about to be
+  size_t queries;  // sent for this batch, or about to be
+  uint64_t began_us;
   size_t waiting;                   // reads that have neither ended nor left
   struct pg_read *reads[MAX_KEYS];  // NULL once a read has ended or left
 };
@@ -71,15 +75,23 @@ static void end_read(struct batch *batch, size_t i, enum status status, const st
   completion_finish(&read->completion, status);
 }
 
+static void count_waiting(struct pg *pg, int change)
+{
+  pg->gathered_keys += (size_t)change;
+  queue_limit_note_waiting(&pg->read_limit, pg->gathered_keys, loop_now_us(pg->loop));
+}
+
 // Ends a read whose task waits no longer: it is still gathered, or in a batch that runs.
-static void leave_read(struct pg_statement_entry *entry, struct pg_read *read)
+static void leave_read(struct pg *pg, struct pg_statement_entry *entry, struct pg_read *read)
 {
   list_remove(&read->node);
   if (list_empty(&entry->reads))
     list_remove(&entry->gathering);
   struct batch *batch = read->batch;
-  if (batch == NULL)
+  if (batch == NULL) {
+    count_waiting(pg, -1);
     return;
+  }
   remove_read(read);
   if (batch->waiting == 0)
     task_cancel(batch->task);
@@ -152,6 +164,8 @@ static void run_batch(void *arg)
   struct batch *batch = arg;
   read_range(batch, (struct range){.first = 0, .count = batch->count});
   batch->pg->read_batches--;
+  uint64_t now_us = loop_now_us(batch->pg->loop);
+  queue_limit_note_service(&batch->pg->read_limit, now_us > batch->began_us ? now_us - batch->began_us : 0);
   free(batch);
 }
 
@@ -163,10 +177,12 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   batch->statement = entry->statement;
   batch->count = 0;
   batch->queries = 1;
+  batch->began_us = loop_now_us(pg->loop);
   uint64_t deadline_us = 0;
   while (!list_empty(&entry->reads) && batch->count < MAX_KEYS) {
     struct pg_read *read = CONTAINER_OF(entry->reads.next, struct pg_read, node);
     list_remove(&read->node);
+    count_waiting(pg, -1);
     read->batch = batch;
     read->place = batch->count++;
     batch->reads[read->place] = read;
@@ -198,6 +214,11 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
   enum status status = pg_wait_usable(pg);
   if (status != STATUS_OK)
     return status;
+  if (!pg_may_queue(pg, &pg->read_limit, pg->gathered_keys / MAX_KEYS, BATCHES_EACH * pg->pipelined_count)) {
+    metric_add(pg->refused, 1);
+    task_note_full();
+    return STATUS_RESOURCE_EXHAUSTED;
+  }
   struct pg_statement_entry *entry = pg_find_statement(pg, statement);
   struct pg_read read = {.key = key,
                          .arena = arena,
@@ -205,11 +226,12 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
                          .completion = {.what = statement->name},
                          .deadline_us = task_deadline_us()};
   list_append(&entry->reads, &read.node);
+  count_waiting(pg, 1);
   if (list_empty(&entry->gathering))
     list_append(&pg->gathering, &entry->gathering);
   status = completion_wait(&read.completion);
   if (!read.completion.done) {
-    leave_read(entry, &read);
+    leave_read(pg, entry, &read);
     return pg_ready(pg) ? status : STATUS_UNAVAILABLE;
   }
   pg_log_failure(statement, &read.failure);

@@ -202,11 +202,10 @@ struct pg_pool {
   const struct pg_statement *preparation;  // runs on each new connection before it is lent; NULL for none
   struct pg_connection *connections;
   size_t count;
-  struct hashtable callers;   // struct pg_caller: who has connections, or waits for one
-  struct list turns;          // struct pg_caller with tasks that wait, in the order of their turns
-  size_t waiting;             // tasks that wait
-  struct queue_limit *limit;  // of the tasks that wait; NULL where they wait until their deadlines
-  struct metric_series *refused;
+  struct hashtable callers;  // struct pg_caller: who has connections, or waits for one
+  struct list turns;         // struct pg_caller with tasks that wait, in the order of their turns
+  size_t waiting;            // tasks that wait
+  struct queue_limit limit;  // of the tasks that wait
 };
 
 // pg_probe.c makes every change.
@@ -266,7 +265,6 @@ struct pg {
   struct pg_probe probe;
   struct pg_pool writes;  // and transactions
   struct pg_pool scans;
-  struct queue_limit scan_limit;
   struct pg_pool gathered;  // changes of several tasks
   size_t change_batches;    // under way
   uint64_t batch_began_us;  // the latest of them
@@ -276,7 +274,9 @@ struct pg {
   struct list singles;    // queued requests of kind PG_SINGLE: reads that are retried
   struct list gathering;  // struct pg_statement_entry with keys that wait
   size_t read_batches;    // under way
-  struct list changing;   // struct pg_statement_entry with changes that wait
+  size_t gathered_keys;   // that wait
+  struct queue_limit read_limit;
+  struct list changing;  // struct pg_statement_entry with changes that wait
   struct list free_requests;
   struct list ready_waiters;  // struct pg_ready_waiter
 
@@ -286,6 +286,7 @@ struct pg {
   struct metric_series *connects_ok;
   struct metric_series *connects_failed;
   struct metric_series *cancels;
+  struct metric_series *refused;
 };
 
 // ---- pg.c ----
@@ -295,6 +296,9 @@ struct pg {
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
 // Tells whether a pipelined connection is open, even one on which the server has fallen silent.
 bool pg_is_connected(const struct pg *pg);
+// Returns whether the task may wait behind `ahead` others, of which `servers` are served at a time: not for too long,
+// and not for longer than it has time.
+bool pg_may_queue(const struct pg *pg, const struct queue_limit *limit, size_t ahead, size_t servers);
 // Wakes the tasks that wait for pg_ready.
 void pg_became_ready(struct pg *pg);
 

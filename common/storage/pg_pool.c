@@ -6,8 +6,8 @@
 // others. Work for no caller in particular has a turn like a caller, and no limit. Statements that are repeated because
 // of a lock have a turn and a quarter of the pool together, so that one locked row leaves room for the other rows.
 //
-// A task that would wait for too long is refused at once where the pool has a limit (queue_limit.h):
-// RESOURCE_EXHAUSTED.
+// A task that would wait for too long (queue_limit.h), or longer than it has time, is refused at once:
+// RESOURCE_EXHAUSTED. Not so where it works for no caller in particular, or repeats a statement because of a lock.
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -98,8 +98,7 @@ static size_t limit_of_caller(const struct pg_pool *pool, const struct pg_caller
 
 static void note_waiting(struct pg_pool *pool)
 {
-  if (pool->limit != NULL)
-    queue_limit_note_waiting(pool->limit, pool->waiting, loop_now_us(pool->pg->loop));
+  queue_limit_note_waiting(&pool->limit, pool->waiting, loop_now_us(pool->pg->loop));
 }
 
 static void add_waiter(struct pg_pool *pool, struct pg_caller *caller, struct pg_pool_waiter *waiter)
@@ -133,25 +132,25 @@ static size_t count_waiting_callers(const struct pg_pool *pool)
 // comes, each of the others that wait is served as often as the caller itself.
 static bool may_wait(const struct pg_pool *pool, const struct pg_caller *caller)
 {
-  if (pool->limit == NULL || pool->waiting == 0)
+  if (pool->waiting == 0 || caller->node.hash == 0 || caller->node.hash == LOCK_RETRIES_KEY)
     return true;
   size_t callers = count_waiting_callers(pool) + (caller->waiting == 0 ? 1 : 0);
   size_t ahead = (caller->waiting + 1) * callers - 1;
   if (ahead > pool->waiting)
     ahead = pool->waiting;
   size_t servers = callers == 1 ? limit_of_caller(pool, caller) : pool->count;
-  return queue_limit_admits(pool->limit, ahead, servers, loop_now_us(pool->pg->loop));
+  return pg_may_queue(pool->pg, &pool->limit, ahead, servers);
 }
 
 // Tells whether even a caller that has nothing in the queue would be refused: then all callers want too much together.
 static bool is_full_for_all(const struct pg_pool *pool)
 {
-  return !queue_limit_admits(pool->limit, count_waiting_callers(pool), pool->count, loop_now_us(pool->pg->loop));
+  return !queue_limit_admits(&pool->limit, count_waiting_callers(pool), pool->count, loop_now_us(pool->pg->loop));
 }
 
 static enum status refuse_waiter(struct pg_pool *pool, struct pg_caller *caller)
 {
-  metric_add(pool->refused, 1);
+  metric_add(pool->pg->refused, 1);
   if (is_full_for_all(pool))
     task_note_full();
   free_idle_caller(pool, caller);
@@ -342,8 +341,8 @@ void pg_pool_return(struct pg_connection *c)
   CHECK(c->use == PG_BORROWED);
   struct pg_caller *caller = c->borrower;
   uint64_t now_us = loop_now_us(c->pg->loop);
-  if (c->pool->limit != NULL && c->lent_us != 0)
-    queue_limit_note_service(c->pool->limit, now_us > c->lent_us ? now_us - c->lent_us : 0);
+  if (c->lent_us != 0)
+    queue_limit_note_service(&c->pool->limit, now_us > c->lent_us ? now_us - c->lent_us : 0);
   c->borrower = NULL;
   caller->lent--;
   free_idle_caller(c->pool, caller);

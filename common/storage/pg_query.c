@@ -94,7 +94,7 @@ static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *e
   // The wait may have used up the time, so the clock itself is read before the statement is sent.
   status = task_check();
   if (status == STATUS_OK && is_unwanted(pool)) {
-    metric_add(pool->refused, 1);
+    metric_add(pool->pg->refused, 1);
     status = STATUS_RESOURCE_EXHAUSTED;
   }
   if (status == STATUS_OK)

@@ -136,7 +136,7 @@ static void check_refusals(struct world *world)
   enum { OF_ONE = 8, OF_OTHERS = 7 };
   struct crew crew = {.world = world};
   struct list_reader readers[OF_ONE + OF_OTHERS];
-  queue_limit_note_service(&world->pg->scan_limit, UINT64_C(600000000));
+  queue_limit_note_service(&world->pg->scans.limit, UINT64_C(600000000));
   for (size_t i = 0; i < OF_ONE; i++)
     start_reader(&readers[i], &crew, 7);
   cr_expect_eq(readers[OF_ONE - 1].status, STATUS_RESOURCE_EXHAUSTED);
