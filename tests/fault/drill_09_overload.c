@@ -3,7 +3,9 @@
 // long form.
 //
 // How much can be served is asked right before each overload, because machines that others share change: by clients in
-// a closed loop, whose best number is found first. The clients take their share of the same processors.
+// a closed loop, whose best number is found first. The clients take their share of the same processors. What refusals
+// cost at least is asked in the same way: of as many requests those beyond the peak go to a page that nginx answers by
+// itself, without the gateway's module.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ struct overload {
   unsigned times;
   double goodput;        // to reach, of the peak
   double p99_times;      // to reach, of the p99 at 1 x; 0 where nothing is asked
+  bool has_reference;    // what refusals cost at least is asked, too
   uint64_t refusal_ms;   // to reach, p99
   uint64_t recovery_ms;  // to reach
 };
@@ -66,6 +69,15 @@ static const char *get(const struct account *caller, const char *path)
               caller->token);
 }
 
+// Changes an item so that each of two such requests in turn changes something.
+static const char *patch(const struct account *caller, const char *path, size_t quantity)
+{
+  const char *body = text("{\"quantity\":%zu}", quantity);
+  return text("PATCH %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
+              "Content-Length: %zu\r\n\r\n%s",
+              path, caller->token, strlen(body), body);
+}
+
 static const char *post_login(const struct account *caller)
 {
   const char *body = text("{\"email\":\"%s\",\"password\":\"%s\"}", caller->email, caller->password);
@@ -97,18 +109,18 @@ static double ask_peak(struct surge *surge, size_t *phase, unsigned clients)
   return seen.goodput;
 }
 
-// Returns the number of clients in a closed loop that are served most.
+// Returns the number of clients in a closed loop from which on more are not served better.
 static unsigned find_clients(struct surge *surge, size_t *phase)
 {
-  static const unsigned ramp[] = {8, 16, 32};
-  unsigned best = ramp[0];
-  double peak = 0;
-  for (size_t i = 0; i < ARRAY_LEN(ramp) && (i == 0 || drill_is_long()); i++) {
-    double goodput = ask_peak(surge, phase, ramp[i]);
-    if (goodput > peak) {
-      peak = goodput;
-      best = ramp[i];
-    }
+  enum { FEWEST = 8, MOST = 128 };
+  unsigned best = FEWEST;
+  double peak = ask_peak(surge, phase, FEWEST);
+  for (unsigned clients = 2 * FEWEST; clients <= MOST && drill_is_long(); clients *= 2) {
+    double goodput = ask_peak(surge, phase, clients);
+    if (goodput < 1.05 * peak)
+      break;
+    peak = goodput;
+    best = clients;
   }
   return best;
 }
@@ -117,6 +129,25 @@ static struct surge_seen ask(struct surge *surge, size_t *phase, double per_seco
 {
   surge_run(surge, &(struct surge_phase){.per_second = 1 + (unsigned)per_second, .ms = drill_is_long() ? ms : ms / 4});
   return surge_see(surge, (*phase)++, drill_is_long() ? LONG_SKIP_MS : 0);
+}
+
+// What the clients meet where only as many as can be served ask for what costs something, and nginx answers the others.
+static const char *ask_reference(const char *const requests[CALLERS], const struct overload *overload, double peak)
+{
+  enum { MOST_TIMES = 8, SECONDS = 3 };
+  static const char page[] = "GET /docs/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const char *mixed[CALLERS * MOST_TIMES];
+  cr_assert_leq(overload->times, MOST_TIMES);
+  for (size_t i = 0; i < CALLERS * overload->times; i++)
+    mixed[i] = i % overload->times == 0 ? requests[i / overload->times] : page;
+  struct surge *surge = surge_create(mixed, CALLERS * overload->times, NULL);
+  size_t phase = 0;
+  struct surge_seen seen = ask(surge, &phase, overload->times * peak, SECONDS * 1000);
+  surge_settle(surge);
+  seen = surge_see(surge, 0, drill_is_long() ? LONG_SKIP_MS : 0);
+  surge_free(&surge);
+  return text("; were refusals answered by nginx alone: goodput %.0f %%, refusals %.1f ms (p50), %.1f ms (p99)",
+              100 * seen.goodput / peak, (double)seen.aside_p50_us / 1e3, (double)seen.aside_p99_us / 1e3);
 }
 
 // ---- judgement ----
@@ -128,7 +159,8 @@ static const char *miss(const char *missed, bool is_missed, const char *what)
   return missed[0] == '\0' ? what : text("%s, %s", missed, what);
 }
 
-static void tell(const struct overload *overload, const struct surge_seen seen[3], double peak, uint64_t recovery_us)
+static void tell(const struct overload *overload, const struct surge_seen seen[3], double peak, uint64_t recovery_us,
+                 const char *reference)
 {
   const struct surge_seen *calm = &seen[0], *during = &seen[1];
   double share = during->goodput / peak, times = (double)during->good_p99_us / (double)calm->good_p99_us;
@@ -141,13 +173,13 @@ static void tell(const struct overload *overload, const struct surge_seen seen[3
       text("| %s, %u x %.0f/s | %zu | %zu | %zu: %zu refused | - | %.1f -> %.1f ms | refusals %.1f ms (p50), %.1f ms "
            "(p99) | "
            "%.2f s | goodput %.0f %%, %srefusals %zu ms, recovery %.1f s | goodput %.0f/s, %.0f %%; p99 %.1f x; "
-           "clients took %.2f of a processor and sent %.1f ms late (p99); %s; %s |",
+           "clients took %.2f of a processor and sent %.1f ms late (p99)%s; %s; %s |",
            overload->name, overload->times, peak, during->sent, during->good, during->refused + during->failed,
            during->refused, (double)calm->good_p99_us / 1e3, (double)during->good_p99_us / 1e3,
            (double)during->refused_p50_us / 1e3, (double)during->refused_p99_us / 1e3, (double)recovery_us / 1e6,
            100 * overload->goodput, overload->p99_times > 0 ? text("p99 %.0f x, ", overload->p99_times) : "",
            (size_t)overload->refusal_ms, (double)overload->recovery_ms / 1e3, during->goodput, 100 * share, times,
-           during->cpu, (double)during->late_p99_us / 1e3, tell_memory(),
+           during->cpu, (double)during->late_p99_us / 1e3, reference, tell_memory(),
            missed[0] == '\0' ? "reached" : text("missed: %s", missed)));
 }
 
@@ -167,9 +199,9 @@ static void judge_counts(struct surge *surge, const struct overload *overload, c
                after.sent - after.good, after.sent);
 }
 
-static void overload_with(const char *const requests[CALLERS], const struct overload *overload)
+static void overload_with(const char *const *requests, size_t count, const struct overload *overload)
 {
-  struct surge *surge = surge_create(requests, CALLERS, NULL);
+  struct surge *surge = surge_create(requests, count, NULL);
   size_t phase = 0;
   unsigned clients = find_clients(surge, &phase);
   double peak = ask_peak(surge, &phase, clients);
@@ -183,7 +215,8 @@ static void overload_with(const char *const requests[CALLERS], const struct over
   // Those that were in flight at the end of a phase have ended now.
   for (size_t i = 0; i < 3; i++)
     seen[i] = surge_see(surge, recovery - 2 + i, drill_is_long() && i < 2 ? LONG_SKIP_MS : 0);
-  tell(overload, seen, (peak + peak_after) / 2, surge_trouble_us(surge, recovery, 2 * seen[0].good_p99_us));
+  const char *reference = overload->has_reference ? ask_reference(requests, overload, peak) : "";
+  tell(overload, seen, (peak + peak_after) / 2, surge_trouble_us(surge, recovery, 2 * seen[0].good_p99_us), reference);
   judge_counts(surge, overload, seen, phase);
   surge_free(&surge);
 }
@@ -197,12 +230,14 @@ static void overload_lists(unsigned times, double goodput)
   create_items(&callers[0], 100);
   for (size_t i = 0; i < CALLERS; i++)
     requests[i] = get(&callers[i], text("/v1/items?pageSize=50&ownerId=%s", callers[0].id));
-  overload_with(requests, &(struct overload){.name = "lists of 50 items",
-                                             .times = times,
-                                             .goodput = goodput,
-                                             .p99_times = 2,
-                                             .refusal_ms = 10,
-                                             .recovery_ms = 1000});
+  overload_with(requests, CALLERS,
+                &(struct overload){.name = "lists of 50 items",
+                                   .times = times,
+                                   .goodput = goodput,
+                                   .p99_times = 2,
+                                   .has_reference = true,
+                                   .refusal_ms = 10,
+                                   .recovery_ms = 1000});
 }
 
 Test(drill_09_overload, lists_three_times)
@@ -215,8 +250,27 @@ Test(drill_09_overload, lists_five_times)
   overload_lists(5, 0.8);
 }
 
-// Logins wait for their turn for up to five seconds, because a person who waits is served better than one who is
-// refused.
+// Changes of so many rows that they do not wait for each other's locks.
+Test(drill_09_overload, changes_three_times)
+{
+  enum { ITEMS = 16 * CALLERS };
+  const char *requests[2 * ITEMS];
+  sign_up();
+  for (size_t i = 0; i < ITEMS; i++) {
+    const struct account *caller = &callers[i % CALLERS];
+    const char *path =
+        text("/v1/items/%s", item_create(caller, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word())));
+    requests[i] = patch(caller, path, 1);
+    requests[ITEMS + i] = patch(caller, path, 2);
+  }
+  overload_with(
+      requests, ARRAY_LEN(requests),
+      &(struct overload){
+          .name = "changes", .times = 3, .goodput = 0.9, .p99_times = 2, .refusal_ms = 10, .recovery_ms = 1000});
+}
+
+// Logins of a burst wait for their turn for up to five seconds, because a person who waits is served better than one
+// who is refused.
 Test(drill_09_overload, logins_three_times)
 {
   const char *requests[CALLERS];
@@ -224,7 +278,7 @@ Test(drill_09_overload, logins_three_times)
   for (size_t i = 0; i < CALLERS; i++)
     requests[i] = post_login(&callers[i]);
   overload_with(
-      requests,
+      requests, CALLERS,
       &(struct overload){
           .name = "logins", .times = 3, .goodput = 0.9, .p99_times = 2, .refusal_ms = 10, .recovery_ms = 1000});
 }

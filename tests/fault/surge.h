@@ -23,10 +23,12 @@ struct surge_seen {
   size_t sent;
   size_t good;     // 2xx
   size_t refused;  // 429
+  size_t aside;    // 308: nginx answers so for some paths by itself, which is what a refusal costs at least
   size_t failed;   // anything else, and no answer
   double goodput;  // answers with 2xx that came within the span, a second
   uint64_t good_p50_us, good_p99_us;
   uint64_t refused_p50_us, refused_p99_us;
+  uint64_t aside_p50_us, aside_p99_us;
   uint64_t late_p99_us;  // how long after it was due a request left
   double cpu;            // processors that the generator itself has used, 1 for all of one
   double waited;         // the part of the time in which it waited for a processor
