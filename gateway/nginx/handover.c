@@ -104,7 +104,7 @@ void handover_serve(void)
 // ---- the listeners of a worker that shuts down ----
 
 // Makes a listener accept on under the descriptor that was kept, as nginx does at the start of a worker.
-static void accept_on(struct kept_listener *kept)
+static void accept_on(const struct kept_listener *kept)
 {
   ngx_connection_t *connection = ngx_get_connection(kept->fd, ngx_cycle->log);
   kept->listening->connection = connection;
@@ -120,7 +120,7 @@ static void accept_on(struct kept_listener *kept)
 }
 
 // Accepts what waits, and closes.
-static void end_listener(struct kept_listener *kept)
+static void end_listener(const struct kept_listener *kept)
 {
   ngx_connection_t *connection = kept->listening->connection;
   if (connection != NULL) {
@@ -140,7 +140,7 @@ static void end_listener(struct kept_listener *kept)
 static void on_last_accepts(ngx_event_t *event)
 {
   (void)event;
-  struct kept_listener *kept = handover.kept->elts;
+  const struct kept_listener *kept = handover.kept->elts;
   for (ngx_uint_t i = 0; i < handover.kept->nelts; i++)
     end_listener(&kept[i]);
 }
@@ -151,7 +151,7 @@ static void end_listeners(void)
 {
   if (handover.kept == NULL)
     return;
-  struct kept_listener *kept = handover.kept->elts;
+  const struct kept_listener *kept = handover.kept->elts;
   for (ngx_uint_t i = 0; i < handover.kept->nelts; i++)
     accept_on(&kept[i]);
   // The worker does not end before it.
