@@ -26,6 +26,7 @@ enum {
   HEAD_BYTES = 2048,
   READ_BYTES = 256 * 1024,
   MOST_OUTCOMES = 2000000,
+  UNSENT = -1,  // the status of a request for which no client was left
   EVENTS = 256,
   PATIENCE_US = 15000000,  // longer than the gateway takes for any answer
 };
@@ -243,8 +244,7 @@ static void begin_request(struct surge *surge, uint64_t due_us)
   cr_assert_lt(surge->count, MOST_OUTCOMES);
   struct client *kept = take_kept(surge);
   if (kept == NULL && surge->unused_count == 0) {
-    surge->outcomes[surge->count++] = (struct outcome){.due_us = due_us, .ended_us = clock_now_us()};
-    surge->first_failure = "more requests are in flight than there are clients";
+    surge->outcomes[surge->count++] = (struct outcome){.due_us = due_us, .ended_us = due_us, .status = UNSENT};
     return;
   }
   struct client *client = kept != NULL ? kept : &surge->clients[surge->unused[--surge->unused_count]];
@@ -385,6 +385,8 @@ static void count_outcome(const struct outcome *outcome, struct surge_seen *seen
     times->refused_us[seen->refused++] = took_us;
   else if (outcome->status == 308)
     times->aside_us[seen->aside++] = took_us;
+  else if (outcome->status == UNSENT)
+    seen->unsent++;
   else
     seen->failed++;
 }

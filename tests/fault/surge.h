@@ -25,6 +25,7 @@ struct surge_seen {
   size_t refused;  // 429
   size_t aside;    // 308: nginx answers so for some paths by itself, which is what a refusal costs at least
   size_t failed;   // anything else, and no answer
+  size_t unsent;   // so many requests were in flight that no client was left for them
   double goodput;  // answers with 2xx that came within the span, a second
   uint64_t good_p50_us, good_p99_us;
   uint64_t refused_p50_us, refused_p99_us;
