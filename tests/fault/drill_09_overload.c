@@ -217,10 +217,12 @@ static void overload_with(const char *const *requests, size_t count, const struc
   // Those that were in flight at the end of a phase have ended now.
   for (size_t i = 0; i < 3; i++)
     seen[i] = surge_see(surge, recovery - 2 + i, drill_is_long() && i < 2 ? LONG_SKIP_MS : 0);
-  const char *reference = overload->has_reference ? ask_reference(requests, overload, peak) : "";
-  tell(overload, seen, (peak + peak_after) / 2, surge_trouble_us(surge, recovery, 2 * seen[0].good_p99_us), reference);
+  uint64_t recovery_us = surge_trouble_us(surge, recovery, 2 * seen[0].good_p99_us);
   judge_counts(surge, overload, seen, phase);
+  // The reference needs as many connections again.
   surge_free(&surge);
+  const char *reference = overload->has_reference ? ask_reference(requests, overload, peak) : "";
+  tell(overload, seen, (peak + peak_after) / 2, recovery_us, reference);
 }
 
 // ---- the drills ----
