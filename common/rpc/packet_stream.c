@@ -24,6 +24,8 @@
 #define IPC_MESSAGE 1
 // The size of the buffers of a connection that carries no large messages.
 #define BUFFER_BYTES (64u * 1024)
+// What is written or read in one turn of the host's loop: a large message takes several.
+#define TURN_BYTES ((size_t)256 * 1024)
 // What was sent must be acked by the other host within this time, in ms.
 #define UNACKED_TIMEOUT_MS 10000
 // A quiet connection is probed after this time, then at this interval, in s. It ends after this many unanswered probes.
@@ -43,6 +45,11 @@ static uint64_t read_number(const uint8_t *bytes, size_t size)
   for (size_t i = 0; i < size; i++)
     value = value << 8 | bytes[i];
   return value;
+}
+
+static struct slice cut_turn(struct slice bytes)
+{
+  return slice_make(bytes.data, bytes.size < TURN_BYTES ? bytes.size : TURN_BYTES);
 }
 
 // ---- transfers ----
@@ -190,7 +197,8 @@ static void watch_for_room(struct packet_stream *stream)
 static size_t send_some(struct packet_stream *stream)
 {
   if (stream->tls == NULL) {
-    size_t moved = move_bytes(stream, &stream->sending, slice_skip(strbuf_slice(&stream->out), stream->out_sent));
+    size_t moved =
+        move_bytes(stream, &stream->sending, cut_turn(slice_skip(strbuf_slice(&stream->out), stream->out_sent)));
     stream->out_sent += moved;
     stream->sent_bytes += moved;
     return moved;
@@ -207,10 +215,12 @@ static bool is_all_sent(const struct packet_stream *stream)
   return stream->out_sent == stream->out.size && (stream->tls == NULL || tls_session_output(stream->tls).size == 0);
 }
 
+// In PACKET_STREAM_DIRECT the host's loop comes back for what is left.
 static void write_out(struct packet_stream *stream)
 {
   size_t moved = 1;
-  while (stream->state == PACKET_STREAM_OPEN && moved != 0 && !is_all_sent(stream))
+  uint64_t most = stream->mode == PACKET_STREAM_DIRECT ? stream->sent_bytes + TURN_BYTES : UINT64_MAX;
+  while (stream->state == PACKET_STREAM_OPEN && moved != 0 && !is_all_sent(stream) && stream->sent_bytes < most)
     moved = send_some(stream);
   if (stream->state == PACKET_STREAM_OPEN && !is_all_sent(stream))
     return;
@@ -333,7 +343,7 @@ static void read_in(struct packet_stream *stream, size_t needed)
   if (!stream->receiving.running)
     make_room(stream, needed);
   struct slice room = slice_make((char *)stream->in + stream->in_end, stream->in_capacity - stream->in_end);
-  size_t moved = move_bytes(stream, &stream->receiving, room);
+  size_t moved = move_bytes(stream, &stream->receiving, cut_turn(room));
   stream->in_end += moved;
   stream->received_bytes += moved;
   if (moved == 0 || stream->mode == PACKET_STREAM_DIRECT)

@@ -226,6 +226,40 @@ Test(packet_stream, a_client_that_reads_late_gets_everything)
   rig_stop(&rig);
 }
 
+// ---- turns ----
+
+// Other connections have their turns between the parts of a large message.
+Test(packet_stream, a_large_message_is_read_and_written_over_several_turns)
+{
+  enum { PAYLOAD = 3 * 1024 * 1024, MOST_BYTES_A_TURN = 512 * 1024 };
+  struct rig rig;
+  rig_start(&rig, &(struct rig_options){.without_client = true, .answering = ANSWER_LATER});
+  int fd = greet_by_hand(&rig);
+  char *bytes = calloc(1, PAYLOAD);
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  append_request(&out, 1, slice_make(bytes, PAYLOAD), 0);
+  size_t turns = 0;
+  for (size_t sent = 0; rig.kept_count == 0; turns++) {
+    ssize_t now = sent < out.size ? send(fd, out.data + sent, out.size - sent, 0) : 0;
+    sent += now > 0 ? (size_t)now : 0;
+    rig_turn(&rig);
+  }
+  cr_assert_geq(turns, PAYLOAD / MOST_BYTES_A_TURN, "read in %zu turns", turns);
+  rig_reply_all(&rig);
+  turns = 0;
+  for (size_t got = 0; got < PAYLOAD; turns++) {
+    rig_turn(&rig);
+    for (ssize_t now = 1; now > 0; got += now > 0 ? (size_t)now : 0)
+      now = recv(fd, bytes, PAYLOAD, 0);
+  }
+  cr_assert_geq(turns, PAYLOAD / MOST_BYTES_A_TURN, "written in %zu turns", turns);
+  strbuf_free(&out);
+  free(bytes);
+  close(fd);
+  rig_stop(&rig);
+}
+
 // ---- transports ----
 
 // Calls with large payloads, several at a time, and expects them back.
