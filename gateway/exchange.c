@@ -167,7 +167,10 @@ static bool cancel_wait(struct exchange *exchange)
   limits_abandon_attempt(&exchange->attempt);
   struct rpc_call *call = exchange->call;
   exchange->call = NULL;
-  return call != NULL && exchange->gateway->backend.cancel(exchange->gateway->backend.arg, call);
+  if (call == NULL)
+    return false;
+  const struct backend *backend = exchange_backend(exchange);
+  return backend->cancel(backend->arg, call);
 }
 
 void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)

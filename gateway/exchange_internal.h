@@ -136,4 +136,12 @@ static inline const struct contract_method *exchange_method(const struct exchang
   return exchange->route.binding == NULL ? NULL : exchange->route.binding->method;
 }
 
+// Returns the way to the service for the exchange's method.
+static inline const struct backend *exchange_backend(const struct exchange *exchange)
+{
+  const struct gateway *gateway = exchange->gateway;
+  bool is_expensive = exchange_method(exchange)->rate_class == CONTRACT_RATE_EXPENSIVE;
+  return is_expensive ? &gateway->expensive_backend : &gateway->backend;
+}
+
 #endif

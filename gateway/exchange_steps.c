@@ -454,7 +454,7 @@ enum step_result step_call(struct exchange *exchange)
       .is_repeatable = method->no_side_effects || (key.size > 0 && !method->secret_reply),
       .hedge_after_ms = method->hedge_after_ms,
   };
-  const struct backend *backend = &exchange->gateway->backend;
+  const struct backend *backend = exchange_backend(exchange);
   exchange->call = backend->call(backend->arg, &options, on_called, exchange);
   return STEP_WAIT;
 }

@@ -14,6 +14,7 @@ struct gateway *gateway_create(const struct gateway_options *options)
   CHECK(gateway != NULL);
   gateway->api = options->api;
   gateway->backend = options->backend;
+  gateway->expensive_backend = options->expensive_backend.call == NULL ? options->backend : options->expensive_backend;
   gateway->clock = options->clock != NULL ? *options->clock
                                           : (struct gateway_clock){.now_us = clock_now_us, .wall_us = clock_wall_us};
   gateway->verifier =

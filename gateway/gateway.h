@@ -27,6 +27,7 @@ struct gateway_options {
   const char *issuer;
   const char *audience;
   struct backend backend;
+  struct backend expensive_backend;   // of expensive methods; without `call`: `backend`
   const struct gateway_clock *clock;  // NULL stands for the system's clock
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
 };
@@ -34,6 +35,7 @@ struct gateway_options {
 struct gateway {
   const struct api *api;
   struct backend backend;
+  struct backend expensive_backend;
   struct gateway_clock clock;
   struct token_verifier *verifier;
   struct keys keys;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/arena.h"
 #include "common/base/check.h"
@@ -17,7 +18,7 @@ struct upstreams {
   const struct api *api;
   const char *zone;                   // NULL without one
   struct service_identity *identity;  // NULL without a key
-  struct rpc_client *client;
+  struct rpc_client *clients[UPSTREAMS_KINDS];
   struct discovery *discovery;
 };
 
@@ -74,8 +75,9 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
     upstreams_free(&upstreams);
     return status;
   }
-  upstreams->client = rpc_client_create(
-      &(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls, .zone = options->zone});
+  for (size_t kind = 0; kind < UPSTREAMS_KINDS; kind++)
+    upstreams->clients[kind] = rpc_client_create(
+        &(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls, .zone = options->zone});
   for (size_t i = 0; i < options->api->service_count; i++)
     discovery_watch(upstreams->discovery, options->api->services[i]);
   *out = upstreams;
@@ -88,7 +90,8 @@ void upstreams_free(struct upstreams **upstreams)
   *upstreams = NULL;
   if (gone == NULL)
     return;
-  rpc_client_free(&gone->client);
+  for (size_t kind = 0; kind < UPSTREAMS_KINDS; kind++)
+    rpc_client_free(&gone->clients[kind]);
   service_identity_free(&gone->identity);
   discovery_free(&gone->discovery);
   free(gone);
@@ -97,8 +100,7 @@ void upstreams_free(struct upstreams **upstreams)
 static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
                                      void *done_arg)
 {
-  struct upstreams *upstreams = arg;
-  return rpc_client_call(upstreams->client, options, done, done_arg);
+  return rpc_client_call(arg, options, done, done_arg);
 }
 
 static bool backend_cancel(void *arg, struct rpc_call *call)
@@ -107,9 +109,9 @@ static bool backend_cancel(void *arg, struct rpc_call *call)
   return rpc_call_cancel(call);
 }
 
-struct backend upstreams_backend(struct upstreams *upstreams)
+struct backend upstreams_backend(const struct upstreams *upstreams, enum upstreams_kind kind)
 {
-  return (struct backend){.arg = upstreams, .call = backend_call, .cancel = backend_cancel};
+  return (struct backend){.arg = upstreams->clients[kind], .call = backend_call, .cancel = backend_cancel};
 }
 
 enum status upstreams_register(struct upstreams *upstreams, const char *address, const char *health_url,
@@ -146,14 +148,27 @@ void upstreams_deregister(struct upstreams *upstreams)
   discovery_deregister(upstreams->discovery, 0);
 }
 
-int upstreams_rpc_fd(const struct upstreams *upstreams)
+int upstreams_rpc_fd(const struct upstreams *upstreams, enum upstreams_kind kind)
 {
-  return rpc_client_fd(upstreams->client);
+  return rpc_client_fd(upstreams->clients[kind]);
 }
 
 int upstreams_discovery_fd(const struct upstreams *upstreams)
 {
   return discovery_fd(upstreams->discovery);
+}
+
+// Tells whether a service needs connections for calls of a kind.
+static bool is_called(const struct upstreams *upstreams, const char *service, enum upstreams_kind kind)
+{
+  if (kind == UPSTREAMS_USUAL)
+    return true;
+  for (size_t i = 0; i < contract_method_count(upstreams->api->contract); i++) {
+    const struct contract_method *method = contract_method(upstreams->api->contract, i);
+    if (method->rate_class == CONTRACT_RATE_EXPENSIVE && strcmp(method->service, service) == 0)
+      return true;
+  }
+  return false;
 }
 
 static void on_endpoints(void *arg, const char *service, const struct discovery_endpoint *endpoints, size_t count)
@@ -165,13 +180,15 @@ static void on_endpoints(void *arg, const char *service, const struct discovery_
     list[i] = (struct rpc_endpoint){.id = slice_from_string(endpoints[i].id),
                                     .url = slice_from_string(endpoints[i].url),
                                     .zone = slice_from_string(endpoints[i].zone)};
-  rpc_client_set_endpoints(upstreams->client, service, list, count);
+  for (enum upstreams_kind kind = 0; kind < UPSTREAMS_KINDS; kind++)
+    if (is_called(upstreams, service, kind))
+      rpc_client_set_endpoints(upstreams->clients[kind], service, list, count);
   free(list);
 }
 
-void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us)
+void upstreams_process_calls(const struct upstreams *upstreams, enum upstreams_kind kind, uint64_t now_us)
 {
-  rpc_client_process(upstreams->client, now_us);
+  rpc_client_process(upstreams->clients[kind], now_us);
 }
 
 void upstreams_process_lists(struct upstreams *upstreams)
@@ -179,20 +196,36 @@ void upstreams_process_lists(struct upstreams *upstreams)
   discovery_process(upstreams->discovery, on_endpoints, upstreams);
 }
 
-void upstreams_flush(struct upstreams *upstreams)
+void upstreams_flush(const struct upstreams *upstreams)
 {
-  rpc_client_flush(upstreams->client);
+  for (size_t kind = 0; kind < UPSTREAMS_KINDS; kind++)
+    rpc_client_flush(upstreams->clients[kind]);
 }
 
 uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams)
 {
-  return rpc_client_next_timeout_us(upstreams->client);
+  uint64_t next_us = DEADLINE_NONE;
+  for (size_t kind = 0; kind < UPSTREAMS_KINDS; kind++)
+    next_us = deadline_min(next_us, rpc_client_next_timeout_us(upstreams->clients[kind]));
+  return next_us;
+}
+
+// Returns how many endpoints of a service take calls of every kind that it has.
+static size_t count_ready(const struct upstreams *upstreams, const char *service)
+{
+  size_t ready = SIZE_MAX;
+  for (enum upstreams_kind kind = 0; kind < UPSTREAMS_KINDS; kind++) {
+    size_t count =
+        is_called(upstreams, service, kind) ? rpc_client_ready_endpoints(upstreams->clients[kind], service) : SIZE_MAX;
+    ready = count < ready ? count : ready;
+  }
+  return ready;
 }
 
 bool upstreams_are_ready(const struct upstreams *upstreams)
 {
   for (size_t i = 0; i < upstreams->api->service_count; i++)
-    if (rpc_client_ready_endpoints(upstreams->client, upstreams->api->services[i]) == 0)
+    if (count_ready(upstreams, upstreams->api->services[i]) == 0)
       return false;
   return true;
 }
@@ -207,8 +240,7 @@ void upstreams_write_health(const struct upstreams *upstreams, bool ready, struc
   jsontext_key(&json, SLICE("services"));
   jsontext_begin_object(&json);
   for (size_t i = 0; i < upstreams->api->service_count; i++)
-    jsontext_key_int(&json, upstreams->api->services[i],
-                     (int64_t)rpc_client_ready_endpoints(upstreams->client, upstreams->api->services[i]));
+    jsontext_key_int(&json, upstreams->api->services[i], (int64_t)count_ready(upstreams, upstreams->api->services[i]));
   jsontext_end_object(&json);
   jsontext_end_object(&json);
 }

@@ -1,5 +1,5 @@
-// How one worker reaches the services: an RPC client whose endpoints come from discovery. It belongs to no event loop:
-// the host watches both fds, calls the matching upstreams_process_... function when one is readable or the timeout has
+// How one worker reaches the services: RPC clients whose endpoints come from discovery. It belongs to no event loop:
+// the host watches all fds, calls the matching upstreams_process_... function when one is readable or the timeout has
 // come, and upstreams_flush at the end of each turn. It starts threads (nng, discovery), so it must be created after
 // any fork. All functions must be called on one thread.
 #ifndef BULKHEAD_GATEWAY_UPSTREAMS_H
@@ -15,6 +15,10 @@
 #include "gateway/api.h"
 
 struct upstreams;
+
+// Expensive calls have connections of their own, because their replies may be large, and a reply of megabytes holds up
+// all that come behind it on its connection.
+enum upstreams_kind { UPSTREAMS_USUAL, UPSTREAMS_EXPENSIVE, UPSTREAMS_KINDS };
 
 struct upstreams_options {
   const struct api *api;     // names the services to follow; must outlive the upstreams
@@ -38,8 +42,8 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
 // Ends calls in flight with CANCELLED, deregisters, and sets the pointer to NULL. A NULL pointer is accepted.
 void upstreams_free(struct upstreams **upstreams);
 
-// Returns the gateway's interface to the services. It must not be used after upstreams_free.
-struct backend upstreams_backend(struct upstreams *upstreams);
+// Returns the gateway's interface to the services for calls of a kind. It must not be used after upstreams_free.
+struct backend upstreams_backend(const struct upstreams *upstreams, enum upstreams_kind kind);
 
 // Registers this gateway in Consul, so that operators see it. `address` is "10.0.0.5:8080"; `health_url` is the full
 // URL of the health check.
@@ -52,16 +56,17 @@ void upstreams_deregister(struct upstreams *upstreams);
 // Tells whether every service has an endpoint that takes calls.
 bool upstreams_are_ready(const struct upstreams *upstreams);
 
-int upstreams_rpc_fd(const struct upstreams *upstreams);
-// Receives replies and expires calls; callbacks of calls run inside.
-void upstreams_process_calls(struct upstreams *upstreams, uint64_t now_us);
+int upstreams_rpc_fd(const struct upstreams *upstreams, enum upstreams_kind kind);
+// Receives replies and expires calls of a kind; callbacks of calls run inside.
+void upstreams_process_calls(const struct upstreams *upstreams, enum upstreams_kind kind, uint64_t now_us);
 // Returns the fd that is readable when the endpoints of a service have changed.
 int upstreams_discovery_fd(const struct upstreams *upstreams);
 // Applies changed endpoints to the RPC client.
 void upstreams_process_lists(struct upstreams *upstreams);
 // Sends the frames that were queued in this turn.
-void upstreams_flush(struct upstreams *upstreams);
-// Returns when upstreams_process_calls must run next even if its fd stays quiet; DEADLINE_NONE for never.
+void upstreams_flush(const struct upstreams *upstreams);
+// Returns when upstreams_process_calls must run next for both kinds even if their fds stay quiet; DEADLINE_NONE for
+// never.
 uint64_t upstreams_next_timeout_us(const struct upstreams *upstreams);
 
 // Writes {"ready":true,"consul":true,"services":{"auth":1,"item":2}}: for each service the number of its connected

@@ -17,6 +17,7 @@ static struct worker {
   struct upstreams *upstreams;
   struct gateway *gateway;
   ngx_connection_t *rpc;
+  ngx_connection_t *expensive_rpc;
   ngx_connection_t *discovery;
   ngx_event_t timer;
   uint64_t timer_us;  // when the timer fires; DEADLINE_NONE while it is not set
@@ -85,7 +86,8 @@ static void on_timer(ngx_event_t *event)
   worker.timer_us = DEADLINE_NONE;
   uint64_t now_us = clock_now_us();
   gateway_process(worker.gateway, now_us);
-  upstreams_process_calls(worker.upstreams, now_us);
+  upstreams_process_calls(worker.upstreams, UPSTREAMS_USUAL, now_us);
+  upstreams_process_calls(worker.upstreams, UPSTREAMS_EXPENSIVE, now_us);
   worker_touch();
 }
 
@@ -105,7 +107,14 @@ static void on_rpc(ngx_event_t *event)
     upstreams_deregister(worker.upstreams);
     return;
   }
-  upstreams_process_calls(worker.upstreams, clock_now_us());
+  upstreams_process_calls(worker.upstreams, UPSTREAMS_USUAL, clock_now_us());
+  worker_touch();
+}
+
+static void on_expensive_rpc(ngx_event_t *event)
+{
+  (void)event;
+  upstreams_process_calls(worker.upstreams, UPSTREAMS_EXPENSIVE, clock_now_us());
   worker_touch();
 }
 
@@ -222,7 +231,8 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   struct gateway_options options = {.api = module->api,
                                     .issuer = (const char *)module->issuer.data,
                                     .audience = (const char *)module->audience.data,
-                                    .backend = upstreams_backend(worker.upstreams)};
+                                    .backend = upstreams_backend(worker.upstreams, UPSTREAMS_USUAL),
+                                    .expensive_backend = upstreams_backend(worker.upstreams, UPSTREAMS_EXPENSIVE)};
   memcpy(options.limits, module->limits, sizeof(options.limits));
   worker.gateway = gateway_create(&options);
   worker.no_connection.fd = (ngx_socket_t)-1;
@@ -232,9 +242,11 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   worker.trim_timer =
       (ngx_event_t){.handler = on_trim_timer, .data = &worker.no_connection, .log = cycle->log, .cancelable = 1};
   ngx_add_timer(&worker.trim_timer, MEMORY_TRIM_EVERY_MS);
-  worker.rpc = watch_fd(upstreams_rpc_fd(worker.upstreams), on_rpc, cycle->log);
+  worker.rpc = watch_fd(upstreams_rpc_fd(worker.upstreams, UPSTREAMS_USUAL), on_rpc, cycle->log);
+  worker.expensive_rpc =
+      watch_fd(upstreams_rpc_fd(worker.upstreams, UPSTREAMS_EXPENSIVE), on_expensive_rpc, cycle->log);
   worker.discovery = watch_fd(upstreams_discovery_fd(worker.upstreams), on_discovery, cycle->log);
-  if (worker.rpc == NULL || worker.discovery == NULL)
+  if (worker.rpc == NULL || worker.expensive_rpc == NULL || worker.discovery == NULL)
     return NGX_ERROR;
   worker.rpc->idle = 1;
   gateway_process(worker.gateway, clock_now_us());
@@ -249,6 +261,7 @@ void worker_stop(ngx_cycle_t *cycle)
   if (worker.upstreams == NULL)
     return;
   stop_watching(&worker.rpc);
+  stop_watching(&worker.expensive_rpc);
   stop_watching(&worker.discovery);
   if (worker.timer.timer_set)
     ngx_del_timer(&worker.timer);

@@ -136,3 +136,45 @@ Test(large_replies, leave_no_memory_with_the_next_request)
   cr_assert_eq(exchange_write(exchange), EXCHANGE_WAITING);
   assert_problem(start(fixture_input("GET", ITEM_PATH)), 401, "TOKEN_MISSING");
 }
+
+// ---- connections of their own ----
+
+static size_t expensive_calls, expensive_cancels;
+
+static struct rpc_call *note_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done, void *done_arg)
+{
+  (void)options;
+  (void)done;
+  (void)done_arg;
+  expensive_calls++;
+  return arg;
+}
+
+static bool note_cancel(void *arg, struct rpc_call *call)
+{
+  cr_expect_eq((void *)call, arg);
+  expensive_cancels++;
+  return true;
+}
+
+static void ask(const char *path)
+{
+  struct exchange_input input = fixture_input("GET", path);
+  input.authorization = fixture_bearer(fixture, "user", 900);
+  cr_assert_eq(exchange_start(exchange, &input), EXCHANGE_WAITING);
+  exchange_close(&exchange);
+  exchange = fixture_exchange(fixture);
+}
+
+Test(large_replies, expensive_calls_have_connections_of_their_own)
+{
+  fixture->gateway->expensive_backend = (struct backend){.arg = fixture, .call = note_call, .cancel = note_cancel};
+  size_t usual_calls = fixture->call_count;
+  ask(ITEM_PATH);
+  cr_assert_eq(fixture->call_count, usual_calls + 1);
+  cr_assert_eq(expensive_calls, 0);
+  ask("/v1/items");
+  cr_assert_eq(fixture->call_count, usual_calls + 1);
+  cr_assert_eq(expensive_calls, 1);
+  cr_assert_eq(expensive_cancels, 1);
+}

@@ -83,13 +83,15 @@ TestSuite(upstreams, .init = open_upstreams, .fini = close_upstreams);
 // Runs one turn of both loops, as nginx and a service do; waits up to 5 ms for something to happen.
 static void turn(void)
 {
-  struct pollfd fds[] = {{.fd = upstreams_rpc_fd(upstreams), .events = POLLIN},
-                         {.fd = upstreams_discovery_fd(upstreams), .events = POLLIN},
+  struct pollfd fds[] = {{.fd = upstreams_discovery_fd(upstreams), .events = POLLIN},
+                         {.fd = upstreams_rpc_fd(upstreams, UPSTREAMS_USUAL), .events = POLLIN},
+                         {.fd = upstreams_rpc_fd(upstreams, UPSTREAMS_EXPENSIVE), .events = POLLIN},
                          {.fd = rpc_server_fd(server), .events = POLLIN}};
-  (void)poll(fds, 3, 5);
-  if ((fds[1].revents & POLLIN) != 0)
+  (void)poll(fds, ARRAY_LEN(fds), 5);
+  if ((fds[0].revents & POLLIN) != 0)
     upstreams_process_lists(upstreams);
-  upstreams_process_calls(upstreams, clock_now_us());
+  upstreams_process_calls(upstreams, UPSTREAMS_USUAL, clock_now_us());
+  upstreams_process_calls(upstreams, UPSTREAMS_EXPENSIVE, clock_now_us());
   rpc_server_process(server, clock_now_us());
   upstreams_flush(upstreams);
   rpc_server_flush(server);
@@ -159,7 +161,7 @@ Test(upstreams, a_call_goes_to_the_service_as_the_gateways)
 {
   struct ended ended = {0};
   wait_until_connected();
-  call_item(upstreams_backend(upstreams), &ended);
+  call_item(upstreams_backend(upstreams, UPSTREAMS_USUAL), &ended);
   cr_expect_leq(upstreams_next_timeout_us(upstreams), clock_now_us() + 2 * PATIENCE_US);
   wait_for_request();
   cr_expect(slice_equal_string(rpc_request_method(request), "item.v1.ItemService/GetItem"));
@@ -175,11 +177,61 @@ Test(upstreams, a_call_goes_to_the_service_as_the_gateways)
   cr_expect_str_eq(ended.payload, "answer");
 }
 
+static void note_large_end(void *arg, const struct rpc_status *status, struct slice payload)
+{
+  cr_assert_eq(status->code, STATUS_OK);
+  *(size_t *)arg = payload.size;
+}
+
+// Asks for a list, whose reply is `size` bytes, and returns once the server has it.
+static void begin_large_call(size_t size, size_t *got)
+{
+  struct backend backend = upstreams_backend(upstreams, UPSTREAMS_EXPENSIVE);
+  struct rpc_call_options options = {.service = "item",
+                                     .method = SLICE("item.v1.ItemService/ListItems"),
+                                     .deadline_us = clock_now_us() + 2 * PATIENCE_US};
+  backend.call(backend.arg, &options, note_large_end, got);
+  wait_for_request();
+  char *bytes = calloc(1, size);
+  answer(slice_make(bytes, size));
+  free(bytes);
+}
+
+// Runs a turn in which nothing is read of expensive calls.
+static void turn_without_expensive_calls(void)
+{
+  upstreams_process_calls(upstreams, UPSTREAMS_USUAL, clock_now_us());
+  rpc_server_process(server, clock_now_us());
+  upstreams_flush(upstreams);
+  rpc_server_flush(server);
+}
+
+Test(upstreams, a_large_reply_does_not_hold_up_the_replies_to_usual_calls)
+{
+  enum { LARGE_BYTES = 7 * 1024 * 1024 };
+  struct ended usual = {0};
+  size_t large = 0;
+  wait_until_connected();
+  begin_large_call(LARGE_BYTES, &large);
+  call_item(upstreams_backend(upstreams, UPSTREAMS_USUAL), &usual);
+  uint64_t end = clock_now_us() + PATIENCE_US;
+  for (; !usual.is_done; turn_without_expensive_calls()) {
+    cr_assert_lt(clock_now_us(), end);
+    if (request != NULL)
+      answer(SLICE("answer"));
+  }
+  cr_expect_str_eq(usual.payload, "answer");
+  cr_expect_eq(large, 0);
+  for (; large == 0; turn())
+    cr_assert_lt(clock_now_us(), end);
+  cr_expect_eq(large, LARGE_BYTES);
+}
+
 Test(upstreams, a_cancelled_call_does_not_end)
 {
   struct ended first = {0}, second = {0};
   wait_until_connected();
-  struct backend backend = upstreams_backend(upstreams);
+  struct backend backend = upstreams_backend(upstreams, UPSTREAMS_USUAL);
   struct rpc_call *call = call_item(backend, &first);
   wait_for_request();
   backend.cancel(backend.arg, call);
@@ -200,7 +252,7 @@ Test(upstreams, calls_in_flight_are_cancelled_at_the_end)
 {
   struct ended ended = {0};
   wait_until_connected();
-  call_item(upstreams_backend(upstreams), &ended);
+  call_item(upstreams_backend(upstreams, UPSTREAMS_USUAL), &ended);
   upstreams_free(&upstreams);
   cr_expect(ended.is_done);
   cr_expect_eq(ended.code, STATUS_CANCELLED);
