@@ -62,17 +62,24 @@ void client_note_unanswered(const struct rpc_attempt *attempt)
                              attempt->call->client->now_us);
 }
 
+static enum breaker_outcome find_failure(const struct rpc_status *status)
+{
+  if (is_overload(status))
+    return BREAKER_REFUSED;
+  bool is_unable = status->code == STATUS_UNAVAILABLE && slice_equal(status->reason, SLICE(RPC_NOT_APPLIED));
+  return is_unable ? BREAKER_UNABLE : BREAKER_FAILED;
+}
+
 // Tells the breaker of the method. Returns whether that is all that the reply should change: a failure at an endpoint
 // whose breaker is open was expected, and must neither eject the endpoint nor drive the calls of other methods away.
-static bool note_outcome(struct rpc_attempt *attempt, const struct balancer_reply *reply)
+static bool note_outcome(struct rpc_attempt *attempt, const struct rpc_status *status, bool has_failed)
 {
-  enum breaker_outcome failure = reply->is_overload ? BREAKER_REFUSED : BREAKER_FAILED;
   bool was_open = breaker_set_is_open(&attempt->endpoint->breakers, attempt->call->entry->index);
-  if (reply->failed)
-    channel_note_outcome(attempt, failure);
+  if (has_failed)
+    channel_note_outcome(attempt, find_failure(status));
   else
     client_note_answer(attempt);
-  return was_open && reply->failed;
+  return was_open && has_failed;
 }
 
 void client_note_answer(struct rpc_attempt *attempt)
@@ -106,7 +113,7 @@ void client_judge_attempt(struct rpc_attempt *attempt, const struct rpc_status *
   };
   if (!reply.failed && !is_stream)
     method_cost_note(&call->entry->cost, reply.duration_us, now_us);
-  if ((reply.failed || attempt->endpoint->breakers.count != 0) && note_outcome(attempt, &reply))
+  if ((reply.failed || attempt->endpoint->breakers.count != 0) && note_outcome(attempt, status, reply.failed))
     return;
   if (balancer_note_reply(&attempt->endpoint->load, &reply, now_us))
     channel_eject_failing(attempt->endpoint);

@@ -218,13 +218,26 @@ enum status pg_wait_ready(struct pg *pg)
   return status;
 }
 
+// An outage that has just begun may end soon. In one that lasts, all would wait for nothing.
+static uint64_t find_usable_wait_ms(const struct pg *pg, uint64_t now_us)
+{
+  uint64_t began_us = now_us;
+  if (pg->probe.silent_since_us != 0)
+    began_us = pg->probe.silent_since_us;
+  else if (pg->outage.failures > 0)
+    began_us = pg->outage.began_us;
+  return deadline_left_ms(deadline_after_ms(began_us, USABLE_WAIT_MS), now_us);
+}
+
 enum status pg_wait_usable(struct pg *pg)
 {
   enum status status = task_check();
   if (status != STATUS_OK || pg_ready(pg))
     return status;
   uint64_t now_us = loop_now_us(pg->loop);
-  uint64_t wait_ms = USABLE_WAIT_MS;
+  uint64_t wait_ms = find_usable_wait_ms(pg, now_us);
+  if (wait_ms == 0)
+    return STATUS_UNAVAILABLE;
   if (task_deadline_us() != DEADLINE_NONE && deadline_left_ms(task_deadline_us(), now_us) / 2 < wait_ms)
     wait_ms = deadline_left_ms(task_deadline_us(), now_us) / 2;
   uint64_t before = task_tighten_deadline(deadline_after_ms(now_us, wait_ms));

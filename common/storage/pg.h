@@ -29,8 +29,8 @@
 //
 // A connection that breaks ends the statements in flight on it with UNAVAILABLE: each may or may not have been applied.
 // A read is repeated once instead. A statement that was not sent yet waits for a connection. While the server is away
-// or does not answer (pg_ready) that wait takes at most 2 s and at most half of the time that the task has left, so
-// that the caller can still be answered; then the statement is UNAVAILABLE.
+// or does not answer (pg_ready) that wait lasts until 2 s after the beginning of the outage, and takes at most half of
+// the time that the task has left, so that the caller can still be answered; then the statement is UNAVAILABLE.
 #ifndef BULKHEAD_STORAGE_PG_H
 #define BULKHEAD_STORAGE_PG_H
 

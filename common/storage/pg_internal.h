@@ -291,8 +291,8 @@ struct pg {
 
 // ---- pg.c ----
 
-// Returns OK when a pipelined connection is open. Otherwise waits for one, for half of the time that the task has left
-// at most, so that the caller can still be answered; then UNAVAILABLE.
+// Returns OK when a pipelined connection is open. Otherwise waits for one, until an outage is 2 s old, and for half of
+// the time that the task has left at most, so that the caller can still be answered; then UNAVAILABLE.
 enum status pg_wait_usable(struct pg *pg) MUST_CHECK;
 // Tells whether a pipelined connection is open, even one on which the server has fallen silent.
 bool pg_is_connected(const struct pg *pg);

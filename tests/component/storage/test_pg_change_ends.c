@@ -346,6 +346,11 @@ static void check_away(struct world *world)
     cr_assert_eq(puts[i].status, STATUS_UNAVAILABLE, "%s", status_name(puts[i].status));
     cr_assert_eq(puts[i].effect, TASK_NO_EFFECT);
   }
+  // So would these, if each waited for two seconds.
+  for (size_t i = 0; i < 100; i++) {
+    put_all(world, &puts[i], 1);
+    cr_assert_eq(puts[i].status, STATUS_UNAVAILABLE, "%s", status_name(puts[i].status));
+  }
   pg_free(&world->pg);
 }
 

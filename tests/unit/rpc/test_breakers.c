@@ -159,6 +159,21 @@ Test(breakers, where_all_fail_calls_go_out_until_very_many_in_a_row_have_failed)
   cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_LETS, "one answer is enough");
 }
 
+Test(breakers, what_an_instance_says_it_cannot_do_now_is_never_refused_for_it)
+{
+  struct breaker breaker = {0};
+  note_many(&breaker, BREAKER_UNABLE, OPENING_FAILURES);
+  cr_expect_eq(breaker.state, BREAKER_OPEN, "another instance may be able to");
+  note_many(&breaker, BREAKER_UNABLE, 1000);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_LETS);
+  // Among calls that fail in another way they neither count nor end the row.
+  note_many(&breaker, BREAKER_FAILED, BREAKER_DEAD_FAILURES - 1);
+  note_many(&breaker, BREAKER_UNABLE, 1);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_LETS);
+  note_many(&breaker, BREAKER_FAILED, 1);
+  cr_expect_eq(breaker_judge(&breaker, NOW_US), BREAKER_SHEDS_FAILING);
+}
+
 Test(breakers, of_an_instance_are_made_for_methods_that_fail)
 {
   struct breaker_set set = {0};
@@ -179,6 +194,7 @@ Test(breakers, of_an_instance_are_made_for_methods_that_fail)
 #define GOOD SLICE("test.v1.Test/Good")
 
 static const struct rpc_status broken = {.code = STATUS_INTERNAL, .message = SLICE_INIT("broken")};
+static const struct rpc_status unable = {.code = STATUS_UNAVAILABLE, .reason = SLICE_INIT(RPC_NOT_APPLIED)};
 static const struct rpc_status full = {.code = STATUS_RESOURCE_EXHAUSTED, .reason = SLICE_INIT(RPC_INSTANCE_FULL)};
 
 // What answers a call: the servers in `failing` answer one of the method BAD with `failure`.
@@ -296,6 +312,21 @@ Test(breakers, where_a_method_fails_everywhere_it_is_refused_here_at_last_and_ot
   // The fault is mended: a try finds out.
   const struct rpc_server *const none[2] = {NULL, NULL};
   rig_until(&rig, is_sent, &(struct answers){.failure = &broken, .failing = none, .outcome = &outcome});
+  cr_expect_eq(outcome.code, STATUS_OK);
+  rig_stop(&rig);
+}
+
+// The database is away from all instances, and some calls would be answered from a cache.
+Test(breakers, where_all_instances_say_that_they_cannot_now_every_call_is_sent)
+{
+  struct rig rig;
+  rig_start_two(&rig);
+  const struct rpc_server *const failing[2] = {rig.server, rig.other}, *const none[2] = {NULL, NULL};
+  struct outcome outcome;
+  for (size_t i = 0; i < 10 * BREAKER_DEAD_FAILURES; i++)
+    cr_assert_not_null(call_once(&rig, BAD, &unable, failing, &outcome));
+  cr_expect_eq(count_shed("failing"), 0);
+  (void)call_once(&rig, BAD, &unable, none, &outcome);
   cr_expect_eq(outcome.code, STATUS_OK);
   rig_stop(&rig);
 }
