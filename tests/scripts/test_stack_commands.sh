@@ -68,7 +68,7 @@ counts_of_instances_are_kept() {
 
 # Another `up` would give what runs other settings.
 up_leaves_what_runs_alone() {
-  local said before
+  local said before code
   (
     # shellcheck source=deploy/local/lib.sh
     . deploy/local/lib.sh
@@ -81,6 +81,10 @@ up_leaves_what_runs_alone() {
   case $said in *item-1*) fail "up says that item-1 is dead: $said" ;; esac
   kill -0 "${before% *}" || fail "up has ended what ran"
   [ "$(cat "$RUN_DIR/settings/up")" = USER_INSTANCES=2 ] || fail "up has changed the settings of what runs"
+  said=$(deploy/local/stack status)
+  code=$?
+  [ "$code" -eq 1 ] || fail "status ended with $code where gateway does not run: $said"
+  case $said in *"gateway does not run"*"item-1 runs as ${before% *}"*"item-2 does not run"*) ;; *) fail "status said: $said" ;; esac
   deploy/local/stack down || fail "down ended with $?"
 }
 
