@@ -204,7 +204,10 @@ static int run_check_config(struct service *service, int argc, char **argv)
     return code;
   struct strbuf out;
   strbuf_init(&out, 0);
-  settings_print(common_settings_table, common_settings_count, &service->common, &out);
+  // What holds where DRAIN_TIMEOUT is not set follows from the contracts.
+  struct common_settings common = service->common;
+  common.drain_timeout_ms = (int64_t)service_drain_timeout_ms(service);
+  settings_print(common_settings_table, common_settings_count, &common, &out);
   settings_print(service->definition->settings, service->definition->setting_count, service->settings, &out);
   code = print(&out);
   return has_unknown ? EXIT_FAILED : code;

@@ -316,8 +316,7 @@ static void give_up(const char *what)
   _exit(1);
 }
 
-// Returns how long calls may take to end: as long as the longest may take at all, unless DRAIN_TIMEOUT says otherwise.
-static uint64_t drain_timeout_ms(const struct service *service)
+uint64_t service_drain_timeout_ms(const struct service *service)
 {
   if (service->common.drain_timeout_ms > 0)
     return (uint64_t)service->common.drain_timeout_ms;
@@ -328,7 +327,7 @@ static uint64_t drain_timeout_ms(const struct service *service)
 // Waits until all calls have ended and their replies have left. False when the drain timeout comes first.
 static bool await_calls(struct service *service)
 {
-  uint64_t end_us = deadline_after_ms(clock_now_us(), drain_timeout_ms(service));
+  uint64_t end_us = deadline_after_ms(clock_now_us(), service_drain_timeout_ms(service));
   while (!calls_are_done(service)) {
     uint64_t now_us = clock_now_us();
     if (now_us >= end_us || task_sleep_ms(DRAIN_LOOK_MS) != STATUS_OK)
@@ -371,7 +370,7 @@ static void drain(void *arg)
   struct service *service = arg;
   log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
            LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)),
-           LOG_INT("timeoutMs", drain_timeout_ms(service)));
+           LOG_INT("timeoutMs", service_drain_timeout_ms(service)));
   if (task_offload(deregister, service) != STATUS_OK)
     log_warn("service", "could not deregister; the failing health check will remove this instance");
   // Before the address is free for another process, which takes this one for dead.

@@ -91,6 +91,9 @@ bool service_wait_until(const struct service *service, bool (*reached)(const str
 // Returns what decides whether this instance may get calls.
 struct readiness service_readiness(const struct service *service);
 
+// Returns how long calls may take to end after SIGTERM: as long as the longest may take at all, unless DRAIN_TIMEOUT
+// says otherwise.
+uint64_t service_drain_timeout_ms(const struct service *service);
 // Serves until SIGTERM or SIGINT; returns the exit code.
 int service_serve(struct service *service);
 

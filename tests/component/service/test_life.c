@@ -296,7 +296,12 @@ Test(life, check_config_shows_what_holds_but_no_secret)
   EXPECT_OUTPUT(probe, "PROBE_GREETING=good day");
   EXPECT_OUTPUT(probe, "PG_POOL_SIZE=8");
   EXPECT_OUTPUT(probe, "PROBE_SECRET=");
+  EXPECT_OUTPUT(probe, "DRAIN_TIMEOUT=31s\n");
   EXPECT_NO_OUTPUT(probe, "hush-hush");
+  process_free(&probe);
+  static const char *const short_drain[] = {"DRAIN_TIMEOUT=250ms", NULL};
+  cr_expect_eq(run(&probe, short_drain, "check-config", NULL), 0);
+  EXPECT_OUTPUT(probe, "DRAIN_TIMEOUT=250ms\n");
   process_free(&probe);
 }
 
