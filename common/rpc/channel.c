@@ -135,7 +135,7 @@ static void report_ejection(const struct endpoint *endpoint, bool is_slow)
   metric_add(channel->ejected[is_slow ? 1 : 0], 1);
   log_warn("rpc",
            is_slow ? "an endpoint is far slower than the others; for a while it gets no calls"
-                   : "an endpoint fails where others do not; for a while it gets no calls",
+                   : "an endpoint fails more often than the others; for a while it gets no calls",
            LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
            LOG_INT("pauseMs", (endpoint->load.ejection.until_us - channel->client->now_us) / 1000),
            LOG_INT("timesInARow", endpoint->load.ejection.rounds));

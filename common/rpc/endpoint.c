@@ -40,7 +40,7 @@ static void log_state(const struct endpoint *endpoint)
       [ENDPOINT_CONNECTING] = {LOG_DEBUG, "dialling an endpoint"},
       [ENDPOINT_PROBING] = {LOG_DEBUG, "connected to an endpoint, waiting for its first packet"},
       [ENDPOINT_READY] = {LOG_INFO, "connected to an endpoint"},
-      [ENDPOINT_DRAINING] = {LOG_INFO, "an endpoint shuts down; new calls go to others"},
+      [ENDPOINT_DRAINING] = {LOG_INFO, "an endpoint shuts down; new calls go to other endpoints where there are any"},
       [ENDPOINT_LINGERING] = {LOG_INFO,
                               "an endpoint is no longer listed or has a new connection; it finishes its calls"},
       [ENDPOINT_GONE] = {LOG_DEBUG, "an endpoint that is no longer listed or has a new connection is gone"},
@@ -80,7 +80,7 @@ static void schedule_dial(struct endpoint *endpoint, uint64_t now_us, const char
   set_timer(endpoint, deadline_after_ms(now_us, pause_ms));
   set_state(endpoint, ENDPOINT_BACKING_OFF);
   LOG_AT(is_news ? LOG_WARN : LOG_DEBUG, "rpc",
-         "no connection to an endpoint; it is dialled again, other endpoints take its calls",
+         "no connection to an endpoint; it is dialled again, calls go to other endpoints where there are any",
          LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url), LOG_STRING("reason", reason),
          LOG_INT("retryMs", pause_ms));
 }
@@ -329,7 +329,8 @@ static void set_silent(struct endpoint *endpoint, bool silent)
   if (silent)
     metric_add(endpoint->metrics->silent, 1);
   LOG_AT(silent ? LOG_WARN : LOG_INFO, "rpc",
-         silent ? "an endpoint does not answer; new calls go to others, and so do those in flight that may be repeated"
+         silent ? "an endpoint does not answer; new calls, and those in flight that may be repeated, go to other "
+                  "endpoints where there are any"
                 : "an endpoint answers again",
          LOG_STRING("endpoint", endpoint->id), LOG_STRING("url", endpoint->url),
          LOG_INT("callsInFlight", endpoint->load.calls_in_flight));

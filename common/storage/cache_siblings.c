@@ -225,8 +225,8 @@ static void log_right(struct cache_siblings *siblings, uint64_t now_us)
     log_info("cache", "PostgreSQL answers the cache again", LOG_STRING("cache", siblings->cache));
   else
     log_warn("cache",
-             "what is cached is not served without PostgreSQL any more: it was away for too long, or another instance "
-             "works with it or does not answer; reads fail until it is reached again",
+             "nothing cached is served for now, so reads need PostgreSQL: it was away for too long or is just back, or "
+             "another instance works with it or does not answer",
              LOG_STRING("cache", siblings->cache));
 }
 
