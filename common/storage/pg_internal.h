@@ -170,7 +170,7 @@ struct pg_connection {
   enum pg_connection_use use;
   struct pg_pool *pool;          // NULL for a pipelined one
   struct pg_caller *borrower;    // while PG_BORROWED
-  uint64_t lent_us;              // when it was lent; 0 when nothing was run with it
+  uint64_t lent_us;              // when it was lent; 0 when how long it is away tells nothing of other statements
   struct loop_resolve *resolve;  // while PG_RESOLVING
   size_t turn;                   // pg.turn when the last attempt to connect began
   PGconn *conn;                  // NULL without one

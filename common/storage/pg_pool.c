@@ -96,9 +96,13 @@ static size_t limit_of_caller(const struct pg_pool *pool, const struct pg_caller
   return limit == 0 ? 1 : limit;
 }
 
+// Those that wait because of a lock do not make the queue one that never empties: they may wait for minutes, while the
+// others are served.
 static void note_waiting(struct pg_pool *pool)
 {
-  queue_limit_note_waiting(&pool->limit, pool->waiting, loop_now_us(pool->pg->loop));
+  const struct hashtable_node *node = hashtable_first(&pool->callers, LOCK_RETRIES_KEY);
+  size_t for_locks = node == NULL ? 0 : CONTAINER_OF(node, const struct pg_caller, node)->waiting;
+  queue_limit_note_waiting(&pool->limit, pool->waiting - for_locks, loop_now_us(pool->pg->loop));
 }
 
 static void add_waiter(struct pg_pool *pool, struct pg_caller *caller, struct pg_pool_waiter *waiter)

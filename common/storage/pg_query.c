@@ -99,7 +99,8 @@ static enum status try_pooled(struct pg_pool *pool, struct pg_statement_entry *e
   }
   if (status == STATUS_OK)
     status = pg_pool_run(connection, pg_request_create(pool->pg, entry, PG_SINGLE, execution));
-  else
+  // What waits for a lock, or was not sent, does not tell how long others take.
+  if (after_lock || !execution->was_sent || is_lock_failure(execution->result))
     connection->lent_us = 0;
   pg_pool_return(connection);
   return status;
