@@ -124,9 +124,9 @@ static void run(struct world *world, uint64_t from_us, uint64_t seconds, const d
   memset(world->ended, 0, sizeof(world->ended));
   for (uint64_t now_us = from_us; now_us < from_us + seconds * SECOND; now_us += STEP_US) {
     serve(world, now_us);
-    for (uint16_t caller = 0; caller < CALLERS; caller++)
+    for (unsigned caller = 0; caller < CALLERS; caller++)
       if (draw(world) < per_second[caller == 0 ? 0 : 1] * STEP_US / 1e6)
-        offer(world, caller, now_us);
+        offer(world, (uint16_t)caller, now_us);
   }
 }
 
