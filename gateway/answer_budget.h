@@ -1,5 +1,6 @@
 // How many bytes of large answers one worker holds, in all and for each caller: what is sent slowly must not fill the
 // memory, and whoever asks for much must not keep the worker busy with nothing else. Small answers are not counted.
+// Counted is the answer as its service has sent it: while it is translated by turns, the JSON lies beside it.
 //
 // Room is reserved before the service is called, by the size that answers of the method to the caller have had, and
 // corrected when the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room

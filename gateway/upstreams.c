@@ -14,6 +14,9 @@
 #include "common/rpc/rpc_client.h"
 #include "common/security/service_identity.h"
 
+// What waits unsent for each kind: together as much as one client has where nothing is said.
+#define UNSENT_BYTES ((size_t)32 * 1024 * 1024)
+
 struct upstreams {
   const struct api *api;
   const char *zone;                   // NULL without one
@@ -76,8 +79,8 @@ enum status upstreams_create(const struct upstreams_options *options, struct ups
     return status;
   }
   for (size_t kind = 0; kind < UPSTREAMS_KINDS; kind++)
-    upstreams->clients[kind] = rpc_client_create(
-        &(struct rpc_client_options){.identity = upstreams->identity, .tls = options->tls, .zone = options->zone});
+    upstreams->clients[kind] = rpc_client_create(&(struct rpc_client_options){
+        .identity = upstreams->identity, .max_unsent_bytes = UNSENT_BYTES, .tls = options->tls, .zone = options->zone});
   for (size_t i = 0; i < options->api->service_count; i++)
     discovery_watch(upstreams->discovery, options->api->services[i]);
   *out = upstreams;

@@ -155,7 +155,9 @@ static bool has_share(const struct concurrency_limit *limit, const struct concur
   if (call->held < most / FEW_PART)
     most += most / RESERVE_PART;
   size_t free = most > limit->in_flight ? most - limit->in_flight : 0;
-  return limit->in_flight == 0 || (free >= call->weight && call->held < CONCURRENCY_SHARE * free);
+  // Whoever has nothing yet is let in where a usual call is, because callers with light ones might fill all the rest.
+  size_t needed = call->held == 0 && call->weight > CONCURRENCY_UNIT ? CONCURRENCY_UNIT : call->weight;
+  return limit->in_flight == 0 || (free >= needed && call->held < CONCURRENCY_SHARE * free);
 }
 
 bool concurrency_limit_has_room(const struct concurrency_limit *limit, const struct concurrency_call *call)

@@ -15,8 +15,8 @@
 //
 // Callers share what is free: one may hold CONCURRENCY_SHARE times as much as is free at the moment. One alone gets
 // nearly all, two get nearly a half each, and there is something left for one who has nothing yet: callers with few
-// calls may exceed the limit by a quarter together. A heavy call waits for as much room as it takes, so callers with
-// light ones go first; where nothing is in flight every call is let in.
+// calls may exceed the limit by a quarter together. A further heavy call needs as much room as it takes, so callers
+// with light ones go first.
 #ifndef BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 #define BULKHEAD_BASE_CONCURRENCY_LIMIT_H
 

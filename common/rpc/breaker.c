@@ -52,10 +52,9 @@ static void note_answer(struct breaker *breaker, bool is_try, uint64_t now_us)
 static void note_miss(struct breaker *breaker, enum breaker_outcome outcome)
 {
   bool is_refusal = outcome == BREAKER_REFUSED;
-  if (is_refusal)
-    breaker->failed_in_a_row = 0;
-  else if (outcome == BREAKER_FAILED && breaker->failed_in_a_row < BREAKER_DEAD_FAILURES)
-    breaker->failed_in_a_row++;
+  breaker->failed_in_a_row = outcome == BREAKER_FAILED ? breaker->failed_in_a_row + 1 : 0;
+  if (breaker->failed_in_a_row > BREAKER_DEAD_FAILURES)
+    breaker->failed_in_a_row = BREAKER_DEAD_FAILURES;
   move(&breaker->failed, is_refusal ? 0 : 1, WEIGHT);
   move(&breaker->refused, is_refusal ? 1 : 0, WEIGHT);
   move(&breaker->missed, 1, MISSED_WEIGHT);

@@ -10,7 +10,7 @@
 // refusals what it needs for its work. Where they fail, the fault is behind them, and most of what is served (from a
 // cache, say) would be lost by refusing: all go there, until very many calls in a row have failed. From then on only
 // tries go out, until one is answered. Answers that the instance cannot do a call now, and has not begun it, cost
-// little, and come where its database is away: they lead calls to other instances, but are not counted in that row.
+// little, and come where its database is away: they lead calls to other instances, but end that row.
 //
 // A refusal counts where the instance says that it has too much to do, whoever asks. One that is aimed at a single
 // caller, because of what it wants, is not noted at all: the calls of the others would pay for it.
@@ -55,7 +55,7 @@ enum breaker_verdict {
 // A zeroed one is that of a method of which nothing bad is known.
 struct breaker {
   enum breaker_state state;
-  uint32_t failed_in_a_row;  // BREAKER_FAILED, up to BREAKER_DEAD_FAILURES; an answer or a refusal ends the row
+  uint32_t failed_in_a_row;  // BREAKER_FAILED, up to BREAKER_DEAD_FAILURES; any other outcome ends the row
   float failed;              // share of the recent calls
   float refused;             // the same
   float missed;              // share of the recent calls without an answer, those refused here included

@@ -41,6 +41,13 @@ uint64_t task_deadline_us(void);
 // before, which task_restore_deadline sets again. Tasks that are started meanwhile inherit the tighter deadline.
 uint64_t task_tighten_deadline(uint64_t deadline_us);
 void task_restore_deadline(uint64_t deadline_us);
+// What the current task sends must leave by `until_us` at the latest, which becomes its deadline where that is later.
+// The answer to what has left may be waited for as long as before. Ends with task_unlimit_sending; does not nest.
+void task_limit_sending(uint64_t until_us);
+// Gives the task its deadline of before task_limit_sending back.
+void task_unlimit_sending(void);
+// Returns how long the answer to what the task has sent may be waited for: the deadline, but for a limit of sending.
+uint64_t task_answer_deadline_us(void);
 // Tells loops that compute for long without waiting whether to go on: OK, CANCELLED or DEADLINE_EXCEEDED.
 enum status task_check(void);
 // Goes on in the next turn of the loop, after others had theirs and what has come in was read: for work that takes more

@@ -37,7 +37,9 @@ struct task {
   bool (*is_wanted)(void *arg);  // see task_set_wanted
   void *wanted_arg;
   uint64_t deadline_us;
-  struct loop_alarm deadline;  // set at the first wait, kept over the following ones
+  bool limits_sending;          // task_limit_sending has tightened the deadline
+  uint64_t answer_deadline_us;  // while it has: the deadline before
+  struct loop_alarm deadline;   // set at the first wait, kept over the following ones
 };
 
 // Takes a task from the pool or makes one. Its stack is empty and its context will call `run(task)`; only stack,

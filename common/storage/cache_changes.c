@@ -15,8 +15,7 @@ struct cache_change {
   struct cache_hidden hidden;  // epoch 0: nothing is hidden
   struct redis_call *hiding;   // while Redis has not answered
   uint64_t hidden_us;          // when Redis was asked to hide the keys
-  bool bound;                  // the task's deadline was tightened
-  uint64_t deadline_us;        // the task's deadline before that
+  bool bound;                  // what the task sends is limited
   bool has_value;              // `value` was given to be kept
   struct slice value;
   struct completion hidden_done;
@@ -97,11 +96,11 @@ static bool is_hiding_old(const struct cache_change *change)
 static void unbind_task(struct cache_change *change)
 {
   if (change->bound)
-    task_restore_deadline(change->deadline_us);
+    task_unlimit_sending();
   change->bound = false;
 }
 
-// Tightens the task's deadline, so that the write can begin only while the other instances remember the change. They
+// Limits what the task sends, so that the write can begin only while the other instances remember the change. They
 // count from the last message of this instance that they have heard, and not from the confirmation.
 static void bind_task(struct cache_change *change)
 {
@@ -109,7 +108,7 @@ static void bind_task(struct cache_change *change)
   if (cache->begin_ms == 0)
     return;
   change->bound = true;
-  change->deadline_us = task_tighten_deadline(cache->coherence.outage.lease_began_us + cache_ms_as_us(cache->begin_ms));
+  task_limit_sending(cache->coherence.outage.lease_began_us + cache_ms_as_us(cache->begin_ms));
 }
 
 static enum status confirm_everywhere(struct cache_change *change)

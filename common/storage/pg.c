@@ -224,8 +224,8 @@ static uint64_t find_usable_wait_ms(const struct pg *pg, uint64_t now_us)
   uint64_t began_us = now_us;
   if (pg->probe.silent_since_us != 0)
     began_us = pg->probe.silent_since_us;
-  else if (pg->outage.failures > 0)
-    began_us = pg->outage.began_us;
+  else if (pg->unready_since_us != 0)
+    began_us = pg->unready_since_us;
   return deadline_left_ms(deadline_after_ms(began_us, USABLE_WAIT_MS), now_us);
 }
 

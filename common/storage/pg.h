@@ -4,19 +4,21 @@
 // Each statement has its lane (enum pg_lane), so that nothing waits behind what it is unlike: - Point reads share a few
 // pipelined connections, which carry nothing else. - Writes and transactions borrow a connection from a pool and have
 // it to themselves. - Gathered changes (pg_change_row) have two connections of their own. - Lists, searches and
-// everything long that only reads have a pool of their own. Every single statement is an implicit transaction, so one
-// caller's error never touches another caller's work. Tasks that wait for a connection of a pool are served by turns
-// between their callers (task_set_caller), and one caller has three quarters of a pool at most. What would wait for too
-// long (common/base/queue_limit.h), or longer than its task has time, is refused with RESOURCE_EXHAUSTED at once:
-// statements of the pools, unless they work for no caller or are repeated because of a lock, and rows by their keys. So
-// is a list whose reply would not be taken now (task_set_wanted). Where that is because of all callers together, and
-// not of what the caller has in the queue already, it is noted (task_note_full).
+// everything long that only reads have a pool of their own.
 //
-// No statement is sent after its task's deadline. One that is in flight then, or when its task is cancelled, is
-// cancelled in the server at once, wherever it runs. A read of another task that this hits is repeated unseen. The task
-// of a write waits up to 300 ms longer for what has really happened: OK means that it was made all the same. The same
-// holds for a COMMIT, which is never cancelled. The task's effect (task_effect) says whether a write that failed was
-// certainly not made.
+// Every single statement is an implicit transaction, so one caller's error never touches another caller's work. Tasks
+// that wait for a connection of a pool are served by turns between their callers (task_set_caller), and one caller has
+// three quarters of a pool at most. What would wait for too long (common/base/queue_limit.h), or longer than its task
+// has time, is refused with RESOURCE_EXHAUSTED at once: statements of the pools, unless they work for no caller or are
+// repeated because of a lock, and rows by their keys. So is a list whose reply would not be taken now
+// (task_set_wanted). Where that is because of all callers together, and not of what the caller has in the queue
+// already, it is noted (task_note_full).
+//
+// No statement is sent after its task's deadline. One that is in flight when its answer may be waited for no longer
+// (task_answer_deadline_us), or when its task is cancelled, is cancelled in the server at once, wherever it runs. A
+// read of another task that this hits is repeated unseen. The task of a write waits up to 300 ms longer for what has
+// really happened: OK means that it was made all the same. The same holds for a COMMIT, which is never cancelled. The
+// task's effect (task_effect) says whether a write that failed was certainly not made.
 //
 // Sessions have a short lock_timeout. A single statement, or the first one of a transaction, that cannot have a lock
 // (55P03) or that is the victim of a deadlock (40P01) gives its connection back, pauses, and is repeated until the

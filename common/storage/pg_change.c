@@ -46,8 +46,9 @@ struct pg_waiting_change {
   size_t place;         // in the batch
   const struct pg_change *change;
   uint64_t caller;
-  uint64_t turn;  // its round: changes of a later round come behind all of an earlier one
-  uint64_t deadline_us;
+  uint64_t turn;                // its round: changes of a later round come behind all of an earlier one
+  uint64_t deadline_us;         // the change is sent before it
+  uint64_t answer_deadline_us;  // and its outcome is waited for until then
   struct arena *arena;
   struct pg_result *result;
   enum verdict verdict;
@@ -164,7 +165,7 @@ static void run_on_connection(struct batch *batch, struct pg_connection *connect
 {
   arrange_changes(batch);
   for (size_t i = 0; i < batch->count; i++)
-    (void)task_tighten_deadline(batch->changes[i]->deadline_us);
+    (void)task_tighten_deadline(batch->changes[i]->answer_deadline_us);
   if (batch->count == 0 || task_check() != STATUS_OK)
     return;
   struct arena arena = {0};
@@ -303,10 +304,24 @@ static void leave_batch(struct pg_waiting_change *waiting)
   }
 }
 
+// Goes on waiting for a batch that has left: only what the task sends may be limited to an earlier time.
+static enum status wait_for_answer(struct pg_waiting_change *waiting)
+{
+  uint64_t before = task_deadline_us();
+  task_restore_deadline(task_answer_deadline_us());
+  enum status status = task_check();
+  if (status == STATUS_OK)
+    status = completion_wait(&waiting->completion);
+  task_restore_deadline(before);
+  return status;
+}
+
 // Waits for the verdict. Fails where the task is overdue or cancelled, whatever the verdict is then.
 static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
   enum status status = completion_wait(&waiting->completion);
+  if (!waiting->completion.done && waiting->batch != NULL && waiting->batch->state == BATCH_SENT)
+    status = wait_for_answer(waiting);
   if (waiting->completion.done)
     return STATUS_OK;
   if (waiting->batch == NULL)
@@ -370,6 +385,7 @@ enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct 
   struct pg_waiting_change waiting = {.change = change,
                                       .caller = task_caller(),
                                       .deadline_us = task_deadline_us(),
+                                      .answer_deadline_us = task_answer_deadline_us(),
                                       .arena = arena,
                                       .result = result,
                                       .completion = {.what = change->statement->name}};

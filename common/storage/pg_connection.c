@@ -154,6 +154,8 @@ void pg_connection_break(struct pg_connection *c, const char *reason)
     pg_places_fail(c->pg, c->turn);
   log_break(c, reason);
   close_connection(c);
+  if (c->pg->unready_since_us == 0 && !pg_is_connected(c->pg))
+    c->pg->unready_since_us = loop_now_us(c->pg->loop);
   if (has_vanished)
     pg_vanished_leave(c->pg, c->turn);
   pg_pipeline_fail(c);
@@ -185,6 +187,7 @@ static void finish_connecting(struct pg_connection *c)
   watch_socket(c, LOOP_READABLE);
   metric_add(c->pg->connects_ok, 1);
   if (c->use == PG_PIPELINED) {
+    c->pg->unready_since_us = 0;
     pg_probe_start(&c->pg->probe);
     pg_became_ready(c->pg);
   } else if (c->use == PG_LISTENING)
@@ -197,8 +200,9 @@ static void finish_connecting(struct pg_connection *c)
 
 static void continue_connecting(struct pg_connection *c)
 {
-  // libpq may go on to another address with another socket.
+  // libpq may go on to another address with another socket, which nobody has asked to leave.
   unwatch_socket(c);
+  c->leaving = NULL;
   PostgresPollingStatusType next = PQconnectPoll(c->conn);
   if (c->state == PG_REACHING && PQstatus(c->conn) != CONNECTION_STARTED) {
     enter_state(c, PG_CONNECTING);

@@ -214,9 +214,13 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
   enum status status = pg_wait_usable(pg);
   if (status != STATUS_OK)
     return status;
-  if (!pg_may_queue(pg, &pg->read_limit, pg->gathered_keys / MAX_KEYS, BATCHES_EACH * pg->pipelined_count)) {
+  size_t ahead = pg->gathered_keys / MAX_KEYS;
+  size_t servers = BATCHES_EACH * pg->pipelined_count;
+  if (!pg_may_queue(pg, &pg->read_limit, ahead, servers)) {
     metric_add(pg->refused, 1);
-    task_note_full();
+    // Else only this caller has too little time.
+    if (!queue_limit_admits(&pg->read_limit, ahead, servers, loop_now_us(pg->loop)))
+      task_note_full();
     return STATUS_RESOURCE_EXHAUSTED;
   }
   struct pg_statement_entry *entry = pg_find_statement(pg, statement);

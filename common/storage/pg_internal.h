@@ -256,6 +256,7 @@ struct pg {
 
   uint32_t statement_timeout_ms;
   struct pg_outage outage;
+  uint64_t unready_since_us;  // since when no pipelined connection is open; 0 while one is
   struct pg_fence fence;
   struct loop_timer *vanished_timer;  // NULL with one place
 

@@ -421,7 +421,10 @@ static enum status send_and_wait(struct pg_connection *c, struct pg_request *req
   pg_pipeline_send(c, request);
   pg_pipeline_flush(c);
   request->completion.what = request->entry->statement->name;
+  uint64_t before = task_deadline_us();
+  task_restore_deadline(task_answer_deadline_us());
   enum status status = completion_wait(&request->completion);
+  task_restore_deadline(before);
   if (!request->completion.done)
     status = end_overdue(c, request, status);
   if (request->state != PG_REQUEST_ABANDONED)

@@ -23,6 +23,8 @@
 // seconds behind what each turn has to do, and no answer would reach them, not even a refusal. With all of them, a
 // flood of connections would hold up those that are open.
 #define ACCEPTS_A_TURN 16
+// The backlog of a listener (nginx.conf.in).
+#define MOST_WAITING 4096
 
 // What is kept of a connection until its pool is destroyed.
 struct guest {
@@ -253,10 +255,11 @@ void connections_accept_some(ngx_event_t *event)
 void connections_accept_waiting(ngx_event_t *event)
 {
   ngx_uint_t before;
+  ngx_uint_t end = clients.accepted + MOST_WAITING;
   do {
     before = clients.accepted;
     clients.accept_one(event);
-  } while (clients.accepted != before);
+  } while (clients.accepted != before && clients.accepted != end);
 }
 
 // The listener for operators has neither.

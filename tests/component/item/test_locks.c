@@ -112,6 +112,18 @@ Test(item_locks, a_change_waits_longer_than_its_confirmation_lasts, .timeout = 9
   cr_expect(outcome.status == STATUS_OK || is_overdue, "%s", status_name(outcome.status));
 }
 
+// A trigger of a product's own, say. What must be soon is that the write begins, and not that it ends.
+Test(item_locks, a_change_that_takes_long_is_made, .timeout = 90)
+{
+  const char *id = items_created(&items, items_make(&items, "S", "Slow"), &owner)->id;
+  database_sql(&items.database, "CREATE FUNCTION item.wait() RETURNS trigger LANGUAGE plpgsql AS "
+                                "'BEGIN PERFORM pg_sleep(3); RETURN NEW; END'");
+  database_sql(&items.database,
+               "CREATE TRIGGER wait BEFORE UPDATE ON item.items FOR EACH ROW EXECUTE FUNCTION item.wait()");
+  cr_expect_eq(rename_now(id, "Changed", &owner), STATUS_OK);
+  cr_expect_str_eq(items_get(&items, id)->name, "Changed");
+}
+
 static void begin_new_sku(const char *id, char *sku, struct outcome *outcome)
 {
   char *path = "sku";

@@ -47,17 +47,29 @@ Test(concurrency_limit, one_caller_gets_nearly_all_and_another_finds_room)
   cr_assert_eq(begin(&limit, 0), CONCURRENCY_ADMITTED);
 }
 
-Test(concurrency_limit, a_heavy_call_waits_for_as_much_room_as_it_takes_and_a_light_one_goes_before_it)
+Test(concurrency_limit, a_further_heavy_call_waits_for_as_much_room_as_it_takes_and_a_light_one_goes_before_it)
 {
-  const struct concurrency_call heavy = {.weight = 10 * CONCURRENCY_UNIT, .left_us = NO_DEADLINE};
+  enum { HEAVY = 10 * CONCURRENCY_UNIT };
+  const struct concurrency_call heavy = {.held = HEAVY, .weight = HEAVY, .left_us = NO_DEADLINE};
   const struct concurrency_call light = {.weight = 1, .left_us = NO_DEADLINE};
-  struct concurrency_limit limit = {.bounds = {.least = 4, .most = 4, .calm_us = 50 * MS}};
+  struct concurrency_limit limit = {.bounds = {.least = 16, .most = 16, .calm_us = 50 * MS}};
   cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_ADMITTED, "nothing is in flight");
-  concurrency_limit_end(&limit, heavy.weight, MS, SECOND);
-  cr_assert_eq(concurrency_limit_begin(&limit, &light, SECOND), CONCURRENCY_ADMITTED);
   cr_assert_not(concurrency_limit_has_room(&limit, &heavy));
   cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_CROWDED);
   cr_assert_eq(concurrency_limit_begin(&limit, &light, SECOND), CONCURRENCY_ADMITTED);
+}
+
+// One with many cheap calls takes all that its share allows, and would keep another out for good.
+Test(concurrency_limit, a_heavy_call_of_one_who_has_nothing_needs_the_room_of_a_usual_one)
+{
+  const struct concurrency_call heavy = {.weight = 32 * CONCURRENCY_UNIT, .left_us = NO_DEADLINE};
+  struct concurrency_limit limit = {.bounds = {.least = 32, .most = 32, .calm_us = 50 * MS}};
+  struct concurrency_call light = {.weight = 1, .left_us = NO_DEADLINE};
+  while (concurrency_limit_begin(&limit, &light, SECOND) == CONCURRENCY_ADMITTED)
+    light.held += light.weight;
+  cr_assert_gt(light.held, 24 * CONCURRENCY_UNIT);
+  cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_ADMITTED);
+  cr_assert_eq(concurrency_limit_begin(&limit, &heavy, SECOND), CONCURRENCY_CROWDED);
 }
 
 Test(concurrency_limit, what_cannot_end_in_time_is_refused_while_others_are_in_flight)
