@@ -83,7 +83,7 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->interruptible = false;
   task->effect = TASK_NO_EFFECT;
   task->found_full = false;
-  task->limits_sending = false;
+  task->sending_limits = 0;
   task->caller = 0;
   task->is_wanted = NULL;
   task->deadline_us = deadline_us;
@@ -209,23 +209,23 @@ uint64_t task_tighten_deadline(uint64_t deadline_us)
 void task_limit_sending(uint64_t until_us)
 {
   struct task *task = checked_current();
-  CHECK(!task->limits_sending);
-  task->limits_sending = true;
-  task->answer_deadline_us = task_tighten_deadline(until_us);
+  if (task->sending_limits++ == 0)
+    task->answer_deadline_us = task->deadline_us;
+  (void)task_tighten_deadline(until_us);
 }
 
 void task_unlimit_sending(void)
 {
   struct task *task = checked_current();
-  CHECK(task->limits_sending);
-  task->limits_sending = false;
-  task->deadline_us = task->answer_deadline_us;
+  CHECK(task->sending_limits > 0);
+  if (--task->sending_limits == 0)
+    task->deadline_us = task->answer_deadline_us;
 }
 
 uint64_t task_answer_deadline_us(void)
 {
   const struct task *task = checked_current();
-  return task->limits_sending ? task->answer_deadline_us : task->deadline_us;
+  return task->sending_limits > 0 ? task->answer_deadline_us : task->deadline_us;
 }
 
 void task_restore_deadline(uint64_t deadline_us)

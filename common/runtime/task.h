@@ -42,9 +42,10 @@ uint64_t task_deadline_us(void);
 uint64_t task_tighten_deadline(uint64_t deadline_us);
 void task_restore_deadline(uint64_t deadline_us);
 // What the current task sends must leave by `until_us` at the latest, which becomes its deadline where that is later.
-// The answer to what has left may be waited for as long as before. Ends with task_unlimit_sending; does not nest.
+// The answer to what has left may be waited for as long as before. Limits nest: the earliest holds until the last of
+// them has ended.
 void task_limit_sending(uint64_t until_us);
-// Gives the task its deadline of before task_limit_sending back.
+// Ends a limit. The end of the last one gives the task its deadline back.
 void task_unlimit_sending(void);
 // Returns how long the answer to what the task has sent may be waited for: the deadline, but for a limit of sending.
 uint64_t task_answer_deadline_us(void);

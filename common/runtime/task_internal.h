@@ -37,8 +37,8 @@ struct task {
   bool (*is_wanted)(void *arg);  // see task_set_wanted
   void *wanted_arg;
   uint64_t deadline_us;
-  bool limits_sending;          // task_limit_sending has tightened the deadline
-  uint64_t answer_deadline_us;  // while it has: the deadline before
+  unsigned sending_limits;      // that task_limit_sending has set
+  uint64_t answer_deadline_us;  // where there is one: the deadline without them
   struct loop_alarm deadline;   // set at the first wait, kept over the following ones
 };
 

@@ -110,6 +110,20 @@ TASK_TEST(task, a_deadline_never_widens_but_can_be_restored)
   cr_assert_eq(task_sleep_ms(1), STATUS_OK);
 }
 
+TASK_TEST(task, a_limit_of_sending_leaves_the_time_for_answers_as_it_is)
+{
+  uint64_t now_us = clock_now_us(), mine_us = now_us + 50000000, soon_us = now_us + 1000000;
+  task_tighten_deadline(mine_us);
+  task_limit_sending(soon_us);
+  cr_assert(task_deadline_us() == soon_us && task_answer_deadline_us() == mine_us);
+  task_limit_sending(soon_us + 1);
+  cr_assert(task_deadline_us() == soon_us && task_answer_deadline_us() == mine_us, "the earliest holds");
+  task_unlimit_sending();
+  cr_assert_eq(task_deadline_us(), soon_us, "one is left");
+  task_unlimit_sending();
+  cr_assert(task_deadline_us() == mine_us && task_answer_deadline_us() == mine_us);
+}
+
 static uint64_t deadline_seen_us;
 
 static void see_deadline(void *arg)
