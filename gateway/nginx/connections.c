@@ -242,24 +242,24 @@ static void on_accept(ngx_connection_t *connection)
     await_client_name(connection, guest);
 }
 
-void connections_accept_some(ngx_event_t *event)
+static void accept_up_to(ngx_event_t *event, ngx_uint_t most)
 {
   ngx_uint_t before;
-  ngx_uint_t end = clients.accepted + ACCEPTS_A_TURN;
+  ngx_uint_t end = clients.accepted + most;
   do {
     before = clients.accepted;
     clients.accept_one(event);
   } while (clients.accepted != before && clients.accepted != end);
 }
 
+void connections_accept_some(ngx_event_t *event)
+{
+  accept_up_to(event, ACCEPTS_A_TURN);
+}
+
 void connections_accept_waiting(ngx_event_t *event)
 {
-  ngx_uint_t before;
-  ngx_uint_t end = clients.accepted + MOST_WAITING;
-  do {
-    before = clients.accepted;
-    clients.accept_one(event);
-  } while (clients.accepted != before && clients.accepted != end);
+  accept_up_to(event, MOST_WAITING);
 }
 
 // The listener for operators has neither.
