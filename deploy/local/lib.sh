@@ -208,19 +208,43 @@ wait_for() {
   done
 }
 
-# Prints a loopback port that is free now, a different one at each call in one run.
+# Prints a loopback port that is free now, a different one at each call in one run, and none that another stack has chosen.
 free_port() {
-  local port tries
-  for tries in $(seq 200); do
-    port=$((20000 + (RANDOM * 32768 + RANDOM + tries) % 12000))
-    grep -qx "$port" "$RUN_DIR/ports" 2>/dev/null && continue
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port" >>"$RUN_DIR/ports"
-      echo "$port"
-      return
-    fi
-  done
-  die "found no free port"
+  (
+    # Where /tmp cannot be written, only this stack's own choices are known.
+    { exec 7>>"$PORTS_CHOSEN"; } 2>/dev/null && flock 7
+    for tries in $(seq 200); do
+      port=$((20000 + (RANDOM * 32768 + RANDOM + tries) % 12000))
+      is_port_chosen "$port" && continue
+      if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        echo "$port" >>"$RUN_DIR/ports"
+        { echo "$port $RUN_DIR" >&7; } 2>/dev/null
+        forget_old_choices 2>/dev/null
+        echo "$port"
+        exit
+      fi
+    done
+    die "found no free port"
+  ) || exit
+}
+
+# The ports that the stacks of this user have chosen, "PORT RUN_DIR" each: another stack may not have bound its own yet, or be
+# restarting what has. A line counts while that stack's list has the port.
+PORTS_CHOSEN=${TMPDIR:-/tmp}/bulkhead-ports-$(id -u)
+
+forget_old_choices() {
+  local last
+  [ "$(wc -l <"$PORTS_CHOSEN")" -lt 2000 ] && return
+  last=$(tail -n 1000 "$PORTS_CHOSEN") && echo "$last" >"$PORTS_CHOSEN"
+}
+
+is_port_chosen() {
+  local port folder
+  grep -qx "$1" "$RUN_DIR/ports" 2>/dev/null && return
+  while read -r port folder; do
+    [ "$port" = "$1" ] && grep -qx "$1" "$folder/ports" 2>/dev/null && return
+  done 2>/dev/null <"$PORTS_CHOSEN"
+  return 1
 }
 
 random_secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
