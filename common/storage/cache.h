@@ -117,11 +117,12 @@ struct cache_change;
 struct cache_change *cache_change_begin(struct cache *cache, const struct slice *keys, size_t count);
 // Waits until nobody serves or keeps the keys any more: a round trip through PostgreSQL, and for an instance that does
 // not answer half a second at most. Call it before the first effect. On failure nothing may be changed: UNAVAILABLE
-// when the other instances cannot be reached. On success the task's deadline is `begin_ms` away at most, because the
-// others forget the change after `hold_ms`, and an instance that was frozen must not write then. May be called again.
+// when the other instances cannot be reached. On success what the task sends must leave within `begin_ms`
+// (task_limit_sending), because the others forget the change after `hold_ms`, and an instance that was frozen must not
+// write then. May be called again.
 enum status cache_change_confirm(struct cache_change *change) MUST_CHECK;
 // Tells whether a write has failed with that status only because the time was over that the confirmation gave, and the
-// task has more. It gets its deadline back then, and may confirm the change again and repeat the write.
+// task has more. The limit ends then, and the task may confirm the change again and repeat the write.
 bool cache_change_is_late(struct cache_change *change, enum status status);
 // Gives the value that the source holds of the only key of the change (CHECK), once it is committed. The end of the
 // change then leaves it in both tiers, unless another change of the key may have come between. `value` must stay valid

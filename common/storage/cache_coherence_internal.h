@@ -16,13 +16,13 @@
 // fallen silent, end `hold_ms` later: the longest that the server may still work on what was sent to it.
 //
 // Time. `hold_ms` is counted from the last message of an instance that the others have heard. A write that was
-// confirmed begins `begin_ms` after that message at the latest: its task's deadline ends then, and the clock is read
-// right before each statement is sent. TCP and the server end what takes longer than pg_effect_ms from there. Two cases
-// remain. A process that stands still for longer than `hold_ms` exactly between that look at the clock and the system
-// call that sends, or while a statement larger than the socket's buffer is half sent, sends it when it goes on. And a
-// server that stands still itself while a statement lies in its buffer may begin it late. Within the process nothing
-// closes the first. A check in the database would: each write looks at a row of its instance that the others remove
-// before they forget its changes.
+// confirmed begins `begin_ms` after that message at the latest: what its task sends is limited to that, and the clock
+// is read right before each statement is sent. TCP and the server end what takes longer than pg_effect_ms from there.
+// Two cases remain. A process that stands still for longer than `hold_ms` exactly between that look at the clock and
+// the system call that sends, or while a statement larger than the socket's buffer is half sent, sends it when it goes
+// on. And a server that stands still itself while a statement lies in its buffer may begin it late. Within the process
+// nothing closes the first. A check in the database would: each write looks at a row of its instance that the others
+// remove before they forget its changes.
 //
 // Value. Who changes a key alone keeps what he has written, as if he had loaded it when he committed. Another change
 // could take effect before the end of this one only after its announcement was heard here, or after this instance's

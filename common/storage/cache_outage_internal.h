@@ -132,7 +132,7 @@ void outage_lost(struct outage *outage);
 // nothing was missed.
 void outage_sent(struct outage *outage, uint64_t began_us, uint64_t now_us, bool is_settled);
 void outage_heard(struct outage *outage, struct slice name, uint64_t now_us);
-// The instance has left: it said so, over the channel or as an answer to nothing.
+// The instance has left: it said so, over the channel or over RPC.
 void outage_gone(struct outage *outage, struct slice name, uint64_t now_us);
 
 // The own row of that generation was stored, or (false) was not.

@@ -81,6 +81,14 @@ static struct outage_step statement_step(struct outage *o, uint64_t now_us)
   return step(OUTAGE_NOTHING, NULL);
 }
 
+// Notes whether the member has died. Tells whether it may be told something now.
+static bool can_be_told(const struct outage *o, struct outage_member *member, uint64_t now_us,
+                        bool (*is_free)(const char *address))
+{
+  member->dead = is_address_taken_over(o, member, is_free);
+  return !member->dead && member->asked_us == 0 && now_us >= member->told_us + outage_ms(OUTAGE_ROUND_EVERY_MS);
+}
+
 static struct outage_step ask(struct outage_member *member, enum outage_step_kind kind, uint64_t now_us)
 {
   member->asked_us = now_us;
@@ -107,10 +115,7 @@ static struct outage_step leaving_step(struct outage *o, uint64_t now_us, bool (
 {
   for (struct list *node = o->members.next; o->left && node != &o->members; node = node->next) {
     struct outage_member *member = outage_member_at(node);
-    if (!is_farewell_due(o, member))
-      continue;
-    member->dead = is_address_taken_over(o, member, is_free);
-    if (member->dead || member->asked_us != 0 || now_us < member->told_us + outage_ms(OUTAGE_ROUND_EVERY_MS))
+    if (!is_farewell_due(o, member) || !can_be_told(o, member, now_us, is_free))
       continue;
     member->told_us = now_us;
     return ask(member, OUTAGE_LEAVE, now_us);
@@ -126,11 +131,7 @@ static struct outage_step clearing_step(struct outage *o, uint64_t now_us, bool 
   bool is_telling_due = now_us >= o->connected_us + outage_ms(OUTAGE_TELL_AFTER_MS);
   for (struct list *node = o->members.next; node != &o->members; node = node->next) {
     struct outage_member *member = outage_member_at(node);
-    if (outage_is_cleared(member, now_us))
-      continue;
-    member->dead = is_address_taken_over(o, member, is_free);
-    if (member->dead || !is_telling_due || member->asked_us != 0 ||
-        now_us < member->told_us + outage_ms(OUTAGE_ROUND_EVERY_MS))
+    if (outage_is_cleared(member, now_us) || !can_be_told(o, member, now_us, is_free) || !is_telling_due)
       continue;
     member->told_us = now_us;
     return ask(member, OUTAGE_TELL, now_us);

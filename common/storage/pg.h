@@ -1,10 +1,11 @@
 // PostgreSQL for tasks, on libpq's pipeline mode. Every function is called from a task and waits without blocking the
 // loop.
 //
-// Each statement has its lane (enum pg_lane), so that nothing waits behind what it is unlike: - Point reads share a few
-// pipelined connections, which carry nothing else. - Writes and transactions borrow a connection from a pool and have
-// it to themselves. - Gathered changes (pg_change_row) have two connections of their own. - Lists, searches and
-// everything long that only reads have a pool of their own.
+// Each statement has its lane (enum pg_lane), so that nothing waits behind what it is unlike:
+// - Point reads share a few pipelined connections, which carry nothing else.
+// - Writes and transactions borrow a connection from a pool and have it to themselves.
+// - Gathered changes (pg_change_row) have two connections of their own.
+// - Lists, searches and everything long that only reads have a pool of their own.
 //
 // Every single statement is an implicit transaction, so one caller's error never touches another caller's work. Tasks
 // that wait for a connection of a pool are served by turns between their callers (task_set_caller), and one caller has

@@ -304,24 +304,12 @@ static void leave_batch(struct pg_waiting_change *waiting)
   }
 }
 
-// Goes on waiting for a batch that has left: only what the task sends may be limited to an earlier time.
-static enum status wait_for_answer(struct pg_waiting_change *waiting)
-{
-  uint64_t before = task_deadline_us();
-  task_restore_deadline(task_answer_deadline_us());
-  enum status status = task_check();
-  if (status == STATUS_OK)
-    status = completion_wait(&waiting->completion);
-  task_restore_deadline(before);
-  return status;
-}
-
 // Waits for the verdict. Fails where the task is overdue or cancelled, whatever the verdict is then.
 static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
   enum status status = completion_wait(&waiting->completion);
   if (!waiting->completion.done && waiting->batch != NULL && waiting->batch->state == BATCH_SENT)
-    status = wait_for_answer(waiting);
+    status = pg_wait_for_answer(&waiting->completion);
   if (waiting->completion.done)
     return STATUS_OK;
   if (waiting->batch == NULL)

@@ -253,7 +253,6 @@ struct pg {
   size_t turn;                   // which place, and which of its addresses, the next attempt to connect begins with
   const char *conninfo_setting;  // its file gives the password of each new connection; NULL: none does
   const char *malformed;         // why the connection string cannot be used, or NULL
-
   uint32_t statement_timeout_ms;
   struct pg_outage outage;
   uint64_t unready_since_us;  // since when no pipelined connection is open; 0 while one is
@@ -412,9 +411,10 @@ void pg_pool_destroy(struct pg_pool *pool);
 enum status pg_pool_borrow(struct pg_pool *pool, bool after_lock, struct pg_connection **connection) MUST_CHECK;
 // Gives it back. The pool waits for what is in flight on it, and rolls back what was left open.
 void pg_pool_return(struct pg_connection *connection);
-// Sends the request, waits for its outcome, and notes its effect for the task. The caller has just seen that there is
-// time left. Frees the request, unless it was abandoned.
+// Sends the request of a task that has time left, waits for its outcome and notes it; frees it if it was not abandoned.
 enum status pg_pool_run(struct pg_connection *connection, struct pg_request *request) MUST_CHECK;
+// Waits for the outcome of what was sent, as long as the task may wait for answers (task_answer_deadline_us).
+enum status pg_wait_for_answer(struct completion *completion);
 // Waits for the outcome of what was sent for a task that is overdue or cancelled, until `until_us`.
 enum status pg_wait_shielded(struct completion *completion, uint64_t until_us);
 // Returns until when the task waits for such an outcome: 300 ms from now.

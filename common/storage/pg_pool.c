@@ -384,13 +384,24 @@ uint64_t pg_outcome_deadline_us(void)
   return deadline_after_ms(clock_now_us(), OUTCOME_WAIT_MS);
 }
 
-enum status pg_wait_shielded(struct completion *completion, uint64_t until_us)
+static enum status wait_until(struct completion *completion, uint64_t until_us)
 {
   uint64_t before = task_deadline_us();
-  task_shield(true);
   task_restore_deadline(until_us);
   enum status status = completion_wait(completion);
   task_restore_deadline(before);
+  return status;
+}
+
+enum status pg_wait_for_answer(struct completion *completion)
+{
+  return wait_until(completion, task_answer_deadline_us());
+}
+
+enum status pg_wait_shielded(struct completion *completion, uint64_t until_us)
+{
+  task_shield(true);
+  enum status status = wait_until(completion, until_us);
   task_shield(false);
   return status;
 }
@@ -421,10 +432,7 @@ static enum status send_and_wait(struct pg_connection *c, struct pg_request *req
   pg_pipeline_send(c, request);
   pg_pipeline_flush(c);
   request->completion.what = request->entry->statement->name;
-  uint64_t before = task_deadline_us();
-  task_restore_deadline(task_answer_deadline_us());
-  enum status status = completion_wait(&request->completion);
-  task_restore_deadline(before);
+  enum status status = pg_wait_for_answer(&request->completion);
   if (!request->completion.done)
     status = end_overdue(c, request, status);
   if (request->state != PG_REQUEST_ABANDONED)
