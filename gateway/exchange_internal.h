@@ -44,6 +44,7 @@ struct exchange {
   struct slice caller_id;       // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;
+  int64_t caller_auth_time;  // when the user last proved who he is; 0 where the token does not say
 
   struct key_wait key_wait;
   struct limit_wait limit_wait;

@@ -121,6 +121,7 @@ static void take_claims(struct exchange *exchange, const struct token_claims *cl
     roles[i] = arena_copy(&exchange->arena, claims->roles[i]);
   exchange->caller_roles = roles;
   exchange->caller_role_count = claims->role_count;
+  exchange->caller_auth_time = claims->auth_time;
   exchange->caller_id = arena_copy(&exchange->arena, claims->subject);
 }
 
@@ -205,20 +206,37 @@ enum step_result step_authenticate(struct exchange *exchange)
 
 // ---- authorise ----
 
+// Answers that the user must log in again (RFC 9470).
+static enum step_result refuse_old_login(struct exchange *exchange, const char *message)
+{
+  const char *challenge = arena_printf(
+      &exchange->arena, CHALLENGE ", error=\"insufficient_user_authentication\", error_description=\"%s\", max_age=%u",
+      message, exchange_method(exchange)->policy.max_auth_age_s);
+  reply_add_header(exchange, AUTHENTICATE, slice_from_string(challenge));
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_UNAUTHENTICATED,
+                                                   .reason = POLICY_LOGIN_TOO_OLD,
+                                                   .detail = slice_from_string(message)});
+}
+
 enum step_result step_authorise(struct exchange *exchange)
 {
+  const struct policy *policy = &exchange_method(exchange)->policy;
   const struct policy_caller caller = {
       .id = exchange->caller_id,
       .roles = exchange->caller_roles,
       .role_count = exchange->caller_role_count,
       .peer_service = SLICE(POLICY_GATEWAY),
+      .auth_time = exchange->caller_auth_time,
+      .now = policy->max_auth_age_s == 0 ? 0 : exchange->gateway->clock.wall_us() / 1000000,
   };
   const char *message = NULL;
-  enum status status = policy_check(&exchange_method(exchange)->policy, &caller, &message);
+  enum status status = policy_check(policy, &caller, &message);
   if (status == STATUS_OK)
     return STEP_NEXT;
   // The caller is known here, because step_authenticate lets only public methods pass without one. So what is missing
-  // is the role.
+  // is a recent login or the role.
+  if (status == STATUS_UNAUTHENTICATED)
+    return refuse_old_login(exchange, message);
   reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
   return exchange_fail(
       exchange, &(struct failure){.code = status, .reason = "ROLE_REQUIRED", .detail = slice_from_string(message)});

@@ -136,6 +136,17 @@ static void build_body_limit(struct contract_builder *builder, const struct decl
                                                        : DEFAULT_BODY_BYTES;
 }
 
+static void build_auth_age(struct contract_builder *builder, const struct declaration *option,
+                           const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
+{
+  bool has_user = method->policy.access == ACCESS_AUTHENTICATED || method->policy.access == ACCESS_ROLE;
+  if (policy->max_auth_age_s != 0 && !has_user)
+    report(builder, option,
+           "max_auth_age_s has no effect with this access, because the method needs no user; write access: "
+           "ACCESS_AUTHENTICATED or ACCESS_ROLE, or leave it out");
+  method->policy.max_auth_age_s = policy->max_auth_age_s;
+}
+
 static void build_policy(struct contract_builder *builder, const struct declaration *declaration,
                          const Bulkhead__V1__MethodPolicy *policy, struct contract_method *method)
 {
@@ -164,6 +175,7 @@ static void build_policy(struct contract_builder *builder, const struct declarat
   build_body_limit(builder, &option, policy, method);
   build_roles(builder, &option, policy, method);
   build_callers(builder, &option, policy, method);
+  build_auth_age(builder, &option, policy, method);
   build_errors(builder, &option, policy, method);
   build_success(builder, &option, policy, method);
 }

@@ -43,6 +43,20 @@ static enum status check_peer(const struct policy *policy, const struct policy_c
   return STATUS_PERMISSION_DENIED;
 }
 
+bool policy_wants_newer_login(const struct policy *policy, const struct policy_caller *caller)
+{
+  return policy->max_auth_age_s > 0 && caller->now - caller->auth_time > (int64_t)policy->max_auth_age_s;
+}
+
+// Decides on a caller who has the access that the method needs.
+static enum status check_login(const struct policy *policy, const struct policy_caller *caller, const char **message)
+{
+  if (!policy_wants_newer_login(policy, caller))
+    return STATUS_OK;
+  *message = "this needs a recent login; log in again and repeat the request with the new access token";
+  return STATUS_UNAUTHENTICATED;
+}
+
 static enum status check_user(const struct policy *policy, const struct policy_caller *caller, const char **message)
 {
   switch (policy->access) {
@@ -56,7 +70,7 @@ static enum status check_user(const struct policy *policy, const struct policy_c
       return STATUS_UNAUTHENTICATED;
     }
     if (policy->access == ACCESS_AUTHENTICATED || has_one_role(policy, caller))
-      return STATUS_OK;
+      return check_login(policy, caller, message);
     *message = "the caller lacks the role that this needs";
     return STATUS_PERMISSION_DENIED;
   }

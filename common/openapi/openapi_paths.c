@@ -244,6 +244,15 @@ static const char *operation_id(struct openapi *api, const struct operation *ope
   return arena_printf(&api->arena, "%s_%s_%u", service, method->name, operation->ordinal);
 }
 
+// Returns the method's comment, with how recent a login it needs.
+static const char *describe_operation(struct openapi *api, const struct contract_method *method)
+{
+  if (method->policy.max_auth_age_s == 0)
+    return method->comment;
+  return arena_printf(&api->arena, "%s%sNeeds a login that is not older than %u seconds.", method->comment,
+                      *method->comment == '\0' ? "" : "\n\n", method->policy.max_auth_age_s);
+}
+
 static void write_operation(struct openapi *api, const struct operation *first, const struct operation *operation)
 {
   const struct contract_binding *binding = operation->binding;
@@ -256,7 +265,7 @@ static void write_operation(struct openapi *api, const struct operation *first, 
   jsontext_key_string(&api->json, "operationId", slice_from_string(operation_id(api, operation)));
   if (*method->comment != '\0')
     jsontext_key_string(&api->json, "summary", openapi_first_sentence(method->comment));
-  openapi_write_description(api, method->comment);
+  openapi_write_description(api, describe_operation(api, method));
   jsontext_key(&api->json, SLICE("tags"));
   jsontext_begin_array(&api->json);
   jsontext_string(&api->json, slice_from_string(method->service_title));

@@ -143,6 +143,8 @@ static bool applies(const struct openapi_problem *problem, const struct contract
     return policy_needs_token(&method->policy);
   case OPENAPI_NEEDS_ROLE:
     return method->policy.access == ACCESS_ROLE;
+  case OPENAPI_NEEDS_RECENT_LOGIN:
+    return method->policy.max_auth_age_s > 0;
   case OPENAPI_TAKES_BODY:
     return binding->body != CONTRACT_BODY_NONE;
   case OPENAPI_NAMES_RESOURCE:
@@ -201,7 +203,8 @@ static void write_problem_headers(struct openapi *api, int http_status)
   if (waits)
     write_header(api, "Retry-After", "Seconds to wait before the next try.", "{\"type\":\"integer\",\"minimum\":1}");
   else
-    write_header(api, "WWW-Authenticate", "The challenge of RFC 6750.", "{\"type\":\"string\"}");
+    write_header(api, "WWW-Authenticate", "The challenge of RFC 6750, or of RFC 9470 where the login is too old.",
+                 "{\"type\":\"string\"}");
   jsontext_end_object(&api->json);
 }
 

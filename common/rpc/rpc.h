@@ -27,6 +27,8 @@ struct rpc_context {
   struct slice caller_id;
   const struct slice *caller_roles;
   size_t caller_role_count;
+  struct slice caller_session;   // empty: the token names none
+  int64_t caller_auth_time;      // when the user last proved who he is, in Unix seconds; 0: the token does not say
   struct slice peer_service;     // the program that has sent the call, as its connection proves it; not sent
   struct slice idempotency_key;  // empty without one, see packet.proto
   struct slice client_address;   // of the HTTP client, as text; empty without one

@@ -27,6 +27,11 @@ static bool are_claims_valid(const struct token_claims *claims)
   for (size_t i = 0; i < claims->role_count; i++)
     if (!token_text_fits(claims->roles[i], TOKEN_MAX_ROLE_BYTES))
       return false;
+  if (claims->session.size > 0 && !token_text_fits(claims->session, TOKEN_MAX_ID_BYTES))
+    return false;
+  if (claims->auth_time < 0 || claims->auth_time > TOKEN_MAX_TIME || claims->generation < 0 ||
+      claims->generation > TOKEN_MAX_TIME)
+    return false;
   return claims->issued_at >= 0 && claims->issued_at < claims->expires_at && claims->expires_at <= TOKEN_MAX_TIME;
 }
 
@@ -48,6 +53,12 @@ static void write_claims(const char *issuer, const char *audience, const struct 
   for (size_t i = 0; i < claims->role_count; i++)
     jsontext_string(&writer, claims->roles[i]);
   jsontext_end_array(&writer);
+  if (claims->session.size > 0)
+    jsontext_key_string(&writer, "sid", claims->session);
+  if (claims->auth_time > 0)
+    jsontext_key_int(&writer, "auth_time", claims->auth_time);
+  if (claims->generation > 0)
+    jsontext_key_int(&writer, "gen", claims->generation);
   jsontext_end_object(&writer);
 }
 

@@ -3,9 +3,9 @@
 // key's PEM again for each token.
 //
 // A token is valid when alg is ES256, typ is absent or JWT, kid is the id of a known key, and crit is absent. exp, nbf,
-// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles may be absent. Texts are
-// visible ASCII: sub and jti up to 128 bytes, a role up to 64. A member that comes twice, and base64url with padding or
-// unused bits set, make a token malformed.
+// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, sid, auth_time and gen
+// may be absent. Texts are visible ASCII: sub, jti and sid up to 128 bytes, a role up to 64. A member that comes twice,
+// and base64url with padding or unused bits set, make a token malformed.
 #ifndef BULKHEAD_SECURITY_TOKEN_H
 #define BULKHEAD_SECURITY_TOKEN_H
 
@@ -29,6 +29,9 @@ struct token_claims {
   struct slice id;    // jti
   int64_t issued_at;  // Unix seconds
   int64_t expires_at;
+  struct slice session;  // sid: the session that the token belongs to; empty: none
+  int64_t auth_time;     // when the user last proved who he is in this session, in Unix seconds; 0: not known
+  int64_t generation;    // gen: the generation of the account's tokens; 0: not known
 };
 
 struct token_signing_key {

@@ -111,7 +111,7 @@ static struct slice append_copy(char **place, struct slice text)
 static size_t entry_size(struct slice token, const struct token_claims *claims)
 {
   size_t size = sizeof(struct token_cache_entry) + claims->role_count * sizeof(struct slice);
-  size += token.size + claims->subject.size + claims->id.size;
+  size += token.size + claims->subject.size + claims->id.size + claims->session.size;
   for (size_t i = 0; i < claims->role_count; i++)
     size += claims->roles[i].size;
   return size;
@@ -127,6 +127,7 @@ static struct token_cache_entry *create_entry(struct slice token, const struct t
   entry->token = append_copy(&place, token);
   entry->claims.subject = append_copy(&place, claims->subject);
   entry->claims.id = append_copy(&place, claims->id);
+  entry->claims.session = append_copy(&place, claims->session);
   for (size_t i = 0; i < claims->role_count; i++)
     entry->roles[i] = append_copy(&place, claims->roles[i]);
   entry->claims.roles = entry->roles;

@@ -94,6 +94,23 @@ static bool read_jti(struct jsontext_reader *reader, void *target)
   return token_read_string(reader, &((struct payload_target *)target)->payload->claims.id);
 }
 
+static bool read_sid(struct jsontext_reader *reader, void *target)
+{
+  struct slice *session = &((struct payload_target *)target)->payload->claims.session;
+  return token_read_string(reader, session) && token_text_fits(*session, TOKEN_MAX_ID_BYTES);
+}
+
+static bool read_auth_time(struct jsontext_reader *reader, void *target)
+{
+  return read_time(reader, &((struct payload_target *)target)->payload->claims.auth_time);
+}
+
+// Reads "gen", a whole number in the bounds of a time.
+static bool read_gen(struct jsontext_reader *reader, void *target)
+{
+  return read_time(reader, &((struct payload_target *)target)->payload->claims.generation);
+}
+
 // Reads "aud": one audience or an array of them (RFC 7519 section 4.1.3).
 static bool read_aud(struct jsontext_reader *reader, void *target)
 {
@@ -129,8 +146,17 @@ static bool read_roles(struct jsontext_reader *reader, void *target)
 }
 
 static const struct token_member payload_members[] = {
-    {"iss", read_iss}, {"sub", read_sub}, {"aud", read_aud}, {"exp", read_exp},
-    {"nbf", read_nbf}, {"iat", read_iat}, {"jti", read_jti}, {"roles", read_roles},
+    {"iss", read_iss},
+    {"sub", read_sub},
+    {"aud", read_aud},
+    {"exp", read_exp},
+    {"nbf", read_nbf},
+    {"iat", read_iat},
+    {"jti", read_jti},
+    {"roles", read_roles},
+    {"sid", read_sid},
+    {"gen", read_gen},
+    {"auth_time", read_auth_time},
 };
 
 bool token_payload_parse(struct slice json, const char *audience, struct arena *arena, struct token_payload *payload)

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/service/call_internal.h"
+#include "common/service/callers_internal.h"
 #include "common/service/service_internal.h"
 
 // Retry hint for transient failures; the gateway sends it as Retry-After.
@@ -42,6 +44,16 @@ struct slice call_caller_id(const struct call *call)
   return call->context->caller_id;
 }
 
+struct slice call_caller_session(const struct call *call)
+{
+  return call->context->caller_session;
+}
+
+int64_t call_caller_auth_time(const struct call *call)
+{
+  return call->context->caller_auth_time;
+}
+
 struct slice call_client_address(const struct call *call)
 {
   return call->context->client_address;
@@ -54,6 +66,8 @@ struct policy_caller call_policy_caller(const struct call *call)
       .roles = call->context->caller_roles,
       .role_count = call->context->caller_role_count,
       .peer_service = call->context->peer_service,
+      .auth_time = call->context->caller_auth_time,
+      .now = clock_wall_us() / 1000000 - CALLERS_EXTRA_LEEWAY_S,
   };
 }
 

@@ -30,6 +30,10 @@ struct arena *call_arena(struct call *call);
 
 // The verified user behind the call; empty for an anonymous one.
 struct slice call_caller_id(const struct call *call);
+// The session that the user's token belongs to, a UUID as text; empty where the token names none.
+struct slice call_caller_session(const struct call *call);
+// When the user last proved who he is in this session, in Unix seconds; 0 where the token does not say.
+int64_t call_caller_auth_time(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
 // The address of the HTTP client behind the call, as text; empty where there is none.
 struct slice call_client_address(const struct call *call);

@@ -8,12 +8,6 @@
 #include "common/service/call_internal.h"
 #include "common/service/service_internal.h"
 
-// How much longer than the gateway this service takes a token, so that one which was good when the call began is good
-// at its later hops. Calls of up to this long never meet an expired token. Longer ones may (options.proto, timeout_ms):
-// no service's word about when a call began is taken instead, because one that is compromised would use old tokens by
-// it.
-#define EXTRA_LEEWAY_S 60
-
 // ---- keys ----
 
 static struct rpc_call *call_by_client(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,
@@ -79,7 +73,7 @@ static void start_fetching(struct callers *callers, struct service *service, con
 struct token_verifier *callers_make_verifier(const struct common_settings *common)
 {
   return token_verifier_create(&(struct token_verifier_options){
-      .issuer = common->auth_issuer, .audience = common->auth_audience, .extra_leeway_s = EXTRA_LEEWAY_S});
+      .issuer = common->auth_issuer, .audience = common->auth_audience, .extra_leeway_s = CALLERS_EXTRA_LEEWAY_S});
 }
 
 enum status callers_open(struct callers *callers, struct service *service, struct error *error)
@@ -162,6 +156,8 @@ static void take_claims(struct call *call, const struct token_claims *claims)
   call->verified.caller_id = arena_copy(call->arena, claims->subject);
   call->verified.caller_roles = roles;
   call->verified.caller_role_count = claims->role_count;
+  call->verified.caller_session = arena_copy(call->arena, claims->session);
+  call->verified.caller_auth_time = claims->auth_time;
 }
 
 enum callers_result callers_identify(struct callers *callers, struct call *call, bool waited)

@@ -10,6 +10,12 @@
 #include "common/identity/keys.h"
 #include "common/runtime/loop.h"
 
+// How much longer than the gateway this service takes a token, so that one which was good when the call began is good
+// at its later hops. Calls of up to this long never meet an expired token. Longer ones may (options.proto, timeout_ms):
+// no service's word about when a call began is taken instead, because one that is compromised would use old tokens by
+// it. The same holds for the age of a login.
+#define CALLERS_EXTRA_LEEWAY_S 60
+
 struct call;
 struct common_settings;
 struct rpc_client;

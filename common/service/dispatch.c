@@ -213,6 +213,8 @@ static enum status check_policy(struct call *call)
     log_unadmitted_peer(call, caller.peer_service);
     return call_fail(call, status, "SERVICE_NOT_ADMITTED", "%s", message);
   }
+  if (status == STATUS_UNAUTHENTICATED && is_proven && caller.id.size > 0)
+    return call_fail(call, status, POLICY_LOGIN_TOO_OLD, "%s", message);
   return call_fail(call, status, status_name(status), "%s", message);
 }
 

@@ -193,6 +193,18 @@ static void compare_policy(struct comparison *comparison, const struct contract_
                       "callers names \"%s\" no more; its calls are refused; restore it", old->callers[i]);
 }
 
+static void compare_auth_age(struct comparison *comparison, const struct contract_method *released,
+                             const struct contract_method *present)
+{
+  uint32_t old = released->policy.max_auth_age_s;
+  uint32_t new = present->policy.max_auth_age_s;
+  if (new != 0 && (old == 0 || new < old))
+    diagnostics_add(comparison->diagnostics, &present->place, method_element(comparison, present),
+                    "max_auth_age_s was added or lowered; %s whose user has logged in longer ago are refused; restore "
+                    "it",
+                    clients_of(has_route(comparison->released, released) ? USE_REST : 0));
+}
+
 static bool takes_body(const struct contract *contract, const struct contract_method *method)
 {
   for (size_t i = 0; i < contract_binding_count(contract); i++)
@@ -228,6 +240,7 @@ static void compare_method(struct comparison *comparison, const struct contract_
     return;
   }
   compare_policy(comparison, released, present);
+  compare_auth_age(comparison, released, present);
   compare_body_limit(comparison, released, present);
   compare_streams(comparison, released, present);
   comparison_add_pair(comparison, released->input, present->input, USE_REQUEST);

@@ -67,6 +67,8 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
     strbuf_printf(out, ", .roles = %s_%s_roles, .role_count = %zu", own, member, method->policy.role_count);
   if (method->policy.caller_count > 0)
     strbuf_printf(out, ", .callers = %s_%s_callers, .caller_count = %zu", own, member, method->policy.caller_count);
+  if (method->policy.max_auth_age_s > 0)
+    strbuf_printf(out, ", .max_auth_age_s = %u", method->policy.max_auth_age_s);
   strbuf_printf(out, "},\n     .timeout_ms = %u,\n", method->timeout_ms);
   if (method->cache_ttl_ms > 0)
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);

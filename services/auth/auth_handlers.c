@@ -176,7 +176,12 @@ static enum status start_session(struct call *call, const char *user_id, Auth__V
   // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
-  const struct auth_session session = {row.user_id, row.roles, row.roles_count};
+  const struct auth_session session = {.id = row.id,
+                                       .user_id = row.user_id,
+                                       .roles = row.roles,
+                                       .role_count = row.roles_count,
+                                       .auth_time = row.auth_time,
+                                       .generation = row.generation};
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
 }
 
@@ -270,7 +275,12 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");
-  const struct auth_session session = {row.user_id, row.roles, row.roles_count};
+  const struct auth_session session = {.id = row.id,
+                                       .user_id = row.user_id,
+                                       .roles = row.roles,
+                                       .role_count = row.roles_count,
+                                       .auth_time = row.auth_time,
+                                       .generation = row.generation};
   return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
 }
 

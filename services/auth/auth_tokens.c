@@ -54,6 +54,9 @@ enum status auth_tokens_answer(const struct auth_state *state, const struct auth
       .id = slice_from_string(id),
       .issued_at = now,
       .expires_at = now + settings->access_ttl_ms / 1000,
+      .session = slice_from_string(session->id),
+      .auth_time = session->auth_time,
+      .generation = session->generation,
   };
   struct slice token;
   enum status status = token_sign(&state->keys.keys[0].signing, service_token_issuer(state->service),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/codec.h"
 #include "tests/support/service/accounts.h"
 
 #define ADA "ada@example.com"
@@ -75,6 +76,45 @@ Test(auth_sessions, one_of_many_concurrent_refreshes_wins)
   cr_assert_not_null(winner, "nobody has won");
   cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(winner)->refresh_token).status, STATUS_OK);
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
+}
+
+// Returns the claims of an access token: its middle part, decoded.
+static const char *claims_of(const Auth__V1__TokenResponse *tokens)
+{
+  struct slice token = slice_from_string(tokens->access_token);
+  size_t start = slice_find(token, '.', 0) + 1;
+  struct slice payload = slice_make(token.data + start, slice_find(token, '.', start) - start);
+  struct strbuf out;
+  strbuf_init(&out, 0);
+  cr_assert(base64_decode(payload, &out));
+  const char *text = arena_string(&accounts.to_auth.arena, strbuf_slice(&out));
+  strbuf_free(&out);
+  return text;
+}
+
+static void expect_claim(const Auth__V1__TokenResponse *tokens, const char *name, const char *value)
+{
+  const char *claims = claims_of(tokens);
+  const char *claim = arena_printf(&accounts.to_auth.arena, "\"%s\":%s", name, value);
+  cr_expect_not_null(strstr(claims, claim), "%s in %s", claim, claims);
+}
+
+Test(auth_sessions, access_tokens_name_their_session_its_login_and_the_generation)
+{
+  accounts_new_user(&accounts, ADA);
+  const Auth__V1__TokenResponse *tokens = accounts_tokens(&accounts, ADA);
+  // The login was a while ago.
+  database_sql(&accounts.database, "UPDATE auth.sessions SET create_time = to_timestamp(1700000000)");
+  database_sql(&accounts.database, "UPDATE auth.credentials SET token_generation = 7");
+  const char *id =
+      arena_printf(&accounts.to_auth.arena, "\"%s\"", database_sql(&accounts.database, "SELECT id FROM auth.sessions"));
+  expect_claim(tokens, "sid", id);
+  expect_claim(tokens, "gen", "1");
+  struct outcome outcome = accounts_refresh(&accounts, tokens->refresh_token);
+  cr_assert_eq(outcome.status, STATUS_OK);
+  expect_claim(accounts_tokens_of(&outcome), "sid", id);
+  expect_claim(accounts_tokens_of(&outcome), "auth_time", "1700000000");
+  expect_claim(accounts_tokens_of(&outcome), "gen", "7");
 }
 
 Test(auth_sessions, an_expired_session_is_not_refreshed)

@@ -1,6 +1,7 @@
 #include "tests/component/service/probe.h"
 #include "tests/component/service/probe_streams.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +52,16 @@ static enum status get_item(struct call *call, const Item__V1__GetItemRequest *r
   response->name = arena_string(arena, call->context->peer_service);
   response->description = arena_string(arena, call->context->traceparent);
   response->category = call_caller_has_role(call, "admin") ? "admin" : "";
-  response->n_tags = 5;
+  response->n_tags = 6;
   response->tags = arena_array(arena, response->n_tags, sizeof(char *));
   response->tags[0] = counter(call, PROBE_STARTED, counters.started);
   response->tags[1] = counter(call, PROBE_CANCELLED, counters.cancelled);
   response->tags[2] = counter(call, PROBE_OVERDUE, counters.overdue);
   response->tags[3] = counter(call, PROBE_TICKING, counters.ticking);
   response->tags[4] = counter(call, PROBE_LEFT, (int)deadline_left_ms(task_deadline_us(), clock_now_us()));
+  struct slice session = call_caller_session(call);
+  response->tags[5] =
+      arena_printf(arena, "session=" SLICE_FMT " at %" PRId64, SLICE_ARG(session), call_caller_auth_time(call));
   return STATUS_OK;
 }
 
@@ -247,6 +251,8 @@ __attribute__((constructor(101))) static void make_own_methods(void)
     // A list that is held must outlast what a test does meanwhile, a debugger's start on a busy machine for one.
     if (strcmp(own_methods[i].full_name, "item.v1.ItemService/ListItems") == 0)
       own_methods[i].timeout_ms = 30000;
+    if (strcmp(own_methods[i].full_name, PROBE_RECENT_LOGIN) == 0)
+      own_methods[i].policy.max_auth_age_s = PROBE_MAX_AUTH_AGE_S;
   }
 }
 

@@ -18,7 +18,8 @@ const struct rpc_method *probe_item_method(const char *full_name);
 #define PROBE_CRASH "crash"        // writes through a wild pointer
 #define PROBE_CHECK "check"        // fails a CHECK
 // GetItem returns an item that describes the call and the probe: owner_id the caller, sku the request id, name the peer
-// service, description the traceparent, tags the counters below as "name=number".
+// service, description the traceparent, tags the counters below as "name=number", then "session=ID at SECONDS" by the
+// user's token.
 #define PROBE_STARTED "started"      // waiting calls that began
 #define PROBE_CANCELLED "cancelled"  // waiting calls that ended with CANCELLED
 #define PROBE_OVERDUE "overdue"      // waiting calls that ended with DEADLINE_EXCEEDED
@@ -35,6 +36,10 @@ const struct rpc_method *probe_item_method(const char *full_name);
 #define PROBE_ABSENT_ID "00000000-0000-7000-8000-000000000404"
 // With this id, GetUser calls a GetItem whose method has half the timeout, and answers the tag PROBE_LEFT as its id.
 #define PROBE_HURRIED_ID "00000000-0000-7000-8000-000000000504"
+
+// The method of item.v1 that needs a recent login here. It has no handler.
+#define PROBE_RECENT_LOGIN "item.v1.ItemService/UpdateItem"
+#define PROBE_MAX_AUTH_AGE_S 3600
 
 // Names in CreateItem: what the handler does, beside PROBE_WAIT.
 #define PROBE_REFUSE "refuse"  // UNAVAILABLE, and nothing has happened

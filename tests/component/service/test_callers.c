@@ -235,3 +235,62 @@ Test(callers, a_token_of_a_later_key_is_no_forged_one_while_the_issuer_is_away)
   cr_expect_eq(call_with(&gateway, sign_token("auth-2", stranger), true), STATUS_UNAUTHENTICATED);
   stop_all(&gateway);
 }
+
+// ---- the login behind a token ----
+
+static struct outcome call_as_of(struct driver *driver, const char *method, const ProtobufCMessage *request,
+                                 int64_t auth_time)
+{
+  int64_t now = clock_wall_us() / 1000000;
+  const struct token_claims claims = {.subject = SLICE("caller-1"),
+                                      .id = SLICE("token-1"),
+                                      .issued_at = now,
+                                      .expires_at = now + 900,
+                                      .session = SLICE("session-1"),
+                                      .auth_time = auth_time};
+  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
+  struct slice token;
+  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &arena, &token), STATUS_OK);
+  return driver_call(driver, method, request, &(struct rpc_context){.access_token = token});
+}
+
+Test(callers, a_handler_learns_the_session_and_when_its_user_logged_in)
+{
+  struct driver gateway;
+  probe_start(&probe, NULL, (const char *const[]){NULL});
+  process_wait_ready(&probe);
+  driver_open(&gateway, probe.url, "gateway");
+  Item__V1__GetItemRequest request = ITEM__V1__GET_ITEM_REQUEST__INIT;
+  request.id = "01936b5e-0000-7d3e-9f00-1c2d3e4f5a6b";
+  struct outcome outcome = call_as_of(&gateway, GET_ITEM, &request.base, 1700000000);
+  cr_assert_eq(outcome.status, STATUS_OK, SLICE_FMT, SLICE_ARG(outcome.message));
+  const Item__V1__Item *item = (const void *)driver_reply(&outcome, &item__v1__item__descriptor);
+  cr_expect_str_eq(item->tags[item->n_tags - 1], "session=session-1 at 1700000000");
+  driver_close(&gateway);
+  cr_expect_eq(process_stop(&probe), 0);
+  process_free(&probe);
+  arena_free(&arena);
+}
+
+Test(callers, a_method_may_ask_for_a_recent_login)
+{
+  struct driver gateway;
+  probe_start(&probe, NULL, (const char *const[]){NULL});
+  process_wait_ready(&probe);
+  driver_open(&gateway, probe.url, "gateway");
+  Item__V1__UpdateItemRequest request = ITEM__V1__UPDATE_ITEM_REQUEST__INIT;
+  int64_t now = clock_wall_us() / 1000000;
+  // Half the age, so that a slow machine does not make it too old.
+  struct outcome outcome = call_as_of(&gateway, PROBE_RECENT_LOGIN, &request.base, now - PROBE_MAX_AUTH_AGE_S / 2);
+  cr_expect_neq(outcome.status, STATUS_UNAUTHENTICATED, SLICE_FMT, SLICE_ARG(outcome.message));
+  // The service takes a login a minute longer than the gateway.
+  outcome = call_as_of(&gateway, PROBE_RECENT_LOGIN, &request.base, now - PROBE_MAX_AUTH_AGE_S - 61);
+  cr_expect_eq(outcome.status, STATUS_UNAUTHENTICATED);
+  cr_expect(slice_equal_string(outcome.reason, "LOGIN_TOO_OLD"), SLICE_FMT, SLICE_ARG(outcome.reason));
+  outcome = call_as_of(&gateway, PROBE_RECENT_LOGIN, &request.base, 0);
+  cr_expect(slice_equal_string(outcome.reason, "LOGIN_TOO_OLD"), "the token of an older release");
+  driver_close(&gateway);
+  cr_expect_eq(process_stop(&probe), 0);
+  process_free(&probe);
+  arena_free(&arena);
+}

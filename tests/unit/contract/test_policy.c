@@ -139,6 +139,41 @@ Test(policy, the_user_counts_whichever_service_calls)
   cr_expect_eq(check(ACCESS_AUTHENTICATED, &service), STATUS_UNAUTHENTICATED);
 }
 
+static enum status check_age(enum access access, int64_t auth_time, bool *wants_newer)
+{
+  const struct policy policy = {
+      .access = access, .roles = staff_roles, .role_count = ARRAY_LEN(staff_roles), .max_auth_age_s = 600};
+  const char *message = NULL;
+  struct policy_caller caller = supporter;
+  caller.auth_time = auth_time;
+  caller.now = 1700000000;
+  *wants_newer = policy_wants_newer_login(&policy, &caller);
+  return policy_check(&policy, &caller, &message);
+}
+
+Test(policy, a_login_may_be_as_old_as_the_method_says)
+{
+  bool wants_newer;
+  for (int access = ACCESS_AUTHENTICATED; access <= ACCESS_ROLE; access++) {
+    cr_expect_eq(check_age((enum access)access, 1700000000 - 600, &wants_newer), STATUS_OK);
+    cr_expect_not(wants_newer);
+    cr_expect_eq(check_age((enum access)access, 1700000000 - 601, &wants_newer), STATUS_UNAUTHENTICATED);
+    cr_expect(wants_newer);
+    cr_expect_eq(check_age((enum access)access, 0, &wants_newer), STATUS_UNAUTHENTICATED, "an older release's token");
+    // The clock of the service that has signed the token may be ahead.
+    cr_expect_eq(check_age((enum access)access, 1700000000 + 30, &wants_newer), STATUS_OK);
+  }
+}
+
+Test(policy, a_role_that_is_missing_is_told_before_an_old_login)
+{
+  const struct policy policy = {.access = ACCESS_ROLE, .roles = staff_roles, .role_count = 1, .max_auth_age_s = 600};
+  struct policy_caller caller = supporter;
+  const char *message = NULL;
+  caller.now = 1700000000;
+  cr_expect_eq(policy_check(&policy, &caller, &message), STATUS_PERMISSION_DENIED);
+}
+
 Test(policy, an_unknown_access_lets_nobody_in)
 {
   cr_expect_eq(check((enum access)0, &supporter), STATUS_PERMISSION_DENIED);

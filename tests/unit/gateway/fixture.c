@@ -15,6 +15,7 @@
 #include "common/security/token.h"
 
 uint64_t fixture_now_us = 1000000000;
+int64_t fixture_auth_time;
 int64_t fixture_wall_us = INT64_C(1760000000000000);
 
 static uint64_t now_us(void)
@@ -181,6 +182,7 @@ static struct slice bearer(struct fixture *fixture, const char *kid, const char 
       .id = SLICE("01936b5e-7c1a-7d3e-9f00-0000000000aa"),
       .issued_at = fixture_wall_us / 1000000,
       .expires_at = fixture_wall_us / 1000000 + lifetime_s,
+      .auth_time = fixture_auth_time,
   };
   struct slice token;
   CHECK(token_sign(&(struct token_signing_key){kid, pem}, FIXTURE_ISSUER, FIXTURE_AUDIENCE, &claims, &fixture->arena,

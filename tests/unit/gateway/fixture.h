@@ -43,6 +43,8 @@ struct fixture {
 
 extern uint64_t fixture_now_us;
 extern int64_t fixture_wall_us;
+// What tokens say of when their user logged in; 0, as at first: nothing.
+extern int64_t fixture_auth_time;
 
 // Opens a fixture without keys; fixture_give_keys answers the first fetch.
 struct fixture *fixture_open(void);

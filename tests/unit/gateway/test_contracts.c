@@ -34,6 +34,10 @@ static const char CONTRACT[] =
     "    option (google.api.http) = {post: \"/make\" body: \"*\"};\n"
     "    option (bulkhead.v1.method) = {access: ACCESS_PUBLIC success_status: 202 location: \"/made/{name}\"};\n"
     "  }\n"
+    "  rpc Change(Request) returns (Reply) {\n"
+    "    option (google.api.http) = {get: \"/recent\"};\n"
+    "    option (bulkhead.v1.method) = {access: ACCESS_AUTHENTICATED max_auth_age_s: 600};\n"
+    "  }\n"
     "}\n"
     "message Request { string name = 1; }\n"
     "message Reply { string name = 1; Part part = 2; }\n"
@@ -126,4 +130,47 @@ Test(contracts, success_may_have_another_status_and_a_location)
   fixture_answer(fixture_call(fixture, 1), reply_with_parts(0));
   cr_assert_eq(exchange_reply(exchange)->http_status, 202);
   assert_header(exchange_reply(exchange), "Location", "/made/outer");
+}
+
+static struct exchange_input input_of_login(int64_t age_s)
+{
+  struct exchange_input input = fixture_input("GET", "/recent");
+  fixture_auth_time = age_s < 0 ? 0 : fixture_wall_us / 1000000 - age_s;
+  input.authorization = fixture_bearer(fixture, NULL, 900);
+  return input;
+}
+
+Test(contracts, a_recent_login_is_let_in)
+{
+  fixture_answer(start_call(input_of_login(600)), reply_with_parts(0));
+  cr_expect_eq(exchange_reply(exchange)->http_status, 200);
+}
+
+static void assert_login_too_old(int64_t age_s)
+{
+  const struct exchange_reply *reply = start(input_of_login(age_s));
+  assert_problem(reply, 401, "\"reason\":\"LOGIN_TOO_OLD\"");
+  assert_problem(reply, 401, "log in again and repeat the request");
+  assert_header(reply, "WWW-Authenticate",
+                "Bearer realm=\"bulkhead\", error=\"insufficient_user_authentication\", error_description=\"this needs "
+                "a recent login; log in again and repeat the request with the new access token\", max_age=600");
+}
+
+Test(contracts, an_old_login_is_told_how_old_it_may_be)
+{
+  assert_login_too_old(601);
+}
+
+Test(contracts, a_token_that_does_not_say_when_its_user_logged_in_is_too_old)
+{
+  assert_login_too_old(-1);
+}
+
+Test(contracts, the_document_says_how_recent_a_login_must_be)
+{
+  struct slice document = strbuf_slice(&fixture->api->openapi);
+  cr_expect(fixture_contains(document, "Needs a login that is not older than 600 seconds."));
+  cr_expect(fixture_contains(document, "\"LOGIN_TOO_OLD\":{\"value\":{"));
+  cr_expect(fixture_contains(document, "this needs a recent login; log in again and repeat the request with the new "
+                                       "access token"));
 }

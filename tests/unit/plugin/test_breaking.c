@@ -30,6 +30,10 @@ static const struct change CHANGES[] = {
     {"package shop.v1;", "package shop.v2;", NOTHING, NULL},
     {"  oneof range {", "  oneof span {", NOTHING, NULL},
     {"    int64 until = 2;", "    int64 until = 2;\n    int64 around = 3;", NOTHING, NULL},
+    {"access: ACCESS_ROLE roles: \"admin\" roles: \"owner\" max_auth_age_s: 600",
+     "access: ACCESS_ROLE roles: \"admin\" roles: \"owner\" max_auth_age_s: 900", NOTHING, NULL},
+    {"access: ACCESS_ROLE roles: \"admin\" roles: \"owner\" max_auth_age_s: 600",
+     "access: ACCESS_ROLE roles: \"admin\" roles: \"owner\"", NOTHING, NULL},
     // Changes that break the wire format.
     {"returns (CountReply)", "returns (stream CountReply)",
      "shop.v1.ShopService.CountThings: stream was added or taken away; RPC clients that call the method are answered "
@@ -109,6 +113,16 @@ static const struct change CHANGES[] = {
     {"body: \"*\"}", "body: \"*\" response_body: \"request\"}",
      "shop.v1.ShopService.CloseShop: POST /v1/shop:close answers with another body; REST clients read the old one; "
      "restore response_body",
+     NULL},
+    {"max_auth_age_s: 600", "max_auth_age_s: 300",
+     "shop.v1.ShopService.CloseShop: max_auth_age_s was added or lowered; RPC and REST clients whose user has logged "
+     "in longer "
+     "ago are refused; restore it",
+     NULL},
+    {"access: ACCESS_AUTHENTICATED success_status", "access: ACCESS_AUTHENTICATED max_auth_age_s: 600 success_status",
+     "shop.v1.ShopService.CreateThing: max_auth_age_s was added or lowered; RPC and REST clients whose user has logged "
+     "in "
+     "longer ago are refused; restore it",
      NULL},
     {"success_status: 201 ", "success_status: 201 max_body_bytes: 1000 ",
      "shop.v1.ShopService.CreateThing: max_body_bytes fell from 524288 to 1000; REST clients that send larger bodies "

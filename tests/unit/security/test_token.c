@@ -59,6 +59,9 @@ static const struct token_claims good_claims = {
     .id = SLICE_INIT("0190163d-8694-739b-aea5-966c26f8ad92"),
     .issued_at = FORGE_NOW,
     .expires_at = FORGE_NOW + 900,
+    .session = SLICE_INIT("0190163d-8694-739b-aea5-966c26f8ad93"),
+    .auth_time = FORGE_NOW - 60,
+    .generation = 3,
 };
 
 Test(token, claims_come_back_from_the_signature_and_from_the_cache)
@@ -76,6 +79,9 @@ Test(token, claims_come_back_from_the_signature_and_from_the_cache)
     cr_assert(slice_equal_string(claims->roles[1], "admin"));
     cr_assert_eq(claims->issued_at, FORGE_NOW);
     cr_assert_eq(claims->expires_at, FORGE_NOW + 900);
+    cr_assert(slice_equal(claims->session, good_claims.session));
+    cr_assert_eq(claims->auth_time, FORGE_NOW - 60);
+    cr_assert_eq(claims->generation, 3);
   }
 }
 
@@ -86,6 +92,19 @@ Test(token, without_roles_is_valid)
   claims.role_count = 0;
   cr_assert_eq(verify_at(signed_token(&claims), FORGE_NOW), TOKEN_VALID);
   cr_assert_eq(verify_with("roles", NULL), TOKEN_VALID);
+}
+
+Test(token, of_an_older_release_says_nothing_of_its_session)
+{
+  struct token_claims claims = good_claims;
+  const struct token_claims *verified;
+  claims.session = SLICE("");
+  claims.auth_time = 0;
+  claims.generation = 0;
+  cr_assert_eq(token_verify(verifier, signed_token(&claims), FORGE_NOW, &verified, NULL), TOKEN_VALID);
+  cr_expect_eq(verified->session.size, 0);
+  cr_expect_eq(verified->auth_time, 0);
+  cr_expect_eq(verified->generation, 0);
 }
 
 // The token of RFC 7515 appendix A.3 is correctly signed, but has no key id and other claims.
@@ -200,6 +219,19 @@ static const struct claim_case claim_cases[] = {
     {"roles", "[[\"admin\"]]", TOKEN_MALFORMED},
     {"roles", "[\"a b\"]", TOKEN_MALFORMED},
     {"roles", "null", TOKEN_MALFORMED},
+    {"sid", "\"!~\"", TOKEN_VALID},
+    {"sid", "\"\"", TOKEN_MALFORMED},
+    {"sid", "\"a b\"", TOKEN_MALFORMED},
+    {"sid", "7", TOKEN_MALFORMED},
+    {"sid", "null", TOKEN_MALFORMED},
+    {"auth_time", "1699999990", TOKEN_VALID},
+    {"auth_time", "-1", TOKEN_MALFORMED},
+    {"auth_time", "\"1699999990\"", TOKEN_MALFORMED},
+    {"auth_time", "9007199254740993", TOKEN_MALFORMED},
+    {"gen", "0", TOKEN_VALID},
+    {"gen", "-1", TOKEN_MALFORMED},
+    {"gen", "1.5", TOKEN_MALFORMED},
+    {"gen", "true", TOKEN_MALFORMED},
     {"extra", "{\"a\":[1,2,{\"b\":null}]}", TOKEN_VALID},
     {"extra", "[[[[[[[[[1]]]]]]]]]", TOKEN_MALFORMED},
     {"extra", "1,\"sub\":\"root\"", TOKEN_MALFORMED},
@@ -242,7 +274,7 @@ Test(token, what_verification_would_refuse_is_not_signed)
   static struct slice many[TOKEN_MAX_ROLES + 1];
   for (size_t i = 0; i < ARRAY_LEN(many); i++)
     many[i] = SLICE("r");
-  struct token_claims bad[9];
+  struct token_claims bad[14];
   for (size_t i = 0; i < ARRAY_LEN(bad); i++)
     bad[i] = good_claims;
   bad[0].subject = SLICE("");
@@ -254,6 +286,11 @@ Test(token, what_verification_would_refuse_is_not_signed)
   bad[6].roles = odd_role, bad[6].role_count = 1;
   bad[7].roles = many, bad[7].role_count = ARRAY_LEN(many);
   bad[8].expires_at = TOKEN_MAX_TIME + 1;
+  bad[9].session = SLICE("a b");
+  bad[10].auth_time = -1;
+  bad[11].auth_time = TOKEN_MAX_TIME + 1;
+  bad[12].generation = -1;
+  bad[13].generation = TOKEN_MAX_TIME + 1;
   struct token_signing_key key = {.kid = FORGE_KID, .private_pem = FORGE_PRIVATE_PEM};
   struct slice token;
   for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -286,7 +323,7 @@ Test(token, the_longest_claims_still_make_a_token_that_is_taken)
   struct token_claims claims = good_claims;
   claims.roles = roles;
   claims.role_count = ARRAY_LEN(roles);
-  claims.subject = claims.id = slice_from_string(arena_printf(&arena, "%0128d", 1));
+  claims.subject = claims.id = claims.session = slice_from_string(arena_printf(&arena, "%0128d", 1));
   cr_assert_eq(verify_at(signed_token(&claims), FORGE_NOW), TOKEN_VALID);
 }
 

@@ -170,6 +170,7 @@ static void check_methods(void)
   EXPECT(strcmp(delete_method->full_name, "odd.v1.HTTPService2/Delete") == 0);
   EXPECT(delete_method->policy.access == ACCESS_ROLE && delete_method->policy.role_count == 2);
   EXPECT(strcmp(delete_method->policy.roles[0], "admin") == 0 && strcmp(delete_method->policy.roles[1], "owner") == 0);
+  EXPECT(delete_method->policy.max_auth_age_s == 600 && service->methods[1].policy.max_auth_age_s == 0);
   EXPECT(delete_method->timeout_ms == 250 && !delete_method->no_side_effects);
   EXPECT(delete_method->output == &google__protobuf__empty__descriptor);
   EXPECT(delete_method->input_rules == &odd_v1_httprequest2_go_rules);
