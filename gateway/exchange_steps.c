@@ -137,7 +137,8 @@ static bool wait_for_keys(struct exchange *exchange)
   exchange->waited_for_keys = true;
   exchange->key_wait.wake = on_keys;
   exchange->key_wait.arg = exchange;
-  return keys_wait(&exchange->gateway->keys, &exchange->key_wait);
+  keys_wait(&exchange->gateway->keys, &exchange->key_wait);
+  return true;
 }
 
 // Answers that the keys which verify tokens are missing: the token may be a good one.
@@ -195,7 +196,7 @@ enum step_result step_authenticate(struct exchange *exchange)
     return limited;
   if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
     return STEP_WAIT;
-  if (result == TOKEN_UNKNOWN_KEY && keys_outdated(&gateway->keys))
+  if (result == TOKEN_UNKNOWN_KEY && !keys_fetched_since(&gateway->keys, &exchange->key_wait))
     return refuse_unverified(exchange);
   if (result != TOKEN_VALID)
     return refuse_token(exchange, choose_token_reason(result), token_result_text(result));

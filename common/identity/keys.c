@@ -11,6 +11,7 @@
 void keys_init(struct keys *keys, const struct keys_options *options)
 {
   *keys = (struct keys){.options = *options};
+  strbuf_init(&keys->known, 0);
   list_init(&keys->waiting);
 }
 
@@ -19,6 +20,7 @@ void keys_stop(struct keys *keys)
   if (keys->fetch != NULL)
     keys->options.backend->cancel(keys->options.backend->arg, keys->fetch);
   keys->fetch = NULL;
+  strbuf_free(&keys->known);
 }
 
 bool keys_known(const struct keys *keys)
@@ -26,9 +28,9 @@ bool keys_known(const struct keys *keys)
   return token_verifier_key_count(keys->options.verifier) > 0;
 }
 
-bool keys_outdated(const struct keys *keys)
+bool keys_fetched_since(const struct keys *keys, const struct key_wait *wait)
 {
-  return keys->failing || keys->fetch != NULL;
+  return keys_known(keys) && keys->known_since_us >= wait->since_us;
 }
 
 // Returns a text of a message by the name of its field; "" where there is none.
@@ -62,7 +64,6 @@ static enum status use_keys(struct keys *keys, const ProtobufCMessage *set, stru
   size_t used = 0;
   size_t count;
   ProtobufCMessage **messages = get_keys(set, &count);
-  // An issuer publishes the keys of one or two rotations, so more of them are a mistake.
   if (count > TOKEN_MAX_KEYS)
     return error_set(error, STATUS_INTERNAL, "the key set has %zu keys, more than %d", count, TOKEN_MAX_KEYS);
   for (size_t i = 0; i < count; i++) {
@@ -83,21 +84,34 @@ static enum status take_key_set(struct keys *keys, struct slice payload, struct 
   if (payload.size > MAX_KEY_SET_BYTES)
     return error_set(error, STATUS_INTERNAL, "the key set has %zu bytes, more than %u", payload.size,
                      MAX_KEY_SET_BYTES);
+  if (keys_known(keys) && slice_equal(payload, strbuf_slice(&keys->known)))
+    return STATUS_OK;
   ProtobufCMessage *set =
       protobuf_c_message_unpack(keys->options.source.reply, NULL, payload.size, (const uint8_t *)payload.data);
   if (set == NULL)
     return error_set(error, STATUS_INTERNAL, "the key set cannot be read");
   enum status status = use_keys(keys, set, error);
   protobuf_c_message_free_unpacked(set, NULL);
+  if (status == STATUS_OK) {
+    strbuf_clear(&keys->known);
+    strbuf_add(&keys->known, payload);
+  }
   return status;
 }
 
-static void wake_all(struct keys *keys)
+// Wakes the requests that have come until then.
+static void wake_until(struct keys *keys, uint64_t until_us)
 {
-  // Only requests that wait now are woken, because a woken request may wait again.
+// Wakes the requests that have come until `until_us`.
   struct list woken;
   list_init(&woken);
-  (void)list_move_all(&keys->waiting, &woken);
+  while (!list_empty(&keys->waiting)) {
+    struct list *first = keys->waiting.next;
+    if (CONTAINER_OF(first, struct key_wait, node)->since_us > until_us)
+      break;
+    list_remove(first);
+    list_append(&woken, first);
+  }
   while (!list_empty(&woken)) {
     struct key_wait *wait = CONTAINER_OF(woken.next, struct key_wait, node);
     list_remove(&wait->node);
@@ -121,10 +135,17 @@ static void set_failing(struct keys *keys, bool failing, const struct error *err
              LOG_INT("keys", token_verifier_key_count(keys->options.verifier)));
 }
 
+// Brings the next fetch forward, for a request that waits for one.
+static void hasten_fetch(struct keys *keys)
+{
+  keys->next_fetch_us = deadline_min(keys->next_fetch_us, keys->begun_us + KEYS_UNKNOWN_EVERY_US);
+}
+
 static void on_fetched(void *arg, const struct rpc_status *status, struct slice payload)
 {
   struct keys *keys = arg;
   keys->fetch = NULL;
+  bool had_keys = keys_known(keys);
   struct error error = {.status = STATUS_OK};
   if (status->code != STATUS_OK) {
     error_set(&error, status->code, "%s: " SLICE_FMT, status_name(status->code), SLICE_ARG(status->message));
@@ -134,12 +155,17 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
   bool ok = error.status == STATUS_OK;
   metric_add(ok ? keys->options.ok : keys->options.failed, 1);
   set_failing(keys, !ok, &error);
+  if (ok)
+    keys->known_since_us = keys->begun_us;
   uint64_t pause = ok ? KEYS_REFRESH_EVERY_US : keys_known(keys) ? KEYS_RETRY_US : KEYS_FIRST_RETRY_US;
   keys->next_fetch_us = keys->options.now_us() + pause;
   // Without any key the waiting requests go on waiting after a failure, because the next fetch may come within their
   // time.
-  if (keys_known(keys))
-    wake_all(keys);
+  if (!keys_known(keys))
+    return;
+  wake_until(keys, had_keys ? keys->begun_us : DEADLINE_NONE);
+  if (!list_empty(&keys->waiting))
+    hasten_fetch(keys);
 }
 
 static void start_fetch(struct keys *keys, uint64_t now_us)
@@ -151,22 +177,20 @@ static void start_fetch(struct keys *keys, uint64_t now_us)
       .keeps_request = true,
       .is_repeatable = true,
   };
-  keys->unknown_from_us = now_us + KEYS_UNKNOWN_EVERY_US;
+  keys->begun_us = now_us;
   keys->next_fetch_us = DEADLINE_NONE;
   keys->fetch = keys->options.backend->call(keys->options.backend->arg, &options, on_fetched, keys);
 }
 
-bool keys_wait(struct keys *keys, struct key_wait *wait)
+void keys_wait(struct keys *keys, struct key_wait *wait)
 {
-  uint64_t now_us = keys->options.now_us();
-  if (keys->fetch == NULL && keys_known(keys)) {
-    if (now_us < keys->unknown_from_us)
-      return false;
-    start_fetch(keys, now_us);
-  }
-  wait->deadline_us = now_us + KEYS_MAX_WAIT_US;
+  wait->since_us = keys->options.now_us();
   list_append(&keys->waiting, &wait->node);
-  return true;
+  if (keys->fetch != NULL || !keys_known(keys))
+    return;
+  hasten_fetch(keys);
+  if (wait->since_us >= keys->next_fetch_us)
+    start_fetch(keys, wait->since_us);
 }
 
 void keys_stop_waiting(struct key_wait *wait)
@@ -178,13 +202,8 @@ void keys_process(struct keys *keys, uint64_t now_us)
 {
   if (keys->fetch == NULL && now_us >= keys->next_fetch_us)
     start_fetch(keys, now_us);
-  while (!list_empty(&keys->waiting)) {
-    struct key_wait *wait = CONTAINER_OF(keys->waiting.next, struct key_wait, node);
-    if (wait->deadline_us > now_us)
-      break;
-    list_remove(&wait->node);
-    wait->wake(wait->arg);
-  }
+  if (now_us >= KEYS_MAX_WAIT_US)
+    wake_until(keys, now_us - KEYS_MAX_WAIT_US);
 }
 
 uint64_t keys_next_timeout_us(const struct keys *keys)
@@ -192,5 +211,5 @@ uint64_t keys_next_timeout_us(const struct keys *keys)
   uint64_t next = keys->fetch == NULL ? keys->next_fetch_us : DEADLINE_NONE;
   if (list_empty(&keys->waiting))
     return next;
-  return deadline_min(next, CONTAINER_OF(keys->waiting.next, struct key_wait, node)->deadline_us);
+  return deadline_min(next, CONTAINER_OF(keys->waiting.next, struct key_wait, node)->since_us + KEYS_MAX_WAIT_US);
 }

@@ -133,15 +133,13 @@ static void on_keys(void *arg)
   completion_finish(arg, STATUS_OK);
 }
 
-enum status callers_wait(struct callers *callers)
+enum status callers_wait(struct callers *callers, struct key_wait *wait)
 {
   struct completion done = {0};
-  struct key_wait wait = {.wake = on_keys, .arg = &done};
-  key_wait_init(&wait);
-  if (!callers->fetches || !keys_wait(&callers->keys, &wait))
-    return STATUS_OK;
+  *wait = (struct key_wait){.wake = on_keys, .arg = &done};
+  keys_wait(&callers->keys, wait);
   enum status status = completion_wait(&done);
-  keys_stop_waiting(&wait);
+  keys_stop_waiting(wait);
   return status;
 }
 
@@ -160,7 +158,7 @@ static void take_claims(struct call *call, const struct token_claims *claims)
   call->verified.caller_auth_time = claims->auth_time;
 }
 
-enum callers_result callers_identify(struct callers *callers, struct call *call, bool waited)
+enum callers_result callers_identify(struct callers *callers, struct call *call, const struct key_wait *waited)
 {
   struct slice token = call->context->access_token;
   if (token.size == 0)
@@ -171,9 +169,9 @@ enum callers_result callers_identify(struct callers *callers, struct call *call,
     take_claims(call, claims);
     return CALLERS_OK;
   }
-  if (result == TOKEN_UNKNOWN_KEY && !waited && callers->fetches)
+  if (result == TOKEN_UNKNOWN_KEY && waited == NULL && callers->fetches)
     return CALLERS_WAIT;
-  bool may_be_new = result == TOKEN_UNKNOWN_KEY && callers->fetches && keys_outdated(&callers->keys);
+  bool may_be_new = result == TOKEN_UNKNOWN_KEY && waited != NULL && !keys_fetched_since(&callers->keys, waited);
   if (!callers_know_keys(callers) || may_be_new)
     call->refusal =
         call_fail(call, STATUS_UNAVAILABLE, RPC_NOT_APPLIED, "tokens cannot be verified right now; try again later");

@@ -50,9 +50,12 @@ enum callers_result {
   CALLERS_WAIT,     // a key is not known yet: callers_wait, then ask again
   CALLERS_REFUSED,  // call_fail has said why
 };
-// Verifies the token of a call and notes whose it is in the call's context. With `waited` the answer is final.
-enum callers_result callers_identify(struct callers *callers, struct call *call, bool waited) MUST_CHECK;
-// Waits until keys have been fetched, one second at most. Must be called from a task.
-enum status callers_wait(struct callers *callers) MUST_CHECK;
+// Verifies the token of a call and notes whose it is in the call's context. `waited` is NULL the first time; the answer
+// for a call that has waited is final.
+enum callers_result callers_identify(struct callers *callers, struct call *call,
+                                     const struct key_wait *waited) MUST_CHECK;
+// Waits until keys have been fetched, one second at most, and notes in `wait` since when. Must be called from a task,
+// after CALLERS_WAIT.
+enum status callers_wait(struct callers *callers, struct key_wait *wait) MUST_CHECK;
 
 #endif

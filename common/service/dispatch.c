@@ -252,8 +252,9 @@ static void run_unidentified_call(void *arg)
 {
   struct call *call = arg;
   struct callers *callers = &call->service->callers;
-  enum status status = callers_wait(callers);
-  if (status == STATUS_OK && callers_identify(callers, call, true) != CALLERS_OK)
+  struct key_wait wait;
+  enum status status = callers_wait(callers, &wait);
+  if (status == STATUS_OK && callers_identify(callers, call, &wait) != CALLERS_OK)
     status = call->refusal;
   if (status == STATUS_OK)
     status = pass_gates(call);
@@ -287,7 +288,7 @@ void dispatch_request(void *arg, struct rpc_request *request)
   enum status status = find_method(call);
   enum callers_result identified = CALLERS_OK;
   if (status == STATUS_OK)
-    identified = callers_identify(&dispatch->service->callers, call, false);
+    identified = callers_identify(&dispatch->service->callers, call, NULL);
   if (identified == CALLERS_REFUSED)
     status = call->refusal;
   if (status == STATUS_OK && identified == CALLERS_OK)

@@ -181,19 +181,6 @@ static enum status call_with(struct driver *driver, struct slice token, bool iss
   return outcome.status;
 }
 
-// Calls until the token's key is asked for, which is not before five seconds after the last time, and returns what
-// comes then.
-static enum status call_until_asked(struct driver *driver, struct slice token)
-{
-  enum status status;
-  uint64_t end_us = patience_end_us();
-  while ((status = call_with(driver, token, false)) == STATUS_UNAUTHENTICATED) {
-    cr_assert_lt(clock_now_us(), end_us, "the key is not asked for");
-    poll(NULL, 0, 20);
-  }
-  return status;
-}
-
 // Calls until the service knows the key. Until then it must not take the token for a forged one.
 static void call_until_known(struct driver *driver, struct slice token)
 {
@@ -222,7 +209,7 @@ Test(callers, a_token_of_a_later_key_is_no_forged_one_while_the_issuer_is_away)
   }
   process_wait_ready(&probe);
   driver_open(&gateway, probe.url, "gateway");
-  cr_expect_eq(call_until_asked(&gateway, later), STATUS_UNAVAILABLE);
+  cr_expect_eq(call_with(&gateway, later, false), STATUS_UNAVAILABLE);
   cr_expect_eq(call_with(&gateway, later, false), STATUS_UNAVAILABLE, "also after the fetch has failed");
   cr_expect_eq(call_with(&gateway, known, false), STATUS_OK);
 
