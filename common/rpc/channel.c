@@ -129,10 +129,22 @@ struct balancer_candidate *channel_pick_hedge(const struct rpc_call *call, uint6
 
 // ---- ejection ----
 
+void channel_count_ejected(struct rpc_channel *channel)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < channel->candidate_count; i++) {
+    const struct balancer_candidate *candidate = channel->candidates[i];
+    count += candidate->ready && ejection_is_active(&candidate->ejection, channel->client->now_us) ? 1 : 0;
+  }
+  metric_add(channel->ejected_now, (int64_t)count - (int64_t)channel->ejected_count);
+  channel->ejected_count = count;
+}
+
 static void report_ejection(const struct endpoint *endpoint, bool is_slow)
 {
   const struct rpc_channel *channel = endpoint->channel;
   metric_add(channel->ejected[is_slow ? 1 : 0], 1);
+  channel->client->recount_us = channel->client->now_us;
   log_warn("rpc",
            is_slow ? "an endpoint is far slower than the others; for a while it gets no calls"
                    : "an endpoint fails more often than the others; for a while it gets no calls",
@@ -368,6 +380,8 @@ void client_free_channels(struct rpc_client *client)
   while (client->channels != NULL) {
     struct rpc_channel *channel = client->channels;
     client->channels = channel->next;
+    channel->candidate_count = 0;
+    channel_count_ejected(channel);
     free(channel->candidates);
     free(channel->service);
     free(channel);

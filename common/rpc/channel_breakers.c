@@ -9,6 +9,7 @@ static void report_change(const struct rpc_attempt *attempt, const struct breake
   bool is_open = breaker->state == BREAKER_OPEN;
   uint64_t suppressed = 0;
   metric_add(channel->breakers_opened, is_open ? 1 : 0);
+  metric_add(attempt->endpoint->metrics->breakers_open, is_open ? 1 : -1);
   if (!log_limit_pass(&channel->breaker_log, channel->client->now_us, &suppressed))
     return;
   LOG_AT(is_open ? LOG_WARN : LOG_INFO, "rpc",

@@ -9,6 +9,7 @@ void channel_make_series(struct rpc_channel *channel)
   channel->in_flight = metrics_series(METRIC_RPC_CLIENT_IN_FLIGHT, &label, 1);
   channel->ejected[0] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("failures")}, 2);
   channel->ejected[1] = metrics_series(METRIC_RPC_EJECTED, (struct slice[]){label, SLICE("slowness")}, 2);
+  channel->ejected_now = metrics_series(METRIC_RPC_EJECTED_NOW, &label, 1);
   channel->not_retried = metrics_series(METRIC_RPC_NOT_RETRIED, &label, 1);
   static const char *const reasons[] = {
       [RETRY_UNSENT] = "unsent", [RETRY_REFUSED] = "refused", [RETRY_BROKEN] = "broken", [RETRY_SILENT] = "silent"};
@@ -29,6 +30,7 @@ void channel_make_series(struct rpc_channel *channel)
       .silent = metrics_series(METRIC_RPC_ENDPOINT_SILENT, &label, 1),
       .packets = metrics_series(METRIC_RPC_CLIENT_PACKETS, &label, 1),
       .frames = metrics_series(METRIC_RPC_CLIENT_FRAMES, &label, 1),
+      .breakers_open = metrics_series(METRIC_RPC_BREAKERS_OPEN, &label, 1),
   };
 }
 

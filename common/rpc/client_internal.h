@@ -61,6 +61,8 @@ struct rpc_channel {
   struct metric_series *in_flight;
   struct metric_series *retried[RETRY_REASON_COUNT];
   struct metric_series *ejected[2];   // because of failures, because of slowness
+  struct metric_series *ejected_now;  // the gauge, which clients of this process share
+  size_t ejected_count;               // what this channel has added to it
   struct metric_series *not_retried;  // the budget was exhausted
   struct metric_series *left_zone;
   struct metric_series *breakers_opened;
@@ -89,6 +91,7 @@ struct rpc_client {
   struct method_metrics methods;
   struct arena scratch;  // arrays of the packet that is being read
   uint64_t now_us;       // of the current turn
+  uint64_t recount_us;   // when the ejected endpoints are counted again; DEADLINE_NONE while there are none
   uint64_t recheck_us;   // when the servers are looked at again, see trust_internal.h; DEADLINE_NONE for never
 };
 
@@ -111,6 +114,8 @@ void channel_note_unsent(struct endpoint *endpoint);
 void channel_eject_failing(struct endpoint *endpoint);
 // Keeps an endpoint that is far slower than the others out of the choice for a while.
 void channel_eject_slow(struct rpc_channel *channel);
+// Brings the gauge of ejected endpoints up to date.
+void channel_count_ejected(struct rpc_channel *channel);
 // Returns whether an endpoint takes calls.
 bool channel_is_ready(const struct rpc_channel *channel);
 // Returns until when a call may wait for an endpoint while none is ready. There is hope for a second after an endpoint

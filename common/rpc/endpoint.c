@@ -49,6 +49,14 @@ static void log_state(const struct endpoint *endpoint)
          LOG_STRING("url", endpoint->url));
 }
 
+// Forgets what calls of an earlier state have shown of the server.
+static void forget_breakers(struct endpoint *endpoint)
+{
+  if (endpoint->breakers.open != 0)
+    metric_add(endpoint->metrics->breakers_open, -(int64_t)endpoint->breakers.open);
+  breaker_set_free(&endpoint->breakers);
+}
+
 // Changes the state, with its metric and log line; nothing else writes the state.
 static void set_state(struct endpoint *endpoint, enum endpoint_state state)
 {
@@ -60,10 +68,9 @@ static void set_state(struct endpoint *endpoint, enum endpoint_state state)
   endpoint->state = state;
   endpoint->load.ready = state == ENDPOINT_READY;
   endpoint->load.silent = false;
-  if (endpoint->load.ready) {
+  forget_breakers(endpoint);
+  if (endpoint->load.ready)
     balancer_note_ready(&endpoint->load, clock_now_us());
-    breaker_set_free(&endpoint->breakers);
-  }
   log_state(endpoint);
 }
 
@@ -169,7 +176,7 @@ void endpoint_free(struct endpoint **endpoint_pointer)
   list_remove(&endpoint->node);
   sender_free(&endpoint->sender);
   arena_free(&endpoint->proof);
-  breaker_set_free(&endpoint->breakers);
+  forget_breakers(endpoint);
   free(endpoint->id);
   free(endpoint->url);
   free(endpoint);

@@ -55,6 +55,7 @@ struct endpoint_metrics {
   struct metric_series *silent;
   struct metric_series *packets;
   struct metric_series *frames;
+  struct metric_series *breakers_open;
 };
 
 struct endpoint {

@@ -16,6 +16,8 @@
 
 #define DEFAULT_CALLS_IN_FLIGHT 4096
 #define DEFAULT_UNSENT_BYTES ((size_t)64 * 1024 * 1024)
+// How often ejected endpoints are counted while there are some.
+#define RECOUNT_MS 100
 
 // ---- received packets ----
 
@@ -177,6 +179,17 @@ static void look_at_channel(struct rpc_channel *channel)
   channel_eject_slow(channel);
 }
 
+// An ejection ends by time, or with its connection. While there is one, they are counted again and again.
+static void count_ejected(struct rpc_client *client)
+{
+  size_t count = 0;
+  for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next) {
+    channel_count_ejected(channel);
+    count += channel->ejected_count;
+  }
+  client->recount_us = count == 0 ? DEADLINE_NONE : deadline_after_ms(client->now_us, RECOUNT_MS);
+}
+
 void rpc_client_process(struct rpc_client *client, uint64_t now_us)
 {
   client->now_us = now_us;
@@ -189,6 +202,8 @@ void rpc_client_process(struct rpc_client *client, uint64_t now_us)
   // An endpoint may have become ready, or have room again.
   for (struct rpc_channel *channel = client->channels; channel != NULL; channel = channel->next)
     look_at_channel(channel);
+  if (now_us >= client->recount_us)
+    count_ejected(client);
   client_free_finished_endpoints(client);
 }
 
@@ -219,7 +234,7 @@ uint64_t rpc_client_next_timeout_us(const struct rpc_client *client)
   if (!list_empty(&client->refused) || !list_empty(&client->given_up))
     return 0;
   uint64_t due_us = deadline_min(find_first_due_us(&client->timers), find_first_due_us(&client->endpoints.timers));
-  return deadline_min(due_us, client->recheck_us);
+  return deadline_min(due_us, deadline_min(client->recheck_us, client->recount_us));
 }
 
 // ---- life ----
@@ -246,6 +261,7 @@ struct rpc_client *rpc_client_create(const struct rpc_client_options *options)
   list_init(&client->blocked);
   method_metrics_init(&client->methods, METRIC_RPC_CLIENT_CALLS, METRIC_RPC_CLIENT_DURATION);
   client->now_us = clock_now_us();
+  client->recount_us = DEADLINE_NONE;
   bool proves_names = client->endpoints.trust.tls != NULL || options->identity != NULL;
   client->recheck_us = proves_names ? deadline_after_ms(client->now_us, RPC_RECHECK_MS) : DEADLINE_NONE;
   return client;

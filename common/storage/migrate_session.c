@@ -8,6 +8,7 @@
 #include "common/base/strbuf.h"
 #include "common/storage/migrate_internal.h"
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_sqlstate_internal.h"
 
 #define INSUFFICIENT_PRIVILEGE "42501"
 

@@ -99,6 +99,7 @@ struct pg *pg_create(struct loop *loop, const struct pg_options *options)
   CHECK(pg != NULL);
   pg->loop = loop;
   init_lists(pg);
+  pg->up = metrics_single(METRIC_PG_UP);
   pg->connections = metrics_single(METRIC_PG_CONNECTIONS);
   pg->connects_ok = connects_series("ok");
   pg->connects_failed = connects_series("failed");
@@ -165,6 +166,7 @@ void pg_free(struct pg **pg)
   loop_hook_remove(&ended->hook);
   pg_probe_destroy(&ended->probe);
   free_connections(ended->pipelined, ended->pipelined_count);
+  ended->pipelined_count = 0;
   pg_pool_destroy(&ended->writes);
   pg_pool_destroy(&ended->scans);
   pg_pool_destroy(&ended->gathered);
@@ -190,6 +192,11 @@ bool pg_is_connected(const struct pg *pg)
 bool pg_ready(const struct pg *pg)
 {
   return !pg_probe_is_silent(&pg->probe) && pg_is_connected(pg);
+}
+
+void pg_show_ready(struct pg *pg)
+{
+  metric_set(pg->up, pg_ready(pg) ? 1 : 0);
 }
 
 void pg_became_ready(struct pg *pg)

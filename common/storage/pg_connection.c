@@ -56,8 +56,10 @@ static void enter_state(struct pg_connection *c, enum pg_connection_state state)
   bool was_established = pg_connection_established(c);
   c->state = state;
   bool is_established = pg_connection_established(c);
-  if (is_established != was_established)
-    metric_add(c->pg->connections, is_established ? 1 : -1);
+  if (is_established == was_established)
+    return;
+  metric_add(c->pg->connections, is_established ? 1 : -1);
+  pg_show_ready(c->pg);
 }
 
 bool pg_connection_usable(const struct pg_connection *c)

@@ -282,6 +282,7 @@ struct pg {
 
   struct hashtable statements;  // struct pg_statement_entry, by the statement's address
 
+  struct metric_series *up;
   struct metric_series *connections;
   struct metric_series *connects_ok;
   struct metric_series *connects_failed;
@@ -299,6 +300,8 @@ bool pg_is_connected(const struct pg *pg);
 // Returns whether the task may wait behind `ahead` others, of which `servers` are served at a time: not for too long,
 // and not for longer than it has time.
 bool pg_may_queue(const struct pg *pg, const struct queue_limit *limit, size_t ahead, size_t servers);
+// Shows in the metrics what pg_ready says now.
+void pg_show_ready(struct pg *pg);
 // Wakes the tasks that wait for pg_ready.
 void pg_became_ready(struct pg *pg);
 
@@ -387,6 +390,8 @@ bool pg_outage_count_failure(struct pg_outage *outage, bool is_connected, uint64
 bool pg_outage_end(struct pg_outage *outage, bool was_connected);
 // Logs a failed attempt of any connection, as a warning where that is due.
 void pg_outage_note_failure(struct pg *pg, struct slice reason);
+// Notes for the current task why PostgreSQL has failed it, and returns the status. `what` names what was tried.
+enum status pg_note_cause(const struct pg *pg, const char *what, enum status status);
 // Logs the end of an outage, if there was one. `was_connected` is pg_is_connected from before the new connection.
 void pg_outage_note_success(struct pg *pg, bool was_connected);
 
@@ -479,13 +484,6 @@ bool pg_places_are_same(const struct pg *pg, size_t turn, size_t other_turn);
 void pg_places_fail(struct pg *pg, size_t turn);
 // Tells whether there are places that were not tried since a connection has begun to fail.
 bool pg_places_has_more(const struct pg *pg, unsigned failures);
-
-// ---- pg_sqlstate.c ----
-
-// The SQLSTATE of a server that takes no writes, and has changed nothing.
-#define PG_READ_ONLY "25006"
-// Translates an SQLSTATE: "23505" gives ALREADY_EXISTS; NULL and malformed ones give INTERNAL.
-enum status pg_sqlstate_status(const char *sqlstate);
 
 // ---- pg_result.c ----
 

@@ -22,6 +22,7 @@
 #include "common/observe/log.h"
 #include "common/storage/pg_channel_internal.h"
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_sqlstate_internal.h"
 
 // ---- the command queue ----
 

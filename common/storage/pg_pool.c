@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_sqlstate_internal.h"
 
 // How long a task waits, past its deadline, for the outcome of what it has sent.
 enum { OUTCOME_WAIT_MS = 300 };

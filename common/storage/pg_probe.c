@@ -17,6 +17,7 @@ static void enter_state(struct pg_probe *probe, enum pg_probe_state state)
     loop_timer_stop(probe->timer);
   else
     loop_timer_start(probe->timer, state == PG_PROBE_ASKED ? ANSWER_WITHIN_MS : ASK_EVERY_MS);
+  pg_show_ready(probe->connection.pg);
 }
 
 static struct pg_probe *probe_of(struct pg_connection *c)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_sqlstate_internal.h"
 
 // A code, or the prefix of a class of codes. The first match counts, so codes stand before their class.
 struct sqlstate_rule {

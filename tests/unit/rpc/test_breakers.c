@@ -253,6 +253,11 @@ static int64_t count_opened(void)
   return read_metric(METRIC_RPC_BREAKERS_OPENED, &label, 1);
 }
 
+static int64_t count_open(void)
+{
+  return read_metric(METRIC_RPC_BREAKERS_OPEN, &SLICE("test"), 1);
+}
+
 static int64_t count_ejected(void)
 {
   struct slice labels[] = {SLICE("test"), SLICE("failures")};
@@ -302,6 +307,7 @@ Test(breakers, where_a_method_fails_everywhere_it_is_refused_here_at_last_and_ot
   cr_expect_geq(sent, BREAKER_DEAD_FAILURES);
   cr_expect_lt(sent, CALLS);
   cr_expect_eq(count_shed("failing"), (int64_t)(CALLS - sent));
+  cr_expect_eq(count_open(), 2, "one for each instance");
   rig_until(&rig, is_shed, &(struct answers){.failure = &broken, .failing = failing, .outcome = &outcome});
   cr_expect_eq(outcome.code, STATUS_UNAVAILABLE);
   cr_expect_str_eq(outcome.reason, RPC_NOT_APPLIED);
@@ -313,6 +319,31 @@ Test(breakers, where_a_method_fails_everywhere_it_is_refused_here_at_last_and_ot
   rig_until(&rig, is_sent, &(struct answers){.failure = &broken, .failing = none, .outcome = &outcome});
   cr_expect_eq(outcome.code, STATUS_OK);
   rig_stop(&rig);
+  cr_expect_eq(count_open(), 0, "nobody has one any more");
+}
+
+static bool has_no_ejected(struct rig *rig, void *arg)
+{
+  (void)rig;
+  (void)arg;
+  return read_metric(METRIC_RPC_EJECTED_NOW, &SLICE("test"), 1) == 0;
+}
+
+Test(breakers, a_gauge_shows_how_many_instances_are_ejected_now)
+{
+  struct rig rig;
+  rig_start_two(&rig);
+  struct endpoint *endpoint = endpoint_of(rig.client->channels->candidates[0]);
+  cr_expect(has_no_ejected(&rig, NULL));
+  for (size_t i = 0; i < 2; i++) {
+    channel_eject_failing(endpoint);
+    rig_turn(&rig);
+    cr_expect_eq(read_metric(METRIC_RPC_EJECTED_NOW, &SLICE("test"), 1), 1);
+    if (i == 0)
+      rig_until(&rig, has_no_ejected, NULL);
+  }
+  rig_stop(&rig);
+  cr_expect(has_no_ejected(NULL, NULL));
 }
 
 // The database is away from all instances, and some calls would be answered from a cache.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/storage/pg_internal.h"
+#include "common/storage/pg_sqlstate_internal.h"
 #include "common/storage/redis_internal.h"
 
 Test(pg_params, literals)
