@@ -60,12 +60,10 @@ const struct rpc_status *request_find_refusal(enum connection_state state, const
                                          .message = SLICE_INIT("too many calls in flight in this instance"),
                                          .reason = SLICE_INIT(RPC_NOT_APPLIED),
                                          .retry_after_ms = RETRY_AFTER_MS};
-  static const struct rpc_status congested = {
-      .code = STATUS_RESOURCE_EXHAUSTED,
-      .message = SLICE_INIT(
-          "too many bytes of replies to this caller wait in this instance; read them, or ask for less at a time"),
-      .reason = SLICE_INIT(RPC_TOO_MANY_UNREAD_BYTES),
-      .retry_after_ms = RETRY_AFTER_MS};
+  static const struct rpc_status congested = {.code = STATUS_RESOURCE_EXHAUSTED,
+                                              .message = SLICE_INIT(RPC_UNREAD_BYTES_MESSAGE),
+                                              .reason = SLICE_INIT(RPC_TOO_MANY_UNREAD_BYTES),
+                                              .retry_after_ms = RETRY_AFTER_MS};
   static const struct rpc_status nameless = {.code = STATUS_INVALID_ARGUMENT,
                                              .message = SLICE_INIT("the request names no method")};
   static const struct rpc_status unproven = {

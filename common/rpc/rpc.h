@@ -40,6 +40,8 @@ struct rpc_context {
 // The reason of RESOURCE_EXHAUSTED where the caller has left too many bytes of replies unread. It says nothing of the
 // instance; nothing has happened.
 #define RPC_TOO_MANY_UNREAD_BYTES "TOO_MANY_UNREAD_BYTES"
+#define RPC_UNREAD_BYTES_MESSAGE                                                                                       \
+  "too many bytes of replies to this caller wait in this instance; read them, or ask for less at a time"
 
 // The reason of UNAUTHENTICATED where the connection has not proven which service calls.
 #define RPC_UNPROVEN_CALLER "UNPROVEN_CALLER"

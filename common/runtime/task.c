@@ -83,9 +83,12 @@ struct task *task_start(struct loop *loop, void (*body)(void *arg), void *arg, u
   task->interruptible = false;
   task->effect = TASK_NO_EFFECT;
   task->found_full = false;
+  task->cause = (struct task_cause){0};
+  task->late_for = NULL;
   task->sending_limits = 0;
   task->caller = 0;
   task->is_wanted = NULL;
+  task->found_unwanted = false;
   task->deadline_us = deadline_us;
   task->deadline = (struct loop_alarm){.fire = expire_deadline};
   inherit_from(task, current);
@@ -259,8 +262,15 @@ void task_set_wanted(bool (*is_wanted)(void *arg), void *arg)
 
 bool task_is_wanted(void)
 {
-  const struct task *task = checked_current();
-  return task->is_wanted == NULL || task->is_wanted(task->wanted_arg);
+  struct task *task = checked_current();
+  bool is_wanted = task->is_wanted == NULL || task->is_wanted(task->wanted_arg);
+  task->found_unwanted = task->found_unwanted || !is_wanted;
+  return is_wanted;
+}
+
+bool task_found_unwanted(void)
+{
+  return checked_current()->found_unwanted;
 }
 
 void task_note_full(void)
@@ -271,6 +281,21 @@ void task_note_full(void)
 bool task_found_full(void)
 {
   return checked_current()->found_full;
+}
+
+void task_note_cause(struct task_cause cause)
+{
+  if (cause.text != NULL)
+    checked_current()->cause = cause;
+}
+
+struct task_cause task_find_cause(enum status status)
+{
+  const struct task *task = checked_current();
+  struct task_cause late = {status, "the time of the call was over while it waited", task->late_for};
+  if (task->cause.text != NULL && task->cause.status == status)
+    return task->cause;
+  return status == STATUS_DEADLINE_EXCEEDED && task->late_for != NULL ? late : (struct task_cause){.status = status};
 }
 
 void task_note_effect(enum task_effect effect)
@@ -353,6 +378,8 @@ enum status completion_wait(struct completion *completion)
     return status;
   set_deadline_alarm(task);
   wait_for_completion(task, completion, true);
+  if (!completion->done && task->reason == STATUS_DEADLINE_EXCEEDED)
+    task->late_for = completion->what;
   return completion->done ? completion->status : task->reason;
 }
 

@@ -66,14 +66,28 @@ uint64_t task_caller(void);
 // Sets a function that says whether what the current task makes would be taken now; NULL, as at its start, for always.
 // Tasks that it starts do not inherit it.
 void task_set_wanted(bool (*is_wanted)(void *arg), void *arg);
-// Asks that function. What makes much, such as a list, asks before it begins.
+// Asks that function. What makes much, such as a list, asks before it begins, and refuses itself otherwise.
 bool task_is_wanted(void);
+// Tells whether the current task has been refused so since its start.
+bool task_found_unwanted(void);
 
 // Notes that the current task was refused what is scarce because all that want it are too many for this process,
 // whoever asks: a refusal because of what its own caller has already is not noted.
 void task_note_full(void);
 // Tells whether that was noted since the task's start.
 bool task_found_full(void);
+
+// Why a task cannot do what it should, for the log. Both texts are static.
+struct task_cause {
+  enum status status;
+  const char *text;  // "PostgreSQL cannot be reached"; NULL: nobody has said
+  const char *what;  // what could not be done: a statement's name, for one; may be NULL
+};
+// Notes why what the current task has tried last ends with `cause.status`. Nothing is noted without a text.
+void task_note_cause(struct task_cause cause);
+// Returns why the current task ends with this status: what was noted last, if that was for the same status. Else, where
+// it is DEADLINE_EXCEEDED, what the task has waited for last until its deadline.
+struct task_cause task_find_cause(enum status status);
 
 // ---- what a task has changed outside this process ----
 

@@ -33,8 +33,11 @@ struct task {
   enum status reason;  // why the wait ended, if not by its completion
   enum task_effect effect;
   bool found_full;               // see task_note_full
+  struct task_cause cause;       // see task_note_cause
+  const char *late_for;          // what the last wait that the deadline has ended was for
   uint64_t caller;               // see task_set_caller
   bool (*is_wanted)(void *arg);  // see task_set_wanted
+  bool found_unwanted;           // see task_found_unwanted
   void *wanted_arg;
   uint64_t deadline_us;
   unsigned sending_limits;      // that task_limit_sending has set

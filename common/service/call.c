@@ -175,6 +175,19 @@ static const char *find_outcome_reason(const struct call *call, enum status stat
   return only_reads || call->effect == TASK_NO_EFFECT ? RPC_NOT_APPLIED : RPC_OUTCOME_UNKNOWN;
 }
 
+// Says what was too much, and what helps, where the handler has not.
+static void describe_exhaustion(const struct call *call, struct rpc_status *outcome)
+{
+  if (outcome->reason.size != 0)
+    return;
+  if (call->found_unwanted) {
+    outcome->reason = SLICE(RPC_TOO_MANY_UNREAD_BYTES);
+    outcome->message = SLICE(RPC_UNREAD_BYTES_MESSAGE);
+  } else if (call->found_full) {
+    outcome->reason = SLICE(RPC_INSTANCE_FULL);
+  }
+}
+
 struct rpc_status call_outcome(struct call *call, enum status status)
 {
   const char *outcome_reason = find_outcome_reason(call, status);
@@ -186,13 +199,13 @@ struct rpc_status call_outcome(struct call *call, enum status status)
       .violation_count = call->violations.count,
       .retry_after_ms = call->retry_after_ms,
   };
+  if (status == STATUS_RESOURCE_EXHAUSTED)
+    describe_exhaustion(call, &outcome);
   if (outcome.message.size == 0)
     outcome.message = slice_from_string(default_message(status));
   if (outcome_reason != NULL)
     outcome.reason = slice_from_string(outcome_reason);
-  if (outcome.reason.size == 0 && status == STATUS_RESOURCE_EXHAUSTED && call->found_full)
-    outcome.reason = SLICE(RPC_INSTANCE_FULL);
-  else if (outcome.reason.size == 0)
+  if (outcome.reason.size == 0)
     outcome.reason = slice_from_string(status_name(status));
   if ((status == STATUS_UNAVAILABLE || status == STATUS_RESOURCE_EXHAUSTED) && outcome.retry_after_ms == 0)
     outcome.retry_after_ms = RETRY_AFTER_MS;

@@ -30,6 +30,8 @@ struct call {
   uint64_t began_us;
   enum task_effect effect;          // of the task, once the handler has returned
   bool found_full;                  // the same, see task_note_full
+  bool found_unwanted;              // the same, see task_found_unwanted
+  struct task_cause cause;          // the same, see task_find_cause
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
   enum status refusal;  // why callers_identify has refused it

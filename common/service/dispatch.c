@@ -111,9 +111,13 @@ static bool is_our_fault(enum status status)
   return status == STATUS_INTERNAL || status == STATUS_UNKNOWN || status == STATUS_DATA_LOSS;
 }
 
-static void log_end(const struct call *call, enum status status, struct slice message)
+static void log_end(const struct call *call, enum status status, const struct rpc_status *outcome)
 {
   struct slice method = rpc_request_method(call->request);
+  struct slice message = outcome->message;
+  if (call->method != NULL)
+    failure_log_write(&call->dispatch->failures, call->method->full_name, outcome, &call->cause,
+                      loop_now_us(call->dispatch->loop));
   if (is_our_fault(status))
     log_error("rpc", "a call failed", LOG_SLICE("method", method), LOG_STATUS(status), LOG_SLICE("reason", message));
   else
@@ -138,7 +142,7 @@ static void finish_call(struct call *call, enum status status)
   else
     payload = proto_pack_arena(call->output, call->arena);
   log_set_context(&call->log_context);
-  log_end(call, status, outcome.message);
+  log_end(call, status, &outcome);
   stream_release(&call->stream);
   // The texts of the context are freed with the request.
   log_set_context(NULL);
@@ -168,6 +172,8 @@ static void run_call(void *arg)
     status = idempotency_applies(call) ? idempotency_run(call, invoke_handler) : invoke_handler(call);
   call->effect = task_effect();
   call->found_full = task_found_full();
+  call->found_unwanted = task_found_unwanted();
+  call->cause = task_find_cause(status);
   finish_call(call, status);
 }
 

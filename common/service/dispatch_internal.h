@@ -8,6 +8,7 @@
 #include "common/base/list.h"
 #include "common/base/strmap.h"
 #include "common/rpc/rpc_server.h"
+#include "common/service/failure_log_internal.h"
 #include "common/service/service.h"
 
 struct served_method {
@@ -21,6 +22,7 @@ struct dispatch {
   struct strmap methods;  // full name -> struct served_method
   struct served_method *served;
   struct list calls;  // calls whose task runs
+  struct failure_log failures;
 };
 
 // Checks that every method of the bindings has a handler; the error names those that have none.

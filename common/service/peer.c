@@ -110,6 +110,15 @@ static enum status wait_for_reply(struct service *service, const struct rpc_meth
   return peer_set_failure(waiting->call, status, has_left ? RPC_OUTCOME_UNKNOWN : RPC_NOT_APPLIED, "");
 }
 
+// Notes why the call to the other service has failed, as far as it is known here.
+static void note_cause(const struct rpc_method *method, enum status status)
+{
+  task_note_cause((struct task_cause){status,
+                                      "a call to another service has failed; where that was reached, its log has a "
+                                      "line with the same requestId",
+                                      method->full_name});
+}
+
 enum status call_peer(struct service *service, struct call *call, const struct rpc_method *method,
                       const ProtobufCMessage *request, struct arena *arena, ProtobufCMessage **response)
 {
@@ -127,8 +136,10 @@ enum status call_peer(struct service *service, struct call *call, const struct r
   proto_pack(request, &outgoing.payload);
   status = wait_for_reply(service, method, &outgoing, &waiting);
   strbuf_free(&outgoing.payload);
-  if (status != STATUS_OK)
+  if (status != STATUS_OK) {
+    note_cause(method, status);
     return status;
+  }
   *response = proto_unpack(method->output, waiting.payload, arena);
   if (*response == NULL)
     return peer_set_failure(call, STATUS_INTERNAL, "MALFORMED_REPLY",

@@ -37,7 +37,8 @@ struct joined_get {
   struct completion completion;
   struct arena *arena;
   struct slice *value;
-  bool retry;  // the loading task gave up for reasons of its own
+  bool retry;               // the loading task gave up for reasons of its own
+  struct task_cause cause;  // why it has failed
 };
 
 struct source {
@@ -240,6 +241,7 @@ static void finish_load(struct cache *cache, struct load *load, enum status stat
     struct joined_get *get = CONTAINER_OF(load->joined.next, struct joined_get, node);
     list_remove(&get->node);
     get->retry = retry;
+    get->cause = task_find_cause(status);
     if (status == STATUS_OK)
       *get->value = arena_copy(get->arena, value);
     completion_finish(&get->completion, retry ? STATUS_OK : status);
@@ -269,6 +271,7 @@ static enum status join_load(struct load *load, struct arena *arena, struct slic
   list_append(&load->joined, &get.node);
   enum status status = completion_wait(&get.completion);
   list_remove(&get.node);
+  task_note_cause(get.cause);
   *retry = status == STATUS_OK && get.retry;
   return status;
 }

@@ -81,6 +81,15 @@ static void invalidate_own(struct cache_coherence *c, const struct cache_announc
   }
 }
 
+static enum status note_unconfirmed(void)
+{
+  task_note_cause((struct task_cause){STATUS_UNAVAILABLE,
+                                      "the other instances cannot be told of the change, because the cache's channel "
+                                      "over PostgreSQL does not work",
+                                      "the announcement of a change"});
+  return STATUS_UNAVAILABLE;
+}
+
 enum status cache_coherence_confirm(struct cache_coherence *c, const struct cache_announced *announced)
 {
   const struct cache_announcement *announcement = cache_announcement_find(&c->own, announced->last);
@@ -96,7 +105,7 @@ enum status cache_coherence_confirm(struct cache_coherence *c, const struct cach
     bool published = announcement->published_us != 0 && cache_coherence_may_change(c, now_us);
     uint64_t until_us = published ? cache_coherence_confirmed_us(c, announcement) : publish_until_us;
     if (now_us >= until_us)
-      return STATUS_UNAVAILABLE;
+      return note_unconfirmed();
     enum status status = wait_for_progress(c, announcement, until_us);
     if (status != STATUS_OK)
       return status;

@@ -30,6 +30,8 @@
 // 57014 DEADLINE_EXCEEDED; class 08, class 53 and 57P0x UNAVAILABLE; classes 22 and 54 INVALID_ARGUMENT; every other
 // INTERNAL. An INTERNAL error is logged in the context of the task that asked, with SQLSTATE and statement name.
 //
+// Why a statement was UNAVAILABLE, overdue or too much is noted for its task (task_note_cause).
+//
 // A connection that breaks ends the statements in flight on it with UNAVAILABLE: each may or may not have been applied.
 // A read is repeated once instead. A statement that was not sent yet waits for a connection. While the server is away
 // or does not answer (pg_ready) that wait lasts until 2 s after the beginning of the outage, and takes at most half of

@@ -380,5 +380,7 @@ enum status pg_change_row(struct pg *pg, const struct pg_change *change, struct 
   if (!pg_ready(pg) || !has_time(waiting.deadline_us) || runs_alone(entry, change->key))
     return change_alone(pg, entry, &waiting);
   enum status status = change_gathered(pg, entry, &waiting);
-  return status == STATUS_OK && waiting.verdict == VERDICT_ALONE ? change_alone(pg, entry, &waiting) : status;
+  if (status == STATUS_OK && waiting.verdict == VERDICT_ALONE)
+    return change_alone(pg, entry, &waiting);
+  return pg_note_cause(pg, change->statement->name, status);
 }

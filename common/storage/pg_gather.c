@@ -206,11 +206,9 @@ void pg_gather_dispatch(struct pg *pg)
   }
 }
 
-enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
-                         struct pg_result *result)
+static enum status query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
+                             struct pg_result *result)
 {
-  CHECK(statement->lane == PG_LANE_POINT);
-  *result = (struct pg_result){0};
   enum status status = pg_wait_usable(pg);
   if (status != STATUS_OK)
     return status;
@@ -240,4 +238,12 @@ enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, co
   }
   pg_log_failure(statement, &read.failure);
   return read.completion.status;
+}
+
+enum status pg_query_row(struct pg *pg, const struct pg_statement *statement, const char *key, struct arena *arena,
+                         struct pg_result *result)
+{
+  CHECK(statement->lane == PG_LANE_POINT);
+  *result = (struct pg_result){0};
+  return pg_note_cause(pg, statement->name, query_row(pg, statement, key, arena, result));
 }

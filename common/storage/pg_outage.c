@@ -1,6 +1,7 @@
 // Tells the operator that PostgreSQL cannot be reached: one warning for all connections of a pg, repeated while it
-// lasts, and one line when it is reached again.
+// lasts, and one line when it is reached again. Tells a task why PostgreSQL has failed it.
 #include "common/observe/log.h"
+#include "common/runtime/task.h"
 #include "common/storage/pg_internal.h"
 
 enum {
@@ -58,4 +59,25 @@ void pg_outage_note_success(struct pg *pg, bool was_connected)
   if (pg_outage_end(&pg->outage, was_connected))
     log_info("postgres", "connected to PostgreSQL again", LOG_INT("failures", ended.failures),
              LOG_INT("outageMs", (clock_now_us() - ended.began_us) / 1000));
+}
+
+static const char *find_cause(const struct pg *pg, enum status status)
+{
+  if (status == STATUS_DEADLINE_EXCEEDED)
+    return "PostgreSQL has not done it in time: it is slow, much waits before it, or something is locked";
+  if (status == STATUS_RESOURCE_EXHAUSTED && task_found_unwanted())
+    return "too many bytes of replies to its caller wait to be read";
+  if (status == STATUS_RESOURCE_EXHAUSTED)
+    return "too much waits for PostgreSQL to begin it in time";
+  if (status != STATUS_UNAVAILABLE)
+    return NULL;
+  if (!pg_is_connected(pg))
+    return "PostgreSQL cannot be reached";
+  return pg_ready(pg) ? "the connection to PostgreSQL broke, or it takes no changes" : "PostgreSQL does not answer";
+}
+
+enum status pg_note_cause(const struct pg *pg, const char *what, enum status status)
+{
+  task_note_cause((struct task_cause){status, find_cause(pg, status), what});
+  return status;
 }

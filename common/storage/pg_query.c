@@ -155,5 +155,5 @@ enum status pg_query(struct pg *pg, const struct pg_statement *statement, const 
   struct pg_execution execution = {.statement = statement, .params = params, .arena = arena, .result = result};
   enum status status = pg_execute(pg, &execution);
   pg_log_failure(statement, &execution.failure);
-  return status;
+  return pg_note_cause(pg, statement->name, status);
 }

@@ -28,7 +28,7 @@ enum status pg_begin(struct pg *pg, struct pg_tx **tx)
   struct pg_connection *connection = NULL;
   enum status status = pg_pool_borrow(&pg->writes, false, &connection);
   if (status != STATUS_OK)
-    return status;
+    return pg_note_cause(pg, BEGIN.name, status);
   struct pg_tx *made = calloc(1, sizeof(*made));
   CHECK(made != NULL);
   made->pg = pg;
@@ -115,7 +115,7 @@ enum status pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, 
     return_connection(tx);
   pg_log_failure(statement, &execution.failure);
   pg_count_outcome(tx->pg, pg_find_statement(tx->pg, statement), status, started_us);
-  return status;
+  return pg_note_cause(tx->pg, statement->name, status);
 }
 
 bool pg_tx_failed(const struct pg_tx *tx)
@@ -141,7 +141,7 @@ enum status pg_commit(struct pg_tx **tx)
 {
   enum status status = (*tx)->state == TX_FAILED ? STATUS_ABORTED : task_check();
   if (status == STATUS_OK && (*tx)->state == TX_BEGUN)
-    status = send_commit(*tx);
+    status = pg_note_cause((*tx)->pg, COMMIT.name, send_commit(*tx));
   free_tx(tx);
   return status;
 }

@@ -7,6 +7,7 @@
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/source.h"
+#include "common/runtime/task.h"
 #include "common/storage/redis.h"
 #include "services/auth/auth_devices.h"
 
@@ -124,8 +125,10 @@ enum status auth_limits_take(struct auth_limits *limits, const struct limit_requ
   struct redis_reply reply;
   enum status status = redis_command(limits->redis, words, ARRAY_LEN(words), arena, &reply);
   uint64_t numbers[5];
-  if (status != STATUS_OK || !read_numbers(&reply, numbers, ARRAY_LEN(numbers)))
+  if (status != STATUS_OK || !read_numbers(&reply, numbers, ARRAY_LEN(numbers))) {
+    task_note_cause((struct task_cause){STATUS_UNAVAILABLE, "Redis does not answer", "a share of a rate limit"});
     return STATUS_UNAVAILABLE;
+  }
   *state = (struct share_state){.granted = (uint32_t)numbers[0],
                                 .remaining = (uint32_t)numbers[1],
                                 .overdrawn = (uint32_t)numbers[2],

@@ -8,6 +8,26 @@
 
 TestSuite(fault_03_outages, .fini = thaw_postgres);
 
+struct told {
+  const char *request_id;
+  const char *cause;
+};
+
+static bool is_told(const void *arg)
+{
+  const struct told *told = arg;
+  const char *command = text("grep -h '\"%s\"' %s/log/*.log | grep -c '\"cause\":\"%s' || true", told->request_id,
+                             getenv("BULKHEAD_RUN_DIR"), told->cause);
+  return strncmp(output_of((const char *const[]){"sh", "-c", command, NULL}), "0", 1) != 0;
+}
+
+// From the request id of a problem the logs lead to its cause.
+static void assert_told(const struct http_reply *reply, const char *cause)
+{
+  const struct told told = {.request_id = http_json(reply, "requestId"), .cause = cause};
+  wait_until(is_told, &told, cause);
+}
+
 static const char *make_item(const struct account *owner)
 {
   return item_create(owner, text("{\"sku\":\"%s\",\"name\":\"Thing\"}", fresh_word()));
@@ -41,8 +61,10 @@ Test(fault_03_outages, without_postgresql_writes_are_503_within_the_deadline)
   stack("stop", "postgres");
   struct http_reply reply = HTTP(.path = "/v1/items", .token = ada.token, .body = "{\"sku\":\"a\",\"name\":\"b\"}");
   assert_unavailable(&reply);
+  assert_told(&reply, "PostgreSQL cannot be reached");
   struct http_reply login = account_login(ada.email, ada.password);
   assert_unavailable(&login);
+  assert_told(&login, "PostgreSQL cannot be reached");
   stack("start", "postgres");
   wait_until_healthy();
   make_item(&ada);
@@ -58,6 +80,7 @@ Test(fault_03_outages, with_a_frozen_postgresql_everything_is_503_at_once_and_re
   reply = HTTP(.path = "/v1/items", .token = ada.token, .body = "{\"sku\":\"a\",\"name\":\"b\"}");
   assert_unavailable(&reply);
   cr_expect_str_eq(http_json(&reply, "reason"), "NOT_APPLIED");
+  assert_told(&reply, "PostgreSQL does not answer");
   thaw_postgres();
   wait_until_healthy();
   make_item(&ada);
@@ -71,6 +94,7 @@ Test(fault_03_outages, a_locked_table_stops_its_own_requests_only)
   struct sql_transaction *lock = sql_begin("LOCK TABLE item.items IN ACCESS EXCLUSIVE MODE");
   struct http_reply list = HTTP(.path = "/v1/items", .token = ada.token, .timeout_ms = 15000);
   ASSERT_PROBLEM(list, 504, "DEADLINE_EXCEEDED");
+  assert_told(&list, "PostgreSQL has not done it in time");
   struct http_reply patch =
       HTTP(.method = "PATCH", .path = path, .token = ada.token, .body = "{\"quantity\":2}", .timeout_ms = 15000);
   ASSERT_PROBLEM(patch, 504, "DEADLINE_EXCEEDED");

@@ -78,6 +78,17 @@ Test(outcomes, a_handler_that_has_changed_something_leaves_the_outcome_open)
   expect(create_item(PROBE_CHANGE, 10000), STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN");
 }
 
+Test(outcomes, the_log_says_under_the_request_id_why_a_call_was_not_done)
+{
+  (void)create_item(PROBE_WAIT, 50);
+  process_wait_output(&probe, "\"message\":\"a call could not be done\",\"requestId\":\"r-1\"");
+  EXPECT_OUTPUT(probe, "\"status\":\"DEADLINE_EXCEEDED\",\"reason\":\"NOT_APPLIED\"");
+  EXPECT_OUTPUT(probe, "\"what\":\"the end of a pause\"");
+  (void)create_user(PROBE_PEER PROBE_REFUSE, 10000);
+  process_wait_output(&probe, "\"cause\":\"a call to another service has failed");
+  EXPECT_OUTPUT(probe, "\"what\":\"item.v1.ItemService/CreateItem\"");
+}
+
 Test(outcomes, what_a_peer_has_done_counts)
 {
   expect(create_user(PROBE_PEER "harmless", 10000), STATUS_UNAVAILABLE, "OUTCOME_UNKNOWN");

@@ -30,6 +30,7 @@ static struct pg *connect_to(struct world *world, const struct server *to)
 
 static bool pg_is_down(void *arg)
 {
+  cr_assert_eq(read_single_metric(METRIC_PG_UP), pg_ready(arg) ? 1 : 0);
   return !pg_ready(arg);
 }
 
@@ -86,7 +87,9 @@ static void check_down(struct world *world)
   uint64_t before = task_tighten_deadline(deadline_us);
   cr_assert_eq(pg_query(world->pg, statement("SELECT 1", PG_LANE_POINT), NULL, &world->arena, &result),
                STATUS_UNAVAILABLE);
+  cr_expect_str_eq(task_find_cause(STATUS_UNAVAILABLE).text, "PostgreSQL cannot be reached");
   cr_assert_eq(pg_begin(world->pg, &tx), STATUS_UNAVAILABLE);
+  cr_expect_str_eq(task_find_cause(STATUS_UNAVAILABLE).what, "BEGIN");
   cr_assert_eq(task_check(), STATUS_OK, "the caller can still be told");
   task_restore_deadline(before);
   pg_free(&world->pg);

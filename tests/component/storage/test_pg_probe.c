@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "tests/component/storage/support.h"
+#include "tests/support/common/read_metric.h"
 
 static struct server server;
 
@@ -18,14 +19,16 @@ static void connect_to_server(struct world *world)
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
 }
 
-static bool pg_is_down(void *arg)
-{
-  return !pg_ready(arg);
-}
-
+// The metric says the same as pg_ready, at any time.
 static bool pg_is_up(void *arg)
 {
+  cr_assert_eq(read_single_metric(METRIC_PG_UP), pg_ready(arg) ? 1 : 0);
   return pg_ready(arg);
+}
+
+static bool pg_is_down(void *arg)
+{
+  return !pg_is_up(arg);
 }
 
 // Tells whether a session has been asked.
@@ -73,6 +76,7 @@ static void freeze_and_continue(struct world *world)
   uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), 400));
   cr_expect_eq(read_point(world), STATUS_UNAVAILABLE);
   cr_expect_eq(run_status(world, "SELECT 'write'"), STATUS_UNAVAILABLE);
+  cr_expect_str_eq(task_find_cause(STATUS_UNAVAILABLE).text, "PostgreSQL does not answer");
   cr_expect_eq(task_check(), STATUS_OK);
   task_restore_deadline(before);
   // The server stays down, also after the time in which the next probe would be sent.

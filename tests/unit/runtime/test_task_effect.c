@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <string.h>
 
 #include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
@@ -60,6 +61,69 @@ TASK_TEST(task_effect, what_a_task_found_full_is_its_own)
     yield_task();
     cr_expect_not(before);
     cr_expect_not(task_found_full());
+  }
+}
+
+static bool is_never_wanted(void *arg)
+{
+  (void)arg;
+  return false;
+}
+
+static void find_unwanted(void *arg)
+{
+  (void)arg;
+  task_set_wanted(is_never_wanted, NULL);
+  cr_expect_not(task_found_unwanted(), "nobody has asked");
+  cr_expect_not(task_is_wanted());
+  cr_expect(task_found_unwanted());
+}
+
+TASK_TEST(task_effect, what_a_task_found_unwanted_is_its_own)
+{
+  for (int i = 0; i < 3; i++) {
+    task_start(task_loop(), find_unwanted, NULL, DEADLINE_NONE, NULL);
+    yield_task();
+    cr_expect(task_is_wanted());
+    cr_expect_not(task_found_unwanted());
+  }
+}
+
+// ---- causes ----
+
+#define EXPECT_CAUSE(status, expected)                                                                                 \
+  do {                                                                                                                 \
+    const char *found = task_find_cause(status).text;                                                                  \
+    cr_expect(found != NULL && strcmp(found, expected) == 0, "%s", found == NULL ? "none" : found);                    \
+  } while (0)
+
+static void find_causes(void *arg)
+{
+  (void)arg;
+  cr_expect_null(task_find_cause(STATUS_UNAVAILABLE).text, "the causes of the task before are not its own");
+  cr_expect_null(task_find_cause(STATUS_DEADLINE_EXCEEDED).text);
+  struct completion never = {.what = "something"};
+  (void)task_tighten_deadline(clock_now_us());
+  cr_expect_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
+  (void)task_restore_deadline(DEADLINE_NONE);
+  (void)task_tighten_deadline(clock_now_us() + 1000);
+  cr_expect_eq(completion_wait(&never), STATUS_DEADLINE_EXCEEDED);
+  cr_expect_null(task_find_cause(STATUS_UNAVAILABLE).text);
+  cr_expect_str_eq(task_find_cause(STATUS_DEADLINE_EXCEEDED).what, "something");
+  task_note_cause((struct task_cause){STATUS_UNAVAILABLE, "it is away", "a statement"});
+  task_note_cause((struct task_cause){.status = STATUS_OK});
+  EXPECT_CAUSE(STATUS_UNAVAILABLE, "it is away");
+  cr_expect_str_eq(task_find_cause(STATUS_DEADLINE_EXCEEDED).what, "something", "the other is of another status");
+  task_note_cause((struct task_cause){STATUS_DEADLINE_EXCEEDED, "it is slow", "a statement"});
+  EXPECT_CAUSE(STATUS_DEADLINE_EXCEEDED, "it is slow");
+  cr_expect_null(task_find_cause(STATUS_UNAVAILABLE).text, "only the last is kept");
+}
+
+TASK_TEST(task_effect, the_last_cause_of_a_status_is_found)
+{
+  for (int i = 0; i < 2; i++) {
+    task_start(task_loop(), find_causes, NULL, DEADLINE_NONE, NULL);
+    cr_assert_eq(task_sleep_ms(20), STATUS_OK);
   }
 }
 

@@ -134,6 +134,12 @@ Test(call, what_too_much_is_for_tells_in_the_reason)
   call.found_full = true;
   EXPECT_SLICE(call_outcome(&call, STATUS_RESOURCE_EXHAUSTED).reason, RPC_INSTANCE_FULL);
   EXPECT_SLICE(call_outcome(&call, STATUS_NOT_FOUND).reason, "NOT_FOUND");
+  // A list that did not begin, because the lists before it were not read.
+  call.found_unwanted = true;
+  struct rpc_status unwanted = call_outcome(&call, STATUS_RESOURCE_EXHAUSTED);
+  EXPECT_SLICE(unwanted.reason, RPC_TOO_MANY_UNREAD_BYTES);
+  cr_expect_not_null(strstr(unwanted.message.data, "read them"), "it says what helps");
+  EXPECT_SLICE(call_outcome(&call, STATUS_NOT_FOUND).reason, "NOT_FOUND");
   call.reason = SLICE("TOO_MANY_FAILURES");
   EXPECT_SLICE(call_outcome(&call, STATUS_RESOURCE_EXHAUSTED).reason, "TOO_MANY_FAILURES");
 }
