@@ -9,8 +9,9 @@
 #include "common/base/check.h"
 
 #define KEEP_BYTES (64 * 1024 * 1024)
-// What is worth a trim.
-#define TRIM_BYTES (512 * 1024)
+// What is worth a trim: this share of what the process has of its own, and so much at least.
+#define TRIM_SHARE 128
+#define LEAST_TRIM_BYTES (32 * 1024)
 // Between two trims, where the first was not in vain, and where several were.
 #define LEAST_LOOKS 2
 #define MOST_LOOKS 4
@@ -40,35 +41,47 @@ void memory_keep_freed(void)
   (void)mallopt(M_MMAP_THRESHOLD, MAP_FROM_BYTES);
 }
 
-// Returns how much memory the process has of its own, without what files hold; 0 where the kernel does not say.
-static size_t count_resident(void)
+// Reads what is in RAM.
+static void measure_resident(struct memory_use *use)
 {
   char line[128] = "", *end;
   FILE *file = fopen("/proc/self/statm", "re");
   if (file == NULL)
-    return 0;
+    return;
   bool is_known = fgets(line, sizeof(line), file) != NULL;
   fclose(file);
   // In pages: the address space, what is resident, and what of that files hold.
   (void)strtoul(line, &end, 10);
   unsigned long pages = strtoul(end, &end, 10), shared = strtoul(end, &end, 10);
-  return is_known && pages >= shared ? (pages - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+  if (!is_known || pages < shared)
+    return;
+  size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+  use->resident_bytes = pages * page_bytes;
+  use->anonymous_bytes = (pages - shared) * page_bytes;
+}
+
+struct memory_use memory_measure(void)
+{
+  struct mallinfo2 info = mallinfo2();
+  struct memory_use use = {.in_use_bytes = info.uordblks + info.hblkhd, .spare_bytes = info.fordblks};
+  measure_resident(&use);
+  return use;
 }
 
 // Pages of what malloc has handed out may not exist yet, so the difference can be negative.
-static int64_t count_beyond_used(const struct mallinfo2 *info)
+static int64_t count_beyond_used(const struct memory_use *use)
 {
-  return (int64_t)count_resident() - (int64_t)(info->uordblks + info->hblkhd);
+  return (int64_t)use->anonymous_bytes - (int64_t)use->in_use_bytes;
 }
 
 // What malloc counts as free stays free after a trim, without its pages; so pages are asked for, too.
-static size_t find_spare(struct memory_trim *trim, const struct mallinfo2 *info)
+static size_t find_spare(struct memory_trim *trim)
 {
-  int64_t beyond = count_beyond_used(info);
+  int64_t beyond = count_beyond_used(&trim->use);
   if (beyond < trim->base_bytes)
     trim->base_bytes = beyond;
   size_t grown = (size_t)(beyond - trim->base_bytes);
-  return grown < info->fordblks ? grown : info->fordblks;
+  return grown < trim->use.spare_bytes ? grown : trim->use.spare_bytes;
 }
 
 static uint32_t find_wait(const struct memory_trim *trim)
@@ -81,10 +94,17 @@ static uint32_t find_wait(const struct memory_trim *trim)
   return longer < MOST_LOOKS ? longer : MOST_LOOKS;
 }
 
+static size_t find_worthwhile(const struct memory_use *use)
+{
+  size_t share = use->anonymous_bytes / TRIM_SHARE;
+  return share > LEAST_TRIM_BYTES ? share : LEAST_TRIM_BYTES;
+}
+
 bool memory_trim_is_due(struct memory_trim *trim, size_t spare_bytes)
 {
   // In use at one of both looks is in use.
-  bool is_spare = trim->spare_bytes >= TRIM_BYTES && spare_bytes >= TRIM_BYTES;
+  size_t worthwhile = find_worthwhile(&trim->use);
+  bool is_spare = trim->spare_bytes >= worthwhile && spare_bytes >= worthwhile;
   trim->spare_bytes = spare_bytes;
   trim->looks++;
   if (!is_spare || trim->looks < trim->wait_looks)
@@ -97,11 +117,11 @@ bool memory_trim_is_due(struct memory_trim *trim, size_t spare_bytes)
 
 bool memory_trim_look(struct memory_trim *trim)
 {
-  struct mallinfo2 info = mallinfo2();
-  if (!memory_trim_is_due(trim, find_spare(trim, &info)))
+  trim->use = memory_measure();
+  if (!memory_trim_is_due(trim, find_spare(trim)))
     return false;
   (void)malloc_trim(0);
-  info = mallinfo2();
-  trim->base_bytes = count_beyond_used(&info);
+  trim->use = memory_measure();
+  trim->base_bytes = count_beyond_used(&trim->use);
   return true;
 }

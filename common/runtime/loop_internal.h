@@ -38,6 +38,7 @@ struct scheduler {
 
   struct task *idle;  // ended tasks, whose stacks the next ones use
   size_t idle_count;
+  size_t idle_least;  // the fewest since loop_trim_stacks: so many were needed by nobody
   struct loop_alarm trim_idle;
 
   struct semaphore offload_slots;

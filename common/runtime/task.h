@@ -163,4 +163,7 @@ struct task_info {
 void loop_visit_tasks(const struct loop *loop, bool (*visit)(void *arg, const struct task_info *info), void *arg);
 size_t loop_task_count(const struct loop *loop);
 
+// Frees the stacks of ended tasks that no task has needed since the last call.
+void loop_trim_stacks(struct loop *loop);
+
 #endif

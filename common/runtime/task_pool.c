@@ -1,6 +1,9 @@
-// Keeps ended tasks with their stacks, so that starting a task makes no system call. After a burst half of the excess
-// is freed every second, because each stack holds the pages that its tasks have touched.
+// Keeps ended tasks with their stacks, so that starting a task makes no system call. Each stack holds the pages that
+// its tasks have touched: so after a burst half of the excess is freed every second, and loop_trim_stacks frees what
+// nobody has needed for a while. The pool is a stack, whose end are the tasks that have been idle for longest.
 #include "common/runtime/task_internal.h"
+
+#include "common/runtime/task.h"
 
 enum {
   KEEP_IDLE = 64,
@@ -30,6 +33,8 @@ static struct task *pop_idle(struct scheduler *scheduler)
   struct task *task = scheduler->idle;
   scheduler->idle = task->next_idle;
   scheduler->idle_count--;
+  if (scheduler->idle_count < scheduler->idle_least)
+    scheduler->idle_least = scheduler->idle_count;
   return task;
 }
 
@@ -59,6 +64,21 @@ void task_pool_put(struct task *task)
     return;
   scheduler->trim_idle.fire = trim_idle;
   alarm_set(task->loop, &scheduler->trim_idle, loop_now_us(task->loop) + TRIM_EVERY_US);
+}
+
+void loop_trim_stacks(struct loop *loop)
+{
+  struct scheduler *scheduler = &loop->scheduler;
+  struct task **end = &scheduler->idle;
+  for (size_t needed = scheduler->idle_count - scheduler->idle_least; needed > 0; needed--)
+    end = &(*end)->next_idle;
+  while (*end != NULL) {
+    struct task *task = *end;
+    *end = task->next_idle;
+    free_task(task);
+    scheduler->idle_count--;
+  }
+  scheduler->idle_least = scheduler->idle_count;
 }
 
 void task_pool_free(struct loop *loop)

@@ -9,6 +9,7 @@
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/observe/log.h"
+#include "common/observe/memory_metrics.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/security/service_identity.h"
@@ -437,10 +438,12 @@ static enum status open_admin(struct service *service, struct error *error)
   return status;
 }
 
-static void trim_memory(void *arg)
+static void look_at_memory(void *arg)
 {
   struct service *service = arg;
+  loop_trim_stacks(service->loop);
   (void)memory_trim_look(&service->trim);
+  memory_metrics_set(&service->trim.use);
   loop_timer_start(service->trim_timer, MEMORY_TRIM_EVERY_MS);
 }
 
@@ -458,8 +461,8 @@ int service_serve(struct service *service)
   }
   const struct slice labels[] = {slice_from_string(service->definition->name), SLICE(BULKHEAD_VERSION)};
   metric_set(metrics_series(METRIC_BUILD_INFO, labels, ARRAY_LEN(labels)), 1);
-  service->trim_timer = loop_timer_create(service->loop, trim_memory, service);
-  loop_timer_start(service->trim_timer, MEMORY_TRIM_EVERY_MS);
+  service->trim_timer = loop_timer_create(service->loop, look_at_memory, service);
+  look_at_memory(service);
   static const struct log_context start_context = {.method = SLICE_INIT("start")};
   service->main_task = task_start(service->loop, start, service, DEADLINE_NONE, &start_context);
   loop_run(service->loop);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/observe/log.h"
+#include "common/observe/memory_metrics.h"
 
 // The name of the shared memory in which the workers count.
 #define METRICS_ZONE "bulkhead_metrics"
@@ -364,6 +365,7 @@ static ngx_int_t load_contracts(ngx_conf_t *cf)
   bound_shutdown(cf, module);
   metrics_series(METRIC_BUILD_INFO, (struct slice[]){SLICE("gateway"), SLICE(BULKHEAD_VERSION)}, 2);
   metrics_single(METRIC_START_TIME);
+  memory_metrics_make();
   cors_install_filter();
   body_install_filter();
   pace_install_filter();

@@ -12,6 +12,7 @@
 #include "common/base/thread.h"
 #include "common/observe/crash.h"
 #include "common/observe/log.h"
+#include "common/observe/memory_metrics.h"
 
 static struct worker {
   struct upstreams *upstreams;
@@ -94,6 +95,7 @@ static void on_timer(ngx_event_t *event)
 static void on_trim_timer(ngx_event_t *event)
 {
   (void)memory_trim_look(&worker.trim);
+  memory_metrics_set(&worker.trim.use);
   ngx_add_timer(event, MEMORY_TRIM_EVERY_MS);
 }
 
@@ -241,7 +243,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
   // A worker that shuts down does not wait for it.
   worker.trim_timer =
       (ngx_event_t){.handler = on_trim_timer, .data = &worker.no_connection, .log = cycle->log, .cancelable = 1};
-  ngx_add_timer(&worker.trim_timer, MEMORY_TRIM_EVERY_MS);
+  on_trim_timer(&worker.trim_timer);
   worker.rpc = watch_fd(upstreams_rpc_fd(worker.upstreams, UPSTREAMS_USUAL), on_rpc, cycle->log);
   worker.expensive_rpc =
       watch_fd(upstreams_rpc_fd(worker.upstreams, UPSTREAMS_EXPENSIVE), on_expensive_rpc, cycle->log);

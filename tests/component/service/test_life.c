@@ -145,6 +145,8 @@ Test(life, the_admin_port_serves_its_pages_and_nothing_else)
                                                 "\"off\",\"consul\":\"off\",\"tokenKeys\":\"up\"}}");
   EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "bulkhead_build_info{service=\"probe\"");
   EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "Content-Type: text/plain; version=0.0.4");
+  EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "\nbulkhead_malloc_bytes{state=\"in_use\"} ");
+  EXPECT_ANSWER("GET /metrics HTTP/1.0\r\n\r\n", "\nprocess_resident_memory_bytes ");
   EXPECT_ANSWER("GET / HTTP/1.0\r\n\r\n", " 404 ");
   EXPECT_ANSWER("POST /readyz HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", " 405 ");
   EXPECT_ANSWER("POST /readyz HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", "Allow: GET, HEAD");

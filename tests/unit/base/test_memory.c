@@ -90,8 +90,9 @@ Test(memory, what_was_in_use_at_one_look_is_given_back_at_later_ones)
   skip_under_sanitizer();
   struct memory_trim trim = {0};
   memory_keep_freed();
-  (void)memory_trim_look(&trim);
   take_pieces();
+  // What was free before them, and between two, is little beside them.
+  (void)is_given_back(&trim, 20);
   cr_expect_not(is_given_back(&trim, 20), "all is in use");
   free_pieces();
   expect_given_back(&trim);
@@ -148,13 +149,27 @@ Test(memory, what_is_in_use_at_every_other_look_is_never_given_back)
 static size_t of_little(unsigned look)
 {
   (void)look;
-  return 500 * 1024;
+  return 30 * 1024;
 }
 
 Test(memory, little_is_never_given_back)
 {
   struct memory_trim trim = {0};
   cr_expect_eq(count_trims(&trim, of_little), 0);
+}
+
+static size_t of_some(unsigned look)
+{
+  (void)look;
+  return megabyte / 2;
+}
+
+Test(memory, what_is_little_for_a_process_depends_on_its_size)
+{
+  struct memory_trim large = {.use.anonymous_bytes = 100 * megabyte};
+  cr_expect_eq(count_trims(&large, of_some), 0);
+  struct memory_trim small = {.use.anonymous_bytes = 3 * megabyte};
+  cr_expect_gt(count_trims(&small, of_some), 0);
 }
 
 static size_t of_nothing(unsigned look)

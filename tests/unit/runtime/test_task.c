@@ -2,7 +2,6 @@
 
 #include <signal.h>
 
-#include "tests/support/common/read_metric.h"
 #include "tests/support/common/yield_task.h"
 #include "tests/unit/runtime/in_task.h"
 
@@ -476,21 +475,4 @@ TASK_TEST(task, thousands_live_at_a_time_and_again)
     while (sleepers.ended < MANY)
       cr_assert_eq(task_sleep_ms(1), STATUS_OK);
   }
-}
-
-TASK_TEST(task, stacks_of_a_burst_are_given_back)
-{
-  enum { BURST = 100 };
-  static struct waiter burst[BURST];
-  for (int i = 0; i < BURST; i++)
-    task_start(task_loop(), waiter_main, &burst[i], DEADLINE_NONE, NULL);
-  cr_assert_eq(task_sleep_ms(1), STATUS_OK);
-  cr_assert_eq(read_single_metric(METRIC_TASKS), BURST + 1);
-  cr_assert_eq(read_single_metric(METRIC_STACKS), BURST + 1);
-  for (int i = 0; i < BURST; i++)
-    completion_finish(&burst[i].event, STATUS_OK);
-  while (read_single_metric(METRIC_STACKS) == BURST + 1)
-    cr_assert_eq(task_sleep_ms(50), STATUS_OK);
-  cr_assert_eq(read_single_metric(METRIC_TASKS), 1);
-  cr_assert_geq(read_single_metric(METRIC_STACKS), 64, "but some are kept");
 }
