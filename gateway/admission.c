@@ -10,9 +10,9 @@
 #define CALL_BYTES 2048
 
 static const struct concurrency_bounds EXPENSIVE = {
-    .least = ADMISSION_EXPENSIVE_LEAST, .most = ADMISSION_EXPENSIVE_MOST, .calm_us = 50 * 1000};
+    .least = ADMISSION_EXPENSIVE_LEAST, .most = ADMISSION_MOST, .calm_us = UINT64_C(1000) * ADMISSION_CALM_MS};
 static const struct concurrency_bounds OTHERS = {
-    .least = ADMISSION_OTHER_LEAST, .most = ADMISSION_OTHER_MOST, .calm_us = 500 * 1000};
+    .least = ADMISSION_OTHER_LEAST, .most = ADMISSION_MOST, .calm_us = UINT64_C(1000) * ADMISSION_CALM_MS};
 
 struct method_limit {
   struct concurrency_limit limit;

@@ -3,8 +3,9 @@
 // their requests and answers, which the work of everybody on the way grows with. What is beyond the limit is refused
 // before the service hears of it, because a refusal here costs much less than most calls.
 //
-// Expensive methods, such as lists, are held to 50 ms. Others may take half a second before calls are refused, because
-// a refusal costs about a quarter of such a call: to answer late is better there than to refuse much.
+// Calls are held to 50 ms (ADMISSION_CALM_MS). Of expensive methods, such as lists, a few at a time keep everybody
+// busy. Of the others, which travel to PostgreSQL in batches, it takes more; and a client that changes something over
+// 128 connections at a time is let in on a machine of any speed, even where one worker has all of them.
 //
 // Methods whose answers are cached have no limit, because their calls cost little more than a refusal. Nor have logins
 // and sign-ups, whose costly part has its own queue in the auth service.
@@ -19,11 +20,12 @@
 #include "common/contract/contract.h"
 #include "gateway/gateway_metrics.h"
 
-// How many calls of a method are in flight at a time.
+// How long the median call may take, at least, before calls are refused.
+#define ADMISSION_CALM_MS 50
+// How many calls of a method are in flight at a time: the limit never falls below the least, nor rises above the most.
 #define ADMISSION_EXPENSIVE_LEAST 32
-#define ADMISSION_EXPENSIVE_MOST 512
-#define ADMISSION_OTHER_LEAST 256
-#define ADMISSION_OTHER_MOST 1024
+#define ADMISSION_OTHER_LEAST 160
+#define ADMISSION_MOST 512
 
 struct admission;
 

@@ -40,18 +40,19 @@ static void sign_up(void)
     callers[i] = account_create();
 }
 
-// Stores `count` items of about 1 KB.
-static void create_items(const struct account *owner, size_t count)
+// Stores `count` items with so many words each.
+static void create_items(const struct account *owner, size_t count, size_t words)
 {
-  enum { BATCH = 50, WORDS = 72 };
+  enum { BATCH = 50 };
   struct strbuf body;
   for (size_t done = 0; done < count; done += BATCH) {
+    size_t size = count - done < BATCH ? count - done : BATCH;
     strbuf_init(&body, 0);
     strbuf_add_string(&body, "{\"items\":[");
-    for (size_t i = 0; i < BATCH; i++) {
+    for (size_t i = 0; i < size; i++) {
       strbuf_add_string(&body, text("%s{\"sku\":\"%s\",\"name\":\"Lamp\",\"category\":\"lamps\",\"description\":\"",
                                     i == 0 ? "" : ",", fresh_word()));
-      for (size_t w = 0; w < WORDS; w++)
+      for (size_t w = 0; w < words; w++)
         strbuf_add_string(&body, text("w%zu ", (done + i + 31 * (w % 12)) * 7919 % 3000));
       strbuf_add_string(&body, "\"}");
     }
@@ -132,20 +133,22 @@ static struct surge_seen ask(struct surge *surge, size_t *phase, double per_seco
 }
 
 // What the clients meet where only as many as can be served ask for what costs something, and nginx answers the others.
-static const char *ask_reference(const char *const requests[CALLERS], const struct overload *overload, double peak)
+static const char *ask_reference(const char *const *requests, size_t count, const struct overload *overload,
+                                 double peak)
 {
-  enum { MOST_TIMES = 8, SECONDS = 3 };
+  enum { SECONDS = 3 };
   static const char page[] = "GET /docs/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  const char *mixed[CALLERS * MOST_TIMES];
-  cr_assert_leq(overload->times, MOST_TIMES);
-  for (size_t i = 0; i < CALLERS * overload->times; i++)
+  const char **mixed = calloc(count * overload->times, sizeof(*mixed));
+  cr_assert_not_null(mixed);
+  for (size_t i = 0; i < count * overload->times; i++)
     mixed[i] = i % overload->times == 0 ? requests[i / overload->times] : page;
-  struct surge *surge = surge_create(mixed, CALLERS * overload->times, NULL);
+  struct surge *surge = surge_create(mixed, count * overload->times, NULL);
   size_t phase = 0;
   struct surge_seen seen = ask(surge, &phase, overload->times * peak, SECONDS * 1000);
   surge_settle(surge);
   seen = surge_see(surge, 0, drill_is_long() ? LONG_SKIP_MS : 0);
   surge_free(&surge);
+  free(mixed);
   return text("; were refusals answered by nginx alone: goodput %.0f %%, refusals %.1f ms (p50), %.1f ms (p99)",
               100 * seen.goodput / peak, (double)seen.aside_p50_us / 1e3, (double)seen.aside_p99_us / 1e3);
 }
@@ -221,7 +224,7 @@ static void overload_with(const char *const *requests, size_t count, const struc
   judge_counts(surge, overload, seen, phase);
   // The reference needs as many connections again.
   surge_free(&surge);
-  const char *reference = overload->has_reference ? ask_reference(requests, overload, peak) : "";
+  const char *reference = overload->has_reference ? ask_reference(requests, count, overload, peak) : "";
   tell(overload, seen, (peak + peak_after) / 2, recovery_us, reference);
 }
 
@@ -231,7 +234,7 @@ static void overload_lists(unsigned times, double goodput)
 {
   const char *requests[CALLERS];
   sign_up();
-  create_items(&callers[0], 100);
+  create_items(&callers[0], 100, 72);  // of about 1 KB
   for (size_t i = 0; i < CALLERS; i++)
     requests[i] = get(&callers[i], text("/v1/items?pageSize=50&ownerId=%s", callers[0].id));
   overload_with(requests, CALLERS,
@@ -254,27 +257,44 @@ Test(drill_09_overload, lists_five_times)
   overload_lists(5, 0.8);
 }
 
-// Changes of so many rows that they do not wait for each other's locks.
-Test(drill_09_overload, changes_three_times)
+// Changes of `rows` items, each of which has two requests in turn.
+static void overload_changes(const char *name, size_t rows)
 {
-  enum { ITEMS = 16 * CALLERS };
-  const char *requests[2 * ITEMS];
   sign_up();
-  for (size_t i = 0; i < ITEMS; i++) {
-    const struct account *caller = &callers[i % CALLERS];
-    const char *path =
-        text("/v1/items/%s", item_create(caller, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word())));
-    requests[i] = patch(caller, path, 1);
-    requests[ITEMS + i] = patch(caller, path, 2);
+  for (size_t i = 0; i < CALLERS; i++)
+    create_items(&callers[i], rows / CALLERS, 0);
+  const char **requests = calloc(2 * rows, sizeof(*requests));
+  cr_assert_not_null(requests);
+  for (size_t i = 0; i < CALLERS; i++) {
+    const char *ids = sql("SELECT string_agg(id::text, ' ') FROM item.items WHERE owner_id = '%s'", callers[i].id);
+    for (size_t k = i; k < rows; k += CALLERS) {
+      const char *path = text("/v1/items/%.36s", ids + k / CALLERS * 37);
+      requests[k] = patch(&callers[i], path, 1);
+      requests[rows + k] = patch(&callers[i], path, 2);
+    }
   }
-  overload_with(requests, ARRAY_LEN(requests),
-                &(struct overload){.name = "changes",
+  overload_with(requests, 2 * rows,
+                &(struct overload){.name = name,
                                    .times = 3,
                                    .goodput = 0.9,
                                    .p99_times = 2,
                                    .has_reference = true,
                                    .refusal_ms = 10,
                                    .recovery_ms = 1000});
+  free(requests);
+}
+
+// More rows than changes are in flight, so that these do not wait for each other's locks, nor find each other's
+// revisions.
+Test(drill_09_overload, changes_three_times)
+{
+  overload_changes("changes", drill_is_long() ? 4800 : 800);
+}
+
+// Changes of a row wait for each other, and some have to read it again.
+Test(drill_09_overload, changes_of_few_rows_three_times)
+{
+  overload_changes("changes of few rows", 16 * CALLERS);
 }
 
 // Logins of a burst wait for their turn for up to five seconds, because a person who waits is served better than one

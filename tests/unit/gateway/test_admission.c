@@ -9,7 +9,7 @@ TestSuite(admission, .init = open_all, .fini = close_all);
 
 #define LIST_METHOD "item.v1.ItemService/ListItems"
 
-static struct exchange *lists[ADMISSION_EXPENSIVE_MOST + 1];
+static struct exchange *lists[ADMISSION_MOST + 1];
 static size_t list_count;
 
 // Starts a request in an exchange of its own. Returns whether it waits for a service.
@@ -46,7 +46,7 @@ static int64_t count_shed(const char *reason)
 Test(admission, what_is_beyond_the_limit_is_refused_before_a_service_is_asked)
 {
   fill();
-  cr_assert_gt(list_count, ADMISSION_EXPENSIVE_MOST * 8 / 10);
+  cr_assert_gt(list_count, ADMISSION_MOST * 8 / 10);
   const struct exchange_reply *reply = exchange_reply(lists[list_count - 1]);
   assert_problem(reply, 429, "\"reason\":\"OVERLOADED\"");
   assert_header(reply, "Retry-After", "1");
@@ -71,7 +71,7 @@ static enum exchange_next begin_create(struct exchange **made)
 
 Test(admission, a_body_is_not_read_for_a_refusal)
 {
-  static struct exchange *creates[ADMISSION_EXPENSIVE_MOST + 1];
+  static struct exchange *creates[ADMISSION_MOST + 1];
   size_t count = 0;
   struct exchange *next;
   while (begin_create(&creates[count]) == EXCHANGE_WANT_BODY) {
@@ -112,7 +112,7 @@ Test(admission, other_methods_and_cached_ones_are_not_in_the_crowd)
 
 Test(admission, cached_reads_have_no_limit)
 {
-  struct exchange *gets[ADMISSION_EXPENSIVE_MOST + 64];
+  struct exchange *gets[ADMISSION_MOST + 64];
   for (size_t i = 0; i < ARRAY_LEN(gets); i++)
     cr_assert(begin(&gets[i], "GET", ITEM_PATH));
   for (size_t i = 0; i < ARRAY_LEN(gets); i++)
@@ -146,7 +146,7 @@ Test(admission, calls_that_take_longer_and_longer_lower_the_limit)
     exchange_note_sent(lists[i - 1]);
   }
   close_lists();
-  cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), ADMISSION_EXPENSIVE_MOST / 4);
+  cr_assert_lt(read_metric(METRIC_CALL_LIMIT, &SLICE(LIST_METHOD), 1), ADMISSION_MOST / 4);
 }
 
 // ---- by cost ----
@@ -156,7 +156,7 @@ enum { SMALL = 1, LARGE = 2 };
 // Begins calls of a caller until one is refused, ends all, and returns how many they were. Each has so many bytes.
 static size_t count_let_in(uint64_t caller, size_t bytes)
 {
-  static struct admission_place places[ADMISSION_EXPENSIVE_MOST * 16];
+  static struct admission_place places[ADMISSION_MOST * 16];
   struct admission *admission = fixture->gateway->admission;
   const struct admission_request request = {
       .method = contract_method_by_name(fixture->gateway->api->contract, SLICE(LIST_METHOD)),
@@ -176,10 +176,32 @@ static size_t count_let_in(uint64_t caller, size_t bytes)
 Test(admission, one_with_large_answers_has_fewer_in_flight_than_one_with_small_ones)
 {
   size_t unknown = count_let_in(LARGE, 1000000);
-  cr_assert_geq(unknown, ADMISSION_EXPENSIVE_MOST * 8 / 10);
+  cr_assert_geq(unknown, ADMISSION_MOST * 8 / 10);
   for (int i = 0; i < 10; i++)
     (void)count_let_in(SMALL, 1000);
   size_t small = count_let_in(SMALL, 1000), large = count_let_in(LARGE, 1000000);
   cr_assert_gt(small, 8 * large, "%zu and %zu", small, large);
   cr_assert_geq(large, 8);
+}
+
+// ---- ordinary use ----
+
+// However slow the machine is, and even if one worker has all of its connections.
+Test(admission, a_client_that_changes_over_128_connections_is_never_refused)
+{
+  enum { CONNECTIONS = 128, ROUNDS = 30 };
+  static struct admission_place places[CONNECTIONS];
+  struct admission *admission = fixture->gateway->admission;
+  const struct admission_request request = {
+      .method = contract_method_by_name(fixture->gateway->api->contract, SLICE("item.v1.ItemService/UpdateItem")),
+      .caller = 1,
+      .left_us = UINT64_MAX};
+  for (size_t i = 0; i < ROUNDS * CONNECTIONS; i++) {
+    struct admission_place *place = &places[i % CONNECTIONS];
+    admission_return(admission, place, true, fixture_now_us);
+    cr_assert_eq(admission_take(admission, &request, place, fixture_now_us), CONCURRENCY_ADMITTED, "call %zu", i);
+    fixture_now_us += 8000;  // so a call takes a second
+  }
+  for (size_t i = 0; i < CONNECTIONS; i++)
+    admission_return(admission, &places[i], true, fixture_now_us);
 }
