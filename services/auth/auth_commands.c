@@ -6,6 +6,7 @@
 #include "auth/queries.bh.h"
 #include "common/base/uuid.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_sessions.h"
 
 // Finds the user id of an account that is named by its e-mail address or its user id.
 static enum status resolve_user(struct service *service, const char *who, struct arena *arena, const char **user_id,
@@ -26,6 +27,22 @@ static enum status resolve_user(struct service *service, const char *who, struct
 
 typedef enum status change_role(struct query_db db, const char *user_id, const char *role, struct arena *arena);
 
+// Changes the role, and ends the access tokens that say otherwise.
+static enum status change_with_tokens(struct service *service, const char *user_id, const char *role,
+                                      change_role *apply, struct arena *arena)
+{
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(service_pg(service), &tx);
+  if (status == STATUS_OK)
+    status = apply(query_in(tx), user_id, role, arena);
+  if (status == STATUS_OK)
+    status = auth_sessions_end_tokens(service_settings(service), query_in(tx), user_id, arena);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
 static enum status change(struct service *service, char **argv, change_role *apply, const char *done,
                           struct error *error)
 {
@@ -37,13 +54,14 @@ static enum status change(struct service *service, char **argv, change_role *app
   const char *user_id = NULL;
   enum status status = resolve_user(service, argv[1], &arena, &user_id, error);
   if (status == STATUS_OK) {
-    status = apply(query_on(service_pg(service)), user_id, role, &arena);
+    status = change_with_tokens(service, user_id, role, apply, &arena);
     if (status == STATUS_NOT_FOUND)
       (void)error_set(error, status, "there is no user %s", user_id);
     else if (status != STATUS_OK)
       (void)error_set(error, status, "the database refused: %s", status_name(status));
     else
-      printf("%s %s %s; it holds from the user's next login or refresh on\n", user_id, done, role);
+      printf("%s %s %s; the user's access tokens end within a second, and the next refresh says so\n", user_id, done,
+             role);
   }
   arena_free(&arena);
   return status;

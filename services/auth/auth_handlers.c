@@ -5,7 +5,6 @@
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
 #include "common/base/source.h"
-#include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
@@ -14,8 +13,10 @@
 #include "common/service/resource.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
+#include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
 // The retry hint where too many hashes wait.
@@ -103,7 +104,10 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  return auth_db_delete_credential(query_on(state->pg), request->user_id, call_arena(call));
+  const struct auth_db_delete_credential_params params = {.user_id = request->user_id,
+                                                          .keep_ms = auth_sessions_keep_ms(state->settings)};
+  int64_t deleted = 0;
+  return auth_db_delete_credential(query_on(state->pg), &params, call_arena(call), &deleted);
 }
 
 // ---- login ----
@@ -162,27 +166,28 @@ static void log_refusal(const char *message, const struct login_try *try)
            LOG_BOOL("knownDevice", try->device != NULL));
 }
 
-static enum status start_session(struct call *call, const char *user_id, Auth__V1__TokenResponse *response)
+// Returns the client's address, terminated.
+static const char *address_of(struct call *call)
+{
+  return arena_string(call_arena(call), call_client_address(call));
+}
+
+static enum status start_session(struct call *call, const Auth__V1__LoginRequest *request, const char *user_id,
+                                 Auth__V1__TokenResponse *response)
 {
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct refresh_token refresh = auth_tokens_new_refresh(arena);
-  char session_id[UUID_TEXT_SIZE];
-  uuid_v7(session_id);
-  const struct auth_db_add_session_params params = {
-      .id = session_id, .user_id = user_id, .token_hash = refresh.hash, .ttl_ms = state->settings->refresh_ttl_ms};
-  struct auth_db_add_session_row row;
-  enum status status = auth_db_add_session(resource_db(call), &params, arena, &row);
+  bool is_named = request->device_name[0] != '\0';
+  const struct session_login login = {.user_id = user_id,
+                                      .device_name = is_named ? request->device_name
+                                                              : session_name_of_agent(request->user_agent, arena),
+                                      .address = address_of(call)};
+  struct session_grant grant;
+  enum status status = auth_sessions_begin(state, resource_db(call), &login, arena, &grant);
   // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
   if (status == STATUS_FAILED_PRECONDITION)
     return fail_login(call);
-  const struct auth_session session = {.id = row.id,
-                                       .user_id = row.user_id,
-                                       .roles = row.roles,
-                                       .role_count = row.roles_count,
-                                       .auth_time = row.auth_time,
-                                       .generation = row.generation};
-  return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
+  return status != STATUS_OK ? status : auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
 }
 
 // Compares the password, and on success sets the account's user.
@@ -227,8 +232,19 @@ static void settle_login(struct call *call, const struct login_try *try, enum st
   auth_limits_return_try(&state->limits, try, call_arena(call));
 }
 
+// Refuses a login whose device has a name that nobody could read.
+static enum status check_device_name(struct call *call, const Auth__V1__LoginRequest *request)
+{
+  if (session_name_is_plain(request->device_name))
+    return STATUS_OK;
+  call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
+}
+
 static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
 {
+  if (check_device_name(call, request) != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   const char *secret = state->settings->key_secret;
@@ -252,7 +268,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   enum status status = verify_login(call, request, &user_id);
   settle_login(call, &try, status);
   if (status == STATUS_OK)
-    status = start_session(call, user_id, response);
+    status = start_session(call, request, user_id, response);
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
   if (status == STATUS_OK)
     status = auth_devices_issue(secret, try.account, try.device, arena, &response->device_token);
@@ -266,30 +282,20 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
 {
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct refresh_token refresh = auth_tokens_new_refresh(arena);
-  const struct auth_db_rotate_session_params params = {.new_hash = refresh.hash,
-                                                       .ttl_ms = state->settings->refresh_ttl_ms,
-                                                       .old_hash = auth_tokens_hash(request->refresh_token, arena)};
-  struct auth_db_rotate_session_row row;
-  enum status status = auth_db_rotate_session(resource_db(call), &params, arena, &row);
+  const struct session_use use = {
+      .token = request->refresh_token, .address = address_of(call), .came_us = clock_now_us()};
+  struct session_grant grant;
+  enum status status = auth_sessions_refresh(state, resource_db(call), &use, arena, &grant);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");
-  const struct auth_session session = {.id = row.id,
-                                       .user_id = row.user_id,
-                                       .roles = row.roles,
-                                       .role_count = row.roles_count,
-                                       .auth_time = row.auth_time,
-                                       .generation = row.generation};
-  return status != STATUS_OK ? status : auth_tokens_answer(state, &session, &refresh, arena, response);
+  return status != STATUS_OK ? status : auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
 }
 
 static enum status logout(struct call *call, const Auth__V1__LogoutRequest *request, Google__Protobuf__Empty *response)
 {
   (void)response;
-  struct auth_state *state = call_state(call);
-  return auth_db_delete_session(query_on(state->pg), auth_tokens_hash(request->refresh_token, call_arena(call)),
-                                call_arena(call));
+  return auth_sessions_log_out(call_state(call), request->refresh_token, call_arena(call));
 }
 
 // ---- keys ----

@@ -47,6 +47,9 @@ static void keep_house(struct auth_state *state)
   arena_init(&arena);
   int64_t removed = 0;
   status = auth_db_remove_expired_sessions(query_on(state->pg), &arena, &removed);
+  int64_t forgotten = 0;
+  if (auth_db_remove_expired_endings(query_on(state->pg), &arena, &forgotten) != STATUS_OK)
+    log_info("sessions", "could not remove what has ended long ago; the next attempt is in a minute");
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));

@@ -1,7 +1,12 @@
 #include "services/auth/auth_tokens.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/codec.h"
+#include "common/base/compiler.h"
 #include "common/base/random.h"
 #include "common/base/uuid.h"
 #include "common/security/key.h"
@@ -10,27 +15,90 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
-#define REFRESH_TOKEN_BYTES 32
+#define RANDOM_BYTES 24
+#define UUID_BYTES 16
 
-struct slice auth_tokens_hash(const char *text, struct arena *arena)
+// The bytes of a refresh token before base64.
+struct layout {
+  unsigned char session[UUID_BYTES];
+  unsigned char branch[4];  // in network order
+  unsigned char family[REFRESH_FAMILY_BYTES];
+  unsigned char random[RANDOM_BYTES];
+};
+
+static struct slice hash_of(struct slice bytes, struct arena *arena)
 {
   unsigned char *hash = arena_alloc(arena, 32);
-  key_sha256(slice_from_string(text), hash);
+  key_sha256(bytes, hash);
   return slice_make(hash, 32);
 }
 
-struct refresh_token auth_tokens_new_refresh(struct arena *arena)
+struct slice auth_tokens_family_hash(const struct refresh_token *token, struct arena *arena)
 {
-  unsigned char secret[REFRESH_TOKEN_BYTES];
-  random_bytes(secret, sizeof(secret));
+  return hash_of(slice_make(token->family, sizeof(token->family)), arena);
+}
+
+// The bytes of each group of a UUID's digits.
+static const size_t uuid_groups[] = {4, 2, 2, 2, 6};
+
+static void write_uuid(const unsigned char *bytes, char text[UUID_TEXT_SIZE])
+{
+  for (size_t i = 0; i < ARRAY_LEN(uuid_groups); i++) {
+    text = hex_encode(bytes, uuid_groups[i], text);
+    bytes += uuid_groups[i];
+    *text++ = i + 1 < ARRAY_LEN(uuid_groups) ? '-' : '\0';
+  }
+}
+
+// Reads a valid UUID (CHECK).
+static void read_uuid(const char *text, unsigned char *bytes)
+{
+  CHECK(uuid_valid(slice_from_string(text)));
+  for (size_t i = 0; i < ARRAY_LEN(uuid_groups); i++) {
+    CHECK(hex_decode(slice_make(text, 2 * uuid_groups[i]), bytes, uuid_groups[i]));
+    text += 2 * uuid_groups[i] + 1;
+    bytes += uuid_groups[i];
+  }
+}
+
+struct refresh_token auth_tokens_new_refresh(const char *session_id, int64_t branch, const unsigned char *family,
+                                             struct arena *arena)
+{
+  struct refresh_token token = {.branch = branch};
+  struct layout layout;
+  random_bytes(&layout, sizeof(layout));
+  if (family != NULL)
+    memcpy(layout.family, family, sizeof(layout.family));
+  memcpy(token.family, layout.family, sizeof(token.family));
+  snprintf(token.session_id, sizeof(token.session_id), "%s", session_id);
+  read_uuid(session_id, layout.session);
+  for (size_t i = 0; i < sizeof(layout.branch); i++)
+    layout.branch[i] = (unsigned char)(branch >> (8 * (sizeof(layout.branch) - 1 - i)));
   struct strbuf text;
   strbuf_init(&text, 0);
-  base64url_encode(slice_make(secret, sizeof(secret)), &text);
-  struct refresh_token token = {.text = arena_string(arena, strbuf_slice(&text))};
-  token.hash = auth_tokens_hash(token.text, arena);
-  key_erase(secret, sizeof(secret));
+  base64url_encode(slice_make(&layout, sizeof(layout)), &text);
+  token.text = arena_string(arena, strbuf_slice(&text));
+  token.hash = hash_of(strbuf_slice(&text), arena);
+  key_erase(&layout, sizeof(layout));
   key_erase(text.data, text.size);
   strbuf_free(&text);
+  return token;
+}
+
+struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *arena)
+{
+  struct refresh_token token = {.text = text, .hash = hash_of(slice_from_string(text), arena)};
+  struct layout layout;
+  struct strbuf bytes;
+  strbuf_init(&bytes, 0);
+  if (base64_decode(slice_from_string(text), &bytes) && bytes.size == sizeof(layout)) {
+    memcpy(&layout, bytes.data, sizeof(layout));
+    write_uuid(layout.session, token.session_id);
+    memcpy(token.family, layout.family, sizeof(token.family));
+    for (size_t i = 0; i < sizeof(layout.branch); i++)
+      token.branch = token.branch << 8 | layout.branch[i];
+  }
+  strbuf_free(&bytes);
   return token;
 }
 

@@ -8,16 +8,29 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/base/uuid.h"
 
 struct auth_state;
 
-// A refresh token: 256 random bits as text, and the hash of it that the database keeps.
+#define REFRESH_FAMILY_BYTES 16
+
+// A refresh token. It names its session and the branch of it that it belongs to, and holds a secret that all tokens of
+// the session share, so that a spent one can be told from one that nobody has issued, beside 192 random bits of its own.
+// The database keeps hashes only.
 struct refresh_token {
   const char *text;
   struct slice hash;
+  char session_id[UUID_TEXT_SIZE];  // "" in a token of a release before, which has nothing but random bits
+  int64_t branch;
+  unsigned char family[REFRESH_FAMILY_BYTES];
 };
-struct refresh_token auth_tokens_new_refresh(struct arena *arena);
-struct slice auth_tokens_hash(const char *text, struct arena *arena);
+// Makes the next token of a branch. `family` is that of the session's tokens; NULL begins a new one.
+struct refresh_token auth_tokens_new_refresh(const char *session_id, int64_t branch, const unsigned char *family,
+                                             struct arena *arena);
+// Reads a token that a client has sent, whoever has made it.
+struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *arena);
+// Returns the hash by which the database knows the tokens of a session.
+struct slice auth_tokens_family_hash(const struct refresh_token *token, struct arena *arena);
 
 // The user of a session, with the roles that the user has now.
 struct auth_session {

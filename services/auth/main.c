@@ -5,6 +5,7 @@
 #include "services/auth/auth_commands.h"
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
 extern const struct migration_set auth_migrations;
@@ -29,6 +30,29 @@ static const struct setting auth_setting_table[] = {
      .max = INT64_C(31622400000),
      .help = "How long a session lives without being used.",
      SETTING_TARGET(struct auth_settings, refresh_ttl_ms)},
+    {.name = "AUTH_REFRESH_GRACE",
+     .type = SETTING_DURATION,
+     .default_value = "10s",
+     .min = 0,
+     .max = 60000,
+     .help =
+         "How long the refresh token that was spent last may be used again, by a client that has lost the answer or "
+         "by two tabs at once. Later it ends the session, because somebody else may have it.",
+     SETTING_TARGET(struct auth_settings, refresh_grace_ms)},
+    {.name = "AUTH_SESSION_MAX_AGE",
+     .type = SETTING_DURATION,
+     .default_value = "2160h",
+     .min = 1000,
+     .max = INT64_C(94867200000),
+     .help = "How long a session lives at most, however often it is used; then a new login is needed.",
+     SETTING_TARGET(struct auth_settings, session_max_age_ms)},
+    {.name = "AUTH_SESSIONS_PER_ACCOUNT",
+     .type = SETTING_INT,
+     .default_value = "50",
+     .min = 1,
+     .max = 1000,
+     .help = "How many sessions an account may have; a login beyond that ends the one that was used longest ago.",
+     SETTING_TARGET(struct auth_settings, sessions_per_account)},
     {.name = "AUTH_ARGON2_PASSES",
      .type = SETTING_INT,
      .default_value = "2",
@@ -47,6 +71,7 @@ static const struct setting auth_setting_table[] = {
 
 static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
+    {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };
 

@@ -8,6 +8,9 @@ struct auth_settings {
   const char *key_secret;
   int64_t access_ttl_ms;
   int64_t refresh_ttl_ms;
+  int64_t refresh_grace_ms;
+  int64_t session_max_age_ms;
+  int64_t sessions_per_account;
   int64_t argon2_passes;
   int64_t argon2_memory_bytes;
 };

@@ -27,7 +27,7 @@ Test(e2e_02_tokens, a_wrong_password_and_an_unknown_address_look_the_same)
   cr_assert_str_eq(http_json(&wrong, "detail"), http_json(&unknown, "detail"));
 }
 
-Test(e2e_02_tokens, a_refresh_token_works_once)
+Test(e2e_02_tokens, a_refresh_token_is_spent_and_its_answer_may_be_asked_for_again)
 {
   struct account ada = account_create();
   const char *body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token);
@@ -36,10 +36,29 @@ Test(e2e_02_tokens, a_refresh_token_works_once)
   cr_assert_str_neq(http_json(&first, "refreshToken"), ada.refresh_token);
   ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = http_json(&first, "accessToken")), 200);
   struct http_reply second = HTTP(.path = "/v1/auth/refresh", .body = body);
-  ASSERT_PROBLEM(second, 401, "UNAUTHENTICATED");
-  ASSERT_STATUS(
-      HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", http_json(&first, "refreshToken"))),
-      200);
+  ASSERT_STATUS(second, 200);
+  // Both clients go on.
+  struct http_reply *both[] = {&first, &second};
+  for (size_t i = 0; i < ARRAY_LEN(both); i++)
+    ASSERT_STATUS(
+        HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", http_json(both[i], "refreshToken"))),
+        200);
+}
+
+Test(e2e_02_tokens, a_token_that_was_spent_before_ends_the_session)
+{
+  struct account ada = account_create();
+  const char *body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token);
+  struct http_reply first = HTTP(.path = "/v1/auth/refresh", .body = body);
+  ASSERT_STATUS(first, 200);
+  struct http_reply second =
+      HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", http_json(&first, "refreshToken")));
+  ASSERT_STATUS(second, 200);
+  struct http_reply reused = HTTP(.path = "/v1/auth/refresh", .body = body);
+  ASSERT_PROBLEM(reused, 401, "UNAUTHENTICATED");
+  struct http_reply ended =
+      HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", http_json(&second, "refreshToken")));
+  ASSERT_PROBLEM(ended, 401, "UNAUTHENTICATED");
 }
 
 Test(e2e_02_tokens, logout_ends_the_session_and_may_be_repeated)
@@ -113,4 +132,35 @@ Test(e2e_02_tokens, the_scheme_must_be_bearer)
   struct http_reply basic = HTTP(.path = "/v1/users/me", .headers = {"Authorization: Basic YTpi"});
   ASSERT_PROBLEM(basic, 401, "UNAUTHENTICATED");
   ASSERT_STATUS(HTTP(.path = "/v1/users/me", .headers = {text("Authorization: bearer %s", ada.token)}), 200);
+}
+
+Test(e2e_02_tokens, sessions_are_listed_named_and_ended)
+{
+  struct account ada = account_create();
+  struct http_reply login = HTTP(.path = "/v1/auth/login", .headers = {"User-Agent: e2e/1"},
+                                 .body = text("{\"email\":\"%s\",\"password\":\"%s\"}", ada.email, ada.password));
+  ASSERT_STATUS(login, 200);
+  const char *token = http_json(&login, "accessToken");
+  struct http_reply list = HTTP(.path = "/v1/auth/sessions", .token = token);
+  ASSERT_STATUS(list, 200);
+  cr_assert_eq(http_json_count(&list, "sessions"), 2);
+  cr_expect_str_eq(http_json(&list, "sessions[0].deviceName"), "e2e/1");
+  cr_expect_str_eq(http_json(&list, "sessions[0].current"), "true");
+  cr_expect_not_null(http_json(&list, "sessions[0].address"));
+  cr_expect_not_null(http_json(&list, "sessions[0].createTime"));
+  cr_expect_not_null(http_json(&list, "sessions[0].lastUseTime"));
+
+  const char *path = text("/v1/auth/sessions/%s", http_json(&list, "sessions[0].id"));
+  struct http_reply named =
+      HTTP(.method = "PATCH", .path = path, .token = token, .body = "{\"deviceName\":\"Ada's laptop\"}");
+  ASSERT_STATUS(named, 200);
+  cr_expect_str_eq(http_json(&named, "deviceName"), "Ada's laptop");
+
+  struct account eve = account_create();
+  struct http_reply foreign = HTTP(.method = "DELETE", .path = path, .token = eve.token);
+  ASSERT_PROBLEM(foreign, 404, "NOT_FOUND");
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/sessions:revokeOthers", .token = token, .body = "{}"), 204);
+  list = HTTP(.path = "/v1/auth/sessions", .token = token);
+  cr_assert_eq(http_json_count(&list, "sessions"), 1);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = token), 204);
 }

@@ -1,0 +1,55 @@
+// Sessions: a family of refresh tokens for each login. A refresh spends a token. Of a token that was spent last, each
+// client that uses it again within AUTH_REFRESH_GRACE gets a branch of the family with a next token of its own, so that
+// two clients which have refreshed at once both go on for as long as they like. Every other spent token ends the family,
+// because two hold what one was given.
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_SESSIONS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_SESSIONS_H
+
+#include "common/service/query.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/auth_tokens.h"
+
+// What a login or refresh is answered with.
+struct session_grant {
+  struct auth_session session;
+  struct refresh_token refresh;
+};
+
+struct session_login {
+  const char *user_id;
+  const char *device_name;
+  const char *address;
+};
+// Begins a session, and ends those of the account that are too many. FAILED_PRECONDITION where the account has no
+// credential any more.
+enum status auth_sessions_begin(const struct auth_state *state, struct query_db db, const struct session_login *login,
+                                struct arena *arena, struct session_grant *grant) MUST_CHECK;
+
+struct session_use {
+  const char *token;
+  const char *address;
+  uint64_t came_us;  // when the call came; a token counts as spent for no longer than until then
+};
+// Spends a refresh token. NOT_FOUND where it is none that may be used; if it was spent, the session has been ended by
+// then. `db` is only for what must be stored with the reply.
+enum status auth_sessions_refresh(const struct auth_state *state, struct query_db db, const struct session_use *use,
+                                  struct arena *arena, struct session_grant *grant) MUST_CHECK;
+// Ends the session of a refresh token, spent or not. OK for one that is not known.
+enum status auth_sessions_log_out(const struct auth_state *state, const char *token, struct arena *arena) MUST_CHECK;
+
+// ---- for whatever else ends sessions, in the caller's transaction or statement `db` ----
+
+// Ends all sessions of a user with all of their access tokens.
+enum status auth_sessions_end_all(const struct auth_settings *settings, struct query_db db, const char *user_id,
+                                  struct arena *arena) MUST_CHECK;
+// Ends all sessions of a user but one.
+enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
+                                     const char *kept_id, struct arena *arena) MUST_CHECK;
+// Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a refresh
+// gives tokens with the present roles.
+enum status auth_sessions_end_tokens(const struct auth_settings *settings, struct query_db db, const char *user_id,
+                                     struct arena *arena) MUST_CHECK;
+// Returns how long the end of a session must be remembered, in milliseconds: as long as an access token is taken.
+int64_t auth_sessions_keep_ms(const struct auth_settings *settings);
+
+#endif

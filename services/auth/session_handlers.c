@@ -1,0 +1,80 @@
+#include "services/auth/session_handlers.h"
+
+#include "auth/queries.bh.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/auth_sessions.h"
+#include "services/auth/session_names.h"
+
+static const char *current_id(struct call *call)
+{
+  return arena_string(call_arena(call), call_caller_session(call));
+}
+
+// Fails alike for a session of somebody else and for one that does not exist.
+static enum status fail_not_found(struct call *call, const char *id)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "SESSION_NOT_FOUND", "you have no session %s", id);
+}
+
+static enum status list_sessions(struct call *call, const Auth__V1__ListSessionsRequest *request,
+                                 Auth__V1__ListSessionsResponse *response)
+{
+  (void)request;
+  struct auth_state *state = call_state(call);
+  const char *current = current_id(call);
+  const struct auth_db_list_sessions_params params = {.current_id = *current == '\0' ? NULL : current,
+                                                      .user_id = resource_caller(call)};
+  return auth_db_list_sessions(query_on(state->pg), &params, call_arena(call), &response->sessions,
+                               &response->n_sessions);
+}
+
+static enum status update_session(struct call *call, const Auth__V1__UpdateSessionRequest *request,
+                                  Auth__V1__Session *response)
+{
+  struct auth_state *state = call_state(call);
+  if (!session_name_is_plain(request->device_name)) {
+    call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
+  }
+  const char *current = current_id(call);
+  const struct auth_db_name_session_params params = {.device_name = request->device_name,
+                                                     .id = request->id,
+                                                     .user_id = resource_caller(call),
+                                                     .current_id = *current == '\0' ? NULL : current};
+  enum status status = auth_db_name_session(query_on(state->pg), &params, call_arena(call), response);
+  return status == STATUS_NOT_FOUND ? fail_not_found(call, request->id) : status;
+}
+
+static enum status delete_session(struct call *call, const Auth__V1__DeleteSessionRequest *request,
+                                  Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct auth_state *state = call_state(call);
+  const struct auth_db_end_session_params params = {
+      .id = request->id, .user_id = resource_caller(call), .keep_ms = auth_sessions_keep_ms(state->settings)};
+  int64_t ended = 0;
+  enum status status = auth_db_end_session(query_on(state->pg), &params, call_arena(call), &ended);
+  return status == STATUS_OK && ended == 0 ? fail_not_found(call, request->id) : status;
+}
+
+static enum status revoke_other_sessions(struct call *call, const Auth__V1__RevokeOtherSessionsRequest *request,
+                                         Google__Protobuf__Empty *response)
+{
+  (void)request;
+  (void)response;
+  struct auth_state *state = call_state(call);
+  const char *current = current_id(call);
+  if (*current == '\0')
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "SESSION_UNKNOWN",
+                     "the access token names no session; refresh it and try again");
+  return auth_sessions_end_others(state->settings, query_on(state->pg), resource_caller(call), current,
+                                  call_arena(call));
+}
+
+const struct auth_v1_session_service_handlers auth_session_handlers = {
+    .list_sessions = list_sessions,
+    .update_session = update_session,
+    .delete_session = delete_session,
+    .revoke_other_sessions = revoke_other_sessions,
+};
