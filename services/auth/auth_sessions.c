@@ -7,11 +7,11 @@
 #include "common/observe/log.h"
 #include "services/auth/settings.h"
 
-// The branches of a session that are kept beside the first one: of a hundred clients that refresh at once, each gets its
-// own. Those that were used longest ago go first; many of them have never been, because their answer was lost.
+// The branches of a session that are kept beside the first one: of a hundred clients that refresh at once, each gets
+// its own. Those that were used longest ago go first; many of them have never been, because their answer was lost.
 #define MAX_BRANCHES 128
-// How much longer than they say access tokens are taken, by services at the end of a long call (callers_internal.h), and
-// time for what has ended to get around.
+// How much longer than they say access tokens are taken, by services at the end of a long call (callers_internal.h),
+// and time for what has ended to get around.
 #define KEEP_BEYOND_MS 120000
 
 int64_t auth_sessions_keep_ms(const struct auth_settings *settings)

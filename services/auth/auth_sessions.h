@@ -1,7 +1,7 @@
 // Sessions: a family of refresh tokens for each login. A refresh spends a token. Of a token that was spent last, each
 // client that uses it again within AUTH_REFRESH_GRACE gets a branch of the family with a next token of its own, so that
-// two clients which have refreshed at once both go on for as long as they like. Every other spent token ends the family,
-// because two hold what one was given.
+// two clients which have refreshed at once both go on for as long as they like. Every other spent token ends the
+// family, because two hold what one was given.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_SESSIONS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_SESSIONS_H
 
@@ -45,8 +45,8 @@ enum status auth_sessions_end_all(const struct auth_settings *settings, struct q
 // Ends all sessions of a user but one.
 enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
                                      const char *kept_id, struct arena *arena) MUST_CHECK;
-// Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a refresh
-// gives tokens with the present roles.
+// Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a
+// refresh gives tokens with the present roles.
 enum status auth_sessions_end_tokens(const struct auth_settings *settings, struct query_db db, const char *user_id,
                                      struct arena *arena) MUST_CHECK;
 // Returns how long the end of a session must be remembered, in milliseconds: as long as an access token is taken.

@@ -15,8 +15,8 @@ struct auth_state;
 #define REFRESH_FAMILY_BYTES 16
 
 // A refresh token. It names its session and the branch of it that it belongs to, and holds a secret that all tokens of
-// the session share, so that a spent one can be told from one that nobody has issued, beside 192 random bits of its own.
-// The database keeps hashes only.
+// the session share, so that a spent one can be told from one that nobody has issued, beside 192 random bits of its
+// own. The database keeps hashes only.
 struct refresh_token {
   const char *text;
   struct slice hash;

@@ -8,6 +8,14 @@
 -- sample role: 'admin'
 -- sample token_hash: '\x07'
 -- sample ttl_ms: 1000
+-- sample max_age_ms: 1000000
+-- sample keep_ms: 1000
+-- sample branch: 1
+-- sample number: 1
+-- sample kept: 3
+-- sample session_id: '00000000-0000-7000-8000-000000000007'
+-- sample kept_id: '00000000-0000-7000-9000-000000000002'
+-- sample current_id: '00000000-0000-7000-9000-000000000002'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -15,3 +23,6 @@ INSERT INTO sessions (id, user_id, token_hash, expire_time)
 SELECT user_id, user_id, sha256(convert_to(password_hash, 'UTF8')),
        now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
 FROM credentials;
+INSERT INTO session_branches (session_id, number, token_hash) SELECT id, 1, token_hash FROM sessions;
+INSERT INTO endings (transaction, user_id, session_id, expire_time)
+SELECT row_number() OVER (), user_id, id, expire_time FROM sessions;

@@ -144,7 +144,7 @@ Test(auth_session_families, a_made_up_token_ends_nothing)
   const char *token = log_in();
   char made_up[128];
   snprintf(made_up, sizeof(made_up), "%s", token);
-  // Of 80 characters the first 22 are the session, five the branch, and then comes the secret of the family.
+  // The first 22 of its 80 characters are the session, then come five of the branch and 22 of the secret.
   made_up[35] = made_up[35] == 'A' ? 'B' : 'A';
   expect_refused(made_up);
   refresh(token);
