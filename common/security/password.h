@@ -9,9 +9,6 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 
-// A longer password is refused, so that no request makes the hash read megabytes (NIST SP 800-63B asks to accept at
-// least 64 characters).
-#define PASSWORD_MAX_BYTES 1024
 #define PASSWORD_HASH_SIZE 128  // with its zero; the PHC string "$argon2id$v=19$m=…"
 
 struct password_cost {
@@ -19,14 +16,21 @@ struct password_cost {
   size_t memory_bytes;
 };
 
-// Hashes a password. INVALID_ARGUMENT for an empty or too long password, and for a cost that libsodium does not accept;
-// RESOURCE_EXHAUSTED when there is not enough memory for it.
+enum password_match {
+  PASSWORD_WRONG,
+  PASSWORD_RIGHT,
+  PASSWORD_RIGHT_AS_GIVEN,  // the hash is of the text before it was normalised: hash it again
+};
+
+// Hashes a password, normalised (password_text_internal.h). INVALID_ARGUMENT for one that is empty, too long or no
+// UTF-8, and for a cost that libsodium does not accept; RESOURCE_EXHAUSTED when there is not enough memory for it.
 enum status password_hash(struct slice password, const struct password_cost *cost,
                           char out[PASSWORD_HASH_SIZE]) MUST_CHECK;
-// Tells whether the password matches the hash; false for a malformed hash, and for one that is not argon2id.
-bool password_verify(struct slice password, const char *hash);
-// Takes as long as a verification of the same cost. A login with an unknown account calls it, so that the time does not
-// tell whether the account exists.
+// Compares a password with a hash; PASSWORD_WRONG for a malformed hash, and for one that is not argon2id. Earlier
+// releases hashed the text as it was given: where that differs from the normalised one, it is compared, too.
+enum password_match password_verify(struct slice password, const char *hash);
+// Does the work of a comparison with a wrong password of this cost. A login with an unknown account calls it, so that
+// the time does not tell whether the account exists.
 void password_verify_dummy(struct slice password, const struct password_cost *cost);
 // Tells whether the hash was made with another cost or algorithm, so that the next login should hash again.
 bool password_needs_rehash(const char *hash, const struct password_cost *cost);

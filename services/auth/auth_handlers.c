@@ -4,14 +4,12 @@
 
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
-#include "common/base/source.h"
 #include "common/observe/log.h"
 #include "common/observe/metrics.h"
-#include "common/runtime/task.h"
-#include "common/security/password.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -19,83 +17,26 @@
 #include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
-// The retry hint where too many hashes wait.
-#define BUSY_RETRY_MS 1000
 // Belongs to no account: a login to an unknown address reads as many rows as one to a known address.
 #define NO_USER_ID "00000000-0000-0000-0000-000000000000"
 
-// ---- passwords ----
-
-// Hashing takes tens of milliseconds of CPU and megabytes, so it runs in the thread pool, a few hashes at a time, and
-// sources take turns.
-
-struct password_job {
-  struct slice password;
-  const char *hash;  // to verify; NULL for an unknown account, for which the same work is done
-  const struct password_cost *cost;
-  bool matches;
-  enum status status;
-  char new_hash[PASSWORD_HASH_SIZE];
-};
-
-static void hash_password(void *arg)
-{
-  struct password_job *job = arg;
-  job->status = password_hash(job->password, job->cost, job->new_hash);
-}
-
-static void verify_password(void *arg)
-{
-  struct password_job *job = arg;
-  if (job->hash == NULL)
-    password_verify_dummy(job->password, job->cost);
-  else
-    job->matches = password_verify(job->password, job->hash);
-}
-
-// Tells a caller that too many hashes wait. Nothing was tried.
-static enum status fail_busy(struct call *call, enum status status)
-{
-  if (status != STATUS_RESOURCE_EXHAUSTED)
-    return status;
-  call_retry_after(call, BUSY_RETRY_MS);
-  return call_fail(call, status, "TOO_MANY_REQUESTS", "too many logins and sign-ups wait; try again in a moment");
-}
-
-// Names who takes turns: the client's address and never its device, because anybody gets as many devices as he likes by
-// logging in to an account of his own.
-static struct slice name_turn(struct call *call)
-{
-  char site[SOURCE_TEXT_SIZE];
-  source_site(call_client_address(call), site);
-  return slice_from_string(arena_string(call_arena(call), slice_from_string(site)));
-}
-
-// Runs the job when it is the client's turn.
-static enum status run_in_turn(struct call *call, void (*work)(void *arg), struct password_job *job)
-{
-  struct auth_state *state = call_state(call);
-  enum status status = hash_queue_acquire(&state->hashes, name_turn(call));
-  if (status != STATUS_OK)
-    return status;
-  uint64_t before_us = clock_now_us();
-  status = task_offload(work, job);
-  hash_queue_release(&state->hashes, clock_now_us() - before_us);
-  return status;
-}
+// ---- credentials ----
 
 static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
                                      Google__Protobuf__Empty *response)
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
-  enum status status = fail_busy(call, run_in_turn(call, hash_password, &job));
-  if (status == STATUS_OK)
-    status = job.status;
+  const struct chosen_password chosen = {
+      .text = request->password,
+      .field = "password",
+      .owner = {.email = request->email, .display_name = request->display_name},
+  };
+  char hash[PASSWORD_HASH_SIZE];
+  enum status status = auth_passwords_hash(call, &chosen, hash);
   if (status != STATUS_OK)
     return status;
-  const struct auth_db_put_credential_params params = {.user_id = request->user_id, .password_hash = job.new_hash};
+  const struct auth_db_put_credential_params params = {.user_id = request->user_id, .password_hash = hash};
   return auth_db_put_credential(query_on(state->pg), &params, call_arena(call));
 }
 
@@ -133,23 +74,6 @@ static enum status find_credential(struct call *call, const char *email, const c
                                                  call_arena(call), &row);
   *hash = row.password_hash;
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
-}
-
-// Hashes the password again, in turn, because the cost has been raised since it was set. A failure is harmless: the old
-// hash stays, as it does where too many hashes wait.
-static void rehash(struct call *call, const char *user_id, const struct password_job *verified)
-{
-  struct auth_state *state = call_state(call);
-  struct password_job job = {.password = verified->password, .cost = &state->cost};
-  enum status status = run_in_turn(call, hash_password, &job);
-  if (status == STATUS_OK)
-    status = job.status;
-  const struct auth_db_replace_password_hash_params params = {
-      .new_hash = job.new_hash, .user_id = user_id, .old_hash = verified->hash};
-  if (status == STATUS_OK)
-    status = auth_db_replace_password_hash(query_on(state->pg), &params, call_arena(call));
-  if (status != STATUS_OK)
-    log_info("login", "a password stays at its old cost until the next login", LOG_STATUS(status));
 }
 
 // Refuses a login before its password is compared.
@@ -193,17 +117,16 @@ static enum status start_session(struct call *call, const Auth__V1__LoginRequest
 // Compares the password, and on success sets the account's user.
 static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, const char **user_id)
 {
-  struct auth_state *state = call_state(call);
-  struct password_job job = {.password = slice_from_string(request->password), .cost = &state->cost};
-  enum status status = find_credential(call, request->email, user_id, &job.hash);
+  const char *hash;
+  enum password_match match = PASSWORD_WRONG;
+  enum status status = find_credential(call, request->email, user_id, &hash);
   if (status == STATUS_OK)
-    status = fail_busy(call, run_in_turn(call, verify_password, &job));
+    status = auth_passwords_compare(call, request->password, hash, &match);
   if (status != STATUS_OK)
     return status;
-  if (!job.matches)
+  if (match == PASSWORD_WRONG)
     return fail_login(call);
-  if (password_needs_rehash(job.hash, &state->cost))
-    rehash(call, *user_id, &job);
+  auth_passwords_renew(call, *user_id, request->password, hash, match);
   return STATUS_OK;
 }
 
@@ -254,9 +177,9 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
     try.device = &device;
   try.source = auth_limits_name_source(&try, arena);
-  if (!hash_queue_has_room(&state->hashes, name_turn(call), clock_now_us())) {
+  if (!auth_passwords_have_room(call)) {
     metric_add(state->logins[LOGIN_BUSY], 1);
-    return fail_busy(call, STATUS_RESOURCE_EXHAUSTED);
+    return auth_passwords_fail_busy(call);
   }
   auth_limits_begin_try(&state->limits, &try, arena);
   if (try.kind == LOGIN_TRY_REFUSED) {

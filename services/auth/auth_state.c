@@ -94,6 +94,10 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   state->settings = settings;
   state->cost = (struct password_cost){.operations = (uint64_t)settings->argon2_passes,
                                        .memory_bytes = (size_t)settings->argon2_memory_bytes};
+  state->password_rules =
+      (struct password_rules){.min_code_points = (size_t)settings->password_min_length,
+                              .min_code_points_with_factor = (size_t)settings->password_min_length_with_factor,
+                              .product = settings->product_name};
   enum status status = load_keys(state, error);
   if (status != STATUS_OK) {
     auth_keys_free(&state->keys);

@@ -5,6 +5,7 @@
 #include "common/base/arena.h"
 #include "common/base/status.h"
 #include "common/security/password.h"
+#include "common/security/password_rules.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
 #include "services/auth/hash_queue.h"
@@ -21,6 +22,7 @@ struct auth_state {
   const struct auth_settings *settings;  // the service's
   struct service *service;
   struct password_cost cost;
+  struct password_rules password_rules;
   struct auth_keys keys;
   struct auth_limits limits;
   struct hash_queue hashes;

@@ -81,9 +81,12 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   enum status status = user_db_begin_sign_up(notes_db(call), &begin, arena);
   if (status != STATUS_OK)
     return status;
-  status = user_peers_create_credential(call_service(call), call, id, request->password, arena);
-  // The auth service may still be storing the credential, and a removal could overtake that. So the
-  // note stays, and the sweep comes when that can no longer happen.
+  status = user_peers_create_credential(call_service(call), call, id, request, arena);
+  // A refused password is certainly not stored. Where removing the note fails, the sweep does it.
+  if (status == STATUS_INVALID_ARGUMENT && user_db_forget_orphan(notes_db(call), id, arena) != STATUS_OK)
+    log_info("sign-up", "left the note of a refused sign-up to the sweep", LOG_STRING("userId", id));
+  // After any other failure the auth service may still be storing the credential, and a removal could overtake that. So
+  // the note stays, and the sweep comes when that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
   const struct user_db_finish_sign_up_params finish = {.id = id, .request = request};

@@ -4,11 +4,13 @@
 #include "common/service/call.h"
 
 enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
-                                         const char *password, struct arena *arena)
+                                         const User__V1__CreateUserRequest *sign_up, struct arena *arena)
 {
   Auth__V1__CreateCredentialRequest request = AUTH__V1__CREATE_CREDENTIAL_REQUEST__INIT;
   request.user_id = (char *)(uintptr_t)user_id;
-  request.password = (char *)(uintptr_t)password;
+  request.password = sign_up->password;
+  request.email = sign_up->email;
+  request.display_name = sign_up->display_name;
   Google__Protobuf__Empty *response;
   return auth_v1_auth_service_create_credential(service, call, &request, arena, &response);
 }

@@ -4,13 +4,15 @@
 
 #include "common/base/arena.h"
 #include "common/base/status.h"
+#include "user/v1/user.pb-c.h"
 
 struct call;
 struct service;
 
-// Stores the password of a new account. May be repeated safely. Waits for the reply.
+// Stores the password of a new account. `sign_up` tells the password and what it must not be made of. May be repeated
+// safely. INVALID_ARGUMENT where a rule refuses the password; nothing is stored then. Waits for the reply.
 enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
-                                         const char *password, struct arena *arena) MUST_CHECK;
+                                         const User__V1__CreateUserRequest *sign_up, struct arena *arena) MUST_CHECK;
 // Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in the sweep. Waits for the
 // reply.
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,

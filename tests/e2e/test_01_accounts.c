@@ -36,6 +36,33 @@ Test(e2e_01_accounts, sign_up_names_every_field_at_fault)
   assert_violation(&reply, "displayName");
 }
 
+static void expect_password_refused(const char *password, const char *reason)
+{
+  struct http_reply reply = account_sign_up(fresh_email(), password);
+  ASSERT_PROBLEM(reply, 400, "INVALID_ARGUMENT");
+  assert_violation(&reply, "password");
+  cr_expect_str_eq(http_json(&reply, "reason"), reason, "%s: %s", password, http_json(&reply, "reason"));
+}
+
+Test(e2e_01_accounts, a_password_that_is_easily_found_is_refused_with_a_reason)
+{
+  expect_password_refused("fourteen chars", "INVALID_REQUEST");
+  expect_password_refused("wolf tusk gne\xCC\x81w", "PASSWORD_TOO_SHORT");
+  expect_password_refused("Password Password!", "PASSWORD_COMMON");
+  expect_password_refused("Ada Lovelace 1815", "PASSWORD_FROM_ACCOUNT");
+  expect_password_refused("dragonmasterdragon", "PASSWORD_GUESSABLE");
+  expect_password_refused("wolf tusk\\tgnaws away", "PASSWORD_NOT_TEXT");
+}
+
+// What one device sends as a letter with an accent, another one sends as a letter and an accent.
+Test(e2e_01_accounts, both_spellings_of_an_accent_are_one_password)
+{
+  const char *email = fresh_email();
+  ASSERT_STATUS(account_sign_up(email, "caf\xC3\xA9 au lait, croissant"), 201);
+  ASSERT_STATUS(account_login(email, "cafe\xCC\x81 au lait, croissant"), 200);
+  ASSERT_STATUS(account_login(email, "cafe au lait, croissant"), 401);
+}
+
 Test(e2e_01_accounts, an_account_is_read_by_its_owner_only)
 {
   struct account ada = account_create();
@@ -84,7 +111,7 @@ Test(e2e_01_accounts, a_deleted_account_is_gone_with_its_password_and_its_addres
   struct http_reply refresh =
       HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token));
   ASSERT_PROBLEM(refresh, 401, "UNAUTHENTICATED");
-  ASSERT_STATUS(account_sign_up(ada.email, "a new password"), 201);
+  ASSERT_STATUS(account_sign_up(ada.email, "another heron password"), 201);
 }
 
 Test(e2e_01_accounts, only_an_admin_lists_accounts)

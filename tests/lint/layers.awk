@@ -27,7 +27,7 @@ BEGIN {
   vendor["^curl/"] = "common/discovery"
   vendor["^(libpq-fe\\.h$|postgresql/|libpq/|pg_config)"] = "common/storage"
   vendor["^hiredis/"] = "common/storage"
-  vendor["^(jwt\\.h$|openssl/|sodium)"] = "common/security"
+  vendor["^(jwt\\.h$|openssl/|sodium|zxcvbn\\.h$|uni(case|ctype|norm|str|types)\\.h$)"] = "common/security"
   vendor["^microhttpd\\.h$"] = "common/service"
   vendor["^(ngx_|nginx)"] = "gateway/nginx"
   vendor["^zlib\\.h$"] = "gateway"

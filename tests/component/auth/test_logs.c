@@ -14,6 +14,7 @@ static size_t use_secrets(struct accounts *accounts, const char **secrets)
   cr_expect_eq(accounts_login(accounts, ADA, "wrong-password").status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_sign_up(accounts, ADA, "second-password").status, STATUS_ALREADY_EXISTS);
   cr_expect_eq(accounts_sign_up(accounts, "bob@example.com", "pw-shrt").status, STATUS_INVALID_ARGUMENT);
+  cr_expect_eq(accounts_sign_up(accounts, "bob@example.com", "dragonmasterdragon").status, STATUS_INVALID_ARGUMENT);
   cr_expect_eq(accounts_refresh(accounts, "unknown-refresh-token").status, STATUS_UNAUTHENTICATED);
   struct outcome refreshed = accounts_refresh(accounts, tokens->refresh_token);
   const char *second_token = accounts_tokens_of(&refreshed)->refresh_token;
@@ -23,13 +24,14 @@ static size_t use_secrets(struct accounts *accounts, const char **secrets)
   cr_expect_eq(accounts_login(accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_INTERNAL);
   cr_expect_eq(accounts_refresh(accounts, second_token).status, STATUS_INTERNAL);
   database_sql(&accounts->database, "ALTER TABLE auth.credentials RENAME TO elsewhere_too");
-  cr_expect_eq(accounts_sign_up(accounts, "eve@example.com", "third-password").status, STATUS_INTERNAL);
+  cr_expect_eq(accounts_sign_up(accounts, "eve@example.com", "third heron password").status, STATUS_INTERNAL);
 
   const char *const all[] = {ACCOUNTS_PASSWORD,
                              "wrong-password",
                              "second-password",
-                             "third-password",
+                             "third heron password",
                              "pw-shrt",
+                             "dragonmasterdragon",
                              "unknown-refresh-token",
                              tokens->refresh_token,
                              tokens->access_token,

@@ -131,7 +131,7 @@ Test(calls, public_methods_need_nobody)
 {
   User__V1__CreateUserRequest create = USER__V1__CREATE_USER_REQUEST__INIT;
   create.email = "ada@example.com";
-  create.password = "correct horse";
+  create.password = "correct horse battery";
   create.display_name = "Ada";
   cr_expect_eq(driver_call(&gateway, "user.v1.UserService/CreateUser", &create.base, &anonymous).status, STATUS_OK);
 }

@@ -52,7 +52,7 @@ static struct outcome create_user(char *name, uint64_t timeout_ms)
 {
   User__V1__CreateUserRequest request = USER__V1__CREATE_USER_REQUEST__INIT;
   request.email = "ada@example.com";
-  request.password = "correct horse";
+  request.password = "correct horse battery";
   request.display_name = name;
   struct outcome outcome;
   driver_begin(&gateway, "user.v1.UserService/CreateUser", driver_pack(&gateway, &request.base), &someone, timeout_ms,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/security/password.h"
+#include "common/security/password_text_internal.h"
 
 // Stands in front of libsodium's function of this name, and counts its calls.
 static unsigned hashes_computed;
@@ -22,6 +23,19 @@ int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const cha
   hashes_computed++;
   last_cost = (struct password_cost){.operations = opslimit, .memory_bytes = memlimit};
   return real(out, outlen, passwd, passwdlen, salt, opslimit, memlimit, alg);
+}
+
+static unsigned hashes_compared;
+
+// Stands in front of libsodium's function as well.
+int crypto_pwhash_str_verify(const char str[crypto_pwhash_STRBYTES], const char *const passwd,
+                             unsigned long long passwdlen)
+{
+  int (*real)(const char *, const char *, unsigned long long);
+  void *address = dlsym(RTLD_NEXT, "crypto_pwhash_str_verify");
+  memcpy(&real, &address, sizeof(real));
+  hashes_compared++;
+  return real(str, passwd, passwdlen);
 }
 
 static const struct password_cost cheap = {.operations = 1, .memory_bytes = 8192};
@@ -88,13 +102,76 @@ Test(password, malformed_hashes_fit_nothing)
 
 Test(password, size_is_bounded)
 {
-  static char text[PASSWORD_MAX_BYTES + 1];
+  static char text[PASSWORD_MAX_CODE_POINTS + 1];
   memset(text, 'p', sizeof text);
   char hash[PASSWORD_HASH_SIZE];
-  cr_assert_eq(password_hash(slice_make(text, PASSWORD_MAX_BYTES), &cheap, hash), STATUS_OK);
-  cr_assert(password_verify(slice_make(text, PASSWORD_MAX_BYTES), hash));
+  cr_assert_eq(password_hash(slice_make(text, PASSWORD_MAX_CODE_POINTS), &cheap, hash), STATUS_OK);
+  cr_assert(password_verify(slice_make(text, PASSWORD_MAX_CODE_POINTS), hash));
   cr_assert_eq(password_hash(slice_make(text, sizeof text), &cheap, hash), STATUS_INVALID_ARGUMENT);
+  cr_assert_not(password_verify(slice_make(text, sizeof text), hash));
   cr_assert_eq(password_hash(SLICE(""), &cheap, hash), STATUS_INVALID_ARGUMENT);
+}
+
+#define CAFE_COMPOSED "caf\xC3\xA9 au lait"
+#define CAFE_DECOMPOSED "cafe\xCC\x81 au lait"
+
+Test(password, both_spellings_of_an_accent_are_one_password)
+{
+  char hash[PASSWORD_HASH_SIZE];
+  cr_assert_eq(password_hash(SLICE(CAFE_DECOMPOSED), &cheap, hash), STATUS_OK);
+  cr_expect_eq(password_verify(SLICE(CAFE_COMPOSED), hash), PASSWORD_RIGHT);
+  cr_expect_eq(password_verify(SLICE(CAFE_DECOMPOSED), hash), PASSWORD_RIGHT);
+  cr_expect_eq(password_verify(SLICE("cafe au lait"), hash), PASSWORD_WRONG);
+}
+
+// The hash is of the decomposed text as it was sent, as releases before the normalisation stored it.
+Test(password, a_hash_of_the_text_as_given_still_fits_that_text)
+{
+  char hash[crypto_pwhash_STRBYTES];
+  cr_assert_eq(crypto_pwhash_str_alg(hash, CAFE_DECOMPOSED, strlen(CAFE_DECOMPOSED), cheap.operations,
+                                     cheap.memory_bytes, crypto_pwhash_ALG_ARGON2ID13),
+               0);
+  cr_expect_eq(password_verify(SLICE(CAFE_DECOMPOSED), hash), PASSWORD_RIGHT_AS_GIVEN);
+  cr_expect_eq(password_verify(SLICE(CAFE_COMPOSED), hash), PASSWORD_WRONG);
+}
+
+// The number of computations follows from the text that was given, never from whether the account exists.
+Test(password, an_unknown_account_costs_as_much_for_a_text_in_another_form)
+{
+  char hash[PASSWORD_HASH_SIZE];
+  cr_assert_eq(password_hash(SLICE("x"), &cheap, hash), STATUS_OK);
+  hashes_computed = 0;
+  password_verify_dummy(SLICE(CAFE_COMPOSED), &cheap);
+  cr_expect_eq(hashes_computed, 1);
+  password_verify_dummy(SLICE(CAFE_DECOMPOSED), &cheap);
+  cr_expect_eq(hashes_computed, 3);
+  cr_expect_eq(password_verify(SLICE(CAFE_COMPOSED), hash), PASSWORD_WRONG);
+  cr_expect_eq(password_verify(SLICE(CAFE_DECOMPOSED), hash), PASSWORD_WRONG);
+  cr_expect_eq(hashes_compared, 3);
+}
+
+Test(password, what_is_no_text_is_not_hashed_and_fits_nothing_new)
+{
+  char hash[PASSWORD_HASH_SIZE];
+  cr_expect_eq(password_hash(SLICE("\xFF\xFE correct horse"), &cheap, hash), STATUS_INVALID_ARGUMENT);
+  cr_assert_eq(password_hash(SLICE("correct horse"), &cheap, hash), STATUS_OK);
+  cr_expect_eq(password_verify(SLICE("\xFF\xFE correct horse"), hash), PASSWORD_WRONG);
+}
+
+// 256 syllables of Korean are 768 code points as some systems send them, and not one of them is lost.
+Test(password, the_longest_password_may_come_decomposed)
+{
+  static char given[PASSWORD_MAX_CODE_POINTS * 9];
+  for (size_t i = 0; i < PASSWORD_MAX_CODE_POINTS; i++)
+    memcpy(given + 9 * i, "\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", 9);
+  struct password_text text;
+  cr_assert_eq(password_normalise(slice_make(given, sizeof given), &text), STATUS_OK);
+  cr_expect_eq(text.code_points, PASSWORD_MAX_CODE_POINTS);
+  cr_expect_eq(text.size, 3 * PASSWORD_MAX_CODE_POINTS);
+  char hash[PASSWORD_HASH_SIZE];
+  cr_assert_eq(password_hash(slice_make(given, sizeof given), &cheap, hash), STATUS_OK);
+  given[sizeof given - 1] = (char)0xAC;
+  cr_expect_eq(password_verify(slice_make(given, sizeof given), hash), PASSWORD_WRONG);
 }
 
 Test(password, bytes_after_a_zero_count)

@@ -1,0 +1,39 @@
+// Making and comparing the hashes of passwords. Both take tens of milliseconds of CPU and megabytes, so they run in the
+// thread pool, a few at a time, and the sources of the calls take turns (hash_queue.h).
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_PASSWORDS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_PASSWORDS_H
+
+#include <stdbool.h>
+
+#include "common/base/status.h"
+#include "common/security/password.h"
+#include "common/security/password_rules.h"
+
+struct call;
+
+// A password that somebody has chosen.
+struct chosen_password {
+  const char *text;
+  const char *field;  // of the request, for the violation
+  struct password_owner owner;
+};
+
+// Holds a password against the rules and hashes it. Fails the call with INVALID_ARGUMENT, a violation of the field and
+// a reason such as PASSWORD_COMMON where a rule refuses it, with RESOURCE_EXHAUSTED where too many wait. May wait.
+enum status auth_passwords_hash(struct call *call, const struct chosen_password *chosen,
+                                char hash[PASSWORD_HASH_SIZE]) MUST_CHECK;
+// Compares a password with a hash, which is NULL for an unknown account: the same work is done for it, and nothing
+// matches. Fails the call with RESOURCE_EXHAUSTED where too many wait. May wait.
+enum status auth_passwords_compare(struct call *call, const char *given, const char *hash,
+                                   enum password_match *match) MUST_CHECK;
+// Hashes a password that was right again where its hash is of a lower cost or of a text that was not normalised. A
+// failure is harmless: the old hash stays, as it does where too many wait. May wait.
+void auth_passwords_renew(struct call *call, const char *user_id, const char *given, const char *hash,
+                          enum password_match match);
+
+// Tells whether a hash of this call would get a turn, so that what would be refused costs nothing before.
+bool auth_passwords_have_room(struct call *call);
+// Tells the caller that too many hashes wait; nothing was tried.
+enum status auth_passwords_fail_busy(struct call *call);
+
+#endif
