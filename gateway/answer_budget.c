@@ -1,5 +1,6 @@
 #include "gateway/answer_budget.h"
 
+#include "common/base/compiler.h"
 #include "common/base/hash.h"
 
 // An expectation that was too high goes down by one part of this with each answer.
@@ -20,17 +21,26 @@ static void hold(struct answer_budget *budget, struct answer_share *share, size_
   share->bytes = bytes;
 }
 
+// Notes a share that has no room, because its answer is expected to be small.
+static void note_unsized(struct answer_budget *budget, struct answer_share *share)
+{
+  if (budget->unsized.next == NULL)
+    list_init(&budget->unsized);
+  list_append(&budget->unsized, &share->node);
+}
+
 bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *share, uint64_t caller, uint64_t method)
 {
   *share = (struct answer_share){.caller = (uint16_t)(caller % ANSWER_CALLERS),
                                  .expectation = (uint16_t)(hash_integers(caller, method) % ANSWER_EXPECTATIONS)};
+  list_init(&share->node);
   size_t expected = budget->expected[share->expectation];
-  // What a caller who holds nothing asks for is judged when it has come.
-  if (expected < ANSWER_SMALL_BYTES || budget->held[share->caller] == 0) {
-    hold(budget, share, expected < ANSWER_SMALL_BYTES ? 0 : expected);
+  if (expected < ANSWER_SMALL_BYTES) {
+    note_unsized(budget, share);
     return true;
   }
-  if (!has_room(budget, share, expected))
+  // What a caller who holds nothing asks for is judged when it has come.
+  if (budget->held[share->caller] != 0 && !has_room(budget, share, expected))
     return false;
   hold(budget, share, expected);
   return true;
@@ -39,6 +49,7 @@ bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *sh
 bool answer_budget_take(struct answer_budget *budget, struct answer_share *share, size_t bytes, bool is_needed)
 {
   size_t *expected = &budget->expected[share->expectation];
+  list_remove(&share->node);
   size_t lower = *expected - *expected / EXPECTED_DECAY;
   *expected = bytes > lower ? bytes : lower;
   size_t counted = bytes < ANSWER_SMALL_BYTES ? 0 : bytes;
@@ -49,8 +60,29 @@ bool answer_budget_take(struct answer_budget *budget, struct answer_share *share
   return true;
 }
 
+void answer_budget_judge_again(struct answer_budget *budget, const struct answer_share *learned, struct list *excess)
+{
+  size_t expected = budget->expected[learned->expectation];
+  list_init(excess);
+  if (expected < ANSWER_SMALL_BYTES || budget->unsized.next == NULL)
+    return;
+  for (struct list *node = budget->unsized.next, *next; node != &budget->unsized; node = next) {
+    struct answer_share *share = CONTAINER_OF(node, struct answer_share, node);
+    next = node->next;
+    if (share->expectation != learned->expectation)
+      continue;
+    list_remove(node);
+    if (has_room(budget, share, expected))
+      hold(budget, share, expected);
+    else
+      list_append(excess, node);
+  }
+}
+
 void answer_budget_release(struct answer_budget *budget, struct answer_share *share)
 {
+  if (share->node.next != NULL)
+    list_remove(&share->node);
   if (share->bytes != 0)
     hold(budget, share, 0);
 }

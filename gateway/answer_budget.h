@@ -3,14 +3,17 @@
 // Counted is the answer as its service has sent it: while it is translated by turns, the JSON lies beside it.
 //
 // Room is reserved before the service is called, by the size that answers of the method to the caller have had, and
-// corrected when the answer comes. A pure state machine; callers are told apart by a hash, so two may share their room
-// by chance.
+// corrected when the answer comes. What was called before the first answer has shown their size is judged again then:
+// it is better given up than answered and turned away. A pure state machine; callers are told apart by a hash, so two
+// may share their room by chance.
 #ifndef BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 #define BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/base/list.h"
 
 // Answers below this size are not counted.
 #define ANSWER_SMALL_BYTES ((size_t)64 * 1024)
@@ -26,10 +29,12 @@ struct answer_budget {
   size_t held[ANSWER_CALLERS];
   size_t expected[ANSWER_EXPECTATIONS];  // by caller and method
   size_t total;
+  struct list unsized;  // shares without room, whose answers are expected to be small; empty while zeroed
 };
 
 // What one exchange holds. Zeroed: nothing.
 struct answer_share {
+  struct list node;  // in answer_budget.unsized, until the answer comes
   size_t bytes;
   uint16_t caller;
   uint16_t expectation;
@@ -42,6 +47,11 @@ bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *sh
 // reservation is as before. `is_needed` says that the answer must be held all the same, because it tells of a change;
 // then it is always true.
 bool answer_budget_take(struct answer_budget *budget, struct answer_share *share, size_t bytes, bool is_needed);
+// Judges calls again whose answers were expected to be small, after answer_budget_take has found that of `learned` to
+// be large. Those of the same caller and method get room, as far as there is some; the others are moved to `excess`,
+// which need not be initialised, in the order of their calls. By chance there may be calls of another caller and method
+// among them.
+void answer_budget_judge_again(struct answer_budget *budget, const struct answer_share *learned, struct list *excess);
 // Gives the room of the share back.
 void answer_budget_release(struct answer_budget *budget, struct answer_share *share);
 

@@ -158,6 +158,11 @@ enum exchange_next exchange_write(struct exchange *exchange)
   return EXCHANGE_DONE;
 }
 
+size_t exchange_write_bytes(const struct exchange *exchange)
+{
+  return exchange->wire.size;
+}
+
 // Cancels the call in flight, or the wait for keys, so that no progress is reported any more. Returns whether the
 // service may have begun the call.
 static bool cancel_wait(struct exchange *exchange)
@@ -183,6 +188,17 @@ void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)
     set_state(exchange, EXCHANGE_STATE_REPLIED);
     exchange->progress(exchange->arg, EXCHANGE_DONE);
   }
+}
+
+void exchange_give_up_call(struct exchange *exchange)
+{
+  bool is_read = exchange->call != NULL && exchange_method(exchange)->no_side_effects;
+  if (exchange->state != EXCHANGE_STATE_WAITING || !is_read)
+    return;
+  (void)cancel_wait(exchange);
+  (void)exchange_refuse_answer(exchange);
+  set_state(exchange, EXCHANGE_STATE_REPLIED);
+  exchange->progress(exchange->arg, EXCHANGE_DONE);
 }
 
 // Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path

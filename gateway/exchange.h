@@ -92,6 +92,8 @@ enum exchange_next exchange_body(struct exchange *exchange, struct slice body);
 // Writes the next piece of a large reply, after EXCHANGE_WRITING. Returns WRITING while others follow, then DONE;
 // WAITING where the exchange is written no more, because it was abandoned or has another reply by now.
 enum exchange_next exchange_write(struct exchange *exchange);
+// Returns the size of the response that exchange_write writes.
+size_t exchange_write_bytes(const struct exchange *exchange);
 // Makes the reply the problem for `http_status`, because the HTTP layer itself refused the request (too large,
 // malformed, too slow). An OPTIONS that it refused (405) is answered with 204 and the methods of the path. Allowed at
 // any time; an exchange that was never started takes what identifies the request from `input`.

@@ -260,8 +260,27 @@ static enum step_result begin_pieces(struct exchange *exchange, const struct con
   return STEP_WRITE;
 }
 
+// Answers a read that has come back, but cannot be written in the time that the client has set.
+static enum step_result refuse_late_write(struct exchange *exchange)
+{
+  strbuf_free(&exchange->wire);
+  drop_headers(exchange);
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
+                                                   .detail = SLICE("the time that the request gives itself was over "
+                                                                   "before its large answer was written")});
+}
+
+// What changes something is answered in any case: its client would not know the outcome.
+static bool is_too_late(const struct exchange *exchange)
+{
+  return exchange->deadline_us != DEADLINE_NONE && exchange_method(exchange)->no_side_effects &&
+         exchange->gateway->clock.now_us() >= exchange->deadline_us;
+}
+
 enum step_result exchange_write_piece(struct exchange *exchange)
 {
+  if (is_too_late(exchange))
+    return refuse_late_write(exchange);
   bool is_done = false;
   enum status status = transcode_pieces_write(exchange->pieces, PIECE_BYTES, &is_done);
   if (status == STATUS_OK && !is_done)
@@ -300,6 +319,19 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
                                                                              : fail_unfit(exchange);
 }
 
+// Gives up what was called before the size of such answers was known, and is more than there is room for: the service
+// need not make what would be turned away.
+static void give_up_excess(struct exchange *exchange)
+{
+  struct list excess;
+  answer_budget_judge_again(&exchange->gateway->answers, &exchange->answer, &excess);
+  while (!list_empty(&excess)) {
+    struct answer_share *share = CONTAINER_OF(excess.next, struct answer_share, node);
+    list_remove(&share->node);
+    exchange_give_up_call(CONTAINER_OF(share, struct exchange, answer));
+  }
+}
+
 static enum step_result reply_outcome(struct exchange *exchange, const struct rpc_status *status)
 {
   limits_end_attempt(&exchange->attempt, status);
@@ -308,8 +340,10 @@ static enum step_result reply_outcome(struct exchange *exchange, const struct rp
     answer_budget_release(answers, &exchange->answer);
     return reply_failure(exchange, status);
   }
-  if (!answer_budget_take(answers, &exchange->answer, exchange->outcome_payload.size,
-                          !exchange_method(exchange)->no_side_effects))
+  bool has_room = answer_budget_take(answers, &exchange->answer, exchange->outcome_payload.size,
+                                     !exchange_method(exchange)->no_side_effects);
+  give_up_excess(exchange);
+  if (!has_room)
     return exchange_refuse_answer(exchange);
   return reply_success(exchange, exchange->outcome_payload);
 }

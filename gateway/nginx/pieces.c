@@ -109,8 +109,9 @@ ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
   if (pieces == NULL)
     return NGX_ERROR;
   pieces->turn = (struct turn){.r = r, .run = send_next, .end = on_last_piece};
+  pieces->turn.is_very_large = body.size > VERY_LARGE_BYTES;
   pieces->left = body;
-  ngx_int_t rc = turns_are_free() ? turns_run(&pieces->turn) : NGX_DONE;
+  ngx_int_t rc = !pieces->turn.is_very_large && turns_are_free() ? turns_run(&pieces->turn) : NGX_DONE;
   if (rc != NGX_DONE)
     return rc;
   // The request stays until the last piece was sent.

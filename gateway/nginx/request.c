@@ -226,6 +226,8 @@ static ngx_int_t send_exchange(struct request *request)
 static ngx_int_t write_piece(struct turn *turn)
 {
   const struct request *request = CONTAINER_OF(turn, struct request, turn);
+  if (turn->r->connection->error)
+    return NGX_ERROR;
   switch (exchange_write(request->exchange)) {
   case EXCHANGE_WRITING:
     return NGX_DONE;
@@ -241,15 +243,19 @@ static ngx_int_t write_piece(struct turn *turn)
 static void on_written(struct turn *turn, ngx_int_t rc)
 {
   struct request *request = CONTAINER_OF(turn, struct request, turn);
-  // Else the request has another reply by now, or nobody waits for one.
+  // With NGX_DECLINED the request has another reply by now, or nobody waits for one.
   if (rc == NGX_OK)
     ngx_http_finalize_request(request->r, send_exchange(request));
+  else if (rc == NGX_ERROR)
+    ngx_http_finalize_request(request->r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
 }
 
 // Has a large reply written by turns.
 static void write_by_turns(struct request *request)
 {
-  request->turn = (struct turn){.run = write_piece, .end = on_written};
+  request->turn = (struct turn){.run = write_piece,
+                                .end = on_written,
+                                .is_very_large = exchange_write_bytes(request->exchange) > VERY_LARGE_BYTES};
   if (!turns_wait(request->r, &request->turn))
     ngx_http_finalize_request(request->r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
@@ -374,6 +380,8 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   }
   if (reply->body.size >= COMPRESSED_BYTES && gateway_is_crowded(worker_gateway()))
     compression_hurry(r);
+  if (reply->body.size <= VERY_LARGE_BYTES)
+    turns_note_other();
   rc = request_send_bytes(r, reply->body);
   if (rc != NGX_DONE)
     request_note_sent(r);

@@ -4,26 +4,46 @@
 // In one turn of the loop the replies that wait get TURN_US together, a piece of each after the other, so one of few
 // pieces ends before larger ones that have come earlier. What is left waits for the next turns. Whatever else the
 // worker has to do, such as to pass on or refuse a request, waits no longer than that.
+//
+// Very large replies wait behind the others. While the worker answers other requests, too, they pause after each turn.
+// Without pauses a few of them keep the worker busy all the time. The kernel then has used up the worker's share of the
+// processor, and lets other processes run for several milliseconds when a small request comes.
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"
 
 #define TURN_US 300
 #define GUARD_MS 60000
+// The pause between two turns of very large replies, while others were answered not longer ago than OTHERS_US.
+#define PAUSE_MS 2
+#define OTHERS_US 1000000
 
 // The worker's replies that wait for their turn.
 static struct {
-  ngx_queue_t waiting;  // in the order of their turns
-  ngx_event_t turn;     // posted for the next turn of the loop while replies wait
-  uint64_t spent_us;    // on replies in this turn of the loop
+  ngx_queue_t waiting;             // in the order of their turns
+  ngx_queue_t very_large;          // the same for very large replies
+  ngx_event_t turn;                // posted for the next turn of the loop while replies wait
+  ngx_event_t pause;               // its timer is set while very large replies pause
+  uint64_t spent_us;               // on replies in this turn of the loop
+  uint64_t other_us;               // when a reply that is not very large was sent last
+  ngx_connection_t no_connection;  // nginx's debug log reads an fd behind every timer
 } worker_turns;
 
 static void on_turn(ngx_event_t *event);
+static void on_pause_end(ngx_event_t *event);
 
 void turns_start(ngx_log_t *log)
 {
   ngx_queue_init(&worker_turns.waiting);
+  ngx_queue_init(&worker_turns.very_large);
+  worker_turns.no_connection.fd = (ngx_socket_t)-1;
   worker_turns.turn = (ngx_event_t){.handler = on_turn, .log = log};
+  worker_turns.pause = (ngx_event_t){.handler = on_pause_end, .data = &worker_turns.no_connection, .log = log};
+}
+
+void turns_note_other(void)
+{
+  worker_turns.other_us = clock_now_us();
 }
 
 void turns_end_turn(void)
@@ -47,11 +67,26 @@ static void dequeue(struct turn *turn)
   turn->is_waiting = false;
 }
 
+static void post_turn(void)
+{
+  // The macro is more than one statement.
+  if (!ngx_queue_empty(&worker_turns.waiting) ||
+      (!ngx_queue_empty(&worker_turns.very_large) && !worker_turns.pause.timer_set)) {
+    ngx_post_event(&worker_turns.turn, &ngx_posted_next_events);
+  }
+}
+
+static void on_pause_end(ngx_event_t *event)
+{
+  (void)event;
+  post_turn();
+}
+
 static void enqueue(struct turn *turn)
 {
   turn->is_waiting = true;
-  ngx_queue_insert_tail(&worker_turns.waiting, &turn->link);
-  ngx_post_event(&worker_turns.turn, &ngx_posted_next_events);
+  ngx_queue_insert_tail(turn->is_very_large ? &worker_turns.very_large : &worker_turns.waiting, &turn->link);
+  post_turn();
 }
 
 static void end_turns(struct turn *turn)
@@ -96,9 +131,9 @@ ngx_int_t turns_run(struct turn *turn)
   return rc;
 }
 
-static void run_first(void)
+static void run_first(ngx_queue_t *queue)
 {
-  struct turn *turn = ngx_queue_data(ngx_queue_head(&worker_turns.waiting), struct turn, link);
+  struct turn *turn = ngx_queue_data(ngx_queue_head(queue), struct turn, link);
   // The turn may be gone with its request after its end.
   ngx_connection_t *connection = turn->r->connection;
   ngx_http_set_log_request(connection->log, turn->r);
@@ -113,15 +148,30 @@ static void run_first(void)
   ngx_http_run_posted_requests(connection);
 }
 
+static void run_waiting(ngx_queue_t *queue)
+{
+  while (!ngx_queue_empty(queue) && worker_turns.spent_us < TURN_US)
+    run_first(queue);
+}
+
+// Gives very large replies a turn unless they pause: one piece at least, whatever time the other replies have taken.
+static void run_very_large(void)
+{
+  if (ngx_queue_empty(&worker_turns.very_large) || worker_turns.pause.timer_set)
+    return;
+  if (clock_now_us() - worker_turns.other_us < OTHERS_US)
+    ngx_add_timer(&worker_turns.pause, PAUSE_MS);
+  run_first(&worker_turns.very_large);
+  run_waiting(&worker_turns.very_large);
+}
+
 static void on_turn(ngx_event_t *event)
 {
+  (void)event;
   // What has come in since the last turn leaves first.
   worker_flush();
   worker_turns.spent_us = 0;
-  while (!ngx_queue_empty(&worker_turns.waiting) && worker_turns.spent_us < TURN_US)
-    run_first();
-  // The macro is more than one statement.
-  if (!ngx_queue_empty(&worker_turns.waiting)) {
-    ngx_post_event(event, &ngx_posted_next_events);
-  }
+  run_waiting(&worker_turns.waiting);
+  run_very_large();
+  post_turn();
 }

@@ -57,6 +57,48 @@ Test(answer_budget, answers_that_are_larger_than_expected_are_turned_away_when_t
   cr_assert_eq(budget.held[ADA], 0);
 }
 
+// The same, but the first answer is learned from: the service need not make what would be turned away.
+Test(answer_budget, calls_before_the_first_answer_are_judged_again_once_it_has_come)
+{
+  static struct answer_share shares[500];
+  struct answer_share bobs, other;
+  struct list excess;
+  cr_assert(answer_budget_reserve(&budget, &bobs, BOB, LIST));
+  cr_assert(answer_budget_reserve(&budget, &other, ADA, GET));
+  for (size_t i = 0; i < 500; i++)
+    cr_assert(answer_budget_reserve(&budget, &shares[i], ADA, LIST));
+  cr_assert(answer_budget_take(&budget, &shares[0], 4 * MB, false));
+  answer_budget_judge_again(&budget, &shares[0], &excess);
+  cr_assert_eq(budget.held[ADA], 16 * MB, "three more have room");
+  size_t count = 0;
+  for (; !list_empty(&excess); count++) {
+    cr_assert_eq(excess.next, &shares[4 + count].node, "in the order of their calls");
+    list_remove(excess.next);
+    answer_budget_release(&budget, &shares[4 + count]);
+  }
+  cr_assert_eq(count, 496);
+  answer_budget_judge_again(&budget, &shares[0], &excess);
+  cr_assert(list_empty(&excess), "each is judged once");
+  for (size_t i = 0; i < 4; i++)
+    answer_budget_release(&budget, &shares[i]);
+  cr_assert_eq(budget.total, 0);
+}
+
+Test(answer_budget, nothing_is_judged_again_after_a_small_answer_or_the_end_of_a_call)
+{
+  struct answer_share shares[3];
+  struct list excess;
+  for (size_t i = 0; i < 3; i++)
+    cr_assert(answer_budget_reserve(&budget, &shares[i], ADA, LIST));
+  cr_assert(answer_budget_take(&budget, &shares[0], ANSWER_SMALL_BYTES - 1, false));
+  answer_budget_judge_again(&budget, &shares[0], &excess);
+  cr_assert(list_empty(&excess));
+  answer_budget_release(&budget, &shares[1]);
+  cr_assert(answer_budget_take(&budget, &shares[2], 300 * MB, false));
+  answer_budget_judge_again(&budget, &shares[2], &excess);
+  cr_assert(list_empty(&excess));
+}
+
 Test(answer_budget, a_single_answer_is_held_whatever_its_size)
 {
   struct answer_share first, second;

@@ -137,6 +137,57 @@ Test(large_replies, leave_no_memory_with_the_next_request)
   assert_problem(start(fixture_input("GET", ITEM_PATH)), 401, "TOKEN_MISSING");
 }
 
+Test(large_replies, that_cannot_be_written_in_the_clients_time_are_given_up)
+{
+  struct exchange_input input = fixture_input("GET", "/v1/items");
+  input.time_limits.request_timeout = SLICE("1");
+  answer_and_overwrite(start_call(input), make_list(SLICE("")));
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_WRITING);
+  fixture_now_us += 1000000;
+  cr_assert_eq(exchange_write(exchange), EXCHANGE_DONE);
+  assert_problem(exchange_reply(exchange), 504, "DEADLINE_EXCEEDED");
+  cr_assert_eq(exchange->wire.capacity, 0);
+  cr_assert_eq(count_answered("504"), 1);
+}
+
+// ---- calls before the first answer ----
+
+// Starts a request of its own for a list.
+static struct exchange *start_list(void)
+{
+  struct exchange *other = fixture_exchange(fixture);
+  struct exchange_input input = fixture_input("GET", "/v1/items");
+  input.authorization = fixture_bearer(fixture, "user", 900);
+  cr_assert_eq(exchange_start(other, &input), EXCHANGE_WAITING);
+  return other;
+}
+
+Test(large_replies, calls_that_there_is_no_room_for_are_given_up_at_the_first_answer)
+{
+  enum { OTHERS = 9 };
+  struct fixture_call *first = ask_for_list();
+  size_t calls = fixture->call_count;
+  struct exchange *others[OTHERS];
+  for (size_t i = 0; i < OTHERS; i++)
+    others[i] = start_list();
+  cr_assert_eq(fixture->call_count, calls + OTHERS);
+  answer_and_overwrite(first, make_list(SLICE("")));
+  // There is room for four answers of 3.6 MB.
+  for (size_t i = 0; i < OTHERS; i++) {
+    cr_assert_eq(fixture_call(fixture, calls + i)->cancelled, i >= 3, "call %zu", i);
+    if (i >= 3)
+      assert_problem(exchange_reply(others[i]), 429, "TOO_MANY_UNREAD_BYTES");
+  }
+  cr_assert_eq(count_answered("429"), OTHERS - 3);
+  while (exchange_write(exchange) == EXCHANGE_WRITING)
+    continue;
+  cr_assert_eq(exchange_reply(exchange)->http_status, 200);
+  answer_and_overwrite(fixture_call(fixture, calls), make_list(SLICE("")));
+  cr_assert_eq(fixture->progress, EXCHANGE_WRITING, "the others are answered");
+  for (size_t i = 0; i < OTHERS; i++)
+    exchange_close(&others[i]);
+}
+
 // ---- connections of their own ----
 
 static size_t expensive_calls, expensive_cancels;
