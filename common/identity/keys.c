@@ -102,7 +102,7 @@ static enum status take_key_set(struct keys *keys, struct slice payload, struct 
 // Wakes the requests that have come until then.
 static void wake_until(struct keys *keys, uint64_t until_us)
 {
-// Wakes the requests that have come until `until_us`.
+  // Waiting requests leave the list before the first is woken, because a woken request may wait again.
   struct list woken;
   list_init(&woken);
   while (!list_empty(&keys->waiting)) {

@@ -4,9 +4,13 @@
 #include <string.h>
 
 #include "auth/queries.bh.h"
+#include "common/base/clock.h"
 #include "common/base/uuid.h"
+#include "services/auth/auth_keys.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_seals.h"
 #include "services/auth/auth_sessions.h"
+#include "services/auth/settings.h"
 
 // Finds the user id of an account that is named by its e-mail address or its user id.
 static enum status resolve_user(struct service *service, const char *who, struct arena *arena, const char **user_id,
@@ -93,6 +97,47 @@ static enum status revoke_role(struct service *service, int argc, char **argv, s
   return change(service, argv, take_role, "no longer has the role", error);
 }
 
+// ---- signing keys ----
+
+static void describe_rotation(const struct auth_keys *keys, bool at_once)
+{
+  size_t latest = keys->count - 1;
+  const char *kid = keys->keys[latest]->signing.kid;
+  if (at_once) {
+    printf("%s is the only key, and signs within two seconds. All access tokens are void: clients that get 401 refresh "
+           "or log in again\n",
+           kid);
+    return;
+  }
+  char time[CLOCK_RFC3339_SIZE];
+  (void)clock_format_rfc3339(keys->times[latest].sign_ms / 1000, 0, time);
+  printf("%s is published, and signs from %s on; %zu keys are published, %d at most\n", kid, time, keys->count,
+         TOKEN_MAX_KEYS);
+}
+
+static enum status rotate_keys(struct service *service, int argc, char **argv, struct error *error)
+{
+  bool at_once = argc == 1 && strcmp(argv[0], "--now") == 0;
+  if (argc == 1 && !at_once)
+    return error_set(error, STATUS_INVALID_ARGUMENT, "the option is %s; known is: --now", argv[0]);
+  const struct auth_settings *settings = service_settings(service);
+  struct auth_keys keys;
+  bool changed;
+  enum status status = auth_seals_check(settings, error);
+  if (status == STATUS_OK)
+    status = auth_keys_init(&keys, settings, error);
+  if (status != STATUS_OK)
+    return status;
+  // What cannot open the present keys would make one that no instance can open.
+  status = auth_keys_read(&keys, service_pg(service), settings, &changed, error);
+  if (status == STATUS_OK)
+    status = auth_keys_rotate(&keys, service_pg(service), settings, at_once, error);
+  if (status == STATUS_OK)
+    describe_rotation(&keys, at_once);
+  auth_keys_free(&keys);
+  return status;
+}
+
 const struct service_command auth_commands[AUTH_COMMAND_COUNT] = {
     {.name = "grant-role",
      .arguments = "<role> <e-mail or user id>",
@@ -106,4 +151,13 @@ const struct service_command auth_commands[AUTH_COMMAND_COUNT] = {
      .min_arguments = 2,
      .max_arguments = 2,
      .run = revoke_role},
+    {.name = "rotate-keys",
+     .arguments = "[--now]",
+     .help =
+         "Publishes a new signing key, which signs after AUTH_KEY_PUBLISH; the old one is kept until its last token "
+         "has expired. With --now, for a key that somebody else has, it replaces all keys within a second: every "
+         "access token is void, and clients refresh.",
+     .min_arguments = 0,
+     .max_arguments = 1,
+     .run = rotate_keys},
 };

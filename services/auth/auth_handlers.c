@@ -51,6 +51,23 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
   return auth_db_delete_credential(query_on(state->pg), &params, call_arena(call), &deleted);
 }
 
+// ---- keys ----
+
+// Refuses what needs the signing keys while they cannot be read.
+static enum status fail_without_keys(struct call *call, enum status status)
+{
+  if (status != STATUS_UNAVAILABLE)
+    return status;
+  return call_fail(call, status, "UNAVAILABLE", "the signing keys cannot be read right now; try again later");
+}
+
+// Waits until tokens can be signed. Comes before anything is changed, so that no refresh token is spent for nothing.
+static enum status wait_for_signer(struct call *call)
+{
+  const struct auth_state *state = call_state(call);
+  return fail_without_keys(call, auth_keys_wait(&state->keys));
+}
+
 // ---- login ----
 
 // Fails alike for an unknown address and a wrong password, so that the answer does not tell which addresses have
@@ -170,7 +187,7 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
     return STATUS_INVALID_ARGUMENT;
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  const char *secret = state->settings->key_secret;
+  const char *secret = state->stored_secret;
   struct login_try try = {.account = auth_devices_account(secret, request->email, arena),
                           .address = call_client_address(call)};
   struct device device;
@@ -191,6 +208,8 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   enum status status = verify_login(call, request, &user_id);
   settle_login(call, &try, status);
   if (status == STATUS_OK)
+    status = wait_for_signer(call);
+  if (status == STATUS_OK)
     status = start_session(call, request, user_id, response);
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
   if (status == STATUS_OK)
@@ -208,7 +227,9 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   const struct session_use use = {
       .token = request->refresh_token, .address = address_of(call), .came_us = clock_now_us()};
   struct session_grant grant;
-  enum status status = auth_sessions_refresh(state, resource_db(call), &use, arena, &grant);
+  enum status status = wait_for_signer(call);
+  if (status == STATUS_OK)
+    status = auth_sessions_refresh(state, resource_db(call), &use, arena, &grant);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");
@@ -221,7 +242,7 @@ static enum status logout(struct call *call, const Auth__V1__LogoutRequest *requ
   return auth_sessions_log_out(call_state(call), request->refresh_token, call_arena(call));
 }
 
-// ---- keys ----
+// ---- published keys ----
 
 static enum status get_jwks(struct call *call, const Auth__V1__GetJwksRequest *request,
                             Auth__V1__JsonWebKeySet *response)
@@ -229,10 +250,13 @@ static enum status get_jwks(struct call *call, const Auth__V1__GetJwksRequest *r
   (void)request;
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
+  // A key that another instance has published since could be missing.
+  if (!auth_keys_are_fresh(&state->keys))
+    return fail_without_keys(call, STATUS_UNAVAILABLE);
   response->n_keys = state->keys.count;
   response->keys = arena_array(arena, state->keys.count, sizeof(*response->keys));
   for (size_t i = 0; i < state->keys.count; i++) {
-    const struct auth_key *key = &state->keys.keys[i];
+    const struct auth_key *key = state->keys.keys[i];
     Auth__V1__JsonWebKey *web_key = arena_alloc(arena, sizeof(*web_key));
     auth__v1__json_web_key__init(web_key);
     web_key->kty = arena_string(arena, SLICE("EC"));

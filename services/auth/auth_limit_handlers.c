@@ -55,7 +55,7 @@ static enum status take_share(struct call *call, const Auth__V1__TakeShareReques
 static char *find_source(struct call *call, const Auth__V1__BeginAttemptRequest *request)
 {
   const struct auth_state *state = call_state(call);
-  const char *secret = state->settings->key_secret;
+  const char *secret = state->stored_secret;
   struct arena *arena = call_arena(call);
   char source[SOURCE_TEXT_SIZE];
   source_of_address(slice_from_string(request->address), source);

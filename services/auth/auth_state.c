@@ -10,43 +10,58 @@
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/service/service.h"
+#include "services/auth/auth_seals.h"
 #include "services/auth/settings.h"
 
 // More hashes at a time than there are cores would only make each of them slower.
 #define MAX_HASHES 4
-#define MIN_KEY_SECRET_BYTES 32
 #define HOUSEKEEPING_MS 60000
 #define HOUSEKEEPING_LIMIT_MS 30000
 
-// Reads the signing keys, and verifies the tokens of this service's own callers with the newest of them.
-static enum status load_keys(struct auth_state *state, struct error *error)
+// Reads the signing keys, and verifies the tokens of this service's own callers with them.
+static enum status read_keys(struct auth_state *state, struct error *error)
 {
-  struct token_public_key keys[TOKEN_MAX_KEYS];
-  enum status status = auth_keys_load(&state->keys, state->pg, state->settings->key_secret, error);
-  if (status != STATUS_OK)
+  bool changed;
+  enum status status = auth_keys_read(&state->keys, state->pg, state->settings, &changed, error);
+  if (status != STATUS_OK || !changed)
     return status;
-  size_t count = 0;
-  for (; count < state->keys.count && count < TOKEN_MAX_KEYS; count++) {
-    const struct auth_key *key = &state->keys.keys[count];
-    keys[count] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
+  struct token_public_key keys[TOKEN_MAX_KEYS];
+  for (size_t i = 0; i < state->keys.count; i++) {
+    const struct auth_key *key = state->keys.keys[i];
+    keys[i] = (struct token_public_key){.kid = slice_from_string(key->signing.kid), .x = key->x, .y = key->y};
   }
-  return service_set_token_keys(state->service, keys, count, error);
+  return service_set_token_keys(state->service, keys, state->keys.count, error);
 }
 
-// Loads the keys again, because another instance may have made one, and removes expired sessions.
+// Follows the keys, which other instances and commands change, too, and does what is due. Only the first failure and
+// the end of failures are logged.
+static void run_keys(void *arg)
+{
+  struct auth_state *state = arg;
+  bool failing = false;
+  while (task_sleep_ms(AUTH_KEYS_READ_EVERY_MS) == STATUS_OK) {
+    struct error error;
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), HOUSEKEEPING_LIMIT_MS));
+    bool failed = read_keys(state, &error) != STATUS_OK;
+    task_restore_deadline(before);
+    if (failed && !failing)
+      log_warn("keys",
+               "could not read the signing keys; those that are known are used for a minute at most, then logins and "
+               "refreshes get 503; retrying",
+               LOG_STRING("reason", error.message));
+    else if (!failed && failing)
+      log_info("keys", "the signing keys can be read again", LOG_INT("keys", state->keys.count));
+    failing = failed;
+  }
+}
+
+// Removes expired sessions.
 static void keep_house(struct auth_state *state)
 {
-  struct error error;
-  enum status status = load_keys(state, &error);
-  if (status != STATUS_OK)
-    log_warn(
-        "keys",
-        "could not read the signing keys again; the keys read before stay in use, and the next attempt is in a minute",
-        LOG_STRING("reason", error.message));
   struct arena arena;
   arena_init(&arena);
   int64_t removed = 0;
-  status = auth_db_remove_expired_sessions(query_on(state->pg), &arena, &removed);
+  enum status status = auth_db_remove_expired_sessions(query_on(state->pg), &arena, &removed);
   int64_t forgotten = 0;
   if (auth_db_remove_expired_endings(query_on(state->pg), &arena, &forgotten) != STATUS_OK)
     log_info("sessions", "could not remove what has ended long ago; the next attempt is in a minute");
@@ -81,12 +96,28 @@ static void create_login_series(struct auth_state *state)
   }
 }
 
+// Reads what AUTH_KEY_SECRET opens. The stored secret comes first, because it tells by the keys whether it is the first
+// start.
+static enum status open_secrets(struct auth_state *state, struct error *error)
+{
+  enum status status = auth_seals_check(state->settings, error);
+  if (status == STATUS_OK)
+    status = auth_keys_init(&state->keys, state->settings, error);
+  if (status == STATUS_OK)
+    status = auth_seals_load_secret(state->settings, state->pg, &state->memory, &state->stored_secret, error);
+  return status == STATUS_OK ? read_keys(state, error) : status;
+}
+
+static void free_state(struct auth_state *state)
+{
+  auth_keys_free(&state->keys);
+  arena_free(&state->memory);
+  free(state);
+}
+
 enum status auth_start(struct service *service, void **state_out, struct error *error)
 {
   const struct auth_settings *settings = service_settings(service);
-  if (strlen(settings->key_secret) < MIN_KEY_SECRET_BYTES)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "AUTH_KEY_SECRET must have at least %d characters",
-                     MIN_KEY_SECRET_BYTES);
   struct auth_state *state = calloc(1, sizeof(*state));
   CHECK(state != NULL);
   state->service = service;
@@ -98,10 +129,9 @@ enum status auth_start(struct service *service, void **state_out, struct error *
       (struct password_rules){.min_code_points = (size_t)settings->password_min_length,
                               .min_code_points_with_factor = (size_t)settings->password_min_length_with_factor,
                               .product = settings->product_name};
-  enum status status = load_keys(state, error);
+  enum status status = open_secrets(state, error);
   if (status != STATUS_OK) {
-    auth_keys_free(&state->keys);
-    free(state);
+    free_state(state);
     return status;
   }
   auth_limits_init(&state->limits, service_redis(service));
@@ -109,6 +139,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   create_login_series(state);
   *state_out = state;
   service_background(service, run_housekeeping, state);
+  service_background(service, run_keys, state);
   return STATUS_OK;
 }
 
@@ -119,6 +150,5 @@ void auth_stop(struct service *service, void *state_opaque)
   if (state == NULL)
     return;
   auth_limits_free(&state->limits);
-  auth_keys_free(&state->keys);
-  free(state);
+  free_state(state);
 }

@@ -24,6 +24,8 @@ struct auth_state {
   struct password_cost cost;
   struct password_rules password_rules;
   struct auth_keys keys;
+  struct arena memory;        // of the stored secret
+  const char *stored_secret;  // what device tokens and the names of accounts rest on (auth_seals.h)
   struct auth_limits limits;
   struct hash_queue hashes;
   struct metric_series *logins[LOGIN_OUTCOME_COUNT];

@@ -6,6 +6,9 @@
 
 struct auth_settings {
   const char *key_secret;
+  const char *key_secret_previous;  // NULL: not set
+  int64_t key_rotation_ms;
+  int64_t key_publish_ms;
   int64_t access_ttl_ms;
   int64_t refresh_ttl_ms;
   int64_t refresh_grace_ms;

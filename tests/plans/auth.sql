@@ -20,6 +20,14 @@
 -- sample session_id: '00000000-0000-7000-8000-000000000007'
 -- sample kept_id: '00000000-0000-7000-9000-000000000002'
 -- sample current_id: '00000000-0000-7000-9000-000000000002'
+-- sample kid: 'kid7'
+-- sample sealed: '\x07'
+-- sample sealed_before: '\x07'
+-- sample old_sealed: '\x07'
+-- sample longest_ttl_ms: 1000
+-- sample sign_ms: 1000
+-- sample signs_now: true
+-- sample name: 'secret7'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -30,3 +38,5 @@ FROM credentials;
 INSERT INTO session_branches (session_id, number, token_hash) SELECT id, 1, token_hash FROM sessions;
 INSERT INTO endings (transaction, user_id, session_id, expire_time)
 SELECT row_number() OVER (), user_id, id, expire_time FROM sessions;
+INSERT INTO signing_keys (kid, sealed) SELECT 'kid' || i, '\x07' FROM generate_series(1, 100000) AS i;
+INSERT INTO stored_secrets (name, sealed) SELECT 'secret' || i, '\x07' FROM generate_series(1, 100000) AS i;

@@ -59,7 +59,7 @@ Test(auth_keys, another_secret_is_refused_by_the_settings_name)
 
   launch(&process, OTHER_SECRET);
   cr_expect_eq(process_end(&process), 1);
-  EXPECT_OUTPUT(process, "AUTH_KEY_SECRET does not open the stored signing key");
+  EXPECT_OUTPUT(process, "AUTH_KEY_SECRET does not open the stored secret");
   EXPECT_NO_OUTPUT(process, OTHER_SECRET);
   EXPECT_NO_OUTPUT(process, ONE_SECRET);
   process_free(&process);
