@@ -15,7 +15,8 @@ char *memory_copy_string(const char *string);
 
 // Lets up to 64 MB of freed memory stay with the process; call it once, at the start of a process that serves requests.
 // By default glibc gives back what is free at the top of the heap beyond 128 KB, and under load takes it again at once,
-// page by page. memory_trim_look gives it back between bursts.
+// page by page. memory_trim_look gives it back between bursts. All threads share one arena, and those that exist
+// already keep theirs.
 void memory_keep_freed(void);
 
 // Memory of the process.

@@ -1,6 +1,9 @@
 #include "common/base/memory.h"
 
 #include <criterion/criterion.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +112,52 @@ Test(memory, what_a_second_burst_took_of_what_was_free_is_given_back_too)
     free_pieces();
     expect_given_back(&trim);
   }
+}
+
+// ---- threads ----
+
+enum { THREADS = 4 };
+
+static pthread_barrier_t all_have_allocated;
+
+static void *allocate(void *arg)
+{
+  void *piece = malloc(PIECE_BYTES);
+  *(bool *)arg = piece != NULL;
+  pthread_barrier_wait(&all_have_allocated);
+  free(piece);
+  return NULL;
+}
+
+static size_t count_arenas(void)
+{
+  char *told = NULL;
+  size_t size = 0, count = 0;
+  FILE *file = open_memstream(&told, &size);
+  cr_assert_not_null(file);
+  cr_assert_eq(malloc_info(0, file), 0);
+  fclose(file);
+  for (const char *at = told; (at = strstr(at, "<heap nr=")) != NULL; at++)
+    count++;
+  free(told);
+  return count;
+}
+
+Test(memory, threads_that_start_later_get_no_arenas_of_their_own)
+{
+  skip_under_sanitizer();
+  pthread_t threads[THREADS];
+  bool allocated[THREADS];
+  memory_keep_freed();
+  size_t before = count_arenas();
+  cr_assert_eq(pthread_barrier_init(&all_have_allocated, NULL, THREADS), 0);
+  for (size_t i = 0; i < THREADS; i++)
+    cr_assert_eq(pthread_create(&threads[i], NULL, allocate, &allocated[i]), 0);
+  for (size_t i = 0; i < THREADS; i++) {
+    cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    cr_expect(allocated[i]);
+  }
+  cr_expect_eq(count_arenas(), before);
 }
 
 // ---- when ----
