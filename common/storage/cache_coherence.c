@@ -279,7 +279,7 @@ static void extend_lease(struct cache_coherence *c, uint64_t now_us)
     enter_state(c, COHERENCE_SETTLING);
   if (c->state == COHERENCE_SETTLING && c->lease_until_us == 0)
     c->settled_us = now_us + settling_us(c);
-  if (c->state == COHERENCE_SETTLING && now_us >= c->settled_us) {
+  if (c->state == COHERENCE_SETTLING && cache_fence_until_us(&c->fence, now_us) >= c->settled_us) {
     if (c->epoch == 0)
       cache_coherence_start_epoch(c);
     cache_members_end_lost(c);
@@ -297,6 +297,7 @@ static void handle_sent(void *arg, enum status status)
     return;  // the channel is lost, which is reported next
   uint64_t now_us = clock_now_us();
   note_published(c, now_us);
+  cache_fence_note_sent(&c->fence, now_us);
   extend_lease(c, now_us);
   if (c->send_epoch == c->epoch && c->epoch != 0)
     c->epoch_is_common = true;
@@ -365,6 +366,18 @@ static void handle_end_timer(void *arg)
 
 // ---- creating and freeing ----
 
+// An instance has the name that its sessions at PostgreSQL say.
+static void name_instance(struct cache_coherence *c, const struct pg *pg)
+{
+  const char *session = pg_session_name(pg);
+  uint64_t number;
+  random_bytes(&number, sizeof(number));
+  if (session == NULL)
+    snprintf(c->name, sizeof(c->name), "%016llx", (unsigned long long)number);
+  else
+    memcpy(c->name, session + strlen(session) - PG_INSTANCE_DIGITS, sizeof(c->name));
+}
+
 void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const struct cache_options *options,
                           const struct cache_coherence_events *events)
 {
@@ -373,9 +386,7 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const st
   struct slice label = slice_from_string(name);
   c->serving = metrics_series(METRIC_CACHE_SERVING, &label, 1);
   c->waited_out = metrics_series(METRIC_CACHE_LEASES_WAITED_OUT, &label, 1);
-  uint64_t number;
-  random_bytes(&number, sizeof(number));
-  snprintf(c->name, sizeof(c->name), "%016llx", (unsigned long long)number);
+  name_instance(c, options->pg);
   strbuf_init(&c->outbox, 0);
   list_init(&c->own);
   list_init(&c->members);
@@ -392,6 +403,8 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const st
   outage_init(&c->outage, c->name, cache_host_name());
   if (options->ask != NULL)
     c->siblings = cache_siblings_create(c, options);
+  c->fence.works = c->siblings != NULL && pg_session_name(options->pg) != NULL;
+  c->fence.begin_us = cache_ms_as_us(options->begin_ms);
   c->channel = pg_channel_create(options->pg, channel, &channel_events);
 }
 

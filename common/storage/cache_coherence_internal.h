@@ -18,11 +18,10 @@
 // Time. `hold_ms` is counted from the last message of an instance that the others have heard. A write that was
 // confirmed begins `begin_ms` after that message at the latest: what its task sends is limited to that, and the clock
 // is read right before each statement is sent. TCP and the server end what takes longer than pg_effect_ms from there.
-// Two cases remain. A process that stands still for longer than `hold_ms` exactly between that look at the clock and
-// the system call that sends, or while a statement larger than the socket's buffer is half sent, sends it when it goes
-// on. And a server that stands still itself while a statement lies in its buffer may begin it late. Within the process
-// nothing closes the first. A check in the database would: each write looks at a row of its instance that the others
-// remove before they forget its changes.
+// A process may stand still for longer than `hold_ms` exactly between that look at the clock and the system call that
+// sends, or while a statement larger than the socket's buffer is half sent. Its sessions are ended before its changes
+// are forgotten (cache_fence_internal.h). One case remains: a server that stands still itself while a statement lies in
+// its buffer may begin it late.
 //
 // Value. Who changes a key alone keeps what he has written, as if he had loaded it when he committed. Another change
 // could take effect before the end of this one only after its announcement was heard here, or after this instance's
@@ -55,6 +54,7 @@
 #include "common/runtime/task.h"
 #include "common/storage/cache.h"
 #include "common/storage/cache_announcement_internal.h"
+#include "common/storage/cache_fence_internal.h"
 #include "common/storage/cache_message_internal.h"
 #include "common/storage/cache_outage_internal.h"
 #include "common/storage/pg_channel_internal.h"
@@ -89,6 +89,7 @@ struct cache_coherence {
   struct loop_hook hook;
   struct loop_timer *timer;      // for signs of life
   struct loop_timer *end_timer;  // for ends of changes that no other message has taken along
+  struct cache_fence fence;
   uint64_t hold_us;
   char name[CACHE_INSTANCE_SIZE];
 

@@ -83,7 +83,8 @@ void cache_members_forget_silent(struct cache_coherence *c, uint64_t now_us)
 {
   for (struct list *node = c->members.next, *next = node->next; node != &c->members; node = next, next = node->next) {
     struct cache_member *member = CONTAINER_OF(node, struct cache_member, node);
-    if (member->heard_us + cache_members_memory_us(c) <= now_us)
+    uint64_t until_us = member->left ? now_us : cache_fence_until_us(&c->fence, now_us);
+    if (member->heard_us + cache_members_memory_us(c) <= until_us)
       free_member(c, member);
   }
 }

@@ -213,8 +213,13 @@ void outage_answered(struct outage *o, struct slice name, const struct outage_re
     return;
   uint64_t asked_us = member->asked_us;
   member->asked_us = 0;
-  member->knows_end |= member->question == OUTAGE_LEAVE && reply->answered;
   bool is_other = reply->answered && !slice_equal_string(reply->name, member->name);
+  if (member->question == OUTAGE_LEAVE) {
+    // Another process answers at the address of a member that has died, or nobody knows which of several has answered.
+    member->dead |= is_other && outage_is_address_unique(member);
+    member->knows_end |= reply->answered && !is_other;
+    return;
+  }
   // What came of a question of an earlier enrolment or round says nothing of this one.
   if (member->question == OUTAGE_TELL) {
     bool counts = asked_us >= o->connected_us;

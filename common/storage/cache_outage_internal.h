@@ -194,6 +194,7 @@ enum outage_step_kind {
   OUTAGE_ASK,     // `member` for a promise; outage_answered follows
   OUTAGE_TELL,    // `member` that this instance is about to change things; outage_answered follows
   OUTAGE_LEAVE,   // `member` that this instance has left; outage_answered follows
+  OUTAGE_FENCE,   // the sessions of silent members; cache_fence_begin asks for it, and not outage_next
 };
 
 struct outage_step {

@@ -175,6 +175,9 @@ static void run_errand(void *arg)
   case OUTAGE_LEAVE:
     put_question(errand);
     break;
+  case OUTAGE_FENCE:
+    cache_fence_run(errand->siblings->coherence, errand->siblings->pg, &arena);
+    break;
   case OUTAGE_NOTHING:
     CHECK(false);
   }
@@ -239,6 +242,8 @@ static void handle_timer(void *arg)
   outage_leave_if_cut_off(outage, !list_empty(&coherence->waiting), clock_now_us());
   while ((step = outage_next(outage, clock_now_us(), cache_host_is_free)).kind != OUTAGE_NOTHING)
     start_errand(siblings, &step);
+  if (cache_fence_begin(coherence, clock_now_us()))
+    start_errand(siblings, &(struct outage_step){.kind = OUTAGE_FENCE});
   if (siblings->left != NULL && !siblings->left->done && outage_is_left_known(outage))
     completion_finish(siblings->left, STATUS_OK);
   cache_coherence_join(coherence);

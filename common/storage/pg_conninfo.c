@@ -1,10 +1,13 @@
 // Connection parameters: what the operator gave, and what this suite adds. They hold the password. libpq's parser
 // quotes its input in its messages, so none of them reaches a log.
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
 #include "common/base/strbuf.h"
 #include "common/config/settings.h"
 #include "common/observe/log.h"
@@ -74,6 +77,26 @@ const char *pg_conninfo_value(const struct pg *pg, const char *keyword, const ch
   return value == NULL ? "" : value;
 }
 
+const char *pg_session_name(const struct pg *pg)
+{
+  return pg->session_name[0] == '\0' ? NULL : pg->session_name;
+}
+
+static void set_session_name(struct pg *pg, const struct pg_options *options)
+{
+  if (options->application_name == NULL)
+    return;
+  const char *name = options->application_name;
+  if (options->names_instance) {
+    uint64_t number;
+    random_bytes(&number, sizeof(number));
+    int size = snprintf(pg->session_name, sizeof(pg->session_name), "%s %0*" PRIx64, name, PG_INSTANCE_DIGITS, number);
+    CHECK(size > 0 && (size_t)size < sizeof(pg->session_name));
+    name = pg->session_name;
+  }
+  pg_conninfo_set(pg, "application_name", name);
+}
+
 void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
 {
   char *problem = NULL;
@@ -103,8 +126,7 @@ void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
     else
       pg_conninfo_set(pg, parsed[i].keyword, parsed[i].val);
   }
-  if (options->application_name != NULL)
-    pg_conninfo_set(pg, "application_name", options->application_name);
+  set_session_name(pg, options);
   pg_conninfo_set(pg, "client_encoding", "UTF8");
   set_session_options(pg, given_options, options);
   pg_places_init(pg);

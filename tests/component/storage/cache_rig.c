@@ -97,7 +97,9 @@ static void start(struct world *world, struct instance *instance, const char *co
   make_table(world);
   const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
   cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
-  instance->pg = pg_create(world->loop, &(struct pg_options){.conninfo = conninfo, .application_name = world->schema});
+  instance->pg =
+      pg_create(world->loop,
+                &(struct pg_options){.conninfo = conninfo, .application_name = world->schema, .names_instance = true});
   const struct cache_options cache_options = {.name = world->schema,
                                               .max_bytes = 1 << 20,
                                               .ttl_ms = wanted->ttl_ms,
@@ -267,7 +269,7 @@ void instance_lose_lease(struct world *world, struct instance *instance)
 int64_t instance_channel_pid(struct world *world)
 {
   int64_t pid = 0;
-  const char *sql = "SELECT pid FROM pg_stat_activity WHERE application_name = '%s' "
+  const char *sql = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%s %%' "
                     "AND (query LIKE 'LISTEN%%' OR query LIKE 'SELECT pg_notify%%')";
   const char *text = run_sql(world, arena_printf(&world->arena, sql, world->schema));
   cr_assert(text != NULL && slice_to_int64(slice_from_string(text), 1, INT32_MAX, &pid));

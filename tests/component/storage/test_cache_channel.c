@@ -13,10 +13,11 @@ static void check_channel_lost(struct world *world)
   struct pair pair;
   pair_open(world, &pair, "", 0);
   cr_assert_eq(instance_get(&pair.a, &pair.source), 1);
-  run_sql(world, arena_printf(&world->arena,
-                              "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = "
-                              "'%s' AND (query LIKE 'LISTEN%%' OR query LIKE 'SELECT pg_notify%%')",
-                              world->schema));
+  run_sql(world,
+          arena_printf(&world->arena,
+                       "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE "
+                       "'%s %%' AND (query LIKE 'LISTEN%%' OR query LIKE 'SELECT pg_notify%%')",
+                       world->schema));
   instance_change(&pair.b, &pair.source, 2);
   cr_assert_eq(instance_get(&pair.a, &pair.source), 2);
   instance_settle(world, &pair.a);

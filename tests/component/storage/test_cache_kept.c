@@ -202,7 +202,7 @@ Test(cache_kept, a_value_that_comes_late_does_not_enter_redis)
 // Waits until the only instance has sent its first message.
 static void await_first_message(struct world *world)
 {
-  const char *sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '%s' "
+  const char *sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%s %%' "
                     "AND query LIKE 'SELECT pg_notify%%'";
   while (strcmp(run_sql(world, arena_printf(&world->arena, sql, world->schema)), "0") == 0)
     cr_assert_eq(task_sleep_ms(1), STATUS_OK);

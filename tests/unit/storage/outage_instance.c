@@ -119,6 +119,7 @@ static void take_steps(struct world *w, size_t i)
     struct outage_step step = outage_next(&in->outage, instance_now_us(w, i), is_free);
     size_t member = step.member == NULL ? i : world_find_instance(w, step.member->name);
     switch (step.kind) {
+    case OUTAGE_FENCE:
     case OUTAGE_NOTHING:
       return;
     case OUTAGE_STORE:

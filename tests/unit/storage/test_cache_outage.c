@@ -344,3 +344,43 @@ Test(cache_outage_world, changes_go_on_however_slow_messages_are)
       cr_expect_gt(least.written, 20, "a NOTIFY takes %llu ms", (unsigned long long)notify_ms);
     }
 }
+
+// ---- who has heard a farewell ----
+
+static bool is_never_free(const char *address)
+{
+  (void)address;
+  return false;
+}
+
+// Tells whether an instance that leaves takes its only neighbour to know of that, once a process named `answers` has
+// answered at the neighbour's address, on another host.
+static bool is_farewell_heard(const char *address, const char *answers)
+{
+  struct outage outage;
+  const struct outage_row row = {.name = SLICE("bbbbbbbbbbbbbbbb"),
+                                 .address = slice_from_string(address),
+                                 .host = SLICE("there"),
+                                 .generation = 1};
+  outage_init(&outage, "aaaaaaaaaaaaaaaa", "here");
+  outage_set_address(&outage, "tcp://192.0.2.1:9000");
+  outage_connected(&outage, SECOND_US);
+  outage_stored(&outage, outage.generation, true);
+  outage_rows(&outage, &row, 1, SECOND_US);
+  outage_leave(&outage, 2 * SECOND_US);
+  cr_assert_eq(outage_next(&outage, 2 * SECOND_US, is_never_free).kind, OUTAGE_LEAVE);
+  const struct outage_reply reply = {.answered = true, .agreed = true, .name = slice_from_string(answers)};
+  outage_answered(&outage, row.name, &reply, 2 * SECOND_US);
+  bool is_heard = outage_is_left_known(&outage);
+  bool is_told_again = outage_next(&outage, 3 * SECOND_US, is_never_free).kind == OUTAGE_LEAVE;
+  cr_expect_neq(is_heard, is_told_again);
+  outage_clear(&outage);
+  return is_heard;
+}
+
+Test(cache_outage, only_who_is_meant_has_heard_a_farewell)
+{
+  cr_expect(is_farewell_heard("tcp://item:9000", "bbbbbbbbbbbbbbbb"));
+  cr_expect_not(is_farewell_heard("tcp://item:9000", "cccccccccccccccc"), "one of several behind the name");
+  cr_expect(is_farewell_heard("tcp://192.0.2.2:9000", "cccccccccccccccc"), "whoever had the address is dead");
+}
