@@ -152,7 +152,7 @@ static enum step_result refuse_unverified(struct exchange *exchange)
 
 static const char *choose_token_reason(enum token_result result)
 {
-  return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : "INVALID_TOKEN";
+  return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : result == TOKEN_ENDED ? "TOKEN_REVOKED" : "INVALID_TOKEN";
 }
 
 // Verifies the access token. STEP_NEXT with the result, and with the claims of a valid token; anything else when the

@@ -32,6 +32,11 @@ struct gateway *gateway_create(const struct gateway_options *options)
                                                    .ok = options->api->metrics.keys_ok,
                                                    .failed = options->api->metrics.keys_failed,
                                                    .now_us = gateway->clock.now_us});
+  gateway->follows_endings = options->follows_endings;
+  endings_init(&gateway->endings, &(struct endings_options){.backend = &gateway->backend,
+                                                            .verifier = gateway->verifier,
+                                                            .now_us = gateway->clock.now_us,
+                                                            .wall_us = gateway->clock.wall_us});
   return gateway;
 }
 
@@ -39,6 +44,7 @@ void gateway_stop(struct gateway *gateway)
 {
   gateway->stopped = true;
   keys_stop(&gateway->keys);
+  endings_stop(&gateway->endings);
 }
 
 void gateway_free(struct gateway **gateway)
@@ -60,13 +66,17 @@ void gateway_free(struct gateway **gateway)
 void gateway_process(struct gateway *gateway, uint64_t now_us)
 {
   keys_process(&gateway->keys, now_us);
+  if (gateway->follows_endings)
+    endings_process(&gateway->endings, now_us);
   exchange_expire_waits(gateway, now_us);
 }
 
 uint64_t gateway_next_timeout_us(const struct gateway *gateway)
 {
   const struct heap_node *first = heap_first(&gateway->waits);
-  return deadline_min(keys_next_timeout_us(&gateway->keys), first == NULL ? DEADLINE_NONE : first->key);
+  uint64_t endings_us = gateway->follows_endings ? endings_next_timeout_us(&gateway->endings) : DEADLINE_NONE;
+  return deadline_min(deadline_min(keys_next_timeout_us(&gateway->keys), endings_us),
+                      first == NULL ? DEADLINE_NONE : first->key);
 }
 
 bool gateway_is_crowded(const struct gateway *gateway)

@@ -13,6 +13,7 @@
 #include "gateway/admission.h"
 #include "gateway/answer_budget.h"
 #include "gateway/api.h"
+#include "gateway/endings_peers.h"
 #include "gateway/limits.h"
 
 struct exchange;
@@ -30,6 +31,7 @@ struct gateway_options {
   struct backend expensive_backend;   // of expensive methods; without `call`: `backend`
   const struct gateway_clock *clock;  // NULL stands for the system's clock
   struct gcra_limit limits[LIMIT_CLASS_COUNT];
+  bool follows_endings;  // asks the auth service which sessions have ended
 };
 
 struct gateway {
@@ -39,6 +41,8 @@ struct gateway {
   struct gateway_clock clock;
   struct token_verifier *verifier;
   struct keys keys;
+  struct endings endings;
+  bool follows_endings;
   struct limits *limits;   // NULL where there are none
   struct exchange *spare;  // closed exchanges with their memory, for the next requests
   size_t spare_count;

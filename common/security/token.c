@@ -13,6 +13,7 @@
 #include "common/security/jwk_set_internal.h"
 #include "common/security/token_cache_internal.h"
 #include "common/security/token_claims_internal.h"
+#include "common/security/token_endings_internal.h"
 #include "common/security/token_issue_internal.h"
 #include "common/security/token_json_internal.h"
 #include "common/security/token_keys_internal.h"
@@ -83,6 +84,7 @@ struct token_verifier {
   const char *audience;
   struct token_key_set keys;
   struct token_cache *cache;
+  struct token_endings endings;
   struct arena scratch;
   int64_t extra_leeway_s;
 };
@@ -97,6 +99,7 @@ struct token_verifier *token_verifier_create(const struct token_verifier_options
   verifier->audience = arena_string(&verifier->memory, slice_from_string(options->audience));
   verifier->extra_leeway_s = options->extra_leeway_s;
   verifier->cache = token_cache_create(options->max_cached == 0 ? DEFAULT_MAX_CACHED : options->max_cached);
+  token_endings_init(&verifier->endings, TOKEN_MAX_ENDINGS);
   return verifier;
 }
 
@@ -106,6 +109,7 @@ void token_verifier_free(struct token_verifier **verifier)
   if (old == NULL)
     return;
   token_cache_free(&old->cache);
+  token_endings_free(&old->endings);
   token_key_set_clear(&old->keys);
   arena_free(&old->scratch);
   arena_free(&old->memory);
@@ -148,6 +152,21 @@ size_t token_verifier_key_count(const struct token_verifier *verifier)
   return verifier->keys.count;
 }
 
+void token_verifier_end_session(struct token_verifier *verifier, struct slice user, struct slice session, int64_t until,
+                                int64_t now)
+{
+  token_endings_add(&verifier->endings, session, 0, until, now);
+  token_cache_forget_session(verifier->cache, user, session);
+}
+
+void token_verifier_end_user(struct token_verifier *verifier, struct slice user, int64_t generation, int64_t until,
+                             int64_t now)
+{
+  CHECK(generation > 0);
+  token_endings_add(&verifier->endings, user, generation, until, now);
+  token_cache_forget_user(verifier->cache, user, generation);
+}
+
 const char *token_result_text(enum token_result result)
 {
   static const char *const texts[] = {
@@ -158,6 +177,7 @@ const char *token_result_text(enum token_result result)
       [TOKEN_EXPIRED] = "the access token has expired",
       [TOKEN_NOT_YET_VALID] = "the access token is not valid yet",
       [TOKEN_WRONG_AUDIENCE] = "the access token is from another issuer or for another audience",
+      [TOKEN_ENDED] = "the access token was revoked; refresh it or log in again",
   };
   CHECK((size_t)result < ARRAY_LEN(texts));
   return texts[result];
@@ -212,6 +232,8 @@ static enum token_result verify_new(struct token_verifier *verifier, struct slic
   if (!ec_verify_signature(key->ec, parts.signed_text, (const unsigned char *)parts.signature.data))
     return TOKEN_FORGED;
   enum token_result result = check_payload(verifier, &payload, now);
+  if (result == TOKEN_VALID && token_endings_hit(&verifier->endings, &payload.claims))
+    return TOKEN_ENDED;
   if (result == TOKEN_VALID)
     *claims = &token_cache_add(verifier->cache, token, key, &payload.claims, payload.not_before, now)->claims;
   return result;

@@ -73,6 +73,17 @@ enum status token_verifier_set_keys(struct token_verifier *verifier, const struc
 enum status token_verifier_read_keys(struct token_verifier *verifier, const char *keys, struct error *error) MUST_CHECK;
 size_t token_verifier_key_count(const struct token_verifier *verifier);
 
+// The most that has ended and is remembered; of more, the oldest is forgotten.
+#define TOKEN_MAX_ENDINGS 131072
+// Refuses the tokens of a session that has ended, from now on until `until` (Unix seconds), when the last of them has
+// expired. Cached ones are removed, so that what is in the cache needs no look at what has ended. `user` is the
+// session's.
+void token_verifier_end_session(struct token_verifier *verifier, struct slice user, struct slice session, int64_t until,
+                                int64_t now);
+// Refuses the tokens of a user that are of an earlier generation than `generation`, which is at least 1.
+void token_verifier_end_user(struct token_verifier *verifier, struct slice user, int64_t generation, int64_t until,
+                             int64_t now);
+
 enum token_result {
   TOKEN_VALID,
   TOKEN_MALFORMED,    // not a JWT, too long, or of another algorithm
@@ -81,6 +92,7 @@ enum token_result {
   TOKEN_EXPIRED,
   TOKEN_NOT_YET_VALID,
   TOKEN_WRONG_AUDIENCE,  // another issuer or audience
+  TOKEN_ENDED,           // its session has ended, or it is of an earlier generation than the user's tokens are now
 };
 // Returns the result in words for the caller of the API: "the access token has expired".
 const char *token_result_text(enum token_result result);

@@ -39,6 +39,7 @@ void token_cache_free(struct token_cache **cache)
   while (!list_empty(&(*cache)->order))
     token_cache_remove(*cache, get_entry((*cache)->order.next));
   hashtable_free(&(*cache)->entries);
+  hashtable_free(&(*cache)->users);
   free(*cache);
   *cache = NULL;
 }
@@ -66,6 +67,7 @@ struct token_cache_entry *token_cache_find(struct token_cache *cache, struct sli
 void token_cache_remove(struct token_cache *cache, struct token_cache_entry *entry)
 {
   hashtable_remove(&cache->entries, &entry->node);
+  hashtable_remove(&cache->users, &entry->by_user);
   list_remove(&entry->order);
   cache->bytes -= entry->bytes;
   free(entry);
@@ -143,9 +145,34 @@ struct token_cache_entry *token_cache_add(struct token_cache *cache, struct slic
   evict_expired(cache, now);
   make_room(cache, entry->bytes, now);
   hashtable_insert(&cache->entries, &entry->node, hash_token(token));
+  hashtable_insert(&cache->users, &entry->by_user, hash_bytes(entry->claims.subject));
   list_append(&cache->order, &entry->order);
   cache->bytes += entry->bytes;
   return entry;
+}
+
+// Removes the tokens of a user that belong to `session` or, where that has no data, are of an earlier generation.
+static void forget(struct token_cache *cache, struct slice user, struct slice session, int64_t generation)
+{
+  struct hashtable_node *node = hashtable_first(&cache->users, hash_bytes(user));
+  while (node != NULL) {
+    struct token_cache_entry *entry = CONTAINER_OF(node, struct token_cache_entry, by_user);
+    node = hashtable_next(node);
+    bool is_meant =
+        session.data != NULL ? slice_equal(entry->claims.session, session) : entry->claims.generation < generation;
+    if (is_meant && slice_equal(entry->claims.subject, user))
+      token_cache_remove(cache, entry);
+  }
+}
+
+void token_cache_forget_session(struct token_cache *cache, struct slice user, struct slice session)
+{
+  forget(cache, user, session, 0);
+}
+
+void token_cache_forget_user(struct token_cache *cache, struct slice user, int64_t generation)
+{
+  forget(cache, user, (struct slice){0}, generation);
 }
 
 void token_cache_forget_key(struct token_cache *cache, const struct token_key *key)

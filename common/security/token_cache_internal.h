@@ -20,6 +20,7 @@
 
 struct token_cache_entry {
   struct hashtable_node node;
+  struct hashtable_node by_user;
   struct list order;
   const struct token_key *key;  // the key that signed the token
   int64_t not_before;
@@ -32,6 +33,7 @@ struct token_cache_entry {
 
 struct token_cache {
   struct hashtable entries;  // by the hash of the token
+  struct hashtable users;    // the same by their subject
   struct list order;         // the queue; the front is evicted first
   size_t max_entries;
   size_t bytes;
@@ -49,6 +51,10 @@ struct token_cache_entry *token_cache_find(struct token_cache *cache, struct sli
 struct token_cache_entry *token_cache_add(struct token_cache *cache, struct slice token, const struct token_key *key,
                                           const struct token_claims *claims, int64_t not_before, int64_t now);
 void token_cache_remove(struct token_cache *cache, struct token_cache_entry *entry);
+// Removes the tokens of a session of a user.
+void token_cache_forget_session(struct token_cache *cache, struct slice user, struct slice session);
+// Removes the tokens of a user that are of an earlier generation.
+void token_cache_forget_user(struct token_cache *cache, struct slice user, int64_t generation);
 // Removes the tokens that `key` signed.
 void token_cache_forget_key(struct token_cache *cache, const struct token_key *key);
 

@@ -231,6 +231,7 @@ ngx_int_t worker_start(ngx_cycle_t *cycle)
     return NGX_ERROR;
   }
   struct gateway_options options = {.api = module->api,
+                                    .follows_endings = true,
                                     .issuer = (const char *)module->issuer.data,
                                     .audience = (const char *)module->audience.data,
                                     .backend = upstreams_backend(worker.upstreams, UPSTREAMS_USUAL),

@@ -29,25 +29,15 @@ static enum status resolve_user(struct service *service, const char *who, struct
   return STATUS_OK;
 }
 
-typedef enum status change_role(struct query_db db, const char *user_id, const char *role, struct arena *arena);
+typedef enum status change_role(struct service *service, const char *user_id, const char *role, struct arena *arena);
 
-// Changes the role, and ends the access tokens that say otherwise.
-static enum status change_with_tokens(struct service *service, const char *user_id, const char *role,
-                                      change_role *apply, struct arena *arena)
-{
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(service_pg(service), &tx);
-  if (status == STATUS_OK)
-    status = apply(query_in(tx), user_id, role, arena);
-  if (status == STATUS_OK)
-    status = auth_sessions_end_tokens(service_settings(service), query_in(tx), user_id, arena);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
-}
+// What a command says when it is done.
+struct outcome {
+  const char *what;
+  const char *when;
+};
 
-static enum status change(struct service *service, char **argv, change_role *apply, const char *done,
+static enum status change(struct service *service, char **argv, change_role *apply, const struct outcome *done,
                           struct error *error)
 {
   const char *role = argv[0];
@@ -58,43 +48,55 @@ static enum status change(struct service *service, char **argv, change_role *app
   const char *user_id = NULL;
   enum status status = resolve_user(service, argv[1], &arena, &user_id, error);
   if (status == STATUS_OK) {
-    status = change_with_tokens(service, user_id, role, apply, &arena);
+    status = apply(service, user_id, role, &arena);
     if (status == STATUS_NOT_FOUND)
       (void)error_set(error, status, "there is no user %s", user_id);
     else if (status != STATUS_OK)
       (void)error_set(error, status, "the database refused: %s", status_name(status));
     else
-      printf("%s %s %s; the user's access tokens end within a second, and the next refresh says so\n", user_id, done,
-             role);
+      printf("%s %s %s; %s\n", user_id, done->what, role, done->when);
   }
   arena_free(&arena);
   return status;
 }
 
-static enum status give_role(struct query_db db, const char *user_id, const char *role, struct arena *arena)
+static enum status give_role(struct service *service, const char *user_id, const char *role, struct arena *arena)
 {
   const struct auth_db_grant_role_params params = {.user_id = user_id, .role = role};
-  enum status status = auth_db_grant_role(db, &params, arena);
+  enum status status = auth_db_grant_role(query_on(service_pg(service)), &params, arena);
   // A violated foreign key (FAILED_PRECONDITION) means that the account has no credential.
   return status == STATUS_FAILED_PRECONDITION ? STATUS_NOT_FOUND : status;
 }
 
-static enum status take_role(struct query_db db, const char *user_id, const char *role, struct arena *arena)
+// Takes a role away, and ends the access tokens that say otherwise.
+static enum status take_role(struct service *service, const char *user_id, const char *role, struct arena *arena)
 {
   const struct auth_db_revoke_role_params params = {.user_id = user_id, .role = role};
-  return auth_db_revoke_role(db, &params, arena);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(service_pg(service), &tx);
+  if (status == STATUS_OK)
+    status = auth_db_revoke_role(query_in(tx), &params, arena);
+  if (status == STATUS_OK)
+    status = auth_sessions_end_tokens(service_settings(service), query_in(tx), user_id, arena);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 static enum status grant_role(struct service *service, int argc, char **argv, struct error *error)
 {
   (void)argc;
-  return change(service, argv, give_role, "now has the role", error);
+  static const struct outcome given = {"now has the role", "it holds from the user's next login or refresh on"};
+  return change(service, argv, give_role, &given, error);
 }
 
 static enum status revoke_role(struct service *service, int argc, char **argv, struct error *error)
 {
   (void)argc;
-  return change(service, argv, take_role, "no longer has the role", error);
+  static const struct outcome taken = {"no longer has the role",
+                                       "access tokens that say otherwise end within a second"};
+  return change(service, argv, take_role, &taken, error);
 }
 
 // ---- signing keys ----

@@ -16,6 +16,9 @@
 // More hashes at a time than there are cores would only make each of them slower.
 #define MAX_HASHES 4
 #define HOUSEKEEPING_MS 60000
+// How often what has ended is read. The gateways ask as often, and revocation takes a second at most.
+#define ENDINGS_EVERY_MS 150
+#define ENDINGS_LIMIT_MS 5000
 #define HOUSEKEEPING_LIMIT_MS 30000
 
 // Reads the signing keys, and verifies the tokens of this service's own callers with them.
@@ -80,6 +83,20 @@ static void run_housekeeping(void *arg)
   }
 }
 
+// Follows what ends, at this instance and at others. A failure is not told here: without PostgreSQL nothing ends, and
+// the service says elsewhere that it is away.
+static void follow_endings(void *arg)
+{
+  struct auth_state *state = arg;
+  while (task_sleep_ms(ENDINGS_EVERY_MS) == STATUS_OK) {
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), ENDINGS_LIMIT_MS));
+    enum status status = auth_endings_read(&state->endings, state->pg);
+    if (status != STATUS_OK)
+      log_debug("endings", "could not read what has ended; the next attempt follows", LOG_STATUS(status));
+    task_restore_deadline(before);
+  }
+}
+
 static size_t choose_hash_slots(void)
 {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -110,6 +127,7 @@ static enum status open_secrets(struct auth_state *state, struct error *error)
 
 static void free_state(struct auth_state *state)
 {
+  auth_endings_free(&state->endings);
   auth_keys_free(&state->keys);
   arena_free(&state->memory);
   free(state);
@@ -129,7 +147,10 @@ enum status auth_start(struct service *service, void **state_out, struct error *
       (struct password_rules){.min_code_points = (size_t)settings->password_min_length,
                               .min_code_points_with_factor = (size_t)settings->password_min_length_with_factor,
                               .product = settings->product_name};
+  auth_endings_init(&state->endings);
   enum status status = open_secrets(state, error);
+  if (status == STATUS_OK && (status = auth_endings_read(&state->endings, state->pg)) != STATUS_OK)
+    (void)error_set(error, status, "what has ended could not be read from the database");
   if (status != STATUS_OK) {
     free_state(state);
     return status;
@@ -140,6 +161,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   *state_out = state;
   service_background(service, run_housekeeping, state);
   service_background(service, run_keys, state);
+  service_background(service, follow_endings, state);
   return STATUS_OK;
 }
 

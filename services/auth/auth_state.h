@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/security/password.h"
 #include "common/security/password_rules.h"
+#include "services/auth/auth_endings.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
 #include "services/auth/hash_queue.h"
@@ -27,6 +28,7 @@ struct auth_state {
   struct arena memory;        // of the stored secret
   const char *stored_secret;  // what device tokens and the names of accounts rest on (auth_seals.h)
   struct auth_limits limits;
+  struct auth_endings endings;
   struct hash_queue hashes;
   struct metric_series *logins[LOGIN_OUTCOME_COUNT];
 };

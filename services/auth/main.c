@@ -3,6 +3,7 @@
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
 #include "services/auth/auth_commands.h"
+#include "services/auth/auth_endings.h"
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/session_handlers.h"
@@ -114,6 +115,7 @@ static const struct setting auth_setting_table[] = {
 static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
+    {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };
 

@@ -4,6 +4,7 @@
 
 #include "common/base/codec.h"
 #include "tests/support/http.h"
+#include "tests/support/stack.h"
 
 Test(e2e_02_tokens, login_answers_as_rfc_6749_in_lower_camel)
 {
@@ -163,4 +164,49 @@ Test(e2e_02_tokens, sessions_are_listed_named_and_ended)
   list = HTTP(.path = "/v1/auth/sessions", .token = token);
   cr_assert_eq(http_json_count(&list, "sessions"), 1);
   ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = token), 204);
+}
+
+// Whether twenty requests in a row are refused: each of them may meet another worker of the gateway.
+static bool is_revoked(const void *arg)
+{
+  const char *token = arg;
+  for (int i = 0; i < 20; i++) {
+    struct http_reply reply = HTTP(.path = "/v1/users/me", .token = token);
+    if (reply.status != 401 || strcmp(http_json(&reply, "reason"), "TOKEN_REVOKED") != 0)
+      return false;
+  }
+  return true;
+}
+
+static void expect_revoked(const char *token)
+{
+  wait_until(is_revoked, token, "the token of what has ended is taken on");
+}
+
+Test(e2e_02_tokens, access_tokens_end_with_their_session)
+{
+  struct account ada = account_create();
+  struct http_reply login = account_login(ada.email, ada.password);
+  const char *kept = http_json(&login, "accessToken");
+  for (int i = 0; i < 8; i++)
+    ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/sessions:revokeOthers", .token = kept, .body = "{}"), 204);
+  expect_revoked(ada.token);
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = kept), 200);
+}
+
+Test(e2e_02_tokens, access_tokens_end_with_a_logout)
+{
+  struct account ada = account_create();
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/logout", .body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token)), 204);
+  expect_revoked(ada.token);
+}
+
+Test(e2e_02_tokens, access_tokens_end_with_their_account)
+{
+  struct account ada = account_create();
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/v1/users/me", .token = ada.token), 204);
+  expect_revoked(ada.token);
 }

@@ -19,6 +19,12 @@ static void log_in_again(struct account *account)
   account->refresh_token = http_json(&tokens, "refreshToken");
 }
 
+static bool is_revoked(const void *arg)
+{
+  struct http_reply reply = HTTP(.path = "/v1/users", .token = arg);
+  return reply.status == 401 && strcmp(http_json(&reply, "reason"), "TOKEN_REVOKED") == 0;
+}
+
 static struct account admin_create(void)
 {
   struct account admin = account_create();
@@ -39,6 +45,7 @@ Test(e2e_08_admins, a_role_is_given_and_taken_by_command)
   ASSERT_STATUS(tokens, 200);
   ASSERT_STATUS(HTTP(.path = "/v1/users", .token = http_json(&tokens, "accessToken")), 200);
   command("revoke-role", ada.id);
+  wait_until(is_revoked, http_json(&tokens, "accessToken"), "the token of an admin who is none any more is taken");
   log_in_again(&ada);
   ASSERT_STATUS(HTTP(.path = "/v1/users", .token = ada.token), 403);
 }
