@@ -77,7 +77,7 @@ Test(auth_key_plan, rotation_by_time_leaves_room_for_rotation_by_command)
 
 // ---- a simulation ----
 
-enum { INSTANCES = 3, VERIFIERS = 4, MAX_TOKENS = 256, MAX_STORED = TOKEN_MAX_KEYS };
+enum { INSTANCES = 3, VERIFIERS = 4, MAX_TOKENS = 2048, MAX_STORED = TOKEN_MAX_KEYS };
 
 struct stored {
   struct key_times times;
@@ -121,7 +121,7 @@ struct world {
   struct instance instances[INSTANCES];
   struct verifier verifiers[VERIFIERS];
   struct token tokens[MAX_TOKENS];
-  size_t token_place;
+  size_t token_count;
   unsigned long signed_count, verified, refetched, rotated, removed, crashes, unsigned_count;
 };
 
@@ -245,7 +245,7 @@ static void turn_instance(struct world *world, struct instance *instance)
     instance->skew_ms = (int64_t)draw(world, 7200000) - HOUR_MS;
     instance->rules.ttl_ms = ttls[draw(world, 3)];
   }
-  if (draw(world, 20000) == 0)
+  if (draw(world, 2000) == 0)
     instance->cut_until_ms = world->now_ms + draw(world, 200000);
   if (world->now_ms >= instance->cut_until_ms)
     read_keys(world, instance);
@@ -302,7 +302,8 @@ static void sign(struct world *world)
   }
   struct token token = {.id = instance->view.keys[signer].id, .expires_ms = world->now_ms + instance->rules.ttl_ms};
   world->signed_count++;
-  world->tokens[world->token_place++ % MAX_TOKENS] = token;
+  // Some are kept for long: which one is replaced is left to chance.
+  world->tokens[world->token_count < MAX_TOKENS ? world->token_count++ : draw(world, MAX_TOKENS)] = token;
   verify(world, &token);
 }
 
@@ -320,9 +321,8 @@ static void turn(struct world *world)
     if (world->now_ms >= world->verifiers[i].next_fetch_ms)
       (void)fetch(world, &world->verifiers[i]);
   sign(world);
-  if (world->token_place > 0)
-    verify(world,
-           &world->tokens[draw(world, (uint32_t)(world->token_place < MAX_TOKENS ? world->token_place : MAX_TOKENS))]);
+  if (world->token_count > 0)
+    verify(world, &world->tokens[draw(world, (uint32_t)world->token_count)]);
 }
 
 static void simulate(uint64_t seed, const struct key_rules *set, int64_t days)
@@ -350,14 +350,14 @@ static void simulate(uint64_t seed, const struct key_rules *set, int64_t days)
 
 Test(auth_key_plan, no_token_is_refused_in_virtual_months)
 {
-  for (uint64_t seed = 1; seed <= 6; seed++)
+  for (uint64_t seed = 1; seed <= 4; seed++)
     simulate(seed, &(struct key_rules){.rotation_ms = DAY_MS, .publish_ms = 10 * MINUTE_MS, .ttl_ms = 15 * MINUTE_MS},
              60);
 }
 
 Test(auth_key_plan, no_token_is_refused_where_keys_change_as_often_as_they_may)
 {
-  for (uint64_t seed = 11; seed <= 16; seed++)
+  for (uint64_t seed = 11; seed <= 14; seed++)
     simulate(seed, &(struct key_rules){.rotation_ms = HOUR_MS, .publish_ms = 5 * SECOND_MS, .ttl_ms = 5 * MINUTE_MS},
              10);
 }
