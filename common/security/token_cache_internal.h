@@ -15,7 +15,7 @@
 #include "common/security/token.h"
 #include "common/security/token_keys_internal.h"
 
-// All entries together take at most this many bytes for each entry allowed. Usual tokens need about 900.
+// All entries together take at most this many bytes for each entry allowed. Usual tokens need about 1,000.
 #define TOKEN_CACHE_BYTES_PER_ENTRY 1024
 
 struct token_cache_entry {

@@ -1,4 +1,4 @@
--- compatible from: 0002
+-- compatible from: 0001
 -- A session is a family of refresh tokens. Each client that goes on from a token that two have used has a branch of its
 -- own; the session's row itself is branch 0, whose current token the release before knows as token_hash.
 ALTER TABLE sessions

@@ -1,4 +1,4 @@
--- compatible from: 0003
+-- compatible from: 0001
 -- Signing keys rotate. A key signs from sign_time on; NULL is one that is published and has no such time yet. The default
 -- is what an earlier release means that makes the first key. Keys that are there already begin their time now.
 ALTER TABLE signing_keys ADD sign_time timestamptz DEFAULT now();

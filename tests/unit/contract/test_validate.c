@@ -9,8 +9,8 @@
 #include "google/protobuf/wrappers.pb-c.h"
 #include "item/v1/item.pb-c.h"
 
-static const char *const LOGIN_NAMES[] = {"email", "password", "deviceToken"};
-static const struct message_field_rules LOGIN_FIELDS[] = {
+static const char *const LOGIN_NAMES[] = {"email", "password", "deviceToken", "deviceName", "User-Agent"};
+static const struct message_field_rules LOGIN_FIELDS[5] = {
     {.rules = {.required = true, .format = FORMAT_EMAIL}},
     {.rules = {.required = true, .min_length = 8}},
     {.rules = {.max_length = 128}},
