@@ -16,6 +16,16 @@ sign_up_callers() {
   done >"$WORK/callers"
 }
 
+# sign_in COUNT FILE: writes the refresh token of a new session of each of the first accounts, a line each.
+sign_in() {
+  local n token
+  for n in $(seq "$1"); do
+    token=$(api /v1/auth/login "{\"email\":\"bench-$n@example.com\",\"password\":\"correct horse battery\"}" | member refreshToken)
+    [ -n "$token" ] || die "could not sign in bench-$n@example.com"
+    echo "$token"
+  done >"$2"
+}
+
 # store_items COUNT: replaces all items.
 store_items() {
   local owners
