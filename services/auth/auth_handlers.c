@@ -4,8 +4,6 @@
 
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
-#include "common/observe/log.h"
-#include "common/observe/metrics.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/auth_devices.h"
@@ -14,6 +12,7 @@
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
+#include "services/auth/auth_tries.h"
 #include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
@@ -93,20 +92,6 @@ static enum status find_credential(struct call *call, const char *email, const c
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-// Refuses a login before its password is compared.
-static enum status refuse_login(struct call *call, const struct login_try *try)
-{
-  call_retry_after(call, try->retry_after_ms);
-  return call_fail(call, STATUS_RESOURCE_EXHAUSTED, GCRA_FAILURES_REASON,
-                   "too many logins to this account have failed; try again later, or from a device that it knows");
-}
-
-static void log_refusal(const char *message, const struct login_try *try)
-{
-  log_warn("login", message, LOG_STRING("account", try->account), LOG_STRING("source", try->source),
-           LOG_BOOL("knownDevice", try->device != NULL));
-}
-
 // Returns the client's address, terminated.
 static const char *address_of(struct call *call)
 {
@@ -147,31 +132,6 @@ static enum status verify_login(struct call *call, const Auth__V1__LoginRequest 
   return STATUS_OK;
 }
 
-// Counts the end of a login, logs a failure, and gives back what the login is owed. A client that cancels keeps its try
-// taken: otherwise guessing would cost nothing.
-static void settle_login(struct call *call, const struct login_try *try, enum status status)
-{
-  struct auth_state *state = call_state(call);
-  switch (status) {
-  case STATUS_OK:
-    metric_add(state->logins[LOGIN_OK], 1);
-    auth_limits_reset_tries(&state->limits, try, call_arena(call));
-    return;
-  case STATUS_UNAUTHENTICATED:
-    metric_add(state->logins[LOGIN_WRONG], 1);
-    log_refusal("a login failed: the address or the password is wrong", try);
-    return;
-  case STATUS_CANCELLED:
-    return;
-  case STATUS_RESOURCE_EXHAUSTED:
-    metric_add(state->logins[LOGIN_BUSY], 1);
-    break;
-  default:
-    break;
-  }
-  auth_limits_return_try(&state->limits, try, call_arena(call));
-}
-
 // Refuses a login whose device has a name that nobody could read.
 static enum status check_device_name(struct call *call, const Auth__V1__LoginRequest *request)
 {
@@ -183,37 +143,25 @@ static enum status check_device_name(struct call *call, const Auth__V1__LoginReq
 
 static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
 {
+  const struct auth_state *state = call_state(call);
   if (check_device_name(call, request) != STATUS_OK)
     return STATUS_INVALID_ARGUMENT;
-  struct auth_state *state = call_state(call);
-  struct arena *arena = call_arena(call);
-  const char *secret = state->stored_secret;
-  struct login_try try = {.account = auth_devices_account(secret, request->email, arena),
-                          .address = call_client_address(call)};
   struct device device;
-  if (auth_devices_read(secret, try.account, request->device_token, arena, &device))
-    try.device = &device;
-  try.source = auth_limits_name_source(&try, arena);
-  if (!auth_passwords_have_room(call)) {
-    metric_add(state->logins[LOGIN_BUSY], 1);
-    return auth_passwords_fail_busy(call);
-  }
-  auth_limits_begin_try(&state->limits, &try, arena);
-  if (try.kind == LOGIN_TRY_REFUSED) {
-    metric_add(state->logins[LOGIN_LIMITED], 1);
-    log_refusal("a login was refused: too many to this account have failed", &try);
-    return refuse_login(call, &try);
-  }
+  struct login_try try;
+  enum status status = auth_tries_begin(call, request->email, request->device_token, &device, &try);
+  if (status != STATUS_OK)
+    return status;
   const char *user_id;
-  enum status status = verify_login(call, request, &user_id);
-  settle_login(call, &try, status);
+  status = verify_login(call, request, &user_id);
+  auth_tries_settle(call, &try, status);
   if (status == STATUS_OK)
     status = wait_for_signer(call);
   if (status == STATUS_OK)
     status = start_session(call, request, user_id, response);
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
   if (status == STATUS_OK)
-    status = auth_devices_issue(secret, try.account, try.device, arena, &response->device_token);
+    status =
+        auth_devices_issue(state->stored_secret, try.account, try.device, call_arena(call), &response->device_token);
   return status;
 }
 

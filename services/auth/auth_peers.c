@@ -14,3 +14,16 @@ enum status auth_peers_find_user(struct service *service, struct call *call, con
     *user_id = user->id;
   return status;
 }
+
+enum status auth_peers_find_account(struct call *call, const char *user_id, struct account_facts *account)
+{
+  *account = (struct account_facts){0};
+  User__V1__FindUserByIdRequest request = USER__V1__FIND_USER_BY_ID_REQUEST__INIT;
+  request.id = (char *)(uintptr_t)user_id;
+  User__V1__User *user;
+  enum status status =
+      user_v1_user_service_find_user_by_id(call_service(call), call, &request, call_arena(call), &user);
+  if (status == STATUS_OK)
+    *account = (struct account_facts){.email = user->email, .display_name = user->display_name};
+  return status;
+}

@@ -12,4 +12,12 @@ struct service;
 enum status auth_peers_find_user(struct service *service, struct call *call, const char *email, struct arena *arena,
                                  const char **user_id) MUST_CHECK;
 
+// What passwords must not be made of, and what the limits of logins are named by.
+struct account_facts {
+  const char *email;
+  const char *display_name;
+};
+// Reads an account by its id. NOT_FOUND where there is none. Waits for the reply.
+enum status auth_peers_find_account(struct call *call, const char *user_id, struct account_facts *account) MUST_CHECK;
+
 #endif

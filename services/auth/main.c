@@ -6,6 +6,7 @@
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/password_handlers.h"
 #include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
@@ -113,6 +114,7 @@ static const struct setting auth_setting_table[] = {
 };
 
 static const struct rpc_binding auth_bindings[] = {
+    {.service = &auth_v1_password_service, .handlers = &auth_password_handlers},
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},

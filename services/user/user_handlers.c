@@ -161,6 +161,12 @@ static enum status find_user_by_email(struct call *call, const User__V1__FindUse
   return status;
 }
 
+static enum status find_user_by_id(struct call *call, const User__V1__FindUserByIdRequest *request,
+                                   User__V1__User *response)
+{
+  return read_user(call, request->id, response);
+}
+
 static enum status list_users(struct call *call, const User__V1__ListUsersRequest *request,
                               User__V1__ListUsersResponse *response)
 {
@@ -227,4 +233,5 @@ const struct user_v1_user_service_handlers user_handlers = {
     .update_user = update_user,
     .delete_user = delete_user,
     .find_user_by_email = find_user_by_email,
+    .find_user_by_id = find_user_by_id,
 };

@@ -63,6 +63,31 @@ Test(e2e_01_accounts, both_spellings_of_an_accent_are_one_password)
   ASSERT_STATUS(account_login(email, "cafe au lait, croissant"), 401);
 }
 
+static struct http_reply change_password(const char *token, const char *current, const char *next)
+{
+  return HTTP(.path = "/v1/auth/password/change", .token = token,
+              .body = text("{\"currentPassword\":\"%s\",\"newPassword\":\"%s\"}", current, next));
+}
+
+Test(e2e_01_accounts, a_changed_password_ends_the_other_sessions)
+{
+  struct account ada = account_create();
+  struct http_reply here = account_login(ada.email, ada.password);
+  const char *token = http_json(&here, "accessToken");
+  ASSERT_PROBLEM(change_password(NULL, ada.password, "kolibri tunnel saturn"), 401, "UNAUTHENTICATED");
+  ASSERT_PROBLEM(change_password(token, "a wrong password", "kolibri tunnel saturn"), 403, "PERMISSION_DENIED");
+  struct http_reply refused = change_password(token, ada.password, text("%s!", ada.email));
+  ASSERT_PROBLEM(refused, 400, "INVALID_ARGUMENT");
+  assert_violation(&refused, "newPassword");
+  cr_expect_str_eq(http_json(&refused, "reason"), "PASSWORD_FROM_ACCOUNT");
+  ASSERT_STATUS(change_password(token, ada.password, "kolibri tunnel saturn"), 204);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", ada.refresh_token)), 401);
+  const char *kept = http_json(&here, "refreshToken");
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", kept)), 200);
+  ASSERT_STATUS(account_login(ada.email, ada.password), 401);
+  ASSERT_STATUS(account_login(ada.email, "kolibri tunnel saturn"), 200);
+}
+
 Test(e2e_01_accounts, an_account_is_read_by_its_owner_only)
 {
   struct account ada = account_create();

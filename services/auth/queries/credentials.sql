@@ -20,6 +20,11 @@ SELECT password_hash FROM credentials WHERE user_id = :user_id::uuid;
 UPDATE credentials SET password_hash = :new_hash, update_time = now()
 WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
 
+-- name: change_password :affected
+-- Sets another password, unless the old one is another by now.
+UPDATE credentials SET password_hash = :new_hash, update_time = now()
+WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
+
 -- name: grant_role :exec
 -- Grants a role; granting it twice is fine. FAILED_PRECONDITION where the account has no credential.
 INSERT INTO roles (user_id, role) VALUES (:user_id::uuid, :role) ON CONFLICT DO NOTHING;

@@ -1,0 +1,74 @@
+#include "services/auth/password_handlers.h"
+
+#include "auth/queries.bh.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/auth_passwords.h"
+#include "services/auth/auth_peers.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/auth_tries.h"
+
+// An access token outlives its account for a moment.
+static enum status fail_no_account(struct call *call)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
+}
+
+// Compares the current password. UNAUTHENTICATED where it is wrong.
+static enum status compare_current(struct call *call, const char *given, const char **hash)
+{
+  struct auth_state *state = call_state(call);
+  struct auth_db_get_password_hash_row row = {0};
+  enum status status = auth_db_get_password_hash(query_on(state->pg), resource_caller(call), call_arena(call), &row);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_account(call);
+  enum password_match match = PASSWORD_WRONG;
+  if (status == STATUS_OK)
+    status = auth_passwords_compare(call, given, row.password_hash, &match);
+  *hash = row.password_hash;
+  return status == STATUS_OK && match == PASSWORD_WRONG ? STATUS_UNAUTHENTICATED : status;
+}
+
+// Proves that the caller knows the current password, under the limits of logins: a stolen access token must be no way
+// to guess it.
+static enum status prove_current(struct call *call, const char *email, const char *given, const char **hash)
+{
+  struct device device;
+  struct login_try try;
+  enum status status = auth_tries_begin(call, email, "", &device, &try);
+  if (status != STATUS_OK)
+    return status;
+  status = compare_current(call, given, hash);
+  auth_tries_settle(call, &try, status);
+  if (status == STATUS_UNAUTHENTICATED)
+    return call_fail(call, STATUS_PERMISSION_DENIED, "WRONG_PASSWORD", "the current password is wrong");
+  return status;
+}
+
+static enum status change_password(struct call *call, const Auth__V1__ChangePasswordRequest *request,
+                                   Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct account_facts account;
+  enum status status = auth_peers_find_account(call, resource_caller(call), &account);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_account(call);
+  const char *old_hash = NULL;
+  if (status == STATUS_OK)
+    status = prove_current(call, account.email, request->current_password, &old_hash);
+  const struct chosen_password chosen = {
+      .text = request->new_password,
+      .field = "newPassword",
+      .owner = {.email = account.email, .display_name = account.display_name},
+  };
+  char new_hash[PASSWORD_HASH_SIZE];
+  if (status == STATUS_OK)
+    status = auth_passwords_hash(call, &chosen, new_hash);
+  if (status == STATUS_OK)
+    status = auth_passwords_replace(call, old_hash, new_hash);
+  return status;
+}
+
+const struct auth_v1_password_service_handlers auth_password_handlers = {
+    .change_password = change_password,
+};
