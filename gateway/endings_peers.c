@@ -100,7 +100,7 @@ static void ask(struct endings *endings, uint64_t now_us)
   request.n_positions = endings->position_count;
   uint8_t payload[ENDINGS_MAX_INSTANCES * 96];
   CHECK(auth__v1__list_endings_request__get_packed_size(&request) <= sizeof(payload));
-  // It is not repeated, because the next one follows soon, and the retries are for calls that somebody waits for.
+  // No retries: the next call follows soon, and the budget of retries is for calls that somebody waits for.
   const struct rpc_call_options options = {
       .service = "auth",
       .method = SLICE("auth.v1.EndingService/ListEndings"),
