@@ -77,6 +77,7 @@ void arena_init(struct arena *arena)
 #endif
 static _Thread_local struct arena_block *spare_blocks;
 static _Thread_local size_t spare_count;
+static _Thread_local size_t spare_least;  // since arena_trim_spare: so many were needed by nobody
 
 static struct arena_block *take_block(size_t size)
 {
@@ -88,7 +89,23 @@ static struct arena_block *take_block(size_t size)
   }
   spare_blocks = block->next;
   spare_count--;
+  if (spare_count < spare_least)
+    spare_least = spare_count;
   return block;
+}
+
+size_t arena_trim_spare(void)
+{
+  size_t freed = spare_least;
+  while (spare_count > 0 && spare_least > 0) {
+    struct arena_block *block = spare_blocks;
+    spare_blocks = block->next;
+    spare_count--;
+    spare_least--;
+    free(block);
+  }
+  spare_least = spare_count;
+  return freed * BLOCK_BYTES;
 }
 
 static void give_back_block(struct arena_block *block)

@@ -48,4 +48,8 @@ char *arena_vprintf(struct arena *arena, const char *format, va_list args) PRINT
 // Registers a cleanup: `run(arg)` is called when the arena is freed or reset.
 void arena_on_free(struct arena *arena, void (*run)(void *arg), void *arg);
 
+// Frees the standard blocks that this thread keeps for its next arenas and has not needed since the last call. Returns
+// how many bytes they had.
+size_t arena_trim_spare(void);
+
 #endif

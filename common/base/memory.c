@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/arena.h"
 #include "common/base/check.h"
 
 #define KEEP_BYTES (64 * 1024 * 1024)
@@ -119,6 +120,7 @@ bool memory_trim_is_due(struct memory_trim *trim, size_t spare_bytes)
 
 bool memory_trim_look(struct memory_trim *trim)
 {
+  (void)arena_trim_spare();
   trim->use = memory_measure();
   if (!memory_trim_is_due(trim, find_spare(trim)))
     return false;

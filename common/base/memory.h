@@ -40,7 +40,8 @@ struct memory_trim {
   uint32_t wait_looks;    // how many must pass before the next trim
   struct memory_use use;  // at the last look, after its trim
 };
-// Gives what is free to the system where it was worthwhile at two looks in a row: a 128th of what the process has of
+// Frees the arenas' blocks that this thread keeps and has not needed since the last look (arena.h), and
+// gives what is free to the system where it was worthwhile at two looks in a row: a 128th of what the process has of
 // its own, and 32 KB at least. A burst, such as requests that wait for a store to come back, leaves much that nothing
 // needs again for long; and without it a process would keep the most that it ever had, which grows for hours. Memory
 // that was given back in vain, because a steady load took it again at once, is given back at every fourth look at most.

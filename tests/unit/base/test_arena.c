@@ -186,3 +186,33 @@ Test(arena, an_array_whose_size_overflows_aborts, .signal = SIGABRT)
   volatile size_t count = SIZE_MAX / 8 + 2;
   arena_array(&arena, count, 8);
 }
+
+static void use_blocks(size_t count)
+{
+  struct arena arenas[20];
+  cr_assert_leq(count, sizeof(arenas) / sizeof(arenas[0]));
+  for (size_t i = 0; i < count; i++) {
+    arena_init(&arenas[i]);
+    (void)arena_alloc(&arenas[i], 1);
+  }
+  for (size_t i = 0; i < count; i++)
+    arena_free(&arenas[i]);
+}
+
+Test(arena, blocks_that_were_not_needed_since_the_last_trim_are_freed)
+{
+#ifdef __SANITIZE_ADDRESS__
+  cr_skip_test("no block is kept, so that the sanitizer sees every use after free");
+#endif
+  (void)arena_trim_spare();
+  (void)arena_trim_spare();
+  use_blocks(20);
+  cr_expect_eq(arena_trim_spare(), 0, "all were needed");
+  use_blocks(5);
+  size_t freed = arena_trim_spare();
+  cr_expect_gt(freed, 0);
+  use_blocks(1);
+  cr_expect_eq(15 * arena_trim_spare(), 4 * freed, "15 blocks were freed before, and 4 now");
+  cr_expect_eq(15 * arena_trim_spare(), freed, "1 block is left");
+  cr_expect_eq(arena_trim_spare(), 0);
+}
