@@ -189,7 +189,7 @@ $(QUERY): $(call objects_in,proto/query) $(call archives_of,$(QUERY_PARTS) contr
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) $(call libs_of,$(QUERY_PARTS))
-QUERY_FILES    := $(wildcard services/*/queries services/*/queries/*.sql services/*/migrations services/*/migrations/*.sql)
+QUERY_FILES    := $(COMMON_MIGRATIONS) $(wildcard services/*/queries services/*/queries/*.sql services/*/migrations services/*/migrations/*.sql)
 $(QUERY_STAMP): $(QUERY) $(PROTOSET) $(QUERY_FILES)
 	@echo "  QUERIES  $(QUERY_SERVICES)"
 	@$(QUERY) generate $(PROTOSET) $(QUERIES_KEPT) $(GEN) $(QUERY_SERVICES)

@@ -37,7 +37,7 @@ static void begin(void *arg)
 }
 
 // Gives the task a request id and a trace of its own, so that its log lines can be found together.
-static void make_log_context(struct background *background)
+static void make_log_context(struct background *background, struct slice method)
 {
   struct trace_context trace;
   trace_start(&trace);
@@ -46,18 +46,23 @@ static void make_log_context(struct background *background)
   background->log_context = (struct log_context){
       .request_id = slice_from_string(background->request_id),
       .trace_id = trace_id_of(slice_from_string(background->traceparent)),
-      .method = SLICE("background"),
+      .method = method,
   };
 }
 
-void service_background(struct service *service, void (*body)(void *arg), void *arg)
+void background_start(struct service *service, struct slice method, void (*body)(void *arg), void *arg)
 {
   struct background *background = calloc(1, sizeof(*background));
   CHECK(background != NULL);
   *background = (struct background){.service = service, .body = body, .arg = arg};
-  make_log_context(background);
+  make_log_context(background, method);
   list_append(&service->backgrounds, &background->node);
   loop_post(service->loop, begin, background);
+}
+
+void service_background(struct service *service, void (*body)(void *arg), void *arg)
+{
+  background_start(service, SLICE("background"), body, arg);
 }
 
 static void cancel_all(struct service *service)

@@ -246,6 +246,8 @@ static int run_help(struct service *service, int argc, char **argv)
   strbuf_printf(&out, "usage: %s [command]\n\nCommands:\n", definition->name);
   for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
     describe_command(&out, builtins[i].name, builtins[i].arguments, builtins[i].help);
+  if (definition->job_count > 0)
+    describe_command(&out, jobs_command.name, jobs_command.arguments, jobs_command.help);
   for (size_t i = 0; i < definition->command_count; i++)
     describe_command(&out, definition->commands[i].name, definition->commands[i].arguments,
                      definition->commands[i].help);
@@ -336,6 +338,8 @@ static int run_named(struct service *service, const char *name, int argc, char *
     if (strcmp(name, builtins[i].name) == 0)
       return run_builtin(service, &builtins[i], argc, argv);
   }
+  if (service->definition->job_count > 0 && strcmp(name, jobs_command.name) == 0)
+    return run_own(service, &jobs_command, argc, argv);
   for (size_t i = 0; i < service->definition->command_count; i++) {
     if (strcmp(name, service->definition->commands[i].name) == 0)
       return run_own(service, &service->definition->commands[i], argc, argv);

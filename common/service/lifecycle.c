@@ -258,6 +258,8 @@ static enum status start_service(struct service *service, struct error *error)
   enum status status = dispatch_check_handlers(definition->bindings, definition->binding_count, error);
   if (status == STATUS_OK)
     status = resource_check_shapes(definition->resources, error);
+  if (status == STATUS_OK)
+    status = jobs_check_kinds(definition, error);
   if (status != STATUS_OK)
     return status;
   if (definition->migrations == NULL && idempotency_is_used(definition))
@@ -270,6 +272,7 @@ static enum status start_service(struct service *service, struct error *error)
   capacity_check(service->pg);
   service->has_started = true;
   idempotency_start_sweep(service);
+  jobs_start(service);
   wait_for_token_keys(service);
   // A signal may have come while the start did not wait for anything; no wait has noticed it then.
   status = task_check();
@@ -326,9 +329,8 @@ uint64_t service_drain_timeout_ms(const struct service *service)
 }
 
 // Waits until all calls have ended and their replies have left. False when the drain timeout comes first.
-static bool await_calls(struct service *service)
+static bool await_calls(struct service *service, uint64_t end_us)
 {
-  uint64_t end_us = deadline_after_ms(clock_now_us(), service_drain_timeout_ms(service));
   while (!calls_are_done(service)) {
     uint64_t now_us = clock_now_us();
     if (now_us >= end_us || task_sleep_ms(DRAIN_LOOK_MS) != STATUS_OK)
@@ -338,12 +340,12 @@ static bool await_calls(struct service *service)
   return true;
 }
 
-static void drain_calls(struct service *service)
+static void drain_calls(struct service *service, uint64_t end_us)
 {
   if (service->server == NULL)
     return;
   rpc_server_drain(service->server);
-  if (await_calls(service))
+  if (await_calls(service, end_us))
     return;
   if (no_call_is_left(service)) {
     log_warn("service", "a client did not take its last replies within the drain timeout; they are lost");
@@ -369,6 +371,7 @@ static void deregister(void *arg)
 static void drain(void *arg)
 {
   struct service *service = arg;
+  jobs_close(service);
   log_info("service", "draining", LOG_STRING("reason", service->stop_reason),
            LOG_INT("calls", service->server == NULL ? 0 : rpc_server_calls_in_flight(service->server)),
            LOG_INT("timeoutMs", service_drain_timeout_ms(service)));
@@ -376,7 +379,10 @@ static void drain(void *arg)
     log_warn("service", "could not deregister; the failing health check will remove this instance");
   // Before the address is free for another process, which takes this one for dead.
   cache_instances_retire(&service->cache_instances);
-  drain_calls(service);
+  uint64_t end_us = deadline_after_ms(clock_now_us(), service_drain_timeout_ms(service));
+  drain_calls(service, end_us);
+  if (!service_wait_until(service, jobs_are_idle, deadline_left_ms(end_us, clock_now_us())))
+    log_info("service", "jobs are still at work after the drain timeout; they are cancelled and given back");
   if (!background_end_all(service, GRACE_MS))
     give_up("background tasks");
   if (service->has_started && service->definition->stop != NULL)

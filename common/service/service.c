@@ -221,6 +221,7 @@ void service_cache_free(struct service *service, struct cache **cache)
 enum status service_open(struct service *service, void (*on_signal)(void *service, int number), struct error *error)
 {
   list_init(&service->backgrounds);
+  jobs_declare(service->definition);
   cache_instances_init(&service->cache_instances);
   service->loop = loop_create();
   loop_on_signal(service->loop, SIGTERM, on_signal, service);
@@ -255,6 +256,7 @@ void service_close(struct service *service)
   discovery_free(&service->discovery);
   strmap_free(&service->watched);
   callers_close(&service->callers);
+  jobs_free(service);
   cache_instances_clear(&service->cache_instances);
   rpc_pump_end(&service->client_pump);
   if (service->client != NULL)

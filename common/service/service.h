@@ -14,6 +14,7 @@
 #include "common/storage/pg.h"
 #include "common/storage/redis.h"
 
+struct job_kind;
 struct resource;
 struct service;
 struct token_public_key;
@@ -51,6 +52,10 @@ struct service_definition {
   const struct migration_set *migrations;
   const struct service_command *commands;
   size_t command_count;
+  // The kinds of background work that the service adds to its queue and runs (jobs.h). They run between `start` and
+  // `stop`.
+  const struct job_kind *jobs;
+  size_t job_count;
   // Builds the state, before the first call is taken: runs as a task, with PostgreSQL connected and migrated.
   // Background tasks are started here. Where it fails with UNAVAILABLE or DEADLINE_EXCEEDED it is called again, so it
   // leaves nothing behind then. NULL if there is nothing to do, as with `stop`.

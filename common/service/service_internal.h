@@ -11,6 +11,7 @@
 #include "common/service/callers_internal.h"
 #include "common/service/common_settings_internal.h"
 #include "common/service/dispatch_internal.h"
+#include "common/service/jobs_internal.h"
 #include "common/service/readiness_internal.h"
 #include "common/service/rpc_pump_internal.h"
 #include "common/service/service.h"
@@ -40,6 +41,7 @@ struct service {
   struct descriptor_set *descriptors;  // NULL until the first call to grpc.reflection.v1
   struct admin *admin;
   struct list backgrounds;
+  struct jobs *jobs;  // NULL before the start, and without kinds of jobs
   struct loop_timer *trim_timer;
   struct memory_trim trim;
 
@@ -80,6 +82,8 @@ struct rpc_client *service_make_client(struct service *service);
 // Follows the endpoints of `peer`, a text that lives as long as the service.
 void service_follow_peer(struct service *service, const char *peer);
 
+// Starts a background task as service_background does. Lists of tasks show `method`, a text that outlives the task.
+void background_start(struct service *service, struct slice method, void (*body)(void *arg), void *arg);
 // Cancels the background tasks and waits for their end, at most `grace_ms`; false if some have not ended. Must be
 // called from a task.
 bool background_end_all(struct service *service, uint64_t grace_ms) MUST_CHECK;

@@ -23,6 +23,7 @@ const char *kept_path(const struct service_source *service, const char *folder, 
   struct strbuf text;
   strbuf_init(&text, 0);
   strbuf_add_string(&text, VERSION);
+  add_files(&text, service->common_migrations, service->common_migration_count);
   add_files(&text, service->migrations, service->migration_count);
   add_files(&text, service->files, service->file_count);
   uint64_t hash = hash_fingerprint(strbuf_slice(&text));

@@ -182,6 +182,8 @@ struct service_source {
   size_t file_count;
   struct sql_file *migrations;  // *.up.sql, in their order
   size_t migration_count;
+  struct sql_file *common_migrations;  // those of every service
+  size_t common_migration_count;
   struct fragment *fragments;
   size_t fragment_count;
   struct query_source *queries;

@@ -289,19 +289,35 @@ static void name_migration(struct error *error, const char *service)
                   mistake.message);
 }
 
-static enum status migrate(const struct server *server, const struct service_source *service, struct error *error)
+// Applies the migrations in files; `set` says how many, of which schema, and where they are listed.
+static enum status apply(const struct server *server, struct migration_set set, const struct sql_file *files,
+                         struct error *error)
 {
-  struct migration *migrations = arena_zalloc(server->arena, (service->migration_count + 1) * sizeof(*migrations));
-  for (size_t i = 0; i < service->migration_count; i++)
+  struct migration *migrations = arena_zalloc(server->arena, (set.count + 1) * sizeof(*migrations));
+  for (size_t i = 0; i < set.count; i++)
     migrations[i] = (struct migration){
         .version = (unsigned)i + 1,
-        .name = migration_name(service->migrations[i].path, server->arena),
-        .up = service->migrations[i].text,
+        .name = migration_name(files[i].path, server->arena),
+        .up = files[i].text,
         .down = SLICE(""),
     };
-  struct migration_set set = {.schema = service->name, .migrations = migrations, .count = service->migration_count};
+  set.migrations = migrations;
   size_t applied = 0;
-  enum status status = migrate_up(server_conninfo(server, service->name), &set, &applied, error);
+  return migrate_up(server_conninfo(server, set.schema), &set, &applied, error);
+}
+
+// Applies what the program does: the migrations of every service, then its own.
+static enum status migrate(const struct server *server, const struct service_source *service, struct error *error)
+{
+  const struct migration_set common = {
+      .schema = service->name, .count = service->common_migration_count, .table = "common_migrations"};
+  const struct migration_set own = {.schema = service->name, .count = service->migration_count};
+  enum status status = apply(server, common, service->common_migrations, error);
+  if (status != STATUS_OK) {
+    error_prefix(error, "common/service/migrations");
+    return status;
+  }
+  status = apply(server, own, service->migrations, error);
   if (status != STATUS_OK)
     name_migration(error, service->name);
   return status;

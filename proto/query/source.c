@@ -395,9 +395,12 @@ enum status source_read(struct service_source *service, const char *name, struct
   };
   const char **queries = file_list(arena_printf(arena, "services/%s/queries", name), ".sql", arena);
   const char **migrations = file_list(arena_printf(arena, "services/%s/migrations", name), ".up.sql", arena);
+  const char **common = file_list("common/service/migrations", ".up.sql", arena);
   enum status status = read_texts(queries, &service->files, &service->file_count, arena, error);
   if (status == STATUS_OK)
     status = read_texts(migrations, &service->migrations, &service->migration_count, arena, error);
+  if (status == STATUS_OK)
+    status = read_texts(common, &service->common_migrations, &service->common_migration_count, arena, error);
   struct reader reader = {.service = service, .arena = arena, .findings = findings};
   reader.place = (struct token_place){.arena = arena, .findings = findings, .service = service};
   for (size_t i = 0; status == STATUS_OK && i < service->file_count; i++)

@@ -1,4 +1,4 @@
-// Reads services/<name>/queries/*.sql and migrations/*.up.sql.
+// Reads services/<name>/queries/*.sql and migrations/*.up.sql, and common/service/migrations/*.up.sql.
 #ifndef BULKHEAD_QUERY_SOURCE_H
 #define BULKHEAD_QUERY_SOURCE_H
 

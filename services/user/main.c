@@ -4,19 +4,12 @@
 #include "common/service/service.h"
 #include "services/user/settings.h"
 #include "services/user/user_handlers.h"
-#include "services/user/user_sweep.h"
+#include "services/user/user_jobs.h"
 #include "user/v1/user.bh.h"
 
 extern const struct migration_set user_migrations;
 
 static const struct setting user_setting_table[] = {
-    {.name = "USER_SWEEP_INTERVAL",
-     .type = SETTING_DURATION,
-     .default_value = "5s",
-     .min = 10,
-     .max = 3600000,
-     .help = "How often credentials without an account are looked for and removed.",
-     SETTING_TARGET(struct user_settings, sweep_interval_ms)},
     {.name = "USER_SIGN_UP_LIMIT",
      .type = SETTING_DURATION,
      .default_value = "1m",
@@ -29,14 +22,6 @@ static const struct setting user_setting_table[] = {
 static const struct rpc_binding user_bindings[] = {
     {.service = &user_v1_user_service, .handlers = &user_handlers},
 };
-
-static enum status start(struct service *service, void **state, struct error *error)
-{
-  (void)state;
-  (void)error;
-  user_sweep_start(service);
-  return STATUS_OK;
-}
 
 static const struct resource *const user_resources[] = {&user_resource, NULL};
 
@@ -53,7 +38,8 @@ static const struct service_definition user_service = {
     .migrations = &user_migrations,
     .peers = (const char *const[]){"auth"},
     .peer_count = 1,
-    .start = start,
+    .jobs = user_jobs,
+    .job_count = USER_JOB_COUNT,
 };
 
 int main(int argc, char **argv)

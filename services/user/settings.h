@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 struct user_settings {
-  int64_t sweep_interval_ms;
   int64_t sign_up_limit_ms;
 };
 

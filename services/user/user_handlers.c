@@ -9,10 +9,11 @@
 #include "common/service/resource.h"
 #include "common/service/service.h"
 #include "services/user/settings.h"
+#include "services/user/user_jobs.h"
 #include "services/user/user_peers.h"
 #include "user/queries.bh.h"
 
-#define COMPENSATE_MS 3000
+#define TAKE_BACK_MS 3000
 
 static enum status fail_email_taken(struct call *call)
 {
@@ -44,32 +45,38 @@ const struct resource user_resource = {
 
 //
 // The account here and the credential in the auth service are made by a saga with one moment of truth, finish_sign_up:
-//   begin_sign_up      a note: "a credential for this id may have no account"
+//   jobs_add           a delayed job: "remove the credential with this id, which may have no account"
 //   create_credential  in the auth service, under an id that nobody else knows
-//   finish_sign_up     the account appears and the note goes, in one statement; with an Idempotency-Key the reply is
+//   finish_sign_up     the account appears and the job goes, in one statement; with an Idempotency-Key the reply is
 //                      kept in the same transaction, so a repeat finds the account with its answer, or neither
 // Whatever happens before the moment of truth leaves at most a credential that no login can reach (a login starts from
-// the account) and that blocks nothing, for the next sign-up has an id of its own. The note makes sure that it is
+// the account) and that blocks nothing, for the next sign-up has an id of its own. The job makes sure that it is
 // removed.
 
-// Returns what notes are written on: always by themselves, because a note must be stored before the credential is made.
-static struct query_db notes_db(struct call *call)
+// Returns what the job is stored on: always by itself, because it must be stored before the credential is made.
+static struct query_db own_db(struct call *call)
 {
   return query_on(service_pg(call_service(call)));
 }
 
-// Deletes a credential that has no account. Where that fails, the sweep deletes it later.
+static enum status add_removal(struct call *call, const char *id, int64_t delay_ms)
+{
+  const struct job_request removal = {.kind = USER_REMOVE_CREDENTIAL, .key = id, .delay_ms = (uint64_t)delay_ms};
+  return jobs_add(own_db(call), &removal, call_arena(call));
+}
+
+// Lets a credential be removed now that will have no account. Where that cannot be stored, the job that the sign-up has
+// begun with removes it later, unless that has run already.
 static void take_back(struct call *call, const char *id)
 {
   task_shield(true);
-  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), COMPENSATE_MS));
-  enum status status = user_peers_delete_credential(call_service(call), call, id, call_arena(call));
-  if (status == STATUS_OK)
-    status = user_db_forget_orphan(notes_db(call), id, call_arena(call));
+  uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), TAKE_BACK_MS));
+  enum status status = add_removal(call, id, 0);
   task_restore_deadline(before);
   task_shield(false);
   if (status != STATUS_OK)
-    log_info("sign-up", "left a credential without account to the sweep", LOG_STRING("userId", id), LOG_STATUS(status));
+    log_warn("sign-up", "could not ask for the removal of a credential without account", LOG_STRING("userId", id),
+             LOG_STATUS(status));
 }
 
 static enum status create_account(struct call *call, const User__V1__CreateUserRequest *request, const char *id,
@@ -77,22 +84,21 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
 {
   const struct user_settings *settings = service_settings(call_service(call));
   struct arena *arena = call_arena(call);
-  const struct user_db_begin_sign_up_params begin = {.id = id, .limit_ms = settings->sign_up_limit_ms};
-  enum status status = user_db_begin_sign_up(notes_db(call), &begin, arena);
+  enum status status = add_removal(call, id, settings->sign_up_limit_ms);
   if (status != STATUS_OK)
     return status;
   status = user_peers_create_credential(call_service(call), call, id, request, arena);
-  // A refused password is certainly not stored. Where removing the note fails, the sweep does it.
-  if (status == STATUS_INVALID_ARGUMENT && user_db_forget_orphan(notes_db(call), id, arena) != STATUS_OK)
-    log_info("sign-up", "left the note of a refused sign-up to the sweep", LOG_STRING("userId", id));
+  // A refused password is certainly not stored. Where removing the job fails, it runs and finds nothing.
+  if (status == STATUS_INVALID_ARGUMENT && user_db_forget_removal(own_db(call), id, arena) != STATUS_OK)
+    log_info("sign-up", "left the job of a refused sign-up to its worker", LOG_STRING("userId", id));
   // After any other failure the auth service may still be storing the credential, and a removal could overtake that. So
-  // the note stays, and the sweep comes when that can no longer happen.
+  // the job stays delayed until that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
   const struct user_db_finish_sign_up_params finish = {.id = id, .request = request};
   status = user_db_finish_sign_up(resource_db(call), &finish, arena, response);
   // Only these two statuses prove that no account was made. After a broken connection or a deadline the account may
-  // exist; then so must its credential, and the note, if it is still there, tells the sweep.
+  // exist; then so must its credential. Where it does not, the job is still there.
   if (status == STATUS_ALREADY_EXISTS || status == STATUS_NOT_FOUND)
     take_back(call, id);
   return status;
@@ -102,7 +108,7 @@ static enum status create_user(struct call *call, const User__V1__CreateUserRequ
 {
   // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end.
   User__V1__User existing;
-  enum status status = user_db_find_by_email(notes_db(call), request->email, call_arena(call), &existing);
+  enum status status = user_db_find_by_email(own_db(call), request->email, call_arena(call), &existing);
   if (status == STATUS_OK)
     return fail_email_taken(call);
   if (status != STATUS_NOT_FOUND)
@@ -191,11 +197,8 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
   (void)response;
   if (!may_access(call, request->id))
     return fail_not_yours(call);
-  enum status status = resource_delete(call, &user_resource, &request->base);
-  // The account is deleted. Its credential is deleted now or, where the auth service is away, by the next sweep.
-  if (status == STATUS_OK)
-    take_back(call, request->id);
-  return status;
+  // The statement that deletes the account adds the job that removes its credential.
+  return resource_delete(call, &user_resource, &request->base);
 }
 
 // ---- the caller's own account ----

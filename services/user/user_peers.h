@@ -13,7 +13,7 @@ struct service;
 // safely. INVALID_ARGUMENT where a rule refuses the password; nothing is stored then. Waits for the reply.
 enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
                                          const User__V1__CreateUserRequest *sign_up, struct arena *arena) MUST_CHECK;
-// Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in the sweep. Waits for the
+// Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in a job. Waits for the
 // reply.
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
                                          struct arena *arena) MUST_CHECK;

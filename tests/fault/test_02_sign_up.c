@@ -18,7 +18,7 @@ static void assert_retry_works(const char *email)
 static bool no_orphans(const void *arg)
 {
   (void)arg;
-  return strcmp(sql("SELECT count(*) FROM \"user\".orphan_credentials WHERE due_time <= now()"), "0") == 0;
+  return strcmp(sql("SELECT count(*) FROM \"user\".jobs"), "0") == 0;
 }
 
 Test(fault_02_sign_up, without_the_auth_service_answers_503_and_can_be_repeated)
@@ -96,8 +96,8 @@ static void kill_during_sign_ups(const char *victim)
   cr_assert_str_eq(sql("SELECT count(*) FROM \"user\".users u WHERE NOT EXISTS"
                        " (SELECT FROM auth.credentials c WHERE c.user_id = u.id)"),
                    "0");
-  (void)sql("UPDATE \"user\".orphan_credentials SET due_time = now()");
-  wait_until(no_orphans, NULL, "the sweep of credentials without accounts");
+  (void)sql("UPDATE \"user\".jobs SET due_time = now()");
+  wait_until(no_orphans, NULL, "the removal of credentials without accounts");
   cr_assert_str_eq(sql("SELECT count(*) FROM auth.credentials c WHERE NOT EXISTS"
                        " (SELECT FROM \"user\".users u WHERE u.id = c.user_id)"),
                    "0");

@@ -27,12 +27,14 @@ WHERE id = :user.id::uuid AND revision = :user.etag::bigint
 RETURNING {user};
 
 -- name: delete :affected
--- Deletes the account if its etag is still this one; NULL fits any. Notes in the same statement that its credential
--- must be deleted.
+-- Deletes the account if its etag is still this one; NULL fits any. The same statement adds the job that deletes its
+-- credential.
 WITH gone AS (
   DELETE FROM users WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision) RETURNING id
 )
-INSERT INTO orphan_credentials (user_id, due_time) SELECT id, now() FROM gone;
+INSERT INTO jobs (kind, key) SELECT 'remove_credential', id::text FROM gone
+ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.running,
+  due_time = CASE WHEN jobs.running THEN jobs.due_time ELSE least(jobs.due_time, excluded.due_time) END;
 
 -- name: list :page
 -- row: user.v1.User

@@ -46,7 +46,7 @@ Test(auth_passwords, each_rule_refuses_a_sign_up_with_a_reason_of_its_own)
   memset(long_one, 'x', sizeof long_one - 1);
   expect_refused(long_one, "PASSWORD_TOO_LONG");
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT (SELECT count(*) FROM auth.credentials) +"
-                                                    " (SELECT count(*) FROM \"user\".orphan_credentials)"),
+                                                    " (SELECT count(*) FROM \"user\".jobs)"),
                    "0");
   accounts_new_user(&accounts, ADA);
 }

@@ -1,4 +1,5 @@
 #include "tests/component/service/probe.h"
+#include "tests/component/service/probe_jobs.h"
 #include "tests/component/service/probe_streams.h"
 
 #include <inttypes.h>
@@ -447,6 +448,7 @@ static const struct service_command commands[] = {
      .min_arguments = 1,
      .max_arguments = 1,
      .run = run_add},
+    {.name = "add-job", .arguments = "", .help = "", .min_arguments = 3, .max_arguments = 4, .run = probe_add_job},
 };
 
 static const struct service_definition definition = {
@@ -463,6 +465,8 @@ static const struct service_definition definition = {
     .migrations = &migration_set,
     .commands = commands,
     .command_count = ARRAY_LEN(commands),
+    .jobs = probe_jobs,
+    .job_count = PROBE_JOB_KINDS,
     .start = start,
     .stop = stop,
 };

@@ -59,8 +59,8 @@ Test(debugging, the_admin_port_lists_the_tasks)
   strbuf_init(&answer, 0);
   const char *text = process_http(&probe, "GET /debug/tasks HTTP/1.0\r\n\r\n", &answer);
   cr_expect_not_null(strstr(text, "Content-Type: application/json"), "%s", text);
-  // Three tasks are listed: the call, the probe's background task, and the sweep of Idempotency-Keys.
-  cr_expect_not_null(strstr(text, "{\"count\":3,\"tasks\":["), "%s", text);
+  // Five tasks are listed: the call, the probe's background task, the sweep of Idempotency-Keys, and two of the jobs.
+  cr_expect_not_null(strstr(text, "{\"count\":5,\"tasks\":["), "%s", text);
   const char *call = strstr(text, LIST_ITEMS);
   cr_assert_not_null(call, "%s", text);
   cr_expect_not_null(strstr(call, "\"waitingFor\":\"the end of a pause\""), "%s", text);
@@ -70,7 +70,7 @@ Test(debugging, the_admin_port_lists_the_tasks)
   strbuf_free(&answer);
   probe_release(&probe);
   driver_finish(&gateway, &held);
-  process_wait_http(&probe, "/debug/tasks", "\"count\":2,");
+  process_wait_http(&probe, "/debug/tasks", "\"count\":4,");
   cr_expect_eq(stop_probe(), 0);
 }
 
@@ -93,7 +93,7 @@ Test(debugging, gdb_lists_the_tasks_with_their_backtraces)
   EXPECT_OUTPUT(gdb, "hold at tests/component/service/probe.c:");
   EXPECT_OUTPUT(gdb, "run_call");
   EXPECT_OUTPUT(gdb, "tick at tests/component/service/probe.c:");
-  EXPECT_OUTPUT(gdb, "3 of 3 tasks");
+  EXPECT_OUTPUT(gdb, "5 of 5 tasks");
   EXPECT_NO_OUTPUT(gdb, "Python Exception");
   process_free(&gdb);
   // The process goes on afterwards.

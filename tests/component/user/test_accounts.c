@@ -22,7 +22,7 @@ static const struct rpc_context admin = {.request_id = SLICE_INIT("r-1"),
 
 static void setup(void)
 {
-  accounts_open(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=20ms", NULL});
+  accounts_open(&accounts, NULL);
 }
 
 static void teardown(void)
@@ -85,7 +85,7 @@ Test(user_accounts, one_of_many_concurrent_sign_ups_gets_the_address)
   cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
   // Only one account is left: the other sign-ups were undone.
   expect_sql("SELECT count(*) FROM \"user\".users", "1");
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
   expect_sql("SELECT count(*) FROM auth.credentials JOIN \"user\".users ON id = user_id", "1");
   accounts_tokens(&accounts, ADA);
@@ -97,9 +97,9 @@ Test(user_accounts, a_sign_up_that_the_database_refuses_leaves_no_credential)
                "ALTER TABLE \"user\".users ADD CONSTRAINT never CHECK (display_name <> 'Ada Lovelace')");
   cr_expect_neq(accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_OK);
   database_sql(&accounts.database, "ALTER TABLE \"user\".users DROP CONSTRAINT never");
-  // The note is made due now, instead of waiting a minute.
-  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  // The removal is made due now, instead of waiting a minute.
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
   accounts_new_user(&accounts, ADA);
 }
@@ -110,9 +110,9 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   struct outcome outcome = accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD);
   cr_expect_eq(outcome.status, STATUS_UNAVAILABLE, "%s", status_name(outcome.status));
   expect_sql("SELECT count(*) FROM \"user\".users", "0");
-  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
   accounts_start_auth(&accounts, NULL);
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
   accounts_new_user(&accounts, ADA);
   accounts_tokens(&accounts, ADA);
@@ -150,27 +150,28 @@ static void begin_gated_sign_up(struct outcome *outcome)
            "1");
 }
 
-// Another instance's sweep took the sign-up for dead: it must fail as a whole, and the address must stay free.
-Test(user_accounts, a_sign_up_whose_note_was_swept_away_is_taken_back)
+// The sign-up was taken for dead while its credential was being stored, and there was nothing to remove yet: it must
+// fail as a whole, and the address must stay free.
+Test(user_accounts, a_sign_up_that_was_given_up_meanwhile_is_taken_back)
 {
   struct outcome outcome;
   close_gate();
   begin_gated_sign_up(&outcome);
-  database_sql(&accounts.database, "DELETE FROM \"user\".orphan_credentials");
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   open_gate();
   driver_finish(&accounts.to_user, &outcome);
   cr_expect_eq(outcome.status, STATUS_ABORTED, "%s", status_name(outcome.status));
   cr_expect(slice_equal_string(outcome.reason, "SIGN_UP_EXPIRED"), SLICE_FMT, SLICE_ARG(outcome.reason));
   expect_sql("SELECT count(*) FROM \"user\".users", "0");
-  // The sign-up removes the credential itself: without a note no sweep would find it.
-  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  wait_sql("SELECT count(*) FROM auth.credentials", "0");
   cr_expect_eq(accounts_login(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_UNAUTHENTICATED);
   accounts_new_user(&accounts, ADA);
   accounts_tokens(&accounts, ADA);
 }
 
 // The credential is stored after its sign-up has been given up: it must not be forgotten.
-Test(user_accounts, a_credential_that_comes_late_is_swept_away)
+Test(user_accounts, a_credential_that_comes_late_is_removed)
 {
   struct outcome outcome;
   accounts_new_user(&accounts, "first@example.com");
@@ -182,8 +183,8 @@ Test(user_accounts, a_credential_that_comes_late_is_swept_away)
   open_gate();
   wait_sql("SELECT count(*) FROM auth.credentials", "2");
 
-  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
-  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
+  expect_sql("SELECT count(*) FROM \"user\".jobs", "1");
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
   wait_sql("SELECT count(*) FROM auth.credentials", "1");
 }
 
@@ -198,15 +199,16 @@ Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
   accounts_start_auth(&accounts, NULL);
   wait_sql("SELECT count(*) FROM auth.credentials", "0");
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
 }
 
-// Replaces every account by a note of it; the note of `first` is due first.
+// Deletes every account, and adds the jobs that remove their credentials; that of `first` is due first.
 static void orphan_all(const char *first)
 {
   database_sql(&accounts.database,
-               "WITH gone AS (DELETE FROM \"user\".users RETURNING id) INSERT INTO \"user\".orphan_credentials"
-               " SELECT id, now() - CASE WHEN id::text = '%s' THEN interval '1 hour' ELSE interval '0' END FROM gone",
+               "WITH gone AS (DELETE FROM \"user\".users RETURNING id) INSERT INTO \"user\".jobs"
+               " (kind, key, due_time) SELECT 'remove_credential', id::text, now() - CASE WHEN id::text = '%s' THEN "
+               "interval '1 hour' ELSE interval '0' END FROM gone",
                first);
 }
 
@@ -221,29 +223,57 @@ Test(user_accounts, a_credential_that_cannot_be_removed_holds_up_no_other, .time
                " EXECUTE FUNCTION public.refuse()",
                stuck);
   orphan_all(stuck);
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "1");
-  expect_sql("SELECT user_id FROM \"user\".orphan_credentials", stuck);
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "1");
+  expect_sql("SELECT key FROM \"user\".jobs", stuck);
   expect_sql("SELECT user_id FROM auth.credentials", stuck);
-  // The note stays, so that a later sweep tries again.
+  // The job stays, and is tried again.
   database_sql(&accounts.database, "DROP TRIGGER refuse ON auth.credentials");
-  wait_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now() WHERE NOT running");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
 }
 
-// A sign-up that begins after the first attempt, and fails as that did, has a second one before it if there is any.
-Test(user_accounts, while_the_auth_service_is_away_a_sweep_tries_one_note, .timeout = 60)
+Test(user_accounts, while_the_auth_service_is_away_every_removal_waits_for_it, .timeout = 120)
 {
-  for (size_t i = 0; i < 3; i++)
+  for (size_t i = 0; i < 6; i++)
     accounts_new_user(&accounts, text("user-%zu@example.com", i));
   accounts_stop_auth(&accounts);
-  accounts_stop_user(&accounts);
   orphan_all("");
-  accounts_start_user(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=1h", NULL});
-  process_wait_output(&accounts.user, "could not remove a credential");
-  for (size_t i = 0; i < 2; i++)
-    cr_expect_eq(accounts_sign_up(&accounts, ADA, ACCOUNTS_PASSWORD).status, STATUS_UNAVAILABLE);
-  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials WHERE due_time <= now()", "2");
+  wait_sql("SELECT count(*), bool_and(failures > 0) FROM \"user\".jobs", "6|t");
+  expect_sql("SELECT count(*) FROM \"user\".jobs WHERE dead_time IS NOT NULL", "0");
   accounts_start_auth(&accounts, NULL);
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now() WHERE NOT running");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+}
+
+// ---- beside a release that writes notes instead of jobs ----
+
+#define OLD_NOTE "INSERT INTO \"user\".orphan_credentials (user_id, due_time) VALUES ('%s', now() + interval '%s')"
+
+Test(user_accounts, a_note_of_the_release_before_removes_a_credential)
+{
+  const char *id = accounts_new_user(&accounts, ADA)->id;
+  database_sql(&accounts.database, "DELETE FROM \"user\".users; " OLD_NOTE, id, "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "0");
+  // Otherwise a sign-up of that release could still finish.
+  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
+}
+
+Test(user_accounts, a_sign_up_that_the_release_before_has_finished_keeps_its_credential)
+{
+  const char *id = accounts_new_user(&accounts, ADA)->id;
+  database_sql(&accounts.database, OLD_NOTE, id, "1 hour");
+  expect_sql("SELECT kind, key, due_time > now() + interval '50 minutes' FROM \"user\".jobs",
+             arena_printf(&accounts.to_user.arena, "remove_credential|%s|t", id));
+  database_sql(&accounts.database, "DELETE FROM \"user\".orphan_credentials");
+  expect_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  // The note is overdue, and its sign-up has just finished.
+  database_sql(&accounts.database, OLD_NOTE, id, "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  expect_sql("SELECT count(*) FROM auth.credentials", "1");
+  accounts_tokens(&accounts, ADA);
 }
 
 // ---- concurrent changes ----
@@ -308,8 +338,8 @@ Test(user_accounts, one_of_the_concurrent_deletions_finds_the_account)
   for (size_t i = 0; i < CALLS; i++)
     begin(DELETE_USER, &request.base, &outcomes[i]);
   cr_expect_eq(finish_all(outcomes, STATUS_NOT_FOUND), 1);
+  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
-  expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
 }
 
 // ---- lists ----

@@ -13,7 +13,7 @@ static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0"), .i
 
 static void setup(void)
 {
-  accounts_open(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=20ms", NULL});
+  accounts_open(&accounts, NULL);
 }
 
 static void teardown(void)
@@ -64,8 +64,8 @@ static void log_in(void)
 static void expect_one_account(void)
 {
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM \"user\".users"), "1");
-  database_sql(&accounts.database, "UPDATE \"user\".orphan_credentials SET due_time = now()");
-  database_wait_sql(&accounts.database, "SELECT count(*) FROM \"user\".orphan_credentials", "0");
+  database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
+  database_wait_sql(&accounts.database, "SELECT count(*) FROM \"user\".jobs", "0");
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) || ' ' || count(id) FROM auth.credentials"
                                                     " LEFT JOIN \"user\".users ON id = user_id"),
                    "1 1");
@@ -127,7 +127,7 @@ static void crash_at(const char *write)
                     "1");
   accounts_kill_user(&accounts);
   database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
-  accounts_start_user(&accounts, (const char *const[]){"USER_SWEEP_INTERVAL=20ms", NULL});
+  accounts_start_user(&accounts, NULL);
   process_wait_output(&accounts.user, "connected to an endpoint");
   struct outcome first = sign_up(ACCOUNTS_PASSWORD);
   struct outcome repeat = sign_up(ACCOUNTS_PASSWORD);
