@@ -32,7 +32,8 @@ struct admission {
 
 bool admission_limits(const struct contract_method *method)
 {
-  return method->cache_ttl_ms == 0 && limit_class_of(method) != LIMIT_CREDENTIAL;
+  enum limit_class kind = limit_class_of(method);
+  return method->cache_ttl_ms == 0 && (kind == LIMIT_EXPENSIVE || kind == LIMIT_WRITE);
 }
 
 struct admission *admission_create(const struct contract *contract, const struct gateway_metrics *metrics)

@@ -7,8 +7,9 @@
 // busy. Of the others, which travel to PostgreSQL in batches, it takes more; and a client that changes something over
 // 128 connections at a time is let in on a machine of any speed, even where one worker has all of them.
 //
-// Methods whose answers are cached have no limit, because their calls cost little more than a refusal. Nor have logins
-// and sign-ups, whose costly part has its own queue in the auth service.
+// Reads that are not declared expensive have no limit, cached or not, because their calls cost little more than a
+// refusal: to refuse them leaves no time to answer others. What PostgreSQL cannot take of them their service refuses.
+// Nor have logins and sign-ups a limit, whose costly part has its own queue in the auth service.
 #ifndef BULKHEAD_GATEWAY_ADMISSION_H
 #define BULKHEAD_GATEWAY_ADMISSION_H
 

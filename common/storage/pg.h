@@ -10,9 +10,9 @@
 // Every single statement is an implicit transaction, so one caller's error never touches another caller's work. Tasks
 // that wait for a connection of a pool are served by turns between their callers (task_set_caller), and one caller has
 // three quarters of a pool at most. What would wait for too long (common/base/queue_limit.h), or longer than its task
-// has time, is refused with RESOURCE_EXHAUSTED at once: statements of the pools, unless they work for no caller or are
-// repeated because of a lock, and rows by their keys. So is a list whose reply would not be taken now
-// (task_set_wanted). Where that is because of all callers together, and not of what the caller has in the queue
+// has time, is refused with RESOURCE_EXHAUSTED at once: statements of the pools and gathered changes, unless they work
+// for no caller or are repeated because of a lock, and rows by their keys. So is a list whose reply would not be taken
+// now (task_set_wanted). Where that is because of all callers together, and not of what the caller has in the queue
 // already, it is noted (task_note_full).
 //
 // No statement is sent after its task's deadline. One that is in flight when its answer may be waited for no longer

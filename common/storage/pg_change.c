@@ -11,6 +11,10 @@
 // A change that leaves before its batch was sent is not in it. One that leaves later waits for the outcome as if the
 // statement were its own (pg_pool.c). The batch is cancelled at the first of its changes' deadlines, and when all have
 // left. The last one to leave waits until the batch has ended, because nothing may be under way when the pg is freed.
+//
+// A change that would wait for too long for its batch (queue_limit.h), or longer than it has time, is refused at once:
+// RESOURCE_EXHAUSTED. Only those that go before it count, so one whose changes are many is refused before one who has
+// few.
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +27,8 @@ enum {
   // As many changes of a statement must wait before a batch of them starts beside another batch. Fewer wait for the end
   // of the other, because one larger batch costs less.
   WORTH_ANOTHER = 16,
+  // So many may always wait: what one client asks for over many connections, on a machine of any speed.
+  ALWAYS_WAIT = 4 * MAX_CHANGES,
   // After so long a batch is waited for no more, because something holds it up.
   SLOW_BATCH_MS = 50,
   // A change with less time left runs alone, so that it does not cut the others' time short.
@@ -157,8 +163,12 @@ static void run_statement(struct batch *batch, struct pg_connection *connection,
   uint64_t started_us = loop_now_us(pg->loop);
   enum status status = pg_pool_run(connection, pg_request_create(pg, batch->entry, PG_SINGLE, &execution));
   pg_count_outcome(pg, batch->entry, status, started_us);
-  if (status == STATUS_OK)
-    hand_out_rows(batch, &result);
+  if (status != STATUS_OK)
+    return;
+  // What has failed tells nothing, because it may have waited for a lock.
+  uint64_t now_us = loop_now_us(pg->loop);
+  queue_limit_note_service(&pg->change_limit, now_us > started_us ? now_us - started_us : 0);
+  hand_out_rows(batch, &result);
 }
 
 static void run_on_connection(struct batch *batch, struct pg_connection *connection)
@@ -199,10 +209,17 @@ static void run_batch(void *arg)
 
 // ---- making batches ----
 
-static void remove_waiting(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
+static void count_waiting(struct pg *pg, struct pg_statement_entry *entry, int change)
+{
+  entry->change_count += (size_t)change;
+  pg->waiting_changes += (size_t)change;
+  queue_limit_note_waiting(&pg->change_limit, pg->waiting_changes, loop_now_us(pg->loop));
+}
+
+static void remove_waiting(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
   list_remove(&waiting->node);
-  entry->change_count--;
+  count_waiting(pg, entry, -1);
 }
 
 static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
@@ -212,7 +229,7 @@ static void start_batch(struct pg *pg, struct pg_statement_entry *entry)
   *batch = (struct batch){.pg = pg, .entry = entry};
   while (!list_empty(&entry->changes) && batch->count < MAX_CHANGES) {
     struct pg_waiting_change *waiting = CONTAINER_OF(entry->changes.next, struct pg_waiting_change, node);
-    remove_waiting(entry, waiting);
+    remove_waiting(pg, entry, waiting);
     waiting->batch = batch;
     waiting->place = batch->count;
     batch->changes[batch->count++] = waiting;
@@ -257,29 +274,59 @@ static struct pg_waiting_change *change_at(struct list *node)
   return CONTAINER_OF(node, struct pg_waiting_change, node);
 }
 
-// Queues a change. Callers take turns: the second change of one comes behind the first of each other one.
+// Returns the round of the changes that are next.
+static uint64_t first_turn(const struct pg_statement_entry *entry)
+{
+  return list_empty(&entry->changes) ? 0 : change_at(entry->changes.next)->turn;
+}
+
+// Returns the round of a caller's next change. Callers take turns: the second change of one comes behind the first of
+// each other one.
+static uint64_t find_turn(const struct pg_statement_entry *entry, uint64_t caller)
+{
+  struct list *before = entry->changes.previous;
+  while (before != &entry->changes && change_at(before)->caller != caller)
+    before = before->previous;
+  return before != &entry->changes ? change_at(before)->turn + 1 : first_turn(entry);
+}
+
+// Returns how many batches start before that of a change that would come now in that round.
+static size_t count_batches_ahead(const struct pg *pg, const struct pg_statement_entry *entry, uint64_t turn)
+{
+  size_t ahead = entry->change_count;
+  for (struct list *node = entry->changes.previous; ahead > 0 && change_at(node)->turn > turn; node = node->previous)
+    ahead--;
+  if (ahead < ALWAYS_WAIT)
+    return 0;
+  // Statements take turns, too.
+  size_t statements = list_empty(&entry->changing) ? 1 : 0;
+  for (const struct list *node = pg->changing.next; node != &pg->changing; node = node->next)
+    statements++;
+  return ahead / MAX_CHANGES * statements;
+}
+
+// Tells whether a change of that round may wait. What works for no caller always may.
+static bool may_wait(const struct pg *pg, const struct pg_statement_entry *entry,
+                     const struct pg_waiting_change *change)
+{
+  return change->caller == 0 ||
+         pg_may_queue(pg, &pg->change_limit, count_batches_ahead(pg, entry, change->turn), PG_GATHERED_CONNECTIONS);
+}
+
 static void queue_change(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
-  struct list *all = &entry->changes;
-  struct list *before = all->previous;
-  while (before != all && change_at(before)->caller != waiting->caller)
-    before = before->previous;
-  if (before != all)
-    waiting->turn = change_at(before)->turn + 1;
-  else
-    waiting->turn = list_empty(all) ? 0 : change_at(all->next)->turn;
-  struct list *after = all->previous;
-  while (after != all && change_at(after)->turn > waiting->turn)
+  struct list *after = entry->changes.previous;
+  while (after != &entry->changes && change_at(after)->turn > waiting->turn)
     after = after->previous;
   list_append(after->next, &waiting->node);
-  entry->change_count++;
+  count_waiting(pg, entry, 1);
   if (list_empty(&entry->changing))
     list_append(&pg->changing, &entry->changing);
 }
 
-static void leave_queue(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
+static void leave_queue(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
-  remove_waiting(entry, waiting);
+  remove_waiting(pg, entry, waiting);
   if (list_empty(&entry->changes))
     list_remove(&entry->changing);
 }
@@ -305,7 +352,7 @@ static void leave_batch(struct pg_waiting_change *waiting)
 }
 
 // Waits for the verdict. Fails where the task is overdue or cancelled, whatever the verdict is then.
-static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
+static enum status wait_for_verdict(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
   enum status status = completion_wait(&waiting->completion);
   if (!waiting->completion.done && waiting->batch != NULL && waiting->batch->state == BATCH_SENT)
@@ -313,17 +360,30 @@ static enum status wait_for_verdict(struct pg_statement_entry *entry, struct pg_
   if (waiting->completion.done)
     return STATUS_OK;
   if (waiting->batch == NULL)
-    leave_queue(entry, waiting);
+    leave_queue(pg, entry, waiting);
   else
     leave_batch(waiting);
   return status;
 }
 
+static enum status refuse_change(struct pg *pg, const struct pg_statement_entry *entry)
+{
+  metric_add(pg->refused, 1);
+  // Else only this caller wants too much, or has too little time.
+  size_t ahead = count_batches_ahead(pg, entry, first_turn(entry));
+  if (!queue_limit_admits(&pg->change_limit, ahead, PG_GATHERED_CONNECTIONS, loop_now_us(pg->loop)))
+    task_note_full();
+  return STATUS_RESOURCE_EXHAUSTED;
+}
+
 // Asks for a change in a batch. OK without a row where the verdict is ALONE.
 static enum status change_gathered(struct pg *pg, struct pg_statement_entry *entry, struct pg_waiting_change *waiting)
 {
+  waiting->turn = find_turn(entry, waiting->caller);
+  if (!may_wait(pg, entry, waiting))
+    return refuse_change(pg, entry);
   queue_change(pg, entry, waiting);
-  enum status status = wait_for_verdict(entry, waiting);
+  enum status status = wait_for_verdict(pg, entry, waiting);
   switch (waiting->verdict) {
   case VERDICT_DONE:
     task_note_effect(TASK_EFFECT_DONE);

@@ -277,10 +277,11 @@ struct pg {
   size_t read_batches;    // under way
   size_t gathered_keys;   // that wait
   struct queue_limit read_limit;
-  struct list changing;  // struct pg_statement_entry with changes that wait
+  struct list changing;    // struct pg_statement_entry with changes that wait
+  size_t waiting_changes;  // in all of them
+  struct queue_limit change_limit;
   struct list free_requests;
-  struct list ready_waiters;  // struct pg_ready_waiter
-
+  struct list ready_waiters;    // struct pg_ready_waiter
   struct hashtable statements;  // struct pg_statement_entry, by the statement's address
 
   struct metric_series *up;

@@ -297,6 +297,25 @@ Test(drill_09_overload, changes_of_few_rows_three_times)
   overload_changes("changes of few rows", 16 * CALLERS);
 }
 
+// An account is read from PostgreSQL each time. That costs little more than a refusal, so all are answered, late. In
+// the short form no more come than can be answered: those that a slow machine has not answered by their deadlines would
+// get 504.
+Test(drill_09_overload, uncached_reads_three_times)
+{
+  const char *requests[CALLERS];
+  sign_up();
+  for (size_t i = 0; i < CALLERS; i++)
+    requests[i] = get(&callers[i], "/v1/users/me");
+  overload_with(requests, CALLERS,
+                &(struct overload){.name = "reads of accounts",
+                                   .times = drill_is_long() ? 3 : 1,
+                                   .goodput = 0.9,
+                                   .p99_times = 2,
+                                   .has_reference = true,
+                                   .refusal_ms = 10,
+                                   .recovery_ms = 1000});
+}
+
 // Logins of a burst wait for their turn for up to five seconds, because a person who waits is served better than one
 // who is refused.
 Test(drill_09_overload, logins_three_times)

@@ -25,7 +25,7 @@ enum {
   PHASES = 32,      //
   HEAD_BYTES = 2048,
   READ_BYTES = 256 * 1024,
-  MOST_OUTCOMES = 2000000,
+  MOST_OUTCOMES = 6000000,
   UNSENT = -1,  // the status of a request for which no client was left
   EVENTS = 256,
   PATIENCE_US = 15000000,  // longer than the gateway takes for any answer

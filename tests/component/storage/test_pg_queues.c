@@ -8,29 +8,54 @@
 // What takes ten minutes: nobody may wait behind as many as are served at a time.
 #define FOREVER_US UINT64_C(600000000)
 
+enum kind {
+  KIND_WRITE,
+  KIND_ROW,     // by its key, gathered with those of others
+  KIND_CHANGE,  // of a row, gathered with those of others
+};
+
 struct asker {
   struct crew *crew;
   struct task *task;
   uint64_t caller;
-  bool by_key;  // a row by its key, gathered with those of others; else a write
+  enum kind kind;
   enum status status;
   bool has_ended;
 };
 
-static void run_asker(void *arg)
+static void add_keys(const void *arg, struct pg_params *params, const void *const *items, size_t count)
 {
-  struct asker *asker = arg;
+  (void)arg;
+  pg_add_text_array(params, (const char *const *)items, count);
+}
+
+static enum status run_kind(struct asker *asker)
+{
   struct world *world = asker->crew->world;
   static const struct pg_statement slow_write = {
       .name = "slow_write", .sql = "SELECT pg_sleep(600)", .lane = PG_LANE_WRITE};
-  static const struct pg_statement slow_rows = {
-      .name = "slow_rows",
-      .sql = "SELECT k.key, k.place FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place), pg_sleep(600)",
-      .lane = PG_LANE_POINT};
+#define SLOW_ROWS "SELECT k.key, k.place FROM unnest($1::text[]) WITH ORDINALITY AS k(key, place), pg_sleep(600)"
+  static const struct pg_statement slow_rows = {.name = "slow_rows", .sql = SLOW_ROWS, .lane = PG_LANE_POINT};
+  static const struct pg_statement slow_change = {.name = "slow_change", .sql = SLOW_ROWS, .lane = PG_LANE_WRITE};
+  static const struct pg_change change = {
+      .statement = &slow_change, .key = "key", .item = "key", .add_params = add_keys};
   struct pg_result result;
+  switch (asker->kind) {
+  case KIND_WRITE:
+    return pg_query(world->pg, &slow_write, NULL, &world->arena, &result);
+  case KIND_ROW:
+    return pg_query_row(world->pg, &slow_rows, "key", &world->arena, &result);
+  case KIND_CHANGE:
+    break;
+  }
+  return pg_change_row(world->pg, &change, &world->arena, &result);
+}
+
+static void run_asker(void *arg)
+{
+  struct asker *asker = arg;
   task_set_caller(asker->caller);
-  asker->status = asker->by_key ? pg_query_row(world->pg, &slow_rows, "key", &world->arena, &result)
-                                : pg_query(world->pg, &slow_write, NULL, &world->arena, &result);
+  asker->status = run_kind(asker);
   asker->has_ended = true;
   crew_finished(asker->crew);
 }
@@ -119,7 +144,7 @@ static void check_rows(struct world *world)
   cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
   queue_limit_note_service(&world->pg->read_limit, FOREVER_US);
   do {
-    askers[count].by_key = true;
+    askers[count].kind = KIND_ROW;
     start_asker(&askers[count], &crew, 7 + count, DEADLINE_NONE);
     yield_task();
   } while (!askers[count++].has_ended && count < COUNT);
@@ -133,4 +158,40 @@ static void check_rows(struct world *world)
 Test(pg_queues, a_row_that_would_be_waited_for_for_too_long_is_refused_at_once)
 {
   with_pg_options((struct pg_options){.pipelined_connections = 1, .statement_timeout_ms = 600000}, check_rows);
+}
+
+// ---- gathered changes ----
+
+enum { ONE_WITH_MANY = 7, ANOTHER = 8, SELF = 0 };
+
+static void check_changes(struct world *world)
+{
+  // What one client asks for over 128 connections may always wait, behind the two batches that run side by side.
+  enum { ALWAYS = 128, IN_BATCHES = 2 * 32, COUNT = ALWAYS + IN_BATCHES + 3 };
+  struct crew crew = {.world = world};
+  static struct asker askers[COUNT];
+  size_t count = 0;
+  cr_assert_eq(pg_wait_ready(world->pg), STATUS_OK);
+  queue_limit_note_service(&world->pg->change_limit, FOREVER_US);
+  do {
+    askers[count].kind = KIND_CHANGE;
+    start_asker(&askers[count], &crew, ONE_WITH_MANY, DEADLINE_NONE);
+    yield_task();
+  } while (!askers[count++].has_ended && count < COUNT - 2);
+  cr_expect_gt(count, ALWAYS, "they may wait");
+  cr_expect_eq(askers[count - 1].status, STATUS_RESOURCE_EXHAUSTED);
+  cr_expect(askers[count - 1].has_ended);
+  for (uint64_t i = 0; i < 2; i++) {
+    askers[count].kind = KIND_CHANGE;
+    start_asker(&askers[count], &crew, i == 0 ? ANOTHER : SELF, DEADLINE_NONE);
+    yield_task();
+    cr_expect_not(askers[count++].has_ended, "those of others and the process' own wait");
+  }
+  end_askers(&crew, askers, count);
+  cr_expect_eq(world->pg->waiting_changes, 0);
+}
+
+Test(pg_queues, a_change_that_would_wait_for_too_long_is_refused_at_once)
+{
+  with_pg_options((struct pg_options){.statement_timeout_ms = 600000}, check_changes);
 }
