@@ -40,7 +40,7 @@ CFLAGS_ALL = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) $(WARNINGS) $(INCLUDES) $(CFLAG
 CFLAGS_GENERATED = $(COMMON_FLAGS) $(FLAGS_$(VARIANT)) -Wall -Wno-missing-braces -I$(GEN) -I. $(CFLAGS)
 
 # ---- parts ----
-COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security identity storage service
+COMMON_PARTS := base observe config runtime contract transcode openapi rpc discovery security identity storage mail service
 SERVICES     := $(sort $(patsubst services/%/main.c,%,$(wildcard services/*/main.c)))
 
 # Which parts may use which; tests/lint/layers.sh proves the same for the includes.
@@ -56,7 +56,8 @@ USES_discovery := config observe base
 USES_security  := config observe base
 USES_identity  := rpc security config observe base
 USES_storage   := runtime config observe base
-USES_service   := identity contract rpc discovery security storage runtime config observe base
+USES_mail      := runtime config observe base
+USES_service   := identity contract rpc discovery security storage mail runtime config observe base
 USES_gateway   := openapi transcode contract identity rpc discovery security config observe base
 
 # The libraries behind a part. Each vendor's header is included in that one folder only.
@@ -66,6 +67,7 @@ LIBS_rpc       := -lnng
 LIBS_discovery := -lcurl
 LIBS_security  := -ljwt -lssl -lcrypto -lsodium -lunistring -lzxcvbn
 LIBS_storage   := -lpq -lhiredis
+LIBS_mail      := -lcurl
 LIBS_service   := -lmicrohttpd
 LIBS_gateway   := -lz
 libs_of = $(sort $(foreach part,$(1),$(LIBS_$(part)))) -lprotobuf-c -lm
@@ -158,7 +160,7 @@ endef
 $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
 # The migrations that every service has lie in the archive of common/service.
 COMMON_MIGRATIONS := $(wildcard common/service/migrations common/service/migrations/*.sql)
-$(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh
+$(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
 	@mkdir -p $(@D)
 	@sh proto/plugin/embed_migrations.sh common common/service/migrations > $@.new && mv $@.new $@
 # The contracts themselves lie there, too, for grpc.reflection.v1; without their comments, which are most of the set.
@@ -204,18 +206,21 @@ generated: $(QUERY_HEADERS)
 $(call objects_in,$(QUERY_SERVICES:%=services/%) $(QUERY_SERVICES:%=tests/unit/%)) $(QUERY_SERVICES:%=$(OUT)/obj/gen/%/queries.bh.o): | $(QUERY_HEADERS)
 
 # ---- services ----
-# A service is its folder: objects, queries, embedded migrations, binary. The folder of the migrations is a prerequisite itself:
+# A service is its folder: objects, queries, embedded migrations and mails, binary. The folder of the migrations is a prerequisite itself:
 # its time changes when a file is deleted or renamed.
 SERVICE_LIBS := $(call libs_of,service $(USES_service))
 define SERVICE_template
-$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh
+$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
 	@mkdir -p $$(@D)
 	@sh proto/plugin/embed_migrations.sh $(1) services/$(1)/migrations > $$@.new && mv $$@.new $$@
-$(OUT)/obj/services/$(1)/migrations.o: $(GEN)/services/$(1)/migrations.c
+$(if $(wildcard services/$(1)/mail),$(GEN)/services/$(1)/mail.c: $(wildcard services/$(1)/mail services/$(1)/mail/*) proto/plugin/embed_mail.sh proto/plugin/literal.sh
+	@mkdir -p $$(@D)
+	@sh proto/plugin/embed_mail.sh $(1) services/$(1)/mail > $$@.new && mv $$@.new $$@)
+$(OUT)/obj/services/$(1)/migrations.o $(OUT)/obj/services/$(1)/mail.o: $(OUT)/obj/services/$(1)/%.o: $(GEN)/services/$(1)/%.c
 	@mkdir -p $$(@D)
 	@$$(CC) $$(CFLAGS_ALL) -MMD -MP -c $$< -o $$@
 $(OUT)/lib/libsvc-$(1).a: $(filter-out $(OUT)/obj/services/$(1)/main.o,$(call objects_in,services/$(1))) \
-                          $(OUT)/obj/services/$(1)/migrations.o $(if $(filter $(1),$(QUERY_SERVICES)),$(OUT)/obj/gen/$(1)/queries.bh.o)
+                          $(OUT)/obj/services/$(1)/migrations.o $(if $(wildcard services/$(1)/mail),$(OUT)/obj/services/$(1)/mail.o) $(if $(filter $(1),$(QUERY_SERVICES)),$(OUT)/obj/gen/$(1)/queries.bh.o)
 $(OUT)/bin/$(1): $(OUT)/obj/services/$(1)/main.o $(OUT)/lib/libsvc-$(1).a \
                  $(call archives_of,service $(USES_service) gen-bh gen-pb)
 	@mkdir -p $$(@D)
@@ -393,7 +398,7 @@ $(REFUSING_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/suppor
 # up to a number. A migration of its own with that number makes the build fail: rename those of the releases then.
 RELEASES := $(sort $(foreach file,$(wildcard tests/support/releases/*.up.sql),$(firstword $(subst _, ,$(notdir $(file))))))
 define RELEASE_template
-$(OUT)/release-$(1)/migrations.c: $(wildcard services/item/migrations services/item/migrations/*.sql tests/support/releases/*.sql) proto/plugin/embed_migrations.sh
+$(OUT)/release-$(1)/migrations.c: $(wildcard services/item/migrations services/item/migrations/*.sql tests/support/releases/*.sql) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
 	@rm -rf $$(@D)/item && mkdir -p $$(@D)/item
 	@cp services/item/migrations/*.sql $$(@D)/item
 	@for number in $(RELEASES); do [ $$$$number -gt $(1) ] || cp tests/support/releases/$$$${number}_*.sql $$(@D)/item || exit 1; done

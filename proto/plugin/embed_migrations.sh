@@ -10,6 +10,7 @@
 set -eu
 LC_ALL=C
 export LC_ALL
+. "$(dirname "$0")/literal.sh"
 
 if [ $# -ne 2 ]; then
   echo "usage: embed_migrations.sh <service> <folder>" >&2
@@ -24,26 +25,6 @@ refuse() {
 }
 
 [ -d "$folder" ] || refuse "$folder: it is not a folder"
-
-# One literal a line of SQL. od gives every byte as three octal digits, which C reads back without any ambiguity; what is
-# plain is written as itself, so that the file can be read.
-literal() {
-  od -An -v -to1 "$1" | awk '
-    BEGIN {
-      # All printable characters but the quote, the backslash and the question mark (trigraphs).
-      for (code = 32; code < 127; code++)
-        if (code != 34 && code != 92 && code != 63) text[sprintf("%03o", code)] = sprintf("%c", code)
-    }
-    {
-      for (i = 1; i <= NF; i++) {
-        if (!open) { printf "    \""; open = 1 }
-        if ($i == "012") { print "\\n\""; open = 0 }
-        else if ($i in text) printf "%s", text[$i]
-        else printf "\\%s", $i
-      }
-    }
-    END { if (open) print "\"" }'
-}
 
 # Prints the number that the first line declares, without leading zeros; 0 where it declares nothing.
 compatible_from() {

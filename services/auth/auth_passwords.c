@@ -8,6 +8,7 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "common/storage/pg.h"
+#include "services/auth/auth_mail.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 
@@ -148,36 +149,45 @@ void auth_passwords_renew(struct call *call, const char *user_id, const char *gi
 
 // ---- changes ----
 
-// Changes the hash before it looks for sessions: who has logged in with the old password waits for the row, or has a
-// session by then.
-static enum status replace_in(struct call *call, struct query_db db, const char *old_hash, const char *new_hash)
+static enum status end_other_sessions(struct call *call, struct query_db db)
 {
   const struct auth_state *state = call_state(call);
   const char *user_id = resource_caller(call);
   const char *session = arena_string(call_arena(call), call_caller_session(call));
-  const struct auth_db_change_password_params params = {.new_hash = new_hash, .user_id = user_id, .old_hash = old_hash};
+  if (*session == '\0')
+    return auth_sessions_end_all(state->settings, db, user_id, call_arena(call));
+  return auth_sessions_end_others(state->settings, db, user_id, session, call_arena(call));
+}
+
+// Changes the hash before it looks for sessions, so that a session which was stored before the change is seen.
+static enum status replace_in(struct call *call, struct query_db db, const struct password_change *change)
+{
+  const struct auth_db_change_password_params params = {
+      .new_hash = change->new_hash, .user_id = resource_caller(call), .old_hash = change->old_hash};
   int64_t changed = 0;
   enum status status = auth_db_change_password(db, &params, call_arena(call), &changed);
   if (status != STATUS_OK)
     return status;
   if (changed == 0)
     return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED", "the password has been changed meanwhile; try again");
-  if (*session == '\0')
-    return auth_sessions_end_all(state->settings, db, user_id, call_arena(call));
-  return auth_sessions_end_others(state->settings, db, user_id, session, call_arena(call));
+  status = end_other_sessions(call, db);
+  if (status != STATUS_OK)
+    return status;
+  return auth_mail_tell_password_changed(call_state(call), db, change->email, call_client_address(call),
+                                         call_arena(call));
 }
 
-enum status auth_passwords_replace(struct call *call, const char *old_hash, const char *new_hash)
+enum status auth_passwords_replace(struct call *call, const struct password_change *change)
 {
   const struct auth_state *state = call_state(call);
   struct query_db db = resource_db(call);
   // With an Idempotency-Key there is a transaction, in which the reply is kept.
   if (db.pg == NULL)
-    return replace_in(call, db, old_hash, new_hash);
+    return replace_in(call, db, change);
   struct pg_tx *tx = NULL;
   enum status status = pg_begin(state->pg, &tx);
   if (status == STATUS_OK)
-    status = replace_in(call, query_in(tx), old_hash, new_hash);
+    status = replace_in(call, query_in(tx), change);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);

@@ -31,9 +31,14 @@ enum status auth_passwords_compare(struct call *call, const char *given, const c
 void auth_passwords_renew(struct call *call, const char *user_id, const char *given, const char *hash,
                           enum password_match match);
 
-// Stores another password of the caller in place of the one with `old_hash`, and ends his other sessions, at once or
-// not at all. Fails the call with ABORTED where the password is another one by now. May wait.
-enum status auth_passwords_replace(struct call *call, const char *old_hash, const char *new_hash) MUST_CHECK;
+struct password_change {
+  const char *email;  // of the account, which is told
+  const char *old_hash;
+  const char *new_hash;
+};
+// Stores another password of the caller in place of the one with `old_hash`, ends his other sessions and tells him by
+// mail, at once or not at all. Fails the call with ABORTED where the password is another one by now. May wait.
+enum status auth_passwords_replace(struct call *call, const struct password_change *change) MUST_CHECK;
 
 // Tells whether a hash of this call would get a turn, so that what would be refused costs nothing before.
 bool auth_passwords_have_room(struct call *call);

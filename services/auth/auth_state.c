@@ -10,6 +10,7 @@
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/service/service.h"
+#include "services/auth/auth_mail.h"
 #include "services/auth/auth_seals.h"
 #include "services/auth/settings.h"
 
@@ -68,6 +69,9 @@ static void keep_house(struct auth_state *state)
   int64_t forgotten = 0;
   if (auth_db_remove_expired_endings(query_on(state->pg), &arena, &forgotten) != STATUS_OK)
     log_info("sessions", "could not remove what has ended long ago; the next attempt is in a minute");
+  int64_t old = 0;
+  if (auth_db_remove_old_account_tokens(query_on(state->pg), &arena, &old) != STATUS_OK)
+    log_info("recovery", "could not remove tokens that have ended; the next attempt is in a minute");
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
@@ -151,6 +155,8 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   enum status status = open_secrets(state, error);
   if (status == STATUS_OK && (status = auth_endings_read(&state->endings, state->pg)) != STATUS_OK)
     (void)error_set(error, status, "what has ended could not be read from the database");
+  if (status == STATUS_OK)
+    status = auth_mail_start(settings, service_loop(service), &state->mail, error);
   if (status != STATUS_OK) {
     free_state(state);
     return status;
@@ -171,6 +177,7 @@ void auth_stop(struct service *service, void *state_opaque)
   struct auth_state *state = state_opaque;
   if (state == NULL)
     return;
+  auth_mail_stop(&state->mail);
   auth_limits_free(&state->limits);
   free_state(state);
 }

@@ -11,6 +11,7 @@
 #include "services/auth/auth_limits.h"
 #include "services/auth/hash_queue.h"
 
+struct auth_mail;
 struct metric_series;
 struct service;
 struct pg;
@@ -30,6 +31,7 @@ struct auth_state {
   struct auth_limits limits;
   struct auth_endings endings;
   struct hash_queue hashes;
+  struct auth_mail *mail;  // NULL where no mail is sent
   struct metric_series *logins[LOGIN_OUTCOME_COUNT];
 };
 

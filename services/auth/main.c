@@ -5,8 +5,10 @@
 #include "services/auth/auth_commands.h"
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_handlers.h"
+#include "services/auth/auth_jobs.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/password_handlers.h"
+#include "services/auth/recovery_handlers.h"
 #include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
@@ -111,11 +113,62 @@ static const struct setting auth_setting_table[] = {
      .max = INT64_C(1) << 30,
      .help = "Memory of one password hash.",
      SETTING_TARGET(struct auth_settings, argon2_memory_bytes)},
+    {.name = "MAIL_URL",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The mail server: smtp://HOST:PORT, or smtps:// for TLS from the first byte. Without it no mail is sent, "
+             "and nobody can replace a forgotten password.",
+     SETTING_TARGET(struct auth_settings, mail_url)},
+    {.name = "MAIL_USER",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The account at the mail server, where it wants one.",
+     SETTING_TARGET(struct auth_settings, mail_user)},
+    {.name = "MAIL_PASSWORD",
+     .type = SETTING_STRING,
+     .optional = true,
+     .secret = true,
+     .help = "The password of MAIL_USER.",
+     SETTING_TARGET(struct auth_settings, mail_password)},
+    {.name = "MAIL_CA_FILE",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "A PEM file with the certificates that the mail server's is proven by; the system's without it.",
+     SETTING_TARGET(struct auth_settings, mail_ca_file)},
+    {.name = "MAIL_WITHOUT_TLS",
+     .type = SETTING_BOOL,
+     .default_value = "false",
+     .help = "Sends over smtp:// in the clear, which only a server on the same machine may get; else it must offer "
+             "STARTTLS.",
+     SETTING_TARGET(struct auth_settings, mail_without_tls)},
+    {.name = "MAIL_FROM",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The sender's address; required with MAIL_URL.",
+     SETTING_TARGET(struct auth_settings, mail_from)},
+    {.name = "MAIL_FROM_NAME",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The sender's name, shown beside the address.",
+     SETTING_TARGET(struct auth_settings, mail_from_name)},
+    {.name = "MAIL_TEMPLATES",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "A folder with mails in place of the program's own: NAME.txt and NAME.html.",
+     SETTING_TARGET(struct auth_settings, mail_templates)},
+    {.name = "ACCOUNT_URL",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help =
+         "The page that links in mails lead to, such as https://example.com/account; required with MAIL_URL. It gets "
+         "what the link is for, and its token, behind a #.",
+     SETTING_TARGET(struct auth_settings, account_url)},
 };
 
 static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_password_service, .handlers = &auth_password_handlers},
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
+    {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
@@ -133,6 +186,8 @@ static const struct service_definition auth_service = {
     .peer_count = 1,
     .commands = auth_commands,
     .command_count = AUTH_COMMAND_COUNT,
+    .jobs = auth_jobs,
+    .job_count = AUTH_JOB_COUNT,
     .start = auth_start,
     .stop = auth_stop,
 };

@@ -64,8 +64,9 @@ static enum status change_password(struct call *call, const Auth__V1__ChangePass
   char new_hash[PASSWORD_HASH_SIZE];
   if (status == STATUS_OK)
     status = auth_passwords_hash(call, &chosen, new_hash);
+  const struct password_change change = {.email = account.email, .old_hash = old_hash, .new_hash = new_hash};
   if (status == STATUS_OK)
-    status = auth_passwords_replace(call, old_hash, new_hash);
+    status = auth_passwords_replace(call, &change);
   return status;
 }
 

@@ -2,6 +2,7 @@
 #ifndef BULKHEAD_SERVICES_AUTH_SETTINGS_H
 #define BULKHEAD_SERVICES_AUTH_SETTINGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct auth_settings {
@@ -19,6 +20,15 @@ struct auth_settings {
   int64_t password_min_length_with_factor;
   int64_t argon2_passes;
   int64_t argon2_memory_bytes;
+  const char *mail_url;  // NULL: no mail is sent
+  const char *mail_user;
+  const char *mail_password;
+  const char *mail_ca_file;
+  bool mail_without_tls;
+  const char *mail_from;
+  const char *mail_from_name;
+  const char *mail_templates;
+  const char *account_url;
 };
 
 #endif

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "tests/support/http.h"
+#include "tests/support/mails.h"
 
 Test(e2e_01_accounts, sign_up_answers_201_with_the_account_and_where_it_is)
 {
@@ -86,6 +87,8 @@ Test(e2e_01_accounts, a_changed_password_ends_the_other_sessions)
   ASSERT_STATUS(HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", kept)), 200);
   ASSERT_STATUS(account_login(ada.email, ada.password), 401);
   ASSERT_STATUS(account_login(ada.email, "kolibri tunnel saturn"), 200);
+  struct mail told = mail_to(ada.email, 1);
+  cr_expect_str_eq(told.subject, "Your password was changed");
 }
 
 Test(e2e_01_accounts, an_account_is_read_by_its_owner_only)

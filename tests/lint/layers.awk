@@ -15,16 +15,18 @@ BEGIN {
   uses["security"] = "base observe config"
   uses["identity"] = "base observe config rpc security"
   uses["storage"] = "base observe config runtime"
-  uses["service"] = "base observe config runtime contract rpc discovery security identity storage"
+  uses["mail"] = "base observe config runtime"
+  uses["service"] = "base observe config runtime contract rpc discovery security identity storage mail"
   uses["gateway"] = "base observe config contract transcode openapi rpc discovery security identity"
   uses["plugin"] = "base contract"  # it compiles contracts as the gateway does
   uses["query"] = "base storage contract"  # it migrates as the services do; C's names come with the contracts
   uses["deploy"] = "base"
 
-  # A vendor's header, as a pattern of its path, and the one folder that may include it.
+  # A vendor's header, as a pattern of its path, and the folder that may include it: one, but for curl, which speaks HTTP
+  # to Consul and SMTP to the mail server.
   vendor["^nng/"] = "common/rpc"
   vendor["^(uv\\.h$|uv/)"] = "common/runtime"
-  vendor["^curl/"] = "common/discovery"
+  vendor["^curl/"] = "common/discovery common/mail"
   vendor["^(libpq-fe\\.h$|postgresql/|libpq/|pg_config)"] = "common/storage"
   vendor["^hiredis/"] = "common/storage"
   vendor["^(jwt\\.h$|openssl/|sodium|zxcvbn\\.h$|uni(case|ctype|norm|str|types)\\.h$)"] = "common/security"
@@ -84,9 +86,13 @@ function is_generated(path) {
   return path ~ /\.(pb-c|bh)\.h$/
 }
 
+function is_in(folder, homes) {
+  return index(" " homes " ", " " folder " ") > 0
+}
+
 # A test sees the vendors of what it tests; benches, fuzzers and shared helpers see all, for they are about them.
 function may_see_vendor(folder, home) {
-  if (folder == home)
+  if (is_in(folder, home))
     return 1
   if (home == "tests")
     return folder ~ /^tests\//
@@ -94,10 +100,10 @@ function may_see_vendor(folder, home) {
   if (folder == "proto/query")
     return home == "common/storage"
   if (folder ~ /^tests\/(unit|component)\//)
-    return under_test(folder) == home
+    return is_in(under_test(folder), home)
   # The tools of deploy/ are clients of the suite, not parts of it.
   if (folder ~ /^deploy\//)
-    return home == "common/discovery"
+    return is_in("common/discovery", home)
   return folder ~ /^tests\//
 }
 

@@ -58,8 +58,9 @@ char *text(const char *format, ...) PRINTF_LIKE(1, 2);
 // Asserts a problem document (RFC 9457) with this status and canonical code.
 #define ASSERT_PROBLEM(reply, expected_status, expected_code)                                                          \
   do {                                                                                                                 \
-    ASSERT_STATUS(reply, expected_status);                                                                             \
-    assert_problem(&(reply), expected_code);                                                                           \
+    struct http_reply asserted = (reply);                                                                              \
+    ASSERT_STATUS(asserted, expected_status);                                                                          \
+    assert_problem(&asserted, expected_code);                                                                          \
   } while (0)
 void assert_problem(const struct http_reply *reply, const char *code);
 // Asserts that one of the problem's violations names `field`.

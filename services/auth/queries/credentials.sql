@@ -25,6 +25,9 @@ WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
 UPDATE credentials SET password_hash = :new_hash, update_time = now()
 WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
 
+-- name: set_password_hash :exec
+UPDATE credentials SET password_hash = :password_hash, update_time = now() WHERE user_id = :user_id::uuid;
+
 -- name: grant_role :exec
 -- Grants a role; granting it twice is fine. FAILED_PRECONDITION where the account has no credential.
 INSERT INTO roles (user_id, role) VALUES (:user_id::uuid, :role) ON CONFLICT DO NOTHING;

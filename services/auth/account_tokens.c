@@ -1,0 +1,30 @@
+#include "services/auth/account_tokens.h"
+
+#include "common/base/codec.h"
+#include "common/base/random.h"
+#include "common/base/strbuf.h"
+#include "common/security/key.h"
+
+#define TOKEN_BYTES 32
+
+struct slice account_token_hash(const char *text, struct arena *arena)
+{
+  unsigned char *hash = arena_alloc(arena, 32);
+  key_sha256(slice_from_string(text), hash);
+  return slice_make(hash, 32);
+}
+
+struct account_token account_token_new(struct arena *arena)
+{
+  unsigned char secret[TOKEN_BYTES];
+  random_bytes(secret, sizeof(secret));
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  base64url_encode(slice_make(secret, sizeof(secret)), &text);
+  struct account_token token = {.text = arena_string(arena, strbuf_slice(&text))};
+  token.hash = account_token_hash(token.text, arena);
+  key_erase(secret, sizeof(secret));
+  key_erase(text.data, text.size);
+  strbuf_free(&text);
+  return token;
+}

@@ -1,0 +1,16 @@
+// The tokens that go out by mail (queries/account_tokens.sql): 256 random bits as text, of which the database keeps the
+// SHA-256.
+#ifndef BULKHEAD_SERVICES_AUTH_ACCOUNT_TOKENS_H
+#define BULKHEAD_SERVICES_AUTH_ACCOUNT_TOKENS_H
+
+#include "common/base/arena.h"
+#include "common/base/slice.h"
+
+struct account_token {
+  const char *text;  // base64url
+  struct slice hash;
+};
+struct account_token account_token_new(struct arena *arena);
+struct slice account_token_hash(const char *text, struct arena *arena);
+
+#endif

@@ -1,0 +1,23 @@
+#include "services/auth/auth_jobs.h"
+
+#include "services/auth/auth_mail.h"
+#include "services/auth/auth_recovery.h"
+
+const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
+    // Pauses grow from 2 s to 15 minutes, so the tries last for three days.
+    {.name = AUTH_MAIL_JOB,
+     .run = auth_mail_send,
+     .attempts = 600,
+     .first_pause_ms = 2000,
+     .longest_pause_ms = 900000,
+     .timeout_ms = 30000,
+     .at_once = 4},
+    // Whoever waits for the mail asks again after some minutes.
+    {.name = AUTH_RECOVERY_JOB,
+     .run = auth_recovery_run,
+     .attempts = 50,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 60000,
+     .timeout_ms = 10000,
+     .at_once = 4},
+};

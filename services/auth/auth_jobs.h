@@ -1,0 +1,15 @@
+// The auth service's background work (common/service/jobs.h).
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_JOBS_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_JOBS_H
+
+#include "common/service/jobs.h"
+
+// Sends a mail (auth_mail.h).
+#define AUTH_MAIL_JOB "mail"
+// Works on a request for a forgotten password (auth_recovery.h).
+#define AUTH_RECOVERY_JOB "recovery"
+
+enum { AUTH_JOB_COUNT = 2 };
+extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
+
+#endif

@@ -1,0 +1,173 @@
+#include "services/auth/auth_recovery.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/strbuf.h"
+#include "common/base/uuid.h"
+#include "common/observe/log.h"
+#include "common/security/key.h"
+#include "common/service/call.h"
+#include "common/service/service.h"
+#include "services/auth/account_tokens.h"
+#include "services/auth/auth_devices.h"
+#include "services/auth/auth_jobs.h"
+#include "services/auth/auth_mail.h"
+#include "services/auth/auth_passwords.h"
+#include "services/auth/auth_peers.h"
+#include "services/auth/auth_sessions.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/settings.h"
+
+#define PURPOSE "reset_password"
+#define TOKEN_MINUTES 30
+#define MOST_AN_HOUR 5
+#define SEAL_CONTEXT "bulkhead auth recovery 1"
+
+// ---- the request ----
+
+enum status auth_recovery_begin(struct call *call, const char *email)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  if (state->mail == NULL)
+    return call_fail(call, STATUS_UNIMPLEMENTED, "NO_MAIL",
+                     "this server sends no mail; ask its operator for a new password");
+  struct slice secret = slice_from_string(state->stored_secret);
+  struct slice sealed;
+  enum status status = key_seal(secret, SEAL_CONTEXT, slice_from_string(email), arena, &sealed);
+  if (status != STATUS_OK)
+    return status;
+  // A second request for the same account, while the first one waits, is the same request.
+  const struct job_request job = {
+      .kind = AUTH_RECOVERY_JOB, .key = auth_devices_account(state->stored_secret, email, arena), .payload = sealed};
+  return jobs_add(query_on(state->pg), &job, arena);
+}
+
+// ---- its job ----
+
+static enum status add_mail(struct job *job, const char *email, const char *token)
+{
+  struct auth_state *state = service_state(job_service(job));
+  struct arena *arena = job_arena(job);
+  const struct mail_value values[] = {{"link", auth_mail_link(state, "reset", token, arena)},
+                                      {"minutes", arena_printf(arena, "%d", TOKEN_MINUTES)}};
+  const struct auth_mail_request mail = {.template = "reset_password", .to = email, .values = values, .count = 2};
+  return auth_mail_add(state, job_tx(job), &mail, arena);
+}
+
+static enum status make_token(struct job *job, const char *user_id, const char *email)
+{
+  struct arena *arena = job_arena(job);
+  struct account_token token = account_token_new(arena);
+  const struct auth_db_add_account_token_params params = {.token_hash = token.hash,
+                                                          .purpose = PURPOSE,
+                                                          .user_id = user_id,
+                                                          .email = email,
+                                                          .ttl_ms = INT64_C(60000) * TOKEN_MINUTES,
+                                                          .most = MOST_AN_HOUR};
+  int64_t added = 0;
+  enum status status = auth_db_add_account_token(job_tx(job), &params, arena, &added);
+  // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
+  if (status == STATUS_FAILED_PRECONDITION)
+    return STATUS_OK;
+  if (status != STATUS_OK)
+    return status;
+  if (added == 0) {
+    log_info("recovery", "an account gets no further mail in this hour", LOG_STRING("userId", user_id));
+    return STATUS_OK;
+  }
+  return add_mail(job, email, token.text);
+}
+
+enum status auth_recovery_run(struct job *job)
+{
+  struct auth_state *state = service_state(job_service(job));
+  struct arena *arena = job_arena(job);
+  struct slice plain;
+  enum status status = key_open(slice_from_string(state->stored_secret), SEAL_CONTEXT, job_payload(job), arena, &plain);
+  if (status != STATUS_OK)
+    return job_fail(job, status, "the stored secret does not open this request");
+  const char *email = arena_string(arena, plain);
+  const char *user_id = NULL;
+  status = auth_peers_find_user(job_service(job), NULL, email, arena, &user_id);
+  if (status == STATUS_NOT_FOUND)
+    return STATUS_OK;
+  if (status != STATUS_OK)
+    return job_fail(job, STATUS_UNAVAILABLE, "the user service could not be asked (%s)", status_name(status));
+  return make_token(job, user_id, email);
+}
+
+// ---- the new password ----
+
+static enum status fail_token(struct call *call)
+{
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN",
+                   "the link is unknown, used or too old; ask for a new one");
+}
+
+struct reset {
+  struct slice token_hash;
+  const char *user_id;
+  const char *email;
+  char hash[PASSWORD_HASH_SIZE];
+};
+
+// Makes the change in the transaction: of two resets with one token, one spends it.
+static enum status apply(struct call *call, struct query_db db, const struct reset *reset)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  int64_t used = 0;
+  const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = PURPOSE};
+  enum status status = auth_db_use_account_token(db, &use, arena, &used);
+  if (status == STATUS_OK && used == 0)
+    return fail_token(call);
+  const struct auth_db_set_password_hash_params set = {.password_hash = reset->hash, .user_id = reset->user_id};
+  if (status == STATUS_OK)
+    status = auth_db_set_password_hash(db, &set, arena);
+  const struct auth_db_spend_account_tokens_params spend = {.user_id = reset->user_id, .purpose = PURPOSE};
+  if (status == STATUS_OK)
+    status = auth_db_spend_account_tokens(db, &spend, arena);
+  if (status == STATUS_OK)
+    status = auth_sessions_end_all(state->settings, db, reset->user_id, arena);
+  if (status == STATUS_OK)
+    status = auth_mail_tell_password_changed(state, db, reset->email, call_client_address(call), arena);
+  return status;
+}
+
+static enum status commit(struct call *call, const struct reset *reset)
+{
+  const struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = apply(call, query_in(tx), reset);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+enum status auth_recovery_finish(struct call *call, const char *token, const char *new_password)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct reset reset = {.token_hash = account_token_hash(token, arena)};
+  const struct auth_db_get_account_token_params get = {.token_hash = reset.token_hash, .purpose = PURPOSE};
+  struct auth_db_get_account_token_row row;
+  enum status status = auth_db_get_account_token(query_on(state->pg), &get, arena, &row);
+  if (status == STATUS_NOT_FOUND)
+    return fail_token(call);
+  if (status != STATUS_OK)
+    return status;
+  reset.user_id = row.user_id;
+  reset.email = row.email;
+  const struct chosen_password chosen = {.text = new_password, .field = "newPassword", .owner = {.email = row.email}};
+  status = auth_passwords_hash(call, &chosen, reset.hash);
+  if (status == STATUS_OK)
+    status = commit(call, &reset);
+  if (status == STATUS_OK)
+    log_info("recovery", "a password was set by mail", LOG_STRING("userId", reset.user_id));
+  return status;
+}

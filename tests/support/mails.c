@@ -1,0 +1,66 @@
+#include "tests/support/mails.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "tests/support/environment.h"
+#include "tests/support/http.h"
+
+#define WAIT_MS 60000
+
+// The mails that maildev's REST API lists, the oldest first.
+static struct http_reply list(void)
+{
+  struct http_reply reply = HTTP(.base_url = need_variable("BULKHEAD_MAIL_URL"), .path = "/email");
+  ASSERT_STATUS(reply, 200);
+  return reply;
+}
+
+// Returns the place in the list of the count-th mail to the address; -1 where there are not so many, and *found is how
+// many there are.
+static int find(const struct http_reply *reply, const char *address, int count, int *found)
+{
+  int all = http_json_count(reply, "");
+  *found = 0;
+  for (int i = 0; i < all; i++) {
+    const char *to = http_json(reply, text("[%d].to[0].address", i));
+    if (to != NULL && strcmp(to, address) == 0 && ++*found == count)
+      return i;
+  }
+  return -1;
+}
+
+int mails_to(const char *address)
+{
+  struct http_reply reply = list();
+  int found;
+  (void)find(&reply, address, -1, &found);
+  return found;
+}
+
+struct mail mail_to(const char *address, int count)
+{
+  uint64_t end_us = deadline_after_ms(clock_now_us(), WAIT_MS);
+  for (;;) {
+    int found;
+    struct http_reply reply = list();
+    int place = find(&reply, address, count, &found);
+    if (place >= 0)
+      return (struct mail){.subject = http_json(&reply, text("[%d].subject", place)),
+                           .text = http_json(&reply, text("[%d].text", place)),
+                           .html = http_json(&reply, text("[%d].html", place))};
+    cr_assert_lt(clock_now_us(), end_us, "mail %d to %s has not come", count, address);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+  }
+}
+
+const char *mail_token(const struct mail *mail, const char *purpose)
+{
+  const char *mark = text("#%s=", purpose);
+  const char *start = strstr(mail->text, mark);
+  cr_assert_not_null(start, "the mail has no link for %s: %s", purpose, mail->text);
+  start += strlen(mark);
+  return text("%.*s", (int)strcspn(start, "\r\n \\"), start);
+}

@@ -1,0 +1,21 @@
+// What the mail catcher of the running stack has caught (BULKHEAD_MAIL_URL, npm's maildev).
+#ifndef BULKHEAD_TESTS_SUPPORT_MAILS_H
+#define BULKHEAD_TESTS_SUPPORT_MAILS_H
+
+// A mail; its texts live as long as the test process.
+struct mail {
+  const char *subject;
+  const char *text;
+  const char *html;
+};
+
+// Waits until there are `count` mails to the address at least, and returns the count-th, the oldest being the first.
+// Fails the test where it does not come within a minute.
+struct mail mail_to(const char *address, int count);
+// Counts the mails that have come to the address.
+int mails_to(const char *address);
+// Returns what follows "#purpose=" in the text, up to the end of the line: the token of a link. Fails the test where
+// there is none.
+const char *mail_token(const struct mail *mail, const char *purpose);
+
+#endif
