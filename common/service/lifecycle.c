@@ -269,10 +269,10 @@ static enum status start_service(struct service *service, struct error *error)
   status = start_with_postgres(service, error);
   if (status != STATUS_OK)
     return status;
-  capacity_check(service->pg);
   service->has_started = true;
   idempotency_start_sweep(service);
   jobs_start(service);
+  capacity_check(service->pg);
   wait_for_token_keys(service);
   // A signal may have come while the start did not wait for anything; no wait has noticed it then.
   status = task_check();

@@ -208,10 +208,18 @@ void pg_became_ready(struct pg *pg)
   }
 }
 
+static size_t count_channels(const struct pg *pg)
+{
+  size_t count = 0;
+  for (const struct list *node = pg->all.next; node != &pg->all; node = node->next)
+    count += CONTAINER_OF(node, const struct pg_connection, node)->use == PG_LISTENING;
+  return count;
+}
+
 size_t pg_connections_at_most(const struct pg *pg)
 {
-  enum { PROBE_AND_CHANNEL = 2 };
-  return pg->pipelined_count + pg->writes.count + pg->scans.count + pg->gathered.count + PROBE_AND_CHANNEL;
+  enum { PROBE = 1 };
+  return pg->pipelined_count + pg->writes.count + pg->scans.count + pg->gathered.count + count_channels(pg) + PROBE;
 }
 
 enum status pg_wait_ready(struct pg *pg)

@@ -81,7 +81,7 @@ uint32_t pg_effect_ms(const struct pg *pg);
 // PG_INSTANCE_DIGITS hexadecimal digits.
 #define PG_INSTANCE_DIGITS 16
 const char *pg_session_name(const struct pg *pg);
-// Returns how many connections may be open at a time, a channel's and a probe's included.
+// Returns how many connections may be open at a time, those of the channels that there are and a probe's included.
 size_t pg_connections_at_most(const struct pg *pg);
 // Tells whether a pipelined connection is open and the server answers: an empty statement, sent every second, within
 // 2 s. Neither slow statements nor locks make it false.

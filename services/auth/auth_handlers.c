@@ -76,19 +76,25 @@ static enum status fail_login(struct call *call)
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS", "the e-mail address or the password is wrong");
 }
 
-// Finds the account of an address and its hash; both are NULL where there is no such account.
-static enum status find_credential(struct call *call, const char *email, const char **user_id, const char **hash)
+// Whom a login is for. Both texts are NULL where no account has the address.
+struct login_account {
+  const char *user_id;
+  const char *hash;
+  int64_t password_set_us;
+};
+
+static enum status find_credential(struct call *call, const char *email, struct login_account *account)
 {
   struct auth_state *state = call_state(call);
-  *user_id = NULL;
-  *hash = NULL;
-  enum status found = auth_peers_find_user(call_service(call), call, email, call_arena(call), user_id);
+  *account = (struct login_account){0};
+  enum status found = auth_peers_find_user(call_service(call), call, email, call_arena(call), &account->user_id);
   if (found != STATUS_OK && found != STATUS_NOT_FOUND)
     return found;
   struct auth_db_get_password_hash_row row = {0};
-  enum status status = auth_db_get_password_hash(query_on(state->pg), found == STATUS_OK ? *user_id : NO_USER_ID,
-                                                 call_arena(call), &row);
-  *hash = row.password_hash;
+  const char *user_id = found == STATUS_OK ? account->user_id : NO_USER_ID;
+  enum status status = auth_db_get_password_hash(query_on(state->pg), user_id, call_arena(call), &row);
+  account->hash = row.password_hash;
+  account->password_set_us = row.set_us;
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -98,37 +104,36 @@ static const char *address_of(struct call *call)
   return arena_string(call_arena(call), call_client_address(call));
 }
 
-static enum status start_session(struct call *call, const Auth__V1__LoginRequest *request, const char *user_id,
-                                 Auth__V1__TokenResponse *response)
+static enum status start_session(struct call *call, const Auth__V1__LoginRequest *request,
+                                 const struct login_account *account, Auth__V1__TokenResponse *response)
 {
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   bool is_named = request->device_name[0] != '\0';
-  const struct session_login login = {.user_id = user_id,
+  const struct session_login login = {.user_id = account->user_id,
+                                      .password_set_us = account->password_set_us,
                                       .device_name = is_named ? request->device_name
                                                               : session_name_of_agent(request->user_agent, arena),
                                       .address = address_of(call)};
   struct session_grant grant;
   enum status status = auth_sessions_begin(state, resource_db(call), &login, arena, &grant);
-  // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
-  if (status == STATUS_FAILED_PRECONDITION)
+  // The credential was deleted meanwhile, or has another password.
+  if (status == STATUS_NOT_FOUND)
     return fail_login(call);
   return status != STATUS_OK ? status : auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
 }
 
-// Compares the password, and on success sets the account's user.
-static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, const char **user_id)
+static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, struct login_account *account)
 {
-  const char *hash;
   enum password_match match = PASSWORD_WRONG;
-  enum status status = find_credential(call, request->email, user_id, &hash);
+  enum status status = find_credential(call, request->email, account);
   if (status == STATUS_OK)
-    status = auth_passwords_compare(call, request->password, hash, &match);
+    status = auth_passwords_compare(call, request->password, account->hash, &match);
   if (status != STATUS_OK)
     return status;
   if (match == PASSWORD_WRONG)
     return fail_login(call);
-  auth_passwords_renew(call, *user_id, request->password, hash, match);
+  auth_passwords_renew(call, account->user_id, request->password, account->hash, match);
   return STATUS_OK;
 }
 
@@ -151,13 +156,13 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   enum status status = auth_tries_begin(call, request->email, request->device_token, &device, &try);
   if (status != STATUS_OK)
     return status;
-  const char *user_id;
-  status = verify_login(call, request, &user_id);
+  struct login_account account;
+  status = verify_login(call, request, &account);
   auth_tries_settle(call, &try, status);
   if (status == STATUS_OK)
     status = wait_for_signer(call);
   if (status == STATUS_OK)
-    status = start_session(call, request, user_id, response);
+    status = start_session(call, request, &account, response);
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
   if (status == STATUS_OK)
     status =

@@ -13,11 +13,14 @@ INSERT INTO endings (user_id, generation, expire_time)
 SELECT user_id, 9007199254740992, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
 
 -- name: get_password_hash :one
-SELECT password_hash FROM credentials WHERE user_id = :user_id::uuid;
+-- not null: set_us
+-- set_us says which password it is: it changes with the password, and not with the hash of the same one.
+SELECT password_hash, (extract(epoch FROM update_time) * 1000000)::bigint AS set_us
+FROM credentials WHERE user_id = :user_id::uuid;
 
 -- name: replace_password_hash :exec
--- Replaces the hash if it is still the old one.
-UPDATE credentials SET password_hash = :new_hash, update_time = now()
+-- Replaces the hash by another one of the same password, if it is still the old one.
+UPDATE credentials SET password_hash = :new_hash
 WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
 
 -- name: change_password :affected

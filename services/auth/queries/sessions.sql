@@ -15,11 +15,18 @@ expire_time > now() AND create_time > now() - :max_age_ms::bigint * interval '1 
 
 -- name: add_session :one
 -- not null: roles, auth_time, generation
--- Stores a session. FAILED_PRECONDITION where the account has no credential any more.
-WITH s AS (
+-- Stores a session, unless the account has another password by now than the one that was compared (its set_us). What
+-- changes a password locks its row first and ends the sessions then, so it waits for this statement or makes it find no
+-- row.
+WITH c AS (
+  SELECT user_id FROM credentials
+  WHERE user_id = :user_id::uuid AND (extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us::bigint
+  FOR SHARE
+), s AS (
   INSERT INTO sessions (id, user_id, token_hash, current_hash, family_hash, device_name, address, expire_time)
-  VALUES (:id::uuid, :user_id::uuid, :token_hash, :token_hash, :family_hash, :device_name, :address,
-          now() + least(:ttl_ms::bigint, :max_age_ms::bigint) * interval '1 millisecond')
+  SELECT :id::uuid, c.user_id, :token_hash, :token_hash, :family_hash, :device_name, :address,
+         now() + least(:ttl_ms::bigint, :max_age_ms::bigint) * interval '1 millisecond'
+  FROM c
   RETURNING id, user_id, create_time
 )
 SELECT {session} FROM s;

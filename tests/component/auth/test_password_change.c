@@ -1,5 +1,6 @@
 // Changing one's password with the access token of a session.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "auth/v1/password.pb-c.h"
@@ -183,4 +184,81 @@ Test(auth_password_change, a_repeat_with_the_same_key_gets_the_first_answer)
   expect(&first, STATUS_OK, "");
   expect(&repeat, STATUS_OK, "");
   cr_expect_eq(accounts_login(&accounts, ADA, NEXT_PASSWORD).status, STATUS_OK);
+}
+
+// ---- a login and a change at the same time ----
+
+#define AT_THE_GATE "wait_event = 'PgSleep'"
+#define AT_A_LOCK "wait_event_type = 'Lock'"
+
+// Holds up logins where they store their session: for each row after, for each statement before they have locked the
+// account's password.
+static void close_gate(const char *each)
+{
+  database_sql(&accounts.database,
+               "CREATE TABLE public.gate ();"
+               "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
+               "  RETURN NEW; END';"
+               "CREATE TRIGGER gate BEFORE INSERT ON auth.sessions FOR EACH %s"
+               " EXECUTE FUNCTION public.wait_for_gate()",
+               each);
+}
+
+static void open_gate(void)
+{
+  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+}
+
+static void wait_for_one(const char *where)
+{
+  char query[256];
+  snprintf(query, sizeof(query),
+           "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth' AND datname = current_database()"
+           " AND %s",
+           where);
+  database_wait_sql(&accounts.database, query, "1");
+}
+
+static void begin_login(struct outcome *outcome)
+{
+  static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+  Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
+  request.email = ADA;
+  request.password = ACCOUNTS_PASSWORD;
+  driver_begin(&accounts.to_auth, "auth.v1.AuthService/Login", driver_pack(&accounts.to_auth, &request.base),
+               &anonymous, 30000, outcome);
+}
+
+Test(auth_password_change, a_login_that_is_about_to_end_has_its_session_ended)
+{
+  const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
+  struct outcome login, changed;
+  close_gate("ROW");
+  begin_login(&login);
+  wait_for_one(AT_THE_GATE);
+  begin_change(&change, &changed);
+  wait_for_one(AT_A_LOCK);
+  open_gate();
+  driver_finish(&accounts.to_auth, &login);
+  driver_finish(&accounts.to_auth, &changed);
+  expect(&login, STATUS_OK, "");
+  expect(&changed, STATUS_OK, "");
+  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&login)->refresh_token).status, STATUS_UNAUTHENTICATED);
+  cr_expect_str_eq(count_sessions(), "1");
+}
+
+Test(auth_password_change, a_login_with_the_password_before_gets_no_session)
+{
+  const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
+  struct outcome login;
+  close_gate("STATEMENT");
+  begin_login(&login);
+  wait_for_one(AT_THE_GATE);
+  struct outcome changed = change_password(&change);
+  expect(&changed, STATUS_OK, "");
+  open_gate();
+  driver_finish(&accounts.to_auth, &login);
+  expect(&login, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS");
+  cr_expect_str_eq(count_sessions(), "1");
 }
