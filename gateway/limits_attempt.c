@@ -129,8 +129,8 @@ static void forgive_shared(struct limit_attempt *attempt, bool succeeded)
   limits_peers_forgive_attempt(&call, attempt->source, succeeded);
 }
 
-// Tells whether the outcome says that a guess was wrong, at a password or at which accounts there are, or that it was
-// one too many for its account.
+// Tells whether the outcome says that a guess was wrong, at a password, at a token that a mail carries
+// (FAILED_PRECONDITION) or at which accounts there are, or that it was one too many for its account.
 static bool has_failed(const struct rpc_status *outcome)
 {
   switch (outcome->code) {
@@ -138,6 +138,7 @@ static bool has_failed(const struct rpc_status *outcome)
   case STATUS_PERMISSION_DENIED:
   case STATUS_NOT_FOUND:
   case STATUS_ALREADY_EXISTS:
+  case STATUS_FAILED_PRECONDITION:
     return true;
   case STATUS_RESOURCE_EXHAUSTED:
     return slice_equal_string(outcome->reason, GCRA_FAILURES_REASON);

@@ -22,7 +22,7 @@
 
 #define CONNECT_TIMEOUT_MS 10000L
 // The longest that one mail may take, also for a task without a deadline.
-#define SEND_TIMEOUT_MS 60000
+#define SEND_TIMEOUT_MS 600000
 #define MAX_CONNECTIONS 4L
 // More mails at once than the queue's workers ever send.
 #define MAX_TRANSFERS 64
@@ -234,8 +234,10 @@ static enum status judge(const struct transfer *transfer, struct error *error)
   const char *reason = transfer->reason[0] != '\0' ? transfer->reason : curl_easy_strerror(transfer->result);
   if (transfer->result == CURLE_LOGIN_DENIED)
     return error_set(error, STATUS_UNAVAILABLE, "the SMTP server does not accept MAIL_USER and MAIL_PASSWORD");
-  bool is_refused = transfer->result == CURLE_SEND_ERROR || transfer->result == CURLE_WEIRD_SERVER_REPLY;
-  if (is_refused && transfer->reply >= 500 && transfer->reply <= 599)
+  // A server that refuses the sender, or everybody, has to be mended by an operator. What it says of the recipient or
+  // of the message itself is final.
+  bool is_of_mail = transfer->sent == transfer->message.size || strncmp(reason, "RCPT", 4) == 0;
+  if (is_of_mail && transfer->reply >= 500 && transfer->reply <= 599)
     return error_set(error, STATUS_FAILED_PRECONDITION, "the SMTP server refused the mail: %s (%ld)", reason,
                      transfer->reply);
   return error_set(error, STATUS_UNAVAILABLE, "the mail cannot be sent now: %s (%ld)", reason, transfer->reply);

@@ -33,11 +33,11 @@ enum status mailer_create(struct loop *loop, const struct mailer_options *option
 void mailer_free(struct mailer **mailer);
 
 // Sends a message that mail_compose made, from the current task, until its deadline at the latest. OK once the server
-// has taken it. UNAVAILABLE where it cannot be sent now: no connection, no TLS, a wrong account, a temporary refusal
-// (4yz), or too many mails at once; FAILED_PRECONDITION where the server refused for good (5yz): this recipient, this
-// message. DEADLINE_EXCEEDED and CANCELLED as every wait; it may have been sent then, and after UNAVAILABLE in the rare
-// case that the connection broke between the message and the answer: the same message, sent again, has the same id.
-// `error` says what the server answered and holds neither address nor text.
+// has taken it. UNAVAILABLE where it cannot be sent now: no connection, no TLS, a wrong account, a refused sender, a
+// temporary refusal (4yz), or too many mails at once; FAILED_PRECONDITION where the server refused this recipient or
+// this message for good (5yz). DEADLINE_EXCEEDED and CANCELLED as every wait; it may have been sent then, and after
+// UNAVAILABLE in the rare case that the connection broke between the message and the answer: the same message, sent
+// again, has the same id. `error` says what the server answered and holds neither address nor text.
 enum status mailer_send(struct mailer *mailer, const char *from, const char *to, struct slice message,
                         struct error *error) MUST_CHECK;
 

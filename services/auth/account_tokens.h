@@ -6,6 +6,9 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 
+// The purpose of a token that sets a new password.
+#define AUTH_RESET_PURPOSE "reset_password"
+
 struct account_token {
   const char *text;  // base64url
   struct slice hash;

@@ -4,14 +4,16 @@
 #include "services/auth/auth_recovery.h"
 
 const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
-    // Pauses grow from 2 s to 15 minutes, so the tries last for three days.
+    // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may
+    // think for long about a mail that it has, and one that was given up is sent again; but the mail of a process that
+    // has died waits for this time, too.
     {.name = AUTH_MAIL_JOB,
      .run = auth_mail_send,
      .attempts = 600,
      .first_pause_ms = 2000,
      .longest_pause_ms = 900000,
-     .timeout_ms = 30000,
-     .at_once = 4},
+     .timeout_ms = 120000,
+     .at_once = 8},
     // Whoever waits for the mail asks again after some minutes.
     {.name = AUTH_RECOVERY_JOB,
      .run = auth_recovery_run,

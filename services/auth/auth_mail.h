@@ -1,7 +1,7 @@
 // Mails of the auth service. A mail is added to the queue (common/service/jobs.h) in the transaction of what causes it,
 // sealed, because it may hold a link that proves who opens it; the queue's workers send it, and try again for three
-// days where the mail server cannot take it. A mail may leave twice where a process dies between the server's answer
-// and the end of the job; both have the same Message-ID.
+// days where the mail server cannot take it. A mail may leave again where a process dies between the server's answer
+// and the end of the job, or where the server takes longer than two minutes; all have the same Message-ID.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_MAIL_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_MAIL_H
 

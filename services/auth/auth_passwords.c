@@ -8,6 +8,7 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "common/storage/pg.h"
+#include "services/auth/account_tokens.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -170,7 +171,12 @@ static enum status replace_in(struct call *call, struct query_db db, const struc
     return status;
   if (changed == 0)
     return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED", "the password has been changed meanwhile; try again");
-  status = end_other_sessions(call, db);
+  // Links in mails that somebody else may have asked for are void, too.
+  const struct auth_db_spend_account_tokens_params spend = {.user_id = resource_caller(call),
+                                                            .purpose = AUTH_RESET_PURPOSE};
+  status = auth_db_spend_account_tokens(db, &spend, call_arena(call));
+  if (status == STATUS_OK)
+    status = end_other_sessions(call, db);
   if (status != STATUS_OK)
     return status;
   return auth_mail_tell_password_changed(call_state(call), db, change->email, call_client_address(call),

@@ -19,7 +19,6 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
-#define PURPOSE "reset_password"
 #define TOKEN_MINUTES 30
 #define MOST_AN_HOUR 5
 #define SEAL_CONTEXT "bulkhead auth recovery 1"
@@ -61,7 +60,7 @@ static enum status make_token(struct job *job, const char *user_id, const char *
   struct arena *arena = job_arena(job);
   struct account_token token = account_token_new(arena);
   const struct auth_db_add_account_token_params params = {.token_hash = token.hash,
-                                                          .purpose = PURPOSE,
+                                                          .purpose = AUTH_RESET_PURPOSE,
                                                           .user_id = user_id,
                                                           .email = email,
                                                           .ttl_ms = INT64_C(60000) * TOKEN_MINUTES,
@@ -119,14 +118,14 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   int64_t used = 0;
-  const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = PURPOSE};
+  const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = AUTH_RESET_PURPOSE};
   enum status status = auth_db_use_account_token(db, &use, arena, &used);
   if (status == STATUS_OK && used == 0)
     return fail_token(call);
   const struct auth_db_set_password_hash_params set = {.password_hash = reset->hash, .user_id = reset->user_id};
   if (status == STATUS_OK)
     status = auth_db_set_password_hash(db, &set, arena);
-  const struct auth_db_spend_account_tokens_params spend = {.user_id = reset->user_id, .purpose = PURPOSE};
+  const struct auth_db_spend_account_tokens_params spend = {.user_id = reset->user_id, .purpose = AUTH_RESET_PURPOSE};
   if (status == STATUS_OK)
     status = auth_db_spend_account_tokens(db, &spend, arena);
   if (status == STATUS_OK)
@@ -154,7 +153,7 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   struct reset reset = {.token_hash = account_token_hash(token, arena)};
-  const struct auth_db_get_account_token_params get = {.token_hash = reset.token_hash, .purpose = PURPOSE};
+  const struct auth_db_get_account_token_params get = {.token_hash = reset.token_hash, .purpose = AUTH_RESET_PURPOSE};
   struct auth_db_get_account_token_row row;
   enum status status = auth_db_get_account_token(query_on(state->pg), &get, arena, &row);
   if (status == STATUS_NOT_FOUND)

@@ -21,11 +21,6 @@ static enum status fail_email_taken(struct call *call)
   return call_fail(call, STATUS_ALREADY_EXISTS, "EMAIL_TAKEN", "an account with this address exists");
 }
 
-static enum status refuse_write(struct call *call, enum status status)
-{
-  return status == STATUS_ALREADY_EXISTS ? fail_email_taken(call) : status;
-}
-
 const struct resource user_resource = {
     .name = "user",
     .article = "a user",
@@ -38,7 +33,6 @@ const struct resource user_resource = {
     .lock = &user_db_lock_query,
     .update = &user_db_update_query,
     .remove = &user_db_delete_query,
-    .refuse = refuse_write,
 };
 
 // ---- sign-up ----

@@ -20,8 +20,8 @@ SELECT {user} FROM users WHERE id = :id::uuid FOR UPDATE;
 -- name: update :one
 -- row: user.v1.User
 -- params: user.v1.User as user
--- Replaces the fields that may change, if the etag is still this one. ALREADY_EXISTS where the address is taken.
-UPDATE users SET email = :user.email, display_name = :user.display_name, revision = revision + 1,
+-- Replaces the fields that may change, if the etag is still this one.
+UPDATE users SET display_name = :user.display_name, revision = revision + 1,
   update_time = greatest(clock_timestamp(), update_time)
 WHERE id = :user.id::uuid AND revision = :user.etag::bigint
 RETURNING {user};

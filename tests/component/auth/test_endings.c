@@ -1,6 +1,7 @@
 // What an instance tells the gateways of what has ended.
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "auth/v1/endings.pb-c.h"
@@ -78,7 +79,8 @@ Test(auth_endings, an_instance_that_starts_knows_what_has_ended_before)
 {
   accounts_new_user(&accounts, ADA);
   log_out();
-  const char *before = await(NULL, 1)->position->instance;
+  char before[64];
+  snprintf(before, sizeof(before), "%s", await(NULL, 1)->position->instance);
   accounts_stop_auth(&accounts);
   accounts_start_auth(&accounts, NULL);
   const Auth__V1__ListEndingsResponse *after = list_from(NULL);

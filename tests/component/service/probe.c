@@ -351,6 +351,7 @@ NOT_TESTED(update_current_user, User__V1__UpdateCurrentUserRequest, User__V1__Us
 NOT_TESTED(delete_current_user, User__V1__DeleteCurrentUserRequest, Google__Protobuf__Empty)
 NOT_TESTED(update_user, User__V1__UpdateUserRequest, User__V1__User)
 NOT_TESTED(delete_user, User__V1__DeleteUserRequest, Google__Protobuf__Empty)
+NOT_TESTED(find_user_by_id, User__V1__FindUserByIdRequest, User__V1__User)
 
 static const struct user_v1_user_service_handlers user_handlers = {.create_user = create_user,
                                                                    .get_current_user = get_current_user,
@@ -360,7 +361,8 @@ static const struct user_v1_user_service_handlers user_handlers = {.create_user 
                                                                    .list_users = list_users,
                                                                    .update_user = update_user,
                                                                    .delete_user = delete_user,
-                                                                   .find_user_by_email = find_user};
+                                                                   .find_user_by_email = find_user,
+                                                                   .find_user_by_id = find_user_by_id};
 
 // A background task that shows in the counters while it runs, and logs its end.
 static void tick(void *arg)

@@ -111,7 +111,7 @@ const struct job_kind probe_jobs[PROBE_JOB_KINDS] = {
      .attempts = 1,
      .first_pause_ms = 1,
      .longest_pause_ms = 1,
-     .timeout_ms = 50,
+     .timeout_ms = 1000,
      .at_once = 1},
 };
 

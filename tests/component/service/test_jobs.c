@@ -158,7 +158,8 @@ Test(jobs, a_job_that_is_refused_is_not_tried_again)
 Test(jobs, a_run_ends_when_its_time_is_over)
 {
   add(PROBE_JOB_BRIEF, "a", "");
-  wait_sql("SELECT error FROM probe.jobs WHERE dead_time IS NOT NULL", "the wait ended with DEADLINE_EXCEEDED");
+  // On a slow machine the time may be over before the run gets to its wait.
+  wait_sql(JOBS " WHERE dead_time IS NOT NULL AND error LIKE '%DEADLINE_EXCEEDED%'", "1");
   stop(&probe);
 }
 

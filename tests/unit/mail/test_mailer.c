@@ -185,6 +185,13 @@ Test(mailer, what_is_refused_for_good_is_final)
   cr_expect_eq(sending.status, STATUS_FAILED_PRECONDITION, "%s", sending.error.message);
 }
 
+// An operator mends a sender that the server does not want; no mail is lost meanwhile.
+Test(mailer, a_refused_sender_may_be_repeated)
+{
+  struct sending sending = converse_once((const struct line[]){{"MAIL", "550 not you\r\n"}, {NULL, NULL}});
+  cr_expect_eq(sending.status, STATUS_UNAVAILABLE, "%s", sending.error.message);
+}
+
 Test(mailer, what_is_refused_for_now_may_be_repeated)
 {
   struct sending sending = converse_once((const struct line[]){{"RCPT", "450 greylisted\r\n"}, {NULL, NULL}});
