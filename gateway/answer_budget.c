@@ -21,6 +21,25 @@ static void hold(struct answer_budget *budget, struct answer_share *share, size_
   share->bytes = bytes;
 }
 
+// Returns how large an answer is expected to be: 0 where nothing is known.
+static size_t find_expected(const struct answer_budget *budget, uint64_t key)
+{
+  const struct answer_expectation *expectation = &budget->expected[key % ANSWER_EXPECTATIONS];
+  return expectation->key == key ? expectation->bytes : 0;
+}
+
+// Learns from an answer. A small one of which nothing is known leaves the place to what is known of another.
+static void learn(struct answer_budget *budget, uint64_t key, size_t bytes)
+{
+  struct answer_expectation *expectation = &budget->expected[key % ANSWER_EXPECTATIONS];
+  if (expectation->key != key && bytes < ANSWER_SMALL_BYTES)
+    return;
+  if (expectation->key != key)
+    *expectation = (struct answer_expectation){.key = key};
+  size_t lower = expectation->bytes - expectation->bytes / EXPECTED_DECAY;
+  expectation->bytes = bytes > lower ? bytes : lower;
+}
+
 // Notes a share that has no room, because its answer is expected to be small.
 static void note_unsized(struct answer_budget *budget, struct answer_share *share)
 {
@@ -31,10 +50,9 @@ static void note_unsized(struct answer_budget *budget, struct answer_share *shar
 
 bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *share, uint64_t caller, uint64_t method)
 {
-  *share = (struct answer_share){.caller = (uint16_t)(caller % ANSWER_CALLERS),
-                                 .expectation = (uint16_t)(hash_integers(caller, method) % ANSWER_EXPECTATIONS)};
+  *share = (struct answer_share){.caller = (uint16_t)(caller % ANSWER_CALLERS), .key = hash_integers(caller, method)};
   list_init(&share->node);
-  size_t expected = budget->expected[share->expectation];
+  size_t expected = find_expected(budget, share->key);
   if (expected < ANSWER_SMALL_BYTES) {
     note_unsized(budget, share);
     return true;
@@ -48,10 +66,8 @@ bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *sh
 
 bool answer_budget_take(struct answer_budget *budget, struct answer_share *share, size_t bytes, bool is_needed)
 {
-  size_t *expected = &budget->expected[share->expectation];
   list_remove(&share->node);
-  size_t lower = *expected - *expected / EXPECTED_DECAY;
-  *expected = bytes > lower ? bytes : lower;
+  learn(budget, share->key, bytes);
   size_t counted = bytes < ANSWER_SMALL_BYTES ? 0 : bytes;
   if (counted != 0 && !is_needed && !has_room(budget, share, counted))
     return false;
@@ -62,17 +78,19 @@ bool answer_budget_take(struct answer_budget *budget, struct answer_share *share
 
 void answer_budget_judge_again(struct answer_budget *budget, const struct answer_share *learned, struct list *excess)
 {
-  size_t expected = budget->expected[learned->expectation];
-  list_init(excess);
+  size_t expected = find_expected(budget, learned->key);
   if (expected < ANSWER_SMALL_BYTES || budget->unsized.next == NULL)
     return;
   for (struct list *node = budget->unsized.next, *next; node != &budget->unsized; node = next) {
     struct answer_share *share = CONTAINER_OF(node, struct answer_share, node);
     next = node->next;
-    if (share->expectation != learned->expectation)
+    if (share->key != learned->key)
+      continue;
+    bool fits = has_room(budget, share, expected);
+    if (!fits && budget->held[share->caller] == 0)
       continue;
     list_remove(node);
-    if (has_room(budget, share, expected))
+    if (fits)
       hold(budget, share, expected);
     else
       list_append(excess, node);

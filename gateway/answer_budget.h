@@ -4,8 +4,8 @@
 //
 // Room is reserved before the service is called, by the size that answers of the method to the caller have had, and
 // corrected when the answer comes. What was called before the first answer has shown their size is judged again then:
-// it is better given up than answered and turned away. A pure state machine; callers are told apart by a hash, so two
-// may share their room by chance.
+// it is better given up than answered and turned away. A pure state machine. Callers share 1,024 places by a hash, so
+// two may share their room by chance; what is expected of one caller's method never holds for another's.
 #ifndef BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 #define BULKHEAD_GATEWAY_ANSWER_BUDGET_H
 
@@ -24,20 +24,26 @@
 #define ANSWER_CALLERS 1024
 #define ANSWER_EXPECTATIONS 4096
 
+// How large the answers to one caller are of one method. Of another one in the same place nothing is known.
+struct answer_expectation {
+  uint64_t key;  // a hash of both
+  size_t bytes;
+};
+
 // A zeroed budget is ready.
 struct answer_budget {
   size_t held[ANSWER_CALLERS];
-  size_t expected[ANSWER_EXPECTATIONS];  // by caller and method
+  struct answer_expectation expected[ANSWER_EXPECTATIONS];  // by key
   size_t total;
   struct list unsized;  // shares without room, whose answers are expected to be small; empty while zeroed
 };
 
 // What one exchange holds. Zeroed: nothing.
 struct answer_share {
-  struct list node;  // in answer_budget.unsized, until the answer comes
+  struct list node;  // in answer_budget.unsized, or among what is to be given up, until the answer comes
   size_t bytes;
+  uint64_t key;  // of the expectation
   uint16_t caller;
-  uint16_t expectation;
 };
 
 // Reserves room for an answer of the method to the caller, both as hashes. False when the caller holds too much for
@@ -48,9 +54,8 @@ bool answer_budget_reserve(struct answer_budget *budget, struct answer_share *sh
 // then it is always true.
 bool answer_budget_take(struct answer_budget *budget, struct answer_share *share, size_t bytes, bool is_needed);
 // Judges calls again whose answers were expected to be small, after answer_budget_take has found that of `learned` to
-// be large. Those of the same caller and method get room, as far as there is some; the others are moved to `excess`,
-// which need not be initialised, in the order of their calls. By chance there may be calls of another caller and method
-// among them.
+// be large. Those of the same caller and method get room, as far as there is some; the others are moved to the end of
+// `excess`, in the order of their calls. As long as a caller holds nothing, its calls are judged when they have come.
 void answer_budget_judge_again(struct answer_budget *budget, const struct answer_share *learned, struct list *excess);
 // Gives the room of the share back.
 void answer_budget_release(struct answer_budget *budget, struct answer_share *share);

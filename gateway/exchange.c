@@ -12,6 +12,8 @@
 #define KEEP_BYTES ((size_t)64 * 1024)
 // The status by which access logs and metrics say that the client closed the connection first; no client ever sees it.
 #define HTTP_CLIENT_CLOSED 499
+// How many calls are given up in one turn of the gateway: each is cancelled and refused, and others wait meanwhile.
+#define MOST_GIVEN_UP 16
 
 static const struct step {
   const char *name;
@@ -190,7 +192,9 @@ void exchange_expire_waits(struct gateway *gateway, uint64_t now_us)
   }
 }
 
-void exchange_give_up_call(struct exchange *exchange)
+// Gives a call in flight up, because there is no room for its answer: the reply becomes a 429, and the host is told.
+// Does nothing for a call that may change something, or has ended.
+static void give_up_call(struct exchange *exchange)
 {
   bool is_read = exchange->call != NULL && exchange_method(exchange)->no_side_effects;
   if (exchange->state != EXCHANGE_STATE_WAITING || !is_read)
@@ -199,6 +203,15 @@ void exchange_give_up_call(struct exchange *exchange)
   (void)exchange_refuse_answer(exchange);
   set_state(exchange, EXCHANGE_STATE_REPLIED);
   exchange->progress(exchange->arg, EXCHANGE_DONE);
+}
+
+void exchange_give_up_excess(struct gateway *gateway)
+{
+  for (size_t i = 0; i < MOST_GIVEN_UP && !list_empty(&gateway->excess); i++) {
+    struct answer_share *share = CONTAINER_OF(gateway->excess.next, struct answer_share, node);
+    list_remove(&share->node);
+    give_up_call(CONTAINER_OF(share, struct exchange, answer));
+  }
 }
 
 // Returns the value of the Allow header for a method that nginx itself refuses (TRACE and CONNECT everywhere). A path

@@ -99,8 +99,8 @@ size_t exchange_write_bytes(const struct exchange *exchange);
 // any time; an exchange that was never started takes what identifies the request from `input`.
 void exchange_fail_http(struct exchange *exchange, const struct exchange_input *input, int http_status);
 const struct exchange_reply *exchange_reply(const struct exchange *exchange);
-// Tells the exchange that the host has nothing more to do for the reply but to wait for the client: a call that is
-// limited (admission.h) takes its place until then.
+// Tells the exchange that the host has nothing more to do for the reply but to wait for the client, or does what is
+// left only when others leave it time to: a call that is limited (admission.h) takes its place until then.
 void exchange_note_sent(struct exchange *exchange);
 struct exchange_facts exchange_facts(const struct exchange *exchange);
 // Ends the exchange and sets the pointer to NULL: cancels a call in flight; a request without a reply counts as 499.
@@ -111,6 +111,9 @@ void exchange_abandon(struct exchange *exchange);
 
 // Answers the waiting exchanges whose client waits no longer than `now_us`; gateway_process calls it.
 void exchange_expire_waits(struct gateway *gateway, uint64_t now_us);
+
+// Gives calls up, a few at a time, for whose answers there is no room (gateway.excess); gateway_process calls it.
+void exchange_give_up_excess(struct gateway *gateway);
 
 // Frees the closed exchanges that were kept for reuse; gateway_free calls it.
 void exchange_free_spares(struct gateway *gateway);

@@ -109,10 +109,6 @@ enum step_result exchange_write_piece(struct exchange *exchange);
 // Goes on at the current step after a wait, and tells the host when there is something for it to do.
 void exchange_resume(struct exchange *exchange);
 
-// Gives a call in flight up, because there is no room for its answer: the reply becomes what exchange_refuse_answer
-// makes, and the host is told. Does nothing for a call that may change something, or has ended.
-void exchange_give_up_call(struct exchange *exchange);
-
 // Counts the check of a token's signature, which costs more than a request, for the address of the client.
 enum step_result exchange_limit_token(struct exchange *exchange);
 // Answers 504, because the client's own deadline has passed before the call was made.

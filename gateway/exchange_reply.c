@@ -5,6 +5,7 @@
 #include "common/base/wire.h"
 #include "common/observe/log.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/pacing.h"
 
 #define NO_STORE "no-store"
 // Room for the headers of nearly every reply. A contract may send any number of fields in headers.
@@ -250,12 +251,16 @@ static enum step_result finish_success(struct exchange *exchange)
   return STEP_REPLIED;
 }
 
-// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends.
+// Begins a large reply, of which a copy is kept: the bytes of the call are gone once this step ends. A very large one
+// waits behind others and pauses for them, so what is left of it is no part of the time that such a call takes, and
+// holds nobody up: gateway.answers bounds how much of it there is.
 static enum step_result begin_pieces(struct exchange *exchange, const struct contract_message *message,
                                      struct slice bytes)
 {
   strbuf_clear(&exchange->wire);
   strbuf_add(&exchange->wire, bytes);
+  if (pacing_is_very_large(bytes.size))
+    exchange_note_sent(exchange);
   exchange->pieces = transcode_pieces_begin(message, strbuf_slice(&exchange->wire), &exchange->arena, &exchange->out);
   return STEP_WRITE;
 }
@@ -319,19 +324,6 @@ static enum step_result reply_success(struct exchange *exchange, struct slice pa
                                                                              : fail_unfit(exchange);
 }
 
-// Gives up what was called before the size of such answers was known, and is more than there is room for: the service
-// need not make what would be turned away.
-static void give_up_excess(struct exchange *exchange)
-{
-  struct list excess;
-  answer_budget_judge_again(&exchange->gateway->answers, &exchange->answer, &excess);
-  while (!list_empty(&excess)) {
-    struct answer_share *share = CONTAINER_OF(excess.next, struct answer_share, node);
-    list_remove(&share->node);
-    exchange_give_up_call(CONTAINER_OF(share, struct exchange, answer));
-  }
-}
-
 static enum step_result reply_outcome(struct exchange *exchange, const struct rpc_status *status)
 {
   limits_end_attempt(&exchange->attempt, status);
@@ -342,7 +334,9 @@ static enum step_result reply_outcome(struct exchange *exchange, const struct rp
   }
   bool has_room = answer_budget_take(answers, &exchange->answer, exchange->outcome_payload.size,
                                      !exchange_method(exchange)->no_side_effects);
-  give_up_excess(exchange);
+  // What was called before the size of such answers was known, and is more than there is room for, is given up in the
+  // next turns of the gateway: the service need not make what would be turned away.
+  answer_budget_judge_again(answers, &exchange->answer, &exchange->gateway->excess);
   if (!has_room)
     return exchange_refuse_answer(exchange);
   return reply_success(exchange, exchange->outcome_payload);

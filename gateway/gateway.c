@@ -23,6 +23,7 @@ struct gateway *gateway_create(const struct gateway_options *options)
       .backend = &gateway->backend, .metrics = &options->api->metrics, .now_us = gateway->clock.now_us};
   memcpy(limits.limits, options->limits, sizeof(limits.limits));
   gateway->limits = limits_create(&limits);
+  list_init(&gateway->excess);
   gateway->admission = admission_create(options->api->contract, &options->api->metrics);
   keys_init(&gateway->keys, &(struct keys_options){.source = {.service = KEYS_SERVICE,
                                                               .method = SLICE(KEYS_METHOD),
@@ -69,10 +70,13 @@ void gateway_process(struct gateway *gateway, uint64_t now_us)
   if (gateway->follows_endings)
     endings_process(&gateway->endings, now_us);
   exchange_expire_waits(gateway, now_us);
+  exchange_give_up_excess(gateway);
 }
 
 uint64_t gateway_next_timeout_us(const struct gateway *gateway)
 {
+  if (!list_empty(&gateway->excess))
+    return 0;
   const struct heap_node *first = heap_first(&gateway->waits);
   uint64_t endings_us = gateway->follows_endings ? endings_next_timeout_us(&gateway->endings) : DEADLINE_NONE;
   return deadline_min(deadline_min(keys_next_timeout_us(&gateway->keys), endings_us),

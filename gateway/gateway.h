@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/heap.h"
+#include "common/base/list.h"
 #include "common/base/strbuf.h"
 #include "common/identity/keys.h"
 #include "common/rpc/backend.h"
@@ -49,6 +50,7 @@ struct gateway {
   size_t in_flight;   // exchanges that wait for a service or for keys
   struct heap waits;  // exchange.timer, by the deadline of the client
   struct answer_budget answers;
+  struct list excess;  // answer shares of calls that are given up soon, because there is no room for their answers
   struct admission *admission;
   bool stopped;
 };
@@ -60,8 +62,8 @@ void gateway_stop(struct gateway *gateway);
 // Frees the gateway. Every exchange must be closed (CHECK).
 void gateway_free(struct gateway **gateway);
 
-// Fetches keys that are due, and ends waits whose time is over, also by their client's own limit. `now_us` is the
-// clock's time.
+// Fetches keys that are due, ends waits whose time is over, also by their client's own limit, and gives some of the
+// calls up for whose answers there is no room. `now_us` is the clock's time.
 void gateway_process(struct gateway *gateway, uint64_t now_us);
 // Returns when gateway_process must be called next, in the clock's microseconds; DEADLINE_NONE for never.
 uint64_t gateway_next_timeout_us(const struct gateway *gateway);

@@ -27,6 +27,7 @@
 
 #include "gateway/address_counts.h"
 #include "gateway/exchange.h"
+#include "gateway/pacing.h"
 #include "gateway/upstreams.h"
 
 extern ngx_module_t ngx_http_bulkhead_module;
@@ -169,9 +170,6 @@ void pace_install_filter(void);
 
 // ---- turns.c ----
 
-// Replies of more bytes wait behind others.
-#define VERY_LARGE_BYTES ((size_t)256 * 1024)
-
 // What a request does piece by piece. Lies in the request's pool.
 struct turn {
   // Does one piece: a fraction of a millisecond. Returns NGX_DONE while others follow.
@@ -179,7 +177,7 @@ struct turn {
   // Called with what the last piece has returned.
   void (*end)(struct turn *turn, ngx_int_t rc);
   ngx_http_request_t *r;
-  bool is_very_large;  // the reply has more than VERY_LARGE_BYTES
+  bool is_very_large;  // of the reply (pacing.h)
   // The members below are the queue's own.
   ngx_queue_t link;
   bool is_waiting;
@@ -188,7 +186,7 @@ struct turn {
 
 // Prepares the worker's queue.
 void turns_start(ngx_log_t *log);
-// Notes that a reply is sent that is not very large.
+// Notes that a reply is sent for which very large ones pause (pacing.h).
 void turns_note_other(void);
 // Notes that a turn of the loop ends.
 void turns_end_turn(void);

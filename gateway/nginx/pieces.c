@@ -109,7 +109,7 @@ ngx_int_t pieces_send(ngx_http_request_t *r, struct slice body)
   if (pieces == NULL)
     return NGX_ERROR;
   pieces->turn = (struct turn){.r = r, .run = send_next, .end = on_last_piece};
-  pieces->turn.is_very_large = body.size > VERY_LARGE_BYTES;
+  pieces->turn.is_very_large = pacing_is_very_large(body.size);
   pieces->left = body;
   ngx_int_t rc = !pieces->turn.is_very_large && turns_are_free() ? turns_run(&pieces->turn) : NGX_DONE;
   if (rc != NGX_DONE)

@@ -255,7 +255,7 @@ static void write_by_turns(struct request *request)
 {
   request->turn = (struct turn){.run = write_piece,
                                 .end = on_written,
-                                .is_very_large = exchange_write_bytes(request->exchange) > VERY_LARGE_BYTES};
+                                .is_very_large = pacing_is_very_large(exchange_write_bytes(request->exchange))};
   if (!turns_wait(request->r, &request->turn))
     ngx_http_finalize_request(request->r, NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
@@ -380,8 +380,11 @@ ngx_int_t request_send_reply(ngx_http_request_t *r, const struct exchange_reply 
   }
   if (reply->body.size >= COMPRESSED_BYTES && gateway_is_crowded(worker_gateway()))
     compression_hurry(r);
-  if (reply->body.size <= VERY_LARGE_BYTES)
+  if (pacing_is_other(reply->http_status, reply->body.size))
     turns_note_other();
+  // A very large reply leaves when others do not need the worker.
+  if (pacing_is_very_large(reply->body.size))
+    request_note_sent(r);
   rc = request_send_bytes(r, reply->body);
   if (rc != NGX_DONE)
     request_note_sent(r);

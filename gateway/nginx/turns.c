@@ -3,20 +3,17 @@
 //
 // In one turn of the loop the replies that wait get TURN_US together, a piece of each after the other, so one of few
 // pieces ends before larger ones that have come earlier. What is left waits for the next turns. Whatever else the
-// worker has to do, such as to pass on or refuse a request, waits no longer than that.
+// worker has to do, such as to pass on or refuse a request, waits no longer than that and two pieces: one that the time
+// ends within, and one of a very large reply.
 //
-// Very large replies wait behind the others. While the worker answers other requests, too, they pause after each turn.
-// Without pauses a few of them keep the worker busy all the time. The kernel then has used up the worker's share of the
-// processor, and lets other processes run for several milliseconds when a small request comes.
+// Very large replies wait behind the others. While the worker answers other requests, too, they pause after each turn
+// (gateway/pacing.h).
 #include "gateway/nginx/module.h"
 
 #include "common/base/clock.h"
 
 #define TURN_US 300
 #define GUARD_MS 60000
-// The pause between two turns of very large replies, while others were answered not longer ago than OTHERS_US.
-#define PAUSE_MS 2
-#define OTHERS_US 1000000
 
 // The worker's replies that wait for their turn.
 static struct {
@@ -25,7 +22,7 @@ static struct {
   ngx_event_t turn;                // posted for the next turn of the loop while replies wait
   ngx_event_t pause;               // its timer is set while very large replies pause
   uint64_t spent_us;               // on replies in this turn of the loop
-  uint64_t other_us;               // when a reply that is not very large was sent last
+  uint64_t other_us;               // when a reply was sent last for which very large ones pause
   ngx_connection_t no_connection;  // nginx's debug log reads an fd behind every timer
 } worker_turns;
 
@@ -159,8 +156,9 @@ static void run_very_large(void)
 {
   if (ngx_queue_empty(&worker_turns.very_large) || worker_turns.pause.timer_set)
     return;
-  if (clock_now_us() - worker_turns.other_us < OTHERS_US)
-    ngx_add_timer(&worker_turns.pause, PAUSE_MS);
+  uint32_t pause_ms = pacing_pause_ms(clock_now_us(), worker_turns.other_us);
+  if (pause_ms > 0)
+    ngx_add_timer(&worker_turns.pause, pause_ms);
   run_first(&worker_turns.very_large);
   run_waiting(&worker_turns.very_large);
 }

@@ -1,7 +1,9 @@
 // What the gateway lets in while calls of a method are in flight.
 #include <criterion/criterion.h>
 
+#include "common/base/wire.h"
 #include "gateway/admission.h"
+#include "gateway/pacing.h"
 #include "tests/support/common/read_metric.h"
 #include "tests/unit/gateway/one_exchange.h"
 
@@ -133,6 +135,35 @@ Test(admission, an_answer_makes_room_when_it_is_sent_and_so_does_a_client_that_l
   exchange_close(&lists[1]);
   cr_assert(begin(&next, "GET", "/v1/items"));
   exchange_close(&next);
+  close_lists();
+  cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), 0);
+}
+
+// Answers a call with a list of one item that has a name of so many bytes.
+static void answer_with_name(struct fixture_call *call, size_t bytes)
+{
+  static char name[PACING_LARGE_BYTES];
+  cr_assert_leq(bytes, sizeof(name));
+  memset(name, 'a', bytes);
+  struct strbuf wire;
+  strbuf_init(&wire, 0);
+  size_t mark = wire_begin_nested(&wire, 1);
+  wire_write_bytes(&wire, 5, slice_make(name, bytes));
+  wire_end_nested(&wire, mark);
+  fixture_answer(call, strbuf_slice(&wire));
+  strbuf_free(&wire);
+  cr_assert_eq(fixture->progress, EXCHANGE_WRITING);
+}
+
+// What is left of a very large answer gives way to all others, so they need not be refused for it.
+Test(admission, a_very_large_answer_makes_room_when_its_writing_begins)
+{
+  while (list_count < 3)
+    cr_assert(begin(&lists[list_count++], "GET", "/v1/items"));
+  answer_with_name(fixture_call(fixture, 1), PACING_LARGE_BYTES / 2);
+  cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), 3, "half as much is only large");
+  answer_with_name(fixture_call(fixture, 2), PACING_LARGE_BYTES);
+  cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), 2);
   close_lists();
   cr_assert_eq(read_metric(METRIC_CALLS_ADMITTED, &SLICE(LIST_METHOD), 1), 0);
 }

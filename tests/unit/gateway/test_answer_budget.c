@@ -1,6 +1,7 @@
 // Which answers a worker has room for.
 #include <criterion/criterion.h>
 
+#include "common/base/hash.h"
 #include "gateway/answer_budget.h"
 
 #define MB ((size_t)1024 * 1024)
@@ -63,6 +64,7 @@ Test(answer_budget, calls_before_the_first_answer_are_judged_again_once_it_has_c
   static struct answer_share shares[500];
   struct answer_share bobs, other;
   struct list excess;
+  list_init(&excess);
   cr_assert(answer_budget_reserve(&budget, &bobs, BOB, LIST));
   cr_assert(answer_budget_reserve(&budget, &other, ADA, GET));
   for (size_t i = 0; i < 500; i++)
@@ -88,6 +90,7 @@ Test(answer_budget, nothing_is_judged_again_after_a_small_answer_or_the_end_of_a
 {
   struct answer_share shares[3];
   struct list excess;
+  list_init(&excess);
   for (size_t i = 0; i < 3; i++)
     cr_assert(answer_budget_reserve(&budget, &shares[i], ADA, LIST));
   cr_assert(answer_budget_take(&budget, &shares[0], ANSWER_SMALL_BYTES - 1, false));
@@ -97,6 +100,71 @@ Test(answer_budget, nothing_is_judged_again_after_a_small_answer_or_the_end_of_a
   cr_assert(answer_budget_take(&budget, &shares[2], 300 * MB, false));
   answer_budget_judge_again(&budget, &shares[2], &excess);
   cr_assert(list_empty(&excess));
+}
+
+// Returns a caller whose answers of the method have their expectation in the place of Ada's lists.
+static uint64_t find_neighbour(uint64_t method)
+{
+  uint64_t place = hash_integers(ADA, LIST) % ANSWER_EXPECTATIONS;
+  uint64_t caller = ADA + 1;
+  while (hash_integers(caller, method) % ANSWER_EXPECTATIONS != place || caller % ANSWER_CALLERS == ADA)
+    caller++;
+  return caller;
+}
+
+// An item of a neighbour is not taken for one of Ada's lists, before or after her answer.
+Test(answer_budget, another_callers_calls_in_the_same_place_are_neither_given_up_nor_taken_for_large)
+{
+  uint64_t neighbour = find_neighbour(GET);
+  struct answer_share first, items[20];
+  struct list excess;
+  list_init(&excess);
+  cr_assert(answer_budget_reserve(&budget, &first, ADA, LIST));
+  for (size_t i = 0; i < 10; i++)
+    cr_assert(answer_budget_reserve(&budget, &items[i], neighbour, GET));
+  cr_assert(answer_budget_take(&budget, &first, 5 * MB, false));
+  answer_budget_judge_again(&budget, &first, &excess);
+  cr_assert(list_empty(&excess));
+  for (size_t i = 10; i < 20; i++)
+    cr_assert(answer_budget_reserve(&budget, &items[i], neighbour, GET));
+  cr_assert_eq(budget.held[neighbour % ANSWER_CALLERS], 0);
+  for (size_t i = 0; i < 20; i++)
+    cr_assert(answer_budget_take(&budget, &items[i], 1000, false));
+  answer_budget_release(&budget, &first);
+  cr_assert(answer_budget_reserve(&budget, &first, ADA, LIST));
+  cr_assert_eq(budget.held[ADA], 5 * MB, "small answers do not make others forgotten");
+}
+
+Test(answer_budget, large_answers_to_another_caller_in_the_same_place_begin_anew)
+{
+  uint64_t neighbour = find_neighbour(LIST);
+  struct answer_share share;
+  send_answer(ADA, LIST, 8 * MB);
+  send_answer(neighbour, LIST, MB);
+  cr_assert(answer_budget_reserve(&budget, &share, neighbour, LIST));
+  cr_assert_eq(budget.total, MB);
+  cr_assert(answer_budget_reserve(&budget, &share, ADA, LIST));
+  cr_assert_eq(budget.total, MB, "of Ada's nothing is known any more");
+}
+
+// Others hold all there is. That Ada's first list is turned away does not mean that there is no room for the next.
+Test(answer_budget, calls_of_a_caller_who_holds_nothing_are_judged_when_they_have_come)
+{
+  struct answer_share bobs, lists[3];
+  struct list excess;
+  list_init(&excess);
+  cr_assert(answer_budget_reserve(&budget, &bobs, BOB, LIST));
+  cr_assert(answer_budget_take(&budget, &bobs, ANSWER_TOTAL_BYTES, false));
+  for (size_t i = 0; i < 3; i++)
+    cr_assert(answer_budget_reserve(&budget, &lists[i], ADA, LIST));
+  cr_assert_not(answer_budget_take(&budget, &lists[0], 4 * MB, false));
+  answer_budget_judge_again(&budget, &lists[0], &excess);
+  cr_assert(list_empty(&excess));
+  answer_budget_release(&budget, &bobs);
+  cr_assert(answer_budget_take(&budget, &lists[1], 4 * MB, false));
+  answer_budget_judge_again(&budget, &lists[1], &excess);
+  cr_assert(list_empty(&excess));
+  cr_assert_eq(budget.total, 8 * MB);
 }
 
 Test(answer_budget, a_single_answer_is_held_whatever_its_size)

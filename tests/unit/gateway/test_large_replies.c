@@ -162,7 +162,7 @@ static struct exchange *start_list(void)
   return other;
 }
 
-Test(large_replies, calls_that_there_is_no_room_for_are_given_up_at_the_first_answer)
+Test(large_replies, calls_that_there_is_no_room_for_are_given_up_after_the_first_answer)
 {
   enum { OTHERS = 9 };
   struct fixture_call *first = ask_for_list();
@@ -172,6 +172,8 @@ Test(large_replies, calls_that_there_is_no_room_for_are_given_up_at_the_first_an
     others[i] = start_list();
   cr_assert_eq(fixture->call_count, calls + OTHERS);
   answer_and_overwrite(first, make_list(SLICE("")));
+  cr_assert_eq(gateway_next_timeout_us(fixture->gateway), 0);
+  gateway_process(fixture->gateway, fixture_now_us);
   // There is room for four answers of 3.6 MB.
   for (size_t i = 0; i < OTHERS; i++) {
     cr_assert_eq(fixture_call(fixture, calls + i)->cancelled, i >= 3, "call %zu", i);
@@ -184,6 +186,33 @@ Test(large_replies, calls_that_there_is_no_room_for_are_given_up_at_the_first_an
   cr_assert_eq(exchange_reply(exchange)->http_status, 200);
   answer_and_overwrite(fixture_call(fixture, calls), make_list(SLICE("")));
   cr_assert_eq(fixture->progress, EXCHANGE_WRITING, "the others are answered");
+  for (size_t i = 0; i < OTHERS; i++)
+    exchange_close(&others[i]);
+}
+
+Test(large_replies, sixteen_calls_at_most_are_given_up_in_one_turn)
+{
+  enum { OTHERS = 3 + 16 + 16 + 5 };
+  struct fixture_call *first = ask_for_list();
+  size_t calls = fixture->call_count;
+  struct exchange *others[OTHERS];
+  for (size_t i = 0; i < OTHERS; i++)
+    others[i] = start_list();
+  answer_and_overwrite(first, make_list(SLICE("")));
+  cr_assert_eq(count_answered("429"), 0, "the answer comes first");
+  for (size_t turn = 0; turn < 3; turn++) {
+    cr_assert_eq(gateway_next_timeout_us(fixture->gateway), 0, "turn %zu", turn);
+    // One that is answered, and one whose client goes, before their turn.
+    if (turn == 2) {
+      fixture_answer(fixture_call(fixture, calls + OTHERS - 1), (struct slice){0});
+      exchange_close(&others[OTHERS - 2]);
+    }
+    gateway_process(fixture->gateway, fixture_now_us);
+    cr_assert_eq(count_answered("429"), turn == 2 ? 35 : 16 * (turn + 1));
+  }
+  cr_assert_gt(gateway_next_timeout_us(fixture->gateway), fixture_now_us);
+  cr_assert_eq(count_answered("200"), 1);
+  cr_assert_eq(count_answered("499"), 1);
   for (size_t i = 0; i < OTHERS; i++)
     exchange_close(&others[i]);
 }
