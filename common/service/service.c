@@ -183,7 +183,6 @@ static void open_postgres(struct service *service)
       .scan_connections = (size_t)common->pg_scan_connections,
       .statement_timeout_ms = (uint32_t)common->pg_statement_timeout_ms,
       .application_name = service->definition->name,
-      .names_instance = true,
   };
   service->pg = pg_create(service->loop, &options);
 }

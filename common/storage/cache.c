@@ -133,7 +133,6 @@ static void connect_instances(struct cache *cache, const struct cache_options *o
 
 struct cache *cache_create(struct loop *loop, const struct cache_options *options)
 {
-  // The contract by which instances ask each other takes no longer names.
   CHECK(strlen(options->name) <= CACHE_MAX_NAME_BYTES);
   struct cache *cache = calloc(1, sizeof(*cache));
   CHECK(cache != NULL);

@@ -59,7 +59,8 @@ struct cache_reply {
 // which waits. Any status but OK: no answer came.
 typedef enum status cache_ask_fn(void *arg, const struct cache_question *question, struct cache_reply *reply);
 
-#define CACHE_MAX_NAME_BYTES 128
+// With an instance's name behind it, a cache's name is the application_name of sessions at PostgreSQL.
+#define CACHE_MAX_NAME_BYTES (PG_SESSION_NAME_BYTES - CACHE_INSTANCE_SIZE)
 #define CACHE_BEGIN_LEAST_MS 1500
 
 struct cache_options {
@@ -76,7 +77,9 @@ struct cache_options {
   // than `begin_ms` and what the server may take from there (pg_effect_ms). Nothing is cached for a second longer than
   // that after a start.
   uint32_t hold_ms;
-  struct pg *pg;  // where the source is, and the table cache_instances if there is `ask`
+  // Where the source is, and the table cache_instances if there is `ask`. With `ask` this is the only cache of the pg,
+  // and nothing was written through it yet (CHECK), because its sessions get the name of the cache.
+  struct pg *pg;
   struct redis *redis;
   // How instances reach each other while PostgreSQL is away. With it no change goes on before cache_set_address. NULL:
   // nothing is served while PostgreSQL is away.

@@ -366,16 +366,11 @@ static void handle_end_timer(void *arg)
 
 // ---- creating and freeing ----
 
-// An instance has the name that its sessions at PostgreSQL say.
-static void name_instance(struct cache_coherence *c, const struct pg *pg)
+static void name_instance(struct cache_coherence *c)
 {
-  const char *session = pg_session_name(pg);
   uint64_t number;
   random_bytes(&number, sizeof(number));
-  if (session == NULL)
-    snprintf(c->name, sizeof(c->name), "%016llx", (unsigned long long)number);
-  else
-    memcpy(c->name, session + strlen(session) - PG_INSTANCE_DIGITS, sizeof(c->name));
+  snprintf(c->name, sizeof(c->name), "%016llx", (unsigned long long)number);
 }
 
 void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const struct cache_options *options,
@@ -386,7 +381,7 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const st
   struct slice label = slice_from_string(name);
   c->serving = metrics_series(METRIC_CACHE_SERVING, &label, 1);
   c->waited_out = metrics_series(METRIC_CACHE_LEASES_WAITED_OUT, &label, 1);
-  name_instance(c, options->pg);
+  name_instance(c);
   strbuf_init(&c->outbox, 0);
   list_init(&c->own);
   list_init(&c->members);
@@ -401,9 +396,11 @@ void cache_coherence_init(struct cache_coherence *c, struct loop *loop, const st
   const struct pg_channel_events channel_events = {
       .message = handle_message, .hearing = handle_hearing, .sent = handle_sent, .arg = c};
   outage_init(&c->outage, c->name, cache_host_name());
-  if (options->ask != NULL)
+  if (options->ask != NULL) {
+    pg_name_sessions(options->pg, name, c->name);
     c->siblings = cache_siblings_create(c, options);
-  c->fence.works = c->siblings != NULL && pg_session_name(options->pg) != NULL;
+  }
+  c->fence.works = c->siblings != NULL;
   c->fence.begin_us = cache_ms_as_us(options->begin_ms);
   c->channel = pg_channel_create(options->pg, channel, &channel_events);
 }

@@ -1,20 +1,20 @@
 #include "common/storage/cache_fence_internal.h"
 
-#include <string.h>
-
 #include "common/base/clock.h"
 #include "common/observe/log.h"
+#include "common/observe/log_limit.h"
 #include "common/storage/cache_coherence_internal.h"
 
 enum {
-  PAUSE_MS = 1000,   // without a message that has come through
-  STEADY_MS = 1000,  // in which every other instance has sent messages
-  AGAIN_MS = 25,
-  AFTER_FAILURE_MS = 500,
+  PAUSE_MS = 1000,         // without a message that has come through
+  STEADY_MS = 1000,        // in which every other instance has sent messages
+  AGAIN_MS = 25,           // after sessions were found; twice as long each time, up to LONGEST_PAUSE_MS
+  LONGEST_PAUSE_MS = 500,  // and after a failure
   YOUNG_MS = 4000,
   AGE_MARGIN_MS = 300,
 };
 
+// Ending sessions changes no row, takes no lock and may be repeated. As a scan it does not wait behind writes that do.
 static const struct pg_statement END_SESSIONS = {
     .name = "end the sessions of silent instances of the cache",
     .sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -22,7 +22,7 @@ static const struct pg_statement END_SESSIONS = {
            "AND starts_with(application_name, $1) AND length(application_name) = length($1) + $2::int "
            "AND right(application_name, $2::int) <> ALL ($3::text[]) "
            "AND backend_start < clock_timestamp() - $4::bigint * interval '1 millisecond'",
-    .lane = PG_LANE_WRITE,
+    .lane = PG_LANE_SCAN,
 };
 
 void cache_fence_note_sent(struct cache_fence *fence, uint64_t now_us)
@@ -99,38 +99,60 @@ static uint64_t find_age_ms(const struct cache_coherence *c)
   return age_ms > YOUNG_MS ? age_ms : YOUNG_MS;
 }
 
-static void note_outcome(struct cache_fence *fence, enum status status, size_t found, uint64_t began_us)
+static void log_found(const char *cache, size_t found)
 {
-  uint64_t now_us = clock_now_us();
-  fence->next_us = now_us + cache_ms_as_us(status == STATUS_OK ? AGAIN_MS : AFTER_FAILURE_MS);
-  if (status == STATUS_OK && found == 0)
-    fence->fenced_us = began_us;
-  else if (status == STATUS_OK)
+  static struct log_limit limit;
+  uint64_t suppressed;
+  if (log_limit_pass(&limit, clock_now_us(), &suppressed))
     log_info("cache",
              "ended sessions at PostgreSQL of instances that have given no sign of life for long, before what they "
-             "were changing is cached again",
-             LOG_INT("sessions", found));
-  if (status != STATUS_INTERNAL)
-    return;
-  log_warn("cache",
-           "the sessions of silent instances could not be ended; should one of their processes go on after it stood "
-           "still, what it still writes may be hidden by the cache; see what PostgreSQL says about "
-           "pg_terminate_backend");
-  fence->fenced_us = began_us;
+             "were changing is cached again; this is repeated until they are gone",
+             LOG_STRING("cache", cache), LOG_INT("sessions", found), LOG_INT("looksSinceLastLine", suppressed + 1));
 }
 
-void cache_fence_run(struct cache_coherence *c, struct pg *pg, struct arena *arena)
+static void warn_of_refusal(const char *cache)
 {
+  static struct log_limit limit;
+  uint64_t suppressed;
+  if (log_limit_pass(&limit, clock_now_us(), &suppressed))
+    log_warn("cache",
+             "the sessions of silent instances could not be ended; should one of their processes go on after it stood "
+             "still, what it still writes may be hidden by the cache; see what PostgreSQL says about "
+             "pg_terminate_backend",
+             LOG_STRING("cache", cache), LOG_INT("failedSinceLastLine", suppressed + 1));
+}
+
+// Returns how long to wait before the next look.
+static uint32_t find_pause_ms(struct cache_fence *fence, enum status status, size_t found)
+{
+  if (status != STATUS_OK)
+    return LONGEST_PAUSE_MS;
+  uint32_t pause_ms = fence->pause_ms == 0 ? AGAIN_MS : 2 * fence->pause_ms;
+  if (pause_ms > LONGEST_PAUSE_MS)
+    pause_ms = LONGEST_PAUSE_MS;
+  fence->pause_ms = found == 0 ? 0 : pause_ms;
+  return found == 0 ? AGAIN_MS : pause_ms;
+}
+
+void cache_fence_run(struct cache_coherence *c, struct pg *pg, const char *cache, struct arena *arena)
+{
+  struct cache_fence *fence = &c->fence;
   uint64_t began_us = clock_now_us();
-  const char *session = pg_session_name(pg);
   struct pg_params params;
   struct pg_result result;
   pg_params_init(&params, arena);
-  pg_add_slice(&params, slice_make(session, strlen(session) - PG_INSTANCE_DIGITS));
-  pg_add_int(&params, PG_INSTANCE_DIGITS);
+  pg_add_text(&params, arena_printf(arena, "%s ", cache));
+  pg_add_int(&params, CACHE_INSTANCE_SIZE - 1);
   add_living(c, &params, arena, began_us);
   pg_add_int(&params, (int64_t)find_age_ms(c));
   enum status status = pg_query(pg, &END_SESSIONS, &params, arena, &result);
-  c->fence.runs = false;
-  note_outcome(&c->fence, status, result.rows, began_us);
+  fence->runs = false;
+  fence->next_us = clock_now_us() + cache_ms_as_us(find_pause_ms(fence, status, result.rows));
+  bool is_refused = status == STATUS_INTERNAL;
+  if (is_refused)
+    warn_of_refusal(cache);
+  else if (status == STATUS_OK && result.rows > 0)
+    log_found(cache, result.rows);
+  if (is_refused || (status == STATUS_OK && result.rows == 0))
+    fence->fenced_us = began_us;
 }

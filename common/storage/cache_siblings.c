@@ -176,7 +176,7 @@ static void run_errand(void *arg)
     put_question(errand);
     break;
   case OUTAGE_FENCE:
-    cache_fence_run(errand->siblings->coherence, errand->siblings->pg, &arena);
+    cache_fence_run(siblings->coherence, siblings->pg, siblings->cache, &arena);
     break;
   case OUTAGE_NOTHING:
     CHECK(false);

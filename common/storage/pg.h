@@ -58,10 +58,7 @@ struct pg_options {
   size_t write_connections;       // the pool for writes and transactions, opened on demand; 0 means 8
   size_t scan_connections;        // the pool for lists and other long reads, opened on demand; 0 means 4
   uint32_t statement_timeout_ms;  // statement_timeout of each session; 0 means 5,000
-  const char *application_name;
-  // Adds a number to the name that no other process has ("item 01936b5e7c1a7d3e"), so that others can tell whose a
-  // session is.
-  bool names_instance;
+  const char *application_name;   // of the sessions, until pg_name_sessions
 };
 
 // Connects in the background, and reconnects with back-off and jitter whenever a connection breaks. A host name is
@@ -77,10 +74,11 @@ enum status pg_check_conninfo(const char *conninfo, struct error *error) MUST_CH
 // what the server does not take is given up after tcp_user_timeout, and a statement that it has taken after
 // statement_timeout. A server that stands still itself is not counted.
 uint32_t pg_effect_ms(const struct pg *pg);
-// Returns the name of the sessions as `names_instance` has made it, else NULL: `application_name`, a space, and
-// PG_INSTANCE_DIGITS hexadecimal digits.
-#define PG_INSTANCE_DIGITS 16
-const char *pg_session_name(const struct pg *pg);
+// Gives the sessions that are opened from here on the application_name "<owner> <instance>", so that others can tell
+// whose they are. Those that are open keep theirs, and nothing may have been written on any of them (CHECK). Only once
+// for a pg, and with PG_SESSION_NAME_BYTES at most (CHECK); PostgreSQL would cut a longer name.
+#define PG_SESSION_NAME_BYTES 63
+void pg_name_sessions(struct pg *pg, const char *owner, const char *instance);
 // Returns how many connections may be open at a time, those of the channels that there are and a probe's included.
 size_t pg_connections_at_most(const struct pg *pg);
 // Tells whether a pipelined connection is open and the server answers: an empty statement, sent every second, within

@@ -1,13 +1,11 @@
 // Connection parameters: what the operator gave, and what this suite adds. They hold the password. libpq's parser
 // quotes its input in its messages, so none of them reaches a log.
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "common/base/random.h"
 #include "common/base/strbuf.h"
 #include "common/config/settings.h"
 #include "common/observe/log.h"
@@ -77,24 +75,24 @@ const char *pg_conninfo_value(const struct pg *pg, const char *keyword, const ch
   return value == NULL ? "" : value;
 }
 
-const char *pg_session_name(const struct pg *pg)
+static bool is_unused(const struct pg_pool *pool)
 {
-  return pg->session_name[0] == '\0' ? NULL : pg->session_name;
+  for (size_t i = 0; i < pool->count; i++)
+    if (pool->connections[i].state != PG_CLOSED)
+      return false;
+  return true;
 }
 
-static void set_session_name(struct pg *pg, const struct pg_options *options)
+void pg_name_sessions(struct pg *pg, const char *owner, const char *instance)
 {
-  if (options->application_name == NULL)
-    return;
-  const char *name = options->application_name;
-  if (options->names_instance) {
-    uint64_t number;
-    random_bytes(&number, sizeof(number));
-    int size = snprintf(pg->session_name, sizeof(pg->session_name), "%s %0*" PRIx64, name, PG_INSTANCE_DIGITS, number);
-    CHECK(size > 0 && (size_t)size < sizeof(pg->session_name));
-    name = pg->session_name;
-  }
-  pg_conninfo_set(pg, "application_name", name);
+  // Only these two pools write.
+  CHECK(!pg->sessions_are_named && is_unused(&pg->writes) && is_unused(&pg->gathered));
+  pg->sessions_are_named = true;
+  char name[PG_SESSION_NAME_BYTES + 1];
+  int size = snprintf(name, sizeof(name), "%s %s", owner, instance);
+  CHECK(size > 0 && (size_t)size < sizeof(name));
+  if (pg->malformed == NULL)
+    pg_conninfo_set(pg, "application_name", name);
 }
 
 void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
@@ -126,7 +124,8 @@ void pg_conninfo_init(struct pg *pg, const struct pg_options *options)
     else
       pg_conninfo_set(pg, parsed[i].keyword, parsed[i].val);
   }
-  set_session_name(pg, options);
+  if (options->application_name != NULL)
+    pg_conninfo_set(pg, "application_name", options->application_name);
   pg_conninfo_set(pg, "client_encoding", "UTF8");
   set_session_options(pg, given_options, options);
   pg_places_init(pg);

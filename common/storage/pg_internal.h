@@ -252,7 +252,7 @@ struct pg {
   size_t place_count;            // 0: libpq finds the host
   size_t turn;                   // which place, and which of its addresses, the next attempt to connect begins with
   const char *conninfo_setting;  // its file gives the password of each new connection; NULL: none does
-  char session_name[64];         // see pg_session_name; "" for none
+  bool sessions_are_named;       // see pg_name_sessions
   const char *malformed;         // why the connection string cannot be used, or NULL
   uint32_t statement_timeout_ms;
   struct pg_outage outage;

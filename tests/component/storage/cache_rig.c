@@ -93,14 +93,13 @@ static void start(struct world *world, struct instance *instance, const char *co
                   const struct cache_options *wanted)
 {
   struct error error;
-  *instance = (struct instance){.name = world->schema, .has_redis = url[0] != '\0'};
+  const char *name = wanted->name == NULL ? world->schema : wanted->name;
+  *instance = (struct instance){.name = name, .has_redis = url[0] != '\0'};
   make_table(world);
   const struct redis_options options = {.url = url, .command_timeout_ms = 2000};
   cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
-  instance->pg =
-      pg_create(world->loop,
-                &(struct pg_options){.conninfo = conninfo, .application_name = world->schema, .names_instance = true});
-  const struct cache_options cache_options = {.name = world->schema,
+  instance->pg = pg_create(world->loop, &(struct pg_options){.conninfo = conninfo, .application_name = world->schema});
+  const struct cache_options cache_options = {.name = name,
                                               .max_bytes = 1 << 20,
                                               .ttl_ms = wanted->ttl_ms,
                                               .hold_ms = wanted->hold_ms,
@@ -117,6 +116,12 @@ void instance_start_holding(struct world *world, struct instance *instance, cons
 {
   const struct cache_options wanted = {.ttl_ms = ttl_ms, .hold_ms = hold_ms};
   start(world, instance, world->conninfo, url, &wanted);
+}
+
+void instance_start_named(struct world *world, struct instance *instance, const char *cache, uint32_t hold_ms)
+{
+  const struct cache_options wanted = {.name = cache, .ttl_ms = 60000, .hold_ms = hold_ms};
+  start(world, instance, world->conninfo, "", &wanted);
 }
 
 void instance_start_behind(struct world *world, struct instance *instance, const char *conninfo, const char *url)

@@ -35,6 +35,8 @@ enum status source_load(void *arg, struct slice key, struct arena *arena, struct
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms);
 void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
                             uint32_t hold_ms);
+// Starts an instance of another cache.
+void instance_start_named(struct world *world, struct instance *instance, const char *cache, uint32_t hold_ms);
 // Starts an instance that reaches PostgreSQL in a way of its own.
 void instance_start_behind(struct world *world, struct instance *instance, const char *conninfo, const char *url);
 // Frees all of the instance, as a process does that ends.

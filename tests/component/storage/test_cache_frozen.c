@@ -72,7 +72,9 @@ static void write_late(struct world *world)
   instance_settle(world, &instance);
   while (write_value(&instance, world, "1") != STATUS_OK)
     CHECK(task_sleep_ms(5) == STATUS_OK);
-  (void)write_value(&instance, world, LATE);
+  // The process ends in the call that sends the value, so what returns has not sent it.
+  while (write_value(&instance, world, LATE) != STATUS_OK)
+    CHECK(task_sleep_ms(5) == STATUS_OK);
   _exit(1);
 }
 
@@ -96,7 +98,10 @@ static bool has_stopped(void *arg)
 {
   int state;
   (void)arg;
-  return waitpid(writer, &state, WUNTRACED | WNOHANG) == writer && WIFSTOPPED(state);
+  if (waitpid(writer, &state, WUNTRACED | WNOHANG) != writer)
+    return false;
+  cr_assert(WIFSTOPPED(state), "the writer has ended before it sent what it was to send late");
+  return true;
 }
 
 static bool has_ended(void *arg)
@@ -201,4 +206,49 @@ Test(cache_frozen, a_newcomer_serves_nothing_that_such_a_process_may_overwrite, 
 {
   fork_writer();
   with_pg(check_newcomer);
+}
+
+// ---- whose sessions are left alone ----
+
+static const char *session_of(struct world *world, struct pg *pg)
+{
+  struct pg_result result;
+  cr_assert_eq(pg_query(pg, statement("SELECT pg_backend_pid()", PG_LANE_WRITE), NULL, &world->arena, &result),
+               STATUS_OK);
+  return cell_text(&result, 0, 0);
+}
+
+static bool has_session(struct world *world, const char *pid)
+{
+  const char *sql = "SELECT 1 FROM pg_stat_activity WHERE pid = %s";
+  return run_sql(world, arena_printf(&world->arena, sql, pid)) != NULL;
+}
+
+// The fence of one cache, while another cache of the same service and a process without a cache have sessions that are
+// older than those of the process that stands still.
+static void check_bystanders(struct world *world)
+{
+  struct instance other, of_another_cache;
+  struct pg *cacheless =
+      pg_create(world->loop, &(struct pg_options){.conninfo = world->conninfo, .application_name = world->schema});
+  instance_start_named(world, &of_another_cache, arena_printf(&world->arena, "%s.2", world->schema), HOLD_MS);
+  const char *cacheless_pid = session_of(world, cacheless);
+  const char *another_pid = session_of(world, of_another_cache.pg);
+  instance_start_holding(world, &other, "", 60000, HOLD_MS);
+  instance_settle(world, &other);
+  freeze_writer(world);
+  wait_until_cached(world, &other);
+  thaw_writer(world);
+  expect_right(world, &other);
+  cr_expect(has_session(world, cacheless_pid), "of a process without a cache");
+  cr_expect(has_session(world, another_pid), "of another cache");
+  instance_stop(&other);
+  instance_stop(&of_another_cache);
+  pg_free(&cacheless);
+}
+
+Test(cache_frozen, sessions_of_other_caches_and_of_processes_without_one_are_left_alone, .timeout = 120)
+{
+  fork_writer();
+  with_pg(check_bystanders);
 }

@@ -151,18 +151,14 @@ Test(pg_conninfo, ours_is_added_and_the_operators_holds)
   pg_conninfo_free(&pg);
 }
 
-Test(pg_conninfo, sessions_tell_whose_they_are_where_that_is_asked_for)
+Test(pg_conninfo, sessions_tell_whose_they_are_once_they_were_named)
 {
-  const struct pg_options options = {.application_name = "item", .names_instance = true};
-  struct pg one = {0}, other = {0};
-  pg_conninfo_init(&one, &options);
-  pg_conninfo_init(&other, &options);
-  cr_expect_str_eq(value_of(&one, "application_name"), pg_session_name(&one));
-  cr_expect_eq(strncmp(pg_session_name(&one), "item ", 5), 0);
-  cr_expect_eq(strlen(pg_session_name(&one)), 5 + PG_INSTANCE_DIGITS);
-  cr_expect_str_neq(pg_session_name(&one), pg_session_name(&other));
-  pg_conninfo_free(&one);
-  pg_conninfo_free(&other);
+  const struct pg_options options = {.application_name = "item"};
+  struct pg pg = {0};
+  pg_conninfo_init(&pg, &options);
+  pg_name_sessions(&pg, "item.v1.1", "01936b5e7c1a7d3e");
+  cr_expect_str_eq(value_of(&pg, "application_name"), "item.v1.1 01936b5e7c1a7d3e");
+  pg_conninfo_free(&pg);
 }
 
 // Without an end to it, a frozen process would hold the locks of its transaction for ever.
