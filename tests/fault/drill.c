@@ -365,6 +365,7 @@ void drill_end(struct drill **drill_pointer, const struct drill_goal *goal)
   if (drill->faults[drill->fault_count - 1].mended_us == 0)
     drill_mend(drill);
   wait_until_healthy();
+  wait_until_items_change();
   drill->healthy_us = clock_now_us();
   watch_calm(drill);
   drill->result = open_loop_stop(&drill->loop);

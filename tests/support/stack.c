@@ -267,6 +267,27 @@ double metric_sum(const char *process, const char *series)
   return sum;
 }
 
+// Changes go to both instances by turns or nearly so; eight in a row leave none out but by rare chance.
+static bool items_change(const void *arg)
+{
+  const struct account *owner = arg;
+  struct http_reply made =
+      HTTP(.path = "/v1/items", .token = owner->token, .timeout_ms = 5000,
+           .body = text("{\"sku\":\"%s\",\"name\":\"Lamp\",\"price\":\"1\",\"currency\":\"EUR\"}", fresh_word()));
+  bool changes = made.status == 201;
+  for (int i = 0; changes && i < 8; i++)
+    changes = HTTP(.method = "PATCH", .path = text("/v1/items/%s", http_json(&made, "id")), .token = owner->token,
+                   .timeout_ms = 5000, .body = text("{\"quantity\":%d}", i + 1))
+                  .status == 200;
+  return changes;
+}
+
+void wait_until_items_change(void)
+{
+  struct account owner = account_create();
+  wait_until(items_change, &owner, "items that can be changed");
+}
+
 static bool caching(const void *arg)
 {
   (void)arg;

@@ -53,6 +53,9 @@ void wait_until(bool (*holds)(const void *arg), const void *arg, const char *wha
 // Waits until every part of the stack passes its health check in Consul and the gateway has connected to all of them.
 void wait_until_healthy(void);
 
+// Waits until items can be changed. After an outage of PostgreSQL their instances first have to reach each other again.
+void wait_until_items_change(void);
+
 // Waits until both item services may serve what they have in memory. After a start that takes some seconds.
 void wait_until_caching(void);
 
