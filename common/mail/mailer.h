@@ -26,11 +26,11 @@ struct mailer_options {
 };
 
 // INVALID_ARGUMENT unless the URL is one of smtp or smtps without user, password, path and query.
-enum status mailer_create(struct loop *loop, const struct mailer_options *options, struct mailer **mailer,
+enum status mailer_create(struct loop *loop, const struct mailer_options *options, struct mailer **out,
                           struct error *error) MUST_CHECK;
 // Ends the thread, and gives up what is under way; no task may wait in mailer_send. Nulls the pointer and accepts NULL
 // in it.
-void mailer_free(struct mailer **mailer);
+void mailer_free(struct mailer **pointer);
 
 // Sends a message that mail_compose made, from the current task, until its deadline at the latest. OK once the server
 // has taken it. UNAVAILABLE where it cannot be sent now: no connection, no TLS, a wrong account, a refused sender, a

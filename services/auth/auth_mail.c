@@ -110,7 +110,8 @@ enum status auth_mail_add(struct auth_state *state, struct query_db db, const st
 {
   if (state->mail == NULL)
     return STATUS_OK;
-  CHECK(find_template(state->mail, request->template) != NULL && request->count <= MAX_VALUES);
+  CHECK(request->template != NULL && request->count <= MAX_VALUES);
+  CHECK(find_template(state->mail, request->template) != NULL);
   struct strbuf plain;
   strbuf_init(&plain, 0);
   add_text(&plain, request->template);
@@ -197,9 +198,9 @@ static const char *make_id(struct job *job)
 static enum status compose(struct job *job, const struct auth_state *state, const struct queued_mail *queued,
                            struct strbuf *message)
 {
-  const struct mail_template *template = find_template(state->mail, queued->template);
+  const struct mail_template *template = queued->template == NULL ? NULL : find_template(state->mail, queued->template);
   if (template == NULL)
-    return job_fail(job, STATUS_UNIMPLEMENTED, "this release has no mail %s", queued->template);
+    return job_fail(job, STATUS_UNIMPLEMENTED, "this release does not know the mail's template");
   struct mail_texts texts;
   struct error error;
   enum status status = mail_template_fill(template, queued->values, queued->count, job_arena(job), &texts, &error);

@@ -22,11 +22,11 @@ struct loop;
 // What sends mails; NULL in auth_state where MAIL_URL is not set: then nothing is sent.
 struct auth_mail;
 
-// INVALID_ARGUMENT for settings or templates that cannot be used; `error` names them. *mail is NULL without MAIL_URL.
-enum status auth_mail_start(const struct auth_settings *settings, struct loop *loop, struct auth_mail **mail,
+// INVALID_ARGUMENT for settings or templates that cannot be used; `error` names them. *out is NULL without MAIL_URL.
+enum status auth_mail_start(const struct auth_settings *settings, struct loop *loop, struct auth_mail **out,
                             struct error *error) MUST_CHECK;
 // Nulls the pointer and accepts NULL in it. No job may run any more.
-void auth_mail_stop(struct auth_mail **mail);
+void auth_mail_stop(struct auth_mail **pointer);
 
 struct auth_mail_request {
   const char *template;  // one of services/auth/mail (CHECK)

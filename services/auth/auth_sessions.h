@@ -36,7 +36,7 @@ struct session_use {
 enum status auth_sessions_refresh(const struct auth_state *state, struct query_db db, const struct session_use *use,
                                   struct arena *arena, struct session_grant *grant) MUST_CHECK;
 // Ends the session of a refresh token, spent or not. OK for one that is not known.
-enum status auth_sessions_log_out(const struct auth_state *state, const char *token, struct arena *arena) MUST_CHECK;
+enum status auth_sessions_log_out(const struct auth_state *state, const char *text, struct arena *arena) MUST_CHECK;
 
 // ---- for whatever else ends sessions, in the caller's transaction or statement `db` ----
 

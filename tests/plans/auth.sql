@@ -30,6 +30,9 @@
 -- sample sign_ms: 1000
 -- sample signs_now: true
 -- sample name: 'secret7'
+-- sample purpose: 'reset_password'
+-- sample email: 'ada7@example.com'
+-- sample password_set_us: 1
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -42,3 +45,5 @@ INSERT INTO endings (transaction, user_id, session_id, expire_time)
 SELECT row_number() OVER (), user_id, id, expire_time FROM sessions;
 INSERT INTO signing_keys (kid, sealed) SELECT 'kid' || i, '\x07' FROM generate_series(1, 100000) AS i;
 INSERT INTO stored_secrets (name, sealed) SELECT 'secret' || i, '\x07' FROM generate_series(1, 100000) AS i;
+INSERT INTO account_tokens (token_hash, purpose, user_id, email, expire_time)
+SELECT sha256(convert_to(password_hash, 'UTF8')), 'reset_password', user_id, 'ada@example.com', now() + interval '1 hour' FROM credentials;

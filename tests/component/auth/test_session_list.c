@@ -49,6 +49,11 @@ struct tokens {
   const char *refresh_token;
 };
 
+// With a right-to-left override (U+202E). Bytes, because no text in a source may change its direction.
+static const char name_from_right[] = {'a', (char)0xe2, (char)0x80, (char)0xae, 't', 'x', 't', '\0'};
+static const char agent_from_right[] = {'M', 'o',        'z',        'i',        'l', 'l', 'a', '/', '5', '.', '0',
+                                        ' ', (char)0xe2, (char)0x80, (char)0xae, '(', 'X', '1', '1', ')', '\0'};
+
 static const struct tokens *tokens_of(const char *email, const char *device_name, const char *agent)
 {
   struct outcome outcome = log_in(email, device_name, agent);
@@ -87,7 +92,7 @@ Test(auth_session_list, shows_the_callers_sessions_and_which_one_asks)
 {
   tokens_of(ADA, "Ada's telephone", "curl/8");
   database_sql(&accounts.database, "UPDATE auth.sessions SET use_time = use_time - interval '1 minute'");
-  const struct tokens *here = tokens_of(ADA, "", "Mozilla/5.0 \xe2\x80\xae(X11)");
+  const struct tokens *here = tokens_of(ADA, "", agent_from_right);
   tokens_of(EVE, "Eve's", "");
   const Auth__V1__ListSessionsResponse *sessions = list(here);
   cr_assert_eq(sessions->n_sessions, 2);
@@ -123,7 +128,7 @@ Test(auth_session_list, a_session_may_be_named)
   cr_expect_str_eq(list(tokens)->sessions[0]->device_name, "Z\xc3\xbcrich");
   cr_expect_eq(rename_to(tokens, id, ""), STATUS_INVALID_ARGUMENT);
   cr_expect_eq(rename_to(tokens, id, "a\nb"), STATUS_INVALID_ARGUMENT);
-  cr_expect_eq(rename_to(tokens, id, "a\xe2\x80\xaetxt.exe"), STATUS_INVALID_ARGUMENT, "right-to-left override");
+  cr_expect_eq(rename_to(tokens, id, name_from_right), STATUS_INVALID_ARGUMENT, "right-to-left override");
   cr_expect_eq(rename_to(tokens, id, "a\xe2\x80\x8b"), STATUS_INVALID_ARGUMENT, "zero-width space");
   cr_expect_str_eq(list(tokens)->sessions[0]->device_name, "Z\xc3\xbcrich");
 }

@@ -21,13 +21,13 @@ enum { HOLD_MS = 2500 };
 
 static bool is_armed;
 
-// Takes the place of the C library's function, also for libpq.
-ssize_t send(int fd, const void *bytes, size_t size, int flags)
+// Takes the place of the C library's function, also for libpq, with the names that it has there.
+ssize_t send(int __fd, const void *__buf, size_t __n, int __flags)
 {
-  bool is_late = is_armed && memmem(bytes, size, LATE, strlen(LATE)) != NULL;
+  bool is_late = is_armed && memmem(__buf, __n, LATE, strlen(LATE)) != NULL;
   if (is_late)
     raise(SIGSTOP);
-  ssize_t sent = syscall(SYS_sendto, fd, bytes, size, flags, NULL, 0);
+  ssize_t sent = syscall(SYS_sendto, __fd, __buf, __n, __flags, NULL, 0);
   // The writer has no time to say anything more.
   if (is_late)
     _exit(0);

@@ -11,7 +11,7 @@ SELECT FROM unnest(:users.display_name::text[]) AS u(name), made;
 
 -- name: update_forgets :exec
 -- params: user.v1.User as user
-UPDATE things SET name = :user.display_name WHERE id = :user.id::uuid AND size = :user.etag::bigint;
+UPDATE things SET name = name WHERE id = :user.id::uuid AND size = :user.etag::bigint;
 
 -- name: reasonless :exec
 -- params: user.v1.User as user
