@@ -118,7 +118,7 @@ static void check_other_rows(struct world *world)
 
 Test(pg_locks, one_locked_row_holds_up_no_other_and_every_write_of_it_is_made_once)
 {
-  with_pg_options((struct pg_options){.write_connections = 4}, check_other_rows);
+  with_pg_options((struct pg_options){.write_connections = 4, .statement_timeout_ms = 60000}, check_other_rows);
 }
 
 // Once each write has been tried, all are repeated.
