@@ -160,7 +160,7 @@ endef
 $(foreach part,$(COMMON_PARTS),$(eval $(call PART_template,$(part))))
 # The migrations that every service has lie in the archive of common/service.
 COMMON_MIGRATIONS := $(wildcard common/service/migrations common/service/migrations/*.sql)
-$(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
+$(GEN)/common/service/migrations.c: $(COMMON_MIGRATIONS) proto/plugin/embed_migrations.sh proto/plugin/embed.sh
 	@mkdir -p $(@D)
 	@sh proto/plugin/embed_migrations.sh common common/service/migrations > $@.new && mv $@.new $@
 # The contracts themselves lie there, too, for grpc.reflection.v1; without their comments, which are most of the set.
@@ -210,10 +210,10 @@ $(call objects_in,$(QUERY_SERVICES:%=services/%) $(QUERY_SERVICES:%=tests/unit/%
 # its time changes when a file is deleted or renamed.
 SERVICE_LIBS := $(call libs_of,service $(USES_service))
 define SERVICE_template
-$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
+$(GEN)/services/$(1)/migrations.c: $(wildcard services/$(1)/migrations services/$(1)/migrations/*.sql) proto/plugin/embed_migrations.sh proto/plugin/embed.sh
 	@mkdir -p $$(@D)
 	@sh proto/plugin/embed_migrations.sh $(1) services/$(1)/migrations > $$@.new && mv $$@.new $$@
-$(if $(wildcard services/$(1)/mail),$(GEN)/services/$(1)/mail.c: $(wildcard services/$(1)/mail services/$(1)/mail/*) proto/plugin/embed_mail.sh proto/plugin/literal.sh
+$(if $(wildcard services/$(1)/mail),$(GEN)/services/$(1)/mail.c: $(wildcard services/$(1)/mail services/$(1)/mail/*) proto/plugin/embed_mail.sh proto/plugin/embed.sh
 	@mkdir -p $$(@D)
 	@sh proto/plugin/embed_mail.sh $(1) services/$(1)/mail > $$@.new && mv $$@.new $$@)
 $(OUT)/obj/services/$(1)/migrations.o $(OUT)/obj/services/$(1)/mail.o: $(OUT)/obj/services/$(1)/%.o: $(GEN)/services/$(1)/%.c
@@ -398,7 +398,7 @@ $(REFUSING_ITEM): $(OUT)/obj/services/item/main.o $(call objects_in,tests/suppor
 # up to a number. A migration of its own with that number makes the build fail: rename those of the releases then.
 RELEASES := $(sort $(foreach file,$(wildcard tests/support/releases/*.up.sql),$(firstword $(subst _, ,$(notdir $(file))))))
 define RELEASE_template
-$(OUT)/release-$(1)/migrations.c: $(wildcard services/item/migrations services/item/migrations/*.sql tests/support/releases/*.sql) proto/plugin/embed_migrations.sh proto/plugin/literal.sh
+$(OUT)/release-$(1)/migrations.c: $(wildcard services/item/migrations services/item/migrations/*.sql tests/support/releases/*.sql) proto/plugin/embed_migrations.sh proto/plugin/embed.sh
 	@rm -rf $$(@D)/item && mkdir -p $$(@D)/item
 	@cp services/item/migrations/*.sql $$(@D)/item
 	@for number in $(RELEASES); do [ $$$$number -gt $(1) ] || cp tests/support/releases/$$$${number}_*.sql $$(@D)/item || exit 1; done

@@ -3,24 +3,9 @@
 # texts of <folder>/NAME.txt and NAME.html in it. Refuses a file without its other half and foreign names.
 #
 #   sh proto/plugin/embed_mail.sh auth services/auth/mail
-set -eu
-LC_ALL=C
-export LC_ALL
-. "$(dirname "$0")/literal.sh"
+# shellcheck source=proto/plugin/embed.sh
+. "$(dirname "$0")/embed.sh"
 
-if [ $# -ne 2 ]; then
-  echo "usage: embed_mail.sh <service> <folder>" >&2
-  exit 2
-fi
-service=$1
-folder=$2
-
-refuse() {
-  echo "$1" >&2
-  exit 1
-}
-
-[ -d "$folder" ] || refuse "$folder: it is not a folder"
 names=
 for file in "$folder"/*; do
   base=${file##*/}

@@ -7,24 +7,8 @@
 # one, run with a schema that has NNNN (services/README.md).
 #
 #   sh proto/plugin/embed_migrations.sh item services/item/migrations
-set -eu
-LC_ALL=C
-export LC_ALL
-. "$(dirname "$0")/literal.sh"
-
-if [ $# -ne 2 ]; then
-  echo "usage: embed_migrations.sh <service> <folder>" >&2
-  exit 2
-fi
-service=$1
-folder=$2
-
-refuse() {
-  echo "$1" >&2
-  exit 1
-}
-
-[ -d "$folder" ] || refuse "$folder: it is not a folder"
+# shellcheck source=proto/plugin/embed.sh
+. "$(dirname "$0")/embed.sh"
 
 # Prints the number that the first line declares, without leading zeros; 0 where it declares nothing.
 compatible_from() {

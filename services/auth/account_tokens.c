@@ -7,10 +7,10 @@
 
 #define TOKEN_BYTES 32
 
-struct slice account_token_hash(const char *text, struct arena *arena)
+struct slice account_token_hash(struct slice token, struct arena *arena)
 {
   unsigned char *hash = arena_alloc(arena, 32);
-  key_sha256(slice_from_string(text), hash);
+  key_sha256(token, hash);
   return slice_make(hash, 32);
 }
 
@@ -22,7 +22,7 @@ struct account_token account_token_new(struct arena *arena)
   strbuf_init(&text, 0);
   base64url_encode(slice_make(secret, sizeof(secret)), &text);
   struct account_token token = {.text = arena_string(arena, strbuf_slice(&text))};
-  token.hash = account_token_hash(token.text, arena);
+  token.hash = account_token_hash(strbuf_slice(&text), arena);
   key_erase(secret, sizeof(secret));
   key_erase(text.data, text.size);
   strbuf_free(&text);

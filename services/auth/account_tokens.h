@@ -14,6 +14,7 @@ struct account_token {
   struct slice hash;
 };
 struct account_token account_token_new(struct arena *arena);
-struct slice account_token_hash(const char *text, struct arena *arena);
+// Returns the SHA-256 by which the database knows a token, whether it went out by mail or as a refresh token.
+struct slice account_token_hash(struct slice token, struct arena *arena);
 
 #endif

@@ -182,7 +182,7 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   struct session_grant grant;
   enum status status = wait_for_signer(call);
   if (status == STATUS_OK)
-    status = auth_sessions_refresh(state, resource_db(call), &use, arena, &grant);
+    status = auth_sessions_refresh(state, &use, arena, &grant);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_UNAUTHENTICATED, "INVALID_REFRESH_TOKEN",
                      "the refresh token is unknown, spent or expired; log in again");

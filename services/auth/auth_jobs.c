@@ -4,9 +4,8 @@
 #include "services/auth/auth_recovery.h"
 
 const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
-    // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may
-    // think for long about a mail that it has, and one that was given up is sent again; but the mail of a process that
-    // has died waits for this time, too.
+    // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for long about a mail
+    // that it has, and one that was given up is sent again; but the mail of a process that has died waits as long, too.
     {.name = AUTH_MAIL_JOB,
      .run = auth_mail_send,
      .attempts = 600,

@@ -132,8 +132,7 @@ enum status auth_mail_add(struct auth_state *state, struct query_db db, const st
 
 const char *auth_mail_link(const struct auth_state *state, const char *purpose, const char *token, struct arena *arena)
 {
-  const char *url = state->settings->account_url;
-  return arena_printf(arena, "%s#%s=%s", url, purpose, token);
+  return arena_printf(arena, "%s#%s=%s", state->settings->account_url, purpose, token);
 }
 
 static const char *format_time(struct arena *arena)

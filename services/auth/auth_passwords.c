@@ -150,14 +150,18 @@ void auth_passwords_renew(struct call *call, const char *user_id, const char *gi
 
 // ---- changes ----
 
-static enum status end_other_sessions(struct call *call, struct query_db db)
+enum status auth_passwords_follow_change(struct call *call, struct query_db db, const struct changed_password *changed)
 {
-  const struct auth_state *state = call_state(call);
-  const char *user_id = resource_caller(call);
-  const char *session = arena_string(call_arena(call), call_caller_session(call));
-  if (*session == '\0')
-    return auth_sessions_end_all(state->settings, db, user_id, call_arena(call));
-  return auth_sessions_end_others(state->settings, db, user_id, session, call_arena(call));
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  // Somebody else may have asked for them.
+  const struct auth_db_spend_account_tokens_params spend = {.user_id = changed->user_id, .purpose = AUTH_RESET_PURPOSE};
+  enum status status = auth_db_spend_account_tokens(db, &spend, arena);
+  if (status == STATUS_OK)
+    status = auth_sessions_end_others(state->settings, db, changed->user_id, changed->kept_session, arena);
+  if (status == STATUS_OK)
+    status = auth_mail_tell_password_changed(state, db, changed->email, call_client_address(call), arena);
+  return status;
 }
 
 // Changes the hash before it looks for sessions, so that a session which was stored before the change is seen.
@@ -165,22 +169,18 @@ static enum status replace_in(struct call *call, struct query_db db, const struc
 {
   const struct auth_db_change_password_params params = {
       .new_hash = change->new_hash, .user_id = resource_caller(call), .old_hash = change->old_hash};
-  int64_t changed = 0;
-  enum status status = auth_db_change_password(db, &params, call_arena(call), &changed);
+  int64_t replaced = 0;
+  enum status status = auth_db_change_password(db, &params, call_arena(call), &replaced);
   if (status != STATUS_OK)
     return status;
-  if (changed == 0)
+  if (replaced == 0)
     return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED", "the password has been changed meanwhile; try again");
-  // Links in mails that somebody else may have asked for are void, too.
-  const struct auth_db_spend_account_tokens_params spend = {.user_id = resource_caller(call),
-                                                            .purpose = AUTH_RESET_PURPOSE};
-  status = auth_db_spend_account_tokens(db, &spend, call_arena(call));
-  if (status == STATUS_OK)
-    status = end_other_sessions(call, db);
-  if (status != STATUS_OK)
-    return status;
-  return auth_mail_tell_password_changed(call_state(call), db, change->email, call_client_address(call),
-                                         call_arena(call));
+  const struct changed_password changed = {
+      .user_id = params.user_id,
+      .email = change->email,
+      .kept_session = arena_string(call_arena(call), call_caller_session(call)),
+  };
+  return auth_passwords_follow_change(call, db, &changed);
 }
 
 enum status auth_passwords_replace(struct call *call, const struct password_change *change)

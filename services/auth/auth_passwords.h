@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/security/password.h"
 #include "common/security/password_rules.h"
+#include "common/service/query.h"
 
 struct call;
 
@@ -39,6 +40,17 @@ struct password_change {
 // Stores another password of the caller in place of the one with `old_hash`, ends his other sessions and tells him by
 // mail, at once or not at all. Fails the call with ABORTED where the password is another one by now. May wait.
 enum status auth_passwords_replace(struct call *call, const struct password_change *change) MUST_CHECK;
+
+// Whose password was changed.
+struct changed_password {
+  const char *user_id;
+  const char *email;         // of the account, which is told
+  const char *kept_session;  // the session that goes on; "" for none
+};
+// Does what follows the change of a password, in the transaction that has changed it: links in mails that set another
+// one are void, sessions end, and the owner is told by mail.
+enum status auth_passwords_follow_change(struct call *call, struct query_db db,
+                                         const struct changed_password *changed) MUST_CHECK;
 
 // Tells whether a hash of this call would get a turn, so that what would be refused costs nothing before.
 bool auth_passwords_have_room(struct call *call);

@@ -15,7 +15,6 @@
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
-#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
@@ -115,7 +114,6 @@ struct reset {
 // Makes the change in the transaction: of two resets with one token, one spends it.
 static enum status apply(struct call *call, struct query_db db, const struct reset *reset)
 {
-  struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   int64_t used = 0;
   const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = AUTH_RESET_PURPOSE};
@@ -125,14 +123,8 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   const struct auth_db_set_password_hash_params set = {.password_hash = reset->hash, .user_id = reset->user_id};
   if (status == STATUS_OK)
     status = auth_db_set_password_hash(db, &set, arena);
-  const struct auth_db_spend_account_tokens_params spend = {.user_id = reset->user_id, .purpose = AUTH_RESET_PURPOSE};
-  if (status == STATUS_OK)
-    status = auth_db_spend_account_tokens(db, &spend, arena);
-  if (status == STATUS_OK)
-    status = auth_sessions_end_all(state->settings, db, reset->user_id, arena);
-  if (status == STATUS_OK)
-    status = auth_mail_tell_password_changed(state, db, reset->email, call_client_address(call), arena);
-  return status;
+  const struct changed_password changed = {.user_id = reset->user_id, .email = reset->email, .kept_session = ""};
+  return status == STATUS_OK ? auth_passwords_follow_change(call, db, &changed) : status;
 }
 
 static enum status commit(struct call *call, const struct reset *reset)
@@ -152,7 +144,7 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct reset reset = {.token_hash = account_token_hash(token, arena)};
+  struct reset reset = {.token_hash = account_token_hash(slice_from_string(token), arena)};
   const struct auth_db_get_account_token_params get = {.token_hash = reset.token_hash, .purpose = AUTH_RESET_PURPOSE};
   struct auth_db_get_account_token_row row;
   enum status status = auth_db_get_account_token(query_on(state->pg), &get, arena, &row);

@@ -204,15 +204,16 @@ static enum status recover(const struct auth_state *state, const struct refresh 
   return committed == STATUS_OK ? outcome : committed;
 }
 
-enum status auth_sessions_refresh(const struct auth_state *state, struct query_db db, const struct session_use *use,
-                                  struct arena *arena, struct session_grant *grant)
+enum status auth_sessions_refresh(const struct auth_state *state, const struct session_use *use, struct arena *arena,
+                                  struct session_grant *grant)
 {
+  struct query_db db = query_on(state->pg);
   struct refresh refresh = {.settings = state->settings, .use = use, .arena = arena, .grant = grant};
   refresh.spent = auth_tokens_read_refresh(use->token, arena);
   bool is_legacy = refresh.spent.session_id[0] == '\0';
   if (is_legacy) {
     struct auth_db_find_legacy_session_row row;
-    enum status status = auth_db_find_legacy_session(query_on(state->pg), refresh.spent.hash, arena, &row);
+    enum status status = auth_db_find_legacy_session(db, refresh.spent.hash, arena, &row);
     if (status != STATUS_OK)
       return status;
     snprintf(refresh.spent.session_id, sizeof(refresh.spent.session_id), "%s", row.id);
@@ -252,6 +253,8 @@ enum status auth_sessions_end_all(const struct auth_settings *settings, struct q
 enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
                                      const char *kept_id, struct arena *arena)
 {
+  if (*kept_id == '\0')
+    return auth_sessions_end_all(settings, db, user_id, arena);
   const struct auth_db_end_other_sessions_params params = {
       .user_id = user_id, .kept_id = kept_id, .keep_ms = auth_sessions_keep_ms(settings)};
   int64_t ended = 0;

@@ -32,9 +32,9 @@ struct session_use {
   uint64_t came_us;  // when the call came; a token counts as spent for no longer than until then
 };
 // Spends a refresh token. NOT_FOUND where it is none that may be used; if it was spent, the session has been ended by
-// then. `db` is only for what must be stored with the reply.
-enum status auth_sessions_refresh(const struct auth_state *state, struct query_db db, const struct session_use *use,
-                                  struct arena *arena, struct session_grant *grant) MUST_CHECK;
+// then.
+enum status auth_sessions_refresh(const struct auth_state *state, const struct session_use *use, struct arena *arena,
+                                  struct session_grant *grant) MUST_CHECK;
 // Ends the session of a refresh token, spent or not. OK for one that is not known.
 enum status auth_sessions_log_out(const struct auth_state *state, const char *text, struct arena *arena) MUST_CHECK;
 
@@ -43,7 +43,7 @@ enum status auth_sessions_log_out(const struct auth_state *state, const char *te
 // Ends all sessions of a user with all of their access tokens.
 enum status auth_sessions_end_all(const struct auth_settings *settings, struct query_db db, const char *user_id,
                                   struct arena *arena) MUST_CHECK;
-// Ends all sessions of a user but one.
+// Ends all sessions of a user but `kept_id`, which is "" where none is kept: then as auth_sessions_end_all.
 enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
                                      const char *kept_id, struct arena *arena) MUST_CHECK;
 // Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a

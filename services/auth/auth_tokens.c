@@ -11,6 +11,7 @@
 #include "common/security/key.h"
 #include "common/security/token.h"
 #include "common/service/service.h"
+#include "services/auth/account_tokens.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
@@ -25,16 +26,9 @@ struct layout {
   unsigned char random[RANDOM_BYTES];
 };
 
-static struct slice hash_of(struct slice bytes, struct arena *arena)
-{
-  unsigned char *hash = arena_alloc(arena, 32);
-  key_sha256(bytes, hash);
-  return slice_make(hash, 32);
-}
-
 struct slice auth_tokens_family_hash(const struct refresh_token *token, struct arena *arena)
 {
-  return hash_of(slice_make(token->family, sizeof(token->family)), arena);
+  return account_token_hash(slice_make(token->family, sizeof(token->family)), arena);
 }
 
 // The bytes of each group of a UUID's digits.
@@ -77,7 +71,7 @@ struct refresh_token auth_tokens_new_refresh(const char *session_id, int64_t bra
   strbuf_init(&text, 0);
   base64url_encode(slice_make(&layout, sizeof(layout)), &text);
   token.text = arena_string(arena, strbuf_slice(&text));
-  token.hash = hash_of(strbuf_slice(&text), arena);
+  token.hash = account_token_hash(strbuf_slice(&text), arena);
   key_erase(&layout, sizeof(layout));
   key_erase(text.data, text.size);
   strbuf_free(&text);
@@ -86,7 +80,7 @@ struct refresh_token auth_tokens_new_refresh(const char *session_id, int64_t bra
 
 struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *arena)
 {
-  struct refresh_token token = {.text = text, .hash = hash_of(slice_from_string(text), arena)};
+  struct refresh_token token = {.text = text, .hash = account_token_hash(slice_from_string(text), arena)};
   struct layout layout;
   struct strbuf bytes;
   strbuf_init(&bytes, 0);

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,4 +58,19 @@ void command_write_file(const char *folder, const char *name, const char *text, 
   cr_assert_not_null(file);
   cr_assert_eq(fwrite(text, 1, size, file), size);
   cr_assert_eq(fclose(file), 0);
+}
+
+void command_write_text(const char *folder, const char *name, const char *text)
+{
+  command_write_file(folder, name, text, strlen(text));
+}
+
+void command_expect_refused(const char *script, const char *folder, const char *message)
+{
+  struct strbuf output;
+  strbuf_init(&output, 0);
+  cr_expect_eq(command_run(&output, "%s %s", script, folder), 1);
+  cr_expect_not_null(strstr(strbuf_cstring(&output), message), "got: %s", strbuf_cstring(&output));
+  strbuf_free(&output);
+  command_remove_folder(folder);
 }

@@ -14,5 +14,8 @@ const char *command_bin(void);
 void command_make_folder(char path[64]);
 void command_remove_folder(const char *path);
 void command_write_file(const char *folder, const char *name, const char *text, size_t size);
+void command_write_text(const char *folder, const char *name, const char *text);
+// Expects that a script refuses a folder, its last argument, with a message that holds `message`. Removes the folder.
+void command_expect_refused(const char *script, const char *folder, const char *message);
 
 #endif

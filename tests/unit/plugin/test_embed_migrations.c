@@ -10,21 +10,16 @@
 // The pieces of the files: quotes, backslashes, trigraphs, tabs, octal look-alikes, UTF-8, no newline at the end, CRLF.
 static const char hard_sql[] = "CREATE TABLE \"t\" (x text DEFAULT E'\\n?\?/');\r\n\n\t-- \303\2511 %s %d \001\0010";
 
-static void write_text(const char *folder, const char *name, const char *text)
-{
-  command_write_file(folder, name, text, strlen(text));
-}
-
 Test(embed_migrations, embeds_every_byte_in_order)
 {
   char folder[64];
   command_make_folder(folder);
-  write_text(folder, "0001_first.up.sql", hard_sql);
-  write_text(folder, "0001_first.down.sql", "DROP TABLE t;\n");
-  write_text(folder, "0002_second_thing.up.sql", "-- compatible from: 0001\nSELECT 1;\n");
-  write_text(folder, "0002_second_thing.down.sql", hard_sql);
-  write_text(folder, "notes.txt", "not SQL");
-  write_text(
+  command_write_text(folder, "0001_first.up.sql", hard_sql);
+  command_write_text(folder, "0001_first.down.sql", "DROP TABLE t;\n");
+  command_write_text(folder, "0002_second_thing.up.sql", "-- compatible from: 0001\nSELECT 1;\n");
+  command_write_text(folder, "0002_second_thing.down.sql", hard_sql);
+  command_write_text(folder, "notes.txt", "not SQL");
+  command_write_text(
       folder, "show.c",
       "#include <stdio.h>\n#include \"common/storage/migrate.h\"\n"
       "extern const struct migration_set shop_migrations;\n"
@@ -57,13 +52,8 @@ static void expect_refused(const char *const *files, size_t count, const char *m
   char folder[64];
   command_make_folder(folder);
   for (size_t i = 0; i < count; i++)
-    write_text(folder, files[i], strstr(files[i], "empty") != NULL ? "" : "SELECT 1;\n");
-  struct strbuf output;
-  strbuf_init(&output, 0);
-  cr_expect_eq(command_run(&output, SCRIPT " %s", folder), 1);
-  cr_expect_not_null(strstr(strbuf_cstring(&output), message), "got: %s", strbuf_cstring(&output));
-  strbuf_free(&output);
-  command_remove_folder(folder);
+    command_write_text(folder, files[i], strstr(files[i], "empty") != NULL ? "" : "SELECT 1;\n");
+  command_expect_refused(SCRIPT, folder, message);
 }
 #define EXPECT_REFUSED(message, ...)                                                                                   \
   expect_refused((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),      \
@@ -88,14 +78,9 @@ static void expect_declaration_refused(const char *text, const char *message)
 {
   char folder[64];
   command_make_folder(folder);
-  write_text(folder, "0001_a.up.sql", text);
-  write_text(folder, "0001_a.down.sql", "SELECT 1;\n");
-  struct strbuf output;
-  strbuf_init(&output, 0);
-  cr_expect_eq(command_run(&output, SCRIPT " %s", folder), 1);
-  cr_expect_not_null(strstr(strbuf_cstring(&output), message), "got: %s", strbuf_cstring(&output));
-  strbuf_free(&output);
-  command_remove_folder(folder);
+  command_write_text(folder, "0001_a.up.sql", text);
+  command_write_text(folder, "0001_a.down.sql", "SELECT 1;\n");
+  command_expect_refused(SCRIPT, folder, message);
 }
 
 Test(embed_migrations, refuses_declarations_that_would_be_overlooked)
