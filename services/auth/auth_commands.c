@@ -77,7 +77,7 @@ static enum status take_role(struct service *service, const char *user_id, const
   if (status == STATUS_OK)
     status = auth_db_revoke_role(query_in(tx), &params, arena);
   if (status == STATUS_OK)
-    status = auth_sessions_end_tokens(service_settings(service), query_in(tx), user_id, arena);
+    status = auth_sessions_end_tokens(query_in(tx), user_id, arena);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);

@@ -14,6 +14,8 @@
 
 // The most entries of a reply.
 #define MAX_REPLY 2000
+// An instance that has not read the table for so long leaves the gateways to others.
+#define STALE_US 3000000
 
 struct ending {
   struct hashtable_node node;
@@ -94,14 +96,16 @@ enum status auth_endings_read(struct auth_endings *endings, struct pg *pg)
   arena_init(&arena);
   const struct auth_db_list_endings_params params = {.since = endings->horizon, .most = TOKEN_MAX_ENDINGS};
   enum status status = auth_db_list_endings(query_on(pg), &params, &arena, &rows, &count);
-  int64_t now_s = clock_wall_us() / 1000000;
-  while (status == STATUS_OK && endings->by_id.count > 0 && get_entry(endings->order.next)->expire_s <= now_s)
-    remove_first(endings);
-  for (size_t i = 0; i < count && status == STATUS_OK; i++)
-    add(endings, &rows[i]);
-  // Numbers of transactions only fall where the database was restored to another server; then all is read again.
-  if (status == STATUS_OK && count > 0)
+  if (status == STATUS_OK && count > 0) {
+    // By the database's clock, like their ends: this host's may be another one.
+    while (endings->by_id.count > 0 && get_entry(endings->order.next)->expire_s <= rows[0].now_s)
+      remove_first(endings);
+    for (size_t i = 0; i < count; i++)
+      add(endings, &rows[i]);
+    // Numbers of transactions only fall where the database was restored to another server; then all is read again.
     endings->horizon = rows[0].horizon < endings->horizon ? 0 : rows[0].horizon;
+    endings->read_us = clock_now_us();
+  }
   arena_free(&arena);
   return status;
 }
@@ -133,6 +137,8 @@ static enum status list_endings(struct call *call, const Auth__V1__ListEndingsRe
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   const struct auth_endings *endings = &state->endings;
+  if (clock_now_us() - endings->read_us > STALE_US)
+    return call_fail(call, STATUS_UNAVAILABLE, "UNAVAILABLE", "this instance cannot read what has ended right now");
   uint64_t position = find_position(endings, request);
   const struct list *node = &endings->order;
   size_t count = 0;

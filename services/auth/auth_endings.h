@@ -18,6 +18,7 @@ struct auth_endings {
   char instance[UUID_TEXT_SIZE];  // names this list
   uint64_t sequence;              // of the entry that was added last
   int64_t horizon;                // transactions before this one have been read
+  uint64_t read_us;               // when the table was read last (clock_now_us)
   struct hashtable by_id;
   struct list order;  // as they were added
 };

@@ -44,10 +44,8 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  const struct auth_db_delete_credential_params params = {.user_id = request->user_id,
-                                                          .keep_ms = auth_sessions_keep_ms(state->settings)};
   int64_t deleted = 0;
-  return auth_db_delete_credential(query_on(state->pg), &params, call_arena(call), &deleted);
+  return auth_db_delete_credential(query_on(state->pg), request->user_id, call_arena(call), &deleted);
 }
 
 // ---- keys ----

@@ -158,7 +158,7 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
   const struct auth_db_spend_account_tokens_params spend = {.user_id = changed->user_id, .purpose = AUTH_RESET_PURPOSE};
   enum status status = auth_db_spend_account_tokens(db, &spend, arena);
   if (status == STATUS_OK)
-    status = auth_sessions_end_others(state->settings, db, changed->user_id, changed->kept_session, arena);
+    status = auth_sessions_end_others(db, changed->user_id, changed->kept_session, arena);
   if (status == STATUS_OK)
     status = auth_mail_tell_password_changed(state, db, changed->email, call_client_address(call), arena);
   return status;

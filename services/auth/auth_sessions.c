@@ -10,14 +10,6 @@
 // The branches of a session that are kept beside the first one: of a hundred clients that refresh at once, each gets
 // its own. Those that were used longest ago go first; many of them have never been, because their answer was lost.
 #define MAX_BRANCHES 128
-// How much longer than they say access tokens are taken, by services at the end of a long call (callers_internal.h),
-// and time for what has ended to get around.
-#define KEEP_BEYOND_MS 120000
-
-int64_t auth_sessions_keep_ms(const struct auth_settings *settings)
-{
-  return settings->access_ttl_ms + KEEP_BEYOND_MS;
-}
 
 // All queries that give a session give the same columns.
 #define SESSION_OF(row)                                                                                                \
@@ -51,8 +43,8 @@ enum status auth_sessions_begin(const struct auth_state *state, struct query_db 
   if (status != STATUS_OK)
     return status;
   grant->session = SESSION_OF(row);
-  const struct auth_db_end_surplus_sessions_params surplus = {
-      .user_id = login->user_id, .kept = settings->sessions_per_account, .keep_ms = auth_sessions_keep_ms(settings)};
+  const struct auth_db_end_surplus_sessions_params surplus = {.user_id = login->user_id,
+                                                              .kept = settings->sessions_per_account};
   int64_t ended = 0;
   return auth_db_end_surplus_sessions(db, &surplus, arena, &ended);
 }
@@ -142,8 +134,7 @@ static enum status add_branch(const struct refresh *refresh, const struct auth_d
 static enum status end_family(const struct refresh *refresh, const struct auth_db_lock_session_row *session,
                               struct query_db db)
 {
-  const struct auth_db_end_session_params params = {
-      .id = session->id, .user_id = session->user_id, .keep_ms = auth_sessions_keep_ms(refresh->settings)};
+  const struct auth_db_end_session_params params = {.id = session->id, .user_id = session->user_id};
   int64_t ended = 0;
   enum status status = auth_db_end_session(db, &params, refresh->arena, &ended);
   if (status == STATUS_OK)
@@ -235,36 +226,28 @@ enum status auth_sessions_log_out(const struct auth_state *state, const char *te
   const struct auth_db_log_out_params params = {.id = is_legacy ? NULL : token.session_id,
                                                 .family_hash = is_legacy ? (struct slice){0}
                                                                          : auth_tokens_family_hash(&token, arena),
-                                                .token_hash = token.hash,
-                                                .keep_ms = auth_sessions_keep_ms(state->settings)};
+                                                .token_hash = token.hash};
   int64_t ended = 0;
   return auth_db_log_out(query_on(state->pg), &params, arena, &ended);
 }
 
-enum status auth_sessions_end_all(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                  struct arena *arena)
+enum status auth_sessions_end_all(struct query_db db, const char *user_id, struct arena *arena)
 {
-  const struct auth_db_end_all_sessions_params params = {.user_id = user_id,
-                                                         .keep_ms = auth_sessions_keep_ms(settings)};
   int64_t ended = 0;
-  return auth_db_end_all_sessions(db, &params, arena, &ended);
+  return auth_db_end_all_sessions(db, user_id, arena, &ended);
 }
 
-enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                     const char *kept_id, struct arena *arena)
+enum status auth_sessions_end_others(struct query_db db, const char *user_id, const char *kept_id, struct arena *arena)
 {
   if (*kept_id == '\0')
-    return auth_sessions_end_all(settings, db, user_id, arena);
-  const struct auth_db_end_other_sessions_params params = {
-      .user_id = user_id, .kept_id = kept_id, .keep_ms = auth_sessions_keep_ms(settings)};
+    return auth_sessions_end_all(db, user_id, arena);
+  const struct auth_db_end_other_sessions_params params = {.user_id = user_id, .kept_id = kept_id};
   int64_t ended = 0;
   return auth_db_end_other_sessions(db, &params, arena, &ended);
 }
 
-enum status auth_sessions_end_tokens(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                     struct arena *arena)
+enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, struct arena *arena)
 {
-  const struct auth_db_end_tokens_params params = {.user_id = user_id, .keep_ms = auth_sessions_keep_ms(settings)};
   int64_t ended = 0;
-  return auth_db_end_tokens(db, &params, arena, &ended);
+  return auth_db_end_tokens(db, user_id, arena, &ended);
 }

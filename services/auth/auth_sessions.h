@@ -41,16 +41,12 @@ enum status auth_sessions_log_out(const struct auth_state *state, const char *te
 // ---- for whatever else ends sessions, in the caller's transaction or statement `db` ----
 
 // Ends all sessions of a user with all of their access tokens.
-enum status auth_sessions_end_all(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                  struct arena *arena) MUST_CHECK;
+enum status auth_sessions_end_all(struct query_db db, const char *user_id, struct arena *arena) MUST_CHECK;
 // Ends all sessions of a user but `kept_id`, which is "" where none is kept: then as auth_sessions_end_all.
-enum status auth_sessions_end_others(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                     const char *kept_id, struct arena *arena) MUST_CHECK;
+enum status auth_sessions_end_others(struct query_db db, const char *user_id, const char *kept_id,
+                                     struct arena *arena) MUST_CHECK;
 // Refuses the access tokens that the user has, for example because his roles are fewer now. His sessions go on: a
 // refresh gives tokens with the present roles.
-enum status auth_sessions_end_tokens(const struct auth_settings *settings, struct query_db db, const char *user_id,
-                                     struct arena *arena) MUST_CHECK;
-// Returns how long the end of a session must be remembered, in milliseconds: as long as an access token is taken.
-int64_t auth_sessions_keep_ms(const struct auth_settings *settings);
+enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, struct arena *arena) MUST_CHECK;
 
 #endif

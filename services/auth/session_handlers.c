@@ -51,8 +51,7 @@ static enum status delete_session(struct call *call, const Auth__V1__DeleteSessi
 {
   (void)response;
   struct auth_state *state = call_state(call);
-  const struct auth_db_end_session_params params = {
-      .id = request->id, .user_id = resource_caller(call), .keep_ms = auth_sessions_keep_ms(state->settings)};
+  const struct auth_db_end_session_params params = {.id = request->id, .user_id = resource_caller(call)};
   int64_t ended = 0;
   enum status status = auth_db_end_session(query_on(state->pg), &params, call_arena(call), &ended);
   return status == STATUS_OK && ended == 0 ? fail_not_found(call, request->id) : status;
@@ -68,8 +67,7 @@ static enum status revoke_other_sessions(struct call *call, const Auth__V1__Revo
   if (*current == '\0')
     return call_fail(call, STATUS_FAILED_PRECONDITION, "SESSION_UNKNOWN",
                      "the access token names no session; refresh it and try again");
-  return auth_sessions_end_others(state->settings, query_on(state->pg), resource_caller(call), current,
-                                  call_arena(call));
+  return auth_sessions_end_others(query_on(state->pg), resource_caller(call), current, call_arena(call));
 }
 
 const struct auth_v1_session_service_handlers auth_session_handlers = {

@@ -13,7 +13,6 @@
 -- sample device_name: 'name'
 -- sample address: '192.0.2.7'
 -- sample max_age_ms: 1000000
--- sample keep_ms: 1000
 -- sample branch: 1
 -- sample number: 1
 -- sample kept: 3

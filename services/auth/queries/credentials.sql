@@ -9,8 +9,7 @@ ON CONFLICT (user_id) DO NOTHING;
 -- name: delete_credential :affected
 -- Deletes a credential, its sessions and its roles. No generation of its access tokens is good any more.
 WITH gone AS (DELETE FROM credentials WHERE user_id = :user_id::uuid RETURNING user_id)
-INSERT INTO endings (user_id, generation, expire_time)
-SELECT user_id, 9007199254740992, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
+INSERT INTO endings (user_id, generation) SELECT user_id, 9007199254740992 FROM gone;
 
 -- name: get_password_hash :one
 -- not null: set_us

@@ -106,8 +106,7 @@ SELECT {session} FROM s;
 -- name: end_session :affected
 -- Ends a session of a user.
 WITH gone AS (DELETE FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid RETURNING id, user_id)
-INSERT INTO endings (user_id, session_id, expire_time)
-SELECT user_id, id, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: log_out :affected
 -- Ends the session of a token: by the secret of its family, or of a release before by the token itself.
@@ -116,14 +115,12 @@ WITH gone AS (
     OR token_hash = :token_hash OR legacy_hash = :token_hash
   RETURNING id, user_id
 )
-INSERT INTO endings (user_id, session_id, expire_time)
-SELECT user_id, id, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_other_sessions :affected
 -- Ends the sessions of a user but one.
 WITH gone AS (DELETE FROM sessions WHERE user_id = :user_id::uuid AND id <> :kept_id::uuid RETURNING id, user_id)
-INSERT INTO endings (user_id, session_id, expire_time)
-SELECT user_id, id, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_surplus_sessions :affected
 -- Ends the sessions of a user that were used longest ago beyond those that are kept.
@@ -132,8 +129,7 @@ WITH gone AS (
     SELECT id FROM sessions WHERE user_id = :user_id::uuid ORDER BY use_time DESC, id DESC OFFSET :kept::bigint)
   RETURNING id, user_id
 )
-INSERT INTO endings (user_id, session_id, expire_time)
-SELECT user_id, id, now() + :keep_ms::bigint * interval '1 millisecond' FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_all_sessions :affected
 -- Ends all sessions of a user; the account's tokens are of a new generation.
@@ -141,8 +137,7 @@ WITH c AS (
   UPDATE credentials SET token_generation = token_generation + 1 WHERE user_id = :user_id::uuid
   RETURNING user_id, token_generation
 ), gone AS (DELETE FROM sessions WHERE user_id = :user_id::uuid)
-INSERT INTO endings (user_id, generation, expire_time)
-SELECT user_id, token_generation, now() + :keep_ms::bigint * interval '1 millisecond' FROM c;
+INSERT INTO endings (user_id, generation) SELECT user_id, token_generation FROM c;
 
 -- name: end_tokens :affected
 -- Begins a new generation of a user's access tokens. His sessions go on: a refresh gives tokens of the new one.
@@ -150,8 +145,7 @@ WITH c AS (
   UPDATE credentials SET token_generation = token_generation + 1 WHERE user_id = :user_id::uuid
   RETURNING user_id, token_generation
 )
-INSERT INTO endings (user_id, generation, expire_time)
-SELECT user_id, token_generation, now() + :keep_ms::bigint * interval '1 millisecond' FROM c;
+INSERT INTO endings (user_id, generation) SELECT user_id, token_generation FROM c;
 
 -- name: remove_expired_sessions :affected
 DELETE FROM sessions WHERE expire_time <= now();

@@ -104,3 +104,36 @@ Test(auth_endings, a_deleted_account_ends_with_all_of_its_tokens)
   cr_expect_str_eq(list->endings[0]->user_id, user);
   cr_expect_eq(list->endings[0]->generation, INT64_C(1) << 53, "no generation is good");
 }
+
+Test(auth_endings, are_kept_as_long_as_the_longest_token_of_any_instance)
+{
+  accounts_new_user(&accounts, ADA);
+  // As where AUTH_ACCESS_TTL was two hours once, or is at another instance.
+  database_sql(&accounts.database, "UPDATE auth.signing_keys SET longest_ttl_ms = 7200000");
+  log_out();
+  cr_expect_gt(await(NULL, 1)->endings[0]->expire_s, clock_wall_us() / 1000000 + 7200);
+}
+
+static enum status ask_status(void)
+{
+  Auth__V1__ListEndingsRequest request = AUTH__V1__LIST_ENDINGS_REQUEST__INIT;
+  return driver_call(&accounts.to_auth, "auth.v1.EndingService/ListEndings", &request.base, &anonymous).status;
+}
+
+static void await_status(enum status status)
+{
+  uint64_t end_us = patience_end_us();
+  while (ask_status() != status) {
+    cr_assert_lt(clock_now_us(), end_us, "the answer is never %s", status_name(status));
+    poll(NULL, 0, 50);
+  }
+}
+
+Test(auth_endings, an_instance_that_cannot_read_them_sends_gateways_to_another)
+{
+  cr_expect_eq(ask_status(), STATUS_OK);
+  database_sql(&accounts.database, "ALTER TABLE auth.endings RENAME TO endings_away");
+  await_status(STATUS_UNAVAILABLE);
+  database_sql(&accounts.database, "ALTER TABLE auth.endings_away RENAME TO endings");
+  await_status(STATUS_OK);
+}

@@ -1,0 +1,2 @@
+ALTER TABLE endings ALTER expire_time DROP DEFAULT;
+DROP FUNCTION ending_expire_time();
