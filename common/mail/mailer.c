@@ -3,11 +3,13 @@
 // it comes back.
 #include "common/mail/mailer.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -297,11 +299,40 @@ static enum status check_url(const char *text, struct error *error)
                               "it like smtp://mail.example.com:587, and the account into settings of its own");
 }
 
+// Tells whether the URL's host is this machine.
+static bool is_local(const char *text)
+{
+  CURLU *url = curl_url();
+  CHECK(url != NULL);
+  char *host = NULL;
+  bool is_known = curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
+                  curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+  struct in_addr address;
+  bool is_local = is_known && (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+                               (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127));
+  curl_free(host);
+  curl_url_cleanup(url);
+  return is_local;
+}
+
+static enum status check_account(const struct mailer_options *options, struct error *error)
+{
+  bool has_password = options->password != NULL && options->password[0] != '\0';
+  bool is_clear = options->without_tls && strncmp(options->url, "smtp://", 7) == 0;
+  if (!has_password || !is_clear || is_local(options->url))
+    return STATUS_OK;
+  return error_set(error, STATUS_INVALID_ARGUMENT,
+                   "the password for the mail server would cross the network in the clear; use smtps://, or smtp:// "
+                   "with STARTTLS, or a server on this machine");
+}
+
 enum status mailer_create(struct loop *loop, const struct mailer_options *options, struct mailer **out,
                           struct error *error)
 {
   CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
   enum status status = check_url(options->url, error);
+  if (status == STATUS_OK)
+    status = check_account(options, error);
   if (status != STATUS_OK)
     return status;
   struct mailer *mailer = calloc(1, sizeof(*mailer));

@@ -16,7 +16,8 @@ struct mailer;
 struct mailer_options {
   // smtp://HOST:PORT, or smtps:// for TLS from the first byte.
   const char *url;
-  // The account at the server; NULL or "" for none. Never sent without TLS, unless `without_tls` is set.
+  // The account at the server; NULL or "" for none. Never sent without TLS, but to this machine itself where
+  // `without_tls` is set.
   const char *user;
   const char *password;
   // A file with the certificates (PEM) that the server's is proven by; NULL or "" for the system's.
@@ -25,7 +26,8 @@ struct mailer_options {
   bool without_tls;
 };
 
-// INVALID_ARGUMENT unless the URL is one of smtp or smtps without user, password, path and query.
+// INVALID_ARGUMENT unless the URL is one of smtp or smtps without user, password, path and query, and where `without_tls`
+// would send a password to another machine in the clear.
 enum status mailer_create(struct loop *loop, const struct mailer_options *options, struct mailer **out,
                           struct error *error) MUST_CHECK;
 // Ends the thread, and gives up what is under way; no task may wait in mailer_send. Nulls the pointer and accepts NULL

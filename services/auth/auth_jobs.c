@@ -13,6 +13,13 @@ const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
      .longest_pause_ms = 900000,
      .timeout_ms = 120000,
      .at_once = 8},
+    {.name = AUTH_NOTICE_JOB,
+     .run = auth_mail_send,
+     .attempts = 600,
+     .first_pause_ms = 2000,
+     .longest_pause_ms = 900000,
+     .timeout_ms = 120000,
+     .at_once = 8},
     // Whoever waits for the mail asks again after some minutes.
     {.name = AUTH_RECOVERY_JOB,
      .run = auth_recovery_run,

@@ -6,10 +6,12 @@
 
 // Sends a mail (auth_mail.h).
 #define AUTH_MAIL_JOB "mail"
+// Sends a mail to the address that an account has by then (auth_mail.h).
+#define AUTH_NOTICE_JOB "notice"
 // Works on a request for a forgotten password (auth_recovery.h).
 #define AUTH_RECOVERY_JOB "recovery"
 
-enum { AUTH_JOB_COUNT = 2 };
+enum { AUTH_JOB_COUNT = 3 };
 extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
 
 #endif

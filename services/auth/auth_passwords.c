@@ -154,13 +154,15 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
 {
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
+  const struct auth_mail_notice notice = {
+      .user_id = changed->user_id, .to = changed->email, .address = call_client_address(call)};
   // Somebody else may have asked for them.
   const struct auth_db_spend_account_tokens_params spend = {.user_id = changed->user_id, .purpose = AUTH_RESET_PURPOSE};
   enum status status = auth_db_spend_account_tokens(db, &spend, arena);
   if (status == STATUS_OK)
     status = auth_sessions_end_others(db, changed->user_id, changed->kept_session, arena);
   if (status == STATUS_OK)
-    status = auth_mail_tell_password_changed(state, db, changed->email, call_client_address(call), arena);
+    status = auth_mail_tell(state, db, AUTH_MAIL_PASSWORD_CHANGED, &notice, arena);
   return status;
 }
 

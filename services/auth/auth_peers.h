@@ -19,5 +19,8 @@ struct account_facts {
 };
 // Reads an account by its id. NOT_FOUND where there is none. Waits for the reply.
 enum status auth_peers_find_account(struct call *call, const char *user_id, struct account_facts *account) MUST_CHECK;
+// Does so in background work, where `call` is NULL.
+enum status auth_peers_read_account(struct service *service, struct call *call, const char *user_id,
+                                    struct arena *arena, struct account_facts *account) MUST_CHECK;
 
 #endif

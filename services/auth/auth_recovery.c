@@ -18,7 +18,6 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
-#define TOKEN_MINUTES 30
 #define MOST_AN_HOUR 5
 #define SEAL_CONTEXT "bulkhead auth recovery 1"
 
@@ -49,20 +48,21 @@ static enum status add_mail(struct job *job, const char *email, const char *toke
   struct auth_state *state = service_state(job_service(job));
   struct arena *arena = job_arena(job);
   const struct mail_value values[] = {{"link", auth_mail_link(state, "reset", token, arena)},
-                                      {"minutes", arena_printf(arena, "%d", TOKEN_MINUTES)}};
-  const struct auth_mail_request mail = {.template = "reset_password", .to = email, .values = values, .count = 2};
+                                      {"minutes", auth_mail_minutes(state->settings->reset_ttl_ms, arena)}};
+  const struct auth_mail_request mail = {.template = "reset_password", .to = email, .values = values, .count = 2, .ttl_ms = state->settings->reset_ttl_ms};
   return auth_mail_add(state, job_tx(job), &mail, arena);
 }
 
 static enum status make_token(struct job *job, const char *user_id, const char *email)
 {
+  const struct auth_settings *settings = service_settings(job_service(job));
   struct arena *arena = job_arena(job);
   struct account_token token = account_token_new(arena);
   const struct auth_db_add_account_token_params params = {.token_hash = token.hash,
                                                           .purpose = AUTH_RESET_PURPOSE,
                                                           .user_id = user_id,
                                                           .email = email,
-                                                          .ttl_ms = INT64_C(60000) * TOKEN_MINUTES,
+                                                          .ttl_ms = settings->reset_ttl_ms,
                                                           .most = MOST_AN_HOUR};
   int64_t added = 0;
   enum status status = auth_db_add_account_token(job_tx(job), &params, arena, &added);
@@ -154,8 +154,15 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
     return status;
   reset.user_id = row.user_id;
   reset.email = row.email;
-  const struct chosen_password chosen = {.text = new_password, .field = "newPassword", .owner = {.email = row.email}};
-  status = auth_passwords_hash(call, &chosen, reset.hash);
+  struct account_facts account;
+  status = auth_peers_find_account(call, row.user_id, &account);
+  if (status == STATUS_NOT_FOUND)
+    return fail_token(call);
+  const struct chosen_password chosen = {.text = new_password,
+                                         .field = "newPassword",
+                                         .owner = {.email = row.email, .display_name = account.display_name}};
+  if (status == STATUS_OK)
+    status = auth_passwords_hash(call, &chosen, reset.hash);
   if (status == STATUS_OK)
     status = commit(call, &reset);
   if (status == STATUS_OK)

@@ -5,6 +5,7 @@
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
 #include "common/observe/log.h"
+#include "services/auth/auth_mail.h"
 #include "services/auth/settings.h"
 
 // The branches of a session that are kept beside the first one: of a hundred clients that refresh at once, each gets
@@ -53,6 +54,7 @@ enum status auth_sessions_begin(const struct auth_state *state, struct query_db 
 
 // What the steps of a refresh share.
 struct refresh {
+  const struct auth_state *state;
   const struct auth_settings *settings;
   const struct session_use *use;
   struct refresh_token spent;  // what the client has sent
@@ -130,7 +132,7 @@ static enum status add_branch(const struct refresh *refresh, const struct auth_d
   return status;
 }
 
-// Ends the family of a token that was spent before. Here the audit log and the mail to the account's owner belong.
+// Ends the family of a token that was spent before, and tells the account's owner. Here the audit log belongs.
 static enum status end_family(const struct refresh *refresh, const struct auth_db_lock_session_row *session,
                               struct query_db db)
 {
@@ -143,6 +145,10 @@ static enum status end_family(const struct refresh *refresh, const struct auth_d
              "client keeps old ones",
              LOG_STRING("session", session->id), LOG_STRING("userId", session->user_id),
              LOG_STRING("address", refresh->use->address));
+  const struct auth_mail_notice notice = {.user_id = session->user_id,
+                                          .address = slice_from_string(refresh->use->address)};
+  if (status == STATUS_OK)
+    status = auth_mail_tell(refresh->state, db, AUTH_MAIL_TOKEN_REUSED, &notice, refresh->arena);
   return status == STATUS_OK ? STATUS_NOT_FOUND : status;
 }
 
@@ -199,7 +205,7 @@ enum status auth_sessions_refresh(const struct auth_state *state, const struct s
                                   struct session_grant *grant)
 {
   struct query_db db = query_on(state->pg);
-  struct refresh refresh = {.settings = state->settings, .use = use, .arena = arena, .grant = grant};
+  struct refresh refresh = {.state = state, .settings = state->settings, .use = use, .arena = arena, .grant = grant};
   refresh.spent = auth_tokens_read_refresh(use->token, arena);
   bool is_legacy = refresh.spent.session_id[0] == '\0';
   if (is_legacy) {

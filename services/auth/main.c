@@ -163,6 +163,13 @@ static const struct setting auth_setting_table[] = {
          "The page that links in mails lead to, such as https://example.com/account; required with MAIL_URL. It gets "
          "what the link is for, and its token, behind a #.",
      SETTING_TARGET(struct auth_settings, account_url)},
+    {.name = "AUTH_RESET_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "30m",
+     .min = 1000,
+     .max = 86400000,
+     .help = "How long the link for a forgotten password is good.",
+     SETTING_TARGET(struct auth_settings, reset_ttl_ms)},
 };
 
 static const struct rpc_binding auth_bindings[] = {

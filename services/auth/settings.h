@@ -29,6 +29,7 @@ struct auth_settings {
   const char *mail_from_name;
   const char *mail_templates;
   const char *account_url;
+  int64_t reset_ttl_ms;
 };
 
 #endif

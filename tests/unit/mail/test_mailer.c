@@ -274,3 +274,33 @@ Test(mailer, refuses_urls_that_it_does_not_serve)
   }
   loop_free(&loop);
 }
+
+// A password may cross this machine in the clear, and no network.
+Test(mailer, refuses_to_send_a_password_in_the_clear_to_another_machine)
+{
+  static const struct {
+    struct mailer_options options;
+    enum status status;
+  } cases[] = {
+      {{.url = "smtp://mail.example.com:25", .user = "ada", .password = "secret", .without_tls = true},
+       STATUS_INVALID_ARGUMENT},
+      {{.url = "smtp://192.0.2.7", .user = "ada", .password = "secret", .without_tls = true}, STATUS_INVALID_ARGUMENT},
+      {{.url = "smtp://127.example.com", .user = "ada", .password = "secret", .without_tls = true},
+       STATUS_INVALID_ARGUMENT},
+      {{.url = "smtp://mail.example.com", .without_tls = true}, STATUS_OK},
+      {{.url = "smtp://mail.example.com", .user = "ada", .password = "secret"}, STATUS_OK},
+      {{.url = "smtps://mail.example.com", .user = "ada", .password = "secret", .without_tls = true}, STATUS_OK},
+      {{.url = "smtp://localhost:25", .user = "ada", .password = "secret", .without_tls = true}, STATUS_OK},
+      {{.url = "smtp://[::1]:25", .user = "ada", .password = "secret", .without_tls = true}, STATUS_OK},
+      {{.url = "smtp://127.0.0.1", .user = "ada", .password = "secret", .without_tls = true}, STATUS_OK},
+  };
+  struct loop *loop = loop_create();
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct mailer *mailer = NULL;
+    struct error error = {0};
+    cr_expect_eq(mailer_create(loop, &cases[i].options, &mailer, &error), cases[i].status, "%s", cases[i].options.url);
+    cr_expect_null(strstr(error.message, "secret"));
+    mailer_free(&mailer);
+  }
+  loop_free(&loop);
+}
