@@ -26,8 +26,8 @@ struct mailer_options {
   bool without_tls;
 };
 
-// INVALID_ARGUMENT unless the URL is one of smtp or smtps without user, password, path and query, and where `without_tls`
-// would send a password to another machine in the clear.
+// INVALID_ARGUMENT unless the URL is one of smtp or smtps without user, password, path and query, and where
+// `without_tls` would send a password to another machine in the clear.
 enum status mailer_create(struct loop *loop, const struct mailer_options *options, struct mailer **out,
                           struct error *error) MUST_CHECK;
 // Ends the thread, and gives up what is under way; no task may wait in mailer_send. Nulls the pointer and accepts NULL

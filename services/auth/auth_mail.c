@@ -53,9 +53,10 @@ static enum status create(struct auth_mail *mail, const struct auth_settings *se
   if (settings->mail_from == NULL || !mail_is_address(slice_from_string(settings->mail_from)))
     return error_set(error, STATUS_INVALID_ARGUMENT, "MAIL_FROM must be an address where MAIL_URL is set");
   if (settings->account_url == NULL || !auth_mail_is_page(settings->account_url))
-    return error_set(error, STATUS_INVALID_ARGUMENT,
-                     "ACCOUNT_URL must be the http:// or https:// URL of a page, without a # and what follows it, where "
-                     "MAIL_URL is set");
+    return error_set(
+        error, STATUS_INVALID_ARGUMENT,
+        "ACCOUNT_URL must be the http:// or https:// URL of a page, without a # and what follows it, where "
+        "MAIL_URL is set");
   enum status status =
       mail_templates_load(&auth_mail_templates, settings->mail_templates, &mail->arena, &mail->templates, error);
   return status != STATUS_OK ? status : mailer_create(loop, &options, &mail->mailer, error);

@@ -49,7 +49,8 @@ static enum status add_mail(struct job *job, const char *email, const char *toke
   struct arena *arena = job_arena(job);
   const struct mail_value values[] = {{"link", auth_mail_link(state, "reset", token, arena)},
                                       {"minutes", auth_mail_minutes(state->settings->reset_ttl_ms, arena)}};
-  const struct auth_mail_request mail = {.template = "reset_password", .to = email, .values = values, .count = 2, .ttl_ms = state->settings->reset_ttl_ms};
+  const struct auth_mail_request mail = {
+      .template = "reset_password", .to = email, .values = values, .count = 2, .ttl_ms = state->settings->reset_ttl_ms};
   return auth_mail_add(state, job_tx(job), &mail, arena);
 }
 

@@ -27,7 +27,6 @@ Test(auth_mails, a_mail_is_not_sent_once_its_link_is_void)
   accounts_new_user(&accounts, ADA);
   forget(ADA);
   process_wait_output(&accounts.auth, "a mail was not sent, because it could not be while its link was good");
-  database_wait_sql(&accounts.database,
-                    "SELECT count(*) FROM auth.jobs WHERE kind = 'mail'", "0");
+  database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.jobs WHERE kind = 'mail'", "0");
   accounts_close(&accounts);
 }
