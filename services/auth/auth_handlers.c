@@ -10,6 +10,7 @@
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_sessions.h"
+#include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/auth_tries.h"
@@ -48,23 +49,6 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
   return auth_db_delete_credential(query_on(state->pg), request->user_id, call_arena(call), &deleted);
 }
 
-// ---- keys ----
-
-// Refuses what needs the signing keys while they cannot be read.
-static enum status fail_without_keys(struct call *call, enum status status)
-{
-  if (status != STATUS_UNAVAILABLE)
-    return status;
-  return call_fail(call, status, "UNAVAILABLE", "the signing keys cannot be read right now; try again later");
-}
-
-// Waits until tokens can be signed. Comes before anything is changed, so that no refresh token is spent for nothing.
-static enum status wait_for_signer(struct call *call)
-{
-  const struct auth_state *state = call_state(call);
-  return fail_without_keys(call, auth_keys_wait(&state->keys));
-}
-
 // ---- login ----
 
 // Fails alike for an unknown address and a wrong password, so that the answer does not tell which addresses have
@@ -96,31 +80,6 @@ static enum status find_credential(struct call *call, const char *email, struct 
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-// Returns the client's address, terminated.
-static const char *address_of(struct call *call)
-{
-  return arena_string(call_arena(call), call_client_address(call));
-}
-
-static enum status start_session(struct call *call, const Auth__V1__LoginRequest *request,
-                                 const struct login_account *account, Auth__V1__TokenResponse *response)
-{
-  struct auth_state *state = call_state(call);
-  struct arena *arena = call_arena(call);
-  bool is_named = request->device_name[0] != '\0';
-  const struct session_login login = {.user_id = account->user_id,
-                                      .password_set_us = account->password_set_us,
-                                      .device_name = is_named ? request->device_name
-                                                              : session_name_of_agent(request->user_agent, arena),
-                                      .address = address_of(call)};
-  struct session_grant grant;
-  enum status status = auth_sessions_begin(state, resource_db(call), &login, arena, &grant);
-  // The credential was deleted meanwhile, or has another password.
-  if (status == STATUS_NOT_FOUND)
-    return fail_login(call);
-  return status != STATUS_OK ? status : auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
-}
-
 static enum status verify_login(struct call *call, const Auth__V1__LoginRequest *request, struct login_account *account)
 {
   enum password_match match = PASSWORD_WRONG;
@@ -144,9 +103,8 @@ static enum status check_device_name(struct call *call, const Auth__V1__LoginReq
   return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
 }
 
-static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__TokenResponse *response)
+static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__LoginResponse *response)
 {
-  const struct auth_state *state = call_state(call);
   if (check_device_name(call, request) != STATUS_OK)
     return STATUS_INVALID_ARGUMENT;
   struct device device;
@@ -157,15 +115,17 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   struct login_account account;
   status = verify_login(call, request, &account);
   auth_tries_settle(call, &try, status);
-  if (status == STATUS_OK)
-    status = wait_for_signer(call);
-  if (status == STATUS_OK)
-    status = start_session(call, request, &account, response);
-  response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
-  if (status == STATUS_OK)
-    status =
-        auth_devices_issue(state->stored_secret, try.account, try.device, call_arena(call), &response->device_token);
-  return status;
+  if (status != STATUS_OK)
+    return status;
+  const struct sign_in sign_in = {.user_id = account.user_id,
+                                  .password_set_us = account.password_set_us,
+                                  .account = try.account,
+                                  .device = try.device,
+                                  .device_name = request->device_name,
+                                  .user_agent = request->user_agent};
+  status = auth_sign_in_proven(call, &sign_in, response);
+  // The credential was deleted meanwhile, or has another password.
+  return status == STATUS_NOT_FOUND ? fail_login(call) : status;
 }
 
 // ---- sessions ----
@@ -176,9 +136,9 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   const struct session_use use = {
-      .token = request->refresh_token, .address = address_of(call), .came_us = clock_now_us()};
+      .token = request->refresh_token, .address = auth_sign_in_address(call), .came_us = clock_now_us()};
   struct session_grant grant;
-  enum status status = wait_for_signer(call);
+  enum status status = auth_sign_in_wait(call);
   if (status == STATUS_OK)
     status = auth_sessions_refresh(state, &use, arena, &grant);
   if (status == STATUS_NOT_FOUND)
@@ -203,7 +163,7 @@ static enum status get_jwks(struct call *call, const Auth__V1__GetJwksRequest *r
   struct arena *arena = call_arena(call);
   // A key that another instance has published since could be missing.
   if (!auth_keys_are_fresh(&state->keys))
-    return fail_without_keys(call, STATUS_UNAVAILABLE);
+    return auth_sign_in_fail_without_keys(call);
   response->n_keys = state->keys.count;
   response->keys = arena_array(arena, state->keys.count, sizeof(*response->keys));
   for (size_t i = 0; i < state->keys.count; i++) {

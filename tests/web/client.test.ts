@@ -18,6 +18,7 @@ holds<Equal<OptionalKeys<Schemas["item.v1.Item"]>, "category" | "price" | "curre
 holds<Equal<OptionalKeys<Schemas["user.v1.User"]>, never>>();
 holds<Equal<OptionalKeys<Schemas["item.v1.ListItemsResponse"]>, never>>();
 holds<Equal<OptionalKeys<Schemas["auth.v1.TokenResponse"]>, "deviceToken">>();
+holds<Equal<Exclude<keyof Schemas["auth.v1.TokenResponse"], OptionalKeys<Schemas["auth.v1.LoginResponse"]>>, never>>();
 holds<Equal<OptionalKeys<Schemas["Problem"]>, "violations">>();
 holds<Equal<OptionalKeys<Schemas["user.v1.CreateUserRequest"]>, never>>();
 holds<Equal<Exclude<keyof Schemas["item.v1.ItemCreate"], OptionalKeys<Schemas["item.v1.ItemCreate"]>>, "sku" | "name">>();
@@ -55,7 +56,8 @@ before(async () => {
   user = signUp.data;
   const login = await logIn(PASSWORD);
   assert.ok(login.data);
-  tokens = login.data;
+  // The account has no second factor, so the answer has all tokens.
+  tokens = login.data as Schemas["auth.v1.TokenResponse"];
   const header = `${tokens.tokenType} ${tokens.accessToken}`;
   client.use({ onRequest: ({ request }) => (request.headers.set("authorization", header), request) });
 });
