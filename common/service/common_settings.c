@@ -167,6 +167,13 @@ const struct setting common_settings_table[] = {
      .max = 3600000,
      .help = "How often what was kept for Idempotency-Keys is removed, 24 hours after its call.",
      TARGET(idempotency_sweep_interval_ms)},
+    {.name = "JOBS_KEEP_DEAD",
+     .type = SETTING_DURATION,
+     .default_value = "720h",
+     .min = 1000,
+     .max = INT64_C(315360000000),
+     .help = "How long background work that has failed for good is kept, for `jobs list dead` and `jobs retry`.",
+     TARGET(jobs_keep_dead_ms)},
 
     {.name = "REDIS_URL",
      .type = SETTING_STRING,

@@ -38,6 +38,7 @@ struct common_settings {
   int64_t pg_statement_timeout_ms;
   bool migrate_on_start;
   int64_t idempotency_sweep_interval_ms;
+  int64_t jobs_keep_dead_ms;
 
   const char *redis_url;
   const char *redis_user;

@@ -4,7 +4,7 @@
 //   jobs_rules.c    what becomes of a run, pauses, when to look next: pure
 //   jobs_worker.c   taking jobs: a background task that looks when something is due, and is woken by NOTIFY
 //   jobs_run.c      one run: the task around the handler, and its end
-//   jobs_stats.c    counts of the table, for metrics
+//   jobs_stats.c    counts of the table, for metrics; the removal of old dead jobs
 //   jobs_commands.c `<service> jobs ...`
 //
 // A row is changed by whoever holds its lease: the run (id, claims). Taking a job counts `claims` up, so a run that has

@@ -1,4 +1,4 @@
-// Counts the jobs in the table now and then, for metrics. Each process of a service counts the same rows.
+// Counts the jobs in the table now and then, for metrics, and removes old dead ones. Each process of a service does so.
 #include "common/observe/log.h"
 #include "common/service/service_internal.h"
 
@@ -7,6 +7,7 @@ enum { COUNT_EVERY_MS = 10000, COUNT_LIMIT_MS = 5000 };
 struct counted_kinds {
   const char *const *kinds;
   size_t count;
+  int64_t keep_dead_ms;
 };
 
 struct counts {
@@ -49,14 +50,10 @@ static const struct query count_query = {
     .row_size = sizeof(struct counts),
 };
 
-static enum status count_all(struct jobs *jobs, struct arena *arena)
+static enum status count_all(struct jobs *jobs, const struct counted_kinds *counted, struct arena *arena)
 {
-  const char **kinds = arena_array(arena, jobs->kind_count, sizeof(*kinds));
-  for (size_t i = 0; i < jobs->kind_count; i++)
-    kinds[i] = jobs->kinds[i].kind->name;
-  const struct counted_kinds counted = {kinds, jobs->kind_count};
   struct query_rows rows;
-  enum status status = query_many(query_on(jobs->service->pg), &count_query, &counted, arena, &rows);
+  enum status status = query_many(query_on(jobs->service->pg), &count_query, counted, arena, &rows);
   if (status != STATUS_OK)
     return status;
   const struct counts *all = rows.rows;
@@ -69,13 +66,51 @@ static enum status count_all(struct jobs *jobs, struct arena *arena)
   return STATUS_OK;
 }
 
+static const struct query_param purge_params[] = {
+    {.kind = QUERY_TEXTS,
+     .offset = offsetof(struct counted_kinds, kinds),
+     .count = offsetof(struct counted_kinds, count)},
+    {.kind = QUERY_INT64, .offset = offsetof(struct counted_kinds, keep_dead_ms)},
+};
+
+// A thousand at a time, of the process's own kinds.
+static const struct query purge_query = {
+    .statement = {.name = "jobs_purge",
+                  .sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE kind = ANY ($1::text[])"
+                         " AND dead_time < now() - $2::bigint * interval '1 millisecond'"
+                         " ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)",
+                  .lane = PG_LANE_SCAN},
+    .params = purge_params,
+    .param_count = ARRAY_LEN(purge_params),
+};
+
+static enum status purge(struct jobs *jobs, const struct counted_kinds *kinds, struct arena *arena)
+{
+  int64_t removed = 0;
+  enum status status = query_exec(query_on(jobs->service->pg), &purge_query, kinds, arena, &removed);
+  if (status == STATUS_OK && removed > 0)
+    log_info("jobs", "dead jobs were removed, older than JOBS_KEEP_DEAD", LOG_INT("count", removed));
+  return status;
+}
+
+static struct counted_kinds name_kinds(const struct jobs *jobs, struct arena *arena)
+{
+  const char **kinds = arena_array(arena, jobs->kind_count, sizeof(*kinds));
+  for (size_t i = 0; i < jobs->kind_count; i++)
+    kinds[i] = jobs->kinds[i].kind->name;
+  return (struct counted_kinds){kinds, jobs->kind_count, jobs->service->common.jobs_keep_dead_ms};
+}
+
 void jobs_watch(void *arg)
 {
   struct jobs *jobs = arg;
   do {
     struct arena arena = {0};
+    const struct counted_kinds kinds = name_kinds(jobs, &arena);
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), COUNT_LIMIT_MS));
-    enum status status = count_all(jobs, &arena);
+    enum status status = purge(jobs, &kinds, &arena);
+    if (status == STATUS_OK)
+      status = count_all(jobs, &kinds, &arena);
     task_restore_deadline(before);
     arena_free(&arena);
     if (status != STATUS_OK && task_check() == STATUS_OK)

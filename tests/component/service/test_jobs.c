@@ -218,6 +218,20 @@ Test(jobs, a_dead_job_does_not_keep_its_key)
   stop(&probe);
 }
 
+Test(jobs, a_dead_job_goes_when_it_has_been_kept_for_long_enough)
+{
+  add(PROBE_JOB_KIND, "a", PROBE_JOB_REFUSE);
+  add(PROBE_JOB_KIND, "b", PROBE_JOB_REFUSE);
+  wait_sql(JOBS " WHERE dead_time IS NOT NULL", "2");
+  stop(&probe);
+  sql("UPDATE probe.jobs SET dead_time = now() - interval '29 days' WHERE key = 'a'");
+  sql("UPDATE probe.jobs SET dead_time = now() - interval '31 days' WHERE key = 'b'");
+  start(&probe, NULL);
+  wait_sql(JOBS, "1");
+  expect_sql("SELECT key FROM probe.jobs", "a");
+  stop(&probe);
+}
+
 // ---- processes ----
 
 static void add_many(const char *kind, const char *payload, size_t count)
