@@ -101,6 +101,8 @@ enum status jobs_add(struct query_db db, const struct job_request *request, stru
 const char *job_key(const struct job *job);
 struct slice job_payload(const struct job *job);
 int64_t job_id(const struct job *job);
+// How many runs have failed before this one.
+uint32_t job_failures(const struct job *job);
 // Memory of this run.
 struct arena *job_arena(struct job *job);
 // For call_peer with NULL as the call, service_pg, service_state and so on.

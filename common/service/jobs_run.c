@@ -32,6 +32,11 @@ int64_t job_id(const struct job *job)
   return job->id;
 }
 
+uint32_t job_failures(const struct job *job)
+{
+  return job->failures;
+}
+
 struct arena *job_arena(struct job *job)
 {
   return &job->arena;
