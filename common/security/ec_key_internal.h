@@ -1,4 +1,4 @@
-// Private to common/security: P-256 public keys as OpenSSL holds them, and the ES256 signature (RFC 7518 section 3.4).
+// Private to common/security: P-256 keys as OpenSSL holds them, and the ES256 signature (RFC 7518 section 3.4).
 #ifndef BULKHEAD_SECURITY_EC_KEY_INTERNAL_H
 #define BULKHEAD_SECURITY_EC_KEY_INTERNAL_H
 
@@ -6,6 +6,7 @@
 
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/security/key.h"
 
 #define EC_COORDINATE_SIZE 32
 // The length of 32 bytes in base64url without padding (RFC 7518 section 6.2.1.2 asks for the full width).
@@ -13,6 +14,12 @@
 // The length of a signature: r and s, big-endian, each in full width; and its length in base64url.
 #define EC_SIGNATURE_SIZE 64
 #define EC_SIGNATURE_TEXT_SIZE 86
+
+// Writes the public point of a private key, big-endian, each coordinate in full width.
+bool ec_private_key_point(const struct private_key *key, unsigned char x[EC_COORDINATE_SIZE],
+                          unsigned char y[EC_COORDINATE_SIZE]) MUST_CHECK;
+// Signs the SHA-256 of `input`.
+void ec_sign(const struct private_key *key, struct slice input, unsigned char signature[EC_SIGNATURE_SIZE]);
 
 struct ec_public_key;
 

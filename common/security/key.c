@@ -41,16 +41,6 @@ static void *allocate_secret(struct arena *arena, size_t size)
   return secret->data;
 }
 
-// Refuses a pass phrase. OpenSSL would ask for that of an encrypted PEM at the terminal; a service must fail instead.
-static int refuse_pass_phrase(char *buffer, int size, int writing, void *arg)
-{
-  (void)buffer;
-  (void)size;
-  (void)writing;
-  (void)arg;
-  return -1;
-}
-
 // Clears OpenSSL's error queue, because a stale entry would be taken for an error of the thread's next TLS operation.
 static enum status clear_openssl_errors(enum status status)
 {
@@ -79,26 +69,6 @@ enum status key_generate(struct arena *arena, const char **private_pem)
   return status == STATUS_OK ? status : clear_openssl_errors(status);
 }
 
-static bool is_p256(const EVP_PKEY *key)
-{
-  char group[32];
-  size_t size;
-  return EVP_PKEY_get_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof group, &size) == 1 &&
-         strcmp(group, SN_X9_62_prime256v1) == 0;
-}
-
-static bool write_coordinate(const EVP_PKEY *key, const char *parameter, struct arena *arena, struct slice *text)
-{
-  BIGNUM *number = NULL;
-  unsigned char bytes[EC_COORDINATE_SIZE];
-  bool ok = EVP_PKEY_get_bn_param(key, parameter, &number) == 1 &&
-            BN_bn2binpad(number, bytes, EC_COORDINATE_SIZE) == EC_COORDINATE_SIZE;
-  BN_free(number);
-  if (ok)
-    *text = base64url_text(slice_make(bytes, sizeof bytes), arena);
-  return ok;
-}
-
 // Computes the thumbprint of RFC 7638 section 3: SHA-256 of the required members in lexicographic order, without white
 // space.
 static struct slice compute_thumbprint(struct slice x, struct slice y, struct arena *arena)
@@ -114,15 +84,16 @@ static struct slice compute_thumbprint(struct slice x, struct slice y, struct ar
 enum status key_public_parts(const char *private_pem, struct arena *arena, struct slice *x, struct slice *y,
                              struct slice *kid)
 {
-  BIO *bio = BIO_new_mem_buf(private_pem, -1);
-  CHECK(bio != NULL);
-  EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_pass_phrase, NULL);
-  BIO_free(bio);
-  bool ok = key != NULL && is_p256(key) && write_coordinate(key, OSSL_PKEY_PARAM_EC_PUB_X, arena, x) &&
-            write_coordinate(key, OSSL_PKEY_PARAM_EC_PUB_Y, arena, y);
-  EVP_PKEY_free(key);
-  if (!ok)
-    return clear_openssl_errors(STATUS_INVALID_ARGUMENT);
+  struct private_key *key = NULL;
+  unsigned char x_bytes[EC_COORDINATE_SIZE], y_bytes[EC_COORDINATE_SIZE];
+  enum status status = private_key_parse(private_pem, &key);
+  if (status == STATUS_OK && !ec_private_key_point(key, x_bytes, y_bytes))
+    status = STATUS_INVALID_ARGUMENT;
+  private_key_free(&key);
+  if (status != STATUS_OK)
+    return status;
+  *x = base64url_text(slice_make(x_bytes, sizeof x_bytes), arena);
+  *y = base64url_text(slice_make(y_bytes, sizeof y_bytes), arena);
   *kid = compute_thumbprint(*x, *y, arena);
   return STATUS_OK;
 }

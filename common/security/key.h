@@ -8,6 +8,13 @@
 
 // Generates a key: PKCS #8 PEM in `arena`, which erases it when freed.
 enum status key_generate(struct arena *arena, const char **private_pem) MUST_CHECK;
+// A P-256 private key, parsed. Any thread; it does not change.
+struct private_key;
+// Parses a PEM, which costs several times a signature. INVALID_ARGUMENT for anything but an unencrypted P-256 private
+// key.
+enum status private_key_parse(const char *pem, struct private_key **key) MUST_CHECK;
+// Erases and frees the key, and nulls the pointer; accepts NULL in it.
+void private_key_free(struct private_key **key);
 // Gives the public coordinates of a private key, base64url as in RFC 7518 section 6.2.1, and its RFC 7638 thumbprint as
 // the key id. INVALID_ARGUMENT for anything but an unencrypted P-256 private key.
 enum status key_public_parts(const char *private_pem, struct arena *arena, struct slice *x, struct slice *y,

@@ -68,11 +68,16 @@ enum status token_sign(const struct token_signing_key *key, const char *issuer, 
 {
   if (!are_claims_valid(claims) || !token_text_fits(slice_from_string(key->kid), TOKEN_MAX_KID_BYTES))
     return STATUS_INVALID_ARGUMENT;
+  struct private_key *own = NULL;
+  if (key->parsed == NULL && private_key_parse(key->private_pem, &own) != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   struct strbuf json;
   strbuf_init(&json, 0);
   write_claims(issuer, audience, claims, &json);
-  enum status status = token_issue(key->kid, key->private_pem, strbuf_cstring(&json), arena, token);
+  enum status status =
+      token_issue(key->kid, key->parsed != NULL ? key->parsed : own, strbuf_cstring(&json), arena, token);
   strbuf_free(&json);
+  private_key_free(&own);
   if (status == STATUS_OK && token->size > TOKEN_MAX_BYTES)
     return STATUS_INVALID_ARGUMENT;
   return status;

@@ -47,7 +47,7 @@ bool token_header_parse(struct slice json, struct arena *arena, struct slice *ki
   if (!token_read_document(json, HEADER_MAX_DEPTH, arena, header_members, ARRAY_LEN(header_members), &header))
     return false;
   *kid = header.kid;
-  // libjwt 1.10 writes and takes no other type than JWT, so "at+jwt" (RFC 9068) cannot be used with it.
+  // What libjwt writes; "at+jwt" (RFC 9068) is another type.
   return slice_equal_string(header.alg, "ES256") && slice_equal_ignore_case(header.typ, SLICE("JWT")) &&
          !header.critical && token_text_fits(header.kid, TOKEN_MAX_KID_BYTES);
 }

@@ -6,9 +6,11 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 
-// Makes a token of these claims (a JSON object), signed with ES256; its header has alg, kid and typ (libjwt writes
-// "JWT"). INVALID_ARGUMENT when the key is not a P-256 private key in unencrypted PEM.
-enum status token_issue(const char *kid, const char *private_pem, const char *claims_json, struct arena *arena,
+struct private_key;
+
+// Makes a token of these claims (a JSON object), signed with ES256; its header has alg, kid and typ ("JWT").
+// INVALID_ARGUMENT for claims or a kid that are not JSON's.
+enum status token_issue(const char *kid, const struct private_key *key, const char *claims_json, struct arena *arena,
                         struct slice *token) MUST_CHECK;
 
 #endif

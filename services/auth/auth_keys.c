@@ -51,6 +51,7 @@ static void free_key(struct auth_key **key)
 {
   if (*key == NULL)
     return;
+  private_key_free(&(*key)->parsed);
   arena_free(&(*key)->memory);
   free(*key);
   *key = NULL;
@@ -249,6 +250,9 @@ static enum status open_key(const struct key_store *store, const struct auth_db_
   (*key)->signing.kid = arena_string(memory, slice_from_string(row->kid));
   (*key)->signing.private_pem = copy_secret(memory, opened.plain);
   status = key_public_parts((*key)->signing.private_pem, memory, &(*key)->x, &(*key)->y, &kid);
+  if (status == STATUS_OK)
+    status = private_key_parse((*key)->signing.private_pem, &(*key)->parsed);
+  (*key)->signing.parsed = (*key)->parsed;
   if (status != STATUS_OK)
     free_key(key);
   return status;

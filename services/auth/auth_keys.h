@@ -21,7 +21,8 @@ struct pg;
 struct auth_key {
   struct arena memory;  // of everything below; the private key is erased when it is freed
   struct token_signing_key signing;
-  struct slice x, y;  // base64url
+  struct private_key *parsed;  // what `signing` signs with
+  struct slice x, y;           // base64url
 };
 
 // A zeroed one is ready and empty.

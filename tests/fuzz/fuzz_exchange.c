@@ -118,8 +118,8 @@ static void set_up(void)
                                 .issued_at = wall_us() / 1000000,
                                 .expires_at = wall_us() / 1000000 + 900};
   struct slice token;
-  CHECK(token_sign(&(struct token_signing_key){arena_string(&forever, kid), pem}, "issuer", "audience", &claims,
-                   &forever, &token) == STATUS_OK);
+  CHECK(token_sign(&(struct token_signing_key){.kid = arena_string(&forever, kid), .private_pem = pem}, "issuer",
+                   "audience", &claims, &forever, &token) == STATUS_OK);
   good_token = slice_from_string(arena_printf(&forever, "Bearer " SLICE_FMT, SLICE_ARG(token)));
   give_keys(x, y, kid);
 }

@@ -185,8 +185,8 @@ static struct slice bearer(struct fixture *fixture, const char *kid, const char 
       .auth_time = fixture_auth_time,
   };
   struct slice token;
-  CHECK(token_sign(&(struct token_signing_key){kid, pem}, FIXTURE_ISSUER, FIXTURE_AUDIENCE, &claims, &fixture->arena,
-                   &token) == STATUS_OK);
+  CHECK(token_sign(&(struct token_signing_key){.kid = kid, .private_pem = pem}, FIXTURE_ISSUER, FIXTURE_AUDIENCE,
+                   &claims, &fixture->arena, &token) == STATUS_OK);
   return slice_from_string(arena_printf(&fixture->arena, "Bearer " SLICE_FMT, SLICE_ARG(token)));
 }
 
