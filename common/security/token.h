@@ -1,6 +1,6 @@
-// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518); no other algorithm is accepted. libjwt writes them; OpenSSL
-// signs and verifies, with keys that stay parsed: libjwt 1.10 parses the key's PEM again for each token, verifies nothing
-// for "alg":"none", and checks no claims.
+// Access tokens: JWT (RFC 7519) signed with ES256 (RFC 7518); no other algorithm is accepted. libjwt writes them;
+// OpenSSL signs and verifies, with keys that stay parsed: libjwt 1.10 parses the key's PEM again for each token,
+// verifies nothing for "alg":"none", and checks no claims.
 //
 // A token is valid when alg is ES256, typ is absent or JWT, kid is the id of a known key, and crit is absent. exp, nbf,
 // iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, sid, auth_time and gen

@@ -108,7 +108,7 @@ static int count_lone_seconds(const struct gateway_place *gateway)
   ASSERT_STATUS(metrics, 200);
   const char *found = strstr(metrics.body, name);
   cr_assert_not_null(found);
-  return atoi(found + strlen(name));
+  return (int)strtol(found + strlen(name), NULL, 10);
 }
 
 // Four workers of two gateways, and one limit: what passes beyond it is a lease of each worker at most. On a machine so
