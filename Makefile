@@ -65,7 +65,7 @@ LIBS_runtime   := -luv
 LIBS_contract  := -lprotobuf-c
 LIBS_rpc       := -lnng
 LIBS_discovery := -lcurl
-LIBS_security  := -ljwt -lssl -lcrypto -lsodium -lunistring -lzxcvbn
+LIBS_security  := -ljwt -lssl -lcrypto -lsodium -lunistring -lzxcvbn -lfido2
 LIBS_storage   := -lpq -lhiredis
 LIBS_mail      := -lcurl
 LIBS_service   := -lmicrohttpd
@@ -376,7 +376,7 @@ endif
 # ---- tests of a whole stack that runs: over HTTP (e2e), and with things failing (fault) ----
 # Some of them speak RPC as a stranger would.
 STACK_TEST_PARTS := rpc $(USES_rpc)
-$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(TEARDOWNS) $(call archives_of,$(STACK_TEST_PARTS))
+$(OUT)/bin/e2e $(OUT)/bin/fault: $(OUT)/bin/%: $(call objects_in,tests/support) $(TEARDOWNS) $(TEST_SUPPORT) $(call archives_of,$(STACK_TEST_PARTS))
 	@mkdir -p $(@D)
 	@$(link) -lcriterion -lcurl -lssl -lcrypto $(call libs_of,$(STACK_TEST_PARTS))
 $(OUT)/bin/e2e: $(call objects_in,tests/e2e)

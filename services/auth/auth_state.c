@@ -12,6 +12,7 @@
 #include "common/service/service.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_seals.h"
+#include "services/auth/passkeys.h"
 #include "services/auth/settings.h"
 
 // More hashes at a time than there are cores would only make each of them slower.
@@ -72,6 +73,9 @@ static void keep_house(struct auth_state *state)
   int64_t old = 0;
   if (auth_db_remove_old_account_tokens(query_on(state->pg), &arena, &old) != STATUS_OK)
     log_info("recovery", "could not remove tokens that have ended; the next attempt is in a minute");
+  int64_t spent = 0;
+  if (auth_db_remove_spent_challenges(query_on(state->pg), &arena, &spent) != STATUS_OK)
+    log_info("passkeys", "could not remove challenges that were used; the next attempt is in a minute");
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
@@ -155,6 +159,8 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   enum status status = open_secrets(state, error);
   if (status == STATUS_OK && (status = auth_endings_read(&state->endings, state->pg)) != STATUS_OK)
     (void)error_set(error, status, "what has ended could not be read from the database");
+  if (status == STATUS_OK)
+    status = passkeys_start(state, error);
   if (status == STATUS_OK)
     status = auth_mail_start(settings, service_loop(service), &state->mail, error);
   if (status != STATUS_OK) {

@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/security/password.h"
 #include "common/security/password_rules.h"
+#include "common/security/webauthn.h"
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
@@ -25,6 +26,7 @@ struct auth_state {
   struct service *service;
   struct password_cost cost;
   struct password_rules password_rules;
+  struct webauthn_party passkey_party;  // its id is NULL where no passkey is taken
   struct auth_keys keys;
   struct arena memory;        // of the stored secret
   const char *stored_secret;  // what device tokens and the names of accounts rest on (auth_seals.h)

@@ -7,6 +7,7 @@
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/passkey_handlers.h"
 #include "services/auth/password_handlers.h"
 #include "services/auth/recovery_handlers.h"
 #include "services/auth/session_handlers.h"
@@ -170,11 +171,24 @@ static const struct setting auth_setting_table[] = {
      .max = 86400000,
      .help = "How long the link for a forgotten password is good.",
      SETTING_TARGET(struct auth_settings, reset_ttl_ms)},
+    {.name = "AUTH_PASSKEY_RP_ID",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The domain that passkeys belong to (WebAuthn's RP ID), such as example.com. A passkey works on pages of "
+             "this domain and below only, so it never changes. Without it no passkey is taken.",
+     SETTING_TARGET(struct auth_settings, passkey_rp_id)},
+    {.name = "AUTH_PASSKEY_ORIGINS",
+     .type = SETTING_STRING,
+     .optional = true,
+     .help = "The origins of the pages that may use passkeys, separated by commas or spaces, such as "
+             "https://example.com,https://www.example.com; required with AUTH_PASSKEY_RP_ID.",
+     SETTING_TARGET(struct auth_settings, passkey_origins)},
 };
 
 static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_password_service, .handlers = &auth_password_handlers},
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
+    {.service = &auth_v1_passkey_service, .handlers = &auth_passkey_handlers},
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},

@@ -29,6 +29,8 @@ struct auth_settings {
   const char *mail_from_name;
   const char *mail_templates;
   const char *account_url;
+  const char *passkey_rp_id;  // NULL: no passkey is taken
+  const char *passkey_origins;
   int64_t reset_ttl_ms;
 };
 

@@ -32,6 +32,13 @@
 -- sample purpose: 'reset_password'
 -- sample email: 'ada7@example.com'
 -- sample password_set_us: 1
+-- sample credential_id: '\x07'
+-- sample public_key: '\x07'
+-- sample algorithm: -7
+-- sample sign_count: 1
+-- sample transports: 'internal'
+-- sample challenge_hash: '\x07'
+-- sample keep_ms: 1000
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -46,3 +53,7 @@ INSERT INTO signing_keys (kid, sealed) SELECT 'kid' || i, '\x07' FROM generate_s
 INSERT INTO stored_secrets (name, sealed) SELECT 'secret' || i, '\x07' FROM generate_series(1, 100000) AS i;
 INSERT INTO account_tokens (token_hash, purpose, user_id, email, expire_time)
 SELECT sha256(convert_to(password_hash, 'UTF8')), 'reset_password', user_id, 'ada@example.com', now() + interval '1 hour' FROM credentials;
+INSERT INTO passkeys (id, user_id, credential_id, public_key, algorithm, sign_count, transports, name)
+SELECT user_id, user_id, sha256(convert_to(password_hash, 'UTF8')), '\x07', -7, 0, '{}', 'key' FROM credentials;
+INSERT INTO spent_challenges (challenge_hash, expire_time)
+SELECT token_hash, expire_time FROM sessions;

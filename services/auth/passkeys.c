@@ -1,0 +1,310 @@
+#include "services/auth/passkeys.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/codec.h"
+#include "common/base/strbuf.h"
+#include "common/base/uuid.h"
+#include "common/observe/log.h"
+#include "common/observe/metrics.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/auth_mail.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/passkey_challenges.h"
+#include "services/auth/session_names.h"
+#include "services/auth/settings.h"
+
+enum status passkeys_start(struct auth_state *state, struct error *error)
+{
+  const struct auth_settings *settings = state->settings;
+  if (settings->passkey_rp_id == NULL && settings->passkey_origins == NULL)
+    return STATUS_OK;
+  if (settings->passkey_rp_id == NULL || settings->passkey_origins == NULL)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "AUTH_PASSKEY_RP_ID and AUTH_PASSKEY_ORIGINS belong together; set both or none");
+  const char *sentence = NULL;
+  enum status status = webauthn_party_read(settings->passkey_rp_id, settings->passkey_origins, &state->memory,
+                                           &state->passkey_party, &sentence);
+  return status == STATUS_OK ? status : error_set(error, status, "%s", sentence);
+}
+
+enum status passkeys_check_enabled(struct call *call)
+{
+  const struct auth_state *state = call_state(call);
+  if (state->passkey_party.id != NULL)
+    return STATUS_OK;
+  return call_fail(call, STATUS_UNIMPLEMENTED, "NO_PASSKEYS",
+                   "this server takes no passkeys; its operator sets AUTH_PASSKEY_RP_ID");
+}
+
+// ---- challenges ----
+
+static struct challenge_scope make_scope(struct call *call, const char *purpose, const char *user_id)
+{
+  const struct auth_state *state = call_state(call);
+  return (struct challenge_scope){
+      .secret = state->stored_secret, .purpose = purpose, .user_id = user_id, .now_ms = auth_keys_now_ms(&state->keys)};
+}
+
+enum status passkeys_make_challenge(struct call *call, const char *purpose, const char *user_id, char **challenge)
+{
+  const struct challenge_scope scope = make_scope(call, purpose, user_id);
+  return passkey_challenge_issue(&scope, call_arena(call), challenge);
+}
+
+static enum status fail_challenge(struct call *call)
+{
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "INVALID_CHALLENGE",
+                   "the challenge is unknown, used or older than five minutes; begin again");
+}
+
+// Reads the challenge that was signed, and gives what is to be stored of it.
+static enum status open_challenge(struct call *call, const struct challenge_scope *scope, struct slice client_data_json,
+                                  struct slice *hash)
+{
+  struct slice challenge;
+  // What cannot be read is told by the check of the whole that follows.
+  if (webauthn_read_challenge(client_data_json, call_arena(call), &challenge) != WEBAUTHN_OK)
+    challenge = SLICE("");
+  else if (!passkey_challenge_is_good(scope, challenge, call_arena(call)))
+    return fail_challenge(call);
+  *hash = passkey_challenge_hash(challenge, call_arena(call));
+  return STATUS_OK;
+}
+
+// ---- texts ----
+
+// Decodes base64url. Texts that are none, such as one of a single character, give no bytes, which nothing accepts.
+static struct slice decode(struct call *call, const char *text)
+{
+  struct strbuf bytes;
+  strbuf_init(&bytes, 0);
+  (void)base64_decode(slice_from_string(text), &bytes);
+  struct slice decoded = arena_copy(call_arena(call), strbuf_slice(&bytes));
+  strbuf_free(&bytes);
+  return decoded;
+}
+
+char *passkeys_user_handle(const char *user_id, struct arena *arena)
+{
+  char digits[32];
+  char bytes[16] = {0};
+  size_t count = 0;
+  for (const char *at = user_id; *at != '\0' && count < sizeof(digits); at++)
+    if (*at != '-')
+      digits[count++] = *at;
+  (void)hex_decode(slice_make(digits, count), bytes, count / 2);
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  base64url_encode(slice_make(bytes, sizeof(bytes)), &text);
+  char *handle = arena_string(arena, strbuf_slice(&text));
+  strbuf_free(&text);
+  return handle;
+}
+
+static const char *join_transports(const Auth__V1__PasskeyAttestationResponse *response, struct arena *arena)
+{
+  const char *joined = "";
+  for (size_t i = 0; i < response->n_transports; i++)
+    joined = arena_printf(arena, "%s%s%s", joined, i == 0 ? "" : " ", response->transports[i]);
+  return joined;
+}
+
+// ---- registration ----
+
+// A passkey that has been checked, on its way into the database.
+struct new_passkey {
+  const char *user_id;
+  const char *name;
+  const char *transports;
+  struct webauthn_credential credential;
+  struct slice challenge_hash;
+};
+
+static enum status fail_registration(struct call *call, enum webauthn_verdict verdict)
+{
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "PASSKEY_REFUSED", "%s", webauthn_verdict_sentence(verdict));
+}
+
+static enum status check_registration(struct call *call, const Auth__V1__FinishPasskeyRegistrationRequest *request,
+                                      struct new_passkey *passkey)
+{
+  const struct auth_state *state = call_state(call);
+  const struct webauthn_registration registration = {
+      .client_data_json = decode(call, request->response->client_data_json),
+      .attestation_object = decode(call, request->response->attestation_object)};
+  const struct challenge_scope scope = make_scope(call, PASSKEY_FOR_REGISTRATION, passkey->user_id);
+  enum status status = open_challenge(call, &scope, registration.client_data_json, &passkey->challenge_hash);
+  if (status != STATUS_OK)
+    return status;
+  enum webauthn_verdict verdict =
+      webauthn_check_registration(&state->passkey_party, &registration, call_arena(call), &passkey->credential);
+  if (verdict != WEBAUTHN_OK)
+    return fail_registration(call, verdict);
+  // Both texts name the key that was made.
+  if (!slice_equal(decode(call, request->raw_id), passkey->credential.id) || strcmp(request->id, request->raw_id) != 0)
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "PASSKEY_REFUSED",
+                     "id and rawId must be that of the passkey in response.attestationObject");
+  return STATUS_OK;
+}
+
+static enum status fail_to_add(struct call *call, enum status status)
+{
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_PASSKEYS",
+                     "the account has %d passkeys; remove one first", PASSKEYS_PER_ACCOUNT);
+  if (status == STATUS_ALREADY_EXISTS)
+    return call_fail(call, status, "PASSKEY_EXISTS", "the passkey is registered already");
+  if (status == STATUS_FAILED_PRECONDITION)
+    return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
+  return status;
+}
+
+static enum status add_in(struct call *call, struct query_db db, const struct new_passkey *passkey,
+                          Auth__V1__Passkey *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const struct auth_db_spend_challenge_params spend = {.challenge_hash = passkey->challenge_hash,
+                                                       .keep_ms = PASSKEY_CHALLENGE_KEEP_MS};
+  int64_t spent = 0;
+  enum status status = auth_db_spend_challenge(db, &spend, arena, &spent);
+  if (status != STATUS_OK)
+    return status;
+  if (spent == 0)
+    return fail_challenge(call);
+  char id[UUID_TEXT_SIZE];
+  uuid_v7(id);
+  const struct auth_db_add_passkey_params params = {.id = id,
+                                                    .user_id = passkey->user_id,
+                                                    .credential_id = passkey->credential.id,
+                                                    .public_key = passkey->credential.public_key,
+                                                    .algorithm = passkey->credential.algorithm,
+                                                    .sign_count = passkey->credential.sign_count,
+                                                    .transports = passkey->transports,
+                                                    .name = passkey->name,
+                                                    .most = PASSKEYS_PER_ACCOUNT};
+  status = auth_db_add_passkey(db, &params, arena, response);
+  if (status != STATUS_OK)
+    return fail_to_add(call, status);
+  const struct auth_mail_notice notice = {
+      .user_id = passkey->user_id,
+      .address = call_client_address(call),
+      .detail = arena_printf(arena, "the passkey \"%s\" was added", passkey->name),
+  };
+  return auth_mail_tell(state, db, AUTH_MAIL_FACTOR_CHANGED, &notice, arena);
+}
+
+static enum status add_at_once(struct call *call, const struct new_passkey *passkey, Auth__V1__Passkey *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct query_db db = resource_db(call);
+  // With an Idempotency-Key there is a transaction, in which the reply is kept.
+  if (db.pg == NULL)
+    return add_in(call, db, passkey, response);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = add_in(call, query_in(tx), passkey, response);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRegistrationRequest *request,
+                              Auth__V1__Passkey *response)
+{
+  struct arena *arena = call_arena(call);
+  bool is_named = request->name[0] != '\0';
+  struct new_passkey passkey = {.user_id = resource_caller(call),
+                                .name = is_named ? request->name : session_name_of_agent(request->user_agent, arena),
+                                .transports = join_transports(request->response, arena)};
+  if (!session_name_is_plain(passkey.name)) {
+    call_violation(call, "name", "must hold no invisible characters and none that change the text's direction");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the passkey is not accepted");
+  }
+  enum status status = check_registration(call, request, &passkey);
+  return status == STATUS_OK ? add_at_once(call, &passkey, response) : status;
+}
+
+// ---- sign-in ----
+
+static enum status refuse(struct call *call, const char *sentence)
+{
+  struct auth_state *state = call_state(call);
+  metric_add(state->logins[LOGIN_WRONG], 1);
+  log_info("login", "a passkey was refused", LOG_STRING("reason", sentence),
+           LOG_SLICE("address", call_client_address(call)));
+  return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_PASSKEY", "%s", sentence);
+}
+
+#define UNKNOWN_PASSKEY "no account has this passkey; it may have been removed"
+
+// A passkey as it is stored.
+struct found_passkey {
+  struct auth_db_get_passkey_row row;
+  struct webauthn_credential credential;
+};
+
+static enum status find_passkey(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
+                                struct found_passkey *found)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct slice id = decode(call, request->raw_id);
+  enum status status = auth_db_get_passkey(query_on(state->pg), id, arena, &found->row);
+  if (status == STATUS_NOT_FOUND)
+    return refuse(call, UNKNOWN_PASSKEY);
+  if (status != STATUS_OK)
+    return status;
+  const char *handle = request->response->user_handle;
+  if (strcmp(request->id, request->raw_id) != 0 || strcmp(handle, passkeys_user_handle(found->row.user_id, arena)) != 0)
+    return refuse(call, UNKNOWN_PASSKEY);
+  found->credential = (struct webauthn_credential){.id = id,
+                                                   .public_key = found->row.public_key,
+                                                   .algorithm = (int)found->row.algorithm,
+                                                   .sign_count = (uint32_t)found->row.sign_count};
+  return STATUS_OK;
+}
+
+static enum status use_passkey(struct call *call, const struct found_passkey *found, const struct webauthn_proof *proof,
+                               struct slice challenge_hash)
+{
+  const struct auth_db_use_passkey_params params = {.challenge_hash = challenge_hash,
+                                                    .keep_ms = PASSKEY_CHALLENGE_KEEP_MS,
+                                                    .sign_count = proof->sign_count,
+                                                    .id = found->row.id};
+  int64_t used = 0;
+  enum status status = auth_db_use_passkey(resource_db(call), &params, call_arena(call), &used);
+  // The challenge was used, or the passkey was used or removed, since they were looked at.
+  return status == STATUS_OK && used == 0 ? fail_challenge(call) : status;
+}
+
+enum status passkeys_prove(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
+                           struct passkey_account *account)
+{
+  const struct auth_state *state = call_state(call);
+  const struct webauthn_assertion assertion = {.client_data_json = decode(call, request->response->client_data_json),
+                                               .authenticator_data =
+                                                   decode(call, request->response->authenticator_data),
+                                               .signature = decode(call, request->response->signature),
+                                               .verification_needed = true};
+  const struct challenge_scope scope = make_scope(call, PASSKEY_FOR_SIGN_IN, "");
+  struct slice challenge_hash;
+  struct found_passkey found;
+  enum status status = open_challenge(call, &scope, assertion.client_data_json, &challenge_hash);
+  if (status == STATUS_OK)
+    status = find_passkey(call, request, &found);
+  if (status != STATUS_OK)
+    return status;
+  struct webauthn_proof proof;
+  enum webauthn_verdict verdict =
+      webauthn_check_assertion(&state->passkey_party, &assertion, &found.credential, call_arena(call), &proof);
+  if (verdict != WEBAUTHN_OK)
+    return refuse(call, webauthn_verdict_sentence(verdict));
+  *account = (struct passkey_account){.user_id = found.row.user_id, .password_set_us = found.row.password_set_us};
+  return use_passkey(call, &found, &proof, challenge_hash);
+}

@@ -1,0 +1,205 @@
+// Passkeys, with an authenticator in software: registered by an account, and then all that a sign-in needs.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "common/base/arena.h"
+#include "tests/support/common/authenticator.h"
+#include "tests/support/environment.h"
+#include "tests/support/http.h"
+#include "tests/support/mails.h"
+
+#define BOTH (AUTHENTICATOR_PRESENT | AUTHENTICATOR_VERIFIED)
+
+static struct arena arena;
+
+// The stack's pages by the name that its passkeys belong to.
+static const char *origin(void)
+{
+  const char *url = need_variable("BULKHEAD_URL");
+  const char *port = strrchr(url, ':');
+  return text("%s://localhost%s", strncmp(url, "https", 5) == 0 ? "https" : "http", port);
+}
+
+static struct ceremony ceremony(const char *type, const char *challenge)
+{
+  return (struct ceremony){
+      .type = type, .challenge = challenge, .origin = origin(), .rp_id = "localhost", .flags = BOTH};
+}
+
+static struct http_reply post(const char *token, const char *path, const char *body)
+{
+  return HTTP(.path = text("/v1/auth/passkeys/%s", path), .token = token, .body = body);
+}
+
+static const char *begin(const char *token, const char *what)
+{
+  struct http_reply reply = post(token, text("%s/begin", what), "{}");
+  ASSERT_STATUS(reply, 200);
+  return http_json(&reply, "challenge");
+}
+
+static const char *registration_body(struct authenticator *key, const struct ceremony *made)
+{
+  struct ceremony_answer answer = authenticator_register(key, made, "none", &arena);
+  return authenticator_registration_json(key, &answer, &arena);
+}
+
+static void enroll(const struct account *account, struct authenticator *key)
+{
+  struct ceremony made = ceremony("webauthn.create", begin(account->token, "register"));
+  struct http_reply reply = post(account->token, "register/finish", registration_body(key, &made));
+  ASSERT_STATUS(reply, 201);
+}
+
+static const char *handle_of(const struct account *account)
+{
+  struct http_reply options = post(account->token, "register/begin", "{}");
+  ASSERT_STATUS(options, 200);
+  return http_json(&options, "user.id");
+}
+
+static const char *sign_in_body(struct authenticator *key, const struct ceremony *made, const char *handle)
+{
+  struct ceremony_answer answer = authenticator_sign_in(key, made, &arena);
+  return authenticator_sign_in_json(key, &answer, handle, &arena);
+}
+
+static struct http_reply sign_in(struct authenticator *key, const struct account *account)
+{
+  struct ceremony made = ceremony("webauthn.get", begin(NULL, "login"));
+  return post(NULL, "login/finish", sign_in_body(key, &made, handle_of(account)));
+}
+
+static void assert_reason(struct http_reply reply, int status, const char *reason)
+{
+  ASSERT_STATUS(reply, status);
+  cr_assert_str_eq(http_json(&reply, "reason"), reason);
+}
+
+Test(e2e_19_passkeys, options_are_those_that_browsers_read)
+{
+  struct account ada = account_create();
+  struct http_reply options = post(ada.token, "register/begin", "{}");
+  ASSERT_STATUS(options, 200);
+  cr_assert_str_eq(http_json(&options, "rp.id"), "localhost");
+  cr_assert_str_eq(http_json(&options, "user.name"), ada.email);
+  cr_assert_str_eq(http_json(&options, "pubKeyCredParams[0].alg"), "-7");
+  cr_assert_str_eq(http_json(&options, "authenticatorSelection.residentKey"), "required");
+  cr_assert_str_eq(http_json(&options, "authenticatorSelection.userVerification"), "required");
+  cr_assert_str_eq(http_json(&options, "attestation"), "none");
+  cr_assert_eq(http_json_count(&options, "excludeCredentials"), 0);
+  struct http_reply request = post(NULL, "login/begin", "{}");
+  ASSERT_STATUS(request, 200);
+  cr_assert_str_eq(http_json(&request, "rpId"), "localhost");
+  cr_assert_eq(http_json_count(&request, "allowCredentials"), 0);
+}
+
+Test(e2e_19_passkeys, a_passkey_is_registered_and_signs_its_user_in)
+{
+  struct account ada = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  struct mail told = mail_to(ada.email, 1);
+  cr_assert_not_null(strstr(told.text, "passkey"), "%s", told.text);
+  struct http_reply options = post(ada.token, "register/begin", "{}");
+  cr_assert_eq(http_json_count(&options, "excludeCredentials"), 1);
+  cr_assert_str_eq(http_json(&options, "excludeCredentials[0].transports[0]"), "internal");
+
+  struct http_reply tokens = sign_in(key, &ada);
+  ASSERT_STATUS(tokens, 200);
+  cr_assert_not_null(http_json(&tokens, "refreshToken"));
+  struct http_reply me = HTTP(.path = "/v1/users/me", .token = http_json(&tokens, "accessToken"));
+  ASSERT_STATUS(me, 200);
+  cr_assert_str_eq(http_json(&me, "id"), ada.id);
+}
+
+Test(e2e_19_passkeys, a_challenge_works_once)
+{
+  struct account ada = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  struct ceremony made = ceremony("webauthn.get", begin(NULL, "login"));
+  const char *body = sign_in_body(key, &made, handle_of(&ada));
+  ASSERT_STATUS(post(NULL, "login/finish", body), 200);
+  assert_reason(post(NULL, "login/finish", body), 400, "INVALID_CHALLENGE");
+
+  struct ceremony creation = ceremony("webauthn.create", begin(ada.token, "register"));
+  struct authenticator *other = authenticator_create(AUTHENTICATOR_EDDSA, &arena);
+  ASSERT_STATUS(post(ada.token, "register/finish", registration_body(other, &creation)), 201);
+  struct authenticator *third = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  assert_reason(post(ada.token, "register/finish", registration_body(third, &creation)), 400, "INVALID_CHALLENGE");
+}
+
+Test(e2e_19_passkeys, a_challenge_is_for_one_purpose_and_one_account)
+{
+  struct account ada = account_create(), eve = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  struct ceremony creation = ceremony("webauthn.create", begin(NULL, "login"));
+  struct authenticator *other = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  assert_reason(post(ada.token, "register/finish", registration_body(other, &creation)), 400, "INVALID_CHALLENGE");
+  creation.challenge = begin(eve.token, "register");
+  assert_reason(post(ada.token, "register/finish", registration_body(other, &creation)), 400, "INVALID_CHALLENGE");
+  struct ceremony request = ceremony("webauthn.get", begin(ada.token, "register"));
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &request, handle_of(&ada))), 400, "INVALID_CHALLENGE");
+  request.challenge = "AAAAAAAAAAAAAAAAAAAAAA";
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &request, handle_of(&ada))), 400, "INVALID_CHALLENGE");
+}
+
+Test(e2e_19_passkeys, what_is_wrong_in_one_thing_signs_nobody_in)
+{
+  struct account ada = account_create(), eve = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  authenticator_set_counter(key, 10);
+  enroll(&ada, key);
+  // Another origin, no user verification, another account's handle, a counter that went back.
+  struct ceremony made = ceremony("webauthn.get", begin(NULL, "login"));
+  made.origin = "https://localhost.evil.org";
+  authenticator_set_counter(key, 11);
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&ada))), 401, "WRONG_PASSKEY");
+  made.origin = origin();
+  made.flags = AUTHENTICATOR_PRESENT;
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&ada))), 401, "WRONG_PASSKEY");
+  made.flags = BOTH;
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&eve))), 401, "WRONG_PASSKEY");
+  authenticator_set_counter(key, 10);
+  assert_reason(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&ada))), 401, "WRONG_PASSKEY");
+  // What was refused has spent nothing.
+  authenticator_set_counter(key, 12);
+  ASSERT_STATUS(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&ada))), 200);
+}
+
+Test(e2e_19_passkeys, an_unknown_passkey_signs_nobody_in)
+{
+  struct account ada = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  assert_reason(sign_in(key, &ada), 401, "WRONG_PASSKEY");
+}
+
+Test(e2e_19_passkeys, a_passkey_belongs_to_one_account)
+{
+  struct account ada = account_create(), eve = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  struct ceremony made = ceremony("webauthn.create", begin(eve.token, "register"));
+  assert_reason(post(eve.token, "register/finish", registration_body(key, &made)), 409, "PASSKEY_EXISTS");
+}
+
+Test(e2e_19_passkeys, a_registration_that_is_wrong_is_refused)
+{
+  struct account ada = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  struct ceremony made = ceremony("webauthn.create", begin(ada.token, "register"));
+  made.origin = "http://localhost";
+  assert_reason(post(ada.token, "register/finish", registration_body(key, &made)), 400, "PASSKEY_REFUSED");
+  made.origin = origin();
+  made.flags = AUTHENTICATOR_PRESENT;
+  assert_reason(post(ada.token, "register/finish", registration_body(key, &made)), 400, "PASSKEY_REFUSED");
+  ASSERT_PROBLEM(post(ada.token, "register/finish", "{\"id\":\"AA\"}"), 400, "INVALID_ARGUMENT");
+}
+
+Test(e2e_19_passkeys, registering_needs_a_login)
+{
+  ASSERT_PROBLEM(post(NULL, "register/begin", "{}"), 401, "UNAUTHENTICATED");
+  ASSERT_PROBLEM(post(NULL, "register/finish", "{}"), 401, "UNAUTHENTICATED");
+}
