@@ -29,6 +29,7 @@ static const struct step {
     {"body", step_body},                  // 400, 415
     {"arrived", step_arrived},            // 504; 400 and 415, where the size was not known before
     {"translate", step_translate},        // 400 with violations
+    {"own", step_own},                    // 403, where the request names whose it is
     {"attempt", step_attempt},            // logins and sign-ups: 429, after the limit was asked
     {"call", step_call},                  // waits for the service
     {"reply", step_reply},                // the service's answer or its error

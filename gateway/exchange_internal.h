@@ -44,6 +44,9 @@ struct exchange {
   struct slice caller_id;       // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;
+  const struct slice *caller_permissions;  // what the token names beside the roles
+  size_t caller_permission_count;
+  bool caller_is_limited;
   int64_t caller_auth_time;  // when the user last proved who he is; 0 where the token does not say
 
   struct key_wait key_wait;
@@ -99,6 +102,7 @@ enum step_result step_limit(struct exchange *exchange);
 enum step_result step_body(struct exchange *exchange);
 enum step_result step_arrived(struct exchange *exchange);
 enum step_result step_translate(struct exchange *exchange);
+enum step_result step_own(struct exchange *exchange);
 enum step_result step_attempt(struct exchange *exchange);
 enum step_result step_call(struct exchange *exchange);
 enum step_result step_reply(struct exchange *exchange);

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
+#include "common/base/wire.h"
 #include "common/observe/log.h"
 #include "gateway/exchange_internal.h"
 
@@ -113,14 +114,22 @@ static enum step_result refuse_token(struct exchange *exchange, const char *reas
       exchange, &(struct failure){.code = STATUS_UNAUTHENTICATED, .reason = reason, .detail = slice_from_string(text)});
 }
 
+static const struct slice *copy_texts(struct exchange *exchange, const struct slice *texts, size_t count)
+{
+  struct slice *copies = arena_array(&exchange->arena, count, sizeof(*copies));
+  for (size_t i = 0; i < count; i++)
+    copies[i] = arena_copy(&exchange->arena, texts[i]);
+  return copies;
+}
+
+// Copies the claims, because the verifier overwrites them in its next call.
 static void take_claims(struct exchange *exchange, const struct token_claims *claims)
 {
-  // The verifier overwrites the claims in its next call, so they are copied.
-  struct slice *roles = arena_array(&exchange->arena, claims->role_count, sizeof(*roles));
-  for (size_t i = 0; i < claims->role_count; i++)
-    roles[i] = arena_copy(&exchange->arena, claims->roles[i]);
-  exchange->caller_roles = roles;
+  exchange->caller_roles = copy_texts(exchange, claims->roles, claims->role_count);
   exchange->caller_role_count = claims->role_count;
+  exchange->caller_permissions = copy_texts(exchange, claims->permissions, claims->permission_count);
+  exchange->caller_permission_count = claims->permission_count;
+  exchange->caller_is_limited = claims->is_limited;
   exchange->caller_auth_time = claims->auth_time;
   exchange->caller_id = arena_copy(&exchange->arena, claims->subject);
 }
@@ -219,28 +228,52 @@ static enum step_result refuse_old_login(struct exchange *exchange, const char *
                                                    .detail = slice_from_string(message)});
 }
 
-enum step_result step_authorise(struct exchange *exchange)
+static struct policy_caller policy_caller_of(const struct exchange *exchange)
 {
-  const struct policy *policy = &exchange_method(exchange)->policy;
-  const struct policy_caller caller = {
+  bool needs_time = exchange_method(exchange)->policy.max_auth_age_s != 0;
+  return (struct policy_caller){
       .id = exchange->caller_id,
       .roles = exchange->caller_roles,
       .role_count = exchange->caller_role_count,
+      .permissions = exchange->caller_permissions,
+      .permission_count = exchange->caller_permission_count,
+      .is_limited = exchange->caller_is_limited,
       .peer_service = SLICE(POLICY_GATEWAY),
       .auth_time = exchange->caller_auth_time,
-      .now = policy->max_auth_age_s == 0 ? 0 : exchange->gateway->clock.wall_us() / 1000000,
+      .now = needs_time ? exchange->gateway->clock.wall_us() / 1000000 : 0,
   };
+}
+
+// Answers that the caller lacks the permission, or the role. The challenge names the permission (RFC 6750, section 3).
+static enum step_result refuse_rights(struct exchange *exchange, const struct policy_caller *caller, const char *message)
+{
+  const struct policy *policy = &exchange_method(exchange)->policy;
+  const char *challenge = CHALLENGE ", error=\"insufficient_scope\"";
+  if (policy->permission != NULL) {
+    challenge = arena_printf(&exchange->arena, "%s, scope=\"%s\"", challenge, policy->permission);
+    message = arena_printf(&exchange->arena, "this needs the permission %s, which the caller does not have",
+                           policy->permission);
+  }
+  reply_add_header(exchange, AUTHENTICATE, slice_from_string(challenge));
+  return exchange_fail(exchange,
+                       &(struct failure){.code = STATUS_PERMISSION_DENIED,
+                                         .reason = policy_refusal_reason(policy, caller),
+                                         .detail = slice_from_string(message)});
+}
+
+enum step_result step_authorise(struct exchange *exchange)
+{
+  const struct policy *policy = &exchange_method(exchange)->policy;
+  const struct policy_caller caller = policy_caller_of(exchange);
   const char *message = NULL;
   enum status status = policy_check(policy, &caller, &message);
   if (status == STATUS_OK)
     return STEP_NEXT;
   // The caller is known here, because step_authenticate lets only public methods pass without one. So what is missing
-  // is a recent login or the role.
+  // is a recent login, the permission or the role.
   if (status == STATUS_UNAUTHENTICATED)
     return refuse_old_login(exchange, message);
-  reply_add_header(exchange, AUTHENTICATE, SLICE(CHALLENGE ", error=\"insufficient_scope\""));
-  return exchange_fail(
-      exchange, &(struct failure){.code = status, .reason = "ROLE_REQUIRED", .detail = slice_from_string(message)});
+  return refuse_rights(exchange, &caller, message);
 }
 
 // ---- admit ----
@@ -374,6 +407,36 @@ enum step_result step_translate(struct exchange *exchange)
                                                    .detail = slice_from_string(detail),
                                                    .violations = violations.items,
                                                    .violation_count = violations.count});
+}
+
+// ---- own ----
+
+// Returns the text of a field in the bytes of a message; empty where it is not there. The fields on the way are
+// messages.
+static struct slice find_text(struct slice message, const uint32_t *path, size_t depth)
+{
+  struct slice found = {0};
+  struct wire_reader reader = wire_reader_make(message);
+  struct wire_field field;
+  while (wire_read(&reader, &field) == WIRE_FIELD)
+    if (field.number == path[0] && field.type == WIRE_BYTES)
+      found = depth == 1 ? field.bytes : find_text(field.bytes, path + 1, depth - 1);
+  return found;
+}
+
+// Refuses what belongs to another account, where the request names whose it is.
+enum step_result step_own(struct exchange *exchange)
+{
+  const struct policy *policy = &exchange_method(exchange)->policy;
+  if (policy->owner != POLICY_OWNER_REQUEST)
+    return STEP_NEXT;
+  const struct policy_caller caller = policy_caller_of(exchange);
+  struct slice owner = find_text(strbuf_slice(&exchange->wire), policy->owner_path, policy->owner_depth);
+  if (policy_check_owner(policy, &caller, owner) == STATUS_OK)
+    return STEP_NEXT;
+  return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,
+                                                   .reason = policy->owner_reason,
+                                                   .detail = slice_from_string(policy->owner_message)});
 }
 
 // ---- call ----

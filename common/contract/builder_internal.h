@@ -146,6 +146,13 @@ void check_update(struct contract_builder *builder, const struct contract_method
 const char *find_patch_problem(struct contract_builder *builder, const struct contract_binding *binding);
 
 void build_services(struct contract_builder *builder);
+// Reads the permissions that the services declare, before their methods are built.
+void declare_permissions(struct contract_builder *builder);
+// Fills in the permission that a method needs, and its ownership rule. Access and errors must be filled in.
+void build_permission(struct contract_builder *builder, const struct declaration *option,
+                      const Bulkhead__V1__MethodPolicy *source, struct contract_method *method);
+// Reports permissions that no method needs.
+void check_permissions(struct contract_builder *builder);
 // Whether `name` can be written as it is in C, JSON and OpenAPI.
 bool is_identifier(const char *name);
 // Builds the bindings (HTTP routes) of a method from its google.api.http rule. `option` is the place of that rule in

@@ -214,6 +214,16 @@ struct contract_path_variable {
   bool multi_segment;  // the template ends in "**": the value may hold slashes
 };
 
+// A permission that a service declares.
+struct contract_permission {
+  const char *name;      // "items:write"
+  const char *any_name;  // "items:write:any"
+  const char *description;
+  bool every_user;   // the role "user" holds it
+  bool is_used;      // a method needs it
+  bool is_any_used;  // a method has an ownership rule with it, or needs any_name
+};
+
 struct contract;
 
 // Compiles a serialized FileDescriptorSet, which may be freed afterwards, and adds every mistake to `diagnostics`,
@@ -229,6 +239,9 @@ size_t contract_binding_count(const struct contract *contract);
 const struct contract_binding *contract_binding(const struct contract *contract, size_t index);
 size_t contract_service_count(const struct contract *contract);
 const struct contract_service *contract_service(const struct contract *contract, size_t index);
+// Lists the permissions in the order of declaration.
+size_t contract_permission_count(const struct contract *contract);
+const struct contract_permission *contract_permission(const struct contract *contract, size_t index);
 // Counts the messages of contract_message: those of the contracts' own files and all others that these use, in the
 // order of declaration.
 size_t contract_message_count(const struct contract *contract);

@@ -84,6 +84,8 @@ struct contract {
   size_t binding_count;
   struct contract_service *services;
   size_t service_count;
+  struct contract_permission *permissions;
+  size_t permission_count;
   const struct contract_message **messages;
   size_t message_count;
   struct strmap methods_by_name;

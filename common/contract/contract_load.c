@@ -110,7 +110,9 @@ static void build(struct contract_builder *builder, struct slice protoset)
   build_info(builder);
   register_types(builder);
   build_own_messages(builder);
+  declare_permissions(builder);
   build_services(builder);
+  check_permissions(builder);
   list_messages(builder);
   check_c_names(builder);
   routes_build(builder);

@@ -177,6 +177,7 @@ static void build_policy(struct contract_builder *builder, const struct declarat
   build_callers(builder, &option, policy, method);
   build_auth_age(builder, &option, policy, method);
   build_errors(builder, &option, policy, method);
+  build_permission(builder, &option, policy, method);
   build_success(builder, &option, policy, method);
 }
 

@@ -10,6 +10,64 @@ bool policy_caller_has_role(const struct policy_caller *caller, const char *role
   return false;
 }
 
+bool policy_caller_holds(const struct policy_caller *caller, const char *permission, bool every_user)
+{
+  for (size_t i = 0; i < caller->permission_count; i++)
+    if (slice_equal_string(caller->permissions[i], permission))
+      return true;
+  if (caller->is_limited)
+    return false;
+  return (every_user && policy_caller_has_role(caller, POLICY_ROLE_USER)) ||
+         policy_caller_has_role(caller, POLICY_ROLE_ADMIN);
+}
+
+bool policy_lacks_permission(const struct policy *policy, const struct policy_caller *caller)
+{
+  if (policy->permission == NULL)
+    return caller->is_limited;
+  if (policy_caller_holds(caller, policy->permission, policy->every_user))
+    return false;
+  return policy->permission_any == NULL || !policy_caller_holds(caller, policy->permission_any, false);
+}
+
+const char *policy_refusal_reason(const struct policy *policy, const struct policy_caller *caller)
+{
+  if (!policy_lacks_permission(policy, caller))
+    return "ROLE_REQUIRED";
+  return policy->permission == NULL ? POLICY_LOGIN_REQUIRED : POLICY_PERMISSION_REQUIRED;
+}
+
+enum status policy_check_owner(const struct policy *policy, const struct policy_caller *caller, struct slice owner_id)
+{
+  if (policy->owner == POLICY_OWNER_NONE)
+    return STATUS_OK;
+  // Both permissions count: one that is for everything says nothing less about what is one's own.
+  if (caller->id.size > 0 && slice_equal_ignore_case(caller->id, owner_id))
+    return STATUS_OK;
+  if (policy->permission_any != NULL && policy_caller_holds(caller, policy->permission_any, false))
+    return STATUS_OK;
+  return STATUS_PERMISSION_DENIED;
+}
+
+// Reads a word of a permission's name. False where there is none.
+static bool skip_word(struct slice name, size_t *at)
+{
+  size_t from = *at;
+  while (*at < name.size && ((name.data[*at] >= 'a' && name.data[*at] <= 'z') ||
+                             (name.data[*at] >= '0' && name.data[*at] <= '9') || name.data[*at] == '_'))
+    (*at)++;
+  return *at > from;
+}
+
+bool policy_permission_valid(struct slice name)
+{
+  size_t at = 0;
+  if (name.size > POLICY_MAX_PERMISSION_BYTES || !skip_word(name, &at) || at == name.size || name.data[at] != ':')
+    return false;
+  at++;
+  return skip_word(name, &at) && (at == name.size || slice_equal_string(slice_skip(name, at), POLICY_ANY_SUFFIX));
+}
+
 static bool has_one_role(const struct policy *policy, const struct policy_caller *caller)
 {
   for (size_t i = 0; i < policy->role_count; i++)
@@ -57,6 +115,20 @@ static enum status check_login(const struct policy *policy, const struct policy_
   return STATUS_UNAUTHENTICATED;
 }
 
+// Decides on a user whose token is valid.
+static enum status check_rights(const struct policy *policy, const struct policy_caller *caller, const char **message)
+{
+  if (policy_lacks_permission(policy, caller)) {
+    *message = policy->permission == NULL ? "this is for people who have logged in; an API key cannot do it"
+                                          : "the caller lacks the permission that this needs";
+    return STATUS_PERMISSION_DENIED;
+  }
+  if (policy->access == ACCESS_AUTHENTICATED || has_one_role(policy, caller))
+    return check_login(policy, caller, message);
+  *message = "the caller lacks the role that this needs";
+  return STATUS_PERMISSION_DENIED;
+}
+
 static enum status check_user(const struct policy *policy, const struct policy_caller *caller, const char **message)
 {
   switch (policy->access) {
@@ -69,10 +141,7 @@ static enum status check_user(const struct policy *policy, const struct policy_c
       *message = "this needs a valid access token";
       return STATUS_UNAUTHENTICATED;
     }
-    if (policy->access == ACCESS_AUTHENTICATED || has_one_role(policy, caller))
-      return check_login(policy, caller, message);
-    *message = "the caller lacks the role that this needs";
-    return STATUS_PERMISSION_DENIED;
+    return check_rights(policy, caller, message);
   }
   // An unknown access lets nobody in.
   *message = "the method has an unknown access";

@@ -12,6 +12,8 @@ enum openapi_when {
   OPENAPI_ALWAYS,
   OPENAPI_NEEDS_TOKEN,          // methods that are not public
   OPENAPI_NEEDS_ROLE,           // methods that only callers with a role may call
+  OPENAPI_NEEDS_PERMISSION,     // methods that name a permission
+  OPENAPI_NEEDS_PERSON,         // methods with a token and without a permission
   OPENAPI_NEEDS_RECENT_LOGIN,   // methods with max_auth_age_s
   OPENAPI_TAKES_BODY,           // methods with a request body
   OPENAPI_NAMES_RESOURCE,       // methods with a path variable that declare no NOT_FOUND of their own

@@ -214,7 +214,18 @@ static void write_request_body(struct openapi *api, const struct contract_bindin
 
 // ---- operations ----
 
-// Each role is a security requirement of its own, because any of them is enough.
+// Writes what the method needs for programs that read it.
+static void write_permission(struct openapi *api, const struct contract_method *method)
+{
+  const struct policy *policy = &method->policy;
+  if (policy->permission == NULL)
+    return;
+  jsontext_key_string(&api->json, "x-permission", slice_from_string(policy->permission));
+  if (policy->permission_any != NULL)
+    jsontext_key_string(&api->json, "x-permission-any", slice_from_string(policy->permission_any));
+}
+
+// Each role is a security requirement of its own, because any of them is enough. A permission is the only requirement.
 static void write_security(struct openapi *api, const struct contract_method *method)
 {
   jsontext_key(&api->json, SLICE("security"));
@@ -228,6 +239,8 @@ static void write_security(struct openapi *api, const struct contract_method *me
     jsontext_begin_array(&api->json);
     if (i < method->policy.role_count)
       jsontext_string(&api->json, slice_from_string(method->policy.roles[i]));
+    if (method->policy.permission != NULL)
+      jsontext_string(&api->json, slice_from_string(method->policy.permission));
     jsontext_end_array(&api->json);
     jsontext_end_object(&api->json);
   }
@@ -244,13 +257,28 @@ static const char *operation_id(struct openapi *api, const struct operation *ope
   return arena_printf(&api->arena, "%s_%s_%u", service, method->name, operation->ordinal);
 }
 
-// Returns the method's comment, with how recent a login it needs.
+// Returns what the method needs of its caller, in sentences; "" where that is a token at most.
+static const char *describe_needs(struct openapi *api, const struct policy *policy)
+{
+  const char *text = "";
+  if (policy->permission_any != NULL)
+    text = arena_printf(&api->arena, "Needs the permission `%s`, and `%s` for what belongs to others.",
+                        policy->permission, policy->permission_any);
+  else if (policy->permission != NULL)
+    text = arena_printf(&api->arena, "Needs the permission `%s`.", policy->permission);
+  if (policy->max_auth_age_s == 0)
+    return text;
+  return arena_printf(&api->arena, "%s%sNeeds a login that is not older than %u seconds.", text,
+                      *text == '\0' ? "" : " ", policy->max_auth_age_s);
+}
+
+// Returns the method's comment, with what it needs.
 static const char *describe_operation(struct openapi *api, const struct contract_method *method)
 {
-  if (method->policy.max_auth_age_s == 0)
+  const char *needs = describe_needs(api, &method->policy);
+  if (*needs == '\0')
     return method->comment;
-  return arena_printf(&api->arena, "%s%sNeeds a login that is not older than %u seconds.", method->comment,
-                      *method->comment == '\0' ? "" : "\n\n", method->policy.max_auth_age_s);
+  return arena_printf(&api->arena, "%s%s%s", method->comment, *method->comment == '\0' ? "" : "\n\n", needs);
 }
 
 static void write_operation(struct openapi *api, const struct operation *first, const struct operation *operation)
@@ -274,6 +302,7 @@ static void write_operation(struct openapi *api, const struct operation *first, 
   write_request_body(api, binding);
   openapi_write_responses(api, operation);
   write_security(api, method);
+  write_permission(api, method);
   jsontext_end_object(&api->json);
 }
 

@@ -143,6 +143,10 @@ static bool applies(const struct openapi_problem *problem, const struct contract
     return policy_needs_token(&method->policy);
   case OPENAPI_NEEDS_ROLE:
     return method->policy.access == ACCESS_ROLE;
+  case OPENAPI_NEEDS_PERMISSION:
+    return method->policy.permission != NULL;
+  case OPENAPI_NEEDS_PERSON:
+    return policy_needs_token(&method->policy) && method->policy.permission == NULL;
   case OPENAPI_NEEDS_RECENT_LOGIN:
     return method->policy.max_auth_age_s > 0;
   case OPENAPI_TAKES_BODY:

@@ -20,20 +20,36 @@
 
 #define DEFAULT_MAX_CACHED 65536
 
+static bool do_texts_fit(const struct slice *texts, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (!token_text_fits(texts[i], TOKEN_MAX_ROLE_BYTES))
+      return false;
+  return true;
+}
+
 static bool are_claims_valid(const struct token_claims *claims)
 {
   if (!token_text_fits(claims->subject, TOKEN_MAX_SUBJECT_BYTES) || !token_text_fits(claims->id, TOKEN_MAX_ID_BYTES) ||
-      claims->role_count > TOKEN_MAX_ROLES)
+      claims->role_count > TOKEN_MAX_ROLES || claims->permission_count > TOKEN_MAX_PERMISSIONS)
     return false;
-  for (size_t i = 0; i < claims->role_count; i++)
-    if (!token_text_fits(claims->roles[i], TOKEN_MAX_ROLE_BYTES))
-      return false;
+  if (!do_texts_fit(claims->roles, claims->role_count) || !do_texts_fit(claims->permissions, claims->permission_count))
+    return false;
   if (claims->session.size > 0 && !token_text_fits(claims->session, TOKEN_MAX_ID_BYTES))
     return false;
   if (claims->auth_time < 0 || claims->auth_time > TOKEN_MAX_TIME || claims->generation < 0 ||
       claims->generation > TOKEN_MAX_TIME)
     return false;
   return claims->issued_at >= 0 && claims->issued_at < claims->expires_at && claims->expires_at <= TOKEN_MAX_TIME;
+}
+
+static void write_texts(struct jsontext_writer *writer, struct slice name, const struct slice *texts, size_t count)
+{
+  jsontext_key(writer, name);
+  jsontext_begin_array(writer);
+  for (size_t i = 0; i < count; i++)
+    jsontext_string(writer, texts[i]);
+  jsontext_end_array(writer);
 }
 
 static void write_claims(const char *issuer, const char *audience, const struct token_claims *claims,
@@ -49,11 +65,11 @@ static void write_claims(const char *issuer, const char *audience, const struct 
   jsontext_key_int(&writer, "nbf", claims->issued_at);
   jsontext_key_int(&writer, "exp", claims->expires_at);
   jsontext_key_string(&writer, "jti", claims->id);
-  jsontext_key(&writer, SLICE("roles"));
-  jsontext_begin_array(&writer);
-  for (size_t i = 0; i < claims->role_count; i++)
-    jsontext_string(&writer, claims->roles[i]);
-  jsontext_end_array(&writer);
+  write_texts(&writer, SLICE("roles"), claims->roles, claims->role_count);
+  if (claims->permission_count > 0)
+    write_texts(&writer, SLICE("permissions"), claims->permissions, claims->permission_count);
+  if (claims->is_limited)
+    jsontext_key_bool(&writer, "limited", true);
   if (claims->session.size > 0)
     jsontext_key_string(&writer, "sid", claims->session);
   if (claims->auth_time > 0)

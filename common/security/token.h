@@ -3,8 +3,9 @@
 // verifies nothing for "alg":"none", and checks no claims.
 //
 // A token is valid when alg is ES256, typ is absent or JWT, kid is the id of a known key, and crit is absent. exp, nbf,
-// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, sid, auth_time and gen
-// may be absent. Texts are visible ASCII: sub, jti and sid up to 128 bytes, a role up to 64. A member that comes twice,
+// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, permissions, limited, sid,
+// auth_time and gen may be absent. Texts are visible ASCII: sub, jti and sid up to 128 bytes, a role or permission up to
+// 64. A member that comes twice,
 // and base64url with padding or unused bits set, make a token malformed.
 #ifndef BULKHEAD_SECURITY_TOKEN_H
 #define BULKHEAD_SECURITY_TOKEN_H
@@ -21,11 +22,17 @@
 // The most keys of a verifier.
 #define TOKEN_MAX_KEYS 32
 #define TOKEN_MAX_ROLES 16
+// The most permissions of a token, and how many bytes they have together at most, so that the token fits.
+#define TOKEN_MAX_PERMISSIONS 64
+#define TOKEN_MAX_PERMISSION_BYTES 1280
 
 struct token_claims {
   struct slice subject;  // the user's id
   const struct slice *roles;
   size_t role_count;
+  const struct slice *permissions;  // what is allowed beside what the roles `user` and `admin` allow
+  size_t permission_count;
+  bool is_limited;    // limited: nothing but `permissions` is allowed
   struct slice id;    // jti
   int64_t issued_at;  // Unix seconds
   int64_t expires_at;

@@ -112,10 +112,13 @@ static struct slice append_copy(char **place, struct slice text)
 
 static size_t entry_size(struct slice token, const struct token_claims *claims)
 {
-  size_t size = sizeof(struct token_cache_entry) + claims->role_count * sizeof(struct slice);
+  size_t size =
+      sizeof(struct token_cache_entry) + (claims->role_count + claims->permission_count) * sizeof(struct slice);
   size += token.size + claims->subject.size + claims->id.size + claims->session.size;
   for (size_t i = 0; i < claims->role_count; i++)
     size += claims->roles[i].size;
+  for (size_t i = 0; i < claims->permission_count; i++)
+    size += claims->permissions[i].size;
   return size;
 }
 
@@ -125,14 +128,18 @@ static struct token_cache_entry *create_entry(struct slice token, const struct t
   struct token_cache_entry *entry = malloc(bytes);
   CHECK(entry != NULL);
   *entry = (struct token_cache_entry){.bytes = bytes, .claims = *claims};
-  char *place = (char *)(entry->roles + claims->role_count);
+  struct slice *permissions = entry->texts + claims->role_count;
+  char *place = (char *)(permissions + claims->permission_count);
   entry->token = append_copy(&place, token);
   entry->claims.subject = append_copy(&place, claims->subject);
   entry->claims.id = append_copy(&place, claims->id);
   entry->claims.session = append_copy(&place, claims->session);
   for (size_t i = 0; i < claims->role_count; i++)
-    entry->roles[i] = append_copy(&place, claims->roles[i]);
-  entry->claims.roles = entry->roles;
+    entry->texts[i] = append_copy(&place, claims->roles[i]);
+  for (size_t i = 0; i < claims->permission_count; i++)
+    permissions[i] = append_copy(&place, claims->permissions[i]);
+  entry->claims.roles = entry->texts;
+  entry->claims.permissions = permissions;
   return entry;
 }
 

@@ -28,7 +28,7 @@ struct token_cache_entry {
   struct slice token;
   size_t bytes;  // of this allocation
   bool used;     // asked for since it last stood at the front of the queue
-  struct slice roles[];
+  struct slice texts[];  // the roles, then the permissions
 };
 
 struct token_cache {

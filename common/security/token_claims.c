@@ -127,22 +127,55 @@ static bool read_aud(struct jsontext_reader *reader, void *target)
   return token == JSONTEXT_ARRAY_END;
 }
 
-static bool read_roles(struct jsontext_reader *reader, void *target)
+struct text_list {
+  const struct slice *texts;
+  size_t count;
+};
+
+// Reads an array of at most `most` texts.
+static bool read_texts(struct jsontext_reader *reader, struct arena *arena, size_t most, struct text_list *list)
 {
-  struct payload_target *payload = target;
   if (jsontext_read(reader) != JSONTEXT_ARRAY_BEGIN)
     return false;
-  struct slice *roles = arena_array(payload->arena, TOKEN_MAX_ROLES, sizeof *roles);
+  struct slice *texts = arena_array(arena, most, sizeof *texts);
   size_t count = 0;
   enum jsontext_token token;
   while ((token = jsontext_read(reader)) == JSONTEXT_STRING) {
-    if (count == TOKEN_MAX_ROLES || !token_text_fits(reader->text, TOKEN_MAX_ROLE_BYTES))
+    if (count == most || !token_text_fits(reader->text, TOKEN_MAX_ROLE_BYTES))
       return false;
-    roles[count++] = reader->text;
+    texts[count++] = reader->text;
   }
-  payload->payload->claims.roles = roles;
-  payload->payload->claims.role_count = count;
+  *list = (struct text_list){texts, count};
   return token == JSONTEXT_ARRAY_END;
+}
+
+static bool read_roles(struct jsontext_reader *reader, void *target)
+{
+  struct payload_target *payload = target;
+  struct text_list list = {0};
+  if (!read_texts(reader, payload->arena, TOKEN_MAX_ROLES, &list))
+    return false;
+  payload->payload->claims.roles = list.texts;
+  payload->payload->claims.role_count = list.count;
+  return true;
+}
+
+static bool read_permissions(struct jsontext_reader *reader, void *target)
+{
+  struct payload_target *payload = target;
+  struct text_list list = {0};
+  if (!read_texts(reader, payload->arena, TOKEN_MAX_PERMISSIONS, &list))
+    return false;
+  payload->payload->claims.permissions = list.texts;
+  payload->payload->claims.permission_count = list.count;
+  return true;
+}
+
+static bool read_limited(struct jsontext_reader *reader, void *target)
+{
+  enum jsontext_token token = jsontext_read(reader);
+  ((struct payload_target *)target)->payload->claims.is_limited = token == JSONTEXT_TRUE;
+  return token == JSONTEXT_TRUE || token == JSONTEXT_FALSE;
 }
 
 static const struct token_member payload_members[] = {
@@ -154,6 +187,8 @@ static const struct token_member payload_members[] = {
     {"iat", read_iat},
     {"jti", read_jti},
     {"roles", read_roles},
+    {"permissions", read_permissions},
+    {"limited", read_limited},
     {"sid", read_sid},
     {"gen", read_gen},
     {"auth_time", read_auth_time},

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/service/call_internal.h"
 #include "common/service/callers_internal.h"
@@ -65,6 +66,9 @@ struct policy_caller call_policy_caller(const struct call *call)
       .id = call->context->caller_id,
       .roles = call->context->caller_roles,
       .role_count = call->context->caller_role_count,
+      .permissions = call->context->caller_permissions,
+      .permission_count = call->context->caller_permission_count,
+      .is_limited = call->context->caller_is_limited,
       .peer_service = call->context->peer_service,
       .auth_time = call->context->caller_auth_time,
       .now = clock_wall_us() / 1000000 - CALLERS_EXTRA_LEEWAY_S,
@@ -75,6 +79,56 @@ bool call_caller_has_role(const struct call *call, const char *role)
 {
   const struct policy_caller caller = call_policy_caller(call);
   return policy_caller_has_role(&caller, role);
+}
+
+bool call_owns(struct call *call, const char *owner_id)
+{
+  const struct policy_caller caller = call_policy_caller(call);
+  const struct policy *policy = &call->method->policy;
+  call->asked_for_owner = true;
+  // A method without a rule lets nobody in by owning something.
+  return policy->owner != POLICY_OWNER_NONE &&
+         policy_check_owner(policy, &caller, slice_from_string(owner_id)) == STATUS_OK;
+}
+
+enum status call_may(struct call *call, const char *owner_id)
+{
+  const struct policy *policy = &call->method->policy;
+  if (call_owns(call, owner_id))
+    return STATUS_OK;
+  if (policy->owner == POLICY_OWNER_NONE)
+    return call_fail(call, STATUS_INTERNAL, "INTERNAL",
+                     "the contract of %s has no ownership rule; add owner_stored: true to its policy",
+                     call->method->full_name);
+  return call_fail(call, STATUS_PERMISSION_DENIED, policy->owner_reason, "%s", policy->owner_message);
+}
+
+// Returns the text that the path of the method's owner_field leads to; empty where the request leaves it out.
+static struct slice find_owner(const struct call *call)
+{
+  const struct policy *policy = &call->method->policy;
+  const ProtobufCMessage *message = call->input;
+  for (size_t i = 0; i < policy->owner_depth && message != NULL; i++) {
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(message->descriptor, policy->owner_path[i]);
+    CHECK(field != NULL);
+    const void *place = (const char *)message + field->offset;
+    if (field->type == PROTOBUF_C_TYPE_STRING)
+      return slice_from_string(*(const char *const *)place);
+    message = *(const ProtobufCMessage *const *)place;
+  }
+  return (struct slice){0};
+}
+
+enum status call_check_owner(struct call *call)
+{
+  const struct policy *policy = &call->method->policy;
+  if (policy->owner != POLICY_OWNER_REQUEST)
+    return STATUS_OK;
+  const struct policy_caller caller = call_policy_caller(call);
+  if (policy_check_owner(policy, &caller, find_owner(call)) == STATUS_OK)
+    return STATUS_OK;
+  return call_fail(call, STATUS_PERMISSION_DENIED, policy->owner_reason, "%s", policy->owner_message);
 }
 
 enum status call_fail(struct call *call, enum status status, const char *reason, const char *format, ...)

@@ -34,7 +34,8 @@ struct call {
   struct task_cause cause;          // the same, see task_find_cause
   struct idempotency *idempotency;  // NULL for a call without an Idempotency-Key
 
-  enum status refusal;  // why callers_identify has refused it
+  bool asked_for_owner;  // the handler has asked for the ownership rule of its method
+  enum status refusal;   // why callers_identify has refused it
   // How the call ends, as far as the handler said so.
   struct slice message;
   struct slice reason;
@@ -52,6 +53,8 @@ struct policy_caller call_policy_caller(const struct call *call);
 // Checks a message of the client against its rules; NULL is one that could not be read. Where it is not OK, what is
 // wrong was noted as how the call fails.
 enum status call_check_message(struct call *call, const ProtobufCMessage *message) MUST_CHECK;
+// Judges the request by the method's owner_field, where it has one. Where it is not OK, the reason was noted.
+enum status call_check_owner(struct call *call) MUST_CHECK;
 // Makes the status to send from what the handler returned, with default texts where it gave none. The result lives in
 // the call's arena. `status` must not be OK.
 struct rpc_status call_outcome(struct call *call, enum status status);

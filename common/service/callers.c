@@ -145,15 +145,23 @@ enum status callers_wait(struct callers *callers, struct key_wait *wait)
 
 // ---- tokens ----
 
+static const struct slice *copy_texts(struct arena *arena, const struct slice *texts, size_t count)
+{
+  struct slice *copies = arena_array(arena, count, sizeof(*copies));
+  for (size_t i = 0; i < count; i++)
+    copies[i] = arena_copy(arena, texts[i]);
+  return copies;
+}
+
 // Copies the claims, because the verifier overwrites them in its next call.
 static void take_claims(struct call *call, const struct token_claims *claims)
 {
-  struct slice *roles = arena_array(call->arena, claims->role_count, sizeof(*roles));
-  for (size_t i = 0; i < claims->role_count; i++)
-    roles[i] = arena_copy(call->arena, claims->roles[i]);
   call->verified.caller_id = arena_copy(call->arena, claims->subject);
-  call->verified.caller_roles = roles;
+  call->verified.caller_roles = copy_texts(call->arena, claims->roles, claims->role_count);
   call->verified.caller_role_count = claims->role_count;
+  call->verified.caller_permissions = copy_texts(call->arena, claims->permissions, claims->permission_count);
+  call->verified.caller_permission_count = claims->permission_count;
+  call->verified.caller_is_limited = claims->is_limited;
   call->verified.caller_session = arena_copy(call->arena, claims->session);
   call->verified.caller_auth_time = claims->auth_time;
 }

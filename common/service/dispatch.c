@@ -151,7 +151,14 @@ static void finish_call(struct call *call, enum status status)
 
 static enum status invoke_handler(struct call *call)
 {
-  return call->method->invoke(call->handlers, call, call->input, call->output);
+  enum status status = call->method->invoke(call->handlers, call, call->input, call->output);
+  bool must_ask = call->method->policy.owner == POLICY_OWNER_STORED;
+  if (status != STATUS_OK || !must_ask || call->asked_for_owner)
+    return status;
+  return call_fail(call, STATUS_INTERNAL, "INTERNAL",
+                   "the handler of %s has not asked for the ownership rule of its contract; call call_may before it "
+                   "changes or shows anything",
+                   call->method->full_name);
 }
 
 static bool is_reply_wanted(void *arg)
@@ -221,6 +228,8 @@ static enum status check_policy(struct call *call)
   }
   if (status == STATUS_UNAUTHENTICATED && is_proven && caller.id.size > 0)
     return call_fail(call, status, POLICY_LOGIN_TOO_OLD, "%s", message);
+  if (status == STATUS_PERMISSION_DENIED && is_proven)
+    return call_fail(call, status, policy_refusal_reason(&call->method->policy, &caller), "%s", message);
   return call_fail(call, status, status_name(status), "%s", message);
 }
 
@@ -243,7 +252,7 @@ static enum status read_request(struct call *call)
 }
 
 // The gates run in this order once the caller is known; the first that refuses ends the call.
-static enum status (*const gates[])(struct call *call) = {check_policy, check_kind, read_request};
+static enum status (*const gates[])(struct call *call) = {check_policy, check_kind, read_request, call_check_owner};
 
 static enum status pass_gates(struct call *call)
 {

@@ -73,25 +73,17 @@ static enum status fail_excluded(struct call *call, const struct resource *resou
                    resource->title);
 }
 
-static bool may_change(struct call *call, const ProtobufCMessage *message)
-{
-  return slice_equal_string(call_caller_id(call), get_text(message, "owner_id")) || call_caller_has_role(call, "admin");
-}
-
 // True where the caller may know that the resource exists.
 static bool may_see(struct call *call, const struct resource *resource, const ProtobufCMessage *message)
 {
-  return !resource->is_private || may_change(call, message);
+  return !resource->is_private || call_owns(call, get_text(message, "owner_id"));
 }
 
 static enum status check_access(struct call *call, const struct resource *resource, const ProtobufCMessage *message)
 {
   if (!may_see(call, resource, message))
     return STATUS_NOT_FOUND;
-  if (resource->owned && !may_change(call, message))
-    return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_THE_OWNER", "only its owner or an admin may change %s",
-                     resource->article);
-  return STATUS_OK;
+  return resource->owned ? call_may(call, get_text(message, "owner_id")) : STATUS_OK;
 }
 
 // ---- declared resources ----

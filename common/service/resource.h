@@ -36,9 +36,10 @@ struct resource {
   const struct query *update_part;
   // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state.
   const struct query *remove;
-  // Without `owned` and `is_private` the handlers decide who may see and change a resource, before they call.
-  bool owned;       // only the owner (owner_id) and admins may change or delete it; others get PERMISSION_DENIED
-  bool is_private;  // only the owner and admins may see it; others get NOT_FOUND
+  // Without `owned` and `is_private` the contract or the handlers decide who may see and change a resource. Both judge the
+  // row's owner_id by the ownership rule of the method, which must have one (owner_stored).
+  bool owned;       // for changing and deleting it; who may not gets PERMISSION_DENIED
+  bool is_private;  // for seeing it, too; who may not gets NOT_FOUND
   // Checks a whole message before it is stored, and reports what is wrong by call_violation and call_fail. May be NULL.
   enum status (*check)(struct call *call, const ProtobufCMessage *message);
   // Tells the caller of an update that PostgreSQL refused although it keeps the contract. May be NULL.

@@ -193,6 +193,38 @@ static void compare_policy(struct comparison *comparison, const struct contract_
                       "callers names \"%s\" no more; its calls are refused; restore it", old->callers[i]);
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+  return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+// Judges what a permission refuses that was let in. The role "user" held the permissions with every_user before they had
+// names, and "admin" holds all. An ownership rule that comes with the first permission may have been the handler's
+// before.
+static void compare_permission(struct comparison *comparison, const struct contract_method *released,
+                               const struct contract_method *present)
+{
+  const struct policy *old = &released->policy;
+  const struct policy *new = &present->policy;
+  const char *clients = clients_of(has_route(comparison->released, released) ? USE_REST : 0);
+  const char *element = method_element(comparison, present);
+  bool was_open = old->permission == NULL && old->access == ACCESS_AUTHENTICATED;
+  bool is_other = old->permission != NULL && !is_same_text(old->permission, new->permission);
+  if (new->permission != NULL && ((was_open && !new->every_user) || is_other))
+    diagnostics_add(comparison->diagnostics, &present->place, element,
+                    "the permission %s is needed now; %s whose account does not hold it are refused; restore what the "
+                    "method needed",
+                    new->permission, clients);
+  if (old->permission != NULL && old->every_user && !new->every_user && !is_other && new->permission != NULL)
+    diagnostics_add(comparison->diagnostics, &present->place, element,
+                    "every_user was taken from the permission %s; %s whose account does not hold it are refused; restore "
+                    "it",
+                    new->permission, clients);
+  if (old->permission != NULL && old->owner == POLICY_OWNER_NONE && new->owner != POLICY_OWNER_NONE)
+    diagnostics_add(comparison->diagnostics, &present->place, element,
+                    "an ownership rule was added; %s that act on what belongs to others are refused; restore it", clients);
+}
+
 static void compare_auth_age(struct comparison *comparison, const struct contract_method *released,
                              const struct contract_method *present)
 {
@@ -240,6 +272,7 @@ static void compare_method(struct comparison *comparison, const struct contract_
     return;
   }
   compare_policy(comparison, released, present);
+  compare_permission(comparison, released, present);
   compare_auth_age(comparison, released, present);
   compare_body_limit(comparison, released, present);
   compare_streams(comparison, released, present);

@@ -51,6 +51,29 @@ static void emit_thunk(const struct emitter *emitter, const char *own, const str
                 method->server_streams ? "  (void)response;\n" : "", own, member, find_arguments(emitter, method));
 }
 
+static void emit_permission(const struct emitter *emitter, const struct policy *policy)
+{
+  struct strbuf *out = emitter->out;
+  if (policy->permission == NULL)
+    return;
+  strbuf_printf(out, ",\n       .permission = \"%s\"", policy->permission);
+  if (policy->every_user)
+    strbuf_add_string(out, ", .every_user = true");
+  if (policy->owner == POLICY_OWNER_NONE)
+    return;
+  strbuf_printf(out, ", .permission_any = \"%s\"", policy->permission_any);
+  strbuf_printf(out, ",\n       .owner = %s",
+                policy->owner == POLICY_OWNER_STORED ? "POLICY_OWNER_STORED" : "POLICY_OWNER_REQUEST");
+  if (policy->owner_depth > 0)
+    strbuf_printf(out, ", .owner_path = {%u", policy->owner_path[0]);
+  for (size_t i = 1; i < policy->owner_depth; i++)
+    strbuf_printf(out, ", %u", policy->owner_path[i]);
+  if (policy->owner_depth > 0)
+    strbuf_printf(out, "}, .owner_depth = %zu", policy->owner_depth);
+  strbuf_printf(out, ",\n       .owner_reason = \"%s\", .owner_message = ", policy->owner_reason);
+  emit_literal(out, policy->owner_message);
+}
+
 static void emit_method(const struct emitter *emitter, const char *own, const struct contract_method *method)
 {
   struct arena *arena = emitter->arena;
@@ -69,6 +92,7 @@ static void emit_method(const struct emitter *emitter, const char *own, const st
     strbuf_printf(out, ", .callers = %s_%s_callers, .caller_count = %zu", own, member, method->policy.caller_count);
   if (method->policy.max_auth_age_s > 0)
     strbuf_printf(out, ", .max_auth_age_s = %u", method->policy.max_auth_age_s);
+  emit_permission(emitter, &method->policy);
   strbuf_printf(out, "},\n     .timeout_ms = %u,\n", method->timeout_ms);
   if (method->cache_ttl_ms > 0)
     strbuf_printf(out, "     .cache_ttl_ms = %u,\n", method->cache_ttl_ms);

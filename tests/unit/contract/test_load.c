@@ -17,12 +17,26 @@ Test(load, methods_have_their_policy)
   const struct contract_method *get = contract_method_by_name(contract, SLICE("item.v1.ItemService/GetItem"));
   cr_assert(get->no_side_effects && get->cache_ttl_ms == 60000 && get->success_status == 200);
   const struct contract_method *list = contract_method_by_name(contract, SLICE("user.v1.UserService/ListUsers"));
-  cr_assert(list->policy.access == ACCESS_ROLE && list->policy.role_count == 1);
-  cr_assert_str_eq(list->policy.roles[0], "admin");
+  cr_assert(list->policy.access == ACCESS_AUTHENTICATED && !list->policy.every_user);
+  cr_assert_str_eq(list->policy.permission, "users:read:any");
   const struct contract_method *remove = contract_method_by_name(contract, SLICE("item.v1.ItemService/DeleteItem"));
   cr_assert(remove->success_status == 204 && !remove->no_side_effects);
   for (size_t i = 0; i < contract_method_count(contract); i++)
     cr_assert(contract_method(contract, i)->index == i);
+}
+
+Test(load, methods_have_their_ownership_rule)
+{
+  const struct contract *contract = fixture_bulkhead();
+  const struct policy *update = &contract_method_by_name(contract, SLICE("user.v1.UserService/UpdateUser"))->policy;
+  cr_assert(update->owner == POLICY_OWNER_REQUEST && update->every_user && update->owner_depth == 2);
+  cr_assert(update->owner_path[0] == 1 && update->owner_path[1] == 1);
+  cr_assert_str_eq(update->permission, "users:write");
+  cr_assert_str_eq(update->permission_any, "users:write:any");
+  cr_assert_str_eq(update->owner_reason, "NOT_YOUR_ACCOUNT");
+  const struct policy *remove = &contract_method_by_name(contract, SLICE("item.v1.ItemService/DeleteItem"))->policy;
+  cr_assert(remove->owner == POLICY_OWNER_STORED && remove->owner_depth == 0);
+  cr_assert_str_eq(remove->owner_reason, "NOT_THE_OWNER");
 }
 
 static const struct contract_method *method_named(const char *full_name)

@@ -187,3 +187,128 @@ Test(policy, only_public_methods_need_no_token)
     cr_expect_eq(policy_needs_token(&policy), access != ACCESS_PUBLIC);
   }
 }
+
+// ---- permissions ----
+
+static const struct policy free_write = {
+    .access = ACCESS_AUTHENTICATED, .permission = "items:write", .every_user = true};
+static const struct policy owned_write = {.access = ACCESS_AUTHENTICATED,
+                                          .permission = "items:write",
+                                          .permission_any = "items:write:any",
+                                          .every_user = true,
+                                          .owner = POLICY_OWNER_STORED,
+                                          .owner_reason = "NOT_THE_OWNER",
+                                          .owner_message = "it is not yours"};
+static const struct policy audit = {.access = ACCESS_AUTHENTICATED, .permission = "audit:read"};
+static const struct policy no_permission = {.access = ACCESS_AUTHENTICATED};
+
+static struct policy_caller caller_with(const struct slice *role, const struct slice *permission, bool is_limited)
+{
+  return (struct policy_caller){.id = SLICE("u1"),
+                                .roles = role,
+                                .role_count = role == NULL ? 0 : 1,
+                                .permissions = permission,
+                                .permission_count = permission == NULL ? 0 : 1,
+                                .is_limited = is_limited,
+                                .peer_service = SLICE(POLICY_GATEWAY)};
+}
+
+static bool lets_in(const struct policy *policy, const struct policy_caller *caller)
+{
+  const char *message = NULL;
+  return policy_check(policy, caller, &message) == STATUS_OK;
+}
+
+static const struct slice user_role = SLICE_INIT("user");
+static const struct slice admin_role = SLICE_INIT("admin");
+static const struct slice clerk_role = SLICE_INIT("clerk");
+static const struct slice write_any = SLICE_INIT("items:write:any");
+static const struct slice read_audit = SLICE_INIT("audit:read");
+
+Test(policy, built_in_roles_hold_what_the_contract_says)
+{
+  const struct policy_caller user = caller_with(&user_role, NULL, false);
+  const struct policy_caller admin = caller_with(&admin_role, NULL, false);
+  const struct policy_caller clerk = caller_with(&clerk_role, NULL, false);
+  cr_expect(lets_in(&free_write, &user));
+  cr_expect(lets_in(&free_write, &admin));
+  cr_expect_not(lets_in(&free_write, &clerk), "a role that gives nothing");
+  cr_expect_not(lets_in(&audit, &user));
+  cr_expect(lets_in(&audit, &admin));
+  cr_expect(lets_in(&no_permission, &clerk));
+}
+
+Test(policy, permissions_of_the_token_count_beside_the_roles)
+{
+  const struct policy_caller auditor = caller_with(&user_role, &read_audit, false);
+  cr_expect(lets_in(&audit, &auditor));
+  cr_expect(lets_in(&free_write, &auditor));
+  cr_expect_str_eq(policy_refusal_reason(&free_write, &(struct policy_caller){.id = SLICE("u1")}),
+                   POLICY_PERMISSION_REQUIRED);
+}
+
+Test(policy, a_limited_token_holds_only_its_permissions)
+{
+  const struct policy_caller key = caller_with(&admin_role, &read_audit, true);
+  cr_expect(lets_in(&audit, &key));
+  cr_expect_not(lets_in(&free_write, &key));
+  cr_expect_not(lets_in(&no_permission, &key), "what has no permission is for people");
+  cr_expect_str_eq(policy_refusal_reason(&no_permission, &key), POLICY_LOGIN_REQUIRED);
+}
+
+static bool may(const struct policy *policy, const struct policy_caller *caller, const char *owner)
+{
+  return policy_check_owner(policy, caller, slice_from_string(owner)) == STATUS_OK;
+}
+
+Test(policy, the_ownership_rule_asks_whose_it_is)
+{
+  const struct policy_caller user = caller_with(&user_role, NULL, false);
+  const struct policy_caller clerk = caller_with(&user_role, &write_any, false);
+  const struct policy_caller admin = caller_with(&admin_role, NULL, false);
+  cr_expect(may(&owned_write, &user, "u1"));
+  cr_expect(may(&owned_write, &user, "U1"), "an id is compared without regard to case");
+  cr_expect_not(may(&owned_write, &user, "u2"));
+  cr_expect_not(may(&owned_write, &user, "u"));
+  cr_expect_not(may(&owned_write, &user, ""));
+  cr_expect(may(&owned_write, &clerk, "u2"));
+  cr_expect(may(&owned_write, &admin, "u2"));
+  cr_expect(may(&free_write, &user, "u2"), "there is no rule");
+}
+
+Test(policy, who_may_do_it_everywhere_may_do_it_at_home)
+{
+  const struct policy_caller key = caller_with(NULL, &write_any, true);
+  cr_expect(lets_in(&owned_write, &key));
+  cr_expect(may(&owned_write, &key, "u1"));
+  cr_expect(may(&owned_write, &key, "u2"));
+  cr_expect_not(lets_in(&free_write, &key), "the method without a rule needs the other permission");
+}
+
+Test(policy, nobody_owns_nothing)
+{
+  const struct policy_caller anonymous_user = {.roles = &user_role, .role_count = 1};
+  cr_expect_not(may(&owned_write, &anonymous_user, ""));
+}
+
+Test(policy, a_missing_permission_is_told_before_an_old_login)
+{
+  const struct policy policy = {.access = ACCESS_AUTHENTICATED, .permission = "audit:read", .max_auth_age_s = 600};
+  struct policy_caller user = caller_with(&user_role, NULL, false);
+  const char *message = NULL;
+  user.now = 1700000000;
+  cr_expect_eq(policy_check(&policy, &user, &message), STATUS_PERMISSION_DENIED);
+}
+
+Test(policy, names_of_permissions)
+{
+  static const char *const GOOD[] = {"items:read", "items:read:any", "api_keys:write", "a:b", "x2:y3"};
+  static const char *const BAD[] = {"",           "items",       ":read",      "items:",      "Items:read", "items:Read",
+                                    "items:read:", "items:read:all", "items:any:read", "items read", "*",     "items:*",
+                                    "a-b:c",      "items:read:any:any",
+                                    "a123456789a123456789a123456789a123456789:abcdefghi"};
+  for (size_t i = 0; i < ARRAY_LEN(GOOD); i++)
+    cr_expect(policy_permission_valid(slice_from_string(GOOD[i])), "%s", GOOD[i]);
+  for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
+    cr_expect_not(policy_permission_valid(slice_from_string(BAD[i])), "%s", BAD[i]);
+}

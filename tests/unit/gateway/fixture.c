@@ -174,11 +174,11 @@ void fixture_close(struct fixture *fixture)
 static struct slice bearer(struct fixture *fixture, const char *kid, const char *pem, const char *role,
                            int64_t lifetime_s)
 {
-  struct slice roles[] = {slice_from_string(role)};
+  struct slice roles[] = {role == NULL ? SLICE("user") : slice_from_string(role)};
   struct token_claims claims = {
       .subject = SLICE(FIXTURE_USER_ID),
       .roles = roles,
-      .role_count = role == NULL ? 0 : 1,
+      .role_count = roles[0].size == 0 ? 0 : 1,
       .id = SLICE("01936b5e-7c1a-7d3e-9f00-0000000000aa"),
       .issued_at = fixture_wall_us / 1000000,
       .expires_at = fixture_wall_us / 1000000 + lifetime_s,

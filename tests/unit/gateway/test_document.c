@@ -89,11 +89,11 @@ Test(document, shows_a_malformed_token)
   assert_like_example(start(input), "Unauthenticated", "INVALID_TOKEN");
 }
 
-Test(document, shows_a_missing_role)
+Test(document, shows_a_missing_permission)
 {
-  struct exchange_input input = fixture_input("GET", "/v1/users");
-  input.authorization = fixture_bearer(fixture, "user", 900);
-  assert_like_example(start(input), "RoleRequired", "ROLE_REQUIRED");
+  struct exchange_input input = fixture_input("DELETE", ITEM_PATH);
+  input.authorization = fixture_bearer(fixture, "guest", 900);
+  assert_like_example(start(input), "PermissionRequired", "PERMISSION_REQUIRED");
 }
 
 Test(document, shows_a_wrong_media_type)

@@ -164,13 +164,14 @@ Test(exchange_without_keys, goes_on_when_they_come)
 
 // ---- authorise ----
 
-Test(exchange, a_missing_role_is_403)
+Test(exchange, a_missing_permission_is_403)
 {
   struct exchange_input input = fixture_input("GET", "/v1/users");
   input.authorization = fixture_bearer(fixture, "user", 900);
   const struct exchange_reply *reply = start(input);
   assert_problem(reply, 403, "PERMISSION_DENIED");
-  cr_assert(fixture_contains(fixture_header(reply, "WWW-Authenticate"), "insufficient_scope"));
+  struct slice challenge = fixture_header(reply, "WWW-Authenticate");
+  cr_assert(fixture_contains(challenge, "error=\"insufficient_scope\", scope=\"users:read:any\""));
 }
 
 Test(exchange, the_role_opens)

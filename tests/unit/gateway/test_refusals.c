@@ -42,19 +42,46 @@ static const struct exchange_reply *list_users_as(const char *role)
 
 Test(refusals, a_role_must_match_as_a_whole)
 {
-  // None of these roles is "admin", which the method needs.
+  // None of these roles is "admin", which holds the permission that the method needs.
   static const char *const OTHERS[] = {"admi", "admin2", "dmin", "nimda", "adxin", "user"};
   for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++) {
-    assert_problem(list_users_as(OTHERS[i]), 403, "ROLE_REQUIRED");
+    assert_problem(list_users_as(OTHERS[i]), 403, "PERMISSION_REQUIRED");
     exchange_close(&exchange);
     exchange = fixture_exchange(fixture);
   }
   cr_assert_eq(fixture->call_count, 1);
 }
 
-Test(refusals, a_caller_without_any_role_lacks_the_role)
+Test(refusals, a_caller_without_any_role_lacks_the_permission)
 {
-  assert_problem(list_users_as(NULL), 403, "ROLE_REQUIRED");
+  assert_problem(list_users_as(""), 403, "PERMISSION_REQUIRED");
+}
+
+#define OTHER_USER "01936b5e-7c1a-7d3e-9f00-0000000000ff"
+
+static struct exchange_input read_account(const char *path, const char *role)
+{
+  struct exchange_input input = fixture_input("GET", path);
+  input.authorization = fixture_bearer(fixture, role, 900);
+  return input;
+}
+
+Test(refusals, the_account_of_another_is_refused_before_the_service_is_called)
+{
+  assert_problem(start(read_account("/v1/users/" OTHER_USER, "user")), 403, "NOT_YOUR_ACCOUNT");
+  cr_assert_eq(fixture->call_count, 1, "nothing but the keys was asked for");
+}
+
+Test(refusals, the_own_account_is_read)
+{
+  struct fixture_call *call = start_call(read_account("/v1/users/" FIXTURE_USER_ID, "user"));
+  cr_assert_str_eq(call->method, "user.v1.UserService/GetUser");
+}
+
+Test(refusals, the_account_of_another_is_read_by_an_admin)
+{
+  struct fixture_call *call = start_call(read_account("/v1/users/" OTHER_USER, "admin"));
+  cr_assert_str_eq(call->method, "user.v1.UserService/GetUser");
 }
 
 Test(refusals, a_malformed_token_is_named_in_the_challenge)

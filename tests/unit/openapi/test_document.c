@@ -55,8 +55,11 @@ Test(openapi, operations_of_the_real_contracts)
   EXPECT_VALUE("\"3.1.0\"", json, "openapi");
   EXPECT_VALUE("\"ItemService_GetItem\"", json, "paths", "/v1/items/{id}", "get", "operationId");
   EXPECT_VALUE("\"One item\"", json, "paths", "/v1/items/{id}", "get", "summary");
-  EXPECT_VALUE("[{\"bearer\":[]}]", json, "paths", "/v1/items/{id}", "get", "security");
-  EXPECT_VALUE("[{\"bearer\":[\"admin\"]}]", json, "paths", "/v1/users", "get", "security");
+  EXPECT_VALUE("[{\"bearer\":[\"items:read\"]}]", json, "paths", "/v1/items/{id}", "get", "security");
+  EXPECT_VALUE("[{\"bearer\":[\"users:read:any\"]}]", json, "paths", "/v1/users", "get", "security");
+  EXPECT_VALUE("\"items:write\"", json, "paths", "/v1/items/{id}", "delete", "x-permission");
+  EXPECT_VALUE("\"items:write:any\"", json, "paths", "/v1/items/{id}", "delete", "x-permission-any");
+  cr_assert(holds(VALUE(json, "paths", "/v1/items/{id}", "delete", "description"), "for what belongs to others"));
   EXPECT_VALUE("[]", json, "paths", "/v1/auth/login", "post", "security");
   // {item.id} and {id} are one path, whose parameter has the first one's name.
   EXPECT_VALUE("\"ItemService_UpdateItem\"", json, "paths", "/v1/items/{id}", "patch", "operationId");
