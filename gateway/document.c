@@ -7,8 +7,8 @@
 
 #define EXAMPLE_REQUEST_ID "01936b5e-7c1a-7d3e-9f00-4a7c9e21d0b8"
 
-// The problems that the steps of an exchange (exchange_steps.c, exchange_reply.c) and nginx answer with. A unit test
-// provokes each of them and compares the reply with this table.
+// The problems that the steps of an exchange (exchange_steps.c, exchange_rights.c, exchange_reply.c) and nginx answer
+// with. A unit test provokes each of them and compares the reply with this table.
 static const struct openapi_problem PROBLEMS[] = {
     {.when = OPENAPI_ALWAYS,
      .response = "InvalidRequest",

@@ -11,6 +11,10 @@
 #include "gateway/http_fields.h"
 #include "gateway/problem.h"
 
+// The header that tells what is wrong with a token, and how its value begins.
+#define AUTHENTICATE SLICE("WWW-Authenticate")
+#define CHALLENGE "Bearer realm=\"bulkhead\""
+
 enum exchange_state {
   EXCHANGE_STATE_OPEN,        // exchange_start has not been called
   EXCHANGE_STATE_RUNNING,     // a step is running
@@ -91,7 +95,7 @@ struct failure {
   uint32_t retry_after_ms;
 };
 
-// Steps of the exchange, in the order of the table (exchange_steps.c, exchange_reply.c).
+// Steps of the exchange, in the order of the table (exchange_steps.c, exchange_rights.c, exchange_reply.c).
 enum step_result step_identify(struct exchange *exchange);
 enum step_result step_route(struct exchange *exchange);
 enum step_result step_time(struct exchange *exchange);

@@ -92,11 +92,10 @@ void declare_permissions(struct contract_builder *builder)
 static void check_use(struct contract_builder *builder, const struct declaration *service,
                       const Bulkhead__V1__Permission *declared)
 {
-  const struct contract_permission *permission =
-      find_permission(builder->contract, slice_from_string(declared->name));
+  const struct contract_permission *permission = find_permission(builder->contract, slice_from_string(declared->name));
   if (permission != NULL && !permission->is_used && !permission->is_any_used)
-    report(builder, service,
-           "no method needs the permission \"%s\"; name it in a method's policy, or leave it out", declared->name);
+    report(builder, service, "no method needs the permission \"%s\"; name it in a method's policy, or leave it out",
+           declared->name);
 }
 
 void check_permissions(struct contract_builder *builder)
@@ -194,8 +193,7 @@ static void refer(const struct rule *rule, struct slice name)
   struct contract_permission *declared = find_permission(rule->builder->contract, base);
   if (declared == NULL) {
     report(rule->builder, rule->option,
-           "the permission \"" SLICE_FMT
-           "\" is not declared; correct it, or add permissions: {name: \"" SLICE_FMT
+           "the permission \"" SLICE_FMT "\" is not declared; correct it, or add permissions: {name: \"" SLICE_FMT
            "\" description: \"...\"} to (bulkhead.v1.service) of a service",
            SLICE_ARG(name), SLICE_ARG(base));
     return;

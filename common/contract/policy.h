@@ -43,7 +43,8 @@ struct policy {
   const char *permission_any;
   bool every_user;  // the role "user" holds `permission`
   enum policy_owner owner;
-  uint32_t owner_path[POLICY_MAX_OWNER_DEPTH];  // POLICY_OWNER_REQUEST: the numbers of the fields that lead to the owner
+  uint32_t
+      owner_path[POLICY_MAX_OWNER_DEPTH];  // POLICY_OWNER_REQUEST: the numbers of the fields that lead to the owner
   size_t owner_depth;
   const char *owner_reason;  // what is told to those who are not the owner
   const char *owner_message;
@@ -93,8 +94,9 @@ bool policy_lacks_permission(const struct policy *policy, const struct policy_ca
 // Returns the reason of the refusal of a caller whom policy_check has answered PERMISSION_DENIED.
 const char *policy_refusal_reason(const struct policy *policy, const struct policy_caller *caller);
 
-// Decides on what belongs to the account `owner_id`, for a caller whom policy_check has let in, by the method's ownership
-// rule: OK or PERMISSION_DENIED, which is told as owner_reason and owner_message. OK for a method without such a rule.
+// Decides on what belongs to the account `owner_id`, for a caller whom policy_check has let in, by the method's
+// ownership rule: OK or PERMISSION_DENIED, which is told as owner_reason and owner_message. OK for a method without
+// such a rule.
 enum status policy_check_owner(const struct policy *policy, const struct policy_caller *caller,
                                struct slice owner_id) MUST_CHECK;
 

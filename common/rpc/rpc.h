@@ -29,7 +29,7 @@ struct rpc_context {
   size_t caller_role_count;
   const struct slice *caller_permissions;  // what the token names beside the roles
   size_t caller_permission_count;
-  bool caller_is_limited;  // the token allows nothing but its permissions: that of an API key
+  bool caller_is_limited;        // the token allows nothing but its permissions: that of an API key
   struct slice caller_session;   // empty: the token names none
   int64_t caller_auth_time;      // when the user last proved who he is, in Unix seconds; 0: the token does not say
   struct slice peer_service;     // the program that has sent the call, as its connection proves it; not sent

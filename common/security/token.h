@@ -3,10 +3,10 @@
 // verifies nothing for "alg":"none", and checks no claims.
 //
 // A token is valid when alg is ES256, typ is absent or JWT, kid is the id of a known key, and crit is absent. exp, nbf,
-// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, permissions, limited, sid,
-// auth_time and gen may be absent. Texts are visible ASCII: sub, jti and sid up to 128 bytes, a role or permission up to
-// 64. A member that comes twice,
-// and base64url with padding or unused bits set, make a token malformed.
+// iat, iss, aud, sub and jti are required and checked, with 30 s of leeway for clocks; roles, permissions, limited,
+// sid, auth_time and gen may be absent. Texts are visible ASCII: sub, jti and sid up to 128 bytes, a role and a
+// permission up to 64. A member that comes twice, and base64url with padding or unused bits set, make a token
+// malformed.
 #ifndef BULKHEAD_SECURITY_TOKEN_H
 #define BULKHEAD_SECURITY_TOKEN_H
 

@@ -26,8 +26,8 @@ struct token_cache_entry {
   int64_t not_before;
   struct token_claims claims;
   struct slice token;
-  size_t bytes;  // of this allocation
-  bool used;     // asked for since it last stood at the front of the queue
+  size_t bytes;          // of this allocation
+  bool used;             // asked for since it last stood at the front of the queue
   struct slice texts[];  // the roles, then the permissions
 };
 

@@ -36,8 +36,9 @@ struct slice call_caller_session(const struct call *call);
 int64_t call_caller_auth_time(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
 // Judges a caller by the ownership rule of the method's contract (owner_stored): may he do this to what belongs to the
-// account `owner_id`? PERMISSION_DENIED, with what the contract says of it, where he may not. It is asked before anything
-// is changed or shown; a handler that answers OK without having asked is a mistake, which the caller is told as INTERNAL.
+// account `owner_id`? PERMISSION_DENIED, with what the contract says of it, where he may not. It is asked before
+// anything is changed or shown; a handler that answers OK without having asked is a mistake, which the caller is told
+// as INTERNAL.
 enum status call_may(struct call *call, const char *owner_id) MUST_CHECK;
 // Decides the same without failing the call, for what must not be known to exist.
 bool call_owns(struct call *call, const char *owner_id);

@@ -36,8 +36,8 @@ struct resource {
   const struct query *update_part;
   // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state.
   const struct query *remove;
-  // Without `owned` and `is_private` the contract or the handlers decide who may see and change a resource. Both judge the
-  // row's owner_id by the ownership rule of the method, which must have one (owner_stored).
+  // Without `owned` and `is_private` the contract or the handlers decide who may see and change a resource. Both judge
+  // the row's owner_id by the ownership rule of the method, which must have one (owner_stored).
   bool owned;       // for changing and deleting it; who may not gets PERMISSION_DENIED
   bool is_private;  // for seeing it, too; who may not gets NOT_FOUND
   // Checks a whole message before it is stored, and reports what is wrong by call_violation and call_fail. May be NULL.

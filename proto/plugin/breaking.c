@@ -198,8 +198,8 @@ static bool is_same_text(const char *a, const char *b)
   return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-// Judges what a permission refuses that was let in. The role "user" held the permissions with every_user before they had
-// names, and "admin" holds all. An ownership rule that comes with the first permission may have been the handler's
+// Judges what a permission refuses that was let in. The role "user" held the permissions with every_user before they
+// had names, and "admin" holds all. An ownership rule that comes with the first permission may have been the handler's
 // before.
 static void compare_permission(struct comparison *comparison, const struct contract_method *released,
                                const struct contract_method *present)
@@ -215,14 +215,16 @@ static void compare_permission(struct comparison *comparison, const struct contr
                     "the permission %s is needed now; %s whose account does not hold it are refused; restore what the "
                     "method needed",
                     new->permission, clients);
-  if (old->permission != NULL && old->every_user && !new->every_user && !is_other && new->permission != NULL)
-    diagnostics_add(comparison->diagnostics, &present->place, element,
-                    "every_user was taken from the permission %s; %s whose account does not hold it are refused; restore "
-                    "it",
-                    new->permission, clients);
+  if (old->permission != NULL && old->every_user && !new->every_user && !is_other &&new->permission != NULL)
+    diagnostics_add(
+        comparison->diagnostics, &present->place, element,
+        "every_user was taken from the permission %s; %s whose account does not hold it are refused; restore "
+        "it",
+        new->permission, clients);
   if (old->permission != NULL && old->owner == POLICY_OWNER_NONE && new->owner != POLICY_OWNER_NONE)
     diagnostics_add(comparison->diagnostics, &present->place, element,
-                    "an ownership rule was added; %s that act on what belongs to others are refused; restore it", clients);
+                    "an ownership rule was added; %s that act on what belongs to others are refused; restore it",
+                    clients);
 }
 
 static void compare_auth_age(struct comparison *comparison, const struct contract_method *released,

@@ -95,11 +95,11 @@ static void on_done(void *arg, const struct rpc_status *status, struct slice pay
   outcome->payload = arena_copy(arena, payload);
 }
 
-// Returns a token of the context's user: the last one, where it is the same user's. Who is given no role has the one that
-// every account has.
+// Returns a token of the context's user: the last one, where it is the same user's. Who is given no role has the one
+// that every account has.
 static struct slice find_token(struct driver *driver, const struct rpc_context *context)
 {
-  static const struct slice USER = SLICE_INIT(POLICY_ROLE_USER);
+  static const struct slice USER = SLICE_INIT("user");
   bool has_roles = context->caller_role_count > 0;
   if (!slice_equal(driver->user, context->caller_id) || driver->user_roles != context->caller_role_count) {
     driver->user = arena_copy(&driver->arena, context->caller_id);

@@ -303,9 +303,20 @@ Test(policy, a_missing_permission_is_told_before_an_old_login)
 Test(policy, names_of_permissions)
 {
   static const char *const GOOD[] = {"items:read", "items:read:any", "api_keys:write", "a:b", "x2:y3"};
-  static const char *const BAD[] = {"",           "items",       ":read",      "items:",      "Items:read", "items:Read",
-                                    "items:read:", "items:read:all", "items:any:read", "items read", "*",     "items:*",
-                                    "a-b:c",      "items:read:any:any",
+  static const char *const BAD[] = {"",
+                                    "items",
+                                    ":read",
+                                    "items:",
+                                    "Items:read",
+                                    "items:Read",
+                                    "items:read:",
+                                    "items:read:all",
+                                    "items:any:read",
+                                    "items read",
+                                    "*",
+                                    "items:*",
+                                    "a-b:c",
+                                    "items:read:any:any",
                                     "a123456789a123456789a123456789a123456789:abcdefghi"};
   for (size_t i = 0; i < ARRAY_LEN(GOOD); i++)
     cr_expect(policy_permission_valid(slice_from_string(GOOD[i])), "%s", GOOD[i]);

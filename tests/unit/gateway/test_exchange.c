@@ -170,8 +170,7 @@ Test(exchange, a_missing_permission_is_403)
   input.authorization = fixture_bearer(fixture, "user", 900);
   const struct exchange_reply *reply = start(input);
   assert_problem(reply, 403, "PERMISSION_DENIED");
-  struct slice challenge = fixture_header(reply, "WWW-Authenticate");
-  cr_assert(fixture_contains(challenge, "error=\"insufficient_scope\", scope=\"users:read:any\""));
+  cr_assert(fixture_contains(fixture_header(reply, "WWW-Authenticate"), "scope=\"users:read:any\""));
 }
 
 Test(exchange, the_role_opens)
