@@ -120,7 +120,7 @@ test("what a client can do wrong is documented", async () => {
   const path = { id: "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b" };
   assert.equal((await client.GET("/v1/items/{id}", { params: { path } })).error?.reason, "ITEM_NOT_FOUND");
   assert.equal((await anonymous.GET("/v1/items/{id}", { params: { path } })).error?.reason, "TOKEN_MISSING");
-  assert.equal((await client.GET("/v1/users")).error?.reason, "ROLE_REQUIRED");
+  assert.equal((await client.GET("/v1/users")).error?.reason, "PERMISSION_REQUIRED");
   assert.equal((await client.GET("/v1/users/{id}", { params: { path } })).error?.reason, "NOT_YOUR_ACCOUNT");
   const body = { sku: "X", name: "y" };
   const plain = await client.POST("/v1/items", { body, headers: { "Content-Type": "text/plain" } });
