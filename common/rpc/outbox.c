@@ -52,12 +52,39 @@ static uint64_t note_frame(struct outbox *outbox, size_t size_before, uint8_t ow
   return outbox->next++;
 }
 
+// Notes that the payload in a buffer belongs to the frame that was added last.
+static void take_payload(struct outbox *outbox, struct strbuf *buffer)
+{
+  struct outbox_frame *frame = get_frame(outbox, outbox->next - 1);
+  frame->payload = (struct outbox_payload){buffer->data, buffer->size};
+  outbox->payload_bytes += buffer->size;
+  outbox->owned_bytes[frame->owner] += buffer->size;
+  strbuf_init(buffer, buffer->max_size);
+}
+
+// Notes that the payload of a frame is gone, and returns it.
+static struct outbox_payload release_payload(struct outbox *outbox, struct outbox_frame *frame)
+{
+  struct outbox_payload payload = frame->payload;
+  frame->payload = (struct outbox_payload){0};
+  outbox->payload_bytes -= payload.size;
+  outbox->owned_bytes[frame->owner] -= payload.size;
+  return payload;
+}
+
 uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame, uint8_t owner)
 {
   CHECK(owner <= OUTBOX_OWNERS);
   size_t before = outbox->frames.size;
-  rpc_frame_append(&outbox->frames, frame);
-  return note_frame(outbox, before, owner);
+  if (frame->buffer == NULL || frame->payload.size <= RPC_LARGE_FRAME_BYTES) {
+    rpc_frame_append(&outbox->frames, frame);
+    return note_frame(outbox, before, owner);
+  }
+  CHECK(frame->payload.data == frame->buffer->data && frame->payload.size == frame->buffer->size);
+  rpc_frame_append_head(&outbox->frames, frame);
+  uint64_t number = note_frame(outbox, before, owner);
+  take_payload(outbox, frame->buffer);
+  return number;
 }
 
 uint64_t outbox_add_with_timeout(struct outbox *outbox, struct slice body, uint32_t timeout_ms, uint64_t expires_at_us)
@@ -78,6 +105,8 @@ void outbox_add_hello(struct outbox *outbox, struct slice hello)
 
 void outbox_clear(struct outbox *outbox)
 {
+  for (uint64_t number = outbox->first; number != outbox->next && outbox->payload_bytes > 0; number++)
+    free(release_payload(outbox, get_frame(outbox, number)).data);
   outbox->head = 0;
   outbox->first = outbox->next;
   outbox->dropped_count = 0;
@@ -135,6 +164,7 @@ bool outbox_drop(struct outbox *outbox, uint64_t number)
   if (frame->dropped)
     return true;
   frame->dropped = true;
+  free(release_payload(outbox, frame).data);
   outbox->dropped_count++;
   outbox->dropped_bytes += frame->size;
   outbox->owned_bytes[frame->owner] -= frame->size;
@@ -159,10 +189,11 @@ struct outbox_packet outbox_peek(struct outbox *outbox)
     const struct outbox_frame *frame = get_frame(outbox, number);
     if (frame->dropped)
       continue;
-    bool alone = frame->size > RPC_LARGE_FRAME_BYTES;
+    bool alone = frame->size > RPC_LARGE_FRAME_BYTES || frame->payload.data != NULL;
     if (packet.frame_count > 0 && (alone || packet.bytes.size + frame->size > max_bytes))
       break;
     packet.bytes.size += frame->size;
+    packet.payload = frame->payload;
     packet.frame_count++;
     if (alone)
       break;
@@ -185,11 +216,12 @@ void outbox_remove(struct outbox *outbox, struct outbox_packet packet)
 {
   outbox->head += packet.bytes.size;
   for (size_t left = packet.frame_count; left > 0; outbox->first++) {
-    const struct outbox_frame *frame = get_frame(outbox, outbox->first);
+    struct outbox_frame *frame = get_frame(outbox, outbox->first);
     if (frame->dropped) {
       outbox->dropped_count--;
       continue;
     }
+    (void)release_payload(outbox, frame);
     outbox->owned_bytes[frame->owner] -= frame->size;
     left--;
   }

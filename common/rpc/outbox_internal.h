@@ -3,6 +3,9 @@
 // Frames are encoded into the outbox and copied once more into the buffer of the stream. The copy costs little beside a
 // write to a socket, and no half-built message exists while the connection has no room. A frame that nobody waits for
 // any more can be dropped as long as it has not left.
+//
+// Megabytes are not copied: a large payload with a buffer of its own stays in it, and the buffer passes on with the
+// packet. Such a frame leaves alone.
 #ifndef BULKHEAD_RPC_OUTBOX_INTERNAL_H
 #define BULKHEAD_RPC_OUTBOX_INTERNAL_H
 
@@ -25,10 +28,16 @@
 // Frames may have an owner, from 1 to this, so that what waits for each of them is known. 0 stands for none.
 #define OUTBOX_OWNERS 63
 
-// A frame in the outbox: its bytes, tag and length included, and whether it was dropped. A dropped frame has no bytes
-// once its place was used for others.
+// A payload that is not copied. It was allocated by malloc.
+struct outbox_payload {
+  char *data;  // NULL for none
+  size_t size;
+};
+
+// A frame in the outbox, and whether it was dropped. A dropped frame has no bytes once its place was used for others.
 struct outbox_frame {
-  uint32_t size;
+  struct outbox_payload payload;  // stands behind the bytes in `frames`
+  uint32_t size;                  // of the bytes in `frames`, tag and length included
   uint8_t owner;
   bool dropped;
 };
@@ -44,17 +53,19 @@ struct outbox {
   uint64_t next;                          // number of the next frame to be added
   size_t dropped_count;                   // dropped frames between `first` and `next`
   size_t dropped_bytes;                   // bytes that these still have in `frames`
+  size_t payload_bytes;                   // of the payloads that are not in `frames`
   size_t owned_bytes[OUTBOX_OWNERS + 1];  // of the frames that wait, by owner
 };
 
 struct outbox_packet {
   struct slice bytes;
+  struct outbox_payload payload;  // behind the bytes
   size_t frame_count;
 };
 
 void outbox_free(struct outbox *outbox);
 
-// Adds a frame of `owner` and returns its number.
+// Adds a frame of `owner` and returns its number. The buffer of a large payload is taken over, and is empty then.
 uint64_t outbox_add(struct outbox *outbox, const struct rpc_frame *frame, uint8_t owner);
 // Adds a hello, which takes the place of a frame.
 void outbox_add_hello(struct outbox *outbox, struct slice hello);
@@ -72,7 +83,7 @@ static inline size_t outbox_count(const struct outbox *outbox)
 // Returns how many bytes the frames that wait have.
 static inline size_t outbox_bytes(const struct outbox *outbox)
 {
-  return outbox->frames.size - outbox->head - outbox->dropped_bytes;
+  return outbox->frames.size - outbox->head - outbox->dropped_bytes + outbox->payload_bytes;
 }
 
 static inline bool outbox_is_full(const struct outbox *outbox)
@@ -82,7 +93,7 @@ static inline bool outbox_is_full(const struct outbox *outbox)
 
 // Returns the frames of the next packet, at least one; valid until the outbox changes. It must not be empty.
 struct outbox_packet outbox_peek(struct outbox *outbox);
-// Removes a packet from the front, after it was sent.
+// Removes a packet from the front, after it was sent. Its payload belongs to whoever has sent it.
 void outbox_remove(struct outbox *outbox, struct outbox_packet packet);
 // Drops all frames that wait.
 void outbox_clear(struct outbox *outbox);

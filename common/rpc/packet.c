@@ -2,6 +2,7 @@
 // byte for byte what protobuf-c writes (a unit test compares them).
 #include "common/rpc/packet_internal.h"
 
+#include "common/base/check.h"
 #include "common/base/utf8.h"
 
 enum { PACKET_FRAMES = 1, PACKET_RECEIVED = 2, PACKET_SENT_AT_US = 3, PACKET_HELLO = 4 };
@@ -128,7 +129,7 @@ static void write_status(struct strbuf *out, const struct rpc_status *status)
   write_number(out, STATUS_RETRY_AFTER_MS, status->retry_after_ms);
 }
 
-void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
+static void write_before_payload(struct strbuf *out, const struct rpc_frame *frame)
 {
   write_number(out, FRAME_CALL_ID, frame->call_id);
   write_number(out, FRAME_KIND, frame->kind);
@@ -136,6 +137,19 @@ void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
   write_number(out, FRAME_TIMEOUT_MS, frame->timeout_ms);
   if (frame->has_context)
     write_context(out, &frame->context);
+}
+
+void rpc_frame_append_head(struct strbuf *packet, const struct rpc_frame *frame)
+{
+  CHECK(!frame->has_status && frame->expires_at_us == 0 && frame->credit == 0);
+  write_nested_head(packet, PACKET_FRAMES, measure_frame(frame));
+  write_before_payload(packet, frame);
+  write_nested_head(packet, FRAME_PAYLOAD, frame->payload.size);
+}
+
+void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame)
+{
+  write_before_payload(out, frame);
   write_bytes(out, FRAME_PAYLOAD, frame->payload);
   if (frame->has_status)
     write_status(out, &frame->status);

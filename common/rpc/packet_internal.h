@@ -46,6 +46,7 @@ struct rpc_frame {
   uint32_t credit;         // in bytes; a request with 0 opens no stream
   struct slice method;
   struct slice payload;
+  struct strbuf *buffer;  // of a frame to send: holds `payload`, and whoever queues the frame may take its memory over
   bool has_context;
   bool has_status;
   struct rpc_context context;
@@ -54,6 +55,9 @@ struct rpc_frame {
 
 // Appends the frame as a field of a Packet: tag, length, frame.
 void rpc_frame_append(struct strbuf *packet, const struct rpc_frame *frame);
+// Appends what stands before the payload of a frame, the payload's tag and length included. Nothing may stand behind
+// it.
+void rpc_frame_append_head(struct strbuf *packet, const struct rpc_frame *frame);
 // Appends the frame alone, without tag and length.
 void rpc_frame_append_body(struct strbuf *out, const struct rpc_frame *frame);
 // Appends a frame as a field of a Packet: a body from rpc_frame_append_body with its time limits behind it.

@@ -158,12 +158,30 @@ static void check_session(struct packet_stream *stream)
            LOG_SLICE("peer", tls_session_peer(stream->tls)), LOG_STRING("reason", tls_session_reason(stream->tls)));
 }
 
+// Returns the size of the message that is sent.
+static size_t get_out_size(const struct packet_stream *stream)
+{
+  return stream->out.size + stream->out_payload.size;
+}
+
+// Returns the next bytes of the message that is sent: of what stands before its payload, of that, or of the rest.
+static struct slice get_unsent(const struct packet_stream *stream)
+{
+  struct slice out = strbuf_slice(&stream->out);
+  struct slice payload = slice_make(stream->out_payload.data, stream->out_payload.size);
+  if (stream->out_sent < stream->out_head)
+    return slice_make(out.data + stream->out_sent, stream->out_head - stream->out_sent);
+  size_t behind_head = stream->out_sent - stream->out_head;
+  return behind_head < payload.size ? slice_skip(payload, behind_head)
+                                    : slice_skip(out, stream->out_sent - payload.size);
+}
+
 // Returns the next encrypted bytes to send. The message is encrypted piece by piece, so that little of it waits in both
 // forms.
 static struct slice seal_bytes(struct packet_stream *stream)
 {
   struct slice output = tls_session_output(stream->tls);
-  struct slice left = slice_skip(strbuf_slice(&stream->out), stream->out_sent);
+  struct slice left = get_unsent(stream);
   if (output.size != 0 || left.size == 0)
     return output;
   if (left.size > BUFFER_BYTES)
@@ -197,8 +215,7 @@ static void watch_for_room(struct packet_stream *stream)
 static size_t send_some(struct packet_stream *stream)
 {
   if (stream->tls == NULL) {
-    size_t moved =
-        move_bytes(stream, &stream->sending, cut_turn(slice_skip(strbuf_slice(&stream->out), stream->out_sent)));
+    size_t moved = move_bytes(stream, &stream->sending, cut_turn(get_unsent(stream)));
     stream->out_sent += moved;
     stream->sent_bytes += moved;
     return moved;
@@ -212,7 +229,18 @@ static size_t send_some(struct packet_stream *stream)
 
 static bool is_all_sent(const struct packet_stream *stream)
 {
-  return stream->out_sent == stream->out.size && (stream->tls == NULL || tls_session_output(stream->tls).size == 0);
+  return stream->out_sent == get_out_size(stream) && (stream->tls == NULL || tls_session_output(stream->tls).size == 0);
+}
+
+static void clear_out(struct packet_stream *stream)
+{
+  stream->out_sent = 0;
+  stream->out_head = 0;
+  free(stream->out_payload.data);
+  stream->out_payload = (struct outbox_payload){0};
+  strbuf_clear(&stream->out);
+  if (stream->out.capacity > BUFFER_BYTES)
+    strbuf_free(&stream->out);
 }
 
 // In PACKET_STREAM_DIRECT the host's loop comes back for what is left.
@@ -224,37 +252,38 @@ static void write_out(struct packet_stream *stream)
     moved = send_some(stream);
   if (stream->state == PACKET_STREAM_OPEN && !is_all_sent(stream))
     return;
-  stream->out_sent = 0;
-  strbuf_clear(&stream->out);
-  if (stream->out.capacity > BUFFER_BYTES)
-    strbuf_free(&stream->out);
+  clear_out(stream);
 }
 
-static void add_message(struct packet_stream *stream, struct slice frames, uint64_t received)
+static void add_message(struct packet_stream *stream, const struct outbox_packet *packet, uint64_t received)
 {
   uint8_t tail[RPC_TAIL_MAX_BYTES];
   size_t tail_size = rpc_tail_write(received, stream->options.with_clock ? clock_now_us() : 0, tail);
   uint8_t head[1 + LENGTH_BYTES + WORD_BYTES] = {IPC_MESSAGE};
-  write_number(head + 1, WORD_BYTES + frames.size + tail_size, LENGTH_BYTES);
+  write_number(head + 1, WORD_BYTES + packet->bytes.size + packet->payload.size + tail_size, LENGTH_BYTES);
   write_number(head + 1 + LENGTH_BYTES, RPC_HEADER_WORD, WORD_BYTES);
   size_t skipped = stream->is_ipc ? 0 : 1;
   strbuf_add(&stream->out, slice_make((char *)head + skipped, sizeof(head) - skipped));
-  strbuf_add(&stream->out, frames);
+  strbuf_add(&stream->out, packet->bytes);
+  stream->out_head = packet->payload.size == 0 ? 0 : stream->out.size;
+  stream->out_payload = packet->payload;
   strbuf_add(&stream->out, slice_make((char *)tail, tail_size));
 }
 
-static bool transmit_packet(struct send_port *port, struct slice frames, uint64_t received)
+static bool transmit_packet(struct send_port *port, const struct outbox_packet *packet, uint64_t received)
 {
   struct packet_stream *stream = CONTAINER_OF(port, struct packet_stream, port);
-  if (stream->state == PACKET_STREAM_ENDED)
+  if (stream->state == PACKET_STREAM_ENDED) {
+    free(packet->payload.data);
     return true;
+  }
   // A transfer in the background may have ended.
   bool was_watched = packet_stream_has_unsent(stream);
   if (was_watched)
     write_out(stream);
   if (stream->state == PACKET_STREAM_OPEN && packet_stream_has_unsent(stream))
     return false;
-  add_message(stream, frames, received);
+  add_message(stream, packet, received);
   write_out(stream);
   if (was_watched || needs_turn(stream))
     watch_for_room(stream);
@@ -448,6 +477,7 @@ void packet_stream_close(struct packet_stream **stream_pointer)
   nng_stream_free(stream->stream);
   close(fd);
   tls_session_free(&stream->tls);
+  free(stream->out_payload.data);
   strbuf_free(&stream->out);
   free(stream->in);
   free(stream);

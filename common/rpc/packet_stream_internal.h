@@ -80,8 +80,11 @@ struct packet_stream {
   size_t in_begin;
   size_t in_end;
   size_t in_capacity;
-  struct strbuf out;  // at most one message that nng has not taken wholly
-  size_t out_sent;
+  // At most one message that nng has not taken wholly: `out`, where there is a payload with it behind `out_head` bytes.
+  struct strbuf out;
+  struct outbox_payload out_payload;
+  size_t out_head;
+  size_t out_sent;  // of the message
 };
 
 // Takes over an open connection, and empties `opened`.

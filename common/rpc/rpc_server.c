@@ -94,14 +94,11 @@ static void free_request(struct rpc_request **request_pointer)
   free(request);
 }
 
-void rpc_request_reply(struct rpc_request *request, const struct rpc_status *status, struct slice payload)
+static void send_reply(struct rpc_request *request, struct rpc_frame reply)
 {
   static const struct rpc_status too_large = {.code = STATUS_INTERNAL,
                                               .message = SLICE_INIT("the reply is larger than a message may be")};
   struct rpc_server *server = request->server;
-  bool failed = status != NULL && status->code != STATUS_OK;
-  struct rpc_frame reply =
-      make_reply(request->frame.call_id, failed ? status : NULL, failed ? (struct slice){0} : payload);
   if (!reply_fits(server, &reply))
     reply = make_reply(request->frame.call_id, &too_large, (struct slice){0});
   count_reply(server, request, reply.has_status ? reply.status.code : STATUS_OK);
@@ -114,6 +111,23 @@ void rpc_request_reply(struct rpc_request *request, const struct rpc_status *sta
     server_forget_messages(request);
   }
   free_request(&request);
+}
+
+void rpc_request_reply(struct rpc_request *request, const struct rpc_status *status, struct slice payload)
+{
+  bool failed = status != NULL && status->code != STATUS_OK;
+  send_reply(request, make_reply(request->frame.call_id, failed ? status : NULL, failed ? (struct slice){0} : payload));
+}
+
+void rpc_request_reply_buffer(struct rpc_request *request, struct strbuf *payload)
+{
+  // The struct may lie in the request's arena, which is freed with the reply.
+  struct strbuf taken = *payload;
+  strbuf_init(payload, 0);
+  struct rpc_frame reply = make_reply(request->frame.call_id, NULL, strbuf_slice(&taken));
+  reply.buffer = &taken;
+  send_reply(request, reply);
+  strbuf_free(&taken);
 }
 
 // ---- requests ----

@@ -68,14 +68,14 @@ static uint64_t find_ack(const struct sender *sender)
   return sender->outbox.first < sender->held_until ? sender->held_ack : sender->window.received;
 }
 
-// Sends one packet, which is an ack alone when `frames` is empty. False when the port has no room; the sender then
+// Sends one packet, which is an ack alone when it has no frames. False when the port has no room; the sender then
 // waits for it.
-static bool send_packet(struct sender *sender, struct slice frames)
+static bool send_packet(struct sender *sender, const struct outbox_packet *packet)
 {
   struct send_port *port = sender->port;
   uint64_t ack = find_ack(sender);
   if (!port->full)
-    port->full = !port->transmit(port, frames, ack);
+    port->full = !port->transmit(port, packet, ack);
   if (port->full) {
     set_state(sender, SENDER_BLOCKED);
     return false;
@@ -88,7 +88,7 @@ static bool send_packet(struct sender *sender, struct slice frames)
 static bool send_frames(struct sender *sender)
 {
   struct outbox_packet packet = outbox_peek(&sender->outbox);
-  if (!send_packet(sender, packet.bytes))
+  if (!send_packet(sender, &packet))
     return false;
   outbox_remove(&sender->outbox, packet);
   if (sender->options.frames != NULL)
@@ -110,7 +110,7 @@ void sender_flush(struct sender *sender)
   }
   // While the window is closed, the ack that opens it queues the sender again.
   if (window_is_open(sender) && sender->window.ack_due)
-    (void)send_packet(sender, (struct slice){0});
+    (void)send_packet(sender, &(struct outbox_packet){0});
 }
 
 uint64_t sender_add(struct sender *sender, const struct rpc_frame *frame)
@@ -202,7 +202,7 @@ void send_queue_flush(struct send_queue *queue)
 }
 
 void send_port_init(struct send_port *port,
-                    bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received))
+                    bool (*transmit)(struct send_port *port, const struct outbox_packet *packet, uint64_t received))
 {
   *port = (struct send_port){.transmit = transmit};
   list_init(&port->blocked);

@@ -24,9 +24,10 @@ struct send_queue {
 
 // The connection that packets leave through.
 struct send_port {
-  // Sends one packet, with an ack of `received` packets. False when the connection has no room; then send_port_unblock
-  // must be called once it has. Not called while `full`.
-  bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received);
+  // Sends one packet, which is an ack alone without frames, with an ack of `received` packets. Its payload belongs to
+  // the port then. False when the connection has no room; then send_port_unblock must be called once it has. Not called
+  // while `full`.
+  bool (*transmit)(struct send_port *port, const struct outbox_packet *packet, uint64_t received);
   bool full;
   struct list blocked;  // sender.node of SENDER_BLOCKED
 };
@@ -63,7 +64,7 @@ void send_queue_init(struct send_queue *queue);
 void send_queue_flush(struct send_queue *queue);
 
 void send_port_init(struct send_port *port,
-                    bool (*transmit)(struct send_port *port, struct slice frames, uint64_t received));
+                    bool (*transmit)(struct send_port *port, const struct outbox_packet *packet, uint64_t received));
 // Notes that the port has room again, and queues the senders that waited for it.
 void send_port_unblock(struct send_port *port);
 

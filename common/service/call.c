@@ -184,6 +184,13 @@ void call_reply_bytes(struct call *call, struct slice wire)
 {
   call->has_reply_bytes = true;
   call->reply_bytes = wire;
+  call->reply_buffer = NULL;
+}
+
+void call_reply_buffer(struct call *call, struct strbuf *wire)
+{
+  call_reply_bytes(call, strbuf_slice(wire));
+  call->reply_buffer = wire;
 }
 
 // The message for clients when the handler gave none. It tells nothing about the inside.

@@ -17,6 +17,7 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/base/strbuf.h"
 #include "common/contract/policy.h"
 #include "common/contract/validate.h"
 
@@ -68,6 +69,8 @@ void call_violation(struct call *call, const char *field, const char *descriptio
 // Replies with these bytes, such as a cached reply, instead of the response struct. They are copied at the end of the
 // call.
 void call_reply_bytes(struct call *call, struct slice wire);
+// Replies with the content of a buffer, which must last until the end of the call: its memory passes on without a copy.
+void call_reply_buffer(struct call *call, struct strbuf *wire);
 
 // ---- tables that protoc-gen-bulkhead writes ----
 

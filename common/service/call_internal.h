@@ -43,6 +43,7 @@ struct call {
   uint32_t retry_after_ms;
   bool has_reply_bytes;
   struct slice reply_bytes;
+  struct strbuf *reply_buffer;  // holds `reply_bytes`; NULL where they are to be copied
   // How the last call_peer failed; code OK if it did not.
   struct rpc_status peer_status;
 };

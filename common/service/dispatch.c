@@ -125,6 +125,18 @@ static void log_end(const struct call *call, enum status status, const struct rp
               LOG_INT("durationUs", clock_now_us() - call->began_us));
 }
 
+static void send_success(struct call *call)
+{
+  if (call->method->server_streams)
+    rpc_request_reply(call->request, NULL, (struct slice){0});
+  else if (call->has_reply_bytes && call->reply_buffer != NULL)
+    rpc_request_reply_buffer(call->request, call->reply_buffer);
+  else if (call->has_reply_bytes)
+    rpc_request_reply(call->request, NULL, call->reply_bytes);
+  else
+    rpc_request_reply(call->request, NULL, proto_pack_arena(call->output, call->arena));
+}
+
 // Replies and frees the call.
 static void finish_call(struct call *call, enum status status)
 {
@@ -132,21 +144,17 @@ static void finish_call(struct call *call, enum status status)
   status = status_from_code((int)status);
   list_remove(&call->node);
   struct rpc_status outcome = {.code = STATUS_OK};
-  struct slice payload = {0};
   if (status != STATUS_OK)
     outcome = call_outcome(call, status);
-  else if (call->method->server_streams)
-    payload = (struct slice){0};
-  else if (call->has_reply_bytes)
-    payload = call->reply_bytes;
-  else
-    payload = proto_pack_arena(call->output, call->arena);
   log_set_context(&call->log_context);
   log_end(call, status, &outcome);
   stream_release(&call->stream);
   // The texts of the context are freed with the request.
   log_set_context(NULL);
-  rpc_request_reply(call->request, status == STATUS_OK ? NULL : &outcome, payload);
+  if (status == STATUS_OK)
+    send_success(call);
+  else
+    rpc_request_reply(call->request, &outcome, (struct slice){0});
 }
 
 static enum status invoke_handler(struct call *call)

@@ -206,19 +206,19 @@ static enum status pack_rows(const struct query_list *list, const struct query_p
 }
 
 enum status query_list_pack(const struct query_list *list, const struct query_page *page,
-                            const struct query_packer *packer, struct slice *wire)
+                            const struct query_packer *packer, struct strbuf **wire)
 {
   struct strbuf *out = query_pack_buffer(packer);
   size_t count;
   enum status status = pack_rows(list, packer, page->size, out, &count);
   if (status == STATUS_OK && packer->result->rows > count)
     wire_write_bytes(out, list->next_page_token, write_token_behind(list, page, packer, count - 1));
-  *wire = strbuf_slice(out);
+  *wire = out;
   return status;
 }
 
 enum status query_list_run(struct query_db db, const struct query_list *list, const struct query_page *page,
-                           const struct query_list_call *call, struct slice *wire)
+                           const struct query_list_call *call, struct strbuf **wire)
 {
   struct pg_params params;
   pg_params_init(&params, call->arena);

@@ -3,6 +3,7 @@
 #ifndef BULKHEAD_SERVICE_QUERY_LIST_H
 #define BULKHEAD_SERVICE_QUERY_LIST_H
 
+#include "common/base/strbuf.h"
 #include "common/service/query.h"
 
 // An order in which a list may be asked for.
@@ -65,9 +66,9 @@ struct query_list_call {
   const ProtobufCMessage *request;
   struct arena *arena;
 };
-// Reads a page and packs the response, its rows and next page token, into the arena. A page of large rows ends before
-// its size. May wait.
+// Reads a page and packs the response, its rows and next page token, into a buffer of the arena. A page of large rows
+// ends before its size. May wait.
 enum status query_list_run(struct query_db db, const struct query_list *list, const struct query_page *page,
-                           const struct query_list_call *call, struct slice *wire) MUST_CHECK;
+                           const struct query_list_call *call, struct strbuf **wire) MUST_CHECK;
 
 #endif

@@ -236,10 +236,10 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
     return call_fail(call, STATUS_INVALID_ARGUMENT, page.refusal.reason, "%s", page.refusal.message);
   }
   const struct query_list_call page_call = {.params = params, .request = request, .arena = call_arena(call)};
-  struct slice wire = {0};
+  struct strbuf *wire = NULL;
   enum status status = query_list_run(resource_db(call), list, &page, &page_call, &wire);
   if (status == STATUS_OK)
-    call_reply_bytes(call, wire);
+    call_reply_buffer(call, wire);
   return status;
 }
 

@@ -8,12 +8,27 @@
 
 #include "tests/support/common/service_keys.h"
 
+// Replies with the payload of the request: every other time in a buffer of its own.
+static void echo(const struct rig *rig, struct rpc_request *request)
+{
+  struct slice payload = rpc_request_payload(request);
+  if (rig->requests % 2 == 0) {
+    rpc_request_reply(request, NULL, payload);
+    return;
+  }
+  struct strbuf buffer;
+  strbuf_init(&buffer, 0);
+  strbuf_add(&buffer, payload);
+  rpc_request_reply_buffer(request, &buffer);
+  cr_assert_null(buffer.data, "the reply takes the memory");
+}
+
 static void on_request(void *arg, struct rpc_request *request)
 {
   struct rig *rig = arg;
   rig->requests++;
   if (rig->answering == ANSWER_AT_ONCE) {
-    rpc_request_reply(request, NULL, rpc_request_payload(request));
+    echo(rig, request);
     return;
   }
   if (rig->kept_count == rig->kept_capacity) {

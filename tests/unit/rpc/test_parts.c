@@ -64,10 +64,10 @@ Test(call_table, holds_many_and_gives_each_its_own_id)
 }
 
 // A connection to nowhere: what it sends stays where it is.
-static bool transmit_nothing(struct send_port *port, struct slice frames, uint64_t received)
+static bool transmit_nothing(struct send_port *port, const struct outbox_packet *packet, uint64_t received)
 {
   (void)port;
-  (void)frames;
+  (void)packet;
   (void)received;
   return false;
 }
@@ -192,6 +192,105 @@ Test(outbox, one_large_frame_fills_a_packet)
   outbox_clear(&outbox);
   cr_assert_not(outbox_is_full(&outbox));
   cr_assert_eq(outbox_bytes(&outbox), 0);
+  outbox_free(&outbox);
+}
+
+#define OWNER 7
+
+// Adds a frame with a payload of its own, and returns where that lies.
+static const char *add_buffer(struct outbox *outbox, uint64_t id, size_t size)
+{
+  struct strbuf buffer;
+  strbuf_init(&buffer, 0);
+  memset(strbuf_reserve(&buffer, size), 'x', size);
+  buffer.size = size;
+  const char *data = buffer.data;
+  struct rpc_frame frame = {
+      .call_id = id, .kind = RPC_FRAME_RESPONSE, .payload = strbuf_slice(&buffer), .buffer = &buffer};
+  outbox_add(outbox, &frame, OWNER);
+  cr_assert_null(buffer.data);
+  return data;
+}
+
+// Expects a packet of one frame with that payload.
+static void expect_payload(const struct outbox_packet *packet, uint64_t id, const char *data, size_t size)
+{
+  struct arena arena = {0};
+  struct strbuf whole;
+  strbuf_init(&whole, 0);
+  strbuf_add(&whole, packet->bytes);
+  strbuf_add(&whole, slice_make(packet->payload.data, packet->payload.size));
+  struct rpc_packet_reader reader = rpc_packet_reader_make(strbuf_slice(&whole));
+  struct slice bytes;
+  struct rpc_frame frame;
+  cr_assert_eq(packet->payload.data, data, "it was not copied");
+  cr_assert_eq(packet->frame_count, 1);
+  cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_FIELD);
+  cr_assert(rpc_frame_decode(bytes, &arena, &frame));
+  cr_assert_eq(frame.call_id, id);
+  cr_assert(slice_equal(frame.payload, slice_make(data, size)));
+  cr_assert_eq(rpc_packet_next(&reader, &bytes), WIRE_END);
+  strbuf_free(&whole);
+  arena_free(&arena);
+}
+
+Test(outbox, a_large_payload_in_a_buffer_leaves_alone_and_is_not_copied)
+{
+  enum { SIZE = 3 * 1000 * 1000 };
+  struct outbox outbox = {0};
+  add_payload(&outbox, 1, 10);
+  const char *data = add_buffer(&outbox, 2, SIZE);
+  add_payload(&outbox, 3, 10);
+  cr_assert_gt(outbox_bytes(&outbox), SIZE);
+  cr_assert_gt(outbox.owned_bytes[OWNER], SIZE);
+  struct outbox_packet packet = outbox_peek(&outbox);
+  cr_assert_eq(packet.frame_count, 1);
+  cr_assert_null(packet.payload.data);
+  outbox_remove(&outbox, packet);
+  packet = outbox_peek(&outbox);
+  expect_payload(&packet, 2, data, SIZE);
+  outbox_remove(&outbox, packet);
+  free(packet.payload.data);
+  cr_assert_eq(outbox.owned_bytes[OWNER], 0);
+  uint64_t id;
+  cr_assert_eq(ids_of(outbox_peek(&outbox), &id, 1), 1);
+  cr_assert_eq(id, 3);
+  outbox_free(&outbox);
+}
+
+Test(outbox, payloads_that_do_not_leave_are_freed)
+{
+  enum { SIZE = 100 * 1000 };
+  struct outbox outbox = {0};
+  add_payload(&outbox, 1, 10);
+  (void)add_buffer(&outbox, 2, SIZE);
+  const char *data = add_buffer(&outbox, 3, SIZE);
+  (void)add_buffer(&outbox, 4, SIZE);
+  cr_assert(outbox_drop(&outbox, 0));
+  cr_assert(outbox_drop(&outbox, 1));
+  cr_assert_lt(outbox_bytes(&outbox), 2 * SIZE + 100);
+  struct outbox_packet packet = outbox_peek(&outbox);
+  expect_payload(&packet, 3, data, SIZE);
+  cr_assert(outbox_drop(&outbox, 2));
+  cr_assert_lt(outbox.owned_bytes[OWNER], SIZE + 100);
+  outbox_clear(&outbox);
+  cr_assert_eq(outbox_bytes(&outbox), 0);
+  cr_assert_eq(outbox.owned_bytes[OWNER], 0);
+  outbox_free(&outbox);
+}
+
+Test(outbox, a_small_payload_in_a_buffer_is_copied_and_shares_a_packet)
+{
+  struct outbox outbox = {0};
+  struct strbuf buffer;
+  strbuf_init(&buffer, 0);
+  strbuf_add_string(&buffer, "small");
+  struct rpc_frame frame = {.call_id = 1, .payload = strbuf_slice(&buffer), .buffer = &buffer};
+  outbox_add(&outbox, &frame, 0);
+  add_payload(&outbox, 2, 10);
+  cr_assert_not_null(buffer.data);
+  cr_assert_eq(outbox_peek(&outbox).frame_count, 2);
+  strbuf_free(&buffer);
   outbox_free(&outbox);
 }
 

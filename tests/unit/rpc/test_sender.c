@@ -23,15 +23,15 @@ struct bench {
   uint64_t last_acked;  // what the last packet acked
 };
 
-static bool record_packet(struct send_port *port, struct slice frames, uint64_t received)
+static bool record_packet(struct send_port *port, const struct outbox_packet *packet, uint64_t received)
 {
   struct bench *bench = CONTAINER_OF(port, struct bench, port);
   cr_assert(!port->full, "a full port is not asked again");
   if (bench->no_room)
     return false;
   bench->packets++;
-  bench->empty_packets += frames.size == 0 ? 1 : 0;
-  bench->bytes = frames.size;
+  bench->empty_packets += packet->bytes.size == 0 ? 1 : 0;
+  bench->bytes = packet->bytes.size;
   bench->last_acked = received;
   return true;
 }
