@@ -45,6 +45,11 @@ enum status call_may(struct call *call, const char *owner_id) MUST_CHECK;
 bool call_owns(struct call *call, const char *owner_id);
 // The address of the HTTP client behind the call, as text; empty where there is none.
 struct slice call_client_address(const struct call *call);
+// The User-Agent of the HTTP client, any text, where the method's request has a field `user_agent` with `from_header`;
+// else empty.
+struct slice call_user_agent(const struct call *call);
+// The id of the trace that the call belongs to, 32 hexadecimal digits; empty where there is none.
+struct slice call_trace_id(const struct call *call);
 
 // Returns the stream of a call to a method with `stream` in its contract; handlers get it as an argument.
 struct stream *call_stream(struct call *call);

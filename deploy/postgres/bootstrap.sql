@@ -49,6 +49,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"service" GRANT USAGE, SEL
 -- The lists of what was applied are the owner's to write; migrations that make them take the rights away, too.
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON %I.%I FROM %I', schemaname, tablename, :'role') FROM pg_tables
 WHERE schemaname = :'service' AND tablename IN ('schema_migrations', 'common_migrations') \gexec
+-- Logs that only grow are marked by the migrations that make them.
+SELECT format('REVOKE UPDATE, DELETE ON %s FROM %I', oid::regclass, :'role') FROM pg_class
+WHERE relnamespace = :'service'::regnamespace AND relkind = 'r' AND obj_description(oid, 'pg_class') LIKE 'append-only%' \gexec
 
 -- Nothing in the shared schema is for the services, and only they may connect.
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

@@ -6,6 +6,8 @@
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
 #include "common/base/uuid.h"
+#include "services/auth/audit.h"
+#include "services/auth/audit_verify.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_seals.h"
@@ -60,12 +62,28 @@ static enum status change(struct service *service, char **argv, change_role *app
   return status;
 }
 
+static enum status note_role(struct query_db db, const char *action, const char *user_id, const char *role)
+{
+  const struct audit_entry entry = {.action = action, .by_command = true, .reason = role, .user_id = user_id};
+  return audit_add(NULL, db, &entry);
+}
+
 static enum status give_role(struct service *service, const char *user_id, const char *role, struct arena *arena)
 {
   const struct auth_db_grant_role_params params = {.user_id = user_id, .role = role};
-  enum status status = auth_db_grant_role(query_on(service_pg(service)), &params, arena);
-  // A violated foreign key (FAILED_PRECONDITION) means that the account has no credential.
-  return status == STATUS_FAILED_PRECONDITION ? STATUS_NOT_FOUND : status;
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(service_pg(service), &tx);
+  if (status == STATUS_OK)
+    status = auth_db_grant_role(query_in(tx), &params, arena);
+  // A violated foreign key means that the account has no credential.
+  if (status == STATUS_FAILED_PRECONDITION)
+    status = STATUS_NOT_FOUND;
+  if (status == STATUS_OK)
+    status = note_role(query_in(tx), "role.grant", user_id, role);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 // Takes a role away, and ends the access tokens that say otherwise.
@@ -78,6 +96,8 @@ static enum status take_role(struct service *service, const char *user_id, const
     status = auth_db_revoke_role(query_in(tx), &params, arena);
   if (status == STATUS_OK)
     status = auth_sessions_end_tokens(query_in(tx), user_id, arena);
+  if (status == STATUS_OK)
+    status = note_role(query_in(tx), "role.revoke", user_id, role);
   if (status == STATUS_OK)
     status = pg_commit(&tx);
   pg_rollback(&tx);
@@ -162,4 +182,12 @@ const struct service_command auth_commands[AUTH_COMMAND_COUNT] = {
      .min_arguments = 0,
      .max_arguments = 1,
      .run = rotate_keys},
+    {.name = "audit",
+     .arguments = "verify [<position>:<hash>]",
+     .help = "Proves that no event of the audit log was changed or removed since it was written, or names which were, "
+             "and prints the end of the chain. Keep that line elsewhere and give it to a later run, which then proves "
+             "that nothing was cut off either.",
+     .min_arguments = 1,
+     .max_arguments = 2,
+     .run = audit_verify_run},
 };

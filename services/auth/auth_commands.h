@@ -4,7 +4,7 @@
 
 #include "common/service/service.h"
 
-#define AUTH_COMMAND_COUNT 3
+#define AUTH_COMMAND_COUNT 4
 extern const struct service_command auth_commands[AUTH_COMMAND_COUNT];
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
@@ -37,16 +38,42 @@ static enum status create_credential(struct call *call, const Auth__V1__CreateCr
   if (status != STATUS_OK)
     return status;
   const struct auth_db_put_credential_params params = {.user_id = request->user_id, .password_hash = hash};
-  return auth_db_put_credential(query_on(state->pg), &params, call_arena(call));
+  const struct audit_entry entry = {
+      .action = "account.create", .actor_id = request->user_id, .user_id = request->user_id};
+  struct pg_tx *tx = NULL;
+  status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = auth_db_put_credential(query_in(tx), &params, call_arena(call));
+  if (status == STATUS_OK)
+    status = audit_add(call, query_in(tx), &entry);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+// Removes what is stored of an account, and notes it where there was anything, so that a repeat changes nothing.
+static enum status remove_credential(struct call *call, struct query_db db, const char *user_id)
+{
+  int64_t deleted = 0;
+  enum status status = auth_db_delete_credential(db, user_id, call_arena(call), &deleted);
+  const struct audit_entry entry = {.action = "account.delete", .user_id = user_id};
+  return status == STATUS_OK && deleted > 0 ? audit_add(call, db, &entry) : status;
 }
 
 static enum status delete_credential(struct call *call, const Auth__V1__DeleteCredentialRequest *request,
                                      Google__Protobuf__Empty *response)
 {
   (void)response;
-  struct auth_state *state = call_state(call);
-  int64_t deleted = 0;
-  return auth_db_delete_credential(query_on(state->pg), request->user_id, call_arena(call), &deleted);
+  const struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = remove_credential(call, query_in(tx), request->user_id);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 // ---- login ----
@@ -103,6 +130,17 @@ static enum status check_device_name(struct call *call, const Auth__V1__LoginReq
   return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
 }
 
+// Adds a failed login to the audit log. The given address is not written where no account has it.
+static void note_failure(struct call *call, const struct login_account *account, const struct login_try *try)
+{
+  const bool is_known = account->user_id != NULL;
+  const struct audit_entry entry = {.action = "session.begin",
+                                    .reason = "WRONG_CREDENTIALS",
+                                    .user_id = account->user_id,
+                                    .account_hash = is_known ? NULL : try->account};
+  audit_add_failure(call, &entry);
+}
+
 static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__LoginResponse *response)
 {
   if (check_device_name(call, request) != STATUS_OK)
@@ -115,6 +153,8 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
   struct login_account account;
   status = verify_login(call, request, &account);
   auth_tries_settle(call, &try, status);
+  if (status == STATUS_UNAUTHENTICATED)
+    note_failure(call, &account, &try);
   if (status != STATUS_OK)
     return status;
   const struct sign_in sign_in = {.user_id = account.user_id,
@@ -136,7 +176,7 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
   struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   const struct session_use use = {
-      .token = request->refresh_token, .address = auth_sign_in_address(call), .came_us = clock_now_us()};
+      .call = call, .token = request->refresh_token, .address = auth_sign_in_address(call), .came_us = clock_now_us()};
   struct session_grant grant;
   enum status status = auth_sign_in_wait(call);
   if (status == STATUS_OK)
@@ -150,7 +190,7 @@ static enum status refresh_session(struct call *call, const Auth__V1__RefreshReq
 static enum status logout(struct call *call, const Auth__V1__LogoutRequest *request, Google__Protobuf__Empty *response)
 {
   (void)response;
-  return auth_sessions_log_out(call_state(call), request->refresh_token, call_arena(call));
+  return auth_sessions_log_out(call, request->refresh_token);
 }
 
 // ---- published keys ----

@@ -9,6 +9,7 @@
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
 #include "common/security/key.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_seals.h"
 #include "services/auth/settings.h"
 
@@ -345,8 +346,12 @@ static enum status store_rotation(const struct key_store *store, struct pg_tx *t
     status = auth_db_remove_all_keys(query_in(tx), store->arena, &removed);
   else if (status == STATUS_OK)
     status = check_room(stored.count, error);
-  const char *kid;
-  return status == STATUS_OK ? add_key(store, tx, false, &kid) : status;
+  const char *kid = NULL;
+  if (status == STATUS_OK)
+    status = add_key(store, tx, false, &kid);
+  const struct audit_entry entry = {
+      .action = "signing_key.rotate", .by_command = true, .reason = at_once ? "at once" : "", .target_id = kid};
+  return status == STATUS_OK ? audit_add(NULL, query_in(tx), &entry) : status;
 }
 
 enum status auth_keys_rotate(struct auth_keys *keys, struct pg *pg, const struct auth_settings *settings, bool at_once,

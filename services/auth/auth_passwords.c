@@ -9,6 +9,7 @@
 #include "common/service/resource.h"
 #include "common/storage/pg.h"
 #include "services/auth/account_tokens.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -163,7 +164,9 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
     status = auth_sessions_end_others(db, changed->user_id, changed->kept_session, arena);
   if (status == STATUS_OK)
     status = auth_mail_tell(state, db, AUTH_MAIL_PASSWORD_CHANGED, &notice, arena);
-  return status;
+  const struct audit_entry entry = {
+      .action = changed->action, .actor_id = changed->user_id, .user_id = changed->user_id};
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
 }
 
 // Changes the hash before it looks for sessions, so that a session which was stored before the change is seen.
@@ -178,6 +181,7 @@ static enum status replace_in(struct call *call, struct query_db db, const struc
   if (replaced == 0)
     return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED", "the password has been changed meanwhile; try again");
   const struct changed_password changed = {
+      .action = "password.change",
       .user_id = params.user_id,
       .email = change->email,
       .kept_session = arena_string(call_arena(call), call_caller_session(call)),

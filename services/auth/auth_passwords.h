@@ -43,12 +43,13 @@ enum status auth_passwords_replace(struct call *call, const struct password_chan
 
 // Whose password was changed.
 struct changed_password {
+  const char *action;  // as the audit log names what was done
   const char *user_id;
   const char *email;         // of the account, which is told
   const char *kept_session;  // the session that goes on; "" for none
 };
 // Does what follows the change of a password, in the transaction that has changed it: links in mails that set another
-// one are void, sessions end, and the owner is told by mail.
+// one are void, sessions end, the owner is told by mail, and the audit log has it.
 enum status auth_passwords_follow_change(struct call *call, struct query_db db,
                                          const struct changed_password *changed) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include "common/service/call.h"
 #include "common/service/service.h"
 #include "services/auth/account_tokens.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_mail.h"
@@ -76,7 +77,9 @@ static enum status make_token(struct job *job, const char *user_id, const char *
     log_info("recovery", "an account gets no further mail in this hour", LOG_STRING("userId", user_id));
     return STATUS_OK;
   }
-  return add_mail(job, email, token.text);
+  const struct audit_entry entry = {.action = "password.forget", .user_id = user_id};
+  status = audit_add(NULL, job_tx(job), &entry);
+  return status == STATUS_OK ? add_mail(job, email, token.text) : status;
 }
 
 enum status auth_recovery_run(struct job *job)
@@ -124,7 +127,8 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   const struct auth_db_set_password_hash_params set = {.password_hash = reset->hash, .user_id = reset->user_id};
   if (status == STATUS_OK)
     status = auth_db_set_password_hash(db, &set, arena);
-  const struct changed_password changed = {.user_id = reset->user_id, .email = reset->email, .kept_session = ""};
+  const struct changed_password changed = {
+      .action = "password.reset", .user_id = reset->user_id, .email = reset->email, .kept_session = ""};
   return status == STATUS_OK ? auth_passwords_follow_change(call, db, &changed) : status;
 }
 

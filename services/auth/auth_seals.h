@@ -43,5 +43,9 @@ enum status auth_unseal(const struct auth_settings *settings, const char *contex
 // text is in the arena. May wait.
 enum status auth_seals_load_secret(const struct auth_settings *settings, struct pg *pg, struct arena *arena,
                                    const char **secret, struct error *error) MUST_CHECK;
+// Reads the private key (PEM) that signs the heads of the audit log, and makes it at the first start. It never changes,
+// so that every head can be verified. The text is in the arena. May wait.
+enum status auth_seals_load_audit_key(const struct auth_settings *settings, struct pg *pg, struct arena *arena,
+                                      const char **pem, struct error *error) MUST_CHECK;
 
 #endif

@@ -5,6 +5,8 @@
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
 #include "common/observe/log.h"
+#include "common/service/call.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/settings.h"
 
@@ -132,7 +134,7 @@ static enum status add_branch(const struct refresh *refresh, const struct auth_d
   return status;
 }
 
-// Ends the family of a token that was spent before, and tells the account's owner. Here the audit log belongs.
+// Ends the family of a token that was spent before, and tells the account's owner.
 static enum status end_family(const struct refresh *refresh, const struct auth_db_lock_session_row *session,
                               struct query_db db)
 {
@@ -149,6 +151,13 @@ static enum status end_family(const struct refresh *refresh, const struct auth_d
                                           .address = slice_from_string(refresh->use->address)};
   if (status == STATUS_OK)
     status = auth_mail_tell(refresh->state, db, AUTH_MAIL_TOKEN_REUSED, &notice, refresh->arena);
+  const struct audit_entry entry = {.action = "session.reuse",
+                                    .failed = true,
+                                    .reason = "SPENT_TOKEN",
+                                    .user_id = session->user_id,
+                                    .session_id = session->id};
+  if (status == STATUS_OK)
+    status = audit_add(refresh->use->call, db, &entry);
   return status == STATUS_OK ? STATUS_NOT_FOUND : status;
 }
 
@@ -225,16 +234,35 @@ enum status auth_sessions_refresh(const struct auth_state *state, const struct s
 
 // ---- the end ----
 
-enum status auth_sessions_log_out(const struct auth_state *state, const char *text, struct arena *arena)
+static enum status log_out(struct call *call, struct query_db db, const struct auth_db_log_out_params *params)
 {
+  struct auth_db_log_out_row ended;
+  enum status status = auth_db_log_out(db, params, call_arena(call), &ended);
+  if (status != STATUS_OK)
+    return status;
+  const struct audit_entry entry = {
+      .action = "session.end", .actor_id = ended.user_id, .user_id = ended.user_id, .session_id = ended.session_id};
+  return audit_add(call, db, &entry);
+}
+
+enum status auth_sessions_log_out(struct call *call, const char *text)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
   struct refresh_token token = auth_tokens_read_refresh(text, arena);
   bool is_legacy = token.session_id[0] == '\0';
   const struct auth_db_log_out_params params = {.id = is_legacy ? NULL : token.session_id,
                                                 .family_hash = is_legacy ? (struct slice){0}
                                                                          : auth_tokens_family_hash(&token, arena),
                                                 .token_hash = token.hash};
-  int64_t ended = 0;
-  return auth_db_log_out(query_on(state->pg), &params, arena, &ended);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = log_out(call, query_in(tx), &params);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 enum status auth_sessions_end_all(struct query_db db, const char *user_id, struct arena *arena)

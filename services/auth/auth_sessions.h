@@ -9,6 +9,8 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
 
+struct call;
+
 // What a login or refresh is answered with.
 struct session_grant {
   struct auth_session session;
@@ -27,6 +29,7 @@ enum status auth_sessions_begin(const struct auth_state *state, struct query_db 
                                 struct arena *arena, struct session_grant *grant) MUST_CHECK;
 
 struct session_use {
+  struct call *call;  // for the audit log
   const char *token;
   const char *address;
   uint64_t came_us;  // when the call came; a token counts as spent for no longer than until then
@@ -36,7 +39,7 @@ struct session_use {
 enum status auth_sessions_refresh(const struct auth_state *state, const struct session_use *use, struct arena *arena,
                                   struct session_grant *grant) MUST_CHECK;
 // Ends the session of a refresh token, spent or not. OK for one that is not known.
-enum status auth_sessions_log_out(const struct auth_state *state, const char *text, struct arena *arena) MUST_CHECK;
+enum status auth_sessions_log_out(struct call *call, const char *text) MUST_CHECK;
 
 // ---- for whatever else ends sessions, in the caller's transaction or statement `db` ----
 

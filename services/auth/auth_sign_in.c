@@ -2,6 +2,7 @@
 
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -36,7 +37,14 @@ static enum status begin_session(struct call *call, const struct sign_in *sign_i
                                       .device_name = is_named ? sign_in->device_name
                                                               : session_name_of_agent(sign_in->user_agent, arena),
                                       .address = auth_sign_in_address(call)};
-  return auth_sessions_begin(state, resource_db(call), &login, arena, grant);
+  enum status status = auth_sessions_begin(state, resource_db(call), &login, arena, grant);
+  if (status != STATUS_OK)
+    return status;
+  const struct audit_entry entry = {.action = "session.begin",
+                                    .actor_id = sign_in->user_id,
+                                    .user_id = sign_in->user_id,
+                                    .session_id = grant->session.id};
+  return audit_add(call, resource_db(call), &entry);
 }
 
 enum status auth_sign_in_complete(struct call *call, const struct sign_in *sign_in, Auth__V1__TokenResponse *response)

@@ -130,12 +130,15 @@ static enum status open_secrets(struct auth_state *state, struct error *error)
     status = auth_keys_init(&state->keys, state->settings, error);
   if (status == STATUS_OK)
     status = auth_seals_load_secret(state->settings, state->pg, &state->memory, &state->stored_secret, error);
+  if (status == STATUS_OK)
+    status = audit_chain_init(&state->audit, state->service, error);
   return status == STATUS_OK ? read_keys(state, error) : status;
 }
 
 static void free_state(struct auth_state *state)
 {
   auth_endings_free(&state->endings);
+  audit_chain_free(&state->audit);
   auth_keys_free(&state->keys);
   arena_free(&state->memory);
   free(state);
@@ -174,6 +177,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   service_background(service, run_housekeeping, state);
   service_background(service, run_keys, state);
   service_background(service, follow_endings, state);
+  service_background(service, audit_chain_run, &state->audit);
   return STATUS_OK;
 }
 

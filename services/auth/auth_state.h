@@ -7,6 +7,7 @@
 #include "common/security/password.h"
 #include "common/security/password_rules.h"
 #include "common/security/webauthn.h"
+#include "services/auth/audit_chain.h"
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
@@ -33,6 +34,7 @@ struct auth_state {
   struct auth_limits limits;
   struct auth_endings endings;
   struct hash_queue hashes;
+  struct audit_chain audit;
   struct auth_mail *mail;  // NULL where no mail is sent
   struct metric_series *logins[LOGIN_OUTCOME_COUNT];
 };

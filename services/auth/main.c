@@ -2,6 +2,7 @@
 // it.
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
+#include "services/auth/audit_handlers.h"
 #include "services/auth/auth_commands.h"
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_handlers.h"
@@ -100,6 +101,13 @@ static const struct setting auth_setting_table[] = {
      .max = 64,
      .help = "How many characters a new password needs where the account has a second factor.",
      SETTING_TARGET(struct auth_settings, password_min_length_with_factor)},
+    {.name = "AUTH_AUDIT_KEEP",
+     .type = SETTING_DURATION,
+     .default_value = "8760h",
+     .min = INT64_C(604800000),
+     .max = INT64_C(315360000000),
+     .help = "How long events of the audit log are kept; a week at least.",
+     SETTING_TARGET(struct auth_settings, audit_keep_ms)},
     {.name = "AUTH_ARGON2_PASSES",
      .type = SETTING_INT,
      .default_value = "2",
@@ -191,6 +199,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_passkey_service, .handlers = &auth_passkey_handlers},
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
+    {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };

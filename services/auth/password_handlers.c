@@ -3,6 +3,7 @@
 #include "auth/queries.bh.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
@@ -40,9 +41,12 @@ static enum status prove_current(struct call *call, const char *email, const cha
     return status;
   status = compare_current(call, given, hash);
   auth_tries_settle(call, &try, status);
-  if (status == STATUS_UNAUTHENTICATED)
-    return call_fail(call, STATUS_PERMISSION_DENIED, "WRONG_PASSWORD", "the current password is wrong");
-  return status;
+  const struct audit_entry entry = {
+      .action = "password.change", .reason = "WRONG_PASSWORD", .user_id = resource_caller(call)};
+  if (status != STATUS_UNAUTHENTICATED)
+    return status;
+  audit_add_failure(call, &entry);
+  return call_fail(call, STATUS_PERMISSION_DENIED, "WRONG_PASSWORD", "the current password is wrong");
 }
 
 static enum status change_password(struct call *call, const Auth__V1__ChangePasswordRequest *request,

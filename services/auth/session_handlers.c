@@ -3,6 +3,7 @@
 #include "auth/queries.bh.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/session_names.h"
 
@@ -46,15 +47,40 @@ static enum status update_session(struct call *call, const Auth__V1__UpdateSessi
   return status == STATUS_NOT_FOUND ? fail_not_found(call, request->id) : status;
 }
 
+// Ends a session, and says so in the audit log. NOT_FOUND where the caller has no such session.
+static enum status end_session(struct call *call, struct query_db db, const char *id)
+{
+  const char *user_id = resource_caller(call);
+  const struct auth_db_end_session_params params = {.id = id, .user_id = user_id};
+  int64_t ended = 0;
+  enum status status = auth_db_end_session(db, &params, call_arena(call), &ended);
+  if (status == STATUS_OK && ended == 0)
+    return STATUS_NOT_FOUND;
+  const struct audit_entry entry = {.action = "session.end", .user_id = user_id, .target_id = id};
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
+}
+
 static enum status delete_session(struct call *call, const Auth__V1__DeleteSessionRequest *request,
                                   Google__Protobuf__Empty *response)
 {
   (void)response;
-  struct auth_state *state = call_state(call);
-  const struct auth_db_end_session_params params = {.id = request->id, .user_id = resource_caller(call)};
-  int64_t ended = 0;
-  enum status status = auth_db_end_session(query_on(state->pg), &params, call_arena(call), &ended);
-  return status == STATUS_OK && ended == 0 ? fail_not_found(call, request->id) : status;
+  const struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = end_session(call, query_in(tx), request->id);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status == STATUS_NOT_FOUND ? fail_not_found(call, request->id) : status;
+}
+
+static enum status end_others(struct call *call, struct query_db db, const char *kept_id)
+{
+  const char *user_id = resource_caller(call);
+  const struct audit_entry entry = {.action = "session.end_others", .user_id = user_id};
+  enum status status = auth_sessions_end_others(db, user_id, kept_id, call_arena(call));
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
 }
 
 static enum status revoke_other_sessions(struct call *call, const Auth__V1__RevokeOtherSessionsRequest *request,
@@ -62,12 +88,19 @@ static enum status revoke_other_sessions(struct call *call, const Auth__V1__Revo
 {
   (void)request;
   (void)response;
-  struct auth_state *state = call_state(call);
+  const struct auth_state *state = call_state(call);
   const char *current = current_id(call);
   if (*current == '\0')
     return call_fail(call, STATUS_FAILED_PRECONDITION, "SESSION_UNKNOWN",
                      "the access token names no session; refresh it and try again");
-  return auth_sessions_end_others(query_on(state->pg), resource_caller(call), current, call_arena(call));
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = end_others(call, query_in(tx), current);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 const struct auth_v1_session_service_handlers auth_session_handlers = {

@@ -18,6 +18,7 @@ struct auth_settings {
   const char *product_name;
   int64_t password_min_length;
   int64_t password_min_length_with_factor;
+  int64_t audit_keep_ms;
   int64_t argon2_passes;
   int64_t argon2_memory_bytes;
   const char *mail_url;  // NULL: no mail is sent

@@ -39,6 +39,23 @@
 -- sample transports: 'internal'
 -- sample challenge_hash: '\x07'
 -- sample keep_ms: 1000
+-- sample action: 'session.end'
+-- sample result: 'success'
+-- sample reason: ''
+-- sample actor_id: '00000000-0000-7000-8000-000000000007'
+-- sample target_id: '00000000-0000-7000-8000-000000000007'
+-- sample account_hash: ''
+-- sample user_agent: 'agent'
+-- sample trace_id: ''
+-- sample start_time: timestamptz '2023-11-14'
+-- sample end_time: timestamptz '2027-01-15'
+-- sample first: 200001
+-- sample event_ids: ARRAY['00000000-0000-7000-8000-000000000007']::uuid[]
+-- sample hashes: ARRAY['07']
+-- sample token: 'token'
+-- sample after: 500
+-- sample after_create_time: 1700000000000000
+-- sample after_id: '00000000-0000-7000-8000-000000000007'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -57,3 +74,10 @@ INSERT INTO passkeys (id, user_id, credential_id, public_key, algorithm, sign_co
 SELECT user_id, user_id, sha256(convert_to(password_hash, 'UTF8')), '\x07', -7, 0, '{}', 'key' FROM credentials;
 INSERT INTO spent_challenges (challenge_hash, expire_time)
 SELECT token_hash, expire_time FROM sessions;
+INSERT INTO audit_events (id, create_time, action, result, reason, actor_id, user_id, target_id, account_hash, address, user_agent, trace_id)
+SELECT user_id, timestamptz '2020-01-01' + row_number() OVER () * interval '20 minutes', 'act.a' || chr(97 + (row_number() OVER () % 26)::int), 'success', '',
+       user_id, user_id, user_id, '', '', '', ''
+FROM credentials;
+INSERT INTO audit_pending (event_id) SELECT id FROM audit_events;
+INSERT INTO audit_links (position, event_id, hash) SELECT row_number() OVER (), id, '\x07' FROM audit_events;
+INSERT INTO audit_heads (token) SELECT 'token' FROM audit_events;

@@ -108,14 +108,16 @@ SELECT {session} FROM s;
 WITH gone AS (DELETE FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid RETURNING id, user_id)
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
--- name: log_out :affected
+-- name: log_out :one
+-- not null: session_id
 -- Ends the session of a token: by the secret of its family, or of a release before by the token itself.
 WITH gone AS (
   DELETE FROM sessions WHERE (id = :id?::uuid AND family_hash = :family_hash?)
     OR token_hash = :token_hash OR legacy_hash = :token_hash
   RETURNING id, user_id
 )
-INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone
+RETURNING user_id, session_id;
 
 -- name: end_other_sessions :affected
 -- Ends the sessions of a user but one.

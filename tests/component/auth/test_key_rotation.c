@@ -222,7 +222,7 @@ Test(auth_key_rotation, the_secret_changes_instance_by_instance)
   (void)accounts_new_user(&accounts, ADA);
   const char *kid = latest_kid();
   start(&next, NEW_SECRET, ACCOUNTS_KEY_SECRET);
-  cr_expect_eq(sealed_before_count(), 2);
+  cr_expect_eq(sealed_before_count(), 3);
   cr_expect(is_signed_by(login_at(&next.driver), kid));
   cr_expect(is_signed_by(accounts_tokens(&accounts, ADA), kid));
   // A key that an instance makes which knows the old secret only.
@@ -230,13 +230,13 @@ Test(auth_key_rotation, the_secret_changes_instance_by_instance)
   const char *new = latest_kid();
   wait_published(&next.driver, 2, new);
   wait_published(&accounts.to_auth, 2, new);
-  cr_expect_eq(sealed_before_count(), 3);
+  cr_expect_eq(sealed_before_count(), 4);
 
   // An instance with the old secret may still start.
   accounts_stop_auth(&accounts);
   accounts_start_auth(&accounts, NULL);
   wait_published(&accounts.to_auth, 2, new);
-  cr_expect_eq(sealed_before_count(), 3);
+  cr_expect_eq(sealed_before_count(), 4);
 
   // The change is over with the first instance that does not know the old secret.
   start(&last, NEW_SECRET, NULL);
