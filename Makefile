@@ -514,12 +514,13 @@ fuzz: deps-dev
 	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
 
 install: all
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/bulkhead" "$(DESTDIR)$(PREFIX)/share/bulkhead/docs"
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/bulkhead" "$(DESTDIR)$(PREFIX)/share/bulkhead/docs" "$(DESTDIR)$(PREFIX)/share/bulkhead/account"
 	for service in $(SERVICES); do \
 	  install -m 755 $(OUT)/bin/$$service "$(DESTDIR)$(PREFIX)/bin/bulkhead-$$service" || exit 1; done
 	install -m 644 $(MODULE) "$(DESTDIR)$(PREFIX)/lib/bulkhead/"
 	install -m 644 $(PROTOSET) gateway/nginx/nginx.conf.in gateway/nginx/settings.sh gateway/nginx/upgrade.sh "$(DESTDIR)$(PREFIX)/share/bulkhead/"
 	install -m 644 gateway/docs/* "$(DESTDIR)$(PREFIX)/share/bulkhead/docs/"
+	install -m 644 gateway/account/* "$(DESTDIR)$(PREFIX)/share/bulkhead/account/"
 	install -d "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui"
 	for file in $(wildcard $(addprefix build/tools/swagger-ui-dist/,LICENSE NOTICE swagger-ui.css swagger-ui.css.gz swagger-ui-bundle.js swagger-ui-bundle.js.gz favicon-*.png)); do \
 	  install -m 644 $$file "$(DESTDIR)$(PREFIX)/share/bulkhead/swagger-ui/" || exit 1; done

@@ -2,32 +2,19 @@
 // prefilled, and nothing is wider than the screen.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { chromium, type Browser, type Locator, type Page } from "playwright-core";
-import { freshEmail, PASSWORD, URL_OF_STACK } from "./stack.js";
-
-// No network but that of the page, and no sandbox of its own: as root, Chromium does not start with one.
-const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-CHROMIUM_FLAGS.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
-const WAIT_MS = 120_000;
+import type { Browser, Locator, Page } from "playwright-core";
+import { launchBrowser, WAIT_MS } from "./browser.js";
+import { freshEmail, PASSWORD, signUp, URL_OF_STACK } from "./stack.js";
 
 let browser: Browser;
 
 before(async () => {
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: CHROMIUM_FLAGS, timeout: WAIT_MS });
+  browser = await launchBrowser();
 });
 
 after(async () => {
   await browser.close();
 });
-
-async function signUp(email: string): Promise<void> {
-  const reply = await fetch(`${URL_OF_STACK}/v1/users`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ email, password: PASSWORD, displayName: "Ada Lovelace" }),
-  });
-  assert.equal(reply.status, 201, await reply.text());
-}
 
 async function logIn(page: Page, email: string, password: string): Promise<void> {
   await page.getByLabel("E-mail", { exact: true }).fill(email);

@@ -1,4 +1,5 @@
 // Where the stack under test is, and what its OpenAPI document says.
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 export const URL_OF_STACK = process.env["BULKHEAD_URL"] ?? "";
@@ -8,6 +9,16 @@ export const PASSWORD = "correct horse battery staple";
 
 // An e-mail address that no other test uses.
 export const freshEmail = (): string => `ada-${process.pid}-${process.hrtime.bigint()}@example.com`;
+
+// Makes an account of the name Ada Lovelace.
+export async function signUp(email: string): Promise<void> {
+  const reply = await fetch(`${URL_OF_STACK}/v1/users`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ email, password: PASSWORD, displayName: "Ada Lovelace" }),
+  });
+  assert.equal(reply.status, 201, await reply.text());
+}
 
 export interface Operation {
   responses: Record<string, unknown>;

@@ -1,0 +1,226 @@
+// The account page: signing in, sessions, passkeys, the password, and what links in mails are for.
+// Texts of the server are shown as text, never as markup.
+'use strict';
+
+const byId = (id) => document.getElementById(id);
+const SECTIONS = ['reset', 'sign-in', 'account'];
+
+// What a link in a mail is for: the token behind it, from #reset=TOKEN.
+let link = { purpose: '', token: '' };
+
+const session = new Session(() => run(showWhatFits));
+
+// ---- what is shown ----
+
+function show(section) {
+  for (const id of SECTIONS) byId(id).hidden = id !== section;
+  byId('signed-in').hidden = !session.isOpen;
+}
+
+function say(text, isError = false) {
+  byId('note').textContent = text;
+  byId('note').className = isError ? 'error' : '';
+}
+
+// Runs what a click has caused and shows what came of it.
+async function run(act) {
+  say('');
+  try {
+    const text = await act();
+    if (text) say(text);
+  } catch (error) {
+    await explain(error);
+  }
+}
+
+async function explain(error) {
+  if (error instanceof Problem && error.reason === 'LOGIN_TOO_OLD') {
+    show('sign-in');
+    say('This needs a login of the last ten minutes. Sign in again, then repeat it.', true);
+  } else if (error instanceof Problem && error.status === 401 && session.isOpen) {
+    session.forget();
+    say('The session has ended. Sign in again.', true);
+  } else if (error.name === 'NotAllowedError') {
+    say('The browser was not allowed to use a passkey, or it took too long.', true);
+  } else if (error.name === 'InvalidStateError') {
+    say('This device has a passkey of the account already.', true);
+  } else {
+    say(error.message, true);
+  }
+}
+
+function onSubmit(id, act) {
+  byId(id).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const form = event.target;
+    run(async () => {
+      const text = await act(Object.fromEntries(new FormData(form)));
+      form.reset();
+      return text;
+    });
+  });
+}
+
+function onClick(id, act) {
+  byId(id).addEventListener('click', () => run(act));
+}
+
+// A line of a list: texts, and buttons given as [label, act].
+function makeLine(texts, buttons) {
+  const line = document.createElement('li');
+  for (const [name, text] of texts) {
+    const span = document.createElement('span');
+    span.className = name;
+    span.textContent = text;
+    line.append(span);
+  }
+  for (const [label, act] of buttons) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = label;
+    button.addEventListener('click', () => run(act));
+    line.append(button);
+  }
+  return line;
+}
+
+const when = (time) => (time ? new Date(time).toLocaleString() : 'never');
+
+// ---- sessions ----
+
+async function endSession({ id, current }) {
+  await session.call('DELETE', `/v1/auth/sessions/${id}`);
+  if (current) session.forget();
+  else await showSessions();
+  return 'The session has ended.';
+}
+
+async function nameSession({ id, deviceName }) {
+  const name = window.prompt('Name of the session', deviceName);
+  if (!name) return '';
+  await session.call('PATCH', `/v1/auth/sessions/${id}`, { deviceName: name });
+  await showSessions();
+  return 'The session has a new name.';
+}
+
+async function showSessions() {
+  const { sessions } = await session.call('GET', '/v1/auth/sessions');
+  const lines = sessions.map((each) =>
+    makeLine(
+      [
+        ['name', each.deviceName || 'Unnamed'],
+        ['detail', `${each.current ? 'this one, ' : ''}${each.address || 'unknown address'}, last used ${when(each.lastUseTime)}`],
+      ],
+      [
+        ['Name', () => nameSession(each)],
+        ['End', () => endSession(each)],
+      ],
+    ),
+  );
+  byId('sessions').replaceChildren(...lines);
+}
+
+// ---- passkeys ----
+
+function checkBrowser() {
+  if (!window.PublicKeyCredential || !PublicKeyCredential.parseCreationOptionsFromJSON)
+    throw new Error('This browser does not know passkeys, or the page was not opened by HTTPS or on localhost.');
+}
+
+async function addPasskey({ name }) {
+  checkBrowser();
+  const options = await session.call('POST', '/v1/auth/passkeys/register/begin', {});
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+  const made = await navigator.credentials.create({ publicKey });
+  await session.call('POST', '/v1/auth/passkeys/register/finish', { ...made.toJSON(), name });
+  return 'The passkey was added.';
+}
+
+// ---- signing in ----
+
+function take(tokens) {
+  if (session.isOpen) session.forget();
+  session.keep(tokens);
+}
+
+async function signIn({ email, password }) {
+  take(await session.call('POST', '/v1/auth/login', { email, password, deviceToken: session.deviceToken }));
+}
+
+async function signInByPasskey() {
+  checkBrowser();
+  const options = await session.call('POST', '/v1/auth/passkeys/login/begin', {});
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+  const signed = await navigator.credentials.get({ publicKey });
+  const body = { ...signed.toJSON(), deviceToken: session.deviceToken };
+  take(await session.call('POST', '/v1/auth/passkeys/login/finish', body));
+}
+
+async function askForReset() {
+  const email = byId('password-form').elements.email.value;
+  if (email === '') return 'Write your e-mail address first.';
+  await session.call('POST', '/v1/auth/password/forgot', { email });
+  return 'If an account has this address, a mail with a link is on its way.';
+}
+
+// ---- password ----
+
+async function resetPassword({ newPassword }) {
+  await session.call('POST', '/v1/auth/password/reset', { token: link.token, newPassword });
+  link = { purpose: '', token: '' };
+  if (session.isOpen) session.forget();
+  else await showWhatFits();
+  return 'The password was set. Sign in with it.';
+}
+
+async function changePassword(passwords) {
+  await session.call('POST', '/v1/auth/password/change', passwords);
+  await showSessions();
+  return 'The password was changed, and all other sessions have ended.';
+}
+
+// Takes the token out of the address, so that it stays in no history and no bookmark.
+function readLink() {
+  const [, purpose, token] = /^#(reset)=([\w.~-]+)$/.exec(location.hash) || [];
+  if (token === undefined) return;
+  link = { purpose, token };
+  history.replaceState(null, '', location.pathname);
+}
+
+// ---- the whole ----
+
+async function showAccount() {
+  const user = await session.call('GET', '/v1/users/me');
+  byId('who').textContent = user.displayName || user.email;
+  show('account');
+  await showSessions();
+}
+
+async function showWhatFits() {
+  if (link.purpose === 'reset') return show('reset');
+  if (!session.isOpen) return show('sign-in');
+  return showAccount();
+}
+
+onSubmit('password-form', signIn);
+onSubmit('reset-form', resetPassword);
+onSubmit('passkey-form', addPasskey);
+onSubmit('change-form', changePassword);
+onClick('passkey-sign-in', signInByPasskey);
+onClick('forgot', askForReset);
+onClick('sign-out', () => session.end());
+onClick('end-others', async () => {
+  await session.call('POST', '/v1/auth/sessions:revokeOthers', {});
+  await showSessions();
+  return 'All other sessions have ended.';
+});
+window.addEventListener('hashchange', () => {
+  readLink();
+  run(showWhatFits);
+});
+
+readLink();
+run(async () => {
+  await session.resume();
+  await showWhatFits();
+});

@@ -1,0 +1,148 @@
+// The account page in a real browser, whose virtual authenticator keeps passkeys: what its user does there, from a password to a
+// sign-in without one.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Browser, CDPSession, Page } from "playwright-core";
+import { launchBrowser, WAIT_MS } from "./browser.js";
+import { freshEmail, PASSWORD, signUp, URL_OF_STACK } from "./stack.js";
+
+// Passkeys belong to a name, not to an address.
+const URL_BY_NAME = URL_OF_STACK.replace("127.0.0.1", "localhost");
+const OTHER_PASSWORD = "seven purple elephants dance";
+
+let browser: Browser;
+
+before(async () => {
+  browser = await launchBrowser();
+});
+
+after(async () => {
+  await browser.close();
+});
+
+async function addAuthenticator(page: Page): Promise<CDPSession> {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("WebAuthn.enable");
+  await cdp.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2",
+      transport: "internal",
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  });
+  return cdp;
+}
+
+// Opens the page in a browser of its own, and collects what breaks its policy or leaves it.
+async function open(width: number, refused: string[]): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width, height: 900 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(WAIT_MS);
+  page.on("pageerror", (error) => refused.push(error.message));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) refused.push(message.text());
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(URL_BY_NAME) && !request.url().startsWith("data:")) refused.push(request.url());
+  });
+  await page.goto(`${URL_BY_NAME}/account`);
+  return page;
+}
+
+const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+const note = (page: Page, text: string) => page.locator("#note").getByText(text).waitFor();
+
+async function signIn(page: Page, email: string, password: string): Promise<void> {
+  await page.getByLabel("E-mail", { exact: true }).fill(email);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await button(page, "Sign in").click();
+}
+
+async function assertFits(page: Page): Promise<void> {
+  const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth] as const);
+  assert.ok(content <= screen, `the page is ${content} pixels wide on a screen of ${screen}`);
+}
+
+for (const width of [1280, 390])
+  describe(`the account page, ${width} pixels wide`, () => {
+    const email = freshEmail();
+    const refused: string[] = [];
+    let page: Page;
+
+    before(async () => {
+      await signUp(email);
+      page = await open(width, refused);
+      await addAuthenticator(page);
+    });
+
+    after(async () => {
+      await page.context().close();
+    });
+
+    test("says why a sign-in is refused", async () => {
+      await signIn(page, email, "not the password");
+      await note(page, "the e-mail address or the password is wrong");
+      await assertFits(page);
+    });
+
+    test("signs in by password and shows the session", async () => {
+      await signIn(page, email, PASSWORD);
+      await page.locator("#who").getByText("Ada Lovelace").waitFor();
+      await page.locator("#sessions li").getByText("this one").waitFor();
+      assert.equal(await page.locator("#sessions li").count(), 1);
+      await assertFits(page);
+    });
+
+    test("names a session", async () => {
+      page.once("dialog", (dialog) => void dialog.accept("Ada's desk"));
+      await button(page, "Name").click();
+      await page.locator("#sessions li").getByText("Ada's desk").waitFor();
+    });
+
+    test("adds a passkey, and signs in with nothing but it", async () => {
+      await page.getByLabel("Name of the passkey").fill("Ada's key");
+      await button(page, "Add a passkey").click();
+      await note(page, "The passkey was added.");
+      await button(page, "Sign out").click();
+      await button(page, "Sign in with a passkey").click();
+      await page.locator("#who").getByText("Ada Lovelace").waitFor();
+    });
+
+    test("does not add a second passkey of the same device", async () => {
+      await button(page, "Add a passkey").click();
+      await note(page, "This device has a passkey of the account already.");
+    });
+
+    test("changes the password, and stays signed in when it is loaded again", async () => {
+      await page.getByLabel("Current password").fill(PASSWORD);
+      await page.locator("#change-form").getByLabel("New password").fill(OTHER_PASSWORD);
+      await button(page, "Change the password").click();
+      await note(page, "The password was changed");
+      await page.reload();
+      await page.locator("#who").getByText("Ada Lovelace").waitFor();
+    });
+
+    test("ends its own session", async () => {
+      await button(page, "End").first().click();
+      await button(page, "Sign in with a passkey").waitFor();
+    });
+
+    test("breaks no policy and asks nobody else", () => {
+      assert.deepEqual(refused, []);
+    });
+  });
+
+test("a link of a mail is followed on the page, and its token leaves the address", async () => {
+  const refused: string[] = [];
+  const page = await open(1280, refused);
+  await page.goto(`${URL_BY_NAME}/account#reset=0hT9mJ4yXq2vWc7rLk1sPz8nBd5gFa3e0hT9mJ4yXq2`);
+  await page.locator("#reset-form").getByLabel("New password").fill(OTHER_PASSWORD);
+  assert.equal(await page.evaluate(() => location.href), `${URL_BY_NAME}/account`);
+  await button(page, "Set the password").click();
+  await note(page, "the link is unknown, used or too old");
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
