@@ -22,7 +22,7 @@ static const struct step {
     {"identify", step_identify},          // request id, trace
     {"route", step_route},                // 404, 405
     {"time", step_time},                  // 400
-    {"authenticate", step_authenticate},  // 401, and 503 without keys
+    {"authenticate", step_authenticate},  // 401, and 503 where it cannot be said; waits for keys and exchanges
     {"authorise", step_authorise},        // 403
     {"admit", step_admit},                // 429
     {"limit", step_limit},                // 429, or waits for a share of the limit
@@ -125,6 +125,7 @@ struct exchange *exchange_open(struct gateway *gateway, exchange_progress_fn *pr
   exchange->started_us = gateway->clock.now_us();
   exchange->deadline_us = DEADLINE_NONE;
   key_wait_init(&exchange->key_wait);
+  api_key_wait_init(&exchange->api_key_wait);
   limit_wait_init(&exchange->limit_wait);
   return exchange;
 }
@@ -171,6 +172,7 @@ size_t exchange_write_bytes(const struct exchange *exchange)
 static bool cancel_wait(struct exchange *exchange)
 {
   keys_stop_waiting(&exchange->key_wait);
+  api_key_wait_stop(&exchange->api_key_wait);
   limit_wait_stop(&exchange->limit_wait);
   limits_abandon_attempt(&exchange->attempt);
   struct rpc_call *call = exchange->call;
@@ -284,7 +286,7 @@ struct exchange_facts exchange_facts(const struct exchange *exchange)
   const struct contract_method *method = exchange_method(exchange);
   if (method != NULL) {
     facts.method = method->full_name;
-    facts.rate_class = slice_from_string(limit_class_name(limit_class_of(method)));
+    facts.rate_class = exchange_rate_class(exchange);
   }
   return facts;
 }

@@ -19,7 +19,7 @@ enum exchange_state {
   EXCHANGE_STATE_OPEN,        // exchange_start has not been called
   EXCHANGE_STATE_RUNNING,     // a step is running
   EXCHANGE_STATE_WANTS_BODY,  // the host is reading the body
-  EXCHANGE_STATE_WAITING,     // waits for keys or for the service
+  EXCHANGE_STATE_WAITING,     // waits for keys, for the exchange of an API key or for the service
   EXCHANGE_STATE_WRITING,     // the host has a large reply written piece by piece
   EXCHANGE_STATE_REPLIED,
   EXCHANGE_STATE_ABANDONED,  // the client went away before there was a reply
@@ -37,6 +37,7 @@ struct exchange {
   uint64_t started_us;
   uint64_t deadline_us;    // the client's own; DEADLINE_NONE where it has set none
   struct heap_node timer;  // in gateway.waits, while the exchange waits for something else than its call
+  bool has_exchanged;      // the request has had its API key exchanged once
   bool waited_for_keys;    // the request has waited once; a key that is unknown after a fetch stays unknown
 
   char request_id_text[REQUEST_ID_MAX_BYTES];
@@ -44,7 +45,8 @@ struct exchange {
   char traceparent[TRACEPARENT_SIZE];
 
   struct contract_route route;  // its binding is NULL until a route has matched
-  struct slice access_token;    // verified; a view of the input; empty where the method needs none
+  struct slice access_token;    // verified; empty where the method needs none
+  struct slice key_id;          // of the API key that the request came with; empty where it came with none
   struct slice caller_id;       // the verified user; in the arena, as the roles are
   const struct slice *caller_roles;
   size_t caller_role_count;
@@ -54,6 +56,7 @@ struct exchange {
   int64_t caller_auth_time;  // when the user last proved who he is; 0 where the token does not say
 
   struct key_wait key_wait;
+  struct api_key_wait api_key_wait;
   struct limit_wait limit_wait;
   struct limit_attempt attempt;  // of a login or sign-up
   struct limit_answer limit;     // its limit is NULL where the request has none
@@ -95,7 +98,8 @@ struct failure {
   uint32_t retry_after_ms;
 };
 
-// Steps of the exchange, in the order of the table (exchange_steps.c, exchange_rights.c, exchange_reply.c).
+// Steps of the exchange, in the order of the table (exchange_steps.c, exchange_authenticate.c, exchange_rights.c,
+// exchange_reply.c).
 enum step_result step_identify(struct exchange *exchange);
 enum step_result step_route(struct exchange *exchange);
 enum step_result step_time(struct exchange *exchange);
@@ -119,6 +123,8 @@ void exchange_resume(struct exchange *exchange);
 
 // Counts the check of a token's signature, which costs more than a request, for the address of the client.
 enum step_result exchange_limit_token(struct exchange *exchange);
+// Returns the name of the class whose limit the request counts in.
+struct slice exchange_rate_class(const struct exchange *exchange);
 // Answers 504, because the client's own deadline has passed before the call was made.
 enum step_result exchange_refuse_expired(struct exchange *exchange);
 // Adds the headers that tell of the request's rate limit, where it has one (exchange_limits.c).

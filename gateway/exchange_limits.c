@@ -61,12 +61,26 @@ static void on_share(void *arg)
   exchange_resume(arg);
 }
 
-// Counts the request in the limit of its class, for the user or, where that is empty, for the address.
+// Returns the class that the request counts in. Expensive calls with an API key are the account's, so that more keys
+// bring no more of them.
+static enum limit_class choose_class(const struct exchange *exchange)
+{
+  enum limit_class kind = limit_class_of(exchange_method(exchange));
+  bool is_usual = kind == LIMIT_READ || kind == LIMIT_WRITE;
+  return is_usual && exchange->key_id.size > 0 ? LIMIT_KEY : kind;
+}
+
+struct slice exchange_rate_class(const struct exchange *exchange)
+{
+  return slice_from_string(limit_class_name(choose_class(exchange)));
+}
+
+// Counts the request in the limit of its class, for the user or key or, where that is empty, for the address.
 static enum step_result take_unit(struct exchange *exchange, struct slice user)
 {
   struct limits *limits = exchange->gateway->limits;
   const struct limit_request request = {
-      .kind = limit_class_of(exchange_method(exchange)), .user = user, .address = exchange->input.client_address};
+      .kind = choose_class(exchange), .user = user, .address = exchange->input.client_address};
   if (limits == NULL || request.kind == LIMIT_CREDENTIAL)
     return STEP_NEXT;
   exchange->limit_wait.wake = on_share;
@@ -85,7 +99,8 @@ static enum step_result take_unit(struct exchange *exchange, struct slice user)
 
 enum step_result step_limit(struct exchange *exchange)
 {
-  return take_unit(exchange, exchange->caller_id);
+  bool is_of_key = choose_class(exchange) == LIMIT_KEY;
+  return take_unit(exchange, is_of_key ? exchange->key_id : exchange->caller_id);
 }
 
 enum step_result exchange_limit_token(struct exchange *exchange)

@@ -1,5 +1,5 @@
-// The steps from the request's head to the call: find the route, verify the token, read the body, translate it and call
-// the service. What the caller may do is judged in exchange_rights.c.
+// The steps from the request's head to the call: find the route, read the body, translate it and call the service. Who
+// calls is found out in exchange_authenticate.c, what he may do is judged in exchange_rights.c.
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
@@ -95,120 +95,6 @@ enum step_result exchange_refuse_expired(struct exchange *exchange)
       exchange, &(struct failure){.code = STATUS_DEADLINE_EXCEEDED,
                                   .reason = RPC_NOT_APPLIED,
                                   .detail = SLICE("the time that the request gives itself is over before it began")});
-}
-
-// ---- authenticate ----
-
-// Answers 401 with a challenge. The challenge has no error code where no token was sent (RFC 6750, section 3).
-static enum step_result refuse_token(struct exchange *exchange, const char *reason, const char *text)
-{
-  struct slice challenge = SLICE(CHALLENGE);
-  if (text != NULL)
-    challenge = slice_from_string(
-        arena_printf(&exchange->arena, CHALLENGE ", error=\"invalid_token\", error_description=\"%s\"", text));
-  reply_add_header(exchange, AUTHENTICATE, challenge);
-  return exchange_fail(
-      exchange, &(struct failure){.code = STATUS_UNAUTHENTICATED, .reason = reason, .detail = slice_from_string(text)});
-}
-
-static const struct slice *copy_texts(struct exchange *exchange, const struct slice *texts, size_t count)
-{
-  struct slice *copies = arena_array(&exchange->arena, count, sizeof(*copies));
-  for (size_t i = 0; i < count; i++)
-    copies[i] = arena_copy(&exchange->arena, texts[i]);
-  return copies;
-}
-
-// Copies the claims, because the verifier overwrites them in its next call.
-static void take_claims(struct exchange *exchange, const struct token_claims *claims)
-{
-  exchange->caller_roles = copy_texts(exchange, claims->roles, claims->role_count);
-  exchange->caller_role_count = claims->role_count;
-  exchange->caller_permissions = copy_texts(exchange, claims->permissions, claims->permission_count);
-  exchange->caller_permission_count = claims->permission_count;
-  exchange->caller_is_limited = claims->is_limited;
-  exchange->caller_auth_time = claims->auth_time;
-  exchange->caller_id = arena_copy(&exchange->arena, claims->subject);
-}
-
-static void on_keys(void *arg)
-{
-  exchange_resume(arg);
-}
-
-static bool wait_for_keys(struct exchange *exchange)
-{
-  if (exchange->waited_for_keys)
-    return false;
-  exchange->waited_for_keys = true;
-  exchange->key_wait.wake = on_keys;
-  exchange->key_wait.arg = exchange;
-  keys_wait(&exchange->gateway->keys, &exchange->key_wait);
-  return true;
-}
-
-// Answers that the keys which verify tokens are missing: the token may be a good one.
-static enum step_result refuse_unverified(struct exchange *exchange)
-{
-  return exchange_fail(exchange,
-                       &(struct failure){.code = STATUS_UNAVAILABLE,
-                                         .reason = RPC_NOT_APPLIED,
-                                         .detail = SLICE("tokens cannot be verified right now; try again later")});
-}
-
-static const char *choose_token_reason(enum token_result result)
-{
-  return result == TOKEN_EXPIRED ? "TOKEN_EXPIRED" : result == TOKEN_ENDED ? "TOKEN_REVOKED" : "INVALID_TOKEN";
-}
-
-// Verifies the access token. STEP_NEXT with the result, and with the claims of a valid token; anything else when the
-// client has had as many signatures checked as it may.
-static enum step_result verify_token(struct exchange *exchange, struct slice token, enum token_result *result,
-                                     const struct token_claims **claims)
-{
-  struct gateway *gateway = exchange->gateway;
-  int64_t now_s = gateway->clock.wall_us() / 1000000;
-  bool cached = token_verify_cached(gateway->verifier, token, now_s, claims, result);
-  if (!cached) {
-    enum step_result limited = exchange_limit_token(exchange);
-    if (limited != STEP_NEXT)
-      return limited;
-    *result = token_verify(gateway->verifier, token, now_s, claims, NULL);
-  }
-  metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
-  return STEP_NEXT;
-}
-
-enum step_result step_authenticate(struct exchange *exchange)
-{
-  if (!policy_needs_token(&exchange_method(exchange)->policy))
-    return STEP_NEXT;
-  struct slice token;
-  switch (bearer_token(exchange->input.authorization, &token)) {
-  case BEARER_ABSENT:
-    return refuse_token(exchange, "TOKEN_MISSING", NULL);
-  case BEARER_MALFORMED:
-    return refuse_token(exchange, "INVALID_TOKEN", "the access token is malformed");
-  case BEARER_TOKEN:
-    break;
-  }
-  struct gateway *gateway = exchange->gateway;
-  if (!keys_known(&gateway->keys))
-    return wait_for_keys(exchange) ? STEP_WAIT : refuse_unverified(exchange);
-  const struct token_claims *claims = NULL;
-  enum token_result result;
-  enum step_result limited = verify_token(exchange, token, &result, &claims);
-  if (limited != STEP_NEXT)
-    return limited;
-  if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))
-    return STEP_WAIT;
-  if (result == TOKEN_UNKNOWN_KEY && !keys_fetched_since(&gateway->keys, &exchange->key_wait))
-    return refuse_unverified(exchange);
-  if (result != TOKEN_VALID)
-    return refuse_token(exchange, choose_token_reason(result), token_result_text(result));
-  take_claims(exchange, claims);
-  exchange->access_token = token;
-  return STEP_NEXT;
 }
 
 // ---- admit ----

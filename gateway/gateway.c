@@ -33,6 +33,10 @@ struct gateway *gateway_create(const struct gateway_options *options)
                                                    .ok = options->api->metrics.keys_ok,
                                                    .failed = options->api->metrics.keys_failed,
                                                    .now_us = gateway->clock.now_us});
+  api_keys_init(&gateway->api_keys, &(struct api_keys_options){.backend = &gateway->backend,
+                                                               .verifier = gateway->verifier,
+                                                               .metrics = &options->api->metrics,
+                                                               .now_us = gateway->clock.now_us});
   gateway->follows_endings = options->follows_endings;
   endings_init(&gateway->endings, &(struct endings_options){.backend = &gateway->backend,
                                                             .verifier = gateway->verifier,
@@ -46,6 +50,7 @@ void gateway_stop(struct gateway *gateway)
   gateway->stopped = true;
   keys_stop(&gateway->keys);
   endings_stop(&gateway->endings);
+  api_keys_stop(&gateway->api_keys);
 }
 
 void gateway_free(struct gateway **gateway)
@@ -58,6 +63,7 @@ void gateway_free(struct gateway **gateway)
   gateway_stop(gone);
   exchange_free_spares(gone);
   heap_free(&gone->waits);
+  api_keys_free(&gone->api_keys);
   token_verifier_free(&gone->verifier);
   limits_free(&gone->limits);
   admission_free(&gone->admission);

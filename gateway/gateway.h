@@ -14,6 +14,7 @@
 #include "gateway/admission.h"
 #include "gateway/answer_budget.h"
 #include "gateway/api.h"
+#include "gateway/api_keys_peers.h"
 #include "gateway/endings_peers.h"
 #include "gateway/limits.h"
 
@@ -43,6 +44,7 @@ struct gateway {
   struct token_verifier *verifier;
   struct keys keys;
   struct endings endings;
+  struct api_keys api_keys;
   bool follows_endings;
   struct limits *limits;   // NULL where there are none
   struct exchange *spare;  // closed exchanges with their memory, for the next requests

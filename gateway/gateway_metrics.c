@@ -73,7 +73,7 @@ static bool names_gateway(const struct policy *policy)
 // Creates the series of the rate limits, in the order of limit_class.
 static void create_limit_series(struct gateway_metrics *metrics)
 {
-  static const char *const classes[] = {"read", "write", "expensive", "credential"};
+  static const char *const classes[] = {"read", "write", "expensive", "credential", "key"};
   for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
     struct slice class = slice_from_string(classes[i]);
     metrics->limited[i] = metrics_series(METRIC_RATE_LIMITED, &class, 1);
@@ -130,6 +130,9 @@ void gateway_metrics_create(struct gateway_metrics *metrics, const struct contra
   metrics->token_misses = metrics_single(METRIC_TOKEN_CACHE_MISSES);
   metrics->keys_ok = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("ok"), 1);
   metrics->keys_failed = metrics_series(METRIC_KEYS_REFRESHED, &SLICE("failed"), 1);
+  metrics->api_keys_ok = metrics_series(METRIC_API_KEY_EXCHANGES, &SLICE("ok"), 1);
+  metrics->api_keys_refused = metrics_series(METRIC_API_KEY_EXCHANGES, &SLICE("refused"), 1);
+  metrics->api_keys_failed = metrics_series(METRIC_API_KEY_EXCHANGES, &SLICE("failed"), 1);
 }
 
 void gateway_metrics_free(struct gateway_metrics *metrics)

@@ -26,7 +26,10 @@ struct gateway_metrics {
   struct metric_series *token_misses;
   struct metric_series *keys_ok;
   struct metric_series *keys_failed;
-  struct metric_series *limited[4];    // by limit_class (limits.h)
+  struct metric_series *api_keys_ok;
+  struct metric_series *api_keys_refused;
+  struct metric_series *api_keys_failed;
+  struct metric_series *limited[5];    // by limit_class (limits.h)
   struct admission_series *admission;  // by the method's index
   struct metric_series *leases_ok;
   struct metric_series *leases_failed;

@@ -66,7 +66,8 @@ const char *limit_class_name(enum limit_class kind)
   static const char *const names[LIMIT_CLASS_COUNT] = {[LIMIT_READ] = "read",
                                                        [LIMIT_WRITE] = "write",
                                                        [LIMIT_EXPENSIVE] = "expensive",
-                                                       [LIMIT_CREDENTIAL] = "credential"};
+                                                       [LIMIT_CREDENTIAL] = "credential",
+                                                       [LIMIT_KEY] = "key"};
   return names[kind];
 }
 

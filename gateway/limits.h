@@ -1,7 +1,8 @@
 // Rate limits by the contract's rate class, for one worker. Time comes from the gateway's clock; one thread.
 //
-// Reads, writes and expensive calls count per user, or per address for an anonymous caller. The worker spends leased
-// shares: a bucket holds the units of a tenth of a second, and fetches more at the auth service
+// Reads, writes and expensive calls count per user, or per address for an anonymous caller; reads and writes with an
+// API key count together, per key. The worker spends leased shares: a bucket holds the units of a tenth of a second,
+// and fetches more at the auth service
 // (auth.v1.RateLimitService) before it has spent them, so that all workers and gateways share one limit without a call
 // for each request. A bucket that is new, or whose lease of 100 ms is over, spends one share on credit while it asks;
 // this is how much may pass beyond the limit. Only a request beyond the shares waits for an answer on its way.
@@ -24,7 +25,8 @@
 #include "common/rpc/backend.h"
 #include "gateway/gateway_metrics.h"
 
-enum limit_class { LIMIT_READ, LIMIT_WRITE, LIMIT_EXPENSIVE, LIMIT_CREDENTIAL, LIMIT_CLASS_COUNT };
+// A request with an API key counts as LIMIT_KEY where it would be a read or a write.
+enum limit_class { LIMIT_READ, LIMIT_WRITE, LIMIT_EXPENSIVE, LIMIT_CREDENTIAL, LIMIT_KEY, LIMIT_CLASS_COUNT };
 
 // The length of a lease, and how long a worker limits by itself after a call to the auth service has failed.
 #define LIMITS_LEASE_US (UINT64_C(100) * 1000)
@@ -47,7 +49,7 @@ struct limits *limits_create(const struct limits_options *options);
 // Nulls the pointer; accepts NULL. No call of the backend may be in flight.
 void limits_free(struct limits **limits);
 
-// Returns the name of a class: "read", "write", "expensive", "credential".
+// Returns the name of a class: "read", "write", "expensive", "credential", "key".
 const char *limit_class_name(enum limit_class kind);
 // Returns the class that a method counts in. One without a class counts as a read where it has no side effects.
 enum limit_class limit_class_of(const struct contract_method *method);
@@ -78,7 +80,7 @@ struct limit_wait {
 // What a request counts in: the bucket of its user or, without one, of its address.
 struct limit_request {
   enum limit_class kind;
-  struct slice user;  // empty for an anonymous caller
+  struct slice user;  // empty for an anonymous caller; of LIMIT_KEY, the key's id
   struct slice address;
 };
 

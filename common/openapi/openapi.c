@@ -180,7 +180,8 @@ static void write_components(struct openapi *api, const struct operation *operat
   openapi_write_shared_responses(api, operations, count);
   jsontext_key(json, SLICE("securitySchemes"));
   jsontext_raw(json, SLICE("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\","
-                           "\"description\":\"An access token.\"}}"));
+                           "\"description\":\"An access token, or an API key: `bhk_` and 49 letters and digits. "
+                           "What needs a recent login, keys cannot do.\"}}"));
   jsontext_end_object(json);
 }
 

@@ -288,3 +288,10 @@ enum token_result token_verify(struct token_verifier *verifier, struct slice tok
     return result;
   return verify_new(verifier, token, now, claims);
 }
+
+void token_verifier_forget(struct token_verifier *verifier, struct slice token)
+{
+  struct token_cache_entry *entry = token_cache_find(verifier->cache, token);
+  if (entry != NULL)
+    token_cache_remove(verifier->cache, entry);
+}

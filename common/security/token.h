@@ -114,4 +114,7 @@ enum token_result token_verify(struct token_verifier *verifier, struct slice tok
 bool token_verify_cached(struct token_verifier *verifier, struct slice token, int64_t now,
                          const struct token_claims **claims, enum token_result *result) MUST_CHECK;
 
+// Removes a token from the cache that will not come again, because another one has taken its place.
+void token_verifier_forget(struct token_verifier *verifier, struct slice token);
+
 #endif

@@ -111,7 +111,8 @@ static char *set_rate(ngx_conf_t *cf, ngx_command_t *command, void *conf)
     kind++;
   if (kind == LIMIT_CLASS_COUNT) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"%V\" is no class of rate limits; there are: read, write, expensive, credential", &args[1]);
+                       "\"%V\" is no class of rate limits; there are: read, write, expensive, credential, key",
+                       &args[1]);
     return NGX_CONF_ERROR;
   }
   if (gcra_parse(to_slice(args[2]), &module->limits[kind]))

@@ -20,6 +20,7 @@ each_setting() {
   "$1" RATE_WRITE rate "50/s burst 100" "writes of the same"
   "$1" RATE_EXPENSIVE rate "20/s burst 40" "searches and batches of the same"
   "$1" RATE_CREDENTIAL rate 30/m "failed logins and sign-ups of one address"
+  "$1" RATE_KEY rate "200/s burst 400" "reads and writes of one API key"
   "$1" GATEWAY_CONNECTIONS 100..500000 10000 "connections of clients that the gateway holds; each takes a file, which it must be allowed"
   "$1" CONNECTIONS_PER_ADDRESS 1..65535 1024 "connections, and requests at a time, of one address (of IPv6: of one /64)"
   "$1" BODY_BYTES bytes 96m "room for all bodies together, in GATEWAY_RUN/tmp and memory; one address gets a quarter at most"

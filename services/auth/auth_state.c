@@ -10,6 +10,7 @@
 #include "common/observe/metrics.h"
 #include "common/runtime/task.h"
 #include "common/service/service.h"
+#include "services/auth/api_keys.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_seals.h"
 #include "services/auth/passkeys.h"
@@ -76,6 +77,9 @@ static void keep_house(struct auth_state *state)
   int64_t spent = 0;
   if (auth_db_remove_spent_challenges(query_on(state->pg), &arena, &spent) != STATUS_OK)
     log_info("passkeys", "could not remove challenges that were used; the next attempt is in a minute");
+  int64_t expired = 0;
+  if (auth_db_remove_expired_api_keys(query_on(state->pg), &arena, &expired) != STATUS_OK)
+    log_info("keys", "could not remove expired API keys; the next attempt is in a minute");
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
@@ -178,6 +182,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
   service_background(service, run_keys, state);
   service_background(service, follow_endings, state);
   service_background(service, audit_chain_run, &state->audit);
+  service_background(service, api_keys_run_uses, state);
   return STATUS_OK;
 }
 

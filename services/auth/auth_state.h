@@ -4,6 +4,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/status.h"
+#include "common/base/uuid.h"
 #include "common/security/password.h"
 #include "common/security/password_rules.h"
 #include "common/security/webauthn.h"
@@ -21,6 +22,13 @@ struct pg;
 // How a login ended, as the metric counts it.
 enum login_outcome { LOGIN_OK, LOGIN_WRONG, LOGIN_LIMITED, LOGIN_BUSY, LOGIN_OUTCOME_COUNT };
 
+// The API keys whose use is to be written down (api_keys.h).
+#define API_KEY_MAX_USES 1024
+struct api_key_uses {
+  char ids[API_KEY_MAX_USES][UUID_TEXT_SIZE];
+  size_t count;
+};
+
 struct auth_state {
   struct pg *pg;                         // the service's
   const struct auth_settings *settings;  // the service's
@@ -35,6 +43,7 @@ struct auth_state {
   struct auth_endings endings;
   struct hash_queue hashes;
   struct audit_chain audit;
+  struct api_key_uses api_key_uses;
   struct auth_mail *mail;  // NULL where no mail is sent
   struct metric_series *logins[LOGIN_OUTCOME_COUNT];
 };

@@ -95,11 +95,18 @@ struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *ar
   return token;
 }
 
-enum status auth_tokens_answer(const struct auth_state *state, const struct auth_session *session,
-                               const struct refresh_token *refresh, struct arena *arena,
-                               Auth__V1__TokenResponse *response)
+// Returns when a token of now expires: after AUTH_ACCESS_TTL or, before, with what it belongs to.
+static int64_t choose_expiry(const struct auth_state *state, const struct auth_session *session, int64_t now)
 {
-  const struct auth_settings *settings = state->settings;
+  int64_t expires_at = now + state->settings->access_ttl_ms / 1000;
+  if (session->expire_s == 0 || session->expire_s > expires_at)
+    return expires_at;
+  return session->expire_s > now ? session->expire_s : now + 1;
+}
+
+enum status auth_tokens_sign(const struct auth_state *state, const struct auth_session *session, struct arena *arena,
+                             struct slice *token)
+{
   struct slice *roles = arena_array(arena, session->role_count + 1, sizeof(*roles));
   roles[0] = SLICE("user");
   for (size_t i = 0; i < session->role_count; i++)
@@ -115,19 +122,26 @@ enum status auth_tokens_answer(const struct auth_state *state, const struct auth
       .role_count = session->role_count + 1,
       .id = slice_from_string(id),
       .issued_at = now,
-      .expires_at = now + settings->access_ttl_ms / 1000,
+      .expires_at = choose_expiry(state, session, now),
       .session = slice_from_string(session->id),
       .auth_time = session->auth_time,
       .generation = session->generation,
   };
+  return token_sign(auth_keys_signer(&state->keys), service_token_issuer(state->service),
+                    service_token_audience(state->service), &claims, arena, token);
+}
+
+enum status auth_tokens_answer(const struct auth_state *state, const struct auth_session *session,
+                               const struct refresh_token *refresh, struct arena *arena,
+                               Auth__V1__TokenResponse *response)
+{
   struct slice token;
-  enum status status = token_sign(auth_keys_signer(&state->keys), service_token_issuer(state->service),
-                                  service_token_audience(state->service), &claims, arena, &token);
+  enum status status = auth_tokens_sign(state, session, arena, &token);
   if (status != STATUS_OK)
     return status;
   response->access_token = arena_string(arena, token);
   response->token_type = arena_string(arena, SLICE("Bearer"));
-  response->expires_in = (int32_t)(settings->access_ttl_ms / 1000);
+  response->expires_in = (int32_t)(state->settings->access_ttl_ms / 1000);
   response->refresh_token = (char *)(uintptr_t)refresh->text;
   return STATUS_OK;
 }

@@ -32,15 +32,19 @@ struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *ar
 // Returns the hash by which the database knows the tokens of a session.
 struct slice auth_tokens_family_hash(const struct refresh_token *token, struct arena *arena);
 
-// The user of a session, with the roles that the user has now.
+// What an access token is for, with the roles that its user has now: a session, or an API key, by its id.
 struct auth_session {
   const char *id;
   const char *user_id;
   char **roles;
   size_t role_count;
-  int64_t auth_time;   // when the user last proved who he is, in Unix seconds
+  int64_t auth_time;   // when the user last proved who he is, in Unix seconds; 0: the token does not say
   int64_t generation;  // of the account's tokens
+  int64_t expire_s;    // when its tokens expire at the latest, in Unix seconds; 0: after AUTH_ACCESS_TTL
 };
+// Signs an access token.
+enum status auth_tokens_sign(const struct auth_state *state, const struct auth_session *session, struct arena *arena,
+                             struct slice *token) MUST_CHECK;
 // Signs an access token for the session's user and fills the answer.
 enum status auth_tokens_answer(const struct auth_state *state, const struct auth_session *session,
                                const struct refresh_token *refresh, struct arena *arena,

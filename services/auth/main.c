@@ -2,6 +2,7 @@
 // it.
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
+#include "services/auth/api_key_handlers.h"
 #include "services/auth/audit_handlers.h"
 #include "services/auth/auth_commands.h"
 #include "services/auth/auth_endings.h"
@@ -81,6 +82,13 @@ static const struct setting auth_setting_table[] = {
      .max = 1000,
      .help = "How many sessions an account may have; a login beyond that ends the one that was used longest ago.",
      SETTING_TARGET(struct auth_settings, sessions_per_account)},
+    {.name = "AUTH_API_KEYS_PER_ACCOUNT",
+     .type = SETTING_INT,
+     .default_value = "50",
+     .min = 1,
+     .max = 1000,
+     .help = "How many API keys an account may have that have not expired.",
+     SETTING_TARGET(struct auth_settings, api_keys_per_account)},
     {.name = "AUTH_PRODUCT_NAME",
      .type = SETTING_STRING,
      .default_value = "Bulkhead",
@@ -198,6 +206,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_auth_service, .handlers = &auth_handlers},
     {.service = &auth_v1_passkey_service, .handlers = &auth_passkey_handlers},
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
+    {.service = &auth_v1_api_key_service, .handlers = &auth_api_key_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},

@@ -15,6 +15,7 @@ struct auth_settings {
   int64_t refresh_grace_ms;
   int64_t session_max_age_ms;
   int64_t sessions_per_account;
+  int64_t api_keys_per_account;
   const char *product_name;
   int64_t password_min_length;
   int64_t password_min_length_with_factor;

@@ -56,6 +56,11 @@
 -- sample after: 500
 -- sample after_create_time: 1700000000000000
 -- sample after_id: '00000000-0000-7000-8000-000000000007'
+-- sample creator_id: '00000000-0000-7000-8000-000000000007'
+-- sample key_hash: '\x07'
+-- sample key_prefix: 'bhk_01234567'
+-- sample expire_time: '2100-01-01T00:00:00Z'
+-- sample ids: '{00000000-0000-7000-8000-000000000007}'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -81,3 +86,7 @@ FROM credentials;
 INSERT INTO audit_pending (event_id) SELECT id FROM audit_events;
 INSERT INTO audit_links (position, event_id, hash) SELECT row_number() OVER (), id, '\x07' FROM audit_events;
 INSERT INTO audit_heads (token) SELECT 'token' FROM audit_events;
+INSERT INTO api_keys (id, user_id, creator_id, name, key_hash, key_prefix, expire_time)
+SELECT user_id, user_id, user_id, 'name', sha256(convert_to(password_hash, 'UTF8')), 'bhk_01234567',
+       now() + (row_number() OVER ()) * interval '1 second'
+FROM credentials;

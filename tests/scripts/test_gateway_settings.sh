@@ -67,7 +67,7 @@ values_are_checked() {
   refuses_value BODY_BYTES 1g "a size, such as"
   refuses_value CORS_ORIGINS 'https://a.example"; include x' "origins as browsers send them"
   refuses_value CORS_ORIGINS app.example.com "origins as browsers send them"
-  for name in RATE_READ RATE_WRITE RATE_EXPENSIVE RATE_CREDENTIAL; do refuses_value "$name" 30/y "a rate and perhaps a burst"; done
+  for name in RATE_READ RATE_WRITE RATE_EXPENSIVE RATE_CREDENTIAL RATE_KEY; do refuses_value "$name" 30/y "a rate and perhaps a burst"; done
   refuses "RATE_READ is \"30/m?off\", but must be" RATE_READ=$'30/m\noff'
   # shellcheck disable=SC2016  # nginx would expand it
   refuses_value AUTH_ISSUER 'a$host' "letters, digits and"

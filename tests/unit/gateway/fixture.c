@@ -16,6 +16,8 @@
 
 uint64_t fixture_now_us = 1000000000;
 int64_t fixture_auth_time;
+struct slice fixture_session;
+int64_t fixture_generation;
 int64_t fixture_wall_us = INT64_C(1760000000000000);
 
 static uint64_t now_us(void)
@@ -183,6 +185,8 @@ static struct slice bearer(struct fixture *fixture, const char *kid, const char 
       .issued_at = fixture_wall_us / 1000000,
       .expires_at = fixture_wall_us / 1000000 + lifetime_s,
       .auth_time = fixture_auth_time,
+      .session = fixture_session,
+      .generation = fixture_generation,
   };
   struct slice token;
   CHECK(token_sign(&(struct token_signing_key){.kid = kid, .private_pem = pem}, FIXTURE_ISSUER, FIXTURE_AUDIENCE,

@@ -45,6 +45,9 @@ extern uint64_t fixture_now_us;
 extern int64_t fixture_wall_us;
 // What tokens say of when their user logged in; 0, as at first: nothing.
 extern int64_t fixture_auth_time;
+// The session that tokens name, and the generation that they are of; empty and 0, as at first: none.
+extern struct slice fixture_session;
+extern int64_t fixture_generation;
 
 // Opens a fixture without keys; fixture_give_keys answers the first fetch.
 struct fixture *fixture_open(void);

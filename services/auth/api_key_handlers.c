@@ -1,0 +1,69 @@
+#include "services/auth/api_key_handlers.h"
+
+#include "auth/queries.bh.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/api_keys.h"
+#include "services/auth/session_names.h"
+
+#define INVALID "INVALID_API_KEY_REQUEST"
+
+static enum status check(struct call *call, const Auth__V1__CreateApiKeyRequest *request)
+{
+  const struct auth_state *state = call_state(call);
+  if (!session_name_is_plain(request->name)) {
+    call_violation(call, "name", "must hold no invisible characters and none that change the text's direction");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, INVALID, "the name of the key is not accepted");
+  }
+  // The database's clock, by which keys expire.
+  if (request->expire_time != NULL && request->expire_time->seconds <= auth_keys_now_ms(&state->keys) / 1000) {
+    call_violation(call, "expireTime", "must be in the future");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, INVALID, "expireTime must be in the future");
+  }
+  return STATUS_OK;
+}
+
+static enum status create_api_key(struct call *call, const Auth__V1__CreateApiKeyRequest *request,
+                                  Auth__V1__CreateApiKeyResponse *response)
+{
+  enum status status = check(call, request);
+  return status == STATUS_OK ? api_keys_create(call, resource_caller(call), request, response) : status;
+}
+
+static enum status list_api_keys(struct call *call, const Auth__V1__ListApiKeysRequest *request,
+                                 Auth__V1__ListApiKeysResponse *response)
+{
+  (void)request;
+  const struct auth_state *state = call_state(call);
+  return auth_db_list_api_keys(query_on(state->pg), resource_caller(call), call_arena(call), &response->api_keys,
+                               &response->n_api_keys);
+}
+
+static enum status delete_api_key(struct call *call, const Auth__V1__DeleteApiKeyRequest *request,
+                                  Google__Protobuf__Empty *response)
+{
+  (void)response;
+  bool is_admin = call_caller_has_role(call, "admin");
+  enum status status = api_keys_revoke(call, request->id, is_admin ? NULL : resource_caller(call));
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, status, "API_KEY_NOT_FOUND", is_admin ? "there is no API key %s" : "you have no API key %s",
+                     request->id);
+  return status;
+}
+
+static enum status exchange_api_key(struct call *call, const Auth__V1__ExchangeApiKeyRequest *request,
+                                    Auth__V1__ExchangeApiKeyResponse *response)
+{
+  struct slice token;
+  enum status status = api_keys_exchange(call, request->key, &token);
+  if (status == STATUS_OK)
+    response->access_token = arena_string(call_arena(call), token);
+  return status;
+}
+
+const struct auth_v1_api_key_service_handlers auth_api_key_handlers = {
+    .create_api_key = create_api_key,
+    .list_api_keys = list_api_keys,
+    .delete_api_key = delete_api_key,
+    .exchange_api_key = exchange_api_key,
+};

@@ -1,0 +1,170 @@
+#include "services/auth/api_keys.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/clock.h"
+#include "common/observe/log.h"
+#include "common/runtime/task.h"
+#include "common/security/api_key.h"
+#include "common/security/key.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/auth_tokens.h"
+#include "services/auth/settings.h"
+
+// How often uses are written down, and how long that may take.
+#define USES_EVERY_MS 2000
+#define USES_LIMIT_MS 10000
+
+static struct slice hash_of(struct slice key, struct arena *arena)
+{
+  unsigned char *hash = arena_alloc(arena, API_KEY_HASH_BYTES);
+  api_key_hash(key, hash);
+  return slice_make(hash, API_KEY_HASH_BYTES);
+}
+
+// ---- the beginning and the end ----
+
+// Stores the key in a transaction, which keeps other keys of the account out while they are counted.
+static enum status add_in(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params,
+                          Auth__V1__CreateApiKeyResponse *response)
+{
+  struct auth_db_lock_for_api_keys_row row;
+  enum status status = auth_db_lock_for_api_keys(db, params->user_id, call_arena(call), &row);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, status, "USER_NOT_FOUND", "there is no account %s that can have API keys", params->user_id);
+  if (status == STATUS_OK)
+    status = auth_db_add_api_key(db, params, call_arena(call), response);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_API_KEYS",
+                     "the account has %lld API keys, which is the most; revoke one that is not used any more",
+                     (long long)params->most);
+  return status;
+}
+
+static enum status add(struct call *call, const struct auth_db_add_api_key_params *params,
+                       Auth__V1__CreateApiKeyResponse *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct query_db db = resource_db(call);
+  // With an Idempotency-Key there is a transaction, in which the reply is kept.
+  if (db.pg == NULL)
+    return add_in(call, db, params, response);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = add_in(call, query_in(tx), params, response);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+enum status api_keys_create(struct call *call, const char *user_id, const Auth__V1__CreateApiKeyRequest *request,
+                            Auth__V1__CreateApiKeyResponse *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  char id[UUID_TEXT_SIZE];
+  char key[API_KEY_SIZE];
+  uuid_v7(id);
+  api_key_make(key);
+  const struct auth_db_add_api_key_params params = {
+      .id = id,
+      .user_id = user_id,
+      .creator_id = resource_caller(call),
+      .request = request,
+      .key_hash = hash_of(slice_make(key, API_KEY_BYTES), arena),
+      .key_prefix = arena_string(arena, slice_make(key, API_KEY_SHOWN_BYTES)),
+      .most = state->settings->api_keys_per_account,
+  };
+  enum status status = add(call, &params, response);
+  if (status == STATUS_OK)
+    response->key = arena_string(arena, slice_make(key, API_KEY_BYTES));
+  key_erase(key, sizeof(key));
+  return status;
+}
+
+enum status api_keys_revoke(struct call *call, const char *id, const char *user_id)
+{
+  const struct auth_state *state = call_state(call);
+  const struct auth_db_end_api_key_params params = {.id = id, .user_id = user_id};
+  int64_t ended = 0;
+  enum status status = auth_db_end_api_key(query_on(state->pg), &params, call_arena(call), &ended);
+  return status == STATUS_OK && ended == 0 ? STATUS_NOT_FOUND : status;
+}
+
+// ---- the exchange ----
+
+// Remembers a use, which is written down later. Of more uses than there is room for, some are noted a minute later.
+static void remember_use(struct auth_state *state, const char *id)
+{
+  struct api_key_uses *uses = &state->api_key_uses;
+  for (size_t i = 0; i < uses->count; i++)
+    if (strcmp(uses->ids[i], id) == 0)
+      return;
+  if (uses->count < API_KEY_MAX_USES)
+    memcpy(uses->ids[uses->count++], id, UUID_TEXT_SIZE);
+}
+
+// The token has no role but "user", whoever the account is, and says of no login.
+static enum status sign(struct auth_state *state, const struct auth_db_find_api_key_row *row, struct arena *arena,
+                        struct slice *token)
+{
+  const struct auth_session session = {.id = row->id,
+                                       .user_id = row->user_id,
+                                       .generation = row->generation,
+                                       .expire_s = row->has_expire_s ? row->expire_s : 0};
+  return auth_tokens_sign(state, &session, arena, token);
+}
+
+enum status api_keys_exchange(struct call *call, const char *key, struct slice *token)
+{
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  if (auth_keys_wait(&state->keys) != STATUS_OK)
+    return call_fail(call, STATUS_UNAVAILABLE, "UNAVAILABLE", "the signing keys cannot be read right now");
+  struct auth_db_find_api_key_row row;
+  enum status status = auth_db_find_api_key(query_on(state->pg), hash_of(slice_from_string(key), arena), arena, &row);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, status, "API_KEY_UNKNOWN", "the API key is unknown, revoked or expired");
+  if (status == STATUS_OK)
+    status = sign(state, &row, arena, token);
+  if (status == STATUS_OK && row.use_is_old)
+    remember_use(state, row.id);
+  return status;
+}
+
+// ---- uses ----
+
+static void write_uses(struct auth_state *state)
+{
+  struct api_key_uses *uses = &state->api_key_uses;
+  struct arena arena;
+  arena_init(&arena);
+  // Uses may be remembered while the statement runs.
+  size_t count = uses->count;
+  const char **ids = arena_array(&arena, count, sizeof(*ids));
+  for (size_t i = 0; i < count; i++)
+    ids[i] = arena_string(&arena, slice_from_string(uses->ids[i]));
+  uses->count = 0;
+  const struct auth_db_note_api_key_uses_params params = {.ids = ids, .ids_count = count};
+  enum status status = auth_db_note_api_key_uses(query_on(state->pg), &params, &arena);
+  if (status != STATUS_OK)
+    log_info("keys", "could not note when API keys were used; their next use is noted", LOG_INT("count", count),
+             LOG_STATUS(status));
+  arena_free(&arena);
+}
+
+void api_keys_run_uses(void *arg)
+{
+  struct auth_state *state = arg;
+  while (task_sleep_ms(USES_EVERY_MS) == STATUS_OK) {
+    if (state->api_key_uses.count == 0)
+      continue;
+    uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), USES_LIMIT_MS));
+    write_uses(state);
+    task_restore_deadline(before);
+  }
+}

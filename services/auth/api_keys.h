@@ -1,0 +1,24 @@
+// API keys: made, revoked, and exchanged for the access tokens that stand for them. Only hashes of keys are stored.
+#ifndef BULKHEAD_SERVICES_AUTH_API_KEYS_H
+#define BULKHEAD_SERVICES_AUTH_API_KEYS_H
+
+#include <stdint.h>
+
+#include "auth/v1/api_keys.bh.h"
+#include "common/base/status.h"
+#include "common/base/uuid.h"
+#include "services/auth/auth_state.h"
+
+// Makes a key of the account `user_id`. NOT_FOUND where it has no credential, FAILED_PRECONDITION where it has as many
+// keys as it may; both are told.
+enum status api_keys_create(struct call *call, const char *user_id, const Auth__V1__CreateApiKeyRequest *request,
+                            Auth__V1__CreateApiKeyResponse *response) MUST_CHECK;
+// Revokes a key of an account, or of any account where `user_id` is NULL. NOT_FOUND where there is none.
+enum status api_keys_revoke(struct call *call, const char *id, const char *user_id) MUST_CHECK;
+// Signs an access token for whoever has the key. NOT_FOUND where it is not good; told.
+enum status api_keys_exchange(struct call *call, const char *key, struct slice *token) MUST_CHECK;
+
+// Writes down which keys were used lately, until the service stops: a background task. `state` is a struct auth_state.
+void api_keys_run_uses(void *state);
+
+#endif

@@ -1,0 +1,48 @@
+-- API keys. What ends one is told to the gateways as the end of a session with the key's id.
+
+-- name: lock_for_api_keys :one
+-- Keeps others from adding keys to an account until the transaction ends. NOT_FOUND for one that has no credential.
+SELECT user_id FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE;
+
+-- name: add_api_key :one
+-- row: auth.v1.CreateApiKeyResponse
+-- params: auth.v1.CreateApiKeyRequest as request
+-- Stores a key, unless the account, which is locked, has as many as it may. NOT_FOUND then.
+INSERT INTO api_keys (id, user_id, creator_id, name, key_hash, key_prefix, expire_time)
+SELECT :id::uuid, :user_id::uuid, :creator_id::uuid, :request.name, :key_hash, :key_prefix, :request.expire_time?
+WHERE (SELECT count(*) FROM api_keys AS k
+       WHERE k.user_id = :user_id::uuid AND (k.expire_time IS NULL OR k.expire_time > now())) < :most::bigint
+RETURNING id, name, user_id AS owner_id, create_time, expire_time;
+
+-- name: list_api_keys :many
+-- row: auth.v1.ApiKey
+SELECT id, name, user_id AS owner_id, key_prefix, create_time, expire_time, use_time AS last_use_time
+FROM api_keys WHERE user_id = :user_id::uuid AND (expire_time IS NULL OR expire_time > now())
+ORDER BY create_time DESC, id DESC;
+
+-- name: end_api_key :affected
+-- Revokes a key: of one account or, where :user_id is NULL, of any.
+WITH gone AS (
+  DELETE FROM api_keys WHERE id = :id::uuid AND (:user_id?::uuid IS NULL OR user_id = :user_id?::uuid)
+  RETURNING id, user_id
+)
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
+
+-- name: find_api_key :one
+-- not null: use_is_old
+-- nullable: expire_s
+-- Finds a key that is good, with the generation of tokens that its account has now. use_is_old: a use now is to be noted.
+SELECT k.id, k.user_id, ceil(extract(epoch FROM k.expire_time))::bigint AS expire_s,
+  c.token_generation AS generation, coalesce(k.use_time < now() - interval '1 minute', true) AS use_is_old
+FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id
+WHERE k.key_hash = :key_hash AND (k.expire_time IS NULL OR k.expire_time > now());
+
+-- name: note_api_key_uses :exec
+-- Notes that keys were used just now. Those that another instance notes meanwhile are passed over.
+UPDATE api_keys SET use_time = now()
+FROM (SELECT k.id FROM api_keys AS k WHERE k.id = ANY (:ids::uuid[]) FOR NO KEY UPDATE SKIP LOCKED) AS used
+WHERE api_keys.id = used.id;
+
+-- name: remove_expired_api_keys :affected
+-- Their tokens have expired with them.
+DELETE FROM api_keys WHERE expire_time <= now();
