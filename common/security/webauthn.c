@@ -17,6 +17,11 @@
 #define AUTHENTICATOR_DATA_MIN 37
 #define FLAG_USER_PRESENT 0x01u
 #define FLAG_USER_VERIFIED 0x04u
+#define FLAG_CREDENTIAL 0x40u
+#define FLAG_EXTENSIONS 0x80u
+// Of a registration: a model's id, the length of the credential's id, that id, a COSE key.
+#define MODEL_ID_SIZE 16
+#define ID_LENGTH_SIZE 2
 
 const int webauthn_algorithms[WEBAUTHN_ALGORITHM_COUNT] = {COSE_ES256, COSE_EDDSA, COSE_RS256};
 
@@ -46,9 +51,29 @@ static bool is_verified(struct slice data)
   return (bytes_of(data)[FLAGS_AT] & FLAG_USER_VERIFIED) != 0;
 }
 
-static enum webauthn_verdict check_data(struct slice data, const struct webauthn_party *party, bool verification_needed)
+// Whether what follows the counter is what the flags announce: a credential in a registration only, and extensions.
+static bool is_whole(struct slice data, bool has_credential)
 {
   if (data.size < AUTHENTICATOR_DATA_MIN)
+    return false;
+  unsigned flags = bytes_of(data)[FLAGS_AT];
+  size_t extensions = (flags & FLAG_EXTENSIONS) == 0 ? 0 : 1;
+  struct slice rest = slice_skip(data, AUTHENTICATOR_DATA_MIN);
+  if (((flags & FLAG_CREDENTIAL) != 0) != has_credential)
+    return false;
+  if (!has_credential)
+    return cbor_holds_items(rest, extensions);
+  if (rest.size < MODEL_ID_SIZE + ID_LENGTH_SIZE)
+    return false;
+  const unsigned char *length = bytes_of(rest) + MODEL_ID_SIZE;
+  size_t id_size = (size_t)length[0] << 8 | length[1];
+  return cbor_holds_items(slice_skip(rest, MODEL_ID_SIZE + ID_LENGTH_SIZE + id_size), 1 + extensions);
+}
+
+static enum webauthn_verdict check_data(struct slice data, const struct webauthn_party *party, bool has_credential,
+                                        bool verification_needed)
+{
+  if (!is_whole(data, has_credential))
     return WEBAUTHN_BAD_AUTHENTICATOR_DATA;
   unsigned char hash[RP_HASH_SIZE];
   key_sha256(slice_from_string(party->id), hash);
@@ -195,7 +220,7 @@ enum webauthn_verdict webauthn_check_registration(const struct webauthn_party *p
   if (verdict == WEBAUTHN_OK)
     verdict = read_attestation(registration->attestation_object, &attestation);
   if (verdict == WEBAUTHN_OK)
-    verdict = check_data(attestation.authenticator_data, party, true);
+    verdict = check_data(attestation.authenticator_data, party, true, true);
   if (verdict == WEBAUTHN_OK)
     verdict = check_credential(party, registration, &attestation, arena, credential);
   return verdict;
@@ -229,7 +254,7 @@ enum webauthn_verdict webauthn_check_assertion(const struct webauthn_party *part
 {
   enum webauthn_verdict verdict = client_data_check(assertion->client_data_json, party, "webauthn.get", arena);
   if (verdict == WEBAUTHN_OK)
-    verdict = check_data(assertion->authenticator_data, party, assertion->verification_needed);
+    verdict = check_data(assertion->authenticator_data, party, false, assertion->verification_needed);
   if (verdict != WEBAUTHN_OK)
     return verdict;
   union public_key key;

@@ -1,14 +1,19 @@
-// The attestation object of a registration: a CBOR map of a format, a statement and the authenticator's data.
+// The CBOR of passkeys: the attestation object of a registration, a map of a format, a statement and the authenticator's
+// data; and whether what those hold is fit to be read by libfido2.
 #include "common/security/webauthn_internal.h"
 
 // RFC 8949's major types that an attestation object is made of.
-enum major_type { CBOR_UINT, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP };
+enum major_type { CBOR_UINT, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT, CBOR_ARRAY, CBOR_MAP, CBOR_TAG, CBOR_SIMPLE };
+
+// How deep items may lie in each other: a key is a map of numbers and bytes, extensions are maps of a few values.
+#define MAX_DEPTH 4
 
 struct cbor {
   struct slice left;
 };
 
-// Reads the head of an item: its type and the number in it. False for indefinite lengths, tags and simple values.
+// Reads the head of an item: its type and the number in it. False for indefinite lengths, tags, and simple values but
+// true, false and null.
 static bool read_head(struct cbor *cbor, enum major_type *type, uint64_t *number)
 {
   if (cbor->left.size == 0)
@@ -16,7 +21,7 @@ static bool read_head(struct cbor *cbor, enum major_type *type, uint64_t *number
   unsigned char first = (unsigned char)cbor->left.data[0];
   unsigned short_number = first & 0x1f;
   cbor->left = slice_skip(cbor->left, 1);
-  if (first >> 5 > CBOR_MAP || short_number > 27)
+  if (first >> 5 == CBOR_TAG || short_number > 27 || (first >> 5 == CBOR_SIMPLE && short_number > 22))
     return false;
   *type = (enum major_type)(first >> 5);
   *number = short_number;
@@ -110,5 +115,52 @@ bool attestation_read(struct slice bytes, struct attestation *attestation)
     if (!read_part(&cbor, attestation, &has_statement))
       return false;
   // Three different parts have been read, so none is missing.
+  return cbor.left.size == 0;
+}
+
+// ---- what libfido2 reads ----
+
+// The items that are left to be read at each depth.
+struct cbor_levels {
+  uint64_t left[MAX_DEPTH];
+  size_t depth;
+};
+
+// Reads an item, or the head of one that holds others. A count that the bytes cannot hold is refused: whoever believed
+// it would allocate as much memory as a stranger likes.
+static bool pass_item(struct cbor *cbor, struct cbor_levels *levels)
+{
+  enum major_type type;
+  uint64_t number;
+  if (!read_head(cbor, &type, &number))
+    return false;
+  bool is_string = type == CBOR_BYTES || type == CBOR_TEXT;
+  bool holds_items = type == CBOR_ARRAY || type == CBOR_MAP;
+  if ((is_string || holds_items) && number > cbor->left.size)
+    return false;
+  if (is_string)
+    cbor->left = slice_skip(cbor->left, (size_t)number);
+  if (!holds_items)
+    return true;
+  if (levels->depth == MAX_DEPTH)
+    return false;
+  levels->left[levels->depth++] = type == CBOR_MAP ? 2 * number : number;
+  return true;
+}
+
+bool cbor_holds_items(struct slice bytes, size_t count)
+{
+  struct cbor cbor = {.left = bytes};
+  struct cbor_levels levels = {.left = {count}, .depth = 1};
+  while (levels.depth > 0) {
+    uint64_t *left = &levels.left[levels.depth - 1];
+    if (*left == 0) {
+      levels.depth--;
+      continue;
+    }
+    --*left;
+    if (!pass_item(&cbor, &levels))
+      return false;
+  }
   return cbor.left.size == 0;
 }

@@ -26,4 +26,8 @@ struct attestation {
 // Reads an attestation object: CBOR of definite lengths (CTAP2's canonical form), and nothing behind it.
 bool attestation_read(struct slice cbor, struct attestation *attestation);
 
+// Whether the bytes are exactly so many CBOR items, of definite lengths, without tags and floats, and not deep. What
+// libfido2 reads is held against this first: libcbor allocates what a head announces, and frees items by recursion.
+bool cbor_holds_items(struct slice bytes, size_t count);
+
 #endif

@@ -10,6 +10,7 @@
 #include "common/observe/metrics.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/passkey_challenges.h"
@@ -194,7 +195,10 @@ static enum status add_in(struct call *call, struct query_db db, const struct ne
       .address = call_client_address(call),
       .detail = arena_printf(arena, "the passkey \"%s\" was added", passkey->name),
   };
-  return auth_mail_tell(state, db, AUTH_MAIL_FACTOR_CHANGED, &notice, arena);
+  status = auth_mail_tell(state, db, AUTH_MAIL_FACTOR_CHANGED, &notice, arena);
+  const struct audit_entry entry = {
+      .action = "passkey.add", .user_id = passkey->user_id, .target_id = arena_string(arena, slice_from_string(id))};
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
 }
 
 static enum status add_at_once(struct call *call, const struct new_passkey *passkey, Auth__V1__Passkey *response)
@@ -232,6 +236,12 @@ enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRe
 
 // ---- sign-in ----
 
+// A passkey as it is stored.
+struct found_passkey {
+  struct auth_db_get_passkey_row row;
+  struct webauthn_credential credential;
+};
+
 static enum status refuse(struct call *call, const char *sentence)
 {
   struct auth_state *state = call_state(call);
@@ -241,13 +251,16 @@ static enum status refuse(struct call *call, const char *sentence)
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_PASSKEY", "%s", sentence);
 }
 
-#define UNKNOWN_PASSKEY "no account has this passkey; it may have been removed"
+// Refuses a passkey that an account has, whose owner sees it among his events.
+static enum status refuse_known(struct call *call, const struct found_passkey *found, enum webauthn_verdict verdict)
+{
+  const struct audit_entry entry = {
+      .action = "session.begin", .reason = "WRONG_PASSKEY", .user_id = found->row.user_id, .target_id = found->row.id};
+  audit_add_failure(call, &entry);
+  return refuse(call, webauthn_verdict_sentence(verdict));
+}
 
-// A passkey as it is stored.
-struct found_passkey {
-  struct auth_db_get_passkey_row row;
-  struct webauthn_credential credential;
-};
+#define UNKNOWN_PASSKEY "no account has this passkey; it may have been removed"
 
 static enum status find_passkey(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
                                 struct found_passkey *found)
@@ -304,7 +317,7 @@ enum status passkeys_prove(struct call *call, const Auth__V1__FinishPasskeyLogin
   enum webauthn_verdict verdict =
       webauthn_check_assertion(&state->passkey_party, &assertion, &found.credential, call_arena(call), &proof);
   if (verdict != WEBAUTHN_OK)
-    return refuse(call, webauthn_verdict_sentence(verdict));
+    return refuse_known(call, &found, verdict);
   *account = (struct passkey_account){.user_id = found.row.user_id, .password_set_us = found.row.password_set_us};
   return use_passkey(call, &found, &proof, challenge_hash);
 }

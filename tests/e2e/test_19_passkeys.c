@@ -111,6 +111,20 @@ Test(e2e_19_passkeys, a_passkey_is_registered_and_signs_its_user_in)
   struct http_reply me = HTTP(.path = "/v1/users/me", .token = http_json(&tokens, "accessToken"));
   ASSERT_STATUS(me, 200);
   cr_assert_str_eq(http_json(&me, "id"), ada.id);
+  struct http_reply events = HTTP(.path = "/v1/users/me/auditEvents", .token = http_json(&tokens, "accessToken"));
+  ASSERT_STATUS(events, 200);
+  cr_assert_not_null(strstr(events.body, "\"passkey.add\""), "%s", events.body);
+}
+
+Test(e2e_19_passkeys, keys_of_every_offered_algorithm_sign_in)
+{
+  static const int algorithms[] = {AUTHENTICATOR_ES256, AUTHENTICATOR_EDDSA, AUTHENTICATOR_RS256};
+  struct account ada = account_create();
+  for (size_t i = 0; i < sizeof(algorithms) / sizeof(*algorithms); i++) {
+    struct authenticator *key = authenticator_create(algorithms[i], &arena);
+    enroll(&ada, key);
+    ASSERT_STATUS(sign_in(key, &ada), 200);
+  }
 }
 
 Test(e2e_19_passkeys, a_challenge_works_once)

@@ -282,6 +282,37 @@ Test(webauthn, refuses_bytes_behind_the_attestation_object)
   assert_verdict(check_registration(&answer, &credential), WEBAUTHN_BAD_ATTESTATION);
 }
 
+// libcbor allocates what a head announces, and frees what lies deep by recursion: neither may reach it.
+static enum webauthn_verdict try_key(struct slice key)
+{
+  struct authenticator *made = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  struct ceremony_answer answer = authenticator_register(made, &creation, "none", &arena);
+  // The key follows 37 bytes, the model's id, the length of the credential's id and that id.
+  size_t before = answer.attestation_object.size - answer.authenticator_data.size + 37 + 18 + 20;
+  struct slice old = slice_skip(answer.attestation_object, before);
+  char *object = arena_zalloc(&arena, answer.attestation_object.size);
+  memcpy(object, answer.attestation_object.data, before);
+  memcpy(object + before, key.data, key.size < old.size ? key.size : old.size);
+  answer.attestation_object = slice_make(object, answer.attestation_object.size);
+  struct webauthn_credential credential;
+  return check_registration(&answer, &credential);
+}
+
+Test(webauthn, refuses_a_key_that_announces_more_than_it_has)
+{
+  assert_verdict(try_key(SLICE("\x9b\x00\x00\x00\x01\x3e\xf9\x9a\x12")), WEBAUTHN_BAD_AUTHENTICATOR_DATA);
+  assert_verdict(try_key(SLICE("\xbb\x7f\xff\xff\xff\xff\xff\xff\xff")), WEBAUTHN_BAD_AUTHENTICATOR_DATA);
+  assert_verdict(try_key(SLICE("\x5b\xff\xff\xff\xff\xff\xff\xff\xff")), WEBAUTHN_BAD_AUTHENTICATOR_DATA);
+  assert_verdict(try_key(SLICE("\x9f\x01\x02\xff")), WEBAUTHN_BAD_AUTHENTICATOR_DATA);
+}
+
+Test(webauthn, refuses_a_key_of_lists_in_lists)
+{
+  char deep[77];
+  memset(deep, 0x81, sizeof(deep));
+  assert_verdict(try_key(slice_make(deep, sizeof(deep))), WEBAUTHN_BAD_AUTHENTICATOR_DATA);
+}
+
 Test(webauthn, refuses_attestations_that_it_does_not_know)
 {
   struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
