@@ -125,7 +125,7 @@ static void connect_instances(struct cache *cache, const struct cache_options *o
                                                 .loads_invalidated = invalidate_loads_here,
                                                 .arg = cache};
   cache_coherence_init(&cache->coherence, cache->loop, options, &events);
-  cache_redis_init(&cache->shared, options->redis, options->name, half_ttl_ms(options->ttl_ms), options->hold_ms);
+  cache_redis_init(&cache->shared, options, half_ttl_ms(options->ttl_ms));
   cache->redis_observer = (struct redis_observer){.changed = handle_redis_state, .arg = cache};
   redis_observe(options->redis, &cache->redis_observer);
   cache_coherence_set_redis(&cache->coherence, redis_up(options->redis));

@@ -16,8 +16,10 @@
 // before its first change goes on, because it does not know yet who serves; and half a minute at most for an instance
 // that may serve, and can be neither heard nor asked.
 //
-// Entries also expire after `ttl_ms`. Concurrent misses of one key load once. A cache's name holds the version of its
-// data format.
+// Entries also expire after `ttl_ms`. Concurrent misses of one key load once.
+//
+// A release may cache values in another format, and runs beside the one before it while it is rolled out: the instances
+// of both hear of each other's changes, because the cache keeps its name, and load values of the other's format again.
 #ifndef BULKHEAD_STORAGE_CACHE_H
 #define BULKHEAD_STORAGE_CACHE_H
 
@@ -64,9 +66,11 @@ typedef enum status cache_ask_fn(void *arg, const struct cache_question *questio
 #define CACHE_BEGIN_LEAST_MS 1500
 
 struct cache_options {
-  // Names metrics and keys in Redis, and holds the version of the data format: "item.v1". At most CACHE_MAX_NAME_BYTES
-  // (CHECK).
+  // Names metrics and keys in Redis: "item.v1". At most CACHE_MAX_NAME_BYTES (CHECK). Never change it: instances with
+  // another name do not hear of each other's changes.
   const char *name;
+  // The version of the values' format, from 0. A value of another version is not served.
+  uint32_t format;
   size_t max_bytes;  // of memory, for keys, values and overhead; the least recently used entries are evicted
   uint32_t ttl_ms;   // 0 turns both tiers off: every get loads
   // How long after the last message of this instance to the others a write that was confirmed may begin, because they

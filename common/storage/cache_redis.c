@@ -53,13 +53,16 @@ static const char REPLACE_SCRIPT[] = "if redis.call('GET', KEYS[1]) == 'x' .. AR
                                      "  return 1 "
                                      "end " SHOW_SCRIPT;
 
-void cache_redis_init(struct cache_redis *shared, struct redis *redis, const char *name, uint32_t ttl_ms,
-                      uint32_t hold_ms)
+void cache_redis_init(struct cache_redis *shared, const struct cache_options *options, uint32_t ttl_ms)
 {
   struct strbuf prefix;
   strbuf_init(&prefix, 0);
-  strbuf_printf(&prefix, "cache:%s:", name);
-  *shared = (struct cache_redis){.redis = redis, .ttl_ms = ttl_ms, .hold_ms = hold_ms};
+  strbuf_printf(&prefix, "cache:%s:", options->name);
+  *shared = (struct cache_redis){.redis = options->redis, .ttl_ms = ttl_ms, .hold_ms = options->hold_ms};
+  if (options->format == 0)
+    snprintf(shared->tag, sizeof(shared->tag), "v");
+  else
+    snprintf(shared->tag, sizeof(shared->tag), "w%u:", options->format);
   shared->prefix = strdup(strbuf_cstring(&prefix));
   CHECK(shared->prefix != NULL);
   strbuf_free(&prefix);
@@ -95,11 +98,12 @@ static void draw_token(const char *prefix, char token[CACHE_TOKEN_SIZE])
 
 // ---- values ----
 
-static bool is_value(const struct redis_reply *reply, struct slice *value)
+static bool is_value(const struct cache_redis *shared, const struct redis_reply *reply, struct slice *value)
 {
-  if (reply->type != REDIS_STRING || reply->string.size == 0 || reply->string.data[0] != 'v')
+  struct slice tag = slice_from_string(shared->tag);
+  if (reply->type != REDIS_STRING || !slice_starts_with(reply->string, tag))
     return false;
-  *value = slice_skip(reply->string, 1);
+  *value = slice_skip(reply->string, tag.size);
   return true;
 }
 
@@ -121,9 +125,9 @@ enum status cache_redis_get(struct cache_redis *shared, uint64_t epoch, struct s
   enum status status = redis_command(shared->redis, words, ARRAY_LEN(words), arena, &reply);
   if (status != STATUS_OK)
     return status;
-  // Any other text is another loader's lease, or says that the key is changing.
+  // Any other text is another loader's lease or a value of another format, or says that the key is changing.
   lease->taken = reply.type == REDIS_NIL;
-  return is_value(&reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
+  return is_value(shared, &reply, value) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
 // The value of a key, and the token that must stand in its place.
@@ -138,18 +142,19 @@ struct new_value {
 static void send_value(struct cache_redis *shared, const char *script, const struct new_value *new)
 {
   struct arena arena = {0};
-  char *stored = arena_alloc(&arena, 1 + new->value.size);
-  stored[0] = 'v';
-  if (new->value.size > 0)
-    memcpy(stored + 1, new->value.data, new->value.size);
+  struct strbuf stored;
+  strbuf_init(&stored, 0);
+  strbuf_add_string(&stored, shared->tag);
+  strbuf_add(&stored, new->value);
   const struct slice words[] = {SLICE("EVAL"),
                                 slice_from_string(script),
                                 SLICE("1"),
                                 make_redis_key(shared, new->epoch, new->key, &arena),
                                 slice_from_string(new->token),
-                                slice_make(stored, 1 + new->value.size),
+                                strbuf_slice(&stored),
                                 slice_from_string(arena_printf(&arena, "%u", shared->ttl_ms))};
   (void)redis_send(shared->redis, words, ARRAY_LEN(words));
+  strbuf_free(&stored);
   arena_free(&arena);
 }
 

@@ -1,6 +1,7 @@
 // The tier in Redis: values, found by the cache's name, the epoch and the key.
 //
-// A key in Redis holds a value ("v" and its bytes), a lease ("t" and a random number) or a tombstone ("x" and a random
+// A key in Redis holds a value ("v" and its bytes; in a format after the first "w", its version, ":" and its bytes), a
+// lease ("t" and a random number) or a tombstone ("x" and a random
 // number for each change that is under way). An instance that misses takes a lease, loads, and puts the value in only
 // if its lease is still there; a script makes that one step. A change puts a tombstone in the place of whatever is
 // there before it takes effect, so no value that was loaded before enters after it, and nobody takes a lease. The
@@ -13,6 +14,7 @@
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/status.h"
+#include "common/storage/cache.h"
 #include "common/storage/redis_internal.h"
 
 #define CACHE_TOKEN_SIZE 34
@@ -24,6 +26,7 @@ enum { CACHE_TOMBSTONE_MARGIN_MS = 3000 };
 struct cache_redis {
   struct redis *redis;
   char *prefix;
+  char tag[16];      // before the bytes of a value
   uint32_t ttl_ms;   // of values
   uint32_t hold_ms;  // see cache.h
 };
@@ -35,8 +38,8 @@ struct cache_lease {
   char token[CACHE_TOKEN_SIZE];
 };
 
-void cache_redis_init(struct cache_redis *shared, struct redis *redis, const char *name, uint32_t ttl_ms,
-                      uint32_t hold_ms);
+// Values last for `ttl_ms`, whatever the options say.
+void cache_redis_init(struct cache_redis *shared, const struct cache_options *options, uint32_t ttl_ms);
 void cache_redis_clear(struct cache_redis *shared);
 
 // OK with the value in `arena`, or another status and perhaps a lease. Waits for Redis.

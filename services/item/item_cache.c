@@ -8,8 +8,10 @@
 #include "item/v1/item.bh.h"
 #include "services/item/item_state.h"
 
-// The number is the version of the cached form: raise it when item.v1.Item changes in a way that old readers misread.
+// Instances of all releases share it, and so hear of each other's changes.
 #define ITEM_CACHE_NAME "item.v1.1"
+// Raise it when item.v1.Item changes in a way that readers of the release before misread.
+#define ITEM_CACHE_FORMAT 0
 
 static uint32_t contract_ttl_ms(void)
 {
@@ -27,7 +29,8 @@ struct cache *item_cache_create(struct service *service, size_t max_bytes)
   if (max_bytes == 0 || ttl_ms == 0)
     return NULL;
   return service_cache_create(
-      service, &(struct cache_options){.name = ITEM_CACHE_NAME, .max_bytes = max_bytes, .ttl_ms = ttl_ms});
+      service, &(struct cache_options){
+                   .name = ITEM_CACHE_NAME, .format = ITEM_CACHE_FORMAT, .max_bytes = max_bytes, .ttl_ms = ttl_ms});
 }
 
 // A UUID is the same in either case (RFC 9562, section 4), and PostgreSQL takes both: one entry for an item, or a

@@ -100,6 +100,7 @@ static void start(struct world *world, struct instance *instance, const char *co
   cr_assert_eq(redis_create(world->loop, &options, &instance->redis, &error), STATUS_OK);
   instance->pg = pg_create(world->loop, &(struct pg_options){.conninfo = conninfo, .application_name = world->schema});
   const struct cache_options cache_options = {.name = name,
+                                              .format = wanted->format,
                                               .max_bytes = 1 << 20,
                                               .ttl_ms = wanted->ttl_ms,
                                               .hold_ms = wanted->hold_ms,
@@ -122,6 +123,12 @@ void instance_start_named(struct world *world, struct instance *instance, const 
 {
   const struct cache_options wanted = {.name = cache, .ttl_ms = 60000, .hold_ms = hold_ms};
   start(world, instance, world->conninfo, "", &wanted);
+}
+
+void instance_start_formatted(struct world *world, struct instance *instance, uint32_t format)
+{
+  const struct cache_options wanted = {.format = format, .ttl_ms = 60000};
+  start(world, instance, world->conninfo, redis_url(), &wanted);
 }
 
 void instance_start_behind(struct world *world, struct instance *instance, const char *conninfo, const char *url)
@@ -234,7 +241,10 @@ char instance_look_in_redis(struct world *world, struct instance *instance)
 
 static bool is_in_redis(struct world *world, struct instance *instance, const char *key)
 {
-  return redis_up(instance->redis) && look_in_redis(world, instance, key) == 'v';
+  if (!redis_up(instance->redis))
+    return false;
+  char kind = look_in_redis(world, instance, key);
+  return kind == 'v' || kind == 'w';
 }
 
 void instance_wait_shared(struct world *world, struct instance *instance)

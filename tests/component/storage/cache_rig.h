@@ -35,6 +35,8 @@ enum status source_load(void *arg, struct slice key, struct arena *arena, struct
 void instance_start(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms);
 void instance_start_holding(struct world *world, struct instance *instance, const char *url, uint32_t ttl_ms,
                             uint32_t hold_ms);
+// Starts an instance whose values have another format.
+void instance_start_formatted(struct world *world, struct instance *instance, uint32_t format);
 // Starts an instance of another cache.
 void instance_start_named(struct world *world, struct instance *instance, const char *cache, uint32_t hold_ms);
 // Starts an instance that reaches PostgreSQL in a way of its own.
@@ -55,8 +57,8 @@ bool instance_peek(struct instance *instance);
 void instance_warm(struct instance *instance, struct source *source);
 // Waits until the key's value is in Redis, because nobody waits for it to arrive there.
 void instance_wait_shared(struct world *world, struct instance *instance);
-// Returns what the key holds in Redis once Redis has handled what the instance has sent: 'v' for a value, 't' for a
-// lease, 'x' for a tombstone, 0 for nothing.
+// Returns what the key holds in Redis once Redis has handled what the instance has sent: 'v' or 'w' for a value, 't'
+// for a lease, 'x' for a tombstone, 0 for nothing.
 char instance_look_in_redis(struct world *world, struct instance *instance);
 // Changes the source as a service does: announced before, ended after.
 void instance_change(struct instance *instance, struct source *source, int value);

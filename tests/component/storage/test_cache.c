@@ -37,6 +37,38 @@ Test(cache, both_tiers_serve)
   with_pg(check_tiers);
 }
 
+// A release that caches in another format is rolled out.
+static void check_formats(struct world *world)
+{
+  struct source source = {.world = world, .value = 1};
+  struct instance old;
+  struct instance new;
+  instance_start(world, &old, redis_url(), 60000);
+  instance_start_formatted(world, &new, 2);
+  instance_settle(world, &old);
+  instance_settle(world, &new);
+  instance_meet(&old, &new);
+  instance_meet(&new, &old);
+  cr_assert_eq(instance_get(&old, &source), 1);
+  instance_wait_shared(world, &old);
+  cr_assert_eq(instance_look_in_redis(world, &old), 'v');
+  cr_assert_eq(instance_get(&new, &source), 1);
+  cr_assert_eq(source.loads, 2, "the value of the other format is not taken");
+  instance_change(&new, &source, 2);
+  cr_assert_neq(instance_look_in_redis(world, &old), 'v', "the change has taken it away");
+  cr_assert_eq(instance_get(&old, &source), 2);
+  instance_change(&old, &source, 3);
+  cr_assert_eq(instance_get(&new, &source), 3);
+  cr_assert_eq(instance_get(&old, &source), 3);
+  instance_stop(&old);
+  instance_stop(&new);
+}
+
+Test(cache, instances_of_another_format_hear_of_changes_and_do_not_take_each_others_values)
+{
+  with_pg(check_formats);
+}
+
 static void check_coherence(struct world *world)
 {
   struct source source = {.world = world};

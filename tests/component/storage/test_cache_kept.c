@@ -175,7 +175,8 @@ static void check_late(struct world *world)
   struct cache_hidden mine = {.epoch = 1, .keys = &KEY, .count = 1};
   struct cache_hidden other = mine;
   const struct slice value = SLICE("key=2");
-  cache_redis_init(&shared, a.redis, world->schema, 60000, 60000);
+  const struct cache_options options = {.name = world->schema, .hold_ms = 60000, .redis = a.redis};
+  cache_redis_init(&shared, &options, 60000);
   cache_redis_hide(&shared, &mine, NULL, NULL);
   cache_redis_hide(&shared, &other, NULL, NULL);
   cache_redis_show(&shared, &other, NULL);
