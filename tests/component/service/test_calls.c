@@ -30,6 +30,14 @@ static const struct rpc_context someone = {
     .traceparent = SLICE_INIT("00-" TRACE "-b7ad6b7169203331-01"),
     .caller_id = SLICE_INIT("caller-1"),
 };
+// Whom the contract lets read the accounts of others.
+static const struct rpc_context someone_in_charge = {
+    .request_id = SLICE_INIT("r-1"),
+    .traceparent = SLICE_INIT("00-" TRACE "-b7ad6b7169203331-01"),
+    .caller_id = SLICE_INIT("caller-1"),
+    .caller_roles = &admin_role,
+    .caller_role_count = 1,
+};
 static const struct rpc_context admin = {.request_id = SLICE_INIT("r-2"),
                                          .caller_id = SLICE_INIT("caller-2"),
                                          .caller_roles = &admin_role,
@@ -239,7 +247,7 @@ Test(calls, the_methods_timeout_bounds_a_call_to_a_peer)
 {
   User__V1__GetUserRequest request = USER__V1__GET_USER_REQUEST__INIT;
   request.id = PROBE_HURRIED_ID;
-  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone);
+  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone_in_charge);
   const User__V1__User *user = (void *)driver_reply(&outcome, &user__v1__user__descriptor);
   cr_assert_eq(strncmp(user->id, PROBE_LEFT "=", sizeof(PROBE_LEFT)), 0, "%s", user->id);
   long left_ms = strtol(user->id + sizeof(PROBE_LEFT), NULL, 10);
@@ -304,7 +312,8 @@ static void raw_send(struct raw_client *raw, const struct rpc_frame *frames, siz
   append_hello(&packet);
   for (size_t i = 0; i < count; i++)
     rpc_frame_append(&packet, &frames[i]);
-  cr_assert(raw->stream->port.transmit(&raw->stream->port, strbuf_slice(&packet), 0));
+  const struct outbox_packet sent = {.bytes = strbuf_slice(&packet), .frame_count = count};
+  cr_assert(raw->stream->port.transmit(&raw->stream->port, &sent, 0));
   strbuf_free(&packet);
 }
 
@@ -328,7 +337,8 @@ Test(calls, a_call_that_is_cancelled_before_it_begins_never_begins)
                            .payload = driver_pack(&gateway, &request.base),
                            .has_context = true,
                            .context = someone};
-  call.context.access_token = service_keys_token(someone.caller_id, NULL, 0);
+  const struct slice role = SLICE("user");
+  call.context.access_token = service_keys_token(someone.caller_id, &role, 1);
   struct rpc_frame frames[] = {call, {.call_id = 1, .kind = RPC_FRAME_CANCEL}, call, call};
   frames[2].call_id = 2;
   frames[3].call_id = 3;
@@ -370,7 +380,7 @@ Test(calls, peers_see_the_request_behind_the_call)
 {
   User__V1__GetUserRequest request = USER__V1__GET_USER_REQUEST__INIT;
   request.id = ANY_ID;
-  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone);
+  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone_in_charge);
   const User__V1__User *user = (void *)driver_reply(&outcome, &user__v1__user__descriptor);
   cr_expect_str_eq(user->id, "caller-1");
   cr_expect_str_eq(user->email, "r-1");
@@ -383,7 +393,7 @@ Test(calls, a_peers_failure_reaches_the_caller_whole)
 {
   User__V1__GetUserRequest request = USER__V1__GET_USER_REQUEST__INIT;
   request.id = PROBE_ABSENT_ID;
-  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone);
+  struct outcome outcome = driver_call(&gateway, "user.v1.UserService/GetUser", &request.base, &someone_in_charge);
   cr_expect_eq(outcome.status, STATUS_NOT_FOUND);
   EXPECT_SLICE(outcome.reason, "ITEM_NOT_FOUND");
   EXPECT_SLICE(outcome.message, "there is no item " PROBE_ABSENT_ID);
