@@ -304,7 +304,7 @@ static struct password_verdict judge_text(const struct password_text *text, cons
     return (struct password_verdict){.fault = PASSWORD_TOO_SHORT, .found = text->code_points, .bound = min};
   struct words words;
   collect_words(&words, rules, owner);
-  struct password_verdict verdict = {.fault = judge_content(text, &words)};
+  struct password_verdict verdict = {.fault = judge_content(text, &words), .found = text->code_points};
   free_words(&words);
   return verdict;
 }

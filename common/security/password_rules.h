@@ -37,7 +37,7 @@ enum password_fault {
 
 struct password_verdict {
   enum password_fault fault;
-  size_t found;  // code points, of a password that is too short or too long
+  size_t found;  // code points, of a password that is good, too short or too long
   size_t bound;  // how many are needed or accepted
 };
 

@@ -90,6 +90,8 @@ struct login_account {
   const char *user_id;
   const char *hash;
   int64_t password_set_us;
+  int64_t factor_generation;
+  bool has_factor;
 };
 
 static enum status find_credential(struct call *call, const char *email, struct login_account *account)
@@ -104,6 +106,8 @@ static enum status find_credential(struct call *call, const char *email, struct 
   enum status status = auth_db_get_password_hash(query_on(state->pg), user_id, call_arena(call), &row);
   account->hash = row.password_hash;
   account->password_set_us = row.set_us;
+  account->factor_generation = row.factor_generation;
+  account->has_factor = row.has_factor;
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -159,12 +163,14 @@ static enum status login(struct call *call, const Auth__V1__LoginRequest *reques
     return status;
   const struct sign_in sign_in = {.user_id = account.user_id,
                                   .password_set_us = account.password_set_us,
+                                  .factor_generation = account.factor_generation,
+                                  .needs_second = account.has_factor,
                                   .account = try.account,
                                   .device = try.device,
                                   .device_name = request->device_name,
                                   .user_agent = request->user_agent};
   status = auth_sign_in_proven(call, &sign_in, response);
-  // The credential was deleted meanwhile, or has another password.
+  // The credential was deleted meanwhile, or has another password or other factors.
   return status == STATUS_NOT_FOUND ? fail_login(call) : status;
 }
 

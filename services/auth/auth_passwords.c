@@ -119,6 +119,9 @@ enum status auth_passwords_hash(struct call *call, const struct chosen_password 
   if (job.verdict.fault != PASSWORD_GOOD)
     return refuse(call, chosen, &job.verdict);
   memcpy(hash, job.new_hash, sizeof(job.new_hash));
+  const struct auth_state *state = call_state(call);
+  if (chosen->needs_factor != NULL)
+    *chosen->needs_factor = job.verdict.found < state->password_rules.min_code_points;
   return job.status;
 }
 
@@ -172,14 +175,17 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
 // Changes the hash before it looks for sessions, so that a session which was stored before the change is seen.
 static enum status replace_in(struct call *call, struct query_db db, const struct password_change *change)
 {
-  const struct auth_db_change_password_params params = {
-      .new_hash = change->new_hash, .user_id = resource_caller(call), .old_hash = change->old_hash};
+  const struct auth_db_change_password_params params = {.new_hash = change->new_hash,
+                                                        .needs_factor = change->needs_factor,
+                                                        .user_id = resource_caller(call),
+                                                        .old_hash = change->old_hash};
   int64_t replaced = 0;
   enum status status = auth_db_change_password(db, &params, call_arena(call), &replaced);
   if (status != STATUS_OK)
     return status;
   if (replaced == 0)
-    return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED", "the password has been changed meanwhile; try again");
+    return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED",
+                     "password or factors have been changed meanwhile; try again");
   const struct changed_password changed = {
       .action = "password.change",
       .user_id = params.user_id,

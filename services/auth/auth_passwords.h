@@ -17,6 +17,7 @@ struct chosen_password {
   const char *text;
   const char *field;  // of the request, for the violation
   struct password_owner owner;
+  bool *needs_factor;  // set to whether it is too short to be the only factor; may be NULL
 };
 
 // Holds a password against the rules and hashes it. Fails the call with INVALID_ARGUMENT, a violation of the field and
@@ -36,9 +37,11 @@ struct password_change {
   const char *email;  // of the account, which is told
   const char *old_hash;
   const char *new_hash;
+  bool needs_factor;  // the new one is too short to be the only factor
 };
 // Stores another password of the caller in place of the one with `old_hash`, ends his other sessions and tells him by
-// mail, at once or not at all. Fails the call with ABORTED where the password is another one by now. May wait.
+// mail, at once or not at all. Fails the call with ABORTED where the password is another one by now, or needs a factor
+// that the account does not have any more. May wait.
 enum status auth_passwords_replace(struct call *call, const struct password_change *change) MUST_CHECK;
 
 // Whose password was changed.

@@ -113,6 +113,7 @@ struct reset {
   const char *user_id;
   const char *email;
   char hash[PASSWORD_HASH_SIZE];
+  bool needs_factor;  // it is too short to be the only factor
 };
 
 // Makes the change in the transaction: of two resets with one token, one spends it.
@@ -124,9 +125,13 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   enum status status = auth_db_use_account_token(db, &use, arena, &used);
   if (status == STATUS_OK && used == 0)
     return fail_token(call);
-  const struct auth_db_set_password_hash_params set = {.password_hash = reset->hash, .user_id = reset->user_id};
+  const struct auth_db_set_password_hash_params set = {
+      .password_hash = reset->hash, .needs_factor = reset->needs_factor, .user_id = reset->user_id};
   if (status == STATUS_OK)
-    status = auth_db_set_password_hash(db, &set, arena);
+    status = auth_db_set_password_hash(db, &set, arena, &used);
+  if (status == STATUS_OK && used == 0)
+    return call_fail(call, STATUS_ABORTED, "PASSWORD_CHANGED",
+                     "password or factors have been changed meanwhile; try again");
   const struct changed_password changed = {
       .action = "password.reset", .user_id = reset->user_id, .email = reset->email, .kept_session = ""};
   return status == STATUS_OK ? auth_passwords_follow_change(call, db, &changed) : status;
@@ -163,9 +168,11 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   status = auth_peers_find_account(call, row.user_id, &account);
   if (status == STATUS_NOT_FOUND)
     return fail_token(call);
-  const struct chosen_password chosen = {.text = new_password,
-                                         .field = "newPassword",
-                                         .owner = {.email = row.email, .display_name = account.display_name}};
+  const struct chosen_password chosen = {
+      .text = new_password,
+      .field = "newPassword",
+      .owner = {.email = row.email, .display_name = account.display_name, .has_second_factor = row.has_factor},
+      .needs_factor = &reset.needs_factor};
   if (status == STATUS_OK)
     status = auth_passwords_hash(call, &chosen, reset.hash);
   if (status == STATUS_OK)

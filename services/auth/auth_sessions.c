@@ -35,6 +35,7 @@ enum status auth_sessions_begin(const struct auth_state *state, struct query_db 
   const struct auth_db_add_session_params params = {.id = id,
                                                     .user_id = login->user_id,
                                                     .password_set_us = login->password_set_us,
+                                                    .factor_generation = login->factor_generation,
                                                     .token_hash = grant->refresh.hash,
                                                     .family_hash = auth_tokens_family_hash(&grant->refresh, arena),
                                                     .device_name = login->device_name,

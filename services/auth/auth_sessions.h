@@ -19,12 +19,13 @@ struct session_grant {
 
 struct session_login {
   const char *user_id;
-  int64_t password_set_us;  // which password was compared (get_password_hash)
+  int64_t password_set_us;    // which password was compared (get_password_hash)
+  int64_t factor_generation;  // which factors were asked for (get_password_hash)
   const char *device_name;
   const char *address;
 };
 // Begins a session, and ends those of the account that are too many. NOT_FOUND where the account has no credential any
-// more, or another password.
+// more, another password or other factors.
 enum status auth_sessions_begin(const struct auth_state *state, struct query_db db, const struct session_login *login,
                                 struct arena *arena, struct session_grant *grant) MUST_CHECK;
 

@@ -3,6 +3,7 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
+#include "services/auth/auth_challenges.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
@@ -27,34 +28,30 @@ const char *auth_sign_in_address(struct call *call)
   return arena_string(call_arena(call), call_client_address(call));
 }
 
-static enum status begin_session(struct call *call, const struct sign_in *sign_in, struct session_grant *grant)
+const char *auth_sign_in_device_name(struct call *call, const struct sign_in *sign_in)
+{
+  bool is_named = sign_in->device_name[0] != '\0';
+  return is_named ? sign_in->device_name : session_name_of_agent(sign_in->user_agent, call_arena(call));
+}
+
+enum status auth_sign_in_complete(struct call *call, struct query_db db, const struct sign_in *sign_in,
+                                  Auth__V1__TokenResponse *response)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  bool is_named = sign_in->device_name[0] != '\0';
   const struct session_login login = {.user_id = sign_in->user_id,
                                       .password_set_us = sign_in->password_set_us,
-                                      .device_name = is_named ? sign_in->device_name
-                                                              : session_name_of_agent(sign_in->user_agent, arena),
+                                      .factor_generation = sign_in->factor_generation,
+                                      .device_name = auth_sign_in_device_name(call, sign_in),
                                       .address = auth_sign_in_address(call)};
-  enum status status = auth_sessions_begin(state, resource_db(call), &login, arena, grant);
-  if (status != STATUS_OK)
-    return status;
+  struct session_grant grant = {0};
+  enum status status = auth_sessions_begin(state, db, &login, arena, &grant);
   const struct audit_entry entry = {.action = "session.begin",
                                     .actor_id = sign_in->user_id,
                                     .user_id = sign_in->user_id,
-                                    .session_id = grant->session.id};
-  return audit_add(call, resource_db(call), &entry);
-}
-
-enum status auth_sign_in_complete(struct call *call, const struct sign_in *sign_in, Auth__V1__TokenResponse *response)
-{
-  const struct auth_state *state = call_state(call);
-  struct arena *arena = call_arena(call);
-  struct session_grant grant;
-  enum status status = auth_sign_in_wait(call);
+                                    .session_id = grant.session.id};
   if (status == STATUS_OK)
-    status = begin_session(call, sign_in, &grant);
+    status = audit_add(call, db, &entry);
   if (status == STATUS_OK)
     status = auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
   if (status != STATUS_OK)
@@ -79,8 +76,14 @@ static void copy_tokens(const Auth__V1__TokenResponse *tokens, Auth__V1__LoginRe
 
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in, Auth__V1__LoginResponse *response)
 {
+  bool is_answered = false;
+  enum status status = sign_in->needs_second ? auth_challenges_ask(call, sign_in, response, &is_answered) : STATUS_OK;
+  if (status == STATUS_OK && !is_answered)
+    status = auth_sign_in_wait(call);
+  if (status != STATUS_OK || is_answered)
+    return status;
   Auth__V1__TokenResponse tokens = AUTH__V1__TOKEN_RESPONSE__INIT;
-  enum status status = auth_sign_in_complete(call, sign_in, &tokens);
+  status = auth_sign_in_complete(call, resource_db(call), sign_in, &tokens);
   if (status == STATUS_OK)
     copy_tokens(&tokens, response);
   return status;

@@ -1,9 +1,14 @@
-// What follows once somebody has proven who he is, by a password or otherwise: a session with its tokens.
+// What follows once somebody has proven who he is, by a password or otherwise: a session with its tokens, or, where the
+// account has a second factor, a challenge to prove that (auth_challenges.h).
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_SIGN_IN_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_SIGN_IN_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "auth/v1/auth.pb-c.h"
 #include "common/base/status.h"
+#include "common/service/query.h"
 
 struct call;
 struct device;
@@ -12,19 +17,24 @@ struct device;
 struct sign_in {
   const char *user_id;
   int64_t password_set_us;      // which password the account had then (get_password_hash)
+  int64_t factor_generation;    // which factors it had (get_password_hash)
+  bool needs_second;            // another proof is asked for, unless the device is remembered
   const char *account;          // auth_devices_account of its address
   const struct device *device;  // NULL for an unknown one
   const char *device_name;      // session_name_is_plain; "": named by the user agent
   const char *user_agent;       // any text
 };
 
-// Answers a first proof. NOT_FOUND where the account has no credential any more, or another password. May wait.
+// Answers a first proof. NOT_FOUND where the account has no credential any more, another password or other factors. May
+// wait.
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in,
                                 Auth__V1__LoginResponse *response) MUST_CHECK;
 // Begins the session of somebody who has proven all that he must, and answers its tokens and the token of his device.
-// NOT_FOUND as above. May wait.
-enum status auth_sign_in_complete(struct call *call, const struct sign_in *sign_in,
+// `db` is resource_db(call) or a transaction; auth_sign_in_wait comes before. NOT_FOUND as above. May wait.
+enum status auth_sign_in_complete(struct call *call, struct query_db db, const struct sign_in *sign_in,
                                   Auth__V1__TokenResponse *response) MUST_CHECK;
+// Returns what the session of a sign-in is called.
+const char *auth_sign_in_device_name(struct call *call, const struct sign_in *sign_in);
 
 // Waits until tokens can be signed, and fails the call with UNAVAILABLE where they cannot. Comes before anything is
 // changed, so that nothing is spent in vain.

@@ -11,6 +11,7 @@
 #include "common/runtime/task.h"
 #include "common/service/service.h"
 #include "services/auth/api_keys.h"
+#include "services/auth/auth_factors.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_seals.h"
 #include "services/auth/passkeys.h"
@@ -80,6 +81,8 @@ static void keep_house(struct auth_state *state)
   int64_t expired = 0;
   if (auth_db_remove_expired_api_keys(query_on(state->pg), &arena, &expired) != STATUS_OK)
     log_info("keys", "could not remove expired API keys; the next attempt is in a minute");
+  if (auth_db_remove_old_challenges(query_on(state->pg), FACTOR_CONFIRM_MS, &arena, &old) != STATUS_OK)
+    log_info("factors", "could not remove challenges that have ended; the next attempt is in a minute");
   arena_free(&arena);
   if (status == STATUS_OK && removed > 0)
     log_info("sessions", "removed expired sessions", LOG_INT("count", removed));
@@ -117,8 +120,11 @@ static size_t choose_hash_slots(void)
 
 static void create_login_series(struct auth_state *state)
 {
-  static const char *const names[LOGIN_OUTCOME_COUNT] = {
-      [LOGIN_OK] = "ok", [LOGIN_WRONG] = "wrong", [LOGIN_LIMITED] = "limited", [LOGIN_BUSY] = "busy"};
+  static const char *const names[LOGIN_OUTCOME_COUNT] = {[LOGIN_OK] = "ok",
+                                                         [LOGIN_WRONG] = "wrong",
+                                                         [LOGIN_LIMITED] = "limited",
+                                                         [LOGIN_BUSY] = "busy",
+                                                         [LOGIN_WRONG_CODE] = "wrong_code"};
   for (size_t i = 0; i < LOGIN_OUTCOME_COUNT; i++) {
     struct slice name = slice_from_string(names[i]);
     state->logins[i] = metrics_series(METRIC_LOGINS, &name, 1);

@@ -20,7 +20,7 @@ struct service;
 struct pg;
 
 // How a login ended, as the metric counts it.
-enum login_outcome { LOGIN_OK, LOGIN_WRONG, LOGIN_LIMITED, LOGIN_BUSY, LOGIN_OUTCOME_COUNT };
+enum login_outcome { LOGIN_OK, LOGIN_WRONG, LOGIN_LIMITED, LOGIN_BUSY, LOGIN_WRONG_CODE, LOGIN_OUTCOME_COUNT };
 
 // The API keys whose use is to be written down (api_keys.h).
 #define API_KEY_MAX_USES 1024

@@ -9,6 +9,7 @@
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/factor_handlers.h"
 #include "services/auth/passkey_handlers.h"
 #include "services/auth/password_handlers.h"
 #include "services/auth/recovery_handlers.h"
@@ -89,10 +90,25 @@ static const struct setting auth_setting_table[] = {
      .max = 1000,
      .help = "How many API keys an account may have that have not expired.",
      SETTING_TARGET(struct auth_settings, api_keys_per_account)},
+    {.name = "AUTH_CHALLENGE_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "5m",
+     .min = 1000,
+     .max = 3600000,
+     .help = "How long a login waits for its second step.",
+     SETTING_TARGET(struct auth_settings, challenge_ttl_ms)},
+    {.name = "AUTH_REMEMBER_DEVICE",
+     .type = SETTING_DURATION,
+     .default_value = "720h",
+     .min = 0,
+     .max = INT64_C(31622400000),
+     .help = "How long a device whose user asks for it skips the second step; 0s: no device does.",
+     SETTING_TARGET(struct auth_settings, remember_device_ms)},
     {.name = "AUTH_PRODUCT_NAME",
      .type = SETTING_STRING,
      .default_value = "Bulkhead",
-     .help = "The product's name as its users know it. A password that is made of it is refused.",
+     .help = "The product's name as its users know it, in authenticator apps, too. A password that is made of it is "
+             "refused.",
      SETTING_TARGET(struct auth_settings, product_name)},
     {.name = "AUTH_PASSWORD_MIN_LENGTH",
      .type = SETTING_INT,
@@ -209,6 +225,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_api_key_service, .handlers = &auth_api_key_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
+    {.service = &auth_v1_factor_service, .handlers = &auth_factor_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };

@@ -165,13 +165,14 @@ static enum status begin_session(struct call *call, const Auth__V1__FinishPasske
   struct arena *arena = call_arena(call);
   struct sign_in sign_in = {.user_id = proven->user_id,
                             .password_set_us = proven->password_set_us,
+                            .factor_generation = proven->factor_generation,
                             .account = auth_devices_account(state->stored_secret, email, arena),
                             .device_name = request->device_name,
                             .user_agent = request->user_agent};
   struct device device;
   if (auth_devices_read(state->stored_secret, sign_in.account, request->device_token, arena, &device))
     sign_in.device = &device;
-  enum status status = auth_sign_in_complete(call, &sign_in, response);
+  enum status status = auth_sign_in_complete(call, resource_db(call), &sign_in, response);
   if (status == STATUS_OK)
     metric_add(state->logins[LOGIN_OK], 1);
   return status;

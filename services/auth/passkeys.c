@@ -318,6 +318,8 @@ enum status passkeys_prove(struct call *call, const Auth__V1__FinishPasskeyLogin
       webauthn_check_assertion(&state->passkey_party, &assertion, &found.credential, call_arena(call), &proof);
   if (verdict != WEBAUTHN_OK)
     return refuse_known(call, &found, verdict);
-  *account = (struct passkey_account){.user_id = found.row.user_id, .password_set_us = found.row.password_set_us};
+  *account = (struct passkey_account){.user_id = found.row.user_id,
+                                      .password_set_us = found.row.password_set_us,
+                                      .factor_generation = found.row.factor_generation};
   return use_passkey(call, &found, &proof, challenge_hash);
 }

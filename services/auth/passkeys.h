@@ -36,7 +36,8 @@ enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRe
 // An account that a passkey has proven.
 struct passkey_account {
   const char *user_id;
-  int64_t password_set_us;  // which password the account had then
+  int64_t password_set_us;    // which password the account had then
+  int64_t factor_generation;  // which factors it had
 };
 // Checks what a passkey has signed for a sign-in, and notes its use. Fails the call with UNAUTHENTICATED or
 // FAILED_PRECONDITION. May wait.

@@ -16,6 +16,8 @@ struct auth_settings {
   int64_t session_max_age_ms;
   int64_t sessions_per_account;
   int64_t api_keys_per_account;
+  int64_t challenge_ttl_ms;
+  int64_t remember_device_ms;  // 0: no device is remembered
   const char *product_name;
   int64_t password_min_length;
   int64_t password_min_length_with_factor;

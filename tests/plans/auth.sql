@@ -61,6 +61,19 @@
 -- sample key_prefix: 'bhk_01234567'
 -- sample expire_time: '2100-01-01T00:00:00Z'
 -- sample ids: '{00000000-0000-7000-8000-000000000007}'
+-- sample factor_generation: 1
+-- sample needs_factor: false
+-- sample forced: false
+-- sample type: 'totp'
+-- sample secret: '\x07'
+-- sample step: 7
+-- sample code_hash: 'hash7'
+-- sample device_id: '\x07'
+-- sample account: 'ada'
+-- sample source: 'unknown devices'
+-- sample try_interval_ms: 300000
+-- sample interval_ms: 300000
+-- sample burst: 10
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -89,4 +102,22 @@ INSERT INTO audit_heads (token) SELECT 'token' FROM audit_events;
 INSERT INTO api_keys (id, user_id, creator_id, name, key_hash, key_prefix, expire_time)
 SELECT user_id, user_id, user_id, 'name', sha256(convert_to(password_hash, 'UTF8')), 'bhk_01234567',
        now() + (row_number() OVER ()) * interval '1 second'
+FROM credentials;
+INSERT INTO factors (id, user_id, type, secret, confirm_time)
+SELECT user_id, user_id, 'totp', '\x07', now() FROM credentials;
+INSERT INTO factors (id, user_id, type, secret, create_time)
+SELECT overlay(user_id::text PLACING 'a' FROM 20)::uuid, user_id, 'totp', '\x07',
+       now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
+FROM credentials;
+INSERT INTO recovery_codes (user_id, code_hash) SELECT user_id, password_hash FROM credentials;
+INSERT INTO login_challenges (token_hash, user_id, password_set_us, factor_generation, account, source, try_interval_ms,
+                              device_name, expire_time)
+SELECT sha256(convert_to(password_hash, 'UTF8')), user_id, 1, 1, 'ada', 'unknown devices', 300000, 'name',
+       now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
+FROM credentials;
+INSERT INTO factor_tries (user_id, source, full_time)
+SELECT user_id, 'unknown devices', now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
+FROM credentials;
+INSERT INTO remembered_devices (user_id, device_id, password_set_us, factor_generation, expire_time)
+SELECT user_id, '\x07', 1, 1, now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
 FROM credentials;

@@ -11,7 +11,7 @@ WHERE (SELECT count(*) FROM account_tokens AS t
   < :most::bigint;
 
 -- name: get_account_token :one
-SELECT user_id, email FROM account_tokens
+SELECT user_id, email, has_factor FROM account_tokens JOIN credentials USING (user_id)
 WHERE token_hash = :token_hash AND purpose = :purpose AND use_time IS NULL AND expire_time > now();
 
 -- name: use_account_token :affected

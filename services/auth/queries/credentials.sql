@@ -14,7 +14,7 @@ INSERT INTO endings (user_id, generation) SELECT user_id, 9007199254740992 FROM 
 -- name: get_password_hash :one
 -- not null: set_us
 -- set_us says which password it is: it changes with the password, and not with the hash of the same one.
-SELECT password_hash, (extract(epoch FROM update_time) * 1000000)::bigint AS set_us
+SELECT password_hash, (extract(epoch FROM update_time) * 1000000)::bigint AS set_us, has_factor, factor_generation
 FROM credentials WHERE user_id = :user_id::uuid;
 
 -- name: replace_password_hash :exec
@@ -23,12 +23,14 @@ UPDATE credentials SET password_hash = :new_hash
 WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
 
 -- name: change_password :affected
--- Sets another password, unless the old one is another by now.
-UPDATE credentials SET password_hash = :new_hash, update_time = now()
-WHERE user_id = :user_id::uuid AND password_hash = :old_hash;
+-- Sets another password, unless the old one is another by now, or the new one needs a factor that has gone meanwhile.
+UPDATE credentials SET password_hash = :new_hash, needs_factor = :needs_factor, update_time = now()
+WHERE user_id = :user_id::uuid AND password_hash = :old_hash AND (has_factor OR NOT :needs_factor);
 
--- name: set_password_hash :exec
-UPDATE credentials SET password_hash = :password_hash, update_time = now() WHERE user_id = :user_id::uuid;
+-- name: set_password_hash :affected
+-- Sets a password, unless it needs a factor that has gone meanwhile.
+UPDATE credentials SET password_hash = :password_hash, needs_factor = :needs_factor, update_time = now()
+WHERE user_id = :user_id::uuid AND (has_factor OR NOT :needs_factor);
 
 -- name: grant_role :exec
 -- Grants a role; granting it twice is fine. FAILED_PRECONDITION where the account has no credential.

@@ -16,9 +16,9 @@ RETURNING id, name, create_time;
 
 -- name: get_passkey :one
 -- not null: password_set_us
--- Finds a passkey, with the time when its account's password was set.
+-- Finds a passkey, with the time when its account's password was set, and which factors it has.
 SELECT p.id, p.user_id, p.public_key, p.algorithm, p.sign_count,
-  (extract(epoch FROM c.update_time) * 1000000)::bigint AS password_set_us
+  (extract(epoch FROM c.update_time) * 1000000)::bigint AS password_set_us, c.factor_generation
 FROM passkeys AS p JOIN credentials AS c ON c.user_id = p.user_id
 WHERE p.credential_id = :credential_id;
 

@@ -1,0 +1,262 @@
+#include "services/auth/auth_factors.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/random.h"
+#include "common/base/uuid.h"
+#include "common/observe/log.h"
+#include "common/security/key.h"
+#include "common/security/totp.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "common/storage/pg.h"
+#include "services/auth/audit.h"
+#include "services/auth/auth_mail.h"
+#include "services/auth/auth_peers.h"
+#include "services/auth/auth_sign_in.h"
+#include "services/auth/auth_state.h"
+#include "services/auth/factor_codes.h"
+#include "services/auth/settings.h"
+
+#define MOST_APPS 5
+// Somebody who has stolen a token, but not seen the secret, must not find its code by trying.
+#define TRIES_TO_CONFIRM 10
+
+static enum status fail_no_account(struct call *call, const char *user_id)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", user_id);
+}
+
+// ---- changes ----
+
+enum status auth_factors_lock(struct call *call, struct query_db db, const char *user_id)
+{
+  int64_t locked = 0;
+  enum status status = auth_db_lock_factors(db, user_id, call_arena(call), &locked);
+  return status == STATUS_OK && locked == 0 ? fail_no_account(call, user_id) : status;
+}
+
+static enum status fail_short_password(struct call *call)
+{
+  const struct auth_state *state = call_state(call);
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "PASSWORD_NEEDS_FACTOR",
+                   "the password is too short to be the only factor; change it to one of at least %zu characters first",
+                   state->password_rules.min_code_points);
+}
+
+enum status auth_factors_settle(struct call *call, struct query_db db, const struct factor_change *change)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const struct auth_db_settle_factors_params params = {.user_id = change->user_id, .forced = change->forced};
+  int64_t settled = 0;
+  enum status status = auth_db_settle_factors(db, &params, arena, &settled);
+  if (status == STATUS_OK && settled == 0)
+    return fail_short_password(call);
+  if (status == STATUS_OK)
+    status = auth_db_remove_void_codes(db, change->user_id, arena);
+  const struct auth_mail_notice notice = {
+      .user_id = change->user_id, .address = call_client_address(call), .detail = change->detail};
+  const struct audit_entry entry = {
+      .action = change->action, .user_id = change->user_id, .target_id = change->factor_id};
+  if (status == STATUS_OK)
+    status = audit_add(call, db, &entry);
+  if (status == STATUS_OK)
+    status = auth_mail_tell(state, db, AUTH_MAIL_FACTOR_CHANGED, &notice, arena);
+  return status;
+}
+
+// A change as it is made within its transaction.
+typedef enum status factor_work(struct call *call, struct query_db db, const void *arg);
+
+static enum status in_transaction(struct call *call, factor_work *work, const void *arg)
+{
+  const struct auth_state *state = call_state(call);
+  struct query_db db = resource_db(call);
+  // With an Idempotency-Key there is a transaction, in which the reply is kept.
+  if (db.pg == NULL)
+    return work(call, db, arg);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = work(call, query_in(tx), arg);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+// ---- authenticator apps ----
+
+enum status auth_factors_add_totp(struct call *call, Auth__V1__AddTotpResponse *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const char *user_id = resource_caller(call);
+  struct account_facts account;
+  enum status status = auth_peers_find_account(call, user_id, &account);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_account(call, user_id);
+  if (status != STATUS_OK)
+    return status;
+  unsigned char bytes[TOTP_SECRET_BYTES];
+  random_bytes(bytes, sizeof(bytes));
+  struct slice secret = slice_make(bytes, sizeof(bytes));
+  char id[UUID_TEXT_SIZE];
+  uuid_v7(id);
+  struct auth_db_add_factor_params params = {.id = id, .user_id = user_id, .type = "totp", .most = MOST_APPS};
+  int64_t added = 0;
+  status = factor_secret_seal(state->stored_secret, user_id, id, secret, arena, &params.secret);
+  if (status == STATUS_OK)
+    status = auth_db_add_factor(resource_db(call), &params, arena, &added);
+  const char *base32 = totp_base32(secret, arena);
+  key_erase(bytes, sizeof(bytes));
+  // A violated foreign key means that the credential was deleted meanwhile.
+  if (status == STATUS_FAILED_PRECONDITION)
+    return fail_no_account(call, user_id);
+  if (status == STATUS_OK && added == 0)
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_FACTORS",
+                     "the account has %d authenticator apps, which is all that it may have; remove one first",
+                     MOST_APPS);
+  response->secret = (char *)(uintptr_t)base32;
+  response->otpauth_uri = (char *)(uintptr_t)totp_uri(base32, state->settings->product_name, account.email, arena);
+  return status;
+}
+
+struct confirmation {
+  const char *user_id;
+  const char *factor_id;
+  int64_t step;
+  const char *const *hashes;
+};
+
+static enum status fail_no_new_factor(struct call *call)
+{
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "NO_NEW_FACTOR",
+                   "no authenticator app waits to be confirmed, or too many codes were wrong; begin again");
+}
+
+static enum status confirm_in(struct call *call, struct query_db db, const void *arg)
+{
+  const struct confirmation *confirmation = arg;
+  struct arena *arena = call_arena(call);
+  enum status status = auth_factors_lock(call, db, confirmation->user_id);
+  const struct auth_db_confirm_factor_params confirm = {
+      .step = confirmation->step, .id = confirmation->factor_id, .user_id = confirmation->user_id};
+  int64_t changed = 0;
+  if (status == STATUS_OK)
+    status = auth_db_confirm_factor(db, &confirm, arena, &changed);
+  if (status == STATUS_OK && changed == 0)
+    return fail_no_new_factor(call);
+  const struct auth_db_replace_recovery_codes_params codes = {
+      .user_id = confirmation->user_id, .hashes = confirmation->hashes, .hashes_count = RECOVERY_CODES};
+  if (status == STATUS_OK)
+    status = auth_db_replace_recovery_codes(db, &codes, arena, &changed);
+  const struct factor_change change = {.user_id = confirmation->user_id,
+                                       .factor_id = confirmation->factor_id,
+                                       .action = "factor.add",
+                                       .detail = "an authenticator app was added"};
+  return status == STATUS_OK ? auth_factors_settle(call, db, &change) : status;
+}
+
+static const char *const *make_codes(struct call *call, const char *user_id, Auth__V1__RecoveryCodes *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  const char **hashes = arena_array(arena, RECOVERY_CODES, sizeof(*hashes));
+  response->recovery_codes = arena_array(arena, RECOVERY_CODES, sizeof(*response->recovery_codes));
+  response->n_recovery_codes = RECOVERY_CODES;
+  for (size_t i = 0; i < RECOVERY_CODES; i++) {
+    response->recovery_codes[i] = recovery_code_new(arena);
+    hashes[i] =
+        recovery_code_hash(state->stored_secret, user_id, factor_code_fold(response->recovery_codes[i], arena), arena);
+  }
+  return hashes;
+}
+
+// Finds the step of the code. INVALID_ARGUMENT for a wrong one.
+static enum status read_code(struct call *call, const struct auth_db_try_unconfirmed_row *factor, const char *given,
+                             int64_t *step)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct slice secret;
+  enum status status =
+      factor_secret_open(state->stored_secret, resource_caller(call), factor->id, factor->secret, arena, &secret);
+  if (status != STATUS_OK)
+    return status;
+  const char *code = factor_code_fold(given, arena);
+  if (factor_code_is_totp(code) && totp_matches(secret, code, auth_keys_now_ms(&state->keys) / 1000, 0, step))
+    return STATUS_OK;
+  call_violation(call, "code", "is not what the app shows now");
+  return call_fail(
+      call, STATUS_INVALID_ARGUMENT, "WRONG_CODE",
+      "the code is wrong; scan the picture or type the secret again, and look whether the device's clock is "
+      "right");
+}
+
+enum status auth_factors_confirm_totp(struct call *call, const char *code, Auth__V1__RecoveryCodes *response)
+{
+  const struct auth_state *state = call_state(call);
+  const struct auth_db_try_unconfirmed_params try = {
+      .user_id = resource_caller(call), .most = TRIES_TO_CONFIRM, .ttl_ms = FACTOR_CONFIRM_MS};
+  struct auth_db_try_unconfirmed_row factor;
+  // The clock that codes are judged by is that of the signing keys.
+  enum status status = auth_sign_in_wait(call);
+  if (status == STATUS_OK)
+    status = auth_db_try_unconfirmed(query_on(state->pg), &try, call_arena(call), &factor);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_new_factor(call);
+  struct confirmation confirmation = {.user_id = try.user_id};
+  if (status == STATUS_OK)
+    status = read_code(call, &factor, code, &confirmation.step);
+  if (status != STATUS_OK)
+    return status;
+  confirmation.factor_id = factor.id;
+  confirmation.hashes = make_codes(call, try.user_id, response);
+  return in_transaction(call, confirm_in, &confirmation);
+}
+
+// ---- removing ----
+
+struct removal {
+  const char *user_id;
+  const char *factor_id;  // NULL: all of them
+};
+
+static enum status remove_in(struct call *call, struct query_db db, const void *arg)
+{
+  const struct removal *removal = arg;
+  struct arena *arena = call_arena(call);
+  const struct auth_db_delete_factor_params params = {.id = removal->factor_id, .user_id = removal->user_id};
+  int64_t removed = 0;
+  enum status status = auth_factors_lock(call, db, removal->user_id);
+  if (status == STATUS_OK)
+    status = removal->factor_id == NULL ? auth_db_delete_factors(db, removal->user_id, arena, &removed)
+                                        : auth_db_delete_factor(db, &params, arena, &removed);
+  if (status == STATUS_OK && removed == 0 && removal->factor_id != NULL)
+    return call_fail(call, STATUS_NOT_FOUND, "FACTOR_NOT_FOUND", "you have no factor %s", removal->factor_id);
+  bool all = removal->factor_id == NULL;
+  const struct factor_change change = {.user_id = removal->user_id,
+                                       .factor_id = removal->factor_id,
+                                       .action = all ? "factor.reset" : "factor.remove",
+                                       .detail = all ? "an administrator has removed all second factors"
+                                                     : "an authenticator app was removed",
+                                       .forced = all};
+  return status == STATUS_OK ? auth_factors_settle(call, db, &change) : status;
+}
+
+enum status auth_factors_remove(struct call *call, const char *id)
+{
+  return in_transaction(call, remove_in, &(struct removal){.user_id = resource_caller(call), .factor_id = id});
+}
+
+enum status auth_factors_reset(struct call *call, const char *user_id)
+{
+  enum status status = in_transaction(call, remove_in, &(struct removal){.user_id = user_id});
+  if (status == STATUS_OK)
+    log_info("factors", "an administrator has removed the second factors of an account", LOG_STRING("userId", user_id),
+             LOG_STRING("by", resource_caller(call)));
+  return status;
+}
