@@ -19,7 +19,7 @@
 #define FLAG_USER_VERIFIED 0x04u
 #define FLAG_CREDENTIAL 0x40u
 #define FLAG_EXTENSIONS 0x80u
-// Of a registration: a model's id, the length of the credential's id, that id, a COSE key.
+// A registration goes on with a model's id, the length of the credential's id, that id, and a COSE key.
 #define MODEL_ID_SIZE 16
 #define ID_LENGTH_SIZE 2
 

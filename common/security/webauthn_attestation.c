@@ -1,5 +1,5 @@
-// The CBOR of passkeys: the attestation object of a registration, a map of a format, a statement and the authenticator's
-// data; and whether what those hold is fit to be read by libfido2.
+// The CBOR of passkeys: the attestation object of a registration, a map of a format, a statement and the
+// authenticator's data; and whether what those hold is fit to be read by libfido2.
 #include "common/security/webauthn_internal.h"
 
 // RFC 8949's major types that an attestation object is made of.
