@@ -98,6 +98,12 @@ bool call_caller_has_role(const struct call *call, const char *role)
   return policy_caller_has_role(&caller, role);
 }
 
+bool call_caller_holds(const struct call *call, const char *permission, bool every_user)
+{
+  const struct policy_caller caller = call_policy_caller(call);
+  return policy_caller_holds(&caller, permission, every_user);
+}
+
 bool call_owns(struct call *call, const char *owner_id)
 {
   const struct policy_caller caller = call_policy_caller(call);

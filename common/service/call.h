@@ -36,6 +36,9 @@ struct slice call_caller_session(const struct call *call);
 // When the user last proved who he is in this session, in Unix seconds; 0 where the token does not say.
 int64_t call_caller_auth_time(const struct call *call);
 bool call_caller_has_role(const struct call *call, const char *role);
+// Whether the caller holds a permission, which need not be the method's. `every_user`: the role "user" holds it
+// (permissions.h).
+bool call_caller_holds(const struct call *call, const char *permission, bool every_user);
 // Judges a caller by the ownership rule of the method's contract (owner_stored): may he do this to what belongs to the
 // account `owner_id`? PERMISSION_DENIED, with what the contract says of it, where he may not. It is asked before
 // anything is changed or shown; a handler that answers OK without having asked is a mistake, which the caller is told

@@ -10,6 +10,7 @@
 #include "services/auth/audit_verify.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/auth_seals.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/settings.h"
@@ -39,16 +40,33 @@ struct outcome {
   const char *when;
 };
 
+// Fails for a role that does not exist, with a list of those that do.
+static enum status check_role(struct service *service, const char *role, struct arena *arena, struct error *error)
+{
+  struct auth_db_find_role_row found;
+  enum status status = auth_db_find_role(query_on(service_pg(service)), role, arena, &found);
+  Auth__V1__Role **made = NULL;
+  size_t count = 0;
+  if (status != STATUS_NOT_FOUND ||
+      auth_db_list_roles(query_on(service_pg(service)), arena, &made, &count) != STATUS_OK)
+    return status == STATUS_OK ? status
+                               : error_set(error, status, "the database could not be asked: %s", status_name(status));
+  const char *known = AUTH_ROLE_ADMIN;
+  for (size_t i = 0; i < count; i++)
+    known = arena_printf(arena, "%s, %s", known, made[i]->name);
+  return error_set(error, STATUS_INVALID_ARGUMENT, "the role is %s; known is: %s", role, known);
+}
+
 static enum status change(struct service *service, char **argv, change_role *apply, const struct outcome *done,
                           struct error *error)
 {
   const char *role = argv[0];
-  if (strcmp(role, "admin") != 0)
-    return error_set(error, STATUS_INVALID_ARGUMENT, "the role is %s; known is: admin", role);
   struct arena arena;
   arena_init(&arena);
   const char *user_id = NULL;
-  enum status status = resolve_user(service, argv[1], &arena, &user_id, error);
+  enum status status = check_role(service, role, &arena, error);
+  if (status == STATUS_OK)
+    status = resolve_user(service, argv[1], &arena, &user_id, error);
   if (status == STATUS_OK) {
     status = apply(service, user_id, role, &arena);
     if (status == STATUS_NOT_FOUND)

@@ -2,6 +2,7 @@
 
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_recovery.h"
+#include "services/auth/auth_roles.h"
 
 const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
     // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for long about a mail
@@ -28,4 +29,12 @@ const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
      .longest_pause_ms = 60000,
      .timeout_ms = 10000,
      .at_once = 4},
+    // Until it has run, what was taken from a role is still in the access tokens of its holders.
+    {.name = AUTH_ROLE_JOB,
+     .run = auth_roles_end_holders,
+     .attempts = 0,
+     .first_pause_ms = 100,
+     .longest_pause_ms = 5000,
+     .timeout_ms = 60000,
+     .at_once = 1},
 };

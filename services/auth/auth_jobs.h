@@ -11,7 +11,10 @@
 // Works on a request for a forgotten password (auth_recovery.h).
 #define AUTH_RECOVERY_JOB "recovery"
 
-enum { AUTH_JOB_COUNT = 3 };
+// Ends the access tokens of a role's holders (auth_roles.h).
+#define AUTH_ROLE_JOB "role"
+
+enum { AUTH_JOB_COUNT = 4 };
 extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
 
 #endif

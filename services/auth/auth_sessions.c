@@ -20,6 +20,8 @@
                          .user_id = (row).user_id,                                                                     \
                          .roles = (row).roles,                                                                         \
                          .role_count = (row).roles_count,                                                              \
+                         .permissions = (row).permissions,                                                             \
+                         .permission_count = (row).permissions_count,                                                  \
                          .auth_time = (row).auth_time,                                                                 \
                          .generation = (row).generation})
 

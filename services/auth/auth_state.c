@@ -168,6 +168,7 @@ enum status auth_start(struct service *service, void **state_out, struct error *
       (struct password_rules){.min_code_points = (size_t)settings->password_min_length,
                               .min_code_points_with_factor = (size_t)settings->password_min_length_with_factor,
                               .product = settings->product_name};
+  permissions_list(&state->memory, &state->permissions.list, &state->permissions.count);
   auth_endings_init(&state->endings);
   enum status status = open_secrets(state, error);
   if (status == STATUS_OK && (status = auth_endings_read(&state->endings, state->pg)) != STATUS_OK)

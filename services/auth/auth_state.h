@@ -12,6 +12,7 @@
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/hash_queue.h"
 
 struct auth_mail;
@@ -41,6 +42,7 @@ struct auth_state {
   const char *stored_secret;  // what device tokens and the names of accounts rest on (auth_seals.h)
   struct auth_limits limits;
   struct auth_endings endings;
+  struct auth_permissions permissions;
   struct hash_queue hashes;
   struct audit_chain audit;
   struct api_key_uses api_key_uses;

@@ -8,10 +8,12 @@
 #include "common/base/compiler.h"
 #include "common/base/random.h"
 #include "common/base/uuid.h"
+#include "common/observe/log.h"
 #include "common/security/key.h"
 #include "common/security/token.h"
 #include "common/service/service.h"
 #include "services/auth/account_tokens.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
@@ -95,6 +97,28 @@ struct refresh_token auth_tokens_read_refresh(const char *text, struct arena *ar
   return token;
 }
 
+static const struct slice *slices_of(char *const *texts, size_t count, struct arena *arena)
+{
+  struct slice *slices = arena_array(arena, count, sizeof(*slices));
+  for (size_t i = 0; i < count; i++)
+    slices[i] = slice_from_string(texts[i]);
+  return slices;
+}
+
+// Returns how many of the account's permissions its token carries. More than fit is possible only where a role has
+// grown since the account got it.
+static size_t count_permissions(const struct auth_session *session)
+{
+  size_t fitting = auth_roles_count_fitting(session->permissions, session->permission_count);
+  if (fitting < session->permission_count)
+    log_warn("roles",
+             "an account's roles hold more permissions than an access token can carry; it is refused what the last of "
+             "them allow, in alphabetical order. Give it fewer roles, or the roles fewer permissions",
+             LOG_STRING("userId", session->user_id), LOG_INT("permissions", session->permission_count),
+             LOG_INT("carried", fitting));
+  return fitting;
+}
+
 // Returns when a token of now expires: after AUTH_ACCESS_TTL or, before, with what it belongs to.
 static int64_t choose_expiry(const struct auth_state *state, const struct auth_session *session, int64_t now)
 {
@@ -120,6 +144,8 @@ enum status auth_tokens_sign(const struct auth_state *state, const struct auth_s
       .subject = slice_from_string(session->user_id),
       .roles = roles,
       .role_count = session->role_count + 1,
+      .permissions = slices_of(session->permissions, session->permission_count, arena),
+      .permission_count = count_permissions(session),
       .id = slice_from_string(id),
       .issued_at = now,
       .expires_at = choose_expiry(state, session, now),

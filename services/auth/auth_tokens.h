@@ -38,6 +38,8 @@ struct auth_session {
   const char *user_id;
   char **roles;
   size_t role_count;
+  char **permissions;  // what these roles hold, beside `user` and `admin`
+  size_t permission_count;
   int64_t auth_time;   // when the user last proved who he is, in Unix seconds; 0: the token does not say
   int64_t generation;  // of the account's tokens
   int64_t expire_s;    // when its tokens expire at the latest, in Unix seconds; 0: after AUTH_ACCESS_TTL

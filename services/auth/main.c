@@ -13,6 +13,7 @@
 #include "services/auth/passkey_handlers.h"
 #include "services/auth/password_handlers.h"
 #include "services/auth/recovery_handlers.h"
+#include "services/auth/role_handlers.h"
 #include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
@@ -223,6 +224,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_passkey_service, .handlers = &auth_passkey_handlers},
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_api_key_service, .handlers = &auth_api_key_handlers},
+    {.service = &auth_v1_role_service, .handlers = &auth_role_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
     {.service = &auth_v1_factor_service, .handlers = &auth_factor_handlers},

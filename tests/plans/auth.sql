@@ -74,9 +74,14 @@
 -- sample try_interval_ms: 300000
 -- sample interval_ms: 300000
 -- sample burst: 10
+-- sample names: ARRAY['admin']
+-- sample roles: ARRAY['admin']
+-- sample permissions: ARRAY['items:read']
+-- sample previous_id: '00000000-0000-7000-8000-000000000007'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
+INSERT INTO role_definitions (name, permissions) SELECT 'secret' || i, '{items:read}' FROM generate_series(1, 100000) AS i;
 INSERT INTO sessions (id, user_id, token_hash, expire_time)
 SELECT user_id, user_id, sha256(convert_to(password_hash, 'UTF8')),
        now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'

@@ -3,6 +3,8 @@
 -- fragment: session
 s.id, s.user_id, extract(epoch FROM s.create_time)::bigint AS auth_time,
 ARRAY(SELECT role FROM roles WHERE roles.user_id = s.user_id ORDER BY role) AS roles,
+ARRAY(SELECT DISTINCT p FROM roles r, unnest((SELECT d.permissions FROM role_definitions d WHERE d.name = r.role)) AS p
+      WHERE r.user_id = s.user_id ORDER BY p) AS permissions,
 (SELECT token_generation FROM credentials WHERE credentials.user_id = s.user_id) AS generation;
 
 -- fragment: renewed
@@ -14,7 +16,7 @@ expire_time = least(now() + :ttl_ms::bigint * interval '1 millisecond',
 expire_time > now() AND create_time > now() - :max_age_ms::bigint * interval '1 millisecond';
 
 -- name: add_session :one
--- not null: roles, auth_time, generation
+-- not null: roles, permissions, auth_time, generation
 -- Stores a session, unless the account has another password by now than the one that was compared (its set_us), or
 -- other factors. What changes a password locks its row first and ends the sessions then, so it waits for this statement
 -- or makes it find no row.
@@ -33,7 +35,7 @@ WITH c AS (
 SELECT {session} FROM s;
 
 -- name: rotate_session :one
--- not null: roles, auth_time, generation
+-- not null: roles, permissions, auth_time, generation
 -- Replaces the token of a session's branch 0, in one statement: of two calls with the same token, one wins.
 WITH s AS (
   UPDATE sessions SET token_hash = :new_hash, current_hash = :new_hash, previous_hash = :old_hash, spend_time = now(),
@@ -44,7 +46,7 @@ WITH s AS (
 SELECT {session} FROM s;
 
 -- name: adopt_session :one
--- not null: roles, auth_time, generation
+-- not null: roles, permissions, auth_time, generation
 -- Replaces a token that a release before has made, and begins a family.
 WITH s AS (
   UPDATE sessions SET token_hash = :new_hash, current_hash = :new_hash, previous_hash = :old_hash, spend_time = now(),
@@ -55,7 +57,7 @@ WITH s AS (
 SELECT {session} FROM s;
 
 -- name: rotate_branch :one
--- not null: roles, auth_time, generation
+-- not null: roles, permissions, auth_time, generation
 -- Replaces the token of another branch, and renews its session.
 WITH b AS (
   UPDATE session_branches SET token_hash = :new_hash, previous_hash = :old_hash, use_time = now()
@@ -87,7 +89,7 @@ SELECT previous_hash AS spent_hash, (extract(epoch FROM now() - use_time) * 1000
 FROM session_branches WHERE session_id = :session_id::uuid AND number = :number;
 
 -- name: add_branch :one
--- not null: roles, auth_time, generation
+-- not null: roles, permissions, auth_time, generation
 -- Adds the next branch of a session that is locked, renews the session, and removes the branches that were used longest
 -- ago beyond those that are kept.
 WITH s AS (

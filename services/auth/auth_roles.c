@@ -1,0 +1,86 @@
+#include "services/auth/auth_roles.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/compiler.h"
+#include "common/contract/policy.h"
+#include "common/security/token.h"
+#include "common/service/call.h"
+#include "common/service/jobs.h"
+#include "common/service/service.h"
+#include "services/auth/auth_state.h"
+
+// How many holders' tokens end in one statement.
+#define BATCH 500
+#define FIRST_ID "00000000-0000-0000-0000-000000000000"
+
+bool auth_roles_is_built_in(const char *role)
+{
+  return strcmp(role, AUTH_ROLE_ADMIN) == 0 || strcmp(role, AUTH_ROLE_USER) == 0;
+}
+
+bool auth_roles_name_valid(const char *role)
+{
+  size_t size = strlen(role);
+  if (size == 0 || size > AUTH_ROLE_NAME_MAX_BYTES || role[0] < 'a' || role[0] > 'z')
+    return false;
+  return strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789_-") == size;
+}
+
+static bool has_name(const char *const *names, size_t count, const char *name)
+{
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0)
+      return true;
+  return false;
+}
+
+struct permission_set auth_roles_expand(const struct auth_permissions *all, bool is_admin, bool every_user,
+                                        const char *const *held, size_t held_count, struct arena *arena)
+{
+  struct permission_set set = {.names = arena_array(arena, all->count, sizeof(*set.names))};
+  for (size_t i = 0; i < all->count; i++) {
+    const struct permission *permission = &all->list[i];
+    if (is_admin || (every_user && permission->every_user) || has_name(held, held_count, permission->name))
+      set.names[set.count++] = permission->name;
+  }
+  return set;
+}
+
+size_t auth_roles_count_fitting(char *const *permissions, size_t count)
+{
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; i++) {
+    // The quotes and the comma count, too.
+    bytes += strlen(permissions[i]) + 3;
+    if (i == TOKEN_MAX_PERMISSIONS || bytes > TOKEN_MAX_PERMISSION_BYTES)
+      return i;
+  }
+  return count;
+}
+
+const char *auth_roles_find_missing(struct call *call, const struct permission_set *set)
+{
+  const struct auth_state *state = call_state(call);
+  for (size_t i = 0; i < set->count; i++) {
+    const struct permission *known = permissions_find(state->permissions.list, state->permissions.count, set->names[i]);
+    if (known != NULL && !call_caller_holds(call, known->name, known->every_user))
+      return known->name;
+  }
+  return NULL;
+}
+
+enum status auth_roles_end_holders(struct job *job)
+{
+  struct pg *pg = service_pg(job_service(job));
+  struct arena *arena = job_arena(job);
+  struct auth_db_end_holders_row row = {.last = FIRST_ID};
+  enum status status;
+  do {
+    const struct auth_db_end_holders_params params = {.role = job_key(job), .previous_id = row.last, .most = BATCH};
+    status = auth_db_end_holders(query_on(pg), &params, arena, &row);
+  } while (status == STATUS_OK && row.count == BATCH);
+  int64_t removed = 0;
+  return status == STATUS_OK ? auth_db_remove_ended_role(query_on(pg), job_key(job), arena, &removed) : status;
+}

@@ -1,0 +1,473 @@
+#include "services/auth/role_handlers.h"
+
+#include <string.h>
+
+#include "auth/queries.bh.h"
+#include "common/base/strbuf.h"
+#include "common/security/token.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/audit.h"
+#include "services/auth/auth_jobs.h"
+#include "services/auth/auth_roles.h"
+#include "services/auth/auth_sessions.h"
+#include "services/auth/auth_state.h"
+
+// ---- what callers are told ----
+
+static enum status fail_no_role(struct call *call, const char *name)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "ROLE_NOT_FOUND", "there is no role %s", name);
+}
+
+static enum status fail_no_user(struct call *call, const char *id)
+{
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", id);
+}
+
+// Fails for the first permission that is none, with a list of those that there are.
+static enum status fail_unknown_permission(struct call *call, const char *name, size_t index)
+{
+  const struct auth_state *state = call_state(call);
+  struct strbuf known;
+  strbuf_init(&known, 0);
+  for (size_t i = 0; i < state->permissions.count; i++)
+    strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", state->permissions.list[i].name);
+  call_violation(call, arena_printf(call_arena(call), "permissions[%zu]", index), "is no permission");
+  enum status status = call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_PERMISSION",
+                                 "there is no permission %s; there are: %s", name, strbuf_cstring(&known));
+  strbuf_free(&known);
+  return status;
+}
+
+static enum status check_permissions(struct call *call, char *const *names, size_t count)
+{
+  const struct auth_state *state = call_state(call);
+  for (size_t i = 0; i < count; i++)
+    if (permissions_find(state->permissions.list, state->permissions.count, names[i]) == NULL)
+      return fail_unknown_permission(call, names[i], i);
+  if (auth_roles_count_fitting(names, count) == count)
+    return STATUS_OK;
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
+                   "these are more permissions than an access token can carry: %d at most, of %d characters together",
+                   TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
+}
+
+// Refuses to give or take what the caller does not hold, so that who may write roles cannot make himself an admin.
+static enum status check_gift(struct call *call, const struct permission_set *set)
+{
+  const char *missing = auth_roles_find_missing(call, set);
+  if (missing == NULL)
+    return STATUS_OK;
+  return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_YOURS_TO_GIVE",
+                   "you do not hold the permission %s, so you cannot give or take it", missing);
+}
+
+static struct permission_set set_of(char *const *names, size_t count)
+{
+  return (struct permission_set){.names = (const char **)(uintptr_t)names, .count = count};
+}
+
+// ---- reading ----
+
+static void fill_built_in(struct call *call, const char *name, Auth__V1__Role *role)
+{
+  const struct auth_state *state = call_state(call);
+  bool is_admin = strcmp(name, AUTH_ROLE_ADMIN) == 0;
+  struct permission_set set = auth_roles_expand(&state->permissions, is_admin, true, NULL, 0, call_arena(call));
+  auth__v1__role__init(role);
+  role->name = (char *)(uintptr_t)name;
+  role->permissions = (char **)(uintptr_t)set.names;
+  role->n_permissions = set.count;
+  role->built_in = true;
+}
+
+static enum status list_roles(struct call *call, const Auth__V1__ListRolesRequest *request,
+                              Auth__V1__ListRolesResponse *response)
+{
+  (void)request;
+  struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  Auth__V1__Role **made = NULL;
+  size_t count = 0;
+  enum status status = auth_db_list_roles(query_on(state->pg), arena, &made, &count);
+  if (status != STATUS_OK)
+    return status;
+  Auth__V1__Role *built_in = arena_array(arena, 2, sizeof(*built_in));
+  fill_built_in(call, AUTH_ROLE_USER, &built_in[0]);
+  fill_built_in(call, AUTH_ROLE_ADMIN, &built_in[1]);
+  response->roles = arena_array(arena, count + 2, sizeof(*response->roles));
+  response->roles[0] = &built_in[0];
+  response->roles[1] = &built_in[1];
+  for (size_t i = 0; i < count; i++)
+    response->roles[i + 2] = made[i];
+  response->n_roles = count + 2;
+  return STATUS_OK;
+}
+
+// Fills in what an account holds, given its roles beside `user`.
+static void fill_user_roles(struct call *call, const struct auth_db_get_user_roles_row *row,
+                            Auth__V1__UserRoles *response)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  char **roles = arena_array(arena, row->roles_count + 1, sizeof(*roles));
+  roles[0] = arena_string(arena, SLICE(AUTH_ROLE_USER));
+  bool is_admin = false;
+  for (size_t i = 0; i < row->roles_count; i++) {
+    roles[i + 1] = row->roles[i];
+    is_admin = is_admin || strcmp(row->roles[i], AUTH_ROLE_ADMIN) == 0;
+  }
+  struct permission_set set = auth_roles_expand(&state->permissions, is_admin, true,
+                                                (const char *const *)row->permissions, row->permissions_count, arena);
+  response->roles = roles;
+  response->n_roles = row->roles_count + 1;
+  response->permissions = (char **)(uintptr_t)set.names;
+  response->n_permissions = set.count;
+}
+
+static enum status get_user_roles(struct call *call, const Auth__V1__GetUserRolesRequest *request,
+                                  Auth__V1__UserRoles *response)
+{
+  struct auth_state *state = call_state(call);
+  struct auth_db_get_user_roles_row row;
+  enum status status = auth_db_get_user_roles(query_on(state->pg), request->id, call_arena(call), &row);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_user(call, request->id);
+  if (status == STATUS_OK)
+    fill_user_roles(call, &row, response);
+  return status;
+}
+
+// ---- roles ----
+
+static enum status note_role(struct call *call, struct query_db db, const char *action, const char *role)
+{
+  const struct audit_entry entry = {.action = action, .target_id = role};
+  return audit_add(call, db, &entry);
+}
+
+static enum status create_role(struct call *call, const Auth__V1__CreateRoleRequest *request, Auth__V1__Role *response)
+{
+  if (!auth_roles_name_valid(request->name)) {
+    call_violation(call, "name", "must be a lower-case letter and up to 31 of a-z, 0-9, _ and -");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ROLE_NAME",
+                     "the name of a role is a lower-case letter and up to 31 of a-z, 0-9, _ and -");
+  }
+  enum status status = check_permissions(call, request->permissions, request->n_permissions);
+  const struct permission_set set = set_of(request->permissions, request->n_permissions);
+  if (status == STATUS_OK)
+    status = check_gift(call, &set);
+  if (status != STATUS_OK)
+    return status;
+  struct query_db db = resource_db(call);
+  struct auth_db_count_roles_row roles;
+  status = auth_db_count_roles(db, call_arena(call), &roles);
+  if (status == STATUS_OK && roles.count >= AUTH_MOST_ROLES)
+    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_ROLES",
+                     "there may be %d roles at most; delete one that is not needed", AUTH_MOST_ROLES);
+  const struct auth_db_add_role_params params = {.name = request->name,
+                                                 .permissions = (const char *const *)request->permissions,
+                                                 .permissions_count = request->n_permissions};
+  if (status == STATUS_OK)
+    status = strcmp(request->name, AUTH_ROLE_USER) == 0 ? STATUS_ALREADY_EXISTS
+                                                        : auth_db_add_role(db, &params, call_arena(call), response);
+  if (status == STATUS_ALREADY_EXISTS)
+    return call_fail(call, status, "ROLE_EXISTS", "there is a role %s, or it is being removed", request->name);
+  return status == STATUS_OK ? note_role(call, db, "role.create", request->name) : status;
+}
+
+// Finds a role that may be changed, in a transaction that keeps others from roles.
+static enum status find_changeable(struct call *call, struct query_db db, const char *name,
+                                   struct auth_db_find_role_row *role)
+{
+  if (auth_roles_is_built_in(name))
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "BUILT_IN_ROLE", "the role %s is built in and cannot be changed",
+                     name);
+  enum status status = auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK)
+    status = auth_db_find_role(db, name, call_arena(call), role);
+  return status == STATUS_NOT_FOUND ? fail_no_role(call, name) : status;
+}
+
+// Lets the access tokens of a role's holders end.
+static enum status end_holders(struct call *call, struct query_db db, const char *role)
+{
+  const struct job_request job = {.kind = AUTH_ROLE_JOB, .key = role};
+  return jobs_add(db, &job, call_arena(call));
+}
+
+static bool has_lost(const struct auth_db_find_role_row *old, const struct permission_set *new)
+{
+  for (size_t i = 0; i < old->permissions_count; i++) {
+    bool kept = false;
+    for (size_t k = 0; k < new->count && !kept; k++)
+      kept = strcmp(old->permissions[i], new->names[k]) == 0;
+    if (!kept)
+      return true;
+  }
+  return false;
+}
+
+static enum status change_role(struct call *call, struct query_db db, const Auth__V1__UpdateRoleRequest *request,
+                               Auth__V1__Role *response)
+{
+  struct auth_db_find_role_row old = {0};
+  const struct permission_set new = set_of(request->permissions, request->n_permissions);
+  enum status status = find_changeable(call, db, request->name, &old);
+  const struct permission_set had = set_of(old.permissions, old.permissions_count);
+  if (status == STATUS_OK)
+    status = check_permissions(call, request->permissions, request->n_permissions);
+  if (status == STATUS_OK)
+    status = check_gift(call, &new);
+  if (status == STATUS_OK)
+    status = check_gift(call, &had);
+  const struct auth_db_set_role_permissions_params params = {
+      .permissions = (const char *const *)new.names, .permissions_count = new.count, .name = request->name};
+  if (status == STATUS_OK)
+    status = auth_db_set_role_permissions(db, &params, call_arena(call), response);
+  if (status == STATUS_OK)
+    status = note_role(call, db, "role.change", request->name);
+  return status == STATUS_OK && has_lost(&old, &new) ? end_holders(call, db, request->name) : status;
+}
+
+static enum status update_role(struct call *call, const Auth__V1__UpdateRoleRequest *request, Auth__V1__Role *response)
+{
+  struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = change_role(call, query_in(tx), request, response);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+static enum status remove_role(struct call *call, struct query_db db, const char *name)
+{
+  struct auth_db_find_role_row old = {0};
+  enum status status = find_changeable(call, db, name, &old);
+  const struct permission_set had = set_of(old.permissions, old.permissions_count);
+  if (status == STATUS_OK)
+    status = check_gift(call, &had);
+  if (status == STATUS_OK)
+    status = auth_db_begin_role_end(db, name, call_arena(call));
+  if (status == STATUS_OK)
+    status = note_role(call, db, "role.delete", name);
+  return status == STATUS_OK ? end_holders(call, db, name) : status;
+}
+
+static enum status delete_role(struct call *call, const Auth__V1__DeleteRoleRequest *request,
+                               Google__Protobuf__Empty *response)
+{
+  (void)response;
+  struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = remove_role(call, query_in(tx), request->name);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+// ---- who holds them ----
+
+// What the steps of a change of an account's roles share.
+struct gift {
+  struct call *call;
+  struct query_db db;
+  const char *user_id;
+  const char **roles;  // wanted, beside `user`
+  size_t role_count;
+  struct auth_db_find_roles_row *known;  // of these roles, and of those that the account had
+  size_t known_count;
+  struct auth_db_get_user_roles_row old;
+};
+
+static bool is_among(const char *const *roles, size_t count, const char *role)
+{
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(roles[i], role) == 0)
+      return true;
+  return false;
+}
+
+static bool had_role(const struct gift *gift, const char *role)
+{
+  return is_among((const char *const *)gift->old.roles, gift->old.roles_count, role);
+}
+
+static enum status read_roles(struct gift *gift)
+{
+  struct arena *arena = call_arena(gift->call);
+  size_t count = gift->role_count + gift->old.roles_count;
+  const char **names = arena_array(arena, count, sizeof(*names));
+  for (size_t i = 0; i < gift->role_count; i++)
+    names[i] = gift->roles[i];
+  for (size_t i = 0; i < gift->old.roles_count; i++)
+    names[gift->role_count + i] = gift->old.roles[i];
+  const struct auth_db_find_roles_params params = {.names = names, .names_count = count};
+  return auth_db_find_roles(gift->db, &params, arena, &gift->known, &gift->known_count);
+}
+
+static const struct auth_db_find_roles_row *find_known(const struct gift *gift, const char *role)
+{
+  for (size_t i = 0; i < gift->known_count; i++)
+    if (strcmp(gift->known[i].name, role) == 0)
+      return &gift->known[i];
+  return NULL;
+}
+
+static enum status fail_unknown_role(const struct gift *gift, size_t index)
+{
+  struct call *call = gift->call;
+  Auth__V1__Role **made = NULL;
+  size_t count = 0;
+  enum status status = auth_db_list_roles(gift->db, call_arena(call), &made, &count);
+  if (status != STATUS_OK)
+    return status;
+  const char *known = AUTH_ROLE_USER ", " AUTH_ROLE_ADMIN;
+  for (size_t i = 0; i < count; i++)
+    known = arena_printf(call_arena(call), "%s, %s", known, made[i]->name);
+  call_violation(call, arena_printf(call_arena(call), "roles[%zu]", index), "is no role");
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_ROLE", "there is no role %s; there are: %s",
+                   gift->roles[index], known);
+}
+
+// Checks that the caller may give or take a role.
+static enum status check_role(const struct gift *gift, const char *role)
+{
+  const struct auth_state *state = call_state(gift->call);
+  const struct auth_db_find_roles_row *known = find_known(gift, role);
+  // A role that is being removed holds nothing.
+  if (known == NULL)
+    return STATUS_OK;
+  struct permission_set set = set_of(known->permissions, known->permissions_count);
+  if (strcmp(role, AUTH_ROLE_ADMIN) == 0)
+    set = auth_roles_expand(&state->permissions, true, true, NULL, 0, call_arena(gift->call));
+  return check_gift(gift->call, &set);
+}
+
+static enum status check_changes(const struct gift *gift, bool *takes)
+{
+  enum status status = STATUS_OK;
+  for (size_t i = 0; i < gift->role_count && status == STATUS_OK; i++) {
+    if (find_known(gift, gift->roles[i]) == NULL)
+      return fail_unknown_role(gift, i);
+    if (!had_role(gift, gift->roles[i]))
+      status = check_role(gift, gift->roles[i]);
+  }
+  *takes = false;
+  for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
+    if (is_among(gift->roles, gift->role_count, gift->old.roles[i]))
+      continue;
+    *takes = true;
+    status = check_role(gift, gift->old.roles[i]);
+  }
+  return status;
+}
+
+// Refuses to leave the suite without an admin. Changes of roles come one after the other (lock_roles).
+static enum status check_last_admin(const struct gift *gift)
+{
+  if (!had_role(gift, AUTH_ROLE_ADMIN) || is_among(gift->roles, gift->role_count, AUTH_ROLE_ADMIN))
+    return STATUS_OK;
+  struct auth_db_count_other_admins_row others;
+  enum status status = auth_db_count_other_admins(gift->db, gift->user_id, call_arena(gift->call), &others);
+  if (status != STATUS_OK || others.count > 0)
+    return status;
+  return call_fail(gift->call, STATUS_FAILED_PRECONDITION, "LAST_ADMIN",
+                   "this account is the only admin; make another one first");
+}
+
+// Adds an event for each role that was given, and for each that was taken.
+static enum status note_changes(const struct gift *gift)
+{
+  struct audit_entry entry = {.action = "role.grant", .user_id = gift->user_id};
+  enum status status = STATUS_OK;
+  for (size_t i = 0; i < gift->role_count && status == STATUS_OK; i++) {
+    entry.reason = gift->roles[i];
+    if (!had_role(gift, entry.reason))
+      status = audit_add(gift->call, gift->db, &entry);
+  }
+  entry.action = "role.revoke";
+  for (size_t i = 0; i < gift->old.roles_count && status == STATUS_OK; i++) {
+    entry.reason = gift->old.roles[i];
+    if (!is_among(gift->roles, gift->role_count, entry.reason))
+      status = audit_add(gift->call, gift->db, &entry);
+  }
+  return status;
+}
+
+static enum status store_roles(struct gift *gift, bool takes, Auth__V1__UserRoles *response)
+{
+  struct arena *arena = call_arena(gift->call);
+  const struct auth_db_set_user_roles_params params = {
+      .user_id = gift->user_id, .roles = gift->roles, .roles_count = gift->role_count};
+  struct auth_db_get_user_roles_row row;
+  enum status status = auth_db_set_user_roles(gift->db, &params, arena);
+  if (status == STATUS_OK)
+    status = auth_db_get_user_roles(gift->db, gift->user_id, arena, &row);
+  if (status == STATUS_OK && auth_roles_count_fitting(row.permissions, row.permissions_count) < row.permissions_count)
+    return call_fail(gift->call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
+                     "these roles hold more permissions together than an access token can carry: %d at most, of %d "
+                     "characters together",
+                     TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
+  if (status == STATUS_OK)
+    status = note_changes(gift);
+  if (status == STATUS_OK && takes)
+    status = auth_sessions_end_tokens(gift->db, gift->user_id, arena);
+  if (status == STATUS_OK)
+    fill_user_roles(gift->call, &row, response);
+  return status;
+}
+
+static enum status change_user_roles(struct gift *gift, Auth__V1__UserRoles *response)
+{
+  bool takes = false;
+  enum status status = auth_db_lock_roles(gift->db, call_arena(gift->call));
+  if (status == STATUS_OK)
+    status = auth_db_get_user_roles(gift->db, gift->user_id, call_arena(gift->call), &gift->old);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_user(gift->call, gift->user_id);
+  if (status == STATUS_OK)
+    status = read_roles(gift);
+  if (status == STATUS_OK)
+    status = check_changes(gift, &takes);
+  if (status == STATUS_OK)
+    status = check_last_admin(gift);
+  return status == STATUS_OK ? store_roles(gift, takes, response) : status;
+}
+
+static enum status set_user_roles(struct call *call, const Auth__V1__SetUserRolesRequest *request,
+                                  Auth__V1__UserRoles *response)
+{
+  struct auth_state *state = call_state(call);
+  struct gift gift = {.call = call, .user_id = request->id};
+  gift.roles = arena_array(call_arena(call), request->n_roles, sizeof(*gift.roles));
+  for (size_t i = 0; i < request->n_roles; i++)
+    if (strcmp(request->roles[i], AUTH_ROLE_USER) != 0)
+      gift.roles[gift.role_count++] = request->roles[i];
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK) {
+    gift.db = query_in(tx);
+    status = change_user_roles(&gift, response);
+  }
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
+}
+
+const struct auth_v1_role_service_handlers auth_role_handlers = {
+    .list_roles = list_roles,
+    .create_role = create_role,
+    .update_role = update_role,
+    .delete_role = delete_role,
+    .get_user_roles = get_user_roles,
+    .set_user_roles = set_user_roles,
+};
