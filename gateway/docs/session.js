@@ -47,7 +47,16 @@ class Session {
 
   async login(email, password) {
     this.tokens = null;
-    this.keep(await this.call('AuthService_Login', { email, password }));
+    let reply = await this.call('AuthService_Login', { email, password });
+    if (reply.challenge !== undefined) reply = await this.takeSecondStep(reply.challenge);
+    this.keep(reply);
+  }
+
+  // An account with a second factor gets its tokens by a code.
+  async takeSecondStep(challenge) {
+    const code = window.prompt('The code that your authenticator app shows, or a recovery code:');
+    if (!code) throw new Error('Not logged in: the account needs a code, too.');
+    return this.call('FactorService_VerifyLogin', { challenge, code });
   }
 
   // A refresh token works once; when it is refused, the session is over.

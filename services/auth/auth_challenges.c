@@ -159,8 +159,12 @@ static enum status find_app(struct call *call, const char *user_id, const char *
   int64_t now_s = auth_keys_now_ms(&state->keys) / 1000;
   for (size_t i = 0; i < count && status == STATUS_OK; i++) {
     struct slice secret;
-    status = factor_secret_open(state->stored_secret, user_id, rows[i].id, rows[i].secret, arena, &secret);
-    if (status == STATUS_OK && totp_matches(secret, code, now_s, rows[i].last_step, &proof->step))
+    if (factor_secret_open(state->stored_secret, user_id, rows[i].id, rows[i].secret, arena, &secret) != STATUS_OK)
+      log_error("factors",
+                "the secret of an authenticator app does not open, so its codes are refused: its row was changed, or "
+                "comes from another database; an admin can reset the factors of the account",
+                LOG_STRING("factor", rows[i].id), LOG_STRING("userId", user_id));
+    else if (totp_matches(secret, code, now_s, rows[i].last_step, &proof->step))
       proof->factor_id = rows[i].id;
   }
   return status;

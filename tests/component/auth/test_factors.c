@@ -1,0 +1,364 @@
+// Second factors: what happens at once, what a restart leaves, and what the database and the log hold.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/v1/factors.pb-c.h"
+#include "common/base/clock.h"
+#include "common/security/token.h"
+#include "tests/support/common/service_keys.h"
+#include "tests/support/common/totp_code.h"
+#include "tests/support/service/accounts.h"
+
+#define ADA "ada@example.com"
+#define VERIFY "auth.v1.FactorService/VerifyLogin"
+#define CONFIRM "auth.v1.FactorService/ConfirmTotp"
+
+static struct accounts accounts;
+
+static void setup(void)
+{
+  accounts_open(&accounts, NULL);
+  accounts_new_user(&accounts, ADA);
+}
+
+static void teardown(void)
+{
+  accounts_close(&accounts);
+}
+
+TestSuite(auth_factors, .init = setup, .fini = teardown);
+
+// ---- calls ----
+
+static char *changeable(const char *text)
+{
+  return (char *)(uintptr_t)text;
+}
+
+// Makes an access token of ada's that the services of a test take (service_keys.h).
+static struct slice make_token(void)
+{
+  int64_t now = clock_wall_us() / 1000000;
+  const struct token_claims claims = {
+      .subject = slice_from_string(database_sql(&accounts.database, "SELECT user_id FROM auth.credentials")),
+      .id = SLICE("token-1"),
+      .issued_at = now,
+      .expires_at = now + 900,
+      .auth_time = now,
+  };
+  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
+  struct slice token;
+  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts.to_auth.arena, &token), STATUS_OK);
+  return token;
+}
+
+static void begin_call(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
+{
+  const struct rpc_context context = {.access_token = make_token(), .client_address = SLICE("192.0.2.7")};
+  driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, request), &context, 30000, outcome);
+}
+
+static struct outcome call(const char *method, const ProtobufCMessage *request)
+{
+  struct outcome outcome;
+  begin_call(method, request, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return outcome;
+}
+
+static void expect(const struct outcome *outcome, enum status status, const char *reason)
+{
+  cr_expect_eq(outcome->status, status, "%s", status_name(outcome->status));
+  cr_expect(slice_equal_string(outcome->reason, reason), SLICE_FMT, SLICE_ARG(outcome->reason));
+}
+
+// Begins to add an app and returns its secret.
+static const char *add_app(void)
+{
+  Auth__V1__AddTotpRequest request = AUTH__V1__ADD_TOTP_REQUEST__INIT;
+  struct outcome outcome = call("auth.v1.FactorService/AddTotp", &request.base);
+  const Auth__V1__AddTotpResponse *response =
+      (const void *)driver_reply(&outcome, &auth__v1__add_totp_response__descriptor);
+  return response->secret;
+}
+
+static void begin_confirm(const char *secret, struct outcome *outcome)
+{
+  char code[7];
+  totp_code(secret, 0, code);
+  Auth__V1__ConfirmTotpRequest request = AUTH__V1__CONFIRM_TOTP_REQUEST__INIT;
+  request.code = code;
+  begin_call(CONFIRM, &request.base, outcome);
+}
+
+static const Auth__V1__RecoveryCodes *confirm_app(const char *secret)
+{
+  struct outcome outcome;
+  begin_confirm(secret, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return (const void *)driver_reply(&outcome, &auth__v1__recovery_codes__descriptor);
+}
+
+static struct outcome log_in(const char *device_token)
+{
+  Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
+  request.email = ADA;
+  request.password = ACCOUNTS_PASSWORD;
+  request.device_token = changeable(device_token);
+  const struct rpc_context context = {.client_address = SLICE("192.0.2.7")};
+  return driver_call(&accounts.to_auth, "auth.v1.AuthService/Login", &request.base, &context);
+}
+
+static const char *challenge_of(const char *device_token)
+{
+  struct outcome outcome = log_in(device_token);
+  const Auth__V1__LoginResponse *response = (const void *)driver_reply(&outcome, &auth__v1__login_response__descriptor);
+  cr_assert_eq(response->_challenge_case, AUTH__V1__LOGIN_RESPONSE___CHALLENGE_CHALLENGE);
+  return response->challenge;
+}
+
+static void begin_verify(const char *challenge, const char *code, struct outcome *outcome)
+{
+  Auth__V1__VerifyLoginRequest request = AUTH__V1__VERIFY_LOGIN_REQUEST__INIT;
+  request.challenge = changeable(challenge);
+  request.code = changeable(code);
+  begin_call(VERIFY, &request.base, outcome);
+}
+
+static struct outcome verify(const char *challenge, const char *code)
+{
+  struct outcome outcome;
+  begin_verify(challenge, code, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return outcome;
+}
+
+static void guess(const char *device_token, int count)
+{
+  const char *challenge = challenge_of(device_token);
+  for (int i = 0; i < count; i++) {
+    struct outcome outcome = verify(challenge, "k3vq-7xw2-m5pt-9ahe");
+    expect(&outcome, STATUS_UNAUTHENTICATED, "WRONG_CODE");
+  }
+}
+
+static const char *count(const char *what)
+{
+  return database_sql(&accounts.database, "SELECT count(*) FROM auth.%s", what);
+}
+
+// ---- at once ----
+
+Test(auth_factors, of_logins_with_one_code_at_once_one_wins)
+{
+  enum { CALLS = 4 };
+  const char *secret = add_app();
+  (void)confirm_app(secret);
+  char code[7];
+  totp_code(secret, 1, code);
+  const char *challenges[CALLS];
+  struct outcome outcomes[CALLS];
+  for (int i = 0; i < CALLS; i++)
+    challenges[i] = challenge_of("");
+  for (int i = 0; i < CALLS; i++)
+    begin_verify(challenges[i], code, &outcomes[i]);
+  int won = 0;
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    won += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "WRONG_CODE");
+  }
+  cr_expect_eq(won, 1);
+  cr_expect_str_eq(count("sessions"), "1");
+}
+
+Test(auth_factors, of_codes_for_one_challenge_at_once_one_is_spent)
+{
+  enum { CALLS = 4 };
+  const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
+  const char *challenge = challenge_of("");
+  struct outcome outcomes[CALLS];
+  for (int i = 0; i < CALLS; i++)
+    begin_verify(challenge, codes->recovery_codes[i], &outcomes[i]);
+  int won = 0;
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    won += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "INVALID_CHALLENGE");
+  }
+  cr_expect_eq(won, 1);
+  cr_expect_str_eq(count("recovery_codes"), "9");
+  cr_expect_str_eq(count("sessions"), "1");
+}
+
+Test(auth_factors, of_confirmations_at_once_one_gets_codes)
+{
+  enum { CALLS = 4 };
+  const char *secret = add_app();
+  struct outcome outcomes[CALLS];
+  for (int i = 0; i < CALLS; i++)
+    begin_confirm(secret, &outcomes[i]);
+  int won = 0;
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    won += outcomes[i].status == STATUS_OK;
+  }
+  cr_expect_eq(won, 1);
+  cr_expect_str_eq(count("recovery_codes"), "10");
+  cr_expect_str_eq(count("factors WHERE confirm_time IS NOT NULL"), "1");
+}
+
+// Holds up logins where they store their session, before they have locked the account.
+static void close_gate(void)
+{
+  database_sql(&accounts.database,
+               "CREATE TABLE public.gate ();"
+               "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
+               "  RETURN NEW; END';"
+               "CREATE TRIGGER gate BEFORE INSERT ON auth.sessions FOR EACH STATEMENT"
+               " EXECUTE FUNCTION public.wait_for_gate()");
+}
+
+Test(auth_factors, a_login_that_was_judged_without_the_factor_gets_no_session)
+{
+  const char *secret = add_app();
+  close_gate();
+  Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
+  request.email = ADA;
+  request.password = ACCOUNTS_PASSWORD;
+  struct outcome login;
+  begin_call("auth.v1.AuthService/Login", &request.base, &login);
+  database_wait_sql(&accounts.database,
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth'"
+                    " AND datname = current_database() AND wait_event = 'PgSleep'",
+                    "1");
+  (void)confirm_app(secret);
+  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+  driver_finish(&accounts.to_auth, &login);
+  expect(&login, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS");
+  cr_expect_str_eq(count("sessions"), "0");
+}
+
+// ---- limits ----
+
+Test(auth_factors, a_restart_forgets_no_guesses)
+{
+  const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
+  char code[32];
+  snprintf(code, sizeof(code), "%s", codes->recovery_codes[0]);
+  guess("", 5);
+  guess("", 5);
+  accounts_stop_auth(&accounts);
+  accounts_start_auth(&accounts, NULL);
+  struct outcome outcome = verify(challenge_of(""), code);
+  expect(&outcome, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_FAILURES");
+  // One comes back each five minutes; it has waited for none of them.
+  cr_expect_gt(outcome.retry_after_ms, 0);
+  cr_expect_leq(outcome.retry_after_ms, 300000);
+  database_sql(&accounts.database, "UPDATE auth.factor_tries SET full_time = full_time - interval '5 minutes'");
+  outcome = verify(challenge_of(""), code);
+  expect(&outcome, STATUS_OK, "");
+  cr_expect_str_eq(count("factor_tries WHERE source = 'unknown devices' AND full_time > now()"), "1");
+}
+
+Test(auth_factors, devices_that_have_passed_the_second_step_have_tries_of_their_own)
+{
+  const char *before = accounts_tokens(&accounts, ADA)->device_token;
+  const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
+  database_sql(&accounts.database, "UPDATE auth.factors SET confirm_time = now() + interval '1 hour'");
+  struct outcome passed = verify(challenge_of(""), codes->recovery_codes[0]);
+  const char *since = accounts_tokens_of(&passed)->device_token;
+  guess(before, 5);
+  guess(before, 5);
+  struct outcome outcome = verify(challenge_of(before), codes->recovery_codes[1]);
+  expect(&outcome, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_FAILURES");
+  // The factor is older than the second device's token from here on.
+  database_sql(&accounts.database, "UPDATE auth.factors SET confirm_time = now() - interval '1 hour'");
+  outcome = verify(challenge_of(since), codes->recovery_codes[1]);
+  expect(&outcome, STATUS_OK, "");
+  cr_expect_str_eq(count("factor_tries WHERE source LIKE 'device:%'"), "1");
+  outcome = verify(challenge_of(""), codes->recovery_codes[2]);
+  expect(&outcome, STATUS_OK, "");
+}
+
+Test(auth_factors, a_new_app_is_confirmed_within_ten_tries_and_half_an_hour)
+{
+  const char *secret = add_app();
+  Auth__V1__ConfirmTotpRequest wrong = AUTH__V1__CONFIRM_TOTP_REQUEST__INIT;
+  wrong.code = "none";
+  for (int i = 0; i < 10; i++) {
+    struct outcome outcome = call(CONFIRM, &wrong.base);
+    expect(&outcome, STATUS_INVALID_ARGUMENT, "WRONG_CODE");
+  }
+  struct outcome outcome;
+  begin_confirm(secret, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  expect(&outcome, STATUS_FAILED_PRECONDITION, "NO_NEW_FACTOR");
+  secret = add_app();
+  database_sql(&accounts.database, "UPDATE auth.factors SET create_time = now() - interval '31 minutes'");
+  begin_confirm(secret, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  expect(&outcome, STATUS_FAILED_PRECONDITION, "NO_NEW_FACTOR");
+  (void)confirm_app(add_app());
+  cr_expect_str_eq(count("factors"), "1");
+}
+
+Test(auth_factors, a_challenge_ends_by_itself)
+{
+  const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
+  const char *challenge = challenge_of("");
+  database_sql(&accounts.database, "UPDATE auth.login_challenges SET expire_time = now()");
+  struct outcome outcome = verify(challenge, codes->recovery_codes[0]);
+  expect(&outcome, STATUS_UNAUTHENTICATED, "INVALID_CHALLENGE");
+  cr_expect_str_eq(count("recovery_codes"), "10");
+}
+
+Test(auth_factors, an_account_has_five_apps_at_most)
+{
+  for (int i = 0; i < 5; i++)
+    (void)confirm_app(add_app());
+  Auth__V1__AddTotpRequest request = AUTH__V1__ADD_TOTP_REQUEST__INIT;
+  struct outcome outcome = call("auth.v1.FactorService/AddTotp", &request.base);
+  expect(&outcome, STATUS_FAILED_PRECONDITION, "TOO_MANY_FACTORS");
+  cr_expect_str_eq(count("recovery_codes"), "10");
+}
+
+// ---- what is kept ----
+
+Test(auth_factors, neither_database_nor_log_holds_a_secret)
+{
+  const char *secret = add_app();
+  const Auth__V1__RecoveryCodes *codes = confirm_app(secret);
+  const char *challenge = challenge_of("");
+  struct outcome outcome = verify(challenge, "999-999 9");
+  expect(&outcome, STATUS_UNAUTHENTICATED, "WRONG_CODE");
+  outcome = verify(challenge, codes->recovery_codes[0]);
+  expect(&outcome, STATUS_OK, "");
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT octet_length(secret) > 40 FROM auth.factors"), "t");
+  cr_expect_str_eq(count("recovery_codes WHERE length(code_hash) = 64 AND code_hash ~ '^[0-9a-f]+$'"), "9");
+  process_wait_output(&accounts.auth, "a second step failed: the code is wrong");
+  EXPECT_NO_OUTPUT(accounts.auth, secret);
+  EXPECT_NO_OUTPUT(accounts.auth, challenge);
+  EXPECT_NO_OUTPUT(accounts.auth, codes->recovery_codes[0]);
+  EXPECT_NO_OUTPUT(accounts.auth, "999-999 9");
+  cr_expect_str_eq(count("audit_events WHERE action = 'factor.add' AND result = 'success'"), "1");
+  cr_expect_str_eq(count("audit_events WHERE action = 'session.begin' AND reason = 'WRONG_CODE'"), "1");
+}
+
+// Whoever writes into the database moves no app to another account.
+Test(auth_factors, an_app_of_another_account_opens_nothing)
+{
+  const char *secret = add_app();
+  (void)confirm_app(secret);
+  const char *challenge = challenge_of("");
+  database_sql(&accounts.database, "UPDATE auth.factors SET id = gen_random_uuid()");
+  char code[7];
+  totp_code(secret, 1, code);
+  struct outcome outcome = verify(challenge, code);
+  expect(&outcome, STATUS_UNAUTHENTICATED, "WRONG_CODE");
+  cr_expect_str_eq(count("sessions"), "0");
+}
