@@ -152,11 +152,17 @@ Test(callers, calls_with_tokens_wait_for_the_keys_and_say_that_nothing_has_happe
 
 // ---- keys that come later ----
 
+static const struct slice user_role = SLICE_INIT("user");
+
 static struct slice sign_token(const char *kid, const char *pem)
 {
   int64_t now = clock_wall_us() / 1000000;
-  const struct token_claims claims = {
-      .subject = SLICE("caller-1"), .id = SLICE("later"), .issued_at = now, .expires_at = now + 900};
+  const struct token_claims claims = {.subject = SLICE("caller-1"),
+                                      .roles = &user_role,
+                                      .role_count = 1,
+                                      .id = SLICE("later"),
+                                      .issued_at = now,
+                                      .expires_at = now + 900};
   const struct token_signing_key key = {.kid = kid, .private_pem = pem};
   struct slice token;
   cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &arena, &token), STATUS_OK);
@@ -230,6 +236,8 @@ static struct outcome call_as_of(struct driver *driver, const char *method, cons
 {
   int64_t now = clock_wall_us() / 1000000;
   const struct token_claims claims = {.subject = SLICE("caller-1"),
+                                      .roles = &user_role,
+                                      .role_count = 1,
                                       .id = SLICE("token-1"),
                                       .issued_at = now,
                                       .expires_at = now + 900,
