@@ -8,6 +8,10 @@
 
 // The purpose of a token that sets a new password.
 #define AUTH_RESET_PURPOSE "reset_password"
+// Those of tokens that confirm the address of a new account, change an address, and take a change back.
+#define AUTH_VERIFY_PURPOSE "verify_email"
+#define AUTH_CHANGE_PURPOSE "change_email"
+#define AUTH_UNDO_PURPOSE "undo_email"
 
 struct account_token {
   const char *text;  // base64url

@@ -24,10 +24,10 @@
 // ---- credentials ----
 
 static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
-                                     Google__Protobuf__Empty *response)
+                                     Auth__V1__CreateCredentialResponse *response)
 {
-  (void)response;
   struct auth_state *state = call_state(call);
+  response->sends_mail = state->mail != NULL;
   const struct chosen_password chosen = {
       .text = request->password,
       .field = "password",

@@ -1,5 +1,6 @@
 #include "services/auth/auth_jobs.h"
 
+#include "services/auth/auth_email.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_recovery.h"
 #include "services/auth/auth_roles.h"
@@ -37,4 +38,11 @@ const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
      .longest_pause_ms = 5000,
      .timeout_ms = 60000,
      .at_once = 1},
+    {.name = AUTH_EMAIL_CHANGE_JOB,
+     .run = auth_email_change_run,
+     .attempts = 50,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 60000,
+     .timeout_ms = 10000,
+     .at_once = 4},
 };

@@ -10,11 +10,12 @@
 #define AUTH_NOTICE_JOB "notice"
 // Works on a request for a forgotten password (auth_recovery.h).
 #define AUTH_RECOVERY_JOB "recovery"
-
+// Works on a request for another address (auth_email.h).
+#define AUTH_EMAIL_CHANGE_JOB "email_change"
 // Ends the access tokens of a role's holders (auth_roles.h).
 #define AUTH_ROLE_JOB "role"
 
-enum { AUTH_JOB_COUNT = 4 };
+enum { AUTH_JOB_COUNT = 5 };
 extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
 
 #endif

@@ -66,6 +66,9 @@ enum status auth_mail_start(const struct auth_settings *settings, struct loop *l
                             struct error *error)
 {
   *out = NULL;
+  if (settings->mail_url == NULL && settings->verify_email_first)
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "VERIFY_EMAIL_FIRST needs MAIL_URL: without mail nobody can confirm his address");
   if (settings->mail_url == NULL) {
     log_info("mail", "no mail is sent, because MAIL_URL is not set");
     return STATUS_OK;

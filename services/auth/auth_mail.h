@@ -48,7 +48,9 @@ bool auth_mail_is_page(const char *url);
 // "https://example.com/account#reset=TOKEN".
 const char *auth_mail_link(const struct auth_state *state, const char *purpose, const char *token, struct arena *arena);
 
-// Returns a time as a number of minutes, for the text of a mail.
+// Returns the present time for the text of a mail: "2026-01-31 13:51 UTC".
+const char *auth_mail_time(const struct auth_state *state, struct arena *arena);
+// Returns a time as a number of minutes.
 const char *auth_mail_minutes(int64_t ms, struct arena *arena);
 
 // What the owner of an account is told of, because somebody else may have done it.

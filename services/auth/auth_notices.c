@@ -14,7 +14,7 @@ static const char *const templates[AUTH_MAIL_EVENTS] = {
     [AUTH_MAIL_TOKEN_REUSED] = "token_reused",
 };
 
-static const char *format_time(const struct auth_state *state, struct arena *arena)
+const char *auth_mail_time(const struct auth_state *state, struct arena *arena)
 {
   time_t now_s = (time_t)(auth_keys_now_ms(&state->keys) / 1000);
   struct tm date = {0};
@@ -30,7 +30,7 @@ enum status auth_mail_tell(const struct auth_state *state, struct query_db db, e
   CHECK(event < AUTH_MAIL_EVENTS);
   const char *page = state->settings->account_url;
   const struct mail_value values[] = {
-      {"time", format_time(state, arena)},
+      {"time", auth_mail_time(state, arena)},
       {"address", notice->address.size == 0 ? "unknown" : arena_string(arena, notice->address)},
       {"link", page == NULL ? "" : page},
       {"detail", notice->detail == NULL || notice->detail[0] == '\0' ? "unknown" : notice->detail},

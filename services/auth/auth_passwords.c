@@ -162,7 +162,11 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
       .user_id = changed->user_id, .to = changed->email, .address = call_client_address(call)};
   // Somebody else may have asked for them.
   const struct auth_db_spend_account_tokens_params spend = {.user_id = changed->user_id, .purpose = AUTH_RESET_PURPOSE};
+  const struct auth_db_spend_account_tokens_params spend_changes = {.user_id = changed->user_id,
+                                                                    .purpose = AUTH_CHANGE_PURPOSE};
   enum status status = auth_db_spend_account_tokens(db, &spend, arena);
+  if (status == STATUS_OK)
+    status = auth_db_spend_account_tokens(db, &spend_changes, arena);
   if (status == STATUS_OK)
     status = auth_sessions_end_others(db, changed->user_id, changed->kept_session, arena);
   if (status == STATUS_OK)

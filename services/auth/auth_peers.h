@@ -2,6 +2,9 @@
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_PEERS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_PEERS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/base/arena.h"
 #include "common/base/status.h"
 
@@ -16,11 +19,38 @@ enum status auth_peers_find_user(struct service *service, struct call *call, con
 struct account_facts {
   const char *email;
   const char *display_name;
+  bool email_verified;
 };
 // Reads an account by its id. NOT_FOUND where there is none. Waits for the reply.
 enum status auth_peers_find_account(struct call *call, const char *user_id, struct account_facts *account) MUST_CHECK;
 // Does so in background work, where `call` is NULL.
 enum status auth_peers_read_account(struct service *service, struct call *call, const char *user_id,
                                     struct arena *arena, struct account_facts *account) MUST_CHECK;
+
+// ---- addresses ----
+
+struct account_address {
+  const char *email;
+  bool verified;
+  int64_t version;  // grows with each change
+};
+// Reads the address of an account. NOT_FOUND where there is none. Waits for the reply.
+enum status auth_peers_get_address(struct call *call, const char *user_id, struct account_address *address) MUST_CHECK;
+// Notes that the owner of an account reads mail at its address. FAILED_PRECONDITION where it has another address, or
+// there is no account. May be repeated safely. Waits for the reply.
+enum status auth_peers_confirm_address(struct call *call, const char *user_id, const char *email) MUST_CHECK;
+
+struct address_change {
+  const char *user_id;
+  const char *email;
+  int64_t version;    // of the address that is replaced; of an undo, the one that comes back
+  bool undo;          // takes back an earlier change and all that followed it
+  int64_t hold_ms;    // how long nobody else may take the address that is replaced
+  const char *cause;  // hexadecimal digits of the token's hash
+};
+// Gives an account another address. ALREADY_EXISTS where another account has it or may get it back, FAILED_PRECONDITION
+// where the account has another address than the one to be replaced, or there is no account. May be repeated safely.
+// The user service reports the change by SettleAddress until that has ended. Waits for the reply.
+enum status auth_peers_change_address(struct call *call, const struct address_change *change) MUST_CHECK;
 
 #endif

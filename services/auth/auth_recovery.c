@@ -13,13 +13,13 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_jobs.h"
+#include "services/auth/auth_links.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/settings.h"
 
-#define MOST_AN_HOUR 5
 #define SEAL_CONTEXT "bulkhead auth recovery 1"
 
 // ---- the request ----
@@ -44,44 +44,6 @@ enum status auth_recovery_begin(struct call *call, const char *email)
 
 // ---- its job ----
 
-static enum status add_mail(struct job *job, const char *email, const char *token)
-{
-  struct auth_state *state = service_state(job_service(job));
-  struct arena *arena = job_arena(job);
-  const struct mail_value values[] = {{"link", auth_mail_link(state, "reset", token, arena)},
-                                      {"minutes", auth_mail_minutes(state->settings->reset_ttl_ms, arena)}};
-  const struct auth_mail_request mail = {
-      .template = "reset_password", .to = email, .values = values, .count = 2, .ttl_ms = state->settings->reset_ttl_ms};
-  return auth_mail_add(state, job_tx(job), &mail, arena);
-}
-
-static enum status make_token(struct job *job, const char *user_id, const char *email)
-{
-  const struct auth_settings *settings = service_settings(job_service(job));
-  struct arena *arena = job_arena(job);
-  struct account_token token = account_token_new(arena);
-  const struct auth_db_add_account_token_params params = {.token_hash = token.hash,
-                                                          .purpose = AUTH_RESET_PURPOSE,
-                                                          .user_id = user_id,
-                                                          .email = email,
-                                                          .ttl_ms = settings->reset_ttl_ms,
-                                                          .most = MOST_AN_HOUR};
-  int64_t added = 0;
-  enum status status = auth_db_add_account_token(job_tx(job), &params, arena, &added);
-  // A violated foreign key (FAILED_PRECONDITION) means that the credential was deleted meanwhile.
-  if (status == STATUS_FAILED_PRECONDITION)
-    return STATUS_OK;
-  if (status != STATUS_OK)
-    return status;
-  if (added == 0) {
-    log_info("recovery", "an account gets no further mail in this hour", LOG_STRING("userId", user_id));
-    return STATUS_OK;
-  }
-  const struct audit_entry entry = {.action = "password.forget", .user_id = user_id};
-  status = audit_add(NULL, job_tx(job), &entry);
-  return status == STATUS_OK ? add_mail(job, email, token.text) : status;
-}
-
 enum status auth_recovery_run(struct job *job)
 {
   struct auth_state *state = service_state(job_service(job));
@@ -97,7 +59,17 @@ enum status auth_recovery_run(struct job *job)
     return STATUS_OK;
   if (status != STATUS_OK)
     return job_fail(job, STATUS_UNAVAILABLE, "the user service could not be asked (%s)", status_name(status));
-  return make_token(job, user_id, email);
+  const struct auth_link link = {.purpose = AUTH_RESET_PURPOSE,
+                                 .fragment = "reset",
+                                 .template = "reset_password",
+                                 .user_id = user_id,
+                                 .email = email,
+                                 .ttl_ms = state->settings->reset_ttl_ms,
+                                 .most_an_hour = AUTH_RECOVERY_AN_HOUR};
+  const struct audit_entry entry = {.action = "password.forget", .user_id = user_id};
+  bool sent;
+  status = auth_link_send(state, job_tx(job), &link, arena, &sent);
+  return status == STATUS_OK && sent ? audit_add(NULL, job_tx(job), &entry) : status;
 }
 
 // ---- the new password ----
@@ -175,6 +147,11 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
       .needs_factor = &reset.needs_factor};
   if (status == STATUS_OK)
     status = auth_passwords_hash(call, &chosen, reset.hash);
+  // The token came by a mail to this address.
+  if (status == STATUS_OK && !account.email_verified)
+    status = auth_peers_confirm_address(call, row.user_id, row.email);
+  if (status == STATUS_FAILED_PRECONDITION)
+    return fail_token(call);
   if (status == STATUS_OK)
     status = commit(call, &reset);
   if (status == STATUS_OK)

@@ -8,6 +8,9 @@
 struct call;
 struct job;
 
+// How many mails that set a new password an account gets within an hour.
+#define AUTH_RECOVERY_AN_HOUR 5
+
 // Has a mail sent to the account of this address, if there is one.
 enum status auth_recovery_begin(struct call *call, const char *email) MUST_CHECK;
 // Sets the password of the account that the token was made for. Fails the call with FAILED_PRECONDITION for a token

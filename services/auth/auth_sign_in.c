@@ -5,6 +5,7 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_challenges.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_email.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
@@ -52,6 +53,8 @@ enum status auth_sign_in_complete(struct call *call, struct query_db db, const s
                                     .session_id = grant.session.id};
   if (status == STATUS_OK)
     status = audit_add(call, db, &entry);
+  if (status == STATUS_OK && sign_in->device == NULL)
+    status = auth_email_tell_device(call, db, sign_in->user_id, login.device_name);
   if (status == STATUS_OK)
     status = auth_tokens_answer(state, &grant.session, &grant.refresh, arena, response);
   if (status != STATUS_OK)
@@ -77,7 +80,9 @@ static void copy_tokens(const Auth__V1__TokenResponse *tokens, Auth__V1__LoginRe
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in, Auth__V1__LoginResponse *response)
 {
   bool is_answered = false;
-  enum status status = sign_in->needs_second ? auth_challenges_ask(call, sign_in, response, &is_answered) : STATUS_OK;
+  enum status status = auth_email_demand(call, sign_in->user_id);
+  if (status == STATUS_OK && sign_in->needs_second)
+    status = auth_challenges_ask(call, sign_in, response, &is_answered);
   if (status == STATUS_OK && !is_answered)
     status = auth_sign_in_wait(call);
   if (status != STATUS_OK || is_answered)

@@ -25,8 +25,8 @@ struct sign_in {
   const char *user_agent;       // any text
 };
 
-// Answers a first proof. NOT_FOUND where the account has no credential any more, another password or other factors. May
-// wait.
+// Answers a first proof. NOT_FOUND where the account has no credential any more, another password or other factors.
+// Fails the call with PERMISSION_DENIED where the account's address must be confirmed first. May wait.
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in,
                                 Auth__V1__LoginResponse *response) MUST_CHECK;
 // Begins the session of somebody who has proven all that he must, and answers its tokens and the token of his device.

@@ -9,6 +9,7 @@
 #include "services/auth/auth_handlers.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/email_handlers.h"
 #include "services/auth/factor_handlers.h"
 #include "services/auth/passkey_handlers.h"
 #include "services/auth/password_handlers.h"
@@ -216,6 +217,26 @@ static const struct setting auth_setting_table[] = {
      .help = "The origins of the pages that may use passkeys, separated by commas or spaces, such as "
              "https://example.com,https://www.example.com; required with AUTH_PASSKEY_RP_ID.",
      SETTING_TARGET(struct auth_settings, passkey_origins)},
+    {.name = "AUTH_VERIFY_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "24h",
+     .min = 1000,
+     .max = INT64_C(2592000000),
+     .help = "How long the link that confirms an address is good, of a new account and of a change.",
+     SETTING_TARGET(struct auth_settings, verify_ttl_ms)},
+    {.name = "AUTH_EMAIL_UNDO_TTL",
+     .type = SETTING_DURATION,
+     .default_value = "168h",
+     .min = 1000,
+     .max = INT64_C(2592000000),
+     .help = "How long the former address of an account can take a change back; nobody else can have it meanwhile.",
+     SETTING_TARGET(struct auth_settings, undo_ttl_ms)},
+    {.name = "VERIFY_EMAIL_FIRST",
+     .type = SETTING_BOOL,
+     .default_value = "false",
+     .help = "Refuses logins until the address of the account is confirmed. Set it for the user service, too, whose "
+             "sign-ups then tell nothing about existing accounts. Needs MAIL_URL.",
+     SETTING_TARGET(struct auth_settings, verify_email_first)},
 };
 
 static const struct rpc_binding auth_bindings[] = {
@@ -225,6 +246,8 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_api_key_service, .handlers = &auth_api_key_handlers},
     {.service = &auth_v1_role_service, .handlers = &auth_role_handlers},
+    {.service = &auth_v1_email_service, .handlers = &auth_email_handlers},
+    {.service = &auth_v1_account_mail_service, .handlers = &auth_account_mail_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
     {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
     {.service = &auth_v1_factor_service, .handlers = &auth_factor_handlers},

@@ -36,6 +36,9 @@ struct auth_settings {
   const char *passkey_rp_id;  // NULL: no passkey is taken
   const char *passkey_origins;
   int64_t reset_ttl_ms;
+  int64_t verify_ttl_ms;
+  int64_t undo_ttl_ms;
+  bool verify_email_first;
 };
 
 #endif

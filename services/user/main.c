@@ -2,6 +2,7 @@
 // it.
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
+#include "services/user/address_handlers.h"
 #include "services/user/settings.h"
 #include "services/user/user_handlers.h"
 #include "services/user/user_jobs.h"
@@ -17,10 +18,18 @@ static const struct setting user_setting_table[] = {
      .max = 3600000,
      .help = "A sign-up that has not ended by then counts as failed and its credential is removed.",
      SETTING_TARGET(struct user_settings, sign_up_limit_ms)},
+    {.name = "VERIFY_EMAIL_FIRST",
+     .type = SETTING_BOOL,
+     .default_value = "false",
+     .help = "A sign-up tells nothing about existing accounts: its answer is the same where the address is taken, and "
+             "whoever has it gets a mail. Set it for the auth service, too, which refuses logins until the address is "
+             "confirmed.",
+     SETTING_TARGET(struct user_settings, verify_email_first)},
 };
 
 static const struct rpc_binding user_bindings[] = {
     {.service = &user_v1_user_service, .handlers = &user_handlers},
+    {.service = &user_v1_address_service, .handlers = &user_address_handlers},
 };
 
 static const struct resource *const user_resources[] = {&user_resource, NULL};

@@ -73,6 +73,24 @@ static void take_back(struct call *call, const char *id)
              LOG_STATUS(status));
 }
 
+struct sign_up_end {
+  const char *id;
+  bool sends_mail;
+};
+
+// The moment of truth. Where sign-ups tell nothing about existing accounts, it answers alike for a taken address.
+static enum status finish_sign_up(struct call *call, const User__V1__CreateUserRequest *request,
+                                  const struct sign_up_end *end, User__V1__User *response)
+{
+  const struct user_settings *settings = service_settings(call_service(call));
+  const struct user_db_finish_sign_up_params finish = {
+      .id = end->id, .request = request, .sends_mail = end->sends_mail};
+  const struct user_db_finish_private_sign_up_params quietly = {.id = end->id, .request = request};
+  if (settings->verify_email_first)
+    return user_db_finish_private_sign_up(resource_db(call), &quietly, call_arena(call), response);
+  return user_db_finish_sign_up(resource_db(call), &finish, call_arena(call), response);
+}
+
 static enum status create_account(struct call *call, const User__V1__CreateUserRequest *request, const char *id,
                                   User__V1__User *response)
 {
@@ -81,7 +99,8 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   enum status status = add_removal(call, id, settings->sign_up_limit_ms);
   if (status != STATUS_OK)
     return status;
-  status = user_peers_create_credential(call_service(call), call, id, request, arena);
+  bool sends_mail = false;
+  status = user_peers_create_credential(call, id, request, &sends_mail);
   // A refused password is certainly not stored. Where removing the job fails, it runs and finds nothing.
   if (status == STATUS_INVALID_ARGUMENT && user_db_forget_removal(own_db(call), id, arena) != STATUS_OK)
     log_info("sign-up", "left the job of a refused sign-up to its worker", LOG_STRING("userId", id));
@@ -89,8 +108,7 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
   // the job stays delayed until that can no longer happen.
   if (status != STATUS_OK)
     return call_fail_as_peer(call, status);
-  const struct user_db_finish_sign_up_params finish = {.id = id, .request = request};
-  status = user_db_finish_sign_up(resource_db(call), &finish, arena, response);
+  status = finish_sign_up(call, request, &(struct sign_up_end){.id = id, .sends_mail = sends_mail}, response);
   // Only these two statuses prove that no account was made. After a broken connection or a deadline the account may
   // exist; then so must its credential. Where it does not, the job is still there.
   if (status == STATUS_ALREADY_EXISTS || status == STATUS_NOT_FOUND)
@@ -100,9 +118,13 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
 
 static enum status create_user(struct call *call, const User__V1__CreateUserRequest *request, User__V1__User *response)
 {
-  // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end.
+  const struct user_settings *settings = service_settings(call_service(call));
+  // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end. A
+  // sign-up that tells nothing does the same work for every address.
   User__V1__User existing;
-  enum status status = user_db_find_by_email(own_db(call), request->email, call_arena(call), &existing);
+  enum status status = settings->verify_email_first
+                           ? STATUS_NOT_FOUND
+                           : user_db_find_by_email(own_db(call), request->email, call_arena(call), &existing);
   if (status == STATUS_OK)
     return fail_email_taken(call);
   if (status != STATUS_NOT_FOUND)

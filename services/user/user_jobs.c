@@ -23,6 +23,43 @@ static enum status remove_credential(struct job *job)
   return STATUS_OK;
 }
 
+static enum status judge(struct job *job, enum status status, const char *what)
+{
+  return status == STATUS_OK ? status : job_fail(job, STATUS_UNAVAILABLE, "%s: %s", what, status_name(status));
+}
+
+// ---- mails, which the auth service sends ----
+
+static enum status welcome(struct job *job)
+{
+  User__V1__User account;
+  enum status status = user_db_get(query_on(service_pg(job_service(job))), job_key(job), job_arena(job), &account);
+  // The account was deleted, or proved its address by another mail.
+  if (status == STATUS_NOT_FOUND || (status == STATUS_OK && account.email_verified))
+    return STATUS_OK;
+  if (status == STATUS_OK)
+    status = user_peers_send_verification(job_service(job), account.id, account.email, job_arena(job));
+  return judge(job, status, "the mail to a new account could not be ordered");
+}
+
+static enum status tell_sign_up(struct job *job)
+{
+  User__V1__User account;
+  const char *email = arena_string(job_arena(job), job_payload(job));
+  enum status status = user_db_find_by_email(query_on(service_pg(job_service(job))), email, job_arena(job), &account);
+  if (status == STATUS_NOT_FOUND)
+    return STATUS_OK;
+  if (status == STATUS_OK)
+    status = user_peers_tell_sign_up(job_service(job), account.id, account.email, job_arena(job));
+  return judge(job, status, "the mail to the owner of an address could not be ordered");
+}
+
+static enum status settle_address(struct job *job)
+{
+  enum status status = user_peers_settle_address(job_service(job), job_key(job), job_arena(job));
+  return judge(job, status, "the auth service did not take the change of an address");
+}
+
 const struct job_kind user_jobs[USER_JOB_COUNT] = {
     // Nobody but this job knows of the credential, so it is never given up.
     {.name = USER_REMOVE_CREDENTIAL,
@@ -30,6 +67,28 @@ const struct job_kind user_jobs[USER_JOB_COUNT] = {
      .attempts = 0,
      .first_pause_ms = 500,
      .longest_pause_ms = 300000,
+     .timeout_ms = 5000,
+     .at_once = 4},
+    {.name = USER_WELCOME,
+     .run = welcome,
+     .attempts = 100,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 300000,
+     .timeout_ms = 5000,
+     .at_once = 4},
+    {.name = USER_SIGN_UP_AGAIN,
+     .run = tell_sign_up,
+     .attempts = 100,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 300000,
+     .timeout_ms = 5000,
+     .at_once = 4},
+    // The address is changed already, and its former one must be told of it.
+    {.name = USER_SETTLE_ADDRESS,
+     .run = settle_address,
+     .attempts = 0,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 60000,
      .timeout_ms = 5000,
      .at_once = 4},
 };

@@ -1,25 +1,62 @@
 #include "services/user/user_peers.h"
 
 #include "auth/v1/auth.bh.h"
+#include "auth/v1/email.bh.h"
 #include "common/service/call.h"
 
-enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
-                                         const User__V1__CreateUserRequest *sign_up, struct arena *arena)
+static char *changeable(const char *text)
+{
+  return (char *)(uintptr_t)text;
+}
+
+enum status user_peers_create_credential(struct call *call, const char *user_id,
+                                         const User__V1__CreateUserRequest *sign_up, bool *sends_mail)
 {
   Auth__V1__CreateCredentialRequest request = AUTH__V1__CREATE_CREDENTIAL_REQUEST__INIT;
-  request.user_id = (char *)(uintptr_t)user_id;
+  request.user_id = changeable(user_id);
   request.password = sign_up->password;
   request.email = sign_up->email;
   request.display_name = sign_up->display_name;
-  Google__Protobuf__Empty *response;
-  return auth_v1_auth_service_create_credential(service, call, &request, arena, &response);
+  Auth__V1__CreateCredentialResponse *response;
+  enum status status =
+      auth_v1_auth_service_create_credential(call_service(call), call, &request, call_arena(call), &response);
+  *sends_mail = status == STATUS_OK && response->sends_mail;
+  return status;
 }
 
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
                                          struct arena *arena)
 {
   Auth__V1__DeleteCredentialRequest request = AUTH__V1__DELETE_CREDENTIAL_REQUEST__INIT;
-  request.user_id = (char *)(uintptr_t)user_id;
+  request.user_id = changeable(user_id);
   Google__Protobuf__Empty *response;
   return auth_v1_auth_service_delete_credential(service, call, &request, arena, &response);
+}
+
+enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,
+                                         struct arena *arena)
+{
+  Auth__V1__SendVerificationRequest request = AUTH__V1__SEND_VERIFICATION_REQUEST__INIT;
+  request.user_id = changeable(user_id);
+  request.email = changeable(email);
+  Google__Protobuf__Empty *response;
+  return auth_v1_account_mail_service_send_verification(service, NULL, &request, arena, &response);
+}
+
+enum status user_peers_tell_sign_up(struct service *service, const char *user_id, const char *email,
+                                    struct arena *arena)
+{
+  Auth__V1__TellSignUpRequest request = AUTH__V1__TELL_SIGN_UP_REQUEST__INIT;
+  request.user_id = changeable(user_id);
+  request.email = changeable(email);
+  Google__Protobuf__Empty *response;
+  return auth_v1_account_mail_service_tell_sign_up(service, NULL, &request, arena, &response);
+}
+
+enum status user_peers_settle_address(struct service *service, const char *cause, struct arena *arena)
+{
+  Auth__V1__SettleAddressRequest request = AUTH__V1__SETTLE_ADDRESS_REQUEST__INIT;
+  request.cause = changeable(cause);
+  Google__Protobuf__Empty *response;
+  return auth_v1_account_mail_service_settle_address(service, NULL, &request, arena, &response);
 }

@@ -2,6 +2,8 @@
 #ifndef BULKHEAD_SERVICES_USER_USER_PEERS_H
 #define BULKHEAD_SERVICES_USER_USER_PEERS_H
 
+#include <stdbool.h>
+
 #include "common/base/arena.h"
 #include "common/base/status.h"
 #include "user/v1/user.pb-c.h"
@@ -11,11 +13,23 @@ struct service;
 
 // Stores the password of a new account. `sign_up` tells the password and what it must not be made of. May be repeated
 // safely. INVALID_ARGUMENT where a rule refuses the password; nothing is stored then. Waits for the reply.
-enum status user_peers_create_credential(struct service *service, struct call *call, const char *user_id,
-                                         const User__V1__CreateUserRequest *sign_up, struct arena *arena) MUST_CHECK;
+// *sends_mail tells whether the auth service sends mail.
+enum status user_peers_create_credential(struct call *call, const char *user_id,
+                                         const User__V1__CreateUserRequest *sign_up, bool *sends_mail) MUST_CHECK;
 // Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in a job. Waits for the
 // reply.
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
                                          struct arena *arena) MUST_CHECK;
+
+// The functions below are for jobs. Each may be repeated safely, and waits for the reply.
+
+// Has the mail sent that proves the address of a new account.
+enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,
+                                         struct arena *arena) MUST_CHECK;
+// Has the owner of an account told that somebody wanted to sign up with its address.
+enum status user_peers_tell_sign_up(struct service *service, const char *user_id, const char *email,
+                                    struct arena *arena) MUST_CHECK;
+// Reports the change of an address.
+enum status user_peers_settle_address(struct service *service, const char *cause, struct arena *arena) MUST_CHECK;
 
 #endif

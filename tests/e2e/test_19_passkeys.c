@@ -99,7 +99,7 @@ Test(e2e_19_passkeys, a_passkey_is_registered_and_signs_its_user_in)
   struct account ada = account_create();
   struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
   enroll(&ada, key);
-  struct mail told = mail_to(ada.email, 1);
+  struct mail told = mail_about(ada.email, "The second step of your login was changed", 1);
   cr_assert_not_null(strstr(told.text, "passkey"), "%s", told.text);
   struct http_reply options = post(ada.token, "register/begin", "{}");
   cr_assert_eq(http_json_count(&options, "excludeCredentials"), 1);

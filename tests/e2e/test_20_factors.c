@@ -116,7 +116,7 @@ Test(e2e_20_factors, an_app_is_added_by_a_code_of_it)
   cr_assert_null(http_json(&listed, "factors[0].lastUseTime"));
   cr_assert_str_eq(http_json(&listed, "recoveryCodesLeft"), "10");
   assert_refused(confirm(ada.token, code_of(secret, 1)), 400, "NO_NEW_FACTOR");
-  struct mail told = mail_to(ada.email, 1);
+  struct mail told = mail_about(ada.email, "The second step of your login was changed", 1);
   cr_assert_not_null(strstr(told.text, "an authenticator app was added"), "%s", told.text);
 }
 
@@ -247,7 +247,7 @@ Test(e2e_20_factors, an_admin_removes_the_factors_of_somebody_who_has_lost_them)
   struct http_reply plain = account_login(ada.account.email, ada.account.password);
   ASSERT_STATUS(plain, 200);
   cr_assert_not_null(http_json(&plain, "accessToken"));
-  struct mail told = mail_to(ada.account.email, 2);
+  struct mail told = mail_about(ada.account.email, "The second step of your login was changed", 2);
   cr_assert_not_null(strstr(told.text, "an administrator has removed all second factors"), "%s", told.text);
   const char *nobody = "/v1/users/01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b:resetFactors";
   assert_refused(HTTP(.path = nobody, .token = token, .body = "{}"), 404, "USER_NOT_FOUND");

@@ -1,6 +1,7 @@
 #include "tests/support/mails.h"
 
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,35 +19,47 @@ static struct http_reply list(void)
   return reply;
 }
 
-// Returns the place in the list of the count-th mail to the address; -1 where there are not so many, and *found is how
+struct wanted {
+  const char *address;
+  const char *subject;  // NULL: any
+  int count;
+};
+
+static bool fits(const struct http_reply *reply, int place, const struct wanted *wanted)
+{
+  const char *to = http_json(reply, text("[%d].to[0].address", place));
+  const char *subject = http_json(reply, text("[%d].subject", place));
+  return to != NULL && strcmp(to, wanted->address) == 0 &&
+         (wanted->subject == NULL || (subject != NULL && strcmp(subject, wanted->subject) == 0));
+}
+
+// Returns the place in the list of the count-th mail that is wanted; -1 where there are not so many, and *found is how
 // many there are.
-static int find(const struct http_reply *reply, const char *address, int count, int *found)
+static int find(const struct http_reply *reply, const struct wanted *wanted, int *found)
 {
   int all = http_json_count(reply, "");
   *found = 0;
-  for (int i = 0; i < all; i++) {
-    const char *to = http_json(reply, text("[%d].to[0].address", i));
-    if (to != NULL && strcmp(to, address) == 0 && ++*found == count)
+  for (int i = 0; i < all; i++)
+    if (fits(reply, i, wanted) && ++*found == wanted->count)
       return i;
-  }
   return -1;
 }
 
-int mails_to(const char *address)
+int mails_to(const char *address, const char *subject)
 {
   struct http_reply reply = list();
   int found;
-  (void)find(&reply, address, -1, &found);
+  (void)find(&reply, &(struct wanted){address, subject, -1}, &found);
   return found;
 }
 
-struct mail mail_to(const char *address, int count)
+struct mail mail_about(const char *address, const char *subject, int count)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), WAIT_MS);
   for (;;) {
     int found;
     struct http_reply reply = list();
-    int place = find(&reply, address, count, &found);
+    int place = find(&reply, &(struct wanted){address, subject, count}, &found);
     if (place >= 0)
       return (struct mail){.subject = http_json(&reply, text("[%d].subject", place)),
                            .text = http_json(&reply, text("[%d].text", place)),
@@ -54,6 +67,11 @@ struct mail mail_to(const char *address, int count)
     cr_assert_lt(clock_now_us(), end_us, "mail %d to %s has not come", count, address);
     nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
   }
+}
+
+struct mail mail_to(const char *address, int count)
+{
+  return mail_about(address, NULL, count);
 }
 
 const char *mail_token(const struct mail *mail, const char *purpose)

@@ -12,8 +12,10 @@ struct mail {
 // Waits until there are `count` mails to the address at least, and returns the count-th, the oldest being the first.
 // Fails the test where it does not come within a minute.
 struct mail mail_to(const char *address, int count);
-// Counts the mails that have come to the address.
-int mails_to(const char *address);
+// Waits for the count-th mail with this subject.
+struct mail mail_about(const char *address, const char *subject, int count);
+// Counts the mails that have come to the address, with this subject where it is not NULL.
+int mails_to(const char *address, const char *subject);
 // Returns what follows "#purpose=" in the text, up to the end of the line: the token of a link. Fails the test where
 // there is none.
 const char *mail_token(const struct mail *mail, const char *purpose);

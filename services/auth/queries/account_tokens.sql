@@ -2,10 +2,19 @@
 
 -- name: add_account_token :affected
 -- scan: one account has a handful of tokens
--- Stores a token, unless the account has got as many of this purpose within the last hour. FAILED_PRECONDITION where the
--- account has no credential.
-INSERT INTO account_tokens (token_hash, purpose, user_id, email, expire_time)
-SELECT :token_hash, :purpose, :user_id::uuid, :email, now() + :ttl_ms::bigint * interval '1 millisecond'
+-- Stores a token, unless the account has no credential, another password than the one that is named, or has got as many
+-- of this purpose within the last hour. What changes a password locks its row first and spends tokens then, so it waits
+-- for this statement or makes it store nothing.
+WITH c AS (
+  SELECT user_id FROM credentials
+  WHERE user_id = :user_id::uuid
+    AND coalesce((extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us?::bigint, true)
+  FOR SHARE
+)
+INSERT INTO account_tokens (token_hash, purpose, user_id, email, other_email, email_version, expire_time)
+SELECT :token_hash, :purpose, c.user_id, :email, :other_email, :email_version,
+       now() + :ttl_ms::bigint * interval '1 millisecond'
+FROM c
 WHERE (SELECT count(*) FROM account_tokens AS t
        WHERE t.user_id = :user_id::uuid AND t.purpose = :purpose AND t.create_time > now() - interval '1 hour')
   < :most::bigint;
@@ -24,6 +33,55 @@ WHERE token_hash = :token_hash AND purpose = :purpose AND use_time IS NULL AND e
 UPDATE account_tokens SET use_time = now()
 WHERE user_id = :user_id::uuid AND purpose = :purpose AND use_time IS NULL;
 
+-- name: spend_links :exec
+-- Spends all tokens that an account has, but for those that take the change of an address back.
+UPDATE account_tokens SET use_time = now()
+WHERE user_id = :user_id::uuid AND purpose <> 'undo_email' AND use_time IS NULL;
+
+-- name: spend_later_undos :exec
+-- Spends the tokens that take changes back which came after this version of the address.
+UPDATE account_tokens SET use_time = now()
+WHERE user_id = :user_id::uuid AND purpose = 'undo_email' AND email_version > :email_version AND use_time IS NULL;
+
+-- name: get_email_token :one
+-- Reads a token that confirms, changes or gives back an address, and may be used.
+SELECT purpose, user_id, email, other_email, email_version FROM account_tokens
+WHERE token_hash = :token_hash AND purpose <> 'reset_password' AND use_time IS NULL AND expire_time > now();
+
+-- name: get_settled_token :one
+-- not null: settled
+-- Tells whether what follows a change or undo was done, whether or not its token may still be used.
+SELECT purpose, settle_time IS NOT NULL AS settled FROM account_tokens
+WHERE token_hash = :token_hash AND purpose IN ('change_email', 'undo_email');
+
+-- name: settle_token :one
+-- Spends the token of a change or undo that has been made. No row where another call has done so before.
+UPDATE account_tokens SET settle_time = now(), use_time = coalesce(use_time, now())
+WHERE token_hash = :token_hash AND settle_time IS NULL
+RETURNING user_id, email, other_email, email_version;
+
+-- name: void_password :exec
+-- Puts a password that nobody knows in the place of one that was set in the day before the change that this token takes
+-- back, or since. The one that the account was made with stays.
+UPDATE credentials SET password_hash = :password_hash, update_time = now()
+FROM account_tokens AS t
+WHERE t.token_hash = :token_hash AND credentials.user_id = t.user_id
+  AND credentials.update_time > t.create_time - interval '1 day' AND credentials.update_time > credentials.create_time;
+
+-- name: count_new_device :one
+-- Counts a login from a device that the account did not know. 0 for the first login of all; else how many of them came
+-- within an hour.
+WITH before AS (SELECT user_id, device_time IS NOT NULL AS logged_in FROM credentials WHERE user_id = :user_id::uuid)
+UPDATE credentials SET
+  device_mails = CASE WHEN NOT before.logged_in THEN 0
+                      WHEN device_time > now() - interval '1 hour' THEN device_mails + 1 ELSE 1 END,
+  device_time = CASE WHEN before.logged_in AND device_time > now() - interval '1 hour' THEN device_time ELSE now() END
+FROM before WHERE credentials.user_id = before.user_id
+RETURNING device_mails;
+
 -- name: remove_old_account_tokens :affected
--- Removes what has ended, but for what still counts against the hour's limit.
-DELETE FROM account_tokens WHERE expire_time <= now() AND create_time <= now() - interval '1 hour';
+-- Removes what has ended, but for what still counts against the hour's limit, and what the user service may still report.
+DELETE FROM account_tokens
+WHERE expire_time <= now() AND create_time <= now() - interval '1 hour'
+  AND (purpose IN ('reset_password', 'verify_email') OR settle_time IS NOT NULL
+       OR create_time <= now() - interval '60 days');

@@ -1,24 +1,28 @@
 -- Accounts. How a query is written: proto/README.md.
 
 -- fragment: user
-id, email, display_name, revision AS etag, create_time, update_time;
+id, email, display_name, revision AS etag, create_time, update_time, verify_time IS NOT NULL AS email_verified;
 
 -- name: get :gathered
 -- row: user.v1.User
+-- not null: email_verified
 SELECT {user}, k.place
 FROM unnest(:id::uuid[]) WITH ORDINALITY AS k(key, place) JOIN users ON id = k.key;
 
 -- name: find_by_email :one
 -- row: user.v1.User
+-- not null: email_verified
 SELECT {user} FROM users WHERE lower(email) = lower(:email);
 
 -- name: lock :one
 -- row: user.v1.User
+-- not null: email_verified
 -- Locks the account until the transaction ends.
 SELECT {user} FROM users WHERE id = :id::uuid FOR UPDATE;
 
 -- name: update :one
 -- row: user.v1.User
+-- not null: email_verified
 -- params: user.v1.User as user
 -- Replaces the fields that may change, if the etag is still this one.
 UPDATE users SET display_name = :user.display_name, revision = revision + 1,
@@ -38,6 +42,7 @@ ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.runni
 
 -- name: list :page
 -- row: user.v1.User
+-- not null: email_verified
 -- request: user.v1.ListUsersRequest
 -- response: user.v1.ListUsersResponse
 -- page: 20

@@ -21,9 +21,10 @@ static void forget(const char *email)
 // Nothing takes connections at port 1. A link that has expired must not be sent when the mail server is back.
 Test(auth_mails, a_mail_is_not_sent_once_its_link_is_void)
 {
-  accounts_open(&accounts, (const char *const[]){"MAIL_URL=smtp://127.0.0.1:1", "MAIL_WITHOUT_TLS=true",
-                                                 "MAIL_FROM=accounts@example.com",
-                                                 "ACCOUNT_URL=https://example.com/account", "AUTH_RESET_TTL=1s", NULL});
+  accounts_open(&accounts,
+                (const char *const[]){"MAIL_URL=smtp://127.0.0.1:1", "MAIL_WITHOUT_TLS=true",
+                                      "MAIL_FROM=accounts@example.com", "ACCOUNT_URL=https://example.com/account",
+                                      "AUTH_RESET_TTL=1s", "AUTH_VERIFY_TTL=1s", NULL});
   accounts_new_user(&accounts, ADA);
   forget(ADA);
   process_wait_output(&accounts.auth, "a mail was not sent, because it could not be while its link was good");

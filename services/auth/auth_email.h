@@ -1,0 +1,44 @@
+// E-mail addresses of accounts: proving, changing and giving them back by tokens that mails carry.
+//
+// The address itself is the user service's. A change goes: a token to the new address; the token comes back; the user
+// service changes the address and adds, in the same statement, a job that reports the change; what follows here (the
+// mail to the former address with the token that takes the change back, and the end of all other tokens) is one
+// transaction, made once, by the call that made the change or by that job, whichever comes first.
+#ifndef BULKHEAD_SERVICES_AUTH_AUTH_EMAIL_H
+#define BULKHEAD_SERVICES_AUTH_AUTH_EMAIL_H
+
+#include "common/base/slice.h"
+#include "common/base/status.h"
+#include "common/service/query.h"
+
+struct call;
+struct job;
+
+// Asks for another address of the caller's account, by a mail to it.
+enum status auth_email_ask_change(struct call *call, const char *new_email) MUST_CHECK;
+// The run of its job.
+enum status auth_email_change_run(struct job *job);
+
+// Confirms an address, or makes a change, by the token of a mail. Fails the call with FAILED_PRECONDITION for a token
+// that may not be used, with ALREADY_EXISTS where the new address is taken by now.
+enum status auth_email_verify(struct call *call, const char *token) MUST_CHECK;
+// Takes a change back, by the token that went to the former address. Fails as auth_email_verify does.
+enum status auth_email_undo(struct call *call, const char *token) MUST_CHECK;
+// Does what follows a change or undo that the user service has made, unless it has been done. OK for a token that is
+// not known any more, because its account was deleted.
+enum status auth_email_settle(struct call *call, struct slice token_hash) MUST_CHECK;
+
+// Sends the mail that proves the address of an account, at most `most` times an hour.
+enum status auth_email_send_verification(struct call *call, const char *user_id, const char *email,
+                                         int64_t most) MUST_CHECK;
+// Tells the owner of an account that somebody wanted to sign up with its address.
+enum status auth_email_tell_sign_up(struct call *call, const char *user_id, const char *email) MUST_CHECK;
+
+// Refuses somebody who has proven who he is, where VERIFY_EMAIL_FIRST is set and the address of his account is not
+// confirmed: fails the call with PERMISSION_DENIED and sends the mail again.
+enum status auth_email_demand(struct call *call, const char *user_id) MUST_CHECK;
+// Tells the owner of an account of a login from a device that it did not know. The first login is not told of.
+enum status auth_email_tell_device(struct call *call, struct query_db db, const char *user_id,
+                                   const char *device_name) MUST_CHECK;
+
+#endif
