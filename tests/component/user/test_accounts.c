@@ -118,8 +118,8 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   accounts_tokens(&accounts, ADA);
 }
 
-// Closes the gate: from now on the auth service's database holds up every new credential until open_gate, and a cancel
-// request does not end that.
+// Closes the gate: from now on the auth service's database holds up the commit of every new credential until open_gate,
+// and a cancel request does not end that.
 static void close_gate(void)
 {
   database_sql(
@@ -129,7 +129,8 @@ static void close_gate(void)
       " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP"
       "    BEGIN PERFORM pg_sleep(0.01); EXCEPTION WHEN query_canceled THEN NULL; END;"
       "  END LOOP; RETURN NEW; END';"
-      "CREATE TRIGGER gate BEFORE INSERT ON auth.credentials FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
+      "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON auth.credentials DEFERRABLE INITIALLY DEFERRED"
+      " FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
 }
 
 static void open_gate(void)
