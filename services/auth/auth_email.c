@@ -204,7 +204,11 @@ static enum status follow_undo(struct call *call, struct query_db db,
                                   .ttl_ms = state->settings->undo_ttl_ms,
                                   .most_an_hour = ANY_NUMBER};
   bool sent = false;
-  enum status status = auth_db_void_password(db, void_it, arena);
+  int64_t locked = 0;
+  // Devices that are remembered have to pass the second step again.
+  enum status status = auth_db_lock_factors(db, token->user_id, arena, &locked);
+  if (status == STATUS_OK)
+    status = auth_db_void_password(db, void_it, arena);
   if (status == STATUS_OK)
     status = auth_db_spend_links(db, token->user_id, arena);
   if (status == STATUS_OK)
@@ -229,8 +233,11 @@ static enum status settle_in(struct call *call, struct query_db db, struct slice
 {
   struct auth_db_settle_token_row token;
   const struct auth_db_void_password_params void_it = {.password_hash = unknown_hash, .token_hash = token_hash};
-  enum status status = auth_db_settle_token(db, token_hash, call_arena(call), &token);
-  // Another call has done it meanwhile.
+  struct auth_db_lock_token_owner_row owner;
+  enum status status = auth_db_lock_token_owner(db, token_hash, call_arena(call), &owner);
+  if (status == STATUS_OK)
+    status = auth_db_settle_token(db, token_hash, call_arena(call), &token);
+  // Another call has done it meanwhile, or the account was deleted.
   if (status == STATUS_NOT_FOUND)
     return STATUS_OK;
   if (status != STATUS_OK)

@@ -54,6 +54,11 @@ WHERE token_hash = :token_hash AND purpose <> 'reset_password' AND use_time IS N
 SELECT purpose, settle_time IS NOT NULL AS settled FROM account_tokens
 WHERE token_hash = :token_hash AND purpose IN ('change_email', 'undo_email');
 
+-- name: lock_token_owner :one
+-- Locks the credential of a token's account, as whatever else changes both does first.
+SELECT c.user_id FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t.user_id
+WHERE t.token_hash = :token_hash FOR UPDATE OF c;
+
 -- name: settle_token :one
 -- Spends the token of a change or undo that has been made. No row where another call has done so before.
 UPDATE account_tokens SET settle_time = now(), use_time = coalesce(use_time, now())
