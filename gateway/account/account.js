@@ -1,12 +1,14 @@
-// The account page: signing in, sessions, passkeys, the password, and what links in mails are for.
+// The account page: signing in, sessions, passkeys and other factors, the password, and what links in mails are for.
 // Texts of the server are shown as text, never as markup.
 'use strict';
 
 const byId = (id) => document.getElementById(id);
-const SECTIONS = ['reset', 'sign-in', 'account'];
+const SECTIONS = ['reset', 'sign-in', 'second-step', 'account'];
 
 // What a link in a mail is for: the token behind it, from #reset=TOKEN.
 let link = { purpose: '', token: '' };
+// The challenge of a login that waits for its second step.
+let challenge = '';
 
 const session = new Session(() => run(showWhatFits));
 
@@ -14,7 +16,17 @@ const session = new Session(() => run(showWhatFits));
 
 function show(section) {
   for (const id of SECTIONS) byId(id).hidden = id !== section;
+  if (section !== 'account') forgetSecrets();
   byId('signed-in').hidden = !session.isOpen;
+}
+
+// Removes what is shown once, and to nobody who comes later.
+function forgetSecrets() {
+  byId('totp').hidden = true;
+  byId('recovery').hidden = true;
+  byId('totp-secret').textContent = '';
+  byId('totp-link').removeAttribute('href');
+  byId('recovery-codes').replaceChildren();
 }
 
 function say(text, isError = false) {
@@ -120,7 +132,31 @@ async function showSessions() {
   byId('sessions').replaceChildren(...lines);
 }
 
-// ---- passkeys ----
+// ---- factors ----
+
+const KINDS = { passkey: 'Passkey', totp: 'Authenticator app' };
+
+async function removeFactor({ id }) {
+  await session.call('DELETE', `/v1/auth/factors/${id}`);
+  await showFactors();
+  return 'It was removed.';
+}
+
+async function showFactors() {
+  const { factors, recoveryCodesLeft } = await session.call('GET', '/v1/auth/factors');
+  const lines = factors.map((each) =>
+    makeLine(
+      [
+        ['name', each.name || KINDS[each.type] || each.type],
+        ['detail', `${KINDS[each.type] || each.type}, added ${when(each.createTime)}, last used ${when(each.lastUseTime)}`],
+      ],
+      [['Remove', () => removeFactor(each)]],
+    ),
+  );
+  byId('factors').replaceChildren(...lines);
+  byId('codes-left').hidden = !recoveryCodesLeft;
+  byId('codes-left').textContent = `${recoveryCodesLeft} recovery codes are left.`;
+}
 
 function checkBrowser() {
   if (!window.PublicKeyCredential || !PublicKeyCredential.parseCreationOptionsFromJSON)
@@ -133,27 +169,66 @@ async function addPasskey({ name }) {
   const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
   const made = await navigator.credentials.create({ publicKey });
   await session.call('POST', '/v1/auth/passkeys/register/finish', { ...made.toJSON(), name });
+  await showFactors();
   return 'The passkey was added.';
+}
+
+async function addTotp() {
+  const { secret, otpauthUri } = await session.call('POST', '/v1/auth/factors/totp', {});
+  byId('totp-secret').textContent = secret;
+  byId('totp-link').href = otpauthUri;
+  byId('totp').hidden = false;
+}
+
+async function confirmTotp({ code }) {
+  const { recoveryCodes } = await session.call('POST', '/v1/auth/factors/totp/confirm', { code });
+  forgetSecrets();
+  byId('recovery').hidden = false;
+  byId('recovery-codes').replaceChildren(...recoveryCodes.map((each) => makeLine([['name', each]], [])));
+  await showFactors();
+  return 'The app was added. Logins ask for a code from now on.';
 }
 
 // ---- signing in ----
 
-function take(tokens) {
-  if (session.isOpen) session.forget();
-  session.keep(tokens);
+// Takes the answer of a first proof: tokens, or the challenge of a second step.
+function take(answer) {
+  if (answer.accessToken) {
+    if (session.isOpen) session.forget();
+    session.keep(answer);
+    return;
+  }
+  challenge = answer.challenge;
+  byId('passkey-second').hidden = !answer.factors.includes('passkey');
+  show('second-step');
 }
 
 async function signIn({ email, password }) {
   take(await session.call('POST', '/v1/auth/login', { email, password, deviceToken: session.deviceToken }));
 }
 
-async function signInByPasskey() {
+async function signByPasskey() {
   checkBrowser();
   const options = await session.call('POST', '/v1/auth/passkeys/login/begin', {});
   const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
   const signed = await navigator.credentials.get({ publicKey });
-  const body = { ...signed.toJSON(), deviceToken: session.deviceToken };
+  return signed.toJSON();
+}
+
+async function signInByPasskey() {
+  const body = { ...(await signByPasskey()), deviceToken: session.deviceToken };
   take(await session.call('POST', '/v1/auth/passkeys/login/finish', body));
+}
+
+async function proveSecondStep({ code, rememberDevice }) {
+  const body = { challenge, code, rememberDevice: rememberDevice !== undefined };
+  take(await session.call('POST', '/v1/auth/login/verify', body));
+}
+
+async function proveByPasskey() {
+  const rememberDevice = byId('code-form').elements.rememberDevice.checked;
+  const body = { challenge, passkey: await signByPasskey(), rememberDevice };
+  take(await session.call('POST', '/v1/auth/login/verify', body));
 }
 
 async function askForReset() {
@@ -193,7 +268,7 @@ async function showAccount() {
   const user = await session.call('GET', '/v1/users/me');
   byId('who').textContent = user.displayName || user.email;
   show('account');
-  await showSessions();
+  await Promise.all([showSessions(), showFactors()]);
 }
 
 async function showWhatFits() {
@@ -203,11 +278,15 @@ async function showWhatFits() {
 }
 
 onSubmit('password-form', signIn);
+onSubmit('code-form', proveSecondStep);
 onSubmit('reset-form', resetPassword);
 onSubmit('passkey-form', addPasskey);
+onSubmit('totp-form', confirmTotp);
 onSubmit('change-form', changePassword);
 onClick('passkey-sign-in', signInByPasskey);
+onClick('passkey-second', proveByPasskey);
 onClick('forgot', askForReset);
+onClick('totp-add', addTotp);
 onClick('sign-out', () => session.end());
 onClick('end-others', async () => {
   await session.call('POST', '/v1/auth/sessions:revokeOthers', {});

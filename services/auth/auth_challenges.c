@@ -15,6 +15,7 @@
 #include "services/auth/auth_devices.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/factor_codes.h"
+#include "services/auth/passkeys.h"
 #include "services/auth/settings.h"
 
 #define TRIES_OF_CHALLENGE 5
@@ -135,6 +136,7 @@ struct proof {
   const char *factor_id;      // an authenticator app's
   int64_t step;               // of that code
   const char *recovery_hash;  // else this one, unless the account has no such code
+  bool by_passkey;            // which has been spent
 };
 
 static enum status fail_code(struct call *call, const struct auth_db_try_challenge_row *challenge)
@@ -181,6 +183,29 @@ static enum status find_proof(struct call *call, const char *user_id, const char
   return STATUS_OK;
 }
 
+static enum status prove_by_passkey(struct call *call, const char *user_id, const Auth__V1__PasskeyAssertion *given,
+                                    struct proof *proof)
+{
+  const struct passkey_answer answer = {
+      .id = given->id, .raw_id = given->raw_id, .response = given->response, .user_id = user_id};
+  struct passkey_account account;
+  enum status status = passkeys_check_enabled(call);
+  if (status == STATUS_OK)
+    status = passkeys_prove(call, &answer, &account);
+  *proof = (struct proof){.by_passkey = status == STATUS_OK};
+  return status;
+}
+
+static enum status prove(struct call *call, const struct auth_db_try_challenge_row *challenge,
+                         const Auth__V1__VerifyLoginRequest *request, struct proof *proof)
+{
+  if (request->proof_case == AUTH__V1__VERIFY_LOGIN_REQUEST__PROOF_PASSKEY)
+    return prove_by_passkey(call, challenge->user_id, request->passkey, proof);
+  enum status status = find_proof(call, challenge->user_id, request->code, proof);
+  bool is_code = proof->factor_id != NULL || proof->recovery_hash != NULL;
+  return status == STATUS_OK && !is_code ? fail_code(call, challenge) : status;
+}
+
 // ---- the end of a login ----
 
 // A second step with all that its transaction needs.
@@ -194,11 +219,11 @@ struct second_step {
 // Spends the code. *used is 0 where another call has done so, and for a recovery code that the account does not have.
 static enum status use_proof(struct query_db db, const struct second_step *step, struct arena *arena, int64_t *used)
 {
-  *used = 0;
+  *used = step->proof.by_passkey ? 1 : 0;
   if (step->proof.factor_id != NULL)
     return auth_db_use_step(
         db, &(struct auth_db_use_step_params){.step = step->proof.step, .id = step->proof.factor_id}, arena, used);
-  if (step->proof.recovery_hash == NULL)
+  if (step->proof.recovery_hash == NULL || step->proof.by_passkey)
     return STATUS_OK;
   const struct auth_db_use_recovery_code_params params = {.user_id = step->challenge.user_id,
                                                           .code_hash = step->proof.recovery_hash};
@@ -306,8 +331,6 @@ enum status auth_challenges_verify(struct call *call, const Auth__V1__VerifyLogi
   if (status == STATUS_OK)
     status = take_try(call, step.token_hash, &step.challenge);
   if (status == STATUS_OK)
-    status = find_proof(call, step.challenge.user_id, request->code, &step.proof);
-  if (status == STATUS_OK && step.proof.factor_id == NULL && step.proof.recovery_hash == NULL)
-    return fail_code(call, &step.challenge);
+    status = prove(call, &step.challenge, request, &step.proof);
   return status == STATUS_OK ? finish(call, &step, response) : status;
 }

@@ -235,14 +235,20 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
   if (status == STATUS_OK)
     status = removal->factor_id == NULL ? auth_db_delete_factors(db, removal->user_id, arena, &removed)
                                         : auth_db_delete_factor(db, &params, arena, &removed);
+  const char *detail = "an authenticator app was removed";
+  if (status == STATUS_OK && removed == 0 && removal->factor_id != NULL) {
+    const struct auth_db_delete_passkey_params passkey = {.id = removal->factor_id, .user_id = removal->user_id};
+    status = auth_db_delete_passkey(db, &passkey, arena, &removed);
+    detail = "a passkey was removed";
+  }
   if (status == STATUS_OK && removed == 0 && removal->factor_id != NULL)
     return call_fail(call, STATUS_NOT_FOUND, "FACTOR_NOT_FOUND", "you have no factor %s", removal->factor_id);
   bool all = removal->factor_id == NULL;
   const struct factor_change change = {.user_id = removal->user_id,
                                        .factor_id = removal->factor_id,
                                        .action = all ? "factor.reset" : "factor.remove",
-                                       .detail = all ? "an administrator has removed all second factors"
-                                                     : "an authenticator app was removed",
+                                       .detail = all ? "an administrator has removed all second factors and passkeys"
+                                                     : detail,
                                        .forced = all};
   return status == STATUS_OK ? auth_factors_settle(call, db, &change) : status;
 }

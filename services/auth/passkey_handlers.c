@@ -188,13 +188,14 @@ static enum status finish_login(struct call *call, const Auth__V1__FinishPasskey
     call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
   }
+  const struct passkey_answer answer = {.id = request->id, .raw_id = request->raw_id, .response = request->response};
   struct passkey_account proven;
   struct account_facts account;
   enum status status = passkeys_check_enabled(call);
   if (status == STATUS_OK)
     status = auth_sign_in_wait(call);
   if (status == STATUS_OK)
-    status = passkeys_prove(call, request, &proven);
+    status = passkeys_prove(call, &answer, &proven);
   if (status != STATUS_OK)
     return status;
   status = auth_peers_find_account(call, proven.user_id, &account);

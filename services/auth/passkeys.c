@@ -262,19 +262,20 @@ static enum status refuse_known(struct call *call, const struct found_passkey *f
 
 #define UNKNOWN_PASSKEY "no account has this passkey; it may have been removed"
 
-static enum status find_passkey(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
-                                struct found_passkey *found)
+static enum status find_passkey(struct call *call, const struct passkey_answer *answer, struct found_passkey *found)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  struct slice id = decode(call, request->raw_id);
+  struct slice id = decode(call, answer->raw_id);
   enum status status = auth_db_get_passkey(query_on(state->pg), id, arena, &found->row);
   if (status == STATUS_NOT_FOUND)
     return refuse(call, UNKNOWN_PASSKEY);
   if (status != STATUS_OK)
     return status;
-  const char *handle = request->response->user_handle;
-  if (strcmp(request->id, request->raw_id) != 0 || strcmp(handle, passkeys_user_handle(found->row.user_id, arena)) != 0)
+  const char *handle = answer->response->user_handle;
+  if (answer->user_id != NULL && strcmp(answer->user_id, found->row.user_id) != 0)
+    return refuse(call, "the passkey belongs to another account");
+  if (strcmp(answer->id, answer->raw_id) != 0 || strcmp(handle, passkeys_user_handle(found->row.user_id, arena)) != 0)
     return refuse(call, UNKNOWN_PASSKEY);
   found->credential = (struct webauthn_credential){.id = id,
                                                    .public_key = found->row.public_key,
@@ -296,21 +297,19 @@ static enum status use_passkey(struct call *call, const struct found_passkey *fo
   return status == STATUS_OK && used == 0 ? fail_challenge(call) : status;
 }
 
-enum status passkeys_prove(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
-                           struct passkey_account *account)
+enum status passkeys_prove(struct call *call, const struct passkey_answer *answer, struct passkey_account *account)
 {
   const struct auth_state *state = call_state(call);
-  const struct webauthn_assertion assertion = {.client_data_json = decode(call, request->response->client_data_json),
-                                               .authenticator_data =
-                                                   decode(call, request->response->authenticator_data),
-                                               .signature = decode(call, request->response->signature),
+  const struct webauthn_assertion assertion = {.client_data_json = decode(call, answer->response->client_data_json),
+                                               .authenticator_data = decode(call, answer->response->authenticator_data),
+                                               .signature = decode(call, answer->response->signature),
                                                .verification_needed = true};
   const struct challenge_scope scope = make_scope(call, PASSKEY_FOR_SIGN_IN, "");
   struct slice challenge_hash;
   struct found_passkey found;
   enum status status = open_challenge(call, &scope, assertion.client_data_json, &challenge_hash);
   if (status == STATUS_OK)
-    status = find_passkey(call, request, &found);
+    status = find_passkey(call, answer, &found);
   if (status != STATUS_OK)
     return status;
   struct webauthn_proof proof;

@@ -39,9 +39,16 @@ struct passkey_account {
   int64_t password_set_us;    // which password the account had then
   int64_t factor_generation;  // which factors it had
 };
+// What a browser sends of a passkey that has signed.
+struct passkey_answer {
+  const char *id;
+  const char *raw_id;
+  const Auth__V1__PasskeyAssertionResponse *response;
+  const char *user_id;  // the account that it must belong to; NULL: any
+};
 // Checks what a passkey has signed for a sign-in, and notes its use. Fails the call with UNAUTHENTICATED or
 // FAILED_PRECONDITION. May wait.
-enum status passkeys_prove(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
+enum status passkeys_prove(struct call *call, const struct passkey_answer *answer,
                            struct passkey_account *account) MUST_CHECK;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "common/base/arena.h"
 #include "tests/support/common/authenticator.h"
+#include "tests/support/common/totp_code.h"
 #include "tests/support/environment.h"
 #include "tests/support/http.h"
 #include "tests/support/mails.h"
@@ -181,6 +182,74 @@ Test(e2e_19_passkeys, what_is_wrong_in_one_thing_signs_nobody_in)
   // What was refused has spent nothing.
   authenticator_set_counter(key, 12);
   ASSERT_STATUS(post(NULL, "login/finish", sign_in_body(key, &made, handle_of(&ada))), 200);
+}
+
+Test(e2e_19_passkeys, a_passkey_is_listed_and_removed_as_a_factor)
+{
+  struct account ada = account_create(), eve = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  struct ceremony made = ceremony("webauthn.create", begin(ada.token, "register"));
+  const char *body = registration_body(key, &made);
+  // A name beside what the browser sends.
+  struct http_reply added = post(ada.token, "register/finish", text("{\"name\":\"Ada's key\",%s", body + 1));
+  ASSERT_STATUS(added, 201);
+  struct http_reply factors = HTTP(.path = "/v1/auth/factors", .token = ada.token);
+  ASSERT_STATUS(factors, 200);
+  cr_assert_eq(http_json_count(&factors, "factors"), 1);
+  cr_assert_str_eq(http_json(&factors, "factors[0].type"), "passkey");
+  cr_assert_str_eq(http_json(&factors, "factors[0].name"), "Ada's key");
+  cr_assert_str_eq(http_json(&factors, "factors[0].id"), http_json(&added, "id"));
+  const char *path = text("/v1/auth/factors/%s", http_json(&added, "id"));
+  ASSERT_PROBLEM(HTTP(.method = "DELETE", .path = path, .token = eve.token), 404, "NOT_FOUND");
+  ASSERT_STATUS(sign_in(key, &ada), 200);
+  // A passkey alone asks nobody for a second step.
+  struct http_reply login = account_login(ada.email, ada.password);
+  cr_assert_not_null(http_json(&login, "accessToken"));
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = ada.token), 204);
+  assert_reason(sign_in(key, &ada), 401, "WRONG_PASSKEY");
+}
+
+static void add_app(const struct account *account)
+{
+  struct http_reply added = HTTP(.path = "/v1/auth/factors/totp", .token = account->token, .body = "{}");
+  ASSERT_STATUS(added, 200);
+  char code[7];
+  totp_code(http_json(&added, "secret"), 0, code);
+  ASSERT_STATUS(
+      HTTP(.path = "/v1/auth/factors/totp/confirm", .token = account->token, .body = text("{\"code\":\"%s\"}", code)),
+      200);
+}
+
+static struct http_reply verify(const char *challenge, struct authenticator *key, const struct account *account)
+{
+  struct ceremony made = ceremony("webauthn.get", begin(NULL, "login"));
+  return HTTP(.path = "/v1/auth/login/verify", .body = text("{\"challenge\":\"%s\",\"passkey\":%s}", challenge,
+                                                            sign_in_body(key, &made, handle_of(account))));
+}
+
+Test(e2e_19_passkeys, a_passkey_is_the_second_step_of_a_login)
+{
+  struct account ada = account_create(), eve = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  struct authenticator *other = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  enroll(&eve, other);
+  add_app(&ada);
+  struct http_reply login = account_login(ada.email, ada.password);
+  ASSERT_STATUS(login, 200);
+  cr_assert_null(http_json(&login, "accessToken"));
+  cr_assert_str_eq(http_json(&login, "factors[0]"), "passkey");
+  const char *challenge = http_json(&login, "challenge");
+  assert_reason(verify(challenge, other, &eve), 401, "WRONG_PASSKEY");
+  struct http_reply tokens = verify(challenge, key, &ada);
+  ASSERT_STATUS(tokens, 200);
+  struct http_reply me = HTTP(.path = "/v1/users/me", .token = http_json(&tokens, "accessToken"));
+  cr_assert_str_eq(http_json(&me, "id"), ada.id);
+  // The challenge of the login is used; and a passkey signs in without a second step.
+  assert_reason(verify(challenge, key, &ada), 401, "INVALID_CHALLENGE");
+  struct http_reply alone = sign_in(key, &ada);
+  ASSERT_STATUS(alone, 200);
+  cr_assert_not_null(http_json(&alone, "accessToken"));
 }
 
 Test(e2e_19_passkeys, an_unknown_passkey_signs_nobody_in)

@@ -1,6 +1,7 @@
 // The account page in a real browser, whose virtual authenticator keeps passkeys: what its user does there, from a password to a
 // sign-in without one.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { launchBrowser, WAIT_MS } from "./browser.js";
@@ -61,6 +62,18 @@ async function signIn(page: Page, email: string, password: string): Promise<void
   await button(page, "Sign in").click();
 }
 
+// What an authenticator app shows (RFC 6238).
+function codeOf(secret: string): string {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...secret].map((letter) => letters.indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from((bits.match(/[01]{8}/g) ?? []).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const hash = createHmac("sha1", key).update(counter).digest();
+  const number = hash.readUInt32BE((hash[19] ?? 0) & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
+
 async function assertFits(page: Page): Promise<void> {
   const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth] as const);
   assert.ok(content <= screen, `the page is ${content} pixels wide on a screen of ${screen}`);
@@ -106,6 +119,7 @@ for (const width of [1280, 390])
       await page.getByLabel("Name of the passkey").fill("Ada's key");
       await button(page, "Add a passkey").click();
       await note(page, "The passkey was added.");
+      await page.locator("#factors li").getByText("Ada's key").waitFor();
       await button(page, "Sign out").click();
       await button(page, "Sign in with a passkey").click();
       await page.locator("#who").getByText("Ada Lovelace").waitFor();
@@ -123,6 +137,29 @@ for (const width of [1280, 390])
       await note(page, "The password was changed");
       await page.reload();
       await page.locator("#who").getByText("Ada Lovelace").waitFor();
+    });
+
+    test("adds an app, and takes the passkey as the second step of a login", async () => {
+      await button(page, "Add an authenticator app").click();
+      const secret = await page.locator("#totp-secret").getByText(/^[A-Z2-7]+$/).innerText();
+      await page.getByLabel("Code that the app shows").fill(codeOf(secret));
+      await button(page, "Confirm the app").click();
+      await page.locator("#recovery-codes li").first().waitFor();
+      assert.equal(await page.locator("#recovery-codes li").count(), 10);
+      await page.locator("#codes-left").getByText("10 recovery codes are left.").waitFor();
+      await assertFits(page);
+      await button(page, "Sign out").click();
+      await signIn(page, email, OTHER_PASSWORD);
+      await button(page, "Use a passkey").click();
+      await page.locator("#who").getByText("Ada Lovelace").waitFor();
+      assert.equal(await page.locator("#recovery-codes li").count(), 0);
+    });
+
+    test("removes the passkey", async () => {
+      const line = page.locator("#factors li", { hasText: "Ada's key" });
+      await line.getByRole("button", { name: "Remove" }).click();
+      await note(page, "It was removed.");
+      await line.waitFor({ state: "detached" });
     });
 
     test("ends its own session", async () => {

@@ -54,12 +54,17 @@ WHERE id = :id::uuid AND confirm_time IS NOT NULL AND last_step < :step;
 DELETE FROM factors WHERE id = :id::uuid AND user_id = :user_id::uuid AND confirm_time IS NOT NULL;
 
 -- name: delete_factors :affected
+-- Removes all factors of an account, and its passkeys, one of which would sign in alone.
+WITH p AS (DELETE FROM passkeys WHERE user_id = :user_id::uuid)
 DELETE FROM factors WHERE user_id = :user_id::uuid;
 
 -- name: list_factors :many
 -- row: auth.v1.Factor
-SELECT id, type, create_time, use_time AS last_use_time FROM factors
-WHERE user_id = :user_id::uuid AND confirm_time IS NOT NULL ORDER BY create_time, id;
+SELECT id, type, '' AS name, create_time, use_time AS last_use_time FROM factors
+WHERE user_id = :user_id::uuid AND confirm_time IS NOT NULL
+UNION ALL
+SELECT id, 'passkey', name, create_time, use_time FROM passkeys WHERE user_id = :user_id::uuid
+ORDER BY create_time, id;
 
 -- ---- recovery codes ----
 
@@ -86,7 +91,8 @@ SELECT
           WHERE r.user_id = c.user_id AND r.device_id = :device_id? AND r.expire_time > now()
             AND r.password_set_us = :password_set_us::bigint AND r.factor_generation = :factor_generation::bigint)
     AS is_remembered,
-  ARRAY(SELECT DISTINCT f.type FROM factors AS f WHERE f.user_id = c.user_id AND f.confirm_time IS NOT NULL ORDER BY 1)
+  ARRAY(SELECT f.type FROM factors AS f WHERE f.user_id = c.user_id AND f.confirm_time IS NOT NULL
+        UNION SELECT 'passkey' FROM passkeys AS p WHERE p.user_id = c.user_id ORDER BY 1)
     AS types,
   EXISTS (SELECT FROM recovery_codes AS k WHERE k.user_id = c.user_id) AS has_codes,
   coalesce((SELECT extract(epoch FROM min(f.confirm_time)) FROM factors AS f WHERE f.user_id = c.user_id), 0)::bigint

@@ -34,6 +34,9 @@ UPDATE passkeys SET sign_count = :sign_count::bigint, use_time = now()
 FROM spent
 WHERE id = :id::uuid AND (sign_count < :sign_count::bigint OR (sign_count = 0 AND :sign_count::bigint = 0));
 
+-- name: delete_passkey :affected
+DELETE FROM passkeys WHERE id = :id::uuid AND user_id = :user_id::uuid;
+
 -- name: spend_challenge :affected
 -- Spends a challenge: of two calls with the same one, one wins.
 INSERT INTO spent_challenges (challenge_hash, expire_time)
