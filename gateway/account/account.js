@@ -3,7 +3,7 @@
 'use strict';
 
 const byId = (id) => document.getElementById(id);
-const SECTIONS = ['reset', 'sign-in', 'second-step', 'account'];
+const SECTIONS = ['link', 'reset', 'sign-in', 'second-step', 'account'];
 
 // What a link in a mail is for: the token behind it, from #reset=TOKEN.
 let link = { purpose: '', token: '' };
@@ -238,7 +238,7 @@ async function askForReset() {
   return 'If an account has this address, a mail with a link is on its way.';
 }
 
-// ---- password ----
+// ---- password and e-mail ----
 
 async function resetPassword({ newPassword }) {
   await session.call('POST', '/v1/auth/password/reset', { token: link.token, newPassword });
@@ -254,9 +254,27 @@ async function changePassword(passwords) {
   return 'The password was changed, and all other sessions have ended.';
 }
 
+async function changeEmail({ newEmail }) {
+  await session.call('POST', '/v1/auth/email/change', { newEmail });
+  return 'A mail with a link is on its way to the new address.';
+}
+
+const LINKS = {
+  verify: { title: 'Confirm this e-mail address', path: '/v1/auth/email/verify', done: 'The address was confirmed.' },
+  undo: { title: 'Take back the change of the e-mail', path: '/v1/auth/email/undo', done: 'The change was taken back.' },
+};
+
+async function followLink() {
+  const { path, done } = LINKS[link.purpose];
+  await session.call('POST', path, { token: link.token });
+  link = { purpose: '', token: '' };
+  await showWhatFits();
+  return done;
+}
+
 // Takes the token out of the address, so that it stays in no history and no bookmark.
 function readLink() {
-  const [, purpose, token] = /^#(reset)=([\w.~-]+)$/.exec(location.hash) || [];
+  const [, purpose, token] = /^#(reset|verify|undo)=([\w.~-]+)$/.exec(location.hash) || [];
   if (token === undefined) return;
   link = { purpose, token };
   history.replaceState(null, '', location.pathname);
@@ -273,6 +291,10 @@ async function showAccount() {
 
 async function showWhatFits() {
   if (link.purpose === 'reset') return show('reset');
+  if (link.purpose !== '') {
+    byId('link-title').textContent = LINKS[link.purpose].title;
+    return show('link');
+  }
   if (!session.isOpen) return show('sign-in');
   return showAccount();
 }
@@ -283,9 +305,11 @@ onSubmit('reset-form', resetPassword);
 onSubmit('passkey-form', addPasskey);
 onSubmit('totp-form', confirmTotp);
 onSubmit('change-form', changePassword);
+onSubmit('email-form', changeEmail);
 onClick('passkey-sign-in', signInByPasskey);
 onClick('passkey-second', proveByPasskey);
 onClick('forgot', askForReset);
+onClick('link-follow', followLink);
 onClick('totp-add', addTotp);
 onClick('sign-out', () => session.end());
 onClick('end-others', async () => {
