@@ -40,6 +40,15 @@ static const struct meant TABLE[] = {
     {"auth.v1.ApiKeyService/ExchangeApiKey", INSIDE, NULL},
     {"auth.v1.AuditService/ListAuditEvents", GIVEN, "audit:read"},
     {"auth.v1.AuditService/ListOwnAuditEvents", PERSON, NULL},
+    {"auth.v1.EmailService/VerifyEmail", OPEN, NULL},
+    {"auth.v1.EmailService/ChangeEmail", PERSON, NULL},
+    {"auth.v1.EmailService/UndoEmailChange", OPEN, NULL},
+    {"auth.v1.AccountMailService/SendVerification", INSIDE, NULL},
+    {"auth.v1.AccountMailService/TellSignUp", INSIDE, NULL},
+    {"auth.v1.AccountMailService/SettleAddress", INSIDE, NULL},
+    {"user.v1.AddressService/GetAddress", INSIDE, NULL},
+    {"user.v1.AddressService/ConfirmAddress", INSIDE, NULL},
+    {"user.v1.AddressService/ChangeAddress", INSIDE, NULL},
     {"auth.v1.FactorService/VerifyLogin", OPEN, NULL},
     {"auth.v1.FactorService/AddTotp", PERSON, NULL},
     {"auth.v1.FactorService/ConfirmTotp", PERSON, NULL},
@@ -79,6 +88,7 @@ static const struct meant TABLE[] = {
     {"user.v1.UserService/DeleteUser", OWNED, "users:write"},
     {"user.v1.UserService/FindUserByEmail", INSIDE, NULL},
     {"user.v1.UserService/FindUserById", INSIDE, NULL},
+    // Above this line `make new` adds the methods of a new service.
 };
 
 #define OWN "01936b5e-7c1a-7d3e-9f00-000000000001"
