@@ -1,5 +1,6 @@
 #include "services/auth/auth_sign_in.h"
 
+#include "auth/queries.bh.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
@@ -35,6 +36,21 @@ const char *auth_sign_in_device_name(struct call *call, const struct sign_in *si
   return is_named ? sign_in->device_name : session_name_of_agent(sign_in->user_agent, call_arena(call));
 }
 
+// Refuses a suspended account, once its user has proven who he is: nobody else learns of it.
+static enum status refuse_suspended(struct call *call, const char *user_id)
+{
+  const struct auth_state *state = call_state(call);
+  struct auth_db_is_account_suspended_row row = {0};
+  enum status status = auth_db_is_account_suspended(query_on(state->pg), user_id, call_arena(call), &row);
+  if (status != STATUS_OK || !row.suspended)
+    return status;
+  const struct audit_entry entry = {
+      .action = "session.begin", .reason = "ACCOUNT_SUSPENDED", .actor_id = user_id, .user_id = user_id};
+  audit_add_failure(call, &entry);
+  return call_fail(call, STATUS_PERMISSION_DENIED, "ACCOUNT_SUSPENDED",
+                   "the account is suspended; ask the operator of this server");
+}
+
 enum status auth_sign_in_complete(struct call *call, struct query_db db, const struct sign_in *sign_in,
                                   Auth__V1__TokenResponse *response)
 {
@@ -46,7 +62,9 @@ enum status auth_sign_in_complete(struct call *call, struct query_db db, const s
                                       .device_name = auth_sign_in_device_name(call, sign_in),
                                       .address = auth_sign_in_address(call)};
   struct session_grant grant = {0};
-  enum status status = auth_sessions_begin(state, db, &login, arena, &grant);
+  enum status status = refuse_suspended(call, sign_in->user_id);
+  if (status == STATUS_OK)
+    status = auth_sessions_begin(state, db, &login, arena, &grant);
   const struct audit_entry entry = {.action = "session.begin",
                                     .actor_id = sign_in->user_id,
                                     .user_id = sign_in->user_id,
@@ -80,7 +98,9 @@ static void copy_tokens(const Auth__V1__TokenResponse *tokens, Auth__V1__LoginRe
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in, Auth__V1__LoginResponse *response)
 {
   bool is_answered = false;
-  enum status status = auth_email_demand(call, sign_in->user_id);
+  enum status status = refuse_suspended(call, sign_in->user_id);
+  if (status == STATUS_OK)
+    status = auth_email_demand(call, sign_in->user_id);
   if (status == STATUS_OK && sign_in->needs_second)
     status = auth_challenges_ask(call, sign_in, response, &is_answered);
   if (status == STATUS_OK && !is_answered)

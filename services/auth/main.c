@@ -2,6 +2,7 @@
 // it.
 #include "auth/v1/auth.bh.h"
 #include "common/service/service.h"
+#include "services/auth/account_access_handlers.h"
 #include "services/auth/api_key_handlers.h"
 #include "services/auth/audit_handlers.h"
 #include "services/auth/auth_commands.h"
@@ -249,6 +250,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_email_service, .handlers = &auth_email_handlers},
     {.service = &auth_v1_account_mail_service, .handlers = &auth_account_mail_handlers},
     {.service = &auth_v1_session_service, .handlers = &auth_session_handlers},
+    {.service = &auth_v1_account_access_service, .handlers = &auth_account_access_handlers},
     {.service = &auth_v1_audit_service, .handlers = &auth_audit_handlers},
     {.service = &auth_v1_factor_service, .handlers = &auth_factor_handlers},
     {.service = &auth_v1_ending_service, .handlers = &auth_ending_handlers},

@@ -5,6 +5,7 @@
 #include "item/v1/item.bh.h"
 #include "services/item/item_handlers.h"
 #include "services/item/item_state.h"
+#include "services/item/owner_handlers.h"
 #include "services/item/settings.h"
 
 extern const struct migration_set item_migrations;
@@ -21,6 +22,7 @@ static const struct setting item_setting_table[] = {
 
 static const struct rpc_binding item_bindings[] = {
     {.service = &item_v1_item_service, .handlers = &item_handlers},
+    {.service = &item_v1_owner_service, .handlers = &item_owner_handlers},
 };
 
 static const struct resource *const item_resources[] = {&item_resource, NULL};

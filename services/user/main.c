@@ -45,8 +45,8 @@ static const struct service_definition user_service = {
     .token_issuer = &auth_v1_auth_service,
     .token_keys_method = "GetJwks",
     .migrations = &user_migrations,
-    .peers = (const char *const[]){"auth"},
-    .peer_count = 1,
+    .peers = (const char *const[]){"auth", "item"},
+    .peer_count = 2,
     .jobs = user_jobs,
     .job_count = USER_JOB_COUNT,
 };

@@ -1,5 +1,8 @@
 #include "services/user/user_jobs.h"
 
+#include <string.h>
+
+#include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/service/service.h"
 #include "services/user/user_peers.h"
@@ -60,6 +63,51 @@ static enum status settle_address(struct job *job)
   return judge(job, status, "the auth service did not take the change of an address");
 }
 
+// ---- the data of a deleted account ----
+
+// How long after the deletion the second run begins: a day, the longest that AUTH_ACCESS_TTL may be, and an hour. A
+// gateway that cannot reach the auth service takes tokens of the account until they expire, so something may have been
+// stored meanwhile.
+#define LATE_MS (UINT64_C(25) * 3600 * 1000)
+
+static enum status remove_items(struct job *job, const char *id)
+{
+  for (bool more = true; more;) {
+    struct arena arena;
+    arena_init(&arena);
+    enum status status = user_peers_delete_items(job_service(job), id, &arena, &more);
+    arena_free(&arena);
+    if (status != STATUS_OK)
+      return job_fail(job, status, "the item service did not delete the items: %s", status_name(status));
+  }
+  return STATUS_OK;
+}
+
+static enum status add_late_run(struct job *job, const char *id)
+{
+  const struct job_request late = {
+      .kind = USER_REMOVE_DATA, .key = arena_printf(job_arena(job), "%s" USER_LATE, id), .delay_ms = LATE_MS};
+  return jobs_add(job_tx(job), &late, job_arena(job));
+}
+
+// Each step may be repeated, and none is undone: what dies in between leaves the rest to the next run. The credential
+// goes first, so that nothing new is stored meanwhile.
+static enum status remove_data(struct job *job)
+{
+  const char *key = job_key(job);
+  struct slice late = slice_skip(slice_from_string(key), UUID_TEXT_SIZE - 1);
+  const char *id = arena_string(job_arena(job), slice_make(key, strlen(key) - late.size));
+  enum status status = user_peers_delete_credential(job_service(job), NULL, id, job_arena(job));
+  if (status != STATUS_OK)
+    return job_fail(job, status, "the auth service did not delete the credential: %s", status_name(status));
+  status = remove_items(job, id);
+  if (status == STATUS_OK && late.size == 0)
+    status = add_late_run(job, id);
+  if (status == STATUS_OK)
+    log_info("user", "removed the data of a deleted account", LOG_STRING("userId", id));
+  return status;
+}
+
 const struct job_kind user_jobs[USER_JOB_COUNT] = {
     // Nobody but this job knows of the credential, so it is never given up.
     {.name = USER_REMOVE_CREDENTIAL,
@@ -91,4 +139,12 @@ const struct job_kind user_jobs[USER_JOB_COUNT] = {
      .longest_pause_ms = 60000,
      .timeout_ms = 5000,
      .at_once = 4},
+    // What it has to remove may be much, and goes on where the last run ended.
+    {.name = USER_REMOVE_DATA,
+     .run = remove_data,
+     .attempts = 0,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 300000,
+     .timeout_ms = 60000,
+     .at_once = 2},
 };

@@ -13,8 +13,12 @@
 #define USER_SIGN_UP_AGAIN "sign_up_again"
 // Reports the change of an address to the auth service. The key is the cause (user/v1/addresses.proto).
 #define USER_SETTLE_ADDRESS "settle_address"
+// Removes what other services have of an account that was deleted. The key is the user's id; a second job, whose key is
+// that with USER_LATE behind it, runs once no access token of the account can be good any more.
+#define USER_REMOVE_DATA "remove_data"
+#define USER_LATE ":late"
 
-enum { USER_JOB_COUNT = 4 };
+enum { USER_JOB_COUNT = 5 };
 extern const struct job_kind user_jobs[USER_JOB_COUNT];
 
 #endif

@@ -3,6 +3,7 @@
 #include "auth/v1/auth.bh.h"
 #include "auth/v1/email.bh.h"
 #include "common/service/call.h"
+#include "item/v1/owners.bh.h"
 
 static char *changeable(const char *text)
 {
@@ -59,4 +60,14 @@ enum status user_peers_settle_address(struct service *service, const char *cause
   request.cause = changeable(cause);
   Google__Protobuf__Empty *response;
   return auth_v1_account_mail_service_settle_address(service, NULL, &request, arena, &response);
+}
+
+enum status user_peers_delete_items(struct service *service, const char *user_id, struct arena *arena, bool *more)
+{
+  Item__V1__DeleteOwnerItemsRequest request = ITEM__V1__DELETE_OWNER_ITEMS_REQUEST__INIT;
+  request.owner_id = (char *)(uintptr_t)user_id;
+  Item__V1__DeleteOwnerItemsResponse *response;
+  enum status status = item_v1_owner_service_delete_owner_items(service, NULL, &request, arena, &response);
+  *more = status == STATUS_OK && response->more;
+  return status;
 }

@@ -1,4 +1,4 @@
-// Calls from the user service to the auth service.
+// Calls from the user service to the auth and item services.
 #ifndef BULKHEAD_SERVICES_USER_USER_PEERS_H
 #define BULKHEAD_SERVICES_USER_USER_PEERS_H
 
@@ -31,5 +31,8 @@ enum status user_peers_tell_sign_up(struct service *service, const char *user_id
                                     struct arena *arena) MUST_CHECK;
 // Reports the change of an address.
 enum status user_peers_settle_address(struct service *service, const char *cause, struct arena *arena) MUST_CHECK;
+// Deletes some of the items of an account, in the item service. `more` tells whether there may be more of them.
+enum status user_peers_delete_items(struct service *service, const char *user_id, struct arena *arena,
+                                    bool *more) MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
 -- sample id: '00000000-0000-7000-8000-000000000007'
 -- sample ids: '{00000000-0000-7000-9000-000000000001}'
 -- sample owner_id: '00000000-0000-7000-8000-000000000001'
+-- sample most: 200
 -- sample skus: '{sku-1,sku-2}'
 -- sample sku: 'sku-new'
 -- sample name: 'name'

@@ -31,11 +31,12 @@ INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 -- name: find_api_key :one
 -- not null: use_is_old
 -- nullable: expire_s
--- Finds a key that is good, with the generation of tokens that its account has now. use_is_old: a use now is to be noted.
+-- Finds a key that is good, of an account that is not suspended, with the generation of tokens that the account has now.
+-- Its use_is_old says that a use now is to be noted.
 SELECT k.id, k.user_id, ceil(extract(epoch FROM k.expire_time))::bigint AS expire_s,
   c.token_generation AS generation, coalesce(k.use_time < now() - interval '1 minute', true) AS use_is_old
 FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id
-WHERE k.key_hash = :key_hash AND (k.expire_time IS NULL OR k.expire_time > now());
+WHERE k.key_hash = :key_hash AND c.suspend_time IS NULL AND (k.expire_time IS NULL OR k.expire_time > now());
 
 -- name: note_api_key_uses :exec
 -- Notes that keys were used just now. Those that another instance notes meanwhile are passed over.

@@ -24,6 +24,7 @@ WITH c AS (
   SELECT user_id FROM credentials
   WHERE user_id = :user_id::uuid AND (extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us::bigint
     AND factor_generation = :factor_generation::bigint
+    AND suspend_time IS NULL
   FOR SHARE
 ), s AS (
   INSERT INTO sessions (id, user_id, token_hash, current_hash, family_hash, device_name, address, expire_time)

@@ -31,12 +31,13 @@ WHERE id = :user.id::uuid AND revision = :user.etag::bigint
 RETURNING {user};
 
 -- name: delete :affected
--- Deletes the account if its etag is still this one; NULL fits any. The same statement adds the job that deletes its
--- credential.
+-- Deletes the account if its etag is still this one; NULL fits any. The same statement adds the jobs that remove its
+-- credential, and what other services have of it. An earlier release runs the first one only.
 WITH gone AS (
   DELETE FROM users WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision) RETURNING id
 )
-INSERT INTO jobs (kind, key) SELECT 'remove_credential', id::text FROM gone
+INSERT INTO jobs (kind, key)
+SELECT k.kind, gone.id::text FROM gone, (VALUES ('remove_credential'), ('remove_data')) AS k(kind)
 ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.running,
   due_time = CASE WHEN jobs.running THEN jobs.due_time ELSE least(jobs.due_time, excluded.due_time) END;
 
@@ -46,6 +47,7 @@ ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.runni
 -- request: user.v1.ListUsersRequest
 -- response: user.v1.ListUsersResponse
 -- page: 20
+-- filter email: lower(email) = lower(:email)
 -- order createTime: create_time, id
 -- default: createTime desc
 SELECT {user} FROM users WHERE {filters} ORDER BY {order} LIMIT {limit};

@@ -85,7 +85,7 @@ Test(user_accounts, one_of_many_concurrent_sign_ups_gets_the_address)
   cr_expect_eq(finish_all(outcomes, STATUS_ALREADY_EXISTS), 1);
   // Only one account is left: the other sign-ups were undone.
   expect_sql("SELECT count(*) FROM \"user\".users", "1");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
   expect_sql("SELECT count(*) FROM auth.credentials JOIN \"user\".users ON id = user_id", "1");
   accounts_tokens(&accounts, ADA);
@@ -99,7 +99,7 @@ Test(user_accounts, a_sign_up_that_the_database_refuses_leaves_no_credential)
   database_sql(&accounts.database, "ALTER TABLE \"user\".users DROP CONSTRAINT never");
   // The removal is made due now, instead of waiting a minute.
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
   accounts_new_user(&accounts, ADA);
 }
@@ -112,7 +112,7 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
   expect_sql("SELECT count(*) FROM \"user\".users", "0");
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
   accounts_start_auth(&accounts, NULL);
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
   accounts_new_user(&accounts, ADA);
   accounts_tokens(&accounts, ADA);
@@ -122,15 +122,14 @@ Test(user_accounts, without_the_auth_service_nothing_is_left_once_it_is_back)
 // and a cancel request does not end that.
 static void close_gate(void)
 {
-  database_sql(
-      &accounts.database,
-      "CREATE TABLE public.gate ();"
-      "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
-      " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP"
-      "    BEGIN PERFORM pg_sleep(0.01); EXCEPTION WHEN query_canceled THEN NULL; END;"
-      "  END LOOP; RETURN NEW; END';"
-      "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON auth.credentials DEFERRABLE INITIALLY DEFERRED"
-      " FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
+  database_sql(&accounts.database,
+               "CREATE TABLE public.gate ();"
+               "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP"
+               "    BEGIN PERFORM pg_sleep(0.01); EXCEPTION WHEN query_canceled THEN NULL; END;"
+               "  END LOOP; RETURN NEW; END';"
+               "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON auth.credentials DEFERRABLE INITIALLY DEFERRED"
+               " FOR EACH ROW EXECUTE FUNCTION public.wait_for_gate()");
 }
 
 static void open_gate(void)
@@ -159,7 +158,7 @@ Test(user_accounts, a_sign_up_that_was_given_up_meanwhile_is_taken_back)
   close_gate();
   begin_gated_sign_up(&outcome);
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   open_gate();
   driver_finish(&accounts.to_user, &outcome);
   cr_expect_eq(outcome.status, STATUS_ABORTED, "%s", status_name(outcome.status));
@@ -184,7 +183,7 @@ Test(user_accounts, a_credential_that_comes_late_is_removed)
   open_gate();
   wait_sql("SELECT count(*) FROM auth.credentials", "2");
 
-  expect_sql("SELECT count(*) FROM \"user\".jobs", "1");
+  expect_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "1");
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
   wait_sql("SELECT count(*) FROM auth.credentials", "1");
 }
@@ -200,7 +199,7 @@ Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
   accounts_start_auth(&accounts, NULL);
   wait_sql("SELECT count(*) FROM auth.credentials", "0");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
 }
 
 // Deletes every account, and adds the jobs that remove their credentials; that of `first` is due first.
@@ -224,13 +223,13 @@ Test(user_accounts, a_credential_that_cannot_be_removed_holds_up_no_other, .time
                " EXECUTE FUNCTION public.refuse()",
                stuck);
   orphan_all(stuck);
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "1");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "1");
   expect_sql("SELECT key FROM \"user\".jobs", stuck);
   expect_sql("SELECT user_id FROM auth.credentials", stuck);
   // The job stays, and is tried again.
   database_sql(&accounts.database, "DROP TRIGGER refuse ON auth.credentials");
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now() WHERE NOT running");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
 }
 
@@ -244,7 +243,7 @@ Test(user_accounts, while_the_auth_service_is_away_every_removal_waits_for_it, .
   expect_sql("SELECT count(*) FROM \"user\".jobs WHERE dead_time IS NOT NULL", "0");
   accounts_start_auth(&accounts, NULL);
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now() WHERE NOT running");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
 }
 
@@ -256,7 +255,7 @@ Test(user_accounts, a_note_of_the_release_before_removes_a_credential)
 {
   const char *id = accounts_new_user(&accounts, ADA)->id;
   database_sql(&accounts.database, "DELETE FROM \"user\".users; " OLD_NOTE, id, "0");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
   // Otherwise a sign-up of that release could still finish.
   expect_sql("SELECT count(*) FROM \"user\".orphan_credentials", "0");
@@ -269,10 +268,10 @@ Test(user_accounts, a_sign_up_that_the_release_before_has_finished_keeps_its_cre
   expect_sql("SELECT kind, key, due_time > now() + interval '50 minutes' FROM \"user\".jobs",
              arena_printf(&accounts.to_user.arena, "remove_credential|%s|t", id));
   database_sql(&accounts.database, "DELETE FROM \"user\".orphan_credentials");
-  expect_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  expect_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   // The note is overdue, and its sign-up has just finished.
   database_sql(&accounts.database, OLD_NOTE, id, "0");
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "1");
   accounts_tokens(&accounts, ADA);
 }
@@ -339,7 +338,7 @@ Test(user_accounts, one_of_the_concurrent_deletions_finds_the_account)
   for (size_t i = 0; i < CALLS; i++)
     begin(DELETE_USER, &request.base, &outcomes[i]);
   cr_expect_eq(finish_all(outcomes, STATUS_NOT_FOUND), 1);
-  wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   expect_sql("SELECT count(*) FROM auth.credentials", "0");
 }
 

@@ -65,7 +65,7 @@ static void expect_one_account(void)
 {
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM \"user\".users"), "1");
   database_sql(&accounts.database, "UPDATE \"user\".jobs SET due_time = now()");
-  database_wait_sql(&accounts.database, "SELECT count(*) FROM \"user\".jobs", "0");
+  database_wait_sql(&accounts.database, "SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) || ' ' || count(id) FROM auth.credentials"
                                                     " LEFT JOIN \"user\".users ON id = user_id"),
                    "1 1");

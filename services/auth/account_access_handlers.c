@@ -1,0 +1,82 @@
+#include "services/auth/account_access_handlers.h"
+
+#include "auth/queries.bh.h"
+#include "common/service/call.h"
+#include "common/service/resource.h"
+#include "services/auth/audit.h"
+#include "services/auth/auth_sessions.h"
+
+// A step that changes the access to an account. NOT_FOUND where there is none.
+typedef enum status access_change(struct query_db db, const char *user_id, struct arena *arena);
+
+static enum status suspend(struct query_db db, const char *user_id, struct arena *arena)
+{
+  int64_t affected = 0;
+  enum status status = auth_db_suspend_account(db, user_id, arena, &affected);
+  if (status == STATUS_OK && affected == 0)
+    return STATUS_NOT_FOUND;
+  return status == STATUS_OK ? auth_sessions_end_all(db, user_id, arena) : status;
+}
+
+static enum status resume(struct query_db db, const char *user_id, struct arena *arena)
+{
+  int64_t affected = 0;
+  enum status status = auth_db_resume_account(db, user_id, arena, &affected);
+  return status == STATUS_OK && affected == 0 ? STATUS_NOT_FOUND : status;
+}
+
+static enum status sign_out(struct query_db db, const char *user_id, struct arena *arena)
+{
+  struct auth_db_is_account_suspended_row row;
+  enum status status = auth_db_is_account_suspended(db, user_id, arena, &row);
+  return status == STATUS_OK ? auth_sessions_end_all(db, user_id, arena) : status;
+}
+
+// Makes the change and notes it, both or neither.
+static enum status change_access(struct call *call, access_change *change, const char *action, const char *user_id)
+{
+  const struct auth_state *state = call_state(call);
+  struct pg_tx *tx = NULL;
+  const struct audit_entry entry = {.action = action, .user_id = user_id};
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = change(query_in(tx), user_id, call_arena(call));
+  if (status == STATUS_OK)
+    status = audit_add(call, query_in(tx), &entry);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, status, "USER_NOT_FOUND", "there is no user %s", user_id);
+  return status;
+}
+
+static enum status suspend_user(struct call *call, const Auth__V1__SuspendUserRequest *request,
+                                Google__Protobuf__Empty *response)
+{
+  (void)response;
+  if (slice_equal_ignore_case(call_caller_id(call), slice_from_string(request->id)))
+    return call_fail(call, STATUS_FAILED_PRECONDITION, "OWN_ACCOUNT",
+                     "nobody suspends his own account; ask another admin");
+  return change_access(call, suspend, "account.suspend", request->id);
+}
+
+static enum status resume_user(struct call *call, const Auth__V1__ResumeUserRequest *request,
+                               Google__Protobuf__Empty *response)
+{
+  (void)response;
+  return change_access(call, resume, "account.resume", request->id);
+}
+
+static enum status sign_out_user(struct call *call, const Auth__V1__SignOutUserRequest *request,
+                                 Google__Protobuf__Empty *response)
+{
+  (void)response;
+  return change_access(call, sign_out, "account.sign_out", request->id);
+}
+
+const struct auth_v1_account_access_service_handlers auth_account_access_handlers = {
+    .suspend_user = suspend_user,
+    .resume_user = resume_user,
+    .sign_out_user = sign_out_user,
+};

@@ -1,0 +1,118 @@
+// Leaving, and being sent away: suspended accounts, users who are signed out, and what is left of a deleted account.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/http.h"
+#include "tests/support/stack.h"
+
+static struct account admin_create(void)
+{
+  struct account admin = account_create();
+  (void)output_of(
+      (const char *const[]){"deploy/local/stack", "exec", "auth", "grant-role", "admin", admin.email, NULL});
+  struct http_reply tokens = account_login(admin.email, admin.password);
+  ASSERT_STATUS(tokens, 200);
+  admin.token = http_json(&tokens, "accessToken");
+  return admin;
+}
+
+static struct http_reply act(const struct account *admin, const char *id, const char *verb)
+{
+  return HTTP(.path = text("/v1/users/%s:%s", id, verb), .token = admin->token, .body = "{}");
+}
+
+static bool is_revoked(const void *arg)
+{
+  struct http_reply reply = HTTP(.path = "/v1/users/me", .token = arg);
+  return reply.status == 401 && strcmp(http_json(&reply, "reason"), "TOKEN_REVOKED") == 0;
+}
+
+static struct http_reply refresh(const struct account *account)
+{
+  return HTTP(.path = "/v1/auth/refresh", .body = text("{\"refreshToken\":\"%s\"}", account->refresh_token));
+}
+
+Test(e2e_25_leaving, a_suspended_account_is_closed_until_it_is_resumed)
+{
+  struct account admin = admin_create();
+  struct account ada = account_create();
+  ASSERT_STATUS(act(&ada, ada.id, "suspend"), 403);
+  ASSERT_STATUS(act(&admin, ada.id, "suspend"), 204);
+  wait_until(is_revoked, ada.token, "the token of a suspended account is taken");
+  ASSERT_PROBLEM(refresh(&ada), 401, "UNAUTHENTICATED");
+  struct http_reply login = account_login(ada.email, ada.password);
+  ASSERT_PROBLEM(login, 403, "PERMISSION_DENIED");
+  cr_assert_str_eq(http_json(&login, "reason"), "ACCOUNT_SUSPENDED");
+  ASSERT_STATUS(act(&admin, ada.id, "resume"), 204);
+  ASSERT_STATUS(account_login(ada.email, ada.password), 200);
+}
+
+static bool is_refused(const void *key)
+{
+  return HTTP(.path = "/v1/items?pageSize=1", .token = key).status == 401;
+}
+
+static bool is_taken(const void *key)
+{
+  return HTTP(.path = "/v1/items?pageSize=1", .token = key).status == 200;
+}
+
+Test(e2e_25_leaving, the_api_keys_of_a_suspended_account_rest)
+{
+  struct account admin = admin_create();
+  struct account ada = account_create();
+  struct http_reply made = HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{\"name\":\"robot\"}");
+  ASSERT_STATUS(made, 201);
+  const char *key = http_json(&made, "key");
+  ASSERT_STATUS(HTTP(.path = "/v1/items?pageSize=1", .token = key), 200);
+  ASSERT_STATUS(act(&admin, ada.id, "suspend"), 204);
+  wait_until(is_refused, key, "a key of a suspended account is taken");
+  ASSERT_STATUS(act(&admin, ada.id, "resume"), 204);
+  wait_until(is_taken, key, "a key of a resumed account is refused");
+}
+
+Test(e2e_25_leaving, a_user_who_is_signed_out_signs_in_again)
+{
+  struct account admin = admin_create();
+  struct account ada = account_create();
+  ASSERT_STATUS(act(&admin, ada.id, "signOut"), 204);
+  wait_until(is_revoked, ada.token, "the token of a user who was signed out is taken");
+  ASSERT_STATUS(account_login(ada.email, ada.password), 200);
+  ASSERT_STATUS(act(&admin, "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", "signOut"), 404);
+}
+
+Test(e2e_25_leaving, admins_find_an_account_by_its_address)
+{
+  struct account admin = admin_create();
+  struct account ada = account_create();
+  struct http_reply reply = HTTP(.path = text("/v1/users?email=%s", ada.email), .token = admin.token);
+  ASSERT_STATUS(reply, 200);
+  cr_assert_eq(http_json_count(&reply, "users"), 1);
+  cr_assert_str_eq(http_json(&reply, "users[0].id"), ada.id);
+}
+
+struct watched {
+  const struct account *reader;
+  const char *path;
+};
+
+static bool is_gone(const void *arg)
+{
+  const struct watched *watched = arg;
+  struct http_reply reply = HTTP(.path = watched->path, .token = watched->reader->token);
+  return reply.status == 404;
+}
+
+Test(e2e_25_leaving, the_items_of_a_deleted_account_go_with_it)
+{
+  struct account ada = account_create();
+  struct account eve = account_create();
+  const char *item = item_create(&ada, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word()));
+  const char *other = item_create(&eve, text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word()));
+  const struct watched watched = {.reader = &eve, .path = text("/v1/items/%s", item)};
+  ASSERT_STATUS(HTTP(.path = watched.path, .token = eve.token), 200);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/v1/users/me", .token = ada.token), 204);
+  wait_until(is_gone, &watched, "an item of a deleted account is there");
+  ASSERT_STATUS(HTTP(.path = text("/v1/items/%s", other), .token = eve.token), 200);
+  wait_until(is_revoked, ada.token, "the token of a deleted account is taken");
+}
