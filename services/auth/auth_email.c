@@ -125,7 +125,7 @@ enum status auth_email_change_run(struct job *job)
 {
   const struct auth_state *state = service_state(job_service(job));
   struct arena *arena = job_arena(job);
-  struct wanted_change wanted;
+  struct wanted_change wanted = {0};
   if (open_change(job, &wanted) != STATUS_OK)
     return STATUS_FAILED_PRECONDITION;
   const char *owner_id = NULL;
