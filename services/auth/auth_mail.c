@@ -222,6 +222,7 @@ static enum status find_address(struct job *job, struct queued_mail *queued)
 {
   const char *user_id = value_of(queued, USER_VALUE);
   struct account_facts account;
+  CHECK(queued->to != NULL);
   if (queued->to[0] != '\0' || user_id == NULL)
     return STATUS_OK;
   enum status status = auth_peers_read_account(job_service(job), NULL, user_id, job_arena(job), &account);
