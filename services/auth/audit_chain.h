@@ -41,8 +41,8 @@ void audit_chain_free(struct audit_chain *chain);
 enum status audit_chain_read_head(const struct audit_chain *chain, struct query_db db, struct arena *arena,
                                   struct audit_head *head) MUST_CHECK;
 
-// Chains what is pending and removes what is too old, until the task is cancelled. A background task; `chain` is the
-// argument.
-void audit_chain_run(void *chain);
+// Chains what is pending and removes what is too old, until the task is cancelled. A background task; `arg` is the
+// chain.
+void audit_chain_run(void *arg);
 
 #endif

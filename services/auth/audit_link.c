@@ -23,7 +23,7 @@ struct audit_hash audit_link_hash(const struct audit_hash *before, int64_t posit
     add_number(&bytes, strlen(record->columns[i]));
     strbuf_add_string(&bytes, record->columns[i]);
   }
-  struct audit_hash hash;
+  struct audit_hash hash = {{0}};
   key_sha256(strbuf_slice(&bytes), hash.bytes);
   strbuf_free(&bytes);
   return hash;

@@ -121,8 +121,8 @@ static void print_result(const struct walk *walk)
     printf("and %zu more\n", walk->problems - MOST_PRINTED);
   if (walk->problems > 0)
     return;
-  printf("%lld events are as they were written: positions %lld to %lld\n",
-         (long long)(walk->head.last - walk->head.first + 1), (long long)walk->head.first, (long long)walk->head.last);
+  const long long first = walk->head.first, last = walk->head.last;
+  printf("%lld events are as they were written: positions %lld to %lld\n", last - first + 1, first, last);
   if (walk->kept.position > 0 && walk->kept.position < walk->head.first)
     printf("position %lld was removed because of its age, so it could not be compared\n",
            (long long)walk->kept.position);
