@@ -2,12 +2,17 @@
 
 #include <string.h>
 
-bool policy_caller_has_role(const struct policy_caller *caller, const char *role)
+static bool has_role(const struct policy_caller *caller, struct slice role)
 {
   for (size_t i = 0; i < caller->role_count; i++)
-    if (slice_equal_string(caller->roles[i], role))
+    if (slice_equal(caller->roles[i], role))
       return true;
   return false;
+}
+
+bool policy_caller_has_role(const struct policy_caller *caller, const char *role)
+{
+  return has_role(caller, slice_from_string(role));
 }
 
 bool policy_caller_holds(const struct policy_caller *caller, const char *permission, bool every_user)
@@ -17,8 +22,7 @@ bool policy_caller_holds(const struct policy_caller *caller, const char *permiss
       return true;
   if (caller->is_limited)
     return false;
-  return (every_user && policy_caller_has_role(caller, POLICY_ROLE_USER)) ||
-         policy_caller_has_role(caller, POLICY_ROLE_ADMIN);
+  return (every_user && has_role(caller, SLICE(POLICY_ROLE_USER))) || has_role(caller, SLICE(POLICY_ROLE_ADMIN));
 }
 
 bool policy_lacks_permission(const struct policy *policy, const struct policy_caller *caller)

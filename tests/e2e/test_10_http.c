@@ -39,7 +39,7 @@ Test(e2e_10_http, options_of_a_star_tells_the_methods_of_the_server)
   const char *reply = raw_read_all(raw);
   raw_close(&raw);
   cr_assert(strncmp(reply, "HTTP/1.1 204 ", 13) == 0, "%s", reply);
-  cr_assert(strstr(reply, "\r\nAllow: GET, HEAD, POST, PATCH, DELETE, OPTIONS\r\n") != NULL, "%s", reply);
+  cr_assert(strstr(reply, "\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") != NULL, "%s", reply);
 }
 
 Test(e2e_10_http, methods_that_nobody_takes_learn_all_that_the_path_has)

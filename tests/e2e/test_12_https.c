@@ -52,7 +52,7 @@ Test(e2e_12_https, options_of_a_star_tells_the_methods_of_the_server, .fini = st
     struct http_reply reply = HTTP(.method = "OPTIONS", .path = "/", .target = "*", .http_version = versions[i]);
     ASSERT_STATUS(reply, 204);
     cr_expect_eq(reply.http_version, versions[i]);
-    cr_expect_str_eq(http_header(&reply, "Allow"), "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+    cr_expect_str_eq(http_header(&reply, "Allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   }
   ASSERT_STATUS(HTTP(.method = "DELETE", .path = "/", .target = "*", .http_version = CURL_HTTP_VERSION_2_0), 400);
 }
