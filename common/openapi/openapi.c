@@ -181,7 +181,7 @@ static void write_components(struct openapi *api, const struct operation *operat
   jsontext_key(json, SLICE("securitySchemes"));
   jsontext_raw(json, SLICE("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\","
                            "\"description\":\"An access token, or an API key: `bhk_` and 49 letters and digits. "
-                           "What needs a recent login, keys cannot do.\"}}"));
+                           "A key may do what its scopes say, and nothing that needs no permission.\"}}"));
   jsontext_end_object(json);
 }
 

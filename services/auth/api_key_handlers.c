@@ -4,6 +4,7 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/api_keys.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/session_names.h"
 
 #define INVALID "INVALID_API_KEY_REQUEST"
@@ -20,7 +21,9 @@ static enum status check(struct call *call, const Auth__V1__CreateApiKeyRequest 
     call_violation(call, "expireTime", "must be in the future");
     return call_fail(call, STATUS_INVALID_ARGUMENT, INVALID, "expireTime must be in the future");
   }
-  return STATUS_OK;
+  const struct permission_set scopes = {.names = (const char **)(uintptr_t)request->scopes, .count = request->n_scopes};
+  enum status status = auth_roles_check_known(call, "scopes", request->scopes, request->n_scopes);
+  return status == STATUS_OK ? auth_roles_check_held(call, &scopes) : status;
 }
 
 static enum status create_api_key(struct call *call, const Auth__V1__CreateApiKeyRequest *request,

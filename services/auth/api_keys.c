@@ -10,6 +10,8 @@
 #include "common/security/key.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/settings.h"
 
@@ -36,6 +38,10 @@ static enum status add_in(struct call *call, struct query_db db, const struct au
     return call_fail(call, status, "USER_NOT_FOUND", "there is no account %s that can have API keys", params->user_id);
   if (status == STATUS_OK)
     status = auth_db_add_api_key(db, params, call_arena(call), response);
+  if (status == STATUS_OK)
+    return audit_add(
+        call, db,
+        &(struct audit_entry){.action = "api_key.create", .user_id = params->user_id, .target_id = params->id});
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_API_KEYS",
                      "the account has %lld API keys, which is the most; revoke one that is not used any more",
@@ -86,13 +92,28 @@ enum status api_keys_create(struct call *call, const char *user_id, const Auth__
   return status;
 }
 
+static enum status revoke_in(struct call *call, struct query_db db, const char *id, const char *user_id)
+{
+  const struct auth_db_end_api_key_params params = {.id = id, .user_id = user_id};
+  struct auth_db_end_api_key_row ended;
+  enum status status = auth_db_end_api_key(db, &params, call_arena(call), &ended);
+  if (status != STATUS_OK)
+    return status;
+  return audit_add(call, db,
+                   &(struct audit_entry){.action = "api_key.revoke", .user_id = ended.user_id, .target_id = id});
+}
+
 enum status api_keys_revoke(struct call *call, const char *id, const char *user_id)
 {
   const struct auth_state *state = call_state(call);
-  const struct auth_db_end_api_key_params params = {.id = id, .user_id = user_id};
-  int64_t ended = 0;
-  enum status status = auth_db_end_api_key(query_on(state->pg), &params, call_arena(call), &ended);
-  return status == STATUS_OK && ended == 0 ? STATUS_NOT_FOUND : status;
+  struct pg_tx *tx = NULL;
+  enum status status = pg_begin(state->pg, &tx);
+  if (status == STATUS_OK)
+    status = revoke_in(call, query_in(tx), id, user_id);
+  if (status == STATUS_OK)
+    status = pg_commit(&tx);
+  pg_rollback(&tx);
+  return status;
 }
 
 // ---- the exchange ----
@@ -108,12 +129,30 @@ static void remember_use(struct auth_state *state, const char *id)
     memcpy(uses->ids[uses->count++], id, UUID_TEXT_SIZE);
 }
 
-// The token has no role but "user", whoever the account is, and says of no login.
+static bool is_among(const struct permission_set *set, const char *name)
+{
+  for (size_t i = 0; i < set->count; i++)
+    if (strcmp(set->names[i], name) == 0)
+      return true;
+  return false;
+}
+
+// Signs a token that allows what the key and its account both may, says of no login, and has no role but "user".
 static enum status sign(struct auth_state *state, const struct auth_db_find_api_key_row *row, struct arena *arena,
                         struct slice *token)
 {
+  struct permission_set held = auth_roles_expand(&state->permissions, row->is_admin, true,
+                                                 (const char *const *)row->permissions, row->permissions_count, arena);
+  char **allowed = arena_array(arena, row->scopes_count, sizeof(*allowed));
+  size_t count = 0;
+  for (size_t i = 0; i < row->scopes_count; i++)
+    if (is_among(&held, row->scopes[i]))
+      allowed[count++] = row->scopes[i];
   const struct auth_session session = {.id = row->id,
                                        .user_id = row->user_id,
+                                       .permissions = allowed,
+                                       .permission_count = count,
+                                       .is_limited = true,
                                        .generation = row->generation,
                                        .expire_s = row->has_expire_s ? row->expire_s : 0};
   return auth_tokens_sign(state, &session, arena, token);

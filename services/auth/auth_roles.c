@@ -4,6 +4,7 @@
 
 #include "auth/queries.bh.h"
 #include "common/base/compiler.h"
+#include "common/base/strbuf.h"
 #include "common/contract/policy.h"
 #include "common/security/token.h"
 #include "common/service/call.h"
@@ -69,6 +70,43 @@ const char *auth_roles_find_missing(struct call *call, const struct permission_s
       return known->name;
   }
   return NULL;
+}
+
+// Fails for the first permission that is none, with a list of those that there are.
+static enum status fail_unknown_permission(struct call *call, const char *field, const char *name, size_t index)
+{
+  const struct auth_state *state = call_state(call);
+  struct strbuf known;
+  strbuf_init(&known, 0);
+  for (size_t i = 0; i < state->permissions.count; i++)
+    strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", state->permissions.list[i].name);
+  call_violation(call, arena_printf(call_arena(call), "%s[%zu]", field, index), "is no permission");
+  enum status status = call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_PERMISSION",
+                                 "there is no permission %s; there are: %s", name, strbuf_cstring(&known));
+  strbuf_free(&known);
+  return status;
+}
+
+enum status auth_roles_check_known(struct call *call, const char *field, char *const *names, size_t count)
+{
+  const struct auth_state *state = call_state(call);
+  for (size_t i = 0; i < count; i++)
+    if (permissions_find(state->permissions.list, state->permissions.count, names[i]) == NULL)
+      return fail_unknown_permission(call, field, names[i], i);
+  if (auth_roles_count_fitting(names, count) == count)
+    return STATUS_OK;
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
+                   "these are more permissions than an access token can carry: %d at most, of %d characters together",
+                   TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
+}
+
+enum status auth_roles_check_held(struct call *call, const struct permission_set *set)
+{
+  const char *missing = auth_roles_find_missing(call, set);
+  if (missing == NULL)
+    return STATUS_OK;
+  return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_YOURS_TO_GIVE",
+                   "you do not hold the permission %s, so you cannot give or take it", missing);
 }
 
 enum status auth_roles_end_holders(struct job *job)

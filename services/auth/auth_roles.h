@@ -48,6 +48,11 @@ size_t auth_roles_count_fitting(char *const *permissions, size_t count);
 // he holds all. A permission that the contracts no longer have counts as held.
 const char *auth_roles_find_missing(struct call *call, const struct permission_set *set);
 
+// Refuses names that are no permissions, and more than an access token can carry. `field` is the list's in the request.
+enum status auth_roles_check_known(struct call *call, const char *field, char *const *names, size_t count) MUST_CHECK;
+// Refuses to give or take what the caller does not hold, so that nobody can give himself, or a key, more than he has.
+enum status auth_roles_check_held(struct call *call, const struct permission_set *set) MUST_CHECK;
+
 // Runs the job AUTH_ROLE_JOB, whose key is a role of which something was taken, or which is being removed: its holders'
 // access tokens end, in batches; a role that is being removed is taken from them, and then is gone.
 enum status auth_roles_end_holders(struct job *job) MUST_CHECK;

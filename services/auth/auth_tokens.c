@@ -146,6 +146,7 @@ enum status auth_tokens_sign(const struct auth_state *state, const struct auth_s
       .role_count = session->role_count + 1,
       .permissions = slices_of(session->permissions, session->permission_count, arena),
       .permission_count = count_permissions(session),
+      .is_limited = session->is_limited,
       .id = slice_from_string(id),
       .issued_at = now,
       .expires_at = choose_expiry(state, session, now),

@@ -2,6 +2,7 @@
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_TOKENS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/v1/auth.pb-c.h"
@@ -40,6 +41,7 @@ struct auth_session {
   size_t role_count;
   char **permissions;  // what these roles hold, beside `user` and `admin`
   size_t permission_count;
+  bool is_limited;     // the token allows nothing but these permissions: that of an API key
   int64_t auth_time;   // when the user last proved who he is, in Unix seconds; 0: the token does not say
   int64_t generation;  // of the account's tokens
   int64_t expire_s;    // when its tokens expire at the latest, in Unix seconds; 0: after AUTH_ACCESS_TTL

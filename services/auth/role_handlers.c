@@ -25,44 +25,6 @@ static enum status fail_no_user(struct call *call, const char *id)
   return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", id);
 }
 
-// Fails for the first permission that is none, with a list of those that there are.
-static enum status fail_unknown_permission(struct call *call, const char *name, size_t index)
-{
-  const struct auth_state *state = call_state(call);
-  struct strbuf known;
-  strbuf_init(&known, 0);
-  for (size_t i = 0; i < state->permissions.count; i++)
-    strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", state->permissions.list[i].name);
-  call_violation(call, arena_printf(call_arena(call), "permissions[%zu]", index), "is no permission");
-  enum status status = call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_PERMISSION",
-                                 "there is no permission %s; there are: %s", name, strbuf_cstring(&known));
-  strbuf_free(&known);
-  return status;
-}
-
-static enum status check_permissions(struct call *call, char *const *names, size_t count)
-{
-  const struct auth_state *state = call_state(call);
-  for (size_t i = 0; i < count; i++)
-    if (permissions_find(state->permissions.list, state->permissions.count, names[i]) == NULL)
-      return fail_unknown_permission(call, names[i], i);
-  if (auth_roles_count_fitting(names, count) == count)
-    return STATUS_OK;
-  return call_fail(call, STATUS_INVALID_ARGUMENT, "TOO_MANY_PERMISSIONS",
-                   "these are more permissions than an access token can carry: %d at most, of %d characters together",
-                   TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
-}
-
-// Refuses to give or take what the caller does not hold, so that who may write roles cannot make himself an admin.
-static enum status check_gift(struct call *call, const struct permission_set *set)
-{
-  const char *missing = auth_roles_find_missing(call, set);
-  if (missing == NULL)
-    return STATUS_OK;
-  return call_fail(call, STATUS_PERMISSION_DENIED, "NOT_YOURS_TO_GIVE",
-                   "you do not hold the permission %s, so you cannot give or take it", missing);
-}
-
 static struct permission_set set_of(char *const *names, size_t count)
 {
   return (struct permission_set){.names = (const char **)(uintptr_t)names, .count = count};
@@ -154,10 +116,10 @@ static enum status create_role(struct call *call, const Auth__V1__CreateRoleRequ
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_ROLE_NAME",
                      "the name of a role is a lower-case letter and up to 31 of a-z, 0-9, _ and -");
   }
-  enum status status = check_permissions(call, request->permissions, request->n_permissions);
+  enum status status = auth_roles_check_known(call, "permissions", request->permissions, request->n_permissions);
   const struct permission_set set = set_of(request->permissions, request->n_permissions);
   if (status == STATUS_OK)
-    status = check_gift(call, &set);
+    status = auth_roles_check_held(call, &set);
   if (status != STATUS_OK)
     return status;
   struct query_db db = resource_db(call);
@@ -217,11 +179,11 @@ static enum status change_role(struct call *call, struct query_db db, const Auth
   enum status status = find_changeable(call, db, request->name, &old);
   const struct permission_set had = set_of(old.permissions, old.permissions_count);
   if (status == STATUS_OK)
-    status = check_permissions(call, request->permissions, request->n_permissions);
+    status = auth_roles_check_known(call, "permissions", request->permissions, request->n_permissions);
   if (status == STATUS_OK)
-    status = check_gift(call, &new);
+    status = auth_roles_check_held(call, &new);
   if (status == STATUS_OK)
-    status = check_gift(call, &had);
+    status = auth_roles_check_held(call, &had);
   const struct auth_db_set_role_permissions_params params = {
       .permissions = (const char *const *)new.names, .permissions_count = new.count, .name = request->name};
   if (status == STATUS_OK)
@@ -250,7 +212,7 @@ static enum status remove_role(struct call *call, struct query_db db, const char
   enum status status = find_changeable(call, db, name, &old);
   const struct permission_set had = set_of(old.permissions, old.permissions_count);
   if (status == STATUS_OK)
-    status = check_gift(call, &had);
+    status = auth_roles_check_held(call, &had);
   if (status == STATUS_OK)
     status = auth_db_begin_role_end(db, name, call_arena(call));
   if (status == STATUS_OK)
@@ -348,7 +310,7 @@ static enum status check_role(const struct gift *gift, const char *role)
   struct permission_set set = set_of(known->permissions, known->permissions_count);
   if (strcmp(role, AUTH_ROLE_ADMIN) == 0)
     set = auth_roles_expand(&state->permissions, true, true, NULL, 0, call_arena(gift->call));
-  return check_gift(gift->call, &set);
+  return auth_roles_check_held(gift->call, &set);
 }
 
 static enum status check_changes(const struct gift *gift, bool *takes)

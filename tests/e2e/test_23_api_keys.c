@@ -6,6 +6,8 @@
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
 
+#define SCOPES "\"scopes\":[\"users:read\",\"items:read\",\"items:write\"]"
+
 static struct gateway_place second;
 
 static void stop_gateway(void)
@@ -45,7 +47,7 @@ static void assert_reason(struct http_reply reply, int status, const char *reaso
 Test(e2e_23_api_keys, a_key_stands_for_its_account_until_it_is_revoked)
 {
   struct account ada = account_create();
-  struct key key = make_key(ada.token, "{\"name\":\"nightly import\"}");
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"nightly import\"}");
   cr_assert_eq(strlen(key.text), 53);
   cr_assert_eq(strncmp(key.text, "bhk_", 4), 0);
   struct http_reply me = read_me(key.text);
@@ -76,8 +78,8 @@ static bool is_revoked(const void *arg)
 Test(e2e_23_api_keys, what_is_revoked_ends_at_every_gateway, .fini = stop_gateway)
 {
   struct account ada = account_create();
-  struct key key = make_key(ada.token, "{\"name\":\"one\"}");
-  struct key other = make_key(ada.token, "{\"name\":\"two\"}");
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"one\"}");
+  struct key other = make_key(ada.token, "{" SCOPES ",\"name\":\"two\"}");
   second = gateway_start("gateway-83");
   ASSERT_STATUS(read_me(key.text), 200);
   ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = key.text, .base_url = second.plain_url), 200);
@@ -94,8 +96,9 @@ Test(e2e_23_api_keys, what_is_revoked_ends_at_every_gateway, .fini = stop_gatewa
 Test(e2e_23_api_keys, the_list_shows_keys_without_their_text)
 {
   struct account ada = account_create();
-  struct key first = make_key(ada.token, "{\"name\":\"first\"}");
-  struct key second_key = make_key(ada.token, "{\"name\":\"second\",\"expireTime\":\"2100-01-01T00:00:00Z\"}");
+  struct key first = make_key(ada.token, "{" SCOPES ",\"name\":\"first\"}");
+  struct key second_key =
+      make_key(ada.token, "{" SCOPES ",\"name\":\"second\",\"expireTime\":\"2100-01-01T00:00:00Z\"}");
   struct http_reply list = HTTP(.path = "/v1/apiKeys", .token = ada.token);
   ASSERT_STATUS(list, 200);
   cr_assert_eq(http_json_count(&list, "apiKeys"), 2);
@@ -117,14 +120,14 @@ static bool is_used(const void *arg)
 Test(e2e_23_api_keys, the_list_tells_of_the_last_use)
 {
   struct account ada = account_create();
-  ASSERT_STATUS(read_me(make_key(ada.token, "{\"name\":\"used\"}").text), 200);
+  ASSERT_STATUS(read_me(make_key(ada.token, "{" SCOPES ",\"name\":\"used\"}").text), 200);
   wait_until(is_used, ada.token, "the list tells of the use of a key");
 }
 
 Test(e2e_23_api_keys, a_key_belongs_to_one_account)
 {
   struct account ada = account_create(), eve = account_create();
-  struct key key = make_key(ada.token, "{\"name\":\"mine\"}");
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"mine\"}");
   struct http_reply list = HTTP(.path = "/v1/apiKeys", .token = eve.token);
   cr_assert_eq(http_json_count(&list, "apiKeys"), 0);
   const char *path = text("/v1/apiKeys/%s", key.id);
@@ -135,18 +138,22 @@ Test(e2e_23_api_keys, a_key_belongs_to_one_account)
 Test(e2e_23_api_keys, keys_are_made_after_a_login_and_not_by_keys)
 {
   struct account ada = account_create();
-  struct key key = make_key(ada.token, "{\"name\":\"one\"}");
-  assert_reason(ask_for_key(key.text, "{\"name\":\"two\"}"), 401, "LOGIN_TOO_OLD");
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"one\"}");
+  assert_reason(ask_for_key(key.text, "{" SCOPES ",\"name\":\"two\"}"), 403, "LOGIN_REQUIRED");
   const char *change =
       "{\"currentPassword\":\"correct horse battery\",\"newPassword\":\"seven purple elephants dance\"}";
-  assert_reason(HTTP(.path = "/v1/auth/password/change", .token = key.text, .body = change), 401, "LOGIN_TOO_OLD");
-  ASSERT_STATUS(ask_for_key(NULL, "{\"name\":\"two\"}"), 401);
+  assert_reason(HTTP(.path = "/v1/auth/password/change", .token = key.text, .body = change), 403, "LOGIN_REQUIRED");
+  assert_reason(HTTP(.path = "/v1/apiKeys", .token = key.text), 403, "LOGIN_REQUIRED");
+  assert_reason(HTTP(.path = "/v1/auth/sessions", .token = key.text), 403, "LOGIN_REQUIRED");
+  assert_reason(HTTP(.method = "DELETE", .path = text("/v1/apiKeys/%s", key.id), .token = key.text), 403,
+                "LOGIN_REQUIRED");
+  ASSERT_STATUS(ask_for_key(NULL, "{" SCOPES ",\"name\":\"two\"}"), 401);
 }
 
 Test(e2e_23_api_keys, what_is_no_key_is_refused)
 {
   struct account ada = account_create();
-  struct key key = make_key(ada.token, "{\"name\":\"one\"}");
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"one\"}");
   char *damaged = text("%s", key.text);
   damaged[20] = damaged[20] == 'a' ? 'b' : 'a';
   assert_reason(read_me(damaged), 401, "INVALID_API_KEY");
@@ -158,15 +165,53 @@ Test(e2e_23_api_keys, what_is_no_key_is_refused)
 Test(e2e_23_api_keys, requests_are_checked)
 {
   struct account ada = account_create();
-  struct http_reply past = ask_for_key(ada.token, "{\"name\":\"late\",\"expireTime\":\"2020-01-01T00:00:00Z\"}");
+  struct http_reply past =
+      ask_for_key(ada.token, "{" SCOPES ",\"name\":\"late\",\"expireTime\":\"2020-01-01T00:00:00Z\"}");
   ASSERT_PROBLEM(past, 400, "INVALID_ARGUMENT");
   assert_violation(&past, "expireTime");
   struct http_reply nameless = ask_for_key(ada.token, "{}");
   ASSERT_PROBLEM(nameless, 400, "INVALID_ARGUMENT");
   assert_violation(&nameless, "name");
-  struct http_reply hidden = ask_for_key(ada.token, "{\"name\":\"a\\u202etxt\"}");
+  struct http_reply hidden = ask_for_key(ada.token, "{" SCOPES ",\"name\":\"a\\u202etxt\"}");
   ASSERT_PROBLEM(hidden, 400, "INVALID_ARGUMENT");
   assert_violation(&hidden, "name");
+}
+
+Test(e2e_23_api_keys, a_key_does_what_its_scopes_say)
+{
+  struct account ada = account_create();
+  struct account reader = ada;
+  reader.token = make_key(ada.token, "{\"name\":\"reader\",\"scopes\":[\"items:read\"]}").text;
+  const char *path = text("/v1/items/%s", item_create(&ada, "{\"sku\":\"a\",\"name\":\"Lamp\"}"));
+  ASSERT_STATUS(HTTP(.path = path, .token = reader.token), 200);
+  assert_reason(HTTP(.method = "DELETE", .path = path, .token = reader.token), 403, "PERMISSION_REQUIRED");
+  assert_reason(read_me(reader.token), 403, "PERMISSION_REQUIRED");
+  assert_reason(ask_for_key(ada.token, "{\"name\":\"n\",\"scopes\":[\"items:write:any\"]}"), 403, "NOT_YOURS_TO_GIVE");
+  struct http_reply unknown = ask_for_key(ada.token, "{\"name\":\"n\",\"scopes\":[\"items:wirte\"]}");
+  assert_reason(unknown, 400, "UNKNOWN_PERMISSION");
+  assert_violation(&unknown, "scopes[0]");
+  struct http_reply none = ask_for_key(ada.token, "{\"name\":\"n\"}");
+  ASSERT_PROBLEM(none, 400, "INVALID_ARGUMENT");
+  assert_violation(&none, "scopes");
+}
+
+static bool cannot_list(const void *arg)
+{
+  struct http_reply reply = HTTP(.path = "/v1/users", .token = arg);
+  return reply.status == 403 && strcmp(http_json(&reply, "reason"), "PERMISSION_REQUIRED") == 0;
+}
+
+// A key never may what its account may not, also where that has changed since.
+Test(e2e_23_api_keys, what_the_account_loses_its_keys_lose)
+{
+  struct account ada = account_create();
+  (void)output_of((const char *const[]){"deploy/local/stack", "exec", "auth", "grant-role", "admin", ada.id, NULL});
+  struct http_reply login = account_login(ada.email, ada.password);
+  const char *key =
+      make_key(http_json(&login, "accessToken"), "{\"name\":\"lister\",\"scopes\":[\"users:read:any\"]}").text;
+  ASSERT_STATUS(HTTP(.path = "/v1/users", .token = key), 200);
+  (void)output_of((const char *const[]){"deploy/local/stack", "exec", "auth", "revoke-role", "admin", ada.id, NULL});
+  wait_until(cannot_list, key, "the key of an admin who is none any more lists accounts");
 }
 
 static bool is_over(const void *arg)
@@ -179,7 +224,7 @@ Test(e2e_23_api_keys, a_key_expires)
   struct account ada = account_create();
   const char *soon = sql("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '10 seconds', "
                          "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
-  struct key key = make_key(ada.token, text("{\"name\":\"short\",\"expireTime\":\"%s\"}", soon));
+  struct key key = make_key(ada.token, text("{" SCOPES ",\"name\":\"short\",\"expireTime\":\"%s\"}", soon));
   wait_until(is_over, &key, "a key is taken after it has expired");
 }
 
@@ -187,8 +232,8 @@ Test(e2e_23_api_keys, an_account_has_so_many_keys)
 {
   struct account ada = account_create();
   for (int i = 0; i < 50; i++)
-    (void)make_key(ada.token, text("{\"name\":\"key %d\"}", i));
-  assert_reason(ask_for_key(ada.token, "{\"name\":\"one more\"}"), 400, "TOO_MANY_API_KEYS");
+    (void)make_key(ada.token, text("{" SCOPES ",\"name\":\"key %d\"}", i));
+  assert_reason(ask_for_key(ada.token, "{" SCOPES ",\"name\":\"one more\"}"), 400, "TOO_MANY_API_KEYS");
 }
 
 // A repeat must not show the key again, nor make another one.
@@ -196,10 +241,11 @@ Test(e2e_23_api_keys, a_repeat_makes_no_second_key)
 {
   struct account ada = account_create();
   const char *header = text("Idempotency-Key: %s", fresh_word());
-  ASSERT_STATUS(HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{\"name\":\"one\"}", .headers = {header}),
-                201);
+  ASSERT_STATUS(
+      HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{" SCOPES ",\"name\":\"one\"}", .headers = {header}),
+      201);
   struct http_reply repeat =
-      HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{\"name\":\"one\"}", .headers = {header});
+      HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{" SCOPES ",\"name\":\"one\"}", .headers = {header});
   ASSERT_STATUS(repeat, 409);
   cr_assert_null(strstr(repeat.body, "bhk_"));
   struct http_reply list = HTTP(.path = "/v1/apiKeys", .token = ada.token);

@@ -77,6 +77,7 @@
 -- sample names: ARRAY['admin']
 -- sample roles: ARRAY['admin']
 -- sample permissions: ARRAY['items:read']
+-- sample scopes: ARRAY['items:read']
 -- sample previous_id: '00000000-0000-7000-8000-000000000007'
 -- sample other_email: ''
 -- sample email_version: 1

@@ -8,32 +8,37 @@ SELECT user_id FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE
 -- row: auth.v1.CreateApiKeyResponse
 -- params: auth.v1.CreateApiKeyRequest as request
 -- Stores a key, unless the account, which is locked, has as many as it may. NOT_FOUND then.
-INSERT INTO api_keys (id, user_id, creator_id, name, key_hash, key_prefix, expire_time)
-SELECT :id::uuid, :user_id::uuid, :creator_id::uuid, :request.name, :key_hash, :key_prefix, :request.expire_time?
+INSERT INTO api_keys (id, user_id, creator_id, name, scopes, key_hash, key_prefix, expire_time)
+SELECT :id::uuid, :user_id::uuid, :creator_id::uuid, :request.name, :request.scopes::text[], :key_hash, :key_prefix,
+  :request.expire_time?
 WHERE (SELECT count(*) FROM api_keys AS k
        WHERE k.user_id = :user_id::uuid AND (k.expire_time IS NULL OR k.expire_time > now())) < :most::bigint
-RETURNING id, name, user_id AS owner_id, create_time, expire_time;
+RETURNING id, name, scopes, user_id AS owner_id, create_time, expire_time;
 
 -- name: list_api_keys :many
 -- row: auth.v1.ApiKey
-SELECT id, name, user_id AS owner_id, key_prefix, create_time, expire_time, use_time AS last_use_time
+SELECT id, name, scopes, user_id AS owner_id, key_prefix, create_time, expire_time, use_time AS last_use_time
 FROM api_keys WHERE user_id = :user_id::uuid AND (expire_time IS NULL OR expire_time > now())
 ORDER BY create_time DESC, id DESC;
 
--- name: end_api_key :affected
+-- name: end_api_key :one
 -- Revokes a key: of one account or, where :user_id is NULL, of any.
 WITH gone AS (
   DELETE FROM api_keys WHERE id = :id::uuid AND (:user_id?::uuid IS NULL OR user_id = :user_id?::uuid)
   RETURNING id, user_id
 )
-INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone RETURNING user_id;
 
 -- name: find_api_key :one
--- not null: use_is_old
+-- not null: use_is_old, is_admin, permissions
 -- nullable: expire_s
--- Finds a key that is good, of an account that is not suspended, with the generation of tokens that the account has now.
--- Its use_is_old says that a use now is to be noted.
+-- Finds a key that is good, of an account that is not suspended, with what the account's roles hold now and the generation
+-- of its tokens. Its use_is_old says that a use now is to be noted.
 SELECT k.id, k.user_id, ceil(extract(epoch FROM k.expire_time))::bigint AS expire_s,
+  k.scopes, EXISTS (SELECT FROM roles AS a WHERE a.user_id = k.user_id AND a.role = 'admin') AS is_admin,
+  ARRAY(SELECT DISTINCT p
+        FROM roles AS r, unnest((SELECT d.permissions FROM role_definitions AS d WHERE d.name = r.role)) AS p
+        WHERE r.user_id = k.user_id) AS permissions,
   c.token_generation AS generation, coalesce(k.use_time < now() - interval '1 minute', true) AS use_is_old
 FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id
 WHERE k.key_hash = :key_hash AND c.suspend_time IS NULL AND (k.expire_time IS NULL OR k.expire_time > now());
