@@ -75,8 +75,18 @@ static enum status sign_out_user(struct call *call, const Auth__V1__SignOutUserR
   return change_access(call, sign_out, "account.sign_out", request->id);
 }
 
+static enum status list_user_sessions(struct call *call, const Auth__V1__ListUserSessionsRequest *request,
+                                      Auth__V1__ListSessionsResponse *response)
+{
+  const struct auth_state *state = call_state(call);
+  const struct auth_db_list_sessions_params params = {.user_id = request->user_id};
+  return auth_db_list_sessions(query_on(state->pg), &params, call_arena(call), &response->sessions,
+                               &response->n_sessions);
+}
+
 const struct auth_v1_account_access_service_handlers auth_account_access_handlers = {
     .suspend_user = suspend_user,
     .resume_user = resume_user,
     .sign_out_user = sign_out_user,
+    .list_user_sessions = list_user_sessions,
 };

@@ -2,6 +2,7 @@
 
 #include "common/runtime/task.h"
 #include "common/service/call.h"
+#include "common/service/resource.h"
 #include "common/service/service.h"
 #include "item/queries.bh.h"
 #include "services/item/item_cache.h"
@@ -46,4 +47,14 @@ static enum status delete_owner_items(struct call *call, const Item__V1__DeleteO
   return delete_rows(call, &params, &response->deleted);
 }
 
-const struct item_v1_owner_service_handlers item_owner_handlers = {.delete_owner_items = delete_owner_items};
+static enum status list_owner_items(struct call *call, const Item__V1__ListOwnerItemsRequest *request,
+                                    Item__V1__ListOwnerItemsResponse *response)
+{
+  (void)response;
+  return resource_list(call, &item_db_list_owned, NULL, &request->base);
+}
+
+const struct item_v1_owner_service_handlers item_owner_handlers = {
+    .delete_owner_items = delete_owner_items,
+    .list_owner_items = list_owner_items,
+};

@@ -1,5 +1,6 @@
 #include "services/user/user_peers.h"
 
+#include "auth/v1/account_access.bh.h"
 #include "auth/v1/auth.bh.h"
 #include "auth/v1/email.bh.h"
 #include "common/service/call.h"
@@ -69,5 +70,36 @@ enum status user_peers_delete_items(struct service *service, const char *user_id
   Item__V1__DeleteOwnerItemsResponse *response;
   enum status status = item_v1_owner_service_delete_owner_items(service, NULL, &request, arena, &response);
   *more = status == STATUS_OK && response->more;
+  return status;
+}
+
+enum status user_peers_export_sessions(struct call *call, const char *user_id, User__V1__UserExport *export)
+{
+  Auth__V1__ListUserSessionsRequest request = AUTH__V1__LIST_USER_SESSIONS_REQUEST__INIT;
+  request.user_id = (char *)(uintptr_t)user_id;
+  Auth__V1__ListSessionsResponse *response;
+  enum status status = auth_v1_account_access_service_list_user_sessions(call_service(call), call, &request,
+                                                                         call_arena(call), &response);
+  if (status == STATUS_OK) {
+    export->sessions = response->sessions;
+    export->n_sessions = response->n_sessions;
+  }
+  return status;
+}
+
+enum status user_peers_export_items(struct call *call, const char *user_id, const char *page_token,
+                                    User__V1__UserExport *export)
+{
+  Item__V1__ListOwnerItemsRequest request = ITEM__V1__LIST_OWNER_ITEMS_REQUEST__INIT;
+  request.owner_id = (char *)(uintptr_t)user_id;
+  request.page_token = (char *)(uintptr_t)page_token;
+  Item__V1__ListOwnerItemsResponse *response;
+  enum status status =
+      item_v1_owner_service_list_owner_items(call_service(call), call, &request, call_arena(call), &response);
+  if (status == STATUS_OK) {
+    export->items = response->items;
+    export->n_items = response->n_items;
+    export->next_page_token = response->next_page_token;
+  }
   return status;
 }

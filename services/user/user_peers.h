@@ -6,6 +6,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/status.h"
+#include "user/v1/export.pb-c.h"
 #include "user/v1/user.pb-c.h"
 
 struct call;
@@ -34,5 +35,12 @@ enum status user_peers_settle_address(struct service *service, const char *cause
 // Deletes some of the items of an account, in the item service. `more` tells whether there may be more of them.
 enum status user_peers_delete_items(struct service *service, const char *user_id, struct arena *arena,
                                     bool *more) MUST_CHECK;
+
+// Adds the sessions of an account to an export.
+enum status user_peers_export_sessions(struct call *call, const char *user_id, User__V1__UserExport *export) MUST_CHECK;
+// Adds a page of the items of an account to an export. INVALID_ARGUMENT for a page token that the item service has not
+// made.
+enum status user_peers_export_items(struct call *call, const char *user_id, const char *page_token,
+                                    User__V1__UserExport *export) MUST_CHECK;
 
 #endif

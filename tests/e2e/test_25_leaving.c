@@ -61,7 +61,8 @@ Test(e2e_25_leaving, the_api_keys_of_a_suspended_account_rest)
 {
   struct account admin = admin_create();
   struct account ada = account_create();
-  struct http_reply made = HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{\"name\":\"robot\"}");
+  struct http_reply made =
+      HTTP(.path = "/v1/apiKeys", .token = ada.token, .body = "{\"name\":\"robot\",\"scopes\":[\"items:read\"]}");
   ASSERT_STATUS(made, 201);
   const char *key = http_json(&made, "key");
   ASSERT_STATUS(HTTP(.path = "/v1/items?pageSize=1", .token = key), 200);
@@ -115,4 +116,30 @@ Test(e2e_25_leaving, the_items_of_a_deleted_account_go_with_it)
   wait_until(is_gone, &watched, "an item of a deleted account is there");
   ASSERT_STATUS(HTTP(.path = text("/v1/items/%s", other), .token = eve.token), 200);
   wait_until(is_revoked, ada.token, "the token of a deleted account is taken");
+}
+
+Test(e2e_25_leaving, an_export_has_what_is_stored_of_its_user)
+{
+  enum { ITEMS = 103, FIRST = 100 };
+  struct account ada = account_create();
+  struct account eve = account_create();
+  for (int i = 0; i < ITEMS; i++)
+    (void)item_create(&ada, text("{\"sku\":\"E-%d\",\"name\":\"Lamp\"}", i));
+  struct http_reply first = HTTP(.path = "/v1/users/me/export", .token = ada.token);
+  ASSERT_STATUS(first, 200);
+  cr_assert_str_eq(http_json(&first, "account.email"), ada.email);
+  cr_assert_eq(http_json_count(&first, "sessions"), 1);
+  cr_assert_eq(http_json_count(&first, "items"), FIRST);
+  cr_assert_str_eq(http_json(&first, "items[0].ownerId"), ada.id);
+  const char *token = http_json(&first, "nextPageToken");
+  struct http_reply rest = HTTP(.path = text("/v1/users/me/export?pageToken=%s", token), .token = ada.token);
+  ASSERT_STATUS(rest, 200);
+  cr_assert_eq(http_json_count(&rest, "items"), ITEMS - FIRST);
+  cr_assert_str_eq(http_json(&rest, "nextPageToken"), "");
+  struct http_reply forged = HTTP(.path = "/v1/users/me/export?pageToken=AAAA", .token = ada.token);
+  ASSERT_PROBLEM(forged, 400, "INVALID_ARGUMENT");
+  struct http_reply others = HTTP(.path = "/v1/users/me/export", .token = eve.token);
+  ASSERT_STATUS(others, 200);
+  cr_assert_eq(http_json_count(&others, "items"), 0);
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me/export"), 401);
 }
