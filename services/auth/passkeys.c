@@ -66,10 +66,8 @@ static enum status open_challenge(struct call *call, const struct challenge_scop
                                   struct slice *hash)
 {
   struct slice challenge;
-  // What cannot be read is told by the check of the whole that follows.
-  if (webauthn_read_challenge(client_data_json, call_arena(call), &challenge) != WEBAUTHN_OK)
-    challenge = SLICE("");
-  else if (!passkey_challenge_is_good(scope, challenge, call_arena(call)))
+  if (webauthn_read_challenge(client_data_json, call_arena(call), &challenge) != WEBAUTHN_OK ||
+      !passkey_challenge_is_good(scope, challenge, call_arena(call)))
     return fail_challenge(call);
   *hash = passkey_challenge_hash(challenge, call_arena(call));
   return STATUS_OK;

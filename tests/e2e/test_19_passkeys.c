@@ -161,6 +161,42 @@ Test(e2e_19_passkeys, a_challenge_is_for_one_purpose_and_one_account)
   assert_reason(post(NULL, "login/finish", sign_in_body(key, &request, handle_of(&ada))), 400, "INVALID_CHALLENGE");
 }
 
+static void add_app(const struct account *account)
+{
+  struct http_reply added = HTTP(.path = "/v1/auth/factors/totp", .token = account->token, .body = "{}");
+  ASSERT_STATUS(added, 200);
+  char code[7];
+  totp_code(http_json(&added, "secret"), 0, code);
+  ASSERT_STATUS(
+      HTTP(.path = "/v1/auth/factors/totp/confirm", .token = account->token, .body = text("{\"code\":\"%s\"}", code)),
+      200);
+}
+
+// A challenge that no decoder reads is as foreign as one that this server has not made.
+static const char *const unreadable[] = {"*", "", "A", "AA*A"};
+
+Test(e2e_19_passkeys, a_challenge_that_cannot_be_read_is_refused)
+{
+  struct account ada = account_create();
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  struct authenticator *other = authenticator_create(AUTHENTICATOR_ES256, &arena);
+  enroll(&ada, key);
+  add_app(&ada);
+  struct http_reply login = account_login(ada.email, ada.password);
+  ASSERT_STATUS(login, 200);
+  const char *second = http_json(&login, "challenge"), *handle = handle_of(&ada);
+  for (size_t i = 0; i < sizeof(unreadable) / sizeof(*unreadable); i++) {
+    struct ceremony request = ceremony("webauthn.get", unreadable[i]);
+    const char *body = sign_in_body(key, &request, handle);
+    assert_reason(post(NULL, "login/finish", body), 400, "INVALID_CHALLENGE");
+    assert_reason(HTTP(.path = "/v1/auth/login/verify",
+                       .body = text("{\"challenge\":\"%s\",\"passkey\":%s}", second, body)),
+                  400, "INVALID_CHALLENGE");
+    struct ceremony creation = ceremony("webauthn.create", unreadable[i]);
+    assert_reason(post(ada.token, "register/finish", registration_body(other, &creation)), 400, "INVALID_CHALLENGE");
+  }
+}
+
 Test(e2e_19_passkeys, what_is_wrong_in_one_thing_signs_nobody_in)
 {
   struct account ada = account_create(), eve = account_create();
@@ -207,17 +243,6 @@ Test(e2e_19_passkeys, a_passkey_is_listed_and_removed_as_a_factor)
   cr_assert_not_null(http_json(&login, "accessToken"));
   ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = ada.token), 204);
   assert_reason(sign_in(key, &ada), 401, "WRONG_PASSKEY");
-}
-
-static void add_app(const struct account *account)
-{
-  struct http_reply added = HTTP(.path = "/v1/auth/factors/totp", .token = account->token, .body = "{}");
-  ASSERT_STATUS(added, 200);
-  char code[7];
-  totp_code(http_json(&added, "secret"), 0, code);
-  ASSERT_STATUS(
-      HTTP(.path = "/v1/auth/factors/totp/confirm", .token = account->token, .body = text("{\"code\":\"%s\"}", code)),
-      200);
 }
 
 static struct http_reply verify(const char *challenge, struct authenticator *key, const struct account *account)
