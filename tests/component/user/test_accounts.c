@@ -2,10 +2,12 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "tests/support/service/accounts.h"
 
 #define ADA "ada@example.com"
 #define CREATE_USER "user.v1.UserService/CreateUser"
+#define DELETE_CURRENT_USER "user.v1.UserService/DeleteCurrentUser"
 #define DELETE_USER "user.v1.UserService/DeleteUser"
 #define LIST_USERS "user.v1.UserService/ListUsers"
 #define UPDATE_USER "user.v1.UserService/UpdateUser"
@@ -15,13 +17,14 @@ enum { CALLS = 32 };
 static struct accounts accounts;
 static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
 static const struct slice admin_role = SLICE_INIT("admin");
-static const struct rpc_context admin = {.request_id = SLICE_INIT("r-1"),
-                                         .caller_id = SLICE_INIT("00000000-0000-7000-8000-000000000001"),
-                                         .caller_roles = &admin_role,
-                                         .caller_role_count = 1};
+static struct rpc_context admin = {.request_id = SLICE_INIT("r-1"),
+                                   .caller_id = SLICE_INIT("00000000-0000-7000-8000-000000000001"),
+                                   .caller_roles = &admin_role,
+                                   .caller_role_count = 1};
 
 static void setup(void)
 {
+  admin.caller_auth_time = clock_wall_us() / 1000000;
   accounts_open(&accounts, NULL);
 }
 
@@ -376,11 +379,29 @@ Test(user_accounts, who_is_no_admin_reaches_no_other_account)
 {
   const User__V1__User *ada = accounts_new_user(&accounts, ADA);
   const User__V1__User *bob = accounts_new_user(&accounts, "bob@example.com");
-  const struct rpc_context as_bob = {.request_id = SLICE("r-2"), .caller_id = slice_from_string(bob->id)};
+  const struct rpc_context as_bob = {
+      .request_id = SLICE("r-2"), .caller_id = slice_from_string(bob->id), .caller_auth_time = admin.caller_auth_time};
   User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
   request.id = ada->id;
   cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_bob).status, STATUS_PERMISSION_DENIED);
   cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &anonymous).status, STATUS_UNAUTHENTICATED);
   request.id = bob->id;
   cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_bob).status, STATUS_OK);
+}
+
+// A stolen token is no way to do what cannot be undone.
+Test(user_accounts, deleting_needs_a_recent_login)
+{
+  const User__V1__User *ada = accounts_new_user(&accounts, ADA);
+  struct rpc_context as_ada = {.request_id = SLICE("r-3"),
+                               .caller_id = slice_from_string(ada->id),
+                               .caller_auth_time = admin.caller_auth_time - 3600};
+  User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
+  request.id = ada->id;
+  User__V1__DeleteCurrentUserRequest own = USER__V1__DELETE_CURRENT_USER_REQUEST__INIT;
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_ada).status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_CURRENT_USER, &own.base, &as_ada).status, STATUS_UNAUTHENTICATED);
+  expect_sql("SELECT count(*) FROM \"user\".users", "1");
+  as_ada.caller_auth_time = admin.caller_auth_time;
+  cr_expect_eq(driver_call(&accounts.to_user, DELETE_CURRENT_USER, &own.base, &as_ada).status, STATUS_OK);
 }

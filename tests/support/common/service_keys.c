@@ -89,7 +89,7 @@ struct service_identity *service_keys_identity_by(const char *name, const char *
   return identity;
 }
 
-struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count)
+struct slice service_keys_token(struct slice user, const struct slice *roles, size_t role_count, int64_t auth_time)
 {
   static uint64_t number;
   int64_t now = clock_wall_us() / 1000000;
@@ -99,7 +99,8 @@ struct slice service_keys_token(struct slice user, const struct slice *roles, si
                                       .role_count = role_count,
                                       .id = slice_from_string(id),
                                       .issued_at = now,
-                                      .expires_at = now + 900};
+                                      .expires_at = now + 900,
+                                      .auth_time = auth_time};
   const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
   struct slice token;
   CHECK(token_sign(&key, "bulkhead", "bulkhead", &claims, &memory, &token) == STATUS_OK);

@@ -101,11 +101,13 @@ static struct slice find_token(struct driver *driver, const struct rpc_context *
 {
   static const struct slice USER = SLICE_INIT("user");
   bool has_roles = context->caller_role_count > 0;
-  if (!slice_equal(driver->user, context->caller_id) || driver->user_roles != context->caller_role_count) {
+  if (!slice_equal(driver->user, context->caller_id) || driver->user_roles != context->caller_role_count ||
+      driver->user_auth_time != context->caller_auth_time) {
     driver->user = arena_copy(&driver->arena, context->caller_id);
     driver->user_roles = context->caller_role_count;
+    driver->user_auth_time = context->caller_auth_time;
     driver->token = service_keys_token(context->caller_id, has_roles ? context->caller_roles : &USER,
-                                       has_roles ? context->caller_role_count : 1);
+                                       has_roles ? context->caller_role_count : 1, context->caller_auth_time);
   }
   return driver->token;
 }
