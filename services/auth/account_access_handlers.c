@@ -4,29 +4,40 @@
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
 
 // A step that changes the access to an account. NOT_FOUND where there is none.
-typedef enum status access_change(struct query_db db, const char *user_id, struct arena *arena);
+typedef enum status access_change(struct call *call, struct query_db db, const char *user_id);
 
-static enum status suspend(struct query_db db, const char *user_id, struct arena *arena)
+// Keeps changes of roles out, so that of two admins who suspend each other one is left.
+static enum status suspend(struct call *call, struct query_db db, const char *user_id)
 {
+  struct arena *arena = call_arena(call);
+  struct auth_db_is_admin_row target = {0};
   int64_t affected = 0;
-  enum status status = auth_db_suspend_account(db, user_id, arena, &affected);
+  enum status status = auth_db_lock_roles(db, arena);
+  if (status == STATUS_OK)
+    status = auth_db_is_admin(db, user_id, arena, &target);
+  if (status == STATUS_OK && target.is_admin)
+    status = auth_roles_check_last_admin(call, db, user_id);
+  if (status == STATUS_OK)
+    status = auth_db_suspend_account(db, user_id, arena, &affected);
   if (status == STATUS_OK && affected == 0)
     return STATUS_NOT_FOUND;
   return status == STATUS_OK ? auth_sessions_end_all(db, user_id, arena) : status;
 }
 
-static enum status resume(struct query_db db, const char *user_id, struct arena *arena)
+static enum status resume(struct call *call, struct query_db db, const char *user_id)
 {
   int64_t affected = 0;
-  enum status status = auth_db_resume_account(db, user_id, arena, &affected);
+  enum status status = auth_db_resume_account(db, user_id, call_arena(call), &affected);
   return status == STATUS_OK && affected == 0 ? STATUS_NOT_FOUND : status;
 }
 
-static enum status sign_out(struct query_db db, const char *user_id, struct arena *arena)
+static enum status sign_out(struct call *call, struct query_db db, const char *user_id)
 {
+  struct arena *arena = call_arena(call);
   struct auth_db_is_account_suspended_row row;
   enum status status = auth_db_is_account_suspended(db, user_id, arena, &row);
   return status == STATUS_OK ? auth_sessions_end_all(db, user_id, arena) : status;
@@ -40,7 +51,9 @@ static enum status change_access(struct call *call, access_change *change, const
   const struct audit_entry entry = {.action = action, .user_id = user_id};
   enum status status = pg_begin(state->pg, &tx);
   if (status == STATUS_OK)
-    status = change(query_in(tx), user_id, call_arena(call));
+    status = auth_roles_check_target(call, query_in(tx), user_id);
+  if (status == STATUS_OK)
+    status = change(call, query_in(tx), user_id);
   if (status == STATUS_OK)
     status = audit_add(call, query_in(tx), &entry);
   if (status == STATUS_OK)

@@ -14,6 +14,7 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_peers.h"
+#include "services/auth/auth_roles.h"
 #include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/factor_codes.h"
@@ -232,6 +233,8 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
   const struct auth_db_delete_factor_params params = {.id = removal->factor_id, .user_id = removal->user_id};
   int64_t removed = 0;
   enum status status = auth_factors_lock(call, db, removal->user_id);
+  if (status == STATUS_OK && removal->factor_id == NULL)
+    status = auth_roles_check_target(call, db, removal->user_id);
   if (status == STATUS_OK)
     status = removal->factor_id == NULL ? auth_db_delete_factors(db, removal->user_id, arena, &removed)
                                         : auth_db_delete_factor(db, &params, arena, &removed);

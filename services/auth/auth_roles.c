@@ -109,6 +109,34 @@ enum status auth_roles_check_held(struct call *call, const struct permission_set
                    "you do not hold the permission %s, so you cannot give or take it", missing);
 }
 
+enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct auth_db_get_user_roles_row row;
+  enum status status = auth_db_get_user_roles(db, user_id, arena, &row);
+  if (status != STATUS_OK)
+    return status;
+  struct permission_set set = {.names = (const char **)(uintptr_t)row.permissions, .count = row.permissions_count};
+  if (has_name((const char *const *)row.roles, row.roles_count, AUTH_ROLE_ADMIN))
+    set = auth_roles_expand(&state->permissions, true, true, NULL, 0, arena);
+  const char *missing = auth_roles_find_missing(call, &set);
+  if (missing == NULL)
+    return STATUS_OK;
+  return call_fail(call, STATUS_PERMISSION_DENIED, "HOLDS_MORE_THAN_YOU",
+                   "this account holds the permission %s, which you do not; ask an admin", missing);
+}
+
+enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id)
+{
+  struct auth_db_count_other_admins_row others;
+  enum status status = auth_db_count_other_admins(db, user_id, call_arena(call), &others);
+  if (status != STATUS_OK || others.count > 0)
+    return status;
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "LAST_ADMIN",
+                   "this account is the only admin who is not suspended; make another one first");
+}
+
 enum status auth_roles_end_holders(struct job *job)
 {
   struct pg *pg = service_pg(job_service(job));

@@ -53,6 +53,13 @@ enum status auth_roles_check_known(struct call *call, const char *field, char *c
 // Refuses to give or take what the caller does not hold, so that nobody can give himself, or a key, more than he has.
 enum status auth_roles_check_held(struct call *call, const struct permission_set *set) MUST_CHECK;
 
+// Refuses to act on the account of somebody who holds what the caller does not. NOT_FOUND where there is no such
+// account.
+enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
+// Refuses what would leave nobody who is admin and may sign in. The caller has locked the roles (lock_roles), and the
+// account is an admin's.
+enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
+
 // Runs the job AUTH_ROLE_JOB, whose key is a role of which something was taken, or which is being removed: its holders'
 // access tokens end, in batches; a role that is being removed is taken from them, and then is gone.
 enum status auth_roles_end_holders(struct job *job) MUST_CHECK;

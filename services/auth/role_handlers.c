@@ -337,12 +337,7 @@ static enum status check_last_admin(const struct gift *gift)
 {
   if (!had_role(gift, AUTH_ROLE_ADMIN) || is_among(gift->roles, gift->role_count, AUTH_ROLE_ADMIN))
     return STATUS_OK;
-  struct auth_db_count_other_admins_row others;
-  enum status status = auth_db_count_other_admins(gift->db, gift->user_id, call_arena(gift->call), &others);
-  if (status != STATUS_OK || others.count > 0)
-    return status;
-  return call_fail(gift->call, STATUS_FAILED_PRECONDITION, "LAST_ADMIN",
-                   "this account is the only admin; make another one first");
+  return auth_roles_check_last_admin(gift->call, gift->db, gift->user_id);
 }
 
 // Adds an event for each role that was given, and for each that was taken.

@@ -47,6 +47,35 @@ Test(e2e_25_leaving, a_suspended_account_is_closed_until_it_is_resumed)
   ASSERT_STATUS(account_login(ada.email, ada.password), 200);
 }
 
+static const char *reason_of(struct http_reply reply)
+{
+  const char *reason = http_json(&reply, "reason");
+  return reason == NULL ? "" : reason;
+}
+
+// A support role acts on users, and not on those who may do more than it.
+Test(e2e_25_leaving, nobody_acts_on_the_account_of_who_holds_more)
+{
+  static const char *const verbs[] = {"suspend", "resume", "signOut", "resetFactors"};
+  struct account admin = admin_create();
+  struct account bob = account_create();
+  struct account ada = account_create();
+  const char *role = text("r%s", fresh_word());
+  ASSERT_STATUS(HTTP(.path = "/v1/roles", .token = admin.token,
+                     .body = text("{\"name\":\"%s\",\"permissions\":[\"users:write:any\"]}", role)),
+                201);
+  ASSERT_STATUS(HTTP(.method = "PUT", .path = text("/v1/users/%s/roles", bob.id), .token = admin.token,
+                     .body = text("{\"roles\":[\"%s\"]}", role)),
+                200);
+  struct http_reply tokens = account_login(bob.email, bob.password);
+  bob.token = http_json(&tokens, "accessToken");
+  for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+    cr_assert_str_eq(reason_of(act(&bob, admin.id, verbs[i])), "HOLDS_MORE_THAN_YOU", "%s", verbs[i]);
+    ASSERT_STATUS(act(&bob, ada.id, verbs[i]), 204);
+  }
+  ASSERT_STATUS(account_login(admin.email, admin.password), 200);
+}
+
 static bool is_refused(const void *key)
 {
   return HTTP(.path = "/v1/items?pageSize=1", .token = key).status == 401;

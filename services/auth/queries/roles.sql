@@ -66,10 +66,15 @@ FROM credentials c WHERE c.user_id = :user_id::uuid;
 
 -- name: count_other_admins :one
 -- not null: count
--- Two admins are enough to know whether there is another one.
+-- Says whether there is another admin, who may sign in: 1 or 0.
 SELECT count(*) AS count
-FROM (SELECT user_id FROM roles WHERE role = 'admin' ORDER BY user_id LIMIT 2) AS admins
-WHERE user_id <> :user_id::uuid;
+FROM (SELECT r.user_id FROM roles AS r JOIN credentials AS c ON c.user_id = r.user_id
+      WHERE r.role = 'admin' AND r.user_id <> :user_id::uuid AND c.suspend_time IS NULL
+      ORDER BY r.user_id LIMIT 1) AS admins;
+
+-- name: is_admin :one
+-- not null: is_admin
+SELECT EXISTS (SELECT FROM roles WHERE user_id = :user_id::uuid AND role = 'admin') AS is_admin;
 
 -- name: set_user_roles :exec
 -- Gives an account these roles and takes all others from it.

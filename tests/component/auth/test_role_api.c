@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "auth/v1/account_access.pb-c.h"
 #include "auth/v1/roles.pb-c.h"
 #include "tests/support/service/accounts.h"
 
@@ -65,6 +66,26 @@ Test(auth_role_api, the_last_admin_stays_one)
   outcome = set_roles(ada, NULL, 0);
   expect(&outcome, STATUS_OK, NULL);
   outcome = set_roles(bob, NULL, 0);
+  expect(&outcome, STATUS_FAILED_PRECONDITION, "LAST_ADMIN");
+}
+
+Test(auth_role_api, a_suspended_admin_is_no_other_admin)
+{
+  char *admin[] = {"admin"};
+  const char *bob =
+      arena_string(&accounts.database.arena, slice_from_string(accounts_new_user(&accounts, "bob@example.com")->id));
+  struct outcome outcome = set_roles(bob, admin, 1);
+  expect(&outcome, STATUS_OK, NULL);
+  Auth__V1__SuspendUserRequest request = AUTH__V1__SUSPEND_USER_REQUEST__INIT;
+  request.id = (char *)(uintptr_t)bob;
+  outcome = call_as("admin", "auth.v1.AccountAccessService/SuspendUser", &request.base);
+  expect(&outcome, STATUS_OK, NULL);
+  outcome = set_roles(ada, NULL, 0);
+  expect(&outcome, STATUS_FAILED_PRECONDITION, "LAST_ADMIN");
+  // The caller's own role was taken a moment ago, and bob is the only admin now.
+  (void)database_sql(&accounts.database, "UPDATE auth.credentials SET suspend_time = NULL");
+  (void)database_sql(&accounts.database, "DELETE FROM auth.roles WHERE user_id = '%s'", ada);
+  outcome = call_as("admin", "auth.v1.AccountAccessService/SuspendUser", &request.base);
   expect(&outcome, STATUS_FAILED_PRECONDITION, "LAST_ADMIN");
 }
 
