@@ -12,7 +12,7 @@ enum {
   // What counts as calm grows by one part of this in each calm window, so that one quick window does not hold for ever.
   CALM_DECAY = 256,
   // How often a limit at its least is lowered for a probe, and for how many times of what calls take.
-  PROBE_EVERY_US = 60 * 1000 * 1000,
+  PROBE_EVERY_US = 20 * 1000 * 1000,
   PROBE_CALLS = 8,
   // Calls are few below one part of this of the least limit.
   CALM_PART = 4,

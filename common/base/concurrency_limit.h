@@ -11,9 +11,9 @@
 // does not empty within a window, as CoDel tells it from a burst.)
 //
 // Calls that always take long, such as writes that wait for a stand-by far away, may come in such numbers that there is
-// never a time with few of them. So a limit at its least is lowered to a fifth of that every minute, for some times as
-// long as calls take. Where the median is hardly shorter then, what calls take is not the crowd's doing, and counts as
-// the median of a calm time from then on. All limits of a host do so at the same time, because their calls may wait for
+// never a time with few of them. So a limit at its least is lowered to a fifth of that every twenty seconds, for some
+// times as long as calls take. Where it is hardly shorter, what calls take is not the crowd's doing, and counts as the
+// median of a calm time from then on. All limits of a host do so at the same time, because their calls may wait for
 // each other. (Envoy measures its minimum latency in the same way.)
 //
 // Calls may have weights, by what they cost: a usual one has CONCURRENCY_UNIT, and the limit is a number of usual
