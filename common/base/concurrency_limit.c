@@ -11,11 +11,6 @@ enum {
   QUIET_US = 2 * LONGEST_WINDOW_US,
   // What counts as calm grows by one part of this in each calm window, so that one quick window does not hold for ever.
   CALM_DECAY = 256,
-  // How often a limit at its least is lowered for a probe, and for how many times of what calls take.
-  PROBE_EVERY_US = 20 * 1000 * 1000,
-  PROBE_CALLS = 8,
-  // Calls are few below one part of this of the least limit.
-  CALM_PART = 4,
   // A caller has few calls in flight below one part of this of the limit, and may exceed it by one part of that.
   FEW_PART = 8,
   RESERVE_PART = 4,
@@ -70,7 +65,7 @@ static size_t count_calls(size_t weight)
 // Tells whether the window saw so few calls at a time that they cannot have waited for each other for long.
 static bool is_calm(const struct concurrency_limit *limit)
 {
-  return count_calls(limit->most_in_flight) <= limit->bounds.least / CALM_PART;
+  return count_calls(limit->most_in_flight) <= limit->bounds.least / 4;
 }
 
 static void note_calm(struct concurrency_limit *limit, uint64_t median_us)
@@ -96,16 +91,11 @@ static bool is_crowd(const struct concurrency_limit *limit)
          count_calls(limit->least_in_flight) > limit->bounds.least;
 }
 
-static uint64_t get_allowed_us(const struct concurrency_limit *limit)
-{
-  return 2 * limit->calm_us > limit->bounds.calm_us ? 2 * limit->calm_us : limit->bounds.calm_us;
-}
-
 // Returns the limit that follows from a median: what was in flight times allowed / median, but at least half of it, and
 // the square root of the old limit.
 static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t median_us)
 {
-  uint64_t allowed_us = get_allowed_us(limit);
+  uint64_t allowed_us = 2 * limit->calm_us > limit->bounds.calm_us ? 2 * limit->calm_us : limit->bounds.calm_us;
   uint64_t next = limit->limit;
   if (is_crowd(limit) && median_us > allowed_us) {
     if (count_calls(limit->most_in_flight) < next)
@@ -118,50 +108,13 @@ static uint32_t follow_gradient(const struct concurrency_limit *limit, uint64_t 
   return next > limit->bounds.most ? limit->bounds.most : (uint32_t)next;
 }
 
-// ---- probes ----
-
-static bool is_probe_due(const struct concurrency_limit *limit, uint64_t now_us)
-{
-  return limit->limit == limit->bounds.least && is_crowd(limit) && limit->usual_us > get_allowed_us(limit) &&
-         limit->began_us / PROBE_EVERY_US != now_us / PROBE_EVERY_US;
-}
-
-// Lowers the limit for the next window.
-static void begin_probe(struct concurrency_limit *limit)
-{
-  limit->is_probe = true;
-  limit->crowded_us = limit->usual_us < LONGEST_WINDOW_US / 4 ? limit->usual_us : LONGEST_WINDOW_US / 4;
-  // Callers with few calls exceed it by the reserve.
-  limit->limit = limit->bounds.least / CALM_PART * RESERVE_PART / (RESERVE_PART + 1);
-}
-
-static void end_probe(struct concurrency_limit *limit)
-{
-  uint64_t median_us = find_median(limit);
-  if (limit->ended >= ENOUGH_CALLS && median_us >= limit->crowded_us / 4 * 3)
-    limit->calm_us = median_us;
-  limit->is_probe = false;
-  limit->limit = limit->bounds.least;
-}
-
-// ---- the end of a window ----
-
-static void learn(struct concurrency_limit *limit, uint64_t now_us)
-{
-  limit->usual_us = find_median(limit);
-  if (is_calm(limit))
-    note_calm(limit, limit->usual_us);
-  limit->limit = follow_gradient(limit, limit->usual_us);
-  if (is_probe_due(limit, now_us))
-    begin_probe(limit);
-}
-
 static void end_window(struct concurrency_limit *limit, uint64_t now_us)
 {
-  if (limit->is_probe) {
-    end_probe(limit);
-  } else if (limit->ended > 0) {
-    learn(limit, now_us);
+  if (limit->ended > 0) {
+    limit->usual_us = find_median(limit);
+    if (is_calm(limit))
+      note_calm(limit, limit->usual_us);
+    limit->limit = follow_gradient(limit, limit->usual_us);
   } else {
     // Nobody learns what calls take while none ends: what was bad is forgotten.
     limit->usual_us /= 2;
@@ -174,21 +127,14 @@ static void end_window(struct concurrency_limit *limit, uint64_t now_us)
   begin_window(limit, now_us);
 }
 
-static bool is_window_over(const struct concurrency_limit *limit, uint64_t now_us)
-{
-  uint64_t age_us = now_us > limit->began_us ? now_us - limit->began_us : 0;
-  if (limit->is_probe)
-    return age_us >= PROBE_CALLS * limit->crowded_us;
-  return age_us >= LONGEST_WINDOW_US || (age_us >= WINDOW_US && limit->ended >= ENOUGH_CALLS);
-}
-
 static void move_window(struct concurrency_limit *limit, uint64_t now_us)
 {
   if (limit->limit == 0) {
     limit->limit = limit->bounds.most;
     begin_window(limit, now_us);
   }
-  if (is_window_over(limit, now_us))
+  uint64_t age_us = now_us > limit->began_us ? now_us - limit->began_us : 0;
+  if (age_us >= LONGEST_WINDOW_US || (age_us >= WINDOW_US && limit->ended >= ENOUGH_CALLS))
     end_window(limit, now_us);
 }
 
@@ -238,8 +184,7 @@ void concurrency_limit_end(struct concurrency_limit *limit, size_t weight, uint6
   limit->in_flight -= weight;
   if (limit->in_flight < limit->least_in_flight)
     limit->least_in_flight = limit->in_flight;
-  // A probe learns from the calls that have begun in it: others have waited with the crowd.
-  if (duration_us > 0 && !(limit->is_probe && duration_us > now_us - limit->began_us)) {
+  if (duration_us > 0) {
     limit->buckets[find_bucket(duration_us)]++;
     limit->ended++;
   }

@@ -10,12 +10,6 @@
 // stays within its bounds. (The gradient is that of Envoy's and Netflix's adaptive concurrency; a queue stands that
 // does not empty within a window, as CoDel tells it from a burst.)
 //
-// Calls that always take long, such as writes that wait for a stand-by far away, may come in such numbers that there is
-// never a time with few of them. So a limit at its least is lowered to a fifth of that every twenty seconds, for some
-// times as long as calls take. Where it is hardly shorter, what calls take is not the crowd's doing, and counts as the
-// median of a calm time from then on. All limits of a host do so at the same time, because their calls may wait for
-// each other. (Envoy measures its minimum latency in the same way.)
-//
 // Calls may have weights, by what they cost: a usual one has CONCURRENCY_UNIT, and the limit is a number of usual
 // calls.
 //
@@ -53,12 +47,10 @@ struct concurrency_bounds {
 // Zeroed but for its bounds, a limit is ready.
 struct concurrency_limit {
   struct concurrency_bounds bounds;
-  uint32_t limit;       // 0 before the first call, which makes it the most
-  size_t in_flight;     // the weights of what is admitted, and has not ended
-  uint64_t calm_us;     // what calls take without a crowd, a median; 0 before the first window with few calls
-  uint64_t usual_us;    // the median of the last window that had one
-  bool is_probe;        // the window that runs is one with a lowered limit
-  uint64_t crowded_us;  // the median before it
+  uint32_t limit;     // 0 before the first call, which makes it the most
+  size_t in_flight;   // the weights of what is admitted, and has not ended
+  uint64_t calm_us;   // the least median of windows with few calls; 0 before the first
+  uint64_t usual_us;  // the median of the last window that had one
   // The window that runs now.
   uint64_t began_us;
   size_t most_in_flight;

@@ -102,7 +102,7 @@ Test(concurrency_limit, a_pause_of_some_seconds_lets_a_burst_in_again)
 {
   struct concurrency_limit limit = {.bounds = BOUNDS};
   uint64_t now_us = SECOND;
-  for (int round = 0; round < 15; round++, now_us += SECOND) {
+  for (int round = 0; round < 20; round++, now_us += SECOND) {
     size_t held = 0;
     while (begin_at(&limit, 0, NO_DEADLINE, now_us) == CONCURRENCY_ADMITTED)
       held++;
@@ -116,7 +116,7 @@ Test(concurrency_limit, a_pause_of_some_seconds_lets_a_burst_in_again)
 
 // ---- a simulation ----
 
-enum { MOST_SERVERS = 512, MOST_WAITING = 1 << 16, CALLERS = 11, STEP_US = 100 };
+enum { MOST_SERVERS = 64, MOST_WAITING = 1 << 16, CALLERS = 11, STEP_US = 100 };
 
 struct call {
   uint64_t began_us;
@@ -261,22 +261,6 @@ Test(concurrency_limit, three_and_five_times_too_much_leave_goodput_and_duration
   world->is_unlimited = true;
   struct seen without = run(world, "3 x without a limit", &now_us, 5, (double[]){0, 600});
   cr_expect_gt(without.p50_ms, 10 * three.p50_ms);
-}
-
-// PostgreSQL that waits for a stand-by in another region: each call takes long, however few there are.
-Test(concurrency_limit, calls_that_always_take_long_are_not_refused_for_it)
-{
-  struct world *world = make_world(MOST_SERVERS, 180 * MS);
-  world->limit.bounds.least = 160;
-  uint64_t now_us = SECOND;
-  (void)run(world, "a standing crowd of slow calls, the first seconds", &now_us, 30, (double[]){0, 180});
-  struct seen later = run(world, "the same, later", &now_us, 60, (double[]){0, 180});
-  cr_expect_geq(later.per_second, 0.9 * 1800);
-  world->servers = 64;
-  (void)run(world, "the same with fewer servers, at first", &now_us, 10, (double[]){0, 180});
-  struct seen crowded = run(world, "the same, later", &now_us, 60, (double[]){0, 180});
-  cr_expect_geq(crowded.per_second, 0.9 * 64 / 0.18);
-  cr_expect_leq(crowded.p50_ms, 5 * later.p50_ms);
 }
 
 // A queue that grows slowly is as bad as one that comes at once.
