@@ -5,9 +5,9 @@
 //
 // Calls are held to 50 ms (ADMISSION_CALM_MS). Of expensive methods, such as lists, a few at a time keep everybody
 // busy. Of the others, which travel to PostgreSQL in batches, it takes more; and a client that changes something over
-// 128 connections at a time is let in on a machine of any speed, even where one worker has all of them. Where calls
-// take longer than that however few there are, such as writes that wait for a stand-by in another region, the limit
-// learns that, and holds them to twice as long.
+// 128 connections at a time is let in on a machine of any speed, even where one worker has all of them. Changes
+// that always take longer than 50 ms and never come few at a time, such as those that wait for a stand-by in another
+// region, cannot be told from a crowd: of these a worker lets in ADMISSION_OTHER_LEAST at a time.
 //
 // Reads that are not declared expensive have no limit, cached or not, because their calls cost little more than a
 // refusal: to refuse them leaves no time to answer others. What PostgreSQL cannot take of them their service refuses.

@@ -56,7 +56,10 @@ static uint64_t note_frame(struct outbox *outbox, size_t size_before, uint8_t ow
 static void take_payload(struct outbox *outbox, struct strbuf *buffer)
 {
   struct outbox_frame *frame = get_frame(outbox, outbox->next - 1);
-  frame->payload = (struct outbox_payload){buffer->data, buffer->size};
+  // What is held is what is counted: a buffer may have been made for much more than it got.
+  char *data = buffer->capacity > buffer->size + buffer->size / 4 ? realloc(buffer->data, buffer->size) : buffer->data;
+  CHECK(data != NULL);
+  frame->payload = (struct outbox_payload){data, buffer->size};
   outbox->payload_bytes += buffer->size;
   outbox->owned_bytes[frame->owner] += buffer->size;
   strbuf_init(buffer, buffer->max_size);

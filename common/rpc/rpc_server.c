@@ -1,7 +1,8 @@
 // Requests in, replies out. Everything runs on the host's thread; nng's threads only push connection events.
 //
 // The copy of a received packet lives until its last request has been replied to. Replies are encoded straight into the
-// outbox of their connection and leave with the flush, or as soon as they fill a packet.
+// outbox of their connection, large ones without being copied, and leave with the flush, or as soon as they fill a
+// packet.
 #include "common/rpc/rpc_server.h"
 
 #include <stdlib.h>

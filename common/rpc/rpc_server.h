@@ -121,7 +121,8 @@ bool rpc_request_write(struct rpc_request *request, struct slice payload) MUST_C
 // Replies to the request and frees it. With `status` NULL or OK, the reply is `payload`, which is copied; otherwise it
 // is the status. A reply over max_message_bytes becomes INTERNAL.
 void rpc_request_reply(struct rpc_request *request, const struct rpc_status *status, struct slice payload);
-// Replies with the content of a buffer, whose memory is taken over: it is empty then. So a large reply is not copied.
+// Replies with the content of a buffer, which is empty then. The memory of a large one is taken over, so it is not
+// copied.
 void rpc_request_reply_buffer(struct rpc_request *request, struct strbuf *payload);
 
 #endif

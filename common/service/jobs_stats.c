@@ -108,12 +108,13 @@ void jobs_watch(void *arg)
     struct arena arena = {0};
     const struct counted_kinds kinds = name_kinds(jobs, &arena);
     uint64_t before = task_tighten_deadline(deadline_after_ms(clock_now_us(), COUNT_LIMIT_MS));
-    enum status status = purge(jobs, &kinds, &arena);
-    if (status == STATUS_OK)
-      status = count_all(jobs, &kinds, &arena);
+    enum status counted = count_all(jobs, &kinds, &arena);
+    enum status purged = counted == STATUS_OK ? purge(jobs, &kinds, &arena) : STATUS_OK;
     task_restore_deadline(before);
     arena_free(&arena);
-    if (status != STATUS_OK && task_check() == STATUS_OK)
-      log_debug("jobs", "could not count the jobs; their metrics stay as they were", LOG_STATUS(status));
+    if (counted != STATUS_OK && task_check() == STATUS_OK)
+      log_debug("jobs", "could not count the jobs; their metrics stay as they were", LOG_STATUS(counted));
+    if (purged != STATUS_OK && task_check() == STATUS_OK)
+      log_warn("jobs", "could not remove old dead jobs; the next attempt follows", LOG_STATUS(purged));
   } while (task_sleep_ms(COUNT_EVERY_MS) == STATUS_OK);
 }

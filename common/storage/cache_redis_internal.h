@@ -1,13 +1,12 @@
 // The tier in Redis: values, found by the cache's name, the epoch and the key.
 //
 // A key in Redis holds a value ("v" and its bytes; in a format after the first "w", its version, ":" and its bytes), a
-// lease ("t" and a random number) or a tombstone ("x" and a random
-// number for each change that is under way). An instance that misses takes a lease, loads, and puts the value in only
-// if its lease is still there; a script makes that one step. A change puts a tombstone in the place of whatever is
-// there before it takes effect, so no value that was loaded before enters after it, and nobody takes a lease. The
-// tombstone ends with the last change, or by itself. One that several changes have shared begins with "x+", also when
-// only one is left. One of many changes ("x!") does not count them, and ends by itself. A change leaves its value in
-// the place of a tombstone that was its own alone.
+// lease ("t" and a random number) or a tombstone ("x" and a random number for each change that is under way). An
+// instance that misses takes a lease, loads, and puts the value in only if its lease is still there; a script makes
+// that one step. A change puts a tombstone in the place of whatever is there before it takes effect, so no value that
+// was loaded before enters after it, and nobody takes a lease. The tombstone ends with the last change, or by itself.
+// One that several changes have shared begins with "x+", also when only one is left. One of many changes ("x!") does
+// not count them, and ends by itself. A change leaves its value in the place of a tombstone that was its own alone.
 #ifndef BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 #define BULKHEAD_STORAGE_CACHE_REDIS_INTERNAL_H
 

@@ -14,7 +14,7 @@
 
 // The most entries of a reply.
 #define MAX_REPLY 2000
-// An instance that has not read the table for so long leaves the gateways to others.
+// After so long without a successful read ListEndings answers UNAVAILABLE, so that gateways ask another instance.
 #define STALE_US 3000000
 
 struct ending {

@@ -22,7 +22,7 @@
 #define HOUSEKEEPING_MS 60000
 // How often what has ended is read. The gateways ask as often, and revocation takes a second at most.
 #define ENDINGS_EVERY_MS 150
-#define ENDINGS_LIMIT_MS 5000
+#define ENDINGS_LIMIT_MS 2000
 #define HOUSEKEEPING_LIMIT_MS 30000
 
 // Reads the signing keys, and verifies the tokens of this service's own callers with them.

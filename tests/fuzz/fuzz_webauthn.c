@@ -5,6 +5,7 @@
 //   's'  the signature of a sign-in
 //   'p'  the origins of the settings
 #include <stdint.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/security/webauthn.h"
@@ -47,12 +48,12 @@ static struct slice wrap(struct slice data, struct arena *arena)
   size_t head_size = sizeof(head) - 1;
   size_t kept = data.size < 65535 ? data.size : 65535;
   char *object = arena_alloc(arena, head_size + 2 + kept);
-  for (size_t i = 0; i < head_size; i++)
-    object[i] = head[i];
+  memcpy(object, head, head_size);
   object[head_size] = (char)(kept >> 8);
   object[head_size + 1] = (char)kept;
-  for (size_t i = 0; i < kept; i++)
-    object[head_size + 2 + i] = data.data[i];
+  // cppcheck-suppress knownConditionTrueFalse
+  if (kept > 0)
+    memcpy(object + head_size + 2, data.data, kept);
   return slice_make(object, head_size + 2 + kept);
 }
 

@@ -122,6 +122,7 @@ static void begin_verify(const char *challenge, const char *code, struct outcome
 {
   Auth__V1__VerifyLoginRequest request = AUTH__V1__VERIFY_LOGIN_REQUEST__INIT;
   request.challenge = changeable(challenge);
+  request.proof_case = AUTH__V1__VERIFY_LOGIN_REQUEST__PROOF_CODE;
   request.code = changeable(code);
   begin_call(VERIFY, &request.base, outcome);
 }
