@@ -13,6 +13,7 @@
 #include "services/auth/account_tokens.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_factors.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_links.h"
 #include "services/auth/auth_mail.h"
@@ -27,6 +28,7 @@
 #define MOST_AN_HOUR 5
 // Changes that somebody makes with a mail each are few enough by themselves.
 #define ANY_NUMBER 1000
+#define DAY_US (INT64_C(86400) * 1000000)
 
 // ---- a change is asked for: the job's payload has the parts in lines ----
 
@@ -186,14 +188,14 @@ static enum status follow_change(struct call *call, struct query_db db, const st
 }
 
 // Voids what somebody may hold who has changed the address: sessions with their access tokens, links in mails, also
-// those that would take this undo back, and a password that may be his.
+// those that would take this undo back, and a password, factors, passkeys and API keys that may be his.
 static enum status follow_undo(struct call *call, struct query_db db,
                                const struct auth_db_void_password_params *void_it,
                                const struct auth_db_settle_token_row *token)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
-  const struct auth_db_spend_later_undos_params later = {.user_id = token->user_id,
+  const struct auth_db_spend_later_undos_params undos = {.user_id = token->user_id,
                                                          .email_version = token->email_version};
   const struct auth_link reset = {.purpose = AUTH_RESET_PURPOSE,
                                   .fragment = "reset",
@@ -204,15 +206,18 @@ static enum status follow_undo(struct call *call, struct query_db db,
                                   .ttl_ms = state->settings->undo_ttl_ms,
                                   .most_an_hour = ANY_NUMBER};
   bool sent = false;
-  int64_t locked = 0;
+  const struct late_proofs late = {.user_id = token->user_id,
+                                   .since_us = token->create_us - DAY_US,
+                                   .detail = "the change of the address was taken back, so what was added in the day "
+                                             "before it or since was removed: second factors, passkeys and API keys"};
   // Devices that are remembered have to pass the second step again.
-  enum status status = auth_db_lock_factors(db, token->user_id, arena, &locked);
+  enum status status = auth_factors_remove_late(call, db, &late);
   if (status == STATUS_OK)
     status = auth_db_void_password(db, void_it, arena);
   if (status == STATUS_OK)
     status = auth_db_spend_links(db, token->user_id, arena);
   if (status == STATUS_OK)
-    status = auth_db_spend_later_undos(db, &later, arena);
+    status = auth_db_spend_later_undos(db, &undos, arena);
   if (status == STATUS_OK)
     status = auth_sessions_end_all(db, token->user_id, arena);
   if (status == STATUS_OK)

@@ -68,6 +68,18 @@ enum status auth_factors_settle(struct call *call, struct query_db db, const str
   return status;
 }
 
+enum status auth_factors_remove_late(struct call *call, struct query_db db, const struct late_proofs *late)
+{
+  const struct auth_db_remove_proofs_params params = {.user_id = late->user_id, .since_us = late->since_us};
+  struct auth_db_remove_proofs_row row;
+  enum status status = auth_factors_lock(call, db, late->user_id);
+  if (status == STATUS_OK)
+    status = auth_db_remove_proofs(db, &params, call_arena(call), &row);
+  const struct factor_change change = {
+      .user_id = late->user_id, .action = "factor.reset", .detail = late->detail, .forced = true};
+  return status == STATUS_OK && row.removed > 0 ? auth_factors_settle(call, db, &change) : status;
+}
+
 // A change as it is made within its transaction.
 typedef enum status factor_work(struct call *call, struct query_db db, const void *arg);
 

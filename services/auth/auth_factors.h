@@ -41,4 +41,13 @@ struct factor_change {
 };
 enum status auth_factors_settle(struct call *call, struct query_db db, const struct factor_change *change) MUST_CHECK;
 
+struct late_proofs {
+  const char *user_id;
+  int64_t since_us;    // since 1970; 0: all of them
+  const char *detail;  // of the mail
+};
+// Removes the factors, passkeys and API keys that were added after a time, and voids what rests on factors. Where there
+// was any, the audit log has it and the owner is told.
+enum status auth_factors_remove_late(struct call *call, struct query_db db, const struct late_proofs *late) MUST_CHECK;
+
 #endif

@@ -12,6 +12,7 @@
 #include "services/auth/account_tokens.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_factors.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_links.h"
 #include "services/auth/auth_mail.h"
@@ -86,7 +87,18 @@ struct reset {
   const char *email;
   char hash[PASSWORD_HASH_SIZE];
   bool needs_factor;  // it is too short to be the only factor
+  bool was_verified;  // somebody had shown before that he reads mail at the address
 };
+
+// Until somebody has shown that he reads mail at the address, what the account has may be of somebody else, who has
+// signed up with it.
+static enum status remove_unproven(struct call *call, struct query_db db, const struct reset *reset)
+{
+  const struct late_proofs all = {.user_id = reset->user_id,
+                                  .detail = "the address was not confirmed until a mail to it set a new password, so "
+                                            "what was added before was removed: second factors, passkeys and API keys"};
+  return reset->was_verified ? STATUS_OK : auth_factors_remove_late(call, db, &all);
+}
 
 // Makes the change in the transaction: of two resets with one token, one spends it.
 static enum status apply(struct call *call, struct query_db db, const struct reset *reset)
@@ -97,6 +109,8 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   enum status status = auth_db_use_account_token(db, &use, arena, &used);
   if (status == STATUS_OK && used == 0)
     return fail_token(call);
+  if (status == STATUS_OK)
+    status = remove_unproven(call, db, reset);
   const struct auth_db_set_password_hash_params set = {
       .password_hash = reset->hash, .needs_factor = reset->needs_factor, .user_id = reset->user_id};
   if (status == STATUS_OK)
@@ -122,6 +136,16 @@ static enum status commit(struct call *call, const struct reset *reset)
   return status;
 }
 
+// The token came by a mail to this address. That is noted last, so that a reset that fails halfway still finds an
+// address that was not confirmed. Where it cannot be noted, the next mail shows it again.
+static void confirm(struct call *call, const struct reset *reset)
+{
+  enum status status = auth_peers_confirm_address(call, reset->user_id, reset->email);
+  if (status != STATUS_OK)
+    log_info("recovery", "the address of an account whose password was set by mail was not confirmed",
+             LOG_STRING("userId", reset->user_id), LOG_STATUS(status));
+}
+
 enum status auth_recovery_finish(struct call *call, const char *token, const char *new_password)
 {
   const struct auth_state *state = call_state(call);
@@ -140,21 +164,21 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   status = auth_peers_find_account(call, row.user_id, &account);
   if (status == STATUS_NOT_FOUND)
     return fail_token(call);
-  const struct chosen_password chosen = {
-      .text = new_password,
-      .field = "newPassword",
-      .owner = {.email = row.email, .display_name = account.display_name, .has_second_factor = row.has_factor},
-      .needs_factor = &reset.needs_factor};
+  reset.was_verified = status == STATUS_OK && account.email_verified;
+  const struct chosen_password chosen = {.text = new_password,
+                                         .field = "newPassword",
+                                         .owner = {.email = row.email,
+                                                   .display_name = account.display_name,
+                                                   .has_second_factor = row.has_factor && reset.was_verified},
+                                         .needs_factor = &reset.needs_factor};
   if (status == STATUS_OK)
     status = auth_passwords_hash(call, &chosen, reset.hash);
-  // The token came by a mail to this address.
-  if (status == STATUS_OK && !account.email_verified)
-    status = auth_peers_confirm_address(call, row.user_id, row.email);
-  if (status == STATUS_FAILED_PRECONDITION)
-    return fail_token(call);
   if (status == STATUS_OK)
     status = commit(call, &reset);
-  if (status == STATUS_OK)
-    log_info("recovery", "a password was set by mail", LOG_STRING("userId", reset.user_id));
-  return status;
+  if (status != STATUS_OK)
+    return status;
+  log_info("recovery", "a password was set by mail", LOG_STRING("userId", reset.user_id));
+  if (!reset.was_verified)
+    confirm(call, &reset);
+  return STATUS_OK;
 }

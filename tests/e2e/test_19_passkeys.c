@@ -8,7 +8,9 @@
 #include "tests/support/environment.h"
 #include "tests/support/http.h"
 #include "tests/support/mails.h"
+#include "tests/support/stack.h"
 
+#define NEW_PASSWORD "seven purple elephants dance"
 #define BOTH (AUTHENTICATOR_PRESENT | AUTHENTICATOR_VERIFIED)
 
 static struct arena arena;
@@ -189,9 +191,9 @@ Test(e2e_19_passkeys, a_challenge_that_cannot_be_read_is_refused)
     struct ceremony request = ceremony("webauthn.get", unreadable[i]);
     const char *body = sign_in_body(key, &request, handle);
     assert_reason(post(NULL, "login/finish", body), 400, "INVALID_CHALLENGE");
-    assert_reason(HTTP(.path = "/v1/auth/login/verify",
-                       .body = text("{\"challenge\":\"%s\",\"passkey\":%s}", second, body)),
-                  400, "INVALID_CHALLENGE");
+    assert_reason(
+        HTTP(.path = "/v1/auth/login/verify", .body = text("{\"challenge\":\"%s\",\"passkey\":%s}", second, body)), 400,
+        "INVALID_CHALLENGE");
     struct ceremony creation = ceremony("webauthn.create", unreadable[i]);
     assert_reason(post(ada.token, "register/finish", registration_body(other, &creation)), 400, "INVALID_CHALLENGE");
   }
@@ -275,6 +277,89 @@ Test(e2e_19_passkeys, a_passkey_is_the_second_step_of_a_login)
   struct http_reply alone = sign_in(key, &ada);
   ASSERT_STATUS(alone, 200);
   cr_assert_not_null(http_json(&alone, "accessToken"));
+}
+
+// ---- what somebody else has added to an account ----
+
+// By what a thief or squatter has secured his way into an account.
+struct foothold {
+  struct authenticator *passkey;
+  const char *handle;
+  const char *api_key;
+};
+
+static struct foothold settle_in(const struct account *account)
+{
+  struct foothold held = {.passkey = authenticator_create(AUTHENTICATOR_ES256, &arena), .handle = handle_of(account)};
+  enroll(account, held.passkey);
+  add_app(account);
+  struct http_reply made =
+      HTTP(.path = "/v1/apiKeys", .token = account->token, .body = "{\"name\":\"mine\",\"scopes\":[\"users:read\"]}");
+  ASSERT_STATUS(made, 201);
+  held.api_key = http_json(&made, "key");
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = held.api_key), 200);
+  return held;
+}
+
+static bool is_refused(const void *api_key)
+{
+  struct http_reply reply = HTTP(.path = "/v1/users/me", .token = api_key);
+  return reply.status == 401;
+}
+
+// The owner signs in with a password of his own, and nothing of the other one's is left.
+static void assert_owners(const struct account *account, const struct foothold *held)
+{
+  struct ceremony made = ceremony("webauthn.get", begin(NULL, "login"));
+  const char *body = sign_in_body(held->passkey, &made, held->handle);
+  assert_reason(post(NULL, "login/finish", body), 401, "WRONG_PASSKEY");
+  wait_until(is_refused, held->api_key, "an API key that was removed is taken");
+  struct http_reply login = account_login(account->email, NEW_PASSWORD);
+  ASSERT_STATUS(login, 200);
+  const char *token = http_json(&login, "accessToken");
+  cr_assert_not_null(token, "%s", login.body);
+  struct http_reply factors = HTTP(.path = "/v1/auth/factors", .token = token);
+  cr_assert_eq(http_json_count(&factors, "factors"), 0, "%s", factors.body);
+  cr_assert_str_eq(http_json(&factors, "recoveryCodesLeft"), "0");
+  struct http_reply keys = HTTP(.path = "/v1/apiKeys", .token = token);
+  cr_assert_eq(http_json_count(&keys, "apiKeys"), 0, "%s", keys.body);
+  struct http_reply events = HTTP(.path = "/v1/users/me/auditEvents", .token = token);
+  cr_assert_not_null(strstr(events.body, "\"factor.reset\""), "%s", events.body);
+}
+
+static void reset(const char *email, const char *subject)
+{
+  struct mail mail = mail_about(email, subject, 1);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/password/reset", .body = text("{\"token\":\"%s\",\"newPassword\":\"%s\"}",
+                                                                     mail_token(&mail, "reset"), NEW_PASSWORD)),
+                204);
+}
+
+Test(e2e_19_passkeys, an_undone_change_of_the_address_removes_what_a_thief_has_added)
+{
+  struct account ada = account_create();
+  struct foothold thief = settle_in(&ada);
+  const char *other = fresh_email();
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/email/change", .token = ada.token, .body = text("{\"newEmail\":\"%s\"}", other)),
+                202);
+  struct mail wish = mail_about(other, "Confirm your new e-mail address", 1);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/email/verify", .body = text("{\"token\":\"%s\"}", mail_token(&wish, "verify"))),
+                204);
+  struct mail told = mail_about(ada.email, "Your e-mail address was changed", 1);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/email/undo", .body = text("{\"token\":\"%s\"}", mail_token(&told, "undo"))),
+                204);
+  reset(ada.email, "Your e-mail address is yours again");
+  assert_owners(&ada, &thief);
+}
+
+// Somebody has signed up with an address that is not his, and its owner never confirmed that.
+Test(e2e_19_passkeys, a_reset_by_mail_removes_what_was_added_before_the_address_was_confirmed)
+{
+  struct account ada = account_create();
+  struct foothold squatter = settle_in(&ada);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/password/forgot", .body = text("{\"email\":\"%s\"}", ada.email)), 202);
+  reset(ada.email, "Set a new password");
+  assert_owners(&ada, &squatter);
 }
 
 Test(e2e_19_passkeys, an_unknown_passkey_signs_nobody_in)

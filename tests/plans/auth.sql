@@ -81,6 +81,7 @@
 -- sample previous_id: '00000000-0000-7000-8000-000000000007'
 -- sample other_email: ''
 -- sample email_version: 1
+-- sample since_us: 1
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;

@@ -60,10 +60,11 @@ SELECT c.user_id FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t
 WHERE t.token_hash = :token_hash FOR UPDATE OF c;
 
 -- name: settle_token :one
+-- not null: create_us
 -- Spends the token of a change or undo that has been made. No row where another call has done so before.
 UPDATE account_tokens SET settle_time = now(), use_time = coalesce(use_time, now())
 WHERE token_hash = :token_hash AND settle_time IS NULL
-RETURNING user_id, email, other_email, email_version;
+RETURNING user_id, email, other_email, email_version, (extract(epoch FROM create_time) * 1000000)::bigint AS create_us;
 
 -- name: void_password :exec
 -- Puts a password that nobody knows in the place of one that was set in the day before the change that this token takes

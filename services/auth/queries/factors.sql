@@ -58,6 +58,30 @@ DELETE FROM factors WHERE id = :id::uuid AND user_id = :user_id::uuid AND confir
 WITH p AS (DELETE FROM passkeys WHERE user_id = :user_id::uuid)
 DELETE FROM factors WHERE user_id = :user_id::uuid;
 
+-- name: remove_proofs :one
+-- not null: removed
+-- Removes by what else than its password an account may be used and that was added after :since_us (microseconds since
+-- 1970): factors, passkeys, API keys, whose tokens end, and with an authenticator app the recovery codes, which came
+-- with it. Counts all but the codes.
+WITH f AS (
+  DELETE FROM factors WHERE user_id = :user_id::uuid
+    AND (confirm_time IS NULL OR extract(epoch FROM confirm_time) * 1000000 > :since_us::bigint)
+  RETURNING confirm_time
+), p AS (
+  DELETE FROM passkeys
+  WHERE user_id = :user_id::uuid AND extract(epoch FROM create_time) * 1000000 > :since_us::bigint RETURNING id
+), k AS (
+  DELETE FROM api_keys
+  WHERE user_id = :user_id::uuid AND extract(epoch FROM create_time) * 1000000 > :since_us::bigint
+  RETURNING id, user_id
+), e AS (
+  INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM k
+), r AS (
+  DELETE FROM recovery_codes
+  WHERE user_id = :user_id::uuid AND EXISTS (SELECT FROM f WHERE confirm_time IS NOT NULL)
+)
+SELECT (SELECT count(*) FROM f) + (SELECT count(*) FROM p) + (SELECT count(*) FROM k) AS removed;
+
 -- name: list_factors :many
 -- row: auth.v1.Factor
 SELECT id, type, '' AS name, create_time, use_time AS last_use_time FROM factors
