@@ -39,9 +39,12 @@ UPDATE account_tokens SET use_time = now()
 WHERE user_id = :user_id::uuid AND purpose <> 'undo_email' AND use_time IS NULL;
 
 -- name: spend_later_undos :exec
--- Spends the tokens that take changes back which came after this version of the address.
-UPDATE account_tokens SET use_time = now()
-WHERE user_id = :user_id::uuid AND purpose = 'undo_email' AND email_version > :email_version AND use_time IS NULL;
+-- Spends the tokens of changes that came after this version of the address, and of their undos. Nothing follows such a
+-- change any more, either: it would send a link that undoes the undo, and spend the one that the owner has got.
+UPDATE account_tokens SET use_time = coalesce(use_time, now()), settle_time = now()
+WHERE user_id = :user_id::uuid AND settle_time IS NULL
+  AND ((purpose = 'undo_email' AND email_version > :email_version)
+    OR (purpose = 'change_email' AND email_version >= :email_version));
 
 -- name: get_email_token :one
 -- Reads a token that confirms, changes or gives back an address, and may be used.
