@@ -106,7 +106,12 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   struct arena *arena = call_arena(call);
   int64_t used = 0;
   const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = AUTH_RESET_PURPOSE};
-  enum status status = auth_db_use_account_token(db, &use, arena, &used);
+  struct auth_db_lock_token_owner_row owner;
+  enum status status = auth_db_lock_token_owner(db, reset->token_hash, arena, &owner);
+  if (status == STATUS_NOT_FOUND)
+    return fail_token(call);
+  if (status == STATUS_OK)
+    status = auth_db_use_account_token(db, &use, arena, &used);
   if (status == STATUS_OK && used == 0)
     return fail_token(call);
   if (status == STATUS_OK)
@@ -163,6 +168,9 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   struct account_facts account;
   status = auth_peers_find_account(call, row.user_id, &account);
   if (status == STATUS_NOT_FOUND)
+    return fail_token(call);
+  // Whoever reads mail at another address than the account has now sets no password for it.
+  if (status == STATUS_OK && !slice_equal_ignore_case(slice_from_string(account.email), slice_from_string(row.email)))
     return fail_token(call);
   reset.was_verified = status == STATUS_OK && account.email_verified;
   const struct chosen_password chosen = {.text = new_password,
