@@ -17,6 +17,7 @@
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_links.h"
 #include "services/auth/auth_mail.h"
+#include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_recovery.h"
 #include "services/auth/auth_sessions.h"
@@ -28,6 +29,8 @@
 #define MOST_AN_HOUR 5
 // Changes that somebody makes with a mail each are few enough by themselves.
 #define ANY_NUMBER 1000
+// The time to undo a change begins when its mail is added, which may be later than the change.
+#define HOLD_LONGER_MS 3600000
 #define DAY_US (INT64_C(86400) * 1000000)
 
 // ---- a change is asked for: the job's payload has the parts in lines ----
@@ -43,8 +46,8 @@ static enum status fail_unchanged(struct call *call)
   return call_fail(call, STATUS_INVALID_ARGUMENT, "EMAIL_UNCHANGED", "newEmail is the address that the account has");
 }
 
-// The change is bound to the address and the password that the account has now: where either changes before the mail is
-// written, none is sent.
+// The change is bound to the address and the password that the account has now: where the password changes before the
+// mail is written, none is sent; where the address does, the link in the mail changes nothing.
 static enum status add_change_job(struct call *call, const char *new_email, int64_t version, int64_t password_set_us)
 {
   const struct auth_state *state = call_state(call);
@@ -227,13 +230,6 @@ static enum status follow_undo(struct call *call, struct query_db db,
   return status;
 }
 
-// Makes the hash of a password that nobody knows.
-static enum status make_unknown_hash(struct call *call, char hash[PASSWORD_HASH_SIZE])
-{
-  const struct auth_state *state = call_state(call);
-  return password_hash(slice_from_string(account_token_new(call_arena(call)).text), &state->cost, hash);
-}
-
 static enum status settle_in(struct call *call, struct query_db db, struct slice token_hash, const char *unknown_hash)
 {
   struct auth_db_settle_token_row token;
@@ -260,7 +256,7 @@ enum status auth_email_settle(struct call *call, struct slice token_hash)
   char unknown[PASSWORD_HASH_SIZE];
   bool is_undo = status == STATUS_OK && strcmp(row.purpose, AUTH_UNDO_PURPOSE) == 0;
   if (is_undo)
-    status = make_unknown_hash(call, unknown);
+    status = auth_passwords_hash_unknown(call, unknown);
   struct pg_tx *tx = NULL;
   if (status == STATUS_OK)
     status = pg_begin(state->pg, &tx);
@@ -334,7 +330,7 @@ static enum status change(struct call *call, struct slice token_hash, const stru
                                         .email = token->email,
                                         .version = token->email_version,
                                         .undo = strcmp(token->purpose, AUTH_UNDO_PURPOSE) == 0,
-                                        .hold_ms = state->settings->undo_ttl_ms,
+                                        .hold_ms = state->settings->undo_ttl_ms + HOLD_LONGER_MS,
                                         .cause = cause};
   enum status status = judge(call, auth_peers_change_address(call, &wanted));
   return status == STATUS_OK ? auth_email_settle(call, token_hash) : status;

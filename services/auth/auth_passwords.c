@@ -125,6 +125,18 @@ enum status auth_passwords_hash(struct call *call, const struct chosen_password 
   return job.status;
 }
 
+enum status auth_passwords_hash_unknown(struct call *call, char hash[PASSWORD_HASH_SIZE])
+{
+  struct password_job job = make_job(call, account_token_new(call_arena(call)).text);
+  enum status status = run_in_turn(call, hash_password, &job);
+  if (status == STATUS_RESOURCE_EXHAUSTED)
+    return auth_passwords_fail_busy(call);
+  if (status != STATUS_OK)
+    return status;
+  memcpy(hash, job.new_hash, sizeof(job.new_hash));
+  return job.status;
+}
+
 enum status auth_passwords_compare(struct call *call, const char *given, const char *hash, enum password_match *match)
 {
   struct password_job job = make_job(call, given);

@@ -24,6 +24,8 @@ struct chosen_password {
 // a reason such as PASSWORD_COMMON where a rule refuses it, with RESOURCE_EXHAUSTED where too many wait. May wait.
 enum status auth_passwords_hash(struct call *call, const struct chosen_password *chosen,
                                 char hash[PASSWORD_HASH_SIZE]) MUST_CHECK;
+// Makes the hash of a password that nobody knows. Fails the call with RESOURCE_EXHAUSTED where too many wait. May wait.
+enum status auth_passwords_hash_unknown(struct call *call, char hash[PASSWORD_HASH_SIZE]) MUST_CHECK;
 // Compares a password with a hash, which is NULL for an unknown account: the same work is done for it, and nothing
 // matches. Fails the call with RESOURCE_EXHAUSTED where too many wait. May wait.
 enum status auth_passwords_compare(struct call *call, const char *given, const char *hash,
