@@ -263,14 +263,20 @@ static void judge_served(const struct drill *drill, const struct drill_goal *goa
       cr_expect_gt(count_served_late(drill, kind), 0, "%s: none of what is to be served meanwhile was", drill->name);
 }
 
+static size_t count_unexcused(const struct drill *drill, const struct drill_goal *goal)
+{
+  size_t unexcused = 0;
+  for (size_t i = 0; i < drill->result.count; i++)
+    unexcused +=
+        !open_loop_succeeded(&drill->result.outcomes[i]) && !is_excused(drill, goal, &drill->result.outcomes[i]);
+  return unexcused;
+}
+
 static void judge_counts(const struct drill *drill, const struct drill_goal *goal)
 {
-  size_t unexcused = 0, without_retry_after = 0;
-  for (size_t i = 0; i < drill->result.count; i++) {
-    const struct open_loop_outcome *outcome = &drill->result.outcomes[i];
-    unexcused += !open_loop_succeeded(outcome) && !is_excused(drill, goal, outcome);
-    without_retry_after += lacks_retry_after(outcome);
-  }
+  size_t unexcused = count_unexcused(drill, goal), without_retry_after = 0;
+  for (size_t i = 0; i < drill->result.count; i++)
+    without_retry_after += lacks_retry_after(&drill->result.outcomes[i]);
   cr_expect_eq(unexcused, 0, "%s: %zu of %zu requests failed that were to succeed; the first that failed: %s",
                drill->name, unexcused, drill->result.count, drill->result.first_failure);
   cr_expect_eq(without_retry_after, 0, "%s: %zu answers with 503 have no Retry-After", drill->name,
@@ -298,12 +304,15 @@ static const char *miss(const char *missed, const char *what, double got, double
   return asked == 0 || got <= asked ? missed : join(missed, ", ", text("%s %.0f > %.0f ms", what, got, asked));
 }
 
-// Returns what was missed of what fails no test; "" where nothing was.
-static const char *judge_times(const struct drill *drill, const struct drill_goal *goal, const struct seen *before,
+// Returns what was missed, for the table; "" where nothing was.
+static const char *find_missed(const struct drill *drill, const struct drill_goal *goal, const struct seen *before,
                                const struct seen *seen)
 {
   size_t unspared = count_failed_of(seen, goal->to_be_spared);
+  size_t unexcused = count_unexcused(drill, goal);
   const char *missed = drill->missed;
+  if (unexcused > 0)
+    missed = join(missed, ", ", text("%zu failed that were to succeed", unexcused));
   if (unspared > 0)
     missed = join(missed, ", ", text("%zu failed that ought not to", unspared));
   if (goal->p99_times > 0 && (double)seen->p99_us > goal->p99_times * (double)before->p99_us)
@@ -350,7 +359,7 @@ static void tell(const struct drill *drill, const struct drill_goal *goal)
 {
   struct seen before = sum_up(drill, 0, drill->faults[0].broken_us);
   struct seen seen = sum_up(drill, drill->faults[0].broken_us, UINT64_MAX);
-  const char *missed = judge_times(drill, goal, &before, &seen);
+  const char *missed = find_missed(drill, goal, &before, &seen);
   drill_print_line(text("| %s | %zu | %zu | %s | %.0f ms | %.1f -> %.1f ms | %.0f ms | %.2f s | %s | %s |", drill->name,
                         seen.sent, seen.answered, tell_failures(&seen), (double)seen.longest_gap_us / 1e3,
                         (double)before.p99_us / 1e3, (double)seen.p99_us / 1e3, (double)seen.slowest_us / 1e3,
