@@ -13,6 +13,7 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_tokens.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/settings.h"
 
 // How often uses are written down, and how long that may take.
@@ -28,16 +29,22 @@ static struct slice hash_of(struct slice key, struct arena *arena)
 
 // ---- the beginning and the end ----
 
+struct new_api_key {
+  const struct auth_db_add_api_key_params *params;
+  Auth__V1__CreateApiKeyResponse *response;
+};
+
 // Stores the key in a transaction, which keeps other keys of the account out while they are counted.
-static enum status add_in(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params,
-                          Auth__V1__CreateApiKeyResponse *response)
+static enum status add_in(struct call *call, struct query_db db, const void *arg)
 {
+  const struct new_api_key *key = arg;
+  const struct auth_db_add_api_key_params *params = key->params;
   struct auth_db_lock_for_api_keys_row row;
   enum status status = auth_db_lock_for_api_keys(db, params->user_id, call_arena(call), &row);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, status, "USER_NOT_FOUND", "there is no account %s that can have API keys", params->user_id);
   if (status == STATUS_OK)
-    status = auth_db_add_api_key(db, params, call_arena(call), response);
+    status = auth_db_add_api_key(db, params, call_arena(call), key->response);
   if (status == STATUS_OK)
     return audit_add(
         call, db,
@@ -46,24 +53,6 @@ static enum status add_in(struct call *call, struct query_db db, const struct au
     return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_API_KEYS",
                      "the account has %lld API keys, which is the most; revoke one that is not used any more",
                      (long long)params->most);
-  return status;
-}
-
-static enum status add(struct call *call, const struct auth_db_add_api_key_params *params,
-                       Auth__V1__CreateApiKeyResponse *response)
-{
-  const struct auth_state *state = call_state(call);
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, in which the reply is kept.
-  if (db.pg == NULL)
-    return add_in(call, db, params, response);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = add_in(call, query_in(tx), params, response);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
   return status;
 }
 
@@ -85,7 +74,7 @@ enum status api_keys_create(struct call *call, const char *user_id, const Auth__
       .key_prefix = arena_string(arena, slice_make(key, API_KEY_SHOWN_BYTES)),
       .most = state->settings->api_keys_per_account,
   };
-  enum status status = add(call, &params, response);
+  enum status status = auth_transact(call, add_in, &(struct new_api_key){.params = &params, .response = response});
   if (status == STATUS_OK)
     response->key = arena_string(arena, slice_make(key, API_KEY_BYTES));
   key_erase(key, sizeof(key));

@@ -9,11 +9,12 @@
 #include "common/security/totp.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
-#include "common/storage/pg.h"
 #include "services/auth/account_tokens.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/factor_codes.h"
 #include "services/auth/passkeys.h"
 #include "services/auth/settings.h"
@@ -135,19 +136,25 @@ static enum status take_try(struct call *call, struct slice token_hash, struct a
 struct proof {
   const char *factor_id;      // an authenticator app's
   int64_t step;               // of that code
-  const char *recovery_hash;  // else this one, unless the account has no such code
+  const char *recovery_hash;  // else this one
   bool by_passkey;            // which has been spent
 };
 
-static enum status fail_code(struct call *call, const struct auth_db_try_challenge_row *challenge)
+static enum status answer_wrong_code(struct call *call, const struct auth_db_try_challenge_row *challenge)
 {
   const struct auth_state *state = call_state(call);
   metric_add(state->logins[LOGIN_WRONG_CODE], 1);
   log_refusal("a second step failed: the code is wrong", challenge);
-  const struct audit_entry entry = {.action = "session.begin", .reason = "WRONG_CODE", .user_id = challenge->user_id};
-  audit_add_failure(call, &entry);
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CODE",
                    "the code is wrong, was used or is too old; use the one that the app shows now, or a recovery code");
+}
+
+// Comes outside of transactions, because the event takes a connection of its own.
+static enum status fail_code(struct call *call, const struct auth_db_try_challenge_row *challenge)
+{
+  const struct audit_entry entry = {.action = "session.begin", .reason = "WRONG_CODE", .user_id = challenge->user_id};
+  audit_add_failure(call, &entry);
+  return answer_wrong_code(call, challenge);
 }
 
 static enum status find_app(struct call *call, const char *user_id, const char *code, struct proof *proof)
@@ -179,8 +186,13 @@ static enum status find_proof(struct call *call, const char *user_id, const char
   *proof = (struct proof){0};
   if (factor_code_is_totp(code))
     return find_app(call, user_id, code, proof);
-  proof->recovery_hash = recovery_code_hash(state->stored_secret, user_id, code, call_arena(call));
-  return STATUS_OK;
+  const struct auth_db_find_recovery_code_params params = {
+      .user_id = user_id, .code_hash = recovery_code_hash(state->stored_secret, user_id, code, call_arena(call))};
+  struct auth_db_find_recovery_code_row row;
+  enum status status = auth_db_find_recovery_code(query_on(state->pg), &params, call_arena(call), &row);
+  if (status == STATUS_OK)
+    proof->recovery_hash = params.code_hash;
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 static enum status prove_by_passkey(struct call *call, const char *user_id, const Auth__V1__PasskeyAssertion *given,
@@ -214,9 +226,10 @@ struct second_step {
   struct auth_db_try_challenge_row challenge;
   struct proof proof;
   bool remembers;
+  Auth__V1__TokenResponse *response;
 };
 
-// Spends the code. *used is 0 where another call has done so, and for a recovery code that the account does not have.
+// Spends the code. *used is 0 where another call has done so since it was found.
 static enum status use_proof(struct query_db db, const struct second_step *step, struct arena *arena, int64_t *used)
 {
   *used = step->proof.by_passkey ? 1 : 0;
@@ -267,16 +280,16 @@ static enum status begin_session(struct call *call, struct query_db db, const st
 }
 
 // Begins the session first, which locks the credential, as whatever changes factors does before it changes them.
-static enum status finish_in(struct call *call, struct query_db db, const struct second_step *step,
-                             Auth__V1__TokenResponse *response)
+static enum status finish_in(struct call *call, struct query_db db, const void *arg)
 {
+  const struct second_step *step = arg;
   struct arena *arena = call_arena(call);
   int64_t used = 0;
-  enum status status = begin_session(call, db, &step->challenge, response);
+  enum status status = begin_session(call, db, &step->challenge, step->response);
   if (status == STATUS_OK)
     status = use_proof(db, step, arena, &used);
   if (status == STATUS_OK && used == 0)
-    return fail_code(call, &step->challenge);
+    return answer_wrong_code(call, &step->challenge);
   if (status == STATUS_OK)
     status = auth_db_use_challenge(db, step->token_hash, arena, &used);
   if (status == STATUS_OK && used == 0)
@@ -287,24 +300,7 @@ static enum status finish_in(struct call *call, struct query_db db, const struct
   if (status == STATUS_OK)
     status = auth_db_return_factor_try(db, &give_back, arena);
   if (status == STATUS_OK && step->remembers)
-    status = remember(call, db, step, response);
-  return status;
-}
-
-static enum status finish(struct call *call, const struct second_step *step, Auth__V1__TokenResponse *response)
-{
-  const struct auth_state *state = call_state(call);
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, in which the reply is kept.
-  if (db.pg == NULL)
-    return finish_in(call, db, step, response);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = finish_in(call, query_in(tx), step, response);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
+    status = remember(call, db, step, step->response);
   return status;
 }
 
@@ -324,6 +320,7 @@ enum status auth_challenges_verify(struct call *call, const Auth__V1__VerifyLogi
   struct second_step step = {
       .token_hash = account_token_hash(slice_from_string(request->challenge), call_arena(call)),
       .remembers = request->remember_device,
+      .response = response,
   };
   enum status status = check_remembering(call, request->remember_device);
   if (status == STATUS_OK)
@@ -332,5 +329,7 @@ enum status auth_challenges_verify(struct call *call, const Auth__V1__VerifyLogi
     status = take_try(call, step.token_hash, &step.challenge);
   if (status == STATUS_OK)
     status = prove(call, &step.challenge, request, &step.proof);
-  return status == STATUS_OK ? finish(call, &step, response) : status;
+  if (status == STATUS_OK)
+    status = auth_sign_in_refuse_suspended(call, step.challenge.user_id);
+  return status == STATUS_OK ? auth_transact(call, finish_in, &step) : status;
 }

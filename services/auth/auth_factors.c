@@ -10,13 +10,13 @@
 #include "common/security/totp.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
-#include "common/storage/pg.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/factor_codes.h"
 #include "services/auth/settings.h"
 
@@ -78,26 +78,6 @@ enum status auth_factors_remove_late(struct call *call, struct query_db db, cons
   const struct factor_change change = {
       .user_id = late->user_id, .action = "factor.reset", .detail = late->detail, .forced = true};
   return status == STATUS_OK && row.removed > 0 ? auth_factors_settle(call, db, &change) : status;
-}
-
-// A change as it is made within its transaction.
-typedef enum status factor_work(struct call *call, struct query_db db, const void *arg);
-
-static enum status in_transaction(struct call *call, factor_work *work, const void *arg)
-{
-  const struct auth_state *state = call_state(call);
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, in which the reply is kept.
-  if (db.pg == NULL)
-    return work(call, db, arg);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = work(call, query_in(tx), arg);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
 }
 
 // ---- authenticator apps ----
@@ -228,7 +208,7 @@ enum status auth_factors_confirm_totp(struct call *call, const char *code, Auth_
     return status;
   confirmation.factor_id = factor.id;
   confirmation.hashes = make_codes(call, try.user_id, response);
-  return in_transaction(call, confirm_in, &confirmation);
+  return auth_transact(call, confirm_in, &confirmation);
 }
 
 // ---- removing ----
@@ -270,12 +250,12 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
 
 enum status auth_factors_remove(struct call *call, const char *id)
 {
-  return in_transaction(call, remove_in, &(struct removal){.user_id = resource_caller(call), .factor_id = id});
+  return auth_transact(call, remove_in, &(struct removal){.user_id = resource_caller(call), .factor_id = id});
 }
 
 enum status auth_factors_reset(struct call *call, const char *user_id)
 {
-  enum status status = in_transaction(call, remove_in, &(struct removal){.user_id = user_id});
+  enum status status = auth_transact(call, remove_in, &(struct removal){.user_id = user_id});
   if (status == STATUS_OK)
     log_info("factors", "an administrator has removed the second factors of an account", LOG_STRING("userId", user_id),
              LOG_STRING("by", resource_caller(call)));

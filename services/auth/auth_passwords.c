@@ -7,12 +7,12 @@
 #include "common/runtime/task.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
-#include "common/storage/pg.h"
 #include "services/auth/account_tokens.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 
 // The retry hint where too many hashes wait.
 #define BUSY_RETRY_MS 1000
@@ -189,8 +189,9 @@ enum status auth_passwords_follow_change(struct call *call, struct query_db db, 
 }
 
 // Changes the hash before it looks for sessions, so that a session which was stored before the change is seen.
-static enum status replace_in(struct call *call, struct query_db db, const struct password_change *change)
+static enum status replace_in(struct call *call, struct query_db db, const void *arg)
 {
+  const struct password_change *change = arg;
   const struct auth_db_change_password_params params = {.new_hash = change->new_hash,
                                                         .needs_factor = change->needs_factor,
                                                         .user_id = resource_caller(call),
@@ -213,17 +214,5 @@ static enum status replace_in(struct call *call, struct query_db db, const struc
 
 enum status auth_passwords_replace(struct call *call, const struct password_change *change)
 {
-  const struct auth_state *state = call_state(call);
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, in which the reply is kept.
-  if (db.pg == NULL)
-    return replace_in(call, db, change);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = replace_in(call, query_in(tx), change);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return auth_transact(call, replace_in, change);
 }

@@ -2,7 +2,6 @@
 
 #include "auth/queries.bh.h"
 #include "common/service/call.h"
-#include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_challenges.h"
 #include "services/auth/auth_devices.h"
@@ -10,6 +9,7 @@
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/session_names.h"
 
 enum status auth_sign_in_fail_without_keys(struct call *call)
@@ -36,8 +36,7 @@ const char *auth_sign_in_device_name(struct call *call, const struct sign_in *si
   return is_named ? sign_in->device_name : session_name_of_agent(sign_in->user_agent, call_arena(call));
 }
 
-// Refuses a suspended account, once its user has proven who he is: nobody else learns of it.
-static enum status refuse_suspended(struct call *call, const char *user_id)
+enum status auth_sign_in_refuse_suspended(struct call *call, const char *user_id)
 {
   const struct auth_state *state = call_state(call);
   struct auth_db_is_account_suspended_row row = {0};
@@ -62,9 +61,7 @@ enum status auth_sign_in_complete(struct call *call, struct query_db db, const s
                                       .device_name = auth_sign_in_device_name(call, sign_in),
                                       .address = auth_sign_in_address(call)};
   struct session_grant grant = {0};
-  enum status status = refuse_suspended(call, sign_in->user_id);
-  if (status == STATUS_OK)
-    status = auth_sessions_begin(state, db, &login, arena, &grant);
+  enum status status = auth_sessions_begin(state, db, &login, arena, &grant);
   const struct audit_entry entry = {.action = "session.begin",
                                     .actor_id = sign_in->user_id,
                                     .user_id = sign_in->user_id,
@@ -79,6 +76,24 @@ enum status auth_sign_in_complete(struct call *call, struct query_db db, const s
     return status;
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
   return auth_devices_issue(state->stored_secret, sign_in->account, sign_in->device, arena, &response->device_token);
+}
+
+// What a transaction that begins a session takes and gives.
+struct completion {
+  const struct sign_in *sign_in;
+  Auth__V1__TokenResponse *response;
+};
+
+static enum status complete_in(struct call *call, struct query_db db, const void *arg)
+{
+  const struct completion *completion = arg;
+  return auth_sign_in_complete(call, db, completion->sign_in, completion->response);
+}
+
+enum status auth_sign_in_complete_at_once(struct call *call, const struct sign_in *sign_in,
+                                          Auth__V1__TokenResponse *response)
+{
+  return auth_transact(call, complete_in, &(struct completion){.sign_in = sign_in, .response = response});
 }
 
 static void copy_tokens(const Auth__V1__TokenResponse *tokens, Auth__V1__LoginResponse *response)
@@ -98,7 +113,7 @@ static void copy_tokens(const Auth__V1__TokenResponse *tokens, Auth__V1__LoginRe
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in, Auth__V1__LoginResponse *response)
 {
   bool is_answered = false;
-  enum status status = refuse_suspended(call, sign_in->user_id);
+  enum status status = auth_sign_in_refuse_suspended(call, sign_in->user_id);
   if (status == STATUS_OK)
     status = auth_email_demand(call, sign_in->user_id);
   if (status == STATUS_OK && sign_in->needs_second)
@@ -108,7 +123,7 @@ enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in
   if (status != STATUS_OK || is_answered)
     return status;
   Auth__V1__TokenResponse tokens = AUTH__V1__TOKEN_RESPONSE__INIT;
-  status = auth_sign_in_complete(call, resource_db(call), sign_in, &tokens);
+  status = auth_sign_in_complete_at_once(call, sign_in, &tokens);
   if (status == STATUS_OK)
     copy_tokens(&tokens, response);
   return status;

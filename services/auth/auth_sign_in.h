@@ -30,9 +30,16 @@ struct sign_in {
 enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in,
                                 Auth__V1__LoginResponse *response) MUST_CHECK;
 // Begins the session of somebody who has proven all that he must, and answers its tokens and the token of his device.
-// `db` is resource_db(call) or a transaction; auth_sign_in_wait comes before. NOT_FOUND as above. May wait.
+// `db` is a transaction; auth_sign_in_wait and auth_sign_in_refuse_suspended come before. NOT_FOUND as above, and where
+// the account was suspended since. May wait.
 enum status auth_sign_in_complete(struct call *call, struct query_db db, const struct sign_in *sign_in,
                                   Auth__V1__TokenResponse *response) MUST_CHECK;
+// The same in a transaction of its own (auth_transact).
+enum status auth_sign_in_complete_at_once(struct call *call, const struct sign_in *sign_in,
+                                          Auth__V1__TokenResponse *response) MUST_CHECK;
+// Fails the call with PERMISSION_DENIED where the account is suspended, and notes it in the audit log. Comes once its
+// user has proven who he is, so that nobody else learns of it, and outside of transactions.
+enum status auth_sign_in_refuse_suspended(struct call *call, const char *user_id) MUST_CHECK;
 // Returns what the session of a sign-in is called.
 const char *auth_sign_in_device_name(struct call *call, const struct sign_in *sign_in);
 

@@ -173,9 +173,11 @@ static enum status begin_session(struct call *call, const Auth__V1__FinishPasske
   struct device device;
   if (auth_devices_read(state->stored_secret, sign_in.account, request->device_token, arena, &device))
     sign_in.device = &device;
-  enum status status = auth_email_demand(call, sign_in.user_id);
+  enum status status = auth_sign_in_refuse_suspended(call, sign_in.user_id);
   if (status == STATUS_OK)
-    status = auth_sign_in_complete(call, resource_db(call), &sign_in, response);
+    status = auth_email_demand(call, sign_in.user_id);
+  if (status == STATUS_OK)
+    status = auth_sign_in_complete_at_once(call, &sign_in, response);
   if (status == STATUS_OK)
     metric_add(state->logins[LOGIN_OK], 1);
   return status;

@@ -13,6 +13,7 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/passkey_challenges.h"
 #include "services/auth/session_names.h"
 #include "services/auth/settings.h"
@@ -120,6 +121,7 @@ struct new_passkey {
   const char *transports;
   struct webauthn_credential credential;
   struct slice challenge_hash;
+  Auth__V1__Passkey *response;
 };
 
 static enum status fail_registration(struct call *call, enum webauthn_verdict verdict)
@@ -156,20 +158,30 @@ static enum status fail_to_add(struct call *call, enum status status)
                      "the account has %d passkeys; remove one first", PASSKEYS_PER_ACCOUNT);
   if (status == STATUS_ALREADY_EXISTS)
     return call_fail(call, status, "PASSKEY_EXISTS", "the passkey is registered already");
-  if (status == STATUS_FAILED_PRECONDITION)
-    return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
   return status;
 }
 
-static enum status add_in(struct call *call, struct query_db db, const struct new_passkey *passkey,
-                          Auth__V1__Passkey *response)
+static enum status fail_no_account(struct call *call)
 {
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no user %s", resource_caller(call));
+}
+
+// Locks the account first, which keeps other passkeys of it out while they are counted.
+static enum status add_in(struct call *call, struct query_db db, const void *arg)
+{
+  const struct new_passkey *passkey = arg;
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   const struct auth_db_spend_challenge_params spend = {.challenge_hash = passkey->challenge_hash,
                                                        .keep_ms = PASSKEY_CHALLENGE_KEEP_MS};
+  struct auth_db_lock_for_passkeys_row locked;
+  enum status status = auth_db_lock_for_passkeys(db, passkey->user_id, arena, &locked);
+  if (status == STATUS_NOT_FOUND)
+    return fail_no_account(call);
+  if (status != STATUS_OK)
+    return status;
   int64_t spent = 0;
-  enum status status = auth_db_spend_challenge(db, &spend, arena, &spent);
+  status = auth_db_spend_challenge(db, &spend, arena, &spent);
   if (status != STATUS_OK)
     return status;
   if (spent == 0)
@@ -185,7 +197,7 @@ static enum status add_in(struct call *call, struct query_db db, const struct ne
                                                     .transports = passkey->transports,
                                                     .name = passkey->name,
                                                     .most = PASSKEYS_PER_ACCOUNT};
-  status = auth_db_add_passkey(db, &params, arena, response);
+  status = auth_db_add_passkey(db, &params, arena, passkey->response);
   if (status != STATUS_OK)
     return fail_to_add(call, status);
   const struct auth_mail_notice notice = {
@@ -199,29 +211,13 @@ static enum status add_in(struct call *call, struct query_db db, const struct ne
   return status == STATUS_OK ? audit_add(call, db, &entry) : status;
 }
 
-static enum status add_at_once(struct call *call, const struct new_passkey *passkey, Auth__V1__Passkey *response)
-{
-  const struct auth_state *state = call_state(call);
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, in which the reply is kept.
-  if (db.pg == NULL)
-    return add_in(call, db, passkey, response);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = add_in(call, query_in(tx), passkey, response);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
-}
-
 enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRegistrationRequest *request,
                               Auth__V1__Passkey *response)
 {
   struct arena *arena = call_arena(call);
   bool is_named = request->name[0] != '\0';
   struct new_passkey passkey = {.user_id = resource_caller(call),
+                                .response = response,
                                 .name = is_named ? request->name : session_name_of_agent(request->user_agent, arena),
                                 .transports = join_transports(request->response, arena)};
   if (!session_name_is_plain(passkey.name)) {
@@ -229,7 +225,7 @@ enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRe
     return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the passkey is not accepted");
   }
   enum status status = check_registration(call, request, &passkey);
-  return status == STATUS_OK ? add_at_once(call, &passkey, response) : status;
+  return status == STATUS_OK ? auth_transact(call, add_in, &passkey) : status;
 }
 
 // ---- sign-in ----

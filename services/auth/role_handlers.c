@@ -12,6 +12,7 @@
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 
 // ---- what callers are told ----
 
@@ -109,6 +110,35 @@ static enum status note_role(struct call *call, struct query_db db, const char *
   return audit_add(call, db, &entry);
 }
 
+struct new_role {
+  const Auth__V1__CreateRoleRequest *request;
+  Auth__V1__Role *response;
+};
+
+// Keeps others from roles while they are counted.
+static enum status create_role_in(struct call *call, struct query_db db, const void *arg)
+{
+  const struct new_role *role = arg;
+  const Auth__V1__CreateRoleRequest *request = role->request;
+  struct auth_db_count_roles_row roles;
+  enum status status = auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK)
+    status = auth_db_count_roles(db, call_arena(call), &roles);
+  if (status == STATUS_OK && roles.count >= AUTH_MOST_ROLES)
+    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_ROLES",
+                     "there may be %d roles at most; delete one that is not needed", AUTH_MOST_ROLES);
+  const struct auth_db_add_role_params params = {.name = request->name,
+                                                 .permissions = (const char *const *)request->permissions,
+                                                 .permissions_count = request->n_permissions};
+  if (status == STATUS_OK)
+    status = strcmp(request->name, AUTH_ROLE_USER) == 0
+                 ? STATUS_ALREADY_EXISTS
+                 : auth_db_add_role(db, &params, call_arena(call), role->response);
+  if (status == STATUS_ALREADY_EXISTS)
+    return call_fail(call, status, "ROLE_EXISTS", "there is a role %s, or it is being removed", request->name);
+  return status == STATUS_OK ? note_role(call, db, "role.create", request->name) : status;
+}
+
 static enum status create_role(struct call *call, const Auth__V1__CreateRoleRequest *request, Auth__V1__Role *response)
 {
   if (!auth_roles_name_valid(request->name)) {
@@ -120,23 +150,8 @@ static enum status create_role(struct call *call, const Auth__V1__CreateRoleRequ
   const struct permission_set set = set_of(request->permissions, request->n_permissions);
   if (status == STATUS_OK)
     status = auth_roles_check_held(call, &set);
-  if (status != STATUS_OK)
-    return status;
-  struct query_db db = resource_db(call);
-  struct auth_db_count_roles_row roles;
-  status = auth_db_count_roles(db, call_arena(call), &roles);
-  if (status == STATUS_OK && roles.count >= AUTH_MOST_ROLES)
-    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_ROLES",
-                     "there may be %d roles at most; delete one that is not needed", AUTH_MOST_ROLES);
-  const struct auth_db_add_role_params params = {.name = request->name,
-                                                 .permissions = (const char *const *)request->permissions,
-                                                 .permissions_count = request->n_permissions};
-  if (status == STATUS_OK)
-    status = strcmp(request->name, AUTH_ROLE_USER) == 0 ? STATUS_ALREADY_EXISTS
-                                                        : auth_db_add_role(db, &params, call_arena(call), response);
-  if (status == STATUS_ALREADY_EXISTS)
-    return call_fail(call, status, "ROLE_EXISTS", "there is a role %s, or it is being removed", request->name);
-  return status == STATUS_OK ? note_role(call, db, "role.create", request->name) : status;
+  const struct new_role role = {.request = request, .response = response};
+  return status == STATUS_OK ? auth_transact(call, create_role_in, &role) : status;
 }
 
 // Finds a role that may be changed, in a transaction that keeps others from roles.

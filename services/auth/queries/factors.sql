@@ -97,6 +97,10 @@ ORDER BY create_time, id;
 WITH gone AS (DELETE FROM recovery_codes WHERE user_id = :user_id::uuid)
 INSERT INTO recovery_codes (user_id, code_hash) SELECT :user_id::uuid, h FROM unnest(:hashes::text[]) AS h;
 
+-- name: find_recovery_code :one
+-- Tells whether the account has a recovery code. NOT_FOUND where it has not.
+SELECT user_id FROM recovery_codes WHERE user_id = :user_id::uuid AND code_hash = :code_hash;
+
 -- name: use_recovery_code :affected
 DELETE FROM recovery_codes WHERE user_id = :user_id::uuid AND code_hash = :code_hash;
 

@@ -4,10 +4,14 @@
 -- The newest first.
 SELECT credential_id, transports FROM passkeys WHERE user_id = :user_id::uuid ORDER BY id DESC;
 
+-- name: lock_for_passkeys :one
+-- Keeps others from adding passkeys to an account until the transaction ends. NOT_FOUND for one that has no credential.
+SELECT user_id FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE;
+
 -- name: add_passkey :one
 -- row: auth.v1.Passkey
--- Stores a passkey, unless the account has as many as it may. ALREADY_EXISTS where it is stored already.
--- FAILED_PRECONDITION where the account has no credential.
+-- Stores a passkey, unless the account, which is locked, has as many as it may. ALREADY_EXISTS where it is stored
+-- already.
 INSERT INTO passkeys (id, user_id, credential_id, public_key, algorithm, sign_count, transports, name)
 SELECT :id::uuid, :user_id::uuid, :credential_id, :public_key, :algorithm, :sign_count,
        string_to_array(:transports, ' '), :name

@@ -19,13 +19,14 @@ expire_time > now() AND create_time > now() - :max_age_ms::bigint * interval '1 
 -- not null: roles, permissions, auth_time, generation
 -- Stores a session, unless the account has another password by now than the one that was compared (its set_us), or
 -- other factors. What changes a password locks its row first and ends the sessions then, so it waits for this statement
--- or makes it find no row.
+-- or makes it find no row. The lock is that of an update, because the transaction may update the row afterwards
+-- (count_new_device): two logins that shared it would wait for each other.
 WITH c AS (
   SELECT user_id FROM credentials
   WHERE user_id = :user_id::uuid AND (extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us::bigint
     AND factor_generation = :factor_generation::bigint
     AND suspend_time IS NULL
-  FOR SHARE
+  FOR NO KEY UPDATE
 ), s AS (
   INSERT INTO sessions (id, user_id, token_hash, current_hash, family_hash, device_name, address, expire_time)
   SELECT :id::uuid, c.user_id, :token_hash, :token_hash, :family_hash, :device_name, :address,
