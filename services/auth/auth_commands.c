@@ -6,6 +6,7 @@
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
 #include "common/base/uuid.h"
+#include "common/security/token.h"
 #include "services/auth/audit.h"
 #include "services/auth/audit_verify.h"
 #include "services/auth/auth_keys.h"
@@ -71,6 +72,11 @@ static enum status change(struct service *service, char **argv, change_role *app
     status = apply(service, user_id, role, &arena);
     if (status == STATUS_NOT_FOUND)
       (void)error_set(error, status, "there is no user %s", user_id);
+    else if (status == STATUS_OUT_OF_RANGE)
+      (void)error_set(error, status,
+                      "with this role the account has more than an access token can carry: %d roles at most, %d "
+                      "permissions of %d characters together; take one away first",
+                      AUTH_MOST_ROLES_OF_ACCOUNT, TOKEN_MAX_PERMISSIONS, TOKEN_MAX_PERMISSION_BYTES);
     else if (status != STATUS_OK)
       (void)error_set(error, status, "the database refused: %s", status_name(status));
     else
@@ -86,13 +92,30 @@ static enum status note_role(struct query_db db, const char *action, const char 
   return audit_add(NULL, db, &entry);
 }
 
+// Gives a role, unless the account then has more roles, or more permissions, than its access token can carry.
+static enum status give_fitting_role(struct query_db db, const struct auth_db_grant_role_params *params,
+                                     struct arena *arena)
+{
+  struct auth_db_get_user_roles_row row;
+  enum status status = auth_db_lock_roles(db, arena);
+  if (status == STATUS_OK)
+    status = auth_db_grant_role(db, params, arena);
+  if (status == STATUS_OK)
+    status = auth_db_get_user_roles(db, params->user_id, arena, &row);
+  if (status != STATUS_OK)
+    return status;
+  bool fits = row.roles_count <= AUTH_MOST_ROLES_OF_ACCOUNT &&
+              auth_roles_count_fitting(row.permissions, row.permissions_count) == row.permissions_count;
+  return fits ? STATUS_OK : STATUS_OUT_OF_RANGE;
+}
+
 static enum status give_role(struct service *service, const char *user_id, const char *role, struct arena *arena)
 {
   const struct auth_db_grant_role_params params = {.user_id = user_id, .role = role};
   struct pg_tx *tx = NULL;
   enum status status = pg_begin(service_pg(service), &tx);
   if (status == STATUS_OK)
-    status = auth_db_grant_role(query_in(tx), &params, arena);
+    status = give_fitting_role(query_in(tx), &params, arena);
   // A violated foreign key means that the account has no credential.
   if (status == STATUS_FAILED_PRECONDITION)
     status = STATUS_NOT_FOUND;

@@ -400,17 +400,25 @@ enum status auth_email_tell_sign_up(struct call *call, const char *user_id, cons
   return send_link(call, &link);
 }
 
-enum status auth_email_demand(struct call *call, const char *user_id)
+enum status auth_email_remind(struct call *call, const char *user_id, bool *may_enter)
 {
   const struct auth_state *state = call_state(call);
   struct account_address address;
+  *may_enter = true;
   if (!state->settings->verify_email_first)
     return STATUS_OK;
   enum status status = auth_peers_get_address(call, user_id, &address);
   if (status != STATUS_OK || address.verified)
     return status;
-  status = auth_email_send_verification(call, user_id, address.email, MOST_AN_HOUR);
-  if (status != STATUS_OK)
+  *may_enter = false;
+  return auth_email_send_verification(call, user_id, address.email, MOST_AN_HOUR);
+}
+
+enum status auth_email_demand(struct call *call, const char *user_id)
+{
+  bool may_enter;
+  enum status status = auth_email_remind(call, user_id, &may_enter);
+  if (status != STATUS_OK || may_enter)
     return status;
   return call_fail(call, STATUS_PERMISSION_DENIED, "EMAIL_NOT_VERIFIED",
                    "the address of this account is not confirmed yet; open the link in the mail that was sent to it");

@@ -8,6 +8,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_devices.h"
+#include "services/auth/auth_email.h"
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_sessions.h"
@@ -78,10 +79,15 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
 
 // ---- login ----
 
-// Fails alike for an unknown address and a wrong password, so that the answer does not tell which addresses have
-// accounts.
+// Fails alike for an unknown address, a wrong password and, with VERIFY_EMAIL_FIRST, an address that is not confirmed,
+// so that the answer does not tell which addresses have accounts: otherwise a sign-up and a login after it would.
 static enum status fail_login(struct call *call)
 {
+  const struct auth_state *state = call_state(call);
+  if (state->settings->verify_email_first)
+    return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS",
+                     "the e-mail address or the password is wrong, or the address is not confirmed yet; look for a "
+                     "mail with a link that confirms it");
   return call_fail(call, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS", "the e-mail address or the password is wrong");
 }
 
@@ -119,7 +125,12 @@ static enum status verify_login(struct call *call, const Auth__V1__LoginRequest 
     status = auth_passwords_compare(call, request->password, account->hash, &match);
   if (status != STATUS_OK)
     return status;
-  if (match == PASSWORD_WRONG)
+  bool may_enter = false;
+  if (match != PASSWORD_WRONG)
+    status = auth_email_remind(call, account->user_id, &may_enter);
+  if (status != STATUS_OK)
+    return status;
+  if (!may_enter)
     return fail_login(call);
   auth_passwords_renew(call, account->user_id, request->password, account->hash, match);
   return STATUS_OK;

@@ -19,6 +19,9 @@ struct job;
 // How many roles there may be, so that the list of them is a short one.
 #define AUTH_MOST_ROLES 500
 
+// How many roles an account may have beside `user`, as SetUserRoles has it.
+#define AUTH_MOST_ROLES_OF_ACCOUNT 8
+
 // All permissions that there are.
 struct auth_permissions {
   const struct permission *list;

@@ -114,8 +114,6 @@ enum status auth_sign_in_proven(struct call *call, const struct sign_in *sign_in
 {
   bool is_answered = false;
   enum status status = auth_sign_in_refuse_suspended(call, sign_in->user_id);
-  if (status == STATUS_OK)
-    status = auth_email_demand(call, sign_in->user_id);
   if (status == STATUS_OK && sign_in->needs_second)
     status = auth_challenges_ask(call, sign_in, response, &is_answered);
   if (status == STATUS_OK && !is_answered)

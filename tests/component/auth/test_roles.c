@@ -73,6 +73,22 @@ Test(auth_roles, by_address_the_user_service_is_asked)
   cr_expect_not(is_admin(accounts_tokens(&accounts, ADA)));
 }
 
+// One role more, and the account could not log in any more.
+Test(auth_roles, an_account_has_as_many_roles_as_its_token_carries)
+{
+  const char *id = accounts_new_user(&accounts, ADA)->id;
+  (void)database_sql(&accounts.database, "INSERT INTO auth.role_definitions (name, permissions) SELECT 'r' || i, '{}'"
+                                         " FROM generate_series(1, 8) AS i");
+  (void)database_sql(&accounts.database,
+                     "INSERT INTO auth.roles (user_id, role) SELECT '%s', 'r' || i FROM generate_series(1, 7) AS i",
+                     id);
+  expect_command("grant-role", "r8", id, 0, "now has the role r8");
+  expect_command("grant-role", "admin", id, 1, "8 roles at most");
+  expect_command("revoke-role", "r1", id, 0, "no longer has the role r1");
+  expect_command("grant-role", "admin", id, 0, "now has the role admin");
+  cr_expect(is_admin(accounts_tokens(&accounts, ADA)));
+}
+
 Test(auth_roles, what_is_wrong_is_said)
 {
   static const char nobody[] = "00000000-0000-7000-8000-000000000404";
