@@ -25,10 +25,18 @@ bool policy_caller_holds(const struct policy_caller *caller, const char *permiss
   return (every_user && has_role(caller, SLICE(POLICY_ROLE_USER))) || has_role(caller, SLICE(POLICY_ROLE_ADMIN));
 }
 
+// Tells whether the method is for people who have logged in, and the caller is a program with a key.
+static bool lacks_login(const struct policy *policy, const struct policy_caller *caller)
+{
+  return caller->is_limited && (policy->permission == NULL || policy->max_auth_age_s > 0);
+}
+
 bool policy_lacks_permission(const struct policy *policy, const struct policy_caller *caller)
 {
+  if (lacks_login(policy, caller))
+    return true;
   if (policy->permission == NULL)
-    return caller->is_limited;
+    return false;
   if (policy_caller_holds(caller, policy->permission, policy->every_user))
     return false;
   return policy->permission_any == NULL || !policy_caller_holds(caller, policy->permission_any, false);
@@ -38,7 +46,7 @@ const char *policy_refusal_reason(const struct policy *policy, const struct poli
 {
   if (!policy_lacks_permission(policy, caller))
     return "ROLE_REQUIRED";
-  return policy->permission == NULL ? POLICY_LOGIN_REQUIRED : POLICY_PERMISSION_REQUIRED;
+  return lacks_login(policy, caller) ? POLICY_LOGIN_REQUIRED : POLICY_PERMISSION_REQUIRED;
 }
 
 enum status policy_check_owner(const struct policy *policy, const struct policy_caller *caller, struct slice owner_id)
@@ -123,8 +131,8 @@ static enum status check_login(const struct policy *policy, const struct policy_
 static enum status check_rights(const struct policy *policy, const struct policy_caller *caller, const char **message)
 {
   if (policy_lacks_permission(policy, caller)) {
-    *message = policy->permission == NULL ? "this is for people who have logged in; an API key cannot do it"
-                                          : "the caller lacks the permission that this needs";
+    *message = lacks_login(policy, caller) ? "this is for people who have logged in; an API key cannot do it"
+                                           : "the caller lacks the permission that this needs";
     return STATUS_PERMISSION_DENIED;
   }
   if (policy->access == ACCESS_AUTHENTICATED || has_one_role(policy, caller))

@@ -56,7 +56,7 @@ struct policy {
 #define POLICY_LOGIN_TOO_OLD "LOGIN_TOO_OLD"
 // The reason of the refusal where policy_lacks_permission.
 #define POLICY_PERMISSION_REQUIRED "PERMISSION_REQUIRED"
-// The reason of that refusal where the method has no permission, so that API keys may not call it.
+// The reason of that refusal for an API key where the method has no permission, or needs a recent login.
 #define POLICY_LOGIN_REQUIRED "LOGIN_REQUIRED"
 // The entry of `callers` that means every service.
 #define POLICY_ANY_SERVICE "*"
@@ -89,7 +89,8 @@ enum status policy_check(const struct policy *policy, const struct policy_caller
 // Whether the user must log in again before he may call, though he has what else the policy asks for.
 bool policy_wants_newer_login(const struct policy *policy, const struct policy_caller *caller);
 
-// Whether the caller lacks the permission that the method needs, or has an API key where the method has no permission.
+// Whether the caller lacks the permission that the method needs, or has an API key where the method has no permission
+// or needs a recent login.
 bool policy_lacks_permission(const struct policy *policy, const struct policy_caller *caller);
 // Returns the reason of the refusal of a caller whom policy_check has answered PERMISSION_DENIED.
 const char *policy_refusal_reason(const struct policy *policy, const struct policy_caller *caller);

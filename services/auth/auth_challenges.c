@@ -113,7 +113,9 @@ static enum status refuse_try(struct call *call, const struct auth_db_try_challe
   const struct auth_state *state = call_state(call);
   metric_add(state->logins[LOGIN_LIMITED], 1);
   log_refusal("a second step was refused: too many codes were wrong", challenge);
-  call_retry_after(call, challenge->wait_ms > 0 ? (uint32_t)challenge->wait_ms : 1000);
+  // A challenge without tries never gets another one.
+  if (challenge->has_tries)
+    call_retry_after(call, challenge->wait_ms > 0 ? (uint32_t)challenge->wait_ms : 1000);
   return call_fail(call, STATUS_RESOURCE_EXHAUSTED, GCRA_FAILURES_REASON, "too many codes were wrong; %s",
                    challenge->has_tries ? "try again later, or from a device that the account knows" : "log in again");
 }

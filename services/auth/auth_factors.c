@@ -183,10 +183,9 @@ static enum status read_code(struct call *call, const struct auth_db_try_unconfi
   if (factor_code_is_totp(code) && totp_matches(secret, code, auth_keys_now_ms(&state->keys) / 1000, 0, step))
     return STATUS_OK;
   call_violation(call, "code", "is not what the app shows now");
-  return call_fail(
-      call, STATUS_INVALID_ARGUMENT, "WRONG_CODE",
-      "the code is wrong; scan the picture or type the secret again, and look whether the device's clock is "
-      "right");
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "WRONG_CODE",
+                   "the code is wrong; give the secret to the app again, and look whether the device's clock is "
+                   "right");
 }
 
 enum status auth_factors_confirm_totp(struct call *call, const char *code, Auth__V1__RecoveryCodes *response)

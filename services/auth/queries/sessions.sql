@@ -1,7 +1,7 @@
 -- Sessions, each with the roles and the generation of tokens that its account has now.
 
 -- fragment: session
-s.id, s.user_id, extract(epoch FROM s.create_time)::bigint AS auth_time,
+s.id, s.user_id, floor(extract(epoch FROM s.create_time))::bigint AS auth_time,
 ARRAY(SELECT role FROM roles WHERE roles.user_id = s.user_id ORDER BY role) AS roles,
 ARRAY(SELECT DISTINCT p FROM roles r, unnest((SELECT d.permissions FROM role_definitions d WHERE d.name = r.role)) AS p
       WHERE r.user_id = s.user_id ORDER BY p) AS permissions,

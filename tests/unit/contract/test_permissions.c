@@ -163,7 +163,8 @@ static void check_callers(const struct contract_method *method, const struct mea
     char text[128];
     struct slice role, permission;
     const struct policy_caller caller = make_caller(i, &role, &permission, text, meant->permission);
-    char wanted = MATRIX[meant->kind][i];
+    // No key does what needs a recent login.
+    char wanted = CALLERS[i].is_limited && method->policy.max_auth_age_s > 0 ? '0' : MATRIX[meant->kind][i];
     cr_expect_eq(may(&method->policy, &caller, OWN), wanted != '0', "%s, %s, his own", meant->method, CALLERS[i].name);
     cr_expect_eq(may(&method->policy, &caller, OTHER), wanted == '2', "%s, %s, another's", meant->method,
                  CALLERS[i].name);
