@@ -86,6 +86,16 @@ void base64url_encode(struct slice bytes, struct strbuf *out)
   encode_base64(bytes, BASE64_URL, false, out);
 }
 
+char *base64url_string(struct slice bytes, struct arena *arena)
+{
+  struct strbuf text;
+  strbuf_init(&text, 0);
+  base64url_encode(bytes, &text);
+  char *copy = arena_string(arena, strbuf_slice(&text));
+  strbuf_free(&text);
+  return copy;
+}
+
 // Returns the value of a base64 character of either alphabet, -1 for any other byte.
 static int read_base64_digit(char digit)
 {

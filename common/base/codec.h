@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "common/base/strbuf.h"
 
@@ -20,6 +21,8 @@ bool hex_decode(struct slice text, void *out, size_t size);
 void base64_encode(struct slice bytes, struct strbuf *out);
 // Adds base64 of the URL-safe alphabet without padding.
 void base64url_encode(struct slice bytes, struct strbuf *out);
+// The same, as a text in `arena`.
+char *base64url_string(struct slice bytes, struct arena *arena);
 // Reads base64 of either alphabet, padding optional, as proto3 JSON asks; false for anything else, white space
 // included. The unused bits of the last character may be anything, so several texts mean the same bytes: never compare
 // the texts.

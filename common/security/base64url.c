@@ -1,8 +1,6 @@
 // base64url for tokens and keys. The decoder of common/base accepts every spelling that proto3 JSON allows, which is
 // too lenient for bytes under a signature.
-#include "common/base/check.h"
 #include "common/base/codec.h"
-#include "common/base/strbuf.h"
 #include "common/security/base64url_internal.h"
 
 // Returns the value of one character; 64 for one outside the alphabet.
@@ -46,10 +44,5 @@ bool base64url_decode_strict(struct slice text, struct arena *arena, struct slic
 
 struct slice base64url_text(struct slice bytes, struct arena *arena)
 {
-  struct strbuf text;
-  strbuf_init(&text, 0);
-  base64url_encode(bytes, &text);
-  struct slice copy = arena_copy(arena, strbuf_slice(&text));
-  strbuf_free(&text);
-  return copy;
+  return slice_from_string(base64url_string(bytes, arena));
 }

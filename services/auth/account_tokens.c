@@ -4,6 +4,7 @@
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
 #include "common/security/key.h"
+#include "common/service/call.h"
 
 #define TOKEN_BYTES 32
 
@@ -12,6 +13,12 @@ struct slice account_token_hash(struct slice token, struct arena *arena)
   unsigned char *hash = arena_alloc(arena, 32);
   key_sha256(token, hash);
   return slice_make(hash, 32);
+}
+
+enum status account_token_fail(struct call *call)
+{
+  return call_fail(call, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN",
+                   "the link is unknown, used or too old; ask for a new one");
 }
 
 struct account_token account_token_new(struct arena *arena)

@@ -5,6 +5,9 @@
 
 #include "common/base/arena.h"
 #include "common/base/slice.h"
+#include "common/base/status.h"
+
+struct call;
 
 // The purpose of a token that sets a new password.
 #define AUTH_RESET_PURPOSE "reset_password"
@@ -20,5 +23,7 @@ struct account_token {
 struct account_token account_token_new(struct arena *arena);
 // Returns the SHA-256 by which the database knows a token, whether it went out by mail or as a refresh token.
 struct slice account_token_hash(struct slice token, struct arena *arena);
+// Fails the call of somebody whose token is none that may be used.
+enum status account_token_fail(struct call *call);
 
 #endif

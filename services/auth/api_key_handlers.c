@@ -5,17 +5,15 @@
 #include "common/service/resource.h"
 #include "services/auth/api_keys.h"
 #include "services/auth/auth_roles.h"
-#include "services/auth/session_names.h"
+#include "services/auth/session_handlers.h"
 
 #define INVALID "INVALID_API_KEY_REQUEST"
 
 static enum status check(struct call *call, const Auth__V1__CreateApiKeyRequest *request)
 {
   const struct auth_state *state = call_state(call);
-  if (!session_name_is_plain(request->name)) {
-    call_violation(call, "name", "must hold no invisible characters and none that change the text's direction");
-    return call_fail(call, STATUS_INVALID_ARGUMENT, INVALID, "the name of the key is not accepted");
-  }
+  if (session_check_name(call, "name", request->name) != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   // The database's clock, by which keys expire.
   if (request->expire_time != NULL && request->expire_time->seconds <= auth_keys_now_ms(&state->keys) / 1000) {
     call_violation(call, "expireTime", "must be in the future");

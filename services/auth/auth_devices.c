@@ -78,10 +78,6 @@ enum status auth_devices_issue(const char *secret, const char *account, const st
                                 slice_make(plain, sizeof(plain)), arena, &sealed);
   if (status != STATUS_OK)
     return status;
-  struct strbuf text;
-  strbuf_init(&text, 0);
-  base64url_encode(sealed, &text);
-  *token = arena_string(arena, strbuf_slice(&text));
-  strbuf_free(&text);
+  *token = base64url_string(sealed, arena);
   return STATUS_OK;
 }

@@ -270,12 +270,6 @@ enum status auth_email_settle(struct call *call, struct slice token_hash)
 
 // ---- tokens that come back ----
 
-static enum status fail_token(struct call *call)
-{
-  return call_fail(call, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN",
-                   "the link is unknown, used or too old; ask for a new one");
-}
-
 static enum status fail_taken(struct call *call)
 {
   return call_fail(call, STATUS_ALREADY_EXISTS, "EMAIL_TAKEN", "an account with this address exists");
@@ -289,7 +283,7 @@ static enum status judge(struct call *call, enum status status)
     return fail_taken(call);
   case STATUS_FAILED_PRECONDITION:
   case STATUS_NOT_FOUND:
-    return fail_token(call);
+    return account_token_fail(call);
   default:
     return status;
   }
@@ -301,7 +295,7 @@ static enum status spend_confirmed(struct call *call, struct query_db db, struct
   int64_t used = 0;
   enum status status = auth_db_use_account_token(db, &use, call_arena(call), &used);
   if (status == STATUS_OK && used == 0)
-    return fail_token(call);
+    return account_token_fail(call);
   return status == STATUS_OK ? record(call, db, "email.verify", user_id) : status;
 }
 
@@ -343,11 +337,11 @@ static enum status use(struct call *call, const char *text, bool undoes)
   struct auth_db_get_email_token_row token;
   enum status status = auth_db_get_email_token(query_on(state->pg), token_hash, call_arena(call), &token);
   if (status == STATUS_NOT_FOUND)
-    return fail_token(call);
+    return account_token_fail(call);
   if (status != STATUS_OK)
     return status;
   if (undoes != (strcmp(token.purpose, AUTH_UNDO_PURPOSE) == 0))
-    return fail_token(call);
+    return account_token_fail(call);
   bool confirms = strcmp(token.purpose, AUTH_VERIFY_PURPOSE) == 0;
   return confirms ? confirm(call, token_hash, &token) : change(call, token_hash, &token);
 }

@@ -16,7 +16,7 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/auth_tries.h"
-#include "services/auth/session_names.h"
+#include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
 // Belongs to no account: a login to an unknown address reads as many rows as one to a known address.
@@ -136,15 +136,6 @@ static enum status verify_login(struct call *call, const Auth__V1__LoginRequest 
   return STATUS_OK;
 }
 
-// Refuses a login whose device has a name that nobody could read.
-static enum status check_device_name(struct call *call, const Auth__V1__LoginRequest *request)
-{
-  if (session_name_is_plain(request->device_name))
-    return STATUS_OK;
-  call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
-  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
-}
-
 // Adds a failed login to the audit log. The given address is not written where no account has it.
 static void note_failure(struct call *call, const struct login_account *account, const struct login_try *try)
 {
@@ -158,7 +149,7 @@ static void note_failure(struct call *call, const struct login_account *account,
 
 static enum status login(struct call *call, const Auth__V1__LoginRequest *request, Auth__V1__LoginResponse *response)
 {
-  if (check_device_name(call, request) != STATUS_OK)
+  if (session_check_name(call, "deviceName", request->device_name) != STATUS_OK)
     return STATUS_INVALID_ARGUMENT;
   struct device device;
   struct login_try try;

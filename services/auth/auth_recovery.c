@@ -75,12 +75,6 @@ enum status auth_recovery_run(struct job *job)
 
 // ---- the new password ----
 
-static enum status fail_token(struct call *call)
-{
-  return call_fail(call, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN",
-                   "the link is unknown, used or too old; ask for a new one");
-}
-
 struct reset {
   struct slice token_hash;
   const char *user_id;
@@ -109,11 +103,11 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   struct auth_db_lock_token_owner_row owner;
   enum status status = auth_db_lock_token_owner(db, reset->token_hash, arena, &owner);
   if (status == STATUS_NOT_FOUND)
-    return fail_token(call);
+    return account_token_fail(call);
   if (status == STATUS_OK)
     status = auth_db_use_account_token(db, &use, arena, &used);
   if (status == STATUS_OK && used == 0)
-    return fail_token(call);
+    return account_token_fail(call);
   if (status == STATUS_OK)
     status = remove_unproven(call, db, reset);
   const struct auth_db_set_password_hash_params set = {
@@ -160,7 +154,7 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   struct auth_db_get_account_token_row row;
   enum status status = auth_db_get_account_token(query_on(state->pg), &get, arena, &row);
   if (status == STATUS_NOT_FOUND)
-    return fail_token(call);
+    return account_token_fail(call);
   if (status != STATUS_OK)
     return status;
   reset.user_id = row.user_id;
@@ -168,10 +162,10 @@ enum status auth_recovery_finish(struct call *call, const char *token, const cha
   struct account_facts account;
   status = auth_peers_find_account(call, row.user_id, &account);
   if (status == STATUS_NOT_FOUND)
-    return fail_token(call);
+    return account_token_fail(call);
   // Whoever reads mail at another address than the account has now sets no password for it.
   if (status == STATUS_OK && !slice_equal_ignore_case(slice_from_string(account.email), slice_from_string(row.email)))
-    return fail_token(call);
+    return account_token_fail(call);
   reset.was_verified = status == STATUS_OK && account.email_verified;
   const struct chosen_password chosen = {.text = new_password,
                                          .field = "newPassword",

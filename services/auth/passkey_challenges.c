@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/base/codec.h"
-#include "common/base/strbuf.h"
 #include "common/security/key.h"
 
 static const char *make_context(const struct challenge_scope *scope, struct arena *arena)
@@ -18,11 +17,7 @@ enum status passkey_challenge_issue(const struct challenge_scope *scope, struct 
   enum status status = key_seal(slice_from_string(scope->secret), make_context(scope, arena), plain, arena, &sealed);
   if (status != STATUS_OK)
     return status;
-  struct strbuf encoded;
-  strbuf_init(&encoded, 0);
-  base64url_encode(sealed, &encoded);
-  *text = arena_string(arena, strbuf_slice(&encoded));
-  strbuf_free(&encoded);
+  *text = base64url_string(sealed, arena);
   return STATUS_OK;
 }
 

@@ -2,7 +2,6 @@
 
 #include "auth/queries.bh.h"
 #include "common/base/codec.h"
-#include "common/base/strbuf.h"
 #include "common/observe/metrics.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
@@ -13,7 +12,7 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/passkey_challenges.h"
 #include "services/auth/passkeys.h"
-#include "services/auth/session_names.h"
+#include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
 static char *text_of(struct call *call, const char *text)
@@ -62,14 +61,10 @@ static Auth__V1__PasskeyDescriptor *describe(struct call *call, const struct aut
 {
   Auth__V1__PasskeyDescriptor *descriptor = arena_alloc(call_arena(call), sizeof(*descriptor));
   auth__v1__passkey_descriptor__init(descriptor);
-  struct strbuf id;
-  strbuf_init(&id, 0);
-  base64url_encode(row->credential_id, &id);
   descriptor->type = text_of(call, PUBLIC_KEY);
-  descriptor->id = arena_string(call_arena(call), strbuf_slice(&id));
+  descriptor->id = base64url_string(row->credential_id, call_arena(call));
   descriptor->transports = row->transports;
   descriptor->n_transports = row->transports_count;
-  strbuf_free(&id);
   return descriptor;
 }
 
@@ -186,10 +181,8 @@ static enum status begin_session(struct call *call, const Auth__V1__FinishPasske
 static enum status finish_login(struct call *call, const Auth__V1__FinishPasskeyLoginRequest *request,
                                 Auth__V1__TokenResponse *response)
 {
-  if (!session_name_is_plain(request->device_name)) {
-    call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
-  }
+  if (session_check_name(call, "deviceName", request->device_name) != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   const struct passkey_answer answer = {.id = request->id, .raw_id = request->raw_id, .response = request->response};
   struct passkey_account proven;
   struct account_facts account;

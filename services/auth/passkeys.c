@@ -15,6 +15,7 @@
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_transaction.h"
 #include "services/auth/passkey_challenges.h"
+#include "services/auth/session_handlers.h"
 #include "services/auth/session_names.h"
 #include "services/auth/settings.h"
 
@@ -96,12 +97,7 @@ char *passkeys_user_handle(const char *user_id, struct arena *arena)
     if (*at != '-')
       digits[count++] = *at;
   (void)hex_decode(slice_make(digits, count), bytes, count / 2);
-  struct strbuf text;
-  strbuf_init(&text, 0);
-  base64url_encode(slice_make(bytes, sizeof(bytes)), &text);
-  char *handle = arena_string(arena, strbuf_slice(&text));
-  strbuf_free(&text);
-  return handle;
+  return base64url_string(slice_make(bytes, sizeof(bytes)), arena);
 }
 
 static const char *join_transports(const Auth__V1__PasskeyAttestationResponse *response, struct arena *arena)
@@ -220,11 +216,9 @@ enum status passkeys_register(struct call *call, const Auth__V1__FinishPasskeyRe
                                 .response = response,
                                 .name = is_named ? request->name : session_name_of_agent(request->user_agent, arena),
                                 .transports = join_transports(request->response, arena)};
-  if (!session_name_is_plain(passkey.name)) {
-    call_violation(call, "name", "must hold no invisible characters and none that change the text's direction");
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the passkey is not accepted");
-  }
-  enum status status = check_registration(call, request, &passkey);
+  enum status status = session_check_name(call, "name", passkey.name);
+  if (status == STATUS_OK)
+    status = check_registration(call, request, &passkey);
   return status == STATUS_OK ? auth_transact(call, add_in, &passkey) : status;
 }
 

@@ -12,6 +12,14 @@ static const char *current_id(struct call *call)
   return arena_string(call_arena(call), call_caller_session(call));
 }
 
+enum status session_check_name(struct call *call, const char *field, const char *name)
+{
+  if (session_name_is_plain(name))
+    return STATUS_OK;
+  call_violation(call, field, "must hold no invisible characters and none that change the text's direction");
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the %s is not accepted", field);
+}
+
 // Fails alike for a session of somebody else and for one that does not exist.
 static enum status fail_not_found(struct call *call, const char *id)
 {
@@ -34,16 +42,15 @@ static enum status update_session(struct call *call, const Auth__V1__UpdateSessi
                                   Auth__V1__Session *response)
 {
   struct auth_state *state = call_state(call);
-  if (!session_name_is_plain(request->device_name)) {
-    call_violation(call, "deviceName", "must hold no invisible characters and none that change the text's direction");
-    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the name of the device is not accepted");
-  }
+  enum status status = session_check_name(call, "deviceName", request->device_name);
+  if (status != STATUS_OK)
+    return status;
   const char *current = current_id(call);
   const struct auth_db_name_session_params params = {.device_name = request->device_name,
                                                      .id = request->id,
                                                      .user_id = resource_caller(call),
                                                      .current_id = *current == '\0' ? NULL : current};
-  enum status status = auth_db_name_session(query_on(state->pg), &params, call_arena(call), response);
+  status = auth_db_name_session(query_on(state->pg), &params, call_arena(call), response);
   return status == STATUS_NOT_FOUND ? fail_not_found(call, request->id) : status;
 }
 
