@@ -88,6 +88,15 @@ static enum status sign_out_user(struct call *call, const Auth__V1__SignOutUserR
   return change_access(call, sign_out, "account.sign_out", request->id);
 }
 
+static enum status check_reach(struct call *call, const Auth__V1__CheckReachRequest *request,
+                               Google__Protobuf__Empty *response)
+{
+  (void)response;
+  const struct auth_state *state = call_state(call);
+  enum status status = auth_roles_check_target(call, query_on(state->pg), request->user_id);
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
 static enum status list_user_sessions(struct call *call, const Auth__V1__ListUserSessionsRequest *request,
                                       Auth__V1__ListSessionsResponse *response)
 {
@@ -101,5 +110,6 @@ const struct auth_v1_account_access_service_handlers auth_account_access_handler
     .suspend_user = suspend_user,
     .resume_user = resume_user,
     .sign_out_user = sign_out_user,
+    .check_reach = check_reach,
     .list_user_sessions = list_user_sessions,
 };

@@ -185,18 +185,28 @@ static enum status list_users(struct call *call, const User__V1__ListUsersReques
 
 // ---- changing ----
 
+// Refuses to act on the account of somebody who holds more than the caller. Nobody holds more than an admin, who needs
+// no answer of auth.
+static enum status check_reach(struct call *call, const char *id)
+{
+  bool is_own = slice_equal_ignore_case(call_caller_id(call), slice_from_string(id));
+  return is_own || call_caller_has_role(call, POLICY_ROLE_ADMIN) ? STATUS_OK : user_peers_check_reach(call, id);
+}
+
 static enum status update_user(struct call *call, const User__V1__UpdateUserRequest *request, User__V1__User *response)
 {
   (void)response;
-  return resource_update(call, &user_resource, &request->base);
+  enum status status = check_reach(call, request->user->id);
+  return status == STATUS_OK ? resource_update(call, &user_resource, &request->base) : status;
 }
 
 static enum status delete_user(struct call *call, const User__V1__DeleteUserRequest *request,
                                Google__Protobuf__Empty *response)
 {
   (void)response;
+  enum status status = check_reach(call, request->id);
   // The statement that deletes the account adds the job that removes its credential.
-  return resource_delete(call, &user_resource, &request->base);
+  return status == STATUS_OK ? resource_delete(call, &user_resource, &request->base) : status;
 }
 
 // ---- the caller's own account ----

@@ -35,6 +35,16 @@ enum status user_peers_delete_credential(struct service *service, struct call *c
   return auth_v1_auth_service_delete_credential(service, call, &request, arena, &response);
 }
 
+enum status user_peers_check_reach(struct call *call, const char *user_id)
+{
+  Auth__V1__CheckReachRequest request = AUTH__V1__CHECK_REACH_REQUEST__INIT;
+  request.user_id = changeable(user_id);
+  Google__Protobuf__Empty *response;
+  enum status status =
+      auth_v1_account_access_service_check_reach(call_service(call), call, &request, call_arena(call), &response);
+  return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+}
+
 enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,
                                          struct arena *arena)
 {

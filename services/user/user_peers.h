@@ -22,6 +22,9 @@ enum status user_peers_create_credential(struct call *call, const char *user_id,
 enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
                                          struct arena *arena) MUST_CHECK;
 
+// Fails the call with PERMISSION_DENIED where the account belongs to somebody who holds what the caller does not.
+enum status user_peers_check_reach(struct call *call, const char *user_id) MUST_CHECK;
+
 // The functions below are for jobs. Each may be repeated safely, and waits for the reply.
 
 // Has the mail sent that proves the address of a new account.

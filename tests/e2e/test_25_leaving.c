@@ -73,6 +73,13 @@ Test(e2e_25_leaving, nobody_acts_on_the_account_of_who_holds_more)
     cr_assert_str_eq(reason_of(act(&bob, admin.id, verbs[i])), "HOLDS_MORE_THAN_YOU", "%s", verbs[i]);
     ASSERT_STATUS(act(&bob, ada.id, verbs[i]), 204);
   }
+  const char *path = text("/v1/users/%s", admin.id), *name = "{\"displayName\":\"Bob was here\"}";
+  cr_assert_str_eq(reason_of(HTTP(.method = "PATCH", .path = path, .token = bob.token, .body = name)),
+                   "HOLDS_MORE_THAN_YOU");
+  cr_assert_str_eq(reason_of(HTTP(.method = "DELETE", .path = path, .token = bob.token)), "HOLDS_MORE_THAN_YOU");
+  path = text("/v1/users/%s", ada.id);
+  ASSERT_STATUS(HTTP(.method = "PATCH", .path = path, .token = bob.token, .body = name), 200);
+  ASSERT_STATUS(HTTP(.method = "DELETE", .path = path, .token = bob.token), 204);
   ASSERT_STATUS(account_login(admin.email, admin.password), 200);
 }
 
