@@ -18,7 +18,7 @@ enum status api_keys_revoke(struct call *call, const char *id, const char *user_
 // Signs an access token for whoever has the key. NOT_FOUND where it is not good; told.
 enum status api_keys_exchange(struct call *call, const char *key, struct slice *token) MUST_CHECK;
 
-// Writes down which keys were used lately, until the service stops: a background task. `state` is a struct auth_state.
-void api_keys_run_uses(void *state);
+// Writes down which keys were used lately, until the service stops: a background task. `arg` is a struct auth_state.
+void api_keys_run_uses(void *arg);
 
 #endif

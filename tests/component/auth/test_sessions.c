@@ -88,7 +88,7 @@ Test(auth_sessions, access_tokens_name_their_session_its_login_and_the_generatio
   cr_assert_eq(outcome.status, STATUS_OK);
   expect_claim(accounts_tokens_of(&outcome), "sid", id);
   expect_claim(accounts_tokens_of(&outcome), "auth_time",
-               database_sql(&accounts.database, "SELECT extract(epoch FROM create_time)::bigint FROM auth.sessions"));
+               database_sql(&accounts.database, "SELECT floor(extract(epoch FROM create_time))::bigint FROM auth.sessions"));
   expect_claim(accounts_tokens_of(&outcome), "gen", "7");
 }
 

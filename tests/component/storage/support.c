@@ -363,8 +363,10 @@ void postgres_restart(struct server *server, bool immediate)
 
 void postgres_signal(const struct server *server, int number)
 {
-  // The server itself comes first, so that it makes no more processes.
+  // The server itself comes first, so that it makes no more processes: not before it stands, which is a moment later.
   cr_assert_eq(kill(server->pid, number), 0);
+  if (number == SIGSTOP)
+    cr_assert_eq(waitpid(server->pid, NULL, WUNTRACED), server->pid);
   char path[64];
   snprintf(path, sizeof(path), "/proc/%d/task/%d/children", server->pid, server->pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
