@@ -110,7 +110,11 @@ export const foreignImages = new Set<string>(
 
 // ---- contracts ----
 
-const contracts = new Map(SERVICES.map((service) => [service, read(`proto/${service}/v1/${service}.proto`)]));
+const readContracts = (service: string): string =>
+  readdirSync(join(ROOT, "proto", service, "v1"))
+    .map((file) => read(`proto/${service}/v1/${file}`))
+    .join("\n");
+const contracts = new Map(SERVICES.map((service) => [service, readContracts(service)]));
 
 export const longestCallSeconds = Math.max(
   ...[...contracts.values()].flatMap((text) =>
@@ -121,7 +125,7 @@ export const longestCallSeconds = Math.max(
 // Who calls a service.
 export function callersOf(service: string): string[] {
   const callers = new Set<string>();
-  for (const [, text] of (contracts.get(service) ?? "").matchAll(/option \(bulkhead\.v1\.method\) = \{([^;]*)\};/g)) {
+  for (const [, text] of (contracts.get(service) ?? "").matchAll(/option \(bulkhead\.v1\.method\) = \{([\s\S]*?)\};/g)) {
     if (!/ACCESS_INTERNAL/.test(text ?? "")) callers.add("gateway");
     for (const [, name] of (text ?? "").matchAll(/callers: *"([^"]*)"/g))
       for (const caller of name === "*" ? PROGRAMS : [name ?? ""]) callers.add(caller);
