@@ -1,5 +1,7 @@
 // The steps that judge what the caller may do, by the contract's policy (common/contract/policy.h): with his token
 // alone, and once the request is there with whose it is.
+#include <string.h>
+
 #include "common/base/wire.h"
 #include "gateway/exchange_internal.h"
 
@@ -38,16 +40,17 @@ static enum step_result refuse_rights(struct exchange *exchange, const struct po
                                       const char *message)
 {
   const struct policy *policy = &exchange_method(exchange)->policy;
+  const char *reason = policy_refusal_reason(policy, caller);
   const char *challenge = CHALLENGE ", error=\"insufficient_scope\"";
-  if (policy->permission != NULL) {
+  if (strcmp(reason, POLICY_PERMISSION_REQUIRED) == 0) {
     challenge = arena_printf(&exchange->arena, "%s, scope=\"%s\"", challenge, policy->permission);
     message = arena_printf(&exchange->arena, "this needs the permission %s, which the caller does not have",
                            policy->permission);
   }
   reply_add_header(exchange, AUTHENTICATE, slice_from_string(challenge));
-  return exchange_fail(exchange, &(struct failure){.code = STATUS_PERMISSION_DENIED,
-                                                   .reason = policy_refusal_reason(policy, caller),
-                                                   .detail = slice_from_string(message)});
+  return exchange_fail(
+      exchange,
+      &(struct failure){.code = STATUS_PERMISSION_DENIED, .reason = reason, .detail = slice_from_string(message)});
 }
 
 enum step_result step_authorise(struct exchange *exchange)

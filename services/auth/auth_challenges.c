@@ -33,8 +33,8 @@ struct source {
   int64_t interval_ms;
 };
 
-// Devices from before the account had a factor have proven a password only, so they
-// share one bucket: anybody who knew the password has as many of them as he likes.
+// Devices from before the account had a factor have proven a password only, so they share one bucket: anybody who knew
+// the password has as many of them as he likes.
 static struct source find_source(const struct device *device, int64_t since_s, struct arena *arena)
 {
   if (device == NULL)

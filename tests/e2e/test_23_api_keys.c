@@ -144,6 +144,8 @@ Test(e2e_23_api_keys, keys_are_made_after_a_login_and_not_by_keys)
       "{\"currentPassword\":\"correct horse battery\",\"newPassword\":\"seven purple elephants dance\"}";
   assert_reason(HTTP(.path = "/v1/auth/password/change", .token = key.text, .body = change), 403, "LOGIN_REQUIRED");
   assert_reason(HTTP(.path = "/v1/apiKeys", .token = key.text), 403, "LOGIN_REQUIRED");
+  // Also where it has the permission, because this needs a recent login.
+  assert_reason(HTTP(.method = "DELETE", .path = "/v1/users/me", .token = key.text), 403, "LOGIN_REQUIRED");
   assert_reason(HTTP(.path = "/v1/auth/sessions", .token = key.text), 403, "LOGIN_REQUIRED");
   assert_reason(HTTP(.method = "DELETE", .path = text("/v1/apiKeys/%s", key.id), .token = key.text), 403,
                 "LOGIN_REQUIRED");

@@ -87,8 +87,9 @@ Test(auth_sessions, access_tokens_name_their_session_its_login_and_the_generatio
   struct outcome outcome = accounts_refresh(&accounts, tokens->refresh_token);
   cr_assert_eq(outcome.status, STATUS_OK);
   expect_claim(accounts_tokens_of(&outcome), "sid", id);
-  expect_claim(accounts_tokens_of(&outcome), "auth_time",
-               database_sql(&accounts.database, "SELECT floor(extract(epoch FROM create_time))::bigint FROM auth.sessions"));
+  expect_claim(
+      accounts_tokens_of(&outcome), "auth_time",
+      database_sql(&accounts.database, "SELECT floor(extract(epoch FROM create_time))::bigint FROM auth.sessions"));
   expect_claim(accounts_tokens_of(&outcome), "gen", "7");
 }
 
