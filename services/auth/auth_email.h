@@ -36,8 +36,8 @@ enum status auth_email_send_verification(struct call *call, const char *user_id,
 // Tells the owner of an account that somebody wanted to sign up with its address.
 enum status auth_email_tell_sign_up(struct call *call, const char *user_id, const char *email) MUST_CHECK;
 
-// Says whether an account may be signed in to: not where VERIFY_EMAIL_FIRST is set and its address is not confirmed.
-// Then it sends the mail again.
+// Says whether an account may be signed in to: not where VERIFY_EMAIL_FIRST is set and its address is not confirmed. To
+// such an address it sends the mail again that confirms it.
 enum status auth_email_remind(struct call *call, const char *user_id, bool *may_enter) MUST_CHECK;
 // Refuses somebody who has proven who he is, where VERIFY_EMAIL_FIRST is set and the address of his account is not
 // confirmed: fails the call with PERMISSION_DENIED and sends the mail again.

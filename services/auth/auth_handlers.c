@@ -15,6 +15,7 @@
 #include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_tokens.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/auth_tries.h"
 #include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
@@ -54,8 +55,9 @@ static enum status create_credential(struct call *call, const Auth__V1__CreateCr
 }
 
 // Removes what is stored of an account, and notes it where there was anything, so that a repeat changes nothing.
-static enum status remove_credential(struct call *call, struct query_db db, const char *user_id)
+static enum status remove_credential(struct call *call, struct query_db db, const void *arg)
 {
+  const char *user_id = arg;
   int64_t deleted = 0;
   enum status status = auth_db_delete_credential(db, user_id, call_arena(call), &deleted);
   const struct audit_entry entry = {.action = "account.delete", .user_id = user_id};
@@ -66,15 +68,7 @@ static enum status delete_credential(struct call *call, const Auth__V1__DeleteCr
                                      Google__Protobuf__Empty *response)
 {
   (void)response;
-  const struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = remove_credential(call, query_in(tx), request->user_id);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return auth_transact(call, remove_credential, request->user_id);
 }
 
 // ---- login ----

@@ -5,6 +5,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_sessions.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/session_names.h"
 
 static const char *current_id(struct call *call)
@@ -55,8 +56,9 @@ static enum status update_session(struct call *call, const Auth__V1__UpdateSessi
 }
 
 // Ends a session, and says so in the audit log. NOT_FOUND where the caller has no such session.
-static enum status end_session(struct call *call, struct query_db db, const char *id)
+static enum status end_session(struct call *call, struct query_db db, const void *arg)
 {
+  const char *id = arg;
   const char *user_id = resource_caller(call);
   const struct auth_db_end_session_params params = {.id = id, .user_id = user_id};
   int64_t ended = 0;
@@ -71,19 +73,13 @@ static enum status delete_session(struct call *call, const Auth__V1__DeleteSessi
                                   Google__Protobuf__Empty *response)
 {
   (void)response;
-  const struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = end_session(call, query_in(tx), request->id);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
+  enum status status = auth_transact(call, end_session, request->id);
   return status == STATUS_NOT_FOUND ? fail_not_found(call, request->id) : status;
 }
 
-static enum status end_others(struct call *call, struct query_db db, const char *kept_id)
+static enum status end_others(struct call *call, struct query_db db, const void *arg)
 {
+  const char *kept_id = arg;
   const char *user_id = resource_caller(call);
   const struct audit_entry entry = {.action = "session.end_others", .user_id = user_id};
   enum status status = auth_sessions_end_others(db, user_id, kept_id, call_arena(call));
@@ -95,19 +91,11 @@ static enum status revoke_other_sessions(struct call *call, const Auth__V1__Revo
 {
   (void)request;
   (void)response;
-  const struct auth_state *state = call_state(call);
   const char *current = current_id(call);
   if (*current == '\0')
     return call_fail(call, STATUS_FAILED_PRECONDITION, "SESSION_UNKNOWN",
                      "the access token names no session; refresh it and try again");
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = end_others(call, query_in(tx), current);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return auth_transact(call, end_others, current);
 }
 
 const struct auth_v1_session_service_handlers auth_session_handlers = {
