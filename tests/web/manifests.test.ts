@@ -9,7 +9,8 @@ import { after, test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { compose, fixedConnectionsOf, poolOf, readme, ROOT, SERVICES } from "./facts.js";
 import { type Json, type Manifest, readDocuments, render } from "./kustomize.js";
-import { findFaults, type Suite } from "./manifests.js";
+import { findFaults } from "./manifests.js";
+import type { Suite } from "./pods.js";
 
 // These Secrets are for what only the local overlay has.
 const STORES = ["postgres", "redis", "consul", "bootstrap", "consul-acl", "gateway"];
@@ -42,7 +43,7 @@ const secrets = makeSecrets();
 const production: Suite["secrets"] = new Map(
   [...secrets]
     .filter(([name]) => !STORES.includes(name))
-    .map(([name, { consul: _, ...data }]) => [name, data]),
+    .map(([name, { consul: _, ...data }]) => [name, name === "auth" ? { ...data, mail: "its password" } : data]),
 );
 const secretsOf = (overlay: string): Suite["secrets"] => (overlay === "production" ? production : secrets);
 const suiteOf = (overlay: string): Suite => ({
@@ -58,7 +59,7 @@ for (const overlay of OVERLAYS)
 
 // The name and the keys of each Secret that an operator has to make.
 test("the README names what the Secrets hold", () => {
-  for (const [name, data] of secrets)
+  for (const [name, data] of [...secrets, ...production])
     for (const key of Object.keys(data).filter((one) => one !== "consul" && !STORES.includes(name))) {
       const told = `\`${name.replace(/^(auth|user|item)(?=$|-)/, "SERVICE")}\``;
       const part = readme.split("\n\n").find((text) => text.includes(told) && text.includes(`\`${key}\``));
@@ -224,6 +225,11 @@ const faults: [string, RegExp, (suite: Suite) => void][] = [
       (find(suite, "NetworkPolicy", "item").spec.egress[0].to[0].podSelector = {
         matchLabels: { "app.kubernetes.io/name": "auth" },
       }),
+  ],
+  [
+    "a mail server that cannot be reached",
+    /Deployment auth does not reach the mail server's port 587/,
+    (suite) => without(suite, "NetworkPolicy", "to-mail"),
   ],
   [
     "a pod that everybody reaches",

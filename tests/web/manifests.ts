@@ -4,47 +4,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import * as facts from "./facts.js";
-import type { Json, Manifest } from "./kustomize.js";
+import type { Json } from "./kustomize.js";
+import { checkNetwork, leaves } from "./network.js";
+import { isServing, type Pod, podsOf, portOf, programOf, type Report, selects, type Suite } from "./pods.js";
 
 const require = createRequire(import.meta.url);
-
-export interface Suite {
-  manifests: Manifest[];
-  // The Secrets that are made beside them, with the text of each key.
-  secrets: Map<string, Record<string, string>>;
-  // A folder for the files that programs are asked about.
-  folder: string;
-}
-
-type Report = (finding: string) => void;
-
-// ---- pods ----
-
-interface Pod {
-  owner: string;
-  name: string;
-  labels: Record<string, string>;
-  spec: Json;
-  container: Json;
-}
-
-function podsOf({ manifests }: Suite): Pod[] {
-  return manifests
-    .filter(({ spec }) => spec?.template?.spec !== undefined)
-    .map(({ kind, metadata, spec }) => ({
-      owner: `${kind} ${metadata.name}`,
-      name: metadata.name,
-      labels: spec.template.metadata.labels,
-      spec: spec.template.spec,
-      container: spec.template.spec.containers[0],
-    }));
-}
-
-const programOf = (pod: Pod): string | undefined =>
-  pod.container.command === undefined ? /^bulkhead\/([a-z]+)(:|$)/.exec(pod.container.image)?.[1] : undefined;
-const isServing = (pod: Pod): boolean => programOf(pod) !== undefined && pod.container.args === undefined;
-const portOf = (pod: Pod, port: string | number): number | undefined =>
-  typeof port === "number" ? port : pod.container.ports?.find((one: Json) => one.name === port)?.containerPort;
 
 // ---- schemas ----
 
@@ -96,12 +60,6 @@ function checkNames({ manifests }: Suite, report: Report): void {
     if (kind !== "Namespace" && metadata.namespace !== "bulkhead") report(`${name} is not in the namespace`);
   }
 }
-
-const selects = (selector: Json, labels: Record<string, string>): boolean =>
-  Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
-  (selector.matchExpressions ?? []).every(
-    ({ key, operator, values }: Json) => operator === "In" && values.includes(labels[key]),
-  );
 
 function checkSelectors(suite: Suite, report: Report): void {
   const pods = podsOf(suite);
@@ -406,77 +364,14 @@ function checkDiscovery(suite: Suite, report: Report): void {
   }
 }
 
-// ---- who reaches whom ----
-
-const policiesOf = ({ manifests }: Suite, pod: Pod, direction: string): Json[] =>
-  manifests
-    .filter(
-      ({ kind, spec }) =>
-        kind === "NetworkPolicy" && spec.policyTypes.includes(direction) && selects(spec.podSelector, pod.labels),
-    )
-    .map(({ spec }) => spec);
-
-function isPeer(peer: Json, pod: Pod): boolean {
-  return (
-    peer.podSelector !== undefined && peer.namespaceSelector === undefined && selects(peer.podSelector, pod.labels)
-  );
-}
-
-const opens = (ports: Json[] | undefined, pod: Pod, port: number): boolean =>
-  ports === undefined || ports.some((one) => one.protocol === "TCP" && portOf(pod, one.port) === port);
-
-function reaches(suite: Suite, from: Pod, to: Pod, port: number): boolean {
-  const leaves = policiesOf(suite, from, "Egress").some((policy) =>
-    policy.egress?.some(
-      (rule: Json) =>
-        (rule.to ?? [{ podSelector: {} }]).some((peer: Json) => isPeer(peer, to)) && opens(rule.ports, to, port),
-    ),
-  );
-  const enters = policiesOf(suite, to, "Ingress").some((policy) =>
-    policy.ingress?.some(
-      (rule: Json) =>
-        (rule.from ?? [{ podSelector: {} }]).some((peer: Json) => isPeer(peer, from)) && opens(rule.ports, to, port),
-    ),
-  );
-  return leaves && enters;
-}
-
-// Whether a pod has business with a port of another one.
-function mayReach(from: Pod, to: Pod, port: string): boolean {
-  const component = from.labels["app.kubernetes.io/component"] ?? "";
-  if (port === "rpc" && from === to) return facts.asksItself(to.name);
-  if (port === "rpc") return facts.callersOf(to.name).includes(from.name);
-  if (port === "admin") return from.name === "consul";
-  if (to.name === "postgres") return ["service", "migration"].includes(component) || from.name === "bootstrap";
-  if (to.name === "redis") return component === "service";
-  if (to.name === "consul") return ["gateway", "service"].includes(component) || from.name === "consul-acl";
-  return false;
-}
-
-function checkNetwork(suite: Suite, report: Report): void {
-  const pods = podsOf(suite);
-  for (const from of pods)
-    for (const to of pods)
-      for (const { name, containerPort } of to.container.ports ?? []) {
-        if (from === to && name !== "rpc") continue;
-        const does = reaches(suite, from, to, containerPort);
-        if (does !== mayReach(from, to, name))
-          report(`${from.owner} ${does ? "reaches" : "does not reach"} the port ${name} of ${to.owner}`);
-      }
-  for (const pod of pods)
-    for (const direction of ["Ingress", "Egress"])
-      if (policiesOf(suite, pod, direction).length === 0) report(`${pod.owner} has no policy for ${direction}`);
-  const gateway = pods.find(({ name }) => name === "gateway");
-  for (const port of gateway?.container.ports ?? [])
-    if (port.name !== "admin" && !isPublic(suite, gateway as Pod, port.containerPort))
-      report(`clients do not reach the port ${port.name} of the gateway`);
-}
-
-// Whether everybody may come, also from outside.
-function isPublic(suite: Suite, pod: Pod, port: number): boolean {
-  return policiesOf(suite, pod, "Ingress").some((policy) =>
-    policy.ingress?.some((rule: Json) => rule.from === undefined && opens(rule.ports, pod, port)),
-  );
+// A mail server is outside the cluster.
+function checkMail(suite: Suite, report: Report): void {
+  for (const pod of podsOf(suite).filter(isServing)) {
+    const url = environmentOf(suite, pod, report)["MAIL_URL"];
+    if (url === undefined) continue;
+    const port = Number(/:(\d+)$/.exec(url)?.[1] ?? (url.startsWith("smtps:") ? 465 : 587));
+    if (!leaves(suite, pod, port)) report(`${pod.owner} does not reach the mail server's port ${port}`);
+  }
 }
 
 // ---- all of it ----
@@ -496,5 +391,6 @@ export async function findFaults(suite: Suite): Promise<string[]> {
   checkConnections(suite, report);
   checkDiscovery(suite, report);
   checkNetwork(suite, report);
+  checkMail(suite, report);
   return [...findings];
 }
