@@ -168,10 +168,16 @@ static void guess(void *arg)
   }
 }
 
+// An address whose guesses wait to be hashed gets no other place where hashes take long: who is told so tries again. A
+// login that the account refuses has a reason of its own.
 static struct http_reply log_in_from(const char *from, const char *email, const char *password, const char *device)
 {
   struct login login = {.from = from, .email = email, .password = password, .device_token = device};
   log_in(&login);
+  while (login.reply.status == 429 && strcmp(http_json(&login.reply, "reason"), "TOO_MANY_REQUESTS") == 0) {
+    usleep(PAUSE_US);
+    log_in(&login);
+  }
   return login.reply;
 }
 
