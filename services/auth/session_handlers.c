@@ -98,9 +98,27 @@ static enum status revoke_other_sessions(struct call *call, const Auth__V1__Revo
   return auth_transact(call, end_others, current);
 }
 
+static enum status end_all(struct call *call, struct query_db db, const void *arg)
+{
+  (void)arg;
+  const char *user_id = resource_caller(call);
+  const struct audit_entry entry = {.action = "session.end_all", .user_id = user_id};
+  enum status status = auth_sessions_end_all(db, user_id, call_arena(call));
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
+}
+
+static enum status revoke_all_sessions(struct call *call, const Auth__V1__RevokeAllSessionsRequest *request,
+                                       Google__Protobuf__Empty *response)
+{
+  (void)request;
+  (void)response;
+  return auth_transact(call, end_all, NULL);
+}
+
 const struct auth_v1_session_service_handlers auth_session_handlers = {
     .list_sessions = list_sessions,
     .update_session = update_session,
     .delete_session = delete_session,
     .revoke_other_sessions = revoke_other_sessions,
+    .revoke_all_sessions = revoke_all_sessions,
 };

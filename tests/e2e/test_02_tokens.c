@@ -195,6 +195,17 @@ Test(e2e_02_tokens, access_tokens_end_with_their_session)
   ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = kept), 200);
 }
 
+Test(e2e_02_tokens, all_sessions_end_with_their_access_tokens)
+{
+  struct account ada = account_create();
+  struct http_reply login = account_login(ada.email, ada.password);
+  const char *token = http_json(&login, "accessToken");
+  ASSERT_STATUS(HTTP(.path = "/v1/users/me", .token = ada.token), 200);
+  ASSERT_STATUS(HTTP(.path = "/v1/auth/sessions:revokeAll", .token = token, .body = "{}"), 204);
+  expect_revoked(ada.token);
+  expect_revoked(token);
+}
+
 Test(e2e_02_tokens, access_tokens_end_with_a_logout)
 {
   struct account ada = account_create();

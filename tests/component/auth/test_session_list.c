@@ -15,6 +15,7 @@
 #define UPDATE "auth.v1.SessionService/UpdateSession"
 #define DELETE "auth.v1.SessionService/DeleteSession"
 #define REVOKE_OTHERS "auth.v1.SessionService/RevokeOtherSessions"
+#define REVOKE_ALL "auth.v1.SessionService/RevokeAllSessions"
 
 static struct accounts accounts;
 
@@ -173,4 +174,16 @@ Test(auth_session_list, all_others_end)
   cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_OK);
   cr_expect_eq(accounts_refresh(&accounts, eve->refresh_token).status, STATUS_OK);
   cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.endings"), "2");
+}
+
+Test(auth_session_list, all_end)
+{
+  const struct tokens *here = tokens_of(ADA, "", "");
+  const struct tokens *there = tokens_of(ADA, "", "");
+  const struct tokens *eve = tokens_of(EVE, "", "");
+  Auth__V1__RevokeAllSessionsRequest request = AUTH__V1__REVOKE_ALL_SESSIONS_REQUEST__INIT;
+  cr_expect_eq(call_as(here, REVOKE_ALL, &request.base).status, STATUS_OK);
+  cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(accounts_refresh(&accounts, there->refresh_token).status, STATUS_UNAUTHENTICATED);
+  cr_expect_eq(accounts_refresh(&accounts, eve->refresh_token).status, STATUS_OK);
 }

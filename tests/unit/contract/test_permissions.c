@@ -73,6 +73,7 @@ static const struct meant TABLE[] = {
     {"auth.v1.SessionService/UpdateSession", PERSON, NULL},
     {"auth.v1.SessionService/DeleteSession", PERSON, NULL},
     {"auth.v1.SessionService/RevokeOtherSessions", PERSON, NULL},
+    {"auth.v1.SessionService/RevokeAllSessions", PERSON, NULL},
     {"auth.v1.RoleService/ListRoles", GIVEN, "roles:read"},
     {"auth.v1.RoleService/CreateRole", GIVEN, "roles:write"},
     {"auth.v1.RoleService/UpdateRole", GIVEN, "roles:write"},
