@@ -461,7 +461,7 @@ demo: deps
 test: deps-dev
 	@exec env TEST='$(TEST)' tests/run $(ONLY)
 
-# The drills for an operator, of what users get: half an hour. TEST=drill_02_consul/* runs some of them.
+# The drills for an operator, of what users get: forty minutes. TEST=drill_02_consul/* runs some of them.
 fault: deps-dev
 	@exec env VARIANT=release TEST='$(TEST)' tests/run drills
 

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/compiler.h"
 #include "tests/support/bystander.h"
+#include "tests/support/common/totp_code.h"
 #include "tests/support/gateway.h"
 #include "tests/support/http.h"
 #include "tests/support/stack.h"
@@ -219,6 +221,104 @@ Test(guessing, many_guesses_at_one_account_get_nowhere_and_do_not_lock_its_owner
   struct http_reply reply = log_in_from("127.0.0.32", owner.email, PASSWORD, device);
   ASSERT_STATUS(reply, 200);
 }
+
+// ---- codes of the second step ----
+
+struct code_guesser {
+  struct background *thread;
+  const char *challenge;
+  const char *secret;
+  atomic_int *left;
+  atomic_int *counts;
+  size_t without_retry_after;  // of what was refused
+};
+
+static const char *code_of(const char *secret, int steps)
+{
+  char code[7];
+  totp_code(secret, steps, code);
+  return text("%s", code);
+}
+
+static struct http_reply verify(const char *challenge, const char *code)
+{
+  return HTTP(.path = "/v1/auth/login/verify", .timeout_ms = 30000,
+              .body = text("{\"challenge\":\"%s\",\"code\":\"%s\"}", challenge, code));
+}
+
+static void guess_codes(void *arg)
+{
+  struct code_guesser *guesser = arg;
+  for (int left = atomic_fetch_sub(guesser->left, 1); left > 0; left = atomic_fetch_sub(guesser->left, 1)) {
+    // Codes of other half minutes are as wrong as made-up ones.
+    struct http_reply reply = verify(guesser->challenge, code_of(guesser->secret, 100 + left));
+    atomic_fetch_add(&guesser->counts[reply.status], 1);
+    guesser->without_retry_after += reply.status == 429 && http_header(&reply, "Retry-After") == NULL;
+  }
+}
+
+struct app {
+  const char *secret;
+  const char *recovery_codes[3];
+};
+
+static struct app add_app(const struct account *owner)
+{
+  struct http_reply added = HTTP(.path = "/v1/auth/factors/totp", .token = owner->token, .body = "{}");
+  ASSERT_STATUS(added, 200);
+  struct app app = {.secret = http_json(&added, "secret")};
+  struct http_reply confirmed = HTTP(.path = "/v1/auth/factors/totp/confirm", .token = owner->token,
+                                     .body = text("{\"code\":\"%s\"}", code_of(app.secret, 0)));
+  ASSERT_STATUS(confirmed, 200);
+  for (size_t i = 0; i < ARRAY_LEN(app.recovery_codes); i++)
+    app.recovery_codes[i] = http_json(&confirmed, text("recoveryCodes[%zu]", i));
+  return app;
+}
+
+static const char *challenge_of(const struct account *owner, const char *device)
+{
+  struct http_reply reply = log_in_from(NULL, owner->email, PASSWORD, device);
+  ASSERT_STATUS(reply, 200);
+  const char *challenge = http_json(&reply, "challenge");
+  cr_assert_not_null(challenge, "%s", reply.body);
+  return challenge;
+}
+
+// Somebody who knows the password guesses codes of one challenge, many at a time; meanwhile and after it the owner
+// signs in from devices that the account knows: one that has passed the second step, and one from before there was one.
+Test(guessing, a_thousand_wrong_codes_at_once_get_five_tries_and_do_not_lock_the_owner_out)
+{
+  enum { CODES = 1000, TRIES = 5 };
+  struct account owner = account_create();
+  struct http_reply before = log_in_from(NULL, owner.email, PASSWORD, NULL);
+  const struct app app = add_app(&owner);
+  struct http_reply passed = verify(challenge_of(&owner, NULL), app.recovery_codes[0]);
+  ASSERT_STATUS(passed, 200);
+  const char *device = http_json(&passed, "deviceToken"), *old_device = http_json(&before, "deviceToken");
+  struct code_guesser guessers[GUESSERS];
+  static atomic_int counts[1000];
+  atomic_int left = CODES;
+  const char *challenge = challenge_of(&owner, NULL);
+  for (size_t i = 0; i < GUESSERS; i++) {
+    guessers[i] = (struct code_guesser){.challenge = challenge, .secret = app.secret, .left = &left, .counts = counts};
+    guessers[i].thread = background_start(guess_codes, &guessers[i]);
+  }
+  while (atomic_load(&counts[429]) == 0)
+    sched_yield();
+  struct http_reply during = verify(challenge_of(&owner, device), app.recovery_codes[1]);
+  for (size_t i = 0; i < GUESSERS; i++) {
+    background_join(guessers[i].thread);
+    cr_expect_eq(guessers[i].without_retry_after, 0);
+  }
+  fprintf(stderr, "of %d wrong codes for one challenge %d were tried and %d refused; the owner got %d in %.0f ms\n",
+          CODES, atomic_load(&counts[401]), atomic_load(&counts[429]), during.status, during.seconds * 1000);
+  cr_expect_eq(during.status, 200, "%d: %s", during.status, during.body);
+  cr_expect_eq(atomic_load(&counts[401]), TRIES);
+  cr_expect_eq(atomic_load(&counts[429]), CODES - TRIES);
+  ASSERT_STATUS(verify(challenge_of(&owner, old_device), app.recovery_codes[2]), 200);
+}
+
+// ---- what the limits rest on ----
 
 // Reads until the limit refuses, and returns how many passed. None waits for what is away.
 static int read_until_refused(const struct gateway_place *gateway, const char *token)

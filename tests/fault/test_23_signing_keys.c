@@ -11,7 +11,7 @@
 #include "tests/support/stack.h"
 #include "tests/support/steady_client.h"
 
-enum { ROTATIONS = 6, REQUESTS_BETWEEN = 200, READS_WITH_A_TOKEN = 4 };
+enum { ROTATIONS = 6, REQUESTS_BETWEEN = 200, READS_WITH_A_TOKEN = 4, REFRESHERS = 4 };
 
 static void rotate(const char *option)
 {
@@ -29,10 +29,11 @@ static bool is_published(const void *kid)
   return keys.status == 200 && strstr(keys.body, kid) != NULL;
 }
 
-// ---- a client that gets new tokens all the time ----
+// ---- clients that get new tokens all the time ----
 
 struct refresher {
   struct account account;
+  const char *item_path;
   struct background *background;
   atomic_bool stopped;
   atomic_size_t refreshed;
@@ -60,17 +61,22 @@ static void run_refresher(void *arg)
       return;
     refresh_token = http_json(&tokens, "refreshToken");
     const char *token = http_json(&tokens, "accessToken");
-    // Each comes on a connection of its own, so that several workers meet the token.
+    // Each comes on a connection of its own, so that several workers meet the token, and two services do.
     for (int i = 0; i < READS_WITH_A_TOKEN; i++)
-      (void)note(refresher, HTTP(.path = "/v1/users/me", .token = token));
+      (void)note(refresher, HTTP(.path = i % 2 == 0 ? "/v1/users/me" : refresher->item_path, .token = token));
     atomic_fetch_add(&refresher->refreshed, 1);
   }
 }
 
-static void refresher_start(struct refresher *refresher)
+static void refreshers_start(struct refresher refreshers[REFRESHERS])
 {
-  *refresher = (struct refresher){.account = account_create()};
-  refresher->background = background_start(run_refresher, refresher);
+  for (size_t i = 0; i < REFRESHERS; i++) {
+    struct refresher *refresher = &refreshers[i];
+    *refresher = (struct refresher){.account = account_create()};
+    const char *item = text("{\"sku\":\"%s\",\"name\":\"Lamp\"}", fresh_word());
+    refresher->item_path = text("/v1/items/%s", item_create(&refresher->account, item));
+    refresher->background = background_start(run_refresher, refresher);
+  }
 }
 
 struct progress {
@@ -84,18 +90,31 @@ static bool has_refreshed(const void *arg)
   return atomic_load(&progress->refresher->refreshed) >= progress->count;
 }
 
-static void refresher_await(const struct refresher *refresher, size_t count)
+// Waits until each of them has got so many new tokens.
+static void refreshers_await(const struct refresher refreshers[REFRESHERS], size_t count)
 {
-  const struct progress progress = {refresher, atomic_load(&refresher->refreshed) + count};
-  wait_until(has_refreshed, &progress, "new tokens");
+  struct progress progress[REFRESHERS];
+  for (size_t i = 0; i < REFRESHERS; i++)
+    progress[i] = (struct progress){&refreshers[i], atomic_load(&refreshers[i].refreshed) + count};
+  for (size_t i = 0; i < REFRESHERS; i++)
+    wait_until(has_refreshed, &progress[i], "new tokens");
 }
 
-static void refresher_end(struct refresher *refresher)
+static void refreshers_end(struct refresher refreshers[REFRESHERS])
 {
-  atomic_store(&refresher->stopped, true);
-  background_join(refresher->background);
-  cr_expect_eq(refresher->failed, 0, "%zu requests failed, the last with %d: %s", refresher->failed,
-               refresher->last_failure.status, refresher->last_failure.body);
+  size_t tokens = 0, failed = 0;
+  for (size_t i = 0; i < REFRESHERS; i++)
+    atomic_store(&refreshers[i].stopped, true);
+  for (size_t i = 0; i < REFRESHERS; i++) {
+    struct refresher *refresher = &refreshers[i];
+    background_join(refresher->background);
+    tokens += atomic_load(&refresher->refreshed);
+    failed += refresher->failed;
+    cr_expect_eq(refresher->failed, 0, "%zu requests failed, the last with %d: %s", refresher->failed,
+                 refresher->last_failure.status, refresher->last_failure.body);
+  }
+  fprintf(stderr, "signing keys: %zu new tokens, each verified %d times by gateway and services, %zu requests failed\n",
+          tokens, READS_WITH_A_TOKEN, failed);
 }
 
 // ---- keys ----
@@ -108,21 +127,21 @@ static bool is_refused(const void *token)
 Test(fault_23_signing_keys, rotate_without_a_failed_request)
 {
   struct account ada = account_create();
-  struct refresher refresher;
+  static struct refresher refreshers[REFRESHERS];
   struct steady_client *client = steady_client_start(&ada, STEADY_READS_AND_WRITES);
-  refresher_start(&refresher);
+  refreshers_start(refreshers);
   for (int round = 0; round < ROTATIONS; round++) {
     rotate(NULL);
     wait_until(is_published, latest_kid(), "the new key at the gateway");
-    refresher_await(&refresher, 3);
+    refreshers_await(refreshers, 3);
     // The time for which a key is published is over.
     (void)sql("UPDATE auth.signing_keys SET sign_time = now() WHERE sign_time > now()");
     if (round == ROTATIONS / 2)
       stack("restart", "auth-1");
     steady_client_await(client, REQUESTS_BETWEEN);
-    refresher_await(&refresher, 10);
+    refreshers_await(refreshers, 10);
   }
-  refresher_end(&refresher);
+  refreshers_end(refreshers);
   steady_client_end(&client, 0);
 
   // A key that somebody else has ends at once, and with it all tokens; sessions go on.
@@ -154,20 +173,20 @@ static void write_secret(const char *name, const char *value)
 Test(fault_23_signing_keys, their_secret_changes_without_a_failed_request)
 {
   struct account ada = account_create();
-  struct refresher refresher;
+  static struct refresher refreshers[REFRESHERS];
   struct steady_client *client = steady_client_start(&ada, STEADY_READS_AND_WRITES);
-  refresher_start(&refresher);
+  refreshers_start(refreshers);
   write_secret("auth_key_previous", secret_of_stack("auth_key"));
   write_secret("auth_key", text("%s-%s-of-thirty-two-characters", fresh_word(), fresh_word()));
   stack("restart", "auth-1");
-  refresher_await(&refresher, 10);
+  refreshers_await(refreshers, 10);
   cr_expect_str_neq(sql("SELECT count(sealed_before) FROM auth.signing_keys"), "0");
   cr_assert_eq(unlink(secret_path("auth_key_previous")), 0);
   stack("restart", "auth-1");
-  refresher_await(&refresher, 10);
+  refreshers_await(refreshers, 10);
   cr_expect_str_eq(sql("SELECT count(sealed_before) FROM auth.signing_keys"), "0");
   rotate(NULL);
   wait_until(is_published, latest_kid(), "the new key at the gateway");
-  refresher_end(&refresher);
+  refreshers_end(refreshers);
   steady_client_end(&client, 0);
 }

@@ -1,7 +1,6 @@
 #include "tests/support/mails.h"
 
 #include <criterion/criterion.h>
-#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -53,6 +52,24 @@ int mails_to(const char *address, const char *subject)
   return found;
 }
 
+static struct mail read_mail(const struct http_reply *reply, int place)
+{
+  return (struct mail){.subject = http_json(reply, text("[%d].subject", place)),
+                       .text = http_json(reply, text("[%d].text", place)),
+                       .html = http_json(reply, text("[%d].html", place))};
+}
+
+bool mail_find(const char *address, const char *subject, struct mail *mail)
+{
+  int found;
+  struct http_reply reply =
+      HTTP(.base_url = need_variable("BULKHEAD_MAIL_URL"), .path = "/email", .timeout_ms = WAIT_MS);
+  int place = reply.status == 200 ? find(&reply, &(struct wanted){address, subject, 1}, &found) : -1;
+  if (place >= 0)
+    *mail = read_mail(&reply, place);
+  return place >= 0;
+}
+
 struct mail mail_about(const char *address, const char *subject, int count)
 {
   uint64_t end_us = deadline_after_ms(clock_now_us(), WAIT_MS);
@@ -61,9 +78,7 @@ struct mail mail_about(const char *address, const char *subject, int count)
     struct http_reply reply = list();
     int place = find(&reply, &(struct wanted){address, subject, count}, &found);
     if (place >= 0)
-      return (struct mail){.subject = http_json(&reply, text("[%d].subject", place)),
-                           .text = http_json(&reply, text("[%d].text", place)),
-                           .html = http_json(&reply, text("[%d].html", place))};
+      return read_mail(&reply, place);
     cr_assert_lt(clock_now_us(), end_us, "mail %d to %s has not come", count, address);
     nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
   }
