@@ -12,6 +12,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_roles.h"
+#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_tokens.h"
 #include "services/auth/auth_transaction.h"
 #include "services/auth/settings.h"
@@ -43,6 +44,8 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   enum status status = auth_db_lock_for_api_keys(db, params->user_id, call_arena(call), &row);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, status, "USER_NOT_FOUND", "there is no account %s that can have API keys", params->user_id);
+  if (status == STATUS_OK)
+    status = auth_sessions_hold(call, db);
   if (status == STATUS_OK)
     status = auth_db_add_api_key(db, params, call_arena(call), key->response);
   if (status == STATUS_OK)

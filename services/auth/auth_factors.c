@@ -14,6 +14,7 @@
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_roles.h"
+#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_sign_in.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_transaction.h"
@@ -135,6 +136,8 @@ static enum status confirm_in(struct call *call, struct query_db db, const void 
   const struct confirmation *confirmation = arg;
   struct arena *arena = call_arena(call);
   enum status status = auth_factors_lock(call, db, confirmation->user_id);
+  if (status == STATUS_OK)
+    status = auth_sessions_hold(call, db);
   const struct auth_db_confirm_factor_params confirm = {
       .step = confirmation->step, .id = confirmation->factor_id, .user_id = confirmation->user_id};
   int64_t changed = 0;
@@ -224,6 +227,8 @@ static enum status remove_in(struct call *call, struct query_db db, const void *
   const struct auth_db_delete_factor_params params = {.id = removal->factor_id, .user_id = removal->user_id};
   int64_t removed = 0;
   enum status status = auth_factors_lock(call, db, removal->user_id);
+  if (status == STATUS_OK)
+    status = auth_sessions_hold(call, db);
   if (status == STATUS_OK && removal->factor_id == NULL)
     status = auth_roles_check_target(call, db, removal->user_id);
   if (status == STATUS_OK)

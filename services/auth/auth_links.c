@@ -53,12 +53,13 @@ enum status auth_link_send(const struct auth_state *state, struct query_db db, c
       .ttl_ms = link->ttl_ms,
       .most = link->most_an_hour,
       .password_set_us = link->password_set_us,
+      .token_generation = link->token_generation,
   };
   int64_t added = 0;
   enum status status = auth_db_add_account_token(db, &params, arena, &added);
   *sent = status == STATUS_OK && added > 0;
   if (status == STATUS_OK && added == 0)
-    log_info("mail", "an account gets no further mail of this kind in this hour", LOG_STRING("userId", link->user_id),
+    log_info("mail", "an account gets no mail of this kind: it has had all of this hour, or what asked for it holds no more", LOG_STRING("userId", link->user_id),
              LOG_STRING("kind", link->purpose));
   return *sent ? add_mail(state, db, link, token.text, arena) : status;
 }

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/observe/log.h"
 #include "common/service/call.h"
+#include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/settings.h"
@@ -287,4 +288,18 @@ enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, st
 {
   int64_t ended = 0;
   return auth_db_end_tokens(db, user_id, arena, &ended);
+}
+
+// ---- acts that outlive a session ----
+
+enum status auth_sessions_hold(struct call *call, struct query_db db)
+{
+  const char *id = arena_string(call_arena(call), call_caller_session(call));
+  const struct auth_db_hold_session_params params = {.id = id, .user_id = resource_caller(call)};
+  struct auth_db_hold_session_row row;
+  // A token that names no session belongs to none.
+  enum status status = *id == '\0' ? STATUS_NOT_FOUND : auth_db_hold_session(db, &params, call_arena(call), &row);
+  if (status == STATUS_NOT_FOUND)
+    return call_fail(call, STATUS_UNAUTHENTICATED, "TOKEN_REVOKED", "the session has ended; log in again");
+  return status;
 }

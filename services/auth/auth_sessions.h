@@ -53,4 +53,11 @@ enum status auth_sessions_end_others(struct query_db db, const char *user_id, co
 // refresh gives tokens with the present roles.
 enum status auth_sessions_end_tokens(struct query_db db, const char *user_id, struct arena *arena) MUST_CHECK;
 
+// ---- for acts that outlive a session ----
+
+// Keeps the caller's session from ending until the transaction `db` does; fails the call with UNAUTHENTICATED where it
+// has ended already: its access tokens are taken until the gateways have heard of that. Comes after the lock of the
+// caller's account, if there is one, because whatever ends sessions for good locks the account first, too.
+enum status auth_sessions_hold(struct call *call, struct query_db db) MUST_CHECK;
+
 #endif

@@ -5,12 +5,8 @@
 #include "common/service/service.h"
 #include "common/storage/pg.h"
 
-enum status auth_transact(struct call *call, auth_work *work, const void *arg)
+enum status auth_transact_apart(struct call *call, auth_work *work, const void *arg)
 {
-  struct query_db db = resource_db(call);
-  // With an Idempotency-Key there is a transaction, or a failure to tell.
-  if (db.pg == NULL)
-    return work(call, db, arg);
   struct pg_tx *tx = NULL;
   enum status status = pg_begin(service_pg(call_service(call)), &tx);
   if (status == STATUS_OK)
@@ -19,4 +15,11 @@ enum status auth_transact(struct call *call, auth_work *work, const void *arg)
     status = pg_commit(&tx);
   pg_rollback(&tx);
   return status;
+}
+
+enum status auth_transact(struct call *call, auth_work *work, const void *arg)
+{
+  struct query_db db = resource_db(call);
+  // With an Idempotency-Key there is a transaction, or a failure to tell.
+  return db.pg == NULL ? work(call, db, arg) : auth_transact_apart(call, work, arg);
 }

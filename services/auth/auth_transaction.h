@@ -13,5 +13,7 @@ struct call;
 typedef enum status auth_work(struct call *call, struct query_db db, const void *arg);
 
 enum status auth_transact(struct call *call, auth_work *work, const void *arg) MUST_CHECK;
+// Does so in a transaction of its own in any case: what it has changed stays, whatever becomes of the call.
+enum status auth_transact_apart(struct call *call, auth_work *work, const void *arg) MUST_CHECK;
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
 #include "services/auth/auth_mail.h"
+#include "services/auth/auth_sessions.h"
 #include "services/auth/auth_state.h"
 #include "services/auth/auth_transaction.h"
 #include "services/auth/passkey_challenges.h"
@@ -174,6 +175,8 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   enum status status = auth_db_lock_for_passkeys(db, passkey->user_id, arena, &locked);
   if (status == STATUS_NOT_FOUND)
     return fail_no_account(call);
+  if (status == STATUS_OK)
+    status = auth_sessions_hold(call, db);
   if (status != STATUS_OK)
     return status;
   int64_t spent = 0;

@@ -32,6 +32,7 @@
 -- sample purpose: 'reset_password'
 -- sample email: 'ada7@example.com'
 -- sample password_set_us: 1
+-- sample token_generation: 1
 -- sample credential_id: '\x07'
 -- sample public_key: '\x07'
 -- sample algorithm: -7

@@ -2,13 +2,14 @@
 
 -- name: add_account_token :affected
 -- scan: one account has a handful of tokens
--- Stores a token, unless the account has no credential, another password than the one that is named, or has got as many
--- of this purpose within the last hour. What changes a password locks its row first and spends tokens then, so it waits
--- for this statement or makes it store nothing.
+-- Stores a token, unless the account has no credential, another password or generation of access tokens than the one
+-- that is named, or has got as many of this purpose within the last hour. What changes these locks their row first and
+-- spends tokens then, so it waits for this statement or makes it store nothing.
 WITH c AS (
   SELECT user_id FROM credentials
   WHERE user_id = :user_id::uuid
     AND coalesce((extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us?::bigint, true)
+    AND coalesce(token_generation = :token_generation?::bigint, true)
   FOR SHARE
 )
 INSERT INTO account_tokens (token_hash, purpose, user_id, email, other_email, email_version, expire_time)
@@ -58,16 +59,17 @@ SELECT purpose, settle_time IS NOT NULL AS settled FROM account_tokens
 WHERE token_hash = :token_hash AND purpose IN ('change_email', 'undo_email');
 
 -- name: lock_token_owner :one
+-- not null: create_us
 -- Locks the credential of a token's account, as whatever else changes both does first.
-SELECT c.user_id FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t.user_id
+SELECT c.user_id, t.email_version, (extract(epoch FROM t.create_time) * 1000000)::bigint AS create_us
+FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t.user_id
 WHERE t.token_hash = :token_hash FOR UPDATE OF c;
 
 -- name: settle_token :one
--- not null: create_us
 -- Spends the token of a change or undo that has been made. No row where another call has done so before.
 UPDATE account_tokens SET settle_time = now(), use_time = coalesce(use_time, now())
 WHERE token_hash = :token_hash AND settle_time IS NULL
-RETURNING user_id, email, other_email, email_version, (extract(epoch FROM create_time) * 1000000)::bigint AS create_us;
+RETURNING user_id, email, other_email, email_version;
 
 -- name: void_password :exec
 -- Puts a password that nobody knows in the place of one that was set in the day before the change that this token takes

@@ -17,6 +17,12 @@ INSERT INTO endings (user_id, generation) SELECT user_id, 9007199254740992 FROM 
 SELECT password_hash, (extract(epoch FROM update_time) * 1000000)::bigint AS set_us, has_factor, factor_generation
 FROM credentials WHERE user_id = :user_id::uuid;
 
+-- name: lock_credential :one
+-- not null: password_set_us
+-- Keeps others from changing an account's password and from ending all of its sessions until the transaction ends.
+SELECT (extract(epoch FROM update_time) * 1000000)::bigint AS password_set_us, token_generation
+FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE;
+
 -- name: replace_password_hash :exec
 -- Replaces the hash by another one of the same password, if it is still the old one.
 UPDATE credentials SET password_hash = :new_hash

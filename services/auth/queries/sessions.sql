@@ -106,6 +106,10 @@ WITH s AS (
 )
 SELECT {session} FROM s;
 
+-- name: hold_session :one
+-- Keeps a session of a user until the transaction ends. NOT_FOUND where it has ended.
+SELECT id FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid FOR KEY SHARE;
+
 -- ---- the end of sessions ----
 
 -- name: end_session :affected

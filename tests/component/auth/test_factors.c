@@ -4,22 +4,29 @@
 #include <string.h>
 
 #include "auth/v1/factors.pb-c.h"
-#include "common/base/clock.h"
-#include "common/security/token.h"
-#include "tests/support/common/service_keys.h"
 #include "tests/support/common/totp_code.h"
 #include "tests/support/service/accounts.h"
+#include "tests/support/service/gate.h"
 
 #define ADA "ada@example.com"
 #define VERIFY "auth.v1.FactorService/VerifyLogin"
 #define CONFIRM "auth.v1.FactorService/ConfirmTotp"
 
+// The sessions that the test has begun.
+#define SESSIONS "sessions WHERE address <> 'of the suite'"
+
 static struct accounts accounts;
+static struct slice token;
 
 static void setup(void)
 {
   accounts_open(&accounts, NULL);
-  accounts_new_user(&accounts, ADA);
+  const char *id = accounts_new_user(&accounts, ADA)->id;
+  database_sql(&accounts.database,
+               "INSERT INTO auth.sessions (id, user_id, token_hash, address, expire_time)"
+               " VALUES (gen_random_uuid(), '%s', '\\x00', 'of the suite', now() + interval '1 hour')",
+               id);
+  token = arena_copy(&accounts.database.arena, accounts_access_token(&accounts, id, 0));
 }
 
 static void teardown(void)
@@ -36,26 +43,9 @@ static char *changeable(const char *text)
   return (char *)(uintptr_t)text;
 }
 
-// Makes an access token of ada's that the services of a test take (service_keys.h).
-static struct slice make_token(void)
-{
-  int64_t now = clock_wall_us() / 1000000;
-  const struct token_claims claims = {
-      .subject = slice_from_string(database_sql(&accounts.database, "SELECT user_id FROM auth.credentials")),
-      .id = SLICE("token-1"),
-      .issued_at = now,
-      .expires_at = now + 900,
-      .auth_time = now,
-  };
-  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
-  struct slice token;
-  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts.to_auth.arena, &token), STATUS_OK);
-  return token;
-}
-
 static void begin_call(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
 {
-  const struct rpc_context context = {.access_token = make_token(), .client_address = SLICE("192.0.2.7")};
+  const struct rpc_context context = {.access_token = token, .client_address = SLICE("192.0.2.7")};
   driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, request), &context, 30000, outcome);
 }
 
@@ -172,7 +162,7 @@ Test(auth_factors, of_logins_with_one_code_at_once_one_wins)
       expect(&outcomes[i], STATUS_UNAUTHENTICATED, "WRONG_CODE");
   }
   cr_expect_eq(won, 1);
-  cr_expect_str_eq(count("sessions"), "1");
+  cr_expect_str_eq(count(SESSIONS), "1");
 }
 
 Test(auth_factors, of_codes_for_one_challenge_at_once_one_is_spent)
@@ -192,7 +182,7 @@ Test(auth_factors, of_codes_for_one_challenge_at_once_one_is_spent)
   }
   cr_expect_eq(won, 1);
   cr_expect_str_eq(count("recovery_codes"), "9");
-  cr_expect_str_eq(count("sessions"), "1");
+  cr_expect_str_eq(count(SESSIONS), "1");
 }
 
 Test(auth_factors, of_confirmations_at_once_one_gets_codes)
@@ -212,36 +202,21 @@ Test(auth_factors, of_confirmations_at_once_one_gets_codes)
   cr_expect_str_eq(count("factors WHERE confirm_time IS NOT NULL"), "1");
 }
 
-// Holds up logins where they store their session, before they have locked the account.
-static void close_gate(void)
-{
-  database_sql(&accounts.database,
-               "CREATE TABLE public.gate ();"
-               "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
-               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
-               "  RETURN NEW; END';"
-               "CREATE TRIGGER gate BEFORE INSERT ON auth.sessions FOR EACH STATEMENT"
-               " EXECUTE FUNCTION public.wait_for_gate()");
-}
-
 Test(auth_factors, a_login_that_was_judged_without_the_factor_gets_no_session)
 {
   const char *secret = add_app();
-  close_gate();
+  gate_close(&accounts.database, "INSERT ON auth.sessions FOR EACH STATEMENT");
   Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
   request.email = ADA;
   request.password = ACCOUNTS_PASSWORD;
   struct outcome login;
   begin_call("auth.v1.AuthService/Login", &request.base, &login);
-  database_wait_sql(&accounts.database,
-                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth'"
-                    " AND datname = current_database() AND wait_event = 'PgSleep'",
-                    "1");
+  gate_wait_one(&accounts.database);
   (void)confirm_app(secret);
-  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
+  gate_open(&accounts.database);
   driver_finish(&accounts.to_auth, &login);
   expect(&login, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS");
-  cr_expect_str_eq(count("sessions"), "0");
+  cr_expect_str_eq(count(SESSIONS), "0");
 }
 
 // ---- limits ----
@@ -361,5 +336,5 @@ Test(auth_factors, an_app_of_another_account_opens_nothing)
   totp_code(secret, 1, code);
   struct outcome outcome = verify(challenge, code);
   expect(&outcome, STATUS_UNAUTHENTICATED, "WRONG_CODE");
-  cr_expect_str_eq(count("sessions"), "0");
+  cr_expect_str_eq(count(SESSIONS), "0");
 }

@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "auth/v1/password.pb-c.h"
-#include "common/base/clock.h"
-#include "common/security/token.h"
-#include "tests/support/common/service_keys.h"
 #include "tests/support/service/accounts.h"
+#include "tests/support/service/gate.h"
 
 #define ADA "ada@example.com"
 #define CHANGE "auth.v1.PasswordService/ChangePassword"
@@ -28,24 +26,11 @@ static void teardown(void)
 
 TestSuite(auth_password_change, .init = setup, .fini = teardown);
 
-// Logs in, and makes an access token of the session that the services of a test take (service_keys.h).
 static struct slice log_in(int64_t age_s)
 {
   accounts_tokens(&accounts, ADA);
-  const char *newest = "SELECT %s FROM auth.sessions ORDER BY create_time DESC LIMIT 1";
-  int64_t now = clock_wall_us() / 1000000;
-  const struct token_claims claims = {
-      .subject = slice_from_string(database_sql(&accounts.database, newest, "user_id")),
-      .id = SLICE("token-1"),
-      .issued_at = now,
-      .expires_at = now + 900,
-      .session = slice_from_string(database_sql(&accounts.database, newest, "id")),
-      .auth_time = now - age_s,
-  };
-  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
-  struct slice token;
-  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts.to_auth.arena, &token), STATUS_OK);
-  return token;
+  return accounts_access_token(&accounts, database_sql(&accounts.database, "SELECT user_id FROM auth.credentials"),
+                               age_s);
 }
 
 struct change {
@@ -188,38 +173,6 @@ Test(auth_password_change, a_repeat_with_the_same_key_gets_the_first_answer)
 
 // ---- a login and a change at the same time ----
 
-#define AT_THE_GATE "wait_event = 'PgSleep'"
-#define AT_A_LOCK "wait_event_type = 'Lock'"
-
-// Holds up logins where they store their session: for each row after, for each statement before they have locked the
-// account's password.
-static void close_gate(const char *each)
-{
-  database_sql(&accounts.database,
-               "CREATE TABLE public.gate ();"
-               "CREATE FUNCTION public.wait_for_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
-               " 'BEGIN WHILE NOT EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
-               "  RETURN NEW; END';"
-               "CREATE TRIGGER gate BEFORE INSERT ON auth.sessions FOR EACH %s"
-               " EXECUTE FUNCTION public.wait_for_gate()",
-               each);
-}
-
-static void open_gate(void)
-{
-  database_sql(&accounts.database, "INSERT INTO public.gate DEFAULT VALUES");
-}
-
-static void wait_for_one(const char *where)
-{
-  char query[256];
-  snprintf(query, sizeof(query),
-           "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bulkhead_auth' AND datname = current_database()"
-           " AND %s",
-           where);
-  database_wait_sql(&accounts.database, query, "1");
-}
-
 static void begin_login(struct outcome *outcome)
 {
   static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
@@ -234,12 +187,12 @@ Test(auth_password_change, a_login_that_is_about_to_end_has_its_session_ended)
 {
   const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
   struct outcome login, changed;
-  close_gate("ROW");
+  gate_close(&accounts.database, "INSERT ON auth.sessions FOR EACH ROW");
   begin_login(&login);
-  wait_for_one(AT_THE_GATE);
+  gate_wait_one(&accounts.database);
   begin_change(&change, &changed);
-  wait_for_one(AT_A_LOCK);
-  open_gate();
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
   driver_finish(&accounts.to_auth, &login);
   driver_finish(&accounts.to_auth, &changed);
   expect(&login, STATUS_OK, "");
@@ -252,12 +205,12 @@ Test(auth_password_change, a_login_with_the_password_before_gets_no_session)
 {
   const struct change change = {.token = log_in(0), .current = ACCOUNTS_PASSWORD, .next = NEXT_PASSWORD};
   struct outcome login;
-  close_gate("STATEMENT");
+  gate_close(&accounts.database, "INSERT ON auth.sessions FOR EACH STATEMENT");
   begin_login(&login);
-  wait_for_one(AT_THE_GATE);
+  gate_wait_one(&accounts.database);
   struct outcome changed = change_password(&change);
   expect(&changed, STATUS_OK, "");
-  open_gate();
+  gate_open(&accounts.database);
   driver_finish(&accounts.to_auth, &login);
   expect(&login, STATUS_UNAUTHENTICATED, "WRONG_CREDENTIALS");
   cr_expect_str_eq(count_sessions(), "1");

@@ -4,6 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "common/base/clock.h"
+#include "common/security/token.h"
+#include "tests/support/common/service_keys.h"
+
 #define MAX_ENVIRONMENT 12
 
 static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
@@ -102,6 +106,14 @@ void accounts_stop_auth(struct accounts *accounts)
   process_free(&accounts->auth);
 }
 
+void accounts_kill_auth(struct accounts *accounts)
+{
+  driver_close(&accounts->to_auth);
+  cr_assert_eq(kill(accounts->auth.pid, SIGKILL), 0);
+  cr_expect_eq(process_end(&accounts->auth), -1);
+  process_free(&accounts->auth);
+}
+
 void accounts_start_auth(struct accounts *accounts, const char *const *environment)
 {
   // The auth service gets the same socket as before, because the user service looks for it there.
@@ -180,6 +192,36 @@ const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const 
 {
   struct outcome outcome = accounts_login(accounts, email, ACCOUNTS_PASSWORD);
   return accounts_tokens_of(&outcome);
+}
+
+struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s)
+{
+  static const struct slice roles[] = {SLICE_INIT("user")};
+  int64_t now = clock_wall_us() / 1000000;
+  const struct token_claims claims = {
+      .subject = slice_from_string(user_id),
+      .roles = roles,
+      .role_count = 1,
+      .id = SLICE("token-1"),
+      .issued_at = now,
+      .expires_at = now + 900,
+      .session = slice_from_string(database_sql(
+          &accounts->database, "SELECT id FROM auth.sessions WHERE user_id = '%s' ORDER BY id DESC LIMIT 1", user_id)),
+      .auth_time = now - age_s,
+  };
+  const struct token_signing_key key = {.kid = "auth", .private_pem = service_keys_private()};
+  struct slice token;
+  cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts->to_auth.arena, &token), STATUS_OK);
+  return token;
+}
+
+void accounts_plant_link(struct accounts *accounts, const struct planted_link *link)
+{
+  database_sql(&accounts->database,
+               "INSERT INTO auth.account_tokens (token_hash, purpose, user_id, email, other_email, email_version,"
+               " expire_time) VALUES (sha256('%s'), '%s', '%s', '%s', '%s', %d, now() + interval '1 hour')",
+               link->token, link->purpose, link->user_id, link->email,
+               link->other_email == NULL ? "" : link->other_email, link->email_version);
 }
 
 int accounts_command(struct accounts *accounts, struct process *process, char *first, char *second, char *third)

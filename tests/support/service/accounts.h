@@ -29,6 +29,8 @@ void accounts_close(struct accounts *accounts);
 // Stops and starts the auth service alone, at the same address.
 void accounts_stop_auth(struct accounts *accounts);
 void accounts_start_auth(struct accounts *accounts, const char *const *environment);
+// Ends the auth service's process at once, as a crash does. accounts_start_auth starts it again.
+void accounts_kill_auth(struct accounts *accounts);
 // Stops and starts the user service alone. It need not find the auth service when it starts.
 void accounts_stop_user(struct accounts *accounts);
 void accounts_start_user(struct accounts *accounts, const char *const *environment);
@@ -42,6 +44,20 @@ struct outcome accounts_refresh(struct accounts *accounts, const char *refresh_t
 const User__V1__User *accounts_new_user(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const char *email);
 const Auth__V1__TokenResponse *accounts_tokens_of(const struct outcome *outcome);
+// Makes an access token, which the services of a test take (service_keys.h), of the account's newest session, in which
+// its user has proven who he is so long ago.
+struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s);
+
+// A link as a mail would carry it, which a test stores itself, because it cannot read mails.
+struct planted_link {
+  const char *token;
+  const char *purpose;  // of auth.account_tokens
+  const char *user_id;
+  const char *email;        // where its mail has gone
+  const char *other_email;  // NULL for none
+  int email_version;
+};
+void accounts_plant_link(struct accounts *accounts, const struct planted_link *link);
 
 // Runs the command `auth <first> <second> <third>` to its end and returns its exit code. The caller frees the process.
 int accounts_command(struct accounts *accounts, struct process *process, char *first, char *second, char *third);

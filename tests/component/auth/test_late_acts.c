@@ -1,0 +1,234 @@
+// What outlives a session is not done with the access token of one that has ended, which gateways take until they have
+// heard of its end, and not while its end is on its way either.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "auth/v1/account_access.pb-c.h"
+#include "auth/v1/api_keys.pb-c.h"
+#include "auth/v1/email.pb-c.h"
+#include "auth/v1/factors.pb-c.h"
+#include "auth/v1/passkeys.pb-c.h"
+#include "auth/v1/password.pb-c.h"
+#include "common/base/codec.h"
+#include "tests/support/common/authenticator.h"
+#include "tests/support/common/totp_code.h"
+#include "tests/support/service/accounts.h"
+#include "tests/support/service/gate.h"
+
+#define ORIGIN "http://localhost:8080"
+#define NEXT_PASSWORD "kolibri tunnel saturn"
+
+static struct accounts accounts;
+static const char *user_id;
+static struct slice token;
+
+static void setup(void)
+{
+  // Nothing takes connections at port 1: mails stay in the queue.
+  accounts_open(&accounts, (const char *const[]){"AUTH_PASSKEY_RP_ID=localhost", "AUTH_PASSKEY_ORIGINS=" ORIGIN,
+                                                 "MAIL_URL=smtp://127.0.0.1:1", "MAIL_WITHOUT_TLS=true",
+                                                 "MAIL_FROM=accounts@example.com",
+                                                 "ACCOUNT_URL=https://example.com/account", NULL});
+}
+
+static void teardown(void)
+{
+  accounts_close(&accounts);
+}
+
+TestSuite(auth_late_acts, .init = setup, .fini = teardown);
+
+static char *changeable(const char *text)
+{
+  return (char *)(uintptr_t)text;
+}
+
+// A call that waits to be made.
+struct act {
+  const char *method;
+  struct slice request;
+};
+
+static struct act make_act(const char *method, const ProtobufCMessage *request)
+{
+  return (struct act){.method = method, .request = driver_pack(&accounts.to_auth, request)};
+}
+
+static void begin_act(const struct act *act, struct outcome *outcome)
+{
+  const struct rpc_context context = {.access_token = token, .client_address = SLICE("192.0.2.7")};
+  driver_begin(&accounts.to_auth, act->method, act->request, &context, 30000, outcome);
+}
+
+static struct outcome do_act(const struct act *act)
+{
+  struct outcome outcome;
+  begin_act(act, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return outcome;
+}
+
+// ---- the acts, each prepared as far as its last call ----
+
+static struct act add_key(void)
+{
+  char *scopes[] = {changeable("items:read")};
+  Auth__V1__CreateApiKeyRequest request = AUTH__V1__CREATE_API_KEY_REQUEST__INIT;
+  request.name = changeable("nightly import");
+  request.scopes = scopes;
+  request.n_scopes = 1;
+  return make_act("auth.v1.ApiKeyService/CreateApiKey", &request.base);
+}
+
+static struct act add_app(void)
+{
+  Auth__V1__AddTotpRequest add = AUTH__V1__ADD_TOTP_REQUEST__INIT;
+  struct act begin = make_act("auth.v1.FactorService/AddTotp", &add.base);
+  struct outcome outcome = do_act(&begin);
+  const Auth__V1__AddTotpResponse *app =
+      (const void *)driver_reply(&outcome, &auth__v1__add_totp_response__descriptor);
+  char code[7];
+  totp_code(app->secret, 0, code);
+  Auth__V1__ConfirmTotpRequest request = AUTH__V1__CONFIRM_TOTP_REQUEST__INIT;
+  request.code = code;
+  return make_act("auth.v1.FactorService/ConfirmTotp", &request.base);
+}
+
+static struct act remove_app(void)
+{
+  struct act add = add_app();
+  cr_assert_eq(do_act(&add).status, STATUS_OK);
+  Auth__V1__DeleteFactorRequest request = AUTH__V1__DELETE_FACTOR_REQUEST__INIT;
+  request.id = changeable(database_sql(&accounts.database, "SELECT id FROM auth.factors WHERE user_id = '%s'", user_id));
+  return make_act("auth.v1.FactorService/DeleteFactor", &request.base);
+}
+
+static struct act add_passkey(void)
+{
+  Auth__V1__BeginPasskeyRegistrationRequest begin = AUTH__V1__BEGIN_PASSKEY_REGISTRATION_REQUEST__INIT;
+  struct act ask = make_act("auth.v1.PasskeyService/BeginPasskeyRegistration", &begin.base);
+  struct outcome outcome = do_act(&ask);
+  const Auth__V1__PasskeyCreationOptions *options =
+      (const void *)driver_reply(&outcome, &auth__v1__passkey_creation_options__descriptor);
+  struct arena *arena = &accounts.to_auth.arena;
+  struct authenticator *key = authenticator_create(AUTHENTICATOR_ES256, arena);
+  const struct ceremony ceremony = {.type = "webauthn.create",
+                                    .challenge = options->challenge,
+                                    .origin = ORIGIN,
+                                    .rp_id = "localhost",
+                                    .flags = AUTHENTICATOR_PRESENT | AUTHENTICATOR_VERIFIED};
+  struct ceremony_answer answer = authenticator_register(key, &ceremony, "none", arena);
+  Auth__V1__PasskeyAttestationResponse response = AUTH__V1__PASSKEY_ATTESTATION_RESPONSE__INIT;
+  response.client_data_json = base64url_string(answer.client_data_json, arena);
+  response.attestation_object = base64url_string(answer.attestation_object, arena);
+  Auth__V1__FinishPasskeyRegistrationRequest request = AUTH__V1__FINISH_PASSKEY_REGISTRATION_REQUEST__INIT;
+  request.id = base64url_string(authenticator_credential_id(key), arena);
+  request.raw_id = request.id;
+  request.type = changeable("public-key");
+  request.response = &response;
+  request.name = changeable("a telephone");
+  return make_act("auth.v1.PasskeyService/FinishPasskeyRegistration", &request.base);
+}
+
+static struct act change_password(void)
+{
+  Auth__V1__ChangePasswordRequest request = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
+  request.current_password = changeable(ACCOUNTS_PASSWORD);
+  request.new_password = changeable(NEXT_PASSWORD);
+  return make_act("auth.v1.PasswordService/ChangePassword", &request.base);
+}
+
+static struct act ask_for_address(void)
+{
+  Auth__V1__ChangeEmailRequest request = AUTH__V1__CHANGE_EMAIL_REQUEST__INIT;
+  request.new_email = changeable("elsewhere@example.com");
+  return make_act("auth.v1.EmailService/ChangeEmail", &request.base);
+}
+
+static const struct {
+  const char *name;
+  struct act (*prepare)(void);
+  const char *rows;  // of a table of auth, which tell whether it was done
+  const char *before, *after;
+} acts[] = {
+    {"an API key is made", add_key, "api_keys WHERE true", "0", "1"},
+    {"an app is confirmed", add_app, "factors WHERE confirm_time IS NOT NULL", "0", "1"},
+    {"an app is removed", remove_app, "factors WHERE confirm_time IS NOT NULL", "1", "0"},
+    {"a passkey is registered", add_passkey, "passkeys WHERE true", "0", "1"},
+    {"the password is changed", change_password, "credentials WHERE update_time > create_time", "0", "1"},
+    {"another address is wanted", ask_for_address, "account_tokens WHERE purpose = 'change_email'", "0", "1"},
+};
+
+// Prepares an act of a new account that has just logged in.
+static struct act prepare(size_t i)
+{
+  const char *email = arena_printf(&accounts.database.arena, "ada%zu@example.com", i);
+  user_id = arena_string(&accounts.database.arena, slice_from_string(accounts_new_user(&accounts, email)->id));
+  accounts_tokens(&accounts, email);
+  token = accounts_access_token(&accounts, user_id, 0);
+  return acts[i].prepare();
+}
+
+static void expect_done(const struct outcome *outcome, size_t i, bool done)
+{
+  enum status status = done ? STATUS_OK : STATUS_UNAUTHENTICATED;
+  cr_expect_eq(outcome->status, status, "%s: %s", acts[i].name, status_name(outcome->status));
+  cr_expect(slice_equal_string(outcome->reason, done ? "" : "TOKEN_REVOKED"), "%s: " SLICE_FMT, acts[i].name,
+            SLICE_ARG(outcome->reason));
+  const char *query =
+      arena_printf(&accounts.database.arena, "SELECT count(*) FROM auth.%s AND user_id = '%s'", acts[i].rows, user_id);
+  if (done)
+    database_wait_sql(&accounts.database, query, acts[i].after);
+  else
+    cr_expect_str_eq(database_sql(&accounts.database, "%s", query), acts[i].before, "%s", acts[i].name);
+}
+
+Test(auth_late_acts, are_done_while_the_session_lives)
+{
+  for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+    struct act act = prepare(i);
+    struct outcome outcome = do_act(&act);
+    expect_done(&outcome, i, true);
+  }
+}
+
+Test(auth_late_acts, are_refused_once_the_session_has_ended)
+{
+  for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+    struct act act = prepare(i);
+    database_sql(&accounts.database, "DELETE FROM auth.sessions WHERE user_id = '%s'", user_id);
+    struct outcome outcome = do_act(&act);
+    expect_done(&outcome, i, false);
+  }
+}
+
+static void begin_sign_out(struct outcome *outcome)
+{
+  static const struct slice roles[] = {SLICE_INIT("admin")};
+  static const struct rpc_context admin = {.caller_id = SLICE_INIT("01936b5e-7c1a-7d3e-9f00-00000000ad01"),
+                                           .caller_roles = roles,
+                                           .caller_role_count = 1};
+  Auth__V1__SignOutUserRequest request = AUTH__V1__SIGN_OUT_USER_REQUEST__INIT;
+  request.id = changeable(user_id);
+  driver_begin(&accounts.to_auth, "auth.v1.AccountAccessService/SignOutUser",
+               driver_pack(&accounts.to_auth, &request.base), &admin, 30000, outcome);
+}
+
+// Whatever ends all sessions locks the account first, so an act that comes meanwhile waits, and then finds none.
+Test(auth_late_acts, are_refused_while_the_session_ends)
+{
+  for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+    struct act act = prepare(i);
+    struct outcome end, outcome;
+    gate_close(&accounts.database, "INSERT ON auth.endings FOR EACH ROW");
+    begin_sign_out(&end);
+    gate_wait_one(&accounts.database);
+    begin_act(&act, &outcome);
+    gate_wait_locks(&accounts.database, 1);
+    gate_open(&accounts.database);
+    driver_finish(&accounts.to_auth, &end);
+    driver_finish(&accounts.to_auth, &outcome);
+    cr_expect_eq(end.status, STATUS_OK, "%s", acts[i].name);
+    expect_done(&outcome, i, false);
+  }
+}

@@ -1,0 +1,206 @@
+// A change of the address that is taken back while something else happens: other links of the account, the same link, a
+// crash.
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "auth/v1/email.pb-c.h"
+#include "tests/support/service/accounts.h"
+#include "tests/support/service/gate.h"
+
+#define FIRST "ada@example.com"
+#define SECOND "thief@example.com"
+#define THIRD "thief2@example.com"
+#define FOURTH "thief3@example.com"
+#define UNDO "auth.v1.EmailService/UndoEmailChange"
+#define VERIFY "auth.v1.EmailService/VerifyEmail"
+#define TO_FIRST "to-first-0hT9mJ4yXq2vWc7rLk1sPz8nBd5gFa3e"
+#define TO_SECOND "to-second-0hT9mJ4yXq2vWc7rLk1sPz8nBd5gFa3e"
+#define TO_FOURTH "to-fourth-0hT9mJ4yXq2vWc7rLk1sPz8nBd5gFa3e"
+#define AT_AN_EVENT(action) "INSERT ON auth.audit_events FOR EACH ROW WHEN (NEW.action = '" action "')"
+
+static const char *const environment[] = {"MAIL_URL=smtp://127.0.0.1:1",  // nothing takes connections there
+                                          "MAIL_WITHOUT_TLS=true", "MAIL_FROM=accounts@example.com",
+                                          "ACCOUNT_URL=https://example.com/account", NULL};
+static struct accounts accounts;
+static const char *user_id;
+
+static void plant(const char *token, const char *purpose, const char *email, const char *other_email, int version)
+{
+  accounts_plant_link(&accounts, &(struct planted_link){.token = token,
+                                                        .purpose = purpose,
+                                                        .user_id = user_id,
+                                                        .email = email,
+                                                        .other_email = other_email,
+                                                        .email_version = version});
+}
+
+// A thief has changed the address twice, so the first owner and he himself have got a link to undo.
+static void setup(void)
+{
+  accounts_open(&accounts, environment);
+  user_id = arena_string(&accounts.database.arena, slice_from_string(accounts_new_user(&accounts, FIRST)->id));
+  database_sql(&accounts.database, "UPDATE \"user\".users SET email = '" THIRD "', email_version = 3");
+  plant(TO_FIRST, "undo_email", FIRST, SECOND, 1);
+  plant(TO_SECOND, "undo_email", SECOND, THIRD, 2);
+}
+
+static void teardown(void)
+{
+  accounts_close(&accounts);
+}
+
+TestSuite(auth_undo, .init = setup, .fini = teardown);
+
+// Both requests have the same field.
+static void begin(const char *method, const char *token, struct outcome *outcome)
+{
+  static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+  Auth__V1__UndoEmailChangeRequest request = AUTH__V1__UNDO_EMAIL_CHANGE_REQUEST__INIT;
+  request.token = (char *)(uintptr_t)token;
+  driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, &request.base), &anonymous, 30000, outcome);
+}
+
+static struct outcome do_at_once(const char *method, const char *token)
+{
+  struct outcome outcome;
+  begin(method, token, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return outcome;
+}
+
+static void expect(const struct outcome *outcome, enum status status, const char *reason)
+{
+  cr_expect_eq(outcome->status, status, "%s", status_name(outcome->status));
+  cr_expect(slice_equal_string(outcome->reason, reason), SLICE_FMT, SLICE_ARG(outcome->reason));
+}
+
+static const char *address(void)
+{
+  return database_sql(&accounts.database, "SELECT email FROM \"user\".users");
+}
+
+static const char *count(const char *what)
+{
+  return database_sql(&accounts.database, "SELECT count(*) FROM auth.%s", what);
+}
+
+#define SETTLED "SELECT count(*) FROM auth.account_tokens WHERE token_hash = sha256('" TO_FIRST "') AND settle_time > '-infinity'"
+
+Test(auth_undo, of_two_at_once_the_earlier_address_holds)
+{
+  struct outcome owner, thief;
+  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
+  begin(UNDO, TO_FIRST, &owner);
+  gate_wait_one(&accounts.database);
+  begin(UNDO, TO_SECOND, &thief);
+  driver_finish(&accounts.to_auth, &thief);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &owner);
+  expect(&owner, STATUS_OK, "");
+  expect(&thief, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN");
+  cr_expect_str_eq(address(), FIRST);
+}
+
+// The other way round the thief's is taken back, too.
+Test(auth_undo, one_that_comes_while_a_later_one_is_made_follows_it)
+{
+  struct outcome owner, thief;
+  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
+  begin(UNDO, TO_SECOND, &thief);
+  gate_wait_one(&accounts.database);
+  begin(UNDO, TO_FIRST, &owner);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &thief);
+  driver_finish(&accounts.to_auth, &owner);
+  expect(&thief, STATUS_OK, "");
+  expect(&owner, STATUS_OK, "");
+  cr_expect_str_eq(address(), FIRST);
+}
+
+Test(auth_undo, of_two_with_one_link_one_is_made)
+{
+  enum { CALLS = 4 };
+  struct outcome outcomes[CALLS];
+  int made = 0;
+  for (int i = 0; i < CALLS; i++)
+    begin(UNDO, TO_FIRST, &outcomes[i]);
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    made += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      expect(&outcomes[i], STATUS_FAILED_PRECONDITION, "INVALID_TOKEN");
+  }
+  cr_expect_eq(made, 1);
+  cr_expect_str_eq(count("audit_events WHERE action = 'email.undo'"), "1");
+  cr_expect_str_eq(count("account_tokens WHERE purpose = 'reset_password'"), "1", "one mail with a link");
+  cr_expect_str_eq(address(), FIRST);
+}
+
+// The address is the owner's again, and auth has died before it could note so: the user service's report comes later.
+Test(auth_undo, of_a_process_that_dies_leaves_the_thief_no_link)
+{
+  struct outcome owner;
+  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
+  begin(UNDO, TO_FIRST, &owner);
+  gate_wait_one(&accounts.database);
+  accounts_kill_auth(&accounts);
+  accounts_start_auth(&accounts, environment);
+  struct outcome thief = do_at_once(UNDO, TO_SECOND);
+  expect(&thief, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN");
+  gate_open(&accounts.database);
+  database_wait_sql(&accounts.database, SETTLED, "1");
+  cr_expect_str_eq(address(), FIRST);
+  cr_expect_str_eq(count("audit_events WHERE action = 'email.undo'"), "1");
+}
+
+Test(auth_undo, voids_a_change_that_is_confirmed_meanwhile)
+{
+  struct outcome owner;
+  plant(TO_FOURTH, "change_email", FOURTH, THIRD, 3);
+  gate_close(&accounts.database, AT_AN_EVENT("email.undo"));
+  begin(UNDO, TO_FIRST, &owner);
+  gate_wait_one(&accounts.database);
+  struct outcome thief = do_at_once(VERIFY, TO_FOURTH);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &owner);
+  expect(&owner, STATUS_OK, "");
+  expect(&thief, STATUS_FAILED_PRECONDITION, "INVALID_TOKEN");
+  cr_expect_str_eq(address(), FIRST);
+}
+
+Test(auth_undo, takes_a_change_back_that_is_being_made)
+{
+  struct outcome owner, thief;
+  plant(TO_FOURTH, "change_email", FOURTH, THIRD, 3);
+  gate_close(&accounts.database, AT_AN_EVENT("email.change"));
+  begin(VERIFY, TO_FOURTH, &thief);
+  gate_wait_one(&accounts.database);
+  begin(UNDO, TO_FIRST, &owner);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &thief);
+  driver_finish(&accounts.to_auth, &owner);
+  expect(&thief, STATUS_OK, "");
+  expect(&owner, STATUS_OK, "");
+  cr_expect_str_eq(address(), FIRST);
+  cr_expect_str_eq(count("account_tokens WHERE purpose <> 'reset_password' AND use_time IS NULL"), "0");
+}
+
+// A thief has asked for his address before; the mail with its link would be written after the undo.
+Test(auth_undo, voids_a_wish_whose_mail_is_not_written_yet)
+{
+  accounts_tokens(&accounts, THIRD);
+  gate_close(&accounts.database, "INSERT ON auth.account_tokens FOR EACH STATEMENT");
+  Auth__V1__ChangeEmailRequest request = AUTH__V1__CHANGE_EMAIL_REQUEST__INIT;
+  request.new_email = FOURTH;
+  const struct rpc_context thief = {.access_token = accounts_access_token(&accounts, user_id, 0)};
+  cr_assert_eq(driver_call(&accounts.to_auth, "auth.v1.EmailService/ChangeEmail", &request.base, &thief).status,
+               STATUS_OK);
+  gate_wait_one(&accounts.database);
+  // What an undo does with an account whose password is old.
+  database_sql(&accounts.database, "UPDATE auth.credentials SET token_generation = token_generation + 1");
+  gate_open(&accounts.database);
+  database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.jobs WHERE kind LIKE '%change%'", "0");
+  cr_expect_str_eq(count("account_tokens WHERE purpose = 'change_email'"), "0");
+}

@@ -1,0 +1,18 @@
+// Holds statements of a service up at a place of the test's choice, so that what comes at the same moment comes there
+// in the test's order.
+#ifndef BULKHEAD_TESTS_SUPPORT_SERVICE_GATE_H
+#define BULKHEAD_TESTS_SUPPORT_SERVICE_GATE_H
+
+#include "tests/support/service/database.h"
+
+// Closes the gate at an event of the trigger's kind, such as "INSERT ON auth.sessions FOR EACH ROW". A statement waits
+// there once it has the locks that come before: for each row after its rows are found, for each statement before.
+void gate_close(struct database *database, const char *event);
+// Lets go on what waits and what comes.
+void gate_open(struct database *database);
+
+// Wait until one connection of the auth service waits at the gate, and until `count` wait for locks of others.
+void gate_wait_one(struct database *database);
+void gate_wait_locks(struct database *database, int count);
+
+#endif
