@@ -28,9 +28,10 @@ WITH c AS (
     AND suspend_time IS NULL
   FOR NO KEY UPDATE
 ), s AS (
-  INSERT INTO sessions (id, user_id, token_hash, current_hash, family_hash, device_name, address, expire_time)
+  INSERT INTO sessions
+    (id, user_id, token_hash, current_hash, family_hash, device_name, address, factor_generation, expire_time)
   SELECT :id::uuid, c.user_id, :token_hash, :token_hash, :family_hash, :device_name, :address,
-         now() + least(:ttl_ms::bigint, :max_age_ms::bigint) * interval '1 millisecond'
+         :factor_generation::bigint, now() + least(:ttl_ms::bigint, :max_age_ms::bigint) * interval '1 millisecond'
   FROM c
   RETURNING id, user_id, create_time
 )

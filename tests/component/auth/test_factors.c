@@ -219,6 +219,22 @@ Test(auth_factors, a_login_that_was_judged_without_the_factor_gets_no_session)
   cr_expect_str_eq(count(SESSIONS), "0");
 }
 
+// As the release before it begins a session, beside this one or after a roll-back.
+#define BEGIN_AS_BEFORE                                                                                                \
+  "INSERT INTO auth.sessions (id, user_id, token_hash, expire_time) SELECT gen_random_uuid(), user_id, '\\x01',"       \
+  " now() + interval '1 hour' FROM auth.credentials"
+
+Test(auth_factors, a_release_that_asks_for_no_second_step_begins_no_session)
+{
+  const char *secret = add_app();
+  database_sql(&accounts.database, BEGIN_AS_BEFORE);
+  database_sql(&accounts.database, "DELETE FROM auth.sessions WHERE token_hash = '\\x01'");
+  (void)confirm_app(secret);
+  cr_expect_not_null(strstr(database_refusal(&accounts.database, "auth", BEGIN_AS_BEFORE), "has a second factor"));
+  database_sql(&accounts.database, "UPDATE auth.credentials SET has_factor = false, suspend_time = now()");
+  cr_expect_not_null(strstr(database_refusal(&accounts.database, "auth", BEGIN_AS_BEFORE), "is suspended"));
+}
+
 // ---- limits ----
 
 Test(auth_factors, a_restart_forgets_no_guesses)

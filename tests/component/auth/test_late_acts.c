@@ -85,8 +85,7 @@ static struct act add_app(void)
   Auth__V1__AddTotpRequest add = AUTH__V1__ADD_TOTP_REQUEST__INIT;
   struct act begin = make_act("auth.v1.FactorService/AddTotp", &add.base);
   struct outcome outcome = do_act(&begin);
-  const Auth__V1__AddTotpResponse *app =
-      (const void *)driver_reply(&outcome, &auth__v1__add_totp_response__descriptor);
+  const Auth__V1__AddTotpResponse *app = (const void *)driver_reply(&outcome, &auth__v1__add_totp_response__descriptor);
   char code[7];
   totp_code(app->secret, 0, code);
   Auth__V1__ConfirmTotpRequest request = AUTH__V1__CONFIRM_TOTP_REQUEST__INIT;
@@ -99,7 +98,8 @@ static struct act remove_app(void)
   struct act add = add_app();
   cr_assert_eq(do_act(&add).status, STATUS_OK);
   Auth__V1__DeleteFactorRequest request = AUTH__V1__DELETE_FACTOR_REQUEST__INIT;
-  request.id = changeable(database_sql(&accounts.database, "SELECT id FROM auth.factors WHERE user_id = '%s'", user_id));
+  request.id =
+      changeable(database_sql(&accounts.database, "SELECT id FROM auth.factors WHERE user_id = '%s'", user_id));
   return make_act("auth.v1.FactorService/DeleteFactor", &request.base);
 }
 
@@ -205,9 +205,8 @@ Test(auth_late_acts, are_refused_once_the_session_has_ended)
 static void begin_sign_out(struct outcome *outcome)
 {
   static const struct slice roles[] = {SLICE_INIT("admin")};
-  static const struct rpc_context admin = {.caller_id = SLICE_INIT("01936b5e-7c1a-7d3e-9f00-00000000ad01"),
-                                           .caller_roles = roles,
-                                           .caller_role_count = 1};
+  static const struct rpc_context admin = {
+      .caller_id = SLICE_INIT("01936b5e-7c1a-7d3e-9f00-00000000ad01"), .caller_roles = roles, .caller_role_count = 1};
   Auth__V1__SignOutUserRequest request = AUTH__V1__SIGN_OUT_USER_REQUEST__INIT;
   request.id = changeable(user_id);
   driver_begin(&accounts.to_auth, "auth.v1.AccountAccessService/SignOutUser",
