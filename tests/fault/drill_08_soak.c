@@ -145,12 +145,13 @@ static const char *judge(const struct slope *slope)
   return slope->percent + slope->error <= goal ? "flat" : "not known better";
 }
 
-static void tell_rounds(const struct round *rounds, size_t count, size_t process)
+// As it ends, so that a soak that is broken off has said what it saw.
+static void tell_round(const struct round *round)
 {
-  for (size_t i = 0; i < count; i++) {
-    const struct size *size = &rounds[i].sizes[process];
-    fprintf(stderr, "drill: soak: %s: %.3f h, %ld KiB, %ld KiB in use, %ld threads, %ld files\n", watched[process],
-            rounds[i].hours, size->kib, size->in_use_kib, size->threads, size->files);
+  for (size_t i = 0; i < ARRAY_LEN(watched); i++) {
+    const struct size *size = &round->sizes[i];
+    fprintf(stderr, "drill: soak: %s: %.3f h, %ld KiB, %ld KiB in use, %ld threads, %ld files\n", watched[i], round->hours,
+            size->kib, size->in_use_kib, size->threads, size->files);
   }
 }
 
@@ -159,7 +160,6 @@ static const char *judge_process(struct drill *drill, const struct round *rounds
   const struct size *first = &rounds[0].sizes[process], *last = &rounds[count - 1].sizes[process];
   const struct slope own = fit(rounds, count, process, get_kib), in_use = fit(rounds, count, process, get_in_use_kib);
   const char *name = watched[process];
-  tell_rounds(rounds, count, process);
   if (is_growth(&own))
     drill_miss(drill, text("%s grows", name));
   if (is_growth(&in_use))
@@ -197,6 +197,7 @@ Test(drill_08_soak, ten_minutes_with_faults)
   for (size_t i = 0; i < count; i++) {
     go_round(drill, &rounds[i]);
     rounds[i].hours = (double)(clock_now_us() - began_us) / 3600e6;
+    tell_round(&rounds[i]);
   }
   for (size_t i = 0; i < ARRAY_LEN(watched); i++)
     note = text("%s%s%s", note, i == 0 ? "" : "; ",
