@@ -150,8 +150,8 @@ static void tell_round(const struct round *round)
 {
   for (size_t i = 0; i < ARRAY_LEN(watched); i++) {
     const struct size *size = &round->sizes[i];
-    fprintf(stderr, "drill: soak: %s: %.3f h, %ld KiB, %ld KiB in use, %ld threads, %ld files\n", watched[i], round->hours,
-            size->kib, size->in_use_kib, size->threads, size->files);
+    fprintf(stderr, "drill: soak: %s: %.3f h, %ld KiB, %ld KiB in use, %ld threads, %ld files\n", watched[i],
+            round->hours, size->kib, size->in_use_kib, size->threads, size->files);
   }
 }
 
