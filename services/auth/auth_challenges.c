@@ -252,7 +252,8 @@ static enum status remember(struct call *call, struct query_db db, const struct 
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   struct device device;
-  if (!auth_devices_read(state->stored_secret, step->challenge.account, response->device_token, arena, &device))
+  const struct device_scope devices = auth_state_devices(state, step->challenge.account);
+  if (!auth_devices_read(&devices, response->device_token, arena, &device))
     return STATUS_INTERNAL;
   const struct auth_db_remember_device_params params = {.user_id = step->challenge.user_id,
                                                         .device_id = id_of(&device),

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/random.h"
 #include "common/base/strbuf.h"
@@ -32,49 +31,47 @@ const char *auth_devices_account(const char *secret, const char *email, struct a
   return account;
 }
 
-static const char *make_context(const char *account, struct arena *arena)
+static const char *make_context(const struct device_scope *scope, struct arena *arena)
 {
-  return arena_printf(arena, "device of %s", account);
+  return arena_printf(arena, "device of %s", scope->account);
 }
 
-static bool open_token(const char *secret, const char *account, struct slice sealed, struct arena *arena,
+static bool open_token(const struct device_scope *scope, struct slice sealed, struct arena *arena,
                        struct device *device)
 {
   struct slice plain;
-  if (key_open(slice_from_string(secret), make_context(account, arena), sealed, arena, &plain) != STATUS_OK ||
+  if (key_open(slice_from_string(scope->secret), make_context(scope, arena), sealed, arena, &plain) != STATUS_OK ||
       plain.size != sizeof(device->id) + sizeof(device->issued_s))
     return false;
   memcpy(device->id, plain.data, sizeof(device->id));
   memcpy(&device->issued_s, plain.data + sizeof(device->id), sizeof(device->issued_s));
-  int64_t age_s = clock_wall_us() / 1000000 - device->issued_s;
-  return age_s < MAX_AGE_S;
+  return scope->now_ms / 1000 - device->issued_s < MAX_AGE_S;
 }
 
-bool auth_devices_read(const char *secret, const char *account, const char *token, struct arena *arena,
-                       struct device *device)
+bool auth_devices_read(const struct device_scope *scope, const char *token, struct arena *arena, struct device *device)
 {
   struct strbuf sealed;
   strbuf_init(&sealed, 0);
   bool known = token != NULL && token[0] != '\0' && base64_decode(slice_from_string(token), &sealed) &&
-               open_token(secret, account, strbuf_slice(&sealed), arena, device);
+               open_token(scope, strbuf_slice(&sealed), arena, device);
   strbuf_free(&sealed);
   return known;
 }
 
-enum status auth_devices_issue(const char *secret, const char *account, const struct device *device,
-                               struct arena *arena, char **token)
+enum status auth_devices_issue(const struct device_scope *scope, const struct device *device, struct arena *arena,
+                               char **token)
 {
   struct device issued;
   if (device == NULL)
     random_bytes(issued.id, sizeof(issued.id));
   else
     memcpy(issued.id, device->id, sizeof(issued.id));
-  issued.issued_s = clock_wall_us() / 1000000;
+  issued.issued_s = scope->now_ms / 1000;
   char plain[sizeof(issued.id) + sizeof(issued.issued_s)];
   memcpy(plain, issued.id, sizeof(issued.id));
   memcpy(plain + sizeof(issued.id), &issued.issued_s, sizeof(issued.issued_s));
   struct slice sealed;
-  enum status status = key_seal(slice_from_string(secret), make_context(account, arena),
+  enum status status = key_seal(slice_from_string(scope->secret), make_context(scope, arena),
                                 slice_make(plain, sizeof(plain)), arena, &sealed);
   if (status != STATUS_OK)
     return status;

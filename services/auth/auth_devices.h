@@ -23,12 +23,18 @@ struct device {
 // account.
 const char *auth_devices_account(const char *secret, const char *email, struct arena *arena);
 
+// Whose devices, and when. The time is the database's: that of a host may be an hour off, and would make a device older
+// or newer than the factor whose second step it has passed.
+struct device_scope {
+  const char *secret;
+  const char *account;  // auth_devices_account
+  int64_t now_ms;       // since 1970
+};
 // Reads the token of a device that has signed in to the account. False for any other text, and for one that is older
 // than half a year.
-bool auth_devices_read(const char *secret, const char *account, const char *token, struct arena *arena,
-                       struct device *device);
+bool auth_devices_read(const struct device_scope *scope, const char *token, struct arena *arena, struct device *device);
 // Issues the token for the next login from `device`, or from a new device where it is NULL.
-enum status auth_devices_issue(const char *secret, const char *account, const struct device *device,
-                               struct arena *arena, char **token) MUST_CHECK;
+enum status auth_devices_issue(const struct device_scope *scope, const struct device *device, struct arena *arena,
+                               char **token) MUST_CHECK;
 
 #endif

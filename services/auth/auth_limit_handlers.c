@@ -65,7 +65,8 @@ static char *find_source(struct call *call, const Auth__V1__BeginAttemptRequest 
     return arena_string(arena, slice_from_string(source));
   const char *account = auth_devices_account(secret, login->email, arena);
   struct device device;
-  bool is_known = auth_devices_read(secret, account, login->device_token, arena, &device);
+  const struct device_scope devices = auth_state_devices(state, account);
+  bool is_known = auth_devices_read(&devices, login->device_token, arena, &device);
   auth__v1__login_request__free_unpacked(login, NULL);
   return is_known ? arena_printf(arena, "%s:%s", account, source) : arena_string(arena, slice_from_string(source));
 }

@@ -44,7 +44,7 @@ enum status auth_sessions_log_out(struct call *call, const char *text) MUST_CHEC
 
 // ---- for whatever else ends sessions, in the caller's transaction or statement `db` ----
 
-// Ends all sessions of a user with all of their access tokens.
+// Ends all sessions of a user with all of their access tokens, and changes of the address that wait to be confirmed.
 enum status auth_sessions_end_all(struct query_db db, const char *user_id, struct arena *arena) MUST_CHECK;
 // Ends all sessions of a user but `kept_id`, which is "" where none is kept: then as auth_sessions_end_all.
 enum status auth_sessions_end_others(struct query_db db, const char *user_id, const char *kept_id,

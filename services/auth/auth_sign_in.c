@@ -75,7 +75,8 @@ enum status auth_sign_in_complete(struct call *call, struct query_db db, const s
   if (status != STATUS_OK)
     return status;
   response->_device_token_case = AUTH__V1__TOKEN_RESPONSE___DEVICE_TOKEN_DEVICE_TOKEN;
-  return auth_devices_issue(state->stored_secret, sign_in->account, sign_in->device, arena, &response->device_token);
+  const struct device_scope devices = auth_state_devices(state, sign_in->account);
+  return auth_devices_issue(&devices, sign_in->device, arena, &response->device_token);
 }
 
 // What a transaction that begins a session takes and gives.

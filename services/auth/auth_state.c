@@ -203,3 +203,9 @@ void auth_stop(struct service *service, void *state_opaque)
   auth_limits_free(&state->limits);
   free_state(state);
 }
+
+struct device_scope auth_state_devices(const struct auth_state *state, const char *account)
+{
+  return (struct device_scope){
+      .secret = state->stored_secret, .account = account, .now_ms = auth_keys_now_ms(&state->keys)};
+}

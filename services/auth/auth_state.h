@@ -9,6 +9,7 @@
 #include "common/security/password_rules.h"
 #include "common/security/webauthn.h"
 #include "services/auth/audit_chain.h"
+#include "services/auth/auth_devices.h"
 #include "services/auth/auth_endings.h"
 #include "services/auth/auth_keys.h"
 #include "services/auth/auth_limits.h"
@@ -52,5 +53,8 @@ struct auth_state {
 
 enum status auth_start(struct service *service, void **state_out, struct error *error) MUST_CHECK;
 void auth_stop(struct service *service, void *state_opaque);
+
+// Returns the scope of an account's device tokens at this moment.
+struct device_scope auth_state_devices(const struct auth_state *state, const char *account);
 
 #endif

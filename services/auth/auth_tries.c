@@ -31,7 +31,8 @@ enum status auth_tries_begin(struct call *call, const char *email, const char *d
   const char *secret = state->stored_secret;
   *try =
       (struct login_try){.account = auth_devices_account(secret, email, arena), .address = call_client_address(call)};
-  if (auth_devices_read(secret, try->account, device_token, arena, device))
+  const struct device_scope devices = auth_state_devices(state, try->account);
+  if (auth_devices_read(&devices, device_token, arena, device))
     try->device = device;
   try->source = auth_limits_name_source(try, arena);
   if (!auth_passwords_have_room(call)) {

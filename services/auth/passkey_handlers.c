@@ -166,7 +166,8 @@ static enum status begin_session(struct call *call, const Auth__V1__FinishPasske
                             .device_name = request->device_name,
                             .user_agent = request->user_agent};
   struct device device;
-  if (auth_devices_read(state->stored_secret, sign_in.account, request->device_token, arena, &device))
+  const struct device_scope devices = auth_state_devices(state, sign_in.account);
+  if (auth_devices_read(&devices, request->device_token, arena, &device))
     sign_in.device = &device;
   enum status status = auth_sign_in_refuse_suspended(call, sign_in.user_id);
   if (status == STATUS_OK)

@@ -144,11 +144,17 @@ WITH gone AS (
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_all_sessions :affected
--- Ends all sessions of a user; the account's tokens are of a new generation.
+-- Ends all sessions of a user, and the links of changes that were asked for in them; the account's tokens are of a new
+-- generation.
 WITH c AS (
   UPDATE credentials SET token_generation = token_generation + 1 WHERE user_id = :user_id::uuid
   RETURNING user_id, token_generation
-), gone AS (DELETE FROM sessions WHERE user_id = :user_id::uuid)
+), gone AS (
+  DELETE FROM sessions WHERE user_id = :user_id::uuid
+), wishes AS (
+  UPDATE account_tokens SET use_time = now()
+  WHERE user_id = :user_id::uuid AND purpose = 'change_email' AND use_time IS NULL
+)
 INSERT INTO endings (user_id, generation) SELECT user_id, token_generation FROM c;
 
 -- name: end_tokens :affected

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "auth/v1/factors.pb-c.h"
+#include "auth/v1/password.pb-c.h"
 #include "tests/support/common/totp_code.h"
 #include "tests/support/service/accounts.h"
 #include "tests/support/service/gate.h"
@@ -183,6 +184,53 @@ Test(auth_factors, of_codes_for_one_challenge_at_once_one_is_spent)
   cr_expect_eq(won, 1);
   cr_expect_str_eq(count("recovery_codes"), "9");
   cr_expect_str_eq(count(SESSIONS), "1");
+}
+
+Test(auth_factors, of_logins_with_one_recovery_code_at_once_one_wins)
+{
+  enum { CALLS = 4 };
+  const Auth__V1__RecoveryCodes *codes = confirm_app(add_app());
+  const char *challenges[CALLS];
+  struct outcome outcomes[CALLS];
+  for (int i = 0; i < CALLS; i++)
+    challenges[i] = challenge_of("");
+  for (int i = 0; i < CALLS; i++)
+    begin_verify(challenges[i], codes->recovery_codes[0], &outcomes[i]);
+  int won = 0;
+  for (int i = 0; i < CALLS; i++) {
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+    won += outcomes[i].status == STATUS_OK;
+    if (outcomes[i].status != STATUS_OK)
+      expect(&outcomes[i], STATUS_UNAUTHENTICATED, "WRONG_CODE");
+  }
+  cr_expect_eq(won, 1);
+  cr_expect_str_eq(count("recovery_codes"), "9");
+  cr_expect_str_eq(count(SESSIONS), "1");
+}
+
+// Neither undoes the other, and nothing that was begun before goes on.
+Test(auth_factors, an_app_that_is_added_while_the_password_changes_stays)
+{
+  (void)confirm_app(add_app());
+  const char *challenge = challenge_of("");
+  const char *secret = add_app();
+  struct outcome added, changed;
+  gate_close(&accounts.database, "INSERT ON auth.audit_events FOR EACH ROW WHEN (NEW.action = 'factor.add')");
+  begin_confirm(secret, &added);
+  gate_wait_one(&accounts.database);
+  Auth__V1__ChangePasswordRequest request = AUTH__V1__CHANGE_PASSWORD_REQUEST__INIT;
+  request.current_password = changeable(ACCOUNTS_PASSWORD);
+  request.new_password = changeable("kolibri tunnel saturn");
+  begin_call("auth.v1.PasswordService/ChangePassword", &request.base, &changed);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &added);
+  driver_finish(&accounts.to_auth, &changed);
+  expect(&added, STATUS_OK, "");
+  expect(&changed, STATUS_OK, "");
+  cr_expect_str_eq(count("factors WHERE confirm_time IS NOT NULL"), "2");
+  struct outcome late = verify(challenge, "k3vq-7xw2-m5pt-9ahe");
+  expect(&late, STATUS_UNAUTHENTICATED, "INVALID_CHALLENGE");
 }
 
 Test(auth_factors, of_confirmations_at_once_one_gets_codes)

@@ -262,7 +262,8 @@ Test(auth_key_rotation, device_tokens_and_names_of_accounts_survive_another_secr
   const Auth__V1__TokenResponse *tokens = login_at(&next.driver);
   struct arena *arena = &accounts.database.arena;
   struct device device;
-  const char *account = auth_devices_account(ACCOUNTS_KEY_SECRET, ADA, arena);
-  cr_expect(auth_devices_read(ACCOUNTS_KEY_SECRET, account, tokens->device_token, arena, &device));
+  const struct device_scope scope = {.secret = ACCOUNTS_KEY_SECRET,
+                                     .account = auth_devices_account(ACCOUNTS_KEY_SECRET, ADA, arena)};
+  cr_expect(auth_devices_read(&scope, tokens->device_token, arena, &device));
   stop(&next);
 }

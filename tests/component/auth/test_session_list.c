@@ -8,6 +8,7 @@
 #include "common/security/token.h"
 #include "tests/support/common/service_keys.h"
 #include "tests/support/service/accounts.h"
+#include "tests/support/service/gate.h"
 
 #define ADA "ada@example.com"
 #define EVE "eve@example.com"
@@ -186,4 +187,59 @@ Test(auth_session_list, all_end)
   cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_refresh(&accounts, there->refresh_token).status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_refresh(&accounts, eve->refresh_token).status, STATUS_OK);
+}
+
+// ---- a refresh at the same time ----
+
+static void begin_revoke(const struct tokens *here, struct outcome *outcome)
+{
+  Auth__V1__RevokeOtherSessionsRequest request = AUTH__V1__REVOKE_OTHER_SESSIONS_REQUEST__INIT;
+  const struct rpc_context context = {.access_token = here->access};
+  driver_begin(&accounts.to_auth, REVOKE_OTHERS, driver_pack(&accounts.to_auth, &request.base), &context, 30000,
+               outcome);
+}
+
+static void begin_refresh(const struct tokens *tokens, struct outcome *outcome)
+{
+  static const struct rpc_context anonymous = {.request_id = SLICE_INIT("r-0")};
+  Auth__V1__RefreshRequest request = AUTH__V1__REFRESH_REQUEST__INIT;
+  request.refresh_token = (char *)(uintptr_t)tokens->refresh_token;
+  driver_begin(&accounts.to_auth, "auth.v1.AuthService/Refresh", driver_pack(&accounts.to_auth, &request.base),
+               &anonymous, 30000, outcome);
+}
+
+Test(auth_session_list, a_refresh_that_is_about_to_end_has_its_session_ended)
+{
+  const struct tokens *here = tokens_of(ADA, "here", ""), *thief = tokens_of(ADA, "there", "");
+  struct outcome revoked, refreshed;
+  gate_close(&accounts.database, "UPDATE ON auth.sessions FOR EACH ROW");
+  begin_refresh(thief, &refreshed);
+  gate_wait_one(&accounts.database);
+  begin_revoke(here, &revoked);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &refreshed);
+  driver_finish(&accounts.to_auth, &revoked);
+  cr_expect_eq(revoked.status, STATUS_OK, "%s", status_name(revoked.status));
+  cr_assert_eq(refreshed.status, STATUS_OK, "%s", status_name(refreshed.status));
+  cr_expect_eq(accounts_refresh(&accounts, accounts_tokens_of(&refreshed)->refresh_token).status,
+               STATUS_UNAUTHENTICATED);
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
+}
+
+Test(auth_session_list, a_refresh_that_comes_while_its_session_ends_is_refused)
+{
+  const struct tokens *here = tokens_of(ADA, "here", ""), *thief = tokens_of(ADA, "there", "");
+  struct outcome revoked, refreshed;
+  gate_close(&accounts.database, "INSERT ON auth.endings FOR EACH ROW");
+  begin_revoke(here, &revoked);
+  gate_wait_one(&accounts.database);
+  begin_refresh(thief, &refreshed);
+  gate_wait_locks(&accounts.database, 1);
+  gate_open(&accounts.database);
+  driver_finish(&accounts.to_auth, &revoked);
+  driver_finish(&accounts.to_auth, &refreshed);
+  cr_expect_eq(revoked.status, STATUS_OK, "%s", status_name(revoked.status));
+  cr_expect_eq(refreshed.status, STATUS_UNAUTHENTICATED, "%s", status_name(refreshed.status));
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.sessions"), "1");
 }
