@@ -268,7 +268,9 @@ async function followLink() {
   const { path, done } = LINKS[link.purpose];
   await session.call('POST', path, { token: link.token });
   link = { purpose: '', token: '' };
-  await showWhatFits();
+  // An undo has ended all sessions, this tab's, too.
+  if (path === LINKS.undo.path && session.isOpen) session.forget();
+  else await showWhatFits();
   return done;
 }
 

@@ -5,7 +5,7 @@ import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { launchBrowser, WAIT_MS } from "./browser.js";
-import { freshEmail, PASSWORD, signUp, URL_OF_STACK } from "./stack.js";
+import { freshEmail, linkInMail, PASSWORD, signUp, URL_OF_STACK } from "./stack.js";
 
 // Passkeys belong to a name, not to an address.
 const URL_BY_NAME = URL_OF_STACK.replace("127.0.0.1", "localhost");
@@ -180,6 +180,44 @@ test("a link of a mail is followed on the page, and its token leaves the address
   assert.equal(await page.evaluate(() => location.href), `${URL_BY_NAME}/account`);
   await button(page, "Set the password").click();
   await note(page, "the link is unknown, used or too old");
+  assert.deepEqual(refused, []);
+  await page.context().close();
+});
+
+// Follows a link as a mail's reader does, in the tab that the page is open in.
+async function follow(page: Page, link: string, title: string, done: string): Promise<void> {
+  await page.goto(link);
+  await page.getByRole("heading", { name: title, exact: true }).waitFor();
+  assert.equal(await page.evaluate(() => location.href), `${URL_BY_NAME}/account`, "the token leaves the address");
+  await button(page, "Confirm").click();
+  await note(page, done);
+}
+
+test("links of mails confirm an address, change it and take the change back", async () => {
+  const refused: string[] = [];
+  const [first, second] = [freshEmail(), freshEmail()];
+  await signUp(first);
+  const page = await open(1280, refused);
+  const confirm = await linkInMail(first, "Confirm your e-mail address");
+  await follow(page, confirm, "Confirm this e-mail address", "The address was confirmed.");
+
+  await page.goto(confirm);
+  await button(page, "Confirm").click();
+  await note(page, "the link is unknown, used or too old");
+
+  await page.reload();
+  await signIn(page, first, PASSWORD);
+  await page.getByLabel("New e-mail").fill(second);
+  await button(page, "Change the e-mail").click();
+  await note(page, "A mail with a link is on its way to the new address.");
+  const change = await linkInMail(second, "Confirm your new e-mail address");
+  await follow(page, change, "Confirm this e-mail address", "The address was confirmed.");
+
+  // All sessions have ended, also that of this tab, which says what was done nevertheless.
+  const undo = await linkInMail(first, "Your e-mail address was changed");
+  await follow(page, undo, "Take back the change of the e-mail", "The change was taken back.");
+  await signIn(page, first, PASSWORD);
+  await page.getByRole("heading", { name: "Sessions", exact: true }).waitFor();
   assert.deepEqual(refused, []);
   await page.context().close();
 });

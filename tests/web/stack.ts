@@ -20,6 +20,25 @@ export async function signUp(email: string): Promise<void> {
   assert.equal(reply.status, 201, await reply.text());
 }
 
+interface Mail {
+  to: { address: string }[];
+  subject: string;
+  text: string;
+}
+
+// Waits for the mail to an address with this subject, and returns the link that it holds.
+export async function linkInMail(email: string, subject: string): Promise<string> {
+  const catcher = process.env["BULKHEAD_MAIL_URL"] ?? "";
+  assert.notEqual(catcher, "", "BULKHEAD_MAIL_URL must name the mail catcher of the stack");
+  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((next) => setTimeout(next, 100))) {
+    const mails = (await (await fetch(`${catcher}/email`)).json()) as Mail[];
+    const mail = mails.find(({ to, subject: about }) => to[0]?.address === email && about === subject);
+    const link = /https?:\S+#\S+/.exec(mail?.text ?? "")?.[0];
+    if (link !== undefined) return link;
+  }
+  throw new Error(`no mail "${subject}" with a link has come to ${email}`);
+}
+
 export interface Operation {
   responses: Record<string, unknown>;
 }
