@@ -51,6 +51,19 @@ static void set_failing(struct api_keys *keys, bool failing, const struct rpc_st
     log_info("keys", "the auth service exchanges API keys again");
 }
 
+void api_keys_note_clock(struct api_keys *keys, bool is_off)
+{
+  if (keys->clock_is_off == is_off)
+    return;
+  keys->clock_is_off = is_off;
+  if (is_off)
+    log_error("keys",
+              "the clock of this host is minutes off that of the auth service's database: access tokens get 401 "
+              "here, and API keys 503; set the clock, and see why nothing keeps it right");
+  else
+    log_info("keys", "the clock of this host agrees with that of the auth service's database again");
+}
+
 static void wake_all(struct list *waiting)
 {
   // Only requests that wait now are woken, because a woken request may wait again.

@@ -38,7 +38,8 @@ struct api_keys {
   struct api_keys_options options;
   struct api_key_cache cache;
   size_t call_count;
-  bool failing;  // the last exchange failed; changes are logged
+  bool failing;       // the last exchange failed; changes are logged
+  bool clock_is_off;  // the last token that was exchanged is not of this time; changes are logged
 };
 
 // A waiting request's place, embedded in the request. `wake` is called once.
@@ -80,5 +81,7 @@ enum api_key_state api_keys_find(struct api_keys *keys, const struct api_key_use
 // Exchanges a key for a request that has no good token of it: `wait` is woken when there is an answer, whatever it is.
 // A token that is kept goes. False where there is no room for another exchange.
 bool api_keys_exchange(struct api_keys *keys, const struct api_key_use *use, struct api_key_wait *wait) MUST_CHECK;
+// Notes whether a token that was signed just now, by the database's clock, is of another time by this host's.
+void api_keys_note_clock(struct api_keys *keys, bool is_off);
 
 #endif

@@ -163,6 +163,9 @@ static enum step_result verify_key(struct exchange *exchange, struct api_key_use
   metric_add(cached ? gateway->api->metrics.token_hits : gateway->api->metrics.token_misses, 1);
   // A key's expiry has no leeway, where its token's has.
   bool is_over = result == TOKEN_VALID && now_s >= claims->expires_at && !exchange->has_exchanged;
+  bool is_of_another_time = exchange->has_exchanged && (result == TOKEN_EXPIRED || result == TOKEN_NOT_YET_VALID);
+  if (is_of_another_time || result == TOKEN_VALID)
+    api_keys_note_clock(&gateway->api_keys, is_of_another_time);
   if (result == TOKEN_VALID && !is_over)
     return take_key(exchange, token, claims);
   if (result == TOKEN_UNKNOWN_KEY && wait_for_keys(exchange))

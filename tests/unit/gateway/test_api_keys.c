@@ -247,6 +247,25 @@ Test(api_keys, while_auth_is_away_a_token_that_has_ended_gets_503)
   assert_problem(exchange_reply(exchange), 503, "NOT_APPLIED");
 }
 
+// The token is signed by the database's clock. The request is not refused, because the key may be good.
+Test(api_keys, a_clock_that_is_an_hour_off_is_no_fault_of_the_key)
+{
+  static const int64_t hours[] = {-1, 1};
+  for (size_t i = 0; i < ARRAY_LEN(hours); i++) {
+    int64_t off_us = hours[i] * INT64_C(3600) * 1000000;
+    cr_assert_eq(start_next(KEY), EXCHANGE_WAITING);
+    struct slice signed_now = token_reply(900);
+    fixture_wall_us += off_us;
+    fixture_answer(last_call(EXCHANGE_METHOD), signed_now);
+    assert_problem(exchange_reply(exchange), 503, "NOT_APPLIED");
+    cr_expect(fixture->gateway->api_keys.clock_is_off);
+    fixture_wall_us -= off_us;
+    assert_known();
+    cr_expect_not(fixture->gateway->api_keys.clock_is_off);
+    fixture_wall_us += INT64_C(1000) * 1000000;
+  }
+}
+
 // The token of a key that expires says so, and is taken no second longer.
 Test(api_keys, an_expired_key_has_no_leeway)
 {
