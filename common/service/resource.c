@@ -58,7 +58,10 @@ static const ProtobufCMessage *get_message(const ProtobufCMessage *message, cons
 
 enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id)
 {
-  return call_fail(call, STATUS_NOT_FOUND, resource->not_found, "there is no %s %s", resource->name, id);
+  // The name is a field's, with '_' between its words; the article is followed by the same in English.
+  const char *noun = strchr(resource->article, ' ');
+  CHECK(noun != NULL);
+  return call_fail(call, STATUS_NOT_FOUND, resource->not_found, "there is no %s %s", noun + 1, id);
 }
 
 static enum status fail_stale(struct call *call, const struct resource *resource)
@@ -130,6 +133,14 @@ bool resource_etag_allowed(const char *etag, const char *if_none_match)
 {
   return strcmp(if_none_match, "*") != 0 &&
          !etag_list_has(slice_from_string(if_none_match), slice_from_string(etag), ETAG_WEAK);
+}
+
+enum status resource_check_state(struct call *call, const struct resource *resource, const char *etag,
+                                 const char *if_match, const char *if_none_match)
+{
+  if (!resource_etag_fits(etag, if_match, ""))
+    return fail_stale(call, resource);
+  return resource_etag_allowed(etag, if_none_match) ? STATUS_OK : fail_excluded(call, resource);
 }
 
 bool resource_is_conditional(const char *if_match, const char *body_etag)
@@ -458,10 +469,9 @@ enum status resource_delete(struct call *call, const struct resource *resource, 
   if (status != STATUS_OK)
     return status;
   const char *etag = get_text(message, "etag");
-  if (!resource_etag_fits(etag, if_match, ""))
-    return fail_stale(call, resource);
-  if (!resource_etag_allowed(etag, if_none_match))
-    return fail_excluded(call, resource);
+  status = resource_check_state(call, resource, etag, if_match, if_none_match);
+  if (status != STATUS_OK)
+    return status;
   status = remove_row(call, resource, id, conditional ? etag : NULL);
   if (status == STATUS_ABORTED)
     return conditional ? fail_stale(call, resource) : resource_fail_not_found(call, resource, id);

@@ -90,6 +90,10 @@ bool resource_etag_fits(const char *etag, const char *if_match, const char *body
 // Checks an If-None-Match (RFC 9110 section 13.1.2), as HTTP writes it: false for "*" and for a list that has the etag,
 // strong or weak. "" allows any state.
 bool resource_etag_allowed(const char *etag, const char *if_none_match);
+// Refuses with ABORTED, which is told, to change a resource that has this etag where one of the two headers does not
+// fit it.
+enum status resource_check_state(struct call *call, const struct resource *resource, const char *etag,
+                                 const char *if_match, const char *if_none_match) MUST_CHECK;
 // True where the caller has named the state that it wants to change, in If-Match or in the body.
 bool resource_is_conditional(const char *if_match, const char *body_etag);
 // Copies the fields that the mask (a google.protobuf.FieldMask) names and `update` writes (AIP-134): all of them for an

@@ -3,6 +3,7 @@
 #include "auth/queries.bh.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/api_key_owners.h"
 #include "services/auth/api_keys.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/session_handlers.h"
@@ -27,16 +28,22 @@ static enum status check(struct call *call, const Auth__V1__CreateApiKeyRequest 
 static enum status create_api_key(struct call *call, const Auth__V1__CreateApiKeyRequest *request,
                                   Auth__V1__CreateApiKeyResponse *response)
 {
+  const char *owner_id = api_key_owner(call, request->owner_id);
   enum status status = check(call, request);
-  return status == STATUS_OK ? api_keys_create(call, resource_caller(call), request, response) : status;
+  if (status == STATUS_OK)
+    status = api_key_owner_check_create(call, owner_id, request);
+  return status == STATUS_OK ? api_keys_create(call, owner_id, request, response) : status;
 }
 
 static enum status list_api_keys(struct call *call, const Auth__V1__ListApiKeysRequest *request,
                                  Auth__V1__ListApiKeysResponse *response)
 {
-  (void)request;
   const struct auth_state *state = call_state(call);
-  return auth_db_list_api_keys(query_on(state->pg), resource_caller(call), call_arena(call), &response->api_keys,
+  const char *owner_id = api_key_owner(call, request->owner_id);
+  enum status status = api_key_owner_check_list(call, owner_id);
+  if (status != STATUS_OK)
+    return status;
+  return auth_db_list_api_keys(query_on(state->pg), owner_id, call_arena(call), &response->api_keys,
                                &response->n_api_keys);
 }
 
@@ -44,12 +51,7 @@ static enum status delete_api_key(struct call *call, const Auth__V1__DeleteApiKe
                                   Google__Protobuf__Empty *response)
 {
   (void)response;
-  bool is_admin = call_caller_has_role(call, "admin");
-  enum status status = api_keys_revoke(call, request->id, is_admin ? NULL : resource_caller(call));
-  if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "API_KEY_NOT_FOUND", is_admin ? "there is no API key %s" : "you have no API key %s",
-                     request->id);
-  return status;
+  return api_keys_revoke(call, request->id);
 }
 
 static enum status exchange_api_key(struct call *call, const Auth__V1__ExchangeApiKeyRequest *request,

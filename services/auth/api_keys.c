@@ -10,7 +10,9 @@
 #include "common/security/key.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/api_key_owners.h"
 #include "services/auth/audit.h"
+#include "services/auth/auth_mail.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_tokens.h"
@@ -35,6 +37,19 @@ struct new_api_key {
   Auth__V1__CreateApiKeyResponse *response;
 };
 
+// Notes a new key, and tells its owner of it by mail; a service account has nobody to be told.
+static enum status tell_of_key(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params)
+{
+  const struct audit_entry entry = {.action = "api_key.create", .user_id = params->user_id, .target_id = params->id};
+  const struct auth_mail_notice notice = {
+      .user_id = params->user_id, .address = call_client_address(call), .detail = params->request->name};
+  bool is_own = strcmp(params->user_id, resource_caller(call)) == 0;
+  enum status status = audit_add(call, db, &entry);
+  if (status != STATUS_OK || !is_own)
+    return status;
+  return auth_mail_tell(call_state(call), db, AUTH_MAIL_API_KEY_CREATED, &notice, call_arena(call));
+}
+
 // Stores the key in a transaction, which keeps other keys of the account out while they are counted.
 static enum status add_in(struct call *call, struct query_db db, const void *arg)
 {
@@ -49,9 +64,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
   if (status == STATUS_OK)
     status = auth_db_add_api_key(db, params, call_arena(call), key->response);
   if (status == STATUS_OK)
-    return audit_add(
-        call, db,
-        &(struct audit_entry){.action = "api_key.create", .user_id = params->user_id, .target_id = params->id});
+    return tell_of_key(call, db, params);
   if (status == STATUS_NOT_FOUND)
     return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_API_KEYS",
                      "the account has %lld API keys, which is the most; revoke one that is not used any more",
@@ -84,28 +97,22 @@ enum status api_keys_create(struct call *call, const char *user_id, const Auth__
   return status;
 }
 
-static enum status revoke_in(struct call *call, struct query_db db, const char *id, const char *user_id)
+// Revokes a key and notes it; of two such calls at once, one does.
+static enum status revoke_in(struct call *call, struct query_db db, const void *arg)
 {
-  const struct auth_db_end_api_key_params params = {.id = id, .user_id = user_id};
-  struct auth_db_end_api_key_row ended;
-  enum status status = auth_db_end_api_key(db, &params, call_arena(call), &ended);
-  if (status != STATUS_OK)
+  const char *id = arg, *owner_id = NULL;
+  int64_t ended = 0;
+  enum status status = api_key_owner_check_revoke(call, db, id, &owner_id);
+  if (status == STATUS_OK)
+    status = auth_db_end_api_key(db, id, call_arena(call), &ended);
+  if (status != STATUS_OK || ended == 0)
     return status;
-  return audit_add(call, db,
-                   &(struct audit_entry){.action = "api_key.revoke", .user_id = ended.user_id, .target_id = id});
+  return audit_add(call, db, &(struct audit_entry){.action = "api_key.revoke", .user_id = owner_id, .target_id = id});
 }
 
-enum status api_keys_revoke(struct call *call, const char *id, const char *user_id)
+enum status api_keys_revoke(struct call *call, const char *id)
 {
-  const struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = revoke_in(call, query_in(tx), id, user_id);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return auth_transact(call, revoke_in, id);
 }
 
 // ---- the exchange ----

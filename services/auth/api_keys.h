@@ -13,8 +13,8 @@
 // keys as it may; both are told.
 enum status api_keys_create(struct call *call, const char *user_id, const Auth__V1__CreateApiKeyRequest *request,
                             Auth__V1__CreateApiKeyResponse *response) MUST_CHECK;
-// Revokes a key of an account, or of any account where `user_id` is NULL. NOT_FOUND where there is none.
-enum status api_keys_revoke(struct call *call, const char *id, const char *user_id) MUST_CHECK;
+// Revokes a key on which the caller may act. NOT_FOUND where there is none; told.
+enum status api_keys_revoke(struct call *call, const char *id) MUST_CHECK;
 // Signs an access token for whoever has the key. NOT_FOUND where it is not good; told.
 enum status api_keys_exchange(struct call *call, const char *key, struct slice *token) MUST_CHECK;
 

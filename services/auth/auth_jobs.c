@@ -4,6 +4,7 @@
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_recovery.h"
 #include "services/auth/auth_roles.h"
+#include "services/auth/service_accounts.h"
 
 const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
     // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for long about a mail
@@ -45,4 +46,12 @@ const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
      .longest_pause_ms = 60000,
      .timeout_ms = 10000,
      .at_once = 4},
+    // Nobody but this job knows that there is something to remove, so it is never given up.
+    {.name = AUTH_REMOVE_DATA_JOB,
+     .run = service_accounts_remove_data,
+     .attempts = 0,
+     .first_pause_ms = 500,
+     .longest_pause_ms = 300000,
+     .timeout_ms = 5000,
+     .at_once = 2},
 };

@@ -14,8 +14,10 @@
 #define AUTH_EMAIL_CHANGE_JOB "email_change"
 // Ends the access tokens of a role's holders (auth_roles.h).
 #define AUTH_ROLE_JOB "role"
+// Has what other services hold of a deleted service account removed (service_accounts.h).
+#define AUTH_REMOVE_DATA_JOB "remove_data"
 
-enum { AUTH_JOB_COUNT = 5 };
+enum { AUTH_JOB_COUNT = 6 };
 extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
 
 #endif

@@ -58,6 +58,7 @@ enum auth_mail_event {
   AUTH_MAIL_PASSWORD_CHANGED,  // his password was changed or reset
   AUTH_MAIL_FACTOR_CHANGED,    // a second factor or passkey was added or removed; `detail` says which
   AUTH_MAIL_NEW_DEVICE,        // somebody logged in from a device that the account did not know; `detail` names it
+  AUTH_MAIL_API_KEY_CREATED,   // an API key of his account was made; `detail` is its name
   AUTH_MAIL_TOKEN_REUSED,      // a spent refresh token was used again, so its session has ended
   AUTH_MAIL_EVENTS
 };

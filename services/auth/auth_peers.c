@@ -2,6 +2,7 @@
 
 #include "common/service/call.h"
 #include "user/v1/addresses.bh.h"
+#include "user/v1/removals.bh.h"
 #include "user/v1/user.bh.h"
 
 enum status auth_peers_find_user(struct service *service, struct call *call, const char *email, struct arena *arena,
@@ -74,4 +75,14 @@ enum status auth_peers_change_address(struct call *call, const struct address_ch
   request.cause = changeable(change->cause);
   Google__Protobuf__Empty *reply;
   return user_v1_address_service_change_address(call_service(call), call, &request, call_arena(call), &reply);
+}
+
+// ---- removal ----
+
+enum status auth_peers_remove_account_data(struct service *service, const char *user_id, struct arena *arena)
+{
+  User__V1__RemoveAccountDataRequest request = USER__V1__REMOVE_ACCOUNT_DATA_REQUEST__INIT;
+  request.user_id = changeable(user_id);
+  Google__Protobuf__Empty *reply;
+  return user_v1_removal_service_remove_account_data(service, NULL, &request, arena, &reply);
 }

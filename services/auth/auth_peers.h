@@ -53,4 +53,11 @@ struct address_change {
 // The user service reports the change by SettleAddress until that has ended. Waits for the reply.
 enum status auth_peers_change_address(struct call *call, const struct address_change *change) MUST_CHECK;
 
+// ---- removal ----
+
+// Has what all services hold of an account that the user service does not know removed, by a job of that service. May
+// be repeated safely. Waits for the reply.
+enum status auth_peers_remove_account_data(struct service *service, const char *user_id,
+                                           struct arena *arena) MUST_CHECK;
+
 #endif

@@ -16,6 +16,8 @@
 #include "services/auth/password_handlers.h"
 #include "services/auth/recovery_handlers.h"
 #include "services/auth/role_handlers.h"
+#include "services/auth/service_account_handlers.h"
+#include "services/auth/service_accounts.h"
 #include "services/auth/session_handlers.h"
 #include "services/auth/settings.h"
 
@@ -246,6 +248,7 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_passkey_service, .handlers = &auth_passkey_handlers},
     {.service = &auth_v1_recovery_service, .handlers = &auth_recovery_handlers},
     {.service = &auth_v1_api_key_service, .handlers = &auth_api_key_handlers},
+    {.service = &auth_v1_service_account_service, .handlers = &auth_service_account_handlers},
     {.service = &auth_v1_role_service, .handlers = &auth_role_handlers},
     {.service = &auth_v1_email_service, .handlers = &auth_email_handlers},
     {.service = &auth_v1_account_mail_service, .handlers = &auth_account_mail_handlers},
@@ -257,6 +260,8 @@ static const struct rpc_binding auth_bindings[] = {
     {.service = &auth_v1_rate_limit_service, .handlers = &auth_limit_handlers},
 };
 
+static const struct resource *const auth_resources[] = {&service_account_resource, NULL};
+
 static const struct service_definition auth_service = {
     .name = "auth",
     .settings = auth_setting_table,
@@ -264,6 +269,7 @@ static const struct service_definition auth_service = {
     .settings_size = sizeof(struct auth_settings),
     .bindings = auth_bindings,
     .binding_count = ARRAY_LEN(auth_bindings),
+    .resources = auth_resources,
     .migrations = &auth_migrations,
     .peers = (const char *const[]){"user"},
     .peer_count = 1,

@@ -4,6 +4,7 @@
 #include "common/service/service.h"
 #include "services/user/address_handlers.h"
 #include "services/user/export_handlers.h"
+#include "services/user/removal_handlers.h"
 #include "services/user/settings.h"
 #include "services/user/user_handlers.h"
 #include "services/user/user_jobs.h"
@@ -32,6 +33,7 @@ static const struct rpc_binding user_bindings[] = {
     {.service = &user_v1_user_service, .handlers = &user_handlers},
     {.service = &user_v1_address_service, .handlers = &user_address_handlers},
     {.service = &user_v1_export_service, .handlers = &user_export_handlers},
+    {.service = &user_v1_removal_service, .handlers = &user_removal_handlers},
 };
 
 static const struct resource *const user_resources[] = {&user_resource, NULL};

@@ -4,6 +4,7 @@
 
 #include "tests/support/gateway.h"
 #include "tests/support/http.h"
+#include "tests/support/mails.h"
 #include "tests/support/stack.h"
 
 #define SCOPES "\"scopes\":[\"users:read\",\"items:read\",\"items:write\"]"
@@ -252,4 +253,17 @@ Test(e2e_23_api_keys, a_repeat_makes_no_second_key)
   cr_assert_null(strstr(repeat.body, "bhk_"));
   struct http_reply list = HTTP(.path = "/v1/apiKeys", .token = ada.token);
   cr_assert_eq(http_json_count(&list, "apiKeys"), 1);
+}
+
+// Somebody else may have made it.
+Test(e2e_23_api_keys, the_owner_is_told_of_a_new_key)
+{
+  struct account ada = account_create();
+  struct key key = make_key(ada.token, "{" SCOPES ",\"name\":\"<b>nightly</b> import\"}");
+  struct mail told = mail_about(ada.email, "A new API key of your account", 1);
+  cr_assert_not_null(strstr(told.text, "<b>nightly</b> import"), "%s", told.text);
+  cr_assert_not_null(strstr(told.text, "127.0.0.1"), "%s", told.text);
+  cr_assert_not_null(strstr(told.html, "&lt;b&gt;nightly"), "%s", told.html);
+  cr_assert_null(strstr(told.text, key.text), "the mail shows the key");
+  cr_assert_null(strstr(told.text, "bhk_"), "the mail shows how the key begins");
 }

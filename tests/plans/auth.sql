@@ -83,6 +83,7 @@
 -- sample other_email: ''
 -- sample email_version: 1
 -- sample since_us: 1
+-- sample etag: '1'
 INSERT INTO credentials (user_id, password_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'hash' || i FROM generate_series(1, 100000) AS i;
 INSERT INTO roles (user_id, role) SELECT user_id, 'admin' FROM credentials;
@@ -131,3 +132,8 @@ FROM credentials;
 INSERT INTO remembered_devices (user_id, device_id, password_set_us, factor_generation, expire_time)
 SELECT user_id, '\x07', 1, 1, now() + (row_number() OVER ()) * interval '1 second' - interval '10 seconds'
 FROM credentials;
+INSERT INTO credentials (user_id, is_service)
+SELECT ('00000000-0000-7000-a000-' || lpad(i::text, 12, '0'))::uuid, true FROM generate_series(1, 100000) AS i;
+INSERT INTO service_accounts (id, name, create_time)
+SELECT user_id, 'robot', timestamptz '2020-01-01' + row_number() OVER () * interval '20 minutes'
+FROM credentials WHERE is_service;

@@ -7,6 +7,7 @@ SELECT user_id FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE
 -- name: add_api_key :one
 -- row: auth.v1.CreateApiKeyResponse
 -- params: auth.v1.CreateApiKeyRequest as request
+-- without request.owner_id: it is :user_id where it is given
 -- Stores a key, unless the account, which is locked, has as many as it may. NOT_FOUND then.
 INSERT INTO api_keys (id, user_id, creator_id, name, scopes, key_hash, key_prefix, expire_time)
 SELECT :id::uuid, :user_id::uuid, :creator_id::uuid, :request.name, :request.scopes::text[], :key_hash, :key_prefix,
@@ -21,13 +22,13 @@ SELECT id, name, scopes, user_id AS owner_id, key_prefix, create_time, expire_ti
 FROM api_keys WHERE user_id = :user_id::uuid AND (expire_time IS NULL OR expire_time > now())
 ORDER BY create_time DESC, id DESC;
 
--- name: end_api_key :one
--- Revokes a key: of one account or, where :user_id is NULL, of any.
-WITH gone AS (
-  DELETE FROM api_keys WHERE id = :id::uuid AND (:user_id?::uuid IS NULL OR user_id = :user_id?::uuid)
-  RETURNING id, user_id
-)
-INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone RETURNING user_id;
+-- name: find_api_key_owner :one
+SELECT k.user_id, c.is_service FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id WHERE k.id = :id::uuid;
+
+-- name: end_api_key :affected
+-- Revokes a key.
+WITH gone AS (DELETE FROM api_keys WHERE id = :id::uuid RETURNING id, user_id)
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: find_api_key :one
 -- not null: use_is_old, is_admin, permissions

@@ -12,10 +12,11 @@ WITH gone AS (DELETE FROM credentials WHERE user_id = :user_id::uuid RETURNING u
 INSERT INTO endings (user_id, generation) SELECT user_id, 9007199254740992 FROM gone;
 
 -- name: get_password_hash :one
--- not null: set_us
--- set_us says which password it is: it changes with the password, and not with the hash of the same one.
+-- not null: set_us, password_hash
+-- set_us says which password it is: it changes with the password, and not with the hash of the same one. NOT_FOUND for a
+-- service account, which has none.
 SELECT password_hash, (extract(epoch FROM update_time) * 1000000)::bigint AS set_us, has_factor, factor_generation
-FROM credentials WHERE user_id = :user_id::uuid;
+FROM credentials WHERE user_id = :user_id::uuid AND NOT is_service;
 
 -- name: lock_credential :one
 -- not null: password_set_us

@@ -25,7 +25,7 @@ WITH c AS (
   SELECT user_id FROM credentials
   WHERE user_id = :user_id::uuid AND (extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us::bigint
     AND factor_generation = :factor_generation::bigint
-    AND suspend_time IS NULL
+    AND suspend_time IS NULL AND NOT is_service
   FOR NO KEY UPDATE
 ), s AS (
   INSERT INTO sessions
