@@ -223,6 +223,8 @@ static void write_permission(struct openapi *api, const struct contract_method *
   jsontext_key_string(&api->json, "x-permission", slice_from_string(policy->permission));
   if (policy->permission_any != NULL)
     jsontext_key_string(&api->json, "x-permission-any", slice_from_string(policy->permission_any));
+  if (policy->every_user)
+    jsontext_key_bool(&api->json, "x-every-user", true);
 }
 
 // Each role is a security requirement of its own, because any of them is enough. A permission is the only requirement.

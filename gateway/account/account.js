@@ -1,4 +1,4 @@
-// The account page: signing in, sessions, passkeys and other factors, the password, and what links in mails are for.
+// The account page: signing in, sessions, passkeys and other factors, API keys, the password, and what links in mails are for.
 // Texts of the server are shown as text, never as markup.
 'use strict';
 
@@ -26,6 +26,9 @@ function forgetSecrets() {
   byId('recovery').hidden = true;
   byId('totp-secret').textContent = '';
   byId('totp-link').removeAttribute('href');
+  byId('totp-qr').removeAttribute('src');
+  byId('new-key').hidden = true;
+  byId('new-key-text').textContent = '';
   byId('recovery-codes').replaceChildren();
 }
 
@@ -174,9 +177,12 @@ async function addPasskey({ name }) {
 }
 
 async function addTotp() {
-  const { secret, otpauthUri } = await session.call('POST', '/v1/auth/factors/totp', {});
+  const { secret, otpauthUri, qrSvg } = await session.call('POST', '/v1/auth/factors/totp', {});
   byId('totp-secret').textContent = secret;
   byId('totp-link').href = otpauthUri;
+  // An image runs no script, and the page's policy lets none in but from a data: URL.
+  byId('totp-qr').hidden = qrSvg === '';
+  byId('totp-qr').src = `data:image/svg+xml,${encodeURIComponent(qrSvg)}`;
   byId('totp').hidden = false;
 }
 
@@ -187,6 +193,74 @@ async function confirmTotp({ code }) {
   byId('recovery-codes').replaceChildren(...recoveryCodes.map((each) => makeLine([['name', each]], [])));
   await showFactors();
   return 'The app was added. Logins ask for a code from now on.';
+}
+
+// ---- API keys ----
+
+async function revokeKey({ id }) {
+  await session.call('DELETE', `/v1/apiKeys/${id}`);
+  await showKeys();
+  return 'The key was revoked.';
+}
+
+async function showKeys() {
+  const { apiKeys } = await session.call('GET', '/v1/apiKeys');
+  const lines = apiKeys.map((each) =>
+    makeLine(
+      [
+        ['name', each.name],
+        [
+          'detail',
+          `${each.keyPrefix}…, ${each.scopes.join(', ')}, last used ${when(each.lastUseTime)}, expires ${when(each.expireTime)}`,
+        ],
+      ],
+      [['Revoke', () => revokeKey(each)]],
+    ),
+  );
+  byId('keys').replaceChildren(...lines);
+}
+
+// The permissions that the signed-in user can give a key: those that every user holds and those that his token names; an admin
+// holds all.
+async function findScopes() {
+  const { paths } = await session.call('GET', '/openapi.json');
+  const { roles = [], permissions = [] } = session.claims;
+  const holds = (name, everyUser) => everyUser || roles.includes('admin') || permissions.includes(name);
+  const scopes = new Set();
+  for (const operation of Object.values(paths).flatMap((path) => Object.values(path))) {
+    const { 'x-permission': own, 'x-permission-any': any, 'x-every-user': everyUser } = operation;
+    if (own && holds(own, everyUser)) scopes.add(own);
+    if (any && holds(any, false)) scopes.add(any);
+  }
+  return [...scopes].sort();
+}
+
+function makeCheck(value) {
+  const box = document.createElement('input');
+  box.type = 'checkbox';
+  box.value = value;
+  const label = document.createElement('label');
+  label.className = 'check';
+  label.append(box, ` ${value}`);
+  return label;
+}
+
+async function beginKey() {
+  byId('key-scopes').replaceChildren(...(await findScopes()).map(makeCheck));
+  byId('key-form').hidden = false;
+}
+
+async function addKey({ name, lastDay }) {
+  const scopes = [...byId('key-scopes').querySelectorAll('input:checked')].map((box) => box.value);
+  if (scopes.length === 0) throw new Error('Choose what the key may do.');
+  const body = { name, scopes };
+  if (lastDay) body.expireTime = new Date(`${lastDay}T23:59:59`).toISOString();
+  const { key } = await session.call('POST', '/v1/apiKeys', body);
+  byId('new-key-text').textContent = key;
+  byId('new-key').hidden = false;
+  byId('key-form').hidden = true;
+  await showKeys();
+  return 'The key was made.';
 }
 
 // ---- signing in ----
@@ -288,7 +362,7 @@ async function showAccount() {
   const user = await session.call('GET', '/v1/users/me');
   byId('who').textContent = user.displayName || user.email;
   show('account');
-  await Promise.all([showSessions(), showFactors()]);
+  await Promise.all([showSessions(), showFactors(), showKeys()]);
 }
 
 async function showWhatFits() {
@@ -306,6 +380,7 @@ onSubmit('code-form', proveSecondStep);
 onSubmit('reset-form', resetPassword);
 onSubmit('passkey-form', addPasskey);
 onSubmit('totp-form', confirmTotp);
+onSubmit('key-form', addKey);
 onSubmit('change-form', changePassword);
 onSubmit('email-form', changeEmail);
 onClick('passkey-sign-in', signInByPasskey);
@@ -313,6 +388,7 @@ onClick('passkey-second', proveByPasskey);
 onClick('forgot', askForReset);
 onClick('link-follow', followLink);
 onClick('totp-add', addTotp);
+onClick('key-add', beginKey);
 onClick('sign-out', () => session.end());
 onClick('end-others', async () => {
   await session.call('POST', '/v1/auth/sessions:revokeOthers', {});

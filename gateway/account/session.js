@@ -27,6 +27,13 @@ class Session {
     return this.tokens !== null;
   }
 
+  // What the access token says of its user (RFC 7519).
+  get claims() {
+    const [, payload] = this.tokens.accessToken.split('.');
+    const bytes = Uint8Array.from(atob(payload.replace(/-/g, '+').replace(/_/g, '/')), (letter) => letter.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes));
+  }
+
   get deviceToken() {
     return localStorage.getItem(DEVICE_KEY) || undefined;
   }

@@ -7,6 +7,7 @@
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/security/key.h"
+#include "common/security/qr_code.h"
 #include "common/security/totp.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
@@ -83,6 +84,18 @@ enum status auth_factors_remove_late(struct call *call, struct query_db db, cons
 
 // ---- authenticator apps ----
 
+// Shows a secret in the three forms that apps take: typed in, as a link, scanned.
+static void show_secret(const struct auth_state *state, const char *base32, const char *email, struct arena *arena,
+                        Auth__V1__AddTotpResponse *response)
+{
+  const char *uri = totp_uri(base32, state->settings->product_name, email, arena);
+  const char *svg = qr_code_svg(uri, arena);
+  response->secret = (char *)(uintptr_t)base32;
+  response->otpauth_uri = (char *)(uintptr_t)uri;
+  if (svg != NULL)
+    response->qr_svg = (char *)(uintptr_t)svg;
+}
+
 enum status auth_factors_add_totp(struct call *call, Auth__V1__AddTotpResponse *response)
 {
   const struct auth_state *state = call_state(call);
@@ -113,8 +126,8 @@ enum status auth_factors_add_totp(struct call *call, Auth__V1__AddTotpResponse *
     return call_fail(call, STATUS_FAILED_PRECONDITION, "TOO_MANY_FACTORS",
                      "the account has %d authenticator apps, which is all that it may have; remove one first",
                      MOST_APPS);
-  response->secret = (char *)(uintptr_t)base32;
-  response->otpauth_uri = (char *)(uintptr_t)totp_uri(base32, state->settings->product_name, account.email, arena);
+  if (status == STATUS_OK)
+    show_secret(state, base32, account.email, arena, response);
   return status;
 }
 

@@ -101,6 +101,7 @@ Test(e2e_20_factors, an_app_is_added_by_a_code_of_it)
   cr_assert_eq(strlen(secret), 32);
   const char *uri = http_json(&added, "otpauthUri");
   cr_assert_eq(strncmp(uri, "otpauth://totp/", 15), 0, "%s", uri);
+  cr_assert_eq(strncmp(http_json(&added, "qrSvg"), "<svg xmlns=", 11), 0, "%s", added.body);
   cr_assert_not_null(strstr(uri, text("secret=%s&", secret)));
   // The app does not count before.
   struct http_reply listed = HTTP(.path = "/v1/auth/factors", .token = ada.token);

@@ -29,7 +29,7 @@ BEGIN {
   vendor["^curl/"] = "common/discovery common/mail"
   vendor["^(libpq-fe\\.h$|postgresql/|libpq/|pg_config)"] = "common/storage"
   vendor["^hiredis/"] = "common/storage"
-  vendor["^(jwt\\.h$|fido(\\.h$|/)|openssl/|sodium|liboath/|zxcvbn\\.h$|uni(case|ctype|norm|str|types)\\.h$)"] = "common/security"
+  vendor["^(jwt\\.h$|fido(\\.h$|/)|openssl/|sodium|liboath/|qrencode\\.h$|zxcvbn\\.h$|uni(case|ctype|norm|str|types)\\.h$)"] = "common/security"
   vendor["^microhttpd\\.h$"] = "common/service"
   vendor["^(ngx_|nginx)"] = "gateway/nginx"
   vendor["^zlib\\.h$"] = "gateway"

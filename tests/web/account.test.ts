@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import jsQR from "jsqr";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { launchBrowser, WAIT_MS } from "./browser.js";
 import { freshEmail, linkInMail, PASSWORD, signUp, URL_OF_STACK } from "./stack.js";
@@ -74,6 +75,29 @@ function codeOf(secret: string): string {
   return String(number % 1_000_000).padStart(6, "0");
 }
 
+// What a telephone reads from an image of the page: drawn on a page without a policy, decoded by a library that knows nothing of
+// the encoder.
+async function scan(image: string): Promise<string> {
+  const page = await browser.newPage();
+  const { data, side } = await page.evaluate(async (url) => {
+    const picture = new Image(480, 480);
+    picture.src = url;
+    await picture.decode();
+    const canvas = new OffscreenCanvas(480, 480);
+    const context = canvas.getContext("2d");
+    if (context === null) throw new Error("no canvas");
+    context.drawImage(picture, 0, 0, 480, 480);
+    return { data: Array.from(context.getImageData(0, 0, 480, 480).data), side: 480 };
+  }, image);
+  await page.close();
+  return jsQR.default(Uint8ClampedArray.from(data), side, side)?.data ?? "nothing";
+}
+
+async function readMe(key: string): Promise<number> {
+  const reply = await fetch(`${URL_OF_STACK}/v1/users/me`, { headers: { Authorization: `Bearer ${key}` } });
+  return reply.status;
+}
+
 async function assertFits(page: Page): Promise<void> {
   const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth] as const);
   assert.ok(content <= screen, `the page is ${content} pixels wide on a screen of ${screen}`);
@@ -142,6 +166,10 @@ for (const width of [1280, 390])
     test("adds an app, and takes the passkey as the second step of a login", async () => {
       await button(page, "Add an authenticator app").click();
       const secret = await page.locator("#totp-secret").getByText(/^[A-Z2-7]+$/).innerText();
+      const scanned = await scan((await page.locator("#totp-qr").getAttribute("src")) ?? "");
+      assert.equal(scanned, await page.locator("#totp-link").getAttribute("href"));
+      assert.ok(scanned.includes(`secret=${secret}`), scanned);
+      assert.ok(await page.locator("#totp-qr").evaluate((image: HTMLImageElement) => image.complete && image.naturalWidth > 0));
       await page.getByLabel("Code that the app shows").fill(codeOf(secret));
       await button(page, "Confirm the app").click();
       await page.locator("#recovery-codes li").first().waitFor();
@@ -153,6 +181,36 @@ for (const width of [1280, 390])
       await button(page, "Use a passkey").click();
       await page.locator("#who").getByText("Ada Lovelace").waitFor();
       assert.equal(await page.locator("#recovery-codes li").count(), 0);
+      assert.equal(await page.locator("#totp-qr").getAttribute("src"), null);
+    });
+
+    test("makes an API key, shows it once, and revokes it", async () => {
+      await button(page, "Make an API key").click();
+      await page.getByLabel("Name of the key").fill("nightly import");
+      await button(page, "Make the key").click();
+      await note(page, "Choose what the key may do.");
+      // What only admins and those whom they allow it hold is not offered.
+      await page.getByLabel("items:write", { exact: true }).waitFor();
+      assert.equal(await page.getByLabel("items:write:any", { exact: true }).count(), 0);
+      assert.equal(await page.getByLabel("roles:write", { exact: true }).count(), 0);
+      await page.getByLabel("users:read", { exact: true }).check();
+      await page.getByLabel("Its last day").fill("2100-01-31");
+      await button(page, "Make the key").click();
+      await note(page, "The key was made.");
+      const key = await page.locator("#new-key-text").innerText();
+      assert.match(key, /^bhk_[0-9A-Za-z]{49}$/);
+      assert.equal(await readMe(key), 200);
+      const line = page.locator("#keys li", { hasText: "nightly import" });
+      await line.getByText(key.slice(0, 12)).waitFor();
+      await line.getByText("users:read").waitFor();
+      await line.getByText("2100").waitFor();
+      await assertFits(page);
+      await line.getByRole("button", { name: "Revoke" }).click();
+      await note(page, "The key was revoked.");
+      await line.waitFor({ state: "detached" });
+      await page.reload();
+      await page.locator("#who").getByText("Ada Lovelace").waitFor();
+      assert.ok(!(await page.content()).includes(key), "the key is shown again");
     });
 
     test("removes the passkey", async () => {

@@ -59,6 +59,7 @@ Test(openapi, operations_of_the_real_contracts)
   EXPECT_VALUE("[{\"bearer\":[\"users:read:any\"]}]", json, "paths", "/v1/users", "get", "security");
   EXPECT_VALUE("\"items:write\"", json, "paths", "/v1/items/{id}", "delete", "x-permission");
   EXPECT_VALUE("\"items:write:any\"", json, "paths", "/v1/items/{id}", "delete", "x-permission-any");
+  EXPECT_VALUE("true", json, "paths", "/v1/items/{id}", "delete", "x-every-user");
   cr_assert(holds(VALUE(json, "paths", "/v1/items/{id}", "delete", "description"), "for what belongs to others"));
   EXPECT_VALUE("[]", json, "paths", "/v1/auth/login", "post", "security");
   // {item.id} and {id} are one path, whose parameter has the first one's name.
