@@ -1,6 +1,7 @@
 #include "services/auth/session_handlers.h"
 
 #include "auth/queries.bh.h"
+#include "common/base/plain_text.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
 #include "services/auth/audit.h"
@@ -17,7 +18,7 @@ enum status session_check_name(struct call *call, const char *field, const char 
 {
   if (session_name_is_plain(name))
     return STATUS_OK;
-  call_violation(call, field, "must hold no invisible characters and none that change the text's direction");
+  call_violation(call, field, PLAIN_TEXT_RULE);
   return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_REQUEST", "the %s is not accepted", field);
 }
 

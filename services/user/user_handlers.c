@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/plain_text.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/runtime/task.h"
@@ -21,6 +22,20 @@ static enum status fail_email_taken(struct call *call)
   return call_fail(call, STATUS_ALREADY_EXISTS, "EMAIL_TAKEN", "an account with this address exists");
 }
 
+// A name with characters that nobody sees looks like that of somebody else.
+static enum status check_name(struct call *call, const char *name)
+{
+  if (plain_text_check(slice_from_string(name)))
+    return STATUS_OK;
+  call_violation(call, "displayName", PLAIN_TEXT_RULE);
+  return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_USER", "displayName " PLAIN_TEXT_RULE);
+}
+
+static enum status check_user(struct call *call, const ProtobufCMessage *message)
+{
+  return check_name(call, ((const User__V1__User *)(const void *)message)->display_name);
+}
+
 const struct resource user_resource = {
     .name = "user",
     .article = "a user",
@@ -33,6 +48,7 @@ const struct resource user_resource = {
     .lock = &user_db_lock_query,
     .update = &user_db_update_query,
     .remove = &user_db_delete_query,
+    .check = check_user,
 };
 
 // ---- sign-up ----
@@ -119,6 +135,8 @@ static enum status create_account(struct call *call, const User__V1__CreateUserR
 static enum status create_user(struct call *call, const User__V1__CreateUserRequest *request, User__V1__User *response)
 {
   const struct user_settings *settings = service_settings(call_service(call));
+  if (check_name(call, request->display_name) != STATUS_OK)
+    return STATUS_INVALID_ARGUMENT;
   // This check spares the expensive hashing of a sign-up that would fail. The unique index decides in the end. A
   // sign-up that tells nothing does the same work for every address.
   User__V1__User existing;

@@ -148,3 +148,26 @@ Test(e2e_01_accounts, only_an_admin_lists_accounts)
   struct http_reply reply = HTTP(.path = "/v1/users", .token = ada.token);
   ASSERT_PROBLEM(reply, 403, "PERMISSION_DENIED");
 }
+
+// U+202E turns the direction around, U+200B shows nothing, U+FEFF neither: such a name looks like another one.
+Test(e2e_01_accounts, a_name_that_looks_like_another_is_refused)
+{
+  static const char *const names[] = {"Ada \\u202eecalevoL", "Ada\\u200b Lovelace", "Ada\\ufeff Lovelace",
+                                      "Ada\\u2066 Lovelace", "Ada \\u00ad Lovelace"};
+  struct account ada = account_create();
+  for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+    struct http_reply created =
+        HTTP(.path = "/v1/users",
+             .body = text("{\"email\":\"%s\",\"password\":\"correct horse battery\",\"displayName\":\"%s\"}",
+                          fresh_email(), names[i]));
+    ASSERT_PROBLEM(created, 400, "INVALID_ARGUMENT");
+    assert_violation(&created, "displayName");
+    struct http_reply changed = HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token,
+                                     .body = text("{\"displayName\":\"%s\"}", names[i]));
+    ASSERT_PROBLEM(changed, 400, "INVALID_ARGUMENT");
+    assert_violation(&changed, "displayName");
+  }
+  struct http_reply mixed = HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token,
+                                 .body = "{\"displayName\":\"\\u0391\\u03b4\\u03b1 \\u5f20\"}");
+  ASSERT_STATUS(mixed, 200);
+}
