@@ -5,6 +5,7 @@
 #include "auth/queries.bh.h"
 #include "common/base/codec.h"
 #include "common/service/call.h"
+#include "common/service/resource.h"
 #include "common/service/service.h"
 #include "services/auth/account_tokens.h"
 #include "services/auth/audit.h"
@@ -46,7 +47,8 @@ static enum status follow_change(struct call *call, struct query_db db, const st
                                  .ttl_ms = state->settings->undo_ttl_ms,
                                  .most_an_hour = ANY_NUMBER};
   bool sent = false;
-  enum status status = auth_db_spend_links(db, token->user_id, arena);
+  const struct auth_db_spend_links_params spend = {.user_id = token->user_id, .token_hash = token->token_hash};
+  enum status status = auth_db_spend_links(db, &spend, arena);
   if (status == STATUS_OK)
     status = auth_link_send(state, db, &undo, arena, &sent);
   if (status == STATUS_OK)
@@ -60,6 +62,7 @@ static enum status secure(struct call *call, struct query_db db, const struct au
                           const struct auth_db_lock_token_owner_row *token)
 {
   struct arena *arena = call_arena(call);
+  const struct auth_db_spend_links_params spend = {.user_id = token->user_id, .token_hash = void_it->token_hash};
   const struct auth_db_spend_later_undos_params undos = {.user_id = token->user_id,
                                                          .email_version = token->email_version};
   const struct late_proofs late = {.user_id = token->user_id,
@@ -71,7 +74,7 @@ static enum status secure(struct call *call, struct query_db db, const struct au
   if (status == STATUS_OK)
     status = auth_db_void_password(db, void_it, arena);
   if (status == STATUS_OK)
-    status = auth_db_spend_links(db, token->user_id, arena);
+    status = auth_db_spend_links(db, &spend, arena);
   if (status == STATUS_OK)
     status = auth_db_spend_later_undos(db, &undos, arena);
   return status == STATUS_OK ? auth_sessions_end_all(db, token->user_id, arena) : status;
@@ -180,7 +183,7 @@ static enum status confirm(struct call *call, struct slice token_hash, const str
 {
   const struct confirmation confirmed = {.token_hash = token_hash, .user_id = token->user_id};
   enum status status = judge(call, auth_peers_confirm_address(call, token->user_id, token->email));
-  return status == STATUS_OK ? auth_transact_apart(call, spend_confirmed, &confirmed) : status;
+  return status == STATUS_OK ? auth_transact(call, spend_confirmed, &confirmed) : status;
 }
 
 // Locks the account of an undo, whose token may have been spent since it was read.
@@ -245,6 +248,15 @@ static enum status change(struct call *call, struct slice token_hash, const stru
   return status == STATUS_OK ? auth_email_settle(call, token_hash) : status;
 }
 
+// Spends a token when all is done that it is for, so that it can be sent again where its call is lost before. Then the
+// user service's job may have done the rest meanwhile, and nothing is done twice.
+static enum status change_and_spend(struct call *call, struct slice token_hash,
+                                    const struct auth_db_get_email_token_row *token)
+{
+  enum status status = token->settled ? STATUS_OK : change(call, token_hash, token);
+  return status == STATUS_OK ? auth_db_spend_token(resource_db(call), token_hash, call_arena(call)) : status;
+}
+
 static enum status use(struct call *call, const char *text, bool undoes)
 {
   const struct auth_state *state = call_state(call);
@@ -258,7 +270,7 @@ static enum status use(struct call *call, const char *text, bool undoes)
   if (undoes != (strcmp(token.purpose, AUTH_UNDO_PURPOSE) == 0))
     return account_token_fail(call);
   bool confirms = strcmp(token.purpose, AUTH_VERIFY_PURPOSE) == 0;
-  return confirms ? confirm(call, token_hash, &token) : change(call, token_hash, &token);
+  return confirms ? confirm(call, token_hash, &token) : change_and_spend(call, token_hash, &token);
 }
 
 enum status auth_email_verify(struct call *call, const char *token)

@@ -19,6 +19,7 @@
 #include "services/auth/auth_passwords.h"
 #include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
+#include "services/auth/auth_transaction.h"
 #include "services/auth/settings.h"
 
 #define SEAL_CONTEXT "bulkhead auth recovery 1"
@@ -95,8 +96,9 @@ static enum status remove_unproven(struct call *call, struct query_db db, const 
 }
 
 // Makes the change in the transaction: of two resets with one token, one spends it.
-static enum status apply(struct call *call, struct query_db db, const struct reset *reset)
+static enum status apply(struct call *call, struct query_db db, const void *arg)
 {
+  const struct reset *reset = arg;
   struct arena *arena = call_arena(call);
   int64_t used = 0;
   const struct auth_db_use_account_token_params use = {.token_hash = reset->token_hash, .purpose = AUTH_RESET_PURPOSE};
@@ -122,17 +124,11 @@ static enum status apply(struct call *call, struct query_db db, const struct res
   return status == STATUS_OK ? auth_passwords_follow_change(call, db, &changed) : status;
 }
 
+// With an Idempotency-Key its answer is kept in the same transaction, so that a repeat gets it, whatever dies. Not
+// where the address is confirmed after the commit.
 static enum status commit(struct call *call, const struct reset *reset)
 {
-  const struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = apply(call, query_in(tx), reset);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return reset->was_verified ? auth_transact(call, apply, reset) : auth_transact_apart(call, apply, reset);
 }
 
 // The token came by a mail to this address. That is noted last, so that a reset that fails halfway still finds an

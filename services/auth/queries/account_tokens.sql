@@ -35,9 +35,14 @@ UPDATE account_tokens SET use_time = now()
 WHERE user_id = :user_id::uuid AND purpose = :purpose AND use_time IS NULL;
 
 -- name: spend_links :exec
--- Spends all tokens that an account has, but for those that take the change of an address back.
+-- Spends all tokens that an account has, but for those that take the change of an address back, and the one by which
+-- this happens, because the call that it comes with spends that one.
 UPDATE account_tokens SET use_time = now()
-WHERE user_id = :user_id::uuid AND purpose <> 'undo_email' AND use_time IS NULL;
+WHERE user_id = :user_id::uuid AND purpose <> 'undo_email' AND use_time IS NULL AND token_hash <> :token_hash;
+
+-- name: spend_token :exec
+-- Spends a token whose call is about to be answered.
+UPDATE account_tokens SET use_time = now() WHERE token_hash = :token_hash AND use_time IS NULL;
 
 -- name: spend_later_undos :exec
 -- Spends the tokens of changes that came after this version of the address, and of their undos. Nothing follows such a
@@ -48,8 +53,10 @@ WHERE user_id = :user_id::uuid AND settle_time IS NULL
     OR (purpose = 'change_email' AND email_version >= :email_version));
 
 -- name: get_email_token :one
--- Reads a token that confirms, changes or gives back an address, and may be used.
-SELECT purpose, user_id, email, other_email, email_version FROM account_tokens
+-- not null: settled
+-- Reads a token that confirms, changes or gives back an address, and may be used. One is settled where all of that was
+-- done, but the call that it came with was lost.
+SELECT purpose, user_id, email, other_email, email_version, settle_time IS NOT NULL AS settled FROM account_tokens
 WHERE token_hash = :token_hash AND purpose <> 'reset_password' AND use_time IS NULL AND expire_time > now();
 
 -- name: get_settled_token :one
@@ -66,10 +73,10 @@ FROM account_tokens AS t JOIN credentials AS c ON c.user_id = t.user_id
 WHERE t.token_hash = :token_hash FOR UPDATE OF c;
 
 -- name: settle_token :one
--- Spends the token of a change or undo that has been made. No row where another call has done so before.
-UPDATE account_tokens SET settle_time = now(), use_time = coalesce(use_time, now())
+-- Notes that what follows a change or undo is done. No row where another call has done so before.
+UPDATE account_tokens SET settle_time = now()
 WHERE token_hash = :token_hash AND settle_time IS NULL
-RETURNING user_id, email, other_email, email_version;
+RETURNING token_hash, user_id, email, other_email, email_version;
 
 -- name: void_password :exec
 -- Puts a password that nobody knows in the place of one that was set in the day before the change that this token takes
