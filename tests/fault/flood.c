@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/random.h"
+#include "tests/support/attacker.h"
 #include "tests/support/environment.h"
 #include "tests/support/stack.h"
 
@@ -35,11 +36,11 @@ struct flood {
   struct stream *streams;
   size_t stream_count;
   struct sockaddr_in gateway;
-  int epoll;
-  struct background *background;
+  int epoll;  // in the attacker
+  pid_t attacker;
   atomic_bool stop;
   atomic_size_t attempts, open, closed, longest_ms;
-  const char *failed_call;  // the first of the system's that failed on the flood's thread; NULL: none
+  const char *failed_call;  // the first of the system's that failed in the attacker; NULL: none
   int error;                // its errno
 };
 
@@ -205,8 +206,10 @@ static void run_flood(void *arg)
 {
   struct flood *flood = arg;
   struct epoll_event events[256];
-  background_let_others_first();
-  while (!atomic_load(&flood->stop)) {
+  flood->epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (flood->epoll < 0)
+    note_failure(flood, "epoll_create1");
+  while (!atomic_load(&flood->stop) && attacker_is_wanted()) {
     tend_streams(flood);
     int count = epoll_wait(flood->epoll, events, ARRAY_LEN(events), 10);
     for (int i = 0; i < count; i++)
@@ -226,18 +229,16 @@ static void allow_files(size_t count)
 struct flood *flood_start(const struct flood_kind *kind, size_t connections, size_t addresses)
 {
   allow_files(connections);
-  struct flood *flood = calloc(1, sizeof(*flood));
-  cr_assert_not_null(flood);
+  struct flood *flood = attacker_memory(sizeof(*flood));
   uint32_t from = ntohl(inet_addr(kind->from == NULL ? "127.0.0.2" : kind->from));
   flood->kind = kind;
   flood->gateway = find_gateway();
   flood->streams = calloc(connections, sizeof(*flood->streams));
   flood->stream_count = connections;
-  flood->epoll = epoll_create1(EPOLL_CLOEXEC);
-  cr_assert(flood->streams != NULL && flood->epoll >= 0);
+  cr_assert_not_null(flood->streams);
   for (size_t i = 0; i < connections; i++)
     flood->streams[i] = (struct stream){.fd = -1, .address = from + (uint32_t)(i % addresses)};
-  flood->background = background_start(run_flood, flood);
+  flood->attacker = attacker_start(run_flood, flood);
   return flood;
 }
 
@@ -277,12 +278,7 @@ void flood_stop(struct flood **flood)
   struct flood *done = *flood;
   *flood = NULL;
   atomic_store(&done->stop, true);
-  background_join(done->background);
-  for (size_t i = 0; i < done->stream_count; i++)
-    if (done->streams[i].fd >= 0)
-      close(done->streams[i].fd);
-  close(done->epoll);
+  attacker_join(done->attacker);
   cr_assert_null(done->failed_call, "the flood itself failed: %s: %s", done->failed_call, strerror(done->error));
   free(done->streams);
-  free(done);
 }

@@ -1,5 +1,5 @@
-// An attacker with thousands of connections, of a thread of its own: each sends something at once, a little more every
-// second, and is opened again about a second after the gateway has closed it.
+// An attacker with thousands of connections, in a process of its own (attacker.h): each sends something at once, a
+// little more every second, and is opened again about a second after the gateway has closed it.
 #ifndef BULKHEAD_TESTS_FAULT_FLOOD_H
 #define BULKHEAD_TESTS_FAULT_FLOOD_H
 

@@ -1,5 +1,9 @@
 // One account that asks for far more than can be served or sent: what it asks for beyond that is refused, others do not
 // notice it, and it is served again as soon as it asks for less.
+//
+// What the bystander sees depends on where the attacker runs (attacker.h). On two processors its p99 during 500
+// compressed lists was 6.7 to 7.4 ms with the attacker in a session of its own with a nice value of 19, and 6.2 to
+// 10.6 ms with a thread of the test as the attacker (three runs of each, in turn; 2.3 to 2.9 ms without an attack).
 #include <criterion/criterion.h>
 #include <unistd.h>
 
