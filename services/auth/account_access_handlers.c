@@ -6,21 +6,27 @@
 #include "services/auth/audit.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/auth_sessions.h"
+#include "services/auth/auth_transaction.h"
+
+// Refuses to take an admin away where he is the last one. Keeps changes of roles out until the transaction ends, so that
+// of two admins who take each other away one is left.
+static enum status check_not_last_admin(struct call *call, struct query_db db, const char *user_id)
+{
+  struct auth_db_is_admin_row target = {0};
+  enum status status = auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK)
+    status = auth_db_is_admin(db, user_id, call_arena(call), &target);
+  return status == STATUS_OK && target.is_admin ? auth_roles_check_last_admin(call, db, user_id) : status;
+}
 
 // A step that changes the access to an account. NOT_FOUND where there is none.
 typedef enum status access_change(struct call *call, struct query_db db, const char *user_id);
 
-// Keeps changes of roles out, so that of two admins who suspend each other one is left.
 static enum status suspend(struct call *call, struct query_db db, const char *user_id)
 {
   struct arena *arena = call_arena(call);
-  struct auth_db_is_admin_row target = {0};
   int64_t affected = 0;
-  enum status status = auth_db_lock_roles(db, arena);
-  if (status == STATUS_OK)
-    status = auth_db_is_admin(db, user_id, arena, &target);
-  if (status == STATUS_OK && target.is_admin)
-    status = auth_roles_check_last_admin(call, db, user_id);
+  enum status status = check_not_last_admin(call, db, user_id);
   if (status == STATUS_OK)
     status = auth_db_suspend_account(db, user_id, arena, &affected);
   if (status == STATUS_OK && affected == 0)
@@ -43,24 +49,28 @@ static enum status sign_out(struct call *call, struct query_db db, const char *u
   return status == STATUS_OK ? auth_sessions_end_all(db, user_id, arena) : status;
 }
 
-// Makes the change and notes it, both or neither.
-static enum status change_access(struct call *call, access_change *change, const char *action, const char *user_id)
+struct access_step {
+  access_change *change;
+  const char *action;
+  const char *user_id;
+};
+
+// Makes the change and notes it.
+static enum status change_in(struct call *call, struct query_db db, const void *arg)
 {
-  const struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  const struct audit_entry entry = {.action = action, .user_id = user_id};
-  enum status status = pg_begin(state->pg, &tx);
+  const struct access_step *access = arg;
+  const struct audit_entry entry = {.action = access->action, .user_id = access->user_id};
+  enum status status = auth_roles_check_target(call, db, access->user_id);
   if (status == STATUS_OK)
-    status = auth_roles_check_target(call, query_in(tx), user_id);
-  if (status == STATUS_OK)
-    status = change(call, query_in(tx), user_id);
-  if (status == STATUS_OK)
-    status = audit_add(call, query_in(tx), &entry);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
+    status = access->change(call, db, access->user_id);
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
+}
+
+static enum status change_access(struct call *call, const struct access_step *access)
+{
+  enum status status = auth_transact(call, change_in, access);
   if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "USER_NOT_FOUND", "there is no user %s", user_id);
+    return call_fail(call, status, "USER_NOT_FOUND", "there is no user %s", access->user_id);
   return status;
 }
 
@@ -71,21 +81,25 @@ static enum status suspend_user(struct call *call, const Auth__V1__SuspendUserRe
   if (slice_equal_ignore_case(call_caller_id(call), slice_from_string(request->id)))
     return call_fail(call, STATUS_FAILED_PRECONDITION, "OWN_ACCOUNT",
                      "nobody suspends his own account; ask another admin");
-  return change_access(call, suspend, "account.suspend", request->id);
+  enum status status = auth_roles_settle_leaving(call);
+  const struct access_step access = {.change = suspend, .action = "account.suspend", .user_id = request->id};
+  return status == STATUS_OK ? change_access(call, &access) : status;
 }
 
 static enum status resume_user(struct call *call, const Auth__V1__ResumeUserRequest *request,
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  return change_access(call, resume, "account.resume", request->id);
+  const struct access_step access = {.change = resume, .action = "account.resume", .user_id = request->id};
+  return change_access(call, &access);
 }
 
 static enum status sign_out_user(struct call *call, const Auth__V1__SignOutUserRequest *request,
                                  Google__Protobuf__Empty *response)
 {
   (void)response;
-  return change_access(call, sign_out, "account.sign_out", request->id);
+  const struct access_step access = {.change = sign_out, .action = "account.sign_out", .user_id = request->id};
+  return change_access(call, &access);
 }
 
 static enum status check_reach(struct call *call, const Auth__V1__CheckReachRequest *request,
@@ -94,6 +108,26 @@ static enum status check_reach(struct call *call, const Auth__V1__CheckReachRequ
   (void)response;
   const struct auth_state *state = call_state(call);
   enum status status = auth_roles_check_target(call, query_on(state->pg), request->user_id);
+  return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static enum status begin_deletion_in(struct call *call, struct query_db db, const void *arg)
+{
+  const char *user_id = arg;
+  bool is_own = slice_equal_ignore_case(call_caller_id(call), slice_from_string(user_id));
+  enum status status = is_own ? STATUS_OK : auth_roles_check_target(call, db, user_id);
+  if (status == STATUS_OK)
+    status = check_not_last_admin(call, db, user_id);
+  return status == STATUS_OK ? auth_db_begin_leaving(db, user_id, call_arena(call)) : status;
+}
+
+static enum status begin_deletion(struct call *call, const Auth__V1__BeginDeletionRequest *request,
+                                  Google__Protobuf__Empty *response)
+{
+  (void)response;
+  enum status status = auth_roles_settle_leaving(call);
+  if (status == STATUS_OK)
+    status = auth_transact(call, begin_deletion_in, request->user_id);
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -111,5 +145,6 @@ const struct auth_v1_account_access_service_handlers auth_account_access_handler
     .resume_user = resume_user,
     .sign_out_user = sign_out_user,
     .check_reach = check_reach,
+    .begin_deletion = begin_deletion,
     .list_user_sessions = list_user_sessions,
 };

@@ -10,6 +10,7 @@
 #include "common/service/call.h"
 #include "common/service/jobs.h"
 #include "common/service/service.h"
+#include "services/auth/auth_peers.h"
 #include "services/auth/auth_state.h"
 
 // How many holders' tokens end in one statement.
@@ -127,6 +128,22 @@ enum status auth_roles_check_target(struct call *call, struct query_db db, const
                    "this account holds the permission %s, which you do not; ask an admin", missing);
 }
 
+enum status auth_roles_settle_leaving(struct call *call)
+{
+  const struct auth_state *state = call_state(call);
+  struct arena *arena = call_arena(call);
+  struct auth_db_list_leaving_admins_row *leaving = NULL;
+  size_t count = 0;
+  enum status status = auth_db_list_leaving_admins(query_on(state->pg), arena, &leaving, &count);
+  for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+    struct account_facts account;
+    // One that cannot be looked up now does not count, either.
+    if (auth_peers_find_account(call, leaving[i].user_id, &account) == STATUS_OK)
+      status = auth_db_stay(query_on(state->pg), leaving[i].user_id, arena);
+  }
+  return status;
+}
+
 enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id)
 {
   struct auth_db_count_other_admins_row others;
@@ -134,7 +151,7 @@ enum status auth_roles_check_last_admin(struct call *call, struct query_db db, c
   if (status != STATUS_OK || others.count > 0)
     return status;
   return call_fail(call, STATUS_FAILED_PRECONDITION, "LAST_ADMIN",
-                   "this account is the only admin who is not suspended; make another one first");
+                   "this account is the only admin who is neither suspended nor being deleted; make another one first");
 }
 
 enum status auth_roles_end_holders(struct job *job)

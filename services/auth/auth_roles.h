@@ -59,8 +59,11 @@ enum status auth_roles_check_held(struct call *call, const struct permission_set
 // Refuses to act on the account of somebody who holds what the caller does not. NOT_FOUND where there is no such
 // account.
 enum status auth_roles_check_target(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
-// Refuses what would leave nobody who is admin and may sign in. The caller has locked the roles (lock_roles), and the
-// account is an admin's.
+// Looks which admins whose deletion was begun are still there, because it failed: these count again. It asks the user
+// service, so it comes before a transaction that checks for the last admin.
+enum status auth_roles_settle_leaving(struct call *call) MUST_CHECK;
+// Refuses what would leave nobody who is admin, may sign in and is not being deleted. The caller has locked the roles
+// (lock_roles), and the account is an admin's.
 enum status auth_roles_check_last_admin(struct call *call, struct query_db db, const char *user_id) MUST_CHECK;
 
 // Runs the job AUTH_ROLE_JOB, whose key is a role of which something was taken, or which is being removed: its holders'

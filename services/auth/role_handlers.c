@@ -424,7 +424,9 @@ static enum status set_user_roles(struct call *call, const Auth__V1__SetUserRole
     if (strcmp(request->roles[i], AUTH_ROLE_USER) != 0)
       gift.roles[gift.role_count++] = request->roles[i];
   struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
+  enum status status = auth_roles_settle_leaving(call);
+  if (status == STATUS_OK)
+    status = pg_begin(state->pg, &tx);
   if (status == STATUS_OK) {
     gift.db = query_in(tx);
     status = change_user_roles(&gift, response);

@@ -222,7 +222,7 @@ static enum status delete_user(struct call *call, const User__V1__DeleteUserRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  enum status status = check_reach(call, request->id);
+  enum status status = user_peers_begin_deletion(call, request->id);
   // The statement that deletes the account adds the job that removes its credential.
   return status == STATUS_OK ? resource_delete(call, &user_resource, &request->base) : status;
 }

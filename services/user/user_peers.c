@@ -45,6 +45,16 @@ enum status user_peers_check_reach(struct call *call, const char *user_id)
   return status == STATUS_OK ? status : call_fail_as_peer(call, status);
 }
 
+enum status user_peers_begin_deletion(struct call *call, const char *user_id)
+{
+  Auth__V1__BeginDeletionRequest request = AUTH__V1__BEGIN_DELETION_REQUEST__INIT;
+  request.user_id = changeable(user_id);
+  Google__Protobuf__Empty *response;
+  enum status status =
+      auth_v1_account_access_service_begin_deletion(call_service(call), call, &request, call_arena(call), &response);
+  return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+}
+
 enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,
                                          struct arena *arena)
 {

@@ -25,6 +25,10 @@ enum status user_peers_delete_credential(struct service *service, struct call *c
 // Fails the call with PERMISSION_DENIED where the account belongs to somebody who holds what the caller does not.
 enum status user_peers_check_reach(struct call *call, const char *user_id) MUST_CHECK;
 
+// Comes before an account is deleted. Fails the call with FAILED_PRECONDITION for the last admin, and as
+// user_peers_check_reach does. May be repeated safely.
+enum status user_peers_begin_deletion(struct call *call, const char *user_id) MUST_CHECK;
+
 // The functions below are for jobs. Each may be repeated safely, and waits for the reply.
 
 // Has the mail sent that proves the address of a new account.

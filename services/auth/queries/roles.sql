@@ -66,10 +66,10 @@ FROM credentials c WHERE c.user_id = :user_id::uuid;
 
 -- name: count_other_admins :one
 -- not null: count
--- Says whether there is another admin, who may sign in, which a service account cannot: 1 or 0.
+-- Says whether there is another admin, who may sign in, which a service account cannot, and is not about to leave: 1 or 0.
 SELECT count(*) AS count
 FROM (SELECT r.user_id FROM roles AS r JOIN credentials AS c ON c.user_id = r.user_id
-      WHERE r.role = 'admin' AND r.user_id <> :user_id::uuid AND c.suspend_time IS NULL
+      WHERE r.role = 'admin' AND r.user_id <> :user_id::uuid AND c.suspend_time IS NULL AND c.leave_time IS NULL
         AND NOT c.is_service
       ORDER BY r.user_id LIMIT 1) AS admins;
 

@@ -59,6 +59,7 @@ static const struct meant TABLE[] = {
     {"user.v1.ExportService/ExportCurrentUser", PERSON, NULL},
     {"auth.v1.AccountAccessService/ListUserSessions", INSIDE, NULL},
     {"auth.v1.AccountAccessService/CheckReach", INSIDE, NULL},
+    {"auth.v1.AccountAccessService/BeginDeletion", INSIDE, NULL},
     {"item.v1.OwnerService/ListOwnerItems", INSIDE, NULL},
     {"user.v1.AddressService/ConfirmAddress", INSIDE, NULL},
     {"user.v1.AddressService/ChangeAddress", INSIDE, NULL},

@@ -1,0 +1,1 @@
+ALTER TABLE credentials DROP leave_time;
