@@ -4,6 +4,7 @@
 
 #include "auth/v1/account_access.pb-c.h"
 #include "auth/v1/roles.pb-c.h"
+#include "common/base/clock.h"
 #include "tests/support/service/accounts.h"
 
 #define ADA "ada@example.com"
@@ -26,12 +27,20 @@ static void teardown(void)
 
 TestSuite(auth_role_api, .init = setup, .fini = teardown);
 
-static struct outcome call_as(const char *role, const char *method, const ProtobufCMessage *request)
+// Calls as somebody who has logged in so long ago.
+static struct outcome call_late(int64_t age_s, const char *method, const ProtobufCMessage *request)
 {
-  const struct slice roles[] = {slice_from_string(role)};
-  const struct rpc_context context = {
-      .caller_id = slice_from_string(ada), .caller_roles = roles, .caller_role_count = 1};
+  const struct slice roles[] = {SLICE("admin")};
+  const struct rpc_context context = {.caller_id = slice_from_string(ada),
+                                      .caller_roles = roles,
+                                      .caller_role_count = 1,
+                                      .caller_auth_time = clock_wall_us() / 1000000 - age_s};
   return driver_call(&accounts.to_auth, method, request, &context);
+}
+
+static struct outcome call_admin(const char *method, const ProtobufCMessage *request)
+{
+  return call_late(0, method, request);
 }
 
 static struct outcome set_roles(const char *id, char **roles, size_t count)
@@ -40,7 +49,7 @@ static struct outcome set_roles(const char *id, char **roles, size_t count)
   request.id = (char *)(uintptr_t)id;
   request.roles = roles;
   request.n_roles = count;
-  return call_as("admin", SET, &request.base);
+  return call_admin(SET, &request.base);
 }
 
 static void expect(const struct outcome *outcome, enum status status, const char *reason)
@@ -52,6 +61,30 @@ static void expect(const struct outcome *outcome, enum status status, const char
 static const char *count_of(const char *what)
 {
   return database_sql(&accounts.database, "SELECT count(*) FROM auth.%s", what);
+}
+
+// A role that was given outlives the token that was stolen for it.
+Test(auth_role_api, changes_need_a_recent_login)
+{
+  Auth__V1__CreateRoleRequest create = AUTH__V1__CREATE_ROLE_REQUEST__INIT;
+  Auth__V1__UpdateRoleRequest update = AUTH__V1__UPDATE_ROLE_REQUEST__INIT;
+  Auth__V1__DeleteRoleRequest delete = AUTH__V1__DELETE_ROLE_REQUEST__INIT;
+  Auth__V1__SetUserRolesRequest set = AUTH__V1__SET_USER_ROLES_REQUEST__INIT;
+  create.name = update.name = delete.name = "editor";
+  set.id = (char *)(uintptr_t)ada;
+  const struct {
+    const char *method;
+    const ProtobufCMessage *request;
+  } changes[] = {{"CreateRole", &create.base},
+                 {"UpdateRole", &update.base},
+                 {"DeleteRole", &delete.base},
+                 {"SetUserRoles", &set.base}};
+  for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+    const char *method = arena_printf(&accounts.database.arena, "auth.v1.RoleService/%s", changes[i].method);
+    struct outcome outcome = call_late(3600, method, changes[i].request);
+    expect(&outcome, STATUS_UNAUTHENTICATED, "LOGIN_TOO_OLD");
+  }
+  cr_expect_str_eq(count_of("role_definitions WHERE name = 'editor'"), "0");
 }
 
 Test(auth_role_api, the_last_admin_stays_one)
@@ -78,14 +111,14 @@ Test(auth_role_api, a_suspended_admin_is_no_other_admin)
   expect(&outcome, STATUS_OK, NULL);
   Auth__V1__SuspendUserRequest request = AUTH__V1__SUSPEND_USER_REQUEST__INIT;
   request.id = (char *)(uintptr_t)bob;
-  outcome = call_as("admin", "auth.v1.AccountAccessService/SuspendUser", &request.base);
+  outcome = call_admin("auth.v1.AccountAccessService/SuspendUser", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   outcome = set_roles(ada, NULL, 0);
   expect(&outcome, STATUS_FAILED_PRECONDITION, "LAST_ADMIN");
   // The caller's own role was taken a moment ago, and bob is the only admin now.
   (void)database_sql(&accounts.database, "UPDATE auth.credentials SET suspend_time = NULL");
   (void)database_sql(&accounts.database, "DELETE FROM auth.roles WHERE user_id = '%s'", ada);
-  outcome = call_as("admin", "auth.v1.AccountAccessService/SuspendUser", &request.base);
+  outcome = call_admin("auth.v1.AccountAccessService/SuspendUser", &request.base);
   expect(&outcome, STATUS_FAILED_PRECONDITION, "LAST_ADMIN");
 }
 
@@ -107,7 +140,7 @@ static void create_role(const char *name, char **permissions, size_t count)
   request.name = (char *)(uintptr_t)name;
   request.permissions = permissions;
   request.n_permissions = count;
-  struct outcome outcome = call_as("admin", "auth.v1.RoleService/CreateRole", &request.base);
+  struct outcome outcome = call_admin("auth.v1.RoleService/CreateRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
 }
 
@@ -127,7 +160,7 @@ Test(auth_role_api, a_role_that_is_deleted_is_taken_from_all_its_holders)
   make_holders("editor");
   Auth__V1__DeleteRoleRequest request = AUTH__V1__DELETE_ROLE_REQUEST__INIT;
   request.name = "editor";
-  struct outcome outcome = call_as("admin", "auth.v1.RoleService/DeleteRole", &request.base);
+  struct outcome outcome = call_admin("auth.v1.RoleService/DeleteRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.role_definitions WHERE name = 'editor'", "0");
   cr_expect_str_eq(count_of("roles WHERE role = 'editor'"), "0");
@@ -143,13 +176,13 @@ Test(auth_role_api, a_role_that_loses_something_ends_the_tokens_of_its_holders)
   request.name = "editor";
   request.permissions = permissions;
   request.n_permissions = 1;
-  struct outcome outcome = call_as("admin", "auth.v1.RoleService/UpdateRole", &request.base);
+  struct outcome outcome = call_admin("auth.v1.RoleService/UpdateRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.endings WHERE generation = 2", "1201");
   cr_expect_str_eq(count_of("roles WHERE role = 'editor'"), "1201");
   // To get it back ends nothing.
   request.n_permissions = 2;
-  outcome = call_as("admin", "auth.v1.RoleService/UpdateRole", &request.base);
+  outcome = call_admin("auth.v1.RoleService/UpdateRole", &request.base);
   expect(&outcome, STATUS_OK, NULL);
   cr_expect_str_eq(count_of("jobs WHERE kind = 'role'"), "0");
 }
