@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "common/observe/log.h"
 #include "gateway/exchange_internal.h"
 
@@ -17,6 +18,9 @@
 #define UNREAD_RETRY_MS 1000
 // When a caller whose call was refused may try again: the crowd may have gone by then.
 #define OVERLOAD_RETRY_MS 1000
+
+// How much of a User-Agent services are told, in bytes.
+#define MAX_USER_AGENT_BYTES 256
 
 // ---- identify ----
 
@@ -294,6 +298,19 @@ static uint32_t find_reply_wait_ms(const struct exchange *exchange, uint64_t ans
   return part_ms < REPLY_WAIT_MS ? part_ms : REPLY_WAIT_MS;
 }
 
+// Returns what the audit log is told of the client, where the call may do something that is noted there.
+static struct slice find_user_agent(const struct exchange *exchange)
+{
+  const struct exchange_input *input = &exchange->input;
+  if (exchange_method(exchange)->no_side_effects || input->header == NULL)
+    return (struct slice){0};
+  struct slice agent = input->header(input->header_arg, "User-Agent");
+  if (agent.size > MAX_USER_AGENT_BYTES)
+    agent.size = MAX_USER_AGENT_BYTES;
+  agent.size = utf8_check(agent);
+  return agent;
+}
+
 enum step_result step_call(struct exchange *exchange)
 {
   const struct contract_method *method = exchange_method(exchange);
@@ -314,6 +331,7 @@ enum step_result step_call(struct exchange *exchange)
       .access_token = exchange->access_token,
       .idempotency_key = key,
       .client_address = exchange->input.client_address,
+      .user_agent = find_user_agent(exchange),
   };
   struct rpc_call_options options = {
       .service = method->service,

@@ -25,6 +25,7 @@ enum {
   CONTEXT_IDEMPOTENCY_KEY = 6,
   CONTEXT_ACCESS_TOKEN = 8,
   CONTEXT_CLIENT_ADDRESS = 9,
+  CONTEXT_USER_AGENT = 10,
 };
 
 enum { STATUS_CODE = 1, STATUS_MESSAGE = 2, STATUS_REASON = 3, STATUS_VIOLATIONS = 4, STATUS_RETRY_AFTER_MS = 5 };
@@ -51,7 +52,7 @@ static size_t measure_context(const struct rpc_context *context)
 {
   size_t size = measure_bytes(context->request_id) + measure_bytes(context->traceparent) +
                 measure_bytes(context->access_token) + measure_bytes(context->idempotency_key) +
-                measure_bytes(context->client_address);
+                measure_bytes(context->client_address) + measure_bytes(context->user_agent);
   return size;
 }
 
@@ -112,6 +113,7 @@ static void write_context(struct strbuf *out, const struct rpc_context *context)
   write_bytes(out, CONTEXT_IDEMPOTENCY_KEY, context->idempotency_key);
   write_bytes(out, CONTEXT_ACCESS_TOKEN, context->access_token);
   write_bytes(out, CONTEXT_CLIENT_ADDRESS, context->client_address);
+  write_bytes(out, CONTEXT_USER_AGENT, context->user_agent);
 }
 
 static void write_status(struct strbuf *out, const struct rpc_status *status)
@@ -252,6 +254,8 @@ static bool decode_context_field(const struct wire_field *field, struct rpc_cont
     return take_text(field->bytes, &out->idempotency_key);
   case CONTEXT_CLIENT_ADDRESS:
     return take_text(field->bytes, &out->client_address);
+  case CONTEXT_USER_AGENT:
+    return take_text(field->bytes, &out->user_agent);
   default:
     return true;
   }

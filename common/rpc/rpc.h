@@ -35,6 +35,7 @@ struct rpc_context {
   struct slice peer_service;     // the program that has sent the call, as its connection proves it; not sent
   struct slice idempotency_key;  // empty without one, see packet.proto
   struct slice client_address;   // of the HTTP client, as text; empty without one
+  struct slice user_agent;       // of the HTTP client, any text; empty for calls without side effects
 };
 
 // The reasons of UNAVAILABLE, DEADLINE_EXCEEDED and CANCELLED: they say whether the call may be repeated.

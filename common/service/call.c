@@ -62,14 +62,7 @@ struct slice call_client_address(const struct call *call)
 
 struct slice call_user_agent(const struct call *call)
 {
-  if (call->input == NULL)
-    return SLICE("");
-  const ProtobufCFieldDescriptor *field =
-      protobuf_c_message_descriptor_get_field_by_name(call->input->descriptor, "user_agent");
-  if (field == NULL || field->type != PROTOBUF_C_TYPE_STRING || field->label == PROTOBUF_C_LABEL_REPEATED)
-    return SLICE("");
-  const char *text = *(const char *const *)(const void *)((const char *)call->input + field->offset);
-  return text == NULL ? SLICE("") : slice_from_string(text);
+  return call->context->user_agent;
 }
 
 struct slice call_trace_id(const struct call *call)

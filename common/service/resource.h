@@ -34,8 +34,11 @@ struct resource {
   // PostgreSQL computes (GENERATED ... STORED) hang on the rest, because those are computed again whenever a statement
   // sets what they hang on. NULL where there is none.
   const struct query *update_part;
-  // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state.
+  // Deletes a row (:affected). Its parameters are the id and the etag, which is NULL for any state, and with
+  // `describe_remover` what that returns.
   const struct query *remove;
+  // Describes who deletes a row, in bytes, for a `remove` that passes it on. NULL where it has no such parameter.
+  struct slice (*describe_remover)(struct call *call);
   // Without `owned` and `is_private` the contract or the handlers decide who may see and change a resource. Both judge
   // the row's owner_id by the ownership rule of the method, which must have one (owner_stored).
   bool owned;       // for changing and deleting it; who may not gets PERMISSION_DENIED

@@ -71,8 +71,15 @@ static bool takes_id(const struct query *lock)
 
 static bool takes_id_and_etag(const struct query *remove)
 {
-  return remove->param_count == 2 && is_text(remove, 0, offsetof(struct resource_remove_params, id)) &&
+  return remove->param_count >= 2 && is_text(remove, 0, offsetof(struct resource_remove_params, id)) &&
          is_text(remove, 1, offsetof(struct resource_remove_params, etag)) && remove->params[1].nullable;
+}
+
+static bool takes_remover(const struct query *remove)
+{
+  const struct query_param *param = &remove->params[2];
+  return remove->param_count == 3 && param->kind == QUERY_BYTES && param->from == QUERY_FROM_PARAMS &&
+         param->offset == offsetof(struct resource_remove_params, remover) && !param->nullable;
 }
 
 // True where both queries read the same fields of the same message, so that a cache may hold the rows of either.
@@ -131,7 +138,11 @@ static void check_delete(struct mistakes *mistakes, const struct resource *resou
   check_if_none_match(mistakes, resource->delete_request);
   need_text(mistakes, resource->get->message, "etag");
   if (resource->remove == NULL || !takes_id_and_etag(resource->remove))
-    add_mistake(mistakes, "remove must have two parameters: :id, and :etag? (::text), which may be NULL");
+    add_mistake(mistakes, "remove must have the parameters :id, and :etag? (::text), which may be NULL");
+  else if (resource->describe_remover == NULL && resource->remove->param_count != 2)
+    add_mistake(mistakes, "remove has a parameter more than :id and :etag, and there is no describe_remover");
+  else if (resource->describe_remover != NULL && !takes_remover(resource->remove))
+    add_mistake(mistakes, "with describe_remover, remove must have a third parameter: bytes (::bytea)");
 }
 
 static void check_resource(struct mistakes *mistakes, const struct resource *resource)

@@ -15,6 +15,7 @@ struct resource_id_params {
 struct resource_remove_params {
   const char *id;
   const char *etag;
+  struct slice remover;  // with describe_remover
 };
 
 // Checks the resources, an array that ends with NULL or is NULL. The error names all mistakes of the first resource

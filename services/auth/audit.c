@@ -30,6 +30,14 @@ static void describe_call(struct call *call, struct auth_db_add_audit_event_para
   params->trace_id = arena_string(arena, call_trace_id(call));
 }
 
+static void describe_origin(const struct audit_origin *origin, struct auth_db_add_audit_event_params *params,
+                            struct arena *arena)
+{
+  params->address = origin->address;
+  params->user_agent = session_name_of_agent(origin->user_agent, arena);
+  params->trace_id = origin->trace_id;
+}
+
 enum status audit_add(struct call *call, struct query_db db, const struct audit_entry *entry)
 {
   struct arena arena;
@@ -49,7 +57,9 @@ enum status audit_add(struct call *call, struct query_db db, const struct audit_
                                                   .address = "",
                                                   .user_agent = entry->by_command ? "command" : "",
                                                   .trace_id = ""};
-  if (call != NULL)
+  if (entry->origin != NULL)
+    describe_origin(entry->origin, &params, &arena);
+  else if (call != NULL)
     describe_call(call, &params, &arena);
   params.actor_id = id_or_null(params.actor_id);
   params.session_id = id_or_null(params.session_id);

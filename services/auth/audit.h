@@ -15,6 +15,13 @@
 
 struct call;
 
+// From where something was done that comes to the log later, by a job. Texts are not NULL.
+struct audit_origin {
+  const char *address;
+  const char *user_agent;
+  const char *trace_id;
+};
+
 // An event. Texts that are NULL stand for what the comment says, or for nothing. None may be a secret, and the address
 // of an account is none to be written here either.
 struct audit_entry {
@@ -26,12 +33,12 @@ struct audit_entry {
   const char *user_id;       // the account that it is about, whose owner sees it among his own events
   const char *target_id;     // what it was done to; NULL: the account
   const char *session_id;    // NULL: the caller's
-  const char *account_hash;  // stands for an address that may have no account (auth_devices_account)
+  const struct audit_origin *origin;  // NULL: the call's
+  const char *account_hash;           // stands for an address that may have no account (auth_devices_account)
 };
 
 // Adds an event to the log, in the transaction or statement `db`: where it fails, so must what it tells of. `call` says
-// who acts and from where; NULL in commands and jobs. The call's User-Agent is there only where the method's request
-// has the field (call_user_agent).
+// who acts and from where; NULL in commands and jobs.
 enum status audit_add(struct call *call, struct query_db db, const struct audit_entry *entry) MUST_CHECK;
 // Adds an event of a failure by itself. A log line says where that could not be done: the call fails anyway.
 void audit_add_failure(struct call *call, const struct audit_entry *entry);

@@ -25,10 +25,20 @@
 
 // ---- credentials ----
 
+// Stores the credential of a new account, and notes it.
+static enum status add_credential(struct call *call, struct query_db db, const void *arg)
+{
+  const struct auth_db_put_credential_params *params = arg;
+  const struct audit_entry entry = {
+      .action = "account.create", .actor_id = params->user_id, .user_id = params->user_id};
+  enum status status = auth_db_put_credential(db, params, call_arena(call));
+  return status == STATUS_OK ? audit_add(call, db, &entry) : status;
+}
+
 static enum status create_credential(struct call *call, const Auth__V1__CreateCredentialRequest *request,
                                      Auth__V1__CreateCredentialResponse *response)
 {
-  struct auth_state *state = call_state(call);
+  const struct auth_state *state = call_state(call);
   response->sends_mail = state->mail != NULL;
   const struct chosen_password chosen = {
       .text = request->password,
@@ -37,38 +47,35 @@ static enum status create_credential(struct call *call, const Auth__V1__CreateCr
   };
   char hash[PASSWORD_HASH_SIZE];
   enum status status = auth_passwords_hash(call, &chosen, hash);
-  if (status != STATUS_OK)
-    return status;
   const struct auth_db_put_credential_params params = {.user_id = request->user_id, .password_hash = hash};
-  const struct audit_entry entry = {
-      .action = "account.create", .actor_id = request->user_id, .user_id = request->user_id};
-  struct pg_tx *tx = NULL;
-  status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = auth_db_put_credential(query_in(tx), &params, call_arena(call));
-  if (status == STATUS_OK)
-    status = audit_add(call, query_in(tx), &entry);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return status == STATUS_OK ? auth_transact(call, add_credential, &params) : status;
 }
 
 // Removes what is stored of an account, and notes it where there was anything, so that a repeat changes nothing.
 static enum status remove_credential(struct call *call, struct query_db db, const void *arg)
 {
-  const char *user_id = arg;
+  const Auth__V1__DeleteCredentialRequest *request = arg;
+  const Auth__V1__Actor *actor = request->actor;
   int64_t deleted = 0;
-  enum status status = auth_db_delete_credential(db, user_id, call_arena(call), &deleted);
-  const struct audit_entry entry = {.action = "account.delete", .user_id = user_id};
-  return status == STATUS_OK && deleted > 0 ? audit_add(call, db, &entry) : status;
+  enum status status = auth_db_delete_credential(db, request->user_id, call_arena(call), &deleted);
+  if (status != STATUS_OK || deleted == 0)
+    return status;
+  struct audit_entry entry = {.action = "account.delete", .user_id = request->user_id};
+  if (actor == NULL)
+    return audit_add(call, db, &entry);
+  const struct audit_origin origin = {
+      .address = actor->address, .user_agent = actor->user_agent, .trace_id = actor->trace_id};
+  entry.actor_id = actor->user_id;
+  entry.session_id = actor->session_id;
+  entry.origin = &origin;
+  return audit_add(call, db, &entry);
 }
 
 static enum status delete_credential(struct call *call, const Auth__V1__DeleteCredentialRequest *request,
                                      Google__Protobuf__Empty *response)
 {
   (void)response;
-  return auth_transact(call, remove_credential, request->user_id);
+  return auth_transact(call, remove_credential, request);
 }
 
 // ---- login ----

@@ -49,6 +49,7 @@ const struct resource user_resource = {
     .update = &user_db_update_query,
     .remove = &user_db_delete_query,
     .check = check_user,
+    .describe_remover = user_peers_describe_actor,
 };
 
 // ---- sign-up ----

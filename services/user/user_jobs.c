@@ -19,7 +19,7 @@ static enum status remove_credential(struct job *job)
     return STATUS_OK;
   if (status != STATUS_NOT_FOUND)
     return job_fail(job, status, "the account could not be looked up: %s", status_name(status));
-  status = user_peers_delete_credential(job_service(job), NULL, id, job_arena(job));
+  status = user_peers_delete_credential(job_service(job), id, job_payload(job), job_arena(job));
   if (status != STATUS_OK)
     return job_fail(job, status, "the auth service did not delete the credential: %s", status_name(status));
   log_info("user", "removed a credential that had no account", LOG_STRING("userId", id));
@@ -97,7 +97,7 @@ static enum status remove_data(struct job *job)
   const char *key = job_key(job);
   struct slice late = slice_skip(slice_from_string(key), UUID_TEXT_SIZE - 1);
   const char *id = arena_string(job_arena(job), slice_make(key, strlen(key) - late.size));
-  enum status status = user_peers_delete_credential(job_service(job), NULL, id, job_arena(job));
+  enum status status = user_peers_delete_credential(job_service(job), id, job_payload(job), job_arena(job));
   if (status != STATUS_OK)
     return job_fail(job, status, "the auth service did not delete the credential: %s", status_name(status));
   status = remove_items(job, id);

@@ -26,13 +26,30 @@ enum status user_peers_create_credential(struct call *call, const char *user_id,
   return status;
 }
 
-enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
+struct slice user_peers_describe_actor(struct call *call)
+{
+  struct arena *arena = call_arena(call);
+  Auth__V1__Actor actor = AUTH__V1__ACTOR__INIT;
+  actor.user_id = arena_string(arena, call_caller_id(call));
+  actor.session_id = arena_string(arena, call_caller_session(call));
+  actor.address = arena_string(arena, call_client_address(call));
+  actor.user_agent = arena_string(arena, call_user_agent(call));
+  actor.trace_id = arena_string(arena, call_trace_id(call));
+  uint8_t *packed = arena_alloc(arena, auth__v1__actor__get_packed_size(&actor));
+  return slice_make(packed, auth__v1__actor__pack(&actor, packed));
+}
+
+enum status user_peers_delete_credential(struct service *service, const char *user_id, struct slice actor,
                                          struct arena *arena)
 {
   Auth__V1__DeleteCredentialRequest request = AUTH__V1__DELETE_CREDENTIAL_REQUEST__INIT;
   request.user_id = changeable(user_id);
+  if (actor.size > 0)
+    request.actor = auth__v1__actor__unpack(NULL, actor.size, (const uint8_t *)actor.data);
   Google__Protobuf__Empty *response;
-  return auth_v1_auth_service_delete_credential(service, call, &request, arena, &response);
+  enum status status = auth_v1_auth_service_delete_credential(service, NULL, &request, arena, &response);
+  auth__v1__actor__free_unpacked(request.actor, NULL);
+  return status;
 }
 
 enum status user_peers_check_reach(struct call *call, const char *user_id)

@@ -17,10 +17,9 @@ struct service;
 // *sends_mail tells whether the auth service sends mail.
 enum status user_peers_create_credential(struct call *call, const char *user_id,
                                          const User__V1__CreateUserRequest *sign_up, bool *sends_mail) MUST_CHECK;
-// Deletes a credential, its sessions and its roles. May be repeated safely. `call` is NULL in a job. Waits for the
-// reply.
-enum status user_peers_delete_credential(struct service *service, struct call *call, const char *user_id,
-                                         struct arena *arena) MUST_CHECK;
+// Describes who makes the call, and from where, for a user_peers_delete_credential that a job makes later. Lives as long
+// as the call.
+struct slice user_peers_describe_actor(struct call *call);
 
 // Fails the call with PERMISSION_DENIED where the account belongs to somebody who holds what the caller does not.
 enum status user_peers_check_reach(struct call *call, const char *user_id) MUST_CHECK;
@@ -31,6 +30,10 @@ enum status user_peers_begin_deletion(struct call *call, const char *user_id) MU
 
 // The functions below are for jobs. Each may be repeated safely, and waits for the reply.
 
+// Deletes a credential, its sessions and its roles. `actor` is what user_peers_describe_actor returned; empty where no
+// account was made.
+enum status user_peers_delete_credential(struct service *service, const char *user_id, struct slice actor,
+                                         struct arena *arena) MUST_CHECK;
 // Has the mail sent that proves the address of a new account.
 enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,
                                          struct arena *arena) MUST_CHECK;

@@ -32,13 +32,13 @@ RETURNING {user};
 
 -- name: delete :affected
 -- Deletes the account if its etag is still this one; NULL fits any. The same statement adds the jobs that remove its
--- credential, and what other services have of it. An earlier release runs the first one only.
+-- credential, and what other services have of it; both know who has deleted it. An earlier release runs the first one only.
 WITH gone AS (
   DELETE FROM users WHERE id = :id::uuid AND revision = coalesce(:etag?::text::bigint, revision) RETURNING id
 )
-INSERT INTO jobs (kind, key)
-SELECT k.kind, gone.id::text FROM gone, (VALUES ('remove_credential'), ('remove_data')) AS k(kind)
-ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.running,
+INSERT INTO jobs (kind, key, payload)
+SELECT k.kind, gone.id::text, :actor::bytea FROM gone, (VALUES ('remove_credential'), ('remove_data')) AS k(kind)
+ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.running, payload = excluded.payload,
   due_time = CASE WHEN jobs.running THEN jobs.due_time ELSE least(jobs.due_time, excluded.due_time) END;
 
 -- name: list :page

@@ -191,18 +191,36 @@ Test(user_accounts, a_credential_that_comes_late_is_removed)
   wait_sql("SELECT count(*) FROM auth.credentials", "1");
 }
 
-// The account goes at once; the credential when the auth service is there to hear of it.
-Test(user_accounts, without_the_auth_service_an_account_can_be_deleted)
+// Only the auth service knows whether the account is the last admin's.
+Test(user_accounts, without_the_auth_service_no_account_is_deleted)
 {
   User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
   request.id = accounts_new_user(&accounts, ADA)->id;
   accounts_stop_auth(&accounts);
+  struct outcome outcome = driver_call(&accounts.to_user, DELETE_USER, &request.base, &admin);
+  cr_expect_eq(outcome.status, STATUS_UNAVAILABLE, "%s", status_name(outcome.status));
+  expect_sql("SELECT count(*) FROM \"user\".users", "1");
+  accounts_start_auth(&accounts, NULL);
   cr_expect_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &admin).status, STATUS_OK);
   expect_sql("SELECT count(*) FROM \"user\".users", "0");
-  expect_sql("SELECT count(*) FROM auth.credentials", "1");
-  accounts_start_auth(&accounts, NULL);
   wait_sql("SELECT count(*) FROM auth.credentials", "0");
   wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind = 'remove_credential'", "0");
+}
+
+// The event comes by a job, and names whoever has asked for the deletion.
+Test(user_accounts, the_audit_log_tells_who_has_deleted_an_account)
+{
+  User__V1__DeleteUserRequest request = USER__V1__DELETE_USER_REQUEST__INIT;
+  request.id = accounts_new_user(&accounts, ADA)->id;
+  struct rpc_context as_admin = admin;
+  as_admin.client_address = SLICE("192.0.2.7");
+  as_admin.user_agent = SLICE("curl/8");
+  as_admin.traceparent = SLICE("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  cr_assert_eq(driver_call(&accounts.to_user, DELETE_USER, &request.base, &as_admin).status, STATUS_OK);
+  wait_sql("SELECT count(*) FROM \"user\".jobs WHERE kind IN ('remove_credential', 'remove_data') AND payload <> ''",
+           "0");
+  expect_sql("SELECT actor_id, address, user_agent, trace_id FROM auth.audit_events WHERE action = 'account.delete'",
+             "00000000-0000-7000-8000-000000000001|192.0.2.7|curl/8|4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
 // Deletes every account, and adds the jobs that remove their credentials; that of `first` is due first.

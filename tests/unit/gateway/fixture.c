@@ -40,6 +40,7 @@ static void copy_context(struct fixture *fixture, struct fixture_call *call, con
   call->traceparent = arena_copy(&fixture->arena, context->traceparent);
   call->access_token = arena_copy(&fixture->arena, context->access_token);
   call->idempotency_key = arena_copy(&fixture->arena, context->idempotency_key);
+  call->user_agent = arena_copy(&fixture->arena, context->user_agent);
 }
 
 static struct rpc_call *backend_call(void *arg, const struct rpc_call_options *options, rpc_done_fn *done,

@@ -21,7 +21,7 @@ struct fixture_call {
   uint32_t reply_wait_ms;
   bool is_repeatable;
   uint32_t hedge_after_ms;
-  struct slice request_id, traceparent, access_token, idempotency_key;
+  struct slice request_id, traceparent, access_token, idempotency_key, user_agent;
   bool cancelled;
   bool ended;
   rpc_done_fn *done;

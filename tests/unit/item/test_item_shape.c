@@ -100,9 +100,35 @@ Test(item_shape, queries_with_other_parameters_are_refused)
   cr_expect_eq(check(&broken, &error), STATUS_OK, "only a cache asks for the same columns");
   broken = copy_item();
   broken.remove = &item_db_lock_query;
-  expect_refused(&broken, "remove must have two parameters");
+  expect_refused(&broken, "remove must have the parameters");
   broken.remove = NULL;
-  expect_refused(&broken, "remove must have two parameters");
+  expect_refused(&broken, "remove must have the parameters");
+}
+
+static struct slice describe_nobody(struct call *call)
+{
+  (void)call;
+  return (struct slice){0};
+}
+
+Test(item_shape, a_remove_takes_who_removes_exactly_where_that_is_described)
+{
+  struct resource described = copy_item();
+  described.describe_remover = describe_nobody;
+  expect_refused(&described, "with describe_remover, remove must have a third parameter");
+  const struct query_param *params = item_db_delete_query.params;
+  struct query_param three[] = {params[0], params[1], params[0]};
+  three[2].offset = 2 * sizeof(char *);
+  struct query remove = item_db_delete_query;
+  remove.params = three;
+  remove.param_count = 3;
+  described.remove = &remove;
+  expect_refused(&described, "with describe_remover, remove must have a third parameter");
+  struct error error;
+  three[2].kind = QUERY_BYTES;
+  cr_expect_eq(check(&described, &error), STATUS_OK, "%s", error.message);
+  described.describe_remover = NULL;
+  expect_refused(&described, "there is no describe_remover");
 }
 
 Test(item_shape, a_row_needs_id_and_etag_to_be_updated)
@@ -133,7 +159,7 @@ Test(item_shape, a_remove_with_a_parameter_of_another_shape_is_refused)
       remove.params = params;
       struct resource broken = copy_item();
       broken.remove = &remove;
-      expect_refused(&broken, "remove must have two parameters");
+      expect_refused(&broken, "remove must have the parameters");
     }
   }
 }

@@ -23,7 +23,8 @@ static struct rpc_frame full_request(struct slice payload)
                   .traceparent = SLICE("00-11111111111111111111111111111111-2222222222222222-01"),
                   .access_token = SLICE("a.b.c"),
                   .idempotency_key = SLICE("k"),
-                  .client_address = SLICE("2001:db8::7")},
+                  .client_address = SLICE("2001:db8::7"),
+                  .user_agent = SLICE("Mozilla/5.0")},
       .expires_at_us = UINT64_MAX,
   };
 }
@@ -106,6 +107,7 @@ Test(packet, what_we_write_has_the_meaning_that_protobuf_c_reads)
   cr_assert_str_eq(frame->context->access_token, "a.b.c");
   cr_assert_str_eq(frame->context->idempotency_key, "k");
   cr_assert_str_eq(frame->context->client_address, "2001:db8::7");
+  cr_assert_str_eq(frame->context->user_agent, "Mozilla/5.0");
   const Bulkhead__Rpc__V1__Status *status = theirs->frames[1]->status;
   cr_assert_eq(status->code, 3);
   cr_assert_str_eq(status->reason, "VALIDATION");
@@ -143,6 +145,7 @@ static struct slice pack_theirs(uint8_t *out)
   context.access_token = "a.b.c";
   context.idempotency_key = "i";
   context.client_address = "192.0.2.7";
+  context.user_agent = "curl/8";
   status.code = 5;
   status.message = "gone";
   status.reason = "GONE";
@@ -182,6 +185,7 @@ Test(packet, we_read_every_field_that_protobuf_c_writes)
   cr_assert(slice_equal_string(reader.hello, "h"));
   cr_assert(slice_equal_string(frame.context.idempotency_key, "i"));
   cr_assert(slice_equal_string(frame.context.client_address, "192.0.2.7"));
+  cr_assert(slice_equal_string(frame.context.user_agent, "curl/8"));
   cr_assert(frame.has_status);
   cr_assert_eq(frame.status.code, STATUS_NOT_FOUND);
   cr_assert(slice_equal_string(frame.status.message, "gone"));
