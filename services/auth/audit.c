@@ -1,6 +1,10 @@
 #include "services/auth/audit.h"
 
+#include <string.h>
+
 #include "auth/queries.bh.h"
+#include "common/base/compiler.h"
+#include "common/base/strbuf.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
 #include "common/service/call.h"
@@ -76,4 +80,28 @@ void audit_add_failure(struct call *call, const struct audit_entry *entry)
   if (status != STATUS_OK)
     log_warn("audit", "a failure could not be added to the audit log", LOG_STRING("action", entry->action),
              LOG_STATUS(status));
+}
+
+enum status audit_check_action(struct call *call, const char *action)
+{
+  static const char *const actions[] = {
+#define ACTION(name) name,
+#include "services/auth/audit_actions.def"
+#undef ACTION
+  };
+  struct strbuf known;
+  bool found = action[0] == '\0';
+  strbuf_init(&known, 0);
+  for (size_t i = 0; i < ARRAY_LEN(actions) && !found; i++) {
+    found = strcmp(actions[i], action) == 0;
+    strbuf_printf(&known, "%s%s", i == 0 ? "" : ", ", actions[i]);
+  }
+  enum status status = STATUS_OK;
+  if (!found) {
+    call_violation(call, "action", "is no action of the audit log");
+    status = call_fail(call, STATUS_INVALID_ARGUMENT, "UNKNOWN_ACTION", "there is no action %s; there are: %s", action,
+                       strbuf_cstring(&known));
+  }
+  strbuf_free(&known);
+  return status;
 }

@@ -4,7 +4,7 @@
 //
 //   status = audit_add(call, query_in(tx), &(struct audit_entry){.action = "password.change", .user_id = user_id});
 //
-// Names of actions: what, a dot, what happened to it. services/auth/README.md lists them.
+// audit_actions.def lists the actions.
 #ifndef BULKHEAD_SERVICES_AUTH_AUDIT_H
 #define BULKHEAD_SERVICES_AUTH_AUDIT_H
 
@@ -25,7 +25,7 @@ struct audit_origin {
 // An event. Texts that are NULL stand for what the comment says, or for nothing. None may be a secret, and the address
 // of an account is none to be written here either.
 struct audit_entry {
-  const char *action;        // "session.end": small letters, '_' and '.', 64 at most
+  const char *action;        // one of audit_actions.def
   bool by_command;           // an operator has done it at the service's command line
   bool failed;               // somebody has tried, and it was refused
   const char *reason;        // why it failed, or how it was done: "WRONG_CREDENTIALS", "by mail"
@@ -42,5 +42,8 @@ struct audit_entry {
 enum status audit_add(struct call *call, struct query_db db, const struct audit_entry *entry) MUST_CHECK;
 // Adds an event of a failure by itself. A log line says where that could not be done: the call fails anyway.
 void audit_add_failure(struct call *call, const struct audit_entry *entry);
+
+// Fails a request for events of an action that there is not. "" stands for any action.
+enum status audit_check_action(struct call *call, const char *action) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include "auth/queries.bh.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
+#include "services/auth/audit.h"
 
 // The last second of the year 9999.
 #define LATEST_S INT64_C(253402300799)
@@ -18,6 +19,14 @@ static enum status list_audit_events(struct call *call, const Auth__V1__ListAudi
   (void)response;
   const struct auth_db_list_audit_events_params params = {.start_time = micros_of(request->start_time, 0),
                                                           .end_time = micros_of(request->end_time, LATEST_S)};
+  enum status status = audit_check_action(call, request->action);
+  if (status != STATUS_OK)
+    return status;
+  if (params.start_time > params.end_time) {
+    call_violation(call, "startTime", "is after endTime");
+    return call_fail(call, STATUS_INVALID_ARGUMENT, "INVALID_TIME_RANGE",
+                     "startTime is after endTime, so no event can match; exchange them");
+  }
   return resource_list(call, &auth_db_list_audit_events, &params, &request->base);
 }
 
@@ -26,7 +35,8 @@ static enum status list_own_audit_events(struct call *call, const Auth__V1__List
 {
   (void)response;
   const struct auth_db_list_own_audit_events_params params = {.user_id = resource_caller(call)};
-  return resource_list(call, &auth_db_list_own_audit_events, &params, &request->base);
+  enum status status = audit_check_action(call, request->action);
+  return status == STATUS_OK ? resource_list(call, &auth_db_list_own_audit_events, &params, &request->base) : status;
 }
 
 const struct auth_v1_audit_service_handlers auth_audit_handlers = {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the repository says of itself: its top level, paths of the machine it was written on, help for every setting and
-# metric, links in Markdown, migrations in pairs, single tests that documents and make help show.
+# metric, links in Markdown, migrations in pairs, actions of the audit log, single tests that documents and make help show.
 # shellcheck source=tests/lint/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -133,6 +133,32 @@ services() {
   done
 }
 
+# The actions of the audit log: those that auth writes are the ones that can be asked for, and the README explains each.
+audit_actions() {
+  local actions=services/auth/audit_actions.def readme=services/auth/README.md
+  [ -f "$actions" ] || return 0
+  # shellcheck disable=SC2016 # the backquotes are of Markdown
+  only '^services/auth/[^/]*\.c$' <"$list" | xargs awk -F'"' -v actions="$actions" -v readme="$readme" '
+    BEGIN {
+      while ((getline line < readme) > 0) text = text line "\n"
+      while ((getline line < actions) > 0)
+        if (split(line, part, "\"") == 3) listed[part[2]] = 1
+    }
+    {
+      for (i = 2; i <= NF; i += 2)
+        if ($i ~ /^[a-z_]+\.[a-z_]+$/) {
+          written[$i] = 1
+          if (!($i in listed)) printf "%s:%d: the action %s is not in %s\n", FILENAME, FNR, $i, actions
+        }
+    }
+    END {
+      for (action in listed) {
+        if (!(action in written)) printf "%s:1: nothing writes %s\n", actions, action
+        if (!index(text, "`" action "`")) printf "%s:1: the action %s is not explained\n", readme, action
+      }
+    }' /dev/null
+}
+
 # folders_of TARGET: prints where the tests are that `make TARGET` runs.
 folders_of() {
   case $1 in
@@ -173,5 +199,6 @@ settings_help | collect
 metrics_help | collect
 links | collect
 services | collect
+audit_actions | collect
 test_examples | collect
 finish docs

@@ -31,8 +31,8 @@ static struct outcome log_in(const char *email, const char *password)
   Auth__V1__LoginRequest request = AUTH__V1__LOGIN_REQUEST__INIT;
   request.email = (char *)(uintptr_t)email;
   request.password = (char *)(uintptr_t)password;
-  request.user_agent = "curl/8";
   const struct rpc_context context = {.client_address = SLICE("192.0.2.7"),
+                                      .user_agent = SLICE("curl/8"),
                                       .traceparent = SLICE("00-" TRACE "-00f067aa0ba902b7-01")};
   return driver_call(&accounts.to_auth, "auth.v1.AuthService/Login", &request.base, &context);
 }
@@ -214,4 +214,34 @@ Test(auth_audit, the_service_can_add_and_read_and_nothing_else)
     // The roles may be set up again at any time.
     database_prepare(&accounts.database, "auth");
   }
+}
+
+// ---- what cannot match ----
+
+static void expect_refused(const char *method, const ProtobufCMessage *request, const char *field, const char *reason)
+{
+  static const struct slice roles[] = {SLICE_INIT("admin")};
+  const struct rpc_context context = {
+      .caller_id = SLICE("01936b5e-7c1a-7d3e-9f00-00000000ad01"), .caller_roles = roles, .caller_role_count = 1};
+  struct outcome outcome = driver_call(&accounts.to_auth, method, request, &context);
+  cr_expect_eq(outcome.status, STATUS_INVALID_ARGUMENT, "%s", status_name(outcome.status));
+  cr_expect(slice_equal_string(outcome.reason, reason), SLICE_FMT, SLICE_ARG(outcome.reason));
+  cr_expect(slice_equal_string(outcome.violation_field, field), SLICE_FMT, SLICE_ARG(outcome.violation_field));
+}
+
+Test(auth_audit, a_filter_that_nothing_can_match_is_refused)
+{
+  Auth__V1__ListAuditEventsRequest request = AUTH__V1__LIST_AUDIT_EVENTS_REQUEST__INIT;
+  Auth__V1__ListOwnAuditEventsRequest own = AUTH__V1__LIST_OWN_AUDIT_EVENTS_REQUEST__INIT;
+  request.action = own.action = "session.ends";
+  expect_refused(LIST, &request.base, "action", "UNKNOWN_ACTION");
+  expect_refused(LIST_OWN, &own.base, "action", "UNKNOWN_ACTION");
+  Google__Protobuf__Timestamp early = GOOGLE__PROTOBUF__TIMESTAMP__INIT, late = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+  late.seconds = 1;
+  request.action = "session.end";
+  request.start_time = &late;
+  request.end_time = &early;
+  expect_refused(LIST, &request.base, "startTime", "INVALID_TIME_RANGE");
+  request.end_time = &late;
+  cr_expect_eq(list_as_admin(&request)->n_audit_events, 0);
 }
