@@ -93,6 +93,7 @@ Test(auth_password_change, a_refused_password_changes_nothing)
   static const struct {
     const char *next, *reason;
   } cases[] = {
+      {"short", "PASSWORD_TOO_SHORT"},
       {"fourteen words", "PASSWORD_TOO_SHORT"},
       {"Ada Lovelace Ada", "PASSWORD_FROM_ACCOUNT"},
       {"passwordpassword", "PASSWORD_COMMON"},

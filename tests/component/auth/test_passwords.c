@@ -35,6 +35,7 @@ static void expect_refused(const char *password, const char *reason)
 // A refused sign-up leaves nothing behind, and the address stays free.
 Test(auth_passwords, each_rule_refuses_a_sign_up_with_a_reason_of_its_own)
 {
+  expect_refused("short", "PASSWORD_TOO_SHORT");
   expect_refused("wolf tusk gne\xCC\x81w", "PASSWORD_TOO_SHORT");
   expect_refused("wolf tusk\tgnaws away", "PASSWORD_NOT_TEXT");
   expect_refused("passwordpassword", "PASSWORD_COMMON");
