@@ -12,9 +12,14 @@
 #include "common/base/slice.h"
 #include "common/base/status.h"
 #include "common/service/query.h"
+#include "services/auth/auth_links.h"
 
+struct auth_state;
 struct call;
 struct job;
+
+// How many mails that confirm an address an account gets within an hour.
+#define AUTH_VERIFICATIONS_AN_HOUR 5
 
 // Asks for another address of the caller's account, by a mail to it.
 enum status auth_email_ask_change(struct call *call, const char *new_email) MUST_CHECK;
@@ -30,6 +35,9 @@ enum status auth_email_undo(struct call *call, const char *token) MUST_CHECK;
 // not known any more, because its account was deleted.
 enum status auth_email_settle(struct call *call, struct slice token_hash) MUST_CHECK;
 
+// Returns the mail that proves the address of an account, at most `most` times an hour.
+struct auth_link auth_email_verification(const struct auth_state *state, const char *user_id, const char *email,
+                                         int64_t most);
 // Sends the mail that proves the address of an account, at most `most` times an hour.
 enum status auth_email_send_verification(struct call *call, const char *user_id, const char *email,
                                          int64_t most) MUST_CHECK;

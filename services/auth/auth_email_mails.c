@@ -183,16 +183,21 @@ static enum status send_link(struct call *call, const struct auth_link *link)
   return state->mail == NULL ? STATUS_OK : auth_transact_apart(call, send_in, link);
 }
 
+struct auth_link auth_email_verification(const struct auth_state *state, const char *user_id, const char *email,
+                                         int64_t most)
+{
+  return (struct auth_link){.purpose = AUTH_VERIFY_PURPOSE,
+                            .fragment = "verify",
+                            .template = "verify_email",
+                            .user_id = user_id,
+                            .email = email,
+                            .ttl_ms = state->settings->verify_ttl_ms,
+                            .most_an_hour = most};
+}
+
 enum status auth_email_send_verification(struct call *call, const char *user_id, const char *email, int64_t most)
 {
-  const struct auth_state *state = call_state(call);
-  const struct auth_link link = {.purpose = AUTH_VERIFY_PURPOSE,
-                                 .fragment = "verify",
-                                 .template = "verify_email",
-                                 .user_id = user_id,
-                                 .email = email,
-                                 .ttl_ms = state->settings->verify_ttl_ms,
-                                 .most_an_hour = most};
+  const struct auth_link link = auth_email_verification(call_state(call), user_id, email, most);
   return send_link(call, &link);
 }
 
@@ -213,7 +218,7 @@ enum status auth_email_remind(struct call *call, const char *user_id, bool *may_
   if (status != STATUS_OK || address.verified)
     return status;
   *may_enter = false;
-  return auth_email_send_verification(call, user_id, address.email, MOST_AN_HOUR);
+  return auth_email_send_verification(call, user_id, address.email, AUTH_VERIFICATIONS_AN_HOUR);
 }
 
 enum status auth_email_demand(struct call *call, const char *user_id)

@@ -3,34 +3,26 @@
 #include "services/auth/auth_email.h"
 #include "services/auth/auth_mail.h"
 #include "services/auth/auth_recovery.h"
+#include "services/auth/auth_resend.h"
 #include "services/auth/auth_roles.h"
 #include "services/auth/service_accounts.h"
 
+// Of jobs that send a mail. Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for
+// long about a mail that it has, and one that was given up is sent again; but the mail of a process that has died waits
+// as long, too.
+#define PACE_OF_MAILS                                                                                                  \
+  .attempts = 600, .first_pause_ms = 2000, .longest_pause_ms = 900000, .timeout_ms = 120000, .at_once = 8
+
+// Of jobs that work on what somebody has asked for who waits for a mail: he asks again after some minutes.
+#define PACE_OF_REQUESTS                                                                                               \
+  .attempts = 50, .first_pause_ms = 500, .longest_pause_ms = 60000, .timeout_ms = 10000, .at_once = 4
+
 const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
-    // Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for long about a mail
-    // that it has, and one that was given up is sent again; but the mail of a process that has died waits as long, too.
-    {.name = AUTH_MAIL_JOB,
-     .run = auth_mail_send,
-     .attempts = 600,
-     .first_pause_ms = 2000,
-     .longest_pause_ms = 900000,
-     .timeout_ms = 120000,
-     .at_once = 8},
-    {.name = AUTH_NOTICE_JOB,
-     .run = auth_mail_send,
-     .attempts = 600,
-     .first_pause_ms = 2000,
-     .longest_pause_ms = 900000,
-     .timeout_ms = 120000,
-     .at_once = 8},
-    // Whoever waits for the mail asks again after some minutes.
-    {.name = AUTH_RECOVERY_JOB,
-     .run = auth_recovery_run,
-     .attempts = 50,
-     .first_pause_ms = 500,
-     .longest_pause_ms = 60000,
-     .timeout_ms = 10000,
-     .at_once = 4},
+    {.name = AUTH_MAIL_JOB, .run = auth_mail_send, PACE_OF_MAILS},
+    {.name = AUTH_NOTICE_JOB, .run = auth_mail_send, PACE_OF_MAILS},
+    {.name = AUTH_RECOVERY_JOB, .run = auth_recovery_run, PACE_OF_REQUESTS},
+    {.name = AUTH_RESEND_JOB, .run = auth_resend_run, PACE_OF_REQUESTS},
+    {.name = AUTH_EMAIL_CHANGE_JOB, .run = auth_email_change_run, PACE_OF_REQUESTS},
     // Until it has run, what was taken from a role is still in the access tokens of its holders.
     {.name = AUTH_ROLE_JOB,
      .run = auth_roles_end_holders,
@@ -39,13 +31,6 @@ const struct job_kind auth_jobs[AUTH_JOB_COUNT] = {
      .longest_pause_ms = 5000,
      .timeout_ms = 60000,
      .at_once = 1},
-    {.name = AUTH_EMAIL_CHANGE_JOB,
-     .run = auth_email_change_run,
-     .attempts = 50,
-     .first_pause_ms = 500,
-     .longest_pause_ms = 60000,
-     .timeout_ms = 10000,
-     .at_once = 4},
     // Nobody but this job knows that there is something to remove, so it is never given up.
     {.name = AUTH_REMOVE_DATA_JOB,
      .run = service_accounts_remove_data,

@@ -10,6 +10,8 @@
 #define AUTH_NOTICE_JOB "notice"
 // Works on a request for a forgotten password (auth_recovery.h).
 #define AUTH_RECOVERY_JOB "recovery"
+// Works on a request for another mail that confirms an address (auth_resend.h).
+#define AUTH_RESEND_JOB "resend"
 // Works on a request for another address (auth_email.h).
 #define AUTH_EMAIL_CHANGE_JOB "email_change"
 // Ends the access tokens of a role's holders (auth_roles.h).
@@ -17,7 +19,7 @@
 // Has what other services hold of a deleted service account removed (service_accounts.h).
 #define AUTH_REMOVE_DATA_JOB "remove_data"
 
-enum { AUTH_JOB_COUNT = 6 };
+enum { AUTH_JOB_COUNT = 7 };
 extern const struct job_kind auth_jobs[AUTH_JOB_COUNT];
 
 #endif

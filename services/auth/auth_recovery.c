@@ -6,12 +6,11 @@
 #include "common/base/strbuf.h"
 #include "common/base/uuid.h"
 #include "common/observe/log.h"
-#include "common/security/key.h"
 #include "common/service/call.h"
 #include "common/service/service.h"
 #include "services/auth/account_tokens.h"
+#include "services/auth/address_jobs.h"
 #include "services/auth/audit.h"
-#include "services/auth/auth_devices.h"
 #include "services/auth/auth_factors.h"
 #include "services/auth/auth_jobs.h"
 #include "services/auth/auth_links.h"
@@ -22,53 +21,39 @@
 #include "services/auth/auth_transaction.h"
 #include "services/auth/settings.h"
 
-#define SEAL_CONTEXT "bulkhead auth recovery 1"
+static const struct address_job_kind recovery = {.name = AUTH_RECOVERY_JOB, .seal_context = "bulkhead auth recovery 1"};
 
 // ---- the request ----
 
 enum status auth_recovery_begin(struct call *call, const char *email)
 {
-  struct auth_state *state = call_state(call);
-  struct arena *arena = call_arena(call);
+  const struct auth_state *state = call_state(call);
   if (state->mail == NULL)
     return call_fail(call, STATUS_UNIMPLEMENTED, "NO_MAIL",
                      "this server sends no mail; ask its operator for a new password");
-  struct slice secret = slice_from_string(state->stored_secret);
-  struct slice sealed;
-  enum status status = key_seal(secret, SEAL_CONTEXT, slice_from_string(email), arena, &sealed);
-  if (status != STATUS_OK)
-    return status;
-  // A second request for the same account, while the first one waits, is the same request.
-  const struct job_request job = {
-      .kind = AUTH_RECOVERY_JOB, .key = auth_devices_account(state->stored_secret, email, arena), .payload = sealed};
-  return jobs_add(query_on(state->pg), &job, arena);
+  return address_job_add(call, &recovery, email);
 }
 
 // ---- its job ----
 
 enum status auth_recovery_run(struct job *job)
 {
-  struct auth_state *state = service_state(job_service(job));
+  const struct auth_state *state = service_state(job_service(job));
   struct arena *arena = job_arena(job);
-  struct slice plain;
-  enum status status = key_open(slice_from_string(state->stored_secret), SEAL_CONTEXT, job_payload(job), arena, &plain);
-  if (status != STATUS_OK)
-    return job_fail(job, status, "the stored secret does not open this request");
-  const char *email = arena_string(arena, plain);
-  const char *user_id = NULL;
-  status = auth_peers_find_user(job_service(job), NULL, email, arena, &user_id);
+  struct addressee addressee;
+  enum status status = address_job_find(job, &recovery, &addressee);
   if (status == STATUS_NOT_FOUND)
     return STATUS_OK;
   if (status != STATUS_OK)
-    return job_fail(job, STATUS_UNAVAILABLE, "the user service could not be asked (%s)", status_name(status));
+    return status;
   const struct auth_link link = {.purpose = AUTH_RESET_PURPOSE,
                                  .fragment = "reset",
                                  .template = "reset_password",
-                                 .user_id = user_id,
-                                 .email = email,
+                                 .user_id = addressee.user_id,
+                                 .email = addressee.email,
                                  .ttl_ms = state->settings->reset_ttl_ms,
                                  .most_an_hour = AUTH_RECOVERY_AN_HOUR};
-  const struct audit_entry entry = {.action = "password.forget", .user_id = user_id};
+  const struct audit_entry entry = {.action = "password.forget", .user_id = addressee.user_id};
   bool sent;
   status = auth_link_send(state, job_tx(job), &link, arena, &sent);
   return status == STATUS_OK && sent ? audit_add(NULL, job_tx(job), &entry) : status;

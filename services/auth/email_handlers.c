@@ -3,6 +3,7 @@
 #include "common/base/codec.h"
 #include "common/service/call.h"
 #include "services/auth/auth_email.h"
+#include "services/auth/auth_resend.h"
 
 // ---- for clients ----
 
@@ -27,10 +28,18 @@ static enum status undo_email_change(struct call *call, const Auth__V1__UndoEmai
   return auth_email_undo(call, request->token);
 }
 
+static enum status resend_verification(struct call *call, const Auth__V1__ResendVerificationRequest *request,
+                                       Google__Protobuf__Empty *response)
+{
+  (void)response;
+  return auth_resend_begin(call, request->email);
+}
+
 const struct auth_v1_email_service_handlers auth_email_handlers = {
     .verify_email = verify_email,
     .change_email = change_email,
     .undo_email_change = undo_email_change,
+    .resend_verification = resend_verification,
 };
 
 // ---- for the user service ----

@@ -101,6 +101,26 @@ Test(e2e_19_email, the_owner_is_told_of_a_login_from_another_device)
   cr_assert_eq(mails_to(ada.email, "A login from a new device"), 1);
 }
 
+static struct http_reply resend(const char *email)
+{
+  return HTTP(.path = "/v1/auth/email/resend", .body = text("{\"email\":\"%s\"}", email));
+}
+
+Test(e2e_19_email, the_mail_of_a_sign_up_can_be_asked_for_again)
+{
+  struct account ada = account_create();
+  (void)mail_about(ada.email, CONFIRM, 1);
+  ASSERT_STATUS(resend(ada.email), 202);
+  struct mail again = mail_about(ada.email, CONFIRM, 2);
+  ASSERT_STATUS(verify(mail_token(&again, "verify")), 204);
+  assert_address(&ada, ada.email, "true");
+  // What needs no mail, or nobody has, is answered alike.
+  struct http_reply known = resend(ada.email), unknown = resend(fresh_email());
+  ASSERT_STATUS(known, 202);
+  ASSERT_STATUS(unknown, 202);
+  cr_assert_str_eq(known.body, unknown.body);
+}
+
 // ---- a change ----
 
 Test(e2e_19_email, a_change_holds_once_the_new_address_confirms_it)

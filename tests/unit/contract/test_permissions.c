@@ -51,6 +51,7 @@ static const struct meant TABLE[] = {
     {"auth.v1.EmailService/VerifyEmail", OPEN, NULL},
     {"auth.v1.EmailService/ChangeEmail", PERSON, NULL},
     {"auth.v1.EmailService/UndoEmailChange", OPEN, NULL},
+    {"auth.v1.EmailService/ResendVerification", OPEN, NULL},
     {"auth.v1.AccountMailService/SendVerification", INSIDE, NULL},
     {"auth.v1.AccountMailService/TellSignUp", INSIDE, NULL},
     {"auth.v1.AccountMailService/SettleAddress", INSIDE, NULL},
