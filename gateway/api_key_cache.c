@@ -119,14 +119,14 @@ void api_key_cache_remove(struct api_key_cache *cache, struct api_key_entry *ent
   free(entry);
 }
 
-void api_key_cache_refuse(struct api_key_cache *cache, const unsigned char *hash, uint64_t now_us)
+void api_key_cache_refuse(struct api_key_cache *cache, const unsigned char *hash, uint64_t until_us)
 {
   uint64_t place = place_of(hash);
   struct refused_key *refused = bounded_table_find(&cache->refused, place);
   if (refused == NULL)
     refused = bounded_table_add(&cache->refused, place);
   memcpy(refused->hash, hash, sizeof(refused->hash));
-  refused->entry.worth = now_us + API_KEY_CACHE_REFUSED_US;
+  refused->entry.worth = until_us;
 }
 
 bool api_key_cache_is_refused(const struct api_key_cache *cache, const unsigned char *hash, uint64_t now_us)

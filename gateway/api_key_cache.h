@@ -18,7 +18,7 @@
 #define API_KEY_CACHE_HASH_BYTES 32
 // How long a key must not have been used for its entry to go although there is room.
 #define API_KEY_CACHE_IDLE_US (UINT64_C(900) * 1000000)
-// How long a key that was refused is refused without another question.
+// How long a key that was refused is refused without another question, unless the auth service says otherwise.
 #define API_KEY_CACHE_REFUSED_US (UINT64_C(5) * 1000000)
 
 struct api_key_entry {
@@ -56,8 +56,8 @@ void api_key_cache_set_token(struct api_key_entry *entry, struct slice token);
 void api_key_cache_drop_token(struct api_key_entry *entry);
 void api_key_cache_remove(struct api_key_cache *cache, struct api_key_entry *entry);
 
-// Notes that a key was refused.
-void api_key_cache_refuse(struct api_key_cache *cache, const unsigned char *hash, uint64_t now_us);
+// Notes that a key is refused until a time.
+void api_key_cache_refuse(struct api_key_cache *cache, const unsigned char *hash, uint64_t until_us);
 bool api_key_cache_is_refused(const struct api_key_cache *cache, const unsigned char *hash, uint64_t now_us);
 
 #endif

@@ -110,8 +110,10 @@ static void on_exchanged(void *arg, const struct rpc_status *status, struct slic
   const struct gateway_metrics *metrics = keys->options.metrics;
   metric_add(ok ? metrics->api_keys_ok : is_refused ? metrics->api_keys_refused : metrics->api_keys_failed, 1);
   entry->renew_us = now_us + (ok ? API_KEYS_RENEW_US : API_KEYS_RETRY_US);
+  // The key of a suspended account may be good again soon, which the auth service tells by a shorter time.
+  uint64_t refused_us = status->retry_after_ms > 0 ? status->retry_after_ms * UINT64_C(1000) : API_KEY_CACHE_REFUSED_US;
   if (is_refused)
-    api_key_cache_refuse(&keys->cache, entry->hash, now_us);
+    api_key_cache_refuse(&keys->cache, entry->hash, now_us + refused_us);
   if (is_refused || entry->token.size == 0)
     api_key_cache_remove(&keys->cache, entry);
   set_failing(keys, !ok && !is_refused, status);

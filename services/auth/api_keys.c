@@ -22,6 +22,8 @@
 // How often uses are written down, and how long that may take.
 #define USES_EVERY_MS 2000
 #define USES_LIMIT_MS 10000
+// When a gateway asks again about a key whose account is suspended and may be resumed.
+#define SUSPENDED_RETRY_MS 500
 
 static struct slice hash_of(struct slice key, struct arena *arena)
 {
@@ -165,8 +167,11 @@ enum status api_keys_exchange(struct call *call, const char *key, struct slice *
     return call_fail(call, STATUS_UNAVAILABLE, "UNAVAILABLE", "the signing keys cannot be read right now");
   struct auth_db_find_api_key_row row;
   enum status status = auth_db_find_api_key(query_on(state->pg), hash_of(slice_from_string(key), arena), arena, &row);
-  if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "API_KEY_UNKNOWN", "the API key is unknown, revoked or expired");
+  bool is_suspended = status == STATUS_OK && row.is_suspended;
+  if (is_suspended)
+    call_retry_after(call, SUSPENDED_RETRY_MS);
+  if (status == STATUS_NOT_FOUND || is_suspended)
+    return call_fail(call, STATUS_NOT_FOUND, "API_KEY_UNKNOWN", "the API key is unknown, revoked or expired");
   if (status == STATUS_OK)
     status = sign(state, &row, arena, token);
   if (status == STATUS_OK && row.use_is_old)

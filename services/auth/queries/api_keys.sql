@@ -31,18 +31,19 @@ WITH gone AS (DELETE FROM api_keys WHERE id = :id::uuid RETURNING id, user_id)
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: find_api_key :one
--- not null: use_is_old, is_admin, permissions
+-- not null: use_is_old, is_admin, permissions, is_suspended
 -- nullable: expire_s
--- Finds a key that is good, of an account that is not suspended, with what the account's roles hold now and the generation
+-- Finds a key that is good, also of a suspended account, with what the account's roles hold now and the generation
 -- of its tokens. Its use_is_old says that a use now is to be noted.
 SELECT k.id, k.user_id, ceil(extract(epoch FROM k.expire_time))::bigint AS expire_s,
   k.scopes, EXISTS (SELECT FROM roles AS a WHERE a.user_id = k.user_id AND a.role = 'admin') AS is_admin,
   ARRAY(SELECT DISTINCT p
         FROM roles AS r, unnest((SELECT d.permissions FROM role_definitions AS d WHERE d.name = r.role)) AS p
         WHERE r.user_id = k.user_id) AS permissions,
-  c.token_generation AS generation, coalesce(k.use_time < now() - interval '1 minute', true) AS use_is_old
+  c.token_generation AS generation, coalesce(k.use_time < now() - interval '1 minute', true) AS use_is_old,
+  c.suspend_time IS NOT NULL AS is_suspended
 FROM api_keys AS k JOIN credentials AS c ON c.user_id = k.user_id
-WHERE k.key_hash = :key_hash AND c.suspend_time IS NULL AND (k.expire_time IS NULL OR k.expire_time > now());
+WHERE k.key_hash = :key_hash AND (k.expire_time IS NULL OR k.expire_time > now());
 
 -- name: note_api_key_uses :exec
 -- Notes that keys were used just now. Those that another instance notes meanwhile are passed over.

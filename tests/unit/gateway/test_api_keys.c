@@ -187,6 +187,22 @@ Test(api_keys, known_keys_go_on_while_auth_is_away)
   assert_problem(exchange_reply(exchange), 503, "NOT_APPLIED");
 }
 
+// auth says of the key of a suspended account when to ask again.
+Test(api_keys, a_key_that_may_be_good_again_soon_is_asked_about_soon)
+{
+  struct rpc_status suspended = unknown;
+  suspended.retry_after_ms = 500;
+  cr_assert_eq(start_next(KEY), EXCHANGE_WAITING);
+  fixture_answer_status(last_call(EXCHANGE_METHOD), &suspended);
+  assert_problem(exchange_reply(exchange), 401, "INVALID_API_KEY");
+  fixture_now_us += 499999;
+  assert_refused_without_call(KEY, "INVALID_API_KEY");
+  fixture_now_us += 1;
+  cr_assert_eq(start_next(KEY), EXCHANGE_WAITING);
+  fixture_answer(last_call(EXCHANGE_METHOD), token_reply(900));
+  (void)last_call(GET_ITEM);
+}
+
 Test(api_keys, a_renewal_brings_the_next_token_or_the_end)
 {
   make_known(900);
