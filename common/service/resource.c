@@ -235,8 +235,8 @@ enum status resource_get(struct call *call, const struct resource *resource, con
   return status == STATUS_NOT_FOUND ? resource_fail_not_found(call, resource, id) : status;
 }
 
-enum status resource_list(struct call *call, const struct query_list *list, const void *params,
-                          const ProtobufCMessage *request)
+static enum status read_page(struct call *call, const struct query_list *list, const void *params,
+                             const ProtobufCMessage *request, struct strbuf **wire)
 {
   struct query_page page;
   if (request->descriptor != list->request)
@@ -247,11 +247,31 @@ enum status resource_list(struct call *call, const struct query_list *list, cons
     return call_fail(call, STATUS_INVALID_ARGUMENT, page.refusal.reason, "%s", page.refusal.message);
   }
   const struct query_list_call page_call = {.params = params, .request = request, .arena = call_arena(call)};
+  return query_list_run(resource_db(call), list, &page, &page_call, wire);
+}
+
+enum status resource_list(struct call *call, const struct query_list *list, const void *params,
+                          const ProtobufCMessage *request)
+{
   struct strbuf *wire = NULL;
-  enum status status = query_list_run(resource_db(call), list, &page, &page_call, &wire);
+  enum status status = read_page(call, list, params, request, &wire);
   if (status == STATUS_OK)
     call_reply_buffer(call, wire);
   return status;
+}
+
+enum status resource_list_into(struct call *call, const struct query_list *list, const void *params,
+                               const ProtobufCMessage *request, ProtobufCMessage *response)
+{
+  struct strbuf *wire = NULL;
+  enum status status = read_page(call, list, params, request, &wire);
+  if (status != STATUS_OK)
+    return status;
+  const ProtobufCMessage *page = proto_unpack(response->descriptor, strbuf_slice(wire), call_arena(call));
+  if (page == NULL)
+    return call_fail(call, STATUS_INTERNAL, "INTERNAL", "the list gives no %s", response->descriptor->name);
+  memcpy(response, page, response->descriptor->sizeof_message);
+  return STATUS_OK;
 }
 
 // ---- changing ----

@@ -81,6 +81,9 @@ enum status resource_delete(struct call *call, const struct resource *resource,
 // Answers a List with a page. `params` is the list's struct of parameters; NULL where it has none.
 enum status resource_list(struct call *call, const struct query_list *list, const void *params,
                           const ProtobufCMessage *request) MUST_CHECK;
+// Reads the page into `response` instead, for a handler that adds to what the database has.
+enum status resource_list_into(struct call *call, const struct query_list *list, const void *params,
+                               const ProtobufCMessage *request, ProtobufCMessage *response) MUST_CHECK;
 
 // Fails with NOT_FOUND and the message that there is no such resource; returns the status to return.
 enum status resource_fail_not_found(struct call *call, const struct resource *resource, const char *id);

@@ -131,6 +131,16 @@ static enum status begin_deletion(struct call *call, const Auth__V1__BeginDeleti
   return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
+static enum status list_suspensions(struct call *call, const Auth__V1__ListSuspensionsRequest *request,
+                                    Auth__V1__ListSuspensionsResponse *response)
+{
+  const struct auth_state *state = call_state(call);
+  const struct auth_db_list_suspensions_params params = {.user_ids = (const char *const *)request->user_ids,
+                                                         .user_ids_count = request->n_user_ids};
+  return auth_db_list_suspensions(query_on(state->pg), &params, call_arena(call), &response->suspensions,
+                                  &response->n_suspensions);
+}
+
 static enum status list_user_sessions(struct call *call, const Auth__V1__ListUserSessionsRequest *request,
                                       Auth__V1__ListSessionsResponse *response)
 {
@@ -146,5 +156,6 @@ const struct auth_v1_account_access_service_handlers auth_account_access_handler
     .sign_out_user = sign_out_user,
     .check_reach = check_reach,
     .begin_deletion = begin_deletion,
+    .list_suspensions = list_suspensions,
     .list_user_sessions = list_user_sessions,
 };

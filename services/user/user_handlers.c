@@ -198,8 +198,9 @@ static enum status find_user_by_id(struct call *call, const User__V1__FindUserBy
 static enum status list_users(struct call *call, const User__V1__ListUsersRequest *request,
                               User__V1__ListUsersResponse *response)
 {
-  (void)response;
-  return resource_list(call, &user_db_list, NULL, &request->base);
+  enum status status = resource_list_into(call, &user_db_list, NULL, &request->base, &response->base);
+  // An account by itself does not tell it, because its etag stays the same when it is suspended.
+  return status == STATUS_OK ? user_peers_add_suspensions(call, response->users, response->n_users) : status;
 }
 
 // ---- changing ----

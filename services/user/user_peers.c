@@ -1,5 +1,7 @@
 #include "services/user/user_peers.h"
 
+#include <string.h>
+
 #include "auth/v1/account_access.bh.h"
 #include "auth/v1/auth.bh.h"
 #include "auth/v1/email.bh.h"
@@ -70,6 +72,27 @@ enum status user_peers_begin_deletion(struct call *call, const char *user_id)
   enum status status =
       auth_v1_account_access_service_begin_deletion(call_service(call), call, &request, call_arena(call), &response);
   return status == STATUS_OK ? status : call_fail_as_peer(call, status);
+}
+
+enum status user_peers_add_suspensions(struct call *call, User__V1__User *const *users, size_t count)
+{
+  Auth__V1__ListSuspensionsRequest request = AUTH__V1__LIST_SUSPENSIONS_REQUEST__INIT;
+  Auth__V1__ListSuspensionsResponse *response;
+  if (count == 0)
+    return STATUS_OK;
+  request.user_ids = arena_array(call_arena(call), count, sizeof(*request.user_ids));
+  request.n_user_ids = count;
+  for (size_t i = 0; i < count; i++)
+    request.user_ids[i] = users[i]->id;
+  enum status status =
+      auth_v1_account_access_service_list_suspensions(call_service(call), call, &request, call_arena(call), &response);
+  if (status != STATUS_OK)
+    return call_fail_as_peer(call, status);
+  for (size_t i = 0; i < response->n_suspensions; i++)
+    for (size_t k = 0; k < count; k++)
+      if (strcmp(users[k]->id, response->suspensions[i]->user_id) == 0)
+        users[k]->suspend_time = response->suspensions[i]->suspend_time;
+  return STATUS_OK;
 }
 
 enum status user_peers_send_verification(struct service *service, const char *user_id, const char *email,

@@ -28,6 +28,9 @@ enum status user_peers_check_reach(struct call *call, const char *user_id) MUST_
 // user_peers_check_reach does. May be repeated safely.
 enum status user_peers_begin_deletion(struct call *call, const char *user_id) MUST_CHECK;
 
+// Tells which of these accounts are suspended, in their suspend_time. Fails the call where that cannot be known.
+enum status user_peers_add_suspensions(struct call *call, User__V1__User *const *users, size_t count) MUST_CHECK;
+
 // The functions below are for jobs. Each may be repeated safely, and waits for the reply.
 
 // Deletes a credential, its sessions and its roles. `actor` is what user_peers_describe_actor returned; empty where no

@@ -118,14 +118,47 @@ Test(e2e_25_leaving, a_user_who_is_signed_out_signs_in_again)
   ASSERT_STATUS(act(&admin, "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b", "signOut"), 404);
 }
 
-Test(e2e_25_leaving, admins_find_an_account_by_its_address)
+static void expect_found(const struct account *admin, const char *query, const char *id)
+{
+  struct http_reply reply = HTTP(.path = text("/v1/users?%s", query), .token = admin->token);
+  ASSERT_STATUS(reply, 200);
+  cr_assert_eq(http_json_count(&reply, "users"), id == NULL ? 0 : 1, "%s", reply.body);
+  if (id != NULL)
+    cr_assert_str_eq(http_json(&reply, "users[0].id"), id);
+}
+
+Test(e2e_25_leaving, admins_find_an_account_by_its_address_or_name)
 {
   struct account admin = admin_create();
   struct account ada = account_create();
-  struct http_reply reply = HTTP(.path = text("/v1/users?email=%s", ada.email), .token = admin.token);
-  ASSERT_STATUS(reply, 200);
-  cr_assert_eq(http_json_count(&reply, "users"), 1);
-  cr_assert_str_eq(http_json(&reply, "users[0].id"), ada.id);
+  const char *name = fresh_word();
+  ASSERT_STATUS(HTTP(.method = "PATCH", .path = "/v1/users/me", .token = ada.token,
+                     .body = text("{\"displayName\":\"Zoe %s\"}", name)),
+                200);
+  expect_found(&admin, text("email=%s", ada.email), ada.id);
+  expect_found(&admin, text("q=%.*s", (int)strcspn(ada.email, "@"), ada.email), ada.id);
+  expect_found(&admin, text("q=zOE%%20%s", name), ada.id);
+  expect_found(&admin, text("q=%s", name), NULL);
+  // Signs that some searches give a meaning stand for themselves.
+  expect_found(&admin, text("q=zoe%%25%s", name), NULL);
+  struct http_reply refused = HTTP(.path = "/v1/users?q=a", .token = ada.token);
+  ASSERT_PROBLEM(refused, 403, "PERMISSION_DENIED");
+}
+
+Test(e2e_25_leaving, admins_see_who_is_suspended)
+{
+  struct account admin = admin_create();
+  struct account ada = account_create();
+  const char *list = text("/v1/users?email=%s", ada.email);
+  struct http_reply before = HTTP(.path = list, .token = admin.token);
+  cr_assert_null(http_json(&before, "users[0].suspendTime"));
+  ASSERT_STATUS(act(&admin, ada.id, "suspend"), 204);
+  struct http_reply listed = HTTP(.path = list, .token = admin.token);
+  cr_assert_not_null(http_json(&listed, "users[0].suspendTime"), "%s", listed.body);
+  ASSERT_STATUS(act(&admin, ada.id, "resume"), 204);
+  struct http_reply after = HTTP(.path = list, .token = admin.token);
+  cr_assert_eq(http_json_count(&after, "users"), 1);
+  cr_assert_null(http_json(&after, "users[0].suspendTime"));
 }
 
 struct watched {

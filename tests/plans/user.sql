@@ -3,6 +3,7 @@
 -- sample email: 'user7@example.com'
 -- sample display_name: 'Ada'
 -- sample etag: '1'
+-- sample q: 'user77'
 -- sample actor: '\x07'
 -- sample version: 1
 -- sample hold_ms: 1000

@@ -11,3 +11,7 @@ UPDATE credentials SET suspend_time = NULL WHERE user_id = :user_id::uuid;
 -- name: is_account_suspended :one
 -- not null: suspended
 SELECT suspend_time IS NOT NULL AS suspended FROM credentials WHERE user_id = :user_id::uuid;
+
+-- name: list_suspensions :many
+-- row: auth.v1.Suspension
+SELECT user_id, suspend_time FROM credentials WHERE user_id = ANY(:user_ids::uuid[]) AND suspend_time IS NOT NULL;

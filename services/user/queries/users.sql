@@ -48,6 +48,8 @@ ON CONFLICT (kind, key) WHERE dead_time IS NULL DO UPDATE SET again = jobs.runni
 -- response: user.v1.ListUsersResponse
 -- page: 20
 -- filter email: lower(email) = lower(:email)
+-- filter q: (lower(email) ~>=~ lower(:q) AND lower(email) ~<~ (lower(:q) || chr(1114111)) OR lower(display_name) ~>=~ lower(:q) AND lower(display_name) ~<~ (lower(:q) || chr(1114111)))
 -- order createTime: create_time, id
 -- default: createTime desc
+-- In q, what begins with a text is between it and the text with the last code point behind it, byte by byte.
 SELECT {user} FROM users WHERE {filters} ORDER BY {order} LIMIT {limit};

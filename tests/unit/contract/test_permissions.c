@@ -61,6 +61,7 @@ static const struct meant TABLE[] = {
     {"auth.v1.AccountAccessService/ListUserSessions", INSIDE, NULL},
     {"auth.v1.AccountAccessService/CheckReach", INSIDE, NULL},
     {"auth.v1.AccountAccessService/BeginDeletion", INSIDE, NULL},
+    {"auth.v1.AccountAccessService/ListSuspensions", INSIDE, NULL},
     {"item.v1.OwnerService/ListOwnerItems", INSIDE, NULL},
     {"user.v1.AddressService/ConfirmAddress", INSIDE, NULL},
     {"user.v1.AddressService/ChangeAddress", INSIDE, NULL},

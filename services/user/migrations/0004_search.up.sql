@@ -1,0 +1,4 @@
+-- compatible from: 0001
+-- Admins find accounts by how an address or a name begins.
+CREATE INDEX users_by_email_begin ON users (lower(email) text_pattern_ops);
+CREATE INDEX users_by_name_begin ON users (lower(display_name) text_pattern_ops);
