@@ -186,9 +186,15 @@ static bool has_lost(const struct auth_db_find_role_row *old, const struct permi
   return false;
 }
 
-static enum status change_role(struct call *call, struct query_db db, const Auth__V1__UpdateRoleRequest *request,
-                               Auth__V1__Role *response)
+struct role_change {
+  const Auth__V1__UpdateRoleRequest *request;
+  Auth__V1__Role *response;
+};
+
+static enum status change_role(struct call *call, struct query_db db, const void *arg)
 {
+  const struct role_change *change = arg;
+  const Auth__V1__UpdateRoleRequest *request = change->request;
   struct auth_db_find_role_row old = {0};
   const struct permission_set new = set_of(request->permissions, request->n_permissions);
   enum status status = find_changeable(call, db, request->name, &old);
@@ -202,7 +208,7 @@ static enum status change_role(struct call *call, struct query_db db, const Auth
   const struct auth_db_set_role_permissions_params params = {
       .permissions = (const char *const *)new.names, .permissions_count = new.count, .name = request->name};
   if (status == STATUS_OK)
-    status = auth_db_set_role_permissions(db, &params, call_arena(call), response);
+    status = auth_db_set_role_permissions(db, &params, call_arena(call), change->response);
   if (status == STATUS_OK)
     status = note_role(call, db, "role.change", request->name);
   return status == STATUS_OK && has_lost(&old, &new) ? end_holders(call, db, request->name) : status;
@@ -210,19 +216,13 @@ static enum status change_role(struct call *call, struct query_db db, const Auth
 
 static enum status update_role(struct call *call, const Auth__V1__UpdateRoleRequest *request, Auth__V1__Role *response)
 {
-  struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = change_role(call, query_in(tx), request, response);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  const struct role_change change = {.request = request, .response = response};
+  return auth_transact(call, change_role, &change);
 }
 
-static enum status remove_role(struct call *call, struct query_db db, const char *name)
+static enum status remove_role(struct call *call, struct query_db db, const void *arg)
 {
+  const char *name = arg;
   struct auth_db_find_role_row old = {0};
   enum status status = find_changeable(call, db, name, &old);
   const struct permission_set had = set_of(old.permissions, old.permissions_count);
@@ -239,15 +239,7 @@ static enum status delete_role(struct call *call, const Auth__V1__DeleteRoleRequ
                                Google__Protobuf__Empty *response)
 {
   (void)response;
-  struct auth_state *state = call_state(call);
-  struct pg_tx *tx = NULL;
-  enum status status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK)
-    status = remove_role(call, query_in(tx), request->name);
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return auth_transact(call, remove_role, request->name);
 }
 
 // ---- who holds them ----
@@ -259,6 +251,7 @@ struct gift {
   const char *user_id;
   const char **roles;  // wanted, beside `user`
   size_t role_count;
+  Auth__V1__UserRoles *response;
   struct auth_db_find_roles_row *known;  // of these roles, and of those that the account had
   size_t known_count;
   struct auth_db_get_user_roles_row old;
@@ -374,7 +367,7 @@ static enum status note_changes(const struct gift *gift)
   return status;
 }
 
-static enum status store_roles(struct gift *gift, bool takes, Auth__V1__UserRoles *response)
+static enum status store_roles(struct gift *gift, bool takes)
 {
   struct arena *arena = call_arena(gift->call);
   const struct auth_db_set_user_roles_params params = {
@@ -393,48 +386,40 @@ static enum status store_roles(struct gift *gift, bool takes, Auth__V1__UserRole
   if (status == STATUS_OK && takes)
     status = auth_sessions_end_tokens(gift->db, gift->user_id, arena);
   if (status == STATUS_OK)
-    fill_user_roles(gift->call, &row, response);
+    fill_user_roles(gift->call, &row, gift->response);
   return status;
 }
 
-static enum status change_user_roles(struct gift *gift, Auth__V1__UserRoles *response)
+static enum status change_user_roles(struct call *call, struct query_db db, const void *arg)
 {
+  struct gift own = *(const struct gift *)arg;
+  struct gift *gift = &own;
+  gift->db = db;
   bool takes = false;
-  enum status status = auth_db_lock_roles(gift->db, call_arena(gift->call));
+  enum status status = auth_db_lock_roles(db, call_arena(call));
   if (status == STATUS_OK)
-    status = auth_db_get_user_roles(gift->db, gift->user_id, call_arena(gift->call), &gift->old);
+    status = auth_db_get_user_roles(db, gift->user_id, call_arena(call), &gift->old);
   if (status == STATUS_NOT_FOUND)
-    return fail_no_user(gift->call, gift->user_id);
+    return fail_no_user(call, gift->user_id);
   if (status == STATUS_OK)
     status = read_roles(gift);
   if (status == STATUS_OK)
     status = check_changes(gift, &takes);
   if (status == STATUS_OK)
     status = check_last_admin(gift);
-  return status == STATUS_OK ? store_roles(gift, takes, response) : status;
+  return status == STATUS_OK ? store_roles(gift, takes) : status;
 }
 
 static enum status set_user_roles(struct call *call, const Auth__V1__SetUserRolesRequest *request,
                                   Auth__V1__UserRoles *response)
 {
-  struct auth_state *state = call_state(call);
-  struct gift gift = {.call = call, .user_id = request->id};
+  struct gift gift = {.call = call, .user_id = request->id, .response = response};
   gift.roles = arena_array(call_arena(call), request->n_roles, sizeof(*gift.roles));
   for (size_t i = 0; i < request->n_roles; i++)
     if (strcmp(request->roles[i], AUTH_ROLE_USER) != 0)
       gift.roles[gift.role_count++] = request->roles[i];
-  struct pg_tx *tx = NULL;
   enum status status = auth_roles_settle_leaving(call);
-  if (status == STATUS_OK)
-    status = pg_begin(state->pg, &tx);
-  if (status == STATUS_OK) {
-    gift.db = query_in(tx);
-    status = change_user_roles(&gift, response);
-  }
-  if (status == STATUS_OK)
-    status = pg_commit(&tx);
-  pg_rollback(&tx);
-  return status;
+  return status == STATUS_OK ? auth_transact(call, change_user_roles, &gift) : status;
 }
 
 const struct auth_v1_role_service_handlers auth_role_handlers = {
