@@ -6,13 +6,18 @@
 #include "auth/v1/api_keys.pb-c.h"
 #include "common/base/check.h"
 #include "common/base/compiler.h"
-#include "common/observe/log.h"
 #include "common/security/api_key.h"
 #include "common/security/key.h"
 
 void api_keys_init(struct api_keys *keys, const struct api_keys_options *options)
 {
-  *keys = (struct api_keys){.options = *options};
+  *keys = (struct api_keys){
+      .options = *options,
+      .outage = {.subject = "keys",
+                 .failure =
+                     "could not exchange an API key at the auth service; requests with keys that this worker does "
+                     "not know get 503, known ones are taken until their token expires",
+                 .recovery = "the auth service exchanges API keys again"}};
   api_key_cache_init(&keys->cache, API_KEYS_MAX);
 }
 
@@ -34,21 +39,6 @@ void api_keys_free(struct api_keys *keys)
 {
   api_keys_stop(keys);
   api_key_cache_free(&keys->cache);
-}
-
-// Only the first failure and the recovery are logged.
-static void set_failing(struct api_keys *keys, bool failing, const struct rpc_status *status)
-{
-  if (keys->failing == failing)
-    return;
-  keys->failing = failing;
-  if (failing)
-    log_warn("keys",
-             "could not exchange an API key at the auth service; requests with keys that this worker does not know get "
-             "503, known ones are taken until their token expires",
-             LOG_STATUS(status->code), LOG_SLICE("reason", status->message));
-  else
-    log_info("keys", "the auth service exchanges API keys again");
 }
 
 void api_keys_note_clock(struct api_keys *keys, bool is_off)
@@ -116,7 +106,8 @@ static void on_exchanged(void *arg, const struct rpc_status *status, struct slic
     api_key_cache_refuse(&keys->cache, entry->hash, now_us + refused_us);
   if (is_refused || entry->token.size == 0)
     api_key_cache_remove(&keys->cache, entry);
-  set_failing(keys, !ok && !is_refused, status);
+  const struct log_field why[] = {LOG_STATUS(status->code), LOG_SLICE("reason", status->message)};
+  log_outage_note(&keys->outage, !ok && !is_refused, why, ok || is_refused ? 0 : ARRAY_LEN(why));
   wake_all(&waiting);
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/observe/log_outage.h"
 #include "common/rpc/backend.h"
 #include "common/security/token.h"
 #include "gateway/api_key_cache.h"
@@ -38,8 +39,8 @@ struct api_keys {
   struct api_keys_options options;
   struct api_key_cache cache;
   size_t call_count;
-  bool failing;       // the last exchange failed; changes are logged
-  bool clock_is_off;  // the last token that was exchanged is not of this time; changes are logged
+  struct log_outage outage;  // of exchanges
+  bool clock_is_off;         // the last token that was exchanged is not of this time; changes are logged
 };
 
 // A waiting request's place, embedded in the request. `wake` is called once.

@@ -7,11 +7,17 @@
 #include "auth/v1/endings.pb-c.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/observe/log.h"
+#include "common/base/compiler.h"
 
 void endings_init(struct endings *endings, const struct endings_options *options)
 {
-  *endings = (struct endings){.options = *options};
+  *endings = (struct endings){
+      .options = *options,
+      .outage = {.subject = "endings",
+                 .failure =
+                     "could not ask the auth service which sessions have ended; retrying; until it answers, access "
+                     "tokens of sessions that end now are taken until they expire",
+                 .recovery = "the auth service says again which sessions have ended"}};
 }
 
 void endings_stop(struct endings *endings)
@@ -19,21 +25,6 @@ void endings_stop(struct endings *endings)
   if (endings->call != NULL)
     endings->options.backend->cancel(endings->options.backend->arg, endings->call);
   endings->call = NULL;
-}
-
-// Only the first failure and the recovery are logged, because the next try follows quickly.
-static void set_failing(struct endings *endings, bool failing, const struct rpc_status *status)
-{
-  if (endings->failing == failing)
-    return;
-  endings->failing = failing;
-  if (failing)
-    log_warn("endings",
-             "could not ask the auth service which sessions have ended; retrying; until it answers, access tokens of "
-             "sessions that end now are taken until they expire",
-             LOG_STATUS(status->code), LOG_SLICE("reason", status->message));
-  else
-    log_info("endings", "the auth service says again which sessions have ended");
 }
 
 static void note_position(struct endings *endings, const Auth__V1__EndingsPosition *position)
@@ -81,7 +72,8 @@ static void on_reply(void *arg, const struct rpc_status *status, struct slice pa
   endings->call = NULL;
   bool ok = status->code == STATUS_OK;
   bool more = ok && take_reply(endings, payload);
-  set_failing(endings, !ok, status);
+  const struct log_field why[] = {LOG_STATUS(status->code), LOG_SLICE("reason", status->message)};
+  log_outage_note(&endings->outage, !ok, why, ok ? 0 : ARRAY_LEN(why));
   endings->next_us = endings->options.now_us() + (more ? 0 : ENDINGS_EVERY_US);
 }
 

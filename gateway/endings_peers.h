@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/observe/log_outage.h"
 #include "common/rpc/backend.h"
 #include "common/security/token.h"
 
@@ -32,7 +33,7 @@ struct endings {
   struct endings_options options;
   struct rpc_call *call;  // in flight; NULL when there is none
   uint64_t next_us;
-  bool failing;  // the last call failed; changes are logged
+  struct log_outage outage;  // of calls
   struct endings_position positions[ENDINGS_MAX_INSTANCES];
   size_t position_count;
   size_t next_position;  // which one a further instance replaces

@@ -45,6 +45,10 @@ struct limits *limits_create(const struct limits_options *options)
   limits->backend = options->backend;
   limits->metrics = options->metrics;
   limits->now_us = options->now_us;
+  limits->outage = (struct log_outage){
+      .subject = "limits",
+      .failure = "the auth service or its Redis does not answer; each worker limits by itself until it does",
+      .recovery = "rate limits are shared with the other gateways again"};
   bounded_table_init(&limits->buckets, MAX_BUCKETS, sizeof(struct bucket));
   bounded_table_init(&limits->attempts, MAX_BUCKETS, sizeof(struct attempt_bucket));
   return limits;
@@ -98,13 +102,7 @@ void limits_note_call(struct limits *limits, bool ok)
   metric_add(ok ? limits->metrics->leases_ok : limits->metrics->leases_failed, 1);
   if (!ok)
     limits->away_until_us = limits->now_us() + LIMITS_AWAY_US;
-  if (limits->failing == !ok)
-    return;
-  limits->failing = !ok;
-  if (ok)
-    log_info("limits", "rate limits are shared with the other gateways again");
-  else
-    log_warn("limits", "the auth service or its Redis does not answer; each worker limits by itself until it does");
+  log_outage_note(&limits->outage, !ok, NULL, 0);
 }
 
 // ---- leases ----

@@ -3,6 +3,7 @@
 #define BULKHEAD_GATEWAY_LIMITS_INTERNAL_H
 
 #include "common/base/bounded_table.h"
+#include "common/observe/log_outage.h"
 #include "gateway/limits.h"
 #include "gateway/limits_peers.h"
 
@@ -23,7 +24,7 @@ struct limits {
   struct bounded_table buckets;   // struct bucket
   struct bounded_table attempts;  // struct attempt_bucket
   uint64_t away_until_us;         // the worker limits by itself until then
-  bool failing;                   // the last call has failed; changes are logged
+  struct log_outage outage;       // of calls to the auth service
 };
 
 bool limits_are_away(const struct limits *limits, uint64_t now_us);

@@ -10,7 +10,12 @@
 
 void keys_init(struct keys *keys, const struct keys_options *options)
 {
-  *keys = (struct keys){.options = *options};
+  *keys = (struct keys){.options = *options,
+                        .outage = {.subject = "keys",
+                                   .failure = "could not fetch the public keys of access tokens; retrying; without "
+                                              "keys, requests with a token get 503",
+                                   .recovery = "the public keys of access tokens came again; tokens are verified with "
+                                               "them"}};
   strbuf_init(&keys->known, 0);
   list_init(&keys->waiting);
 }
@@ -119,22 +124,6 @@ static void wake_until(struct keys *keys, uint64_t until_us)
   }
 }
 
-// Notes whether fetches fail. Only the first failure and the recovery are logged, because retries follow quickly while
-// the auth service is away.
-static void set_failing(struct keys *keys, bool failing, const struct error *error)
-{
-  if (keys->failing == failing)
-    return;
-  keys->failing = failing;
-  if (failing)
-    log_warn("keys",
-             "could not fetch the public keys of access tokens; retrying; without keys, requests with a token get 503",
-             LOG_STRING("reason", error->message), LOG_BOOL("haveKeys", keys_known(keys)));
-  else
-    log_info("keys", "the public keys of access tokens came again; tokens are verified with them",
-             LOG_INT("keys", token_verifier_key_count(keys->options.verifier)));
-}
-
 // Brings the next fetch forward, for a request that waits for one.
 static void hasten_fetch(struct keys *keys)
 {
@@ -154,7 +143,9 @@ static void on_fetched(void *arg, const struct rpc_status *status, struct slice 
   }
   bool ok = error.status == STATUS_OK;
   metric_add(ok ? keys->options.ok : keys->options.failed, 1);
-  set_failing(keys, !ok, &error);
+  const struct log_field why[] = {LOG_STRING("reason", error.message), LOG_BOOL("haveKeys", keys_known(keys))};
+  const struct log_field known[] = {LOG_INT("keys", token_verifier_key_count(keys->options.verifier))};
+  log_outage_note(&keys->outage, !ok, ok ? known : why, ok ? ARRAY_LEN(known) : ARRAY_LEN(why));
   if (ok)
     keys->known_since_us = keys->begun_us;
   uint64_t pause = ok ? KEYS_REFRESH_EVERY_US : keys_known(keys) ? KEYS_RETRY_US : KEYS_FIRST_RETRY_US;

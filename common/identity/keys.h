@@ -15,6 +15,7 @@
 
 #include "common/base/list.h"
 #include "common/base/strbuf.h"
+#include "common/observe/log_outage.h"
 #include "common/rpc/backend.h"
 #include "common/security/token.h"
 
@@ -49,13 +50,13 @@ struct keys_options {
 
 struct keys {
   struct keys_options options;
-  struct rpc_call *fetch;   // the fetch in flight; NULL when there is none
-  uint64_t begun_us;        // when the last fetch began
-  uint64_t known_since_us;  // when the fetch began that brought what is known now
-  uint64_t next_fetch_us;   // time of the next fetch
-  struct strbuf known;      // the key set that the verifier has, as it came
-  bool failing;             // the last fetch failed; changes are logged
-  struct list waiting;      // waiting requests (struct key_wait), ordered by the time of their arrival
+  struct rpc_call *fetch;    // the fetch in flight; NULL when there is none
+  uint64_t begun_us;         // when the last fetch began
+  uint64_t known_since_us;   // when the fetch began that brought what is known now
+  uint64_t next_fetch_us;    // time of the next fetch
+  struct strbuf known;       // the key set that the verifier has, as it came
+  struct log_outage outage;  // of fetches
+  struct list waiting;       // waiting requests (struct key_wait), ordered by the time of their arrival
 };
 
 // A waiting request's place in the list, embedded in the request. `wake` is called once: when a fetch that began after

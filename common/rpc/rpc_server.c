@@ -163,8 +163,8 @@ static struct rpc_request *get_spare(struct rpc_server *server)
 static void copy_frame(struct rpc_request *request)
 {
   struct rpc_context *context = &request->frame.context;
-  struct slice *const slices[] = {&request->frame.method,  &request->frame.payload, &context->request_id,
-                                  &context->traceparent,   &context->access_token,  &context->idempotency_key,
+  struct slice *const slices[] = {&request->frame.method,   &request->frame.payload, &context->request_id,
+                                  &context->traceparent,    &context->access_token,  &context->idempotency_key,
                                   &context->client_address, &context->user_agent};
   for (size_t i = 0; i < ARRAY_LEN(slices); i++)
     *slices[i] = arena_copy(&request->arena, *slices[i]);

@@ -149,7 +149,7 @@ Test(endings, a_failure_is_followed_by_another_try)
 {
   (void)ask();
   answer(answer_arg, &(struct rpc_status){.code = STATUS_UNAVAILABLE}, (struct slice){0});
-  cr_expect(endings.failing);
+  cr_expect(endings.outage.failing);
   endings_process(&endings, fixture_now_us);
   cr_expect_eq(calls, 1, "it waits before it asks again");
   fixture_now_us += ENDINGS_EVERY_US;
@@ -158,5 +158,5 @@ Test(endings, a_failure_is_followed_by_another_try)
   fixture_now_us += ENDINGS_EVERY_US;
   (void)ask();
   reply("one", 0, NULL, false);
-  cr_expect_not(endings.failing);
+  cr_expect_not(endings.outage.failing);
 }
