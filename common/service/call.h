@@ -48,8 +48,8 @@ enum status call_may(struct call *call, const char *owner_id) MUST_CHECK;
 bool call_owns(struct call *call, const char *owner_id);
 // The address of the HTTP client behind the call, as text; empty where there is none.
 struct slice call_client_address(const struct call *call);
-// The User-Agent of the HTTP client behind the call, any text; empty where there is none, and where the client's request
-// had no side effects.
+// The User-Agent of the HTTP client behind the call, any text; empty where there is none, and where the client's
+// request had no side effects.
 struct slice call_user_agent(const struct call *call);
 // The id of the trace that the call belongs to, 32 hexadecimal digits; empty where there is none.
 struct slice call_trace_id(const struct call *call);

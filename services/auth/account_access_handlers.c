@@ -8,8 +8,8 @@
 #include "services/auth/auth_sessions.h"
 #include "services/auth/auth_transaction.h"
 
-// Refuses to take an admin away where he is the last one. Keeps changes of roles out until the transaction ends, so that
-// of two admins who take each other away one is left.
+// Refuses to take an admin away where he is the last one. Keeps changes of roles out until the transaction ends, so
+// that of two admins who take each other away one is left.
 static enum status check_not_last_admin(struct call *call, struct query_db db, const char *user_id)
 {
   struct auth_db_is_admin_row target = {0};

@@ -1,5 +1,5 @@
-// Jobs for requests that name an address and must not tell whether an account has it: the call only adds the job, in the
-// same time for every address. The job's payload is the address, sealed.
+// Jobs for requests that name an address and must not tell whether an account has it: the call only adds the job, in
+// the same time for every address. The job's payload is the address, sealed.
 #ifndef BULKHEAD_SERVICES_AUTH_ADDRESS_JOBS_H
 #define BULKHEAD_SERVICES_AUTH_ADDRESS_JOBS_H
 

@@ -25,14 +25,14 @@ struct audit_origin {
 // An event. Texts that are NULL stand for what the comment says, or for nothing. None may be a secret, and the address
 // of an account is none to be written here either.
 struct audit_entry {
-  const char *action;        // one of audit_actions.def
-  bool by_command;           // an operator has done it at the service's command line
-  bool failed;               // somebody has tried, and it was refused
-  const char *reason;        // why it failed, or how it was done: "WRONG_CREDENTIALS", "by mail"
-  const char *actor_id;      // who did it; NULL: the caller
-  const char *user_id;       // the account that it is about, whose owner sees it among his own events
-  const char *target_id;     // what it was done to; NULL: the account
-  const char *session_id;    // NULL: the caller's
+  const char *action;                 // one of audit_actions.def
+  bool by_command;                    // an operator has done it at the service's command line
+  bool failed;                        // somebody has tried, and it was refused
+  const char *reason;                 // why it failed, or how it was done: "WRONG_CREDENTIALS", "by mail"
+  const char *actor_id;               // who did it; NULL: the caller
+  const char *user_id;                // the account that it is about, whose owner sees it among his own events
+  const char *target_id;              // what it was done to; NULL: the account
+  const char *session_id;             // NULL: the caller's
   const struct audit_origin *origin;  // NULL: the call's
   const char *account_hash;           // stands for an address that may have no account (auth_devices_account)
 };

@@ -7,13 +7,13 @@
 #include "services/auth/auth_roles.h"
 #include "services/auth/service_accounts.h"
 
-// Of jobs that send a mail. Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may think for
-// long about a mail that it has, and one that was given up is sent again; but the mail of a process that has died waits
-// as long, too.
+// The pace of jobs that send a mail. Pauses grow from 2 s to 15 minutes, so the tries last for three days. A server may
+// think for long about a mail that it has, and one that was given up is sent again; but the mail of a process that has
+// died waits as long, too.
 #define PACE_OF_MAILS                                                                                                  \
   .attempts = 600, .first_pause_ms = 2000, .longest_pause_ms = 900000, .timeout_ms = 120000, .at_once = 8
 
-// Of jobs that work on what somebody has asked for who waits for a mail: he asks again after some minutes.
+// The pace of jobs that work on a request for a mail. Whoever waits for the mail asks again after some minutes.
 #define PACE_OF_REQUESTS                                                                                               \
   .attempts = 50, .first_pause_ms = 500, .longest_pause_ms = 60000, .timeout_ms = 10000, .at_once = 4
 

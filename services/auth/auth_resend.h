@@ -1,4 +1,4 @@
-// The mail that confirms an address, once more, for whoever has not got it or let it expire.
+// Sends the mail that confirms an address once more, to whoever has not got it or let it expire.
 #ifndef BULKHEAD_SERVICES_AUTH_AUTH_RESEND_H
 #define BULKHEAD_SERVICES_AUTH_AUTH_RESEND_H
 

@@ -17,8 +17,8 @@ struct service;
 // *sends_mail tells whether the auth service sends mail.
 enum status user_peers_create_credential(struct call *call, const char *user_id,
                                          const User__V1__CreateUserRequest *sign_up, bool *sends_mail) MUST_CHECK;
-// Describes who makes the call, and from where, for a user_peers_delete_credential that a job makes later. Lives as long
-// as the call.
+// Describes who makes the call, and from where, for a user_peers_delete_credential that a job makes later. Lives as
+// long as the call.
 struct slice user_peers_describe_actor(struct call *call);
 
 // Fails the call with PERMISSION_DENIED where the account belongs to somebody who holds what the caller does not.
