@@ -2,6 +2,7 @@
 -- with it.
 -- sample id: '00000000-0000-7000-9000-000000000001'
 -- sample user_id: '00000000-0000-7000-8000-000000000007'
+-- sample user_ids: ARRAY['00000000-0000-7000-8000-000000000007']::uuid[]
 -- sample password_hash: 'hash'
 -- sample new_hash: 'new'
 -- sample old_hash: 'old'
