@@ -454,9 +454,8 @@ enum status resource_update(struct call *call, const struct resource *resource, 
 // Deletes the row. ABORTED when there is no such row with this etag; an etag of NULL fits any.
 static enum status remove_row(struct call *call, const struct resource *resource, const char *id, const char *etag)
 {
-  struct resource_remove_params params = {.id = id, .etag = etag};
-  if (resource->describe_remover != NULL)
-    params.remover = resource->describe_remover(call);
+  struct slice remover = resource->describe_remover == NULL ? (struct slice){0} : resource->describe_remover(call);
+  const struct resource_remove_params params = {.id = id, .etag = etag, .remover = remover};
   int64_t affected;
   struct cached_change cached;
   begin_cached(call, resource, id, &cached);
