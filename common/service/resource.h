@@ -81,7 +81,7 @@ enum status resource_delete(struct call *call, const struct resource *resource,
 // Answers a List with a page. `params` is the list's struct of parameters; NULL where it has none.
 enum status resource_list(struct call *call, const struct query_list *list, const void *params,
                           const ProtobufCMessage *request) MUST_CHECK;
-// Reads the page into `response` instead, for a handler that adds to what the database has.
+// Like resource_list, but unpacks the page into `response`, so that a handler can add fields.
 enum status resource_list_into(struct call *call, const struct query_list *list, const void *params,
                                const ProtobufCMessage *request, ProtobufCMessage *response) MUST_CHECK;
 
@@ -96,8 +96,8 @@ bool resource_etag_fits(const char *etag, const char *if_match, const char *body
 // Checks an If-None-Match (RFC 9110 section 13.1.2), as HTTP writes it: false for "*" and for a list that has the etag,
 // strong or weak. "" allows any state.
 bool resource_etag_allowed(const char *etag, const char *if_none_match);
-// Refuses with ABORTED, which is told, to change a resource that has this etag where one of the two headers does not
-// fit it.
+// Fails the call with ABORTED where If-Match or If-None-Match does not allow a change of the resource in the state that
+// `etag` names.
 enum status resource_check_state(struct call *call, const struct resource *resource, const char *etag,
                                  const char *if_match, const char *if_none_match) MUST_CHECK;
 // True where the caller has named the state that it wants to change, in If-Match or in the body.

@@ -156,7 +156,7 @@ replace_gateway() {
   follow_process "$1" "$successor"
   kill -QUIT "$old"
   while [ "$(start_time_of "$old")" = "$started" ]; do sleep 0.05; done
-  # It tells how the old one has ended.
+  # The .end file tells the supervisor how the old process has ended.
   rm -f "$RUN_DIR/log/.$1.end"
 }
 

@@ -23,8 +23,8 @@ struct device {
 // account.
 const char *auth_devices_account(const char *secret, const char *email, struct arena *arena);
 
-// Whose devices, and when. The time is the database's: that of a host may be an hour off, and would make a device older
-// or newer than the factor whose second step it has passed.
+// The account and time that a device token is checked against. The time is the database's, because host clocks drift:
+// a wrong one would make a device older or newer than the factor whose second step it has passed.
 struct device_scope {
   const char *secret;
   const char *account;  // auth_devices_account

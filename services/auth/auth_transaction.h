@@ -12,8 +12,10 @@ struct call;
 // connection beside `db`, which many such calls at once would wait for, each holding one.
 typedef enum status auth_work(struct call *call, struct query_db db, const void *arg);
 
+// Runs `work` in the transaction that keeps the reply of the call's Idempotency-Key; without a key, in a transaction of
+// its own.
 enum status auth_transact(struct call *call, auth_work *work, const void *arg) MUST_CHECK;
-// Does so in a transaction of its own in any case: what it has changed stays, whatever becomes of the call.
+// Runs `work` in a transaction of its own, even under an Idempotency-Key. The changes survive a failed call.
 enum status auth_transact_apart(struct call *call, auth_work *work, const void *arg) MUST_CHECK;
 
 #endif

@@ -15,7 +15,7 @@ struct account_client {
   struct account account;    // as it was before; of a sign-up the address and the password that it asks for
   const char *new_email;     // what it asks for
   const char *new_password;  // what it asks for
-  bool gives_up;             // where a request fails once, as a client does that is closed
+  bool gives_up;             // stops after the first failed request, as a client that is closed
   size_t requests;           // that were sent
   size_t repeats;            // of them, those that had been sent before
   size_t mails_asked;        // requests of the first step, each of which may cause a mail
@@ -34,9 +34,10 @@ struct account_flow {
   void (*prepare)(struct account_client *client);
   // The client, on a thread of its own.
   void (*run)(struct account_client *client);
-  // Holds what is there, once all jobs are done, against what the client was told. Returns what is wrong; NULL.
+  // Compares the final state, once all jobs are done, with the acknowledgements. Returns a description of the first
+  // fault, or NULL.
   const char *(*judge)(struct account_client *client);
-  // Does so with the mails that have come, after `judge`.
+  // Does the same for mails; runs after `judge`.
   const char *(*judge_mails)(const struct account_client *client, const struct mail_ledger *mails);
 };
 

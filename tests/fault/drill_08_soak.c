@@ -145,7 +145,7 @@ static const char *judge(const struct slope *slope)
   return slope->percent + slope->error <= goal ? "flat" : "not known better";
 }
 
-// As it ends, so that a soak that is broken off has said what it saw.
+// Prints one round at once, so that an interrupted soak keeps its results.
 static void tell_round(const struct round *round)
 {
   for (size_t i = 0; i < ARRAY_LEN(watched); i++) {

@@ -72,7 +72,7 @@ static void end_session(const struct session *session)
 // ---- tries ----
 
 // What becomes of Redis in a try.
-enum redis { STAYS, RESTARTED_BEFORE, AWAY, KILLED_AFTER, REDIS_FATES };
+enum redis { REDIS_STAYS, REDIS_RESTARTED_BEFORE, REDIS_AWAY, REDIS_KILLED_AFTER, REDIS_FATES };
 
 static void start_redis(void)
 {
@@ -84,13 +84,13 @@ static uint64_t time_try(const struct account *ada, enum redis fate, const char 
 {
   struct session session = begin_session(ada);
   *token = session.token;
-  if (fate == RESTARTED_BEFORE || fate == AWAY)
+  if (fate == REDIS_RESTARTED_BEFORE || fate == REDIS_AWAY)
     stack("kill", "redis");
-  if (fate == RESTARTED_BEFORE)
+  if (fate == REDIS_RESTARTED_BEFORE)
     start_redis();
   end_session(&session);
   uint64_t ended_us = clock_now_us();
-  if (fate == KILLED_AFTER)
+  if (fate == REDIS_KILLED_AFTER)
     stack_signal("redis", SIGKILL);
   uint64_t taken_us = ended_us;
   for (int refused = 0; refused < ENOUGH; refused++) {
@@ -102,7 +102,7 @@ static uint64_t time_try(const struct account *ada, enum redis fate, const char 
                  "the second gateway takes the token of an ended session");
   }
   cr_expect(is_revoked(session.token));
-  if (fate == AWAY || fate == KILLED_AFTER)
+  if (fate == REDIS_AWAY || fate == REDIS_KILLED_AFTER)
     start_redis();
   return taken_us - ended_us;
 }

@@ -8,11 +8,12 @@
 // Closes the gate at an event of the trigger's kind, such as "INSERT ON auth.sessions FOR EACH ROW". A statement waits
 // there once it has the locks that come before: for each row after its rows are found, for each statement before.
 void gate_close(struct database *database, const char *event);
-// Lets go on what waits and what comes.
+// Releases the waiting and all later statements.
 void gate_open(struct database *database);
 
-// Wait until one connection of the auth service waits at the gate, and until `count` wait for locks of others.
+// Waits until one connection of the auth service waits at the gate.
 void gate_wait_one(struct database *database);
+// Waits until `count` connections of the auth service wait for locks that others hold.
 void gate_wait_locks(struct database *database, int count);
 
 #endif
