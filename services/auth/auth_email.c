@@ -186,14 +186,16 @@ static enum status confirm(struct call *call, struct slice token_hash, const str
   return status == STATUS_OK ? auth_transact(call, spend_confirmed, &confirmed) : status;
 }
 
-// Locks the account of an undo, whose token may have been spent since it was read.
+// Locks the account of an undo, whose token may have been spent since it was read, or the undo made (*done): then
+// nothing is left to do, and the link to a new password that the owner has got stays good.
 static enum status lock_for_undo(struct call *call, struct query_db db, const struct settlement *undo,
-                                 struct auth_db_lock_token_owner_row *owner)
+                                 struct auth_db_lock_token_owner_row *owner, bool *done)
 {
-  struct auth_db_get_email_token_row token;
+  struct auth_db_get_email_token_row token = {0};
   enum status status = auth_db_lock_token_owner(db, undo->token_hash, call_arena(call), owner);
   if (status == STATUS_OK)
     status = auth_db_get_email_token(db, undo->token_hash, call_arena(call), &token);
+  *done = token.settled;
   return status == STATUS_NOT_FOUND ? account_token_fail(call) : status;
 }
 
@@ -203,8 +205,9 @@ static enum status secure_in(struct call *call, struct query_db db, const void *
   const struct auth_db_void_password_params void_it = {.password_hash = undo->unknown_hash,
                                                        .token_hash = undo->token_hash};
   struct auth_db_lock_token_owner_row owner;
-  enum status status = lock_for_undo(call, db, undo, &owner);
-  return status == STATUS_OK ? secure(call, db, &void_it, &owner) : status;
+  bool done;
+  enum status status = lock_for_undo(call, db, undo, &owner, &done);
+  return status == STATUS_OK && !done ? secure(call, db, &void_it, &owner) : status;
 }
 
 // Holds the account's lock while the user service gives the address back, so that of two undos one comes after the
@@ -213,9 +216,11 @@ static enum status undo_in(struct call *call, struct query_db db, const void *ar
 {
   const struct settlement *undo = arg;
   struct auth_db_lock_token_owner_row owner;
-  enum status status = lock_for_undo(call, db, undo, &owner);
-  if (status == STATUS_OK)
-    status = judge(call, auth_peers_change_address(call, undo->change));
+  bool done;
+  enum status status = lock_for_undo(call, db, undo, &owner, &done);
+  if (status != STATUS_OK || done)
+    return status;
+  status = judge(call, auth_peers_change_address(call, undo->change));
   return status == STATUS_OK ? settle_in(call, db, undo) : status;
 }
 
