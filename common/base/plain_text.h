@@ -1,5 +1,6 @@
 // Names that people read: no characters that show nothing or turn the direction of the text around, by which one name
-// looks like another.
+// looks like another. Joiners, non-joiners and the emoji variant are plain where spelling needs them: between Arabic
+// letters that would join, beside an Indic virama, and within emoji.
 #ifndef BULKHEAD_BASE_PLAIN_TEXT_H
 #define BULKHEAD_BASE_PLAIN_TEXT_H
 
