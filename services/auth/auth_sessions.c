@@ -3,7 +3,9 @@
 #include <stdio.h>
 
 #include "auth/queries.bh.h"
+#include "auth/v1/session_changes.pb-c.h"
 #include "common/base/clock.h"
+#include "common/base/codec.h"
 #include "common/observe/log.h"
 #include "common/service/call.h"
 #include "common/service/resource.h"
@@ -68,18 +70,33 @@ struct refresh {
   struct session_grant *grant;
 };
 
+static char *hash_text(struct slice hash, struct arena *arena)
+{
+  char *text = arena_alloc(arena, 2 * hash.size + 1);
+  *hex_encode(hash.data, hash.size, text) = '\0';
+  return text;
+}
+
 static enum status rotate_first_branch(const struct refresh *refresh, struct query_db db)
 {
-  const struct auth_db_rotate_session_params params = {.new_hash = refresh->grant->refresh.hash,
-                                                       .old_hash = refresh->spent.hash,
-                                                       .address = refresh->use->address,
-                                                       .ttl_ms = refresh->settings->refresh_ttl_ms,
-                                                       .max_age_ms = refresh->settings->session_max_age_ms,
-                                                       .id = refresh->spent.session_id};
-  struct auth_db_rotate_session_row row;
-  enum status status = auth_db_rotate_session(db, &params, refresh->arena, &row);
+  Auth__V1__SessionRotation rotation = AUTH__V1__SESSION_ROTATION__INIT;
+  rotation.session_id = (char *)(uintptr_t)refresh->spent.session_id;
+  rotation.old_hash = hash_text(refresh->spent.hash, refresh->arena);
+  rotation.new_hash = hash_text(refresh->grant->refresh.hash, refresh->arena);
+  rotation.address = (char *)(uintptr_t)refresh->use->address;
+  rotation.ttl_ms = refresh->settings->refresh_ttl_ms;
+  rotation.max_age_ms = refresh->settings->session_max_age_ms;
+  Auth__V1__RotatedSession row;
+  enum status status = auth_db_rotate_session(db, &rotation, refresh->arena, &row);
   if (status == STATUS_OK)
-    refresh->grant->session = SESSION_OF(row);
+    refresh->grant->session = (struct auth_session){.id = row.id,
+                                                    .user_id = row.user_id,
+                                                    .roles = row.roles,
+                                                    .role_count = row.n_roles,
+                                                    .permissions = row.permissions,
+                                                    .permission_count = row.n_permissions,
+                                                    .auth_time = row.auth_time,
+                                                    .generation = row.generation};
   return status;
 }
 

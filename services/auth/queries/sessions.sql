@@ -37,16 +37,24 @@ WITH c AS (
 )
 SELECT {session} FROM s;
 
--- name: rotate_session :one
+-- name: rotate_session :gathered
+-- row: auth.v1.RotatedSession
+-- params: auth.v1.SessionRotation[] as rotation
 -- not null: roles, permissions, auth_time, generation
 -- Replaces the token of a session's branch 0, in one statement: of two calls with the same token, one wins.
 WITH s AS (
-  UPDATE sessions SET token_hash = :new_hash, current_hash = :new_hash, previous_hash = :old_hash, spend_time = now(),
-    {renewed}
-  WHERE id = :id::uuid AND token_hash = :old_hash AND {alive}
-  RETURNING id, user_id, create_time
+  UPDATE sessions SET token_hash = decode(v.new_hash, 'hex'), current_hash = decode(v.new_hash, 'hex'),
+    previous_hash = decode(v.old_hash, 'hex'), spend_time = now(), use_time = now(), address = v.new_address,
+    expire_time = least(now() + v.ttl_ms * interval '1 millisecond',
+                        create_time + v.max_age_ms * interval '1 millisecond')
+  FROM unnest(:rotation.session_id::uuid[], :rotation.old_hash::text[], :rotation.new_hash::text[],
+              :rotation.address::text[], :rotation.ttl_ms::bigint[], :rotation.max_age_ms::bigint[])
+       WITH ORDINALITY AS v(key, old_hash, new_hash, new_address, ttl_ms, max_age_ms, place)
+  WHERE id = v.key AND token_hash = decode(v.old_hash, 'hex')
+    AND expire_time > now() AND create_time > now() - v.max_age_ms * interval '1 millisecond'
+  RETURNING id, user_id, create_time, v.place
 )
-SELECT {session} FROM s;
+SELECT {session}, s.place FROM s;
 
 -- name: adopt_session :one
 -- not null: roles, permissions, auth_time, generation

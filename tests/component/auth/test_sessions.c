@@ -93,6 +93,44 @@ Test(auth_sessions, access_tokens_name_their_session_its_login_and_the_generatio
   expect_claim(accounts_tokens_of(&outcome), "gen", "7");
 }
 
+// Refreshes that come together are one statement, in which each must find its own row again.
+Test(auth_sessions, refreshes_at_once_give_each_session_its_own_token)
+{
+  enum { SESSIONS = 40, FIRST_ADMIN = 20 };
+  static const char *const emails[] = {ADA, "bob@example.com"};
+  struct driver *driver = &accounts.to_auth;
+  const char *ids[2], *old[SESSIONS];
+  struct outcome outcomes[SESSIONS + 1];
+  for (size_t i = 0; i < 2; i++)
+    ids[i] = arena_printf(&driver->arena, "\"%s\"", accounts_new_user(&accounts, emails[i])->id);
+  database_sql(&accounts.database, "INSERT INTO auth.roles (user_id, role) VALUES ('%.36s', 'admin')", ids[1] + 1);
+  for (size_t i = 0; i < SESSIONS; i++)
+    old[i] = accounts_tokens(&accounts, emails[i / FIRST_ADMIN])->refresh_token;
+
+  Auth__V1__RefreshRequest request = AUTH__V1__REFRESH_REQUEST__INIT;
+  // The last one is made up, and must not hold the others up.
+  char made_up[81];
+  snprintf(made_up, sizeof(made_up), "%080d", 0);
+  for (size_t i = 0; i <= SESSIONS; i++) {
+    request.refresh_token = i < SESSIONS ? (char *)(uintptr_t)old[i] : made_up;
+    driver_begin(driver, REFRESH, driver_pack(driver, &request.base), &anonymous, 60000, &outcomes[i]);
+  }
+  for (size_t i = 0; i <= SESSIONS; i++)
+    driver_finish(driver, &outcomes[i]);
+  cr_expect_eq(outcomes[SESSIONS].status, STATUS_UNAUTHENTICATED);
+  for (size_t i = 0; i < SESSIONS; i++) {
+    cr_assert_eq(outcomes[i].status, STATUS_OK, "%zu: " SLICE_FMT, i, SLICE_ARG(outcomes[i].message));
+    const Auth__V1__TokenResponse *tokens = accounts_tokens_of(&outcomes[i]);
+    // A refresh token begins with its session, and is none of those that were sent.
+    cr_expect_eq(memcmp(tokens->refresh_token, old[i], 20), 0);
+    cr_expect_str_neq(tokens->refresh_token, old[i]);
+    expect_claim(tokens, "sub", ids[i / FIRST_ADMIN]);
+    expect_claim(tokens, "roles", i < FIRST_ADMIN ? "[\"user\"]" : "[\"user\",\"admin\"]");
+    cr_expect_eq(accounts_refresh(&accounts, tokens->refresh_token).status, STATUS_OK);
+  }
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.endings"), "0");
+}
+
 Test(auth_sessions, an_expired_session_is_not_refreshed)
 {
   accounts_new_user(&accounts, ADA);
