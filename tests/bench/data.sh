@@ -54,3 +54,17 @@ WHERE id = ('00000000-0000-7000-8000-' || lpad(:n::text, 12, '0'))::uuid AND rev
 RETURNING $columns;
 END
 }
+
+# endings_sql COUNT: prints a statement that ends so many sessions, of users who do not exist.
+endings_sql() { echo "INSERT INTO endings (user_id, session_id) SELECT gen_random_uuid(), gen_random_uuid() FROM generate_series(1, $1)"; }
+# Runs as the auth service would, whose tables are in its schema.
+auth_psql() { PGOPTIONS="-c search_path=auth" "$BULKHEAD_PG_BIN/psql" -Xq -v ON_ERROR_STOP=1 -d "$BULKHEAD_PG" "$@"; }
+store_endings() { auth_psql -c "$(endings_sql "$1")" || die "could not store what has ended"; }
+
+# Prints an access token of the first account that names no session.
+sign_sessionless() {
+  local id sealed
+  read -r id _ <"$WORK/callers"
+  sealed=$(auth_psql -At -c "SELECT encode(sealed, 'hex') FROM signing_keys ORDER BY sign_time NULLS LAST LIMIT 1")
+  "$OUT/bin/bench_sign" "$id" "$RUN_DIR/secrets/auth_key" "$sealed"
+}

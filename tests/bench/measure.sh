@@ -3,7 +3,8 @@
 # Sourced, not run. Expects WORK, RUN_DIR, SECONDS_EACH, ROUNDS, CONNECTIONS, constant_pid and pg_host.
 # shellcheck disable=SC2034,SC2153,SC2154  # the names above, and the results
 #
-# A load is the function load_NAME, which prints what its tool TOOL[NAME] says. NAME@32 is the same with 32 connections; the
+# A load is the function load_NAME, which prints what its tool TOOL[NAME] says. Where there is a function prepare_NAME, it
+# runs before, and is not measured. NAME@32 is the same with 32 connections; the
 # function finds their number in $connections.
 
 # ---- CPU ----
@@ -82,6 +83,7 @@ run_pgbench() {
 load() {
   local base=${1%@*} connections=${1#*@} out=$WORK/$1.out ours postgres redis nginx
   [ "$connections" != "$1" ] || connections=$CONNECTIONS
+  ! declare -F "prepare_$base" >/dev/null || "prepare_$base"
   ours=$(our_ticks) postgres=$(postgres_ticks) redis=$(redis_ticks) nginx=$(constant_ticks)
   "load_$base" >"$out" 2>&1 || die "$1: $(tail -n 5 "$out")"
   ours=$(($(our_ticks) - ours)) postgres=$(($(postgres_ticks) - postgres)) redis=$(($(redis_ticks) - redis))
