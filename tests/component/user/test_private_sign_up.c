@@ -95,5 +95,9 @@ Test(user_private_sign_up, a_change_is_followed_whatever_dies)
   database_sql(&accounts.database, "ALTER TABLE auth.account_tokens DROP CONSTRAINT never");
   wait_sql("SELECT count(*) FROM \"user\".jobs", "0");
   wait_sql("SELECT email, other_email FROM auth.account_tokens WHERE purpose = 'undo_email'", ADA "|eve@example.com");
+  // The call that it came with was lost: it can be sent once more, which changes nothing.
+  cr_expect_eq(verify("token").status, STATUS_OK);
   wait_sql("SELECT count(*) FROM auth.account_tokens WHERE purpose <> 'undo_email' AND use_time IS NULL", "0");
+  cr_expect_neq(verify("token").status, STATUS_OK);
+  wait_sql("SELECT count(*) FROM auth.account_tokens WHERE purpose = 'undo_email'", "1");
 }
