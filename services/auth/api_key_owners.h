@@ -1,6 +1,6 @@
-// Who acts on whose API keys: everybody on his own, whoever manages service accounts on theirs. These methods are for
-// people who have logged in and so name no permission in the contract, because their own keys need none; what others'
-// keys need is asked here.
+// Authorises access to API keys: users manage their own, holders of `service_accounts:write` those of service accounts.
+// The contract names no permission for these methods, because a user's own keys need none; what the keys of others need
+// is checked here.
 #ifndef BULKHEAD_SERVICES_AUTH_API_KEY_OWNERS_H
 #define BULKHEAD_SERVICES_AUTH_API_KEY_OWNERS_H
 
@@ -19,8 +19,8 @@ enum status api_key_owner_check_list(struct call *call, const char *owner_id) MU
 // or with scopes that the service account does not hold. The caller's own keys are not judged.
 enum status api_key_owner_check_create(struct call *call, const char *owner_id,
                                        const Auth__V1__CreateApiKeyRequest *request) MUST_CHECK;
-// Refuses to revoke a key. NOT_FOUND, which is told, where there is none that the caller knows of; else *owner_id is
-// whose it is.
+// Refuses to revoke a key. Fails the call with NOT_FOUND where there is none that the caller may see; otherwise
+// *owner_id is the account of the key.
 enum status api_key_owner_check_revoke(struct call *call, struct query_db db, const char *key_id,
                                        const char **owner_id) MUST_CHECK;
 
