@@ -42,16 +42,18 @@ struct wish {
   int64_t version;  // of the address that the account has
 };
 
-// The change is bound to the address that the account has now, to its password and to its access tokens: where these
-// change before the mail is written, none is sent; where the address does, the link in the mail changes nothing.
+// The change is bound to the address that the account has now and to its password, and ends with the sessions that a
+// user ends: where that happens before the mail is written, or the password changes, none is sent; where the address
+// does, the link in the mail changes nothing.
 static enum status add_change_job(struct call *call, struct query_db db, const struct wish *wish,
                                   const struct auth_db_lock_credential_row *locked)
 {
   const struct auth_state *state = call_state(call);
   struct arena *arena = call_arena(call);
   // What follows the colon is for the releases that know of it.
-  const char *plain = arena_printf(arena, "%s\n%" PRId64 "\n%" PRId64 ":%" PRId64 "\n%s", resource_caller(call),
-                                   wish->version, locked->password_set_us, locked->token_generation, wish->new_email);
+  const char *plain =
+      arena_printf(arena, "%s\n%" PRId64 "\n%" PRId64 ":%" PRId64 "\n%s", resource_caller(call), wish->version,
+                   locked->password_set_us, locked->email_change_generation, wish->new_email);
   struct slice sealed;
   enum status status =
       key_seal(slice_from_string(state->stored_secret), SEAL_CONTEXT, slice_from_string(plain), arena, &sealed);
@@ -96,7 +98,7 @@ struct wanted_change {
   const char *email;
   int64_t version;
   int64_t password_set_us;
-  int64_t token_generation;  // 0: a release before has stored the wish
+  int64_t email_change_generation;  // 0: a release before has stored the wish
 };
 
 static enum status open_change(struct job *job, struct wanted_change *wanted)
@@ -117,7 +119,7 @@ static enum status open_change(struct job *job, struct wanted_change *wanted)
   *wanted = (struct wanted_change){.user_id = arena_string(arena, parts[0]),
                                    .version = strtoll(arena_string(arena, parts[1]), NULL, 10),
                                    .password_set_us = strtoll(arena_string(arena, parts[2]), &end, 10),
-                                   .token_generation = *end == ':' ? strtoll(end + 1, NULL, 10) : 0,
+                                   .email_change_generation = *end == ':' ? strtoll(end + 1, NULL, 10) : 0,
                                    .email = arena_string(arena, parts[3])};
   return STATUS_OK;
 }
@@ -161,7 +163,8 @@ enum status auth_email_change_run(struct job *job)
                            .ttl_ms = state->settings->verify_ttl_ms,
                            .most_an_hour = MOST_AN_HOUR,
                            .password_set_us = &wanted.password_set_us,
-                           .token_generation = wanted.token_generation == 0 ? NULL : &wanted.token_generation};
+                           .email_change_generation =
+                               wanted.email_change_generation == 0 ? NULL : &wanted.email_change_generation};
   if (found == STATUS_OK)
     link = taken_link(state, owner_id, wanted.email);
   bool sent;

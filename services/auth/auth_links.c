@@ -53,7 +53,7 @@ enum status auth_link_send(const struct auth_state *state, struct query_db db, c
       .ttl_ms = link->ttl_ms,
       .most = link->most_an_hour,
       .password_set_us = link->password_set_us,
-      .token_generation = link->token_generation,
+      .email_change_generation = link->email_change_generation,
   };
   int64_t added = 0;
   enum status status = auth_db_add_account_token(db, &params, arena, &added);

@@ -20,9 +20,10 @@ struct auth_link {
   const char *other_email;  // another address that the token is about; NULL for none
   int64_t email_version;    // which address of the account the token is about; 0 for none
   int64_t ttl_ms;
-  int64_t most_an_hour;             // how many tokens of the purpose an account gets
-  const int64_t *password_set_us;   // the password that the account must have; NULL for any
-  const int64_t *token_generation;  // that of the access tokens that it must have; NULL for any
+  int64_t most_an_hour;            // how many tokens of the purpose an account gets
+  const int64_t *password_set_us;  // the password that the account must have; NULL for any
+  // How often its changes of the address must have been voided; NULL for any.
+  const int64_t *email_change_generation;
 };
 // Stores a token and adds its mail, in the transaction `db`, unless the account has got too many, or has not what is
 // named; then *sent is false.

@@ -159,9 +159,9 @@ static enum status add_branch(const struct refresh *refresh, const struct auth_d
 static enum status end_family(const struct refresh *refresh, const struct auth_db_lock_session_row *session,
                               struct query_db db)
 {
-  const struct auth_db_end_session_params params = {.id = session->id, .user_id = session->user_id};
+  const struct auth_db_end_reused_session_params params = {.id = session->id, .user_id = session->user_id};
   int64_t ended = 0;
-  enum status status = auth_db_end_session(db, &params, refresh->arena, &ended);
+  enum status status = auth_db_end_reused_session(db, &params, refresh->arena, &ended);
   if (status == STATUS_OK)
     log_warn("sessions",
              "a spent refresh token was used again, so the session was ended: somebody may have stolen the token, or a "

@@ -2,14 +2,14 @@
 
 -- name: add_account_token :affected
 -- scan: one account has a handful of tokens
--- Stores a token, unless the account has no credential, another password or generation of access tokens than the one
--- that is named, or has got as many of this purpose within the last hour. What changes these locks their row first and
--- spends tokens then, so it waits for this statement or makes it store nothing.
+-- Stores a token, unless the account has no credential, another password or another count of voided changes of
+-- its address than is named, or has got as many of this purpose within the last hour. What changes these locks their
+-- row first and spends tokens then, so it waits for this statement or makes it store nothing.
 WITH c AS (
   SELECT user_id FROM credentials
   WHERE user_id = :user_id::uuid
     AND coalesce((extract(epoch FROM update_time) * 1000000)::bigint = :password_set_us?::bigint, true)
-    AND coalesce(token_generation = :token_generation?::bigint, true)
+    AND coalesce(email_change_generation = :email_change_generation?::bigint, true)
   FOR SHARE
 )
 INSERT INTO account_tokens (token_hash, purpose, user_id, email, other_email, email_version, expire_time)

@@ -20,8 +20,8 @@ FROM credentials WHERE user_id = :user_id::uuid AND NOT is_service;
 
 -- name: lock_credential :one
 -- not null: password_set_us
--- Keeps others from changing an account's password and from ending all of its sessions until the transaction ends.
-SELECT (extract(epoch FROM update_time) * 1000000)::bigint AS password_set_us, token_generation
+-- Keeps others from changing an account's password and from ending its sessions until the transaction ends.
+SELECT (extract(epoch FROM update_time) * 1000000)::bigint AS password_set_us, email_change_generation
 FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE;
 
 -- name: replace_password_hash :exec

@@ -121,9 +121,27 @@ SELECT id FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid FOR KE
 
 -- ---- the end of sessions ----
 
--- name: end_session :affected
--- Ends a session of a user.
+-- name: end_reused_session :affected
+-- Ends a session, which is locked, of a user.
 WITH gone AS (DELETE FROM sessions WHERE id = :id::uuid AND user_id = :user_id::uuid RETURNING id, user_id)
+INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
+
+-- name: end_session :affected
+-- Ends a session of a user, and voids the changes of its address that the account has asked for: those whose link waits
+-- to be opened, and those whose mail is not written yet. Which session has asked does not matter; a thief's may have
+-- ended since. Locks the account before the session, as acts that outlive a session do.
+WITH c AS (
+  UPDATE credentials SET email_change_generation = email_change_generation + 1
+  WHERE user_id = :user_id::uuid
+    AND EXISTS (SELECT FROM sessions WHERE sessions.id = :id::uuid AND sessions.user_id = :user_id::uuid)
+  RETURNING user_id
+), voided AS (
+  UPDATE account_tokens SET use_time = now() FROM c
+  WHERE account_tokens.user_id = c.user_id AND purpose = 'change_email' AND use_time IS NULL
+), gone AS (
+  DELETE FROM sessions USING c WHERE sessions.id = :id::uuid AND sessions.user_id = c.user_id
+  RETURNING sessions.id, sessions.user_id
+)
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: log_out :one
@@ -138,8 +156,17 @@ INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone
 RETURNING user_id, session_id;
 
 -- name: end_other_sessions :affected
--- Ends the sessions of a user but one.
-WITH gone AS (DELETE FROM sessions WHERE user_id = :user_id::uuid AND id <> :kept_id::uuid RETURNING id, user_id)
+-- Ends the sessions of a user but one, and voids changes of the address as end_session does.
+WITH c AS (
+  UPDATE credentials SET email_change_generation = email_change_generation + 1 WHERE user_id = :user_id::uuid
+  RETURNING user_id
+), voided AS (
+  UPDATE account_tokens SET use_time = now() FROM c
+  WHERE account_tokens.user_id = c.user_id AND purpose = 'change_email' AND use_time IS NULL
+), gone AS (
+  DELETE FROM sessions USING c WHERE sessions.user_id = c.user_id AND sessions.id <> :kept_id::uuid
+  RETURNING sessions.id, sessions.user_id
+)
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_surplus_sessions :affected
@@ -152,14 +179,16 @@ WITH gone AS (
 INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM gone;
 
 -- name: end_all_sessions :affected
--- Ends all sessions of a user, and the links of changes that were asked for in them; the account's tokens are of a new
--- generation.
+-- Ends all sessions of a user, and voids changes of the address as end_session does; the account's tokens are of
+-- a new generation.
 WITH c AS (
-  UPDATE credentials SET token_generation = token_generation + 1 WHERE user_id = :user_id::uuid
+  UPDATE credentials SET token_generation = token_generation + 1,
+    email_change_generation = email_change_generation + 1
+  WHERE user_id = :user_id::uuid
   RETURNING user_id, token_generation
 ), gone AS (
   DELETE FROM sessions WHERE user_id = :user_id::uuid
-), wishes AS (
+), voided AS (
   UPDATE account_tokens SET use_time = now()
   WHERE user_id = :user_id::uuid AND purpose = 'change_email' AND use_time IS NULL
 )

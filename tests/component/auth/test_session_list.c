@@ -122,6 +122,12 @@ static enum status end(const struct tokens *tokens, const char *id)
   return call_as(tokens, DELETE, &request.base).status;
 }
 
+static struct outcome end_others(const struct tokens *tokens)
+{
+  Auth__V1__RevokeOtherSessionsRequest request = AUTH__V1__REVOKE_OTHER_SESSIONS_REQUEST__INIT;
+  return call_as(tokens, REVOKE_OTHERS, &request.base);
+}
+
 Test(auth_session_list, a_session_may_be_named)
 {
   const struct tokens *tokens = tokens_of(ADA, "", "curl/8");
@@ -168,8 +174,7 @@ Test(auth_session_list, all_others_end)
   const struct tokens *here = tokens_of(ADA, "", "");
   const struct tokens *others[] = {tokens_of(ADA, "", ""), tokens_of(ADA, "", "")};
   const struct tokens *eve = tokens_of(EVE, "", "");
-  Auth__V1__RevokeOtherSessionsRequest request = AUTH__V1__REVOKE_OTHER_SESSIONS_REQUEST__INIT;
-  cr_expect_eq(call_as(here, REVOKE_OTHERS, &request.base).status, STATUS_OK);
+  cr_expect_eq(end_others(here).status, STATUS_OK);
   for (size_t i = 0; i < ARRAY_LEN(others); i++)
     cr_expect_eq(accounts_refresh(&accounts, others[i]->refresh_token).status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_OK);
@@ -187,6 +192,52 @@ Test(auth_session_list, all_end)
   cr_expect_eq(accounts_refresh(&accounts, here->refresh_token).status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_refresh(&accounts, there->refresh_token).status, STATUS_UNAUTHENTICATED);
   cr_expect_eq(accounts_refresh(&accounts, eve->refresh_token).status, STATUS_OK);
+}
+
+// ---- changes of the address ----
+
+// Says whether the link of Ada's change is still good.
+static bool change_waits(void)
+{
+  return atoi(database_sql(&accounts.database,
+                           "SELECT count(*) FROM auth.account_tokens JOIN \"user\".users ON users.id = user_id"
+                           " WHERE users.email = '" ADA "' AND purpose = 'change_email' AND use_time IS NULL")) > 0;
+}
+
+static void plant_changes(void)
+{
+  static const char *const owners[] = {ADA, EVE};
+  for (size_t i = 0; i < ARRAY_LEN(owners); i++) {
+    const char *id = database_sql(&accounts.database, "SELECT id FROM \"user\".users WHERE email = '%s'", owners[i]);
+    accounts_plant_link(&accounts, &(struct planted_link){.token = owners[i],
+                                                          .purpose = "change_email",
+                                                          .user_id = id,
+                                                          .email = "thief@example.com",
+                                                          .email_version = 1});
+  }
+}
+
+// Whichever session has asked for it: a thief may have logged out since.
+Test(auth_session_list, whoever_ends_a_session_voids_changes_of_the_address)
+{
+  const struct tokens *here = tokens_of(ADA, "here", "");
+  tokens_of(ADA, "there", "");
+  plant_changes();
+  cr_expect_eq(end(here, "01936b5e-7c1a-7d3e-9f00-4a7c9e21d0b8"), STATUS_NOT_FOUND);
+  cr_expect(change_waits(), "no session was ended");
+  const Auth__V1__ListSessionsResponse *sessions = list(here);
+  cr_expect_eq(end(here, sessions->sessions[sessions->sessions[0]->current ? 1 : 0]->id), STATUS_OK);
+  cr_expect_not(change_waits());
+}
+
+Test(auth_session_list, whoever_ends_the_others_voids_changes_of_the_address)
+{
+  const struct tokens *here = tokens_of(ADA, "here", "");
+  plant_changes();
+  cr_expect_eq(end_others(here).status, STATUS_OK);
+  cr_expect_not(change_waits());
+  cr_expect_str_eq(database_sql(&accounts.database, "SELECT count(*) FROM auth.account_tokens WHERE use_time IS NULL"),
+                   "1", "that of Eve stays");
 }
 
 // ---- a refresh at the same time ----

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "auth/v1/email.pb-c.h"
+#include "auth/v1/sessions.pb-c.h"
 #include "tests/support/service/accounts.h"
 #include "tests/support/service/gate.h"
 
@@ -214,20 +215,65 @@ Test(auth_undo, takes_a_change_back_that_is_being_made)
   cr_expect_str_eq(count("account_tokens WHERE purpose <> 'reset_password' AND use_time IS NULL"), "0");
 }
 
-// A thief has asked for his address before; the mail with its link would be written after the undo.
-Test(auth_undo, voids_a_wish_whose_mail_is_not_written_yet)
+// ---- a change that is asked for, and whose mail is not written yet ----
+
+static struct rpc_context session_context(void)
+{
+  return (struct rpc_context){.access_token = accounts_access_token(&accounts, user_id, 0)};
+}
+
+// Logs in, and asks for an address whose mail waits at the gate.
+static void ask_for_address(void)
 {
   accounts_tokens(&accounts, THIRD);
   gate_close(&accounts.database, "INSERT ON auth.account_tokens FOR EACH STATEMENT");
   Auth__V1__ChangeEmailRequest request = AUTH__V1__CHANGE_EMAIL_REQUEST__INIT;
   request.new_email = FOURTH;
-  const struct rpc_context thief = {.access_token = accounts_access_token(&accounts, user_id, 0)};
-  cr_assert_eq(driver_call(&accounts.to_auth, "auth.v1.EmailService/ChangeEmail", &request.base, &thief).status,
+  const struct rpc_context context = session_context();
+  cr_assert_eq(driver_call(&accounts.to_auth, "auth.v1.EmailService/ChangeEmail", &request.base, &context).status,
                STATUS_OK);
   gate_wait_one(&accounts.database);
-  // What an undo does with an account whose password is old.
-  database_sql(&accounts.database, "UPDATE auth.credentials SET token_generation = token_generation + 1");
+}
+
+static void expect_mails(const char *mails)
+{
   gate_open(&accounts.database);
   database_wait_sql(&accounts.database, "SELECT count(*) FROM auth.jobs WHERE kind LIKE '%change%'", "0");
-  cr_expect_str_eq(count("account_tokens WHERE purpose = 'change_email'"), "0");
+  cr_expect_str_eq(count("account_tokens WHERE purpose = 'change_email'"), mails);
+}
+
+Test(auth_undo, the_end_of_all_sessions_voids_a_change_whose_mail_is_not_written_yet)
+{
+  ask_for_address();
+  Auth__V1__RevokeAllSessionsRequest request = AUTH__V1__REVOKE_ALL_SESSIONS_REQUEST__INIT;
+  const struct rpc_context context = session_context();
+  cr_expect_eq(
+      driver_call(&accounts.to_auth, "auth.v1.SessionService/RevokeAllSessions", &request.base, &context).status,
+      STATUS_OK);
+  expect_mails("0");
+}
+
+// The owner's session is the newest; the thief has asked in the one before.
+Test(auth_undo, the_end_of_other_sessions_voids_a_change_whose_mail_is_not_written_yet)
+{
+  ask_for_address();
+  accounts_tokens(&accounts, THIRD);
+  Auth__V1__RevokeOtherSessionsRequest request = AUTH__V1__REVOKE_OTHER_SESSIONS_REQUEST__INIT;
+  const struct rpc_context context = session_context();
+  cr_expect_eq(
+      driver_call(&accounts.to_auth, "auth.v1.SessionService/RevokeOtherSessions", &request.base, &context).status,
+      STATUS_OK);
+  expect_mails("0");
+}
+
+// The sessions go on then, so what was asked for in them does, too.
+Test(auth_undo, a_role_that_is_taken_voids_no_change)
+{
+  ask_for_address();
+  struct process process;
+  database_sql(&accounts.database, "INSERT INTO auth.roles (user_id, role) VALUES ('%s', 'admin')", user_id);
+  cr_expect_eq(accounts_command(&accounts, &process, "revoke-role", "admin", (char *)(uintptr_t)user_id), 0);
+  process_free(&process);
+  cr_expect_str_eq(count("endings WHERE generation IS NOT NULL"), "1");
+  expect_mails("1");
 }

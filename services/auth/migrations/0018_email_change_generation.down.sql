@@ -1,0 +1,1 @@
+ALTER TABLE credentials DROP email_change_generation;
