@@ -12,6 +12,8 @@
 
 // How the audit log tells these accounts from those of people.
 #define AUDIT_REASON "service account"
+// Each may have as many API keys as any account, and lasts until it is deleted.
+#define MOST_SERVICE_ACCOUNTS 1000
 
 static enum status check_name(struct call *call, const ProtobufCMessage *message)
 {
@@ -41,12 +43,21 @@ struct new_service_account {
   Auth__V1__ServiceAccount *response;
 };
 
+// Keeps others from making accounts while they are counted.
 static enum status create_in(struct call *call, struct query_db db, const void *arg)
 {
   const struct new_service_account *account = arg;
   const struct auth_db_add_service_account_params params = {.id = account->id, .request = account->request};
   const struct audit_entry entry = {.action = "account.create", .reason = AUDIT_REASON, .user_id = account->id};
-  enum status status = auth_db_add_service_account(db, &params, call_arena(call), account->response);
+  struct auth_db_count_service_accounts_row accounts;
+  enum status status = auth_db_lock_roles(db, call_arena(call));
+  if (status == STATUS_OK)
+    status = auth_db_count_service_accounts(db, call_arena(call), &accounts);
+  if (status == STATUS_OK && accounts.count >= MOST_SERVICE_ACCOUNTS)
+    return call_fail(call, STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_SERVICE_ACCOUNTS",
+                     "there may be %d service accounts at most; delete one that is not needed", MOST_SERVICE_ACCOUNTS);
+  if (status == STATUS_OK)
+    status = auth_db_add_service_account(db, &params, call_arena(call), account->response);
   return status == STATUS_OK ? audit_add(call, db, &entry) : status;
 }
 

@@ -12,6 +12,11 @@ WITH c AS (
 )
 INSERT INTO service_accounts (id, name) SELECT c.user_id, :request.name FROM c RETURNING {service_account};
 
+-- name: count_service_accounts :one
+-- scan: there are 1,000 service accounts at most
+-- not null: count
+SELECT count(*) AS count FROM service_accounts;
+
 -- name: get_service_account :gathered
 -- row: auth.v1.ServiceAccount
 SELECT {service_account}, k.place

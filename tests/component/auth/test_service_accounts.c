@@ -29,14 +29,22 @@ static void teardown(void)
 
 TestSuite(auth_service_accounts, .init = setup, .fini = teardown);
 
-static struct outcome call_as_admin(const char *method, const ProtobufCMessage *request)
+static void begin_as_admin(const char *method, const ProtobufCMessage *request, struct outcome *outcome)
 {
   static const struct slice roles[] = {SLICE_INIT("admin")};
   const struct rpc_context context = {.caller_id = slice_from_string(ada),
                                       .caller_roles = roles,
                                       .caller_role_count = 1,
                                       .caller_auth_time = clock_wall_us() / 1000000};
-  return driver_call(&accounts.to_auth, method, request, &context);
+  driver_begin(&accounts.to_auth, method, driver_pack(&accounts.to_auth, request), &context, 30000, outcome);
+}
+
+static struct outcome call_as_admin(const char *method, const ProtobufCMessage *request)
+{
+  struct outcome outcome;
+  begin_as_admin(method, request, &outcome);
+  driver_finish(&accounts.to_auth, &outcome);
+  return outcome;
 }
 
 static void expect(const struct outcome *outcome, enum status status, const char *reason)
@@ -111,6 +119,26 @@ Test(auth_service_accounts, nothing_is_left_of_a_deleted_one_but_its_events)
                    "1");
   outcome = call_as_admin(SERVICE "DeleteServiceAccount", &request.base);
   expect(&outcome, STATUS_NOT_FOUND, "SERVICE_ACCOUNT_NOT_FOUND");
+}
+
+// Of two calls at once for the last place, one gets it.
+Test(auth_service_accounts, there_are_a_thousand_at_most)
+{
+  Auth__V1__CreateServiceAccountRequest request = AUTH__V1__CREATE_SERVICE_ACCOUNT_REQUEST__INIT;
+  request.name = "robot";
+  (void)database_sql(&accounts.database,
+                     "WITH c AS (INSERT INTO auth.credentials (user_id, is_service)"
+                     " SELECT gen_random_uuid(), true FROM generate_series(1, 999) RETURNING user_id)"
+                     " INSERT INTO auth.service_accounts (id, name) SELECT user_id, 'robot' FROM c");
+  struct outcome outcomes[2];
+  for (size_t i = 0; i < 2; i++)
+    begin_as_admin(SERVICE "CreateServiceAccount", &request.base, &outcomes[i]);
+  for (size_t i = 0; i < 2; i++)
+    driver_finish(&accounts.to_auth, &outcomes[i]);
+  size_t refused = outcomes[0].status == STATUS_OK ? 1 : 0;
+  expect(&outcomes[1 - refused], STATUS_OK, NULL);
+  expect(&outcomes[refused], STATUS_RESOURCE_EXHAUSTED, "TOO_MANY_SERVICE_ACCOUNTS");
+  cr_expect_str_eq(count_of("service_accounts"), "1000");
 }
 
 // Nobody could sign in any more to make another one.
