@@ -1,6 +1,7 @@
 #include "services/auth/api_keys.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "auth/queries.bh.h"
 #include "common/base/clock.h"
@@ -39,17 +40,34 @@ struct new_api_key {
   Auth__V1__CreateApiKeyResponse *response;
 };
 
-// Notes a new key, and tells its owner of it by mail; a service account has nobody to be told.
+// Notes a new key, and tells its maker by mail, because somebody else may have used his account. He is the owner, except
+// where that is a service account.
 static enum status tell_of_key(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params)
 {
   const struct audit_entry entry = {.action = "api_key.create", .user_id = params->user_id, .target_id = params->id};
   const struct auth_mail_notice notice = {
-      .user_id = params->user_id, .address = call_client_address(call), .detail = params->request->name};
-  bool is_own = strcmp(params->user_id, resource_caller(call)) == 0;
+      .user_id = params->creator_id, .address = call_client_address(call), .detail = params->request->name};
+  bool is_own = strcmp(params->user_id, params->creator_id) == 0;
+  enum auth_mail_event event = is_own ? AUTH_MAIL_API_KEY_CREATED : AUTH_MAIL_SERVICE_KEY_CREATED;
   enum status status = audit_add(call, db, &entry);
-  if (status != STATUS_OK || !is_own)
+  return status == STATUS_OK ? auth_mail_tell(call_state(call), db, event, &notice, call_arena(call)) : status;
+}
+
+// Locks the accounts of the owner and the maker, in one statement, so that two such calls cannot wait for each other.
+static enum status lock_accounts(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params)
+{
+  const struct auth_db_lock_for_api_keys_params accounts = {.user_id = params->user_id,
+                                                            .creator_id = params->creator_id};
+  struct auth_db_lock_for_api_keys_row *rows = NULL;
+  size_t count = 0;
+  enum status status = auth_db_lock_for_api_keys(db, &accounts, call_arena(call), &rows, &count);
+  bool is_found = false;
+  for (size_t i = 0; status == STATUS_OK && i < count; i++)
+    is_found = is_found || strcasecmp(rows[i].user_id, params->user_id) == 0;
+  if (status != STATUS_OK || is_found)
     return status;
-  return auth_mail_tell(call_state(call), db, AUTH_MAIL_API_KEY_CREATED, &notice, call_arena(call));
+  return call_fail(call, STATUS_NOT_FOUND, "USER_NOT_FOUND", "there is no account %s that can have API keys",
+                   params->user_id);
 }
 
 // Stores the key in a transaction, which keeps other keys of the account out while they are counted.
@@ -57,10 +75,7 @@ static enum status add_in(struct call *call, struct query_db db, const void *arg
 {
   const struct new_api_key *key = arg;
   const struct auth_db_add_api_key_params *params = key->params;
-  struct auth_db_lock_for_api_keys_row row;
-  enum status status = auth_db_lock_for_api_keys(db, params->user_id, call_arena(call), &row);
-  if (status == STATUS_NOT_FOUND)
-    return call_fail(call, status, "USER_NOT_FOUND", "there is no account %s that can have API keys", params->user_id);
+  enum status status = lock_accounts(call, db, params);
   if (status == STATUS_OK)
     status = auth_sessions_hold(call, db);
   if (status == STATUS_OK)

@@ -55,11 +55,12 @@ const char *auth_mail_minutes(int64_t ms, struct arena *arena);
 
 // What the owner of an account is told of, because somebody else may have done it.
 enum auth_mail_event {
-  AUTH_MAIL_PASSWORD_CHANGED,  // his password was changed or reset
-  AUTH_MAIL_FACTOR_CHANGED,    // a second factor or passkey was added or removed; `detail` says which
-  AUTH_MAIL_NEW_DEVICE,        // somebody logged in from a device that the account did not know; `detail` names it
-  AUTH_MAIL_API_KEY_CREATED,   // an API key of his account was made; `detail` is its name
-  AUTH_MAIL_TOKEN_REUSED,      // a spent refresh token was used again, so its session has ended
+  AUTH_MAIL_PASSWORD_CHANGED,     // his password was changed or reset
+  AUTH_MAIL_FACTOR_CHANGED,       // a second factor or passkey was added or removed; `detail` says which
+  AUTH_MAIL_NEW_DEVICE,           // somebody logged in from a device that the account did not know; `detail` names it
+  AUTH_MAIL_API_KEY_CREATED,      // an API key of his account was made; `detail` is its name
+  AUTH_MAIL_SERVICE_KEY_CREATED,  // he has made an API key of a service account; `detail` is its name
+  AUTH_MAIL_TOKEN_REUSED,         // a spent refresh token was used again, so its session has ended
   AUTH_MAIL_EVENTS
 };
 struct auth_mail_notice {

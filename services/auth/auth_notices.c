@@ -12,6 +12,7 @@ static const char *const templates[AUTH_MAIL_EVENTS] = {
     [AUTH_MAIL_FACTOR_CHANGED] = "factor_changed",
     [AUTH_MAIL_NEW_DEVICE] = "new_device",
     [AUTH_MAIL_API_KEY_CREATED] = "api_key_created",
+    [AUTH_MAIL_SERVICE_KEY_CREATED] = "service_key_created",
     [AUTH_MAIL_TOKEN_REUSED] = "token_reused",
 };
 

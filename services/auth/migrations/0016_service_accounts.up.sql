@@ -15,3 +15,5 @@ CREATE TABLE service_accounts (
   update_time timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX service_accounts_by_create_time ON service_accounts (create_time, id);
+-- Finds the API keys that an account has made for others.
+CREATE INDEX api_keys_by_creator ON api_keys (creator_id);

@@ -1,8 +1,10 @@
 -- API keys. What ends one is told to the gateways as the end of a session with the key's id.
 
--- name: lock_for_api_keys :one
--- Keeps others from adding keys to an account until the transaction ends. NOT_FOUND for one that has no credential.
-SELECT user_id FROM credentials WHERE user_id = :user_id::uuid FOR NO KEY UPDATE;
+-- name: lock_for_api_keys :many
+-- Keeps others from adding keys to an account, and what ends all sessions of the maker of one, until the transaction
+-- ends. Without a row for an account that has no credential.
+SELECT user_id FROM credentials WHERE user_id = ANY (ARRAY[:user_id::uuid, :creator_id::uuid])
+ORDER BY user_id FOR NO KEY UPDATE;
 
 -- name: add_api_key :one
 -- row: auth.v1.CreateApiKeyResponse

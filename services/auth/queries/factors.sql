@@ -62,7 +62,7 @@ DELETE FROM factors WHERE user_id = :user_id::uuid;
 -- not null: removed
 -- Removes by what else than its password an account may be used and that was added after :since_us (microseconds since
 -- 1970): factors, passkeys, API keys, whose tokens end, and with an authenticator app the recovery codes, which came
--- with it. Counts all but the codes.
+-- with it. API keys that the account has made for service accounts go, too. Counts all but the codes.
 WITH f AS (
   DELETE FROM factors WHERE user_id = :user_id::uuid
     AND (confirm_time IS NULL OR extract(epoch FROM confirm_time) * 1000000 > :since_us::bigint)
@@ -72,7 +72,8 @@ WITH f AS (
   WHERE user_id = :user_id::uuid AND extract(epoch FROM create_time) * 1000000 > :since_us::bigint RETURNING id
 ), k AS (
   DELETE FROM api_keys
-  WHERE user_id = :user_id::uuid AND extract(epoch FROM create_time) * 1000000 > :since_us::bigint
+  WHERE (user_id = :user_id::uuid OR creator_id = :user_id::uuid)
+    AND extract(epoch FROM create_time) * 1000000 > :since_us::bigint
   RETURNING id, user_id
 ), e AS (
   INSERT INTO endings (user_id, session_id) SELECT user_id, id FROM k

@@ -194,13 +194,13 @@ const Auth__V1__TokenResponse *accounts_tokens(struct accounts *accounts, const 
   return accounts_tokens_of(&outcome);
 }
 
-struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s)
+static struct slice token_of_newest_session(struct accounts *accounts, const char *user_id, struct slice role,
+                                            int64_t age_s)
 {
-  static const struct slice roles[] = {SLICE_INIT("user")};
   int64_t now = clock_wall_us() / 1000000;
   const struct token_claims claims = {
       .subject = slice_from_string(user_id),
-      .roles = roles,
+      .roles = &role,
       .role_count = 1,
       .id = SLICE("token-1"),
       .issued_at = now,
@@ -213,6 +213,16 @@ struct slice accounts_access_token(struct accounts *accounts, const char *user_i
   struct slice token;
   cr_assert_eq(token_sign(&key, "bulkhead", "bulkhead", &claims, &accounts->to_auth.arena, &token), STATUS_OK);
   return token;
+}
+
+struct slice accounts_access_token(struct accounts *accounts, const char *user_id, int64_t age_s)
+{
+  return token_of_newest_session(accounts, user_id, SLICE("user"), age_s);
+}
+
+struct slice accounts_admin_token(struct accounts *accounts, const char *user_id)
+{
+  return token_of_newest_session(accounts, user_id, SLICE("admin"), 0);
 }
 
 void accounts_plant_link(struct accounts *accounts, const struct planted_link *link)
