@@ -40,8 +40,8 @@ struct new_api_key {
   Auth__V1__CreateApiKeyResponse *response;
 };
 
-// Notes a new key, and tells its maker by mail, because somebody else may have used his account. He is the owner, except
-// where that is a service account.
+// Notes a new key, and tells its maker by mail, because somebody else may have used his account. He is the owner,
+// except where that is a service account.
 static enum status tell_of_key(struct call *call, struct query_db db, const struct auth_db_add_api_key_params *params)
 {
   const struct audit_entry entry = {.action = "api_key.create", .user_id = params->user_id, .target_id = params->id};

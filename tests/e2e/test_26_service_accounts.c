@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/support/http.h"
+#include "tests/support/mails.h"
 #include "tests/support/stack.h"
 
 #define NO_ACCOUNT "01936b5e-7c1a-7d3e-9f00-1c2d3e4f5a6b"
@@ -243,6 +244,16 @@ Test(e2e_26_service_accounts, a_manager_makes_lists_and_revokes_their_keys)
   ASSERT_STATUS(HTTP(.path = "/v1/apiKeys", .token = ada.token,
                      .body = text("{\"name\":\"mine\",\"ownerId\":\"%s\",\"scopes\":[\"items:read\"]}", ada.id)),
                 201);
+}
+
+// Somebody else may have made it with his account.
+Test(e2e_26_service_accounts, the_maker_of_a_key_is_told)
+{
+  struct account admin = admin_create();
+  struct key key = make_key(&admin, create_robot(&admin), "\"items:read\"");
+  struct mail told = mail_about(admin.email, "A new API key of a service account", 1);
+  cr_assert_not_null(strstr(told.text, "robot's key"), "%s", told.text);
+  cr_assert_null(strstr(told.text, key.text), "the mail shows the key");
 }
 
 // With a key of an account that holds more, its maker could do more than he may.

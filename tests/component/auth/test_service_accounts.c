@@ -121,7 +121,7 @@ Test(auth_service_accounts, nothing_is_left_of_a_deleted_one_but_its_events)
   expect(&outcome, STATUS_NOT_FOUND, "SERVICE_ACCOUNT_NOT_FOUND");
 }
 
-// Of two calls at once for the last place, one gets it.
+// The last place goes to one of two calls at once.
 Test(auth_service_accounts, there_are_a_thousand_at_most)
 {
   Auth__V1__CreateServiceAccountRequest request = AUTH__V1__CREATE_SERVICE_ACCOUNT_REQUEST__INIT;
